@@ -1,0 +1,6 @@
+"""`python -m bench_action` is `bench-action`."""
+
+from bench_action.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,229 @@
+"""The configuration's models (`bench.yml`). JSON Schema for editors comes from here (`bench-action schema`)."""
+
+import re
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+
+from bench_action.config.units import Seconds
+
+# A variant's name becomes a host name (Django refuses `_` in one), a database and an image tag.
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40)]
+Path = Annotated[str, StringConstraints(pattern=r"^/[!-~]*$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Headers = dict[Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")], str]
+Environment = dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str]
+Ulimits = dict[Literal["nofile", "nproc"], Annotated[int, Field(ge=64)]]
+
+
+class Model(BaseModel):
+    """Base of every part: immutable, and unknown keys are mistakes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Ready(Model):
+    """When a container counts as ready: `path` answers 200 within `timeout`."""
+
+    path: Path = "/"
+    timeout: Seconds = Field(30.0, gt=0, le=600)
+
+
+class Service(Model):
+    """A container that subjects depend on. PostgreSQL and Redis are known by `kind`, which the key implies."""
+
+    kind: Literal["postgres", "redis", "other"]
+    image: str
+    settings: dict[str, str | int | bool] = {}
+    env: Environment = {}
+    command: list[str] = []
+    port: Port | None = None
+    ready: Ready = Ready()
+
+    @model_validator(mode="after")
+    def _other_has_port(self) -> Self:
+        if self.kind == "other" and self.port is None:
+            raise ValueError("a service of kind other needs `port`, so that its readiness can be seen")
+        return self
+
+
+class Build(Model):
+    """How a variant's image is built. Paths are relative to the configuration file, `dockerfile` to the context."""
+
+    context: str
+    dockerfile: str = "Dockerfile"
+    target: str | None = None
+    args: dict[str, str] = {}
+
+
+def _build_from_text(value: object) -> object:
+    return {"context": value} if isinstance(value, str) else value
+
+
+class Variant(Model):
+    """One way to build and serve the application."""
+
+    build: Annotated[Build | None, BeforeValidator(_build_from_text, json_schema_input_type=str | Build)] = None
+    image: str | None = None
+    command: list[str] = []
+    setup: list[str] = []
+    port: Port = 8000
+    ready: Ready = Ready()
+    env: Environment = {}
+    ulimits: Ulimits = {"nofile": 65536}
+    keep_alive: bool = Field(True, description="whether the server keeps a connection open between requests")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.build is None) == (self.image is None):
+            raise ValueError("exactly one of `build` and `image`")
+        return self
+
+
+class Profile(Model):
+    """A named wrk load."""
+
+    path: Path = "/"
+    method: Annotated[str, StringConstraints(pattern=r"^[A-Z]+$")] = "GET"
+    headers: Headers = {}
+    body: str = ""
+    connections: int = Field(ge=1, le=60_000)
+    threads: int = Field(ge=1, le=512)
+    duration: Seconds = Field(ge=0.5, le=3600)
+    timeout: Seconds = Field(2.0, ge=0.1, le=60)
+
+    @model_validator(mode="after")
+    def _every_thread_equal(self) -> Self:
+        # wrk gives every thread connections // threads and silently drops the rest (facts: `-c 16 -t 10` is 10).
+        if self.connections % self.threads:
+            raise ValueError(
+                f"connections must be a multiple of threads: wrk would open only "
+                f"{self.connections // self.threads * self.threads} of {self.connections}"
+            )
+        return self
+
+
+class Request(Model):
+    """A request of a check."""
+
+    path: Path = "/"
+    method: Annotated[str, StringConstraints(pattern=r"^[A-Z]+$")] = "GET"
+    headers: Headers = {}
+    body: str = ""
+
+
+class ExpectedWork(Model):
+    """Work per request, exact; left out means not looked at."""
+
+    queries: int | None = Field(None, ge=0)
+    rows: int | None = Field(None, ge=0)
+    cache_commands: int | None = Field(None, ge=0)
+
+
+class Changes(Model):
+    """What each request must change, exactly."""
+
+    sql: dict[str, int] = Field({}, description="a query of one number → how much each request adds to it")
+    redis: dict[str, int] = Field({}, description="an integer key → how much each request adds to it")
+
+
+class Expect(Model):
+    """What a check expects of every reply. Texts are compared after white space has been collapsed."""
+
+    status: int | None = Field(None, ge=100, le=599)
+    headers: Headers = {}
+    contains: list[str] = []
+    excludes: list[str] = []
+    body: str | None = None
+    json_sql: dict[str, str] = Field({}, description="a key of the JSON reply → the query whose number it must be")
+    work: ExpectedWork = ExpectedWork()
+    changes: Changes = Changes()
+    same: Literal["all-variants"] | None = None
+
+
+class Check(Model):
+    """A rule that every variant must pass before it is measured."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^\S(.*\S)?$")]
+    rule: str = Field("", description="where the rule is written down, for the message")
+    request: Request = Request()
+    repeat: int = Field(1, ge=1, le=1000)
+    before_sql: str = Field("", description="run in the subject's database before the requests")
+    after_sql: str = Field("", description="run after them, also when they failed")
+    expect: Expect = Expect()
+
+
+class Load(Model):
+    """The container that wrk runs in."""
+
+    image: str | None = Field(None, description="an image with wrk and python3; left out: built when first needed")
+    ulimits: Ulimits = {"nofile": 65536}
+
+
+def _services_with_kind(value: object) -> object:
+    """The keys `postgres` and `redis` imply their kind."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: {"kind": key, **body} if key in ("postgres", "redis") and isinstance(body, dict) else body
+        for key, body in value.items()
+    }
+
+
+DEFAULT_SERVICES: dict[str, Any] = {
+    "postgres": {"image": "postgres:17", "settings": {"max_connections": 500}},
+    "redis": {"image": "redis:8"},
+}
+
+
+class Config(Model):
+    """The whole configuration."""
+
+    services: Annotated[dict[Name, Service], BeforeValidator(_services_with_kind)] = Field(
+        default_factory=lambda: dict(DEFAULT_SERVICES), validate_default=True
+    )
+    load: Load = Load()
+    seed: str | None = None
+    secrets: list[str] = []
+    variants: dict[Name, Variant] = Field(min_length=1)
+    profiles: dict[Name, Profile] = {}
+    compare: list[tuple[Name, Name]] = Field([], description="pairs of variants whose ratio the report states")
+    checks: list[Check] = []
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Self:
+        unknown = {name for pair in self.compare for name in pair} - set(self.variants)
+        if unknown:
+            raise ValueError(f"`compare` names variants that do not exist: {', '.join(sorted(unknown))}")
+        if clash := set(self.variants) & set(self.services):
+            raise ValueError(f"a variant and a service share the name {', '.join(sorted(clash))}")
+        kinds = [service.kind for service in self.services.values()]
+        for kind in ("postgres", "redis"):
+            if kinds.count(kind) > 1:
+                raise ValueError(f"one service of kind {kind}, not {kinds.count(kind)}")
+        if self.seed and "postgres" not in kinds:
+            raise ValueError("`seed` needs a service of kind postgres")
+        doubled = {check.name for check in self.checks if sum(c.name == check.name for c in self.checks) > 1}
+        if doubled:
+            raise ValueError(f"two checks share the name {', '.join(sorted(doubled))}")
+        return self
+
+
+class Policy(Model):
+    """A preset: how to measure. Its profiles are used where the configuration has none."""
+
+    blocks: int = Field(ge=1, le=1000)
+    warmup: Seconds = Field(ge=0, le=600)
+    count_requests: int = Field(ge=1, le=10_000)
+    profiles: dict[Name, Profile]
+
+
+PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9-]*)\.([a-z]+)\}")
+SECRET = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def escapes_context(path: str) -> bool:
+    """Whether a Dockerfile's path leaves the build context."""
+    pure = PurePosixPath(path)
+    return pure.is_absolute() or ".." in pure.parts

@@ -1,0 +1,1 @@
+"""WHERE things run. `protocol` is all that the layers above know."""

@@ -1,0 +1,128 @@
+"""What every engine offers. Nothing above this layer knows which engine it talks to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol, Self
+
+from bench_action.model.machine import Exit, Machine, Usage
+
+Kind = Literal["postgres", "redis", "other", "load", "subject"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSpec:
+    """What to run. How a `kind` is run (command line, data directory, limits) is the engine's own recipe.
+
+    `name` is the host name that others reach it by. `settings` are the service's own (`max_connections: 500`).
+    """
+
+    kind: Kind
+    name: str
+    image: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    command: Sequence[str] = ()
+    port: int = 0
+    ulimits: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSpec:
+    """What to build: a context folder of this machine, sent as a whole."""
+
+    name: str
+    context: Path
+    dockerfile: str = "Dockerfile"
+    target: str | None = None
+    args: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """Something that was started."""
+
+    id: str
+    name: str
+    kind: Kind
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """Whose objects these are: how the next run finds what this one could not remove."""
+
+    run_id: str
+    owner: str
+    expires_at: int
+
+
+class Session(Protocol):
+    """A long-lived conversation, line by line, with a program started beside a service."""
+
+    def send(self, text: str) -> None:
+        """Write `text` to its standard input. Raises StackError when the program is gone."""
+
+    def read_line(self, timeout_s: float) -> str | None:
+        """The next line of its standard output, None when none came in time. Raises StackError at its end."""
+
+    def close(self) -> None:
+        """End the conversation; never raises."""
+
+
+class Engine(Protocol):
+    """Builds, starts and removes. Every method raises StackError when the engine refuses."""
+
+    name: str
+
+    def machine(self) -> Machine:
+        """The machine that things run on."""
+
+    def sweep(self) -> list[str]:
+        """Remove what runs that are gone have left; the names of what was removed."""
+
+    def open(self) -> None:
+        """Make what the run's parts share (a network)."""
+
+    def image(self, name: str) -> str:
+        """The id of an image, pulled where it is not here yet."""
+
+    def build(self, spec: BuildSpec) -> str:
+        """Build an image; its name."""
+
+    def start(self, spec: ServiceSpec) -> Handle:
+        """Start a service or a subject; does not wait until it is ready."""
+
+    def run_once(self, spec: ServiceSpec, timeout_s: float) -> None:
+        """Run a container to its end. Raises StackError with its log unless it ended with status 0."""
+
+    def restart(self, handle: Handle) -> None:
+        """Stop and start again, at once."""
+
+    def stop(self, handle: Handle) -> None:
+        """Stop, keep it for `restart`."""
+
+    def session(self, handle: Handle, argv: Sequence[str]) -> Session:
+        """Start a program beside a service and talk to it."""
+
+    def exec(self, handle: Handle, argv: Sequence[str]) -> tuple[int, str]:
+        """Run a short program beside a service: its status and output."""
+
+    def ended(self) -> list[Exit]:
+        """Those parts of the run that should run and no longer do."""
+
+    def usage(self, handle: Handle) -> Usage:
+        """Counters of a running service."""
+
+    def logs(self, handle: Handle, lines: int = 15) -> list[str]:
+        """Last lines of its output."""
+
+    def remove(self) -> None:
+        """Remove everything that this run made. Raises StackError naming what is left."""
+
+    def __enter__(self) -> Self:
+        """Nothing to do before `open`."""
+
+    def __exit__(self, *exc: object) -> None:
+        """Remove everything; never masks the error that is under way."""

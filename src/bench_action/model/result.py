@@ -1,0 +1,259 @@
+"""`result.json`: what a run found. Field names are a contract (docs/result.schema.json is generated from here)."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bench_action.model.metric import Better
+from bench_action.model.warning import Warned
+
+SCHEMA_VERSION = 1
+
+Revision = Literal["base", "head"]
+Verdict = Literal["improved", "unchanged", "regressed", "inconclusive", "invalid", "measured"]
+PhaseName = Literal["count", "capacity", "duet", "latency"]
+
+
+class Frozen(BaseModel):
+    """Base of everything stored: immutable, and no field that the schema does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Errors(Frozen):
+    """wrk's error counters. `status` counts replies above 399, `timeout` only late replies that did arrive."""
+
+    connect: int = 0
+    read: int = 0
+    write: int = 0
+    status: int = 0
+    timeout: int = 0
+
+    @property
+    def total(self) -> int:
+        """All errors together."""
+        return self.connect + self.read + self.write + self.status + self.timeout
+
+    def __add__(self, other: "Errors") -> "Errors":
+        """Sum, counter by counter."""
+        pairs = zip(self.model_dump().items(), other.model_dump().values(), strict=True)
+        return Errors(**{name: mine + its for (name, mine), its in pairs})
+
+
+class Latency(Frozen):
+    """wrk's latencies in µs: closed-loop, after wrk's own correction, late replies beyond the timeout left out."""
+
+    mean_us: float
+    stdev_us: float
+    min_us: float
+    max_us: float
+    p50_us: float
+    p90_us: float
+    p99_us: float
+    p999_us: float
+
+
+class Work(Frozen):
+    """Work of the database and the cache, as the glossary counts it."""
+
+    queries: int
+    rows: int
+    cache_commands: int
+
+
+class Trial(Frozen):
+    """One measured run of one cell in one phase; a line of `trials.jsonl`."""
+
+    phase: PhaseName
+    block: int
+    position: int
+    variant: str
+    revision: Revision
+    profile: str
+    started_at: str
+    duration_s: float = Field(description="wrk's own duration (count: the tool's), never the one asked for")
+    wall_s: float = Field(description="the trial from outside, meters included, monotonic clock")
+    requests: int = Field(description="all replies, also errors by status")
+    bytes_read: int
+    errors: Errors
+    latency: Latency | None = Field(description="null where nothing was answered, and in phase `count`")
+    connections_asked: int
+    connections_live: int = Field(description="most connections seen established at once")
+    generator_busy: float = Field(description="wrk's CPU ÷ (duration × the smaller of threads and its cores)")
+    cpu_ms: dict[str, float] = Field(description="CPU time by part: application, db, cache, generator")
+    work: Work
+    db_connections_peak: int
+    memory_peak_mib: float
+    steal_percent: float
+    warnings: tuple[Warned, ...] = ()
+
+    @property
+    def cell(self) -> str:
+        """Name of the cell, as people read it."""
+        return cell_name(self.variant, self.revision, self.profile)
+
+    @property
+    def successful(self) -> int:
+        """Replies that count as speed."""
+        return self.requests - self.errors.status
+
+    @property
+    def requests_per_second(self) -> float:
+        """Successful replies only."""
+        return self.successful / self.duration_s if self.duration_s > 0 else 0.0
+
+    @property
+    def valid(self) -> bool:
+        """Whether the trial measured what was asked."""
+        return not any(warned.code.invalidates for warned in self.warnings)
+
+
+def cell_name(variant: str, revision: str, profile: str) -> str:
+    """Head is the normal case and not named: `aiohttp · article-500`, `aiohttp@base · article-500`."""
+    subject = variant if revision == "head" else f"{variant}@{revision}"
+    return f"{subject} · {profile}"
+
+
+class RunInfo(Frozen):
+    """Which execution of the tool this was."""
+
+    id: str
+    started_at: str
+    duration_s: float
+    seed: int
+    engine: str
+    preset: str
+    tool_version: str
+
+
+class Environment(Frozen):
+    """The machine that the engine runs on."""
+
+    cpu_model: str
+    cores: int
+    memory_mib: int
+    kernel: str
+    docker: str
+    fingerprint: str = Field(description="same fingerprint: figures may be compared")
+    images: dict[str, str]
+    steal_percent: float
+
+
+class Source(Frozen):
+    """What was measured, where it is under git; empty strings where it is not known."""
+
+    repository: str = ""
+    head_sha: str = ""
+    base_sha: str = ""
+    ref: str = ""
+    event: str = ""
+    dirty: bool = False
+
+
+class ProfileInfo(Frozen):
+    """A named wrk load."""
+
+    name: str
+    path: str
+    method: str
+    connections: int
+    threads: int
+    duration_s: float
+    timeout_s: float
+
+
+class SubjectInfo(Frozen):
+    """A variant at a revision, as it was started."""
+
+    variant: str
+    revision: Revision
+    image: str
+    image_id: str
+    startup_s: float
+    verified: bool
+    failure: str = ""
+
+
+class Estimate(Frozen):
+    """A metric of a cell over its blocks, with the interval of its typical value at 99 %."""
+
+    median: float
+    ci_low: float | None = Field(description="null where there are fewer than two blocks")
+    ci_high: float | None
+    unit: str
+    better: Better
+
+
+class Summary(Frozen):
+    """One cell over all its valid trials. `requests` is the mean of a trial, errors are sums over all trials."""
+
+    variant: str
+    revision: Revision
+    profile: str
+    trials: int
+    invalid_trials: int
+    requests: float
+    errors: Errors
+    spread: float | None = Field(description="(highest − lowest) ÷ median of requests/s; null for one trial")
+    metrics: dict[str, Estimate]
+
+    @property
+    def cell(self) -> str:
+        """Name of the cell, as people read it."""
+        return cell_name(self.variant, self.revision, self.profile)
+
+
+class Comparison(Frozen):
+    """A metric of a cell against the same metric of another cell."""
+
+    kind: Literal["revision", "variant"]
+    method: Literal["duet", "interleaved", "solo", "count"]
+    metric: str
+    profile: str
+    variant: str
+    revision: Revision
+    base: str
+    head: str
+    base_value: float
+    head_value: float
+    ratio: float | None
+    difference: float
+    ci_low: float | None
+    ci_high: float | None
+    confidence: float
+    smallest_detectable: float | None
+    blocks: int
+    gate: float | None
+    significant: bool
+    relevant: bool
+    verdict: Verdict
+
+
+class Finding(Frozen):
+    """Something exact that changed or deviates, without noise."""
+
+    code: str
+    message: str
+    cell: str
+    before: float | None
+    after: float | None
+
+
+class Result(Frozen):
+    """Everything that a run found."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    run: RunInfo
+    timings: dict[str, float]
+    environment: Environment
+    placement: dict[str, str]
+    source: Source
+    profiles: tuple[ProfileInfo, ...]
+    subjects: tuple[SubjectInfo, ...]
+    trials: tuple[Trial, ...]
+    summaries: tuple[Summary, ...]
+    comparisons: tuple[Comparison, ...]
+    findings: tuple[Finding, ...]
+    warnings: tuple[Warned, ...]
+    control: dict[str, str]
+    verdict: Verdict

@@ -1,0 +1,70 @@
+"""Warnings: a closed set of codes, each with its advice, so that no message is invented at the place of use."""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Code(StrEnum):
+    """What can be wrong with a trial or a run. `advice` says what to do; `invalidates` whether figures still count."""
+
+    CONNECT_ERRORS = "connect-errors"
+    FEWER_CONNECTIONS = "fewer-connections"
+    GENERATOR_SATURATED = "generator-saturated"
+    NOTHING_SERVED = "nothing-served"
+    CLOCK_STEP = "clock-step"
+    THROTTLED = "throttled"
+    APPLICATION_ERRORS = "application-errors"
+    FEW_REPLIES = "few-replies"
+    STEAL = "steal"
+    WIDE_SPREAD = "wide-spread"
+    VARIANT_FAILED = "variant-failed"
+    STOPPED_EARLY = "stopped-early"
+
+    @property
+    def invalidates(self) -> bool:
+        """Whether a trial with this warning measured something else than was asked."""
+        return self in _INVALIDATING
+
+    @property
+    def advice(self) -> str:
+        """What to set or do about it."""
+        return _ADVICE[self]
+
+
+_INVALIDATING = frozenset(
+    {
+        Code.CONNECT_ERRORS,
+        Code.FEWER_CONNECTIONS,
+        Code.GENERATOR_SATURATED,
+        Code.NOTHING_SERVED,
+        Code.CLOCK_STEP,
+        Code.THROTTLED,
+    }
+)
+
+_ADVICE = {
+    Code.CONNECT_ERRORS: "Raise `load: {ulimits: {nofile: …}}` above the profile's connections, or lower `connections`.",
+    Code.FEWER_CONNECTIONS: "Raise the server's backlog and its `ulimits: {nofile: …}`, or lower `connections`.",
+    Code.GENERATOR_SATURATED: "Give wrk more `threads` (up to the machine's cores), or lower `connections`.",
+    Code.NOTHING_SERVED: "Read the application's log; lower `connections` or raise `duration` and `timeout`.",
+    Code.CLOCK_STEP: "Run again when the machine's clock is not being set; wrk times itself with the wall clock.",
+    Code.THROTTLED: "Remove the CPU limit of the container, or of the runner that everything runs in.",
+    Code.APPLICATION_ERRORS: "They count as errors, never as speed; the log of the application tells their cause.",
+    Code.FEW_REPLIES: "Raise `duration`: some connections got no answer, so percentiles describe only those that did.",
+    Code.STEAL: "Other guests of this physical machine took CPU time; run again, or on another machine.",
+    Code.WIDE_SPREAD: "The runs of one cell differ widely; close other programs, or use more blocks (`--preset article`).",
+    Code.VARIANT_FAILED: "Mend the variant; it was not measured.",
+    Code.STOPPED_EARLY: "The remaining trials would have had the same fault.",
+}
+
+
+class Warned(BaseModel):
+    """One warning of a run. `cell` names the subject and profile, empty where it is about the whole run."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: Code
+    message: str
+    advice: str
+    cell: str = ""
