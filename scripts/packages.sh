@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# packages.sh PACKAGE…: have these Debian packages. Installs what is missing when root, else says what to install.
+set -euo pipefail
+
+missing=()
+for package; do
+  [[ $(dpkg-query --show --showformat '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
+done
+((${#missing[@]})) || exit 0
+
+if ((EUID != 0)) || ! command -v apt-get >/dev/null; then
+  echo "packages: missing here: ${missing[*]}. Installing them needs root and apt-get." >&2
+  echo "packages: run 'apt-get install ${missing[*]}' as root, or install their equivalents and set PACKAGES= for make." >&2
+  exit 1
+fi
+
+echo "packages: installing ${missing[*]}" >&2
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+trap 'rm -f -- "$log"' EXIT
+# Another apt may be at work, as it is in the first minutes of many machines' lives.
+readonly apt=(apt-get --quiet --yes --option DPkg::Lock::Timeout=300)
+if ! { "${apt[@]}" update && "${apt[@]}" install --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
+  echo "packages: apt-get could not install ${missing[*]}:" >&2
+  tail -n 20 "$log" >&2
+  exit 1
+fi

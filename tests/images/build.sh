@@ -1,0 +1,154 @@
+#!/usr/bin/env bash
+# Stand-ins for the official images that the benchmark starts from, for machines that reach no image registry.
+#
+#   build.sh          have every image: the local one, else the registry's, else a stand-in made from Debian's archive
+#   build.sh remove   remove the stand-ins; official images stay
+#
+# How this machine reaches the outside (certificates, package mirrors, proxies) goes into the images as they are built, so
+# that pip and apt work in the build steps of any Dockerfile based on them. None of it is kept in this repository.
+set -euo pipefail
+
+here=$(dirname "$(readlink -f "$0")")
+readonly here
+readonly images=(python:3.13-slim postgres:17 redis:8)
+readonly suite=trixie # the Debian release of the official images; it has Python 3.13, PostgreSQL 17 and Redis 8
+readonly base=bench-action-standin:$suite
+readonly label=bench-action.standin # children inherit it, so it alone never decides what to remove
+readonly registry_answer_s=20 registry_pull_s=900
+registry=untried
+work=$(mktemp -d)
+trap 'rm -rf -- "$work"' EXIT
+
+say() { printf '%s\n' "images: $*" >&2; }
+
+fail() {
+  say "$*"
+  exit 1
+}
+
+is_local() { docker image inspect "$1" >/dev/null 2>&1; }
+
+# The registry has a short while to say that it has the image, and a long one to send it. One that did not answer is not
+# asked again for the next image.
+pull() {
+  [[ $registry != unreachable ]] || return 1
+  local log=$work/pull.log pid
+  timeout "$registry_pull_s" docker pull "$1" >"$log" 2>&1 &
+  pid=$!
+  for ((tick = 0; tick < registry_answer_s * 5; tick++)); do
+    if ! kill -0 "$pid" 2>/dev/null || grep -q 'Pulling from' "$log"; then
+      if wait "$pid"; then return 0; fi
+      break
+    fi
+    sleep 0.2
+  done
+  kill "$pid" 2>/dev/null || true
+  registry=unreachable
+  say "no $1 from the registry: $(tail -n 1 "$log")"
+  return 1
+}
+
+# mirror_of debian|debian-security: the address that this machine's apt uses for it
+mirror_of() {
+  # shellcheck disable=SC2016  # apt fills the field in, not the shell
+  apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -m 1 -E "/$1/?$" || true
+}
+
+# pip_setting NAME: this machine's value of a pip option, unless it means a folder that a container does not have
+pip_setting() {
+  local variable value file
+  variable=PIP_$(tr 'a-z-' 'A-Z_' <<<"$1")
+  value=${!variable:-}
+  for file in "${PIP_CONFIG_FILE:-}" ~/.config/pip/pip.conf ~/.pip/pip.conf /etc/pip.conf; do
+    [[ -z $value && -r $file ]] || continue
+    value=$(sed -n "s/^$1 *= *//p" "$file")
+  done
+  [[ -z $value || $value == /* || $value == *file:* ]] || printf '%s = %s\n' "$1" "$value"
+}
+
+# debootstrap has left the archive that it used in sources.list.
+write_apt_configuration() { # ROOT
+  local security proxy=${http_proxy:-${HTTP_PROXY:-}}
+  security=$(mirror_of debian-security)
+  [[ -z $security ]] || echo "deb $security $suite-security main" >>"$1/etc/apt/sources.list"
+  {
+    apt-config dump | grep -E '^Acquire::(http|https|Check|Retries)[^ ]* "' || true
+    [[ -z $proxy ]] || echo "Acquire::http::Proxy \"$proxy\";"
+    # As in the official images: what apt can fetch or compute again is not kept.
+    echo 'Acquire::Languages "none"; Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";'
+    echo 'DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb || true"; };'
+  } >"$1/etc/apt/apt.conf.d/90host"
+  # Nor are services started by packages, manuals installed, or files synced that a crash may lose.
+  printf '#!/bin/sh\nexit 101\n' >"$1/usr/sbin/policy-rc.d"
+  chmod 755 "$1/usr/sbin/policy-rc.d"
+  printf '%s\n' force-unsafe-io 'path-exclude /usr/share/doc/*' 'path-exclude /usr/share/man/*' \
+    'path-exclude /usr/share/locale/*' >"$1/etc/dpkg/dpkg.cfg.d/90container"
+}
+
+write_pip_configuration() { # ROOT
+  local name proxy=${https_proxy:-${HTTPS_PROXY:-}}
+  {
+    echo '[global]'
+    echo 'cert = /etc/ssl/certs/ca-certificates.crt'
+    for name in index-url extra-index-url trusted-host timeout; do pip_setting "$name"; done
+    [[ -z $proxy ]] || echo "proxy = $proxy"
+  } >"$1/etc/pip.conf"
+}
+
+# Where the authorities of this machine's own network are kept, a package that rebuilds the bundle finds them again.
+write_certificates() { # ROOT
+  find /usr/local/share/ca-certificates -name '*.crt' \
+    -exec cp --target-directory "$1/usr/local/share/ca-certificates" {} + 2>/dev/null || true
+  chroot "$1" update-ca-certificates >/dev/null 2>&1
+  cp "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" "$1/etc/ssl/certs/ca-certificates.crt"
+}
+
+build_base() {
+  ! is_local "$base" || return 0
+  ((EUID == 0)) || fail 'a stand-in is made with debootstrap, which needs root. Run this as root, or pull the images.'
+  command -v debootstrap >/dev/null || "$here/../../scripts/packages.sh" debootstrap
+  local root=$work/root mirror # none: debootstrap knows its default
+  mirror=$(mirror_of debian)
+  say "making the base of the stand-ins from $suite"
+  debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" ${mirror:+"$mirror"} >"$work/debootstrap.log" 2>&1 ||
+    fail "debootstrap failed:"$'\n'"$(tail -n 15 "$work/debootstrap.log")"
+  write_apt_configuration "$root"
+  write_pip_configuration "$root"
+  write_certificates "$root"
+  rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin "$root"/var/cache/apt/archives/*.deb \
+    "$root"/usr/share/{doc,man,locale}/*
+  tar -C "$root" --numeric-owner --exclude='./proc/*' --exclude='./sys/*' --exclude='./dev/*' -c . |
+    docker import --change 'CMD ["bash"]' --change "LABEL $label=1" - "$base" >/dev/null
+}
+
+build_standin() { # IMAGE
+  local log=$work/build.log
+  say "making a stand-in for $1"
+  docker build --tag "$1" --file "$here/${1%%:*}.Dockerfile" "$here" >"$log" 2>&1 ||
+    fail "the stand-in for $1 does not build:"$'\n'"$(tail -n 25 "$log")"
+}
+
+have_all() {
+  local image
+  for image in "${images[@]}"; do
+    if is_local "$image" || pull "$image"; then continue; fi
+    build_base
+    build_standin "$image"
+  done
+}
+
+remove() {
+  local image
+  for image in "${images[@]}" "$base"; do
+    if [[ $(docker image inspect --format "{{index .Config.Labels \"$label\"}}" "$image" 2>/dev/null) == 1 ]]; then
+      docker image rm "$image" >/dev/null
+      say "removed the stand-in $image"
+    fi
+  done
+}
+
+case ${1:-build} in
+  build) have_all ;;
+  remove) remove ;;
+  *) fail "unknown command '$1': build or remove" ;;
+esac

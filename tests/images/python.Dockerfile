@@ -1,0 +1,12 @@
+# Stands in for python:3.13-slim: Python 3.13 with pip, first on PATH as python and python3, root, nothing else of note.
+FROM bench-action-standin:trixie
+ENV PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8
+# Debian keeps pip out of its own interpreter; the official image's users expect to install into it.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends netbase python3.13 python3-pip python3-venv tzdata \
+ && rm -rf /var/lib/apt/lists/* /usr/lib/python3.13/EXTERNALLY-MANAGED \
+ && ln -s /usr/bin/python3.13 /usr/local/bin/python3 \
+ && ln -s /usr/bin/python3.13 /usr/local/bin/python \
+ && python -c 'import ctypes, sqlite3, ssl, venv, zlib' \
+ && pip --version
+CMD ["python3"]
