@@ -133,9 +133,7 @@ def _narrow(loaded: Loaded, variants: Sequence[str], profiles: Sequence[str]) ->
     kept = _pick("variant", config.variants, variants)
     pairs = [pair for pair in config.compare if set(pair) <= set(kept)]
     chosen = _pick("profile", loaded.profiles, profiles)
-    return replace(
-        loaded, config=config.model_copy(update={"variants": kept, "compare": pairs, "profiles": chosen})
-    )
+    return replace(loaded, config=config.model_copy(update={"variants": kept, "compare": pairs, "profiles": chosen}))
 
 
 _Item = TypeVar("_Item")

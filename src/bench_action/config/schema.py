@@ -1,12 +1,11 @@
 """The configuration's models (`bench.yml`). JSON Schema for editors comes from here (`bench-action schema`)."""
 
 import re
-from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
-from bench_action.config.units import Seconds
+from bench_action.config.units import Seconds, WholeSeconds
 
 # A variant's name becomes a host name (Django refuses `_` in one), a database and an image tag.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40)]
@@ -71,7 +70,7 @@ class Variant(Model):
     port: Port = 8000
     ready: Ready = Ready()
     env: Environment = {}
-    ulimits: Ulimits = {"nofile": 65536}
+    ulimits: Ulimits = {"nofile": 16384}
     keep_alive: bool = Field(True, description="whether the server keeps a connection open between requests")
 
     @model_validator(mode="after")
@@ -90,8 +89,13 @@ class Profile(Model):
     body: str = ""
     connections: int = Field(ge=1, le=60_000)
     threads: int = Field(ge=1, le=512)
-    duration: Seconds = Field(ge=0.5, le=3600)
-    timeout: Seconds = Field(2.0, ge=0.1, le=60)
+    duration: WholeSeconds = Field(ge=1, le=3600)
+    timeout: WholeSeconds = Field(2, ge=1, le=60)
+
+    @property
+    def writes(self) -> bool:
+        """Whether its requests may change data (RFC 9110, 9.2.1: safe methods do not)."""
+        return self.method not in {"GET", "HEAD", "OPTIONS"}
 
     @model_validator(mode="after")
     def _every_thread_equal(self) -> Self:
@@ -158,7 +162,7 @@ class Load(Model):
     """The container that wrk runs in."""
 
     image: str | None = Field(None, description="an image with wrk and python3; left out: built when first needed")
-    ulimits: Ulimits = {"nofile": 65536}
+    ulimits: Ulimits = {"nofile": 16384}
 
 
 def _services_with_kind(value: object) -> object:
@@ -214,16 +218,10 @@ class Policy(Model):
     """A preset: how to measure. Its profiles are used where the configuration has none."""
 
     blocks: int = Field(ge=1, le=1000)
-    warmup: Seconds = Field(ge=0, le=600)
+    warmup: WholeSeconds = Field(ge=0, le=600)
     count_requests: int = Field(ge=1, le=10_000)
     profiles: dict[Name, Profile]
 
 
 PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9-]*)\.([a-z]+)\}")
 SECRET = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-
-
-def escapes_context(path: str) -> bool:
-    """Whether a Dockerfile's path leaves the build context."""
-    pure = PurePosixPath(path)
-    return pure.is_absolute() or ".." in pure.parts

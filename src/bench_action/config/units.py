@@ -23,3 +23,5 @@ def parse_duration(value: object) -> object:
 
 
 Seconds = Annotated[float, BeforeValidator(parse_duration, json_schema_input_type=str | float)]
+# wrk knows no fractions of a second (`scan_time` in its units.c); pydantic refuses what has a fractional part
+WholeSeconds = Annotated[int, BeforeValidator(parse_duration, json_schema_input_type=str | int)]

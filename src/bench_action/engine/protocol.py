@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol
 
-from bench_action.model.machine import Exit, Machine, Usage
+from bench_action.model.machine import Exit, Machine
 
 Kind = Literal["postgres", "redis", "other", "load", "subject"]
 
@@ -49,15 +49,6 @@ class Handle:
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ownership:
-    """Whose objects these are: how the next run finds what this one could not remove."""
-
-    run_id: str
-    owner: str
-    expires_at: int
-
-
 class Session(Protocol):
     """A long-lived conversation, line by line, with a program started beside a service."""
 
@@ -85,6 +76,9 @@ class Engine(Protocol):
     def open(self) -> None:
         """Make what the run's parts share (a network)."""
 
+    def has_image(self, name: str) -> bool:
+        """Whether an image is here already."""
+
     def image(self, name: str) -> str:
         """The id of an image, pulled where it is not here yet."""
 
@@ -100,9 +94,6 @@ class Engine(Protocol):
     def restart(self, handle: Handle) -> None:
         """Stop and start again, at once."""
 
-    def stop(self, handle: Handle) -> None:
-        """Stop, keep it for `restart`."""
-
     def session(self, handle: Handle, argv: Sequence[str]) -> Session:
         """Start a program beside a service and talk to it."""
 
@@ -112,17 +103,8 @@ class Engine(Protocol):
     def ended(self) -> list[Exit]:
         """Those parts of the run that should run and no longer do."""
 
-    def usage(self, handle: Handle) -> Usage:
-        """Counters of a running service."""
-
     def logs(self, handle: Handle, lines: int = 15) -> list[str]:
         """Last lines of its output."""
 
     def remove(self) -> None:
         """Remove everything that this run made. Raises StackError naming what is left."""
-
-    def __enter__(self) -> Self:
-        """Nothing to do before `open`."""
-
-    def __exit__(self, *exc: object) -> None:
-        """Remove everything; never masks the error that is under way."""

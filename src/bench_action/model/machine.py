@@ -11,7 +11,6 @@ class Machine:
     memory_mib: int
     kernel: str
     engine_version: str
-    cgroup_version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,7 @@ class Exit:
     """How a container ended."""
 
     name: str
+    id: str
     exit_code: int
     out_of_memory: bool
 

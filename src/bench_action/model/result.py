@@ -1,13 +1,13 @@
 """`result.json`: what a run found. Field names are a contract (docs/result.schema.json is generated from here)."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from bench_action.model.metric import Better
 from bench_action.model.warning import Warned
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 
 Revision = Literal["base", "head"]
 Verdict = Literal["improved", "unchanged", "regressed", "inconclusive", "invalid", "measured"]

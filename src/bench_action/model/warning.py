@@ -44,7 +44,7 @@ _INVALIDATING = frozenset(
 )
 
 _ADVICE = {
-    Code.CONNECT_ERRORS: "Raise `load: {ulimits: {nofile: …}}` above the profile's connections, or lower `connections`.",
+    Code.CONNECT_ERRORS: "Raise `load: {ulimits: {nofile: …}}` above `connections`, or lower `connections`.",
     Code.FEWER_CONNECTIONS: "Raise the server's backlog and its `ulimits: {nofile: …}`, or lower `connections`.",
     Code.GENERATOR_SATURATED: "Give wrk more `threads` (up to the machine's cores), or lower `connections`.",
     Code.NOTHING_SERVED: "Read the application's log; lower `connections` or raise `duration` and `timeout`.",
@@ -53,7 +53,7 @@ _ADVICE = {
     Code.APPLICATION_ERRORS: "They count as errors, never as speed; the log of the application tells their cause.",
     Code.FEW_REPLIES: "Raise `duration`: some connections got no answer, so percentiles describe only those that did.",
     Code.STEAL: "Other guests of this physical machine took CPU time; run again, or on another machine.",
-    Code.WIDE_SPREAD: "The runs of one cell differ widely; close other programs, or use more blocks (`--preset article`).",
+    Code.WIDE_SPREAD: "The runs of one cell differ widely; close other programs, or use more and longer blocks.",
     Code.VARIANT_FAILED: "Mend the variant; it was not measured.",
     Code.STOPPED_EARLY: "The remaining trials would have had the same fault.",
 }

@@ -1,0 +1,204 @@
+"""The Docker engine: builds images, starts containers on a network of the run's own, and removes them again."""
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
+
+from docker.errors import APIError, DockerException, ImageNotFound
+from requests.exceptions import RequestException
+
+from bench_action.engine.docker.build import build_image
+from bench_action.engine.docker.client import connect, refusals
+from bench_action.engine.docker.labels import MARK, RUN, abandoned, labels_of
+from bench_action.engine.docker.recipes import container_options
+from bench_action.engine.docker.session import DockerSession
+from bench_action.engine.ownership import Ownership
+from bench_action.engine.protocol import BuildSpec, Handle, ServiceSpec
+from bench_action.model.errors import StackError
+from bench_action.model.machine import Exit, Machine
+
+_REMOVAL_S = 6.0  # a cancelled job is killed after 7.5 + 2.5 s (facts: actions, cancellation)
+_NOT_RUNNING = ("exited", "dead")
+
+
+class DockerEngine:
+    """Everything that it makes carries the run's labels; nothing is published on the host, nothing is mounted."""
+
+    name = "docker"
+
+    def __init__(self, owner: Ownership, environ: Mapping[str, str]) -> None:
+        """Connects. Raises StackError where no engine answers."""
+        self._owner = owner
+        self._environ = environ
+        self._client = connect(environ)
+        self._labels = labels_of(owner)
+        self._network = f"bench-action-{owner.run_id}"
+        self._expected: dict[str, str] = {}  # containers that should be running: id → name
+
+    def machine(self) -> Machine:
+        """The machine of the engine."""
+        with refusals("the Docker engine does not describe its machine"):
+            info = self._client.info()
+        return Machine(
+            cores=info["NCPU"],
+            memory_mib=info["MemTotal"] // 1024**2,
+            kernel=info["KernelVersion"],
+            engine_version=f"{info['ServerVersion']} (cgroup v{info.get('CgroupVersion', 1)})",
+        )
+
+    def sweep(self) -> list[str]:
+        """Remove containers and networks of runs that are gone."""
+        now = time.time()
+        containers, networks = self._list({"label": MARK})
+        old = [item for item in containers if abandoned(item["Labels"], now=now)]
+        nets = [item for item in networks if abandoned(item.get("Labels") or {}, now=now)]
+        self._remove_all(old, nets)
+        return _names(old, nets)
+
+    def open(self) -> None:
+        """Make the run's network."""
+        with refusals("the run's network cannot be made"):
+            self._client.networks.create(self._network, driver="bridge", labels=self._labels)
+
+    def has_image(self, name: str) -> bool:
+        """Whether an image is here already."""
+        with refusals(f"the engine does not say whether it has the image {name}"):
+            try:
+                self._client.images.get(name)
+            except ImageNotFound:
+                return False
+            return True
+
+    def image(self, name: str) -> str:
+        """The id of an image, pulled where it is not here."""
+        if not self.has_image(name):
+            self._pull(name)
+        with refusals(f"the image {name} cannot be read"):
+            return str(self._client.images.get(name).id)
+
+    def build(self, spec: BuildSpec) -> str:
+        """Build an image; its name."""
+        return build_image(self._client, spec, self._environ)
+
+    def start(self, spec: ServiceSpec) -> Handle:
+        """Create and start a container."""
+        self.image(spec.image)
+        with refusals(f"{spec.name} cannot be started", where=f"{spec.kind} from the image {spec.image}"):
+            image = self._client.images.get(spec.image)
+            options = container_options(spec, list(image.attrs["Config"].get("Volumes") or {}))
+            endpoint = self._client.api.create_endpoint_config(aliases=[spec.name])
+            container = self._client.containers.create(
+                spec.image, name=f"{self._network}-{spec.name}", hostname=spec.name, labels=self._labels, detach=True,
+                network=self._network, networking_config={self._network: endpoint}, **options,
+            )  # fmt: skip
+            container.start()
+        self._expected[str(container.id)] = spec.name
+        return Handle(id=str(container.id), name=spec.name, kind=spec.kind, host=spec.name, port=spec.port)
+
+    def run_once(self, spec: ServiceSpec, timeout_s: float) -> None:
+        """Run a container to its end."""
+        handle = self.start(spec)
+        self._expected.pop(handle.id)
+        try:
+            with refusals(f"{spec.name} does not end", where=f"within {timeout_s:g} s"):
+                status = self._client.containers.get(handle.id).wait(timeout=timeout_s)["StatusCode"]
+        except StackError as error:
+            error.log = tuple(self.logs(handle))
+            raise
+        log = self.logs(handle) if status else []
+        with refusals(f"{spec.name} cannot be removed"):
+            self._client.api.remove_container(handle.id, v=True, force=True)
+        if status:
+            command = " ".join(spec.command)
+            raise StackError(f"{spec.name} ended with status {status}", where=f"command: {command}", log=log)
+
+    def restart(self, handle: Handle) -> None:
+        """Stop within a second and start again."""
+        with refusals(f"{handle.name} cannot be restarted"):
+            self._client.api.restart(handle.id, timeout=1)
+        self._expected[handle.id] = handle.name
+
+    def session(self, handle: Handle, argv: Sequence[str]) -> DockerSession:
+        """Start a program in the container and talk to it."""
+        with refusals(f"{argv[0]} cannot be started", where=f"inside the container of {handle.name}"):
+            started = self._client.api.exec_create(handle.id, list(argv), stdin=True)
+            connection = self._client.api.exec_start(started["Id"], socket=True)
+        return DockerSession(connection, f"{argv[0]} in the container of {handle.name}")
+
+    def exec(self, handle: Handle, argv: Sequence[str]) -> tuple[int, str]:
+        """Run a short program in the container: its status and output."""
+        with refusals(f"{argv[0]} cannot be run", where=f"inside the container of {handle.name}"):
+            status, output = self._client.containers.get(handle.id).exec_run(list(argv))
+        return int(status or 0), cast(bytes, output).decode(errors="replace")
+
+    def ended(self) -> list[Exit]:
+        """Containers that should run and do not, with how they ended."""
+        with refusals("the engine does not list the run's containers"):
+            filters = {"label": f"{RUN}={self._owner.run_id}", "status": list(_NOT_RUNNING)}
+            found = self._client.api.containers(all=True, filters=filters)
+            gone = [item["Id"] for item in found if item["Id"] in self._expected]
+            return [self._exit(container_id) for container_id in gone]
+
+    def logs(self, handle: Handle, lines: int = 15) -> list[str]:
+        """Last lines of its output; empty where there are none, or the container is gone."""
+        with contextlib.suppress(DockerException, RequestException, OSError):
+            text = self._client.api.logs(handle.id, tail=lines)
+            return text.decode(errors="replace").splitlines()
+        return []
+
+    def remove(self) -> None:
+        """Remove the run's containers and its network, also one that is still being created meanwhile."""
+        self._expected.clear()
+        deadline = time.monotonic() + _REMOVAL_S
+        label = {"label": f"{RUN}={self._owner.run_id}"}
+        while any(left := self._list(label)):
+            self._remove_all(*left)
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"not everything of this run could be removed: {', '.join(_names(*left))}",
+                    advice=f"docker ps -aq --filter label={RUN}={self._owner.run_id} | xargs docker rm -fv",
+                )
+
+    def _exit(self, container_id: str) -> Exit:
+        state = self._client.api.inspect_container(container_id)["State"]
+        return Exit(self._expected[container_id], container_id, int(state["ExitCode"]), bool(state["OOMKilled"]))
+
+    def _pull(self, name: str) -> None:
+        repository, _, tag = name.partition("@") if "@" in name else name.rpartition(":")
+        if "/" in tag or not repository:  # no tag at all, or the colon of a registry's port
+            repository, tag = name, "latest"
+        with refusals(f"the image {name} can't be had"):
+            try:
+                for event in self._client.api.pull(repository, tag=tag, stream=True, decode=True):
+                    if "error" in event:
+                        raise StackError(f"the image {name} can't be had", cause=event["error"])
+            except APIError as error:
+                raise StackError(
+                    f"the image {name} can't be had",
+                    cause=str(error.explanation or error),
+                    advice="check its name, the registry and `docker login`; `docker pull` shows the same",
+                ) from error
+
+    def _list(self, filters: Mapping[str, str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        with refusals("the engine does not list what we made"):
+            containers = self._client.api.containers(all=True, filters=dict(filters))
+            return containers, self._client.api.networks(filters=dict(filters))
+
+    def _remove_all(self, containers: Sequence[Mapping[str, Any]], networks: Sequence[Mapping[str, Any]]) -> None:
+        # side by side: ten containers one after the other would take longer than a cancelled job is given
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            remove = self._client.api.remove_container
+            list(pool.map(lambda item: _gently(lambda: remove(item["Id"], v=True, force=True)), containers))
+            list(pool.map(lambda item: _gently(lambda: self._client.api.remove_network(item["Id"])), networks))
+
+
+def _names(containers: Sequence[Mapping[str, Any]], networks: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [item["Names"][0].lstrip("/") for item in containers] + [item["Name"] for item in networks]
+
+
+def _gently(action: Callable[[], object]) -> None:
+    """What is gone already, or is being removed by somebody else, is listed again by our caller."""
+    with contextlib.suppress(APIError, RequestException):
+        action()

@@ -1,0 +1,277 @@
+"""Runs inside the load container, sent there as text: standard library only, one JSON object a line in and out.
+
+Operations: `machine`, `get`, `requests`, `wrk`, `usage`, `settle`. A reply is `{"ok": …}` or,
+for a failure of the agent's own, `{"error": text}`; what a server does wrong is data of an `ok`.
+"""
+
+import base64
+import functools
+import http.client
+import json
+import os
+import resource
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+_SAMPLE_S = 0.25
+_SETTLE_S = 0.05
+_IDLE_CORES = 0.1
+CGROUPS = os.environ.get("BENCH_ACTION_CGROUPS", "/sys/fs/cgroup")
+
+
+def machine(_order):
+    """What the load container sees of the machine."""
+    model = ""
+    with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as cpuinfo:
+        for line in cpuinfo:
+            key, _, value = line.partition(":")
+            if key.strip() in {"model name", "Model", "Hardware"}:
+                model = value.strip()
+                break
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return {
+        "cpu_model": model,
+        "cores": len(os.sched_getaffinity(0)),
+        "open_files": soft,
+        "machine": os.uname().machine,
+    }
+
+
+def get(order):
+    """One GET, for readiness: its status, or why there is none."""
+    connection = http.client.HTTPConnection(order["host"], order["port"], timeout=order["timeout_s"])
+    try:
+        connection.request("GET", order["path"])
+        return {"status": connection.getresponse().status, "problem": ""}
+    except (OSError, http.client.HTTPException) as error:
+        return {"status": 0, "problem": f"{type(error).__name__}: {error}"}
+    finally:
+        connection.close()
+
+
+def requests(order):
+    """The same request again and again over one connection, opened anew when the server closes it.
+
+    Each reply tells whether the server left the connection open. Bodies are left out on request.
+    """
+    connection = http.client.HTTPConnection(order["host"], order["port"], timeout=order["timeout_s"])
+    replies = []
+    try:
+        for _ in range(order["repeat"]):
+            replies.append(one_request(connection, order))
+            if replies[-1]["problem"]:
+                break
+    finally:
+        connection.close()
+    return {"replies": replies}
+
+
+def one_request(connection, order):
+    """One reply: status, headers, body, and whether the connection stays open."""
+    body = order["body"].encode() if order["body"] else None
+    headers = dict(order["headers"])
+    if body is None and order["method"] not in {"GET", "HEAD"}:
+        headers.setdefault("Content-Length", "0")
+    try:
+        connection.request(order["method"], order["path"], body=body, headers=headers)
+        response = connection.getresponse()
+        data = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        connection.close()
+        return {"status": 0, "headers": {}, "body": "", "kept": False, "problem": f"{type(error).__name__}: {error}"}
+    return {
+        "status": response.status,
+        "headers": {name.lower(): value for name, value in response.getheaders()} if order["bodies"] else {},
+        "body": base64.b64encode(data).decode() if order["bodies"] else "",
+        "kept": connection.sock is not None,
+        "problem": "",
+    }
+
+
+def wrk(order):
+    """Run wrk once; its output, its own CPU time, and what was seen of its connections, the parts and the machine."""
+    watcher = Watcher(order)
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(order["script"])
+        script.flush()
+        before, ticks, started = all_usage(order["parts"]), cpu_ticks(), time.monotonic()
+        process = subprocess.Popen(
+            [*order["argv"], "-s", script.name, order["url"]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        limit = threading.Timer(order["limit_s"], process.kill)
+        limit.start()
+        watcher.start()
+        output = process.stdout.read().decode(errors="replace")
+        _pid, status, usage = os.wait4(process.pid, 0)
+        wall_s, after = time.monotonic() - started, all_usage(order["parts"])
+        limit.cancel()
+        watcher.stop()
+    return {
+        "output": output[-20000:],
+        "status": os.waitstatus_to_exitcode(status),
+        "cpu_s": usage.ru_utime + usage.ru_stime,
+        "wall_s": wall_s,
+        "live": watcher.peak_connections,
+        "memory_mib": watcher.peak_memory_mib,
+        "before": before,
+        "after": after,
+        "steal_percent": steal_percent(ticks, cpu_ticks()),
+    }
+
+
+class Watcher(threading.Thread):
+    """Peaks while wrk runs: connections to the server established at once, and memory of the part it watches."""
+
+    def __init__(self, order):
+        super().__init__(daemon=True)
+        address = socket.inet_aton(socket.gethostbyname(order["host"]))
+        # /proc/net/tcp writes the address as one number in the machine's byte order, the port in hexadecimal
+        self._remote = f"{int.from_bytes(address, sys.byteorder):08X}:{order['port']:04X}"
+        self._asked = order["connections"]
+        self._part = order["parts"].get("application")
+        self._over = threading.Event()
+        self.peak_connections = 0
+        self.peak_memory_mib = None
+
+    def run(self):
+        """Look until told to stop; at connections only until all that were asked for have been seen."""
+        while not self._over.wait(_SAMPLE_S):
+            if self.peak_connections < self._asked:
+                self.peak_connections = max(self.peak_connections, self._count())
+            used = usage_of(self._part)
+            if used is not None:
+                self.peak_memory_mib = max(self.peak_memory_mib or 0.0, used["memory_mib"])
+
+    def stop(self):
+        """No further look; waits for the one under way."""
+        self._over.set()
+        self.join()
+
+    def _count(self):
+        with open("/proc/net/tcp", encoding="ascii") as table:
+            rows = (line.split(None, 4) for line in table)
+            return sum(1 for row in rows if row[2] == self._remote and row[3] == "01")  # 01: TCP_ESTABLISHED
+
+
+def usage(order):
+    """Counters of every part now."""
+    return all_usage(order["parts"])
+
+
+def settle(order):
+    """Wait until a part is idle: requests that wrk has given up on are still being answered."""
+    started = time.monotonic()
+    last = usage_of(order["part"])
+    while last is not None and time.monotonic() - started < order["limit_s"]:
+        then = time.monotonic()
+        time.sleep(_SETTLE_S)
+        now = usage_of(order["part"])
+        if now is None or (now["cpu_ms"] - last["cpu_ms"]) / 1000 < _IDLE_CORES * (time.monotonic() - then):
+            break
+        last = now
+    return {"waited_s": time.monotonic() - started}
+
+
+def all_usage(parts):
+    """Name of a part → its counters, null where they cannot be read."""
+    return {name: usage_of(part) for name, part in parts.items()}
+
+
+def usage_of(part):
+    """CPU and throttled time in ms, memory in MiB without inactive file pages; None where they cannot be read."""
+    folders = cgroups_of(part) if part else {}
+    try:
+        return usage_v2(folders["unified"]) if "unified" in folders else usage_v1(folders)
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def usage_v1(folders):
+    """Control groups version 1: one hierarchy a controller, times in ns (kernel documentation, cgroup-v1)."""
+    memory = table(folders["memory"] + "/memory.stat")
+    return {
+        "cpu_ms": number(folders["cpuacct"] + "/cpuacct.usage") / 1e6,
+        "throttled_ms": table(folders["cpu"] + "/cpu.stat").get("throttled_time", 0) / 1e6,
+        "memory_mib": (number(folders["memory"] + "/memory.usage_in_bytes") - memory["total_inactive_file"]) / 2**20,
+    }
+
+
+def usage_v2(folder):
+    """Control groups version 2: one hierarchy, times in µs (kernel documentation, cgroup-v2)."""
+    cpu, memory = table(folder + "/cpu.stat"), table(folder + "/memory.stat")
+    return {
+        "cpu_ms": cpu["usage_usec"] / 1e3,
+        "throttled_ms": cpu.get("throttled_usec", 0) / 1e3,
+        "memory_mib": (number(folder + "/memory.current") - memory["inactive_file"]) / 2**20,
+    }
+
+
+@functools.lru_cache(maxsize=256)
+def cgroups_of(part):
+    """The part's control groups by controller; `unified` for version 2. Folders have its container's id in their name.
+
+    An empty answer is remembered too: a host that hides its control groups will not show them later.
+    """
+    if os.path.exists(CGROUPS + "/cgroup.controllers"):
+        folder = find_folder(CGROUPS, part)
+        return {"unified": folder} if folder else {}
+    controllers = ("cpu", "cpuacct", "memory")
+    return {name: folder for name in controllers if (folder := find_folder(f"{CGROUPS}/{name}", part))}
+
+
+def find_folder(root, part):
+    """The folder below `root` whose name holds `part`, nearest first."""
+    for folder, names, _files in os.walk(root):
+        for name in names:
+            if part in name:
+                return f"{folder}/{name}"
+    return None
+
+
+def number(path):
+    """A file of one number."""
+    with open(path, encoding="ascii") as file:
+        return int(file.read())
+
+
+def table(path):
+    """A file of lines `name number`."""
+    with open(path, encoding="ascii") as file:
+        return {name: int(value) for name, value in (line.split() for line in file)}
+
+
+def cpu_ticks():
+    """All and stolen CPU time of the machine since its start, in ticks (proc_stat(5))."""
+    with open("/proc/stat", encoding="ascii") as stat:
+        ticks = [int(field) for field in stat.readline().split()[1:9]]
+    return sum(ticks), ticks[7]
+
+
+def steal_percent(before, after):
+    """Share of the machine's CPU time that other guests took in between."""
+    total = after[0] - before[0]
+    return 100.0 * (after[1] - before[1]) / total if total else 0.0
+
+
+def main():
+    """Serve orders until standard input ends."""
+    operations = {function.__name__: function for function in (machine, get, requests, wrk, usage, settle)}
+    for line in sys.stdin:
+        order = json.loads(line)
+        try:
+            reply = {"ok": operations[order["op"]](order)}
+        except Exception as error:  # noqa: BLE001 (the other end decides what it means)
+            reply = {"error": f"{type(error).__name__}: {error}"}
+        sys.stdout.write(json.dumps(reply) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Talks to the agent inside the load container."""
+
+import base64
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from bench_action.engine.protocol import Engine, Handle, Session
+from bench_action.model.errors import StackError
+from bench_action.model.machine import Usage
+
+_GRACE_S = 20.0  # beyond what an order itself may take: the agent answers at once, on a loaded machine too
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP reply; `problem` says why there is none. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    kept: bool
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """What to send."""
+
+    host: str
+    port: int
+    path: str
+    method: str = "GET"
+    headers: Mapping[str, str] | None = None
+    body: str = ""
+
+
+def usages(raw: Mapping[str, Any]) -> dict[str, Usage | None]:
+    """The agent's counters as Usage."""
+    return {name: Usage(**values) if values else None for name, values in raw.items()}
+
+
+class Agent:
+    """One order at a time; every order has a deadline. Raises StackError when the agent is gone or late."""
+
+    def __init__(self, engine: Engine, handle: Handle) -> None:
+        """Starts the agent in the load container that `handle` names."""
+        source = resources.files("bench_action.load").joinpath("agent.py").read_text(encoding="utf-8")
+        self._session: Session = engine.session(handle, ["python3", "-u", "-c", source])
+
+    def machine(self) -> dict[str, Any]:
+        """`cpu_model`, `cores` that wrk may use, `open_files` (its limit), `machine` (such as x86_64)."""
+        return self._ask({"op": "machine"}, 0)
+
+    def get(self, host: str, port: int, path: str, timeout_s: float) -> tuple[int, str]:
+        """One GET: its status, or 0 and why there is none."""
+        order = {"op": "get", "host": host, "port": port, "path": path, "timeout_s": timeout_s}
+        answer = self._ask(order, timeout_s)
+        return int(answer["status"]), str(answer["problem"])
+
+    def requests(
+        self, request: HttpRequest, repeat: int, *, timeout_s: float = 10.0, bodies: bool = True
+    ) -> list[Reply]:
+        """The same request `repeat` times, in turn; ends early at the first that gets no reply."""
+        order = {
+            "op": "requests", "host": request.host, "port": request.port, "path": request.path,
+            "method": request.method, "headers": dict(request.headers or {}), "body": request.body,
+            "repeat": repeat, "timeout_s": timeout_s, "bodies": bodies,
+        }  # fmt: skip
+        answer = self._ask(order, repeat * timeout_s)
+        return [Reply(**{**reply, "body": base64.b64decode(reply["body"])}) for reply in answer["replies"]]
+
+    def wrk(
+        self, order: Mapping[str, Any], limit_s: float, while_running: Callable[[], None], every_s: float
+    ) -> dict[str, Any]:
+        """Run wrk; `while_running` is called every `every_s` seconds meanwhile and may raise to give up."""
+        return self._ask({"op": "wrk", **order, "limit_s": limit_s}, limit_s, while_running, every_s)
+
+    def usage(self, parts: Mapping[str, str]) -> dict[str, Usage | None]:
+        """Counters of each part (name → its handle's id) now; None where the engine's host does not show them."""
+        return usages(self._ask({"op": "usage", "parts": dict(parts)}, 0))
+
+    def settle(self, part: str, limit_s: float) -> float:
+        """Wait until a part (its handle's id) is idle, at most `limit_s`; the seconds that it took."""
+        return float(self._ask({"op": "settle", "part": part, "limit_s": limit_s}, limit_s)["waited_s"])
+
+    def close(self) -> None:
+        """End the agent."""
+        self._session.close()
+
+    def _ask(
+        self,
+        order: Mapping[str, Any],
+        allowed_s: float,
+        while_waiting: Callable[[], None] = lambda: None,
+        every_s: float = 1.0,
+    ) -> dict[str, Any]:
+        self._session.send(json.dumps(order) + "\n")
+        deadline = time.monotonic() + allowed_s + _GRACE_S
+        while (line := self._session.read_line(every_s)) is None:
+            if time.monotonic() > deadline:
+                raise StackError("the load generator does not answer", where=f"order: {order['op']}")
+            while_waiting()
+        answer = json.loads(line)
+        if "error" in answer:
+            raise StackError(f"the load generator failed: {answer['error']}", where=f"order: {order['op']}")
+        ok: dict[str, Any] = answer["ok"]
+        return ok

@@ -1,0 +1,96 @@
+"""wrk: the command for a profile, and what its report means (traps: see docs/architecture.md, "Reading wrk")."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from bench_action.config.schema import Profile
+from bench_action.model.errors import InvalidMeasurementError
+from bench_action.model.result import Errors, Latency
+
+SENTINEL = "bench-action-wrk-result:"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One run of wrk. `duration_s` is wrk's own clock, `wall_s` a monotonic one from outside its process."""
+
+    duration_s: float
+    wall_s: float
+    requests: int
+    bytes_read: int
+    errors: Errors
+    latency: Latency | None
+    connections_live: int
+    generator_cpu_s: float
+    steal_percent: float
+
+
+def order_for(profile: Profile, host: str, port: int, duration_s: int) -> dict[str, Any]:
+    """What the agent needs to run wrk for this profile."""
+    argv = [
+        "wrk", "--connections", str(profile.connections), "--threads", str(profile.threads),
+        "--duration", f"{duration_s}s", "--timeout", f"{profile.timeout}s",
+    ]  # fmt: skip
+    return {
+        "argv": argv,
+        "url": f"http://{host}:{port}{profile.path}",
+        "script": script_for(profile),
+        "host": host,
+        "port": port,
+        "connections": profile.connections,
+    }
+
+
+def script_for(profile: Profile) -> str:
+    """The Lua script: method, headers and body as constants, then `done()`.
+
+    Headers go in here and not by `-H`, which drops one without a space after its colon.
+    """
+    lines = [f"local sentinel = {_lua(SENTINEL)}", f"wrk.method = {_lua(profile.method)}"]
+    lines += [f"wrk.headers[{_lua(name)}] = {_lua(value)}" for name, value in profile.headers.items()]
+    lines += [f"wrk.body = {_lua(profile.body)}"] if profile.body else []
+    return "\n".join(lines) + "\n" + resources.files("bench_action.load").joinpath("report.lua").read_text("utf-8")
+
+
+def _lua(text: str) -> str:
+    """A Lua string literal: every byte that is not plain as a decimal escape of three digits."""
+    plain = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 -_./:;,+*{}[]()=&?!@#%"
+    return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03d}" for byte in text.encode()) + '"'
+
+
+def parse_report(answer: Mapping[str, Any], where: str) -> Report:
+    """The agent's answer → Report. Raises InvalidMeasurementError where wrk has not reported.
+
+    wrk's exit status is no help: it is 0 with a broken script and with nothing served.
+    """
+    output: str = answer["output"]
+    lines = [line for line in output.splitlines() if line.startswith(SENTINEL)]
+    if answer["status"] != 0 or len(lines) != 1:
+        raise InvalidMeasurementError(
+            f"wrk ended with status {answer['status']} and {len(lines)} reports",
+            where=where,
+            log=output.splitlines()[-15:],
+        )
+    data: dict[str, Any] = json.loads(lines[0].removeprefix(SENTINEL).replace("nan", "null"))
+    return Report(
+        duration_s=data["duration_us"] / 1e6,
+        wall_s=answer["wall_s"],
+        requests=data["requests"],
+        bytes_read=data["bytes"],
+        errors=Errors(**{name: data[name] for name in Errors.model_fields}),
+        latency=_latency(data),
+        connections_live=answer["live"],
+        generator_cpu_s=answer["cpu_s"],
+        steal_percent=answer["steal_percent"],
+    )
+
+
+def _latency(data: Mapping[str, Any]) -> Latency | None:
+    if data["requests"] == 0 or data["max_us"] == 0:
+        return None
+    values = {name: float(data[name]) for name in Latency.model_fields}
+    return Latency(**values) if all(math.isfinite(value) for value in values.values()) else None
