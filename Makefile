@@ -1,0 +1,81 @@
+# `make help` lists the targets. Everything Python happens in .venv; everything measured happens in containers.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help .venv run test unit check format lock engine images packages clean
+
+PYTHON ?= python3
+# Debian packages that the tests and checks use; empty where their equivalents are there already
+PACKAGES ?= postgresql redis-server wrk shellcheck
+# passed on: make run ARGS="--preset article", make test ARGS="-k engine", make lock ARGS=--upgrade
+ARGS ?=
+
+# twice: errors only
+pip := .venv/bin/python -m pip --quiet --quiet --disable-pip-version-check
+pytest := PYTHONPATH=tests .venv/bin/python -m pytest
+lock = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-header $(ARGS)
+scripts := .ci/run $(wildcard *.sh) $(wildcard scripts/*.sh) $(wildcard tests/images/*.sh)
+typed := $(wildcard src tests apps benchmarks)
+# in the order of what they cost: the first failures come soon
+levels := tests/unit tests/integration tests/docker tests/e2e
+
+help: ## list the targets
+	@grep -hE '^[a-z.]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z.]+):.*## /\1\t/' | expand -t 10
+
+.venv: .venv/.project ## make the environment, with .venv/bin/bench-action
+
+.venv/.requirements: requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or later is needed; '$(PYTHON)' is not. Set PYTHON=." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || scripts/packages.sh python3-venv
+	$(PYTHON) -m venv --clear .venv
+	$(pip) install --require-hashes --requirement $<
+	@touch $@
+
+# Without dependencies and build isolation, everything that is installed has been checked against a hash.
+.venv/.project: .venv/.requirements pyproject.toml
+	$(pip) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: engine images .venv ## measure the built-in applications on this machine (ARGS=…); output in bench-results/
+	.venv/bin/bench-action run $(ARGS)
+
+test: packages engine images .venv ## set this machine up, check, then run every test of every level
+	$(MAKE) --no-print-directory check
+	$(pytest) -p no_skips --timeout 900 $(levels) $(ARGS)
+
+unit: .venv ## run the unit tests only
+	$(pytest) tests/unit $(ARGS)
+
+check: .venv ## style, types, layers and shell scripts
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy --strict $(typed)
+	.venv/bin/lint-imports
+	shellcheck $(scripts)
+
+format: .venv ## put the code into the one format, and fix what can be fixed
+	.venv/bin/ruff check --fix-only .
+	.venv/bin/ruff format .
+
+lock: .venv ## resolve the requirements anew, keeping what is pinned (ARGS=--upgrade does not keep it)
+	$(lock) pyproject.toml requirements/dev.in --output-file requirements/dev.txt
+	$(lock) pyproject.toml --constraint requirements/dev.txt --output-file requirements/runtime.txt
+	for input in requirements/build.in apps/*/requirements*.in; do \
+	  $(lock) $$input --constraint requirements/dev.txt --output-file $${input%.in}.txt; \
+	done
+
+engine: ## have a Docker engine: install and start one if there is none and we are root
+	@scripts/engine.sh
+
+images: engine ## have the base images: local, from the registry, or stand-ins where there is no registry
+	@tests/images/build.sh
+
+packages:
+	@scripts/packages.sh $(PACKAGES)
+
+clean: ## remove the environment, the caches and the stand-in images; results stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	-tests/images/build.sh remove
