@@ -13,7 +13,7 @@ ARGS ?=
 
 # twice: errors only
 pip := .venv/bin/python -m pip --quiet --quiet --disable-pip-version-check
-pytest := PYTHONPATH=tests .venv/bin/python -m pytest
+pytest := PYTHONPATH=tests/plugins .venv/bin/python -m pytest
 lock = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-header $(ARGS)
 scripts := .ci/run $(wildcard *.sh) $(wildcard scripts/*.sh) $(wildcard tests/images/*.sh)
