@@ -1,0 +1,1 @@
+"""The to-do list of the contract, served by aiohttp."""

@@ -1,0 +1,56 @@
+"""Runs one server for each core, and lets none of them live without the others."""
+
+import logging
+import multiprocessing
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkProcess
+from types import FrameType
+
+from todo_aiohttp.config import Config
+from todo_aiohttp.server import SHUTDOWN_TIMEOUT_S, serve
+
+logger = logging.getLogger(__name__)
+
+
+def supervise(config: Config) -> int:
+    """Serve until SIGTERM or SIGINT; a server that ends by itself takes the others along, with status 1."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _exit)
+    with _servers(config) as servers:
+        wait([server.sentinel for server in servers])
+        for server in servers:
+            if server.exitcode is not None:
+                logger.error("%s ended with status %s", server.name, server.exitcode)
+    return 1
+
+
+def _exit(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+@contextmanager
+def _servers(config: Config) -> Iterator[list[ForkProcess]]:
+    # Forking is safe: no thread and no event loop exists yet. It shares the imported modules' memory.
+    context = multiprocessing.get_context("fork")
+    servers: list[ForkProcess] = []
+    try:
+        for index in range(config.processes):
+            server = context.Process(target=serve, args=(config,), name=f"server {index}")
+            servers.append(server)
+            server.start()
+        yield servers
+    finally:
+        _stop([server for server in servers if server.pid is not None])
+
+
+def _stop(servers: list[ForkProcess]) -> None:
+    for server in servers:
+        server.terminate()
+    for server in servers:
+        server.join(SHUTDOWN_TIMEOUT_S + 2)
+        if server.is_alive():
+            server.kill()
+            server.join()

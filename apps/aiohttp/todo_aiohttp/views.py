@@ -1,0 +1,63 @@
+"""The three routes of the contract."""
+
+import json
+from typing import Any
+
+import aiohttp_jinja2
+from aiohttp import web
+from pydantic import ValidationError
+
+from todo_aiohttp.errors import error
+from todo_aiohttp.resources import POOL, REDIS
+from todo_aiohttp.schema import NewItem, reasons
+
+_SELECT = "SELECT id, text, date_posted FROM item ORDER BY id"
+_INSERT = "INSERT INTO item (text) VALUES ($1) RETURNING id"
+
+
+class Home(web.View):
+    """Every item, and how many times they were shown."""
+
+    async def get(self) -> web.Response:
+        """Read the items before counting: a page that cannot be shown does not count."""
+        items = await self.request.app[POOL].fetch(_SELECT)
+        counter = await self.request.app[REDIS].incr("counter")
+        return aiohttp_jinja2.render_template("home.html", self.request, {"items": items, "counter": counter})
+
+
+class Items(web.View):
+    """Where new items are sent."""
+
+    async def post(self) -> web.Response:
+        """Add the item in the body, which is JSON whatever its content type says."""
+        try:
+            data = _decoded(await self.request.read())
+        except (ValueError, RecursionError):
+            return error(400, "Invalid JSON")
+        if not data:
+            return error(400, "Empty data")
+        if not isinstance(data, dict):
+            return error(400, "must be an object")
+        try:
+            item = NewItem.model_validate(data)
+        except ValidationError as invalid:
+            return error(400, reasons(invalid))
+        if not item.text:
+            return web.Response(status=204)
+        item_id = await self.request.app[POOL].fetchval(_INSERT, item.text)
+        return web.json_response({"id": item_id}, status=201)
+
+
+class Health(web.View):
+    """Whether the server answers; it asks nobody else."""
+
+    async def get(self) -> web.Response:
+        """Answer."""
+        return web.json_response({"status": "ok"})
+
+
+def _decoded(body: bytes) -> Any:
+    data = json.loads(body) if body.strip() else None
+    # JSON can spell half a surrogate pair, which UTF-8, and so PostgreSQL, cannot: a ValueError here.
+    json.dumps(data, ensure_ascii=False).encode()
+    return data
