@@ -17,8 +17,9 @@ control_socket_disable = True  # its default path is one per user, and two serve
 if TUNED:
     workers = len(os.sched_getaffinity(0))  # unlike cpu_count(), it knows the cores we are confined to
     worker_class = "gthread"
-    # A thread keeps a database connection to itself, and beyond a few they only compete for the GIL.
-    threads = max(1, min(4, DATABASE_CONNECTIONS // workers))
+    # One thread computes while the other waits for a service; more of them only compete for the GIL, and each
+    # keeps a database connection to itself.
+    threads = max(1, min(2, DATABASE_CONNECTIONS // workers))
     # The kernel may hand nearly every client to one worker; a connection above this limit is not kept alive.
     worker_connections = 2048
     keepalive = 75
