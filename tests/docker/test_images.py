@@ -75,10 +75,10 @@ def output_of(container: Container, command: list[str], **environment: str) -> s
 
 def until_it_succeeds(container: Container, command: list[str]) -> None:
     deadline = time.monotonic() + READY_TIMEOUT_S
-    while container.exec_run(command).exit_code != 0:
+    while (probe := container.exec_run(command)).exit_code != 0:
         container.reload()
         assert container.status == "running", container.logs().decode()
-        assert time.monotonic() < deadline, container.logs().decode()
+        assert time.monotonic() < deadline, f"{command}: {probe}; its log:\n{container.logs().decode()}"
         time.sleep(0.1)
 
 
