@@ -21,25 +21,31 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One trial to come. `warmup_s` of load is thrown away before it."""
+    """One trial to come. Before it the subject may be renewed (fresh data, restarted) and warmed up under load."""
 
     phase: PhaseName
     block: int
     position: int
     cell: Cell
-    warmup_s: float
+    warmup_s: int
+    renew: bool
 
 
-def make_plan(cells: Sequence[Cell], *, blocks: int, warmup_s: float, seed: int) -> tuple[Step, ...]:
+def make_plan(cells: Sequence[Cell], *, blocks: int, warmup_s: int, seed: int, renew: bool = False) -> tuple[Step, ...]:
     """First `count` (work per request, exact), then `capacity`: each cell once a block, each block in its own order.
 
     A cell is warmed up under load before its first trial, which is the count: connections are then set up, statements
-    prepared and caches filled, so what is counted is the steady state.
+    prepared and caches filled, so what is counted is the steady state. Where a profile writes (`renew`), every trial
+    begins anew: else it would find more data than the one before.
     """
-    steps = [Step("count", 0, i, cell, warmup_s) for i, cell in enumerate(_shuffled(cells, f"{seed}/count"))]
+
+    def step(phase: PhaseName, block: int, position: int, cell: Cell) -> Step:
+        return Step(phase, block, position, cell, warmup_s if renew or phase == "count" else 0, renew)
+
+    steps = [step("count", 0, i, cell) for i, cell in enumerate(_shuffled(cells, f"{seed}/count"))]
     for block in range(1, blocks + 1):
         order = _shuffled(cells, f"{seed}/capacity/{block}")
-        steps += [Step("capacity", block, i, cell, 0.0) for i, cell in enumerate(order)]
+        steps += [step("capacity", block, i, cell) for i, cell in enumerate(order)]
     return tuple(steps)
 
 

@@ -13,7 +13,7 @@ Path = Annotated[str, StringConstraints(pattern=r"^/[!-~]*$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Headers = dict[Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")], str]
 Environment = dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str]
-Ulimits = dict[Literal["nofile", "nproc"], Annotated[int, Field(ge=64)]]
+Ulimits = dict[Annotated[str, StringConstraints(pattern=r"^(nofile|nproc)$")], Annotated[int, Field(ge=64)]]
 
 
 class Model(BaseModel):

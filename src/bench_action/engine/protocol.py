@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from bench_action.model.machine import Exit, Machine
+from bench_action.model.machine import Machine
 
 Kind = Literal["postgres", "redis", "other", "load", "subject"]
 
@@ -47,6 +47,18 @@ class Handle:
     kind: Kind
     host: str
     port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How something that should run ended. Its `str` is for a sentence: `exited with status 3`."""
+
+    handle: Handle
+    exit_code: int
+    out_of_memory: bool
+
+    def __str__(self) -> str:
+        return "was killed for lack of memory" if self.out_of_memory else f"exited with status {self.exit_code}"
 
 
 class Session(Protocol):
@@ -91,8 +103,11 @@ class Engine(Protocol):
     def run_once(self, spec: ServiceSpec, timeout_s: float) -> None:
         """Run a container to its end. Raises StackError with its log unless it ended with status 0."""
 
+    def stop(self, handle: Handle) -> None:
+        """Stop, within a second; `restart` starts it again."""
+
     def restart(self, handle: Handle) -> None:
-        """Stop and start again, at once."""
+        """Start again what was stopped."""
 
     def session(self, handle: Handle, argv: Sequence[str]) -> Session:
         """Start a program beside a service and talk to it."""

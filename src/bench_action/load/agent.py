@@ -1,6 +1,6 @@
 """Runs inside the load container, sent there as text: standard library only, one JSON object a line in and out.
 
-Operations: `machine`, `get`, `requests`, `wrk`, `usage`, `settle`. A reply is `{"ok": …}` or,
+Operations: `machine`, `get`, `requests`, `connections`, `wrk`, `usage`, `settle`. A reply is `{"ok": …}` or,
 for a failure of the agent's own, `{"error": text}`; what a server does wrong is data of an `ok`.
 """
 
@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import resource
+import selectors
 import socket
 import subprocess
 import sys
@@ -90,6 +91,53 @@ def one_request(connection, order):
         "kept": connection.sock is not None,
         "problem": "",
     }
+
+
+def connections(order):
+    """Open many connections at once, ask once on each; how many were answered, and how many could not be opened here.
+
+    `hold`: all stay open until the last is answered, so a server that cannot keep them all shows it. A server
+    without keep-alive would wait for its client to close, so there each is closed once it is answered.
+    """
+    request = f"GET {order['path']} HTTP/1.1\r\nHost: {order['host']}:{order['port']}\r\n\r\n".encode()
+    address = (socket.gethostbyname(order["host"]), order["port"])
+    deadline = time.monotonic() + order["limit_s"]
+    opened, waiting, answered, refused_here = [], selectors.DefaultSelector(), 0, 0
+    try:
+        for _ in range(order["count"]):
+            try:
+                one = socket.socket()
+            except OSError:  # the open-files limit of this container, which is not the server's fault
+                refused_here += 1
+                continue
+            opened.append(one)
+            one.setblocking(False)
+            one.connect_ex(address)
+            waiting.register(one, selectors.EVENT_WRITE)
+        while waiting.get_map() and time.monotonic() < deadline:
+            for key, event in waiting.select(timeout=0.5):
+                answered += converse(waiting, key.fileobj, event, request)
+                if not order["hold"] and key.fileobj not in waiting.get_map():
+                    key.fileobj.close()
+    finally:
+        waiting.close()
+        for one in opened:
+            one.close()
+    return {"answered": answered, "refused_here": refused_here}
+
+
+def converse(waiting, one, event, request):
+    """The next step on one connection; 1 when it has been answered, 0 otherwise."""
+    try:
+        if event & selectors.EVENT_WRITE:
+            one.send(request)
+            waiting.modify(one, selectors.EVENT_READ)
+            return 0
+        answer = one.recv(65536)
+    except OSError:
+        answer = b""
+    waiting.unregister(one)
+    return 1 if answer else 0
 
 
 def wrk(order):
@@ -262,7 +310,7 @@ def steal_percent(before, after):
 
 def main():
     """Serve orders until standard input ends."""
-    operations = {function.__name__: function for function in (machine, get, requests, wrk, usage, settle)}
+    operations = {function.__name__: function for function in (machine, get, requests, connections, wrk, usage, settle)}
     for line in sys.stdin:
         order = json.loads(line)
         try:

@@ -73,6 +73,19 @@ class Agent:
         answer = self._ask(order, repeat * timeout_s)
         return [Reply(**{**reply, "body": base64.b64decode(reply["body"])}) for reply in answer["replies"]]
 
+    def connections(self, request: HttpRequest, count: int, *, hold: bool, limit_s: float) -> int:
+        """How many of `count` connections, open at once (`hold`: until all are), were answered.
+
+        Those that could not be opened at this end count as answered: they say nothing about the server, and make
+        every trial invalid.
+        """
+        order = {
+            "op": "connections", "host": request.host, "port": request.port, "path": request.path, "count": count,
+            "hold": hold, "limit_s": limit_s,
+        }  # fmt: skip
+        answer = self._ask(order, limit_s)
+        return int(answer["answered"]) + int(answer["refused_here"])
+
     def wrk(
         self, order: Mapping[str, Any], limit_s: float, while_running: Callable[[], None], every_s: float
     ) -> dict[str, Any]:

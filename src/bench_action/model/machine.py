@@ -1,4 +1,4 @@
-"""What an engine says of the machine that it runs on, of a container's use of it, and of its end."""
+"""The machine of the engine, and a part's use of it."""
 
 from dataclasses import dataclass
 
@@ -20,17 +20,3 @@ class Usage:
     cpu_ms: float
     memory_mib: float
     throttled_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """How a container ended."""
-
-    name: str
-    id: str
-    exit_code: int
-    out_of_memory: bool
-
-    def __str__(self) -> str:
-        """For a sentence: `exited with status 3`."""
-        return "was killed for lack of memory" if self.out_of_memory else f"exited with status {self.exit_code}"

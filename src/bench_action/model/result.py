@@ -83,7 +83,7 @@ class Trial(Frozen):
     cpu_ms: dict[str, float] = Field(description="CPU time by part: application, db, cache, generator")
     work: Work
     db_connections_peak: int
-    memory_peak_mib: float
+    memory_peak_mib: float | None = Field(description="of the subject; null where the host does not show it")
     steal_percent: float
     warnings: tuple[Warned, ...] = ()
 
@@ -124,6 +124,7 @@ class RunInfo(Frozen):
     engine: str
     preset: str
     tool_version: str
+    command: str = Field(description="repeats this run: same plan, same order")
 
 
 class Environment(Frozen):

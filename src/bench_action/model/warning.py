@@ -20,6 +20,7 @@ class Code(StrEnum):
     WIDE_SPREAD = "wide-spread"
     VARIANT_FAILED = "variant-failed"
     STOPPED_EARLY = "stopped-early"
+    NO_COUNTERS = "no-counters"
 
     @property
     def invalidates(self) -> bool:
@@ -40,6 +41,7 @@ _INVALIDATING = frozenset(
         Code.NOTHING_SERVED,
         Code.CLOCK_STEP,
         Code.THROTTLED,
+        Code.STOPPED_EARLY,
     }
 )
 
@@ -55,7 +57,8 @@ _ADVICE = {
     Code.STEAL: "Other guests of this physical machine took CPU time; run again, or on another machine.",
     Code.WIDE_SPREAD: "The runs of one cell differ widely; close other programs, or use more and longer blocks.",
     Code.VARIANT_FAILED: "Mend the variant; it was not measured.",
-    Code.STOPPED_EARLY: "The remaining trials would have had the same fault.",
+    Code.STOPPED_EARLY: "What was measured until then is kept; run again once the cause is gone.",
+    Code.NO_COUNTERS: "CPU and memory of the containers are left out; requests/s and latencies are not affected.",
 }
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from shutil import which
 from typing import IO, Any, cast
 
+import docker
 from docker.utils.build import create_archive, exclude_paths
 
-import docker
 from bench_action.engine.docker.client import refusals
 from bench_action.engine.docker.labels import MARK
 from bench_action.engine.protocol import BuildSpec

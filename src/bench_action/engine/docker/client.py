@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import docker
 from docker.context import ContextAPI
 from docker.errors import DockerException
 from requests.exceptions import RequestException
 
-import docker
 from bench_action.model.errors import StackError
 
 

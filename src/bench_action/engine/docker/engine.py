@@ -15,9 +15,9 @@ from bench_action.engine.docker.labels import MARK, RUN, abandoned, labels_of
 from bench_action.engine.docker.recipes import container_options
 from bench_action.engine.docker.session import DockerSession
 from bench_action.engine.ownership import Ownership
-from bench_action.engine.protocol import BuildSpec, Handle, ServiceSpec
+from bench_action.engine.protocol import BuildSpec, Exit, Handle, ServiceSpec
 from bench_action.model.errors import StackError
-from bench_action.model.machine import Exit, Machine
+from bench_action.model.machine import Machine
 
 _REMOVAL_S = 6.0  # a cancelled job is killed after 7.5 + 2.5 s (facts: actions, cancellation)
 _NOT_RUNNING = ("exited", "dead")
@@ -35,7 +35,7 @@ class DockerEngine:
         self._client = connect(environ)
         self._labels = labels_of(owner)
         self._network = f"bench-action-{owner.run_id}"
-        self._expected: dict[str, str] = {}  # containers that should be running: id → name
+        self._expected: dict[str, Handle] = {}  # containers that should be running, by id
 
     def machine(self) -> Machine:
         """The machine of the engine."""
@@ -94,8 +94,9 @@ class DockerEngine:
                 network=self._network, networking_config={self._network: endpoint}, **options,
             )  # fmt: skip
             container.start()
-        self._expected[str(container.id)] = spec.name
-        return Handle(id=str(container.id), name=spec.name, kind=spec.kind, host=spec.name, port=spec.port)
+        handle = Handle(id=str(container.id), name=spec.name, kind=spec.kind, host=spec.name, port=spec.port)
+        self._expected[handle.id] = handle
+        return handle
 
     def run_once(self, spec: ServiceSpec, timeout_s: float) -> None:
         """Run a container to its end."""
@@ -114,11 +115,17 @@ class DockerEngine:
             command = " ".join(spec.command)
             raise StackError(f"{spec.name} ended with status {status}", where=f"command: {command}", log=log)
 
+    def stop(self, handle: Handle) -> None:
+        """Stop, within a second."""
+        self._expected.pop(handle.id, None)
+        with refusals(f"{handle.name} cannot be stopped"):
+            self._client.api.stop(handle.id, timeout=1)
+
     def restart(self, handle: Handle) -> None:
-        """Stop within a second and start again."""
-        with refusals(f"{handle.name} cannot be restarted"):
-            self._client.api.restart(handle.id, timeout=1)
-        self._expected[handle.id] = handle.name
+        """Start again what was stopped."""
+        with refusals(f"{handle.name} cannot be started again"):
+            self._client.api.start(handle.id)
+        self._expected[handle.id] = handle
 
     def session(self, handle: Handle, argv: Sequence[str]) -> DockerSession:
         """Start a program in the container and talk to it."""
@@ -163,7 +170,7 @@ class DockerEngine:
 
     def _exit(self, container_id: str) -> Exit:
         state = self._client.api.inspect_container(container_id)["State"]
-        return Exit(self._expected[container_id], container_id, int(state["ExitCode"]), bool(state["OOMKilled"]))
+        return Exit(self._expected[container_id], int(state["ExitCode"]), bool(state["OOMKilled"]))
 
     def _pull(self, name: str) -> None:
         repository, _, tag = name.partition("@") if "@" in name else name.rpartition(":")

@@ -1,0 +1,182 @@
+"""The command line: the only reader of the environment, and the only place that turns our errors into a status."""
+
+import json
+import os
+import sys
+import traceback
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.text import Text
+
+from bench_action import __version__
+from bench_action.config.load import PRESETS
+from bench_action.config.schema import Config
+from bench_action.engine.docker import DockerEngine
+from bench_action.interrupts import Interrupts
+from bench_action.model.errors import BenchError, InputError, InvalidMeasurementError
+from bench_action.model.result import Result
+from bench_action.pipeline import Options, Outcome, Run
+from bench_action.report.markdown import render_markdown
+from bench_action.report.progress import LiveProgress, PlainProgress
+from bench_action.report.terminal import print_view
+from bench_action.report.view import make_view
+from bench_action.verify import as_error
+
+_BUG = 70  # EX_SOFTWARE of sysexits.h
+_OUTPUT = Path("bench-results")
+
+
+class EngineChoice(StrEnum):
+    """Where services run."""
+
+    AUTO = "auto"
+    DOCKER = "docker"
+
+
+class FailOn(StrEnum):
+    """Which verdicts the exit status tells; `regression` includes `invalid`."""
+
+    REGRESSION = "regression"
+    INVALID = "invalid"
+    NEVER = "never"
+
+
+class Format(StrEnum):
+    """How a result is told."""
+
+    TERMINAL = "terminal"
+    MARKDOWN = "markdown"
+    JSON = "json"
+
+
+app = typer.Typer(
+    help="Brings up PostgreSQL, Redis and every variant of a web application, proves that they do the same work, "
+    "loads them with wrk and says how they compare.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def run(
+    config: Annotated[
+        Path | None, typer.Argument(help="Left out: ./bench.yml, else the built-in to-do applications.")
+    ] = None,
+    preset: Annotated[str, typer.Option(help=f"How to measure: {' or '.join(PRESETS)}.")] = "quick",
+    engine: Annotated[EngineChoice, typer.Option(help="Where services run.")] = EngineChoice.AUTO,
+    variant: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this one (repeatable).")] = None,
+    profile: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this one (repeatable).")] = None,
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Where the results go.")] = _OUTPUT,
+    seed: Annotated[int, typer.Option(help="Same seed, same order of trials.")] = 0,
+    fail_on: Annotated[FailOn, typer.Option(help="`regression` includes `invalid`.")] = FailOn.REGRESSION,
+) -> None:
+    """Measure on this machine."""
+    del engine  # one engine so far: both choices mean Docker
+    interrupts = Interrupts()
+    interrupts.install()
+    options = Options(config, preset, tuple(variant or ()), tuple(profile or ()), output, seed)
+    environ = dict(os.environ)
+    console = Console(stderr=True)
+    with LiveProgress(console) if console.is_terminal else PlainProgress(console) as progress:
+        outcome = Run(options, environ, interrupts, progress, lambda owner: DockerEngine(owner, environ)).execute()
+    print_view(make_view(outcome.result), Console())
+    typer.echo(f"\nThe full report, with every single run: {output / 'report.md'}")
+    _raise_verdict(outcome, fail_on)
+
+
+@app.command()
+def report(
+    result: Annotated[Path, typer.Argument(metavar="RESULT.json", help="What a run has written.")],
+    output_format: Annotated[Format, typer.Option("--format", help="How to tell it.")] = Format.TERMINAL,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Left out: standard output.")] = None,
+) -> None:
+    """Tell a stored result again."""
+    stored = _read_result(result)
+    if output_format is Format.TERMINAL:
+        if output is None:
+            print_view(make_view(stored), Console())
+            return
+        with output.open("w", encoding="utf-8") as file:
+            print_view(make_view(stored), Console(file=file, width=120))
+        return
+    text = stored.model_dump_json(indent=2) + "\n"
+    if output_format is Format.MARKDOWN:
+        text = render_markdown(make_view(stored))
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration."""
+    typer.echo(json.dumps(Config.model_json_schema(), indent=2))
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Options of every command."""
+    if show:
+        typer.echo(f"bench-action {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run a command and end with its status (see README, "Exit status")."""
+    sys.exit(_status_of_run())
+
+
+def _status_of_run() -> int:
+    try:
+        status = app(standalone_mode=False)
+    except BenchError as error:
+        _print_error(error)
+        return error.exit_status
+    except click.ClickException as error:
+        error.show()
+        return InputError.exit_status
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except Exception:  # noqa: BLE001 (whatever is left is a bug of ours, and must say so)
+        traceback.print_exc()
+        Console(stderr=True).print(Text("This is a bug in bench-action: please report it with the lines above."))
+        return _BUG
+    return status if isinstance(status, int) else 0
+
+
+def _print_error(error: BenchError) -> None:
+    console = Console(stderr=True)
+    notes = getattr(error, "__notes__", [])
+    console.print(Text("\n".join([f"error: {error}", *notes]), style="red"), soft_wrap=True)
+
+
+def _raise_verdict(outcome: Outcome, fail_on: FailOn) -> None:
+    if outcome.failures:
+        raise as_error(outcome.failures)
+    if outcome.result.verdict == "invalid" and fail_on is not FailOn.NEVER:
+        causes = [warned for warned in outcome.result.warnings if warned.code.invalidates]
+        first = causes[0]
+        raise InvalidMeasurementError(
+            "the measurement is invalid", where=first.cell, cause=first.message, advice=first.advice
+        )
+
+
+def _read_result(path: Path) -> Result:
+    try:
+        return Result.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path} is no result of bench-action: {where}: {first['msg']}") from error

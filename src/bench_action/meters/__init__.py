@@ -1,0 +1,1 @@
+"""Counters read around a trial: queries, rows and cache commands of one subject."""

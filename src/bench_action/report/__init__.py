@@ -1,0 +1,1 @@
+"""How a result is told: in the terminal, as markdown, as charts."""

@@ -1,0 +1,62 @@
+"""Numbers as people read them: three figures at most where noise allows no more, thousands set apart."""
+
+from bench_action.model.result import Comparison
+
+_NONE = "–"
+
+
+def count(value: float) -> str:
+    """1049 → `1,049`; small values keep a decimal."""
+    if value != 0 and abs(value) < 10 and value != int(value):
+        return f"{value:.2f}"
+    return f"{value:,.0f}"
+
+
+def latency(value_us: float | None) -> str:
+    """Microseconds → `850 µs`, `48 ms`, `1.32 s`."""
+    if value_us is None:
+        return _NONE
+    if value_us < 1000:
+        return f"{value_us:.0f} µs"
+    if value_us < 10_000:
+        return f"{value_us / 1000:.1f} ms"
+    if value_us < 1_000_000:
+        return f"{value_us / 1000:.0f} ms"
+    return f"{value_us / 1_000_000:.2f} s"
+
+
+def percent(fraction: float | None) -> str:
+    """0.123 → `12 %`."""
+    return _NONE if fraction is None else f"{fraction * 100:.0f} %"
+
+
+def factor(value: float | None) -> str:
+    """5.631 → `5.63`, 12.34 → `12.3`: a ratio without its sign of multiplication."""
+    if value is None:
+        return _NONE
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def ratio(comparison: Comparison | None) -> str:
+    """`5.63 × (5.21 to 6.08)`; only the ratio where there was one block."""
+    if comparison is None or comparison.ratio is None:
+        return _NONE
+    text = f"{factor(comparison.ratio)} ×"
+    if comparison.ci_low is None or comparison.ci_high is None:
+        return text
+    return f"{text} ({factor(comparison.ci_low)} to {factor(comparison.ci_high)})"
+
+
+def metric_value(value: float, unit: str) -> str:
+    """A value with its unit, as the metric names it."""
+    match unit:
+        case "µs":
+            return latency(value)
+        case "ms":
+            return f"{value:.2f} ms"
+        case "MiB":
+            return f"{value:.0f} MiB"
+        case "s":
+            return f"{value:.1f} s"
+        case _:
+            return count(value)

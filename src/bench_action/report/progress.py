@@ -1,0 +1,129 @@
+"""What is shown while a run goes on: a live display in a terminal, a line for each event elsewhere."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from bench_action.model.result import Trial, cell_name
+from bench_action.report import numbers
+
+
+def outcome(trial: Trial) -> str:
+    """One line on a trial that has ended."""
+    if trial.phase == "count":
+        work = trial.work
+        return f"{work.queries} queries and {work.cache_commands} cache commands in {trial.requests} requests"
+    text = f"{numbers.count(trial.requests_per_second)} requests/s"
+    text += f", p99 {numbers.latency(trial.latency.p99_us)}" if trial.latency else ""
+    text += "".join(f"; {warned.message}" for warned in trial.warnings)
+    return text if trial.valid else f"INVALID: {text}"
+
+
+class PlainProgress:
+    """Lines, for logs."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._started = time.monotonic()
+        self._done = self._trials = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is left open."""
+
+    def step(self, text: str) -> None:
+        """A step of the pipeline begins."""
+        self._print(text)
+
+    def expect(self, trials: int, seconds: float) -> None:
+        """Measuring begins."""
+        self._trials = trials
+        self._print(f"measuring: {trials} trials, about {seconds:.0f} s")
+
+    def trial_starts(self, cell: str, phase: str, block: int) -> None:
+        """A line comes when it ends."""
+
+    def trial_ended(self, trial: Trial) -> None:
+        """A trial is over."""
+        self._done += 1
+        cell = cell_name(trial.variant, trial.revision, trial.profile)
+        self._print(f"[{self._done}/{self._trials}] {trial.phase} {trial.block} {cell}: {outcome(trial)}")
+
+    def warn(self, text: str) -> None:
+        """Something that the user should know now."""
+        self._print(f"warning: {text}")
+
+    def _print(self, text: str) -> None:
+        elapsed_s = time.monotonic() - self._started
+        self._console.print(Text(f"{elapsed_s:6.1f} s  {text}"), soft_wrap=True)
+
+
+class LiveProgress:
+    """A spinner with the step under way, then a bar with the time that is left."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+            TimeRemainingColumn(), console=console, transient=True,
+        )  # fmt: skip
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        self._task = self._progress.add_task("starting", total=None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def step(self, text: str) -> None:
+        """A step of the pipeline begins."""
+        self._update(description=text)
+
+    def expect(self, trials: int, seconds: float) -> None:
+        """Measuring begins."""
+        self._update(description=f"measuring, about {seconds:.0f} s", total=trials, completed=0)
+
+    def trial_starts(self, cell: str, phase: str, block: int) -> None:
+        """A trial begins."""
+        self._update(description=f"{phase} {block}: {cell}")
+
+    def trial_ended(self, trial: Trial) -> None:
+        """A trial is over."""
+        cell = cell_name(trial.variant, trial.revision, trial.profile)
+        style = "" if trial.valid else "red"
+        self._console.print(Text(f"{trial.phase} {trial.block} {cell}: {outcome(trial)}", style=style))
+        self._update(advance=1)
+
+    def warn(self, text: str) -> None:
+        """Something that the user should know now."""
+        self._console.print(Text(f"! {text}", style="yellow"))
+
+    def _update(
+        self,
+        description: str | None = None,
+        total: float | None = None,
+        completed: float | None = None,
+        advance: float | None = None,
+    ) -> None:
+        if self._task is not None:
+            self._progress.update(
+                self._task, description=description, total=total, completed=completed, advance=advance
+            )

@@ -1,0 +1,250 @@
+"""The view model: what every format shows, already in words, from a Result. No I/O."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench_action.model.metric import METRICS
+from bench_action.model.result import Comparison, Result, Summary, Trial
+from bench_action.model.warning import Warned
+from bench_action.report import numbers
+
+_WORK = (
+    "queries_per_request", "rows_per_request", "cache_commands_per_request", "cpu_ms_per_request",
+    "db_cpu_ms_per_request", "cache_cpu_ms_per_request", "db_connections_peak", "memory_peak_mib", "startup_s",
+)  # fmt: skip
+
+_METHOD = (
+    "The block is the sample: intervals are Student's t over blocks, never over requests.",
+    "Requests is the mean of a run; Timeouts and Errors are sums over all runs of the cell.",
+    "Timeouts are replies that came too late; Errors are failed reads and writes, and replies above 399.",
+    "Req/sec is the median over runs and counts successful replies only.",
+    "Spread is the fastest run minus the slowest, as a share of the median.",
+    "Latencies are closed-loop and corrected by wrk for coordinated omission; replies after the timeout are missing.",
+    "This compares variants with one another; it is no test for a small change of one of them.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Headings, whether each column holds numbers (set to the right), and rows."""
+
+    headings: tuple[str, ...]
+    numeric: tuple[bool, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A bar of a chart: requests/s with its interval."""
+
+    label: str
+    value: float
+    low: float | None
+    high: float | None
+
+    @property
+    def text(self) -> str:
+        """The value, as people read it."""
+        return numbers.count(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Requests/s of all variants with one profile."""
+
+    profile: str
+    title: str
+    bars: tuple[Bar, ...]
+
+    @property
+    def file_name(self) -> str:
+        """Where its picture lies, beside the report."""
+        return f"requests-per-second-{self.profile}.svg"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything that a report shows, in its order."""
+
+    trusted: bool
+    headline: str
+    statements: tuple[str, ...]
+    warnings: tuple[Warned, ...]
+    failures: tuple[str, ...]
+    results: Table
+    charts: tuple[Chart, ...]
+    work: Table
+    comparisons: Table
+    trials: Table
+    method: tuple[str, ...]
+    environment: Table
+    command: str
+
+
+def make_view(result: Result) -> View:
+    """Everything in words."""
+    failures = tuple(f"`{one.variant}` was not measured: {one.failure}" for one in result.subjects if one.failure)
+    statements = tuple(_statement(c) for c in result.comparisons if c.metric == "requests_per_second")
+    return View(
+        trusted=result.verdict != "invalid",
+        headline=_headline(result, statements, failures),
+        statements=statements,
+        warnings=result.warnings,
+        failures=failures,
+        results=_results(result),
+        charts=tuple(_chart(result, profile.name) for profile in result.profiles),
+        work=_work(result.summaries),
+        comparisons=_comparisons(result.comparisons),
+        trials=_trials(result.trials),
+        method=_method(result),
+        environment=_environment(result),
+        command=result.run.command,
+    )
+
+
+def _headline(result: Result, statements: Sequence[str], failures: Sequence[str]) -> str:
+    if result.verdict == "invalid":
+        causes = [warned.message for warned in result.warnings if warned.code.invalidates]
+        return "this measurement cannot be trusted" + (f": {causes[0]}" if causes else "")
+    if failures:
+        return f"{len(failures)} of {len(result.subjects)} variants do not do the same work"
+    if statements:
+        return statements[0]
+    return ", ".join(f"{s.variant} {_speed(s)} requests/s" for s in result.summaries)
+
+
+def _statement(c: Comparison) -> str:
+    """One sentence on a pair: by how much, how sure."""
+    ratio = c.ratio or 1.0
+    ahead, behind, times = (c.head, c.base, ratio) if ratio >= 1 else (c.base, c.head, 1 / ratio)
+    if c.ci_low is None or c.ci_high is None:
+        return (
+            f"{c.profile}: {ahead} serves {numbers.factor(times)} × the requests/s of {behind} (one block: no interval)"
+        )
+    low, high = (c.ci_low, c.ci_high) if ratio >= 1 else (1 / c.ci_high, 1 / c.ci_low)
+    bounds = f"{numbers.factor(low)} to {numbers.factor(high)}"
+    sure = "" if c.significant else "; the interval includes no difference"
+    return (
+        f"{c.profile}: {ahead} serves {numbers.factor(times)} × the requests/s of {behind} "
+        f"({numbers.percent(c.confidence)} interval {bounds}, {c.blocks} blocks{sure})"
+    )
+
+
+def _results(result: Result) -> Table:
+    """The article's table (Connections, Library, Requests, Timeouts, Req/sec), extended."""
+    connections = {profile.name: profile.connections for profile in result.profiles}
+    against = {(c.profile, c.head): c for c in result.comparisons if c.metric == "requests_per_second"}
+    rows = []
+    for s in result.summaries:
+        found = against.get((s.profile, s.variant))
+        rows.append(
+            (
+                str(connections[s.profile]), s.variant, numbers.count(s.requests), numbers.count(s.errors.timeout),
+                _speed(s), numbers.count(s.errors.total - s.errors.timeout), _latency(s, "latency_p50_us"),
+                _latency(s, "latency_p99_us"), numbers.percent(s.spread),
+                f"{numbers.ratio(found)} {found.base}" if found else numbers.ratio(None),
+            )
+        )  # fmt: skip
+    headings = (
+        "Connections",
+        "Library",
+        "Requests",
+        "Timeouts",
+        "Req/sec",
+        "Errors",
+        "p50",
+        "p99",
+        "Spread",
+        "Against",
+    )
+    return Table(headings, (True, False, *(True,) * 7, False), tuple(rows))
+
+
+def _speed(summary: Summary) -> str:
+    estimate = summary.metrics.get("requests_per_second")
+    return numbers.count(estimate.median) if estimate else "invalid"
+
+
+def _latency(summary: Summary, name: str) -> str:
+    estimate = summary.metrics.get(name)
+    return numbers.latency(estimate.median if estimate else None)
+
+
+def _chart(result: Result, profile: str) -> Chart:
+    own = [s for s in result.summaries if s.profile == profile and "requests_per_second" in s.metrics]
+    bars = []
+    for summary in own:
+        estimate = summary.metrics["requests_per_second"]
+        bars.append(Bar(summary.variant, estimate.median, estimate.ci_low, estimate.ci_high))
+    return Chart(profile, f"requests/s, {profile}", tuple(bars))
+
+
+def _work(summaries: Sequence[Summary]) -> Table:
+    shown = [name for name in _WORK if any(name in summary.metrics for summary in summaries)]
+    rows = []
+    for summary in summaries:
+        metrics = summary.metrics
+        cells = [
+            numbers.metric_value(metrics[name].median, metrics[name].unit) if name in metrics else numbers.ratio(None)
+            for name in shown
+        ]
+        rows.append((summary.profile, summary.variant, *cells))
+    headings = ("Profile", "Library", *(METRICS[name].title for name in shown))
+    return Table(headings, (False, False, *(True,) * len(shown)), tuple(rows))
+
+
+def _comparisons(comparisons: Sequence[Comparison]) -> Table:
+    rows = []
+    for c in comparisons:
+        metric = METRICS[c.metric]
+        values = (numbers.metric_value(value, metric.unit) for value in (c.base_value, c.head_value))
+        sure = "exact" if c.method == "count" else ("yes" if c.significant else "no")
+        detectable = numbers.percent(c.smallest_detectable) if c.method != "count" else "0 %"
+        rows.append((c.profile, f"{c.head} / {c.base}", metric.title, *values, numbers.ratio(c), sure, detectable))
+    headings = ("Profile", "Pair", "Metric", "Base", "Head", "Ratio (99 % interval)", "Significant", "Detectable")
+    return Table(headings, (False, False, False, True, True, False, False, True), tuple(rows))
+
+
+def _trials(trials: Sequence[Trial]) -> Table:
+    """Every single run, in the order in which they were made."""
+    rows = []
+    for number, t in enumerate(trials, start=1):
+        p99 = t.latency.p99_us if t.latency else None
+        rows.append(
+            (
+                str(number), t.phase, str(t.block), t.variant, t.profile, f"{t.duration_s:.2f} s",
+                numbers.count(t.requests), numbers.count(t.requests_per_second), numbers.latency(p99),
+                numbers.count(t.errors.timeout), numbers.count(t.errors.total - t.errors.timeout),
+                f"{t.bytes_read:,}", f"{t.connections_live} of {t.connections_asked}",
+                numbers.percent(t.generator_busy), "yes" if t.valid else "no",
+            )
+        )  # fmt: skip
+    headings = ("Run", "Phase", "Block", "Library", "Profile", "Lasted", "Requests", "Req/sec", "p99", "Timeouts",
+                "Errors", "Bytes read", "Connections", "wrk busy", "Valid")  # fmt: skip
+    numeric = (True, False, True, False, False, *(True,) * 9, False)
+    return Table(headings, numeric, tuple(rows))
+
+
+def _method(result: Result) -> tuple[str, ...]:
+    blocks = max((trial.block for trial in result.trials), default=0)
+    order = f"Each cell was loaded alone, once in each of {blocks} blocks, each block in its own random order"
+    return (f"{order} (seed {result.run.seed}).", *_METHOD)
+
+
+def _environment(result: Result) -> Table:
+    e, run, source = result.environment, result.run, result.source
+    commit = f"{source.head_sha[:12]}{' with local changes' if source.dirty else ''}" if source.head_sha else ""
+    facts = [
+        ("CPU", f"{e.cpu_model}, {e.cores} cores"),
+        ("Memory", f"{e.memory_mib / 1024:.1f} GiB"),
+        ("Kernel", e.kernel),
+        ("Docker", e.docker),
+        ("Steal", f"{e.steal_percent:.2f} %"),
+        ("Fingerprint", e.fingerprint),
+        ("Images", ", ".join(f"{name} ({image[7:19]})" for name, image in e.images.items())),
+        ("Commit", commit),
+        ("Tool", f"bench-action {run.tool_version}"),
+        ("Run", f"{run.id}, {run.started_at}, {run.duration_s:.0f} s"),
+        ("Time", ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.timings.items())),
+    ]
+    return Table(("What", "Value"), (False, False), tuple((name, value) for name, value in facts if value))

@@ -1,0 +1,1 @@
+"""WHAT runs: services, subjects, their databases, and when they are ready."""

@@ -1,0 +1,62 @@
+"""What a subject finds in its environment: where its services are, and secrets that the user allowed."""
+
+import re
+from collections.abc import Mapping
+from typing import Protocol
+
+from bench_action.config.schema import PLACEHOLDER, SECRET, Config, Variant
+from bench_action.model.errors import InputError
+
+
+class Address(Protocol):
+    """Host and port of a service, as `{postgres.host}` and `{postgres.port}` name them."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+
+
+def fill_in(text: str, services: Mapping[str, Address], secrets: Mapping[str, str]) -> str:
+    """`text` with `{service.host}`, `{service.port}` and `${SECRET}` replaced; other braces are left alone.
+
+    Raises InputError for a secret that is not allowed, or a property that a service does not have.
+    """
+
+    def address(match: re.Match[str]) -> str:
+        name, attribute = match.groups()
+        if name not in services:
+            return match[0]
+        if attribute not in {"host", "port"}:
+            raise InputError(f"{match[0]} is not known", advice=f"{{{name}.host}} or {{{name}.port}}")
+        return str(getattr(services[name], attribute))
+
+    def secret(match: re.Match[str]) -> str:
+        if match[1] not in secrets:
+            raise InputError(f"{match[0]} is not allowed", advice=f"list it at the top level: `secrets: [{match[1]}]`")
+        return secrets[match[1]]
+
+    return PLACEHOLDER.sub(address, SECRET.sub(secret, text))
+
+
+def allowed_secrets(config: Config, environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that `secrets:` lists. Raises InputError for one that is not set."""
+    if missing := [name for name in config.secrets if name not in environ]:
+        raise InputError(
+            f"the environment lacks {', '.join(missing)}", cause="`secrets:` in the configuration names it"
+        )
+    return {name: environ[name] for name in config.secrets}
+
+
+def check_environment(config: Config, environ: Mapping[str, str]) -> None:
+    """Fail before anything is built where a variant's environment cannot be filled in. Raises InputError."""
+    secrets = allowed_secrets(config, environ)
+    for variant in config.variants.values():
+        for text in variant.env.values():
+            fill_in(text, {}, secrets)
+
+
+def own_environment(variant: Variant, services: Mapping[str, Address], secrets: Mapping[str, str]) -> dict[str, str]:
+    """The variant's `env`, and `PORT`."""
+    own = {name: fill_in(text, services, secrets) for name, text in variant.env.items()}
+    return {"PORT": str(variant.port), **own}

@@ -1,0 +1,121 @@
+"""PostgreSQL, asked through its own client inside its container."""
+
+import itertools
+import json
+import re
+from typing import Any
+
+from bench_action.engine.protocol import Engine, Handle, Session
+from bench_action.model.errors import BenchError, StackError
+
+_ANSWER_S = 60.0
+_REFUSED = re.compile(r"psql:(<stdin>:\d+: )?\s*(ERROR|FATAL|error):")
+SUPERUSER = "postgres"
+
+
+class QueryError(BenchError):
+    """PostgreSQL refused a statement; whoever asked knows whose fault that is."""
+
+
+class Postgres:
+    """The one server of a run, asked as superuser, so that nothing of it counts as a subject's work."""
+
+    def __init__(self, engine: Engine, handle: Handle, password: str) -> None:
+        self.handle = handle
+        self.password = password
+        self._engine = engine
+        self._sessions: dict[str, Session] = {}
+        self._count = itertools.count()
+
+    def probe(self) -> str:
+        """For readiness: empty once it answers over TCP (while it initialises, it listens on its socket only)."""
+        status, output = self._engine.exec(
+            self.handle, ["pg_isready", "--host", "127.0.0.1", "--port", str(self.handle.port), "--username", SUPERUSER]
+        )
+        return "" if status == 0 else output.strip()
+
+    def open(self) -> None:
+        """Make sure that queries are counted. Raises StackError."""
+        try:
+            self.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+        except QueryError as error:
+            raise StackError(
+                "PostgreSQL cannot count queries",
+                cause=error.what,
+                advice="use an image that has the contrib modules, as the official one does",
+            ) from error
+
+    def url(self, role: str, database: str, host: str | None = None) -> str:
+        """How a client reaches a database."""
+        return f"postgresql://{role}:{self.password}@{host or self.handle.host}:{self.handle.port}/{database}"
+
+    def execute(self, text: str, database: str = SUPERUSER) -> list[str]:
+        """Statements in a database; their rows, one line each. Raises QueryError with the first that is refused."""
+        if database not in self._sessions:
+            self._sessions[database] = self._connect(SUPERUSER, database)
+        return self._converse(self._sessions[database], text)
+
+    def execute_as(self, role: str, database: str, text: str) -> None:
+        """Statements as a role, over a connection of their own. Raises QueryError with the first that is refused."""
+        session = self._connect(role, database)
+        try:
+            self._converse(session, text)
+        finally:
+            session.close()
+
+    def fetch_json(self, statement: str) -> Any:
+        """The one value of a statement that gives JSON."""
+        return json.loads(self.execute(statement)[0])
+
+    def create_role(self, role: str) -> None:
+        """A role that may log in, and nothing more."""
+        self.execute(f"CREATE ROLE \"{role}\" LOGIN PASSWORD '{self.password}'")
+
+    def create_database(self, name: str, role: str, template: str = "template1") -> None:
+        """A database of a role's own, copied from a template."""
+        self.execute(f'CREATE DATABASE "{name}" OWNER "{role}" TEMPLATE "{template}"')
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database, whoever is connected to it."""
+        if name in self._sessions:
+            self._sessions.pop(name).close()
+        self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def connections(self, database: str, role: str) -> int:
+        """Connections of a role to a database now."""
+        where = f"datname = '{database}' AND usename = '{role}'"
+        return int(self.execute(f"SELECT count(*) FROM pg_stat_activity WHERE {where}")[0])
+
+    def statements(self, database: str, role: str) -> list[tuple[str, str, int, int]]:
+        """What a role has run in a database: id, text, calls, rows of each top-level statement so far."""
+        rows = self.fetch_json(
+            "SELECT coalesce(jsonb_agg(jsonb_build_array(s.queryid::text, s.query, s.calls, s.rows)), '[]')"
+            " FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid JOIN pg_roles r ON r.oid = s.userid"
+            f" WHERE s.toplevel AND d.datname = '{database}' AND r.rolname = '{role}'"
+        )
+        return [(str(row[0]), str(row[1]), int(row[2]), int(row[3])) for row in rows]
+
+    def _connect(self, role: str, database: str) -> Session:
+        # -X: no start-up file; -q -A -t: rows and nothing else. Errors come among the rows, so that none is missed;
+        # over TCP, as pg_hba.conf asks for the password that we know.
+        psql = ["psql", "-X", "-q", "-A", "-t", "-f", "-", self.url(role, database, "127.0.0.1")]
+        session = self._engine.session(self.handle, ["sh", "-c", 'exec "$@" 2>&1', "sh", *psql])
+        self._converse(session, "SET client_min_messages = error")
+        return session
+
+    def _converse(self, session: Session, text: str) -> list[str]:
+        mark = f"bench-action-end-{next(self._count)}"
+        session.send(f"{text.rstrip().rstrip(';')}\n;\n\\echo {mark}\n")
+        rows: list[str] = []
+        while (line := session.read_line(_ANSWER_S)) != mark:
+            if line is None:
+                raise StackError("PostgreSQL does not answer", cause=f"no line within {_ANSWER_S:g} s")
+            rows.append(line)
+        if refused := next((row for row in rows if _REFUSED.match(row)), ""):
+            raise QueryError(f"PostgreSQL refused a statement: {refused}", where=_shortened(text), log=rows[:5])
+        return rows
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 200 else line[:200] + "…"

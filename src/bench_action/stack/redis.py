@@ -1,0 +1,61 @@
+"""Redis, asked through its own client inside its container."""
+
+import itertools
+
+from bench_action.engine.protocol import Engine, Handle, Session
+from bench_action.model.errors import StackError
+
+_ANSWER_S = 10.0
+
+
+class Redis:
+    """The one server of a run."""
+
+    def __init__(self, engine: Engine, handle: Handle) -> None:
+        self.handle = handle
+        self._engine = engine
+        self._session: Session | None = None
+        self._count = itertools.count()
+
+    def probe(self) -> str:
+        """For readiness: empty once it answers (while it loads its data, it does not)."""
+        _, output = self._engine.exec(self.handle, ["redis-cli", "-p", str(self.handle.port), "ping"])
+        return "" if output.strip() == "PONG" else output.strip() or "no answer to PING"
+
+    def open(self) -> None:
+        """Connect."""
+        self._session = self._engine.session(self.handle, ["redis-cli", "-p", str(self.handle.port)])
+
+    def url(self, database: int) -> str:
+        """How a client reaches a database."""
+        return f"redis://{self.handle.host}:{self.handle.port}/{database}"
+
+    def integer(self, database: int, key: str) -> int:
+        """The integer at a key, 0 where there is none."""
+        value = self._ask(f'SELECT {database}\nGET "{key}"')[-1]
+        return int(value) if value.lstrip("-").isdecimal() else 0
+
+    def flush(self, database: int) -> None:
+        """Empty a database."""
+        self._ask(f"SELECT {database}\nFLUSHDB")
+
+    def command_calls(self) -> dict[str, int]:
+        """Calls of each command since the server's start, `client|setinfo` for a subcommand."""
+        calls = {}
+        for line in self._ask("INFO commandstats"):
+            name, _, detail = line.strip().partition(":calls=")
+            if detail:
+                calls[name.removeprefix("cmdstat_")] = int(detail.partition(",")[0])
+        return calls
+
+    def _ask(self, commands: str) -> list[str]:
+        if self._session is None:
+            raise StackError("Redis was asked before it was opened")
+        mark = f"bench-action-end-{next(self._count)}"
+        self._session.send(f"{commands}\nECHO {mark}\n")
+        lines: list[str] = []
+        while (line := self._session.read_line(_ANSWER_S)) != mark:
+            if line is None:
+                raise StackError("Redis does not answer", cause=f"no line within {_ANSWER_S:g} s")
+            lines.append(line)
+        return lines

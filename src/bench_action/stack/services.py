@@ -1,0 +1,97 @@
+"""PostgreSQL, Redis, the user's own services and the load generator: started together, ready together."""
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from bench_action.config.schema import Config, Service
+from bench_action.engine.protocol import Engine, Handle, ServiceSpec
+from bench_action.load.generator import Agent
+from bench_action.stack.postgres import SUPERUSER, Postgres
+from bench_action.stack.readiness import Awaited, wait_until_ready
+from bench_action.stack.redis import Redis
+from bench_action.stack.subject import redis_databases
+
+_PORTS = {"postgres": 5432, "redis": 6379}
+_Item = TypeVar("_Item")
+_Made = TypeVar("_Made")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What subjects depend on, and who loads them."""
+
+    handles: Mapping[str, Handle]
+    postgres: Postgres | None
+    redis: Redis | None
+    agent: Agent
+
+
+def start_services(engine: Engine, config: Config, load_image: str) -> Services:
+    """Start all, wait until each answers its own client. Raises StackError."""
+    password = secrets.token_hex(8)
+    specs = [_load_spec(config, load_image)]
+    specs += [_service_spec(name, service, config, password) for name, service in config.services.items()]
+    load, *handles = side_by_side(engine.start, specs)
+    kinds = {handle.kind: handle for handle in handles}
+    services = Services(
+        handles={handle.name: handle for handle in handles},
+        postgres=Postgres(engine, kinds["postgres"], password) if "postgres" in kinds else None,
+        redis=Redis(engine, kinds["redis"]) if "redis" in kinds else None,
+        agent=Agent(engine, load),
+    )
+    wait_until_ready(engine, [_awaited(services, name, service) for name, service in config.services.items()])
+    for client in (services.postgres, services.redis):
+        if client is not None:
+            client.open()
+    return services
+
+
+def side_by_side(action: Callable[[_Item], _Made], items: Iterable[_Item]) -> list[_Made]:
+    """Short actions of the engine at once, results in order; the first failure is raised after all have ended."""
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        return list(pool.map(action, items))
+
+
+def http_probe(agent: Agent, handle: Handle, path: str) -> Callable[[], str]:
+    """For readiness: empty once `path` answers 200."""
+
+    def probe() -> str:
+        status, problem = agent.get(handle.host, handle.port, path, timeout_s=2.0)
+        if status == 200:
+            return ""
+        return f"GET {path}: " + (f"answered {status}, expected 200" if status else problem)
+
+    return probe
+
+
+def _awaited(services: Services, name: str, service: Service) -> Awaited:
+    handle = services.handles[name]
+    probe = http_probe(services.agent, handle, service.ready.path)
+    if service.kind == "postgres" and services.postgres is not None:
+        probe = services.postgres.probe
+    if service.kind == "redis" and services.redis is not None:
+        probe = services.redis.probe
+    return Awaited(handle, service.ready.timeout, probe)
+
+
+def _load_spec(config: Config, image: str) -> ServiceSpec:
+    return ServiceSpec("load", "bench-action-load", image, ulimits=config.load.ulimits)
+
+
+def _service_spec(name: str, service: Service, config: Config, password: str) -> ServiceSpec:
+    settings = {key: _text(value) for key, value in service.settings.items()}
+    env = dict(service.env)
+    if service.kind == "postgres":
+        env |= {"POSTGRES_USER": SUPERUSER, "POSTGRES_PASSWORD": password}
+    if service.kind == "redis":
+        settings.setdefault("databases", str(redis_databases(len(config.variants))))
+    port = service.port or _PORTS[service.kind]
+    return ServiceSpec(service.kind, name, service.image, settings, env, service.command, port)
+
+
+def _text(value: str | int | bool) -> str:
+    """`on` and `off` are what PostgreSQL and Redis call true and false in the settings that YAML turns into them."""
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)
