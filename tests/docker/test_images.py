@@ -5,11 +5,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import docker
 import pytest
 from docker.client import DockerClient
 from docker.models.containers import Container
-
-import docker
 
 pytestmark = pytest.mark.docker
 
