@@ -63,7 +63,7 @@ def fingerprint(machine: Machine, generator: Mapping[str, Any]) -> str:
 
 
 def _run_warnings(facts: Facts, trials: Sequence[Trial]) -> list[Warned]:
-    found = []
+    found = [_warned(Code.VARIANT_FAILED, why, name) for name, why in facts.failed.items()]
     if facts.stopped:
         found.append(_warned(Code.STOPPED_EARLY, f"the run ended early: {facts.stopped}"))
     if trials and any("application" not in trial.cpu_ms for trial in trials):
@@ -71,8 +71,8 @@ def _run_warnings(facts: Facts, trials: Sequence[Trial]) -> list[Warned]:
     return found
 
 
-def _warned(code: Code, message: str) -> Warned:
-    return Warned(code=code, message=message, advice=code.advice)
+def _warned(code: Code, message: str, cell: str = "") -> Warned:
+    return Warned(code=code, message=message, advice=code.advice, cell=cell)
 
 
 def _environment(facts: Facts, trials: Sequence[Trial]) -> Environment:

@@ -29,6 +29,7 @@ from bench_action.report.view import make_view
 from bench_action.verify import as_error
 
 _BUG = 70  # EX_SOFTWARE of sysexits.h
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _OUTPUT = Path("bench-results")
 
 
@@ -116,9 +117,13 @@ def report(
 
 
 @app.command()
-def schema() -> None:
+def schema(
+    result: Annotated[bool, typer.Option("--result", help="That of result.json instead.")] = False,
+) -> None:
     """Print the JSON Schema of the configuration."""
-    typer.echo(json.dumps(Config.model_json_schema(), indent=2))
+    model = Result if result else Config
+    described = {"$schema": _DRAFT, **model.model_json_schema(mode="serialization" if result else "validation")}
+    typer.echo(json.dumps(described, indent=2, ensure_ascii=False))
 
 
 @app.callback(invoke_without_command=True)

@@ -1,7 +1,7 @@
 """Trials → summaries → comparisons → verdict. Pure."""
 
 from collections.abc import Iterator, Sequence
-from statistics import median
+from statistics import fmean, median
 from typing import NamedTuple
 
 from bench_action.model.metric import METRICS
@@ -123,7 +123,9 @@ def _summary(trials: Sequence[Trial], startup_s: float) -> Summary:
 def _estimate(name: str, values: Sequence[float]) -> Estimate:
     metric, interval = METRICS[name], interval_of(values)
     low, high = (interval.low, interval.high) if interval else (None, None)
-    return Estimate(median=median(values), ci_low=low, ci_high=high, unit=metric.unit, better=metric.better)
+    return Estimate(
+        median=median(values), mean=fmean(values), ci_low=low, ci_high=high, unit=metric.unit, better=metric.better
+    )  # fmt: skip
 
 
 def _solo(metric: str, sides: Sides) -> Comparison | None:
@@ -177,5 +179,5 @@ def _wide_spreads(summaries: Sequence[Summary]) -> Iterator[Warned]:
     for summary in summaries:
         if summary.spread is not None and summary.spread > _WIDE_SPREAD:
             code = Code.WIDE_SPREAD
-            message = f"its runs differ by {summary.spread:.0%} of their median"
+            message = f"its runs differ by {summary.spread * 100:.0f} % of their median"
             yield Warned(code=code, message=message, advice=code.advice, cell=summary.cell)

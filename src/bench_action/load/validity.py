@@ -70,7 +70,7 @@ def _service(report: Report) -> _Found:
 def _instrument(report: Report, profile: Profile, seen: Circumstances) -> _Found:
     busy = generator_busy(report, profile, seen.generator_cores)
     if busy > SATURATED:
-        yield Code.GENERATOR_SATURATED, f"wrk used {busy:.0%} of the CPU that its threads can have"
+        yield Code.GENERATOR_SATURATED, f"wrk used {busy * 100:.0f} % of the CPU that its threads can have"
     if abs(report.wall_s - report.duration_s) > _CLOCK_S + _CLOCK_SHARE * report.wall_s:
         yield Code.CLOCK_STEP, f"wrk says {report.duration_s:.2f} s, a monotonic clock {report.wall_s:.2f} s"
 

@@ -179,6 +179,7 @@ class Estimate(Frozen):
     """A metric of a cell over its blocks, with the interval of its typical value at 99 %."""
 
     median: float
+    mean: float
     ci_low: float | None = Field(description="null where there are fewer than two blocks")
     ci_high: float | None
     unit: str

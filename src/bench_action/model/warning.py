@@ -28,6 +28,11 @@ class Code(StrEnum):
         return self in _INVALIDATING
 
     @property
+    def grave(self) -> bool:
+        """Whether something is missing or wrong, not only doubtful."""
+        return self.invalidates or self is Code.VARIANT_FAILED
+
+    @property
     def advice(self) -> str:
         """What to set or do about it."""
         return _ADVICE[self]

@@ -5,16 +5,18 @@ import re
 from jinja2 import PackageLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
+from bench_action.report.view import Table
+
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!@])")
 
 
 def markdown_environment() -> SandboxedEnvironment:
-    """For markdown: `text` for running text, `cell` for a table's cell."""
+    """For markdown: `text` for running text, `table` for a Table."""
     environment = SandboxedEnvironment(
         loader=PackageLoader("bench_action.report"), undefined=StrictUndefined, keep_trailing_newline=True,
         autoescape=False,
     )  # fmt: skip
-    environment.filters.update(text=escape_text, cell=escape_cell)
+    environment.filters.update(text=escape_text, table=markdown_table)
     return environment
 
 
@@ -29,6 +31,12 @@ def escape_text(value: str) -> str:
     return "".join(part if part.startswith("`") else _SPECIAL.sub(r"\\\1", part) for part in parts)
 
 
-def escape_cell(value: str) -> str:
-    """One cell of a table: no line break, no column, no markup."""
+def markdown_table(table: Table) -> str:
+    """A table; no value can end its cell."""
+    rules = ["---:" if right else "---" for right in table.numeric]
+    rows = [[_escape_cell(value) for value in row] for row in (table.headings, *table.rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], rules, *rows[1:]))
+
+
+def _escape_cell(value: str) -> str:
     return _SPECIAL.sub(r"\\\1", " ".join(value.split()))

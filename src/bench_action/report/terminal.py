@@ -12,10 +12,8 @@ def print_view(view: View, console: Console) -> None:
     """The table and what one must know to read it; the rest is in report.md."""
     console.print()
     console.print(Text(view.headline, style="bold" if view.trusted else "bold red"))
-    for failure in view.failures:
-        console.print(Text(f"✗ {failure}", style="red"))
     for warned in view.warnings:
-        mark, style = ("✗", "red") if warned.code.invalidates else ("!", "yellow")
+        mark, style = ("✗", "red") if warned.code.grave else ("!", "yellow")
         cell = f"{warned.cell}: " if warned.cell else ""
         console.print(Text(f"{mark} {cell}{warned.message}. {warned.advice}", style=style))
     console.print()

@@ -15,9 +15,9 @@ _WORK = (
 
 _METHOD = (
     "The block is the sample: intervals are Student's t over blocks, never over requests.",
-    "Requests is the mean of a run; Timeouts and Errors are sums over all runs of the cell.",
+    "Requests and Req/sec are averages over the runs of a cell, Timeouts and Errors their sums over all runs.",
     "Timeouts are replies that came too late; Errors are failed reads and writes, and replies above 399.",
-    "Req/sec is the median over runs and counts successful replies only.",
+    "Req/sec counts successful replies only. p50 and p99 are medians over the runs.",
     "Spread is the fastest run minus the slowest, as a share of the median.",
     "Latencies are closed-loop and corrected by wrk for coordinated omission; replies after the timeout are missing.",
     "This compares variants with one another; it is no test for a small change of one of them.",
@@ -70,7 +70,6 @@ class View:
     headline: str
     statements: tuple[str, ...]
     warnings: tuple[Warned, ...]
-    failures: tuple[str, ...]
     results: Table
     charts: tuple[Chart, ...]
     work: Table
@@ -83,14 +82,12 @@ class View:
 
 def make_view(result: Result) -> View:
     """Everything in words."""
-    failures = tuple(f"`{one.variant}` was not measured: {one.failure}" for one in result.subjects if one.failure)
     statements = tuple(_statement(c) for c in result.comparisons if c.metric == "requests_per_second")
     return View(
         trusted=result.verdict != "invalid",
-        headline=_headline(result, statements, failures),
+        headline=_headline(result),
         statements=statements,
         warnings=result.warnings,
-        failures=failures,
         results=_results(result),
         charts=tuple(_chart(result, profile.name) for profile in result.profiles),
         work=_work(result.summaries),
@@ -102,32 +99,34 @@ def make_view(result: Result) -> View:
     )
 
 
-def _headline(result: Result, statements: Sequence[str], failures: Sequence[str]) -> str:
+def _headline(result: Result) -> str:
     if result.verdict == "invalid":
         causes = [warned.message for warned in result.warnings if warned.code.invalidates]
         return "this measurement cannot be trusted" + (f": {causes[0]}" if causes else "")
-    if failures:
-        return f"{len(failures)} of {len(result.subjects)} variants do not do the same work"
-    if statements:
-        return statements[0]
+    if failed := [one.variant for one in result.subjects if one.failure]:
+        return f"{', '.join(failed)} does not do the same work and was not measured"
+    if ahead := [_ahead(c) for c in result.comparisons if c.metric == "requests_per_second"]:
+        return "; ".join(dict.fromkeys(ahead[:2]))
     return ", ".join(f"{s.variant} {_speed(s)} requests/s" for s in result.summaries)
+
+
+def _ahead(c: Comparison) -> str:
+    """Which of a pair is faster, and how many times."""
+    ratio = c.ratio or 1.0
+    ahead, behind, times = (c.head, c.base, ratio) if ratio >= 1 else (c.base, c.head, 1 / ratio)
+    return f"on {c.profile}, {ahead} serves {numbers.factor(times)} × the requests/s of {behind}"
 
 
 def _statement(c: Comparison) -> str:
     """One sentence on a pair: by how much, how sure."""
-    ratio = c.ratio or 1.0
-    ahead, behind, times = (c.head, c.base, ratio) if ratio >= 1 else (c.base, c.head, 1 / ratio)
+    ahead = _ahead(c)
     if c.ci_low is None or c.ci_high is None:
-        return (
-            f"{c.profile}: {ahead} serves {numbers.factor(times)} × the requests/s of {behind} (one block: no interval)"
-        )
-    low, high = (c.ci_low, c.ci_high) if ratio >= 1 else (1 / c.ci_high, 1 / c.ci_low)
+        return f"{ahead[0].upper()}{ahead[1:]} (one block, so there is no interval)."
+    low, high = (c.ci_low, c.ci_high) if (c.ratio or 1.0) >= 1 else (1 / c.ci_high, 1 / c.ci_low)
     bounds = f"{numbers.factor(low)} to {numbers.factor(high)}"
-    sure = "" if c.significant else "; the interval includes no difference"
-    return (
-        f"{c.profile}: {ahead} serves {numbers.factor(times)} × the requests/s of {behind} "
-        f"({numbers.percent(c.confidence)} interval {bounds}, {c.blocks} blocks{sure})"
-    )
+    sure = "" if c.significant else "; it includes no difference"
+    interval = f"the {numbers.percent(c.confidence)} interval is {bounds}{sure}"
+    return f"{ahead[0].upper()}{ahead[1:]}: {interval}, from {c.blocks} blocks."
 
 
 def _results(result: Result) -> Table:
@@ -162,7 +161,7 @@ def _results(result: Result) -> Table:
 
 def _speed(summary: Summary) -> str:
     estimate = summary.metrics.get("requests_per_second")
-    return numbers.count(estimate.median) if estimate else "invalid"
+    return numbers.count(estimate.mean) if estimate else "invalid"
 
 
 def _latency(summary: Summary, name: str) -> str:
@@ -175,7 +174,7 @@ def _chart(result: Result, profile: str) -> Chart:
     bars = []
     for summary in own:
         estimate = summary.metrics["requests_per_second"]
-        bars.append(Bar(summary.variant, estimate.median, estimate.ci_low, estimate.ci_high))
+        bars.append(Bar(summary.variant, estimate.mean, estimate.ci_low, estimate.ci_high))
     return Chart(profile, f"requests/s, {profile}", tuple(bars))
 
 
@@ -198,10 +197,12 @@ def _comparisons(comparisons: Sequence[Comparison]) -> Table:
     for c in comparisons:
         metric = METRICS[c.metric]
         values = (numbers.metric_value(value, metric.unit) for value in (c.base_value, c.head_value))
-        sure = "exact" if c.method == "count" else ("yes" if c.significant else "no")
-        detectable = numbers.percent(c.smallest_detectable) if c.method != "count" else "0 %"
-        rows.append((c.profile, f"{c.head} / {c.base}", metric.title, *values, numbers.ratio(c), sure, detectable))
-    headings = ("Profile", "Pair", "Metric", "Base", "Head", "Ratio (99 % interval)", "Significant", "Detectable")
+        exact = c.method == "count"
+        ratio = ("differs" if c.significant else "the same") if exact else numbers.ratio(c)
+        sure = "exact" if exact else ("yes" if c.significant else "no")
+        detectable = numbers.percent(c.smallest_detectable)
+        rows.append((c.profile, f"{c.head} ÷ {c.base}", metric.title, *values, ratio, sure, detectable))
+    headings = ("Profile", "Pair", "Metric", "Second", "First", "Ratio (99 % interval)", "Sure", "Would have seen")
     return Table(headings, (False, False, False, True, True, False, False, True), tuple(rows))
 
 

@@ -21,9 +21,10 @@ _Made = TypeVar("_Made")
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What subjects depend on, and who loads them."""
+    """What subjects depend on, and who loads them: `load` is the container of wrk, `agent` what we ask in it."""
 
     handles: Mapping[str, Handle]
+    load: Handle
     postgres: Postgres | None
     redis: Redis | None
     agent: Agent
@@ -38,6 +39,7 @@ def start_services(engine: Engine, config: Config, load_image: str) -> Services:
     kinds = {handle.kind: handle for handle in handles}
     services = Services(
         handles={handle.name: handle for handle in handles},
+        load=load,
         postgres=Postgres(engine, kinds["postgres"], password) if "postgres" in kinds else None,
         redis=Redis(engine, kinds["redis"]) if "redis" in kinds else None,
         agent=Agent(engine, load),
