@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -77,7 +77,10 @@ def against_bare_wrk() -> tuple[list[float], list[float]]:
         measurer = Measurer(stack, loaded.profiles, 1, os.cpu_count() or 1, progress, store=lambda _: None)
         bare, ours = [], []
         for number in range(_PAIRS):
-            turns = [lambda: bare.append(bare_rate(stack, loaded)), lambda: ours.append(our_rate(measurer, loaded))]
+            turns: list[Callable[[], None]] = [
+                lambda: bare.append(bare_rate(stack, loaded)),
+                lambda: ours.append(our_rate(measurer, loaded)),
+            ]
             for turn in turns if number % 2 else reversed(turns):
                 turn()
     return bare, ours
