@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv run test unit check format lock engine images packages clean
+.PHONY: help .venv run test unit check format lock schemas harness engine images packages clean
 
 PYTHON ?= python3
 # Debian packages that the tests and checks use; empty where their equivalents are there already
@@ -66,6 +66,13 @@ lock: .venv ## resolve the requirements anew, keeping what is pinned (ARGS=--upg
 	for input in requirements/build.in apps/*/requirements*.in; do \
 	  $(lock) $$input --constraint requirements/dev.txt --output-file $${input%.in}.txt; \
 	done
+
+schemas: .venv ## write the published JSON Schemas anew from the models
+	.venv/bin/bench-action schema >docs/bench.schema.json
+	.venv/bin/bench-action schema --result >docs/result.schema.json
+
+harness: engine images .venv ## measure what the harness itself costs (a few minutes, on a quiet machine)
+	.venv/bin/python benchmarks/harness.py
 
 engine: ## have a Docker engine: install and start one if there is none and we are root
 	@scripts/engine.sh
