@@ -92,7 +92,7 @@ def _environment(facts: Facts, trials: Sequence[Trial]) -> Environment:
 def _subject_info(subject: Subject, failed: Mapping[str, str]) -> SubjectInfo:
     failure = failed.get(subject.name, "")
     return SubjectInfo(
-        variant=subject.variant, revision=subject.revision, image=subject.image, image_id=subject.image_id,
+        variant=subject.variant, revision=subject.revision, image=subject.image.name, image_id=subject.image.id,
         startup_s=subject.startup_s, verified=not failure, failure=failure,
     )  # fmt: skip
 

@@ -14,7 +14,8 @@ Kind = Literal["postgres", "redis", "other", "load", "subject"]
 class ServiceSpec:
     """What to run. How a `kind` is run (command line, data directory, limits) is the engine's own recipe.
 
-    `name` is the host name that others reach it by. `settings` are the service's own (`max_connections: 500`).
+    `name` is the host name that others reach it by, `image` a name or an id, `settings` are the service's own
+    (`max_connections: 500`).
     """
 
     kind: Kind
@@ -95,7 +96,7 @@ class Engine(Protocol):
         """The id of an image, pulled where it is not here yet."""
 
     def build(self, spec: BuildSpec) -> str:
-        """Build an image; its name."""
+        """Build an image; its id, which no other run can change the meaning of."""
 
     def start(self, spec: ServiceSpec) -> Handle:
         """Start a service or a subject; does not wait until it is ready."""

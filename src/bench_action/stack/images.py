@@ -1,6 +1,5 @@
 """The images of a run: built or had before anything is started, one after the other, so that Ctrl-C ends a build."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -9,41 +8,56 @@ from bench_action.config.schema import Config, Variant
 from bench_action.engine.protocol import BuildSpec, Engine
 from bench_action.model.progress import Progress
 
-_LOAD_IMAGE = "bench-action/load"
+_LOAD = "bench-action/load"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A name for people, and the id that containers are started from."""
+
+    name: str
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Names of the images of a run; `ids` has the id of each."""
+    """The images of a run, by variant and by service."""
 
-    load: str
-    variants: Mapping[str, str]
-    ids: Mapping[str, str]
+    load: Image
+    variants: dict[str, Image]
+    services: dict[str, Image]
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """Name → id of all."""
+        every = (self.load, *self.variants.values(), *self.services.values())
+        return {image.name: image.id for image in every}
 
 
 def make_images(engine: Engine, config: Config, folder: Path, progress: Progress) -> Images:
     """Build what is to be built, pull what is not here. Raises StackError."""
-    load = config.load.image or _build_load(engine, progress)
-    variants = {name: _image_of(engine, name, variant, folder, progress) for name, variant in config.variants.items()}
-    names = {load, *variants.values(), *(service.image for service in config.services.values())}
-    ids = {}
-    for name in sorted(names):
-        if not engine.has_image(name):
-            progress.step(f"getting the image {name}")
-        ids[name] = engine.image(name)
-    return Images(load, variants, ids)
+    load = _get(engine, config.load.image, progress) if config.load.image else _build_load(engine, progress)
+    variants = {name: _of_variant(engine, name, one, folder, progress) for name, one in config.variants.items()}
+    services = {name: _get(engine, service.image, progress) for name, service in config.services.items()}
+    return Images(load, variants, services)
 
 
-def _image_of(engine: Engine, name: str, variant: Variant, folder: Path, progress: Progress) -> str:
+def _get(engine: Engine, name: str, progress: Progress) -> Image:
+    if not engine.has_image(name):
+        progress.step(f"getting the image {name}")
+    return Image(name, engine.image(name))
+
+
+def _of_variant(engine: Engine, name: str, variant: Variant, folder: Path, progress: Progress) -> Image:
     if variant.build is None:
-        return str(variant.image)
+        return _get(engine, str(variant.image), progress)
     progress.step(f"building {name}")
-    build = variant.build
-    spec = BuildSpec(f"bench-action/{name}", folder / build.context, build.dockerfile, build.target, build.args)
-    return engine.build(spec)
+    build, image = variant.build, f"bench-action/{name}"
+    spec = BuildSpec(image, folder / build.context, build.dockerfile, build.target, build.args)
+    return Image(image, engine.build(spec))
 
 
-def _build_load(engine: Engine, progress: Progress) -> str:
+def _build_load(engine: Engine, progress: Progress) -> Image:
     progress.step("building the load generator")
     with resources.as_file(resources.files("bench_action.load")) as folder:
-        return engine.build(BuildSpec(_LOAD_IMAGE, folder))
+        return Image(_LOAD, engine.build(BuildSpec(_LOAD, folder)))

@@ -6,15 +6,16 @@ import re
 from typing import Any
 
 from bench_action.engine.protocol import Engine, Handle, Session
-from bench_action.model.errors import BenchError, StackError
+from bench_action.model.errors import StackError
 
 _ANSWER_S = 60.0
+_OLDEST = 140000  # the first whose pg_stat_statements tells top-level statements
 _REFUSED = re.compile(r"psql:(<stdin>:\d+: )?\s*(ERROR|FATAL|error):")
 SUPERUSER = "postgres"
 
 
-class QueryError(BenchError):
-    """PostgreSQL refused a statement; whoever asked knows whose fault that is."""
+class QueryError(StackError):
+    """PostgreSQL refused a statement. Who asked on the user's behalf makes it the user's error."""
 
 
 class Postgres:
@@ -35,7 +36,12 @@ class Postgres:
         return "" if status == 0 else output.strip()
 
     def open(self) -> None:
-        """Make sure that queries are counted. Raises StackError."""
+        """Make sure that queries can be counted. Raises StackError."""
+        version = int(self.execute("SHOW server_version_num")[0])
+        if version < _OLDEST:
+            raise StackError(
+                f"PostgreSQL {version // 10000} is too old", advice=f"use version {_OLDEST // 10000} or later"
+            )
         try:
             self.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
         except QueryError as error:

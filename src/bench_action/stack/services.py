@@ -9,6 +9,7 @@ from typing import TypeVar
 from bench_action.config.schema import Config, Service
 from bench_action.engine.protocol import Engine, Handle, ServiceSpec
 from bench_action.load.generator import Agent
+from bench_action.stack.images import Images
 from bench_action.stack.postgres import SUPERUSER, Postgres
 from bench_action.stack.readiness import Awaited, wait_until_ready
 from bench_action.stack.redis import Redis
@@ -30,11 +31,14 @@ class Services:
     agent: Agent
 
 
-def start_services(engine: Engine, config: Config, load_image: str) -> Services:
+def start_services(engine: Engine, config: Config, images: Images) -> Services:
     """Start all, wait until each answers its own client. Raises StackError."""
     password = secrets.token_hex(8)
-    specs = [_load_spec(config, load_image)]
-    specs += [_service_spec(name, service, config, password) for name, service in config.services.items()]
+    specs = [ServiceSpec("load", "bench-action-load", images.load.id, ulimits=config.load.ulimits)]
+    specs += [
+        _service_spec(name, service, config, password, images.services[name].id)
+        for name, service in config.services.items()
+    ]
     load, *handles = side_by_side(engine.start, specs)
     kinds = {handle.kind: handle for handle in handles}
     services = Services(
@@ -79,11 +83,7 @@ def _awaited(services: Services, name: str, service: Service) -> Awaited:
     return Awaited(handle, service.ready.timeout, probe)
 
 
-def _load_spec(config: Config, image: str) -> ServiceSpec:
-    return ServiceSpec("load", "bench-action-load", image, ulimits=config.load.ulimits)
-
-
-def _service_spec(name: str, service: Service, config: Config, password: str) -> ServiceSpec:
+def _service_spec(name: str, service: Service, config: Config, password: str, image: str) -> ServiceSpec:
     settings = {key: _text(value) for key, value in service.settings.items()}
     env = dict(service.env)
     if service.kind == "postgres":
@@ -91,7 +91,7 @@ def _service_spec(name: str, service: Service, config: Config, password: str) ->
     if service.kind == "redis":
         settings.setdefault("databases", str(redis_databases(len(config.variants))))
     port = service.port or _PORTS[service.kind]
-    return ServiceSpec(service.kind, name, service.image, settings, env, service.command, port)
+    return ServiceSpec(service.kind, name, image, settings, env, service.command, port)
 
 
 def _text(value: str | int | bool) -> str:

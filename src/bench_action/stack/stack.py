@@ -69,7 +69,7 @@ def bring_up(engine: Engine, loaded: Loaded, environ: Mapping[str, str], progres
     images = make_images(engine, loaded.config, loaded.folder, progress)
     progress.step("starting services")
     engine.open()
-    services = start_services(engine, loaded.config, images.load)
+    services = start_services(engine, loaded.config, images)
     progress.step("starting subjects")
     starter = Starter(engine, loaded, images, services, allowed_secrets(loaded.config, environ))
     subjects = starter.start_all()
@@ -129,7 +129,7 @@ class Starter:
         urls |= {"REDIS_URL": cache.url()} if cache is not None else {}
         spec = self._spec(name, urls)
         return Subject(
-            variant=name, revision="head", config=variant, image=spec.image, image_id=self.images.ids[spec.image],
+            variant=name, revision="head", config=variant, image=self.images.variants[name],
             handle=self.engine.start(spec), database=database, cache=cache,
         )  # fmt: skip
 
@@ -137,6 +137,6 @@ class Starter:
         variant: Variant = self.loaded.config.variants[name]
         addresses: Mapping[str, Handle] = self.services.handles
         return ServiceSpec(
-            kind="subject", name=name, image=self.images.variants[name], command=variant.command, port=variant.port,
+            kind="subject", name=name, image=self.images.variants[name].id, command=variant.command, port=variant.port,
             env={**urls, **own_environment(variant, addresses, self.secrets)}, ulimits=variant.ulimits,
         )  # fmt: skip

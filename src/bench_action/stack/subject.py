@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bench_action.config.schema import Variant
 from bench_action.engine.protocol import Handle
 from bench_action.model.result import Revision
+from bench_action.stack.images import Image
 from bench_action.stack.postgres import Postgres
 from bench_action.stack.redis import Redis
 
@@ -77,8 +78,7 @@ class Subject:
     variant: str
     revision: Revision
     config: Variant
-    image: str
-    image_id: str
+    image: Image
     handle: Handle
     database: Database | None
     cache: Cache | None

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from scipy.special import stdtrit
+from scipy.special import nctdtrinc, stdtrit
 
 CONFIDENCE = 0.99
 _POWER = 0.95
+_LARGEST_LOG = 700.0  # two blocks that differ by orders of magnitude leave everything open; e^710 is no number any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,8 @@ def interval_of(values: Sequence[float], confidence: float = CONFIDENCE) -> Inte
         return Interval(values[0], values[0])
     if min(values) > 0:
         logs = [math.log(value) for value in values]
-        middle, half = fmean(logs), _half_width(logs, confidence)
-        return Interval(math.exp(middle - half), math.exp(middle + half))
-    middle, half = fmean(values), _half_width(values, confidence)
+        return _bounds(fmean(logs), t_quantile((1 + confidence) / 2, len(logs) - 1) * _standard_error(logs))
+    middle, half = fmean(values), t_quantile((1 + confidence) / 2, len(values) - 1) * _standard_error(values)
     return Interval(max(0.0, middle - half), middle + half)
 
 
@@ -68,15 +68,21 @@ def ratio_of(base: Sequence[float], head: Sequence[float], confidence: float = C
     middle = fmean(logs)
     if len(logs) < 2:
         return Ratio(base_value, head_value, math.exp(middle), None, None)
-    half = _half_width(logs, confidence)
-    detectable = half + t_quantile(_POWER, len(logs) - 1) * stdev(logs) / math.sqrt(len(logs))
-    interval = Interval(math.exp(middle - half), math.exp(middle + half))
-    return Ratio(base_value, head_value, math.exp(middle), interval, math.expm1(detectable))
+    error, critical = _standard_error(logs), t_quantile((1 + confidence) / 2, len(logs) - 1)
+    # the shift, in standard errors, that puts 95 % of a noncentral t beyond the bound (adding two quantiles of the
+    # central one would promise too much: with 5 blocks, such a shift is found in 90 of 100 runs)
+    shift = float(nctdtrinc(len(logs) - 1, 1 - _POWER, critical))
+    detectable = math.expm1(min(shift * error, _LARGEST_LOG))
+    return Ratio(base_value, head_value, math.exp(middle), _bounds(middle, critical * error), detectable)
 
 
-def _half_width(values: Sequence[float], confidence: float) -> float:
-    quantile = t_quantile((1 + confidence) / 2, len(values) - 1)
-    return quantile * stdev(values) / math.sqrt(len(values))
+def _bounds(middle: float, half: float) -> Interval:
+    """`middle` ± `half`, both logarithms."""
+    return Interval(math.exp(middle - half), math.exp(min(middle + half, _LARGEST_LOG)))
+
+
+def _standard_error(values: Sequence[float]) -> float:
+    return stdev(values) / math.sqrt(len(values))
 
 
 def _geometric_mean(values: Sequence[float]) -> float:

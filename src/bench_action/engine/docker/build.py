@@ -19,7 +19,7 @@ _LOG_LINES = 20
 
 
 def build_image(client: docker.DockerClient, spec: BuildSpec, environ: Mapping[str, str]) -> str:
-    """Build `spec`; the image's name. Always invoked: the builder's own cache knows best what has changed.
+    """Build `spec`; the image's id. Always invoked: the builder's own cache knows best what has changed.
 
     Raises StackError with the last lines of the builder's log.
     """
@@ -28,7 +28,9 @@ def build_image(client: docker.DockerClient, spec: BuildSpec, environ: Mapping[s
         _build_with_buildx(cli, spec, environ)
     else:
         _build_classic(client, spec)
-    return spec.name
+    # at once: another run on this engine may build the same name, and from then on it means another image
+    with refusals(f"the image {spec.name} was built and is not there"):
+        return str(client.images.get(spec.name).id)
 
 
 def _has_buildx(cli: str, environ: Mapping[str, str]) -> bool:

@@ -79,13 +79,13 @@ class DockerEngine:
             return str(self._client.images.get(name).id)
 
     def build(self, spec: BuildSpec) -> str:
-        """Build an image; its name."""
+        """Build an image; its id."""
         return build_image(self._client, spec, self._environ)
 
     def start(self, spec: ServiceSpec) -> Handle:
         """Create and start a container."""
         self.image(spec.image)
-        with refusals(f"{spec.name} cannot be started", where=f"{spec.kind} from the image {spec.image}"):
+        with refusals(f"{spec.name} cannot be started", where=f"its container, as {spec.kind}"):
             image = self._client.images.get(spec.image)
             options = container_options(spec, list(image.attrs["Config"].get("Volumes") or {}))
             endpoint = self._client.api.create_endpoint_config(aliases=[spec.name])
