@@ -1,0 +1,100 @@
+"""Trials and results to vary: a test names only what it is about."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from bench_action.compare import compare_variants, default_pairs, summarise, verdict_of, warnings_of
+from bench_action.model.result import (
+    Environment,
+    Errors,
+    Latency,
+    ProfileInfo,
+    Result,
+    RunInfo,
+    Source,
+    SubjectInfo,
+    Trial,
+    Work,
+)
+from bench_action.model.warning import Code, Warned
+
+LATENCY = Latency(
+    mean_us=50_000, stdev_us=9_000, min_us=900, max_us=400_000, p50_us=48_000, p90_us=70_000, p99_us=130_000,
+    p999_us=310_000,
+)  # fmt: skip
+
+
+def make_trial(variant: str = "aiohttp", block: int = 1, speed: float = 1000.0, **changes: Any) -> Trial:
+    """A valid capacity trial of 10 s; `speed` in requests/s."""
+    fields: dict[str, Any] = {
+        "phase": "capacity", "block": block, "position": 0, "variant": variant, "revision": "head",
+        "profile": "article-500", "started_at": "2026-11-23T10:00:00+00:00", "duration_s": 10.0, "wall_s": 10.2,
+        "requests": round(speed * 10), "bytes_read": 5_000_000, "errors": Errors(), "latency": LATENCY,
+        "connections_asked": 500, "connections_live": 500, "generator_busy": 0.05,
+        "cpu_ms": {"application": 9000.0, "db": 4000.0, "cache": 500.0, "generator": 800.0},
+        "work": Work(queries=10_000, rows=200_000, cache_commands=10_000), "db_connections_peak": 10,
+        "memory_peak_mib": 64.0, "steal_percent": 0.1,
+    }  # fmt: skip
+    return Trial(**(fields | changes))
+
+
+def make_count(variant: str = "aiohttp", queries: int = 10, **changes: Any) -> Trial:
+    """A count of ten requests."""
+    fields: dict[str, Any] = {
+        "phase": "count", "block": 0, "requests": 10, "latency": None, "memory_peak_mib": None,
+        "work": Work(queries=queries, rows=200, cache_commands=10),
+    }  # fmt: skip
+    return make_trial(variant, **(fields | changes))
+
+
+def warn(code: Code, message: str = "what was seen", cell: str = "aiohttp · article-500") -> Warned:
+    """A warning with the advice of its code."""
+    return Warned(code=code, message=message, advice=code.advice, cell=cell)
+
+
+def make_subject(variant: str, **changes: Any) -> SubjectInfo:
+    """A subject that was verified."""
+    fields: dict[str, Any] = {
+        "variant": variant, "revision": "head", "image": f"bench-action/{variant}", "image_id": "sha256:" + "ab" * 32,
+        "startup_s": 1.5, "verified": True,
+    }  # fmt: skip
+    return SubjectInfo(**(fields | changes))
+
+
+def two_variants(blocks: int = 5) -> list[Trial]:
+    """django at about 200 requests/s, aiohttp five times as fast, and the count of each."""
+    trials = [make_count("django", queries=20), make_count("aiohttp")]
+    for block in range(1, blocks + 1):
+        trials += [make_trial("django", block, 200 + block), make_trial("aiohttp", block, 1000 + 7 * block)]
+    return trials
+
+
+def make_result(trials: Sequence[Trial] | None = None, **changes: Any) -> Result:
+    """What a run with these trials finds, by the code that a run uses; `changes` replace fields."""
+    trials = two_variants() if trials is None else trials
+    names = list(dict.fromkeys(trial.variant for trial in trials))
+    profiles = list(dict.fromkeys(trial.profile for trial in trials))
+    subjects = tuple(make_subject(name) for name in names)
+    summaries = summarise(trials, subjects)
+    warnings = warnings_of(trials, summaries)
+    fields: dict[str, Any] = {
+        "run": RunInfo(
+            id="20261123-100000-abcdef", started_at="2026-11-23T10:00:00+00:00", duration_s=151.0, seed=7,
+            engine="docker", preset="article", tool_version="0.1.0", command="bench-action run --preset article",
+        ),
+        "timings": {"stack": 12.3, "verify": 4.5, "measure": 134.2},
+        "environment": Environment(
+            cpu_model="Some CPU", cores=2, memory_mib=4096, kernel="6.1.0", docker="28.0.0 (cgroup v2)",
+            fingerprint="0123456789ab", images={"redis:8": "sha256:" + "cd" * 32}, steal_percent=0.1,
+        ),
+        "placement": {}, "source": Source(repository="owner/repo", head_sha="a" * 40), "control": {}, "findings": (),
+        "profiles": tuple(
+            ProfileInfo(
+                name=name, path="/", method="GET", connections=500, threads=10, duration_s=10, timeout_s=2
+            ) for name in profiles
+        ),
+        "subjects": subjects, "trials": tuple(trials), "summaries": summaries,
+        "comparisons": compare_variants(trials, default_pairs(names), profiles) if names else (),
+        "warnings": warnings, "verdict": verdict_of(trials, warnings),
+    }  # fmt: skip
+    return Result(**(fields | changes))

@@ -1,0 +1,204 @@
+"""The statistics, against scipy's own and against what they promise when the truth is known."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import stats
+
+from bench_action.stats.interval import Interval, Ratio, interval_of, ratio_of, t_quantile
+
+pytestmark = pytest.mark.unit
+
+RUNS = 1500
+SD = 0.0134  # of a block's log-ratio (facts: measurement, "Stopping early")
+speeds = st.floats(min_value=1e-3, max_value=1e6)
+pairs = st.lists(st.tuples(speeds, speeds), min_size=2, max_size=20)
+
+
+def samples(seed: int, blocks: int, mean: float = 0.0, sd: float = SD) -> NDArray[np.float64]:
+    """RUNS rows of `blocks` log-normal values."""
+    drawn: NDArray[np.float64] = np.exp(np.random.default_rng(seed).normal(mean, sd, (RUNS, blocks)))
+    return drawn
+
+
+def compared(rows: NDArray[np.float64]) -> Iterator[Ratio]:
+    """Each row as the heads of pairs whose bases are 1."""
+    base = [1.0] * rows.shape[1]
+    for row in rows:
+        ratio = ratio_of(base, row.tolist())
+        assert ratio is not None
+        yield ratio
+
+
+def is_significant(ratio: Ratio) -> bool:
+    assert ratio.interval is not None
+    return not ratio.interval.low <= 1 <= ratio.interval.high
+
+
+def assert_share(counted: int, share: float) -> None:
+    """`counted` of RUNS is what `share` gives, except once in ten thousand draws on either side."""
+    low, high = stats.binom.ppf([1e-4, 1 - 1e-4], RUNS, share)
+    assert low <= counted <= high, f"{counted} of {RUNS}, expected {share:.1%}"
+
+
+@given(st.floats(min_value=1e-4, max_value=1 - 1e-4), st.integers(min_value=1, max_value=500))
+def test_t_quantile__is_students_t(probability: float, degrees: int) -> None:
+    assert t_quantile(probability, degrees) == pytest.approx(float(stats.t.ppf(probability, degrees)), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("probability", "degrees", "value"), [(0.995, 4, 4.604), (0.995, 10, 3.169), (0.975, 9, 2.262), (0.95, 4, 2.132)]
+)
+def test_t_quantile__is_what_printed_tables_say(probability: float, degrees: int, value: float) -> None:
+    assert t_quantile(probability, degrees) == pytest.approx(value, abs=5e-4)
+
+
+@pytest.mark.parametrize("blocks", [5, 11])
+def test_interval_of__holds_the_typical_value_in_99_of_100_runs(blocks: int) -> None:
+    typical = 812.0
+    intervals = [interval_of((typical * row).tolist()) for row in samples(1, blocks, sd=0.2)]
+    missed = sum(not found.low <= typical <= found.high for found in intervals if found is not None)
+    assert_share(missed, 0.01)
+
+
+@pytest.mark.parametrize("blocks", [2, 5, 11])
+def test_ratio_of__raises_a_false_alarm_in_1_of_100_runs_of_the_same_code(blocks: int) -> None:
+    assert_share(sum(is_significant(ratio) for ratio in compared(samples(2, blocks))), 0.01)
+
+
+@pytest.mark.parametrize("effect", [-0.02, 0.02, 0.05])
+def test_ratio_of__finds_an_effect_as_often_as_student_says(effect: float) -> None:
+    blocks, shift = 5, math.log1p(effect)
+    critical, noncentrality = stats.t.ppf(0.995, blocks - 1), shift * math.sqrt(blocks) / SD
+    power = stats.nct.sf(critical, blocks - 1, noncentrality) + stats.nct.cdf(-critical, blocks - 1, noncentrality)
+    assert_share(sum(is_significant(ratio) for ratio in compared(samples(3, blocks, mean=shift))), float(power))
+
+
+@pytest.mark.parametrize("blocks", [2, 3, 5, 11])
+def test_ratio_of__smallest_detectable_is_found_in_95_of_100_runs(blocks: int) -> None:
+    # a run whose own noise happens to be exactly the true one, so that what it promises can be put to the test
+    shape = np.arange(blocks) - (blocks - 1) / 2
+    typical = shape * SD / shape.std(ddof=1)
+    promised = ratio_of([1.0] * blocks, np.exp(typical).tolist())
+    assert promised is not None
+    assert promised.smallest_detectable is not None
+    rows = samples(4, blocks, mean=math.log1p(promised.smallest_detectable))
+    assert_share(sum(is_significant(ratio) for ratio in compared(rows)), 0.95)
+
+
+@given(pairs)
+def test_ratio_of__the_other_way_round_is_the_inverse(drawn: list[tuple[float, float]]) -> None:
+    base, head = zip(*drawn, strict=True)
+    one, other = ratio_of(base, head), ratio_of(head, base)
+    assert one is not None
+    assert other is not None
+    assert one.interval is not None
+    assert other.interval is not None
+    assert one.ratio * other.ratio == pytest.approx(1)
+    # bounds are e^±(a few hundred) when the noise is absurd: compare their logarithms
+    assert _log(one.interval.low) == pytest.approx(-_log(other.interval.high), abs=1e-6)
+    assert _log(one.interval.high) == pytest.approx(-_log(other.interval.low), abs=1e-6)
+
+
+def _log(value: float) -> float:
+    return math.log(value) if 1e-290 < value < 1e290 else 0.0
+
+
+@given(
+    st.lists(st.tuples(st.floats(1, 100), st.floats(1, 100)), min_size=2, max_size=20),
+    st.floats(min_value=1e-3, max_value=1e3),
+)
+def test_ratio_of__does_not_depend_on_the_unit(drawn: list[tuple[float, float]], scale: float) -> None:
+    base, head = zip(*drawn, strict=True)
+    one, scaled = ratio_of(base, head), ratio_of([scale * b for b in base], [scale * h for h in head])
+    assert one is not None
+    assert scaled is not None
+    assert scaled.ratio == pytest.approx(one.ratio)
+    assert scaled.base == pytest.approx(scale * one.base)
+    assert (scaled.smallest_detectable, one.smallest_detectable) != (None, None)
+    assert scaled.interval is not None
+    assert one.interval is not None
+    assert (math.log(scaled.interval.low), math.log(scaled.interval.high)) == pytest.approx(
+        (math.log(one.interval.low), math.log(one.interval.high)), abs=1e-6
+    )
+
+
+@given(pairs)
+def test_ratio_of__is_head_over_base_and_lies_in_its_interval(drawn: list[tuple[float, float]]) -> None:
+    base, head = zip(*drawn, strict=True)
+    found = ratio_of(base, head)
+    assert found is not None
+    assert found.interval is not None
+    assert found.ratio == pytest.approx(found.head / found.base)
+    assert found.interval.low * (1 - 1e-9) <= found.ratio <= found.interval.high * (1 + 1e-9)
+
+
+def test_ratio_of__pairs_cancel_the_noise_of_a_block() -> None:
+    # the machine halves its speed from block to block, the difference stays 5 %
+    base = [100.0, 50.0, 200.0, 25.0]
+    found = ratio_of(base, [1.05 * value for value in base])
+    assert found is not None
+    assert found.interval is not None
+    assert (found.interval.low, found.interval.high) == pytest.approx((1.05, 1.05))
+
+
+def test_ratio_of__stays_finite_when_two_blocks_tell_nothing() -> None:
+    found = ratio_of([1.0, 1e6], [1e6, 1.0])
+    assert found is not None
+    assert found.interval is not None
+    assert found.smallest_detectable is not None
+    assert math.isfinite(found.interval.high)
+    assert math.isfinite(found.smallest_detectable)
+
+
+def test_ratio_of__one_pair_has_no_interval() -> None:
+    found = ratio_of([100.0], [110.0])
+    assert found is not None
+    assert found.ratio == pytest.approx(1.1)
+    assert found.interval is None
+    assert found.smallest_detectable is None
+
+
+@pytest.mark.parametrize(
+    ("base", "head"), [([], []), ([1.0], [1.0, 2.0]), ([1.0, 0.0], [1.0, 1.0]), ([1.0, 1.0], [1.0, -1.0])]
+)
+def test_ratio_of__is_none_where_there_is_no_ratio(base: list[float], head: list[float]) -> None:
+    assert ratio_of(base, head) is None
+
+
+def test_interval_of__needs_two_blocks() -> None:
+    assert interval_of([]) is None
+    assert interval_of([5.0]) is None
+
+
+def test_interval_of__equal_values_leave_nothing_open() -> None:
+    assert interval_of([3.0, 3.0]) == Interval(3.0, 3.0)
+    assert interval_of([0.0, 0.0, 0.0]) == Interval(0.0, 0.0)
+
+
+def test_interval_of__with_a_zero_is_plain_students_t_but_not_below_zero() -> None:
+    values = [0.0, 2.0, 4.0, 6.0]
+    low, high = stats.t.interval(0.99, 3, loc=3, scale=stats.sem(values))
+    assert low < 0
+    assert interval_of(values) == Interval(0.0, pytest.approx(float(high)))
+
+
+def test_interval_of__is_symmetric_on_the_logarithmic_scale() -> None:
+    values = [90.0, 100.0, 120.0, 110.0]
+    logs = np.log(values)
+    low, high = stats.t.interval(0.99, 3, loc=logs.mean(), scale=stats.sem(logs))
+    found = interval_of(values)
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx((math.exp(low), math.exp(high)))
+
+
+def test_interval_of__more_confidence_is_a_wider_interval() -> None:
+    narrow, wide = interval_of([1.0, 2.0, 3.0], 0.9), interval_of([1.0, 2.0, 3.0], 0.99)
+    assert narrow is not None
+    assert wide is not None
+    assert wide.low < narrow.low < narrow.high < wide.high
