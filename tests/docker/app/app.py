@@ -1,0 +1,112 @@
+"""Misbehaves as its environment asks for: what an application can do wrong, one variable for each fault."""
+
+import json
+import os
+import signal
+import socket
+import socketserver
+import sys
+import threading
+import time
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+PORT = int(os.environ.get("PORT", "8000"))
+DIE_AT_START = os.environ.get("DIE_AT_START", "")
+LISTEN = os.environ.get("LISTEN", "once")
+DIE_AFTER_CONNECTIONS = int(os.environ.get("DIE_AFTER_CONNECTIONS", "0"))
+STATUS = int(os.environ.get("STATUS", "200"))
+HEALTH = int(os.environ.get("HEALTH", "200"))
+PAGE = os.environ.get("PAGE", "the page")
+CLOSE = bool(os.environ.get("CLOSE"))
+DELAY_S = float(os.environ.get("DELAY_S", "0"))
+
+seen: Counter[str] = Counter()
+lock = threading.Lock()
+
+
+def say(text: str) -> None:
+    """Into the container's log, at once."""
+    print(text, file=sys.stderr, flush=True)
+
+
+class Server(ThreadingHTTPServer):
+    """As many connections at once as a test may open."""
+
+    request_queue_size = 4096
+    daemon_threads = True
+    accepted = 0
+
+    def process_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
+        """Count connections: unlike requests, wrk opens exactly as many as it was told to."""
+        self.accepted += 1
+        if DIE_AFTER_CONNECTIONS and self.accepted > DIE_AFTER_CONNECTIONS:
+            say(f"Segmentation fault, said connection {self.accepted}")
+            os._exit(7)
+        super().process_request(request, client_address)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that goes away is no error here."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """`/` is the page, `/health` the readiness, `/seen` what has arrived, and everything else is noted for it."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1  # headers and body in one packet
+
+    def do_GET(self) -> None:
+        """Answer as the environment says."""
+        time.sleep(DELAY_S)
+        if self.path == "/health":
+            self.answer(HEALTH, "healthy")
+        elif self.path == "/seen":
+            with lock:
+                self.answer(200, json.dumps(seen))
+        else:
+            self.note("")
+            self.answer(STATUS, PAGE)
+
+    def do_POST(self) -> None:
+        """Note the whole request."""
+        self.note(self.rfile.read(int(self.headers.get("Content-Length", "0"))).decode())
+        self.answer(201, "noted")
+
+    def note(self, body: str) -> None:
+        """Count requests that are alike in everything."""
+        with lock:
+            seen[json.dumps([self.command, self.path, sorted(self.headers.items()), body])] += 1
+
+    def answer(self, status: int, text: str) -> None:
+        """One reply."""
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "text/plain; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        if CLOSE:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class names it)
+        """Only what went wrong is worth a line."""
+
+
+def main() -> None:
+    """Serve until SIGTERM, unless told otherwise."""
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    if DIE_AT_START:
+        say(DIE_AT_START)
+        sys.exit(3)
+    if LISTEN == "never":
+        say("thinking about it")
+        signal.pause()
+    if LISTEN == "twice":
+        other = socketserver.TCPServer(("0.0.0.0", PORT), Handler)  # noqa: S104 (inside a container of its own)
+        say(f"somebody else listens on {other.server_address}")
+    Server(("0.0.0.0", PORT), Handler).serve_forever()  # noqa: S104
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""The command as a user runs it, in a folder of its own, with configurations made for one test."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+import yaml
+from tests.docker.footprint import Footprint
+
+from bench_action.model.result import Result, Trial
+
+TINY_APP = Path(__file__).parents[1] / "docker" / "app"
+BUILTIN_APPS = Path(__file__).parents[2] / "apps"
+WAIT_S = 180.0
+SHORT = {"path": "/", "connections": 8, "threads": 2, "duration": "1s", "timeout": "1s"}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended, and what it wrote."""
+
+    status: int
+    stdout: str
+    stderr: str
+    output: Path
+
+    @property
+    def trials(self) -> list[Trial]:
+        """What is in `trials.jsonl`, none where there is no such file."""
+        return trials_in(self.output)
+
+    @property
+    def result(self) -> Result:
+        return Result.model_validate_json((self.output / "result.json").read_text(encoding="utf-8"))
+
+    @property
+    def report(self) -> str:
+        return (self.output / "report.md").read_text(encoding="utf-8")
+
+    def assert_failed(self, status: int, *parts: str) -> None:
+        """The exit status, and every part of its message."""
+        assert self.status == status, self.stderr
+        message = self.stderr[self.stderr.index("error: ") :]
+        for part in parts:
+            assert part in message, f"{part!r} is not in:\n{message}"
+
+
+@dataclass(frozen=True)
+class Running:
+    """A command under way. Standard error goes to a file, so that it can be read meanwhile."""
+
+    process: "subprocess.Popen[str]"
+    log: Path
+    output: Path
+
+    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+        """Return once the condition holds; fail when the command ends before, or it does not hold in time."""
+        deadline = time.monotonic() + WAIT_S
+        while not condition():
+            assert self.process.poll() is None, f"it ended before {what}:\n{self._stderr()}"
+            assert time.monotonic() < deadline, f"no {what} within {WAIT_S:g} s:\n{self._stderr()}"
+            time.sleep(0.02)
+
+    def wait_for_text(self, text: str) -> None:
+        self.wait_until(lambda: text in self._stderr(), f"{text!r} on standard error")
+
+    def wait_for_trials(self, count: int) -> None:
+        self.wait_until(lambda: len(trials_in(self.output)) >= count, f"{count} trials")
+
+    def send_signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def finish(self) -> Finished:
+        """Wait for its end."""
+        try:
+            stdout, _ = self.process.communicate(timeout=WAIT_S)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"it did not end within {WAIT_S:g} s:\n{self._stderr()}")
+        return Finished(self.process.returncode, stdout, self._stderr(), self.output)
+
+    def _stderr(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+
+@dataclass(frozen=True)
+class Tool:
+    """Starts commands in `folder`."""
+
+    folder: Path
+    repository: str
+    started: list[Running] = field(default_factory=list)
+
+    def config(
+        self,
+        variants: Mapping[str, Any],
+        *,
+        services: Sequence[str] = (),
+        profile: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> Path:
+        """A configuration with one short profile, and none but the services that are named."""
+        path = self.folder / "bench.yml"
+        images = {"postgres": {"image": "postgres:17"}, "redis": {"image": "redis:8"}}
+        body = {
+            "services": {name: images[name] for name in services},
+            "variants": dict(variants),
+            "profiles": {"short": {**SHORT, **(profile or {})}},
+            **more,
+        }
+        path.write_text(yaml.safe_dump(body, sort_keys=False), encoding="utf-8")
+        return path
+
+    def start(self, *arguments: object, output: str = "results", **environment: str) -> Running:
+        """Begin `bench-action run` with these arguments."""
+        log, results = self.folder / f"{output}.log", self.folder / output
+        command = [sys.executable, "-m", "bench_action", "run", *map(str, arguments), "--output", str(results)]
+        with log.open("w", encoding="utf-8") as stderr:
+            process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env={**os.environ, "GITHUB_REPOSITORY": self.repository, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            )
+        running = Running(process, log, results)
+        self.started.append(running)
+        return running
+
+    def run(self, *arguments: object, output: str = "results", **environment: str) -> Finished:
+        """`bench-action run` with these arguments, to its end."""
+        return self.start(*arguments, output=output, **environment).finish()
+
+    def close(self) -> None:
+        """End what a failed test has left running."""
+        for running in self.started:
+            if running.process.poll() is None:
+                running.process.kill()
+                running.process.communicate()
+
+
+def trials_in(output: Path) -> list[Trial]:
+    """The finished lines of `trials.jsonl`."""
+    file = output / "trials.jsonl"
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.is_file() else []
+    return [Trial.model_validate_json(line) for line in lines if line.endswith("\n")]
+
+
+def tiny(**environment: str) -> dict[str, Any]:
+    """The application that misbehaves as its environment asks for."""
+    return {"build": str(TINY_APP), "env": environment, "ready": {"path": "/health", "timeout": "30s"}}
+
+
+@pytest.fixture(scope="session")
+def footprint() -> Iterator[Footprint]:
+    """What this session's runs have on the engine; at its end, nothing."""
+    client = docker.from_env()
+    with Footprint(client).watched() as footprint:
+        yield footprint
+        left = footprint.left()
+        footprint.remove()
+    client.close()
+    assert left == []
+
+
+@pytest.fixture
+def tool(tmp_path: Path, footprint: Footprint) -> Iterator[Tool]:
+    """The command; whatever became of it, nothing of its run is on the engine afterwards."""
+    tool = Tool(tmp_path, footprint.repository)
+    yield tool
+    tool.close()
+    left = footprint.left()
+    footprint.remove()
+    assert left == []
