@@ -8,7 +8,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 from pydantic import ValidationError
 from rich.console import Console
@@ -67,6 +66,7 @@ app = typer.Typer(
 
 @app.command()
 def run(
+    context: typer.Context,
     config: Annotated[
         Path | None, typer.Argument(help="Left out: ./bench.yml, else the built-in to-do applications.")
     ] = None,
@@ -80,13 +80,11 @@ def run(
 ) -> None:
     """Measure on this machine."""
     del engine  # one engine so far: both choices mean Docker
-    interrupts = Interrupts()
-    interrupts.install()
     options = Options(config, preset, tuple(variant or ()), tuple(profile or ()), output, seed)
     environ = dict(os.environ)
     console = Console(stderr=True)
     with LiveProgress(console) if console.is_terminal else PlainProgress(console) as progress:
-        outcome = Run(options, environ, interrupts, progress, lambda owner: DockerEngine(owner, environ)).execute()
+        outcome = Run(options, environ, context.obj, progress, lambda owner: DockerEngine(owner, environ)).execute()
     print_view(make_view(outcome.result), Console())
     typer.echo(f"\nThe full report, with every single run: {output / 'report.md'}")
     _raise_verdict(outcome, fail_on)
@@ -137,26 +135,18 @@ def version(
 
 
 def main() -> None:
-    """Run a command and end with its status (see README, "Exit status")."""
-    sys.exit(_status_of_run())
-
-
-def _status_of_run() -> int:
+    """Run a command and end with its status (README, "Exit status")."""
+    interrupts = Interrupts()
+    interrupts.install()
     try:
-        status = app(standalone_mode=False)
+        app(obj=interrupts)  # ends by SystemExit, with 2 where the command line itself is wrong
     except BenchError as error:
         _print_error(error)
-        return error.exit_status
-    except click.ClickException as error:
-        error.show()
-        return InputError.exit_status
-    except (click.Abort, KeyboardInterrupt):
-        return 130
+        sys.exit(error.exit_status)
     except Exception:  # noqa: BLE001 (whatever is left is a bug of ours, and must say so)
         traceback.print_exc()
         Console(stderr=True).print(Text("This is a bug in bench-action: please report it with the lines above."))
-        return _BUG
-    return status if isinstance(status, int) else 0
+        sys.exit(_BUG)
 
 
 def _print_error(error: BenchError) -> None:

@@ -87,6 +87,7 @@ class Run:
         except BenchError as error:
             if facts is not None and self._trials:
                 store.write(self._result(facts, stopped=error.what.splitlines()[0]))
+                error.add_note(f"  kept:   {len(self._trials)} finished trials, in {store.folder}")
             raise
         result = self._result(facts)
         store.write(result)

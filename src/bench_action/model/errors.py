@@ -1,5 +1,6 @@
 """Everything that can end a run early: one class for each exit status, one way to say it."""
 
+import signal
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -65,5 +66,5 @@ class InterruptedRunError(BenchError):
     """SIGINT or SIGTERM; raised in the main thread by the command line's signal handler."""
 
     def __init__(self, signal_number: int) -> None:
-        super().__init__(f"interrupted by signal {signal_number}")
+        super().__init__(f"interrupted by {signal.Signals(signal_number).name}")
         self.exit_status = 128 + signal_number  # type: ignore[misc]  # the shell's convention, per signal
