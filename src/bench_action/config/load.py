@@ -73,7 +73,7 @@ def _check(model: type[_Checked], file: Path) -> _Checked:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # PyYAML lets its constructors' own errors through (2017-13-45)
         raise InputError(f"{file} is not YAML: {error}") from error
     try:
         return model.model_validate(data if data is not None else {})

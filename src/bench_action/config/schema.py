@@ -34,7 +34,7 @@ class Service(Model):
 
     kind: Literal["postgres", "redis", "other"]
     image: str
-    settings: dict[str, str | int | bool] = {}
+    settings: dict[str, str | int | float | bool] = {}
     env: Environment = {}
     command: list[str] = []
     port: Port | None = None

@@ -94,6 +94,6 @@ def _service_spec(name: str, service: Service, config: Config, password: str, im
     return ServiceSpec(service.kind, name, image, settings, env, service.command, port)
 
 
-def _text(value: str | int | bool) -> str:
+def _text(value: str | float | bool) -> str:
     """`on` and `off` are what PostgreSQL and Redis call true and false in the settings that YAML turns into them."""
     return ("on" if value else "off") if isinstance(value, bool) else str(value)

@@ -1,0 +1,317 @@
+"""Reading `bench.yml`: every refusal says where."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from bench_action.config.load import PRESETS, builtin_file, load, load_policy
+from bench_action.config.schema import Config, Profile
+from bench_action.model.errors import InputError
+
+pytestmark = pytest.mark.unit
+
+MINIMAL = "variants:\n  one: {image: one}\n"
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "bench.yml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refusal(folder: Path, text: str) -> str:
+    """What `load` says against a configuration, without the name of its folder."""
+    with pytest.raises(InputError) as caught:
+        load(write(folder, text), "quick")
+    assert caught.value.exit_status == 2
+    return str(caught.value).replace(f"{folder}/", "")
+
+
+REFUSED = {
+    "unknown key": (MINIMAL + "sede: x\n", "bench.yml:3: sede: Extra inputs are not permitted"),
+    "no variants": ("seed: x\n", "bench.yml:1: variants: Field required"),
+    "empty file": ("", "bench.yml:1: variants: Field required"),
+    "empty variants": ("\nvariants: {}\n", "bench.yml:2: variants: Dictionary should have at least 1 item"),
+    "no mapping": ("- 1\n", "bench.yml:1: the whole file: Input should be a valid dictionary"),
+    "name with _": ("variants:\n  my_app: {image: x}\n", "bench.yml:2: variants.my_app.[key]: String should match"),
+    "name in capitals": ("variants:\n  App: {image: x}\n", "bench.yml:2: variants.App.[key]: String should match"),
+    "name ends with -": ("variants:\n  app-: {image: x}\n", "bench.yml:2: variants.app-.[key]: String should match"),
+    "long name": (f"variants:\n  {'a' * 41}: {{image: x}}\n", "[key]: String should have at most 40 characters"),
+    "no origin": ("variants:\n  one:\n    port: 80\n", "bench.yml:2: variants.one: Value error, exactly one of"),
+    "two origins": (
+        "variants:\n  one:\n    image: x\n    build: .\n",
+        "bench.yml:2: variants.one: Value error, exactly one of `build` and `image`",
+    ),
+    "port 0": ("variants:\n  one:\n    image: x\n    port: 0\n", "bench.yml:4: variants.one.port: Input should be"),
+    "port 65536": ("variants: {one: {image: x, port: 65536}}", "bench.yml:1: variants.one.port: Input should be less"),
+    "ready path": (
+        "variants:\n  one:\n    image: x\n    ready:\n      path: health\n",
+        "bench.yml:5: variants.one.ready.path: String should match",
+    ),
+    "ready timeout": (
+        "variants: {one: {image: x, ready: {timeout: 0s}}}",
+        "bench.yml:1: variants.one.ready.timeout: Input should be greater than 0",
+    ),
+    "ready for ever": (
+        "variants: {one: {image: x, ready: {timeout: 601s}}}",
+        "bench.yml:1: variants.one.ready.timeout: Input should be less than or equal to 600",
+    ),
+    "ready not a number": (
+        "variants: {one: {image: x, ready: {timeout: .nan}}}",
+        "bench.yml:1: variants.one.ready.timeout: Input should be",
+    ),
+    "env name": ("variants: {one: {image: x, env: {A-B: c}}}", "variants.one.env.A-B.[key]: String should match"),
+    "env number": ("variants: {one: {image: x, env: {A: 1}}}", "variants.one.env.A: Input should be a valid string"),
+    "ulimit name": ("variants: {one: {image: x, ulimits: {core: 99}}}", "variants.one.ulimits.core.[key]: String"),
+    "ulimit size": ("variants: {one: {image: x, ulimits: {nofile: 63}}}", "variants.one.ulimits.nofile: Input should"),
+    "other without port": (
+        MINIMAL + "services:\n  search: {kind: other, image: x}\n",
+        "bench.yml:4: services.search: Value error, a service of kind other needs `port`",
+    ),
+    "service without kind": (MINIMAL + "services:\n  search: {image: x}\n", "bench.yml:4: services.search.kind: Field"),
+    "two databases": (
+        MINIMAL + "services: {a: {kind: postgres, image: x}, postgres: {image: x}}\n",
+        "bench.yml:1: the whole file: Value error, one service of kind postgres, not 2",
+    ),
+    "seed without database": (MINIMAL + "services: {}\nseed: seed.sql\n", "`seed` needs a service of kind postgres"),
+    "shared name": (
+        "variants: {redis: {image: x}}\nservices: {redis: {image: x}}\n",
+        "a variant and a service share the name redis",
+    ),
+    "compare unknown": (MINIMAL + "compare: [[one, two]]\n", "`compare` names variants that do not exist: two"),
+    "compare three": (
+        MINIMAL + "compare:\n  - [one, one, one]\n",
+        "bench.yml:4: compare.0: Tuple should have at most 2 items",
+    ),
+    "two checks of a name": (MINIMAL + "checks: [{name: a}, {name: b}, {name: a}]\n", "two checks share the name a"),
+    "nameless check": (MINIMAL + "checks:\n  - rule: x\n", "bench.yml:4: checks.0.name: Field required"),
+    "blank name": (MINIMAL + "checks:\n  - name: ' '\n", "bench.yml:4: checks.0.name: String should match"),
+    "repeat 0": (MINIMAL + "checks:\n  - name: a\n    repeat: 0\n", "bench.yml:5: checks.0.repeat: Input should be"),
+    "status 99": (
+        MINIMAL + "checks:\n  - name: a\n    expect:\n      status: 99\n",
+        "bench.yml:6: checks.0.expect.status: Input should be greater than or equal to 100",
+    ),
+    "negative work": (
+        MINIMAL + "checks:\n  - name: a\n    expect:\n      work: {queries: -1}\n",
+        "bench.yml:6: checks.0.expect.work.queries: Input should be greater than or equal to 0",
+    ),
+    "same as whom": (
+        MINIMAL + "checks: [{name: a, expect: {same: yesterday}}]\n",
+        "checks.0.expect.same: Input should",
+    ),
+    "header name": (
+        MINIMAL + "checks: [{name: a, request: {headers: {'A B': c}}}]\n",
+        "checks.0.request.headers.A B.[key]: String should match",
+    ),
+    "method": (MINIMAL + "checks: [{name: a, request: {method: get}}]\n", "checks.0.request.method: String should"),
+    "path with space": (
+        MINIMAL + "profiles: {p: {path: /a b, connections: 1, threads: 1, duration: 1s}}\n",
+        "bench.yml:3: profiles.p.path: String should match",
+    ),
+    "path with newline": (
+        MINIMAL + 'profiles: {p: {path: "/a\\n", connections: 1, threads: 1, duration: 1s}}\n',
+        "bench.yml:3: profiles.p.path: String should match",
+    ),
+    "not a multiple": (
+        MINIMAL + "profiles:\n  p: {connections: 16, threads: 10, duration: 1s}\n",
+        "bench.yml:4: profiles.p: Value error, connections must be a multiple of threads: wrk would open only 10 of 16",
+    ),
+    "more threads": (
+        MINIMAL + "profiles:\n  p: {connections: 1, threads: 2, duration: 1s}\n",
+        "wrk would open only 0 of 1",
+    ),
+    "half a second": (
+        MINIMAL + "profiles:\n  p:\n    connections: 1\n    threads: 1\n    duration: 500ms\n",
+        "bench.yml:7: profiles.p.duration: Input should be a valid integer",
+    ),
+    "no duration": (
+        MINIMAL + "profiles:\n  p:\n    connections: 1\n    threads: 1\n    duration: soon\n",
+        "bench.yml:7: profiles.p.duration: Value error, a duration such as 10s, 500ms or 2m",
+    ),
+    "an hour and more": (
+        MINIMAL + "profiles: {p: {connections: 1, threads: 1, duration: 3601s}}\n",
+        "profiles.p.duration: Input should be less than or equal to 3600",
+    ),
+    "timeout 0": (
+        MINIMAL + "profiles: {p: {connections: 1, threads: 1, duration: 1s, timeout: 0s}}\n",
+        "profiles.p.timeout: Input should be greater than or equal to 1",
+    ),
+    "load image": (MINIMAL + "load: {nofile: 5}\n", "bench.yml:3: load.nofile: Extra inputs are not permitted"),
+    "not YAML": ("variants: [\n", "bench.yml is not YAML"),
+    "a tab": ("variants:\n\tone: {}\n", "bench.yml is not YAML"),
+    "two documents": ("a: 1\n---\nb: 2\n", "bench.yml is not YAML"),
+    "no such day": (MINIMAL + "seed: 2017-13-45\n", "bench.yml is not YAML: month must be in 1..12"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
+def test_load__refuses_and_says_where(tmp_path: Path, text: str, message: str) -> None:
+    assert message in refusal(tmp_path, text)
+
+
+def test_load__tells_every_mistake_at_once(tmp_path: Path) -> None:
+    said = refusal(tmp_path, "variants:\n  one: {image: x, port: 0}\n  two: {image: x, prot: 1}\n")
+    assert "bench.yml:2: variants.one.port" in said
+    assert "bench.yml:3: variants.two.prot" in said
+
+
+def test_load__a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot read the configuration .*nothing\.yml"):
+        load(tmp_path / "nothing.yml", "quick")
+
+
+def test_load__a_file_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "bench.yml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="cannot read the configuration"):
+        load(path, "quick")
+
+
+def test_load__defaults_are_the_articles_services(tmp_path: Path) -> None:
+    config = load(write(tmp_path, MINIMAL), "quick").config
+    assert {name: (service.kind, service.image) for name, service in config.services.items()} == {
+        "postgres": ("postgres", "postgres:17"),
+        "redis": ("redis", "redis:8"),
+    }
+    assert config.services["postgres"].settings == {"max_connections": 500}
+    assert config.variants["one"].port == 8000
+    assert config.variants["one"].keep_alive is True
+
+
+def test_load__no_services_are_none(tmp_path: Path) -> None:
+    assert load(write(tmp_path, MINIMAL + "services: {}\n"), "quick").config.services == {}
+
+
+def test_load__a_key_implies_its_kind_and_may_be_overruled(tmp_path: Path) -> None:
+    text = MINIMAL + "services: {redis: {image: x}, postgres: {image: x, kind: other, port: 1}}\n"
+    services = load(write(tmp_path, text), "quick").config.services
+    assert (services["redis"].kind, services["postgres"].kind) == ("redis", "other")
+
+
+def test_load__settings_keep_their_types(tmp_path: Path) -> None:
+    text = MINIMAL + "services: {postgres: {image: x, settings: {a: 500, b: true, c: '1', random_page_cost: 1.1}}}\n"
+    settings = load(write(tmp_path, text), "quick").config.services["postgres"].settings
+    assert {name: (type(value), value) for name, value in settings.items()} == {
+        "a": (int, 500), "b": (bool, True), "c": (str, "1"), "random_page_cost": (float, 1.1),
+    }  # fmt: skip
+
+
+def test_load__names_the_files_that_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "Dockerfile").touch()
+    text = (
+        "seed: seed.sql\nvariants:\n  here: {build: app}\n  away: {build: gone}\n"
+        "  other: {build: {context: app, dockerfile: Other}}\n"
+    )
+    with pytest.raises(InputError) as caught:
+        load(write(tmp_path, text), "quick")
+    assert "files that are not there: seed.sql, gone/Dockerfile, app/Other" in str(caught.value)
+    assert "relative to the configuration file" in str(caught.value)
+
+
+def test_load__its_own_profiles_win_over_the_presets(tmp_path: Path) -> None:
+    text = MINIMAL + "profiles: {mine: {connections: 8, threads: 2, duration: 1s}}\n"
+    assert list(load(write(tmp_path, text), "quick").profiles) == ["mine"]
+    assert list(load(write(tmp_path, MINIMAL), "quick").profiles) == ["quick-64"]
+
+
+def test_load__narrows_to_names_in_the_order_of_the_file() -> None:
+    narrowed = load(None, "article", variants=("aiohttp", "django"), profiles=("article-1500",))
+    assert list(narrowed.config.variants) == ["django", "aiohttp"]
+    assert list(narrowed.profiles) == ["article-1500"]
+    assert narrowed.config.compare == [("django", "aiohttp")]
+
+
+def test_load__drops_pairs_of_which_one_is_left_out() -> None:
+    assert load(None, "quick", variants=("django", "aiohttp-tuned")).config.compare == []
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            {"variants": ("flask", "django")},
+            "there is no variant flask\n  try:    one of: django, aiohttp, django-",
+        ),
+        ({"profiles": ("slow",)}, "there is no profile slow\n  try:    one of: quick-64"),
+    ],
+)
+def test_load__refuses_names_that_do_not_exist(names: dict[str, tuple[str, ...]], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load(None, "quick", **names)
+    assert message in str(caught.value)
+
+
+def test_load__without_a_path_takes_bench_yml_of_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load(None, "quick").config.variants.keys() == {"django", "aiohttp", "django-tuned", "aiohttp-tuned"}
+    write(tmp_path, MINIMAL)
+    own = load(None, "quick")
+    assert list(own.config.variants) == ["one"]
+    assert own.folder == tmp_path
+
+
+def test_load_policy__refuses_an_unknown_preset() -> None:
+    with pytest.raises(InputError, match="there is no preset 'slow'"):
+        load_policy("slow")
+
+
+def test_load_policy__article_is_what_the_article_ran() -> None:
+    policy = load_policy("article")
+    assert policy.blocks == 5
+    assert policy.profiles == {
+        "article-500": Profile(path="/", connections=500, threads=10, duration=10, timeout=2),
+        "article-1500": Profile(path="/", connections=1500, threads=10, duration=60, timeout=5),
+    }
+
+
+def test_load_policy__quick_measures_four_variants_within_a_minute() -> None:
+    policy = load_policy("quick")
+    longer_s = 0.1  # than asked for: `-d 2s` runs 2.10 s (facts: wrk)
+    a_variant_s = sum(policy.warmup + policy.blocks * (p.duration + longer_s) for p in policy.profiles.values())
+    assert 4 * a_variant_s < 60
+    assert policy.blocks >= 5
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_load_policy__profiles_fit_into_the_generators_limits(preset: str) -> None:
+    limit = Config.model_validate(yaml.safe_load(MINIMAL)).load.ulimits["nofile"]
+    for profile in load_policy(preset).profiles.values():
+        assert 2 * profile.connections < limit
+
+
+def test_builtin_file__passes_the_published_json_schema() -> None:
+    program = [sys.executable, "-m", "bench_action", "schema"]
+    schema = json.loads(subprocess.run(program, capture_output=True, text=True, check=True).stdout)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(yaml.safe_load(builtin_file().read_text(encoding="utf-8")), schema)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "variants: {one: {image: x, port: 0}}",
+        "variants: {one: {image: x, prot: 1}}",
+        "variants: {}",
+        "seed: x",
+        "variants: {one: {image: x}}\nprofiles: {p: {threads: 1, duration: 1s}}",
+    ],
+)
+def test_json_schema__refuses_what_an_editor_can_see(text: str) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(yaml.safe_load(text), Config.model_json_schema())
+
+
+def test_json_schema__takes_both_ways_to_write_a_build_and_a_duration() -> None:
+    text = (
+        "variants: {a: {build: x}, b: {build: {context: x}}}\nprofiles: {p: {connections: 1, threads: 1, duration: %s}}"
+    )
+    for duration in ("10s", "10"):
+        jsonschema.validate(yaml.safe_load(text % duration), Config.model_json_schema())
