@@ -5,18 +5,13 @@ from typing import Any
 
 from docker.types import LogConfig, Ulimit
 
+from bench_action.engine.commands import postgres_command, redis_command
 from bench_action.engine.protocol import ServiceSpec
 
 # Linux caps a listen backlog at somaxconn (listen(2)), 4096 by default since 5.4 and 128 before.
 _SOCKETS = {"net.core.somaxconn": "4096", "net.ipv4.tcp_max_syn_backlog": "4096"}
 # wrk needs one local port a connection; the default range holds 28,232 of them (ip-sysctl, ip_local_port_range).
 _PORTS = {"net.ipv4.ip_local_port_range": "1024 65535"}
-_POSTGRES_SETTINGS = {
-    "shared_preload_libraries": "pg_stat_statements",
-    "pg_stat_statements.track_utility": "off",  # transaction control is not a query (glossary)
-    "timezone": "UTC",
-    "log_min_messages": "error",
-}
 _CGROUPS = "/engine-cgroups"
 _OPEN_FILES = 16384  # ten times what the article asks for; engines in containers may refuse more
 
@@ -33,9 +28,9 @@ def container_options(spec: ServiceSpec, volumes: Sequence[str]) -> dict[str, An
     }
     match spec.kind:
         case "postgres":
-            options |= _postgres(spec) | {"tmpfs": dict.fromkeys(volumes, "")}
+            options |= {"command": postgres_command(spec), "shm_size": "256m", "tmpfs": dict.fromkeys(volumes, "")}
         case "redis":
-            options |= _redis(spec) | {"tmpfs": dict.fromkeys(volumes, "")}
+            options |= {"command": redis_command(spec), "tmpfs": dict.fromkeys(volumes, "")}
         case "load":
             options |= _load()
         case "subject":
@@ -48,27 +43,6 @@ def container_options(spec: ServiceSpec, volumes: Sequence[str]) -> dict[str, An
 def _ulimits(limits: Mapping[str, int]) -> list[Ulimit]:
     wanted = {"nofile": _OPEN_FILES, **limits}
     return [Ulimit(name=name, soft=value, hard=value) for name, value in wanted.items()]
-
-
-def _postgres(spec: ServiceSpec) -> dict[str, Any]:
-    # whoever sets shared_preload_libraries means "as well": without ours, no query could be counted
-    settings = {**_POSTGRES_SETTINGS, **spec.settings}
-    libraries = [part.strip() for part in settings["shared_preload_libraries"].split(",") if part.strip()]
-    if "pg_stat_statements" not in libraries:
-        libraries.append("pg_stat_statements")
-    settings["shared_preload_libraries"] = ",".join(libraries)
-    command = ["postgres"]
-    for name, value in settings.items():
-        command += ["-c", f"{name}={value}"]
-    return {"command": command + list(spec.command), "shm_size": "256m"}
-
-
-def _redis(spec: ServiceSpec) -> dict[str, Any]:
-    settings = {"save": "", "appendonly": "no", **spec.settings}
-    command = ["redis-server"]
-    for name, value in settings.items():
-        command += [f"--{name}", value]
-    return {"command": command + list(spec.command)}
 
 
 def _load() -> dict[str, Any]:

@@ -1,0 +1,32 @@
+"""Command lines of PostgreSQL and Redis, the same wherever they run."""
+
+from bench_action.engine.protocol import ServiceSpec
+
+_POSTGRES_SETTINGS = {
+    "shared_preload_libraries": "pg_stat_statements",
+    "pg_stat_statements.track_utility": "off",  # transaction control is not a query (glossary)
+    "timezone": "UTC",
+    "log_min_messages": "error",
+}
+_REDIS_SETTINGS = {"save": "", "appendonly": "no"}
+
+
+def postgres_command(spec: ServiceSpec) -> list[str]:
+    """`postgres -c name=value …`. Whoever sets shared_preload_libraries means "as well": we need ours to count."""
+    settings = {**_POSTGRES_SETTINGS, **spec.settings}
+    libraries = [part.strip() for part in settings["shared_preload_libraries"].split(",") if part.strip()]
+    if "pg_stat_statements" not in libraries:
+        libraries.append("pg_stat_statements")
+    settings["shared_preload_libraries"] = ",".join(libraries)
+    command = ["postgres"]
+    for name, value in settings.items():
+        command += ["-c", f"{name}={value}"]
+    return command + list(spec.command)
+
+
+def redis_command(spec: ServiceSpec) -> list[str]:
+    """`redis-server --name value …`."""
+    command = ["redis-server"]
+    for name, value in {**_REDIS_SETTINGS, **spec.settings}.items():
+        command += [f"--{name}", value]
+    return command + list(spec.command)
