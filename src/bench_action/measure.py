@@ -10,6 +10,7 @@ from bench_action.load.generator import HttpRequest, usages
 from bench_action.load.validity import Circumstances, generator_busy, judge
 from bench_action.load.wrk import Report, order_for, parse_report
 from bench_action.meters.work import read_work, work_between
+from bench_action.model.errors import StackError
 from bench_action.model.machine import Usage
 from bench_action.model.progress import Progress
 from bench_action.model.result import Errors, Trial
@@ -48,7 +49,11 @@ class Measurer:
             if step.block != block and self._hopeless():
                 break
             block = step.block
-            self._take(step)
+            try:
+                self._take(step)
+            except StackError as error:
+                error.where = ", ".join(filter(None, (error.where, f"in {step.phase} {step.block} of {step.cell}")))
+                raise
         return tuple(self.trials)
 
     def _hopeless(self) -> bool:
@@ -81,14 +86,14 @@ class Measurer:
 
         def look() -> None:
             nonlocal peak
-            require_alive(self.stack.engine, f"loading {cell}")
+            require_alive(self.stack.engine)
             if database is not None:
                 peak = max(peak, database.connections())
 
         order = order_for(profile, handle.host, handle.port, duration_s) | {"parts": self.stack.parts(subject)}
         limit_s = duration_s + profile.timeout + _LATE_S
         answer = self.stack.services.agent.wrk(order, limit_s, look, _LOOK_S)
-        require_alive(self.stack.engine, f"loading {cell}")
+        require_alive(self.stack.engine)
         report = parse_report(answer, str(cell))
         return Loaded(report, _spent(usages(answer["before"]), usages(answer["after"])), answer["memory_mib"], peak)
 

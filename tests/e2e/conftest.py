@@ -142,9 +142,8 @@ class Tool:
     def close(self) -> None:
         """End what a failed test has left running."""
         for running in self.started:
-            if running.process.poll() is None:
-                running.process.kill()
-                running.process.communicate()
+            running.process.kill()  # of no effect where it has ended
+            running.process.communicate()
 
 
 def trials_in(output: Path) -> list[Trial]:

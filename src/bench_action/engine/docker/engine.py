@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, cast
 
 from docker.errors import APIError, DockerException, ImageNotFound
@@ -11,6 +12,7 @@ from requests.exceptions import RequestException
 
 from bench_action.engine.docker.build import build_image
 from bench_action.engine.docker.client import connect, refusals
+from bench_action.engine.docker.creations import Creations
 from bench_action.engine.docker.labels import MARK, RUN, abandoned, labels_of
 from bench_action.engine.docker.recipes import container_options
 from bench_action.engine.docker.session import DockerSession
@@ -21,6 +23,7 @@ from bench_action.model.machine import Machine
 
 _REMOVAL_S = 6.0  # a cancelled job is killed after 7.5 + 2.5 s (facts: actions, cancellation)
 _NOT_RUNNING = ("exited", "dead")
+_DEATH_S = 2.0  # what a container's processes have open is closed a little before the engine says that it ended
 
 
 class DockerEngine:
@@ -35,6 +38,7 @@ class DockerEngine:
         self._client = connect(environ)
         self._labels = labels_of(owner)
         self._network = f"bench-action-{owner.run_id}"
+        self._creations = Creations()
         self._expected: dict[str, Handle] = {}  # containers that should be running, by id
 
     def machine(self) -> Machine:
@@ -60,7 +64,8 @@ class DockerEngine:
     def open(self) -> None:
         """Make the run's network."""
         with refusals("the run's network cannot be made"):
-            self._client.networks.create(self._network, driver="bridge", labels=self._labels)
+            create = self._client.networks.create
+            self._creations.make(lambda: create(self._network, driver="bridge", labels=self._labels))
 
     def has_image(self, name: str) -> bool:
         """Whether an image is here already."""
@@ -89,10 +94,12 @@ class DockerEngine:
             image = self._client.images.get(spec.image)
             options = container_options(spec, list(image.attrs["Config"].get("Volumes") or {}))
             endpoint = self._client.api.create_endpoint_config(aliases=[spec.name])
-            container = self._client.containers.create(
-                spec.image, name=f"{self._network}-{spec.name}", hostname=spec.name, labels=self._labels, detach=True,
-                network=self._network, networking_config={self._network: endpoint}, **options,
+            create = partial(
+                self._client.containers.create, spec.image, name=f"{self._network}-{spec.name}", hostname=spec.name,
+                labels=self._labels, detach=True, network=self._network,
+                networking_config={self._network: endpoint}, **options,
             )  # fmt: skip
+            container = self._creations.make(create)
             container.start()
         handle = Handle(id=str(container.id), name=spec.name, kind=spec.kind, host=spec.name, port=spec.port)
         self._expected[handle.id] = handle
@@ -132,7 +139,7 @@ class DockerEngine:
         with refusals(f"{argv[0]} cannot be started", where=f"inside the container of {handle.name}"):
             started = self._client.api.exec_create(handle.id, list(argv), stdin=True)
             connection = self._client.api.exec_start(started["Id"], socket=True)
-        return DockerSession(connection, f"{argv[0]} in the container of {handle.name}")
+        return DockerSession(connection, f"{argv[0]} in the container of {handle.name}", lambda: self._death(handle))
 
     def exec(self, handle: Handle, argv: Sequence[str]) -> tuple[int, str]:
         """Run a short program in the container: its status and output."""
@@ -159,6 +166,7 @@ class DockerEngine:
         """Remove the run's containers and its network, also one that is still being created meanwhile."""
         self._expected.clear()
         deadline = time.monotonic() + _REMOVAL_S
+        self._creations.end(_REMOVAL_S / 2)
         label = {"label": f"{RUN}={self._owner.run_id}"}
         while any(left := self._list(label)):
             self._remove_all(*left)
@@ -171,6 +179,16 @@ class DockerEngine:
     def _exit(self, container_id: str) -> Exit:
         state = self._client.api.inspect_container(container_id)["State"]
         return Exit(self._expected[container_id], int(state["ExitCode"]), bool(state["OOMKilled"]))
+
+    def _death(self, handle: Handle) -> StackError | None:
+        """How a container ended that a session has lost; None where it still runs."""
+        deadline = time.monotonic() + _DEATH_S
+        while time.monotonic() < deadline:
+            for end in (one for one in self.ended() if one.handle.id == handle.id):
+                cause = "it ended by itself, or was killed from outside; its log may tell why"
+                return StackError(f"{handle.name} {end}", cause=cause, log=self.logs(handle))
+            time.sleep(_DEATH_S / 20)
+        return None
 
     def _pull(self, name: str) -> None:
         repository, _, tag = name.partition("@") if "@" in name else name.rpartition(":")

@@ -4,6 +4,7 @@ import contextlib
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from bench_action.model.errors import StackError
@@ -15,11 +16,15 @@ _STDOUT, _STDERR = 1, 2
 class DockerSession:
     """Standard input and output of one program in a container. Raises StackError once it is gone."""
 
-    def __init__(self, connection: Any, where: str) -> None:
-        """`connection` is what the SDK's `exec_start(socket=True)` returns."""
+    def __init__(self, connection: Any, where: str, explain: Callable[[], StackError | None]) -> None:
+        """`connection` is what the SDK's `exec_start(socket=True)` returns.
+
+        `explain` tells what became of the container, None where it still runs.
+        """
         self._connection = connection  # keeps the response, and with it the socket, alive
         self._socket: socket.socket = getattr(connection, "_sock", connection)
         self._where = where
+        self._explain = explain
         self._frames = bytearray()
         self._line = bytearray()
         self._lines: deque[str] = deque()
@@ -83,9 +88,9 @@ class DockerSession:
         self._line = bytearray(rest)
 
     def _gone(self) -> StackError:
-        return StackError(
+        return self._explain() or StackError(
             "the program that we talk to ended",
             where=self._where,
-            cause="its container ended, or was killed",
+            cause="it was killed; its container still runs",
             log=list(self._stderr),
         )
