@@ -156,14 +156,16 @@ def wrk(order):
         limit = threading.Timer(order["limit_s"], process.kill)
         limit.start()
         watcher.start()
-        output = process.stdout.read().decode(errors="replace")
+        with process.stdout:
+            output = process.stdout.read().decode(errors="replace")
         _pid, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)  # it has been waited for: nobody may signal it any more
         wall_s, after = time.monotonic() - started, all_usage(order["parts"])
         limit.cancel()
         watcher.stop()
     return {
         "output": output[-20000:],
-        "status": os.waitstatus_to_exitcode(status),
+        "status": process.returncode,
         "cpu_s": usage.ru_utime + usage.ru_stime,
         "wall_s": wall_s,
         "live": watcher.peak_connections,

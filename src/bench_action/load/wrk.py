@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -12,6 +13,7 @@ from bench_action.model.errors import InvalidMeasurementError
 from bench_action.model.result import Errors, Latency
 
 SENTINEL = "bench-action-wrk-result:"
+_NO_NUMBER = re.compile(r"-?(nan|inf)\b")  # as C prints them; JSON knows neither
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def parse_report(answer: Mapping[str, Any], where: str) -> Report:
             where=where,
             log=output.splitlines()[-15:],
         )
-    data: dict[str, Any] = json.loads(lines[0].removeprefix(SENTINEL).replace("nan", "null"))
+    data: dict[str, Any] = json.loads(_NO_NUMBER.sub("NaN", lines[0].removeprefix(SENTINEL)))
     return Report(
         duration_s=data["duration_us"] / 1e6,
         wall_s=answer["wall_s"],

@@ -13,7 +13,7 @@ _QUERY = re.compile(r"(select|insert|update|delete|merge|with|values|table)\b", 
 # types in the catalogues
 _UPKEEP = re.compile(
     r"pg_advisory_unlock_all|\bset_config\s*\(|\bcurrent_setting\s*\(|\bpg_catalog\.|\bfrom\s+pg_(type|range|attribute|namespace|class)\b|"
-    r"typeinfo_tree|select\s+version\s*\(\s*\)",
+    r"typeinfo_tree|select\s+(version|current_schema)\s*\(\s*\)",
     re.IGNORECASE,
 )
 

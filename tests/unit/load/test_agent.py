@@ -1,0 +1,474 @@
+"""The agent of the load container, as a module: control groups on disk, HTTP on loopback."""
+
+import base64
+import importlib
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.unit
+
+agent: Any = importlib.import_module("bench_action.load.agent")  # it has no annotations: it is sent as text
+CONTAINER = "3f" * 32
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Tells what it was asked; `/close` ends the connection, `/error` is one."""
+
+    protocol_version = "HTTP/1.1"
+
+    def answer(self) -> None:
+        asked = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        told = {
+            "method": self.command,
+            "body": asked.decode(),
+            "headers": {k.lower(): v for k, v in self.headers.items()},
+        }
+        body = json.dumps(told).encode()
+        self.send_response(503 if self.path == "/error" else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-Mixed-Case", "Yes")
+        if self.path == "/close":
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_GET = do_POST = do_HEAD = do_PUT = answer  # noqa: N815 (the names are http.server's)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name is http.server's)
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    """Many connections at once; the default backlog of 5 would make most of them wait for a second."""
+
+    request_queue_size = 128
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients here go away without reading everything."""
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """Of a real HTTP server."""
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
+def listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A server that treats each connection with `serve`, one after the other."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            while True:
+                try:
+                    one, _ = listener.accept()
+                except OSError:
+                    return
+                with one, suppress(OSError):  # a client that has gone already
+                    serve(one)
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def request_lines(one: socket.socket) -> bytes:
+    data = b""
+    while b"\r\n\r\n" not in data and (more := one.recv(4096)):
+        data += more
+    return data
+
+
+def reply_and_close(one: socket.socket) -> None:
+    """HTTP/1.1 without saying `Connection: close`, as careless servers do."""
+    request_lines(one)
+    one.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+
+def hang_up(one: socket.socket) -> None:
+    request_lines(one)
+
+
+def say_nothing(one: socket.socket) -> None:
+    """Wait until the client gives up."""
+    while one.recv(4096):
+        pass
+
+
+def order(port: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "host": "127.0.0.1", "port": port, "path": "/", "method": "GET", "headers": {}, "body": "", "repeat": 1,
+        "timeout_s": 10.0, "bodies": True,
+    } | changes  # fmt: skip
+
+
+def told(reply: dict[str, Any]) -> Any:
+    """What the server says that it was asked."""
+    return json.loads(base64.b64decode(reply["body"]))
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def test_get__tells_the_status(port: int) -> None:
+    assert agent.get(order(port)) == {"status": 200, "problem": ""}
+    assert agent.get(order(port, path="/error")) == {"status": 503, "problem": ""}
+
+
+def test_get__tells_why_there_is_none() -> None:
+    answer = agent.get(order(closed_port()))
+    assert answer["status"] == 0
+    assert answer["problem"].startswith("ConnectionRefusedError: ")
+
+
+def test_get__gives_up_on_a_server_that_says_nothing() -> None:
+    with listening(say_nothing) as port:
+        answer = agent.get(order(port, timeout_s=0.05))
+    assert answer["status"] == 0
+    assert answer["problem"].startswith("TimeoutError")
+
+
+def test_get__what_is_no_http_is_a_problem() -> None:
+    with listening(lambda one: one.sendall(b"hello\r\n\r\n")) as port:
+        answer = agent.get(order(port))
+    assert answer["status"] == 0
+    assert answer["problem"]
+
+
+def test_requests__over_one_connection_that_stays_open(port: int) -> None:
+    replies = agent.requests(order(port, repeat=3))["replies"]
+    assert [(reply["status"], reply["kept"], reply["problem"]) for reply in replies] == [(200, True, "")] * 3
+    assert replies[0]["headers"]["x-mixed-case"] == "Yes"
+
+
+def test_requests__tell_that_the_server_closes(port: int) -> None:
+    replies = agent.requests(order(port, path="/close", repeat=3))["replies"]
+    assert [(reply["status"], reply["kept"]) for reply in replies] == [(200, False)] * 3
+
+
+def test_requests__end_at_a_server_that_closes_without_a_word() -> None:
+    with listening(reply_and_close) as port:
+        replies = agent.requests(order(port, repeat=3))["replies"]
+    assert (replies[0]["status"], base64.b64decode(replies[0]["body"])) == (200, b"ok")
+    assert replies[-1]["status"] == 0
+    assert replies[-1]["problem"]
+    assert len(replies) == 2
+
+
+def test_requests__end_at_the_first_that_gets_no_reply() -> None:
+    with listening(hang_up) as port:
+        (reply,) = agent.requests(order(port, repeat=5))["replies"]
+    assert reply["problem"].startswith("RemoteDisconnected")
+    assert reply["kept"] is False
+
+
+def test_requests__without_bodies_are_short(port: int) -> None:
+    (reply,) = agent.requests(order(port, bodies=False))["replies"]
+    assert (reply["status"], reply["headers"], reply["body"]) == (200, {}, "")
+
+
+def test_requests__send_method_headers_and_body(port: int) -> None:
+    (reply,) = agent.requests(order(port, method="POST", headers={"X-A": "1"}, body='{"text": "ü"}'))["replies"]
+    asked = told(reply)
+    assert (asked["method"], asked["body"], asked["headers"]["x-a"]) == ("POST", '{"text": "ü"}', "1")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_requests__an_empty_body_has_its_length(port: int, method: str) -> None:
+    (reply,) = agent.requests(order(port, method=method))["replies"]
+    assert told(reply)["headers"]["content-length"] == "0"
+
+
+def test_requests__get_has_no_body(port: int) -> None:
+    (reply,) = agent.requests(order(port))["replies"]
+    assert "content-length" not in told(reply)["headers"]
+
+
+def test_requests__head_has_headers_and_no_body(port: int) -> None:
+    replies = agent.requests(order(port, method="HEAD", repeat=2))["replies"]
+    assert [(reply["status"], reply["body"], reply["kept"]) for reply in replies] == [(200, "", True)] * 2
+    assert int(replies[0]["headers"]["content-length"]) > 0
+
+
+@pytest.mark.parametrize("hold", [True, False])
+def test_connections__all_are_answered(port: int, hold: bool) -> None:
+    answer = agent.connections(order(port, count=50, hold=hold, limit_s=30.0))
+    assert answer == {"answered": 50, "refused_here": 0}
+
+
+def test_connections__a_server_that_serves_one_at_a_time_cannot_hold_many() -> None:
+    def serve(one: socket.socket) -> None:
+        reply_and_close(one)
+        say_nothing(one)  # keeps this connection until its client closes it, and nobody else is served
+
+    with listening(serve) as port:
+        held = agent.connections(order(port, count=3, hold=True, limit_s=1.0))
+        in_turn = agent.connections(order(port, count=3, hold=False, limit_s=30.0))
+    assert held == {"answered": 1, "refused_here": 0}
+    assert in_turn == {"answered": 3, "refused_here": 0}
+
+
+def test_connections__nobody_there_answers_none() -> None:
+    answer = agent.connections(order(closed_port(), count=5, hold=True, limit_s=30.0))
+    assert answer == {"answered": 0, "refused_here": 0}
+
+
+def test_connections__a_hang_up_is_no_answer() -> None:
+    with listening(hang_up) as port:
+        assert agent.connections(order(port, count=4, hold=True, limit_s=30.0))["answered"] == 0
+
+
+def test_connections__its_own_limit_of_open_files_is_told_apart(port: int) -> None:
+    program = (
+        "import json, resource, sys\n"
+        "from bench_action.load import agent\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\n"
+        "print(json.dumps(agent.connections(json.loads(sys.argv[1]))))\n"
+    )
+    asked = json.dumps(order(port, count=100, hold=True, limit_s=30.0))
+    done = subprocess.run([sys.executable, "-c", program, asked], capture_output=True, text=True, check=True)
+    answer = json.loads(done.stdout)
+    assert answer["answered"] + answer["refused_here"] == 100
+    assert 20 < answer["answered"] < 40
+
+
+def watch(port: int, connections: int) -> Any:
+    return agent.Watcher({"host": "127.0.0.1", "port": port, "connections": connections, "parts": {}})
+
+
+def test_watcher__counts_established_connections_to_the_server_and_no_others() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_server(("127.0.0.1", 0)) as other:
+        watcher, elsewhere = watch(server.getsockname()[1], 9), watch(other.getsockname()[1], 9)
+        assert watcher._count() == 0
+        clients = [socket.create_connection(server.getsockname()) for _ in range(3)]
+        assert (watcher._count(), elsewhere._count()) == (3, 0)
+        for client in clients:
+            client.close()
+        assert watcher._count() == 0
+
+
+def test_watcher__keeps_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent, "_SAMPLE_S", 0.001)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        watcher = watch(server.getsockname()[1], 1)
+        with closing(socket.create_connection(server.getsockname())):
+            watcher.start()
+            while not watcher.peak_connections:
+                assert watcher.is_alive()
+        watcher.stop()
+    assert (watcher.peak_connections, watcher.is_alive()) == (1, False)
+    assert watcher.peak_memory_mib is None
+
+
+@pytest.fixture
+def cgroups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty control group tree that the agent reads."""
+    monkeypatch.setattr(agent, "CGROUPS", str(tmp_path))
+    agent.cgroups_of.cache_clear()
+    yield tmp_path
+    agent.cgroups_of.cache_clear()
+
+
+def write(folder: Path, **files: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name.replace("__", ".")).write_text(text, encoding="ascii")
+
+
+V2_FILES = {
+    "cpu__stat": "usage_usec 1500000\nuser_usec 1\nnr_throttled 3\nthrottled_usec 250000\n",
+    "memory__stat": f"anon 1\nfile 5\ninactive_file {2 * 2**20}\n",
+    "memory__current": f"{10 * 2**20}\n",
+}
+
+
+@pytest.mark.parametrize(
+    "place", [f"system.slice/docker-{CONTAINER}.scope", f"docker/{CONTAINER}", f"a/b/c/kubepods/cri-{CONTAINER}.scope"]
+)
+def test_usage_of__control_groups_2(cgroups: Path, place: str) -> None:
+    write(cgroups, cgroup__controllers="cpu memory")
+    write(cgroups / place, **V2_FILES)
+    write(cgroups / place.replace("3f", "4e"), **dict.fromkeys(V2_FILES, "broken"))
+    assert agent.usage_of(CONTAINER) == {"cpu_ms": 1500.0, "throttled_ms": 250.0, "memory_mib": 8.0}
+
+
+def test_usage_of__control_groups_2_without_a_cpu_controller_have_no_throttling(cgroups: Path) -> None:
+    write(cgroups, cgroup__controllers="")
+    write(cgroups / "docker" / CONTAINER, **V2_FILES | {"cpu__stat": "usage_usec 2000\n"})
+    found = agent.usage_of(CONTAINER)
+    assert (found["cpu_ms"], found["throttled_ms"]) == (2.0, 0.0)
+
+
+def make_v1(cgroups: Path) -> None:
+    for controller in ("cpu", "cpuacct", "memory"):
+        (cgroups / controller / "docker" / CONTAINER).mkdir(parents=True)
+    write(cgroups / "cpu" / "docker" / CONTAINER, cpu__stat="nr_periods 5\nthrottled_time 250000000\n")
+    write(cgroups / "cpuacct" / "docker" / CONTAINER, cpuacct__usage="1500000000\n")
+    write(
+        cgroups / "memory" / "docker" / CONTAINER,
+        memory__usage_in_bytes=f"{10 * 2**20}\n",
+        memory__stat=f"inactive_file 1\ntotal_inactive_file {2 * 2**20}\n",
+    )
+
+
+def test_usage_of__control_groups_1(cgroups: Path) -> None:
+    make_v1(cgroups)
+    assert agent.usage_of(CONTAINER) == {"cpu_ms": 1500.0, "throttled_ms": 250.0, "memory_mib": 8.0}
+
+
+def test_usage_of__control_groups_1_with_joint_controllers(cgroups: Path) -> None:
+    make_v1(cgroups)
+    usage = cgroups / "cpuacct" / "docker" / CONTAINER / "cpuacct.usage"
+    usage.rename(cgroups / "cpu" / "docker" / CONTAINER / "cpuacct.usage")
+    os.renames(cgroups / "cpuacct" / "docker" / CONTAINER, cgroups / "gone")
+    (cgroups / "cpuacct").symlink_to("cpu")
+    assert agent.usage_of(CONTAINER)["cpu_ms"] == 1500.0
+
+
+@pytest.mark.parametrize("part", [None, "", CONTAINER])
+def test_usage_of__is_none_where_nothing_is_shown(cgroups: Path, part: str | None) -> None:
+    assert agent.usage_of(part) is None
+
+
+def test_usage_of__is_none_where_a_file_is_missing_or_broken(cgroups: Path) -> None:
+    write(cgroups, cgroup__controllers="cpu memory")
+    place = cgroups / "docker" / CONTAINER
+    write(place, **V2_FILES | {"memory__current": "max\n"})
+    assert agent.usage_of(CONTAINER) is None
+    write(place, memory__current="1048576")
+    assert agent.usage_of(CONTAINER) is not None
+    (place / "cpu.stat").unlink()
+    assert agent.usage_of(CONTAINER) is None
+
+
+def test_usage__tells_every_part(cgroups: Path) -> None:
+    make_v1(cgroups)
+    found = agent.usage({"parts": {"application": CONTAINER, "db": "gone"}})
+    assert found["application"]["cpu_ms"] == 1500.0
+    assert found["db"] is None
+
+
+def test_settle__ends_at_once_where_nothing_is_shown_or_the_part_is_idle(cgroups: Path) -> None:
+    assert agent.settle({"part": CONTAINER, "limit_s": 600.0})["waited_s"] < 600
+    agent.cgroups_of.cache_clear()
+    make_v1(cgroups)
+    assert agent.settle({"part": CONTAINER, "limit_s": 600.0})["waited_s"] < 600
+
+
+def test_settle__waits_while_the_part_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent, "_SETTLE_S", 0.001)
+    # a minute of CPU time between two looks is busy, however late the second one comes
+    readings = iter([0.0, 60_000.0, 120_000.0, 180_000.0, 180_000.0])
+    monkeypatch.setattr(agent, "usage_of", lambda part: {"cpu_ms": next(readings)})
+    agent.settle({"part": CONTAINER, "limit_s": 600.0})
+    assert list(readings) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "percent"),
+    [((1000, 10), (2000, 60), 5.0), ((1000, 10), (2000, 10), 0.0), ((1000, 10), (1000, 10), 0.0)],
+)
+def test_steal_percent__is_a_share_of_the_time_between(
+    before: tuple[int, int], after: tuple[int, int], percent: float
+) -> None:
+    assert agent.steal_percent(before, after) == percent
+
+
+def test_cpu_ticks__grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, stolen = agent.cpu_ticks()
+    assert 0 <= stolen < first
+    assert agent.cpu_ticks()[0] >= first
+
+
+def test_machine__tells_what_wrk_may_use() -> None:
+    found = agent.machine({})
+    assert found["cores"] == len(os.sched_getaffinity(0))
+    assert found["open_files"] > 0
+    assert found["machine"] == os.uname().machine
+
+
+def converse(monkeypatch: pytest.MonkeyPatch, *orders: object) -> list[Any]:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("".join(json.dumps(order) + "\n" for order in orders)))
+    monkeypatch.setattr(sys, "stdout", output := io.StringIO())
+    agent.main()
+    return [json.loads(line) for line in output.getvalue().splitlines()]
+
+
+def test_main__answers_each_order_with_one_line(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    answers = converse(monkeypatch, {"op": "get", **order(port)}, {"op": "machine"})
+    assert answers[0] == {"ok": {"status": 200, "problem": ""}}
+    assert answers[1]["ok"]["machine"] == os.uname().machine
+
+
+def test_main__goes_on_after_a_failure_of_its_own(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    answers = converse(
+        monkeypatch,
+        {"op": "dance"},
+        {"op": "get"},
+        {"op": "connections", **order(port, host="no.such.host.invalid", count=1, hold=True, limit_s=1.0)},
+        {"op": "get", **order(port)},
+    )
+    assert [list(answer) for answer in answers] == [["error"], ["error"], ["error"], ["ok"]]
+    assert answers[1]["error"] == "KeyError: 'host'"
+
+
+def test_main__does_not_offer_its_inner_functions(monkeypatch: pytest.MonkeyPatch) -> None:
+    (answer,) = converse(monkeypatch, {"op": "number", "path": "/proc/1/environ"})
+    assert answer == {"error": "KeyError: 'number'"}
+
+
+def test_wrk__runs_what_it_is_told_and_tells_how_it_went(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    program = "import sys; print(open(sys.argv[2]).read(), sys.argv[3]); sys.exit(3)"
+    answer = agent.wrk(
+        order(
+            port,
+            argv=[sys.executable, "-c", program],
+            script="-- lua",
+            url="http://x/",
+            connections=1,
+            parts={},
+            limit_s=60.0,
+        )  # fmt: skip
+    )
+    assert answer["output"] == "-- lua http://x/\n"
+    assert answer["status"] == 3
+    assert answer["cpu_s"] > 0
+    assert answer["before"] == answer["after"] == {}
+
+
+def test_wrk__is_killed_at_its_limit(port: int) -> None:
+    answer = agent.wrk(
+        order(
+            port,
+            argv=[sys.executable, "-c", "input_ = __import__('time').sleep(600)"],
+            script="",
+            url="",
+            connections=1,
+            parts={},
+            limit_s=0.05,
+        )  # fmt: skip
+    )
+    assert answer["status"] == -9

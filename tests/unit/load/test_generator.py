@@ -1,0 +1,122 @@
+"""Talking to the agent."""
+
+import base64
+import json
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+
+from bench_action.engine.protocol import Engine, Handle, Session
+from bench_action.load import generator
+from bench_action.load.generator import Agent, HttpRequest, Reply
+from bench_action.model.errors import StackError
+from bench_action.model.machine import Usage
+
+pytestmark = pytest.mark.unit
+
+LOAD = Handle("0123", "bench-action-load", "load", "bench-action-load", 0)
+HOME = HttpRequest("django", 8000, "/")
+
+
+class Scripted:
+    """A session that answers with what it was given, None for a line that is late; its engine as well."""
+
+    def __init__(self, *lines: object) -> None:
+        self.sent: list[Any] = []
+        self.closed = False
+        self._lines = deque(lines)
+
+    def send(self, text: str) -> None:
+        assert text.endswith("\n")
+        assert text.count("\n") == 1
+        self.sent.append(json.loads(text))
+
+    def read_line(self, timeout_s: float) -> str | None:
+        line = self._lines.popleft() if self._lines else None
+        return None if line is None else json.dumps(line)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def session(self, handle: Handle, argv: Sequence[str]) -> Session:
+        assert handle is LOAD
+        assert list(argv[:3]) == ["python3", "-u", "-c"]
+        compile(argv[3], "agent.py", "exec")
+        return self
+
+
+def agent_of(scripted: Scripted) -> Agent:
+    return Agent(cast(Engine, scripted), LOAD)
+
+
+def test_agent__get_gives_status_or_problem() -> None:
+    scripted = Scripted({"ok": {"status": 200, "problem": ""}}, {"ok": {"status": 0, "problem": "refused"}})
+    agent = agent_of(scripted)
+    assert agent.get("django", 8000, "/health", 2.0) == (200, "")
+    assert agent.get("django", 8000, "/health", 2.0) == (0, "refused")
+    assert scripted.sent[0] == {"op": "get", "host": "django", "port": 8000, "path": "/health", "timeout_s": 2.0}
+
+
+def test_agent__requests_carry_everything_and_come_back_as_bytes() -> None:
+    body = base64.b64encode(b"\xff\x00").decode()
+    reply = {"status": 201, "headers": {"allow": "GET"}, "body": body, "kept": True, "problem": ""}
+    scripted = Scripted({"ok": {"replies": [reply, reply]}})
+    request = HttpRequest("django", 8000, "/items", "POST", {"X-A": "1"}, "{}")
+    assert agent_of(scripted).requests(request, 2) == [Reply(201, {"allow": "GET"}, b"\xff\x00", True, "")] * 2
+    assert scripted.sent == [
+        {
+            "op": "requests", "host": "django", "port": 8000, "path": "/items", "method": "POST",
+            "headers": {"X-A": "1"}, "body": "{}", "repeat": 2, "timeout_s": 10.0, "bodies": True,
+        }
+    ]  # fmt: skip
+
+
+def test_agent__connections_refused_at_its_own_end_say_nothing_about_the_server() -> None:
+    scripted = Scripted({"ok": {"answered": 40, "refused_here": 10}})
+    assert agent_of(scripted).connections(HOME, 50, hold=True, limit_s=30) == 50
+
+
+def test_agent__usage_is_none_where_the_host_hides_it() -> None:
+    counters = {"cpu_ms": 1.0, "memory_mib": 2.0, "throttled_ms": 3.0}
+    scripted = Scripted({"ok": {"application": counters, "db": None}})
+    found = agent_of(scripted).usage({"application": "a", "db": "b"})
+    assert found == {"application": Usage(cpu_ms=1.0, memory_mib=2.0, throttled_ms=3.0), "db": None}
+
+
+def test_agent__looks_after_the_stack_while_wrk_runs() -> None:
+    looks: list[int] = []
+    scripted = Scripted(None, None, {"ok": {"output": "x"}})
+    answer = agent_of(scripted).wrk({"argv": ["wrk"]}, 10.0, lambda: looks.append(1), 0.5)
+    assert answer == {"output": "x"}
+    assert len(looks) == 2
+    assert scripted.sent == [{"op": "wrk", "argv": ["wrk"], "limit_s": 10.0}]
+
+
+def test_agent__whoever_looks_may_give_up() -> None:
+    def look() -> None:
+        raise StackError("django exited with status 3")
+
+    with pytest.raises(StackError, match="django exited"):
+        agent_of(Scripted(None)).wrk({}, 10.0, look, 0.5)
+
+
+def test_agent__an_error_of_its_own_is_told() -> None:
+    scripted = Scripted({"error": "FileNotFoundError: wrk"})
+    with pytest.raises(StackError, match="the load generator failed: FileNotFoundError: wrk") as caught:
+        agent_of(scripted).settle("0123", 1.0)
+    assert caught.value.where == "order: settle"
+
+
+def test_agent__that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generator, "_GRACE_S", 0.0)
+    with pytest.raises(StackError, match="the load generator does not answer") as caught:
+        agent_of(Scripted()).machine()
+    assert caught.value.where == "order: machine"
+
+
+def test_agent__close_ends_its_session() -> None:
+    scripted = Scripted()
+    agent_of(scripted).close()
+    assert scripted.closed

@@ -1,0 +1,134 @@
+"""Which trials measured what was asked: every limit from both sides."""
+
+from dataclasses import replace
+
+import pytest
+from tests.unit.factories import LATENCY
+
+from bench_action.config.schema import Profile
+from bench_action.load.validity import Circumstances, generator_busy, judge
+from bench_action.load.wrk import Report
+from bench_action.model.result import Errors
+from bench_action.model.warning import Code
+
+pytestmark = pytest.mark.unit
+
+PROFILE = Profile(connections=500, threads=10, duration=10, timeout=2)
+SOUND = Report(
+    duration_s=10.0, wall_s=10.1, requests=10_000, bytes_read=1, errors=Errors(), latency=LATENCY,
+    connections_live=500, generator_cpu_s=1.0, steal_percent=0.0,
+)  # fmt: skip
+SEEN = Circumstances("aiohttp · article-500", keep_alive=True, generator_cores=2, throttled_ms=0.0)
+
+
+def codes(report: Report = SOUND, seen: Circumstances = SEEN, profile: Profile = PROFILE) -> list[Code]:
+    return [warned.code for warned in judge(report, profile, seen)]
+
+
+def test_judge__a_sound_trial_has_no_warning() -> None:
+    assert codes() == []
+
+
+def test_judge__every_warning_names_its_cell_and_carries_its_advice() -> None:
+    (warned,) = judge(replace(SOUND, connections_live=499), PROFILE, SEEN)
+    assert warned.cell == "aiohttp · article-500"
+    assert warned.advice == Code.FEWER_CONNECTIONS.advice
+    assert warned.message == "at most 499 of 500 connections were open at once"
+
+
+def test_judge__one_connect_error_is_enough_and_explains_the_missing_connections() -> None:
+    failed = replace(SOUND, errors=Errors(connect=1), connections_live=499)
+    assert codes(failed) == [Code.CONNECT_ERRORS]
+
+
+@pytest.mark.parametrize(
+    ("keep_alive", "live", "found"),
+    [
+        (True, 500, []),
+        (True, 499, [Code.FEWER_CONNECTIONS]),
+        (False, 490, []),
+        (False, 489, [Code.FEWER_CONNECTIONS]),
+    ],
+)
+def test_judge__live_connections(keep_alive: bool, live: int, found: list[Code]) -> None:
+    assert codes(replace(SOUND, connections_live=live), replace(SEEN, keep_alive=keep_alive)) == found
+
+
+@pytest.mark.parametrize(
+    ("requests", "status", "found"),
+    [
+        (0, 0, [Code.NOTHING_SERVED]),
+        (9000, 9000, [Code.NOTHING_SERVED, Code.APPLICATION_ERRORS]),
+        (9000, 8999, [Code.APPLICATION_ERRORS]),
+        (500, 0, []),
+        (499, 0, [Code.FEW_REPLIES]),
+        (1, 0, [Code.FEW_REPLIES]),
+    ],
+)
+def test_judge__replies(requests: int, status: int, found: list[Code]) -> None:
+    assert codes(replace(SOUND, requests=requests, errors=Errors(status=status))) == found
+
+
+@pytest.mark.parametrize("name", ["read", "write", "status", "timeout"])
+def test_judge__errors_of_the_application_are_results(name: str) -> None:
+    (warned,) = judge(replace(SOUND, errors=Errors(**{name: 3})), PROFILE, SEEN)
+    assert warned.code is Code.APPLICATION_ERRORS
+    assert f"3 {name}" in warned.message
+    assert not warned.code.invalidates
+
+
+@pytest.mark.parametrize(
+    ("cpu_s", "cores", "threads", "found"),
+    [
+        (14.0, 2, 10, []),
+        (14.01, 2, 10, [Code.GENERATOR_SATURATED]),
+        (7.0, 8, 1, []),
+        (7.01, 8, 1, [Code.GENERATOR_SATURATED]),
+    ],
+)
+def test_judge__the_generator(cpu_s: float, cores: int, threads: int, found: list[Code]) -> None:
+    profile = PROFILE.model_copy(update={"threads": threads})
+    assert codes(replace(SOUND, generator_cpu_s=cpu_s), replace(SEEN, generator_cores=cores), profile) == found
+
+
+def test_generator_busy__is_cpu_over_what_its_threads_can_have() -> None:
+    assert generator_busy(replace(SOUND, generator_cpu_s=5.0), PROFILE, 2) == 0.25
+    assert generator_busy(replace(SOUND, generator_cpu_s=5.0), PROFILE, 100) == 0.05
+    assert generator_busy(replace(SOUND, duration_s=0.0), PROFILE, 2) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "wall_s", "found"),
+    [
+        (10.0, 10.7, []),
+        (10.0, 10.72, [Code.CLOCK_STEP]),
+        (10.72, 10.0, [Code.CLOCK_STEP]),
+        (10.69, 10.0, []),
+        (60.0, 61.5, []),
+        (-3600.0, 10.0, [Code.GENERATOR_SATURATED, Code.CLOCK_STEP]),
+    ],
+)
+def test_judge__wrks_clock_against_a_monotonic_one(duration_s: float, wall_s: float, found: list[Code]) -> None:
+    assert codes(replace(SOUND, duration_s=duration_s, wall_s=wall_s)) == found
+
+
+@pytest.mark.parametrize(("throttled_ms", "found"), [(100.9, []), (101.1, [Code.THROTTLED])])
+def test_judge__throttling(throttled_ms: float, found: list[Code]) -> None:
+    assert codes(seen=replace(SEEN, throttled_ms=throttled_ms)) == found
+
+
+@pytest.mark.parametrize(("steal_percent", "found"), [(5.0, []), (5.1, [Code.STEAL])])
+def test_judge__steal(steal_percent: float, found: list[Code]) -> None:
+    assert codes(replace(SOUND, steal_percent=steal_percent)) == found
+
+
+def test_codes__these_and_no_others_invalidate() -> None:
+    assert {code.value for code in Code if code.invalidates} == {
+        "connect-errors", "fewer-connections", "generator-saturated", "nothing-served", "clock-step", "throttled",
+        "stopped-early",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("code", Code)
+def test_codes__each_has_an_advice(code: Code) -> None:
+    assert code.advice.endswith(".")

@@ -1,0 +1,135 @@
+"""wrk's command, its script, and what its report means."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench_action.config.schema import Profile
+from bench_action.load.wrk import SENTINEL, order_for, parse_report, script_for
+from bench_action.model.errors import InvalidMeasurementError
+from bench_action.model.result import Errors, Latency
+
+pytestmark = pytest.mark.unit
+
+ARTICLE = Profile(connections=500, threads=10, duration=10, timeout=2)
+REPORTED = {
+    "duration_us": 10_050_000, "requests": 1000, "bytes": 5_000_000, "connect": 1, "read": 2, "write": 3, "status": 4,
+    "timeout": 5, "mean_us": 50.5, "stdev_us": 9.25, "min_us": 10, "max_us": 400, "p50_us": 48, "p90_us": 70,
+    "p99_us": 130, "p999_us": 310,
+}  # fmt: skip
+
+
+def answer(output: str, **changes: Any) -> dict[str, Any]:
+    """What the agent tells of a run of wrk."""
+    return {"output": output, "status": 0, "cpu_s": 0.8, "wall_s": 10.1, "live": 500, "steal_percent": 0.5} | changes
+
+
+def report_line(**changes: Any) -> str:
+    return SENTINEL + json.dumps(REPORTED | changes)
+
+
+def parsed_strings(script: str) -> list[str]:
+    """The string literals of our part of the script, read as Lua reads them (manual 5.1, 2.1)."""
+    own = script.partition("-- Only done()")[0]
+    literals = re.findall(r'"((?:[^"\\\n]|\\[0-9]{3})*)"', own)
+    return [re.sub(rb"\\([0-9]{3})", lambda m: bytes([int(m[1])]), literal.encode()).decode() for literal in literals]
+
+
+def test_order_for__is_the_articles_command() -> None:
+    order = order_for(ARTICLE, "django", 8000, 10)
+    assert " ".join(order["argv"]) == "wrk --connections 500 --threads 10 --duration 10s --timeout 2s"
+    assert order["url"] == "http://django:8000/"
+    assert (order["host"], order["port"], order["connections"]) == ("django", 8000, 500)
+
+
+def test_order_for__a_warm_up_is_shorter_than_its_profile() -> None:
+    assert "--duration 3s" in " ".join(order_for(ARTICLE, "django", 8000, 3)["argv"])
+
+
+def test_script_for__defines_done_and_no_callback_that_slows_wrk_down() -> None:
+    script = script_for(ARTICLE)
+    assert re.findall(r"^function (\w+)", script, re.MULTILINE) == ["done"]
+    assert parsed_strings(script) == [SENTINEL, "GET"]
+    assert "wrk.body" not in script
+
+
+def test_script_for__carries_method_headers_and_body() -> None:
+    profile = Profile(
+        connections=1, threads=1, duration=1, method="POST", headers={"Content-Type": "application/json", "X-A": "1"},
+        body='{"text": "x"}',
+    )  # fmt: skip
+    script = script_for(profile)
+    assert parsed_strings(script) == [
+        SENTINEL, "POST", "Content-Type", "application/json", "X-A", "1", '{"text": "x"}'
+    ]  # fmt: skip
+    assert script.count("wrk.headers[") == 2
+
+
+@given(st.text(min_size=1), st.text())
+def test_script_for__no_text_can_leave_its_string(body: str, value: str) -> None:
+    body, value = (text.encode(errors="replace").decode() for text in (body, value))
+    profile = Profile(connections=1, threads=1, duration=1, method="POST", headers={"X-A": value}, body=body)
+    script = script_for(profile)
+    own = script.partition("-- Only done()")[0]
+    assert own.count("\n") == 4  # sentinel, method, header, body: one line each
+    assert own.isascii()
+    assert parsed_strings(script) == [SENTINEL, "POST", "X-A", value, body]
+
+
+def test_script_for__escapes_what_would_end_a_string() -> None:
+    profile = Profile(connections=1, threads=1, duration=1, body='a"b\\c\nd\re\0f]]ü1')
+    assert 'wrk.body = "a\\034b\\092c\\010d\\013e\\000f]]\\195\\1881"' in script_for(profile)
+
+
+def test_parse_report__reads_every_number() -> None:
+    report = parse_report(answer(f"Running 10s test\n{report_line()}\n  1000 requests\n"), "a · b")
+    assert report.duration_s == 10.05
+    assert (report.wall_s, report.requests, report.bytes_read) == (10.1, 1000, 5_000_000)
+    assert report.errors == Errors(connect=1, read=2, write=3, status=4, timeout=5)
+    assert report.latency == Latency(
+        mean_us=50.5, stdev_us=9.25, min_us=10, max_us=400, p50_us=48, p90_us=70, p99_us=130, p999_us=310
+    )
+    assert (report.connections_live, report.generator_cpu_s, report.steal_percent) == (500, 0.8, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("output", "status", "message"),
+    [
+        ("Running 10s test\nRequests/sec: 100\n", 0, "status 0 and 0 reports"),  # a script that wrk could not read
+        ("", 0, "status 0 and 0 reports"),
+        (f"{report_line()}\n{report_line()}\n", 0, "status 0 and 2 reports"),
+        (f"{report_line()}\n", 1, "status 1 and 1 reports"),
+        ("unable to connect\n", 1, "status 1 and 0 reports"),
+        (f"{report_line()}\n", -9, "status -9 and 1 reports"),
+        (f"  {report_line()}\n", 0, "status 0 and 0 reports"),
+    ],
+)
+def test_parse_report__believes_one_report_of_a_good_end_only(output: str, status: int, message: str) -> None:
+    with pytest.raises(InvalidMeasurementError, match=message) as caught:
+        parse_report(answer(output, status=status), "aiohttp · article-500")
+    assert caught.value.exit_status == 5
+    assert caught.value.where == "aiohttp · article-500"
+
+
+def test_parse_report__shows_the_last_lines_of_wrk() -> None:
+    output = "\n".join(f"line {number}" for number in range(40))
+    with pytest.raises(InvalidMeasurementError) as caught:
+        parse_report(answer(output), "")
+    assert caught.value.log == tuple(f"line {number}" for number in range(25, 40))
+
+
+@pytest.mark.parametrize("changes", [{"requests": 0}, {"max_us": 0}])
+def test_parse_report__nothing_answered_has_no_latency(changes: dict[str, int]) -> None:
+    assert parse_report(answer(report_line(**changes)), "").latency is None
+
+
+@pytest.mark.parametrize("text", ["nan", "-nan", "inf", "-inf"])
+def test_parse_report__what_is_no_number_is_no_latency(text: str) -> None:
+    line = report_line(stdev_us="?").replace('"?"', text)
+    report = parse_report(answer(line), "")
+    assert report.latency is None
+    assert report.requests == 1000
