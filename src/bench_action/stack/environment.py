@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from bench_action.config.schema import PLACEHOLDER, SECRET, Config, Variant
@@ -15,6 +16,14 @@ class Address(Protocol):
     def host(self) -> str: ...
     @property
     def port(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Unknown:
+    """The address of a service that has not been started."""
+
+    host: str = ""
+    port: int = 0
 
 
 def fill_in(text: str, services: Mapping[str, Address], secrets: Mapping[str, str]) -> str:
@@ -36,7 +45,8 @@ def fill_in(text: str, services: Mapping[str, Address], secrets: Mapping[str, st
             raise InputError(f"{match[0]} is not allowed", advice=f"list it at the top level: `secrets: [{match[1]}]`")
         return secrets[match[1]]
 
-    return PLACEHOLDER.sub(address, SECRET.sub(secret, text))
+    # secrets last: whatever stands in one is not ours to fill in
+    return SECRET.sub(secret, PLACEHOLDER.sub(address, text))
 
 
 def allowed_secrets(config: Config, environ: Mapping[str, str]) -> dict[str, str]:
@@ -51,9 +61,10 @@ def allowed_secrets(config: Config, environ: Mapping[str, str]) -> dict[str, str
 def check_environment(config: Config, environ: Mapping[str, str]) -> None:
     """Fail before anything is built where a variant's environment cannot be filled in. Raises InputError."""
     secrets = allowed_secrets(config, environ)
+    services = {name: _Unknown() for name in config.services}
     for variant in config.variants.values():
         for text in variant.env.values():
-            fill_in(text, {}, secrets)
+            fill_in(text, services, secrets)
 
 
 def own_environment(variant: Variant, services: Mapping[str, Address], secrets: Mapping[str, str]) -> dict[str, str]:

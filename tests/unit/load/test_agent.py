@@ -382,7 +382,7 @@ def test_settle__waits_while_the_part_works(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(agent, "_SETTLE_S", 0.001)
     # a minute of CPU time between two looks is busy, however late the second one comes
     readings = iter([0.0, 60_000.0, 120_000.0, 180_000.0, 180_000.0])
-    monkeypatch.setattr(agent, "usage_of", lambda part: {"cpu_ms": next(readings)})
+    monkeypatch.setattr(agent, "usage_of", lambda _part: {"cpu_ms": next(readings)})
     agent.settle({"part": CONTAINER, "limit_s": 600.0})
     assert list(readings) == []
 
@@ -451,7 +451,7 @@ def test_wrk__runs_what_it_is_told_and_tells_how_it_went(monkeypatch: pytest.Mon
             connections=1,
             parts={},
             limit_s=60.0,
-        )  # fmt: skip
+        )
     )
     assert answer["output"] == "-- lua http://x/\n"
     assert answer["status"] == 3
@@ -469,6 +469,6 @@ def test_wrk__is_killed_at_its_limit(port: int) -> None:
             connections=1,
             parts={},
             limit_s=0.05,
-        )  # fmt: skip
+        )
     )
     assert answer["status"] == -9

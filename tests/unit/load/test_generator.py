@@ -34,6 +34,7 @@ class Scripted:
         self.sent.append(json.loads(text))
 
     def read_line(self, timeout_s: float) -> str | None:
+        assert timeout_s > 0
         line = self._lines.popleft() if self._lines else None
         return None if line is None else json.dumps(line)
 

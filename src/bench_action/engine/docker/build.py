@@ -65,19 +65,29 @@ def _last_lines(log: IO[bytes]) -> list[str]:
 def _context(spec: BuildSpec) -> IO[bytes]:
     """The context folder as a tar file, without what `.dockerignore` names."""
     ignore = spec.context / ".dockerignore"
-    lines = ignore.read_text(encoding="utf-8").splitlines() if ignore.is_file() else []
-    patterns = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    kept = exclude_paths(str(spec.context), patterns, dockerfile=spec.dockerfile)
-    return cast(IO[bytes], create_archive(str(spec.context), sorted(kept)))
+    try:
+        lines = ignore.read_text(encoding="utf-8").splitlines() if ignore.is_file() else []
+        patterns = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+        kept = exclude_paths(str(spec.context), patterns, dockerfile=spec.dockerfile)
+        return cast(IO[bytes], create_archive(str(spec.context), sorted(kept)))
+    except (OSError, UnicodeDecodeError) as error:
+        raise StackError(
+            f"the build context {spec.context} cannot be read",
+            where=f"the image {spec.name}",
+            cause=str(error),
+            advice="name in `.dockerignore` what others may not read",
+        ) from error
 
 
 def _build_classic(client: docker.DockerClient, spec: BuildSpec) -> None:
+    with _context(spec) as context:
+        _send(client, spec, context)
+
+
+def _send(client: docker.DockerClient, spec: BuildSpec, context: IO[bytes]) -> None:
     log: deque[str] = deque(maxlen=_LOG_LINES)
     try:
-        with (
-            _context(spec) as context,
-            refusals(f"the image {spec.name} cannot be built", where=str(spec.context)),
-        ):
+        with refusals(f"the image {spec.name} cannot be built", where=str(spec.context)):
             events = client.api.build(
                 fileobj=context, custom_context=True, dockerfile=spec.dockerfile, tag=spec.name, target=spec.target,
                 buildargs=dict(spec.args), labels={MARK: ""}, rm=True, forcerm=True, decode=True,

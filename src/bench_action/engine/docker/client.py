@@ -34,7 +34,9 @@ def _client(environ: Mapping[str, str]) -> docker.DockerClient:
     if environ.get("DOCKER_HOST"):
         return docker.DockerClient.from_env(version="auto", environment=dict(environ))
     context = ContextAPI.get_context(environ.get("DOCKER_CONTEXT") or None)
-    if context is None or not context.Host:
+    if context is None:
+        raise ValueError("there is no such context")
+    if not context.Host:
         return docker.DockerClient.from_env(version="auto", environment=dict(environ))
     return docker.DockerClient(base_url=context.Host, version="auto", tls=context.TLSConfig or False)
 

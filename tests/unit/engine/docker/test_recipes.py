@@ -1,5 +1,6 @@
 """How each kind of service is run."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ def options_of(kind: Kind, **fields: Any) -> dict[str, Any]:
 
 def settings_of(command: list[str]) -> dict[str, str]:
     """`-c name=value` as a mapping; the last one counts, as for PostgreSQL itself."""
-    pairs = [word.partition("=") for flag, word in zip(command, command[1:], strict=False) if flag == "-c"]
+    pairs = [word.partition("=") for flag, word in pairwise(command) if flag == "-c"]
     return {name: value for name, _, value in pairs}
 
 

@@ -24,9 +24,9 @@ def frame(stream: int, payload: bytes) -> bytes:
 class Conversation:
     """A session and the engine's end of its socket."""
 
-    def __init__(self) -> None:
+    def __init__(self, explanation: StackError | None = None) -> None:
         self.engine, ours = socket.socketpair()
-        self.session = DockerSession(ours, "python3 in the container of load")
+        self.session = DockerSession(ours, "python3 in the container of load", lambda: explanation)
         self._ours = ours
 
     def close(self) -> None:
@@ -116,6 +116,16 @@ def test_session__its_end_tells_what_it_wrote_to_standard_error(conversation: Co
     assert caught.value.log == ("Traceback", "ModuleNotFoundError: json")
 
 
+def test_session__what_became_of_the_container_explains_its_end() -> None:
+    explanation = StackError("load was killed for lack of memory")
+    both = Conversation(explanation)
+    both.engine.close()
+    with pytest.raises(StackError) as caught:
+        both.session.read_line(LONG_S)
+    assert caught.value is explanation
+    both.close()
+
+
 def test_session__keeps_the_last_lines_of_standard_error_only(conversation: Conversation) -> None:
     conversation.engine.sendall(b"".join(frame(STDERR, b"%d\n" % number) for number in range(100)))
     conversation.engine.close()
@@ -148,7 +158,7 @@ def test_session__takes_the_socket_out_of_what_the_sdk_gives() -> None:
         def close(self) -> None:
             ours.close()
 
-    session = DockerSession(Response(), "somewhere")
+    session = DockerSession(Response(), "somewhere", lambda: None)
     engine.sendall(frame(STDOUT, b"hello\n"))
     assert session.read_line(LONG_S) == "hello"
     session.close()

@@ -1,0 +1,93 @@
+"""What a subject finds in its environment."""
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench_action.config.schema import Config
+from bench_action.model.errors import InputError
+from bench_action.stack.environment import allowed_secrets, check_environment, fill_in, own_environment
+
+pytestmark = pytest.mark.unit
+
+
+@dataclass(frozen=True)
+class At:
+    """An address."""
+
+    host: str
+    port: int
+
+
+SERVICES = {"postgres": At("postgres", 5432), "search-2": At("search-2", 9200)}
+
+
+def config_of(env: dict[str, str], secrets: list[str] | None = None) -> Config:
+    return Config.model_validate({"variants": {"one": {"image": "x", "env": env}}, "secrets": secrets or []})
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("{postgres.host}:{postgres.port}", "postgres:5432"),
+        ("http://{search-2.host}:{search-2.port}/", "http://search-2:9200/"),
+        ("key=${SECRET}", "key=s3cret"),
+        ("${SECRET}${SECRET}", "s3crets3cret"),
+        ('{"a": 1}', '{"a": 1}'),
+        ("{other.host}", "{other.host}"),
+        ("{postgres}", "{postgres}"),
+        ("$SECRET", "$SECRET"),
+        ("{Postgres.host}", "{Postgres.host}"),
+        ("", ""),
+    ],
+)
+def test_fill_in__replaces_what_it_knows(text: str, filled: str) -> None:
+    assert fill_in(text, SERVICES, {"SECRET": "s3cret"}) == filled
+
+
+def test_fill_in__a_secret_is_never_read_as_a_text_to_fill_in() -> None:
+    for value in ("{postgres.host}", "{postgres.password}", "${OTHER}", r"\1"):
+        assert fill_in("${SECRET}", SERVICES, {"SECRET": value}) == value
+
+
+@given(st.text(st.characters(exclude_characters="{")))
+def test_fill_in__leaves_text_without_braces_alone(text: str) -> None:
+    assert fill_in(text, SERVICES, {}) == text
+
+
+def test_fill_in__a_secret_must_be_listed() -> None:
+    with pytest.raises(InputError) as caught:
+        fill_in("${TOKEN}", SERVICES, {"SECRET": "s3cret"})
+    assert "${TOKEN} is not allowed" in str(caught.value)
+    assert "secrets: [TOKEN]" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_fill_in__a_service_has_host_and_port_only() -> None:
+    with pytest.raises(InputError, match=r"\{postgres.password\} is not known"):
+        fill_in("{postgres.password}", SERVICES, {})
+
+
+def test_allowed_secrets__are_those_listed_and_no_others() -> None:
+    config = config_of({}, ["TOKEN"])
+    assert allowed_secrets(config, {"TOKEN": "t", "OTHER": "o"}) == {"TOKEN": "t"}
+    with pytest.raises(InputError, match="the environment lacks TOKEN"):
+        allowed_secrets(config, {"OTHER": "o"})
+
+
+@pytest.mark.parametrize("text", ["${TOKEN}", "{postgres.password}", "{redis.url}"])
+def test_check_environment__refuses_before_anything_is_built(text: str) -> None:
+    with pytest.raises(InputError):
+        check_environment(config_of({"A": text}), {"TOKEN": "t"})
+
+
+def test_check_environment__takes_what_can_be_filled_in() -> None:
+    check_environment(config_of({"A": "${TOKEN}", "B": "{postgres.host}"}, ["TOKEN"]), {"TOKEN": "t"})
+
+
+def test_own_environment__has_the_port_unless_the_user_says_otherwise() -> None:
+    variant = config_of({"URL": "{postgres.host}"}).variants["one"]
+    assert own_environment(variant, SERVICES, {}) == {"PORT": "8000", "URL": "postgres"}
+    assert own_environment(config_of({"PORT": "1"}).variants["one"], SERVICES, {}) == {"PORT": "1"}

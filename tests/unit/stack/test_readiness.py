@@ -1,0 +1,101 @@
+"""Waiting until everything answers."""
+
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+
+from bench_action.engine.protocol import Engine, Exit, Handle
+from bench_action.model.errors import StackError
+from bench_action.stack.readiness import Awaited, require_alive, wait_until_ready
+
+pytestmark = pytest.mark.unit
+
+DJANGO = Handle("1", "django", "subject", "django", 8000)
+REDIS = Handle("2", "redis", "redis", "redis", 6379)
+
+
+class Watched:
+    """An engine whose containers may have ended; looked at once a round."""
+
+    def __init__(self, *ended: Exit, after: int = 0) -> None:
+        self._ended = list(ended)
+        self._after = after
+        self.looks = 0
+
+    def ended(self) -> list[Exit]:
+        self.looks += 1
+        return self._ended if self.looks > self._after else []
+
+    def logs(self, handle: Handle, lines: int = 15) -> list[str]:
+        assert lines > 0
+        return [f"log of {handle.name}"]
+
+
+def engine(*ended: Exit, after: int = 0) -> Engine:
+    return cast(Engine, Watched(*ended, after=after))
+
+
+def ready_after(rounds: int) -> Callable[[], str]:
+    """A probe that finds something missing so many times."""
+    answers = iter(["not yet"] * rounds)
+    return lambda: next(answers, "")
+
+
+def test_wait_until_ready__waits_for_all_and_tells_how_long_each_took() -> None:
+    awaited = [Awaited(DJANGO, 600, ready_after(3)), Awaited(REDIS, 600, ready_after(0))]
+    waited = wait_until_ready(engine(), awaited)
+    assert waited.keys() == {"django", "redis"}
+    assert 0 <= waited["redis"] < waited["django"]
+
+
+def test_wait_until_ready__does_not_ask_again_what_is_ready() -> None:
+    asked = []
+
+    def probe() -> str:
+        asked.append(1)
+        return ""
+
+    wait_until_ready(engine(), [Awaited(REDIS, 600, probe), Awaited(DJANGO, 600, ready_after(2))])
+    assert len(asked) == 1
+
+
+def test_wait_until_ready__nothing_is_ready_at_once() -> None:
+    assert wait_until_ready(engine(), []) == {}
+
+
+def test_wait_until_ready__what_has_died_ends_the_wait_with_its_log() -> None:
+    with pytest.raises(StackError, match="django exited with status 3") as caught:
+        wait_until_ready(engine(Exit(DJANGO, 3, False), after=2), [Awaited(DJANGO, 600, lambda: "refused")])
+    assert caught.value.log == ("log of django",)
+    assert caught.value.exit_status == 3
+
+
+def test_wait_until_ready__also_what_had_been_ready() -> None:
+    awaited = [Awaited(REDIS, 600, lambda: ""), Awaited(DJANGO, 600, lambda: "refused")]
+    with pytest.raises(StackError, match="redis exited with status 0"):
+        wait_until_ready(engine(Exit(REDIS, 0, False), after=1), awaited)
+
+
+def test_wait_until_ready__what_is_late_is_named_with_what_it_lacks() -> None:
+    with pytest.raises(StackError, match="django was not ready after 0 s") as caught:
+        wait_until_ready(engine(), [Awaited(REDIS, 600, lambda: ""), Awaited(DJANGO, 0, lambda: "GET /: refused")])
+    error = caught.value
+    assert (error.where, error.cause, error.log) == ("subject at django:8000", "GET /: refused", ("log of django",))
+    assert "ready: {path, timeout}" in error.advice
+
+
+def test_wait_until_ready__each_has_a_timeout_of_its_own() -> None:
+    with pytest.raises(StackError, match="redis was not ready after 0 s"):
+        wait_until_ready(engine(), [Awaited(DJANGO, 600, lambda: "no"), Awaited(REDIS, 0, lambda: "no")])
+
+
+def test_require_alive__lack_of_memory_has_its_own_words() -> None:
+    with pytest.raises(StackError, match="django was killed for lack of memory") as caught:
+        require_alive(engine(Exit(DJANGO, 137, True)), "loading django · quick-64")
+    assert caught.value.where == "loading django · quick-64"
+    assert "more memory" in caught.value.advice
+
+
+def test_require_alive__is_quiet_while_all_live() -> None:
+    require_alive(engine())
