@@ -7,7 +7,8 @@ from pathlib import Path
 
 from bench_action.model.result import Source
 
-_REPOSITORY = re.compile(r"[/:]([^/:]+/[^/]+?)(?:\.git)?/?$")
+# no @ in it: `https://token@host/repo` is no owner and repository, and the token is nobody's business
+_REPOSITORY = re.compile(r"[/:]([^/:@]+/[^/@]+?)(?:\.git)?/?$")
 
 
 def read_source(folder: Path, environ: Mapping[str, str]) -> Source:

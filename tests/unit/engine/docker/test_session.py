@@ -78,7 +78,7 @@ def test_session__lines_do_not_depend_on_how_they_are_cut(
     stream = b"".join(frame(STDOUT, part) + frame(STDERR, noise) for part in cut(payload, frames))
     both = Conversation()
     try:
-        found = []
+        found: list[str] = []
         for piece in cut(stream, pieces):
             both.engine.sendall(piece)
             while len(found) < len(lines) and (line := both.session.read_line(0.0005)) is not None:

@@ -1,0 +1,286 @@
+"""What people read: numbers, tables, charts, terminal and progress."""
+
+import io
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from rich.console import Console
+from tests.unit.factories import make_count, make_result, make_subject, make_trial, two_variants, warn
+
+from bench_action.model.result import Errors, Result
+from bench_action.model.warning import Code
+from bench_action.report import numbers
+from bench_action.report.chart import render_svg, render_text
+from bench_action.report.markdown import render_markdown
+from bench_action.report.progress import LiveProgress, PlainProgress, outcome
+from bench_action.report.templating import escape_text, markdown_table
+from bench_action.report.terminal import print_view
+from bench_action.report.view import Bar, Chart, Table, make_view
+
+pytestmark = pytest.mark.unit
+
+HOSTILE = [
+    "a|b",
+    "`code`",
+    "<script>alert(1)</script>",
+    "a\nb",
+    "a\n\n# b",
+    "\\|",
+    "**b**",
+    "[x](y)",
+    "~~s~~",
+    "a`b",
+    "",
+]
+markdown = MarkdownIt("commonmark").enable("table")
+
+
+def kinds(text: str) -> list[str]:
+    """The types of all parts of a rendered text."""
+    found = []
+    for token in markdown.parse(text):
+        found += [token.type, *(child.type for child in token.children or [])]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1049, "1,049"), (1_234_567.4, "1,234,567"), (0, "0"), (7, "7"), (1.5, "1.50"), (0.25, "0.25"), (12.4, "12")],
+)
+def test_count__sets_thousands_apart(value: float, text: str) -> None:
+    assert numbers.count(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "–"), (0, "0 µs"), (850, "850 µs"), (1000, "1.0 ms"), (48_000, "48 ms"), (1_320_000, "1.32 s")],
+)
+def test_latency__has_the_unit_that_fits(value: float | None, text: str) -> None:
+    assert numbers.latency(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [(1500, "µs", "1.5 ms"), (0.123, "ms", "0.12 ms"), (64.4, "MiB", "64 MiB"), (1.25, "s", "1.2 s"), (20, "1", "20")],
+)
+def test_metric_value__carries_its_unit(value: float, unit: str, text: str) -> None:
+    assert numbers.metric_value(value, unit) == text
+
+
+def test_factor__keeps_three_figures() -> None:
+    assert [numbers.factor(value) for value in (None, 5.631, 12.34, 0.5)] == ["–", "5.63", "12.3", "0.50"]
+
+
+def test_ratio__with_and_without_its_interval() -> None:
+    (one, *_) = make_result().comparisons
+    found = one.model_copy(update={"ratio": 5.631, "ci_low": 5.21, "ci_high": 6.079})
+    assert numbers.ratio(found) == "5.63 × (5.21 to 6.08)"
+    assert numbers.ratio(found.model_copy(update={"ci_low": None})) == "5.63 ×"
+    assert numbers.ratio(found.model_copy(update={"ratio": None})) == numbers.ratio(None) == "–"
+
+
+@given(st.text() | st.sampled_from(HOSTILE))
+def test_escape_text__no_value_becomes_markup(text: str) -> None:
+    found = set(kinds(f"before {escape_text(text)} after"))
+    assert found <= {"paragraph_open", "inline", "paragraph_close", "text", "text_special", "code_inline"}
+
+
+@given(st.lists(st.lists(st.text() | st.sampled_from(HOSTILE), min_size=3, max_size=3), min_size=1, max_size=4))
+def test_markdown_table__no_value_leaves_its_cell(rows: list[list[str]]) -> None:
+    table = Table(("One", "Two", "Three"), (True, False, True), tuple(tuple(row) for row in rows))
+    found = kinds(markdown_table(table))
+    assert found.count("tr_open") == len(rows) + 1
+    assert found.count("td_open") == 3 * len(rows)
+    assert found.count("th_open") == 3
+    assert not {"html_inline", "html_block", "code_inline", "link_open", "strong_open", "em_open"} & set(found)
+    assert all(line.count(" | ") >= 2 for line in markdown_table(table).splitlines() if "---" not in line)
+
+
+def hostile_result(text: str) -> Result:
+    """A result in which every name and message is `text`."""
+    trials = []
+    for trial in two_variants():
+        name = text + trial.variant
+        trials.append(trial.model_copy(update={"variant": name, "warnings": (warn(Code.STEAL, text, text),)}))
+    failed = make_subject(f"{text}failed", verified=False, failure=text)
+    result = make_result(trials)
+    return result.model_copy(update={"subjects": (*result.subjects, failed)})
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_render_markdown__hostile_names_stay_text(text: str) -> None:
+    found = kinds(render_markdown(make_view(hostile_result(text))))
+    ordinary = kinds(render_markdown(make_view(hostile_result("x"))))
+    for kind in ("html_inline", "html_block", "tr_open", "td_open", "heading_open", "list_item_open", "link_open"):
+        assert found.count(kind) == ordinary.count(kind), kind
+
+
+def test_render_markdown__has_the_articles_columns_and_every_run() -> None:
+    result = make_result()
+    text = render_markdown(make_view(result))
+    assert "| Connections | Library | Requests | Timeouts | Req/sec |" in text
+    assert text.index("## Results") < text.index("## Environment") < text.index("## Reproduce")
+    assert kinds(text).count("table_open") == 5
+    every = text[text.index("Every single run") : text.index("</details>")]
+    assert kinds(every).count("tr_open") == len(result.trials) + 1
+    assert "bench-action run --preset article" in text
+
+
+def test_make_view__tables_have_as_many_cells_as_headings() -> None:
+    for result in (make_result(), make_result([]), make_result([make_count()]), hostile_result("x")):
+        view = make_view(result)
+        for table in (view.results, view.work, view.comparisons, view.trials, view.environment):
+            assert len(table.numeric) == len(table.headings)
+            assert {len(row) for row in table.rows} <= {len(table.headings)}
+
+
+def test_make_view__the_headline_of_a_comparison_says_who_is_ahead() -> None:
+    view = make_view(make_result())
+    assert view.trusted
+    assert "aiohttp serves 5.0" in view.headline
+    assert "× the requests/s of django" in view.headline
+
+
+def test_make_view__the_slower_head_is_behind() -> None:
+    slow = [
+        trial.model_copy(update={"variant": {"django": "b", "aiohttp": "a"}[trial.variant]}) for trial in two_variants()
+    ]
+    view = make_view(make_result(sorted(slow, key=lambda trial: (trial.block, trial.variant))))
+    assert "a serves 5.0" in view.headline
+    assert "× the requests/s of b" in view.headline
+
+
+def test_make_view__what_invalidates_is_the_headline() -> None:
+    invalid = make_result([make_trial(warnings=(warn(Code.STEAL, "6 % stolen"), warn(Code.CLOCK_STEP, "a jump")))])
+    view = make_view(invalid)
+    assert not view.trusted
+    assert "cannot be trusted" in view.headline
+    assert "a jump" in view.headline
+    assert view.results.rows[0][4] == "invalid"
+
+
+def test_make_view__a_variant_that_failed_is_the_headline() -> None:
+    result = make_result()
+    subjects = (*result.subjects, make_subject("flask", verified=False, failure="home: expected 200, got 500"))
+    assert make_view(result.model_copy(update={"subjects": subjects})).headline.startswith("flask does not do the same")
+
+
+def test_make_view__one_variant_alone_is_told_by_its_speed() -> None:
+    assert make_view(make_result([make_trial(speed=1049)])).headline == "aiohttp 1,049 requests/s"
+
+
+def test_make_view__timeouts_are_shown_apart_from_other_errors() -> None:
+    view = make_view(make_result([make_trial(errors=Errors(read=1, write=2, status=4, timeout=8))]))
+    row = dict(zip(view.results.headings, view.results.rows[0], strict=True))
+    assert (row["Timeouts"], row["Errors"]) == ("8", "7")
+
+
+NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=20)
+
+
+@given(st.lists(st.tuples(NAMES, st.floats(0, 1e7), st.booleans()), max_size=8), NAMES)
+def test_render_svg__is_well_formed_and_inside_its_picture(drawn: list[tuple[str, float, bool]], title: str) -> None:
+    allowed = str.maketrans("", "", "\ufffe\uffff")
+    bars = tuple(
+        Bar(name.translate(allowed), value, value * 0.9 if whisker else None, value * 1.2 if whisker else None)
+        for name, value, whisker in drawn
+    )
+    root = ElementTree.fromstring(render_svg(Chart("p", title.translate(allowed), bars)))  # noqa: S314 (our own)
+    width = float(root.attrib["width"])
+    rectangles = root.findall("{http://www.w3.org/2000/svg}rect")[1:]
+    assert len(rectangles) == len(bars)
+    assert all(float(one.attrib["x"]) + float(one.attrib["width"]) <= width for one in rectangles)
+    labels = [one.text or "" for one in root.findall("{http://www.w3.org/2000/svg}text")]
+    assert labels[1::2] == [bar.label for bar in bars]
+
+
+def test_render_text__bars_are_as_long_as_their_share() -> None:
+    bars = (Bar("a", 100, None, None), Bar("longer", 50, None, None), Bar("c", 0, None, None))
+    title, first, second, third = render_text(Chart("p", "requests/s, p", bars))
+    assert title == "requests/s, p"
+    assert (first.count("█"), second.count("█"), third.count("█")) == (40, 20, 0)
+    assert first.startswith("       a █")
+    assert second.endswith(" 50")
+
+
+def printed(result: Result, width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    print_view(make_view(result), console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def article_sized() -> Result:
+    """The built-in variants with the largest numbers that one may see."""
+    trials = []
+    for name in ("django", "aiohttp", "django-tuned", "aiohttp-tuned"):
+        for block in (1, 2, 3):
+            busy = make_trial(name, block, 25_000 + 100 * block, errors=Errors(timeout=14_000, read=3_000))
+            trials.append(
+                busy.model_copy(update={"profile": "article-1500", "duration_s": 60.0, "requests": 1_512_345})
+            )
+    return make_result(trials)
+
+
+def test_print_view__fits_into_80_columns() -> None:
+    text = printed(article_sized())
+    assert "…" not in text
+    assert all(len(line) <= 80 for line in text.splitlines())
+    for number in ("1,512,345", "42,000", "9,000", "25,206", "130 ms"):
+        assert number in text
+
+
+def test_print_view__tells_warnings_with_their_advice() -> None:
+    text = " ".join(printed(make_result([make_trial(warnings=(warn(Code.STEAL, "6 % stolen"),))])).split())
+    assert "! aiohttp · article-500: 6 % stolen. Other guests of this physical machine" in text
+
+
+def test_print_view__a_name_is_never_markup() -> None:
+    assert "[red]x[/red]" in printed(make_result([make_trial("[red]x[/red]")]))
+
+
+def test_outcome__of_a_count_is_its_work() -> None:
+    assert outcome(make_count()) == "10 queries and 10 cache commands in 10 requests"
+
+
+def test_outcome__of_a_trial_is_its_speed_and_what_is_wrong() -> None:
+    assert outcome(make_trial(speed=1049)) == "1,049 requests/s, p99 130 ms"
+    assert outcome(make_trial(latency=None)) == "1,000 requests/s"
+    stolen = make_trial(warnings=(warn(Code.STEAL, "6 % stolen"),))
+    assert outcome(stolen) == "1,000 requests/s, p99 130 ms; 6 % stolen"
+    assert outcome(make_trial(warnings=(warn(Code.CLOCK_STEP, "a jump"),))).startswith("INVALID: ")
+
+
+def test_plain_progress__is_a_line_for_each_event() -> None:
+    console = Console(file=io.StringIO(), width=40, color_system=None)
+    with PlainProgress(console) as progress:
+        progress.step("building [aiohttp]")
+        progress.expect(2, 12.4)
+        progress.trial_starts("aiohttp · quick-64", "capacity", 1)
+        progress.trial_ended(make_trial())
+        progress.warn("not measured: django: " + "x" * 60)
+    assert isinstance(console.file, io.StringIO)
+    lines = [line.partition(" s  ")[2] for line in console.file.getvalue().splitlines()]
+    assert lines == [
+        "building [aiohttp]",
+        "measuring: 2 trials, about 12 s",
+        "[1/2] capacity 1 aiohttp · article-500: 1,000 requests/s, p99 130 ms",
+        "warning: not measured: django: " + "x" * 60,
+    ]
+
+
+def test_live_progress__keeps_a_line_for_each_trial() -> None:
+    console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None)
+    with LiveProgress(console) as progress:
+        progress.step("building [aiohttp]")
+        progress.expect(1, 12.4)
+        progress.trial_starts("aiohttp · quick-64", "capacity", 1)
+        progress.trial_ended(make_trial())
+        progress.warn("not measured")
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert "capacity 1 aiohttp · article-500: 1,000 requests/s, p99 130 ms" in text
+    assert "! not measured" in text
