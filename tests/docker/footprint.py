@@ -56,14 +56,29 @@ class Footprint:
         (container,) = found
         return str(container)
 
-    def remove(self) -> None:
-        """After a failed test, so that the next one and the engine are not disturbed."""
-        for item in self.client.api.containers(all=True, filters=self._label):
-            with contextlib.suppress(NotFound):
-                self.client.api.remove_container(item["Id"], v=True, force=True)
-        for item in self.client.api.networks(filters=self._label):
-            with contextlib.suppress(NotFound):
-                self.client.api.remove_network(item["Id"])
+    def remove(self, prefix: str = "") -> None:
+        """After a test, so that the next one and the engine are not disturbed: what has a name that begins so."""
+        with contextlib.suppress(NotFound):
+            for name in self.containers():
+                if name.startswith(prefix):
+                    self.client.api.remove_container(name, v=True, force=True)
+            for name in self.networks():
+                if name.startswith(prefix):
+                    self.client.api.remove_network(name)
+
+    @classmethod
+    @contextlib.contextmanager
+    def of_a_session(cls) -> Iterator["Footprint"]:
+        """Of everything until the context ends; then it is nothing."""
+        client = docker.from_env()
+        try:
+            with cls(client).watched() as footprint:
+                yield footprint
+                left = footprint.left()
+                footprint.remove()
+        finally:
+            client.close()
+        assert left == []
 
     @contextlib.contextmanager
     def watched(self) -> Iterator["Footprint"]:

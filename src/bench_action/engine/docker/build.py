@@ -1,5 +1,6 @@
 """Builds images: BuildKit through `docker buildx` where it is there, else the engine's classic builder."""
 
+import re
 import subprocess
 import tempfile
 from collections import deque
@@ -16,6 +17,7 @@ from bench_action.engine.protocol import BuildSpec
 from bench_action.model.errors import StackError
 
 _LOG_LINES = 20
+_COLOUR = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
 def build_image(client: docker.DockerClient, spec: BuildSpec, environ: Mapping[str, str]) -> str:
@@ -59,7 +61,7 @@ def _build_with_buildx(cli: str, spec: BuildSpec, environ: Mapping[str, str]) ->
 
 
 def _last_lines(log: IO[bytes]) -> list[str]:
-    return [line.decode(errors="replace").rstrip() for line in deque(log, maxlen=_LOG_LINES)]
+    return _readable(b"".join(deque(log, maxlen=_LOG_LINES)).decode(errors="replace"))
 
 
 def _context(spec: BuildSpec) -> IO[bytes]:
@@ -101,11 +103,16 @@ def _send(client: docker.DockerClient, spec: BuildSpec, context: IO[bytes]) -> N
 
 def _follow(events: Iterator[dict[str, Any]], log: deque[str]) -> str:
     """Keep the last lines of a build's stream; its error, empty when it went well."""
-    for event in events:
-        log.extend(line for line in str(event.get("stream", "")).splitlines() if line.strip())
-        if "error" in event:
-            return str(event["error"]).strip()
-    return ""
+    problem = ""
+    for event in events:  # to its end, which releases the connection
+        log.extend(_readable(str(event.get("stream", ""))))
+        problem = problem or str(event.get("error", "")).strip()
+    return problem
+
+
+def _readable(text: str) -> list[str]:
+    """Its lines without the colours that builders and compilers add (ECMA-48, 5.4), and none that is empty."""
+    return [line.rstrip() for line in _COLOUR.sub("", text).splitlines() if line.strip()]
 
 
 def _failed(spec: BuildSpec, problem: str, log: list[str]) -> StackError:

@@ -39,6 +39,7 @@ class DockerEngine:
         self._labels = labels_of(owner)
         self._network = f"bench-action-{owner.run_id}"
         self._creations = Creations()
+        self._sessions: list[DockerSession] = []
         self._expected: dict[str, Handle] = {}  # containers that should be running, by id
 
     def machine(self) -> Machine:
@@ -139,7 +140,10 @@ class DockerEngine:
         with refusals(f"{argv[0]} cannot be started", where=f"inside the container of {handle.name}"):
             started = self._client.api.exec_create(handle.id, list(argv), stdin=True)
             connection = self._client.api.exec_start(started["Id"], socket=True)
-        return DockerSession(connection, f"{argv[0]} in the container of {handle.name}", lambda: self._death(handle))
+        where = f"{argv[0]} in the container of {handle.name}"
+        session = DockerSession(connection, where, lambda: self._death(handle))
+        self._sessions.append(session)
+        return session
 
     def exec(self, handle: Handle, argv: Sequence[str]) -> tuple[int, str]:
         """Run a short program in the container: its status and output."""
@@ -175,6 +179,9 @@ class DockerEngine:
                     f"not everything of this run could be removed: {', '.join(_names(*left))}",
                     advice=f"docker ps -aq --filter label={RUN}={self._owner.run_id} | xargs docker rm -fv",
                 )
+        for session in self._sessions:
+            session.close()
+        self._client.close()
 
     def _exit(self, container_id: str) -> Exit:
         state = self._client.api.inspect_container(container_id)["State"]

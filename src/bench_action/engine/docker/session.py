@@ -16,7 +16,7 @@ _STDOUT, _STDERR = 1, 2
 class DockerSession:
     """Standard input and output of one program in a container. Raises StackError once it is gone."""
 
-    def __init__(self, connection: Any, where: str, explain: Callable[[], StackError | None]) -> None:
+    def __init__(self, connection: Any, where: str, explain: Callable[[], StackError | None] = lambda: None) -> None:
         """`connection` is what the SDK's `exec_start(socket=True)` returns.
 
         `explain` tells what became of the container, None where it still runs.
@@ -52,6 +52,7 @@ class DockerSession:
             self._socket.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(OSError):
             self._connection.close()
+            self._socket.close()  # what the SDK gives is a file of it only
 
     def _receive(self, timeout_s: float) -> bool:
         """Take in what has arrived; False when nothing did in time."""

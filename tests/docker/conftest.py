@@ -1,0 +1,129 @@
+"""An engine for one test, and one stack with sound and unsound applications for all that only look at it."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.docker.footprint import Footprint
+
+from bench_action.config.load import Loaded, load
+from bench_action.engine.docker import DockerEngine
+from bench_action.engine.ownership import Ownership
+from bench_action.engine.protocol import BuildSpec, ServiceSpec
+from bench_action.model.result import Trial
+from bench_action.stack.stack import Stack, bring_up
+
+TINY_APP = Path(__file__).parent / "app"
+APPS = Path(__file__).parents[2] / "apps"
+TINY_IMAGE = "bench-action/tiny"
+
+# Each is the aiohttp application with one fault: file, what stands there, what is put in its place.
+FAULTS = {
+    "unescaped": ("templates/home.html", "{{ item.text }}", "{{ item.text | safe }}"),
+    "extra-query": ("views.py", "fetch(_SELECT)", "fetch(_SELECT); await self.request.app[POOL].fetch(_SELECT)"),
+    "lost-row": ("views.py", "await self.request.app[POOL].fetchval(_INSERT, item.text)", "21"),
+}
+
+
+class Quiet:
+    """A progress that nobody watches."""
+
+    def step(self, text: str) -> None: ...
+    def expect(self, trials: int, seconds: float) -> None: ...
+    def trial_starts(self, cell: str, phase: str, block: int) -> None: ...
+    def trial_ended(self, trial: Trial) -> None: ...
+    def warn(self, text: str) -> None: ...
+
+
+@pytest.fixture(scope="session")
+def footprint() -> Iterator[Footprint]:
+    """What this session's engines have; at its end, nothing."""
+    with Footprint.of_a_session() as footprint:
+        yield footprint
+
+
+def owner_of_a_run(footprint: Footprint) -> Ownership:
+    return Ownership.of_this_process(f"test-{secrets.token_hex(4)}", footprint.repository)
+
+
+@contextmanager
+def opened(footprint: Footprint) -> Iterator[DockerEngine]:
+    """An engine with its network, which removes whatever it has made."""
+    engine = DockerEngine(owner_of_a_run(footprint), dict(os.environ))
+    engine.open()
+    try:
+        yield engine
+    finally:
+        engine.remove()
+
+
+@pytest.fixture
+def engine(footprint: Footprint) -> Iterator[DockerEngine]:
+    before = footprint.left()
+    with opened(footprint) as engine:
+        yield engine
+    assert footprint.left() == before
+
+
+@pytest.fixture(scope="session")
+def tiny_image(footprint: Footprint) -> str:
+    """The application that misbehaves as its environment asks for."""
+    with opened(footprint) as engine:
+        return engine.build(BuildSpec(TINY_IMAGE, TINY_APP))
+
+
+@pytest.fixture
+def tiny(tiny_image: str) -> Callable[..., ServiceSpec]:
+    def tiny(name: str = "tiny", command: tuple[str, ...] = (), **environment: str) -> ServiceSpec:
+        return ServiceSpec("subject", name, tiny_image, env=environment, command=command, port=8000)
+
+    return tiny
+
+
+@pytest.fixture(scope="session")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+    """The built-in configuration with two of its variants, those with a fault, and the tiny application."""
+    folder = tmp_path_factory.mktemp("stack")
+    body: dict[str, Any] = yaml.safe_load((APPS / "bench.yml").read_text(encoding="utf-8"))
+    shutil.copy(APPS / "seed.sql", folder)
+    sound = {name: body["variants"][name] | {"build": str(APPS / name)} for name in ("aiohttp", "django")}
+    faulty = {name: sound["aiohttp"] | {"build": _with_fault(name, folder)} for name in FAULTS}
+    closing = {"closing": sound["aiohttp"] | {"keep_alive": False}}
+    tiny = {"tiny": {"build": str(TINY_APP), "ready": {"path": "/health"}}}
+    profile = {
+        "path": "/items",
+        "method": "POST",
+        "body": '{"text": "x"}',
+        "connections": 4,
+        "threads": 2,
+        "duration": "1s",
+    }
+    body |= {"variants": sound | faulty | closing | tiny, "compare": [], "profiles": {"writing": profile}}
+    (folder / "bench.yml").write_text(yaml.safe_dump(body, sort_keys=False), encoding="utf-8")
+    return load(folder / "bench.yml", "quick")
+
+
+def _with_fault(name: str, folder: Path) -> str:
+    file, there, instead = FAULTS[name]
+    shutil.copytree(APPS / "aiohttp", folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    path = folder / name / "todo_aiohttp" / file
+    text = path.read_text(encoding="utf-8")
+    assert text.count(there) == 1
+    path.write_text(text.replace(there, instead), encoding="utf-8")
+    return str(folder / name)
+
+
+@pytest.fixture(scope="session")
+def stack(footprint: Footprint, loaded: Loaded) -> Iterator[Stack]:
+    """PostgreSQL, Redis, the load generator and all of these subjects, ready."""
+    engine = DockerEngine(owner_of_a_run(footprint), dict(os.environ))
+    try:
+        yield bring_up(engine, loaded, {}, Quiet())
+    finally:
+        engine.remove()

@@ -1,0 +1,257 @@
+"""The Docker engine against a real one: what it makes, what it notices, and that all of it goes away again."""
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.docker.conftest import opened, owner_of_a_run
+from tests.docker.footprint import Footprint
+
+from bench_action.engine.docker import DockerEngine
+from bench_action.engine.docker.labels import labels_of
+from bench_action.engine.ownership import Ownership, Process
+from bench_action.engine.protocol import BuildSpec, Exit, ServiceSpec
+from bench_action.model.errors import StackError
+
+pytestmark = pytest.mark.docker
+
+WAIT_S = 60.0
+LABELS = {"bench-action", "bench-action.run", "bench-action.repository", "bench-action.expires", "bench-action.process"}
+
+Tiny = Callable[..., ServiceSpec]
+
+
+def wait_for_end(engine: DockerEngine) -> Exit:
+    """The first part of the run that ends by itself."""
+    deadline = time.monotonic() + WAIT_S
+    while not (ended := engine.ended()):
+        assert time.monotonic() < deadline, "nothing has ended"
+        time.sleep(0.05)
+    return ended[0]
+
+
+def test_start__labels_and_publishes_and_mounts_nothing(engine: DockerEngine, tiny: Tiny, footprint: Footprint) -> None:
+    handle = engine.start(tiny())
+    container = footprint.client.api.inspect_container(handle.id)
+    assert set(container["Config"]["Labels"]) >= LABELS
+    assert container["Config"]["Labels"]["bench-action"] == ""
+    assert not container["HostConfig"]["PortBindings"]
+    assert not container["HostConfig"]["PublishAllPorts"]
+    assert not container["HostConfig"]["Privileged"]
+    assert not container["HostConfig"]["Binds"]
+    (name,) = container["NetworkSettings"]["Networks"]
+    network = footprint.client.api.inspect_network(name)
+    assert set(network["Labels"]) >= LABELS
+
+
+def test_start__names_what_cannot_be_started(engine: DockerEngine, tiny: Tiny) -> None:
+    with pytest.raises(StackError, match="tiny cannot be started") as caught:
+        engine.start(tiny(command=("no-such-program",)))
+    assert "no-such-program" in caught.value.cause
+
+
+def test_remove__takes_the_volumes_of_an_image_with_it(footprint: Footprint, tiny: Tiny) -> None:
+    with opened(footprint) as engine:
+        handle = engine.start(tiny())
+        mounts = footprint.client.api.inspect_container(handle.id)["Mounts"]
+        (volume,) = [mount["Name"] for mount in mounts if mount["Type"] == "volume"]
+        assert volume in footprint.volumes()
+    assert volume not in [item["Name"] for item in footprint.client.api.volumes()["Volumes"] or []]
+
+
+def test_remove__waits_for_what_is_being_made(footprint: Footprint, tiny: Tiny) -> None:
+    before = footprint.left()
+    with opened(footprint) as engine:
+        refused: list[StackError] = []
+
+        def start(number: int) -> None:
+            try:
+                engine.start(tiny(f"tiny-{number}"))
+            except StackError as error:
+                refused.append(error)
+
+        threads = [threading.Thread(target=start, args=(number,)) for number in range(6)]
+        for thread in threads:
+            thread.start()
+        engine.remove()
+        assert footprint.left() == before
+        for thread in threads:
+            thread.join(WAIT_S)
+        assert footprint.left() == before
+        with pytest.raises(StackError, match="being removed"):
+            engine.start(tiny())
+
+
+def test_exec__gives_status_and_output(engine: DockerEngine, tiny: Tiny) -> None:
+    handle = engine.start(tiny())
+    status, output = engine.exec(handle, ["sh", "-c", "echo out; echo err >&2; exit 5"])
+    assert (status, sorted(output.split())) == (5, ["err", "out"])
+
+
+def test_session__talks_line_by_line(engine: DockerEngine, tiny: Tiny) -> None:
+    session = engine.session(engine.start(tiny()), ["cat"])
+    long = "ä" * 70_000  # more than one frame of the engine's stream
+    session.send(f"one\n{long}\nthree, unfinished")
+    assert [session.read_line(WAIT_S) for _ in range(2)] == ["one", long]
+    assert session.read_line(0.1) is None
+    session.send(", finished\n")
+    assert session.read_line(WAIT_S) == "three, unfinished, finished"
+    session.close()
+
+
+def test_session__whose_program_ends_says_what_it_wrote(engine: DockerEngine, tiny: Tiny) -> None:
+    session = engine.session(engine.start(tiny()), ["sh", "-c", "echo no such option >&2; exit 2"])
+    with pytest.raises(StackError, match="the program that we talk to ended") as caught:
+        session.read_line(WAIT_S)
+    assert caught.value.where == "sh in the container of tiny"
+    assert caught.value.log == ("no such option",)
+
+
+def test_session__whose_container_is_killed_says_so(engine: DockerEngine, tiny: Tiny, footprint: Footprint) -> None:
+    handle = engine.start(tiny())
+    session = engine.session(handle, ["cat"])
+    session.send("there?\n")
+    assert session.read_line(WAIT_S) == "there?"
+    footprint.client.api.kill(handle.id)
+    with pytest.raises(StackError, match="tiny exited with status 137"):
+        session.read_line(WAIT_S)
+
+
+def test_ended__tells_the_exit_status(engine: DockerEngine, tiny: Tiny) -> None:
+    engine.start(tiny("lasting"))
+    handle = engine.start(tiny("dying", DIE_AT_START="no reason"))
+    end = wait_for_end(engine)
+    assert end == Exit(handle, 3, out_of_memory=False)
+    assert str(end) == "exited with status 3"
+    assert engine.logs(handle) == ["no reason"]
+
+
+def test_ended__tells_lack_of_memory(engine: DockerEngine, tiny: Tiny, footprint: Footprint) -> None:
+    program = "import os, time\nwhile not os.path.exists('/tmp/go'): time.sleep(0.05)\nx = b'x' * (1 << 30)"
+    handle = engine.start(tiny(command=("python", "-c", program)))
+    limit = 32 << 20
+    footprint.client.api.update_container(handle.id, mem_limit=limit, memswap_limit=limit)
+    engine.exec(handle, ["touch", "/tmp/go"])  # noqa: S108 (in the container)
+    assert str(wait_for_end(engine)) == "was killed for lack of memory"
+
+
+def test_ended__knows_what_was_stopped_on_purpose(engine: DockerEngine, tiny: Tiny, footprint: Footprint) -> None:
+    handle = engine.start(tiny())
+    engine.stop(handle)
+    assert engine.ended() == []
+    engine.restart(handle)
+    assert engine.ended() == []
+    footprint.client.api.kill(handle.id)
+    assert wait_for_end(engine).handle == handle
+
+
+def test_logs__gives_the_last_lines(engine: DockerEngine, tiny: Tiny) -> None:
+    handle = engine.start(tiny(command=("sh", "-c", "seq 100; exit 1")))
+    wait_for_end(engine)
+    assert engine.logs(handle, 3) == ["98", "99", "100"]
+
+
+def test_run_once__leaves_no_container(engine: DockerEngine, tiny: Tiny, footprint: Footprint) -> None:
+    before = footprint.containers()
+    engine.run_once(tiny(command=("true",)), WAIT_S)
+    assert footprint.containers() == before
+
+
+def test_run_once__fails_with_status_command_and_log(engine: DockerEngine, tiny: Tiny, footprint: Footprint) -> None:
+    before = footprint.containers()
+    with pytest.raises(StackError, match="tiny ended with status 4") as caught:
+        engine.run_once(tiny(command=("sh", "-c", "echo no migrations; exit 4")), WAIT_S)
+    assert caught.value.where == "command: sh -c echo no migrations; exit 4"
+    assert caught.value.log == ("no migrations",)
+    assert footprint.containers() == before
+
+
+def test_run_once__does_not_wait_for_ever(engine: DockerEngine, tiny: Tiny) -> None:
+    with pytest.raises(StackError, match="tiny does not end"):
+        engine.run_once(tiny(command=("sh", "-c", "echo waiting; sleep 600")), 1.0)
+
+
+def test_image__that_is_not_known(engine: DockerEngine) -> None:
+    assert not engine.has_image("localhost:1/nobody:1")
+    with pytest.raises(StackError, match="the image localhost:1/nobody:1 can't be had"):
+        engine.image("localhost:1/nobody:1")
+
+
+def test_build__takes_target_and_arguments_and_leaves_out_what_is_ignored(engine: DockerEngine, tmp_path: Path) -> None:
+    (tmp_path / "Containerfile").write_text(
+        "FROM python:3.13-slim AS wanted\nARG WORD\nCOPY . /it\nRUN echo $WORD > /word\nFROM wanted\nRUN exit 1\n",
+        encoding="utf-8",
+    )
+    (tmp_path / ".dockerignore").write_text("# not this\nsecret\n", encoding="utf-8")
+    (tmp_path / "secret").touch()
+    (tmp_path / "public").touch()
+    spec = BuildSpec("bench-action/test-build", tmp_path, "Containerfile", "wanted", {"WORD": "hello"})
+    image = engine.build(spec)
+    handle = engine.start(ServiceSpec("subject", "built", image, command=("sleep", "600")))
+    status, output = engine.exec(handle, ["sh", "-c", "cat /word; ls /it"])
+    assert status == 0
+    assert output.split()[0] == "hello"
+    assert "public" in output
+    assert "secret" not in output
+
+
+def test_build__that_fails_ends_with_readable_lines(engine: DockerEngine, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM python:3.13-slim\nRUN echo cannot link >&2; exit 9\n", encoding="utf-8")
+    with pytest.raises(StackError, match="bench-action/test-broken cannot be built") as caught:
+        engine.build(BuildSpec("bench-action/test-broken", tmp_path))
+    assert any("cannot link" in line for line in caught.value.log)
+    assert not any("\x1b" in line for line in caught.value.log)
+
+
+def test_sweep__removes_what_dead_runs_have_left_and_nothing_else(footprint: Footprint) -> None:
+    with subprocess.Popen(["sleep", "600"]) as process:
+        died = str(Process.of(process.pid))
+        process.kill()
+    living = owner_of_a_run(footprint)
+    elsewhere = Process.of(os.getpid())
+    assert elsewhere is not None
+    owners = {
+        "dead": replace(living, process=died),
+        "forgotten": replace(living, process="", expires_at=1),
+        "living": living,
+        "elsewhere": replace(living, process=str(replace(elsewhere, boot_id="another machine"))),
+    }
+    labels = {name: labels_of(owner) for name, owner in owners.items()}
+    labels["somebodys"] = {"bench-action.repository": footprint.repository, "bench-action.process": died}
+    sweeper = DockerEngine(living, dict(os.environ))
+    prefix = f"test-sweep-{os.getpid()}"
+    for name, marks in labels.items():
+        footprint.client.containers.create("python:3.13-slim", name=f"{prefix}-{name}", labels=marks)
+        footprint.client.networks.create(f"{prefix}-{name}", labels=marks)
+    try:
+        swept = sweeper.sweep()
+        for found in (footprint.containers(), footprint.networks()):
+            assert [name for name in found if name.startswith(prefix)] == [
+                f"{prefix}-{name}" for name in ("elsewhere", "living", "somebodys")
+            ]
+        assert sorted(name for name in swept if name.startswith(prefix)) == [
+            f"{prefix}-{name}" for name in ("dead", "dead", "forgotten", "forgotten")
+        ]
+    finally:
+        footprint.remove(prefix)
+        sweeper.remove()
+
+
+def test_machine__is_this_one(engine: DockerEngine) -> None:
+    machine = engine.machine()
+    assert machine.cores >= 1
+    assert machine.memory_mib > 0
+    assert machine.kernel
+    assert "cgroup v" in machine.engine_version
+
+
+def test_owner__of_a_run_lives(footprint: Footprint) -> None:
+    process = Process.parse(owner_of_a_run(footprint).process)
+    assert process is not None
+    assert not process.is_gone()
+    assert Ownership.of_this_process("x", "y").process == str(process)
