@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import docker
 import pytest
 import yaml
 from tests.docker.footprint import Footprint
@@ -161,13 +160,8 @@ def tiny(**environment: str) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def footprint() -> Iterator[Footprint]:
     """What this session's runs have on the engine; at its end, nothing."""
-    client = docker.from_env()
-    with Footprint(client).watched() as footprint:
+    with Footprint.of_a_session() as footprint:
         yield footprint
-        left = footprint.left()
-        footprint.remove()
-    client.close()
-    assert left == []
 
 
 @pytest.fixture

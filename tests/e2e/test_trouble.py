@@ -1,4 +1,4 @@
-"""What goes wrong once everything is up: nothing that was measured is lost, and no figure is trusted that should not be."""
+"""What goes wrong once all is up: nothing that was measured is lost, and no figure trusted that should not be."""
 
 import pytest
 from tests.docker.footprint import Footprint
@@ -19,8 +19,8 @@ def assert_kept(finished: Finished, at_least: int) -> None:
 
 
 def test_application__that_dies_under_load(tool: Tool) -> None:
-    # Since it was last started: 1 to 4 to see that it is ready, 8 to warm up, 1 to count, 8 in block 1. So with 8 more in
-    # block 2, and before that with none of the 10 and fewer of its verification.
+    # Since it was last started, there were 1 to 4 connections to see that it is ready, 8 to warm up, 1 to count and 8
+    # in block 1; so it dies in block 2. Its verification, before that, opened fewer.
     finished = tool.run(tool.config({"tiny": tiny(DIE_AFTER_CONNECTIONS="22")}))
     finished.assert_failed(3, "tiny exited with status 7", "tiny · short", "its log", "| Segmentation fault")
     assert_kept(finished, at_least=2)
@@ -33,24 +33,6 @@ def test_postgres__that_is_killed_in_mid_trial(tool: Tool, footprint: Footprint)
     finished = running.finish()
     finished.assert_failed(3, "postgres exited with status 137", "tiny · short", "log")
     assert_kept(finished, at_least=2)
-
-
-def test_redis__that_is_killed_in_mid_trial(tool: Tool, footprint: Footprint) -> None:
-    running = tool.start(tool.config({"tiny": tiny()}, services=["redis"], profile={"duration": "5s"}))
-    running.wait_for_trials(1)
-    footprint.client.api.kill(footprint.container("redis"))
-    finished = running.finish()
-    finished.assert_failed(3, "redis exited with status 137", "tiny · short")
-    assert_kept(finished, at_least=1)
-
-
-def test_generator__that_is_killed_in_mid_trial(tool: Tool, footprint: Footprint) -> None:
-    running = tool.start(tool.config({"tiny": tiny()}, profile={"duration": "5s"}))
-    running.wait_for_trials(1)
-    footprint.client.api.kill(footprint.container("bench-action-load"))
-    finished = running.finish()
-    finished.assert_failed(3, "bench-action-load")
-    assert_kept(finished, at_least=1)
 
 
 def test_generator__with_too_low_an_open_files_limit(tool: Tool) -> None:
@@ -83,9 +65,3 @@ def test_application__that_serves_nothing_but_errors(tool: Tool) -> None:
     (summary,) = finished.result.summaries
     assert summary.errors.status > 0
     assert "requests_per_second" not in summary.metrics
-
-
-def test_fail_on__never_reports_an_invalid_measurement_and_ends_well(tool: Tool) -> None:
-    finished = tool.run(tool.config({"tiny": tiny(STATUS="500")}), "--fail-on", "never")
-    assert finished.status == 0, finished.stderr
-    assert finished.result.verdict == "invalid"

@@ -1,0 +1,131 @@
+"""The load generator in its container, against a server that notes everything that arrives."""
+
+import json
+import time
+
+import pytest
+
+from bench_action.config.schema import Profile
+from bench_action.load.generator import Agent, HttpRequest
+from bench_action.load.wrk import Report, order_for, parse_report
+from bench_action.stack.stack import Stack
+from bench_action.stack.subject import Subject
+
+pytestmark = pytest.mark.docker
+
+WAIT_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def agent(stack: Stack) -> Agent:
+    return stack.services.agent
+
+
+@pytest.fixture(scope="module")
+def tiny(stack: Stack) -> Subject:
+    return stack.subject("tiny", "head")
+
+
+def seen(agent: Agent, subject: Subject) -> dict[str, int]:
+    """The requests that have arrived, how often each."""
+    (reply,) = agent.requests(HttpRequest(subject.handle.host, subject.handle.port, "/seen"), 1)
+    counts: dict[str, int] = json.loads(reply.body)
+    return counts
+
+
+def load(stack: Stack, subject: Subject, profile: Profile) -> Report:
+    order = order_for(profile, subject.handle.host, subject.handle.port, profile.duration)
+    answer = stack.services.agent.wrk(order | {"parts": stack.parts(subject)}, WAIT_S, lambda: None, 0.5)
+    assert answer["after"]["application"] is not None
+    assert answer["memory_mib"] > 0
+    return parse_report(answer, "test")
+
+
+def test_wrk__sends_method_headers_and_body_exactly(stack: Stack, agent: Agent, tiny: Subject) -> None:
+    headers = {"Content-Type": "application/json", "X-Quoted": 'a "b" \\ c: %d', "Accept-Language": "cs"}
+    body = '{"text": "Žluťoučký\\n\\"kůň\\" 100 % [[x]] $1"}\n'
+    profile = Profile(
+        path="/items?a=1&b=%20", method="POST", headers=headers, body=body, connections=4, threads=2, duration=1
+    )
+    report = load(stack, tiny, profile)
+    host = f"{tiny.handle.host}:{tiny.handle.port}"
+    arrived = {**headers, "Content-Length": str(len(body.encode())), "Host": host}
+    expected = json.dumps(["POST", "/items?a=1&b=%20", [list(item) for item in sorted(arrived.items())], body])
+
+    def posts() -> dict[str, int]:
+        return {request: count for request, count in seen(agent, tiny).items() if request.startswith('["POST"')}
+
+    assert list(posts()) == [expected]
+    # those that wrk no longer waited for have arrived as well: at most one a connection
+    assert report.requests <= posts()[expected] <= report.requests + profile.connections
+    assert report.errors.total == 0
+    assert report.bytes_read > 0
+    assert report.latency is not None
+    assert report.generator_cpu_s > 0
+
+
+def test_wrk__opens_the_connections_that_it_is_asked_for(stack: Stack, tiny: Subject) -> None:
+    report = load(stack, tiny, Profile(path="/", connections=300, threads=2, duration=2))
+    assert report.connections_live == 300
+    assert report.errors.connect == 0
+
+
+def test_connections__are_all_answered(agent: Agent, tiny: Subject) -> None:
+    request = HttpRequest(tiny.handle.host, tiny.handle.port, "/health")
+    for hold in (True, False):
+        assert agent.connections(request, 300, hold=hold, limit_s=WAIT_S) == 300
+
+
+def test_requests__tell_replies_and_whether_the_connection_was_kept(agent: Agent, tiny: Subject) -> None:
+    replies = agent.requests(HttpRequest(tiny.handle.host, tiny.handle.port, "/page"), 3)
+    assert [(reply.status, reply.body, reply.kept) for reply in replies] == [(200, b"the page", True)] * 3
+    assert replies[0].headers["content-type"] == "text/plain; charset=utf-8"
+
+
+def test_requests__to_a_port_that_nobody_listens_on(agent: Agent, tiny: Subject) -> None:
+    (reply,) = agent.requests(HttpRequest(tiny.handle.host, 9, "/"), 3)
+    assert (reply.status, reply.kept) == (0, False)
+    assert "refused" in reply.problem
+
+
+def test_usage__grows_with_the_work_of_each_part(stack: Stack, agent: Agent) -> None:
+    subject = stack.subject("django", "head")
+    parts = stack.parts(subject)
+    assert set(parts) == {"application", "db", "cache"}
+    before = agent.usage(parts)
+    replies = agent.requests(HttpRequest(subject.handle.host, subject.handle.port, "/"), 50, bodies=False)
+    assert [reply.status for reply in replies] == [200] * 50
+    for name, usage in agent.usage(parts).items():
+        earlier = before[name]
+        assert usage is not None
+        assert earlier is not None
+        assert usage.cpu_ms > earlier.cpu_ms
+        assert usage.memory_mib > 1
+        assert usage.throttled_ms >= 0
+
+
+def test_usage__of_what_is_not_there(agent: Agent) -> None:
+    assert agent.usage({"ghost": "0123456789abcdef"}) == {"ghost": None}
+
+
+def test_settle__returns_when_the_subject_is_idle(stack: Stack, agent: Agent, tiny: Subject) -> None:
+    busy = "import time\nend = time.monotonic() + 600\nwhile time.monotonic() < end: pass"
+    session = stack.engine.session(
+        tiny.handle, ["sh", "-c", f'python -c "{busy}" & read line; kill $!; wait; echo over']
+    )
+    deadline = time.monotonic() + WAIT_S
+    while (waited_s := agent.settle(tiny.handle.id, 0.5)) < 0.5:  # it is not busy yet
+        assert time.monotonic() < deadline
+    assert waited_s >= 0.5
+    session.send("stop\n")
+    assert session.read_line(WAIT_S) == "over"
+    while agent.settle(tiny.handle.id, WAIT_S) >= WAIT_S:
+        assert time.monotonic() < deadline
+    session.close()
+
+
+def test_machine__is_what_the_generator_sees(agent: Agent) -> None:
+    machine = agent.machine()
+    assert machine["cores"] >= 1
+    assert machine["open_files"] == 16384
+    assert machine["machine"]

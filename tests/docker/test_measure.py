@@ -1,0 +1,38 @@
+"""Measuring on a real stack: data that a trial has written are gone before the next."""
+
+import pytest
+from tests.docker.conftest import Quiet
+
+from bench_action.config.load import Loaded
+from bench_action.measure import Measurer
+from bench_action.model.result import Trial
+from bench_action.plan import Cell, make_plan
+from bench_action.stack.stack import Stack
+
+pytestmark = pytest.mark.docker
+
+SEED = 20
+COUNTED = 10
+
+
+def test_measurer__renews_the_data_before_each_trial_that_writes(stack: Stack, loaded: Loaded) -> None:
+    subject = stack.subject("aiohttp", "head")
+    rows_after: list[tuple[Trial, int]] = []
+
+    def store(trial: Trial) -> None:
+        assert subject.database is not None
+        rows_after.append((trial, int(subject.database.execute("SELECT count(*) FROM item")[0])))
+
+    plan = make_plan([Cell("aiohttp", "head", "writing")], blocks=2, warmup_s=0, seed=1, renew=True)
+    Measurer(stack, loaded.profiles, COUNTED, 2, Quiet(), store).walk(plan)
+
+    (count, rows), *capacity = rows_after
+    assert rows == SEED + COUNTED
+    assert (count.work.queries, count.work.rows, count.work.cache_commands) == (COUNTED, COUNTED, 0)
+    assert [trial.block for trial, _ in capacity] == [1, 2]
+    connections = loaded.profiles["writing"].connections
+    for trial, rows in capacity:
+        # all that this trial has written and nothing else; what wrk no longer waited for may still come in
+        assert SEED + trial.work.rows <= rows <= SEED + trial.work.rows + connections
+        assert trial.successful <= trial.work.rows
+        assert trial.successful > 0
