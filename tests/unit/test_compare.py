@@ -138,6 +138,16 @@ def test_compare_variants__significant_is_not_yet_relevant() -> None:
     assert (found.significant, found.relevant) == (True, False)
 
 
+@pytest.mark.parametrize("percent", [-30, -10, 5, 10, 20, 30])
+def test_compare_variants__a_steady_change_of_any_size_is_significant(percent: int) -> None:
+    trials = []
+    for block in range(5):
+        trials += [make_trial("django", block, 1000), make_trial("aiohttp", block, 10 * (100 + percent) + block % 3)]
+    found = comparison(trials, "requests_per_second")
+    assert found is not None
+    assert (found.significant, found.relevant) == (True, True)
+
+
 def test_compare_variants__noise_is_neither() -> None:
     speeds = [(100, 130), (120, 100), (90, 95), (110, 80)]
     trials = []

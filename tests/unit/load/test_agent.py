@@ -45,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    do_GET = do_POST = do_HEAD = do_PUT = answer  # noqa: N815 (the names are http.server's)
+    do_GET = do_POST = do_HEAD = do_PUT = do_DELETE = answer  # noqa: N815 (the names are http.server's)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name is http.server's)
         pass
@@ -196,7 +196,7 @@ def test_requests__send_method_headers_and_body(port: int) -> None:
     assert (asked["method"], asked["body"], asked["headers"]["x-a"]) == ("POST", '{"text": "ü"}', "1")
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 def test_requests__an_empty_body_has_its_length(port: int, method: str) -> None:
     (reply,) = agent.requests(order(port, method=method))["replies"]
     assert told(reply)["headers"]["content-length"] == "0"
