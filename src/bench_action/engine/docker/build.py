@@ -105,7 +105,8 @@ def _follow(events: Iterator[dict[str, Any]], log: deque[str]) -> str:
     """Keep the last lines of a build's stream; its error, empty when it went well."""
     problem = ""
     for event in events:  # to its end, which releases the connection
-        log.extend(_readable(str(event.get("stream", ""))))
+        if not problem:
+            log.extend(_readable(str(event.get("stream", ""))))
         problem = problem or str(event.get("error", "")).strip()
     return problem
 
