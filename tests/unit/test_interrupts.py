@@ -37,10 +37,10 @@ class Removing:
         self._interrupted = interrupted
 
     def remove(self) -> None:
-        self.removed += 1
         if self._interrupted:
             send(signal.SIGTERM)
             send(signal.SIGINT)
+        self.removed += 1
         if self._failure is not None:
             raise self._failure
 

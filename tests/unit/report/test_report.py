@@ -193,6 +193,9 @@ def test_render_svg__is_well_formed_and_inside_its_picture(drawn: list[tuple[str
     rectangles = root.findall("{http://www.w3.org/2000/svg}rect")[1:]
     assert len(rectangles) == len(bars)
     assert all(float(one.attrib["x"]) + float(one.attrib["width"]) <= width for one in rectangles)
+    whiskers = [one.attrib["d"] for one in root.findall("{http://www.w3.org/2000/svg}path")]
+    assert len(whiskers) == sum(bar.low is not None for bar in bars)
+    assert all(float(path.split("H")[1].split("M")[0]) <= width for path in whiskers)
     labels = [one.text or "" for one in root.findall("{http://www.w3.org/2000/svg}text")]
     assert labels[1::2] == [bar.label for bar in bars]
 
