@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 from enum import StrEnum
+from io import StringIO
 from pathlib import Path
 from typing import Annotated
 
@@ -102,8 +103,9 @@ def report(
         if output is None:
             print_view(make_view(stored), Console())
             return
-        with output.open("w", encoding="utf-8") as file:
-            print_view(make_view(stored), Console(file=file, width=120))
+        page = StringIO()
+        print_view(make_view(stored), Console(file=page, width=120))
+        _write(output, page.getvalue())
         return
     text = stored.model_dump_json(indent=2) + "\n"
     if output_format is Format.MARKDOWN:
@@ -111,7 +113,7 @@ def report(
     if output is None:
         typer.echo(text, nl=False)
     else:
-        output.write_text(text, encoding="utf-8")
+        _write(output, text)
 
 
 @app.command()
@@ -147,6 +149,8 @@ def main() -> None:
         traceback.print_exc()
         Console(stderr=True).print(Text("This is a bug in bench-action: please report it with the lines above."))
         sys.exit(_BUG)
+    finally:
+        interrupts.end()
 
 
 def _print_error(error: BenchError) -> None:
@@ -166,10 +170,17 @@ def _raise_verdict(outcome: Outcome, fail_on: FailOn) -> None:
         )
 
 
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error}") from error
+
+
 def _read_result(path: Path) -> Result:
     try:
         return Result.model_validate_json(path.read_text(encoding="utf-8"))
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read {path}: {error}") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

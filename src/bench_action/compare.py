@@ -7,6 +7,7 @@ from typing import NamedTuple
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, Errors, Estimate, SubjectInfo, Summary, Trial, Verdict
 from bench_action.model.warning import Code, Warned
+from bench_action.model.wording import plural
 from bench_action.stats.interval import CONFIDENCE, interval_of, ratio_of
 
 # compared between variants; the rest is in the summaries
@@ -172,7 +173,7 @@ def _together(group: Sequence[Warned]) -> Warned:
     first = group[0]
     if len(group) == 1:
         return first
-    return first.model_copy(update={"message": f"{first.message} (and in {len(group) - 1} more trials)"})
+    return first.model_copy(update={"message": f"{first.message} (and in {plural(len(group) - 1, 'more trial')})"})
 
 
 def _wide_spreads(summaries: Sequence[Summary]) -> Iterator[Warned]:

@@ -14,11 +14,17 @@ class Interrupts:
     def __init__(self) -> None:
         self._held = False
         self._received = 0
+        self._raised = False
 
     def install(self) -> None:
         """Handle the signals from now on."""
         for number in _SIGNALS:
             signal.signal(number, self._handle)
+
+    def end(self) -> None:
+        """Ignore signals: the interpreter ends, and must end with its own status."""
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
     def hold(self) -> None:
         """From now on only remember a signal."""
@@ -27,11 +33,14 @@ class Interrupts:
     def release(self) -> None:
         """Raise what came while held, unless it has been raised before. Raises InterruptedRunError."""
         self._held = False
-        if self._received:
-            raise InterruptedRunError(self._received)
+        if self._received and not self._raised:
+            self._raise()
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        first = not self._received
         self._received = self._received or number
-        if first and not self._held:
-            raise InterruptedRunError(number)
+        if not self._raised and not self._held:
+            self._raise()
+
+    def _raise(self) -> None:
+        self._raised = True
+        raise InterruptedRunError(self._received)

@@ -18,6 +18,7 @@ from bench_action.measure import Measurer
 from bench_action.model.errors import BenchError
 from bench_action.model.progress import Progress
 from bench_action.model.result import Result, RunInfo, Trial
+from bench_action.model.wording import plural
 from bench_action.plan import Cell, Step, make_plan
 from bench_action.sources import read_source
 from bench_action.stack.environment import check_environment
@@ -87,7 +88,7 @@ class Run:
         except BenchError as error:
             if facts is not None and self._trials:
                 store.write(self._result(facts, stopped=error.what.splitlines()[0]))
-                error.add_note(f"  kept:   {len(self._trials)} finished trials, in {store.folder}")
+                error.add_note(f"  kept:   {plural(len(self._trials), 'finished trial')}, in {store.folder}")
             raise
         result = self._result(facts)
         store.write(result)

@@ -11,6 +11,7 @@ from bench_action.meters.work import read_work, work_between
 from bench_action.model.errors import VerificationError
 from bench_action.model.progress import Progress
 from bench_action.model.result import Work
+from bench_action.model.wording import plural
 from bench_action.stack.postgres import QueryError
 from bench_action.stack.readiness import require_alive
 from bench_action.stack.stack import Stack
@@ -18,6 +19,7 @@ from bench_action.stack.subject import Subject
 
 _ANSWER_S = 10.0
 _CONNECTIONS_S = 30.0
+_NOUNS = {"queries": "query", "rows": "row", "cache_commands": "cache command"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def as_error(failures: Sequence[Failure]) -> VerificationError:
     """All failures as one error."""
     names = ", ".join(dict.fromkeys(failure.subject for failure in failures))
     return VerificationError(
-        f"{names} broke {len(failures)} rule{'s' if len(failures) > 1 else ''} and cannot be compared\n"
+        f"{names} broke {plural(len(failures), 'rule')} and cannot be compared\n"
         + "\n".join(f"  - {failure}" for failure in failures),
         advice="mend the variant, or the `checks:` of the configuration where they ask for the wrong thing",
     )
@@ -114,18 +116,19 @@ def check_reply(reply: Reply, check: Check) -> Iterator[tuple[str, str]]:
             yield f"a body that contains {part!r}", _short(text)
     for part in expect.excludes:
         if collapsed(part) in text:
-            yield f"a body without {part!r}", _short(text)
+            at = text.index(collapsed(part))
+            yield f"a body without {part!r}", _short(f"…{text[max(0, at - 40) : at + 80]}")
     if expect.body is not None and collapsed(expect.body) != text:
         yield f"the body {expect.body!r}", _short(text)
 
 
 def check_work(work: Work, check: Check) -> Iterator[tuple[str, str]]:
     """Where the work of all repetitions together is not exactly what was declared for each."""
-    for name in ("queries", "rows", "cache_commands"):
+    for name, noun in _NOUNS.items():
         per_request = getattr(check.expect.work, name)
         if per_request is not None and getattr(work, name) != per_request * check.repeat:
-            title = name.replace("_", " ")
-            yield f"{per_request * check.repeat} {title} in {check.repeat} requests", str(getattr(work, name))
+            wanted = plural(per_request * check.repeat, noun)
+            yield f"{wanted} in {plural(check.repeat, 'request')}", str(getattr(work, name))
 
 
 def check_changes(before: Mapping[str, int], after: Mapping[str, int], check: Check) -> Iterator[tuple[str, str]]:

@@ -52,7 +52,7 @@ def test_verify__notices_one_query_too_many(failures: tuple[Failure, ...]) -> No
 def test_verify__notices_a_row_that_was_not_written(failures: tuple[Failure, ...]) -> None:
     lost = [line.removeprefix("a new item (C7, C18): ") for line in told(failures, "lost-row")]
     assert "expected SELECT count(*) FROM item to change by +1, got +0" in lost
-    assert "expected 1 queries in 1 requests, got 0" in lost
+    assert "expected 1 query in 1 request, got 0" in lost
     assert "expected id = 20 (SELECT max(id) FROM item), got 21" in lost
 
 

@@ -141,14 +141,12 @@ def test_report__of_nothing(command: Command, capsys: Captured, tmp_path: Path) 
     assert "cannot read" in capsys.readouterr().err
 
 
-@pytest.mark.xfail(reason="_read_result lets UnicodeDecodeError through, which is told as a bug")
 def test_report__of_a_file_that_is_no_text(command: Command, capsys: Captured, tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     path.write_bytes(b"\xff\xfe")
     assert command("report", str(path)) == 2
 
 
-@pytest.mark.xfail(reason="report --output lets OSError through, which is told as a bug")
 def test_report__into_a_folder_that_is_not_there(command: Command, stored: Path, tmp_path: Path) -> None:
     for form in ("terminal", "markdown"):
         target = str(tmp_path / "gone" / "report")

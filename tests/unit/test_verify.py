@@ -60,7 +60,7 @@ def test_check_reply__is_content(given: Reply, expect: dict[str, Any]) -> None:
         (reply(), {"headers": {"Allow": "GET"}}, ("header Allow: GET", "'none'")),
         (reply(allow="get"), {"headers": {"Allow": "GET"}}, ("header Allow: GET", "'get'")),
         (reply("x"), {"contains": ["y"]}, ("a body that contains 'y'", "'x'")),
-        (reply("a <script> b"), {"excludes": ["<script"]}, ("a body without '<script'", "'a <script> b'")),
+        (reply("a <script> b"), {"excludes": ["<script"]}, ("a body without '<script'", "'…a <script> b'")),
         (reply("ab"), {"body": "a b"}, ("the body 'a b'", "'ab'")),
         (reply("x"), {"body": ""}, ("the body ''", "'x'")),
     ],
@@ -96,7 +96,7 @@ def test_check_work__all_repetitions_together_are_exact() -> None:
 
 def test_check_work__zero_is_declared_and_nothing_is_not() -> None:
     work = Work(queries=3, rows=0, cache_commands=7)
-    assert list(check_work(work, check(work={"queries": 0}))) == [("0 queries in 1 requests", "3")]
+    assert list(check_work(work, check(work={"queries": 0}))) == [("0 queries in 1 request", "3")]
     assert list(check_work(work, check())) == []
 
 

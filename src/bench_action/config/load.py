@@ -74,18 +74,31 @@ def _check(model: type[_Checked], file: Path) -> _Checked:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:  # PyYAML lets its constructors' own errors through (2017-13-45)
-        raise InputError(f"{file} is not YAML: {error}") from error
+        raise InputError(f"the configuration is not YAML\n  {_yaml_problem(file, error)}") from error
     try:
         return model.model_validate(data if data is not None else {})
     except ValidationError as error:
         problems = [_describe(file, root, problem) for problem in error.errors(include_url=False)]
-        raise InputError("the configuration is not valid\n" + "\n".join(f"  {line}" for line in problems)) from error
+        raise InputError(
+            "the configuration is not valid\n" + "\n".join(f"  {line}" for line in problems),
+            advice="docs/configuration.md lists every key; `bench-action schema` prints it for editors",
+        ) from error
 
 
 def _describe(file: Path, root: yaml.Node | None, problem: Any) -> str:
     location: _Location = problem["loc"]
     key = ".".join(str(part) for part in location) or "the whole file"
-    return f"{file}:{_line(root, location)}: {key}: {problem['msg']}"
+    text = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"].removeprefix("Value error, ")
+    given = problem["input"]
+    got = f" (got {given!r})" if isinstance(given, str | int | float) and problem["type"] != "extra_forbidden" else ""
+    return f"{file}:{_line(root, location)}: {key}: {text}{got}"
+
+
+def _yaml_problem(file: Path, error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return f"{file}: {error}"
+    return f"{file}:{mark.line + 1}: column {mark.column + 1}: {getattr(error, 'problem', None) or error}"
 
 
 def _line(node: yaml.Node | None, location: _Location) -> int:
@@ -116,7 +129,8 @@ def _check_files(loaded: Loaded, file: Path) -> None:
     if missing:
         raise InputError(
             f"{file} names files that are not there: {', '.join(missing)}",
-            cause="paths are relative to the configuration file",
+            cause="paths are relative to the configuration file, a Dockerfile's to its context",
+            advice="mend the path, or name `dockerfile` in `build`",
         )
 
 

@@ -1,6 +1,7 @@
 """The configuration's models (`bench.yml`). JSON Schema for editors comes from here (`bench-action schema`)."""
 
 import re
+from collections.abc import Collection
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
@@ -157,6 +158,15 @@ class Check(Model):
     after_sql: str = Field("", description="run after them, also when they failed")
     expect: Expect = Expect()
 
+    def require(self, kinds: Collection[str]) -> None:
+        """Raises ValueError where it asks a service that there is none of."""
+        expect = self.expect
+        if "redis" not in kinds and (expect.changes.redis or expect.work.cache_commands):
+            raise ValueError(f"the check {self.name!r} looks at Redis, and there is no such service")
+        sql = self.before_sql or self.after_sql or expect.changes.sql or expect.json_sql
+        if "postgres" not in kinds and (sql or expect.work.queries or expect.work.rows):
+            raise ValueError(f"the check {self.name!r} looks at PostgreSQL, and there is no such service")
+
 
 class Load(Model):
     """The container that wrk runs in."""
@@ -200,6 +210,10 @@ class Config(Model):
         unknown = {name for pair in self.compare for name in pair} - set(self.variants)
         if unknown:
             raise ValueError(f"`compare` names variants that do not exist: {', '.join(sorted(unknown))}")
+        if same := [name for name, other in self.compare if name == other]:
+            raise ValueError(f"`compare` pairs {same[0]} with itself")
+        if ours := [name for name in (*self.variants, *self.services) if name.startswith("bench-action")]:
+            raise ValueError(f"the name {ours[0]} is ours: it must not begin with bench-action")
         if clash := set(self.variants) & set(self.services):
             raise ValueError(f"a variant and a service share the name {', '.join(sorted(clash))}")
         kinds = [service.kind for service in self.services.values()]
@@ -208,6 +222,8 @@ class Config(Model):
                 raise ValueError(f"one service of kind {kind}, not {kinds.count(kind)}")
         if self.seed and "postgres" not in kinds:
             raise ValueError("`seed` needs a service of kind postgres")
+        for check in self.checks:
+            check.require(kinds)
         doubled = {check.name for check in self.checks if sum(c.name == check.name for c in self.checks) > 1}
         if doubled:
             raise ValueError(f"two checks share the name {', '.join(sorted(doubled))}")

@@ -18,7 +18,7 @@ def parse_duration(value: object) -> object:
         return value
     match = _DURATION.fullmatch(value.strip())
     if match is None:
-        raise ValueError("a duration such as 10s, 500ms or 2m")
+        raise ValueError("should be a duration such as 10s, 500ms or 2m")
     return float(match[1]) * _SECONDS[match[2]]
 
 

@@ -187,7 +187,7 @@ class Estimate(Frozen):
 
 
 class Summary(Frozen):
-    """One cell over all its valid trials. `requests` is the mean of a trial, errors are sums over all trials."""
+    """One cell: metrics over its valid trials; mean of `requests` and sum of `errors` over all of them."""
 
     variant: str
     revision: Revision

@@ -7,7 +7,7 @@ _NONE = "–"
 
 def count(value: float) -> str:
     """1049 → `1,049`; small values keep a decimal."""
-    if value != 0 and abs(value) < 10 and value != int(value):
+    if value != int(value) and abs(value) < 9.995:
         return f"{value:.2f}"
     return f"{value:,.0f}"
 
@@ -16,25 +16,27 @@ def latency(value_us: float | None) -> str:
     """Microseconds → `850 µs`, `48 ms`, `1.32 s`."""
     if value_us is None:
         return _NONE
-    if value_us < 1000:
+    if value_us < 999.5:
         return f"{value_us:.0f} µs"
-    if value_us < 10_000:
+    if value_us < 9_950:
         return f"{value_us / 1000:.1f} ms"
-    if value_us < 1_000_000:
+    if value_us < 999_500:
         return f"{value_us / 1000:.0f} ms"
     return f"{value_us / 1_000_000:.2f} s"
 
 
 def percent(fraction: float | None) -> str:
-    """0.123 → `12 %`."""
-    return _NONE if fraction is None else f"{fraction * 100:.0f} %"
+    """0.123 → `12 %`, 0.012 → `1.2 %`, 0 → `0 %`."""
+    if fraction is None:
+        return _NONE
+    return f"{fraction * 100:.{1 if 0 < abs(fraction) < 0.0995 else 0}f} %"
 
 
 def factor(value: float | None) -> str:
     """5.631 → `5.63`, 12.34 → `12.3`: a ratio without its sign of multiplication."""
     if value is None:
         return _NONE
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
 
 
 def ratio(comparison: Comparison | None) -> str:

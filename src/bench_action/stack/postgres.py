@@ -104,10 +104,9 @@ class Postgres:
     def _connect(self, role: str, database: str) -> Session:
         # -X: no start-up file; -q -A -t: rows and nothing else. Errors come among the rows, so that none is missed;
         # over TCP, as pg_hba.conf asks for the password that we know.
-        psql = ["psql", "-X", "-q", "-A", "-t", "-f", "-", self.url(role, database, "127.0.0.1")]
-        session = self._engine.session(self.handle, ["sh", "-c", 'exec "$@" 2>&1', "sh", *psql])
-        self._converse(session, "SET client_min_messages = error")
-        return session
+        url = f"{self.url(role, database, '127.0.0.1')}?options=-c%20client_min_messages%3Derror"
+        psql = ["psql", "-X", "-q", "-A", "-t", "-f", "-", url]
+        return self._engine.session(self.handle, ["sh", "-c", 'exec "$@" 2>&1', "sh", *psql])
 
     def _converse(self, session: Session, text: str) -> list[str]:
         mark = f"bench-action-end-{next(self._count)}"

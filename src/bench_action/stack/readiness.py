@@ -27,7 +27,7 @@ def wait_until_ready(engine: Engine, awaited: Sequence[Awaited]) -> dict[str, fl
     started = time.monotonic()
     ready: dict[str, float] = {}
     while len(ready) < len(awaited):
-        require_alive(engine)
+        require_alive(engine, "while it was awaited")
         for item in awaited:
             if item.handle.name in ready:
                 continue
@@ -59,6 +59,6 @@ def _late(engine: Engine, item: Awaited, problem: str) -> StackError:
         f"{handle.name} was not ready after {item.timeout_s:g} s",
         where=f"{handle.kind} at {handle.host}:{handle.port}",
         cause=problem,
-        advice="check `port` and `ready: {path, timeout}`; it must listen on 0.0.0.0, not only on 127.0.0.1",
+        advice="check `port` and `ready: {path, timeout}`; where nothing answers, it may listen on 127.0.0.1 only",
         log=engine.logs(handle),
     )

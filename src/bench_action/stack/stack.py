@@ -98,7 +98,7 @@ class Starter:
         server = self.services.postgres
         if server is None:
             return None
-        database = Database(server, name.replace("-", "_"))
+        database = Database(server, f"subject_{name.replace('-', '_')}")  # apart from postgres, template1, pg_…
         database.create_template()
         self._set_up(name, database)
         seed = self.loaded.config.seed
