@@ -33,10 +33,10 @@ def percent(fraction: float | None) -> str:
 
 
 def factor(value: float | None) -> str:
-    """5.631 → `5.63`, 12.34 → `12.3`: a ratio without its sign of multiplication."""
+    """5.631 → `5.63`, 12.34 → `12.3`, 0.0123 → `0.012`: a ratio without its sign of multiplication."""
     if value is None:
         return _NONE
-    return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
+    return f"{value:.{1 if value >= 9.995 else 2 if value >= 0.0995 else 3}f}"
 
 
 def ratio(comparison: Comparison | None) -> str:

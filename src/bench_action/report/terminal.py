@@ -1,9 +1,12 @@
 """The result in a terminal: headline, warnings, table, charts."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from bench_action.model.machine import Condition
 from bench_action.report.chart import render_text
 from bench_action.report.view import Table, View
 
@@ -24,6 +27,17 @@ def print_view(view: View, console: Console) -> None:
         if chart.bars:
             console.print()
             console.print(Text("\n".join(render_text(chart))))
+
+
+def print_conditions(lines: Sequence[Condition], console: Console) -> None:
+    """What the preflight found, a line each, with the cure below."""
+    width = max(len(line.name) for line in lines)
+    for line in lines:
+        style = {"ok": "green", "warning": "yellow", "fatal": "bold red"}[line.level]
+        mark = Text(f"{line.level:<8}", style=style)
+        console.print(mark.append(f"{line.name:<{width}}  {line.found}", style="default"), soft_wrap=True)
+        if line.cure:
+            console.print(Text(f"{'':<8}{'':<{width}}  → {line.cure}"), soft_wrap=True)
 
 
 def _rich(table: Table) -> RichTable:

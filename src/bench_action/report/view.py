@@ -15,8 +15,8 @@ _WORK = (
 
 _METHOD = (
     "The block is the sample: intervals are Student's t over blocks, never over requests.",
-    "Requests and Req/sec are averages over the runs of a cell, Timeouts and Errors their sums over all runs.",
-    "Timeouts are replies that came too late; Errors are failed reads and writes, and replies above 399.",
+    "Requests, Timeouts, Req/sec and Errors are averages over the runs of a cell.",
+    "Timeouts are late replies, which are among Requests; Errors are failed reads and writes, and replies above 399.",
     "Req/sec counts successful replies only. p50 and p99 are medians over the runs.",
     "Spread is the fastest run minus the slowest, as a share of the median.",
     "Latencies are closed-loop and corrected by wrk for coordinated omission; replies after the timeout are missing.",
@@ -138,8 +138,8 @@ def _results(result: Result) -> Table:
         found = against.get((s.profile, s.variant))
         rows.append(
             (
-                str(connections[s.profile]), s.variant, numbers.count(s.requests), numbers.count(s.errors.timeout),
-                _speed(s), numbers.count(s.errors.total - s.errors.timeout), _latency(s, "latency_p50_us"),
+                str(connections[s.profile]), s.variant, numbers.count(s.requests), _per_run(s, s.errors.timeout),
+                _speed(s), _per_run(s, s.errors.total - s.errors.timeout), _latency(s, "latency_p50_us"),
                 _latency(s, "latency_p99_us"), numbers.percent(s.spread),
                 f"{numbers.ratio(found)} {found.base}" if found else numbers.ratio(None),
             )
@@ -162,6 +162,10 @@ def _results(result: Result) -> Table:
 def _speed(summary: Summary) -> str:
     estimate = summary.metrics.get("requests_per_second")
     return numbers.count(estimate.mean) if estimate else "invalid"
+
+
+def _per_run(summary: Summary, total: int) -> str:
+    return numbers.count(total / max(1, summary.trials))
 
 
 def _latency(summary: Summary, name: str) -> str:
@@ -239,13 +243,18 @@ def _environment(result: Result) -> Table:
         ("CPU", f"{e.cpu_model}, {e.cores} cores"),
         ("Memory", f"{e.memory_mib / 1024:.1f} GiB"),
         ("Kernel", e.kernel),
-        ("Docker", e.docker),
+        ("Engine", f"{run.engine}, {e.docker}"),
         ("Steal", f"{e.steal_percent:.2f} %"),
         ("Fingerprint", e.fingerprint),
-        ("Images", ", ".join(f"{name} ({image[7:19]})" for name, image in e.images.items())),
+        ("Images", ", ".join(f"{name} ({_short_id(image)})" for name, image in e.images.items())),
         ("Commit", commit),
         ("Tool", f"bench-action {run.tool_version}"),
         ("Run", f"{run.id}, {run.started_at}, {run.duration_s:.0f} s"),
         ("Time", ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.timings.items())),
     ]
     return Table(("What", "Value"), (False, False), tuple((name, value) for name, value in facts if value))
+
+
+def _short_id(image: str) -> str:
+    """An image's id as `docker images` shows it; what the local engine runs is told in words already."""
+    return image.removeprefix("sha256:")[:12] if image.startswith("sha256:") else image
