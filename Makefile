@@ -39,7 +39,9 @@ help: ## list the targets
 	$(pip) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-run: engine images .venv ## measure the built-in applications on this machine (ARGS=…); output in bench-results/
+# Docker where it answers; else the local engine, which needs no more than wrk
+run: .venv ## measure the built-in applications on this machine (ARGS=…); output in bench-results/
+	@if docker info >/dev/null 2>&1; then tests/images/build.sh; else scripts/packages.sh wrk; fi
 	.venv/bin/bench-action run $(ARGS)
 
 test: packages engine images .venv ## set this machine up, check, then run every test of every level
@@ -61,7 +63,7 @@ format: .venv ## put the code into the one format, and fix what can be fixed
 	.venv/bin/ruff format .
 
 lock: .venv ## resolve the requirements anew, keeping what is pinned (ARGS=--upgrade does not keep it)
-	$(lock) pyproject.toml requirements/dev.in --output-file requirements/dev.txt
+	$(lock) --extra local pyproject.toml requirements/dev.in --output-file requirements/dev.txt
 	$(lock) pyproject.toml --constraint requirements/dev.txt --output-file requirements/runtime.txt
 	for input in requirements/build.in apps/*/requirements*.in; do \
 	  $(lock) $$input --constraint requirements/dev.txt --output-file $${input%.in}.txt; \

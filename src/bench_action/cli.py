@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 from enum import StrEnum
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Annotated
@@ -15,17 +16,21 @@ from rich.console import Console
 from rich.text import Text
 
 from bench_action import __version__
-from bench_action.config.load import PRESETS
+from bench_action.choice import choose_engine
+from bench_action.config.load import PRESETS, load
 from bench_action.config.schema import Config
-from bench_action.engine.docker import DockerEngine
+from bench_action.engine.ownership import Ownership
 from bench_action.interrupts import Interrupts
 from bench_action.model.errors import BenchError, InputError, InvalidMeasurementError
+from bench_action.model.machine import Condition
 from bench_action.model.result import Result
 from bench_action.pipeline import Options, Outcome, Run
+from bench_action.preflight import preflight, require_fit
 from bench_action.report.markdown import render_markdown
 from bench_action.report.progress import LiveProgress, PlainProgress
-from bench_action.report.terminal import print_view
+from bench_action.report.terminal import print_conditions, print_view
 from bench_action.report.view import make_view
+from bench_action.stack.environment import check_environment
 from bench_action.verify import as_error
 
 _BUG = 70  # EX_SOFTWARE of sysexits.h
@@ -38,6 +43,7 @@ class EngineChoice(StrEnum):
 
     AUTO = "auto"
     DOCKER = "docker"
+    LOCAL = "local"
 
 
 class FailOn(StrEnum):
@@ -56,6 +62,10 @@ class Format(StrEnum):
     JSON = "json"
 
 
+_Config = Annotated[Path | None, typer.Argument(help="Left out: ./bench.yml, else the built-in to-do applications.")]
+_Preset = Annotated[str, typer.Option(help=f"How to measure: {' or '.join(PRESETS)}.")]
+_Engine = Annotated[EngineChoice, typer.Option(help="Where services run: auto takes Docker where it can.")]
+
 app = typer.Typer(
     help="Brings up PostgreSQL, Redis and every variant of a web application, proves that they do the same work, "
     "loads them with wrk and says how they compare.",
@@ -68,11 +78,9 @@ app = typer.Typer(
 @app.command()
 def run(
     context: typer.Context,
-    config: Annotated[
-        Path | None, typer.Argument(help="Left out: ./bench.yml, else the built-in to-do applications.")
-    ] = None,
-    preset: Annotated[str, typer.Option(help=f"How to measure: {' or '.join(PRESETS)}.")] = "quick",
-    engine: Annotated[EngineChoice, typer.Option(help="Where services run.")] = EngineChoice.AUTO,
+    config: _Config = None,
+    preset: _Preset = "quick",
+    engine: _Engine = EngineChoice.AUTO,
     variant: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this one (repeatable).")] = None,
     profile: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this one (repeatable).")] = None,
     output: Annotated[Path, typer.Option(metavar="DIR", help="Where the results go.")] = _OUTPUT,
@@ -80,15 +88,33 @@ def run(
     fail_on: Annotated[FailOn, typer.Option(help="`regression` includes `invalid`.")] = FailOn.REGRESSION,
 ) -> None:
     """Measure on this machine."""
-    del engine  # one engine so far: both choices mean Docker
     options = Options(config, preset, tuple(variant or ()), tuple(profile or ()), output, seed)
     environ = dict(os.environ)
     console = Console(stderr=True)
     with LiveProgress(console) if console.is_terminal else PlainProgress(console) as progress:
-        outcome = Run(options, environ, context.obj, progress, lambda owner: DockerEngine(owner, environ)).execute()
+        make_engine = partial(choose_engine, engine.value, environ, progress)
+        outcome = Run(options, environ, context.obj, progress, make_engine).execute()
     print_view(make_view(outcome.result), Console())
     typer.echo(f"\nThe full report, with every single run: {output / 'report.md'}")
     _raise_verdict(outcome, fail_on)
+
+
+@app.command()
+def check(
+    config: _Config = None,
+    preset: _Preset = "quick",
+    engine: _Engine = EngineChoice.AUTO,
+) -> None:
+    """Validate a configuration and this machine; measure nothing."""
+    environ, console = dict(os.environ), Console()
+    loaded = load(config, preset)
+    check_environment(loaded.config, environ)
+    owner = Ownership.of_this_process("check", "")
+    chosen = choose_engine(engine.value, environ, PlainProgress(console), owner, loaded)
+    lines = [Condition("configuration", "ok", f"{loaded.origin}: {', '.join(loaded.config.variants)}")]
+    lines += [Condition("engine", "ok", chosen.name), *preflight(chosen, loaded)]
+    print_conditions(lines, console)
+    require_fit(lines)
 
 
 @app.command()

@@ -20,6 +20,7 @@ from bench_action.model.progress import Progress
 from bench_action.model.result import Result, RunInfo, Trial
 from bench_action.model.wording import plural
 from bench_action.plan import Cell, Step, make_plan
+from bench_action.preflight import preflight, require_fit
 from bench_action.sources import read_source
 from bench_action.stack.environment import check_environment
 from bench_action.stack.ownership import Interrupts, Owned
@@ -58,7 +59,7 @@ class Run:
     environ: Mapping[str, str]
     interrupts: Interrupts
     progress: Progress
-    make_engine: Callable[[Ownership], Engine]
+    make_engine: Callable[[Ownership, Loaded], Engine]
     _timings: dict[str, float] = field(default_factory=dict)
     _trials: list[Trial] = field(default_factory=list)
     _started: float = field(default_factory=time.monotonic)
@@ -72,8 +73,9 @@ class Run:
         store = Store(options.output)
         source = read_source(loaded.folder, self.environ)
         run_id = f"{self._began_at:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-        engine = self.make_engine(Ownership.of_this_process(run_id, source.repository))
+        engine = self.make_engine(Ownership.of_this_process(run_id, source.repository), loaded)
         self._sweep(engine)
+        self._preflight(engine, loaded)
         facts: Facts | None = None
         try:
             with Owned(engine, self.interrupts):
@@ -97,6 +99,13 @@ class Run:
     def _sweep(self, engine: Engine) -> None:
         if swept := engine.sweep():
             self.progress.step(f"removed what runs that are gone had left: {', '.join(swept)}")
+
+    def _preflight(self, engine: Engine, loaded: Loaded) -> None:
+        lines = preflight(engine, loaded)
+        for line in lines:
+            if line.level == "warning":
+                self.progress.warn(f"{line.name}: {line.found} ({line.cure})")
+        require_fit(lines)
 
     def _bring_up(self, engine: Engine, loaded: Loaded) -> Stack:
         with self._timed("stack"):

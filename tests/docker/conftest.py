@@ -75,7 +75,7 @@ def engine(footprint: Footprint) -> Iterator[DockerEngine]:
 def tiny_image(footprint: Footprint) -> str:
     """The application that misbehaves as its environment asks for."""
     with opened(footprint) as engine:
-        return engine.build(BuildSpec(TINY_IMAGE, TINY_APP))
+        return engine.build(BuildSpec("subject", TINY_IMAGE, TINY_APP))
 
 
 @pytest.fixture

@@ -179,7 +179,7 @@ def test_run_once__does_not_wait_for_ever(engine: DockerEngine, tiny: Tiny) -> N
 def test_image__that_is_not_known(engine: DockerEngine) -> None:
     assert not engine.has_image("localhost:1/nobody:1")
     with pytest.raises(StackError, match="the image localhost:1/nobody:1 can't be had"):
-        engine.image("localhost:1/nobody:1")
+        engine.image("localhost:1/nobody:1", "other")
 
 
 def test_build__takes_target_and_arguments_and_leaves_out_what_is_ignored(engine: DockerEngine, tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_build__takes_target_and_arguments_and_leaves_out_what_is_ignored(engine
     (tmp_path / ".dockerignore").write_text("# not this\nsecret\n", encoding="utf-8")
     (tmp_path / "secret").touch()
     (tmp_path / "public").touch()
-    spec = BuildSpec("bench-action/test-build", tmp_path, "Containerfile", "wanted", {"WORD": "hello"})
+    spec = BuildSpec("subject", "bench-action/test-build", tmp_path, "Containerfile", "wanted", {"WORD": "hello"})
     image = engine.build(spec)
     handle = engine.start(ServiceSpec("subject", "built", image, command=("sleep", "600")))
     status, output = engine.exec(handle, ["sh", "-c", "cat /word; ls /it"])
@@ -203,7 +203,7 @@ def test_build__takes_target_and_arguments_and_leaves_out_what_is_ignored(engine
 def test_build__that_fails_ends_with_readable_lines(engine: DockerEngine, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM python:3.13-slim\nRUN echo cannot link >&2; exit 9\n", encoding="utf-8")
     with pytest.raises(StackError, match="bench-action/test-broken cannot be built") as caught:
-        engine.build(BuildSpec("bench-action/test-broken", tmp_path))
+        engine.build(BuildSpec("subject", "bench-action/test-broken", tmp_path))
     assert any("cannot link" in line for line in caught.value.log)
     assert not any("\x1b" in line for line in caught.value.log)
 

@@ -61,6 +61,13 @@ def _build_from_text(value: object) -> object:
     return {"context": value} if isinstance(value, str) else value
 
 
+class Local(Model):
+    """How a variant is run by the local engine: a command (`{port}` is its port), in an environment of its own."""
+
+    command: list[str] = Field(min_length=1)
+    requirements: str | None = None
+
+
 class Variant(Model):
     """One way to build and serve the application."""
 
@@ -72,6 +79,7 @@ class Variant(Model):
     ready: Ready = Ready()
     env: Environment = {}
     ulimits: Ulimits = {"nofile": 16384}
+    local: Local | None = None
     keep_alive: bool = Field(True, description="whether the server keeps a connection open between requests")
 
     @model_validator(mode="after")

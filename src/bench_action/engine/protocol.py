@@ -11,6 +11,15 @@ Kind = Literal["postgres", "redis", "other", "load", "subject"]
 
 
 @dataclass(frozen=True, slots=True)
+class LocalForm:
+    """How a subject runs without a container: its command with `{port}`, the requirements of its environment."""
+
+    command: Sequence[str]
+    folder: Path
+    requirements: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceSpec:
     """What to run. How a `kind` is run (command line, data directory, limits) is the engine's own recipe.
 
@@ -26,17 +35,20 @@ class ServiceSpec:
     command: Sequence[str] = ()
     port: int = 0
     ulimits: Mapping[str, int] = field(default_factory=dict)
+    local: LocalForm | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BuildSpec:
-    """What to build: a context folder of this machine, sent as a whole."""
+    """What to build: a context folder of this machine, sent as a whole, or an environment for its local form."""
 
+    kind: Kind
     name: str
     context: Path
     dockerfile: str = "Dockerfile"
     target: str | None = None
     args: Mapping[str, str] = field(default_factory=dict)
+    local: LocalForm | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +95,9 @@ class Engine(Protocol):
     def machine(self) -> Machine:
         """The machine that things run on."""
 
+    def describe(self, kinds: Sequence[str]) -> dict[str, str]:
+        """For the preflight: programs that serve these kinds, with versions. Raises StackError for a missing one."""
+
     def sweep(self) -> list[str]:
         """Remove what runs that are gone have left; the names of what was removed."""
 
@@ -92,8 +107,8 @@ class Engine(Protocol):
     def has_image(self, name: str) -> bool:
         """Whether an image is here already."""
 
-    def image(self, name: str) -> str:
-        """The id of an image, pulled where it is not here yet."""
+    def image(self, name: str, kind: Kind) -> str:
+        """The id of an image, pulled where it is not here yet; the local engine's programs for this kind."""
 
     def build(self, spec: BuildSpec) -> str:
         """Build an image; its id, which no other run can change the meaning of."""

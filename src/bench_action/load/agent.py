@@ -236,6 +236,8 @@ def all_usage(parts):
 
 def usage_of(part):
     """CPU and throttled time in ms, memory in MiB without inactive file pages; None where they cannot be read."""
+    if part and part.startswith("pidfile:"):
+        return usage_of_tree(part.removeprefix("pidfile:"))
     folders = cgroups_of(part) if part else {}
     try:
         return usage_v2(folders["unified"]) if "unified" in folders else usage_v1(folders)
@@ -261,6 +263,43 @@ def usage_v2(folder):
         "throttled_ms": cpu.get("throttled_usec", 0) / 1e3,
         "memory_mib": (number(folder + "/memory.current") - memory["inactive_file"]) / 2**20,
     }
+
+
+def usage_of_tree(pidfile):
+    """A process and all that came of it. A process that has ended is in its parent's `cutime` (proc_pid_stat(5))."""
+    try:
+        root = number(pidfile)
+    except (OSError, ValueError):
+        return None
+    parents, ticks = {}, {}
+    for pid in (int(name) for name in os.listdir("/proc") if name.isdecimal()):
+        try:
+            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+                fields = stat.read().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents[pid], ticks[pid] = int(fields[1]), sum(int(field) for field in fields[11:15])
+    members = [pid for pid in ticks if root in ancestry(pid, parents)]
+    if root not in members:
+        return None
+    cpu_ms = sum(ticks[pid] for pid in members) * 1000 / os.sysconf("SC_CLK_TCK")
+    return {"cpu_ms": cpu_ms, "throttled_ms": 0.0, "memory_mib": sum(map(proportional_kib, members)) / 1024}
+
+
+def ancestry(pid, parents):
+    """The process and those that it came from."""
+    while pid:
+        yield pid
+        pid = parents.get(pid, 0)
+
+
+def proportional_kib(pid):
+    """Memory of a process, what it shares divided among those that share it; 0 where it has just ended."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
+            return next(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
+    except (OSError, StopIteration):
+        return 0
 
 
 @functools.lru_cache(maxsize=256)

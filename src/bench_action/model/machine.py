@@ -1,6 +1,9 @@
 """The machine of the engine, and a part's use of it."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["ok", "warning", "fatal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +23,13 @@ class Usage:
     cpu_ms: float
     memory_mib: float
     throttled_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One thing that the preflight has looked at: what was found, and the cure where it is not as it should be."""
+
+    name: str
+    level: Level
+    found: str
+    cure: str = ""

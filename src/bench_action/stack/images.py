@@ -5,7 +5,7 @@ from importlib import resources
 from pathlib import Path
 
 from bench_action.config.schema import Config, Variant
-from bench_action.engine.protocol import BuildSpec, Engine
+from bench_action.engine.protocol import BuildSpec, Engine, Kind, LocalForm
 from bench_action.model.progress import Progress
 
 _LOAD = "bench-action/load"
@@ -36,28 +36,45 @@ class Images:
 
 def make_images(engine: Engine, config: Config, folder: Path, progress: Progress) -> Images:
     """Build what is to be built, pull what is not here. Raises StackError."""
-    load = _get(engine, config.load.image, progress) if config.load.image else _build_load(engine, progress)
+    load = _get(engine, config.load.image, "load", progress) if config.load.image else _build_load(engine, progress)
     variants = {name: _of_variant(engine, name, one, folder, progress) for name, one in config.variants.items()}
-    services = {name: _get(engine, service.image, progress) for name, service in config.services.items()}
+    services = {name: _get(engine, service.image, service.kind, progress) for name, service in config.services.items()}
     return Images(load, variants, services)
 
 
-def _get(engine: Engine, name: str, progress: Progress) -> Image:
+def _get(engine: Engine, name: str, kind: Kind, progress: Progress) -> Image:
     if not engine.has_image(name):
         progress.step(f"getting the image {name}")
-    return Image(name, engine.image(name))
+    return Image(name, engine.image(name, kind))
 
 
 def _of_variant(engine: Engine, name: str, variant: Variant, folder: Path, progress: Progress) -> Image:
     if variant.build is None:
-        return _get(engine, str(variant.image), progress)
+        return _get(engine, str(variant.image), "subject", progress)
     progress.step(f"building {name}")
     build, image = variant.build, f"bench-action/{name}"
-    spec = BuildSpec(image, folder / build.context, build.dockerfile, build.target, build.args)
+    spec = BuildSpec(
+        "subject",
+        image,
+        folder / build.context,
+        build.dockerfile,
+        build.target,
+        build.args,
+        local_form(variant, folder),
+    )
     return Image(image, engine.build(spec))
+
+
+def local_form(variant: Variant, folder: Path) -> LocalForm | None:
+    """How the variant runs without a container, None where the configuration does not say."""
+    if variant.local is None:
+        return None
+    requirements = folder / variant.local.requirements if variant.local.requirements else None
+    context = folder / variant.build.context if variant.build else folder
+    return LocalForm(variant.local.command, context, requirements)
 
 
 def _build_load(engine: Engine, progress: Progress) -> Image:
     progress.step("building the load generator")
     with resources.as_file(resources.files("bench_action.load")) as folder:
-        return Image(_LOAD, engine.build(BuildSpec(_LOAD, folder)))
+        return Image(_LOAD, engine.build(BuildSpec("load", _LOAD, folder)))

@@ -9,7 +9,7 @@ from bench_action.engine.protocol import Engine, Handle, ServiceSpec
 from bench_action.model.errors import InputError
 from bench_action.model.progress import Progress
 from bench_action.stack.environment import allowed_secrets, own_environment
-from bench_action.stack.images import Images, make_images
+from bench_action.stack.images import Images, local_form, make_images
 from bench_action.stack.postgres import SUPERUSER, QueryError
 from bench_action.stack.readiness import Awaited, wait_until_ready
 from bench_action.stack.services import Services, http_probe, side_by_side, start_services
@@ -111,8 +111,9 @@ class Starter:
     def _set_up(self, name: str, database: Database) -> None:
         variant = self.loaded.config.variants[name]
         if variant.setup:
-            url = database.url(database.template)
-            spec = replace(self._spec(name, {"DATABASE_URL": url}), name=f"{name}-setup", command=variant.setup)
+            spec = self._spec(name, {"DATABASE_URL": database.url(database.template)})
+            local = replace(spec.local, command=variant.setup) if spec.local else None
+            spec = replace(spec, name=f"{name}-setup", command=variant.setup, local=local)
             self.engine.run_once(spec, _SETUP_S)
 
     def _run_seed(self, database: Database, seed: str) -> None:
@@ -139,4 +140,5 @@ class Starter:
         return ServiceSpec(
             kind="subject", name=name, image=self.images.variants[name].id, command=variant.command, port=variant.port,
             env={**urls, **own_environment(variant, addresses, self.secrets)}, ulimits=variant.ulimits,
+            local=local_form(variant, self.loaded.folder),
         )  # fmt: skip

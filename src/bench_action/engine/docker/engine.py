@@ -17,7 +17,7 @@ from bench_action.engine.docker.labels import MARK, RUN, abandoned, labels_of
 from bench_action.engine.docker.recipes import container_options
 from bench_action.engine.docker.session import DockerSession
 from bench_action.engine.ownership import Ownership
-from bench_action.engine.protocol import BuildSpec, Exit, Handle, ServiceSpec
+from bench_action.engine.protocol import BuildSpec, Exit, Handle, Kind, ServiceSpec
 from bench_action.model.errors import StackError
 from bench_action.model.machine import Machine
 
@@ -53,6 +53,10 @@ class DockerEngine:
             engine_version=f"{info['ServerVersion']} (cgroup v{info.get('CgroupVersion', 1)})",
         )
 
+    def describe(self, kinds: Sequence[str]) -> dict[str, str]:  # noqa: ARG002 (images bring their programs)
+        """The engine, and where wrk comes from."""
+        return {"Docker": self.machine().engine_version, "wrk": "in an image of its own"}
+
     def sweep(self) -> list[str]:
         """Remove containers and networks of runs that are gone."""
         now = time.time()
@@ -77,7 +81,7 @@ class DockerEngine:
                 return False
             return True
 
-    def image(self, name: str) -> str:
+    def image(self, name: str, kind: Kind) -> str:  # noqa: ARG002 (an image is an image)
         """The id of an image, pulled where it is not here."""
         if not self.has_image(name):
             self._pull(name)
@@ -90,7 +94,7 @@ class DockerEngine:
 
     def start(self, spec: ServiceSpec) -> Handle:
         """Create and start a container."""
-        self.image(spec.image)
+        self.image(spec.image, spec.kind)
         with refusals(f"{spec.name} cannot be started", where=f"its container, as {spec.kind}"):
             image = self._client.images.get(spec.image)
             options = container_options(spec, list(image.attrs["Config"].get("Volumes") or {}))

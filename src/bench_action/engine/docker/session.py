@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from bench_action.engine.lines import Lines
 from bench_action.model.errors import StackError
 
 _HEADER = 8  # Engine API, "Attach": stream type (1 byte), 3 zero bytes, length (4 bytes, big endian)
@@ -26,8 +27,7 @@ class DockerSession:
         self._where = where
         self._explain = explain
         self._frames = bytearray()
-        self._line = bytearray()
-        self._lines: deque[str] = deque()
+        self._lines = Lines()
         self._stderr: deque[str] = deque(maxlen=15)
 
     def send(self, text: str) -> None:
@@ -44,7 +44,7 @@ class DockerSession:
         while not self._lines:
             if not self._receive(deadline - time.monotonic()):
                 return None
-        return self._lines.popleft()
+        return self._lines.pop()
 
     def close(self) -> None:
         """End the conversation."""
@@ -79,14 +79,9 @@ class DockerSession:
             stream, payload = self._frames[0], bytes(self._frames[_HEADER:end])
             del self._frames[:end]
             if stream == _STDOUT:
-                self._split(payload)
+                self._lines.feed(payload)
             elif stream == _STDERR:
                 self._stderr.extend(payload.decode(errors="replace").splitlines())
-
-    def _split(self, payload: bytes) -> None:
-        *complete, rest = (bytes(self._line) + payload).split(b"\n")
-        self._lines.extend(line.decode(errors="replace") for line in complete)
-        self._line = bytearray(rest)
 
     def _gone(self) -> StackError:
         return self._explain() or StackError(

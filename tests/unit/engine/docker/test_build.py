@@ -97,7 +97,7 @@ def spec(tmp_path: Path) -> BuildSpec:
         ".dockerignore": "# what is not sent\n\n*.md\nsecrets\n!secrets/README\nDockerfile\n",
     }.items():  # fmt: skip
         (context / name).write_text(text, encoding="utf-8")
-    return BuildSpec("bench-action/app", context, args={"A": "1", "B": "x y"}, target="final")
+    return BuildSpec("subject", "bench-action/app", context, args={"A": "1", "B": "x y"}, target="final")
 
 
 def build(machine: Machine, spec: BuildSpec, client: Classic | None = None) -> str:
@@ -198,4 +198,4 @@ def test_build_image__a_context_that_cannot_be_read_is_no_bug_of_ours(
         build(machine, spec, Classic())
     (spec.context / ".dockerignore").unlink()
     with pytest.raises(BenchError, match=r"the build context .* cannot be read"):
-        build(machine, BuildSpec("x", spec.context / "gone"), Classic())
+        build(machine, BuildSpec("subject", "x", spec.context / "gone"), Classic())

@@ -1,0 +1,61 @@
+"""Which engine a run uses, and why."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+from bench_action.config.load import Loaded
+from bench_action.engine.docker import DockerEngine
+from bench_action.engine.local import LocalEngine
+from bench_action.engine.ownership import Ownership
+from bench_action.engine.protocol import Engine
+from bench_action.model.errors import StackError
+from bench_action.model.progress import Progress
+
+Wanted = Literal["auto", "docker", "local"]
+_FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE | re.MULTILINE)
+
+
+def choose_engine(
+    wanted: Wanted, environ: Mapping[str, str], progress: Progress, owner: Ownership, loaded: Loaded
+) -> Engine:
+    """Docker where it answers and has, or can get, every image; else local. Raises StackError where neither can be."""
+    if wanted == "local":
+        return LocalEngine(owner, environ)
+    try:
+        engine = DockerEngine(owner, environ)
+        if wanted == "auto":
+            for name in images_of(loaded):
+                engine.image(name, "other")
+    except StackError as error:
+        if wanted == "docker" or not can_be_local(loaded):
+            raise
+        progress.step(f"engine: local, because {error.what}")
+        return LocalEngine(owner, environ)
+    return engine
+
+
+def can_be_local(loaded: Loaded) -> bool:
+    """Whether the configuration says how everything runs without containers."""
+    config = loaded.config
+    known = all(service.kind in {"postgres", "redis"} for service in config.services.values())
+    return known and all(variant.local is not None for variant in config.variants.values())
+
+
+def images_of(loaded: Loaded) -> Iterator[str]:
+    """Images that a run in containers needs from elsewhere: services', variants', and those they are built from."""
+    config = loaded.config
+    yield from (service.image for service in config.services.values())
+    yield from (variant.image for variant in config.variants.values() if variant.image)
+    for variant in config.variants.values():
+        if variant.build is not None:
+            dockerfile = loaded.folder / variant.build.context / variant.build.dockerfile
+            yield from base_images(dockerfile.read_text(encoding="utf-8", errors="replace"))
+
+
+def base_images(dockerfile: str) -> list[str]:
+    """What a Dockerfile's stages begin with, apart from one another and from what only arguments tell."""
+    stages = _FROM.findall(dockerfile)
+    names = {alias.lower() for _, alias in stages if alias}
+    bases = [image for image, _ in stages if image.lower() not in names and "$" not in image and image != "scratch"]
+    return list(dict.fromkeys(bases))

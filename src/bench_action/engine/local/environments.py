@@ -1,0 +1,71 @@
+"""A virtual environment for each set of requirements, kept and found again by their hash."""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from bench_action.model.errors import StackError
+
+_COMPLETE = ".complete"
+
+
+def cache_folder(environ: Mapping[str, str]) -> Path:
+    """Where environments are kept: the user's cache, root's where others may read it, else a temporary folder."""
+    own = Path("/var/cache") if os.geteuid() == 0 else Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    for folder in (own / "bench-action", Path(tempfile.gettempdir()) / f"bench-action-cache-{os.getuid()}"):
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK):
+                return folder
+    raise StackError("there is no folder to keep virtual environments in", advice="set XDG_CACHE_HOME or TMPDIR")
+
+
+def make_environment(requirements: Path | None, cache: Path, environ: Mapping[str, str]) -> Path:
+    """The Python of an environment with these requirements, made where it is not there yet. Raises StackError."""
+    if requirements is None:
+        return Path(sys.executable)
+    folder = cache / f"venv-{_fingerprint(requirements)}"
+    with _only_one(cache / f"{folder.name}.lock"):
+        if not (folder / _COMPLETE).is_file():
+            _make(folder, requirements, environ)
+    return folder / "bin" / "python"
+
+
+def _fingerprint(requirements: Path) -> str:
+    digest = hashlib.sha256(f"{sys.version}\0{sys.executable}\0".encode())
+    digest.update(requirements.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _make(folder: Path, requirements: Path, environ: Mapping[str, str]) -> None:
+    _run([sys.executable, "-m", "venv", "--clear", str(folder)], requirements, environ)
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    _run([*pip, "--requirement", str(requirements)], requirements, environ)
+    (folder / _COMPLETE).touch()
+
+
+def _run(command: list[str], requirements: Path, environ: Mapping[str, str]) -> None:
+    done = subprocess.run(  # noqa: S603
+        command, env=dict(environ), cwd=requirements.parent, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise StackError(
+            f"the requirements {requirements.name} cannot be installed",
+            where=f"{requirements.parent.name}/{requirements.name}",
+            cause=f"{' '.join(command[1:4])} ended with status {done.returncode}",
+            log=(done.stdout + done.stderr).splitlines()[-15:],
+        )
+
+
+@contextlib.contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """Two runs that need the same environment: the second waits for the first."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

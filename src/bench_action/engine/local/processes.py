@@ -1,0 +1,126 @@
+"""Processes of a run: started in a session of their own, ended with everything that came of them."""
+
+import contextlib
+import os
+import pwd
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from bench_action.model.errors import StackError
+
+MARK = "BENCH_ACTION_RUN"  # in the environment of everything that a run starts
+_UNPRIVILEGED = ("postgres", "nobody")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who a process runs as. PostgreSQL refuses to be root."""
+
+    uid: int
+    gid: int
+
+    @classmethod
+    def unprivileged(cls) -> "Account | None":
+        """The account to give root's rights up for; None where we are not root."""
+        if os.geteuid() != 0:
+            return None
+        for name in _UNPRIVILEGED:
+            with contextlib.suppress(KeyError):
+                entry = pwd.getpwnam(name)
+                return cls(entry.pw_uid, entry.pw_gid)
+        return cls(65534, 65534)
+
+    def can_run(self, program: Path) -> bool:
+        """Whether this account may run a program (an interpreter in root's home it may not)."""
+        tried = subprocess.run(  # noqa: S603
+            ["test", "-x", str(program.resolve())], user=self.uid, group=self.gid, extra_groups=[], check=False  # noqa: S607
+        )  # fmt: skip
+        return tried.returncode == 0
+
+
+def spawn(
+    argv: Sequence[str], *, env: Mapping[str, str], folder: Path, log: Path, account: Account | None, open_files: int
+) -> subprocess.Popen[bytes]:
+    """Start a process in a session of its own, its output in `log`. Raises StackError where it cannot be started."""
+    with log.open("ab") as output:
+        return start(argv, env=env, folder=folder, account=account, open_files=open_files, stdout=output.fileno())
+
+
+def start(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    folder: Path,
+    account: Account | None,
+    open_files: int,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int = subprocess.PIPE,
+) -> subprocess.Popen[bytes]:
+    """As `spawn`, with its input and output where the caller wants them; errors go where output goes."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = open_files if hard == resource.RLIM_INFINITY else min(open_files, hard)
+    # the shell sets the limit and becomes the program: a preexec_fn is not safe where there are threads
+    command = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(limit), *argv]
+    try:
+        return subprocess.Popen(  # noqa: S603
+            command, env=dict(env), cwd=folder, stdin=stdin, stdout=stdout, stderr=subprocess.STDOUT,
+            start_new_session=True, user=account.uid if account else None, group=account.gid if account else None,
+            extra_groups=[] if account else None, umask=0o077,
+        )  # fmt: skip
+    except OSError as error:
+        raise StackError(f"{argv[0]} cannot be started", cause=str(error)) from error
+
+
+def family(pid: int, started: float | None = None) -> list[psutil.Process]:
+    """A process and all that came of it; none where it is gone, or `started` says that it is another by now."""
+    try:
+        root = psutil.Process(pid)
+        if started is not None and abs(root.create_time() - started) > 1:
+            return []
+        return [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def marked(run_id: str) -> list[psutil.Process]:
+    """Processes whose environment names the run, as far as we may read it."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid != os.getpid() and process.environ().get(MARK) == run_id:
+                found.append(process)
+    return found
+
+
+def kill(processes: Sequence[psutil.Process], wait_s: float) -> list[psutil.Process]:
+    """End them at once; those that are still there after `wait_s`.
+
+    PostgreSQL is asked by SIGQUIT first (its "immediate shutdown"): killed, it would leave shared memory behind.
+    """
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.send_signal(signal.SIGQUIT if process.name() == "postgres" else signal.SIGKILL)
+    _, alive = psutil.wait_procs(list(processes), timeout=wait_s / 2)
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    return list(psutil.wait_procs(alive, timeout=wait_s / 2)[1])
+
+
+def stop(process: subprocess.Popen[bytes], grace_s: float) -> None:
+    """Ask a process to end, then end it and all that came of it."""
+    members = family(process.pid)
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    deadline = time.monotonic() + grace_s
+    while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    kill([*members, *family(process.pid)], wait_s=5.0)
+    process.wait()

@@ -1,0 +1,56 @@
+"""A long-lived conversation with a process of this machine."""
+
+import contextlib
+import os
+import select
+import subprocess
+import time
+
+from bench_action.engine.lines import Lines
+from bench_action.engine.local.processes import stop
+from bench_action.model.errors import StackError
+
+
+class LocalSession:
+    """Standard input and output of one process. Raises StackError once it is gone."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", where: str) -> None:
+        if process.stdin is None or process.stdout is None:
+            raise ValueError("a session needs a process with pipes")
+        self._process, self._input, self._output = process, process.stdin, process.stdout
+        self._where = where
+        self._lines = Lines()
+        self._recent: list[str] = []
+
+    def send(self, text: str) -> None:
+        """Write to its standard input."""
+        try:
+            self._input.write(text.encode())
+            self._input.flush()
+        except OSError as error:
+            raise self._gone() from error
+
+    def read_line(self, timeout_s: float) -> str | None:
+        """The next line without its end, None when none was complete within `timeout_s` seconds."""
+        deadline = time.monotonic() + timeout_s
+        while not self._lines:
+            readable, _, _ = select.select([self._output], [], [], max(0.0, deadline - time.monotonic()))
+            if not readable:
+                return None
+            data = os.read(self._output.fileno(), 65536)
+            if not data:
+                raise self._gone()
+            self._lines.feed(data)
+        line = self._lines.pop()
+        self._recent = [*self._recent[-14:], line]
+        return line
+
+    def close(self) -> None:
+        """End the conversation."""
+        for stream in (self._input, self._output):
+            with contextlib.suppress(OSError):
+                stream.close()
+        stop(self._process, grace_s=1.0)
+
+    def _gone(self) -> StackError:
+        return StackError("the program that we talk to ended", where=self._where, log=self._recent)
