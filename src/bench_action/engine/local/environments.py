@@ -44,8 +44,10 @@ def _fingerprint(requirements: Path) -> str:
 
 
 def _make(folder: Path, requirements: Path, environ: Mapping[str, str]) -> None:
-    _run([sys.executable, "-m", "venv", "--clear", str(folder)], requirements, environ)
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    # our own pip installs into it: to give each environment one of its own takes as long as its requirements
+    _run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(folder)], requirements, environ)
+    python = str(folder / "bin" / "python")
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--disable-pip-version-check"]
     _run([*pip, "--requirement", str(requirements)], requirements, environ)
     (folder / _COMPLETE).touch()
 
