@@ -39,11 +39,11 @@ def factor(value: float | None) -> str:
     return f"{value:.{1 if value >= 9.995 else 2 if value >= 0.0995 else 3}f}"
 
 
-def ratio(comparison: Comparison | None) -> str:
-    """`5.63 × (5.21 to 6.08)`; only the ratio where there was one block."""
+def ratio(comparison: Comparison | None, of: str = "") -> str:
+    """`5.63 × (5.21 to 6.08)`, with `of` behind the sign; only the ratio where there was one block."""
     if comparison is None or comparison.ratio is None:
         return _NONE
-    text = f"{factor(comparison.ratio)} ×"
+    text = f"{factor(comparison.ratio)} ×{of}"
     if comparison.ci_low is None or comparison.ci_high is None:
         return text
     return f"{text} ({factor(comparison.ci_low)} to {factor(comparison.ci_high)})"

@@ -15,10 +15,12 @@ def print_view(view: View, console: Console) -> None:
     """The table and what one must know to read it; the rest is in report.md."""
     console.print()
     console.print(Text(view.headline, style="bold" if view.trusted else "bold red"))
-    for warned in view.warnings:
-        mark, style = ("✗", "red") if warned.code.grave else ("!", "yellow")
-        cell = f"{warned.cell}: " if warned.cell else ""
-        console.print(Text(f"{mark} {cell}{warned.message}. {warned.advice}", style=style))
+    for concern in view.concerns:
+        mark, style = ("✗", "red") if concern.grave else ("!", "yellow")
+        for warned in concern.warnings:
+            cell = f"{warned.cell}: " if warned.cell else ""
+            console.print(Text(f"{mark} {cell}{warned.message}", style=style))
+        console.print(Text(f"  → {concern.advice}"))
     console.print()
     console.print(_rich(view.results))
     for statement in view.statements:

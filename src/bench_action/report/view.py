@@ -63,13 +63,22 @@ class Chart:
 
 
 @dataclass(frozen=True, slots=True)
+class Concern:
+    """All warnings of one code, with the advice that they share."""
+
+    grave: bool
+    warnings: tuple[Warned, ...]
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """Everything that a report shows, in its order."""
 
     trusted: bool
     headline: str
     statements: tuple[str, ...]
-    warnings: tuple[Warned, ...]
+    concerns: tuple[Concern, ...]
     results: Table
     charts: tuple[Chart, ...]
     work: Table
@@ -87,7 +96,7 @@ def make_view(result: Result) -> View:
         trusted=result.verdict != "invalid",
         headline=_headline(result),
         statements=statements,
-        warnings=result.warnings,
+        concerns=_concerns(result.warnings),
         results=_results(result),
         charts=tuple(_chart(result, profile.name) for profile in result.profiles),
         work=_work(result.summaries),
@@ -97,6 +106,12 @@ def make_view(result: Result) -> View:
         environment=_environment(result),
         command=result.run.command,
     )
+
+
+def _concerns(warnings: Sequence[Warned]) -> tuple[Concern, ...]:
+    """Grave ones first, then in the order in which they were found."""
+    codes = sorted(dict.fromkeys(warned.code for warned in warnings), key=lambda code: not code.grave)
+    return tuple(Concern(code.grave, tuple(w for w in warnings if w.code is code), code.advice) for code in codes)
 
 
 def _headline(result: Result) -> str:
@@ -141,7 +156,7 @@ def _results(result: Result) -> Table:
                 str(connections[s.profile]), s.variant, numbers.count(s.requests), _per_run(s, s.errors.timeout),
                 _speed(s), _per_run(s, s.errors.total - s.errors.timeout), _latency(s, "latency_p50_us"),
                 _latency(s, "latency_p99_us"), numbers.percent(s.spread),
-                f"{numbers.ratio(found)} {found.base}" if found else numbers.ratio(None),
+                numbers.ratio(found, f" {found.base}" if found else ""),
             )
         )  # fmt: skip
     headings = (
