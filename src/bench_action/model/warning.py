@@ -57,7 +57,7 @@ _ADVICE = {
     Code.NOTHING_SERVED: "Read the application's log; lower `connections` or raise `duration` and `timeout`.",
     Code.CLOCK_STEP: "Run again when the machine's clock is not being set; wrk times itself with the wall clock.",
     Code.THROTTLED: "Remove the CPU limit of the container, or of the runner that everything runs in.",
-    Code.APPLICATION_ERRORS: "Error replies are left out of requests/s, late ones are in it. The application's log may say more.",
+    Code.APPLICATION_ERRORS: "Error replies are not in requests/s, late ones are. The application's log may say more.",
     Code.FEW_REPLIES: "Raise `duration`: some connections got no answer, so percentiles describe only those that did.",
     Code.STEAL: "Other guests of this physical machine took CPU time; run again, or on another machine.",
     Code.WIDE_SPREAD: "The runs of one cell differ widely; close other programs, or use more and longer blocks.",
