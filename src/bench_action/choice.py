@@ -22,24 +22,30 @@ def choose_engine(
     """Docker where it answers and has, or can get, every image; else local. Raises StackError where neither can be."""
     if wanted == "local":
         return LocalEngine(owner, environ)
+    if wanted == "docker":
+        return DockerEngine(owner, environ)
     try:
         engine = DockerEngine(owner, environ)
-        if wanted == "auto":
-            for name in images_of(loaded):
-                engine.image(name, "other")
+        for name in images_of(loaded):
+            engine.image(name, "other")
     except StackError as error:
-        if wanted == "docker" or not can_be_local(loaded):
-            raise
+        if obstacle := why_not_local(loaded):
+            advice = "; ".join(filter(None, (error.advice, f"without Docker it cannot be run, as {obstacle}")))
+            raise StackError(error.what, where=error.where, cause=error.cause, advice=advice, log=error.log) from error
         progress.step(f"engine: local, because {error.what}")
         return LocalEngine(owner, environ)
+    progress.step("engine: docker, which answers and has every image")
     return engine
 
 
-def can_be_local(loaded: Loaded) -> bool:
-    """Whether the configuration says how everything runs without containers."""
+def why_not_local(loaded: Loaded) -> str:
+    """What the configuration lacks to be run without containers; empty where it lacks nothing."""
     config = loaded.config
-    known = all(service.kind in {"postgres", "redis"} for service in config.services.values())
-    return known and all(variant.local is not None for variant in config.variants.values())
+    if foreign := [name for name, service in config.services.items() if service.kind not in {"postgres", "redis"}]:
+        return f"{' and '.join(foreign)} can only be a container"
+    if silent := [name for name, variant in config.variants.items() if variant.local is None]:
+        return f"{' and '.join(silent)} has no `local: {{command: […]}}`"
+    return ""
 
 
 def images_of(loaded: Loaded) -> Iterator[str]:

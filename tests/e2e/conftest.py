@@ -1,10 +1,12 @@
 """The command as a user runs it, in a folder of its own, with configurations made for one test."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,15 @@ from typing import Any
 import pytest
 import yaml
 from tests.docker.footprint import Footprint
+from tests.e2e.sites import DockerSite, LocalSite
 
 from bench_action.model.result import Result, Trial
 
 TINY_APP = Path(__file__).parents[1] / "docker" / "app"
 BUILTIN_APPS = Path(__file__).parents[2] / "apps"
+COMMAND = (sys.executable, "-m", "bench_action")
 WAIT_S = 180.0
+PORTS = (8000, 5432, 6379)
 SHORT = {"path": "/", "connections": 8, "threads": 2, "duration": "1s", "timeout": "1s"}
 
 
@@ -94,21 +99,24 @@ class Tool:
 
     folder: Path
     repository: str
+    local: LocalSite
+    engine: str = "docker"
     started: list[Running] = field(default_factory=list)
 
     def config(
         self,
         variants: Mapping[str, Any],
         *,
-        services: Sequence[str] = (),
+        services: Sequence[str] | Mapping[str, Any] = (),
         profile: Mapping[str, Any] | None = None,
         **more: Any,
     ) -> Path:
-        """A configuration with one short profile, and none but the services that are named."""
+        """A configuration with one short profile, and none but the services that are named or described."""
         path = self.folder / "bench.yml"
         images = {"postgres": {"image": "postgres:17"}, "redis": {"image": "redis:8"}}
+        described = services if isinstance(services, Mapping) else {name: images[name] for name in services}
         body = {
-            "services": {name: images[name] for name in services},
+            "services": dict(described),
             "variants": dict(variants),
             "profiles": {"short": {**SHORT, **(profile or {})}},
             **more,
@@ -117,14 +125,14 @@ class Tool:
         return path
 
     def start(self, *arguments: object, output: str = "results", **environment: str) -> Running:
-        """Begin `bench-action run` with these arguments."""
+        """Begin `bench-action run` with these arguments; the last `--engine` among them counts."""
         log, results = self.folder / f"{output}.log", self.folder / output
-        command = [sys.executable, "-m", "bench_action", "run", *map(str, arguments), "--output", str(results)]
+        command = [*COMMAND, "run", "--engine", self.engine, *map(str, arguments), "--output", str(results)]
         with log.open("w", encoding="utf-8") as stderr:
             process = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env={**os.environ, "GITHUB_REPOSITORY": self.repository, **environment},
+                env=self.environment(**environment),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -133,6 +141,11 @@ class Tool:
         running = Running(process, log, results)
         self.started.append(running)
         return running
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        """Ours, with the marks by which the run's parts are found."""
+        merged = {**os.environ, "GITHUB_REPOSITORY": self.repository, **changes}
+        return {**merged, "PATH": self.local.path(merged["PATH"])}
 
     def run(self, *arguments: object, output: str = "results", **environment: str) -> Finished:
         """`bench-action run` with these arguments, to its end."""
@@ -154,7 +167,13 @@ def trials_in(output: Path) -> list[Trial]:
 
 def tiny(**environment: str) -> dict[str, Any]:
     """The application that misbehaves as its environment asks for."""
-    return {"build": str(TINY_APP), "env": environment, "ready": {"path": "/health", "timeout": "30s"}}
+    ready = {"path": "/health", "timeout": "30s"}
+    return {
+        "build": str(TINY_APP),
+        "local": {"command": ["python", "-u", "app.py"]},
+        "env": environment,
+        "ready": ready,
+    }
 
 
 @pytest.fixture(scope="session")
@@ -164,12 +183,71 @@ def footprint() -> Iterator[Footprint]:
         yield footprint
 
 
+@pytest.fixture(scope="session")
+def local_site(footprint: Footprint) -> Iterator[LocalSite]:
+    """What this session's runs have on this machine; at its end, nothing."""
+    site = LocalSite(footprint.repository)
+    yield site
+    left = site.left()
+    site.remove()
+    assert left == []
+
+
 @pytest.fixture
-def tool(tmp_path: Path, footprint: Footprint) -> Iterator[Tool]:
-    """The command; whatever became of it, nothing of its run is on the engine afterwards."""
-    tool = Tool(tmp_path, footprint.repository)
+def tool(tmp_path: Path, footprint: Footprint, local_site: LocalSite) -> Iterator[Tool]:
+    """The command; whatever became of it, nothing of its run is on either engine afterwards."""
+    tool = Tool(tmp_path, footprint.repository, local_site)
     yield tool
     tool.close()
-    left = footprint.left()
+    left = footprint.left() + local_site.left()
     footprint.remove()
+    local_site.remove()
     assert left == []
+
+
+@pytest.fixture(scope="session")
+def docker_site(footprint: Footprint) -> DockerSite:
+    """The Docker engine, as seen from outside."""
+    return DockerSite(footprint)
+
+
+@pytest.fixture(scope="session")
+def builtin_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built-in applications under a short load."""
+    body = yaml.safe_load((BUILTIN_APPS / "bench.yml").read_text(encoding="utf-8"))
+    body["seed"] = str(BUILTIN_APPS / body["seed"])
+    for variant in body["variants"].values():
+        build = variant["build"]
+        context = {"context": build} if isinstance(build, str) else build
+        variant["build"] = context | {"context": str(BUILTIN_APPS / context["context"])}
+        variant["local"]["requirements"] = str(BUILTIN_APPS / variant["local"]["requirements"])
+    config = tmp_path_factory.mktemp("builtin") / "bench.yml"
+    config.write_text(yaml.safe_dump(body | {"profiles": {"short": SHORT}}, sort_keys=False), encoding="utf-8")
+    return config
+
+
+@pytest.fixture(scope="session")
+def builtin(builtin_config: Path, footprint: Footprint, local_site: LocalSite) -> Iterator[Finished]:
+    """The built-in applications in containers, while others listen on all ports of theirs on this machine."""
+    tool = Tool(builtin_config.parent, footprint.repository, local_site)
+    with ExitStack() as stack:
+        for port in PORTS:
+            listener = stack.enter_context(socket.socket())
+            with suppress(OSError):  # somebody else has it: taken all the same
+                listener.bind(("127.0.0.1", port))
+                listener.listen()
+        stack.callback(tool.close)
+        finished = tool.run(builtin_config)
+    yield finished
+    assert footprint.left() == []
+
+
+@pytest.fixture(scope="session")
+def builtin_local(builtin_config: Path, footprint: Footprint, local_site: LocalSite) -> Iterator[Finished]:
+    """Two of the built-in applications as processes."""
+    tool = Tool(builtin_config.parent, footprint.repository, local_site, engine="local")
+    with ExitStack() as stack:
+        stack.callback(tool.close)
+        finished = tool.run(builtin_config, "--variant", "django", "--variant", "aiohttp", output="local")
+    yield finished
+    assert local_site.left() == []

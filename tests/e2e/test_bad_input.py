@@ -89,22 +89,9 @@ def test_limit__that_the_engine_does_not_grant(tool: Tool) -> None:
     finished.assert_failed(3, "bench-action-load cannot be started", "rlimit", "lower `ulimits: {nofile: …}`")
 
 
-def test_application__that_dies_at_start(tool: Tool) -> None:
-    finished = tool.run(tool.config({"tiny": tiny(DIE_AT_START="no SECRET_KEY in the environment")}))
-    finished.assert_failed(3, "tiny exited with status 3", "log", "| no SECRET_KEY in the environment")
-
-
 def test_application__whose_port_is_taken_in_its_container(tool: Tool) -> None:
     finished = tool.run(tool.config({"tiny": tiny(LISTEN="twice")}))
     finished.assert_failed(3, "tiny exited with status 1", "Address already in use")
-
-
-def test_application__that_never_listens(tool: Tool) -> None:
-    app = tiny(LISTEN="never") | {"ready": {"path": "/health", "timeout": "1s"}}
-    finished = tool.run(tool.config({"tiny": app}))
-    finished.assert_failed(
-        3, "tiny was not ready after 1 s", "tiny:8000", "refused", "`port`", "on 0.0.0.0,", "| thinking about it"
-    )
 
 
 def test_application__whose_readiness_path_answers_an_error(tool: Tool) -> None:
@@ -113,9 +100,3 @@ def test_application__whose_readiness_path_answers_an_error(tool: Tool) -> None:
     finished.assert_failed(
         3, "tiny was not ready after 1 s", "GET /health: answered 503, expected 200", "`ready: {path"
     )
-
-
-def test_setup__that_fails(tool: Tool) -> None:
-    command = ["python", "-c", "raise SystemExit('no such migration')"]
-    finished = tool.run(tool.config({"tiny": tiny() | {"setup": command}}, services=["postgres"]))
-    finished.assert_failed(3, "tiny-setup ended with status 1", "SystemExit", "| no such migration")

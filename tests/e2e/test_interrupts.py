@@ -62,16 +62,6 @@ def test_interrupt__while_verifying(tool: Tool) -> None:
     interrupt(running, signal.SIGINT)
 
 
-def test_terminate__while_measuring_keeps_the_trials(tool: Tool) -> None:
-    running = tool.start(tool.config({"tiny": tiny()}))
-    running.wait_for_trials(2)
-    finished = interrupt(running, signal.SIGTERM)
-    assert len(finished.trials) >= 2
-    assert list(finished.result.trials) == finished.trials
-    assert finished.result.verdict == "invalid"
-    assert "the run ended early" in finished.report
-
-
 def test_interrupt__again_while_it_cleans_up_changes_nothing(tool: Tool, footprint: Footprint) -> None:
     running = tool.start(tool.config({"tiny": tiny()}, services=["postgres", "redis"]))
     running.wait_for_trials(1)

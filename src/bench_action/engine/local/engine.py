@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,17 @@ from bench_action.engine.local.cluster import init_cluster, postgres_argv
 from bench_action.engine.local.environments import cache_folder, make_environment
 from bench_action.engine.local.folder import RunFolder, sweep_folders
 from bench_action.engine.local.ports import Ports
-from bench_action.engine.local.processes import MARK, Account, family, kill, marked, spawn, start, stop
+from bench_action.engine.local.processes import (
+    MARK,
+    Account,
+    end_all,
+    family,
+    marked,
+    spawn,
+    start,
+    stop,
+    working_in,
+)
 from bench_action.engine.local.servers import Servers
 from bench_action.engine.local.session import LocalSession
 from bench_action.engine.ownership import Ownership
@@ -25,6 +36,7 @@ from bench_action.model.machine import Machine
 
 _HOST = "127.0.0.1"
 _OPEN_FILES = 16384
+_DEATH_S = 2.0  # what a process has open is closed a little before it can be waited for
 # what of our environment a process gets; a variant sees nothing else of it, as in a container
 _KEPT = ("PATH", "LANG", "LC_ALL", "TZ")
 
@@ -159,11 +171,11 @@ class LocalEngine:
     def session(self, handle: Handle, argv: Sequence[str]) -> LocalSession:
         """Start a program and talk to it."""
         process = start(
-            self._client(argv), env=self._client_environment(), folder=Path("/"), account=None, open_files=_OPEN_FILES,
-            stdin=subprocess.PIPE,
+            self._client(argv), env=self._client_environment(), folder=Path("/"), account=None,
+            open_files=self._specs[handle.id].ulimits.get("nofile", _OPEN_FILES), stdin=subprocess.PIPE,
         )  # fmt: skip
         self._folder.note(f"session-{process.pid}", process.pid)
-        session = LocalSession(process, f"{argv[0]} for {handle.name}")
+        session = LocalSession(process, f"{argv[0]} for {handle.name}", partial(self._death, handle))
         self._sessions.append(session)
         return session
 
@@ -188,8 +200,7 @@ class LocalEngine:
 
     def remove(self) -> None:
         """End everything and remove the run's folder."""
-        members = [member for process in self._running.values() for member in family(process.pid)]
-        left = kill([*members, *marked(self.run_id)], wait_s=5.0)
+        left = end_all(self._processes, wait_s=5.0)
         for process in self._running.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=1.0)
@@ -201,6 +212,21 @@ class LocalEngine:
         if left:
             pids = " ".join(str(process.pid) for process in left)
             raise StackError(f"not every process of this run could be ended: {pids}", advice=f"kill -9 {pids}")
+
+    def _death(self, handle: Handle) -> StackError | None:
+        """How a service ended that a session has lost; None where it still runs, or is no process."""
+        process = self._running.get(handle.id)
+        if process is None:
+            return None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            end = Exit(handle, _status(process.wait(timeout=_DEATH_S)), out_of_memory=False)
+            cause = "it ended by itself, or was killed from outside; its log may tell why"
+            return StackError(f"{handle.name} {end}", cause=cause, log=self.logs(handle))
+        return None
+
+    def _processes(self) -> list[psutil.Process]:
+        members = [member for process in self._running.values() for member in family(process.pid)]
+        return [*members, *marked(self.run_id), *working_in(self.folder)]
 
     def _argv(self, spec: ServiceSpec, handle: Handle) -> list[str]:
         match spec.kind:

@@ -7,17 +7,20 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import psutil
 
-from bench_action.engine.local.processes import Account, family, kill, marked
+from bench_action.engine.local.processes import Account, end_all, family, marked, working_in
+from bench_action.engine.local.shared_memory import free_shared_memory
 from bench_action.engine.ownership import Ownership, is_abandoned
 from bench_action.model.errors import StackError
 
 _PREFIX = "bench-action-run-"
 _OWNER, _STARTED = "owner.json", "started"
 _NEEDED_MIB = 500  # an empty cluster takes 40 MiB, each database 8, and the log of what is written the rest
+_TRIES, _PAUSE_S = 5, 0.1  # a process that is just ending may still write into it
 _MEMORY = Path("/dev/shm")  # noqa: S108 (data in memory, as on a container's tmpfs)
 
 
@@ -27,7 +30,7 @@ class RunFolder:
     def __init__(self, owner: Ownership) -> None:
         self._owner = owner
         self._account: Account | None = None
-        self.path = _places()[0] / f"{_PREFIX}{owner.run_id}"
+        self.path = _place() / f"{_PREFIX}{owner.run_id}"
 
     def make(self, account: Account | None) -> None:
         """Make it. Raises StackError where there is no room."""
@@ -58,23 +61,38 @@ class RunFolder:
                 os.chown(Path(folder) / name, self._account.uid, self._account.gid)
 
     def remove(self) -> None:
-        """Remove it; nothing where it is gone."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Remove it; nothing where it is gone. Raises StackError where it cannot be removed."""
+        _remove(self.path)
 
 
 def sweep_folders() -> list[str]:
-    """End and remove what runs that are gone have left; the names of their folders."""
+    """End and remove what runs that are gone have left; the names of their folders. Raises StackError."""
     swept = []
     for folder in _left():
-        run_id = folder.name.removeprefix(_PREFIX)
-        kill([*_noted(folder), *marked(run_id)], wait_s=5.0)
-        shutil.rmtree(folder, ignore_errors=True)
+        end_all(partial(_processes, folder), wait_s=5.0)
+        _remove(folder)
         swept.append(folder.name)
     return swept
 
 
+def _processes(folder: Path) -> list[psutil.Process]:
+    return [*_noted(folder), *marked(folder.name.removeprefix(_PREFIX)), *working_in(folder)]
+
+
+def _remove(folder: Path) -> None:
+    for data in folder.glob("*-data"):
+        free_shared_memory(data)
+    for _ in range(_TRIES):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(_PAUSE_S)
+    raise StackError(f"the run's folder {folder} cannot be removed", advice=f"rm -r {folder}")
+
+
 def _left() -> Iterator[Path]:
-    for place in _places():
+    # also where today's runs would not go: that depends on how much memory is free
+    for place in dict.fromkeys((_MEMORY, Path(tempfile.gettempdir()))):
         for folder in place.glob(f"{_PREFIX}*"):
             try:
                 owner = json.loads((folder / _OWNER).read_text(encoding="utf-8"))
@@ -91,9 +109,8 @@ def _noted(folder: Path) -> list[psutil.Process]:
     return [member for pid, started in noted for member in family(int(pid), float(started))]
 
 
-def _places() -> list[Path]:
-    """Memory first, where there is enough of it, as a disk's mood is not what is measured."""
-    temporary = Path(tempfile.gettempdir())
+def _place() -> Path:
+    """Memory, where there is enough of it, as a disk's mood is not what is measured."""
     if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _NEEDED_MIB * 1024**2:
-        return [_MEMORY, temporary]
-    return [temporary]
+        return _MEMORY
+    return Path(tempfile.gettempdir())

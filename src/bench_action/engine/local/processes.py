@@ -7,7 +7,7 @@ import resource
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import psutil
 from bench_action.model.errors import StackError
 
 MARK = "BENCH_ACTION_RUN"  # in the environment of everything that a run starts
+_ROUNDS = 3
 _UNPRIVILEGED = ("postgres", "nobody")
 
 
@@ -97,6 +98,27 @@ def marked(run_id: str) -> list[psutil.Process]:
             if process.pid != os.getpid() and process.environ().get(MARK) == run_id:
                 found.append(process)
     return found
+
+
+def working_in(folder: Path) -> list[psutil.Process]:
+    """Processes whose working directory is in a folder: PostgreSQL's own write over their environment."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid != os.getpid() and Path(process.cwd()).is_relative_to(folder):
+                found.append(process)
+    return found
+
+
+def end_all(find: Callable[[], Sequence[psutil.Process]], wait_s: float) -> Sequence[psutil.Process]:
+    """End what is found, and what it started meanwhile; those that are still there after `wait_s` each time."""
+    left: Sequence[psutil.Process] = []
+    for _ in range(_ROUNDS):
+        found = find()
+        if not found:
+            return []
+        left = kill(found, wait_s)
+    return left
 
 
 def kill(processes: Sequence[psutil.Process], wait_s: float) -> list[psutil.Process]:

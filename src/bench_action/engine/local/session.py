@@ -5,6 +5,7 @@ import os
 import select
 import subprocess
 import time
+from collections.abc import Callable
 
 from bench_action.engine.lines import Lines
 from bench_action.engine.local.processes import stop
@@ -14,11 +15,14 @@ from bench_action.model.errors import StackError
 class LocalSession:
     """Standard input and output of one process. Raises StackError once it is gone."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", where: str) -> None:
+    def __init__(
+        self, process: "subprocess.Popen[bytes]", where: str, explain: Callable[[], StackError | None] = lambda: None
+    ) -> None:
+        """`explain` is asked for a better reason when the process is gone."""
         if process.stdin is None or process.stdout is None:
             raise ValueError("a session needs a process with pipes")
         self._process, self._input, self._output = process, process.stdin, process.stdout
-        self._where = where
+        self._where, self._explain = where, explain
         self._lines = Lines()
         self._recent: list[str] = []
 
@@ -53,4 +57,6 @@ class LocalSession:
         stop(self._process, grace_s=1.0)
 
     def _gone(self) -> StackError:
-        return StackError("the program that we talk to ended", where=self._where, log=self._recent)
+        return self._explain() or StackError(
+            "the program that we talk to ended", where=self._where, cause="it was killed, or gave up", log=self._recent
+        )
