@@ -101,6 +101,7 @@ class Tool:
     repository: str
     local: LocalSite
     engine: str = "docker"
+    wrapper: tuple[str, ...] = ()
     started: list[Running] = field(default_factory=list)
 
     def config(
@@ -127,10 +128,19 @@ class Tool:
     def start(self, *arguments: object, output: str = "results", **environment: str) -> Running:
         """Begin `bench-action run` with these arguments; the last `--engine` among them counts."""
         log, results = self.folder / f"{output}.log", self.folder / output
-        command = [*COMMAND, "run", "--engine", self.engine, *map(str, arguments), "--output", str(results)]
+        command = [
+            *self.wrapper,
+            *COMMAND,
+            "run",
+            "--engine",
+            self.engine,
+            *map(str, arguments),
+            "--output",
+            str(results),
+        ]
         with log.open("w", encoding="utf-8") as stderr:
             process = subprocess.Popen(
-                command,
+                [*command, "--output", str(results)],
                 cwd=self.folder,
                 env=self.environment(**environment),
                 stdin=subprocess.DEVNULL,
@@ -150,6 +160,15 @@ class Tool:
     def run(self, *arguments: object, output: str = "results", **environment: str) -> Finished:
         """`bench-action run` with these arguments, to its end."""
         return self.start(*arguments, output=output, **environment).finish()
+
+    def check(self, *arguments: object, **environment: str) -> Finished:
+        """`bench-action check` with these arguments."""
+        done = subprocess.run(
+            [*self.wrapper, *COMMAND, "check", "--engine", self.engine, *map(str, arguments)],
+            cwd=self.folder, env=self.environment(**environment), capture_output=True, text=True, check=False,
+            timeout=WAIT_S,
+        )  # fmt: skip
+        return Finished(done.returncode, done.stdout, done.stderr, self.folder)
 
     def close(self) -> None:
         """End what a failed test has left running."""
