@@ -24,17 +24,19 @@ def choose_engine(
         return LocalEngine(owner, environ)
     if wanted == "docker":
         return DockerEngine(owner, environ)
+    obstacle = why_not_local(loaded)
     try:
         engine = DockerEngine(owner, environ)
-        for name in images_of(loaded):
-            engine.image(name, "other")
+        if not obstacle:  # with one, a missing image is for the run to tell, which sweeps before it builds
+            for name in images_of(loaded):
+                engine.image(name, "other")
     except StackError as error:
-        if obstacle := why_not_local(loaded):
+        if obstacle:
             advice = "; ".join(filter(None, (error.advice, f"without Docker it cannot be run, as {obstacle}")))
             raise StackError(error.what, where=error.where, cause=error.cause, advice=advice, log=error.log) from error
         progress.step(f"engine: local, because {error.what}")
         return LocalEngine(owner, environ)
-    progress.step("engine: docker, which answers and has every image")
+    progress.step("engine: docker, which answers" + ("" if obstacle else " and has every image"))
     return engine
 
 
