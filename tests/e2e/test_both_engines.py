@@ -157,7 +157,12 @@ def test_generator__with_too_low_an_open_files_limit(tool: Tool) -> None:
     assert "INVALID" in finished.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+# SIGINT in containers: test_interrupts
+@pytest.mark.parametrize(
+    ("site", "number"),
+    [("docker", signal.SIGTERM), ("local", signal.SIGTERM), ("local", signal.SIGINT)],
+    indirect=["site"],
+)
 def test_signal__while_measuring_keeps_the_trials(tool: Tool, site: Site, number: signal.Signals) -> None:
     running = tool.start(tool.config({"tiny": tiny()}, services=["postgres", "redis"]))
     running.wait_for_trials(2)

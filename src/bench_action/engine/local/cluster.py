@@ -11,6 +11,11 @@ from bench_action.engine.local.servers import Servers
 from bench_action.engine.protocol import ServiceSpec
 from bench_action.model.errors import StackError
 
+_ADVICE = {
+    "No space left": "the disk is full: TMPDIR names another place",
+    "user does not exist": "run as a user that /etc/passwd knows; in a container, as root",
+}
+
 
 def init_cluster(
     servers: Servers, data: Path, spec: ServiceSpec, env: Mapping[str, str], account: Account | None
@@ -30,11 +35,12 @@ def init_cluster(
         extra_groups=[] if account else None,
     )  # fmt: skip
     if done.returncode:
+        output = done.stdout + done.stderr
         raise StackError(
             f"{spec.name}: its database cluster cannot be made",
             cause=f"initdb ended with status {done.returncode}",
-            advice="is the disk full? TMPDIR names another place",
-            log=(done.stdout + done.stderr).splitlines()[-10:],
+            advice=next((advice for sign, advice in _ADVICE.items() if sign in output), ""),
+            log=output.splitlines()[-10:],
         )
 
 
