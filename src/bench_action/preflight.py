@@ -105,7 +105,7 @@ def _open_files(facts: Facts, connections: int) -> Condition:
 
 def _network(facts: Facts, connections: int) -> Iterator[Condition]:
     if facts.ports is not None:
-        found, cure = f"{facts.ports} for outgoing connections", "sysctl -w net.ipv4.ip_local_port_range='1024 65535'"
+        found, cure = f"{facts.ports} for outgoing connections", "sysctl -w net.ipv4.ip_local_port_range='32768 65535'"
         level: Level = "fatal" if facts.ports < connections else "warning"
         enough = facts.ports >= connections + _SPARE_PORTS
         yield Condition("ports", "ok", found) if enough else Condition("ports", level, found, cure)

@@ -20,9 +20,10 @@ def supervise(config: Config) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _exit)
     with _servers(config) as servers:
-        wait([server.sentinel for server in servers])
+        ended = wait([server.sentinel for server in servers])
         for server in servers:
-            if server.exitcode is not None:
+            if server.sentinel in ended:
+                server.join()  # the kernel closes what the sentinel watches before it knows the status
                 logger.error("%s ended with status %s", server.name, server.exitcode)
     return 1
 

@@ -265,3 +265,17 @@ def test_sweep__ends_what_a_killed_run_has_left_and_nothing_else(engine: LocalEn
     assert any(run_id in name for name in sweep_folders())
     assert marked(run_id) == []
     assert engine.ended() == [], f"{alive.name} belongs to a living run"
+
+
+def test_sweep__believes_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = tmp_path / "bench-action-run-forged"
+    folder.mkdir()
+    (folder / "owner.json").write_text('{"process": "", "expires_at": 1}', encoding="utf-8")
+    with subprocess.Popen(["sleep", "600"]) as bystander:
+        started = psutil.Process(bystander.pid).create_time()
+        (folder / "started").write_text(f"{bystander.pid} {started}\n", encoding="ascii")
+        monkeypatch.setattr("os.getuid", lambda: 4711)
+        assert folder.name not in sweep_folders()
+        assert bystander.poll() is None
+        bystander.kill()

@@ -37,9 +37,10 @@ class RunFolder:
         self._account = account
         try:
             self.path.mkdir(mode=0o700)
+            self.give(self.path)
+            # ours also where the folder is not: what they say decides whom a later run, perhaps root's, ends
             (self.path / _OWNER).write_text(json.dumps(asdict(self._owner)), encoding="utf-8")
             (self.path / _STARTED).touch()
-            self.give(self.path)
         except OSError as error:
             raise StackError(
                 f"the run's folder {self.path} cannot be made: {error}", advice="TMPDIR names another place"
@@ -95,6 +96,8 @@ def _left() -> Iterator[Path]:
     for place in dict.fromkeys((_MEMORY, Path(tempfile.gettempdir()))):
         for folder in place.glob(f"{_PREFIX}*"):
             try:
+                if any((folder / name).lstat().st_uid != os.getuid() for name in (_OWNER, _STARTED)):
+                    continue
                 owner = json.loads((folder / _OWNER).read_text(encoding="utf-8"))
                 gone = is_abandoned(owner["process"], str(owner["expires_at"]), now=time.time())
             except (OSError, ValueError, KeyError):
