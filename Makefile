@@ -31,7 +31,7 @@ help: ## list the targets
 	  { echo "Python 3.11 or later is needed; '$(PYTHON)' is not. Set PYTHON=." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || scripts/packages.sh python3-venv
 	$(PYTHON) -m venv --clear .venv
-	$(pip) install --require-hashes --requirement $<
+	$(pip) install --no-compile --require-hashes --requirement $<  # most of it is never imported
 	@touch $@
 
 # Without dependencies and build isolation, everything that is installed has been checked against a hash.
