@@ -26,7 +26,8 @@ help: ## list the targets
 
 .venv: .venv/.project ## make the environment, with .venv/bin/bench-action
 
-.venv/.requirements: requirements/dev.txt
+# What runs the tool, for `make run`; checks and tests come on top, as installing them takes as long again.
+.venv/.requirements: requirements/local.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or later is needed; '$(PYTHON)' is not. Set PYTHON=." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || scripts/packages.sh python3-venv
@@ -39,32 +40,38 @@ help: ## list the targets
 	$(pip) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
+.venv/.dev: .venv/.project requirements/dev.txt
+	$(pip) install --no-compile --require-hashes --requirement requirements/dev.txt
+	@touch $@
+
 # Docker where it answers; else the local engine, which needs no more than wrk
 run: .venv ## measure the built-in applications on this machine (ARGS=…); output in bench-results/
 	@if docker info >/dev/null 2>&1; then tests/images/build.sh; else scripts/packages.sh wrk; fi
 	.venv/bin/bench-action run $(ARGS)
 
-test: packages engine images .venv ## set this machine up, check, then run every test of every level
+test: packages engine images .venv/.dev ## set this machine up, check, then run every test of every level
 	$(MAKE) --no-print-directory check
 	$(pytest) -p no_skips --timeout 900 $(levels) $(ARGS)
 
-unit: .venv ## run the unit tests only
+unit: .venv/.dev ## run the unit tests only
 	$(pytest) tests/unit $(ARGS)
 
-check: .venv ## style, types, layers and shell scripts
+check: .venv/.dev ## style, types, layers and shell scripts
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy --strict $(typed)
 	.venv/bin/lint-imports
 	shellcheck $(scripts)
 
-format: .venv ## put the code into the one format, and fix what can be fixed
+format: .venv/.dev ## put the code into the one format, and fix what can be fixed
 	.venv/bin/ruff check --fix-only .
 	.venv/bin/ruff format .
 
-lock: .venv ## resolve the requirements anew, keeping what is pinned (ARGS=--upgrade does not keep it)
+lock: .venv/.dev ## resolve the requirements anew, keeping what is pinned (ARGS=--upgrade does not keep it)
 	$(lock) --extra local pyproject.toml requirements/dev.in --output-file requirements/dev.txt
 	$(lock) pyproject.toml --constraint requirements/dev.txt --output-file requirements/runtime.txt
+	$(lock) --extra local pyproject.toml requirements/editable.in --constraint requirements/dev.txt \
+	  --output-file requirements/local.txt
 	for input in requirements/build.in apps/*/requirements*.in; do \
 	  $(lock) $$input --constraint requirements/dev.txt --output-file $${input%.in}.txt; \
 	done
