@@ -2,16 +2,31 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from bench_action.compare import compare_variants, default_pairs, summarise, verdict_of, warnings_of
+from bench_action.compare import Rules, compare_pairs, compare_variants
 from bench_action.config.load import Loaded
+from bench_action.decide import Decider
+from bench_action.design import Design
+from bench_action.explain import findings_of
 from bench_action.model.machine import Machine
-from bench_action.model.result import Environment, ProfileInfo, Result, RunInfo, Source, SubjectInfo, Trial
+from bench_action.model.result import (
+    Comparison,
+    Environment,
+    ProfileInfo,
+    Result,
+    RunInfo,
+    Source,
+    SubjectInfo,
+    Trial,
+)
 from bench_action.model.warning import Code, Warned
+from bench_action.placement import Placement
 from bench_action.stack.subject import Subject
+from bench_action.summary import summarise
+from bench_action.verdict import verdict_of, warnings_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,34 +41,74 @@ class Facts:
     images: Mapping[str, str]
     subjects: Sequence[Subject]
     failed: Mapping[str, str]
+    absent: Mapping[str, str]
+    design: Design
+    places: Sequence[Placement]
+    decider: Decider
     timings: Mapping[str, float]
+    dropped: list[Warned] = field(default_factory=list)
     stopped: str = ""
 
 
 def assemble(facts: Facts, trials: Sequence[Trial]) -> Result:
     """The result of a run, also of one that ended early (`facts.stopped` says why)."""
     infos = tuple(_subject_info(subject, facts.failed) for subject in facts.subjects)
-    measured = [one.variant for one in infos if one.verified]
+    measured = [one.variant for one in infos if one.verified and one.revision == "head"]
     profiles = [name for name in facts.loaded.profiles if any(trial.profile == name for trial in trials)]
     pairs = [pair for pair in facts.loaded.config.compare if set(pair) <= set(measured)]
+    compared = facts.design.pairs
+    solo = pairs or ([] if compared else default_pairs(measured))
+    decider = facts.decider
+    comparisons = (
+        *compare_pairs(trials, compared, Rules(decider.gates, decider.courses(), decider.alpha)),
+        *compare_variants(trials, solo, profiles),
+    )
+    findings = findings_of(trials, compared, facts.loaded.config.work)
     summaries = summarise(trials, infos)
-    warnings = (*_run_warnings(facts, trials), *warnings_of(trials, summaries))
+    unsound = _unsound(comparisons) if facts.run.self_test else []
+    warnings = (*unsound, *_run_warnings(facts, trials), *warnings_of(trials, summaries, compared))
+    verdict = verdict_of(trials, warnings, comparisons, findings)
     return Result(
         run=facts.run,
         timings=dict(facts.timings),
         environment=_environment(facts, trials),
-        placement={"cores": "not pinned: every container may use every core"},
+        placement=_placement(facts),
         source=facts.source,
         profiles=tuple(_profile_info(name, facts.loaded) for name in facts.loaded.profiles),
         subjects=infos,
         trials=tuple(trials),
         summaries=summaries,
-        comparisons=compare_variants(trials, pairs or default_pairs(measured), profiles),
-        findings=(),
+        comparisons=comparisons,
+        findings=findings,
         warnings=warnings,
         control={},
-        verdict=verdict_of(trials, warnings),
+        verdict="invalid" if unsound else verdict,
     )
+
+
+def default_pairs(variants: Sequence[str]) -> list[tuple[str, str]]:
+    """Where the configuration names no pairs: every other variant against the first."""
+    return [(variants[0], other) for other in variants[1:]]
+
+
+def _placement(facts: Facts) -> dict[str, str]:
+    found = {"count, capacity": "not pinned: every part may use every CPU"}
+    if facts.design.pairs and facts.places:
+        found["latency, duet"] = "; in turn with: ".join(map(str, facts.places))
+    elif facts.design.pairs:
+        found["latency, interleaved"] = "not pinned: there is one CPU only"
+    return found
+
+
+def _unsound(comparisons: Sequence[Comparison]) -> list[Warned]:
+    """Head against head, and a difference was found all the same."""
+    return [
+        _warned(
+            Code.UNSOUND, f"{c.metric} of one and the same code was called {c.verdict}", f"{c.variant} · {c.profile}"
+        )
+        for c in comparisons
+        if c.verdict in {"regressed", "improved"}
+    ]
 
 
 def fingerprint(machine: Machine, generator: Mapping[str, Any]) -> str:
@@ -63,7 +118,16 @@ def fingerprint(machine: Machine, generator: Mapping[str, Any]) -> str:
 
 
 def _run_warnings(facts: Facts, trials: Sequence[Trial]) -> list[Warned]:
-    found = [_warned(Code.VARIANT_FAILED, why, name) for name, why in facts.failed.items()]
+    source = facts.source
+    found = [_warned(Code.VARIANT_FAILED, why, name) for name, why in facts.failed.items() if "@" not in name]
+    found += [
+        _warned(Code.BASE_ABSENT, why, name) for name, why in {**facts.absent, **facts.failed}.items() if "@" in name
+    ]
+    if source.base_sha and source.base_sha == source.head_sha and not source.dirty and not facts.run.self_test:
+        found.append(_warned(Code.IDENTICAL, f"base and head are the same commit, {source.base_sha[:12]}"))
+    if facts.design.pairs and not facts.places:
+        found.append(_warned(Code.NO_DUET, "this machine has one CPU for us"))
+    found += facts.dropped
     if facts.stopped:
         found.append(_warned(Code.STOPPED_EARLY, f"the run ended early: {facts.stopped}"))
     if trials and any("application" not in trial.cpu_ms for trial in trials):

@@ -86,9 +86,24 @@ def run(
     output: Annotated[Path, typer.Option(metavar="DIR", help="Where the results go.")] = _OUTPUT,
     seed: Annotated[int, typer.Option(help="Same seed, same order of trials.")] = 0,
     fail_on: Annotated[FailOn, typer.Option(help="`regression` includes `invalid`.")] = FailOn.REGRESSION,
+    baseline: Annotated[
+        str | None, typer.Option(metavar="REF", help="Also each variant as of this git revision, paired.")
+    ] = None,
+    compare: Annotated[tuple[str, str] | None, typer.Option(metavar="A B", help="A duet between two variants.")] = None,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="Head against head: is the instrument sound, what can it detect?")
+    ] = False,
+    max_minutes: Annotated[
+        float | None, typer.Option(metavar="N", min=0.1, help="End measuring after N minutes, at a block's end.")
+    ] = None,
 ) -> None:
     """Measure on this machine."""
-    options = Options(config, preset, tuple(variant or ()), tuple(profile or ()), output, seed)
+    if self_test and baseline is not None:
+        raise InputError("--self-test measures head against itself; it takes no --baseline")
+    options = Options(
+        config, preset, tuple(variant or ()), tuple(profile or ()), output, seed, baseline, (compare,) if compare else (),
+        self_test, max_minutes,
+    )  # fmt: skip
     environ = dict(os.environ)
     console = Console(stderr=True)
     with LiveProgress(console) if console.is_terminal else PlainProgress(console) as progress:

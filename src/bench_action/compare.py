@@ -1,24 +1,29 @@
-"""Trials → summaries → comparisons → verdict. Pure."""
+"""Trials → comparisons. Pure."""
 
-from collections.abc import Iterator, Sequence
-from statistics import fmean, median
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import geometric_mean
 from typing import NamedTuple
 
+from bench_action.config.gates import ALONE, EXACT, PAIRED, Gate, Gates
+from bench_action.gating import judge_losses
 from bench_action.model.metric import METRICS
-from bench_action.model.result import Comparison, Errors, Estimate, SubjectInfo, Summary, Trial, Verdict
-from bench_action.model.warning import Code, Warned
-from bench_action.model.wording import plural
-from bench_action.stats.interval import CONFIDENCE, interval_of, ratio_of
+from bench_action.model.result import Comparison, Trial, Verdict
+from bench_action.paired import Evidence, evidence_of, paired_evidence, sides_of
+from bench_action.plan import Pair
+from bench_action.stats.interval import CONFIDENCE, ratio_of
+from bench_action.stats.sequential import ALPHA, Course
+from bench_action.summary import trial_values
 
-# compared between variants; the rest is in the summaries
+# compared between variants that are measured alone; the rest is in the summaries
 _COMPARED = ("requests_per_second", "latency_p50_us", "latency_p99_us", "cpu_ms_per_request", "memory_peak_mib")
-_EXACT = ("queries_per_request", "rows_per_request", "cache_commands_per_request")
 _RELEVANT = 0.01
-_WIDE_SPREAD = 0.3
+_UNGATED = Gate(max_gain=0.0, level="warn")
 
 
 class Sides(NamedTuple):
-    """Trials of two variants with one profile."""
+    """Trials of two cells with one profile, measured alone; `kind` and `revision` are the comparison's."""
 
     profile: str
     base: str
@@ -27,13 +32,19 @@ class Sides(NamedTuple):
     of_head: Sequence[Trial]
 
 
-def summarise(trials: Sequence[Trial], subjects: Sequence[SubjectInfo]) -> tuple[Summary, ...]:
-    """One summary for each cell, in the order of `subjects`, then of profiles as they were measured."""
-    profiles = sorted({trial.profile for trial in trials}, key=[trial.profile for trial in trials].index)
-    startup_s = {(one.variant, one.revision): one.startup_s for one in subjects}
-    cells = [(one.variant, one.revision, profile) for profile in profiles for one in subjects]
-    by_cell = {cell: [t for t in trials if (t.variant, t.revision, t.profile) == cell] for cell in cells}
-    return tuple(_summary(own, startup_s[cell[:2]]) for cell, own in by_cell.items() if own)
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """By what pairs are judged: gates, each pair's course, and the share of alpha that one comparison has."""
+
+    gates: Gates
+    courses: Mapping[str, Course]
+    alpha: float
+
+
+def alpha_of_each(gates: Gates, pairs: int) -> float:
+    """The run's alpha divided by how many comparisons with noise may fail or warn: one false alarm in 100 runs."""
+    noisy = sum(1 for metric in gates if metric not in EXACT)
+    return ALPHA / max(1, noisy * pairs)
 
 
 def compare_variants(
@@ -41,92 +52,86 @@ def compare_variants(
 ) -> tuple[Comparison, ...]:
     """Every pair (base, head) for every profile. Variants are measured alone (`solo`), and nothing is gated."""
     found: list[Comparison | None] = []
+    own = [trial for trial in trials if trial.revision == "head"]
     for profile in profiles:
         for base, head in pairs:
-            of_base, of_head = ([t for t in trials if (t.variant, t.profile) == (v, profile)] for v in (base, head))
+            of_base, of_head = ([t for t in own if (t.variant, t.profile) == (v, profile)] for v in (base, head))
             sides = Sides(profile, base, head, of_base, of_head)
             found += [_solo(metric, sides) for metric in _COMPARED]
-            found += [_exact(metric, sides) for metric in _EXACT]
+            found += [_exact(metric, sides) for metric in EXACT]
     return tuple(comparison for comparison in found if comparison is not None)
 
 
-def default_pairs(variants: Sequence[str]) -> list[tuple[str, str]]:
-    """Where the configuration names no pairs: every other variant against the first."""
-    return [(variants[0], other) for other in variants[1:]]
+def compare_pairs(trials: Sequence[Trial], pairs: Sequence[Pair], rules: Rules) -> tuple[Comparison, ...]:
+    """Every metric of every pair; gated where its two sides are revisions of one variant."""
+    return tuple(comparison for pair in pairs for comparison in _of_pair(trials, pair, rules))
 
 
-def warnings_of(trials: Sequence[Trial], summaries: Sequence[Summary]) -> tuple[Warned, ...]:
-    """Warnings of the trials, one for each code and cell, and of the spread between them; what invalidates first."""
-    groups: dict[tuple[Code, str], list[Warned]] = {}
-    for trial in trials:
-        for warned in trial.warnings:
-            groups.setdefault((warned.code, warned.cell), []).append(warned)
-    found = [_together(group) for group in groups.values()] + list(_wide_spreads(summaries))
-    return tuple(sorted(found, key=lambda warned: not warned.code.invalidates))
+def _of_pair(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterator[Comparison]:
+    method = "interleaved" if any(t.pair == str(pair) and t.phase == "interleaved" for t in trials) else "duet"
+    blocks = sides_of(trials, str(pair), "duet") or sides_of(trials, str(pair), "interleaved")
+    latency = sides_of(trials, str(pair), "latency")
+    of_latency = Course(max(2, len(latency)), ended=True)
+    course = rules.courses.get(str(pair), Course(max(2, len(blocks)), ended=True))
+    for metric in PAIRED:
+        if found := paired_evidence(blocks, metric):
+            yield _judged(pair, found, course, rules, method)
+        elif metric == "requests_per_second" and (solo := _fallback(trials, pair, rules)):
+            yield solo
+    for metric in ALONE:
+        if found := evidence_of(latency, metric):
+            yield _judged(pair, found, of_latency, rules, "interleaved")
+    own = [
+        [t for t in trials if (t.variant, t.revision, t.profile) == (c.variant, c.revision, c.profile)]
+        for c in (pair.base, pair.head)
+    ]
+    for metric in EXACT:
+        counted = _exact(metric, Sides(pair.head.profile, *_names(pair), *own))
+        if counted is not None:
+            yield _gated_exact(counted, pair, rules.gates.get(metric))
 
 
-def verdict_of(trials: Sequence[Trial], warnings: Sequence[Warned]) -> Verdict:
-    """`measured` where every trial measured what was asked, else `invalid`; nothing is gated without a baseline."""
-    sound = trials and all(trial.valid for trial in trials)
-    return "measured" if sound and not any(warned.code.invalidates for warned in warnings) else "invalid"
+def _names(pair: Pair) -> tuple[str, str]:
+    """What base and head of a pair are called: revisions, or variants."""
+    return ("base", "head") if pair.kind == "revision" else (pair.base.variant, pair.head.variant)
 
 
-def trial_values(trial: Trial) -> dict[str, float]:
-    """The metrics that one trial gives."""
-    requests = max(1, trial.requests)
-    values = {
-        f"{part}cpu_ms_per_request": trial.cpu_ms[name] / requests for part, name in _PARTS if name in trial.cpu_ms
-    }
-    if trial.phase == "count":
-        work = trial.work
-        return values | {
-            "queries_per_request": work.queries / requests,
-            "rows_per_request": work.rows / requests,
-            "cache_commands_per_request": work.cache_commands / requests,
-        }
-    errors = trial.errors
-    attempts = trial.requests + errors.connect + errors.read + errors.write
-    values |= {
-        "requests_per_second": trial.requests_per_second,
-        "error_rate": errors.total / max(1, attempts),
-        "db_connections_peak": float(trial.db_connections_peak),
-    }
-    if trial.latency is not None:
-        values |= {f"latency_{p}_us": getattr(trial.latency, f"{p}_us") for p in ("p50", "p90", "p99", "p999")}
-    if trial.memory_peak_mib is not None:
-        values["memory_peak_mib"] = trial.memory_peak_mib
-    return values
-
-
-_PARTS = (("", "application"), ("db_", "db"), ("cache_", "cache"))
-
-
-def _summary(trials: Sequence[Trial], startup_s: float) -> Summary:
-    capacity = [trial for trial in trials if trial.phase == "capacity"]
-    valid = [trial for trial in capacity if trial.valid]
-    values: dict[str, list[float]] = {"startup_s": [startup_s]}
-    for trial in [*valid, *(t for t in trials if t.phase == "count")]:
-        for name, value in trial_values(trial).items():
-            if trial.phase == "capacity" or name in _EXACT:
-                values.setdefault(name, []).append(value)
-    speeds = values.get("requests_per_second", [])
-    first = trials[0]
-    return Summary(
-        variant=first.variant, revision=first.revision, profile=first.profile, trials=len(capacity),
-        invalid_trials=len(capacity) - len(valid),
-        requests=sum(t.requests for t in capacity) / len(capacity) if capacity else 0.0,
-        errors=sum((trial.errors for trial in capacity), Errors()),
-        spread=(max(speeds) - min(speeds)) / median(speeds) if len(speeds) > 1 and median(speeds) else None,
-        metrics={name: _estimate(name, values[name]) for name in METRICS if name in values},
+def _judged(pair: Pair, found: Evidence, course: Course, rules: Rules, method: str) -> Comparison:
+    gate = rules.gates.get(found.metric) if pair.kind == "revision" else None
+    seen = judge_losses(found, course, rules.alpha, gate or _UNGATED)
+    verdict: Verdict = seen.verdict if gate is not None else "measured"
+    ratio = seen.ratio if seen.ratio is not None else found.head / found.base
+    base, head = _names(pair)
+    return Comparison(
+        kind=pair.kind, method=method, metric=found.metric, profile=pair.head.profile,
+        variant=pair.head.variant, revision=pair.head.revision, base=base, head=head,
+        base_value=found.base, head_value=found.head, ratio=ratio, difference=found.head - found.base,
+        ci_low=seen.ci_low, ci_high=seen.ci_high, confidence=CONFIDENCE,
+        smallest_detectable=seen.smallest_detectable, blocks=seen.blocks,
+        blocks_wanted=seen.blocks_wanted if gate is not None else None,
+        gate=gate.size if gate is not None else None, level=gate.level if gate is not None else None,
+        significant=seen.significant, relevant=seen.relevant, verdict=verdict,
     )  # fmt: skip
 
 
-def _estimate(name: str, values: Sequence[float]) -> Estimate:
-    metric, interval = METRICS[name], interval_of(values)
-    low, high = (interval.low, interval.high) if interval else (None, None)
-    return Estimate(
-        median=median(values), mean=fmean(values), ci_low=low, ci_high=high, unit=metric.unit, better=metric.better
-    )  # fmt: skip
+def _fallback(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Comparison | None:
+    """requests/s of two subjects that are no duet: each alone. Only a loss that is sure counts, as little can be seen."""
+    own = [
+        {t.block: t for t in trials if t.phase == "capacity" and t.valid and t.cell == str(cell)}
+        for cell in (pair.base, pair.head)
+    ]
+    rates = [[own[side][block].requests_per_second for block in sorted(set(own[0]) & set(own[1]))] for side in (0, 1)]
+    if not rates[0] or min(rates[0] + rates[1]) <= 0:
+        return None
+    found = evidence_of_rates(*rates)
+    judged = _judged(pair, found, Course(max(2, len(rates[0])), ended=True), rules, "solo")
+    return judged if judged.verdict == "regressed" else judged.model_copy(update={"verdict": "measured"})
+
+
+def evidence_of_rates(base: Sequence[float], head: Sequence[float]) -> Evidence:
+    """Requests/s of two subjects, one value a block each, as evidence."""
+    losses = tuple(math.log(b / h) for b, h in zip(base, head, strict=True))
+    return Evidence("requests_per_second", losses, geometric_mean(base), geometric_mean(head))
 
 
 def _solo(metric: str, sides: Sides) -> Comparison | None:
@@ -164,21 +169,17 @@ def _exact(metric: str, sides: Sides) -> Comparison | None:
     )  # fmt: skip
 
 
+def _gated_exact(counted: Comparison, pair: Pair, gate: Gate | None) -> Comparison:
+    """The verdict of a count: no noise, so the gate alone decides."""
+    own = {"kind": pair.kind, "variant": pair.head.variant, "revision": pair.head.revision}
+    if gate is None or pair.kind != "revision":
+        return counted.model_copy(update=own)
+    worse = counted.difference if METRICS[counted.metric].better == "lower" else -counted.difference
+    limit = max(gate.size * counted.base_value, gate.absolute)
+    verdict: Verdict = "unchanged" if abs(worse) <= limit else "regressed" if worse > 0 else "improved"
+    return counted.model_copy(update=own | {"gate": gate.size, "level": gate.level, "verdict": verdict})
+
+
 def _by_block(metric: str, trials: Sequence[Trial]) -> dict[int, float]:
     valid = [trial for trial in trials if trial.phase == "capacity" and trial.valid]
     return {trial.block: values[metric] for trial in valid if metric in (values := trial_values(trial))}
-
-
-def _together(group: Sequence[Warned]) -> Warned:
-    first = group[0]
-    if len(group) == 1:
-        return first
-    return first.model_copy(update={"message": f"{first.message} (and in {plural(len(group) - 1, 'more trial')})"})
-
-
-def _wide_spreads(summaries: Sequence[Summary]) -> Iterator[Warned]:
-    for summary in summaries:
-        if summary.spread is not None and summary.spread > _WIDE_SPREAD:
-            code = Code.WIDE_SPREAD
-            message = f"its runs differ by {summary.spread * 100:.0f} % of their median"
-            yield Warned(code=code, message=message, advice=code.advice, cell=summary.cell)

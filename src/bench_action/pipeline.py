@@ -1,34 +1,37 @@
 """One run: config → plan → stack → verify → measure → compare → report."""
 
+import os
 import secrets
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from bench_action import __version__
 from bench_action.assemble import Facts, assemble
-from bench_action.config.load import Loaded, load
+from bench_action.compare import alpha_of_each
+from bench_action.config.load import Loaded, load, load_base, with_commit
+from bench_action.decide import Decider
+from bench_action.design import Design, make_design
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import Engine
 from bench_action.measure import Measurer
-from bench_action.model.errors import BenchError
+from bench_action.model.errors import BenchError, InputError
 from bench_action.model.progress import Progress
-from bench_action.model.result import Result, RunInfo, Trial
+from bench_action.model.result import Result, RunInfo, Source, Trial
 from bench_action.model.wording import plural
-from bench_action.plan import Cell, Step, make_plan
+from bench_action.placement import Placement, placements
 from bench_action.preflight import preflight, require_fit
-from bench_action.sources import read_source
+from bench_action.sources import checked_out, read_source, resolve
 from bench_action.stack.environment import check_environment
 from bench_action.stack.ownership import Interrupts, Owned
 from bench_action.stack.stack import Stack, bring_up
 from bench_action.store import Store
 from bench_action.verify import Failure, as_error, failed_subjects, verify
-
-_OVERHEAD_S = 0.3  # of a trial, beyond wrk's own duration (benchmarks/harness.py measures it)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,10 @@ class Options:
     profiles: Sequence[str] = ()
     output: Path = Path("bench-results")
     seed: int = 0
+    baseline: str | None = None
+    compare: Sequence[tuple[str, str]] = ()
+    self_test: bool = False
+    max_minutes: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,26 +74,25 @@ class Run:
 
     def execute(self) -> Outcome:
         """Raises a BenchError; what was measured until then has been written all the same."""
-        options = self.options
-        loaded = load(options.config, options.preset, variants=options.variants, profiles=options.profiles)
-        check_environment(loaded.config, self.environ)
-        store = Store(options.output)
-        source = read_source(loaded.folder, self.environ)
-        run_id = f"{self._began_at:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-        engine = self.make_engine(Ownership.of_this_process(run_id, source.repository), loaded)
-        self._sweep(engine)
-        self._preflight(engine, loaded)
+        with ExitStack() as folders:
+            source, loaded, base = self._load(folders)
+            store = Store(self.options.output)
+            run_id = f"{self._began_at:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+            engine = self.make_engine(Ownership.of_this_process(run_id, source.repository), loaded)
+            self._sweep(engine)
+            self._preflight(engine, loaded)
+            return self._measured(run_id, engine, source, loaded, base, store)
+
+    def _measured(
+        self, run_id: str, engine: Engine, source: Source, loaded: Loaded, base: Loaded | None, store: Store
+    ) -> Outcome:
         facts: Facts | None = None
         try:
             with Owned(engine, self.interrupts):
-                stack = self._bring_up(engine, loaded)
+                stack = self._bring_up(engine, loaded, base)
                 failures = self._verify(stack, loaded)
-                facts = Facts(
-                    run=self._describe(run_id, engine, loaded), loaded=loaded, source=source, machine=engine.machine(),
-                    generator=stack.services.agent.machine(), images=stack.images.ids, subjects=stack.subjects,
-                    failed=failed_subjects(failures), timings=self._timings,
-                )  # fmt: skip
-                self._measure(stack, loaded, facts, store)
+                facts = self._facts(self._describe(run_id, engine, loaded), source, loaded, stack, failures)
+                self._measure(stack, facts, store)
         except BenchError as error:
             if facts is not None and self._trials:
                 store.write(self._result(facts, stopped=error.what.splitlines()[0]))
@@ -94,7 +100,28 @@ class Run:
             raise
         result = self._result(facts)
         store.write(result)
-        return Outcome(result, failures)
+        return Outcome(result, [failure for failure in failures if not failure.subject.endswith("@base")])
+
+    def _load(self, folders: ExitStack) -> tuple[Source, Loaded, Loaded | None]:
+        """The sources' facts, head, and base where one is asked for."""
+        options = self.options
+        loaded = load(options.config, options.preset, variants=options.variants, profiles=options.profiles)
+        if unknown := {name for pair in options.compare for name in pair} - set(loaded.config.variants):
+            raise InputError(f"--compare names variants that there are not: {', '.join(sorted(unknown))}")
+        if options.max_minutes is not None:
+            loaded = replace(loaded, policy=loaded.policy.model_copy(update={"minutes": options.max_minutes}))
+        source, base = read_source(loaded.folder, self.environ), None
+        if options.self_test:
+            base = loaded
+            source = source.model_copy(update={"base_sha": source.head_sha})
+        elif options.baseline is not None:
+            commit = resolve(loaded.folder, options.baseline)
+            source = source.model_copy(update={"base_sha": commit})
+            base = with_commit(load_base(loaded, folders.enter_context(checked_out(loaded.folder, commit))), commit)
+        loaded = with_commit(loaded, source.head_sha)
+        for one in (loaded, base) if base is not None else (loaded,):
+            check_environment(one.config, self.environ)
+        return source, loaded, base
 
     def _sweep(self, engine: Engine) -> None:
         if swept := engine.sweep():
@@ -107,26 +134,53 @@ class Run:
                 self.progress.warn(f"{line.name}: {line.found} ({line.cure})")
         require_fit(lines)
 
-    def _bring_up(self, engine: Engine, loaded: Loaded) -> Stack:
+    def _bring_up(self, engine: Engine, loaded: Loaded, base: Loaded | None) -> Stack:
+        pairs = len(self.options.compare) + (len(loaded.config.variants) if base is not None else 0)
         with self._timed("stack"):
-            return bring_up(engine, loaded, self.environ, self.progress)
+            stack = bring_up(engine, loaded, self.environ, self.progress, base, pairs)
+        for name, why in stack.absent.items():
+            self.progress.warn(f"{name} is not there to compare with: {why}")
+        return stack
 
     def _verify(self, stack: Stack, loaded: Loaded) -> Sequence[Failure]:
-        """Failures of some variants; raises VerificationError when none is left that could be measured."""
+        """Failures of some subjects; raises VerificationError when no head is left that could be measured."""
         with self._timed("verify"):
             failures = verify(stack, loaded.config.checks, loaded.profiles, self.progress)
-        if len(failed_subjects(failures)) == len(stack.subjects):
+        failed = failed_subjects(failures)
+        if all(subject.name in failed for subject in stack.subjects if subject.revision == "head"):
             raise as_error(failures)
         for failure in failures:
             self.progress.warn(f"not measured: {failure}")
         return failures
 
-    def _measure(self, stack: Stack, loaded: Loaded, facts: Facts, store: Store) -> None:
-        sound = [subject for subject in stack.subjects if subject.name not in facts.failed]
-        cells = [Cell(one.variant, one.revision, profile) for profile in loaded.profiles for one in sound]
-        plan = self._plan(cells, loaded)
-        self.progress.step("renewing databases and subjects after verification")
-        stack.renew(*sound)
+    def _facts(self, run: RunInfo, source: Source, loaded: Loaded, stack: Stack, failures: Sequence[Failure]) -> Facts:
+        """What is known before measuring begins: what came up, what is to be measured of it, and where."""
+        failed, generator = failed_subjects(failures), stack.services.agent.machine()
+        names = [(one.variant, one.revision) for one in stack.subjects if one.name not in failed]
+        places = self._places(generator)
+        design = make_design(
+            names, list(loaded.profiles), self.options.compare, duets=bool(places), seed=self.options.seed
+        )
+        return Facts(
+            run=run, loaded=loaded, source=source, machine=stack.engine.machine(), generator=generator,
+            images=stack.images.ids, subjects=stack.subjects, failed=failed, absent=stack.absent, design=design,
+            places=places, decider=self._decider(design, loaded), timings=self._timings,
+        )  # fmt: skip
+
+    def _places(self, generator: Mapping[str, Any]) -> tuple[Placement, ...]:
+        """Those of the engine's machine, within what this process may use where that is the same machine."""
+        usable = set(generator["cpus"])
+        own = Path("/proc/sys/kernel/random/boot_id")
+        if own.is_file() and own.read_text(encoding="ascii").strip() == generator["boot_id"]:
+            usable = usable & os.sched_getaffinity(0) or usable
+        return placements(usable, {int(cpu): found for cpu, found in generator["siblings"].items()})
+
+    def _measure(self, stack: Stack, facts: Facts, store: Store) -> None:
+        design, loaded = facts.design, facts.loaded
+        if design.pairs:
+            places = facts.places
+            told = "; ".join(map(str, places)) if places else "none: one CPU only, so subjects are measured in turn"
+            self.progress.step(f"placement for {plural(len(design.pairs), 'pair')}, in turn: {told}")
         store.begin()
 
         def keep(trial: Trial) -> None:
@@ -134,20 +188,25 @@ class Run:
             store.append(trial)
 
         with self._timed("measure"):
-            self.progress.expect(len(plan), _expected_s(plan, loaded))
-            Measurer(
-                stack, loaded.profiles, loaded.policy.count_requests, facts.generator["cores"], self.progress, keep
-            ).walk(plan)
+            self.progress.expect(*design.expected(loaded))
+            measurer = Measurer(
+                stack, loaded.profiles, loaded.policy.count_requests, facts.generator["cores"], self.progress, keep,
+                enough=facts.decider.enough, places=facts.places, dropped=facts.dropped,
+            )  # fmt: skip
+            measurer.walk(design.blocks(loaded))
 
-    def _plan(self, cells: Sequence[Cell], loaded: Loaded) -> Sequence[Step]:
-        policy = loaded.policy
-        writing = any(profile.writes for profile in loaded.profiles.values())
-        return make_plan(cells, blocks=policy.blocks, warmup_s=policy.warmup, seed=self.options.seed, renew=writing)
+    def _decider(self, design: Design, loaded: Loaded) -> Decider:
+        gates = loaded.config.all_gates
+        return Decider(
+            gates, alpha_of_each(gates, len(design.pairs)), max(1, len(design.pairs)), loaded.policy.duet.seconds,
+            loaded.policy.minutes, to_the_end=self.options.self_test,
+        )  # fmt: skip
 
     def _describe(self, run_id: str, engine: Engine, loaded: Loaded) -> RunInfo:
         return RunInfo(
             id=run_id, started_at=self._began_at.isoformat(timespec="seconds"), duration_s=0.0, seed=self.options.seed,
             engine=engine.name, preset=loaded.preset, tool_version=__version__, command=command_of(self.options),
+            self_test=self.options.self_test,
         )  # fmt: skip
 
     def _result(self, facts: Facts, stopped: str = "") -> Result:
@@ -170,11 +229,9 @@ def command_of(options: Options) -> str:
         words += ["--variant", variant]
     for profile in options.profiles:
         words += ["--profile", profile]
+    for base, head in options.compare:
+        words += ["--compare", base, head]
+    words += ["--baseline", options.baseline] if options.baseline is not None else []
+    words += ["--self-test"] if options.self_test else []
+    words += ["--max-minutes", f"{options.max_minutes:g}"] if options.max_minutes is not None else []
     return shlex.join([*words, "--seed", str(options.seed)])
-
-
-def _expected_s(plan: Sequence[Step], loaded: Loaded) -> float:
-    return sum(
-        step.warmup_s + _OVERHEAD_S + (loaded.profiles[step.cell.profile].duration if step.phase != "count" else 0)
-        for step in plan
-    )

@@ -1,10 +1,22 @@
-"""Cells × blocks in a seeded order. Pure: the same seed gives the same order, on every machine and Python."""
+"""The phases of a run as blocks of trials in a seeded order. Pure: the same seed gives the same order everywhere.
+
+| phase | its question |
+|---|---|
+| `count` | how much work is one request, exactly? A fixed number of requests, one after the other |
+| `capacity` | how much does each subject serve alone, with the profile as written? |
+| `latency` | how long does one request wait? One connection, the two subjects of a pair in turn |
+| `duet` | by how much do two subjects differ? Both at once on the same CPU |
+| `interleaved` | the same where a duet is impossible: short slices in turn |
+"""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 from bench_action.model.result import PhaseName, Revision, cell_name
+
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,37 +32,138 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
+class Pair:
+    """Two cells of one profile that are compared: base and head of a variant, or two variants."""
+
+    kind: Literal["revision", "variant"]
+    base: Cell
+    head: Cell
+
+    def __str__(self) -> str:
+        if self.kind == "variant":
+            return f"{self.head.variant} against {self.base.variant} · {self.head.profile}"
+        return f"{self.head.variant} · {self.head.profile}"
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
-    """One trial to come. Before it the subject may be renewed (fresh data, restarted) and warmed up under load."""
+    """Trials to come, of one cell, or of two at once. Its subjects may first be begun anew and warmed up under load."""
+
+    position: int
+    cells: tuple[Cell, ...]
+    warmup_s: int = 0
+    renew: bool = False
+    slice_s: int = 0  # 0: as the profile says
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Steps close in time; the unit of statistics.
+
+    A pair's subjects are restarted for it and warmed up together for `warmup_s`. `swapped`: base is in the second slot. `head_first`: head is started first. `side`: which placement it uses.
+    """
 
     phase: PhaseName
-    block: int
-    position: int
-    cell: Cell
+    number: int
+    steps: tuple[Step, ...]
+    pair: Pair | None = None
+    warmup_s: int = 0
+    swapped: bool = False
+    head_first: bool = False
+    side: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long things take in the phases of pairs, in whole seconds, as wrk knows no others."""
+
     warmup_s: int
-    renew: bool
+    slice_s: int
+    turns: int = 1  # interleaved: how often each subject has its turn in a block
 
 
-def make_plan(cells: Sequence[Cell], *, blocks: int, warmup_s: int, seed: int, renew: bool = False) -> tuple[Step, ...]:
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Time that measuring has taken: since it began, and what each block of this pair in this phase took."""
+
+    total_s: float
+    blocks_s: Sequence[float]
+
+
+def solo_blocks(
+    cells: Sequence[Cell], *, blocks: int, warmup_s: int, seed: int, renew: bool = False
+) -> Iterator[Block]:
     """First `count` (work per request, exact), then `capacity`: each cell once a block, each block in its own order.
 
     A cell is warmed up under load before its first trial, which is the count: connections are then set up, statements
-    prepared and caches filled, so what is counted is the steady state. Where a profile writes (`renew`), every trial
-    begins anew: else it would find more data than the one before.
+    prepared and caches filled, so what is counted is the steady state. A subject begins anew before its first count, as
+    verification has used it; where a profile writes (`renew`), every trial does, or it would find more data than the
+    one before.
     """
+    order = _shuffled(cells, f"{seed}/count")
+    first = {(cell.variant, cell.revision): cell for cell in reversed(order)}
+    steps = (
+        Step(i, (cell,), warmup_s, renew or first[cell.variant, cell.revision] == cell) for i, cell in enumerate(order)
+    )
+    yield Block("count", 0, tuple(steps))
+    for number in range(1, blocks + 1):
+        order = _shuffled(cells, f"{seed}/capacity/{number}")
+        yield Block(
+            "capacity",
+            number,
+            tuple(Step(i, (cell,), warmup_s if renew else 0, renew) for i, cell in enumerate(order)),
+        )
 
-    def step(phase: PhaseName, block: int, position: int, cell: Cell) -> Step:
-        return Step(phase, block, position, cell, warmup_s if renew or phase == "count" else 0, renew)
 
-    steps = [step("count", 0, i, cell) for i, cell in enumerate(_shuffled(cells, f"{seed}/count"))]
-    for block in range(1, blocks + 1):
-        order = _shuffled(cells, f"{seed}/capacity/{block}")
-        steps += [step("capacity", block, i, cell) for i, cell in enumerate(order)]
-    return tuple(steps)
+def latency_blocks(pairs: Sequence[Pair], *, blocks: int, pace: Pace, seed: int) -> Iterator[Block]:
+    """One connection to each subject, which take turns of a few requests."""
+    return _both("latency", pairs, blocks, pace, seed)
 
 
-def _shuffled(cells: Sequence[Cell], key: str) -> list[Cell]:
+def duet_blocks(pairs: Sequence[Pair], *, blocks: int, pace: Pace, seed: int) -> Iterator[Block]:
+    """Both subjects at once, dealt round-robin over the pairs, so that whoever leaves off has seen each as often."""
+    return _both("duet", pairs, blocks, pace, seed)
+
+
+def _both(phase: PhaseName, pairs: Sequence[Pair], blocks: int, pace: Pace, seed: int) -> Iterator[Block]:
+    for number, pair, dice in _rounds(phase, pairs, blocks, seed):
+        cells = (pair.base, pair.head)
+        step = Step(0, cells[::-1] if dice.random() < 0.5 else cells, slice_s=pace.slice_s)
+        yield _paired(phase, number, pair, (step,), pace, dice)
+
+
+def interleaved_blocks(pairs: Sequence[Pair], *, blocks: int, pace: Pace, seed: int) -> Iterator[Block]:
+    """Slices in turn under the profile's load, for machines on which a duet is impossible.
+
+    Base, head, head, base or the other way round, so that what drifts meets both alike.
+    """
+    for number, pair, dice in _rounds("interleaved", pairs, blocks, seed):
+        order: list[Cell] = []
+        for _ in range(pace.turns):
+            turn = [pair.base, pair.head]
+            dice.shuffle(turn)
+            order += [*turn, *turn[::-1]]
+        steps = tuple(Step(i, (cell,), slice_s=pace.slice_s) for i, cell in enumerate(order))
+        yield _paired("interleaved", number, pair, steps, pace, dice)
+
+
+def _rounds(
+    phase: PhaseName, pairs: Sequence[Pair], blocks: int, seed: int
+) -> Iterator[tuple[int, Pair, random.Random]]:
+    for number in range(1, blocks + 1):
+        for pair in _shuffled(pairs, f"{seed}/{phase}/{number}"):
+            yield number, pair, random.Random(f"{seed}/{phase}/{number}/{pair}")
+
+
+def _paired(
+    phase: PhaseName, number: int, pair: Pair, steps: tuple[Step, ...], pace: Pace, dice: random.Random
+) -> Block:
+    swapped, head_first = dice.random() < 0.5, dice.random() < 0.5
+    return Block(phase, number, steps, pair, pace.warmup_s, swapped, head_first, side=number % 2)
+
+
+def _shuffled(items: Sequence[_Item], key: str) -> list[_Item]:
     # seeding with text goes through SHA-512 (random.seed, version 2): the same on every platform
-    order = list(cells)
+    order = list(items)
     random.Random(key).shuffle(order)
     return order

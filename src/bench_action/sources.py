@@ -1,14 +1,23 @@
-"""What is measured, where it is under git."""
+"""What is measured, where it is under git; and the sources of the base revision, in a folder of their own."""
 
+import contextlib
+import os
 import re
+import shutil
 import subprocess
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from bench_action.engine.ownership import Process
+from bench_action.model.errors import InputError
 from bench_action.model.result import Source
 
 # no @ in it: `https://token@host/repo` is no owner and repository, and the token is nobody's business
 _REPOSITORY = re.compile(r"[/:]([^/:@]+/[^/@]+?)(?:\.git)?/?$")
+_PREFIX = "bench-action-base-"
+_OWNER = "owner"
+_FETCH_S = 300.0
 
 
 def read_source(folder: Path, environ: Mapping[str, str]) -> Source:
@@ -27,11 +36,79 @@ def read_source(folder: Path, environ: Mapping[str, str]) -> Source:
     )
 
 
+def resolve(folder: Path, revision: str) -> str:
+    """The commit that a revision names, fetched where this clone does not have it. Raises InputError."""
+    if not _git(folder, "rev-parse", "--show-toplevel"):
+        raise InputError(
+            f"--baseline {revision} needs a git repository, and {folder} is in none",
+            cause="the base revision's sources come from there",
+            advice="give a configuration that is under git; in a container, install git",
+        )
+    if revision.startswith("-"):
+        raise InputError(f"{revision!r} is no revision")
+    if found := _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"):
+        return found
+    fetched = _run(folder, "fetch", "--quiet", "--depth=1", "--no-tags", "origin", _remote_name(revision))
+    if fetched.returncode == 0 and (found := _git(folder, "rev-parse", "--verify", "--quiet", "FETCH_HEAD^{commit}")):
+        return found
+    shallow = _git(folder, "rev-parse", "--is-shallow-repository") == "true"
+    raise InputError(
+        f"--baseline {revision}: there is no such commit here, and `origin` does not give it",
+        cause=(fetched.stderr.strip().splitlines() or ["git fetch failed"])[-1],
+        advice="this clone is shallow: fetch the commit first (`git fetch --depth=1 origin SHA`, or actions/checkout "
+        "with `fetch-depth: 0`)" if shallow else "a branch, a tag or a commit that `git log` shows",
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def checked_out(folder: Path, commit: str) -> Iterator[Path]:
+    """The counterpart of `folder` in a commit's tree, in a folder that exists until the context ends.
+
+    Nothing is written into the repository: no worktree is registered that a killed run would leave behind. Filters such
+    as LFS's apply, submodules stay empty. Raises InputError.
+    """
+    inside = _git(folder, "rev-parse", "--show-prefix")
+    _sweep()
+    with tempfile.TemporaryDirectory(prefix=_PREFIX) as name:
+        place = Path(name)
+        (place / _OWNER).write_text(str(Process.of(os.getpid()) or ""), encoding="ascii")
+        index, tree = {"GIT_INDEX_FILE": str(place / "index")}, place / "tree"
+        top = Path(_git(folder, "rev-parse", "--show-toplevel"))
+        for arguments in (("read-tree", commit), ("checkout-index", "--all", "--quiet", f"--prefix={tree}/")):
+            done = _run(top, *arguments, environ=index)
+            if done.returncode:
+                lines = done.stderr.strip().splitlines() or ["git failed"]
+                raise InputError(f"the sources of {commit[:12]} cannot be had", cause=lines[-1], log=lines[-5:])
+        yield tree / inside
+
+
+def _sweep() -> None:
+    """Folders that killed runs have left."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            owner = Process.parse((folder / _OWNER).read_text(encoding="ascii"))
+            if folder.lstat().st_uid == os.getuid() and owner is not None and owner.is_gone():
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remote_name(revision: str) -> str:
+    """What `origin` calls it: `origin/main` here is `main` there."""
+    return revision.removeprefix("origin/")
+
+
 def _git(folder: Path, *arguments: str) -> str:
-    # in a container action the workspace belongs to another user, which git calls dubious ownership
-    command = ["git", "-c", "safe.directory=*", *arguments]
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
+        done = _run(folder, *arguments)
+    except InputError:
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _run(folder: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+    # in a container action the workspace belongs to another user, which git calls dubious ownership
+    settings = [f"{name}={value}" for name, value in {"GIT_TERMINAL_PROMPT": "0", **(environ or {})}.items()]
+    command = ["env", *settings, "git", "-c", "safe.directory=*", *arguments]
+    try:
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=_FETCH_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InputError(f"git cannot be run: {error}", advice="install git") from error

@@ -12,20 +12,21 @@ from pydantic import BaseModel, ValidationError
 from bench_action.config.schema import Config, Policy, Profile, Variant
 from bench_action.model.errors import InputError
 
-PRESETS = ("quick", "article")
+PRESETS = ("quick", "article", "ci")
 _Checked = TypeVar("_Checked", bound=BaseModel)
 _Location = tuple[int | str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A checked configuration with its preset's policy. `folder` is what its paths are relative to."""
+    """A checked configuration with its preset's policy. `folder` is what its paths are relative to, `file` its name."""
 
     config: Config
     policy: Policy
     preset: str
     folder: Path
     origin: str
+    file: str = "bench.yml"
 
     @property
     def profiles(self) -> dict[str, Profile]:
@@ -40,9 +41,36 @@ def load(path: Path | None, preset: str, *, variants: Sequence[str] = (), profil
     """
     file = path or _default_file()
     config = _check(Config, file)
-    loaded = Loaded(config, load_policy(preset), preset, file.parent.resolve(), str(path or file.name))
+    loaded = Loaded(config, load_policy(preset), preset, file.parent.resolve(), str(path or file.name), file.name)
     _check_files(loaded, file)
     return _narrow(loaded, variants, profiles)
+
+
+def load_base(head: Loaded, folder: Path) -> Loaded:
+    """Head's variants as the base revision has them in `folder`: build, command, setup, env and seed are its own.
+
+    Where base has no configuration, head's is used for its sources. Raises InputError where base's is not valid.
+    """
+    file = folder / head.file
+    config = _check(Config, file) if file.is_file() else head.config
+    kept = {name: variant for name, variant in config.variants.items() if name in head.config.variants}
+    base = replace(
+        head, config=config.model_copy(update={"variants": kept}), folder=folder, origin=f"base's {head.file}"
+    )
+    _check_files(base, file)
+    return base
+
+
+def with_commit(loaded: Loaded, commit: str) -> Loaded:
+    """With `{revision}` in the names of images replaced. Raises InputError where the commit is not known."""
+    variants = {}
+    for name, variant in loaded.config.variants.items():
+        image = variant.image or ""
+        if "{revision}" in image and not commit:
+            raise InputError(f"{name}: {image} needs a git repository, which tells the revision")
+        update = {"image": image.replace("{revision}", commit)} if image else {}
+        variants[name] = variant.model_copy(update=update)
+    return replace(loaded, config=loaded.config.model_copy(update={"variants": variants}))
 
 
 def load_policy(preset: str) -> Policy:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
+from bench_action.config.gates import Gate, Gates, check_gates, default_gates
 from bench_action.config.units import Seconds, WholeSeconds
 
 # A variant's name becomes a host name (Django refuses `_` in one), a database and an image tag.
@@ -212,6 +213,21 @@ class Config(Model):
     profiles: dict[Name, Profile] = {}
     compare: list[tuple[Name, Name]] = Field([], description="pairs of variants whose ratio the report states")
     checks: list[Check] = []
+    work: dict[Name, ExpectedWork] = Field({}, description="profile → work per request; a deviation fails the run")
+    gates: dict[str, Gate | None] = Field({}, description="metric → which change counts; `null`: none does")
+
+    @property
+    def all_gates(self) -> Gates:
+        """The gates of this configuration, and the defaults of the metrics that it does not mention."""
+        merged = {**default_gates(), **self.gates}
+        return {name: gate for name, gate in merged.items() if gate is not None}
+
+    @model_validator(mode="after")
+    def _limits_fit(self) -> Self:
+        check_gates(self.gates)
+        if self.profiles and (unknown := set(self.work) - set(self.profiles)):
+            raise ValueError(f"`work` names profiles that do not exist: {', '.join(sorted(unknown))}")
+        return self
 
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
@@ -238,12 +254,25 @@ class Config(Model):
         return self
 
 
+class Paced(Model):
+    """A phase of pairs: `warmup` and `slice` of a block, and its end, by blocks or by seconds a pair."""
+
+    warmup: WholeSeconds = Field(ge=0, le=60)
+    slice: WholeSeconds = Field(ge=1, le=60)
+    blocks: int = Field(1000, ge=0, le=1000)
+    seconds: Seconds = Field(3600.0, gt=0)
+
+
 class Policy(Model):
     """A preset: how to measure. Its profiles are used where the configuration has none."""
 
-    blocks: int = Field(ge=1, le=1000)
+    blocks: int = Field(ge=1, le=1000, description="of `capacity`; with a baseline, `paired_blocks`")
+    paired_blocks: int = Field(ge=1, le=1000)
     warmup: WholeSeconds = Field(ge=0, le=600)
     count_requests: int = Field(ge=1, le=10_000)
+    latency: Paced
+    duet: Paced
+    minutes: float | None = Field(None, gt=0, description="after which measuring ends, at a block's end")
     profiles: dict[Name, Profile]
 
 

@@ -23,8 +23,8 @@ class LocalForm:
 class ServiceSpec:
     """What to run. How a `kind` is run (command line, data directory, limits) is the engine's own recipe.
 
-    `name` is the host name that others reach it by, `image` a name or an id, `settings` are the service's own
-    (`max_connections: 500`).
+    `name` is also the host name that others reach it by, unless `host` is another one, which two may share of which
+    only one runs at a time. `image` is a name or an id, `settings` are the service's own (`max_connections: 500`).
     """
 
     kind: Kind
@@ -36,6 +36,7 @@ class ServiceSpec:
     port: int = 0
     ulimits: Mapping[str, int] = field(default_factory=dict)
     local: LocalForm | None = None
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +120,14 @@ class Engine(Protocol):
     def run_once(self, spec: ServiceSpec, timeout_s: float) -> None:
         """Run a container to its end. Raises StackError with its log unless it ended with status 0."""
 
-    def stop(self, handle: Handle) -> None:
-        """Stop, within a second; `restart` starts it again."""
+    def stop(self, handle: Handle, grace_s: int = 1) -> None:
+        """Ask it to end, and end it after `grace_s` seconds; `restart` starts it again."""
 
     def restart(self, handle: Handle) -> None:
         """Start again what was stopped."""
+
+    def pin(self, handle: Handle, cpus: Sequence[int]) -> None:
+        """From now on, also after a restart, it may use these CPUs only; so may what is started beside it later."""
 
     def session(self, handle: Handle, argv: Sequence[str]) -> Session:
         """Start a program beside a service and talk to it."""

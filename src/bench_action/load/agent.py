@@ -1,6 +1,6 @@
 """Runs inside the load container, sent there as text: standard library only, one JSON object a line in and out.
 
-Operations: `machine`, `get`, `requests`, `connections`, `wrk`, `usage`, `settle`. A reply is `{"ok": …}` or,
+Operations: `machine`, `get`, `requests`, `connections`, `turns`, `wrk`, `duet`, `usage`, `settle`. A reply is `{"ok": …}` or,
 for a failure of the agent's own, `{"error": text}`; what a server does wrong is data of an `ok`.
 """
 
@@ -9,6 +9,7 @@ import functools
 import http.client
 import json
 import os
+import random
 import resource
 import selectors
 import socket
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 _SAMPLE_S = 0.25
 _SETTLE_S = 0.05
@@ -39,7 +41,26 @@ def machine(_order):
         "cores": len(os.sched_getaffinity(0)),
         "open_files": soft,
         "machine": os.uname().machine,
+        "cpus": sorted(os.sched_getaffinity(0)),
+        "siblings": {cpu: siblings(cpu) for cpu in sorted(os.sched_getaffinity(0))},
+        "boot_id": first_line("/proc/sys/kernel/random/boot_id"),
     }
+
+
+def siblings(cpu):
+    """The CPUs that share a core with this one, itself among them (sysfs-devices-system-cpu: `0-1`, `0,4`)."""
+    text = first_line(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+    ranges = [part.split("-") for part in text.split(",") if part]
+    return sorted(number for ends in ranges for number in range(int(ends[0]), int(ends[-1]) + 1)) or [cpu]
+
+
+def first_line(path):
+    """The first line of a file, empty where it cannot be read."""
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.readline().strip()
+    except OSError:
+        return ""
 
 
 def get(order):
@@ -91,6 +112,66 @@ def one_request(connection, order):
         "kept": connection.sock is not None,
         "problem": "",
     }
+
+
+def turns(order):
+    """Several servers in turn, a few requests each, over one connection to each, until the time is up.
+
+    A turn lasts some hundredths of a second: what drifts meanwhile meets all alike. Each server's answer has its
+    requests, errors, latencies in µs and CPU time by part over its own turns.
+    """
+    dice = random.Random(order["seed"])
+    lanes = [Lane(load, order["timeout_s"]) for load in order["loads"]]
+    began = time.monotonic()
+    try:
+        while time.monotonic() - began < order["seconds"]:
+            dice.shuffle(lanes)
+            for lane in lanes:
+                lane.turn(order["requests"])
+    finally:
+        for lane in lanes:
+            lane.connection.close()
+    by_load = {id(lane.order): lane.told() for lane in lanes}
+    return {"loads": [by_load[id(load)] for load in order["loads"]], "seconds": time.monotonic() - began}
+
+
+class Lane:
+    """One connection to one server, and what was seen of it."""
+
+    def __init__(self, order, timeout_s):
+        self.order = order
+        self.connection = http.client.HTTPConnection(order["host"], order["port"], timeout=timeout_s)
+        self._ns, self._cpu_ms = [], dict.fromkeys(order["parts"], 0.0)
+        self._errors = self._refused = self._time_ns = 0
+
+    def turn(self, count):
+        """So many requests, with the counters of its parts read around them."""
+        before, began = self._read(), time.perf_counter_ns()
+        for _ in range(count):
+            sent = time.perf_counter_ns()
+            reply = one_request(self.connection, self.order | {"bodies": False})
+            if reply["problem"]:
+                self._errors += 1
+            else:
+                self._refused += reply["status"] > 399
+                self._ns.append(time.perf_counter_ns() - sent)
+        self._time_ns += time.perf_counter_ns() - began
+        for part, cpu_ms in self._read().items():
+            known = cpu_ms is not None and before[part] is not None and self._cpu_ms[part] is not None
+            self._cpu_ms[part] = self._cpu_ms[part] + cpu_ms - before[part] if known else None
+
+    def told(self):
+        """Sums over all turns."""
+        return {
+            "latencies_us": [ns / 1000 for ns in self._ns],
+            "errors": self._errors,
+            "refused": self._refused,
+            "duration_s": self._time_ns / 1e9,
+            "cpu_ms": self._cpu_ms,
+        }
+
+    def _read(self):
+        return {name: cpu_ms_of(part) for name, part in self.order["parts"].items()}
 
 
 def connections(order):
@@ -146,7 +227,7 @@ def wrk(order):
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(order["script"])
         script.flush()
-        before, ticks, started = all_usage(order["parts"]), cpu_ticks(), time.monotonic()
+        before, ticks, idle, started = all_usage(order["parts"]), cpu_ticks(), idle_ticks(), time.monotonic()
         process = subprocess.Popen(
             [*order["argv"], "-s", script.name, order["url"]],
             stdin=subprocess.DEVNULL,
@@ -173,7 +254,14 @@ def wrk(order):
         "before": before,
         "after": after,
         "steal_percent": steal_percent(ticks, cpu_ticks()),
+        "idle": idle_shares(idle, idle_ticks()),
     }
+
+
+def duet(order):
+    """Two runs of wrk at once, begun in this order; the answer of each."""
+    with ThreadPoolExecutor(max_workers=len(order["loads"])) as pool:
+        return {"loads": list(pool.map(wrk, order["loads"]))}
 
 
 class Watcher(threading.Thread):
@@ -245,6 +333,20 @@ def usage_of(part):
         return None
 
 
+def cpu_ms_of(part):
+    """CPU time of a part only, for readings that must not take long."""
+    if part.startswith("pidfile:"):
+        members, ticks = tree(part.removeprefix("pidfile:"))
+        return cpu_ms_of_tree(members, ticks) if members else None
+    folders = cgroups_of(part)
+    try:
+        if "unified" in folders:
+            return table(folders["unified"] + "/cpu.stat")["usage_usec"] / 1e3
+        return number(folders["cpuacct"] + "/cpuacct.usage") / 1e6
+    except (OSError, KeyError, ValueError):
+        return None
+
+
 def usage_v1(folders):
     """Control groups version 1: one hierarchy a controller, times in ns (kernel documentation, cgroup-v1)."""
     memory = table(folders["memory"] + "/memory.stat")
@@ -266,11 +368,20 @@ def usage_v2(folder):
 
 
 def usage_of_tree(pidfile):
-    """A process and all that came of it. A process that has ended is in its parent's `cutime` (proc_pid_stat(5))."""
+    """A process and all that came of it."""
+    members, ticks = tree(pidfile)
+    if not members:
+        return None
+    memory_mib = sum(map(proportional_kib, members)) / 1024
+    return {"cpu_ms": cpu_ms_of_tree(members, ticks), "throttled_ms": 0.0, "memory_mib": memory_mib}
+
+
+def tree(pidfile):
+    """A process and all that came of it: their numbers, and the ticks of all processes; none where it is gone."""
     try:
         root = number(pidfile)
     except (OSError, ValueError):
-        return None
+        return [], {}
     parents, ticks = {}, {}
     for pid in (int(name) for name in os.listdir("/proc") if name.isdecimal()):
         try:
@@ -278,12 +389,31 @@ def usage_of_tree(pidfile):
                 fields = stat.read().rpartition(")")[2].split()
         except OSError:
             continue
-        parents[pid], ticks[pid] = int(fields[1]), sum(int(field) for field in fields[11:15])
+        parents[pid], ticks[pid] = int(fields[1]), [int(field) for field in fields[11:15]]
     members = [pid for pid in ticks if root in ancestry(pid, parents)]
-    if root not in members:
-        return None
-    cpu_ms = sum(ticks[pid] for pid in members) * 1000 / os.sysconf("SC_CLK_TCK")
-    return {"cpu_ms": cpu_ms, "throttled_ms": 0.0, "memory_mib": sum(map(proportional_kib, members)) / 1024}
+    return (members, ticks) if root in members else ([], ticks)
+
+
+def cpu_ms_of_tree(members, ticks):
+    """CPU time of processes. One that has ended is in its parent's `cutime` (proc_pid_stat(5)).
+
+    A process' own is the larger of `utime + stime`, which holds threads that have ended but is cut off at ticks of
+    10 ms, and what the scheduler says of its threads in ns: over a few seconds ticks alone would be 1 % off.
+    """
+    tick_ms = 1000 / os.sysconf("SC_CLK_TCK")
+    own_ms = (max(sum(ticks[pid][:2]) * tick_ms, scheduled_ms(pid)) for pid in members)
+    return sum(own_ms) + sum(sum(ticks[pid][2:]) for pid in members) * tick_ms
+
+
+def scheduled_ms(pid):
+    """CPU time of the threads that a process has now (kernel documentation, sched-stats: ns on the CPU come first)."""
+    total_ns = 0
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            total_ns += int(first_line(f"/proc/{pid}/task/{thread}/schedstat").partition(" ")[0] or 0)
+    except OSError:
+        return 0.0
+    return total_ns / 1e6
 
 
 def ancestry(pid, parents):
@@ -343,6 +473,20 @@ def cpu_ticks():
     return sum(ticks), ticks[7]
 
 
+def idle_ticks():
+    """CPU → all and idle time of it, in ticks; waiting for a disk is idle (proc_stat(5))."""
+    with open("/proc/stat", encoding="ascii") as stat:
+        rows = [line.split() for line in stat if line.startswith("cpu") and line[3].isdecimal()]
+    fields = {row[0][3:]: [int(field) for field in row[1:9]] for row in rows}
+    return {cpu: (sum(ticks), ticks[3] + ticks[4]) for cpu, ticks in fields.items()}
+
+
+def idle_shares(before, after):
+    """CPU → the share of the time in between in which it had nothing to do."""
+    both = {cpu: (before[cpu], now) for cpu, now in after.items() if cpu in before}
+    return {cpu: (now[1] - then[1]) / max(1, now[0] - then[0]) for cpu, (then, now) in both.items()}
+
+
 def steal_percent(before, after):
     """Share of the machine's CPU time that other guests took in between."""
     total = after[0] - before[0]
@@ -351,7 +495,10 @@ def steal_percent(before, after):
 
 def main():
     """Serve orders until standard input ends."""
-    operations = {function.__name__: function for function in (machine, get, requests, connections, wrk, usage, settle)}
+    operations = {
+        function.__name__: function
+        for function in (machine, get, requests, connections, turns, wrk, duet, usage, settle)
+    }
     for line in sys.stdin:
         order = json.loads(line)
         try:

@@ -3,7 +3,7 @@
 import base64
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -38,6 +38,27 @@ class HttpRequest:
     body: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """What was seen of one server over its turns, `duration_s` in all. CPU is None where it cannot be read.
+
+    `errors` were not answered, `refused` answered by a status above 399; `latencies_us` holds every answer.
+    """
+
+    latencies_us: Sequence[float]
+    errors: int
+    refused: int
+    duration_s: float
+    cpu_ms: Mapping[str, float | None]
+
+
+def _request(request: HttpRequest) -> dict[str, Any]:
+    return {
+        "host": request.host, "port": request.port, "path": request.path, "method": request.method,
+        "headers": dict(request.headers or {}), "body": request.body,
+    }  # fmt: skip
+
+
 def usages(raw: Mapping[str, Any]) -> dict[str, Usage | None]:
     """The agent's counters as Usage."""
     return {name: Usage(**values) if values else None for name, values in raw.items()}
@@ -52,7 +73,10 @@ class Agent:
         self._session: Session = engine.session(handle, ["python3", "-u", "-c", source])
 
     def machine(self) -> dict[str, Any]:
-        """`cpu_model`, `cores` that wrk may use, `open_files` (its limit), `machine` (such as x86_64)."""
+        """`cpu_model`, `cores` that wrk may use, `open_files` (its limit), `machine` (such as x86_64).
+
+        `cpus` are the cores' numbers, `siblings` CPU → those that share its core, `boot_id` tells machines apart.
+        """
         return self._ask({"op": "machine"}, 0)
 
     def get(self, host: str, port: int, path: str, timeout_s: float) -> tuple[int, str]:
@@ -66,9 +90,7 @@ class Agent:
     ) -> list[Reply]:
         """The same request `repeat` times, in turn; ends early at the first that gets no reply."""
         order = {
-            "op": "requests", "host": request.host, "port": request.port, "path": request.path,
-            "method": request.method, "headers": dict(request.headers or {}), "body": request.body,
-            "repeat": repeat, "timeout_s": timeout_s, "bodies": bodies,
+            "op": "requests", **_request(request), "repeat": repeat, "timeout_s": timeout_s, "bodies": bodies,
         }  # fmt: skip
         answer = self._ask(order, repeat * timeout_s)
         return [Reply(**{**reply, "body": base64.b64decode(reply["body"])}) for reply in answer["replies"]]
@@ -91,6 +113,27 @@ class Agent:
     ) -> dict[str, Any]:
         """Run wrk; `while_running` is called every `every_s` seconds meanwhile and may raise to give up."""
         return self._ask({"op": "wrk", **order, "limit_s": limit_s}, limit_s, while_running, every_s)
+
+    def duet(
+        self, orders: Sequence[Mapping[str, Any]], limit_s: float, while_running: Callable[[], None], every_s: float
+    ) -> list[dict[str, Any]]:
+        """As `wrk`, for several at once, begun in this order; the answer of each."""
+        loads = [{**order, "limit_s": limit_s} for order in orders]
+        answer = self._ask({"op": "duet", "loads": loads}, limit_s, while_running, every_s)
+        return list(answer["loads"])
+
+    def turns(
+        self, requests: Sequence[HttpRequest], parts: Sequence[Mapping[str, str]], *,
+        seconds: float, per_turn: int, timeout_s: float, seed: int,
+    ) -> list[Turns]:  # fmt: skip
+        """Several servers in turn, over one connection each, for so long; what was seen of each."""
+        loads = [_request(one) | {"parts": dict(own)} for one, own in zip(requests, parts, strict=True)]
+        order = {
+            "op": "turns", "loads": loads, "seconds": seconds, "requests": per_turn, "timeout_s": timeout_s,
+            "seed": seed,
+        }  # fmt: skip
+        answer = self._ask(order, seconds + len(loads) * per_turn * timeout_s)
+        return [Turns(**load) for load in answer["loads"]]
 
     def usage(self, parts: Mapping[str, str]) -> dict[str, Usage | None]:
         """Counters of each part (name → its handle's id) now; None where the engine's host does not show them."""

@@ -18,7 +18,10 @@ _NO_NUMBER = re.compile(r"-?(nan|inf)\b")  # as C prints them; JSON knows neithe
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run of wrk. `duration_s` is wrk's own clock, `wall_s` a monotonic one from outside its process."""
+    """One run of wrk. `duration_s` is wrk's own clock, `wall_s` a monotonic one from outside its process.
+
+    `idle`: CPU → the share of that time in which it had nothing to do.
+    """
 
     duration_s: float
     wall_s: float
@@ -29,6 +32,7 @@ class Report:
     connections_live: int
     generator_cpu_s: float
     steal_percent: float
+    idle: Mapping[int, float]
 
 
 def order_for(profile: Profile, host: str, port: int, duration_s: int) -> dict[str, Any]:
@@ -88,6 +92,7 @@ def parse_report(answer: Mapping[str, Any], where: str) -> Report:
         connections_live=answer["live"],
         generator_cpu_s=answer["cpu_s"],
         steal_percent=answer["steal_percent"],
+        idle={int(cpu): float(share) for cpu, share in answer["idle"].items()},
     )
 
 

@@ -24,13 +24,13 @@ def is_query(text: str) -> bool:
     return _QUERY.match(bare) is not None and _UPKEEP.search(bare) is None
 
 
-def queries_between(before: Sequence[Statement], after: Sequence[Statement]) -> tuple[int, int]:
-    """Queries and their rows between two readings. A statement that is new has begun at zero."""
+def queries_between(before: Sequence[Statement], after: Sequence[Statement]) -> dict[str, tuple[int, int]]:
+    """Text of each query → its calls and rows between two readings. A statement that is new has begun at zero."""
     known = {statement: (calls, rows) for statement, _, calls, rows in before}
-    queries = rows_seen = 0
+    found: dict[str, tuple[int, int]] = {}
     for statement, text, calls, rows in after:
         calls_before, rows_before = known.get(statement, (0, 0))
-        if is_query(text):
-            queries += calls - calls_before
-            rows_seen += rows - rows_before
-    return queries, rows_seen
+        if calls > calls_before and is_query(text):
+            calls_so_far, rows_so_far = found.get(text, (0, 0))
+            found[text] = (calls_so_far + calls - calls_before, rows_so_far + rows - rows_before)
+    return found

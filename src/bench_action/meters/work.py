@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bench_action.meters import sql
 from bench_action.meters.cache import commands_between
-from bench_action.meters.sql import Statement, queries_between
-from bench_action.model.result import Work
+from bench_action.meters.sql import queries_between
+from bench_action.model.result import Statement, Work
 from bench_action.stack.subject import Subject
 
 
@@ -13,7 +14,7 @@ from bench_action.stack.subject import Subject
 class Reading:
     """Counters at one moment."""
 
-    statements: Sequence[Statement]
+    statements: Sequence[sql.Statement]
     commands: Mapping[str, int]
 
 
@@ -28,5 +29,16 @@ def read_work(subject: Subject) -> Reading:
 
 def work_between(before: Reading, after: Reading) -> Work:
     """What was done between two readings."""
-    queries, rows = queries_between(before.statements, after.statements)
-    return Work(queries=queries, rows=rows, cache_commands=commands_between(before.commands, after.commands))
+    queries = queries_between(before.statements, after.statements)
+    return Work(
+        queries=sum(calls for calls, _ in queries.values()),
+        rows=sum(rows for _, rows in queries.values()),
+        cache_commands=commands_between(before.commands, after.commands),
+    )
+
+
+def statements_between(before: Reading, after: Reading) -> tuple[Statement, ...]:
+    """The queries among it, the most frequent first."""
+    queries = queries_between(before.statements, after.statements)
+    found = [Statement(text=" ".join(text.split()), calls=calls, rows=rows) for text, (calls, rows) in queries.items()]
+    return tuple(sorted(found, key=lambda one: (-one.calls, one.text)))

@@ -11,7 +11,7 @@ SCHEMA_VERSION: Final = 1
 
 Revision = Literal["base", "head"]
 Verdict = Literal["improved", "unchanged", "regressed", "inconclusive", "invalid", "measured"]
-PhaseName = Literal["count", "capacity", "duet", "latency"]
+PhaseName = Literal["count", "capacity", "latency", "duet", "interleaved"]
 
 
 class Frozen(BaseModel):
@@ -61,6 +61,14 @@ class Work(Frozen):
     cache_commands: int
 
 
+class Statement(Frozen):
+    """A query of a subject, as pg_stat_statements normalises it, with how often it was run and the rows it gave."""
+
+    text: str
+    calls: int
+    rows: int
+
+
 class Trial(Frozen):
     """One measured run of one cell in one phase; a line of `trials.jsonl`."""
 
@@ -85,6 +93,12 @@ class Trial(Frozen):
     db_connections_peak: int
     memory_peak_mib: float | None = Field(description="of the subject; null where the host does not show it")
     steal_percent: float
+    pair: str = Field("", description="what it was compared with meanwhile; empty where it was loaded alone")
+    side: Literal["", "base", "head"] = Field("", description="which of that pair it is")
+    slot: str = Field("", description="the host name it had, in the phases of pairs")
+    application_idle: float | None = Field(None, description="share of the application's CPUs that was idle")
+    services_idle: float | None = Field(None, description="the same of the services' CPUs")
+    statements: tuple[Statement, ...] = Field((), description="what its queries were, in phase `count`")
     warnings: tuple[Warned, ...] = ()
 
     @property
@@ -125,6 +139,7 @@ class RunInfo(Frozen):
     preset: str
     tool_version: str
     command: str = Field(description="repeats this run: same plan, same order")
+    self_test: bool = Field(False, description="base is head itself: whatever differs is the instrument's own")
 
 
 class Environment(Frozen):
@@ -225,7 +240,9 @@ class Comparison(Frozen):
     confidence: float
     smallest_detectable: float | None
     blocks: int
+    blocks_wanted: int | None = Field(None, description="how many would decide what is inconclusive")
     gate: float | None
+    level: Literal["fail", "warn"] | None = Field(None, description="what the gate does; null where there is none")
     significant: bool
     relevant: bool
     verdict: Verdict
@@ -239,6 +256,7 @@ class Finding(Frozen):
     cell: str
     before: float | None
     after: float | None
+    fails: bool = Field(False, description="whether it makes the run's verdict `regressed` by itself")
 
 
 class Result(Frozen):

@@ -21,6 +21,17 @@ class Code(StrEnum):
     VARIANT_FAILED = "variant-failed"
     STOPPED_EARLY = "stopped-early"
     NO_COUNTERS = "no-counters"
+    BASE_ABSENT = "base-absent"
+    IDENTICAL = "identical-revisions"
+    UNEQUAL_SHARES = "unequal-shares"
+    SLICES_DIFFER = "slices-differ"
+    NOT_SATURATED = "not-saturated"
+    SERVICES_SATURATED = "services-saturated"
+    OTHERS_ON_CPU = "others-on-cpu"
+    NO_DUET = "no-duet"
+    UNSOUND = "instrument-unsound"
+    BLOCK_DROPPED = "block-dropped"
+    BLOCKS_DROPPED = "blocks-dropped"
 
     @property
     def invalidates(self) -> bool:
@@ -30,7 +41,7 @@ class Code(StrEnum):
     @property
     def grave(self) -> bool:
         """Whether something is missing or wrong, not only doubtful."""
-        return self.invalidates or self is Code.VARIANT_FAILED
+        return self.invalidates or self in {Code.VARIANT_FAILED, Code.BASE_ABSENT}
 
     @property
     def advice(self) -> str:
@@ -47,6 +58,8 @@ _INVALIDATING = frozenset(
         Code.CLOCK_STEP,
         Code.THROTTLED,
         Code.STOPPED_EARLY,
+        Code.BLOCKS_DROPPED,
+        Code.UNSOUND,
     }
 )
 
@@ -63,6 +76,19 @@ _ADVICE = {
     Code.WIDE_SPREAD: "The runs of one cell differ widely; close other programs, or use more and longer blocks.",
     Code.VARIANT_FAILED: "Mend the variant; it was not measured.",
     Code.STOPPED_EARLY: "What was measured until then is kept; run again once the cause is gone.",
+    Code.BASE_ABSENT: "Head was measured alone: its figures are below, and nothing tells whether they changed.",
+    Code.IDENTICAL: "Any difference is noise. `--self-test` tells whether the instrument is sound here.",
+    Code.UNEQUAL_SHARES: "Throughput is not compared; CPU/request is. Give both revisions as many workers, and pools "
+    "of one size; a wait that holds a worker up does this too: see the latency.",
+    Code.SLICES_DIFFER: "Throughput is not compared; CPU/request is. End other programs, or run again.",
+    Code.NOT_SATURATED: "Throughput is not compared: what limits it is not the application's CPU. CPU/request and latency "
+    "are; more `connections` may fill the CPU.",
+    Code.SERVICES_SATURATED: "Throughput is not compared: the database limits it. CPU/request is, of each part.",
+    Code.OTHERS_ON_CPU: "Other programs, or other guests of this physical machine, had part of it. Both met that alike.",
+    Code.NO_DUET: "With one CPU only the two are measured in turn: changes below 10 % cannot be told in two minutes.",
+    Code.UNSOUND: "Do not trust verdicts from this machine; `bench-action check`, and run --self-test again.",
+    Code.BLOCK_DROPPED: "Its application's log may tell why it ended; the other blocks count.",
+    Code.BLOCKS_DROPPED: "Mend what ends the application under load; too few blocks are left to compare.",
     Code.NO_COUNTERS: "CPU and memory of the containers are left out; requests/s and latencies are not affected.",
 }
 

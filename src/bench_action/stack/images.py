@@ -1,11 +1,13 @@
 """The images of a run: built or had before anything is started, one after the other, so that Ctrl-C ends a build."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
-from bench_action.config.schema import Config, Variant
+from bench_action.config.load import Loaded
+from bench_action.config.schema import Variant
 from bench_action.engine.protocol import BuildSpec, Engine, Kind, LocalForm
+from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
 
 _LOAD = "bench-action/load"
@@ -21,25 +23,45 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """The images of a run, by variant and by service."""
+    """The images of a run, by variant and by service.
+
+    `base`: of the base revision, by variant; `failed`: name of a base subject without one → why.
+    """
 
     load: Image
     variants: dict[str, Image]
     services: dict[str, Image]
+    base: dict[str, Image] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
 
     @property
     def ids(self) -> dict[str, str]:
         """Name → id of all."""
-        every = (self.load, *self.variants.values(), *self.services.values())
+        every = (self.load, *self.variants.values(), *self.base.values(), *self.services.values())
         return {image.name: image.id for image in every}
 
 
-def make_images(engine: Engine, config: Config, folder: Path, progress: Progress) -> Images:
-    """Build what is to be built, pull what is not here. Raises StackError."""
+def make_images(engine: Engine, loaded: Loaded, base: Loaded | None, progress: Progress) -> Images:
+    """Build what is to be built, pull what is not here. Raises StackError, but for a variant of base."""
+    config, folder = loaded.config, loaded.folder
     load = _get(engine, config.load.image, "load", progress) if config.load.image else _build_load(engine, progress)
     variants = {name: _of_variant(engine, name, one, folder, progress) for name, one in config.variants.items()}
     services = {name: _get(engine, service.image, service.kind, progress) for name, service in config.services.items()}
-    return Images(load, variants, services)
+    images = Images(load, variants, services)
+    if base is not None:
+        for name in config.variants:
+            _add_base(engine, name, base, images, progress)
+    return images
+
+
+def _add_base(engine: Engine, name: str, base: Loaded, images: Images, progress: Progress) -> None:
+    if name not in base.config.variants:
+        images.failed[f"{name}@base"] = "this variant is new: the base revision does not have it"
+        return
+    try:
+        images.base[name] = _of_variant(engine, name, base.config.variants[name], base.folder, progress, ":base")
+    except StackError as error:
+        images.failed[f"{name}@base"] = error.what
 
 
 def _get(engine: Engine, name: str, kind: Kind, progress: Progress) -> Image:
@@ -48,11 +70,11 @@ def _get(engine: Engine, name: str, kind: Kind, progress: Progress) -> Image:
     return Image(name, engine.image(name, kind))
 
 
-def _of_variant(engine: Engine, name: str, variant: Variant, folder: Path, progress: Progress) -> Image:
+def _of_variant(engine: Engine, name: str, variant: Variant, folder: Path, progress: Progress, tag: str = "") -> Image:
     if variant.build is None:
         return _get(engine, str(variant.image), "subject", progress)
-    progress.step(f"building {name}")
-    build, image = variant.build, f"bench-action/{name}"
+    progress.step(f"building {name}{tag.replace(':', '@')}")
+    build, image = variant.build, f"bench-action/{name}{tag}"
     spec = BuildSpec(
         "subject",
         image,

@@ -12,6 +12,26 @@ _ANSWER_S = 60.0
 _OLDEST = 140000  # the first whose pg_stat_statements tells top-level statements
 _REFUSED = re.compile(r"psql:(<stdin>:\d+: )?\s*(ERROR|FATAL|error):")
 SUPERUSER = "postgres"
+_OWN = "NOT LIKE ALL (ARRAY['pg\\_%', 'information\\_schema'])"
+# what a user can have made, as PostgreSQL itself writes it down
+_SCHEMA = f"""
+SELECT line FROM (
+  SELECT format('table %I.%I', n.nspname, c.relname) AS line, 0 AS part FROM pg_class c
+    JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p') AND n.nspname {_OWN}
+  UNION ALL SELECT format('column %s %s %I %s %s %s', a.attrelid::regclass, a.attnum, a.attname,
+      format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid)), 1 FROM pg_attribute a
+    JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN pg_attrdef d ON (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
+    WHERE a.attnum > 0 AND NOT a.attisdropped AND n.nspname {_OWN}
+  UNION ALL SELECT 'constraint ' || conrelid::regclass || ' ' || pg_get_constraintdef(k.oid), 2 FROM pg_constraint k
+    JOIN pg_namespace n ON n.oid = k.connamespace WHERE k.conrelid <> 0 AND n.nspname {_OWN}
+  UNION ALL SELECT 'index ' || indexdef, 3 FROM pg_indexes WHERE schemaname {_OWN}
+  UNION ALL SELECT 'trigger ' || pg_get_triggerdef(oid), 4 FROM pg_trigger WHERE NOT tgisinternal
+  UNION ALL SELECT 'view ' || viewname || ' ' || definition, 5 FROM pg_views WHERE schemaname {_OWN}
+  UNION ALL SELECT 'function ' || proname || ' ' || prosrc, 6 FROM pg_proc p
+    JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname {_OWN}
+      AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = p.oid AND e.deptype = 'e')
+) found ORDER BY part, line"""
 
 
 class QueryError(StackError):
@@ -61,11 +81,11 @@ class Postgres:
             self._sessions[database] = self._connect(SUPERUSER, database)
         return self._converse(self._sessions[database], text)
 
-    def execute_as(self, role: str, database: str, text: str) -> None:
-        """Statements as a role, over a connection of their own. Raises QueryError with the first that is refused."""
+    def execute_as(self, role: str, database: str, text: str) -> list[str]:
+        """Statements as a role, over a connection of their own: their rows. Raises QueryError."""
         session = self._connect(role, database)
         try:
-            self._converse(session, text)
+            return self._converse(session, text)
         finally:
             session.close()
 
@@ -76,6 +96,13 @@ class Postgres:
     def create_role(self, role: str) -> None:
         """A role that may log in, and nothing more."""
         self.execute(f"CREATE ROLE \"{role}\" LOGIN PASSWORD '{self.password}'")
+
+    def shape(self, database: str) -> list[str]:
+        """Schema of a database and how many rows each table has: equal for two that hold the same for a planner."""
+        lines = self.execute_as(SUPERUSER, database, _SCHEMA)
+        tables = [line.removeprefix("table ") for line in lines if line.startswith("table ")]
+        counts = [f"SELECT '{name}', count(*) FROM {name};" for name in tables]
+        return lines + (self.execute_as(SUPERUSER, database, "\n".join(counts)) if counts else [])
 
     def create_database(self, name: str, role: str, template: str = "template1") -> None:
         """A database of a role's own, copied from a template."""

@@ -31,12 +31,12 @@ class Services:
     agent: Agent
 
 
-def start_services(engine: Engine, config: Config, images: Images) -> Services:
-    """Start all, wait until each answers its own client. Raises StackError."""
+def start_services(engine: Engine, config: Config, images: Images, caches: int) -> Services:
+    """Start all, wait until each answers its own client. `caches`: Redis numbers needed. Raises StackError."""
     password = secrets.token_hex(8)
     specs = [ServiceSpec("load", "bench-action-load", images.load.id, ulimits=config.load.ulimits)]
     specs += [
-        _service_spec(name, service, config, password, images.services[name].id)
+        _service_spec(name, service, caches, password, images.services[name].id)
         for name, service in config.services.items()
     ]
     load, *handles = side_by_side(engine.start, specs)
@@ -83,13 +83,13 @@ def _awaited(services: Services, name: str, service: Service) -> Awaited:
     return Awaited(handle, service.ready.timeout, probe)
 
 
-def _service_spec(name: str, service: Service, config: Config, password: str, image: str) -> ServiceSpec:
+def _service_spec(name: str, service: Service, caches: int, password: str, image: str) -> ServiceSpec:
     settings = {key: _text(value) for key, value in service.settings.items()}
     env = dict(service.env)
     if service.kind == "postgres":
         env |= {"POSTGRES_USER": SUPERUSER, "POSTGRES_PASSWORD": password}
     if service.kind == "redis":
-        settings.setdefault("databases", str(redis_databases(len(config.variants))))
+        settings.setdefault("databases", str(redis_databases(caches)))
     port = service.port or _PORTS[service.kind]
     return ServiceSpec(service.kind, name, image, settings, env, service.command, port)
 

@@ -1,31 +1,36 @@
 """Everything that a run needs, up and ready: images, services, databases, subjects."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 
 from bench_action.config.load import Loaded
-from bench_action.config.schema import Variant
-from bench_action.engine.protocol import Engine, Handle, ServiceSpec
-from bench_action.model.errors import InputError
+from bench_action.engine.protocol import Engine
+from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
-from bench_action.stack.environment import allowed_secrets, own_environment
-from bench_action.stack.images import Images, local_form, make_images
-from bench_action.stack.postgres import SUPERUSER, QueryError
+from bench_action.placement import Placement
+from bench_action.plan import Pair
+from bench_action.stack.environment import allowed_secrets
+from bench_action.stack.images import Images, make_images
 from bench_action.stack.readiness import Awaited, wait_until_ready
 from bench_action.stack.services import Services, http_probe, side_by_side, start_services
-from bench_action.stack.subject import Cache, Database, Subject, numbered
+from bench_action.stack.slots import Slot, Slots
+from bench_action.stack.starter import Starter
+from bench_action.stack.subject import Cache, Database, Subject
 
-_SETUP_S = 600.0
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stack:
-    """What verification and measuring work with."""
+    """What verification and measuring work with. `absent`: name of a base subject that there is not → why."""
 
     engine: Engine
     services: Services
     images: Images
+    starter: Starter
     subjects: tuple[Subject, ...]
+    absent: Mapping[str, str]
+    _slots: dict[tuple[str, str], Slots] = field(default_factory=dict)
+    _cpus: dict[str, Sequence[int]] = field(default_factory=dict)
 
     def subject(self, variant: str, revision: str) -> Subject:
         """The subject of a cell."""
@@ -59,86 +64,87 @@ class Stack:
         """Name → seconds until each answered."""
         return wait_until_ready(self.engine, [self._awaited(subject) for subject in subjects])
 
+    def place(self, placement: Placement) -> None:
+        """Services and wrk to their CPUs, away from the application's."""
+        wanted = dict.fromkeys(self.services.handles.values(), placement.services)
+        wanted[self.services.load] = placement.load
+        moving = [(handle, cpus) for handle, cpus in wanted.items() if self._cpus.get(handle.id) != cpus]
+        side_by_side(lambda one: self.engine.pin(*one), moving)
+        self._cpus |= {handle.id: cpus for handle, cpus in moving}
+
+    def slots(self, pair: Pair) -> Slots:
+        """The slots of a pair, made when first asked for. Nobody may be in those of another pair then."""
+        base, head = (self.subject(cell.variant, cell.revision) for cell in (pair.base, pair.head))
+        key = (base.name, head.name)
+        if key not in self._slots:
+            for slots in self._slots.values():
+                slots.clear()
+            number = len(self.subjects) + 1 + 2 * len(self._slots)
+            first, second = (self._slot(head, len(self._slots), letter, number + n) for n, letter in enumerate("ab"))
+            self._slots[key] = Slots(self.engine, self.starter, base, head, (first, second))
+        for other, slots in self._slots.items():
+            if other != key:
+                slots.clear()
+        return self._slots[key]
+
+    def retire(self) -> None:
+        """Stop the subjects in their own places: from now on pairs are measured, in slots."""
+        side_by_side(self.engine.stop, [subject.handle for subject in self.subjects])
+
+    def _slot(self, head: Subject, pair: int, letter: str, number: int) -> Slot:
+        server, redis = self.services.postgres, self.services.redis
+        return Slot(
+            host=f"{head.variant}-{letter}",
+            database=Database(server, f"slot_{pair}_{letter}", "", "") if server is not None else None,
+            cache=Cache(redis, number) if redis is not None else None,
+        )
+
     def _awaited(self, subject: Subject) -> Awaited:
         ready = subject.config.ready
         return Awaited(subject.handle, ready.timeout, http_probe(self.services.agent, subject.handle, ready.path))
 
 
-def bring_up(engine: Engine, loaded: Loaded, environ: Mapping[str, str], progress: Progress) -> Stack:
-    """Images, services, databases, subjects, in this order; returns when all answer. Raises StackError."""
-    images = make_images(engine, loaded.config, loaded.folder, progress)
+def bring_up(
+    engine: Engine,
+    loaded: Loaded,
+    environ: Mapping[str, str],
+    progress: Progress,
+    base: Loaded | None = None,
+    pairs: int = 0,
+) -> Stack:
+    """Images, services, databases, subjects, in this order; returns when all answer. Raises StackError.
+
+    `base`: also the variants as of the base revision; what fails there is told, and head goes on. `pairs`: how many
+    pairs of subjects will be asked slots for.
+    """
+    images = make_images(engine, loaded, base, progress)
     progress.step("starting services")
     engine.open()
-    services = start_services(engine, loaded.config, images)
+    wanted = len(loaded.config.variants) + len(images.base) + 2 * pairs
+    services = start_services(engine, loaded.config, images, wanted)
     progress.step("starting subjects")
-    starter = Starter(engine, loaded, images, services, allowed_secrets(loaded.config, environ))
-    subjects = starter.start_all()
-    stack = Stack(engine, services, images, tuple(subjects))
-    startup_s = stack.wait_for(*subjects)
-    return replace(stack, subjects=tuple(replace(one, startup_s=startup_s[one.name]) for one in subjects))
+    starter = Starter(engine, loaded, base, images, services, allowed_secrets(loaded.config, environ))
+    stack = Stack(engine, services, images, starter, (), images.failed)
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        heads = [one.result() for one in [pool.submit(start) for start in starter.heads()]]
+    startup_s = stack.wait_for(*heads)
+    bases, absent = _start_bases(stack, startup_s)
+    started = [replace(one, startup_s=startup_s[one.handle.name]) for one in (*heads, *bases)]
+    return replace(stack, subjects=tuple(started), absent={**images.failed, **absent})
 
 
-@dataclass(frozen=True, slots=True)
-class Starter:
-    """Makes each subject's database and starts it."""
-
-    engine: Engine
-    loaded: Loaded
-    images: Images
-    services: Services
-    secrets: Mapping[str, str]
-
-    def start_all(self) -> list[Subject]:
-        """Databases one after the other (templates must not be in use), subjects side by side."""
-        numbers = numbered(list(self.loaded.config.variants))
-        databases = {name: self._make_database(name) for name in numbers}
-        return side_by_side(lambda name: self._start(name, databases[name], numbers[name]), numbers)
-
-    def _make_database(self, name: str) -> Database | None:
-        server = self.services.postgres
-        if server is None:
-            return None
-        database = Database(server, f"subject_{name.replace('-', '_')}")  # apart from postgres, template1, pg_…
-        database.create_template()
-        self._set_up(name, database)
-        seed = self.loaded.config.seed
-        if seed is not None:
-            self._run_seed(database, seed)
-        server.execute_as(SUPERUSER, database.template, "ANALYZE")
-        database.recreate()
-        return database
-
-    def _set_up(self, name: str, database: Database) -> None:
-        variant = self.loaded.config.variants[name]
-        if variant.setup:
-            spec = self._spec(name, {"DATABASE_URL": database.url(database.template)})
-            local = replace(spec.local, command=variant.setup) if spec.local else None
-            spec = replace(spec, name=f"{name}-setup", command=variant.setup, local=local)
-            self.engine.run_once(spec, _SETUP_S)
-
-    def _run_seed(self, database: Database, seed: str) -> None:
-        text = (self.loaded.folder / seed).read_text(encoding="utf-8")
+def _start_bases(stack: Stack, startup_s: dict[str, float]) -> tuple[list[Subject], dict[str, str]]:
+    """Those of the base revision that come up, and why the others do not. Their times are added to `startup_s`."""
+    found, absent = [], {}
+    for name, start in stack.starter.bases():
         try:
-            database.server.execute_as(database.role, database.template, text)
-        except QueryError as error:
-            raise InputError(error.what, where=f"seed: {seed}", log=error.log) from error
-
-    def _start(self, name: str, database: Database | None, number: int) -> Subject:
-        variant = self.loaded.config.variants[name]
-        cache = Cache(self.services.redis, number) if self.services.redis is not None else None
-        urls = {"DATABASE_URL": database.url()} if database is not None else {}
-        urls |= {"REDIS_URL": cache.url()} if cache is not None else {}
-        spec = self._spec(name, urls)
-        return Subject(
-            variant=name, revision="head", config=variant, image=self.images.variants[name],
-            handle=self.engine.start(spec), database=database, cache=cache,
-        )  # fmt: skip
-
-    def _spec(self, name: str, urls: Mapping[str, str]) -> ServiceSpec:
-        variant: Variant = self.loaded.config.variants[name]
-        addresses: Mapping[str, Handle] = self.services.handles
-        return ServiceSpec(
-            kind="subject", name=name, image=self.images.variants[name].id, command=variant.command, port=variant.port,
-            env={**urls, **own_environment(variant, addresses, self.secrets)}, ulimits=variant.ulimits,
-            local=local_form(variant, self.loaded.folder),
-        )  # fmt: skip
+            subject = start()
+            try:
+                startup_s |= stack.wait_for(subject)
+            except StackError:
+                stack.engine.stop(subject.handle)
+                raise
+            found.append(subject)
+        except StackError as error:
+            absent[name] = error.what
+    return found, absent

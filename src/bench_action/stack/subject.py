@@ -1,6 +1,5 @@
 """A subject: a variant at a revision, with a database and a Redis number of its own."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench_action.config.schema import Variant
@@ -13,29 +12,19 @@ from bench_action.stack.redis import Redis
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A subject's own database: made from its template, owned by its role."""
+    """A subject's own database, made from `template`, which holds schema and seed.
+
+    `role` owns it, and is who the subject logs in as: one for all revisions of a variant.
+    """
 
     server: Postgres
     name: str
-
-    @property
-    def template(self) -> str:
-        """Holds the schema and the seed."""
-        return f"{self.name}_template"
-
-    @property
-    def role(self) -> str:
-        """Its owner, and who the subject logs in as."""
-        return self.name
+    role: str
+    template: str
 
     def url(self, database: str | None = None) -> str:
         """How the subject reaches it."""
         return self.server.url(self.role, database or self.name)
-
-    def create_template(self) -> None:
-        """Role and empty template."""
-        self.server.create_role(self.role)
-        self.server.create_database(self.template, self.role)
 
     def recreate(self) -> None:
         """A fresh copy of the template; whoever is connected is cut off."""
@@ -93,8 +82,3 @@ class Subject:
 def redis_databases(count: int) -> int:
     """How many database numbers Redis must offer: number 0 is left to the user's own tools."""
     return max(16, count + 1)
-
-
-def numbered(names: Sequence[str]) -> dict[str, int]:
-    """A Redis database number for each subject, from 1."""
-    return {name: number for number, name in enumerate(names, start=1)}

@@ -98,15 +98,16 @@ class DockerEngine:
         with refusals(f"{spec.name} cannot be started", where=f"its container, as {spec.kind}"):
             image = self._client.images.get(spec.image)
             options = container_options(spec, list(image.attrs["Config"].get("Volumes") or {}))
-            endpoint = self._client.api.create_endpoint_config(aliases=[spec.name])
+            host = spec.host or spec.name
+            endpoint = self._client.api.create_endpoint_config(aliases=[host])
             create = partial(
-                self._client.containers.create, spec.image, name=f"{self._network}-{spec.name}", hostname=spec.name,
+                self._client.containers.create, spec.image, name=f"{self._network}-{spec.name}", hostname=host,
                 labels=self._labels, detach=True, network=self._network,
                 networking_config={self._network: endpoint}, **options,
             )  # fmt: skip
             container = self._creations.make(create)
             container.start()
-        handle = Handle(id=str(container.id), name=spec.name, kind=spec.kind, host=spec.name, port=spec.port)
+        handle = Handle(id=str(container.id), name=spec.name, kind=spec.kind, host=host, port=spec.port)
         self._expected[handle.id] = handle
         return handle
 
@@ -127,17 +128,22 @@ class DockerEngine:
             command = " ".join(spec.command)
             raise StackError(f"{spec.name} ended with status {status}", where=f"command: {command}", log=log)
 
-    def stop(self, handle: Handle) -> None:
-        """Stop, within a second."""
+    def stop(self, handle: Handle, grace_s: int = 1) -> None:
+        """Ask a container to end, and end it after `grace_s` seconds."""
         self._expected.pop(handle.id, None)
         with refusals(f"{handle.name} cannot be stopped"):
-            self._client.api.stop(handle.id, timeout=1)
+            self._client.api.stop(handle.id, timeout=grace_s)
 
     def restart(self, handle: Handle) -> None:
         """Start again what was stopped."""
         with refusals(f"{handle.name} cannot be started again"):
             self._client.api.start(handle.id)
         self._expected[handle.id] = handle
+
+    def pin(self, handle: Handle, cpus: Sequence[int]) -> None:
+        """Move a container, running or not, to these CPUs."""
+        with refusals(f"{handle.name} cannot be given CPUs of its own", where=f"CPUs {_listed(cpus)}"):
+            self._client.api.update_container(handle.id, cpuset_cpus=_listed(cpus))
 
     def session(self, handle: Handle, argv: Sequence[str]) -> DockerSession:
         """Start a program in the container and talk to it."""
@@ -232,6 +238,10 @@ class DockerEngine:
 
 def _names(containers: Sequence[Mapping[str, Any]], networks: Sequence[Mapping[str, Any]]) -> list[str]:
     return [item["Names"][0].lstrip("/") for item in containers] + [item["Name"] for item in networks]
+
+
+def _listed(cpus: Sequence[int]) -> str:
+    return ",".join(map(str, sorted(cpus)))
 
 
 def _gently(action: Callable[[], object]) -> None:

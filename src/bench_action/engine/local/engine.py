@@ -23,6 +23,7 @@ from bench_action.engine.local.processes import (
     end_all,
     family,
     marked,
+    move,
     spawn,
     start,
     stop,
@@ -55,10 +56,11 @@ class LocalEngine:
         self.servers = servers or Servers(environ.get("PATH", os.defpath))
         self._folder = RunFolder(owner)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self._sessions: list[LocalSession] = []
+        self._sessions: list[tuple[str, LocalSession]] = []
         self._pythons: dict[str, Path] = {}
         self._specs: dict[str, ServiceSpec] = {}
         self._handles: dict[str, Handle] = {}
+        self._cpus: dict[str, Sequence[int]] = {}
 
     @property
     def run_id(self) -> str:
@@ -155,11 +157,11 @@ class LocalEngine:
             command = " ".join(spec.command)
             raise StackError(f"{spec.name} ended with status {status}", where=command, log=self.logs(handle))
 
-    def stop(self, handle: Handle) -> None:
-        """Stop, within a second."""
+    def stop(self, handle: Handle, grace_s: int = 1) -> None:
+        """Ask a process to end, and end it and all that came of it after `grace_s` seconds."""
         process = self._running.pop(handle.id, None)
         if process is not None:
-            stop(process, grace_s=1.0)
+            stop(process, grace_s=grace_s)
 
     def restart(self, handle: Handle) -> None:
         """Start (again) what was stopped, on the same port."""
@@ -167,20 +169,28 @@ class LocalEngine:
         process = spawn(
             self._argv(spec, handle), env=self._environment(spec, handle), folder=self._cwd(spec),
             log=self._log(handle), account=self._account_of(spec),
-            open_files=spec.ulimits.get("nofile", _OPEN_FILES),
+            open_files=spec.ulimits.get("nofile", _OPEN_FILES), cpus=self._cpus.get(handle.id, ()),
         )  # fmt: skip
         self._running[handle.id] = process
         self._folder.note(handle.name, process.pid)
+
+    def pin(self, handle: Handle, cpus: Sequence[int]) -> None:
+        """Move a process and all that came of it, and our sessions beside it, to these CPUs."""
+        self._cpus[handle.id] = tuple(cpus)
+        roots = [self._running[handle.id].pid] if handle.id in self._running else []
+        roots += [session.pid for owner, session in self._sessions if owner == handle.id]
+        move([member for root in roots for member in family(root)], cpus)
 
     def session(self, handle: Handle, argv: Sequence[str]) -> LocalSession:
         """Start a program and talk to it."""
         process = start(
             self._client(argv), env=self._client_environment(), folder=Path("/"), account=None,
             open_files=self._specs[handle.id].ulimits.get("nofile", _OPEN_FILES), stdin=subprocess.PIPE,
+            cpus=self._cpus.get(handle.id, ()),
         )  # fmt: skip
         self._folder.note(f"session-{process.pid}", process.pid)
         session = LocalSession(process, f"{argv[0]} for {handle.name}", partial(self._death, handle))
-        self._sessions.append(session)
+        self._sessions.append((handle.id, session))
         return session
 
     def exec(self, handle: Handle, argv: Sequence[str]) -> tuple[int, str]:  # noqa: ARG002 (no place to enter)
@@ -208,7 +218,7 @@ class LocalEngine:
         for process in self._running.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=1.0)
-        for session in self._sessions:
+        for _, session in self._sessions:
             session.close()
         self._running.clear()
         self._ports.release()

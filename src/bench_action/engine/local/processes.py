@@ -7,7 +7,7 @@ import resource
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,11 +47,20 @@ class Account:
 
 
 def spawn(
-    argv: Sequence[str], *, env: Mapping[str, str], folder: Path, log: Path, account: Account | None, open_files: int
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    folder: Path,
+    log: Path,
+    account: Account | None,
+    open_files: int,
+    cpus: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a process in a session of its own, its output in `log`. Raises StackError where it cannot be started."""
     with log.open("ab") as output:
-        return start(argv, env=env, folder=folder, account=account, open_files=open_files, stdout=output.fileno())
+        return start(
+            argv, env=env, folder=folder, account=account, open_files=open_files, stdout=output.fileno(), cpus=cpus
+        )
 
 
 def start(
@@ -63,20 +72,47 @@ def start(
     open_files: int,
     stdin: int = subprocess.DEVNULL,
     stdout: int = subprocess.PIPE,
+    cpus: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """As `spawn`, with its input and output where the caller wants them; errors go where output goes."""
+    """As `spawn`, with its input and output where the caller wants them; errors go where output goes.
+
+    `cpus`: which it may use, none for all. It is in a session of its own, so that the kernel gives it as much of a CPU
+    as any other, however many threads each has (sched(7), autogroup).
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = open_files if hard == resource.RLIM_INFINITY else min(open_files, hard)
     # the shell sets the limit and becomes the program: a preexec_fn is not safe where there are threads
     command = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(limit), *argv]
     try:
-        return subprocess.Popen(  # noqa: S603
-            command, env=dict(env), cwd=folder, stdin=stdin, stdout=stdout, stderr=subprocess.STDOUT,
-            start_new_session=True, user=account.uid if account else None, group=account.gid if account else None,
-            extra_groups=[] if account else None, umask=0o077,
-        )  # fmt: skip
+        with _on(cpus):
+            return subprocess.Popen(  # noqa: S603
+                command, env=dict(env), cwd=folder, stdin=stdin, stdout=stdout, stderr=subprocess.STDOUT,
+                start_new_session=True, user=account.uid if account else None, group=account.gid if account else None,
+                extra_groups=[] if account else None, umask=0o077,
+            )  # fmt: skip
     except OSError as error:
         raise StackError(f"{argv[0]} cannot be started", cause=str(error)) from error
+
+
+@contextlib.contextmanager
+def _on(cpus: Sequence[int]) -> Iterator[None]:
+    """This thread, and so what it starts, on some CPUs only."""
+    before = os.sched_getaffinity(0)
+    if cpus:
+        os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def move(processes: Sequence[psutil.Process], cpus: Sequence[int]) -> None:
+    """Every thread of some processes to these CPUs; threads to come inherit that."""
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            for thread in process.threads():
+                with contextlib.suppress(ProcessLookupError):
+                    os.sched_setaffinity(thread.id, cpus)
 
 
 def family(pid: int, started: float | None = None) -> list[psutil.Process]:

@@ -26,6 +26,11 @@ class LocalSession:
         self._lines = Lines()
         self._recent: list[str] = []
 
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._process.pid
+
     def send(self, text: str) -> None:
         """Write to its standard input."""
         try:

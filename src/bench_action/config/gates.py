@@ -1,0 +1,81 @@
+"""Gates: what makes a change of a metric count. Which way is worse belongs to the metric, never to a limit."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from bench_action.model.metric import METRICS
+
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+
+
+def parse_share(value: object) -> object:
+    """`"5%"` → 0.05. Anything that is not text is left to pydantic. Raises ValueError for other text."""
+    if not isinstance(value, str):
+        return value
+    match = _PERCENT.fullmatch(value.strip())
+    if match is None:
+        raise ValueError("should be a share such as 5% or 0.05")
+    return float(match[1]) / 100
+
+
+Share = Annotated[float, BeforeValidator(parse_share, json_schema_input_type=str | float), Field(ge=0, le=10)]
+
+
+class Gate(BaseModel):
+    """A change for the worse counts from this size on: relative and, where given, also absolute."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_loss: Share | None = Field(None, description="for a metric of which more is better: 5% = 5 % less")
+    max_gain: Share | None = Field(None, description="for a metric of which less is better: 5% = 5 % more")
+    absolute: float = Field(0.0, ge=0, description="and at least so much, in the metric's unit")
+    level: Literal["fail", "warn"] = "fail"
+
+    @property
+    def size(self) -> float:
+        """The relative limit, as a fraction."""
+        return next((size for size in (self.max_loss, self.max_gain) if size is not None), 0.0)
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Self:
+        if (self.max_loss is None) == (self.max_gain is None):
+            raise ValueError("exactly one of `max_loss` and `max_gain`")
+        return self
+
+
+# counted in a fixed number of requests: the same code gives the same number, so any change counts
+EXACT = ("queries_per_request", "rows_per_request", "cache_commands_per_request")
+# from slices in which both subjects share a CPU
+PAIRED = ("requests_per_second", "cpu_ms_per_request", "latency_p99_us", "memory_peak_mib")
+# one connection: what concurrency hides, and what a shared server would mix up
+ALONE = ("latency_p50_us", "latency_p90_us", "db_cpu_ms_per_request", "cache_cpu_ms_per_request")
+
+Gates = dict[str, Gate]
+
+
+def default_gates() -> Gates:
+    """What holds where a configuration says nothing of a metric (evidence: docs/how-it-decides.md)."""
+    return {
+        "requests_per_second": Gate(max_loss=0.01),
+        "cpu_ms_per_request": Gate(max_gain=0.01),
+        "latency_p50_us": Gate(max_gain=0.10, absolute=200),
+        "db_cpu_ms_per_request": Gate(max_gain=0.15),
+        "queries_per_request": Gate(max_gain=0),
+        "cache_commands_per_request": Gate(max_gain=0),
+    }
+
+
+def check_gates(gates: Mapping[str, Gate | None]) -> None:
+    """Raises ValueError for a metric that there is not, that cannot be gated, or a limit on its better side."""
+    known = (*PAIRED, *ALONE, *EXACT)
+    for name, gate in gates.items():
+        if name not in METRICS:
+            raise ValueError(f"`gates` names the metric {name!r}, which there is not; one of {', '.join(known)}")
+        if name not in known:
+            raise ValueError(f"{name} cannot be gated; one of {', '.join(known)}")
+        wrong, right = ("max_gain", "max_loss") if METRICS[name].better == "higher" else ("max_loss", "max_gain")
+        if gate is not None and getattr(gate, wrong) is not None:
+            raise ValueError(f"{name}: more is {'better' if wrong == 'max_gain' else 'worse'}, so it takes `{right}`")

@@ -1,0 +1,87 @@
+"""What a run measures, and in which order: the cells and pairs of what came up, phase by phase. Pure."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from bench_action.config.load import Loaded
+from bench_action.config.schema import Paced
+from bench_action.plan import Block, Cell, Pace, Pair, duet_blocks, interleaved_blocks, latency_blocks, solo_blocks
+
+_OVERHEAD_S = 0.3  # of a trial, beyond wrk's own duration (benchmarks/harness.py measures it)
+_RESTART_S = 2.5  # of a pair's block, beside warm-up and slice
+_INTERLEAVED = Pace(warmup_s=1, slice_s=1, turns=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """Cells that are loaded alone, and pairs that are compared. `duets`: whether there are CPUs enough for them."""
+
+    cells: tuple[Cell, ...]
+    pairs: tuple[Pair, ...]
+    duets: bool
+    seed: int
+
+    def blocks(self, loaded: Loaded) -> Iterator[Block]:
+        """Every block, those of duets without end: whoever walks them knows when it is enough."""
+        policy, writes = loaded.policy, any(profile.writes for profile in loaded.profiles.values())
+        alone = solo_blocks(
+            self.cells, blocks=self._capacity_blocks(loaded), warmup_s=policy.warmup, seed=self.seed, renew=writes
+        )
+        latency = [pair for pair in self.pairs if pair.kind == "revision"]
+        phases: list[Iterator[Block]] = [
+            alone,
+            latency_blocks(latency, blocks=policy.latency.blocks, pace=_pace(policy.latency), seed=self.seed),
+        ]
+        if self.duets:
+            phases.append(duet_blocks(self.pairs, blocks=policy.duet.blocks, pace=_pace(policy.duet), seed=self.seed))
+        else:
+            phases.append(interleaved_blocks(self.pairs, blocks=policy.duet.blocks, pace=_INTERLEAVED, seed=self.seed))
+        return chain.from_iterable(phases)
+
+    def expected(self, loaded: Loaded) -> tuple[int, float]:
+        """About how many blocks, and how many seconds at most."""
+        policy, durations = loaded.policy, {name: one.duration for name, one in loaded.profiles.items()}
+        blocks = self._capacity_blocks(loaded)
+        alone_s = sum(policy.warmup + blocks * (durations[cell.profile] + _OVERHEAD_S) for cell in self.cells)
+        compared = sum(1 for pair in self.pairs if pair.kind == "revision")
+        latency_s = compared * policy.latency.blocks * _block_s(policy.latency)
+        duet_s = len(self.pairs) * policy.duet.seconds
+        count = 1 + blocks + compared * policy.latency.blocks + int(duet_s / _block_s(policy.duet))
+        total_s = alone_s + latency_s + duet_s
+        return count, min(total_s, policy.minutes * 60) if policy.minutes is not None else total_s
+
+    def _capacity_blocks(self, loaded: Loaded) -> int:
+        return loaded.policy.paired_blocks if self.pairs else loaded.policy.blocks
+
+
+def make_design(
+    names: Sequence[tuple[str, str]],
+    profiles: Sequence[str],
+    compare: Sequence[tuple[str, str]],
+    *,
+    duets: bool,
+    seed: int,
+) -> Design:
+    """`names`: variant and revision of every sound subject; `compare`: pairs of variants that were asked for."""
+    cells = tuple(Cell(v, "base" if r == "base" else "head", p) for p in profiles for v, r in names)
+    known = set(cells)
+    pairs: list[Pair] = []
+    for cell in cells:
+        base = Cell(cell.variant, "base", cell.profile)
+        if cell.revision == "head" and base in known:
+            pairs.append(Pair("revision", base, cell))
+    for base_name, head_name in compare:
+        for profile in profiles:
+            sides = Cell(base_name, "head", profile), Cell(head_name, "head", profile)
+            if known.issuperset(sides):
+                pairs.append(Pair("variant", *sides))
+    return Design(cells, tuple(pairs), duets, seed)
+
+
+def _pace(paced: Paced) -> Pace:
+    return Pace(paced.warmup, paced.slice)
+
+
+def _block_s(paced: Paced) -> float:
+    return paced.warmup + paced.slice + _RESTART_S
