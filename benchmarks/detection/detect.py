@@ -1,0 +1,245 @@
+"""Whether real changes are found and nothing else is: real builds of two revisions, measured as a user measures them.
+
+    python benchmarks/detection/detect.py run --engine docker --minutes 60     goes on where it left off
+    python benchmarks/detection/detect.py table
+
+Each run is `bench-action run --preset ci --baseline BASE` on a git repository made for it, whose head differs from base
+in one thing. The size of a slowdown is known: a loop is calibrated once on the machine, by a duet with a loop so long
+that its effect is measured to a few percent of itself. Runs are kept, block by block, in `recordings/`.
+"""
+
+import argparse
+import gzip
+import json
+import math
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+_HERE = Path(__file__).resolve().parent
+_APPS = _HERE.parents[1] / "apps"
+_RECORDINGS = _HERE / "recordings"
+_VIEWS = Path("aiohttp/todo_aiohttp/views.py")
+_HOME = '        items = await self.request.app[POOL].fetch(_SELECT)\n'
+_CALIBRATING_LOOPS = 40_000
+_GIT = ("git", "-c", "user.name=detection", "-c", "user.email=detection@example.org", "-c", "commit.gpgsign=false")
+_CONFIG = """\
+seed: seed.sql
+variants:
+  aiohttp:
+    build: aiohttp
+    local: {command: [python, -m, todo_aiohttp], requirements: aiohttp/requirements.txt}
+    ready: {path: /health}
+checks:
+  - {name: the home page, request: {path: /}, expect: {status: 200, contains: ["Water the plants"]}}
+"""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What head does beside what base does. `slowdown`: of the application's CPU, as a share; `wanted`: how many runs.
+
+    `found` names the metrics of which one must be `regressed`; none for a change that is none.
+    """
+
+    name: str
+    wanted: int
+    code: str = ""
+    slowdown: float = 0.0
+    found: tuple[str, ...] = ()
+
+
+SCENARIOS = (
+    Scenario("calibrate", 1, slowdown=math.nan),
+    Scenario("same code", 20),
+    Scenario("CPU + 2 %", 20, slowdown=0.02, found=("requests_per_second", "cpu_ms_per_request")),
+    Scenario("CPU + 5 %", 20, slowdown=0.05, found=("requests_per_second", "cpu_ms_per_request")),
+    Scenario("wait + 5 ms", 5, "        await __import__('asyncio').sleep(0.005)\n", found=("latency_p50_us",)),
+    Scenario(
+        "one more query", 5, "        await self.request.app[POOL].fetchval('SELECT count(*) FROM item')\n",
+        found=("queries_per_request",),
+    ),
+    Scenario(
+        "N+1", 5,
+        "        for item in items:\n"
+        "            await self.request.app[POOL].fetchval('SELECT text FROM item WHERE id = $1', item['id'])\n",
+        found=("queries_per_request",),
+    ),
+)  # fmt: skip
+
+
+def main() -> None:
+    """Run what is missing, or print what there is."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("do", choices=["run", "table"])
+    parser.add_argument("--engine", choices=["docker", "local"], default="docker")
+    parser.add_argument("--minutes", type=float, default=60.0, help="begin no further run after so long")
+    asked = parser.parse_args()
+    if asked.do == "run":
+        run_missing(asked.engine, asked.minutes)
+    print_table(recorded(asked.engine))
+
+
+def recorded(engine: str) -> list[dict[str, Any]]:
+    """Every run that was kept."""
+    path = _RECORDINGS / f"{engine}.jsonl.gz"
+    if not path.exists():
+        return []
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def run_missing(engine: str, minutes: float) -> None:
+    """One run of each scenario in turn, until each has as many as it wants or the time is up."""
+    deadline = time.monotonic() + 60 * minutes
+    while time.monotonic() < deadline:
+        runs = recorded(engine)
+        counts = {one.name: sum(run["scenario"] == one.name for run in runs) for one in SCENARIOS}
+        missing = [one for one in SCENARIOS if counts[one.name] < one.wanted]
+        if not missing:
+            return
+        # whichever has the smallest part of its runs, so that a table half done is fair to all
+        chosen = min(missing, key=lambda one: (one.name != "calibrate", counts[one.name] / one.wanted))
+        print(f"{time.strftime('%H:%M:%S')} {chosen.name}, run {counts[chosen.name] + 1} of {chosen.wanted}", flush=True)
+        record(engine, measure(engine, chosen, seed=counts[chosen.name], loops=loops_of(runs, chosen)))
+
+
+def loops_of(runs: Sequence[Mapping[str, Any]], scenario: Scenario) -> int:
+    """How many turns of an empty loop cost so much: in proportion to the calibration's."""
+    if math.isnan(scenario.slowdown):
+        return _CALIBRATING_LOOPS
+    if not scenario.slowdown:
+        return 0
+    calibration = next(run for run in runs if run["scenario"] == "calibrate")
+    effect = next(c["ratio"] for c in calibration["comparisons"] if c["metric"] == "cpu_ms_per_request") - 1
+    return round(_CALIBRATING_LOOPS * scenario.slowdown / effect)
+
+
+def measure(engine: str, scenario: Scenario, seed: int, loops: int) -> dict[str, Any]:
+    """One run, from the repository on."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        base = make_repository(folder / "repository", scenario, seed, loops)
+        command = [
+            sys.executable, "-m", "bench_action", "run", "--preset", "ci", "--engine", engine, "--baseline", base,
+            "--seed", str(seed), "--fail-on", "never", "--output", str(folder / "results"),
+        ]  # fmt: skip
+        done = subprocess.run(command, cwd=folder / "repository", capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(f"the run of {scenario.name} ended with status {done.returncode}:\n{done.stderr}")
+        result = json.loads((folder / "results" / "result.json").read_text(encoding="utf-8"))
+    return {"scenario": scenario.name, "seed": seed, "loops": loops, **kept(result)}
+
+
+def make_repository(folder: Path, scenario: Scenario, seed: int, loops: int) -> str:
+    """A repository whose head has the change, also in what is built from it; the commit of base."""
+    ignore = shutil.ignore_patterns("__pycache__", "django", "bench.yml")
+    shutil.copytree(_APPS, folder, ignore=ignore)
+    (folder / "bench.yml").write_text(_CONFIG, encoding="utf-8")
+    git(folder, "init", "--quiet")
+    views = folder / _VIEWS
+    text = views.read_text(encoding="utf-8")
+    # each revision of each run is built anew: whatever a build is lucky in, the next is not
+    views.write_text(f"{text}\n# build {seed} of base\n", encoding="utf-8")
+    base = commit(folder, "base")
+    code = scenario.code + (f"        for _ in range({loops}):\n            pass\n" if loops else "")
+    changed = text.replace(_HOME, _HOME + code)
+    views.write_text(f"{changed}\n# build {seed} of head\n", encoding="utf-8")
+    commit(folder, "head")
+    return base
+
+
+def commit(folder: Path, message: str) -> str:
+    """Everything that is there; its name."""
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", message)
+    return git(folder, "rev-parse", "HEAD")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """What git says."""
+    return subprocess.run([*_GIT, *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def kept(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a result, what the table and a replay need."""
+    compared = ("metric", "method", "ratio", "ci_low", "ci_high", "smallest_detectable", "blocks", "verdict")
+    return {
+        "verdict": result["verdict"],
+        "started_at": result["run"]["started_at"],
+        "fingerprint": result["environment"]["fingerprint"],
+        "steal_percent": round(result["environment"]["steal_percent"], 1),
+        "seconds": round(result["timings"]["measure"], 1),
+        "comparisons": [{name: one[name] for name in compared} for one in result["comparisons"]],
+        "findings": [one["message"] for one in result["findings"]],
+        "warnings": sorted({one["code"] for one in result["warnings"]}),
+        "blocks": [block for block in _blocks(result["trials"])],
+    }
+
+
+def _blocks(trials: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    for trial in trials:
+        if trial["phase"] not in {"duet", "latency"}:
+            continue
+        latency = trial["latency"] or {}
+        yield {
+            "phase": trial["phase"], "block": trial["block"], "side": trial["side"], "slot": trial["slot"][-1],
+            "s": round(trial["duration_s"], 4), "requests": trial["requests"], "connections": trial["connections_live"],
+            "cpu_ms": {name: round(ms, 2) for name, ms in trial["cpu_ms"].items()},
+            "p50_us": round(latency.get("p50_us", 0)), "p99_us": round(latency.get("p99_us", 0)),
+            "idle": [trial["application_idle"] and round(trial["application_idle"], 4),
+                     trial["services_idle"] and round(trial["services_idle"], 4)],
+            "steal": round(trial["steal_percent"], 1),
+        }  # fmt: skip
+
+
+def record(engine: str, run: Mapping[str, Any]) -> None:
+    """Keep it: a gzip member more."""
+    _RECORDINGS.mkdir(exist_ok=True)
+    with gzip.open(_RECORDINGS / f"{engine}.jsonl.gz", "at", encoding="utf-8") as file:
+        file.write(json.dumps(run) + "\n")
+
+
+def print_table(runs: Sequence[Mapping[str, Any]]) -> None:
+    """Markdown: what was found of each change, how large it looked, and how long it took."""
+    print("| head | runs | regressed | as wanted | true size in the 99 % interval | mean change ± its error | time |")
+    print("|---|---:|---:|---:|---:|---|---:|")
+    for scenario in SCENARIOS:
+        own = [run for run in runs if run["scenario"] == scenario.name]
+        if own and scenario.name != "calibrate":
+            print(_row(scenario, own))
+
+
+def _row(scenario: Scenario, own: Sequence[Mapping[str, Any]]) -> str:
+    alarms = sum(run["verdict"] == "regressed" for run in own)
+    metric = "cpu_ms_per_request" if scenario.slowdown or not scenario.found else scenario.found[0]
+    changes = [one for run in own for one in run["comparisons"] if one["metric"] == metric]
+    right = sum(_as_wanted(scenario, run) for run in own)
+    ratio = 1 + scenario.slowdown
+    inside = sum(one["ci_low"] is not None and one["ci_low"] <= ratio <= one["ci_high"] for one in changes)
+    sizes = [100 * (one["ratio"] - 1) for one in changes]
+    error = f" ± {stdev(sizes) / math.sqrt(len(sizes)):.2f}" if len(sizes) > 1 else ""
+    interval = f"{inside} of {len(own)}" if not scenario.found or scenario.slowdown else "–"
+    return (
+        f"| {scenario.name} | {len(own)} | {alarms} | {right} | {interval} | {metric}: {fmean(sizes):+.2f} %{error} | "
+        f"{fmean(run['seconds'] for run in own):.0f} s |"
+    )
+
+
+def _as_wanted(scenario: Scenario, run: Mapping[str, Any]) -> bool:
+    """Whether the run said of this change what is true of it."""
+    lost = {one["metric"] for one in run["comparisons"] if one["verdict"] == "regressed"}
+    if not scenario.found:
+        return run["verdict"] == "unchanged"
+    return run["verdict"] == "regressed" and bool(lost & set(scenario.found))
+
+
+if __name__ == "__main__":
+    main()
