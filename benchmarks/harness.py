@@ -23,7 +23,7 @@ from bench_action.engine.docker import DockerEngine
 from bench_action.engine.ownership import Ownership
 from bench_action.interrupts import Interrupts
 from bench_action.measure import Measurer
-from bench_action.plan import Cell, Step
+from bench_action.plan import Block, Cell, Step
 from bench_action.report.progress import PlainProgress
 from bench_action.stack.ownership import Owned
 from bench_action.stack.stack import Stack, bring_up
@@ -100,8 +100,8 @@ def bare_rate(stack: Stack, loaded: Loaded) -> float:
 
 def our_rate(measurer: Measurer, loaded: Loaded) -> float:
     """One trial, as a run takes it."""
-    step = Step("capacity", 1, 0, Cell(_VARIANT, "head", next(iter(loaded.profiles))), warmup_s=0, renew=False)
-    return measurer.walk([step])[-1].requests_per_second
+    step = Step(0, (Cell(_VARIANT, "head", next(iter(loaded.profiles))),))
+    return measurer.walk([Block("capacity", 1, (step,))])[-1].requests_per_second
 
 
 def print_rates(bare: Sequence[float], ours: Sequence[float]) -> None:

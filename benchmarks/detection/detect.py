@@ -27,7 +27,7 @@ _HERE = Path(__file__).resolve().parent
 _APPS = _HERE.parents[1] / "apps"
 _RECORDINGS = _HERE / "recordings"
 _VIEWS = Path("aiohttp/todo_aiohttp/views.py")
-_HOME = '        items = await self.request.app[POOL].fetch(_SELECT)\n'
+_HOME = "        items = await self.request.app[POOL].fetch(_SELECT)\n"
 _CALIBRATING_LOOPS = 40_000
 _GIT = ("git", "-c", "user.name=detection", "-c", "user.email=detection@example.org", "-c", "commit.gpgsign=false")
 _CONFIG = """\
@@ -107,7 +107,9 @@ def run_missing(engine: str, minutes: float) -> None:
             return
         # whichever has the smallest part of its runs, so that a table half done is fair to all
         chosen = min(missing, key=lambda one: (one.name != "calibrate", counts[one.name] / one.wanted))
-        print(f"{time.strftime('%H:%M:%S')} {chosen.name}, run {counts[chosen.name] + 1} of {chosen.wanted}", flush=True)
+        print(
+            f"{time.strftime('%H:%M:%S')} {chosen.name}, run {counts[chosen.name] + 1} of {chosen.wanted}", flush=True
+        )
         record(engine, measure(engine, chosen, seed=counts[chosen.name], loops=loops_of(runs, chosen)))
 
 
@@ -180,7 +182,7 @@ def kept(result: Mapping[str, Any]) -> dict[str, Any]:
         "comparisons": [{name: one[name] for name in compared} for one in result["comparisons"]],
         "findings": [one["message"] for one in result["findings"]],
         "warnings": sorted({one["code"] for one in result["warnings"]}),
-        "blocks": [block for block in _blocks(result["trials"])],
+        "blocks": list(_blocks(result["trials"])),
     }
 
 

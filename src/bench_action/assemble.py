@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from bench_action.compare import Rules, compare_pairs, compare_variants
+from bench_action.compare import Rules, compare_pairs, compare_variants, default_pairs
 from bench_action.config.load import Loaded
 from bench_action.decide import Decider
 from bench_action.design import Design
@@ -84,11 +84,6 @@ def assemble(facts: Facts, trials: Sequence[Trial]) -> Result:
         control={},
         verdict="invalid" if unsound else verdict,
     )
-
-
-def default_pairs(variants: Sequence[str]) -> list[tuple[str, str]]:
-    """Where the configuration names no pairs: every other variant against the first."""
-    return [(variants[0], other) for other in variants[1:]]
 
 
 def _placement(facts: Facts) -> dict[str, str]:

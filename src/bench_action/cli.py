@@ -26,6 +26,7 @@ from bench_action.model.machine import Condition
 from bench_action.model.result import Result
 from bench_action.pipeline import Options, Outcome, Run
 from bench_action.preflight import preflight, require_fit
+from bench_action.report.html import render_html
 from bench_action.report.markdown import render_markdown
 from bench_action.report.progress import LiveProgress, PlainProgress
 from bench_action.report.terminal import print_conditions, print_view
@@ -59,6 +60,7 @@ class Format(StrEnum):
 
     TERMINAL = "terminal"
     MARKDOWN = "markdown"
+    HTML = "html"
     JSON = "json"
 
 
@@ -101,8 +103,8 @@ def run(
     if self_test and baseline is not None:
         raise InputError("--self-test measures head against itself; it takes no --baseline")
     options = Options(
-        config, preset, tuple(variant or ()), tuple(profile or ()), output, seed, baseline, (compare,) if compare else (),
-        self_test, max_minutes,
+        config, preset, tuple(variant or ()), tuple(profile or ()), output, seed, baseline=baseline,
+        compare=(compare,) if compare else (), self_test=self_test, max_minutes=max_minutes,
     )  # fmt: skip
     environ = dict(os.environ)
     console = Console(stderr=True)
@@ -110,7 +112,7 @@ def run(
         make_engine = partial(choose_engine, engine.value, environ, progress)
         outcome = Run(options, environ, context.obj, progress, make_engine).execute()
     print_view(make_view(outcome.result), Console())
-    typer.echo(f"\nThe full report, with every single run: {output / 'report.md'}")
+    typer.echo(f"\nThe full report, with every single run: {output / 'report.html'}")
     _raise_verdict(outcome, fail_on)
 
 
@@ -151,6 +153,8 @@ def report(
     text = stored.model_dump_json(indent=2) + "\n"
     if output_format is Format.MARKDOWN:
         text = render_markdown(make_view(stored))
+    if output_format is Format.HTML:
+        text = render_html(stored)
     if output is None:
         typer.echo(text, nl=False)
     else:

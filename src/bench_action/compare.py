@@ -62,6 +62,11 @@ def compare_variants(
     return tuple(comparison for comparison in found if comparison is not None)
 
 
+def default_pairs(variants: Sequence[str]) -> list[tuple[str, str]]:
+    """Where the configuration names no pairs: every other variant against the first."""
+    return [(variants[0], other) for other in variants[1:]]
+
+
 def compare_pairs(trials: Sequence[Trial], pairs: Sequence[Pair], rules: Rules) -> tuple[Comparison, ...]:
     """Every metric of every pair; gated where its two sides are revisions of one variant."""
     return tuple(comparison for pair in pairs for comparison in _of_pair(trials, pair, rules))
@@ -115,7 +120,7 @@ def _judged(pair: Pair, found: Evidence, course: Course, rules: Rules, method: s
 
 
 def _fallback(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Comparison | None:
-    """requests/s of two subjects that are no duet: each alone. Only a loss that is sure counts, as little can be seen."""
+    """requests/s of two subjects that are no duet: each alone. Only a loss that is sure counts: little is seen."""
     own = [
         {t.block: t for t in trials if t.phase == "capacity" and t.valid and t.cell == str(cell)}
         for cell in (pair.base, pair.head)

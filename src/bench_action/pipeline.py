@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench_action import __version__
 from bench_action.assemble import Facts, assemble
@@ -50,6 +50,14 @@ class Options:
     max_minutes: float | None = None
 
 
+class Revisions(NamedTuple):
+    """What is measured: facts of its sources, head, and base where one is asked for."""
+
+    source: Source
+    head: Loaded
+    base: Loaded | None
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a run found, and which variants it could not measure because they broke a rule."""
@@ -75,17 +83,16 @@ class Run:
     def execute(self) -> Outcome:
         """Raises a BenchError; what was measured until then has been written all the same."""
         with ExitStack() as folders:
-            source, loaded, base = self._load(folders)
+            revisions = self._load(folders)
             store = Store(self.options.output)
             run_id = f"{self._began_at:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-            engine = self.make_engine(Ownership.of_this_process(run_id, source.repository), loaded)
+            engine = self.make_engine(Ownership.of_this_process(run_id, revisions.source.repository), revisions.head)
             self._sweep(engine)
-            self._preflight(engine, loaded)
-            return self._measured(run_id, engine, source, loaded, base, store)
+            self._preflight(engine, revisions.head)
+            return self._measured(run_id, engine, revisions, store)
 
-    def _measured(
-        self, run_id: str, engine: Engine, source: Source, loaded: Loaded, base: Loaded | None, store: Store
-    ) -> Outcome:
+    def _measured(self, run_id: str, engine: Engine, revisions: Revisions, store: Store) -> Outcome:
+        source, loaded, base = revisions
         facts: Facts | None = None
         try:
             with Owned(engine, self.interrupts):
@@ -102,7 +109,7 @@ class Run:
         store.write(result)
         return Outcome(result, [failure for failure in failures if not failure.subject.endswith("@base")])
 
-    def _load(self, folders: ExitStack) -> tuple[Source, Loaded, Loaded | None]:
+    def _load(self, folders: ExitStack) -> Revisions:
         """The sources' facts, head, and base where one is asked for."""
         options = self.options
         loaded = load(options.config, options.preset, variants=options.variants, profiles=options.profiles)
@@ -121,7 +128,7 @@ class Run:
         loaded = with_commit(loaded, source.head_sha)
         for one in (loaded, base) if base is not None else (loaded,):
             check_environment(one.config, self.environ)
-        return source, loaded, base
+        return Revisions(source, loaded, base)
 
     def _sweep(self, engine: Engine) -> None:
         if swept := engine.sweep():
@@ -137,7 +144,7 @@ class Run:
     def _bring_up(self, engine: Engine, loaded: Loaded, base: Loaded | None) -> Stack:
         pairs = len(self.options.compare) + (len(loaded.config.variants) if base is not None else 0)
         with self._timed("stack"):
-            stack = bring_up(engine, loaded, self.environ, self.progress, base, pairs)
+            stack = bring_up(engine, loaded, self.environ, self.progress, base=base, pairs=pairs)
         for name, why in stack.absent.items():
             self.progress.warn(f"{name} is not there to compare with: {why}")
         return stack

@@ -11,7 +11,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from bench_action.model.result import PhaseName, Revision, cell_name
@@ -60,7 +60,8 @@ class Step:
 class Block:
     """Steps close in time; the unit of statistics.
 
-    A pair's subjects are restarted for it and warmed up together for `warmup_s`. `swapped`: base is in the second slot. `head_first`: head is started first. `side`: which placement it uses.
+    A pair's subjects are restarted for it and warmed up together for `warmup_s`. `swapped`: base is in the second slot.
+    `head_first`: head is started first. `side`: which placement it uses.
     """
 
     phase: PhaseName
@@ -129,7 +130,7 @@ def _both(phase: PhaseName, pairs: Sequence[Pair], blocks: int, pace: Pace, seed
     for number, pair, dice in _rounds(phase, pairs, blocks, seed):
         cells = (pair.base, pair.head)
         step = Step(0, cells[::-1] if dice.random() < 0.5 else cells, slice_s=pace.slice_s)
-        yield _paired(phase, number, pair, (step,), pace, dice)
+        yield _paired(Block(phase, number, (step,), pair, pace.warmup_s), dice)
 
 
 def interleaved_blocks(pairs: Sequence[Pair], *, blocks: int, pace: Pace, seed: int) -> Iterator[Block]:
@@ -144,7 +145,7 @@ def interleaved_blocks(pairs: Sequence[Pair], *, blocks: int, pace: Pace, seed: 
             dice.shuffle(turn)
             order += [*turn, *turn[::-1]]
         steps = tuple(Step(i, (cell,), slice_s=pace.slice_s) for i, cell in enumerate(order))
-        yield _paired("interleaved", number, pair, steps, pace, dice)
+        yield _paired(Block("interleaved", number, steps, pair, pace.warmup_s), dice)
 
 
 def _rounds(
@@ -155,11 +156,10 @@ def _rounds(
             yield number, pair, random.Random(f"{seed}/{phase}/{number}/{pair}")
 
 
-def _paired(
-    phase: PhaseName, number: int, pair: Pair, steps: tuple[Step, ...], pace: Pace, dice: random.Random
-) -> Block:
+def _paired(block: Block, dice: random.Random) -> Block:
+    """With what must not favour either of the two: drawn by lot, or in turn."""
     swapped, head_first = dice.random() < 0.5, dice.random() < 0.5
-    return Block(phase, number, steps, pair, pace.warmup_s, swapped, head_first, side=number % 2)
+    return replace(block, swapped=swapped, head_first=head_first, side=block.number % 2)
 
 
 def _shuffled(items: Sequence[_Item], key: str) -> list[_Item]:

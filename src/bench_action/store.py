@@ -6,11 +6,12 @@ from pathlib import Path
 from bench_action.model.errors import InputError
 from bench_action.model.result import Result, Trial
 from bench_action.report.chart import render_svg
+from bench_action.report.html import render_html
 from bench_action.report.markdown import render_markdown
 from bench_action.report.view import make_view
 
 _TRIALS = "trials.jsonl"
-_OURS = ("result.json", "report.md", _TRIALS)
+_OURS = ("result.json", "report.md", "report.html", _TRIALS)
 
 
 class Store:
@@ -40,13 +41,14 @@ class Store:
             file.write(trial.model_dump_json() + "\n")
 
     def write(self, result: Result) -> None:
-        """`result.json`, `report.md` and its charts; each appears whole or not at all."""
+        """`result.json`, `report.md` and its charts, `report.html`; each appears whole or not at all."""
         view = make_view(result)
         self._write("result.json", result.model_dump_json(indent=2) + "\n")
         for chart in view.charts:
             if chart.bars:
                 self._write(chart.file_name, render_svg(chart))
         self._write("report.md", render_markdown(view))
+        self._write("report.html", render_html(result))
 
     def _write(self, name: str, text: str) -> None:
         unfinished = self.folder / f".{name}.unfinished"

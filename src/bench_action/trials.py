@@ -79,11 +79,11 @@ def load_together(
     return [_loaded(answer, name, 0) for answer, name in zip(answers, where, strict=True)]
 
 
-def measured(place: Place, subject: Subject, profile: Profile, loaded: Loaded, work: Work, cores: int) -> Trial:
+def measured(place: Place, subject: Subject, profile: Profile, loaded: Loaded, *, work: Work, cores: int) -> Trial:
     """What one run of wrk makes a trial. `cores`: those that wrk has."""
     report = loaded.report
     throttled_ms = max((usage.throttled_ms for usage in loaded.spent.values()), default=0.0)
-    seen = Circumstances(str(place.cell), subject.config.keep_alive, cores, throttled_ms)
+    seen = Circumstances(str(place.cell), subject.config.keep_alive, cores, throttled_ms, place.paired)
     return Trial(
         **_where(place, subject), started_at=_began(report.wall_s), duration_s=report.duration_s,
         wall_s=report.wall_s, requests=report.requests, bytes_read=report.bytes_read, errors=report.errors,
@@ -120,7 +120,7 @@ def capacity_trial(stack: Stack, place: Place, subject: Subject, profile: Profil
     """One subject alone, with the work that it did meanwhile."""
     before = read_work(subject)
     loaded = load_alone(stack, subject, profile, place.step.slice_s or profile.duration, str(place.cell))
-    return measured(place, subject, profile, loaded, work_between(before, read_work(subject)), cores)
+    return measured(place, subject, profile, loaded, work=work_between(before, read_work(subject)), cores=cores)
 
 
 def duet_trials(
@@ -130,7 +130,7 @@ def duet_trials(
     names = [str(place.cell) for place in places]
     loads = load_together(stack, subjects, profile, places[0].step.slice_s, names)
     return [
-        measured(place, subject, profile, loaded, _NO_WORK, cores)
+        measured(place, subject, profile, loaded, work=_NO_WORK, cores=cores)
         for place, subject, loaded in zip(places, subjects, loads, strict=True)
     ]
 

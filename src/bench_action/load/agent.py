@@ -1,7 +1,7 @@
 """Runs inside the load container, sent there as text: standard library only, one JSON object a line in and out.
 
-Operations: `machine`, `get`, `requests`, `connections`, `turns`, `wrk`, `duet`, `usage`, `settle`. A reply is `{"ok": …}` or,
-for a failure of the agent's own, `{"error": text}`; what a server does wrong is data of an `ok`.
+Operations: `machine`, `get`, `requests`, `connections`, `turns`, `wrk`, `duet`, `usage`, `settle`. A reply is
+`{"ok": …}` or, for a failure of the agent's own, `{"error": text}`; what a server does wrong is data of an `ok`.
 """
 
 import base64

@@ -18,12 +18,16 @@ _THROTTLED_SHARE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What a report is judged by. `throttled_ms` is the most of any part."""
+    """What a report is judged by. `throttled_ms` is the most of any part.
+
+    `paired`: another subject is loaded at once on the same CPU, so what other guests take meets both alike.
+    """
 
     cell: str
     keep_alive: bool
     generator_cores: int
     throttled_ms: float
+    paired: bool = False
 
 
 def generator_busy(report: Report, profile: Profile, cores: int) -> float:
@@ -78,5 +82,5 @@ def _instrument(report: Report, profile: Profile, seen: Circumstances) -> _Found
 def _machine(report: Report, seen: Circumstances) -> _Found:
     if seen.throttled_ms > _THROTTLED_SHARE * 1000 * report.wall_s:
         yield Code.THROTTLED, f"a container was throttled for {seen.throttled_ms / 1000:.2f} s"
-    if report.steal_percent > _STEAL_PERCENT:
+    if report.steal_percent > _STEAL_PERCENT and not seen.paired:
         yield Code.STEAL, f"{report.steal_percent:.0f} % of the machine's CPU time went to other guests"

@@ -81,10 +81,10 @@ _ADVICE = {
     Code.UNEQUAL_SHARES: "Throughput is not compared; CPU/request is. Give both revisions as many workers, and pools "
     "of one size; a wait that holds a worker up does this too: see the latency.",
     Code.SLICES_DIFFER: "Throughput is not compared; CPU/request is. End other programs, or run again.",
-    Code.NOT_SATURATED: "Throughput is not compared: what limits it is not the application's CPU. CPU/request and latency "
-    "are; more `connections` may fill the CPU.",
+    Code.NOT_SATURATED: "Throughput is not compared: what limits it is not the application's CPU. CPU/request and "
+    "latency are; more `connections` may fill the CPU.",
     Code.SERVICES_SATURATED: "Throughput is not compared: the database limits it. CPU/request is, of each part.",
-    Code.OTHERS_ON_CPU: "Other programs, or other guests of this physical machine, had part of it. Both met that alike.",
+    Code.OTHERS_ON_CPU: "Other programs, or other guests of this machine, had part of it. Both met that alike.",
     Code.NO_DUET: "With one CPU only the two are measured in turn: changes below 10 % cannot be told in two minutes.",
     Code.UNSOUND: "Do not trust verdicts from this machine; `bench-action check`, and run --self-test again.",
     Code.BLOCK_DROPPED: "Its application's log may tell why it ended; the other blocks count.",

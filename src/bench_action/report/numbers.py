@@ -12,6 +12,22 @@ def count(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def plain(value: float) -> str:
+    """1.0 → `1`, 20.5 → `20.5`, 1234.0 → `1,234`: exact numbers, with no more figures than they have."""
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}".rstrip("0")
+
+
+def duration(seconds: float) -> str:
+    """98.2 → `98 s`, 130 → `2 min 10 s`, 7200 → `2 h`."""
+    whole = round(seconds)
+    if whole < 100:
+        return f"{whole} s"
+    if whole < 6000:
+        minutes, rest = divmod(whole, 60)
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    return f"{whole / 3600:.0f} h"
+
+
 def latency(value_us: float | None) -> str:
     """Microseconds → `850 µs`, `48 ms`, `1.32 s`."""
     if value_us is None:

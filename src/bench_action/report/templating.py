@@ -1,11 +1,13 @@
 """Jinja2, set up so that no value can break out of its place."""
 
 import re
+from collections.abc import Sequence
 
 from jinja2 import PackageLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
+from markupsafe import Markup, escape
 
-from bench_action.report.view import Table
+from bench_action.report.table import Table
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!@])")
 
@@ -18,6 +20,35 @@ def markdown_environment() -> SandboxedEnvironment:
     )  # fmt: skip
     environment.filters.update(text=escape_text, table=markdown_table)
     return environment
+
+
+def html_environment() -> SandboxedEnvironment:
+    """For HTML: `table` for a Table, `code` for running text in which backticks mark code, `bare` for it without."""
+    environment = SandboxedEnvironment(
+        loader=PackageLoader("bench_action.report"), undefined=StrictUndefined, autoescape=True
+    )
+    environment.filters.update(table=html_table, code=html_code, bare=lambda value: value.replace("`", ""))
+    return environment
+
+
+def html_code(value: str) -> Markup:
+    """Running text; what stands in backticks is code."""
+    parts = re.split(r"`([^`\n]+)`", value)
+    return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 else escape(p) for i, p in enumerate(parts))
+
+
+def html_table(table: Table) -> Markup:
+    """A table; what does not fit can be scrolled."""
+    kinds = [Markup(' class="n"') if right else Markup("") for right in table.numeric]
+
+    def row(tag: str, values: Sequence[str]) -> Markup:
+        cell = Markup("<{0}{1}>{2}</{0}>")
+        cells = Markup("").join(cell.format(tag, kind, value) for kind, value in zip(kinds, values, strict=True))
+        return Markup("<tr>{}</tr>\n").format(cells)
+
+    body = Markup("").join(row("td", values) for values in table.rows)
+    whole = Markup('<div class="scroll"><table>\n<thead>{}</thead>\n<tbody>{}</tbody>\n</table></div>')
+    return whole.format(row("th", table.headings), body)
 
 
 def svg_environment() -> SandboxedEnvironment:

@@ -8,23 +8,35 @@ from rich.text import Text
 
 from bench_action.model.machine import Condition
 from bench_action.report.chart import render_text
-from bench_action.report.view import Table, View
+from bench_action.report.table import Table
+from bench_action.report.view import View
+
+_WIDE = 110
 
 
 def print_view(view: View, console: Console) -> None:
     """The table and what one must know to read it; the rest is in report.md."""
     console.print()
-    console.print(Text(view.headline, style="bold" if view.trusted else "bold red"))
+    style = "bold red" if not view.trusted or view.verdict == "regressed" else "bold"
+    console.print(Text(" ".join(filter(None, (view.mark, view.headline.replace("`", "")))), style=style))
     for concern in view.concerns:
         mark, style = ("✗", "red") if concern.grave else ("!", "yellow")
         for warned in concern.warnings:
             cell = f"{warned.cell}: " if warned.cell else ""
             console.print(Text(f"{mark} {cell}{warned.message}", style=style))
         console.print(Text(f"  → {concern.advice}"))
-    console.print()
-    console.print(_rich(view.results))
     for statement in view.statements:
-        console.print(Text(statement))
+        console.print(Text(statement.replace("`", "")))
+    for finding in view.findings:
+        console.print(Text(f"• {finding}"))
+    if view.changes.rows:
+        console.print()
+        console.print(
+            _rich(view.changes, left_out=("99 % interval", "Would have seen") if console.width < _WIDE else ())
+        )
+    console.print()
+    # the last column (against which variant) is said in full sentences above, so that 80 columns are enough
+    console.print(_rich(view.results, left_out=("Against",)))
     for chart in view.charts:
         if chart.bars:
             console.print()
@@ -42,11 +54,12 @@ def print_conditions(lines: Sequence[Condition], console: Console) -> None:
             console.print(Text(f"{'':<8}{'':<{width}}  → {line.cure}"), soft_wrap=True)
 
 
-def _rich(table: Table) -> RichTable:
-    # the last column (against which variant) is said in full sentences below, so that 80 columns are enough
+def _rich(table: Table, left_out: Sequence[str] = ()) -> RichTable:
     drawn = RichTable(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for heading, right in list(zip(table.headings, table.numeric, strict=True))[:-1]:
-        drawn.add_column(heading, justify="right" if right else "left", no_wrap=True)
+    shown = [column for column, heading in enumerate(table.headings) if heading not in left_out]
+    for column in shown:
+        right = table.numeric[column]
+        drawn.add_column(table.headings[column], justify="right" if right else "left", no_wrap=right)
     for row in table.rows:
-        drawn.add_row(*(Text(value) for value in row[:-1]))
+        drawn.add_row(*(Text(row[column]) for column in shown))
     return drawn

@@ -59,7 +59,7 @@ def _add_base(engine: Engine, name: str, base: Loaded, images: Images, progress:
         images.failed[f"{name}@base"] = "this variant is new: the base revision does not have it"
         return
     try:
-        images.base[name] = _of_variant(engine, name, base.config.variants[name], base.folder, progress, ":base")
+        images.base[name] = _of_variant(engine, name, base.config.variants[name], base.folder, progress, tag=":base")
     except StackError as error:
         images.failed[f"{name}@base"] = error.what
 
@@ -70,7 +70,9 @@ def _get(engine: Engine, name: str, kind: Kind, progress: Progress) -> Image:
     return Image(name, engine.image(name, kind))
 
 
-def _of_variant(engine: Engine, name: str, variant: Variant, folder: Path, progress: Progress, tag: str = "") -> Image:
+def _of_variant(
+    engine: Engine, name: str, variant: Variant, folder: Path, progress: Progress, *, tag: str = ""
+) -> Image:
     if variant.build is None:
         return _get(engine, str(variant.image), "subject", progress)
     progress.step(f"building {name}{tag.replace(':', '@')}")

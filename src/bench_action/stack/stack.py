@@ -109,6 +109,7 @@ def bring_up(
     loaded: Loaded,
     environ: Mapping[str, str],
     progress: Progress,
+    *,
     base: Loaded | None = None,
     pairs: int = 0,
 ) -> Stack:

@@ -1,11 +1,12 @@
 """Deciding while blocks come in: how often one may look, and what a look must show.
 
-Whoever tests at 1 % after every block raises far more than 1 % of false alarms. So the looks are few, and each may spend
-a part of the error (Lan and DeMets 1983, "Discrete sequential boundaries for clinical trials", Biometrika 70): after a
-share t of the blocks, alpha · t^1.5 has been spent in all (Kim and DeMets 1987, Biometrika 74, the power family), little
-early, most at the end. Which p-value a look may take for an alarm follows by Armitage, McPherson and Rowe's recursion
-(1969, J. R. Stat. Soc. A 132) over the densities of a Brownian motion that has not been stopped yet. The p-values are
-those of Student's t: the significance-level approach of Jennison and Turnbull (2000, "Group Sequential Methods", 3.8).
+Whoever tests at 1 % after every block raises far more than 1 % of false alarms. So the looks are few, and each may
+spend a part of the error (Lan and DeMets 1983, "Discrete sequential boundaries for clinical trials", Biometrika 70):
+after a share t of the blocks, alpha · t^1.5 has been spent in all (Kim and DeMets 1987, Biometrika 74, the power
+family), little early, most at the end. Which p-value a look may take for an alarm follows by Armitage, McPherson and
+Rowe's recursion (1969, J. R. Stat. Soc. A 132) over the densities of a Brownian motion that has not been stopped yet.
+The p-values are those of Student's t: the significance-level approach of Jennison and Turnbull (2000, "Group Sequential
+Methods", 3.8).
 """
 
 import math
@@ -38,7 +39,7 @@ class Course:
         return looks_of(self.cap)
 
     def reached(self, blocks: int) -> int:
-        """How many of `blocks` may be looked at: all at the end, else those of the last look that is due; 0 for none."""
+        """How many of `blocks` may be looked at: all at the end, else those of the last look due; 0 for none."""
         if self.ended or blocks >= self.cap:
             return blocks
         return max((look for look in self.looks if look <= blocks), default=0)
@@ -132,11 +133,15 @@ def look(losses: Sequence[float], course: Course, alpha: float) -> Look | None:
         return None
     seen = losses[:due]
     mean, sd = fmean(seen), stdev(seen)
-    if sd > 0:
-        worse = float(stdtr(due - 1, -mean / (sd / math.sqrt(due))))
-    else:
-        worse = 0.5 if mean == 0 else float(mean < 0)
+    worse = _p_value(mean, sd / math.sqrt(due), due - 1)
     return Look(due, mean, sd, worse, 1.0 - worse, course.level(due, alpha))
+
+
+def _p_value(mean: float, error: float, degrees: int) -> float:
+    """How likely a mean at least so large is where the truth is no loss."""
+    if error > 0:
+        return float(stdtr(degrees, -mean / error))
+    return 0.5 if mean == 0 else float(mean < 0)
 
 
 def smallest_detectable(sd: float, blocks: int, level: float) -> float:

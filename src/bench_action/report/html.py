@@ -1,0 +1,14 @@
+"""`report.html`: everything on one page that needs no network."""
+
+import plotly.offline
+
+from bench_action.model.result import Result
+from bench_action.report.figures import figures_of
+from bench_action.report.templating import html_environment
+from bench_action.report.view import make_view
+
+
+def render_html(result: Result) -> str:
+    """The whole page; plotly's script is in it (about 5 MB)."""
+    page = html_environment().get_template("report.html.j2")
+    return page.render(view=make_view(result), figures=figures_of(result), plotly=plotly.offline.get_plotlyjs())
