@@ -120,8 +120,8 @@ def loops_of(runs: Sequence[Mapping[str, Any]], scenario: Scenario) -> int:
     if not scenario.slowdown:
         return 0
     calibration = next(run for run in runs if run["scenario"] == "calibrate")
-    effect = next(c["ratio"] for c in calibration["comparisons"] if c["metric"] == "cpu_ms_per_request") - 1
-    return round(_CALIBRATING_LOOPS * scenario.slowdown / effect)
+    ratio: float = next(c["ratio"] for c in calibration["comparisons"] if c["metric"] == "cpu_ms_per_request")
+    return round(_CALIBRATING_LOOPS * scenario.slowdown / (ratio - 1))
 
 
 def measure(engine: str, scenario: Scenario, seed: int, loops: int) -> dict[str, Any]:
@@ -239,8 +239,8 @@ def _as_wanted(scenario: Scenario, run: Mapping[str, Any]) -> bool:
     """Whether the run said of this change what is true of it."""
     lost = {one["metric"] for one in run["comparisons"] if one["verdict"] == "regressed"}
     if not scenario.found:
-        return run["verdict"] == "unchanged"
-    return run["verdict"] == "regressed" and bool(lost & set(scenario.found))
+        return str(run["verdict"]) == "unchanged"
+    return str(run["verdict"]) == "regressed" and bool(lost & set(scenario.found))
 
 
 if __name__ == "__main__":

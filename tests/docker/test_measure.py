@@ -6,7 +6,7 @@ from tests.docker.conftest import Quiet
 from bench_action.config.load import Loaded
 from bench_action.measure import Measurer
 from bench_action.model.result import Trial
-from bench_action.plan import Cell, make_plan
+from bench_action.plan import Cell, solo_blocks
 from bench_action.stack.stack import Stack
 
 pytestmark = pytest.mark.docker
@@ -23,7 +23,7 @@ def test_measurer__renews_the_data_before_each_trial_that_writes(stack: Stack, l
         assert subject.database is not None
         rows_after.append((trial, int(subject.database.execute("SELECT count(*) FROM item")[0])))
 
-    plan = make_plan([Cell("aiohttp", "head", "writing")], blocks=2, warmup_s=0, seed=1, renew=True)
+    plan = solo_blocks([Cell("aiohttp", "head", "writing")], blocks=2, warmup_s=0, seed=1, renew=True)
     Measurer(stack, loaded.profiles, COUNTED, 2, Quiet(), store).walk(plan)
 
     (count, rows), *capacity = rows_after

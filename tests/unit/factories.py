@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from bench_action.compare import compare_variants, default_pairs, summarise, verdict_of, warnings_of
+from bench_action.compare import compare_variants, default_pairs
 from bench_action.model.result import (
     Environment,
     Errors,
@@ -17,6 +17,8 @@ from bench_action.model.result import (
     Work,
 )
 from bench_action.model.warning import Code, Warned
+from bench_action.summary import summarise
+from bench_action.verdict import verdict_of, warnings_of
 
 LATENCY = Latency(
     mean_us=50_000, stdev_us=9_000, min_us=900, max_us=400_000, p50_us=48_000, p90_us=70_000, p99_us=130_000,

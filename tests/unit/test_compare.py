@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.factories import make_count, make_subject, make_trial, two_variants, warn
 
-from bench_action.compare import compare_variants, default_pairs, summarise, trial_values, verdict_of, warnings_of
+from bench_action.compare import compare_variants, default_pairs
 from bench_action.model.result import Comparison, Errors, Trial
 from bench_action.model.warning import Code
+from bench_action.summary import summarise, trial_values
+from bench_action.verdict import verdict_of, warnings_of
 
 pytestmark = pytest.mark.unit
 

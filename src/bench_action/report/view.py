@@ -21,7 +21,7 @@ _PAIRED = (
     "Base and head ran at once on one CPU, restarted for each block, in slots that they swapped at random.",
     "Latency and the services' CPU come from one connection to each of the two, in turns of five requests.",
     "Looks were planned before the first result, and share an error of 1 % among them, all metrics and all cells.",
-    "A duet is blind to what concurrency hides (a wait, a lock, a small pool) and to slow leaks: docs/how-it-decides.md.",
+    "A duet is blind to what concurrency hides (waits, locks, small pools) and to slow leaks: docs/how-it-decides.md.",
 )
 
 
