@@ -150,11 +150,9 @@ def _unequal(base: Trial, head: Trial) -> bool:
 
 
 def _share(base: Trial, head: Trial) -> float | None:
-    """Head's part of the CPU time of both."""
-    cpu_ms = [trial.cpu_ms.get("application") for trial in (base, head)]
-    if cpu_ms[0] is None or cpu_ms[1] is None or cpu_ms[0] + cpu_ms[1] <= 0:
-        return None
-    return cpu_ms[1] / (cpu_ms[0] + cpu_ms[1])
+    """Head's part of the CPU of both, each over its own time: wrk's two runs are never of quite one length."""
+    used = [t.cpu_ms["application"] / t.duration_s for t in (base, head) if "application" in t.cpu_ms]
+    return used[1] / sum(used) if len(used) == 2 and sum(used) > 0 else None
 
 
 def _used(sides: Sides) -> float | None:

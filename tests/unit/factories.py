@@ -49,6 +49,29 @@ def make_count(variant: str = "aiohttp", queries: int = 10, **changes: Any) -> T
     return make_trial(variant, **(fields | changes))
 
 
+def make_duet(
+    block: int,
+    *,
+    base: float = 1000.0,
+    head: float = 1000.0,
+    shares: tuple[float, float] = (0.5, 0.5),
+    durations: tuple[float, float] = (4.0, 4.0),
+    used: float = 0.99,
+    **changes: Any,
+) -> list[Trial]:
+    """Base and head at once on one CPU, of which they had `used`, in these shares; rates in requests/s."""
+    trials = []
+    for side, rate, share, duration_s in zip(("base", "head"), (base, head), shares, durations, strict=True):
+        requests = round(rate * duration_s)
+        fields: dict[str, Any] = {
+            "phase": "duet", "revision": side, "side": side, "pair": "aiohttp · article-500", "duration_s": duration_s,
+            "requests": requests, "cpu_ms": {"application": 1000 * used * duration_s * share},
+            "application_idle": 0.002, "services_idle": 0.5,
+        }  # fmt: skip
+        trials.append(make_trial(block=block, **(fields | changes)))
+    return trials
+
+
 def warn(code: Code, message: str = "what was seen", cell: str = "aiohttp · article-500") -> Warned:
     """A warning with the advice of its code."""
     return Warned(code=code, message=message, advice=code.advice, cell=cell)

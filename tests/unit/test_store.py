@@ -51,7 +51,7 @@ def test_store__writes_result_report_and_charts(tmp_path: Path) -> None:
     result = make_result()
     Store(tmp_path).write(result)
     assert {file.name for file in tmp_path.iterdir()} == {
-        "result.json", "report.md", "requests-per-second-article-500.svg"
+        "result.json", "report.md", "report.html", "requests-per-second-article-500.svg"
     }  # fmt: skip
     text = (tmp_path / "result.json").read_text(encoding="utf-8")
     assert Result.model_validate_json(text) == result
@@ -61,7 +61,7 @@ def test_store__writes_result_report_and_charts(tmp_path: Path) -> None:
 
 def test_store__a_run_without_valid_trials_has_no_chart(tmp_path: Path) -> None:
     Store(tmp_path).write(make_result([]))
-    assert {file.name for file in tmp_path.iterdir()} == {"result.json", "report.md"}
+    assert {file.name for file in tmp_path.iterdir()} == {"result.json", "report.md", "report.html"}
 
 
 def test_store__a_reader_never_sees_half_a_file(tmp_path: Path) -> None:

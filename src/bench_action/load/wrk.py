@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
@@ -32,7 +32,7 @@ class Report:
     connections_live: int
     generator_cpu_s: float
     steal_percent: float
-    idle: Mapping[int, float]
+    idle: Mapping[int, float] = field(default_factory=dict)
 
 
 def order_for(profile: Profile, host: str, port: int, duration_s: int) -> dict[str, Any]:

@@ -68,10 +68,15 @@ def test_queries_between__counts_calls_and_rows_of_queries_only() -> None:
         ("3", "INSERT INTO b VALUES ($1)", 2, 2),
         ("4", "SELECT pg_advisory_unlock_all()", 7, 7),
     ]
-    assert queries_between(before, after) == (7, 102)
+    assert queries_between(before, after) == {"SELECT a FROM b": (5, 100), "INSERT INTO b VALUES ($1)": (2, 2)}
+
+
+def test_queries_between__statements_of_one_text_are_one() -> None:
+    after: list[Statement] = [("1", "SELECT a FROM b", 2, 4), ("9", "SELECT a FROM b", 3, 6)]
+    assert queries_between([], after) == {"SELECT a FROM b": (5, 10)}
 
 
 def test_queries_between__nothing_new_is_nothing() -> None:
     reading: list[Statement] = [("1", "SELECT a FROM b", 10, 200)]
-    assert queries_between(reading, reading) == (0, 0)
-    assert queries_between([], []) == (0, 0)
+    assert queries_between(reading, reading) == {}
+    assert queries_between([], []) == {}
