@@ -16,9 +16,10 @@ from bench_action.report import numbers
 from bench_action.report.chart import render_svg, render_text
 from bench_action.report.markdown import render_markdown
 from bench_action.report.progress import LiveProgress, PlainProgress, outcome
+from bench_action.report.table import Table
 from bench_action.report.templating import escape_text, markdown_table
 from bench_action.report.terminal import print_view
-from bench_action.report.view import Bar, Chart, Table, make_view
+from bench_action.report.view import Bar, Chart, make_view
 
 pytestmark = pytest.mark.unit
 
