@@ -21,11 +21,12 @@ from bench_action.config.load import PRESETS, load
 from bench_action.config.schema import Config
 from bench_action.engine.ownership import Ownership
 from bench_action.interrupts import Interrupts
-from bench_action.model.errors import BenchError, InputError, InvalidMeasurementError
+from bench_action.model.errors import BenchError, InputError, InvalidMeasurementError, RegressionError
 from bench_action.model.machine import Condition
 from bench_action.model.result import Result
 from bench_action.pipeline import Options, Outcome, Run
 from bench_action.preflight import preflight, require_fit
+from bench_action.report.change import headline
 from bench_action.report.html import render_html
 from bench_action.report.markdown import render_markdown
 from bench_action.report.progress import LiveProgress, PlainProgress
@@ -207,6 +208,10 @@ def _print_error(error: BenchError) -> None:
 def _raise_verdict(outcome: Outcome, fail_on: FailOn) -> None:
     if outcome.failures:
         raise as_error(outcome.failures)
+    if outcome.result.verdict == "regressed" and fail_on is FailOn.REGRESSION:
+        raise RegressionError(
+            headline(outcome.result).replace("`", ""), advice="mend it, or raise the gate in `gates:`"
+        )
     if outcome.result.verdict == "invalid" and fail_on is not FailOn.NEVER:
         causes = [warned for warned in outcome.result.warnings if warned.code.invalidates]
         first = causes[0]

@@ -38,6 +38,12 @@ class BenchError(Exception):
         return "\n".join(lines)
 
 
+class RegressionError(BenchError):
+    """Head is worse than base in something that a gate fails for."""
+
+    exit_status = 1
+
+
 class InputError(BenchError):
     """The configuration, a file or an option is wrong."""
 

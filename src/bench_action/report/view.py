@@ -87,7 +87,7 @@ class View:
 
 def make_view(result: Result) -> View:
     """Everything in words."""
-    revisions = bool(change.compared(result))
+    revisions = _is_judged(result)
     trusted = result.verdict != "invalid"
     speeds = [c for c in result.comparisons if c.metric == "requests_per_second" and c.kind == "variant"]
     return View(
@@ -110,6 +110,11 @@ def make_view(result: Result) -> View:
     )
 
 
+def _is_judged(result: Result) -> bool:
+    """Whether something was held against a gate: base against head, or declared work."""
+    return bool(change.compared(result)) or any(finding.fails for finding in result.findings)
+
+
 def _concerns(warnings: Sequence[Warned]) -> tuple[Concern, ...]:
     """Grave ones first, then in the order in which they were found."""
     codes = sorted(dict.fromkeys(warned.code for warned in warnings), key=lambda code: not code.grave)
@@ -122,7 +127,7 @@ def _headline(result: Result) -> str:
         return "this measurement cannot be trusted" + (f": {causes[0]}" if causes else "")
     if failed := [one.variant for one in result.subjects if one.failure and one.revision == "head"]:
         return f"{', '.join(failed)} does not do the same work and was not measured"
-    if change.compared(result):
+    if _is_judged(result):
         return change.headline(result)
     if ahead := [_ahead(c) for c in result.comparisons if c.metric == "requests_per_second"]:
         return "; ".join(dict.fromkeys(ahead[:2]))

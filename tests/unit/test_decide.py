@@ -1,0 +1,90 @@
+"""When a pair has been measured enough."""
+
+import math
+from collections.abc import Sequence
+
+import pytest
+from tests.unit.factories import make_duet
+
+from bench_action.config.gates import default_gates
+from bench_action.decide import Decider
+from bench_action.model.result import Trial
+from bench_action.plan import Block, Cell, Pair, Spent
+
+pytestmark = pytest.mark.unit
+
+PROFILE = "article-500"
+PAIR = Pair("revision", Cell("aiohttp", "base", PROFILE), Cell("aiohttp", "head", PROFILE))
+MOST = 60
+WIGGLE = (0.004, -0.006, 0.002, -0.003, 0.005, -0.002, 0.001, -0.001)
+
+
+def decider(seconds: float = 120.0, minutes: float | None = None, *, to_the_end: bool = False) -> Decider:
+    return Decider(default_gates(), 0.0025, 1, seconds, minutes, to_the_end=to_the_end)
+
+
+def duets(count: int, loss: float, noise: float) -> list[Trial]:
+    return [
+        trial
+        for number in range(1, count + 1)
+        for trial in make_duet(number, base=10_000, head=10_000 * math.exp(-loss - noise * WIGGLE[number % 8]))
+    ]
+
+
+def blocks_taken(chosen: Decider, loss: float, times: Sequence[float] = (7.5,), noise: float = 1.0) -> int:
+    """How many duets are measured, each of which takes what `times` says in turn."""
+    spent: list[float] = []
+    for number in range(1, MOST + 1):
+        block = Block("duet", number, (), PAIR)
+        if chosen.enough(block, duets(number - 1, loss, noise), Spent(sum(spent), spent)):
+            return number - 1
+        spent.append(times[(number - 1) % len(times)])
+    return MOST
+
+
+def test_enough__the_same_code_is_left_off_at_a_look() -> None:
+    assert blocks_taken(decider(), 0.0) in {5, 8}
+
+
+def test_enough__a_large_loss_is_left_off_at_the_first_look() -> None:
+    assert blocks_taken(decider(), 0.10) == 5
+
+
+def test_enough__what_stays_open_goes_on_to_the_cap() -> None:
+    chosen = decider()
+    assert blocks_taken(chosen, 0.012, noise=5) == 16
+    assert chosen.courses()[str(PAIR)].cap == 16
+
+
+def test_enough__a_self_test_goes_on_to_the_cap() -> None:
+    chosen = decider(to_the_end=True)
+    assert blocks_taken(chosen, 0.0) == 16
+    assert chosen.courses()[str(PAIR)].ended
+
+
+def test_enough__the_cap_is_fixed_by_the_first_three_blocks() -> None:
+    slow_later = decider(to_the_end=True)
+    assert blocks_taken(slow_later, 0.0, times=[6.0] * 3 + [20.0] * 57) == 20
+
+
+def test_enough__a_decided_pair_is_never_taken_up_again() -> None:
+    chosen = decider()
+    blocks = blocks_taken(chosen, 0.10)
+    later = Block("duet", blocks + 2, (), PAIR)
+    assert chosen.enough(later, [], Spent(50, [7.5] * blocks))
+    assert not chosen.courses()[str(PAIR)].ended
+
+
+def test_enough__minutes_end_everything_but_the_count() -> None:
+    chosen = decider(minutes=1)
+    late = Spent(61.0, [])
+    assert not chosen.enough(Block("count", 0, ()), [], late)
+    assert chosen.enough(Block("capacity", 1, ()), [], late)
+    assert chosen.enough(Block("latency", 1, (), PAIR), [], late)
+    assert chosen.enough(Block("duet", 1, (), PAIR), [], late)
+    assert not decider().enough(Block("capacity", 1, ()), [], late)
+
+
+def test_enough__minutes_also_bound_the_cap() -> None:
+    chosen = decider(seconds=600, minutes=1, to_the_end=True)
+    assert blocks_taken(chosen, 0.0) == 8

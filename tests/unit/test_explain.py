@@ -1,0 +1,125 @@
+"""What changed exactly, and the run's one verdict."""
+
+from typing import Any
+
+import pytest
+from tests.unit.factories import make_count, make_duet, make_trial, warn
+
+from bench_action.compare import Rules, alpha_of_each, compare_pairs
+from bench_action.config.gates import Gate, default_gates
+from bench_action.config.schema import ExpectedWork
+from bench_action.explain import findings_of
+from bench_action.model.result import Comparison, Errors, Statement, Trial, Verdict
+from bench_action.model.warning import Code
+from bench_action.plan import Cell, Pair
+from bench_action.stats.sequential import Course
+from bench_action.verdict import verdict_of, warnings_of
+
+pytestmark = pytest.mark.unit
+
+PROFILE = "article-500"
+PAIR = Pair("revision", Cell("aiohttp", "base", PROFILE), Cell("aiohttp", "head", PROFILE))
+SELECT = Statement(text="SELECT id FROM item", calls=10, rows=200)
+LOOP = Statement(text="SELECT text FROM tag WHERE id = $1", calls=200, rows=200)
+
+
+def counts(**head: Any) -> list[Trial]:
+    return [make_count(revision="base", statements=(SELECT,)), make_count(**({"statements": (SELECT,)} | head))]
+
+
+def rules(**gates: Gate) -> Rules:
+    merged = {**default_gates(), **gates}
+    return Rules(merged, {str(PAIR): Course(8, ended=True)}, alpha_of_each(merged, 1))
+
+
+def by_metric(trials: list[Trial], **gates: Gate) -> dict[str, Comparison]:
+    return {one.metric: one for one in compare_pairs(trials, [PAIR], rules(**gates))}
+
+
+def test_findings_of__a_query_for_each_row_is_named_with_its_statement() -> None:
+    trials = counts(queries=210, statements=(LOOP, SELECT))
+    found = {one.code: one for one in findings_of(trials, [PAIR], {})}
+    assert found["n-plus-one"].message == "queries/request 1 → 21 (N+1: a query for each row?)"
+    assert (found["n-plus-one"].before, found["n-plus-one"].after) == (1, 21)
+    assert found["statement"].message == "new: `SELECT text FROM tag WHERE id = $1` 0 → 20 for each request"
+    assert not any(one.fails for one in found.values())  # the gate decides, not the finding
+
+
+def test_findings_of__the_same_work_is_no_finding() -> None:
+    assert findings_of(counts(), [PAIR], {PROFILE: ExpectedWork(queries=1)}) == ()
+
+
+def test_findings_of__a_deviation_from_declared_work_fails_by_itself() -> None:
+    (found,) = findings_of([make_count(queries=20)], [], {PROFILE: ExpectedWork(queries=1, cache_commands=1)})
+    assert found.message == "queries/request 2 instead of the declared 1"
+    assert verdict_of([make_trial()], [], [], [found]) == "regressed"
+
+
+def test_findings_of__errors_that_base_does_not_have_fail() -> None:
+    trials = [make_trial(revision="base"), make_trial(errors=Errors(status=500))]
+    (found,) = findings_of(trials, [PAIR], {})
+    assert (found.code, found.fails) == ("errors", True)
+    late = [make_trial(revision="base"), make_trial(errors=Errors(timeout=500))]
+    assert findings_of(late, [PAIR], {}) == ()
+
+
+def test_compare_pairs__one_more_query_is_a_regression_without_noise() -> None:
+    found = by_metric(counts(queries=20))["queries_per_request"]
+    assert (found.kind, found.method, found.verdict, found.level) == ("revision", "count", "regressed", "fail")
+    assert (found.base, found.head, found.ratio, found.confidence) == ("base", "head", 2.0, 1.0)
+    assert by_metric(counts(queries=5))["queries_per_request"].verdict == "improved"
+    assert by_metric(counts())["queries_per_request"].verdict == "unchanged"
+
+
+def test_compare_pairs__a_duet_tells_rate_and_cost() -> None:
+    trials = [trial for n in range(1, 9) for trial in make_duet(n, base=1000 + n, head=940 + n)]
+    found = by_metric(trials)
+    assert found["requests_per_second"].verdict == found["cpu_ms_per_request"].verdict == "regressed"
+    assert found["requests_per_second"].ratio == pytest.approx(0.94, abs=0.001)
+    assert found["requests_per_second"].method == "duet"
+    assert found["memory_peak_mib"].verdict == "measured"
+
+
+def test_compare_pairs__what_is_no_duet_is_told_from_each_alone_and_only_a_sure_loss_counts() -> None:
+    duets = [trial for n in range(1, 9) for trial in make_duet(n, shares=(0.6, 0.4))]
+    alone = [make_trial(revision=r, block=n, speed=1000 + n) for n in (1, 2, 3) for r in ("base", "head")]
+    found = by_metric([*duets, *alone])["requests_per_second"]
+    assert (found.method, found.verdict) == ("solo", "measured")
+    slow = [
+        make_trial(revision=r, block=n, speed=speed + n)
+        for n in (1, 2, 3)
+        for r, speed in (("base", 1000), ("head", 500))
+    ]
+    assert by_metric([*duets, *slow])["requests_per_second"].verdict == "regressed"
+    (told,) = [warned for warned in warnings_of(duets, [], [PAIR]) if warned.code is Code.UNEQUAL_SHARES]
+    assert told.cell == str(PAIR)
+
+
+def test_alpha_of_each__is_shared_by_everything_that_may_alarm() -> None:
+    gates = default_gates()
+    assert alpha_of_each(gates, 1) == pytest.approx(0.01 / 4)
+    assert alpha_of_each(gates, 5) == pytest.approx(0.01 / 20)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "invalid", "expected"),
+    [
+        (["unchanged", "regressed"], True, "regressed"),
+        (["unchanged", "improved"], True, "invalid"),
+        (["unchanged", "inconclusive", "improved"], False, "inconclusive"),
+        (["unchanged", "improved"], False, "improved"),
+        (["unchanged"], False, "unchanged"),
+        ([], False, "measured"),
+    ],
+)
+def test_verdict_of__is_the_worst_that_is_sure(verdicts: list[Verdict], invalid: bool, expected: str) -> None:
+    one = by_metric(counts())["queries_per_request"]
+    comparisons = [one.model_copy(update={"verdict": verdict}) for verdict in verdicts]
+    warnings = [warn(Code.BLOCKS_DROPPED)] if invalid else []
+    assert verdict_of([make_trial()], warnings, comparisons) == expected
+
+
+def test_verdict_of__what_only_warns_does_not_fail() -> None:
+    found = by_metric(counts(queries=20), queries_per_request=Gate(max_gain=0, level="warn"))["queries_per_request"]
+    assert found.verdict == "regressed"
+    assert verdict_of([make_trial()], [], [found]) == "measured"
