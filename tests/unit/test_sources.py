@@ -1,13 +1,16 @@
 """What is measured, told by a real git repository."""
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from bench_action.engine.ownership import Process
+from bench_action.model.errors import InputError
 from bench_action.model.result import Source
-from bench_action.sources import read_source
+from bench_action.sources import checked_out, read_source, resolve
 
 pytestmark = pytest.mark.unit
 
@@ -90,3 +93,83 @@ def test_read_source__outside_git_is_empty(tmp_path: Path) -> None:
 def test_read_source__without_git_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert read_source(tmp_path, {}) == Source()
+
+
+@pytest.fixture
+def history(tmp_path: Path, git: Callable[..., str]) -> str:
+    """A second commit, in which an inner file has changed and another is left out of archives; the first one's name."""
+    first = git("rev-parse", "HEAD")
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "app.py").write_text("two", encoding="utf-8")
+    (tmp_path / ".gitattributes").write_text("inner/kept export-ignore\n", encoding="utf-8")
+    (tmp_path / "inner" / "kept").write_text("kept", encoding="utf-8")
+    git("add", "--all")
+    git("commit", "--message", "two")
+    return first
+
+
+def test_resolve__a_branch_a_relative_name_and_a_commit(tmp_path: Path, git: Callable[..., str], history: str) -> None:
+    assert resolve(tmp_path, "main") == git("rev-parse", "HEAD")
+    assert resolve(tmp_path / "inner", "HEAD~1") == history
+    assert resolve(tmp_path, history[:10]) == history
+
+
+@pytest.mark.parametrize("revision", ["no-such-branch", "HEAD~99", "--upload-pack=x"])
+def test_resolve__what_there_is_not_is_an_error(tmp_path: Path, history: str, revision: str) -> None:
+    with pytest.raises(InputError):
+        resolve(tmp_path, revision)
+
+
+def test_resolve__outside_of_a_repository_says_what_it_needs(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="needs a git repository") as caught:
+        resolve(tmp_path, "main")
+    assert "under git" in caught.value.advice
+
+
+def test_resolve__a_shallow_clone_fetches_what_it_lacks(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, git: Callable[..., str], history: str
+) -> None:
+    git("config", "uploadpack.allowAnySHA1InWant", "true")
+    git("branch", "old", history)
+    clone = tmp_path_factory.mktemp("clone") / "shallow"
+    subprocess.run(
+        ["git", "clone", "--quiet", "--depth=1", "--single-branch", f"file://{tmp_path}", str(clone)], check=True
+    )
+    assert resolve(clone, "origin/old") == history
+    again = tmp_path_factory.mktemp("clone") / "shallow"
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", f"file://{tmp_path}", str(again)], check=True)
+    assert resolve(again, history) == history
+    with pytest.raises(InputError, match="no such commit") as caught:
+        resolve(again, "elsewhere")
+    assert "shallow" in caught.value.advice
+
+
+def test_checked_out__is_the_counterpart_of_a_folder_and_leaves_nothing(
+    tmp_path: Path, git: Callable[..., str], history: str
+) -> None:
+    (tmp_path / "inner" / "app.py").write_text("three, not committed", encoding="utf-8")
+    with checked_out(tmp_path / "inner", git("rev-parse", "HEAD")) as folder:
+        assert (folder / "app.py").read_text(encoding="utf-8") == "two"
+        assert (folder / "kept").is_file()  # an archive would lack it
+        assert not (folder.parent / ".git").exists()
+    assert not folder.exists()
+    assert git("status", "--porcelain") == "M inner/app.py"
+    assert git("worktree", "list").count("\n") == 0
+    with checked_out(tmp_path, history) as older:
+        assert [one.name for one in older.iterdir()] == ["file"]
+
+
+def test_checked_out__sweeps_what_a_killed_run_has_left(
+    tmp_path: Path, git: Callable[..., str], history: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    boot_id, namespace, *_ = str(Process.of(os.getpid())).split("/")
+    for name, owner in (("gone", f"{boot_id}/{namespace}/4194305/1"), ("mine", str(Process.of(os.getpid())))):
+        (place / f"bench-action-base-{name}").mkdir()
+        (place / f"bench-action-base-{name}" / "owner").write_text(owner, encoding="ascii")
+    with checked_out(tmp_path, history):
+        left = {folder.name for folder in place.iterdir()}
+    assert "bench-action-base-mine" in left
+    assert "bench-action-base-gone" not in left

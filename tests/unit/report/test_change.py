@@ -1,0 +1,164 @@
+"""What a report says of base against head, in every format."""
+
+import re
+from io import StringIO
+from typing import Any
+
+import pytest
+from rich.console import Console
+from tests.unit.factories import make_count, make_duet, make_result, make_subject, make_trial
+
+from bench_action.compare import Rules, alpha_of_each, compare_pairs
+from bench_action.config.gates import default_gates
+from bench_action.explain import findings_of
+from bench_action.model.result import Result, Statement, Trial
+from bench_action.plan import Cell, Pair
+from bench_action.report import numbers
+from bench_action.report.html import render_html
+from bench_action.report.markdown import render_markdown
+from bench_action.report.terminal import print_view
+from bench_action.report.view import make_view
+from bench_action.stats.sequential import Course
+from bench_action.summary import summarise
+from bench_action.verdict import verdict_of, warnings_of
+
+pytestmark = pytest.mark.unit
+
+PROFILE = "article-500"
+PAIR = Pair("revision", Cell("aiohttp", "base", PROFILE), Cell("aiohttp", "head", PROFILE))
+HOSTILE = "SELECT '</script><img src=x onerror=alert(1)>' || `x` | y"
+
+
+def result_of(trials: list[Trial], **changes: Any) -> Result:
+    gates = default_gates()
+    rules = Rules(gates, {str(PAIR): Course(8, ended=True)}, alpha_of_each(gates, 1))
+    comparisons = compare_pairs(trials, [PAIR], rules)
+    findings = findings_of(trials, [PAIR], {})
+    subjects = (make_subject("aiohttp"), make_subject("aiohttp", revision="base"))
+    warnings = warnings_of(trials, summarise(trials, subjects), [PAIR])
+    fields = {
+        "subjects": subjects, "summaries": summarise(trials, subjects), "comparisons": comparisons,
+        "findings": findings, "warnings": warnings,
+        "verdict": verdict_of(trials, warnings, comparisons, findings),
+    }  # fmt: skip
+    return make_result(trials, **(fields | changes))
+
+
+def paired(head: float, queries: int = 10, statements: tuple[Statement, ...] = ()) -> list[Trial]:
+    trials = [make_count(revision="base"), make_count(queries=queries, statements=statements)]
+    for n in range(1, 9):
+        trials += [make_trial(revision=side, block=n, speed=1000) for side in ("base", "head")]
+        trials += make_duet(n, base=1000 + 3 * (n % 3), head=head - 3 * (n % 2))
+    return trials
+
+
+def told(result: Result, width: int = 120) -> str:
+    page = StringIO()
+    print_view(make_view(result), Console(file=page, width=width))
+    return page.getvalue()
+
+
+def test_headline__a_loss_says_what_how_much_and_how_sure() -> None:
+    result = result_of(paired(940))
+    view = make_view(result)
+    assert view.headline.startswith("`aiohttp` is 6.")
+    assert view.headline.endswith("% slower on `article-500`")
+    assert (view.mark, result.verdict) == ("🔴", "regressed")
+    assert any(s.startswith("Sure: `aiohttp` is 6.") and "8 paired blocks" in s for s in view.statements)
+    assert any("work is the same, but the application's own code takes more CPU" in s for s in view.statements)
+
+
+def test_headline__no_change_says_what_would_have_been_seen() -> None:
+    view = make_view(result_of(paired(1000)))
+    assert re.fullmatch(r"no change found, and 0\.\d % would have been seen", view.headline)
+    assert view.mark == "🟢"
+
+
+def test_headline__an_n_plus_one_is_the_reason() -> None:
+    loop = Statement(text="SELECT 1 FROM tag WHERE id = $1", calls=200, rows=200)
+    view = make_view(result_of(paired(940, queries=210, statements=(loop,))))
+    assert any("counted exactly: queries/request 1 → 21 (N+1" in sentence for sentence in view.statements)
+    assert any("SELECT 1 FROM tag" in finding for finding in view.findings)
+    alone = make_view(result_of(paired(1000, queries=210)))
+    assert alone.headline == "each request of `aiohttp` on `article-500` makes 21 queries instead of 1"
+
+
+def test_headline__an_improvement() -> None:
+    view = make_view(result_of(paired(1100)))
+    assert re.match(r"`aiohttp` is (9|10).* % faster", view.headline)
+
+
+def test_statements__what_is_inconclusive_says_how_much_longer() -> None:
+    trials = [make_count(revision="base"), make_count()]
+    for n in range(1, 9):
+        trials += [
+            one.model_copy(update={"started_at": f"2026-11-25T10:{n:02d}:00+00:00"})
+            for one in make_duet(n, base=1000, head=988 + 60 * (n % 2) - 30)
+        ]
+    result = result_of(trials)
+    assert result.verdict == "inconclusive"
+    text = " ".join(make_view(result).statements)
+    assert "Not sure: requests/s of aiohttp · article-500" in text
+    assert re.search(r"about \d+ (min|h)", text)
+
+
+def test_self_test__tells_false_alarms_and_what_it_can_see() -> None:
+    result = result_of(paired(1000))
+    run = result.run.model_copy(update={"self_test": True})
+    view = make_view(result.model_copy(update={"run": run}))
+    assert view.headline.startswith("the instrument is sound here: ")
+    assert any("0 false alarms among" in one for one in view.statements)
+    assert any("is found in 95 of 100 such runs" in one for one in view.statements)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_terminal__tells_changes_before_absolute_figures(width: int) -> None:
+    text = told(result_of(paired(940)), width)
+    assert text.index("is 6.") < text.index("Verdict") < text.index("Connections")
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_markdown__begins_with_the_verdict_and_has_the_table() -> None:
+    text = render_markdown(make_view(result_of(paired(940))))
+    assert text.startswith("# 🔴 bench-action: `aiohttp` is 6.")
+    assert "## Base against head" in text
+    assert "| aiohttp · article-500 | requests/s |" in text
+    assert "🔴 regressed (gate 1.0 %)" in text
+
+
+def test_html__shows_every_figure_without_the_network() -> None:
+    text = render_html(result_of(paired(940)))
+    assert text.count("Plotly.newPlot(") >= 4
+    without_plotly = re.sub(r"<script>/\*\*.*?</script>", "", text, count=1, flags=re.DOTALL)
+    assert not re.search(r'(src|href)="', without_plotly)
+    assert "block by block" in text
+    assert "<code>aiohttp</code> is 6." in text
+
+
+def test_reports__nothing_that_a_statement_says_gets_out_of_its_place() -> None:
+    hostile = Statement(text=HOSTILE, calls=50, rows=0)
+    result = result_of(paired(940, queries=60, statements=(hostile,)))
+    page = render_html(result)
+    assert "<img src=x" not in page
+    assert "&lt;img src=x" in page
+    text = render_markdown(make_view(result))
+    assert "<img" not in re.sub(r"`[^`\n]+`", "", text)
+
+
+def test_html__a_hostile_name_cannot_end_the_script_of_a_figure() -> None:
+    result = result_of(paired(940))
+    evil = result.comparisons[0].model_copy(update={"variant": "</script><script>alert(1)//"})
+    page = render_html(result.model_copy(update={"comparisons": (evil, *result.comparisons)}))
+    assert "<script>alert(1)" not in page
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(8.4, "8 s"), (98.2, "98 s"), (130, "2 min 10 s"), (240, "4 min"), (7200, "2 h")]
+)
+def test_duration__as_people_say_it(seconds: float, text: str) -> None:
+    assert numbers.duration(seconds) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(1.0, "1"), (20.5, "20.5"), (1234.0, "1,234"), (0.25, "0.25")])
+def test_plain__has_no_more_figures_than_the_number(value: float, text: str) -> None:
+    assert numbers.plain(value) == text
