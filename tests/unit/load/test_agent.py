@@ -472,3 +472,82 @@ def test_wrk__is_killed_at_its_limit(port: int) -> None:
         )
     )
     assert answer["status"] == -9
+
+
+def turns_order(*ports: int, **changes: Any) -> dict[str, Any]:
+    loads = [order(port, parts={}) for port in ports]
+    return {"loads": loads, "seconds": 0.05, "requests": 3, "timeout_s": 10.0, "seed": 1} | changes
+
+
+def test_turns__each_server_has_as_many_requests_in_the_order_it_was_named(port: int) -> None:
+    with listening(hang_up) as silent:
+        sound, broken = agent.turns(turns_order(port, silent))["loads"]
+    assert len(sound["latencies_us"]) == broken["errors"] > 0
+    assert len(sound["latencies_us"]) % 3 == 0
+    assert (sound["errors"], broken["latencies_us"]) == (0, [])
+    assert all(latency > 0 for latency in sound["latencies_us"])
+    assert sound["duration_s"] >= sum(sound["latencies_us"]) / 1e6
+
+
+def test_turns__error_replies_are_counted_and_timed(port: int) -> None:
+    def refuse(one: socket.socket) -> None:
+        request_lines(one)
+        one.sendall(b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    with listening(refuse) as refusing:
+        found = agent.turns(turns_order(refusing))["loads"][0]
+    assert found["refused"] == len(found["latencies_us"]) > 0
+
+
+def test_turns__cpu_is_told_by_part_and_none_where_it_is_hidden(cgroups: Path, port: int) -> None:
+    make_v1(cgroups)
+    parts = {"application": CONTAINER, "db": "0000"}
+    found = agent.turns({**turns_order(port), "loads": [order(port, parts=parts)]})["loads"][0]
+    assert found["cpu_ms"] == {"application": 0.0, "db": None}
+
+
+def test_duet__runs_both_at_once_and_answers_in_order(port: int, tmp_path: Path) -> None:
+    """Each waits for the other's file: one after the other would never end."""
+    program = (
+        "import pathlib, sys, time\n"
+        "own, other = sys.argv[1], sys.argv[2]\n"
+        "pathlib.Path(own).touch()\n"
+        "while not pathlib.Path(other).exists(): time.sleep(0.001)\n"
+        "print(pathlib.Path(own).name)\n"
+    )
+    files = [str(tmp_path / name) for name in ("first", "second")]
+    loads = [
+        order(
+            port,
+            argv=[sys.executable, "-c", program, *names],
+            script="",
+            url="",
+            connections=1,
+            parts={},
+            limit_s=60.0,
+        )
+        for names in (files, files[::-1])
+    ]
+    answers = agent.duet({"loads": loads})["loads"]
+    assert [answer["output"] for answer in answers] == ["first\n", "second\n"]
+    assert all(0 <= share <= 1 for answer in answers for share in answer["idle"].values())
+
+
+def test_idle_shares__of_each_cpu() -> None:
+    before = {"0": (1000, 400), "1": (1000, 100)}
+    after = {"0": (1100, 430), "1": (1000, 100), "2": (5, 5)}
+    assert agent.idle_shares(before, after) == {"0": 0.3, "1": 0.0}
+
+
+def test_machine__tells_cpus_and_who_shares_a_core() -> None:
+    found = agent.machine({})
+    assert found["cpus"] == sorted(os.sched_getaffinity(0))
+    assert all(cpu in found["siblings"][cpu] for cpu in found["cpus"])
+    assert found["boot_id"]
+
+
+def test_scheduled_ms__grows_with_work_between_ticks() -> None:
+    before = agent.scheduled_ms(os.getpid())
+    sum(number * number for number in range(20_000))
+    assert agent.scheduled_ms(os.getpid()) > before > 0
+    assert agent.scheduled_ms(4194305) == 0.0
