@@ -40,16 +40,17 @@ class Design:
         return chain.from_iterable(phases)
 
     def expected(self, loaded: Loaded) -> tuple[int, float]:
-        """About how many blocks, and how many seconds at most."""
+        """How many trials, and about how many seconds, if nothing is decided early."""
         policy, durations = loaded.policy, {name: one.duration for name, one in loaded.profiles.items()}
         blocks = self._capacity_blocks(loaded)
         alone_s = sum(policy.warmup + blocks * (durations[cell.profile] + _OVERHEAD_S) for cell in self.cells)
         compared = sum(1 for pair in self.pairs if pair.kind == "revision")
         latency_s = compared * policy.latency.blocks * _block_s(policy.latency)
         duet_s = len(self.pairs) * policy.duet.seconds
-        count = 1 + blocks + compared * policy.latency.blocks + int(duet_s / _block_s(policy.duet))
+        duets = min(policy.duet.blocks, int(policy.duet.seconds / _block_s(policy.duet)))
+        trials = len(self.cells) * (1 + blocks) + 2 * compared * policy.latency.blocks + 2 * len(self.pairs) * duets
         total_s = alone_s + latency_s + duet_s
-        return count, min(total_s, policy.minutes * 60) if policy.minutes is not None else total_s
+        return trials, min(total_s, policy.minutes * 60) if policy.minutes is not None else total_s
 
     def _capacity_blocks(self, loaded: Loaded) -> int:
         return loaded.policy.paired_blocks if self.pairs else loaded.policy.blocks

@@ -52,7 +52,7 @@ class PlainProgress:
     def expect(self, trials: int, seconds: float) -> None:
         """Measuring begins."""
         self._trials = trials
-        self._print(f"measuring: {trials} trials, about {seconds:.0f} s")
+        self._print(f"measuring: {trials} trials at most, about {numbers.duration(seconds)}")
 
     def trial_starts(self, cell: str, phase: str, block: int) -> None:
         """A line comes when it ends."""
@@ -99,7 +99,7 @@ class LiveProgress:
 
     def expect(self, trials: int, seconds: float) -> None:
         """Measuring begins."""
-        self._update(description=f"measuring, about {seconds:.0f} s", total=trials, completed=0)
+        self._update(description=f"measuring, about {numbers.duration(seconds)}", total=trials, completed=0)
 
     def trial_starts(self, cell: str, phase: str, block: int) -> None:
         """A trial begins."""

@@ -270,7 +270,7 @@ def test_plain_progress__is_a_line_for_each_event() -> None:
     lines = [line.partition(" s  ")[2] for line in console.file.getvalue().splitlines()]
     assert lines == [
         "building [aiohttp]",
-        "measuring: 2 trials, about 12 s",
+        "measuring: 2 trials at most, about 12 s",
         "[1/2] capacity 1 aiohttp · article-500: 1,000 requests/s, p99 130 ms",
         "warning: not measured: django: " + "x" * 60,
     ]

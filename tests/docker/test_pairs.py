@@ -1,0 +1,134 @@
+"""Two subjects on one CPU, in slots that they swap: on a real engine."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from tests.docker.conftest import Quiet, owner_of_a_run
+from tests.docker.footprint import Footprint
+
+from bench_action.config.load import Loaded
+from bench_action.config.schema import Config, Profile
+from bench_action.engine.docker import DockerEngine
+from bench_action.engine.protocol import Handle
+from bench_action.measure import Measurer
+from bench_action.model.warning import Code
+from bench_action.placement import Placement, placements
+from bench_action.plan import Cell, Pace, Pair, duet_blocks, interleaved_blocks, latency_blocks
+from bench_action.stack.stack import Stack, bring_up
+
+pytestmark = pytest.mark.docker
+
+SHORT = Profile(path="/", connections=4, threads=2, duration=1)
+PACE = Pace(warmup_s=1, slice_s=1)
+AIOHTTP = Pair("revision", Cell("aiohttp", "base", "short"), Cell("aiohttp", "head", "short"))
+TINY = Pair("revision", Cell("tiny", "base", "short"), Cell("tiny", "head", "short"))
+
+
+def narrowed(loaded: Loaded, **tiny_env: str) -> Loaded:
+    """aiohttp and the tiny application, which does as its environment says."""
+    variants = {name: loaded.config.variants[name] for name in ("aiohttp", "tiny")}
+    variants["tiny"] = variants["tiny"].model_copy(update={"env": tiny_env})
+    config: Config = loaded.config.model_copy(update={"variants": variants, "checks": []})
+    return replace(loaded, config=config)
+
+
+@pytest.fixture(scope="module")
+def pairs(footprint: Footprint, loaded: Loaded) -> Iterator[Stack]:
+    """Both variants at both revisions; head's tiny dies under its second load."""
+    engine = DockerEngine(owner_of_a_run(footprint), dict(os.environ))
+    try:
+        head, base = narrowed(loaded, DIE_AFTER_CONNECTIONS="6"), narrowed(loaded)
+        yield bring_up(engine, head, {}, Quiet(), base=base, pairs=2)
+    finally:
+        engine.remove()
+
+
+@pytest.fixture(scope="module")
+def places(pairs: Stack) -> tuple[Placement, ...]:
+    machine = pairs.services.agent.machine()
+    return placements(machine["cpus"], {int(cpu): found for cpu, found in machine["siblings"].items()})
+
+
+def measurer(stack: Stack, places: tuple[Placement, ...]) -> Measurer:
+    return Measurer(stack, {"short": SHORT}, 10, 2, Quiet(), lambda _: None, places=places)
+
+
+def allowed(stack: Stack, handle: Handle) -> str:
+    status, output = stack.engine.exec(handle, ["grep", "Cpus_allowed_list", "/proc/self/status"])
+    assert status == 0, output
+    return output.split()[-1]
+
+
+def test_bring_up__base_has_its_own_database_of_the_same_template(pairs: Stack) -> None:
+    head, base = (pairs.subject("aiohttp", revision).database for revision in ("head", "base"))
+    assert head is not None
+    assert base is not None
+    assert head.name != base.name
+    assert (head.role, head.template) == (base.role, base.template)
+    assert pairs.absent == {}
+
+
+def test_slots__either_is_in_either_with_the_slots_name_and_data(pairs: Stack) -> None:
+    slots = pairs.slots(AIOHTTP)
+    seen = {}
+    for swapped in (False, True):
+        both = slots.arrange(swapped=swapped, head_first=swapped, cpus=(), anew=False)
+        pairs.wait_for(*both)
+        for subject in both:
+            assert subject.database is not None
+            assert subject.database.execute("SELECT count(*) FROM item") == ["20"]
+            seen[subject.revision, swapped] = (subject.handle.host, subject.database.name, subject.cache)
+            assert pairs.services.agent.get(subject.handle.host, subject.handle.port, "/", 10.0) == (200, "")
+            _, environment = pairs.engine.exec(subject.handle, ["env"])
+            assert f"/{subject.database.name}" in environment
+    assert seen["base", False] == seen["head", True] != seen["head", False] == seen["base", True]
+    slots.clear()
+    assert not slots.hold([])
+
+
+def test_measurer__duets_share_one_cpu_and_alternate(pairs: Stack, places: tuple[Placement, ...]) -> None:
+    taken = measurer(pairs, places)
+    trials = taken.walk(duet_blocks([AIOHTTP], blocks=2, pace=PACE, seed=4))
+    assert [(trial.block, trial.phase) for trial in trials] == [(1, "duet")] * 2 + [(2, "duet")] * 2
+    assert {trial.side for trial in trials} == {"base", "head"}
+    for trial in trials:
+        assert trial.requests > 0
+        assert trial.valid
+        assert trial.application_idle is not None
+        assert trial.cpu_ms["application"] > 0
+        assert "db" not in trial.cpu_ms  # it cannot be told whose it was
+    last = places[2 % len(places)]
+    assert allowed(pairs, pairs.services.load) == str(last.load[0])
+    assert allowed(pairs, pairs.services.handles["postgres"]) == str(last.services[0])
+    up = list(pairs.slots(AIOHTTP)._up)
+    assert {allowed(pairs, handle) for handle in up} == {str(last.application[0])}
+
+
+def test_measurer__latency_is_told_with_the_services_cpu(pairs: Stack, places: tuple[Placement, ...]) -> None:
+    base, head = measurer(pairs, places).walk(latency_blocks([AIOHTTP], blocks=1, pace=PACE, seed=4))
+    for trial in (base, head):
+        assert trial.latency is not None
+        assert trial.requests >= 5
+        assert set(trial.cpu_ms) == {"application", "db", "cache"}
+        assert trial.connections_asked == 1
+
+
+def test_measurer__takes_turns_where_there_is_one_cpu(pairs: Stack) -> None:
+    trials = measurer(pairs, ()).walk(interleaved_blocks([AIOHTTP], blocks=1, pace=PACE, seed=4))
+    sides = [trial.side for trial in trials]
+    assert len(sides) == 4
+    assert sides == sides[::-1]
+    assert {trial.phase for trial in trials} == {"interleaved"}
+
+
+def test_measurer__a_subject_that_dies_costs_its_block_and_three_end_its_pair(
+    pairs: Stack, places: tuple[Placement, ...]
+) -> None:
+    taken = measurer(pairs, places)
+    assert taken.walk(duet_blocks([TINY], blocks=5, pace=PACE, seed=4)) == ()
+    assert [warned.code for warned in taken.dropped] == [Code.BLOCK_DROPPED, Code.BLOCK_DROPPED, Code.BLOCKS_DROPPED]
+    assert "exited with status 7" in taken.dropped[0].message
+    assert taken.dropped[0].cell == "tiny · short"
+    assert taken.walk(duet_blocks([AIOHTTP], blocks=1, pace=PACE, seed=5))  # the others go on
