@@ -5,6 +5,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -255,3 +256,18 @@ def test_owner__of_a_run_lives(footprint: Footprint) -> None:
     assert process is not None
     assert not process.is_gone()
     assert Ownership.of_this_process("x", "y").process == str(process)
+
+
+def test_exec__whose_container_dies_meanwhile_is_no_success(engine: DockerEngine, tiny: Tiny) -> None:
+    handle = engine.start(tiny())
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        asked = pool.submit(engine.exec, handle, ["sh", "-c", "touch /tmp/here; sleep 600"])
+        deadline = time.monotonic() + WAIT_S
+        while engine.exec(handle, ["test", "-e", "/tmp/here"])[0]:  # noqa: S108 (in the container)
+            assert time.monotonic() < deadline
+        engine.stop(handle, grace_s=0)
+        try:
+            status, _ = asked.result()
+        except StackError:
+            return
+    assert status != 0

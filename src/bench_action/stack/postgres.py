@@ -53,7 +53,7 @@ class Postgres:
         status, output = self._engine.exec(
             self.handle, ["pg_isready", "--host", "127.0.0.1", "--port", str(self.handle.port), "--username", SUPERUSER]
         )
-        return "" if status == 0 else output.strip()
+        return "" if status == 0 else output.strip() or "pg_isready did not answer"
 
     def open(self) -> None:
         """Make sure that queries can be counted. Raises StackError."""

@@ -23,6 +23,7 @@ from bench_action.model.machine import Machine
 
 _REMOVAL_S = 6.0  # a cancelled job is killed after 7.5 + 2.5 s (facts: actions, cancellation)
 _NOT_RUNNING = ("exited", "dead")
+_CUT_OFF = 137  # as a shell tells SIGKILL
 _DEATH_S = 2.0  # what a container's processes have open is closed a little before the engine says that it ended
 
 
@@ -159,7 +160,8 @@ class DockerEngine:
         """Run a short program in the container: its status and output."""
         with refusals(f"{argv[0]} cannot be run", where=f"inside the container of {handle.name}"):
             status, output = self._client.containers.get(handle.id).exec_run(list(argv))
-        return int(status or 0), cast(bytes, output).decode(errors="replace")
+        # the engine knows no status of what a dying container took with it: that is no success
+        return _CUT_OFF if status is None else int(status), cast(bytes, output or b"").decode(errors="replace")
 
     def ended(self) -> list[Exit]:
         """Containers that should run and do not, with how they ended."""
