@@ -188,7 +188,7 @@ def _where(place: Place, subject: Subject) -> dict[str, Any]:
         "phase": block.phase, "block": block.number, "position": place.step.cells.index(cell) + place.step.position,
         "variant": cell.variant, "revision": cell.revision, "profile": cell.profile,
     } | ({} if block.pair is None else {
-        "pair": str(block.pair), "side": "base" if cell == block.pair.base else "head", "slot": subject.handle.host,
+        "pair": str(block.pair), "side": "base" if cell == block.pair.base else "head", "slot": subject.slot,
     })  # fmt: skip
 
 

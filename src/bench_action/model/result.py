@@ -95,7 +95,7 @@ class Trial(Frozen):
     steal_percent: float
     pair: str = Field("", description="what it was compared with meanwhile; empty where it was loaded alone")
     side: Literal["", "base", "head"] = Field("", description="which of that pair it is")
-    slot: str = Field("", description="the host name it had, in the phases of pairs")
+    slot: str = Field("", description="its slot, in the phases of pairs")
     application_idle: float | None = Field(None, description="share of the application's CPUs that was idle")
     services_idle: float | None = Field(None, description="the same of the services' CPUs")
     statements: tuple[Statement, ...] = Field((), description="what its queries were, in phase `count`")

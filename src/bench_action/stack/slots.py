@@ -56,7 +56,7 @@ class Slots:
         self._up = side_by_side(lambda one: self._start(*one, cpus), order)
         handles = self._up[::-1] if head_first else self._up
         base, head = (
-            replace(subject, handle=handle, database=slot.database, cache=slot.cache)
+            replace(subject, handle=handle, database=slot.database, cache=slot.cache, slot=slot.host)
             for (subject, slot), handle in zip(placed, handles, strict=True)
         )
         return base, head

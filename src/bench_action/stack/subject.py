@@ -72,6 +72,7 @@ class Subject:
     database: Database | None
     cache: Cache | None
     startup_s: float = 0.0
+    slot: str = ""  # of a pair, whose name it then has; empty in its own place
 
     @property
     def name(self) -> str:
