@@ -4,8 +4,8 @@
 
 What is assumed: base-then-head runs are windows of 50 s + 50 s of one server's 300 s, taken round the end; blocks of
 pairs are centred, given a random sign and drawn with replacement, so no offset of a slot and no memory from block to
-block is in them. An effect is a factor on head's rate. Ours looks as often as a run does, at the alpha that a run with the default
-gates gives each of them; a duet's block takes 8.5 s.
+block is in them. An effect is a factor on head's rate. Ours looks as often as a run does, at the alpha that a run with
+the default gates gives each of them; a duet's block takes 8.5 s.
 """
 
 import gzip

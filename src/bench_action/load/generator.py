@@ -64,13 +64,27 @@ def usages(raw: Mapping[str, Any]) -> dict[str, Usage | None]:
     return {name: Usage(**values) if values else None for name, values in raw.items()}
 
 
+def agent_source() -> str:
+    """The agent as one program, for a Python that does not have this package: its counters come with it."""
+    agent, counters = (
+        resources.files("bench_action.load").joinpath(f"{name}.py").read_text(encoding="utf-8")
+        for name in ("agent", "counters")
+    )
+    return (
+        "import sys, types\n"
+        "for name in ('bench_action', 'bench_action.load', 'bench_action.load.counters'):\n"
+        "    sys.modules[name] = types.ModuleType(name)\n"
+        f"exec(compile({counters!r}, 'counters.py', 'exec'), sys.modules[name].__dict__)\n"
+        f"exec(compile({agent!r}, 'agent.py', 'exec'))\n"
+    )
+
+
 class Agent:
     """One order at a time; every order has a deadline. Raises StackError when the agent is gone or late."""
 
     def __init__(self, engine: Engine, handle: Handle) -> None:
         """Starts the agent in the load container that `handle` names."""
-        source = resources.files("bench_action.load").joinpath("agent.py").read_text(encoding="utf-8")
-        self._session: Session = engine.session(handle, ["python3", "-u", "-c", source])
+        self._session: Session = engine.session(handle, ["python3", "-u", "-c", agent_source()])
 
     def machine(self) -> dict[str, Any]:
         """`cpu_model`, `cores` that wrk may use, `open_files` (its limit), `machine` (such as x86_64).

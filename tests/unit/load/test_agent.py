@@ -20,6 +20,7 @@ import pytest
 pytestmark = pytest.mark.unit
 
 agent: Any = importlib.import_module("bench_action.load.agent")  # it has no annotations: it is sent as text
+counters: Any = importlib.import_module("bench_action.load.counters")
 CONTAINER = "3f" * 32
 
 
@@ -286,10 +287,10 @@ def test_watcher__keeps_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def cgroups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty control group tree that the agent reads."""
-    monkeypatch.setattr(agent, "CGROUPS", str(tmp_path))
-    agent.cgroups_of.cache_clear()
+    monkeypatch.setattr(counters, "CGROUPS", str(tmp_path))
+    counters.cgroups_of.cache_clear()
     yield tmp_path
-    agent.cgroups_of.cache_clear()
+    counters.cgroups_of.cache_clear()
 
 
 def write(folder: Path, **files: str) -> None:
@@ -312,13 +313,13 @@ def test_usage_of__control_groups_2(cgroups: Path, place: str) -> None:
     write(cgroups, cgroup__controllers="cpu memory")
     write(cgroups / place, **V2_FILES)
     write(cgroups / place.replace("3f", "4e"), **dict.fromkeys(V2_FILES, "broken"))
-    assert agent.usage_of(CONTAINER) == {"cpu_ms": 1500.0, "throttled_ms": 250.0, "memory_mib": 8.0}
+    assert counters.usage_of(CONTAINER) == {"cpu_ms": 1500.0, "throttled_ms": 250.0, "memory_mib": 8.0}
 
 
 def test_usage_of__control_groups_2_without_a_cpu_controller_have_no_throttling(cgroups: Path) -> None:
     write(cgroups, cgroup__controllers="")
     write(cgroups / "docker" / CONTAINER, **V2_FILES | {"cpu__stat": "usage_usec 2000\n"})
-    found = agent.usage_of(CONTAINER)
+    found = counters.usage_of(CONTAINER)
     assert (found["cpu_ms"], found["throttled_ms"]) == (2.0, 0.0)
 
 
@@ -336,7 +337,7 @@ def make_v1(cgroups: Path) -> None:
 
 def test_usage_of__control_groups_1(cgroups: Path) -> None:
     make_v1(cgroups)
-    assert agent.usage_of(CONTAINER) == {"cpu_ms": 1500.0, "throttled_ms": 250.0, "memory_mib": 8.0}
+    assert counters.usage_of(CONTAINER) == {"cpu_ms": 1500.0, "throttled_ms": 250.0, "memory_mib": 8.0}
 
 
 def test_usage_of__control_groups_1_with_joint_controllers(cgroups: Path) -> None:
@@ -345,23 +346,23 @@ def test_usage_of__control_groups_1_with_joint_controllers(cgroups: Path) -> Non
     usage.rename(cgroups / "cpu" / "docker" / CONTAINER / "cpuacct.usage")
     os.renames(cgroups / "cpuacct" / "docker" / CONTAINER, cgroups / "gone")
     (cgroups / "cpuacct").symlink_to("cpu")
-    assert agent.usage_of(CONTAINER)["cpu_ms"] == 1500.0
+    assert counters.usage_of(CONTAINER)["cpu_ms"] == 1500.0
 
 
 @pytest.mark.parametrize("part", [None, "", CONTAINER])
 def test_usage_of__is_none_where_nothing_is_shown(cgroups: Path, part: str | None) -> None:
-    assert agent.usage_of(part) is None
+    assert counters.usage_of(part) is None
 
 
 def test_usage_of__is_none_where_a_file_is_missing_or_broken(cgroups: Path) -> None:
     write(cgroups, cgroup__controllers="cpu memory")
     place = cgroups / "docker" / CONTAINER
     write(place, **V2_FILES | {"memory__current": "max\n"})
-    assert agent.usage_of(CONTAINER) is None
+    assert counters.usage_of(CONTAINER) is None
     write(place, memory__current="1048576")
-    assert agent.usage_of(CONTAINER) is not None
+    assert counters.usage_of(CONTAINER) is not None
     (place / "cpu.stat").unlink()
-    assert agent.usage_of(CONTAINER) is None
+    assert counters.usage_of(CONTAINER) is None
 
 
 def test_usage__tells_every_part(cgroups: Path) -> None:
@@ -373,7 +374,7 @@ def test_usage__tells_every_part(cgroups: Path) -> None:
 
 def test_settle__ends_at_once_where_nothing_is_shown_or_the_part_is_idle(cgroups: Path) -> None:
     assert agent.settle({"part": CONTAINER, "limit_s": 600.0})["waited_s"] < 600
-    agent.cgroups_of.cache_clear()
+    counters.cgroups_of.cache_clear()
     make_v1(cgroups)
     assert agent.settle({"part": CONTAINER, "limit_s": 600.0})["waited_s"] < 600
 
@@ -394,13 +395,13 @@ def test_settle__waits_while_the_part_works(monkeypatch: pytest.MonkeyPatch) -> 
 def test_steal_percent__is_a_share_of_the_time_between(
     before: tuple[int, int], after: tuple[int, int], percent: float
 ) -> None:
-    assert agent.steal_percent(before, after) == percent
+    assert counters.steal_percent(before, after) == percent
 
 
 def test_cpu_ticks__grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    first, stolen = agent.cpu_ticks()
+    first, stolen = counters.cpu_ticks()
     assert 0 <= stolen < first
-    assert agent.cpu_ticks()[0] >= first
+    assert counters.cpu_ticks()[0] >= first
 
 
 def test_machine__tells_what_wrk_may_use() -> None:
@@ -536,7 +537,7 @@ def test_duet__runs_both_at_once_and_answers_in_order(port: int, tmp_path: Path)
 def test_idle_shares__of_each_cpu() -> None:
     before = {"0": (1000, 400), "1": (1000, 100)}
     after = {"0": (1100, 430), "1": (1000, 100), "2": (5, 5)}
-    assert agent.idle_shares(before, after) == {"0": 0.3, "1": 0.0}
+    assert counters.idle_shares(before, after) == {"0": 0.3, "1": 0.0}
 
 
 def test_machine__tells_cpus_and_who_shares_a_core() -> None:
@@ -547,7 +548,7 @@ def test_machine__tells_cpus_and_who_shares_a_core() -> None:
 
 
 def test_scheduled_ms__grows_with_work_between_ticks() -> None:
-    before = agent.scheduled_ms(os.getpid())
+    before = counters.scheduled_ms(os.getpid())
     sum(number * number for number in range(20_000))
-    assert agent.scheduled_ms(os.getpid()) > before > 0
-    assert agent.scheduled_ms(4194305) == 0.0
+    assert counters.scheduled_ms(os.getpid()) > before > 0
+    assert counters.scheduled_ms(4194305) == 0.0

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import subprocess
+import sys
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, cast
@@ -121,3 +123,17 @@ def test_agent__close_ends_its_session() -> None:
     scripted = Scripted()
     agent_of(scripted).close()
     assert scripted.closed
+
+
+def test_agent_source__runs_where_this_package_is_not_installed() -> None:
+    """Without site-packages and the working directory, as in the load container."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", generator.agent_source()],
+        input='{"op": "machine"}\n{"op": "usage", "parts": {"ghost": "0123"}}\n',
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    machine, usage = (json.loads(line) for line in done.stdout.splitlines())
+    assert machine["ok"]["cores"] >= 1
+    assert usage == {"ok": {"ghost": None}}
