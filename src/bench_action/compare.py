@@ -114,6 +114,7 @@ def _judged(pair: Pair, found: Evidence, course: Course, rules: Rules, method: s
         ci_low=seen.ci_low, ci_high=seen.ci_high, confidence=CONFIDENCE,
         smallest_detectable=seen.smallest_detectable, blocks=seen.blocks,
         blocks_wanted=seen.blocks_wanted if gate is not None else None,
+        fires=seen.fires if gate is not None else None,
         gate=gate.size if gate is not None else None, level=gate.level if gate is not None else None,
         significant=seen.significant, relevant=seen.relevant, verdict=verdict,
     )  # fmt: skip

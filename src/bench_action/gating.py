@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from scipy.special import ndtri
+
 from bench_action.config.gates import Gate
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Verdict
@@ -12,6 +14,7 @@ from bench_action.stats.sequential import Course, Look, blocks_needed, look, sma
 
 UNCHANGED = 0.02  # nobody is told "unchanged" of less than could be seen in two minutes on a shared machine
 RELEVANT = 0.01
+_SHARES = (0.8, 0.9, 1.0)
 _ONE_SIDED = (1 - CONFIDENCE) / 2  # what is called significant must not have an interval that includes no change
 
 
@@ -19,7 +22,8 @@ _ONE_SIDED = (1 - CONFIDENCE) / 2  # what is called significant must not have an
 class Judgement:
     """`ci_low` and `ci_high` bound head ÷ base at 99 %, `smallest_detectable` is a fraction; None: too few blocks.
 
-    `blocks_wanted`: how many blocks would decide what is inconclusive.
+    `blocks_wanted`: how many blocks would decide what is inconclusive. `fires`: in which share of such runs the gate
+    fires, for true changes of 0.8, 0.9 and 1.0 of itself.
     """
 
     verdict: Verdict
@@ -31,6 +35,7 @@ class Judgement:
     significant: bool
     relevant: bool
     blocks_wanted: int | None = None
+    fires: tuple[float, ...] | None = None
 
 
 def judge_losses(found: Evidence, course: Course, alpha: float, gate: Gate) -> Judgement:
@@ -55,21 +60,27 @@ def judge_losses(found: Evidence, course: Course, alpha: float, gate: Gate) -> J
     low, high = seen.mean - half, seen.mean + half
     if higher:
         low, high = -high, -low
-    final = Course(max(course.cap, seen.blocks), ended=True)
-    detectable = smallest_detectable(seen.sd, final.cap, final.level(final.cap, alpha))
+    # what was left off because it was decided could have gone on; what ended with the time could not
+    blocks = seen.blocks if course.ended else max(course.cap, seen.blocks)
+    final = Course(max(course.cap, blocks), ended=True).level(blocks, alpha)
+    detectable = smallest_detectable(seen.sd, blocks, final)
     return Judgement(
         verdict=verdict, blocks=seen.blocks, ratio=math.exp(-seen.mean if higher else seen.mean),
         ci_low=_exp(low), ci_high=_exp(high), smallest_detectable=detectable, significant=significant,
         relevant=significant and abs(seen.mean) >= math.log1p(RELEVANT) and enough,
         blocks_wanted=_wanted(seen, gate, level, higher=higher) if verdict == "inconclusive" else None,
+        fires=tuple(fires(gate.size, share, seen.sd / math.sqrt(blocks), min(final, _ONE_SIDED)) for share in _SHARES),
     )  # fmt: skip
 
 
-def fires(gate: Gate, seen: Look, share: float, *, higher: bool) -> float:
-    """How often the gate fires for a true change of `share` of itself: the estimate must reach it (normal)."""
-    margin, true = _log(gate.size, higher=higher), _log(gate.size * share, higher=higher)
-    error = seen.sd / math.sqrt(seen.blocks)
-    return 0.5 * math.erfc((margin - true) / error / math.sqrt(2)) if error > 0 else float(true >= margin)
+def fires(size: float, share: float, error: float, level: float) -> float:
+    """How often a gate of `size` fires for a true change of `share` of it: the estimate must reach it and be sure.
+
+    Normal law; `error` is that of the estimate, `level` the one-sided p-value that counts as sure.
+    """
+    threshold = max(math.log1p(size), float(ndtri(1 - level)) * error)
+    true = math.log1p(size * share)
+    return 0.5 * math.erfc((threshold - true) / error / math.sqrt(2)) if error > 0 else float(true >= threshold)
 
 
 def _is_unchanged(seen: Look, found: Evidence, gate: Gate, course: Course, *, higher: bool) -> bool:

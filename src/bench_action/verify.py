@@ -40,19 +40,23 @@ def verify(
 ) -> tuple[Failure, ...]:
     """All failures of all subjects; empty when everything is as it should be. Raises StackError when a part dies."""
     failures: list[Failure] = []
-    pages: dict[str, dict[str, str]] = {check.name: {} for check in checks if check.expect.same}
+    # a change may well change the page: base is held against base, head against head
+    pages: dict[tuple[str, str], dict[str, str]] = {
+        (check.name, revision): {} for check in checks if check.expect.same for revision in ("head", "base")
+    }
     for subject in stack.subjects:
         progress.step(f"verifying {subject.name}")
         for check in checks:
             replies, problems = _run_check(stack, subject, check)
             failures += problems
-            if check.name in pages and replies and not problems:
-                pages[check.name][subject.name] = normalised(_text(replies[-1]))
+            if check.expect.same and replies and not problems:
+                pages[check.name, subject.revision][subject.name] = normalised(_text(replies[-1]))
         failures += _keep_alive(stack, subject, profiles)
         failures += _connections(stack, subject, profiles)
         require_alive(stack.engine, f"verifying {subject.name}")
-    for check in checks:
-        failures += compare_pages(_rule(check), pages.get(check.name, {}))
+    rules = {check.name: _rule(check) for check in checks}
+    for (name, _), of_one_revision in pages.items():
+        failures += compare_pages(rules[name], of_one_revision)
     return tuple(failures)
 
 

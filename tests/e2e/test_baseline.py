@@ -19,7 +19,7 @@ variants:
     local: {command: [python, -m, todo_aiohttp], requirements: aiohttp/requirements.txt}
     ready: {path: /health}
 checks:
-  - {name: the home page, request: {path: /}, expect: {status: 200, contains: ["Water the plants"]}}
+  - {name: the home page, request: {path: /}, expect: {status: 200, contains: ["Water the plants"], same: all-variants}}
 profiles:
   home: {path: /, connections: 16, threads: 2, duration: 1s}
 """
@@ -70,6 +70,8 @@ def test_baseline__a_query_in_a_loop_is_counted_and_named(tool: Tool, todo: Path
     text = views.read_text(encoding="utf-8")
     assert _READ in text
     views.write_text(text.replace(_READ, _READ + _IN_A_LOOP), encoding="utf-8")  # not committed: head is the work tree
+    page = views.parent / "templates" / "home.html"
+    page.write_text(page.read_text(encoding="utf-8").replace("</h1>", ", and much</h1>"), encoding="utf-8")
 
     finished = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
 

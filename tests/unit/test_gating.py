@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench_action.config.gates import Gate
-from bench_action.gating import Judgement, judge_losses
+from bench_action.gating import Judgement, fires, judge_losses
 from bench_action.paired import Evidence
 from bench_action.stats.sequential import Course
 
@@ -133,3 +133,20 @@ def test_verdicts__a_slowdown_of_5_percent_is_always_found_and_soon() -> None:
     verdicts, blocks = simulated(0.05, 0.0134, cap=24, runs=300)
     assert verdicts["regressed"] == 300
     assert blocks < 8
+
+
+def test_fires__a_gate_is_no_cliff() -> None:
+    low, middle, high = (fires(0.05, share, 0.003, 0.003) for share in (0.8, 0.9, 1.0))
+    assert 0 < low < middle < high
+    assert high == pytest.approx(0.5)
+    assert fires(0.01, 1.0, 0.004, 0.003) < 0.5  # a small gate must be sure first
+    assert (fires(0.05, 0.9, 0.0, 0.003), fires(0.05, 1.0, 0.0, 0.003)) == (0.0, 1.0)
+
+
+def test_judge_losses__what_ended_with_its_time_promises_no_more_than_it_had() -> None:
+    found = Evidence("requests_per_second", NOISE, 1.0, 1.0)
+    decided = judge_losses(found, Course(24, ended=False), ALPHA, RATE)
+    cut_off = judge_losses(found, Course(24, ended=True), ALPHA, RATE)
+    assert decided.smallest_detectable is not None
+    assert cut_off.smallest_detectable is not None
+    assert decided.smallest_detectable < cut_off.smallest_detectable

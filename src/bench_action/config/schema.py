@@ -230,6 +230,12 @@ class Config(Model):
         return self
 
     @model_validator(mode="after")
+    def _bases_have_names(self) -> Self:
+        if taken := [name for name in self.variants if f"{name}-base" in self.variants]:
+            raise ValueError(f"{taken[0]}-base is what the base revision of {taken[0]} is called: choose another name")
+        return self
+
+    @model_validator(mode="after")
     def _names_fit(self) -> Self:
         unknown = {name for pair in self.compare for name in pair} - set(self.variants)
         if unknown:

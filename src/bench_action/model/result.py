@@ -241,6 +241,7 @@ class Comparison(Frozen):
     smallest_detectable: float | None
     blocks: int
     blocks_wanted: int | None = Field(None, description="how many would decide what is inconclusive")
+    fires: tuple[float, ...] | None = Field(None, description="how often the gate fires at 0.8, 0.9, 1.0 of itself")
     gate: float | None
     level: Literal["fail", "warn"] | None = Field(None, description="what the gate does; null where there is none")
     significant: bool

@@ -140,6 +140,20 @@ def _self_test(found: Sequence[Comparison]) -> Iterator[str]:
             yield f"On this machine, {_metric(c)} of {_cell(c)}: a loss of {seen} is found in 95 of 100 such runs."
 
 
+def gates(result: Result) -> tuple[str, ...]:
+    """How sharp each gate is on throughput and CPU: an estimate has an error, so no gate is a cliff."""
+    found = [c for c in compared(result) if c.fires and c.gate and c.metric not in ALONE]
+    return tuple(
+        f"The gate of {numbers.percent(c.gate)} on {_metric(c)} of {_cell(c)} fires in {_listed(c.fires or ())} of 100 "
+        "such runs for true losses of 0.8, 0.9 and 1.0 of it."
+        for c in found
+    )
+
+
+def _listed(shares: Sequence[float]) -> str:
+    return ", ".join(f"{share * 100:.0f}" for share in shares)
+
+
 def table(result: Result) -> Table:
     """Every compared metric of every cell that matters: base, head, change with interval, verdict."""
     found = sorted(compared(result), key=lambda one: (one.variant, one.profile))

@@ -149,8 +149,9 @@ def _statement(c: Comparison) -> str:
     low, high = (c.ci_low, c.ci_high) if (c.ratio or 1.0) >= 1 else (1 / c.ci_high, 1 / c.ci_low)
     bounds = f"{numbers.factor(low)} to {numbers.factor(high)}"
     sure = "" if c.significant else "; it includes no difference"
+    together = ", both at once on one CPU" if c.method == "duet" else ""
     interval = f"the {numbers.percent(c.confidence)} interval is {bounds}{sure}"
-    return f"{ahead[0].upper()}{ahead[1:]}: {interval}, from {c.blocks} blocks."
+    return f"{ahead[0].upper()}{ahead[1:]}: {interval}, from {c.blocks} blocks{together}."
 
 
 def _chart(result: Result, profile: str) -> Chart:
@@ -168,5 +169,6 @@ def _method(result: Result) -> tuple[str, ...]:
     variants = any(one.kind == "variant" and one.method == "solo" for one in result.comparisons)
     paired = any(trial.pair for trial in result.trials)
     return (
-        f"{order} (seed {result.run.seed}).", *_METHOD, *((_ALONE,) if variants else ()), *(_PAIRED if paired else ())
+        f"{order} (seed {result.run.seed}).", *_METHOD, *((_ALONE,) if variants else ()), *(_PAIRED if paired else ()),
+        *change.gates(result),
     )  # fmt: skip

@@ -47,3 +47,8 @@ def test_work__must_name_a_profile() -> None:
     assert config(profiles=profiles, work={"list": {"queries": 1}}).work["list"].queries == 1
     with pytest.raises(ValidationError, match="`work` names profiles that do not exist: lst"):
         config(profiles=profiles, work={"lst": {"queries": 1}})
+
+
+def test_variants__none_may_be_called_as_anothers_base() -> None:
+    with pytest.raises(ValidationError, match="api-base is what the base revision of api is called"):
+        config(variants={"api": {"image": "api"}, "api-base": {"image": "api"}})
