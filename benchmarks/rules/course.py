@@ -1,0 +1,68 @@
+"""Our rule, look by look, with the product's own code."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from benchmarks.rules.rules import Values
+
+from bench_action.compare import alpha_of_each
+from bench_action.config.gates import default_gates
+from bench_action.gating import judge_losses
+from bench_action.model.result import Verdict
+from bench_action.paired import Evidence
+from bench_action.stats.sequential import Course
+
+BLOCK_S = 8.5  # both restarted and ready in about 2 s, warmed up for 1 to 2 s, 4 to 5 s measured
+_METRICS = ("requests_per_second", "cpu_ms_per_request")
+_GATES = default_gates()
+_ALPHA = alpha_of_each(_GATES, pairs=1)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a run ended."""
+
+    verdict: Verdict
+    seconds: float
+
+
+def ends(runs: Values) -> Iterator[End]:
+    """Run × block × metric (losses, above 0 where head is worse) → how each run ends; the last block is the cap."""
+    course = Course(runs.shape[1], ended=False)
+    for losses in runs:
+        yield _end(losses, course)
+
+
+def windows_as_recorded(blocks: Values, cap: int) -> tuple[int, int]:
+    """How often `regressed` comes of blocks in their own order, either side being head; and of how many windows."""
+    windows = len(blocks) - cap + 1
+    course = Course(cap, ended=False)
+    wrong = sum(
+        _end(sign * blocks[start : start + cap], course).verdict == "regressed"
+        for start in range(windows)
+        for sign in (1.0, -1.0)
+    )
+    return wrong, windows
+
+
+def _end(losses: Values, course: Course) -> End:
+    """As `decide.Decider` ends a pair: one gate broken, or every gate decided, or no blocks left."""
+    verdict: Verdict = "inconclusive"
+    due = course.cap
+    for due in course.looks:
+        verdict = _verdict(losses[:due], course)
+        if verdict != "inconclusive":
+            break
+    return End(verdict, due * BLOCK_S)
+
+
+def _verdict(losses: Values, course: Course) -> Verdict:
+    """Of both metrics, in the order of `verdict.verdict_of`."""
+    found: list[Verdict] = []
+    for column, metric in enumerate(_METRICS):
+        evidence = Evidence(metric, tuple(map(float, losses[:, column])), 1.0, 1.0)
+        found.append(judge_losses(evidence, course, _ALPHA, _GATES[metric]).verdict)
+        if found[-1] == "regressed":
+            break
+    order: tuple[Verdict, ...] = ("regressed", "inconclusive", "improved", "unchanged")
+    return next(verdict for verdict in order if verdict in found)

@@ -1,0 +1,155 @@
+"""Runs as they might have been, made from recordings: what each rule is given."""
+
+import gzip
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benchmarks.rules.rules import Side, Values
+from numpy.typing import NDArray
+
+_HERE = Path(__file__).resolve().parent
+_DETECTION = _HERE.parent / "detection" / "recordings"
+# what differs in these runs of the product costs CPU only, so that their duets are those of the same code with a shift
+_SAME_KIND = ("same code", "CPU + 2 %", "CPU + 5 %")
+Pair = tuple[Side, Side]
+Chosen = NDArray[np.bool_]
+
+
+def read(name: str) -> dict[str, list[Any]]:
+    """A recording, by column (recordings/README.md)."""
+    with gzip.open(_HERE / "recordings" / f"{name}.json.gz", "rt", encoding="utf-8") as file:
+        columns: dict[str, list[Any]] = json.load(file)
+    return columns
+
+
+def in_order(order: str, run_s: int) -> list[Pair]:
+    """Base and head measured in this order, `b` or `h` for each run: once from each second of the single server on."""
+    rates, p50s_us = _single()
+    head = np.array([letter == "h" for letter in order])
+    found = []
+    for start in range(len(rates)):
+        runs = _side(rates, p50s_us, start, len(order), run_s)
+        found.append((_part(runs, ~head), _part(runs, head)))
+    return found
+
+
+def stored(count: int, run_s: int, draws: int, dice: np.random.Generator) -> list[Pair]:
+    """`count` stored runs and then head's one, each from a second of its own: days apart, as histories are."""
+    rates, p50s_us = _single()
+    found = []
+    for starts in dice.integers(len(rates), size=(draws, count + 1)):
+        sides = [_side(rates, p50s_us, int(start), 1, run_s) for start in starts]
+        history = Side(*(np.concatenate(values) for values in zip(*((s.rates, s.p50s_us) for s in sides), strict=True)))
+        found.append((_part(history, np.arange(count + 1) < count), _part(history, np.arange(count + 1) == count)))
+    return found
+
+
+def interleaved(pairs: int, draws: int, dice: np.random.Generator) -> list[Pair]:
+    """So many neighbouring slices of both."""
+    columns = read("interleaved")
+    groups = zip(columns["recording"], columns["effect_percent"], strict=True)
+    losses = centred([[loss] for loss in columns["loss"]], list(groups))
+    found = []
+    for drawn in draw(losses, pairs, draws, dice):
+        rates = np.exp(-drawn[:, 0])
+        found.append((Side(np.ones(pairs), np.ones(pairs)), Side(rates, 1 / rates)))
+    return found
+
+
+def real_sequential() -> list[Pair]:
+    """The two recorded runs of base, then head."""
+    columns = {name: np.array(values) for name, values in read("sequential").items()}
+    whole = Side(columns["requests_per_second"], columns["p50_us"].astype(float))
+    return [
+        (
+            _part(whole, (columns["repetition"] == number) & (columns["revision"] == "base")),
+            _part(whole, (columns["repetition"] == number) & (columns["revision"] == "head")),
+        )
+        for number in sorted(set(columns["repetition"]))
+    ]
+
+
+def real_effects() -> Iterator[tuple[int, float, float]]:
+    """Nominal effect in % of a real loop, and what duets without restarts showed: a loss, and its standard error.
+
+    Only sessions that had the same code, too: what that showed is the offset of the two processes, and is taken off.
+    """
+    columns = read("unrestarted")
+    losses = np.array(columns["loss"])
+    groups = list(zip(columns["recording"], columns["effect_percent"], strict=True))
+    for name, effect in dict.fromkeys(groups):
+        if effect and (name, 0) in groups:
+            slow, same = (losses[[one == (name, size) for one in groups]] for size in (effect, 0))
+            error = math.sqrt(slow.var(ddof=1) / len(slow) + same.var(ddof=1) / len(same))
+            yield effect, float(slow.mean() - same.mean()), error
+
+
+def duets() -> Values:
+    """Block → loss in requests/s and in CPU/request, as recorded."""
+    columns = read("duets")
+    return np.array([columns["loss"], columns["cpu_loss"]]).T
+
+
+def own_duets() -> tuple[Values, int]:
+    """The same of the product's own runs (benchmarks/detection), centred in each, and how many runs; maybe none."""
+    losses: list[Sequence[float]] = []
+    runs: list[int] = []
+    for path in sorted(_DETECTION.glob("*.jsonl.gz")):
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            for line in file:
+                run = json.loads(line)
+                own = list(_duet_losses(run["blocks"])) if run["scenario"] in _SAME_KIND else []
+                losses += own
+                runs += [max(runs, default=0) + 1] * len(own)
+    return (centred(losses, runs) if losses else np.zeros((0, 2))), len(set(runs))
+
+
+def centred(losses: Sequence[Sequence[float]] | Values, groups: Sequence[object]) -> Values:
+    """Rows about the mean of their group, widened by what centring took from their spread; no groups of one."""
+    rows = np.array(losses, dtype=float)
+    found = []
+    for group in dict.fromkeys(groups):
+        own = rows[[one == group for one in groups]]
+        if len(own) > 1:
+            found.append((own - own.mean(axis=0)) * math.sqrt(len(own) / (len(own) - 1)))
+    return np.concatenate(found)
+
+
+def draw(losses: Values, blocks: int, draws: int, dice: np.random.Generator) -> Values:
+    """Draw × block × column: rows with replacement, a random sign for each row, as if slots were swapped by lot."""
+    rows = losses[dice.integers(len(losses), size=(draws, blocks))]
+    return np.asarray(rows * dice.choice([-1.0, 1.0], (draws, blocks, 1)))
+
+
+def _duet_losses(trials: Sequence[dict[str, Any]]) -> Iterator[tuple[float, float]]:
+    sides = {(trial["block"], trial["side"]): trial for trial in trials if trial["phase"] == "duet"}
+    for block in dict.fromkeys(block for block, _ in sides):
+        base, head = sides.get((block, "base")), sides.get((block, "head"))
+        if base and head and min(base["requests"], head["requests"]) > 0:
+            yield (
+                math.log(base["requests"] / base["s"] * head["s"] / head["requests"]),
+                math.log(_cpu_ms(head) / _cpu_ms(base)),
+            )
+
+
+def _cpu_ms(trial: dict[str, Any]) -> float:
+    return float(trial["cpu_ms"]["application"]) / float(trial["requests"] + trial["connections"])
+
+
+def _single() -> tuple[Values, Values]:
+    columns = read("single")
+    return np.array(columns["requests_per_second"], dtype=float), np.array(columns["p50_us"], dtype=float)
+
+
+def _side(rates: Values, p50s_us: Values, start: int, runs: int, run_s: int) -> Side:
+    """Runs from slices of 1 s, round the end: the mean of their rates, the median of their p50s."""
+    index = np.arange(start, start + runs * run_s) % len(rates)
+    return Side(rates[index].reshape(runs, run_s).mean(axis=1), np.median(p50s_us[index].reshape(runs, run_s), axis=1))
+
+
+def _part(side: Side, chosen: Chosen) -> Side:
+    return Side(side.rates[chosen], side.p50s_us[chosen])
