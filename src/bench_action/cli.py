@@ -25,7 +25,7 @@ from bench_action.model.errors import BenchError, InputError, InvalidMeasurement
 from bench_action.model.machine import Condition
 from bench_action.model.result import Result
 from bench_action.pipeline import Options, Outcome, Run
-from bench_action.preflight import preflight, require_fit
+from bench_action.preflight import StealLook, preflight, require_fit
 from bench_action.report.change import headline
 from bench_action.report.html import render_html
 from bench_action.report.markdown import render_markdown
@@ -124,13 +124,13 @@ def check(
     engine: _Engine = EngineChoice.AUTO,
 ) -> None:
     """Validate a configuration and this machine; measure nothing."""
-    environ, console = dict(os.environ), Console()
+    environ, console, steal = dict(os.environ), Console(), StealLook()
     loaded = load(config, preset)
     check_environment(loaded.config, environ)
     owner = Ownership.of_this_process("check", "")
     chosen = choose_engine(engine.value, environ, PlainProgress(console), owner, loaded)
     lines = [Condition("configuration", "ok", f"{loaded.origin}: {', '.join(loaded.config.variants)}")]
-    lines += [Condition("engine", "ok", chosen.name), *preflight(chosen, loaded)]
+    lines += [Condition("engine", "ok", chosen.name), *preflight(chosen, loaded), steal.condition()]
     print_conditions(lines, console)
     require_fit(lines)
 

@@ -21,11 +21,12 @@ from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import Engine
 from bench_action.measure import Measurer
 from bench_action.model.errors import BenchError, InputError
+from bench_action.model.machine import Condition
 from bench_action.model.progress import Progress
 from bench_action.model.result import Result, RunInfo, Source, Trial
 from bench_action.model.wording import plural
 from bench_action.placement import Placement, placements
-from bench_action.preflight import preflight, require_fit
+from bench_action.preflight import StealLook, preflight, require_fit
 from bench_action.sources import checked_out, read_source, resolve
 from bench_action.stack.environment import check_environment
 from bench_action.stack.ownership import Interrupts, Owned
@@ -82,21 +83,25 @@ class Run:
 
     def execute(self) -> Outcome:
         """Raises a BenchError; what was measured until then has been written all the same."""
+        steal = StealLook()
         with ExitStack() as folders:
             revisions = self._load(folders)
             store = Store(self.options.output)
             run_id = f"{self._began_at:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
             engine = self.make_engine(Ownership.of_this_process(run_id, revisions.source.repository), revisions.head)
             self._sweep(engine)
-            self._preflight(engine, revisions.head)
-            return self._measured(run_id, engine, revisions, store)
+            conditions = preflight(engine, revisions.head)
+            self._warn(conditions)
+            require_fit(conditions)
+            return self._measured(run_id, engine, revisions, store, steal)
 
-    def _measured(self, run_id: str, engine: Engine, revisions: Revisions, store: Store) -> Outcome:
+    def _measured(self, run_id: str, engine: Engine, revisions: Revisions, store: Store, steal: StealLook) -> Outcome:
         source, loaded, base = revisions
         facts: Facts | None = None
         try:
             with Owned(engine, self.interrupts):
                 stack = self._bring_up(engine, loaded, base)
+                self._warn([steal.condition()])
                 failures = self._verify(stack, loaded)
                 facts = self._facts(self._describe(run_id, engine, loaded), source, loaded, stack, failures)
                 self._measure(stack, facts, store)
@@ -134,12 +139,10 @@ class Run:
         if swept := engine.sweep():
             self.progress.step(f"removed what runs that are gone had left: {', '.join(swept)}")
 
-    def _preflight(self, engine: Engine, loaded: Loaded) -> None:
-        lines = preflight(engine, loaded)
-        for line in lines:
-            if line.level == "warning":
-                self.progress.warn(f"{line.name}: {line.found} ({line.cure})")
-        require_fit(lines)
+    def _warn(self, conditions: Sequence[Condition]) -> None:
+        for one in conditions:
+            if one.level == "warning":
+                self.progress.warn(f"{one.name}: {one.found} ({one.cure})")
 
     def _bring_up(self, engine: Engine, loaded: Loaded, base: Loaded | None) -> Stack:
         pairs = len(self.options.compare) + (len(loaded.config.variants) if base is not None else 0)

@@ -23,7 +23,7 @@ _LOOK_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the kernel says; None where it does not say. `steal_percent` is over the last half second."""
+    """What the kernel says; None where it does not say."""
 
     open_files: int
     ports: int | None
@@ -32,11 +32,32 @@ class Facts:
     load: float
     available_mib: int | None
     governor: str | None
-    steal_percent: float
+
+
+class StealLook:
+    """What other guests of this physical machine take of its CPUs, from when this is made until it is asked.
+
+    A run begins it first and asks when the subjects are up, so that looking takes no time of its own.
+    """
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._stat = root / "proc/stat"
+        self._began, self._before = time.monotonic(), _ticks(self._stat)
+
+    def condition(self) -> Condition:
+        """Half a second at least, since the kernel counts in ticks of 10 ms."""
+        time.sleep(max(0.0, self._began + _LOOK_S - time.monotonic()))
+        after = _ticks(self._stat)
+        total = sum(after) - sum(self._before)
+        percent = 100.0 * (after[7] - self._before[7]) / total if total > 0 and len(after) > 7 else 0.0
+        found = f"{percent:.1f} % of the CPU goes to other guests of this physical machine"
+        if percent <= _STEAL_PERCENT:
+            return Condition("steal", "ok", found)
+        return Condition("steal", "warning", found, "measure at another time, or on another machine")
 
 
 def preflight(engine: Engine, loaded: Loaded) -> list[Condition]:
-    """All conditions for a configuration on an engine."""
+    """All conditions for a configuration on an engine but steal, which takes a `StealLook`."""
     most = max(profile.connections for profile in loaded.profiles.values())
     lines = list(conditions_of(read_facts(Path("/")), most, own_network=engine.name == "docker"))
     try:
@@ -72,7 +93,6 @@ def read_facts(root: Path) -> Facts:
         load=(_numbers(root / "proc/loadavg") or [0.0])[0],
         available_mib=int(available[1]) // 1024 if available else None,
         governor=_text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        steal_percent=_steal_percent(root / "proc/stat"),
     )
 
 
@@ -82,12 +102,6 @@ def conditions_of(facts: Facts, connections: int, *, own_network: bool) -> Itera
     yield _load(facts)
     yield _memory(facts)
     yield _governor(facts)
-    steal = f"{facts.steal_percent:.1f} % of the CPU goes to other guests of this physical machine"
-    yield (
-        Condition("steal", "ok", steal)
-        if facts.steal_percent <= _STEAL_PERCENT
-        else Condition("steal", "warning", steal, "measure at another time, or on another machine")
-    )
     if not own_network:
         yield _open_files(facts, connections)
         yield from _network(facts, connections)
@@ -150,14 +164,6 @@ def _governor(facts: Facts) -> Condition:
 
 def _kinds(loaded: Loaded) -> set[str]:
     return {service.kind for service in loaded.config.services.values()}
-
-
-def _steal_percent(stat: Path) -> float:
-    before = _ticks(stat)
-    time.sleep(_LOOK_S)
-    after = _ticks(stat)
-    total = sum(after) - sum(before)
-    return 100.0 * (after[7] - before[7]) / total if total > 0 and len(after) > 7 else 0.0
 
 
 def _ticks(stat: Path) -> list[int]:

@@ -6,7 +6,7 @@ import pytest
 
 from bench_action.model.errors import StackError
 from bench_action.model.machine import Condition
-from bench_action.preflight import Facts, conditions_of, read_facts, require_fit
+from bench_action.preflight import Facts, StealLook, conditions_of, read_facts, require_fit
 
 pytestmark = pytest.mark.unit
 
@@ -18,7 +18,6 @@ FIT = Facts(
     load=0.5,
     available_mib=8000,
     governor="performance",
-    steal_percent=0.0,
 )
 
 
@@ -32,9 +31,7 @@ def changed(**changes: object) -> Facts:
 
 def test_conditions__are_all_ok_on_a_fit_machine() -> None:
     assert set(levels(FIT).values()) == {"ok"}
-    assert set(levels(FIT)) == {
-        "cores", "load", "memory", "CPU governor", "steal", "open files", "ports", "somaxconn",
-    }  # fmt: skip
+    assert set(levels(FIT)) == {"cores", "load", "memory", "CPU governor", "open files", "ports", "somaxconn"}
 
 
 @pytest.mark.parametrize(
@@ -55,7 +52,6 @@ def test_conditions__are_all_ok_on_a_fit_machine() -> None:
         (changed(available_mib=None), "memory", "ok"),
         (changed(governor="powersave"), "CPU governor", "warning"),
         (changed(governor=None), "CPU governor", "ok"),
-        (changed(steal_percent=5.1), "steal", "warning"),
     ],
 )
 def test_conditions__change_at_their_limit_and_bring_a_cure(facts: Facts, name: str, level: str) -> None:
@@ -87,7 +83,6 @@ def test_read_facts__reads_what_the_kernel_shows(tmp_path: Path) -> None:
         "proc/sys/net/core/somaxconn": "4096\n",
         "proc/loadavg": "1.25 0.80 0.50 2/345 6789\n",
         "proc/meminfo": "MemTotal: 8000000 kB\nMemAvailable:    2097152 kB\n",
-        "proc/stat": "cpu  100 0 100 800 0 0 0 0 0 0\ncpu0 1 2 3\n",
         "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "powersave\n",
     }
     for name, text in files.items():
@@ -95,11 +90,26 @@ def test_read_facts__reads_what_the_kernel_shows(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text, encoding="ascii")
     facts = read_facts(tmp_path)
     assert (facts.ports, facts.somaxconn, facts.load, facts.available_mib) == (28_231, 4096, 1.25, 2048)
-    assert (facts.governor, facts.steal_percent) == ("powersave", 0.0)
+    assert facts.governor == "powersave"
     assert facts.cores >= 1
 
 
 def test_read_facts__is_silent_where_the_kernel_is(tmp_path: Path) -> None:
     facts = read_facts(tmp_path)
     assert (facts.ports, facts.somaxconn, facts.available_mib, facts.governor) == (None, None, None, None)
-    assert set(levels(facts, connections=1)) == {"cores", "load", "memory", "CPU governor", "steal", "open files"}
+    assert set(levels(facts, connections=1)) == {"cores", "load", "memory", "CPU governor", "open files"}
+
+
+@pytest.mark.parametrize(("stolen", "level"), [(4, "ok"), (5, "ok"), (6, "warning")])
+def test_steal_look__takes_the_share_since_it_began(tmp_path: Path, stolen: int, level: str) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/stat").write_text("cpu  100 0 100 800 0 0 0 900 0 0\ncpu0 1 2 3\n", encoding="ascii")
+    look = StealLook(tmp_path)
+    text = f"cpu  150 0 120 {830 - stolen} 0 0 0 {900 + stolen} 0 0\n"
+    (tmp_path / "proc/stat").write_text(text, encoding="ascii")
+    found = look.condition()
+    assert (found.level, found.found.split(" %")[0]) == (level, f"{stolen:.1f}")
+
+
+def test_steal_look__is_silent_where_the_kernel_is(tmp_path: Path) -> None:
+    assert StealLook(tmp_path).condition().level == "ok"
