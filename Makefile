@@ -38,6 +38,7 @@ help: ## list the targets
 # Without dependencies and build isolation, everything that is installed has been checked against a hash.
 .venv/.project: .venv/.requirements pyproject.toml
 	$(pip) install --no-deps --no-build-isolation --editable .
+	@env --unset=PYTHONDONTWRITEBYTECODE .venv/bin/bench-action --version >/dev/null  # compiles what every start imports
 	@touch $@
 
 .venv/.dev: .venv/.project requirements/dev.txt

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from scipy.special import ndtri
+import scipy  # loads `special` at its first use, which a run's start need not wait for
 
 from bench_action.config.gates import Gate
 from bench_action.model.metric import METRICS
@@ -78,7 +78,7 @@ def fires(size: float, share: float, error: float, level: float) -> float:
 
     Normal law; `error` is that of the estimate, `level` the one-sided p-value that counts as sure.
     """
-    threshold = max(math.log1p(size), float(ndtri(1 - level)) * error)
+    threshold = max(math.log1p(size), float(scipy.special.ndtri(1 - level)) * error)
     true = math.log1p(size * share)
     return 0.5 * math.erfc((threshold - true) / error / math.sqrt(2)) if error > 0 else float(true >= threshold)
 

@@ -16,7 +16,7 @@ from functools import lru_cache
 from statistics import fmean, stdev
 
 import numpy as np
-from scipy.special import nctdtrinc, ndtr, ndtri, stdtr, stdtrit
+import scipy  # loads `special` at its first use, which a run's start need not wait for
 
 ALPHA = 0.01  # of a run: all false alarms of all its comparisons together
 POWER = 0.95
@@ -84,7 +84,7 @@ def nominal_levels(fractions: tuple[float, ...], spent: tuple[float, ...]) -> tu
             kernel = np.exp(-0.5 * ((grid[:, None] - grid[None, :]) / width) ** 2)
             density = (kernel @ density) * step / (width * math.sqrt(2 * math.pi))
         bound = _bound(grid, density, so_far - spent_before)
-        levels.append(float(ndtr(-bound / root)))
+        levels.append(float(scipy.special.ndtr(-bound / root)))
         density = _stopped(grid, density, bound)
         before, spent_before = fraction, so_far
     return tuple(levels)
@@ -123,7 +123,7 @@ class Look:
         """The distance from the mean within which the truth lies with this confidence, on one side."""
         if self.blocks < 2:
             return math.inf
-        return float(stdtrit(self.blocks - 1, confidence)) * self.sd / math.sqrt(self.blocks)
+        return float(scipy.special.stdtrit(self.blocks - 1, confidence)) * self.sd / math.sqrt(self.blocks)
 
 
 def look(losses: Sequence[float], course: Course, alpha: float) -> Look | None:
@@ -140,7 +140,7 @@ def look(losses: Sequence[float], course: Course, alpha: float) -> Look | None:
 def _p_value(mean: float, error: float, degrees: int) -> float:
     """How likely a mean at least so large is where the truth is no loss."""
     if error > 0:
-        return float(stdtr(degrees, -mean / error))
+        return float(scipy.special.stdtr(degrees, -mean / error))
     return 0.5 if mean == 0 else float(mean < 0)
 
 
@@ -151,8 +151,8 @@ def smallest_detectable(sd: float, blocks: int, level: float) -> float:
     """
     if blocks < 2:
         return math.inf
-    critical = float(stdtrit(blocks - 1, 1 - level))
-    shift = float(nctdtrinc(blocks - 1, 1 - POWER, critical))
+    critical = float(scipy.special.stdtrit(blocks - 1, 1 - level))
+    shift = float(scipy.special.nctdtrinc(blocks - 1, 1 - POWER, critical))
     return math.expm1(min(shift * sd / math.sqrt(blocks), _LARGEST_LOG))
 
 
@@ -160,5 +160,5 @@ def blocks_needed(sd: float, distance: float, level: float) -> int:
     """How many blocks tell a change from a limit that is `distance` (a logarithm) away, 95 times of 100."""
     if distance <= 0:
         return 10_000
-    wanted = (float(ndtri(1 - level)) + float(ndtri(POWER))) * sd / distance
+    wanted = (float(scipy.special.ndtri(1 - level)) + float(scipy.special.ndtri(POWER))) * sd / distance
     return min(10_000, math.ceil(wanted**2) + 2)  # + 2: t instead of z
