@@ -16,9 +16,11 @@ from rich.console import Console
 from rich.text import Text
 
 from bench_action import __version__
+from bench_action.action import Action
 from bench_action.choice import choose_engine
 from bench_action.config.load import PRESETS, load
 from bench_action.config.schema import Config
+from bench_action.engine.docker import DockerEngine
 from bench_action.engine.ownership import Ownership
 from bench_action.interrupts import Interrupts
 from bench_action.model.errors import BenchError, InputError, InvalidMeasurementError, RegressionError
@@ -163,6 +165,30 @@ def report(
 
 
 @app.command()
+def action(
+    context: typer.Context,
+    sweep: Annotated[bool, typer.Option("--sweep", help="Only remove what this job's runs have left.")] = False,
+) -> None:
+    """What the container action runs: inputs from the environment, a run, and its result on the pull request."""
+    step = _action(context)
+    if sweep:
+        step.sweep()
+        return
+    outcome, fail_on = step.execute()
+    if outcome is not None:
+        _raise_verdict(outcome, FailOn(fail_on))
+
+
+@app.command()
+def publish(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The output folder of a run in another job.")],
+) -> None:
+    """Publish a result measured by another job on its pull request; variables are those of an action."""
+    _action(context).publish(folder)
+
+
+@app.command()
 def schema(
     result: Annotated[bool, typer.Option("--result", help="That of result.json instead.")] = False,
 ) -> None:
@@ -197,6 +223,11 @@ def main() -> None:
         sys.exit(_BUG)
     finally:
         interrupts.end()
+
+
+def _action(context: typer.Context) -> Action:
+    environ = dict(os.environ)
+    return Action(environ, context.obj, sys.stdout, lambda owner: DockerEngine(owner, environ))
 
 
 def _print_error(error: BenchError) -> None:

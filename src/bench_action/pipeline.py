@@ -49,6 +49,8 @@ class Options:
     compare: Sequence[tuple[str, str]] = ()
     self_test: bool = False
     max_minutes: float | None = None
+    job: str = ""
+    git: Mapping[str, str] | None = field(default=None, repr=False)
 
 
 class Revisions(NamedTuple):
@@ -88,7 +90,8 @@ class Run:
             revisions = self._load(folders)
             store = Store(self.options.output)
             run_id = f"{self._began_at:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-            engine = self.make_engine(Ownership.of_this_process(run_id, revisions.source.repository), revisions.head)
+            owner = Ownership.of_this_process(run_id, revisions.source.repository, self.options.job)
+            engine = self.make_engine(owner, revisions.head)
             self._sweep(engine)
             conditions = preflight(engine, revisions.head)
             self._warn(conditions)
@@ -127,7 +130,7 @@ class Run:
             base = loaded
             source = source.model_copy(update={"base_sha": source.head_sha})
         elif options.baseline is not None:
-            commit = resolve(loaded.folder, options.baseline)
+            commit = resolve(loaded.folder, options.baseline, options.git)
             source = source.model_copy(update={"base_sha": commit})
             base = with_commit(load_base(loaded, folders.enter_context(checked_out(loaded.folder, commit))), commit)
         loaded = with_commit(loaded, source.head_sha)

@@ -36,8 +36,18 @@ def read_source(folder: Path, environ: Mapping[str, str]) -> Source:
     )
 
 
-def resolve(folder: Path, revision: str) -> str:
-    """The commit that a revision names, fetched where this clone does not have it. Raises InputError."""
+def parents(folder: Path) -> list[str]:
+    """HEAD's parents, the first first; also those that a shallow clone does not have."""
+    header = _git(folder, "cat-file", "commit", "HEAD").partition("\n\n")[0]
+    return [line.removeprefix("parent ") for line in header.splitlines() if line.startswith("parent ")]
+
+
+def resolve(folder: Path, revision: str, environ: Mapping[str, str] | None = None) -> str:
+    """The commit that a revision names, fetched where this clone does not have it. Raises InputError.
+
+    `environ`: git's whole environment, where that is another than ours: a token's place is there, and never the command
+    line, which every process of the machine may read.
+    """
     if not _git(folder, "rev-parse", "--show-toplevel"):
         raise InputError(
             f"--baseline {revision} needs a git repository, and {folder} is in none",
@@ -48,7 +58,9 @@ def resolve(folder: Path, revision: str) -> str:
         raise InputError(f"{revision!r} is no revision")
     if found := _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"):
         return found
-    fetched = _run(folder, "fetch", "--quiet", "--depth=1", "--no-tags", "origin", _remote_name(revision))
+    fetched = _run(
+        folder, "fetch", "--quiet", "--depth=1", "--no-tags", "origin", _remote_name(revision), environ=environ
+    )
     if fetched.returncode == 0 and (found := _git(folder, "rev-parse", "--verify", "--quiet", "FETCH_HEAD^{commit}")):
         return found
     shallow = _git(folder, "rev-parse", "--is-shallow-repository") == "true"
@@ -75,7 +87,7 @@ def checked_out(folder: Path, commit: str) -> Iterator[Path]:
         index, tree = {"GIT_INDEX_FILE": str(place / "index")}, place / "tree"
         top = Path(_git(folder, "rev-parse", "--show-toplevel"))
         for arguments in (("read-tree", commit), ("checkout-index", "--all", "--quiet", f"--prefix={tree}/")):
-            done = _run(top, *arguments, environ=index)
+            done = _run(top, *arguments, settings=index)
             if done.returncode:
                 lines = done.stderr.strip().splitlines() or ["git failed"]
                 raise InputError(f"the sources of {commit[:12]} cannot be had", cause=lines[-1], log=lines[-5:])
@@ -104,11 +116,15 @@ def _git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _run(folder: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+def _run(
+    folder: Path, *arguments: str, settings: Mapping[str, str] | None = None, environ: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
     # in a container action the workspace belongs to another user, which git calls dubious ownership
-    settings = [f"{name}={value}" for name, value in {"GIT_TERMINAL_PROMPT": "0", **(environ or {})}.items()]
-    command = ["env", *settings, "git", "-c", "safe.directory=*", *arguments]
+    given = [f"{name}={value}" for name, value in {"GIT_TERMINAL_PROMPT": "0", **(settings or {})}.items()]
+    command = ["env", *given, "git", "-c", "safe.directory=*", *arguments]
     try:
-        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=_FETCH_S)
+        return subprocess.run(
+            command, cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=_FETCH_S
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InputError(f"git cannot be run: {error}", advice="install git") from error

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from bench_action.compare import compare_variants, default_pairs
+from bench_action.compare import Rules, alpha_of_each, compare_pairs, compare_variants, default_pairs
+from bench_action.config.gates import default_gates
+from bench_action.explain import findings_of
 from bench_action.model.result import (
+    Comparison,
     Environment,
     Errors,
     Latency,
@@ -12,11 +15,14 @@ from bench_action.model.result import (
     Result,
     RunInfo,
     Source,
+    Statement,
     SubjectInfo,
     Trial,
     Work,
 )
 from bench_action.model.warning import Code, Warned
+from bench_action.plan import Cell, Pair
+from bench_action.stats.sequential import Course
 from bench_action.summary import summarise
 from bench_action.verdict import verdict_of, warnings_of
 
@@ -123,3 +129,43 @@ def make_result(trials: Sequence[Trial] | None = None, **changes: Any) -> Result
         "warnings": warnings, "verdict": verdict_of(trials, warnings),
     }  # fmt: skip
     return Result(**(fields | changes))
+
+
+PROFILE = "article-500"
+PAIR = Pair("revision", Cell("aiohttp", "base", PROFILE), Cell("aiohttp", "head", PROFILE))
+
+
+def make_compared(trials: list[Trial], **changes: Any) -> Result:
+    """What a run with these trials of base and head of aiohttp finds."""
+    gates = default_gates()
+    rules = Rules(gates, {str(PAIR): Course(8, ended=True)}, alpha_of_each(gates, 1))
+    comparisons = compare_pairs(trials, [PAIR], rules)
+    findings = findings_of(trials, [PAIR], {})
+    subjects = (make_subject("aiohttp"), make_subject("aiohttp", revision="base"))
+    warnings = warnings_of(trials, summarise(trials, subjects), [PAIR])
+    fields = {
+        "subjects": subjects, "summaries": summarise(trials, subjects), "comparisons": comparisons,
+        "findings": findings, "warnings": warnings,
+        "verdict": verdict_of(trials, warnings, comparisons, findings),
+    }  # fmt: skip
+    return make_result(trials, **(fields | changes))
+
+
+def make_paired(head: float, queries: int = 10, statements: tuple[Statement, ...] = ()) -> list[Trial]:
+    """Eight blocks of base at 1000 requests/s and head at `head`, and the count of each."""
+    trials = [make_count(revision="base"), make_count(queries=queries, statements=statements)]
+    for n in range(1, 9):
+        trials += [make_trial(revision=side, block=n, speed=1000) for side in ("base", "head")]
+        trials += make_duet(n, base=1000 + 3 * (n % 3), head=head - 3 * (n % 2))
+    return trials
+
+
+def make_comparison(**changes: Any) -> Comparison:
+    """requests/s of aiohttp, head against base, gated at 1 %."""
+    fields: dict[str, Any] = {
+        "kind": "revision", "method": "duet", "metric": "requests_per_second", "profile": PROFILE, "variant": "aiohttp",
+        "revision": "head", "base": "base", "head": "head", "base_value": 1000.0, "head_value": 900.0, "ratio": 0.9,
+        "difference": -100.0, "ci_low": 0.89, "ci_high": 0.91, "confidence": 0.99, "smallest_detectable": 0.012,
+        "blocks": 8, "gate": 0.01, "level": "fail", "significant": True, "relevant": True, "verdict": "regressed",
+    }  # fmt: skip
+    return Comparison(**(fields | changes))

@@ -52,17 +52,18 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """Written onto every object that a run makes."""
+    """Written onto every object that a run makes. `job`: which job of a workflow it runs in, empty elsewhere."""
 
     run_id: str
     process: str
     expires_at: int
     repository: str
+    job: str = ""
 
     @classmethod
-    def of_this_process(cls, run_id: str, repository: str) -> Self:
+    def of_this_process(cls, run_id: str, repository: str, job: str = "") -> Self:
         """For a run that begins now."""
-        return cls(run_id, str(Process.of(os.getpid()) or ""), int(time.time()) + _LIFETIME_S, repository)
+        return cls(run_id, str(Process.of(os.getpid()) or ""), int(time.time()) + _LIFETIME_S, repository, job)
 
 
 def is_abandoned(process: str, expires_at: str, *, now: float) -> bool:

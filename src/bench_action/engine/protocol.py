@@ -99,11 +99,14 @@ class Engine(Protocol):
     def describe(self, kinds: Sequence[str]) -> dict[str, str]:
         """For the preflight: programs that serve these kinds, with versions. Raises StackError for a missing one."""
 
-    def sweep(self) -> list[str]:
-        """Remove what runs that are gone have left; the names of what was removed."""
+    def sweep(self, job: str = "") -> list[str]:
+        """Remove what runs that are gone have left, and all of this job's; the names of what was removed."""
 
     def open(self) -> None:
         """Make what the run's parts share (a network)."""
+
+    def tool_image(self) -> str | None:
+        """The image that this very process runs in, where that is the action's, which has wrk; else None."""
 
     def has_image(self, name: str) -> bool:
         """Whether an image is here already."""

@@ -68,6 +68,16 @@ class InvalidMeasurementError(BenchError):
     exit_status = 5
 
 
+class PublishError(BenchError):
+    """A result could not be published; `status` is GitHub's answer, None where there was none."""
+
+    exit_status = 6
+
+    def __init__(self, what: str, *, cause: str = "", advice: str = "", status: int | None = None) -> None:
+        super().__init__(what, cause=cause, advice=advice)
+        self.status = status
+
+
 class InterruptedRunError(BenchError):
     """SIGINT or SIGTERM; raised in the main thread by the command line's signal handler."""
 

@@ -43,7 +43,7 @@ def headline(result: Result) -> str:
     found = compared(result)
     if worse := [one for one in found if one.verdict == "regressed" and one.level == "fail"]:
         more = len({(one.variant, one.profile) for one in worse}) - 1
-        return loss(worse[0]) + (f", and {plural(more, 'other cell')} lost too" if more else "")
+        return loss(worse[0]) + _because(worse) + (f", and {plural(more, 'other cell')} lost too" if more else "")
     if failing := [finding for finding in result.findings if finding.fails]:
         return f"{failing[0].cell}: {failing[0].message}"
     if result.run.self_test:
@@ -72,6 +72,16 @@ def loss(c: Comparison) -> str:
             return f"each request of `{c.variant}` on `{c.profile}` makes {after} {noun} instead of {before}"
         case _:
             return f"`{c.variant}` on `{c.profile}`: {_metric(c)} rose by {size}"
+
+
+def _because(worse: Sequence[Comparison]) -> str:
+    """What was counted exactly says more than what it did to the clock: `: 21 queries instead of 1`."""
+    first = worse[0]
+    for c in worse[1:]:
+        if c.method == "count" and (c.variant, c.profile) == (first.variant, first.profile):
+            noun = METRICS[c.metric].title.removesuffix("/request")
+            return f": {numbers.plain(c.head_value)} {noun} a request instead of {numbers.plain(c.base_value)}"
+    return ""
 
 
 def gain(c: Comparison) -> str:
@@ -156,8 +166,16 @@ def _listed(shares: Sequence[float]) -> str:
 
 def table(result: Result) -> Table:
     """Every compared metric of every cell that matters: base, head, change with interval, verdict."""
-    found = sorted(compared(result), key=lambda one: (one.variant, one.profile))
-    rows = [_row(one) for one in found if one.gate is not None or one.relevant]
+    return rows_of([one for one in compared(result) if one.gate is not None or one.relevant])
+
+
+def rows_of(found: Sequence[Comparison]) -> Table:
+    """A row for each comparison, cell by cell, in the order given; a cell is named once."""
+    rows: list[tuple[str, ...]] = []
+    last = ""
+    for one in sorted(found, key=lambda one: (one.variant, one.profile)):
+        rows.append(("" if _cell(one) == last else _cell(one), *_row(one)))
+        last = _cell(one)
     headings = ("Cell", "Metric", "Base", "Head", "Change", "Verdict", "99 % interval", "Would have seen")
     return Table(headings, (False, False, True, True, True, False, False, True), tuple(rows))
 
@@ -175,9 +193,12 @@ def _row(c: Comparison) -> tuple[str, ...]:
         else ""
     )
     verdict = "not gated" if c.gate is None else f"{mark(c.verdict)} {c.verdict}{gate}"
+    if c.verdict == "measured" and c.gate is not None:
+        verdict = "not compared"  # a warning says why
+    seen = c.smallest_detectable if c.smallest_detectable is not None and c.smallest_detectable < 1 else None
     return (
-        _cell(c), _metric(c), *values, "same" if exact and not c.difference else change, verdict,
-        "exact" if exact else _interval(c), "any" if exact else numbers.percent(c.smallest_detectable),
+        _metric(c), *values, "same" if exact and not c.difference else change, verdict,
+        "exact" if exact else _interval(c), "any" if exact else numbers.percent(seen),
     )  # fmt: skip
 
 

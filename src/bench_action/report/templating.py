@@ -9,6 +9,11 @@ from markupsafe import Markup, escape
 
 from bench_action.report.table import Table
 
+# @somebody, #12, GH-12, https://…, www.…, a@b.c: looked for in the rendered text, where a backslash is no help
+_ALIVE = re.compile(r"(?<!\w)@(?=\w)|@(?=[\w-]+\.\w)|#(?=\d)|\bGH-(?=\d)|:(?=//)|\bwww(?=\.)", re.IGNORECASE)
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|µs|ms|s|MiB)(?:\W|$))")  # a number and its unit stay on one line
+_BLOCK = re.compile(r"^(\d*)([-+=.)])")  # what begins a list, a rule or a heading
+_JOINER = "\u2060"  # word joiner: not seen, and no letter of a name
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!@])")
 
 
@@ -59,7 +64,8 @@ def svg_environment() -> SandboxedEnvironment:
 def escape_text(value: str) -> str:
     """Running text; what stands in backticks stays code."""
     parts = re.split(r"(`[^`\n]+`)", " ".join(value.split()))
-    return "".join(part if part.startswith("`") else _SPECIAL.sub(r"\\\1", part) for part in parts)
+    text = "".join(part if part.startswith("`") else _escape(part) for part in parts)
+    return _BLOCK.sub(r"\1\\\2", text)
 
 
 def markdown_table(table: Table) -> str:
@@ -70,4 +76,9 @@ def markdown_table(table: Table) -> str:
 
 
 def _escape_cell(value: str) -> str:
-    return _SPECIAL.sub(r"\\\1", " ".join(value.split()))
+    return _escape(_UNIT.sub("\u00a0", " ".join(value.split())))
+
+
+def _escape(text: str) -> str:
+    """No markup, and nothing that GitHub would make a mention, a reference or a link of after markdown is done."""
+    return _SPECIAL.sub(r"\\\1", _ALIVE.sub(lambda found: f"{found[0]}{_JOINER}", text))

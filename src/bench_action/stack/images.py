@@ -44,7 +44,7 @@ class Images:
 def make_images(engine: Engine, loaded: Loaded, base: Loaded | None, progress: Progress) -> Images:
     """Build what is to be built, pull what is not here. Raises StackError, but for a variant of base."""
     config, folder = loaded.config, loaded.folder
-    load = _get(engine, config.load.image, "load", progress) if config.load.image else _build_load(engine, progress)
+    load = _of_load(engine, config.load.image, progress)
     variants = {name: _of_variant(engine, name, one, folder, progress) for name, one in config.variants.items()}
     services = {name: _get(engine, service.image, service.kind, progress) for name, service in config.services.items()}
     images = Images(load, variants, services)
@@ -98,7 +98,12 @@ def local_form(variant: Variant, folder: Path) -> LocalForm | None:
     return LocalForm(variant.local.command, context, requirements)
 
 
-def _build_load(engine: Engine, progress: Progress) -> Image:
+def _of_load(engine: Engine, name: str | None, progress: Progress) -> Image:
+    """What the configuration names, else the action's own image where we run in it, else one that is built."""
+    if name:
+        return _get(engine, name, "load", progress)
+    if own := engine.tool_image():
+        return Image(own, own)
     progress.step("building the load generator")
     with resources.as_file(resources.files("bench_action.load")) as folder:
         return Image(_LOAD, engine.build(BuildSpec("load", _LOAD, folder)))

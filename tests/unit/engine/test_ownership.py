@@ -93,7 +93,7 @@ def test_labels__are_the_names_that_users_filter_by() -> None:
     owner = Ownership("run-1", "a/b/1/2", 1_800_000_000, "owner/repo")
     assert labels_of(owner) == {
         "bench-action": "", "bench-action.run": "run-1", "bench-action.repository": "owner/repo",
-        "bench-action.expires": "1800000000", "bench-action.process": "a/b/1/2",
+        "bench-action.expires": "1800000000", "bench-action.process": "a/b/1/2", "bench-action.job": "",
     }  # fmt: skip
 
 

@@ -2,54 +2,21 @@
 
 import re
 from io import StringIO
-from typing import Any
 
 import pytest
 from rich.console import Console
-from tests.unit.factories import make_count, make_duet, make_result, make_subject, make_trial
+from tests.unit.factories import make_compared, make_count, make_duet, make_paired
 
-from bench_action.compare import Rules, alpha_of_each, compare_pairs
-from bench_action.config.gates import default_gates
-from bench_action.explain import findings_of
-from bench_action.model.result import Result, Statement, Trial
-from bench_action.plan import Cell, Pair
+from bench_action.model.result import Result, Statement
 from bench_action.report import numbers
 from bench_action.report.html import render_html
 from bench_action.report.markdown import render_markdown
 from bench_action.report.terminal import print_view
 from bench_action.report.view import make_view
-from bench_action.stats.sequential import Course
-from bench_action.summary import summarise
-from bench_action.verdict import verdict_of, warnings_of
 
 pytestmark = pytest.mark.unit
 
-PROFILE = "article-500"
-PAIR = Pair("revision", Cell("aiohttp", "base", PROFILE), Cell("aiohttp", "head", PROFILE))
 HOSTILE = "SELECT '</script><img src=x onerror=alert(1)>' || `x` | y"
-
-
-def result_of(trials: list[Trial], **changes: Any) -> Result:
-    gates = default_gates()
-    rules = Rules(gates, {str(PAIR): Course(8, ended=True)}, alpha_of_each(gates, 1))
-    comparisons = compare_pairs(trials, [PAIR], rules)
-    findings = findings_of(trials, [PAIR], {})
-    subjects = (make_subject("aiohttp"), make_subject("aiohttp", revision="base"))
-    warnings = warnings_of(trials, summarise(trials, subjects), [PAIR])
-    fields = {
-        "subjects": subjects, "summaries": summarise(trials, subjects), "comparisons": comparisons,
-        "findings": findings, "warnings": warnings,
-        "verdict": verdict_of(trials, warnings, comparisons, findings),
-    }  # fmt: skip
-    return make_result(trials, **(fields | changes))
-
-
-def paired(head: float, queries: int = 10, statements: tuple[Statement, ...] = ()) -> list[Trial]:
-    trials = [make_count(revision="base"), make_count(queries=queries, statements=statements)]
-    for n in range(1, 9):
-        trials += [make_trial(revision=side, block=n, speed=1000) for side in ("base", "head")]
-        trials += make_duet(n, base=1000 + 3 * (n % 3), head=head - 3 * (n % 2))
-    return trials
 
 
 def told(result: Result, width: int = 120) -> str:
@@ -59,7 +26,7 @@ def told(result: Result, width: int = 120) -> str:
 
 
 def test_headline__a_loss_says_what_how_much_and_how_sure() -> None:
-    result = result_of(paired(940))
+    result = make_compared(make_paired(940))
     view = make_view(result)
     assert view.headline.startswith("`aiohttp` is 6.")
     assert view.headline.endswith("% slower on `article-500`")
@@ -69,22 +36,22 @@ def test_headline__a_loss_says_what_how_much_and_how_sure() -> None:
 
 
 def test_headline__no_change_says_what_would_have_been_seen() -> None:
-    view = make_view(result_of(paired(1000)))
+    view = make_view(make_compared(make_paired(1000)))
     assert re.fullmatch(r"no change found, and 0\.\d % would have been seen", view.headline)
     assert view.mark == "🟢"
 
 
 def test_headline__an_n_plus_one_is_the_reason() -> None:
     loop = Statement(text="SELECT 1 FROM tag WHERE id = $1", calls=200, rows=200)
-    view = make_view(result_of(paired(940, queries=210, statements=(loop,))))
+    view = make_view(make_compared(make_paired(940, queries=210, statements=(loop,))))
     assert any("counted exactly: queries/request 1 → 21 (N+1" in sentence for sentence in view.statements)
     assert any("SELECT 1 FROM tag" in finding for finding in view.findings)
-    alone = make_view(result_of(paired(1000, queries=210)))
+    alone = make_view(make_compared(make_paired(1000, queries=210)))
     assert alone.headline == "each request of `aiohttp` on `article-500` makes 21 queries instead of 1"
 
 
 def test_headline__an_improvement() -> None:
-    view = make_view(result_of(paired(1100)))
+    view = make_view(make_compared(make_paired(1100)))
     assert re.match(r"`aiohttp` is (9|10).* % faster", view.headline)
 
 
@@ -95,7 +62,7 @@ def test_statements__what_is_inconclusive_says_how_much_longer() -> None:
             one.model_copy(update={"started_at": f"2026-11-25T10:{n:02d}:00+00:00"})
             for one in make_duet(n, base=1000, head=988 + 60 * (n % 2) - 30)
         ]
-    result = result_of(trials)
+    result = make_compared(trials)
     assert result.verdict == "inconclusive"
     text = " ".join(make_view(result).statements)
     assert "Not sure: requests/s of aiohttp · article-500" in text
@@ -103,7 +70,7 @@ def test_statements__what_is_inconclusive_says_how_much_longer() -> None:
 
 
 def test_self_test__tells_false_alarms_and_what_it_can_see() -> None:
-    result = result_of(paired(1000))
+    result = make_compared(make_paired(1000))
     run = result.run.model_copy(update={"self_test": True})
     view = make_view(result.model_copy(update={"run": run}))
     assert view.headline.startswith("the instrument is sound here: ")
@@ -113,21 +80,21 @@ def test_self_test__tells_false_alarms_and_what_it_can_see() -> None:
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_terminal__tells_changes_before_absolute_figures(width: int) -> None:
-    text = told(result_of(paired(940)), width)
+    text = told(make_compared(make_paired(940)), width)
     assert text.index("is 6.") < text.index("Verdict") < text.index("Connections")
     assert max(map(len, text.splitlines())) <= width
 
 
 def test_markdown__begins_with_the_verdict_and_has_the_table() -> None:
-    text = render_markdown(make_view(result_of(paired(940))))
+    text = render_markdown(make_view(make_compared(make_paired(940))))
     assert text.startswith("# 🔴 bench-action: `aiohttp` is 6.")
     assert "## Base against head" in text
     assert "| aiohttp · article-500 | requests/s |" in text
-    assert "🔴 regressed (gate 1.0 %)" in text
+    assert "🔴 regressed (gate 1.0\u00a0%)" in text
 
 
 def test_html__shows_every_figure_without_the_network() -> None:
-    text = render_html(result_of(paired(940)))
+    text = render_html(make_compared(make_paired(940)))
     assert text.count("Plotly.newPlot(") >= 4
     without_plotly = re.sub(r"<script>/\*\*.*?</script>", "", text, count=1, flags=re.DOTALL)
     assert not re.search(r'(src|href)="', without_plotly)
@@ -137,7 +104,7 @@ def test_html__shows_every_figure_without_the_network() -> None:
 
 def test_reports__nothing_that_a_statement_says_gets_out_of_its_place() -> None:
     hostile = Statement(text=HOSTILE, calls=50, rows=0)
-    result = result_of(paired(940, queries=60, statements=(hostile,)))
+    result = make_compared(make_paired(940, queries=60, statements=(hostile,)))
     page = render_html(result)
     assert "<img src=x" not in page
     assert "&lt;img src=x" in page
@@ -146,7 +113,7 @@ def test_reports__nothing_that_a_statement_says_gets_out_of_its_place() -> None:
 
 
 def test_html__a_hostile_name_cannot_end_the_script_of_a_figure() -> None:
-    result = result_of(paired(940))
+    result = make_compared(make_paired(940))
     evil = result.comparisons[0].model_copy(update={"variant": "</script><script>alert(1)//"})
     page = render_html(result.model_copy(update={"comparisons": (evil, *result.comparisons)}))
     assert "<script>alert(1)" not in page

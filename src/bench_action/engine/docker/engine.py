@@ -1,6 +1,7 @@
 """The Docker engine: builds images, starts containers on a network of the run's own, and removes them again."""
 
 import contextlib
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from requests.exceptions import RequestException
 from bench_action.engine.docker.build import build_image
 from bench_action.engine.docker.client import connect, refusals
 from bench_action.engine.docker.creations import Creations
-from bench_action.engine.docker.labels import MARK, RUN, abandoned, labels_of
+from bench_action.engine.docker.labels import MARK, RUN, TOOL, abandoned, labels_of
 from bench_action.engine.docker.recipes import container_options
 from bench_action.engine.docker.session import DockerSession
 from bench_action.engine.ownership import Ownership
@@ -58,12 +59,12 @@ class DockerEngine:
         """The engine, and where wrk comes from."""
         return {"Docker": self.machine().engine_version, "wrk": "in an image of its own"}
 
-    def sweep(self) -> list[str]:
-        """Remove containers and networks of runs that are gone."""
+    def sweep(self, job: str = "") -> list[str]:
+        """Remove containers and networks of runs that are gone, and all of this job's."""
         now = time.time()
         containers, networks = self._list({"label": MARK})
-        old = [item for item in containers if abandoned(item["Labels"], now=now)]
-        nets = [item for item in networks if abandoned(item.get("Labels") or {}, now=now)]
+        old = [item for item in containers if abandoned(item["Labels"], now=now, job=job)]
+        nets = [item for item in networks if abandoned(item.get("Labels") or {}, now=now, job=job)]
         self._remove_all(old, nets)
         return _names(old, nets)
 
@@ -72,6 +73,15 @@ class DockerEngine:
         with refusals("the run's network cannot be made"):
             create = self._client.networks.create
             self._creations.make(lambda: create(self._network, driver="bridge", labels=self._labels))
+
+    def tool_image(self) -> str | None:
+        """The action's own, where we run in it: a container's host name is the beginning of its id."""
+        try:
+            container = self._client.containers.get(self._environ.get("HOSTNAME") or socket.gethostname())
+        except (DockerException, OSError):
+            return None
+        image = str(container.attrs["Image"])
+        return image if TOOL in (container.labels or {}) else None
 
     def has_image(self, name: str) -> bool:
         """Whether an image is here already."""

@@ -87,13 +87,17 @@ class LocalEngine:
         needed = ["wrk", *(programs[kind] for kind in kinds if kind in programs)]
         return {name: self.servers.version(name) for name in needed}
 
-    def sweep(self) -> list[str]:
+    def sweep(self, job: str = "") -> list[str]:  # noqa: ARG002 (processes of this machine tell when they are gone)
         """End and remove what runs that are gone have left."""
         return sweep_folders()
 
     def open(self) -> None:
         """Make the run's folder."""
         self._folder.make(self._account)
+
+    def tool_image(self) -> str | None:
+        """There are no images."""
+        return None
 
     def has_image(self, name: str) -> bool:
         """Programs are here, or are missing: there is nothing to wait for."""

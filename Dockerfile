@@ -1,0 +1,26 @@
+# The action's image. root, as the runner's workspace and the Docker socket belong to others; no USER and no WORKDIR, which
+# the runner sets. The release pins the official image, and this one, by digest (release.yml).
+FROM python:3.13-slim AS build
+WORKDIR /build
+# the tool's environment is made here and copied whole: no pip, no cache and no source in the image
+RUN python -m venv /opt/build && python -m venv --without-pip /opt/bench-action
+COPY requirements/build.txt requirements/runtime.txt requirements/
+RUN /opt/build/bin/pip install --no-cache-dir --require-hashes --requirement requirements/build.txt \
+    && /opt/build/bin/pip --python /opt/bench-action/bin/python install --no-cache-dir --require-hashes \
+    --requirement requirements/runtime.txt
+COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
+COPY apps apps
+COPY src src
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels . \
+    && /opt/build/bin/pip --python /opt/bench-action/bin/python install --no-deps wheels/*.whl
+
+FROM python:3.13-slim
+# git: the base revision's sources; wrk: the load generator runs from this image
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends git wrk \
+    && rm -rf /var/lib/apt/lists/*
+COPY --from=build /opt/bench-action /opt/bench-action
+COPY entrypoint.sh post-entrypoint.sh /
+ENV PATH=/opt/bench-action/bin:$PATH
+LABEL bench-action.tool=""
+ENTRYPOINT ["/entrypoint.sh"]

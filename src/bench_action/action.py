@@ -1,0 +1,225 @@
+"""What the container action does: inputs and event → a run → its result where people look for it."""
+
+import base64
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from rich.console import Console
+
+from bench_action.engine.docker import DockerEngine
+from bench_action.engine.ownership import Ownership
+from bench_action.github.artifacts import fetch_result
+from bench_action.github.client import Access
+from bench_action.github.commands import Commands
+from bench_action.github.event import Event, WorkflowRun
+from bench_action.github.pulls import find_pull, merge_base, pull_shas
+from bench_action.inputs import Inputs
+from bench_action.model.errors import BenchError, InputError, InterruptedRunError, PublishError
+from bench_action.model.result import Result
+from bench_action.pipeline import Options, Outcome, Run
+from bench_action.publish import Publisher, read_foreign_result
+from bench_action.report.comment import Links
+from bench_action.report.progress import PlainProgress
+from bench_action.report.terminal import print_view
+from bench_action.report.view import make_view
+from bench_action.sources import parents
+from bench_action.stack.ownership import Interrupts
+
+
+class GroupedProgress(PlainProgress):
+    """Lines that the runner can fold, each group with what it took."""
+
+    def __init__(self, console: Console, commands: Commands) -> None:
+        super().__init__(console)
+        self._commands, self._group, self._since = commands, "", time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        """The last group ends."""
+        self._end()
+
+    def step(self, text: str) -> None:
+        """Everything before measuring is one group."""
+        if not self._group:
+            self._begin("Build, start and verify")
+        super().step(text)
+
+    def expect(self, trials: int, seconds: float) -> None:
+        """Measuring is another."""
+        self._end()
+        self._begin("Measure")
+        super().expect(trials, seconds)
+
+    def _begin(self, title: str) -> None:
+        self._commands.begin_group(title)
+        self._group, self._since = title, time.monotonic()
+
+    def _end(self) -> None:
+        if self._group:
+            self._commands.end_group()
+            self._print(f"{self._group}: {time.monotonic() - self._since:.1f} s")
+        self._group = ""
+
+
+@dataclass(slots=True)
+class Action:
+    """One step of a workflow, with its collaborators passed in; `stream` is what the runner reads."""
+
+    environ: Mapping[str, str]
+    interrupts: Interrupts
+    stream: IO[str]
+    make_engine: Callable[[Ownership], DockerEngine]
+
+    def execute(self) -> tuple[Outcome | None, str]:
+        """What was found, None where another job's was published; and `fail-on`. Raises a BenchError, told before."""
+        commands, inputs, event, access = self._opened()
+        with commands.stopped():
+            if inputs.publish:
+                with tempfile.TemporaryDirectory(prefix="bench-action-publish-") as name:
+                    self._fetch(inputs.publish, Path(name), event, access)
+                    self._publish(Path(name), commands, inputs, event, access)
+                return None, inputs.fail_on
+            return self._measure(commands, inputs, event, access), inputs.fail_on
+
+    def publish(self, folder: Path) -> None:
+        """What another job has measured and left in a folder. Raises InputError, PublishError."""
+        commands, inputs, event, access = self._opened()
+        with commands.stopped():
+            self._publish(folder, commands, inputs, event, access)
+
+    def sweep(self) -> None:
+        """After the step, however it ended: remove what this job's runs have left."""
+        job = job_of(self.environ)
+        engine = self.make_engine(Ownership.of_this_process("sweep", self.environ.get("GITHUB_REPOSITORY", ""), job))
+        if swept := engine.sweep(job):
+            self._say(f"removed what a run had left: {', '.join(swept)}")
+
+    def _measure(self, commands: Commands, inputs: Inputs, event: Event, access: Access | None) -> Outcome:
+        publisher = Publisher(
+            commands, Links(event.run_url), event.pull if inputs.comment == "auto" else None, access,
+            inputs.comment_key, inputs.summary, self._say,
+        )  # fmt: skip
+        console = Console(file=self.stream, width=150, highlight=False)
+        try:
+            options = self._options(inputs, event, access)
+            with GroupedProgress(console, commands) as progress:
+                run = Run(options, self.environ, self.interrupts, progress, lambda owner, _: self.make_engine(owner))
+                outcome = run.execute()
+        except InterruptedRunError:
+            raise  # cancelled: the runner gives us seconds, and whoever cancelled knows
+        except BenchError as error:
+            self._tell_failure(publisher, error)
+            raise
+        print_view(make_view(outcome.result), console)
+        self._say(times_of(outcome.result))
+        publisher.publish(outcome.result, inputs.output)
+        return outcome
+
+    def _tell_failure(self, publisher: Publisher, error: BenchError) -> None:
+        try:
+            publisher.publish_failure(error)
+        except PublishError as other:
+            error.add_note(f"  and it could not be published: {other.what}")
+
+    def _options(self, inputs: Inputs, event: Event, access: Access | None) -> Options:
+        builtin = inputs.config is None and not Path("bench.yml").is_file()
+        baseline = None
+        if builtin and inputs.baseline in {"auto", "none"}:
+            self._say("no bench.yml: the built-in applications are compared with each other")
+        else:
+            baseline = baseline_of(inputs, event, access, Path.cwd())
+        return Options(
+            inputs.config, inputs.preset, inputs.variants, inputs.profiles, inputs.output, baseline=baseline,
+            max_minutes=inputs.max_minutes, job=job_of(self.environ), git=_git_of(self.environ, event, access),
+        )  # fmt: skip
+
+    def _fetch(self, artifact: str, folder: Path, event: Event, access: Access | None) -> None:
+        run, allowed = _foreign(event, access)
+        fetch_result(allowed, run.id, artifact, folder)
+
+    def _publish(self, folder: Path, commands: Commands, inputs: Inputs, event: Event, access: Access | None) -> None:
+        run, allowed = _foreign(event, access)
+        result = read_foreign_result(folder)
+        pull = find_pull(allowed, run)
+        if pull is None:
+            self._say("no comment: no open pull request has the commit of that run as its head")
+        links = Links(f"{event.server_url}/{event.repository}/actions/runs/{run.id}", foreign=True)
+        publisher = Publisher(commands, links, pull, allowed, inputs.comment_key, inputs.summary, self._say)
+        publisher.publish(result, folder)
+
+    def _opened(self) -> tuple[Commands, Inputs, Event, Access | None]:
+        commands, inputs = Commands(self.stream, self.environ), Inputs.read(self.environ)
+        commands.mask(inputs.github_token)
+        event = Event.read(self.environ)
+        access = Access(event.api_url, inputs.github_token, event.repository) if inputs.github_token else None
+        return commands, inputs, event, access
+
+    def _say(self, text: str) -> None:
+        print(text, file=self.stream, flush=True)
+
+
+def baseline_of(inputs: Inputs, event: Event, access: Access | None, folder: Path) -> str | None:
+    """The commit to compare with, None for none. Raises InputError, PublishError.
+
+    HEAD of a pull request is GitHub's merge commit: its first parent is what the merge would change. Where a workflow
+    has checked out something else, it is the commit at which the two branches parted.
+    """
+    if inputs.baseline != "auto":
+        return None if inputs.baseline == "none" else inputs.baseline
+    if event.pull is None:
+        return None
+    base, head = event.base_sha, event.head_sha
+    if not head:
+        if access is None:
+            raise InputError(
+                "`baseline: auto` needs a token here", advice="leave `github-token` out, or name a baseline"
+            )
+        base, head = pull_shas(access, event.pull)
+    found = parents(folder)
+    if len(found) == 2 and found[1] == head:
+        return found[0]
+    if access is None:
+        raise InputError(
+            "`baseline: auto` needs a token where HEAD is no merge commit of the pull request",
+            advice="leave `github-token` out, name a baseline, or let actions/checkout take its default",
+        )
+    return merge_base(access, base, head)
+
+
+def _foreign(event: Event, access: Access | None) -> tuple[WorkflowRun, Access]:
+    if event.workflow_run is None or access is None:
+        raise InputError(
+            "publishing another job's result needs a `workflow_run` event and a token",
+            advice="see `fork-safe-publish.yml` among the examples",
+        )
+    return event.workflow_run, access
+
+
+def job_of(environ: Mapping[str, str]) -> str:
+    """Which job of which runner this is; a runner does one at a time."""
+    names = ("GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_JOB", "RUNNER_NAME")
+    return "/".join(environ.get(name, "") for name in names) if environ.get("GITHUB_RUN_ID") else ""
+
+
+def times_of(result: Result) -> str:
+    """`measure 134.2 s; stack 12.3 s, verify 4.5 s, the rest 2.0 s`: what the action cost beside measuring."""
+    parts = {name: seconds for name, seconds in result.timings.items() if name != "measure"}
+    rest = result.run.duration_s - sum(result.timings.values())
+    told = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in {**parts, "the rest": rest}.items())
+    return f"time: measure {result.timings.get('measure', 0.0):.1f} s; {told}"
+
+
+def _git_of(environ: Mapping[str, str], event: Event, access: Access | None) -> Mapping[str, str] | None:
+    """Git's environment: it reaches the repository with the token, as checkout may keep none."""
+    if access is None:
+        return None
+    basic = base64.b64encode(f"x-access-token:{access.token}".encode()).decode("ascii")
+    return {
+        **environ,
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"http.{event.server_url}/.extraheader",
+        "GIT_CONFIG_VALUE_0": f"AUTHORIZATION: basic {basic}",
+    }

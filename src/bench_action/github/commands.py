@@ -1,0 +1,102 @@
+"""Commands to the runner: annotations, groups, masks, outputs and the summary (docs: "Workflow commands")."""
+
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Literal
+
+from bench_action.model.errors import PublishError
+
+_LARGEST_SUMMARY = 1024 * 1024  # bytes a step; a larger one is dropped whole
+_MOST_ANNOTATIONS = 10  # of a type in a step; more are dropped
+_LONGEST_MESSAGE = 4096
+Level = Literal["error", "warning", "notice"]
+
+
+class Commands:
+    """Speaks to the runner on `stream`; whatever else is printed there cannot.
+
+    Names, errors and logs come from pull requests, and a line `::set-output …` among them would be obeyed: commands are
+    stopped but for the moments in which we give one.
+    """
+
+    def __init__(self, stream: IO[str], environ: Mapping[str, str]) -> None:
+        self._stream, self._environ = stream, environ
+        self._token = secrets.token_hex(16)
+        self._stopped = False
+        self._given: dict[Level, int] = {}
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Nothing that is printed meanwhile is a command, but for what goes through here."""
+        self._stop()
+        try:
+            yield
+        finally:
+            self._resume()
+
+    def mask(self, secret: str) -> None:
+        """Have the runner hide this in the log, line by line, as it masks no text of several lines."""
+        for line in secret.splitlines():
+            if line.strip():
+                self._give(f"::add-mask::{_data(line)}")
+
+    def begin_group(self, title: str) -> None:
+        """What is printed from now on can be folded."""
+        self._give(f"::group::{_data(title)}")
+
+    def end_group(self) -> None:
+        """Up to here."""
+        self._give("::endgroup::")
+
+    def annotate(self, level: Level, title: str, message: str) -> None:
+        """A note on the run's page; the runner takes ten of each level."""
+        self._given[level] = self._given.get(level, 0) + 1
+        if self._given[level] <= _MOST_ANNOTATIONS:
+            self._give(f"::{level} title={_property(title)}::{_data(message[:_LONGEST_MESSAGE])}")
+
+    def outputs(self, values: Mapping[str, str]) -> None:
+        """The step's outputs. Raises PublishError."""
+        for name, value in values.items():
+            delimiter = f"end-{secrets.token_hex(16)}"  # unguessable: no value can end itself and begin another
+            self._append("GITHUB_OUTPUT", f"{name}<<{delimiter}\n{value}\n{delimiter}\n")
+
+    def summary(self, text: str, shorter: str) -> None:
+        """The job's page; `shorter` is taken where `text` is too large. Raises PublishError."""
+        fits = len(text.encode(errors="replace")) < _LARGEST_SUMMARY - 1024
+        self._append("GITHUB_STEP_SUMMARY", (text if fits else shorter) + "\n")
+
+    def _append(self, variable: str, text: str) -> None:
+        if not (path := self._environ.get(variable)):
+            return
+        try:
+            with Path(path).open("a", encoding="utf-8", errors="replace") as file:
+                file.write(text)
+        except OSError as error:
+            raise PublishError(f"{variable} cannot be written to: {error}") from error
+
+    def _give(self, command: str) -> None:
+        stopped = self._stopped
+        self._resume()
+        print(command, file=self._stream, flush=True)
+        if stopped:
+            self._stop()
+
+    def _stop(self) -> None:
+        if not self._stopped:
+            print(f"::stop-commands::{self._token}", file=self._stream, flush=True)
+            self._stopped = True
+
+    def _resume(self) -> None:
+        if self._stopped:
+            print(f"::{self._token}::", file=self._stream, flush=True)
+            self._stopped = False
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,49 @@
+"""How long GitHub wants us to wait, and when waiting is of no use."""
+
+import pytest
+
+from bench_action.github.client import backoff_s, wait_s
+from bench_action.github.comments import marker
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "message", "attempt", "expected"),
+    [
+        (403, {"retry-after": "7"}, "", 1, 7.0),
+        (429, {"retry-after": "0"}, "", 1, 0.0),
+        (403, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1030"}, "", 1, 31.0),
+        (403, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "900"}, "", 1, 1.0),
+        (429, {"x-ratelimit-remaining": "0"}, "", 1, 60.0),
+        (403, {}, "You have exceeded a secondary rate limit", 2, 120.0),
+        (429, {}, "", 1, 60.0),
+        (503, {"retry-after": "5"}, "", 1, 5.0),
+        (403, {"x-ratelimit-remaining": "4999"}, "Resource not accessible by integration", 1, None),
+        (401, {}, "Bad credentials", 1, None),
+        (404, {}, "Not Found", 1, None),
+        (422, {}, "Validation Failed", 1, None),
+    ],
+)
+def test_wait_s__is_what_github_says(
+    status: int, headers: dict[str, str], message: str, attempt: int, expected: float | None
+) -> None:
+    assert wait_s(status, headers, message, attempt, now=1000.0) == expected
+
+
+def test_backoff_s__doubles_and_is_never_the_same_for_all() -> None:
+    for attempt in range(1, 6):
+        pauses = {backoff_s(attempt) for _ in range(20)}
+        assert min(pauses) >= 2 ** (attempt - 1)
+        assert max(pauses) <= 1.5 * 2 ** (attempt - 1)
+        assert len(pauses) > 1
+
+
+@pytest.mark.parametrize("key", ["bench-action", "a-->b", "x\ny", "--><script>", "é" * 300])
+def test_marker__stays_one_comment_of_one_line(key: str) -> None:
+    text = marker(key)
+    assert text.startswith("<!-- bench-action:")
+    assert text.count("-->") == 1
+    assert text.endswith(" -->")
+    assert "--" not in text[4:-3]
+    assert "\n" not in text

@@ -1,0 +1,102 @@
+"""Workflow commands: what the runner reads, and what it must not take from anybody else."""
+
+import io
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench_action.github.commands import Commands
+
+pytestmark = pytest.mark.unit
+
+
+def test_annotations__escape_what_would_end_them() -> None:
+    stream = io.StringIO()
+    Commands(stream, {}).annotate("error", "a:b,c", "100 %\nsecond line")
+    assert stream.getvalue() == "::error title=a%3Ab%2Cc::100 %25%0Asecond line\n"
+
+
+def test_annotations__are_ten_of_each_level_and_no_longer_than_the_runner_takes() -> None:
+    stream = io.StringIO()
+    commands = Commands(stream, {})
+    for _ in range(12):
+        commands.annotate("warning", "t", "x" * 5000)
+        commands.annotate("error", "t", "y")
+    lines = stream.getvalue().splitlines()
+    assert sum(line.startswith("::warning") for line in lines) == 10
+    assert sum(line.startswith("::error") for line in lines) == 10
+    assert max(map(len, lines)) < 4096 + 50
+
+
+def test_stopped__lets_only_our_own_commands_through() -> None:
+    stream = io.StringIO()
+    commands = Commands(stream, {})
+    with commands.stopped():
+        print("::error::from a branch's name", file=stream)
+        commands.annotate("notice", "ours", "text")
+        print("::error::again", file=stream)
+    assert obeyed(stream.getvalue()) == ["::notice title=ours::text"]
+
+
+def obeyed(log: str) -> list[str]:
+    """What a runner would take as a command: nothing between stop-commands and its token."""
+    found, token = [], ""
+    for line in log.splitlines():
+        if token:
+            token = "" if line == f"::{token}::" else token
+        elif line.startswith("::stop-commands::"):
+            token = line.removeprefix("::stop-commands::")
+        elif line.startswith("::"):
+            found.append(line)
+    assert not token, "commands are given back"
+    return found
+
+
+def read_outputs(text: str) -> dict[str, str]:
+    """As the runner reads them."""
+    found, lines = {}, iter(text.split("\n"))
+    for line in lines:
+        if not line:
+            continue
+        name, _, delimiter = line.partition("<<")
+        value = []
+        while (one := next(lines)) != delimiter:
+            value.append(one)
+        found[name] = "\n".join(value)
+    return found
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["verdict", "result"]), st.text(st.characters(codec="utf-8", exclude_characters="\r"))
+    )
+)
+def test_outputs__come_out_as_they_went_in(values: dict[str, str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "output"
+        Commands(io.StringIO(), {"GITHUB_OUTPUT": str(path)}).outputs(values)
+        text = path.read_bytes().decode() if values else ""
+    assert read_outputs(text) == values
+
+
+def test_outputs__take_text_that_is_no_text(tmp_path: Path) -> None:
+    Commands(io.StringIO(), {"GITHUB_OUTPUT": str(tmp_path / "output")}).outputs({"verdict": "\ud800"})
+    assert read_outputs((tmp_path / "output").read_text(encoding="utf-8")) == {"verdict": "?"}
+
+
+def test_summary__takes_the_shorter_text_where_the_longer_would_be_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "summary"
+    commands = Commands(io.StringIO(), {"GITHUB_STEP_SUMMARY": str(path)})
+    commands.summary("x" * 1024 * 1024, "short")
+    assert path.read_text() == "short\n"
+    commands.summary("long", "short")
+    assert path.read_text() == "short\nlong\n"
+
+
+def test_mask__hides_every_line() -> None:
+    stream = io.StringIO()
+    Commands(stream, {}).mask("first\n\nsecond%")
+    assert stream.getvalue() == "::add-mask::first\n::add-mask::second%25\n"

@@ -1,0 +1,127 @@
+"""The comment: what it says first, that it fits, and that nobody speaks through it."""
+
+import json
+import re
+from typing import Any
+
+import cmarkgfm
+import pytest
+from cmarkgfm.cmark import Options
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.factories import make_compared, make_comparison, make_paired, make_result, warn
+
+from bench_action.model.result import Result, Statement
+from bench_action.model.warning import Code
+from bench_action.report.comment import LONGEST, Links, render_comment, render_failure
+from bench_action.report.templating import escape_text
+
+pytestmark = pytest.mark.unit
+
+RUN = "https://github.com/org/shop/actions/runs/12"
+
+
+def comment(result: Result, **options: Any) -> str:
+    return render_comment(result, Links(RUN), **options)
+
+
+def page(markdown: str) -> str:
+    """What GitHub's own renderer makes of it; raw HTML is kept, as GitHub keeps details and summary."""
+    html: str = cmarkgfm.github_flavored_markdown_to_html(markdown, options=Options.CMARK_OPT_UNSAFE)
+    return html
+
+
+def test_comment__of_a_loss_says_what_how_much_and_why_before_anything_else() -> None:
+    statement = Statement(text="SELECT tag FROM item WHERE id = $1", calls=200, rows=200)
+    text = comment(make_compared(make_paired(940, queries=210, statements=(statement,))))
+    lines = [line for line in text.splitlines() if line]
+    assert re.fullmatch(r"### 🔴 bench-action: `aiohttp` is 6\.\d % slower on `article-500`: 21 queries .*", lines[0])
+    assert lines[1].startswith("Sure: ")
+    assert "counted exactly" in lines[2]
+    assert text.index("| Cell |") < text.index("<details>")
+    assert "**Next:** reproduce it with `bench-action run" in text
+    assert "SELECT tag FROM item" in text
+
+
+def test_comment__of_no_change_is_calm() -> None:
+    text = comment(make_compared(make_paired(1003)))
+    head = text.partition("<details>")[0]
+    assert head.startswith("### 🟢 bench-action: no change found")
+    assert "Work per request is identical" in head
+    assert "**Next:**" not in head
+
+
+def test_comment__of_what_cannot_be_trusted_has_the_cause_first_and_no_verdict() -> None:
+    result = make_result(verdict="invalid", warnings=(warn(Code.CONNECT_ERRORS, "244 of 500 were refused"),))
+    text = comment(result)
+    assert text.startswith("### ⚪ bench-action: this measurement cannot be trusted: 244 of 500")
+    assert Code.CONNECT_ERRORS.advice in text
+
+
+def test_comment__has_a_chart_that_github_draws_and_a_way_to_repeat_it() -> None:
+    text = comment(make_result())
+    assert "```mermaid\nxychart-beta\n" in text
+    assert "pipx install git+https" in text
+    assert "bench-action run --preset article" in text
+
+
+@pytest.mark.parametrize("longest", [LONGEST, 9000, 5000, 2500, 1200])
+def test_comment__fits_and_never_cuts_a_table(longest: int) -> None:
+    result = make_compared(make_paired(940))
+    many = tuple(make_comparison(variant=f"v{n}", profile=f"p{n}") for n in range(300))
+    text = comment(result.model_copy(update={"comparisons": result.comparisons + many}), longest=longest)
+    assert len(text) <= longest
+    tables = re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE)
+    for table in tables:
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.strip().splitlines()}) == 1
+    assert text.count("<details>") == text.count("</details>")
+    assert text.startswith("### 🔴")
+    assert "<sub>bench-action" in text
+
+
+HOSTILE = [
+    "@octocat", "x|y", "<img src=x onerror=alert(1)>", "$(id)", "${{github.token}}", "`code` @octocat", "#12", "GH-12",
+    "org/shop#12", "https://evil.example", "www.evil.example", "[a](https://evil.example)",
+    "![a](//evil.example/x.png)",
+    "</details><h1>", "a\n\n# heading", "me@evil.example", "***", "<!-- bench-action:x -->", "\\@octocat", "http://x.y",
+    "```\n", "&lt;b&gt;", "javascript:alert(1)", "^[x]", "~~~",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_comment__gives_untrusted_text_no_power(text: str) -> None:
+    stored = json.loads(make_compared(make_paired(940)).model_dump_json())
+    for name in ("comparisons", "summaries", "trials", "subjects", "findings"):
+        for one in stored[name]:
+            one |= {key: text for key in ("variant", "profile", "message") if key in one}
+    stored["profiles"][0]["name"] = text
+    stored["run"]["command"] = text
+    stored["environment"] |= {"cpu_model": text, "images": {text: text}}
+    result = Result.model_validate(stored | {"warnings": [warn(Code.STEAL, text, text).model_dump(mode="json")]})
+    assert_powerless(page(comment(result)))
+
+
+@given(st.text(alphabet=st.sampled_from(list("@#:/.wGH-12ab`|<>[]()!*_~\\&; \n")), max_size=40))
+def test_escaped_text__is_powerless(text: str) -> None:
+    assert_powerless(page(escape_text(text)))
+
+
+def assert_powerless(html: str) -> None:
+    """No tag but ours, no address but ours, and nothing that GitHub's later filters would act on."""
+    allowed = "h3|p|code|pre|table|thead|tbody|tr|th|td|details|summary|sub|ul|ol|li|a|strong|br"
+    tags = set(re.findall(r"</?([a-zA-Z0-9]+)", html))
+    assert not {tag for tag in tags if not re.fullmatch(allowed, tag)}
+    assert not re.findall(r"<!--", html)
+    for address in re.findall(r'href="([^"]*)"', html):
+        assert address == RUN
+    prose = re.sub(r"<(pre|code)\b.*?</\1>", "", html, flags=re.DOTALL)
+    prose = re.sub(r"<[^>]*>", " ", prose)
+    assert not re.findall(r"(?<!\w)@\w|\w#\d|(?<!\w)#\d|\bGH-\d|https?://|\bwww\.", prose, re.IGNORECASE)
+
+
+def test_failure__keeps_a_log_inside_its_fence() -> None:
+    text = render_failure("aiohttp@base did not start", "line\n```\n</details>\n@octocat", Links(RUN))
+    html = page(text)
+    assert "<h3>⚪ bench-action could not measure" in html
+    assert html.count("</details>") == 1
+    assert "@octocat" in re.findall(r"<pre.*?</pre>", html, re.DOTALL)[0]
