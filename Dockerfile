@@ -12,7 +12,12 @@ COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
 COPY apps apps
 COPY src src
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels . \
-    && /opt/build/bin/pip --python /opt/bench-action/bin/python install --no-deps wheels/*.whl
+    && /opt/build/bin/pip --python /opt/bench-action/bin/python install --no-deps wheels/*.whl \
+    && find /opt/bench-action -type d -name tests -prune -exec rm -r {} + \
+    # byte code of what is imported, so that no start compiles it; that of the rest would be as large as its source
+    && find /opt/bench-action -name __pycache__ -prune -exec rm -r {} + \
+    && env --unset=PYTHONDONTWRITEBYTECODE /opt/bench-action/bin/python -c \
+    'import bench_action.cli, scipy.special, plotly.graph_objects, plotly.offline'
 
 FROM python:3.13-slim
 # git: the base revision's sources; wrk: the load generator runs from this image

@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 # Debian packages that the tests and checks use; empty where their equivalents are there already
-PACKAGES ?= postgresql redis-server wrk shellcheck
+PACKAGES ?= postgresql redis-server wrk shellcheck $(if $(shell command -v npm),,nodejs npm)
 # passed on: make run ARGS="--preset article", make test ARGS="-k engine", make lock ARGS=--upgrade
 ARGS ?=
 
@@ -16,8 +16,8 @@ pip := .venv/bin/python -m pip --quiet --quiet --disable-pip-version-check
 pytest := PYTHONPATH=tests/plugins .venv/bin/python -m pytest
 lock = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-header $(ARGS)
-scripts := .ci/run $(wildcard *.sh) $(wildcard scripts/*.sh) $(wildcard tests/images/*.sh)
-typed := $(wildcard src tests apps benchmarks)
+scripts := .ci/run $(wildcard *.sh) $(wildcard scripts/*.sh) $(wildcard tests/images/*.sh) $(wildcard tests/github/*.sh)
+typed := $(wildcard src tests apps benchmarks scripts)
 # in the order of what they cost: the first failures come soon
 levels := tests/unit tests/integration tests/docker tests/e2e
 
@@ -63,6 +63,7 @@ check: .venv/.dev ## style, types, layers and shell scripts
 	.venv/bin/mypy --strict $(typed)
 	.venv/bin/lint-imports
 	shellcheck $(scripts)
+	scripts/lint-workflows.sh
 
 format: .venv/.dev ## put the code into the one format, and fix what can be fixed
 	.venv/bin/ruff check --fix-only .

@@ -132,6 +132,8 @@ def _flaw_text(code: Code, duets: Sequence[Sides]) -> str:
     if code is Code.SLICES_DIFFER:
         return f"the two were loaded for times more than {_DURATIONS * 100:.0f} % apart"
     shares = [share for sides in duets if (share := _share(sides.base[0], sides.head[0])) is not None]
+    if shares and abs(median(shares) - 0.5) <= _SHARE:
+        return f"requests/s and CPU/request of the two contradict each other by more than {_IDENTITY * 100:.1f} %"
     head = f" (head had {median(shares) * 100:.0f} %)" if shares else ""
     return f"the two did not get equal shares of their CPU{head}"
 

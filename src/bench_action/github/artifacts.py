@@ -8,6 +8,7 @@ from pathlib import Path
 
 import aiohttp
 from gidgethub import RedirectionException
+from yarl import URL
 
 from bench_action.github.client import Access, Client, connected
 from bench_action.model.errors import InputError, PublishError
@@ -54,7 +55,8 @@ async def _blob(url: str) -> bytes:
     """Without the token: the store is not the API."""
     timeout = aiohttp.ClientTimeout(total=300)
     try:
-        async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session, session.get(url) as response:
+        address = URL(url, encoded=True)  # its signature counts as it is
+        async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session, session.get(address) as response:
             if response.status != HTTPStatus.OK:
                 raise PublishError(f"the artifact cannot be had: status {response.status}", status=response.status)
             content = bytearray()

@@ -14,6 +14,7 @@ from http import HTTPStatus
 import aiohttp
 from gidgethub import GitHubException, HTTPException
 from gidgethub.abc import GitHubAPI
+from yarl import URL
 
 from bench_action.model.errors import PublishError
 
@@ -93,7 +94,10 @@ class Client(GitHubAPI):
         self, method: str, url: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[int, Mapping[str, str], bytes]:
         # no redirect is followed: the token is for the API alone
-        async with self._session.request(method, url, headers=headers, data=body, allow_redirects=False) as response:
+        address = URL(url, encoded=True)  # pages and signatures are to be used as GitHub gave them
+        async with self._session.request(
+            method, address, headers=headers, data=body, allow_redirects=False
+        ) as response:
             return _known(response.status), response.headers, await response.read()
 
     async def _wait(self, method: str, url: str, pause_s: float, attempt: int) -> bool:

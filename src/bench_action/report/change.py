@@ -17,6 +17,7 @@ _FIRST = (
     "requests_per_second", "latency_p50_us", "cpu_ms_per_request", "queries_per_request", "cache_commands_per_request",
     "db_cpu_ms_per_request",
 )  # fmt: skip
+_NONE = "–"
 _MARKS = {
     "regressed": "🔴",
     "improved": "🟢",
@@ -193,12 +194,12 @@ def _row(c: Comparison) -> tuple[str, ...]:
         else ""
     )
     verdict = "not gated" if c.gate is None else f"{mark(c.verdict)} {c.verdict}{gate}"
+    interval, seen = _interval(c), c.smallest_detectable
     if c.verdict == "measured" and c.gate is not None:
-        verdict = "not compared"  # a warning says why
-    seen = c.smallest_detectable if c.smallest_detectable is not None and c.smallest_detectable < 1 else None
+        verdict, interval, seen = "not compared", _NONE, None  # a warning says why
     return (
         _metric(c), *values, "same" if exact and not c.difference else change, verdict,
-        "exact" if exact else _interval(c), "any" if exact else numbers.percent(seen),
+        "exact" if exact else interval, "any" if exact else numbers.percent(seen),
     )  # fmt: skip
 
 
@@ -214,7 +215,7 @@ def _seen(found: Sequence[Comparison]) -> str:
 def _interval(c: Comparison) -> str:
     """Of the change: `+0.2 % to +1.4 %`."""
     if c.ci_low is None or c.ci_high is None:
-        return "–"
+        return _NONE
     return f"{_signed(c.ci_low - 1)} to {_signed(c.ci_high - 1)}"
 
 

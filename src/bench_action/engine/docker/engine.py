@@ -1,7 +1,6 @@
 """The Docker engine: builds images, starts containers on a network of the run's own, and removes them again."""
 
 import contextlib
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,8 @@ from requests.exceptions import RequestException
 from bench_action.engine.docker.build import build_image
 from bench_action.engine.docker.client import connect, refusals
 from bench_action.engine.docker.creations import Creations
-from bench_action.engine.docker.labels import MARK, RUN, TOOL, abandoned, labels_of
+from bench_action.engine.docker.itself import tool_image
+from bench_action.engine.docker.labels import MARK, RUN, abandoned, labels_of
 from bench_action.engine.docker.recipes import container_options
 from bench_action.engine.docker.session import DockerSession
 from bench_action.engine.ownership import Ownership
@@ -75,13 +75,8 @@ class DockerEngine:
             self._creations.make(lambda: create(self._network, driver="bridge", labels=self._labels))
 
     def tool_image(self) -> str | None:
-        """The action's own, where we run in it: a container's host name is the beginning of its id."""
-        try:
-            container = self._client.containers.get(self._environ.get("HOSTNAME") or socket.gethostname())
-        except (DockerException, OSError):
-            return None
-        image = str(container.attrs["Image"])
-        return image if TOOL in (container.labels or {}) else None
+        """The action's own, where we run in it."""
+        return tool_image(self._client)
 
     def has_image(self, name: str) -> bool:
         """Whether an image is here already."""

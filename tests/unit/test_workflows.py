@@ -1,0 +1,176 @@
+"""What runs on GitHub, ours and the examples': it fits GitHub's schemas, is pinned, and can only do what it must."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from check_jsonschema import main as check_jsonschema  # type: ignore[import-untyped]
+from click.testing import CliRunner
+
+pytestmark = pytest.mark.unit
+
+_ROOT = Path(__file__).parents[2]
+_ACTION = _ROOT / "action.yml"
+_REUSABLE = _ROOT / ".github/workflows/benchmark.yml"
+_WORKFLOWS = sorted([*_ROOT.glob(".github/workflows/*.y*ml"), *_ROOT.glob("examples/*.y*ml")])
+_DEPENDABOT = _ROOT / ".github/dependabot.yml"
+_OURS = re.compile(r"org/bench-action(/\.github/workflows/benchmark\.yml)?@v1")
+_PINNED = re.compile(r"[\w.-]+(?:/[\w.-]+)+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
+_USES = re.compile(r"^\s*(?:- )?uses: (.+)$", re.MULTILINE)
+# what others can write would be code in a script; what GitHub writes itself stays out along with it
+_FOREIGN = re.compile(r"\$\{\{[^}]*\b(?:github\.event\b|github\.head_ref|inputs\.|needs\.|steps\.)")
+
+each_workflow = pytest.mark.parametrize("path", _WORKFLOWS, ids=lambda path: str(path.relative_to(_ROOT)))
+
+
+def _load(path: Path) -> dict[Any, Any]:
+    found: dict[Any, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _triggers(workflow: Mapping[Any, Any]) -> dict[str, Any]:
+    on = workflow[True]  # YAML 1.1 reads `on` as a truth value
+    return on if isinstance(on, dict) else dict.fromkeys([on] if isinstance(on, str) else on)
+
+
+def _jobs(workflow: Mapping[Any, Any]) -> Iterator[Mapping[str, Any]]:
+    yield from workflow["jobs"].values()
+
+
+def _steps(workflow: Mapping[Any, Any]) -> Iterator[Mapping[str, Any]]:
+    """Every step, and every job that is a call."""
+    for job in _jobs(workflow):
+        yield from job.get("steps", [job])
+
+
+def _calls(workflow: Mapping[Any, Any], *names: str) -> Iterator[Mapping[str, Any]]:
+    """What is given to ours, by each use of it."""
+    for step in _steps(workflow):
+        if step.get("uses", "").rpartition("@")[0] in names or step.get("uses") in names:
+            yield step.get("with", {})
+
+
+def _fault(given: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+    unknown = sorted(set(given) - set(inputs))
+    missing = sorted(name for name, one in inputs.items() if one.get("required") and not given.get(name))
+    return f"unknown: {unknown}, missing: {missing}" if unknown or missing else ""
+
+
+def test_workflows__are_those_that_the_readme_and_the_releases_need() -> None:
+    assert _ACTION.exists()
+    assert {path.stem for path in _WORKFLOWS} >= {
+        *("benchmark", "self-benchmark", "publish-fork-results", "ci", "release"),
+        *("pull-request", "fork-safe-benchmark", "fork-safe-publish", "label-or-comment", "schedule"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("schema", "files"),
+    [("github-workflows", _WORKFLOWS), ("github-actions", [_ACTION]), ("dependabot", [_DEPENDABOT])],
+    ids=["workflows", "action", "dependabot"],
+)
+def test_schema__is_what_github_accepts(schema: str, files: list[Path]) -> None:
+    found = CliRunner().invoke(check_jsonschema, ["--builtin-schema", f"vendor.{schema}", *map(str, files)])
+    assert found.exit_code == 0, found.output
+
+
+@each_workflow
+def test_uses__names_others_by_commit_and_says_the_version(path: Path) -> None:
+    used = _USES.findall(path.read_text(encoding="utf-8"))
+    assert len(used) == sum("uses" in step for step in _steps(_load(path)))
+    for one in used:
+        reference = one.partition(" #")[0].strip()
+        assert reference.startswith("./") or _OURS.fullmatch(reference) or _PINNED.match(one), one
+
+
+def test_uses__names_one_commit_for_each_action() -> None:
+    """Dependabot moves all at once; a file that it forgot would stay behind unseen."""
+    commits: dict[str, set[str]] = {}
+    for path in _WORKFLOWS:
+        for one in _USES.findall(path.read_text(encoding="utf-8")):
+            if _PINNED.match(one):
+                name, _, rest = one.partition("@")
+                commits.setdefault(name, set()).add(rest)
+    assert {name: found for name, found in commits.items() if len(found) > 1} == {}
+
+
+@each_workflow
+def test_permissions__are_none_but_what_a_job_asks_for(path: Path) -> None:
+    workflow = _load(path)
+    assert workflow["permissions"] == {}
+    assert all(isinstance(job["permissions"], dict) for job in _jobs(workflow))
+
+
+@each_workflow
+def test_trigger__never_runs_a_pull_request_with_the_base_s_rights(path: Path) -> None:
+    workflow = _load(path)
+    triggers = _triggers(workflow)
+    assert "pull_request_target" not in triggers
+    if "workflow_run" in triggers:
+        assert not any(step.get("uses", "").startswith(("actions/checkout@", "./")) for step in _steps(workflow))
+        assert not any("run" in step for step in _steps(workflow))
+
+
+@each_workflow
+def test_checkout__leaves_no_token_behind(path: Path) -> None:
+    checkouts = [step for step in _steps(_load(path)) if step.get("uses", "").startswith("actions/checkout@")]
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+@each_workflow
+def test_run__takes_what_others_write_from_the_environment_only(path: Path) -> None:
+    for step in _steps(_load(path)):
+        assert not _FOREIGN.search(step.get("run", "")), step["name"]
+
+
+@each_workflow
+def test_job__gives_up_in_the_end(path: Path) -> None:
+    assert all("timeout-minutes" in job or "uses" in job for job in _jobs(_load(path)))
+
+
+@each_workflow
+def test_inputs__are_those_of_the_action(path: Path) -> None:
+    action = _load(_ACTION)["inputs"]
+    for given in _calls(_load(path), "./", "org/bench-action"):
+        assert not _fault(given, action)
+
+
+@each_workflow
+def test_inputs__are_those_of_the_reusable_workflow(path: Path) -> None:
+    inputs = _triggers(_load(_REUSABLE))["workflow_call"]["inputs"]
+    for given in _calls(_load(path), "org/bench-action/.github/workflows/benchmark.yml"):
+        assert not _fault(given, inputs)
+
+
+def test_reusable_workflow__passes_on_every_input_with_the_action_s_default() -> None:
+    workflow, action = _load(_REUSABLE), _load(_ACTION)["inputs"]
+    inputs = _triggers(workflow)["workflow_call"]["inputs"]
+    (given,) = _calls(workflow, "org/bench-action")
+    # the token is the job's own, and publishing another job's result is a workflow of its own
+    assert set(given) == set(action) - {"github-token", "publish"}
+    assert given == {name: f"${{{{ inputs.{name} }}}}" for name in given}
+    assert {name: inputs[name]["default"] for name in given} == {
+        name: action[name].get("default", "") for name in given
+    }
+
+
+def test_reusable_workflow__passes_on_every_output() -> None:
+    workflow, outputs = _load(_REUSABLE), set(_load(_ACTION)["outputs"])
+    assert set(_triggers(workflow)["workflow_call"]["outputs"]) == outputs
+    assert set(workflow["jobs"]["benchmark"]["outputs"]) == outputs
+
+
+def test_fork_results__are_looked_for_where_they_were_left() -> None:
+    """A `workflow_run` goes by the other workflow's name, and an artifact by its own."""
+    for measures, publishes in [
+        (".github/workflows/self-benchmark.yml", ".github/workflows/publish-fork-results.yml"),
+        ("examples/fork-safe-benchmark.yml", "examples/fork-safe-publish.yml"),
+    ]:
+        measuring, publishing = _load(_ROOT / measures), _load(_ROOT / publishes)
+        assert _triggers(publishing)["workflow_run"]["workflows"] == [measuring["name"]]
+        (upload,) = [step for step in _steps(measuring) if step.get("uses", "").startswith("actions/upload-artifact@")]
+        (given,) = _calls(publishing, "org/bench-action")
+        assert given["publish"] == upload["with"]["name"]
