@@ -1,4 +1,4 @@
-"""A picture of the comment that a result gives, as GitHub would show it: cmark-gfm makes the page, Chromium the picture.
+"""A picture of the comment that a result gives, as GitHub would show it: cmark-gfm makes the page, Chromium draws it.
 
     .venv/bin/python scripts/picture_of_comment.py bench-results/result.json docs/images/comment.png
 
@@ -22,7 +22,8 @@ body {{ font: 14px/1.5 "DejaVu Sans", "Noto Color Emoji", sans-serif; color: #1f
 .box {{ border: 1px solid #d1d9e0; border-radius: 6px }}
 .head {{ background: #f6f8fa; border-bottom: 1px solid #d1d9e0; padding: 8px 16px; color: #59636e }}
 .body {{ padding: 16px }} h3 {{ font-size: 1.2em; margin: 0 0 12px }} p {{ margin: 0 0 12px }}
-table {{ border-collapse: collapse; margin-bottom: 12px; font-size: 12px }} th, td {{ border: 1px solid #d1d9e0; padding: 5px 9px }}
+table {{ border-collapse: collapse; margin-bottom: 12px; font-size: 12px }}
+th, td {{ border: 1px solid #d1d9e0; padding: 5px 9px }}
 tr:nth-child(2n) td {{ background: #f6f8fa }} summary {{ cursor: pointer }} sub {{ color: #59636e }}
 code {{ background: #818b981f; padding: 2px 5px; border-radius: 6px; font-size: 85% }}
 </style><div class="box"><div class="head"><b>github-actions</b> bot commented</div><div class="body">{body}</div></div>

@@ -26,27 +26,42 @@ from typing import Any
 _HERE = Path(__file__).resolve().parent
 _APPS = _HERE.parents[1] / "apps"
 _RECORDINGS = _HERE / "recordings"
-_VIEWS = Path("aiohttp/todo_aiohttp/views.py")
-_HOME = "        items = await self.request.app[POOL].fetch(_SELECT)\n"
+_AIOHTTP, _DJANGO = "aiohttp/todo_aiohttp/views.py", "django/todo_django/views.py"
+_CONFIG_OF_AIOHTTP, _GUNICORN = "aiohttp/todo_aiohttp/config.py", "django/gunicorn.conf.py"
+_FETCH = "        items = await self.request.app[POOL].fetch(_SELECT)\n"
+_LIST = '        items = list(Item.objects.order_by("pk"))\n'
 _CALIBRATING_LOOPS = 40_000
 _GIT = ("git", "-c", "user.name=detection", "-c", "user.email=detection@example.org", "-c", "commit.gpgsign=false")
+_VARIANTS = {
+    "aiohttp": "{build: aiohttp, ready: {path: /health}, "
+    "local: {command: [python, -m, todo_aiohttp], requirements: aiohttp/requirements.txt}}",
+    "django": "{build: django, ready: {path: /health}, keep_alive: false, "
+    "local: {command: [python, -m, gunicorn], requirements: django/requirements.txt}}",
+}
 _CONFIG = """\
 seed: seed.sql
 variants:
-  aiohttp:
-    build: aiohttp
-    local: {command: [python, -m, todo_aiohttp], requirements: aiohttp/requirements.txt}
-    ready: {path: /health}
+  APPLICATION: VARIANT
 checks:
   - {name: the home page, request: {path: /}, expect: {status: 200, contains: ["Water the plants"]}}
 """
 
 
 @dataclass(frozen=True)
+class Edit:
+    """A text of the application, and what stands there instead."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
 class Scenario:
     """What head does beside what base does. `slowdown`: of the application's CPU, as a share; `wanted`: how many runs.
 
-    `found` names the metrics of which one must be `regressed`; none for a change that is none.
+    `found` names the metrics of which one must be `regressed`, `named` warnings of which one must be given; neither for
+    a change that is none. `both`: in base and head, `edits`: in head only.
     """
 
     name: str
@@ -54,6 +69,25 @@ class Scenario:
     code: str = ""
     slowdown: float = 0.0
     found: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
+    application: str = "aiohttp"
+    both: tuple[Edit, ...] = ()
+    edits: tuple[Edit, ...] = ()
+
+
+def _waiting(seconds: float) -> Edit:
+    return Edit(_AIOHTTP, _FETCH, f"{_FETCH}        await __import__('asyncio').sleep({seconds})\n")
+
+
+_LOCK = """\
+        async with self.request.app[POOL].acquire() as connection, connection.transaction():
+            await connection.execute('SELECT pg_advisory_xact_lock(1)')
+            items = await connection.fetch(_SELECT)
+"""
+_FOUR_WORKERS = Edit(_GUNICORN, "    workers = 2 ", "    workers = 4 ")
+_ONE_WORKER = Edit(_CONFIG_OF_AIOHTTP, "processes = len(os.sched_getaffinity(0)) if tuned else 1", "processes = 1")
+_TWO_WORKERS = Edit(_CONFIG_OF_AIOHTTP, _ONE_WORKER.old, "processes = 2")
+_POOL = "pool_size=max(1, min(10, _DATABASE_CONNECTIONS // processes)),"
 
 
 SCENARIOS = (
@@ -61,7 +95,7 @@ SCENARIOS = (
     Scenario("same code", 20),
     Scenario("CPU + 2 %", 20, slowdown=0.02, found=("requests_per_second", "cpu_ms_per_request")),
     Scenario("CPU + 5 %", 20, slowdown=0.05, found=("requests_per_second", "cpu_ms_per_request")),
-    Scenario("wait + 5 ms", 5, "        await __import__('asyncio').sleep(0.005)\n", found=("latency_p50_us",)),
+    Scenario("wait + 5 ms", 5, edits=(_waiting(0.005),), found=("latency_p50_us",)),
     Scenario(
         "one more query", 5, "        await self.request.app[POOL].fetchval('SELECT count(*) FROM item')\n",
         found=("queries_per_request",),
@@ -71,6 +105,20 @@ SCENARIOS = (
         "        for item in items:\n"
         "            await self.request.app[POOL].fetchval('SELECT text FROM item WHERE id = $1', item['id'])\n",
         found=("queries_per_request",),
+    ),
+    Scenario(
+        "wait + 5 ms, 4 sync workers", 2, application="django", both=(_FOUR_WORKERS,), found=("latency_p50_us",),
+        edits=(Edit(_DJANGO, _LIST, f"{_LIST}        __import__('time').sleep(0.005)\n"),),
+    ),
+    Scenario(
+        "a database lock", 2, edits=(Edit(_AIOHTTP, _FETCH, _LOCK),), found=("latency_p50_us", "cpu_ms_per_request")
+    ),
+    Scenario("neither fills its CPU", 2, both=(_waiting(0.3),), named=("not-saturated",)),
+    Scenario("1 worker, 2 in head", 2, edits=(_TWO_WORKERS,), named=("unequal-shares",)),
+    Scenario(
+        "a pool of 10, 1 in head", 2, edits=(Edit(_CONFIG_OF_AIOHTTP, _POOL, "pool_size=1,"),),
+        named=("unequal-shares", "not-saturated"),
+        found=("requests_per_second", "latency_p50_us", "cpu_ms_per_request"),
     ),
 )  # fmt: skip
 
@@ -85,6 +133,8 @@ def main() -> None:
     if asked.do == "run":
         run_missing(asked.engine, asked.minutes)
     print_table(recorded(asked.engine))
+    print()
+    print_pooled(recorded(asked.engine))
 
 
 def recorded(engine: str) -> list[dict[str, Any]]:
@@ -142,20 +192,35 @@ def measure(engine: str, scenario: Scenario, seed: int, loops: int) -> dict[str,
 
 def make_repository(folder: Path, scenario: Scenario, seed: int, loops: int) -> str:
     """A repository whose head has the change, also in what is built from it; the commit of base."""
-    ignore = shutil.ignore_patterns("__pycache__", "django", "bench.yml")
+    ignore = shutil.ignore_patterns("__pycache__", "bench.yml")
     shutil.copytree(_APPS, folder, ignore=ignore)
-    (folder / "bench.yml").write_text(_CONFIG, encoding="utf-8")
+    config = _CONFIG.replace("APPLICATION", scenario.application).replace("VARIANT", _VARIANTS[scenario.application])
+    (folder / "bench.yml").write_text(config, encoding="utf-8")
     git(folder, "init", "--quiet")
-    views = folder / _VIEWS
-    text = views.read_text(encoding="utf-8")
-    # each revision of each run is built anew: whatever a build is lucky in, the next is not
-    views.write_text(f"{text}\n# build {seed} of base\n", encoding="utf-8")
+    edit(folder, scenario.both)
+    mark(folder / scenario.application, f"build {seed} of base")
     base = commit(folder, "base")
     code = scenario.code + (f"        for _ in range({loops}):\n            pass\n" if loops else "")
-    changed = text.replace(_HOME, _HOME + code)
-    views.write_text(f"{changed}\n# build {seed} of head\n", encoding="utf-8")
+    edit(folder, (*scenario.edits, *((Edit(_AIOHTTP, _FETCH, _FETCH + code),) if code else ())))
+    mark(folder / scenario.application, f"build {seed} of head")
     commit(folder, "head")
     return base
+
+
+def edit(folder: Path, edits: Sequence[Edit]) -> None:
+    """Replace each text, which must be there."""
+    for one in edits:
+        path = folder / one.file
+        text = path.read_text(encoding="utf-8")
+        if one.old not in text:
+            raise SystemExit(f"{one.file} has changed: {one.old!r} is not in it")
+        path.write_text(text.replace(one.old, one.new, 1), encoding="utf-8")
+
+
+def mark(context: Path, text: str) -> None:
+    """Have each revision of each run built anew: whatever a build is lucky in, the next is not."""
+    for path in context.rglob("views.py"):
+        path.write_text(f"{path.read_text(encoding='utf-8')}\n# {text}\n", encoding="utf-8")
 
 
 def commit(folder: Path, message: str) -> str:
@@ -219,6 +284,41 @@ def print_table(runs: Sequence[Mapping[str, Any]]) -> None:
             print(_row(scenario, own))
 
 
+def print_pooled(runs: Sequence[Mapping[str, Any]]) -> None:
+    """Whether builds of the same code differ by more than their blocks do: a build may be lucky, and stay so."""
+    same = [run for run in runs if run["scenario"] == "same code"]
+    for metric, of_blocks in (("requests/s", _rates), ("CPU/request", _costs)):
+        changes = [[*of_blocks(run["blocks"])] for run in same]
+        changes = [own for own in changes if len(own) > 2]
+        if len(changes) < 2:
+            return
+        means = [100 * fmean(own) for own in changes]
+        predicted = math.sqrt(fmean([(100 * stdev(own)) ** 2 / len(own) for own in changes]))
+        error = stdev(means) / math.sqrt(len(means))
+        print(
+            f"{len(means)} rebuilt pairs of the same code, {metric}: pooled mean {fmean(means):+.2f} % ± {error:.2f}; "
+            f"the runs' means have a standard deviation of {stdev(means):.2f} %, their blocks predict {predicted:.2f} %"
+        )
+
+
+def _rates(blocks: Sequence[Mapping[str, Any]]) -> Iterator[float]:
+    for base, head in _duets(blocks):
+        yield math.log(head["requests"] / head["s"]) - math.log(base["requests"] / base["s"])
+
+
+def _costs(blocks: Sequence[Mapping[str, Any]]) -> Iterator[float]:
+    for base, head in _duets(blocks):
+        base_ms, head_ms = (one["cpu_ms"]["application"] / one["requests"] for one in (base, head))
+        yield math.log(head_ms) - math.log(base_ms)
+
+
+def _duets(blocks: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    sides = {(one["block"], one["side"]): one for one in blocks if one["phase"] == "duet"}
+    for number, side in sides:
+        if side == "base" and (number, "head") in sides:
+            yield sides[number, "base"], sides[number, "head"]
+
+
 def _row(scenario: Scenario, own: Sequence[Mapping[str, Any]]) -> str:
     alarms = sum(run["verdict"] == "regressed" for run in own)
     metric = "cpu_ms_per_request" if scenario.slowdown or not scenario.found else scenario.found[0]
@@ -228,7 +328,8 @@ def _row(scenario: Scenario, own: Sequence[Mapping[str, Any]]) -> str:
     inside = sum(one["ci_low"] is not None and one["ci_low"] <= ratio <= one["ci_high"] for one in changes)
     sizes = [100 * (one["ratio"] - 1) for one in changes]
     error = f" ± {stdev(sizes) / math.sqrt(len(sizes)):.2f}" if len(sizes) > 1 else ""
-    interval = f"{inside} of {len(own)}" if not scenario.found or scenario.slowdown else "–"
+    known = scenario.slowdown or not (scenario.found or scenario.named)
+    interval = f"{inside} of {len(own)}" if known else "–"
     return (
         f"| {scenario.name} | {len(own)} | {alarms} | {right} | {interval} | {metric}: {fmean(sizes):+.2f} %{error} | "
         f"{fmean(run['seconds'] for run in own):.0f} s |"
@@ -238,8 +339,10 @@ def _row(scenario: Scenario, own: Sequence[Mapping[str, Any]]) -> str:
 def _as_wanted(scenario: Scenario, run: Mapping[str, Any]) -> bool:
     """Whether the run said of this change what is true of it."""
     lost = {one["metric"] for one in run["comparisons"] if one["verdict"] == "regressed"}
+    if set(run["warnings"]) & set(scenario.named):
+        return True
     if not scenario.found:
-        return str(run["verdict"]) == "unchanged"
+        return str(run["verdict"]) == "unchanged" and not scenario.named
     return str(run["verdict"]) == "regressed" and bool(lost & set(scenario.found))
 
 

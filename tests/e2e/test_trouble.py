@@ -1,7 +1,10 @@
 """What goes wrong under load and does not end the run: no figure is trusted that should not be."""
 
 import pytest
+from tests.docker.footprint import Footprint
 from tests.e2e.conftest import Tool, tiny
+
+from bench_action.model.warning import Code
 
 pytestmark = pytest.mark.e2e
 
@@ -13,3 +16,31 @@ def test_application__that_serves_nothing_but_errors(tool: Tool) -> None:
     (summary,) = finished.result.summaries
     assert summary.errors.status > 0
     assert "requests_per_second" not in summary.metrics
+
+
+def test_path__that_is_not_there(tool: Tool) -> None:
+    config = tool.config({"tiny": tiny(STATUS="404")})
+    finished = tool.run(config)
+    finished.assert_failed(5, "no request was served", "tiny · short")
+    assert finished.result.verdict == "invalid"
+
+
+def test_server__that_may_open_too_few_files(tool: Tool) -> None:
+    config = tool.config({"tiny": {**tiny(), "ulimits": {"nofile": 64}}}, profile={"connections": 100})
+    tool.run(config).assert_failed(4, "live connections", "100 connections open at once")
+
+
+def test_container__that_is_throttled(tool: Tool, footprint: Footprint) -> None:
+    running = tool.start(tool.config({"tiny": tiny()}))
+    running.wait_for_trials(1)
+    footprint.client.containers.get(footprint.container("tiny")).update(cpu_period=100_000, cpu_quota=10_000)
+    finished = running.finish()
+    finished.assert_failed(5, "a container was throttled for", "tiny · short", "Remove the CPU limit")
+    assert any(warned.code is Code.THROTTLED for trial in finished.trials for warned in trial.warnings)
+
+
+def test_generator__that_is_at_its_limit(tool: Tool) -> None:
+    config = tool.config({"tiny": tiny(LARGE_MIB="32")}, profile={"connections": 4, "threads": 1})
+    finished = tool.run(config)
+    finished.assert_failed(5, "of the CPU that its threads can have", "tiny · short", "Give wrk more `threads`")
+    assert any(warned.code is Code.GENERATOR_SATURATED for trial in finished.trials for warned in trial.warnings)

@@ -40,7 +40,8 @@ async def _download(access: Access, run: int, name: str) -> bytes:
                 f"run {run} has no artifact {name!r}",
                 advice="let the job that measured upload its output folder under this name, also where it fails",
             )
-        return await _blob(await _place(client, access, str(found[-1]["id"])))
+        newest = max(found, key=lambda artifact: str(artifact["created_at"]))  # a run that was repeated has several
+        return await _blob(await _place(client, access, str(newest["id"])))
 
 
 async def _place(client: Client, access: Access, identity: str) -> str:

@@ -6,6 +6,7 @@ import signal
 import socket
 import socketserver
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -20,6 +21,7 @@ HEALTH = int(os.environ.get("HEALTH", "200"))
 PAGE = os.environ.get("PAGE", "the page")
 CLOSE = bool(os.environ.get("CLOSE"))
 DELAY_S = float(os.environ.get("DELAY_S", "0"))
+LARGE_MIB = int(os.environ.get("LARGE_MIB", "0"))
 
 seen: Counter[str] = Counter()
 lock = threading.Lock()
@@ -66,7 +68,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(200, json.dumps(seen))
         else:
             self.note("")
-            self.answer(STATUS, PAGE)
+            self.answer_large() if LARGE_MIB else self.answer(STATUS, PAGE)
 
     def do_POST(self) -> None:
         """Note the whole request."""
@@ -88,6 +90,16 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
+
+    def answer_large(self) -> None:
+        """So many bytes that reading them takes more CPU than sending them, which the kernel does."""
+        with tempfile.TemporaryFile() as file:
+            file.truncate(LARGE_MIB << 20)
+            self.send_response(STATUS)
+            self.send_header("Content-Length", str(LARGE_MIB << 20))
+            self.end_headers()
+            self.wfile.flush()
+            self.connection.sendfile(file)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class names it)
         """Only what went wrong is worth a line."""

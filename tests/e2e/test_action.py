@@ -1,0 +1,259 @@
+"""The action from a consumer's workflow, run by act, and as the runner starts its container."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.docker.footprint import Footprint
+from tests.e2e.container import ContainerAction
+from tests.e2e.workflow import ROOT, Checkout, Runner, build_runner, checkout, exported, gateway, git, pull_request
+from tests.github.double import GitHubDouble
+from tests.github.exchange import Answer, Fault
+from tests.unit.factories import make_compared, make_paired
+
+from bench_action.github.comments import marker
+
+pytestmark = pytest.mark.e2e
+
+FLASK, STARLETTE = "flask/app.py", "starlette/app.py"
+IN_A_LOOP = (
+    "    return jsonify",
+    (
+        "    for key, *_ in rows:\n"
+        '        connection().execute("SELECT price FROM product WHERE id = %s", [key]).fetchone()\n'
+        "    return jsonify"
+    ),
+)
+A_LOOP = ("    return JSONResponse(", "    for _ in range(20_000):\n        pass\n    return JSONResponse(")
+QUICK = {"preset": "quick", "baseline": "none", "variants": "starlette"}
+IMAGE = "bench-action-test-action"
+CALLER = """\
+on: pull_request
+jobs:
+  benchmark:
+    uses: ./.github/workflows/called.yml
+    with: {preset: quick, baseline: none, variants: starlette}
+  after:
+    needs: benchmark
+    runs-on: ubuntu-24.04
+    steps: [{run: "echo the verdict is ${{ needs.benchmark.outputs.verdict }}"}]
+"""
+
+
+@pytest.fixture(scope="session")
+def action(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The action as a release would have it, its image built."""
+    folder = exported(tmp_path_factory.mktemp("action"))
+    subprocess.run(["docker", "build", "--quiet", "--tag", IMAGE, str(folder)], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def github(footprint: Footprint, request: pytest.FixtureRequest) -> Iterator[GitHubDouble]:
+    """GitHub, as jobs see it; an Enterprise server where a test asks for one."""
+    options = getattr(request, "param", {})
+    with GitHubDouble(gateway(), repository=footprint.repository, **options) as double:
+        yield double
+        left = footprint.left()
+        footprint.remove()
+        assert left == []
+        assert double.violations == []
+
+
+@pytest.fixture
+def step(action: Path, github: GitHubDouble, tmp_path: Path) -> Callable[..., ContainerAction]:
+    """Makes a step in a checkout of a pull request."""
+
+    def make(changes: dict[str, tuple[str, str]] | None = None) -> ContainerAction:
+        place = checkout(tmp_path / "workspace", github.state.repository, changes or {})
+        return ContainerAction(IMAGE, place, github, tmp_path)
+
+    return make
+
+
+def opened(github: GitHubDouble, place: Checkout, **more: Any) -> dict[str, Any]:
+    """A pull request, and the event that it makes."""
+    return pull_request(place, github.state.pull(branch="feature", **more))
+
+
+def comments(github: GitHubDouble, number: int = 1) -> list[str]:
+    return [one.body for one in github.state.comments.get(number, []) if "bench-action" in one.body]
+
+
+def test_workflow__of_the_readme_names_what_a_pull_request_made_slower(
+    action: Path, github: GitHubDouble, tmp_path: Path
+) -> None:
+    build_runner()
+    place = checkout(tmp_path / "shop", github.state.repository, {FLASK: IN_A_LOOP, STARLETTE: A_LOOP})
+    runner = Runner(tmp_path, action, github)
+    ran = runner.run(place, "pull_request", opened(github, place))
+    assert ran.status == 1, ran.log
+    (text,) = comments(github)
+    assert text.startswith(f"{marker('bench-action')}\n### 🔴 bench-action: ")
+    assert "SELECT price FROM product WHERE id" in text
+    flask, starlette = text.split("| flask · products")[1].split("| starlette · products")
+    assert "queries/request | 1 | 51 | +50 | 🔴 regressed" in flask
+    cpu = next(line for line in starlette.splitlines() if "application CPU/request" in line)
+    assert "🔴 regressed" in cpu, text
+    assert f"base {place.base[:7]}" in text
+    assert "time: measure" in ran.log
+    assert len(text) < 65_536
+
+
+def test_workflow__that_calls_the_reusable_one_gets_its_outputs(
+    action: Path, github: GitHubDouble, tmp_path: Path
+) -> None:
+    build_runner()
+    place = checkout(tmp_path / "shop", github.state.repository, {})
+    workflows = place.folder / ".github" / "workflows"
+    shutil.copy(ROOT / ".github" / "workflows" / "benchmark.yml", workflows / "called.yml")
+    (workflows / "benchmark.yml").write_text(CALLER, encoding="utf-8")
+    ran = Runner(tmp_path, action, github).run(place, "pull_request", opened(github, place))
+    assert ran.status == 0, ran.log
+    assert "the verdict is measured" in ran.log
+    assert len(comments(github)) == 1
+
+
+@pytest.mark.parametrize("github", [{"prefix": "/api/v3", "enterprise": True}], indirect=True)
+def test_step__edits_its_comment_behind_a_hundred_others(
+    step: Callable[..., ContainerAction], github: GitHubDouble
+) -> None:
+    one = step()
+    event = opened(github, one.place)
+    for n in range(120):
+        github.state.comment(1, f"comment {n}")
+    github.state.comments[1][110].body = f"{marker('bench-action')}\nof an earlier run"
+    github.state.comments[1][110].login, github.state.comments[1][110].type = "github-actions[bot]", "Bot"
+    done = one.run("pull_request", event, **QUICK)
+    assert done.status == 0, done.log
+    (text,) = comments(github)
+    assert len(github.state.comments[1]) == 120
+    assert "requests/s" in text
+    assert done.outputs["verdict"] == "measured"
+    assert done.outputs["comment-url"].startswith("http")
+    assert json.loads(done.outputs["requests-per-second"])["starlette · products"] > 0
+    assert done.summary.startswith("# ")
+    assert "of-the-runner" not in done.log
+    assert (one.place.folder / done.outputs["result"]).is_file()
+    # the image of the action is the load generator's: none is built
+    assert "building the load generator" not in done.log
+
+
+def test_step__with_a_forks_token_is_no_failure(step: Callable[..., ContainerAction], github: GitHubDouble) -> None:
+    one = step()
+    done = one.run("pull_request", opened(github, one.place, repo="stranger/shop"), token="fork-token", **QUICK)
+    assert done.status == 0, done.log
+    assert comments(github) == []
+    assert any(command.startswith("::notice") and "read" in command for command in done.commands)
+    assert done.outputs["verdict"] == "measured"
+
+
+def test_step__says_on_the_pull_request_why_it_could_not_measure(
+    step: Callable[..., ContainerAction], github: GitHubDouble
+) -> None:
+    broken = ("app = Starlette(", 'raise SystemExit("::error::no @octocat today")\napp = Starlette(')
+    one = step({STARLETTE: broken})
+    done = one.run("pull_request", opened(github, one.place), **QUICK)
+    assert done.status == 3, done.log
+    (text,) = comments(github)
+    assert "### ⚪ bench-action could not measure" in text
+    assert "no @octocat today" in text[text.index("```") :]
+    assert not any("octocat" in command for command in done.commands if "title=" not in command)
+
+
+def test_step__that_cannot_publish_keeps_its_result_and_says_so(
+    step: Callable[..., ContainerAction], github: GitHubDouble
+) -> None:
+    one = step()
+    event = opened(github, one.place)
+    github.faults.append(Fault("POST", "/comments", Answer(500, {}, {"message": "no"}), times=99))
+    done = one.run("pull_request", event, **QUICK)
+    assert done.status == 6, done.log
+    assert done.outputs["verdict"] == "measured"
+    assert (one.place.folder / "bench-results" / "result.json").is_file()
+    assert "could not be written in 3 tries" in done.log
+
+
+def test_step__of_a_workflow_run_publishes_what_a_fork_measured(
+    step: Callable[..., ContainerAction], github: GitHubDouble
+) -> None:
+    one = step()
+    pull = github.state.pull(branch="x|y", repo="stranger/shop")
+    run = github.state.run(pull)
+    result = make_compared(make_paired(940)).model_dump_json()
+    artifact = github.state.artifact(run, "bench-results", {"result.json": result, "../../evil": "x"})
+    event = workflow_run(run)
+    done = one.run("workflow_run", event, publish="bench-results")
+    assert done.status == 0, done.log
+    (text,) = comments(github)
+    assert "is 6." in text
+    assert "that job's word" in text
+    for poison in (b"no zip", result.replace('"aiohttp"', "NaN", 1).encode()):
+        github.state.artifacts.pop(artifact.id)
+        files = poison if poison == b"no zip" else {"result.json": poison}
+        artifact = github.state.artifact(run, "bench-results", files)
+        assert one.run("workflow_run", event, publish="bench-results").status == 2
+    assert comments(github) == [text]
+    github.state.push(pull, {"more.txt": "later"})
+    assert "no comment" in one.run("workflow_run", event, publish="other").log or comments(github) == [text]
+
+
+def workflow_run(run: Any) -> dict[str, Any]:
+    """The event, as far as anybody reads it."""
+    owner = run.head_repo.partition("/")[0]
+    return {"workflow_run": {"id": run.id, "head_sha": run.head_sha, "head_branch": run.head_branch,
+                             "pull_requests": [], "head_repository": {"owner": {"login": owner}}}}  # fmt: skip
+
+
+@pytest.mark.parametrize("moment", ["building starlette", "starting subjects", "capacity 1"])
+def test_step__that_is_cancelled_cleans_up(
+    step: Callable[..., ContainerAction], github: GitHubDouble, footprint: Footprint, moment: str
+) -> None:
+    one = step()
+    container = one.start("pull_request", opened(github, one.place), **QUICK)
+    one.wait_for(container, moment)
+    one.signal(container, "INT")
+    done = one.finish(container)
+    assert done.status == 130, done.log
+    assert footprint.left() == []
+    assert comments(github) == []
+
+
+def test_post_step__removes_what_a_killed_step_has_left(
+    step: Callable[..., ContainerAction], github: GitHubDouble, footprint: Footprint
+) -> None:
+    one = step()
+    container = one.start("pull_request", opened(github, one.place), **QUICK)
+    one.wait_for(container, "capacity 1")
+    one.signal(container, "KILL")
+    one.finish(container)
+    assert footprint.left() != []
+    assert "removed what a run had left" in one.post().log
+    assert footprint.left() == []
+
+
+def test_step__fetches_the_base_of_a_shallow_clone(
+    step: Callable[..., ContainerAction], github: GitHubDouble, tmp_path: Path
+) -> None:
+    one = step({STARLETTE: A_LOOP})
+    origin = tmp_path / "workspace.git"
+    git(tmp_path, "clone", "--quiet", "--bare", str(one.place.folder), str(origin))
+    merge = git(one.place.folder, "rev-parse", "HEAD")
+    git(origin, "update-ref", "refs/pull/1/merge", merge)
+    git(origin, "config", "uploadpack.allowAnySHA1InWant", "true")
+    shallow = tmp_path / "shallow"
+    git(tmp_path, "init", "--quiet", str(shallow))
+    git(shallow, "remote", "add", "origin", f"file://{origin}")
+    git(shallow, "fetch", "--quiet", "--depth=1", "origin", "refs/pull/1/merge")
+    git(shallow, "checkout", "--quiet", "--detach", "FETCH_HEAD")
+    git(shallow, "remote", "set-url", "origin", "/github/workspace/origin.git")  # inside the container, what is reached
+    origin.rename(shallow / "origin.git")
+    alone = ContainerAction(IMAGE, Checkout(shallow, one.place.base, one.place.head), github, tmp_path)
+    inputs = {"preset": "ci", "variants": "starlette", "max_minutes": "0.2", "fail_on": "never"}
+    done = alone.run("pull_request", opened(github, one.place), **inputs)
+    assert done.status == 0, done.log
+    assert f"base {one.place.base[:7]}" in comments(github)[0]

@@ -1,0 +1,165 @@
+"""A workflow run by a real runner, `act`, in a repository as a pull request leaves it, against a double of GitHub."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.github.double import GitHubDouble
+from tests.github.state import Pull
+
+ROOT = Path(__file__).parents[2]
+SHOP = ROOT / "examples" / "shop"
+RUNNER = "bench-action-test-runner"
+_ACT = Path(sys.executable).parent / "act"
+_WAIT_S = 900.0
+# what a job's container of a runner has, as far as our workflows use it; in place of actions that are had from GitHub
+_RUNNER_DOCKERFILE = """\
+FROM python:3.13-slim
+RUN apt-get update && apt-get install --yes --no-install-recommends git && rm -rf /var/lib/apt/lists/*
+"""
+_UPLOAD = """\
+name: upload-artifact
+inputs: {name: {default: artifact}, path: {default: .}}
+runs:
+  using: composite
+  steps: [{run: "ls ${{ inputs.path }}", shell: bash}]
+"""
+
+
+def git(folder: Path, *arguments: str) -> str:
+    who = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(["git", *who, *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def gateway() -> str:
+    """The host as seen from the default bridge, on which a runner's containers are."""
+    found = "{{(index .IPAM.Config 0).Gateway}}"
+    done = subprocess.run(
+        ["docker", "network", "inspect", "bridge", "--format", found], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip() or "172.17.0.1"
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A work tree whose HEAD is what GitHub would merge: parents are `base` and `head`."""
+
+    folder: Path
+    base: str
+    head: str
+
+
+def checkout(folder: Path, repository: str, changes: Mapping[str, tuple[str, str]]) -> Checkout:
+    """The shop with the README's workflow, and a pull request that replaces text in its files: path → (old, new)."""
+    shutil.copytree(SHOP, folder)
+    workflow = folder / ".github" / "workflows" / "benchmark.yml"
+    workflow.parent.mkdir(parents=True)
+    workflow.write_text(readme_workflow(), encoding="utf-8")
+    git(folder, "init", "--quiet", "--initial-branch", "main")
+    git(folder, "remote", "add", "origin", f"https://github.com/{repository}")
+    base = _commit(folder)
+    git(folder, "switch", "--quiet", "--create", "feature")
+    for name, (old, new) in changes.items():
+        text = (folder / name).read_text(encoding="utf-8")
+        assert old in text
+        (folder / name).write_text(text.replace(old, new), encoding="utf-8")
+    head = _commit(folder)
+    git(folder, "switch", "--quiet", "--detach", base)
+    git(folder, "merge", "--quiet", "--no-ff", "--message", "merge", head)
+    return Checkout(folder, base, head)
+
+
+def readme_workflow() -> str:
+    """What the README tells users to copy."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"```yaml\n# \.github/workflows/benchmark\.yml\n(.*?)```", readme, re.DOTALL)
+    assert found
+    return found[1]
+
+
+def exported(folder: Path) -> Path:
+    """The action as a release would have it: what is under git, as it is in the work tree."""
+    names = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True,
+        check=True,
+    ).stdout.splitlines()  # fmt: skip
+    for name in names:
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a workflow ended, and what its log says."""
+
+    status: int
+    log: str
+
+
+@dataclass(frozen=True)
+class Runner:
+    """`act` with a folder of its own for what it keeps. `action`: where `org/bench-action@v1` is."""
+
+    folder: Path
+    action: Path
+    github: GitHubDouble
+
+    def run(
+        self, place: Checkout, event: str, payload: Mapping[str, Any], *, token: str = "token", env: Sequence[str] = ()
+    ) -> Ran:
+        """The workflow for an event."""
+        event_file, upload = self.folder / "event.json", self.folder / "upload-artifact"
+        event_file.write_text(json.dumps(payload), encoding="utf-8")
+        upload.mkdir(exist_ok=True)
+        (upload / "action.yml").write_text(_UPLOAD, encoding="utf-8")
+        command = [
+            str(_ACT), event, "--eventpath", str(event_file), "--platform", f"ubuntu-24.04={RUNNER}", "--pull=false",
+            "--rm", "--network", "bridge", "--env", f"GITHUB_API_URL={self.github.url}",
+            "--secret", f"GITHUB_TOKEN={token}",
+            "--local-repository", f"org/bench-action@v1={self.action}",
+            *(word for ref in _uploads(place.folder) for word in ("--local-repository", f"{ref}={upload}")),
+            *(word for one in env for word in ("--env", one)),
+        ]  # fmt: skip
+        own = {"HOME": str(self.folder), "XDG_CACHE_HOME": str(self.folder), "XDG_CONFIG_HOME": str(self.folder)}
+        done = subprocess.run(
+            command, cwd=place.folder, env={**os.environ, **own}, stdin=subprocess.DEVNULL, text=True, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_WAIT_S,
+        )  # fmt: skip
+        return Ran(done.returncode, done.stdout)
+
+
+def _uploads(folder: Path) -> set[str]:
+    """Each way in which the workflows name that action."""
+    text = "".join(path.read_text(encoding="utf-8") for path in (folder / ".github" / "workflows").glob("*.yml"))
+    return set(re.findall(r"actions/upload-artifact@\w+", text))
+
+
+def pull_request(place: Checkout, pull: Pull) -> dict[str, Any]:
+    """The payload of a `pull_request` event, as far as anybody reads it."""
+    ends = {name: {"sha": sha, "ref": end.ref, "repo": {"full_name": end.repo}}
+            for name, sha, end in (("head", place.head, pull.head), ("base", place.base, pull.base))}  # fmt: skip
+    return {"action": "synchronize", "number": pull.number, "pull_request": {"number": pull.number, **ends}}
+
+
+def build_runner() -> None:
+    """Have the image in which a job's steps run."""
+    subprocess.run(
+        ["docker", "build", "--quiet", "--tag", RUNNER, "-"], input=_RUNNER_DOCKERFILE, text=True, check=True,
+        capture_output=True,
+    )  # fmt: skip
+
+
+def _commit(folder: Path) -> str:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--allow-empty", "--message", "more")
+    return git(folder, "rev-parse", "HEAD")

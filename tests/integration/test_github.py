@@ -1,0 +1,179 @@
+"""Our client against a double that holds every request to GitHub's own description."""
+
+import base64
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.github.double import GitHubDouble
+from tests.github.exchange import Answer, Fault
+
+from bench_action.github.artifacts import fetch_result, unpack
+from bench_action.github.client import Access
+from bench_action.github.comments import marker, upsert_comment
+from bench_action.github.event import WorkflowRun
+from bench_action.github.pulls import find_pull, merge_base, pull_shas
+from bench_action.model.errors import InputError, PublishError
+
+pytestmark = pytest.mark.integration
+
+KEY = "bench-action"
+COMMENTS = "/issues/1/comments"
+
+
+@pytest.fixture
+def github() -> Iterator[GitHubDouble]:
+    with GitHubDouble() as double:
+        double.state.pull(branch="faster")
+        yield double
+        assert double.violations == []
+
+
+def access(github: GitHubDouble, token: str = "token", patience_s: float = 10.0) -> Access:
+    return Access(github.url, token, "org/shop", patience_s)
+
+
+def bodies(github: GitHubDouble) -> list[str]:
+    return [one.body for one in github.state.comments.get(1, [])]
+
+
+def test_upsert__creates_then_edits_in_place(github: GitHubDouble) -> None:
+    first = upsert_comment(access(github), 1, KEY, "first")
+    second = upsert_comment(access(github), 1, KEY, "second")
+    assert first == second
+    assert bodies(github) == [f"{marker(KEY)}\nsecond"]
+
+
+def test_upsert__finds_its_comment_behind_a_hundred_others(github: GitHubDouble) -> None:
+    for n in range(130):
+        github.state.comment(1, f"comment {n}")
+        if n == 110:
+            upsert_comment(access(github), 1, KEY, "first")
+    upsert_comment(access(github), 1, KEY, "second")
+    assert len(bodies(github)) == 131
+    assert bodies(github)[111].endswith("second")
+
+
+def test_upsert__takes_no_comment_of_somebody_else_for_its_own(github: GitHubDouble) -> None:
+    github.state.comment(1, f"{marker(KEY)}\nquoted by a person")
+    github.state.comment(1, f"look:\n{marker(KEY)}", login="other[bot]")
+    upsert_comment(access(github), 1, KEY, "ours")
+    assert bodies(github)[2:] == [f"{marker(KEY)}\nours"]
+
+
+def test_upsert__keeps_one_comment_for_each_key(github: GitHubDouble) -> None:
+    for key in ("a", "b", "a"):
+        upsert_comment(access(github), 1, key, f"of {key}")
+    assert bodies(github) == [f"{marker('a')}\nof a", f"{marker('b')}\nof b"]
+
+
+def test_upsert__removes_what_two_jobs_at_once_wrote_twice(github: GitHubDouble) -> None:
+    for _ in range(2):
+        github.state.comment(1, f"{marker(KEY)}\nold", login="github-actions[bot]")
+    upsert_comment(access(github), 1, KEY, "new")
+    assert bodies(github) == [f"{marker(KEY)}\nnew"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(403, {"retry-after": "1"}, {"message": "You have exceeded a secondary rate limit."}),
+        Answer(429, {"retry-after": "0"}, {"message": "Too many requests"}),
+        Answer(403, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "0"}, {"message": "API rate limit exceeded"}),
+        Answer(500, {}, {"message": "Server Error"}),
+        Answer(502, {"content-type": "text/html"}, "<html>Unicorn!</html>"),
+        Answer(599, {}, ""),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_upsert__tries_again_where_that_may_help(github: GitHubDouble, method: str, answer: Answer) -> None:
+    github.faults.append(Fault(method, COMMENTS, answer))
+    upsert_comment(access(github), 1, KEY, "text")
+    assert len(bodies(github)) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("POST", COMMENTS, drop=True, after_write=True),
+        Fault("POST", COMMENTS, Answer(502, {}, {"message": "Bad gateway"}), after_write=True),
+        Fault("POST", COMMENTS, drop=True),
+    ],
+)
+def test_upsert__whose_answer_is_lost_looks_before_it_writes_again(github: GitHubDouble, fault: Fault) -> None:
+    github.faults.append(fault)
+    upsert_comment(access(github), 1, KEY, "text")
+    assert bodies(github) == [f"{marker(KEY)}\ntext"]
+
+
+def test_upsert__gives_up_within_its_patience(github: GitHubDouble) -> None:
+    github.faults.append(Fault("GET", COMMENTS, Answer(403, {"retry-after": "3600"}, {"message": "wait"}), times=99))
+    with pytest.raises(PublishError, match="403"):
+        upsert_comment(access(github), 1, KEY, "text")
+    github.faults[:] = [Fault("POST", COMMENTS, Answer(500, {}, {"message": "no"}), times=99)]
+    with pytest.raises(PublishError, match="3 tries"):
+        upsert_comment(access(github), 1, KEY, "text")
+
+
+@pytest.mark.parametrize(("token", "status"), [("fork-token", 403), ("wrong", 401)])
+def test_upsert__that_is_not_allowed_says_what_to_set(github: GitHubDouble, token: str, status: int) -> None:
+    with pytest.raises(PublishError) as caught:
+        upsert_comment(access(github, token), 1, KEY, "text")
+    assert caught.value.status == status
+    assert caught.value.advice
+    assert len(github.requests) <= 3
+
+
+def test_upsert__works_on_an_enterprise_server() -> None:
+    with GitHubDouble(prefix="/api/v3", enterprise=True) as github:
+        github.state.pull()
+        upsert_comment(access(github), 1, KEY, "text")
+        assert len(bodies(github)) == 1
+        assert github.violations == []
+
+
+def test_no_server__is_a_publish_error_and_not_a_crash() -> None:
+    with pytest.raises(PublishError, match="no answer from GitHub"):
+        upsert_comment(Access("http://127.0.0.1:9", "token", "org/shop", patience_s=0.5), 1, KEY, "text")
+
+
+def test_pull_shas__and_merge_base_are_what_github_says(github: GitHubDouble) -> None:
+    pull = github.state.pulls[1]
+    assert pull_shas(access(github), 1) == (pull.base.sha, pull.head.sha)
+    assert merge_base(access(github), pull.base.sha, pull.head.sha) == pull.base.sha
+
+
+def test_find_pull__of_a_fork_goes_by_branch_and_commit(github: GitHubDouble) -> None:
+    pull = github.state.pull(branch="x|y", repo="stranger/shop")
+    run = WorkflowRun(5, pull.head.sha, "x|y", "stranger")
+    assert find_pull(access(github), run) == pull.number
+    assert find_pull(access(github), WorkflowRun(5, "c" * 40, "x|y", "stranger")) is None
+    pull.state = "closed"
+    assert find_pull(access(github), run) is None
+
+
+def test_fetch_result__takes_the_one_file_and_keeps_the_token_to_itself(github: GitHubDouble, tmp_path: Path) -> None:
+    run = github.state.run(github.state.pulls[1])
+    github.state.artifact(run, "bench-results", {"result.json": "of the first attempt"})
+    github.state.artifacts[next(iter(github.state.artifacts))].created_at = "2020-01-01T00:00:00Z"
+    github.state.artifact(run, "bench-results", {"result.json": "{}", "../evil.txt": "x", "report.md": "y"})
+    fetch_result(access(github), run.id, "bench-results", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+    assert (tmp_path / "result.json").read_text() == "{}"
+    assert [one.authorized for one in github.downloads] == [False]
+    with pytest.raises(PublishError, match="no artifact 'other'"):
+        fetch_result(access(github), run.id, "other", tmp_path)
+
+
+def test_unpack__refuses_what_is_no_result() -> None:
+    for content in (b"", b"PK\x05\x06" + b"\0" * 18, base64.b64decode("UEsDBA==")):
+        with pytest.raises(InputError):
+            unpack(content)
+
+
+def test_unpack__stops_at_its_limit_whatever_the_archive_says(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_bytes(b"\0" * (33 * 1024 * 1024))
+    subprocess.run(["python3", "-m", "zipfile", "-c", "bomb.zip", "result.json"], cwd=tmp_path, check=True)
+    with pytest.raises(InputError, match="larger than"):
+        unpack((tmp_path / "bomb.zip").read_bytes())
