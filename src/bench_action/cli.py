@@ -26,13 +26,14 @@ from bench_action.interrupts import Interrupts
 from bench_action.model.errors import BenchError, InputError, InvalidMeasurementError, RegressionError
 from bench_action.model.machine import Condition
 from bench_action.model.result import Result
+from bench_action.occasions import compare_results
 from bench_action.pipeline import Options, Outcome, Run
 from bench_action.preflight import StealLook, preflight, require_fit
 from bench_action.report.change import headline
 from bench_action.report.html import render_html
 from bench_action.report.markdown import render_markdown
 from bench_action.report.progress import LiveProgress, PlainProgress
-from bench_action.report.terminal import print_conditions, print_view
+from bench_action.report.terminal import print_compared, print_conditions, print_view
 from bench_action.report.view import make_view
 from bench_action.stack.environment import check_environment
 from bench_action.verify import as_error
@@ -162,6 +163,16 @@ def report(
         typer.echo(text, nl=False)
     else:
         _write(output, text)
+
+
+@app.command()
+def compare(
+    base: Annotated[Path, typer.Argument(metavar="BASE.json", help="A stored result.")],
+    head: Annotated[Path, typer.Argument(metavar="HEAD.json", help="Another, of a like machine.")],
+) -> None:
+    """Two stored results side by side; refuses unlike machines, and gives no verdict."""
+    before, after = _read_result(base), _read_result(head)
+    print_compared(compare_results(before, after), Console())
 
 
 @app.command()

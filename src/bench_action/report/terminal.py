@@ -7,6 +7,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from bench_action.model.machine import Condition
+from bench_action.model.result import Comparison
+from bench_action.report.change import loss, rows_of
 from bench_action.report.chart import render_text
 from bench_action.report.table import Table
 from bench_action.report.view import View
@@ -41,6 +43,22 @@ def print_view(view: View, console: Console) -> None:
         if chart.bars:
             console.print()
             console.print(Text("\n".join(render_text(chart))))
+
+
+def print_compared(comparisons: Sequence[Comparison], console: Console) -> None:
+    """Two occasions, with what their intervals do not know."""
+    table = rows_of(comparisons)
+    console.print(_rich(table, left_out=("Verdict", *(("Would have seen",) if console.width < _WIDE else ()))))
+    changed = [one for one in comparisons if one.method == "count" and one.difference]
+    console.print()
+    for one in changed:
+        console.print(Text(f"• counted exactly, so changed: {loss(one).replace('`', '')}"))
+    console.print(
+        Text(
+            "No verdict: the two were measured at different times, and how much the machine itself changed meanwhile is "
+            "in no interval. `bench-action run --baseline REF` measures both at once."
+        )
+    )
 
 
 def print_conditions(lines: Sequence[Condition], console: Console) -> None:

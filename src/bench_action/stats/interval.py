@@ -76,6 +76,30 @@ def ratio_of(base: Sequence[float], head: Sequence[float], confidence: float = C
     return Ratio(base_value, head_value, math.exp(middle), _bounds(middle, critical * error), detectable)
 
 
+def ratio_of_apart(base: Sequence[float], head: Sequence[float], confidence: float = CONFIDENCE) -> Ratio | None:
+    """head ÷ base from blocks that have nothing to do with each other: Welch's t on logarithms.
+
+    None where there is no value, or one that is not positive. What differs between two occasions and is the same for
+    all blocks of one (another machine's mood) is not in the interval. Source: Welch 1947, Satterthwaite's degrees.
+    """
+    if not base or not head or min(*base, *head) <= 0:
+        return None
+    before, after = ([math.log(value) for value in values] for values in (base, head))
+    middle = fmean(after) - fmean(before)
+    values = _geometric_mean(base), _geometric_mean(head), math.exp(middle)
+    if len(base) < 2 or len(head) < 2:
+        return Ratio(*values, None, None)
+    parts = [stdev(logs) ** 2 / len(logs) for logs in (before, after)]
+    error = math.sqrt(sum(parts))
+    if error == 0:
+        return Ratio(*values, Interval(values[2], values[2]), 0.0)
+    degrees = error**4 / sum(part**2 / (len(logs) - 1) for part, logs in zip(parts, (before, after), strict=True))
+    critical = float(scipy.special.stdtrit(degrees, (1 + confidence) / 2))
+    shift = float(scipy.special.nctdtrinc(degrees, 1 - _POWER, critical))
+    detectable = math.expm1(min(shift * error, _LARGEST_LOG))
+    return Ratio(*values, _bounds(middle, critical * error), detectable)
+
+
 def _bounds(middle: float, half: float) -> Interval:
     """`middle` ± `half`, both logarithms."""
     return Interval(math.exp(middle - half), math.exp(min(middle + half, _LARGEST_LOG)))

@@ -1,0 +1,94 @@
+"""Two stored results of like machines, side by side: what differs, and no verdict. Pure.
+
+Nothing here was measured paired. On one shared machine the same code differs by 10 % and more from one hour to the
+next, and no interval over blocks knows of it (docs/how-it-decides.md): only exact counts can be called changed.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from bench_action.config.gates import EXACT
+from bench_action.model.errors import InputError
+from bench_action.model.result import Comparison, ProfileInfo, Result, Trial
+from bench_action.stats.interval import CONFIDENCE, ratio_of_apart
+from bench_action.summary import trial_values
+
+_COMPARED = ("requests_per_second", "latency_p50_us", "latency_p99_us", "cpu_ms_per_request", "db_cpu_ms_per_request",
+             "cache_cpu_ms_per_request", "memory_peak_mib")  # fmt: skip
+_RELEVANT = 0.01
+
+
+def compare_results(base: Result, head: Result) -> tuple[Comparison, ...]:
+    """Every metric of every cell that both have measured alike. Raises InputError where nothing may be compared."""
+    _refuse_unlike(base, head)
+    profiles = [one for one in head.profiles if one in base.profiles]
+    found = [
+        comparison
+        for profile in profiles
+        for variant in dict.fromkeys(subject.variant for subject in head.subjects)
+        for comparison in _of_cell(base, head, variant, profile)
+    ]
+    if not found:
+        raise InputError(
+            "the two results have no cell in common that was measured alike",
+            cause="variants have other names, or profiles another load",
+            advice="compare results of one configuration",
+        )
+    return tuple(found)
+
+
+def _refuse_unlike(base: Result, head: Result) -> None:
+    for name, result in (("base", base), ("head", head)):
+        if result.verdict == "invalid":
+            raise InputError(f"{name} is invalid: its figures count for nothing", advice="measure it again")
+    unlike = [
+        f"{what}: {one} and {other}"
+        for what, one, other in (
+            ("CPU", base.environment.cpu_model, head.environment.cpu_model),
+            ("cores", base.environment.cores, head.environment.cores),
+            ("memory in MiB", base.environment.memory_mib, head.environment.memory_mib),
+            ("engine", base.run.engine, head.run.engine),
+        )
+        if one != other
+    ]
+    if unlike or base.environment.fingerprint != head.environment.fingerprint:
+        raise InputError(
+            "the two results are of unlike machines, whose figures say nothing of the code",
+            cause="; ".join(unlike) or "their fingerprints differ",
+            advice="`bench-action run --baseline REF` measures both revisions on one machine, paired",
+        )
+
+
+def _of_cell(base: Result, head: Result, variant: str, profile: ProfileInfo) -> Iterator[Comparison]:
+    before, after = ([t for t in result.trials if _is_of(t, variant, profile.name)] for result in (base, head))
+    for metric in _COMPARED:
+        found = ratio_of_apart(_values(before, metric, "capacity"), _values(after, metric, "capacity"))
+        if found is None:
+            continue
+        low, high = (found.interval.low, found.interval.high) if found.interval else (None, None)
+        significant = low is not None and high is not None and not low <= 1 <= high
+        yield Comparison(
+            kind="revision", method="solo", metric=metric, profile=profile.name, variant=variant, revision="head",
+            base="base", head="head", base_value=found.base, head_value=found.head, ratio=found.ratio,
+            difference=found.head - found.base, ci_low=low, ci_high=high, confidence=CONFIDENCE,
+            smallest_detectable=found.smallest_detectable, blocks=min(len(before), len(after)), gate=None,
+            significant=significant, relevant=significant and abs(found.ratio - 1) >= _RELEVANT, verdict="measured",
+        )  # fmt: skip
+    for metric in EXACT:
+        counts = [_values(trials, metric, "count") for trials in (before, after)]
+        if all(counts):
+            (one, *_), (other, *_) = counts
+            yield Comparison(
+                kind="revision", method="count", metric=metric, profile=profile.name, variant=variant, revision="head",
+                base="base", head="head", base_value=one, head_value=other, ratio=other / one if one else None,
+                difference=other - one, ci_low=None, ci_high=None, confidence=1.0, smallest_detectable=0.0, blocks=1,
+                gate=None, significant=one != other, relevant=one != other, verdict="measured",
+            )  # fmt: skip
+
+
+def _is_of(trial: Trial, variant: str, profile: str) -> bool:
+    return (trial.variant, trial.revision, trial.profile) == (variant, "head", profile) and trial.valid
+
+
+def _values(trials: Sequence[Trial], metric: str, phase: str) -> list[float]:
+    own = [trial_values(trial) for trial in trials if trial.phase == phase]
+    return [values[metric] for values in own if metric in values]
