@@ -8,6 +8,7 @@ from typing import Any
 
 from bench_action.compare import Rules, compare_pairs, compare_variants, default_pairs
 from bench_action.config.load import Loaded
+from bench_action.control import control_of
 from bench_action.decide import Decider
 from bench_action.design import Design
 from bench_action.explain import findings_of
@@ -81,7 +82,7 @@ def assemble(facts: Facts, trials: Sequence[Trial]) -> Result:
         comparisons=comparisons,
         findings=findings,
         warnings=warnings,
-        control={},
+        control=control_of(facts.loaded, infos),
         verdict="invalid" if unsound else verdict,
     )
 

@@ -212,6 +212,7 @@ class Config(Model):
     variants: dict[Name, Variant] = Field(min_length=1)
     profiles: dict[Name, Profile] = {}
     compare: list[tuple[Name, Name]] = Field([], description="pairs of variants whose ratio the report states")
+    control: Name | None = Field(None, description="a variant that stays as it is: trends are ratios to it")
     checks: list[Check] = []
     work: dict[Name, ExpectedWork] = Field({}, description="profile → work per request; a deviation fails the run")
     gates: dict[str, Gate | None] = Field({}, description="metric → which change counts; `null`: none does")
@@ -240,6 +241,8 @@ class Config(Model):
         unknown = {name for pair in self.compare for name in pair} - set(self.variants)
         if unknown:
             raise ValueError(f"`compare` names variants that do not exist: {', '.join(sorted(unknown))}")
+        if self.control is not None and self.control not in self.variants:
+            raise ValueError(f"`control` names a variant that does not exist: {self.control}")
         if same := [name for name, other in self.compare if name == other]:
             raise ValueError(f"`compare` pairs {same[0]} with itself")
         if ours := [name for name in (*self.variants, *self.services) if name.startswith("bench-action")]:

@@ -1,0 +1,38 @@
+"""The control of a run: a variant that stays as it is, whose speed tells what machine this was."""
+
+import hashlib
+from pathlib import Path
+
+from bench_action.config.load import Loaded
+from bench_action.config.schema import Variant
+from bench_action.model.result import SubjectInfo
+
+_IGNORED = frozenset({"__pycache__", ".git"})
+
+
+def control_of(loaded: Loaded, subjects: tuple[SubjectInfo, ...]) -> dict[str, str]:
+    """`variant` and `id` for `result.json`; empty where the configuration names none, or it was not measured.
+
+    The id is that of its sources and settings, not of its image, which every build makes anew: ratios to controls of
+    different ids are never joined.
+    """
+    name = loaded.config.control
+    measured = {subject.variant: subject for subject in subjects if subject.revision == "head" and subject.verified}
+    if name is None or name not in measured:
+        return {}
+    digest = hashlib.sha256(loaded.config.variants[name].model_dump_json().encode())
+    digest.update(_sources(loaded.config.variants[name], loaded.folder, measured[name].image_id))
+    return {"variant": name, "id": digest.hexdigest()[:12]}
+
+
+def _sources(variant: Variant, folder: Path, image_id: str) -> bytes:
+    """A hash of what it is built from; an image that is not built here is its own."""
+    if variant.build is None:
+        return image_id.encode()
+    context = folder / variant.build.context
+    digest = hashlib.sha256()
+    for path in sorted(context.rglob("*")):
+        relative = path.relative_to(context)
+        if path.is_file() and not _IGNORED & set(relative.parts):
+            digest.update(f"{relative}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.digest()
