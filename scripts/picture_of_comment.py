@@ -40,7 +40,7 @@ def main(result: Path, picture: Path) -> None:
         page.write_text(_PAGE.format(body=body), encoding="utf-8")
         chromium = shutil.which("chromium") or "chromium-browser"
         command = [chromium, "--headless", "--no-sandbox", "--hide-scrollbars", f"--user-data-dir={folder}/profile",
-                   "--window-size=1060,760", f"--screenshot={picture.resolve()}", page.as_uri()]  # fmt: skip
+                   "--window-size=1060,900", f"--screenshot={picture.resolve()}", page.as_uri()]  # fmt: skip
         subprocess.run(command, check=True, capture_output=True)
 
 
