@@ -22,6 +22,7 @@ from bench_action.model.errors import BenchError, InputError, InterruptedRunErro
 from bench_action.model.result import Result
 from bench_action.pipeline import Options, Outcome, Run
 from bench_action.publish import Publisher, read_foreign_result
+from bench_action.publish_history import HistoryPublisher
 from bench_action.report.comment import Links
 from bench_action.report.progress import PlainProgress
 from bench_action.report.terminal import print_view
@@ -116,6 +117,11 @@ class Action:
         print_view(make_view(outcome.result), console)
         self._say(times_of(outcome.result))
         publisher.publish(outcome.result, inputs.output)
+        if event.on_default_branch and access is not None and inputs.history_branch != "none":
+            HistoryPublisher(
+                commands, access, inputs.history_branch, inputs.comment_key, inputs.trend_issue,
+                f"{event.server_url}/{event.repository}", self._say,
+            ).publish(outcome.result, inputs.output / "trend")  # fmt: skip
         return outcome
 
     def _tell_failure(self, publisher: Publisher, error: BenchError) -> None:
@@ -133,7 +139,8 @@ class Action:
             baseline = baseline_of(inputs, event, access, Path.cwd())
         return Options(
             inputs.config, inputs.preset, inputs.variants, inputs.profiles, inputs.output, baseline=baseline,
-            max_minutes=inputs.max_minutes, job=job_of(self.environ), git=_git_of(self.environ, event, access),
+            max_minutes=inputs.max_minutes, control=inputs.control or None,
+            job=job_of(self.environ), git=_git_of(self.environ, event, access),
         )  # fmt: skip
 
     def _fetch(self, artifact: str, folder: Path, event: Event, access: Access | None) -> None:

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
 
-from bench_action import __version__
+from bench_action import __version__, cli_trend
 from bench_action.action import Action
 from bench_action.choice import choose_engine
 from bench_action.config.load import PRESETS, load
@@ -36,6 +35,7 @@ from bench_action.report.progress import LiveProgress, PlainProgress
 from bench_action.report.terminal import print_compared, print_conditions, print_view
 from bench_action.report.view import make_view
 from bench_action.stack.environment import check_environment
+from bench_action.stored import read_result
 from bench_action.verify import as_error
 
 _BUG = 70  # EX_SOFTWARE of sysexits.h
@@ -79,6 +79,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(cli_trend.app, name="trend")
 
 
 @app.command()
@@ -145,7 +146,7 @@ def report(
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Left out: standard output.")] = None,
 ) -> None:
     """Tell a stored result again."""
-    stored = _read_result(result)
+    stored = read_result(result)
     if output_format is Format.TERMINAL:
         if output is None:
             print_view(make_view(stored), Console())
@@ -171,7 +172,7 @@ def compare(
     head: Annotated[Path, typer.Argument(metavar="HEAD.json", help="Another, of a like machine.")],
 ) -> None:
     """Two stored results side by side; refuses unlike machines, and gives no verdict."""
-    before, after = _read_result(base), _read_result(head)
+    before, after = read_result(base), read_result(head)
     print_compared(compare_results(before, after), Console())
 
 
@@ -267,14 +268,3 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot write {path}: {error}") from error
-
-
-def _read_result(path: Path) -> Result:
-    try:
-        return Result.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path} is no result of bench-action: {where}: {first['msg']}") from error

@@ -41,6 +41,9 @@ class Inputs(BaseModel):
     summary: bool = True
     output: Path = Path("bench-results")
     publish: str = ""
+    history_branch: str = "bench-history"
+    control: str = ""
+    trend_issue: bool = False
     github_token: str = Field("", repr=False)
 
     @classmethod

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from bench_action import __version__
 from bench_action.assemble import Facts, assemble
 from bench_action.compare import alpha_of_each
-from bench_action.config.load import Loaded, load, load_base, with_commit
+from bench_action.config.load import Loaded, load, load_base, with_commit, with_control
 from bench_action.decide import Decider
 from bench_action.design import Design, make_design
 from bench_action.engine.ownership import Ownership
@@ -49,6 +49,7 @@ class Options:
     compare: Sequence[tuple[str, str]] = ()
     self_test: bool = False
     max_minutes: float | None = None
+    control: str | None = None
     job: str = ""
     git: Mapping[str, str] | None = field(default=None, repr=False)
 
@@ -125,6 +126,8 @@ class Run:
             raise InputError(f"--compare names variants that there are not: {', '.join(sorted(unknown))}")
         if options.max_minutes is not None:
             loaded = replace(loaded, policy=loaded.policy.model_copy(update={"minutes": options.max_minutes}))
+        if options.control is not None:
+            loaded = with_control(loaded, options.control)
         source, base = read_source(loaded.folder, self.environ), None
         if options.self_test:
             base = loaded

@@ -98,7 +98,8 @@ class ContainerAction:
         variables = {
             "HOME": "/github/home", "GITHUB_ACTIONS": "true", "CI": "true",
             "GITHUB_REPOSITORY": self.github.state.repository,
-            "GITHUB_EVENT_NAME": event, "GITHUB_EVENT_PATH": "/github/workflow/event.json",
+            "GITHUB_REF": "refs/heads/main", "GITHUB_EVENT_NAME": event,
+            "GITHUB_EVENT_PATH": "/github/workflow/event.json",
             "GITHUB_WORKSPACE": "/github/workspace", "GITHUB_API_URL": self.github.url,
             "GITHUB_SERVER_URL": "https://github.com", "GITHUB_RUN_ID": self.run_id, "GITHUB_RUN_ATTEMPT": "1",
             "GITHUB_JOB": "benchmark", "RUNNER_NAME": "runner-1", "ACTIONS_RUNTIME_TOKEN": "of-the-runner",

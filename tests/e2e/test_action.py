@@ -15,7 +15,8 @@ from tests.github.double import GitHubDouble
 from tests.github.exchange import Answer, Fault
 from tests.unit.factories import make_compared, make_paired
 
-from bench_action.github.comments import marker
+from bench_action.github.author import marker
+from bench_action.history.record import parse_line
 
 pytestmark = pytest.mark.e2e
 
@@ -116,6 +117,40 @@ def test_workflow__that_calls_the_reusable_one_gets_its_outputs(
     assert ran.status == 0, ran.log
     assert "the verdict is measured" in ran.log
     assert len(comments(github)) == 1
+
+
+def test_workflow__of_a_schedule_keeps_a_history(action: Path, github: GitHubDouble, tmp_path: Path) -> None:
+    build_runner()
+    place = checkout(tmp_path / "shop", github.state.repository, {})
+    shutil.copy(ROOT / "examples" / "schedule.yml", place.folder / ".github" / "workflows" / "benchmark.yml")
+    git(place.folder, "switch", "--quiet", "main")
+    event = {"schedule": "17 3 * * *", "repository": {"default_branch": "main", "full_name": github.state.repository}}
+    runner = Runner(tmp_path, action, github)
+    for number in (1, 2):
+        ran = runner.run(place, "schedule", event)
+        assert ran.status == 0, ran.log
+        assert "2 new records, 0 there already" in ran.log
+        assert "no new change point" in ran.log
+        files = github.state.git.files("bench-history")
+        (shard,) = [name for name in files if name.startswith("records/")]
+        records = [parse_line(line) for line in files[shard].splitlines()]
+        assert len({record.run_id for record in records}) == number
+        assert {record.variant for record in records} == {"flask", "starlette"}
+        ratios = [record.control["requests_per_second"][0] for record in records if record.variant == "starlette"]
+        assert len(ratios) == number
+    assert "index.html" in ran.log
+    assert github.state.git.files("main").keys() == {"README.md"}
+
+
+def test_step__whose_token_may_not_write_has_no_history_and_is_no_failure(
+    step: Callable[..., ContainerAction], github: GitHubDouble
+) -> None:
+    one = step()
+    event = {"repository": {"default_branch": "main"}}
+    done = one.run("push", event, token="fork-token", **QUICK)
+    assert done.status == 0, done.log
+    assert any("No history" in command for command in done.commands)
+    assert "refs/heads/bench-history" not in github.state.git.refs
 
 
 @pytest.mark.parametrize("github", [{"prefix": "/api/v3", "enterprise": True}], indirect=True)
@@ -240,7 +275,8 @@ def test_step__fetches_the_base_of_a_shallow_clone(
     step: Callable[..., ContainerAction], github: GitHubDouble, tmp_path: Path
 ) -> None:
     one = step({STARLETTE: A_LOOP})
-    origin = tmp_path / "workspace.git"
+    origin = tmp_path / "home" / "origin.git"  # which the container sees as its home's
+    origin.parent.mkdir()
     git(tmp_path, "clone", "--quiet", "--bare", str(one.place.folder), str(origin))
     merge = git(one.place.folder, "rev-parse", "HEAD")
     git(origin, "update-ref", "refs/pull/1/merge", merge)
@@ -250,8 +286,7 @@ def test_step__fetches_the_base_of_a_shallow_clone(
     git(shallow, "remote", "add", "origin", f"file://{origin}")
     git(shallow, "fetch", "--quiet", "--depth=1", "origin", "refs/pull/1/merge")
     git(shallow, "checkout", "--quiet", "--detach", "FETCH_HEAD")
-    git(shallow, "remote", "set-url", "origin", "/github/workspace/origin.git")  # inside the container, what is reached
-    origin.rename(shallow / "origin.git")
+    git(shallow, "remote", "set-url", "origin", "/github/home/origin.git")
     alone = ContainerAction(IMAGE, Checkout(shallow, one.place.base, one.place.head), github, tmp_path)
     inputs = {"preset": "ci", "variants": "starlette", "max_minutes": "0.2", "fail_on": "never"}
     done = alone.run("pull_request", opened(github, one.place), **inputs)

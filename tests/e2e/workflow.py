@@ -24,13 +24,14 @@ _RUNNER_DOCKERFILE = """\
 FROM python:3.13-slim
 RUN apt-get update && apt-get install --yes --no-install-recommends git && rm -rf /var/lib/apt/lists/*
 """
-_UPLOAD = """\
-name: upload-artifact
+_STAND_IN = """\
+name: stands in for an action that is had from GitHub
 inputs: {name: {default: artifact}, path: {default: .}}
 runs:
   using: composite
   steps: [{run: "ls ${{ inputs.path }}", shell: bash}]
 """
+_STOOD_IN_FOR = re.compile(r"actions/(?:upload-artifact|upload-pages-artifact|deploy-pages)@\w+")
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -118,16 +119,16 @@ class Runner:
         self, place: Checkout, event: str, payload: Mapping[str, Any], *, token: str = "token", env: Sequence[str] = ()
     ) -> Ran:
         """The workflow for an event."""
-        event_file, upload = self.folder / "event.json", self.folder / "upload-artifact"
+        event_file, stand_in = self.folder / "event.json", self.folder / "stand-in"
         event_file.write_text(json.dumps(payload), encoding="utf-8")
-        upload.mkdir(exist_ok=True)
-        (upload / "action.yml").write_text(_UPLOAD, encoding="utf-8")
+        stand_in.mkdir(exist_ok=True)
+        (stand_in / "action.yml").write_text(_STAND_IN, encoding="utf-8")
         command = [
             str(_ACT), event, "--eventpath", str(event_file), "--platform", f"ubuntu-24.04={RUNNER}", "--pull=false",
             "--rm", "--network", "bridge", "--env", f"GITHUB_API_URL={self.github.url}",
             "--secret", f"GITHUB_TOKEN={token}",
             "--local-repository", f"org/bench-action@v1={self.action}",
-            *(word for ref in _uploads(place.folder) for word in ("--local-repository", f"{ref}={upload}")),
+            *(word for ref in _stood_in_for(place.folder) for word in ("--local-repository", f"{ref}={stand_in}")),
             *(word for one in env for word in ("--env", one)),
         ]  # fmt: skip
         own = {"HOME": str(self.folder), "XDG_CACHE_HOME": str(self.folder), "XDG_CONFIG_HOME": str(self.folder)}
@@ -138,10 +139,10 @@ class Runner:
         return Ran(done.returncode, done.stdout)
 
 
-def _uploads(folder: Path) -> set[str]:
-    """Each way in which the workflows name that action."""
+def _stood_in_for(folder: Path) -> set[str]:
+    """Each way in which the workflows name such actions."""
     text = "".join(path.read_text(encoding="utf-8") for path in (folder / ".github" / "workflows").glob("*.yml"))
-    return set(re.findall(r"actions/upload-artifact@\w+", text))
+    return set(_STOOD_IN_FOR.findall(text))
 
 
 def pull_request(place: Checkout, pull: Pull) -> dict[str, Any]:

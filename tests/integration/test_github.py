@@ -10,9 +10,11 @@ from tests.github.double import GitHubDouble
 from tests.github.exchange import Answer, Fault
 
 from bench_action.github.artifacts import fetch_result, unpack
+from bench_action.github.author import marker
 from bench_action.github.client import Access
-from bench_action.github.comments import marker, upsert_comment
+from bench_action.github.comments import upsert_comment
 from bench_action.github.event import WorkflowRun
+from bench_action.github.issues import upsert_issue
 from bench_action.github.pulls import find_pull, merge_base, pull_shas
 from bench_action.model.errors import InputError, PublishError
 
@@ -136,6 +138,22 @@ def test_upsert__works_on_an_enterprise_server() -> None:
 def test_no_server__is_a_publish_error_and_not_a_crash() -> None:
     with pytest.raises(PublishError, match="no answer from GitHub"):
         upsert_comment(Access("http://127.0.0.1:9", "token", "org/shop", patience_s=0.5), 1, KEY, "text")
+
+
+def test_upsert_issue__opens_one_and_brings_it_up_to_date(github: GitHubDouble) -> None:
+    github.state.issue("somebody else's", login="octocat")
+    first = upsert_issue(access(github), "trend", "It is worse", "by 5 %")
+    assert upsert_issue(access(github), "trend", "It is worse still", "by 9 %") == first
+    ours = [one for one in github.state.issues.values() if one.login == "github-actions[bot]"]
+    assert [(one.title, one.body) for one in ours] == [("It is worse still", f"{marker('trend')}\nby 9 %")]
+    ours[0].state = "closed"
+    assert upsert_issue(access(github), "trend", "Again", "by 5 %") != first
+
+
+def test_upsert_issue__whose_answer_is_lost_is_not_opened_twice(github: GitHubDouble) -> None:
+    github.faults.append(Fault("POST", "/issues", drop=True, after_write=True))
+    upsert_issue(access(github), "trend", "It is worse", "by 5 %")
+    assert sum(one.login == "github-actions[bot]" for one in github.state.issues.values()) == 1
 
 
 def test_pull_shas__and_merge_base_are_what_github_says(github: GitHubDouble) -> None:

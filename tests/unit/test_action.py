@@ -34,8 +34,8 @@ def merged(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def pull(folder: Path, **changes: str) -> Event:
-    return Event("pull_request", REPOSITORY, pull=1, head_sha=git(folder, "rev-parse", "feature"), **changes)
+def pull(folder: Path) -> Event:
+    return Event("pull_request", REPOSITORY, pull=1, head_sha=git(folder, "rev-parse", "feature"))
 
 
 def test_baseline__of_a_merge_commit_is_its_first_parent(merged: Path) -> None:

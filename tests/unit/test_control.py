@@ -54,4 +54,3 @@ def test_control__that_was_not_measured_is_none(loaded: Loaded) -> None:
 def test_control__must_be_a_variant() -> None:
     with pytest.raises(ValueError, match="`control` names a variant that does not exist: b"):
         Config.model_validate({"variants": {"a": {"image": "a:1"}}, "control": "b"})
-

@@ -170,6 +170,14 @@ def _missing_of(variant: Variant, folder: Path) -> list[str]:
     return [] if dockerfile.is_file() else [str(Path(variant.build.context) / variant.build.dockerfile)]
 
 
+def with_control(loaded: Loaded, name: str) -> Loaded:
+    """The same with another control. Raises InputError."""
+    if name not in loaded.config.variants:
+        known = ", ".join(loaded.config.variants)
+        raise InputError(f"there is no variant {name} for a control", advice=f"one of: {known}")
+    return replace(loaded, config=loaded.config.model_copy(update={"control": name}))
+
+
 def _narrow(loaded: Loaded, variants: Sequence[str], profiles: Sequence[str]) -> Loaded:
     config = loaded.config
     kept = _pick("variant", config.variants, variants)

@@ -231,6 +231,12 @@ class Config(Model):
         return self
 
     @model_validator(mode="after")
+    def _control_exists(self) -> Self:
+        if self.control is not None and self.control not in self.variants:
+            raise ValueError(f"`control` names a variant that does not exist: {self.control}")
+        return self
+
+    @model_validator(mode="after")
     def _bases_have_names(self) -> Self:
         if taken := [name for name in self.variants if f"{name}-base" in self.variants]:
             raise ValueError(f"{taken[0]}-base is what the base revision of {taken[0]} is called: choose another name")
@@ -241,8 +247,6 @@ class Config(Model):
         unknown = {name for pair in self.compare for name in pair} - set(self.variants)
         if unknown:
             raise ValueError(f"`compare` names variants that do not exist: {', '.join(sorted(unknown))}")
-        if self.control is not None and self.control not in self.variants:
-            raise ValueError(f"`control` names a variant that does not exist: {self.control}")
         if same := [name for name, other in self.compare if name == other]:
             raise ValueError(f"`compare` pairs {same[0]} with itself")
         if ours := [name for name in (*self.variants, *self.services) if name.startswith("bench-action")]:

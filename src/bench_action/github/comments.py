@@ -1,38 +1,19 @@
 """One comment of ours on a pull request for each key: found again by marker and author, edited in place."""
 
 import asyncio
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from gidgethub import HTTPException
 
+from bench_action.github.author import Author, author_of, marker
 from bench_action.github.client import Access, Client, LostAnswerError, connected
 from bench_action.model.errors import PublishError
 
-LONGEST_COMMENT = 65_536  # characters; GitHub answers 422 to a longer body
 _TRIES = 3
 _PAGE = "/repos/{+repository}/issues/{number}/comments?per_page=100"
 _COMMENTS = "/repos/{+repository}/issues/{number}/comments"
 _ONE = "/repos/{+repository}/issues/comments/{id}"
-
-
-@dataclass(frozen=True, slots=True)
-class Author:
-    """Who we are to GitHub. `login` is empty for an installation's token, which may not ask: it writes as a bot."""
-
-    login: str
-
-    def wrote(self, comment: Mapping[str, Any]) -> bool:
-        """Whether a comment is ours, as far as its author tells."""
-        user = comment.get("user") or {}
-        return user.get("login") == self.login if self.login else user.get("type") == "Bot"
-
-
-def marker(key: str) -> str:
-    """The first line of a comment: unseen, and how the next run finds it. `key` tells several jobs' comments apart."""
-    return f"<!-- bench-action:{re.sub(r'[^A-Za-z0-9._/ -]', '_', key)[:100].replace('--', '-_')} -->"
 
 
 def upsert_comment(access: Access, number: int, key: str, body: str) -> str:
@@ -43,7 +24,7 @@ def upsert_comment(access: Access, number: int, key: str, body: str) -> str:
 async def _upsert(access: Access, number: int, key: str, body: str) -> str:
     text = f"{marker(key)}\n{body}"
     async with connected(access) as client:
-        author = await _author(client)
+        author = await author_of(client)
         where = {"repository": access.repository, "number": str(number)}
         for _ in range(_TRIES):
             ours = await _find(client, where, author, key)
@@ -71,15 +52,6 @@ async def _find(client: Client, where: Mapping[str, str], author: Author, key: s
         async for comment in client.getiter(_PAGE, dict(where))
         if author.wrote(comment) and str(comment.get("body") or "").startswith(marker(key))
     ]
-
-
-async def _author(client: Client) -> Author:
-    try:
-        return Author(str((await client.getitem("/user"))["login"]))
-    except HTTPException as error:
-        if error.status_code in {403, 404}:  # an installation's token is nobody's
-            return Author("")
-        raise
 
 
 async def _delete(client: Client, access: Access, comment: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from bench_action.model.errors import InputError
 
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 _SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_OF_A_BRANCH = frozenset({"push", "schedule", "workflow_dispatch"})
 _API, _SERVER = "https://api.github.com", "https://github.com"
 
 
@@ -27,7 +28,7 @@ class WorkflowRun:
 @dataclass(frozen=True, slots=True)
 class Event:
     """`pull`: the pull request's number, None where the event is about none; `head_sha`, `base_sha`: its commits, empty
-    where the event does not tell.
+    where the event does not tell. `on_default_branch`: of a push, a schedule or a dispatch.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Event:
     pull: int | None = None
     head_sha: str = ""
     base_sha: str = ""
+    on_default_branch: bool = False
     workflow_run: WorkflowRun | None = None
 
     @classmethod
@@ -62,6 +64,7 @@ class Event:
             pull=_number(pull.get("number") if pull else number),
             head_sha=_sha(_part(pull, "head").get("sha")),
             base_sha=_sha(_part(pull, "base").get("sha")),
+            on_default_branch=_is_default(environ, payload),
             workflow_run=_workflow_run(_part(payload, "workflow_run")),
         )
 
@@ -69,6 +72,15 @@ class Event:
     def run_url(self) -> str:
         """The page of this job's run."""
         return f"{self.server_url}/{self.repository}/actions/runs/{self.run_id}" if self.run_id else ""
+
+
+def _is_default(environ: Mapping[str, str], payload: Mapping[str, Any]) -> bool:
+    branch = _part(payload, "repository").get("default_branch")
+    return (
+        environ.get("GITHUB_EVENT_NAME") in _OF_A_BRANCH
+        and isinstance(branch, str)
+        and environ.get("GITHUB_REF") == f"refs/heads/{branch}"
+    )
 
 
 def _workflow_run(run: Mapping[str, Any]) -> WorkflowRun | None:

@@ -55,10 +55,15 @@ def print_compared(comparisons: Sequence[Comparison], console: Console) -> None:
         console.print(Text(f"• counted exactly, so changed: {loss(one).replace('`', '')}"))
     console.print(
         Text(
-            "No verdict: the two were measured at different times, and how much the machine itself changed meanwhile is "
-            "in no interval. `bench-action run --baseline REF` measures both at once."
+            "No verdict: the two were measured at different times, and how much the machine itself changed is in no "
+            "interval. `bench-action run --baseline REF` measures both at once."
         )
     )
+
+
+def print_table(table: Table, console: Console) -> None:
+    """Nothing but a table."""
+    console.print(_rich(table))
 
 
 def print_conditions(lines: Sequence[Condition], console: Console) -> None:

@@ -1,0 +1,1 @@
+"""Records of many runs, kept in a branch or folder: appended by several writers at once, never lost, never doubled."""

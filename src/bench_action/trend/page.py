@@ -1,0 +1,198 @@
+"""The trend as a static site: an index of small charts, a page for each chart, and its data beside it.
+
+Nothing comes from elsewhere: plotly's own script lies beside the pages, once. It works from a folder as from a server.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import plotly.offline
+
+from bench_action.model.metric import METRICS
+from bench_action.report import numbers
+from bench_action.report.table import Table
+from bench_action.report.templating import html_environment
+from bench_action.trend import check
+from bench_action.trend.badge import badge_of
+from bench_action.trend.change_points import ChangePoint
+from bench_action.trend.chunks import Chunk, chunks_of, rounded, script
+from bench_action.trend.series import Series
+from bench_action.trend.spark import Spark, spark_of
+
+_HASH = re.compile(r"[0-9a-f]{7,64}")
+_REPOSITORY = re.compile(r"https?://[\w.-]+(?::\d+)?/[\w.~/-]+")
+_RECENT_CHANGES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where commits are shown: the repository's address (https://…), or empty for no links; and the site's title."""
+
+    repository: str = ""
+    title: str = "bench-action: trend"
+
+    def commit(self, sha: str) -> str:
+        """The commit's page; empty where there is none."""
+        return f"{self.base}/commit/{sha}" if self.base and _HASH.fullmatch(sha) else ""
+
+    def between(self, point: ChangePoint) -> str:
+        """The page of the commits among which the cause is; empty where there is none."""
+        before, after = point.last_before, point.first_after
+        if not self.base or not (_HASH.fullmatch(before) and _HASH.fullmatch(after)):
+            return ""
+        return f"{self.base}/compare/{before}...{after}" if before != after else self.commit(after)
+
+    @property
+    def base(self) -> str:
+        """The address, if it is one."""
+        return self.repository.rstrip("/") if _REPOSITORY.fullmatch(self.repository) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """All variants in one metric and profile; `name` is that of its files."""
+
+    name: str
+    profile: str
+    metric: str
+    relative: bool
+    series: tuple[Series, ...]
+    changes: tuple[ChangePoint, ...]
+    spark: Spark
+
+    @property
+    def title(self) -> str:
+        """The metric in words."""
+        return METRICS[self.metric].title + (" ÷ control" if self.relative else "")
+
+    @property
+    def better(self) -> str:
+        """`higher` or `lower`."""
+        return METRICS[self.metric].better
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Their names, in the order of their colours."""
+        return tuple(dict.fromkeys(one.variant for one in self.series))
+
+    @property
+    def latest(self) -> Table:
+        """The newest value of each variant, in words."""
+        newest = {one.variant: one for one in sorted(self.series, key=lambda one: one.points[-1].at)}
+        rows = []
+        for variant in self.variants:
+            point = newest[variant].points[-1]
+            value, low, high = (self.word(number) for number in (point.value, point.low, point.high))
+            rows.append((variant, value, f"{low} to {high}", point.at[:10], point.sha[:10], point.fingerprint))
+        headings = ("Variant", "Latest", "Interval", "Measured", "Commit", "Runner")
+        return Table(headings, (False, True, True, False, False, False), tuple(rows))
+
+    def word(self, value: float | None) -> str:
+        """A value as people read it."""
+        if value is None:
+            return "–"
+        return f"{numbers.factor(value)} ×" if self.relative else numbers.metric_value(value, METRICS[self.metric].unit)
+
+
+def render(all_series: Sequence[Series], points: Sequence[ChangePoint], links: Links, output: Path) -> None:
+    """Write the site into `output`, which is made where it is missing. Errors: OSError."""
+    (output / "data").mkdir(parents=True, exist_ok=True)
+    for name, text in site_of(all_series, points, links):
+        (output / name).write_text(text, encoding="utf-8")
+
+
+def site_of(all_series: Sequence[Series], points: Sequence[ChangePoint], links: Links) -> Iterator[tuple[str, str]]:
+    """Every file of the site: its path and its text."""
+    pages = html_environment()
+    pages.globals.update(links=links, sentence=check.sentence, commits=check.commits, assurance=check.assurance())
+    charts = charts_of([one for one in all_series if one.points], points)
+    recent = sorted(points, key=lambda point: point.at, reverse=True)
+    latest = max((one.points[-1].at for one in all_series if one.points), default=None)
+    badge = badge_of(points, latest)
+    profiles = [(profile, list(own)) for profile, own in groupby(charts, key=lambda chart: chart.profile)]
+    yield "index.html", pages.get_template("trend_index.html.j2").render(
+        profiles=profiles, recent=recent[:_RECENT_CHANGES], changes=len(recent), latest=latest, badge=badge,
+        id_of=id, places={id(change): chart.name for chart in charts for change in chart.changes},
+    )  # fmt: skip
+    page = pages.get_template("trend_chart.html.j2")
+    for chart in charts:
+        other = next((c.name for c in charts if _is_other(c, chart)), None)
+        yield f"{chart.name}.html", page.render(chart=chart, other=other)
+        yield from _data(chart, links)
+    yield "trend.css", pages.get_template("trend_style.css.j2").render()
+    yield "trend.js", pages.get_template("trend_script.js.j2").render()
+    yield "plotly.min.js", plotly.offline.get_plotlyjs()
+    yield "badge.svg", badge.svg
+    yield "badge.json", badge.endpoint
+
+
+def charts_of(all_series: Sequence[Series], points: Sequence[ChangePoint]) -> list[Chart]:
+    """Series of one profile and metric share a chart; profiles by name, metrics in their own order, ratios first."""
+    order = list(METRICS)
+    groups: dict[tuple[str, bool, int], list[Series]] = {}
+    for one in all_series:
+        groups.setdefault((one.profile, not one.relative, order.index(one.metric)), []).append(one)
+    by_series: dict[int, list[ChangePoint]] = {}
+    for point in points:
+        by_series.setdefault(id(point.series), []).append(point)
+    charts: list[Chart] = []
+    names: set[str] = set()
+    for profile, plain, number in sorted(groups):
+        own = tuple(sorted(groups[profile, plain, number], key=lambda one: (one.variant, one.origin)))
+        changes = tuple(change for one in own for change in by_series.get(id(one), ()))
+        name = _file_name(profile, order[number], plain=bool(plain), taken=names)
+        charts.append(Chart(name, profile, order[number], not plain, own, changes, spark_of(own, changes)))
+    return charts
+
+
+def _is_other(one: Chart, chart: Chart) -> bool:
+    return (one.profile, one.metric, not one.relative) == (chart.profile, chart.metric, chart.relative)
+
+
+def _file_name(profile: str, metric: str, *, plain: bool, taken: set[str]) -> str:
+    """Letters, digits and dashes only, whatever the profile is called; never the same twice."""
+    kind = "-plain" if plain else ""
+    stem = re.sub(r"[^a-z0-9]+", "-", profile.lower()).strip("-")[:60] or "profile"
+    name = stem = f"{stem}-{metric.replace('_', '-')}{kind}"
+    number = 1
+    while name in taken:
+        number += 1
+        name = f"{stem}-{number}"
+    taken.add(name)
+    return name
+
+
+def _data(chart: Chart, links: Links) -> Iterator[tuple[str, str]]:
+    """The newest chunk knows all others, the change points, and how to draw."""
+    chunks = list(chunks_of(chart.series))
+    for chunk in chunks[1:]:
+        yield _chunk_file(chart, chunk), script(chunk.value)
+    yield _chunk_file(chart, chunks[0]), script({**chunks[0].value, "chart": _described(chart, chunks, links)})
+
+
+def _chunk_file(chart: Chart, chunk: Chunk) -> str:
+    return f"data/{chart.name}-{chunk.number}.js"
+
+
+def _described(chart: Chart, chunks: Sequence[Chunk], links: Links) -> dict[str, Any]:
+    changes: list[Mapping[str, Any]] = [
+        {"series": chart.series.index(change.series), "at": change.at, "level": rounded(change.after),
+         "direction": change.direction, "text": check.sentence(change),
+         "size": "" if change.size is None else check.signed(change.size)}
+        for change in chart.changes
+    ]  # fmt: skip
+    return {
+        "axis": _axis(chart), "commits": f"{links.base}/commit/" if links.base else "",
+        "variants": chart.variants, "series": [chart.variants.index(one.variant) for one in chart.series],
+        "unit": "×" if chart.relative else METRICS[chart.metric].unit.replace("1", ""), "changes": changes,
+        "older": [{"file": _chunk_file(chart, c), "first": c.first, "last": c.last} for c in chunks[1:]],
+    }  # fmt: skip
+
+
+def _axis(chart: Chart) -> str:
+    unit = "" if chart.relative or METRICS[chart.metric].unit in {"1", "1/s"} else f", {METRICS[chart.metric].unit}"
+    return f"{chart.title}{unit} ({chart.better} is better)"

@@ -1,0 +1,101 @@
+"""What may be done with a history: append to it, check it, draw it, ask what a gate would have done."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench_action.history.record import Record
+from bench_action.history.recording import records_of
+from bench_action.history.store import Store
+from bench_action.model.errors import InputError, RegressionError
+from bench_action.model.result import Result
+from bench_action.model.wording import plural
+from bench_action.report.table import Table
+from bench_action.trend.backtest import table_of
+from bench_action.trend.change_points import ChangePoint, changes_of
+from bench_action.trend.check import assurance, headline, sentence
+from bench_action.trend.page import Links, render
+from bench_action.trend.series import Series, series_of
+
+_NEAR = 3  # records by which later data may move a change point
+
+
+@dataclass(frozen=True, slots=True)
+class Trends:
+    """A history and whom to tell what is found in it."""
+
+    store: Store
+    say: Callable[[str], None]
+
+    def append(self, results: Sequence[Result]) -> int:
+        """How many records were new. Raises InputError where a result has none to give."""
+        records: list[Record] = []
+        for result in results:
+            own = records_of(result)
+            if not own:
+                raise InputError(
+                    f"run {result.run.id} has nothing for a history",
+                    cause="no cell of it was measured alone and validly",
+                    advice="run without problems first; `bench-action report` shows them",
+                )
+            records += own
+        new = self.store.append(records)
+        self.say(f"{plural(new, 'new record')}, {len(records) - new} there already")
+        return new
+
+    def check(self) -> tuple[ChangePoint, ...]:
+        """Tell change points that no check has told; they are marked, so that none is told twice."""
+        series = self._series()
+        marks = set(self.store.index().marks)
+        new = [point for point in changes_of(series) if marks.isdisjoint(_names(point))]
+        self.say(headline(new, len(series)))
+        for point in new:
+            self.say(f"- {sentence(point)}")
+        self.say(assurance())
+        if new:
+            self.store.mark((one.series.points[one.index].run_id, _cell(one.series)) for one in new)
+        return tuple(new)
+
+    def render(self, folder: Path, links: Links) -> None:
+        """The static site."""
+        records = list(self.store.read())
+        series = series_of(records)
+        if not series:
+            raise InputError("the history is empty", advice="`bench-action trend append RESULT.json` first")
+        judged = {_identity(one) for one in series}
+        plain = [one for one in series_of(records, absolute=True) if _identity(one) not in judged]
+        render([*series, *plain], changes_of(series), links, folder)
+        self.say(f"the page: {folder / 'index.html'}")
+
+    def backtest(self, gates: Sequence[float]) -> Table:
+        """What each gate, between one run and the next, would have done."""
+        return table_of(self._series(), gates)
+
+    def _series(self) -> tuple[Series, ...]:
+        return series_of(self.store.read())
+
+
+def refuse_worse(points: Sequence[ChangePoint]) -> None:
+    """Raises RegressionError where one is for the worse."""
+    worse = [point for point in points if point.direction == "worse"]
+    if worse:
+        raise RegressionError(
+            f"the trend has {plural(len(worse), 'new change point')} for the worse",
+            where=_cell(worse[0].series),
+            cause=f"commits {worse[0].last_before[:10]}..{worse[0].first_after[:10]}",
+            advice="mend it; where it was meant, nothing is to be done: it is told once",
+        )
+
+
+def _identity(series: Series) -> tuple[str, str, str, bool, str]:
+    return series.variant, series.profile, series.metric, series.relative, series.origin
+
+
+def _cell(series: Series) -> str:
+    return f"{series.variant} · {series.profile}"
+
+
+def _names(point: ChangePoint) -> Iterator[tuple[str, str]]:
+    """What it may be marked as: of any metric, as one commit that changes several is one event."""
+    near = point.series.points[max(0, point.index - _NEAR) : point.index + _NEAR + 1]
+    return ((one.run_id, _cell(point.series)) for one in near)

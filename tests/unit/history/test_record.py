@@ -1,0 +1,184 @@
+"""Records: what a run's result gives, and what becomes of a line."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from tests.unit.factories import make_count, make_paired, make_result, make_subject, make_trial, two_variants, warn
+from tests.unit.history.places import make_record
+
+from bench_action.history.record import LONGEST_LINE, Record, line_of, parse_line, rounded, utc
+from bench_action.history.recording import COMPARED, records_of
+from bench_action.model.errors import InputError
+from bench_action.model.metric import METRICS
+from bench_action.model.result import Source
+from bench_action.model.warning import Code
+
+pytestmark = pytest.mark.unit
+
+CONTROL = {"variant": "django", "id": "c0ffee"}
+
+
+def test_records_of__one_for_each_cell() -> None:
+    result = make_result(source=Source(head_sha="b" * 40, ref="refs/heads/main"), control=CONTROL)
+    django, aiohttp = records_of(result)
+    assert (django.cell, aiohttp.cell) == ("django · article-500", "aiohttp · article-500")
+    assert (aiohttp.run_id, aiohttp.at, aiohttp.sha) == (result.run.id, "2026-11-23T10:00:00Z", "b" * 40)
+    assert aiohttp.blocks == 5
+    assert aiohttp.metrics["requests_per_second"][0] == 1021
+    assert aiohttp.work is not None
+    assert (aiohttp.work.queries, aiohttp.work.rows, aiohttp.work.cache_commands) == (1, 20, 1)
+    assert "queries_per_request" not in aiohttp.metrics
+
+
+def test_records_of__ratio_to_the_control_by_block() -> None:
+    speeds = ((200, 1000), (100, 510), (400, 1980), (200, 1010))  # the machine is another one in every block
+    trials = [
+        make_trial(name, block, speed)
+        for block, pair in enumerate(speeds, 1) for name, speed in zip(("django", "aiohttp"), pair, strict=True)
+    ]  # fmt: skip
+    django, aiohttp = records_of(make_result(trials, control=CONTROL))
+    ratio, low, high = aiohttp.control["requests_per_second"]
+    assert low is not None
+    assert high is not None
+    assert 4.8 < low < ratio < high < 5.3
+    assert set(aiohttp.control) == set(COMPARED)
+    assert (django.control, django.control_id, aiohttp.control_id) == ({}, "c0ffee", "c0ffee")
+
+
+def test_records_of__without_a_control_or_without_its_id() -> None:
+    (_, alone) = records_of(make_result())
+    assert (alone.control, alone.control_id) == ({}, "")
+    (_, named) = records_of(make_result(control={"variant": "django"}))
+    subjects = (make_subject("django", image_id="sha256:" + "ef" * 32), make_subject("aiohttp"))
+    (_, other) = records_of(make_result(control={"variant": "django"}, subjects=subjects))
+    assert named.control
+    assert named.control_id
+    assert named.control_id != other.control_id
+
+
+def test_records_of__leaves_out_what_was_not_measured_soundly() -> None:
+    bad = warn(Code.GENERATOR_SATURATED)
+    trials = [*two_variants(), make_count("broken"), make_trial("broken", 1, warnings=(bad,))]
+    assert [one.variant for one in records_of(make_result(trials))] == ["django", "aiohttp"]
+    subjects = (make_subject("django", verified=False, failure="another answer"), make_subject("aiohttp"))
+    assert [one.variant for one in records_of(make_result(subjects=subjects))] == ["aiohttp"]
+    assert records_of(make_result(warnings=(warn(Code.UNSOUND),))) == []
+
+
+def test_records_of__head_only() -> None:
+    assert [one.variant for one in records_of(make_result(make_paired(1000)))] == ["aiohttp"]
+
+
+def test_line__of_a_full_record_is_under_a_kilobyte() -> None:
+    full = dict.fromkeys(
+        [name for name in METRICS if not name.startswith(("queries", "rows", "cache_commands"))],
+        (103_456.0, 99_123.4, 110_321.0),
+    )
+    record = make_record(
+        "20261123-100000-abcdef",
+        variant="aiohttp-tuned",
+        metrics=full,
+        control=dict.fromkeys(COMPARED, (0.987654,) * 3),
+    )
+    assert len(line_of(record).encode()) < LONGEST_LINE
+    assert "\n" not in line_of(record)
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+bounded = st.tuples(finite, st.none() | finite, st.none() | finite)
+names = st.sampled_from(sorted(METRICS)) | st.text(min_size=1)
+
+
+@given(
+    metrics=st.dictionaries(names, bounded), control=st.dictionaries(names, bounded), variant=st.text(),
+    at=st.datetimes(datetime(1970, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC)),  # noqa: DTZ001
+)  # fmt: skip
+def test_line__comes_back_as_it_was(metrics: Any, control: Any, variant: str, at: datetime) -> None:
+    record = make_record(at=at.isoformat(), variant=variant, metrics=metrics, control=control, work=None)
+    assert parse_line(line_of(record)) == record
+
+
+@given(st.floats(min_value=1e-9, max_value=1e12))
+def test_rounded__to_six_digits(value: float) -> None:
+    assert abs(rounded(value) / value - 1) <= 5.1e-6
+    assert rounded(rounded(value)) == rounded(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-11-23T10:00:00+00:00", "2026-11-23T10:00:00Z"),
+        ("2026-11-01T00:30:00.5+01:00", "2026-10-31T23:30:00Z"),
+        ("2026-11-23T10:00:00Z", "2026-11-23T10:00:00Z"),
+    ],
+)
+def test_utc__is_one_way_to_write_a_time(text: str, expected: str) -> None:
+    assert utc(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-11-23T10:00:00", "yesterday", "", "1969-12-31T00:00:00Z", "0001-01-01T00:00:00+05:00"]
+)
+def test_utc__refuses_what_is_no_moment(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        utc(text)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("", "no JSON"),
+        ("{", "no JSON"),
+        ('{"schema_version": 1', "no JSON"),
+        ("[]", "no `schema_version`"),
+        ('{"schema_version": true}', "no `schema_version`"),
+        ('{"schema_version": 1}', "`run`"),
+        ('{"schema_version": 0}', "no bench-action has written"),
+    ],
+)
+def test_parse_line__says_what_is_broken_and_where(line: str, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_line(line, "records/2026-11.jsonl, line 3")
+    assert "broken" in caught.value.what
+    assert said in caught.value.cause
+    assert "line 3" in str(caught.value)
+
+
+def test_parse_line__refuses_infinity_and_fields_it_does_not_know() -> None:
+    line = line_of(make_record())
+    for bad in (line.replace("991.254", "Infinity"), line.replace("991.254", "NaN"), line[:-1] + ',"x":1}'):
+        with pytest.raises(InputError, match="broken"):
+            parse_line(bad)
+    with pytest.raises(ValidationError):
+        make_record(metrics={"requests_per_second": (float("nan"), None, None)})
+
+
+def test_parse_line__of_a_newer_version_says_so() -> None:
+    with pytest.raises(InputError) as caught:
+        parse_line('{"schema_version": 2, "anything": []}')
+    assert "schema version 2" in caught.value.what
+    assert "update bench-action" in caught.value.advice
+
+
+def test_parse_line__brings_an_older_version_to_this_one() -> None:
+    fields = json.loads(line_of(make_record()))
+    old = {**fields, "schema_version": 0, "commit": fields.pop("sha")}
+    del old["sha"]
+
+    def renamed(line: dict[str, Any]) -> dict[str, Any]:
+        return {("sha" if name == "commit" else name): value for name, value in line.items()}
+
+    assert parse_line(json.dumps(old), migrations={0: renamed}) == make_record()
+    with pytest.raises(InputError, match="broken"):
+        parse_line(json.dumps(old))
+
+
+def test_record__cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        make_record().sha = "b"  # type: ignore[misc]
+    assert isinstance(make_record(), Record)

@@ -1,0 +1,91 @@
+"""The site's files: complete, small at first, and safe whatever the data say."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from tests.unit.trend.simulated import point, series
+from tests.unit.trend.test_change_points import stepped
+
+from bench_action.trend.change_points import changes_of
+from bench_action.trend.chunks import chunks_of, in_script, script
+from bench_action.trend.page import Links, charts_of, site_of
+from bench_action.trend.series import Series
+
+pytestmark = pytest.mark.unit
+EVIL = "</script><img src=x onerror=alert(1)>"
+
+
+def data_of(text: str) -> dict[str, object]:
+    found = re.fullmatch(r"\(self\.trendData = self\.trendData \|\| \[\]\)\.push\((.*)\);\n", text, re.DOTALL)
+    assert found
+    value: dict[str, object] = json.loads(found[1])
+    return value
+
+
+def test_site_of__every_link_between_files_leads_somewhere() -> None:
+    many = [series(stepped(-0.1), metric, variant=v) for metric in ("requests_per_second", "latency_p99_us")
+            for v in ("a", "b")]  # fmt: skip
+    files = dict(site_of(many, changes_of(many), Links("https://example.org/o/r")))
+    assert {"index.html", "trend.js", "trend.css", "plotly.min.js", "badge.svg", "badge.json"} <= files.keys()
+    for name, text in files.items():
+        if name.endswith(".html"):
+            local = re.findall(r'(?:href|src)="([^"#:]+)"', text)
+            assert local
+            assert set(local) <= files.keys()
+            assert not re.search(r'<(?:script|link|img)[^>]+(?:src|href)="https?:', text)  # nothing from elsewhere
+    assert "https://example.org/o/r/compare/" in files["index.html"]
+
+
+def test_site_of__hostile_text_is_text() -> None:
+    evil = Series(EVIL, EVIL, "requests_per_second", True, tuple(
+        point(n, v, machine=EVIL, sha=EVIL) for n, v in enumerate(stepped(-0.1))), EVIL)  # fmt: skip
+    files = dict(site_of([evil], changes_of([evil]), Links("javascript:alert(1)", EVIL)))
+    for name, text in files.items():
+        assert re.fullmatch(r"[\w./-]+", name)
+        assert ".." not in name
+        if name not in {"plotly.min.js", "trend.js"}:
+            assert "<img src=x" not in text
+            assert "javascript:" not in text
+
+
+def test_site_of__no_records_is_a_page_too() -> None:
+    files = dict(site_of([], [], Links()))
+    assert "holds no records yet" in files["index.html"]
+
+
+def test_charts_of__names_are_never_the_same() -> None:
+    profiles = ["a b", "a-b", "A.B", "", "../../etc"]
+    charts = charts_of([Series("v", p, "requests_per_second", True, (point(0, 1.0),)) for p in profiles], [])
+    assert len({chart.name for chart in charts}) == len(profiles)
+
+
+def test_chunks_of__all_points_once_and_the_newest_first() -> None:
+    random = np.random.default_rng(1)
+    both = [series(random.random(5_000).tolist(), variant=v) for v in ("a", "b")]
+    chunks = list(chunks_of(both))
+    sizes = [len(script(chunk.value)) for chunk in chunks]
+    assert sum(chunk.runs for chunk in chunks) == 5_000
+    assert [chunk.first for chunk in chunks] == sorted((chunk.first for chunk in chunks), reverse=True)
+    assert sizes[0] < 200_000
+    for one, whole in enumerate(both):
+        values = [v for chunk in reversed(chunks) for v in data_of(script(chunk.value))["columns"][one]["value"]]  # type: ignore[index]
+        assert values == pytest.approx([p.value for p in whole.points], rel=1e-4)
+
+
+@pytest.mark.parametrize("text", [EVIL, "\u2028", "<!--", "]]>", '"'])
+def test_in_script__nothing_ends_the_script(text: str) -> None:
+    assert not set(in_script(text)) & set("<>&\u2028\u2029")
+    assert json.loads(in_script(text)) == text
+
+
+@pytest.mark.parametrize("address", ["javascript:alert(1)", 'https://x/"onclick="', "https://x/a b", "ftp://x/y", ""])
+def test_links__what_is_no_address_is_no_link(address: str) -> None:
+    assert Links(address).commit("a" * 40) == ""
+
+
+def test_links__what_is_no_commit_is_no_link() -> None:
+    links = Links("https://example.org/o/r/")
+    assert links.commit("a" * 40) == f"https://example.org/o/r/commit/{'a' * 40}"
+    assert links.commit("../../evil") == ""
