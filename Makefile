@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv run test unit check format lock schemas harness engine images packages clean
+.PHONY: help .venv run test unit check format lock schemas harness history engine images packages clean
 
 PYTHON ?= python3
 # Debian packages that the tests and checks use; empty where their equivalents are there already
@@ -84,6 +84,10 @@ schemas: .venv ## write the published JSON Schemas anew from the models
 
 harness: engine images .venv ## measure what the harness itself costs (a few minutes, on a quiet machine)
 	.venv/bin/python benchmarks/harness.py
+
+history: .venv ## measure how a history grows: append, read, page (minutes)
+	.venv/bin/python benchmarks/history.py
+	.venv/bin/python benchmarks/trend_page.py
 
 engine: ## have a Docker engine: install and start one if there is none and we are root
 	@scripts/engine.sh

@@ -23,9 +23,9 @@ from bench_action.history.store import Place
 
 _SIZES = (1_000, 10_000, 100_000)
 _CELLS = 8
-_END = datetime(2026, 11, 1, tzinfo=UTC)
+_END = datetime(2026, 11, 29, tzinfo=UTC)
 _YEARS = timedelta(days=3650)
-_MONTH = timedelta(days=29)
+_MONTH = timedelta(days=28)
 _REPEATED = 3
 
 

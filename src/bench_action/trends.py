@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from bench_action.history.record import Record
@@ -12,12 +13,12 @@ from bench_action.model.result import Result
 from bench_action.model.wording import plural
 from bench_action.report.table import Table
 from bench_action.trend.backtest import table_of
-from bench_action.trend.change_points import ChangePoint, changes_of
+from bench_action.trend.change_points import ChangePoint, changes_of, latest_changes_of, new_since
 from bench_action.trend.check import assurance, headline, sentence
 from bench_action.trend.page import Links, render
 from bench_action.trend.series import Series, series_of
 
-_NEAR = 3  # records by which later data may move a change point
+_DAYS = 450
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +46,16 @@ class Trends:
 
     def check(self) -> tuple[ChangePoint, ...]:
         """Tell change points that no check has told; they are marked, so that none is told twice."""
-        series = self._series()
-        marks = set(self.store.index().marks)
-        new = [point for point in changes_of(series) if marks.isdisjoint(_names(point))]
+        index = self.store.index()
+        series = series_of(self.store.read(_since(index.newest)))
+        new = new_since(latest_changes_of(series), {told for _, told in index.marks})
         self.say(headline(new, len(series)))
         for point in new:
             self.say(f"- {sentence(point)}")
         self.say(assurance())
         if new:
-            self.store.mark((one.series.points[one.index].run_id, _cell(one.series)) for one in new)
-        return tuple(new)
+            self.store.mark(mark for one in new for mark in _marks(one))
+        return new
 
     def render(self, folder: Path, links: Links) -> None:
         """The static site."""
@@ -95,7 +96,14 @@ def _cell(series: Series) -> str:
     return f"{series.variant} · {series.profile}"
 
 
-def _names(point: ChangePoint) -> Iterator[tuple[str, str]]:
-    """What it may be marked as: of any metric, as one commit that changes several is one event."""
-    near = point.series.points[max(0, point.index - _NEAR) : point.index + _NEAR + 1]
-    return ((one.run_id, _cell(point.series)) for one in near)
+def _marks(point: ChangePoint) -> Iterator[tuple[str, str]]:
+    """That it was told, and that the first record after it is never thinned."""
+    run_id = point.series.points[point.index].run_id
+    return iter([(run_id, point.key), (run_id, _cell(point.series))])
+
+
+def _since(newest: str) -> str:
+    """A check looks back so far from the newest record: more than its test does, of a run a day."""
+    if not newest:
+        return ""
+    return (datetime.fromisoformat(newest) - timedelta(days=_DAYS)).strftime("%Y-%m-%dT%H:%M:%SZ")

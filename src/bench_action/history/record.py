@@ -4,6 +4,7 @@ In Python every name is written out; on a line they are short, so that a cell of
 the history (`layout.py`) says what is short for what.
 """
 
+import functools
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -38,6 +39,7 @@ Migration = Callable[[dict[str, Any]], dict[str, Any]]
 MIGRATIONS: Final[Mapping[int, Migration]] = {}
 
 
+@functools.lru_cache(maxsize=1024)  # the cells of a run have one beginning
 def utc(text: str) -> str:
     """A time in ISO 8601 with an offset → UTC to the second, so that text sorts as time. Raises ValueError."""
     try:

@@ -10,7 +10,7 @@ import math
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -84,6 +84,19 @@ def changes_of(
 ) -> tuple[ChangePoint, ...]:
     """Those of many series, in the order of the series."""
     return tuple(point for series in all_series for point in change_points(series, once_in, smallest))
+
+
+def latest_changes_of(
+    all_series: Iterable[Series], once_in: int = FALSE_ALARMS_ONCE_IN, smallest: float = SMALLEST
+) -> tuple[ChangePoint, ...]:
+    """Those that were raised by the newest `WINDOW` records of each series: what a check needs, however long they are.
+
+    Only as many records again are looked at, before which no look goes back. `index` and `raised` count within these.
+    """
+    recent = (replace(series, points=series.points[-2 * WINDOW :]) for series in all_series)
+    return tuple(
+        point for point in changes_of(recent, once_in, smallest) if point.raised >= len(point.series.points) - WINDOW
+    )
 
 
 def new_since(points: Iterable[ChangePoint], known: Collection[str]) -> tuple[ChangePoint, ...]:

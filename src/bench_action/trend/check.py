@@ -10,11 +10,6 @@ from bench_action.trend.change_points import FALSE_ALARMS_ONCE_IN, ChangePoint
 _SHA = 10
 
 
-def fails(points: Sequence[ChangePoint]) -> bool:
-    """Whether a check ends with status 1: one of these (new) change points is for the worse."""
-    return any(point.direction == "worse" for point in points)
-
-
 def headline(new: Sequence[ChangePoint], series: int) -> str:
     """One line for the whole check: how much is new, of how many series."""
     if not new:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests.unit.trend.simulated import point, series
 
-from bench_action.trend.change_points import ChangePoint, change_points, new_since
+from bench_action.trend.change_points import ChangePoint, change_points, latest_changes_of, new_since
 from bench_action.trend.series import Series
 
 pytestmark = pytest.mark.unit
@@ -109,3 +109,11 @@ def test_change_points__a_bad_day_at_the_end_is_none() -> None:
     values = [*stepped(0.0), 0.2]
     assert change_points(series(values)) == ()
     assert point(3, 1.0).at == "2024-01-04T03:00:00Z"
+
+
+def test_latest_changes_of__are_those_of_the_whole_series_that_newest_records_raised() -> None:
+    for seed, before, told in ((1, 700, 1), (2, 750, 1), (3, 400, 0)):
+        whole = series(stepped(-0.08, seed=seed, before=before, after=800 - before))
+        latest = latest_changes_of([whole])
+        assert len(latest) == told
+        assert [one.key for one in latest] == [one.key for one in change_points(whole) if one.raised >= 600]
