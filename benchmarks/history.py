@@ -1,10 +1,12 @@
 """How the history grows: `.venv/bin/python benchmarks/history.py` (docs/architecture.md shows its figures).
 
 For 1,000, 10,000 and 100,000 records (ten years, and one month that has everything), in a folder and in a git
-repository: the seconds that append, index and read take, the best of a few, and the size of index and month in MB.
+repository: the seconds that append, index, read and check take, the best of a few, and the size of index and month in
+MB.
 Nothing is thinned: for the history it is still the day of the first record.
 """
 
+import random
 import subprocess
 import tempfile
 import time
@@ -16,10 +18,11 @@ from pathlib import Path
 from bench_action.history.folder import Folder
 from bench_action.history.history import History
 from bench_action.history.layout import INDEX
-from bench_action.history.record import SHORT, Record
+from bench_action.history.record import SHORT, Record, rounded
 from bench_action.history.recording import COMPARED
 from bench_action.history.repository import Repository
 from bench_action.history.store import Place
+from bench_action.trends import Trends
 
 _SIZES = (1_000, 10_000, 100_000)
 _CELLS = 8
@@ -32,7 +35,7 @@ _REPEATED = 3
 def main() -> None:
     """Fill, measure and print."""
     print(f"{'records':>8} {'over':>9} {'place':>10} {'append s':>9} {'index s':>8} {'read s':>7} {'one year s':>10} "
-          f"{'index MB':>9} {'month MB':>9}")  # fmt: skip
+          f"{'check s':>7} {'index MB':>9} {'month MB':>9}")  # fmt: skip
     for size in _SIZES:
         for span, name in ((_YEARS, "10 years"), (_MONTH, "1 month")):
             for kind in ("folder", "repository"):
@@ -56,10 +59,11 @@ def print_row(size: int, over: str, kind: str, history: History, span: timedelta
     index_s = best(history.index)
     read_s = best(lambda: count(history.read()))
     year_s = best(lambda: count(history.read("2025-11")))
+    check_s = best(lambda: Trends(history, lambda _: None).check())
     view = history._place.look()  # noqa: SLF001 - sizes are no matter of the store's
     sizes_mb = [len(content) / 1e6 for content in view.read([INDEX, max(history.index().shards)]).values()]
     print(f"{size:>8,} {over:>9} {kind:>10} {append_s:>9.3f} {index_s:>8.3f} {read_s:>7.2f} {year_s:>10.2f} "
-          f"{sizes_mb[0]:>9.3f} {sizes_mb[1]:>9.2f}")  # fmt: skip
+          f"{check_s:>7.2f} {sizes_mb[0]:>9.3f} {sizes_mb[1]:>9.2f}")  # fmt: skip
 
 
 def best(action: Callable[[], object]) -> float:
@@ -86,13 +90,14 @@ def _runs(runs: int, start: datetime, span: timedelta, prefix: str) -> Iterator[
     for run in range(runs):
         at = (start + span * run / max(1, runs)).isoformat()
         for cell in range(_CELLS):
-            metrics = dict.fromkeys(SHORT, (1000.5 + cell, 990.25, 1010.75 + run % 7))
+            noise = random.Random(run * _CELLS + cell).gauss(1, 0.014)  # as of a ratio to a control
+            metrics = dict.fromkeys(SHORT, (rounded(1000.5 * noise), 990.25, 1010.75 + run % 7))
             yield Record(
                 run_id=f"{prefix}-{run:06}-{at}", at=at, sha=f"{run:040x}", ref="refs/heads/main", preset="article",
                 engine="docker", tool_version="0.1.0", fingerprint="0123456789ab",
                 cpu_model="AMD EPYC 7763 64-Core Processor", variant=f"variant-{cell}", profile="article-500", blocks=5,
-                metrics=metrics, control=dict.fromkeys(COMPARED, (0.98765, 0.9123, 1.0654)), control_id="c0ffee",
-                work=None,
+                metrics=metrics, control=dict.fromkeys(COMPARED, (rounded(0.98765 * noise), 0.9123, 1.0654)),
+                control_id="c0ffee", work=None,
             )  # fmt: skip
 
 
