@@ -358,6 +358,20 @@ def test_process__ends_at_sigterm(start_application: StartApplication, app: Appl
     assert logged(own) == ""
 
 
+def test_process__that_is_still_starting_ends_at_sigterm_without_a_word() -> None:  # C27
+    program = (
+        "import signal; from todo_aiohttp import config, supervisor\n"
+        "supervisor.serve = lambda _: print(*map(signal.getsignal, (signal.SIGTERM, signal.SIGINT)), flush=True)\n"
+        "supervisor.supervise(config.Config.from_environment({'TODO_PROFILE': 'tuned'}))\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=Path(__file__).parents[2] / "apps" / "aiohttp", capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    defaults = f"{signal.SIG_DFL!s} {signal.SIG_DFL!s}"
+    assert set(ended.stdout.splitlines()) == {defaults}, ended.stderr
+
+
 def test_process__does_not_outlive_a_dead_worker(start_application: StartApplication) -> None:  # C28
     own = start_application("aiohttp-tuned")
     workers = children(own.process.pid)

@@ -12,12 +12,14 @@ from types import FrameType
 from todo_aiohttp.config import Config
 from todo_aiohttp.server import SHUTDOWN_TIMEOUT_S, serve
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 logger = logging.getLogger(__name__)
 
 
 def supervise(config: Config) -> int:
     """Serve until SIGTERM or SIGINT; a server that ends by itself takes the others along, with status 1."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _SIGNALS:
         signal.signal(number, _exit)
     with _servers(config) as servers:
         ended = wait([server.sentinel for server in servers])
@@ -39,12 +41,20 @@ def _servers(config: Config) -> Iterator[list[ForkProcess]]:
     servers: list[ForkProcess] = []
     try:
         for index in range(config.processes):
-            server = context.Process(target=serve, args=(config,), name=f"server {index}")
+            server = context.Process(target=_serve, args=(config,), name=f"server {index}")
             servers.append(server)
             server.start()
         yield servers
     finally:
         _stop([server for server in servers if server.pid is not None])
+
+
+def _serve(config: Config) -> None:
+    # Until aiohttp listens for signals itself, one ends the server at once: the supervisor's own handler, which a fork
+    # inherits, would raise wherever it is, and leave an event loop open.
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    serve(config)
 
 
 def _stop(servers: list[ForkProcess]) -> None:
