@@ -8,14 +8,13 @@ from enum import StrEnum
 from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from bench_action import __version__, cli_trend
-from bench_action.action import Action
 from bench_action.choice import choose_engine
 from bench_action.config.load import PRESETS, load
 from bench_action.config.schema import Config
@@ -37,6 +36,9 @@ from bench_action.report.view import make_view
 from bench_action.stack.environment import check_environment
 from bench_action.stored import read_result
 from bench_action.verify import as_error
+
+if TYPE_CHECKING:
+    from bench_action.action import Action
 
 _BUG = 70  # EX_SOFTWARE of sysexits.h
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -237,7 +239,10 @@ def main() -> None:
         interrupts.end()
 
 
-def _action(context: typer.Context) -> Action:
+def _action(context: typer.Context) -> "Action":
+    # only here: GitHub's client takes as long to import as everything else, and a run should begin at once
+    from bench_action.action import Action  # noqa: PLC0415
+
     environ = dict(os.environ)
     return Action(environ, context.obj, sys.stdout, lambda owner: DockerEngine(owner, environ))
 

@@ -4,19 +4,20 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from bench_action.history.opening import opened
-from bench_action.history.repository import DEFAULT_BRANCH
+from bench_action.history import DEFAULT_BRANCH
 from bench_action.model.errors import InputError
 from bench_action.report.terminal import print_table
 from bench_action.stored import read_result
-from bench_action.trend.page import Links
-from bench_action.trends import Trends, refuse_worse
 
+if TYPE_CHECKING:
+    from bench_action.trends import Trends
+
+# The history and what reads it are imported where they are used: a run should begin at once.
 _Store = Annotated[str, typer.Option("--store", metavar="PATH", help="A folder, or a git repository or its address.")]
 _Branch = Annotated[str, typer.Option(metavar="NAME", help="Of the repository; made where it is not there.")]
 
@@ -38,8 +39,7 @@ def append(
 def check(store: _Store, branch: _Branch = DEFAULT_BRANCH) -> None:
     """Tell new change points; ends with status 1 where one is for the worse."""
     with _trends(store, branch) as trends:
-        found = trends.check()
-    refuse_worse(found)
+        trends.require_nothing_worse()
 
 
 @app.command()
@@ -51,7 +51,7 @@ def render(
 ) -> None:
     """Draw the history as a static site."""
     with _trends(store, branch) as trends:
-        trends.render(output, Links(repository))
+        trends.render(output, repository)
 
 
 @app.command()
@@ -66,7 +66,10 @@ def backtest(
 
 
 @contextmanager
-def _trends(store: str, branch: str) -> Iterator[Trends]:
+def _trends(store: str, branch: str) -> Iterator["Trends"]:
+    from bench_action.history.opening import opened  # noqa: PLC0415
+    from bench_action.trends import Trends  # noqa: PLC0415
+
     with opened(store, branch, tell=lambda text: typer.echo(f"note: {text}", err=True)) as found:
         yield Trends(found, typer.echo)
 

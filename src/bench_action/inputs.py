@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bench_action.config.load import PRESETS
+from bench_action.history import DEFAULT_BRANCH
 from bench_action.model.errors import InputError
 
 
@@ -41,7 +42,7 @@ class Inputs(BaseModel):
     summary: bool = True
     output: Path = Path("bench-results")
     publish: str = ""
-    history_branch: str = "bench-history"
+    history_branch: str = DEFAULT_BRANCH
     control: str = ""
     trend_issue: bool = False
     github_token: str = Field("", repr=False)

@@ -14,7 +14,6 @@ from bench_action.model.wording import plural
 from bench_action.report.templating import escape_text
 from bench_action.trend.change_points import ChangePoint
 from bench_action.trend.check import assurance, sentence
-from bench_action.trend.page import Links
 from bench_action.trends import Trends
 
 _REFUSED = (
@@ -44,7 +43,7 @@ class HistoryPublisher:
             trends = Trends(github_store(self.access, self.branch, tell=self.say), self.say)
             trends.append([result])
             new = trends.check()
-            trends.render(site, Links(self.repository))
+            trends.render(site, self.repository)
         except PublishError as error:
             if error.status != 403:
                 raise

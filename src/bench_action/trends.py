@@ -57,15 +57,19 @@ class Trends:
             self.store.mark(mark for one in new for mark in _marks(one))
         return new
 
-    def render(self, folder: Path, links: Links) -> None:
-        """The static site."""
+    def require_nothing_worse(self) -> None:
+        """A check that raises RegressionError where something new is for the worse."""
+        refuse_worse(self.check())
+
+    def render(self, folder: Path, repository: str) -> None:
+        """The static site; `repository`: the address at which commits are shown, empty for none."""
         records = list(self.store.read())
         series = series_of(records)
         if not series:
             raise InputError("the history is empty", advice="`bench-action trend append RESULT.json` first")
         judged = {_identity(one) for one in series}
         plain = [one for one in series_of(records, absolute=True) if _identity(one) not in judged]
-        render([*series, *plain], changes_of(series), links, folder)
+        render([*series, *plain], changes_of(series), Links(repository), folder)
         self.say(f"the page: {folder / 'index.html'}")
 
     def backtest(self, gates: Sequence[float]) -> Table:

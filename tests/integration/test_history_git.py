@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 from tests.unit.history.places import make_history, make_record
 
+from bench_action.history import DEFAULT_BRANCH
 from bench_action.history.folder import Folder
 from bench_action.history.history import History
 from bench_action.history.layout import INDEX, README
 from bench_action.history.opening import is_repository, opened
-from bench_action.history.repository import DEFAULT_BRANCH, Remote, Repository
+from bench_action.history.repository import Remote, Repository
 from bench_action.history.store import DisagreementError, OvertakenError
 from bench_action.model.errors import InputError, PublishError
 

@@ -14,10 +14,10 @@ from tests.unit.history.places import make_history, make_record
 
 from bench_action.github.client import Access
 from bench_action.github.tree import Trees
+from bench_action.history import DEFAULT_BRANCH
 from bench_action.history.github import GitHubBranch, github_store
 from bench_action.history.history import History
 from bench_action.history.layout import INDEX, README
-from bench_action.history.repository import DEFAULT_BRANCH
 from bench_action.history.store import DisagreementError
 from bench_action.model.errors import InputError, PublishError
 

@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 from bench_action.github.client import Access, LostAnswerError
 from bench_action.github.tree import MovedError, Pause, Trees
+from bench_action.history import DEFAULT_BRANCH
 from bench_action.history.history import History
-from bench_action.history.repository import DEFAULT_BRANCH
 from bench_action.history.store import OvertakenError, UncertainError, View
 
 

@@ -6,10 +6,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from bench_action.history import DEFAULT_BRANCH
 from bench_action.history.folder import Folder
 from bench_action.history.git import Git
 from bench_action.history.history import History
-from bench_action.history.repository import DEFAULT_BRANCH, Remote, Repository
+from bench_action.history.repository import Remote, Repository
 from bench_action.history.store import Place, Store
 
 _ADDRESS = re.compile(r"(https?|ssh|git|file)://|[\w.-]+@[\w.-]+:")

@@ -8,12 +8,12 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final
 
+from bench_action.history import DEFAULT_BRANCH
 from bench_action.history.git import Entry, Git, refused_push
 from bench_action.history.history import moved_back
 from bench_action.history.store import OvertakenError, View
 from bench_action.model.errors import InputError, PublishError
 
-DEFAULT_BRANCH: Final = "bench-history"
 _NOTHING: Final = ""  # as an expected old value: there must be no such ref
 
 

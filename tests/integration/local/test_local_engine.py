@@ -95,6 +95,19 @@ def assert_postgres_counts(engine: LocalEngine) -> None:
         postgres.execute("SELECT * FROM nowhere")
 
 
+def test_postgres__of_one_template_has_a_password_and_data_of_its_own(engine: LocalEngine) -> None:
+    servers = []
+    for name, password in (("one", "first'secret"), ("two", "second")):
+        spec = ServiceSpec("postgres", name, "postgres:17", env={**PASSWORD, "POSTGRES_PASSWORD": password})
+        handle = engine.start(spec)
+        servers.append(Postgres(engine, handle, password))
+        wait_until_ready(engine, [Awaited(handle, WAIT_S, servers[-1].probe)])
+    servers[0].execute("CREATE TABLE only_here ()")
+    assert servers[1].execute("SELECT count(*) FROM pg_class WHERE relname = 'only_here'") == ["0"]
+    with pytest.raises(StackError, match="talk to ended"):
+        Postgres(engine, servers[1].handle, "first'secret").execute("SELECT 1")
+
+
 def test_postgres__that_is_killed_leaves_no_shared_memory(engine: LocalEngine) -> None:
     handle = engine.start(ServiceSpec("postgres", "postgres", "postgres:17", env=PASSWORD))
     postgres = Postgres(engine, handle, PASSWORD["POSTGRES_PASSWORD"])

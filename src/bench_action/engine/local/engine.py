@@ -140,7 +140,8 @@ class LocalEngine:
         self._specs[handle.id], self._handles[handle.id] = spec, handle
         try:
             if spec.kind == "postgres":
-                init_cluster(self.servers, self._data(spec), spec, self._environment(spec, handle), self._account)
+                environment, cache = self._environment(spec, handle), cache_folder(self._environ)
+                init_cluster(self.servers, self._data(spec), spec, environment, account=self._account, cache=cache)
             if spec.kind != "load":
                 self.restart(handle)
         except OSError as error:

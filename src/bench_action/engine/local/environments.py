@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench_action.model.errors import StackError
 
-_COMPLETE = ".complete"
+COMPLETE = ".complete"
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
@@ -42,8 +42,8 @@ def make_environment(requirements: Path | None, cache: Path, environ: Mapping[st
     if requirements is None:
         return Path(sys.executable)
     folder = cache / f"venv-{_fingerprint(requirements)}"
-    with _only_one(cache / f"{folder.name}.lock"):
-        if not (folder / _COMPLETE).is_file():
+    with only_one(cache / f"{folder.name}.lock"):
+        if not (folder / COMPLETE).is_file():
             _make(folder, requirements, environ)
     return folder / "bin" / "python"
 
@@ -60,7 +60,7 @@ def _make(folder: Path, requirements: Path, environ: Mapping[str, str]) -> None:
     python = str(folder / "bin" / "python")
     pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--disable-pip-version-check"]
     _run([*pip, "--requirement", str(requirements)], requirements, environ)
-    (folder / _COMPLETE).touch()
+    (folder / COMPLETE).touch()
 
 
 def _run(command: list[str], requirements: Path, environ: Mapping[str, str]) -> None:
@@ -77,8 +77,8 @@ def _run(command: list[str], requirements: Path, environ: Mapping[str, str]) -> 
 
 
 @contextlib.contextmanager
-def _only_one(path: Path) -> Iterator[None]:
-    """Two runs that need the same environment: the second waits for the first."""
+def only_one(path: Path) -> Iterator[None]:
+    """Two runs that need the same thing: the second waits for the first to make it."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
