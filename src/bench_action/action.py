@@ -120,7 +120,7 @@ class Action:
         if event.on_default_branch and access is not None and inputs.history_branch != "none":
             HistoryPublisher(
                 commands, access, inputs.history_branch, inputs.comment_key, inputs.trend_issue,
-                f"{event.server_url}/{event.repository}", self._say,
+                event.repository_url, self._say,
             ).publish(outcome.result, inputs.output / "trend")  # fmt: skip
         return outcome
 
@@ -153,7 +153,7 @@ class Action:
         pull = find_pull(allowed, run)
         if pull is None:
             self._say("no comment: no open pull request has the commit of that run as its head")
-        links = Links(f"{event.server_url}/{event.repository}/actions/runs/{run.id}", foreign=True)
+        links = Links(event.url_of_run(run.id), foreign=True)
         publisher = Publisher(commands, links, pull, allowed, inputs.comment_key, inputs.summary, self._say)
         publisher.publish(result, folder)
 

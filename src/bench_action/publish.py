@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from bench_action.github.artifacts import LARGEST_RESULT, RESULT
 from bench_action.github.client import Access
 from bench_action.github.commands import Commands, Level
 from bench_action.github.comments import upsert_comment
@@ -19,8 +20,6 @@ from bench_action.report.comment import Links, render_comment, render_failure
 from bench_action.report.markdown import render_markdown
 from bench_action.report.view import make_view
 
-_RESULT = "result.json"
-_LARGEST_RESULT = 32 * 1024 * 1024
 _LONGEST_STRING = 4000
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 _FORK = "this job's token may only read, as a fork's does: a `workflow_run` job can publish the result (README, Forks)"
@@ -100,7 +99,7 @@ def outputs(result: Result, folder: Path) -> dict[str, str]:
     seen = [c.smallest_detectable for c in compared(result) if c.gate is not None and c.smallest_detectable]
     return {
         "verdict": result.verdict,
-        "result": str(folder / _RESULT),
+        "result": str(folder / RESULT),
         "report": str(folder / "report.md"),
         "regressions": json.dumps(regressions, ensure_ascii=False),
         "smallest-detectable": f"{max(seen):.4f}" if seen else "",
@@ -113,10 +112,10 @@ def read_foreign_result(folder: Path) -> Result:
 
     Raises InputError.
     """
-    path = folder / _RESULT
+    path = folder / RESULT
     try:
-        if path.is_symlink() or path.stat().st_size > _LARGEST_RESULT:
-            raise InputError(f"{path} is no plain file of at most {_LARGEST_RESULT:,} bytes")
+        if path.is_symlink() or path.stat().st_size > LARGEST_RESULT:
+            raise InputError(f"{path} is no plain file of at most {LARGEST_RESULT:,} bytes")
         found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_not_finite)
         result = Result.model_validate(_cleaned(found))
         # our own advice, not what the other job says that it is

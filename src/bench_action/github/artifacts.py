@@ -16,15 +16,15 @@ from bench_action.model.errors import InputError, PublishError
 _LIST = "/repos/{+repository}/actions/runs/{run}/artifacts?per_page=100"
 _ZIP = "/repos/{+repository}/actions/artifacts/{id}/zip"
 _LARGEST_ZIP = 32 * 1024 * 1024
-_LARGEST_RESULT = 32 * 1024 * 1024
-_RESULT = "result.json"
+LARGEST_RESULT = 32 * 1024 * 1024
+RESULT = "result.json"
 _CHUNK = 1 << 16
 
 
 def fetch_result(access: Access, run: int, name: str, folder: Path) -> None:
     """Put the `result.json` of a run's artifact into a folder, and nothing else. Raises PublishError, InputError."""
     archive = asyncio.run(_download(access, run, name))
-    (folder / _RESULT).write_bytes(unpack(archive))
+    (folder / RESULT).write_bytes(unpack(archive))
 
 
 async def _download(access: Access, run: int, name: str) -> bytes:
@@ -73,12 +73,12 @@ async def _blob(url: str) -> bytes:
 def unpack(archive: bytes) -> bytes:
     """`result.json` out of a zip, by its name alone and no larger than it may be. Raises InputError."""
     try:
-        with zipfile.ZipFile(io.BytesIO(archive)) as opened, opened.open(_RESULT) as file:
-            content = file.read(_LARGEST_RESULT + 1)  # what the zip says of its size is its own word
+        with zipfile.ZipFile(io.BytesIO(archive)) as opened, opened.open(RESULT) as file:
+            content = file.read(LARGEST_RESULT + 1)  # what the zip says of its size is its own word
     except KeyError as error:
-        raise InputError(f"the artifact has no {_RESULT}", advice="upload the whole output folder") from error
+        raise InputError(f"the artifact has no {RESULT}", advice="upload the whole output folder") from error
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
         raise InputError(f"the artifact is no zip file that can be read: {error}") from error
-    if len(content) > _LARGEST_RESULT:
-        raise InputError(f"the artifact's {_RESULT} is larger than {_LARGEST_RESULT:,} bytes")
+    if len(content) > LARGEST_RESULT:
+        raise InputError(f"the artifact's {RESULT} is larger than {LARGEST_RESULT:,} bytes")
     return content

@@ -69,9 +69,18 @@ class Event:
         )
 
     @property
+    def repository_url(self) -> str:
+        """The repository's page."""
+        return f"{self.server_url}/{self.repository}"
+
+    @property
     def run_url(self) -> str:
         """The page of this job's run."""
-        return f"{self.server_url}/{self.repository}/actions/runs/{self.run_id}" if self.run_id else ""
+        return self.url_of_run(self.run_id) if self.run_id else ""
+
+    def url_of_run(self, identity: int | str) -> str:
+        """The page of a run of this repository."""
+        return f"{self.repository_url}/actions/runs/{identity}"
 
 
 def _is_default(environ: Mapping[str, str], payload: Mapping[str, Any]) -> bool:
