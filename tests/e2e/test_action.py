@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from tests.docker.footprint import Footprint
 from tests.e2e.container import ContainerAction
-from tests.e2e.workflow import ROOT, Checkout, Runner, build_runner, checkout, exported, gateway, git, pull_request
+from tests.e2e.workflow import ROOT, Checkout, Runner, build_runner, checkout, exported, gateway, pull_request
+from tests.git import git
 from tests.github.double import GitHubDouble
 from tests.github.exchange import Answer, Fault
 from tests.unit.factories import make_compared, make_paired

@@ -1,13 +1,13 @@
 """Base beside head, on either engine: what changed is named, what did not change is no alarm."""
 
 import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.e2e.conftest import BUILTIN_APPS, Tool, tiny
 from tests.e2e.sites import DockerSite, LocalSite, Site
+from tests.git import git
 
 pytestmark = pytest.mark.e2e
 
@@ -40,12 +40,6 @@ def site(request: pytest.FixtureRequest, docker_site: DockerSite, local_site: Lo
 def tool(tool: Tool, site: Site) -> Tool:
     """The command, told to use that engine."""
     return replace(tool, engine=site.name)
-
-
-def git(folder: Path, *arguments: str) -> str:
-    who = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
-    done = subprocess.run(["git", *who, *arguments], cwd=folder, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
 
 
 def commit(folder: Path) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.git import git
 from tests.github.double import GitHubDouble
 from tests.github.state import Pull
 
@@ -32,12 +33,6 @@ runs:
   steps: [{run: "ls ${{ inputs.path }}", shell: bash}]
 """
 _STOOD_IN_FOR = re.compile(r"actions/(?:upload-artifact|upload-pages-artifact|deploy-pages)@\w+")
-
-
-def git(folder: Path, *arguments: str) -> str:
-    who = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
-    done = subprocess.run(["git", *who, *arguments], cwd=folder, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
 
 
 def gateway() -> str:

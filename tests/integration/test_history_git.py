@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.git import git
 from tests.unit.history.places import make_history, make_record
 
 from bench_action.history import DEFAULT_BRANCH
@@ -28,12 +29,6 @@ pytestmark = pytest.mark.integration
 WRITERS = 20
 SHARD = "records/2026-11.jsonl"
 REF = f"refs/heads/{DEFAULT_BRANCH}"
-
-
-def git(folder: Path, *arguments: str) -> str:
-    who = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
-    done = subprocess.run(["git", *who, *arguments], cwd=folder, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
 
 
 @pytest.fixture

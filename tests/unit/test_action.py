@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.git import git
 from tests.unit.factories import make_result
 
 from bench_action.action import baseline_of, job_of, times_of
@@ -14,12 +15,6 @@ from bench_action.model.errors import InputError
 pytestmark = pytest.mark.unit
 
 REPOSITORY = "org/shop"
-
-
-def git(folder: Path, *arguments: str) -> str:
-    who = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
-    done = subprocess.run(["git", *who, *arguments], cwd=folder, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
 
 
 @pytest.fixture
