@@ -11,8 +11,11 @@ from typing import Any
 from bench_action.config.schema import Profile
 from bench_action.model.errors import InvalidMeasurementError
 from bench_action.model.result import Errors, Latency
+from bench_action.model.warning import Code
 
 SENTINEL = "bench-action-wrk-result:"
+# what strerror(3) says of EMFILE: the connections of a first thread can leave none for a second to begin with
+_NO_FILE_LEFT = "Too many open files"
 _NO_NUMBER = re.compile(r"-?(nan|inf)\b")  # as C prints them; JSON knows neither
 
 
@@ -76,9 +79,12 @@ def parse_report(answer: Mapping[str, Any], where: str) -> Report:
     output: str = answer["output"]
     lines = [line for line in output.splitlines() if line.startswith(SENTINEL)]
     if answer["status"] != 0 or len(lines) != 1:
+        starved = _NO_FILE_LEFT in output
         raise InvalidMeasurementError(
             f"wrk ended with status {answer['status']} and {len(lines)} reports",
             where=where,
+            cause="its limit of open files is below its connections" if starved else "",
+            advice=Code.CONNECT_ERRORS.advice if starved else "",
             log=output.splitlines()[-15:],
         )
     data: dict[str, Any] = json.loads(_NO_NUMBER.sub("NaN", lines[0].removeprefix(SENTINEL)))

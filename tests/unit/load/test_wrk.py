@@ -116,6 +116,20 @@ def test_parse_report__believes_one_report_of_a_good_end_only(output: str, statu
     assert caught.value.where == "aiohttp · article-500"
 
 
+def test_parse_report__names_the_limit_that_a_second_thread_met() -> None:
+    output = "a.lua: cannot open a.lua: Too many open files\nunable to create thread 1: Too many open files"
+    with pytest.raises(InvalidMeasurementError, match="status 2 and 0 reports") as caught:
+        parse_report(answer(output, status=2), "")
+    assert "open files" in caught.value.cause
+    assert "nofile" in caught.value.advice
+
+
+def test_parse_report__blames_no_limit_for_what_it_did_not_do() -> None:
+    with pytest.raises(InvalidMeasurementError) as caught:
+        parse_report(answer("unable to connect to 127.0.0.1:1 Connection refused", status=1), "")
+    assert (caught.value.cause, caught.value.advice) == ("", "")
+
+
 def test_parse_report__shows_the_last_lines_of_wrk() -> None:
     output = "\n".join(f"line {number}" for number in range(40))
     with pytest.raises(InvalidMeasurementError) as caught:
