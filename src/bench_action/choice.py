@@ -2,15 +2,17 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from bench_action.config.load import Loaded
-from bench_action.engine.docker import DockerEngine
 from bench_action.engine.local import LocalEngine
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import Engine
 from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
+
+if TYPE_CHECKING:
+    from bench_action.engine.docker import DockerEngine
 
 Wanted = Literal["auto", "docker", "local"]
 _FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE | re.MULTILINE)
@@ -23,10 +25,10 @@ def choose_engine(
     if wanted == "local":
         return LocalEngine(owner, environ)
     if wanted == "docker":
-        return DockerEngine(owner, environ)
+        return docker_engine(owner, environ)
     obstacle = why_not_local(loaded)
     try:
-        engine = DockerEngine(owner, environ)
+        engine = docker_engine(owner, environ)
         if not obstacle:  # with one, a missing image is for the run to tell, which sweeps before it builds
             for name in images_of(loaded):
                 engine.image(name, "other")
@@ -38,6 +40,13 @@ def choose_engine(
         return LocalEngine(owner, environ)
     progress.step("engine: docker, which answers" + ("" if obstacle else " and has every image"))
     return engine
+
+
+def docker_engine(owner: Ownership, environ: Mapping[str, str]) -> "DockerEngine":
+    """The Docker engine, imported only where one is asked for: Docker's client is a seventh of a start."""
+    from bench_action.engine.docker import DockerEngine  # noqa: PLC0415
+
+    return DockerEngine(owner, environ)
 
 
 def why_not_local(loaded: Loaded) -> str:

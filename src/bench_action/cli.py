@@ -15,10 +15,9 @@ from rich.console import Console
 from rich.text import Text
 
 from bench_action import __version__, cli_trend
-from bench_action.choice import choose_engine
+from bench_action.choice import choose_engine, docker_engine
 from bench_action.config.load import PRESETS, load
 from bench_action.config.schema import Config
-from bench_action.engine.docker import DockerEngine
 from bench_action.engine.ownership import Ownership
 from bench_action.interrupts import Interrupts
 from bench_action.model.errors import BenchError, InputError, InvalidMeasurementError, RegressionError
@@ -244,7 +243,7 @@ def _action(context: typer.Context) -> "Action":
     from bench_action.action import Action  # noqa: PLC0415
 
     environ = dict(os.environ)
-    return Action(environ, context.obj, sys.stdout, lambda owner: DockerEngine(owner, environ))
+    return Action(environ, context.obj, sys.stdout, lambda owner: docker_engine(owner, environ))
 
 
 def _print_error(error: BenchError) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -184,3 +186,10 @@ def test_main__a_bug_says_so(command: Command, capsys: Captured, monkeypatch: py
     error = capsys.readouterr().err
     assert "KeyError: 'oops'" in error
     assert "This is a bug in bench-action" in error
+
+
+def test_start__imports_nothing_that_only_some_runs_need() -> None:
+    late = {"docker", "gidgethub", "plotly", "requests"}
+    code = f"import sys, bench_action.cli; print(sorted({late} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
