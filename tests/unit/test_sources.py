@@ -3,9 +3,11 @@
 import os
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.git import git as git_in
 
 from bench_action.engine.ownership import Process
 from bench_action.model.errors import InputError
@@ -19,11 +21,7 @@ pytestmark = pytest.mark.unit
 def git(tmp_path: Path) -> Callable[..., str]:
     """`git` in a new repository with one commit."""
 
-    def run(*arguments: str) -> str:
-        who = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
-        command = ["git", *who, *arguments]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip()
-
+    run = partial(git_in, tmp_path)
     run("init", "--initial-branch", "main")
     (tmp_path / "file").write_text("one", encoding="utf-8")
     run("add", "file")

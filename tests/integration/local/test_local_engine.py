@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from bench_action.engine.local import LocalEngine
-from bench_action.engine.local.environments import first_usable
+from bench_action.engine.local.cache import first_usable
 from bench_action.engine.local.folder import sweep_folders
 from bench_action.engine.local.ports import Ports
 from bench_action.engine.local.processes import MARK, marked

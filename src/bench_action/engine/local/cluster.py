@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench_action.engine.commands import postgres_command
-from bench_action.engine.local.environments import COMPLETE, only_one
+from bench_action.engine.local.cache import made_once
 from bench_action.engine.local.processes import Account
 from bench_action.engine.local.servers import Servers
 from bench_action.engine.protocol import ServiceSpec
@@ -27,10 +27,7 @@ def init_cluster(
 ) -> None:
     """A new data directory: a copy of one that `initdb` made once, which takes most of a second. Raises StackError."""
     template = cache / f"cluster-{_fingerprint(servers['initdb'], env, account)}"
-    with only_one(cache / f"{template.name}.lock"):
-        if not (template / COMPLETE).is_file():
-            _init(servers["initdb"], template, spec, env, account)
-            (template / COMPLETE).touch()
+    made_once(template, lambda: _init(servers["initdb"], template, spec, env, account))
     _run(spec, ["cp", "--archive", str(template / "data"), str(data)], env, data.parent)
     # no server runs yet: a single-user one takes a statement a line from standard input
     alone = [servers["postgres"], "--single", "-D", str(data), "-c", "fsync=off", *_BELOW_DATA, "postgres"]

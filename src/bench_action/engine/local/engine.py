@@ -13,8 +13,9 @@ from pathlib import Path
 import psutil
 
 from bench_action.engine.commands import redis_command
+from bench_action.engine.local.cache import cache_folder
 from bench_action.engine.local.cluster import init_cluster, postgres_argv
-from bench_action.engine.local.environments import cache_folder, make_environment
+from bench_action.engine.local.environments import make_environment
 from bench_action.engine.local.folder import RunFolder, sweep_folders
 from bench_action.engine.local.ports import Ports
 from bench_action.engine.local.processes import (

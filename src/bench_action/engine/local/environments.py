@@ -1,40 +1,13 @@
 """A virtual environment for each set of requirements, kept and found again by their hash."""
 
-import contextlib
-import fcntl
 import hashlib
-import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
+from bench_action.engine.local.cache import made_once
 from bench_action.model.errors import StackError
-
-COMPLETE = ".complete"
-
-
-def cache_folder(environ: Mapping[str, str]) -> Path:
-    """Where environments are kept: root's where others may read it, the user's cache, else a temporary folder."""
-    candidates = [Path("/var/cache")] if os.geteuid() == 0 else _caches_of_a_user(environ)
-    temporary = Path(tempfile.gettempdir()) / f"bench-action-cache-{os.getuid()}"
-    return first_usable([*(folder / "bench-action" for folder in candidates), temporary])
-
-
-def _caches_of_a_user(environ: Mapping[str, str]) -> list[Path]:
-    folders = (environ.get("XDG_CACHE_HOME", ""), str(Path(environ.get("HOME", "")) / ".cache"))
-    return [Path(folder) for folder in folders if Path(folder).is_absolute()]
-
-
-def first_usable(folders: Sequence[Path]) -> Path:
-    """The first that is, or can be made, ours to write to: what others wrote there, we would run. Raises StackError."""
-    for folder in folders:
-        with contextlib.suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o755)
-            if os.access(folder, os.W_OK) and folder.stat().st_uid == os.geteuid():
-                return folder
-    raise StackError("there is no folder to keep virtual environments in", advice="set XDG_CACHE_HOME or TMPDIR")
 
 
 def make_environment(requirements: Path | None, cache: Path, environ: Mapping[str, str]) -> Path:
@@ -42,9 +15,7 @@ def make_environment(requirements: Path | None, cache: Path, environ: Mapping[st
     if requirements is None:
         return Path(sys.executable)
     folder = cache / f"venv-{_fingerprint(requirements)}"
-    with only_one(cache / f"{folder.name}.lock"):
-        if not (folder / COMPLETE).is_file():
-            _make(folder, requirements, environ)
+    made_once(folder, lambda: _make(folder, requirements, environ))
     return folder / "bin" / "python"
 
 
@@ -60,7 +31,6 @@ def _make(folder: Path, requirements: Path, environ: Mapping[str, str]) -> None:
     python = str(folder / "bin" / "python")
     pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--disable-pip-version-check"]
     _run([*pip, "--requirement", str(requirements)], requirements, environ)
-    (folder / COMPLETE).touch()
 
 
 def _run(command: list[str], requirements: Path, environ: Mapping[str, str]) -> None:
@@ -74,11 +44,3 @@ def _run(command: list[str], requirements: Path, environ: Mapping[str, str]) -> 
             cause=f"{' '.join(command[1:4])} ended with status {done.returncode}",
             log=(done.stdout + done.stderr).splitlines()[-15:],
         )
-
-
-@contextlib.contextmanager
-def only_one(path: Path) -> Iterator[None]:
-    """Two runs that need the same thing: the second waits for the first to make it."""
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
