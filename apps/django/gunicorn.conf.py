@@ -12,6 +12,7 @@ wsgi_app = "todo_django.wsgi:application"
 bind = f":{os.environ.get('PORT', '8000')}"
 loglevel = "warning"
 graceful_timeout = 5
+preload_app = True  # loaded once, and shared by the workers that fork from it, as by aiohttp's servers
 control_socket_disable = True  # its default path is one per user, and two servers would share it
 
 if TUNED:

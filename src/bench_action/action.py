@@ -10,6 +10,7 @@ from typing import IO
 
 from rich.console import Console
 
+from bench_action.config.control import AUTO
 from bench_action.engine.docker import DockerEngine
 from bench_action.engine.ownership import Ownership
 from bench_action.github.artifacts import fetch_result
@@ -117,7 +118,7 @@ class Action:
         print_view(make_view(outcome.result), console)
         self._say(times_of(outcome.result))
         publisher.publish(outcome.result, inputs.output)
-        if event.on_default_branch and access is not None and inputs.history_branch != "none":
+        if access is not None and _keeps_history(inputs, event):
             HistoryPublisher(
                 commands, access, inputs.history_branch, inputs.comment_key, inputs.trend_issue,
                 event.repository_url, self._say,
@@ -137,9 +138,10 @@ class Action:
             self._say("no bench.yml: the built-in applications are compared with each other")
         else:
             baseline = baseline_of(inputs, event, access, Path.cwd())
+        kept = _keeps_history(inputs, event)
         return Options(
             inputs.config, inputs.preset, inputs.variants, inputs.profiles, inputs.output, baseline=baseline,
-            max_minutes=inputs.max_minutes, control=inputs.control or None,
+            max_minutes=inputs.max_minutes, control=inputs.control if inputs.control != AUTO or kept else None,
             job=job_of(self.environ), git=_git_of(self.environ, event, access),
         )  # fmt: skip
 
@@ -194,6 +196,10 @@ def baseline_of(inputs: Inputs, event: Event, access: Access | None, folder: Pat
             advice="leave `github-token` out, name a baseline, or let actions/checkout take its default",
         )
     return merge_base(access, base, head)
+
+
+def _keeps_history(inputs: Inputs, event: Event) -> bool:
+    return event.on_default_branch and inputs.history_branch != "none"
 
 
 def _foreign(event: Event, access: Access | None) -> tuple[WorkflowRun, Access]:

@@ -56,15 +56,16 @@ def assemble(facts: Facts, trials: Sequence[Trial]) -> Result:
     infos = tuple(_subject_info(subject, facts.failed) for subject in facts.subjects)
     measured = [one.variant for one in infos if one.verified and one.revision == "head"]
     profiles = [name for name in facts.loaded.profiles if any(trial.profile == name for trial in trials)]
-    pairs = [pair for pair in facts.loaded.config.compare if set(pair) <= set(measured)]
+    own = [name for name in measured if facts.loaded.of(name) is facts.loaded]
+    pairs = [pair for pair in facts.loaded.config.compare if set(pair) <= set(own)]
     compared = facts.design.pairs
-    solo = pairs or ([] if compared else default_pairs(measured))
+    solo = pairs or ([] if compared else default_pairs(own))
     decider = facts.decider
     comparisons = (
         *compare_pairs(trials, compared, Rules(decider.gates, decider.courses(), decider.alpha)),
         *compare_variants(trials, solo, profiles),
     )
-    findings = findings_of(trials, compared, facts.loaded.config.work)
+    findings = findings_of([one for one in trials if one.variant in own], compared, facts.loaded.config.work)
     summaries = summarise(trials, infos)
     unsound = _unsound(comparisons) if facts.run.self_test else []
     warnings = (*unsound, *_run_warnings(facts, trials), *warnings_of(trials, summaries, compared))

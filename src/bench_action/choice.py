@@ -64,9 +64,9 @@ def images_of(loaded: Loaded) -> Iterator[str]:
     config = loaded.config
     yield from (service.image for service in config.services.values())
     yield from (variant.image for variant in config.variants.values() if variant.image)
-    for variant in config.variants.values():
+    for name, variant in config.variants.items():
         if variant.build is not None:
-            dockerfile = loaded.folder / variant.build.context / variant.build.dockerfile
+            dockerfile = loaded.of(name).folder / variant.build.context / variant.build.dockerfile
             yield from base_images(dockerfile.read_text(encoding="utf-8", errors="replace"))
 
 

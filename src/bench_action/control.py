@@ -21,7 +21,7 @@ def control_of(loaded: Loaded, subjects: tuple[SubjectInfo, ...]) -> dict[str, s
     if name is None or name not in measured:
         return {}
     digest = hashlib.sha256(loaded.config.variants[name].model_dump_json().encode())
-    digest.update(_sources(loaded.config.variants[name], loaded.folder, measured[name].image_id))
+    digest.update(_sources(loaded.config.variants[name], loaded.of(name).folder, measured[name].image_id))
     return {"variant": name, "id": digest.hexdigest()[:12]}
 
 

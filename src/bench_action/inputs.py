@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from bench_action.config.control import AUTO
 from bench_action.config.load import PRESETS
 from bench_action.history import DEFAULT_BRANCH
 from bench_action.model.errors import InputError
@@ -43,7 +44,7 @@ class Inputs(BaseModel):
     output: Path = Path("bench-results")
     publish: str = ""
     history_branch: str = DEFAULT_BRANCH
-    control: str = ""
+    control: str = AUTO
     trend_issue: bool = False
     github_token: str = Field("", repr=False)
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bench_action.config.schema import Profile
@@ -44,12 +44,13 @@ def always(block: Block, trials: Sequence[Trial], spent: Spent) -> bool:
 class Measurer:
     """Measures one run. `store` is called with each trial as it ends, `enough` before each block.
 
+    `profile`: a variant's and a profile's name → what it is loaded with.
     `places`: the placements between which the phases of pairs alternate, none where there is only one CPU.
     `dropped`: what became of blocks that a subject did not survive.
     """
 
     stack: Stack
-    profiles: Mapping[str, Profile]
+    profile: Callable[[str, str], Profile]
     count_requests: int
     generator_cores: int
     progress: Progress
@@ -92,7 +93,7 @@ class Measurer:
 
     def _take_alone(self, block: Block, step: Step) -> None:
         (cell,) = step.cells
-        subject, profile = self.stack.subject(cell.variant, cell.revision), self.profiles[cell.profile]
+        subject, profile = self.stack.subject(cell.variant, cell.revision), self.profile(cell.variant, cell.profile)
         place = Place(block, step, cell)
         self.progress.trial_starts(str(cell), block.phase, block.number)
         try:
@@ -128,7 +129,7 @@ class Measurer:
             self.progress.warn(f"{pair}: {message}")
 
     def _paired_trials(self, block: Block, pair: Pair) -> list[Trial]:
-        profile, placement = self.profiles[pair.head.profile], self._place(block)
+        profile, placement = self.profile(pair.head.variant, pair.head.profile), self._place(block)
         base, head = self._arrange(block, pair, placement, profile)
         subjects = {pair.base: base, pair.head: head}
         names = [str(pair.base), str(pair.head)]

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from bench_action import __version__
 from bench_action.assemble import Facts, assemble
 from bench_action.compare import alpha_of_each
-from bench_action.config.load import Loaded, load, load_base, with_commit, with_control
+from bench_action.config.control import with_control
+from bench_action.config.load import Loaded, load, load_base, with_commit
 from bench_action.decide import Decider
 from bench_action.design import Design, make_design
 from bench_action.engine.ownership import Ownership
@@ -126,8 +127,6 @@ class Run:
             raise InputError(f"--compare names variants that there are not: {', '.join(sorted(unknown))}")
         if options.max_minutes is not None:
             loaded = replace(loaded, policy=loaded.policy.model_copy(update={"minutes": options.max_minutes}))
-        if options.control is not None:
-            loaded = with_control(loaded, options.control)
         source, base = read_source(loaded.folder, self.environ), None
         if options.self_test:
             base = loaded
@@ -136,7 +135,7 @@ class Run:
             commit = resolve(loaded.folder, options.baseline, options.git)
             source = source.model_copy(update={"base_sha": commit})
             base = with_commit(load_base(loaded, folders.enter_context(checked_out(loaded.folder, commit))), commit)
-        loaded = with_commit(loaded, source.head_sha)
+        loaded = with_control(with_commit(loaded, source.head_sha), options.control)
         for one in (loaded, base) if base is not None else (loaded,):
             check_environment(one.config, self.environ)
         return Revisions(source, loaded, base)
@@ -161,7 +160,7 @@ class Run:
     def _verify(self, stack: Stack, loaded: Loaded) -> Sequence[Failure]:
         """Failures of some subjects; raises VerificationError when no head is left that could be measured."""
         with self._timed("verify"):
-            failures = verify(stack, loaded.config.checks, loaded.profiles, self.progress)
+            failures = verify(stack, loaded, self.progress)
         failed = failed_subjects(failures)
         if all(subject.name in failed for subject in stack.subjects if subject.revision == "head"):
             raise as_error(failures)
@@ -206,7 +205,7 @@ class Run:
         with self._timed("measure"):
             self.progress.expect(*design.expected(loaded))
             measurer = Measurer(
-                stack, loaded.profiles, loaded.policy.count_requests, facts.generator["cores"], self.progress, keep,
+                stack, loaded.profile, loaded.policy.count_requests, facts.generator["cores"], self.progress, keep,
                 enough=facts.decider.enough, places=facts.places, dropped=facts.dropped,
             )  # fmt: skip
             measurer.walk(design.blocks(loaded))

@@ -2,9 +2,11 @@
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from bench_action.config.load import Loaded
 from bench_action.config.schema import Check, ExpectedWork, Profile, Request
 from bench_action.load.generator import HttpRequest, Reply
 from bench_action.meters.work import read_work, work_between
@@ -35,28 +37,24 @@ class Failure:
         return f"{self.subject}: {self.rule}: expected {self.expected}, got {self.got}"
 
 
-def verify(
-    stack: Stack, checks: Sequence[Check], profiles: Mapping[str, Profile], progress: Progress
-) -> tuple[Failure, ...]:
+def verify(stack: Stack, loaded: Loaded, progress: Progress) -> tuple[Failure, ...]:
     """All failures of all subjects; empty when everything is as it should be. Raises StackError when a part dies."""
     failures: list[Failure] = []
-    # a change may well change the page: base is held against base, head against head
-    pages: dict[tuple[str, str], dict[str, str]] = {
-        (check.name, revision): {} for check in checks if check.expect.same for revision in ("head", "base")
-    }
+    # of the same checks; and a change may well change the page: base is held against base, head against head
+    pages: defaultdict[tuple[str, str, str], dict[str, str]] = defaultdict(dict)
     for subject in stack.subjects:
         progress.step(f"verifying {subject.name}")
-        for check in checks:
+        own = loaded.of(subject.variant)
+        for check in own.config.checks:
             replies, problems = _run_check(stack, subject, check)
             failures += problems
             if check.expect.same and replies and not problems:
-                pages[check.name, subject.revision][subject.name] = normalised(_text(replies[-1]))
-        failures += _keep_alive(stack, subject, profiles)
-        failures += _connections(stack, subject, profiles)
+                pages[own.origin, _rule(check), subject.revision][subject.name] = normalised(_text(replies[-1]))
+        failures += _keep_alive(stack, subject, own.profiles)
+        failures += _connections(stack, subject, own.profiles)
         require_alive(stack.engine, f"verifying {subject.name}")
-    rules = {check.name: _rule(check) for check in checks}
-    for (name, _), of_one_revision in pages.items():
-        failures += compare_pages(rules[name], of_one_revision)
+    for (_, rule, _), of_one_revision in pages.items():
+        failures += compare_pages(rule, of_one_revision)
     return tuple(failures)
 
 

@@ -24,7 +24,7 @@ def test_measurer__renews_the_data_before_each_trial_that_writes(stack: Stack, l
         rows_after.append((trial, int(subject.database.execute("SELECT count(*) FROM item")[0])))
 
     plan = solo_blocks([Cell("aiohttp", "head", "writing")], blocks=2, warmup_s=0, seed=1, renew=True)
-    Measurer(stack, loaded.profiles, COUNTED, 2, Quiet(), store).walk(plan)
+    Measurer(stack, loaded.profile, COUNTED, 2, Quiet(), store).walk(plan)
 
     (count, rows), *capacity = rows_after
     assert rows == SEED + COUNTED

@@ -52,7 +52,7 @@ def places(pairs: Stack) -> tuple[Placement, ...]:
 
 
 def measurer(stack: Stack, places: tuple[Placement, ...]) -> Measurer:
-    return Measurer(stack, {"short": SHORT}, 10, 2, Quiet(), lambda _: None, places=places)
+    return Measurer(stack, lambda _variant, _profile: SHORT, 10, 2, Quiet(), lambda _: None, places=places)
 
 
 def allowed(stack: Stack, handle: Handle) -> str:

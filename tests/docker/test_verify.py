@@ -17,7 +17,7 @@ def failures(stack: Stack, loaded: Loaded) -> tuple[Failure, ...]:
     """Those of every subject but the tiny one, which knows nothing of the contract."""
     subjects = tuple(subject for subject in stack.subjects if subject.name != "tiny")
     stack.renew(*subjects)
-    return verify(replace(stack, subjects=subjects), loaded.config.checks, loaded.profiles, Quiet())
+    return verify(replace(stack, subjects=subjects), loaded, Quiet())
 
 
 def told(failures: tuple[Failure, ...], subject: str) -> list[str]:

@@ -10,14 +10,25 @@ from typing import Any
 import pytest
 from tests.docker.footprint import Footprint
 from tests.e2e.container import ContainerAction
-from tests.e2e.workflow import ROOT, Checkout, Runner, build_runner, checkout, exported, gateway, pull_request
+from tests.e2e.workflow import (
+    ROOT,
+    Checkout,
+    Runner,
+    build_runner,
+    checkout,
+    exported,
+    gateway,
+    own_checkout,
+    pull_request,
+)
 from tests.git import git
 from tests.github.double import GitHubDouble
 from tests.github.exchange import Answer, Fault
 from tests.unit.factories import make_compared, make_paired
 
+from bench_action.config.control import BUILT_IN_VARIANT
 from bench_action.github.author import marker
-from bench_action.history.record import parse_line
+from bench_action.history.record import Record, parse_line
 
 pytestmark = pytest.mark.e2e
 
@@ -120,27 +131,51 @@ def test_workflow__that_calls_the_reusable_one_gets_its_outputs(
     assert len(comments(github)) == 1
 
 
-def test_workflow__of_a_schedule_keeps_a_history(action: Path, github: GitHubDouble, tmp_path: Path) -> None:
+def kept(github: GitHubDouble) -> list[Record]:
+    """The records in the history's one shard."""
+    files = github.state.git.files("bench-history")
+    (shard,) = [name for name in files if name.startswith("records/")]
+    return [parse_line(line) for line in files[shard].splitlines()]
+
+
+def test_workflow__of_a_schedule_keeps_a_history_of_ratios_to_the_built_in_control(
+    action: Path, github: GitHubDouble, tmp_path: Path
+) -> None:
     build_runner()
     place = checkout(tmp_path / "shop", github.state.repository, {})
     shutil.copy(ROOT / "examples" / "schedule.yml", place.folder / ".github" / "workflows" / "benchmark.yml")
     git(place.folder, "switch", "--quiet", "main")
     event = {"schedule": "17 3 * * *", "repository": {"default_branch": "main", "full_name": github.state.repository}}
-    runner = Runner(tmp_path, action, github)
-    for number in (1, 2):
-        ran = runner.run(place, "schedule", event)
-        assert ran.status == 0, ran.log
-        assert "2 new records, 0 there already" in ran.log
-        assert "no new change point" in ran.log
-        files = github.state.git.files("bench-history")
-        (shard,) = [name for name in files if name.startswith("records/")]
-        records = [parse_line(line) for line in files[shard].splitlines()]
-        assert len({record.run_id for record in records}) == number
-        assert {record.variant for record in records} == {"flask", "starlette"}
-        ratios = [record.control["requests_per_second"][0] for record in records if record.variant == "starlette"]
-        assert len(ratios) == number
+    ran = Runner(tmp_path, action, github).run(place, "schedule", event)
+    assert ran.status == 0, ran.log
+    assert "3 new records, 0 there already" in ran.log
+    assert "no new change point" in ran.log
+    records = {record.variant: record for record in kept(github)}
+    assert records.keys() == {"flask", "starlette", BUILT_IN_VARIANT}
+    assert records[BUILT_IN_VARIANT].control == {}
+    assert {record.control_id for record in records.values()} == {records["flask"].control_id}
+    for name in ("flask", "starlette"):
+        assert records[name].control["requests_per_second"][0] > 0
     assert "index.html" in ran.log
     assert github.state.git.files("main").keys() == {"README.md"}
+
+
+def test_workflow__of_our_own_trend_run_twice_keeps_both(action: Path, github: GitHubDouble, tmp_path: Path) -> None:
+    build_runner()
+    place = own_checkout(tmp_path / "own", action, github.state.repository)
+    repository = {"default_branch": "main", "full_name": github.state.repository}
+    event = {"inputs": {"preset": "quick"}, "ref": "refs/heads/main", "repository": repository}
+    runner = Runner(tmp_path, action, github)
+    for number in (1, 2):
+        ran = runner.run(place, "workflow_dispatch", event, workflow="trend.yml")
+        assert ran.status == 0, ran.log
+        assert "new records, 0 there already" in ran.log
+        assert "no new change point" in ran.log
+        records = kept(github)
+        assert len({record.run_id for record in records}) == number
+        assert {record.variant for record in records} == {"django", "aiohttp", "django-tuned", "aiohttp-tuned"}
+        assert all(record.control for record in records if record.variant != "aiohttp")
+    assert "index.html" in ran.log
 
 
 def test_step__whose_token_may_not_write_has_no_history_and_is_no_failure(

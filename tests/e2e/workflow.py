@@ -59,9 +59,7 @@ def checkout(folder: Path, repository: str, changes: Mapping[str, tuple[str, str
     workflow = folder / ".github" / "workflows" / "benchmark.yml"
     workflow.parent.mkdir(parents=True)
     workflow.write_text(readme_workflow(), encoding="utf-8")
-    git(folder, "init", "--quiet", "--initial-branch", "main")
-    git(folder, "remote", "add", "origin", f"https://github.com/{repository}")
-    base = _commit(folder)
+    base = _published(folder, repository)
     git(folder, "switch", "--quiet", "--create", "feature")
     for name, (old, new) in changes.items():
         text = (folder / name).read_text(encoding="utf-8")
@@ -71,6 +69,13 @@ def checkout(folder: Path, repository: str, changes: Mapping[str, tuple[str, str
     git(folder, "switch", "--quiet", "--detach", base)
     git(folder, "merge", "--quiet", "--no-ff", "--message", "merge", head)
     return Checkout(folder, base, head)
+
+
+def own_checkout(folder: Path, action: Path, repository: str) -> Checkout:
+    """Our own repository at its default branch, with its own workflows."""
+    shutil.copytree(action, folder)
+    commit = _published(folder, repository)
+    return Checkout(folder, commit, commit)
 
 
 def readme_workflow() -> str:
@@ -111,15 +116,17 @@ class Runner:
     github: GitHubDouble
 
     def run(
-        self, place: Checkout, event: str, payload: Mapping[str, Any], *, token: str = "token", env: Sequence[str] = ()
-    ) -> Ran:
-        """The workflow for an event."""
+        self, place: Checkout, event: str, payload: Mapping[str, Any], *, token: str = "token", env: Sequence[str] = (),
+        workflow: str = "",
+    ) -> Ran:  # fmt: skip
+        """The workflow for an event, by its file's name where there are several."""
         event_file, stand_in = self.folder / "event.json", self.folder / "stand-in"
         event_file.write_text(json.dumps(payload), encoding="utf-8")
         stand_in.mkdir(exist_ok=True)
         (stand_in / "action.yml").write_text(_STAND_IN, encoding="utf-8")
         command = [
             str(_ACT), event, "--eventpath", str(event_file), "--platform", f"ubuntu-24.04={RUNNER}", "--pull=false",
+            "--workflows", f".github/workflows/{workflow}",
             "--rm", "--network", "bridge", "--env", f"GITHUB_API_URL={self.github.url}",
             "--secret", f"GITHUB_TOKEN={token}",
             "--local-repository", f"org/bench-action@v1={self.action}",
@@ -153,6 +160,13 @@ def build_runner() -> None:
         ["docker", "build", "--quiet", "--tag", RUNNER, "-"], input=_RUNNER_DOCKERFILE, text=True, check=True,
         capture_output=True,
     )  # fmt: skip
+
+
+def _published(folder: Path, repository: str) -> str:
+    """A repository of what is in the folder, with its one commit on main."""
+    git(folder, "init", "--quiet", "--initial-branch", "main")
+    git(folder, "remote", "add", "origin", f"https://github.com/{repository}")
+    return _commit(folder)
 
 
 def _commit(folder: Path) -> str:

@@ -19,7 +19,10 @@ _Location = tuple[int | str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A checked configuration with its preset's policy. `folder` is what its paths are relative to, `file` its name."""
+    """A checked configuration with its preset's policy. `folder` is what its paths are relative to, `file` its name.
+
+    `beside`: another configuration, whose variants are measured with these and are among them by name.
+    """
 
     config: Config
     policy: Policy
@@ -27,6 +30,15 @@ class Loaded:
     folder: Path
     origin: str
     file: str = "bench.yml"
+    beside: "Loaded | None" = None
+
+    def of(self, variant: str) -> "Loaded":
+        """By whose paths, seed, checks and requests a variant goes."""
+        return self.beside if self.beside is not None and variant in self.beside.config.variants else self
+
+    def profile(self, variant: str, name: str) -> Profile:
+        """What a variant is loaded with."""
+        return self.of(variant).profiles[name]
 
     @property
     def profiles(self) -> dict[str, Profile]:
@@ -99,8 +111,9 @@ def _check(model: type[_Checked], file: Path) -> _Checked:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the configuration {file}: {error}") from error
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+        data = loader.construct_document(root) if root is not None else {}
     except (yaml.YAMLError, ValueError) as error:  # PyYAML lets its constructors' own errors through (2017-13-45)
         raise InputError(f"the configuration is not YAML\n  {_yaml_problem(file, error)}") from error
     try:
@@ -168,14 +181,6 @@ def _missing_of(variant: Variant, folder: Path) -> list[str]:
     context = folder / variant.build.context
     dockerfile = context / variant.build.dockerfile
     return [] if dockerfile.is_file() else [str(Path(variant.build.context) / variant.build.dockerfile)]
-
-
-def with_control(loaded: Loaded, name: str) -> Loaded:
-    """The same with another control. Raises InputError."""
-    if name not in loaded.config.variants:
-        known = ", ".join(loaded.config.variants)
-        raise InputError(f"there is no variant {name} for a control", advice=f"one of: {known}")
-    return replace(loaded, config=loaded.config.model_copy(update={"control": name}))
 
 
 def _narrow(loaded: Loaded, variants: Sequence[str], profiles: Sequence[str]) -> Loaded:

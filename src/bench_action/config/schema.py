@@ -18,6 +18,9 @@ Environment = dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0
 Ulimits = dict[Annotated[str, StringConstraints(pattern=r"^(nofile|nproc)$")], Annotated[int, Field(ge=64)]]
 
 
+BUILT_IN = "built-in"
+
+
 class Model(BaseModel):
     """Base of every part: immutable, and unknown keys are mistakes."""
 
@@ -212,7 +215,9 @@ class Config(Model):
     variants: dict[Name, Variant] = Field(min_length=1)
     profiles: dict[Name, Profile] = {}
     compare: list[tuple[Name, Name]] = Field([], description="pairs of variants whose ratio the report states")
-    control: Name | None = Field(None, description="a variant that stays as it is: trends are ratios to it")
+    control: Name | None = Field(
+        None, description="a variant that stays as it is, or `built-in` for the tool's own: trends are ratios to it"
+    )
     checks: list[Check] = []
     work: dict[Name, ExpectedWork] = Field({}, description="profile → work per request; a deviation fails the run")
     gates: dict[str, Gate | None] = Field({}, description="metric → which change counts; `null`: none does")
@@ -232,7 +237,7 @@ class Config(Model):
 
     @model_validator(mode="after")
     def _control_exists(self) -> Self:
-        if self.control is not None and self.control not in self.variants:
+        if self.control is not None and self.control not in {*self.variants, BUILT_IN}:
             raise ValueError(f"`control` names a variant that does not exist: {self.control}")
         return self
 

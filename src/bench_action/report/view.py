@@ -3,11 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench_action.config.control import BUILT_IN_VARIANT
 from bench_action.model.result import Comparison, Result
 from bench_action.model.warning import Warned
 from bench_action.report import change, numbers, tables
 from bench_action.report.table import Table
 
+_CONTROL = (
+    f"{BUILT_IN_VARIANT} is the built-in aiohttp application, loaded at / with the same connections: trends are ratios"
+    " to it, and say the same on unlike machines."
+)
 _METHOD = (
     "The block is the sample: intervals are Student's t over blocks, never over requests.",
     "Requests, Timeouts, Req/sec and Errors are averages over the runs of a cell.",
@@ -168,7 +173,9 @@ def _method(result: Result) -> tuple[str, ...]:
     order = f"Each cell was loaded alone, once in each of {blocks} blocks, each block in its own random order"
     variants = any(one.kind == "variant" and one.method == "solo" for one in result.comparisons)
     paired = any(trial.pair for trial in result.trials)
+    built_in = result.control.get("variant") == BUILT_IN_VARIANT
     return (
-        f"{order} (seed {result.run.seed}).", *_METHOD, *((_ALONE,) if variants else ()), *(_PAIRED if paired else ()),
+        f"{order} (seed {result.run.seed}).", *((_CONTROL,) if built_in else ()), *_METHOD,
+        *((_ALONE,) if variants else ()), *(_PAIRED if paired else ()),
         *change.gates(result),
     )  # fmt: skip

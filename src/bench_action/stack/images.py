@@ -43,13 +43,13 @@ class Images:
 
 def make_images(engine: Engine, loaded: Loaded, base: Loaded | None, progress: Progress) -> Images:
     """Build what is to be built, pull what is not here. Raises StackError, but for a variant of base."""
-    config, folder = loaded.config, loaded.folder
+    config = loaded.config
     load = _of_load(engine, config.load.image, progress)
-    variants = {name: _of_variant(engine, name, one, folder, progress) for name, one in config.variants.items()}
+    variants = {name: _of_variant(engine, name, loaded, progress) for name in config.variants}
     services = {name: _get(engine, service.image, service.kind, progress) for name, service in config.services.items()}
     images = Images(load, variants, services)
     if base is not None:
-        for name in config.variants:
+        for name in (one for one in config.variants if loaded.of(one) is loaded):
             _add_base(engine, name, base, images, progress)
     return images
 
@@ -59,7 +59,7 @@ def _add_base(engine: Engine, name: str, base: Loaded, images: Images, progress:
         images.failed[f"{name}@base"] = "this variant is new: the base revision does not have it"
         return
     try:
-        images.base[name] = _of_variant(engine, name, base.config.variants[name], base.folder, progress, tag=":base")
+        images.base[name] = _of_variant(engine, name, base, progress, tag=":base")
     except StackError as error:
         images.failed[f"{name}@base"] = error.what
 
@@ -70,9 +70,8 @@ def _get(engine: Engine, name: str, kind: Kind, progress: Progress) -> Image:
     return Image(name, engine.image(name, kind))
 
 
-def _of_variant(
-    engine: Engine, name: str, variant: Variant, folder: Path, progress: Progress, *, tag: str = ""
-) -> Image:
+def _of_variant(engine: Engine, name: str, loaded: Loaded, progress: Progress, *, tag: str = "") -> Image:
+    variant, folder = loaded.config.variants[name], loaded.of(name).folder
     if variant.build is None:
         return _get(engine, str(variant.image), "subject", progress)
     progress.step(f"building {name}{tag.replace(':', '@')}")

@@ -81,11 +81,11 @@ class Postgres:
             self._sessions[database] = self._connect(SUPERUSER, database)
         return self._converse(self._sessions[database], text)
 
-    def execute_as(self, role: str, database: str, text: str) -> list[str]:
+    def execute_as(self, role: str, database: str, *texts: str) -> list[str]:
         """Statements as a role, over a connection of their own: their rows. Raises QueryError."""
         session = self._connect(role, database)
         try:
-            return self._converse(session, text)
+            return [row for text in texts for row in self._converse(session, text)]
         finally:
             session.close()
 

@@ -10,7 +10,7 @@ from bench_action.model.errors import InputError, StackError
 from bench_action.model.result import Revision
 from bench_action.stack.environment import own_environment
 from bench_action.stack.images import Image, Images, local_form
-from bench_action.stack.postgres import SUPERUSER, QueryError
+from bench_action.stack.postgres import QueryError
 from bench_action.stack.services import Services
 from bench_action.stack.slots import Slot
 from bench_action.stack.subject import Cache, Database, Subject
@@ -59,7 +59,7 @@ class Starter:
         redis = self.services.redis
         nowhere = Handle("", name, "subject", "", 0)
         subject = Subject(
-            variant=name, revision=revision, config=self._loaded(revision).config.variants[name], image=image,
+            variant=name, revision=revision, config=self._loaded(name, revision).config.variants[name], image=image,
             handle=nowhere, database=None, cache=Cache(redis, number) if redis is not None else None,
         )  # fmt: skip
         return replace(subject, database=self._make_database(subject))
@@ -68,8 +68,8 @@ class Starter:
         name = subject.variant if subject.revision == "head" else f"{subject.variant}-base"
         return replace(subject, handle=self.engine.start(self._spec(subject, name, name, _urls(subject))))
 
-    def _loaded(self, revision: Revision) -> Loaded:
-        return self.base if revision == "base" and self.base is not None else self.head
+    def _loaded(self, variant: str, revision: Revision) -> Loaded:
+        return self.base if revision == "base" and self.base is not None else self.head.of(variant)
 
     def _make_database(self, subject: Subject) -> Database | None:
         server = self.services.postgres
@@ -82,10 +82,7 @@ class Starter:
         database = Database(server, name, role, f"{name}_template")
         server.create_database(database.template, role)
         self._set_up(subject, database)
-        seed = self._loaded(subject.revision).config.seed
-        if seed is not None:
-            self._run_seed(subject, database, seed)
-        server.execute_as(SUPERUSER, database.template, "ANALYZE")
+        self._seed(subject, database)
         if self.base is not None:
             database = self._shared(subject, database)
         database.recreate()
@@ -108,10 +105,13 @@ class Starter:
             local = replace(spec.local, command=command) if spec.local else None
             self.engine.run_once(replace(spec, command=command, local=local), _SETUP_S)
 
-    def _run_seed(self, subject: Subject, database: Database, seed: str) -> None:
-        text = (self._loaded(subject.revision).folder / seed).read_text(encoding="utf-8")
+    def _seed(self, subject: Subject, database: Database) -> None:
+        """Fill the template, and have the planner know what is in it. The subject's role owns all of it."""
+        loaded = self._loaded(subject.variant, subject.revision)
+        seed = loaded.config.seed
+        text = (loaded.folder / seed).read_text(encoding="utf-8") if seed is not None else ""
         try:
-            database.server.execute_as(database.role, database.template, text)
+            database.server.execute_as(database.role, database.template, text, "ANALYZE")
         except QueryError as error:
             raise InputError(error.what, where=f"seed: {seed}", log=error.log) from error
 
@@ -121,7 +121,7 @@ class Starter:
         return ServiceSpec(
             kind="subject", name=name, host=host, image=subject.image.id, command=variant.command, port=variant.port,
             env={**urls, **own_environment(variant, addresses, self.secrets)}, ulimits=variant.ulimits,
-            local=local_form(variant, self._loaded(subject.revision).folder),
+            local=local_form(variant, self._loaded(subject.variant, subject.revision).folder),
         )  # fmt: skip
 
 

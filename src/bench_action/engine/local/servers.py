@@ -31,6 +31,7 @@ class Servers:
         """`path` is the caller's PATH, `root` is below what distributions install."""
         self._path, self._root = path, root
         self.known: dict[str, str] = {}
+        self._versions: dict[str, str] = {}
 
     def __getitem__(self, name: str) -> str:
         """Where a program is. Raises StackError that names its package."""
@@ -51,6 +52,11 @@ class Servers:
 
     def version(self, name: str) -> str:
         """The first line of what it says of its version. Raises StackError for a program that does not run here."""
+        if name not in self._versions:
+            self._versions[name] = self._asked(name)
+        return self._versions[name]
+
+    def _asked(self, name: str) -> str:
         try:
             done = subprocess.run([self[name], "--version"], capture_output=True, text=True, check=False)  # noqa: S603
         except OSError as error:  # made for another machine, or not ours to run
