@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.docker.footprint import Footprint
+from tests.e2e.browser import Page, chromium
 from tests.e2e.sites import DockerSite, LocalSite
 
 from bench_action.model.result import Result, Trial
@@ -270,3 +271,17 @@ def builtin_local(builtin_config: Path, footprint: Footprint, local_site: LocalS
         finished = tool.run(builtin_config, "--variant", "django", "--variant", "aiohttp", output="local")
     yield finished
     assert local_site.left() == []
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Page]:
+    with chromium() as page:
+        yield page
+
+
+@pytest.fixture
+def page(browser: Page) -> Iterator[Page]:
+    """A tab in which nothing may go wrong."""
+    browser.errors.clear()
+    yield browser
+    assert browser.errors == []

@@ -1,11 +1,10 @@
 """The trend's page in a real browser, from a folder: charts, toggles, keys, older data, dark mode, hostile text."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.e2e.browser import Page, chromium
+from tests.e2e.browser import Page
 
 from bench_action.trend.change_points import changes_of
 from bench_action.trend.page import Links, render
@@ -39,20 +38,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Page]:
-    with chromium() as page:
-        yield page
-
-
-@pytest.fixture
-def page(browser: Page) -> Iterator[Page]:
-    """A tab in which nothing may go wrong."""
-    browser.errors.clear()
-    yield browser
-    assert browser.errors == []
-
-
 def _chart(page: Page, site: Path, name: str = "list-requests-per-second", width: int = 1280) -> None:
     page.open((site / f"{name}.html").as_uri(), width)
     page.until(DRAWN)
@@ -80,6 +65,9 @@ def test_chart__draws_bands_changes_and_runners(page: Page, site: Path, width: i
     assert page.value("document.querySelectorAll('#chart .annotation').length") == 2
     assert page.value("document.querySelectorAll('#chart .scatterlayer .points path.point').length") > 300
     assert page.value("document.querySelectorAll('ul.changes li a').length") == 2
+    levels = page.value("document.getElementById('chart').layout.shapes.filter(s => s.name === 'level').map(s => s.y0)")
+    assert len(levels) == 4  # before and after the change of each
+    assert [after / before for before, after in (levels[:2], levels[2:])] == pytest.approx([0.93, 0.93], abs=0.01)
     assert page.value("document.documentElement.scrollWidth <= innerWidth")
 
 

@@ -10,8 +10,7 @@ from bench_action.model.result import Comparison, Result
 from bench_action.paired import evidence_of, sides_of
 from bench_action.report import change, tables
 
-# Okabe and Ito's colours: told apart by people with any common colour blindness
-BASE, HEAD = "#e69f00", "#0072b2"
+# Okabe and Ito's colours: told apart by people with any common colour blindness; those of lines and bars are the page's
 _COLOURS = {"regressed": "#d55e00", "improved": "#009e73", "unchanged": "#0072b2", "inconclusive": "#999999",
             "measured": "#999999", "invalid": "#999999"}  # fmt: skip
 _PARTS = (("cpu_ms_per_request", "application"), ("db_cpu_ms_per_request", "database"),
@@ -72,13 +71,13 @@ def _intervals(cell: str, own: Sequence[Comparison]) -> Iterator[Drawn]:
 def _blocks(result: Result, pair: str) -> Iterator[Drawn]:
     blocks = sides_of(result.trials, pair, "duet") or sides_of(result.trials, pair, "interleaved")
     figure = go.Figure()
-    for metric, colour in (("requests_per_second", HEAD), ("cpu_ms_per_request", "#cc79a7")):
+    for metric in ("requests_per_second", "cpu_ms_per_request"):
         found = evidence_of(blocks, metric)
         if found is not None:
             sign = -1 if METRICS[metric].better == "higher" else 1
             figure.add_scatter(
                 x=[one.number for one in blocks], y=[100 * sign * loss for loss in found.losses], mode="lines+markers",
-                name=METRICS[metric].title, line={"color": colour, "width": 1}, marker={"size": 7},
+                name=METRICS[metric].title, line={"width": 1}, marker={"size": 7},
                 hovertemplate="block %{x}: %{y:.2f} %<extra></extra>",
             )  # fmt: skip
     if not figure.data:
@@ -123,10 +122,8 @@ def _cpu(result: Result, profile: str) -> Iterator[Drawn]:
 
 def _drawn(title: str, reading: str, figure: go.Figure) -> Drawn:
     figure.update_layout(
-        template="none", margin={"l": 170, "r": 20, "t": 10, "b": 50}, legend={"orientation": "h", "y": 1.12},
-        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font={"family": "system-ui, sans-serif"},
-        colorway=[HEAD, BASE, "#009e73", "#cc79a7", "#56b4e9", "#d55e00"],
-    )  # fmt: skip
+        template="none", margin={"l": 170, "r": 20, "t": 10, "b": 50}, legend={"orientation": "h", "y": 1.12}
+    )
     return Drawn(title, reading, _in_script(figure.to_json()))
 
 

@@ -180,7 +180,8 @@ def _chunk_file(chart: Chart, chunk: Chunk) -> str:
 
 def _described(chart: Chart, chunks: Sequence[Chunk], links: Links) -> dict[str, Any]:
     changes: list[Mapping[str, Any]] = [
-        {"series": chart.series.index(change.series), "at": change.at, "level": rounded(change.after),
+        {"series": chart.series.index(change.series), "at": change.at,
+         "before": rounded(change.before), "level": rounded(change.after),
          "direction": change.direction, "text": check.sentence(change),
          "size": "" if change.size is None else check.signed(change.size)}
         for change in chart.changes
