@@ -82,7 +82,8 @@ class Action:
             if inputs.publish:
                 with tempfile.TemporaryDirectory(prefix="bench-action-publish-") as name:
                     self._fetch(inputs.publish, Path(name), event, access)
-                    self._publish(Path(name), commands, inputs, event, access)
+                    result = read_foreign_result(Path(name))
+                self._publish(result, commands, inputs, event, access)
                 return None, inputs.fail_on
             return self._measure(commands, inputs, event, access), inputs.fail_on
 
@@ -90,7 +91,7 @@ class Action:
         """What another job has measured and left in a folder. Raises InputError, PublishError."""
         commands, inputs, event, access = self._opened()
         with commands.stopped():
-            self._publish(folder, commands, inputs, event, access)
+            self._publish(read_foreign_result(folder), commands, inputs, event, access, folder=folder)
 
     def sweep(self) -> None:
         """After the step, however it ended: remove what this job's runs have left."""
@@ -149,9 +150,11 @@ class Action:
         run, allowed = _foreign(event, access)
         fetch_result(allowed, run.id, artifact, folder)
 
-    def _publish(self, folder: Path, commands: Commands, inputs: Inputs, event: Event, access: Access | None) -> None:
+    def _publish(
+        self, result: Result, commands: Commands, inputs: Inputs, event: Event, access: Access | None, *,
+        folder: Path | None = None,
+    ) -> None:  # fmt: skip
         run, allowed = _foreign(event, access)
-        result = read_foreign_result(folder)
         pull = find_pull(allowed, run)
         if pull is None:
             self._say("no comment: no open pull request has the commit of that run as its head")

@@ -37,8 +37,11 @@ class Publisher:
     summary: bool = True
     say: Callable[[str], None] = print
 
-    def publish(self, result: Result, folder: Path) -> None:
-        """Everything that a result gives. Raises PublishError after all that could be told has been."""
+    def publish(self, result: Result, folder: Path | None) -> None:
+        """Everything that a result gives. `folder`: where its files are, None where they do not stay.
+
+        Raises PublishError after all that could be told has been.
+        """
         comment = render_comment(result, self.links)
         if self.summary:
             self.commands.summary(render_markdown(make_view(result)), comment)
@@ -87,7 +90,7 @@ def annotations(result: Result) -> list[tuple[Level, str, str]]:
     return list(dict.fromkeys(found))
 
 
-def outputs(result: Result, folder: Path) -> dict[str, str]:
+def outputs(result: Result, folder: Path | None) -> dict[str, str]:
     """The step's outputs; lists and mappings are JSON, which a workflow reads with `fromJSON`."""
     lost = [c for c in compared(result) if c.verdict == "regressed" and c.level == "fail"]
     regressions = [{"cell": f"{c.variant} · {c.profile}", "metric": c.metric, "ratio": c.ratio} for c in lost]
@@ -99,8 +102,8 @@ def outputs(result: Result, folder: Path) -> dict[str, str]:
     seen = [c.smallest_detectable for c in compared(result) if c.gate is not None and c.smallest_detectable]
     return {
         "verdict": result.verdict,
-        "result": str(folder / RESULT),
-        "report": str(folder / "report.md"),
+        "result": str(folder / RESULT) if folder else "",
+        "report": str(folder / "report.md") if folder else "",
         "regressions": json.dumps(regressions, ensure_ascii=False),
         "smallest-detectable": f"{max(seen):.4f}" if seen else "",
         "requests-per-second": json.dumps(speeds, ensure_ascii=False),

@@ -263,6 +263,7 @@ def test_step__of_a_workflow_run_publishes_what_a_fork_measured(
     (text,) = comments(github)
     assert "is 6." in text
     assert "that job's word" in text
+    assert (done.outputs["verdict"], done.outputs["result"]) == ("regressed", "")
     for poison in (b"no zip", result.replace('"aiohttp"', "NaN", 1).encode()):
         github.state.artifacts.pop(artifact.id)
         files = poison if poison == b"no zip" else {"result.json": poison}

@@ -40,6 +40,11 @@ def test_annotations__tell_regressions_first_then_each_warning_once() -> None:
     assert "1 more like this" in found[2][2]
 
 
+def test_outputs__name_no_files_that_do_not_stay() -> None:
+    found = outputs(make_result(), None)
+    assert (found["result"], found["report"]) == ("", "")
+
+
 def test_publisher__without_a_pull_request_writes_summary_and_outputs(tmp_path: Path) -> None:
     environ = {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary"), "GITHUB_OUTPUT": str(tmp_path / "output")}
     Publisher(Commands(io.StringIO(), environ), Links()).publish(make_result(), Path("out"))
