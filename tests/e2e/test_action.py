@@ -27,7 +27,7 @@ from tests.github.exchange import Answer, Fault
 from tests.unit.factories import make_compared, make_paired
 
 from bench_action.config.control import BUILT_IN_VARIANT
-from bench_action.github.author import marker
+from bench_action.github.texts import marker
 from bench_action.history.record import Record, parse_line
 
 pytestmark = pytest.mark.e2e

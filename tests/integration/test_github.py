@@ -10,12 +10,12 @@ from tests.github.double import GitHubDouble
 from tests.github.exchange import Answer, Fault
 
 from bench_action.github.artifacts import fetch_result, unpack
-from bench_action.github.author import marker
 from bench_action.github.client import Access
 from bench_action.github.comments import upsert_comment
 from bench_action.github.event import WorkflowRun
 from bench_action.github.issues import upsert_issue
 from bench_action.github.pulls import find_pull, merge_base, pull_shas
+from bench_action.github.texts import marker
 from bench_action.model.errors import InputError, PublishError
 
 pytestmark = pytest.mark.integration

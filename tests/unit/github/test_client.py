@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench_action.github.author import marker
 from bench_action.github.client import backoff_s, wait_s
+from bench_action.github.texts import marker
 
 pytestmark = pytest.mark.unit
 
