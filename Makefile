@@ -52,7 +52,7 @@ run: .venv ## measure the built-in applications on this machine (ARGS=…); outp
 
 test: packages engine images .venv/.dev ## set this machine up, check, then run every test of every level
 	$(MAKE) --no-print-directory check
-	$(pytest) -p no_skips --timeout 900 $(levels) $(ARGS)
+	$(pytest) -p no_skips --timeout 900 --durations 25 --durations-min 5 $(levels) $(ARGS)
 
 unit: .venv/.dev ## run the unit tests only
 	$(pytest) tests/unit $(ARGS)

@@ -215,7 +215,7 @@ def share_of_a_turn(runs: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
 
 def _mean_cost(run: Mapping[str, Any], side: str) -> float:
     """The application's CPU, in ms per request, over all blocks of the duet."""
-    own = [one for one in run["blocks"] if one["phase"] == "duet" and one["side"] == side]
+    own = [pair[side == "head"] for pair in _duets(run["blocks"])]
     return float(sum(one["cpu_ms"]["application"] for one in own) / sum(one["requests"] for one in own))
 
 
@@ -371,14 +371,14 @@ def _duets(blocks: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, A
 def _row(scenario: Scenario, own: Sequence[Mapping[str, Any]], share: float) -> str:
     alarms = sum(run["verdict"] == "regressed" for run in own)
     metric = "cpu_ms_per_request" if scenario.slowdown or not scenario.found else scenario.found[0]
-    changes = [one for run in own for one in run["comparisons"] if one["metric"] == metric]
+    changes = [(run["loops"] * share, one) for run in own for one in run["comparisons"] if one["metric"] == metric]
     right = sum(_as_wanted(scenario, run) for run in own)
-    ratio = 1 + own[0]["loops"] * share
-    inside = sum(one["ci_low"] is not None and one["ci_low"] <= ratio <= one["ci_high"] for one in changes)
-    sizes = [100 * (one["ratio"] - 1) for one in changes]
+    inside = sum(one["ci_low"] is not None and one["ci_low"] <= 1 + true <= one["ci_high"] for true, one in changes)
+    sizes = [100 * (one["ratio"] - 1) for _, one in changes]
     error = f" ± {stdev(sizes) / math.sqrt(len(sizes)):.2f}" if len(sizes) > 1 else ""
     known = scenario.slowdown or not (scenario.found or scenario.named or scenario.unnamed)
-    interval = f"{100 * (ratio - 1):+.1f} %: {inside} of {len(own)}" if known else "–"
+    true = fmean(true for true, _ in changes)
+    interval = f"{100 * true:+.1f} %: {inside} of {len(own)}" if known else "–"
     return (
         f"| {scenario.name} | {len(own)} | {alarms} | {right} | {interval} | {metric}: {fmean(sizes):+.2f} %{error} | "
         f"{fmean(run['seconds'] for run in own):.0f} s |"
