@@ -34,6 +34,7 @@ from bench_action.load.counters import (
 _SAMPLE_S = 0.25
 _SETTLE_S = 0.05
 _IDLE_CORES = 0.1
+_LARGEST_BODY = 4 * 1024**2
 
 
 def machine(_order):
@@ -95,10 +96,11 @@ def one_request(connection, order):
     try:
         connection.request(order["method"], order["path"], body=body, headers=headers)
         response = connection.getresponse()
-        data = response.read()
+        data = response.read(_LARGEST_BODY + 1 if order["bodies"] else None)
     except (OSError, http.client.HTTPException) as error:
-        connection.close()
-        return {"status": 0, "headers": {}, "body": "", "kept": False, "problem": f"{type(error).__name__}: {error}"}
+        return no_reply(connection, f"{type(error).__name__}: {error}")
+    if order["bodies"] and len(data) > _LARGEST_BODY:
+        return no_reply(connection, "the body has more than 4 MiB, too much to be checked")
     return {
         "status": response.status,
         "headers": {name.lower(): value for name, value in response.getheaders()} if order["bodies"] else {},
@@ -106,6 +108,12 @@ def one_request(connection, order):
         "kept": connection.sock is not None,
         "problem": "",
     }
+
+
+def no_reply(connection, problem):
+    """What stands for a reply that there is none of."""
+    connection.close()
+    return {"status": 0, "headers": {}, "body": "", "kept": False, "problem": problem}
 
 
 def turns(order):

@@ -26,7 +26,7 @@ CONTAINER = "3f" * 32
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Tells what it was asked; `/close` ends the connection, `/error` is one."""
+    """Tells what it was asked; `/close` ends the connection, `/error` is one, `/large` has more than is checked."""
 
     protocol_version = "HTTP/1.1"
 
@@ -37,7 +37,7 @@ class Handler(BaseHTTPRequestHandler):
             "body": asked.decode(),
             "headers": {k.lower(): v for k, v in self.headers.items()},
         }
-        body = json.dumps(told).encode()
+        body = b"x" * (agent._LARGEST_BODY + 1) if self.path == "/large" else json.dumps(told).encode()
         self.send_response(503 if self.path == "/error" else 200)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Mixed-Case", "Yes")
@@ -190,6 +190,13 @@ def test_requests__end_at_the_first_that_gets_no_reply() -> None:
 def test_requests__without_bodies_are_short(port: int) -> None:
     (reply,) = agent.requests(order(port, bodies=False))["replies"]
     assert (reply["status"], reply["headers"], reply["body"]) == (200, {}, "")
+
+
+def test_requests__a_page_that_is_too_large_to_be_checked_is_a_problem(port: int) -> None:
+    (reply,) = agent.requests(order(port, path="/large", repeat=3))["replies"]
+    assert reply["problem"] == "the body has more than 4 MiB, too much to be checked"
+    assert reply["body"] == ""
+    assert all(reply["problem"] == "" for reply in agent.requests(order(port, path="/large", bodies=False))["replies"])
 
 
 def test_requests__send_method_headers_and_body(port: int) -> None:
