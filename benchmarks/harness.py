@@ -74,7 +74,7 @@ def against_bare_wrk() -> tuple[list[float], list[float]]:
     engine = DockerEngine(Ownership.of_this_process("harness", ""), environ)
     with Owned(engine, Interrupts()):
         stack = bring_up(engine, loaded, environ, progress)
-        measurer = Measurer(stack, loaded.profiles, 1, os.cpu_count() or 1, progress, store=lambda _: None)
+        measurer = Measurer(stack, loaded.profile, 1, os.cpu_count() or 1, progress, store=lambda _: None)
         bare, ours = [], []
         for number in range(_PAIRS):
             turns: list[Callable[[], None]] = [
