@@ -139,10 +139,10 @@ class Action:
             self._say("no bench.yml: the built-in applications are compared with each other")
         else:
             baseline = baseline_of(inputs, event, access, Path.cwd())
-        kept = _keeps_history(inputs, event)
+        control = None if inputs.control == AUTO and not _keeps_history(inputs, event) else inputs.control
         return Options(
             inputs.config, inputs.preset, inputs.variants, inputs.profiles, inputs.output, baseline=baseline,
-            max_minutes=inputs.max_minutes, control=inputs.control if inputs.control != AUTO or kept else None,
+            max_minutes=inputs.max_minutes, control=control,
             job=job_of(self.environ), git=_git_of(self.environ, event, access),
         )  # fmt: skip
 

@@ -109,10 +109,12 @@ class Starter:
         """Fill the template, and have the planner know what is in it. The subject's role owns all of it."""
         loaded = self._loaded(subject.variant, subject.revision)
         seed = loaded.config.seed
-        text = (loaded.folder / seed).read_text(encoding="utf-8") if seed is not None else ""
+        texts = [(loaded.folder / seed).read_text(encoding="utf-8")] if seed is not None else []
         try:
-            database.server.execute_as(database.role, database.template, text, "ANALYZE")
+            database.server.execute_as(database.role, database.template, *texts, "ANALYZE")
         except QueryError as error:
+            if seed is None:
+                raise
             raise InputError(error.what, where=f"seed: {seed}", log=error.log) from error
 
     def _spec(self, subject: Subject, name: str, host: str, urls: Mapping[str, str]) -> ServiceSpec:
