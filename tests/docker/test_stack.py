@@ -99,6 +99,12 @@ def test_role__may_neither_read_the_others_data_nor_make_anything_of_its_own(
         server.execute_as(database.role, database.name, "CREATE ROLE mine")
 
 
+def test_seed__is_known_to_the_planner_before_anything_is_measured(server: Postgres, database: Database) -> None:
+    known = "SELECT reltuples FROM pg_class WHERE relname = 'item'"
+    assert server.execute(known, database.name) == ["20"]
+    assert server.execute("SELECT count(*) FROM item", database.name) == ["20"]
+
+
 def test_renew__restores_the_seed_and_the_counter_while_clients_are_connected(
     stack: Stack, server: Postgres, subject: Subject, database: Database
 ) -> None:

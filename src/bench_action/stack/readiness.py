@@ -26,7 +26,7 @@ def wait_until_ready(engine: Engine, awaited: Sequence[Awaited]) -> dict[str, fl
     """
     started = time.monotonic()
     ready: dict[str, float] = {}
-    while len(ready) < len(awaited):
+    while True:
         require_alive(engine, "while it was awaited")
         for item in awaited:
             if item.handle.name in ready:
@@ -37,8 +37,9 @@ def wait_until_ready(engine: Engine, awaited: Sequence[Awaited]) -> dict[str, fl
                 ready[item.handle.name] = waited_s
             elif waited_s > item.timeout_s:
                 raise _late(engine, item, problem)
+        if len(ready) == len(awaited):
+            return ready
         time.sleep(_PAUSE_S)
-    return ready
 
 
 def _probe(engine: Engine, item: Awaited) -> str:

@@ -6,7 +6,6 @@ import pwd
 import resource
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,8 +176,7 @@ def stop(process: subprocess.Popen[bytes], grace_s: float) -> None:
     members = family(process.pid)
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
-    deadline = time.monotonic() + grace_s
-    while process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(grace_s)
     kill([*members, *family(process.pid)], wait_s=5.0)
     process.wait()

@@ -11,6 +11,8 @@ from bench_action.engine.lines import Lines
 from bench_action.engine.local.processes import stop
 from bench_action.model.errors import StackError
 
+_GOODBYE_S = 1.0
+
 
 class LocalSession:
     """Standard input and output of one process. Raises StackError once it is gone."""
@@ -59,7 +61,10 @@ class LocalSession:
         for stream in (self._input, self._output):
             with contextlib.suppress(OSError):
                 stream.close()
-        stop(self._process, grace_s=1.0)
+        try:
+            self._process.wait(_GOODBYE_S)  # most end with their input; `stop` looks through all processes
+        except subprocess.TimeoutExpired:
+            stop(self._process, grace_s=1.0)
 
     def _gone(self) -> StackError:
         return self._explain() or StackError(
