@@ -139,10 +139,9 @@ class Action:
             self._say("no bench.yml: the built-in applications are compared with each other")
         else:
             baseline = baseline_of(inputs, event, access, Path.cwd())
-        control = None if inputs.control == AUTO and not _keeps_history(inputs, event) else inputs.control
         return Options(
             inputs.config, inputs.preset, inputs.variants, inputs.profiles, inputs.output, baseline=baseline,
-            max_minutes=inputs.max_minutes, control=control,
+            max_minutes=inputs.max_minutes, control=control_asked(inputs, event),
             job=job_of(self.environ), git=_git_of(self.environ, event, access),
         )  # fmt: skip
 
@@ -201,8 +200,13 @@ def baseline_of(inputs: Inputs, event: Event, access: Access | None, folder: Pat
     return merge_base(access, base, head)
 
 
+def control_asked(inputs: Inputs, event: Event) -> str | None:
+    """What the run is told of its control: nothing where it would be measured for a history that is not kept."""
+    return None if inputs.control == AUTO and not _keeps_history(inputs, event) else inputs.control
+
+
 def _keeps_history(inputs: Inputs, event: Event) -> bool:
-    return event.on_default_branch and inputs.history_branch != "none"
+    return event.on_default_branch and inputs.history_branch != "none" and bool(inputs.github_token)
 
 
 def _foreign(event: Event, access: Access | None) -> tuple[WorkflowRun, Access]:

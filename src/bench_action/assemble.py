@@ -56,7 +56,7 @@ def assemble(facts: Facts, trials: Sequence[Trial]) -> Result:
     infos = tuple(_subject_info(subject, facts.failed) for subject in facts.subjects)
     measured = [one.variant for one in infos if one.verified and one.revision == "head"]
     profiles = [name for name in facts.loaded.profiles if any(trial.profile == name for trial in trials)]
-    own = [name for name in measured if facts.loaded.of(name) is facts.loaded]
+    own = [name for name in measured if name in facts.loaded.own]
     pairs = [pair for pair in facts.loaded.config.compare if set(pair) <= set(own)]
     compared = facts.design.pairs
     solo = pairs or ([] if compared else default_pairs(own))

@@ -7,7 +7,7 @@ import pytest
 from tests.git import git
 from tests.unit.factories import make_result
 
-from bench_action.action import baseline_of, job_of, times_of
+from bench_action.action import baseline_of, control_asked, job_of, times_of
 from bench_action.github.event import Event
 from bench_action.inputs import Inputs
 from bench_action.model.errors import InputError
@@ -58,6 +58,23 @@ def test_baseline__that_is_asked_for_is_taken(merged: Path, asked: str, expected
 
 def test_baseline__of_a_push_is_none(merged: Path) -> None:
     assert baseline_of(Inputs(), Event("push", REPOSITORY), None, merged) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "main", "expected"),
+    [
+        ({"github-token": "t"}, True, "auto"),
+        ({"github-token": "t"}, False, None),
+        ({"github-token": "t", "history-branch": "none"}, True, None),
+        ({}, True, None),
+        ({"control": "built-in"}, False, "built-in"),
+    ],
+)
+def test_control__is_measured_by_itself_only_for_a_history_that_is_kept(
+    given: dict[str, str], main: bool, expected: str | None
+) -> None:
+    event = Event("push", REPOSITORY, on_default_branch=main)
+    assert control_asked(Inputs.model_validate(given), event) == expected
 
 
 def test_job__is_one_of_one_runner() -> None:

@@ -36,6 +36,11 @@ class Loaded:
         """By whose paths, seed, checks and requests a variant goes."""
         return self.beside if self.beside is not None and variant in self.beside.config.variants else self
 
+    @property
+    def own(self) -> tuple[str, ...]:
+        """Variants of the configuration itself: all but those that stand beside it."""
+        return tuple(name for name in self.config.variants if self.of(name) is self)
+
     def profile(self, variant: str, name: str) -> Profile:
         """What a variant is loaded with."""
         return self.of(variant).profiles[name]

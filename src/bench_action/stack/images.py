@@ -49,7 +49,7 @@ def make_images(engine: Engine, loaded: Loaded, base: Loaded | None, progress: P
     services = {name: _get(engine, service.image, service.kind, progress) for name, service in config.services.items()}
     images = Images(load, variants, services)
     if base is not None:
-        for name in (one for one in config.variants if loaded.of(one) is loaded):
+        for name in loaded.own:
             _add_base(engine, name, base, images, progress)
     return images
 
