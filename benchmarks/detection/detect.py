@@ -105,7 +105,7 @@ _POOL = "pool_size=max(1, min(10, _DATABASE_CONNECTIONS // processes)),"
 
 SCENARIOS = (
     Scenario("calibrate", 4, slowdown=math.nan, locally=1),
-    Scenario("same code", 20, locally=10),
+    Scenario("same code", 20, locally=20),
     Scenario("CPU + 2.4 %", 20, slowdown=0.024, found=_SLOWER),
     Scenario("CPU + 6 %", 20, slowdown=0.06, found=_SLOWER),
     Scenario("CPU + 2 %", 20, slowdown=0.02, found=_SLOWER),
