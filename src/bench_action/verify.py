@@ -96,6 +96,8 @@ def _run_check(stack: Stack, subject: Subject, check: Check) -> tuple[list[Reply
         finally:
             if check.after_sql and subject.database:
                 subject.database.execute(check.after_sql)
+            if check.before_sql:  # a failure leaves work behind: Django asks its connection how it is after the reply
+                stack.services.agent.settle(subject.handle.id, _ANSWER_S)
     except QueryError as error:
         problems.append(("the check's SQL to work", error.what))
     problems = list(dict.fromkeys(problems))[:5]

@@ -29,6 +29,18 @@ FAULTS = {
     "extra-query": ("views.py", "fetch(_SELECT)", "fetch(_SELECT); await self.request.app[POOL].fetch(_SELECT)"),
     "lost-row": ("views.py", "await self.request.app[POOL].fetchval(_INSERT, item.text)", "21"),
 }
+# As Django does it after a failure, and no fault: a query that comes after the reply.
+LATE = {
+    "late-query": (
+        "errors.py",
+        "    except _DATABASE_FAILURES:\n",
+        "    except _DATABASE_FAILURES:\n"
+        "        import asyncio\n"
+        "        from todo_aiohttp.resources import POOL\n"
+        "        late = lambda: asyncio.ensure_future(request.app[POOL].fetch('SELECT 1'))\n"
+        "        asyncio.get_running_loop().call_later(0.02, late)\n",
+    )
+}
 
 
 class Quiet:
@@ -88,12 +100,12 @@ def tiny(tiny_image: str) -> Callable[..., ServiceSpec]:
 
 @pytest.fixture(scope="session")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
-    """The built-in configuration with two of its variants, those with a fault, and the tiny application."""
+    """The built-in configuration with two of its variants, those that are changed, and the tiny application."""
     folder = tmp_path_factory.mktemp("stack")
     body: dict[str, Any] = yaml.safe_load((APPS / "bench.yml").read_text(encoding="utf-8"))
     shutil.copy(APPS / "seed.sql", folder)
     sound = {name: body["variants"][name] | {"build": str(APPS / name)} for name in ("aiohttp", "django")}
-    faulty = {name: sound["aiohttp"] | {"build": _with_fault(name, folder)} for name in FAULTS}
+    changed = {name: sound["aiohttp"] | {"build": _changed(name, folder)} for name in FAULTS | LATE}
     closing = {"closing": sound["aiohttp"] | {"keep_alive": False}}
     tiny = {"tiny": {"build": str(TINY_APP), "ready": {"path": "/health"}}}
     profile = {
@@ -104,13 +116,13 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
         "threads": 2,
         "duration": "1s",
     }
-    body |= {"variants": sound | faulty | closing | tiny, "compare": [], "profiles": {"writing": profile}}
+    body |= {"variants": sound | changed | closing | tiny, "compare": [], "profiles": {"writing": profile}}
     (folder / "bench.yml").write_text(yaml.safe_dump(body, sort_keys=False), encoding="utf-8")
     return load(folder / "bench.yml", "quick")
 
 
-def _with_fault(name: str, folder: Path) -> str:
-    file, there, instead = FAULTS[name]
+def _changed(name: str, folder: Path) -> str:
+    file, there, instead = (FAULTS | LATE)[name]
     shutil.copytree(APPS / "aiohttp", folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     path = folder / name / "todo_aiohttp" / file
     text = path.read_text(encoding="utf-8")

@@ -25,7 +25,7 @@ def told(failures: tuple[Failure, ...], subject: str) -> list[str]:
     return [f"{one.rule}: expected {one.expected}, got {one.got}" for one in failures if one.subject == subject]
 
 
-@pytest.mark.parametrize("subject", ["aiohttp", "django"])
+@pytest.mark.parametrize("subject", ["aiohttp", "django", "late-query"])
 def test_verify__counts_the_work_of_a_sound_application_exactly(failures: tuple[Failure, ...], subject: str) -> None:
     assert told(failures, subject) == []
 
