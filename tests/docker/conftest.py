@@ -29,18 +29,15 @@ FAULTS = {
     "extra-query": ("views.py", "fetch(_SELECT)", "fetch(_SELECT); await self.request.app[POOL].fetch(_SELECT)"),
     "lost-row": ("views.py", "await self.request.app[POOL].fetchval(_INSERT, item.text)", "21"),
 }
+_FAILED = "    except _DATABASE_FAILURES:\n"
+_ASK_LATER = """\
+        import asyncio
+        from todo_aiohttp.resources import POOL
+        late = lambda: asyncio.ensure_future(request.app[POOL].fetch("SELECT 1"))
+        asyncio.get_running_loop().call_later(0.02, late)
+"""
 # As Django does it after a failure, and no fault: a query that comes after the reply.
-LATE = {
-    "late-query": (
-        "errors.py",
-        "    except _DATABASE_FAILURES:\n",
-        "    except _DATABASE_FAILURES:\n"
-        "        import asyncio\n"
-        "        from todo_aiohttp.resources import POOL\n"
-        "        late = lambda: asyncio.ensure_future(request.app[POOL].fetch('SELECT 1'))\n"
-        "        asyncio.get_running_loop().call_later(0.02, late)\n",
-    )
-}
+LATE = {"late-query": ("errors.py", _FAILED, _FAILED + _ASK_LATER)}
 
 
 class Quiet:
