@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 from bench_action.report.table import Table
 
 # @somebody, #12, GH-12, https://…, www.…, a@b.c: looked for in the rendered text, where a backslash is no help
-_ALIVE = re.compile(r"(?<!\w)@(?=\w)|@(?=[\w-]+\.\w)|#(?=\d)|\bGH-(?=\d)|:(?=//)|\bwww(?=\.)", re.IGNORECASE)
+_ALIVE = re.compile(r"(?<!\w)@(?=\w)|@(?=[\w.-]*\.\w)|#(?=\d)|\bGH-(?=\d)|:(?=//)|\bwww(?=\.)", re.IGNORECASE)
 _UNIT = re.compile(r"(?<=\d) (?=(?:%|µs|ms|s|MiB)(?:\W|$))")  # a number and its unit stay on one line
 _BLOCK = re.compile(r"^(\d*)([-+=.)])")  # what begins a list, a rule or a heading
 _JOINER = "\u2060"  # word joiner: not seen, and no letter of a name
@@ -64,7 +64,8 @@ def svg_environment() -> SandboxedEnvironment:
 def escape_text(value: str) -> str:
     """Running text; what stands in backticks stays code."""
     parts = re.split(r"(`[^`\n]+`)", " ".join(value.split()))
-    text = "".join(part if part.startswith("`") else _escape(part) for part in parts)
+    # every second part is code; another may begin with a backtick too, one that nothing closes
+    text = "".join(part if at % 2 else _escape(part) for at, part in enumerate(parts))
     return _BLOCK.sub(r"\1\\\2", text)
 
 
