@@ -106,6 +106,12 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def workers_of(own: Application) -> list[int]:
+    """Return its workers, one a core, once all are there: the first answers before the last is forked."""
+    own.wait_until(lambda: len(children(own.process.pid)) == len(os.sched_getaffinity(0)), "a worker for each core")
+    return children(own.process.pid)
+
+
 def test_home__shows_every_item_in_order_and_the_counter(app: Application) -> None:  # C1
     reply = app.get()
     assert reply.status == 200
@@ -376,9 +382,7 @@ def test_process__that_is_still_starting_ends_at_sigterm_without_a_word() -> Non
 
 def test_process__does_not_outlive_a_dead_worker(start_application: StartApplication) -> None:  # C28
     own = start_application("aiohttp-tuned")
-    workers = children(own.process.pid)
-    assert len(workers) == len(os.sched_getaffinity(0))
-    os.kill(workers[0], signal.SIGKILL)
+    os.kill(workers_of(own)[0], signal.SIGKILL)
     assert own.process.wait(10) == 1
     assert not own.listens()
     assert "server 0 ended with status -9" in logged(own)
@@ -386,10 +390,10 @@ def test_process__does_not_outlive_a_dead_worker(start_application: StartApplica
 
 def test_process__replaces_a_dead_worker(start_application: StartApplication) -> None:  # C28
     own = start_application("django-tuned")
-    workers = set(children(own.process.pid))
-    killed = min(workers)
+    killed = workers_of(own)[0]
     os.kill(killed, signal.SIGKILL)
-    own.wait_until(lambda: len(set(children(own.process.pid)) - {killed}) == len(workers), "a worker in its place")
+    own.wait_until(lambda: killed not in children(own.process.pid), "the end of a worker")
+    workers_of(own)
     own.wait_until(lambda: own.get("/health").status == 200, "an answer")
 
 
