@@ -3,12 +3,11 @@
 import math
 from dataclasses import dataclass
 
-import scipy  # loads `special` at its first use, which a run's start need not wait for
-
 from bench_action.config.gates import Gate
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Verdict
 from bench_action.paired import Evidence
+from bench_action.stats.distributions import LARGEST_LOG, normal_quantile
 from bench_action.stats.interval import CONFIDENCE
 from bench_action.stats.sequential import Course, Look, blocks_needed, look, smallest_detectable
 
@@ -78,7 +77,7 @@ def fires(size: float, share: float, error: float, level: float) -> float:
 
     Normal law; `error` is that of the estimate, `level` the one-sided p-value that counts as sure.
     """
-    threshold = max(math.log1p(size), float(scipy.special.ndtri(1 - level)) * error)
+    threshold = max(math.log1p(size), normal_quantile(1 - level) * error)
     true = math.log1p(size * share)
     return 0.5 * math.erfc((threshold - true) / error / math.sqrt(2)) if error > 0 else float(true >= threshold)
 
@@ -87,7 +86,7 @@ def _is_unchanged(seen: Look, found: Evidence, gate: Gate, course: Course, *, hi
     """Whether a loss that counts is ruled out; before the end also a gain, which more blocks may show."""
     bound, size = seen.bound(0.99), max(gate.size, UNCHANGED)
     worst, best = seen.mean + bound, seen.mean - bound
-    small = math.expm1(min(worst, 700.0)) * found.base < gate.absolute
+    small = math.expm1(min(worst, LARGEST_LOG)) * found.base < gate.absolute
     if worst >= _log(size, higher=higher) and not small:
         return False
     over = course.ended or seen.blocks >= course.cap
@@ -109,4 +108,4 @@ def _log(size: float, *, higher: bool) -> float:
 
 
 def _exp(value: float) -> float:
-    return math.exp(min(value, 700.0))
+    return math.exp(min(value, LARGEST_LOG))

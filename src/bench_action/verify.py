@@ -42,11 +42,12 @@ def verify(stack: Stack, loaded: Loaded, progress: Progress) -> tuple[Failure, .
     failures: list[Failure] = []
     # of the same checks; and a change may well change the page: base is held against base, head against head
     pages: defaultdict[tuple[str, str, str], dict[str, str]] = defaultdict(dict)
+    restless: list[Subject] = []
     for subject in stack.subjects:
         progress.step(f"verifying {subject.name}")
         own = loaded.of(subject.variant)
         for check in own.config.checks:
-            replies, problems = _run_check(stack, subject, check)
+            replies, problems = _run_check(stack, subject, check, restless)
             failures += problems
             if check.expect.same and replies and not problems:
                 pages[own.origin, _rule(check), subject.revision][subject.name] = normalised(_text(replies[-1]))
@@ -76,8 +77,14 @@ def as_error(failures: Sequence[Failure]) -> VerificationError:
     )
 
 
-def _run_check(stack: Stack, subject: Subject, check: Check) -> tuple[list[Reply], list[Failure]]:
-    """The replies of one check, and what is wrong with them."""
+def _run_check(
+    stack: Stack, subject: Subject, check: Check, restless: list[Subject]
+) -> tuple[list[Reply], list[Failure]]:
+    """The replies of one check, and what is wrong with them.
+
+    `restless`: subjects that a failure was provoked in. It leaves work behind, as Django asks its connection how it is
+    after the reply; so they come to rest before work is counted, all of them, as Redis counts for all together.
+    """
     problems: list[tuple[str, str]] = []
     replies: list[Reply] = []
     try:
@@ -86,6 +93,10 @@ def _run_check(stack: Stack, subject: Subject, check: Check) -> tuple[list[Reply
         try:
             numbers = _numbers(subject, check)
             counted = check.expect.work != ExpectedWork()  # else it is not looked at, and to read it takes a while
+            if counted:
+                for one in restless:
+                    stack.services.agent.settle(one.handle.id, _ANSWER_S)
+                restless.clear()
             reading = read_work(subject) if counted else None
             replies = stack.services.agent.requests(_request(subject, check.request), check.repeat, timeout_s=_ANSWER_S)
             if reading is not None:
@@ -96,8 +107,8 @@ def _run_check(stack: Stack, subject: Subject, check: Check) -> tuple[list[Reply
         finally:
             if check.after_sql and subject.database:
                 subject.database.execute(check.after_sql)
-            if check.before_sql:  # a failure leaves work behind: Django asks its connection how it is after the reply
-                stack.services.agent.settle(subject.handle.id, _ANSWER_S)
+            if check.before_sql:
+                restless.append(subject)
     except QueryError as error:
         problems.append(("the check's SQL to work", error.what))
     problems = list(dict.fromkeys(problems))[:5]

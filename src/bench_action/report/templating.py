@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from jinja2 import PackageLoader, StrictUndefined
-from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup, escape
 
 from bench_action.report.table import Table
+
+if TYPE_CHECKING:
+    from jinja2.sandbox import SandboxedEnvironment
 
 # @somebody, #12, GH-12, https://…, www.…, a@b.c: looked for in the rendered text, where a backslash is no help
 _ALIVE = re.compile(r"(?<!\w)@(?=\w)|@(?=[\w.-]*\.\w)|#(?=\d)|\bGH-(?=\d)|:(?=//)|\bwww(?=\.)", re.IGNORECASE)
@@ -17,23 +19,33 @@ _JOINER = "\u2060"  # word joiner: not seen, and no letter of a name
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!@])")
 
 
-def markdown_environment() -> SandboxedEnvironment:
+def markdown_environment() -> "SandboxedEnvironment":
     """For markdown: `text` for running text, `table` for a Table."""
-    environment = SandboxedEnvironment(
-        loader=PackageLoader("bench_action.report"), undefined=StrictUndefined, keep_trailing_newline=True,
-        autoescape=False,
-    )  # fmt: skip
+    environment = _environment(escaping=False)
+    environment.keep_trailing_newline = True
     environment.filters.update(text=escape_text, table=markdown_table)
     return environment
 
 
-def html_environment() -> SandboxedEnvironment:
+def html_environment() -> "SandboxedEnvironment":
     """For HTML: `table` for a Table, `code` for running text in which backticks mark code, `bare` for it without."""
-    environment = SandboxedEnvironment(
-        loader=PackageLoader("bench_action.report"), undefined=StrictUndefined, autoescape=True
-    )
+    environment = _environment(escaping=True)
     environment.filters.update(table=html_table, code=html_code, bare=lambda value: value.replace("`", ""))
     return environment
+
+
+def svg_environment() -> "SandboxedEnvironment":
+    """For SVG, which is XML."""
+    return _environment(escaping=True)
+
+
+def _environment(*, escaping: bool) -> "SandboxedEnvironment":
+    # only here: a run begins to measure sooner by what it takes to import jinja2
+    from jinja2 import PackageLoader, StrictUndefined  # noqa: PLC0415
+    from jinja2.sandbox import SandboxedEnvironment  # noqa: PLC0415
+
+    loader = PackageLoader("bench_action.report")
+    return SandboxedEnvironment(loader=loader, undefined=StrictUndefined, autoescape=escaping)
 
 
 def html_code(value: str) -> Markup:
@@ -54,11 +66,6 @@ def html_table(table: Table) -> Markup:
     body = Markup("").join(row("td", values) for values in table.rows)
     whole = Markup('<div class="scroll"><table>\n<thead>{}</thead>\n<tbody>{}</tbody>\n</table></div>')
     return whole.format(row("th", table.headings), body)
-
-
-def svg_environment() -> SandboxedEnvironment:
-    """For SVG, which is XML."""
-    return SandboxedEnvironment(loader=PackageLoader("bench_action.report"), undefined=StrictUndefined, autoescape=True)
 
 
 def escape_text(value: str) -> str:

@@ -9,11 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-import scipy  # loads `special` at its first use, which a run's start need not wait for
+from bench_action.stats.distributions import LARGEST_LOG, detectable, t_quantile
 
 CONFIDENCE = 0.99
-_POWER = 0.95
-_LARGEST_LOG = 700.0  # two blocks that differ by orders of magnitude leave everything open; e^710 is no number any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +34,6 @@ class Ratio:
     ratio: float
     interval: Interval | None
     smallest_detectable: float | None
-
-
-def t_quantile(probability: float, degrees: int) -> float:
-    """Student's t: the value below which a share `probability` lies."""
-    return float(scipy.special.stdtrit(degrees, probability))
 
 
 def interval_of(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
@@ -69,11 +62,8 @@ def ratio_of(base: Sequence[float], head: Sequence[float], confidence: float = C
     if len(logs) < 2:
         return Ratio(base_value, head_value, math.exp(middle), None, None)
     error, critical = _standard_error(logs), t_quantile((1 + confidence) / 2, len(logs) - 1)
-    # the shift, in standard errors, that puts 95 % of a noncentral t beyond the bound (adding two quantiles of the
-    # central one would promise too much: with 5 blocks, such a shift is found in 90 of 100 runs)
-    shift = float(scipy.special.nctdtrinc(len(logs) - 1, 1 - _POWER, critical))
-    detectable = math.expm1(min(shift * error, _LARGEST_LOG))
-    return Ratio(base_value, head_value, math.exp(middle), _bounds(middle, critical * error), detectable)
+    smallest = detectable(error, len(logs) - 1, critical)
+    return Ratio(base_value, head_value, math.exp(middle), _bounds(middle, critical * error), smallest)
 
 
 def ratio_of_apart(base: Sequence[float], head: Sequence[float], confidence: float = CONFIDENCE) -> Ratio | None:
@@ -94,15 +84,13 @@ def ratio_of_apart(base: Sequence[float], head: Sequence[float], confidence: flo
     if error == 0:
         return Ratio(*values, Interval(values[2], values[2]), 0.0)
     degrees = error**4 / sum(part**2 / (len(logs) - 1) for part, logs in zip(parts, (before, after), strict=True))
-    critical = float(scipy.special.stdtrit(degrees, (1 + confidence) / 2))
-    shift = float(scipy.special.nctdtrinc(degrees, 1 - _POWER, critical))
-    detectable = math.expm1(min(shift * error, _LARGEST_LOG))
-    return Ratio(*values, _bounds(middle, critical * error), detectable)
+    critical = t_quantile((1 + confidence) / 2, degrees)
+    return Ratio(*values, _bounds(middle, critical * error), detectable(error, degrees, critical))
 
 
 def _bounds(middle: float, half: float) -> Interval:
     """`middle` ± `half`, both logarithms."""
-    return Interval(math.exp(middle - half), math.exp(min(middle + half, _LARGEST_LOG)))
+    return Interval(math.exp(middle - half), math.exp(min(middle + half, LARGEST_LOG)))
 
 
 def _standard_error(values: Sequence[float]) -> float:

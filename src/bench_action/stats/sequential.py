@@ -3,8 +3,7 @@
 Whoever tests at 1 % after every block raises far more than 1 % of false alarms. So the looks are few, and each may
 spend a part of the error (Lan and DeMets 1983, "Discrete sequential boundaries for clinical trials", Biometrika 70):
 after a share t of the blocks, alpha · t^1.5 has been spent in all (Kim and DeMets 1987, Biometrika 74, the power
-family), little early, most at the end. Which p-value a look may take for an alarm follows by Armitage, McPherson and
-Rowe's recursion (1969, J. R. Stat. Soc. A 132) over the densities of a Brownian motion that has not been stopped yet.
+family), little early, most at the end. Which p-value a look may take for an alarm is told by `levels.py`.
 The p-values are those of Student's t: the significance-level approach of Jennison and Turnbull (2000, "Group Sequential
 Methods", 3.8).
 """
@@ -12,18 +11,13 @@ Methods", 3.8).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from statistics import fmean, stdev
 
-import numpy as np
-import scipy  # loads `special` at its first use, which a run's start need not wait for
+from bench_action.stats.distributions import POWER, detectable, normal_quantile, t_below, t_quantile
 
 ALPHA = 0.01  # of a run: all false alarms of all its comparisons together
-POWER = 0.95
 _FIRST_LOOK, _GROWTH = 5, 1.48
 _SPENDING = 1.5
-_GRID, _REACH = 601, 8.0
-_LARGEST_LOG = 700.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +40,8 @@ class Course:
 
     def level(self, blocks: int, alpha: float) -> float:
         """The one-sided p-value below which a look after `blocks` is an alarm, `alpha` being that of all looks."""
+        from bench_action.stats.levels import nominal_levels  # noqa: PLC0415 (numpy: a run's start need not wait for it)
+
         last = self.ended or blocks >= self.cap
         earlier = [look for look in self.looks if look < blocks]
         spent = [alpha * (look / self.cap) ** _SPENDING for look in earlier]
@@ -61,48 +57,6 @@ def looks_of(cap: int) -> tuple[int, ...]:
         looks.append(look)
         look = math.ceil(look * _GROWTH)
     return (*looks, cap)
-
-
-@lru_cache(maxsize=256)
-def nominal_levels(fractions: tuple[float, ...], spent: tuple[float, ...]) -> tuple[float, ...]:
-    """One-sided p-values of looks at these information fractions, so that each has spent so much of alpha in all.
-
-    `fractions` grow to 1; only their ratios matter. Densities are kept on a grid of 601 points over ±8 standard
-    deviations; against simulation the total is right to 1 % of alpha.
-    """
-    grid = np.linspace(-_REACH, _REACH, _GRID)
-    step = grid[1] - grid[0]
-    levels: list[float] = []
-    density = np.zeros(0)
-    before = spent_before = 0.0
-    for fraction, so_far in zip(fractions, spent, strict=True):
-        root = math.sqrt(fraction)
-        if not levels:
-            density = np.exp(-0.5 * (grid / root) ** 2) / (root * math.sqrt(2 * math.pi))
-        else:
-            width = math.sqrt(fraction - before)
-            kernel = np.exp(-0.5 * ((grid[:, None] - grid[None, :]) / width) ** 2)
-            density = (kernel @ density) * step / (width * math.sqrt(2 * math.pi))
-        bound = _bound(grid, density, so_far - spent_before)
-        levels.append(float(scipy.special.ndtr(-bound / root)))
-        density = _stopped(grid, density, bound)
-        before, spent_before = fraction, so_far
-    return tuple(levels)
-
-
-def _bound(grid: "np.ndarray[tuple[int], np.dtype[np.float64]]", density: np.ndarray, mass: float) -> float:
-    """Above which value of the grid so much of the density lies."""
-    step = grid[1] - grid[0]
-    above = np.concatenate(([0.0], np.cumsum((density[::-1][1:] + density[::-1][:-1]) * step / 2)))
-    # between two points the tail falls about exponentially: interpolate its logarithm
-    return float(np.interp(math.log(max(mass, 1e-300)), np.log(np.maximum(above, 1e-300)), grid[::-1]))
-
-
-def _stopped(grid: np.ndarray, density: np.ndarray, bound: float) -> np.ndarray:
-    """What has not crossed the bound; the point at the bound counts by the share of its cell below it."""
-    step = grid[1] - grid[0]
-    weight = np.clip((bound - grid) / step + 0.5, 0.0, 1.0)
-    return np.asarray(density * weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +77,7 @@ class Look:
         """The distance from the mean within which the truth lies with this confidence, on one side."""
         if self.blocks < 2:
             return math.inf
-        return float(scipy.special.stdtrit(self.blocks - 1, confidence)) * self.sd / math.sqrt(self.blocks)
+        return t_quantile(confidence, self.blocks - 1) * self.sd / math.sqrt(self.blocks)
 
 
 def look(losses: Sequence[float], course: Course, alpha: float) -> Look | None:
@@ -140,25 +94,20 @@ def look(losses: Sequence[float], course: Course, alpha: float) -> Look | None:
 def _p_value(mean: float, error: float, degrees: int) -> float:
     """How likely a mean at least so large is where the truth is no loss."""
     if error > 0:
-        return float(scipy.special.stdtr(degrees, -mean / error))
+        return t_below(-mean / error, degrees)
     return 0.5 if mean == 0 else float(mean < 0)
 
 
 def smallest_detectable(sd: float, blocks: int, level: float) -> float:
-    """The change that `blocks` blocks with this sd find in 95 of 100 runs at this one-sided level, as a fraction.
-
-    Its logarithm is the shift that puts 95 % of a noncentral t beyond the level's quantile.
-    """
+    """The change that `blocks` blocks with this sd find in 95 of 100 runs at this one-sided level, as a fraction."""
     if blocks < 2:
         return math.inf
-    critical = float(scipy.special.stdtrit(blocks - 1, 1 - level))
-    shift = float(scipy.special.nctdtrinc(blocks - 1, 1 - POWER, critical))
-    return math.expm1(min(shift * sd / math.sqrt(blocks), _LARGEST_LOG))
+    return detectable(sd / math.sqrt(blocks), blocks - 1, t_quantile(1 - level, blocks - 1))
 
 
 def blocks_needed(sd: float, distance: float, level: float) -> int:
     """How many blocks tell a change from a limit that is `distance` (a logarithm) away, 95 times of 100."""
     if distance <= 0:
         return 10_000
-    wanted = (float(scipy.special.ndtri(1 - level)) + float(scipy.special.ndtri(POWER))) * sd / distance
+    wanted = (normal_quantile(1 - level) + normal_quantile(POWER)) * sd / distance
     return min(10_000, math.ceil(wanted**2) + 2)  # + 2: t instead of z

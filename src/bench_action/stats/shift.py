@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import scipy  # loads `special` at its first use, which a run's start need not wait for
+import scipy.special
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from bench_action.stats.interval import Interval, Ratio, interval_of, ratio_of, t_quantile
+from bench_action.stats.distributions import t_quantile
+from bench_action.stats.interval import Interval, Ratio, interval_of, ratio_of
 
 pytestmark = pytest.mark.unit
 

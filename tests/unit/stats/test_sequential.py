@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import stdtr
 
-from bench_action.stats.sequential import Course, blocks_needed, look, looks_of, nominal_levels, smallest_detectable
+from bench_action.stats.levels import nominal_levels
+from bench_action.stats.sequential import Course, blocks_needed, look, looks_of, smallest_detectable
 
 pytestmark = pytest.mark.unit
 
