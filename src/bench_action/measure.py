@@ -178,8 +178,7 @@ class Measurer:
 
     def _settle(self, *subjects: Subject) -> None:
         """Let subjects finish what wrk no longer waits for, so that the next trial does not pay for it."""
-        for subject in subjects:
-            self.stack.services.agent.settle(subject.handle.id, _SETTLE_S)
+        self.stack.services.agent.settle([subject.handle.id for subject in subjects], _SETTLE_S)
 
     def _keep(self, trial: Trial) -> None:
         self.trials.append(trial)

@@ -1,6 +1,6 @@
 """Runs inside the load container, sent there as text: standard library only, one JSON object a line in and out.
 
-Operations: `machine`, `get`, `requests`, `connections`, `turns`, `wrk`, `duet`, `usage`, `settle`. A reply is
+Operations: `machine`, `get`, `requests`, `connections`, `turns`, `wrk`, `together`, `usage`, `settle`. A reply is
 `{"ok": …}` or, for a failure of the agent's own, `{"error": text}`; what a server does wrong is data of an `ok`.
 """
 
@@ -260,10 +260,10 @@ def wrk(order):
     }
 
 
-def duet(order):
-    """Two runs of wrk at once, begun in this order; the answer of each."""
-    with ThreadPoolExecutor(max_workers=len(order["loads"])) as pool:
-        return {"loads": list(pool.map(wrk, order["loads"]))}
+def together(order):
+    """Several orders at once, begun in this order; the answer of each."""
+    with ThreadPoolExecutor(max_workers=len(order["orders"])) as pool:
+        return {"answers": list(pool.map(obey, order["orders"]))}
 
 
 class Watcher(threading.Thread):
@@ -306,29 +306,41 @@ def usage(order):
 
 
 def settle(order):
-    """Wait until a part is idle: requests that wrk has given up on are still being answered."""
+    """Wait until parts are idle: requests that nobody waits for any more are still being answered.
+
+    Those whose counters cannot be read are not waited for.
+    """
     started = time.monotonic()
-    last = usage_of(order["part"])
-    while last is not None and time.monotonic() - started < order["limit_s"]:
-        then = time.monotonic()
+    working = order["parts"]
+    while working and time.monotonic() - started < order["limit_s"]:
+        before, then = {part: cpu_ms_of(part) for part in working}, time.monotonic()
         time.sleep(_SETTLE_S)
-        now = usage_of(order["part"])
-        if now is None or (now["cpu_ms"] - last["cpu_ms"]) / 1000 < _IDLE_CORES * (time.monotonic() - then):
-            break
-        last = now
+        idle_ms = 1000 * _IDLE_CORES * (time.monotonic() - then)
+        working = [part for part in working if more_than(idle_ms, before[part], cpu_ms_of(part))]
     return {"waited_s": time.monotonic() - started}
+
+
+def more_than(limit, before, after):
+    """Whether a counter has grown by at least so much; no, where it cannot be read."""
+    return before is not None and after is not None and after - before >= limit
+
+
+OPERATIONS = {
+    function.__name__: function
+    for function in (machine, get, requests, connections, turns, wrk, together, usage, settle)
+}
+
+
+def obey(order):
+    """The answer to an order."""
+    return OPERATIONS[order["op"]](order)
 
 
 def main():
     """Serve orders until standard input ends."""
-    operations = {
-        function.__name__: function
-        for function in (machine, get, requests, connections, turns, wrk, duet, usage, settle)
-    }
     for line in sys.stdin:
-        order = json.loads(line)
         try:
-            reply = {"ok": operations[order["op"]](order)}
+            reply = {"ok": obey(json.loads(line))}
         except Exception as error:  # noqa: BLE001 (the other end decides what it means)
             reply = {"error": f"{type(error).__name__}: {error}"}
         sys.stdout.write(json.dumps(reply) + "\n")

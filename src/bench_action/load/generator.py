@@ -25,6 +25,11 @@ class Reply:
     kept: bool
     problem: str
 
+    @property
+    def text(self) -> str:
+        """The body as text, whatever it is."""
+        return self.body.decode(errors="replace")
+
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
@@ -57,6 +62,16 @@ def _request(request: HttpRequest) -> dict[str, Any]:
         "host": request.host, "port": request.port, "path": request.path, "method": request.method,
         "headers": dict(request.headers or {}), "body": request.body,
     }  # fmt: skip
+
+
+def _requests_order(request: HttpRequest, repeat: int, timeout_s: float, *, bodies: bool) -> dict[str, Any]:
+    return {
+        "op": "requests", **_request(request), "repeat": repeat, "timeout_s": timeout_s, "bodies": bodies,
+    }  # fmt: skip
+
+
+def _replies(answer: Mapping[str, Any]) -> list[Reply]:
+    return [Reply(**{**reply, "body": base64.b64decode(reply["body"])}) for reply in answer["replies"]]
 
 
 def usages(raw: Mapping[str, Any]) -> dict[str, Usage | None]:
@@ -103,11 +118,15 @@ class Agent:
         self, request: HttpRequest, repeat: int, *, timeout_s: float = 10.0, bodies: bool = True
     ) -> list[Reply]:
         """The same request `repeat` times, in turn; ends early at the first that gets no reply."""
-        order = {
-            "op": "requests", **_request(request), "repeat": repeat, "timeout_s": timeout_s, "bodies": bodies,
-        }  # fmt: skip
-        answer = self._ask(order, repeat * timeout_s)
-        return [Reply(**{**reply, "body": base64.b64decode(reply["body"])}) for reply in answer["replies"]]
+        order = _requests_order(request, repeat, timeout_s, bodies=bodies)
+        return _replies(self._ask(order, repeat * timeout_s))
+
+    def requests_together(
+        self, requests: Sequence[HttpRequest], repeat: int, *, timeout_s: float = 10.0
+    ) -> list[list[Reply]]:
+        """As `requests`, for each of several at once; the replies to each."""
+        orders = [_requests_order(one, repeat, timeout_s, bodies=True) for one in requests]
+        return [_replies(answer) for answer in self._together(orders, repeat * timeout_s)] if orders else []
 
     def connections(self, request: HttpRequest, count: int, *, hold: bool, limit_s: float) -> int:
         """How many of `count` connections, open at once (`hold`: until all are), were answered.
@@ -132,9 +151,8 @@ class Agent:
         self, orders: Sequence[Mapping[str, Any]], limit_s: float, while_running: Callable[[], None], every_s: float
     ) -> list[dict[str, Any]]:
         """As `wrk`, for several at once, begun in this order; the answer of each."""
-        loads = [{**order, "limit_s": limit_s} for order in orders]
-        answer = self._ask({"op": "duet", "loads": loads}, limit_s, while_running, every_s)
-        return list(answer["loads"])
+        wrks = [{"op": "wrk", **order, "limit_s": limit_s} for order in orders]
+        return self._together(wrks, limit_s, while_running, every_s)
 
     def turns(
         self, requests: Sequence[HttpRequest], parts: Sequence[Mapping[str, str]], *,
@@ -153,13 +171,23 @@ class Agent:
         """Counters of each part (name → its handle's id) now; None where the engine's host does not show them."""
         return usages(self._ask({"op": "usage", "parts": dict(parts)}, 0))
 
-    def settle(self, part: str, limit_s: float) -> float:
-        """Wait until a part (its handle's id) is idle, at most `limit_s`; the seconds that it took."""
-        return float(self._ask({"op": "settle", "part": part, "limit_s": limit_s}, limit_s)["waited_s"])
+    def settle(self, parts: Sequence[str], limit_s: float) -> float:
+        """Wait until parts (their handles' ids) are idle, at most `limit_s`; the seconds that it took."""
+        return float(self._ask({"op": "settle", "parts": list(parts), "limit_s": limit_s}, limit_s)["waited_s"])
 
     def close(self) -> None:
         """End the agent."""
         self._session.close()
+
+    def _together(
+        self,
+        orders: Sequence[Mapping[str, Any]],
+        allowed_s: float,
+        while_waiting: Callable[[], None] = lambda: None,
+        every_s: float = 1.0,
+    ) -> list[dict[str, Any]]:
+        answer = self._ask({"op": "together", "orders": orders}, allowed_s, while_waiting, every_s)
+        return list(answer["answers"])
 
     def _ask(
         self,

@@ -381,19 +381,20 @@ def test_usage__tells_every_part(cgroups: Path) -> None:
 
 
 def test_settle__ends_at_once_where_nothing_is_shown_or_the_part_is_idle(cgroups: Path) -> None:
-    assert agent.settle({"part": CONTAINER, "limit_s": 600.0})["waited_s"] < 600
+    assert agent.settle({"parts": [CONTAINER], "limit_s": 600.0})["waited_s"] < 600
     counters.cgroups_of.cache_clear()
     make_v1(cgroups)
-    assert agent.settle({"part": CONTAINER, "limit_s": 600.0})["waited_s"] < 600
+    assert agent.settle({"parts": [CONTAINER], "limit_s": 600.0})["waited_s"] < 600
 
 
 def test_settle__waits_while_the_part_works(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent, "_SETTLE_S", 0.001)
     # a minute of CPU time between two looks is busy, however late the second one comes
-    readings = iter([0.0, 60_000.0, 120_000.0, 180_000.0, 180_000.0])
-    monkeypatch.setattr(agent, "usage_of", lambda _part: {"cpu_ms": next(readings)})
-    agent.settle({"part": CONTAINER, "limit_s": 600.0})
-    assert list(readings) == []
+    busy = [0.0, 60_000.0, 60_000.0, 120_000.0, 120_000.0, 120_000.0]
+    readings = {"busy": iter(busy), "idle": iter([7.0, 7.0]), "hidden": iter([None, None])}
+    monkeypatch.setattr(agent, "cpu_ms_of", lambda part: next(readings[part]))
+    agent.settle({"parts": ["busy", "idle", "hidden"], "limit_s": 600.0})
+    assert [list(left) for left in readings.values()] == [[], [], []]
 
 
 @pytest.mark.parametrize(
@@ -454,6 +455,7 @@ def test_wrk__runs_what_it_is_told_and_tells_how_it_went(monkeypatch: pytest.Mon
     answer = agent.wrk(
         order(
             port,
+            op="wrk",
             argv=[sys.executable, "-c", program],
             script="-- lua",
             url="http://x/",
@@ -472,6 +474,7 @@ def test_wrk__is_killed_at_its_limit(port: int) -> None:
     answer = agent.wrk(
         order(
             port,
+            op="wrk",
             argv=[sys.executable, "-c", "input_ = __import__('time').sleep(600)"],
             script="",
             url="",
@@ -528,6 +531,7 @@ def test_duet__runs_both_at_once_and_answers_in_order(port: int, tmp_path: Path)
     loads = [
         order(
             port,
+            op="wrk",
             argv=[sys.executable, "-c", program, *names],
             script="",
             url="",
@@ -537,7 +541,7 @@ def test_duet__runs_both_at_once_and_answers_in_order(port: int, tmp_path: Path)
         )
         for names in (files, files[::-1])
     ]
-    answers = agent.duet({"loads": loads})["loads"]
+    answers = agent.together({"orders": loads})["answers"]
     assert [answer["output"] for answer in answers] == ["first\n", "second\n"]
     assert all(0 <= share <= 1 for answer in answers for share in answer["idle"].values())
 

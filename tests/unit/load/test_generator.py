@@ -81,6 +81,24 @@ def test_agent__connections_refused_at_its_own_end_say_nothing_about_the_server(
     assert agent_of(scripted).connections(HOME, 50, hold=True, limit_s=30) == 50
 
 
+def test_agent__asks_several_at_once() -> None:
+    raw = {"status": 200, "headers": {}, "body": "aGk=", "kept": True, "problem": ""}
+    scripted = Scripted({"ok": {"answers": [{"replies": [raw]}, {"replies": [raw, raw]}]}})
+    one, other = agent_of(scripted).requests_together([HOME, HttpRequest("aiohttp", 8000, "/")], 2)
+    assert ([reply.text for reply in one], [reply.text for reply in other]) == (["hi"], ["hi", "hi"])
+    (sent,) = scripted.sent
+    assert sent["op"] == "together"
+    assert [(order["op"], order["host"], order["repeat"]) for order in sent["orders"]] == [
+        ("requests", "django", 2), ("requests", "aiohttp", 2),
+    ]  # fmt: skip
+
+
+def test_agent__asks_nobody_where_there_is_nobody() -> None:
+    scripted = Scripted()
+    assert agent_of(scripted).requests_together([], 2) == []
+    assert scripted.sent == []
+
+
 def test_agent__usage_is_none_where_the_host_hides_it() -> None:
     counters = {"cpu_ms": 1.0, "memory_mib": 2.0, "throttled_ms": 3.0}
     scripted = Scripted({"ok": {"application": counters, "db": None}})
@@ -108,7 +126,7 @@ def test_agent__whoever_looks_may_give_up() -> None:
 def test_agent__an_error_of_its_own_is_told() -> None:
     scripted = Scripted({"error": "FileNotFoundError: wrk"})
     with pytest.raises(StackError, match="the load generator failed: FileNotFoundError: wrk") as caught:
-        agent_of(scripted).settle("0123", 1.0)
+        agent_of(scripted).settle(["0123"], 1.0)
     assert caught.value.where == "order: settle"
 
 
