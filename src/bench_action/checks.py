@@ -40,13 +40,13 @@ def run_check(stack: Stack, subjects: Sequence[Subject], check: Check, restless:
     """
     answers = [Answers(subject) for subject in subjects]
     counted = check.expect.work != ExpectedWork()  # else it is not looked at, and to read it takes a while
-    if counted and restless:
-        stack.services.agent.settle(sorted(restless), _ANSWER_S)
-        restless.clear()
     for together in [[one] for one in answers] if counted else [answers]:
+        if counted and restless:
+            stack.services.agent.settle(sorted(restless), _ANSWER_S)
+            restless.clear()
         _ask(stack, together, check, counted=counted)
-    if check.before_sql:
-        restless |= {subject.handle.id for subject in subjects}
+        if check.before_sql:
+            restless |= {one.subject.handle.id for one in together}
     return answers
 
 

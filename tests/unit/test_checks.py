@@ -167,6 +167,12 @@ def test_run_check__has_all_rest_after_a_provoked_failure_before_work_is_counted
     ]  # fmt: skip
 
 
+def test_run_check__has_each_rest_before_the_next_where_failures_are_provoked_and_counted() -> None:
+    stack = Told("a", "b")
+    stack.run(provoking().model_copy(update={"expect": check(work={"queries": 0}).expect}))
+    assert stack.log == ["a: break", "a", "a: mend", "rest a", "b: break", "b", "b: mend"]
+
+
 def test_run_check__a_refused_statement_ends_it_for_its_subject_only() -> None:
     stack = Told("a", "b")
     stack.refused = {"a: break"}
