@@ -40,7 +40,7 @@ def verify(stack: Stack, loaded: Loaded, progress: Progress) -> tuple[Failure, .
     restless: set[str] = set()
     for own, alike in _by_configuration(loaded, subjects.values()):
         for check in own.config.checks:
-            failures += _answers(run_check(stack, alike, check, restless), check)
+            failures += _failures(run_check(stack, alike, check, restless), check)
         failures += _keep_alive(stack, alike, own.profiles)
         for subject in alike:
             failures += _connections(stack, subject, own.profiles)
@@ -92,7 +92,7 @@ def _by_configuration(loaded: Loaded, subjects: Iterable[Subject]) -> Iterator[t
     yield from found.values()
 
 
-def _answers(answers: Sequence[Answers], check: Check) -> Iterator[Failure]:
+def _failures(answers: Sequence[Answers], check: Check) -> Iterator[Failure]:
     """What is wrong with the answers to one check, each by itself and beside the others."""
     # a change may well change the page: base is held against base, head against head
     pages: defaultdict[str, dict[str, str]] = defaultdict(dict)
