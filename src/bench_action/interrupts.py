@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as one exception, raised once, and never while the run cleans up."""
+"""SIGINT and SIGTERM as one exception, raised once, and never while the run cleans up or shares something."""
 
 import signal
 from types import FrameType
@@ -6,10 +6,18 @@ from types import FrameType
 from bench_action.model.errors import InterruptedRunError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# What an exception out of nowhere breaks: locks that all threads share would be left half taken, half a module cannot
+# be imported again, and what a finalizer raises is lost.
+_UNBREAKABLE = {
+    "threading", "concurrent.futures._base", "concurrent.futures.thread", "logging", "importlib._bootstrap", "weakref",
+    "_weakrefset",
+}  # fmt: skip
+_FINALIZER = "__del__"
+_AGAIN_S = 0.01
 
 
 class Interrupts:
-    """Installed once, in the main thread, by the command line."""
+    """Installed once, in the main thread, by the command line. It uses SIGALRM as well, to come back later."""
 
     def __init__(self) -> None:
         self._held = False
@@ -20,10 +28,11 @@ class Interrupts:
         """Handle the signals from now on."""
         for number in _SIGNALS:
             signal.signal(number, self._handle)
+        signal.signal(signal.SIGALRM, self._again)
 
     def end(self) -> None:
         """Ignore signals: the interpreter ends, and must end with its own status."""
-        for number in _SIGNALS:
+        for number in (*_SIGNALS, signal.SIGALRM):
             signal.signal(number, signal.SIG_IGN)
 
     def hold(self) -> None:
@@ -36,11 +45,28 @@ class Interrupts:
         if self._received and not self._raised:
             self._raise()
 
-    def _handle(self, number: int, _frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         self._received = self._received or number
-        if not self._raised and not self._held:
+        self._again(number, frame)
+
+    def _again(self, _number: int, frame: FrameType | None) -> None:
+        """Raise what was received, now or as soon as nothing breaks by it."""
+        if not self._received or self._raised or self._held:
+            return
+        if _is_unbreakable(frame):
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+        else:
             self._raise()
 
     def _raise(self) -> None:
         self._raised = True
         raise InterruptedRunError(self._received)
+
+
+def _is_unbreakable(frame: FrameType | None) -> bool:
+    """Whether this frame, or one that it was called from, must not be broken off."""
+    while frame is not None:
+        if frame.f_globals.get("__name__") in _UNBREAKABLE or frame.f_code.co_name == _FINALIZER:
+            return True
+        frame = frame.f_back
+    return False

@@ -1,9 +1,15 @@
 """Signals and cleaning up, with real signals."""
 
+import importlib
 import os
+import random
 import signal
-from collections.abc import Iterator
-from typing import cast
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Condition, Lock, Timer
+from typing import Any, cast
 
 import pytest
 
@@ -11,16 +17,18 @@ from bench_action.engine.protocol import Engine
 from bench_action.interrupts import Interrupts
 from bench_action.model.errors import InterruptedRunError, StackError
 from bench_action.stack.ownership import Owned
+from bench_action.stack.services import side_by_side
 
 pytestmark = pytest.mark.unit
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+WAIT_S = 30.0
 
 
 @pytest.fixture
 def interrupts() -> Iterator[Interrupts]:
     """Installed; what was there before comes back."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: signal.getsignal(number) for number in [*SIGNALS, signal.SIGALRM]}
     installed = Interrupts()
     installed.install()
     yield installed
@@ -43,6 +51,24 @@ class Removing:
         self.removed += 1
         if self._failure is not None:
             raise self._failure
+
+
+class Sending:
+    """A lock that sends a signal whenever it has been released."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.acquire = self.lock.acquire
+
+    def release(self) -> None:
+        self.lock.release()
+        send(signal.SIGINT)
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
 def send(number: signal.Signals) -> None:
@@ -83,6 +109,73 @@ def test_interrupts__release_without_a_signal_is_quiet_and_lets_the_next_one_thr
     interrupts.release()
     with pytest.raises(InterruptedRunError):
         send(signal.SIGINT)
+
+
+def then_wait(action: Callable[[], object]) -> None:
+    """For what does not come through during the action, but soon after."""
+    action()
+    time.sleep(WAIT_S)
+
+
+def test_interrupts__wait_until_a_lock_of_threads_is_left(interrupts: Interrupts) -> None:
+    lock = Sending()
+
+    def act() -> None:
+        condition = Condition(cast(Any, lock))
+        with condition:
+            condition.wait(0.001)  # releases the lock, which sends the signal, and takes it again
+
+    with pytest.raises(InterruptedRunError):
+        then_wait(act)
+    assert not lock.lock.locked()
+
+
+def test_interrupts__are_not_lost_in_a_finalizer(interrupts: Interrupts) -> None:
+    class Finalized:
+        def __del__(self) -> None:
+            send(signal.SIGINT)
+
+    with pytest.raises(InterruptedRunError):
+        then_wait(Finalized)
+
+
+def test_interrupts__never_break_off_an_import(interrupts: Interrupts, tmp_path: Path) -> None:
+    module = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nfor _ in range(1000): pass\nwhole = True\n"
+    (tmp_path / "interrupted_once.py").write_text(module, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(tmp_path))
+        with pytest.raises(InterruptedRunError):
+            then_wait(lambda: importlib.import_module("interrupted_once"))
+    assert sys.modules.pop("interrupted_once").whole
+
+
+def test_interrupts__at_any_time_leave_no_thread_behind(interrupts: Interrupts) -> None:
+    dice = random.Random(7)
+    for _ in range(100):
+        begun, ended = interrupted_after(dice.uniform(0.001, 0.006))
+        assert sorted(begun) == sorted(ended)
+
+
+def interrupted_after(delay_s: float) -> tuple[list[int], list[int]]:
+    """What threads have begun and what they have ended when the interruption comes through."""
+    interrupts, begun, ended = Interrupts(), list[int](), list[int]()
+
+    def act(number: int) -> None:
+        begun.append(number)
+        ended.append(number)
+
+    def work() -> None:
+        sender.start()
+        while True:
+            side_by_side(act, range(8))
+            time.sleep(0.001)
+
+    sender = Timer(delay_s, send, [signal.SIGINT])
+    interrupts.install()
+    with pytest.raises(InterruptedRunError):
+        work()
+    sender.join()
+    return begun, ended
 
 
 def test_owned__removes_at_a_good_end(interrupts: Interrupts) -> None:
