@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bench_action.engine.protocol import Engine, Handle
 from bench_action.model.errors import StackError
 
-_PAUSE_S = 0.05
+_PAUSE_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
