@@ -7,7 +7,7 @@ from bench_action.config.gates import Gate
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Verdict
 from bench_action.paired import Evidence
-from bench_action.stats.distributions import LARGEST_LOG, normal_quantile
+from bench_action.stats.distributions import LARGEST_LOG, normal_below, normal_quantile
 from bench_action.stats.interval import CONFIDENCE
 from bench_action.stats.sequential import Course, Look, blocks_needed, look, smallest_detectable
 
@@ -79,7 +79,7 @@ def fires(size: float, share: float, error: float, level: float) -> float:
     """
     threshold = max(math.log1p(size), normal_quantile(1 - level) * error)
     true = math.log1p(size * share)
-    return 0.5 * math.erfc((threshold - true) / error / math.sqrt(2)) if error > 0 else float(true >= threshold)
+    return normal_below((true - threshold) / error) if error > 0 else float(true >= threshold)
 
 
 def _is_unchanged(seen: Look, found: Evidence, gate: Gate, course: Course, *, higher: bool) -> bool:

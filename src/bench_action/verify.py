@@ -115,8 +115,7 @@ def _around_difference(one: str, other: str) -> tuple[str, str]:
 def _keep_alive(stack: Stack, subjects: Sequence[Subject], profiles: Mapping[str, Profile]) -> Iterator[Failure]:
     """Whether servers keep connections as configured: half of what a comparison may measure hangs on it."""
     read = next((profile.path for profile in profiles.values() if not profile.writes), None)
-    paths = [read or subject.config.ready.path for subject in subjects]
-    requests = [_get(subject, path) for subject, path in zip(subjects, paths, strict=True)]
+    requests = [_get(subject, read or subject.config.ready.path) for subject in subjects]
     words = {True: "the connection kept open", False: "the connection closed after the reply"}
     for subject, replies in zip(subjects, stack.services.agent.requests_together(requests, 2), strict=True):
         wanted = subject.config.keep_alive

@@ -455,7 +455,6 @@ def test_wrk__runs_what_it_is_told_and_tells_how_it_went(monkeypatch: pytest.Mon
     answer = agent.wrk(
         order(
             port,
-            op="wrk",
             argv=[sys.executable, "-c", program],
             script="-- lua",
             url="http://x/",
@@ -474,7 +473,6 @@ def test_wrk__is_killed_at_its_limit(port: int) -> None:
     answer = agent.wrk(
         order(
             port,
-            op="wrk",
             argv=[sys.executable, "-c", "input_ = __import__('time').sleep(600)"],
             script="",
             url="",
