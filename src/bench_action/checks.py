@@ -60,7 +60,7 @@ def _ask(stack: Stack, answers: Sequence[Answers], check: Check, *, counted: boo
                 one.numbers = _numbers(one.subject, check)
                 one.reading = read_work(one.subject) if counted else None
         able = [one for one in answers if not one.problems]
-        requests = [_request(one.subject, check) for one in able]
+        requests = [HttpRequest.to(one.subject.handle, check.request) for one in able]
         told = stack.services.agent.requests_together(requests, check.repeat, timeout_s=_ANSWER_S)
         for one, replies in zip(able, told, strict=True):
             with _refusals(one):
@@ -172,11 +172,6 @@ def _number(subject: Subject, statement: str) -> int:
         return int(lines[0])
     except (IndexError, ValueError):
         raise QueryError(f"a check's query must give one whole number: {statement}") from None
-
-
-def _request(subject: Subject, check: Check) -> HttpRequest:
-    handle, request = subject.handle, check.request
-    return HttpRequest(handle.host, handle.port, request.path, request.method, request.headers, request.body)
 
 
 def _short(text: str) -> str:

@@ -98,7 +98,7 @@ def measured(place: Place, subject: Subject, profile: Profile, loaded: Loaded, *
 
 def count_trial(stack: Stack, place: Place, subject: Subject, profile: Profile, requests: int) -> Trial:
     """A fixed number of requests one after the other: work per request, exact."""
-    agent, parts, request = stack.services.agent, stack.parts(subject), request_of(profile, subject)
+    agent, parts, request = stack.services.agent, stack.parts(subject), HttpRequest.to(subject.handle, profile)
     started = time.monotonic()
     before, usage_before = read_work(subject), agent.usage(parts)
     asked = time.monotonic()
@@ -137,7 +137,7 @@ def duet_trials(
 
 def latency_trials(stack: Stack, places: Sequence[Place], subjects: Sequence[Subject], profile: Profile) -> list[Trial]:
     """One connection to each subject, in turns of a few requests: how long does a request wait, what does it cost?"""
-    requests = [request_of(profile, subject) for subject in subjects]
+    requests = [HttpRequest.to(subject.handle, profile) for subject in subjects]
     block = places[0].block
     seen = stack.services.agent.turns(
         requests, [stack.parts(subject) for subject in subjects], seconds=places[0].step.slice_s, per_turn=_PER_TURN,
@@ -174,12 +174,6 @@ def latency_of(values_us: Sequence[float]) -> Latency | None:
         mean_us=fmean(ordered), stdev_us=pstdev(ordered), min_us=ordered[0], max_us=ordered[-1],
         p50_us=percentile(0.5), p90_us=percentile(0.9), p99_us=percentile(0.99), p999_us=percentile(0.999),
     )  # fmt: skip
-
-
-def request_of(profile: Profile, subject: Subject) -> HttpRequest:
-    """A profile's request to a subject, as one sends it without wrk."""
-    handle = subject.handle
-    return HttpRequest(handle.host, handle.port, profile.path, profile.method, profile.headers, profile.body)
 
 
 def _where(place: Place, subject: Subject) -> dict[str, Any]:

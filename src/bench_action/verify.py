@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench_action.checks import Answers, collapsed, run_check
 from bench_action.config.load import Loaded
-from bench_action.config.schema import Check, Profile
+from bench_action.config.schema import Check, Profile, Request
 from bench_action.load.generator import HttpRequest
 from bench_action.model.errors import VerificationError
 from bench_action.model.progress import Progress
@@ -115,7 +115,7 @@ def _around_difference(one: str, other: str) -> tuple[str, str]:
 def _keep_alive(stack: Stack, subjects: Sequence[Subject], profiles: Mapping[str, Profile]) -> Iterator[Failure]:
     """Whether servers keep connections as configured: half of what a comparison may measure hangs on it."""
     read = next((profile.path for profile in profiles.values() if not profile.writes), None)
-    requests = [_get(subject, read or subject.config.ready.path) for subject in subjects]
+    requests = [HttpRequest.to(subject.handle, Request(path=read or subject.config.ready.path)) for subject in subjects]
     words = {True: "the connection kept open", False: "the connection closed after the reply"}
     for subject, replies in zip(subjects, stack.services.agent.requests_together(requests, 2), strict=True):
         wanted = subject.config.keep_alive
@@ -129,13 +129,9 @@ def _connections(stack: Stack, subject: Subject, profiles: Mapping[str, Profile]
     """Whether the server answers on as many connections at once as the largest profile will open."""
     most = max(profiles.values(), key=lambda profile: profile.connections)
     answered = stack.services.agent.connections(
-        _get(subject, subject.config.ready.path), most.connections,
+        HttpRequest.to(subject.handle, Request(path=subject.config.ready.path)), most.connections,
         hold=subject.config.keep_alive, limit_s=_CONNECTIONS_S,
     )  # fmt: skip
     if answered < most.connections:
         expected = f"{most.connections} connections open at once and all answered within {_CONNECTIONS_S:g} s"
         yield Failure(subject.name, "live connections", expected, str(answered))
-
-
-def _get(subject: Subject, path: str) -> HttpRequest:
-    return HttpRequest(subject.handle.host, subject.handle.port, path)

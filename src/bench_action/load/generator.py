@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+from bench_action.config.schema import Profile, Request
 from bench_action.engine.protocol import Engine, Handle, Session
 from bench_action.model.errors import StackError
 from bench_action.model.machine import Usage
@@ -41,6 +42,11 @@ class HttpRequest:
     method: str = "GET"
     headers: Mapping[str, str] | None = None
     body: str = ""
+
+    @classmethod
+    def to(cls, handle: Handle, wanted: Request | Profile) -> "HttpRequest":
+        """What the configuration asks for, to one server."""
+        return cls(handle.host, handle.port, wanted.path, wanted.method, wanted.headers, wanted.body)
 
 
 @dataclass(frozen=True, slots=True)
