@@ -247,6 +247,26 @@ class Comparison(Frozen):
     significant: bool
     relevant: bool
     verdict: Verdict
+    reason: str = Field("", description="why it was not judged, or not decided: one sentence, in this one place")
+
+
+class NotCompared(Frozen):
+    """A cell of head that was not compared with base, and why."""
+
+    cell: str
+    status: Literal["new", "base-failed", "head-failed", "not-measured"] = Field(
+        description="new: base does not have it; base-failed: base has it and could not be built, started or verified"
+    )
+    reason: str = Field(description="one sentence")
+    log: tuple[str, ...] = Field((), description="last lines of base's build or of its container")
+
+
+class RuleChange(Frozen):
+    """A rule of the configuration that head would have itself judged by, and base does not."""
+
+    what: str = Field(description="such as `gate on requests/s`, `check home`, `profile list`")
+    before: str = Field(description="as base has it; empty where it has none")
+    after: str = Field(description="as head has it; empty where it has none")
 
 
 class Finding(Frozen):
@@ -278,3 +298,8 @@ class Result(Frozen):
     warnings: tuple[Warned, ...]
     control: dict[str, str]
     verdict: Verdict
+    compared: tuple[str, ...] = Field((), description="cells of head that were compared with base's")
+    not_compared: tuple[NotCompared, ...] = Field((), description="the other cells of head, where a base was asked for")
+    rules: Literal["head", "base"] = Field("head", description="whose gates, checks, work and profiles judged")
+    rule_changes: tuple[RuleChange, ...] = ()
+    verdict_by_head_rules: Verdict | None = Field(None, description="where head's rules differ from base's")
