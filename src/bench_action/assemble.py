@@ -6,25 +6,34 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from bench_action.compare import Rules, compare_pairs, compare_variants, default_pairs
+from bench_action.compare import Rules, alpha_of_each, compare_pairs, compare_variants, default_pairs
+from bench_action.config.baseline import Lack
+from bench_action.config.gates import Gate
 from bench_action.config.load import Loaded
+from bench_action.config.rules import Judging
+from bench_action.config.schema import ExpectedWork
 from bench_action.control import control_of
+from bench_action.coverage import Coverage
 from bench_action.decide import Decider
 from bench_action.design import Design
 from bench_action.explain import findings_of
+from bench_action.model.errors import StackError
 from bench_action.model.machine import Machine
 from bench_action.model.result import (
     Comparison,
     Environment,
+    Finding,
     ProfileInfo,
     Result,
     RunInfo,
     Source,
     SubjectInfo,
     Trial,
+    Verdict,
 )
 from bench_action.model.warning import Code, Warned
 from bench_action.placement import Placement
+from bench_action.plan import Cell, Pair
 from bench_action.stack.subject import Subject
 from bench_action.summary import summarise
 from bench_action.verdict import verdict_of, warnings_of
@@ -32,7 +41,11 @@ from bench_action.verdict import verdict_of, warnings_of
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything about a run that its trials do not tell. `generator` is what the agent says of the machine."""
+    """Everything about a run that its trials do not tell.
+
+    `generator` is what the agent says of the machine; `lacks`: cells of head without a counterpart in base; `judging`:
+    whose rules judge. `dropped`, `lost` and `times` are filled while measuring.
+    """
 
     run: RunInfo
     loaded: Loaded
@@ -42,34 +55,41 @@ class Facts:
     images: Mapping[str, str]
     subjects: Sequence[Subject]
     failed: Mapping[str, str]
-    absent: Mapping[str, str]
     design: Design
     places: Sequence[Placement]
     decider: Decider
     timings: Mapping[str, float]
+    compares: bool = False
+    lacks: Mapping[Cell, Lack] = field(default_factory=dict)
+    judging: Judging = field(default_factory=Judging)
     dropped: list[Warned] = field(default_factory=list)
+    lost: dict[str, StackError] = field(default_factory=dict)
+    times: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     stopped: str = ""
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """The pairs of which both sides could be measured to the end."""
+        return tuple(one for one in self.design.pairs if one.kind == "variant" or one.base.variant not in self.lost)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What one set of gates and of declared work makes of the trials."""
+
+    comparisons: tuple[Comparison, ...]
+    findings: tuple[Finding, ...]
+    verdict: Verdict
 
 
 def assemble(facts: Facts, trials: Sequence[Trial]) -> Result:
     """The result of a run, also of one that ended early (`facts.stopped` says why)."""
     infos = tuple(_subject_info(subject, facts.failed) for subject in facts.subjects)
-    measured = [one.variant for one in infos if one.verified and one.revision == "head"]
-    profiles = [name for name in facts.loaded.profiles if any(trial.profile == name for trial in trials)]
-    own = [name for name in measured if name in facts.loaded.own]
-    pairs = [pair for pair in facts.loaded.config.compare if set(pair) <= set(own)]
-    compared = facts.design.pairs
-    solo = pairs or ([] if compared else default_pairs(own))
-    decider = facts.decider
-    comparisons = (
-        *compare_pairs(trials, compared, Rules(decider.gates, decider.courses(), decider.alpha)),
-        *compare_variants(trials, solo, profiles),
-    )
-    findings = findings_of([one for one in trials if one.variant in own], compared, facts.loaded.config.work)
     summaries = summarise(trials, infos)
-    unsound = _unsound(comparisons) if facts.run.self_test else []
-    warnings = (*unsound, *_run_warnings(facts, trials), *warnings_of(trials, summaries, compared))
-    verdict = verdict_of(trials, warnings, comparisons, findings)
+    warnings = (*_run_warnings(facts, trials), *warnings_of(trials, summaries, facts.pairs))
+    judged = _judge(facts, trials, warnings, facts.decider.gates, facts.loaded.config.work)
+    unsound = _unsound(judged.comparisons) if facts.run.self_test else []
+    compared, not_compared = _coverage(facts).split(trials) if facts.compares else ((), ())
     return Result(
         run=facts.run,
         timings=dict(facts.timings),
@@ -80,12 +100,52 @@ def assemble(facts: Facts, trials: Sequence[Trial]) -> Result:
         subjects=infos,
         trials=tuple(trials),
         summaries=summaries,
-        comparisons=comparisons,
-        findings=findings,
-        warnings=warnings,
+        comparisons=judged.comparisons,
+        findings=judged.findings,
+        warnings=(*unsound, *warnings),
         control=control_of(facts.loaded, infos),
-        verdict="invalid" if unsound else verdict,
+        verdict="invalid" if unsound else judged.verdict,
+        compared=compared,
+        not_compared=not_compared,
+        rules=facts.judging.rules,
+        rule_changes=facts.judging.changes,
+        verdict_by_head_rules=_verdict_by_head(facts, trials, warnings),
     )
+
+
+def _judge(
+    facts: Facts,
+    trials: Sequence[Trial],
+    warnings: Sequence[Warned],
+    gates: Mapping[str, Gate],
+    work: Mapping[str, ExpectedWork],
+) -> _Judged:
+    """Judge the trials by these gates and this work: the measurement is the same, whoever's rules they are."""
+    own = [one.variant for one in facts.subjects if one.revision == "head" and one.variant in facts.loaded.own]
+    own = [name for name in own if name not in facts.failed]
+    profiles = [name for name in facts.loaded.profiles if any(trial.profile == name for trial in trials)]
+    solo = [pair for pair in facts.loaded.config.compare if set(pair) <= set(own)]
+    if not solo and not facts.pairs:
+        solo = default_pairs(own)
+    rules = Rules(dict(gates), facts.decider.courses(), alpha_of_each(dict(gates), len(facts.design.pairs)))
+    comparisons = (*compare_pairs(trials, facts.pairs, rules), *compare_variants(trials, solo, profiles))
+    findings = findings_of([one for one in trials if one.variant in own], facts.pairs, work)
+    return _Judged(comparisons, findings, verdict_of(trials, warnings, comparisons, findings))
+
+
+def _verdict_by_head(facts: Facts, trials: Sequence[Trial], warnings: Sequence[Warned]) -> Verdict | None:
+    """The verdict by head's own gates and work, where base's judged and head's differ."""
+    judging = facts.judging
+    if judging.rules != "base" or not judging.changes:
+        return None
+    return _judge(facts, trials, warnings, judging.head_gates, judging.head_work).verdict
+
+
+def _coverage(facts: Facts) -> Coverage:
+    loaded, lacks = facts.loaded, facts.lacks
+    cells = [Cell(variant, "head", profile) for variant in loaded.own for profile in loaded.profiles]
+    shortage = facts.design.timetable(loaded).shortage(facts.times)
+    return Coverage(cells, facts.pairs, lacks, facts.failed, facts.lost, shortage, facts.stopped)
 
 
 def _placement(facts: Facts) -> dict[str, str]:
@@ -117,9 +177,6 @@ def fingerprint(machine: Machine, generator: Mapping[str, Any]) -> str:
 def _run_warnings(facts: Facts, trials: Sequence[Trial]) -> list[Warned]:
     source = facts.source
     found = [_warned(Code.VARIANT_FAILED, why, name) for name, why in facts.failed.items() if "@" not in name]
-    found += [
-        _warned(Code.BASE_ABSENT, why, name) for name, why in {**facts.absent, **facts.failed}.items() if "@" in name
-    ]
     if source.base_sha and source.base_sha == source.head_sha and not source.dirty and not facts.run.self_test:
         found.append(_warned(Code.IDENTICAL, f"base and head are the same commit, {source.base_sha[:12]}"))
     if facts.design.pairs and not facts.places:

@@ -11,6 +11,7 @@ from bench_action.model.result import Trial
 from bench_action.paired import paired_evidence, sides_of
 from bench_action.plan import Block, Spent
 from bench_action.stats.sequential import Course
+from bench_action.timetable import Timetable
 
 _TIMED = 3  # blocks whose time tells how many there will be
 _COMPARING = ("duet", "interleaved")
@@ -23,6 +24,7 @@ class Decider:
 
     `alpha` is that of one comparison, `seconds` what a pair may take in all its duets, `minutes` the whole run's end.
     `to_the_end`: no pair is left off early, so that what the instrument can see is known as well as time allows.
+    `timetable`: keeps time for pairs, which the other phases must not use up.
     """
 
     gates: Gates
@@ -31,6 +33,7 @@ class Decider:
     seconds: float
     minutes: float | None = None
     to_the_end: bool = False
+    timetable: Timetable | None = None
     _budget_s: float | None = None
     _caps: dict[str, int] = field(default_factory=dict)
     _over: dict[str, Ended] = field(default_factory=dict)
@@ -39,7 +42,8 @@ class Decider:
         """Whether this block need not be measured."""
         out_of_time = self.minutes is not None and spent.total_s >= self.minutes * 60
         if block.phase not in _COMPARING or block.pair is None:
-            return out_of_time and block.phase != "count"
+            short = self.timetable is not None and self.timetable.must_yield(block, spent)
+            return block.phase != "count" and (out_of_time or short)
         pair = str(block.pair)
         if pair in self._over:
             return True

@@ -46,7 +46,8 @@ class Measurer:
 
     `profile`: a variant's and a profile's name → what it is loaded with.
     `places`: the placements between which the phases of pairs alternate, none where there is only one CPU.
-    `dropped`: what became of blocks that a subject did not survive.
+    `dropped`: what became of blocks that a subject did not survive. `lost`: variant → how its base ended when it was
+    loaded alone, which leaves it out of the rest. `times`: phase and pair → seconds of each block.
     """
 
     stack: Stack
@@ -59,8 +60,9 @@ class Measurer:
     places: Sequence[Placement] = ()
     trials: list[Trial] = field(default_factory=list)
     dropped: list[Warned] = field(default_factory=list)
+    lost: dict[str, StackError] = field(default_factory=dict)
+    times: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     _lost: Counter[str] = field(default_factory=Counter)
-    _times: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     _retired: bool = False
 
     def walk(self, plan: Iterable[Block]) -> tuple[Trial, ...]:
@@ -73,7 +75,9 @@ class Measurer:
         for block in plan:
             if self._hopeless():
                 break
-            times = self._times.setdefault((block.phase, str(block.pair)), [])
+            if block.pair is not None and block.pair.kind == "revision" and block.pair.base.variant in self.lost:
+                continue
+            times = self.times.setdefault((block.phase, str(block.pair)), [])
             if self.enough(block, self.trials, Spent(time.monotonic() - began, times)):
                 continue
             started = time.monotonic()
@@ -93,6 +97,8 @@ class Measurer:
 
     def _take_alone(self, block: Block, step: Step) -> None:
         (cell,) = step.cells
+        if cell.revision == "base" and cell.variant in self.lost:
+            return
         subject, profile = self.stack.subject(cell.variant, cell.revision), self.profile(cell.variant, cell.profile)
         place = Place(block, step, cell)
         self.progress.trial_starts(str(cell), block.phase, block.number)
@@ -109,7 +115,11 @@ class Measurer:
             self._settle(subject)
         except StackError as error:
             error.where = ", ".join(filter(None, (error.where, f"in {block.phase} {block.number} of {cell}")))
-            raise
+            if cell.revision != "base" or {end.handle.id for end in self.stack.engine.ended()} != {subject.handle.id}:
+                raise
+            self.stack.engine.stop(subject.handle)  # nobody waits for it any more
+            self.lost[cell.variant] = error
+            self.progress.warn(f"{cell.variant}@base is not measured any further: {error.what}")
 
     def _take_pair(self, block: Block, pair: Pair) -> None:
         """A block of a pair. Where one of the two dies the block is dropped; another part's end ends the run."""

@@ -13,9 +13,13 @@ from typing import Any, NamedTuple
 
 from bench_action import __version__
 from bench_action.assemble import Facts, assemble
+from bench_action.cells import Counterparts, send_profiles, settled_profiles
 from bench_action.compare import alpha_of_each
+from bench_action.config.baseline import Baseline, Lack, at_commit, load_base
 from bench_action.config.control import with_control
-from bench_action.config.load import Loaded, load, load_base, with_commit
+from bench_action.config.load import Loaded, load, with_commit
+from bench_action.config.rules import Judging, RulesOf, apply_rules
+from bench_action.coverage import describe
 from bench_action.decide import Decider
 from bench_action.design import Design, make_design
 from bench_action.engine.ownership import Ownership
@@ -27,9 +31,10 @@ from bench_action.model.progress import Progress
 from bench_action.model.result import Result, RunInfo, Source, Trial
 from bench_action.model.wording import plural
 from bench_action.placement import Placement, placements
+from bench_action.plan import Cell
 from bench_action.preflight import StealLook, preflight, require_fit
-from bench_action.sources import checked_out, read_source, resolve
-from bench_action.stack.environment import check_environment
+from bench_action.sources import checked_out, read_source, renamed_from, resolve
+from bench_action.stack.environment import check_environment, usable_base
 from bench_action.stack.ownership import Interrupts, Owned
 from bench_action.stack.stack import Stack, bring_up
 from bench_action.store import Store
@@ -47,6 +52,7 @@ class Options:
     output: Path = Path("bench-results")
     seed: int = 0
     baseline: str | None = None
+    rules: RulesOf = "base"
     compare: Sequence[tuple[str, str]] = ()
     self_test: bool = False
     max_minutes: float | None = None
@@ -56,11 +62,12 @@ class Options:
 
 
 class Revisions(NamedTuple):
-    """What is measured: facts of its sources, head, and base where one is asked for."""
+    """What is measured: facts of its sources, head, base if one is requested, and whose rules judge."""
 
     source: Source
     head: Loaded
-    base: Loaded | None
+    base: Baseline | None = None
+    judging: Judging = Judging()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,44 +108,58 @@ class Run:
             return self._measured(run_id, engine, revisions, store, steal)
 
     def _measured(self, run_id: str, engine: Engine, revisions: Revisions, store: Store, steal: StealLook) -> Outcome:
-        source, loaded, base = revisions
         facts: Facts | None = None
         try:
             with Owned(engine, self.interrupts):
-                stack = self._bring_up(engine, loaded, base)
+                stack = self._bring_up(engine, revisions)
                 self._warn([steal.condition()])
-                failures = self._verify(stack, loaded)
-                facts = self._facts(self._describe(run_id, engine, loaded), source, loaded, stack, failures)
+                failures = self._verify(stack, revisions)
+                run = self._describe(run_id, engine, revisions.head)
+                facts = self._facts(run, revisions, stack, failures)
                 self._measure(stack, facts, store)
         except BenchError as error:
+            _hint_at_rules(error, revisions.judging)
             if facts is not None and self._trials:
                 store.write(self._result(facts, stopped=error.what.splitlines()[0]))
                 error.add_note(f"  kept:   {plural(len(self._trials), 'finished trial')}, in {store.folder}")
             raise
         result = self._result(facts)
         store.write(result)
+        if revisions.base is not None and not self.options.self_test:
+            self.progress.step(describe(result.compared, result.not_compared, revisions.base.name.replace("`", "")))
         return Outcome(result, [failure for failure in failures if not failure.subject.endswith("@base")])
 
     def _load(self, folders: ExitStack) -> Revisions:
-        """The sources' facts, head, and base where one is asked for."""
+        """The sources' facts, head, and base if one is requested, each with the rules that hold for it."""
         options = self.options
         loaded = load(options.config, options.preset, variants=options.variants, profiles=options.profiles)
         if unknown := {name for pair in options.compare for name in pair} - set(loaded.config.variants):
             raise InputError(f"--compare names variants that there are not: {', '.join(sorted(unknown))}")
         if options.max_minutes is not None:
             loaded = replace(loaded, policy=loaded.policy.model_copy(update={"minutes": options.max_minutes}))
-        source, base = read_source(loaded.folder, self.environ), None
+        source = read_source(loaded.folder, self.environ)
+        found = Revisions(source, loaded)
         if options.self_test:
-            base = loaded
-            source = source.model_copy(update={"base_sha": source.head_sha})
+            same = Baseline(loaded, source.head_sha, valid=True, profiles=loaded.profiles)
+            found = Revisions(source.model_copy(update={"base_sha": source.head_sha}), loaded, at_commit(same))
         elif options.baseline is not None:
-            commit = resolve(loaded.folder, options.baseline, options.git)
-            source = source.model_copy(update={"base_sha": commit})
-            base = with_commit(load_base(loaded, folders.enter_context(checked_out(loaded.folder, commit))), commit)
-        loaded = with_control(with_commit(loaded, source.head_sha), options.control)
-        for one in (loaded, base) if base is not None else (loaded,):
-            check_environment(one.config, self.environ)
-        return Revisions(source, loaded, base)
+            found = self._with_base(found, options.baseline, folders)
+        head = with_control(with_commit(found.head, source.head_sha), options.control)
+        check_environment(head.config, self.environ)
+        return found._replace(head=head)
+
+    def _with_base(self, found: Revisions, baseline: str, folders: ExitStack) -> Revisions:
+        """Add the base revision, as far as it can be compared, and whose rules judge."""
+        head, options = found.head, self.options
+        commit = resolve(head.folder, baseline, options.git)
+        folder = folders.enter_context(checked_out(head.folder, commit))
+        moved = renamed_from(head.folder, head.file, commit)
+        base = at_commit(load_base(head, folder, commit, moved_from=moved, profiles=options.profiles))
+        judged, base, judging = apply_rules(head, base, options.rules)
+        if options.rules == "base" and not base.valid:
+            self.progress.warn(f"{base.name.replace('`', '')} has no valid {head.file}: head's own rules judge")
+        source = found.source.model_copy(update={"base_sha": commit})
+        return Revisions(source, judged, usable_base(base, self.environ), judging)
 
     def _sweep(self, engine: Engine) -> None:
         if swept := engine.sweep():
@@ -149,38 +170,60 @@ class Run:
             if one.level == "warning":
                 self.progress.warn(f"{one.name}: {one.found} ({one.cure})")
 
-    def _bring_up(self, engine: Engine, loaded: Loaded, base: Loaded | None) -> Stack:
+    def _bring_up(self, engine: Engine, revisions: Revisions) -> Stack:
+        loaded, base = revisions.head, revisions.base
         pairs = len(self.options.compare) + (len(loaded.config.variants) if base is not None else 0)
         with self._timed("stack"):
             stack = bring_up(engine, loaded, self.environ, self.progress, base=base, pairs=pairs)
-        for name, why in stack.absent.items():
-            self.progress.warn(f"{name} is not there to compare with: {why}")
+        for variant, lack in stack.lacks.items():
+            self.progress.warn(f"{variant} is measured without base: {lack.reason.replace('`', '')}")
         return stack
 
-    def _verify(self, stack: Stack, loaded: Loaded) -> Sequence[Failure]:
+    def _verify(self, stack: Stack, revisions: Revisions) -> Sequence[Failure]:
         """Failures of some subjects; raises VerificationError when no head is left that could be measured."""
         with self._timed("verify"):
-            failures = verify(stack, loaded, self.progress)
-        failed = failed_subjects(failures)
+            failures = verify(stack, revisions.head, self.progress, revisions.base)
+        heads = [failure for failure in failures if not failure.subject.endswith("@base")]
+        failed = failed_subjects(heads)
         if all(subject.name in failed for subject in stack.subjects if subject.revision == "head"):
-            raise as_error(failures)
-        for failure in failures:
+            raise as_error(heads)
+        for failure in heads:
             self.progress.warn(f"not measured: {failure}")
         return failures
 
-    def _facts(self, run: RunInfo, source: Source, loaded: Loaded, stack: Stack, failures: Sequence[Failure]) -> Facts:
+    def _facts(self, run: RunInfo, revisions: Revisions, stack: Stack, failures: Sequence[Failure]) -> Facts:
         """What is known before measuring begins: what came up, what is to be measured of it, and where."""
         failed, generator = failed_subjects(failures), stack.services.agent.machine()
-        names = [(one.variant, one.revision) for one in stack.subjects if one.name not in failed]
+        loaded, lacks = self._counterparts(revisions, stack, failures)
+        names = [(s.variant, s.revision) for s in stack.subjects if s.revision == "base" or s.name not in failed]
         places = self._places(generator)
         design = make_design(
-            names, list(loaded.profiles), self.options.compare, duets=bool(places), seed=self.options.seed
-        )
-        return Facts(
-            run=run, loaded=loaded, source=source, machine=stack.engine.machine(), generator=generator,
-            images=stack.images.ids, subjects=stack.subjects, failed=failed, absent=stack.absent, design=design,
-            places=places, decider=self._decider(design, loaded), timings=self._timings,
+            names, list(loaded.profiles), self.options.compare, duets=bool(places), seed=self.options.seed,
+            without=lacks, boot_s=max(subject.startup_s for subject in stack.subjects),
         )  # fmt: skip
+        return Facts(
+            run=run, loaded=loaded, source=revisions.source, machine=stack.engine.machine(), generator=generator,
+            images=stack.images.ids, subjects=stack.subjects, failed=failed, design=design, places=places,
+            decider=self._decider(design, loaded), timings=self._timings, compares=revisions.base is not None,
+            lacks=lacks, judging=revisions.judging,
+        )  # fmt: skip
+
+    def _counterparts(
+        self, revisions: Revisions, stack: Stack, failures: Sequence[Failure]
+    ) -> tuple[Loaded, Mapping[Cell, Lack]]:
+        """Head with the profiles to measure, and its cells that base has no counterpart of."""
+        loaded, base, judging = revisions.head, revisions.base, revisions.judging
+        if base is None:
+            return loaded, {}
+        replies = send_profiles(stack, loaded.profiles, loaded.own)
+        profiles, changed = settled_profiles(loaded.profiles, judging.head_profiles or loaded.profiles, replies)
+        loaded = replace(loaded, config=loaded.config.model_copy(update={"profiles": profiles}))
+        own_only = judging.rules == "base" and base.valid
+        found = Counterparts(base, stack.lacks, failures, replies, own_only, changed).missing(loaded)
+        for cell, lack in found.items():
+            if cell.variant not in stack.lacks:
+                self.progress.warn(f"{cell} is measured without base: {lack.reason.replace('`', '')}")
+        return loaded, found
 
     def _places(self, generator: Mapping[str, Any]) -> tuple[Placement, ...]:
         """Those of the engine's machine, within what this process may use where that is the same machine."""
@@ -206,7 +249,8 @@ class Run:
             self.progress.expect(*design.expected(loaded))
             measurer = Measurer(
                 stack, loaded.profile, loaded.policy.count_requests, facts.generator["cores"], self.progress, keep,
-                enough=facts.decider.enough, places=facts.places, dropped=facts.dropped,
+                enough=facts.decider.enough, places=facts.places, dropped=facts.dropped, lost=facts.lost,
+                times=facts.times,
             )  # fmt: skip
             measurer.walk(design.blocks(loaded))
 
@@ -214,7 +258,7 @@ class Run:
         gates = loaded.config.all_gates
         return Decider(
             gates, alpha_of_each(gates, len(design.pairs)), max(1, len(design.pairs)), loaded.policy.duet.seconds,
-            loaded.policy.minutes, to_the_end=self.options.self_test,
+            loaded.policy.minutes, to_the_end=self.options.self_test, timetable=design.timetable(loaded),
         )  # fmt: skip
 
     def _describe(self, run_id: str, engine: Engine, loaded: Loaded) -> RunInfo:
@@ -237,6 +281,14 @@ class Run:
             self._timings[phase] = round(time.monotonic() - started, 3)
 
 
+def _hint_at_rules(error: BenchError, judging: Judging) -> None:
+    """Point at services that head has changed and does not get: it may need its own."""
+    services = [change.what for change in judging.changes if change.what.startswith("service ")]
+    if services and judging.rules == "base":
+        error.add_note(f"  note:   this pull request changes {', '.join(services)}, and ran with base's settings; "
+                       "`rules: head` (--rules head) runs it with its own")  # fmt: skip
+
+
 def command_of(options: Options) -> str:
     """The command line that repeats a run."""
     words = ["bench-action", "run", *([str(options.config)] if options.config else []), "--preset", options.preset]
@@ -247,6 +299,7 @@ def command_of(options: Options) -> str:
     for base, head in options.compare:
         words += ["--compare", base, head]
     words += ["--baseline", options.baseline] if options.baseline is not None else []
+    words += ["--rules", "head"] if options.baseline is not None and options.rules == "head" else []
     words += ["--self-test"] if options.self_test else []
     words += ["--max-minutes", f"{options.max_minutes:g}"] if options.max_minutes is not None else []
     return shlex.join([*words, "--seed", str(options.seed)])

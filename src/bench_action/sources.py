@@ -72,6 +72,19 @@ def resolve(folder: Path, revision: str, environ: Mapping[str, str] | None = Non
     )  # fmt: skip
 
 
+def renamed_from(folder: Path, file: str, commit: str) -> str:
+    """The path, relative to `folder`, that a commit has a file of the working tree under; empty where it is the same.
+
+    git recognises a rename by its content, also one with small changes.
+    """
+    inside = _git(folder, "rev-parse", "--show-prefix")
+    listed = _git(folder, "diff", "--name-status", "--find-renames", "--diff-filter=R", "-z", commit).split("\0")
+    for old, new in zip(listed[1::3], listed[2::3], strict=False):
+        if new == f"{inside}{file}":
+            return os.path.relpath(old, inside or ".")
+    return ""
+
+
 @contextlib.contextmanager
 def checked_out(folder: Path, commit: str) -> Iterator[Path]:
     """The counterpart of `folder` in a commit's tree, in a folder that exists until the context ends.

@@ -3,9 +3,10 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench_action.checks import Answers, collapsed, run_check
+from bench_action.config.baseline import Baseline
 from bench_action.config.load import Loaded
 from bench_action.config.schema import Check, Profile, Request
 from bench_action.load.generator import HttpRequest
@@ -21,32 +22,64 @@ _CONNECTIONS_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A rule that a subject breaks."""
+    """A rule that a subject breaks. `profiles`: those it concerns, None where it concerns all the subject does."""
 
     subject: str
     rule: str
     expected: str
     got: str
+    profiles: frozenset[str] | None = None
+    log: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.rule}: expected {self.expected}, got {self.got}"
 
 
-def verify(stack: Stack, loaded: Loaded, progress: Progress) -> tuple[Failure, ...]:
-    """All failures, by subject; none when everything is as it should be. Raises StackError when a part dies."""
+def verify(stack: Stack, loaded: Loaded, progress: Progress, base: Baseline | None = None) -> tuple[Failure, ...]:
+    """Collect all failures, by subject. Raises StackError when a part dies.
+
+    Head is verified by head's checks and base by its own, as a change may well change what a check expects; where base
+    has no valid configuration, by head's.
+    """
     subjects = {subject.name: subject for subject in stack.subjects}
     progress.step(f"verifying {', '.join(subjects)}")
     failures: list[Failure] = []
     restless: set[str] = set()
     for own, alike in _by_configuration(loaded, subjects.values()):
-        for check in own.config.checks:
-            failures += _failures(run_check(stack, alike, check, restless), check)
-        failures += _keep_alive(stack, alike, own.profiles)
+        for check, subjects_of_check in checks_of(own, alike, base):
+            concerned = profiles_of(check.request.path, own.profiles)
+            failures += _failures(run_check(stack, subjects_of_check, check, restless), check, concerned)
+        failures += _keep_alive(stack, alike, own.profiles, base)
         for subject in alike:
             failures += _connections(stack, subject, own.profiles)
+        failures += _dead_bases(stack, alike)
         require_alive(stack.engine, "while it was verified")
     order = list(subjects)
     return tuple(sorted(failures, key=lambda failure: order.index(failure.subject)))
+
+
+def checks_of(
+    own: Loaded, subjects: Sequence[Subject], base: Baseline | None
+) -> Iterator[tuple[Check, Sequence[Subject]]]:
+    """Yield each check with the subjects that it applies to; one that both revisions have is sent to all together."""
+    heads, bases = own.config.checks, own.config.checks
+    if base is not None and base.valid:
+        bases = base.loaded.config.checks
+    elif base is not None:  # head's rules, which base never agreed to: only those about what is measured
+        bases = [check for check in heads if profiles_of(check.request.path, own.profiles)]
+    for check in heads:
+        yield check, [one for one in subjects if one.revision == "head" or check in bases]
+    others = [one for one in subjects if one.revision == "base"]
+    for check in bases if others else []:
+        if check not in heads:
+            yield check, others
+
+
+def profiles_of(path: str, profiles: Mapping[str, Profile]) -> frozenset[str] | None:
+    """Find the profiles that load the path of a check; None where no profile does, so that it concerns them all."""
+    own, _, _ = path.partition("?")
+    found = frozenset(name for name, profile in profiles.items() if profile.path.partition("?")[0] == own)
+    return found or None
 
 
 def failed_subjects(failures: Sequence[Failure]) -> dict[str, str]:
@@ -92,18 +125,18 @@ def _by_configuration(loaded: Loaded, subjects: Iterable[Subject]) -> Iterator[t
     yield from found.values()
 
 
-def _failures(answers: Sequence[Answers], check: Check) -> Iterator[Failure]:
+def _failures(answers: Sequence[Answers], check: Check, profiles: frozenset[str] | None) -> Iterator[Failure]:
     """What is wrong with the answers to one check, each by itself and beside the others."""
     # a change may well change the page: base is held against base, head against head
     pages: defaultdict[str, dict[str, str]] = defaultdict(dict)
     rule = f"{check.name} ({check.rule})" if check.rule else check.name
     for one in answers:
         name = one.subject.name
-        yield from (Failure(name, rule, expected, got) for expected, got in one.problems)
+        yield from (Failure(name, rule, expected, got, profiles) for expected, got in one.problems)
         if check.expect.same and one.replies and not one.problems:
             pages[one.subject.revision][name] = normalised(one.replies[-1].text)
     for of_one_revision in pages.values():
-        yield from compare_pages(rule, of_one_revision)
+        yield from (replace(failure, profiles=profiles) for failure in compare_pages(rule, of_one_revision))
 
 
 def _around_difference(one: str, other: str) -> tuple[str, str]:
@@ -112,10 +145,26 @@ def _around_difference(one: str, other: str) -> tuple[str, str]:
     return repr(one[start : at + 40]), repr(other[start : at + 40])
 
 
-def _keep_alive(stack: Stack, subjects: Sequence[Subject], profiles: Mapping[str, Profile]) -> Iterator[Failure]:
+def _dead_bases(stack: Stack, subjects: Sequence[Subject]) -> Iterator[Failure]:
+    """Yield a failure for each base subject that has ended by itself; nobody waits for it afterwards."""
+    bases = {subject.handle.id: subject for subject in subjects if subject.revision == "base"}
+    for end in stack.engine.ended():
+        if end.handle.id in bases:
+            log = tuple(stack.engine.logs(end.handle))
+            stack.engine.stop(end.handle)
+            yield Failure(bases[end.handle.id].name, "keep running", "an application that runs", f"it {end}", log=log)
+
+
+def _keep_alive(
+    stack: Stack, subjects: Sequence[Subject], profiles: Mapping[str, Profile], base: Baseline | None
+) -> Iterator[Failure]:
     """Whether servers keep connections as configured: half of what a comparison may measure hangs on it."""
-    read = next((profile.path for profile in profiles.values() if not profile.writes), None)
-    requests = [HttpRequest.to(subject.handle, Request(path=read or subject.config.ready.path)) for subject in subjects]
+    reads = {name: profile.path for name, profile in profiles.items() if not profile.writes}
+    known = [reads[name] for name in reads if base is not None and name in base.profiles]
+    paths = {"head": next(iter(reads.values()), None), "base": next(iter(known), None)}
+    requests = [
+        HttpRequest.to(one.handle, Request(path=paths[one.revision] or one.config.ready.path)) for one in subjects
+    ]
     words = {True: "the connection kept open", False: "the connection closed after the reply"}
     for subject, replies in zip(subjects, stack.services.agent.requests_together(requests, 2), strict=True):
         wanted = subject.config.keep_alive
@@ -134,4 +183,5 @@ def _connections(stack: Stack, subject: Subject, profiles: Mapping[str, Profile]
     )  # fmt: skip
     if answered < most.connections:
         expected = f"{most.connections} connections open at once and all answered within {_CONNECTIONS_S:g} s"
-        yield Failure(subject.name, "live connections", expected, str(answered))
+        fewer = frozenset(name for name, profile in profiles.items() if profile.connections > answered)
+        yield Failure(subject.name, "live connections", expected, str(answered), fewer)

@@ -57,25 +57,10 @@ def load(path: Path | None, preset: str, *, variants: Sequence[str] = (), profil
     Raises InputError, with the line where there is one.
     """
     file = path or _default_file()
-    config = _check(Config, file)
+    config = read_config(file)
     loaded = Loaded(config, load_policy(preset), preset, file.parent.resolve(), str(path or file.name), file.name)
     _check_files(loaded, file)
     return _narrow(loaded, variants, profiles)
-
-
-def load_base(head: Loaded, folder: Path) -> Loaded:
-    """Head's variants as the base revision has them in `folder`: build, command, setup, env and seed are its own.
-
-    Where base has no configuration, head's is used for its sources. Raises InputError where base's is not valid.
-    """
-    file = folder / head.file
-    config = _check(Config, file) if file.is_file() else head.config
-    kept = {name: variant for name, variant in config.variants.items() if name in head.config.variants}
-    base = replace(
-        head, config=config.model_copy(update={"variants": kept}), folder=folder, origin=f"base's {head.file}"
-    )
-    _check_files(base, file)
-    return base
 
 
 def with_commit(loaded: Loaded, commit: str) -> Loaded:
@@ -96,6 +81,20 @@ def load_policy(preset: str) -> Policy:
         raise InputError(f"there is no preset {preset!r}", advice=f"one of: {', '.join(PRESETS)}")
     with resources.as_file(resources.files("bench_action.config") / "presets" / f"{preset}.yml") as file:
         return _check(Policy, file)
+
+
+def read_config(file: Path) -> Config:
+    """Read and check a configuration; its paths are not looked at. Raises InputError, with the line if there is one."""
+    return _check(Config, file)
+
+
+def missing_files(variant: Variant, folder: Path) -> list[str]:
+    """List the files that a variant's build names and `folder` does not have."""
+    if variant.build is None:
+        return []
+    context = folder / variant.build.context
+    dockerfile = context / variant.build.dockerfile
+    return [] if dockerfile.is_file() else [str(Path(variant.build.context) / variant.build.dockerfile)]
 
 
 def builtin_file() -> Path:
@@ -171,21 +170,13 @@ def _check_files(loaded: Loaded, file: Path) -> None:
     """Every path that the configuration names must be there before anything is started."""
     config = loaded.config
     missing = [config.seed] if config.seed and not (loaded.folder / config.seed).is_file() else []
-    missing += [p for variant in config.variants.values() for p in _missing_of(variant, loaded.folder)]
+    missing += [p for variant in config.variants.values() for p in missing_files(variant, loaded.folder)]
     if missing:
         raise InputError(
             f"{file} names files that are not there: {', '.join(missing)}",
             cause="paths are relative to the configuration file, a Dockerfile's to its context",
             advice="mend the path, or name `dockerfile` in `build`",
         )
-
-
-def _missing_of(variant: Variant, folder: Path) -> list[str]:
-    if variant.build is None:
-        return []
-    context = folder / variant.build.context
-    dockerfile = context / variant.build.dockerfile
-    return [] if dockerfile.is_file() else [str(Path(variant.build.context) / variant.build.dockerfile)]
 
 
 def _narrow(loaded: Loaded, variants: Sequence[str], profiles: Sequence[str]) -> Loaded:

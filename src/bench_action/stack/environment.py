@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from bench_action.config.baseline import Baseline, Lack
 from bench_action.config.schema import PLACEHOLDER, SECRET, Config, Variant
 from bench_action.model.errors import InputError
 
@@ -65,6 +66,21 @@ def check_environment(config: Config, environ: Mapping[str, str]) -> None:
     for variant in config.variants.values():
         for text in variant.env.values():
             fill_in(text, services, secrets)
+
+
+def usable_base(base: Baseline, environ: Mapping[str, str]) -> Baseline:
+    """Leave out base's variants whose environment cannot be filled in here, and the secrets that are not set."""
+    config, lacks = base.loaded.config, {}
+    for name, variant in config.variants.items():
+        used = {match[1] for text in variant.env.values() for match in SECRET.finditer(text)}
+        needed = [secret for secret in config.secrets if secret in used]
+        try:
+            check_environment(config.model_copy(update={"variants": {name: variant}, "secrets": needed}), environ)
+        except InputError as error:
+            lacks[name] = Lack("base-failed", f"{base.name} could not be started: {error.what}")
+    there = [secret for secret in config.secrets if secret in environ]
+    loaded = replace(base.loaded, config=config.model_copy(update={"secrets": there}))
+    return replace(base, loaded=loaded).without(lacks)
 
 
 def own_environment(variant: Variant, services: Mapping[str, Address], secrets: Mapping[str, str]) -> dict[str, str]:

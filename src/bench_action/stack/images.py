@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
+from bench_action.config.baseline import Baseline, Lack
 from bench_action.config.load import Loaded
 from bench_action.config.schema import Variant
 from bench_action.engine.protocol import BuildSpec, Engine, Kind, LocalForm
@@ -25,14 +26,14 @@ class Image:
 class Images:
     """The images of a run, by variant and by service.
 
-    `base`: of the base revision, by variant; `failed`: name of a base subject without one → why.
+    `base`: of the base revision, by variant; `lacks`: variant → why base has no image of it.
     """
 
     load: Image
     variants: dict[str, Image]
     services: dict[str, Image]
     base: dict[str, Image] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
+    lacks: dict[str, Lack] = field(default_factory=dict)
 
     @property
     def ids(self) -> dict[str, str]:
@@ -41,7 +42,7 @@ class Images:
         return {image.name: image.id for image in every}
 
 
-def make_images(engine: Engine, loaded: Loaded, base: Loaded | None, progress: Progress) -> Images:
+def make_images(engine: Engine, loaded: Loaded, base: Baseline | None, progress: Progress) -> Images:
     """Build what is to be built, pull what is not here. Raises StackError, but for a variant of base."""
     config = loaded.config
     load = _of_load(engine, config.load.image, progress)
@@ -49,19 +50,24 @@ def make_images(engine: Engine, loaded: Loaded, base: Loaded | None, progress: P
     services = {name: _get(engine, service.image, service.kind, progress) for name, service in config.services.items()}
     images = Images(load, variants, services)
     if base is not None:
-        for name in loaded.own:
+        images.lacks.update(base.lacks)
+        for name in base.loaded.config.variants:
             _add_base(engine, name, base, images, progress)
     return images
 
 
-def _add_base(engine: Engine, name: str, base: Loaded, images: Images, progress: Progress) -> None:
-    if name not in base.config.variants:
-        images.failed[f"{name}@base"] = "this variant is new: the base revision does not have it"
-        return
+def _add_base(engine: Engine, name: str, base: Baseline, images: Images, progress: Progress) -> None:
+    """Build a variant of base, or keep the reason why it cannot be built: head goes on without it."""
     try:
-        images.base[name] = _of_variant(engine, name, base, progress, tag=":base")
+        images.base[name] = _of_variant(engine, name, base.loaded, progress, tag=":base")
     except StackError as error:
-        images.failed[f"{name}@base"] = error.what
+        images.lacks[name] = failed_base(base, "built", error)
+
+
+def failed_base(base: Baseline, doing: str, error: StackError) -> Lack:
+    """Say that base could not be built or started: why, with the last lines of its log."""
+    why = " ".join(f"{error.what}: {error.cause}".split()) if error.cause else error.what
+    return Lack("base-failed", f"{base.name} could not be {doing}: {why}", error.log)
 
 
 def _get(engine: Engine, name: str, kind: Kind, progress: Progress) -> Image:

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
+from bench_action.config.baseline import Baseline, Lack
 from bench_action.config.load import Loaded
 from bench_action.engine.protocol import Engine
 from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
 from bench_action.placement import Placement
 from bench_action.plan import Pair
-from bench_action.stack.environment import allowed_secrets
-from bench_action.stack.images import Images, make_images
+from bench_action.stack.images import Images, failed_base, make_images
 from bench_action.stack.readiness import Awaited, wait_until_ready
 from bench_action.stack.services import Services, http_probe, side_by_side, start_services
 from bench_action.stack.slots import Slot, Slots
@@ -21,14 +21,14 @@ from bench_action.stack.subject import Cache, Database, Subject
 
 @dataclass(slots=True)
 class Stack:
-    """What verification and measuring work with. `absent`: name of a base subject that there is not → why."""
+    """What verification and measuring work with. `lacks`: variant → why there is no base subject of it."""
 
     engine: Engine
     services: Services
     images: Images
     starter: Starter
     subjects: tuple[Subject, ...]
-    absent: Mapping[str, str]
+    lacks: Mapping[str, Lack]
     _slots: dict[tuple[str, str], Slots] = field(default_factory=dict)
     _cpus: dict[str, Sequence[int]] = field(default_factory=dict)
 
@@ -110,13 +110,13 @@ def bring_up(
     environ: Mapping[str, str],
     progress: Progress,
     *,
-    base: Loaded | None = None,
+    base: Baseline | None = None,
     pairs: int = 0,
 ) -> Stack:
     """Images, services, databases, subjects, in this order; returns when all answer. Raises StackError.
 
-    `base`: also the variants as of the base revision; what fails there is told, and head goes on. `pairs`: how many
-    pairs of subjects will be asked slots for.
+    `base`: also start the variants of the base revision; what fails there is kept in `lacks`, and head goes on.
+    `pairs`: how many pairs of subjects will need slots.
     """
     images = make_images(engine, loaded, base, progress)
     progress.step("starting services")
@@ -124,19 +124,22 @@ def bring_up(
     wanted = len(loaded.config.variants) + len(images.base) + 2 * pairs
     services = start_services(engine, loaded.config, images, wanted)
     progress.step("starting subjects")
-    starter = Starter(engine, loaded, base, images, services, allowed_secrets(loaded.config, environ))
-    stack = Stack(engine, services, images, starter, (), images.failed)
+    starter = Starter(engine, loaded, base, images, services, environ)
+    stack = Stack(engine, services, images, starter, (), images.lacks)
     with ThreadPoolExecutor(max_workers=8) as pool:
         heads = [one.result() for one in [pool.submit(start) for start in starter.heads()]]
     startup_s = stack.wait_for(*heads)
-    bases, absent = _start_bases(stack, startup_s)
+    bases, lacks = _start_bases(stack, base, startup_s) if base is not None else ([], {})
     started = [replace(one, startup_s=startup_s[one.handle.name]) for one in (*heads, *bases)]
-    return replace(stack, subjects=tuple(started), absent={**images.failed, **absent})
+    return replace(stack, subjects=tuple(started), lacks={**images.lacks, **lacks})
 
 
-def _start_bases(stack: Stack, startup_s: dict[str, float]) -> tuple[list[Subject], dict[str, str]]:
-    """Those of the base revision that come up, and why the others do not. Their times are added to `startup_s`."""
-    found, absent = [], {}
+def _start_bases(stack: Stack, base: Baseline, startup_s: dict[str, float]) -> tuple[list[Subject], dict[str, Lack]]:
+    """Start the base revision's subjects; those that came up, and why the others did not.
+
+    Their start-up times are added to `startup_s`.
+    """
+    found, lacks = [], {}
     for name, start in stack.starter.bases():
         try:
             subject = start()
@@ -147,5 +150,5 @@ def _start_bases(stack: Stack, startup_s: dict[str, float]) -> tuple[list[Subjec
                 raise
             found.append(subject)
         except StackError as error:
-            absent[name] = error.what
-    return found, absent
+            lacks[name] = failed_base(base, "started", error)
+    return found, lacks

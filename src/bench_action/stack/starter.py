@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from bench_action.config.baseline import Baseline
 from bench_action.config.load import Loaded
 from bench_action.engine.protocol import Engine, Handle, ServiceSpec
 from bench_action.model.errors import InputError, StackError
 from bench_action.model.result import Revision
-from bench_action.stack.environment import own_environment
+from bench_action.stack.environment import allowed_secrets, own_environment
 from bench_action.stack.images import Image, Images, local_form
 from bench_action.stack.postgres import QueryError
 from bench_action.stack.services import Services
@@ -29,10 +30,10 @@ class Starter:
 
     engine: Engine
     head: Loaded
-    base: Loaded | None
+    base: Baseline | None
     images: Images
     services: Services
-    secrets: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
     _shapes: dict[str, list[str]] = field(default_factory=dict)
 
     def heads(self) -> Iterator[Callable[[], Subject]]:
@@ -45,9 +46,9 @@ class Starter:
             yield partial(self._start, subject)
 
     def bases(self) -> Iterator[tuple[str, Callable[[], Subject]]]:
-        """Name and starter of each subject of the base revision."""
+        """Yield the variant and the starter of each subject of the base revision."""
         for number, (name, image) in enumerate(self.images.base.items(), start=len(self.images.variants) + 1):
-            yield f"{name}@base", partial(self._prepare_and_start, name, image, number)
+            yield name, partial(self._prepare_and_start, name, image, number)
 
     def start_in(self, subject: Subject, slot: Slot, name: str) -> Handle:
         """Start a subject under another name, with the database and the cache of a slot."""
@@ -74,7 +75,7 @@ class Starter:
         return replace(subject, handle=self.engine.start(self._spec(subject, name, name, _urls(subject))))
 
     def _loaded(self, variant: str, revision: Revision) -> Loaded:
-        return self.base if revision == "base" and self.base is not None else self.head.of(variant)
+        return self.base.loaded if revision == "base" and self.base is not None else self.head.of(variant)
 
     def _make_database(self, subject: Subject) -> Database | None:
         server = self.services.postgres
@@ -123,12 +124,15 @@ class Starter:
             raise InputError(error.what, where=f"seed: {seed}", log=error.log) from error
 
     def _spec(self, subject: Subject, name: str, host: str, urls: Mapping[str, str]) -> ServiceSpec:
-        variant = subject.config
-        addresses: Mapping[str, Handle] = self.services.handles
+        variant, loaded = subject.config, self._loaded(subject.variant, subject.revision)
+        addresses = dict(self.services.handles)
+        if subject.revision == "base" and self.base is not None:
+            addresses |= {name: addresses[other] for name, other in self.base.aliases.items()}
+        secrets = allowed_secrets(loaded.config, self.environ)
         return ServiceSpec(
             kind="subject", name=name, host=host, image=subject.image.id, command=variant.command, port=variant.port,
-            env={**urls, **own_environment(variant, addresses, self.secrets)}, ulimits=variant.ulimits,
-            local=local_form(variant, self._loaded(subject.variant, subject.revision).folder),
+            env={**urls, **own_environment(variant, addresses, secrets)}, ulimits=variant.ulimits,
+            local=local_form(variant, loaded.folder),
         )  # fmt: skip
 
 
