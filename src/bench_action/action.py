@@ -75,8 +75,8 @@ class Action:
     stream: IO[str]
     make_engine: Callable[[Ownership], DockerEngine]
 
-    def execute(self) -> tuple[Outcome | None, str]:
-        """What was found, None where another job's was published; and `fail-on`. Raises a BenchError, told before."""
+    def execute(self) -> tuple[Outcome | None, Inputs]:
+        """What was found, None where another job's was published; and the inputs. Raises a BenchError, told before."""
         commands, inputs, event, access = self._opened()
         with commands.stopped():
             if inputs.publish:
@@ -84,8 +84,8 @@ class Action:
                     self._fetch(inputs.publish, Path(name), event, access)
                     result = read_foreign_result(Path(name))
                 self._publish(result, commands, inputs, event, access)
-                return None, inputs.fail_on
-            return self._measure(commands, inputs, event, access), inputs.fail_on
+                return None, inputs
+            return self._measure(commands, inputs, event, access), inputs
 
     def publish(self, folder: Path) -> None:
         """What another job has measured and left in a folder. Raises InputError, PublishError."""
@@ -108,6 +108,7 @@ class Action:
         console = Console(file=self.stream, width=150, highlight=False)
         try:
             options = self._options(inputs, event, access)
+            require_baseline(inputs, event, options.baseline)
             with GroupedProgress(console, commands) as progress:
                 run = Run(options, self.environ, self.interrupts, progress, lambda owner, _: self.make_engine(owner))
                 outcome = run.execute()
@@ -141,7 +142,7 @@ class Action:
             baseline = baseline_of(inputs, event, access, Path.cwd())
         return Options(
             inputs.config, inputs.preset, inputs.variants, inputs.profiles, inputs.output, baseline=baseline,
-            max_minutes=inputs.max_minutes, control=control_asked(inputs, event),
+            rules=inputs.rules, max_minutes=inputs.max_minutes, control=control_asked(inputs, event),
             job=job_of(self.environ), git=_git_of(self.environ, event, access),
         )  # fmt: skip
 
@@ -198,6 +199,16 @@ def baseline_of(inputs: Inputs, event: Event, access: Access | None, folder: Pat
             advice="leave `github-token` out, name a baseline, or let actions/checkout take its default",
         )
     return merge_base(access, base, head)
+
+
+def require_baseline(inputs: Inputs, event: Event, baseline: str | None) -> None:
+    """Refuse, before anything is measured, a comparison that can never be made. Raises InputError."""
+    if inputs.require_comparison and baseline is None:
+        raise InputError(
+            f"`require-comparison` is set, and this job has nothing to compare with: the event is `{event.name}`",
+            cause="only a pull request has a base of its own, and `baseline` names no revision",
+            advice="remove `require-comparison` from this job, or set `baseline` to a git revision",
+        )
 
 
 def control_asked(inputs: Inputs, event: Event) -> str | None:

@@ -60,6 +60,13 @@ class FailOn(StrEnum):
     NEVER = "never"
 
 
+class RulesChoice(StrEnum):
+    """Whose rules judge head."""
+
+    BASE = "base"
+    HEAD = "head"
+
+
 class Format(StrEnum):
     """How a result is told."""
 
@@ -97,6 +104,9 @@ def run(
     baseline: Annotated[
         str | None, typer.Option(metavar="REF", help="Also each variant as of this git revision, paired.")
     ] = None,
+    rules: Annotated[
+        RulesChoice, typer.Option(help="With --baseline: whose gates, work, profiles and services judge.")
+    ] = RulesChoice.BASE,
     compare: Annotated[tuple[str, str] | None, typer.Option(metavar="A B", help="A duet between two variants.")] = None,
     self_test: Annotated[
         bool, typer.Option("--self-test", help="Head against head: is the instrument sound, what can it detect?")
@@ -110,7 +120,7 @@ def run(
         raise InputError("--self-test measures head against itself; it takes no --baseline")
     options = Options(
         config, preset, tuple(variant or ()), tuple(profile or ()), output, seed, baseline=baseline,
-        compare=(compare,) if compare else (), self_test=self_test, max_minutes=max_minutes,
+        rules=rules.value, compare=(compare,) if compare else (), self_test=self_test, max_minutes=max_minutes,
     )  # fmt: skip
     environ = dict(os.environ)
     console = Console(stderr=True)
@@ -119,7 +129,7 @@ def run(
         outcome = Run(options, environ, context.obj, progress, make_engine).execute()
     print_view(make_view(outcome.result), Console())
     typer.echo(f"\nThe full report, with every single run: {output / 'report.html'}")
-    _raise_verdict(outcome, fail_on)
+    raise_verdict(outcome, fail_on)
 
 
 @app.command()
@@ -187,9 +197,9 @@ def action(
     if sweep:
         step.sweep()
         return
-    outcome, fail_on = step.execute()
+    outcome, inputs = step.execute()
     if outcome is not None:
-        _raise_verdict(outcome, FailOn(fail_on))
+        raise_verdict(outcome, FailOn(inputs.fail_on), require_comparison=inputs.require_comparison)
 
 
 @app.command()
@@ -252,18 +262,27 @@ def _print_error(error: BenchError) -> None:
     console.print(Text("\n".join([f"error: {error}", *notes]), style="red"), soft_wrap=True)
 
 
-def _raise_verdict(outcome: Outcome, fail_on: FailOn) -> None:
+def raise_verdict(outcome: Outcome, fail_on: FailOn, *, require_comparison: bool = False) -> None:
+    """Raise the BenchError whose exit status a finished run ends with, if any (README, "Exit status")."""
+    result = outcome.result
     if outcome.failures:
         raise as_error(outcome.failures)
-    if outcome.result.verdict == "regressed" and fail_on is FailOn.REGRESSION:
-        raise RegressionError(
-            headline(outcome.result).replace("`", ""), advice="mend it, or raise the gate in `gates:`"
-        )
-    if outcome.result.verdict == "invalid" and fail_on is not FailOn.NEVER:
-        causes = [warned for warned in outcome.result.warnings if warned.code.invalidates]
+    if result.verdict == "regressed" and fail_on is FailOn.REGRESSION:
+        raise RegressionError(headline(result).replace("`", ""), advice="mend it, or raise the gate in `gates:`")
+    if result.verdict == "invalid" and fail_on is not FailOn.NEVER:
+        causes = [warned for warned in result.warnings if warned.code.invalidates]
         first = causes[0]
         raise InvalidMeasurementError(
             "the measurement is invalid", where=first.cell, cause=first.message, advice=first.advice
+        )
+    if require_comparison and not result.compared:
+        first_cell = next(iter(result.not_compared), None)
+        raise InvalidMeasurementError(
+            "no cell was compared with base, and `require-comparison` is set",
+            where=first_cell.cell if first_cell else "",
+            cause=first_cell.reason if first_cell else "",
+            advice="fix the cause; a pull request that introduces the benchmark needs `require-comparison: false` once",
+            log=first_cell.log if first_cell else (),
         )
 
 

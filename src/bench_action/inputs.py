@@ -34,6 +34,8 @@ class Inputs(BaseModel):
     config: Path | None = None
     preset: Annotated[str, BeforeValidator(_preset)] = "ci"
     baseline: str = "auto"
+    rules: Literal["base", "head"] = "base"
+    require_comparison: bool = False
     variants: Names = ()
     profiles: Names = ()
     max_minutes: float | None = Field(None, gt=0, allow_inf_nan=False)

@@ -126,7 +126,8 @@ class Run:
         result = self._result(facts)
         store.write(result)
         if revisions.base is not None and not self.options.self_test:
-            self.progress.step(describe(result.compared, result.not_compared, revisions.base.name.replace("`", "")))
+            line = describe(result.compared, result.not_compared, revisions.base.name)
+            self.progress.step(line.replace("`", ""))
         return Outcome(result, [failure for failure in failures if not failure.subject.endswith("@base")])
 
     def _load(self, folders: ExitStack) -> Revisions:
@@ -156,8 +157,8 @@ class Run:
         moved = renamed_from(head.folder, head.file, commit)
         base = at_commit(load_base(head, folder, commit, moved_from=moved, profiles=options.profiles))
         judged, base, judging = apply_rules(head, base, options.rules)
-        if options.rules == "base" and not base.valid:
-            self.progress.warn(f"{base.name.replace('`', '')} has no valid {head.file}: head's own rules judge")
+        if options.rules == "base" and not base.valid and base.loaded.config.variants:
+            self.progress.warn(f"{base.name} has no valid {head.file}: head's own rules judge".replace("`", ""))
         source = found.source.model_copy(update={"base_sha": commit})
         return Revisions(source, judged, usable_base(base, self.environ), judging)
 

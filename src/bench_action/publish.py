@@ -56,7 +56,7 @@ class Publisher:
         if self.summary:
             self.commands.summary(text, text)
         self.commands.annotate("error", "bench-action", str(error))
-        self.commands.outputs({"verdict": "invalid"})
+        self.commands.outputs({"verdict": "invalid", "compared": "0"})
         self._comment(text)
 
     def _comment(self, text: str) -> None:
@@ -104,6 +104,7 @@ def outputs(result: Result, folder: Path | None) -> dict[str, str]:
         "verdict": result.verdict,
         "result": str(folder / RESULT) if folder else "",
         "report": str(folder / "report.md") if folder else "",
+        "compared": str(len(result.compared)),
         "regressions": json.dumps(regressions, ensure_ascii=False),
         "smallest-detectable": f"{max(seen):.4f}" if seen else "",
         "requests-per-second": json.dumps(speeds, ensure_ascii=False),

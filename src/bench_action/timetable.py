@@ -10,6 +10,7 @@ from bench_action.plan import Block, Spent
 
 LEAST_BLOCKS = 5  # of a pair's duets: the first interim analysis comes after five
 _LEAST_LATENCY = 3  # fewer blocks of one connection decide nothing
+_MARGIN = 1.1
 _COMPARING = frozenset({"duet", "interleaved"})
 
 # phase and pair → seconds that each of its blocks took
@@ -71,7 +72,7 @@ class Timetable:
         alone_s = sum(sum(blocks) for (phase, _), blocks in times.items() if phase in {"count", "capacity"})
         pairs_s = self.pairs * LEAST_BLOCKS * duet_s
         pairs_s += self.revisions * self.latency.blocks * (duet_s + self.latency.slice - self.duet.slice)
-        minutes = ceil((max(alone_s, self.capacity_s) + pairs_s) / 60)
+        minutes = ceil(_MARGIN * (max(alone_s, self.capacity_s) + pairs_s) / 60)
         return (
             f"restarting took {restart_s:.0f} s of each block of {duet_s:.0f} s; "
             f"--max-minutes {max(minutes, int(self.limit_s // 60) + 1)} would do"

@@ -8,6 +8,7 @@ import pytest
 from tests.docker.conftest import Quiet, owner_of_a_run
 from tests.docker.footprint import Footprint
 
+from bench_action.config.baseline import Baseline
 from bench_action.config.load import Loaded
 from bench_action.config.schema import Config, Profile
 from bench_action.engine.docker import DockerEngine
@@ -40,7 +41,7 @@ def pairs(footprint: Footprint, loaded: Loaded) -> Iterator[Stack]:
     engine = DockerEngine(owner_of_a_run(footprint), dict(os.environ))
     try:
         head, base = narrowed(loaded, DIE_AFTER_CONNECTIONS="6"), narrowed(loaded)
-        yield bring_up(engine, head, {}, Quiet(), base=base, pairs=2)
+        yield bring_up(engine, head, {}, Quiet(), base=Baseline(base), pairs=2)
     finally:
         engine.remove()
 
@@ -67,7 +68,7 @@ def test_bring_up__base_has_its_own_database_of_the_same_template(pairs: Stack) 
     assert base is not None
     assert head.name != base.name
     assert (head.role, head.template) == (base.role, base.template)
-    assert pairs.absent == {}
+    assert pairs.lacks == {}
 
 
 def test_slots__either_is_in_either_with_the_slots_name_and_data(pairs: Stack) -> None:

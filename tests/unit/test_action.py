@@ -7,7 +7,7 @@ import pytest
 from tests.git import git
 from tests.unit.factories import make_result
 
-from bench_action.action import baseline_of, control_asked, job_of, times_of
+from bench_action.action import baseline_of, control_asked, job_of, require_baseline, times_of
 from bench_action.github.event import Event
 from bench_action.inputs import Inputs
 from bench_action.model.errors import InputError
@@ -86,3 +86,12 @@ def test_job__is_one_of_one_runner() -> None:
 def test_times__add_up_to_the_run() -> None:
     result = make_result()
     assert times_of(result) == "time: measure 134.2 s; stack 12.3 s, verify 4.5 s, the rest 0.0 s"
+
+
+def test_require_baseline__a_schedule_has_nothing_to_compare_with() -> None:
+    required = Inputs.read({"INPUT_REQUIRE-COMPARISON": "true"})
+    with pytest.raises(InputError, match="nothing to compare with: the event is `schedule`") as caught:
+        require_baseline(required, Event("schedule", REPOSITORY), None)
+    assert caught.value.exit_status == 2
+    require_baseline(required, Event("schedule", REPOSITORY), "v1.0")
+    require_baseline(Inputs(), Event("schedule", REPOSITORY), None)

@@ -11,8 +11,9 @@ import pytest
 from tests.unit.factories import make_result
 
 from bench_action import __version__, cli
-from bench_action.model.errors import InterruptedRunError, StackError
-from bench_action.model.result import Result
+from bench_action.model.errors import InterruptedRunError, InvalidMeasurementError, RegressionError, StackError
+from bench_action.model.result import NotCompared, Result
+from bench_action.pipeline import Outcome
 
 pytestmark = pytest.mark.unit
 
@@ -193,3 +194,26 @@ def test_start__imports_nothing_that_only_some_runs_need() -> None:
     code = f"import sys, bench_action.cli; print(sorted({late} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+NEW = NotCompared(cell="web · list", status="new", reason="base `1a2b3c4` has no `bench.yml`")
+
+
+@pytest.mark.parametrize("fail_on", list(cli.FailOn))
+def test_raise_verdict__nothing_compared_is_a_failure_only_if_a_comparison_is_required(fail_on: cli.FailOn) -> None:
+    nothing = Outcome(make_result(not_compared=(NEW,), verdict="measured"), ())
+    cli.raise_verdict(nothing, fail_on)
+    with pytest.raises(InvalidMeasurementError, match="no cell was compared") as caught:
+        cli.raise_verdict(nothing, fail_on, require_comparison=True)
+    assert (caught.value.exit_status, caught.value.where, caught.value.cause) == (5, NEW.cell, NEW.reason)
+
+
+def test_raise_verdict__one_compared_cell_is_a_comparison() -> None:
+    some = make_result(compared=("web · item",), not_compared=(NEW,), verdict="unchanged")
+    cli.raise_verdict(Outcome(some, ()), cli.FailOn.REGRESSION, require_comparison=True)
+
+
+def test_raise_verdict__a_regression_comes_first() -> None:
+    lost = Outcome(make_result(verdict="regressed"), ())
+    with pytest.raises(RegressionError):
+        cli.raise_verdict(lost, cli.FailOn.REGRESSION, require_comparison=True)

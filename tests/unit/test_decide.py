@@ -7,9 +7,11 @@ import pytest
 from tests.unit.factories import make_duet
 
 from bench_action.config.gates import default_gates
+from bench_action.config.schema import Paced
 from bench_action.decide import Decider
 from bench_action.model.result import Trial
 from bench_action.plan import Block, Cell, Pair, Spent
+from bench_action.timetable import Timetable
 
 pytestmark = pytest.mark.unit
 
@@ -88,3 +90,14 @@ def test_enough__minutes_end_everything_but_the_count() -> None:
 def test_enough__minutes_also_bound_the_cap() -> None:
     chosen = decider(seconds=600, minutes=1, to_the_end=True)
     assert blocks_taken(chosen, 0.0) == 8
+
+
+def test_enough__time_for_pairs_is_kept_from_the_other_phases() -> None:
+    slow = Timetable(60, 1, 1, 9.5, 4.6, Paced(warmup=1, slice=3, blocks=5), Paced(warmup=1, slice=4))
+    chosen = Decider(default_gates(), 0.0025, 1, 180.0, 1.0, timetable=slow)
+    early = Spent(25.0, [])
+    assert not chosen.enough(Block("count", 0, ()), [], early)
+    assert not chosen.enough(Block("capacity", 1, ()), [], early)
+    assert chosen.enough(Block("capacity", 2, ()), [], early)
+    assert chosen.enough(Block("latency", 1, (), PAIR), [], early)
+    assert not chosen.enough(Block("duet", 1, (), PAIR), [], early)

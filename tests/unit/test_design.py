@@ -6,7 +6,7 @@ import pytest
 
 from bench_action.config.load import load
 from bench_action.design import Design, make_design
-from bench_action.plan import Block
+from bench_action.plan import Block, Cell
 
 pytestmark = pytest.mark.unit
 
@@ -59,3 +59,20 @@ def test_blocks__variants_have_no_latency_phase() -> None:
         [("django", "head"), ("aiohttp", "head")], ["small"], (("django", "aiohttp"),), duets=True, seed=3
     )
     assert [block.phase for block in blocks_of(pair, "ci", most=20) if block.phase == "latency"] == []
+
+
+def test_make_design__a_cell_that_base_lacks_is_measured_alone() -> None:
+    lacking = Cell("aiohttp", "head", "large")
+    chosen = make_design(BOTH, ["small", "large"], (), duets=True, seed=3, without={lacking})
+    assert [str(pair) for pair in chosen.pairs] == ["aiohttp · small"]
+    assert lacking in chosen.cells
+    assert Cell("aiohttp", "base", "large") not in chosen.cells
+
+
+def test_timetable__knows_how_long_subjects_take_to_start() -> None:
+    loaded = load(Path("apps/bench.yml"), "ci", profiles=["ci-64"])
+    chosen = make_design(BOTH, ["ci-64"], (), duets=True, seed=3, boot_s=8.0)
+    times = chosen.timetable(loaded)
+    assert (times.pairs, times.revisions, times.limit_s) == (1, 1, 300)
+    assert times.duet_s == pytest.approx(8.0 + 1.5 + 1 + 4)
+    assert times.capacity_s == pytest.approx(3 * 2.3)

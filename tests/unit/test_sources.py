@@ -12,7 +12,7 @@ from tests.git import git as git_in
 from bench_action.engine.ownership import Process
 from bench_action.model.errors import InputError
 from bench_action.model.result import Source
-from bench_action.sources import checked_out, read_source, resolve
+from bench_action.sources import checked_out, read_source, renamed_from, resolve
 
 pytestmark = pytest.mark.unit
 
@@ -171,3 +171,24 @@ def test_checked_out__sweeps_what_a_killed_run_has_left(
         left = {folder.name for folder in place.iterdir()}
     assert "bench-action-base-mine" in left
     assert "bench-action-base-gone" not in left
+
+
+def test_renamed_from__follows_a_file_that_was_moved_and_changed(tmp_path: Path, git: Callable[..., str]) -> None:
+    text = "".join(f"line {number}\n" for number in range(20))
+    (tmp_path / "bench.yml").write_text(text, encoding="utf-8")
+    git("add", "bench.yml")
+    git("commit", "--message", "two")
+    commit = git("rev-parse", "HEAD")
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    git("mv", "bench.yml", "deep/er/other.yml")
+    (tmp_path / "deep" / "er" / "other.yml").write_text(text + "one more\n", encoding="utf-8")
+    assert renamed_from(tmp_path / "deep" / "er", "other.yml", commit) == "../../bench.yml"
+    assert renamed_from(tmp_path, "file", commit) == ""
+    git("mv", "deep/er/other.yml", "other.yml")
+    assert renamed_from(tmp_path, "other.yml", commit) == "bench.yml"
+
+
+def test_renamed_from__a_copy_is_a_file_of_its_own(tmp_path: Path, git: Callable[..., str]) -> None:
+    (tmp_path / "copy").write_text("one", encoding="utf-8")
+    git("add", "copy")
+    assert renamed_from(tmp_path, "copy", git("rev-parse", "HEAD")) == ""

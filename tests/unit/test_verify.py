@@ -1,16 +1,26 @@
 """What verification makes of what it found; the rest of it needs a stack."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench_action.checks import collapsed
+from bench_action.config.baseline import Baseline
+from bench_action.config.load import Loaded, load_policy
+from bench_action.config.schema import Check, Config, Profile
+from bench_action.engine.protocol import Handle
+from bench_action.stack.images import Image
+from bench_action.stack.subject import Subject
 from bench_action.verify import (
     Failure,
     as_error,
+    checks_of,
     compare_pages,
     failed_subjects,
     normalised,
+    profiles_of,
 )
 
 pytestmark = pytest.mark.unit
@@ -83,3 +93,48 @@ def test_as_error__lists_every_rule() -> None:
     assert error.what.startswith("django, aiohttp broke 3 rules")
     assert all(str(failure) in error.what for failure in FAILURES)
     assert "broke 1 rule and" in as_error(FAILURES[:1]).what
+
+
+PROFILES = {"home": Profile(path="/?page=2", connections=4, threads=2, duration=1)}
+OLD, HOME = ({"name": "home", "request": {"path": "/"}, "expect": {"contains": [text]}} for text in ("old", "new"))
+OTHER = {"name": "other", "request": {"path": "/other"}}
+
+
+def loaded_with(*checks: object) -> Loaded:
+    config = Config.model_validate({"variants": {"web": {"image": "x"}}, "checks": list(checks)})
+    return Loaded(config.model_copy(update={"profiles": PROFILES}), load_policy("ci"), "ci", Path(), "")
+
+
+def subjects_with(head: Loaded) -> list[Subject]:
+    handle = Handle("", "web", "subject", "", 0)
+    variant = head.config.variants["web"]
+    return [Subject("web", "head", variant, Image("x", "x"), handle, None, None),
+            Subject("web", "base", variant, Image("x", "x"), handle, None, None)]  # fmt: skip
+
+
+def asked(head: Loaded, base: Baseline | None) -> list[tuple[Check, list[str]]]:
+    return [(check, [one.name for one in on]) for check, on in checks_of(head, subjects_with(head), base)]
+
+
+def test_checks_of__a_changed_check_is_each_revisions_own() -> None:
+    head, base = loaded_with(HOME, OTHER), loaded_with(OLD)
+    new, old, other = head.config.checks[0], base.config.checks[0], head.config.checks[1]
+    assert asked(head, Baseline(base, valid=True)) == [(new, ["web"]), (other, ["web"]), (old, ["web@base"])]
+
+
+def test_checks_of__one_that_both_have_is_sent_to_both_together() -> None:
+    head = loaded_with(HOME)
+    assert asked(head, Baseline(loaded_with(HOME, OTHER), valid=True)) == [
+        (head.config.checks[0], ["web", "web@base"]), (loaded_with(OTHER).config.checks[0], ["web@base"]),
+    ]  # fmt: skip
+
+
+def test_checks_of__base_without_its_own_gets_heads_about_what_is_measured() -> None:
+    head = loaded_with(HOME, OTHER)
+    assert [on for _, on in asked(head, Baseline(head))] == [["web", "web@base"], ["web"]]
+
+
+def test_profiles_of__are_those_that_load_the_path() -> None:
+    assert profiles_of("/", PROFILES) == {"home"}
+    assert profiles_of("/?page=9", PROFILES) == {"home"}
+    assert profiles_of("/other", PROFILES) is None

@@ -113,5 +113,5 @@ def _without_missing(base: Baseline, head: Loaded, status: Literal["new", "base-
 
 
 def _listed(files: Sequence[str]) -> str:
-    quoted = [f"`{file}`" for file in dict.fromkeys(files)]
-    return " and no ".join(quoted)
+    *others, last = [f"`{file}`" for file in dict.fromkeys(files)]
+    return f"{', '.join(others)} or {last}" if others else last

@@ -149,7 +149,7 @@ def _text(model: BaseModel) -> str:
 
 def _flat(model: BaseModel) -> dict[str, Any]:
     """Its values by dotted key, without those that it leaves at their defaults."""
-    return dict(_walk(model.model_dump(exclude_defaults=True), ""))
+    return dict(_walk(model.model_dump(exclude_defaults=True, exclude={"name"}), ""))
 
 
 def _walk(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
