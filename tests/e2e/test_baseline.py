@@ -5,9 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import BUILTIN_APPS, Tool, tiny
+from tests.e2e.conftest import BUILTIN_APPS, SHORT, Tool, tiny
 from tests.e2e.sites import DockerSite, LocalSite, Site
 from tests.git import git
+
+from bench_action.model.result import Result
 
 pytestmark = pytest.mark.e2e
 
@@ -112,7 +114,7 @@ def test_baseline__the_same_code_runs_in_duets_and_is_no_alarm(tool: Tool, todo:
     assert "application on CPU 0" in result.placement["latency, duet"]
 
 
-def test_baseline__that_cannot_be_had_is_told_and_head_is_measured(tool: Tool) -> None:
+def test_baseline__that_cannot_be_started_costs_its_cells_and_head_is_measured(tool: Tool) -> None:
     tool.config({"old": tiny(), "new": tiny()})
     git(tool.folder, "init", "--quiet")
     text = (tool.folder / "bench.yml").read_text(encoding="utf-8")
@@ -123,9 +125,13 @@ def test_baseline__that_cannot_be_had_is_told_and_head_is_measured(tool: Tool) -
     finished = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
 
     assert finished.status == 0, finished.stderr
-    told = {warned.cell: warned.message for warned in finished.result.warnings if warned.code.value == "base-absent"}
-    assert "old-base exited with status 3" in told["old@base"]
-    assert "this variant is new" in told["new@base"]
+    missing = {one.cell: one for one in finished.result.not_compared}
+    old, new = missing["old · short"], missing["new · short"]
+    assert (old.status, new.status, finished.result.compared) == ("base-failed", "new", ())
+    assert "could not be started: old-base exited with status 3" in old.reason
+    assert old.log[-1] == "no SECRET_KEY in the environment"
+    assert "has no variant `new`" in new.reason
+    assert "compared 0 of 2 cells with base" in finished.stderr
     assert {(one.variant, one.revision) for one in finished.result.summaries} == {("old", "head"), ("new", "head")}
     assert finished.result.verdict == "measured"
 
@@ -136,3 +142,138 @@ def test_baseline__that_does_not_exist(tool: Tool) -> None:
     commit(tool.folder)
     finished = tool.run(config, "--baseline", "no-such-branch")
     finished.assert_failed(2, "--baseline no-such-branch: there is no such commit here", "`git log` shows")
+
+
+_ROUTES = {"/health": b"ok", "/old": b"old" * 50}
+_APP = """\
+import http.server, os
+ROUTES = {routes}
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version, disable_nagle_algorithm, wbufsize = "HTTP/1.1", True, -1
+    def do_GET(self):
+        body = ROUTES.get(self.path)
+        self.send_response(404 if body is None else 200)
+        self.send_header("Content-Length", str(len(body or b"")))
+        self.end_headers()
+        self.wfile.write(body or b"")
+    def log_message(self, *_): pass
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 256
+Server(("", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+
+def write_app(folder: Path, **routes: bytes) -> None:
+    """An application that knows some routes, with a Dockerfile."""
+    every = _ROUTES | {f"/{name}": body for name, body in routes.items()}
+    (folder / "app.py").write_text(_APP.format(routes=every), encoding="utf-8")
+    docker = 'FROM python:3.13-slim\nCOPY app.py /\nCMD ["python", "/app.py"]\n'
+    (folder / "Dockerfile").write_text(docker, encoding="utf-8")
+
+
+def routed(tool: Tool, *names: str, text: str = "old", **more: object) -> None:
+    """A configuration with a profile for each of these routes, and a check of the text of the first."""
+    web = {"build": ".", "local": {"command": ["python", "app.py"]}, "ready": {"path": "/health"}}
+    profiles = {name: SHORT | {"path": f"/{name}"} for name in names}
+    check = {"name": "text", "request": {"path": f"/{names[0]}"}, "expect": {"status": 200, "contains": [text]}}
+    tool.config({"web": web}, profiles=profiles, **({"checks": [check]} | more))
+
+
+def lacking(result: Result) -> dict[str, str]:
+    """Cells that base has no counterpart of; the others were compared, or their base measured, as time allowed."""
+    others = [*result.compared, *(one.cell for one in result.not_compared if one.status == "not-measured")]
+    based = {f"{one.variant} · {one.profile}" for one in result.summaries if one.revision == "base"}
+    assert set(others) == based
+    return {one.cell: one.status for one in result.not_compared if one.cell not in others}
+
+
+def test_baseline__a_new_route_a_changed_text_and_loosened_gates_cost_nothing_else(tool: Tool) -> None:
+    git(tool.folder, "init", "--quiet")
+    write_app(tool.folder)
+    routed(tool, "old", text="oldold")
+    commit(tool.folder)
+    write_app(tool.folder, old=b"fresh" * 30, new=b"new")
+    checks = [
+        {"name": "text", "request": {"path": "/old"}, "expect": {"status": 200, "contains": ["freshfresh"]}},
+        {"name": "new", "request": {"path": "/new"}, "expect": {"status": 200}},
+    ]
+    routed(tool, "new", "old", checks=checks, gates={"requests_per_second": {"max_loss": "50%"}})
+
+    finished = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
+
+    assert finished.status == 0, finished.stderr
+    result = finished.result
+    assert lacking(result) == {"web · new": "new"}
+    assert [one.reason for one in result.not_compared if "has no profile `new`" in one.reason]
+    assert (result.rules, {change.what for change in result.rule_changes}) == (
+        "base", {"gate on requests/s", "check text", "check new"},
+    )  # fmt: skip
+    assert result.verdict_by_head_rules is not None
+    assert {one.gate for one in result.comparisons if one.metric == "requests_per_second"} <= {0.01}
+    assert {(one.profile, one.revision) for one in result.summaries} == {
+        ("old", "base"),
+        ("old", "head"),
+        ("new", "head"),
+    }
+    assert "of 2 cells with base" in finished.stderr
+
+
+def test_baseline__the_first_measurement_compares_nothing_and_says_why(tool: Tool) -> None:
+    git(tool.folder, "init", "--quiet")
+    write_app(tool.folder)
+    commit(tool.folder)
+    routed(tool, "old")
+
+    finished = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
+
+    assert (finished.status, finished.result.verdict) == (0, "measured"), finished.stderr
+    (other,) = finished.result.not_compared
+    assert (other.status, finished.result.compared, finished.result.rule_changes) == ("new", (), ())
+    assert "has no `bench.yml`" in other.reason
+    assert {(one.variant, one.revision) for one in finished.result.summaries} == {("web", "head")}
+
+
+def test_baseline__an_invalid_configuration_does_not_stop_the_change_that_fixes_it(tool: Tool) -> None:
+    git(tool.folder, "init", "--quiet")
+    write_app(tool.folder)
+    routed(tool, "old")
+    text = (tool.folder / "bench.yml").read_text(encoding="utf-8")
+    (tool.folder / "bench.yml").write_text(text + "sede: x\n", encoding="utf-8")
+    commit(tool.folder)
+    (tool.folder / "bench.yml").write_text(text, encoding="utf-8")
+
+    finished = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
+
+    assert finished.status == 0, finished.stderr
+    assert (lacking(finished.result), finished.result.rules) == ({}, "head")
+    assert "has no valid bench.yml: head's own rules judge" in finished.stderr
+
+
+def test_baseline__a_check_that_base_fails_costs_its_profile_and_not_the_run(tool: Tool) -> None:
+    git(tool.folder, "init", "--quiet")
+    write_app(tool.folder, other=b"broken")
+    checks = [
+        {"name": name, "request": {"path": f"/{name}"}, "expect": {"status": 200, "contains": [name]}}
+        for name in ("old", "other")
+    ]
+    routed(tool, "old", "other", checks=checks)
+    commit(tool.folder)
+    write_app(tool.folder, other=b"other")
+
+    finished = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
+
+    assert finished.status == 0, finished.stderr
+    assert lacking(finished.result) == {"web · other": "base-failed"}
+    (reason,) = [one.reason for one in finished.result.not_compared if one.status == "base-failed"]
+    assert "does not pass `other`: expected a body that contains 'other'" in reason
+
+
+def test_baseline__a_check_that_both_fail_is_heads_failure(tool: Tool) -> None:
+    git(tool.folder, "init", "--quiet")
+    write_app(tool.folder)
+    routed(tool, "old", text="something else")
+    commit(tool.folder)
+
+    finished = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
+
+    finished.assert_failed(4, "web broke 1 rule", "expected a body that contains 'something else'")
