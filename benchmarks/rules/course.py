@@ -64,5 +64,5 @@ def _verdict(losses: Values, course: Course) -> Verdict:
         found.append(judge_losses(evidence, course, _ALPHA, _GATES[metric]).verdict)
         if found[-1] == "regressed":
             break
-    order: tuple[Verdict, ...] = ("regressed", "inconclusive", "improved", "unchanged")
+    order: tuple[Verdict, ...] = ("regressed", "inconclusive", "improved", "unchanged", "measured")
     return next(verdict for verdict in order if verdict in found)

@@ -26,7 +26,7 @@ from bench_action.model.result import Result
 from bench_action.occasions import compare_results
 from bench_action.pipeline import Options, Outcome, Run
 from bench_action.preflight import StealLook, preflight, require_fit
-from bench_action.report.change import headline
+from bench_action.report.headline import headline
 from bench_action.report.html import render_html
 from bench_action.report.markdown import render_markdown
 from bench_action.report.progress import LiveProgress, PlainProgress
@@ -268,7 +268,8 @@ def raise_verdict(outcome: Outcome, fail_on: FailOn, *, require_comparison: bool
     if outcome.failures:
         raise as_error(outcome.failures)
     if result.verdict == "regressed" and fail_on is FailOn.REGRESSION:
-        raise RegressionError(headline(result).replace("`", ""), advice="mend it, or raise the gate in `gates:`")
+        what = headline(result).text.replace("`", "")
+        raise RegressionError(what, advice="fix the regression, or raise the gate in `gates:`")
     if result.verdict == "invalid" and fail_on is not FailOn.NEVER:
         causes = [warned for warned in result.warnings if warned.code.invalidates]
         first = causes[0]

@@ -1,25 +1,31 @@
 """Trials → comparisons. Pure."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import geometric_mean
 from typing import NamedTuple
 
 from bench_action.config.gates import ALONE, EXACT, PAIRED, Gate, Gates
 from bench_action.gating import judge_losses
 from bench_action.model.metric import METRICS
-from bench_action.model.result import Comparison, Trial, Verdict
-from bench_action.paired import Evidence, evidence_of, paired_evidence, sides_of
+from bench_action.model.result import Comparison, PhaseName, Trial, Verdict
+from bench_action.paired import Evidence, evidence_of, paired_evidence, sides_of, soundness_of
 from bench_action.plan import Pair
-from bench_action.stats.interval import CONFIDENCE, ratio_of
+from bench_action.stats.interval import CONFIDENCE, LEAST_BLOCKS, ratio_of
 from bench_action.stats.sequential import ALPHA, Course
 from bench_action.summary import trial_values
+from bench_action.uncompared import Attempt, why_few, why_uncompared
 
 # compared between variants that are measured alone; the rest is in the summaries
 _COMPARED = ("requests_per_second", "latency_p50_us", "latency_p99_us", "cpu_ms_per_request", "memory_peak_mib")
 _RELEVANT = 0.01
 _UNGATED = Gate(max_gain=0.0, level="warn")
+_RATE, _COST = "requests_per_second", "cpu_ms_per_request"
+_ORDER = (*PAIRED, *ALONE, *EXACT)
+# what a service costs means something only for requests that use it
+_SERVICES = {
+    "db_cpu_ms_per_request": ("queries_per_request", "no request makes a query"),
+    "cache_cpu_ms_per_request": ("cache_commands_per_request", "no request uses the cache"),
+}
 
 
 class Sides(NamedTuple):
@@ -34,16 +40,35 @@ class Sides(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """By what pairs are judged: gates, each pair's course, and the share of alpha that one comparison has."""
+    """What pairs are judged by: gates, the course of each pair's phases, and the share of alpha of one comparison.
+
+    `shortage` says where the run's time went, for what no block compares; empty without a time limit.
+    """
 
     gates: Gates
-    courses: Mapping[str, Course]
+    courses: Mapping[tuple[str, PhaseName], Course]
     alpha: float
+    shortage: str = ""
+
+    def course(self, pair: Pair, phase: PhaseName, blocks: int) -> Course:
+        """How the blocks of a pair were planned in this phase; without a plan, all of them are looked at once."""
+        return self.courses.get((str(pair), phase), Course(max(2, blocks), ended=True))
+
+    def alpha_of(self, metric: str) -> float:
+        """The share of a gated metric, or of one that no gate looks at: those have an alpha of their own."""
+        if metric in self.gates:
+            return self.alpha
+        noisy = [name for name in self.gates if name not in EXACT]
+        ungated = sum(1 for name in (*PAIRED, *ALONE) if name not in self.gates)
+        return self.alpha * max(1, len(noisy)) / max(1, ungated)
 
 
 def alpha_of_each(gates: Gates, pairs: int) -> float:
-    """The run's alpha divided by how many comparisons with noise may fail or warn: one false alarm in 100 runs."""
-    noisy = sum(1 for metric in gates if metric not in EXACT)
+    """Divide the run's alpha among all comparisons that may raise an alarm by noise: one false alarm in 100 runs.
+
+    requests/s counts twice: by duets, and by slices in turn where duets cannot compare it.
+    """
+    noisy = sum(1 for metric in gates if metric not in EXACT) + (_RATE in gates)
     return ALPHA / max(1, noisy * pairs)
 
 
@@ -68,24 +93,43 @@ def default_pairs(variants: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def compare_pairs(trials: Sequence[Trial], pairs: Sequence[Pair], rules: Rules) -> tuple[Comparison, ...]:
-    """Every metric of every pair; gated where its two sides are revisions of one variant."""
+    """Every metric of every pair; gated where its two sides are revisions of one variant.
+
+    Each gated metric of such a pair is there: judged, or with the reason why not.
+    """
     return tuple(comparison for pair in pairs for comparison in _of_pair(trials, pair, rules))
 
 
-def _of_pair(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterator[Comparison]:
-    method = "interleaved" if any(t.pair == str(pair) and t.phase == "interleaved" for t in trials) else "duet"
-    blocks = sides_of(trials, str(pair), "duet") or sides_of(trials, str(pair), "interleaved")
-    latency = sides_of(trials, str(pair), "latency")
-    of_latency = Course(max(2, len(latency)), ended=True)
-    course = rules.courses.get(str(pair), Course(max(2, len(blocks)), ended=True))
+def _of_pair(trials: Sequence[Trial], pair: Pair, rules: Rules) -> list[Comparison]:
+    found = {one.metric: one for one in (*_noisy(trials, pair, rules), *_counted(trials, pair, rules))}
+    if pair.kind == "variant":
+        if _RATE not in found and (solo := _alone(_RATE, trials, pair)):
+            found[_RATE] = solo
+    else:
+        attempt = Attempt(pair, trials, rules.shortage)
+        _leave_out_services(found, pair)
+        for metric, gate in rules.gates.items():
+            found[metric] = _explained(found.get(metric) or _uncompared(metric, attempt, gate), attempt)
+        _stand_in(found, attempt)
+    return sorted(found.values(), key=lambda one: _ORDER.index(one.metric))
+
+
+def _noisy(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterator[Comparison]:
+    """What blocks tell: each metric by the phase that compares it."""
+    duets, turns, latency = (sides_of(trials, str(pair), phase) for phase in ("duet", "interleaved", "latency"))
+    fit = bool(duets) and not soundness_of(duets).faults
     for metric in PAIRED:
+        in_turn = bool(turns) and not (fit if metric == _RATE else duets)
+        phase: PhaseName = "interleaved" if in_turn else "duet"
+        blocks = turns if in_turn else duets
         if found := paired_evidence(blocks, metric):
-            yield _judged(pair, found, course, rules, method)
-        elif metric == "requests_per_second" and (solo := _fallback(trials, pair, rules)):
-            yield solo
+            yield _judged(pair, found, rules.course(pair, phase, len(blocks)), rules, phase)
     for metric in ALONE:
         if found := evidence_of(latency, metric):
-            yield _judged(pair, found, of_latency, rules, "interleaved")
+            yield _judged(pair, found, Course(max(2, len(latency)), ended=True), rules, "interleaved")
+
+
+def _counted(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterator[Comparison]:
     own = [
         [t for t in trials if (t.variant, t.revision, t.profile) == (c.variant, c.revision, c.profile)]
         for c in (pair.base, pair.head)
@@ -96,6 +140,86 @@ def _of_pair(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterator[Comp
             yield _gated_exact(counted, pair, rules.gates.get(metric))
 
 
+def _leave_out_services(found: dict[str, Comparison], pair: Pair) -> None:
+    """Take the gate off what a service costs where requests do not use it: that is the service's own noise."""
+    for metric, (count, why) in _SERVICES.items():
+        used = found.get(count)
+        if used is not None and not (used.base_value or used.head_value):
+            found[metric] = found.get(metric, _empty(metric, pair)).model_copy(
+                update={
+                    "gate": None, "level": None, "verdict": "measured", "significant": False, "relevant": False,
+                    "fires": None, "blocks_wanted": None, "reason": why,
+                }
+            )  # fmt: skip
+
+
+def _uncompared(metric: str, attempt: Attempt, gate: Gate) -> Comparison:
+    """A gated metric that no block compares: each side's figure alone where there is one, and the reason."""
+    alone = _alone(metric, attempt.trials, attempt.pair) if metric in PAIRED else None
+    update = {"gate": gate.size, "level": gate.level, "verdict": "inconclusive", "blocks": 0,
+              "reason": why_uncompared(metric, attempt)}  # fmt: skip
+    return (alone or _empty(metric, attempt.pair)).model_copy(update=update)
+
+
+def _explained(one: Comparison, attempt: Attempt) -> Comparison:
+    """With the reason why blocks did not decide, where that is not the size of what they found."""
+    if one.verdict != "inconclusive" or not one.blocks:
+        return one
+    if one.blocks < LEAST_BLOCKS:
+        return one.model_copy(update={"reason": why_few(one.blocks, attempt)})
+    faults = attempt.faults if one.metric == _RATE else ""
+    return one.model_copy(update={"reason": f"{faults}, so the two were measured in turns"}) if faults else one
+
+
+def _stand_in(found: dict[str, Comparison], attempt: Attempt) -> None:
+    """Let CPU/request answer for requests/s where only shares of the CPU were unequal: costs do not depend on them.
+
+    And requests/s for CPU/request where the host does not show CPU time: in a duet, the two are one number.
+    """
+    rate, cost = found.get(_RATE), found.get(_COST)
+    if rate is None or cost is None:
+        return
+    open_rate = rate.verdict == "inconclusive" and not _excludes_no_change(rate)
+    if open_rate and attempt.only_shares and _is_judged(cost):
+        why = f"{attempt.faults}; {METRICS[_COST].title} stands in for it"
+        found[_RATE] = rate.model_copy(update={"verdict": "measured", "blocks_wanted": None, "reason": why})
+    elif cost.verdict == "inconclusive" and not cost.blocks and _is_judged(rate):
+        why = f"{cost.reason}; {METRICS[_RATE].title} stands in for it"
+        found[_COST] = cost.model_copy(update={"verdict": "measured", "reason": why})
+
+
+def _is_judged(one: Comparison) -> bool:
+    return one.gate is not None and one.verdict != "inconclusive" and one.method in {"duet", "interleaved"}
+
+
+def _excludes_no_change(one: Comparison) -> bool:
+    return one.ci_low is not None and one.ci_high is not None and not one.ci_low <= 1 <= one.ci_high
+
+
+def _empty(metric: str, pair: Pair) -> Comparison:
+    """Nothing was measured of this metric."""
+    base, head = _names(pair)
+    return Comparison(
+        kind=pair.kind, method="solo", metric=metric, profile=pair.head.profile, variant=pair.head.variant,
+        revision=pair.head.revision, base=base, head=head, base_value=0.0, head_value=0.0, ratio=None, difference=0.0,
+        ci_low=None, ci_high=None, confidence=CONFIDENCE, smallest_detectable=None, blocks=0, gate=None,
+        significant=False, relevant=False, verdict="measured",
+    )  # fmt: skip
+
+
+def _alone(metric: str, trials: Sequence[Trial], pair: Pair) -> Comparison | None:
+    """Each side measured alone, which is no comparison: the figures, never a verdict."""
+    own = [[t for t in trials if t.cell == str(cell)] for cell in (pair.base, pair.head)]
+    solo = _solo(metric, Sides(pair.head.profile, *_names(pair), *own))
+    if solo is None:
+        return None
+    update: dict[str, object] = {"kind": pair.kind, "revision": pair.head.revision}
+    if pair.kind == "revision":
+        update |= {"ci_low": None, "ci_high": None, "smallest_detectable": None, "significant": False,
+                   "relevant": False}  # fmt: skip
+    return solo.model_copy(update=update | {"variant": pair.head.variant})
+
+
 def _names(pair: Pair) -> tuple[str, str]:
     """What base and head of a pair are called: revisions, or variants."""
     return ("base", "head") if pair.kind == "revision" else (pair.base.variant, pair.head.variant)
@@ -103,8 +227,7 @@ def _names(pair: Pair) -> tuple[str, str]:
 
 def _judged(pair: Pair, found: Evidence, course: Course, rules: Rules, method: str) -> Comparison:
     gate = rules.gates.get(found.metric) if pair.kind == "revision" else None
-    seen = judge_losses(found, course, rules.alpha, gate or _UNGATED)
-    verdict: Verdict = seen.verdict if gate is not None else "measured"
+    seen = judge_losses(found, course, rules.alpha_of(found.metric), gate or _UNGATED)
     ratio = seen.ratio if seen.ratio is not None else found.head / found.base
     base, head = _names(pair)
     return Comparison(
@@ -116,28 +239,9 @@ def _judged(pair: Pair, found: Evidence, course: Course, rules: Rules, method: s
         blocks_wanted=seen.blocks_wanted if gate is not None else None,
         fires=seen.fires if gate is not None else None,
         gate=gate.size if gate is not None else None, level=gate.level if gate is not None else None,
-        significant=seen.significant, relevant=seen.relevant, verdict=verdict,
+        significant=seen.significant, relevant=seen.relevant,
+        verdict=seen.verdict if gate is not None else "measured", reason=seen.reason if gate is not None else "",
     )  # fmt: skip
-
-
-def _fallback(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Comparison | None:
-    """requests/s of two subjects that are no duet: each alone. Only a loss that is sure counts: little is seen."""
-    own = [
-        {t.block: t for t in trials if t.phase == "capacity" and t.valid and t.cell == str(cell)}
-        for cell in (pair.base, pair.head)
-    ]
-    rates = [[own[side][block].requests_per_second for block in sorted(set(own[0]) & set(own[1]))] for side in (0, 1)]
-    if not rates[0] or min(rates[0] + rates[1]) <= 0:
-        return None
-    found = evidence_of_rates(*rates)
-    judged = _judged(pair, found, Course(max(2, len(rates[0])), ended=True), rules, "solo")
-    return judged if judged.verdict == "regressed" else judged.model_copy(update={"verdict": "measured"})
-
-
-def evidence_of_rates(base: Sequence[float], head: Sequence[float]) -> Evidence:
-    """Requests/s of two subjects, one value a block each, as evidence."""
-    losses = tuple(math.log(b / h) for b, h in zip(base, head, strict=True))
-    return Evidence("requests_per_second", losses, geometric_mean(base), geometric_mean(head))
 
 
 def _solo(metric: str, sides: Sides) -> Comparison | None:
@@ -182,8 +286,12 @@ def _gated_exact(counted: Comparison, pair: Pair, gate: Gate | None) -> Comparis
         return counted.model_copy(update=own)
     worse = counted.difference if METRICS[counted.metric].better == "lower" else -counted.difference
     limit = max(gate.size * counted.base_value, gate.absolute)
-    verdict: Verdict = "unchanged" if abs(worse) <= limit else "regressed" if worse > 0 else "improved"
-    return counted.model_copy(update=own | {"gate": gate.size, "level": gate.level, "verdict": verdict})
+    verdict: Verdict = "unchanged" if not counted.significant else "regressed" if worse > 0 else "improved"
+    if counted.significant and abs(worse) <= limit:
+        verdict = "measured"
+    reason = f"the change is within the gate of {gate.size * 100:g} %" if verdict == "measured" else ""
+    update = {"gate": gate.size, "level": gate.level, "verdict": verdict, "reason": reason}
+    return counted.model_copy(update=own | update)
 
 
 def _by_block(metric: str, trials: Sequence[Trial]) -> dict[int, float]:

@@ -7,24 +7,27 @@ from typing import Literal
 
 from bench_action.config.gates import PAIRED, Gates
 from bench_action.gating import judge_losses
-from bench_action.model.result import Trial
-from bench_action.paired import paired_evidence, sides_of
+from bench_action.model.result import PhaseName, Trial
+from bench_action.paired import paired_evidence, sides_of, soundness_of
 from bench_action.plan import Block, Spent
 from bench_action.stats.sequential import Course
 from bench_action.timetable import Timetable
 
 _TIMED = 3  # blocks whose time tells how many there will be
 _COMPARING = ("duet", "interleaved")
+_RATE = "requests_per_second"
 Ended = Literal["time", "decided"]
+Key = tuple[str, PhaseName]
 
 
 @dataclass(slots=True)
 class Decider:
     """Says of each block whether it is still needed.
 
-    `alpha` is that of one comparison, `seconds` what a pair may take in all its duets, `minutes` the whole run's end.
-    `to_the_end`: no pair is left off early, so that what the instrument can see is known as well as time allows.
-    `timetable`: keeps time for pairs, which the other phases must not use up.
+    `alpha` is that of one comparison, `seconds` what a pair may take in all blocks of one phase, `minutes` the whole
+    run's end. `to_the_end`: no pair is left off early, so that what the instrument can see is known as well as time
+    allows. `timetable`: keeps time for pairs, which the other phases must not use up. Blocks of phase `interleaved`
+    that follow a pair's duets are needed only where these cannot compare rates.
     """
 
     gates: Gates
@@ -34,9 +37,10 @@ class Decider:
     minutes: float | None = None
     to_the_end: bool = False
     timetable: Timetable | None = None
-    _budget_s: float | None = None
-    _caps: dict[str, int] = field(default_factory=dict)
-    _over: dict[str, Ended] = field(default_factory=dict)
+    _budgets_s: dict[PhaseName, float] = field(default_factory=dict)
+    _caps: dict[Key, int] = field(default_factory=dict)
+    _over: dict[Key, Ended] = field(default_factory=dict)
+    _broken: set[str] = field(default_factory=set)
 
     def enough(self, block: Block, trials: Sequence[Trial], spent: Spent) -> bool:
         """Whether this block need not be measured."""
@@ -44,45 +48,75 @@ class Decider:
         if block.phase not in _COMPARING or block.pair is None:
             short = self.timetable is not None and self.timetable.must_yield(block, spent)
             return block.phase != "count" and (out_of_time or short)
-        pair = str(block.pair)
-        if pair in self._over:
+        key: Key = (str(block.pair), block.phase)
+        if key in self._over:
             return True
-        ended = "time" if out_of_time else self._ended(block, pair, trials, spent)
+        ended = "time" if out_of_time else self._ended(block, key, trials, spent)
         if ended is not None:
-            self._over[pair] = ended
+            self._over[key] = ended
         return ended is not None
 
-    def courses(self) -> Mapping[str, Course]:
-        """How each pair's blocks were planned, for whoever judges them at the end."""
-        return {pair: Course(cap, ended=self._over.get(pair) != "decided") for pair, cap in self._caps.items()}
+    def courses(self) -> Mapping[Key, Course]:
+        """How the blocks of each pair and phase were planned, for whoever judges them at the end."""
+        return {key: Course(cap, ended=self._over.get(key) != "decided") for key, cap in self._caps.items()}
 
-    def _ended(self, block: Block, pair: str, trials: Sequence[Trial], spent: Spent) -> Ended | None:
+    def _ended(self, block: Block, key: Key, trials: Sequence[Trial], spent: Spent) -> Ended | None:
+        if block.phase == "interleaved" and not self._needs_turns(block, trials):
+            return "decided"
         blocks_s = spent.blocks_s
-        if self._budget_s is None:
-            left_s = self.minutes * 60 - spent.total_s if self.minutes is not None else self.seconds * self.pairs
-            self._budget_s = max(0.0, min(self.seconds, left_s / self.pairs))
+        if block.phase not in self._budgets_s:
+            self._budgets_s[block.phase] = self._budget_s(block.phase, trials, spent)
         if len(blocks_s) < _TIMED:
             return None
-        if pair not in self._caps:  # from times alone: nothing that was measured may choose the looks
-            self._caps[pair] = max(_TIMED, int(self._budget_s / fmean(blocks_s[:_TIMED])))
-        if len(blocks_s) >= self._caps[pair]:
+        if key not in self._caps:  # from times alone: nothing that was measured may choose the looks
+            self._caps[key] = max(_TIMED, int(self._budgets_s[block.phase] / fmean(blocks_s[:_TIMED])))
+        if len(blocks_s) >= self._caps[key]:
             return "time"
-        return "decided" if not self.to_the_end and self._decided(block, pair, trials) else None
+        return "decided" if not self.to_the_end and self._decided(key, trials) else None
 
-    def _decided(self, block: Block, pair: str, trials: Sequence[Trial]) -> bool:
+    def _budget_s(self, phase: PhaseName, trials: Sequence[Trial], spent: Spent) -> float:
+        """What one pair may take in this phase: its part of the time that is left, `seconds` at most."""
+        if self.minutes is None:
+            return self.seconds
+        sharing = self.pairs
+        if phase == "interleaved" and (duets := {trial.pair for trial in trials if trial.phase == "duet"}):
+            sharing = sum(self._is_unfit(pair, trials) for pair in duets)
+        return max(0.0, min(self.seconds, (self.minutes * 60 - spent.total_s) / max(1, sharing)))
+
+    def _needs_turns(self, block: Block, trials: Sequence[Trial]) -> bool:
+        """Whether slices in turn have to decide: without duets always, else where these cannot compare rates.
+
+        Not where a gate that fails the run is broken already, nor for variants, which no gate looks at.
+        """
+        pair = str(block.pair)
+        if not any(trial.pair == pair and trial.phase == "duet" for trial in trials):
+            return not any(phase == "duet" for _, phase in (*self._over, *self._caps))
+        gated = _RATE in self.gates and block.pair is not None and block.pair.kind == "revision"
+        return gated and pair not in self._broken and self._is_unfit(pair, trials)
+
+    def _is_unfit(self, pair: str, trials: Sequence[Trial]) -> bool:
+        return bool(soundness_of(sides_of(trials, pair, "duet")).faults)
+
+    def _decided(self, key: Key, trials: Sequence[Trial]) -> bool:
         """Whether a look says all that will be asked: every gate decided, or one that fails the run is broken."""
-        blocks = sides_of(trials, pair, block.phase)
-        course = Course(self._caps[pair], ended=False)
+        pair, phase = key
+        blocks = sides_of(trials, pair, phase)
+        course = Course(self._caps[key], ended=False)
         if course.reached(len(blocks)) != len(blocks):
             return False
+        beside = phase == "interleaved" and any(trial.pair == pair and trial.phase == "duet" for trial in trials)
         verdicts = []
-        for metric in (name for name in PAIRED if name in self.gates):
+        for metric in (name for name in ((_RATE,) if beside else PAIRED) if name in self.gates):
             found = paired_evidence(blocks, metric)
             if found is None:
                 continue
             gate = self.gates[metric]
             verdict = judge_losses(found, course, self.alpha, gate).verdict
             if verdict == "regressed" and gate.level == "fail":
+                self._broken.add(pair)
                 return True
             verdicts.append(verdict)
-        return bool(verdicts) and "inconclusive" not in verdicts
+        if bool(verdicts) and "inconclusive" not in verdicts:
+            return True
+        # no more duets will make them comparable: the rest of the time is for slices in turn
+        return phase == "duet" and 2 * len(blocks) >= course.cap and self._is_unfit(pair, trials)

@@ -40,8 +40,9 @@ class Design:
         ]
         if self.duets:
             phases.append(duet_blocks(self.pairs, blocks=policy.duet.blocks, pace=_pace(policy.duet), seed=self.seed))
-        else:
-            phases.append(interleaved_blocks(self.pairs, blocks=policy.duet.blocks, pace=_INTERLEAVED, seed=self.seed))
+        # where duets turn out not to compare rates, these do; whoever walks the blocks leaves out what is not needed
+        turns = latency if self.duets else self.pairs
+        phases.append(interleaved_blocks(turns, blocks=policy.duet.blocks, pace=_INTERLEAVED, seed=self.seed))
         return chain.from_iterable(phases)
 
     def expected(self, loaded: Loaded) -> tuple[int, float]:

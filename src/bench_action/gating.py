@@ -1,18 +1,18 @@
-"""What a metric's blocks and its gate make a verdict. Pure."""
+"""Judge a metric's blocks by its gate. Pure."""
 
 import math
 from dataclasses import dataclass
 
-from bench_action.config.gates import Gate
+from bench_action.config.gates import RELEVANT, Gate
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Verdict
+from bench_action.model.wording import plural
 from bench_action.paired import Evidence
 from bench_action.stats.distributions import LARGEST_LOG, normal_below, normal_quantile
-from bench_action.stats.interval import CONFIDENCE
+from bench_action.stats.interval import CONFIDENCE, LEAST_BLOCKS
 from bench_action.stats.sequential import Course, Look, blocks_needed, look, smallest_detectable
 
-UNCHANGED = 0.02  # nobody is told "unchanged" of less than could be seen in two minutes on a shared machine
-RELEVANT = 0.01
+UNCHANGED = 0.02  # a limit below this cannot be excluded in two minutes on a shared machine
 _SHARES = (0.8, 0.9, 1.0)
 _ONE_SIDED = (1 - CONFIDENCE) / 2  # what is called significant must not have an interval that includes no change
 
@@ -21,8 +21,9 @@ _ONE_SIDED = (1 - CONFIDENCE) / 2  # what is called significant must not have an
 class Judgement:
     """`ci_low` and `ci_high` bound head ÷ base at 99 %, `smallest_detectable` is a fraction; None: too few blocks.
 
-    `blocks_wanted`: how many blocks would decide what is inconclusive. `fires`: in which share of such runs the gate
-    fires, for true changes of 0.8, 0.9 and 1.0 of itself.
+    `verdict` is `measured` for a change that is certain and that the gate lets pass; `reason` says so, or why nothing
+    was decided. `blocks_wanted`: how many blocks would decide what is inconclusive. `fires`: in which share of such
+    runs the gate fires, for true changes of 0.8, 0.9 and 1.0 of itself.
     """
 
     verdict: Verdict
@@ -35,41 +36,56 @@ class Judgement:
     relevant: bool
     blocks_wanted: int | None = None
     fires: tuple[float, ...] | None = None
+    reason: str = ""
 
 
 def judge_losses(found: Evidence, course: Course, alpha: float, gate: Gate) -> Judgement:
-    """The verdict of the look that is due, `alpha` being that of all looks at this metric."""
+    """Judge by the interim analysis that is due, `alpha` being that of all analyses of this metric."""
     seen = look(found.losses, course, alpha)
-    if seen is None:
-        return Judgement("inconclusive", len(found.losses), None, None, None, None, significant=False, relevant=False)
+    if seen is None or seen.blocks < LEAST_BLOCKS:
+        return _too_few(len(found.losses))
     higher = METRICS[found.metric].better == "higher"
+    counts = RELEVANT[found.metric]
     level = min(seen.level, _ONE_SIDED)
     difference = abs(math.expm1(seen.mean)) * found.base
-    margin = _log(gate.size, higher=higher)
-    significant = min(seen.worse, seen.better) <= level
-    enough = difference >= gate.absolute
-    verdict: Verdict = "inconclusive"
-    if seen.worse <= level and seen.mean >= margin and enough:
-        verdict = "regressed"
-    elif seen.better <= level and -seen.mean >= _log(max(gate.size, RELEVANT), higher=not higher) and enough:
-        verdict = "improved"
-    elif _is_unchanged(seen, found, gate, course, higher=higher):
-        verdict = "unchanged"
     half = seen.bound(1 - _ONE_SIDED)
     low, high = seen.mean - half, seen.mean + half
+    significant = min(seen.worse, seen.better) <= level
+    relevant = significant and difference >= counts.absolute and abs(seen.mean) >= math.log1p(counts.size)
+    verdict: Verdict = "inconclusive"
+    if seen.worse <= level and seen.mean >= _log(gate.size, higher=higher) and difference >= gate.absolute:
+        verdict = "regressed"
+    elif relevant and -seen.mean >= _log(counts.size, higher=not higher):
+        verdict = "improved"
+    elif _is_bounded(seen, found, gate, course, higher=higher):
+        verdict = "unchanged" if low <= 0 <= high else "measured"
     if higher:
         low, high = -high, -low
     # what was left off because it was decided could have gone on; what ended with the time could not
     blocks = seen.blocks if course.ended else max(course.cap, seen.blocks)
     final = Course(max(course.cap, blocks), ended=True).level(blocks, alpha)
-    detectable = smallest_detectable(seen.sd, blocks, final)
     return Judgement(
         verdict=verdict, blocks=seen.blocks, ratio=math.exp(-seen.mean if higher else seen.mean),
-        ci_low=_exp(low), ci_high=_exp(high), smallest_detectable=detectable, significant=significant,
-        relevant=significant and abs(seen.mean) >= math.log1p(RELEVANT) and enough,
+        ci_low=_exp(low), ci_high=_exp(high), smallest_detectable=smallest_detectable(seen.sd, blocks, final),
+        significant=significant, relevant=relevant,
         blocks_wanted=_wanted(seen, gate, level, higher=higher) if verdict == "inconclusive" else None,
         fires=tuple(fires(gate.size, share, seen.sd / math.sqrt(blocks), min(final, _ONE_SIDED)) for share in _SHARES),
+        reason=_allowed(found.metric, gate, worse=seen.mean > 0, relevant=relevant) if verdict == "measured" else "",
     )  # fmt: skip
+
+
+def _too_few(blocks: int) -> Judgement:
+    """Decide nothing: the interval of so few blocks would be wider than any change worth a verdict."""
+    reason = f"only {plural(blocks, 'block')} could be measured, and a verdict needs at least {LEAST_BLOCKS}"
+    return Judgement("inconclusive", blocks, None, None, None, None, significant=False, relevant=False, reason=reason)
+
+
+def _allowed(metric: str, gate: Gate, *, worse: bool, relevant: bool) -> str:
+    """Say why a change that is certain is no verdict."""
+    if worse and relevant:
+        absolute = f" and {gate.absolute:g} {METRICS[metric].unit}" if gate.absolute else ""
+        return f"the loss is within the gate of {gate.size * 100:g} %{absolute}"
+    return f"the {'loss' if worse else 'gain'} is too small to matter"
 
 
 def fires(size: float, share: float, error: float, level: float) -> float:
@@ -82,7 +98,7 @@ def fires(size: float, share: float, error: float, level: float) -> float:
     return normal_below((true - threshold) / error) if error > 0 else float(true >= threshold)
 
 
-def _is_unchanged(seen: Look, found: Evidence, gate: Gate, course: Course, *, higher: bool) -> bool:
+def _is_bounded(seen: Look, found: Evidence, gate: Gate, course: Course, *, higher: bool) -> bool:
     """Whether a loss that counts is ruled out; before the end also a gain, which more blocks may show."""
     bound, size = seen.bound(0.99), max(gate.size, UNCHANGED)
     worst, best = seen.mean + bound, seen.mean - bound

@@ -180,6 +180,8 @@ class Measurer:
         if not self.places:
             return None
         placement = self.places[block.side % len(self.places)]
+        if block.phase == "interleaved":  # one subject is loaded at a time: with every CPU, as alone
+            placement = Placement(*(placement.everywhere,) * 3)
         self.stack.place(placement)
         return placement
 

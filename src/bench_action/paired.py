@@ -22,6 +22,9 @@ _IDLE = 0.03
 _SERVICES_IDLE = 0.20
 _FLAWED = 0.25
 _OTHERS = 0.90
+# what keeps duets from comparing rates
+FAULTS_OF_SHARES = frozenset({Code.UNEQUAL_SHARES, Code.SLICES_DIFFER})  # costs can be compared all the same
+FAULTS = FAULTS_OF_SHARES | {Code.NOT_SATURATED, Code.SERVICES_SATURATED}
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,10 @@ class Run:
         if unknown := {name for pair in options.compare for name in pair} - set(loaded.config.variants):
             raise InputError(f"--compare names variants that there are not: {', '.join(sorted(unknown))}")
         if options.max_minutes is not None:
-            loaded = replace(loaded, policy=loaded.policy.model_copy(update={"minutes": options.max_minutes}))
+            # the time that is given is the pairs' to use: an inconclusive one may go on until it is over
+            duet = loaded.policy.duet.model_copy(update={"seconds": options.max_minutes * 60})
+            policy = loaded.policy.model_copy(update={"minutes": options.max_minutes, "duet": duet})
+            loaded = replace(loaded, policy=policy)
         source = read_source(loaded.folder, self.environ)
         found = Revisions(source, loaded)
         if options.self_test:

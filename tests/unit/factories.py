@@ -78,6 +78,32 @@ def make_duet(
     return trials
 
 
+def make_latency(block: int, *, base_us: float = 5000.0, head_us: float = 5000.0, **changes: Any) -> list[Trial]:
+    """Base and head with one connection each, in turns; `base_us` and `head_us` are their p50."""
+    trials = []
+    for side, p50_us in (("base", base_us), ("head", head_us)):
+        fields: dict[str, Any] = {
+            "phase": "latency", "revision": side, "side": side, "pair": "aiohttp · article-500", "duration_s": 3.0,
+            "requests": 300, "latency": LATENCY.model_copy(update={"p50_us": p50_us, "p90_us": 1.4 * p50_us}),
+            "connections_asked": 1, "cpu_ms": {"application": 600.0, "db": 150.0, "cache": 30.0},
+        }  # fmt: skip
+        trials.append(make_trial(block=block, **(fields | changes)))
+    return trials
+
+
+def make_turns(block: int, *, base: float = 1000.0, head: float = 1000.0, **changes: Any) -> list[Trial]:
+    """Slices in turn, base head head base, each alone on all CPUs; rates in requests/s."""
+    trials = []
+    for position, side in enumerate(("base", "head", "head", "base")):
+        fields: dict[str, Any] = {
+            "phase": "interleaved", "revision": side, "side": side, "pair": "aiohttp · article-500", "duration_s": 1.0,
+            "requests": round(base if side == "base" else head), "cpu_ms": {"application": 900.0},
+            "position": position,
+        }  # fmt: skip
+        trials.append(make_trial(block=block, **(fields | changes)))
+    return trials
+
+
 def warn(code: Code, message: str = "what was seen", cell: str = "aiohttp · article-500") -> Warned:
     """A warning with the advice of its code."""
     return Warned(code=code, message=message, advice=code.advice, cell=cell)
@@ -138,7 +164,7 @@ PAIR = Pair("revision", Cell("aiohttp", "base", PROFILE), Cell("aiohttp", "head"
 def make_compared(trials: list[Trial], **changes: Any) -> Result:
     """What a run with these trials of base and head of aiohttp finds."""
     gates = default_gates()
-    rules = Rules(gates, {str(PAIR): Course(8, ended=True)}, alpha_of_each(gates, 1))
+    rules = Rules(gates, {(str(PAIR), "duet"): Course(8, ended=True)}, alpha_of_each(gates, 1))
     comparisons = compare_pairs(trials, [PAIR], rules)
     findings = findings_of(trials, [PAIR], {})
     subjects = (make_subject("aiohttp"), make_subject("aiohttp", revision="base"))
@@ -152,11 +178,12 @@ def make_compared(trials: list[Trial], **changes: Any) -> Result:
 
 
 def make_paired(head: float, queries: int = 10, statements: tuple[Statement, ...] = ()) -> list[Trial]:
-    """Eight blocks of base at 1000 requests/s and head at `head`, and the count of each."""
+    """Eight blocks of base at 1000 requests/s and head at `head`, the latency of each, and the count of each."""
     trials = [make_count(revision="base"), make_count(queries=queries, statements=statements)]
     for n in range(1, 9):
         trials += [make_trial(revision=side, block=n, speed=1000) for side in ("base", "head")]
         trials += make_duet(n, base=1000 + 3 * (n % 3), head=head - 3 * (n % 2))
+        trials += make_latency(n, base_us=5000 + 20 * (n % 3), head_us=5000 + 20 * (n % 2)) if n <= 5 else []
     return trials
 
 

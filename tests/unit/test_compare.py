@@ -227,7 +227,10 @@ def test_verdict_of__is_measured_only_where_every_trial_is_valid() -> None:
     assert verdict_of([sound], [warn(Code.STEAL)]) == "measured"
     assert verdict_of([sound, broken], []) == "invalid"
     assert verdict_of([sound], [warn(Code.STOPPED_EARLY)]) == "invalid"
-    assert verdict_of([], []) == "invalid"
+
+
+def test_verdict_of__nothing_measured_is_not_invalid() -> None:
+    assert verdict_of([], []) == "inconclusive"
 
 
 def test_summaries_and_comparisons__agree_on_what_is_typical() -> None:

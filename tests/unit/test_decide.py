@@ -55,13 +55,13 @@ def test_enough__a_large_loss_is_left_off_at_the_first_look() -> None:
 def test_enough__what_stays_open_goes_on_to_the_cap() -> None:
     chosen = decider()
     assert blocks_taken(chosen, 0.012, noise=5) == 16
-    assert chosen.courses()[str(PAIR)].cap == 16
+    assert chosen.courses()[str(PAIR), "duet"].cap == 16
 
 
 def test_enough__a_self_test_goes_on_to_the_cap() -> None:
     chosen = decider(to_the_end=True)
     assert blocks_taken(chosen, 0.0) == 16
-    assert chosen.courses()[str(PAIR)].ended
+    assert chosen.courses()[str(PAIR), "duet"].ended
 
 
 def test_enough__the_cap_is_fixed_by_the_first_three_blocks() -> None:
@@ -74,7 +74,56 @@ def test_enough__a_decided_pair_is_never_taken_up_again() -> None:
     blocks = blocks_taken(chosen, 0.10)
     later = Block("duet", blocks + 2, (), PAIR)
     assert chosen.enough(later, [], Spent(50, [7.5] * blocks))
-    assert not chosen.courses()[str(PAIR)].ended
+    assert not chosen.courses()[str(PAIR), "duet"].ended
+
+
+def turns_needed(chosen: Decider, trials: Sequence[Trial]) -> bool:
+    spent: list[float] = []
+    for number in range(1, 6):
+        chosen.enough(Block("duet", number, (), PAIR), trials, Spent(sum(spent), spent))
+        spent.append(7.5)
+    return not chosen.enough(Block("interleaved", 1, (), PAIR), trials, Spent(sum(spent), []))
+
+
+def test_enough__turns_follow_only_duets_that_cannot_compare_rates() -> None:
+    sound = [one for n in range(1, 6) for one in make_duet(n)]
+    unequal = [one for n in range(1, 6) for one in make_duet(n, shares=(0.57, 0.43))]
+    assert not turns_needed(decider(), sound)
+    assert turns_needed(decider(), unequal)
+    without = {name: gate for name, gate in default_gates().items() if name != "requests_per_second"}
+    assert not turns_needed(Decider(without, 0.0025, 1, 120.0), unequal)
+
+
+def test_enough__turns_are_not_needed_where_a_gate_is_broken_already() -> None:
+    costly = [one for n in range(1, 6) for one in make_duet(n, base=10_000 + n, head=6_000 + n, shares=(0.43, 0.57))]
+    chosen = decider()
+    spent: list[float] = []
+    for number in range(1, 7):
+        chosen.enough(Block("duet", number, (), PAIR), costly[: 2 * (number - 1)], Spent(sum(spent), spent))
+        spent.append(7.5)
+    assert chosen.enough(Block("interleaved", 1, (), PAIR), costly, Spent(sum(spent), []))
+
+
+def test_enough__duets_that_cannot_compare_rates_leave_half_of_the_time() -> None:
+    chosen = decider(minutes=2)
+    spent: list[float] = []
+    taken = 0
+    for number in range(1, MOST):
+        wild = [
+            one
+            for n in range(1, number)
+            for one in make_duet(n, shares=(0.57, 0.43) if n % 2 else (0.43, 0.57))
+        ]
+        if chosen.enough(Block("duet", number, (), PAIR), wild, Spent(sum(spent), spent)):
+            break
+        spent.append(7.5)
+        taken += 1
+    assert taken == 8
+    assert not chosen.enough(Block("interleaved", 1, (), PAIR), wild, Spent(sum(spent), []))
+
+
+def test_enough__without_duets_turns_are_all_there_is() -> None:
+    assert not decider().enough(Block("interleaved", 1, (), PAIR), [], Spent(0.0, []))
 
 
 def test_enough__minutes_end_everything_but_the_count() -> None:

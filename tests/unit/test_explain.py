@@ -13,7 +13,7 @@ from bench_action.model.result import Comparison, Errors, Statement, Trial, Verd
 from bench_action.model.warning import Code
 from bench_action.plan import Cell, Pair
 from bench_action.stats.sequential import Course
-from bench_action.verdict import verdict_of, warnings_of
+from bench_action.verdict import verdict_of
 
 pytestmark = pytest.mark.unit
 
@@ -29,7 +29,7 @@ def counts(**head: Any) -> list[Trial]:
 
 def rules(**gates: Gate) -> Rules:
     merged = {**default_gates(), **gates}
-    return Rules(merged, {str(PAIR): Course(8, ended=True)}, alpha_of_each(merged, 1))
+    return Rules(merged, {(str(PAIR), "duet"): Course(8, ended=True)}, alpha_of_each(merged, 1))
 
 
 def by_metric(trials: list[Trial], **gates: Gate) -> dict[str, Comparison]:
@@ -80,25 +80,11 @@ def test_compare_pairs__a_duet_tells_rate_and_cost() -> None:
     assert found["memory_peak_mib"].verdict == "measured"
 
 
-def test_compare_pairs__what_is_no_duet_is_told_from_each_alone_and_only_a_sure_loss_counts() -> None:
-    duets = [trial for n in range(1, 9) for trial in make_duet(n, shares=(0.6, 0.4))]
-    alone = [make_trial(revision=r, block=n, speed=1000 + n) for n in (1, 2, 3) for r in ("base", "head")]
-    found = by_metric([*duets, *alone])["requests_per_second"]
-    assert (found.method, found.verdict) == ("solo", "measured")
-    slow = [
-        make_trial(revision=r, block=n, speed=speed + n)
-        for n in (1, 2, 3)
-        for r, speed in (("base", 1000), ("head", 500))
-    ]
-    assert by_metric([*duets, *slow])["requests_per_second"].verdict == "regressed"
-    (told,) = [warned for warned in warnings_of(duets, [], [PAIR]) if warned.code is Code.UNEQUAL_SHARES]
-    assert told.cell == str(PAIR)
-
-
 def test_alpha_of_each__is_shared_by_everything_that_may_alarm() -> None:
     gates = default_gates()
-    assert alpha_of_each(gates, 1) == pytest.approx(0.01 / 4)
-    assert alpha_of_each(gates, 5) == pytest.approx(0.01 / 20)
+    assert alpha_of_each(gates, 1) == pytest.approx(0.01 / 5)  # requests/s by duets, and by slices in turn
+    assert alpha_of_each(gates, 5) == pytest.approx(0.01 / 25)
+    assert alpha_of_each({}, 1) == 0.01
 
 
 @pytest.mark.parametrize(

@@ -59,10 +59,29 @@ def test_judge_losses__nothing_is_unchanged() -> None:
     assert found.blocks_wanted is None
 
 
-def test_judge_losses__a_sure_loss_below_its_gate_does_not_count() -> None:
+def test_judge_losses__a_certain_loss_within_its_gate_is_not_called_unchanged() -> None:
     found = judge(-math.log(0.97), gate=Gate(max_loss=0.05))
-    assert found.verdict == "unchanged"
+    assert (found.verdict, found.reason) == ("measured", "the loss is within the gate of 5 %")
     assert found.significant
+    assert found.relevant
+
+
+def test_judge_losses__a_certain_loss_too_small_to_matter_is_not_relevant() -> None:
+    found = judge_losses(Evidence("requests_per_second", tuple(0.006 + n / 4 for n in NOISE), 1.0, 1.0), ENDED, ALPHA, RATE)
+    assert (found.verdict, found.reason) == ("measured", "the loss is too small to matter")
+    assert (found.significant, found.relevant) == (True, False)
+
+
+def test_judge_losses__a_gain_counts_from_what_matters_and_not_from_the_gate() -> None:
+    assert judge(math.log(0.97), gate=Gate(max_loss=0.05)).verdict == "improved"
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_judge_losses__two_or_three_blocks_decide_nothing(count: int) -> None:
+    losses = (0.301, 0.3, 0.302)[:count]
+    found = judge_losses(Evidence("requests_per_second", losses, 1.0, 1.0), Course(count, ended=True), ALPHA, RATE)
+    assert (found.verdict, found.ci_low, found.smallest_detectable) == ("inconclusive", None, None)
+    assert found.reason == f"only {count} blocks could be measured, and a verdict needs at least 4"
 
 
 def test_judge_losses__what_is_between_is_inconclusive_and_says_how_much_longer() -> None:
@@ -75,7 +94,7 @@ def test_judge_losses__what_is_between_is_inconclusive_and_says_how_much_longer(
 
 def test_judge_losses__an_absolute_limit_holds_beside_the_relative_one() -> None:
     gate = Gate(max_gain=0.10, absolute=200)
-    assert judge(math.log(1.5), "latency_p50_us", gate, base=300.0).verdict == "unchanged"
+    assert judge(math.log(1.5), "latency_p50_us", gate, base=300.0).verdict == "measured"
     assert judge(math.log(1.5), "latency_p50_us", gate, base=3000.0).verdict == "regressed"
 
 
@@ -85,7 +104,7 @@ def test_judge_losses__too_few_blocks_say_nothing(losses: tuple[float, ...]) -> 
     assert (found.verdict, found.ci_low, found.smallest_detectable) == ("inconclusive", None, None)
 
 
-@given(st.lists(st.floats(-5, 5), min_size=2, max_size=30), st.sampled_from([0.0, 0.01, 0.05]))
+@given(st.lists(st.floats(-5, 5), min_size=4, max_size=30), st.sampled_from([0.0, 0.01, 0.05]))
 def test_judge_losses__what_is_significant_has_an_interval_without_no_change(losses: list[float], size: float) -> None:
     found = judge_losses(
         Evidence("requests_per_second", tuple(losses), 1.0, 1.0), Course(30, ended=True), 0.01, Gate(max_loss=size)
@@ -97,6 +116,8 @@ def test_judge_losses__what_is_significant_has_an_interval_without_no_change(los
     assert found.ratio <= found.ci_high * (1 + 1e-9)
     if found.significant:
         assert not found.ci_low < 1 < found.ci_high
+    if found.verdict == "unchanged":
+        assert found.ci_low <= 1 <= found.ci_high
     if found.verdict == "regressed":
         assert found.ratio <= 1 - size + 1e-9
 

@@ -68,6 +68,17 @@ def default_gates() -> Gates:
     }
 
 
+# from which size on a change matters to a reader, whether a gate forbids it or not
+RELEVANT: Gates = {
+    **default_gates(),
+    "latency_p90_us": Gate(max_gain=0.10, absolute=200),
+    "latency_p99_us": Gate(max_gain=0.25, absolute=1000),
+    "cache_cpu_ms_per_request": Gate(max_gain=0.15),
+    "memory_peak_mib": Gate(max_gain=0.10, absolute=5),
+    "rows_per_request": Gate(max_gain=0),
+}
+
+
 def check_gates(gates: Mapping[str, Gate | None]) -> None:
     """Raises ValueError for a metric that there is not, that cannot be gated, or a limit on its better side."""
     known = (*PAIRED, *ALONE, *EXACT)

@@ -1,5 +1,6 @@
 """What a run says of base against head, in words and as a table: for readers who know no statistics."""
 
+import math
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import pairwise
@@ -9,8 +10,11 @@ from bench_action.config.gates import ALONE
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, Result
 from bench_action.model.wording import plural
+from bench_action.paired import FAULTS
 from bench_action.report import numbers
 from bench_action.report.table import Table
+from bench_action.stats.interval import LEAST_BLOCKS
+from bench_action.verdict import is_loss
 
 # what a headline begins with, where several metrics are worse
 _FIRST = (
@@ -18,14 +22,11 @@ _FIRST = (
     "db_cpu_ms_per_request",
 )  # fmt: skip
 _NONE = "–"
-_MARKS = {
-    "regressed": "🔴",
-    "improved": "🟢",
-    "unchanged": "🟢",
-    "inconclusive": "⚪",
-    "invalid": "⚪",
-    "measured": "⚪",
-}
+_LONGEST_MIN = 30  # nobody waits longer for a pull request's check
+_SMALLEST_GATE = 0.02
+_WIDEST = 4  # an interval whose ends differ by more than this factor says nothing of a size
+_MARKS = {"improved": "🟢", "unchanged": "🟢", "inconclusive": "⚪"}
+_SIZE, _INTERVAL, DETECTABLE = "Change", "99 % interval", "Detectable change"
 
 
 def compared(result: Result) -> list[Comparison]:
@@ -34,27 +35,20 @@ def compared(result: Result) -> list[Comparison]:
     return sorted(found, key=lambda one: _FIRST.index(one.metric) if one.metric in _FIRST else len(_FIRST))
 
 
-def mark(verdict: str) -> str:
-    """A sign for a verdict."""
-    return _MARKS[verdict]
+def losses(result: Result) -> list[Comparison]:
+    """What certainly got worse by something that matters, and fails no gate: the largest of the first metric first."""
+    found = [one for one in compared(result) if is_loss(one) and not _fails(one)]
+    order = [one.metric for one in found]
+    return sorted(found, key=lambda one: (order.index(one.metric), -abs(_size(one))))
 
 
-def headline(result: Result) -> str:
-    """The one line that somebody reads who reads no more. For a run that compared revisions and can be trusted."""
-    found = compared(result)
-    if worse := [one for one in found if one.verdict == "regressed" and one.level == "fail"]:
-        more = len({(one.variant, one.profile) for one in worse}) - 1
-        return loss(worse[0]) + _because(worse) + (f", and {plural(more, 'other cell')} lost too" if more else "")
-    if failing := [finding for finding in result.findings if finding.fails]:
-        return f"{failing[0].cell}: {failing[0].message}"
-    if result.run.self_test:
-        return f"the instrument is sound here: {_seen(found)}"
-    open_ones = [one for one in found if one.verdict == "inconclusive" and one.level == "fail"]
-    if open_ones:
-        return f"not sure yet about {_metric(open_ones[0])} of {_cell(open_ones[0])}"
-    if better := [one for one in found if one.verdict == "improved" and one.level == "fail"]:
-        return gain(better[0])
-    return f"no change found, and {_seen(found)}"
+def is_uncompared(c: Comparison) -> bool:
+    """Whether a gated metric was neither judged nor left undecided by what its blocks showed."""
+    if c.gate is None or c.method == "count":
+        return False
+    if c.verdict == "inconclusive":
+        return c.blocks < LEAST_BLOCKS
+    return c.verdict == "measured" and not _excludes_no_change(c)
 
 
 def loss(c: Comparison) -> str:
@@ -68,20 +62,19 @@ def loss(c: Comparison) -> str:
         case "cpu_ms_per_request":
             return f"`{c.variant}` needs {size} more CPU for each request of `{c.profile}`"
         case "queries_per_request" | "rows_per_request" | "cache_commands_per_request":
-            noun = METRICS[c.metric].title.removesuffix("/request")
             before, after = (numbers.plain(value) for value in (c.base_value, c.head_value))
-            return f"each request of `{c.variant}` on `{c.profile}` makes {after} {noun} instead of {before}"
+            return f"each request of `{c.variant}` on `{c.profile}` makes {after} {_counted(c)} instead of {before}"
         case _:
-            return f"`{c.variant}` on `{c.profile}`: {_metric(c)} rose by {size}"
+            return f"{metric_of(c)} of {cell_of(c)} rose by {size}"
 
 
-def _because(worse: Sequence[Comparison]) -> str:
-    """What was counted exactly says more than what it did to the clock: `: 21 queries instead of 1`."""
+def because(worse: Sequence[Comparison]) -> str:
+    """What was counted exactly says more than what it did to the clock: `: 21 queries a request instead of 1`."""
     first = worse[0]
     for c in worse[1:]:
         if c.method == "count" and (c.variant, c.profile) == (first.variant, first.profile):
-            noun = METRICS[c.metric].title.removesuffix("/request")
-            return f": {numbers.plain(c.head_value)} {noun} a request instead of {numbers.plain(c.base_value)}"
+            before, after = (numbers.plain(value) for value in (c.base_value, c.head_value))
+            return f": {after} {_counted(c)} per request instead of {before}"
     return ""
 
 
@@ -90,73 +83,118 @@ def gain(c: Comparison) -> str:
     size = f"{_percent(abs(_size(c)))} %"
     if c.metric == "requests_per_second":
         return f"`{c.variant}` is {size} faster on `{c.profile}`"
-    return f"`{c.variant}` on `{c.profile}`: {size} less {_metric(c)}"
+    if c.metric == "latency_p50_us":
+        return f"`{c.variant}` answers {numbers.latency(abs(c.difference))} sooner on `{c.profile}`"
+    if c.method == "count":
+        before, after = (numbers.plain(value) for value in (c.base_value, c.head_value))
+        return f"each request of `{c.variant}` on `{c.profile}` makes {after} {_counted(c)} instead of {before}"
+    return f"{cell_of(c)} needs {size} less {metric_of(c)}"
 
 
-def sentences(result: Result) -> tuple[str, ...]:
-    """How sure, why, and what is missing. For a run that compared revisions."""
-    return tuple(_sentences(result))
+def certainties(result: Result) -> tuple[str, ...]:
+    """How sure each loss is: those that fail a gate, then the others."""
+    failing = [one for one in compared(result) if _fails(one)]
+    return tuple(_certainty(c, result) for c in (*failing, *losses(result)) if c.method != "count")
 
 
-def _sentences(result: Result) -> Iterator[str]:
+def explanations(result: Result) -> tuple[str, ...]:
+    """Why something changed, and what is missing. For a run that compared revisions."""
+    return tuple(_explanations(result))
+
+
+def _certainty(c: Comparison, result: Result) -> str:
+    text = f"{_capital(loss(c))}: 99 % interval {_interval(c)}, from {_blocks(c, result)}."
+    if _fails(c):
+        return text
+    if c.gate is None:
+        return f"{text} No gate looks at {METRICS[c.metric].title}."
+    return f"{text} Its gate of {numbers.percent(c.gate)} only warns." if c.verdict == "regressed" else text
+
+
+def _explanations(result: Result) -> Iterator[str]:
     found = compared(result)
-    for c in (one for one in found if one.verdict == "regressed" and one.level == "fail"):
-        if c.method != "count":
-            yield f"Sure: {loss(c)}; the 99 % interval is {_interval(c)}, from {_blocks(c, result)}."
-    yield from _reasons(result, found)
-    for c in (one for one in found if one.verdict == "inconclusive" and one.level == "fail"):
-        yield _open(c, result)
-    for c in (one for one in found if one.verdict == "regressed" and one.level == "warn"):
-        yield f"Warning only: {loss(c)} ({_interval(c)})."
+    yield from _causes(result, found)
+    for c in found:
+        if is_uncompared(c):
+            yield _uncompared(c, result)
+        elif c.gate is not None and c.verdict == "inconclusive":
+            yield _open(c, result)
     if result.run.self_test:
         yield from _self_test(found)
 
 
-def _reasons(result: Result, found: Sequence[Comparison]) -> Iterator[str]:
+def _causes(result: Result, found: Sequence[Comparison]) -> Iterator[str]:
     """What changed together with a loss."""
     lost = {(one.variant, one.profile) for one in found if one.verdict == "regressed"}
     for variant, profile in sorted(lost):
         own = {one.metric: one for one in found if (one.variant, one.profile) == (variant, profile)}
         changed = [f.message for f in result.findings if f.cell == f"{variant} · {profile}" and f.code != "statement"]
         if changed:
-            yield f"`{variant}` on `{profile}`, counted exactly: {'; '.join(changed)}."
+            yield f"Counted exactly, `{variant} · {profile}`: {'; '.join(changed)}."
             continue
         latency, cpu = own.get("latency_p50_us"), own.get("cpu_ms_per_request")
         if latency is not None and cpu is not None and latency.verdict == "regressed" and not cpu.relevant:
-            yield f"`{variant}` on `{profile}`: a request costs no more CPU than before, so it waits for something."
+            yield f"A request of `{variant} · {profile}` costs no more CPU than before, so it waits for something."
         elif cpu is not None and cpu.verdict == "regressed":
-            yield f"`{variant}` on `{profile}`: work is the same, but the application's own code takes more CPU."
+            yield f"`{variant} · {profile}` does the same work, but the application's own code takes more CPU."
+
+
+def _uncompared(c: Comparison, result: Result) -> str:
+    """Why a metric was not compared, and what to do about it: the one place where both are said."""
+    why = c.reason or "no block of the pair counts"
+    return f"{_capital(metric_of(c))} of {cell_of(c)} was not compared: {why}.{_fault_advice(c, result)}"
 
 
 def _open(c: Comparison, result: Result) -> str:
-    text = f"Not sure: {_metric(c)} of {_cell(c)} changed by {_interval(c)}"
+    why = f" ({c.reason})" if c.reason else ""
+    size = f": the change is {_signed(_size(c))}, 99 % interval {_interval(c)}" if has_meaning(c) else ""
+    return f"Not sure about {metric_of(c)} of {cell_of(c)}{why}{size}. {_more(c, result)}{_fault_advice(c, result)}"
+
+
+def _fault_advice(c: Comparison, result: Result) -> str:
+    """What to do about duets that cannot compare rates, where that is the reason."""
+    if c.metric != "requests_per_second" or not c.reason:
+        return ""
+    cell = f"{c.variant} · {c.profile}"
+    return next((f" {one.advice}" for one in result.warnings if one.cell == cell and one.code in FAULTS), "")
+
+
+def _more(c: Comparison, result: Result) -> str:
+    """What would decide it: more time where that is possible, else a gate that this much time can decide."""
+    if c.blocks_wanted is not None and c.blocks_wanted >= 10_000:
+        return "It lies at the gate itself, so no amount of time decides it: choose another gate."
     block_s = _block_s(result, c)
-    if c.blocks_wanted is None or block_s is None:
-        return f"{text}; a longer run may tell."
-    if c.blocks_wanted >= 10_000:
-        return f"{text}; it lies at the gate itself, so no time will decide it: choose another gate."
-    more_s = (c.blocks_wanted - c.blocks) * block_s
-    return f"{text}; about {numbers.duration(more_s)} more would decide (--max-minutes, or a preset with more blocks)."
+    if c.blocks_wanted is not None and block_s is not None and c.metric not in ALONE:
+        pairs = len({(one.variant, one.profile) for one in compared(result)})
+        more_s = (c.blocks_wanted - c.blocks) * block_s * pairs
+        minutes = math.ceil((result.timings.get("measure", 0.0) + more_s) / 60)
+        if minutes <= _LONGEST_MIN:
+            return f"`--max-minutes {minutes}` would decide it."
+    if c.smallest_detectable is None or c.smallest_detectable > 1:
+        return "More blocks are needed."
+    wide = math.ceil(100 * max(_SMALLEST_GATE, c.smallest_detectable, 1.5 * (c.gate or 0.0)))
+    return f"A gate of {wide} % can be decided in the time of this run."
 
 
 def _self_test(found: Sequence[Comparison]) -> Iterator[str]:
     false = [one for one in found if one.verdict in {"regressed", "improved"}]
-    told = (
-        f"{plural(len(false), 'false alarm')} among {plural(sum(one.gate is not None for one in found), 'comparison')}"
+    judged = sum(one.gate is not None and not is_uncompared(one) for one in found)
+    yield (
+        f"The same code was measured as base and as head: {plural(len(false), 'false alarm')} in "
+        f"{plural(judged, 'comparison')}."
     )
-    yield f"The same code was measured twice: {told}."
     for c in found:
-        if c.method in {"duet", "interleaved"} and c.gate is not None and c.smallest_detectable is not None:
+        if c.method in {"duet", "interleaved"} and c.gate is not None and _shown(c.smallest_detectable):
             seen = numbers.percent(c.smallest_detectable)
-            yield f"On this machine, {_metric(c)} of {_cell(c)}: a loss of {seen} is found in 95 of 100 such runs."
+            yield f"On this machine, 95 of 100 such runs detect a loss of {seen} in {metric_of(c)} of {cell_of(c)}."
 
 
 def gates(result: Result) -> tuple[str, ...]:
     """How sharp each gate is on throughput and CPU: an estimate has an error, so no gate is a cliff."""
     found = [c for c in compared(result) if c.fires and c.gate and c.metric not in ALONE]
     return tuple(
-        f"The gate of {numbers.percent(c.gate)} on {_metric(c)} of {_cell(c)} fires in {_listed(c.fires or ())} of 100 "
-        "such runs for true losses of 0.8, 0.9 and 1.0 of it."
+        f"The gate of {numbers.percent(c.gate)} on {metric_of(c)} of {cell_of(c)} fires in {_listed(c.fires or ())} of "
+        "100 such runs for true losses of 0.8, 0.9 and 1.0 of it."
         for c in found
     )
 
@@ -175,48 +213,57 @@ def rows_of(found: Sequence[Comparison]) -> Table:
     rows: list[tuple[str, ...]] = []
     last = ""
     for one in sorted(found, key=lambda one: (one.variant, one.profile)):
-        rows.append(("" if _cell(one) == last else _cell(one), *_row(one)))
-        last = _cell(one)
-    headings = ("Cell", "Metric", "Base", "Head", "Change", "Verdict", "99 % interval", "Would have seen")
+        cell = f"{one.variant} · {one.profile}"
+        rows.append(("" if cell == last else cell, *_row(one)))
+        last = cell
+    headings = ("Cell", "Metric", "Base", "Head", _SIZE, "Verdict", _INTERVAL, DETECTABLE)
     return Table(headings, (False, False, True, True, True, False, False, True), tuple(rows))
 
 
 def _row(c: Comparison) -> tuple[str, ...]:
     metric = METRICS[c.metric]
-    values = (numbers.metric_value(value, metric.unit) for value in (c.base_value, c.head_value))
-    exact = c.method == "count"
-    change = _signed(c.difference, plain=True) if exact and c.difference else _signed(_size(c))
-    gate = (
-        ""
-        if c.gate is None
-        else f" (gate {numbers.percent(c.gate)})"
-        if c.verdict in {"regressed", "inconclusive"}
-        else ""
-    )
-    verdict = "not gated" if c.gate is None else f"{mark(c.verdict)} {c.verdict}{gate}"
-    interval, seen = _interval(c), c.smallest_detectable
-    if c.verdict == "measured" and c.gate is not None:
-        verdict, interval, seen = "not compared", _NONE, None  # a warning says why
-    return (
-        _metric(c), *values, "same" if exact and not c.difference else change, verdict,
-        "exact" if exact else interval, "any" if exact else numbers.percent(seen),
-    )  # fmt: skip
+    values = [numbers.metric_value(value, metric.unit) for value in (c.base_value, c.head_value)]
+    if c.method == "count":
+        change = _signed(c.difference, plain=True) if c.difference else "same"
+        return (metric_of(c), *values, change, _verdict(c), "exact", "any")
+    if is_uncompared(c) or not has_meaning(c):
+        values = values if c.base_value else [_NONE, _NONE]
+        return (metric_of(c), *values, _NONE, _verdict(c), _NONE, _NONE)
+    detectable = numbers.percent(c.smallest_detectable) if _shown(c.smallest_detectable) else _NONE
+    return (metric_of(c), *values, _signed(_size(c)), _verdict(c), _interval(c), detectable)
 
 
-def _seen(found: Sequence[Comparison]) -> str:
-    """`1.6 % would have been seen`: the least sharp of the throughputs, or of CPU/request."""
-    for metric in ("requests_per_second", "cpu_ms_per_request"):
-        sizes = [c.smallest_detectable for c in found if c.metric == metric and c.smallest_detectable is not None]
-        if sizes:
-            return f"{numbers.percent(max(sizes))} would have been seen"
-    return "work per request is the same"
+def _verdict(c: Comparison) -> str:
+    """What a row ends with."""
+    gate = numbers.percent(c.gate)
+    if is_uncompared(c):
+        return "⚪ not compared"
+    if c.gate is None:
+        return "🟡 no gate" if is_loss(c) else "no gate"
+    if c.verdict == "measured":
+        return f"🟡 within the gate ({gate})" if is_loss(c) else "🟢 too small to matter"
+    if c.verdict == "regressed":
+        return f"🔴 regressed (gate {gate})" if c.level == "fail" else f"🟡 worse (gate {gate} only warns)"
+    return f"{_MARKS[c.verdict]} {c.verdict}" + (f" (gate {gate})" if c.verdict == "inconclusive" else "")
 
 
 def _interval(c: Comparison) -> str:
     """Of the change: `+0.2 % to +1.4 %`."""
-    if c.ci_low is None or c.ci_high is None:
+    if c.ci_low is None or c.ci_high is None or not has_meaning(c):
         return _NONE
     return f"{_signed(c.ci_low - 1)} to {_signed(c.ci_high - 1)}"
+
+
+def has_meaning(c: Comparison) -> bool:
+    """Whether there are blocks enough, and blocks that agree enough, for a size to say something."""
+    if c.method == "count":
+        return True
+    wide = c.ci_low is not None and c.ci_high is not None and c.ci_high > _WIDEST * c.ci_low
+    return c.blocks >= LEAST_BLOCKS and not wide
+
+
+def _shown(detectable: float | None) -> bool:
+    return detectable is not None and detectable <= 1
 
 
 def _blocks(c: Comparison, result: Result) -> str:
@@ -227,11 +274,19 @@ def _blocks(c: Comparison, result: Result) -> str:
 
 def _block_s(result: Result, c: Comparison) -> float | None:
     """What a block of this comparison took on average, from one start to the next."""
-    phase = "latency" if c.method == "interleaved" and c.metric != "requests_per_second" else c.method
+    phase = "latency" if c.metric in ALONE else c.method
     own = [t for t in result.trials if t.phase == phase and (t.variant, t.profile) == (c.variant, c.profile)]
     starts = sorted({t.block: datetime.fromisoformat(t.started_at) for t in own}.items())
     gaps = [(later[1] - earlier[1]).total_seconds() for earlier, later in pairwise(starts)]
     return fmean(gaps) if gaps else None
+
+
+def _fails(c: Comparison) -> bool:
+    return c.verdict == "regressed" and c.level == "fail"
+
+
+def _excludes_no_change(c: Comparison) -> bool:
+    return c.ci_low is not None and c.ci_high is not None and not c.ci_low <= 1 <= c.ci_high
 
 
 def _size(c: Comparison) -> float:
@@ -249,10 +304,20 @@ def _percent(fraction: float) -> str:
     return f"{value:,.0f}" if value >= 99.5 else f"{value:.0f}" if value >= 9.95 else f"{value:.1f}"
 
 
-def _metric(c: Comparison) -> str:
+def metric_of(c: Comparison) -> str:
+    """What a metric is called in a sentence; of those that one connection tells, with it."""
     title = METRICS[c.metric].title
-    return f"{title}, one connection" if c.method == "interleaved" and c.metric in ALONE else title
+    return f"{title}, one connection" if c.metric in ALONE else title
 
 
-def _cell(c: Comparison) -> str:
-    return f"{c.variant} · {c.profile}"
+def cell_of(c: Comparison) -> str:
+    """A cell in a sentence: quoted."""
+    return f"`{c.variant} · {c.profile}`"
+
+
+def _counted(c: Comparison) -> str:
+    return METRICS[c.metric].title.removesuffix("/request")
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -9,8 +9,9 @@ from bench_action.model.wording import plural
 from bench_action.report import change
 from bench_action.report.change import compared
 from bench_action.report.table import Table
-from bench_action.report.templating import escape_text, markdown_environment, markdown_table
+from bench_action.report.templating import escape_text, fenced, markdown_environment, markdown_table
 from bench_action.report.view import Chart, Concern, View, make_view
+from bench_action.verdict import is_loss
 
 # room for the marker and for what GitHub may add to 65,536 characters
 LONGEST = 65_000
@@ -63,16 +64,16 @@ def render_comment(result: Result, links: Links, *, longest: int = LONGEST) -> s
 
 def render_failure(what: str, details: str, links: Links) -> str:
     """Markdown for a run that ended before there was a result; `details`: the whole message, log lines included."""
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", details)), default=0))
     page = markdown_environment().get_template("failure.md.j2")
-    return _tidy(page.render(what=what, details=details[:20_000], fence=fence, footer=_footer(links, "")))
+    return _tidy(page.render(what=what, details=[details[:20_000]], footer=_footer(links, "")))
 
 
 def _render(result: Result, view: View, links: Links, changes: Table | None, sections: Sequence[Section]) -> str:
     base = result.source.base_sha[:7]
     return _tidy(
         markdown_environment().get_template("comment.md.j2").render(
-            view=view, sentences=_sentences(view), concerns=[*map(_told, view.concerns)],
+            view=view, sentences=_sentences(result), concerns=[*map(_told, view.concerns)],
+            uncompared=_listed(view.uncompared),
             scope=_scope(result), changes=changes, findings=_statements(result), next=_next(result),
             sections=sections, footer=_footer(links, f"base {base}" if base else ""),
         )
@@ -87,10 +88,16 @@ def _told(concern: Concern) -> Told:
     return Told(concern.grave, "; ".join(told) + (f"; and {more} more." if more else "."), concern.advice)
 
 
-def _sentences(view: View) -> list[str]:
+def _sentences(result: Result) -> list[str]:
     """How sure, of the first loss only as the table has the others; then why, and what is open."""
-    sure = [sentence for sentence in view.statements if sentence.startswith("Sure: ")]
-    return [*sure[:1], *(one for one in view.statements if one not in sure)][:_SENTENCES]
+    return [*change.certainties(result)[:1], *_listed(change.explanations(result))]
+
+
+def _listed(sentences: Sequence[str]) -> list[str]:
+    """The first few; the others are in the report."""
+    if (more := len(sentences) - _SENTENCES) > 0:
+        return [*sentences[:_SENTENCES], f"{more} more like these are in the report."]
+    return list(sentences)
 
 
 def _statements(result: Result) -> list[str]:
@@ -109,13 +116,14 @@ def _scope(result: Result) -> str:
     counts = f"{plural(len(variants), 'variant')} × {plural(len(profiles), 'profile')}"
     work = [c for c in found if c.method == "count"]
     same = " Work per request is identical." if work and not any(c.difference for c in work) else ""
-    return f"{counts}, each paired with base on this runner.{same}"
+    base = f" `{result.source.base_sha[:7]}`" if result.source.base_sha else ""
+    return f"{counts}, each paired with base{base} on this runner.{same}"
 
 
 def _that_matter(result: Result) -> Table:
     """Rows that somebody decides by: whatever moved, and each cell's throughput beside it."""
     moved = [c for c in compared(result) if c.verdict in {"regressed", "improved", "inconclusive"} or c.relevant]
-    cells = {(c.variant, c.profile) for c in moved if c.verdict == "regressed"}
+    cells = {(c.variant, c.profile) for c in moved if is_loss(c)}
     shown = [
         c
         for c in compared(result)
@@ -134,9 +142,7 @@ def _next(result: Result) -> str:
     lost = [c for c in compared(result) if c.verdict == "regressed" and c.level == "fail"]
     again = _again(result, lost[0] if lost else None)
     if result.verdict == "regressed":
-        return f"reproduce it with `{again}`; to accept it, raise the gate in `gates:` of the configuration."
-    if result.verdict == "inconclusive":
-        return "raise `max-minutes`, or accept that a change of this size cannot be told from noise here."
+        return f"reproduce it with `{again}`. If the cost is intended, raise the gate in the configuration."
     return ""
 
 
@@ -153,13 +159,15 @@ def _sections(result: Result, view: View) -> list[Section]:
     """Folded parts, the most telling first."""
     changes = change.table(result)
     charts = [_mermaid(chart) for chart in view.charts if chart.bars]
+    logs = [f"{escape_text(', '.join(one.cells))}:\n\n{fenced(one.lines)}" for one in view.logs]
     titled: list[tuple[str, str]] = [
+        ("Last lines of the log", "\n\n".join(logs)),
         ("How this was measured, and how to repeat it", _how(result, view)),
         ("All comparisons with base", markdown_table(changes) if changes.rows else ""),
         ("Each alone: requests/s, latency, errors", markdown_table(view.results)),
         ("Chart", "\n\n".join(filter(None, charts))),
         ("CPU, work and memory", markdown_table(view.work)),
-        ("Variants beside one another", markdown_table(view.comparisons) if view.comparisons.rows else ""),
+        ("Variants compared with each other", markdown_table(view.comparisons) if view.comparisons.rows else ""),
         ("Machine, images and versions", markdown_table(view.environment)),
         ("Every single run", markdown_table(view.trials)),
     ]

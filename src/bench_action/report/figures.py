@@ -1,5 +1,6 @@
 """The figures of `report.html`: what plotly draws, as JSON that its bundled script reads."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -45,7 +46,8 @@ def _figures(result: Result) -> Iterator[Drawn]:
 
 
 def _intervals(cell: str, own: Sequence[Comparison]) -> Iterator[Drawn]:
-    shown = [c for c in own if c.ci_low is not None and c.ci_high is not None and c.method != "count"][::-1]
+    judged = [c for c in own if change.has_meaning(c) and not change.is_uncompared(c)]
+    shown = [c for c in judged if c.ci_low is not None and c.ci_high is not None and c.method != "count"][::-1]
     if not shown:
         return
     sizes = [100 * ((c.ratio or 1.0) - 1) for c in shown]
@@ -76,7 +78,8 @@ def _blocks(result: Result, pair: str) -> Iterator[Drawn]:
         if found is not None:
             sign = -1 if METRICS[metric].better == "higher" else 1
             figure.add_scatter(
-                x=[one.number for one in blocks], y=[100 * sign * loss for loss in found.losses], mode="lines+markers",
+                x=[one.number for one in blocks], y=[100 * math.expm1(sign * loss) for loss in found.losses],
+                mode="lines+markers",
                 name=METRICS[metric].title, line={"width": 1}, marker={"size": 7},
                 hovertemplate="block %{x}: %{y:.2f} %<extra></extra>",
             )  # fmt: skip

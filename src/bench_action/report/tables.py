@@ -52,7 +52,14 @@ def capacity(result: Result) -> Table:
 def speed(summary: Summary) -> str:
     """Requests/s, as people read them."""
     estimate = summary.metrics.get("requests_per_second")
-    return numbers.count(estimate.mean) if estimate else "invalid"
+    return numbers.count(estimate.mean) if estimate else "invalid" if summary.trials else "not measured"
+
+
+def ahead(c: Comparison) -> str:
+    """Which of a pair is faster, and how many times."""
+    ratio = c.ratio or 1.0
+    first, second, times = (c.head, c.base, ratio) if ratio >= 1 else (c.base, c.head, 1 / ratio)
+    return f"on {c.profile}, {first} serves {numbers.factor(times)} × the requests/s of {second}"
 
 
 def _per_run(summary: Summary, total: int) -> str:
@@ -88,9 +95,10 @@ def against_each_other(comparisons: Sequence[Comparison]) -> Table:
         exact = c.method == "count"
         ratio = ("differs" if c.significant else "the same") if exact else numbers.ratio(c)
         sure = "exact" if exact else ("yes" if c.significant else "no")
-        detectable = numbers.percent(c.smallest_detectable)
+        shown = c.smallest_detectable is not None and c.smallest_detectable <= 1
+        detectable = numbers.percent(c.smallest_detectable if shown else None)
         rows.append((c.profile, f"{c.head} ÷ {c.base}", metric.title, *values, ratio, sure, detectable))
-    headings = ("Profile", "Pair", "Metric", "Second", "First", "Ratio (99 % interval)", "Sure", "Would have seen")
+    headings = ("Profile", "Pair", "Metric", "Second", "First", "Ratio (99 % interval)", "Sure", "Detectable change")
     return Table(headings, (False, False, False, True, True, False, False, True), tuple(rows))
 
 

@@ -23,7 +23,7 @@ def markdown_environment() -> "SandboxedEnvironment":
     """For markdown: `text` for running text, `table` for a Table."""
     environment = _environment(escaping=False)
     environment.keep_trailing_newline = True
-    environment.filters.update(text=escape_text, table=markdown_table)
+    environment.filters.update(text=escape_text, table=markdown_table, fenced=fenced)
     return environment
 
 
@@ -66,6 +66,13 @@ def html_table(table: Table) -> Markup:
     body = Markup("").join(row("td", values) for values in table.rows)
     whole = Markup('<div class="scroll"><table>\n<thead>{}</thead>\n<tbody>{}</tbody>\n</table></div>')
     return whole.format(row("th", table.headings), body)
+
+
+def fenced(lines: Sequence[str]) -> str:
+    """Lines as code, in a fence that none of them can close."""
+    text = "\n".join(lines)
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
+    return f"{fence}text\n{text}\n{fence}"
 
 
 def escape_text(value: str) -> str:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from bench_action.model.machine import Condition
 from bench_action.model.result import Comparison
-from bench_action.report.change import loss, rows_of
+from bench_action.report.change import DETECTABLE, loss, rows_of
 from bench_action.report.chart import render_text
 from bench_action.report.table import Table
 from bench_action.report.view import View
@@ -21,21 +21,21 @@ def print_view(view: View, console: Console) -> None:
     console.print()
     style = "bold red" if not view.trusted or view.verdict == "regressed" else "bold"
     console.print(Text(" ".join(filter(None, (view.mark, view.headline.replace("`", "")))), style=style))
+    if view.rules:
+        console.print(Text(f"! {view.rules.replace('`', '')}", style="yellow"))
     for concern in view.concerns:
         mark, style = ("✗", "red") if concern.grave else ("!", "yellow")
         for warned in concern.warnings:
             cell = f"{warned.cell}: " if warned.cell else ""
             console.print(Text(f"{mark} {cell}{warned.message}", style=style))
         console.print(Text(f"  → {concern.advice}"))
-    for statement in view.statements:
+    for statement in (*view.statements, *view.uncompared):
         console.print(Text(statement.replace("`", "")))
     for finding in view.findings:
         console.print(Text(f"• {finding}"))
     if view.changes.rows:
         console.print()
-        console.print(
-            _rich(view.changes, left_out=("99 % interval", "Would have seen") if console.width < _WIDE else ())
-        )
+        console.print(_rich(view.changes, left_out=("99 % interval", DETECTABLE) if console.width < _WIDE else ()))
     console.print()
     # the last column (against which variant) is said in full sentences above, so that 80 columns are enough
     console.print(_rich(view.results, left_out=("Against",)))
@@ -48,7 +48,7 @@ def print_view(view: View, console: Console) -> None:
 def print_compared(comparisons: Sequence[Comparison], console: Console) -> None:
     """Two occasions, with what their intervals do not know."""
     table = rows_of(comparisons)
-    console.print(_rich(table, left_out=("Verdict", *(("Would have seen",) if console.width < _WIDE else ()))))
+    console.print(_rich(table, left_out=("Verdict", *((DETECTABLE,) if console.width < _WIDE else ()))))
     changed = [one for one in comparisons if one.method == "count" and one.difference]
     console.print()
     for one in changed:

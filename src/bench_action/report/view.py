@@ -1,13 +1,16 @@
 """The view model: what every format shows, already in words, from a Result. No I/O."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench_action.config.control import BUILT_IN_VARIANT
 from bench_action.model.result import Comparison, Result
 from bench_action.model.warning import Warned
-from bench_action.report import change, numbers, tables
+from bench_action.model.wording import plural
+from bench_action.paired import FAULTS
+from bench_action.report import cells, change, numbers, tables
+from bench_action.report.headline import headline
 from bench_action.report.table import Table
+from bench_action.stats.interval import LEAST_BLOCKS
 
 _CONTROL = (
     f"{BUILT_IN_VARIANT} is the built-in aiohttp application, loaded at / with the same connections: trends are ratios"
@@ -25,7 +28,7 @@ _ALONE = "Variants are compared each alone, one after the other: that is no test
 _PAIRED = (
     "Base and head ran at once on one CPU, restarted for each block, in slots that they swapped at random.",
     "Latency and the services' CPU come from one connection to each of the two, in turns of five requests.",
-    "Looks were planned before the first result, and share an error of 1 % among them, all metrics and all cells.",
+    "Interim analyses were planned before the first result. All of them, all metrics and all cells share a 1 % error.",
     "A duet is blind to what concurrency hides (waits, locks, small pools) and to slow leaks: docs/how-it-decides.md.",
 )
 
@@ -69,6 +72,14 @@ class Concern:
 
 
 @dataclass(frozen=True, slots=True)
+class Log:
+    """The last lines that base wrote before it failed, and the cells which that concerns."""
+
+    cells: tuple[str, ...]
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """Everything that a report shows, in its order."""
 
@@ -81,6 +92,9 @@ class View:
     statements: tuple[str, ...]
     concerns: tuple[Concern, ...]
     results: Table
+    rules: str
+    uncompared: tuple[str, ...]
+    logs: tuple[Log, ...]
     charts: tuple[Chart, ...]
     work: Table
     comparisons: Table
@@ -92,18 +106,20 @@ class View:
 
 def make_view(result: Result) -> View:
     """Everything in words."""
-    revisions = _is_judged(result)
-    trusted = result.verdict != "invalid"
+    trusted, chosen = result.verdict != "invalid", headline(result)
     speeds = [c for c in result.comparisons if c.metric == "requests_per_second" and c.kind == "variant"]
     return View(
         trusted=trusted,
         verdict=result.verdict,
-        mark=change.mark(result.verdict) if revisions or not trusted else "",
-        headline=_headline(result),
+        mark=chosen.mark,
+        headline=chosen.text,
         changes=change.table(result),
         findings=tuple(f"{one.cell}: {one.message}" for one in result.findings),
-        statements=(*(change.sentences(result) if revisions else ()), *map(_statement, speeds)),
-        concerns=_concerns(result.warnings),
+        statements=(*change.certainties(result), *change.explanations(result), *map(_statement, speeds)),
+        concerns=_concerns(result),
+        rules=cells.rules_changed(result),
+        uncompared=cells.uncompared(result),
+        logs=tuple(Log(names, lines) for lines, names in cells.logs(result).items()),
         results=tables.capacity(result),
         charts=tuple(_chart(result, profile.name) for profile in result.profiles),
         work=tables.resources(result.summaries),
@@ -115,42 +131,26 @@ def make_view(result: Result) -> View:
     )
 
 
-def _is_judged(result: Result) -> bool:
-    """Whether something was held against a gate: base against head, or declared work."""
-    return bool(change.compared(result)) or any(finding.fails for finding in result.findings)
+def _concerns(result: Result) -> tuple[Concern, ...]:
+    """Warnings of one kind with one advice together; grave ones first, then in the order in which they were found.
 
-
-def _concerns(warnings: Sequence[Warned]) -> tuple[Concern, ...]:
-    """Grave ones first, then in the order in which they were found."""
-    codes = sorted(dict.fromkeys(warned.code for warned in warnings), key=lambda code: not code.grave)
-    return tuple(Concern(code.grave, tuple(w for w in warnings if w.code is code), code.advice) for code in codes)
-
-
-def _headline(result: Result) -> str:
-    if result.verdict == "invalid":
-        causes = [warned.message for warned in result.warnings if warned.code.invalidates]
-        return "this measurement cannot be trusted" + (f": {causes[0]}" if causes else "")
-    if failed := [one.variant for one in result.subjects if one.failure and one.revision == "head"]:
-        return f"{', '.join(failed)} does not do the same work and was not measured"
-    if _is_judged(result):
-        return change.headline(result)
-    if ahead := [_ahead(c) for c in result.comparisons if c.metric == "requests_per_second"]:
-        return "; ".join(dict.fromkeys(ahead[:2]))
-    return ", ".join(f"{tables.subject(s)} {tables.speed(s)} requests/s" for s in result.summaries)
-
-
-def _ahead(c: Comparison) -> str:
-    """Which of a pair is faster, and how many times."""
-    ratio = c.ratio or 1.0
-    ahead, behind, times = (c.head, c.base, ratio) if ratio >= 1 else (c.base, c.head, 1 / ratio)
-    return f"on {c.profile}, {ahead} serves {numbers.factor(times)} × the requests/s of {behind}"
+    Without those that are given as the reason why requests/s was not compared: each reason is said once.
+    """
+    rates = [c for c in change.compared(result) if c.metric == "requests_per_second" and c.reason]
+    said = {f"{c.variant} · {c.profile}" for c in rates}
+    warnings = [warned for warned in result.warnings if warned.code not in FAULTS or warned.cell not in said]
+    kinds = dict.fromkeys((warned.code, warned.advice) for warned in warnings)
+    return tuple(
+        Concern(code.grave, tuple(w for w in warnings if (w.code, w.advice) == (code, advice)), advice)
+        for code, advice in sorted(kinds, key=lambda kind: not kind[0].grave)
+    )
 
 
 def _statement(c: Comparison) -> str:
     """One sentence on a pair: by how much, how sure."""
-    ahead = _ahead(c)
-    if c.ci_low is None or c.ci_high is None:
-        return f"{ahead[0].upper()}{ahead[1:]} (one block, so there is no interval)."
+    ahead = tables.ahead(c)
+    if c.ci_low is None or c.ci_high is None or c.blocks < LEAST_BLOCKS:
+        return f"{ahead[0].upper()}{ahead[1:]} ({plural(c.blocks, 'block')}: too few for an interval)."
     low, high = (c.ci_low, c.ci_high) if (c.ratio or 1.0) >= 1 else (1 / c.ci_high, 1 / c.ci_low)
     bounds = f"{numbers.factor(low)} to {numbers.factor(high)}"
     sure = "" if c.significant else "; it includes no difference"

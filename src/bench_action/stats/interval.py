@@ -12,6 +12,7 @@ from statistics import fmean, stdev
 from bench_action.stats.distributions import LARGEST_LOG, detectable, t_quantile
 
 CONFIDENCE = 0.99
+LEAST_BLOCKS = 4  # with fewer, Student's t leaves open more than any change that matters: no size, no verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,8 @@ class Interval:
 class Ratio:
     """head ÷ base over blocks: geometric mean, its interval, and the smallest change that would have been found.
 
-    `smallest_detectable` is a fraction (0.016 = 1.6 %): it would be significant in 95 of 100 such runs.
+    `smallest_detectable` is a fraction (0.016 = 1.6 %): it would be significant in 95 of 100 such runs. None for fewer
+    than `LEAST_BLOCKS` blocks.
     """
 
     base: float
@@ -62,7 +64,7 @@ def ratio_of(base: Sequence[float], head: Sequence[float], confidence: float = C
     if len(logs) < 2:
         return Ratio(base_value, head_value, math.exp(middle), None, None)
     error, critical = _standard_error(logs), t_quantile((1 + confidence) / 2, len(logs) - 1)
-    smallest = detectable(error, len(logs) - 1, critical)
+    smallest = detectable(error, len(logs) - 1, critical) if len(logs) >= LEAST_BLOCKS else None
     return Ratio(base_value, head_value, math.exp(middle), _bounds(middle, critical * error), smallest)
 
 
@@ -85,7 +87,8 @@ def ratio_of_apart(base: Sequence[float], head: Sequence[float], confidence: flo
         return Ratio(*values, Interval(values[2], values[2]), 0.0)
     degrees = error**4 / sum(part**2 / (len(logs) - 1) for part, logs in zip(parts, (before, after), strict=True))
     critical = t_quantile((1 + confidence) / 2, degrees)
-    return Ratio(*values, _bounds(middle, critical * error), detectable(error, degrees, critical))
+    smallest = detectable(error, degrees, critical) if min(len(base), len(head)) >= LEAST_BLOCKS else None
+    return Ratio(*values, _bounds(middle, critical * error), smallest)
 
 
 def _bounds(middle: float, half: float) -> Interval:
