@@ -152,7 +152,7 @@ def test_generator__with_too_low_an_open_files_limit(tool: Tool) -> None:
         "Raise `load: {ulimits: {nofile: …}}`",
     )
     assert finished.result.verdict == "invalid"
-    assert "# ⚪ bench-action: this measurement cannot be trusted" in finished.report
+    assert "# ⚪ bench-action: no verdict, the measurement is invalid" in finished.report
     assert "of 200 connections could not be made" in finished.report
     # one block shows it, and the others would show it again
     assert {trial.block for trial in finished.trials} == {0, 1}

@@ -109,11 +109,7 @@ def test_enough__duets_that_cannot_compare_rates_leave_half_of_the_time() -> Non
     spent: list[float] = []
     taken = 0
     for number in range(1, MOST):
-        wild = [
-            one
-            for n in range(1, number)
-            for one in make_duet(n, shares=(0.57, 0.43) if n % 2 else (0.43, 0.57))
-        ]
+        wild = [one for n in range(1, number) for one in make_duet(n, shares=(0.57, 0.43) if n % 2 else (0.43, 0.57))]
         if chosen.enough(Block("duet", number, (), PAIR), wild, Spent(sum(spent), spent)):
             break
         spent.append(7.5)

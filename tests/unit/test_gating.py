@@ -67,7 +67,9 @@ def test_judge_losses__a_certain_loss_within_its_gate_is_not_called_unchanged() 
 
 
 def test_judge_losses__a_certain_loss_too_small_to_matter_is_not_relevant() -> None:
-    found = judge_losses(Evidence("requests_per_second", tuple(0.006 + n / 4 for n in NOISE), 1.0, 1.0), ENDED, ALPHA, RATE)
+    found = judge_losses(
+        Evidence("requests_per_second", tuple(0.006 + n / 4 for n in NOISE), 1.0, 1.0), ENDED, ALPHA, RATE
+    )
     assert (found.verdict, found.reason) == ("measured", "the loss is too small to matter")
     assert (found.significant, found.relevant) == (True, False)
 

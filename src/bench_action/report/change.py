@@ -164,7 +164,7 @@ def _more(c: Comparison, result: Result) -> str:
     if c.blocks_wanted is not None and c.blocks_wanted >= 10_000:
         return "It lies at the gate itself, so no amount of time decides it: choose another gate."
     block_s = _block_s(result, c)
-    if c.blocks_wanted is not None and block_s is not None and c.metric not in ALONE:
+    if c.blocks_wanted is not None and block_s and c.metric not in ALONE:
         pairs = len({(one.variant, one.profile) for one in compared(result)})
         more_s = (c.blocks_wanted - c.blocks) * block_s * pairs
         minutes = math.ceil((result.timings.get("measure", 0.0) + more_s) / 60)
@@ -268,7 +268,7 @@ def _shown(detectable: float | None) -> bool:
 
 def _blocks(c: Comparison, result: Result) -> str:
     block_s = _block_s(result, c)
-    time = f" in {numbers.duration(c.blocks * block_s)}" if block_s is not None else ""
+    time = f" in {numbers.duration(c.blocks * block_s)}" if block_s else ""
     return f"{plural(c.blocks, 'paired block')}{time}"
 
 

@@ -22,7 +22,7 @@ def headline(result: Result) -> Headline:
     """Choose the headline: green only when everything was measured and nothing that matters got worse."""
     found = change.compared(result)
     if result.verdict == "invalid":
-        return Headline(OPEN, _invalid(result))
+        return Headline(OPEN, "no verdict, the measurement is invalid")
     if failed := [one.variant for one in result.subjects if one.failure and one.revision == "head"]:
         return Headline(BAD, f"{', '.join(f'`{name}`' for name in failed)} failed its checks and was not measured")
     if result.verdict == "regressed":
@@ -32,11 +32,6 @@ def headline(result: Result) -> Headline:
     if not found:
         return Headline("", _alone(result))
     return _judged(result, found)
-
-
-def _invalid(result: Result) -> str:
-    causes = [warned.message for warned in result.warnings if warned.code.invalidates]
-    return "no verdict, the measurement is invalid" + (f": {causes[0]}" if causes else "")
 
 
 def _regressed(result: Result, found: Sequence[Comparison]) -> str:

@@ -5,10 +5,11 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
-from tests.unit.factories import make_compared, make_count, make_duet, make_paired
+from tests.unit.factories import make_compared, make_comparison, make_count, make_duet, make_latency, make_paired
 
 from bench_action.model.result import Result, Statement
 from bench_action.report import numbers
+from bench_action.report.comment import Links, render_comment
 from bench_action.report.html import render_html
 from bench_action.report.markdown import render_markdown
 from bench_action.report.terminal import print_view
@@ -31,22 +32,26 @@ def test_headline__a_loss_says_what_how_much_and_how_sure() -> None:
     assert view.headline.startswith("`aiohttp` is 6.")
     assert view.headline.endswith("% slower on `article-500`")
     assert (view.mark, result.verdict) == ("🔴", "regressed")
-    assert any(s.startswith("Sure: `aiohttp` is 6.") and "8 paired blocks" in s for s in view.statements)
-    assert any("work is the same, but the application's own code takes more CPU" in s for s in view.statements)
+    sure = r"`aiohttp` is 6\.\d % slower on `article-500`: 99 % interval −\d\.\d % to −\d\.\d %, from 8 paired blocks\."
+    assert re.fullmatch(sure, view.statements[0])
+    assert any("does the same work, but the application's own code takes more CPU" in s for s in view.statements)
 
 
-def test_headline__no_change_says_what_would_have_been_seen() -> None:
-    view = make_view(make_compared(make_paired(1000)))
-    assert re.fullmatch(r"no change found, and 0\.\d % would have been seen", view.headline)
+def test_headline__no_change_says_what_is_detectable() -> None:
+    view = make_view(make_compared(make_paired(1003)))
+    assert re.fullmatch(r"no change detected \(detectable: 0\.\d %\)", view.headline)
     assert view.mark == "🟢"
 
 
 def test_headline__an_n_plus_one_is_the_reason() -> None:
     loop = Statement(text="SELECT 1 FROM tag WHERE id = $1", calls=200, rows=200)
     view = make_view(make_compared(make_paired(940, queries=210, statements=(loop,))))
-    assert any("counted exactly: queries/request 1 → 21 (N+1" in sentence for sentence in view.statements)
+    assert any(
+        "Counted exactly, `aiohttp · article-500`: queries/request 1 → 21 (N+1" in sentence
+        for sentence in view.statements
+    )
     assert any("SELECT 1 FROM tag" in finding for finding in view.findings)
-    alone = make_view(make_compared(make_paired(1000, queries=210)))
+    alone = make_view(make_compared(make_paired(1003, queries=210)))
     assert alone.headline == "each request of `aiohttp` on `article-500` makes 21 queries instead of 1"
 
 
@@ -56,26 +61,64 @@ def test_headline__an_improvement() -> None:
 
 
 def test_statements__what_is_inconclusive_says_how_much_longer() -> None:
-    trials = [make_count(revision="base"), make_count()]
+    trials = [make_count(revision="base"), make_count(), *(one for n in range(1, 6) for one in make_latency(n))]
     for n in range(1, 9):
         trials += [
-            one.model_copy(update={"started_at": f"2026-11-25T10:{n:02d}:00+00:00"})
+            one.model_copy(update={"started_at": f"2026-11-25T10:00:{6 * n:02d}+00:00"})
             for one in make_duet(n, base=1000, head=988 + 60 * (n % 2) - 30)
         ]
     result = make_compared(trials)
     assert result.verdict == "inconclusive"
-    text = " ".join(make_view(result).statements)
-    assert "Not sure: requests/s of aiohttp · article-500" in text
-    assert re.search(r"about \d+ (min|h)", text)
+    view = make_view(result)
+    assert (view.mark, view.headline) == ("⚪", "not sure about requests/s of `aiohttp · article-500`")
+    text = " ".join(view.statements)
+    assert "Not sure about requests/s of `aiohttp · article-500`: the change is −" in text
+    assert re.search(r"`--max-minutes \d+` would decide it", text)
+
+
+def test_statements__advise_no_more_time_than_anybody_waits() -> None:
+    open_one = make_comparison(verdict="inconclusive", ci_low=0.97, ci_high=1.03, ratio=0.995, smallest_detectable=0.04)
+    for wanted in (9_000, 10_000):
+        result = make_compared(make_paired(1003))
+        result = result.model_copy(update={"comparisons": (open_one.model_copy(update={"blocks_wanted": wanted}),)})
+        text = " ".join(make_view(result).statements)
+        assert ("A gate of 4 % can be decided" in text) == (wanted == 9_000)
+        assert ("no amount of time decides it" in text) == (wanted == 10_000)
+        assert not re.search(r"\d (h|min)\b", text)
+
+
+def test_sizes__are_shown_only_where_they_mean_something() -> None:
+    few = make_comparison(
+        verdict="inconclusive", blocks=2, ratio=0.8, ci_low=0.02, ci_high=79.63, smallest_detectable=None
+    )
+    wild = make_comparison(metric="cpu_ms_per_request", verdict="inconclusive", blocks=5, ratio=1.4, ci_low=0.02,
+                           ci_high=79.63, smallest_detectable=432_176.74, blocks_wanted=5_000)  # fmt: skip
+    result = make_compared(make_paired(1003)).model_copy(update={"comparisons": (few, wild), "verdict": "inconclusive"})
+    for text in (told(result), render_markdown(make_view(result)), render_comment(result, Links())):
+        assert not re.search(r"−98|7,?863|43,?217,?6|by –|1\.4|\+40", text.partition("Each alone")[0])
+    assert "More blocks are needed." in told(result)
+
+
+def test_headline__comes_from_what_changed_and_not_from_what_fails() -> None:
+    result = make_compared(make_paired(1003))
+    for changes, end in (
+        ({"level": "warn", "verdict": "regressed"}, "; no gate forbids it"),
+        ({"level": None, "gate": None, "verdict": "measured"}, "; no gate forbids it"),
+        ({"gate": 0.15, "verdict": "measured"}, ", within the gate of 15 %"),
+        ({"gate": 0.12, "verdict": "inconclusive"}, "; not sure whether that is within the gate of 12 %"),
+    ):
+        lost = make_comparison(**changes)
+        view = make_view(result.model_copy(update={"comparisons": (lost,), "verdict": "measured"}))
+        assert (view.mark, view.headline) == ("🟡", f"`aiohttp` is 10 % slower on `article-500`{end}")
 
 
 def test_self_test__tells_false_alarms_and_what_it_can_see() -> None:
-    result = make_compared(make_paired(1000))
+    result = make_compared(make_paired(1003))
     run = result.run.model_copy(update={"self_test": True})
     view = make_view(result.model_copy(update={"run": run}))
-    assert view.headline.startswith("the instrument is sound here: ")
-    assert any("0 false alarms among" in one for one in view.statements)
-    assert any("is found in 95 of 100 such runs" in one for one in view.statements)
+    assert view.headline.startswith("this machine's measurements are reliable (detectable: ")
+    assert any("0 false alarms in" in one for one in view.statements)
+    assert any("95 of 100 such runs detect a loss of" in one for one in view.statements)
 
 
 @pytest.mark.parametrize("width", [80, 120])
