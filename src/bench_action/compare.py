@@ -21,7 +21,8 @@ _RELEVANT = 0.01
 _UNGATED = Gate(max_gain=0.0, level="warn")
 _RATE, _COST = "requests_per_second", "cpu_ms_per_request"
 _ORDER = (*PAIRED, *ALONE, *EXACT)
-# what a service costs means something only for requests that use it
+# what a service costs means something only for requests that use it: at least one in twenty
+_UNUSED = 0.05
 _SERVICES = {
     "db_cpu_ms_per_request": ("queries_per_request", "no request makes a query"),
     "cache_cpu_ms_per_request": ("cache_commands_per_request", "no request uses the cache"),
@@ -144,7 +145,7 @@ def _leave_out_services(found: dict[str, Comparison], pair: Pair) -> None:
     """Take the gate off what a service costs where requests do not use it: that is the service's own noise."""
     for metric, (count, why) in _SERVICES.items():
         used = found.get(count)
-        if used is not None and not (used.base_value or used.head_value):
+        if used is not None and max(used.base_value, used.head_value) < _UNUSED:
             found[metric] = found.get(metric, _empty(metric, pair)).model_copy(
                 update={
                     "gate": None, "level": None, "verdict": "measured", "significant": False, "relevant": False,

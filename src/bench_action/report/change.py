@@ -224,8 +224,9 @@ def _row(c: Comparison) -> tuple[str, ...]:
     metric = METRICS[c.metric]
     values = [numbers.metric_value(value, metric.unit) for value in (c.base_value, c.head_value)]
     if c.method == "count":
-        change = _signed(c.difference, plain=True) if c.difference else "same"
-        return (metric_of(c), *values, change, _verdict(c), "exact", "any")
+        moved = _signed(c.difference, plain=True) if c.significant else "varies" if c.difference else "same"
+        exact = ("exact", "any") if c.confidence == 1 else (_interval(c), numbers.percent(c.smallest_detectable))
+        return (metric_of(c), *values, moved, _verdict(c), *exact)
     if is_uncompared(c) or not has_meaning(c):
         values = values if c.base_value else [_NONE, _NONE]
         return (metric_of(c), *values, _NONE, _verdict(c), _NONE, _NONE)

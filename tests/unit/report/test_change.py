@@ -2,6 +2,7 @@
 
 import re
 from io import StringIO
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -17,6 +18,7 @@ from bench_action.report.view import make_view
 
 pytestmark = pytest.mark.unit
 
+UNDECIDED: dict[str, Any] = {"verdict": "inconclusive", "significant": False, "relevant": False}
 HOSTILE = "SELECT '</script><img src=x onerror=alert(1)>' || `x` | y"
 
 
@@ -77,7 +79,7 @@ def test_statements__what_is_inconclusive_says_how_much_longer() -> None:
 
 
 def test_statements__advise_no_more_time_than_anybody_waits() -> None:
-    open_one = make_comparison(verdict="inconclusive", ci_low=0.97, ci_high=1.03, ratio=0.995, smallest_detectable=0.04)
+    open_one = make_comparison(**UNDECIDED, ci_low=0.97, ci_high=1.03, ratio=0.995, smallest_detectable=0.04)
     for wanted in (9_000, 10_000):
         result = make_compared(make_paired(1003))
         result = result.model_copy(update={"comparisons": (open_one.model_copy(update={"blocks_wanted": wanted}),)})
@@ -88,10 +90,8 @@ def test_statements__advise_no_more_time_than_anybody_waits() -> None:
 
 
 def test_sizes__are_shown_only_where_they_mean_something() -> None:
-    few = make_comparison(
-        verdict="inconclusive", blocks=2, ratio=0.8, ci_low=0.02, ci_high=79.63, smallest_detectable=None
-    )
-    wild = make_comparison(metric="cpu_ms_per_request", verdict="inconclusive", blocks=5, ratio=1.4, ci_low=0.02,
+    few = make_comparison(**UNDECIDED, blocks=2, ratio=0.8, ci_low=0.02, ci_high=79.63, smallest_detectable=None)
+    wild = make_comparison(metric="cpu_ms_per_request", **UNDECIDED, blocks=5, ratio=1.4, ci_low=0.02,
                            ci_high=79.63, smallest_detectable=432_176.74, blocks_wanted=5_000)  # fmt: skip
     result = make_compared(make_paired(1003)).model_copy(update={"comparisons": (few, wild), "verdict": "inconclusive"})
     for text in (told(result), render_markdown(make_view(result)), render_comment(result, Links())):
