@@ -1,5 +1,6 @@
 """What else changed: exact findings, and what a loss may come from. Pure."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from bench_action.config.gates import EXACT
@@ -11,6 +12,7 @@ from bench_action.summary import trial_values
 
 _MANY = 10  # so many more of one statement for each request are a query in a loop
 _ERRORS = 0.001
+_CHANCE = 0.005  # of errors that only chance gives to head: five trials of it with and five of base without are enough
 _WORK = {"queries": "queries_per_request", "rows": "rows_per_request", "cache_commands": "cache_commands_per_request"}
 
 
@@ -76,16 +78,29 @@ def _statements(base: Trial, head: Trial) -> Iterator[Finding]:
 
 
 def _errors(trials: Sequence[Trial], pair: Pair) -> Iterator[Finding]:
-    """Errors under load that base does not have: a change that fails requests may well be a fast one."""
-    rates = []
+    """Errors under load that base does not have: a change that fails requests may well be a fast one.
+
+    It fails the run only where so many more trials of head than of base have errors as chance hardly ever gives:
+    an application that fails now and then does so in any trial.
+    """
+    sides = []
     for side in (pair.base, pair.head):
         own = [t for t in trials if t.cell == str(side) and t.phase in {"capacity", "duet", "interleaved"}]
-        requests = sum(t.requests for t in own)
-        rates.append(sum(t.errors.total - t.errors.timeout for t in own) / requests if requests else 0.0)
-    before, after = rates
+        sides.append([(t.errors.total - t.errors.timeout, t.requests) for t in own])
+    before, after = (sum(e for e, _ in own) / max(1, sum(n for _, n in own)) for own in sides)
     if after > _ERRORS and after > 2 * before:
+        bad = [sum(1 for errors, requests in own if errors > _ERRORS * requests) for own in sides]
+        fails = _by_chance(bad[0], len(sides[0]), bad[1], len(sides[1])) <= _CHANCE
         text = f"errors {before * 100:.2g} % → {after * 100:.2g} % of all requests"
-        yield Finding(code="errors", message=text, cell=str(pair.head), before=before, after=after, fails=True)
+        text += "" if fails else f", in {bad[1]} of {len(sides[1])} trials: too few to blame the change"
+        yield Finding(code="errors", message=text, cell=str(pair.head), before=before, after=after, fails=fails)
+
+
+def _by_chance(base_bad: int, base_all: int, head_bad: int, head_all: int) -> float:
+    """How likely chance gives head at least so many of the bad trials (Fisher's exact test)."""
+    bad, both = base_bad + head_bad, base_all + head_all
+    ways = [math.comb(head_all, k) * math.comb(base_all, bad - k) for k in range(head_bad, min(bad, head_all) + 1)]
+    return sum(ways) / math.comb(both, bad)
 
 
 def _number(value: float) -> str:

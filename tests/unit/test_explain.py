@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.unit.factories import make_count, make_duet, make_trial, warn
 
@@ -55,12 +56,35 @@ def test_findings_of__a_deviation_from_declared_work_fails_by_itself() -> None:
     assert verdict_of([make_trial()], [], [], [found]) == "regressed"
 
 
+def with_errors(base: int, head: int, trials: int = 6, **errors: int) -> list[Trial]:
+    """So many of base's and head's trials have these errors."""
+    return [
+        make_trial(revision=side, block=block, errors=Errors(**errors) if block <= bad else Errors())
+        for side, bad in (("base", base), ("head", head))
+        for block in range(1, trials + 1)
+    ]
+
+
 def test_findings_of__errors_that_base_does_not_have_fail() -> None:
-    trials = [make_trial(revision="base"), make_trial(errors=Errors(status=500))]
-    (found,) = findings_of(trials, [PAIR], {})
-    assert (found.code, found.fails) == ("errors", True)
-    late = [make_trial(revision="base"), make_trial(errors=Errors(timeout=500))]
-    assert findings_of(late, [PAIR], {}) == ()
+    (found,) = findings_of(with_errors(0, 6, status=500), [PAIR], {})
+    assert (found.code, found.fails, found.message) == ("errors", True, "errors 0 % → 5 % of all requests")
+    assert findings_of(with_errors(0, 6, timeout=500), [PAIR], {}) == ()
+
+
+@pytest.mark.parametrize(("base", "head", "trials"), [(0, 1, 6), (1, 4, 6), (0, 2, 2)])
+def test_findings_of__errors_that_may_be_chance_are_told_and_fail_nothing(base: int, head: int, trials: int) -> None:
+    (found,) = findings_of(with_errors(base, head, trials, read=500), [PAIR], {})
+    assert (found.code, found.fails) == ("errors", False)
+    assert found.message.endswith(f"in {head} of {trials} trials: too few to blame the change")
+
+
+def test_findings_of__an_application_that_fails_now_and_then_hardly_ever_fails_the_run() -> None:
+    dice = np.random.default_rng(4)
+    found = 0
+    for _ in range(1000):
+        bad = [int(count) for count in dice.binomial(8, 0.3, size=2)]
+        found += any(one.fails for one in findings_of(with_errors(bad[0], bad[1], 8, status=500), [PAIR], {}))
+    assert found <= 5
 
 
 def test_compare_pairs__one_more_query_is_a_regression_without_noise() -> None:

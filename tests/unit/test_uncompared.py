@@ -1,5 +1,6 @@
 """What was not compared is never called unchanged, and what was measured alone is never called regressed."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ UNEQUAL: dict[str, Any] = {"shares": (0.57, 0.43)}
 IDLE: dict[str, Any] = {"application_idle": 0.4, "used": 0.6}
 
 
-def judged(trials: list[Trial], shortage: str = "", **gates: Gate) -> dict[str, Comparison]:
+def judged(trials: list[Trial], shortage: str = "", gates: Mapping[str, Gate] = {}) -> dict[str, Comparison]:
     merged = {**default_gates(), **gates}
     found = compare_pairs(trials, [PAIR], Rules(merged, {}, alpha_of_each(merged, 1), shortage))
     return {one.metric: one for one in found}
@@ -146,7 +147,7 @@ def test_a_host_without_counters__lets_rate_stand_in_for_cost() -> None:
 def test_a_certain_loss_that_no_gate_forbids__is_neither_unchanged_nor_improved() -> None:
     trials = [*counts(), *latencies(), *duets(head=960)]
     for gate in (Gate(max_loss=0.01, level="warn"), Gate(max_loss=0.10)):
-        found = judged(trials, **{RATE: gate, COST: Gate(max_gain=0.10)})
+        found = judged(trials, gates={RATE: gate, COST: Gate(max_gain=0.10)})
         assert is_loss(found[RATE])
         assert verdict(trials, found) == "measured"
 
