@@ -1,11 +1,14 @@
 """What the container action does: inputs and event → a run → its result where people look for it."""
 
 import base64
+import json
+import posixpath
+import secrets
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 from rich.console import Console
@@ -18,6 +21,7 @@ from bench_action.github.client import Access
 from bench_action.github.commands import Commands
 from bench_action.github.event import Event, WorkflowRun
 from bench_action.github.pulls import find_pull, merge_base, pull_shas
+from bench_action.github.texts import Origin
 from bench_action.inputs import Inputs
 from bench_action.model.errors import BenchError, InputError, InterruptedRunError, PublishError
 from bench_action.model.result import Result
@@ -103,7 +107,7 @@ class Action:
     def _measure(self, commands: Commands, inputs: Inputs, event: Event, access: Access | None) -> Outcome:
         publisher = Publisher(
             commands, Links(event.run_url), event.pull if inputs.comment == "auto" else None, access,
-            inputs.comment_key, inputs.summary, self._say,
+            inputs.comment_key, inputs.summary, self._say, self._origin(str(inputs.config or "bench.yml"), inputs),
         )  # fmt: skip
         console = Console(file=self.stream, width=150, highlight=False)
         try:
@@ -119,13 +123,26 @@ class Action:
             raise
         print_view(make_view(outcome.result), console)
         self._say(times_of(outcome.result))
-        publisher.publish(outcome.result, inputs.output)
+        failed = self._attempt("publish", commands, lambda: publisher.publish(outcome.result, inputs.output))
         if access is not None and _keeps_history(inputs, event):
-            HistoryPublisher(
-                commands, access, inputs.history_branch, inputs.comment_key, inputs.trend_issue,
-                event.repository_url, self._say,
-            ).publish(outcome.result, inputs.output / "trend")  # fmt: skip
-        return outcome
+            history = HistoryPublisher(
+                commands, access, inputs.history_branch, inputs.trend_issue, event.repository_url, self._say
+            )
+            site = inputs.output / "trend"
+            failed += self._attempt("history", commands, lambda: history.publish(outcome.result, site))
+        return replace(outcome, unpublished=(*outcome.unpublished, *failed))
+
+    def _attempt(self, title: str, commands: Commands, step: Callable[[], None]) -> list[BenchError]:
+        """Do what comes after measuring; a failure is reported, and waits until the verdict has had its say."""
+        try:
+            step()
+        except InterruptedRunError:
+            raise
+        except BenchError as error:
+            self._say(f"{title}: {error}")
+            commands.annotate("error", title, str(error))
+            return [error]
+        return []
 
     def _tell_failure(self, publisher: Publisher, error: BenchError) -> None:
         try:
@@ -143,7 +160,8 @@ class Action:
         return Options(
             inputs.config, inputs.preset, inputs.variants, inputs.profiles, inputs.output, baseline=baseline,
             rules=inputs.rules, max_minutes=inputs.max_minutes, control=control_asked(inputs, event),
-            job=job_of(self.environ), git=_git_of(self.environ, event, access),
+            job=job_of(self.environ), key=inputs.comment_key, workflow_job=workflow_job(self.environ, inputs.matrix),
+            git=_git_of(self.environ, event, access),
         )  # fmt: skip
 
     def _fetch(self, artifact: str, folder: Path, event: Event, access: Access | None) -> None:
@@ -159,8 +177,15 @@ class Action:
         if pull is None:
             self._say("no comment: no open pull request has the commit of that run as its head")
         links = Links(event.url_of_run(run.id), foreign=True)
-        publisher = Publisher(commands, links, pull, allowed, inputs.comment_key, inputs.summary, self._say)
+        origin = self._origin(result.run.config, inputs)
+        publisher = Publisher(commands, links, pull, allowed, inputs.comment_key, inputs.summary, self._say, origin)
         publisher.publish(result, folder)
+
+    def _origin(self, config: str, inputs: Inputs) -> Origin:
+        """This step, as the comment's next writer should know it."""
+        run = "/".join(self.environ.get(name, "") for name in ("GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT"))
+        step = f"{run}/{secrets.token_hex(4)}" if run != "/" else ""
+        return Origin(config and posixpath.normpath(config), workflow_job(self.environ, inputs.matrix), step)
 
     def _opened(self) -> tuple[Commands, Inputs, Event, Access | None]:
         commands, inputs = Commands(self.stream, self.environ), Inputs.read(self.environ)
@@ -233,6 +258,23 @@ def job_of(environ: Mapping[str, str]) -> str:
     """Which job of which runner this is; a runner does one at a time."""
     names = ("GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_JOB", "RUNNER_NAME")
     return "/".join(environ.get(name, "") for name in names) if environ.get("GITHUB_RUN_ID") else ""
+
+
+def workflow_job(environ: Mapping[str, str], matrix: str) -> str:
+    """Name the job as GitHub shows it: `trend/benchmark (3.13, arm64)`, of which the legs of a matrix share all but the
+    end. Empty outside of GitHub Actions.
+    """
+    if not (job := environ.get("GITHUB_JOB", "")):
+        return ""
+    file = environ.get("GITHUB_WORKFLOW_REF", "").partition("@")[0]
+    workflow = PurePosixPath(file).stem or environ.get("GITHUB_WORKFLOW", "")
+    try:
+        leg = json.loads(matrix) if matrix else None
+    except ValueError:
+        leg = None
+    legs = leg.values() if isinstance(leg, dict) else ()
+    values = [value if isinstance(value, str) else json.dumps(value) for value in legs]
+    return f"{workflow}/{job}" + (f" ({', '.join(values)})" if values else "")
 
 
 def times_of(result: Result) -> str:

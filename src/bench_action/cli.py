@@ -128,8 +128,9 @@ def run(
         make_engine = partial(choose_engine, engine.value, environ, progress)
         outcome = Run(options, environ, context.obj, progress, make_engine).execute()
     print_view(make_view(outcome.result), Console())
-    typer.echo(f"\nThe full report, with every single run: {output / 'report.html'}")
-    raise_verdict(outcome, fail_on)
+    if not outcome.unpublished:
+        typer.echo(f"\nThe full report, with every single run: {output / 'report.html'}")
+    conclude(outcome, fail_on)
 
 
 @app.command()
@@ -199,7 +200,7 @@ def action(
         return
     outcome, inputs = step.execute()
     if outcome is not None:
-        raise_verdict(outcome, FailOn(inputs.fail_on), require_comparison=inputs.require_comparison)
+        conclude(outcome, FailOn(inputs.fail_on), require_comparison=inputs.require_comparison)
 
 
 @app.command()
@@ -260,6 +261,19 @@ def _print_error(error: BenchError) -> None:
     console = Console(stderr=True)
     notes = getattr(error, "__notes__", [])
     console.print(Text("\n".join([f"error: {error}", *notes]), style="red"), soft_wrap=True)
+
+
+def conclude(outcome: Outcome, fail_on: FailOn, *, require_comparison: bool = False) -> None:
+    """Raise the verdict's BenchError, if any; only if the verdict is fine, what could not be written or published."""
+    rest = list(outcome.unpublished)
+    try:
+        raise_verdict(outcome, fail_on, require_comparison=require_comparison)
+        if rest:
+            raise rest.pop(0)
+    except BenchError as error:
+        for other in rest:
+            error.add_note(f"  also:   {other.what}")
+        raise
 
 
 def raise_verdict(outcome: Outcome, fail_on: FailOn, *, require_comparison: bool = False) -> None:

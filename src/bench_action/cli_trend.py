@@ -51,7 +51,8 @@ def render(
 ) -> None:
     """Draw the history as a static site."""
     with _trends(store, branch) as trends:
-        trends.render(output, repository)
+        if not trends.render(output, repository):
+            raise InputError("the history is empty", advice="run `bench-action trend append RESULT.json` first")
 
 
 @app.command()

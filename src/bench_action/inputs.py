@@ -48,6 +48,7 @@ class Inputs(BaseModel):
     history_branch: str = DEFAULT_BRANCH
     control: str = AUTO
     trend_issue: bool = False
+    matrix: str = ""
     github_token: str = Field("", repr=False)
 
     @classmethod

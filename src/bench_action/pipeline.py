@@ -17,7 +17,7 @@ from bench_action.cells import Counterparts, send_profiles, settled_profiles
 from bench_action.compare import alpha_of_each
 from bench_action.config.baseline import Baseline, Lack, at_commit, load_base
 from bench_action.config.control import with_control
-from bench_action.config.load import Loaded, load, with_commit
+from bench_action.config.load import Loaded, builtin_file, load, with_commit
 from bench_action.config.rules import Judging, RulesOf, apply_rules
 from bench_action.coverage import describe
 from bench_action.decide import Decider
@@ -33,7 +33,7 @@ from bench_action.model.wording import plural
 from bench_action.placement import Placement, placements
 from bench_action.plan import Cell
 from bench_action.preflight import StealLook, preflight, require_fit
-from bench_action.sources import checked_out, read_source, renamed_from, resolve
+from bench_action.sources import checked_out, name_configuration, read_source, renamed_from, resolve
 from bench_action.stack.environment import check_environment, usable_base
 from bench_action.stack.ownership import Interrupts, Owned
 from bench_action.stack.stack import Stack, bring_up
@@ -58,6 +58,8 @@ class Options:
     max_minutes: float | None = None
     control: str | None = None
     job: str = ""
+    key: str = ""
+    workflow_job: str = ""
     git: Mapping[str, str] | None = field(default=None, repr=False)
 
 
@@ -72,10 +74,14 @@ class Revisions(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run found, and which variants it could not measure because they broke a rule."""
+    """What a run found, and which variants it could not measure because they broke a rule.
+
+    `unpublished`: what could not be written or published afterwards; the verdict comes before it.
+    """
 
     result: Result
     failures: Sequence[Failure]
+    unpublished: Sequence[BenchError] = ()
 
 
 @dataclass(slots=True)
@@ -120,15 +126,25 @@ class Run:
         except BenchError as error:
             _hint_at_rules(error, revisions.judging)
             if facts is not None and self._trials:
-                store.write(self._result(facts, stopped=error.what.splitlines()[0]))
-                error.add_note(f"  kept:   {plural(len(self._trials), 'finished trial')}, in {store.folder}")
+                kept = f"  kept:   {plural(len(self._trials), 'finished trial')}, in {store.folder}"
+                lost = self._written(store, self._result(facts, stopped=error.what.splitlines()[0]))
+                error.add_note("\n".join([f"  also:   {other.what}" for other in lost]) or kept)
             raise
         result = self._result(facts)
-        store.write(result)
+        unwritten = self._written(store, result)
         if revisions.base is not None and not self.options.self_test:
             line = describe(result.compared, result.not_compared, revisions.base.name)
             self.progress.step(line.replace("`", ""))
-        return Outcome(result, [failure for failure in failures if not failure.subject.endswith("@base")])
+        return Outcome(result, [one for one in failures if not one.subject.endswith("@base")], unwritten)
+
+    def _written(self, store: Store, result: Result) -> list[BenchError]:
+        """Write a result; what went wrong, as a full disk takes no verdict away."""
+        try:
+            store.write(result)
+        except BenchError as error:
+            self.progress.warn(str(error))
+            return [error]
+        return []
 
     def _load(self, folders: ExitStack) -> Revisions:
         """The sources' facts, head, and base if one is requested, each with the rules that hold for it."""
@@ -247,7 +263,10 @@ class Run:
 
         def keep(trial: Trial) -> None:
             self._trials.append(trial)
-            store.append(trial)
+            try:
+                store.append(trial)
+            except InputError as error:
+                self.progress.warn(f"{error.what}. Trials are kept in memory from now on")
 
         with self._timed("measure"):
             self.progress.expect(*design.expected(loaded))
@@ -269,8 +288,14 @@ class Run:
         return RunInfo(
             id=run_id, started_at=self._began_at.isoformat(timespec="seconds"), duration_s=0.0, seed=self.options.seed,
             engine=engine.name, preset=loaded.preset, tool_version=__version__, command=command_of(self.options),
-            self_test=self.options.self_test,
+            self_test=self.options.self_test, config=self._configuration(loaded), key=self.options.key,
+            job=self.options.workflow_job,
         )  # fmt: skip
+
+    def _configuration(self, loaded: Loaded) -> str:
+        if self.options.config is None and loaded.folder == builtin_file().parent.resolve():
+            return "built-in"
+        return name_configuration(loaded.folder, loaded.file)
 
     def _result(self, facts: Facts, stopped: str = "") -> Result:
         run = facts.run.model_copy(update={"duration_s": round(time.monotonic() - self._started, 3)})

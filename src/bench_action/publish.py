@@ -13,6 +13,7 @@ from bench_action.github.artifacts import LARGEST_RESULT, RESULT
 from bench_action.github.client import Access
 from bench_action.github.commands import Commands, Level
 from bench_action.github.comments import upsert_comment
+from bench_action.github.texts import UNKNOWN, Origin
 from bench_action.model.errors import BenchError, InputError, PublishError
 from bench_action.model.result import Result
 from bench_action.report.change import compared, loss
@@ -27,7 +28,9 @@ _FORK = "this job's token may only read, as a fork's does: a `workflow_run` job 
 
 @dataclass(frozen=True, slots=True)
 class Publisher:
-    """Where to tell it. `pull`: the pull request, None for no comment; `access`: None without a token."""
+    """Where to tell it. `pull`: the pull request, None for no comment; `access`: None without a token.
+    `origin`: who we are to the comment's next writer.
+    """
 
     commands: Commands
     links: Links
@@ -36,6 +39,7 @@ class Publisher:
     key: str = "bench-action"
     summary: bool = True
     say: Callable[[str], None] = print
+    origin: Origin = UNKNOWN
 
     def publish(self, result: Result, folder: Path | None) -> None:
         """Everything that a result gives. `folder`: where its files are, None where they do not stay.
@@ -63,15 +67,19 @@ class Publisher:
         if self.pull is None or self.access is None:
             return
         try:
-            url = upsert_comment(self.access, self.pull, self.key, text)
+            posted = upsert_comment(self.access, self.pull, self.key, text, self.origin)
         except PublishError as error:
             if error.status == 403 and "not accessible" in error.what:
                 self.say(f"no comment: {_FORK}")
                 self.commands.annotate("notice", "bench-action", f"No comment: {_FORK}.")
                 return
             raise
-        self.say(f"comment: {url}")
-        self.commands.outputs({"comment-url": url})
+        self.say(f"comment: {posted.url}")
+        self.commands.outputs({"comment-url": posted.url})
+        if posted.replaced:
+            told = f"the comment replaces that of {posted.replaced}: give each benchmark its own `comment-key`"
+            self.say(told)
+            self.commands.annotate("warning", "bench-action", told.replace("`", ""))
 
 
 def annotations(result: Result) -> list[tuple[Level, str, str]]:

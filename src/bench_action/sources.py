@@ -6,7 +6,9 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bench_action.engine.ownership import Process
@@ -18,6 +20,7 @@ _REPOSITORY = re.compile(r"[/:]([^/:@]+/[^/@]+?)(?:\.git)?/?$")
 _PREFIX = "bench-action-base-"
 _OWNER = "owner"
 _FETCH_S = 300.0
+_LATEST = "--max-count=1000"  # commits whose dates are compared
 
 
 def read_source(folder: Path, environ: Mapping[str, str]) -> Source:
@@ -33,7 +36,29 @@ def read_source(folder: Path, environ: Mapping[str, str]) -> Source:
         ref=environ.get("GITHUB_REF") or _git(folder, "symbolic-ref", "--quiet", "HEAD"),
         event=environ.get("GITHUB_EVENT_NAME", ""),
         dirty=bool(status),
+        committed_at=committed_at(_git(folder, "log", "--first-parent", _LATEST, "--format=%ct", "HEAD"), time.time()),
     )
+
+
+def committed_at(dates: str, now: float) -> str:
+    """When HEAD was committed, ISO 8601 in UTC, from the dates (seconds, one a line) of it and its first parents.
+
+    No commit is older than its parents, so the latest date counts: a committer's clock that was behind does no harm
+    where the clone has the parents. Nor is it from the future: such dates are left out. Empty if none is left.
+    """
+    seconds = [int(text) for text in dates.split() if text.isdecimal()]
+    past = [one for one in seconds if 0 < one <= now]
+    return datetime.fromtimestamp(max(past), UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if past else ""
+
+
+def name_configuration(folder: Path, file: str) -> str:
+    """The path of a configuration from the top of its repository; outside of one, from the working directory.
+
+    `folder` is absolute and resolved. Somewhere else entirely, the folder's own name has to do.
+    """
+    tops = [place for place in (folder, *folder.parents) if (place / ".git").exists()]
+    top = tops[0] if tops else Path.cwd()
+    return (folder.relative_to(top) / file if folder.is_relative_to(top) else Path(folder.name, file)).as_posix()
 
 
 def parents(folder: Path) -> list[str]:

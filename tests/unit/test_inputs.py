@@ -23,9 +23,10 @@ def test_inputs__are_those_of_action_yml_with_its_defaults() -> None:
     declared = action()["inputs"]
     fields = {name.replace("_", "-") for name in Inputs.model_fields}
     assert set(declared) == fields
-    given = {f"INPUT_{name.upper()}": one["default"] for name, one in declared.items() if name != "github-token"}
+    of_the_job = {"github-token": "${{ github.token }}", "matrix": "${{ toJSON(matrix) }}"}
+    given = {f"INPUT_{name.upper()}": one["default"] for name, one in declared.items() if name not in of_the_job}
     assert Inputs.read(given) == Inputs()
-    assert declared["github-token"]["default"] == "${{ github.token }}"
+    assert {name: declared[name]["default"] for name in of_the_job} == of_the_job
 
 
 @pytest.mark.parametrize("part", ["inputs", "outputs"])

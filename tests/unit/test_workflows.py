@@ -149,12 +149,36 @@ def test_reusable_workflow__passes_on_every_input_with_the_action_s_default() ->
     workflow, action = _load(_REUSABLE), _load(_ACTION)["inputs"]
     inputs = _triggers(workflow)["workflow_call"]["inputs"]
     (given,) = _calls(workflow, "org/bench-action")
-    # the token is the job's own, and publishing another job's result is a workflow of its own
-    assert set(given) == set(action) - {"github-token", "publish"}
+    # token and leg are the job's own, publishing another job's result is a separate workflow, and so is a history
+    assert given.pop("history-branch") == "none"
+    assert set(given) == set(action) - {"github-token", "publish", "matrix", "history-branch", "trend-issue"}
     assert given == {name: f"${{{{ inputs.{name} }}}}" for name in given}
     assert {name: inputs[name]["default"] for name in given} == {
         name: action[name].get("default", "") for name in given
     }
+
+
+def test_reusable_workflow__offers_nothing_that_its_jobs_may_not_do() -> None:
+    """A call may do what its jobs declare, and no call is accepted whose caller grants less than every job declares."""
+    workflow = _load(_REUSABLE)
+    inputs = _triggers(workflow)["workflow_call"]["inputs"]
+    assert [job["permissions"] for job in _jobs(workflow)] == [{"contents": "read", "pull-requests": "write"}]
+    assert not {"history-branch", "trend-issue"} & set(inputs)
+    granted = {"contents": "read", "pull-requests": "write"}
+    assert (
+        f"permissions: {{{', '.join(f'{name}: {level}' for name, level in granted.items())}}}"
+        in _REUSABLE.read_text(encoding="utf-8")
+    ), "what the head of the file tells callers to grant"
+
+
+def test_histories__are_kept_by_jobs_that_may_write_them() -> None:
+    """On the default branch a job appends to the history, and opens an issue only where that is asked for."""
+    for path in (_ROOT / "examples/schedule.yml", _ROOT / ".github/workflows/trend.yml"):
+        (job,) = [
+            one for one in _jobs(_load(path))
+            if any(step.get("uses", "") in {"./", "org/bench-action@v1"} for step in one["steps"])
+        ]  # fmt: skip
+        assert job["permissions"] == {"contents": "write", "issues": "write"}
 
 
 def test_reusable_workflow__passes_on_every_output() -> None:

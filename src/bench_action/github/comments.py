@@ -2,30 +2,50 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from gidgethub import HTTPException
 
 from bench_action.github.client import Access, Client, LostAnswerError, connected
-from bench_action.github.texts import Author, author_of, marker, written
+from bench_action.github.texts import UNKNOWN, Author, Origin, author_of, marker, written
 
 _PAGE = "/repos/{+repository}/issues/{number}/comments?per_page=100"
 _COMMENTS = "/repos/{+repository}/issues/{number}/comments"
 _ONE = "/repos/{+repository}/issues/comments/{id}"
 
 
-def upsert_comment(access: Access, number: int, key: str, body: str) -> str:
-    """Write the one comment of this key; its address. Raises PublishError."""
-    return asyncio.run(_upsert(access, number, key, body))
+_SHARED = (
+    "> ⚠️ This comment replaces that of {other}, as both have the same `comment-key`. Give each benchmark its own "
+    "`comment-key` to keep both comments."
+)
 
 
-async def _upsert(access: Access, number: int, key: str, body: str) -> str:
-    where, data = {"repository": access.repository, "number": str(number)}, {"body": f"{marker(key)}\n{body}"}
+@dataclass(frozen=True, slots=True)
+class PostedComment:
+    """Where the comment is; `replaced` names another benchmark whose comment it has replaced, empty for none."""
+
+    url: str
+    replaced: str = ""
+
+
+def upsert_comment(access: Access, number: int, key: str, body: str, origin: Origin = UNKNOWN) -> PostedComment:
+    """Write the one comment of this key, and say so in it where it was another benchmark's. Raises PublishError."""
+    return asyncio.run(_upsert(access, number, key, body, origin))
+
+
+async def _upsert(access: Access, number: int, key: str, body: str, origin: Origin) -> PostedComment:
+    where = {"repository": access.repository, "number": str(number)}
+    replaced = ""
     async with connected(access) as client:
         author = await author_of(client)
 
         async def write() -> str:
+            nonlocal replaced
             ours = await _find(client, where, author, key)
+            clashes = [origin.explain_clash(Origin.of_text(str(one["body"]))) for one in ours]
+            replaced = next((other for other in clashes if other), replaced)
+            data = {"body": _text(key, body, origin, replaced)}
             if not ours:
                 return str((await client.post(_COMMENTS, where, data=data))["html_url"])
             try:
@@ -37,7 +57,13 @@ async def _upsert(access: Access, number: int, key: str, body: str) -> str:
                     raise
                 raise LostAnswerError("the comment was deleted while it was edited") from error
 
-        return await written("the comment", write)
+        url = await written("the comment", write)
+    return PostedComment(url, replaced)
+
+
+def _text(key: str, body: str, origin: Origin, replaced: str) -> str:
+    parts = [f"{marker(key)}\n{body}", f"\n{_SHARED.format(other=replaced)}\n" if replaced else "", origin.line]
+    return "\n".join(part for part in parts if part)
 
 
 async def _find(client: Client, where: Mapping[str, str], author: Author, key: str) -> list[Mapping[str, Any]]:

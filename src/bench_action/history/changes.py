@@ -120,8 +120,25 @@ def parse(content: bytes, where: str) -> Iterator[Record]:
             yield parse_line(line, f"{where}, line {number}")
 
 
-def odd_times(done: Change, records: Sequence[Record], now: datetime) -> Iterator[str]:
-    """What a clock that was set makes of a run's time: told, and stored all the same."""
+def is_from_the_future(at: str, now: datetime) -> bool:
+    """Whether a run began more than a day after now: a clock is wrong."""
+    return at > _text(now + _OVERLAP)
+
+
+def refuse_future(records: Sequence[Record], now: datetime) -> tuple[list[Record], str]:
+    """Leave out what is from the future, which would be the newest run for years; and one sentence about that."""
+    kept = [record for record in records if not is_from_the_future(record.at, now)]
+    if len(kept) == len(records):
+        return kept, ""
+    newest = max(record.at for record in records)
+    return kept, (
+        f"{plural(len(records) - len(kept), 'record')} not appended: the run of {newest} is from the future, as it is "
+        f"{_text(now)} by this machine's clock. One of the two clocks is wrong: set it, and measure again"
+    )
+
+
+def odd_times(done: Change, records: Sequence[Record]) -> Iterator[str]:
+    """Report a run that is much older than the newest: it is stored all the same."""
     times = sorted(record.at for record in records)
     if not done.new:
         return
@@ -130,8 +147,6 @@ def odd_times(done: Change, records: Sequence[Record], now: datetime) -> Iterato
             f"a run of {times[0]} was appended after one of {done.newest_before}: unless it is an old one, a clock "
             f"went back. It is in {shard_of(times[0])}"
         )
-    if times[-1] > _text(now + _OVERLAP):
-        yield f"a run of {times[-1]} was appended, which is to come: a clock is wrong. It is in {shard_of(times[-1])}"
 
 
 def _sane(index: Index, now: datetime) -> datetime:

@@ -52,11 +52,14 @@ class History:
 
     def append(self, records: Iterable[Record]) -> int:
         """As `Store` says. Then months that have become old are thinned; that this fails is only told."""
-        given = list({(one.run_id, one.cell): one for one in records}.values())
+        unique = list({(one.run_id, one.cell): one for one in records}.values())
+        given, refused = changes.refuse_future(unique, self._now())
+        if refused:
+            self._tell(refused)
         done = self._update(lambda view, index: self._appended(view, index, given)) if given else None
         if done is None:
             return 0
-        for line in changes.odd_times(done, given, self._now()):
+        for line in changes.odd_times(done, given):
             self._tell(line)
         try:
             self._thin(done.index)

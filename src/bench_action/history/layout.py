@@ -191,7 +191,9 @@ records. Old records are thinned: all of the last 90 days are kept, then one a d
 | in a line | is |
 |---|---|
 | `run`, `at` | the run, and when it began |
-| `sha`, `ref` | what was measured |
+| `sha`, `ref`, `ct` | what was measured; when that commit was committed, which is its place in the history |
+| `cfg`, `key`, `job` | which benchmark: its configuration, the comment's key, workflow and job; left out if empty |
+| `preset`, `engine` | how it was measured; these five tell the trends of several benchmarks apart |
 | `machine`, `cpu` | the machine's fingerprint (only like ones may be compared), and its CPU |
 | `tool` | the version of bench-action |
 | `m` | metrics: mean, and the bounds of its 99 % interval |

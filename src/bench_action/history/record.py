@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
+from bench_action.model.benchmark import Benchmark
 from bench_action.model.errors import InputError
 from bench_action.model.result import Frozen
 
@@ -33,6 +34,7 @@ SHORT: Final = {
     "startup_s": "start",
 }
 _LONG = {short: name for name, short in SHORT.items()}
+_LEFT_OUT = ("ct", "cfg", "key", "job")  # where they are empty, as in every record that was written before they existed
 
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
 # from version n, as its line was written, to n + 1
@@ -54,9 +56,13 @@ def utc(text: str) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def rounded(value: float) -> float:
-    """To 6 significant digits."""
-    return float(f"{value:.6g}")
+def _utc_or_empty(text: str) -> str:
+    return utc(text) if text else ""
+
+
+def rounded(value: float, digits: int = 6) -> float:
+    """To so many significant digits."""
+    return float(f"{value:.{digits}g}")
 
 
 Bounded = tuple[float, float | None, float | None]  # a value and the bounds of its interval, null without one
@@ -86,7 +92,13 @@ class Record(Frozen):
     run_id: str = Field(alias="run", min_length=1)
     at: Annotated[str, AfterValidator(utc)] = Field(description="when the run began: UTC, to the second")
     sha: str
+    committed_at: Annotated[str, AfterValidator(_utc_or_empty)] = Field(
+        "", alias="ct", description="when `sha` was committed: UTC, to the second; empty if unknown"
+    )
     ref: str
+    config: str = Field("", alias="cfg", description="path of the configuration from the top of its repository")
+    key: str = Field("", description="the comment's key")
+    job: str = Field("", description="workflow, job and matrix leg")
     preset: str
     engine: str
     tool_version: str = Field(alias="tool")
@@ -106,6 +118,11 @@ class Record(Frozen):
         return f"{self.variant} · {self.profile}"
 
     @property
+    def benchmark(self) -> Benchmark:
+        """Which benchmark's trend it belongs to; that of a record without names is the unnamed one."""
+        return Benchmark(self.config, self.key, self.job, self.preset, self.engine)
+
+    @property
     def counts(self) -> tuple[float, ...] | None:
         """`work` as a row: queries, rows, cache commands."""
         work = self.work
@@ -115,6 +132,9 @@ class Record(Frozen):
 def line_of(record: Record) -> str:
     """One line of JSON, without its end."""
     fields = record.model_dump(by_alias=True)
+    for name in _LEFT_OUT:
+        if not fields[name]:
+            del fields[name]
     for name in ("m", "c"):
         fields[name] = {SHORT.get(metric, metric): list(map(_short, one)) for metric, one in fields[name].items()}
     if record.work is not None:

@@ -3,14 +3,15 @@
 import hashlib
 from collections.abc import Sequence
 
-from bench_action.history.record import Bounded, Record, WorkPerRequest, rounded
-from bench_action.model.result import Result, Summary, Trial
+from bench_action.history.record import Bounded, Record, WorkPerRequest, rounded, utc
+from bench_action.model.result import Result, Source, Summary, Trial
 from bench_action.model.warning import Code
 from bench_action.stats.interval import ratio_of
 from bench_action.summary import trial_values
 
 # compared with the control: what a trend is read by, and as many as fit in a short record
 COMPARED = ("requests_per_second", "latency_p50_us", "latency_p99_us", "cpu_ms_per_request")
+_BOUND_DIGITS = 5  # an interval is not known any better, and a line is short
 # counted, so they are in `work`
 _WORK = ("queries_per_request", "rows_per_request", "cache_commands_per_request")
 
@@ -31,7 +32,8 @@ def _record(result: Result, summary: Summary) -> Record:
     run, source, machine = result.run, result.source, result.environment
     control = _control(result, summary)
     return Record(
-        run_id=run.id, at=run.started_at, sha=source.head_sha, ref=source.ref, preset=run.preset, engine=run.engine,
+        run_id=run.id, at=run.started_at, sha=source.head_sha, committed_at=_committed_at(source), ref=source.ref,
+        config=run.config, key=run.key, job=run.job, preset=run.preset, engine=run.engine,
         tool_version=run.tool_version, fingerprint=machine.fingerprint, cpu_model=machine.cpu_model,
         variant=summary.variant, profile=summary.profile, blocks=summary.trials - summary.invalid_trials,
         metrics={
@@ -40,6 +42,14 @@ def _record(result: Result, summary: Summary) -> Record:
         },
         control=control, control_id=_control_id(result), work=_work(result, summary),
     )  # fmt: skip
+
+
+def _committed_at(source: Source) -> str:
+    """Empty for a date that no calendar has or that is before 1970, which git takes all the same."""
+    try:
+        return utc(source.committed_at) if source.committed_at else ""
+    except ValueError:
+        return ""
 
 
 def _control(result: Result, summary: Summary) -> dict[str, Bounded]:
@@ -87,4 +97,5 @@ def _work(result: Result, summary: Summary) -> WorkPerRequest | None:
 
 
 def _bounded(value: float, low: float | None, high: float | None) -> Bounded:
-    return rounded(value), None if low is None else rounded(low), None if high is None else rounded(high)
+    bounds = [None if bound is None else rounded(bound, _BOUND_DIGITS) for bound in (low, high)]
+    return rounded(value), bounds[0], bounds[1]

@@ -30,21 +30,21 @@ def is_due(shard: str, kept: Kept, now: datetime) -> bool:
 def thin(records: Sequence[Record], level: Kept, marks: Collection[tuple[str, str]] = ()) -> list[int]:
     """Places of the records that stay, in their order: the first of each day or week, and every marked one.
 
-    A cell on one kind of machine, against one control, by one preset, is a series; each is thinned for itself.
+    A cell of one benchmark on one kind of machine, against one control, is a series; each is thinned for itself.
     `marks` are (run id, cell).
     """
     marked = set(marks)
     first: dict[Hashable, int] = {}
     for place, record in enumerate(records):
-        bucket = (*_series(record), place if level == "all" else _bucket(record.at, level))
+        bucket = (_series(record), place if level == "all" else _bucket(record.at, level))
         if bucket not in first or record.at < records[first[bucket]].at:
             first[bucket] = place
     kept = set(first.values())
     return [n for n, record in enumerate(records) if n in kept or (record.run_id, record.cell) in marked]
 
 
-def _series(record: Record) -> tuple[str, ...]:
-    return record.cell, record.fingerprint, record.control_id, record.preset, record.ref
+def _series(record: Record) -> Hashable:
+    return record.benchmark, record.cell, record.fingerprint, record.control_id, record.ref
 
 
 def _bucket(at: str, level: Kept) -> Hashable:

@@ -14,7 +14,10 @@ class Store(Protocol):
     """Records of many runs. Everything raises InputError for what is wrong with them, PublishError for the place."""
 
     def append(self, records: Iterable[Record]) -> int:
-        """Write the records of runs that are not there yet, each run's together; how many were new."""
+        """Write the records of runs that are not there yet, each run's together; how many were new.
+
+        Records from the future are refused: reported, and not written.
+        """
         ...
 
     def read(self, since: str = "", cells: Collection[str] = ()) -> Iterator[Record]:

@@ -4,6 +4,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bench_action.model.benchmark import Benchmark
 from bench_action.model.metric import Better
 from bench_action.model.warning import Warned
 
@@ -140,6 +141,14 @@ class RunInfo(Frozen):
     tool_version: str
     command: str = Field(description="repeats this run: same plan, same order")
     self_test: bool = Field(False, description="base is head itself: whatever differs is the instrument's own")
+    config: str = Field("", description="path of the configuration from the top of its repository, or `built-in`")
+    key: str = Field("", description="the comment's key; empty outside of GitHub Actions")
+    job: str = Field("", description="workflow, job and matrix leg; empty outside of GitHub Actions")
+
+    @property
+    def benchmark(self) -> Benchmark:
+        """Which benchmark's trend the run belongs to."""
+        return Benchmark(self.config, self.key, self.job, self.preset, self.engine)
 
 
 class Environment(Frozen):
@@ -164,6 +173,7 @@ class Source(Frozen):
     ref: str = ""
     event: str = ""
     dirty: bool = False
+    committed_at: str = Field("", description="when head's commit was committed (ISO 8601); empty if unknown")
 
 
 class ProfileInfo(Frozen):

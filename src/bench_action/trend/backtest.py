@@ -3,12 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
+from bench_action.model.benchmark import name_each
 from bench_action.model.metric import METRICS
 from bench_action.report import numbers
 from bench_action.report.table import Table
-from bench_action.trend.series import Series
+from bench_action.trend.series import Point, Series
 
 WITHIN = 10  # records in which the level must come back for an alarm to count as undone
 _BASE = 1  # a gate compares with the record before
@@ -37,15 +39,17 @@ def replay(series: Series, gate: float, within: int = WITHIN) -> Replayed:
     It was undone if the median of the next `within` records has lost less than half of the gate against the level
     before the alarm (the median of as many records). Where fewer than half of these have been measured, it is pending.
     """
-    losses = [_loss(series.metric, a.value, b.value) for a, b in zip(series.points, series.points[1:], strict=False)]
+    points = series.judged
+    losses = [_loss(series.metric, a.value, b.value) for a, b in pairwise(points)]
     alarms = [at + _BASE for at, loss in enumerate(losses) if loss >= gate]
-    fates = [_undone(series, at, gate, within) for at in alarms]
-    return Replayed(series, gate, len(series.points), len(alarms), fates.count(True), fates.count(None))
+    fates = [_undone(series.metric, points, (at, within), gate) for at in alarms]
+    return Replayed(series, gate, len(points), len(alarms), fates.count(True), fates.count(None))
 
 
 def table_of(all_series: Sequence[Series], gates: Sequence[float], within: int = WITHIN) -> Table:
     """A row for each series and gate."""
-    rows = [_row(replay(series, gate, within)) for series in all_series for gate in gates]
+    names = name_each(series.benchmark for series in all_series)
+    rows = [_row(replay(series, gate, within), names[series.benchmark]) for series in all_series for gate in gates]
     return Table(
         ("Cell", "Metric", "Gate", "Records", "Alarms", "Undone", "Stood", "Pending"),
         (False, False, True, True, True, True, True, True),
@@ -53,18 +57,21 @@ def table_of(all_series: Sequence[Series], gates: Sequence[float], within: int =
     )
 
 
-def _row(one: Replayed) -> tuple[str, ...]:
+def _row(one: Replayed, benchmark: str) -> tuple[str, ...]:
     title = METRICS[one.series.metric].title + (" ÷ control" if one.series.relative else "")
     counts = (one.records, one.alarms, one.undone, one.stood, one.pending)
-    return (one.series.cell, title, numbers.percent(one.gate), *(numbers.count(count) for count in counts))
+    cell = f"{benchmark}, {one.series.cell}" if benchmark else one.series.cell
+    return (cell, title, numbers.percent(one.gate), *(numbers.count(count) for count in counts))
 
 
-def _undone(series: Series, at: int, gate: float, within: int) -> bool | None:
-    before = [point.value for point in series.points[max(0, at - within) : at]]
-    after = [point.value for point in series.points[at + 1 : at + 1 + within]]
+def _undone(metric: str, points: Sequence[Point], place: tuple[int, int], gate: float) -> bool | None:
+    """`place`: the alarm's index, and how many points on each side count."""
+    at, within = place
+    before = [point.value for point in points[max(0, at - within) : at]]
+    after = [point.value for point in points[at + 1 : at + 1 + within]]
     if 2 * len(after) < within:
         return None
-    return _loss(series.metric, median(before), median(after)) < gate / 2
+    return _loss(metric, median(before), median(after)) < gate / 2
 
 
 def _loss(metric: str, before: float, after: float) -> float:

@@ -31,12 +31,13 @@ Direction = Literal["better", "worse"]
 
 @dataclass(frozen=True, slots=True)
 class ChangePoint:
-    """The level of `series` changed before the record `index`.
+    """The level of `series` changed before the record `index`, whose run is `first_run`.
 
     `size` is level after ÷ level before − 1, with its 99 % interval; None where a level is 0. `raised` is the record
-    after which it was sure. `last_before` and `first_after` are the commits between which the cause is. `work_changed`
-    is None where counts are missing. `new_machine`: no runner of the records before it is among those after it. `key`
-    names the change point for good; `near` are the names that later data may have given it.
+    after which it was sure; it and `index` count the judged points only. `last_before` and `first_after` are the
+    commits between which the cause is. `work_changed` is None where counts are missing. `new_machine`: no runner of the
+    records before it is among those after it. `key` names the change point for good; `near` are the names that later
+    data may have given it.
     """
 
     series: Series
@@ -54,6 +55,7 @@ class ChangePoint:
     raised: int
     key: str
     near: tuple[str, ...]
+    first_run: str
 
 
 def change_points(
@@ -64,8 +66,9 @@ def change_points(
     One whose interval, from all records since, has come to include no change is left out.
     Errors: KeyError where `once_in` is not among `stats.shift.RATES`.
     """
-    ranks = _ranks(series.points)
-    if len(ranks) < 2 * SHORTEST or min(p.value for p in series.points) == max(p.value for p in series.points):
+    points = series.judged
+    ranks = _ranks(points)
+    if len(ranks) < 2 * SHORTEST or min(p.value for p in points) == max(p.value for p in points):
         return ()
     shifts = shifts_of(ranks, once_in)
     places = _placed(ranks, [shift.index for shift in shifts])
@@ -73,7 +76,7 @@ def change_points(
     found = []
     for number, shift in enumerate(shifts):
         start, place, end = edges[number : number + 3]
-        point = _change_point(series, start, place, end, shift.raised)
+        point = _change_point(series, points, (start, place, end), shift.raised)
         if point is not None and _counts(point, smallest):
             found.append(point)
     return tuple(found)
@@ -93,7 +96,7 @@ def latest_changes_of(
 
     Only as many records again are looked at, before which no look goes back. `index` and `raised` count within these.
     """
-    recent = (replace(series, points=series.points[-2 * WINDOW :]) for series in all_series)
+    recent = (replace(series, points=series.judged[-2 * WINDOW :]) for series in all_series)
     return tuple(
         point for point in changes_of(recent, once_in, smallest) if point.raised >= len(point.series.points) - WINDOW
     )
@@ -125,22 +128,28 @@ def _placed(ranks: Sequence[int], shifts: Sequence[int]) -> list[int]:
     return placed
 
 
-def _change_point(series: Series, start: int, place: int, end: int, raised: int) -> ChangePoint | None:
-    """None where both levels are the same after all, which only equal values can bring about."""
-    before, after = series.points[max(start, place - WINDOW) : place], series.points[place : min(end, place + WINDOW)]
+def _change_point(
+    series: Series, points: Sequence[Point], edges: tuple[int, int, int], raised: int
+) -> ChangePoint | None:
+    """None where both levels are the same after all, which only equal values can bring about.
+
+    `edges`: where the level before begins, where it changes, where the one after ends.
+    """
+    start, place, end = edges
+    before, after = points[max(start, place - WINDOW) : place], points[place : min(end, place + WINDOW)]
     old, new = _median(before), _median(after)
     if old == new:
         return None
     size, interval = _size(before, after)
     rises = new > old if size is None or size == 0 else size > 0
-    keys = [_key(series, point) for point in series.points[max(0, place - _NEAR) : place + _NEAR + 1]]
+    keys = [_key(series, point) for point in points[max(0, place - _NEAR) : place + _NEAR + 1]]
     return ChangePoint(
         series=series, index=place, at=after[0].at, last_before=before[-1].sha, first_after=after[0].sha, before=old,
         after=new, size=size, interval=interval,
         direction="better" if rises == (METRICS[series.metric].better == "higher") else "worse",
         work_changed=_work_changed(before, after),
         new_machine={p.fingerprint for p in before}.isdisjoint(p.fingerprint for p in after),
-        raised=raised, key=_key(series, after[0]), near=tuple(keys),
+        raised=raised, key=_key(series, after[0]), near=tuple(keys), first_run=after[0].run_id,
     )  # fmt: skip
 
 

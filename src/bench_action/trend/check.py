@@ -18,13 +18,17 @@ def headline(new: Sequence[ChangePoint], series: int) -> str:
     return f"{plural(len(new), 'new change point')}: {worse} worse, {len(new) - worse} better"
 
 
-def sentence(point: ChangePoint) -> str:
-    """What changed, by how much, since which commit, and whether each request's work changed with it."""
+def sentence(point: ChangePoint, benchmark: str = "") -> str:
+    """What changed, by how much, since which commit, and whether each request's work changed with it.
+
+    `benchmark`: its name, where a history has several.
+    """
     series = point.series
     what = METRICS[series.metric].title
     against = " against the control" if series.relative else ""
+    place = f"{benchmark}, {series.cell}" if benchmark else series.cell
     return (
-        f"{series.cell}: {what}{against} {_size(point)}, {point.direction}, since {point.at[:10]} "
+        f"{place}: {what}{against} {_size(point)}, {point.direction}, since {point.at[:10]} "
         f"({commits(point)}); {_work(point)}{_machine(point)}"
     )
 

@@ -17,6 +17,7 @@ RECENT_RUNS = 400
 RECENT_VALUES = 12_000  # over all series of a chart: about 400 kB
 _OLDER_RUNS = 2_000
 _DIGITS = 5
+_Run = tuple[str, int, str]  # in the order of a chart: when, the place among runs of that moment, run id
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,10 @@ class Chunk:
 
 def chunks_of(all_series: Sequence[Series]) -> Iterator[Chunk]:
     """The chunks of one chart, the newest first; number 0 is what is loaded at once."""
-    runs = sorted({(point.at, point.run_id) for series in all_series for point in series.points}, reverse=True)
+    runs = sorted({_run(point) for series in all_series for point in series.points}, reverse=True)
     recent = max(20, min(RECENT_RUNS, RECENT_VALUES // max(1, len(all_series))))
     edges = [0, *range(recent, len(runs), _OLDER_RUNS), len(runs)]
-    by_run = [{(point.at, point.run_id): point for point in series.points} for series in all_series]
+    by_run = [{_run(point): point for point in series.points} for series in all_series]
     for number, (newest, oldest) in enumerate(pairwise(dict.fromkeys(edges))):
         own = runs[newest:oldest][::-1]
         yield Chunk(number, own[0][0], own[-1][0], len(own), _value(number, own, by_run))
@@ -62,9 +63,11 @@ def rounded(value: float | None) -> float | int | None:
     return int(short) if short.is_integer() and abs(short) < 1e15 else short
 
 
-def _value(
-    number: int, runs: Sequence[tuple[str, str]], by_run: Sequence[dict[tuple[str, str], Point]]
-) -> dict[str, Any]:
+def _run(point: Point) -> _Run:
+    return point.at, point.order, point.run_id
+
+
+def _value(number: int, runs: Sequence[_Run], by_run: Sequence[dict[_Run, Point]]) -> dict[str, Any]:
     machines: dict[str, int] = {}
     shas: list[str] = []
     fingerprints: list[int] = []
@@ -81,6 +84,6 @@ def _value(
             for name in ("value", "low", "high"):
                 column[name].append(rounded(getattr(point, name)))
     return {
-        "chunk": number, "at": [at for at, _ in runs], "id": [run_id for _, run_id in runs], "sha": shas,
+        "chunk": number, "at": [at for at, _, _ in runs], "id": [run_id for _, _, run_id in runs], "sha": shas,
         "machine": fingerprints, "machines": list(machines), "columns": [c for c in columns if c["run"]],
     }  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any
 
 import plotly.offline
 
+from bench_action.model.benchmark import name_each
 from bench_action.model.metric import METRICS
 from bench_action.report import numbers
 from bench_action.report.table import Table
@@ -54,9 +55,13 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """All variants in one metric and profile; `name` is that of its files."""
+    """All variants of a benchmark in one metric and profile; `name` is that of its files.
+
+    `benchmark` is the benchmark's name, empty where the history has one only.
+    """
 
     name: str
+    benchmark: str
     profile: str
     metric: str
     relative: bool
@@ -107,15 +112,19 @@ def render(all_series: Sequence[Series], points: Sequence[ChangePoint], links: L
 
 def site_of(all_series: Sequence[Series], points: Sequence[ChangePoint], links: Links) -> Iterator[tuple[str, str]]:
     """Every file of the site: its path and its text."""
+    names = name_each(one.benchmark for one in all_series)
     pages = html_environment()
-    pages.globals.update(links=links, sentence=check.sentence, commits=check.commits, assurance=check.assurance())
+    pages.globals.update(
+        links=links, commits=check.commits, assurance=check.assurance(),
+        sentence=lambda point: check.sentence(point, names[point.series.benchmark]),
+    )  # fmt: skip
     charts = charts_of([one for one in all_series if one.points], points)
     recent = sorted(points, key=lambda point: point.at, reverse=True)
-    latest = max((one.points[-1].at for one in all_series if one.points), default=None)
+    latest = max((point.at for one in all_series for point in one.points[-1:]), default=None)
     badge = badge_of(points, latest)
-    profiles = [(profile, list(own)) for profile, own in groupby(charts, key=lambda chart: chart.profile)]
     yield "index.html", pages.get_template("trend_index.html.j2").render(
-        profiles=profiles, recent=recent[:_RECENT_CHANGES], changes=len(recent), latest=latest, badge=badge,
+        sections=[_section(name, list(own)) for name, own in groupby(charts, key=lambda chart: chart.benchmark)],
+        recent=recent[:_RECENT_CHANGES], changes=len(recent), latest=latest, badge=badge,
         id_of=id, places={id(change): chart.name for chart in charts for change in chart.changes},
     )  # fmt: skip
     page = pages.get_template("trend_chart.html.j2")
@@ -131,32 +140,41 @@ def site_of(all_series: Sequence[Series], points: Sequence[ChangePoint], links: 
 
 
 def charts_of(all_series: Sequence[Series], points: Sequence[ChangePoint]) -> list[Chart]:
-    """Series of one profile and metric share a chart; profiles by name, metrics in their own order, ratios first."""
+    """Series of one benchmark, profile and metric share a chart; by name, metrics in their own order, ratios first."""
     order = list(METRICS)
-    groups: dict[tuple[str, bool, int], list[Series]] = {}
+    names = name_each(one.benchmark for one in all_series)
+    groups: dict[tuple[str, str, bool, int], list[Series]] = {}
     for one in all_series:
-        groups.setdefault((one.profile, not one.relative, order.index(one.metric)), []).append(one)
+        key = (names[one.benchmark], one.profile, not one.relative, order.index(one.metric))
+        groups.setdefault(key, []).append(one)
     by_series: dict[int, list[ChangePoint]] = {}
     for point in points:
         by_series.setdefault(id(point.series), []).append(point)
     charts: list[Chart] = []
-    names: set[str] = set()
-    for profile, plain, number in sorted(groups):
-        own = tuple(sorted(groups[profile, plain, number], key=lambda one: (one.variant, one.origin)))
+    taken: set[str] = set()
+    for benchmark, profile, plain, number in sorted(groups):
+        own = tuple(sorted(groups[benchmark, profile, plain, number], key=lambda one: (one.variant, one.origin)))
         changes = tuple(change for one in own for change in by_series.get(id(one), ()))
-        name = _file_name(profile, order[number], plain=bool(plain), taken=names)
-        charts.append(Chart(name, profile, order[number], not plain, own, changes, spark_of(own, changes)))
+        stem = " ".join(part for part in (benchmark, profile) if part)
+        name = _file_name(stem, order[number], plain=bool(plain), taken=taken)
+        charts.append(Chart(name, benchmark, profile, order[number], not plain, own, changes, spark_of(own, changes)))
     return charts
 
 
+def _section(name: str, charts: Sequence[Chart]) -> tuple[str, list[tuple[str, list[Chart]]]]:
+    """A benchmark's part of the index: its name, and its charts by profile."""
+    return name, [(profile, list(own)) for profile, own in groupby(charts, key=lambda chart: chart.profile)]
+
+
 def _is_other(one: Chart, chart: Chart) -> bool:
-    return (one.profile, one.metric, not one.relative) == (chart.profile, chart.metric, chart.relative)
+    its = (chart.benchmark, chart.profile, chart.metric, chart.relative)
+    return (one.benchmark, one.profile, one.metric, not one.relative) == its
 
 
-def _file_name(profile: str, metric: str, *, plain: bool, taken: set[str]) -> str:
-    """Letters, digits and dashes only, whatever the profile is called; never the same twice."""
+def _file_name(text: str, metric: str, *, plain: bool, taken: set[str]) -> str:
+    """Letters, digits and dashes only, whatever benchmark and profile are called; never the same twice."""
     kind = "-plain" if plain else ""
-    stem = re.sub(r"[^a-z0-9]+", "-", profile.lower()).strip("-")[:60] or "profile"
+    stem = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[-60:].strip("-") or "profile"
     name = stem = f"{stem}-{metric.replace('_', '-')}{kind}"
     number = 1
     while name in taken:

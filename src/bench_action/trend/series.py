@@ -6,22 +6,18 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Protocol
 
+from bench_action.model.benchmark import UNNAMED, Benchmark
 from bench_action.model.metric import METRICS
+from bench_action.trend.places import Place, Run, place_runs
 
 
-class Record(Protocol):
+class Record(Run, Protocol):
     """What is read of a record of the history: one cell of one run.
 
     `metrics` and `control` hold mean, low and high for each metric; those of `control` are ratios to the control of the
     same run, and are empty where there was none. `control_id` says which control; `counts` are exact, of a request.
     """
 
-    @property
-    def at(self) -> str: ...
-    @property
-    def sha(self) -> str: ...
-    @property
-    def run_id(self) -> str: ...
     @property
     def fingerprint(self) -> str: ...
     @property
@@ -38,9 +34,15 @@ class Record(Protocol):
     def counts(self) -> Sequence[float] | None: ...
 
 
+_Key = tuple[Benchmark, str, str, str, bool, str]  # and variant, profile, metric, whether relative, origin
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One run's value with its interval; `at` is ISO 8601 in UTC."""
+    """One run's value with its interval; `at` (ISO 8601 in UTC) and `order` are its place in the history.
+
+    `repeated`: an old commit was measured again; it is shown, and nothing is concluded from it.
+    """
 
     at: str
     sha: str
@@ -50,11 +52,13 @@ class Point:
     high: float | None
     fingerprint: str
     work: tuple[float, ...] | None
+    order: int = 0
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One metric of one cell, oldest first.
+    """One metric of one cell of one benchmark, in the order of the commits.
 
     `relative`: the values are ratios to the control `origin`, and may come from any machine. Otherwise they are plain,
     and all from the one machine whose fingerprint `origin` is: unlike hardware is never joined.
@@ -66,22 +70,30 @@ class Series:
     relative: bool
     points: tuple[Point, ...]
     origin: str = ""
+    benchmark: Benchmark = UNNAMED
 
     @property
     def cell(self) -> str:
         """`variant/profile`."""
         return f"{self.variant}/{self.profile}"
 
+    @property
+    def judged(self) -> tuple[Point, ...]:
+        """The points from which a change is concluded: all but those of old commits that were measured again."""
+        return tuple(point for point in self.points if not point.repeated)
+
 
 def series_of(records: Iterable[Record], *, absolute: bool = False) -> tuple[Series, ...]:
-    """Records → series, each in the order of its times.
+    """Records → series, each in the order of the commits, whenever they were measured.
 
     A metric for which a record has a ratio to its control goes into that control's series; any other into its
     machine's. `absolute` takes plain values of all, for showing them beside the ratios. Metrics that are unknown and
     values that are no finite number are left out.
     """
-    found: dict[tuple[str, str, str, bool, str], list[Point]] = {}
-    for record in records:
+    kept = list(records)
+    places = place_runs(kept)
+    found: dict[_Key, list[Point]] = {}
+    for record in kept:
         control = {} if absolute else record.control or {}
         for metric in record.metrics.keys() | control.keys():
             relative = metric in control
@@ -89,22 +101,24 @@ def series_of(records: Iterable[Record], *, absolute: bool = False) -> tuple[Ser
             if metric not in METRICS or not bounds or not _is_number(bounds[0]):
                 continue
             origin = (record.control_id or "") if relative else record.fingerprint
-            key = (record.variant, record.profile, metric, relative, origin)
-            found.setdefault(key, []).append(_point(record, bounds))
-    ordered = sorted(found, key=lambda key: (key[1], list(METRICS).index(key[2]), *key))
+            key = (record.benchmark, record.variant, record.profile, metric, relative, origin)
+            found.setdefault(key, []).append(_point(record, bounds, places[record.benchmark, record.run_id]))
+    ordered = sorted(found, key=lambda key: (key[0], key[2], list(METRICS).index(key[3]), *key[1:]))
     return tuple(
-        Series(variant, profile, metric, relative, tuple(sorted(found[key], key=attrgetter("at", "run_id"))), origin)
+        Series(
+            variant, profile, metric, relative, tuple(sorted(found[key], key=attrgetter("order"))), origin, benchmark
+        )
         for key in ordered
-        for variant, profile, metric, relative, origin in [key]
+        for benchmark, variant, profile, metric, relative, origin in [key]
     )
 
 
-def _point(record: Record, bounds: Sequence[float | None]) -> Point:
+def _point(record: Record, bounds: Sequence[float | None], place: Place) -> Point:
     value, low, high = (*bounds, None, None)[:3]
     work = None if record.counts is None else tuple(record.counts)
     return Point(
-        record.at, record.sha, record.run_id, float(value or 0.0), low if _is_number(low) else None,
-        high if _is_number(high) else None, record.fingerprint, work,
+        place.at, record.sha, record.run_id, float(value or 0.0), low if _is_number(low) else None,
+        high if _is_number(high) else None, record.fingerprint, work, place.order, place.repeated,
     )  # fmt: skip
 
 

@@ -60,14 +60,15 @@ def test_append__only_adds_to_a_month() -> None:
     assert place.files[SHARD].startswith(before)
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 12), st.booleans()), max_size=12))
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 11), st.booleans()), max_size=12))
 def test_append__in_any_order_and_number_loses_and_doubles_nothing(steps: list[tuple[int, int, bool]]) -> None:
     place = Memory()
     written: dict[str, list[Record]] = {}
-    history = make_history(place, now=lambda: NOW.replace(month=1))  # nothing is old
+    history = make_history(place)
     for number, month, together in steps:
         run = f"run-{number}"
-        records = [make_record(run, f"2026-{month:02}-03T10:00:00Z", name) for name in ("a", "b")[: 1 + together]]
+        at = f"2026-{month:02}-{1 + number:02}T10:00:00Z"  # one a day, of which none is thinned within a year
+        records = [make_record(run, at, name) for name in ("a", "b")[: 1 + together]]
         assert history.append(records) == (0 if run in written else len(records))
         written.setdefault(run, records)
     expected = sorted(
@@ -133,9 +134,19 @@ def test_append__puts_a_run_of_a_clock_that_went_back_into_its_own_month_and_say
     assert "records/1970-01.jsonl" in place.files
     assert "a clock went back" in told[0]
     assert [one.run_id for one in history.read()] == ["reset", "a little older", "new"]
-    history.append([make_record("ahead", "2099-01-01T00:00:00Z")])
-    assert "which is to come" in told[-1]
-    assert history.index().records == 4
+
+
+def test_append__refuses_a_run_from_the_future_and_says_so() -> None:
+    place, told = Memory(), list[str]()
+    history = make_history(place, told)
+    assert history.append([make_record("ahead", "2099-01-01T00:00:00Z")]) == 0
+    assert place.files == {}
+    ahead = make_record("a time zone ahead", "2026-11-27T11:00:00Z")
+    assert history.append([make_record("ahead", "2099-01-01T00:00:00Z"), make_record("now"), ahead]) == 2
+    assert [one.run_id for one in history.read()] == ["now", "a time zone ahead"]
+    assert len(told) == 2
+    assert "2099-01-01T00:00:00Z is from the future" in told[-1]
+    assert history.index().newest == "2026-11-27T11:00:00Z"
 
 
 def test_read__only_needed_months_and_cells() -> None:

@@ -13,6 +13,7 @@ from tests.unit.history.places import make_record
 
 from bench_action.history.record import LONGEST_LINE, Record, line_of, parse_line, rounded, utc
 from bench_action.history.recording import COMPARED, records_of
+from bench_action.model.benchmark import Benchmark
 from bench_action.model.errors import InputError
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Source
@@ -75,15 +76,22 @@ def test_records_of__head_only() -> None:
 
 
 def test_line__of_a_full_record_is_under_a_kilobyte() -> None:
-    full = dict.fromkeys(
+    """All that a run on a large machine can give, for a service of a monorepo in a leg of a matrix."""
+    full: dict[str, Any] = dict.fromkeys(
         [name for name in METRICS if not name.startswith(("queries", "rows", "cache_commands"))],
-        (103_456.0, 99_123.4, 110_321.0),
+        (103_456.0, 99_123.0, 110_320.0),
     )
+    full |= {"error_rate": (0.00123456, 0.0, 0.023456), "startup_s": (1.51234, None, None)}
+    full |= {"db_connections_peak": (100.0, 100.0, 100.0)}
     record = make_record(
         "20261123-100000-abcdef",
         variant="aiohttp-tuned",
         metrics=full,
-        control=dict.fromkeys(COMPARED, (0.987654,) * 3),
+        control=dict.fromkeys(COMPARED, (0.987654, 0.97654, 1.0098)),
+        committed_at="2026-11-23T09:58:00Z",
+        config="services/checkout/bench.yml",
+        key="checkout-service",
+        job="trend/benchmark (3.13, ubuntu-24.04-arm)",
     )
     assert len(line_of(record).encode()) < LONGEST_LINE
     assert "\n" not in line_of(record)
@@ -182,3 +190,28 @@ def test_record__cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
         make_record().sha = "b"  # type: ignore[misc]
     assert isinstance(make_record(), Record)
+
+
+def test_line__without_names_is_as_it_was_before_there_were_any() -> None:
+    fields = json.loads(line_of(make_record()))
+    assert not {"ct", "cfg", "key", "job"} & fields.keys()
+    record = parse_line(json.dumps(fields))
+    assert record.benchmark == Benchmark(preset="article", engine="docker")
+    assert record.committed_at == ""
+
+
+@pytest.mark.parametrize(
+    ("given_date", "kept"),
+    [("2026-11-23T12:00:00+02:00", "2026-11-23T10:00:00Z"), ("", ""), ("1901-01-01T00:00:00Z", ""), ("soon", "")],
+)
+def test_records_of__the_commit_s_date_is_kept_if_it_is_one(given_date: str, kept: str) -> None:
+    records = records_of(make_result(source=Source(head_sha="b" * 40, committed_at=given_date)))
+    assert {record.committed_at for record in records} == {kept}
+
+
+def test_records_of__names_the_benchmark() -> None:
+    result = make_result()
+    run = result.run.model_copy(update={"config": "a/bench.yml", "key": "a", "job": "trend/bench"})
+    (first, _) = records_of(result.model_copy(update={"run": run}))
+    assert first.benchmark == run.benchmark == Benchmark("a/bench.yml", "a", "trend/bench", "article", "docker")
+    assert parse_line(line_of(first)) == first

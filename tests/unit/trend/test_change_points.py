@@ -117,3 +117,23 @@ def test_latest_changes_of__are_those_of_the_whole_series_that_newest_records_ra
         latest = latest_changes_of([whole])
         assert len(latest) == told
         assert [one.key for one in latest] == [one.key for one in change_points(whole) if one.raised >= 600]
+
+
+def again(whole: Series, index: int, times: int, value: float) -> Series:
+    """The series after the job of record `index` ran again, `times` times: beside it, and not to be judged."""
+    old = whole.points[index]
+    runs = [replace(old, run_id=f"again-{n}", value=value, repeated=True) for n in range(times)]
+    return replace(whole, points=(*whole.points[: index + 1], *runs, *whole.points[index + 1 :]))
+
+
+@pytest.mark.parametrize("index", [20, 99, 100, 101, 140])
+@pytest.mark.parametrize("value", [0.2, 1.0, 5.0])
+def test_change_points__an_old_job_that_runs_again_is_no_news_whatever_it_measures(index: int, value: float) -> None:
+    whole = series(stepped(-0.1))
+    known = only(change_points(whole))
+    later = only(change_points(again(whole, index, 12, value)))
+    assert (later.key, later.index, later.size, later.raised) == (known.key, known.index, known.size, known.raised)
+    assert latest_changes_of([again(whole, index, 12, value)]) != ()
+    assert new_since(latest_changes_of([again(whole, index, 12, value)]), {known.key}) == ()
+    steady = series(stepped(0.0))
+    assert change_points(again(steady, index, 40, value)) == ()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from bench_action.model.benchmark import UNNAMED, Benchmark
 from bench_action.trend.series import series_of
 
 pytestmark = pytest.mark.unit
@@ -24,6 +25,8 @@ class Kept:
     control: Mapping[str, Sequence[float | None]] | None = None
     control_id: str | None = None
     counts: Sequence[float] | None = None
+    committed_at: str = ""
+    benchmark: Benchmark = UNNAMED
 
 
 RATIO = {"requests_per_second": [0.5, 0.49, 0.51]}
@@ -57,6 +60,28 @@ def test_series_of__absolute_values_stay_apart_by_machine_even_with_a_control() 
 def test_series_of__times_order_the_points_not_the_store() -> None:
     (found,) = series_of([Kept(at="2024-01-02T00:00:00Z", run_id="2"), Kept()])
     assert [one.run_id for one in found.points] == ["1", "2"]
+
+
+@pytest.mark.parametrize("part", Benchmark._fields)
+def test_series_of__what_differs_in_any_part_is_another_benchmark(part: str) -> None:
+    usual = Benchmark("bench.yml", "bench-action", "trend/benchmark", "ci", "docker")
+    other = usual._replace(**{part: "another"})
+    records = [Kept(benchmark=usual), Kept(run_id="2", benchmark=other), Kept(run_id="3", benchmark=usual)]
+    for absolute in (False, True):
+        found = series_of(records, absolute=absolute)
+        assert {one.benchmark: [point.run_id for point in one.points] for one in found} == {
+            usual: ["1", "3"], other: ["2"],
+        }  # fmt: skip
+
+
+def test_series_of__an_old_job_that_runs_again_lands_beside_its_first_run() -> None:
+    def kept(run: str, sha: str, measured: int, committed: int) -> Kept:
+        return Kept(f"2024-01-{measured:02}T03:00:00Z", sha, run, committed_at=f"2024-01-{committed:02}T00:00:00Z")
+
+    records = [kept("1", "a", 2, 1), kept("2", "b", 4, 3), kept("3", "c", 6, 5), kept("again", "a", 20, 1)]
+    (found,) = series_of(records)
+    assert [point.run_id for point in found.points] == ["1", "again", "2", "3"]
+    assert [point.run_id for point in found.judged] == ["1", "2", "3"]
 
 
 @pytest.mark.parametrize(

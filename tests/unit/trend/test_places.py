@@ -1,0 +1,173 @@
+"""The place of a run in the history of the commits, whenever and however often it was measured."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench_action.model.benchmark import UNNAMED, Benchmark
+from bench_action.trend.places import place_runs
+
+pytestmark = pytest.mark.unit
+
+
+@dataclass(frozen=True)
+class Kept:
+    run_id: str
+    sha: str
+    at: str
+    committed_at: str = ""
+    benchmark: Benchmark = UNNAMED
+
+
+def day(number: int, hour: int = 3) -> str:
+    return f"2024-{1 + number // 28:02}-{1 + number % 28:02}T{hour:02}:00:00Z"
+
+
+def run(name: str, measured: int, committed: int | None = None) -> Kept:
+    """`name` is the commit's, and what follows a `:` tells its runs apart; measured at 3, committed at 1 o'clock."""
+    return Kept(name, name.partition(":")[0], day(measured), "" if committed is None else day(committed, 1))
+
+
+def order(runs: Sequence[Kept]) -> list[str]:
+    places = place_runs(runs)
+    return [one.run_id for one in sorted(runs, key=lambda one: places[one.benchmark, one.run_id].order)]
+
+
+def repeated(runs: Sequence[Kept]) -> set[str]:
+    return {run_id for (_, run_id), place in place_runs(runs).items() if place.repeated}
+
+
+def shown(runs: Sequence[Kept]) -> dict[str, str]:
+    return {run_id: place.at[:10] for (_, run_id), place in place_runs(runs).items()}
+
+
+def test_place__of_one_commit_a_night_is_when_it_was_measured() -> None:
+    runs = [run(f"c{n}", n, n) for n in range(9)]
+    assert order(runs) == [one.run_id for one in runs]
+    assert shown(runs) == {one.run_id: one.at[:10] for one in runs}
+    assert repeated(runs) == set()
+
+
+def test_place__of_a_quiet_week_is_every_night_and_news() -> None:
+    runs = [run("a:1", 1, 1), run("a:2", 2, 1), run("a:3", 3, 1), run("b", 4, 3)]
+    assert order(runs) == ["a:1", "a:2", "a:3", "b"]
+    assert shown(runs) == {one.run_id: one.at[:10] for one in runs}
+    assert repeated(runs) == set()
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_place__of_an_old_job_that_runs_again_is_beside_its_first_run(committed: bool) -> None:
+    runs = [run(name, measured, measured if committed else None) for name, measured in (("a", 1), ("b", 2), ("c", 3))]
+    again = [*runs, run("a:again", 9, 1 if committed else None), run("b:again", 10, 2 if committed else None)]
+    assert order(again) == ["a", "a:again", "b", "b:again", "c"]
+    assert repeated(again) == {"a:again", "b:again"}
+    assert shown(again)["a:again"] == day(2)[:10]
+    assert shown(again)["a"] == day(1)[:10]
+
+
+def test_place__of_the_newest_commit_that_runs_again_is_news() -> None:
+    runs = [run("a", 1, 1), run("b", 2, 2), run("a:again", 3, 1), run("b:again", 4, 2)]
+    assert order(runs) == ["a", "a:again", "b", "b:again"]
+    assert repeated(runs) == {"a:again"}
+
+
+def test_place__of_an_old_commit_that_was_never_measured_is_between_its_neighbours() -> None:
+    runs = [run("a", 1, 1), run("c", 5, 5), run("b", 20, 3), run("c:2", 21, 5)]
+    assert order(runs) == ["a", "b", "c", "c:2"]
+    assert repeated(runs) == set()
+    assert shown(runs) == {"a": day(1)[:10], "b": day(3)[:10], "c": day(5)[:10], "c:2": day(21)[:10]}
+
+
+def test_place__a_child_that_was_measured_before_its_parent_comes_after_it() -> None:
+    child = Kept("child", "child", day(2, 3), day(2, 2))
+    parent = Kept("parent", "parent", day(2, 4), day(2, 1))
+    assert order([child, parent]) == ["parent", "child"]
+    assert repeated([child, parent]) == set()
+
+
+def test_place__of_commits_of_one_second_is_as_they_were_measured_first() -> None:
+    runs = [run("z", 2, 1), run("y", 3, 1), run("z:again", 4, 1)]
+    assert order(runs) == ["z", "z:again", "y"]
+    assert repeated(runs) == {"z:again"}
+
+
+def test_place__a_committers_clock_that_runs_ahead_does_no_harm() -> None:
+    runs = [run("a", 1, 1), Kept("b", "b", day(2), "2099-01-01T00:00:00Z"), run("c", 3, 3), run("d", 4, 4)]
+    assert order(runs) == ["a", "b", "c", "d"]
+    assert repeated(runs) == set()
+
+
+def test_place__a_committers_clock_that_is_behind_misplaces_its_own_commit_only() -> None:
+    runs = [*(run(f"c{n}", n, n) for n in range(10, 15)), run("late", 15, 3), run("late:2", 16, 3), run("c17", 17, 17)]
+    assert order(runs) == ["late", "late:2", *(f"c{n}" for n in range(10, 15)), "c17"]
+    assert repeated(runs) == set()
+
+
+def test_place__after_a_force_push_the_new_commits_follow_and_the_old_tip_is_no_news() -> None:
+    runs = [run("a", 1, 1), run("b", 2, 2), run("b2", 4, 4), run("c2", 5, 5)]
+    assert order(runs) == ["a", "b", "b2", "c2"]
+    back = [run("a", 1, 1), run("b", 2, 2), run("a:again", 3, 1), run("d", 4, 4)]
+    assert order(back) == ["a", "a:again", "b", "d"]
+    assert repeated(back) == {"a:again"}
+
+
+def test_place__mixes_old_records_without_dates_with_new_ones_of_the_same_commit() -> None:
+    runs = [run("a", 2), run("b", 4), run("a:again", 9, 1), run("c", 10, 9)]
+    assert order(runs) == ["a", "a:again", "b", "c"]
+    assert repeated(runs) == {"a:again"}
+
+
+def test_place__without_commits_is_when_it_was_measured() -> None:
+    runs = [Kept("1", "", day(1)), Kept("2", "", day(2)), Kept("3", "", day(3))]
+    assert order(runs) == ["1", "2", "3"]
+    assert repeated(runs) == set()
+
+
+def test_place__in_one_benchmark_says_nothing_of_another() -> None:
+    other = Benchmark("other.yml")
+    runs = [
+        run("a", 1, 1),
+        Kept("b", "b", day(2), day(2), other),
+        run("a:2", 3, 1),
+        Kept("a:3", "a", day(4), "", other),
+    ]
+    assert repeated(runs) == set()
+
+
+commits = st.integers(0, 6)
+moments = st.integers(0, 60)
+
+
+@given(st.lists(st.tuples(commits, moments, st.booleans()), max_size=25), st.lists(moments, min_size=7, max_size=7))
+def test_place__whatever_came_every_run_has_one_and_charts_go_forward(
+    measured: list[tuple[int, int, bool]], committed: list[int]
+) -> None:
+    runs = [
+        Kept(f"{n}", f"c{commit}", day(at), day(committed[commit], 1) if dated else "")
+        for n, (commit, at, dated) in enumerate(measured)
+    ]
+    places = [place_runs(runs)[UNNAMED, one.run_id] for one in runs]
+    assert sorted(place.order for place in places) == list(range(len(runs)))
+    ordered = sorted(places, key=lambda place: place.order)
+    assert [place.at for place in ordered] == sorted(place.at for place in ordered)
+    assert all(place.at <= one.at for place, one in zip(places, runs, strict=True))
+    names = order(runs)
+    whole = [[one.sha for one in runs if one.run_id == name][0] for name in names]
+    assert len([n for n in range(len(whole)) if n == 0 or whole[n] != whole[n - 1]]) == len(set(whole)), "together"
+    firsts = {min((o.at, o.run_id) for o in runs if o.sha == one.sha)[1] for one in runs}
+    assert firsts.isdisjoint(repeated(runs)), "the first measurement of a commit always counts"
+
+
+@given(st.lists(st.integers(1, 4), max_size=12))
+def test_place__of_what_was_measured_in_the_order_of_the_commits_changes_nothing(nights: list[int]) -> None:
+    runs, night = [], 0
+    for commit, times in enumerate(nights):
+        for number in range(times):
+            night += 1
+            runs.append(Kept(f"{night:03}", f"c{commit}", day(night), day(night - number, 1)))
+    assert order(runs) == [one.run_id for one in runs]
+    assert shown(runs) == {one.run_id: one.at[:10] for one in runs}
+    assert repeated(runs) == set()
