@@ -88,6 +88,10 @@ class GitHubDouble:
         return self._server.origin(_API) + self._prefix
 
     @property
+    def _graphql(self) -> str:
+        return f"{self._prefix.removesuffix('/v3')}/graphql"
+
+    @property
     def downloads(self) -> list[Download]:
         """Everything that the blob store was asked for with a good signature."""
         return self._blobs.downloads
@@ -110,7 +114,7 @@ class GitHubDouble:
 
     def _examine(self, request: Request) -> _Examined:
         """The address that Link gave, and the parameter in it, are of the double's making: they are taken back."""
-        if request.path.startswith(BLOBS):
+        if request.path.startswith(BLOBS) or request.path == self._graphql:
             return _Examined(request, None, {}, [])
         path, query = self._own(request.path), {name: one for name, one in request.query.items() if name != CURSOR}
         found = self._description.find(request.method, path) if path else None
@@ -136,7 +140,7 @@ class GitHubDouble:
         if examined.request.path.startswith(BLOBS):
             return self._download(examined.request)
         try:
-            answer = self._carry_out(examined)
+            answer = self._viewer(examined) if examined.request.path == self._graphql else self._carry_out(examined)
         except Refusal as refused:
             answer = refused.answer
         except Exception as error:
@@ -146,6 +150,13 @@ class GitHubDouble:
             answer = self._description.complete(examined.operation, answer)
             self.violations += self._description.check_answer(examined.operation, answer)
         return answer
+
+    def _viewer(self, examined: _Examined) -> Answer:
+        """The one question of the other API that is answered: who asks. A workflow's or an app's token may ask it."""
+        token, body = self._token(examined.request), examined.request.body
+        if not isinstance(body, dict) or body.get("query") != "{ viewer { login } }":
+            self.violations.append(f"{examined.request}: the double answers no such query")
+        return Answer(body={"data": {"viewer": {"login": token.login}}})
 
     def _carry_out(self, examined: _Examined) -> Answer:
         """In GitHub's order: who asks, whether they may, whether it can be understood, whether it can be done."""

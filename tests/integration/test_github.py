@@ -3,11 +3,12 @@
 import base64
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.github.double import GitHubDouble
-from tests.github.exchange import Answer, Fault
+from tests.github.exchange import Answer, Fault, Token
 
 from bench_action.github.artifacts import fetch_result, unpack
 from bench_action.github.client import Access
@@ -15,7 +16,7 @@ from bench_action.github.comments import upsert_comment
 from bench_action.github.event import WorkflowRun
 from bench_action.github.issues import upsert_issue
 from bench_action.github.pulls import find_pull, merge_base, pull_shas
-from bench_action.github.texts import marker
+from bench_action.github.texts import Origin, marker
 from bench_action.model.errors import InputError, PublishError
 
 pytestmark = pytest.mark.integration
@@ -60,8 +61,75 @@ def test_upsert__finds_its_comment_behind_a_hundred_others(github: GitHubDouble)
 def test_upsert__takes_no_comment_of_somebody_else_for_its_own(github: GitHubDouble) -> None:
     github.state.comment(1, f"{marker(KEY)}\nquoted by a person")
     github.state.comment(1, f"look:\n{marker(KEY)}", login="other[bot]")
-    upsert_comment(access(github), 1, KEY, "ours")
-    assert bodies(github)[2:] == [f"{marker(KEY)}\nours"]
+    github.state.comment(1, f"{marker(KEY)}\nquoted by a bot", login="other[bot]")
+    before = bodies(github)
+    for text in ("ours", "ours again"):
+        upsert_comment(access(github), 1, KEY, text)
+    assert bodies(github) == [*before, f"{marker(KEY)}\nours again"]
+
+
+@pytest.mark.parametrize(("login", "kind"), [("shop-bench[bot]", "Bot"), ("a-person", "User")])
+def test_upsert__knows_its_own_comments_whatever_token_it_has(github: GitHubDouble, login: str, kind: str) -> None:
+    github.tokens["own"] = Token(login=login, type=kind)
+    github.state.comment(1, f"{marker(KEY)}\nof the workflow's token", login="github-actions[bot]")
+    for text in ("first", "second"):
+        upsert_comment(access(github, "own"), 1, KEY, text)
+    assert [one.login for one in github.state.comments[1]] == ["github-actions[bot]", login]
+    assert bodies(github)[1] == f"{marker(KEY)}\nsecond"
+
+
+def test_upsert__is_the_workflow_s_bot_where_github_does_not_say(github: GitHubDouble) -> None:
+    github.faults.append(Fault("POST", "/graphql", Answer(502, {}, {"message": "Bad gateway"}), times=2))
+    for text in ("first", "second"):
+        upsert_comment(access(github), 1, KEY, text)
+    assert bodies(github) == [f"{marker(KEY)}\nsecond"]
+
+
+FRONT, BACK = Origin("front/bench.yml", "ci/front", "7/1/aa"), Origin("back/bench.yml", "ci/back", "7/1/bb")
+
+
+def test_upsert__two_configurations_with_one_key_are_noticed(github: GitHubDouble) -> None:
+    assert upsert_comment(access(github), 1, KEY, "front", FRONT).replaced == ""
+    posted = upsert_comment(access(github), 1, KEY, "back", BACK)
+    assert posted.replaced == "the benchmark of `front/bench.yml`"
+    (text,) = bodies(github)
+    assert text.startswith(f"{marker(KEY)}\nback\n")
+    assert "This comment replaces that of the benchmark of `front/bench.yml`" in text
+    assert "own `comment-key`" in text
+    later = upsert_comment(access(github), 1, KEY, "front", replace(FRONT, step="8/1/cc"))
+    assert later.replaced == "the benchmark of `back/bench.yml`"
+
+
+def test_upsert__two_legs_of_a_matrix_with_one_key_are_noticed(github: GitHubDouble) -> None:
+    legs = [Origin("bench.yml", f"ci/bench ({version})", f"7/1/{version}") for version in ("3.11", "3.13")]
+    assert [upsert_comment(access(github), 1, KEY, "text", leg).replaced for leg in legs] == [
+        "", "the job `ci/bench _3.11_` of the same workflow run",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("step", ["8/1/dd", "7/2/dd"])
+def test_upsert__a_later_run_or_attempt_replaces_its_own_comment_and_says_nothing(
+    github: GitHubDouble, step: str
+) -> None:
+    upsert_comment(access(github), 1, KEY, "first", FRONT)
+    assert upsert_comment(access(github), 1, KEY, "second", replace(FRONT, step=step)).replaced == ""
+    assert "replaces" not in bodies(github)[0]
+
+
+def test_upsert__whose_answer_is_lost_does_not_take_its_own_comment_for_another_s(github: GitHubDouble) -> None:
+    github.faults.append(Fault("POST", COMMENTS, drop=True, after_write=True))
+    assert upsert_comment(access(github), 1, KEY, "text", FRONT).replaced == ""
+    assert len(bodies(github)) == 1
+
+
+def test_upsert__nothing_in_a_benchmark_s_name_ends_the_hidden_line(github: GitHubDouble) -> None:
+    evil = Origin("--> <img src=x> | y", "`@octocat`", "1/1/--!>")
+    upsert_comment(access(github), 1, KEY, "text", evil)
+    last = bodies(github)[0].splitlines()[-1]
+    assert last.startswith("<!-- bench-action from: ")
+    assert last.count("-->") == 1
+    assert not set("<>|@`") & set(last.removeprefix("<!--").removesuffix("-->").replace(" | ", ""))
+    assert upsert_comment(access(github), 1, KEY, "text", replace(evil, step="2/1/x")).replaced == ""
 
 
 def test_upsert__keeps_one_comment_for_each_key(github: GitHubDouble) -> None:
@@ -124,7 +192,7 @@ def test_upsert__that_is_not_allowed_says_what_to_set(github: GitHubDouble, toke
         upsert_comment(access(github, token), 1, KEY, "text")
     assert caught.value.status == status
     assert caught.value.advice
-    assert len(github.requests) <= 3
+    assert len(github.requests) <= 4
 
 
 def test_upsert__works_on_an_enterprise_server() -> None:

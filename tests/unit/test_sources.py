@@ -2,7 +2,9 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from tests.git import git as git_in
 from bench_action.engine.ownership import Process
 from bench_action.model.errors import InputError
 from bench_action.model.result import Source
-from bench_action.sources import checked_out, read_source, renamed_from, resolve
+from bench_action.sources import checked_out, committed_at, name_configuration, read_source, renamed_from, resolve
 
 pytestmark = pytest.mark.unit
 
@@ -192,3 +194,77 @@ def test_renamed_from__a_copy_is_a_file_of_its_own(tmp_path: Path, git: Callable
     (tmp_path / "copy").write_text("one", encoding="utf-8")
     git("add", "copy")
     assert renamed_from(tmp_path, "copy", git("rev-parse", "HEAD")) == ""
+
+
+def commit_at(git: Callable[..., str], seconds: int) -> None:
+    tree = git("rev-parse", "HEAD^{tree}")
+    environ = {**os.environ, "GIT_COMMITTER_DATE": f"@{seconds} +0000"}
+    command = [
+        "git",
+        "-c",
+        "user.name=A",
+        "-c",
+        "user.email=a@example.org",
+        "commit-tree",
+        tree,
+        "-p",
+        "HEAD",
+        "-m",
+        "x",
+    ]
+    top = git("rev-parse", "--show-toplevel")
+    done = subprocess.run(command, cwd=top, env=environ, capture_output=True, text=True, check=True)
+    git("update-ref", "HEAD", done.stdout.strip())
+
+
+def test_read_source__tells_when_head_was_committed(tmp_path: Path, git: Callable[..., str]) -> None:
+    at = int(git("log", "-1", "--format=%ct"))
+    for seconds in (at - 1000, int(time.time()) + 10**6):  # of committers whose clocks were wrong
+        commit_at(git, seconds)
+        assert datetime.fromisoformat(read_source(tmp_path, {}).committed_at).timestamp() == at
+    git("switch", "--create", "feature")
+    commit_at(git, at - 500)
+    git("switch", "main")
+    git("merge", "--no-ff", "--message", "merge", "feature")
+    merged = int(git("log", "-1", "--format=%ct"))
+    assert datetime.fromisoformat(read_source(tmp_path, {}).committed_at).timestamp() == merged >= at
+
+
+def test_read_source__in_a_shallow_clone_knows_its_own_commit_s_date(tmp_path: Path, git: Callable[..., str]) -> None:
+    git("commit", "--allow-empty", "--message", "two")
+    git("clone", "--depth=1", f"file://{tmp_path}", "shallow")
+    assert read_source(tmp_path / "shallow", {}).committed_at == read_source(tmp_path, {}).committed_at
+
+
+@pytest.mark.parametrize(
+    ("dates", "expected"),
+    [
+        ("1000", "1970-01-01T00:16:40Z"),
+        ("1000\n3000\n2000", "1970-01-01T00:50:00Z"),  # a committer's clock was behind: no commit precedes its parents
+        ("99999999999\n3000", "1970-01-01T00:50:00Z"),  # ahead: not from the future
+        ("99999999999999999999", ""), ("-5", ""), ("0", ""), ("", ""), ("fatal: bad", ""),
+    ],
+)  # fmt: skip
+def test_committed_at__is_after_the_parents_and_not_in_the_future(dates: str, expected: str) -> None:
+    assert committed_at(dates, 5000.0) == expected
+
+
+def test_name_configuration__is_the_path_from_the_top_of_the_repository(
+    tmp_path: Path, git: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = tmp_path / "services" / "a"
+    inner.mkdir(parents=True)
+    monkeypatch.chdir(inner)
+    assert name_configuration(inner, "bench.yml") == "services/a/bench.yml"
+    assert name_configuration(tmp_path, "bench.yml") == "bench.yml"
+    assert name_configuration(tmp_path / "elsewhere", "b.yml") == "elsewhere/b.yml"
+
+
+def test_name_configuration__outside_of_a_repository_shows_no_path_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert name_configuration(tmp_path / "a", "bench.yml") == "a/bench.yml"
+    monkeypatch.chdir("/")
+    monkeypatch.setattr(Path, "cwd", lambda: Path("/nowhere"))
+    assert name_configuration(tmp_path / "a", "bench.yml") == "a/bench.yml"

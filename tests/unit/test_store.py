@@ -1,6 +1,9 @@
 """The output folder."""
 
 import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -72,3 +75,56 @@ def test_store__a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
         store.write(make_result([]))
         assert Result.model_validate_json(reader.read()) == make_result()
     assert (tmp_path / "result.json").stat().st_ino != before
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """As on a full disk, no file of this process grows beyond `size` bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_store__on_a_full_disk_keeps_whole_lines_and_complains_once(tmp_path: Path) -> None:
+    store, trial = Store(tmp_path), make_trial()
+    store.append(trial)
+    line = (tmp_path / "trials.jsonl").read_bytes()
+    with largest_file(2 * len(line) + len(line) // 2):
+        store.append(trial)
+        with pytest.raises(InputError, match=r"add a trial to trials\.jsonl") as caught:
+            store.append(trial)
+        store.append(trial)
+    store.append(trial)  # there is room again, and what is missing stays so: no reader may take it for complete
+    assert (tmp_path / "trials.jsonl").read_bytes() == 2 * line
+    assert "too large" in caught.value.what
+    assert "--output DIR" in caught.value.advice
+
+
+def test_store__on_a_full_disk_writes_the_result_before_the_page(tmp_path: Path) -> None:
+    result = make_result()
+    size = len(result.model_dump_json(indent=2)) + 10
+    store = Store(tmp_path)
+    with largest_file(size), pytest.raises(InputError, match=r"could not write report\.html") as caught:
+        store.write(result)
+    assert Result.model_validate_json((tmp_path / "result.json").read_text(encoding="utf-8")) == result
+    assert "It holds result.json, report.md now" in caught.value.cause
+    assert not [file for file in tmp_path.iterdir() if file.name.endswith(".unfinished")]
+
+
+def test_store__on_a_full_disk_leaves_no_half_of_a_result(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write(make_result())
+    before = (tmp_path / "result.json").read_bytes()
+    with largest_file(1000), pytest.raises(InputError, match=r"could not write result\.json"):
+        store.write(make_result([]))
+    assert (tmp_path / "result.json").read_bytes() == before
+
+
+def test_store__whose_earlier_results_cannot_be_removed_says_so(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    (tmp_path / "report.md").mkdir()
+    with pytest.raises(InputError, match="could not remove the results of an earlier run"):
+        store.begin()

@@ -5,6 +5,7 @@ import random
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.factories import make_result, make_trial
@@ -118,7 +119,8 @@ def test_render__of_nothing_says_what_to_do(tmp_path: Path) -> None:
         )  # fmt: skip
 
 
-FRONT, BACK = {"config": "front/bench.yml", "key": "k"}, {"config": "back/bench.yml", "key": "k"}
+FRONT: dict[str, Any] = {"config": "front/bench.yml", "key": "k"}
+BACK: dict[str, Any] = {"config": "back/bench.yml", "key": "k"}
 
 
 def keeper_of(folder: Path, said: list[str], now: datetime) -> Trends:

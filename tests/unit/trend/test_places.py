@@ -155,7 +155,7 @@ def test_place__whatever_came_every_run_has_one_and_charts_go_forward(
     assert [place.at for place in ordered] == sorted(place.at for place in ordered)
     assert all(place.at <= one.at for place, one in zip(places, runs, strict=True))
     names = order(runs)
-    whole = [[one.sha for one in runs if one.run_id == name][0] for name in names]
+    whole = [next(one.sha for one in runs if one.run_id == name) for name in names]
     assert len([n for n in range(len(whole)) if n == 0 or whole[n] != whole[n - 1]]) == len(set(whole)), "together"
     firsts = {min((o.at, o.run_id) for o in runs if o.sha == one.sha)[1] for one in runs}
     assert firsts.isdisjoint(repeated(runs)), "the first measurement of a commit always counts"

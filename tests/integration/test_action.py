@@ -1,0 +1,338 @@
+"""The action's step around a run whose result is given: comment, history and issue at GitHub's double; the verdict."""
+
+import json
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.github.double import GitHubDouble
+from tests.github.exchange import READ, Answer, Fault, Token
+from tests.unit.factories import make_comparison, make_result, make_trial, warn
+from tests.unit.history.places import make_record
+
+from bench_action import action, cli
+from bench_action.github import client
+from bench_action.github.client import Access
+from bench_action.history import DEFAULT_BRANCH
+from bench_action.history.changes import append
+from bench_action.history.github import github_store
+from bench_action.history.layout import INDEX, parse_index
+from bench_action.history.record import Record, parse_line
+from bench_action.history.recording import records_of
+from bench_action.model.errors import InputError
+from bench_action.model.result import Result
+from bench_action.model.warning import Code
+from bench_action.pipeline import Outcome
+
+pytestmark = pytest.mark.integration
+
+REF = f"refs/heads/{DEFAULT_BRANCH}"
+TODAY = datetime.now(UTC).replace(hour=3, minute=0, second=0, microsecond=0)
+INVALID = make_result([], warnings=(warn(Code.NOTHING_SERVED),), verdict="invalid")
+LOST = make_comparison(verdict="regressed", gate=0.01, level="fail", ratio=0.9)
+REGRESSED = make_result(comparisons=(LOST,), verdict="regressed")
+
+
+@pytest.fixture
+def github() -> Iterator[GitHubDouble]:
+    with GitHubDouble() as double:
+        double.state.pull()
+        yield double
+        assert double.violations == []
+
+
+@dataclass
+class Step:
+    """One step of a job: what its run finds is given, everything else is as on a runner."""
+
+    github: GitHubDouble
+    folder: Path
+    monkeypatch: pytest.MonkeyPatch
+    capture: pytest.CaptureFixture[str]
+    log: str = ""
+    error: str = ""
+    options: list[Any] = field(default_factory=list)
+
+    def run(
+        self, result: Result, event: str = "push", *, environ: Mapping[str, str] | None = None, **inputs: str
+    ) -> int:
+        """Its exit status; on the default branch, or on pull request 1."""
+        payload: dict[str, Any] = {"repository": {"default_branch": "main"}}
+        if event == "pull_request":
+            payload = {"number": 1, "pull_request": {"number": 1, "head": {"sha": "a" * 40}, "base": {"sha": "b" * 40}}}
+        (self.folder / "event.json").write_text(json.dumps(payload), encoding="utf-8")
+        given = {"github_token": "token", "baseline": "none", "output": str(self.folder / "out"), **inputs}
+        variables = {
+            "GITHUB_REPOSITORY": "org/shop", "GITHUB_EVENT_NAME": event, "GITHUB_REF": "refs/heads/main",
+            "GITHUB_EVENT_PATH": str(self.folder / "event.json"), "GITHUB_API_URL": self.github.url,
+            "GITHUB_RUN_ID": "7", "GITHUB_RUN_ATTEMPT": "1", "GITHUB_WORKFLOW": "trend", "GITHUB_JOB": "benchmark",
+            "GITHUB_OUTPUT": str(self.folder / "outputs"), "GITHUB_STEP_SUMMARY": str(self.folder / "summary"),
+            **{f"INPUT_{name.upper().replace('_', '-')}": value for name, value in given.items()}, **(environ or {}),
+        }  # fmt: skip
+        for name, value in variables.items():
+            self.monkeypatch.setenv(name, value)
+        self.monkeypatch.setattr("sys.argv", ["bench-action", "action"])
+        self.monkeypatch.setattr(action, "Run", self._measured(result))
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        self.log, self.error = self.capture.readouterr()
+        return int(ended.value.code or 0)
+
+    def _measured(self, result: Result) -> Callable[..., Any]:
+        """A run of these options that finds this."""
+        step = self
+
+        class Run:
+            def __init__(self, options: Any, *_: object) -> None:
+                step.options.append(options)
+
+            def execute(self) -> Outcome:
+                options = step.options[-1]
+                names = {"config": str(options.config or ""), "key": options.key, "job": options.workflow_job}
+                return Outcome(result.model_copy(update={"run": result.run.model_copy(update=names)}), [])
+
+        return Run
+
+
+@pytest.fixture
+def step(
+    github: GitHubDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Step]:
+    monkeypatch.setattr(client, "_BETWEEN_WRITES_S", 0.0)
+    monkeypatch.setattr(client, "backoff_s", lambda _: 0.0)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield Step(github, tmp_path, monkeypatch, capsys)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def night(day: int, speed: float, *, commit: int | None = None, **run: str) -> Result:
+    """A run of the default branch, `day` nights after the first of a hundred; of one kind of machine, without noise
+    that a test could trip over.
+    """
+    commit = day if commit is None else commit
+    trials = [make_trial("shop", block, speed * (1 + 0.004 * ((day * 7 + block) % 5 - 2))) for block in range(1, 6)]
+    result = make_result(trials)
+    at = TODAY - timedelta(days=100 - day)
+    info = result.run.model_copy(update={"id": f"run-{day}", "started_at": at.isoformat(), **run})
+    committed = (TODAY - timedelta(days=100 - commit, hours=1)).isoformat()
+    source = result.source.model_copy(update={"head_sha": f"{commit:040x}", "committed_at": committed})
+    return result.model_copy(update={"run": info, "source": source})
+
+
+def kept(github: GitHubDouble) -> list[Record]:
+    files = github.state.git.files(DEFAULT_BRANCH)
+    shards = sorted(name for name in files if name.startswith("records/"))
+    return [parse_line(line) for name in shards for line in files[name].splitlines()]
+
+
+def store(github: GitHubDouble) -> Any:
+    return github_store(Access(github.url, "token", "org/shop"))
+
+
+def test_step__of_the_default_branch_appends_its_run(step: Step, github: GitHubDouble) -> None:
+    assert step.run(night(1, 200), config="apps/bench.yml", comment_key="apps") == 0
+    (record,) = kept(github)
+    assert (record.config, record.key, record.job) == ("apps/bench.yml", "apps", "trend/benchmark")
+    assert (step.folder / "out" / "trend" / "index.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("result", "fail_on", "status"),
+    [
+        (INVALID, "regression", 5), (INVALID, "invalid", 5), (INVALID, "never", 0),
+        (REGRESSED, "regression", 1), (REGRESSED, "never", 0), (night(1, 200), "regression", 0),
+    ],
+    ids=["invalid", "invalid, fail-on invalid", "invalid, fail-on never", "regressed", "regressed, never", "measured"],
+)  # fmt: skip
+def test_step__ends_by_its_verdict_whether_or_not_there_is_anything_for_the_history(
+    step: Step, github: GitHubDouble, result: Result, fail_on: str, status: int
+) -> None:
+    assert step.run(result, fail_on=fail_on) == status
+    assert "Traceback" not in step.error
+    if result is INVALID:
+        assert "has nothing for the history" in step.log
+        assert "::notice title=trend::run" in step.log
+        assert REF not in github.state.git.refs
+
+
+def test_step__without_anything_for_the_history_still_draws_the_page(step: Step) -> None:
+    assert step.run(night(1, 200)) == 0
+    page = step.folder / "out" / "trend" / "index.html"
+    page.unlink()
+    assert step.run(INVALID) == 5
+    assert page.is_file()
+
+
+TREES = r"/git/trees"
+HISTORY_FAULTS = [
+    Fault("GET", "/git/ref/", drop=True, times=99),
+    Fault("POST", TREES, Answer(422, {}, {"message": "no"}), times=99),
+    Fault("GET", "/git/ref/", Answer(401, {}, {"message": "Bad credentials"}), times=99),
+]
+
+
+@pytest.mark.parametrize("fault", HISTORY_FAULTS, ids=["lost", "protected", "token"])
+@pytest.mark.parametrize(
+    ("result", "status"), [(REGRESSED, 1), (night(1, 200), 6)], ids=["regressed", "nothing else to say"]
+)
+def test_step__whose_history_fails_says_so_and_ends_by_its_verdict_first(
+    step: Step, github: GitHubDouble, fault: Fault, result: Result, status: int
+) -> None:
+    github.faults.append(replace(fault))
+    assert step.run(result) == status
+    assert "::error title=history::" in step.log
+    assert "error: " in step.error
+    assert ("also:" in step.error) == (status == 1)
+
+
+def test_step__whose_branch_is_protected_says_so_and_ends_by_its_verdict_first(
+    step: Step, github: GitHubDouble
+) -> None:
+    """GitHub answers 403 for a matter of rights, which is a notice; every other refusal fails the step at its end."""
+    github.tokens["read"] = Token(rights={**READ, "issues": "write", "pull-requests": "write"})
+    assert step.run(night(1, 200), github_token="read") == 0
+    assert "contents: write" in step.log
+    assert step.run(REGRESSED, github_token="read") == 1
+
+
+def test_step__whose_history_branch_holds_something_else_ends_by_its_verdict_first(
+    step: Step, github: GitHubDouble
+) -> None:
+    assert step.run(REGRESSED, history_branch="main") == 1
+    assert "also:   there is something else in branch main" in step.error
+    assert step.run(night(1, 200), history_branch="main") == 2
+
+
+def test_step__that_cannot_comment_ends_by_its_verdict_first(step: Step, github: GitHubDouble) -> None:
+    for result, status in ((REGRESSED, 1), (make_result(), 6)):
+        github.faults[:] = [Fault("POST", "/comments", Answer(500, {}, {"message": "no"}), times=99)]
+        assert step.run(result, "pull_request") == status
+        assert "could not be written in 3 tries" in step.error
+
+
+def test_step__whose_results_could_not_be_written_comments_and_ends_by_its_verdict_first(
+    step: Step, github: GitHubDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = InputError("could not write result.json: the disk is full")
+    for result, status in ((REGRESSED, 1), (make_result(), 2)):
+        unwritten = Outcome(result, [], (full,))
+        monkeypatch.setattr(Step, "_measured", lambda *_, found=unwritten: lambda *_: Given(found))
+        assert step.run(result, "pull_request") == status
+        assert "the disk is full" in step.error
+    assert len(github.state.comments[1]) == 1
+
+
+@dataclass
+class Given:
+    """A run that is over."""
+
+    outcome: Outcome
+
+    def execute(self) -> Outcome:
+        return self.outcome
+
+
+def test_two_configurations_with_one_key__have_two_trends_two_issues_and_say_so_on_the_pull_request(
+    step: Step, github: GitHubDouble
+) -> None:
+    """They share variant, profile, key and history; only one of them gets slower."""
+    configs = {"front/bench.yml": (200.0, 200.0), "back/bench.yml": (120.0, 100.0)}
+    for config, (before, _) in configs.items():
+        store(github).append(_records(config, range(40), before))
+    for day in range(40, 46):
+        for config, (_, after) in configs.items():
+            result = night(day, after, id=f"{config}-{day}")
+            assert step.run(result, config=config, trend_issue="true") == 0
+            assert "worse" not in step.log or config == "back/bench.yml"
+    issues = [one for one in github.state.issues.values() if one.login == "github-actions[bot]"]
+    assert len(issues) == 1
+    assert "back/bench.yml" in str(issues[0].body)
+    for config, attempt in (("front/bench.yml", ""), ("back/bench.yml", "front/bench.yml")):
+        assert step.run(make_result(), "pull_request", config=config) == 0
+        (comment,) = github.state.comments[1]
+        assert (f"replaces that of the benchmark of `{attempt}`" in comment.body) == bool(attempt)
+    assert "::warning title=bench-action::the comment replaces that of the benchmark of front/bench.yml" in step.log
+
+
+def _records(config: str, days: range, speed: float) -> list[Record]:
+    """As these nights' steps would have appended them."""
+    names: dict[str, Any] = {"config": config, "key": "bench-action", "job": "trend/benchmark"}
+    return [record for day in days for record in records_of(night(day, speed, id=f"{config}-{day}", **names))]
+
+
+def test_two_benchmarks_that_get_worse__open_an_issue_each(step: Step, github: GitHubDouble) -> None:
+    for config in ("front/bench.yml", "back/bench.yml"):
+        store(github).append(_records(config, range(40), 200))
+        for day in range(40, 46):
+            step.run(night(day, 150, id=f"{config}-{day}"), config=config, trend_issue="true")
+    issues = [one for one in github.state.issues.values() if one.login == "github-actions[bot]"]
+    assert len(issues) == 2
+    assert {name for name in ("front/", "back/") for one in issues if name in str(one.body)} == {"front/", "back/"}
+
+
+def test_schedule__whose_old_job_runs_again_tells_nothing_twice(step: Step, github: GitHubDouble) -> None:
+    store(github).append(_records("bench.yml", range(40), 200))
+    told = 0
+    for day in range(40, 47):
+        assert step.run(night(day, 150), "schedule", config="bench.yml") == 0
+        told += "worse, since" in step.log
+    assert told == 1
+    for n in range(3):  # the job of a night before the change
+        assert step.run(night(50 + n, 200, commit=20, id=f"again-{n}"), "schedule", config="bench.yml") == 0
+        assert "no new change point" in step.log
+    assert len(kept(github)) == 50
+    assert step.run(night(60, 150, commit=60), "schedule", config="bench.yml") == 0
+    assert "no new change point" in step.log
+
+
+def test_record_of_2099__is_ignored_and_refused(step: Step, github: GitHubDouble) -> None:
+    records = _records("bench.yml", range(44), 200)
+    store(github).append([one if n < 40 else one.model_copy(update=_slower(one)) for n, one in enumerate(records)])
+    _add(github, make_record("ahead", "2099-01-01T00:00:00Z", "shop"))
+    reported = []
+    for day in range(44, 50):
+        assert step.run(night(day, 150), config="bench.yml") == 0
+        assert "ignored 1 record from the future, up to 2099-01-01T00:00:00Z" in step.log
+        reported.append("worse, since" in step.log)
+    assert any(reported)
+    ahead = night(50, 150, started_at="2099-06-01T00:00:00+00:00")
+    assert step.run(ahead, config="bench.yml") == 0
+    assert "::notice title=trend::1 record not appended: the run of 2099-06-01T00:00:00Z is from the future" in step.log
+    assert len(kept(github)) == 51
+
+
+def _slower(record: Record) -> dict[str, Any]:
+    return {"metrics": {**record.metrics, "requests_per_second": (150.0, 149.0, 151.0)}}
+
+
+def _add(github: GitHubDouble, record: Record) -> None:
+    """As a bench-action would have that took records from the future."""
+    files = github.state.git.files(DEFAULT_BRANCH)
+    change = append(parse_index(files[INDEX], ""), {}, [record], set(files))
+    assert change is not None
+    github.state.git.commit({**files, **change.files}, DEFAULT_BRANCH)
+
+
+def test_history_branch_that_was_force_pushed__is_appended_to_or_named_and_never_hides_the_verdict(
+    step: Step, github: GitHubDouble
+) -> None:
+    """Every step sees the branch for the first time: moved back whole it is a history as before, edited it is not."""
+    store(github).append(_records("bench.yml", range(3), 200))
+    old = github.state.git.refs[REF]
+    assert step.run(night(5, 200), config="bench.yml") == 0
+    github.state.git.refs[REF] = old
+    assert step.run(night(6, 200), config="bench.yml") == 0
+    assert [record.run_id for record in kept(github)][-1] == "run-6"
+    files = github.state.git.files(DEFAULT_BRANCH)
+    shard = max(name for name in files if name.startswith("records/"))
+    github.state.git.commit({**files, shard: b"".join(files[shard].splitlines(keepends=True)[:-1])}, DEFAULT_BRANCH)
+    before = github.state.git.refs[REF]
+    assert step.run(night(7, 200), config="bench.yml") == 6
+    assert "somebody edited it, or merged or force-pushed the branch" in step.error
+    assert step.run(REGRESSED, config="bench.yml") == 1
+    assert github.state.git.refs[REF] == before
