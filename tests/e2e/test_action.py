@@ -56,6 +56,18 @@ jobs:
     steps: [{run: "echo the verdict is ${{ needs.benchmark.outputs.verdict }}"}]
 """
 
+LEGS = """\
+on: push
+jobs:
+  benchmark:
+    runs-on: ubuntu-24.04
+    strategy: {matrix: {python: ["3.11", "3.13"]}}
+    steps:
+      - uses: actions/checkout@v4
+      - uses: org/bench-action@v1
+        with: {preset: quick, baseline: none, control: none, variants: starlette, fail-on: never}
+"""
+
 
 @pytest.fixture(scope="session")
 def action(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -160,6 +172,23 @@ def test_workflow__of_a_schedule_keeps_a_history_of_ratios_to_the_built_in_contr
     assert github.state.git.files("main").keys() == {"README.md"}
 
 
+def test_workflow__whose_legs_share_a_key_keeps_a_trend_for_each(
+    action: Path, github: GitHubDouble, tmp_path: Path
+) -> None:
+    build_runner()
+    place = checkout(tmp_path / "shop", github.state.repository, {})
+    (place.folder / ".github" / "workflows" / "benchmark.yml").write_text(LEGS, encoding="utf-8")
+    git(place.folder, "switch", "--quiet", "main")
+    event = {"ref": "refs/heads/main", "repository": {"default_branch": "main", "full_name": github.state.repository}}
+    ran = Runner(tmp_path, action, github).run(place, "push", event)
+    assert ran.status == 0, ran.log
+    records = kept(github)
+    assert [one.config for one in records] == ["bench.yml"] * 2
+    assert {one.job.rpartition("/")[2] for one in records} == {"benchmark (3.11)", "benchmark (3.13)"}
+    assert len({one.committed_at for one in records}) == 1
+    assert records[0].committed_at
+
+
 def test_workflow__of_our_own_trend_run_twice_keeps_both(action: Path, github: GitHubDouble, tmp_path: Path) -> None:
     build_runner()
     place = own_checkout(tmp_path / "own", action, github.state.repository)
@@ -185,7 +214,7 @@ def test_step__whose_token_may_not_write_has_no_history_and_is_no_failure(
     event = {"repository": {"default_branch": "main"}}
     done = one.run("push", event, token="fork-token", **QUICK)
     assert done.status == 0, done.log
-    assert any("No history" in command for command in done.commands)
+    assert any("no history: the token may not write" in command for command in done.commands)
     assert "refs/heads/bench-history" not in github.state.git.refs
 
 

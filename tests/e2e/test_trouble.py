@@ -1,5 +1,7 @@
 """What goes wrong under load and does not end the run: no figure is trusted that should not be."""
 
+import resource
+
 import pytest
 from tests.docker.footprint import Footprint
 from tests.e2e.conftest import Tool, tiny
@@ -44,3 +46,20 @@ def test_generator__that_is_at_its_limit(tool: Tool) -> None:
     finished = tool.run(config)
     finished.assert_failed(5, "of the CPU that its threads can have", "tiny · short", "Give wrk more `threads`")
     assert any(warned.code is Code.GENERATOR_SATURATED for trial in finished.trials for warned in trial.warnings)
+
+
+def test_disk__that_is_full_costs_the_files_and_not_the_measurement(tool: Tool) -> None:
+    """No file may grow beyond 4 kB from the first trial on, which is how a full disk looks to the tool."""
+    running = tool.start(tool.config({"tiny": tiny()}))
+    running.wait_for_trials(1)
+    resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (4096, 4096))
+    finished = running.finish()
+    finished.assert_failed(2, "could not write result.json", "--output DIR")
+    assert "Traceback" not in finished.stderr
+    assert finished.stderr.count("could not add a trial to trials.jsonl") == 1
+    assert "requests/s" in finished.stdout
+    assert "The full report" not in finished.stdout
+    text = (finished.output / "trials.jsonl").read_text(encoding="utf-8")
+    assert text.endswith("\n")
+    assert 0 < len(finished.trials) == text.count("\n") < 6
+    assert not (finished.output / "result.json").exists()
