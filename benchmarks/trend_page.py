@@ -20,6 +20,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))  # tests/, which have the browser
 from tests.e2e.browser import chromium
 
+from bench_action.model.benchmark import UNNAMED, Benchmark
 from bench_action.trend.change_points import changes_of
 from bench_action.trend.page import Links, render
 from bench_action.trend.series import series_of
@@ -45,6 +46,8 @@ class Made:
     control: dict[str, list[float | None]]
     control_id: str
     counts: tuple[float, ...]
+    committed_at: str = ""
+    benchmark: Benchmark = UNNAMED
 
 
 def records(count: int) -> Iterator[Made]:
