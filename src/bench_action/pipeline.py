@@ -295,7 +295,7 @@ class Run:
     def _configuration(self, loaded: Loaded) -> str:
         if self.options.config is None and loaded.folder == builtin_file().parent.resolve():
             return "built-in"
-        return name_configuration(loaded.folder, loaded.file)
+        return name_configuration(loaded.folder, loaded.file, self.environ.get("GITHUB_WORKSPACE", ""))
 
     def _result(self, facts: Facts, stopped: str = "") -> Result:
         run = facts.run.model_copy(update={"duration_s": round(time.monotonic() - self._started, 3)})

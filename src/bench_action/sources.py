@@ -51,14 +51,16 @@ def committed_at(dates: str, now: float) -> str:
     return datetime.fromtimestamp(max(past), UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if past else ""
 
 
-def name_configuration(folder: Path, file: str) -> str:
-    """The path of a configuration from the top of its repository; outside of one, from the working directory.
+def name_configuration(folder: Path, file: str, workspace: str = "") -> str:
+    """Name a configuration by its path from the top of the job's workspace or, without one, of its repository.
 
-    `folder` is absolute and resolved. Somewhere else entirely, the folder's own name has to do.
+    A workspace may hold several repositories, side by side or as submodules. Outside of both, the path is that from the
+    working directory; somewhere else entirely, the folder's own name has to do. `folder` is absolute and resolved.
     """
-    tops = [place for place in (folder, *folder.parents) if (place / ".git").exists()]
-    top = tops[0] if tops else Path.cwd()
-    return (folder.relative_to(top) / file if folder.is_relative_to(top) else Path(folder.name, file)).as_posix()
+    repositories = [place for place in (folder, *folder.parents) if (place / ".git").exists()]
+    given = [Path(workspace).resolve()] if workspace else []
+    tops = [top for top in (*given, *repositories[:1], Path.cwd()) if folder.is_relative_to(top)]
+    return (folder.relative_to(tops[0]) / file if tops else Path(folder.name, file)).as_posix()
 
 
 def parents(folder: Path) -> list[str]:

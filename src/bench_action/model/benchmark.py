@@ -41,6 +41,7 @@ def name_each(benchmarks: Iterable[Benchmark]) -> dict[Benchmark, str]:
     if len(known) < 2:
         return dict.fromkeys(known, "")
     differing = [number for number in range(len(Benchmark._fields)) if len({one[number] for one in known}) > 1]
-    return {
-        one: " · ".join(one[number] for number in differing if one[number]) or _BEFORE_NAMES for one in known
-    }  # fmt: skip
+    names = {one: " · ".join(one[number] for number in differing if one[number]) or _BEFORE_NAMES for one in known}
+    if len(set(names.values())) == len(known):
+        return names
+    return {one: " · ".join(one[number] or "–" for number in differing) for one in known}

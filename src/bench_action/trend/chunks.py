@@ -71,12 +71,14 @@ def _value(number: int, runs: Sequence[_Run], by_run: Sequence[dict[_Run, Point]
     machines: dict[str, int] = {}
     shas: list[str] = []
     fingerprints: list[int] = []
+    repeated: list[int] = []
     columns: list[dict[str, Any]] = [
         {"series": n, "run": [], "value": [], "low": [], "high": []} for n in range(len(by_run))
     ]
     for position, run in enumerate(runs):
         points = [(n, found) for n, points in enumerate(by_run) if (found := points.get(run)) is not None]
         shas.append(points[0][1].sha)
+        repeated += [position] if points[0][1].repeated else []
         fingerprints.append(machines.setdefault(points[0][1].fingerprint, len(machines)))
         for n, point in points:
             column = columns[n]
@@ -85,5 +87,6 @@ def _value(number: int, runs: Sequence[_Run], by_run: Sequence[dict[_Run, Point]
                 column[name].append(rounded(getattr(point, name)))
     return {
         "chunk": number, "at": [at for at, _, _ in runs], "id": [run_id for _, _, run_id in runs], "sha": shas,
-        "machine": fingerprints, "machines": list(machines), "columns": [c for c in columns if c["run"]],
+        "again": repeated, "machine": fingerprints, "machines": list(machines),
+        "columns": [c for c in columns if c["run"]],
     }  # fmt: skip

@@ -2,12 +2,14 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from tests.unit.trend.simulated import point, series
 from tests.unit.trend.test_change_points import stepped
 
+from bench_action.model.benchmark import Benchmark
 from bench_action.trend.change_points import changes_of
 from bench_action.trend.chunks import chunks_of, in_script, script
 from bench_action.trend.page import Links, charts_of, site_of
@@ -72,6 +74,26 @@ def test_chunks_of__all_points_once_and_the_newest_first() -> None:
     for one, whole in enumerate(both):
         values = [v for chunk in reversed(chunks) for v in data_of(script(chunk.value))["columns"][one]["value"]]  # type: ignore[index]
         assert values == pytest.approx([p.value for p in whole.points], rel=1e-4)
+
+
+def test_chunks_of__a_commit_that_was_measured_again_is_marked_and_beside_its_first_run() -> None:
+    whole = series([1.0, 2.0, 3.0])
+    again = replace(whole.points[0], run_id="again", at=whole.points[1].at, order=1, repeated=True)
+    points = (whole.points[0], again, replace(whole.points[1], order=2), replace(whole.points[2], order=3))
+    (chunk,) = chunks_of([replace(whole, points=points)])
+    assert (chunk.value["id"], chunk.value["again"]) == (["run-0", "again", "run-1", "run-2"], [1])
+    assert chunk.value["columns"][0]["value"] == [1, 1, 2, 3]
+
+
+def test_charts_of__two_benchmarks_with_the_same_cells_have_a_chart_each() -> None:
+    both = [replace(series([1.0, 2.0]), benchmark=Benchmark(name)) for name in ("b/bench.yml", "a/bench.yml")]
+    charts = charts_of(both, [])
+    assert [(chart.benchmark, chart.name) for chart in charts] == [
+        ("a/bench.yml", "a-bench-yml-list-requests-per-second"),
+        ("b/bench.yml", "b-bench-yml-list-requests-per-second"),
+    ]  # fmt: skip
+    (alone,) = charts_of(both[:1], [])
+    assert (alone.benchmark, alone.name) == ("", "list-requests-per-second")
 
 
 @pytest.mark.parametrize("text", [EVIL, "\u2028", "<!--", "]]>", '"'])
