@@ -132,12 +132,11 @@ def test_check__two_configurations_with_one_key_are_two_trends(tmp_path: Path) -
     """Their variants and profiles have the same names; one is 40 % slower all the time, and then gets slower yet."""
     said: list[str] = []
     keeper = trends(tmp_path, said)
-    for day in range(60):
-        front = result_of(day, 200, run=f"front-{day}", **FRONT)
-        keeper.append([front, result_of(day, 120 if day < 40 else 105, run=f"back-{day}", **BACK)])
-        if day < 40:
-            assert keeper.check() == (), day
-    assert keeper.check(front.run.benchmark) == ()
+    for nights, slower in ((range(40), 120), (range(40, 60), 105)):
+        assert keeper.check() == ()
+        front = [result_of(day, 200, run=f"front-{day}", **FRONT) for day in nights]
+        keeper.append([*front, *(result_of(day, slower, run=f"back-{day}", **BACK) for day in nights)])
+    assert keeper.check(front[0].run.benchmark) == ()
     found = keeper.check()
     assert {point.series.benchmark.config for point in found} == {"back/bench.yml"}
     assert any(line.startswith("- back/bench.yml, django/article-500: ") for line in said)
@@ -146,9 +145,9 @@ def test_check__two_configurations_with_one_key_are_two_trends(tmp_path: Path) -
 
 def test_check__legs_of_a_matrix_are_separate_trends(tmp_path: Path) -> None:
     keeper = trends(tmp_path, [])
-    for day in range(40):
-        for leg, speed in (("3.11", 200.0), ("3.13", 240.0)):
-            keeper.append([result_of(day, speed, run=f"{leg}-{day}", config="bench.yml", job=f"trend/bench ({leg})")])
+    for leg, speed in (("3.11", 200.0), ("3.13", 240.0)):
+        names: dict[str, Any] = {"config": "bench.yml", "job": f"trend/bench ({leg})"}
+        keeper.append([result_of(day, speed, run=f"{leg}-{day}", **names) for day in range(40)])
     assert keeper.check() == ()
 
 
@@ -157,9 +156,9 @@ def test_check__an_old_job_that_runs_again_is_no_news_and_makes_no_old_change_ne
     keeper = trends(tmp_path, said)
     keeper.append([result_of(day, 200 if day < 40 else 184) for day in range(60)])
     assert len(keeper.check()) >= 1
-    for n in range(20):  # of the fast commits before the change, all run again after it
-        keeper.append([result_of(60 + n, 200, commit=20 + n, run=f"again-{n}")])
-        assert keeper.check() == (), n
+    for few in (range(2), range(2, 20)):  # of the fast commits before the change, all run again after it
+        keeper.append([result_of(60 + n, 200, commit=20 + n, run=f"again-{n}") for n in few])
+        assert keeper.check() == ()
     keeper.append([result_of(81 + n, 184, commit=61 + n) for n in range(9)])
     assert keeper.check() == ()
 
@@ -172,8 +171,7 @@ def test_check__a_run_of_a_wrong_clock_blinds_nobody(tmp_path: Path) -> None:
     keeper = trends(tmp_path, said)
     assert keeper.append([result_of(2, 900, run="refused", started_at=wrong.isoformat())]) == 0
     assert "is from the future" in said[-2]
-    for day in range(60):
-        keeper.append([result_of(day, 200 if day < 40 else 184)])
+    keeper.append([result_of(day, 200 if day < 40 else 184) for day in range(60)])
     found = keeper.check()
     assert {point.direction for point in found} == {"worse"}
     ignored = [line for line in said if line.startswith("ignored 2 records from the future, up to 2099")]
