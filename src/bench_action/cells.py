@@ -54,15 +54,13 @@ def settled_profiles(
 class Counterparts:
     """What is known of base once it has been verified.
 
-    `lacks`: variants without a base subject. `own_only`: whether a profile that base's configuration does not have is
-    compared with nothing, as by base's rules. `changed`: profiles of which head's version is measured, and why.
+    `lacks`: variants without a base subject. `changed`: profiles of which head's version is measured, and why.
     """
 
     base: Baseline
     lacks: Mapping[str, Lack]
     failures: Sequence[Failure]
     replies: Replies
-    own_only: bool
     changed: Mapping[str, str]
 
     def missing(self, loaded: Loaded) -> dict[Cell, Lack]:
@@ -78,7 +76,7 @@ class Counterparts:
         if variant in self.lacks:
             yield self.lacks[variant]
             return
-        if self.own_only and name not in self.base.profiles:
+        if self.base.judges and name not in self.base.profiles:
             yield Lack("new", f"{self.base.name} has no profile `{name}`")
         if name in self.changed:
             yield Lack("new", self.changed[name])

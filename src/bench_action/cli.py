@@ -290,15 +290,18 @@ def raise_verdict(outcome: Outcome, fail_on: FailOn, *, require_comparison: bool
         raise InvalidMeasurementError(
             "the measurement is invalid", where=first.cell, cause=first.message, advice=first.advice
         )
-    if require_comparison and not result.compared:
-        first_cell = next(iter(result.not_compared), None)
-        raise InvalidMeasurementError(
-            "no cell was compared with base, and `require-comparison` is set",
-            where=first_cell.cell if first_cell else "",
-            cause=first_cell.reason if first_cell else "",
-            advice="fix the cause; a pull request that introduces the benchmark needs `require-comparison: false` once",
-            log=first_cell.log if first_cell else (),
-        )
+    if not result.compared and result.run.self_test:
+        raise _nothing_compared(result, "a self-test compares head with itself", "fix the cause, and run it again")
+    if not result.compared and require_comparison:
+        advice = "fix the cause; a pull request that introduces the benchmark needs `require-comparison: false` once"
+        raise _nothing_compared(result, "`require-comparison` is set", advice)
+
+
+def _nothing_compared(result: Result, why: str, advice: str) -> InvalidMeasurementError:
+    what = f"no cell was compared with base, and {why}"
+    for first in result.not_compared:
+        return InvalidMeasurementError(what, where=first.cell, cause=first.reason, advice=advice, log=first.log)
+    return InvalidMeasurementError(what, advice=advice)
 
 
 def _write(path: Path, text: str) -> None:

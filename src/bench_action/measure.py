@@ -12,6 +12,7 @@ from bench_action.model.result import Trial
 from bench_action.model.warning import Code, Warned
 from bench_action.placement import Placement
 from bench_action.plan import Block, Pair, Spent, Step
+from bench_action.stack.readiness import require_alive
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
 from bench_action.trials import (
@@ -109,17 +110,31 @@ class Measurer:
                 load_alone(self.stack, subject, profile, step.warmup_s, str(cell))
                 self._settle(subject)
             if block.phase == "count":
-                self._keep(count_trial(self.stack, place, subject, profile, self.count_requests))
+                counted = count_trial(self.stack, place, subject, profile, self.count_requests)
+                require_alive(self.stack.engine)
+                self._keep(counted)
             else:
                 self._keep(capacity_trial(self.stack, place, subject, profile, self.generator_cores))
             self._settle(subject)
         except StackError as error:
             error.where = ", ".join(filter(None, (error.where, f"in {block.phase} {block.number} of {cell}")))
-            if cell.revision != "base" or {end.handle.id for end in self.stack.engine.ended()} != {subject.handle.id}:
+            if not self._leave_out_bases():
                 raise
-            self.stack.engine.stop(subject.handle)  # nobody waits for it any more
-            self.lost[cell.variant] = error
-            self.progress.warn(f"{cell.variant}@base is not measured any further: {error.what}")
+            self._take_alone(block, step)  # head's once more: base's end has broken it off
+
+    def _leave_out_bases(self) -> bool:
+        """Leave out the bases that have ended by themselves; whether it was they alone that ended."""
+        bases = {one.handle.id: one for one in self.stack.subjects if one.revision == "base"}
+        ends = self.stack.engine.ended()
+        if not ends or any(end.handle.id not in bases for end in ends):
+            return False
+        for end in ends:
+            error = StackError(f"{end.handle.name} {end}", log=self.stack.engine.logs(end.handle))
+            self.stack.engine.stop(end.handle)  # nobody waits for it any more
+            variant = bases[end.handle.id].variant
+            self.lost[variant] = error
+            self.progress.warn(f"{variant}@base is not measured any further: {error.what}")
+        return True
 
     def _take_pair(self, block: Block, pair: Pair) -> None:
         """A block of a pair. Where one of the two dies the block is dropped; another part's end ends the run."""
@@ -129,14 +144,23 @@ class Measurer:
             for trial in self._paired_trials(block, pair):
                 self._keep(trial)
         except StackError as error:
-            if not slots.hold({end.handle.id for end in self.stack.engine.ended()}):
+            ended = {end.handle.id for end in self.stack.engine.ended()}
+            if not slots.hold(ended):
                 raise
+            only_base = pair.kind == "revision" and slots.only_base(ended)
             slots.clear()
-            self._lost[str(pair)] += 1
-            code = Code.BLOCKS_DROPPED if self._lost[str(pair)] >= _MOST_DROPPED else Code.BLOCK_DROPPED
-            message = f"{block.phase} {block.number} was dropped: {error.what}"
-            self.dropped.append(Warned(code=code, message=message, advice=code.advice, cell=str(pair.head)))
-            self.progress.warn(f"{pair}: {message}")
+            self._drop(block, pair, error, only_base=only_base)
+
+    def _drop(self, block: Block, pair: Pair, error: StackError, *, only_base: bool) -> None:
+        """Keep that a block was dropped. The third makes the run invalid, or, if base ended, leaves base out."""
+        self._lost[str(pair)] += 1
+        last = self._lost[str(pair)] >= _MOST_DROPPED
+        if last and only_base:
+            self.lost[pair.base.variant] = error
+        code = Code.BLOCKS_DROPPED if last and not only_base else Code.BLOCK_DROPPED
+        message = f"{block.phase} {block.number} was dropped: {error.what}"
+        self.dropped.append(Warned(code=code, message=message, advice=code.advice, cell=str(pair.head)))
+        self.progress.warn(f"{pair}: {message}")
 
     def _paired_trials(self, block: Block, pair: Pair) -> list[Trial]:
         profile, placement = self.profile(pair.head.variant, pair.head.profile), self._place(block)

@@ -238,8 +238,7 @@ class Run:
         replies = send_profiles(stack, loaded.profiles, loaded.own)
         profiles, changed = settled_profiles(loaded.profiles, judging.head_profiles or loaded.profiles, replies)
         loaded = replace(loaded, config=loaded.config.model_copy(update={"profiles": profiles}))
-        own_only = judging.rules == "base" and base.valid
-        found = Counterparts(base, stack.lacks, failures, replies, own_only, changed).missing(loaded)
+        found = Counterparts(base, stack.lacks, failures, replies, changed).missing(loaded)
         for cell, lack in found.items():
             if cell.variant not in stack.lacks:
                 self.progress.warn(f"{cell} is measured without base: {lack.reason.replace('`', '')}")

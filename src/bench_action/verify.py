@@ -18,6 +18,7 @@ from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
 
 _CONNECTIONS_S = 30.0
+_GONE = frozenset({404, 405, 410})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +40,20 @@ def verify(stack: Stack, loaded: Loaded, progress: Progress, base: Baseline | No
     """Collect all failures, by subject. Raises StackError when a part dies.
 
     Head is verified by head's checks and base by its own, as a change may well change what a check expects; where base
-    has no valid configuration, by head's.
+    has no valid configuration, by head's. If base's rules judge, a check that head has removed still applies to head,
+    unless head has removed the route as well.
     """
     subjects = {subject.name: subject for subject in stack.subjects}
     progress.step(f"verifying {', '.join(subjects)}")
     failures: list[Failure] = []
     restless: set[str] = set()
     for own, alike in _by_configuration(loaded, subjects.values()):
-        for check, subjects_of_check in checks_of(own, alike, base):
+        for check, subjects_of_check in checks_of(own, alike, base if own is loaded else None):
             concerned = profiles_of(check.request.path, own.profiles)
-            failures += _failures(run_check(stack, subjects_of_check, check, restless), check, concerned)
+            answers = run_check(stack, subjects_of_check, check, restless)
+            if check.name not in {one.name for one in own.config.checks}:
+                answers = [one for one in answers if one.subject.revision == "base" or not is_gone(one)]
+            failures += _failures(answers, check, concerned)
         failures += _keep_alive(stack, alike, own.profiles, base)
         for subject in alike:
             failures += _connections(stack, subject, own.profiles)
@@ -69,10 +74,17 @@ def checks_of(
         bases = [check for check in heads if profiles_of(check.request.path, own.profiles)]
     for check in heads:
         yield check, [one for one in subjects if one.revision == "head" or check in bases]
-    others = [one for one in subjects if one.revision == "base"]
-    for check in bases if others else []:
-        if check not in heads:
+    named = {check.name for check in heads}
+    for check in bases:
+        removed = base is not None and base.judges and check.name not in named
+        others = [one for one in subjects if one.revision == "base" or removed] if check not in heads else []
+        if others:
             yield check, others
+
+
+def is_gone(answers: Answers) -> bool:
+    """Tell whether a subject no longer has the route of a check, or the tables that its SQL prepares."""
+    return not answers.replies or any(reply.status in _GONE for reply in answers.replies)
 
 
 def profiles_of(path: str, profiles: Mapping[str, Profile]) -> frozenset[str] | None:

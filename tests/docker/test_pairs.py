@@ -16,7 +16,7 @@ from bench_action.engine.protocol import Handle
 from bench_action.measure import Measurer
 from bench_action.model.warning import Code
 from bench_action.placement import Placement, placements
-from bench_action.plan import Cell, Pace, Pair, duet_blocks, interleaved_blocks, latency_blocks
+from bench_action.plan import Cell, Pace, Pair, duet_blocks, interleaved_blocks, latency_blocks, solo_blocks
 from bench_action.stack.stack import Stack, bring_up
 
 pytestmark = pytest.mark.docker
@@ -133,3 +133,30 @@ def test_measurer__a_subject_that_dies_costs_its_block_and_three_end_its_pair(
     assert "exited with status 7" in taken.dropped[0].message
     assert taken.dropped[0].cell == "tiny · short"
     assert taken.walk(duet_blocks([AIOHTTP], blocks=1, pace=PACE, seed=5))  # the others go on
+
+
+def test_measurer__a_base_that_dies_is_left_out_and_ends_nothing(
+    footprint: Footprint, loaded: Loaded, places: tuple[Placement, ...]
+) -> None:
+    engine = DockerEngine(owner_of_a_run(footprint), dict(os.environ))
+    try:
+        head, base = narrowed(loaded), narrowed(loaded, DIE_AFTER_CONNECTIONS="6")
+        taken = measurer(bring_up(engine, head, {}, Quiet(), base=Baseline(base), pairs=1), places)
+        assert taken.walk(duet_blocks([TINY], blocks=5, pace=PACE, seed=4)) == ()
+    finally:
+        engine.remove()
+    assert {warned.code for warned in taken.dropped} == {Code.BLOCK_DROPPED}
+    assert "exited with status 7" in taken.lost["tiny"].what
+    assert any("Segmentation fault" in line for line in taken.lost["tiny"].log)
+
+
+def test_measurer__a_base_that_dies_alone_leaves_head_its_own_figures(footprint: Footprint, loaded: Loaded) -> None:
+    engine = DockerEngine(owner_of_a_run(footprint), dict(os.environ))
+    try:
+        head, base = narrowed(loaded), narrowed(loaded, DIE_AFTER_CONNECTIONS="6")
+        taken = measurer(bring_up(engine, head, {}, Quiet(), base=Baseline(base), pairs=1), ())
+        trials = taken.walk(solo_blocks([TINY.base, TINY.head], blocks=1, warmup_s=1, seed=0))
+    finally:
+        engine.remove()
+    assert {(trial.phase, trial.revision) for trial in trials} == {("count", "head"), ("capacity", "head")}
+    assert "exited with status 7" in taken.lost["tiny"].what

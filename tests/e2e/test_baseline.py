@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.e2e.conftest import BUILTIN_APPS, SHORT, Tool, tiny
@@ -171,7 +172,7 @@ def write_app(folder: Path, **routes: bytes) -> None:
     (folder / "Dockerfile").write_text(docker, encoding="utf-8")
 
 
-def routed(tool: Tool, *names: str, text: str = "old", **more: object) -> None:
+def routed(tool: Tool, *names: str, text: str = "old", **more: Any) -> None:
     """A configuration with a profile for each of these routes, and a check of the text of the first."""
     web = {"build": ".", "local": {"command": ["python", "app.py"]}, "ready": {"path": "/health"}}
     profiles = {name: SHORT | {"path": f"/{name}"} for name in names}
@@ -277,3 +278,21 @@ def test_baseline__a_check_that_both_fail_is_heads_failure(tool: Tool) -> None:
     finished = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
 
     finished.assert_failed(4, "web broke 1 rule", "expected a body that contains 'something else'")
+
+
+def test_baseline__that_dies_under_load_leaves_head_its_own_figures(tool: Tool) -> None:
+    git(tool.folder, "init", "--quiet")
+    tool.config({"web": tiny(DIE_AFTER_CONNECTIONS="30")}, profile={"connections": 16})
+    commit(tool.folder)
+    tool.config({"web": tiny()}, profile={"connections": 16})
+
+    finished = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
+
+    assert (finished.status, finished.result.verdict) == (0, "measured"), finished.stderr
+    (other,) = finished.result.not_compared
+    assert (other.cell, other.status) == ("web · short", "base-failed")
+    assert "exited with status 7" in other.reason
+    assert any("Segmentation fault" in line for line in other.log)
+    assert finished.result.compared == ()
+    (head,) = [one for one in finished.result.summaries if one.revision == "head"]
+    assert head.errors.total == 0

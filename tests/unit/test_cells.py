@@ -35,7 +35,7 @@ def served(**statuses: tuple[int, int]) -> dict[tuple[str, str, str], Reply]:
 
 
 SAME = served(old=(200, 200), new=(200, 200))
-FOUND = Counterparts(BASE, {}, (), SAME, own_only=False, changed={})
+FOUND = Counterparts(BASE, {}, (), SAME, changed={})
 
 
 def missing(found: Counterparts) -> dict[str, tuple[str, str]]:
@@ -48,7 +48,7 @@ def test_missing__nothing_if_base_serves_everything() -> None:
 
 def test_missing__a_profile_that_base_does_not_have_is_new_by_its_rules() -> None:
     reason = ("new", "base `1a2b3c4` has no profile `new`")
-    assert missing(replace(FOUND, own_only=True)) == {"web · new": reason, "api · new": reason}
+    assert missing(replace(FOUND, base=replace(BASE, judges=True))) == {"web · new": reason, "api · new": reason}
 
 
 def test_missing__a_route_that_base_does_not_serve_is_new() -> None:

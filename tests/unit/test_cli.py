@@ -217,3 +217,9 @@ def test_raise_verdict__a_regression_comes_first() -> None:
     lost = Outcome(make_result(verdict="regressed"), ())
     with pytest.raises(RegressionError):
         cli.raise_verdict(lost, cli.FailOn.REGRESSION, require_comparison=True)
+
+
+def test_raise_verdict__a_self_test_that_compares_nothing_is_no_success() -> None:
+    run = make_result().run.model_copy(update={"self_test": True})
+    with pytest.raises(InvalidMeasurementError, match="a self-test compares head with itself"):
+        cli.raise_verdict(Outcome(make_result(run=run, not_compared=(NEW,), verdict="measured"), ()), cli.FailOn.NEVER)

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench_action.checks import collapsed
+from bench_action.checks import Answers, collapsed
 from bench_action.config.baseline import Baseline
 from bench_action.config.load import Loaded, load_policy
 from bench_action.config.schema import Check, Config, Profile
 from bench_action.engine.protocol import Handle
+from bench_action.load.generator import Reply
 from bench_action.stack.images import Image
 from bench_action.stack.subject import Subject
 from bench_action.verify import (
@@ -19,6 +20,7 @@ from bench_action.verify import (
     checks_of,
     compare_pages,
     failed_subjects,
+    is_gone,
     normalised,
     profiles_of,
 )
@@ -129,12 +131,27 @@ def test_checks_of__one_that_both_have_is_sent_to_both_together() -> None:
     ]  # fmt: skip
 
 
+def test_checks_of__one_that_head_has_removed_still_applies_by_bases_rules() -> None:
+    base = Baseline(loaded_with(HOME, OTHER), valid=True, judges=True)
+    home, other = base.loaded.config.checks
+    assert asked(loaded_with(HOME), base) == [(home, ["web", "web@base"]), (other, ["web", "web@base"])]
+    assert asked(loaded_with(OLD, OTHER), base)[-1] == (home, ["web@base"])  # changed, not removed: each by its own
+
+
+@pytest.mark.parametrize(
+    ("statuses", "gone"), [([404], True), ([405], True), ([], True), ([200], False), ([500], False), ([0], False)]
+)
+def test_is_gone__only_where_the_route_is(statuses: list[int], gone: bool) -> None:
+    replies = [Reply(status, {}, b"", kept=True, problem="") for status in statuses]
+    assert is_gone(Answers(subjects_with(loaded_with())[0], replies)) is gone
+
+
 def test_checks_of__base_without_its_own_gets_heads_about_what_is_measured() -> None:
     head = loaded_with(HOME, OTHER)
     assert [on for _, on in asked(head, Baseline(head))] == [["web", "web@base"], ["web"]]
 
 
 def test_profiles_of__are_those_that_load_the_path() -> None:
-    assert profiles_of("/", PROFILES) == {"home"}
-    assert profiles_of("/?page=9", PROFILES) == {"home"}
+    assert profiles_of("/", PROFILES) == frozenset({"home"})
+    assert profiles_of("/?page=9", PROFILES) == frozenset({"home"})
     assert profiles_of("/other", PROFILES) is None

@@ -29,7 +29,7 @@ class Baseline:
     `loaded`: its variants on its own sources, with its checks. `valid`: whether its configuration is its own and can
     judge; otherwise head's stands in for it. `profiles`: those of its configuration, narrowed like head's. `lacks`:
     variant → why there is nothing to compare it with. `aliases`: what base calls PostgreSQL and Redis, where the
-    servers that run have other names.
+    servers that run have other names. `judges`: whether its rules judge head.
     """
 
     loaded: Loaded
@@ -38,6 +38,7 @@ class Baseline:
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     lacks: Mapping[str, Lack] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
+    judges: bool = False
 
     @property
     def name(self) -> str:

@@ -52,7 +52,7 @@ def apply_rules(head: Loaded, base: Baseline, rules: RulesOf) -> tuple[Loaded, B
     changes = [change for change in rule_changes(head, base) if rules == "base" or change.what == _LOAD]
     judging = Judging(rules, tuple(changes), head.config.all_gates, head.config.work, head.profiles)
     judged = replace(head, config=head.config.model_copy(update=update))
-    return judged, _with_services(base, judged.config), judging
+    return judged, replace(_with_services(base, judged.config), judges=rules == "base"), judging
 
 
 def shared_services(first: Mapping[str, Service], second: Mapping[str, Service]) -> dict[str, Service]:
@@ -91,8 +91,7 @@ def _merged(base: Mapping[str, Profile], head: Mapping[str, Profile]) -> dict[st
 
 def _with_services(base: Baseline, config: Config) -> Baseline:
     """Base's environment names its own services, which may have another name in what runs."""
-    aliases = service_aliases(base.loaded.config.services, config.services)
-    return replace(base, aliases=aliases)
+    return replace(base, aliases=service_aliases(base.loaded.config.services, config.services))
 
 
 def _by_name(config: Config) -> dict[str, BaseModel]:

@@ -106,6 +106,7 @@ class Agent:
     def __init__(self, engine: Engine, handle: Handle) -> None:
         """Starts the agent in the load container that `handle` names."""
         self._session: Session = engine.session(handle, ["python3", "-u", "-c", agent_source()])
+        self._unread = 0
 
     def machine(self) -> dict[str, Any]:
         """`cpu_model`, `cores` that wrk may use, `open_files` (its limit), `machine` (such as x86_64).
@@ -203,12 +204,17 @@ class Agent:
         every_s: float = 1.0,
     ) -> dict[str, Any]:
         self._session.send(json.dumps(order) + "\n")
+        self._unread += 1
         deadline = time.monotonic() + allowed_s + _GRACE_S
-        while (line := self._session.read_line(every_s)) is None:
-            if time.monotonic() > deadline:
+        while self._unread:
+            line = self._session.read_line(every_s)
+            if line is not None:
+                self._unread -= 1  # answers come in order: those before the last are to orders that were given up
+            elif time.monotonic() > deadline:
                 raise StackError("the load generator does not answer", where=f"order: {order['op']}")
-            while_waiting()
-        answer = json.loads(line)
+            else:
+                while_waiting()
+        answer = json.loads(line or "{}")
         if "error" in answer:
             raise StackError(f"the load generator failed: {answer['error']}", where=f"order: {order['op']}")
         ok: dict[str, Any] = answer["ok"]

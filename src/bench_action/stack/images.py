@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 from bench_action.config.baseline import Baseline, Lack
 from bench_action.config.load import Loaded
@@ -64,9 +65,10 @@ def _add_base(engine: Engine, name: str, base: Baseline, images: Images, progres
         images.lacks[name] = failed_base(base, "built", error)
 
 
-def failed_base(base: Baseline, doing: str, error: StackError) -> Lack:
+def failed_base(base: Baseline, doing: Literal["built", "started"], error: StackError) -> Lack:
     """Say that base could not be built or started: why, with the last lines of its log."""
-    why = " ".join(f"{error.what}: {error.cause}".split()) if error.cause else error.what
+    told = [error.cause] if doing == "built" and error.cause else [error.what, error.cause]
+    why = " ".join(": ".join(filter(None, told)).split())
     return Lack("base-failed", f"{base.name} could not be {doing}: {why}", error.log)
 
 

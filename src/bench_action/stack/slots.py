@@ -40,6 +40,7 @@ class Slots:
     slots: tuple[Slot, Slot]
     _handles: dict[str, Handle] = field(default_factory=dict)
     _up: list[Handle] = field(default_factory=list)
+    _of_base: Handle | None = None
 
     def arrange(self, *, swapped: bool, head_first: bool, cpus: Sequence[int], anew: bool) -> tuple[Subject, Subject]:
         """Base and head, both started again in their slots; not ready yet.
@@ -55,6 +56,7 @@ class Slots:
         order = placed[::-1] if head_first else placed
         self._up = side_by_side(lambda one: self._start(*one, cpus), order)
         handles = self._up[::-1] if head_first else self._up
+        self._of_base = handles[0]
         base, head = (
             replace(subject, handle=handle, database=slot.database, cache=slot.cache, slot=slot.host)
             for (subject, slot), handle in zip(placed, handles, strict=True)
@@ -64,6 +66,10 @@ class Slots:
     def hold(self, ids: Collection[str]) -> bool:
         """Whether one of these (handles' ids) is in a slot now."""
         return any(handle.id in ids for handle in self._up)
+
+    def only_base(self, ids: Collection[str]) -> bool:
+        """Whether of those in a slot now only base is among these (handles' ids)."""
+        return [handle for handle in self._up if handle.id in ids] == [self._of_base]
 
     def clear(self) -> None:
         """Nobody is in a slot any more. What they had is thrown away, so they are given no time to save it."""

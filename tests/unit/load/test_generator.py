@@ -155,3 +155,15 @@ def test_agent_source__runs_where_this_package_is_not_installed() -> None:
     machine, usage = (json.loads(line) for line in done.stdout.splitlines())
     assert machine["ok"]["cores"] >= 1
     assert usage == {"ok": {"ghost": None}}
+
+
+def test_agent__an_answer_to_an_order_that_was_given_up_is_passed_over() -> None:
+    scripted = Scripted(None, {"ok": {"requests": 3}}, {"ok": {"waited_s": 0.5}})
+    agent = agent_of(scripted)
+
+    def give_up() -> None:
+        raise StackError("base has ended")
+
+    with pytest.raises(StackError, match="base has ended"):
+        agent.wrk({"host": "base"}, 5.0, give_up, 0.5)
+    assert agent.settle(["head"], 1.0) == 0.5
