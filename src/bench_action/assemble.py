@@ -86,7 +86,7 @@ def assemble(facts: Facts, trials: Sequence[Trial]) -> Result:
     """The result of a run, also of one that ended early (`facts.stopped` says why)."""
     infos = tuple(_subject_info(subject, facts.failed) for subject in facts.subjects)
     summaries = summarise(trials, infos)
-    warnings = (*_run_warnings(facts, trials), *warnings_of(trials, summaries, facts.pairs))
+    warnings = (*_run_warnings(facts, trials), *warnings_of(trials, summaries, facts.pairs, _identical(infos)))
     judged = _judge(facts, trials, warnings, facts.decider.gates, facts.loaded.config.work)
     unsound = _unsound(judged.comparisons) if facts.run.self_test else []
     compared, not_compared = _coverage(facts).split(trials) if facts.compares else ((), ())
@@ -127,7 +127,8 @@ def _judge(
     solo = [pair for pair in facts.loaded.config.compare if set(pair) <= set(own)]
     if not solo and not facts.pairs:
         solo = default_pairs(own)
-    rules = Rules(dict(gates), facts.decider.courses(), alpha_of_each(dict(gates), len(facts.design.pairs)))
+    alpha, shortage = alpha_of_each(dict(gates), len(facts.design.pairs)), _shortage(facts)
+    rules = Rules(dict(gates), facts.decider.courses(), alpha, shortage)
     comparisons = (*compare_pairs(trials, facts.pairs, rules), *compare_variants(trials, solo, profiles))
     findings = findings_of([one for one in trials if one.variant in own], facts.pairs, work)
     return _Judged(comparisons, findings, verdict_of(trials, warnings, comparisons, findings))
@@ -144,8 +145,17 @@ def _verdict_by_head(facts: Facts, trials: Sequence[Trial], warnings: Sequence[W
 def _coverage(facts: Facts) -> Coverage:
     loaded, lacks = facts.loaded, facts.lacks
     cells = [Cell(variant, "head", profile) for variant in loaded.own for profile in loaded.profiles]
-    shortage = facts.design.timetable(loaded).shortage(facts.times)
-    return Coverage(cells, facts.pairs, lacks, facts.failed, facts.lost, shortage, facts.stopped)
+    return Coverage(cells, facts.pairs, lacks, facts.failed, facts.lost, _shortage(facts), facts.stopped)
+
+
+def _shortage(facts: Facts) -> str:
+    return facts.design.timetable(facts.loaded).shortage(facts.times)
+
+
+def _identical(infos: Sequence[SubjectInfo]) -> list[str]:
+    """Variants of which base and head run the same image."""
+    bases = {one.variant: one.image_id for one in infos if one.revision == "base"}
+    return [one.variant for one in infos if one.revision == "head" and bases.get(one.variant) == one.image_id]
 
 
 def _placement(facts: Facts) -> dict[str, str]:

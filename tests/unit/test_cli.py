@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit.factories import make_result
+from tests.unit.factories import make_compared, make_count, make_result
 
 from bench_action import __version__, cli
 from bench_action.model.errors import InterruptedRunError, InvalidMeasurementError, RegressionError, StackError
@@ -214,7 +214,7 @@ def test_raise_verdict__one_compared_cell_is_a_comparison() -> None:
 
 
 def test_raise_verdict__a_regression_comes_first() -> None:
-    lost = Outcome(make_result(verdict="regressed"), ())
+    lost = Outcome(make_compared([make_count(queries=20), make_count(revision="base")], compared=()), ())
     with pytest.raises(RegressionError):
         cli.raise_verdict(lost, cli.FailOn.REGRESSION, require_comparison=True)
 
