@@ -174,7 +174,9 @@ class Run:
         commit = resolve(head.folder, baseline, options.git)
         folder = folders.enter_context(checked_out(head.folder, commit))
         moved = renamed_from(head.folder, head.file, commit)
-        base = at_commit(load_base(head, folder, commit, moved_from=moved, profiles=options.profiles))
+        base = at_commit(
+            load_base(head, folder, commit, moved_from=moved, variants=options.variants, profiles=options.profiles)
+        )
         judged, base, judging = apply_rules(head, base, options.rules)
         if options.rules == "base" and not base.valid and base.loaded.config.variants:
             self.progress.warn(f"{base.name} has no valid {head.file}: head's own rules judge".replace("`", ""))

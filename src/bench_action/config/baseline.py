@@ -29,7 +29,8 @@ class Baseline:
     `loaded`: its variants on its own sources, with its checks. `valid`: whether its configuration is its own and can
     judge; otherwise head's stands in for it. `profiles`: those of its configuration, narrowed like head's. `lacks`:
     variant → why there is nothing to compare it with. `aliases`: what base calls PostgreSQL and Redis, where the
-    servers that run have other names. `judges`: whether its rules judge head.
+    servers that run have other names. `judges`: whether its rules judge head. `removed`: variants that head no longer
+    has.
     """
 
     loaded: Loaded
@@ -39,6 +40,7 @@ class Baseline:
     lacks: Mapping[str, Lack] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     judges: bool = False
+    removed: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -58,13 +60,20 @@ def name_of(commit: str) -> str:
 
 
 def load_base(
-    head: Loaded, folder: Path, commit: str = "", *, moved_from: str = "", profiles: Sequence[str] = ()
+    head: Loaded,
+    folder: Path,
+    commit: str = "",
+    *,
+    moved_from: str = "",
+    variants: Sequence[str] = (),
+    profiles: Sequence[str] = (),
 ) -> Baseline:
     """Load base from its sources. Nothing that base lacks or has wrong raises: it costs the variants it concerns.
 
     `folder` is the counterpart of head's folder in base's sources, `moved_from` the path of base's configuration
-    relative to it, where head has moved the file. Without a configuration base is compared with nothing: this is
-    the first adoption. An invalid one is replaced by head's, so that the change that fixes it can be measured.
+    relative to it, where head has moved the file; `variants` and `profiles` are the names that head was narrowed to.
+    Without a configuration base is compared with nothing: this is the first adoption. An invalid one is replaced by
+    head's, so that the change that fixes it can be measured.
     """
     file = Path(os.path.normpath(folder / (moved_from or head.file)))
     if not file.is_file():
@@ -79,7 +88,9 @@ def load_base(
     kept = {name: variant for name, variant in config.variants.items() if name in head.config.variants}
     own = replace(own, config=config.model_copy(update={"variants": kept, "profiles": names}))
     absent = {name: Lack("new", f"{name_of(commit)} has no variant `{name}`") for name in head.own if name not in kept}
-    return _without_missing(Baseline(own, commit, True, names, absent), head, "base-failed")
+    removed = tuple(name for name in config.variants if name not in kept and not variants)
+    base = Baseline(own, commit, valid=True, profiles=names, lacks=absent, removed=removed)
+    return _without_missing(base, head, "base-failed")
 
 
 def at_commit(base: Baseline) -> Baseline:

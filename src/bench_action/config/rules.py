@@ -74,6 +74,7 @@ def rule_changes(head: Loaded, base: Baseline) -> tuple[RuleChange, ...]:
     return (
         *_gate_changes(old.all_gates, new.all_gates),
         *_work_changes(old, new, base.profiles),
+        *(RuleChange(what=f"variant {name}", before="measured", after="") for name in base.removed),
         *_changes("profile", base.profiles, head.profiles, added=False),
         *_changes("check", _by_name(old), _by_name(new), added=True),
         *_changes("service", old.services, new.services, added=False),

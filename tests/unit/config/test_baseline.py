@@ -77,7 +77,7 @@ def test_load_base__a_variant_that_is_new_costs_itself(head: Loaded, tree: Tree)
     assert {name: lack.reason for name, lack in base.lacks.items()} == {
         "extra": "base `1a2b3c4` has no variant `extra`"
     }
-    assert list(base.loaded.config.variants) == ["web"]
+    assert (list(base.loaded.config.variants), base.removed) == (["web"], ("gone",))
 
 
 def test_load_base__a_dockerfile_that_base_names_and_lacks_is_a_fault_of_base(head: Loaded, tree: Tree) -> None:
@@ -117,5 +117,6 @@ def test_load_base__follows_a_configuration_that_was_moved(tree: Tree) -> None:
 def test_load_base__is_narrowed_like_head(tree: Tree) -> None:
     head = load(tree("head") / "bench.yml", "ci", variants=["web"], profiles=["list"])
     both = HEAD + "  item: {path: /item, connections: 8, threads: 2, duration: 1s}\n"
-    base = load_base(head, tree("base", config=both), COMMIT, profiles=["list"])
+    base = load_base(head, tree("base", config=both), COMMIT, variants=["web"], profiles=["list"])
     assert (list(base.loaded.config.variants), list(base.profiles), base.lacks) == (["web"], ["list"], {})
+    assert base.removed == ()

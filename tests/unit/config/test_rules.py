@@ -136,6 +136,10 @@ def test_rule_changes__name_what_head_removes() -> None:
     assert found["work of list"] == ("queries 1", "any")
 
 
+def test_rule_changes__a_variant_that_head_removes_is_no_longer_measured() -> None:
+    assert changed(loaded(), replace(base(), removed=("slow",))) == {"variant slow": ("measured", "")}
+
+
 def test_rule_changes__writing_a_default_down_is_none() -> None:
     assert (
         changed(loaded(gates={"requests_per_second": {"max_loss": "2%"}, "cpu_ms_per_request": {"max_gain": 0.01}}))
