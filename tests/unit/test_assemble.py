@@ -69,7 +69,7 @@ def slower(loss: float = 0.2, queries: int = 1) -> list[Trial]:
 def test_assemble__base_judges_and_heads_verdict_stands_beside() -> None:
     result = assemble(facts(judging=Judging("base", CHANGED, LOOSE)), slower())
     assert (result.verdict, result.rules, result.rule_changes) == ("regressed", "base", CHANGED)
-    assert result.verdict_by_head_rules == "unchanged"
+    assert result.verdict_by_head_rules == "measured"  # a loss of a fifth, which no gate of head's forbids
     assert (result.compared, result.not_compared) == ((str(CELL),), ())
 
 
