@@ -31,10 +31,11 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What is folded: a title, and markdown that has been escaped."""
+    """What is folded, unless `unfolded`: a title, and markdown that has been escaped."""
 
     title: str
     body: str
+    unfolded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +165,9 @@ def _sections(result: Result, view: View) -> list[Section]:
     """Folded parts, the most telling first."""
     changes = change.table(result)
     charts = [_mermaid(chart) for chart in view.charts if chart.bars]
-    logs = [f"{escape_text(', '.join(one.cells))}:\n\n{fenced(one.lines)}" for one in view.logs]
+    logs = "\n\n".join(f"{escape_text(', '.join(one.cells))}:\n\n{fenced(one.lines)}" for one in view.logs)
+    log = Section("Last lines of the log", logs, unfolded=not result.compared)
     titled: list[tuple[str, str]] = [
-        ("Last lines of the log", "\n\n".join(logs)),
         ("How this was measured, and how to repeat it", _how(result, view)),
         ("All comparisons with base", markdown_table(changes) if changes.rows else ""),
         ("Each alone: requests/s, latency, errors", markdown_table(view.results)),
@@ -176,7 +177,7 @@ def _sections(result: Result, view: View) -> list[Section]:
         ("Machine, images and versions", markdown_table(view.environment)),
         ("Every single run", markdown_table(view.trials)),
     ]
-    return [Section(title, body) for title, body in titled if body]
+    return [one for one in (log, *(Section(title, body) for title, body in titled)) if one.body]
 
 
 def _how(result: Result, view: View) -> str:
