@@ -5,6 +5,7 @@
 Needs Chromium on PATH. GitHub's own style is imitated, not copied; charts in mermaid stay text.
 """
 
+import re
 import shutil
 import subprocess
 import sys
@@ -26,7 +27,9 @@ table {{ border-collapse: collapse; margin-bottom: 12px; font-size: 12px }}
 th, td {{ border: 1px solid #d1d9e0; padding: 5px 9px }}
 tr:nth-child(2n) td {{ background: #f6f8fa }} summary {{ cursor: pointer }} sub {{ color: #59636e }}
 code {{ background: #818b981f; padding: 2px 5px; border-radius: 6px; font-size: 85% }}
+pre {{ background: #f6f8fa; border-radius: 6px; padding: 12px; overflow: auto }} pre code {{ background: none }}
 </style><div class="box"><div class="head"><b>github-actions</b> bot commented</div><div class="body">{body}</div></div>
+<script>document.documentElement.dataset.height = document.body.scrollHeight + 32</script>
 """
 
 
@@ -39,9 +42,14 @@ def main(result: Path, picture: Path) -> None:
         page = Path(folder) / "comment.html"
         page.write_text(_PAGE.format(body=body), encoding="utf-8")
         chromium = shutil.which("chromium") or "chromium-browser"
-        command = [chromium, "--headless", "--no-sandbox", "--hide-scrollbars", f"--user-data-dir={folder}/profile",
-                   "--window-size=1060,900", f"--screenshot={picture.resolve()}", page.as_uri()]  # fmt: skip
-        subprocess.run(command, check=True, capture_output=True)
+        command = [chromium, "--headless", "--no-sandbox", "--hide-scrollbars", f"--user-data-dir={folder}/profile"]
+        measure = [*command, "--window-size=1060,200", "--dump-dom", page.as_uri()]
+        drawn = subprocess.run(measure, check=True, capture_output=True, text=True).stdout
+        height = re.search(r'data-height="(\d+)"', drawn)
+        size = f"--window-size=1060,{height[1] if height else 900}"
+        subprocess.run(
+            [*command, size, f"--screenshot={picture.resolve()}", page.as_uri()], check=True, capture_output=True
+        )
 
 
 if __name__ == "__main__":

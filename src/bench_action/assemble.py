@@ -19,6 +19,7 @@ from bench_action.design import Design
 from bench_action.explain import findings_of
 from bench_action.model.errors import StackError
 from bench_action.model.machine import Machine
+from bench_action.model.metric import METRICS
 from bench_action.model.result import (
     Comparison,
     Environment,
@@ -71,6 +72,11 @@ class Facts:
     def pairs(self) -> tuple[Pair, ...]:
         """The pairs of which both sides could be measured to the end."""
         return tuple(one for one in self.design.pairs if one.kind == "variant" or one.base.variant not in self.lost)
+
+    @property
+    def shortage(self) -> str:
+        """Where the time went, and which limit would do; empty without a limit."""
+        return self.design.timetable(self.loaded).shortage(self.times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +133,8 @@ def _judge(
     solo = [pair for pair in facts.loaded.config.compare if set(pair) <= set(own)]
     if not solo and not facts.pairs:
         solo = default_pairs(own)
-    alpha, shortage = alpha_of_each(dict(gates), len(facts.design.pairs)), _shortage(facts)
-    rules = Rules(dict(gates), facts.decider.courses(), alpha, shortage)
+    alpha = alpha_of_each(dict(gates), len(facts.design.pairs))
+    rules = Rules(dict(gates), facts.decider.courses(), alpha, facts.shortage)
     comparisons = (*compare_pairs(trials, facts.pairs, rules), *compare_variants(trials, solo, profiles))
     findings = findings_of([one for one in trials if one.variant in own], facts.pairs, work)
     return _Judged(comparisons, findings, verdict_of(trials, warnings, comparisons, findings))
@@ -145,17 +151,15 @@ def _verdict_by_head(facts: Facts, trials: Sequence[Trial], warnings: Sequence[W
 def _coverage(facts: Facts) -> Coverage:
     loaded, lacks = facts.loaded, facts.lacks
     cells = [Cell(variant, "head", profile) for variant in loaded.own for profile in loaded.profiles]
-    return Coverage(cells, facts.pairs, lacks, facts.failed, facts.lost, _shortage(facts), facts.stopped)
+    return Coverage(cells, facts.pairs, lacks, facts.failed, facts.lost, facts.shortage, facts.stopped)
 
 
-def _shortage(facts: Facts) -> str:
-    return facts.design.timetable(facts.loaded).shortage(facts.times)
-
-
-def _identical(infos: Sequence[SubjectInfo]) -> list[str]:
-    """Variants of which base and head run the same image."""
-    bases = {one.variant: one.image_id for one in infos if one.revision == "base"}
-    return [one.variant for one in infos if one.revision == "head" and bases.get(one.variant) == one.image_id]
+def _identical(infos: Sequence[SubjectInfo]) -> set[str]:
+    """Variants of which base and head are one image."""
+    images: dict[str, list[str]] = {}
+    for one in infos:
+        images.setdefault(one.variant, []).append(one.image_id)
+    return {variant for variant, ids in images.items() if len(ids) > 1 and len(set(ids)) == 1}
 
 
 def _placement(facts: Facts) -> dict[str, str]:
@@ -171,7 +175,9 @@ def _unsound(comparisons: Sequence[Comparison]) -> list[Warned]:
     """Head against head, and a difference was found all the same."""
     return [
         _warned(
-            Code.UNSOUND, f"{c.metric} of one and the same code was called {c.verdict}", f"{c.variant} · {c.profile}"
+            Code.UNSOUND,
+            f"identical code was called {c.verdict} by {METRICS[c.metric].title}",
+            f"{c.variant} · {c.profile}",
         )
         for c in comparisons
         if c.verdict in {"regressed", "improved"}

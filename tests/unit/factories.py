@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench_action.compare import Rules, alpha_of_each, compare_pairs, compare_variants, default_pairs
-from bench_action.config.gates import default_gates
+from bench_action.config.gates import Gates, default_gates
 from bench_action.explain import findings_of
 from bench_action.model.result import (
     Comparison,
@@ -161,10 +161,10 @@ PROFILE = "article-500"
 PAIR = Pair("revision", Cell("aiohttp", "base", PROFILE), Cell("aiohttp", "head", PROFILE))
 
 
-def make_compared(trials: list[Trial], **changes: Any) -> Result:
-    """What a run with these trials of base and head of aiohttp finds."""
-    gates = default_gates()
-    rules = Rules(gates, {(str(PAIR), "duet"): Course(8, ended=True)}, alpha_of_each(gates, 1))
+def make_compared(trials: list[Trial], *, gates: Gates | None = None, shortage: str = "", **changes: Any) -> Result:
+    """What a run with these trials of base and head of aiohttp finds, by these gates; else by the default ones."""
+    gates = default_gates() if gates is None else gates
+    rules = Rules(gates, {(str(PAIR), "duet"): Course(8, ended=True)}, alpha_of_each(gates, 1), shortage)
     comparisons = compare_pairs(trials, [PAIR], rules)
     findings = findings_of(trials, [PAIR], {})
     subjects = (make_subject("aiohttp"), make_subject("aiohttp", revision="base"))

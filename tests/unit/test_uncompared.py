@@ -152,7 +152,7 @@ def test_a_certain_loss_that_no_gate_forbids__is_neither_unchanged_nor_improved(
         assert verdict(trials, found) == "measured"
 
 
-@pytest.mark.parametrize(("identical", "words"), [((), "as many workers"), (("aiohttp",), "run the same image")])
+@pytest.mark.parametrize(("identical", "words"), [((), "numbers of workers"), (("aiohttp",), "run the same image")])
 def test_warnings_of__advice_fits_the_case(identical: tuple[str, ...], words: str) -> None:
     found = warnings_of(duets(**UNEQUAL), [], [PAIR], identical)
     (shares,) = [warned for warned in found if warned.code is Code.UNEQUAL_SHARES]

@@ -48,12 +48,15 @@ def _uncompared(result: Result) -> Iterator[str]:
         for reason in dict.fromkeys(_reason(one) for one in missing):
             why = f"{_capital(reason)}, so this pull request is the first measurement."
             yield f"{why} The next one will be compared with it."
+    headlined = "" if result.compared else next((one.reason for one in missing if one.status != "new"), "")
     for one in missing:
         figures = _figures(summaries.get(one.cell))
         if first:
             yield f"`{one.cell}`: {figures or 'not measured'}."
         elif one.status == "new":
             yield f"`{one.cell}` is new in this pull request{f': {figures}' if figures else ''} ({_reason(one)})."
+        elif one.reason == headlined:
+            yield f"`{one.cell}` alone: {figures}." if figures else f"`{one.cell}` was not measured."
         else:
             alone = f" Head alone: {figures}." if figures else ""
             yield f"`{one.cell}` was not compared: {_reason(one)}.{alone}"

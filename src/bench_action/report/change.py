@@ -68,10 +68,10 @@ def loss(c: Comparison) -> str:
             return f"{metric_of(c)} of {cell_of(c)} rose by {size}"
 
 
-def because(worse: Sequence[Comparison]) -> str:
+def because(lost: Sequence[Comparison]) -> str:
     """What was counted exactly says more than what it did to the clock: `: 21 queries a request instead of 1`."""
-    first = worse[0]
-    for c in worse[1:]:
+    first = lost[0]
+    for c in lost[1:]:
         if c.method == "count" and (c.variant, c.profile) == (first.variant, first.profile):
             before, after = (numbers.plain(value) for value in (c.base_value, c.head_value))
             return f": {after} {_counted(c)} per request instead of {before}"
@@ -93,56 +93,73 @@ def gain(c: Comparison) -> str:
 
 def certainties(result: Result) -> tuple[str, ...]:
     """How sure each loss is: those that fail a gate, then the others."""
-    failing = [one for one in compared(result) if _fails(one)]
-    return tuple(_certainty(c, result) for c in (*failing, *losses(result)) if c.method != "count")
+    return tuple(f"{_capital(loss(c))}: {confidence(c, result)}" for c in worse(result) if c.method != "count")
 
 
-def explanations(result: Result) -> tuple[str, ...]:
-    """Why something changed, and what is missing. For a run that compared revisions."""
-    return tuple(_explanations(result))
+def worse(result: Result) -> list[Comparison]:
+    """Everything that got worse by something that matters, in the order of the headline."""
+    return [*(one for one in compared(result) if _fails(one)), *losses(result)]
 
 
-def _certainty(c: Comparison, result: Result) -> str:
-    text = f"{_capital(loss(c))}: 99 % interval {_interval(c)}, from {_blocks(c, result)}."
+def confidence(c: Comparison, result: Result) -> str:
+    """How sure a loss is, and why it fails no gate where it fails none."""
+    text = f"99 % interval {_interval(c)}, from {_blocks(c, result)}."
     if _fails(c):
         return text
     if c.gate is None:
         return f"{text} No gate looks at {METRICS[c.metric].title}."
-    return f"{text} Its gate of {numbers.percent(c.gate)} only warns." if c.verdict == "regressed" else text
+    return f"{text} Its gate of {numbers.limit(c.gate)} only warns." if c.verdict == "regressed" else text
+
+
+def causes(result: Result) -> tuple[str, ...]:
+    """What changed together with a loss, cell by cell."""
+    return tuple(_causes(result, compared(result)))
+
+
+def explanations(result: Result) -> tuple[str, ...]:
+    """What is missing or undecided, and why. For a run that compared revisions."""
+    return tuple(_explanations(result))
 
 
 def _explanations(result: Result) -> Iterator[str]:
     found = compared(result)
-    yield from _causes(result, found)
+    yield from _uncompared(result, found)
     for c in found:
-        if is_uncompared(c):
-            yield _uncompared(c, result)
-        elif c.gate is not None and c.verdict == "inconclusive":
+        if c.gate is not None and c.verdict == "inconclusive" and not is_uncompared(c):
             yield _open(c, result)
     if result.run.self_test:
         yield from _self_test(found)
 
 
 def _causes(result: Result, found: Sequence[Comparison]) -> Iterator[str]:
-    """What changed together with a loss."""
-    lost = {(one.variant, one.profile) for one in found if one.verdict == "regressed"}
+    lost = {(one.variant, one.profile) for one in found if is_loss(one)}
     for variant, profile in sorted(lost):
         own = {one.metric: one for one in found if (one.variant, one.profile) == (variant, profile)}
         changed = [f.message for f in result.findings if f.cell == f"{variant} · {profile}" and f.code != "statement"]
         if changed:
-            yield f"Counted exactly, `{variant} · {profile}`: {'; '.join(changed)}."
+            yield f"`{variant} · {profile}`, counted exactly: {'; '.join(changed)}."
             continue
         latency, cpu = own.get("latency_p50_us"), own.get("cpu_ms_per_request")
-        if latency is not None and cpu is not None and latency.verdict == "regressed" and not cpu.relevant:
-            yield f"A request of `{variant} · {profile}` costs no more CPU than before, so it waits for something."
-        elif cpu is not None and cpu.verdict == "regressed":
+        if latency is not None and cpu is not None and is_loss(latency) and not cpu.relevant:
+            yield f"`{variant} · {profile}` needs no more CPU for a request than before, so it waits for something."
+        elif cpu is not None and is_loss(cpu):
             yield f"`{variant} · {profile}` does the same work, but the application's own code takes more CPU."
 
 
-def _uncompared(c: Comparison, result: Result) -> str:
-    """Why a metric was not compared, and what to do about it: the one place where both are said."""
-    why = c.reason or "no block of the pair counts"
-    return f"{_capital(metric_of(c))} of {cell_of(c)} was not compared: {why}.{_fault_advice(c, result)}"
+def _uncompared(result: Result, found: Sequence[Comparison]) -> Iterator[str]:
+    """Why metrics were not compared, and what to do about it: the one place where both are said.
+
+    Without cells of which nothing was compared: they have one reason for all.
+    """
+    cells = {one.cell for one in result.not_compared}
+    alike: dict[tuple[str, str], list[Comparison]] = {}
+    for c in found:
+        if is_uncompared(c) and f"{c.variant} · {c.profile}" not in cells:
+            alike.setdefault((cell_of(c), c.reason or "no block of the pair counts"), []).append(c)
+    for (cell, why), own in alike.items():
+        metrics = " and ".join(metric_of(c) for c in own)
+        verb = "was" if len(own) == 1 else "were"
+        yield f"{_capital(metrics)} of {cell} {verb} not compared: {why}.{_fault_advice(own[0], result)}"
 
 
 def _open(c: Comparison, result: Result) -> str:
@@ -193,8 +210,8 @@ def gates(result: Result) -> tuple[str, ...]:
     """How sharp each gate is on throughput and CPU: an estimate has an error, so no gate is a cliff."""
     found = [c for c in compared(result) if c.fires and c.gate and c.metric not in ALONE]
     return tuple(
-        f"The gate of {numbers.percent(c.gate)} on {metric_of(c)} of {cell_of(c)} fires in {_listed(c.fires or ())} of "
-        "100 such runs for true losses of 0.8, 0.9 and 1.0 of it."
+        f"The gate of {numbers.limit(c.gate or 0.0)} on {metric_of(c)} of {cell_of(c)} fires in "
+        f"{_listed(c.fires or ())} of 100 such runs for true losses of 0.8, 0.9 and 1.0 of it."
         for c in found
     )
 
@@ -236,7 +253,7 @@ def _row(c: Comparison) -> tuple[str, ...]:
 
 def _verdict(c: Comparison) -> str:
     """What a row ends with."""
-    gate = numbers.percent(c.gate)
+    gate = numbers.limit(c.gate or 0.0)
     if is_uncompared(c):
         return "⚪ not compared"
     if c.gate is None:

@@ -31,10 +31,11 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What is folded: a title, and markdown that has been escaped."""
+    """What is folded, unless `unfolded`: a title, and markdown that has been escaped."""
 
     title: str
     body: str
+    unfolded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,8 @@ def _render(result: Result, view: View, links: Links, changes: Table | None, sec
     base = result.source.base_sha[:7]
     return _tidy(
         markdown_environment().get_template("comment.md.j2").render(
-            view=view, sentences=_sentences(result), concerns=[*map(_told, view.concerns)],
+            view=view, confidence=_confidence(result), causes=_listed(change.causes(result)),
+            sentences=_listed(change.explanations(result)), concerns=[*map(_told, view.concerns)],
             uncompared=_listed(view.uncompared),
             scope=_scope(result), changes=changes, findings=_statements(result), next=_next(result),
             sections=sections, footer=_footer(links, f"base {base}" if base else ""),
@@ -88,9 +90,10 @@ def _told(concern: Concern) -> Told:
     return Told(concern.grave, "; ".join(told) + (f"; and {more} more." if more else "."), concern.advice)
 
 
-def _sentences(result: Result) -> list[str]:
-    """How sure, of the first loss only as the table has the others; then why, and what is open."""
-    return [*change.certainties(result)[:1], *_listed(change.explanations(result))]
+def _confidence(result: Result) -> str:
+    """How sure the headline's loss is; the table has the others. Empty for what was counted."""
+    first = next(iter(change.worse(result)), None)
+    return change.confidence(first, result) if first is not None and first.method != "count" else ""
 
 
 def _listed(sentences: Sequence[str]) -> list[str]:
@@ -110,7 +113,8 @@ def _statements(result: Result) -> list[str]:
 def _scope(result: Result) -> str:
     """What was looked at: for a reader of good news, who sees no table."""
     found = compared(result)
-    if not found or result.verdict == "invalid":
+    nothing = bool(result.not_compared) and not result.compared
+    if not found or nothing or result.verdict == "invalid":
         return ""
     variants, profiles = {c.variant for c in found}, {c.profile for c in found}
     counts = f"{plural(len(variants), 'variant')} × {plural(len(profiles), 'profile')}"
@@ -124,9 +128,11 @@ def _that_matter(result: Result) -> Table:
     """Rows that somebody decides by: whatever moved, and each cell's throughput beside it."""
     moved = [c for c in compared(result) if c.verdict in {"regressed", "improved", "inconclusive"} or c.relevant]
     cells = {(c.variant, c.profile) for c in moved if is_loss(c)}
+    nowhere = {one.cell for one in result.not_compared}
     shown = [
         c
         for c in compared(result)
+        if f"{c.variant} · {c.profile}" not in nowhere
         if c in moved
         or c.metric == "requests_per_second"
         or ((c.variant, c.profile) in cells and (c.gate is not None or c.relevant))
@@ -159,9 +165,9 @@ def _sections(result: Result, view: View) -> list[Section]:
     """Folded parts, the most telling first."""
     changes = change.table(result)
     charts = [_mermaid(chart) for chart in view.charts if chart.bars]
-    logs = [f"{escape_text(', '.join(one.cells))}:\n\n{fenced(one.lines)}" for one in view.logs]
+    logs = "\n\n".join(f"{escape_text(', '.join(one.cells))}:\n\n{fenced(one.lines)}" for one in view.logs)
+    log = Section("Last lines of the log", logs, unfolded=not result.compared)
     titled: list[tuple[str, str]] = [
-        ("Last lines of the log", "\n\n".join(logs)),
         ("How this was measured, and how to repeat it", _how(result, view)),
         ("All comparisons with base", markdown_table(changes) if changes.rows else ""),
         ("Each alone: requests/s, latency, errors", markdown_table(view.results)),
@@ -171,7 +177,7 @@ def _sections(result: Result, view: View) -> list[Section]:
         ("Machine, images and versions", markdown_table(view.environment)),
         ("Every single run", markdown_table(view.trials)),
     ]
-    return [Section(title, body) for title, body in titled if body]
+    return [one for one in (log, *(Section(title, body) for title, body in titled)) if one.body]
 
 
 def _how(result: Result, view: View) -> str:

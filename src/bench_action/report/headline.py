@@ -37,8 +37,8 @@ def headline(result: Result) -> Headline:
 def _regressed(result: Result, found: Sequence[Comparison]) -> str:
     worse = [one for one in found if one.verdict == "regressed" and one.level == "fail"]
     if not worse:
-        failing = next(finding for finding in result.findings if finding.fails)
-        return f"{failing.cell}: {failing.message}"
+        failing = [f"{finding.cell}: {finding.message}" for finding in result.findings if finding.fails]
+        return failing[0] if failing else "something got worse that a gate forbids"
     more = len({(one.variant, one.profile) for one in worse}) - 1
     others = f", and {plural(more, 'other cell')} got worse too" if more else ""
     return change.loss(worse[0]) + change.because(worse) + others
@@ -85,8 +85,8 @@ def _notable(c: Comparison) -> str:
     if c.gate is None or c.verdict == "regressed":
         return f"{text}; no gate forbids it"
     if c.verdict == "inconclusive":
-        return f"{text}; not sure whether that is within the gate of {numbers.percent(c.gate)}"
-    return f"{text}, within the gate of {numbers.percent(c.gate)}"
+        return f"{text}; not sure whether that is within the gate of {numbers.limit(c.gate)}"
+    return f"{text}, within the gate of {numbers.limit(c.gate)}"
 
 
 def _detectable(found: Sequence[Comparison]) -> str:

@@ -48,6 +48,11 @@ def percent(fraction: float | None) -> str:
     return f"{fraction * 100:.{1 if 0 < abs(fraction) < 0.0995 else 0}f} %"
 
 
+def limit(fraction: float) -> str:
+    """A limit as somebody has written it: 0.01 → `1 %`, 0.125 → `12.5 %`."""
+    return f"{fraction * 100:g} %"
+
+
 def factor(value: float | None) -> str:
     """5.631 → `5.63`, 12.34 → `12.3`, 0.0123 → `0.012`: a ratio without its sign of multiplication."""
     if value is None:

@@ -115,7 +115,12 @@ def make_view(result: Result) -> View:
         headline=chosen.text,
         changes=change.table(result),
         findings=tuple(f"{one.cell}: {one.message}" for one in result.findings),
-        statements=(*change.certainties(result), *change.explanations(result), *map(_statement, speeds)),
+        statements=(
+            *change.certainties(result),
+            *change.causes(result),
+            *change.explanations(result),
+            *map(_statement, speeds),
+        ),
         concerns=_concerns(result),
         rules=cells.rules_changed(result),
         uncompared=cells.uncompared(result),

@@ -49,7 +49,7 @@ def test_headline__an_n_plus_one_is_the_reason() -> None:
     loop = Statement(text="SELECT 1 FROM tag WHERE id = $1", calls=200, rows=200)
     view = make_view(make_compared(make_paired(940, queries=210, statements=(loop,))))
     assert any(
-        "Counted exactly, `aiohttp · article-500`: queries/request 1 → 21 (N+1" in sentence
+        "`aiohttp · article-500`, counted exactly: queries/request 1 → 21 (N+1" in sentence
         for sentence in view.statements
     )
     assert any("SELECT 1 FROM tag" in finding for finding in view.findings)
@@ -133,7 +133,7 @@ def test_markdown__begins_with_the_verdict_and_has_the_table() -> None:
     assert text.startswith("# 🔴 bench-action: `aiohttp` is 6.")
     assert "## Base against head" in text
     assert "| aiohttp · article-500 | requests/s |" in text
-    assert "🔴 regressed (gate 1.0\u00a0%)" in text
+    assert "🔴 regressed (gate 1\u00a0%)" in text
 
 
 def test_html__shows_every_figure_without_the_network() -> None:

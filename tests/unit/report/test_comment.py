@@ -36,8 +36,8 @@ def test_comment__of_a_loss_says_what_how_much_and_why_before_anything_else() ->
     text = comment(make_compared(make_paired(940, queries=210, statements=(statement,))))
     lines = [line for line in text.splitlines() if line]
     assert re.fullmatch(r"### 🔴 bench-action: `aiohttp` is 6\.\d % slower on `article-500`: 21 queries .*", lines[0])
-    assert re.match(r"`aiohttp` is 6\.\d % slower on `article-500`: 99 % interval ", lines[1])
-    assert lines[2].startswith("Counted exactly")
+    assert lines[1].startswith("**Cause:** `aiohttp · article-500`, counted exactly: queries/request 1 → 21")
+    assert lines[2].startswith("**Confidence:** 99 % interval −")
     assert text.index("| Cell |") < text.index("<details>")
     assert "**Next:** reproduce it with `bench-action run" in text
     assert "SELECT tag FROM item" in text
