@@ -32,7 +32,10 @@ from bench_action.verdict import verdict_of, warnings_of
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything about a run that its trials do not tell. `generator` is what the agent says of the machine."""
+    """Everything about a run that its trials do not tell. `generator` is what the agent says of the machine.
+
+    `unpinned`: why the engine cannot give containers CPUs of their own, empty if it can or nothing asks it to.
+    """
 
     run: RunInfo
     loaded: Loaded
@@ -49,6 +52,7 @@ class Facts:
     timings: Mapping[str, float]
     dropped: list[Warned] = field(default_factory=list)
     stopped: str = ""
+    unpinned: str = ""
 
 
 def assemble(facts: Facts, trials: Sequence[Trial]) -> Result:
@@ -93,7 +97,7 @@ def _placement(facts: Facts) -> dict[str, str]:
     if facts.design.pairs and facts.places:
         found["latency, duet"] = "; in turn with: ".join(map(str, facts.places))
     elif facts.design.pairs:
-        found["latency, interleaved"] = "not pinned: there is one CPU only"
+        found["latency, interleaved"] = f"not pinned: {facts.unpinned or 'there is one CPU only'}"
     return found
 
 
@@ -122,7 +126,10 @@ def _run_warnings(facts: Facts, trials: Sequence[Trial]) -> list[Warned]:
     ]
     if source.base_sha and source.base_sha == source.head_sha and not source.dirty and not facts.run.self_test:
         found.append(_warned(Code.IDENTICAL, f"base and head are the same commit, {source.base_sha[:12]}"))
-    if facts.design.pairs and not facts.places:
+    if facts.unpinned:
+        message = f"containers cannot be given CPUs of their own: {facts.unpinned}"
+        found.append(_warned(Code.PINNING_IGNORED, message))
+    elif facts.design.pairs and not facts.places:
         found.append(_warned(Code.NO_DUET, "this machine has one CPU for us"))
     found += facts.dropped
     if facts.stopped:

@@ -29,6 +29,7 @@ class Code(StrEnum):
     SERVICES_SATURATED = "services-saturated"
     OTHERS_ON_CPU = "others-on-cpu"
     NO_DUET = "no-duet"
+    PINNING_IGNORED = "pinning-ignored"
     UNSOUND = "instrument-unsound"
     BLOCK_DROPPED = "block-dropped"
     BLOCKS_DROPPED = "blocks-dropped"
@@ -86,6 +87,8 @@ _ADVICE = {
     Code.SERVICES_SATURATED: "Throughput is not compared: the database limits it. CPU/request is, of each part.",
     Code.OTHERS_ON_CPU: "Other programs, or other guests of this machine, had part of it. Both met that alike.",
     Code.NO_DUET: "With one CPU only the two are measured in turn: changes below 10 % cannot be told in two minutes.",
+    Code.PINNING_IGNORED: "Base and head were measured in turn: changes below 10 % cannot be told in two minutes. Use "
+    "an engine with the cpuset controller; rootless Docker needs it delegated to the user.",
     Code.UNSOUND: "Do not trust verdicts from this machine; `bench-action check`, and run --self-test again.",
     Code.BLOCK_DROPPED: "Its application's log may tell why it ended; the other blocks count.",
     Code.BLOCKS_DROPPED: "Mend what ends the application under load; too few blocks are left to compare.",

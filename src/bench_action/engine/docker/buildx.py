@@ -26,7 +26,8 @@ from bench_action.model.errors import StackError
 _DIGESTS = ("containerimage.digest", "containerimage.config.digest")
 # the last part is what went wrong: `failed to solve: rpc error: code = Unknown desc = … `
 _ERROR = re.compile(
-    r"ERROR: (?:failed to solve(?: with frontend \S+)?: |rpc error: code = \w+ desc = |failed to create LLB definition: )*"
+    r"ERROR: (?:failed to solve(?: with frontend \S+)?: |rpc error: code = \w+ desc = |"
+    r"failed to create LLB definition: )*"
 )
 
 
