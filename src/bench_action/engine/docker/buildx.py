@@ -55,24 +55,21 @@ def _command(cli: str, spec: BuildSpec, metadata: Path) -> list[str]:
 
 
 def _environment(environ: Mapping[str, str], spare: Path) -> dict[str, str]:
-    """The caller's; buildx keeps its state in `spare` if its own folder cannot be written to.
+    """The caller's; buildx keeps its state in `spare` if its own folder cannot be written to, or is another user's.
 
     Without attestations, which hold the time of the build: the same sources are to give the same image.
     """
     settings = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
     own = environ.get("DOCKER_CONFIG") or str(Path(environ.get("HOME") or "~").expanduser() / ".docker")
-    if not _writable(Path(environ.get("BUILDX_CONFIG") or Path(own) / "buildx")):
+    if not _is_ours(Path(environ.get("BUILDX_CONFIG") or Path(own) / "buildx")):
         settings["BUILDX_CONFIG"] = str(spare)
     return {**environ, **settings}
 
 
-def _writable(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder is ours to write to, or to make; as root, files in another's home are that user's trouble."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return nearest.is_dir() and nearest.stat().st_uid == os.geteuid() and os.access(nearest, os.W_OK)
 
 
 def _run(command: Sequence[str], environ: Mapping[str, str], log: IO[bytes]) -> int:
