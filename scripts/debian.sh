@@ -19,3 +19,23 @@ debian_download() {
     --option "Dir::State::Lists=$folder/lists" --option "Dir::Cache=$folder/cache")
   apt-get "${options[@]}" update && (cd "$folder" && apt-get "${options[@]}" download "$package")
 }
+
+# debian_tree SUITE ROOT PACKAGE…: a root folder of that suite with these packages, none of whose services is started. Its
+# apt reaches the archive as this machine's does. Prints what the programs print.
+debian_tree() {
+  local suite=$1 root=$2 mirror script
+  shift 2
+  mirror=$(debian_mirror debian)
+  script=/usr/share/debootstrap/scripts/$suite
+  [[ -e $script ]] || script=/usr/share/debootstrap/scripts/sid # a suite newer than debootstrap is made as sid is
+  debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "$mirror" \
+    "$script" || return
+  printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
+  chmod 755 "$root/usr/sbin/policy-rc.d"
+  apt-config dump | grep -E '^Acquire::(http|https|Check|Retries)[^ ]* "' >"$root/etc/apt/apt.conf.d/90host" || true
+  cp /etc/resolv.conf "$root/etc/resolv.conf"
+  cp "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" "$root/etc/ssl/certs/ca-certificates.crt"
+  chroot "$root" apt-get update || return
+  DEBIAN_FRONTEND=noninteractive chroot "$root" apt-get install --yes --no-install-recommends "$@" || return
+  rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/archives/*.deb
+}
