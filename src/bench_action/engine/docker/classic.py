@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import docker
-from docker.utils.build import create_archive, exclude_paths
+from docker.utils.build import create_archive
 
 from bench_action.engine.docker.build_log import LOG_LINES, build_failure, readable
 from bench_action.engine.docker.client import refusals
 from bench_action.engine.docker.dockerfile import declared_platform_args, find_heredoc
+from bench_action.engine.docker.ignore import Ignore
 from bench_action.engine.docker.labels import MARK
 from bench_action.engine.protocol import BuildSpec
 from bench_action.model.errors import StackError
@@ -68,25 +69,24 @@ def _unreadable(spec: BuildSpec, error: Exception) -> StackError:
 
 def _context(spec: BuildSpec, dockerfile: str, extra: list[tuple[str, str]]) -> IO[bytes]:
     """The context folder as a tar file, without what its ignore file names."""
-    patterns = _ignored(spec)
+    ignore = Ignore.parse(f"{_ignored(spec)}\n!{dockerfile}")
     try:
-        kept = exclude_paths(str(spec.context), patterns, dockerfile=dockerfile)
-        return cast(IO[bytes], create_archive(str(spec.context), sorted(kept), extra_files=extra))
+        kept = list(ignore.kept(spec.context))
+        return cast(IO[bytes], create_archive(str(spec.context), kept, extra_files=extra))
     except OSError as error:
         raise _unreadable(spec, error) from error
 
 
-def _ignored(spec: BuildSpec) -> list[str]:
-    """Patterns of `NAME.dockerignore` next to a Dockerfile called NAME, else of the context's `.dockerignore`.
+def _ignored(spec: BuildSpec) -> str:
+    """The text of `NAME.dockerignore` next to a Dockerfile called NAME, else of the context's `.dockerignore`.
 
     BuildKit's rule (Docker's documentation, "Filename and location"), which the classic builder does not know.
     """
     dockerfile = spec.context / spec.dockerfile
     for path in (dockerfile.with_name(f"{dockerfile.name}.dockerignore"), spec.context / ".dockerignore"):
         if path.is_file():
-            lines = _read(spec, path).splitlines()
-            return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    return []
+            return _read(spec, path)
+    return ""
 
 
 def _send(

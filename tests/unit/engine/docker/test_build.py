@@ -229,7 +229,7 @@ def test_build_image__the_classic_builder_takes_the_ignore_file_next_to_the_dock
     (spec.context / "Dockerfile.dockerignore").write_text("app.py\n*.dockerignore\n", encoding="utf-8")
     client = Engine(BUILT)
     build(machine, spec, client)
-    assert client.context.keys() == {"Dockerfile", "notes.md", "secrets/key", "secrets/README", ".dockerignore"}
+    assert client.context.keys() == {"Dockerfile", "notes.md", "secrets/key", "secrets/README"}
 
 
 def test_build_image__the_classic_builder_takes_a_dockerfile_from_outside_the_context(
