@@ -82,6 +82,7 @@ def _run(command: Sequence[str], environ: Mapping[str, str], log: IO[bytes]) -> 
         except BaseException:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
             raise
 
 

@@ -3,9 +3,11 @@
 import io
 import json
 import os
+import signal
 import sys
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +25,7 @@ from bench_action.model.errors import BenchError, StackError
 pytestmark = pytest.mark.unit
 
 FAKE_DOCKER = f"""#!{sys.executable}
-import json, os, pathlib, sys
+import json, os, pathlib, subprocess, sys
 here = pathlib.Path(__file__).parent
 if sys.argv[1:] == ["buildx", "version"]:
     sys.exit(0 if (here / "has-buildx").exists() else 1)
@@ -34,6 +36,10 @@ if (here / "fails").exists():
         print("step", number, file=sys.stderr if number % 2 else sys.stdout, flush=True)
     print((here / "fails").read_text(), end="")
     sys.exit(17)
+if (here / "lasts").exists():
+    plugin = subprocess.Popen(["/bin/sleep", "600"])
+    (here / "pids").write_text(f"{{os.getpid()}} {{plugin.pid}}\\n")
+    plugin.wait()
 metadata = pathlib.Path(sys.argv[sys.argv.index("--metadata-file") + 1])
 metadata.write_text((here / "metadata.json").read_text())
 """
@@ -303,3 +309,36 @@ def test_build_image__a_context_that_cannot_be_read_is_no_bug_of_ours(machine: M
     (spec.context / ".dockerignore").unlink()
     with pytest.raises(BenchError, match=r"the build context .* cannot be read"):
         build(machine, BuildSpec("subject", "x", spec.context / "gone"))
+
+
+def test_build_image__that_is_interrupted_leaves_no_process(machine: Machine, spec: BuildSpec) -> None:
+    """Neither the command nor the plugin that it has started, which would go on building."""
+    machine.has("has-buildx")
+    machine.has("lasts")
+    pids = machine.folder / "pids"
+
+    def interrupt(_number: int, _frame: object) -> None:
+        if pids.exists() and pids.read_text(encoding="utf-8").endswith("\n"):
+            raise KeyboardInterrupt
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        with pytest.raises(KeyboardInterrupt):
+            build(machine, spec)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    deadline = time.monotonic() + 30
+    while running := [pid for pid in pids.read_text(encoding="utf-8").split() if is_running(pid)]:
+        assert time.monotonic() < deadline, running
+        time.sleep(0.02)
+
+
+def is_running(pid: str) -> bool:
+    """Neither gone nor a zombie, which its parent has not asked about yet."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
