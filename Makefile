@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv run test unit check format lock schemas harness history engine images packages clean
+.PHONY: help .venv run test test-newer-engine unit check format lock schemas harness history engine images buildx packages clean
 
 PYTHON ?= python3
 # Debian packages that the tests and checks use; empty where their equivalents are there already
@@ -22,7 +22,7 @@ typed := $(wildcard src tests apps benchmarks scripts)
 levels := tests/unit tests/integration tests/docker tests/e2e
 
 help: ## list the targets
-	@grep -hE '^[a-z.]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z.]+):.*## /\1\t/' | expand -t 10
+	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z.-]+):.*## /\1\t/' | expand -t 19
 
 .venv: .venv/.project ## make the environment, with .venv/bin/bench-action
 
@@ -50,9 +50,13 @@ run: .venv ## measure the built-in applications on this machine (ARGS=…); outp
 	@if docker info >/dev/null 2>&1; then tests/images/build.sh; else scripts/packages.sh wrk; fi
 	.venv/bin/bench-action run $(ARGS)
 
-test: packages engine images .venv/.dev ## set this machine up, check, then run every test of every level
+test: packages engine images buildx .venv/.dev ## set this machine up, check, then run every test of every level
 	$(MAKE) --no-print-directory check
 	$(pytest) -p no_skips --timeout 900 --durations 25 --durations-min 5 $(levels) $(ARGS)
+
+# A second engine in namespaces of its own, as root; its Debian tree stays in the cache. Beside `make test`, not part of it.
+test-newer-engine: engine images .venv/.dev ## run the tests of the engine against Docker 28 as well
+	scripts/test-newer-engine.sh $(ARGS)
 
 unit: .venv/.dev ## run the unit tests only
 	$(pytest) tests/unit $(ARGS)
@@ -95,9 +99,13 @@ engine: ## have a Docker engine: install and start one if there is none and we a
 images: engine ## have the base images: local, from the registry, or stand-ins where there is no registry
 	@tests/images/build.sh
 
+buildx: engine
+	@scripts/buildx.sh >/dev/null
+
 packages:
 	@scripts/packages.sh $(PACKAGES)
 
 clean: ## remove the environment, the caches and the stand-in images; results stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
 	-tests/images/build.sh remove
+	-scripts/newer-engine.sh remove

@@ -34,6 +34,9 @@ from bench_action.report.terminal import print_view
 from bench_action.report.view import make_view
 from bench_action.sources import parents
 from bench_action.stack.ownership import Interrupts
+from bench_action.workspace import Traces
+
+_TRACES = "traces"
 
 
 class GroupedProgress(PlainProgress):
@@ -82,7 +85,7 @@ class Action:
     def execute(self) -> tuple[Outcome | None, Inputs]:
         """What was found, None where another job's was published; and the inputs. Raises a BenchError, told before."""
         commands, inputs, event, access = self._opened()
-        with commands.stopped():
+        with commands.stopped(), self._traces(inputs, commands).handed_over():
             if inputs.publish:
                 with tempfile.TemporaryDirectory(prefix="bench-action-publish-") as name:
                     self._fetch(inputs.publish, Path(name), event, access)
@@ -98,11 +101,22 @@ class Action:
             self._publish(read_foreign_result(folder), commands, inputs, event, access, folder=folder)
 
     def sweep(self) -> None:
-        """After the step, however it ended: remove what this job's runs have left."""
+        """After the step, however it ended: remove what this job's runs have left, and hand over its files."""
+        if state := self.environ.get(f"STATE_{_TRACES}"):
+            Traces.parse(self._workspace(), state).hand_over()
         job = job_of(self.environ)
         engine = self.make_engine(Ownership.of_this_process("sweep", self.environ.get("GITHUB_REPOSITORY", ""), job))
         if swept := engine.sweep(job):
             self._say(f"removed what a run had left: {', '.join(swept)}")
+
+    def _traces(self, inputs: Inputs, commands: Commands) -> Traces:
+        """Where this step leaves files; noted for the post step, which has to hand them over if this one is killed."""
+        traces = Traces.of_step(self._workspace(), inputs.config, inputs.output)
+        commands.save_state({_TRACES: str(traces)})
+        return traces
+
+    def _workspace(self) -> Path:
+        return Path(self.environ.get("GITHUB_WORKSPACE") or Path.cwd())
 
     def _measure(self, commands: Commands, inputs: Inputs, event: Event, access: Access | None) -> Outcome:
         publisher = Publisher(

@@ -45,7 +45,8 @@ class Facts:
     """Everything about a run that its trials do not tell.
 
     `generator` is what the agent says of the machine; `lacks`: cells of head without a counterpart in base; `judging`:
-    whose rules judge. `dropped`, `lost` and `times` are filled while measuring.
+    whose rules judge; `unpinned`: why the engine cannot give containers CPUs of their own, empty if it can or nothing
+    needs it to. `dropped`, `lost` and `times` are filled while measuring.
     """
 
     run: RunInfo
@@ -67,6 +68,7 @@ class Facts:
     lost: dict[str, StackError] = field(default_factory=dict)
     times: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     stopped: str = ""
+    unpinned: str = ""
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
@@ -167,7 +169,7 @@ def _placement(facts: Facts) -> dict[str, str]:
     if facts.design.pairs and facts.places:
         found["latency, duet"] = "; in turn with: ".join(map(str, facts.places))
     elif facts.design.pairs:
-        found["latency, interleaved"] = "not pinned: there is one CPU only"
+        found["latency, interleaved"] = f"not pinned: {facts.unpinned or 'there is one CPU only'}"
     return found
 
 
@@ -195,7 +197,10 @@ def _run_warnings(facts: Facts, trials: Sequence[Trial]) -> list[Warned]:
     found = [_warned(Code.VARIANT_FAILED, why, name) for name, why in facts.failed.items() if "@" not in name]
     if source.base_sha and source.base_sha == source.head_sha and not source.dirty and not facts.run.self_test:
         found.append(_warned(Code.IDENTICAL, f"base and head are the same commit, {source.base_sha[:12]}"))
-    if facts.design.pairs and not facts.places:
+    if facts.unpinned:
+        message = f"containers cannot be given CPUs of their own: {facts.unpinned}"
+        found.append(_warned(Code.PINNING_IGNORED, message))
+    elif facts.design.pairs and not facts.places:
         found.append(_warned(Code.NO_DUET, "this machine has one CPU for us"))
     found += facts.dropped
     if facts.stopped:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bench_action.engine.docker import DockerEngine
 
 Wanted = Literal["auto", "docker", "local"]
-_FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE | re.MULTILINE)
+_FROM = re.compile(r"^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(\S+)(?:[ \t]+AS[ \t]+(\S+))?", re.IGNORECASE | re.MULTILINE)
 
 
 def choose_engine(

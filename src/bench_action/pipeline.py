@@ -36,6 +36,7 @@ from bench_action.preflight import StealLook, preflight, require_fit
 from bench_action.sources import checked_out, name_configuration, read_source, renamed_from, resolve
 from bench_action.stack.environment import check_environment, usable_base
 from bench_action.stack.ownership import Interrupts, Owned
+from bench_action.stack.pinning import why_not_pinned
 from bench_action.stack.stack import Stack, bring_up
 from bench_action.store import Store
 from bench_action.verify import Failure, as_error, failed_subjects, verify
@@ -223,11 +224,14 @@ class Run:
             names, list(loaded.profiles), self.options.compare, duets=bool(places), seed=self.options.seed,
             without=lacks, boot_s=max(subject.startup_s for subject in stack.subjects),
         )  # fmt: skip
+        unpinned = self._why_not_pinned(stack) if design.pairs and places else ""
+        if unpinned:
+            design, places = replace(design, duets=False), ()
         return Facts(
             run=run, loaded=loaded, source=revisions.source, machine=stack.engine.machine(), generator=generator,
             images=stack.images.ids, subjects=stack.subjects, failed=failed, design=design, places=places,
             decider=self._decider(design, loaded), timings=self._timings, compares=revisions.base is not None,
-            lacks=lacks, judging=revisions.judging,
+            lacks=lacks, judging=revisions.judging, unpinned=unpinned,
         )  # fmt: skip
 
     def _counterparts(
@@ -246,6 +250,14 @@ class Run:
                 self.progress.warn(f"{cell} is measured without base: {lack.reason.replace('`', '')}")
         return loaded, found
 
+    def _why_not_pinned(self, stack: Stack) -> str:
+        """Why subjects cannot share one CPU here; empty if they can."""
+        agent = stack.services.agent
+        why = why_not_pinned(stack.engine, stack.services.load, lambda: agent.machine()["cpus"])
+        if why:
+            self.progress.warn(f"base and head are measured in turn, not at the same time: {why}")
+        return why
+
     def _places(self, generator: Mapping[str, Any]) -> tuple[Placement, ...]:
         """Those of the engine's machine, within what this process may use where that is the same machine."""
         usable = set(generator["cpus"])
@@ -258,8 +270,9 @@ class Run:
         design, loaded = facts.design, facts.loaded
         if design.pairs:
             places = facts.places
-            told = "; ".join(map(str, places)) if places else "none: one CPU only, so subjects are measured in turn"
-            self.progress.step(f"placement for {plural(len(design.pairs), 'pair')}, in turn: {told}")
+            none = f"none, because {facts.unpinned or 'there is one CPU only'}: subjects are measured in turn"
+            placed = f"in turn: {'; '.join(map(str, places))}" if places else none
+            self.progress.step(f"placement for {plural(len(design.pairs), 'pair')}, {placed}")
         store.begin()
 
         def keep(trial: Trial) -> None:

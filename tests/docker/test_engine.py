@@ -1,5 +1,6 @@
 """The Docker engine against a real one: what it makes, what it notices, and that all of it goes away again."""
 
+import json
 import os
 import subprocess
 import threading
@@ -48,6 +49,18 @@ def test_start__labels_and_publishes_and_mounts_nothing(engine: DockerEngine, ti
     (name,) = container["NetworkSettings"]["Networks"]
     network = footprint.client.api.inspect_network(name)
     assert set(network["Labels"]) >= LABELS
+
+
+def test_start__gives_no_container_the_proxies_of_dockers_configuration(
+    footprint: Footprint, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxies = {"default": {"httpProxy": "http://user:password@proxy:3128", "noProxy": "none"}}
+    (tmp_path / "config.json").write_text(json.dumps({"proxies": proxies}), encoding="utf-8")
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with opened(footprint) as engine:
+        handle = engine.start(tiny())
+        environment = footprint.client.api.inspect_container(handle.id)["Config"]["Env"]
+    assert [text for text in environment if "proxy" in text.lower()] == []
 
 
 def test_start__names_what_cannot_be_started(engine: DockerEngine, tiny: Tiny) -> None:

@@ -6,6 +6,7 @@ What the runner passes is in its source (`ContainerActionHandler`, `DockerComman
 import contextlib
 import json
 import os
+import re
 import subprocess
 import time
 import uuid
@@ -19,6 +20,7 @@ from tests.github.double import GitHubDouble
 from tests.unit.github.test_commands import obeyed
 
 _RUNNERS_USER = 1001  # the workspace is never root's
+_KILLED = 137
 _WAIT_S = 300.0
 
 
@@ -54,26 +56,34 @@ class ContainerAction:
         """Begin; the container's id. Its log is kept until `finish`."""
         for name in ("file_commands", "workflow", "home"):
             (self.folder / name).mkdir(exist_ok=True)
-        for name in ("output", "summary"):
+        for name in ("output", "summary", "state"):
             (self.folder / "file_commands" / name).write_text("")
         (self.folder / "workflow" / "event.json").write_text(json.dumps(payload), encoding="utf-8")
-        for path in (self.place.folder, *self.place.folder.rglob("*")):
+        home = self.folder / "home"
+        for path in (home, *home.rglob("*"), self.place.folder, *self.place.folder.rglob("*")):
             os.chown(path, _RUNNERS_USER, _RUNNERS_USER, follow_symlinks=False)
         return self._docker("run", "--detach", *self._options(event, token, inputs), self.image).strip()
 
     def post(self) -> Step:
         """The step's `post-entrypoint`, in a container of its own."""
+        state = (self.folder / "file_commands" / "state").read_text(encoding="utf-8").splitlines()
         options = self._options("pull_request", "token", {})
+        options += [word for line in state for word in ("--env", f"STATE_{line}")]
         container = self._docker("run", "--detach", *options, "--entrypoint", "/post-entrypoint.sh", self.image).strip()
         return self.finish(container)
 
     def finish(self, container: str) -> Step:
-        """Wait for its end; removes it."""
+        """Wait for its end; removes it. However it ended, no traceback is in its log.
+
+        Unless it was killed, and has a post step to come, everything in the workspace and the home is the runner's.
+        """
         status = int(self._docker("wait", container, timeout=_WAIT_S))
         log = subprocess.run(
             ["docker", "logs", container], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True
         ).stdout
         self._docker("rm", "--force", container)
+        assert not re.search("Traceback|Exception ignored", log), log
+        assert status == _KILLED or self._not_the_runners() == []
         return Step(status, log, self._outputs(), (self.folder / "file_commands" / "summary").read_text("utf-8"))
 
     def wait_for(self, container: str, text: str) -> None:
@@ -103,7 +113,8 @@ class ContainerAction:
             "GITHUB_WORKSPACE": "/github/workspace", "GITHUB_API_URL": self.github.url,
             "GITHUB_SERVER_URL": "https://github.com", "GITHUB_RUN_ID": self.run_id, "GITHUB_RUN_ATTEMPT": "1",
             "GITHUB_JOB": "benchmark", "RUNNER_NAME": "runner-1", "ACTIONS_RUNTIME_TOKEN": "of-the-runner",
-            "GITHUB_OUTPUT": "/github/file_commands/output", "GITHUB_STEP_SUMMARY": "/github/file_commands/summary",
+            "GITHUB_OUTPUT": "/github/file_commands/output", "GITHUB_STATE": "/github/file_commands/state",
+            "GITHUB_STEP_SUMMARY": "/github/file_commands/summary",
             "INPUT_GITHUB-TOKEN": token, **{f"INPUT_{name}": value for name, value in given.items()},
         }  # fmt: skip
         mounts = {
@@ -116,6 +127,12 @@ class ContainerAction:
         for here, there in mounts.items():
             options += ["--volume", f"{here}:{there}"]
         return options
+
+    def _not_the_runners(self) -> list[Path]:
+        """What a runner that is not root cannot remove."""
+        places = (self.place.folder, self.folder / "home")
+        found = [path for place in places for path in (place, *place.rglob("*"))]
+        return [path for path in found if path.lstat().st_uid != _RUNNERS_USER]
 
     def _outputs(self) -> dict[str, str]:
         found: dict[str, str] = {}

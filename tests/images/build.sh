@@ -10,6 +10,8 @@ set -euo pipefail
 
 here=$(dirname "$(readlink -f "$0")")
 readonly here
+# shellcheck source=scripts/debian.sh
+source "$here/../../scripts/debian.sh"
 readonly images=(python:3.13-slim postgres:17 redis:8)
 readonly suite=trixie # the Debian release of the official images; it has Python 3.13, PostgreSQL 17 and Redis 8
 readonly base=bench-action-standin:$suite
@@ -48,12 +50,6 @@ pull() {
   return 1
 }
 
-# mirror_of debian|debian-security: the address that this machine's apt uses for it
-mirror_of() {
-  # shellcheck disable=SC2016  # apt fills the field in, not the shell
-  apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -m 1 -E "/$1/?$" || true
-}
-
 # pip_setting NAME: this machine's value of a pip option, unless it means a folder that a container does not have
 pip_setting() {
   local variable value file
@@ -69,7 +65,7 @@ pip_setting() {
 # debootstrap has left the archive that it used in sources.list.
 write_apt_configuration() { # ROOT
   local security proxy=${http_proxy:-${HTTP_PROXY:-}}
-  security=$(mirror_of debian-security)
+  security=$(debian_mirror debian-security)
   [[ -z $security ]] || echo "deb $security $suite-security main" >>"$1/etc/apt/sources.list"
   {
     apt-config dump | grep -E '^Acquire::(http|https|Check|Retries)[^ ]* "' || true
@@ -108,7 +104,7 @@ build_base() {
   ((EUID == 0)) || fail 'a stand-in is made with debootstrap, which needs root. Run this as root, or pull the images.'
   command -v debootstrap >/dev/null || "$here/../../scripts/packages.sh" debootstrap
   local root=$work/root mirror # none: debootstrap knows its default
-  mirror=$(mirror_of debian)
+  mirror=$(debian_mirror debian)
   say "making the base of the stand-ins from $suite"
   debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" ${mirror:+"$mirror"} >"$work/debootstrap.log" 2>&1 ||
     fail "debootstrap failed:"$'\n'"$(tail -n 15 "$work/debootstrap.log")"

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.unit
         ("FROM a AS One\nFROM b\nCOPY --from=one /x /x\nFROM one AS last\n", ["a", "b"]),
         ("ARG V=3\nFROM python:${V}\n", []),
         ("FROM scratch\n", []),
+        ("FROM a\n" + "\n" * 200_000 + "FROM\nb", ["a"]),
         ("# FROM nothing\nFROM a\nFROM a\n", ["a"]),
     ],
 )

@@ -62,6 +62,11 @@ class Commands:
             delimiter = f"end-{secrets.token_hex(16)}"  # unguessable: no value can end itself and begin another
             self._append("GITHUB_OUTPUT", f"{name}<<{delimiter}\n{value}\n{delimiter}\n")
 
+    def save_state(self, values: Mapping[str, str]) -> None:
+        """For the step's post-entrypoint, which finds each as a variable `STATE_NAME`. Raises PublishError."""
+        for name, value in values.items():
+            self._append("GITHUB_STATE", f"{name}={value}\n")
+
     def summary(self, text: str, shorter: str) -> None:
         """The job's page; `shorter` is taken where `text` is too large. Raises PublishError."""
         fits = len(text.encode(errors="replace")) < _LARGEST_SUMMARY - 1024

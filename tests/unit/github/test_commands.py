@@ -87,6 +87,12 @@ def test_outputs__take_text_that_is_no_text(tmp_path: Path) -> None:
     assert read_outputs((tmp_path / "output").read_text(encoding="utf-8")) == {"verdict": "?"}
 
 
+def test_save_state__is_a_line_for_each(tmp_path: Path) -> None:
+    commands = Commands(io.StringIO(), {"GITHUB_STATE": str(tmp_path / "state")})
+    commands.save_state({"traces": '{"since": 1}'})
+    assert (tmp_path / "state").read_text(encoding="utf-8") == 'traces={"since": 1}\n'
+
+
 def test_summary__takes_the_shorter_text_where_the_longer_would_be_dropped(tmp_path: Path) -> None:
     path = tmp_path / "summary"
     commands = Commands(io.StringIO(), {"GITHUB_STEP_SUMMARY": str(path)})

@@ -23,6 +23,7 @@ from bench_action.model.errors import StackError
 from bench_action.model.machine import Machine
 
 _REMOVAL_S = 6.0  # a cancelled job is killed after 7.5 + 2.5 s (facts: actions, cancellation)
+_UNUSED_S = 3600.0  # of an image without a name: a run that was killed has replaced it, or was about to use it
 _NOT_RUNNING = ("exited", "dead")
 _CUT_OFF = 137  # as a shell tells SIGKILL
 _DEATH_S = 2.0  # what a container's processes have open is closed a little before the engine says that it ended
@@ -43,6 +44,8 @@ class DockerEngine:
         self._creations = Creations()
         self._sessions: list[DockerSession] = []
         self._expected: dict[str, Handle] = {}  # containers that should be running, by id
+        self._images: set[str] = set()  # those that we built, and those that had their names before
+        self._held = 0
 
     def machine(self) -> Machine:
         """The machine of the engine."""
@@ -60,12 +63,13 @@ class DockerEngine:
         return {"Docker": self.machine().engine_version, "wrk": "in an image of its own"}
 
     def sweep(self, job: str = "") -> list[str]:
-        """Remove containers and networks of runs that are gone, and all of this job's."""
+        """Remove containers and networks of runs that are gone, and all of this job's; and images nobody uses."""
         now = time.time()
         containers, networks = self._list({"label": MARK})
         old = [item for item in containers if abandoned(item["Labels"], now=now, job=job)]
         nets = [item for item in networks if abandoned(item.get("Labels") or {}, now=now, job=job)]
         self._remove_all(old, nets)
+        self._remove_images(lambda image: int(image["Created"]) < now - _UNUSED_S)
         return _names(old, nets)
 
     def open(self) -> None:
@@ -95,8 +99,22 @@ class DockerEngine:
             return str(self._client.images.get(name).id)
 
     def build(self, spec: BuildSpec) -> str:
-        """Build an image; its id."""
-        return build_image(self._client, spec, self._environ)
+        """Build an image; its id.
+
+        A container that is never started keeps it, from now until `remove`: another run may build the same name, and
+        no engine removes an image that a container is made of.
+        """
+        before = self.image(spec.name, spec.kind) if self.has_image(spec.name) else ""
+        built = build_image(self._client, spec, self._environ)
+        self._images |= {before, built}
+        self._held += 1
+        with refusals(f"the image {spec.name} was built and cannot be kept"):
+            hold = partial(
+                self._client.api.create_container, built, ["true"], labels=self._labels, network_disabled=True,
+                name=f"{self._network}-image-{self._held}", use_config_proxy=False,
+            )  # fmt: skip
+            self._creations.make(hold)
+        return built
 
     def start(self, spec: ServiceSpec) -> Handle:
         """Create and start a container."""
@@ -109,6 +127,7 @@ class DockerEngine:
             create = partial(
                 self._client.containers.create, spec.image, name=f"{self._network}-{spec.name}", hostname=host,
                 labels=self._labels, detach=True, network=self._network,
+                use_config_proxy=False,  # a proxy's password is no variant's business, and no request here needs one
                 networking_config={self._network: endpoint}, **options,
             )  # fmt: skip
             container = self._creations.make(create)
@@ -149,7 +168,10 @@ class DockerEngine:
     def pin(self, handle: Handle, cpus: Sequence[int]) -> None:
         """Move a container, running or not, to these CPUs."""
         with refusals(f"{handle.name} cannot be given CPUs of its own", where=f"CPUs {_listed(cpus)}"):
-            self._client.api.update_container(handle.id, cpuset_cpus=_listed(cpus))
+            answer = self._client.api.update_container(handle.id, cpuset_cpus=_listed(cpus))
+        for warning in answer.get("Warnings") or ():
+            if "cpuset" in warning:  # the engine goes on without one
+                raise StackError(f"{handle.name} cannot be given CPUs of its own", cause=warning)
 
     def session(self, handle: Handle, argv: Sequence[str]) -> DockerSession:
         """Start a program in the container and talk to it."""
@@ -184,7 +206,7 @@ class DockerEngine:
         return []
 
     def remove(self) -> None:
-        """Remove the run's containers and its network, also one that is still being created meanwhile."""
+        """Remove the run's containers, its network, also one still being created, and images that lost their name."""
         self._expected.clear()
         deadline = time.monotonic() + _REMOVAL_S
         self._creations.end(_REMOVAL_S / 2)
@@ -196,6 +218,7 @@ class DockerEngine:
                     f"not everything of this run could be removed: {', '.join(_names(*left))}",
                     advice=f"docker ps -aq --filter label={RUN}={self._owner.run_id} | xargs docker rm -fv",
                 )
+        self._remove_images(lambda image: image["Id"] in self._images)
         for session in self._sessions:
             session.close()
         self._client.close()
@@ -234,6 +257,13 @@ class DockerEngine:
         with refusals("the engine does not list what we made"):
             containers = self._client.api.containers(all=True, filters=dict(filters))
             return containers, self._client.api.networks(filters=dict(filters))
+
+    def _remove_images(self, wanted: Callable[[Mapping[str, Any]], bool]) -> None:
+        """Remove those of our images that have lost their name and are wanted gone; the engine keeps those in use."""
+        with contextlib.suppress(DockerException, RequestException):
+            for image in self._client.api.images(filters={"label": MARK, "dangling": True}):
+                if wanted(image):
+                    _gently(partial(self._client.api.remove_image, image["Id"]))
 
     def _remove_all(self, containers: Sequence[Mapping[str, Any]], networks: Sequence[Mapping[str, Any]]) -> None:
         # side by side: ten containers one after the other would take longer than a cancelled job is given

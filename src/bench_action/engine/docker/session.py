@@ -51,6 +51,10 @@ class DockerSession:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(OSError):
+            # first: its buffers are above this socket, and a flush of them after the socket's end is reported as a
+            # traceback when the interpreter ends (Python 3.13)
+            if (response := getattr(self._connection, "_response", None)) is not None:
+                response.close()
             self._connection.close()
             self._socket.close()  # what the SDK gives is a file of it only
 

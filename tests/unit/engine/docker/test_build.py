@@ -3,16 +3,20 @@
 import io
 import json
 import os
+import signal
 import sys
 import tarfile
-from collections.abc import Iterator
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from docker import DockerClient
-from docker.errors import APIError
+from docker.errors import APIError, ImageNotFound
 
 from bench_action.engine.docker.build import build_image
 from bench_action.engine.protocol import BuildSpec
@@ -21,18 +25,27 @@ from bench_action.model.errors import BenchError, StackError
 pytestmark = pytest.mark.unit
 
 FAKE_DOCKER = f"""#!{sys.executable}
-import json, os, pathlib, sys
+import json, os, pathlib, subprocess, sys
 here = pathlib.Path(__file__).parent
 if sys.argv[1:] == ["buildx", "version"]:
     sys.exit(0 if (here / "has-buildx").exists() else 1)
 (here / "argv.json").write_text(json.dumps(sys.argv[1:]))
-(here / "context.tar").write_bytes(sys.stdin.buffer.read())
 (here / "environ.json").write_text(json.dumps(dict(os.environ)))
 if (here / "fails").exists():
     for number in range(100):
         print("step", number, file=sys.stderr if number % 2 else sys.stdout, flush=True)
+    print((here / "fails").read_text(), end="")
     sys.exit(17)
+if (here / "lasts").exists():
+    plugin = subprocess.Popen(["/bin/sleep", "600"])
+    (here / "pids").write_text(f"{{os.getpid()}} {{plugin.pid}}\\n")
+    plugin.wait()
+metadata = pathlib.Path(sys.argv[sys.argv.index("--metadata-file") + 1])
+metadata.write_text((here / "metadata.json").read_text())
 """
+# as engines 28 report it: with containerd's image store, and without
+DIGESTS = {"containerimage.digest": "sha256:manifest", "containerimage.config.digest": "sha256:configuration"}
+ENGINE = {"Os": "linux", "Arch": "arm64"}
 
 
 class Machine:
@@ -44,18 +57,19 @@ class Machine:
         command = folder / "docker"
         command.write_text(FAKE_DOCKER, encoding="utf-8")
         command.chmod(0o755)
-        self.environ = {"PATH": str(folder), "BUILDKIT_COLORS": "x"}
+        self.environ = {"PATH": str(folder), "HOME": str(folder / "home"), "BUILDKIT_COLORS": "x"}
+        self.has("metadata.json", json.dumps(DIGESTS))
 
-    def has(self, what: str) -> None:
-        (self.folder / what).touch()
+    def has(self, what: str, text: str = "") -> None:
+        (self.folder / what).write_text(text, encoding="utf-8")
 
     @property
     def argv(self) -> list[str]:
         return cast(list[str], json.loads((self.folder / "argv.json").read_text(encoding="utf-8")))
 
     @property
-    def context(self) -> dict[str, bytes]:
-        return files_of((self.folder / "context.tar").read_bytes())
+    def seen(self) -> dict[str, str]:
+        return cast(dict[str, str], json.loads((self.folder / "environ.json").read_text(encoding="utf-8")))
 
 
 def files_of(archive: bytes) -> dict[str, bytes]:
@@ -64,16 +78,27 @@ def files_of(archive: bytes) -> dict[str, bytes]:
         return {name: file.read() for name, file in files.items() if file is not None}
 
 
-class Classic:
-    """The SDK's client, as far as the classic builder needs it."""
+class Engine:
+    """The SDK's client, as far as building needs it. `knows` are the ids of its images."""
 
-    def __init__(self, *events: dict[str, str], refuses: Exception | None = None) -> None:
+    def __init__(
+        self, *events: dict[str, Any], refuses: Exception | None = None, knows: Sequence[str] = ("sha256:manifest",)
+    ) -> None:
         self.api = SimpleNamespace(build=self._build)
-        self.images = SimpleNamespace(get=lambda name: SimpleNamespace(id=f"sha256:{name}"))
+        self.images = SimpleNamespace(get=self._get)
         self.asked: dict[str, Any] = {}
         self.context: dict[str, bytes] = {}
         self._events = events
         self._refuses = refuses
+        self._knows = knows
+
+    def version(self) -> dict[str, str]:
+        return ENGINE
+
+    def _get(self, name: str) -> SimpleNamespace:
+        if name not in self._knows:
+            raise ImageNotFound(f"no such image: {name}")
+        return SimpleNamespace(id=name)
 
     def _build(self, **options: Any) -> Iterator[dict[str, str]]:
         self.context = files_of(options.pop("fileobj").read())
@@ -100,43 +125,73 @@ def spec(tmp_path: Path) -> BuildSpec:
     return BuildSpec("subject", "bench-action/app", context, args={"A": "1", "B": "x y"}, target="final")
 
 
-def build(machine: Machine, spec: BuildSpec, client: Classic | None = None) -> str:
-    return build_image(cast(DockerClient, client or Classic()), spec, machine.environ)
+def build(machine: Machine, spec: BuildSpec, client: Engine | None = None) -> str:
+    return build_image(cast(DockerClient, client or Engine()), spec, machine.environ)
 
 
-def test_build_image__with_buildx_sends_the_context_on_standard_input(machine: Machine, spec: BuildSpec) -> None:
+BUILT: dict[str, Any] = {"aux": {"ID": "sha256:built"}}
+
+
+def test_build_image__with_buildx_gives_it_the_folder(machine: Machine, spec: BuildSpec) -> None:
     machine.has("has-buildx")
-    assert build(machine, spec) == "sha256:bench-action/app"
+    assert build(machine, spec) == "sha256:manifest"
     argv = machine.argv
     assert argv[:3] == ["buildx", "build", "--load"]
-    assert argv[-1] == "-"
+    assert argv[-1] == str(spec.context)
     words = " ".join(argv)
-    for wanted in ("--label bench-action=", "--tag bench-action/app", "--file Dockerfile", "--target final"):
+    for wanted in (
+        "--label bench-action=", "--tag bench-action/app", f"--file {spec.context}/Dockerfile", "--target final",
+    ):  # fmt: skip
         assert wanted in words
     assert [argv[i + 1] for i, word in enumerate(argv) if word == "--build-arg"] == ["A=1", "B=x y"]
-    assert str(spec.context) not in words  # this path means nothing to an engine elsewhere
 
 
-def test_build_image__leaves_out_what_dockerignore_names_but_never_the_dockerfile(
-    machine: Machine, spec: BuildSpec
+def test_build_image__gives_buildx_no_folder_that_it_takes_for_an_address(
+    machine: Machine, spec: BuildSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine.has("has-buildx")
-    build(machine, spec)
-    assert machine.context == {
-        "Dockerfile": b"FROM x",
-        "app.py": b"app",
-        "secrets/README": b"kept",
-        ".dockerignore": (spec.context / ".dockerignore").read_bytes(),
-    }
+    monkeypatch.chdir(spec.context.parent)
+    build(machine, replace(spec, context=Path("github.com/someone/app"), dockerfile="../Dockerfile"))
+    assert machine.argv[-1] == str(spec.context.parent / "github.com/someone/app")
+    assert machine.argv[machine.argv.index("--file") + 1] == f"{machine.argv[-1]}/../Dockerfile"
+
+
+def test_build_image__the_id_is_the_one_that_the_engine_knows(machine: Machine, spec: BuildSpec) -> None:
+    machine.has("has-buildx")
+    for known in DIGESTS.values():
+        assert build(machine, spec, Engine(knows=[known, "bench-action/app"])) == known
+    machine.has("metadata.json", json.dumps({"containerimage.digest": "sha256:old", "buildx.build.ref": "x"}))
+    assert build(machine, spec, Engine(knows=["sha256:old"])) == "sha256:old"
+
+
+def test_build_image__never_takes_another_image_of_the_same_name(machine: Machine, spec: BuildSpec) -> None:
+    machine.has("has-buildx")
+    with pytest.raises(StackError, match="the Docker engine does not have it") as caught:
+        build(machine, spec, Engine(knows=["bench-action/app"]))
+    assert "docker buildx use default" in caught.value.advice
 
 
 def test_build_image__uses_the_callers_environment_only(machine: Machine, spec: BuildSpec) -> None:
     machine.has("has-buildx")
     build(machine, spec)
-    seen = json.loads((machine.folder / "environ.json").read_text(encoding="utf-8"))
-    assert seen["BUILDKIT_COLORS"] == "x"
+    assert machine.seen["BUILDKIT_COLORS"] == "x"
+    assert machine.seen["BUILDX_NO_DEFAULT_ATTESTATIONS"] == "1"
     assert "PYTEST_CURRENT_TEST" in os.environ
-    assert "PYTEST_CURRENT_TEST" not in seen
+    assert "PYTEST_CURRENT_TEST" not in machine.seen
+    assert "BUILDX_CONFIG" not in machine.seen
+
+
+@pytest.mark.parametrize("variable", ["HOME", "DOCKER_CONFIG", "BUILDX_CONFIG"])
+def test_build_image__buildx_keeps_its_state_elsewhere_if_its_folder_cannot_be_written(
+    machine: Machine, spec: BuildSpec, variable: str
+) -> None:
+    machine.has("has-buildx")
+    machine.has("a-file")
+    machine.environ[variable] = str(machine.folder / "a-file")
+    build(machine, spec)
+    spare = Path(machine.seen["BUILDX_CONFIG"])
+    assert spare.parent == Path(tempfile.gettempdir())
+    assert not spare.exists()
 
 
 def test_build_image__a_failure_shows_the_last_lines(machine: Machine, spec: BuildSpec) -> None:
@@ -149,14 +204,23 @@ def test_build_image__a_failure_shows_the_last_lines(machine: Machine, spec: Bui
     assert caught.value.where == "app/Dockerfile"
 
 
+def test_build_image__a_failures_cause_is_the_builders_own_word(machine: Machine, spec: BuildSpec) -> None:
+    machine.has("has-buildx")
+    machine.has("fails", 'ERROR: failed to solve: process "/bin/sh -c false" did not complete\n\nView details: x\n')
+    with pytest.raises(StackError) as caught:
+        build(machine, spec)
+    assert caught.value.cause == 'process "/bin/sh -c false" did not complete'
+    assert "fix the Dockerfile" in caught.value.advice
+
+
 @pytest.mark.parametrize("with_command", [True, False])
 def test_build_image__without_buildx_uses_the_classic_builder(
     machine: Machine, spec: BuildSpec, with_command: bool
 ) -> None:
     if not with_command:
         (machine.folder / "docker").unlink()
-    client = Classic({"stream": "Step 1/1 : FROM x\n"}, {"aux": "sha256:0"})
-    assert build(machine, spec, client) == "sha256:bench-action/app"
+    client = Engine({"stream": "Step 1/2 : FROM x\n"}, {"aux": {"ID": "sha256:stage"}}, BUILT, {"stream": "tagged\n"})
+    assert build(machine, spec, client) == "sha256:built"
     assert client.asked["tag"] == "bench-action/app"
     assert client.asked["buildargs"] == {"A": "1", "B": "x y"}
     assert client.asked["target"] == "final"
@@ -165,37 +229,116 @@ def test_build_image__without_buildx_uses_the_classic_builder(
     assert client.context.keys() == {"Dockerfile", "app.py", "secrets/README", ".dockerignore"}
 
 
+def test_build_image__the_classic_builder_takes_the_ignore_file_next_to_the_dockerfile(
+    machine: Machine, spec: BuildSpec
+) -> None:
+    (spec.context / "Dockerfile.dockerignore").write_text("app.py\n*.dockerignore\n", encoding="utf-8")
+    client = Engine(BUILT)
+    build(machine, spec, client)
+    assert client.context.keys() == {"Dockerfile", "notes.md", "secrets/key", "secrets/README"}
+
+
+def test_build_image__the_classic_builder_takes_a_dockerfile_from_outside_the_context(
+    machine: Machine, spec: BuildSpec
+) -> None:
+    (spec.context.parent / "Dockerfile").write_text("FROM outside", encoding="utf-8")
+    client = Engine(BUILT)
+    build(machine, replace(spec, dockerfile="../Dockerfile"), client)
+    assert client.context[client.asked["dockerfile"]] == b"FROM outside"
+    assert "../Dockerfile" not in client.context
+
+
+def test_build_image__the_classic_builder_gets_the_platform_that_buildkit_would_know(
+    machine: Machine, spec: BuildSpec
+) -> None:
+    text = "ARG BUILDPLATFORM\nFROM x\nARG TARGETARCH A\nARG TARGETOS=plan9\nARG TARGETVARIANT\n"
+    (spec.context / "Dockerfile").write_text(text, encoding="utf-8")
+    client = Engine(BUILT)
+    build(machine, replace(spec, args={"A": "1", "TARGETVARIANT": "v8"}), client)
+    wanted = {"A": "1", "TARGETARCH": "arm64", "BUILDPLATFORM": "linux/arm64", "TARGETVARIANT": "v8"}
+    assert client.asked["buildargs"] == wanted
+
+
 def test_build_image__the_classic_builders_error_comes_with_its_last_lines(machine: Machine, spec: BuildSpec) -> None:
     stream = [{"stream": f"line {number}\n\n"} for number in range(50)]
-    client = Classic(*stream, {"error": "pip returned 1\n"}, {"stream": "never seen"})
+    client = Engine(*stream, {"error": "pip returned 1\n"}, {"stream": "never seen"})
     with pytest.raises(StackError) as caught:
         build(machine, spec, client)
     assert caught.value.cause == "pip returned 1"
     assert caught.value.log == tuple(f"line {number}" for number in range(30, 50))
-    assert "mend the Dockerfile" in caught.value.advice
+    assert "fix the Dockerfile" in caught.value.advice
+
+
+def test_build_image__a_stream_without_an_image_is_a_failure(machine: Machine, spec: BuildSpec) -> None:
+    with pytest.raises(StackError, match="cannot be built") as caught:
+        build(machine, spec, Engine({"stream": "Step 1/1 : FROM x\n"}, knows=["bench-action/app"]))
+    assert "without an image" in caught.value.cause
 
 
 @pytest.mark.parametrize(
     "error",
-    ["the --mount option requires BuildKit", "Unknown flag: mount", "dockerfile parse error: unknown flag: chmod"],
-)
+    [
+        "the --mount option requires BuildKit", "Unknown flag: mount", "dockerfile parse error: unknown flag: chmod",
+        'failed to parse platform : "" is an invalid component of ""',
+    ],
+)  # fmt: skip
 def test_build_image__what_needs_buildkit_is_told(machine: Machine, spec: BuildSpec, error: str) -> None:
-    for client in (Classic({"error": error}), Classic(refuses=APIError("400", explanation=error))):
+    for client in (Engine({"error": error}), Engine(refuses=APIError("400", explanation=error))):
         with pytest.raises(StackError) as caught:
             build(machine, spec, client)
-        assert "docker-buildx" in caught.value.advice
+        assert "needs BuildKit" in caught.value.advice
+        assert "`image:" in caught.value.advice
         assert caught.value.cause == error
 
 
-@pytest.mark.parametrize("buildx", [True, False])
-def test_build_image__a_context_that_cannot_be_read_is_no_bug_of_ours(
-    machine: Machine, spec: BuildSpec, buildx: bool
-) -> None:
-    if buildx:
-        machine.has("has-buildx")
+def test_build_image__the_classic_builder_never_gets_a_heredoc(machine: Machine, spec: BuildSpec) -> None:
+    """Engines from 23 on would build it, with an empty file."""
+    (spec.context / "Dockerfile").write_text("FROM x\nRUN cat <<EOF >/settings\nONE = 1\nEOF\n", encoding="utf-8")
+    client = Engine(BUILT)
+    with pytest.raises(StackError, match="cannot be built") as caught:
+        build(machine, spec, client)
+    assert client.asked == {}
+    assert "`<<EOF`" in caught.value.cause
+    assert "needs BuildKit" in caught.value.advice
+
+
+def test_build_image__a_context_that_cannot_be_read_is_no_bug_of_ours(machine: Machine, spec: BuildSpec) -> None:
     (spec.context / ".dockerignore").write_bytes(b"\xff\xfe")
     with pytest.raises(BenchError, match=r"the build context .* cannot be read"):
-        build(machine, spec, Classic())
+        build(machine, spec)
     (spec.context / ".dockerignore").unlink()
     with pytest.raises(BenchError, match=r"the build context .* cannot be read"):
-        build(machine, BuildSpec("subject", "x", spec.context / "gone"), Classic())
+        build(machine, BuildSpec("subject", "x", spec.context / "gone"))
+
+
+def test_build_image__that_is_interrupted_leaves_no_process(machine: Machine, spec: BuildSpec) -> None:
+    """Neither the command nor the plugin that it has started, which would go on building."""
+    machine.has("has-buildx")
+    machine.has("lasts")
+    pids = machine.folder / "pids"
+
+    def interrupt(_number: int, _frame: object) -> None:
+        if pids.exists() and pids.read_text(encoding="utf-8").endswith("\n"):
+            raise KeyboardInterrupt
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        with pytest.raises(KeyboardInterrupt):
+            build(machine, spec)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    deadline = time.monotonic() + 30
+    while running := [pid for pid in pids.read_text(encoding="utf-8").split() if is_running(pid)]:
+        assert time.monotonic() < deadline, running
+        time.sleep(0.02)
+
+
+def is_running(pid: str) -> bool:
+    """Neither gone nor a zombie, which its parent has not asked about yet."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return False

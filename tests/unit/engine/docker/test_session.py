@@ -1,7 +1,10 @@
 """A conversation with a program in a container: the engine's frames, over a real pair of sockets."""
 
+import http.client
+import io
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -163,4 +166,19 @@ def test_session__takes_the_socket_out_of_what_the_sdk_gives() -> None:
     assert session.read_line(LONG_S) == "hello"
     session.close()
     assert ours.fileno() == -1
+    engine.close()
+
+
+def test_session__leaves_no_response_that_cannot_be_closed_any_more() -> None:
+    """Python 3.13 prints a traceback for one that is collected in this state."""
+    ours, engine = socket.socketpair()
+    engine.sendall(b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\n\r\n" + frame(STDOUT, b"hello\n"))
+    response = http.client.HTTPResponse(ours)
+    response.begin()
+    assert isinstance(response.fp, io.BufferedReader)
+    raw: Any = response.fp.raw
+    raw._response = response  # as the SDK keeps it
+    DockerSession(raw, "somewhere", lambda: None).close()
+    assert response.isclosed()
+    ours.close()
     engine.close()

@@ -1,0 +1,41 @@
+# shellcheck shell=bash
+# To be sourced: Debian's archive as this machine reaches it. No address of a mirror is kept in this repository.
+
+# debian_mirror debian|debian-security: the address that this machine's apt uses for it; nothing where it uses none
+debian_mirror() {
+  # shellcheck disable=SC2016  # apt fills the field in, not the shell
+  apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -m 1 -E "/$1/?$" || true
+}
+
+# debian_download SUITE PACKAGE FOLDER: the package's archive of that suite, also of one that this machine does not use
+debian_download() {
+  local suite=$1 package=$2 folder=$3 mirror options
+  mirror=$(debian_mirror debian)
+  mkdir -p "$folder"/{lists,cache/archives}/partial
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" \
+    >"$folder/sources.list"
+  options=(--quiet --option APT::Sandbox::User=root --option Acquire::Languages=none
+    --option "Dir::Etc::SourceList=$folder/sources.list" --option Dir::Etc::SourceParts=/dev/null
+    --option "Dir::State::Lists=$folder/lists" --option "Dir::Cache=$folder/cache")
+  apt-get "${options[@]}" update && (cd "$folder" && apt-get "${options[@]}" download "$package")
+}
+
+# debian_tree SUITE ROOT PACKAGE…: a root folder of that suite with these packages, none of whose services is started. Its
+# apt reaches the archive as this machine's does. Prints what the programs print.
+debian_tree() {
+  local suite=$1 root=$2 mirror script
+  shift 2
+  mirror=$(debian_mirror debian)
+  script=/usr/share/debootstrap/scripts/$suite
+  [[ -e $script ]] || script=/usr/share/debootstrap/scripts/sid # a suite newer than debootstrap is made as sid is
+  debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "$mirror" \
+    "$script" || return
+  printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
+  chmod 755 "$root/usr/sbin/policy-rc.d"
+  apt-config dump | grep -E '^Acquire::(http|https|Check|Retries)[^ ]* "' >"$root/etc/apt/apt.conf.d/90host" || true
+  cp /etc/resolv.conf "$root/etc/resolv.conf"
+  cp "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" "$root/etc/ssl/certs/ca-certificates.crt"
+  chroot "$root" apt-get update || return
+  DEBIAN_FRONTEND=noninteractive chroot "$root" apt-get install --yes --no-install-recommends "$@" || return
+  rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/archives/*.deb
+}

@@ -1,0 +1,120 @@
+"""Builds with the engine's classic builder, for machines without `docker buildx`."""
+
+import secrets
+from collections import deque
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, cast
+
+import docker
+from docker.utils.build import create_archive
+
+from bench_action.engine.docker.build_log import LOG_LINES, build_failure, readable
+from bench_action.engine.docker.client import refusals
+from bench_action.engine.docker.dockerfile import declared_platform_args, find_heredoc
+from bench_action.engine.docker.ignore import Ignore
+from bench_action.engine.docker.labels import MARK
+from bench_action.engine.protocol import BuildSpec
+from bench_action.model.errors import StackError
+
+
+def build_classic(client: docker.DockerClient, spec: BuildSpec) -> str:
+    """Build `spec`; the image's id. Raises StackError, also for a Dockerfile that would silently be built wrong."""
+    text = _read(spec, spec.context / spec.dockerfile)
+    if heredoc := find_heredoc(text):
+        problem = f"a here-document (`{heredoc}`): only BuildKit reads these, the classic builder would drop its lines"
+        raise build_failure(spec, problem, ())
+    args = _platform(client, declared_platform_args(text)) | dict(spec.args)
+    name = spec.dockerfile
+    extra = []
+    if not _inside(spec):
+        name = f".dockerfile.{secrets.token_hex(8)}"
+        extra = [(name, text)]
+    with _context(spec, name, extra) as context:
+        return _send(client, spec, context, name, args)
+
+
+def _platform(client: docker.DockerClient, names: frozenset[str]) -> dict[str, str]:
+    """Values of the arguments that BuildKit sets by itself, and the classic builder leaves empty."""
+    if not names:
+        return {}
+    with refusals("the Docker engine does not say what platform it builds for"):
+        engine = client.version()
+    system, processor = str(engine["Os"]), str(engine["Arch"])
+    values = {"PLATFORM": f"{system}/{processor}", "OS": system, "ARCH": processor, "VARIANT": ""}
+    known = {f"{side}{name}": value for side in ("TARGET", "BUILD") for name, value in values.items()}
+    return {name: known[name] for name in names}
+
+
+def _inside(spec: BuildSpec) -> bool:
+    """Whether the Dockerfile is part of the context."""
+    return (spec.context / spec.dockerfile).resolve().is_relative_to(spec.context.resolve())
+
+
+def _read(spec: BuildSpec, path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(spec, error) from error
+
+
+def _unreadable(spec: BuildSpec, error: Exception) -> StackError:
+    return StackError(
+        f"the build context {spec.context} cannot be read",
+        where=f"the image {spec.name}",
+        cause=str(error),
+        advice="name files that cannot be read in `.dockerignore`",
+    )
+
+
+def _context(spec: BuildSpec, dockerfile: str, extra: list[tuple[str, str]]) -> IO[bytes]:
+    """The context folder as a tar file, without what its ignore file names."""
+    ignore = Ignore.parse(f"{_ignored(spec)}\n!{dockerfile}")
+    try:
+        kept = list(ignore.kept(spec.context))
+        return cast(IO[bytes], create_archive(str(spec.context), kept, extra_files=extra))
+    except OSError as error:
+        raise _unreadable(spec, error) from error
+
+
+def _ignored(spec: BuildSpec) -> str:
+    """The text of `NAME.dockerignore` next to a Dockerfile called NAME, else of the context's `.dockerignore`.
+
+    BuildKit's rule (Docker's documentation, "Filename and location"), which the classic builder does not know.
+    """
+    dockerfile = spec.context / spec.dockerfile
+    for path in (dockerfile.with_name(f"{dockerfile.name}.dockerignore"), spec.context / ".dockerignore"):
+        if path.is_file():
+            return _read(spec, path)
+    return ""
+
+
+def _send(
+    client: docker.DockerClient, spec: BuildSpec, context: IO[bytes], dockerfile: str, args: Mapping[str, str]
+) -> str:
+    log: deque[str] = deque(maxlen=LOG_LINES)
+    try:
+        with refusals(f"the image {spec.name} cannot be built", where=str(spec.context)):
+            # the proxies of Docker's configuration reach a build, as with `docker build`: it must be able to download
+            events = client.api.build(
+                fileobj=context, custom_context=True, dockerfile=dockerfile, tag=spec.name, target=spec.target,
+                buildargs=dict(args), labels={MARK: ""}, rm=True, forcerm=True, decode=True, use_config_proxy=True,
+            )  # fmt: skip
+            image, problem = _follow(events, log)
+    except StackError as error:
+        raise build_failure(spec, error.cause, list(log)) from error
+    if problem or not image:
+        raise build_failure(spec, problem or "the builder ended without an image", list(log))
+    return image
+
+
+def _follow(events: Iterator[dict[str, Any]], log: deque[str]) -> tuple[str, str]:
+    """Keep the last lines of a build's stream; the image's id and the error, each empty without one."""
+    image = problem = ""
+    for event in events:  # to its end, which releases the connection
+        if not problem:
+            log.extend(readable(str(event.get("stream", ""))))
+        problem = problem or str(event.get("error", "")).strip()
+        if "aux" in event:  # of each stage; the last is the image's own
+            image = str(event["aux"]["ID"])
+    return image, problem

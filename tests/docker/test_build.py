@@ -1,0 +1,194 @@
+"""Images through a real buildx and through the classic builder: what is in them, and that none is left to pile up."""
+
+import os
+import secrets
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.docker.conftest import owner_of_a_run
+from tests.docker.footprint import Footprint
+
+from bench_action.engine.docker import DockerEngine
+from bench_action.engine.protocol import BuildSpec, ServiceSpec
+from bench_action.model.errors import StackError
+
+pytestmark = pytest.mark.docker
+
+BUILDX = Path(__file__).parents[2] / "scripts" / "buildx.sh"
+NAME = "bench-action/test-build"
+NEEDS_BUILDKIT = """\
+ARG BASE
+FROM ${BASE} AS first
+WORKDIR /app
+COPY --chmod=741 . .
+RUN --mount=type=cache,target=/cache echo "$(uname) from a cache" >/cache/it && cp /cache/it made
+FROM first AS second
+RUN exit 1
+"""
+# read by the BuildKit of engines from 23 on; an older one needs `# syntax=` and a registry
+HEREDOC = "RUN cat <<EOF >made\nlines of\na heredoc\nEOF\n"
+PLAIN = "FROM python:3.13-slim\nWORKDIR /app\nCOPY . .\n"
+
+Opens = Callable[[], DockerEngine]
+
+
+@pytest.fixture(scope="session")
+def with_buildx() -> Mapping[str, str]:
+    """An environment in which `docker buildx` answers."""
+    found = subprocess.run([BUILDX], stdout=subprocess.PIPE, text=True, check=True)
+    return {**os.environ, "DOCKER_CONFIG": found.stdout.strip()}
+
+
+@pytest.fixture
+def opens(footprint: Footprint, with_buildx: Mapping[str, str]) -> Iterator[Opens]:
+    """Opens engines that build with buildx; their objects are removed at the end."""
+    opened: list[DockerEngine] = []
+
+    def opens() -> DockerEngine:
+        engine = DockerEngine(owner_of_a_run(footprint), with_buildx)
+        opened.append(engine)
+        return engine
+
+    yield opens
+    for engine in opened:
+        engine.remove()
+
+
+@pytest.fixture(params=["buildx", "classic"])
+def either(
+    request: pytest.FixtureRequest, footprint: Footprint, with_buildx: Mapping[str, str]
+) -> Iterator[DockerEngine]:
+    environ = with_buildx if request.param == "buildx" else {**os.environ, "PATH": ""}
+    engine = DockerEngine(owner_of_a_run(footprint), environ)
+    engine.open()
+    yield engine
+    engine.remove()
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    folder = tmp_path / "context"
+    folder.mkdir()
+    for name in ("app.py", "notes.md", "secret"):
+        (folder / name).write_text(f"{name}\n", encoding="utf-8")
+    (folder / "link").symlink_to("app.py")
+    (folder / "Dockerfile").write_text(PLAIN, encoding="utf-8")
+    (folder / ".dockerignore").write_text("*.md\n", encoding="utf-8")
+    return folder
+
+
+def shown(engine: DockerEngine, image: str, command: str) -> list[str]:
+    """The lines that a shell prints in a container of an image."""
+    handle = engine.start(ServiceSpec("subject", "built", image, command=("sleep", "600")))
+    status, output = engine.exec(handle, ["sh", "-ec", command])
+    assert status == 0, output
+    return output.splitlines()
+
+
+def images_of(footprint: Footprint) -> set[str]:
+    return {image["Id"] for image in footprint.client.api.images(all=True)}
+
+
+def test_build__buildkit_and_everything_that_needs_it(opens: Opens, context: Path) -> None:
+    (context / "Dockerfile").write_text(NEEDS_BUILDKIT, encoding="utf-8")
+    engine = opens()
+    engine.open()
+    image = engine.build(BuildSpec("subject", NAME, context, target="first", args={"BASE": "python:3.13-slim"}))
+    lines = shown(engine, image, "cat made; stat --format '%a' secret; readlink link; ls")
+    assert lines == ["Linux from a cache", "741", "app.py", "Dockerfile", "app.py", "link", "made", "secret"]
+
+
+def test_build__a_heredoc_where_the_engine_reads_one(opens: Opens, context: Path) -> None:
+    (context / "Dockerfile").write_text(PLAIN + HEREDOC, encoding="utf-8")
+    engine = opens()
+    engine.open()
+    spec = BuildSpec("subject", NAME, context)
+    if int(engine.machine().engine_version.partition(".")[0]) >= 23:
+        assert shown(engine, engine.build(spec), "cat made") == ["lines of", "a heredoc"]
+    else:
+        with pytest.raises(StackError, match="cannot be built") as caught:
+            engine.build(spec)
+        assert caught.value.cause.startswith("dockerfile parse error")
+
+
+def test_build__a_failure_shows_what_the_build_printed(opens: Opens, context: Path) -> None:
+    (context / "Dockerfile").write_text(f"{PLAIN}RUN echo in despair && exit 3\n", encoding="utf-8")
+    with pytest.raises(StackError, match="cannot be built") as caught:
+        opens().build(BuildSpec("subject", NAME, context))
+    assert caught.value.cause.endswith("exit code: 3")
+    assert any(line.endswith("in despair") for line in caught.value.log)
+
+
+def test_build__the_ignore_file_of_a_dockerfile_wins(either: DockerEngine, context: Path) -> None:
+    (context / "Dockerfile.dockerignore").write_text("secret\n*.dockerignore\n", encoding="utf-8")
+    image = either.build(BuildSpec("subject", NAME, context))
+    assert shown(either, image, "ls") == ["Dockerfile", "app.py", "link", "notes.md"]
+
+
+def test_build__a_dockerfile_outside_its_context(either: DockerEngine, context: Path) -> None:
+    (context / "Dockerfile").rename(context.parent / "Dockerfile.app")
+    image = either.build(BuildSpec("subject", NAME, context, dockerfile="../Dockerfile.app"))
+    assert shown(either, image, "ls") == ["app.py", "link", "secret"]
+
+
+def test_build__what_the_classic_builder_would_build_wrong_is_refused(footprint: Footprint, context: Path) -> None:
+    (context / "Dockerfile").write_text(f"{PLAIN}RUN cat <<EOF >settings\none = 1\nEOF\n", encoding="utf-8")
+    engine = DockerEngine(owner_of_a_run(footprint), {**os.environ, "PATH": ""})
+    with pytest.raises(StackError, match="cannot be built") as caught:
+        engine.build(BuildSpec("subject", NAME, context))
+    assert "needs BuildKit" in caught.value.advice
+
+
+def test_build__the_same_sources_are_the_same_image(either: DockerEngine, context: Path) -> None:
+    spec = BuildSpec("subject", NAME, context)
+    assert either.build(spec) == either.build(replace(spec, name=f"{NAME}:base"))
+
+
+def test_build__two_runs_of_one_name_each_keep_their_own_image(
+    opens: Opens, context: Path, footprint: Footprint
+) -> None:
+    ours, others = opens(), opens()
+    spec = BuildSpec("subject", NAME, context)
+    (context / "app.py").write_text("first", encoding="utf-8")
+    first = ours.build(spec)
+    (context / "app.py").write_text("second", encoding="utf-8")
+    second = others.build(spec)
+    others.remove()
+    ours.open()
+    assert shown(ours, first, "cat app.py") == ["first"]
+    ours.remove()
+    assert images_of(footprint) & {first, second} == {second}
+
+
+def test_remove__an_image_that_lost_its_name_is_gone_and_a_named_one_stays(
+    opens: Opens, context: Path, footprint: Footprint
+) -> None:
+    spec, ids = BuildSpec("subject", NAME, context), []
+    for text in ("one", "two", "two"):
+        (context / "app.py").write_text(text, encoding="utf-8")
+        engine = opens()
+        ids.append(engine.build(spec))
+        engine.remove()
+    assert ids[1] == ids[2] != ids[0]
+    assert images_of(footprint) & set(ids) == {ids[2]}
+
+
+def test_remove__images_of_others_stay(opens: Opens, context: Path, footprint: Footprint, engine: DockerEngine) -> None:
+    """Without a name and unused as well, but not ours by label."""
+    (context / "app.py").write_text(secrets.token_hex(), encoding="utf-8")
+    build = ["docker", "build", "--quiet", str(context)]
+    theirs = subprocess.run(
+        build, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True
+    ).stdout.strip()
+    try:
+        (context / "app.py").write_text("ours", encoding="utf-8")
+        run = opens()
+        run.build(BuildSpec("subject", NAME, context))
+        run.remove()
+        engine.sweep()
+        assert theirs in images_of(footprint)
+    finally:
+        footprint.client.images.remove(theirs)
