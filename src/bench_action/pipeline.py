@@ -172,8 +172,8 @@ class Run:
         """Add the base revision, as far as it can be compared, and whose rules judge."""
         head, options = found.head, self.options
         commit = resolve(head.folder, baseline, options.git)
-        folder = folders.enter_context(checked_out(head.folder, commit))
-        moved = renamed_from(head.folder, head.file, commit)
+        folder = folders.enter_context(checked_out(head.folder, commit, options.git, self.progress.warn))
+        moved = renamed_from(head.folder, head.file, commit, options.git)
         base = at_commit(load_base(head, folder, commit, moved_from=moved, profiles=options.profiles))
         judged, base, judging = apply_rules(head, base, options.rules)
         if options.rules == "base" and not base.valid and base.loaded.config.variants:
