@@ -20,7 +20,7 @@ from bench_action.github.artifacts import fetch_result
 from bench_action.github.client import Access
 from bench_action.github.commands import Commands
 from bench_action.github.event import Event, WorkflowRun
-from bench_action.github.pulls import find_pull, merge_base, pull_shas
+from bench_action.github.pulls import find_pull
 from bench_action.github.texts import Origin
 from bench_action.inputs import Inputs
 from bench_action.model.errors import BenchError, InputError, InterruptedRunError, PublishError
@@ -32,7 +32,7 @@ from bench_action.report.comment import Links
 from bench_action.report.progress import PlainProgress
 from bench_action.report.terminal import print_view
 from bench_action.report.view import make_view
-from bench_action.sources import head_and_parents
+from bench_action.revisions import choose_revisions
 from bench_action.stack.ownership import Interrupts
 
 
@@ -150,12 +150,14 @@ class Action:
             error.add_note(f"  and it could not be published: {other.what}")
 
     def _options(self, inputs: Inputs, event: Event, access: Access | None) -> Options:
-        builtin = inputs.config is None and not Path("bench.yml").is_file()
-        baseline = None
-        if builtin and inputs.baseline in {"auto", "none"}:
+        config = inputs.config or Path("bench.yml")
+        baseline = None if inputs.baseline in {"auto", "none"} else inputs.baseline
+        if config.is_file():
+            choice = choose_revisions(inputs.baseline, event, access, config.parent.resolve())
+            self._say(choice.why)
+            baseline = choice.baseline
+        elif inputs.config is None:
             self._say("no bench.yml: the built-in applications are compared with each other")
-        else:
-            baseline = baseline_of(inputs, event, access, Path.cwd())
         return Options(
             inputs.config, inputs.preset, inputs.variants, inputs.profiles, inputs.output, baseline=baseline,
             rules=inputs.rules, max_minutes=inputs.max_minutes, control=control_asked(inputs, event),
@@ -198,40 +200,12 @@ class Action:
         print(text, file=self.stream, flush=True)
 
 
-def baseline_of(inputs: Inputs, event: Event, access: Access | None, folder: Path) -> str | None:
-    """The commit to compare with, None for none. Raises InputError, PublishError.
-
-    HEAD of a pull request is GitHub's merge commit: its first parent is what the merge would change. Where a workflow
-    has checked out something else, it is the commit at which the two branches parted.
-    """
-    if inputs.baseline != "auto":
-        return None if inputs.baseline == "none" else inputs.baseline
-    if event.pull is None:
-        return None
-    base, head = event.base_sha, event.head_sha
-    if not head:
-        if access is None:
-            raise InputError(
-                "`baseline: auto` needs a token here", advice="leave `github-token` out, or name a baseline"
-            )
-        base, head = pull_shas(access, event.pull)
-    _, found = head_and_parents(folder)
-    if len(found) == 2 and found[1] == head:
-        return found[0]
-    if access is None:
-        raise InputError(
-            "`baseline: auto` needs a token where HEAD is no merge commit of the pull request",
-            advice="leave `github-token` out, name a baseline, or let actions/checkout take its default",
-        )
-    return merge_base(access, base, head)
-
-
 def require_baseline(inputs: Inputs, event: Event, baseline: str | None) -> None:
     """Refuse, before anything is measured, a comparison that can never be made. Raises InputError."""
     if inputs.require_comparison and baseline is None:
         raise InputError(
             f"`require-comparison` is set, and this job has nothing to compare with: the event is `{event.name}`",
-            cause="only a pull request has a base of its own, and `baseline` names no revision",
+            cause="only a pull request and a merge queue have a base of their own, and `baseline` names no revision",
             advice="remove `require-comparison` from this job, or set `baseline` to a git revision",
         )
 
