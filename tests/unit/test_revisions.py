@@ -138,9 +138,10 @@ def test_without_a_checkout_the_step_is_named(merged: Path, tmp_path: Path) -> N
     assert "actions/checkout" in refusal(pull(merged), tmp_path)
 
 
-def group(folder: Path, **more: str) -> Event:
-    shas = {"head_sha": git(folder, "rev-parse", "main"), "base_sha": git(folder, "rev-parse", "main^1")}
-    return Event("merge_group", "org/shop", ref="refs/heads/gh-readonly-queue/main/pr-5", **{**shas, **more})
+def group(folder: Path) -> Event:
+    head, base = git(folder, "rev-parse", "main"), git(folder, "rev-parse", "main^1")
+    ref = "refs/heads/gh-readonly-queue/main/pr-5"
+    return Event("merge_group", "org/shop", ref=ref, head_sha=head, base_sha=base)
 
 
 def test_merge_group_is_compared_with_its_base(merged: Path) -> None:
@@ -151,7 +152,7 @@ def test_merge_group_is_compared_with_its_base(merged: Path) -> None:
 
 
 def test_merge_group_whose_commit_is_not_checked_out_is_refused(merged: Path) -> None:
-    text = refusal(group(merged, head_sha="c" * 40), merged)
+    text = refusal(replace(group(merged), head_sha="c" * 40), merged)
     assert "HEAD is not what the merge queue would merge" in text
     assert "ref: ${{ github.event.merge_group.head_sha }}" in text
 
