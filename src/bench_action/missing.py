@@ -61,9 +61,7 @@ def _empty_submodules(head: Path, base: Path) -> list[str]:
     tree = WorkTree.find(head)
     if tree is None:
         return []
-    listed = tree.run(
-        "ls-files", "-z", "--stage", "--full-name", "--", f":(top,literal){head.relative_to(tree.top)}"
-    ).stdout
+    listed = tree.run("ls-files", "-z", "--stage", *_only(head.relative_to(tree.top))).stdout
     paths = [
         tree.top / entry.partition("\t")[2]
         for entry in listed.decode(errors="surrogateescape").split("\0")
@@ -81,10 +79,15 @@ def _not_under_git(head: Path) -> tuple[list[str], list[str]]:
     where = head.relative_to(tree.top)
     both = []
     for more in (("--ignored", "--exclude-standard"), ("--exclude-standard",)):
-        listed = tree.run("ls-files", "-z", "--others", "--directory", *more, "--", f":(top,literal){where}").stdout
+        listed = tree.run("ls-files", "-z", "--others", "--directory", *more, *_only(where)).stdout
         paths = [Path(path) for path in listed.decode(errors="surrogateescape").split("\0") if path]
         both.append([str(path.relative_to(where)) for path in paths if path != where])
     return both[0], both[1]
+
+
+def _only(folder: Path) -> list[str]:
+    """Arguments that narrow a listing to a folder of the work tree."""
+    return ["--", f":(top,literal){folder}"] if folder.parts else []
 
 
 def _is_named(name: str, text: str) -> bool:

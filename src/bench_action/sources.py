@@ -239,7 +239,7 @@ def _module(tree: WorkTree, commit: str, path: str) -> WorkTree | None:
         name = PurePosixPath(key.removeprefix("submodule.").removesuffix(".path"))
         if value == path and ".." not in name.parts and not name.is_absolute():
             module = Path(tree.top, tree.ask("rev-parse", "--git-path", f"modules/{name}"))
-            return WorkTree(here, module, tree.environ) if (module / "HEAD").is_file() else None
+            return WorkTree(module, module, tree.environ) if (module / "HEAD").is_file() else None
     return None
 
 
