@@ -90,6 +90,13 @@ def at_commit(base: Baseline) -> Baseline:
     return replace(base, loaded=with_commit(base.loaded, base.commit))
 
 
+def unreadable_base(head: Loaded, commit: str, error: InputError) -> Baseline:
+    """Base whose sources could not be read from git: nothing of it can be compared."""
+    why = f"{name_of(commit)} could not be read: {'; '.join(filter(None, (error.cause, error.advice)))}"
+    nothing = replace(head, config=head.config.model_copy(update={"variants": {}}))
+    return Baseline(nothing, commit, lacks={name: Lack("base-failed", why, error.log) for name in head.own})
+
+
 def _without_configuration(head: Loaded, folder: Path, commit: str) -> Baseline:
     seed = [head.config.seed] if head.config.seed and not (folder / head.config.seed).is_file() else []
     nothing = replace(head, folder=folder, config=head.config.model_copy(update={"variants": {}}))
