@@ -27,6 +27,8 @@ _OWNER = "owner"
 _LATEST = "--max-count=1000"  # commits whose dates are compared
 # base's tree is complete in its own folder, also if this clone is sparse
 _WHOLE = ("-c", "core.sparseCheckout=false", "-c", "index.sparse=false", "-c", "core.splitIndex=false")
+# an object of LFS that cannot be fetched stays a pointer, and is reported; the other files are none the worse
+_LFS = {"GIT_LFS_SKIP_DOWNLOAD_ERRORS": "1"}
 _SIGNS_OF_A_PROMISE = ("promisor", "could not fetch", "unable to read sha1", "unable to read")
 
 
@@ -200,8 +202,8 @@ class _Checkout:
     def write(self, tree: WorkTree, commit: str, target: Path, inside: str = "") -> None:
         """Write a commit's whole tree into `target`, and those of its submodules. Raises InputError."""
         target.mkdir(exist_ok=True)
-        index = {"GIT_INDEX_FILE": str(self.scratch / f"index-{commit}")}
-        done = tree.at(target).run(*_WHOLE, "read-tree", "--reset", "-u", commit, settings=index)
+        settings = {"GIT_INDEX_FILE": str(self.scratch / f"index-{commit}"), **_LFS}
+        done = tree.at(target).run(*_WHOLE, "read-tree", "--reset", "-u", commit, settings=settings)
         if done.returncode:
             raise _unreadable(tree, commit, done)
         for path, wanted in _submodules(tree, commit):
