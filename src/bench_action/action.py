@@ -20,7 +20,7 @@ from bench_action.github.artifacts import fetch_result
 from bench_action.github.client import Access
 from bench_action.github.commands import Commands
 from bench_action.github.event import Event, WorkflowRun
-from bench_action.github.pulls import find_pull, merge_base, pull_shas
+from bench_action.github.pulls import find_pull
 from bench_action.github.texts import Origin
 from bench_action.inputs import Inputs
 from bench_action.model.errors import BenchError, InputError, InterruptedRunError, PublishError
@@ -32,7 +32,7 @@ from bench_action.report.comment import Links
 from bench_action.report.progress import PlainProgress
 from bench_action.report.terminal import print_view
 from bench_action.report.view import make_view
-from bench_action.sources import parents
+from bench_action.revisions import choose_revisions
 from bench_action.stack.ownership import Interrupts
 from bench_action.workspace import Traces
 
@@ -79,26 +79,26 @@ class Action:
 
     environ: Mapping[str, str]
     interrupts: Interrupts
+    commands: Commands
     stream: IO[str]
     make_engine: Callable[[Ownership], DockerEngine]
 
     def execute(self) -> tuple[Outcome | None, Inputs]:
         """What was found, None where another job's was published; and the inputs. Raises a BenchError, told before."""
-        commands, inputs, event, access = self._opened()
-        with commands.stopped(), self._traces(inputs, commands).handed_over():
+        inputs, event, access = self._opened()
+        with self._traces(inputs).handed_over():
             if inputs.publish:
                 with tempfile.TemporaryDirectory(prefix="bench-action-publish-") as name:
                     self._fetch(inputs.publish, Path(name), event, access)
                     result = read_foreign_result(Path(name))
-                self._publish(result, commands, inputs, event, access)
+                self._publish(result, inputs, event, access)
                 return None, inputs
-            return self._measure(commands, inputs, event, access), inputs
+            return self._measure(inputs, event, access), inputs
 
     def publish(self, folder: Path) -> None:
         """What another job has measured and left in a folder. Raises InputError, PublishError."""
-        commands, inputs, event, access = self._opened()
-        with commands.stopped():
-            self._publish(read_foreign_result(folder), commands, inputs, event, access, folder=folder)
+        inputs, event, access = self._opened()
+        self._publish(read_foreign_result(folder), inputs, event, access, folder=folder)
 
     def sweep(self) -> None:
         """After the step, however it ended: remove what this job's runs have left, and hand over its files."""
@@ -109,25 +109,25 @@ class Action:
         if swept := engine.sweep(job):
             self._say(f"removed what a run had left: {', '.join(swept)}")
 
-    def _traces(self, inputs: Inputs, commands: Commands) -> Traces:
+    def _traces(self, inputs: Inputs) -> Traces:
         """Where this step leaves files; noted for the post step, which has to hand them over if this one is killed."""
         traces = Traces.of_step(self._workspace(), inputs.config, inputs.output)
-        commands.save_state({_TRACES: str(traces)})
+        self.commands.save_state({_TRACES: str(traces)})
         return traces
 
     def _workspace(self) -> Path:
         return Path(self.environ.get("GITHUB_WORKSPACE") or Path.cwd())
 
-    def _measure(self, commands: Commands, inputs: Inputs, event: Event, access: Access | None) -> Outcome:
+    def _measure(self, inputs: Inputs, event: Event, access: Access | None) -> Outcome:
         publisher = Publisher(
-            commands, Links(event.run_url), event.pull if inputs.comment == "auto" else None, access,
+            self.commands, Links(event.run_url), event.pull if inputs.comment == "auto" else None, access,
             inputs.comment_key, inputs.summary, self._say, self._origin(str(inputs.config or "bench.yml"), inputs),
         )  # fmt: skip
         console = Console(file=self.stream, width=150, highlight=False)
         try:
             options = self._options(inputs, event, access)
             require_baseline(inputs, event, options.baseline)
-            with GroupedProgress(console, commands) as progress:
+            with GroupedProgress(console, self.commands) as progress:
                 run = Run(options, self.environ, self.interrupts, progress, lambda owner, _: self.make_engine(owner))
                 outcome = run.execute()
         except InterruptedRunError:
@@ -137,16 +137,16 @@ class Action:
             raise
         print_view(make_view(outcome.result), console)
         self._say(times_of(outcome.result))
-        failed = self._attempt("publish", commands, lambda: publisher.publish(outcome.result, inputs.output))
+        failed = self._attempt("publish", lambda: publisher.publish(outcome.result, inputs.output))
         if access is not None and _keeps_history(inputs, event):
             history = HistoryPublisher(
-                commands, access, inputs.history_branch, inputs.trend_issue, event.repository_url, self._say
+                self.commands, access, inputs.history_branch, inputs.trend_issue, event.repository_url, self._say
             )
             site = inputs.output / "trend"
-            failed += self._attempt("history", commands, lambda: history.publish(outcome.result, site))
+            failed += self._attempt("history", lambda: history.publish(outcome.result, site))
         return replace(outcome, unpublished=(*outcome.unpublished, *failed))
 
-    def _attempt(self, title: str, commands: Commands, step: Callable[[], None]) -> list[BenchError]:
+    def _attempt(self, title: str, step: Callable[[], None]) -> list[BenchError]:
         """Do what comes after measuring; a failure is reported, and waits until the verdict has had its say."""
         try:
             step()
@@ -154,7 +154,7 @@ class Action:
             raise
         except BenchError as error:
             self._say(f"{title}: {error}")
-            commands.annotate("error", title, str(error))
+            self.commands.annotate("error", title, str(error))
             return [error]
         return []
 
@@ -165,12 +165,14 @@ class Action:
             error.add_note(f"  and it could not be published: {other.what}")
 
     def _options(self, inputs: Inputs, event: Event, access: Access | None) -> Options:
-        builtin = inputs.config is None and not Path("bench.yml").is_file()
-        baseline = None
-        if builtin and inputs.baseline in {"auto", "none"}:
+        config = inputs.config or Path("bench.yml")
+        baseline = None if inputs.baseline in {"auto", "none"} else inputs.baseline
+        if config.is_file():
+            choice = choose_revisions(inputs.baseline, event, access, config.parent.resolve())
+            self._say(choice.why)
+            baseline = choice.baseline
+        elif inputs.config is None:
             self._say("no bench.yml: the built-in applications are compared with each other")
-        else:
-            baseline = baseline_of(inputs, event, access, Path.cwd())
         return Options(
             inputs.config, inputs.preset, inputs.variants, inputs.profiles, inputs.output, baseline=baseline,
             rules=inputs.rules, max_minutes=inputs.max_minutes, control=control_asked(inputs, event),
@@ -183,16 +185,17 @@ class Action:
         fetch_result(allowed, run.id, artifact, folder)
 
     def _publish(
-        self, result: Result, commands: Commands, inputs: Inputs, event: Event, access: Access | None, *,
-        folder: Path | None = None,
-    ) -> None:  # fmt: skip
+        self, result: Result, inputs: Inputs, event: Event, access: Access | None, *, folder: Path | None = None
+    ) -> None:
         run, allowed = _foreign(event, access)
         pull = find_pull(allowed, run)
         if pull is None:
             self._say("no comment: no open pull request has the commit of that run as its head")
         links = Links(event.url_of_run(run.id), foreign=True)
         origin = self._origin(result.run.config, inputs)
-        publisher = Publisher(commands, links, pull, allowed, inputs.comment_key, inputs.summary, self._say, origin)
+        publisher = Publisher(
+            self.commands, links, pull, allowed, inputs.comment_key, inputs.summary, self._say, origin
+        )
         publisher.publish(result, folder)
 
     def _origin(self, config: str, inputs: Inputs) -> Origin:
@@ -201,43 +204,15 @@ class Action:
         step = f"{run}/{secrets.token_hex(4)}" if run != "/" else ""
         return Origin(config and posixpath.normpath(config), workflow_job(self.environ, inputs.matrix), step)
 
-    def _opened(self) -> tuple[Commands, Inputs, Event, Access | None]:
-        commands, inputs = Commands(self.stream, self.environ), Inputs.read(self.environ)
-        commands.mask(inputs.github_token)
+    def _opened(self) -> tuple[Inputs, Event, Access | None]:
+        inputs = Inputs.read(self.environ)
+        self.commands.mask(inputs.github_token)
         event = Event.read(self.environ)
         access = Access(event.api_url, inputs.github_token, event.repository) if inputs.github_token else None
-        return commands, inputs, event, access
+        return inputs, event, access
 
     def _say(self, text: str) -> None:
         print(text, file=self.stream, flush=True)
-
-
-def baseline_of(inputs: Inputs, event: Event, access: Access | None, folder: Path) -> str | None:
-    """The commit to compare with, None for none. Raises InputError, PublishError.
-
-    HEAD of a pull request is GitHub's merge commit: its first parent is what the merge would change. Where a workflow
-    has checked out something else, it is the commit at which the two branches parted.
-    """
-    if inputs.baseline != "auto":
-        return None if inputs.baseline == "none" else inputs.baseline
-    if event.pull is None:
-        return None
-    base, head = event.base_sha, event.head_sha
-    if not head:
-        if access is None:
-            raise InputError(
-                "`baseline: auto` needs a token here", advice="leave `github-token` out, or name a baseline"
-            )
-        base, head = pull_shas(access, event.pull)
-    found = parents(folder)
-    if len(found) == 2 and found[1] == head:
-        return found[0]
-    if access is None:
-        raise InputError(
-            "`baseline: auto` needs a token where HEAD is no merge commit of the pull request",
-            advice="leave `github-token` out, name a baseline, or let actions/checkout take its default",
-        )
-    return merge_base(access, base, head)
 
 
 def require_baseline(inputs: Inputs, event: Event, baseline: str | None) -> None:
@@ -245,7 +220,7 @@ def require_baseline(inputs: Inputs, event: Event, baseline: str | None) -> None
     if inputs.require_comparison and baseline is None:
         raise InputError(
             f"`require-comparison` is set, and this job has nothing to compare with: the event is `{event.name}`",
-            cause="only a pull request has a base of its own, and `baseline` names no revision",
+            cause="only a pull request and a merge queue have a base of their own, and `baseline` names no revision",
             advice="remove `require-comparison` from this job, or set `baseline` to a git revision",
         )
 

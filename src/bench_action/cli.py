@@ -1,9 +1,12 @@
 """The command line: the only reader of the environment, and the only place that turns our errors into a status."""
 
+import contextlib
 import json
 import os
 import sys
 import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from io import StringIO
@@ -19,6 +22,7 @@ from bench_action.choice import choose_engine, docker_engine
 from bench_action.config.load import PRESETS, load
 from bench_action.config.schema import Config
 from bench_action.engine.ownership import Ownership
+from bench_action.github.commands import Commands
 from bench_action.interrupts import Interrupts
 from bench_action.model.errors import BenchError, InputError, InvalidMeasurementError, RegressionError
 from bench_action.model.machine import Condition
@@ -42,6 +46,15 @@ if TYPE_CHECKING:
 _BUG = 70  # EX_SOFTWARE of sysexits.h
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _OUTPUT = Path("bench-results")
+_STEPS = frozenset({"action", "publish"})  # commands that are a step of a workflow
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What every command may need. `commands`: None unless this is a step of a workflow."""
+
+    interrupts: Interrupts
+    commands: Commands | None
 
 
 class EngineChoice(StrEnum):
@@ -126,7 +139,7 @@ def run(
     console = Console(stderr=True)
     with LiveProgress(console) if console.is_terminal else PlainProgress(console) as progress:
         make_engine = partial(choose_engine, engine.value, environ, progress)
-        outcome = Run(options, environ, context.obj, progress, make_engine).execute()
+        outcome = Run(options, environ, context.obj.interrupts, progress, make_engine).execute()
     print_view(make_view(outcome.result), Console())
     if not outcome.unpublished:
         typer.echo(f"\nThe full report, with every single run: {output / 'report.html'}")
@@ -236,8 +249,29 @@ def main() -> None:
     """Run a command and end with its status (README, "Exit status")."""
     interrupts = Interrupts()
     interrupts.install()
+    with _speaking_to_a_runner(sys.argv[1:]) as commands:
+        _run_command(interrupts, commands)
+
+
+@contextlib.contextmanager
+def _speaking_to_a_runner(arguments: Sequence[str]) -> Iterator[Commands | None]:
+    """For a step of a workflow, stop the runner's commands before anything else is printed, and print on one stream.
+
+    The runner reads standard output and standard error side by side: what is printed on one may be read before what was
+    printed earlier on the other.
+    """
+    if next((word for word in arguments if not word.startswith("-")), "") not in _STEPS:
+        yield None
+        return
+    with contextlib.redirect_stderr(sys.stdout):
+        commands = Commands(sys.stdout, os.environ)
+        commands.stop()
+        yield commands
+
+
+def _run_command(interrupts: Interrupts, commands: Commands | None) -> None:
     try:
-        app(obj=interrupts)  # ends by SystemExit, with 2 where the command line itself is wrong
+        app(obj=Session(interrupts, commands))  # ends by SystemExit, with 2 where the command line itself is wrong
     except BenchError as error:
         _print_error(error)
         sys.exit(error.exit_status)
@@ -253,8 +287,9 @@ def _action(context: typer.Context) -> "Action":
     # only here: GitHub's client takes as long to import as everything else, and a run should begin at once
     from bench_action.action import Action  # noqa: PLC0415
 
-    environ = dict(os.environ)
-    return Action(environ, context.obj, sys.stdout, lambda owner: docker_engine(owner, environ))
+    environ, session = dict(os.environ), context.obj
+    commands = session.commands or Commands(sys.stdout, environ)
+    return Action(environ, session.interrupts, commands, sys.stdout, lambda owner: docker_engine(owner, environ))
 
 
 def _print_error(error: BenchError) -> None:

@@ -8,6 +8,7 @@ from bench_action.config.schema import Variant
 from bench_action.model.result import SubjectInfo
 
 _IGNORED = frozenset({"__pycache__", ".git"})
+_SMALL = 1024  # bytes
 
 
 def control_of(loaded: Loaded, subjects: tuple[SubjectInfo, ...]) -> dict[str, str]:
@@ -31,8 +32,23 @@ def _sources(variant: Variant, folder: Path, image_id: str) -> bytes:
         return image_id.encode()
     context = folder / variant.build.context
     digest = hashlib.sha256()
+    aside = _aside(context)
     for path in sorted(context.rglob("*")):
         relative = path.relative_to(context)
-        if path.is_file() and not _IGNORED & set(relative.parts):
+        if _IGNORED & set(relative.parts) or any(path.is_relative_to(other) for other in aside):
+            continue
+        if path.is_symlink():  # never followed: it may lead anywhere
+            digest.update(f"{relative}\0-> {path.readlink()}\0".encode())
+        elif path.is_file():
             digest.update(f"{relative}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.digest()
+
+
+def _aside(context: Path) -> list[Path]:
+    """Folders that ignore themselves, such as our own results and virtual environments: they are no sources."""
+    found = []
+    for path in context.rglob(".gitignore"):
+        small = not path.is_symlink() and path.is_file() and path.stat().st_size <= _SMALL and path.parent != context
+        if small and path.read_text(encoding="utf-8", errors="replace").strip() == "*":
+            found.append(path.parent)
+    return found

@@ -15,7 +15,7 @@ from bench_action import __version__
 from bench_action.assemble import Facts, assemble
 from bench_action.cells import Counterparts, send_profiles, settled_profiles
 from bench_action.compare import alpha_of_each
-from bench_action.config.baseline import Baseline, Lack, at_commit, load_base
+from bench_action.config.baseline import Baseline, Lack, at_commit, load_base, unreadable_base
 from bench_action.config.control import with_control
 from bench_action.config.load import Loaded, builtin_file, load, with_commit
 from bench_action.config.rules import Judging, RulesOf, apply_rules
@@ -25,7 +25,7 @@ from bench_action.design import Design, make_design
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import Engine
 from bench_action.measure import Measurer
-from bench_action.model.errors import BenchError, InputError
+from bench_action.model.errors import BenchError, InputError, StackError
 from bench_action.model.machine import Condition
 from bench_action.model.progress import Progress
 from bench_action.model.result import Result, RunInfo, Source, Trial
@@ -173,16 +173,26 @@ class Run:
         """Add the base revision, as far as it can be compared, and whose rules judge."""
         head, options = found.head, self.options
         commit = resolve(head.folder, baseline, options.git)
-        folder = folders.enter_context(checked_out(head.folder, commit))
-        moved = renamed_from(head.folder, head.file, commit)
-        base = at_commit(
-            load_base(head, folder, commit, moved_from=moved, variants=options.variants, profiles=options.profiles)
-        )
+        base = self._read_base(head, commit, folders)
         judged, base, judging = apply_rules(head, base, options.rules)
         if options.rules == "base" and not base.valid and base.loaded.config.variants:
             self.progress.warn(f"{base.name} has no valid {head.file}: head's own rules judge".replace("`", ""))
         source = found.source.model_copy(update={"base_sha": commit})
         return Revisions(source, judged, usable_base(base, self.environ), judging)
+
+    def _read_base(self, head: Loaded, commit: str, folders: ExitStack) -> Baseline:
+        """Base as its sources have it; sources that cannot be read cost the comparison, and head goes on."""
+        git = self.options.git
+        try:
+            folder = folders.enter_context(checked_out(head.folder, commit, git, self.progress.warn))
+        except InputError as error:
+            return unreadable_base(head, commit, error)
+        moved = renamed_from(head.folder, head.file, commit, git)
+        return at_commit(
+            load_base(
+                head, folder, commit, moved_from=moved, variants=self.options.variants, profiles=self.options.profiles
+            )
+        )
 
     def _sweep(self, engine: Engine) -> None:
         if swept := engine.sweep():
@@ -198,6 +208,8 @@ class Run:
         pairs = len(self.options.compare) + (len(loaded.config.variants) if base is not None else 0)
         with self._timed("stack"):
             stack = bring_up(engine, loaded, self.environ, self.progress, base=base, pairs=pairs)
+        if self.options.self_test:
+            _require_both(stack)
         for variant, lack in stack.lacks.items():
             self.progress.warn(f"{variant} is measured without base: {lack.reason.replace('`', '')}")
         return stack
@@ -322,6 +334,16 @@ class Run:
             yield
         finally:
             self._timings[phase] = round(time.monotonic() - started, 3)
+
+
+def _require_both(stack: Stack) -> None:
+    """Raise StackError if a self-test has only one side to compare: it would prove nothing, and look well."""
+    for variant, lack in stack.lacks.items():
+        raise StackError(
+            f"the second {variant} of the self-test did not come up", where=f"{variant}-base",
+            cause=lack.reason.replace("`", ""), log=lack.log,
+            advice=f"have the application start twice side by side, and answer as {variant}-base too",
+        )  # fmt: skip
 
 
 def _hint_at_rules(error: BenchError, judging: Judging) -> None:

@@ -1,42 +1,53 @@
-"""What is measured, where it is under git; and the sources of the base revision, in a folder of their own."""
+"""What is measured, if it is under git; and the sources of the base revision, in a folder of their own."""
 
 import contextlib
 import os
 import re
 import shutil
-import subprocess
+import stat
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from bench_action.engine.ownership import Process
+from bench_action.git import Done, WorkTree, find_top
+from bench_action.missing import lfs_pointers
 from bench_action.model.errors import InputError
 from bench_action.model.result import Source
+from bench_action.model.wording import plural
 
 # no @ in it: `https://token@host/repo` is no owner and repository, and the token is nobody's business
 _REPOSITORY = re.compile(r"[/:]([^/:@]+/[^/@]+?)(?:\.git)?/?$")
+_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _PREFIX = "bench-action-base-"
 _OWNER = "owner"
-_FETCH_S = 300.0
 _LATEST = "--max-count=1000"  # commits whose dates are compared
+# base's tree is complete in its own folder, also if this clone is sparse
+_WHOLE = ("-c", "core.sparseCheckout=false", "-c", "index.sparse=false", "-c", "core.splitIndex=false")
+# an object of LFS that cannot be fetched stays a pointer, and is reported; the other files are none the worse
+_LFS = {"GIT_LFS_SKIP_DOWNLOAD_ERRORS": "1"}
+_SIGNS_OF_A_PROMISE = ("promisor", "could not fetch", "unable to read sha1", "unable to read")
 
 
 def read_source(folder: Path, environ: Mapping[str, str]) -> Source:
-    """Facts of the working tree that holds `folder`; empty where it is none, or git is not installed.
+    """Read facts of the work tree that holds `folder`; they are empty if there is none, or git is not installed.
 
     GitHub's own variables win over what git says: in a pull request, HEAD is a merge commit on no branch.
     """
-    status = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    remote = _REPOSITORY.search(_git(folder, "remote", "get-url", "origin"))
+    tree = WorkTree.find(folder)
+    remote = _REPOSITORY.search(tree.ask("remote", "get-url", "origin")) if tree else None
     return Source(
         repository=environ.get("GITHUB_REPOSITORY") or (remote[1] if remote else ""),
-        head_sha=_git(folder, "rev-parse", "HEAD"),
-        ref=environ.get("GITHUB_REF") or _git(folder, "symbolic-ref", "--quiet", "HEAD"),
+        head_sha=tree.ask("rev-parse", "HEAD") if tree else "",
+        ref=environ.get("GITHUB_REF") or (tree.ask("symbolic-ref", "--quiet", "HEAD") if tree else ""),
         event=environ.get("GITHUB_EVENT_NAME", ""),
-        dirty=bool(status),
-        committed_at=committed_at(_git(folder, "log", "--first-parent", _LATEST, "--format=%ct", "HEAD"), time.time()),
+        dirty=tree is not None and _is_dirty(tree),
+        committed_at=committed_at(tree.ask("log", "--first-parent", _LATEST, "--format=%ct", "HEAD"), time.time())
+        if tree
+        else "",
     )
 
 
@@ -57,114 +68,216 @@ def name_configuration(folder: Path, file: str, workspace: str = "") -> str:
     A workspace may hold several repositories, side by side or as submodules. Outside of both, the path is that from the
     working directory; somewhere else entirely, the folder's own name has to do. `folder` is absolute and resolved.
     """
-    repositories = [place for place in (folder, *folder.parents) if (place / ".git").exists()]
     given = [Path(workspace).resolve()] if workspace else []
-    tops = [top for top in (*given, *repositories[:1], Path.cwd()) if folder.is_relative_to(top)]
+    tops = [top for top in (*given, find_top(folder), Path.cwd()) if top is not None and folder.is_relative_to(top)]
     return (folder.relative_to(tops[0]) / file if tops else Path(folder.name, file)).as_posix()
 
 
-def parents(folder: Path) -> list[str]:
-    """HEAD's parents, the first first; also those that a shallow clone does not have."""
-    header = _git(folder, "cat-file", "commit", "HEAD").partition("\n\n")[0]
-    return [line.removeprefix("parent ") for line in header.splitlines() if line.startswith("parent ")]
+def head_and_parents(folder: Path) -> tuple[str, list[str]]:
+    """HEAD of the work tree that holds `folder`, and its parents, also those that a shallow clone does not have.
+
+    Empty if there is no work tree, or git is not installed.
+    """
+    tree = WorkTree.find(folder)
+    if tree is None:
+        return "", []
+    header = tree.ask("cat-file", "commit", "HEAD").partition("\n\n")[0]
+    parents = [line.removeprefix("parent ") for line in header.splitlines() if line.startswith("parent ")]
+    return tree.ask("rev-parse", "HEAD"), parents
 
 
 def resolve(folder: Path, revision: str, environ: Mapping[str, str] | None = None) -> str:
-    """The commit that a revision names, fetched where this clone does not have it. Raises InputError.
+    """The commit that a revision names, fetched if this clone does not have it. Raises InputError.
 
-    `environ`: git's whole environment, where that is another than ours: a token's place is there, and never the command
-    line, which every process of the machine may read.
+    `environ`: git's whole environment, if that is not ours: a token's place is there, and never the command line, which
+    every process of the machine may read.
     """
-    if not _git(folder, "rev-parse", "--show-toplevel"):
+    tree = WorkTree.find(folder, environ)
+    if tree is None or not tree.ask("rev-parse", "--git-dir"):
         raise InputError(
             f"--baseline {revision} needs a git repository, and {folder} is in none",
             cause="the base revision's sources come from there",
             advice="give a configuration that is under git; in a container, install git",
         )
-    if revision.startswith("-"):
-        raise InputError(f"{revision!r} is no revision")
-    if found := _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"):
+    name = revision.removeprefix("origin/")  # `origin/main` here is `main` there
+    if any(text.startswith("-") for text in (revision, name)):
+        raise InputError(f"{revision!r} is not a revision")
+    if found := _commit(tree, revision):
         return found
-    fetched = _run(
-        folder, "fetch", "--quiet", "--depth=1", "--no-tags", "origin", _remote_name(revision), environ=environ
-    )
-    if fetched.returncode == 0 and (found := _git(folder, "rev-parse", "--verify", "--quiet", "FETCH_HEAD^{commit}")):
+    shallow = tree.ask("rev-parse", "--is-shallow-repository") == "true"
+    cause = _fetch(tree, name, shallow=shallow)
+    if not cause and (found := _commit(tree, "FETCH_HEAD")):
         return found
-    shallow = _git(folder, "rev-parse", "--is-shallow-repository") == "true"
     raise InputError(
-        f"--baseline {revision}: there is no such commit here, and `origin` does not give it",
-        cause=(fetched.stderr.strip().splitlines() or ["git fetch failed"])[-1],
+        f"--baseline {revision}: there is no such commit here, and `origin` does not have it",
+        cause=cause or "what `origin` sent is not a commit",
         advice="this clone is shallow: fetch the commit first (`git fetch --depth=1 origin SHA`, or actions/checkout "
         "with `fetch-depth: 0`)" if shallow else "a branch, a tag or a commit that `git log` shows",
     )  # fmt: skip
 
 
-def renamed_from(folder: Path, file: str, commit: str) -> str:
+def renamed_from(folder: Path, file: str, commit: str, environ: Mapping[str, str] | None = None) -> str:
     """The path, relative to `folder`, that a commit has a file of the working tree under; empty where it is the same.
 
-    git recognises a rename by its content, also one with small changes.
+    git recognises a rename by its content, also one with small changes. `environ` as in `resolve`.
     """
-    inside = _git(folder, "rev-parse", "--show-prefix")
-    listed = _git(folder, "diff", "--name-status", "--find-renames", "--diff-filter=R", "-z", commit).split("\0")
+    tree = WorkTree.find(folder, environ)
+    if tree is None:
+        return ""
+    inside = folder.relative_to(tree.top)
+    plain = ("--no-ext-diff", "--no-textconv", "--ignore-submodules")
+    listed = tree.ask("diff", *plain, "--name-status", "--find-renames", "--diff-filter=R", "-z", commit).split("\0")
     for old, new in zip(listed[1::3], listed[2::3], strict=False):
-        if new == f"{inside}{file}":
-            return os.path.relpath(old, inside or ".")
+        if new == str(inside / file):
+            return os.path.relpath(old, inside)
     return ""
 
 
 @contextlib.contextmanager
-def checked_out(folder: Path, commit: str) -> Iterator[Path]:
+def checked_out(
+    folder: Path, commit: str, environ: Mapping[str, str] | None = None, tell: Callable[[str], None] = lambda _: None
+) -> Iterator[Path]:
     """The counterpart of `folder` in a commit's tree, in a folder that exists until the context ends.
 
-    Nothing is written into the repository: no worktree is registered that a killed run would leave behind. Filters such
-    as LFS's apply, submodules stay empty. Raises InputError.
+    It is the same kind of tree as the work tree: complete, submodules filled if they are filled there, LFS's files
+    fetched if git-lfs is installed; `tell` receives what could not be. Nothing is written into the work tree, and no
+    worktree is registered that a killed run would leave behind. `environ` as in `resolve`. Raises InputError.
     """
-    inside = _git(folder, "rev-parse", "--show-prefix")
+    tree = WorkTree.find(folder, environ)
+    if tree is None or not _COMMIT.fullmatch(commit):
+        raise InputError(f"could not read the sources of {commit}: {folder} is not in a git repository")
     _sweep()
     with tempfile.TemporaryDirectory(prefix=_PREFIX) as name:
         place = Path(name)
         (place / _OWNER).write_text(str(Process.of(os.getpid()) or ""), encoding="ascii")
-        index, tree = {"GIT_INDEX_FILE": str(place / "index")}, place / "tree"
-        top = Path(_git(folder, "rev-parse", "--show-toplevel"))
-        for arguments in (("read-tree", commit), ("checkout-index", "--all", "--quiet", f"--prefix={tree}/")):
-            done = _run(top, *arguments, settings=index)
-            if done.returncode:
-                lines = done.stderr.strip().splitlines() or ["git failed"]
-                raise InputError(f"the sources of {commit[:12]} cannot be had", cause=lines[-1], log=lines[-5:])
-        yield tree / inside
+        base = place / "tree"
+        _Checkout(place, tell).write(tree, commit, base)
+        if pointers := lfs_pointers(base, tree.top):
+            why = "git-lfs could not fetch them" if tree.has_lfs else "git-lfs is not installed or not set up here"
+            tell(
+                f"in the base revision, {plural(len(pointers), 'file')} of Git LFS could not be read and "
+                f"{'is a pointer' if len(pointers) == 1 else 'are pointers'}: {', '.join(pointers[:5])}. {why}"
+            )
+        yield base / folder.relative_to(tree.top)
+
+
+def _is_dirty(tree: WorkTree) -> bool:
+    """Whether a file that git knows has changed. Files of LFS are passed over where only git-lfs could say so."""
+    done = tree.run("status", "--porcelain", "-z", "--untracked-files=no", "--no-renames", "--ignore-submodules=dirty")
+    changed = [entry[3:] for entry in done.stdout.split(b"\0") if entry]
+    if not changed or tree.has_lfs:
+        return bool(changed)
+    told = tree.run("check-attr", "-z", "--stdin", "filter", given=b"".join(path + b"\0" for path in changed))
+    return any(value != b"lfs" for value in told.stdout.split(b"\0")[2::3])
+
+
+def _commit(tree: WorkTree, revision: str) -> str:
+    return tree.ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+
+
+def _fetch(tree: WorkTree, name: str, *, shallow: bool, settings: Mapping[str, str] | None = None) -> str:
+    """Fetch what `origin` calls `name`; why that failed, empty if it did not."""
+    if tree.run("check-ref-format", "--allow-onelevel", name).returncode or name.startswith("+"):
+        return f"{name!r} is not a name that a remote could have"
+    depth = ["--depth=1"] if shallow else []
+    done = tree.run("fetch", "--quiet", *depth, "--no-tags", "--no-recurse-submodules", "--", "origin", name,
+                    settings=settings)  # fmt: skip
+    return _last_line(done) if done.returncode else ""
+
+
+def _submodules(tree: WorkTree, commit: str) -> list[tuple[str, str]]:
+    """Path and commit of each."""
+    listed = tree.run("ls-tree", "-r", "-z", "--full-tree", commit).stdout.decode(errors="surrogateescape")
+    entries = [entry.partition("\t") for entry in listed.split("\0") if entry.startswith("160000 ")]
+    return [(path, facts.split(" ")[2]) for facts, _, path in entries]
+
+
+@dataclass(frozen=True, slots=True)
+class _Checkout:
+    """Writes trees of commits. `scratch`: a folder for indexes; `tell` receives what could not be written."""
+
+    scratch: Path
+    tell: Callable[[str], None]
+
+    def write(self, tree: WorkTree, commit: str, target: Path, inside: str = "") -> None:
+        """Write a commit's whole tree into `target`, and those of its submodules. Raises InputError."""
+        target.mkdir(exist_ok=True)
+        settings = {"GIT_INDEX_FILE": str(self.scratch / f"index-{commit}"), **_LFS}
+        done = tree.at(target).run(*_WHOLE, "read-tree", "--reset", "-u", commit, settings=settings)
+        if done.returncode:
+            raise _unreadable(tree, commit, done)
+        for path, wanted in _submodules(tree, commit):
+            here = tree.top / path
+            if here.is_dir() and not any(here.iterdir()):
+                continue  # head's is empty as well: this clone has none
+            if problem := self._fill(_module(tree, commit, path), wanted, target / path, f"{inside}{path}"):
+                self.tell(f"the submodule {inside}{path} is empty in the base revision: {problem}")
+
+    def _fill(self, module: WorkTree | None, wanted: str, target: Path, name: str) -> str:
+        """Fill a submodule of base's from what this clone has of it; why that is not possible, empty if it is."""
+        if module is None:
+            return "this clone does not have it (actions/checkout: `submodules: true`)"
+        if not _commit(module, wanted):
+            # its address may be a pull request's: as git does for submodules, no file of this machine
+            cause = _fetch(module, wanted, shallow=True, settings={"GIT_PROTOCOL_FROM_USER": "0"})
+            if cause or not _commit(module, wanted):
+                return f"could not fetch its commit {wanted[:12]}: {cause or 'it is not there'}"
+        try:
+            self.write(module, wanted, target, f"{name}/")
+        except InputError as error:
+            return f"{error.what}: {error.cause}"
+        return ""
+
+
+def _module(tree: WorkTree, commit: str, path: str) -> WorkTree | None:
+    """A submodule's repository: by its path, else by the name that the commit gives it."""
+    here = tree.top / path
+    found = WorkTree.find(here, tree.environ)
+    if found is not None and found.top == here:
+        return found
+    keys = tree.ask("config", "--blob", f"{commit}:.gitmodules", "--get-regexp", r"^submodule\..*\.path$")
+    pairs = [line.partition(" ") for line in keys.splitlines()]
+    for key, _, value in pairs:
+        name = PurePosixPath(key.removeprefix("submodule.").removesuffix(".path"))
+        if value == path and ".." not in name.parts and not name.is_absolute():
+            module = Path(tree.top, tree.ask("rev-parse", "--git-path", f"modules/{name}"))
+            return WorkTree(module, module, tree.environ) if (module / "HEAD").is_file() else None
+    return None
+
+
+def _unreadable(tree: WorkTree, commit: str, done: Done) -> InputError:
+    lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+    text = "\n".join(lines)
+    partial = tree.ask("config", "--get-regexp", r"^remote\..*\.promisor$")
+    advice = "run `git fsck`: objects of this repository are missing or damaged"
+    if partial and any(sign in text for sign in _SIGNS_OF_A_PROMISE):
+        advice = (
+            "this is a partial clone, and `origin` did not send the files that it lacks: check out without `filter` "
+            "(actions/checkout with `fetch-depth: 0`), or let it reach `origin` (`github-token`, `persist-credentials`)"
+        )
+    return InputError(
+        f"could not read the sources of {commit[:12]}", cause=_last_line(done), advice=advice, log=lines[-5:]
+    )
+
+
+def _last_line(done: Done) -> str:
+    lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+    return (lines or ["git failed"])[-1].strip()
 
 
 def _sweep() -> None:
-    """Folders that killed runs have left."""
+    """Remove folders that killed runs have left."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError):
-            owner = Process.parse((folder / _OWNER).read_text(encoding="ascii"))
-            if folder.lstat().st_uid == os.getuid() and owner is not None and owner.is_gone():
+        with contextlib.suppress(OSError, ValueError):
+            if folder.lstat().st_uid != os.getuid():
+                continue  # somebody else's: nothing in it is opened
+            owner = Process.parse(_read_owner(folder / _OWNER))
+            if owner is not None and owner.is_gone():
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remote_name(revision: str) -> str:
-    """What `origin` calls it: `origin/main` here is `main` there."""
-    return revision.removeprefix("origin/")
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    try:
-        done = _run(folder, *arguments)
-    except InputError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def _run(
-    folder: Path, *arguments: str, settings: Mapping[str, str] | None = None, environ: Mapping[str, str] | None = None
-) -> "subprocess.CompletedProcess[str]":
-    # in a container action the workspace belongs to another user, which git calls dubious ownership
-    given = [f"{name}={value}" for name, value in {"GIT_TERMINAL_PROMPT": "0", **(settings or {})}.items()]
-    command = ["env", *given, "git", "-c", "safe.directory=*", *arguments]
-    try:
-        return subprocess.run(
-            command, cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=_FETCH_S
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise InputError(f"git cannot be run: {error}", advice="install git") from error
+def _read_owner(path: Path) -> str:
+    """The text of a regular file; raises OSError for a link, and never waits for a pipe."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(descriptor, encoding="ascii") as file:
+        return file.read(1024) if stat.S_ISREG(os.fstat(descriptor).st_mode) else ""

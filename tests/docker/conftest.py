@@ -101,10 +101,12 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
     folder = tmp_path_factory.mktemp("stack")
     body: dict[str, Any] = yaml.safe_load((APPS / "bench.yml").read_text(encoding="utf-8"))
     shutil.copy(APPS / "seed.sql", folder)
-    sound = {name: body["variants"][name] | {"build": str(APPS / name)} for name in ("aiohttp", "django")}
+    for source in (APPS / "aiohttp", APPS / "django", TINY_APP):
+        shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+    sound = {name: body["variants"][name] | {"build": name} for name in ("aiohttp", "django")}
     changed = {name: sound["aiohttp"] | {"build": _changed(name, folder)} for name in FAULTS | LATE}
     closing = {"closing": sound["aiohttp"] | {"keep_alive": False}}
-    tiny = {"tiny": {"build": str(TINY_APP), "ready": {"path": "/health"}}}
+    tiny = {"tiny": {"build": TINY_APP.name, "ready": {"path": "/health"}}}
     profile = {
         "path": "/items",
         "method": "POST",
@@ -125,7 +127,7 @@ def _changed(name: str, folder: Path) -> str:
     text = path.read_text(encoding="utf-8")
     assert text.count(there) == 1
     path.write_text(text.replace(there, instead), encoding="utf-8")
-    return str(folder / name)
+    return name
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The command as a user runs it, in a folder of its own, with configurations made for one test."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -24,6 +25,8 @@ BUILTIN_APPS = Path(__file__).parents[2] / "apps"
 COMMAND = (sys.executable, "-m", "bench_action")
 WAIT_S = 180.0
 PORTS = (8000, 5432, 6379)
+_TINY = "tiny-app"
+_UNWANTED = shutil.ignore_patterns("__pycache__")
 SHORT = {"path": "/", "connections": 8, "threads": 2, "duration": "1s", "timeout": "1s"}
 
 
@@ -115,6 +118,7 @@ class Tool:
     ) -> Path:
         """A configuration with one short profile, and none but the services that are named or described."""
         path = self.folder / "bench.yml"
+        shutil.copytree(TINY_APP, self.folder / _TINY, ignore=_UNWANTED, dirs_exist_ok=True)
         images = {"postgres": {"image": "postgres:17"}, "redis": {"image": "redis:8"}}
         described = services if isinstance(services, Mapping) else {name: images[name] for name in services}
         body = {
@@ -189,7 +193,7 @@ def tiny(**environment: str) -> dict[str, Any]:
     """The application that misbehaves as its environment asks for."""
     ready = {"path": "/health", "timeout": "30s"}
     return {
-        "build": str(TINY_APP),
+        "build": _TINY,
         "local": {"command": ["python", "-u", "app.py"]},
         "env": environment,
         "ready": ready,
@@ -234,14 +238,9 @@ def docker_site(footprint: Footprint) -> DockerSite:
 @pytest.fixture(scope="session")
 def builtin_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built-in applications under a short load."""
-    body = yaml.safe_load((BUILTIN_APPS / "bench.yml").read_text(encoding="utf-8"))
-    body["seed"] = str(BUILTIN_APPS / body["seed"])
-    for variant in body["variants"].values():
-        build = variant["build"]
-        context = {"context": build} if isinstance(build, str) else build
-        variant["build"] = context | {"context": str(BUILTIN_APPS / context["context"])}
-        variant["local"]["requirements"] = str(BUILTIN_APPS / variant["local"]["requirements"])
     config = tmp_path_factory.mktemp("builtin") / "bench.yml"
+    shutil.copytree(BUILTIN_APPS, config.parent, ignore=_UNWANTED, dirs_exist_ok=True)
+    body = yaml.safe_load(config.read_text(encoding="utf-8"))
     config.write_text(yaml.safe_dump(body | {"profiles": {"short": SHORT}}, sort_keys=False), encoding="utf-8")
     return config
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.e2e.workflow import Checkout
 from tests.github.double import GitHubDouble
-from tests.unit.github.test_commands import obeyed
+from tests.runner import RunnerLog
 
 _RUNNERS_USER = 1001  # the workspace is never root's
 _KILLED = 137
@@ -35,7 +35,7 @@ class Step:
 
     @property
     def commands(self) -> list[str]:
-        return obeyed(self.log)
+        return RunnerLog().read(self.log).obeyed
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,9 @@
-"""What the action compares with, and what it calls its job."""
-
-import subprocess
-from pathlib import Path
+"""What the action has measured for a history, and what it calls its job."""
 
 import pytest
-from tests.git import git
 from tests.unit.factories import make_result
 
-from bench_action.action import baseline_of, control_asked, job_of, require_baseline, times_of, workflow_job
+from bench_action.action import control_asked, job_of, require_baseline, times_of, workflow_job
 from bench_action.github.event import Event
 from bench_action.inputs import Inputs
 from bench_action.model.errors import InputError
@@ -15,49 +11,6 @@ from bench_action.model.errors import InputError
 pytestmark = pytest.mark.unit
 
 REPOSITORY = "org/shop"
-
-
-@pytest.fixture
-def merged(tmp_path: Path) -> Path:
-    """HEAD is a merge commit, as in a pull request."""
-    git(tmp_path, "init", "--quiet", "--initial-branch", "main")
-    git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "base")
-    git(tmp_path, "switch", "--quiet", "--create", "feature")
-    git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "head")
-    git(tmp_path, "switch", "--quiet", "main")
-    git(tmp_path, "merge", "--quiet", "--no-ff", "--message", "merge", "feature")
-    return tmp_path
-
-
-def pull(folder: Path) -> Event:
-    return Event("pull_request", REPOSITORY, pull=1, head_sha=git(folder, "rev-parse", "feature"))
-
-
-def test_baseline__of_a_merge_commit_is_its_first_parent(merged: Path) -> None:
-    assert baseline_of(Inputs(), pull(merged), None, merged) == git(merged, "rev-parse", "main^1")
-
-
-def test_baseline__of_a_shallow_merge_commit_is_read_from_the_commit_itself(merged: Path, tmp_path: Path) -> None:
-    shallow = tmp_path / "shallow"
-    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{merged}", str(shallow))
-    with pytest.raises(subprocess.CalledProcessError):
-        git(shallow, "rev-parse", "--verify", "HEAD^1")
-    assert baseline_of(Inputs(), pull(merged), None, shallow) == git(merged, "rev-parse", "main^1")
-
-
-def test_baseline__of_another_checkout_needs_github(merged: Path) -> None:
-    git(merged, "switch", "--quiet", "feature")
-    with pytest.raises(InputError, match="token"):
-        baseline_of(Inputs(), pull(merged), None, merged)
-
-
-@pytest.mark.parametrize(("asked", "expected"), [("none", None), ("v1.0", "v1.0")])
-def test_baseline__that_is_asked_for_is_taken(merged: Path, asked: str, expected: str | None) -> None:
-    assert baseline_of(Inputs(baseline=asked), pull(merged), None, merged) == expected
-
-
-def test_baseline__of_a_push_is_none(merged: Path) -> None:
-    assert baseline_of(Inputs(), Event("push", REPOSITORY), None, merged) is None
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.runner import RunnerLog
 from tests.unit.factories import make_compared, make_count, make_result
 
 from bench_action import __version__, cli
-from bench_action.model.errors import InterruptedRunError, InvalidMeasurementError, RegressionError, StackError
+from bench_action.action import Action
+from bench_action.model.errors import (
+    BenchError,
+    InterruptedRunError,
+    InvalidMeasurementError,
+    RegressionError,
+    StackError,
+)
 from bench_action.model.result import NotCompared, Result
 from bench_action.pipeline import Outcome
 
@@ -187,6 +195,71 @@ def test_main__a_bug_says_so(command: Command, capsys: Captured, monkeypatch: py
     error = capsys.readouterr().err
     assert "KeyError: 'oops'" in error
     assert "This is a bug in bench-action" in error
+
+
+_HOSTILE = (
+    "::set-output name=verdict::unchanged",
+    "  ::add-mask::e",
+    "step 3/4 ##[add-matcher].github/evil.json",
+    "##[set-output name=comment-url]https://example.org",
+)
+_JOB = {"GITHUB_REPOSITORY": "org/shop", "GITHUB_EVENT_NAME": "push"}
+
+
+def hostile_end(kind: str) -> BaseException:
+    """What ends a step, with commands of somebody else's in every part of its message."""
+    if kind == "bug":
+        return ValueError("\n".join(_HOSTILE))
+    if kind == "cancelled":
+        error: BenchError = InterruptedRunError(signal.SIGINT)
+    else:
+        error = StackError(
+            _HOSTILE[0], where=_HOSTILE[2], cause="\n".join(_HOSTILE), advice="\n".join(_HOSTILE), log=_HOSTILE
+        )
+    error.add_note("\n".join(_HOSTILE))
+    return error
+
+
+@pytest.mark.parametrize("kind", ["error", "bug", "cancelled"])
+@pytest.mark.parametrize("ours", [("action",), ("publish", "folder"), ("action", "--sweep")])
+def test_step__obeys_no_command_of_anybody_else_however_it_ends(
+    command: Command, capsys: Captured, monkeypatch: pytest.MonkeyPatch, kind: str, ours: tuple[str, ...]
+) -> None:
+    def end(step: Action, *_: object) -> None:
+        print(*_HOSTILE, sep="\n")
+        print(*_HOSTILE, sep="\n", file=sys.stderr)
+        step.commands.annotate("notice", "ours", "text")
+        print(*_HOSTILE, sep="\n", file=sys.stderr)
+        raise hostile_end(kind)
+
+    for method in ("execute", "publish", "sweep"):
+        monkeypatch.setattr(Action, method, end)
+    for name, text in _JOB.items():
+        monkeypatch.setenv(name, text)
+    assert command(*ours) in {3, 70, 130}
+    printed = capsys.readouterr()
+    assert all(line in printed.out for line in _HOSTILE)
+    assert printed.err == "", "the runner reads two streams side by side: there must be one"
+    assert RunnerLog().read(printed.out).obeyed == ["::notice title=ours::text"]
+
+
+@pytest.mark.parametrize("event", ["missing", "directory"])
+def test_step__that_ends_before_it_begins_obeys_nothing(
+    command: Command, capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, event: str
+) -> None:
+    folder = tmp_path / "\n##[set-output name=verdict]unchanged"
+    folder.mkdir()
+    monkeypatch.setenv("GITHUB_REPOSITORY", "org/shop")
+    monkeypatch.setenv("GITHUB_EVENT_PATH", str(folder if event == "directory" else folder / "none"))
+    assert command("action") == 2
+    printed = capsys.readouterr()
+    assert "set-output" in printed.out
+    assert RunnerLog().read(printed.out + printed.err).obeyed == []
+
+
+def test_command__of_the_terminal_speaks_to_no_runner(command: Command, capsys: Captured, tmp_path: Path) -> None:
+    assert command("report", str(tmp_path / "none.json")) == 2
+    assert "stop-commands" not in "".join(capsys.readouterr())
 
 
 def test_start__imports_nothing_that_only_some_runs_need() -> None:

@@ -4,11 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.factories import make_subject
+from tests.unit.factories import make_subject, make_trial
 
 from bench_action.config.load import Loaded, load_policy
 from bench_action.config.schema import Config
 from bench_action.control import control_of
+from bench_action.store import Store
 
 pytestmark = pytest.mark.unit
 
@@ -38,6 +39,23 @@ def test_control__is_known_by_its_sources_and_settings(loaded: Loaded) -> None:
     variants = loaded.config.variants
     other = {**variants, "frozen": variants["frozen"].model_copy(update={"port": 9000})}
     assert identity(replace(loaded, config=loaded.config.model_copy(update={"variants": other}))) != first
+
+
+def test_control__is_not_known_by_the_results_of_its_own_run(loaded: Loaded) -> None:
+    (loaded.folder / "app" / ".gitignore").write_text("*\n", encoding="ascii")  # its own folder is never left out
+    first = identity(loaded)
+    Store(loaded.folder / "app" / "results").append(make_trial())
+    assert identity(loaded) == first
+    (loaded.folder / "app" / "main.py").write_text("print(1)", encoding="utf-8")
+    assert identity(loaded) != first
+
+
+def test_control__s_links_are_not_followed(loaded: Loaded) -> None:
+    (loaded.folder / "app" / "link").symlink_to("/dev/zero")
+    first = identity(loaded)
+    (loaded.folder / "app" / "link").unlink()
+    (loaded.folder / "app" / "link").symlink_to("/dev/full")
+    assert identity(loaded) != first
 
 
 def test_control__that_is_an_image_is_known_by_it(loaded: Loaded) -> None:

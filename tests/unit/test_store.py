@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.git import git
 from tests.unit.factories import make_result, make_trial
 
 from bench_action.model.errors import InputError
@@ -16,9 +17,50 @@ from bench_action.store import Store
 pytestmark = pytest.mark.unit
 
 
-def test_store__makes_its_folder_and_leaves_nothing_in_it(tmp_path: Path) -> None:
-    Store(tmp_path / "a" / "b")
-    assert list((tmp_path / "a" / "b").iterdir()) == []
+def test_store__makes_its_folder_which_ignores_itself(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    store = Store(tmp_path / "a" / "b")
+    assert [path.name for path in store.folder.iterdir()] == [".gitignore"]
+    store.write(make_result())
+    (store.folder / "trend").mkdir()
+    (store.folder / "trend" / "index.html").touch()
+    Store(store.folder)
+    assert git(tmp_path, "status", "--porcelain", "--untracked-files=all") == ""
+    assert git(tmp_path, "add", "--all", "--dry-run") == ""
+
+
+def test_store__in_a_folder_with_other_files_hides_none_of_them(tmp_path: Path) -> None:
+    (tmp_path / "bench.yml").touch()
+    Store(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["bench.yml"]
+
+
+@pytest.mark.parametrize("output", ["results", "results/deeper", "here/../results", "{folder}/results"])
+def test_store__follows_no_link_of_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str) -> None:
+    checkout, elsewhere = tmp_path / "checkout", tmp_path / "elsewhere"
+    checkout.mkdir()
+    elsewhere.mkdir()
+    (elsewhere / "result.json").write_text("theirs", encoding="utf-8")
+    (checkout / "results").symlink_to(elsewhere)
+    monkeypatch.chdir(checkout)
+    with pytest.raises(InputError, match="is behind a link"):
+        Store(Path(output.format(folder=checkout)))
+    assert [path.name for path in elsewhere.iterdir()] == ["result.json"]
+    assert Store(elsewhere).folder == elsewhere  # what the user names is the user's
+
+
+def test_store__writes_through_no_link_in_its_folder(tmp_path: Path) -> None:
+    folder, theirs = tmp_path / "results", tmp_path / "theirs"
+    folder.mkdir()
+    theirs.write_text("theirs", encoding="utf-8")
+    for name in ("result.json", "report.md", ".result.json.unfinished", "trials.jsonl", ".bench-action-write"):
+        (folder / name).symlink_to(theirs)
+    store = Store(folder)
+    store.begin()
+    store.append(make_trial())
+    store.write(make_result())
+    assert theirs.read_text(encoding="utf-8") == "theirs"
+    assert (folder / "result.json").is_file()
 
 
 @pytest.mark.parametrize("name", ["file", "file/below"])
@@ -36,7 +78,7 @@ def test_store__keeps_an_earlier_run_until_this_one_begins_to_measure(tmp_path: 
     store = Store(tmp_path)
     assert (tmp_path / "result.json").is_file()
     store.begin()
-    assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
+    assert {file.name for file in tmp_path.iterdir()} == {"notes.txt", ".gitignore"}
     store.begin()
 
 
@@ -54,7 +96,7 @@ def test_store__writes_result_report_and_charts(tmp_path: Path) -> None:
     result = make_result()
     Store(tmp_path).write(result)
     assert {file.name for file in tmp_path.iterdir()} == {
-        "result.json", "report.md", "report.html", "requests-per-second-article-500.svg"
+        ".gitignore", "result.json", "report.md", "report.html", "requests-per-second-article-500.svg"
     }  # fmt: skip
     text = (tmp_path / "result.json").read_text(encoding="utf-8")
     assert Result.model_validate_json(text) == result
@@ -64,7 +106,7 @@ def test_store__writes_result_report_and_charts(tmp_path: Path) -> None:
 
 def test_store__a_run_without_valid_trials_has_no_chart(tmp_path: Path) -> None:
     Store(tmp_path).write(make_result([]))
-    assert {file.name for file in tmp_path.iterdir()} == {"result.json", "report.md", "report.html"}
+    assert {file.name for file in tmp_path.iterdir()} == {".gitignore", "result.json", "report.md", "report.html"}
 
 
 def test_store__a_reader_never_sees_half_a_file(tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from bench_action.config.load import Loaded, missing_files, read_config, with_commit
+from bench_action.config.load import Loaded, counterpart_root, missing_files, read_config, with_commit
 from bench_action.config.schema import Profile
 from bench_action.model.errors import InputError
+from bench_action.paths import problem_of
 
 _SHORT = 7
 
@@ -76,14 +77,17 @@ def load_base(
     head's, so that the change that fixes it can be measured.
     """
     file = Path(os.path.normpath(folder / (moved_from or head.file)))
+    root = counterpart_root(head, folder)
     if not file.is_file():
         return _without_configuration(head, folder, commit)
     try:
-        config = read_config(file)
+        config = read_config(file, root)
     except InputError:
-        own = replace(head, folder=folder, origin="head's configuration on base's sources")
+        own = replace(head, folder=folder, root=root, origin="head's configuration on base's sources")
         return _without_missing(Baseline(own, commit), head, "new")
-    own = replace(head, config=config, folder=file.parent, origin=f"base's {file.name}", file=file.name, beside=None)
+    own = replace(
+        head, config=config, folder=file.parent, origin=f"base's {file.name}", file=file.name, beside=None, root=root
+    )
     names = {name: one for name, one in own.profiles.items() if not profiles or name in profiles}
     kept = {name: variant for name, variant in config.variants.items() if name in head.config.variants}
     own = replace(own, config=config.model_copy(update={"variants": kept, "profiles": names}))
@@ -98,12 +102,19 @@ def at_commit(base: Baseline) -> Baseline:
     return replace(base, loaded=with_commit(base.loaded, base.commit))
 
 
+def unreadable_base(head: Loaded, commit: str, error: InputError) -> Baseline:
+    """Base whose sources could not be read from git: nothing of it can be compared."""
+    why = f"{name_of(commit)} could not be read: {'; '.join(filter(None, (error.cause, error.advice)))}"
+    nothing = replace(head, config=head.config.model_copy(update={"variants": {}}))
+    return Baseline(nothing, commit, lacks={name: Lack("base-failed", why, error.log) for name in head.own})
+
+
 def _without_configuration(head: Loaded, folder: Path, commit: str) -> Baseline:
     seed = [head.config.seed] if head.config.seed and not (folder / head.config.seed).is_file() else []
     nothing = replace(head, folder=folder, config=head.config.model_copy(update={"variants": {}}))
     lacks = {}
     for name in head.own:
-        files = [head.file, *seed, *missing_files(head.config.variants[name], folder)]
+        files = [head.file, *seed, *missing_files(head.config.variants[name], folder, counterpart_root(head, folder))]
         lacks[name] = Lack("new", f"{name_of(commit)} has no {_listed(files)}")
     return Baseline(nothing, commit, lacks=lacks)
 
@@ -113,13 +124,15 @@ def _without_missing(base: Baseline, head: Loaded, status: Literal["new", "base-
     config, folder = base.loaded.config, base.loaded.folder
     lacks = {}
     for name, variant in config.variants.items():
-        if head.of(name) is head and (files := missing_files(variant, folder)):
+        if head.of(name) is head and (files := missing_files(variant, folder, base.loaded.root)):
             lacks[name] = Lack(status, f"{base.name} has no {_listed(files)}")
     seed = config.seed
-    if seed is None or not (folder / seed).is_file():
-        seed = str(head.folder / head.config.seed) if head.config.seed else seed
-    if seed is not None and not (folder / seed).is_file():
-        lacks = {name: Lack(status, f"{base.name} has no `{seed}`") for name in config.variants}
+    problem = problem_of(folder / seed, base.loaded.root, "seed") if seed else None
+    if seed is None or (problem is not None and problem.absent):
+        seed, problem = (str(head.folder / head.config.seed), None) if head.config.seed else (seed, problem)
+    if problem is not None:
+        why = "" if problem.absent else f" ({problem.text})"
+        lacks = {name: Lack(status, f"{base.name} has no `{seed}`{why}") for name in config.variants}
     loaded = replace(base.loaded, config=config.model_copy(update={"seed": seed}))
     return replace(base, loaded=loaded).without(lacks)
 

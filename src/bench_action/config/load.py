@@ -1,6 +1,7 @@
 """Reads `bench.yml` and presets; errors name file, line and what was expected."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -11,17 +12,22 @@ from pydantic import BaseModel, ValidationError
 
 from bench_action.config.schema import Config, Policy, Profile, Variant
 from bench_action.model.errors import InputError
+from bench_action.paths import Role, problem_of, root_of
 
 PRESETS = ("quick", "article", "ci")
 _Checked = TypeVar("_Checked", bound=BaseModel)
 _Location = tuple[int | str, ...]
+_MOST_SHOWN = 40  # characters of a scalar in a message
+_QUOTED = re.compile(r"(?s)'.{41,}'")
+_INSIDE = "name a regular file of the same repository; without git, one in the configuration's own folder"
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A checked configuration with its preset's policy. `folder` is what its paths are relative to, `file` its name.
 
-    `beside`: another configuration, whose variants are measured with these and are among them by name.
+    Every file that it names is inside of `root`. `beside`: another configuration, whose variants are measured with
+    these and are among them by name.
     """
 
     config: Config
@@ -31,6 +37,7 @@ class Loaded:
     origin: str
     file: str = "bench.yml"
     beside: "Loaded | None" = None
+    root: Path = Path("/")
 
     def of(self, variant: str) -> "Loaded":
         """By whose paths, seed, checks and requests a variant goes."""
@@ -57,8 +64,10 @@ def load(path: Path | None, preset: str, *, variants: Sequence[str] = (), profil
     Raises InputError, with the line where there is one.
     """
     file = path or _default_file()
-    config = read_config(file)
-    loaded = Loaded(config, load_policy(preset), preset, file.parent.resolve(), str(path or file.name), file.name)
+    root = root_of(file)
+    config = read_config(file, root)
+    folder, origin = file.parent.resolve(), str(path or file.name)
+    loaded = Loaded(config, load_policy(preset), preset, folder, origin, file.name, root=root)
     _check_files(loaded, file)
     return _narrow(loaded, variants, profiles)
 
@@ -83,18 +92,22 @@ def load_policy(preset: str) -> Policy:
         return _check(Policy, file)
 
 
-def read_config(file: Path) -> Config:
+def read_config(file: Path, root: Path) -> Config:
     """Read and check a configuration; its paths are not looked at. Raises InputError, with the line if there is one."""
-    return _check(Config, file)
+    return _check(Config, file, root)
 
 
-def missing_files(variant: Variant, folder: Path) -> list[str]:
-    """List the files that a variant's build names and `folder` does not have."""
-    if variant.build is None:
-        return []
-    context = folder / variant.build.context
-    dockerfile = context / variant.build.dockerfile
-    return [] if dockerfile.is_file() else [str(Path(variant.build.context) / variant.build.dockerfile)]
+def missing_files(variant: Variant, folder: Path, root: Path) -> list[str]:
+    """List the files that a variant names and `folder` does not have, or that are not inside of `root`."""
+    found = [(name, role, problem_of(folder / name, root, role)) for name, role in _files_of(variant)]
+    missing = [name for name, role, problem in found if problem is not None and problem.absent and role == "Dockerfile"]
+    return missing + [f"{name} ({problem.text})" for name, _, problem in found if problem and not problem.absent]
+
+
+def counterpart_root(head: Loaded, folder: Path) -> Path:
+    """The top of the tree in which `folder` is the counterpart of head's folder."""
+    depth = len(head.folder.relative_to(head.root).parts)
+    return (folder, *folder.parents)[depth].resolve()
 
 
 def builtin_file() -> Path:
@@ -109,21 +122,25 @@ def _default_file() -> Path:
     return own if own.is_file() else builtin_file()
 
 
-def _check(model: type[_Checked], file: Path) -> _Checked:
+def _check(model: type[_Checked], file: Path, root: Path | None = None) -> _Checked:
+    """Read a file by a model; one of a checkout, whose top is `root`, only if it is really in there."""
+    problem = problem_of(file, root, "configuration") if root is not None else None
+    if problem is not None and not problem.absent:
+        raise InputError(f"could not read the configuration: {file} {problem.text}", advice=_INSIDE)
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the configuration {file}: {error}") from error
     try:
         loader = yaml.SafeLoader(text)
-        root = loader.get_single_node()
-        data = loader.construct_document(root) if root is not None else {}
+        node = loader.get_single_node()
+        data = loader.construct_document(node) if node is not None else {}
     except (yaml.YAMLError, ValueError) as error:  # PyYAML lets its constructors' own errors through (2017-13-45)
         raise InputError(f"the configuration is not YAML\n  {_yaml_problem(file, error)}") from error
     try:
         return model.model_validate(data if data is not None else {})
     except ValidationError as error:
-        problems = [_describe(file, root, problem) for problem in error.errors(include_url=False)]
+        problems = [_describe(file, node, problem) for problem in error.errors(include_url=False)]
         raise InputError(
             "the configuration is not valid\n" + "\n".join(f"  {line}" for line in problems),
             advice="docs/configuration.md lists every key; `bench-action schema` prints it for editors",
@@ -132,18 +149,28 @@ def _check(model: type[_Checked], file: Path) -> _Checked:
 
 def _describe(file: Path, root: yaml.Node | None, problem: Any) -> str:
     location: _Location = problem["loc"]
-    key = ".".join(str(part) for part in location) or "the whole file"
+    key = ".".join(_shortened(str(part)) for part in location) or "the whole file"
     text = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"].removeprefix("Value error, ")
     given = problem["input"]
-    got = f" (got {given!r})" if isinstance(given, str | int | float) and problem["type"] != "extra_forbidden" else ""
+    got = (
+        f" (got {_shortened(given)!r})"
+        if isinstance(given, str | int | float) and problem["type"] != "extra_forbidden"
+        else ""
+    )
     return f"{file}:{_line(root, location)}: {key}: {text}{got}"
 
 
 def _yaml_problem(file: Path, error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     if mark is None:
-        return f"{file}: {error}"
-    return f"{file}:{mark.line + 1}: column {mark.column + 1}: {getattr(error, 'problem', None) or error}"
+        return f"{file}: {_shortened(str(error))}"
+    what = _QUOTED.sub("'…'", str(getattr(error, "problem", None) or "cannot be parsed"))
+    return f"{file}:{mark.line + 1}: column {mark.column + 1}: {what}"
+
+
+def _shortened(value: Any) -> Any:
+    """At most 40 characters of a text: a message goes into logs and comments, and a scalar may be a secret."""
+    return f"{value[:_MOST_SHOWN]}…" if isinstance(value, str) and len(value) > _MOST_SHOWN else value
 
 
 def _line(node: yaml.Node | None, location: _Location) -> int:
@@ -167,16 +194,35 @@ def _child(node: yaml.Node | None, part: int | str) -> tuple[yaml.Node, yaml.Nod
 
 
 def _check_files(loaded: Loaded, file: Path) -> None:
-    """Every path that the configuration names must be there before anything is started."""
-    config = loaded.config
-    missing = [config.seed] if config.seed and not (loaded.folder / config.seed).is_file() else []
-    missing += [p for variant in config.variants.values() for p in missing_files(variant, loaded.folder)]
+    """Every path that the configuration names must be there before anything is started, and inside of its root."""
+    found = [(name, role, problem_of(loaded.folder / name, loaded.root, role)) for name, role in _named_files(loaded)]
+    refused = [f"{role} {_shortened(name)} {problem.text}" for name, role, problem in found
+               if problem is not None and not problem.absent]  # fmt: skip
+    if refused:
+        raise InputError(f"{file} names files that it may not use: {'; '.join(refused)}", advice=_INSIDE)
+    missing = [name for name, role, problem in found if problem is not None and role in {"seed", "Dockerfile"}]
     if missing:
         raise InputError(
             f"{file} names files that are not there: {', '.join(missing)}",
             cause="paths are relative to the configuration file, a Dockerfile's to its context",
-            advice="mend the path, or name `dockerfile` in `build`",
+            advice="fix the path, or name `dockerfile` in `build`",
         )
+
+
+def _named_files(loaded: Loaded) -> Iterator[tuple[str, Role]]:
+    """Each file that a configuration names, and what it is for."""
+    if loaded.config.seed:
+        yield loaded.config.seed, "seed"
+    for variant in loaded.config.variants.values():
+        yield from _files_of(variant)
+
+
+def _files_of(variant: Variant) -> Iterator[tuple[str, Role]]:
+    if build := variant.build:
+        yield build.context, "build context"
+        yield str(Path(build.context) / build.dockerfile), "Dockerfile"
+    if variant.local is not None and variant.local.requirements:
+        yield variant.local.requirements, "requirements"
 
 
 def _narrow(loaded: Loaded, variants: Sequence[str], profiles: Sequence[str]) -> Loaded:

@@ -1,8 +1,7 @@
 """Commands to the runner: annotations, groups, masks, outputs and the summary (docs: "Workflow commands")."""
 
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Literal
 
@@ -17,24 +16,20 @@ Level = Literal["error", "warning", "notice"]
 class Commands:
     """Speaks to the runner on `stream`; whatever else is printed there cannot.
 
-    Names, errors and logs come from pull requests, and a line `::set-output …` among them would be obeyed: commands are
-    stopped but for the moments in which we give one.
+    Names, errors and logs come from pull requests, and a line `::set-output …` or `… ##[set-output …]` among them
+    would be obeyed. So commands are stopped from here on, except for our own, and not resumed at the end, as an error
+    or a traceback is the last thing that a step prints. The runner resumes them for the next step.
     """
 
     def __init__(self, stream: IO[str], environ: Mapping[str, str]) -> None:
         self._stream, self._environ = stream, environ
-        self._token = secrets.token_hex(16)
-        self._stopped = False
         self._given: dict[Level, int] = {}
+        self._token = ""
 
-    @contextmanager
-    def stopped(self) -> Iterator[None]:
-        """Nothing that is printed meanwhile is a command, but for what goes through here."""
-        self._stop()
-        try:
-            yield
-        finally:
-            self._resume()
+    def stop(self) -> None:
+        """From here on, whatever else is printed is only text."""
+        self._token = secrets.token_hex(16)
+        self._write(f"::stop-commands::{self._token}\n")
 
     def mask(self, secret: str) -> None:
         """Have the runner hide this in the log, line by line, as it masks no text of several lines."""
@@ -82,21 +77,16 @@ class Commands:
             raise PublishError(f"{variable} cannot be written to: {error}") from error
 
     def _give(self, command: str) -> None:
-        stopped = self._stopped
-        self._resume()
-        print(command, file=self._stream, flush=True)
-        if stopped:
-            self._stop()
+        """In one piece, so that no other thread's line comes between."""
+        if not self._token:
+            self._write(f"{command}\n")
+            return
+        token, self._token = self._token, secrets.token_hex(16)
+        self._write(f"::{token}::\n{command}\n::stop-commands::{self._token}\n")
 
-    def _stop(self) -> None:
-        if not self._stopped:
-            print(f"::stop-commands::{self._token}", file=self._stream, flush=True)
-            self._stopped = True
-
-    def _resume(self) -> None:
-        if self._stopped:
-            print(f"::{self._token}::", file=self._stream, flush=True)
-            self._stopped = False
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()
 
 
 def _data(text: str) -> str:

@@ -27,8 +27,9 @@ class WorkflowRun:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`pull`: the pull request's number, None where the event is about none; `head_sha`, `base_sha`: its commits, empty
-    where the event does not tell. `on_default_branch`: of a push, a schedule or a dispatch.
+    """`pull`: the pull request's number, None where the event is about none; `head_sha`, `base_sha`: its commits, or
+    those of a merge group, empty where the event does not tell. `on_default_branch`: of a push, a schedule or a
+    dispatch. `ref`, `sha`: the branch, tag or pull request that the job runs for, and its commit.
     """
 
     name: str
@@ -40,6 +41,8 @@ class Event:
     head_sha: str = ""
     base_sha: str = ""
     on_default_branch: bool = False
+    ref: str = ""
+    sha: str = ""
     workflow_run: WorkflowRun | None = None
 
     @classmethod
@@ -53,6 +56,7 @@ class Event:
             )
         payload = _payload(environ.get("GITHUB_EVENT_PATH", ""))
         pull, number = _part(payload, "pull_request"), payload.get("number")
+        group = _part(payload, "merge_group")
         if not pull and _part(_part(payload, "issue"), "pull_request"):  # a comment on a pull request
             number = _part(payload, "issue").get("number")
         return cls(
@@ -62,9 +66,11 @@ class Event:
             api_url=environ.get("GITHUB_API_URL") or _API,
             server_url=environ.get("GITHUB_SERVER_URL") or _SERVER,
             pull=_number(pull.get("number") if pull else number),
-            head_sha=_sha(_part(pull, "head").get("sha")),
-            base_sha=_sha(_part(pull, "base").get("sha")),
+            head_sha=_sha(_part(pull, "head").get("sha") or group.get("head_sha")),
+            base_sha=_sha(_part(pull, "base").get("sha") or group.get("base_sha")),
             on_default_branch=_is_default(environ, payload),
+            ref=environ.get("GITHUB_REF", ""),
+            sha=_sha(environ.get("GITHUB_SHA")),
             workflow_run=_workflow_run(_part(payload, "workflow_run")),
         )
 

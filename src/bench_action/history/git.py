@@ -9,24 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bench_action.git import LONGEST_S, Done, git_dir_of, run_git
 from bench_action.history.store import OvertakenError, UncertainError
 from bench_action.model.errors import InputError, PublishError
 
-_LONGEST_S = 300.0
 _AUTHOR: Final = ("bench-action", "bench-action@noreply.invalid")
-# a hook of git's that runs us would have set these for its own repository
-_UNSET: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
 _SETTINGS: Final = {
-    "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C",
     "GIT_AUTHOR_NAME": _AUTHOR[0], "GIT_AUTHOR_EMAIL": _AUTHOR[1],
     "GIT_COMMITTER_NAME": _AUTHOR[0], "GIT_COMMITTER_EMAIL": _AUTHOR[1],
 }  # fmt: skip
-# no prompt, no commit message template, no hook of whoever works here, no housekeeping that outlives us
-_OPTIONS: Final = ("-c", "safe.directory=*", "-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0",
-                   "-c", "maintenance.auto=false")  # fmt: skip
-
-Done = subprocess.CompletedProcess[bytes]
-
 # what a server says where another writer was faster (git's transport.c, builtin/receive-pack.c and refs.c)
 _RACES: Final = ("fetch first", "non-fast-forward", "stale info", "failed to update ref", "cannot lock ref",
                  "incorrect old value", "already exists", "reference was updated", "failed to lock")  # fmt: skip
@@ -50,19 +41,14 @@ class Git:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._git_dir = git_dir_of(path)
 
     def run(self, *arguments: str, given: bytes | None = None, settings: Mapping[str, str] | None = None) -> Done:
         """Whatever comes of it."""
-        unset = [part for name in _UNSET for part in ("-u", name)]
-        values = [f"{name}={value}" for name, value in {**_SETTINGS, **(settings or {})}.items()]
-        command = ["env", *unset, *values, "git", *_OPTIONS, *arguments]
         try:
-            return subprocess.run(  # noqa: S603 - with arguments and no shell
-                command, cwd=self._path, input=given if given is not None else b"", capture_output=True, check=False,
-                timeout=_LONGEST_S,
-            )  # fmt: skip
+            return run_git(self._git_dir, *arguments, given=given or b"", settings={**_SETTINGS, **(settings or {})})
         except subprocess.TimeoutExpired as error:
-            raise UncertainError(f"git {arguments[0]} did not end within {_LONGEST_S:.0f} s") from error
+            raise UncertainError(f"git {arguments[0]} did not end within {LONGEST_S:.0f} s") from error
         except OSError as error:
             raise InputError(f"git cannot be run in {self._path}: {error}", advice="install git") from error
 

@@ -86,8 +86,8 @@ _ADVICE = {
     Code.SERVICES_SATURATED: "A service or the load generator limits throughput: see the CPU/request of each part.",
     Code.OTHERS_ON_CPU: "Other programs or other guests of this machine used the rest. That affected both equally.",
     Code.NO_DUET: "With a single CPU the two are measured in turns, which detects about 10 % in two minutes at best.",
-    Code.PINNING_IGNORED: "Base and head are measured in turns, which detects about 10 % in two minutes at best. Use an "
-    "engine with the cpuset controller; rootless Docker needs it delegated to the user.",
+    Code.PINNING_IGNORED: "Base and head are measured in turns, which detects about 10 % in two minutes at best. Use "
+    "an engine with the cpuset controller; rootless Docker needs it delegated to the user.",
     Code.UNSOUND: "Do not rely on verdicts from this machine. Run `bench-action check`, then --self-test again.",
     Code.BLOCK_DROPPED: "Its application's log may tell why it ended; the other blocks count.",
     Code.BLOCKS_DROPPED: "Mend what ends the application under load; too few blocks are left to compare.",

@@ -1,6 +1,6 @@
 """The images of a run: built or had before anything is started, one after the other, so that Ctrl-C ends a build."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -9,6 +9,7 @@ from bench_action.config.baseline import Baseline, Lack
 from bench_action.config.load import Loaded
 from bench_action.config.schema import Variant
 from bench_action.engine.protocol import BuildSpec, Engine, Kind, LocalForm
+from bench_action.missing import explain_missing
 from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
 
@@ -53,16 +54,27 @@ def make_images(engine: Engine, loaded: Loaded, base: Baseline | None, progress:
     if base is not None:
         images.lacks.update(base.lacks)
         for name in base.loaded.config.variants:
-            _add_base(engine, name, base, images, progress)
+            try:
+                images.base[name] = _of_variant(engine, name, base.loaded, progress, tag=":base")
+            except StackError as error:  # head goes on without it
+                images.lacks[name] = _failed_build(name, loaded, base, error)
     return images
 
 
-def _add_base(engine: Engine, name: str, base: Baseline, images: Images, progress: Progress) -> None:
-    """Build a variant of base, or keep the reason why it cannot be built: head goes on without it."""
-    try:
-        images.base[name] = _of_variant(engine, name, base.loaded, progress, tag=":base")
-    except StackError as error:
-        images.lacks[name] = failed_base(base, "built", error)
+def _failed_build(name: str, head: Loaded, base: Baseline, error: StackError) -> Lack:
+    lack, missing = failed_base(base, "built", error), _explain_build(name, head, base, error)
+    return replace(lack, reason=f"{lack.reason}. {missing}") if missing else lack
+
+
+def _explain_build(name: str, head: Loaded, base: Baseline, error: StackError) -> str:
+    """What of head's context base's does not have, if the Dockerfile or the failed build names it; else empty."""
+    of_head, of_base = head.config.variants[name].build, base.loaded.config.variants[name].build
+    if of_head is None or of_base is None:
+        return ""
+    context = base.loaded.folder / of_base.context
+    dockerfile = (context / of_base.dockerfile).read_text(encoding="utf-8", errors="replace")
+    there = (head.of(name).folder / of_head.context).resolve()
+    return explain_missing(there, context.resolve(), [dockerfile, error.cause, *error.log])
 
 
 def failed_base(base: Baseline, doing: Literal["built", "started"], error: StackError) -> Lack:

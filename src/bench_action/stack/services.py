@@ -1,7 +1,7 @@
 """PostgreSQL, Redis, the user's own services and the load generator: started together, ready together."""
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -15,6 +15,7 @@ from bench_action.stack.readiness import Awaited, wait_until_ready
 from bench_action.stack.redis import Redis
 from bench_action.stack.subject import redis_databases
 
+_REFUSALS = frozenset({400, 403, 421})  # what frameworks answer to a host name that they do not know
 _PORTS = {"postgres": 5432, "redis": 6379}
 _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")
@@ -61,16 +62,29 @@ def side_by_side(action: Callable[[_Item], _Made], items: Iterable[_Item]) -> li
         return list(pool.map(action, items))
 
 
-def http_probe(agent: Agent, handle: Handle, path: str) -> Callable[[], str]:
-    """For readiness: empty once `path` answers 200."""
+def http_probe(agent: Agent, handle: Handle, path: str, hosts: Sequence[str] = ()) -> Callable[[], str]:
+    """For readiness: empty once `path` answers 200. `hosts`: all names by which the program will be reached."""
 
     def probe() -> str:
         status, problem = agent.get(handle.host, handle.port, path, timeout_s=2.0)
         if status == 200:
             return ""
-        return f"GET {path}: " + (f"answered {status}, expected 200" if status else problem)
+        if not status:
+            return f"GET {path}: {problem}"
+        refused = _refused_host(handle.host, hosts) if status in _REFUSALS else ""
+        return f"GET {path}: answered {status}, expected 200{refused}"
 
     return probe
+
+
+def _refused_host(host: str, hosts: Sequence[str]) -> str:
+    if host not in hosts:
+        return ""
+    *others, last = hosts
+    return (
+        f"; if it refuses the host name {host}, have it allow all names that it is reached by: {', '.join(others)} "
+        f"and {last} (Django: ALLOWED_HOSTS, Rails: config.hosts)"
+    )
 
 
 def _awaited(services: Services, name: str, service: Service) -> Awaited:

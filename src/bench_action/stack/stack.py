@@ -100,8 +100,8 @@ class Stack:
         )
 
     def _awaited(self, subject: Subject) -> Awaited:
-        ready = subject.config.ready
-        return Awaited(subject.handle, ready.timeout, http_probe(self.services.agent, subject.handle, ready.path))
+        ready, handle = subject.config.ready, subject.handle
+        return Awaited(handle, ready.timeout, http_probe(self.services.agent, handle, ready.path, subject.hosts))
 
 
 def bring_up(

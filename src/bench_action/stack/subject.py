@@ -79,6 +79,11 @@ class Subject:
         """Head is the normal case and not named."""
         return self.variant if self.revision == "head" else f"{self.variant}@{self.revision}"
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """All host names by which a variant is reached: head, base, and the two slots of a pair."""
+        return (self.variant, *(f"{self.variant}-{suffix}" for suffix in ("base", "a", "b")))
+
 
 def redis_databases(count: int) -> int:
     """How many database numbers Redis must offer: number 0 is left to the user's own tools."""

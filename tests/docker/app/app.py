@@ -21,6 +21,7 @@ HEALTH = int(os.environ.get("HEALTH", "200"))
 PAGE = os.environ.get("PAGE", "the page")
 CLOSE = bool(os.environ.get("CLOSE"))
 DELAY_S = float(os.environ.get("DELAY_S", "0"))
+HOSTS = os.environ.get("HOSTS", "").split()
 LARGE_MIB = int(os.environ.get("LARGE_MIB", "0"))
 
 seen: Counter[str] = Counter()
@@ -61,7 +62,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer as the environment says."""
         time.sleep(DELAY_S)
-        if self.path == "/health":
+        if HOSTS and str(self.headers["Host"]).partition(":")[0] not in HOSTS:
+            self.answer(400, "this host name is not allowed")
+        elif self.path == "/health":
             self.answer(HEALTH, "healthy")
         elif self.path == "/seen":
             with lock:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.git import git
 
 from bench_action.config.baseline import load_base
 from bench_action.config.load import Loaded, load
@@ -106,6 +107,7 @@ def test_load_base__without_any_seed_cannot_be_compared(tree: Tree) -> None:
 
 def test_load_base__follows_a_configuration_that_was_moved(tree: Tree) -> None:
     folder = tree("head")
+    git(folder, "init", "--quiet")
     (folder / "bench").mkdir()
     moved = HEAD.replace("build: .,", "build: ..,").replace("build: extra", "build: ../extra")
     (folder / "bench" / "bench.yml").write_text(moved.replace("seed.sql", "../seed.sql"), encoding="utf-8")

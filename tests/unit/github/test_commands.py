@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.runner import RunnerLog
 
 from bench_action.github.commands import Commands
 
@@ -31,28 +32,17 @@ def test_annotations__are_ten_of_each_level_and_no_longer_than_the_runner_takes(
     assert max(map(len, lines)) < 4096 + 50
 
 
-def test_stopped__lets_only_our_own_commands_through() -> None:
+def test_stop__lets_only_our_own_commands_through() -> None:
     stream = io.StringIO()
     commands = Commands(stream, {})
-    with commands.stopped():
-        print("::error::from a branch's name", file=stream)
+    commands.stop()
+    for text in ("::error::from a branch's name", "at the end ##[set-output name=verdict]unchanged"):
+        print(text, file=stream)
         commands.annotate("notice", "ours", "text")
-        print("::error::again", file=stream)
-    assert obeyed(stream.getvalue()) == ["::notice title=ours::text"]
-
-
-def obeyed(log: str) -> list[str]:
-    """What a runner would take as a command: nothing between stop-commands and its token."""
-    found, token = [], ""
-    for line in log.splitlines():
-        if token:
-            token = "" if line == f"::{token}::" else token
-        elif line.startswith("::stop-commands::"):
-            token = line.removeprefix("::stop-commands::")
-        elif line.startswith("::"):
-            found.append(line)
-    assert not token, "commands are given back"
-    return found
+        print(text, file=stream)
+    log = RunnerLog().read(stream.getvalue())
+    assert log.obeyed == ["::notice title=ours::text"] * 2
+    assert log.stopped, "what comes after the last line of ours is not obeyed either"
 
 
 def read_outputs(text: str) -> dict[str, str]:

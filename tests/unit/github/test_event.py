@@ -36,6 +36,13 @@ def test_event__of_a_comment_names_the_pull_request_it_is_on(tmp_path: Path) -> 
     assert read(tmp_path, {"issue": {"number": 9}}).pull is None
 
 
+def test_event__of_a_merge_group_names_its_commits(tmp_path: Path) -> None:
+    group = {"head_sha": HEAD, "base_sha": BASE, "base_ref": "refs/heads/main"}
+    event = read(tmp_path, {"merge_group": group}, GITHUB_EVENT_NAME="merge_group", GITHUB_SHA=HEAD, GITHUB_REF="r")
+    assert (event.pull, event.head_sha, event.base_sha) == (None, HEAD, BASE)
+    assert (event.name, event.sha, event.ref) == ("merge_group", HEAD, "r")
+
+
 def test_event__of_a_push_is_about_no_pull_request(tmp_path: Path) -> None:
     event = read(tmp_path, {"ref": "refs/heads/main"}, GITHUB_API_URL="https://ghe.example/api/v3")
     assert (event.pull, event.workflow_run, event.api_url) == (None, None, "https://ghe.example/api/v3")
