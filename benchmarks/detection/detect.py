@@ -1,7 +1,8 @@
 """Whether real changes are found and nothing else is: real builds of two revisions, measured as a user measures them.
 
     python benchmarks/detection/detect.py run --engine docker --minutes 60     goes on where it left off
-    python benchmarks/detection/detect.py table
+    python benchmarks/detection/detect.py run --only counts                    work in the background, counts only
+    python benchmarks/detection/detect.py table [--only counts]
 
 Each run is `bench-action run --preset ci --baseline BASE` on a git repository made for it, whose head differs from base
 in one thing. The size of a slowdown is known: a turn of an empty loop costs what duets with a very long loop say
@@ -28,7 +29,7 @@ _APPS = _HERE.parents[1] / "apps"
 _RECORDINGS = _HERE / "recordings"
 _AIOHTTP, _DJANGO = "aiohttp/todo_aiohttp/views.py", "django/todo_django/views.py"
 _CONFIG_OF_AIOHTTP, _GUNICORN = "aiohttp/todo_aiohttp/config.py", "django/gunicorn.conf.py"
-_SERVER = "aiohttp/todo_aiohttp/server.py"
+_SERVER, _RESOURCES = "aiohttp/todo_aiohttp/server.py", "aiohttp/todo_aiohttp/resources.py"
 _FETCH = "        items = await self.request.app[POOL].fetch(_SELECT)\n"
 _LIST = '        items = list(Item.objects.order_by("pk"))\n'
 _CALIBRATING_LOOPS = 40_000
@@ -145,33 +146,97 @@ SCENARIOS = (
 )  # fmt: skip
 
 
+_COUNTED_RUNS = 20
+_ONE_MORE = "        await self.request.app[POOL].fetchval('SELECT count(*) FROM item')\n"
+_OPENED = "            app[POOL] = pool\n            yield\n"
+
+
+def _scheduler(seconds: float) -> Edit:
+    """A query of its own every so often, for as long as the application runs."""
+    tick = """\
+            async def tick():
+                while True:
+                    await pool.fetchval('SELECT count(*) FROM item')
+                    await __import__('asyncio').sleep(SECONDS)
+            app[POOL], ticking = pool, __import__('asyncio').create_task(tick())
+            yield
+            ticking.cancel()
+"""
+    return Edit(_RESOURCES, _OPENED, tick.replace("SECONDS", str(seconds)))
+
+
+# read again after a second, by the next request
+_EXPIRING = """\
+        clock = __import__('time').monotonic()
+        if clock > self.request.app.setdefault('expires', [0.0])[0]:
+            await self.request.app[POOL].fetchval('SELECT max(id) FROM item')
+            self.request.app['expires'][0] = clock + 1.0
+"""
+# as SQLAlchemy's `pool_pre_ping`: a ping when a connection is taken, unless it is new; some are replaced now and then
+_PING = """\
+        known = set()
+
+        async def ping(connection):
+            if connection.get_server_pid() in known:
+                await connection.execute('SELECT 1')
+            known.add(connection.get_server_pid())
+
+        async with asyncpg.create_pool(
+            config.database_url, min_size=size, max_size=size, server_settings=settings, setup=ping, max_queries=100
+        ) as pool:
+"""
+_POOLED = """\
+        async with asyncpg.create_pool(
+            config.database_url, min_size=size, max_size=size, server_settings=settings
+        ) as pool:
+"""
+_BACKGROUND = {
+    "a query every 50 ms": _scheduler(0.05),
+    "a query every 2 s": _scheduler(2.0),
+    "a cache that expires after 1 s": Edit(_AIOHTTP, _FETCH, _EXPIRING + _FETCH),
+    "a pool that pings": Edit(_RESOURCES, _POOLED, _PING),
+}
+# the same code in base and head, and one more query for each request in head
+COUNTED = tuple(
+    Scenario(f"{name}{also}", _COUNTED_RUNS, code, both=(work,), found=found)
+    for name, work in _BACKGROUND.items()
+    for also, code, found in ((", same code", "", ()), (", one more query", _ONE_MORE, ("queries_per_request",)))
+)
+
+
 def main() -> None:
     """Run what is missing, or print what there is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("do", choices=["run", "table"])
     parser.add_argument("--engine", choices=["docker", "local"], default="docker")
+    parser.add_argument("--only", choices=["changes", "counts"], default="changes", help="which kind of scenarios")
     parser.add_argument("--minutes", type=float, default=60.0, help="begin no further run after so long")
     asked = parser.parse_args()
-    if asked.do == "run":
-        run_missing(asked.engine, asked.minutes)
-        return
-    print_table(recorded(asked.engine))
-    print()
-    print_pooled(recorded(asked.engine))
+    deadline = time.monotonic() + 60 * asked.minutes
+    match asked.do, asked.only:
+        case "run", "changes":
+            run_missing(asked.engine, deadline)
+        case "run", _:
+            run_counts(asked.engine, deadline)
+        case _, "changes":
+            print_table(recorded(asked.engine))
+            print()
+            print_pooled(recorded(asked.engine))
+        case _:
+            print_counts(recorded(f"{asked.engine}-counts"))
 
 
-def recorded(engine: str) -> list[dict[str, Any]]:
+def recorded(name: str) -> list[dict[str, Any]]:
     """Every run that was kept."""
-    path = _RECORDINGS / f"{engine}.jsonl.gz"
+    path = _RECORDINGS / f"{name}.jsonl.gz"
     if not path.exists():
         return []
     with gzip.open(path, "rt", encoding="utf-8") as file:
         return [json.loads(line) for line in file]
 
 
-def run_missing(engine: str, minutes: float) -> None:
+def run_missing(engine: str, deadline: float) -> None:
     """One run of each scenario in turn, until each has as many as it wants or the time is up."""
-    deadline = time.monotonic() + 60 * minutes
     while time.monotonic() < deadline:
         runs = recorded(engine)
         counts = {one.name: sum(run["scenario"] == one.name for run in runs) for one in SCENARIOS}
@@ -186,6 +251,41 @@ def run_missing(engine: str, minutes: float) -> None:
             flush=True,
         )
         record(engine, measure(engine, chosen, seed=counts[chosen.name], loops=loops_of(runs, chosen)))
+
+
+def run_counts(engine: str, deadline: float) -> None:
+    """Runs of which each has all kinds of background work, as variants of one application, until there are enough."""
+    name = f"{engine}-counts"
+    while time.monotonic() < deadline:
+        done = {run["seed"] for run in recorded(name)}
+        missing = [seed for seed in range(_COUNTED_RUNS) if seed not in done]
+        if not missing:
+            return
+        print(f"{time.strftime('%H:%M:%S')} run {len(done) + 1} of {_COUNTED_RUNS}", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            result = counted(engine, Path(folder), missing[0])
+        for number, scenario in enumerate(COUNTED):
+            record(name, {"scenario": scenario.name, "seed": missing[0]} | kept_counts(result, f"kind-{number}"))
+
+
+def counted(engine: str, folder: Path, seed: int) -> dict[str, Any]:
+    """One run with every scenario as a variant. It takes no time beyond that of its counts."""
+    repository, ignore = folder / "repository", shutil.ignore_patterns("__pycache__", "bench.yml")
+    repository.mkdir()
+    shutil.copy(_APPS / "seed.sql", repository)
+    variants = []
+    for number, scenario in enumerate(COUNTED):
+        shutil.copytree(_APPS / "aiohttp", repository / f"kind-{number}" / "aiohttp", ignore=ignore)
+        edit(repository / f"kind-{number}", scenario.both)
+        variants.append(f"  kind-{number}: {_VARIANTS['aiohttp'].replace('aiohttp', f'kind-{number}/aiohttp')}\n")
+    (repository / "bench.yml").write_text(f"seed: seed.sql\nvariants:\n{''.join(variants)}", encoding="utf-8")
+    git(repository, "init", "--quiet")
+    base = commit(repository, "base")
+    for number, scenario in enumerate(COUNTED):
+        edit(repository / f"kind-{number}", (Edit(_AIOHTTP, _FETCH, _FETCH + scenario.code),))
+    (repository / "head").touch()
+    commit(repository, "head")
+    return run_tool(engine, folder, base, seed, "--max-minutes", "0.1")
 
 
 def loops_of(runs: Sequence[Mapping[str, Any]], scenario: Scenario) -> int:
@@ -224,15 +324,21 @@ def measure(engine: str, scenario: Scenario, seed: int, loops: int) -> dict[str,
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         base = make_repository(folder / "repository", scenario, seed, loops)
-        command = [
-            sys.executable, "-m", "bench_action", "run", "--preset", "ci", "--engine", engine, "--baseline", base,
-            "--seed", str(seed), "--fail-on", "never", "--output", str(folder / "results"),
-        ]  # fmt: skip
-        done = subprocess.run(command, cwd=folder / "repository", capture_output=True, text=True, check=False)
-        if done.returncode:
-            sys.exit(f"the run of {scenario.name} ended with status {done.returncode}:\n{done.stderr}")
-        result = json.loads((folder / "results" / "result.json").read_text(encoding="utf-8"))
+        result = run_tool(engine, folder, base, seed)
     return {"scenario": scenario.name, "seed": seed, "loops": loops, **kept(result)}
+
+
+def run_tool(engine: str, folder: Path, base: str, seed: int, *more: str) -> dict[str, Any]:
+    """The result of a run on the repository in a folder."""
+    command = [
+        sys.executable, "-m", "bench_action", "run", "--preset", "ci", "--engine", engine, "--baseline", base,
+        "--seed", str(seed), "--fail-on", "never", "--output", str(folder / "results"), *more,
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=folder / "repository", capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"a run ended with status {done.returncode}:\n{done.stderr}")
+    found: dict[str, Any] = json.loads((folder / "results" / "result.json").read_text(encoding="utf-8"))
+    return found
 
 
 def make_repository(folder: Path, scenario: Scenario, seed: int, loops: int) -> str:
@@ -296,6 +402,20 @@ def kept(result: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def kept_counts(result: Mapping[str, Any], variant: str) -> dict[str, Any]:
+    """Of a result, what the table of counts needs of one variant."""
+    compared = ("metric", "base_value", "head_value", "ci_low", "ci_high", "blocks", "verdict")
+    return {
+        "started_at": result["run"]["started_at"],
+        "comparisons": [
+            {name: one[name] for name in compared}
+            for one in result["comparisons"] if one["method"] == "count" and one["variant"] == variant
+        ],
+        "findings": [one["message"] for one in result["findings"] if one["cell"].startswith(f"{variant} ")],
+        "counts": [_count(one) for one in result["trials"] if one["phase"] == "count" and one["variant"] == variant],
+    }  # fmt: skip
+
+
 def _blocks(trials: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     for trial in trials:
         if trial["phase"] not in {"duet", "latency"}:
@@ -312,10 +432,19 @@ def _blocks(trials: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
 
 
-def record(engine: str, run: Mapping[str, Any]) -> None:
+def _count(trial: Mapping[str, Any]) -> dict[str, Any]:
+    idle = trial["idle"]
+    return {
+        "side": trial["revision"], "requests": trial["requests"], "s": round(trial["wall_s"], 3),
+        "queries": trial["work"]["queries"], "cache_commands": trial["work"]["cache_commands"],
+        "idle": idle and [idle["queries"], idle["cache_commands"]], "idle_s": round(trial["idle_s"], 3),
+    }  # fmt: skip
+
+
+def record(name: str, run: Mapping[str, Any]) -> None:
     """Keep it: a gzip member more."""
     _RECORDINGS.mkdir(exist_ok=True)
-    with gzip.open(_RECORDINGS / f"{engine}.jsonl.gz", "at", encoding="utf-8") as file:
+    with gzip.open(_RECORDINGS / f"{name}.jsonl.gz", "at", encoding="utf-8") as file:
         file.write(json.dumps(run) + "\n")
 
 
@@ -331,6 +460,30 @@ def print_table(runs: Sequence[Mapping[str, Any]]) -> None:
         own = [run for run in runs if run["scenario"] == scenario.name]
         if own and scenario.name != "calibrate":
             print(_row(scenario, own, share))
+
+
+def print_counts(runs: Sequence[Mapping[str, Any]]) -> None:
+    """Markdown: for each kind of work in the background, alarms without a change, and what was found of one."""
+    print("| in base and head | head | runs | regressed | improved | queries/request, base → head | counts of each |")
+    print("|---|---|---:|---:|---:|---|---:|")
+    for scenario in COUNTED:
+        own = [run for run in runs if run["scenario"] == scenario.name]
+        if own:
+            print(_row_of_counts(scenario, own))
+
+
+def _row_of_counts(scenario: Scenario, own: Sequence[Mapping[str, Any]]) -> str:
+    kind, _, head = scenario.name.rpartition(", ")
+    verdicts = [{one["verdict"] for one in run["comparisons"]} for run in own]
+    regressed, improved = (sum(verdict in found for found in verdicts) for verdict in ("regressed", "improved"))
+    values = [
+        [count["queries"] / count["requests"] for run in own for count in run["counts"] if count["side"] == side]
+        for side in ("base", "head")
+    ]
+    ranges = " → ".join(f"{min(side):.2f} to {max(side):.2f}" for side in values)
+    blocks = [one["blocks"] for run in own for one in run["comparisons"] if one["metric"] == "queries_per_request"]
+    counts = f"{min(blocks)} to {max(blocks)}" if blocks else "–"
+    return f"| {kind} | {head} | {len(own)} | {regressed} | {improved} | {ranges} | {counts} |"
 
 
 def print_pooled(runs: Sequence[Mapping[str, Any]]) -> None:

@@ -1,6 +1,8 @@
 """One check: what the subjects are asked, and what is wrong with their answers."""
 
 import json
+import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +18,35 @@ from bench_action.stack.subject import Subject
 
 _ANSWER_S = 10.0
 _MOST_TOLD = 5
+_ROUNDS = 4  # of counting again, where the work is not what was declared
+_IDLE_S = 0.6  # of each without requests: all together see what runs every two seconds
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _NOUNS = {"queries": "query", "rows": "row", "cache_commands": "cache command"}
+
+
+Count = tuple[Work, float]  # and in how many seconds
+
+
+@dataclass(slots=True)
+class Seen:
+    """Work of a check's requests in each of its counts, and without requests. `lost`: counters were reset."""
+
+    counted: list[Work] = field(default_factory=list)
+    counted_s: float = 0.0
+    idle: list[Work] = field(default_factory=list)
+    idle_s: float = 0.0
+    lost: bool = False
+
+    def add(self, count: Count | None, *, idle: bool = False) -> None:
+        """Take in one more count, None for one that was lost."""
+        if count is None:
+            self.lost = True
+        elif idle:
+            self.idle.append(count[0])
+            self.idle_s += count[1]
+        else:
+            self.counted.append(count[0])
+            self.counted_s = max(self.counted_s, count[1])
 
 
 @dataclass(slots=True)
@@ -64,7 +94,7 @@ def _ask(stack: Stack, answers: Sequence[Answers], check: Check, *, counted: boo
         told = stack.services.agent.requests_together(requests, check.repeat, timeout_s=_ANSWER_S)
         for one, replies in zip(able, told, strict=True):
             with _refusals(one):
-                _look(one, replies, check)
+                _look(stack, one, replies, check)
     finally:
         for one in answers:
             if one.prepared:
@@ -73,13 +103,43 @@ def _ask(stack: Stack, answers: Sequence[Answers], check: Check, *, counted: boo
             one.problems = list(dict.fromkeys(one.problems))[:_MOST_TOLD]
 
 
-def _look(one: Answers, replies: Sequence[Reply], check: Check) -> None:
+def _look(stack: Stack, one: Answers, replies: Sequence[Reply], check: Check) -> None:
     one.replies = replies
-    if one.reading is not None:
-        one.problems += check_work(work_between(one.reading, read_work(one.subject)), check)
-    one.problems += [problem for reply in replies for problem in check_reply(reply, check)]
-    one.problems += check_changes(one.numbers, _numbers(one.subject, check), check)
-    one.problems += _check_json_sql(one.subject, replies, check)
+    after = read_work(one.subject) if one.reading is not None else None
+    others = [problem for reply in replies for problem in check_reply(reply, check)]
+    others += check_changes(one.numbers, _numbers(one.subject, check), check)
+    others += _check_json_sql(one.subject, replies, check)
+    if one.reading is not None and after is not None:
+        one.problems += _work_problems(stack, one.subject, _between(one.reading, after), check)
+    one.problems += others
+
+
+def _work_problems(stack: Stack, subject: Subject, first: Count | None, check: Check) -> list[tuple[str, str]]:
+    """What is wrong with the work of a check's requests. What does not agree is counted again, if it only reads.
+
+    Work without requests is measured too: what runs in the background is not the requests'.
+    """
+    seen = Seen()
+    seen.add(first)
+    request, idle_s = HttpRequest.to(subject.handle, check.request), max(_IDLE_S, seen.counted_s)
+    for _ in range(_ROUNDS):
+        if seen.lost or not list(check_work(seen, check)):
+            break
+        if check.request.method in _READING:
+            before = read_work(subject)
+            stack.services.agent.requests_together([request], check.repeat, timeout_s=_ANSWER_S)
+            seen.add(_between(before, read_work(subject)))
+        before = read_work(subject)
+        time.sleep(idle_s)
+        seen.add(_between(before, read_work(subject)), idle=True)
+    if seen.lost:
+        return [("work that can be counted", "the statistics of PostgreSQL or Redis were reset meanwhile")]
+    return list(check_work(seen, check))
+
+
+def _between(before: Reading, after: Reading) -> Count | None:
+    work = work_between(before, after)
+    return (work, after.at - before.at) if work is not None else None
 
 
 @contextmanager
@@ -118,13 +178,19 @@ def check_reply(reply: Reply, check: Check) -> Iterator[tuple[str, str]]:
         yield f"the body {expect.body!r}", _short(text)
 
 
-def check_work(work: Work, check: Check) -> Iterator[tuple[str, str]]:
-    """Where the work of all repetitions together is not exactly what was declared for each."""
+def check_work(seen: Seen, check: Check) -> Iterator[tuple[str, str]]:
+    """Where the work of all repetitions together cannot be what was declared for each."""
     for name, noun in _NOUNS.items():
         per_request = getattr(check.expect.work, name)
-        if per_request is not None and getattr(work, name) != per_request * check.repeat:
-            wanted = plural(per_request * check.repeat, noun)
-            yield f"{wanted} in {plural(check.repeat, 'request')}", str(getattr(work, name))
+        if per_request is None:
+            continue
+        wanted, counted = per_request * check.repeat, [getattr(work, name) for work in seen.counted]
+        least, most = min(counted), max(counted)
+        idle = sum(getattr(work, name) for work in seen.idle)
+        allowed = math.ceil(idle * seen.counted_s / seen.idle_s) if idle else 0
+        if not least - allowed <= wanted <= most:
+            got = str(least) if least == most else f"{least} to {most} in {plural(len(counted), 'count')}"
+            yield f"{plural(wanted, noun)} in {plural(check.repeat, 'request')}", got
 
 
 def check_changes(before: Mapping[str, int], after: Mapping[str, int], check: Check) -> Iterator[tuple[str, str]]:

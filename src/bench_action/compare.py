@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from bench_action.config.gates import ALONE, EXACT, PAIRED, Gate, Gates
+from bench_action.counting import count_metric, counts_of
 from bench_action.gating import judge_losses
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, PhaseName, Trial, Verdict
@@ -131,10 +132,7 @@ def _noisy(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterator[Compar
 
 
 def _counted(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterator[Comparison]:
-    own = [
-        [t for t in trials if (t.variant, t.revision, t.profile) == (c.variant, c.revision, c.profile)]
-        for c in (pair.base, pair.head)
-    ]
+    own = [counts_of(trials, c.variant, c.revision, c.profile) for c in (pair.base, pair.head)]
     for metric in EXACT:
         counted = _exact(metric, Sides(pair.head.profile, *_names(pair), *own))
         if counted is not None:
@@ -263,25 +261,34 @@ def _solo(metric: str, sides: Sides) -> Comparison | None:
 
 
 def _exact(metric: str, sides: Sides) -> Comparison | None:
-    both = [
-        [trial_values(t)[metric] for t in trials if t.phase == "count"] for trials in (sides.of_base, sides.of_head)
-    ]
-    if not all(both):
+    base, head = (
+        count_metric([t for t in trials if t.phase == "count"], metric) for trials in (sides.of_base, sides.of_head)
+    )
+    if base is None or head is None:
         return None
-    (base_value, *_), (head_value, *_) = both
+    exact, base_value, head_value = base.exact and head.exact, base.per_request, head.per_request
     ratio = head_value / base_value if base_value else None
-    differs = base_value != head_value
+    differs = head.change_from(base) != 0
+    # 1: the two are known without error; else see "Counts that vary" in docs/how-it-decides.md
+    width = max(base.high - base.low, head.high - head.low)
     return Comparison(
         kind="variant", method="count", metric=metric, profile=sides.profile, variant=sides.head, revision="head",
         base=sides.base, head=sides.head, base_value=base_value, head_value=head_value,
         ratio=ratio, difference=head_value - base_value,
-        ci_low=ratio, ci_high=ratio, confidence=1.0, smallest_detectable=0.0, blocks=1, gate=None,
+        ci_low=ratio if exact else _quotient(head.low, base.high),
+        ci_high=ratio if exact else _quotient(head.high, base.low), confidence=1.0 if exact else CONFIDENCE,
+        smallest_detectable=0.0 if exact else _quotient(width, base_value),
+        blocks=min(len(base.values), len(head.values)), gate=None,
         significant=differs, relevant=differs, verdict="measured",
     )  # fmt: skip
 
 
+def _quotient(one: float, other: float) -> float | None:
+    return one / other if other else None
+
+
 def _gated_exact(counted: Comparison, pair: Pair, gate: Gate | None) -> Comparison:
-    """The verdict of a count: no noise, so the gate alone decides."""
+    """The verdict of a count: the gate alone decides about what changed. What only varies has not changed."""
     own = {"kind": pair.kind, "variant": pair.head.variant, "revision": pair.head.revision}
     if gate is None or pair.kind != "revision":
         return counted.model_copy(update=own)

@@ -6,14 +6,16 @@ from statistics import fmean
 from typing import Literal
 
 from bench_action.config.gates import PAIRED, Gates
+from bench_action.counting import settled
 from bench_action.gating import judge_losses
 from bench_action.model.result import PhaseName, Trial
 from bench_action.paired import paired_evidence, sides_of, soundness_of
-from bench_action.plan import Block, Spent
+from bench_action.plan import Block, Spent, Step
 from bench_action.stats.sequential import Course
 from bench_action.timetable import Timetable
 
 _TIMED = 3  # blocks whose time tells how many there will be
+_COUNTED = 2  # how often each cell is counted in any case
 _COMPARING = ("duet", "interleaved")
 _RATE = "requests_per_second"
 Ended = Literal["time", "decided"]
@@ -45,9 +47,11 @@ class Decider:
     def enough(self, block: Block, trials: Sequence[Trial], spent: Spent) -> bool:
         """Whether this block need not be measured."""
         out_of_time = self.minutes is not None and spent.total_s >= self.minutes * 60
+        if block.phase == "count":
+            return block.number >= _COUNTED and all(_settled(trials, step) for step in block.steps)
         if block.phase not in _COMPARING or block.pair is None:
             short = self.timetable is not None and self.timetable.must_yield(block, spent)
-            return block.phase != "count" and (out_of_time or short)
+            return out_of_time or short
         key: Key = (str(block.pair), block.phase)
         if key in self._over:
             return True
@@ -120,3 +124,8 @@ class Decider:
             return True
         # no more duets will make them comparable: the rest of the time is for slices in turn
         return phase == "duet" and 2 * len(blocks) >= course.cap and self._is_unfit(pair, trials)
+
+
+def _settled(trials: Sequence[Trial], step: Step) -> bool:
+    (cell,) = step.cells
+    return settled([t for t in trials if t.phase == "count" and t.cell == str(cell)])

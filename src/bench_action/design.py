@@ -6,7 +6,17 @@ from itertools import chain
 
 from bench_action.config.load import Loaded
 from bench_action.config.schema import Paced
-from bench_action.plan import Block, Cell, Pace, Pair, duet_blocks, interleaved_blocks, latency_blocks, solo_blocks
+from bench_action.plan import (
+    COUNTS,
+    Block,
+    Cell,
+    Pace,
+    Pair,
+    duet_blocks,
+    interleaved_blocks,
+    latency_blocks,
+    solo_blocks,
+)
 from bench_action.timetable import Timetable
 
 _OVERHEAD_S = 0.3  # of a trial, beyond wrk's own duration (benchmarks/harness.py measures it)
@@ -53,7 +63,7 @@ class Design:
         duet_s = len(self.pairs) * policy.duet.seconds
         duets = min(policy.duet.blocks, int(policy.duet.seconds / times.duet_s))
         paired = times.revisions * policy.latency.blocks + len(self.pairs) * duets
-        trials, total_s = len(self.cells) * (1 + blocks) + 2 * paired, alone_s + latency_s + duet_s
+        trials, total_s = len(self.cells) * (COUNTS + blocks) + 2 * paired, alone_s + latency_s + duet_s
         return trials, min(total_s, times.limit_s) if times.limit_s is not None else total_s
 
     def timetable(self, loaded: Loaded) -> Timetable:

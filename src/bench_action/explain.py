@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bench_action.config.gates import EXACT
 from bench_action.config.schema import ExpectedWork
+from bench_action.counting import count_metric, count_statements, counts_of, no_calls
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Finding, Trial
 from bench_action.plan import Pair
-from bench_action.summary import trial_values
 
 _MANY = 10  # so many more of one statement for each request are a query in a loop
 _ERRORS = 0.001
@@ -21,59 +21,53 @@ def findings_of(
 ) -> tuple[Finding, ...]:
     """Deviations from declared work, changes of counted work with their statements, errors that are new."""
     found: list[Finding] = []
-    for trial in trials:
-        if trial.phase == "count" and trial.revision == "head":
-            found += _deviations(trial, work.get(trial.profile))
+    counted = dict.fromkeys((t.variant, t.profile) for t in trials if t.phase == "count" and t.revision == "head")
+    for variant, profile in counted:
+        found += _deviations(counts_of(trials, variant, "head", profile), work.get(profile))
     for pair in pairs:
-        counts = [_count_of(trials, cell.variant, cell.revision, cell.profile) for cell in (pair.base, pair.head)]
-        if counts[0] is not None and counts[1] is not None and pair.kind == "revision":
-            found += _changes(counts[0], counts[1])
-            found += _statements(counts[0], counts[1])
+        base, head = (counts_of(trials, cell.variant, cell.revision, cell.profile) for cell in (pair.base, pair.head))
+        if base and head and pair.kind == "revision":
+            found += _changes(base, head)
+            found += _statements(base, head)
         if pair.kind == "revision":
             found += _errors(trials, pair)
     return tuple(found)
 
 
-def _count_of(trials: Sequence[Trial], variant: str, revision: str, profile: str) -> Trial | None:
-    key = ("count", variant, revision, profile)
-    return next((t for t in trials if (t.phase, t.variant, t.revision, t.profile) == key and t.requests), None)
-
-
-def _deviations(count: Trial, declared: ExpectedWork | None) -> Iterator[Finding]:
-    values = trial_values(count)
+def _deviations(counts: Sequence[Trial], declared: ExpectedWork | None) -> Iterator[Finding]:
     for name, metric in _WORK.items():
-        wanted = getattr(declared, name, None)
-        if wanted is not None and values[metric] != wanted:
-            text = f"{METRICS[metric].title} {_number(values[metric])} instead of the declared {_number(wanted)}"
-            yield Finding(
-                code="work-deviates", message=text, cell=count.cell, before=wanted, after=values[metric], fails=True
-            )
+        wanted, count = getattr(declared, name, None), count_metric(counts, metric)
+        if wanted is not None and count is not None and count.deviates(wanted):
+            got = count.per_request
+            text = f"{METRICS[metric].title} {_number(got)} instead of the declared {_number(wanted)}"
+            yield Finding(code="work-deviates", message=text, cell=counts[0].cell, before=wanted, after=got, fails=True)
 
 
-def _changes(base: Trial, head: Trial) -> Iterator[Finding]:
-    before, after = trial_values(base), trial_values(head)
+def _changes(base: Sequence[Trial], head: Sequence[Trial]) -> Iterator[Finding]:
     for metric in EXACT:
-        if before[metric] == after[metric]:
+        before, after = count_metric(base, metric), count_metric(head, metric)
+        if before is None or after is None or not after.change_from(before):
             continue
-        loop = metric == "queries_per_request" and after[metric] - before[metric] >= _MANY
-        text = f"{METRICS[metric].title} {_number(before[metric])} → {_number(after[metric])}"
+        loop = metric == "queries_per_request" and after.per_request - before.per_request >= _MANY
+        text = f"{METRICS[metric].title} {_number(before.per_request)} → {_number(after.per_request)}"
         text += " (N+1: a query for each row?)" if loop else ""
         yield Finding(
-            code="n-plus-one" if loop else "work-changed", message=text, cell=head.cell, before=before[metric],
-            after=after[metric],
+            code="n-plus-one" if loop else "work-changed", message=text, cell=head[0].cell, before=before.per_request,
+            after=after.per_request,
         )  # fmt: skip
 
 
-def _statements(base: Trial, head: Trial) -> Iterator[Finding]:
+def _statements(base: Sequence[Trial], head: Sequence[Trial]) -> Iterator[Finding]:
     """Statements that are new or more frequent, by their normalised text: ids differ between databases."""
-    before, after = ({one.text: one.calls / trial.requests for one in trial.statements} for trial in (base, head))
-    for text, calls in after.items():
-        if calls > before.get(text, 0.0):
-            kind = "new" if text not in before else "more frequent"
-            times = f"{_number(before.get(text, 0.0))} → {_number(calls)} for each request"
+    known = count_statements(base)
+    for text, count in count_statements(head).items():
+        before = known.get(text, no_calls(base))
+        if count.change_from(before) > 0:
+            kind = "new" if text not in known else "more frequent"
+            times = f"{_number(before.per_request)} → {_number(count.per_request)} for each request"
             yield Finding(
-                code="statement", message=f"{kind}: `{_short(text)}` {times}", cell=head.cell,
-                before=before.get(text, 0.0), after=calls,
+                code="statement", message=f"{kind}: `{_short(text)}` {times}", cell=head[0].cell,
+                before=before.per_request, after=count.per_request,
             )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ next, and no interval over blocks knows of it (docs/how-it-decides.md): only exa
 from collections.abc import Iterator, Sequence
 
 from bench_action.config.gates import EXACT
+from bench_action.counting import count_metric
 from bench_action.model.errors import InputError
 from bench_action.model.result import Comparison, ProfileInfo, Result, Trial
 from bench_action.stats.interval import CONFIDENCE, ratio_of_apart
@@ -74,15 +75,23 @@ def _of_cell(base: Result, head: Result, variant: str, profile: ProfileInfo) -> 
             significant=significant, relevant=significant and abs(found.ratio - 1) >= _RELEVANT, verdict="measured",
         )  # fmt: skip
     for metric in EXACT:
-        counts = [_values(trials, metric, "count") for trials in (before, after)]
-        if all(counts):
-            (one, *_), (other, *_) = counts
-            yield Comparison(
-                kind="revision", method="count", metric=metric, profile=profile.name, variant=variant, revision="head",
-                base="base", head="head", base_value=one, head_value=other, ratio=other / one if one else None,
-                difference=other - one, ci_low=None, ci_high=None, confidence=1.0, smallest_detectable=0.0, blocks=1,
-                gate=None, significant=one != other, relevant=one != other, verdict="measured",
-            )  # fmt: skip
+        one, other = (count_metric(_counts(trials), metric) for trials in (before, after))
+        if one is None or other is None:
+            continue
+        differs, exact = other.change_from(one) != 0, one.exact and other.exact
+        yield Comparison(
+            kind="revision", method="count", metric=metric, profile=profile.name, variant=variant, revision="head",
+            base="base", head="head", base_value=one.per_request, head_value=other.per_request,
+            ratio=other.per_request / one.per_request if one.per_request else None,
+            difference=other.per_request - one.per_request, ci_low=None, ci_high=None,
+            confidence=1.0 if exact else CONFIDENCE, smallest_detectable=0.0 if exact else None,
+            blocks=min(len(one.values), len(other.values)), gate=None, significant=differs, relevant=differs,
+            verdict="measured",
+        )  # fmt: skip
+
+
+def _counts(trials: Sequence[Trial]) -> list[Trial]:
+    return [trial for trial in trials if trial.phase == "count"]
 
 
 def _is_of(trial: Trial, variant: str, profile: str) -> bool:

@@ -16,6 +16,8 @@ from typing import Literal, TypeVar
 
 from bench_action.model.result import PhaseName, Revision, cell_name
 
+COUNTS = 5  # of each cell, where two do not settle its work
+_PAUSE_S = 1.0
 _Item = TypeVar("_Item")
 
 
@@ -47,13 +49,18 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Trials to come, of one cell, or of two at once. Its subjects may first be begun anew and warmed up under load."""
+    """Trials to come, of one cell, or of two at once. Its subjects may first be begun anew and warmed up under load.
+
+    `pause_s`: wait so long first. `idle`: measure idle work after it, for as long as the trial took.
+    """
 
     position: int
     cells: tuple[Cell, ...]
     warmup_s: int = 0
     renew: bool = False
     slice_s: int = 0  # 0: as the profile says
+    pause_s: float = 0.0
+    idle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,10 @@ class Spent:
 def solo_blocks(
     cells: Sequence[Cell], *, blocks: int, warmup_s: int, seed: int, renew: bool = False
 ) -> Iterator[Block]:
-    """First `count` (work per request, exact), then `capacity`: each cell once a block, each block in its own order.
+    """First `count` (work per request), then `capacity`: each cell once a block, each block in its own order.
+
+    Every cell is counted twice. The blocks of `count` after that are one for each variant and profile, for those whose
+    counts do not agree: whoever walks the plan leaves out what is not needed.
 
     A cell is warmed up under load before its first trial, which is the count: connections are then set up, statements
     prepared and caches filled, so what is counted is the steady state. A subject begins anew before its first count, as
@@ -107,6 +117,9 @@ def solo_blocks(
         Step(i, (cell,), warmup_s, renew or first[cell.variant, cell.revision] == cell) for i, cell in enumerate(order)
     )
     yield Block("count", 0, tuple(steps))
+    order = _shuffled(cells, f"{seed}/count/1")
+    yield Block("count", 1, tuple(Step(i, (cell,)) for i, cell in enumerate(order)))
+    yield from _recounts(cells, seed)
     for number in range(1, blocks + 1):
         order = _shuffled(cells, f"{seed}/capacity/{number}")
         yield Block(
@@ -114,6 +127,22 @@ def solo_blocks(
             number,
             tuple(Step(i, (cell,), warmup_s if renew else 0, renew) for i, cell in enumerate(order)),
         )
+
+
+def _recounts(cells: Sequence[Cell], seed: int) -> Iterator[Block]:
+    """Base and head close together, in an order drawn by lot, each after a pause that is drawn too.
+
+    What runs every so often then meets each of them as often: nothing that recurs is in step with the counts.
+    """
+    groups: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault((cell.variant, cell.profile), []).append(cell)
+    for number in range(2, COUNTS):
+        for name, group in groups.items():
+            dice = random.Random(f"{seed}/count/{number}/{name}")
+            dice.shuffle(group)
+            steps = (Step(i, (cell,), pause_s=dice.random() * _PAUSE_S, idle=True) for i, cell in enumerate(group))
+            yield Block("count", number, tuple(steps))
 
 
 def latency_blocks(pairs: Sequence[Pair], *, blocks: int, pace: Pace, seed: int) -> Iterator[Block]:

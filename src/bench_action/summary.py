@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from statistics import fmean, median
 
 from bench_action.config.gates import EXACT
+from bench_action.counting import count_metric
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Errors, Estimate, SubjectInfo, Summary, Trial
 from bench_action.stats.interval import interval_of
@@ -54,10 +55,13 @@ def _summary(trials: Sequence[Trial], startup_s: float) -> Summary:
     capacity = [trial for trial in trials if trial.phase == "capacity"]
     valid = [trial for trial in capacity if trial.valid]
     values: dict[str, list[float]] = {"startup_s": [startup_s]}
-    for trial in [*valid, *(t for t in trials if t.phase == "count")]:
+    for trial in valid:
         for name, value in trial_values(trial).items():
-            if trial.phase == "capacity" or name in EXACT:
-                values.setdefault(name, []).append(value)
+            values.setdefault(name, []).append(value)
+    counts = [trial for trial in trials if trial.phase == "count" and trial.valid]
+    for name in EXACT:
+        if (count := count_metric(counts, name)) is not None:
+            values[name] = list(count.values)
     speeds = values.get("requests_per_second", [])
     first = trials[0]
     return Summary(

@@ -12,7 +12,7 @@ from bench_action.config.schema import Profile
 from bench_action.load.generator import HttpRequest, Turns, usages
 from bench_action.load.validity import Circumstances, generator_busy, judge
 from bench_action.load.wrk import Report, order_for, parse_report
-from bench_action.meters.work import read_work, statements_between, work_between
+from bench_action.meters.work import Reading, read_work, statements_between, work_between
 from bench_action.model.machine import Usage
 from bench_action.model.result import Errors, Latency, Trial, Work
 from bench_action.model.warning import Code, Warned
@@ -24,6 +24,7 @@ from bench_action.stack.subject import Subject
 
 _LOOK_S = 0.5  # how often, during a trial, we look whether all containers live and how many connections are open
 _LATE_S = 15.0
+_SETTLE_S = 1.0
 _PER_TURN = 5  # requests: about a hundredth of a second, so that a machine's drift meets both subjects alike
 _NO_WORK = Work(queries=0, rows=0, cache_commands=0)
 
@@ -79,8 +80,10 @@ def load_together(
     return [_loaded(answer, name, 0) for answer, name in zip(answers, where, strict=True)]
 
 
-def measured(place: Place, subject: Subject, profile: Profile, loaded: Loaded, *, work: Work, cores: int) -> Trial:
-    """What one run of wrk makes a trial. `cores`: those that wrk has."""
+def measured(
+    place: Place, subject: Subject, profile: Profile, loaded: Loaded, *, work: Work | None, cores: int
+) -> Trial:
+    """What one run of wrk makes a trial. `cores`: those that wrk has; `work`: None where it could not be counted."""
     report = loaded.report
     throttled_ms = max((usage.throttled_ms for usage in loaded.spent.values()), default=0.0)
     seen = Circumstances(str(place.cell), subject.config.keep_alive, cores, throttled_ms, place.paired)
@@ -89,7 +92,8 @@ def measured(place: Place, subject: Subject, profile: Profile, loaded: Loaded, *
         wall_s=report.wall_s, requests=report.requests, bytes_read=report.bytes_read, errors=report.errors,
         latency=report.latency, connections_asked=profile.connections, connections_live=report.connections_live,
         generator_busy=generator_busy(report, profile, cores),
-        cpu_ms=_cpu_ms(loaded.spent) | {"generator": report.generator_cpu_s * 1000}, work=work,
+        cpu_ms=_cpu_ms(loaded.spent) | {"generator": report.generator_cpu_s * 1000},
+        work=work or _NO_WORK, work_known=work is not None,
         db_connections_peak=loaded.db_connections, memory_peak_mib=loaded.memory_mib,
         steal_percent=report.steal_percent, **_idle(place.placement, report),
         warnings=tuple(judge(report, profile, seen)),
@@ -97,30 +101,56 @@ def measured(place: Place, subject: Subject, profile: Profile, loaded: Loaded, *
 
 
 def count_trial(stack: Stack, place: Place, subject: Subject, profile: Profile, requests: int) -> Trial:
-    """A fixed number of requests one after the other: work per request, exact."""
+    """A fixed number of requests one after the other: work per request.
+
+    Its `wall_s` is the time between the two readings, in which work in the background was counted too.
+    """
     agent, parts, request = stack.services.agent, stack.parts(subject), HttpRequest.to(subject.handle, profile)
-    started = time.monotonic()
+    time.sleep(place.step.pause_s)
     before, usage_before = read_work(subject), agent.usage(parts)
-    asked = time.monotonic()
+    began = time.monotonic()
     replies = agent.requests(request, requests, timeout_s=max(10.0, profile.timeout), bodies=False)
-    duration_s, usage_after = time.monotonic() - asked, agent.usage(parts)
+    duration_s, usage_after = time.monotonic() - began, agent.usage(parts)
+    agent.settle([subject.handle.id], _SETTLE_S)  # what a request leaves behind comes after its reply, as in Django
     after = read_work(subject)
+    wall_s = after.at - before.at
     answered = [reply for reply in replies if not reply.problem]
+    work = work_between(before, after)
     return Trial(
-        **_where(place, subject), started_at=_began(time.monotonic() - started), duration_s=duration_s,
-        wall_s=time.monotonic() - started, requests=len(answered), bytes_read=0,
+        **_where(place, subject), started_at=_began(wall_s), duration_s=duration_s, wall_s=wall_s,
+        requests=len(answered), bytes_read=0,
         errors=Errors(read=len(replies) - len(answered), status=sum(reply.status > 399 for reply in answered)),
         latency=None, connections_asked=1, connections_live=1, generator_busy=0.0,
-        cpu_ms=_cpu_ms(_spent(usage_before, usage_after)), work=work_between(before, after), db_connections_peak=0,
-        memory_peak_mib=None, steal_percent=0.0, statements=statements_between(before, after),
+        cpu_ms=_cpu_ms(_spent(usage_before, usage_after)), work=work or _NO_WORK,
+        work_known=work is not None, db_connections_peak=0, memory_peak_mib=None, steal_percent=0.0,
+        statements=statements_between(before, after),
+        warnings=() if work is not None else (_counters_lost(place),),
+        **(_idle_work(subject, after, wall_s) if place.step.idle else {}),
     )  # fmt: skip
+
+
+def _idle_work(subject: Subject, before: Reading, seconds: float) -> dict[str, Any]:
+    """What is done without requests, in about as long as the count took."""
+    time.sleep(seconds)
+    after = read_work(subject)
+    return {
+        "idle": work_between(before, after) or _NO_WORK, "idle_s": after.at - before.at,
+        "idle_statements": statements_between(before, after),
+    }  # fmt: skip
+
+
+def _counters_lost(place: Place) -> Warned:
+    code = Code.COUNTERS_LOST
+    message = "the statistics of PostgreSQL or Redis were reset, or overflowed, while its work was counted"
+    return Warned(code=code, message=message, advice=code.advice, cell=str(place.cell))
 
 
 def capacity_trial(stack: Stack, place: Place, subject: Subject, profile: Profile, cores: int) -> Trial:
     """One subject alone, with the work that it did meanwhile."""
     before = read_work(subject)
     loaded = load_alone(stack, subject, profile, place.step.slice_s or profile.duration, str(place.cell))
-    return measured(place, subject, profile, loaded, work=work_between(before, read_work(subject)), cores=cores)
+    work = work_between(before, read_work(subject))
+    return measured(place, subject, profile, loaded, work=work, cores=cores)
 
 
 def duet_trials(
@@ -130,7 +160,7 @@ def duet_trials(
     names = [str(place.cell) for place in places]
     loads = load_together(stack, subjects, profile, places[0].step.slice_s, names)
     return [
-        measured(place, subject, profile, loaded, work=_NO_WORK, cores=cores)
+        measured(place, subject, profile, loaded, work=None, cores=cores)
         for place, subject, loaded in zip(places, subjects, loads, strict=True)
     ]
 
@@ -156,7 +186,7 @@ def _turned(place: Place, subject: Subject, seen: Turns) -> Trial:
         **_where(place, subject), started_at=_began(seen.duration_s), duration_s=seen.duration_s,
         wall_s=seen.duration_s, requests=requests, bytes_read=0, errors=Errors(read=seen.errors, status=seen.refused),
         latency=latency_of(seen.latencies_us), connections_asked=1, connections_live=1, generator_busy=0.0,
-        cpu_ms=cpu_ms, work=_NO_WORK, db_connections_peak=0, memory_peak_mib=None, steal_percent=0.0,
+        cpu_ms=cpu_ms, work=_NO_WORK, work_known=False, db_connections_peak=0, memory_peak_mib=None, steal_percent=0.0,
         warnings=() if requests > seen.refused else (nothing,),
     )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 
+from bench_action.counting import count_warnings
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, Finding, Summary, Trial, Verdict
 from bench_action.model.warning import Code, Warned
@@ -64,6 +65,7 @@ def warnings_of(
             groups.setdefault((warned.code, warned.cell), []).append(warned)
     found = [_together(group) for group in groups.values()]
     found += [warned for pair in pairs for warned in _of_pair(trials, pair, identical)]
+    found += count_warnings(trials)
     found += _wide_spreads(summaries)
     return tuple(sorted(found, key=lambda warned: not warned.code.invalidates))
 

@@ -5,8 +5,8 @@ from tests.docker.conftest import Quiet
 
 from bench_action.config.load import Loaded
 from bench_action.measure import Measurer
-from bench_action.model.result import Trial
-from bench_action.plan import Cell, solo_blocks
+from bench_action.model.result import Trial, Work
+from bench_action.plan import COUNTS, Cell, solo_blocks
 from bench_action.stack.stack import Stack
 
 pytestmark = pytest.mark.docker
@@ -26,9 +26,12 @@ def test_measurer__renews_the_data_before_each_trial_that_writes(stack: Stack, l
     plan = solo_blocks([Cell("aiohttp", "head", "writing")], blocks=2, warmup_s=0, seed=1, renew=True)
     Measurer(stack, loaded.profile, COUNTED, 2, Quiet(), store).walk(plan)
 
-    (count, rows), *capacity = rows_after
-    assert rows == SEED + COUNTED
-    assert (count.work.queries, count.work.rows, count.work.cache_commands) == (COUNTED, COUNTED, 0)
+    counts, capacity = rows_after[:COUNTS], rows_after[COUNTS:]
+    assert [rows for _, rows in counts] == [SEED + COUNTED * n for n in range(1, COUNTS + 1)]
+    for count, _ in counts:
+        assert (count.work.queries, count.work.rows, count.work.cache_commands) == (COUNTED, COUNTED, 0)
+    assert [count.idle for count, _ in counts] == [None, None, *[Work(queries=0, rows=0, cache_commands=0)] * 3]
+    assert all(count.idle_s >= count.wall_s for count, _ in counts[2:])
     assert [trial.block for trial, _ in capacity] == [1, 2]
     connections = loaded.profiles["writing"].connections
     for trial, rows in capacity:

@@ -4,6 +4,8 @@ import pytest
 from tests.docker.footprint import Footprint
 
 from bench_action.engine.protocol import Handle
+from bench_action.meters.work import read_work, statements_between, work_between
+from bench_action.model.result import Statement, Work
 from bench_action.stack.postgres import Postgres, QueryError
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Cache, Database, Subject
@@ -73,17 +75,117 @@ def test_execute__is_not_misled_by_rows_that_look_like_refusals(server: Postgres
     assert server.execute("SELECT 'ERROR: none'") == ["ERROR: none"]
 
 
-def test_statements__are_those_of_the_subject_alone(server: Postgres, database: Database) -> None:
-    def calls() -> dict[str, int]:
-        return {text: calls for _, text, calls, _ in server.statements(database.name, database.role)}
-
+def test_statements__are_those_of_one_database_whoever_runs_them(
+    server: Postgres, stack: Stack, subject: Subject
+) -> None:
+    database, other = subject.database, stack.subject("aiohttp", "head").database
+    assert database is not None
+    assert other is not None
     mine = "SELECT count(*) FROM item"
-    before = calls().get(mine, 0)
-    database.execute(mine)
-    assert calls().get(mine, 0) == before
-    for _ in range(3):
-        server.execute_as(database.role, database.name, mine)
-    assert calls()[mine] == before + 3
+    before = read_work(subject)
+    server.execute_as(other.role, other.name, mine)
+    assert work_between(before, read_work(subject)) == Work(queries=0, rows=0, cache_commands=0)
+    server.create_role("visitor")
+    server.execute(f'GRANT pg_read_all_data TO visitor; GRANT visitor TO "{database.role}"')
+    before = read_work(subject)
+    server.execute_as(database.role, database.name, mine)
+    server.execute_as(database.role, database.name, f"SET ROLE visitor; {mine}")
+    server.execute_as("visitor", database.name, mine)
+    after = read_work(subject)
+    server.execute("DROP ROLE visitor")
+    assert work_between(before, after) == Work(queries=3, rows=3, cache_commands=0)
+    assert statements_between(before, after) == (Statement(text=mine, calls=3, rows=3),)
+
+
+def test_statements__count_whatever_does_work(server: Postgres, subject: Subject) -> None:
+    database = subject.database
+    assert database is not None
+    server.execute_as(database.role, database.name, "CREATE PROCEDURE p() LANGUAGE sql AS 'SELECT 1'")
+    before = read_work(subject)
+    server.execute_as(
+        database.role, database.name, "BEGIN; SET LOCAL a.b = 'c'; SAVEPOINT a",
+        "SELECT id FROM item WHERE text = current_setting('a.b')", "CALL p()", "COPY item TO stdout",
+        "DECLARE c CURSOR FOR SELECT 1; FETCH c; CLOSE c", "COMMIT",
+    )  # fmt: skip
+    kinds = [one.text.split()[0] for one in statements_between(before, read_work(subject))]
+    assert sorted(kinds) == ["CALL", "COPY", "DECLARE", "FETCH", "SELECT"]
+
+
+def test_work_between__is_not_told_after_counters_were_reset(server: Postgres, stack: Stack, subject: Subject) -> None:
+    before = read_work(subject)
+    server.execute("SELECT pg_stat_statements_reset()")
+    assert work_between(before, read_work(subject)) is None
+    before = read_work(subject)
+    redis = stack.services.redis
+    assert redis is not None
+    stack.engine.exec(redis.handle, ["redis-cli", "config", "resetstat"])
+    assert work_between(before, read_work(subject)) is None
+
+
+DATA = "CREATE TABLE seeded (n int);\nCOPY seeded FROM stdin;\n1\n2\n\\.\n"
+
+
+@pytest.mark.parametrize(
+    "end",
+    ["", "\n", "\n-- PostgreSQL database dump complete\n", "\nSELECT 1", "\n;;\n", "SELECT pg_sleep(0.1) -- last"],
+)
+def test_run_script__ends_however_the_script_ends(server: Postgres, database: Database, end: str) -> None:
+    server.run_script(database.role, database.name, f"DROP TABLE IF EXISTS seeded; {DATA}{end}", WAIT_S)
+    assert server.execute("SELECT count(*) FROM seeded", database.name) == ["2"]
+
+
+def test_run_script__data_may_end_with_the_script(server: Postgres, database: Database) -> None:
+    server.run_script(database.role, database.name, "CREATE TABLE open (n int); COPY open FROM stdin;\n1\n2\n", WAIT_S)
+    assert server.execute("SELECT count(*) FROM open", database.name) == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("script", "what", "told"),
+    [
+        (
+            "SELECT 1;\nSELECT nothing\n  secret;",
+            "syntax|column",
+            ("line 3, in statement 2, which begins on line 2", ""),
+        ),
+        ("SELECT 1;\nSELEC secret;", "syntax error", ("line 2, in statement 2, which begins on line 2", "")),
+        ("CREATE TABLE o (n int);\nCOPY o FROM stdin;\n1\nsecret\n\\.\n", "invalid input syntax", ("line 5", "")),
+        ("ALTER TABLE item OWNER TO shop;", 'role "shop" does not exist', ("line 1", "--no-owner --no-privileges")),
+        ("CREATE EXTENSION postgres_fdw;", "permission denied to create extension", ("line 1", "only a superuser")),
+        ("SELECT 'secret", "a quoted text is never closed", ("line 1", "close")),
+    ],
+)
+def test_run_script__names_the_place_and_quotes_nothing(
+    server: Postgres, database: Database, script: str, what: str, told: tuple[str, str]
+) -> None:
+    with pytest.raises(QueryError, match=what) as caught:
+        server.run_script(database.role, database.name, script, WAIT_S)
+    assert caught.value.where.startswith(told[0])
+    assert told[1] in caught.value.advice
+    assert "secret" not in str(caught.value) + "".join(caught.value.log)
+
+
+def test_execute__data_may_be_last_in_a_conversation_too(server: Postgres) -> None:
+    server.execute("CREATE TABLE talk (n int);\nCOPY talk FROM stdin;\n1\n2\n\\.\n")
+    assert server.execute("SELECT count(*) FROM talk; DROP TABLE talk") == ["2"]
+
+
+def test_execute__a_row_cannot_end_the_conversation(server: Postgres) -> None:
+    assert server.execute(r"SELECT E'a\nbench-action-end-1\nb'") == ["a", "bench-action-end-1", "b"]
+
+
+def test_passwords__are_different_and_on_no_command_line(
+    server: Postgres, stack: Stack, subject: Subject, database: Database
+) -> None:
+    own, superusers = (server.url(role, "x").split(":")[2].split("@")[0] for role in (database.role, "postgres"))
+    assert own != superusers
+    other = stack.subject("aiohttp", "head").database
+    assert other is not None
+    assert own not in server.url(other.role, "x")
+    database.execute("SELECT 1")  # there is a conversation
+    _, lines = stack.engine.exec(server.handle, ["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n'"])
+    assert "psql" in lines
+    assert own not in lines
+    assert superusers not in lines
 
 
 def test_role__may_neither_read_the_others_data_nor_make_anything_of_its_own(
@@ -151,3 +253,14 @@ def test_redis__counts_commands(stack: Stack) -> None:
         stack.engine.exec(redis.handle, ["redis-cli", "incr", "something"])
     assert redis.command_calls()["incr"] == before + 3
     stack.engine.exec(redis.handle, ["redis-cli", "del", "something"])
+
+
+def test_redis__a_value_with_lines_is_a_value(stack: Stack) -> None:
+    redis, cache = stack.services.redis, cache_of(stack, "unescaped")
+    assert redis is not None
+    forged = "5\nbench-action-end-0\ncmdstat_get:calls=3,usec=1\n7"
+    stack.engine.exec(redis.handle, ["redis-cli", "-n", str(cache.number), "set", "forged", forged])
+    before = redis.command_calls()["get"]
+    assert cache.integer("forged") == 0
+    assert redis.command_calls()["get"] == before + 1
+    cache.flush()

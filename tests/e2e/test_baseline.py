@@ -31,6 +31,16 @@ _IN_A_LOOP = (
     "        for item in items:\n"
     "            await self.request.app[POOL].fetchval('SELECT text FROM item WHERE id = $1', item['id'])\n"
 )
+_OPENED = "            app[POOL] = pool\n            yield\n"
+_SCHEDULER = """\
+            async def tick() -> None:
+                while await pool.fetchval("SELECT count(*) FROM item"):
+                    await __import__("asyncio").sleep(0.05)
+
+            app[POOL], ticking = pool, __import__("asyncio").create_task(tick())
+            yield
+            ticking.cancel()
+"""
 
 
 @pytest.fixture(params=["docker", "local"])
@@ -83,6 +93,33 @@ def test_baseline__a_query_in_a_loop_is_counted_and_named(tool: Tool, todo: Path
     assert (counted.base_value, counted.head_value, counted.method, counted.verdict) == (1, 21, "count", "regressed")
     assert "21 queries instead of 1" in finished.report
     assert (finished.output / "report.html").is_file()
+
+
+def test_baseline__work_in_the_background_is_no_alarm_and_one_more_query_is(tool: Tool, todo: Path) -> None:
+    resources = todo / "aiohttp" / "todo_aiohttp" / "resources.py"
+    text = resources.read_text(encoding="utf-8")
+    assert _OPENED in text
+    resources.write_text(text.replace(_OPENED, _SCHEDULER), encoding="utf-8")
+    commit(todo)
+    views = todo / "aiohttp" / "todo_aiohttp" / "views.py"
+    views.write_text(views.read_text(encoding="utf-8") + "\n# nothing\n", encoding="utf-8")
+
+    same = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
+    views.write_text(views.read_text(encoding="utf-8").replace(_READ, _READ + _READ), encoding="utf-8")
+    more = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
+
+    assert same.status == 0, same.stderr
+    counts = [trial for trial in same.trials if trial.phase == "count"]
+    assert len(counts) == 2 * 5
+    assert sum(trial.idle.queries for trial in counts if trial.idle is not None) > 0
+    assert {one.code.value for one in same.result.warnings} >= {"counts-vary"}
+    (counted,) = [one for one in same.result.comparisons if one.metric == "queries_per_request"]
+    assert (counted.verdict, counted.blocks, counted.exact) == ("unchanged", 5, False)
+    assert same.result.findings == ()
+    more.assert_failed(1, "")
+    (counted,) = [one for one in more.result.comparisons if one.metric == "queries_per_request"]
+    assert counted.verdict == "regressed"
+    assert 0.8 < counted.difference < 1.2
 
 
 def test_baseline__the_same_code_runs_in_duets_and_is_no_alarm(tool: Tool, todo: Path) -> None:

@@ -1,16 +1,16 @@
 """What a check asks, of whom at once, and what it makes of the answers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from bench_action.checks import check_changes, check_reply, check_work, run_check
+from bench_action.checks import Seen, check_changes, check_reply, check_work, run_check
 from bench_action.config.schema import Check
 from bench_action.load.generator import HttpRequest, Reply
 from bench_action.model.result import Work
-from bench_action.stack.postgres import QueryError
+from bench_action.stack.postgres import QueryError, Statements
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
 
@@ -24,6 +24,17 @@ def check(repeat: int = 1, **expect: Any) -> Check:
 def reply(body: str = "", status: int = 200, problem: str = "", **headers: str) -> Reply:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Reply(status, named, body.encode(), kept=True, problem=problem)
+
+
+def queries(number: int) -> Work:
+    return Work(queries=number, rows=0, cache_commands=0)
+
+
+def seen(*counted: Work) -> Seen:
+    found = Seen()
+    for work in counted:
+        found.add((work, 0.05))
+    return found
 
 
 def problems(given: Reply, **expect: Any) -> list[tuple[str, str]]:
@@ -80,8 +91,8 @@ def test_check_reply__a_body_that_is_no_text_is_told_all_the_same() -> None:
 
 def test_check_work__all_repetitions_together_are_exact() -> None:
     declared = check(10, work={"queries": 1, "rows": 20, "cache_commands": 1})
-    assert list(check_work(Work(queries=10, rows=200, cache_commands=10), declared)) == []
-    assert list(check_work(Work(queries=11, rows=200, cache_commands=9), declared)) == [
+    assert list(check_work(seen(Work(queries=10, rows=200, cache_commands=10)), declared)) == []
+    assert list(check_work(seen(Work(queries=11, rows=200, cache_commands=9)), declared)) == [
         ("10 queries in 10 requests", "11"),
         ("10 cache commands in 10 requests", "9"),
     ]
@@ -89,8 +100,25 @@ def test_check_work__all_repetitions_together_are_exact() -> None:
 
 def test_check_work__zero_is_declared_and_nothing_is_not() -> None:
     work = Work(queries=3, rows=0, cache_commands=7)
-    assert list(check_work(work, check(work={"queries": 0}))) == [("0 queries in 1 request", "3")]
-    assert list(check_work(work, check())) == []
+    assert list(check_work(seen(work), check(work={"queries": 0}))) == [("0 queries in 1 request", "3")]
+    assert list(check_work(seen(work), check())) == []
+
+
+def test_check_work__counts_that_vary_must_include_what_was_declared() -> None:
+    ping = check(5, work={"queries": 3})
+    assert list(check_work(seen(queries(14), queries(15)), ping)) == []
+    assert list(check_work(seen(queries(20), queries(19)), ping)) == [
+        ("15 queries in 5 requests", "19 to 20 in 2 counts")
+    ]
+
+
+def test_check_work__work_without_requests_is_not_the_requests() -> None:
+    declared, scheduled = check(5, work={"queries": 1}), seen(queries(6))
+    scheduled.add((queries(8), 0.5), idle=True)  # in ten times the time of the count
+    assert list(check_work(scheduled, declared)) == []
+    more = seen(queries(10))
+    more.add((queries(8), 0.5), idle=True)
+    assert list(check_work(more, declared)) == [("5 queries in 5 requests", "10")]
 
 
 def test_check_changes__each_number_moves_exactly() -> None:
@@ -110,6 +138,7 @@ class Told:
     def __init__(self, *names: str) -> None:
         self.log: list[str] = []
         self.refused: set[str] = set()
+        self.calls: dict[str, Iterator[int]] = {}  # of one query, at each reading
         self.services = SimpleNamespace(agent=self)
         self.subjects = [cast("Subject", self._subject(name)) for name in names]
 
@@ -134,7 +163,11 @@ class Told:
             self.log.append(f"{name}: {text}")
             return ["1"]
 
-        server = SimpleNamespace(statements=lambda _database, _role: [])
+        def statements(database: str) -> Statements:
+            calls = self.calls.get(database)
+            return Statements([("1", "SELECT a FROM b", next(calls), 0)] if calls else [], "0 then")
+
+        server = SimpleNamespace(statements=statements)
         database = SimpleNamespace(execute=execute, server=server, name=name, role=name)
         handle = SimpleNamespace(id=name, host=name, port=80)
         return SimpleNamespace(name=name, handle=handle, database=database, cache=None)
@@ -189,3 +222,33 @@ def test_run_check__what_was_broken_is_mended_also_where_the_check_cannot_be_mad
     assert stack.log == [
         "a: break", "b: break", "b: SELECT 1", "b", "b: SELECT 1", "a: mend", "b: mend",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("readings", "problems"),
+    [
+        ([0, 2], []),
+        ([0, 3, 3, 5, 5, 5], []),  # a cache expired; counted again it had not
+        ([0, 3, 3, 6, 6, 7], []),  # a scheduler, which goes on without requests
+        ([0, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12, 16, 16, 16, 16, 20, 20, 20], [("2 queries in 2 requests", "4")]),
+        ([9, 1], [("work that can be counted", "the statistics of PostgreSQL or Redis were reset meanwhile")]),
+    ],
+)
+def test_run_check__counts_again_what_does_not_agree(
+    readings: list[int], problems: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench_action.checks._IDLE_S", 0.0)
+    stack = Told("a")
+    stack.calls["a"] = iter(readings)
+    assert stack.run(check(2, work={"queries": 1})) == [problems]
+    assert next(stack.calls["a"], None) is None
+
+
+def test_run_check__never_repeats_a_request_that_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench_action.checks._IDLE_S", 0.0)
+    stack = Told("a")
+    stack.calls["a"] = iter([0] + [4] * 9)
+    writing = check(2, work={"queries": 1})
+    request = writing.request.model_copy(update={"method": "POST"})
+    assert stack.run(writing.model_copy(update={"request": request})) == [[("2 queries in 2 requests", "4")]]
+    assert stack.log == ["a"]

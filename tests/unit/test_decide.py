@@ -4,13 +4,13 @@ import math
 from collections.abc import Sequence
 
 import pytest
-from tests.unit.factories import make_duet
+from tests.unit.factories import make_count, make_duet
 
 from bench_action.config.gates import default_gates
 from bench_action.config.schema import Paced
 from bench_action.decide import Decider
 from bench_action.model.result import Trial
-from bench_action.plan import Block, Cell, Pair, Spent
+from bench_action.plan import Block, Cell, Pair, Spent, Step
 from bench_action.timetable import Timetable
 
 pytestmark = pytest.mark.unit
@@ -130,6 +130,17 @@ def test_enough__minutes_end_everything_but_the_count() -> None:
     assert chosen.enough(Block("latency", 1, (), PAIR), [], late)
     assert chosen.enough(Block("duet", 1, (), PAIR), [], late)
     assert not decider().enough(Block("capacity", 1, ()), [], late)
+
+
+def test_enough__a_cell_is_counted_again_until_its_counts_agree() -> None:
+    step = Step(0, (Cell("aiohttp", "head", "article-500"),))
+    late = Spent(3600.0, [])
+    again = Block("count", 2, (step,))
+    assert not decider(minutes=1).enough(Block("count", 1, (step,)), [make_count()], late)
+    assert decider().enough(again, [make_count(), make_count(block=1)], late)
+    assert not decider(minutes=1).enough(again, [make_count(queries=11), make_count(block=1)], late)
+    assert not decider().enough(again, [make_count(queries=11), make_count(queries=11, block=1)], late)
+    assert decider().enough(again, [make_count(queries=10 + n, block=n) for n in range(5)], late)
 
 
 def test_enough__minutes_also_bound_the_cap() -> None:

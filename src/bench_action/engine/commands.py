@@ -4,7 +4,8 @@ from bench_action.engine.protocol import ServiceSpec
 
 _POSTGRES_SETTINGS = {
     "shared_preload_libraries": "pg_stat_statements",
-    "pg_stat_statements.track_utility": "off",  # transaction control is not a query (glossary)
+    "pg_stat_statements.track_utility": "on",  # CALL, COPY and the like are work too (glossary)
+    "pg_stat_statements.max": "50000",
     "timezone": "UTC",
     "log_min_messages": "error",
 }

@@ -78,8 +78,11 @@ class Exit:
 class Session(Protocol):
     """A long-lived conversation, line by line, with a program started beside a service."""
 
-    def send(self, text: str) -> None:
-        """Write `text` to its standard input. Raises StackError when the program is gone."""
+    def send(self, text: str, patience_s: float = 30.0) -> None:
+        """Write `text` to its standard input, and take in what it answers meanwhile.
+
+        Raises StackError when the program is gone, or when nothing has moved for `patience_s` seconds.
+        """
 
     def read_line(self, timeout_s: float) -> str | None:
         """The next line of its standard output, None when none came in time. Raises StackError at its end."""

@@ -40,7 +40,7 @@ def _record(result: Result, summary: Summary) -> Record:
             name: _bounded(one.mean, one.ci_low, one.ci_high)
             for name, one in summary.metrics.items() if name not in _WORK
         },
-        control=control, control_id=_control_id(result), work=_work(result, summary),
+        control=control, control_id=_control_id(result), work=_work(summary),
     )  # fmt: skip
 
 
@@ -88,12 +88,11 @@ def _by_block(trials: Sequence[Trial], variant: str, profile: str) -> dict[int, 
     }  # fmt: skip
 
 
-def _work(result: Result, summary: Summary) -> WorkPerRequest | None:
-    for trial in result.trials:
-        if trial.phase == "count" and trial.valid and trial.cell == summary.cell:
-            queries, rows, commands = (rounded(trial_values(trial)[name]) for name in _WORK)
-            return WorkPerRequest(queries=queries, rows=rows, cache_commands=commands)
-    return None
+def _work(summary: Summary) -> WorkPerRequest | None:
+    if not all(name in summary.metrics for name in _WORK):
+        return None
+    queries, rows, commands = (rounded(summary.metrics[name].mean) for name in _WORK)
+    return WorkPerRequest(queries=queries, rows=rows, cache_commands=commands)
 
 
 def _bounded(value: float, low: float | None, high: float | None) -> Bounded:

@@ -13,6 +13,8 @@ def is_work(command: str) -> bool:
     return command.partition("|")[0] not in _NOT_WORK
 
 
-def commands_between(before: Mapping[str, int], after: Mapping[str, int]) -> int:
-    """Commands of work between two readings of INFO commandstats."""
+def commands_between(before: Mapping[str, int], after: Mapping[str, int]) -> int | None:
+    """Commands of work between two readings of INFO commandstats; None where somebody has reset them."""
+    if any(after.get(name, 0) < calls for name, calls in before.items()):
+        return None
     return sum(calls - before.get(name, 0) for name, calls in after.items() if is_work(name))

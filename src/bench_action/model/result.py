@@ -91,6 +91,7 @@ class Trial(Frozen):
     generator_busy: float = Field(description="wrk's CPU ÷ (duration × the smaller of threads and its cores)")
     cpu_ms: dict[str, float] = Field(description="CPU time by part: application, db, cache, generator")
     work: Work
+    work_known: bool = Field(True, description="false where it is zero because it could not be counted")
     db_connections_peak: int
     memory_peak_mib: float | None = Field(description="of the subject; null where the host does not show it")
     steal_percent: float
@@ -100,6 +101,9 @@ class Trial(Frozen):
     application_idle: float | None = Field(None, description="share of the application's CPUs that was idle")
     services_idle: float | None = Field(None, description="the same of the services' CPUs")
     statements: tuple[Statement, ...] = Field((), description="what its queries were, in phase `count`")
+    idle: Work | None = Field(None, description="work without requests, measured after this count; null: not measured")
+    idle_s: float = Field(0.0, description="how long that was")
+    idle_statements: tuple[Statement, ...] = Field((), description="what its queries were")
     warnings: tuple[Warned, ...] = ()
 
     @property
@@ -258,6 +262,11 @@ class Comparison(Frozen):
     relevant: bool
     verdict: Verdict
     reason: str = Field("", description="why it was not judged, or not decided: one sentence, in this one place")
+
+    @property
+    def exact(self) -> bool:
+        """Whether it was counted and every count agreed, so that there is no interval."""
+        return self.method == "count" and self.confidence == 1.0
 
 
 class NotCompared(Frozen):

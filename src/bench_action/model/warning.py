@@ -33,6 +33,8 @@ class Code(StrEnum):
     UNSOUND = "instrument-unsound"
     BLOCK_DROPPED = "block-dropped"
     BLOCKS_DROPPED = "blocks-dropped"
+    COUNTS_VARY = "counts-vary"
+    COUNTERS_LOST = "counters-lost"
 
     @property
     def invalidates(self) -> bool:
@@ -61,6 +63,7 @@ _INVALIDATING = frozenset(
         Code.STOPPED_EARLY,
         Code.BLOCKS_DROPPED,
         Code.UNSOUND,
+        Code.COUNTERS_LOST,
     }
 )
 
@@ -91,6 +94,10 @@ _ADVICE = {
     Code.UNSOUND: "Do not rely on verdicts from this machine. Run `bench-action check`, then --self-test again.",
     Code.BLOCK_DROPPED: "Its application's log may tell why it ended; the other blocks count.",
     Code.BLOCKS_DROPPED: "Mend what ends the application under load; too few blocks are left to compare.",
+    Code.COUNTS_VARY: "Only what lies outside of this range counts as a change. Work in the background, expiring "
+    "caches and pool pings do this; turn them off to gate exactly.",
+    Code.COUNTERS_LOST: "Its work cannot be compared. An application must not reset statistics (CONFIG RESETSTAT, "
+    "pg_stat_statements_reset); raise `pg_stat_statements.max` where statements have very many texts.",
     Code.NO_COUNTERS: "CPU and memory of the containers are left out; requests/s and latencies are not affected.",
 }
 

@@ -119,7 +119,7 @@ def _scope(result: Result) -> str:
     variants, profiles = {c.variant for c in found}, {c.profile for c in found}
     counts = f"{plural(len(variants), 'variant')} × {plural(len(profiles), 'profile')}"
     work = [c for c in found if c.method == "count"]
-    same = " Work per request is identical." if work and not any(c.difference for c in work) else ""
+    same = " Work per request is identical." if work and all(c.exact and not c.difference for c in work) else ""
     base = f" `{result.source.base_sha[:7]}`" if result.source.base_sha else ""
     return f"{counts}, each paired with base{base} on this runner.{same}"
 

@@ -92,7 +92,7 @@ def against_each_other(comparisons: Sequence[Comparison]) -> Table:
     for c in (one for one in comparisons if one.kind == "variant"):
         metric = METRICS[c.metric]
         values = (numbers.metric_value(value, metric.unit) for value in (c.base_value, c.head_value))
-        exact = c.method == "count"
+        exact = c.exact
         ratio = ("differs" if c.significant else "the same") if exact else numbers.ratio(c)
         sure = "exact" if exact else ("yes" if c.significant else "no")
         shown = c.smallest_detectable is not None and c.smallest_detectable <= 1

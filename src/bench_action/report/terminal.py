@@ -49,7 +49,7 @@ def print_compared(comparisons: Sequence[Comparison], console: Console) -> None:
     """Two occasions, with what their intervals do not know."""
     table = rows_of(comparisons)
     console.print(_rich(table, left_out=("Verdict", *((DETECTABLE,) if console.width < _WIDE else ()))))
-    changed = [one for one in comparisons if one.method == "count" and one.difference]
+    changed = [one for one in comparisons if one.method == "count" and one.significant]
     console.print()
     for one in changed:
         console.print(Text(f"• counted exactly, so changed: {loss(one).replace('`', '')}"))

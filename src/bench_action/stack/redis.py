@@ -1,6 +1,6 @@
 """Redis, asked through its own client inside its container."""
 
-import itertools
+import secrets
 
 from bench_action.engine.protocol import Engine, Handle, Session
 from bench_action.model.errors import StackError
@@ -15,7 +15,6 @@ class Redis:
         self.handle = handle
         self._engine = engine
         self._session: Session | None = None
-        self._count = itertools.count()
 
     def probe(self) -> str:
         """For readiness: empty once it answers (while it loads its data, it does not)."""
@@ -25,6 +24,7 @@ class Redis:
     def open(self) -> None:
         """Connect."""
         self._session = self._engine.session(self.handle, ["redis-cli", "-p", str(self.handle.port)])
+        self.command_calls()  # from now on its own INFO is among the calls, so that a reset is always seen
 
     def url(self, database: int) -> str:
         """How a client reaches a database."""
@@ -32,7 +32,8 @@ class Redis:
 
     def integer(self, database: int, key: str) -> int:
         """The integer at a key, 0 where there is none."""
-        value = self._ask(f'SELECT {database}\nGET "{key}"')[-1]
+        _, *lines = self._ask(f'SELECT {database}\nGET "{key}"')
+        value = lines[0] if len(lines) == 1 else ""
         return int(value) if value.lstrip("-").isdecimal() else 0
 
     def flush(self, database: int) -> None:
@@ -51,7 +52,7 @@ class Redis:
     def _ask(self, commands: str) -> list[str]:
         if self._session is None:
             raise StackError("Redis was asked before it was opened")
-        mark = f"bench-action-end-{next(self._count)}"
+        mark = secrets.token_hex(16)  # a value may have lines of any kind, but not this one
         self._session.send(f"{commands}\nECHO {mark}\n")
         lines: list[str] = []
         while (line := self._session.read_line(_ANSWER_S)) != mark:

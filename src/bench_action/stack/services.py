@@ -34,7 +34,7 @@ class Services:
 
 def start_services(engine: Engine, config: Config, images: Images, caches: int) -> Services:
     """Start all, wait until each answers its own client. `caches`: Redis numbers needed. Raises StackError."""
-    password = secrets.token_hex(8)
+    password = secrets.token_hex(16)  # of the superuser; subjects never learn it
     specs = [ServiceSpec("load", "bench-action-load", images.load.id, ulimits=config.load.ulimits)]
     specs += [
         _service_spec(name, service, caches, password, images.services[name].id)

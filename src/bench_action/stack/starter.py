@@ -19,9 +19,13 @@ from bench_action.stack.subject import Cache, Database, Subject
 _SETUP_S = 600.0
 # the user's own tables: without a list it reads the system's too, which takes longer than all of a small seed
 _ANALYZE = """\
-SELECT 'ANALYZE ' || string_agg(oid::regclass::text, ', ') FROM pg_class
-WHERE relkind IN ('r', 'm', 'p') AND pg_get_userbyid(relowner) = current_user
-HAVING count(*) > 0 \\gexec"""
+DO $$
+DECLARE
+  own text := (SELECT string_agg(oid::regclass::text, ', ') FROM pg_class
+               WHERE relkind IN ('r', 'm', 'p') AND pg_get_userbyid(relowner) = current_user);
+BEGIN
+  IF own IS NOT NULL THEN EXECUTE 'ANALYZE ' || own; END IF;
+END $$"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class Starter:
         try:
             return self._start(self._prepare(name, "base", image, number))
         except InputError as error:  # head's seed has worked: this one is base's, and base's own fault
-            raise StackError(error.what, where=error.where, log=error.log) from error
+            raise StackError(error.what, where=error.where, advice=error.advice, log=error.log) from error
 
     def _prepare(self, name: str, revision: Revision, image: Image, number: int) -> Subject:
         redis = self.services.redis
@@ -114,14 +118,18 @@ class Starter:
     def _seed(self, subject: Subject, database: Database) -> None:
         """Fill the template, and have the planner know what is in it. The subject's role owns all of it."""
         loaded = self._loaded(subject.variant, subject.revision)
-        seed = loaded.config.seed
-        texts = [(loaded.folder / seed).read_text(encoding="utf-8")] if seed is not None else []
-        try:
-            database.server.execute_as(database.role, database.template, *texts, _ANALYZE)
-        except QueryError as error:
-            if seed is None:
-                raise
-            raise InputError(error.what, where=f"seed: {seed}", log=error.log) from error
+        server, seed = database.server, loaded.config.seed
+        if seed is not None:
+            try:
+                text = (loaded.folder / seed).read_text(encoding="utf-8")
+                server.run_script(database.role, database.template, text, _SETUP_S)
+            except QueryError as error:
+                where = ", ".join(filter(None, (f"seed: {seed}", error.where)))
+                raise InputError(error.what, where=where, advice=error.advice, log=error.log) from error
+            except UnicodeDecodeError:
+                advice = "write it as UTF-8; a dump with `pg_dump --format=plain --encoding=UTF8`"
+                raise InputError("the seed is not text in UTF-8", where=f"seed: {seed}", advice=advice) from None
+        server.execute_as(database.role, database.template, _ANALYZE, patience_s=_SETUP_S)
 
     def _spec(self, subject: Subject, name: str, host: str, urls: Mapping[str, str]) -> ServiceSpec:
         variant, loaded = subject.config, self._loaded(subject.variant, subject.revision)

@@ -89,10 +89,33 @@ def assert_postgres_counts(engine: LocalEngine) -> None:
     postgres.create_role("me")
     postgres.create_database("mine", "me")
     postgres.execute_as("me", "mine", "SELECT 1")
-    calls = {text: calls for _, text, calls, _ in postgres.statements("mine", "me")}
+    calls = {text: calls for _, text, calls, _ in postgres.statements("mine").rows}
     assert calls["SELECT $1"] == 1
     with pytest.raises(QueryError, match="nowhere"):
         postgres.execute("SELECT * FROM nowhere")
+
+
+def test_postgres__runs_a_large_script_that_ends_in_data(engine: LocalEngine) -> None:
+    spec = ServiceSpec("postgres", "postgres", "postgres:17", env=PASSWORD)
+    handle = engine.start(spec)
+    postgres = Postgres(engine, handle, PASSWORD["POSTGRES_PASSWORD"])
+    wait_until_ready(engine, [Awaited(handle, WAIT_S, postgres.probe)])
+    postgres.create_role("me")
+    postgres.create_database("mine", "me")
+    rows = "".join(f"{n}\t{'x' * 60}\n" for n in range(50_000))
+    script = f"CREATE TABLE a (n int, t text);\nSELECT generate_series(1, 9);\nCOPY a FROM stdin;\n{rows}\\.\n"
+    postgres.run_script("me", "mine", script, WAIT_S)
+    assert postgres.execute("SELECT count(*) FROM a", "mine") == ["50000"]
+    with pytest.raises(QueryError, match="backslash command"):
+        postgres.run_script("me", "mine", "\\! touch /tmp/never", WAIT_S)
+
+
+def test_session__takes_in_answers_while_it_writes(engine: LocalEngine) -> None:
+    handle = engine.start(ServiceSpec("load", "load", ""))
+    session = engine.session(handle, ["cat"])
+    session.send(f"{'x' * 200}\n" * 20_000)
+    assert all(session.read_line(WAIT_S) == "x" * 200 for _ in range(20_000))
+    session.close()
 
 
 def test_postgres__of_one_template_has_a_password_and_data_of_its_own(engine: LocalEngine) -> None:

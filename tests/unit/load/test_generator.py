@@ -30,7 +30,8 @@ class Scripted:
         self.closed = False
         self._lines = deque(lines)
 
-    def send(self, text: str) -> None:
+    def send(self, text: str, patience_s: float = 30.0) -> None:
+        assert patience_s > 0
         assert text.endswith("\n")
         assert text.count("\n") == 1
         self.sent.append(json.loads(text))

@@ -125,7 +125,7 @@ def test_judge__steal(steal_percent: float, found: list[Code]) -> None:
 def test_codes__these_and_no_others_invalidate() -> None:
     assert {code.value for code in Code if code.invalidates} == {
         "connect-errors", "fewer-connections", "generator-saturated", "nothing-served", "clock-step", "throttled",
-        "stopped-early", "blocks-dropped", "instrument-unsound",
+        "stopped-early", "blocks-dropped", "instrument-unsound", "counters-lost",
     }  # fmt: skip
 
 

@@ -26,3 +26,8 @@ def test_commands_between__counts_what_is_new() -> None:
     before = {"incr": 3, "info": 1, "get": 5}
     after = {"incr": 13, "info": 9, "get": 5, "set": 2, "client|setinfo": 40}
     assert commands_between(before, after) == 12
+
+
+def test_commands_between__is_not_told_after_a_reset() -> None:
+    assert commands_between({"get": 5000, "info": 1}, {"get": 100, "info": 2}) is None
+    assert commands_between({"get": 5, "info": 1}, {"get": 100, "config|resetstat": 1}) is None

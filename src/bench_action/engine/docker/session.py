@@ -1,7 +1,9 @@
 """A long-lived `docker exec`, talked to line by line: a new one for each trial would cost 0.2 s and more."""
 
 import contextlib
+import select
 import socket
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable
@@ -12,6 +14,8 @@ from bench_action.model.errors import StackError
 
 _HEADER = 8  # Engine API, "Attach": stream type (1 byte), 3 zero bytes, length (4 bytes, big endian)
 _STDOUT, _STDERR = 1, 2
+_PIECE = 65536
+_LOOK_S = 1.0  # how long to wait for the socket at most: what TLS has already taken in does not show on it
 
 
 class DockerSession:
@@ -30,19 +34,26 @@ class DockerSession:
         self._lines = Lines()
         self._stderr: deque[str] = deque(maxlen=15)
 
-    def send(self, text: str) -> None:
-        """Write to its standard input."""
-        try:
-            self._socket.settimeout(30)
-            self._socket.sendall(text.encode())
-        except OSError as error:
-            raise self._gone() from error
+    def send(self, text: str, patience_s: float = 30.0) -> None:
+        """Write to its standard input, and take in what it answers meanwhile: else both sides might wait."""
+        left = memoryview(text.encode())
+        deadline = time.monotonic() + patience_s
+        while left:
+            sent = self._write(left[:_PIECE])
+            left = left[sent:]
+            if sent or self._receive(0):
+                deadline = time.monotonic() + patience_s
+            elif time.monotonic() > deadline:
+                raise StackError("a program does not read what it is sent", where=self._where)
+            else:
+                select.select([self._socket], [self._socket], [], _LOOK_S)
 
     def read_line(self, timeout_s: float) -> str | None:
         """The next line without its end, None when none was complete within `timeout_s` seconds."""
         deadline = time.monotonic() + timeout_s
         while not self._lines:
-            if not self._receive(deadline - time.monotonic()):
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 or not self._receive(left_s):
                 return None
         return self._lines.pop()
 
@@ -58,14 +69,22 @@ class DockerSession:
             self._connection.close()
             self._socket.close()  # what the SDK gives is a file of it only
 
-    def _receive(self, timeout_s: float) -> bool:
-        """Take in what has arrived; False when nothing did in time."""
-        if timeout_s <= 0:
-            return False
+    def _write(self, data: memoryview) -> int:
+        """Write what the socket takes at once; how many bytes that were."""
         try:
-            self._socket.settimeout(timeout_s)
-            data = self._socket.recv(65536)
-        except TimeoutError:
+            self._socket.settimeout(0)
+            return self._socket.send(data)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return 0
+        except OSError as error:
+            raise self._gone() from error
+
+    def _receive(self, timeout_s: float) -> bool:
+        """Take in what has arrived, or arrives within `timeout_s` seconds; False for nothing."""
+        try:
+            self._socket.settimeout(max(0.0, timeout_s))
+            data = self._socket.recv(_PIECE)
+        except (TimeoutError, BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return False
         except OSError as error:
             raise self._gone() from error

@@ -12,6 +12,7 @@ from bench_action.engine.local.processes import stop
 from bench_action.model.errors import StackError
 
 _GOODBYE_S = 1.0
+_PIECE = 65536
 
 
 class LocalSession:
@@ -33,13 +34,18 @@ class LocalSession:
         """The number of its process."""
         return self._process.pid
 
-    def send(self, text: str) -> None:
-        """Write to its standard input."""
-        try:
-            self._input.write(text.encode())
-            self._input.flush()
-        except OSError as error:
-            raise self._gone() from error
+    def send(self, text: str, patience_s: float = 30.0) -> None:
+        """Write to its standard input, and take in what it answers meanwhile: else both sides might wait."""
+        left = memoryview(text.encode())
+        os.set_blocking(self._input.fileno(), False)
+        while left:
+            readable, writable, _ = select.select([self._output], [self._input], [], patience_s)
+            if not readable and not writable:
+                raise StackError("a program does not read what it is sent", where=self._where)
+            if readable:
+                self._receive()
+            if writable:
+                left = left[self._write(left[:_PIECE]) :]
 
     def read_line(self, timeout_s: float) -> str | None:
         """The next line without its end, None when none was complete within `timeout_s` seconds."""
@@ -48,10 +54,7 @@ class LocalSession:
             readable, _, _ = select.select([self._output], [], [], max(0.0, deadline - time.monotonic()))
             if not readable:
                 return None
-            data = os.read(self._output.fileno(), 65536)
-            if not data:
-                raise self._gone()
-            self._lines.feed(data)
+            self._receive()
         line = self._lines.pop()
         self._recent = [*self._recent[-14:], line]
         return line
@@ -65,6 +68,20 @@ class LocalSession:
             self._process.wait(_GOODBYE_S)  # most end with their input; `stop` looks through all processes
         except subprocess.TimeoutExpired:
             stop(self._process, grace_s=1.0)
+
+    def _receive(self) -> None:
+        data = os.read(self._output.fileno(), _PIECE)
+        if not data:
+            raise self._gone()
+        self._lines.feed(data)
+
+    def _write(self, data: memoryview) -> int:
+        try:
+            return os.write(self._input.fileno(), data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise self._gone() from error
 
     def _gone(self) -> StackError:
         return self._explain() or StackError(

@@ -61,7 +61,8 @@ def test_postgres__counts_queries_whatever_the_user_sets() -> None:
     assert command[0] == "postgres"
     settings = settings_of(command)
     assert settings["shared_preload_libraries"] == "pg_stat_statements"
-    assert settings["pg_stat_statements.track_utility"] == "off"
+    assert settings["pg_stat_statements.track_utility"] == "on"
+    assert settings["pg_stat_statements.max"] == "50000"
     assert (settings["max_connections"], settings["timezone"]) == ("500", "CET")
 
 

@@ -3,6 +3,8 @@
 import http.client
 import io
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -48,6 +50,42 @@ def conversation() -> Iterator[Conversation]:
 def test_session__sends_text_as_it_is(conversation: Conversation) -> None:
     conversation.session.send('{"path": "/ü"}\n')
     assert conversation.engine.recv(100) == '{"path": "/ü"}\n'.encode()
+
+
+def test_session__takes_in_answers_while_it_writes(conversation: Conversation) -> None:
+    """More than both sockets hold, to a program that answers each line and reads on when its answer is taken."""
+    lines = 20_000
+
+    def answer() -> None:
+        reader = conversation.engine.makefile("rb")
+        for _ in range(lines):
+            conversation.engine.sendall(frame(STDOUT, reader.readline()))
+
+    answering = threading.Thread(target=answer)
+    answering.start()
+    conversation.session.send(f"{'x' * 200}\n" * lines)
+    assert all(conversation.session.read_line(LONG_S) == "x" * 200 for _ in range(lines))
+    answering.join()
+
+
+def test_session__waits_for_a_slow_reader_as_long_as_something_moves(conversation: Conversation) -> None:
+    size = 4_000_000
+
+    def read_slowly() -> None:
+        left = size
+        while left:
+            time.sleep(0.005)
+            left -= len(conversation.engine.recv(65536))
+
+    reading = threading.Thread(target=read_slowly)
+    reading.start()
+    conversation.session.send("x" * size, patience_s=5.0)
+    reading.join()
+
+
+def test_session__reports_a_program_that_reads_nothing(conversation: Conversation) -> None:
+    with pytest.raises(StackError, match="does not read"):
+        conversation.session.send("x" * 4_000_000, patience_s=0.01)
 
 
 def test_session__gives_lines_whatever_the_frames(conversation: Conversation) -> None:
