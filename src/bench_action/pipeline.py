@@ -207,7 +207,9 @@ class Run:
         loaded, base = revisions.head, revisions.base
         pairs = len(self.options.compare) + (len(loaded.config.variants) if base is not None else 0)
         with self._timed("stack"):
-            stack = bring_up(engine, loaded, self.environ, self.progress, base=base, pairs=pairs)
+            stack = bring_up(
+                engine, loaded, self.environ, self.progress, base=base, pairs=pairs, results=self.options.output
+            )
         if self.options.self_test:
             _require_both(stack)
         for variant, lack in stack.lacks.items():

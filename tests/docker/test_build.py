@@ -92,6 +92,22 @@ def images_of(footprint: Footprint) -> set[str]:
     return {image["Id"] for image in footprint.client.api.images(all=True)}
 
 
+@pytest.mark.parametrize("ignore", [".dockerignore", "Dockerfile.dockerignore"])
+def test_build__leaves_our_results_out_of_the_context(either: DockerEngine, context: Path, ignore: str) -> None:
+    """Whatever the context's own rules are; those still count."""
+    (context / ".dockerignore").rename(context / ignore)
+    with (context / ignore).open("a", encoding="utf-8") as file:
+        file.write("!results*\n")
+    for name in ("results[1]", "results1"):
+        (context / name).mkdir()
+        (context / name / "result.json").touch()
+    run = "RUN test -f app.py -a ! -f notes.md -a -f results1/result.json -a ! -e 'results[1]'\n"
+    (context / "Dockerfile").write_text(PLAIN + run, encoding="utf-8")
+    assert either.build(BuildSpec("subject", NAME, context, results=context / "results[1]"))
+    with pytest.raises(StackError):
+        either.build(BuildSpec("subject", NAME, context))
+
+
 def test_build__buildkit_and_everything_that_needs_it(opens: Opens, context: Path) -> None:
     (context / "Dockerfile").write_text(NEEDS_BUILDKIT, encoding="utf-8")
     engine = opens()

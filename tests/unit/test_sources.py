@@ -263,7 +263,8 @@ def test_name_configuration__is_the_path_from_the_top_of_the_repository(
 def test_name_configuration__tells_repositories_of_one_workspace_apart(tmp_path: Path) -> None:
     names = set()
     for name in ("shop", "blog"):
-        (tmp_path / name / ".git").mkdir(parents=True)
+        (tmp_path / name).mkdir()
+        git_in(tmp_path / name, "init", "--quiet")
         names.add(name_configuration(tmp_path / name, "bench.yml", str(tmp_path)))
     assert names == {"shop/bench.yml", "blog/bench.yml"}
     assert name_configuration(tmp_path / "shop", "bench.yml", str(tmp_path / "elsewhere")) == "bench.yml"

@@ -41,7 +41,10 @@ class ServiceSpec:
 
 @dataclass(frozen=True, slots=True)
 class BuildSpec:
-    """What to build: a context folder of this machine, sent as a whole, or an environment for its local form."""
+    """What to build: a context folder of this machine, sent as a whole, or an environment for its local form.
+
+    `results`: the folder of our own results, which is left out of the context.
+    """
 
     kind: Kind
     name: str
@@ -50,6 +53,7 @@ class BuildSpec:
     target: str | None = None
     args: Mapping[str, str] = field(default_factory=dict)
     local: LocalForm | None = None
+    results: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

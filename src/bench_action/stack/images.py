@@ -44,18 +44,23 @@ class Images:
         return {image.name: image.id for image in every}
 
 
-def make_images(engine: Engine, loaded: Loaded, base: Baseline | None, progress: Progress) -> Images:
-    """Build what is to be built, pull what is not here. Raises StackError, but for a variant of base."""
+def make_images(
+    engine: Engine, loaded: Loaded, base: Baseline | None, progress: Progress, results: Path | None = None
+) -> Images:
+    """Build what is to be built, pull what is not here. Raises StackError, but for a variant of base.
+
+    `results`: the folder of our own results, which is in no build.
+    """
     config = loaded.config
     load = _of_load(engine, config.load.image, progress)
-    variants = {name: _of_variant(engine, name, loaded, progress) for name in config.variants}
+    variants = {name: _of_variant(engine, name, loaded, progress, results=results) for name in config.variants}
     services = {name: _get(engine, service.image, service.kind, progress) for name, service in config.services.items()}
     images = Images(load, variants, services)
     if base is not None:
         images.lacks.update(base.lacks)
         for name in base.loaded.config.variants:
             try:
-                images.base[name] = _of_variant(engine, name, base.loaded, progress, tag=":base")
+                images.base[name] = _of_variant(engine, name, base.loaded, progress, tag=":base", results=results)
             except StackError as error:  # head goes on without it
                 images.lacks[name] = _failed_build(name, loaded, base, error)
     return images
@@ -90,7 +95,9 @@ def _get(engine: Engine, name: str, kind: Kind, progress: Progress) -> Image:
     return Image(name, engine.image(name, kind))
 
 
-def _of_variant(engine: Engine, name: str, loaded: Loaded, progress: Progress, *, tag: str = "") -> Image:
+def _of_variant(
+    engine: Engine, name: str, loaded: Loaded, progress: Progress, *, tag: str = "", results: Path | None
+) -> Image:
     variant, folder = loaded.config.variants[name], loaded.of(name).folder
     if variant.build is None:
         return _get(engine, str(variant.image), "subject", progress)
@@ -104,6 +111,7 @@ def _of_variant(engine: Engine, name: str, loaded: Loaded, progress: Progress, *
         build.target,
         build.args,
         local_form(variant, folder),
+        results,
     )
     return Image(image, engine.build(spec))
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from bench_action.config.baseline import Baseline, Lack
 from bench_action.config.load import Loaded
@@ -112,13 +113,14 @@ def bring_up(
     *,
     base: Baseline | None = None,
     pairs: int = 0,
+    results: Path | None = None,
 ) -> Stack:
     """Images, services, databases, subjects, in this order; returns when all answer. Raises StackError.
 
     `base`: also start the variants of the base revision; what fails there is kept in `lacks`, and head goes on.
-    `pairs`: how many pairs of subjects will need slots.
+    `pairs`: how many pairs of subjects will need slots. `results`: the folder of our own results, which is in no build.
     """
-    images = make_images(engine, loaded, base, progress)
+    images = make_images(engine, loaded, base, progress, results)
     progress.step("starting services")
     engine.open()
     wanted = len(loaded.config.variants) + len(images.base) + 2 * pairs

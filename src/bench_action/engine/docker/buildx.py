@@ -18,6 +18,7 @@ from docker.errors import ImageNotFound
 from bench_action.engine.docker.build_log import LOG_LINES, build_failure, readable
 from bench_action.engine.docker.client import refusals
 from bench_action.engine.docker.labels import MARK
+from bench_action.engine.docker.results import ignore_file, results_line
 from bench_action.engine.protocol import BuildSpec
 from bench_action.model.errors import StackError
 
@@ -36,18 +37,36 @@ def build_with_buildx(client: docker.DockerClient, cli: str, spec: BuildSpec, en
     with tempfile.TemporaryDirectory(prefix="bench-action-build-") as name, tempfile.TemporaryFile() as log:
         folder = Path(name)
         metadata = folder / "metadata.json"
-        status = _run(_command(cli, spec, metadata), _environment(environ, folder), log)
+        status = _run(_command(cli, spec, metadata, _dockerfile(spec, folder)), _environment(environ, folder), log)
         if status:
             lines = _last_lines(log)
             raise build_failure(spec, _cause(lines, status), lines)
         return _id_of_the_built(client, spec, metadata)
 
 
-def _command(cli: str, spec: BuildSpec, metadata: Path) -> list[str]:
+def _dockerfile(spec: BuildSpec, spare: Path) -> Path:
+    """The Dockerfile; a copy in `spare`, beside an ignore file that leaves our results out, if they are in the context.
+
+    BuildKit reads the ignore file beside the Dockerfile first, wherever that is.
+    """
+    dockerfile, line = spec.context.absolute() / spec.dockerfile, results_line(spec)
+    if not line:
+        return dockerfile
+    copy, ignore = spare / dockerfile.name, ignore_file(spec)
+    try:
+        copy.write_bytes(dockerfile.read_bytes())
+        rules = ignore.read_bytes() if ignore else b""
+        copy.with_name(f"{copy.name}.dockerignore").write_bytes(rules + f"\n{line}\n".encode())
+    except OSError:
+        return dockerfile  # buildx says what is wrong with it
+    return copy
+
+
+def _command(cli: str, spec: BuildSpec, metadata: Path, dockerfile: Path) -> list[str]:
     # absolute: Docker takes a relative context such as `github.com/a/b` for an address
     context = spec.context.absolute()
     command = [cli, "buildx", "build", "--load", "--progress", "plain", "--label", f"{MARK}=", "--tag", spec.name,
-               "--metadata-file", str(metadata), "--file", str(context / spec.dockerfile)]  # fmt: skip
+               "--metadata-file", str(metadata), "--file", str(dockerfile)]  # fmt: skip
     command += ["--target", spec.target] if spec.target else []
     for name, value in spec.args.items():
         command += ["--build-arg", f"{name}={value}"]

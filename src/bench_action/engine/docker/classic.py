@@ -14,6 +14,7 @@ from bench_action.engine.docker.client import refusals
 from bench_action.engine.docker.dockerfile import declared_platform_args, find_heredoc
 from bench_action.engine.docker.ignore import Ignore
 from bench_action.engine.docker.labels import MARK
+from bench_action.engine.docker.results import ignore_file, results_line
 from bench_action.engine.protocol import BuildSpec
 from bench_action.model.errors import StackError
 
@@ -78,15 +79,9 @@ def _context(spec: BuildSpec, dockerfile: str, extra: list[tuple[str, str]]) -> 
 
 
 def _ignored(spec: BuildSpec) -> str:
-    """The text of `NAME.dockerignore` next to a Dockerfile called NAME, else of the context's `.dockerignore`.
-
-    BuildKit's rule (Docker's documentation, "Filename and location"), which the classic builder does not know.
-    """
-    dockerfile = spec.context / spec.dockerfile
-    for path in (dockerfile.with_name(f"{dockerfile.name}.dockerignore"), spec.context / ".dockerignore"):
-        if path.is_file():
-            return _read(spec, path)
-    return ""
+    """The text of the ignore file that counts, and a line for our results."""
+    path = ignore_file(spec)
+    return f"{_read(spec, path) if path else ''}\n{results_line(spec)}"
 
 
 def _send(
