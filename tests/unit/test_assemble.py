@@ -41,7 +41,7 @@ def facts(**changes: object) -> Facts:
     loaded = Loaded(config, load_policy("ci"), "ci", Path(), "bench.yml")
     handle = Handle("", "aiohttp", "subject", "", 0)
     both = [Subject("aiohttp", name, config.variants["aiohttp"], Image("x", "x"), handle, None, None)
-            for name in ("head", "base")]  # type: ignore[arg-type]  # fmt: skip
+            for name in ("head", "base")]  # fmt: skip
     lacks = changes.get("lacks", {})
     design = make_design(
         [("aiohttp", "head"), ("aiohttp", "base")], [PROFILE], (), duets=True, seed=0, without=lacks,  # type: ignore[arg-type]

@@ -41,7 +41,10 @@ class ServiceSpec:
 
 @dataclass(frozen=True, slots=True)
 class BuildSpec:
-    """What to build: a context folder of this machine, sent as a whole, or an environment for its local form."""
+    """What to build: a context folder of this machine, sent as a whole, or an environment for its local form.
+
+    `limit_s`: after how many seconds a build is given up, None for never.
+    """
 
     kind: Kind
     name: str
@@ -50,6 +53,7 @@ class BuildSpec:
     target: str | None = None
     args: Mapping[str, str] = field(default_factory=dict)
     local: LocalForm | None = None
+    limit_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

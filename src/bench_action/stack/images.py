@@ -1,5 +1,6 @@
 """The images of a run: built or had before anything is started, one after the other, so that Ctrl-C ends a build."""
 
+import time
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -13,6 +14,9 @@ from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
 
 _LOAD = "bench-action/load"
+# a build of base that hangs must not take the whole job's time: it may take ten minutes, or four times head's
+_PATIENCE_S = 600
+_PATIENCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +51,30 @@ def make_images(engine: Engine, loaded: Loaded, base: Baseline | None, progress:
     """Build what is to be built, pull what is not here. Raises StackError, but for a variant of base."""
     config = loaded.config
     load = _of_load(engine, config.load.image, progress)
-    variants = {name: _of_variant(engine, name, loaded, progress) for name in config.variants}
+    built_s: dict[str, float] = {}
+    variants = {name: _timed(built_s, engine, name, loaded, progress) for name in config.variants}
     services = {name: _get(engine, service.image, service.kind, progress) for name, service in config.services.items()}
     images = Images(load, variants, services)
     if base is not None:
         images.lacks.update(base.lacks)
         for name in base.loaded.config.variants:
-            _add_base(engine, name, base, images, progress)
+            limit_s = max(_PATIENCE_S, round(_PATIENCE * built_s.get(name, 0.0)))
+            _add_base(engine, name, base, images, progress, limit_s=limit_s)
     return images
 
 
-def _add_base(engine: Engine, name: str, base: Baseline, images: Images, progress: Progress) -> None:
+def _timed(built_s: dict[str, float], engine: Engine, name: str, loaded: Loaded, progress: Progress) -> Image:
+    """Build or pull a variant of head; the seconds that it took are kept in `built_s`."""
+    began = time.monotonic()
+    image = _of_variant(engine, name, loaded, progress)
+    built_s[name] = time.monotonic() - began
+    return image
+
+
+def _add_base(engine: Engine, name: str, base: Baseline, images: Images, progress: Progress, *, limit_s: int) -> None:
     """Build a variant of base, or keep the reason why it cannot be built: head goes on without it."""
     try:
-        images.base[name] = _of_variant(engine, name, base.loaded, progress, tag=":base")
+        images.base[name] = _of_variant(engine, name, base.loaded, progress, tag=":base", limit_s=limit_s)
     except StackError as error:
         images.lacks[name] = failed_base(base, "built", error)
 
@@ -78,7 +92,9 @@ def _get(engine: Engine, name: str, kind: Kind, progress: Progress) -> Image:
     return Image(name, engine.image(name, kind))
 
 
-def _of_variant(engine: Engine, name: str, loaded: Loaded, progress: Progress, *, tag: str = "") -> Image:
+def _of_variant(
+    engine: Engine, name: str, loaded: Loaded, progress: Progress, *, tag: str = "", limit_s: int | None = None
+) -> Image:
     variant, folder = loaded.config.variants[name], loaded.of(name).folder
     if variant.build is None:
         return _get(engine, str(variant.image), "subject", progress)
@@ -92,6 +108,7 @@ def _of_variant(engine: Engine, name: str, loaded: Loaded, progress: Progress, *
         build.target,
         build.args,
         local_form(variant, folder),
+        limit_s,
     )
     return Image(image, engine.build(spec))
 
