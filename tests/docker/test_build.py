@@ -138,6 +138,14 @@ def test_build__a_failure_shows_what_the_build_printed(opens: Opens, context: Pa
     assert any(line.endswith("in despair") for line in caught.value.log)
 
 
+def test_build__one_that_hangs_is_given_up(either: DockerEngine, context: Path) -> None:
+    (context / "Dockerfile").write_text(f"{PLAIN}RUN echo waiting; sleep 300\n", encoding="utf-8")
+    with pytest.raises(StackError) as caught:
+        either.build(BuildSpec("subject", NAME, context, limit_s=5))
+    assert caught.value.cause == "it was given up after 5 s"
+    assert any("waiting" in line for line in caught.value.log)
+
+
 def test_build__the_ignore_file_of_a_dockerfile_wins(either: DockerEngine, context: Path) -> None:
     (context / "Dockerfile.dockerignore").write_text("secret\n*.dockerignore\n", encoding="utf-8")
     image = either.build(BuildSpec("subject", NAME, context))

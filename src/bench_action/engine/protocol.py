@@ -44,6 +44,7 @@ class BuildSpec:
     """What to build: a context folder of this machine, sent as a whole, or an environment for its local form.
 
     `results`: the folder of our own results, which is left out of the context.
+    `limit_s`: after how many seconds a build is given up, None for never.
     """
 
     kind: Kind
@@ -54,6 +55,7 @@ class BuildSpec:
     args: Mapping[str, str] = field(default_factory=dict)
     local: LocalForm | None = None
     results: Path | None = None
+    limit_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

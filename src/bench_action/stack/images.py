@@ -1,5 +1,6 @@
 """The images of a run: built or had before anything is started, one after the other, so that Ctrl-C ends a build."""
 
+import time
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
@@ -14,6 +15,9 @@ from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
 
 _LOAD = "bench-action/load"
+# a build of base that hangs must not take the whole job's time: it may take ten minutes, or four times head's
+_PATIENCE_S = 600
+_PATIENCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +57,21 @@ def make_images(
     """
     config = loaded.config
     load = _of_load(engine, config.load.image, progress)
-    variants = {name: _of_variant(engine, name, loaded, progress, results=results) for name in config.variants}
+    variants, built_s = {}, {}
+    for name in config.variants:
+        began = time.monotonic()
+        variants[name] = _of_variant(engine, name, loaded, progress, results=results)
+        built_s[name] = time.monotonic() - began
     services = {name: _get(engine, service.image, service.kind, progress) for name, service in config.services.items()}
     images = Images(load, variants, services)
     if base is not None:
         images.lacks.update(base.lacks)
         for name in base.loaded.config.variants:
+            limit_s = max(_PATIENCE_S, round(_PATIENCE * built_s.get(name, 0.0)))
             try:
-                images.base[name] = _of_variant(engine, name, base.loaded, progress, tag=":base", results=results)
+                images.base[name] = _of_variant(
+                    engine, name, base.loaded, progress, tag=":base", results=results, limit_s=limit_s
+                )
             except StackError as error:  # head goes on without it
                 images.lacks[name] = _failed_build(name, loaded, base, error)
     return images
@@ -96,7 +107,14 @@ def _get(engine: Engine, name: str, kind: Kind, progress: Progress) -> Image:
 
 
 def _of_variant(
-    engine: Engine, name: str, loaded: Loaded, progress: Progress, *, tag: str = "", results: Path | None
+    engine: Engine,
+    name: str,
+    loaded: Loaded,
+    progress: Progress,
+    *,
+    tag: str = "",
+    results: Path | None,
+    limit_s: int | None = None,
 ) -> Image:
     variant, folder = loaded.config.variants[name], loaded.of(name).folder
     if variant.build is None:
@@ -112,6 +130,7 @@ def _of_variant(
         build.args,
         local_form(variant, folder),
         results,
+        limit_s,
     )
     return Image(image, engine.build(spec))
 

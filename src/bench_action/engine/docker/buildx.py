@@ -37,7 +37,15 @@ def build_with_buildx(client: docker.DockerClient, cli: str, spec: BuildSpec, en
     with tempfile.TemporaryDirectory(prefix="bench-action-build-") as name, tempfile.TemporaryFile() as log:
         folder = Path(name)
         metadata = folder / "metadata.json"
-        status = _run(_command(cli, spec, metadata, _dockerfile(spec, folder)), _environment(environ, folder), log)
+        try:
+            status = _run(
+                _command(cli, spec, metadata, _dockerfile(spec, folder)),
+                _environment(environ, folder),
+                log,
+                spec.limit_s,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise build_failure(spec, f"it was given up after {spec.limit_s} s", _last_lines(log)) from error
         if status:
             lines = _last_lines(log)
             raise build_failure(spec, _cause(lines, status), lines)
@@ -91,13 +99,16 @@ def _is_ours(folder: Path) -> bool:
     return nearest.is_dir() and nearest.stat().st_uid == os.geteuid() and os.access(nearest, os.W_OK)
 
 
-def _run(command: Sequence[str], environ: Mapping[str, str], log: IO[bytes]) -> int:
-    """Its exit status. A process group of its own: ended with it is the plugin, which the command itself starts."""
+def _run(command: Sequence[str], environ: Mapping[str, str], log: IO[bytes], limit_s: int | None) -> int:
+    """Its exit status; raises TimeoutExpired after `limit_s`.
+
+    A process group of its own: ended with it is the plugin, which the command itself starts.
+    """
     with subprocess.Popen(
         command, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, process_group=0
     ) as process:
         try:
-            return process.wait()
+            return process.wait(limit_s)
         except BaseException:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

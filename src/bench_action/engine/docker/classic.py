@@ -1,6 +1,7 @@
 """Builds with the engine's classic builder, for machines without `docker buildx`."""
 
 import secrets
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import IO, Any, cast
 
 import docker
 from docker.utils.build import create_archive
+from urllib3.exceptions import HTTPError
 
 from bench_action.engine.docker.build_log import LOG_LINES, build_failure, readable
 from bench_action.engine.docker.client import refusals
@@ -94,13 +96,27 @@ def _send(
             events = client.api.build(
                 fileobj=context, custom_context=True, dockerfile=dockerfile, tag=spec.name, target=spec.target,
                 buildargs=dict(args), labels={MARK: ""}, rm=True, forcerm=True, decode=True, use_config_proxy=True,
+                timeout=spec.limit_s,  # of each read: a builder that hangs says nothing
             )  # fmt: skip
-            image, problem = _follow(events, log)
+            image, problem = _follow(_within(spec, events), log)
     except StackError as error:
         raise build_failure(spec, error.cause, list(log)) from error
     if problem or not image:
         raise build_failure(spec, problem or "the builder ended without an image", list(log))
     return image
+
+
+def _within(spec: BuildSpec, events: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The events of a build within its limit. Raises StackError."""
+    began = time.monotonic()
+    given_up = StackError(spec.name, cause=f"it was given up after {spec.limit_s} s")
+    try:
+        for event in events:
+            if spec.limit_s is not None and time.monotonic() - began > spec.limit_s:
+                raise given_up
+            yield event
+    except HTTPError as error:  # the SDK reads the stream itself, so that this is no error of its own
+        raise given_up if spec.limit_s is not None else StackError(spec.name, cause=str(error)) from error
 
 
 def _follow(events: Iterator[dict[str, Any]], log: deque[str]) -> tuple[str, str]:

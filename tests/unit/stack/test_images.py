@@ -1,0 +1,79 @@
+"""Images of base: what cannot be built costs its variant, with the reason and the log."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from bench_action.config.baseline import Baseline, Lack
+from bench_action.config.load import Loaded, load_policy
+from bench_action.config.schema import Config
+from bench_action.engine.protocol import BuildSpec, Engine
+from bench_action.model.errors import StackError
+from bench_action.model.result import Trial
+from bench_action.stack.images import make_images
+
+pytestmark = pytest.mark.unit
+
+NEW = Lack("new", "base `1a2b3c4` has no variant `new`")
+
+
+class Builder:
+    """An engine that builds as it is told to."""
+
+    def __init__(self, build: Callable[[BuildSpec], str]) -> None:
+        self.build = build
+
+    def has_image(self, name: str) -> bool:
+        return bool(name)
+
+    def image(self, name: str, kind: str) -> str:
+        return f"{kind}:{name}"
+
+    def tool_image(self) -> str:
+        return "tool"
+
+
+class Quiet:
+    def step(self, text: str) -> None: ...
+    def expect(self, trials: int, seconds: float) -> None: ...
+    def trial_starts(self, cell: str, phase: str, block: int) -> None: ...
+    def trial_ended(self, trial: Trial) -> None: ...
+    def warn(self, text: str) -> None: ...
+
+
+def loaded(*names: str) -> Loaded:
+    config = Config.model_validate({"services": {}, "variants": {name: {"build": name} for name in names}})
+    return Loaded(config, load_policy("ci"), "ci", Path("/there"), "bench.yml")
+
+
+def test_make_images__a_variant_that_base_cannot_build_costs_itself() -> None:
+    specs: list[BuildSpec] = []
+
+    def build(spec: BuildSpec) -> str:
+        specs.append(spec)
+        if spec.name == "bench-action/bad:base":
+            raise StackError(
+                "the image bench-action/bad:base cannot be built", cause="RUN\n make: exit 2", log=["make: no"]
+            )
+        return f"id of {spec.name}"
+
+    base = Baseline(loaded("good", "bad"), "1a2b3c4d5e6f", lacks={"new": NEW})
+    images = make_images(cast(Engine, Builder(build)), loaded("good", "bad", "new"), base, Quiet())
+    assert {name: image.id for name, image in images.base.items()} == {"good": "id of bench-action/good:base"}
+    assert images.lacks == {
+        "new": NEW,
+        "bad": Lack("base-failed", "base `1a2b3c4` could not be built: RUN make: exit 2", ("make: no",)),
+    }
+    limits = {spec.name: spec.limit_s for spec in specs}
+    assert limits["bench-action/good"] is None
+    assert limits["bench-action/good:base"] == 600
+
+
+def test_make_images__head_that_cannot_be_built_ends_the_run() -> None:
+    def build(spec: BuildSpec) -> str:
+        raise StackError(f"the image {spec.name} cannot be built")
+
+    with pytest.raises(StackError):
+        make_images(cast(Engine, Builder(build)), loaded("one"), Baseline(loaded("one")), Quiet())
