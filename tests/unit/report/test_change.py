@@ -34,7 +34,7 @@ def test_headline__a_loss_says_what_how_much_and_how_sure() -> None:
     assert view.headline.startswith("`aiohttp` is 6.")
     assert view.headline.endswith("% slower on `article-500`")
     assert (view.mark, result.verdict) == ("🔴", "regressed")
-    sure = r"`aiohttp` is 6\.\d % slower on `article-500`: 99 % interval −\d\.\d % to −\d\.\d %, from 8 paired blocks\."
+    sure = r"`aiohttp` is 6\.\d % slower on `article-500`: 99 % interval −\d\.\d to −\d\.\d %, from 8 paired blocks\."
     assert re.fullmatch(sure, view.statements[0])
     assert any("does the same work, but the application's own code takes more CPU" in s for s in view.statements)
 
