@@ -23,7 +23,7 @@ _FIRST = (
 )  # fmt: skip
 _NONE = "–"
 _LONGEST_MIN = 30  # nobody waits longer for a pull request's check
-_SMALLEST_GATE = 0.02
+_SMALLEST_GATE, _WIDEST_GATE = 0.02, 0.25
 _WIDEST = 4  # an interval whose ends differ by more than this factor says nothing of a size
 _MARKS = {"improved": "🟢", "unchanged": "🟢", "inconclusive": "⚪"}
 _SIZE, _INTERVAL, DETECTABLE = "Change", "99 % interval", "Detectable change"
@@ -187,8 +187,8 @@ def _more(c: Comparison, result: Result) -> str:
         minutes = math.ceil((result.timings.get("measure", 0.0) + more_s) / 60)
         if minutes <= _LONGEST_MIN:
             return f"`--max-minutes {minutes}` would decide it."
-    if c.smallest_detectable is None or c.smallest_detectable > 1:
-        return "More blocks are needed."
+    if c.smallest_detectable is None or c.smallest_detectable > _WIDEST_GATE:
+        return "More blocks are needed, or a quieter machine."
     wide = math.ceil(100 * max(_SMALLEST_GATE, c.smallest_detectable, 1.5 * (c.gate or 0.0)))
     return f"A gate of {wide} % can be decided in the time of this run."
 
