@@ -16,6 +16,7 @@ import numpy as np
 
 from bench_action.compare import Rules, alpha_of_each, compare_pairs
 from bench_action.config.gates import Gates, default_gates
+from bench_action.config.schema import Paced
 from bench_action.decide import Decider
 from bench_action.model.result import Comparison, Errors, Latency, Trial, Verdict, Work
 from bench_action.plan import (
@@ -30,6 +31,7 @@ from bench_action.plan import (
     latency_blocks,
     solo_blocks,
 )
+from bench_action.timetable import Timetable
 from bench_action.verdict import is_loss, verdict_of
 
 _SD, _WAVES, _PER_SECOND = 0.209, 0.791, 0.8345
@@ -38,6 +40,7 @@ _SLICE_SD = 0.008  # what is left between two subjects that share a CPU for a sl
 _SERVICE_SD = 0.04  # of a service's CPU per request, block by block
 _RATE, _CONNECTIONS = 1000.0, 64
 _RESTART_S, _OVERHEAD_S, _TURN_S = 2.2, 0.3, 0.05
+_LATENCY_PACE, _DUET_PACE = Paced(warmup=1, slice=3, blocks=5), Paced(warmup=1, slice=4, seconds=180.0)
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 _LATENCY = Latency(
     mean_us=5e3, stdev_us=1e3, min_us=1e3, max_us=9e4, p50_us=5e3, p90_us=7e3, p99_us=2e4, p999_us=5e4
@@ -138,7 +141,13 @@ def simulate(scenario: Scenario, dice: np.random.Generator) -> Outcome:
         Pair("revision", Cell("web", "base", f"list-{n}"), Cell("web", "head", f"list-{n}"))
         for n in range(scenario.pairs)
     )
-    decider = Decider(gates, alpha_of_each(gates, len(pairs)), len(pairs), 180.0, scenario.minutes)
+    times = Timetable(
+        limit_s=60 * scenario.minutes, pairs=len(pairs), revisions=len(pairs), restart_s=_RESTART_S + scenario.boot_s,
+        capacity_s=2 * len(pairs) * (2 + _OVERHEAD_S), latency=_LATENCY_PACE, duet=_DUET_PACE,
+    )  # fmt: skip
+    decider = Decider(
+        gates, alpha_of_each(gates, len(pairs)), len(pairs), _DUET_PACE.seconds, scenario.minutes, timetable=times
+    )
     trials = _walk(scenario, machine, pairs, decider)
     return _judge(trials, pairs, gates, decider, machine.now_s)
 
@@ -163,10 +172,10 @@ def _plan(scenario: Scenario, pairs: Sequence[Pair], seed: int) -> Iterator[Bloc
     turns = Pace(warmup_s=1, slice_s=1, turns=2)
     phases = [
         solo_blocks(cells, blocks=2, warmup_s=1, seed=seed),
-        latency_blocks(pairs, blocks=5, pace=Pace(1, 3), seed=seed),
+        latency_blocks(pairs, blocks=5, pace=Pace(_LATENCY_PACE.warmup, _LATENCY_PACE.slice), seed=seed),
     ]
     if scenario.cpus > 1:
-        phases.append(duet_blocks(pairs, blocks=60, pace=Pace(1, 4), seed=seed))
+        phases.append(duet_blocks(pairs, blocks=60, pace=Pace(_DUET_PACE.warmup, _DUET_PACE.slice), seed=seed))
     phases.append(interleaved_blocks(pairs, blocks=60, pace=turns, seed=seed))
     return chain.from_iterable(phases)
 

@@ -165,7 +165,7 @@ def _explained(one: Comparison, attempt: Attempt) -> Comparison:
     if one.verdict != "inconclusive" or not one.blocks:
         return one
     if one.blocks < LEAST_BLOCKS:
-        return one.model_copy(update={"reason": why_few(one.blocks, attempt)})
+        return one.model_copy(update={"reason": why_few(one.metric, one.blocks, attempt)})
     faults = attempt.faults if one.metric == _RATE else ""
     return one.model_copy(update={"reason": f"{faults}, so the two were measured in turns"}) if faults else one
 

@@ -16,7 +16,7 @@ from bench_action.github.comments import upsert_comment
 from bench_action.github.texts import UNKNOWN, Origin
 from bench_action.model.errors import BenchError, InputError, PublishError
 from bench_action.model.result import Result
-from bench_action.report.change import compared, loss
+from bench_action.report.change import compared, loss, worse
 from bench_action.report.comment import Links, render_comment, render_failure
 from bench_action.report.markdown import render_markdown
 from bench_action.report.view import make_view
@@ -85,10 +85,9 @@ class Publisher:
 def annotations(result: Result) -> list[tuple[Level, str, str]]:
     """Level, title and message of each; the runner takes ten of each level, so that the gravest come first."""
     found: list[tuple[Level, str, str]] = []
-    for c in compared(result):
-        if c.verdict == "regressed":
-            level: Level = "error" if c.level == "fail" else "warning"
-            found.append((level, f"{c.variant} · {c.profile}", loss(c).replace("`", "")))
+    for c in worse(result):
+        level: Level = "error" if c.verdict == "regressed" and c.level == "fail" else "warning"
+        found.append((level, f"{c.variant} · {c.profile}", loss(c).replace("`", "")))
     found += [("error", one.cell, one.message) for one in result.findings if one.fails]
     for code in sorted({warned.code for warned in result.warnings}, key=lambda code: not code.grave):
         own = [warned for warned in result.warnings if warned.code is code]

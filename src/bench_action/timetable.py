@@ -7,9 +7,10 @@ from statistics import fmean
 
 from bench_action.config.schema import Paced
 from bench_action.plan import Block, Spent
+from bench_action.stats.interval import LEAST_BLOCKS as LEAST_SAMPLE
 
 LEAST_BLOCKS = 5  # of a pair's duets: the first interim analysis comes after five
-_LEAST_LATENCY = 3  # fewer blocks of one connection decide nothing
+_LEAST_LATENCY = LEAST_SAMPLE  # fewer blocks with one connection decide nothing
 _MARGIN = 1.1
 _COMPARING = frozenset({"duet", "interleaved"})
 

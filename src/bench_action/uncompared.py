@@ -52,7 +52,9 @@ def why_uncompared(metric: str, attempt: Attempt) -> str:
     return "; ".join(filter(None, (f"no block {what} was measured", attempt.shortage)))
 
 
-def why_few(blocks: int, attempt: Attempt) -> str:
+def why_few(metric: str, blocks: int, attempt: Attempt) -> str:
     """Give the reason why too few blocks compare a metric for a verdict, as a clause."""
+    if metric == "requests_per_second" and attempt.faults:
+        return f"{attempt.faults}, and only {plural(blocks, 'block')} in turns could be measured of {LEAST_BLOCKS}"
     few = f"only {plural(blocks, 'block')} could be measured, and a verdict needs {LEAST_BLOCKS}"
     return "; ".join(filter(None, (few, attempt.shortage)))

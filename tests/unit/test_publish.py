@@ -40,6 +40,12 @@ def test_annotations__tell_regressions_first_then_each_warning_once() -> None:
     assert "1 more like this" in found[2][2]
 
 
+def test_annotations__of_a_loss_that_no_gate_forbids_are_warnings() -> None:
+    lost = make_comparison(verdict="measured", gate=None, level=None)
+    (found,) = annotations(make_result(comparisons=(lost,), warnings=()))
+    assert found == ("warning", "aiohttp · article-500", "aiohttp is 10 % slower on article-500")
+
+
 def test_outputs__name_no_files_that_do_not_stay() -> None:
     found = outputs(make_result(), None)
     assert (found["result"], found["report"]) == ("", "")

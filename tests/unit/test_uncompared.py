@@ -124,6 +124,13 @@ def test_few_blocks__are_no_verdict_and_no_size() -> None:
     assert rate.reason == "only 3 blocks could be measured, and a verdict needs 4; restarting took 13 s of each block"
 
 
+def test_few_blocks_in_turns__keep_the_reason_why_they_were_needed() -> None:
+    rate = judged([*counts(), *latencies(), *duets(**IDLE), *turns(head=800, blocks=2)], "restarting took 7 s")[RATE]
+    assert rate.verdict == "inconclusive"
+    assert rate.reason.startswith("their CPU was idle for 40 %")
+    assert rate.reason.endswith("and only 2 blocks in turns could be measured of 4")
+
+
 def test_a_page_without_queries__has_no_gate_on_the_databases_cpu() -> None:
     slower = [
         one.model_copy(update={"cpu_ms": one.cpu_ms | {"db": 150.0 + 300 * (one.side == "head") + n}})

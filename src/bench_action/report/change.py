@@ -23,7 +23,7 @@ _FIRST = (
 )  # fmt: skip
 _NONE = "–"
 _LONGEST_MIN = 30  # nobody waits longer for a pull request's check
-_SMALLEST_GATE = 0.02
+_SMALLEST_GATE, _WIDEST_GATE = 0.02, 0.25
 _WIDEST = 4  # an interval whose ends differ by more than this factor says nothing of a size
 _MARKS = {"improved": "🟢", "unchanged": "🟢", "inconclusive": "⚪"}
 _SIZE, _INTERVAL, DETECTABLE = "Change", "99 % interval", "Detectable change"
@@ -187,8 +187,8 @@ def _more(c: Comparison, result: Result) -> str:
         minutes = math.ceil((result.timings.get("measure", 0.0) + more_s) / 60)
         if minutes <= _LONGEST_MIN:
             return f"`--max-minutes {minutes}` would decide it."
-    if c.smallest_detectable is None or c.smallest_detectable > 1:
-        return "More blocks are needed."
+    if c.smallest_detectable is None or c.smallest_detectable > _WIDEST_GATE:
+        return "More blocks are needed, or a quieter machine."
     wide = math.ceil(100 * max(_SMALLEST_GATE, c.smallest_detectable, 1.5 * (c.gate or 0.0)))
     return f"A gate of {wide} % can be decided in the time of this run."
 
@@ -261,15 +261,15 @@ def _verdict(c: Comparison) -> str:
     if c.verdict == "measured":
         return f"🟡 within the gate ({gate})" if is_loss(c) else "🟢 too small to matter"
     if c.verdict == "regressed":
-        return f"🔴 regressed (gate {gate})" if c.level == "fail" else f"🟡 worse (gate {gate} only warns)"
+        return f"🔴 regressed (gate {gate})" if c.level == "fail" else f"🟡 worse (warns at {gate})"
     return f"{_MARKS[c.verdict]} {c.verdict}" + (f" (gate {gate})" if c.verdict == "inconclusive" else "")
 
 
 def _interval(c: Comparison) -> str:
-    """Of the change: `+0.2 % to +1.4 %`."""
+    """Of the change: `+0.2 to +1.4 %`."""
     if c.ci_low is None or c.ci_high is None or not has_meaning(c):
         return _NONE
-    return f"{_signed(c.ci_low - 1)} to {_signed(c.ci_high - 1)}"
+    return f"{_signed(c.ci_low - 1).removesuffix(' %')} to {_signed(c.ci_high - 1)}"
 
 
 def has_meaning(c: Comparison) -> bool:
@@ -323,9 +323,9 @@ def _percent(fraction: float) -> str:
 
 
 def metric_of(c: Comparison) -> str:
-    """What a metric is called in a sentence; of those that one connection tells, with it."""
+    """What a metric is called in a sentence; a latency with one connection is another metric than one under load."""
     title = METRICS[c.metric].title
-    return f"{title}, one connection" if c.metric in ALONE else title
+    return f"{title}, one connection" if c.metric in ALONE and c.metric.startswith("latency") else title
 
 
 def cell_of(c: Comparison) -> str:

@@ -128,7 +128,11 @@ def judged_by(gates: Gates, head: float) -> Row:
 
 
 def wobbling() -> Row:
-    counts = [make_count(revision="base"), make_count()]
+    counts = [
+        make_count(revision=side, block=n, queries=10 + (n + shift) % 2)
+        for shift, side in enumerate(("base", "head"))
+        for n in range(5)
+    ]
     return Row(compared([*counts, *make_paired(1003)[2:]]))
 
 
