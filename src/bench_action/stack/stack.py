@@ -118,9 +118,9 @@ def bring_up(
     `base`: also the variants as of the base revision; what fails there is told, and head goes on. `pairs`: how many
     pairs of subjects will be asked slots for.
     """
+    engine.open()  # first: from now on, others on this engine can see that a run is under way
     images = make_images(engine, loaded, base, progress)
     progress.step("starting services")
-    engine.open()
     wanted = len(loaded.config.variants) + len(images.base) + 2 * pairs
     services = start_services(engine, loaded.config, images, wanted)
     progress.step("starting subjects")
