@@ -120,9 +120,9 @@ def bring_up(
     `base`: also start the variants of the base revision; what fails there is kept in `lacks`, and head goes on.
     `pairs`: how many pairs of subjects will need slots. `results`: the folder of our own results, which is in no build.
     """
+    engine.open()  # first: from now on, others on this engine can see that a run is under way
     images = make_images(engine, loaded, base, progress, results)
     progress.step("starting services")
-    engine.open()
     wanted = len(loaded.config.variants) + len(images.base) + 2 * pairs
     services = start_services(engine, loaded.config, images, wanted)
     progress.step("starting subjects")

@@ -11,16 +11,16 @@ from bench_action.engine.docker.classic import build_classic
 from bench_action.engine.protocol import BuildSpec
 
 
-def build_image(client: docker.DockerClient, spec: BuildSpec, environ: Mapping[str, str]) -> str:
-    """Build `spec`; the image's id. Always invoked: the builder's own cache knows best what has changed.
+def build_image(client: docker.DockerClient, spec: BuildSpec, name: str, environ: Mapping[str, str]) -> None:
+    """Build `spec` under its name and under `name`. Always invoked: the builder's own cache knows what has changed.
 
-    The id is what the builder reports, never looked up by name: another run may build the same name meanwhile.
     Raises StackError with the last lines of the builder's log.
     """
     cli = which("docker", path=environ.get("PATH"))
     if cli is not None and _has_buildx(cli, environ):
-        return build_with_buildx(client, cli, spec, environ)
-    return build_classic(client, spec)
+        build_with_buildx(cli, spec, name, environ)
+    else:
+        build_classic(client, spec, name)
 
 
 def _has_buildx(cli: str, environ: Mapping[str, str]) -> bool:

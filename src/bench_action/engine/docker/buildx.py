@@ -1,7 +1,6 @@
 """Builds with `docker buildx`. It is given the folder itself, so that every rule about a context is Docker's own."""
 
 import contextlib
-import json
 import os
 import re
 import signal
@@ -12,19 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-import docker
-from docker.errors import ImageNotFound
-
 from bench_action.engine.docker.build_log import LOG_LINES, build_failure, readable
-from bench_action.engine.docker.client import refusals
 from bench_action.engine.docker.labels import MARK
 from bench_action.engine.docker.results import ignore_file, results_line
 from bench_action.engine.protocol import BuildSpec
-from bench_action.model.errors import StackError
 
-# An engine with containerd's image store calls an image by its manifest, one without by its configuration. An engine's
-# own builder reports the right one as `digest`; a builder in a container does not know which engine loads its image.
-_DIGESTS = ("containerimage.digest", "containerimage.config.digest")
 # the last part is what went wrong: `failed to solve: rpc error: code = Unknown desc = … `
 _ERROR = re.compile(
     r"ERROR: (?:failed to solve(?: with frontend \S+)?: |rpc error: code = \w+ desc = |"
@@ -32,24 +23,18 @@ _ERROR = re.compile(
 )
 
 
-def build_with_buildx(client: docker.DockerClient, cli: str, spec: BuildSpec, environ: Mapping[str, str]) -> str:
-    """Build `spec`; the image's id. Raises StackError."""
-    with tempfile.TemporaryDirectory(prefix="bench-action-build-") as name, tempfile.TemporaryFile() as log:
-        folder = Path(name)
-        metadata = folder / "metadata.json"
+def build_with_buildx(cli: str, spec: BuildSpec, name: str, environ: Mapping[str, str]) -> None:
+    """Build `spec` under its name and under `name`. Raises StackError."""
+    with tempfile.TemporaryDirectory(prefix="bench-action-build-") as made, tempfile.TemporaryFile() as log:
+        folder = Path(made)
+        command = _command(cli, spec, name, _dockerfile(spec, folder))
         try:
-            status = _run(
-                _command(cli, spec, metadata, _dockerfile(spec, folder)),
-                _environment(environ, folder),
-                log,
-                spec.limit_s,
-            )
+            status = _run(command, _environment(environ, folder), log, spec.limit_s)
         except subprocess.TimeoutExpired as error:
             raise build_failure(spec, f"it was given up after {spec.limit_s} s", _last_lines(log)) from error
         if status:
             lines = _last_lines(log)
             raise build_failure(spec, _cause(lines, status), lines)
-        return _id_of_the_built(client, spec, metadata)
 
 
 def _dockerfile(spec: BuildSpec, spare: Path) -> Path:
@@ -70,14 +55,14 @@ def _dockerfile(spec: BuildSpec, spare: Path) -> Path:
     return copy
 
 
-def _command(cli: str, spec: BuildSpec, metadata: Path, dockerfile: Path) -> list[str]:
+def _command(cli: str, spec: BuildSpec, name: str, dockerfile: Path) -> list[str]:
     # absolute: Docker takes a relative context such as `github.com/a/b` for an address
     context = spec.context.absolute()
     command = [cli, "buildx", "build", "--load", "--progress", "plain", "--label", f"{MARK}=", "--tag", spec.name,
-               "--metadata-file", str(metadata), "--file", str(dockerfile)]  # fmt: skip
+               "--tag", name, "--file", str(dockerfile)]  # fmt: skip
     command += ["--target", spec.target] if spec.target else []
-    for name, value in spec.args.items():
-        command += ["--build-arg", f"{name}={value}"]
+    for key, value in spec.args.items():
+        command += ["--build-arg", f"{key}={value}"]
     return [*command, str(context)]
 
 
@@ -127,16 +112,3 @@ def _cause(lines: Sequence[str], status: int) -> str:
         if found := _ERROR.match(line):
             return line[found.end() :]
     return f"docker buildx ended with status {status}"
-
-
-def _id_of_the_built(client: docker.DockerClient, spec: BuildSpec, metadata: Path) -> str:
-    reported = json.loads(metadata.read_text(encoding="utf-8"))
-    with refusals(f"the image {spec.name} was built, and the engine does not say whether it has it"):
-        for digest in filter(None, map(reported.get, _DIGESTS)):
-            with contextlib.suppress(ImageNotFound):
-                return str(client.images.get(digest).id)
-    raise StackError(
-        f"the image {spec.name} was built, and the Docker engine does not have it",
-        cause="the builder that `docker buildx ls` marks as current loads its images elsewhere",
-        advice="choose the engine's own builder: `docker buildx use default`, or BUILDX_BUILDER=default",
-    )

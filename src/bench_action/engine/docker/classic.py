@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -21,20 +21,24 @@ from bench_action.engine.protocol import BuildSpec
 from bench_action.model.errors import StackError
 
 
-def build_classic(client: docker.DockerClient, spec: BuildSpec) -> str:
-    """Build `spec`; the image's id. Raises StackError, also for a Dockerfile that would silently be built wrong."""
+def build_classic(client: docker.DockerClient, spec: BuildSpec, name: str) -> None:
+    """Build `spec` under its name and under `name`.
+
+    Raises StackError, also for a Dockerfile that would silently be built wrong.
+    """
     text = _read(spec, spec.context / spec.dockerfile)
     if heredoc := find_heredoc(text):
         problem = f"a here-document (`{heredoc}`): only BuildKit reads these, the classic builder would drop its lines"
         raise build_failure(spec, problem, ())
     args = _platform(client, declared_platform_args(text)) | dict(spec.args)
-    name = spec.dockerfile
-    extra = []
+    dockerfile, extra = spec.dockerfile, []
     if not _inside(spec):
-        name = f".dockerfile.{secrets.token_hex(8)}"
-        extra = [(name, text)]
-    with _context(spec, name, extra) as context:
-        return _send(client, spec, context, name, args)
+        dockerfile = f".dockerfile.{secrets.token_hex(8)}"
+        extra = [(dockerfile, text)]
+    with _context(spec, dockerfile, extra) as context:
+        _send(client, spec, context, dockerfile=dockerfile, tag=name, buildargs=args)
+    with refusals(f"the image {spec.name} was built and cannot be named"):
+        client.images.get(name).tag(spec.name)
 
 
 def _platform(client: docker.DockerClient, names: frozenset[str]) -> dict[str, str]:
@@ -86,24 +90,21 @@ def _ignored(spec: BuildSpec) -> str:
     return f"{_read(spec, path) if path else ''}\n{results_line(spec)}"
 
 
-def _send(
-    client: docker.DockerClient, spec: BuildSpec, context: IO[bytes], dockerfile: str, args: Mapping[str, str]
-) -> str:
+def _send(client: docker.DockerClient, spec: BuildSpec, context: IO[bytes], **options: Any) -> None:
     log: deque[str] = deque(maxlen=LOG_LINES)
     try:
         with refusals(f"the image {spec.name} cannot be built", where=str(spec.context)):
             # the proxies of Docker's configuration reach a build, as with `docker build`: it must be able to download
             events = client.api.build(
-                fileobj=context, custom_context=True, dockerfile=dockerfile, tag=spec.name, target=spec.target,
-                buildargs=dict(args), labels={MARK: ""}, rm=True, forcerm=True, decode=True, use_config_proxy=True,
+                fileobj=context, custom_context=True, target=spec.target, labels={MARK: ""}, rm=True, forcerm=True,
+                decode=True, use_config_proxy=True, **options,
                 timeout=spec.limit_s,  # of each read: a builder that hangs says nothing
             )  # fmt: skip
-            image, problem = _follow(_within(spec, events), log)
+            problem = _follow(_within(spec, events), log)
     except StackError as error:
         raise build_failure(spec, error.cause, list(log)) from error
-    if problem or not image:
-        raise build_failure(spec, problem or "the builder ended without an image", list(log))
-    return image
+    if problem:
+        raise build_failure(spec, problem, list(log))
 
 
 def _within(spec: BuildSpec, events: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -119,13 +120,11 @@ def _within(spec: BuildSpec, events: Iterator[dict[str, Any]]) -> Iterator[dict[
         raise given_up if spec.limit_s is not None else StackError(spec.name, cause=str(error)) from error
 
 
-def _follow(events: Iterator[dict[str, Any]], log: deque[str]) -> tuple[str, str]:
-    """Keep the last lines of a build's stream; the image's id and the error, each empty without one."""
-    image = problem = ""
+def _follow(events: Iterator[dict[str, Any]], log: deque[str]) -> str:
+    """Keep the last lines of a build's stream; its error, empty without one."""
+    problem = ""
     for event in events:  # to its end, which releases the connection
         if not problem:
             log.extend(readable(str(event.get("stream", ""))))
         problem = problem or str(event.get("error", "")).strip()
-        if "aux" in event:  # of each stage; the last is the image's own
-            image = str(event["aux"]["ID"])
-    return image, problem
+    return problem

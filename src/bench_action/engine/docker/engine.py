@@ -11,6 +11,7 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from requests.exceptions import RequestException
 
 from bench_action.engine.docker.build import build_image
+from bench_action.engine.docker.built import BuiltImages
 from bench_action.engine.docker.client import connect, refusals
 from bench_action.engine.docker.creations import Creations
 from bench_action.engine.docker.itself import tool_image
@@ -23,7 +24,6 @@ from bench_action.model.errors import StackError
 from bench_action.model.machine import Machine
 
 _REMOVAL_S = 6.0  # a cancelled job is killed after 7.5 + 2.5 s (facts: actions, cancellation)
-_UNUSED_S = 3600.0  # of an image without a name: a run that was killed has replaced it, or was about to use it
 _NOT_RUNNING = ("exited", "dead")
 _CUT_OFF = 137  # as a shell tells SIGKILL
 _DEATH_S = 2.0  # what a container's processes have open is closed a little before the engine says that it ended
@@ -44,8 +44,7 @@ class DockerEngine:
         self._creations = Creations()
         self._sessions: list[DockerSession] = []
         self._expected: dict[str, Handle] = {}  # containers that should be running, by id
-        self._images: set[str] = set()  # those that we built, and those that had their names before
-        self._held = 0
+        self._built = BuiltImages(self._client, owner)
 
     def machine(self) -> Machine:
         """The machine of the engine."""
@@ -69,7 +68,7 @@ class DockerEngine:
         old = [item for item in containers if abandoned(item["Labels"], now=now, job=job)]
         nets = [item for item in networks if abandoned(item.get("Labels") or {}, now=now, job=job)]
         self._remove_all(old, nets)
-        self._remove_images(lambda image: int(image["Created"]) < now - _UNUSED_S)
+        self._built.sweep({item["Labels"].get(RUN, "") for item in (*old, *nets)})
         return _names(old, nets)
 
     def open(self) -> None:
@@ -99,22 +98,8 @@ class DockerEngine:
             return str(self._client.images.get(name).id)
 
     def build(self, spec: BuildSpec) -> str:
-        """Build an image; its id.
-
-        A container that is never started keeps it, from now until `remove`: another run may build the same name, and
-        no engine removes an image that a container is made of.
-        """
-        before = self.image(spec.name, spec.kind) if self.has_image(spec.name) else ""
-        built = build_image(self._client, spec, self._environ)
-        self._images |= {before, built}
-        self._held += 1
-        with refusals(f"the image {spec.name} was built and cannot be kept"):
-            hold = partial(
-                self._client.api.create_container, built, ["true"], labels=self._labels, network_disabled=True,
-                name=f"{self._network}-image-{self._held}", use_config_proxy=False,
-            )  # fmt: skip
-            self._creations.make(hold)
-        return built
+        """Build an image; its id. It is there until `remove`, also if another run builds the same name."""
+        return self._built.build(spec, lambda name: build_image(self._client, spec, name, self._environ))
 
     def start(self, spec: ServiceSpec) -> Handle:
         """Create and start a container."""
@@ -218,7 +203,7 @@ class DockerEngine:
                     f"not everything of this run could be removed: {', '.join(_names(*left))}",
                     advice=f"docker ps -aq --filter label={RUN}={self._owner.run_id} | xargs docker rm -fv",
                 )
-        self._remove_images(lambda image: image["Id"] in self._images)
+        self._built.release()
         for session in self._sessions:
             session.close()
         self._client.close()
@@ -257,13 +242,6 @@ class DockerEngine:
         with refusals("the engine does not list what we made"):
             containers = self._client.api.containers(all=True, filters=dict(filters))
             return containers, self._client.api.networks(filters=dict(filters))
-
-    def _remove_images(self, wanted: Callable[[Mapping[str, Any]], bool]) -> None:
-        """Remove those of our images that have lost their name and are wanted gone; the engine keeps those in use."""
-        with contextlib.suppress(DockerException, RequestException):
-            for image in self._client.api.images(filters={"label": MARK, "dangling": True}):
-                if wanted(image):
-                    _gently(partial(self._client.api.remove_image, image["Id"]))
 
     def _remove_all(self, containers: Sequence[Mapping[str, Any]], networks: Sequence[Mapping[str, Any]]) -> None:
         # side by side: ten containers one after the other would take longer than a cancelled job is given

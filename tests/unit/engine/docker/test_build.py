@@ -8,7 +8,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import pytest
 from docker import DockerClient
-from docker.errors import APIError, ImageNotFound
+from docker.errors import APIError
 
 from bench_action.engine.docker.build import build_image
 from bench_action.engine.protocol import BuildSpec
@@ -40,11 +40,7 @@ if (here / "lasts").exists():
     plugin = subprocess.Popen(["/bin/sleep", "600"])
     (here / "pids").write_text(f"{{os.getpid()}} {{plugin.pid}}\\n")
     plugin.wait()
-metadata = pathlib.Path(sys.argv[sys.argv.index("--metadata-file") + 1])
-metadata.write_text((here / "metadata.json").read_text())
 """
-# as engines 28 report it: with containerd's image store, and without
-DIGESTS = {"containerimage.digest": "sha256:manifest", "containerimage.config.digest": "sha256:configuration"}
 ENGINE = {"Os": "linux", "Arch": "arm64"}
 
 
@@ -58,7 +54,6 @@ class Machine:
         command.write_text(FAKE_DOCKER, encoding="utf-8")
         command.chmod(0o755)
         self.environ = {"PATH": str(folder), "HOME": str(folder / "home"), "BUILDKIT_COLORS": "x"}
-        self.has("metadata.json", json.dumps(DIGESTS))
 
     def has(self, what: str, text: str = "") -> None:
         (self.folder / what).write_text(text, encoding="utf-8")
@@ -79,26 +74,21 @@ def files_of(archive: bytes) -> dict[str, bytes]:
 
 
 class Engine:
-    """The SDK's client, as far as building needs it. `knows` are the ids of its images."""
+    """The SDK's client, as far as the classic builder needs it."""
 
-    def __init__(
-        self, *events: dict[str, Any], refuses: Exception | None = None, knows: Sequence[str] = ("sha256:manifest",)
-    ) -> None:
+    def __init__(self, *events: dict[str, Any], refuses: Exception | None = None) -> None:
         self.api = SimpleNamespace(build=self._build)
-        self.images = SimpleNamespace(get=self._get)
+        self.images = SimpleNamespace(
+            get=lambda name: SimpleNamespace(tag=lambda other: self.tagged.append((name, other)))
+        )
         self.asked: dict[str, Any] = {}
         self.context: dict[str, bytes] = {}
+        self.tagged: list[tuple[str, str]] = []
         self._events = events
         self._refuses = refuses
-        self._knows = knows
 
     def version(self) -> dict[str, str]:
         return ENGINE
-
-    def _get(self, name: str) -> SimpleNamespace:
-        if name not in self._knows:
-            raise ImageNotFound(f"no such image: {name}")
-        return SimpleNamespace(id=name)
 
     def _build(self, **options: Any) -> Iterator[dict[str, str]]:
         self.context = files_of(options.pop("fileobj").read())
@@ -125,22 +115,24 @@ def spec(tmp_path: Path) -> BuildSpec:
     return BuildSpec("subject", "bench-action/app", context, args={"A": "1", "B": "x y"}, target="final")
 
 
-def build(machine: Machine, spec: BuildSpec, client: Engine | None = None) -> str:
-    return build_image(cast(DockerClient, client or Engine()), spec, machine.environ)
+def build(machine: Machine, spec: BuildSpec, client: Engine | None = None) -> None:
+    build_image(cast(DockerClient, client or Engine()), spec, RUNS_NAME, machine.environ)
 
 
-BUILT: dict[str, Any] = {"aux": {"ID": "sha256:built"}}
+BUILT = {"stream": "Successfully built"}
+RUNS_NAME = "bench-action/app:run-1-x-0"
 
 
 def test_build_image__with_buildx_gives_it_the_folder(machine: Machine, spec: BuildSpec) -> None:
     machine.has("has-buildx")
-    assert build(machine, spec) == "sha256:manifest"
+    build(machine, spec)
     argv = machine.argv
     assert argv[:3] == ["buildx", "build", "--load"]
     assert argv[-1] == str(spec.context)
     words = " ".join(argv)
     for wanted in (
-        "--label bench-action=", "--tag bench-action/app", f"--file {spec.context}/Dockerfile", "--target final",
+        "--label bench-action=", f"--tag bench-action/app --tag {RUNS_NAME}", f"--file {spec.context}/Dockerfile",
+        "--target final",
     ):  # fmt: skip
         assert wanted in words
     assert [argv[i + 1] for i, word in enumerate(argv) if word == "--build-arg"] == ["A=1", "B=x y"]
@@ -154,21 +146,6 @@ def test_build_image__gives_buildx_no_folder_that_it_takes_for_an_address(
     build(machine, replace(spec, context=Path("github.com/someone/app"), dockerfile="../Dockerfile"))
     assert machine.argv[-1] == str(spec.context.parent / "github.com/someone/app")
     assert machine.argv[machine.argv.index("--file") + 1] == f"{machine.argv[-1]}/../Dockerfile"
-
-
-def test_build_image__the_id_is_the_one_that_the_engine_knows(machine: Machine, spec: BuildSpec) -> None:
-    machine.has("has-buildx")
-    for known in DIGESTS.values():
-        assert build(machine, spec, Engine(knows=[known, "bench-action/app"])) == known
-    machine.has("metadata.json", json.dumps({"containerimage.digest": "sha256:old", "buildx.build.ref": "x"}))
-    assert build(machine, spec, Engine(knows=["sha256:old"])) == "sha256:old"
-
-
-def test_build_image__never_takes_another_image_of_the_same_name(machine: Machine, spec: BuildSpec) -> None:
-    machine.has("has-buildx")
-    with pytest.raises(StackError, match="the Docker engine does not have it") as caught:
-        build(machine, spec, Engine(knows=["bench-action/app"]))
-    assert "docker buildx use default" in caught.value.advice
 
 
 def test_build_image__uses_the_callers_environment_only(machine: Machine, spec: BuildSpec) -> None:
@@ -219,9 +196,10 @@ def test_build_image__without_buildx_uses_the_classic_builder(
 ) -> None:
     if not with_command:
         (machine.folder / "docker").unlink()
-    client = Engine({"stream": "Step 1/2 : FROM x\n"}, {"aux": {"ID": "sha256:stage"}}, BUILT, {"stream": "tagged\n"})
-    assert build(machine, spec, client) == "sha256:built"
-    assert client.asked["tag"] == "bench-action/app"
+    client = Engine({"stream": "Step 1/1 : FROM x\n"}, {"aux": {"ID": "sha256:built"}}, BUILT)
+    build(machine, spec, client)
+    assert client.asked["tag"] == RUNS_NAME
+    assert client.tagged == [(RUNS_NAME, "bench-action/app")]
     assert client.asked["buildargs"] == {"A": "1", "B": "x y"}
     assert client.asked["target"] == "final"
     assert client.asked["labels"] == {"bench-action": ""}
@@ -267,12 +245,6 @@ def test_build_image__the_classic_builders_error_comes_with_its_last_lines(machi
     assert caught.value.cause == "pip returned 1"
     assert caught.value.log == tuple(f"line {number}" for number in range(30, 50))
     assert "fix the Dockerfile" in caught.value.advice
-
-
-def test_build_image__a_stream_without_an_image_is_a_failure(machine: Machine, spec: BuildSpec) -> None:
-    with pytest.raises(StackError, match="cannot be built") as caught:
-        build(machine, spec, Engine({"stream": "Step 1/1 : FROM x\n"}, knows=["bench-action/app"]))
-    assert "without an image" in caught.value.cause
 
 
 @pytest.mark.parametrize(
