@@ -147,6 +147,12 @@ SCENARIOS = (
 
 
 _COUNTED_RUNS = 20
+_COUNTED_CONFIG = """\
+seed: seed.sql
+profiles:
+  home: {path: /, connections: 8, threads: 2, duration: 1s}
+variants:
+"""
 _ONE_MORE = "        await self.request.app[POOL].fetchval('SELECT count(*) FROM item')\n"
 _OPENED = "            app[POOL] = pool\n            yield\n"
 
@@ -278,7 +284,7 @@ def counted(engine: str, folder: Path, seed: int) -> dict[str, Any]:
         shutil.copytree(_APPS / "aiohttp", repository / f"kind-{number}" / "aiohttp", ignore=ignore)
         edit(repository / f"kind-{number}", scenario.both)
         variants.append(f"  kind-{number}: {_VARIANTS['aiohttp'].replace('aiohttp', f'kind-{number}/aiohttp')}\n")
-    (repository / "bench.yml").write_text(f"seed: seed.sql\nvariants:\n{''.join(variants)}", encoding="utf-8")
+    (repository / "bench.yml").write_text(_COUNTED_CONFIG + "".join(variants), encoding="utf-8")
     git(repository, "init", "--quiet")
     base = commit(repository, "base")
     for number, scenario in enumerate(COUNTED):

@@ -87,13 +87,14 @@ def counts_of(trials: Sequence[Trial], variant: str, revision: str, profile: str
 
 def count_metric(counts: Sequence[Trial], metric: str) -> Count | None:
     """What the counts of one cell say about a metric; None for no count, or one without a reply."""
-    field = _FIELDS[metric]
+    field, counts = _FIELDS[metric], _in_use(counts)
     idle = [(getattr(trial.idle, field), trial.idle_s) for trial in counts if trial.idle is not None]
     return _count([(trial, getattr(trial.work, field)) for trial in counts], idle)
 
 
 def count_statements(counts: Sequence[Trial]) -> Mapping[str, Count]:
     """Normalised text of each query → how often it was run. A statement that is missing from a count was not run."""
+    counts = _in_use(counts)
     by_trial = [{one.text: one.calls for one in trial.statements} for trial in counts]
     idle_of = [
         ({one.text: one.calls for one in trial.idle_statements}, trial.idle_s)
@@ -110,7 +111,7 @@ def count_statements(counts: Sequence[Trial]) -> Mapping[str, Count]:
 
 def no_calls(counts: Sequence[Trial]) -> Count:
     """What stands for a statement that none of these counts has."""
-    return Count((0.0,) * len(counts), max(1, min(trial.requests for trial in counts)), exact=True)
+    return Count((0.0,) * len(_in_use(counts)), max(1, min(trial.requests for trial in counts)), exact=True)
 
 
 def settled(counts: Sequence[Trial]) -> bool:
@@ -137,11 +138,16 @@ def _varying(counts: Sequence[Trial]) -> Iterator[str]:
         if count is not None and not count.exact:
             text = f"{METRICS[metric].title} varies: {count.low:.2f} to {count.high:.2f}, mean {count.per_request:.2f}"
             idle = f", after {count.idle[1]:.2g} of work without requests" if count.idle[1] else ""
-            yield f"{text} in {plural(len(counts), 'count')} of {count.requests}{idle}"
+            yield f"{text} in {plural(len(count.totals), 'count')} of {plural(count.requests, 'request')}{idle}"
     if varying := [(max(one.totals) - min(one.totals), text) for text, one in count_statements(counts).items()]:
         width, text = max(varying)
         if width:
             yield f"most of it: `{text[:100].replace('`', chr(39))}`"
+
+
+def _in_use(counts: Sequence[Trial]) -> Sequence[Trial]:
+    """Without the first, where there are more than two: requests of the warm-up may still be under way in it."""
+    return counts[1:] if len(counts) > 2 else counts
 
 
 def _count(pairs: Sequence[tuple[Trial, int]], idle: Sequence[tuple[int, float]]) -> Count | None:

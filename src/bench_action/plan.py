@@ -16,7 +16,7 @@ from typing import Literal, TypeVar
 
 from bench_action.model.result import PhaseName, Revision, cell_name
 
-COUNTS = 5  # of each cell, where two do not settle its work
+COUNTS = 6  # of each cell, where two do not settle its work
 _PAUSE_S = 1.0
 _Item = TypeVar("_Item")
 

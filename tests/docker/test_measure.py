@@ -30,7 +30,7 @@ def test_measurer__renews_the_data_before_each_trial_that_writes(stack: Stack, l
     assert [rows for _, rows in counts] == [SEED + COUNTED * n for n in range(1, COUNTS + 1)]
     for count, _ in counts:
         assert (count.work.queries, count.work.rows, count.work.cache_commands) == (COUNTED, COUNTED, 0)
-    assert [count.idle for count, _ in counts] == [None, None, *[Work(queries=0, rows=0, cache_commands=0)] * 3]
+    assert [count.idle for count, _ in counts] == [None, None, *[Work(queries=0, rows=0, cache_commands=0)] * 4]
     assert all(count.idle_s >= count.wall_s for count, _ in counts[2:])
     assert [trial.block for trial, _ in capacity] == [1, 2]
     connections = loaded.profiles["writing"].connections

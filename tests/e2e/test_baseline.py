@@ -110,7 +110,7 @@ def test_baseline__work_in_the_background_is_no_alarm_and_one_more_query_is(tool
 
     assert same.status == 0, same.stderr
     counts = [trial for trial in same.trials if trial.phase == "count"]
-    assert len(counts) == 2 * 5
+    assert len(counts) == 2 * 6
     assert sum(trial.idle.queries for trial in counts if trial.idle is not None) > 0
     assert {one.code.value for one in same.result.warnings} >= {"counts-vary"}
     (counted,) = [one for one in same.result.comparisons if one.metric == "queries_per_request"]

@@ -140,7 +140,7 @@ def test_enough__a_cell_is_counted_again_until_its_counts_agree() -> None:
     assert decider().enough(again, [make_count(), make_count(block=1)], late)
     assert not decider(minutes=1).enough(again, [make_count(queries=11), make_count(block=1)], late)
     assert not decider().enough(again, [make_count(queries=11), make_count(queries=11, block=1)], late)
-    assert decider().enough(again, [make_count(queries=10 + n, block=n) for n in range(5)], late)
+    assert decider().enough(again, [make_count(queries=10 + n, block=n) for n in range(6)], late)
 
 
 def test_enough__minutes_also_bound_the_cap() -> None:

@@ -51,7 +51,7 @@ def test_blocks__with_one_cpu_take_turns_instead() -> None:
 
 def test_blocks__without_pairs_end_after_capacity() -> None:
     alone = make_design([("django", "head")], ["small"], (), duets=True, seed=3)
-    assert [block.phase for block in blocks_of(alone, "quick")] == ["count"] * 5 + ["capacity"] * 5
+    assert [block.phase for block in blocks_of(alone, "quick")] == ["count"] * 6 + ["capacity"] * 5
 
 
 def test_blocks__variants_have_no_latency_phase() -> None:

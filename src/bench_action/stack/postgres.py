@@ -202,9 +202,8 @@ class Postgres:
 
     def _converse(self, session: Session, text: str, patience_s: float = _ANSWER_S) -> list[str]:
         script, mark = _checked(text), secrets.token_hex(16)
-        # psql waits for data if an empty statement follows those of COPY, so none may be added
-        end = "" if script.complete else "\n;"
-        session.send(f"{script.text}{end}\n\\echo {mark}\n", patience_s)
+        # psql waits for data if an empty statement follows those of COPY, so none is added where none is missing
+        session.send(f"{script.text}{script.rest}\n\\echo {mark}\n", patience_s)
         rows = _read_until(session, mark, patience_s)[:-1]
         if refused := next((row for row in rows if _REFUSED.match(row)), ""):
             # such as a disk that is full: "Consult … the server log"

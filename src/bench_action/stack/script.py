@@ -33,13 +33,13 @@ class ScriptError(ValueError):
 class Script:
     """A script that may be run. `ends`: the last line of each statement; `begins`: its first.
 
-    `complete`: whether nothing is left after the last statement's semicolon or data.
+    `rest`: what is missing after it to end its last statement or that one's data; empty where nothing is.
     """
 
     text: str
     begins: Sequence[int]
     ends: Sequence[int]
-    complete: bool
+    rest: str
 
     def place(self, line: int) -> str:
         """Name a line of it for a message: psql names the one on which a statement ends."""
@@ -52,10 +52,10 @@ class Script:
 def read_script(text: str) -> Script:
     """Check a script. Raises ScriptError for an open quote, comment or parenthesis and for commands of psql's own."""
     if "\0" in text:
-        raise ScriptError("it is not text", _line(text, text.index("\0")), "dump with `pg_dump --format=plain`")
+        raise ScriptError("the SQL is not text", _line(text, text.index("\0")), "dump with `pg_dump --format=plain`")
     if setting := _ESCAPES_OFF.search(text):
         raise ScriptError(
-            "it sets `standard_conforming_strings`, which changes what a quote is",
+            "the SQL sets `standard_conforming_strings`, which changes what a quote is",
             _line(text, setting.start()),
             "leave the setting on, and write strings with backslash escapes as E'…'",
         )
@@ -68,6 +68,7 @@ class _Reader:
     at: int = 0
     depth: int = 0
     begun: int | None = None
+    data_open: bool = False
     code: list[str] = field(default_factory=list)
     blanks: list[tuple[int, int]] = field(default_factory=list)
     bounds: list[tuple[int, int]] = field(default_factory=list)
@@ -81,15 +82,16 @@ class _Reader:
         self._code(len(self.text))
         if self.depth > 0 and self.begun is not None:
             raise self._error("a parenthesis is never closed", self.begun, "close it, or end the statement with `;`")
-        complete = self.begun is None
+        rest = "\n\\." if self.data_open else ""
         if self.begun is not None:
             self.bounds.append((self.begun, len(self.text)))
+            rest = "\n;"
         text = self.text
         for start, end in self.blanks:
             text = text[:start] + " " * (end - start) + text[end:]
         lines = _Lines(self.text)
         begins, ends = ([lines.number(bound[side]) for bound in self.bounds] for side in (0, 1))
-        return Script(text, begins, ends, complete)
+        return Script(text, begins, ends, rest)
 
     def _code(self, end: int) -> None:
         """Take plain code up to `end` into the statement under way."""
@@ -142,6 +144,7 @@ class _Reader:
             line_end = self.text.find("\n", self.at)
             data = _END_OF_DATA.search(self.text, len(self.text) if line_end < 0 else line_end + 1)
             self.at = end = data.end() if data else len(self.text)
+            self.data_open = data is None
         if self.begun is not None:
             self.bounds.append((self.begun, end))
         self.begun = None
@@ -154,7 +157,7 @@ class _Reader:
         guard = _GUARD.match(self.text, start)
         if guard is None or self.begun is not None or self.text[:start].rpartition("\n")[2].strip():
             advice = "leave commands of psql out; dump one database, without `--create`, with `pg_dump --format=plain`"
-            raise self._error("it has a backslash command of psql", start, advice)
+            raise self._error("the SQL has a backslash command of psql", start, advice)
         self.blanks.append(guard.span())
         self.at = guard.end()
 

@@ -30,7 +30,7 @@ COPY public.item (id, text) FROM stdin;
 
 def test_read_script__a_dump_is_read_with_its_data_and_without_its_guards() -> None:
     script = read_script(DUMP)
-    assert script.complete
+    assert script.rest == ""
     assert (script.begins, script.ends) == ([2, 4, 9], [2, 7, 12])
     assert len(script.text) == len(DUMP)
     assert "2\t\\restrict me" in script.text
@@ -48,21 +48,26 @@ def test_read_script__a_dump_is_read_with_its_data_and_without_its_guards() -> N
     ],
 )
 def test_read_script__a_statement_without_its_semicolon_is_not_complete(text: str) -> None:
-    assert not read_script(text).complete
+    assert read_script(text).rest == "\n;"
+
+
+def test_read_script__data_without_its_end_lack_it() -> None:
+    assert read_script("COPY a FROM stdin;\n1\n2\n").rest == "\n\\."
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "", "  \n", "-- nothing\n", "SELECT 1;", "SELECT 1; -- one", "SELECT 1; /* a /* b */ ; ' */",
-        "COPY a FROM stdin;\n1\n\\.", "COPY a FROM stdin;\n1\n\\.\n\n-- done", "copy a from STDIN (FORMAT csv);\n'\n",
+        "COPY a FROM stdin;\n1\n\\.", "COPY a FROM stdin;\n1\n\\.\n\n-- done",
+        "copy a from STDIN (FORMAT csv);\n'\n\\.\n",
         "SELECT 'it''s \\ fine';", "SELECT E'it\\'s \\\\ fine';", "SELECT E'a'\n  '\\' b';", "SELECT \"a;'\";",
         "DO $a$ BEGIN PERFORM $$ \\! $$; END $a$;", "SELECT a$b$c, $1;", "SELECT 1 \\; SELECT 2;",
         "SELECT U&'\\0041';", "COPY a TO stdout;",
     ],
 )  # fmt: skip
 def test_read_script__these_are_complete(text: str) -> None:
-    assert read_script(text).complete
+    assert read_script(text).rest == ""
 
 
 @pytest.mark.parametrize(
@@ -74,16 +79,16 @@ def test_read_script__these_are_complete(text: str) -> None:
         ("DO $do$ BEGIN END $d$;", "a dollar-quoted text is never closed", 1),
         ("SELECT 1;\n/* a /* b */", "a comment is never closed", 2),
         ("SELECT 1;\nSELECT (1;", "a parenthesis is never closed", 2),
-        ("SELECT 1;\n\\! id", "it has a backslash command of psql", 2),
-        ("SELECT 1 \\gexec", "it has a backslash command of psql", 1),
-        ("\\connect other\nSELECT 1;", "it has a backslash command of psql", 1),
-        ("\\i /etc/passwd", "it has a backslash command of psql", 1),
-        ("SELECT nameE'a\\'; \\! id '", "it has a backslash command of psql", 1),
-        ("COPY a FROM stdin;\n1\n\\.\n\\! id\n", "it has a backslash command of psql", 4),
-        ("SELECT 1\n\\restrict abc\n;", "it has a backslash command of psql", 2),
-        ("\\restrict `id`\nSELECT 1;", "it has a backslash command of psql", 1),
-        ("SET standard_conforming_strings TO off;", "it sets `standard_conforming_strings`, ", 1),
-        ("SELECT 1;\n\0", "it is not text", 2),
+        ("SELECT 1;\n\\! id", "the SQL has a backslash command of psql", 2),
+        ("SELECT 1 \\gexec", "the SQL has a backslash command of psql", 1),
+        ("\\connect other\nSELECT 1;", "the SQL has a backslash command of psql", 1),
+        ("\\i /etc/passwd", "the SQL has a backslash command of psql", 1),
+        ("SELECT nameE'a\\'; \\! id '", "the SQL has a backslash command of psql", 1),
+        ("COPY a FROM stdin;\n1\n\\.\n\\! id\n", "the SQL has a backslash command of psql", 4),
+        ("SELECT 1\n\\restrict abc\n;", "the SQL has a backslash command of psql", 2),
+        ("\\restrict `id`\nSELECT 1;", "the SQL has a backslash command of psql", 1),
+        ("SET standard_conforming_strings TO off;", "the SQL sets `standard_conforming_strings`, ", 1),
+        ("SELECT 1;\n\0", "the SQL is not text", 2),
     ],
 )
 def test_read_script__refuses_by_line_and_without_quoting(text: str, why: str, line: int) -> None:
