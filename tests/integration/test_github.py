@@ -18,6 +18,7 @@ from bench_action.github.issues import upsert_issue
 from bench_action.github.pulls import find_pull, merge_base, pull_shas
 from bench_action.github.texts import Origin, marker
 from bench_action.model.errors import InputError, PublishError
+from bench_action.report.comment import LONGEST
 
 pytestmark = pytest.mark.integration
 
@@ -98,6 +99,15 @@ def test_upsert__two_configurations_with_one_key_are_noticed(github: GitHubDoubl
     assert "own `comment-key`" in text
     later = upsert_comment(access(github), 1, KEY, "front", replace(FRONT, step="8/1/cc"))
     assert later.replaced == "the benchmark of `back/bench.yml`"
+
+
+def test_upsert__the_longest_comment_fits_with_all_that_is_added_to_it(github: GitHubDouble) -> None:
+    long = "x" * 300
+    for side in ("a", "b"):
+        upsert_comment(access(github), 1, long, "y" * LONGEST, Origin(side + long, side + long, f"7/1/{side}{long}"))
+    (text,) = bodies(github)
+    assert "This comment replaces" in text
+    assert len(text) < 65_536 - 500
 
 
 def test_upsert__two_legs_of_a_matrix_with_one_key_are_noticed(github: GitHubDouble) -> None:

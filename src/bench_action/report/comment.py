@@ -13,8 +13,8 @@ from bench_action.report.templating import escape_text, fenced, markdown_environ
 from bench_action.report.view import Chart, Concern, View, make_view
 from bench_action.verdict import is_loss
 
-# room for the marker and for what GitHub may add to 65,536 characters
-LONGEST = 65_000
+# of 65,536 characters: room for what github/comments.py adds (marker, origin, whose comment it replaces) and for GitHub
+LONGEST = 64_000
 _INSTALL = "pipx install git+https://github.com/org/bench-action@v1"
 _MOST_BARS = 24
 _SENTENCES = 6
