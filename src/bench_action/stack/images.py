@@ -88,7 +88,10 @@ def _explain_build(name: str, head: Loaded, base: Baseline, error: StackError) -
     if of_head is None or of_base is None:
         return ""
     context = base.loaded.folder / of_base.context
-    dockerfile = (context / of_base.dockerfile).read_text(encoding="utf-8", errors="replace")
+    try:
+        dockerfile = (context / of_base.dockerfile).read_text(encoding="utf-8", errors="replace")
+    except OSError:  # the failed build says what is wrong with it
+        dockerfile = ""
     there = (head.of(name).folder / of_head.context).resolve()
     return explain_missing(there, context.resolve(), [dockerfile, error.cause, *error.log])
 
