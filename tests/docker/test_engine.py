@@ -222,6 +222,7 @@ def test_build__that_fails_ends_with_readable_lines(engine: DockerEngine, tmp_pa
     assert not any("\x1b" in line for line in caught.value.log)
 
 
+@pytest.mark.alone
 def test_sweep__removes_what_dead_runs_have_left_and_nothing_else(footprint: Footprint) -> None:
     with subprocess.Popen(["sleep", "600"]) as process:
         died = str(Process.of(process.pid))

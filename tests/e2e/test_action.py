@@ -324,6 +324,7 @@ def test_step__that_is_cancelled_cleans_up(
     assert comments(github) == []
 
 
+@pytest.mark.alone
 def test_post_step__removes_what_a_killed_step_has_left(
     step: Callable[..., ContainerAction], github: GitHubDouble, footprint: Footprint
 ) -> None:

@@ -277,6 +277,7 @@ def test_ports__of_two_runs_differ_and_are_free_again_after_release() -> None:
     second.release()
 
 
+@pytest.mark.alone
 def test_sweep__ends_what_a_killed_run_has_left_and_nothing_else(engine: LocalEngine, tmp_path: Path) -> None:
     alive = engine.start(subject(engine, tmp_path / "app"))
     script = tmp_path / "killed.py"
