@@ -122,14 +122,15 @@ def test_enough__without_duets_turns_are_all_there_is() -> None:
     assert not decider().enough(Block("interleaved", 1, (), PAIR), [], Spent(0.0, []))
 
 
-def test_enough__minutes_end_everything_but_the_count() -> None:
+def test_enough__minutes_end_everything_but_heads_own_figures() -> None:
     chosen = decider(minutes=1)
     late = Spent(61.0, [])
     assert not chosen.enough(Block("count", 0, ()), [], late)
-    assert chosen.enough(Block("capacity", 1, ()), [], late)
+    assert not chosen.enough(Block("capacity", 1, ()), [], late)
+    assert chosen.enough(Block("capacity", 2, ()), [], late)
     assert chosen.enough(Block("latency", 1, (), PAIR), [], late)
     assert chosen.enough(Block("duet", 1, (), PAIR), [], late)
-    assert not decider().enough(Block("capacity", 1, ()), [], late)
+    assert not decider().enough(Block("capacity", 2, ()), [], late)
 
 
 def test_enough__a_cell_is_counted_again_until_its_counts_agree() -> None:
