@@ -43,7 +43,9 @@ class Attempt:
 def why_uncompared(metric: str, attempt: Attempt) -> str:
     """Give the reason why no block compares a metric, as a clause."""
     if metric in EXACT:
-        return "its requests were not counted"
+        cells = {str(attempt.pair.base), str(attempt.pair.head)}
+        lost = any(t.phase == "count" and t.cell in cells and not t.work_known for t in attempt.trials)
+        return "counters were reset while its requests were counted" if lost else "its requests were not counted"
     if metric == "requests_per_second" and attempt.faults:
         return f"{attempt.faults}, and no time was left to measure the two in turns"
     if attempt.blocks(metric):

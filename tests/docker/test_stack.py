@@ -127,7 +127,15 @@ DATA = "CREATE TABLE seeded (n int);\nCOPY seeded FROM stdin;\n1\n2\n\\.\n"
 
 @pytest.mark.parametrize(
     "end",
-    ["", "\n", "\n-- PostgreSQL database dump complete\n", "\nSELECT 1", "\n;;\n", "SELECT pg_sleep(0.1) -- last"],
+    [
+        "",
+        "\n",
+        "\n;\nINSERT INTO seeded SELECT; DELETE FROM seeded WHERE n IS NULL",
+        "\n-- PostgreSQL database dump complete\n",
+        "\nSELECT 1",
+        "\n;;\n",
+        "SELECT pg_sleep(0.1) -- last",
+    ],
 )
 def test_run_script__ends_however_the_script_ends(server: Postgres, database: Database, end: str) -> None:
     server.run_script(database.role, database.name, f"DROP TABLE IF EXISTS seeded; {DATA}{end}", WAIT_S)
@@ -165,8 +173,9 @@ def test_run_script__names_the_place_and_quotes_nothing(
 
 
 def test_execute__data_may_be_last_in_a_conversation_too(server: Postgres) -> None:
-    server.execute("CREATE TABLE talk (n int);\nCOPY talk FROM stdin;\n1\n2\n\\.\n")
-    assert server.execute("SELECT count(*) FROM talk; DROP TABLE talk") == ["2"]
+    for end in ("\\.\n", "", "\\.\n;"):
+        server.execute(f"CREATE TABLE talk (n int);\nCOPY talk FROM stdin;\n1\n2\n{end}")
+        assert server.execute("SELECT count(*) FROM talk; DROP TABLE talk") == ["2"]
 
 
 def test_execute__a_row_cannot_end_the_conversation(server: Postgres) -> None:

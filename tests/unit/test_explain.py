@@ -14,7 +14,7 @@ from bench_action.model.result import Comparison, Errors, Statement, Trial, Verd
 from bench_action.model.warning import Code
 from bench_action.plan import Cell, Pair
 from bench_action.stats.sequential import Course
-from bench_action.verdict import verdict_of
+from bench_action.verdict import verdict_of, warnings_of
 
 pytestmark = pytest.mark.unit
 
@@ -133,3 +133,33 @@ def test_verdict_of__what_only_warns_does_not_fail() -> None:
     found = by_metric(counts(queries=20), queries_per_request=Gate(max_gain=0, level="warn"))["queries_per_request"]
     assert found.verdict == "regressed"
     assert verdict_of([make_trial()], [], [found]) == "measured"
+
+
+def test_compare_pairs__counts_that_were_lost_are_not_compared_and_make_the_run_invalid() -> None:
+    lost = make_count(queries=5, work_known=False, warnings=(warn(Code.COUNTERS_LOST),))
+    trials = [make_count(revision="base"), lost]
+    counted = by_metric(trials)["queries_per_request"]
+    assert counted.verdict == "inconclusive"
+    assert "counters were reset while its requests were counted" in counted.reason
+    assert not any(one.verdict == "improved" for one in by_metric(trials).values())
+    assert verdict_of(trials, warnings_of(trials, [], [PAIR]), list(by_metric(trials).values())) == "invalid"
+
+
+def test_compare_pairs__what_varies_by_itself_is_unchanged_and_no_finding() -> None:
+    tick = Statement(text="SELECT count(*) FROM job", calls=2, rows=2)
+    trials = [
+        make_count(revision=side, block=n, queries=10 + (n + ours) % 3, statements=(SELECT, tick)[: 1 + n % 2])
+        for side, ours in (("base", 0), ("head", 1)) for n in range(6)
+    ]  # fmt: skip
+    found = by_metric(trials)["queries_per_request"]
+    assert (found.verdict, found.exact, found.blocks) == ("unchanged", False, 5)
+    assert found.base_value == pytest.approx(1.1, abs=0.05)
+    assert findings_of(trials, [PAIR], {PROFILE: ExpectedWork(queries=1)}) == ()
+    assert [one.cell for one in warnings_of(trials, [], [PAIR]) if one.code is Code.COUNTS_VARY] == [
+        "aiohttp@base · article-500", "aiohttp · article-500",
+    ]  # fmt: skip
+    more = [t if t.revision == "base" else t.model_copy(
+        update={"work": t.work.model_copy(update={"queries": t.work.queries + 10}), "statements": (SELECT, LOOP)}
+    ) for t in trials]  # fmt: skip
+    assert by_metric(more)["queries_per_request"].verdict == "regressed"
+    assert [one.code for one in findings_of(more, [PAIR], {})] == ["work-changed", "statement"]

@@ -202,7 +202,7 @@ class Postgres:
 
     def _converse(self, session: Session, text: str, patience_s: float = _ANSWER_S) -> list[str]:
         script, mark = _checked(text), secrets.token_hex(16)
-        # psql waits for data if an empty statement follows those of COPY, so none is added where none is missing
+        # nothing is added to a complete text: after COPY's data psql takes an empty statement for more data to come
         session.send(f"{script.text}{script.rest}\n\\echo {mark}\n", patience_s)
         rows = _read_until(session, mark, patience_s)[:-1]
         if refused := next((row for row in rows if _REFUSED.match(row)), ""):

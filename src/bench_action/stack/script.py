@@ -82,16 +82,20 @@ class _Reader:
         self._code(len(self.text))
         if self.depth > 0 and self.begun is not None:
             raise self._error("a parenthesis is never closed", self.begun, "close it, or end the statement with `;`")
-        rest = "\n\\." if self.data_open else ""
+        rest = ("" if self.text.endswith("\n") else "\n") + "\\." if self.data_open else ""
         if self.begun is not None:
             self.bounds.append((self.begun, len(self.text)))
             rest = "\n;"
-        text = self.text
-        for start, end in self.blanks:
-            text = text[:start] + " " * (end - start) + text[end:]
         lines = _Lines(self.text)
         begins, ends = ([lines.number(bound[side]) for bound in self.bounds] for side in (0, 1))
-        return Script(text, begins, ends, rest)
+        return Script(self._blanked(), begins, ends, rest)
+
+    def _blanked(self) -> str:
+        kept, at = [], 0
+        for start, end in self.blanks:
+            kept += [self.text[at:start], " " * (end - start)]
+            at = end
+        return "".join([*kept, self.text[at:]])
 
     def _code(self, end: int) -> None:
         """Take plain code up to `end` into the statement under way."""
@@ -139,14 +143,16 @@ class _Reader:
         if self.depth > 0:  # psql goes on, as in CREATE RULE … DO (…; …)
             self.code.append(";")
             return
+        if self.begun is None:  # an empty statement after COPY's data has psql wait for data again: leave it out
+            self.blanks.append((self.at - 1, self.at))
+            return
         end = self.at
-        if self.begun is not None and _COPY.match("".join(self.code)):
+        if _COPY.match("".join(self.code)):
             line_end = self.text.find("\n", self.at)
             data = _END_OF_DATA.search(self.text, len(self.text) if line_end < 0 else line_end + 1)
             self.at = end = data.end() if data else len(self.text)
             self.data_open = data is None
-        if self.begun is not None:
-            self.bounds.append((self.begun, end))
+        self.bounds.append((self.begun, end))
         self.begun = None
         self.code.clear()
 

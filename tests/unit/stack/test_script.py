@@ -37,6 +37,12 @@ def test_read_script__a_dump_is_read_with_its_data_and_without_its_guards() -> N
     assert "5yRkq1XW" not in script.text
 
 
+def test_read_script__leaves_empty_statements_out() -> None:
+    script = read_script("SELECT 1;;\nCOPY a FROM stdin;\n1;\n\\.\n;\n/* nothing */ ;\nSELECT ';;';")
+    assert script.text == "SELECT 1; \nCOPY a FROM stdin;\n1;\n\\.\n \n/* nothing */  \nSELECT ';;';"
+    assert (script.begins, script.ends) == ([1, 2, 7], [1, 4, 7])
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -52,7 +58,8 @@ def test_read_script__a_statement_without_its_semicolon_is_not_complete(text: st
 
 
 def test_read_script__data_without_its_end_lack_it() -> None:
-    assert read_script("COPY a FROM stdin;\n1\n2\n").rest == "\n\\."
+    assert read_script("COPY a FROM stdin;\n1\n2").rest == "\n\\."
+    assert read_script("COPY a FROM stdin;\n1\n2\n").rest == "\\."
 
 
 @pytest.mark.parametrize(
