@@ -59,16 +59,16 @@ class Store:
         """
         if self._full:
             return
+        self._full = True  # unless all goes well
         path, line = self.folder / _TRIALS, (trial.model_dump_json() + "\n").encode()
         with self._explained("add a trial to trials.jsonl"), path.open("ab", buffering=0) as file:
             size = file.tell()
-            self._full = True
             try:
                 _write_all(file.fileno(), line)
             except OSError:
                 file.truncate(size)
                 raise
-            self._full = False
+        self._full = False
 
     def write(self, result: Result) -> None:
         """`result.json`, then `report.md` and its charts, then `report.html`; each appears whole or not at all.

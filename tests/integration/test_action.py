@@ -79,7 +79,8 @@ class Step:
         self.monkeypatch.setattr(action, "Run", self._measured(result))
         with pytest.raises(SystemExit) as ended:
             cli.main()
-        self.log, self.error = self.capture.readouterr()
+        self.log, _ = self.capture.readouterr()
+        self.error = self.log[self.log.find("\nerror: ") :] if "\nerror: " in self.log else ""
         return int(ended.value.code or 0)
 
     def _measured(self, result: Result) -> Callable[..., Any]:

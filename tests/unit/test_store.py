@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -170,3 +171,11 @@ def test_store__whose_earlier_results_cannot_be_removed_says_so(tmp_path: Path) 
     (tmp_path / "report.md").mkdir()
     with pytest.raises(InputError, match="could not remove the results of an earlier run"):
         store.begin()
+
+
+def test_store__whose_folder_is_gone_complains_once(tmp_path: Path) -> None:
+    store = Store(tmp_path / "out")
+    shutil.rmtree(tmp_path / "out")
+    with pytest.raises(InputError, match=r"add a trial to trials\.jsonl"):
+        store.append(make_trial())
+    store.append(make_trial())
