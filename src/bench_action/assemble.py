@@ -35,6 +35,7 @@ from bench_action.model.result import (
 from bench_action.model.warning import Code, Warned
 from bench_action.placement import Placement
 from bench_action.plan import Cell, Pair
+from bench_action.replies import findings_of_replies
 from bench_action.stack.subject import Subject
 from bench_action.summary import summarise
 from bench_action.verdict import verdict_of, warnings_of
@@ -138,7 +139,11 @@ def _judge(
     alpha = alpha_of_each(dict(gates), len(facts.design.pairs))
     rules = Rules(dict(gates), facts.decider.courses(), alpha, facts.shortage)
     comparisons = (*compare_pairs(trials, facts.pairs, rules), *compare_variants(trials, solo, profiles))
-    findings = findings_of([one for one in trials if one.variant in own], facts.pairs, work)
+    trials_of_own = [one for one in trials if one.variant in own]
+    findings = (
+        *findings_of(trials_of_own, facts.pairs, work),
+        *findings_of_replies(trials_of_own, facts.pairs, facts.loaded.profiles, facts.loaded.config.checks),
+    )
     return _Judged(comparisons, findings, verdict_of(trials, warnings, comparisons, findings))
 
 

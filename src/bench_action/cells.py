@@ -11,8 +11,6 @@ from bench_action.plan import Cell
 from bench_action.stack.stack import Stack
 from bench_action.verify import Failure
 
-_ERROR = 400
-
 # revision, variant and profile → what the subject replied to the profile's request
 Replies = Mapping[tuple[str, str, str], Reply]
 
@@ -23,7 +21,7 @@ def send_profiles(stack: Stack, profiles: Mapping[str, Profile], variants: Colle
     replies: dict[tuple[str, str, str], Reply] = {}
     for name, profile in profiles.items():
         requests = [HttpRequest.to(subject.handle, profile) for subject in asked]
-        answers = stack.services.agent.requests_together(requests, 1)
+        answers = stack.services.agent.requests_together(requests, 1, bodies=False)
         for subject, answer in zip(asked, answers, strict=True):
             replies[subject.revision, subject.variant, name] = answer[-1]
     return replies
@@ -39,7 +37,7 @@ def settled_profiles(
     """
     kept, changed = dict(judged), {}
     for name, profile in judged.items():
-        if own.get(name) == profile or not _is_gone(name, replies):
+        if own.get(name) == profile or not _is_gone(name, profile, replies):
             continue
         request = f"{profile.method} {profile.path}"
         if name in own:
@@ -93,7 +91,7 @@ class Counterparts:
         """Yield why a cell has no counterpart where head serves a request that base does not."""
         replies = [self.replies.get((revision, variant, name)) for revision in ("base", "head")]
         base, head = replies
-        if base is None or head is None or serves(base) or not serves(head):
+        if base is None or head is None or serves(base, profile) or not serves(head, profile):
             return
         request = f"{profile.method} {profile.path}"
         got = (
@@ -103,14 +101,14 @@ class Counterparts:
         yield Lack("base-failed" if known else "new", f"{self.base.name} {got}")
 
 
-def serves(reply: Reply) -> bool:
-    """Tell whether a reply is neither an error nor missing."""
-    return not reply.problem and reply.status < _ERROR
+def serves(reply: Reply, profile: Profile) -> bool:
+    """Tell whether a reply to a profile's request has the status that the profile expects."""
+    return not reply.problem and profile.expect.accepts(reply.status)
 
 
-def _is_gone(name: str, replies: Replies) -> bool:
+def _is_gone(name: str, profile: Profile, replies: Replies) -> bool:
     """Tell whether base serves the request of a profile and no variant of head does."""
     own = {key[:2]: reply for key, reply in replies.items() if key[2] == name}
-    heads = [serves(reply) for (revision, _), reply in own.items() if revision == "head"]
-    bases = [serves(reply) for (revision, _), reply in own.items() if revision == "base"]
+    heads = [serves(reply, profile) for (revision, _), reply in own.items() if revision == "head"]
+    bases = [serves(reply, profile) for (revision, _), reply in own.items() if revision == "base"]
     return bool(heads) and not any(heads) and any(bases)

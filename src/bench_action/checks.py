@@ -12,6 +12,7 @@ from bench_action.load.generator import HttpRequest, Reply
 from bench_action.meters.work import Reading, read_work, work_between
 from bench_action.model.result import Work
 from bench_action.model.wording import plural
+from bench_action.pages import collapsed
 from bench_action.stack.postgres import QueryError
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
@@ -200,11 +201,6 @@ def check_changes(before: Mapping[str, int], after: Mapping[str, int], check: Ch
         moved = after[key] - before[key]
         if moved != per_request * check.repeat:
             yield f"{key} to change by {per_request * check.repeat:+d}", f"{moved:+d}"
-
-
-def collapsed(text: str) -> str:
-    """Every run of white space as one space."""
-    return " ".join(text.split())
 
 
 def _check_json_sql(subject: Subject, replies: Sequence[Reply], check: Check) -> Iterator[tuple[str, str]]:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bench_action.config.schema import Profile
+from bench_action.load.replies import merge_counts
 from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
-from bench_action.model.result import Trial
+from bench_action.model.result import Replies, Trial
 from bench_action.model.warning import Code, Warned
 from bench_action.placement import Placement
-from bench_action.plan import Block, Pair, Spent, Step
+from bench_action.plan import Block, Cell, Pair, Spent, Step
 from bench_action.stack.readiness import require_alive
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
@@ -27,7 +28,11 @@ from bench_action.trials import (
 
 _SETTLE_S = 20.0
 # they do not mend themselves: whoever sees one of them in a block will see it in the next
-_HOPELESS = frozenset({Code.CONNECT_ERRORS, Code.FEWER_CONNECTIONS, Code.NOTHING_SERVED})
+_HOPELESS = frozenset({Code.CONNECT_ERRORS, Code.FEWER_CONNECTIONS})
+# the same, of what a cell answers: the others are measured
+_CELL_HOPELESS = frozenset(
+    {Code.NOTHING_SERVED, Code.NO_REPLY, Code.REDIRECTS, Code.MOSTLY_ERRORS, Code.REPLIES_DIFFER}
+)
 _MOST_DROPPED = 3
 
 
@@ -76,6 +81,8 @@ class Measurer:
         for block in plan:
             if self._hopeless():
                 break
+            if self._given_up(block):
+                continue
             if block.pair is not None and block.pair.kind == "revision" and block.pair.base.variant in self.lost:
                 continue
             times = self.times.setdefault((block.phase, str(block.pair)), [])
@@ -89,10 +96,26 @@ class Measurer:
     def _hopeless(self) -> bool:
         return any(warned.code in _HOPELESS for trial in self.trials for warned in trial.warnings)
 
+    def _given_up(self, block: Block) -> bool:
+        """Whether nothing is left of a block, because of what its cells have answered so far."""
+        cells = {cell for step in block.steps for cell in step.cells}
+        bad = {cell for cell in cells if self._answers_wrongly(cell)}
+        return bool(bad) if block.pair is not None else cells == bad
+
+    def _answers_wrongly(self, cell: Cell) -> bool:
+        own = (trial for trial in self.trials if trial.cell == str(cell))
+        return any(warned.code in _CELL_HOPELESS for trial in own for warned in trial.warnings)
+
+    def _counted(self, cell: Cell) -> Replies | None:
+        """The replies of a cell that were counted."""
+        own = [trial.replies for trial in self.trials if trial.phase == "count" and trial.cell == str(cell)]
+        return merge_counts([replies for replies in own if replies is not None])
+
     def _take(self, block: Block) -> None:
         if block.pair is None:
             for step in block.steps:
-                self._take_alone(block, step)
+                if not self._answers_wrongly(step.cells[0]):
+                    self._take_alone(block, step)
         elif self._lost[str(block.pair)] < _MOST_DROPPED:
             self._take_pair(block, block.pair)
 
@@ -101,7 +124,7 @@ class Measurer:
         if cell.revision == "base" and cell.variant in self.lost:
             return
         subject, profile = self.stack.subject(cell.variant, cell.revision), self.profile(cell.variant, cell.profile)
-        place = Place(block, step, cell)
+        place = Place(block, step, cell, counted=self._counted(cell))
         self.progress.trial_starts(str(cell), block.phase, block.number)
         try:
             if step.renew:
@@ -172,7 +195,7 @@ class Measurer:
             self._settle(base, head)
         trials = []
         for step in block.steps:
-            places = [Place(block, step, cell, placement) for cell in step.cells]
+            places = [Place(block, step, cell, placement, self._counted(cell)) for cell in step.cells]
             loaded = [subjects[cell] for cell in step.cells]
             match block.phase:
                 case "duet":

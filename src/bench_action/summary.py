@@ -26,7 +26,8 @@ def trial_values(trial: Trial) -> dict[str, float]:
     """The metrics that one trial gives."""
     requests = max(1, trial.requests)
     # when wrk stops, each connection has a request under way that has cost its CPU already; in a duet that is not small
-    handled = requests + (trial.connections_live if trial.phase in _PAIRED else 0)
+    sampled = trial.replies.total if trial.replies is not None else 0
+    handled = requests + (trial.connections_live + sampled if trial.phase in _PAIRED else 0)
     values = {
         f"{part}cpu_ms_per_request": trial.cpu_ms[name] / handled for part, name in _PARTS if name in trial.cpu_ms
     }

@@ -9,12 +9,20 @@ from statistics import fmean, pstdev
 from typing import Any
 
 from bench_action.config.schema import Profile
-from bench_action.load.generator import HttpRequest, Turns, usages
+from bench_action.load.generator import HttpRequest, Sight, Turns, usages
+from bench_action.load.replies import (
+    describe_statuses,
+    judge_each,
+    judge_loaded,
+    summarise_replies,
+    unexpected_in,
+    with_expected,
+)
 from bench_action.load.validity import Circumstances, generator_busy, judge
 from bench_action.load.wrk import Report, order_for, parse_report
 from bench_action.meters.work import Reading, read_work, statements_between, work_between
 from bench_action.model.machine import Usage
-from bench_action.model.result import Errors, Latency, Trial, Work
+from bench_action.model.result import Errors, Latency, Replies, Trial, Work
 from bench_action.model.warning import Code, Warned
 from bench_action.placement import Placement
 from bench_action.plan import Block, Cell, Step
@@ -31,12 +39,16 @@ _NO_WORK = Work(queries=0, rows=0, cache_commands=0)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Which trial: what a plan says of it, and on which CPUs it runs (`None`: on all)."""
+    """Which trial: what a plan says of it, and on which CPUs it runs (`None`: on all).
+
+    `counted`: the replies of its cell that were counted so far, None before the first count.
+    """
 
     block: Block
     step: Step
     cell: Cell
     placement: Placement | None = None
+    counted: Replies | None = None
 
     @property
     def paired(self) -> bool:
@@ -83,10 +95,15 @@ def load_together(
 def measured(
     place: Place, subject: Subject, profile: Profile, loaded: Loaded, *, work: Work | None, cores: int
 ) -> Trial:
-    """What one run of wrk makes a trial. `cores`: those that wrk has; `work`: None where it could not be counted."""
-    report = loaded.report
+    """Build a trial from one run of wrk. `cores`: those that wrk has; `work`: None where it could not be counted."""
+    report, cell = with_expected(loaded.report, profile.expect), str(place.cell)
     throttled_ms = max((usage.throttled_ms for usage in loaded.spent.values()), default=0.0)
-    seen = Circumstances(str(place.cell), subject.config.keep_alive, cores, throttled_ms, place.paired)
+    sampled = summarise_replies(report.sampled)
+    seen = Circumstances(
+        cell, subject.config.keep_alive, cores, throttled_ms, place.paired,
+        describe_statuses(sampled, profile.expect),
+    )  # fmt: skip
+    doubts = (*judge_loaded(report, profile, sampled, place.counted, cell), *judge(report, profile, seen))
     return Trial(
         **_where(place, subject), started_at=_began(report.wall_s), duration_s=report.duration_s,
         wall_s=report.wall_s, requests=report.requests, bytes_read=report.bytes_read, errors=report.errors,
@@ -96,7 +113,7 @@ def measured(
         work=work or _NO_WORK, work_known=work is not None,
         db_connections_peak=loaded.db_connections, memory_peak_mib=loaded.memory_mib,
         steal_percent=report.steal_percent, **_idle(place.placement, report),
-        warnings=tuple(judge(report, profile, seen)),
+        replies=sampled, warnings=doubts,
     )  # fmt: skip
 
 
@@ -116,15 +133,17 @@ def count_trial(stack: Stack, place: Place, subject: Subject, profile: Profile, 
     wall_s = after.at - before.at
     answered = [reply for reply in replies if not reply.problem]
     work = work_between(before, after)
+    seen = summarise_replies([Sight.of_reply(reply) for reply in answered], replies[-1].problem)
+    lost = () if work is not None else (_counters_lost(place),)
     return Trial(
         **_where(place, subject), started_at=_began(wall_s), duration_s=duration_s, wall_s=wall_s,
-        requests=len(answered), bytes_read=0,
-        errors=Errors(read=len(replies) - len(answered), status=sum(reply.status > 399 for reply in answered)),
+        requests=len(answered), bytes_read=sum(reply.size for reply in replies),
+        errors=Errors(read=len(replies) - len(answered), status=sum(unexpected_in(seen, profile.expect).values())),
         latency=None, connections_asked=1, connections_live=1, generator_busy=0.0,
         cpu_ms=_cpu_ms(_spent(usage_before, usage_after)), work=work or _NO_WORK,
         work_known=work is not None, db_connections_peak=0, memory_peak_mib=None, steal_percent=0.0,
         statements=statements_between(before, after),
-        warnings=() if work is not None else (_counters_lost(place),),
+        replies=seen, warnings=(*judge_each(seen, profile, str(place.cell)), *lost),
         **(_idle_work(subject, after, wall_s) if place.step.idle else {}),
     )  # fmt: skip
 
@@ -174,20 +193,20 @@ def latency_trials(stack: Stack, places: Sequence[Place], subjects: Sequence[Sub
         timeout_s=max(10.0, profile.timeout), seed=block.number,
     )  # fmt: skip
     require_alive(stack.engine)
-    return [_turned(*one) for one in zip(places, subjects, seen, strict=True)]
+    return [_turned(*one, profile) for one in zip(places, subjects, seen, strict=True)]
 
 
-def _turned(place: Place, subject: Subject, seen: Turns) -> Trial:
+def _turned(place: Place, subject: Subject, seen: Turns, profile: Profile) -> Trial:
     cpu_ms = {name: value for name, value in seen.cpu_ms.items() if value is not None}
-    requests = len(seen.latencies_us)
-    code = Code.NOTHING_SERVED
-    nothing = Warned(code=code, message="no request was served", advice=code.advice, cell=str(place.cell))
+    replies = summarise_replies(seen.seen, seen.problem)
+    refused = sum(unexpected_in(replies, profile.expect).values())
     return Trial(
         **_where(place, subject), started_at=_began(seen.duration_s), duration_s=seen.duration_s,
-        wall_s=seen.duration_s, requests=requests, bytes_read=0, errors=Errors(read=seen.errors, status=seen.refused),
+        wall_s=seen.duration_s, requests=replies.total, bytes_read=sum(sight.size for sight in seen.seen),
+        errors=Errors(read=seen.errors, status=refused),
         latency=latency_of(seen.latencies_us), connections_asked=1, connections_live=1, generator_busy=0.0,
         cpu_ms=cpu_ms, work=_NO_WORK, work_known=False, db_connections_peak=0, memory_peak_mib=None, steal_percent=0.0,
-        warnings=() if requests > seen.refused else (nothing,),
+        replies=replies, warnings=judge_each(replies, profile, str(place.cell)),
     )  # fmt: skip
 
 

@@ -14,17 +14,50 @@ pytestmark = pytest.mark.e2e
 def test_application__that_serves_nothing_but_errors(tool: Tool) -> None:
     config = tool.config({"tiny": tiny(STATUS="500")})
     finished = tool.run(config)
-    finished.assert_failed(5, "no request was served", "tiny · short", "Read the application's log")
+    finished.assert_failed(
+        5, "all 20 replies had the status 500, not 2xx", "tiny · short", "Read the application's log"
+    )
     (summary,) = finished.result.summaries
-    assert summary.errors.status > 0
-    assert "requests_per_second" not in summary.metrics
+    assert (summary.trials, "requests_per_second" in summary.metrics) == (0, False)
 
 
 def test_path__that_is_not_there(tool: Tool) -> None:
     config = tool.config({"tiny": tiny(STATUS="404")})
     finished = tool.run(config)
-    finished.assert_failed(5, "no request was served", "tiny · short")
+    finished.assert_failed(5, "all 20 replies had the status 404", "tiny · short", "Correct the profile's `path`")
     assert finished.result.verdict == "invalid"
+
+
+def test_path__that_redirects(tool: Tool) -> None:
+    finished = tool.run(tool.config({"tiny": tiny(STATUS="301", LOCATION="/items/")}))
+    finished.assert_failed(5, "301 (a redirect to /items/), not 2xx", "Set `path: /items/` in the profile")
+    assert "301" in finished.report
+
+
+def test_path__whose_expected_status_is_an_error(tool: Tool) -> None:
+    finished = tool.run(tool.config({"tiny": tiny(STATUS="404")}, profile={"expect": {"status": 404}}))
+    assert finished.status == 0, finished.stderr
+    (summary,) = finished.result.summaries
+    assert summary.metrics["requests_per_second"].median > 0
+    assert summary.errors.status == 0
+
+
+def test_stream__that_never_ends(tool: Tool) -> None:
+    finished = tool.run(tool.config({"tiny": tiny(STREAM="1")}))
+    finished.assert_failed(5, "no request was answered: the reply did not end within 10 s", "a path whose replies end")
+
+
+def test_limiter__that_refuses_under_load_only(tool: Tool) -> None:
+    finished = tool.run(tool.config({"tiny": tiny(BUSY_STATUS="429")}, profile={"duration": "2s"}))
+    finished.assert_failed(5, "under load had an unexpected status (429, not 2xx)", "Switch the rate limiter off")
+
+
+def test_application__that_sends_less_under_load(tool: Tool) -> None:
+    finished = tool.run(tool.config({"tiny": tiny(PAGE="a page " * 800, BUSY_PAGE="")}))
+    finished.assert_failed(5, "under load a reply has", "when counted it had 5,", "`expect: {size: varies}`")
+    (found,) = finished.result.findings
+    assert found.code == "replies-differ"
+    assert (found.before or 0) > 30 * (found.after or 0) > 0
 
 
 def test_server__that_may_open_too_few_files(tool: Tool) -> None:

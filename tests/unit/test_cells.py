@@ -62,9 +62,14 @@ def test_missing__a_route_of_bases_own_that_fails_is_a_fault_of_base() -> None:
     assert found["web · old"] == ("base-failed", "base `1a2b3c4` answers 500 to `GET /old`")
 
 
-@pytest.mark.parametrize("statuses", [(404, 404), (200, 500), (302, 200), (401, 401)])
+@pytest.mark.parametrize("statuses", [(404, 404), (200, 500), (302, 302), (401, 401)])
 def test_missing__what_head_does_not_serve_either_is_for_the_measurement_to_tell(statuses: tuple[int, int]) -> None:
     assert missing(replace(FOUND, replies=served(old=statuses, new=(200, 200)))) == {}
+
+
+def test_missing__a_page_that_base_redirects_is_another_page() -> None:
+    found = missing(replace(FOUND, replies=served(old=(302, 200), new=(200, 200))))
+    assert found["web · old"] == ("base-failed", "base `1a2b3c4` answers 302 to `GET /old`")
 
 
 def test_missing__no_reply_at_all_is_told_with_its_cause() -> None:

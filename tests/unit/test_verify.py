@@ -3,10 +3,8 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from bench_action.checks import Answers, collapsed
+from bench_action.checks import Answers
 from bench_action.config.baseline import Baseline
 from bench_action.config.load import Loaded, load_policy
 from bench_action.config.schema import Check, Config, Profile
@@ -19,9 +17,9 @@ from bench_action.verify import (
     as_error,
     checks_of,
     compare_pages,
+    compare_restless_pages,
     failed_subjects,
     is_gone,
-    normalised,
     profiles_of,
 )
 
@@ -51,27 +49,58 @@ def test_compare_pages__a_page_that_goes_on_differs() -> None:
     assert failure.got == "'abcd'"
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("<ul>\n  <li> a </li>\n</ul>", "<ul><li>a</li></ul>"),
-        ("<p>a\n\n b</p>", "<p>a b</p>"),
-        ("  <p>x</p>\n", "<p>x</p>"),
-    ],
-)
-def test_normalised__white_space_makes_no_difference(one: str, other: str) -> None:
-    assert normalised(one) == normalised(other)
+TOKENS = ("Zq3fWm8dLk2x", "p9TtYc5vRb7n", "Hs4jXe6gUa1o", "k0QwNi2zMv8y")
 
 
-@pytest.mark.parametrize(("one", "other"), [("a b", "ab"), ("<p>a</p>", "<p>b</p>"), ("<p>A</p>", "<p>a</p>")])
-def test_normalised__anything_else_does(one: str, other: str) -> None:
-    assert normalised(one) != normalised(other)
+def token_page(token: str, text: str = "the list") -> str:
+    return f'<form><input name="csrf" value="{token}"></form><p>{text}</p>'
 
 
-@given(st.text())
-def test_normalised__once_is_enough(text: str) -> None:
-    assert normalised(normalised(text)) == normalised(text)
-    assert collapsed(collapsed(text)) == collapsed(text)
+def test_compare_restless_pages__tokens_are_left_out_and_named() -> None:
+    pages = {"django": token_page(TOKENS[0]), "aiohttp": token_page(TOKENS[1])}
+    again = {"django": token_page(TOKENS[2]), "aiohttp": token_page(TOKENS[3])}
+    left_out, failures = compare_restless_pages("home", pages, again)
+    assert failures == []
+    assert "differs from itself" in left_out
+    assert TOKENS[0] in left_out
+
+
+def test_compare_restless_pages__what_differs_apart_from_tokens_is_found() -> None:
+    pages = {"django": token_page(TOKENS[0]), "aiohttp": token_page(TOKENS[1], "another list")}
+    again = {"django": token_page(TOKENS[2]), "aiohttp": token_page(TOKENS[3], "another list")}
+    left_out, (failure,) = compare_restless_pages("home", pages, again)
+    assert left_out == ""
+    assert (failure.subject, failure.expected.startswith("the same page as django")) == ("aiohttp", True)
+    assert "another list" in failure.got
+
+
+def test_compare_restless_pages__a_variant_that_always_sends_one_token_differs() -> None:
+    pages = {"django": token_page(TOKENS[0]), "aiohttp": token_page(TOKENS[1])}
+    again = {"django": token_page(TOKENS[2]), "aiohttp": token_page(TOKENS[1])}
+    _, failures = compare_restless_pages("home", pages, again)
+    assert [failure.subject for failure in failures] == ["aiohttp"]
+
+
+def test_compare_restless_pages__steady_pages_are_compared_as_they_are() -> None:
+    pages = {"django": "<p>one</p>", "aiohttp": "<p>two</p>"}
+    _, failures = compare_restless_pages("home", pages, pages)
+    assert failures == list(compare_pages("home", pages))
+
+
+def test_compare_restless_pages__a_number_that_counts_requests_is_compared() -> None:
+    pages = {"django": token_page(TOKENS[0], "visits: 5"), "aiohttp": token_page(TOKENS[1], "visits: 5")}
+    again = {"django": token_page(TOKENS[2], "visits: 6"), "aiohttp": token_page(TOKENS[3], "visits: 6")}
+    assert compare_restless_pages("home", pages, again)[1] == []
+    pages["aiohttp"], again["aiohttp"] = (token_page(token, "visits: 0") for token in TOKENS[:2])
+    assert [one.subject for one in compare_restless_pages("home", pages, again)[1]] == ["aiohttp"]
+
+
+def test_compare_restless_pages__a_page_that_differs_from_itself_is_said_to() -> None:
+    pages = {"django": "took 17 ms", "aiohttp": "took 3 ms"}
+    again = {"django": "took 18 ms", "aiohttp": "took 4 ms"}
+    _, (failure,) = compare_restless_pages("home", pages, again)
+    assert failure.subject == "aiohttp"
+    assert failure.got.endswith("the page differs from itself too)")
 
 
 FAILURES = [

@@ -13,7 +13,8 @@ from bench_action.config.units import Seconds, WholeSeconds
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40)]
 Path = Annotated[str, StringConstraints(pattern=r"^/[!-~]*$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Headers = dict[Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")], str]
+HeaderValue = Annotated[str, StringConstraints(pattern=r"^[^\r\n\x00]*$")]
+Headers = dict[Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")], HeaderValue]
 Environment = dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str]
 Ulimits = dict[Annotated[str, StringConstraints(pattern=r"^(nofile|nproc)$")], Annotated[int, Field(ge=64)]]
 
@@ -93,6 +94,34 @@ class Variant(Model):
         return self
 
 
+StatusCode = Annotated[int, Field(ge=100, le=599)]
+StatusClass = Annotated[str, StringConstraints(pattern=r"^[1-5]xx$")]
+
+
+def _as_list(value: object) -> object:
+    return value if isinstance(value, list) else [value]
+
+
+class ExpectedReply(Model):
+    """What every reply to a profile's request is, when it is counted and under load."""
+
+    status: Annotated[
+        list[StatusCode | StatusClass],
+        BeforeValidator(_as_list, json_schema_input_type=StatusCode | StatusClass | list[StatusCode | StatusClass]),
+        Field(min_length=1, description="such as `200`, `2xx` or `[200, 404]`"),
+    ] = ["2xx"]
+    size: Literal["varies"] | None = Field(None, description="`varies`: replies need not be as large as when counted")
+
+    def accepts(self, status: int) -> bool:
+        """Whether a reply may have this status."""
+        return any(expected in (status, f"{status // 100}xx") for expected in self.status)
+
+    @property
+    def statuses(self) -> str:
+        """The expected statuses, as a message names them."""
+        return " or ".join(map(str, self.status))
+
+
 class Profile(Model):
     """A named wrk load."""
 
@@ -104,11 +133,18 @@ class Profile(Model):
     threads: int = Field(ge=1, le=512)
     duration: WholeSeconds = Field(ge=1, le=3600)
     timeout: WholeSeconds = Field(2, ge=1, le=60)
+    expect: ExpectedReply = ExpectedReply()
 
     @property
     def writes(self) -> bool:
         """Whether its requests may change data (RFC 9110, 9.2.1: safe methods do not)."""
         return self.method not in {"GET", "HEAD", "OPTIONS"}
+
+    @model_validator(mode="after")
+    def _has_bodies(self) -> Self:
+        if self.method == "HEAD":  # its parser is not told which request a reply belongs to
+            raise ValueError("wrk cannot measure HEAD: it waits for the body that the reply announces; use GET")
+        return self
 
     @model_validator(mode="after")
     def _every_thread_equal(self) -> Self:

@@ -6,25 +6,34 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench_action.config.schema import Profile, Request
 from bench_action.engine.protocol import Engine, Handle, Session
 from bench_action.model.errors import StackError
 from bench_action.model.machine import Usage
 
+_REPLIES_S = 60.0  # for requests one after the other: an application that takes long for each is asked less often
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 _GRACE_S = 20.0  # beyond what an order itself may take: the agent answers at once, on a loaded machine too
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An HTTP reply; `problem` says why there is none. Header names are in lower case."""
+    """An HTTP reply; `problem` says why there is none. Header names are in lower case.
+
+    `size`: bytes of head and body as they were sent, as wrk counts them; also of a reply that did not end.
+    `location`: where a redirect points to. `digest`: of the body, also where the body itself was left out.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     kept: bool
     problem: str
+    size: int = 0
+    location: str = ""
+    digest: str = ""
 
     @property
     def text(self) -> str:
@@ -48,31 +57,64 @@ class HttpRequest:
         """What the configuration asks for, to one server."""
         return cls(handle.host, handle.port, wanted.path, wanted.method, wanted.headers, wanted.body)
 
+    @property
+    def wire(self) -> bytes:
+        """The request as it is sent, by the agent and by wrk: the same bytes, or the replies might differ.
+
+        No header is added but Host and Content-Length, each unless the configuration has it (Content-Length always
+        fits the body). A method with a meaning for bodies has its length even if it is empty (RFC 9110, 8.6).
+        """
+        headers, body = self.headers or {}, self.body.encode()
+        given = {name.lower() for name in headers}
+        lines = [f"{self.method} {self.path} HTTP/1.1"]
+        lines += [f"Host: {self.host}:{self.port}"] if "host" not in given else []
+        lines += [f"{name}: {value}" for name, value in headers.items() if name.lower() != "content-length"]
+        if "transfer-encoding" not in given and (body or self.method not in _WITHOUT_BODY):
+            lines.append(f"Content-Length: {len(body)}")
+        return "\r\n".join([*lines, "", ""]).encode() + body
+
+    @property
+    def order(self) -> dict[str, Any]:
+        """What the agent needs to send it."""
+        raw = base64.b64encode(self.wire).decode()
+        return {"host": self.host, "port": self.port, "method": self.method, "raw": raw}
+
+
+class Sight(NamedTuple):
+    """What is kept of each of many replies: see Reply."""
+
+    status: int
+    size: int
+    location: str = ""
+    digest: str = ""
+
+    @classmethod
+    def of_reply(cls, reply: Reply) -> "Sight":
+        """A reply without its content."""
+        return cls(reply.status, reply.size, reply.location, reply.digest)
+
 
 @dataclass(frozen=True, slots=True)
 class Turns:
     """What was seen of one server over its turns, `duration_s` in all. CPU is None where it cannot be read.
 
-    `errors` were not answered, `refused` answered by a status above 399; `latencies_us` holds every answer.
+    `errors` were not answered, `problem` says why of the first; `latencies_us` and `seen` hold every answer.
     """
 
     latencies_us: Sequence[float]
+    seen: Sequence["Sight"]
     errors: int
-    refused: int
+    problem: str
     duration_s: float
     cpu_ms: Mapping[str, float | None]
 
 
-def _request(request: HttpRequest) -> dict[str, Any]:
+def _requests_order(
+    request: HttpRequest, repeat: int, timeout_s: float, *, bodies: bool, limit_s: float
+) -> dict[str, Any]:
     return {
-        "host": request.host, "port": request.port, "path": request.path, "method": request.method,
-        "headers": dict(request.headers or {}), "body": request.body,
-    }  # fmt: skip
-
-
-def _requests_order(request: HttpRequest, repeat: int, timeout_s: float, *, bodies: bool) -> dict[str, Any]:
-    return {
-        "op": "requests", **_request(request), "repeat": repeat, "timeout_s": timeout_s, "bodies": bodies,
+        "op": "requests", **request.order, "repeat": repeat, "timeout_s": timeout_s, "bodies": bodies,
+        "limit_s": limit_s,
     }  # fmt: skip
 
 
@@ -117,23 +159,25 @@ class Agent:
 
     def get(self, host: str, port: int, path: str, timeout_s: float) -> tuple[int, str]:
         """One GET: its status, or 0 and why there is none."""
-        order = {"op": "get", "host": host, "port": port, "path": path, "timeout_s": timeout_s}
+        order = {"op": "get", **HttpRequest(host, port, path).order, "timeout_s": timeout_s}
         answer = self._ask(order, timeout_s)
         return int(answer["status"]), str(answer["problem"])
 
     def requests(
-        self, request: HttpRequest, repeat: int, *, timeout_s: float = 10.0, bodies: bool = True
-    ) -> list[Reply]:
-        """The same request `repeat` times, in turn; ends early at the first that gets no reply."""
-        order = _requests_order(request, repeat, timeout_s, bodies=bodies)
-        return _replies(self._ask(order, repeat * timeout_s))
+        self, request: HttpRequest, repeat: int, *, timeout_s: float = 10.0, bodies: bool = True,
+        limit_s: float = _REPLIES_S,
+    ) -> list[Reply]:  # fmt: skip
+        """The same request `repeat` times, in turn; ends early at the first that gets no reply, and after `limit_s`."""
+        order = _requests_order(request, repeat, timeout_s, bodies=bodies, limit_s=limit_s)
+        return _replies(self._ask(order, limit_s + timeout_s))
 
     def requests_together(
-        self, requests: Sequence[HttpRequest], repeat: int, *, timeout_s: float = 10.0
+        self, requests: Sequence[HttpRequest], repeat: int, *, timeout_s: float = 10.0, bodies: bool = True
     ) -> list[list[Reply]]:
         """As `requests`, for each of several at once; the replies to each."""
-        orders = [_requests_order(one, repeat, timeout_s, bodies=True) for one in requests]
-        return [_replies(answer) for answer in self._together(orders, repeat * timeout_s)] if orders else []
+        limit_s = repeat * timeout_s
+        orders = [_requests_order(one, repeat, timeout_s, bodies=bodies, limit_s=limit_s) for one in requests]
+        return [_replies(answer) for answer in self._together(orders, limit_s + timeout_s)] if orders else []
 
     def connections(self, request: HttpRequest, count: int, *, hold: bool, limit_s: float) -> int:
         """How many of `count` connections, open at once (`hold`: until all are), were answered.
@@ -142,8 +186,7 @@ class Agent:
         every trial invalid.
         """
         order = {
-            "op": "connections", "host": request.host, "port": request.port, "path": request.path, "count": count,
-            "hold": hold, "limit_s": limit_s,
+            "op": "connections", **request.order, "count": count, "hold": hold, "limit_s": limit_s,
         }  # fmt: skip
         answer = self._ask(order, limit_s)
         return int(answer["answered"]) + int(answer["refused_here"])
@@ -166,13 +209,13 @@ class Agent:
         seconds: float, per_turn: int, timeout_s: float, seed: int,
     ) -> list[Turns]:  # fmt: skip
         """Several servers in turn, over one connection each, for so long; what was seen of each."""
-        loads = [_request(one) | {"parts": dict(own)} for one, own in zip(requests, parts, strict=True)]
+        loads = [one.order | {"parts": dict(own)} for one, own in zip(requests, parts, strict=True)]
         order = {
             "op": "turns", "loads": loads, "seconds": seconds, "requests": per_turn, "timeout_s": timeout_s,
             "seed": seed,
         }  # fmt: skip
         answer = self._ask(order, seconds + len(loads) * per_turn * timeout_s)
-        return [Turns(**load) for load in answer["loads"]]
+        return [Turns(**load | {"seen": [Sight(*one) for one in load["seen"]]}) for load in answer["loads"]]
 
     def usage(self, parts: Mapping[str, str]) -> dict[str, Usage | None]:
         """Counters of each part (name → its handle's id) now; None where the engine's host does not show them."""

@@ -21,6 +21,7 @@ class Circumstances:
     """What a report is judged by. `throttled_ms` is the most of any part.
 
     `paired`: another subject is loaded at once on the same CPU, so what other guests take meets both alike.
+    `unexpected`: statuses of the replies that were sampled meanwhile and were not expected, in words.
     """
 
     cell: str
@@ -28,6 +29,7 @@ class Circumstances:
     generator_cores: int
     throttled_ms: float
     paired: bool = False
+    unexpected: str = ""
 
 
 def generator_busy(report: Report, profile: Profile, cores: int) -> float:
@@ -40,7 +42,7 @@ def judge(report: Report, profile: Profile, seen: Circumstances) -> list[Warned]
     """Everything that is wrong with a trial; the codes know which of them invalidate."""
     found = [
         *_connections(report, profile, seen),
-        *_service(report),
+        *_service(report, seen.unexpected),
         *_instrument(report, profile, seen),
         *_machine(report, seen),
     ]
@@ -58,17 +60,18 @@ def _connections(report: Report, profile: Profile, seen: Circumstances) -> _Foun
         yield Code.FEWER_CONNECTIONS, f"at most {live} of {asked} connections were open at once"
 
 
-def _service(report: Report) -> _Found:
+def _service(report: Report, sampled: str) -> _Found:
     errors = report.errors
-    if report.requests <= errors.status:
-        yield Code.NOTHING_SERVED, f"no request was served ({errors.status} replies were errors)"
+    if not report.requests:
+        yield Code.NOTHING_SERVED, "no request was served"
     elif report.requests < report.connections_live:
         yield Code.FEW_REPLIES, f"{report.requests} replies on {report.connections_live} connections"
-    if application := {name: n for name, n in errors.model_dump().items() if n and name != "connect"}:
-        yield (
-            Code.APPLICATION_ERRORS,
-            "errors under load: " + ", ".join(f"{n} {name}" for name, n in application.items()),
-        )
+    counters = {name: n for name, n in errors.model_dump().items() if n and name != "connect"}
+    if 2 * errors.status > report.requests:  # then they are named as what most replies were
+        counters.pop("status", None)
+    if counters:
+        text = "errors under load: " + ", ".join(f"{n} {name}" for name, n in counters.items())
+        yield Code.APPLICATION_ERRORS, text + (f" ({sampled})" if sampled else "")
 
 
 def _instrument(report: Report, profile: Profile, seen: Circumstances) -> _Found:

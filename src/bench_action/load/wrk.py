@@ -3,12 +3,13 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
 from bench_action.config.schema import Profile
+from bench_action.load.generator import HttpRequest, Sight
 from bench_action.model.errors import InvalidMeasurementError
 from bench_action.model.result import Errors, Latency
 from bench_action.model.warning import Code
@@ -23,7 +24,7 @@ _NO_NUMBER = re.compile(r"-?(nan|inf)\b")  # as C prints them; JSON knows neithe
 class Report:
     """One run of wrk. `duration_s` is wrk's own clock, `wall_s` a monotonic one from outside its process.
 
-    `idle`: CPU → the share of that time in which it had nothing to do.
+    `idle`: CPU → the share of that time in which it had nothing to do. `sampled`: replies that the agent got meanwhile.
     """
 
     duration_s: float
@@ -36,6 +37,7 @@ class Report:
     generator_cpu_s: float
     steal_percent: float
     idle: Mapping[int, float] = field(default_factory=dict)
+    sampled: Sequence[Sight] = ()
 
 
 def order_for(profile: Profile, host: str, port: int, duration_s: int) -> dict[str, Any]:
@@ -44,31 +46,31 @@ def order_for(profile: Profile, host: str, port: int, duration_s: int) -> dict[s
         "wrk", "--connections", str(profile.connections), "--threads", str(profile.threads),
         "--duration", f"{duration_s}s", "--timeout", f"{profile.timeout}s",
     ]  # fmt: skip
+    request = HttpRequest(host, port, profile.path, profile.method, profile.headers, profile.body)
     return {
-        "argv": argv,
-        "url": f"http://{host}:{port}{profile.path}",
-        "script": script_for(profile),
-        "host": host,
-        "port": port,
-        "connections": profile.connections,
-    }
+        "argv": argv, "url": f"http://{host}:{port}/", "script": script_for(request.wire),
+        "connections": profile.connections, **request.order,
+    }  # fmt: skip
 
 
-def script_for(profile: Profile) -> str:
-    """The Lua script: method, headers and body as constants, then `done()`.
+def script_for(request: bytes) -> str:
+    """The Lua script: the request as a constant, then `done()`.
 
-    Headers go in here and not by `-H`, which drops one without a space after its colon.
+    wrk formats its request once, by `wrk.format`. Its own would put headers into an order that changes from process to
+    process; ours gives the bytes that the agent sends.
     """
-    lines = [f"local sentinel = {_lua(SENTINEL)}", f"wrk.method = {_lua(profile.method)}"]
-    lines += [f"wrk.headers[{_lua(name)}] = {_lua(value)}" for name, value in profile.headers.items()]
-    lines += [f"wrk.body = {_lua(profile.body)}"] if profile.body else []
+    lines = [
+        f"local sentinel = {_lua(SENTINEL.encode())}",
+        f"local request = {_lua(request)}",
+        "wrk.format = function() return request end",
+    ]
     return "\n".join(lines) + "\n" + resources.files("bench_action.load").joinpath("report.lua").read_text("utf-8")
 
 
-def _lua(text: str) -> str:
+def _lua(data: bytes) -> str:
     """A Lua string literal: every byte that is not plain as a decimal escape of three digits."""
     plain = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 -_./:;,+*{}[]()=&?!@#%"
-    return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03d}" for byte in text.encode()) + '"'
+    return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03d}" for byte in data) + '"'
 
 
 def parse_report(answer: Mapping[str, Any], where: str) -> Report:
@@ -99,6 +101,7 @@ def parse_report(answer: Mapping[str, Any], where: str) -> Report:
         generator_cpu_s=answer["cpu_s"],
         steal_percent=answer["steal_percent"],
         idle={int(cpu): float(share) for cpu, share in answer["idle"].items()},
+        sampled=[Sight(*sampled) for sampled in answer["sampled"]],
     )
 
 

@@ -22,7 +22,10 @@ class Frozen(BaseModel):
 
 
 class Errors(Frozen):
-    """wrk's error counters. `status` counts replies above 399, `timeout` only late replies that did arrive."""
+    """wrk's error counters. `timeout` counts only late replies that did arrive.
+
+    `status` counts replies whose status was not expected; under load, wrk tells only those above 399 from the others.
+    """
 
     connect: int = 0
     read: int = 0
@@ -70,6 +73,26 @@ class Statement(Frozen):
     rows: int
 
 
+class Replies(Frozen):
+    """What replies were: all of them in `count` and `latency`, a few that were sampled under load.
+
+    Bytes are those of head and body as they are sent. They are 0 where there was no reply.
+    """
+
+    statuses: dict[str, int] = Field({}, description="status → how many replies had it")
+    bytes_min: int = 0
+    bytes_mean: float = 0.0
+    bytes_max: int = 0
+    location: str = Field("", description="where a redirect pointed to")
+    digest: str = Field("", description="of the body, where all were the same; otherwise empty")
+    problem: str = Field("", description="why a request got no reply, of the first that did not")
+
+    @property
+    def total(self) -> int:
+        """How many there were."""
+        return sum(self.statuses.values())
+
+
 class Trial(Frozen):
     """One measured run of one cell in one phase; a line of `trials.jsonl`."""
 
@@ -104,6 +127,7 @@ class Trial(Frozen):
     idle: Work | None = Field(None, description="work without requests, measured after this count; null: not measured")
     idle_s: float = Field(0.0, description="how long that was")
     idle_statements: tuple[Statement, ...] = Field((), description="what its queries were")
+    replies: Replies | None = None
     warnings: tuple[Warned, ...] = ()
 
     @property

@@ -35,6 +35,10 @@ class Code(StrEnum):
     BLOCKS_DROPPED = "blocks-dropped"
     COUNTS_VARY = "counts-vary"
     COUNTERS_LOST = "counters-lost"
+    NO_REPLY = "no-reply"
+    REDIRECTS = "redirects"
+    MOSTLY_ERRORS = "mostly-errors"
+    REPLIES_DIFFER = "replies-differ"
 
     @property
     def invalidates(self) -> bool:
@@ -64,6 +68,10 @@ _INVALIDATING = frozenset(
         Code.BLOCKS_DROPPED,
         Code.UNSOUND,
         Code.COUNTERS_LOST,
+        Code.NO_REPLY,
+        Code.REDIRECTS,
+        Code.MOSTLY_ERRORS,
+        Code.REPLIES_DIFFER,
     }
 )
 
@@ -98,6 +106,11 @@ _ADVICE = {
     "caches and pool pings do this; turn them off to gate exactly.",
     Code.COUNTERS_LOST: "Its work cannot be compared. An application must not reset statistics (CONFIG RESETSTAT, "
     "pg_stat_statements_reset); raise `pg_stat_statements.max` where statements have very many texts.",
+    Code.NO_REPLY: "Measure a path whose replies end, within 10 s: wrk waits for the end of each.",
+    Code.REDIRECTS: "Set the profile's `path` to the page itself, or declare `expect: {status: …}`.",
+    Code.MOSTLY_ERRORS: "Correct the profile's request, or declare `expect: {status: …}`.",
+    Code.REPLIES_DIFFER: "Find out why the application answers differently under load (its log, a cache, a limit); "
+    "if its replies vary in size by nature, declare `expect: {size: varies}` in the profile.",
     Code.NO_COUNTERS: "CPU and memory of the containers are left out; requests/s and latencies are not affected.",
 }
 

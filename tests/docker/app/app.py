@@ -23,6 +23,11 @@ CLOSE = bool(os.environ.get("CLOSE"))
 DELAY_S = float(os.environ.get("DELAY_S", "0"))
 HOSTS = os.environ.get("HOSTS", "").split()
 LARGE_MIB = int(os.environ.get("LARGE_MIB", "0"))
+STREAM = bool(os.environ.get("STREAM"))
+LOCATION = os.environ.get("LOCATION", "")
+BUSY_CONNECTIONS = 4
+BUSY_STATUS = int(os.environ.get("BUSY_STATUS", "0")) or STATUS
+BUSY_PAGE = os.environ.get("BUSY_PAGE", PAGE)
 
 seen: Counter[str] = Counter()
 lock = threading.Lock()
@@ -55,9 +60,22 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     """`/` is the page, `/health` the readiness, `/seen` what has arrived, and everything else is noted for it."""
 
+    open_connections = 0
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1  # headers and body in one packet
+
+    def setup(self) -> None:
+        """Count connections."""
+        super().setup()
+        with lock:
+            Handler.open_connections += 1
+
+    def finish(self) -> None:
+        """This one is closed."""
+        with lock:
+            Handler.open_connections -= 1
+        super().finish()
 
     def do_GET(self) -> None:
         """Answer as the environment says."""
@@ -71,7 +89,13 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(200, json.dumps(seen))
         else:
             self.note("")
-            self.answer_large() if LARGE_MIB else self.answer(STATUS, PAGE)
+            busy = Handler.open_connections > BUSY_CONNECTIONS
+            if LARGE_MIB:
+                self.answer_large()
+            elif STREAM:
+                self.stream()
+            else:
+                self.answer(BUSY_STATUS, BUSY_PAGE) if busy else self.answer(STATUS, PAGE)
 
     def do_POST(self) -> None:
         """Note the whole request."""
@@ -89,10 +113,22 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "text/plain; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
+        if LOCATION:
+            self.send_header("Location", LOCATION)
         if CLOSE:
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
+
+    def stream(self) -> None:
+        """Events without end."""
+        self.send_response(STATUS)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        while True:
+            self.wfile.write(b"data: tick\n\n")
+            self.wfile.flush()
+            time.sleep(0.1)
 
     def answer_large(self) -> None:
         """So many bytes that reading them takes more CPU than sending them, which the kernel does."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from bench_action.load.generator import HttpRequest
 
 pytestmark = pytest.mark.unit
 
@@ -118,11 +121,13 @@ def say_nothing(one: socket.socket) -> None:
         pass
 
 
+REQUEST = ("host", "path", "method", "headers", "body")
+
+
 def order(port: int, **changes: Any) -> dict[str, Any]:
-    return {
-        "host": "127.0.0.1", "port": port, "path": "/", "method": "GET", "headers": {}, "body": "", "repeat": 1,
-        "timeout_s": 10.0, "bodies": True,
-    } | changes  # fmt: skip
+    sent = {"host": "127.0.0.1", "path": "/"} | {key: changes.pop(key) for key in REQUEST if key in changes}
+    wanted = {"repeat": 1, "timeout_s": 10.0, "bodies": True, "limit_s": 60.0, "connections": 1} | changes
+    return HttpRequest(port=port, **sent).order | wanted
 
 
 def told(reply: dict[str, Any]) -> Any:
@@ -150,7 +155,7 @@ def test_get__gives_up_on_a_server_that_says_nothing() -> None:
     with listening(say_nothing) as port:
         answer = agent.get(order(port, timeout_s=0.05))
     assert answer["status"] == 0
-    assert answer["problem"].startswith("TimeoutError")
+    assert answer["problem"] == "no reply within 0.05 s"
 
 
 def test_get__what_is_no_http_is_a_problem() -> None:
@@ -197,6 +202,84 @@ def test_requests__a_page_that_is_too_large_to_be_checked_is_a_problem(port: int
     assert reply["problem"] == "the body has more than 4 MiB, too much to be checked"
     assert reply["body"] == ""
     assert all(reply["problem"] == "" for reply in agent.requests(order(port, path="/large", bodies=False))["replies"])
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+
+
+def test_requests__a_reply_that_comes_in_drops_is_given_up_at_its_deadline() -> None:
+    def drip(one: socket.socket) -> None:
+        request_lines(one)
+        one.sendall(HEAD % 10_000)
+        while True:  # each byte is in time
+            one.sendall(b"x")
+            time.sleep(0.01)
+
+    with listening(drip) as port:
+        (reply,) = agent.requests(order(port, repeat=3, bodies=False, timeout_s=0.2))["replies"]
+    assert reply["problem"].startswith("the reply did not end within 0.2 s (")
+    assert reply["size"] > len(HEAD)
+
+
+def test_requests__headers_that_never_end_are_given_up() -> None:
+    def serve(one: socket.socket) -> None:
+        request_lines(one)
+        while True:
+            one.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    with listening(serve) as port:
+        (reply,) = agent.requests(order(port, bodies=False, timeout_s=0.2))["replies"]
+    assert reply["problem"].startswith("the reply did not end within 0.2 s (")
+
+
+@pytest.mark.parametrize("bodies", [True, False])
+def test_requests__an_announced_length_reserves_no_memory(bodies: bool) -> None:
+    def serve(one: socket.socket) -> None:
+        request_lines(one)
+        one.sendall(HEAD % 10**15 + b"x")
+
+    with listening(serve) as port:
+        (reply,) = agent.requests(order(port, bodies=bodies))["replies"]
+    assert reply["problem"].startswith("IncompleteRead")
+
+
+def test_requests__a_large_reply_is_read_to_its_end_and_thrown_away() -> None:
+    size = 64 * 2**20
+
+    def serve(one: socket.socket) -> None:
+        request_lines(one)
+        one.sendall(HEAD % size)
+        for _ in range(64):
+            one.sendall(b"x" * 2**20)
+
+    with listening(serve) as port:
+        tracemalloc.start()
+        (reply,) = agent.requests(order(port, bodies=False))["replies"]
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert (reply["status"], reply["size"]) == (200, size + len(HEAD % size))
+    assert peak < 16 * 2**20
+
+
+def test_requests__end_after_their_time() -> None:
+    with listening(reply_and_close) as port:
+        assert len(agent.requests(order(port, repeat=1000, limit_s=0.0))["replies"]) == 1
+
+
+def test_requests__a_redirect_names_its_location() -> None:
+    def serve(one: socket.socket) -> None:
+        request_lines(one)
+        one.sendall(b"HTTP/1.1 301 Moved\r\nLocation: /\x1bitems/\xe2\x80\xae\r\nContent-Length: 0\r\n\r\n")
+
+    with listening(serve) as port:
+        (reply,) = agent.requests(order(port, bodies=False))["replies"]
+    assert (reply["status"], reply["location"]) == (301, "/items/")
+
+
+def test_requests__equal_bodies_have_equal_digests(port: int) -> None:
+    one, other = (agent.requests(order(port, path=path, bodies=False))["replies"][0] for path in ("/", "/large"))
+    again = agent.requests(order(port, path="/", bodies=True))["replies"][0]
+    assert one["digest"] == again["digest"] != other["digest"]
 
 
 def test_requests__send_method_headers_and_body(port: int) -> None:
@@ -277,6 +360,27 @@ def test_watcher__counts_established_connections_to_the_server_and_no_others() -
         for client in clients:
             client.close()
         assert watcher._count() == 0
+
+
+def test_watcher__does_not_count_the_connection_of_the_probe() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        order_ = order(server.getsockname()[1], limit_s=30.0, connections=1)
+        prober = agent.Prober(order_)
+        watcher = agent.Watcher({**order_, "parts": {}}, prober)
+        with closing(socket.create_connection(server.getsockname())), closing(prober._wire):
+            prober._wire._connected(time.monotonic() + 30)
+            assert watcher._count() == 1
+            assert watch(order_["port"], 1)._count() == 2
+
+
+def test_prober__gives_up_a_request_that_is_not_answered() -> None:
+    with listening(say_nothing) as port:
+        prober = agent.Prober(order(port, limit_s=600.0))
+        prober.start()
+        while prober.local_port is None:
+            assert prober.is_alive()
+        prober.stop()
+    assert (prober.seen, prober.is_alive()) == ([], False)
 
 
 def test_watcher__keeps_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -506,7 +610,8 @@ def test_turns__error_replies_are_counted_and_timed(port: int) -> None:
 
     with listening(refuse) as refusing:
         found = agent.turns(turns_order(refusing))["loads"][0]
-    assert found["refused"] == len(found["latencies_us"]) > 0
+    assert {status for status, *_ in found["seen"]} == {500}
+    assert len(found["seen"]) == len(found["latencies_us"]) > 0
 
 
 def test_turns__cpu_is_told_by_part_and_none_where_it_is_hidden(cgroups: Path, port: int) -> None:

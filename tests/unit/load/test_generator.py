@@ -60,7 +60,7 @@ def test_agent__get_gives_status_or_problem() -> None:
     agent = agent_of(scripted)
     assert agent.get("django", 8000, "/health", 2.0) == (200, "")
     assert agent.get("django", 8000, "/health", 2.0) == (0, "refused")
-    assert scripted.sent[0] == {"op": "get", "host": "django", "port": 8000, "path": "/health", "timeout_s": 2.0}
+    assert scripted.sent[0] == {"op": "get", **HttpRequest("django", 8000, "/health").order, "timeout_s": 2.0}
 
 
 def test_agent__requests_carry_everything_and_come_back_as_bytes() -> None:
@@ -71,8 +71,8 @@ def test_agent__requests_carry_everything_and_come_back_as_bytes() -> None:
     assert agent_of(scripted).requests(request, 2) == [Reply(201, {"allow": "GET"}, b"\xff\x00", True, "")] * 2
     assert scripted.sent == [
         {
-            "op": "requests", "host": "django", "port": 8000, "path": "/items", "method": "POST",
-            "headers": {"X-A": "1"}, "body": "{}", "repeat": 2, "timeout_s": 10.0, "bodies": True,
+            "op": "requests", "host": "django", "port": 8000, "method": "POST", "repeat": 2, "timeout_s": 10.0,
+            "bodies": True, "limit_s": 60.0, "raw": base64.b64encode(request.wire).decode(),
         }
     ]  # fmt: skip
 
@@ -168,3 +168,30 @@ def test_agent__an_answer_to_an_order_that_was_given_up_is_passed_over() -> None
     with pytest.raises(StackError, match="base has ended"):
         agent.wrk({"host": "base"}, 5.0, give_up, 0.5)
     assert agent.settle(["head"], 1.0) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("request_", "sent"),
+    [
+        (HttpRequest("app", 8000, "/"), b"GET / HTTP/1.1\r\nHost: app:8000\r\n\r\n"),
+        (
+            HttpRequest("app", 8000, "/", "POST", {"X-A": "\u00fc"}, "\u00fc"),
+            b"POST / HTTP/1.1\r\nHost: app:8000\r\nX-A: \xc3\xbc\r\nContent-Length: 2\r\n\r\n\xc3\xbc",
+        ),
+        (HttpRequest("app", 8000, "/", "PUT"), b"PUT / HTTP/1.1\r\nHost: app:8000\r\nContent-Length: 0\r\n\r\n"),
+        (
+            HttpRequest("app", 8000, "/?a=1", headers={"x-a": "1", "HOST": "shop.example", "X-A": "2"}),
+            b"GET /?a=1 HTTP/1.1\r\nx-a: 1\r\nHOST: shop.example\r\nX-A: 2\r\n\r\n",
+        ),
+        (
+            HttpRequest("app", 8000, "/", "POST", {"content-length": "99"}, "abc"),
+            b"POST / HTTP/1.1\r\nHost: app:8000\r\nContent-Length: 3\r\n\r\nabc",
+        ),
+        (
+            HttpRequest("app", 8000, "/", "POST", {"Transfer-Encoding": "chunked"}, "1\r\na\r\n0\r\n\r\n"),
+            b"POST / HTTP/1.1\r\nHost: app:8000\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+        ),
+    ],
+)
+def test_wire__has_the_headers_of_the_configuration_and_those_that_it_needs(request_: HttpRequest, sent: bytes) -> None:
+    assert request_.wire == sent

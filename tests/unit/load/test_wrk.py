@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench_action.config.schema import Profile
+from bench_action.load.generator import Sight
 from bench_action.load.wrk import SENTINEL, order_for, parse_report, script_for
 from bench_action.model.errors import InvalidMeasurementError
 from bench_action.model.result import Errors, Latency
@@ -26,6 +27,7 @@ REPORTED = {
 def answer(output: str, **changes: Any) -> dict[str, Any]:
     """What the agent tells of a run of wrk."""
     told = {"status": 0, "cpu_s": 0.8, "wall_s": 10.1, "live": 500, "steal_percent": 0.5, "idle": {"0": 0.25}}
+    told["sampled"] = [[200, 5000, "", "ab"]]
     return {"output": output} | told | changes
 
 
@@ -44,6 +46,7 @@ def test_order_for__is_the_articles_command() -> None:
     order = order_for(ARTICLE, "django", 8000, 10)
     assert " ".join(order["argv"]) == "wrk --connections 500 --threads 10 --duration 10s --timeout 2s"
     assert order["url"] == "http://django:8000/"
+    assert order["method"] == "GET"
     assert (order["host"], order["port"], order["connections"]) == ("django", 8000, 500)
 
 
@@ -51,39 +54,33 @@ def test_order_for__a_warm_up_is_shorter_than_its_profile() -> None:
     assert "--duration 3s" in " ".join(order_for(ARTICLE, "django", 8000, 3)["argv"])
 
 
+def script_of(**changes: Any) -> str:
+    """The script for a profile with these fields."""
+    profile = Profile(connections=1, threads=1, duration=1, **changes)
+    script: str = order_for(profile, "app", 8000, 1)["script"]
+    return script
+
+
 def test_script_for__defines_done_and_no_callback_that_slows_wrk_down() -> None:
-    script = script_for(ARTICLE)
+    script = script_of()
     assert re.findall(r"^function (\w+)", script, re.MULTILINE) == ["done"]
-    assert parsed_strings(script) == [SENTINEL, "GET"]
-    assert "wrk.body" not in script
+    assert re.findall(r"^(?:wrk\.)?(\w+) =", script, re.MULTILINE) == ["format"]
+    assert parsed_strings(script) == [SENTINEL, "GET / HTTP/1.1\r\nHost: app:8000\r\n\r\n"]
 
 
-def test_script_for__carries_method_headers_and_body() -> None:
-    profile = Profile(
-        connections=1, threads=1, duration=1, method="POST", headers={"Content-Type": "application/json", "X-A": "1"},
-        body='{"text": "x"}',
-    )  # fmt: skip
-    script = script_for(profile)
-    assert parsed_strings(script) == [
-        SENTINEL, "POST", "Content-Type", "application/json", "X-A", "1", '{"text": "x"}'
-    ]  # fmt: skip
-    assert script.count("wrk.headers[") == 2
-
-
-@given(st.text(min_size=1), st.text())
-def test_script_for__no_text_can_leave_its_string(body: str, value: str) -> None:
-    body, value = (text.encode(errors="replace").decode() for text in (body, value))
-    profile = Profile(connections=1, threads=1, duration=1, method="POST", headers={"X-A": value}, body=body)
-    script = script_for(profile)
+@given(st.text(min_size=1))
+def test_script_for__no_text_can_leave_its_string(body: str) -> None:
+    body = body.encode(errors="replace").decode()
+    script = script_of(method="POST", body=body)
     own = script.partition("-- Only done()")[0]
-    assert own.count("\n") == 4  # sentinel, method, header, body: one line each
+    assert own.count("\n") == 3  # sentinel, request, format: one line each
     assert own.isascii()
-    assert parsed_strings(script) == [SENTINEL, "POST", "X-A", value, body]
+    assert parsed_strings(script)[1].endswith(f"\r\n\r\n{body}")
 
 
 def test_script_for__escapes_what_would_end_a_string() -> None:
-    profile = Profile(connections=1, threads=1, duration=1, body='a"b\\c\nd\re\0f]]ü1')
-    assert 'wrk.body = "a\\034b\\092c\\010d\\013e\\000f]]\\195\\1881"' in script_for(profile)
+    script = script_for(b'a"b\\c\nd\re\0f]]\xc3\xbc1')
+    assert 'local request = "a\\034b\\092c\\010d\\013e\\000f]]\\195\\1881"' in script
 
 
 def test_parse_report__reads_every_number() -> None:
@@ -94,6 +91,7 @@ def test_parse_report__reads_every_number() -> None:
     assert report.latency == Latency(
         mean_us=50.5, stdev_us=9.25, min_us=10, max_us=400, p50_us=48, p90_us=70, p99_us=130, p999_us=310
     )
+    assert report.sampled == [Sight(200, 5000, "", "ab")]
     assert (report.connections_live, report.generator_cpu_s, report.steal_percent) == (500, 0.8, 0.5)
 
 

@@ -1,0 +1,282 @@
+"""The agent and a real wrk against real servers: what is sent, what is read, and what is sampled under load."""
+
+import importlib
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+
+from bench_action.config.schema import Profile
+from bench_action.load.generator import HttpRequest, Sight
+from bench_action.load.replies import judge_each, judge_loaded, summarise_replies, with_expected
+from bench_action.load.wrk import order_for, parse_report
+from bench_action.model.result import Replies
+from bench_action.model.warning import Code, Warned
+
+pytestmark = pytest.mark.integration
+
+agent: Any = importlib.import_module("bench_action.load.agent")  # it has no annotations: it is sent as text
+Answer = Callable[[bytes, int], bytes]  # a request, and how many came before it → a reply
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+def read_request(one: socket.socket) -> bytes:
+    """One request to its end; empty where the client has gone."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        if not (more := one.recv(65536)):
+            return b""
+        data += more
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
+    while len(body) < length and (more := one.recv(65536)):
+        data, body = data + more, body + more
+    return data
+
+
+class Server:
+    """Keeps every request, byte by byte, and answers with what `answer` gives; closes after an empty answer."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.requests: list[bytes] = []
+        self._answer = answer
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                one, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(one,), daemon=True).start()
+
+    def _serve(self, one: socket.socket) -> None:
+        with one, suppress(OSError):
+            while request := read_request(one):
+                self.requests.append(request)
+                if not (reply := self._answer(request, len(self.requests) - 1)):
+                    return
+                one.sendall(reply)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@contextmanager
+def serving(answer: Answer) -> Iterator[Server]:
+    server = Server(answer)
+    yield server
+    server.close()
+
+
+def profile_of(**changes: Any) -> Profile:
+    return Profile(**{"connections": 2, "threads": 1, "duration": 1} | changes)
+
+
+def run_wrk(port: int, profile: Profile) -> dict[str, Any]:
+    order = order_for(profile, "127.0.0.1", port, profile.duration)
+    answer: dict[str, Any] = agent.wrk(order | {"parts": {}, "limit_s": 30.0})
+    return answer
+
+
+def send(port: int, profile: Profile, repeat: int = 3, **changes: Any) -> list[dict[str, Any]]:
+    request = HttpRequest("127.0.0.1", port, profile.path, profile.method, profile.headers, profile.body)
+    order = request.order | {"repeat": repeat, "timeout_s": 10.0, "bodies": False, "limit_s": 30.0} | changes
+    replies: list[dict[str, Any]] = agent.requests(order)["replies"]
+    return replies
+
+
+def counted(port: int, profile: Profile, **changes: Any) -> Replies:
+    """The replies as phase `count` records them."""
+    replies = send(port, profile, **changes)
+    seen = [Sight(*agent.sight(reply)) for reply in replies if not reply["problem"]]
+    return summarise_replies(seen, replies[-1]["problem"])
+
+
+def under_load(port: int, profile: Profile, count: Replies | None) -> tuple[Warned, ...]:
+    """What is wrong with the replies to one run of wrk."""
+    report = with_expected(parse_report(run_wrk(port, profile), ""), profile.expect)
+    return judge_loaded(report, profile, summarise_replies(report.sampled), count, "app · list")
+
+
+REQUESTS: Mapping[str, Mapping[str, Any]] = {
+    "get": {},
+    "query": {"path": "/items?page=2&q=%C3%BC#top"},
+    "post": {"method": "POST", "body": '{"text": "\u017dlu\u0165"}', "headers": {"Content-Type": "application/json"}},
+    "empty-post": {"method": "POST", "path": "/clear"},
+    "delete": {"method": "DELETE", "path": "/items/1"},
+    "many-headers": {
+        "headers": {
+            "X-Zebra": "1", "Accept": "text/html", "Authorization": "Bearer a b", "x-zebra": "2", "Cookie": "a=1; b=2",
+            "X-Quoted": 'a "b" \\ %d', "X-Empty": "",
+        }
+    },
+    "own-host": {"headers": {"X-First": "1", "host": "shop.example:8443", "Accept-Encoding": "gzip"}},
+    "lengths": {"method": "PUT", "body": "abc\r\n\r\n", "headers": {"content-LENGTH": "4000"}},
+}  # fmt: skip
+
+
+def test_requests__of_the_agent_and_of_wrk_are_the_same_bytes() -> None:
+    """All at once, as each takes wrk a second."""
+
+    def compare(name: str) -> tuple[str, set[bytes], set[bytes], int]:
+        profile = profile_of(**REQUESTS[name])
+        with serving(lambda *_: OK) as by_agent, serving(lambda *_: OK) as by_wrk:
+            port = by_agent.port
+            wanted = HttpRequest("127.0.0.1", port, profile.path, profile.method, profile.headers, profile.body)
+            request = wanted.order
+            agent.requests(request | {"repeat": 2, "timeout_s": 10.0, "bodies": True, "limit_s": 30.0})
+            agent.get(request | {"timeout_s": 10.0})
+            agent.connections(request | {"count": 3, "hold": True, "limit_s": 10.0})
+            loads = [request | {"parts": {}}]
+            agent.turns({"loads": loads, "seconds": 0.01, "requests": 2, "timeout_s": 10.0, "seed": 1})
+            answer = run_wrk(by_wrk.port, profile)
+            served = parse_report(answer, name).requests
+            seen = {one.replace(str(by_wrk.port).encode(), str(port).encode()) for one in by_wrk.requests}
+            return name, set(by_agent.requests), seen, served
+
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(compare, REQUESTS))
+    assert [name for name, _, _, served in found if not served] == []
+    assert {name: sent for name, sent, _, _ in found} == {name: sent for name, _, sent, _ in found}
+    assert [name for name, sent, _, _ in found if len(sent) != 1] == []
+    bare = next(sent for name, sent, _, _ in found if name == "get").pop()
+    assert [line.partition(b":")[0] for line in bare.split(b"\r\n")] == [b"GET / HTTP/1.1", b"Host", b"", b""]
+
+
+def page(size: int, status: str = "200 OK", head: str = "") -> bytes:
+    return f"HTTP/1.1 {status}\r\nContent-Length: {size}\r\n{head}\r\n".encode() + b"x" * size
+
+
+def chunked(size: int) -> bytes:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head + f"{size:x}\r\n".encode() + b"y" * size + b"\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        page(6000), page(0), chunked(5000), page(300, head="Content-Encoding: gzip\r\n"),
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+    ],
+    ids=["length", "empty", "chunked", "compressed", "204"],
+)  # fmt: skip
+def test_replies__have_as_many_bytes_as_wrk_counts(reply: bytes) -> None:
+    with serving(lambda *_: reply) as server:
+        count = counted(server.port, profile_of())
+        report = parse_report(run_wrk(server.port, profile_of()), "")
+    assert (count.bytes_min, count.bytes_max) == (len(reply), len(reply))
+    assert report.requests > 0
+    # the replies to the last requests may have been read in part
+    assert 0 <= report.bytes_read - report.requests * len(reply) <= 2 * len(reply)
+    assert {(sight.size, sight.digest) for sight in report.sampled} == {(len(reply), count.digest)}
+
+
+def test_replies__without_keep_alive() -> None:
+    reply = page(1000, head="Connection: close\r\n")
+
+    with serving(lambda *_: reply) as server:
+        count = counted(server.port, profile_of())
+        assert count.statuses == {"200": 3}
+        assert under_load(server.port, profile_of(), count) == ()
+
+
+def test_under_load__a_reply_that_is_shorter_than_the_one_that_was_checked() -> None:
+    """An application that begins to answer with an empty page as soon as it is busy."""
+    with serving(lambda _, count: page(6000) if count < 3 else page(0)) as server:
+        count = counted(server.port, profile_of())
+        (warned,) = under_load(server.port, profile_of(), count)
+        varies = profile_of(expect={"size": "varies"})
+        assert under_load(server.port, varies, count) == ()
+    assert warned.code is Code.REPLIES_DIFFER
+    assert warned.code.invalidates
+    assert warned.message == "under load a reply has 38 bytes on average, when counted it had 6,041 bytes"
+
+
+def test_under_load__an_application_that_sends_its_page_for_an_accepted_encoding_only() -> None:
+    """A client that accepts compressed replies would be shown another page than wrk."""
+
+    def serve(request: bytes, _count: int) -> bytes:
+        return page(6000) if b"accept-encoding" in request.lower() else page(10)
+
+    with serving(serve) as server:
+        assert counted(server.port, profile_of()).bytes_max == len(page(10))
+
+
+@pytest.mark.parametrize(
+    ("status", "location", "code"),
+    [
+        ("429 Too Many Requests", "", Code.MOSTLY_ERRORS),
+        ("401 Unauthorized", "", Code.MOSTLY_ERRORS),
+        ("302 Found", "Location: /login\r\n", Code.REDIRECTS),
+    ],
+)
+def test_under_load__a_status_that_comes_under_load_only_is_named(status: str, location: str, code: Code) -> None:
+    limited = page(6000, status, location)
+    with serving(lambda _, count: page(6000) if count < 5 else limited) as server:
+        count = counted(server.port, profile_of())
+        assert judge_each(count, profile_of(), "app · list") == ()
+        (warned,) = under_load(server.port, profile_of(duration=2), count)
+    assert warned.code is code
+    assert status.partition(" ")[0] in warned.message
+    assert ("/login" in warned.message) == bool(location)
+
+
+def test_under_load__an_expected_error_is_a_success() -> None:
+    profile = profile_of(expect={"status": 404})
+    with serving(lambda *_: page(10, "404 Not Found")) as server:
+        assert judge_each(counted(server.port, profile), profile, "") == ()
+        report = with_expected(parse_report(run_wrk(server.port, profile), ""), profile.expect)
+    assert report.requests > 0
+    assert report.errors.status == 0
+
+
+def test_under_load__pages_that_vary_are_held_against_their_own_range() -> None:
+    with serving(lambda _, count: page(1000 + 500 * (count % 7))) as server:
+        count = counted(server.port, profile_of(), repeat=14)
+        assert (count.bytes_min, count.bytes_max) == (len(page(1000)), len(page(4000)))
+        assert under_load(server.port, profile_of(), count) == ()
+
+
+def test_requests__a_stream_that_never_ends_is_given_up() -> None:
+    events = threading.Event()
+
+    def serve(one: socket.socket) -> None:
+        read_request(one)
+        one.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        while not events.wait(0.02):
+            one.sendall(b"data: tick\n\n")
+
+    with streaming(serve) as port:
+        (reply,) = send(port, profile_of(), timeout_s=0.3)
+        answer = run_wrk(port, profile_of())
+        events.set()
+    assert reply["problem"].startswith("the reply did not end within 0.3 s (")
+    assert parse_report(answer, "").requests == 0
+    assert answer["sampled"] == []
+
+
+@contextmanager
+def streaming(serve: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A server that treats each connection with `serve`."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def guarded(one: socket.socket) -> None:
+        with one, suppress(OSError):
+            serve(one)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                one, _ = listener.accept()
+                threading.Thread(target=guarded, args=(one,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    yield int(listener.getsockname()[1])
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()

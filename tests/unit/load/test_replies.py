@@ -1,0 +1,238 @@
+"""Whether replies are those that were expected, by statuses and sizes; every limit from both sides."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.unit.factories import LATENCY
+
+from bench_action.config.schema import ExpectedReply, Profile
+from bench_action.load.generator import Sight
+from bench_action.load.replies import (
+    describe_statuses,
+    judge_each,
+    judge_loaded,
+    merge_counts,
+    size_gap,
+    summarise_replies,
+    with_expected,
+)
+from bench_action.load.wrk import Report
+from bench_action.model.result import Errors, Replies
+from bench_action.model.warning import Code, Warned
+
+pytestmark = pytest.mark.unit
+
+CELL = "api · list"
+COUNTED = Replies(statuses={"200": 50}, bytes_min=6000, bytes_mean=6000.0, bytes_max=6000)
+REPORT = Report(
+    duration_s=4.0, wall_s=4.1, requests=1000, bytes_read=6_000_000, errors=Errors(), latency=LATENCY,
+    connections_live=10, generator_cpu_s=0.1, steal_percent=0.0,
+)  # fmt: skip
+
+
+def profile_of(**changes: Any) -> Profile:
+    return Profile(**{"path": "/items", "connections": 10, "threads": 1, "duration": 4} | changes)
+
+
+def sampled(**statuses: int) -> Replies:
+    """Replies by status: `s200=3`."""
+    return summarise_replies([Sight(int(name[1:]), 6000, "", "d") for name, n in statuses.items() for _ in range(n)])
+
+
+def loaded(report: Report, seen: Replies, counted: Replies | None = COUNTED, **changes: Any) -> list[Warned]:
+    profile = profile_of(**changes)
+    return list(judge_loaded(with_expected(report, profile.expect), profile, seen, counted, CELL))
+
+
+def refused(share: float) -> Report:
+    return replace(REPORT, errors=Errors(status=round(1000 * share)))
+
+
+def mean(size: float) -> Report:
+    return replace(REPORT, bytes_read=round(1000 * size))
+
+
+@pytest.mark.parametrize(
+    ("expected", "accepted", "others"),
+    [
+        ("2xx", [200, 204, 299], [199, 301, 404]),
+        (404, [404], [200, 403, 405]),
+        ([200, "3xx"], [200, 301, 304], [201, 404, 500]),
+    ],
+)
+def test_expected_reply__accepts_codes_and_classes(expected: object, accepted: list[int], others: list[int]) -> None:
+    expect = ExpectedReply.model_validate({"status": expected})
+    assert [status for status in (*accepted, *others) if expect.accepts(status)] == accepted
+
+
+def test_profile__head_cannot_be_measured_by_wrk() -> None:
+    with pytest.raises(ValueError, match="wrk cannot measure HEAD"):
+        profile_of(method="HEAD")
+
+
+def test_profile__a_header_cannot_end_its_line() -> None:
+    with pytest.raises(ValueError, match="headers"):
+        profile_of(headers={"X-A": "1\r\nX-B: 2"})
+
+
+@pytest.mark.parametrize("status", [[], 99, 600, "6xx", "x", None])
+def test_expected_reply__other_values_are_mistakes(status: object) -> None:
+    with pytest.raises(ValueError, match="status"):
+        ExpectedReply.model_validate({"status": status})
+
+
+def test_summarise_replies__range_statuses_and_what_all_have_in_common() -> None:
+    seen = [Sight(200, 10, "", "a"), Sight(301, 30, "/items/", "a"), Sight(200, 20, "", "a")]
+    assert summarise_replies(seen) == Replies(
+        statuses={"200": 2, "301": 1}, bytes_min=10, bytes_mean=20.0, bytes_max=30, location="/items/", digest="a"
+    )
+    assert summarise_replies([*seen, Sight(200, 20, "", "b")]).digest == ""
+    assert summarise_replies([], "no reply within 10 s") == Replies(problem="no reply within 10 s")
+
+
+def test_merge_counts__is_the_range_of_all() -> None:
+    one = Replies(statuses={"200": 1}, bytes_min=10, bytes_mean=10, bytes_max=10, digest="a")
+    other = Replies(statuses={"200": 3}, bytes_min=20, bytes_mean=30, bytes_max=40, digest="a")
+    assert merge_counts([one, Replies(), other]) == Replies(
+        statuses={"200": 4}, bytes_min=10, bytes_mean=25, bytes_max=40, digest="a"
+    )
+    assert merge_counts([Replies()]) is None
+
+
+def test_judge_each__expected_replies_are_no_news() -> None:
+    assert judge_each(sampled(s200=5, s204=5), profile_of(), CELL) == ()
+
+
+def test_judge_each__a_redirect_names_where_to_and_how_to_go_there() -> None:
+    seen = summarise_replies([Sight(301, 60, "/items/?page=1", "")] * 5)
+    (warned,) = judge_each(seen, profile_of(), CELL)
+    assert (warned.code, warned.cell, warned.code.invalidates) == (Code.REDIRECTS, CELL, True)
+    assert warned.message == "all 5 replies had the status 301 (a redirect to /items/?page=1), not 2xx"
+    assert warned.advice.startswith("Set `path: /items/?page=1` in the profile, or declare `expect: {status: 301}`")
+
+
+@pytest.mark.parametrize(
+    ("location", "advice"),
+    [
+        ("http://api:8000/items/", "Set `path: /items/`"),
+        ("https://api/items", "The application sends HTTP to HTTPS"),
+        ("/items", "Measure the page that it redirects to"),
+        ("", "Measure the page that it redirects to"),
+    ],
+)
+def test_judge_each__the_advice_fits_the_redirect(location: str, advice: str) -> None:
+    (warned,) = judge_each(summarise_replies([Sight(302, 60, location, "")]), profile_of(), CELL)
+    assert warned.advice.startswith(advice)
+
+
+def test_judge_each__a_value_that_must_be_unique() -> None:
+    profile = profile_of(method="POST", body="a@example.org")
+    (warned,) = judge_each(sampled(s201=1, s409=49), profile, CELL)
+    assert warned.message == "98 % of 50 replies had the status 409, not 2xx"
+    assert "the same body" in warned.advice
+    declared = profile_of(method="POST", expect={"status": ["2xx", 409]})
+    assert judge_each(sampled(s201=1, s409=49), declared, CELL) == ()
+
+
+@pytest.mark.parametrize(("bad", "code"), [(5, Code.APPLICATION_ERRORS), (6, Code.MOSTLY_ERRORS)])
+def test_judge_each__most_replies_are_more_than_half(bad: int, code: Code) -> None:
+    (warned,) = judge_each(sampled(s200=10 - bad, s500=bad), profile_of(), CELL)
+    assert warned.code is code
+    assert "500" in warned.message
+
+
+def test_judge_each__no_reply_at_all_says_why() -> None:
+    problem = "the reply did not end within 10 s (1,234 bytes were read)"
+    (warned,) = judge_each(summarise_replies([], problem), profile_of(), CELL)
+    assert (warned.code, warned.code.invalidates) == (Code.NO_REPLY, True)
+    assert problem in warned.message
+
+
+def test_judge_loaded__a_304_that_announces_a_body() -> None:
+    unmodified = Replies(statuses={"304": 50}, bytes_min=60, bytes_mean=60, bytes_max=60)
+    (warned,) = loaded(replace(REPORT, requests=0, bytes_read=0), Replies(), unmodified, expect={"status": 304})
+    assert warned.code is Code.NO_REPLY
+    assert "If-None-Match" in warned.advice
+
+
+def test_judge_loaded__the_same_replies_are_no_news() -> None:
+    assert loaded(REPORT, sampled(s200=8)) == []
+    assert loaded(REPORT, Replies(), None) == []
+
+
+@pytest.mark.parametrize(("share", "found"), [(0.5, []), (0.501, [Code.MOSTLY_ERRORS])])
+def test_judge_loaded__errors_by_wrks_counter(share: float, found: list[Code]) -> None:
+    assert [warned.code for warned in loaded(refused(share), Replies())] == found
+
+
+def test_judge_loaded__names_the_status_that_was_sampled() -> None:
+    (warned,) = loaded(refused(0.97), sampled(s200=1, s429=9))
+    assert warned.message == "97 % of 1,000 replies under load had an unexpected status (429, not 2xx)"
+    assert warned.advice.startswith("Switch the rate limiter off")
+
+
+def test_judge_loaded__redirects_are_seen_in_samples_only() -> None:
+    login = summarise_replies([Sight(302, 6000, "/login", "")] * 3)
+    (warned,) = loaded(REPORT, login)
+    assert warned.code is Code.REDIRECTS
+    assert "302 (a redirect to /login)" in warned.message
+    one = summarise_replies([Sight(302, 6000, "/login", "")])
+    assert loaded(REPORT, one) == []
+
+
+@pytest.mark.parametrize(
+    ("size", "found"),
+    [
+        (6000, []),
+        (5400, []),
+        (5399, [Code.REPLIES_DIFFER]),
+        (38, [Code.REPLIES_DIFFER]),
+        (6660, []),  # ten replies of the last connections have been read in part, at most
+        (6661, [Code.REPLIES_DIFFER]),
+    ],
+)
+def test_judge_loaded__replies_of_another_size(size: int, found: list[Code]) -> None:
+    assert [warned.code for warned in loaded(mean(size), sampled(s200=8))] == found
+    assert loaded(mean(size), sampled(s200=8), expect={"size": "varies"}) == []
+
+
+@pytest.mark.parametrize(("size", "found"), [(68, []), (67, [Code.REPLIES_DIFFER])])
+def test_judge_loaded__a_few_bytes_are_no_other_page(size: int, found: list[Code]) -> None:
+    small = Replies(statuses={"200": 50}, bytes_min=100, bytes_mean=100.0, bytes_max=100)
+    assert [warned.code for warned in loaded(mean(size), sampled(s200=8), small)] == found
+
+
+def test_judge_loaded__sizes_are_held_against_the_range_that_was_counted() -> None:
+    varying = Replies(statuses={"200": 50}, bytes_min=1000, bytes_mean=4000.0, bytes_max=9000)
+    assert loaded(mean(2000), sampled(s200=8), varying) == []
+    assert [warned.code for warned in loaded(mean(500), sampled(s200=8), varying)] == [Code.REPLIES_DIFFER]
+
+
+def test_size_gap__short_error_pages_among_the_replies_are_no_other_page() -> None:
+    mixed = replace(refused(0.3), bytes_read=700 * 6000 + 300 * 50)
+    assert size_gap(mixed, profile_of(), COUNTED) == 0.0
+    short = replace(refused(0.3), bytes_read=1000 * 50)
+    assert size_gap(short, profile_of(), COUNTED) == pytest.approx(0.7 * 6000 - 50)
+
+
+@pytest.mark.parametrize(
+    ("expected", "counter", "unexpected"),
+    [
+        ("2xx", 30, 30),
+        (404, 1000, 0),  # wrk counts every one as an error, and each is what was wanted
+        (404, 990, 10),
+        ([200, 404], 300, 0),  # wrk's counter cannot tell which of the two they are
+    ],
+)
+def test_with_expected__errors_are_replies_that_were_not_expected(
+    expected: object, counter: int, unexpected: int
+) -> None:
+    report = replace(REPORT, errors=Errors(read=2, status=counter))
+    expect = ExpectedReply.model_validate({"status": expected})
+    assert with_expected(report, expect).errors == Errors(read=2, status=unexpected)
+
+
+def test_describe_statuses__only_those_that_were_not_expected() -> None:
+    assert describe_statuses(sampled(s200=5, s429=3), ExpectedReply()) == "429 in 3 of 8 sampled"
+    assert describe_statuses(sampled(s200=8), ExpectedReply()) == ""
