@@ -44,7 +44,7 @@ with_engine tests/docker
 with_engine MIN_API=1.44 'tests/docker/test_build.py tests/docker/test_engine.py tests/docker/test_load.py' \
   --feature containerd-snapshotter=true
 if has_bare_cgroups_v2; then
-  with_engine CGROUP=v2 'tests/docker/test_pinning.py tests/docker/test_load.py'
+  with_engine CGROUP=v2 tests/docker/test_pinning.py # there is no memory controller either, which other tests read
 else
   echo 'newer engine: not without the cpuset controller, as this machine has control groups version 2 with it' >&2
 fi
