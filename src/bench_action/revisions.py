@@ -104,7 +104,7 @@ def _not_the_pull_request(event: Event, checkout: Checkout) -> InputError:
     if event.name == "pull_request_target":
         cause = "`pull_request_target` checks out the branch that the pull request would be merged into"
         advice = "start the workflow by `pull_request`, which checks out the pull request"
-    elif event.name == "issue_comment":
+    elif event.name == "issue_comment" and checkout.head == (event.sha or checkout.head):
         cause = "`issue_comment` runs on the default branch: actions/checkout takes that, unless `ref` names another"
     return InputError(
         f"HEAD is not pull request #{number}: {_place(checkout)}, and the head of the pull request is {head}",

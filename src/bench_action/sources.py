@@ -182,7 +182,7 @@ def _fetch(tree: WorkTree, name: str, *, shallow: bool, settings: Mapping[str, s
     depth = ["--depth=1"] if shallow else []
     done = tree.run("fetch", "--quiet", *depth, "--no-tags", "--no-recurse-submodules", "--", "origin", name,
                     settings=settings)  # fmt: skip
-    return _last_line(done) if done.returncode else ""
+    return _cause(done) if done.returncode else ""
 
 
 def _submodules(tree: WorkTree, commit: str) -> list[tuple[str, str]]:
@@ -255,14 +255,14 @@ def _unreadable(tree: WorkTree, commit: str, done: Done) -> InputError:
             "this is a partial clone, and `origin` did not send the files that it lacks: check out without `filter` "
             "(actions/checkout with `fetch-depth: 0`), or let it reach `origin` (`github-token`, `persist-credentials`)"
         )
-    return InputError(
-        f"could not read the sources of {commit[:12]}", cause=_last_line(done), advice=advice, log=lines[-5:]
-    )
+    return InputError(f"could not read the sources of {commit[:12]}", cause=_cause(done), advice=advice, log=lines[-5:])
 
 
-def _last_line(done: Done) -> str:
-    lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
-    return (lines or ["git failed"])[-1].strip()
+def _cause(done: Done) -> str:
+    """The first error that git printed: what follows it is general advice."""
+    lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith(("fatal:", "error:", "remote:"))]
+    return (errors or lines[-1:] or ["git failed"])[0]
 
 
 def _sweep() -> None:

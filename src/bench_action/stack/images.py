@@ -1,7 +1,9 @@
 """The images of a run: built or had before anything is started, one after the other, so that Ctrl-C ends a build."""
 
 import time
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -73,34 +75,29 @@ def make_images(
                     engine, name, base.loaded, progress, tag=":base", results=results, limit_s=limit_s
                 )
             except StackError as error:  # head goes on without it
-                images.lacks[name] = _failed_build(name, loaded, base, error)
+                images.lacks[name] = failed_base(name, loaded, base, "built", error)
     return images
 
 
-def _failed_build(name: str, head: Loaded, base: Baseline, error: StackError) -> Lack:
-    lack, missing = failed_base(base, "built", error), _explain_build(name, head, base, error)
-    return replace(lack, reason=f"{lack.reason}. {missing}") if missing else lack
+def failed_base(name: str, head: Loaded, base: Baseline, doing: Literal["built", "started"], error: StackError) -> Lack:
+    """Say that base's variant could not be built or started: why, with the last lines of its log."""
+    told = [error.cause] if doing == "built" and error.cause else [error.what, error.cause]
+    why = " ".join(": ".join(filter(None, told)).split())
+    reason = f"{base.name} could not be {doing}: {why}"
+    missing = _explain(name, head, base, [error.cause, *error.log], with_dockerfile=doing == "built")
+    return Lack("base-failed", f"{reason}. {missing}" if missing else reason, error.log)
 
 
-def _explain_build(name: str, head: Loaded, base: Baseline, error: StackError) -> str:
-    """What of head's context base's does not have, if the Dockerfile or the failed build names it; else empty."""
+def _explain(name: str, head: Loaded, base: Baseline, log: Sequence[str], *, with_dockerfile: bool) -> str:
+    """What of head's context base's does not have, if the log or the Dockerfile names it; else empty."""
     of_head, of_base = head.config.variants[name].build, base.loaded.config.variants[name].build
     if of_head is None or of_base is None:
         return ""
-    context = base.loaded.folder / of_base.context
-    try:
-        dockerfile = (context / of_base.dockerfile).read_text(encoding="utf-8", errors="replace")
-    except OSError:  # the failed build says what is wrong with it
-        dockerfile = ""
-    there = (head.of(name).folder / of_head.context).resolve()
-    return explain_missing(there, context.resolve(), [dockerfile, error.cause, *error.log])
-
-
-def failed_base(base: Baseline, doing: Literal["built", "started"], error: StackError) -> Lack:
-    """Say that base could not be built or started: why, with the last lines of its log."""
-    told = [error.cause] if doing == "built" and error.cause else [error.what, error.cause]
-    why = " ".join(": ".join(filter(None, told)).split())
-    return Lack("base-failed", f"{base.name} could not be {doing}: {why}", error.log)
+    context, evidence = base.loaded.folder / of_base.context, list(log)
+    if with_dockerfile:
+        with suppress(OSError):  # the failed build says what is wrong with it
+            evidence.append((context / of_base.dockerfile).read_text(encoding="utf-8", errors="replace"))
+    return explain_missing((head.of(name).folder / of_head.context).resolve(), context.resolve(), evidence)
 
 
 def _get(engine: Engine, name: str, kind: Kind, progress: Progress) -> Image:

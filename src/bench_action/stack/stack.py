@@ -152,5 +152,5 @@ def _start_bases(stack: Stack, base: Baseline, startup_s: dict[str, float]) -> t
                 raise
             found.append(subject)
         except StackError as error:
-            lacks[name] = failed_base(base, "started", error)
+            lacks[name] = failed_base(name, stack.starter.head, base, "started", error)
     return found, lacks
