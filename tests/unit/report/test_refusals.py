@@ -193,6 +193,11 @@ ROWS: dict[str, Callable[[], Row]] = {
         )
     ),
     "connections are refused": lambda: refused(Code.CONNECT_ERRORS, "244 of 500 connections could not be made"),
+    "most replies are errors": lambda: refused(Code.MOSTLY_ERRORS, "9,120 of 9,600 replies have status 429"),
+    "replies under load have another size": lambda: refused(
+        Code.REPLIES_DIFFER, "replies under load have 38 bytes, those that were counted 6,013"
+    ),
+    "replies are redirects": lambda: refused(Code.REDIRECTS, "every reply is 302, to /login"),
     "the load generator is saturated": lambda: refused(Code.GENERATOR_SATURATED, "wrk used 95 % of its CPU"),
     "the run is stopped early": lambda: refused(Code.STOPPED_EARLY, "web exited", StackError("web exited")),
     "a self-test that finds a difference": lambda: refused(Code.UNSOUND, "identical code was called regressed by p50"),
