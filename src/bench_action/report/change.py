@@ -26,6 +26,7 @@ _LONGEST_MIN = 30  # nobody waits longer for a pull request's check
 _SMALLEST_GATE, _WIDEST_GATE = 0.02, 0.25
 _WIDEST = 4  # an interval whose ends differ by more than this factor says nothing of a size
 _MARKS = {"improved": "🟢", "unchanged": "🟢", "inconclusive": "⚪"}
+_AT_VERDICT = 4  # of a row without its cell
 _SIZE, _INTERVAL, DETECTABLE = "Change", "99 % interval", "Detectable change"
 
 
@@ -97,7 +98,9 @@ def certainties(result: Result) -> tuple[str, ...]:
 
 
 def worse(result: Result) -> list[Comparison]:
-    """Everything that got worse by something that matters, in the order of the headline."""
+    """Everything that got worse by something that matters, in the order of the headline; nothing if it is invalid."""
+    if result.verdict == "invalid":
+        return []
     return [*(one for one in compared(result) if _fails(one)), *losses(result)]
 
 
@@ -112,13 +115,13 @@ def confidence(c: Comparison, result: Result) -> str:
 
 
 def causes(result: Result) -> tuple[str, ...]:
-    """What changed together with a loss, cell by cell."""
-    return tuple(_causes(result, compared(result)))
+    """What changed together with a loss, cell by cell; nothing where the whole measurement is invalid."""
+    return () if result.verdict == "invalid" else tuple(_causes(result, compared(result)))
 
 
 def explanations(result: Result) -> tuple[str, ...]:
-    """What is missing or undecided, and why. For a run that compared revisions."""
-    return tuple(_explanations(result))
+    """What is missing or undecided, and why; nothing where the whole measurement is invalid."""
+    return () if result.verdict == "invalid" else tuple(_explanations(result))
 
 
 def _explanations(result: Result) -> Iterator[str]:
@@ -222,16 +225,22 @@ def _listed(shares: Sequence[float]) -> str:
 
 def table(result: Result) -> Table:
     """Every compared metric of every cell that matters: base, head, change with interval, verdict."""
-    return rows_of([one for one in compared(result) if one.gate is not None or one.relevant])
+    found = [one for one in compared(result) if one.gate is not None or one.relevant]
+    return rows_of(found, valid=result.verdict != "invalid")
 
 
-def rows_of(found: Sequence[Comparison]) -> Table:
-    """A row for each comparison, cell by cell, in the order given; a cell is named once."""
+def rows_of(found: Sequence[Comparison], *, valid: bool = True) -> Table:
+    """A row for each comparison, cell by cell, in the order given; a cell is named once.
+
+    `valid`: whether the measurement is; if not, no figure of it supports a verdict.
+    """
     rows: list[tuple[str, ...]] = []
     last = ""
     for one in sorted(found, key=lambda one: (one.variant, one.profile)):
         cell = f"{one.variant} · {one.profile}"
-        rows.append(("" if cell == last else cell, *_row(one)))
+        row = _row(one)
+        rows.append(("" if cell == last else cell, *row[:_AT_VERDICT], row[_AT_VERDICT] if valid else "⚪ invalid",
+                     *row[_AT_VERDICT + 1 :]))  # fmt: skip
         last = cell
     headings = ("Cell", "Metric", "Base", "Head", _SIZE, "Verdict", _INTERVAL, DETECTABLE)
     return Table(headings, (False, False, True, True, True, False, False, True), tuple(rows))

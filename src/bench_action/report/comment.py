@@ -105,6 +105,8 @@ def _listed(sentences: Sequence[str]) -> list[str]:
 
 def _statements(result: Result) -> list[str]:
     """Statements that are new or more frequent; counts of work are in the table, and in a sentence."""
+    if result.verdict == "invalid":
+        return []
     worse = any(c.verdict == "regressed" for c in compared(result))
     found = [one for one in result.findings if one.code == "statement" or not worse]
     return [f"{one.cell}: {one.message}" for one in found[:_SENTENCES]]
@@ -125,7 +127,9 @@ def _scope(result: Result) -> str:
 
 
 def _that_matter(result: Result) -> Table:
-    """Rows that somebody decides by: whatever moved, and each cell's throughput beside it."""
+    """Rows that somebody decides by: whatever moved, and each cell's throughput with it; none if it is invalid."""
+    if result.verdict == "invalid":
+        return change.rows_of([])
     moved = [c for c in compared(result) if c.verdict in {"regressed", "improved", "inconclusive"} or c.relevant]
     cells = {(c.variant, c.profile) for c in moved if is_loss(c)}
     nowhere = {one.cell for one in result.not_compared}

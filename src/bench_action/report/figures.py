@@ -34,9 +34,9 @@ def figures_of(result: Result) -> tuple[Drawn, ...]:
 
 
 def _figures(result: Result) -> Iterator[Drawn]:
-    cells = dict.fromkeys((c.variant, c.profile) for c in change.compared(result))
-    for variant, profile in cells:
-        own = [c for c in change.compared(result) if (c.variant, c.profile) == (variant, profile)]
+    valid = change.compared(result) if result.verdict != "invalid" else []
+    for variant, profile in dict.fromkeys((c.variant, c.profile) for c in valid):
+        own = [c for c in valid if (c.variant, c.profile) == (variant, profile)]
         yield from _intervals(f"{variant} · {profile}", own)
     for pair in dict.fromkeys(trial.pair for trial in result.trials if trial.pair):
         yield from _blocks(result, pair)

@@ -28,6 +28,9 @@ from bench_action.model.warning import Code
 from bench_action.pipeline import Outcome
 from bench_action.report.comment import Links, render_comment
 from bench_action.report.headline import headline
+from bench_action.report.html import render_html
+from bench_action.report.markdown import render_markdown
+from bench_action.report.view import make_view
 from bench_action.verdict import verdict_of
 from bench_action.verify import Failure
 
@@ -190,6 +193,11 @@ ROWS: dict[str, Callable[[], Row]] = {
         )
     ),
     "connections are refused": lambda: refused(Code.CONNECT_ERRORS, "244 of 500 connections could not be made"),
+    "most replies are errors": lambda: refused(Code.MOSTLY_ERRORS, "9,120 of 9,600 replies have status 429"),
+    "replies under load have another size": lambda: refused(
+        Code.REPLIES_DIFFER, "replies under load have 38 bytes, those that were counted 6,013"
+    ),
+    "replies are redirects": lambda: refused(Code.REDIRECTS, "every reply is 302, to /login"),
     "the load generator is saturated": lambda: refused(Code.GENERATOR_SATURATED, "wrk used 95 % of its CPU"),
     "the run is stopped early": lambda: refused(Code.STOPPED_EARLY, "web exited", StackError("web exited")),
     "a self-test that finds a difference": lambda: refused(Code.UNSOUND, "identical code was called regressed by p50"),
@@ -229,6 +237,17 @@ def test_green__is_only_what_was_compared_and_got_no_worse(situation: str) -> No
     result = ROWS[situation]().result
     assert (headline(result).mark == "🟢") == (situation in GREEN_ROWS)
     assert (result.verdict == "unchanged") <= bool(result.compared)
+
+
+@pytest.mark.parametrize("situation", [name for name, row in ROWS.items() if row().result.verdict == "invalid"])
+def test_an_invalid_measurement__has_no_figure_with_a_verdict(situation: str) -> None:
+    result = ROWS[situation]().result
+    faster = [one.model_copy(update={"verdict": "improved", "ratio": 1.8}) for one in result.comparisons]
+    result = result.model_copy(update={"comparisons": tuple(faster)})
+    page = re.sub(r"<script>/\*\*.*?</script>", "", render_html(result), count=1, flags=re.DOTALL)  # without plotly
+    texts = (render_comment(result, Links()), render_markdown(make_view(result)), page)
+    assert not any("improved" in text or "🟢" in text for text in texts)
+    assert "|" not in texts[0].partition("<details>")[0]
 
 
 @pytest.mark.parametrize("situation", ROWS)
