@@ -1,4 +1,4 @@
-"""Pages beside one another: what makes no difference, and what differs from itself at each request. Pure."""
+"""Compare pages: what makes no difference, and what differs from itself at each request. Pure."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What is to be said about replies: under load beside those that were counted, and head's beside base's. Pure."""
+"""Find what differs between replies under load and those that were counted, and between head and base. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -70,7 +70,7 @@ def _bodies(loaded: Sequence[Trial], counted: Replies) -> Iterator[Finding]:
 
 
 def _work(own: Sequence[Trial]) -> Iterator[Finding]:
-    """Queries under load beside those counted. A request under way at the end may have made its queries, or not."""
+    """Compare queries under load with those counted; a request under way at the end may have made its own or not."""
     known = [trial for trial in own if trial.requests and trial.work_known and trial.valid]
     counts = [trial for trial in known if trial.phase == "count"]
     loaded = [trial for trial in known if trial.phase == "capacity"]

@@ -1,4 +1,4 @@
-"""Findings about replies: under load beside those that were counted, and head's beside base's."""
+"""Findings about replies: under load against those that were counted, and head against base."""
 
 from typing import Any
 

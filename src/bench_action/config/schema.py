@@ -142,7 +142,7 @@ class Profile(Model):
 
     @model_validator(mode="after")
     def _has_bodies(self) -> Self:
-        if self.method == "HEAD":  # its parser is not told which request a reply belongs to
+        if self.method == "HEAD":  # its parser does not know which request a reply belongs to
             raise ValueError("wrk cannot measure HEAD: it waits for the body that the reply announces; use GET")
         return self
 

@@ -80,8 +80,8 @@ def get(order):
 def requests(order):
     """The same request again and again over one connection, opened again when the server closes it.
 
-    Each reply tells whether the server left the connection open. Bodies are left out on request. No request is sent
-    after `limit_s` seconds.
+    Each reply has `kept`: whether the server left the connection open. Bodies are left out on request. No request is
+    sent after `limit_s` seconds.
     """
     wire, until = Wire(order), time.monotonic() + order["limit_s"]
     read = read_body if order["bodies"] else read_digest
@@ -138,7 +138,7 @@ class Wire:
             self._socket = None
 
     def interrupt(self):
-        """From another thread: whoever waits for a reply is not left waiting."""
+        """End the wait for a reply, from another thread."""
         if (connection := self._socket) is not None:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -440,7 +440,7 @@ class Prober(threading.Thread):
         return self._wire.local_port
 
     def run(self):
-        """A request every half second or less often, until told to stop."""
+        """Send a request every half second or less often, until `stop`."""
         pause_s = _PROBE_S / 2
         while not self._over.wait(pause_s):
             sent = time.monotonic()

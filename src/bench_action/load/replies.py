@@ -1,4 +1,4 @@
-"""Whether replies are those that were expected: of one trial, and beside those that were counted. Pure."""
+"""Judge the replies of one trial: against what the profile expects, and against those that were counted. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ def unexpected_in(replies: Replies, expected: ExpectedReply) -> dict[str, int]:
 
 
 def with_expected(report: Report, expected: ExpectedReply) -> Report:
-    """The report, its `errors.status` counting replies whose status was not expected, as far as wrk tells.
+    """The report, its `errors.status` counting replies whose status was not expected, as far as wrk knows.
 
     It counts those above 399. Where some on both sides of 399 are expected, its counter says nothing about them.
     """
@@ -124,8 +124,8 @@ def is_larger(gap: float, counted: Replies, *, share: float, least: float) -> bo
 def size_gap(report: Report | Trial, profile: Profile, counted: Replies) -> float:
     """By how many bytes the mean reply under load is outside of what was counted; 0 where its size may vary.
 
-    Replies under way when wrk stops have been read in part, at most one a connection. Error pages, which `errors` tells
-    of, may be short, and where they are more than a few they may be long.
+    Replies under way when wrk stops have been read in part, at most one a connection. Error pages
+    may be short, and where they are more than a few they may be long.
     """
     if profile.expect.size == "varies" or not report.requests:
         return 0.0

@@ -24,7 +24,7 @@ class Frozen(BaseModel):
 class Errors(Frozen):
     """wrk's error counters. `timeout` counts only late replies that did arrive.
 
-    `status` counts replies whose status was not expected; under load, wrk tells only those above 399 from the others.
+    `status` counts replies whose status was not expected; under load, wrk distinguishes only those above 399.
     """
 
     connect: int = 0
