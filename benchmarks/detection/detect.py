@@ -269,7 +269,11 @@ def run_counts(engine: str, deadline: float) -> None:
             return
         print(f"{time.strftime('%H:%M:%S')} run {len(done) + 1} of {_COUNTED_RUNS}", flush=True)
         with tempfile.TemporaryDirectory() as folder:
-            result = counted(engine, Path(folder), missing[0])
+            try:
+                result = counted(engine, Path(folder), missing[0])
+            except RunError as error:  # such as a machine that was too busy to start twenty containers in time
+                print(f"{error}\ntrying again", flush=True)
+                continue
         for number, scenario in enumerate(COUNTED):
             record(name, {"scenario": scenario.name, "seed": missing[0]} | kept_counts(result, f"kind-{number}"))
 
@@ -334,15 +338,19 @@ def measure(engine: str, scenario: Scenario, seed: int, loops: int) -> dict[str,
     return {"scenario": scenario.name, "seed": seed, "loops": loops, **kept(result)}
 
 
+class RunError(Exception):
+    """A run ended without a result."""
+
+
 def run_tool(engine: str, folder: Path, base: str, seed: int, *more: str) -> dict[str, Any]:
-    """The result of a run on the repository in a folder."""
+    """The result of a run on the repository in a folder. Raises RunError."""
     command = [
         sys.executable, "-m", "bench_action", "run", "--preset", "ci", "--engine", engine, "--baseline", base,
         "--seed", str(seed), "--fail-on", "never", "--output", str(folder / "results"), *more,
     ]  # fmt: skip
     done = subprocess.run(command, cwd=folder / "repository", capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(f"a run ended with status {done.returncode}:\n{done.stderr}")
+        raise RunError(f"a run ended with status {done.returncode}:\n{done.stderr[-2000:]}")
     found: dict[str, Any] = json.loads((folder / "results" / "result.json").read_text(encoding="utf-8"))
     return found
 

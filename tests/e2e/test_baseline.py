@@ -105,8 +105,6 @@ def test_baseline__work_in_the_background_is_no_alarm_and_one_more_query_is(tool
     views.write_text(views.read_text(encoding="utf-8") + "\n# nothing\n", encoding="utf-8")
 
     same = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
-    views.write_text(views.read_text(encoding="utf-8").replace(_READ, _READ + _READ), encoding="utf-8")
-    more = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
 
     assert same.status == 0, same.stderr
     counts = [trial for trial in same.trials if trial.phase == "count"]
@@ -116,6 +114,10 @@ def test_baseline__work_in_the_background_is_no_alarm_and_one_more_query_is(tool
     (counted,) = [one for one in same.result.comparisons if one.metric == "queries_per_request"]
     assert (counted.verdict, counted.blocks, counted.exact) == ("unchanged", 5, False)
     assert same.result.findings == ()
+
+    views.write_text(views.read_text(encoding="utf-8").replace(_READ, _READ + _READ), encoding="utf-8")
+    more = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
+
     more.assert_failed(1, "")
     (counted,) = [one for one in more.result.comparisons if one.metric == "queries_per_request"]
     assert counted.verdict == "regressed"

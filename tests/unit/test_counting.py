@@ -130,14 +130,15 @@ Background = Callable[[float, float, int], int]  # from, to, requests between â†
 class Side:
     """One subject: a query for each request, and something that works on its own."""
 
-    def __init__(self, extra: int, background: Background) -> None:
-        self.extra, self.background = extra, background
+    def __init__(self, extra: int, background: Background, *, busy: float) -> None:
+        """`busy`: how much the time of a count varies, as the standard deviation of its logarithm."""
+        self.extra, self.background, self.busy = extra, background, busy
         self.trials: list[Trial] = []
 
     def count(self, block: Block, at: float, request_s: float, dice: np.random.Generator) -> float:
         step = block.steps[0]
         began = at + step.pause_s
-        ended = began + REQUESTS * request_s * dice.uniform(0.8, 1.4) + 0.05
+        ended = began + REQUESTS * request_s * float(dice.lognormal(0.0, self.busy)) + 0.05
         own = self.background(began, ended, REQUESTS)
         if block.number == 0 and dice.random() < 0.3:
             own += int(dice.integers(1, 64))  # of the warm-up, on a machine that is behind
@@ -202,11 +203,11 @@ KINDS = {
 }  # fmt: skip
 
 
-def compared(kind: str, extra: int, seed: int) -> tuple[float, int]:
+def compared(kind: str, extra: int, seed: int, busy: float = 0.2) -> tuple[float, int]:
     """How far head is above base, and after how many counts of each."""
     dice = np.random.default_rng([seed, len(kind), extra])
     request_s = float(dice.choice([0.001, 0.005, 0.02]))
-    sides = {"base": Side(0, KINDS[kind](dice)), "head": Side(extra, KINDS[kind](dice))}
+    sides = {"base": Side(0, KINDS[kind](dice), busy=busy), "head": Side(extra, KINDS[kind](dice), busy=busy)}
     at, done = float(dice.uniform(0, 10)), 0
     for block in solo_blocks([PAIR.base, PAIR.head], blocks=0, warmup_s=1, seed=seed):
         if block.number > 1 and all(settled(side.trials) for side in sides.values()):
