@@ -31,10 +31,9 @@ def commit(folder: Path) -> None:
 
 
 @pytest.fixture
-def tool(tool: Tool) -> Tool:
+def tool(tool: Tool, tmp_path_factory: pytest.TempPathFactory) -> Tool:
     """In a repository with a submodule, LFS without git-lfs, and a folder that an earlier step has built."""
-    shop, library = tool.folder, tool.folder.parent / "library"
-    library.mkdir()
+    shop, library = tool.folder, tmp_path_factory.mktemp("library")
     git(library, "init", "--quiet")
     (library / "vendored.py").write_text("ONE = 1\n", encoding="ascii")
     commit(library)
@@ -73,4 +72,5 @@ def test_base__with_a_submodule_is_compared_and_without_a_built_folder_the_folde
     assert "dist is ignored by git, so the base revision's tree does not have it" in built.reason
     assert 'image: "name:{revision}"' in built.reason
     assert not result.source.dirty
+    git(tool.folder, "config", "--remove-section", "filter.lfs")  # plain git needs git-lfs for its own answer
     assert "out/" not in git(tool.folder, "status", "--porcelain", "--untracked-files=all")
