@@ -220,8 +220,8 @@ def _alone(metric: str, trials: Sequence[Trial], pair: Pair) -> Comparison | Non
 
 
 def _names(pair: Pair) -> tuple[str, str]:
-    """What base and head of a pair are called: revisions, or variants."""
-    return ("base", "head") if pair.kind == "revision" else (pair.base.variant, pair.head.variant)
+    """Name the two sides of a pair: by their cells, or, for two variants, by the variants."""
+    return (str(pair.base), str(pair.head)) if pair.kind == "revision" else (pair.base.variant, pair.head.variant)
 
 
 def _judged(pair: Pair, found: Evidence, course: Course, rules: Rules, method: str) -> Comparison:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from bench_action.config.gates import EXACT
 from bench_action.counting import count_metric
 from bench_action.model.errors import InputError
-from bench_action.model.result import Comparison, ProfileInfo, Result, Trial
+from bench_action.model.result import Comparison, ProfileInfo, Result, Trial, cell_name
 from bench_action.stats.interval import CONFIDENCE, ratio_of_apart
 from bench_action.summary import trial_values
 
@@ -61,6 +61,7 @@ def _refuse_unlike(base: Result, head: Result) -> None:
 
 def _of_cell(base: Result, head: Result, variant: str, profile: ProfileInfo) -> Iterator[Comparison]:
     before, after = ([t for t in result.trials if _is_of(t, variant, profile.name)] for result in (base, head))
+    names = {revision: cell_name(variant, revision, profile.name) for revision in ("base", "head")}
     for metric in _COMPARED:
         found = ratio_of_apart(_values(before, metric, "capacity"), _values(after, metric, "capacity"))
         if found is None:
@@ -69,7 +70,7 @@ def _of_cell(base: Result, head: Result, variant: str, profile: ProfileInfo) -> 
         significant = low is not None and high is not None and not low <= 1 <= high
         yield Comparison(
             kind="revision", method="solo", metric=metric, profile=profile.name, variant=variant, revision="head",
-            base="base", head="head", base_value=found.base, head_value=found.head, ratio=found.ratio,
+            **names, base_value=found.base, head_value=found.head, ratio=found.ratio,
             difference=found.head - found.base, ci_low=low, ci_high=high, confidence=CONFIDENCE,
             smallest_detectable=found.smallest_detectable, blocks=min(len(before), len(after)), gate=None,
             significant=significant, relevant=significant and abs(found.ratio - 1) >= _RELEVANT, verdict="measured",
@@ -81,7 +82,7 @@ def _of_cell(base: Result, head: Result, variant: str, profile: ProfileInfo) -> 
         differs, exact = other.change_from(one) != 0, one.exact and other.exact
         yield Comparison(
             kind="revision", method="count", metric=metric, profile=profile.name, variant=variant, revision="head",
-            base="base", head="head", base_value=one.per_request, head_value=other.per_request,
+            **names, base_value=one.per_request, head_value=other.per_request,
             ratio=other.per_request / one.per_request if one.per_request else None,
             difference=other.per_request - one.per_request, ci_low=None, ci_high=None,
             confidence=1.0 if exact else CONFIDENCE, smallest_detectable=0.0 if exact else None,

@@ -267,8 +267,10 @@ class Comparison(Frozen):
     profile: str
     variant: str
     revision: Revision
-    base: str
-    head: str
+    base: str = Field(
+        description="the cell that is compared with, such as `web@base · list`; of two variants, its name"
+    )
+    head: str = Field(description="the cell that is compared, such as `web · list`; of two variants, its name")
     base_value: float
     head_value: float
     ratio: float | None
