@@ -158,5 +158,7 @@ def test_measurer__a_base_that_dies_alone_leaves_head_its_own_figures(footprint:
         trials = taken.walk(solo_blocks([TINY.base, TINY.head], blocks=1, warmup_s=1, seed=0))
     finally:
         engine.remove()
-    assert {(trial.phase, trial.revision) for trial in trials} == {("count", "head"), ("capacity", "head")}
+    measured = {(trial.phase, trial.revision) for trial in trials}
+    # how many connections base has left for its count depends on how often it was asked whether it is ready
+    assert measured - {("count", "base")} == {("count", "head"), ("capacity", "head")}
     assert "exited with status 7" in taken.lost["tiny"].what

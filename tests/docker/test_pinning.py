@@ -1,6 +1,7 @@
 """A whole run on an engine that accepts pinning and ignores it, as engines without the cpuset controller do."""
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,7 +29,8 @@ class Ignoring(DockerEngine):
 
 def test_run__pairs_take_turns_where_pinning_is_ignored_and_it_says_so(tmp_path: Path, footprint: Footprint) -> None:
     """Where this engine has no cpuset controller itself, nothing is left out of it."""
-    variant = {"build": str(TINY_APP), "ready": {"path": "/health"}}
+    shutil.copytree(TINY_APP, tmp_path / "app")
+    variant = {"build": "app", "ready": {"path": "/health"}}
     profile = {"path": "/", "connections": 4, "threads": 1, "duration": "1s"}
     body = {"variants": {"one": variant, "two": variant}, "services": {}, "profiles": {"home": profile}}
     (tmp_path / "bench.yml").write_text(yaml.safe_dump(body), encoding="utf-8")
