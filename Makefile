@@ -18,7 +18,7 @@ lock = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --gene
 	--no-header $(ARGS)
 scripts := .ci/run $(wildcard *.sh) $(wildcard scripts/*.sh) $(wildcard tests/images/*.sh) $(wildcard tests/github/*.sh)
 typed := $(wildcard src tests apps benchmarks scripts)
-# tests that run at the same time: they wait more than they compute
+# tests that run at the same time, as they wait more than they compute; those marked `alone` come after them
 WORKERS ?= 2
 levels := tests/unit tests/integration tests/docker tests/e2e
 

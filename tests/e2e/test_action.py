@@ -109,6 +109,7 @@ def comments(github: GitHubDouble, number: int = 1) -> list[str]:
     return [one.body for one in github.state.comments.get(number, []) if "bench-action" in one.body]
 
 
+@pytest.mark.alone
 def test_workflow__of_the_readme_names_what_a_pull_request_made_slower(
     action: Path, github: GitHubDouble, tmp_path: Path
 ) -> None:

@@ -79,7 +79,7 @@ def test_dockerfile__that_fails_to_build(tool: Tool) -> None:
         "| ",
         "the compiler is missing",
         "9",
-        "mend the Dockerfile",
+        "fix the Dockerfile",
     )
 
 

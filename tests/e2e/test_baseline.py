@@ -95,6 +95,7 @@ def test_baseline__a_query_in_a_loop_is_counted_and_named(tool: Tool, todo: Path
     assert (finished.output / "report.html").is_file()
 
 
+@pytest.mark.alone
 def test_baseline__work_in_the_background_is_no_alarm_and_one_more_query_is(tool: Tool, todo: Path) -> None:
     resources = todo / "aiohttp" / "todo_aiohttp" / "resources.py"
     text = resources.read_text(encoding="utf-8")
@@ -124,6 +125,7 @@ def test_baseline__work_in_the_background_is_no_alarm_and_one_more_query_is(tool
     assert 0.8 < counted.difference < 1.2
 
 
+@pytest.mark.alone
 def test_baseline__the_same_code_runs_in_duets_and_is_no_alarm(tool: Tool, todo: Path) -> None:
     base = git(todo, "rev-parse", "HEAD")
     views = todo / "aiohttp" / "todo_aiohttp" / "views.py"

@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.conftest import Finished, Tool, tiny
 from tests.e2e.sites import DockerSite, LocalSite, Site
 
-from bench_action.model.result import Result
+from bench_action.model.result import Result, Work
 from bench_action.model.warning import Code
 
 pytestmark = pytest.mark.e2e
@@ -57,10 +57,10 @@ def test_run__ends_with_a_result_as_its_schema_says(built_in: Finished) -> None:
 
 def test_run__counts_one_query_and_one_cache_command_for_each_page(built_in: Finished) -> None:
     counts = [trial for trial in built_in.trials if trial.phase == "count"]
-    assert {trial.variant for trial in counts} >= set(BUILTIN)
-    for trial in counts:
-        work = trial.work
-        assert (trial.requests, work.queries, work.rows, work.cache_commands) == (20, 20, 400, 20)
+    for variant in BUILTIN:
+        own = [(trial.requests, trial.work) for trial in counts if trial.variant == variant]
+        # others follow where a busy machine made the first two differ
+        assert own.count((20, Work(queries=20, rows=400, cache_commands=20))) >= 2, own
 
 
 def test_engines__have_the_same_metrics(builtin: Finished, builtin_local: Finished) -> None:

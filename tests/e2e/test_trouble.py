@@ -74,6 +74,7 @@ def test_container__that_is_throttled(tool: Tool, footprint: Footprint) -> None:
     assert any(warned.code is Code.THROTTLED for trial in finished.trials for warned in trial.warnings)
 
 
+@pytest.mark.alone
 def test_generator__that_is_at_its_limit(tool: Tool) -> None:
     config = tool.config({"tiny": tiny(LARGE_MIB="4")}, profile={"connections": 4, "threads": 1})
     finished = tool.run(config)
