@@ -21,7 +21,7 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels .
     # byte code of what is imported, so that no start compiles it; that of the rest would be as large as its source
     && find /opt/bench-action -name __pycache__ -prune -exec rm -r {} + \
     && env --unset=PYTHONDONTWRITEBYTECODE /opt/bench-action/bin/python -c \
-    'import bench_action.cli, scipy.special, plotly.graph_objects, plotly.offline'
+    'import bench_action.cli.app, scipy.special, plotly.graph_objects, plotly.offline'
 
 FROM python:3.13-slim
 # git, git-lfs: the base revision's sources; docker-cli, docker-buildx: images are built with BuildKit, as everywhere; wrk:

@@ -18,14 +18,14 @@ from typing import Any
 
 from rich.console import Console
 
+from bench_action.cli.interrupts import Interrupts
 from bench_action.config.load import Loaded, load
 from bench_action.engine.docker import DockerEngine
 from bench_action.engine.ownership import Ownership
-from bench_action.interrupts import Interrupts
-from bench_action.measure import Measurer
-from bench_action.plan import Block, Cell, Step
+from bench_action.measure.measurer import Measurer
+from bench_action.plan.blocks import Block, Cell, Step
 from bench_action.report.progress import PlainProgress
-from bench_action.stack.ownership import Owned
+from bench_action.stack.cleanup import Owned
 from bench_action.stack.stack import Stack, bring_up
 from bench_action.stats.interval import ratio_of
 

@@ -22,7 +22,7 @@ from bench_action.history.record import SHORT, Record, rounded
 from bench_action.history.recording import COMPARED
 from bench_action.history.repository import Repository
 from bench_action.history.store import Place
-from bench_action.trends import Trends
+from bench_action.trend.trends import Trends
 
 _SIZES = (1_000, 10_000, 100_000)
 _CELLS = 8

@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench_action.compare import Rules, alpha_of_each, compare_pairs
+from bench_action.compare.pairs import Rules, alpha_of_each, compare_pairs
+from bench_action.compare.stopping import Decider
+from bench_action.compare.verdict import is_loss, verdict_of
 from bench_action.config.gates import Gates, default_gates
 from bench_action.config.schema import Paced
-from bench_action.decide import Decider
 from bench_action.model.result import Comparison, Errors, Latency, Trial, Verdict, Work
-from bench_action.plan import (
+from bench_action.plan.blocks import (
     Block,
     Cell,
     Pace,
@@ -31,8 +32,7 @@ from bench_action.plan import (
     latency_blocks,
     solo_blocks,
 )
-from bench_action.timetable import Timetable
-from bench_action.verdict import is_loss, verdict_of
+from bench_action.plan.timetable import Timetable
 
 _SD, _WAVES, _PER_SECOND = 0.209, 0.791, 0.8345
 _PROCESS_SD = 0.0074  # of each process of the same code; two of them differ by 1.05 %

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from benchmarks.rules.rules import Values
 
-from bench_action.compare import alpha_of_each
+from bench_action.compare.evidence import Evidence
+from bench_action.compare.gating import judge_losses
+from bench_action.compare.pairs import alpha_of_each
 from bench_action.config.gates import default_gates
-from bench_action.gating import judge_losses
 from bench_action.model.result import Verdict
-from bench_action.paired import Evidence
 from bench_action.stats.sequential import Course
 
 BLOCK_S = 8.5  # both restarted and ready in about 2 s, warmed up for 1 to 2 s, 4 to 5 s measured

@@ -12,34 +12,34 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench_action import __version__
-from bench_action.assemble import Facts, assemble
-from bench_action.cells import Counterparts, send_profiles, settled_profiles
-from bench_action.compare import alpha_of_each
+from bench_action.compare.assemble import Facts, assemble
+from bench_action.compare.coverage import describe
+from bench_action.compare.pairs import alpha_of_each
+from bench_action.compare.stopping import Decider
 from bench_action.config.baseline import Baseline, Lack, at_commit, load_base, unreadable_base
-from bench_action.config.control import with_control
+from bench_action.config.control import control_of, with_control
 from bench_action.config.load import Loaded, builtin_file, load, with_commit
 from bench_action.config.rules import Judging, RulesOf, apply_rules
-from bench_action.coverage import describe
-from bench_action.decide import Decider
-from bench_action.design import Design, make_design
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import Engine
-from bench_action.measure import Measurer
+from bench_action.git.sources import checked_out, name_configuration, read_source, renamed_from, resolve
+from bench_action.measure.measurer import Measurer
 from bench_action.model.errors import BenchError, InputError, StackError
 from bench_action.model.machine import Condition
 from bench_action.model.progress import Progress
 from bench_action.model.result import Result, RunInfo, Source, Trial
 from bench_action.model.wording import plural
-from bench_action.placement import Placement, placements
-from bench_action.plan import Cell
-from bench_action.preflight import StealLook, preflight, require_fit
-from bench_action.sources import checked_out, name_configuration, read_source, renamed_from, resolve
+from bench_action.plan.blocks import Cell
+from bench_action.plan.design import Design, make_design
+from bench_action.plan.placement import Placement, placements
+from bench_action.report.folder import Store
+from bench_action.stack.cleanup import Interrupts, Owned
 from bench_action.stack.environment import check_environment, usable_base
-from bench_action.stack.ownership import Interrupts, Owned
 from bench_action.stack.pinning import why_not_pinned
+from bench_action.stack.preflight import StealLook, preflight, require_fit
 from bench_action.stack.stack import Stack, bring_up
-from bench_action.store import Store
-from bench_action.verify import Failure, as_error, failed_subjects, verify
+from bench_action.verify.cells import Counterparts, send_profiles, settled_profiles
+from bench_action.verify.subjects import Failure, as_error, failed_subjects, verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +233,7 @@ class Run:
         failed, generator = failed_subjects(failures), stack.services.agent.machine()
         loaded, lacks = self._counterparts(revisions, stack, failures)
         names = [(s.variant, s.revision) for s in stack.subjects if s.revision == "base" or s.name not in failed]
+        infos = tuple(subject.describe(failed.get(subject.name, "")) for subject in stack.subjects)
         places = self._places(generator)
         design = make_design(
             names, list(loaded.profiles), self.options.compare, duets=bool(places), seed=self.options.seed,
@@ -243,7 +244,8 @@ class Run:
             design, places = replace(design, duets=False), ()
         return Facts(
             run=run, loaded=loaded, source=revisions.source, machine=stack.engine.machine(), generator=generator,
-            images=stack.images.ids, subjects=stack.subjects, failed=failed, design=design, places=places,
+            images=stack.images.ids, subjects=infos, control=control_of(loaded, infos),
+            failed=failed, design=design, places=places,
             decider=self._decider(design, loaded), timings=self._timings, compares=revisions.base is not None,
             lacks=lacks, judging=revisions.judging, unpinned=unpinned,
         )  # fmt: skip

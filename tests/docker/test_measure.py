@@ -4,9 +4,9 @@ import pytest
 from tests.docker.conftest import Quiet
 
 from bench_action.config.load import Loaded
-from bench_action.measure import Measurer
+from bench_action.measure.measurer import Measurer
 from bench_action.model.result import Trial, Work
-from bench_action.plan import COUNTS, Cell, solo_blocks
+from bench_action.plan.blocks import COUNTS, Cell, solo_blocks
 from bench_action.stack.stack import Stack
 
 pytestmark = pytest.mark.docker

@@ -13,10 +13,10 @@ from bench_action.config.load import Loaded
 from bench_action.config.schema import Config, Profile
 from bench_action.engine.docker import DockerEngine
 from bench_action.engine.protocol import Handle
-from bench_action.measure import Measurer
+from bench_action.measure.measurer import Measurer
 from bench_action.model.warning import Code
-from bench_action.placement import Placement, placements
-from bench_action.plan import Cell, Pace, Pair, duet_blocks, interleaved_blocks, latency_blocks, solo_blocks
+from bench_action.plan.blocks import Cell, Pace, Pair, duet_blocks, interleaved_blocks, latency_blocks, solo_blocks
+from bench_action.plan.placement import Placement, placements
 from bench_action.stack.stack import Stack, bring_up
 
 pytestmark = pytest.mark.docker

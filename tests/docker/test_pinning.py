@@ -10,10 +10,10 @@ import yaml
 from tests.docker.conftest import TINY_APP, Quiet
 from tests.docker.footprint import Footprint
 
+from bench_action.cli.interrupts import Interrupts
 from bench_action.engine.docker import DockerEngine
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import Handle
-from bench_action.interrupts import Interrupts
 from bench_action.model.warning import Code
 from bench_action.pipeline import Options, Run
 

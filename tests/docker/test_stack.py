@@ -4,8 +4,8 @@ import pytest
 from tests.docker.footprint import Footprint
 
 from bench_action.engine.protocol import Handle
-from bench_action.meters.work import read_work, statements_between, work_between
 from bench_action.model.result import Statement, Work
+from bench_action.stack.meters.work import read_work, statements_between, work_between
 from bench_action.stack.postgres import Postgres, QueryError
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Cache, Database, Subject

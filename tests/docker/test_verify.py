@@ -7,7 +7,7 @@ from tests.docker.conftest import FAULTS, Quiet
 
 from bench_action.config.load import Loaded
 from bench_action.stack.stack import Stack
-from bench_action.verify import Failure, verify
+from bench_action.verify.subjects import Failure, verify
 
 pytestmark = pytest.mark.docker
 

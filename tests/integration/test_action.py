@@ -14,7 +14,8 @@ from tests.github.exchange import READ, Answer, Fault, Token
 from tests.unit.factories import make_comparison, make_result, make_trial, warn
 from tests.unit.history.places import make_record
 
-from bench_action import action, cli
+from bench_action.action import step as action
+from bench_action.cli import app as cli
 from bench_action.github import client
 from bench_action.github.client import Access
 from bench_action.history import DEFAULT_BRANCH

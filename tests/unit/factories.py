@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from bench_action.compare import Rules, alpha_of_each, compare_pairs, compare_variants, default_pairs
+from bench_action.compare.explain import findings_of
+from bench_action.compare.pairs import Rules, alpha_of_each, compare_pairs, compare_variants, default_pairs
+from bench_action.compare.summary import summarise
+from bench_action.compare.verdict import verdict_of, warnings_of
 from bench_action.config.gates import Gates, default_gates
-from bench_action.explain import findings_of
 from bench_action.model.result import (
     Comparison,
     Environment,
@@ -21,10 +23,8 @@ from bench_action.model.result import (
     Work,
 )
 from bench_action.model.warning import Code, Warned
-from bench_action.plan import Cell, Pair
+from bench_action.plan.blocks import Cell, Pair
 from bench_action.stats.sequential import Course
-from bench_action.summary import summarise
-from bench_action.verdict import verdict_of, warnings_of
 
 LATENCY = Latency(
     mean_us=50_000, stdev_us=9_000, min_us=900, max_us=400_000, p50_us=48_000, p90_us=70_000, p99_us=130_000,

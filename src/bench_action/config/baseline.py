@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from bench_action.config.load import Loaded, counterpart_root, missing_files, read_config, with_commit
+from bench_action.config.paths import problem_of
 from bench_action.config.schema import Profile
 from bench_action.model.errors import InputError
-from bench_action.paths import problem_of
 
 _SHORT = 7
 

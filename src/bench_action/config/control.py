@@ -1,14 +1,19 @@
-"""The control of a run: a variant of the configuration's own, or the built-in one beside them."""
+"""The control of a run: the unchanging variant that trends are normalised against, the user's or the built-in one."""
 
+import hashlib
 from dataclasses import replace
+from pathlib import Path
 
 from bench_action.config.load import Loaded, builtin_file, load
-from bench_action.config.schema import BUILT_IN
+from bench_action.config.schema import BUILT_IN, Variant
 from bench_action.model.errors import InputError
+from bench_action.model.result import SubjectInfo
 
 AUTO = "auto"
 BUILT_IN_VARIANT = "bench-action-control"
 _SOURCE = "aiohttp"
+_IGNORED = frozenset({"__pycache__", ".git"})
+_SMALL = 1024  # bytes
 _REQUEST = {"path": "/", "method": "GET", "headers": {}, "body": ""}
 
 
@@ -27,6 +32,21 @@ def with_control(loaded: Loaded, asked: str | None) -> Loaded:
         known = ", ".join((*loaded.config.variants, BUILT_IN))
         raise InputError(f"there is no variant {name} for a control", advice=f"one of: {known}")
     return _named(loaded, name)
+
+
+def control_of(loaded: Loaded, subjects: tuple[SubjectInfo, ...]) -> dict[str, str]:
+    """`variant` and `id` for `result.json`; empty where the configuration names none, or it was not measured.
+
+    The id is that of its sources and settings, not of its image, which every build makes anew: ratios to controls of
+    different ids are never joined.
+    """
+    name = loaded.config.control
+    measured = {subject.variant: subject for subject in subjects if subject.revision == "head" and subject.verified}
+    if name is None or name not in measured:
+        return {}
+    digest = hashlib.sha256(loaded.config.variants[name].model_dump_json().encode())
+    digest.update(_sources(loaded.config.variants[name], loaded.of(name).folder, measured[name].image_id))
+    return {"variant": name, "id": digest.hexdigest()[:12]}
 
 
 def _with_built_in(loaded: Loaded) -> Loaded:
@@ -50,3 +70,31 @@ def _with_built_in(loaded: Loaded) -> Loaded:
 
 def _named(loaded: Loaded, name: str | None) -> Loaded:
     return replace(loaded, config=loaded.config.model_copy(update={"control": name}))
+
+
+def _sources(variant: Variant, folder: Path, image_id: str) -> bytes:
+    """A hash of what it is built from; an image that is not built here is its own."""
+    if variant.build is None:
+        return image_id.encode()
+    context = folder / variant.build.context
+    digest = hashlib.sha256()
+    aside = _aside(context)
+    for path in sorted(context.rglob("*")):
+        relative = path.relative_to(context)
+        if _IGNORED & set(relative.parts) or any(path.is_relative_to(other) for other in aside):
+            continue
+        if path.is_symlink():  # never followed: it may lead anywhere
+            digest.update(f"{relative}\0-> {path.readlink()}\0".encode())
+        elif path.is_file():
+            digest.update(f"{relative}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.digest()
+
+
+def _aside(context: Path) -> list[Path]:
+    """Folders that ignore themselves, such as our own results and virtual environments: they are no sources."""
+    found = []
+    for path in context.rglob(".gitignore"):
+        small = not path.is_symlink() and path.is_file() and path.stat().st_size <= _SMALL and path.parent != context
+        if small and path.read_text(encoding="utf-8", errors="replace").strip() == "*":
+            found.append(path.parent)
+    return found

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from bench_action.config.paths import Role, problem_of, root_of
 from bench_action.config.schema import Config, Policy, Profile, Variant
 from bench_action.model.errors import InputError
-from bench_action.paths import Role, problem_of, root_of
 
 PRESETS = ("quick", "article", "ci")
 _Checked = TypeVar("_Checked", bound=BaseModel)

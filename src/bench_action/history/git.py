@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench_action.git import LONGEST_S, Done, git_dir_of, run_git
+from bench_action.git.worktree import LONGEST_S, Done, git_dir_of, run_git
 from bench_action.history.store import OvertakenError, UncertainError
 from bench_action.model.errors import InputError, PublishError
 

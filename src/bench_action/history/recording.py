@@ -3,11 +3,11 @@
 import hashlib
 from collections.abc import Sequence
 
+from bench_action.compare.summary import trial_values
 from bench_action.history.record import Bounded, Record, WorkPerRequest, rounded, utc
 from bench_action.model.result import Result, Source, Summary, Trial
 from bench_action.model.warning import Code
 from bench_action.stats.interval import ratio_of
-from bench_action.summary import trial_values
 
 # compared with the control: what a trend is read by, and as many as fit in a short record
 COMPARED = ("requests_per_second", "latency_p50_us", "latency_p99_us", "cpu_ms_per_request")

@@ -6,15 +6,15 @@ from datetime import datetime
 from itertools import pairwise
 from statistics import fmean
 
+from bench_action.compare.evidence import FAULTS
+from bench_action.compare.verdict import is_loss
 from bench_action.config.gates import ALONE
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, Result
 from bench_action.model.wording import plural
-from bench_action.paired import FAULTS
 from bench_action.report import numbers
 from bench_action.report.table import Table
 from bench_action.stats.interval import LEAST_BLOCKS
-from bench_action.verdict import is_loss
 
 # what a headline begins with, where several metrics are worse
 _FIRST = (

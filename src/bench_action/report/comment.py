@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from bench_action.compare.verdict import is_loss
 from bench_action.model.result import Comparison, Result
 from bench_action.model.wording import plural
 from bench_action.report import change
@@ -11,7 +12,6 @@ from bench_action.report.change import compared
 from bench_action.report.table import Table
 from bench_action.report.templating import escape_text, fenced, markdown_environment, markdown_table
 from bench_action.report.view import Chart, Concern, View, make_view
-from bench_action.verdict import is_loss
 
 # of 65,536 characters: room for what github/comments.py adds (marker, origin, whose comment it replaces) and for GitHub
 LONGEST = 64_000

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from bench_action.compare.evidence import evidence_of, sides_of
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, Result
-from bench_action.paired import evidence_of, sides_of
 from bench_action.report import change, tables
 
 # Okabe and Ito's colours: told apart by people with any common colour blindness; those of lines and bars are the page's

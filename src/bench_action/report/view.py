@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from bench_action.compare.evidence import FAULTS
 from bench_action.config.control import BUILT_IN_VARIANT
 from bench_action.model.result import Comparison, Result
 from bench_action.model.warning import Warned
 from bench_action.model.wording import plural
-from bench_action.paired import FAULTS
 from bench_action.report import cells, change, numbers, tables
 from bench_action.report.headline import headline
 from bench_action.report.table import Table

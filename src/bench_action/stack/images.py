@@ -12,7 +12,7 @@ from bench_action.config.baseline import Baseline, Lack
 from bench_action.config.load import Loaded
 from bench_action.config.schema import Variant
 from bench_action.engine.protocol import BuildSpec, Engine, Kind, LocalForm
-from bench_action.missing import explain_missing
+from bench_action.git.missing import explain_missing
 from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
 

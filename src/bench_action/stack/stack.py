@@ -10,8 +10,8 @@ from bench_action.config.load import Loaded
 from bench_action.engine.protocol import Engine
 from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
-from bench_action.placement import Placement
-from bench_action.plan import Pair
+from bench_action.plan.blocks import Pair
+from bench_action.plan.placement import Placement
 from bench_action.stack.images import Images, failed_base, make_images
 from bench_action.stack.readiness import Awaited, wait_until_ready
 from bench_action.stack.services import Services, http_probe, side_by_side, start_services

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from bench_action.config.schema import Variant
 from bench_action.engine.protocol import Handle
-from bench_action.model.result import Revision
+from bench_action.model.result import Revision, SubjectInfo
 from bench_action.stack.images import Image
 from bench_action.stack.postgres import Postgres
 from bench_action.stack.redis import Redis
@@ -78,6 +78,13 @@ class Subject:
     def name(self) -> str:
         """Head is the normal case and not named."""
         return self.variant if self.revision == "head" else f"{self.variant}@{self.revision}"
+
+    def describe(self, failure: str = "") -> SubjectInfo:
+        """Describe it for the result; `failure`: the rule that it broke."""
+        return SubjectInfo(
+            variant=self.variant, revision=self.revision, image=self.image.name, image_id=self.image.id,
+            startup_s=self.startup_s, verified=not failure, failure=failure,
+        )  # fmt: skip
 
     @property
     def hosts(self) -> tuple[str, ...]:

@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 from tests.unit.factories import make_subject
 
-from bench_action.choice import images_of, why_not_local
-from bench_action.config.control import BUILT_IN_VARIANT, with_control
+from bench_action.cli.engines import images_of, why_not_local
+from bench_action.config.control import BUILT_IN_VARIANT, control_of, with_control
 from bench_action.config.load import Loaded, builtin_file, load
-from bench_action.control import control_of
 from bench_action.model.errors import InputError
 
 pytestmark = pytest.mark.unit

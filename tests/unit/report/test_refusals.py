@@ -20,7 +20,8 @@ from tests.unit.factories import (
     warn,
 )
 
-from bench_action import cli
+from bench_action.cli import app as cli
+from bench_action.compare.verdict import verdict_of
 from bench_action.config.gates import Gate, Gates, default_gates
 from bench_action.model.errors import BenchError, StackError
 from bench_action.model.result import NotCompared, Result, RuleChange, SubjectInfo, Trial
@@ -31,8 +32,7 @@ from bench_action.report.headline import headline
 from bench_action.report.html import render_html
 from bench_action.report.markdown import render_markdown
 from bench_action.report.view import make_view
-from bench_action.verdict import verdict_of
-from bench_action.verify import Failure
+from bench_action.verify.subjects import Failure
 
 pytestmark = pytest.mark.unit
 

@@ -1,0 +1,287 @@
+"""What the container action does: inputs and event → a run → its result where people look for it."""
+
+import base64
+import json
+import posixpath
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from rich.console import Console
+
+from bench_action.action.inputs import Inputs
+from bench_action.action.revisions import choose_revisions
+from bench_action.action.workspace import Traces
+from bench_action.config.control import AUTO
+from bench_action.engine.docker import DockerEngine
+from bench_action.engine.ownership import Ownership
+from bench_action.github.artifacts import fetch_result
+from bench_action.github.client import Access
+from bench_action.github.commands import Commands
+from bench_action.github.event import Event, WorkflowRun
+from bench_action.github.pulls import find_pull
+from bench_action.github.texts import Origin
+from bench_action.model.errors import BenchError, InputError, InterruptedRunError, PublishError
+from bench_action.model.result import Result
+from bench_action.pipeline import Options, Outcome, Run
+from bench_action.publish.history import HistoryPublisher
+from bench_action.publish.result import Publisher, read_foreign_result
+from bench_action.report.comment import Links
+from bench_action.report.progress import PlainProgress
+from bench_action.report.terminal import print_view
+from bench_action.report.view import make_view
+from bench_action.stack.cleanup import Interrupts
+
+_TRACES = "traces"
+
+
+class GroupedProgress(PlainProgress):
+    """Lines that the runner can fold, each group with what it took."""
+
+    def __init__(self, console: Console, commands: Commands) -> None:
+        super().__init__(console)
+        self._commands, self._group, self._since = commands, "", time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        """The last group ends."""
+        self._end()
+
+    def step(self, text: str) -> None:
+        """Everything before measuring is one group."""
+        if not self._group:
+            self._begin("Build, start and verify")
+        super().step(text)
+
+    def expect(self, trials: int, seconds: float) -> None:
+        """Measuring is another."""
+        self._end()
+        self._begin("Measure")
+        super().expect(trials, seconds)
+
+    def _begin(self, title: str) -> None:
+        self._commands.begin_group(title)
+        self._group, self._since = title, time.monotonic()
+
+    def _end(self) -> None:
+        if self._group:
+            self._commands.end_group()
+            self._print(f"{self._group}: {time.monotonic() - self._since:.1f} s")
+        self._group = ""
+
+
+@dataclass(slots=True)
+class Action:
+    """One step of a workflow, with its collaborators passed in; `stream` is what the runner reads."""
+
+    environ: Mapping[str, str]
+    interrupts: Interrupts
+    commands: Commands
+    stream: IO[str]
+    make_engine: Callable[[Ownership], DockerEngine]
+
+    def execute(self) -> tuple[Outcome | None, Inputs]:
+        """What was found, None where another job's was published; and the inputs. Raises a BenchError, told before."""
+        inputs, event, access = self._opened()
+        with self._traces(inputs).handed_over():
+            if inputs.publish:
+                with tempfile.TemporaryDirectory(prefix="bench-action-publish-") as name:
+                    self._fetch(inputs.publish, Path(name), event, access)
+                    result = read_foreign_result(Path(name))
+                self._publish(result, inputs, event, access)
+                return None, inputs
+            return self._measure(inputs, event, access), inputs
+
+    def publish(self, folder: Path) -> None:
+        """What another job has measured and left in a folder. Raises InputError, PublishError."""
+        inputs, event, access = self._opened()
+        self._publish(read_foreign_result(folder), inputs, event, access, folder=folder)
+
+    def sweep(self) -> None:
+        """After the step, however it ended: remove what this job's runs have left, and hand over its files."""
+        if state := self.environ.get(f"STATE_{_TRACES}"):
+            Traces.parse(self._workspace(), state).hand_over()
+        job = job_of(self.environ)
+        engine = self.make_engine(Ownership.of_this_process("sweep", self.environ.get("GITHUB_REPOSITORY", ""), job))
+        if swept := engine.sweep(job):
+            self._say(f"removed what a run had left: {', '.join(swept)}")
+
+    def _traces(self, inputs: Inputs) -> Traces:
+        """Where this step leaves files; noted for the post step, which has to hand them over if this one is killed."""
+        traces = Traces.of_step(self._workspace(), inputs.config, inputs.output)
+        self.commands.save_state({_TRACES: str(traces)})
+        return traces
+
+    def _workspace(self) -> Path:
+        return Path(self.environ.get("GITHUB_WORKSPACE") or Path.cwd())
+
+    def _measure(self, inputs: Inputs, event: Event, access: Access | None) -> Outcome:
+        publisher = Publisher(
+            self.commands, Links(event.run_url), event.pull if inputs.comment == "auto" else None, access,
+            inputs.comment_key, inputs.summary, self._say, self._origin(str(inputs.config or "bench.yml"), inputs),
+        )  # fmt: skip
+        console = Console(file=self.stream, width=150, highlight=False)
+        try:
+            options = self._options(inputs, event, access)
+            require_baseline(inputs, event, options.baseline)
+            with GroupedProgress(console, self.commands) as progress:
+                run = Run(options, self.environ, self.interrupts, progress, lambda owner, _: self.make_engine(owner))
+                outcome = run.execute()
+        except InterruptedRunError:
+            raise  # cancelled: the runner gives us seconds, and whoever cancelled knows
+        except BenchError as error:
+            self._tell_failure(publisher, error)
+            raise
+        print_view(make_view(outcome.result), console)
+        self._say(times_of(outcome.result))
+        failed = self._attempt("publish", lambda: publisher.publish(outcome.result, inputs.output))
+        if access is not None and _keeps_history(inputs, event):
+            history = HistoryPublisher(
+                self.commands, access, inputs.history_branch, inputs.trend_issue, event.repository_url, self._say
+            )
+            site = inputs.output / "trend"
+            failed += self._attempt("history", lambda: history.publish(outcome.result, site))
+        return replace(outcome, unpublished=(*outcome.unpublished, *failed))
+
+    def _attempt(self, title: str, step: Callable[[], None]) -> list[BenchError]:
+        """Do what comes after measuring; a failure is reported, and waits until the verdict has had its say."""
+        try:
+            step()
+        except InterruptedRunError:
+            raise
+        except BenchError as error:
+            self._say(f"{title}: {error}")
+            self.commands.annotate("error", title, str(error))
+            return [error]
+        return []
+
+    def _tell_failure(self, publisher: Publisher, error: BenchError) -> None:
+        try:
+            publisher.publish_failure(error)
+        except PublishError as other:
+            error.add_note(f"  and it could not be published: {other.what}")
+
+    def _options(self, inputs: Inputs, event: Event, access: Access | None) -> Options:
+        config = inputs.config or Path("bench.yml")
+        baseline = None if inputs.baseline in {"auto", "none"} else inputs.baseline
+        if config.is_file():
+            choice = choose_revisions(inputs.baseline, event, access, config.parent.resolve())
+            self._say(choice.why)
+            baseline = choice.baseline
+        elif inputs.config is None:
+            self._say("no bench.yml: the built-in applications are compared with each other")
+        return Options(
+            inputs.config, inputs.preset, inputs.variants, inputs.profiles, inputs.output, baseline=baseline,
+            rules=inputs.rules, max_minutes=inputs.max_minutes, control=control_asked(inputs, event),
+            job=job_of(self.environ), key=inputs.comment_key, workflow_job=workflow_job(self.environ, inputs.matrix),
+            git=_git_of(self.environ, event, access),
+        )  # fmt: skip
+
+    def _fetch(self, artifact: str, folder: Path, event: Event, access: Access | None) -> None:
+        run, allowed = _foreign(event, access)
+        fetch_result(allowed, run.id, artifact, folder)
+
+    def _publish(
+        self, result: Result, inputs: Inputs, event: Event, access: Access | None, *, folder: Path | None = None
+    ) -> None:
+        run, allowed = _foreign(event, access)
+        pull = find_pull(allowed, run)
+        if pull is None:
+            self._say("no comment: no open pull request has the commit of that run as its head")
+        links = Links(event.url_of_run(run.id), foreign=True)
+        origin = self._origin(result.run.config, inputs)
+        publisher = Publisher(
+            self.commands, links, pull, allowed, inputs.comment_key, inputs.summary, self._say, origin
+        )
+        publisher.publish(result, folder)
+
+    def _origin(self, config: str, inputs: Inputs) -> Origin:
+        """This step, as the comment's next writer should know it."""
+        run = "/".join(self.environ.get(name, "") for name in ("GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT"))
+        step = f"{run}/{secrets.token_hex(4)}" if run != "/" else ""
+        return Origin(config and posixpath.normpath(config), workflow_job(self.environ, inputs.matrix), step)
+
+    def _opened(self) -> tuple[Inputs, Event, Access | None]:
+        inputs = Inputs.read(self.environ)
+        self.commands.mask(inputs.github_token)
+        event = Event.read(self.environ)
+        access = Access(event.api_url, inputs.github_token, event.repository) if inputs.github_token else None
+        return inputs, event, access
+
+    def _say(self, text: str) -> None:
+        print(text, file=self.stream, flush=True)
+
+
+def require_baseline(inputs: Inputs, event: Event, baseline: str | None) -> None:
+    """Refuse, before anything is measured, a comparison that can never be made. Raises InputError."""
+    if inputs.require_comparison and baseline is None:
+        raise InputError(
+            f"`require-comparison` is set, and this job has nothing to compare with: the event is `{event.name}`",
+            cause="only a pull request and a merge queue have a base of their own, and `baseline` names no revision",
+            advice="remove `require-comparison` from this job, or set `baseline` to a git revision",
+        )
+
+
+def control_asked(inputs: Inputs, event: Event) -> str | None:
+    """What the run is told of its control: nothing where it would be measured for a history that is not kept."""
+    return None if inputs.control == AUTO and not _keeps_history(inputs, event) else inputs.control
+
+
+def _keeps_history(inputs: Inputs, event: Event) -> bool:
+    return event.on_default_branch and inputs.history_branch != "none" and bool(inputs.github_token)
+
+
+def _foreign(event: Event, access: Access | None) -> tuple[WorkflowRun, Access]:
+    if event.workflow_run is None or access is None:
+        raise InputError(
+            "publishing another job's result needs a `workflow_run` event and a token",
+            advice="see `fork-safe-publish.yml` among the examples",
+        )
+    return event.workflow_run, access
+
+
+def job_of(environ: Mapping[str, str]) -> str:
+    """Which job of which runner this is; a runner does one at a time."""
+    names = ("GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_JOB", "RUNNER_NAME")
+    return "/".join(environ.get(name, "") for name in names) if environ.get("GITHUB_RUN_ID") else ""
+
+
+def workflow_job(environ: Mapping[str, str], matrix: str) -> str:
+    """Name the job as GitHub shows it: `trend/benchmark (3.13, arm64)`, of which the legs of a matrix share all but the
+    end. Empty outside of GitHub Actions.
+    """
+    if not (job := environ.get("GITHUB_JOB", "")):
+        return ""
+    file = environ.get("GITHUB_WORKFLOW_REF", "").partition("@")[0]
+    workflow = PurePosixPath(file).stem or environ.get("GITHUB_WORKFLOW", "")
+    try:
+        leg = json.loads(matrix) if matrix else None
+    except ValueError:
+        leg = None
+    legs = leg.values() if isinstance(leg, dict) else ()
+    values = [value if isinstance(value, str) else json.dumps(value) for value in legs]
+    return f"{workflow}/{job}" + (f" ({', '.join(values)})" if values else "")
+
+
+def times_of(result: Result) -> str:
+    """`measure 134.2 s; stack 12.3 s, verify 4.5 s, the rest 2.0 s`: what the action cost beside measuring."""
+    parts = {name: seconds for name, seconds in result.timings.items() if name != "measure"}
+    rest = result.run.duration_s - sum(result.timings.values())
+    told = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in {**parts, "the rest": rest}.items())
+    return f"time: measure {result.timings.get('measure', 0.0):.1f} s; {told}"
+
+
+def _git_of(environ: Mapping[str, str], event: Event, access: Access | None) -> Mapping[str, str] | None:
+    """Git's environment: it reaches the repository with the token, as checkout may keep none."""
+    if access is None:
+        return None
+    basic = base64.b64encode(f"x-access-token:{access.token}".encode()).decode("ascii")
+    return {
+        **environ,
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"http.{event.server_url}/.extraheader",
+        "GIT_CONFIG_VALUE_0": f"AUTHORIZATION: basic {basic}",
+    }

@@ -1,0 +1,1 @@
+"""Trials to comparisons, findings and a verdict. No I/O."""

@@ -1,0 +1,164 @@
+"""What repeated counts of one cell say about its work per request. Pure.
+
+Counting the same requests twice gives the same number, unless something works on its own (a scheduler), or now and then
+(a cache that expires, a pool that pings a connection). Rules and their false alarms: docs/how-it-decides.md.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from bench_action.model.metric import METRICS
+from bench_action.model.result import Trial
+from bench_action.model.warning import Code, Warned
+from bench_action.model.wording import plural
+from bench_action.plan.blocks import COUNTS
+
+_FIELDS = {"queries_per_request": "queries", "rows_per_request": "rows", "cache_commands_per_request": "cache_commands"}
+_STRAY = 2  # in a count, fewer than this many more are never a change, unless it is one for every request
+_MARGIN = 0.5  # of the wider range: how far apart two ranges must be
+_HALF = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Work of one kind in each count of a cell: `totals` for `requests` requests each.
+
+    `idle`: least, mean and most of it that would have been done in that time without requests. `exact`: each count gave
+    the same whole number for every request and nothing was done without, so that there is nothing to estimate.
+    """
+
+    totals: tuple[float, ...]
+    requests: int
+    exact: bool
+    idle: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Each count per request, the mean of idle work taken off."""
+        return tuple(max(0.0, total - self.idle[1]) / self.requests for total in self.totals)
+
+    @property
+    def per_request(self) -> float:
+        """Mean over the counts."""
+        return fmean(self.values)
+
+    @property
+    def low(self) -> float:
+        """Least of all counts, per request."""
+        return min(self.values)
+
+    @property
+    def high(self) -> float:
+        """Most of all counts, per request."""
+        return max(self.values)
+
+    def change_from(self, base: "Count") -> float:
+        """Difference of the means, per request; 0 where it is within what varies by itself."""
+        difference = self.per_request - base.per_request
+        if self.exact and base.exact:
+            return difference
+        sure = self.is_above(base) if difference > 0 else base.is_above(self)
+        return difference if sure else 0.0
+
+    def deviates(self, declared: float) -> bool:
+        """Whether it is not what was declared for each request; what varies deviates by half a request and more."""
+        if self.exact:
+            return self.per_request != declared
+        least, most = min(self.totals) - self.idle[2], max(self.totals) - self.idle[0]
+        inside = least <= declared * self.requests <= most
+        return not inside and abs(self.per_request - declared) >= _HALF
+
+    def is_above(self, other: "Count") -> bool:
+        """Whether every count is further above all of the other's than chance takes it, whatever was idle work."""
+        distance = min(self.totals) - max(other.totals) * self.requests / other.requests
+        width = max(max(count.totals) - min(count.totals) for count in (self, other))
+        stray = min(_STRAY, self.requests)
+        background = self.idle[2] - other.idle[0] * self.requests / other.requests
+        return distance >= max(stray, _MARGIN * width) and distance > background
+
+
+def counts_of(trials: Sequence[Trial], variant: str, revision: str, profile: str) -> list[Trial]:
+    """The counts of one cell that may be used, in the order in which they were made."""
+    key = ("count", variant, revision, profile)
+    own = [t for t in trials if (t.phase, t.variant, t.revision, t.profile) == key]
+    return own if all(trial.valid for trial in own) else []
+
+
+def count_metric(counts: Sequence[Trial], metric: str) -> Count | None:
+    """What the counts of one cell say about a metric; None for no count, or one without a reply."""
+    field, counts = _FIELDS[metric], _in_use(counts)
+    idle = [(getattr(trial.idle, field), trial.idle_s) for trial in counts if trial.idle is not None]
+    return _count([(trial, getattr(trial.work, field)) for trial in counts], idle)
+
+
+def count_statements(counts: Sequence[Trial]) -> Mapping[str, Count]:
+    """Normalised text of each query → how often it was run. A statement that is missing from a count was not run."""
+    counts = _in_use(counts)
+    by_trial = [{one.text: one.calls for one in trial.statements} for trial in counts]
+    idle_of = [
+        ({one.text: one.calls for one in trial.idle_statements}, trial.idle_s)
+        for trial in counts if trial.idle is not None
+    ]  # fmt: skip
+    found = {}
+    for text in dict.fromkeys(text for calls in by_trial for text in calls):
+        pairs = [(trial, calls.get(text, 0)) for trial, calls in zip(counts, by_trial, strict=True)]
+        idle = [(calls.get(text, 0), idle_s) for calls, idle_s in idle_of]
+        if (count := _count(pairs, idle)) is not None:
+            found[text] = count
+    return found
+
+
+def no_calls(counts: Sequence[Trial]) -> Count:
+    """What stands for a statement that none of these counts has."""
+    return Count((0.0,) * len(_in_use(counts)), max(1, min(trial.requests for trial in counts)), exact=True)
+
+
+def settled(counts: Sequence[Trial]) -> bool:
+    """Whether the counts of a cell agree, so that it need not be counted again."""
+    if len(counts) >= COUNTS or any(not trial.valid or not trial.requests for trial in counts):
+        return True
+    metrics = [count_metric(counts, metric) for metric in _FIELDS]
+    return len(counts) > 1 and all(count is not None and count.exact for count in metrics)
+
+
+def count_warnings(trials: Sequence[Trial]) -> Iterator[Warned]:
+    """A warning for each cell whose counts differ from one another."""
+    cells = dict.fromkeys((t.variant, t.revision, t.profile) for t in trials if t.phase == "count")
+    for cell in cells:
+        counts = counts_of(trials, *cell)
+        if len(counts) > 1 and (varying := list(_varying(counts))):
+            code = Code.COUNTS_VARY
+            yield Warned(code=code, message="; ".join(varying), advice=code.advice, cell=counts[0].cell)
+
+
+def _varying(counts: Sequence[Trial]) -> Iterator[str]:
+    for metric in ("queries_per_request", "cache_commands_per_request"):
+        count = count_metric(counts, metric)
+        if count is not None and not count.exact:
+            text = f"{METRICS[metric].title} varies: {count.low:.2f} to {count.high:.2f}, mean {count.per_request:.2f}"
+            idle = f", after {count.idle[1]:.2g} of work without requests" if count.idle[1] else ""
+            yield f"{text} in {plural(len(count.totals), 'count')} of {plural(count.requests, 'request')}{idle}"
+    if varying := [(max(one.totals) - min(one.totals), text) for text, one in count_statements(counts).items()]:
+        width, text = max(varying)
+        if width:
+            yield f"most of it: `{text[:100].replace('`', chr(39))}`"
+
+
+def _in_use(counts: Sequence[Trial]) -> Sequence[Trial]:
+    """Without the first, where there are more than two: requests of the warm-up may still be under way in it."""
+    return counts[1:] if len(counts) > 2 else counts
+
+
+def _count(pairs: Sequence[tuple[Trial, int]], idle: Sequence[tuple[int, float]]) -> Count | None:
+    """`idle`: work without requests, and in how many seconds."""
+    if not pairs or any(not trial.requests for trial, _ in pairs):
+        return None
+    requests = min(trial.requests for trial, _ in pairs)
+    totals = tuple(total * requests / trial.requests for trial, total in pairs)
+    count_s = fmean(trial.wall_s for trial, _ in pairs)
+    rates = [work / seconds for work, seconds in idle if seconds > 0]
+    mean = sum(work for work, _ in idle) / sum(seconds for _, seconds in idle) if rates else 0.0
+    without = (min(rates, default=0.0) * count_s, mean * count_s, max(rates, default=0.0) * count_s)
+    exact = not without[2] and len(set(totals)) == 1 and totals[0] % requests == 0
+    return Count(totals, requests, exact, without)

@@ -1,0 +1,132 @@
+"""When a pair has been measured enough. Pure: times and trials come from whoever measures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Literal
+
+from bench_action.compare.counting import settled
+from bench_action.compare.evidence import paired_evidence, sides_of, soundness_of
+from bench_action.compare.gating import judge_losses
+from bench_action.config.gates import PAIRED, Gates
+from bench_action.model.result import PhaseName, Trial
+from bench_action.plan.blocks import Block, Spent, Step
+from bench_action.plan.timetable import Timetable
+from bench_action.stats.sequential import Course
+
+_TIMED = 3  # blocks whose time tells how many there will be
+_COUNTED = 2  # how often each cell is counted in any case
+_COMPARING = ("duet", "interleaved")
+_RATE = "requests_per_second"
+Ended = Literal["time", "decided"]
+Key = tuple[str, PhaseName]
+
+
+@dataclass(slots=True)
+class Decider:
+    """Says of each block whether it is still needed.
+
+    `alpha` is that of one comparison, `seconds` what a pair may take in all blocks of one phase, `minutes` the whole
+    run's end. `to_the_end`: no pair is left off early, so that what the instrument can see is known as well as time
+    allows. `timetable`: keeps time for pairs, which the other phases must not use up. Blocks of phase `interleaved`
+    that follow a pair's duets are needed only where these cannot compare rates.
+    """
+
+    gates: Gates
+    alpha: float
+    pairs: int
+    seconds: float
+    minutes: float | None = None
+    to_the_end: bool = False
+    timetable: Timetable | None = None
+    _budgets_s: dict[PhaseName, float] = field(default_factory=dict)
+    _caps: dict[Key, int] = field(default_factory=dict)
+    _over: dict[Key, Ended] = field(default_factory=dict)
+    _broken: set[str] = field(default_factory=set)
+
+    def enough(self, block: Block, trials: Sequence[Trial], spent: Spent) -> bool:
+        """Whether this block need not be measured."""
+        out_of_time = self.minutes is not None and spent.total_s >= self.minutes * 60
+        if block.phase == "count":
+            return block.number >= _COUNTED and all(_settled(trials, step) for step in block.steps)
+        if block.phase not in _COMPARING or block.pair is None:
+            if (block.phase, block.number) == ("capacity", 1):
+                return False  # head's own figures, whatever the time
+            return out_of_time or (self.timetable is not None and self.timetable.must_yield(block, spent))
+        key: Key = (str(block.pair), block.phase)
+        if key in self._over:
+            return True
+        ended = "time" if out_of_time else self._ended(block, key, trials, spent)
+        if ended is not None:
+            self._over[key] = ended
+        return ended is not None
+
+    def courses(self) -> Mapping[Key, Course]:
+        """How the blocks of each pair and phase were planned, for whoever judges them at the end."""
+        return {key: Course(cap, ended=self._over.get(key) != "decided") for key, cap in self._caps.items()}
+
+    def _ended(self, block: Block, key: Key, trials: Sequence[Trial], spent: Spent) -> Ended | None:
+        if block.phase == "interleaved" and not self._needs_turns(block, trials):
+            return "decided"
+        blocks_s = spent.blocks_s
+        if block.phase not in self._budgets_s:
+            self._budgets_s[block.phase] = self._budget_s(block.phase, trials, spent)
+        if len(blocks_s) < _TIMED:
+            return None
+        if key not in self._caps:  # from times alone: nothing that was measured may choose the looks
+            self._caps[key] = max(_TIMED, int(self._budgets_s[block.phase] / fmean(blocks_s[:_TIMED])))
+        if len(blocks_s) >= self._caps[key]:
+            return "time"
+        return "decided" if not self.to_the_end and self._decided(key, trials) else None
+
+    def _budget_s(self, phase: PhaseName, trials: Sequence[Trial], spent: Spent) -> float:
+        """What one pair may take in this phase: its part of the time that is left, `seconds` at most."""
+        if self.minutes is None:
+            return self.seconds
+        sharing = self.pairs
+        if phase == "interleaved" and (duets := {trial.pair for trial in trials if trial.phase == "duet"}):
+            sharing = sum(self._is_unfit(pair, trials) for pair in duets)
+        return max(0.0, min(self.seconds, (self.minutes * 60 - spent.total_s) / max(1, sharing)))
+
+    def _needs_turns(self, block: Block, trials: Sequence[Trial]) -> bool:
+        """Whether slices in turn have to decide: without duets always, else where these cannot compare rates.
+
+        Not where a gate that fails the run is broken already, nor for variants, which no gate looks at.
+        """
+        pair = str(block.pair)
+        if not any(trial.pair == pair and trial.phase == "duet" for trial in trials):
+            return not any(phase == "duet" for _, phase in (*self._over, *self._caps))
+        gated = _RATE in self.gates and block.pair is not None and block.pair.kind == "revision"
+        return gated and pair not in self._broken and self._is_unfit(pair, trials)
+
+    def _is_unfit(self, pair: str, trials: Sequence[Trial]) -> bool:
+        return bool(soundness_of(sides_of(trials, pair, "duet")).faults)
+
+    def _decided(self, key: Key, trials: Sequence[Trial]) -> bool:
+        """Whether a look says all that will be asked: every gate decided, or one that fails the run is broken."""
+        pair, phase = key
+        blocks = sides_of(trials, pair, phase)
+        course = Course(self._caps[key], ended=False)
+        if course.reached(len(blocks)) != len(blocks):
+            return False
+        beside = phase == "interleaved" and any(trial.pair == pair and trial.phase == "duet" for trial in trials)
+        verdicts = []
+        for metric in (name for name in ((_RATE,) if beside else PAIRED) if name in self.gates):
+            found = paired_evidence(blocks, metric)
+            if found is None:
+                continue
+            gate = self.gates[metric]
+            verdict = judge_losses(found, course, self.alpha, gate).verdict
+            if verdict == "regressed" and gate.level == "fail":
+                self._broken.add(pair)
+                return True
+            verdicts.append(verdict)
+        if bool(verdicts) and "inconclusive" not in verdicts:
+            return True
+        # no more duets will make them comparable: the rest of the time is for slices in turn
+        return phase == "duet" and 2 * len(blocks) >= course.cap and self._is_unfit(pair, trials)
+
+
+def _settled(trials: Sequence[Trial], step: Step) -> bool:
+    (cell,) = step.cells
+    return settled([t for t in trials if t.phase == "count" and t.cell == str(cell)])

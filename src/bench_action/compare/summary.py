@@ -1,0 +1,83 @@
+"""What one trial says in metrics, and what all trials of a cell say together. Pure."""
+
+from collections.abc import Sequence
+from statistics import fmean, median
+
+from bench_action.compare.counting import count_metric
+from bench_action.config.gates import EXACT
+from bench_action.model.metric import METRICS
+from bench_action.model.result import Errors, Estimate, SubjectInfo, Summary, Trial
+from bench_action.stats.interval import interval_of
+
+_PAIRED = ("duet", "interleaved")
+_PARTS = (("", "application"), ("db_", "db"), ("cache_", "cache"))
+
+
+def summarise(trials: Sequence[Trial], subjects: Sequence[SubjectInfo]) -> tuple[Summary, ...]:
+    """One summary for each cell, in the order of `subjects`, then of profiles as they were measured."""
+    profiles = sorted({trial.profile for trial in trials}, key=[trial.profile for trial in trials].index)
+    startup_s = {(one.variant, one.revision): one.startup_s for one in subjects}
+    cells = [(one.variant, one.revision, profile) for profile in profiles for one in subjects]
+    by_cell = {cell: [t for t in trials if (t.variant, t.revision, t.profile) == cell] for cell in cells}
+    return tuple(_summary(own, startup_s[cell[:2]]) for cell, own in by_cell.items() if own)
+
+
+def trial_values(trial: Trial) -> dict[str, float]:
+    """The metrics that one trial gives."""
+    requests = max(1, trial.requests)
+    # when wrk stops, each connection has a request under way that has cost its CPU already; in a duet that is not small
+    sampled = trial.replies.total if trial.replies is not None else 0
+    handled = requests + (trial.connections_live + sampled if trial.phase in _PAIRED else 0)
+    values = {
+        f"{part}cpu_ms_per_request": trial.cpu_ms[name] / handled for part, name in _PARTS if name in trial.cpu_ms
+    }
+    if trial.phase == "count":
+        work = trial.work
+        return values | {
+            "queries_per_request": work.queries / requests,
+            "rows_per_request": work.rows / requests,
+            "cache_commands_per_request": work.cache_commands / requests,
+        }
+    errors = trial.errors
+    attempts = trial.requests + errors.connect + errors.read + errors.write
+    values |= {
+        "requests_per_second": trial.requests_per_second,
+        "error_rate": errors.total / max(1, attempts),
+        "db_connections_peak": float(trial.db_connections_peak),
+    }
+    if trial.latency is not None:
+        values |= {f"latency_{p}_us": getattr(trial.latency, f"{p}_us") for p in ("p50", "p90", "p99", "p999")}
+    if trial.memory_peak_mib is not None:
+        values["memory_peak_mib"] = trial.memory_peak_mib
+    return values
+
+
+def _summary(trials: Sequence[Trial], startup_s: float) -> Summary:
+    capacity = [trial for trial in trials if trial.phase == "capacity"]
+    valid = [trial for trial in capacity if trial.valid]
+    values: dict[str, list[float]] = {"startup_s": [startup_s]}
+    for trial in valid:
+        for name, value in trial_values(trial).items():
+            values.setdefault(name, []).append(value)
+    counts = [trial for trial in trials if trial.phase == "count" and trial.valid]
+    for name in EXACT:
+        if (count := count_metric(counts, name)) is not None:
+            values[name] = list(count.values)
+    speeds = values.get("requests_per_second", [])
+    first = trials[0]
+    return Summary(
+        variant=first.variant, revision=first.revision, profile=first.profile, trials=len(capacity),
+        invalid_trials=len(capacity) - len(valid),
+        requests=sum(t.requests for t in capacity) / len(capacity) if capacity else 0.0,
+        errors=sum((trial.errors for trial in capacity), Errors()),
+        spread=(max(speeds) - min(speeds)) / median(speeds) if len(speeds) > 1 and median(speeds) else None,
+        metrics={name: _estimate(name, values[name]) for name in METRICS if name in values},
+    )  # fmt: skip
+
+
+def _estimate(name: str, values: Sequence[float]) -> Estimate:
+    metric, interval = METRICS[name], interval_of(values)
+    low, high = (interval.low, interval.high) if interval else (None, None)
+    return Estimate(
+        median=median(values), mean=fmean(values), ci_low=low, ci_high=high, unit=metric.unit, better=metric.better
+    )  # fmt: skip

@@ -1,0 +1,140 @@
+"""git, run so that no file of a checkout can start a program: the one place that starts it.
+
+A pull request writes the files of a work tree, and git looks for repositories, attributes and settings among files.
+So the repository is found here, by its `.git` (which git refuses to commit), and named in every command; a folder that
+only looks like a bare repository is never taken for one. Attributes come from the tree and name filters: none runs but
+LFS's, by our own command line. What connects to a remote (`core.sshCommand`, credential helpers) is the user's.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Self
+
+from bench_action.config.paths import find_top, is_git_dir
+from bench_action.model.errors import InputError
+
+LONGEST_S: Final = 300.0
+# a git hook that runs us has set these for its own repository
+_UNSET: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX",
+                 "GIT_NAMESPACE", "GIT_CEILING_DIRECTORIES", "GIT_CONFIG_PARAMETERS", "GIT_EXTERNAL_DIFF")  # fmt: skip
+_SETTINGS: Final = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+_OPTIONS: Final = {
+    "safe.bareRepository": "explicit",
+    "core.fsmonitor": "false",
+    "core.hooksPath": "/dev/null",
+    "core.pager": "cat",
+    "protocol.ext.allow": "never",
+    "log.showSignature": "false",
+    "submodule.recurse": "false",
+    "fetch.recurseSubmodules": "false",
+    "gc.auto": "0",  # no housekeeping that outlives us
+    "maintenance.auto": "false",
+}
+_LFS: Final = {"clean": "git-lfs clean -- %f", "smudge": "git-lfs smudge -- %f", "process": "git-lfs filter-process"}
+_NO_FILTER: Final = {"clean": "", "smudge": "", "process": ""}
+Done = subprocess.CompletedProcess[bytes]
+
+
+def run_git(
+    git_dir: Path, *arguments: str, work_tree: Path | None = None, environ: Mapping[str, str] | None = None,
+    settings: Mapping[str, str] | None = None, given: bytes = b"",
+) -> Done:  # fmt: skip
+    """Run git in the repository at `git_dir` (a `.git`, which may be a file, or a bare repository's folder).
+
+    `environ`: git's whole environment, if that is not ours: a token's place is there, and never the command line, which
+    every process of the machine may read. `settings`: more variables. Raises OSError, TimeoutExpired.
+    """
+    inherited = {
+        name: text for name, text in (os.environ if environ is None else environ).items() if name not in _UNSET
+    }
+    place = work_tree or (git_dir.parent if git_dir.name == ".git" else git_dir)
+    options = {**_OPTIONS, "safe.directory": str(place)}
+    command = ["git", f"--git-dir={git_dir}", *([f"--work-tree={work_tree}"] if work_tree else [])]
+    command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+    return subprocess.run(
+        [*command, *arguments], cwd=place, env={**inherited, **_SETTINGS, **(settings or {})}, input=given,
+        capture_output=True, check=False, timeout=LONGEST_S,
+    )  # fmt: skip
+
+
+def git_dir_of(folder: Path) -> Path:
+    """The repository that a user means by a folder: its own, else itself if it is bare, else the one that holds it."""
+    folder = folder.absolute()
+    top = None if not is_git_dir(folder / ".git") and is_git_dir(folder) else find_top(folder)
+    return folder if top is None else top / ".git"
+
+
+@dataclass(frozen=True)
+class WorkTree:
+    """A repository's files at `top`, and the repository that `git_dir` names. `environ`: git's, None for our own."""
+
+    top: Path
+    git_dir: Path
+    environ: Mapping[str, str] | None = field(default=None, repr=False)
+
+    @classmethod
+    def find(cls, folder: Path, environ: Mapping[str, str] | None = None) -> Self | None:
+        """Find the work tree that holds `folder`; None if there is none."""
+        top = find_top(folder)
+        return None if top is None else cls(top, top / ".git", environ)
+
+    def at(self, top: Path) -> "WorkTree":
+        """The same repository, with its files in another folder."""
+        return replace(self, top=top)
+
+    def run(self, *arguments: str, settings: Mapping[str, str] | None = None, given: bytes = b"") -> Done:
+        """Run git, whatever comes of it. Raises InputError if git cannot be run."""
+        environ = os.environ if self.environ is None else self.environ
+        try:
+            return run_git(
+                self.git_dir, *arguments, work_tree=self.top, environ=_with_settings(environ, self._filters),
+                settings=settings, given=given,
+            )  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise InputError(f"could not run git: {error}", advice="install git") from error
+
+    def ask(self, *arguments: str) -> str:
+        """Run git; its output, empty if it fails or is not installed."""
+        try:
+            done = self.run(*arguments)
+        except InputError:
+            return ""
+        return done.stdout.decode(errors="replace").strip() if done.returncode == 0 else ""
+
+    @property
+    def has_lfs(self) -> bool:
+        """Whether LFS's filter is set up and can run."""
+        return any(name == "filter.lfs.process" and value for name, value in self._filters.items())
+
+    @cached_property
+    def _filters(self) -> Mapping[str, str]:
+        """Settings that switch every configured filter off, or, for LFS, to its own program."""
+        try:
+            done = run_git(self.git_dir, "config", "--null", "--name-only", "--get-regexp", r"^filter\.",
+                           environ=self.environ)  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired):
+            return {}
+        keys = done.stdout.decode(errors="surrogateescape").split("\0")
+        drivers = {key.removeprefix("filter.").rpartition(".")[0] for key in keys if key}
+        settings: dict[str, str] = {}
+        path = (os.environ if self.environ is None else self.environ).get("PATH")
+        for driver in drivers:
+            wanted = _LFS if driver == "lfs" and shutil.which("git-lfs", path=path) else _NO_FILTER
+            settings |= {f"filter.{driver}.{name}": value for name, value in wanted.items()}
+            settings[f"filter.{driver}.required"] = "false"
+        return settings
+
+
+def _with_settings(environ: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
+    """An environment with more of git's settings: exact, where `-c` would end a name at its first `=`."""
+    count = environ.get("GIT_CONFIG_COUNT", "")
+    first = int(count) if count.isdecimal() else 0
+    more = {"GIT_CONFIG_COUNT": str(first + len(settings))}
+    for number, (name, value) in enumerate(settings.items(), start=first):
+        more |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    return {**environ, **more}

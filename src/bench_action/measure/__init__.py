@@ -1,0 +1,1 @@
+"""Walk the plan: one trial after the other."""

@@ -1,0 +1,245 @@
+"""Walks the plan and stores each trial the moment it ends."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from bench_action.config.schema import Profile
+from bench_action.load.replies import merge_counts
+from bench_action.measure.trials import (
+    Place,
+    capacity_trial,
+    count_trial,
+    duet_trials,
+    latency_trials,
+    load_alone,
+    load_together,
+)
+from bench_action.model.errors import StackError
+from bench_action.model.progress import Progress
+from bench_action.model.result import Replies, Trial
+from bench_action.model.warning import Code, Warned
+from bench_action.plan.blocks import Block, Cell, Pair, Spent, Step
+from bench_action.plan.placement import Placement
+from bench_action.stack.readiness import require_alive
+from bench_action.stack.stack import Stack
+from bench_action.stack.subject import Subject
+
+_SETTLE_S = 20.0
+# they do not mend themselves: whoever sees one of them in a block will see it in the next
+_HOPELESS = frozenset({Code.CONNECT_ERRORS, Code.FEWER_CONNECTIONS})
+# the same, of what a cell answers: the others are measured
+_CELL_HOPELESS = frozenset(
+    {Code.NOTHING_SERVED, Code.NO_REPLY, Code.REDIRECTS, Code.MOSTLY_ERRORS, Code.REPLIES_DIFFER}
+)
+_MOST_DROPPED = 3
+
+
+# Whether a block is not needed any more, from the trials so far. Measuring itself knows no statistics.
+Enough = Callable[[Block, Sequence[Trial], Spent], bool]
+
+
+def always(block: Block, trials: Sequence[Trial], spent: Spent) -> bool:
+    """For a plan that is to be walked to its end: no block is superfluous."""
+    del block, trials, spent
+    return False
+
+
+@dataclass(slots=True)
+class Measurer:
+    """Measures one run. `store` is called with each trial as it ends, `enough` before each block.
+
+    `profile`: a variant's and a profile's name → what it is loaded with.
+    `places`: the placements between which the phases of pairs alternate, none where there is only one CPU.
+    `dropped`: what became of blocks that a subject did not survive. `lost`: variant → how its base ended when it was
+    loaded alone, which leaves it out of the rest. `times`: phase and pair → seconds of each block.
+    """
+
+    stack: Stack
+    profile: Callable[[str, str], Profile]
+    count_requests: int
+    generator_cores: int
+    progress: Progress
+    store: Callable[[Trial], None]
+    enough: Enough = always
+    places: Sequence[Placement] = ()
+    trials: list[Trial] = field(default_factory=list)
+    dropped: list[Warned] = field(default_factory=list)
+    lost: dict[str, StackError] = field(default_factory=dict)
+    times: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    _lost: Counter[str] = field(default_factory=Counter)
+    _retired: bool = False
+
+    def walk(self, plan: Iterable[Block]) -> tuple[Trial, ...]:
+        """Take every block that is needed; ends after one in which something went wrong that will not mend itself.
+
+        Raises StackError when a container dies; the trials so far have been stored. A subject that dies in a phase of
+        pairs costs its block only, until it has cost three.
+        """
+        began = time.monotonic()
+        for block in plan:
+            if self._hopeless():
+                break
+            if self._given_up(block):
+                continue
+            if block.pair is not None and block.pair.kind == "revision" and block.pair.base.variant in self.lost:
+                continue
+            times = self.times.setdefault((block.phase, str(block.pair)), [])
+            if self.enough(block, self.trials, Spent(time.monotonic() - began, times)):
+                continue
+            started = time.monotonic()
+            self._take(block)
+            times.append(time.monotonic() - started)
+        return tuple(self.trials)
+
+    def _hopeless(self) -> bool:
+        return any(warned.code in _HOPELESS for trial in self.trials for warned in trial.warnings)
+
+    def _given_up(self, block: Block) -> bool:
+        """Whether nothing is left of a block, because of what its cells have answered so far."""
+        cells = {cell for step in block.steps for cell in step.cells}
+        bad = {cell for cell in cells if self._answers_wrongly(cell)}
+        return bool(bad) if block.pair is not None else cells == bad
+
+    def _answers_wrongly(self, cell: Cell) -> bool:
+        own = (trial for trial in self.trials if trial.cell == str(cell))
+        return any(warned.code in _CELL_HOPELESS for trial in own for warned in trial.warnings)
+
+    def _counted(self, cell: Cell) -> Replies | None:
+        """The replies of a cell that were counted."""
+        own = [trial.replies for trial in self.trials if trial.phase == "count" and trial.cell == str(cell)]
+        return merge_counts([replies for replies in own if replies is not None])
+
+    def _take(self, block: Block) -> None:
+        if block.pair is None:
+            for step in block.steps:
+                if not self._answers_wrongly(step.cells[0]):
+                    self._take_alone(block, step)
+        elif self._lost[str(block.pair)] < _MOST_DROPPED:
+            self._take_pair(block, block.pair)
+
+    def _take_alone(self, block: Block, step: Step) -> None:
+        (cell,) = step.cells
+        if cell.revision == "base" and cell.variant in self.lost:
+            return
+        subject, profile = self.stack.subject(cell.variant, cell.revision), self.profile(cell.variant, cell.profile)
+        place = Place(block, step, cell, counted=self._counted(cell))
+        self.progress.trial_starts(str(cell), block.phase, block.number)
+        try:
+            if step.renew:
+                self.stack.renew(subject)
+            if step.warmup_s:
+                load_alone(self.stack, subject, profile, step.warmup_s, str(cell))
+                self._settle(subject)
+            if block.phase == "count":
+                counted = count_trial(self.stack, place, subject, profile, self.count_requests)
+                require_alive(self.stack.engine)
+                self._keep(counted)
+            else:
+                self._keep(capacity_trial(self.stack, place, subject, profile, self.generator_cores))
+            self._settle(subject)
+        except StackError as error:
+            error.where = ", ".join(filter(None, (error.where, f"in {block.phase} {block.number} of {cell}")))
+            if not self._leave_out_bases():
+                raise
+            self._take_alone(block, step)  # head's once more: base's end has broken it off
+
+    def _leave_out_bases(self) -> bool:
+        """Leave out the bases that have ended by themselves; whether it was they alone that ended."""
+        bases = {one.handle.id: one for one in self.stack.subjects if one.revision == "base"}
+        ends = self.stack.engine.ended()
+        if not ends or any(end.handle.id not in bases for end in ends):
+            return False
+        for end in ends:
+            error = StackError(f"{end.handle.name} {end}", log=self.stack.engine.logs(end.handle))
+            self.stack.engine.stop(end.handle)  # nobody waits for it any more
+            variant = bases[end.handle.id].variant
+            self.lost[variant] = error
+            self.progress.warn(f"{variant}@base is not measured any further: {error.what}")
+        return True
+
+    def _take_pair(self, block: Block, pair: Pair) -> None:
+        """A block of a pair. Where one of the two dies the block is dropped; another part's end ends the run."""
+        self.progress.trial_starts(str(pair), block.phase, block.number)
+        slots = self.stack.slots(pair)
+        try:
+            for trial in self._paired_trials(block, pair):
+                self._keep(trial)
+        except StackError as error:
+            ended = {end.handle.id for end in self.stack.engine.ended()}
+            if not slots.hold(ended):
+                raise
+            only_base = pair.kind == "revision" and slots.only_base(ended)
+            slots.clear()
+            self._drop(block, pair, error, only_base=only_base)
+
+    def _drop(self, block: Block, pair: Pair, error: StackError, *, only_base: bool) -> None:
+        """Keep that a block was dropped. The third makes the run invalid, or, if base ended, leaves base out."""
+        self._lost[str(pair)] += 1
+        last = self._lost[str(pair)] >= _MOST_DROPPED
+        if last and only_base:
+            self.lost[pair.base.variant] = error
+        code = Code.BLOCKS_DROPPED if last and not only_base else Code.BLOCK_DROPPED
+        message = f"{block.phase} {block.number} was dropped: {error.what}"
+        self.dropped.append(Warned(code=code, message=message, advice=code.advice, cell=str(pair.head)))
+        self.progress.warn(f"{pair}: {message}")
+
+    def _paired_trials(self, block: Block, pair: Pair) -> list[Trial]:
+        profile, placement = self.profile(pair.head.variant, pair.head.profile), self._place(block)
+        base, head = self._arrange(block, pair, placement, profile)
+        subjects = {pair.base: base, pair.head: head}
+        names = [str(pair.base), str(pair.head)]
+        if block.warmup_s:
+            load_together(self.stack, [base, head], profile, block.warmup_s, names)
+            self._settle(base, head)
+        trials = []
+        for step in block.steps:
+            places = [Place(block, step, cell, placement, self._counted(cell)) for cell in step.cells]
+            loaded = [subjects[cell] for cell in step.cells]
+            match block.phase:
+                case "duet":
+                    trials += duet_trials(self.stack, places, loaded, profile, self._wrk_cores(placement))
+                case "latency":
+                    trials += latency_trials(self.stack, places, loaded, profile)
+                case _:
+                    trials.append(capacity_trial(self.stack, places[0], loaded[0], profile, self.generator_cores))
+            self._settle(*loaded)
+        return trials
+
+    def _arrange(
+        self, block: Block, pair: Pair, placement: Placement | None, profile: Profile
+    ) -> tuple[Subject, Subject]:
+        if not self._retired:
+            self.stack.retire()
+            self._retired = True
+        slots = self.stack.slots(pair)
+        base, head = slots.arrange(
+            swapped=block.swapped, head_first=block.head_first, anew=profile.writes,
+            cpus=placement.everywhere if placement is not None else (),
+        )  # fmt: skip
+        self.stack.wait_for(base, head)
+        if placement is not None:
+            slots.pin(placement.application)  # only now: on one CPU the two would boot one after the other
+        return base, head
+
+    def _place(self, block: Block) -> Placement | None:
+        if not self.places:
+            return None
+        placement = self.places[block.side % len(self.places)]
+        if block.phase == "interleaved":  # one subject is loaded at a time: with every CPU, as alone
+            placement = Placement(*(placement.everywhere,) * 3)
+        self.stack.place(placement)
+        return placement
+
+    def _wrk_cores(self, placement: Placement | None) -> int:
+        return len(placement.load) if placement is not None else self.generator_cores
+
+    def _settle(self, *subjects: Subject) -> None:
+        """Let subjects finish what wrk no longer waits for, so that the next trial does not pay for it."""
+        self.stack.services.agent.settle([subject.handle.id for subject in subjects], _SETTLE_S)
+
+    def _keep(self, trial: Trial) -> None:
+        self.trials.append(trial)
+        self.store(trial)
+        self.progress.trial_ended(trial)

@@ -1,0 +1,1 @@
+"""What to measure, in which order, on which CPUs. No I/O."""

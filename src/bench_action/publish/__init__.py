@@ -1,0 +1,1 @@
+"""Put a result where people look for it."""

@@ -1,0 +1,87 @@
+"""A run of the default branch, added to the history; what is new in the trend, told on the run and in an issue."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench_action.github.client import Access
+from bench_action.github.commands import Commands
+from bench_action.github.issues import upsert_issue
+from bench_action.history.github import github_store
+from bench_action.history.recording import records_of
+from bench_action.model.benchmark import Benchmark
+from bench_action.model.errors import PublishError
+from bench_action.model.result import Result
+from bench_action.model.wording import plural
+from bench_action.report.templating import escape_text
+from bench_action.trend.change_points import ChangePoint
+from bench_action.trend.check import assurance, sentence
+from bench_action.trend.trends import Trends, nothing_to_append
+
+_REFUSED = (
+    "the token may not write to the repository: give the job `permissions: contents: write`, or set "
+    "`history-branch: none`"
+)
+_NO_ISSUE = "the token may not write issues: give the job `permissions: issues: write`, or set `trend-issue: false`"
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPublisher:
+    """`issue`: whether a change for the worse opens or updates the benchmark's issue; `repository`: its address."""
+
+    commands: Commands
+    access: Access
+    branch: str
+    issue: bool
+    repository: str
+    say: Callable[[str], None] = print
+
+    def publish(self, result: Result, site: Path) -> None:
+        """Append, check, and draw the page into `site`. A token that may not write is no failure, nor is a run that has
+        nothing to append.
+
+        Raises PublishError, InputError.
+        """
+        trends = Trends(github_store(self.access, self.branch, tell=self._notice), self.say)
+        new: Sequence[ChangePoint] = ()
+        try:
+            if records_of(result):
+                trends.append([result])
+                new = trends.check(result.run.benchmark)
+            else:
+                self._notice(nothing_to_append(result))
+            trends.render(site, self.repository)
+        except PublishError as error:
+            if error.status != 403:
+                raise
+            self._notice(f"no history: {_REFUSED}")
+            return
+        self._announce(new, result.run.benchmark)
+
+    def _announce(self, new: Sequence[ChangePoint], benchmark: Benchmark) -> None:
+        worse = [point for point in new if point.direction == "worse"]
+        for point in new:
+            self.commands.annotate("warning" if point in worse else "notice", "trend", sentence(point))
+        if not worse or not self.issue:
+            return
+        try:
+            self.say(f"issue: {upsert_issue(self.access, f'trend {benchmark.id}', *issue_of(worse))}")
+        except PublishError as error:
+            if error.status != 403:
+                raise
+            self._notice(f"no issue: {_NO_ISSUE}")
+
+    def _notice(self, text: str) -> None:
+        self.say(text)
+        self.commands.annotate("notice", "trend", text)
+
+
+def issue_of(worse: Sequence[ChangePoint]) -> tuple[str, str]:
+    """Title and markdown; all of one benchmark."""
+    title = f"The trend has {plural(len(worse), 'new change point')} for the worse"
+    benchmark = worse[0].series.benchmark
+    parts = (benchmark.config, benchmark.job, benchmark.key)
+    name = escape_text(" · ".join(part for part in parts if part))
+    lines = [f"Benchmark: {name}", ""] if name else []
+    lines += [f"- {escape_text(sentence(point))}" for point in worse]
+    return title, "\n".join([*lines, "", escape_text(assurance())])

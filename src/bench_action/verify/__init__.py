@@ -1,0 +1,1 @@
+"""Prove that all subjects do the same work."""

@@ -1,0 +1,114 @@
+"""Which cells of head can be compared with base, and why the others cannot."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench_action.config.baseline import Baseline, Lack
+from bench_action.config.load import Loaded
+from bench_action.config.schema import Profile
+from bench_action.load.generator import HttpRequest, Reply
+from bench_action.plan.blocks import Cell
+from bench_action.stack.stack import Stack
+from bench_action.verify.subjects import Failure
+
+# revision, variant and profile → what the subject replied to the profile's request
+Replies = Mapping[tuple[str, str, str], Reply]
+
+
+def send_profiles(stack: Stack, profiles: Mapping[str, Profile], variants: Collection[str]) -> Replies:
+    """Send the request of each profile once to the subjects of these variants, base and head together."""
+    asked = [subject for subject in stack.subjects if subject.variant in variants]
+    replies: dict[tuple[str, str, str], Reply] = {}
+    for name, profile in profiles.items():
+        requests = [HttpRequest.to(subject.handle, profile) for subject in asked]
+        answers = stack.services.agent.requests_together(requests, 1, bodies=False)
+        for subject, answer in zip(asked, answers, strict=True):
+            replies[subject.revision, subject.variant, name] = answer[-1]
+    return replies
+
+
+def settled_profiles(
+    judged: Mapping[str, Profile], own: Mapping[str, Profile], replies: Replies
+) -> tuple[dict[str, Profile], dict[str, str]]:
+    """Decide between base's version of a profile and head's: the profiles to measure, and why some are head's.
+
+    `judged` are the profiles by which a run is judged, `own` head's. A profile of base that head serves no more is
+    replaced by head's version, or left out where head has removed it.
+    """
+    kept, changed = dict(judged), {}
+    for name, profile in judged.items():
+        if own.get(name) == profile or not _is_gone(name, profile, replies):
+            continue
+        request = f"{profile.method} {profile.path}"
+        if name in own:
+            kept[name] = own[name]
+            changed[name] = f"this pull request changes profile `{name}`, and head no longer serves `{request}`"
+        else:
+            del kept[name]
+    return kept, changed
+
+
+@dataclass(frozen=True, slots=True)
+class Counterparts:
+    """What is known of base once it has been verified.
+
+    `lacks`: variants without a base subject. `changed`: profiles of which head's version is measured, and why.
+    """
+
+    base: Baseline
+    lacks: Mapping[str, Lack]
+    failures: Sequence[Failure]
+    replies: Replies
+    changed: Mapping[str, str]
+
+    def missing(self, loaded: Loaded) -> dict[Cell, Lack]:
+        """Map each cell of head that base has no counterpart of to the reason."""
+        found: dict[Cell, Lack] = {}
+        for variant in loaded.own:
+            for name, profile in loaded.profiles.items():
+                if lack := next(self._reasons(variant, name, profile), None):
+                    found[Cell(variant, "head", name)] = lack
+        return found
+
+    def _reasons(self, variant: str, name: str, profile: Profile) -> Iterator[Lack]:
+        if variant in self.lacks:
+            yield self.lacks[variant]
+            return
+        if self.base.judges and name not in self.base.profiles:
+            yield Lack("new", f"{self.base.name} has no profile `{name}`")
+        if name in self.changed:
+            yield Lack("new", self.changed[name])
+        for failure in self.failures:
+            if failure.subject == f"{variant}@base" and (failure.profiles is None or name in failure.profiles):
+                yield Lack(
+                    "base-failed",
+                    f"{self.base.name} does not pass `{failure.rule}`: expected {failure.expected}, got {failure.got}",
+                    failure.log,
+                )
+        yield from self._unserved(variant, name, profile)
+
+    def _unserved(self, variant: str, name: str, profile: Profile) -> Iterator[Lack]:
+        """Yield why a cell has no counterpart where head serves a request that base does not."""
+        replies = [self.replies.get((revision, variant, name)) for revision in ("base", "head")]
+        base, head = replies
+        if base is None or head is None or serves(base, profile) or not serves(head, profile):
+            return
+        request = f"{profile.method} {profile.path}"
+        got = (
+            f"does not answer `{request}`: {base.problem}" if base.problem else f"answers {base.status} to `{request}`"
+        )
+        known = self.base.valid and self.base.profiles.get(name) == profile
+        yield Lack("base-failed" if known else "new", f"{self.base.name} {got}")
+
+
+def serves(reply: Reply, profile: Profile) -> bool:
+    """Tell whether a reply to a profile's request has the status that the profile expects."""
+    return not reply.problem and profile.expect.accepts(reply.status)
+
+
+def _is_gone(name: str, profile: Profile, replies: Replies) -> bool:
+    """Tell whether base serves the request of a profile and no variant of head does."""
+    own = {key[:2]: reply for key, reply in replies.items() if key[2] == name}
+    heads = [serves(reply, profile) for (revision, _), reply in own.items() if revision == "head"]
+    bases = [serves(reply, profile) for (revision, _), reply in own.items() if revision == "base"]
+    return bool(heads) and not any(heads) and any(bases)

@@ -1,0 +1,196 @@
+"""Which revisions an event compares, and that HEAD is what the event is about."""
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.git import git
+
+from bench_action.action import revisions
+from bench_action.action.revisions import Choice, choose_revisions
+from bench_action.github.client import Access
+from bench_action.github.event import Event
+from bench_action.model.errors import InputError
+
+pytestmark = pytest.mark.unit
+
+ACCESS = Access("https://api.example", "token", "org/shop")
+OF_PULLS = ["pull_request", "pull_request_review", "pull_request_review_comment", "issue_comment"]
+
+
+@pytest.fixture
+def merged(tmp_path: Path) -> Path:
+    """HEAD is a merge commit, as in a pull request: `main^1` is its base, `feature` its head."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    git(folder, "init", "--quiet", "--initial-branch", "main")
+    git(folder, "commit", "--quiet", "--allow-empty", "--message", "base")
+    git(folder, "switch", "--quiet", "--create", "feature")
+    git(folder, "commit", "--quiet", "--allow-empty", "--message", "head")
+    git(folder, "switch", "--quiet", "main")
+    git(folder, "merge", "--quiet", "--no-ff", "--message", "merge", "feature")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def github(monkeypatch: pytest.MonkeyPatch, merged: Path) -> None:
+    """What GitHub says of the pull request."""
+    base, head = git(merged, "rev-parse", "main^1"), git(merged, "rev-parse", "feature")
+    monkeypatch.setattr(revisions, "pull_shas", lambda *_: (base, head))
+    monkeypatch.setattr(revisions, "merge_base", lambda *_: base)
+
+
+def pull(folder: Path, name: str = "pull_request") -> Event:
+    """The event of a pull request; a comment's names no commit."""
+    head, base = git(folder, "rev-parse", "feature"), git(folder, "rev-parse", "main^1")
+    event = Event(name, "org/shop", pull=5, head_sha=head, base_sha=base, ref="refs/pull/5/merge")
+    return replace(event, head_sha="", base_sha="") if name == "issue_comment" else event
+
+
+def refusal(event: Event, folder: Path, access: Access | None = ACCESS, baseline: str = "auto") -> str:
+    with pytest.raises(InputError) as caught:
+        choose_revisions(baseline, event, access, folder)
+    return str(caught.value)
+
+
+def test_merge_commit_is_compared_with_its_first_parent(merged: Path) -> None:
+    base = git(merged, "rev-parse", "main^1")
+    choice = choose_revisions("auto", pull(merged), None, merged)
+    assert choice.baseline == base
+    head = git(merged, "rev-parse", "HEAD")
+    assert choice.why == f"pull request #5 at {head[:7]}: compared with {base[:7]}, which it would be merged into"
+
+
+def test_merge_commit_of_a_shallow_clone_is_read_from_the_commit_itself(merged: Path, tmp_path: Path) -> None:
+    shallow = tmp_path / "shallow"
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{merged}", str(shallow))
+    with pytest.raises(subprocess.CalledProcessError):
+        git(shallow, "rev-parse", "--verify", "HEAD^1")
+    choice = choose_revisions("auto", pull(merged), None, shallow)
+    assert choice.baseline == git(merged, "rev-parse", "main^1")
+
+
+@pytest.mark.parametrize("name", OF_PULLS)
+@pytest.mark.parametrize("checked_out", ["main", "feature"])
+def test_merge_commit_and_head_are_the_pull_request(merged: Path, name: str, checked_out: str) -> None:
+    git(merged, "switch", "--quiet", "--detach", checked_out)
+    choice = choose_revisions("auto", pull(merged, name), ACCESS, merged)
+    assert choice.baseline == git(merged, "rev-parse", "main^1")
+
+
+def test_commit_that_the_workflow_made_on_top_is_the_pull_request(merged: Path) -> None:
+    git(merged, "switch", "--quiet", "feature")
+    git(merged, "commit", "--quiet", "--allow-empty", "--message", "generated files")
+    assert choose_revisions("auto", replace(pull(merged), base_sha="b" * 40), ACCESS, merged).baseline
+
+
+@pytest.mark.parametrize("name", OF_PULLS)
+@pytest.mark.parametrize("baseline", ["auto", "none", "v1.0"])
+@pytest.mark.parametrize("checked_out", ["main^1", "newer"])
+def test_any_other_commit_is_refused_with_what_to_write(
+    merged: Path, name: str, baseline: str, checked_out: str
+) -> None:
+    git(merged, "switch", "--quiet", "--detach", "main^1")
+    if checked_out == "newer":  # the default branch has moved on
+        git(merged, "commit", "--quiet", "--allow-empty", "--message", "newer")
+    event = replace(pull(merged, name), sha=git(merged, "rev-parse", "HEAD"))
+    text = refusal(event, merged, baseline=baseline)
+    assert "HEAD is not pull request #5" in text
+    assert git(merged, "rev-parse", "HEAD")[:7] in text
+    assert git(merged, "rev-parse", "feature")[:7] in text
+    assert "            with:\n              ref: refs/pull/5/merge" in text
+    assert ("default branch" in text) == (name == "issue_comment")
+
+
+def test_comment_without_a_token_cannot_be_checked(merged: Path) -> None:
+    text = refusal(pull(merged, "issue_comment"), merged, None, "main")
+    assert "needs a token" in text
+
+
+def test_head_of_a_pull_request_without_a_token_has_no_base(merged: Path) -> None:
+    git(merged, "switch", "--quiet", "feature")
+    assert "needs a token" in refusal(pull(merged), merged, None)
+
+
+@pytest.mark.parametrize(
+    ("checked_out", "message"),
+    [("main", "refused to run code"), ("feature", "refused to run code"), ("main^1", "HEAD is not pull request #5")],
+)
+def test_pull_request_target_is_always_refused(merged: Path, checked_out: str, message: str) -> None:
+    """With the pull request's code it is a hole, and without it is the base branch that would be measured."""
+    git(merged, "switch", "--quiet", "--detach", checked_out)
+    text = refusal(pull(merged, "pull_request_target"), merged)
+    assert message in text
+    assert "start the workflow by `pull_request`" in text
+
+
+def test_checkout_is_the_repository_of_the_configuration(merged: Path, tmp_path: Path) -> None:
+    """Another repository beside it, and around it, is at other commits."""
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "other")
+    (merged / "bench").mkdir()
+    assert choose_revisions("auto", pull(merged), None, merged / "bench").baseline
+    assert "HEAD is not pull request #5" in refusal(pull(merged), tmp_path)
+
+
+def test_without_a_checkout_the_step_is_named(merged: Path, tmp_path: Path) -> None:
+    assert "actions/checkout" in refusal(pull(merged), tmp_path)
+
+
+def group(folder: Path) -> Event:
+    head, base = git(folder, "rev-parse", "main"), git(folder, "rev-parse", "main^1")
+    ref = "refs/heads/gh-readonly-queue/main/pr-5"
+    return Event("merge_group", "org/shop", ref=ref, head_sha=head, base_sha=base)
+
+
+def test_merge_group_is_compared_with_its_base(merged: Path) -> None:
+    choice = choose_revisions("auto", group(merged), None, merged)
+    assert choice.baseline == git(merged, "rev-parse", "main^1")
+    assert "merge group at" in choice.why
+    assert choose_revisions("none", group(merged), None, merged).baseline is None
+
+
+def test_merge_group_whose_commit_is_not_checked_out_is_refused(merged: Path) -> None:
+    text = refusal(replace(group(merged), head_sha="c" * 40), merged)
+    assert "HEAD is not what the merge queue would merge" in text
+    assert "ref: ${{ github.event.merge_group.head_sha }}" in text
+
+
+@pytest.mark.parametrize(
+    ("event", "subject"),
+    [
+        (Event("push", "org/shop", ref="refs/heads/feature/x"), "push to feature/x at "),
+        (Event("push", "org/shop", ref="refs/tags/v1"), "push to tags/v1 at "),
+        (Event("workflow_dispatch", "org/shop", ref="refs/heads/x"), "workflow_dispatch on x at "),
+        (Event("schedule", "org/shop", ref="refs/heads/main", on_default_branch=True), "schedule on main at "),
+        (Event("something_new", "org/shop"), "something_new at "),
+        (Event("", "org/shop"), "unknown event at "),
+        (Event("merge_group", "org/shop"), "merge group at "),
+    ],
+)
+def test_other_events_say_in_one_line_why_nothing_is_compared(merged: Path, event: Event, subject: str) -> None:
+    choice = choose_revisions("auto", event, None, merged)
+    assert choice.baseline is None
+    assert choice.why.startswith(subject)
+    assert "measured alone; set `baseline:` to compare" in choice.why
+    assert "\n" not in choice.why
+
+
+def test_commit_that_is_not_the_event_s_is_named(merged: Path) -> None:
+    event = Event("workflow_dispatch", "org/shop", ref="refs/heads/main", sha="d" * 40)
+    assert "(not ddddddd, for which the job runs)" in choose_revisions("auto", event, None, merged).why
+
+
+@pytest.mark.parametrize(("asked", "expected"), [("none", None), ("v1.0", "v1.0")])
+def test_baseline_that_is_named_is_taken(merged: Path, asked: str, expected: str | None) -> None:
+    choice = choose_revisions(asked, pull(merged), None, merged)
+    assert choice.baseline == expected
+    assert "as `baseline` says" in choice.why
+
+
+def test_names_of_branches_are_only_text(merged: Path) -> None:
+    event = Event("push", "org/shop", ref="refs/heads/x\n::error::y@octocat<img>")
+    choice = choose_revisions("auto", event, None, merged)
+    assert isinstance(choice, Choice)
+    assert not set("\n@<>:") & set(choice.why.partition(" at ")[0])

@@ -1,0 +1,67 @@
+"""What the action has measured for a history, and what it calls its job."""
+
+import pytest
+from tests.unit.factories import make_result
+
+from bench_action.action.inputs import Inputs
+from bench_action.action.step import control_asked, job_of, require_baseline, times_of, workflow_job
+from bench_action.github.event import Event
+from bench_action.model.errors import InputError
+
+pytestmark = pytest.mark.unit
+
+REPOSITORY = "org/shop"
+
+
+@pytest.mark.parametrize(
+    ("given", "main", "expected"),
+    [
+        ({"github-token": "t"}, True, "auto"),
+        ({"github-token": "t"}, False, None),
+        ({"github-token": "t", "history-branch": "none"}, True, None),
+        ({}, True, None),
+        ({"control": "built-in"}, False, "built-in"),
+    ],
+)
+def test_control__is_measured_by_itself_only_for_a_history_that_is_kept(
+    given: dict[str, str], main: bool, expected: str | None
+) -> None:
+    event = Event("push", REPOSITORY, on_default_branch=main)
+    assert control_asked(Inputs.model_validate(given), event) == expected
+
+
+def test_job__is_one_of_one_runner() -> None:
+    environ = {"GITHUB_REPOSITORY": REPOSITORY, "GITHUB_RUN_ID": "1", "GITHUB_RUN_ATTEMPT": "2", "GITHUB_JOB": "b"}
+    assert job_of(environ | {"RUNNER_NAME": "r1"}) != job_of(environ | {"RUNNER_NAME": "r2"})
+    assert job_of({}) == ""
+
+
+def test_times__add_up_to_the_run() -> None:
+    result = make_result()
+    assert times_of(result) == "time: measure 134.2 s; stack 12.3 s, verify 4.5 s, the rest 0.0 s"
+
+
+def test_require_baseline__a_schedule_has_nothing_to_compare_with() -> None:
+    required = Inputs.read({"INPUT_REQUIRE-COMPARISON": "true"})
+    with pytest.raises(InputError, match="nothing to compare with: the event is `schedule`") as caught:
+        require_baseline(required, Event("schedule", REPOSITORY), None)
+    assert caught.value.exit_status == 2
+    require_baseline(required, Event("schedule", REPOSITORY), "v1.0")
+    require_baseline(Inputs(), Event("schedule", REPOSITORY), None)
+
+
+@pytest.mark.parametrize(
+    ("environ", "matrix", "expected"),
+    [
+        ({"GITHUB_JOB": "bench", "GITHUB_WORKFLOW": "CI"}, "null", "CI/bench"),
+        ({"GITHUB_JOB": "bench", "GITHUB_WORKFLOW": "CI"}, "", "CI/bench"),
+        ({"GITHUB_JOB": "bench", "GITHUB_WORKFLOW": "CI",
+          "GITHUB_WORKFLOW_REF": "o/r/.github/workflows/trend.yml@refs/heads/a@b/c"}, "null", "trend/bench"),
+        ({"GITHUB_JOB": "bench"}, '{"python": "3.13", "arm": true, "n": 4}', "/bench (3.13, true, 4)"),
+        ({"GITHUB_JOB": "bench"}, '{"service": {"path": "a"}}', '/bench ({"path": "a"})'),
+        ({"GITHUB_JOB": "bench"}, "no JSON", "/bench"), ({"GITHUB_JOB": "bench"}, "[1]", "/bench"),
+        ({}, '{"python": "3.13"}', ""),
+    ],
+)  # fmt: skip
+def test_workflow_job__is_that_of_one_leg_of_a_matrix(environ: dict[str, str], matrix: str, expected: str) -> None:
+    assert workflow_job(environ, matrix) == expected

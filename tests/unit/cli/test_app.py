@@ -1,0 +1,299 @@
+"""The command line, in this process; what needs containers is tested elsewhere."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.runner import RunnerLog
+from tests.unit.factories import make_compared, make_count, make_result
+
+from bench_action import __version__
+from bench_action.action.step import Action
+from bench_action.cli import app as cli
+from bench_action.model.errors import (
+    BenchError,
+    InterruptedRunError,
+    InvalidMeasurementError,
+    RegressionError,
+    StackError,
+)
+from bench_action.model.result import NotCompared, Result
+from bench_action.pipeline import Outcome
+
+pytestmark = pytest.mark.unit
+
+Command = Callable[..., int]
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
+    """`bench-action` with arguments; its exit status. The process's signal handlers come back afterwards."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr("sys.argv", ["bench-action", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return int(ended.value.code or 0)
+
+    yield run
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    """A result that a run has written."""
+    path = tmp_path / "result.json"
+    path.write_text(make_result().model_dump_json(), encoding="utf-8")
+    return path
+
+
+Captured = pytest.CaptureFixture[str]
+
+
+def test_main__help_names_every_command(command: Command, capsys: Captured) -> None:
+    assert command("--help") == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in ("run", "report", "schema"))
+
+
+def test_main__tells_its_version(command: Command, capsys: Captured) -> None:
+    assert command("--version") == 0
+    assert capsys.readouterr().out == f"bench-action {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--nope"], ["run", "--nope"], ["dance"], ["run", "--seed", "x"], ["report"], ["run", "--engine", "moon"]],
+)
+def test_main__a_wrong_command_line_is_bad_input(command: Command, capsys: Captured, arguments: list[str]) -> None:
+    assert command(*arguments) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_schema__is_json_schema(command: Command, capsys: Captured) -> None:
+    assert command("schema") == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["required"] == ["variants"]
+    assert command("schema", "--result") == 0
+    assert "schema_version" in json.loads(capsys.readouterr().out)["properties"]
+
+
+@pytest.mark.parametrize("preset", ["quick", "article"])
+def test_run__a_configuration_that_cannot_be_read(
+    command: Command, capsys: Captured, tmp_path: Path, preset: str
+) -> None:
+    assert command("run", str(tmp_path / "none.yml"), "--preset", preset, "--output", str(tmp_path / "out")) == 2
+    error = capsys.readouterr().err
+    assert "error: cannot read the configuration" in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset", "slow"], "there is no preset 'slow'"),
+        (["--variant", "flask"], "there is no variant flask"),
+        (["--profile", "slow"], "there is no profile slow"),
+    ],
+)
+def test_run__names_that_do_not_exist(
+    command: Command, capsys: Captured, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    assert command("run", *arguments, "--output", str(tmp_path / "out")) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_report__in_the_terminal(command: Command, capsys: Captured, stored: Path) -> None:
+    assert command("report", str(stored)) == 0
+    assert "aiohttp serves 5" in capsys.readouterr().out
+
+
+def test_report__as_markdown(command: Command, capsys: Captured, stored: Path) -> None:
+    assert command("report", str(stored), "--format", "markdown") == 0
+    assert capsys.readouterr().out.startswith("# bench-action: ")
+
+
+def test_report__as_json_is_the_result_again(command: Command, capsys: Captured, stored: Path) -> None:
+    assert command("report", str(stored), "--format", "json") == 0
+    assert Result.model_validate_json(capsys.readouterr().out) == make_result()
+
+
+@pytest.mark.parametrize("form", ["terminal", "markdown", "json"])
+def test_report__into_a_file(command: Command, capsys: Captured, stored: Path, tmp_path: Path, form: str) -> None:
+    target = tmp_path / "report"
+    assert command("report", str(stored), "--format", form, "--output", str(target)) == 0
+    assert capsys.readouterr().out == ""
+    assert "aiohttp" in target.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", '{"schema_version": 2}', '{"schema_version": 1}', make_result().model_dump_json()[:-100]],
+)
+def test_report__of_a_damaged_result(command: Command, capsys: Captured, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(text, encoding="utf-8")
+    assert command("report", str(path)) == 2
+    error = capsys.readouterr().err
+    assert "is no result of bench-action" in error
+    assert "Traceback" not in error
+
+
+def test_report__of_nothing(command: Command, capsys: Captured, tmp_path: Path) -> None:
+    assert command("report", str(tmp_path / "none.json")) == 2
+    assert "cannot read" in capsys.readouterr().err
+
+
+def test_report__of_a_file_that_is_no_text(command: Command, capsys: Captured, tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_bytes(b"\xff\xfe")
+    assert command("report", str(path)) == 2
+
+
+def test_report__into_a_folder_that_is_not_there(command: Command, stored: Path, tmp_path: Path) -> None:
+    for form in ("terminal", "markdown"):
+        target = str(tmp_path / "gone" / "report")
+        assert command("report", str(stored), "--format", form, "--output", target) == 2
+
+
+def failing(error: BaseException) -> Callable[..., None]:
+    def app(**_: object) -> None:
+        raise error
+
+    return app
+
+
+def test_main__an_error_of_ours_is_told_with_its_status(
+    command: Command, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = StackError("django died", where="loading", cause="memory", advice="more of it", log=["[red]last[/red]"])
+    error.add_note("cleaning up failed as well: x")
+    monkeypatch.setattr(cli, "app", failing(error))
+    assert command() == 3
+    assert capsys.readouterr().err == (
+        "error: django died\n  where:  loading\n  likely: memory\n  try:    more of it\n  last lines of its log:\n"
+        "  | [red]last[/red]\ncleaning up failed as well: x\n"
+    )
+
+
+def test_main__an_interrupted_run_ends_like_its_signal(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "app", failing(InterruptedRunError(signal.SIGTERM)))
+    assert command() == 143
+
+
+def test_main__a_bug_says_so(command: Command, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "app", failing(KeyError("oops")))
+    assert command() == 70
+    error = capsys.readouterr().err
+    assert "KeyError: 'oops'" in error
+    assert "This is a bug in bench-action" in error
+
+
+_HOSTILE = (
+    "::set-output name=verdict::unchanged",
+    "  ::add-mask::e",
+    "step 3/4 ##[add-matcher].github/evil.json",
+    "##[set-output name=comment-url]https://example.org",
+)
+_JOB = {"GITHUB_REPOSITORY": "org/shop", "GITHUB_EVENT_NAME": "push"}
+
+
+def hostile_end(kind: str) -> BaseException:
+    """What ends a step, with commands of somebody else's in every part of its message."""
+    if kind == "bug":
+        return ValueError("\n".join(_HOSTILE))
+    if kind == "cancelled":
+        error: BenchError = InterruptedRunError(signal.SIGINT)
+    else:
+        error = StackError(
+            _HOSTILE[0], where=_HOSTILE[2], cause="\n".join(_HOSTILE), advice="\n".join(_HOSTILE), log=_HOSTILE
+        )
+    error.add_note("\n".join(_HOSTILE))
+    return error
+
+
+@pytest.mark.parametrize("kind", ["error", "bug", "cancelled"])
+@pytest.mark.parametrize("ours", [("action",), ("publish", "folder"), ("action", "--sweep")])
+def test_step__obeys_no_command_of_anybody_else_however_it_ends(
+    command: Command, capsys: Captured, monkeypatch: pytest.MonkeyPatch, kind: str, ours: tuple[str, ...]
+) -> None:
+    def end(step: Action, *_: object) -> None:
+        print(*_HOSTILE, sep="\n")
+        print(*_HOSTILE, sep="\n", file=sys.stderr)
+        step.commands.annotate("notice", "ours", "text")
+        print(*_HOSTILE, sep="\n", file=sys.stderr)
+        raise hostile_end(kind)
+
+    for method in ("execute", "publish", "sweep"):
+        monkeypatch.setattr(Action, method, end)
+    for name, text in _JOB.items():
+        monkeypatch.setenv(name, text)
+    assert command(*ours) in {3, 70, 130}
+    printed = capsys.readouterr()
+    assert all(line in printed.out for line in _HOSTILE)
+    assert printed.err == "", "the runner reads two streams side by side: there must be one"
+    assert RunnerLog().read(printed.out).obeyed == ["::notice title=ours::text"]
+
+
+@pytest.mark.parametrize("event", ["missing", "directory"])
+def test_step__that_ends_before_it_begins_obeys_nothing(
+    command: Command, capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, event: str
+) -> None:
+    folder = tmp_path / "\n##[set-output name=verdict]unchanged"
+    folder.mkdir()
+    monkeypatch.setenv("GITHUB_REPOSITORY", "org/shop")
+    monkeypatch.setenv("GITHUB_EVENT_PATH", str(folder if event == "directory" else folder / "none"))
+    assert command("action") == 2
+    printed = capsys.readouterr()
+    assert "set-output" in printed.out
+    assert RunnerLog().read(printed.out + printed.err).obeyed == []
+
+
+def test_command__of_the_terminal_speaks_to_no_runner(command: Command, capsys: Captured, tmp_path: Path) -> None:
+    assert command("report", str(tmp_path / "none.json")) == 2
+    assert "stop-commands" not in "".join(capsys.readouterr())
+
+
+def test_start__imports_nothing_that_only_some_runs_need() -> None:
+    late = {"docker", "gidgethub", "plotly", "requests"}
+    code = f"import sys, bench_action.cli.app; print(sorted({late} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+NEW = NotCompared(cell="web · list", status="new", reason="base `1a2b3c4` has no `bench.yml`")
+
+
+@pytest.mark.parametrize("fail_on", list(cli.FailOn))
+def test_raise_verdict__nothing_compared_is_a_failure_only_if_a_comparison_is_required(fail_on: cli.FailOn) -> None:
+    nothing = Outcome(make_result(not_compared=(NEW,), verdict="measured"), ())
+    cli.raise_verdict(nothing, fail_on)
+    with pytest.raises(InvalidMeasurementError, match="no cell was compared") as caught:
+        cli.raise_verdict(nothing, fail_on, require_comparison=True)
+    assert (caught.value.exit_status, caught.value.where, caught.value.cause) == (5, NEW.cell, NEW.reason)
+
+
+def test_raise_verdict__one_compared_cell_is_a_comparison() -> None:
+    some = make_result(compared=("web · item",), not_compared=(NEW,), verdict="unchanged")
+    cli.raise_verdict(Outcome(some, ()), cli.FailOn.REGRESSION, require_comparison=True)
+
+
+def test_raise_verdict__a_regression_comes_first() -> None:
+    lost = Outcome(make_compared([make_count(queries=20), make_count(revision="base")], compared=()), ())
+    with pytest.raises(RegressionError):
+        cli.raise_verdict(lost, cli.FailOn.REGRESSION, require_comparison=True)
+
+
+def test_raise_verdict__a_self_test_that_compares_nothing_is_no_success() -> None:
+    run = make_result().run.model_copy(update={"self_test": True})
+    with pytest.raises(InvalidMeasurementError, match="a self-test compares head with itself"):
+        cli.raise_verdict(Outcome(make_result(run=run, not_compared=(NEW,), verdict="measured"), ()), cli.FailOn.NEVER)

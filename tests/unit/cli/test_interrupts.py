@@ -1,0 +1,243 @@
+"""Signals and cleaning up, with real signals."""
+
+import importlib
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Condition, Lock, Timer
+from typing import Any, cast
+
+import pytest
+
+from bench_action.cli.interrupts import Interrupts
+from bench_action.engine.protocol import Engine
+from bench_action.model.errors import InterruptedRunError, StackError
+from bench_action.stack.cleanup import Owned
+from bench_action.stack.services import side_by_side
+
+pytestmark = pytest.mark.unit
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+WAIT_S = 30.0
+
+
+@pytest.fixture
+def interrupts() -> Iterator[Interrupts]:
+    """Installed; what was there before comes back."""
+    before = {number: signal.getsignal(number) for number in [*SIGNALS, signal.SIGALRM]}
+    installed = Interrupts()
+    installed.install()
+    yield installed
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+class Removing:
+    """An engine that can only be cleaned up."""
+
+    def __init__(self, failure: Exception | None = None, *, interrupted: bool = False) -> None:
+        self.removed = 0
+        self._failure = failure
+        self._interrupted = interrupted
+
+    def remove(self) -> None:
+        if self._interrupted:
+            send(signal.SIGTERM)
+            send(signal.SIGINT)
+        self.removed += 1
+        if self._failure is not None:
+            raise self._failure
+
+
+class Sending:
+    """A lock that sends a signal whenever it has been released."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.acquire = self.lock.acquire
+
+    def release(self) -> None:
+        self.lock.release()
+        send(signal.SIGINT)
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def send(number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+
+
+def owned(engine: Removing, interrupts: Interrupts) -> Owned:
+    return Owned(cast(Engine, engine), interrupts)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_interrupts__a_signal_ends_the_run_with_the_shells_status(
+    interrupts: Interrupts, number: signal.Signals
+) -> None:
+    with pytest.raises(InterruptedRunError) as caught:
+        send(number)
+    assert caught.value.exit_status == 128 + number
+
+
+def test_interrupts__a_second_signal_is_ignored(interrupts: Interrupts) -> None:
+    with pytest.raises(InterruptedRunError):
+        send(signal.SIGTERM)
+    send(signal.SIGINT)
+    send(signal.SIGTERM)
+
+
+def test_interrupts__while_held_a_signal_waits_for_the_release(interrupts: Interrupts) -> None:
+    interrupts.hold()
+    send(signal.SIGTERM)
+    send(signal.SIGINT)
+    with pytest.raises(InterruptedRunError) as caught:
+        interrupts.release()
+    assert caught.value.exit_status == 128 + signal.SIGTERM
+
+
+def test_interrupts__release_without_a_signal_is_quiet_and_lets_the_next_one_through(interrupts: Interrupts) -> None:
+    interrupts.hold()
+    interrupts.release()
+    with pytest.raises(InterruptedRunError):
+        send(signal.SIGINT)
+
+
+def then_wait(action: Callable[[], object]) -> None:
+    """For what does not come through during the action, but soon after."""
+    action()
+    time.sleep(WAIT_S)
+
+
+def test_interrupts__wait_until_a_lock_of_threads_is_left(interrupts: Interrupts) -> None:
+    lock = Sending()
+
+    def act() -> None:
+        condition = Condition(cast(Any, lock))
+        with condition:
+            condition.wait(0.001)  # releases the lock, which sends the signal, and takes it again
+
+    with pytest.raises(InterruptedRunError):
+        then_wait(act)
+    assert not lock.lock.locked()
+
+
+def test_interrupts__are_not_lost_in_a_finalizer(interrupts: Interrupts) -> None:
+    class Finalized:
+        def __del__(self) -> None:
+            send(signal.SIGINT)
+
+    with pytest.raises(InterruptedRunError):
+        then_wait(Finalized)
+
+
+def test_interrupts__never_break_off_an_import(interrupts: Interrupts, tmp_path: Path) -> None:
+    module = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nfor _ in range(1000): pass\nwhole = True\n"
+    (tmp_path / "interrupted_once.py").write_text(module, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(tmp_path))
+        with pytest.raises(InterruptedRunError):
+            then_wait(lambda: importlib.import_module("interrupted_once"))
+    assert sys.modules.pop("interrupted_once").whole
+
+
+def test_interrupts__at_any_time_leave_no_thread_behind(interrupts: Interrupts) -> None:
+    dice = random.Random(7)
+    for _ in range(100):
+        begun, ended = interrupted_after(dice.uniform(0.001, 0.006))
+        assert sorted(begun) == sorted(ended)
+
+
+def interrupted_after(delay_s: float) -> tuple[list[int], list[int]]:
+    """What threads have begun and what they have ended when the interruption comes through."""
+    interrupts, begun, ended = Interrupts(), list[int](), list[int]()
+
+    def act(number: int) -> None:
+        begun.append(number)
+        ended.append(number)
+
+    def work() -> None:
+        sender.start()
+        while True:
+            side_by_side(act, range(8))
+            time.sleep(0.001)
+
+    sender = Timer(delay_s, send, [signal.SIGINT])
+    interrupts.install()
+    with pytest.raises(InterruptedRunError):
+        work()
+    sender.join()
+    return begun, ended
+
+
+def test_owned__removes_at_a_good_end(interrupts: Interrupts) -> None:
+    engine = Removing()
+    with owned(engine, interrupts) as inside:
+        assert inside is cast(Engine, engine)
+        assert engine.removed == 0
+    assert engine.removed == 1
+
+
+@pytest.mark.parametrize("error", [StackError("django died"), KeyError("a bug"), KeyboardInterrupt(), SystemExit(1)])
+def test_owned__removes_after_whatever_failed_and_lets_it_through(interrupts: Interrupts, error: BaseException) -> None:
+    engine = Removing()
+    with pytest.raises(type(error)) as caught, owned(engine, interrupts):
+        raise error
+    assert caught.value is error
+    assert engine.removed == 1
+
+
+def test_owned__a_failure_to_remove_never_hides_the_first_error(interrupts: Interrupts) -> None:
+    engine = Removing(StackError("a network is left"))
+    first = StackError("django died")
+    with pytest.raises(StackError) as caught, owned(engine, interrupts):
+        raise first
+    assert caught.value is first
+    assert caught.value.__notes__ == ["cleaning up failed as well: a network is left"]
+
+
+def test_owned__a_failure_to_remove_is_told_where_there_is_no_other(interrupts: Interrupts) -> None:
+    with (
+        pytest.raises(StackError, match="a network is left"),
+        owned(Removing(StackError("a network is left")), interrupts),
+    ):
+        pass
+
+
+def test_owned__a_signal_ends_the_block_and_everything_is_removed(interrupts: Interrupts) -> None:
+    engine = Removing()
+    with pytest.raises(InterruptedRunError) as caught, owned(engine, interrupts):
+        send(signal.SIGTERM)
+    assert caught.value.exit_status == 143
+    assert engine.removed == 1
+
+
+def test_owned__a_signal_does_not_cut_the_removal_short(interrupts: Interrupts) -> None:
+    engine = Removing(interrupted=True)
+    with pytest.raises(InterruptedRunError) as caught, owned(engine, interrupts):
+        pass
+    assert caught.value.exit_status == 143
+    assert engine.removed == 1
+
+
+def test_owned__a_signal_during_removal_does_not_hide_the_first_error(interrupts: Interrupts) -> None:
+    engine = Removing(interrupted=True)
+    with pytest.raises(StackError, match="django died"), owned(engine, interrupts):
+        raise StackError("django died")
+    assert engine.removed == 1
+
+
+def test_owned__ctrl_c_twice_is_as_good_as_once(interrupts: Interrupts) -> None:
+    engine = Removing(interrupted=True)
+    with pytest.raises(InterruptedRunError) as caught, owned(engine, interrupts):
+        send(signal.SIGINT)
+    assert caught.value.exit_status == 130
+    assert engine.removed == 1

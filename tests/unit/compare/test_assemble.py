@@ -1,0 +1,99 @@
+"""What a run's facts and trials make of its result: by whose rules, and which cells were compared."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.unit.factories import make_count, make_duet, make_subject
+
+from bench_action.compare.assemble import Facts, assemble
+from bench_action.compare.stopping import Decider
+from bench_action.config.baseline import Lack
+from bench_action.config.gates import Gate, Gates
+from bench_action.config.load import Loaded, load_policy
+from bench_action.config.rules import Judging
+from bench_action.config.schema import Config, ExpectedWork
+from bench_action.model.errors import StackError
+from bench_action.model.machine import Machine
+from bench_action.model.result import RuleChange, RunInfo, Source, Trial
+from bench_action.plan.blocks import Cell
+from bench_action.plan.design import make_design
+
+pytestmark = pytest.mark.unit
+
+PROFILE = "article-500"
+CELL = Cell("aiohttp", "head", PROFILE)
+STRICT: Gates = {"requests_per_second": Gate(max_loss=0.02)}
+LOOSE: Gates = {"requests_per_second": Gate(max_loss=0.5)}
+CHANGED = (RuleChange(what="gate on requests/s", before="2 %", after="50 %"),)
+
+
+def facts(**changes: object) -> Facts:
+    """Of a run of aiohttp at both revisions, by base's strict gates."""
+    config = Config.model_validate({"variants": {"aiohttp": {"image": "x"}}})
+    profiles = load_policy("article").profiles
+    config = config.model_copy(update={"profiles": {PROFILE: profiles[PROFILE]}})
+    loaded = Loaded(config, load_policy("ci"), "ci", Path(), "bench.yml")
+    both = tuple(make_subject("aiohttp", revision=name) for name in ("head", "base"))
+    lacks = changes.get("lacks", {})
+    design = make_design(
+        [("aiohttp", "head"), ("aiohttp", "base")], [PROFILE], (), duets=True, seed=0, without=lacks,  # type: ignore[arg-type]
+    )  # fmt: skip
+    fields: dict[str, object] = {
+        "run": RunInfo(id="r", started_at="2026-11-23T10:00:00+00:00", duration_s=1, seed=0, engine="docker",
+                       preset="ci", tool_version="0", command="bench-action run"),
+        "loaded": loaded, "source": Source(base_sha="b" * 40), "images": {}, "subjects": both,
+        "control": {}, "failed": {},
+        "machine": Machine(cores=2, memory_mib=4096, kernel="6", engine_version="28"),
+        "generator": {"cpu_model": "x", "machine": "x86_64"}, "design": design, "places": (), "timings": {},
+        "decider": Decider(STRICT, 0.01, 1, 120.0), "compares": True,
+    }  # fmt: skip
+    return Facts(**(fields | changes))  # type: ignore[arg-type]
+
+
+def slower(loss: float = 0.2, queries: int = 1) -> list[Trial]:
+    counts = [make_count(queries=10), make_count(queries=10 * queries, revision="base")]
+    wiggle = (0.004, -0.006, 0.002, -0.003, 0.005, -0.002, 0.001, -0.001)
+    duets = [
+        make_duet(number, base=10_000, head=10_000 * math.exp(-loss - one)) for number, one in enumerate(wiggle, 1)
+    ]
+    return [*counts, *(trial for block in duets for trial in block)]
+
+
+def test_assemble__base_judges_and_heads_verdict_stands_beside() -> None:
+    result = assemble(facts(judging=Judging("base", CHANGED, LOOSE)), slower())
+    assert (result.verdict, result.rules, result.rule_changes) == ("regressed", "base", CHANGED)
+    assert result.verdict_by_head_rules == "measured"  # a loss of a fifth, which no gate of head's forbids
+    assert (result.compared, result.not_compared) == ((str(CELL),), ())
+
+
+def test_assemble__heads_verdict_also_goes_by_heads_work() -> None:
+    judging = Judging("base", CHANGED, STRICT, {PROFILE: ExpectedWork(queries=7)})
+    result = assemble(facts(judging=judging), slower(0.0))
+    assert (result.verdict, result.verdict_by_head_rules) == ("unchanged", "regressed")
+
+
+@pytest.mark.parametrize("judging", [Judging(), Judging("base"), Judging("head", CHANGED)])
+def test_assemble__without_a_change_of_the_rules_there_is_one_verdict(judging: Judging) -> None:
+    assert assemble(facts(judging=judging), slower()).verdict_by_head_rules is None
+
+
+def test_assemble__a_cell_that_base_lacks_is_not_compared() -> None:
+    alone: Sequence[Trial] = [make_count()]
+    result = assemble(facts(lacks={CELL: Lack("new", "base `bbbbbbb` has no `bench.yml`")}), alone)
+    assert (result.verdict, result.compared) == ("measured", ())
+    (other,) = result.not_compared
+    assert (other.cell, other.status) == (str(CELL), "new")
+
+
+def test_assemble__a_base_that_ended_is_not_judged_by_what_was_left_of_it() -> None:
+    result = assemble(replace(facts(), lost={"aiohttp": StackError("aiohttp-base exited with status 1")}), slower())
+    assert [one for one in result.comparisons if one.kind == "revision"] == []
+    assert [one.status for one in result.not_compared] == ["base-failed"]
+
+
+def test_assemble__without_a_baseline_nothing_is_said_of_a_comparison() -> None:
+    result = assemble(facts(compares=False), [make_count()])
+    assert (result.compared, result.not_compared) == ((), ())

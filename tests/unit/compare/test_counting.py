@@ -1,0 +1,236 @@
+"""Repeated counts: what agrees is exact, what varies has a range; how often that is wrong, by simulation."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.unit.factories import PAIR, make_count
+
+from bench_action.compare.counting import Count, count_metric, count_statements, count_warnings, counts_of, settled
+from bench_action.model.result import Statement, Trial, Work
+from bench_action.model.warning import Code, Warned
+from bench_action.plan.blocks import Block, solo_blocks
+
+pytestmark = pytest.mark.unit
+
+QUERIES = "queries_per_request"
+LIST = Statement(text="SELECT id FROM item", calls=10, rows=200)
+
+
+def counted(*queries: int, idle: int = 0, **changes: Any) -> list[Trial]:
+    """Counts of ten requests, each in a second, and as long without requests."""
+    fields: dict[str, Any] = (
+        {"wall_s": 1.0, "idle": Work(queries=idle, rows=0, cache_commands=0), "idle_s": 1.0} if idle else {}
+    )
+    return [make_count(queries=number, block=n, **(fields | changes)) for n, number in enumerate(queries)]
+
+
+def count(*queries: int, idle: int = 0) -> Count:
+    found = count_metric(counted(*queries, idle=idle), QUERIES)
+    assert found is not None
+    return found
+
+
+def test_count_metric__counts_that_agree_on_every_request_are_exact() -> None:
+    found = count(20, 20)
+    assert (found.per_request, found.low, found.high, found.exact) == (2, 2, 2, True)
+
+
+@pytest.mark.parametrize("queries", [(20, 21), (21, 21), (20, 19, 20)])
+def test_count_metric__what_is_not_the_same_for_each_request_is_not_exact(queries: tuple[int, ...]) -> None:
+    assert not count(*queries).exact
+
+
+def test_count_metric__leaves_the_first_out_where_more_than_two_were_needed() -> None:
+    found = count(73, 20, 20)
+    assert (found.totals, found.exact) == ((20, 20), True)
+    assert settled(counted(73, 20, 20))
+    assert not settled(counted(73, 20))
+
+
+def test_count_metric__idle_work_is_taken_off_by_time() -> None:
+    found = count(26, 26, 26, idle=6)
+    assert (found.low, found.high) == pytest.approx((2.0, 2.0))
+    assert found.per_request == pytest.approx(2.0)
+    assert not found.exact  # it is an estimate
+
+
+def test_count_metric__ten_background_queries_in_ten_requests_are_not_one_more_for_each() -> None:
+    assert not count(20, 20, idle=10).change_from(count(10, 10))
+
+
+def test_change_from__of_exact_counts_is_their_difference() -> None:
+    assert count(20, 20).change_from(count(10, 10)) == 1.0
+    assert count(10, 10).change_from(count(20, 20)) == -1.0
+    assert count(10, 10).change_from(count(10, 10)) == 0.0
+
+
+def test_change_from__of_counts_that_overlap_is_nothing() -> None:
+    assert count(10, 12, 11).change_from(count(10, 11, 10)) == 0
+
+
+def test_change_from__a_stray_query_in_each_count_is_nothing() -> None:
+    assert count(11, 11, 11).change_from(count(10, 10, 10)) == 0
+    assert count(12, 12, 12).change_from(count(10, 10, 10)) > 0
+
+
+def test_change_from__of_background_work_that_is_new_is_nothing() -> None:
+    assert not count(15, 16, idle=6).change_from(count(10, 10))
+    assert not count(10, 10).change_from(count(15, 16, idle=6))
+
+
+def test_change_from__must_be_wide_beside_the_ranges() -> None:
+    assert count(20, 30).change_from(count(10, 16)) == 0
+    assert count(22, 30).change_from(count(10, 16)) > 0
+
+
+def test_deviates__exactly_or_by_half_a_request() -> None:
+    assert count(20, 20).deviates(1)
+    assert not count(20, 20).deviates(2)
+    assert not count(28, 30, 29).deviates(3)
+    assert not count(27, 28, 27).deviates(3)
+    assert count(17, 18, 17).deviates(3)
+
+
+def test_counts_of__are_none_where_one_was_lost() -> None:
+    lost = Warned(code=Code.COUNTERS_LOST, message="", advice="", cell="")
+    trials = [*counted(10), make_count(block=1, warnings=(lost,))]
+    assert counts_of(trials, "aiohttp", "head", "article-500") == []
+    assert len(counts_of(counted(10, 11), "aiohttp", "head", "article-500")) == 2
+    assert settled(trials)
+
+
+def test_count_statements__by_text_with_none_where_it_was_not_run() -> None:
+    ping = Statement(text="SELECT $1", calls=9, rows=9)
+    found = count_statements([*counted(10, statements=(LIST,)), *counted(19, statements=(LIST, ping))])
+    assert found["SELECT id FROM item"].exact
+    assert (found["SELECT $1"].low, found["SELECT $1"].high) == (0, 0.9)
+
+
+def test_count_warnings__name_the_range_and_the_statement() -> None:
+    tick = [Statement(text="SELECT max(id) FROM job", calls=calls, rows=1) for calls in (2, 4)]
+    trials = [*counted(12, idle=3, statements=(LIST, tick[0])), *counted(14, idle=3, statements=(LIST, tick[1]))]
+    (warned,) = count_warnings(trials)
+    assert (warned.code, warned.cell) == (Code.COUNTS_VARY, "aiohttp · article-500")
+    assert warned.message == (
+        "queries/request varies: 0.90 to 1.10, mean 1.00 in 2 counts of 10 requests, after 3 of work without requests; "
+        "most of it: `SELECT max(id) FROM job`"
+    )
+    assert list(count_warnings(counted(10, 10))) == []
+
+
+# --- how often that is wrong -----------------------------------------------------------------------------------------
+
+REQUESTS = 50
+Background = Callable[[float, float, int], int]  # from, to, requests between → queries that nobody asked for
+
+
+class Side:
+    """One subject: a query for each request, and something that works on its own."""
+
+    def __init__(self, extra: int, background: Background, *, busy: float) -> None:
+        """`busy`: how much the time of a count varies, as the standard deviation of its logarithm."""
+        self.extra, self.background, self.busy = extra, background, busy
+        self.trials: list[Trial] = []
+
+    def count(self, block: Block, at: float, request_s: float, dice: np.random.Generator) -> float:
+        step = block.steps[0]
+        began = at + step.pause_s
+        ended = began + REQUESTS * request_s * float(dice.lognormal(0.0, self.busy)) + 0.05
+        own = self.background(began, ended, REQUESTS)
+        if block.number == 0 and dice.random() < 0.3:
+            own += int(dice.integers(1, 64))  # of the warm-up, on a machine that is behind
+        idle: dict[str, Any] = {}
+        if step.idle:
+            over = ended + (ended - began)
+            idle = {
+                "idle": Work(queries=self.background(ended, over, 0), rows=0, cache_commands=0),
+                "idle_s": over - ended,
+            }
+        work = Work(queries=REQUESTS * (1 + self.extra) + own, rows=0, cache_commands=0)
+        changes: dict[str, Any] = {
+            "block": block.number,
+            "requests": REQUESTS,
+            "work": work,
+            "wall_s": ended - began,
+            **idle,
+        }
+        self.trials.append(make_count(**changes))
+        return ended + float(idle.get("idle_s", 0.0)) + dice.uniform(0.01, 0.1)
+
+
+def periodic(period_s: float, burst: int = 1) -> Callable[[np.random.Generator], Background]:
+    def make(dice: np.random.Generator) -> Background:
+        phase = dice.uniform(0, period_s)
+        return lambda t0, t1, _: burst * (math.floor((t1 - phase) / period_s) - math.floor((t0 - phase) / period_s))
+
+    return make
+
+
+def poisson(rate: float) -> Callable[[np.random.Generator], Background]:
+    return lambda dice: lambda t0, t1, _: int(dice.poisson(rate * (t1 - t0)))
+
+
+def expiring(ttl_s: float) -> Callable[[np.random.Generator], Background]:
+    def make(dice: np.random.Generator) -> Background:
+        expires = [dice.uniform(-ttl_s, ttl_s)]
+
+        def work(t0: float, t1: float, requests: int) -> int:
+            misses = 0
+            for n in range(requests):
+                at = t0 + (t1 - t0) * n / requests
+                if at > expires[0]:
+                    misses, expires[0] = misses + 1, at + ttl_s
+            return misses
+
+        return work
+
+    return make
+
+
+def missing(share: float, most: int = REQUESTS) -> Callable[[np.random.Generator], Background]:
+    """A ping for each request, but for some: connections that are new."""
+    return lambda dice: lambda _t0, _t1, requests: requests - min(most, int(dice.binomial(requests, share)))
+
+
+KINDS = {
+    "every 50 ms": periodic(0.05), "every 0.5 s": periodic(0.5), "every 2 s": periodic(2.0),
+    "every 10 s": periodic(10.0), "20 queries every 2 s": periodic(2.0, burst=20), "at random, rare": poisson(0.5),
+    "at random, often": poisson(20.0), "a cache of 0.2 s": expiring(0.2), "a cache of 1 s": expiring(1.0),
+    "a cache of 5 s": expiring(5.0), "a ping for 98 of 100": missing(0.02), "a miss of one in ten": missing(0.9),
+}  # fmt: skip
+
+
+def compared(kind: str, extra: int, seed: int, busy: float = 0.2) -> tuple[float, int]:
+    """How far head is above base, and after how many counts of each."""
+    dice = np.random.default_rng([seed, len(kind), extra])
+    request_s = float(dice.choice([0.001, 0.005, 0.02]))
+    sides = {"base": Side(0, KINDS[kind](dice), busy=busy), "head": Side(extra, KINDS[kind](dice), busy=busy)}
+    at, done = float(dice.uniform(0, 10)), 0
+    for block in solo_blocks([PAIR.base, PAIR.head], blocks=0, warmup_s=1, seed=seed):
+        if block.number > 1 and all(settled(side.trials) for side in sides.values()):
+            break
+        for step in block.steps:
+            alone = Block("count", block.number, (step,))
+            at = sides[step.cells[0].revision].count(alone, at, request_s, dice)
+        done += 1
+    base, head = (count_metric(side.trials, QUERIES) for side in sides.values())
+    assert base is not None
+    assert head is not None
+    return head.change_from(base), done
+
+
+@pytest.mark.parametrize("busy", [0.2, 1.0])
+@pytest.mark.parametrize("kind", KINDS)
+def test_change_from__of_the_same_code_is_nothing_whatever_works_meanwhile(kind: str, busy: float) -> None:
+    runs = 200
+    alarms = sum(compared(kind, 0, seed, busy)[0] > 0 for seed in range(runs))
+    assert alarms <= 1, f"{alarms} of {runs}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_change_from__finds_one_more_query_for_each_request(kind: str) -> None:
+    gaps = [compared(kind, 1, seed)[0] for seed in range(100)]
+    assert sum(gap > 0 for gap in gaps) >= 98

@@ -1,0 +1,160 @@
+"""When a pair has been measured enough."""
+
+import math
+from collections.abc import Sequence
+
+import pytest
+from tests.unit.factories import make_count, make_duet
+
+from bench_action.compare.stopping import Decider
+from bench_action.config.gates import default_gates
+from bench_action.config.schema import Paced
+from bench_action.model.result import Trial
+from bench_action.plan.blocks import Block, Cell, Pair, Spent, Step
+from bench_action.plan.timetable import Timetable
+
+pytestmark = pytest.mark.unit
+
+PROFILE = "article-500"
+PAIR = Pair("revision", Cell("aiohttp", "base", PROFILE), Cell("aiohttp", "head", PROFILE))
+MOST = 60
+WIGGLE = (0.004, -0.006, 0.002, -0.003, 0.005, -0.002, 0.001, -0.001)
+
+
+def decider(seconds: float = 120.0, minutes: float | None = None, *, to_the_end: bool = False) -> Decider:
+    return Decider(default_gates(), 0.0025, 1, seconds, minutes, to_the_end=to_the_end)
+
+
+def duets(count: int, loss: float, noise: float) -> list[Trial]:
+    return [
+        trial
+        for number in range(1, count + 1)
+        for trial in make_duet(number, base=10_000, head=10_000 * math.exp(-loss - noise * WIGGLE[number % 8]))
+    ]
+
+
+def blocks_taken(chosen: Decider, loss: float, times: Sequence[float] = (7.5,), noise: float = 1.0) -> int:
+    """How many duets are measured, each of which takes what `times` says in turn."""
+    spent: list[float] = []
+    for number in range(1, MOST + 1):
+        block = Block("duet", number, (), PAIR)
+        if chosen.enough(block, duets(number - 1, loss, noise), Spent(sum(spent), spent)):
+            return number - 1
+        spent.append(times[(number - 1) % len(times)])
+    return MOST
+
+
+def test_enough__the_same_code_is_left_off_at_a_look() -> None:
+    assert blocks_taken(decider(), 0.0) in {5, 8}
+
+
+def test_enough__a_large_loss_is_left_off_at_the_first_look() -> None:
+    assert blocks_taken(decider(), 0.10) == 5
+
+
+def test_enough__what_stays_open_goes_on_to_the_cap() -> None:
+    chosen = decider()
+    assert blocks_taken(chosen, 0.012, noise=5) == 16
+    assert chosen.courses()[str(PAIR), "duet"].cap == 16
+
+
+def test_enough__a_self_test_goes_on_to_the_cap() -> None:
+    chosen = decider(to_the_end=True)
+    assert blocks_taken(chosen, 0.0) == 16
+    assert chosen.courses()[str(PAIR), "duet"].ended
+
+
+def test_enough__the_cap_is_fixed_by_the_first_three_blocks() -> None:
+    slow_later = decider(to_the_end=True)
+    assert blocks_taken(slow_later, 0.0, times=[6.0] * 3 + [20.0] * 57) == 20
+
+
+def test_enough__a_decided_pair_is_never_taken_up_again() -> None:
+    chosen = decider()
+    blocks = blocks_taken(chosen, 0.10)
+    later = Block("duet", blocks + 2, (), PAIR)
+    assert chosen.enough(later, [], Spent(50, [7.5] * blocks))
+    assert not chosen.courses()[str(PAIR), "duet"].ended
+
+
+def turns_needed(chosen: Decider, trials: Sequence[Trial]) -> bool:
+    spent: list[float] = []
+    for number in range(1, 6):
+        chosen.enough(Block("duet", number, (), PAIR), trials, Spent(sum(spent), spent))
+        spent.append(7.5)
+    return not chosen.enough(Block("interleaved", 1, (), PAIR), trials, Spent(sum(spent), []))
+
+
+def test_enough__turns_follow_only_duets_that_cannot_compare_rates() -> None:
+    sound = [one for n in range(1, 6) for one in make_duet(n)]
+    unequal = [one for n in range(1, 6) for one in make_duet(n, shares=(0.57, 0.43))]
+    assert not turns_needed(decider(), sound)
+    assert turns_needed(decider(), unequal)
+    without = {name: gate for name, gate in default_gates().items() if name != "requests_per_second"}
+    assert not turns_needed(Decider(without, 0.0025, 1, 120.0), unequal)
+
+
+def test_enough__turns_are_not_needed_where_a_gate_is_broken_already() -> None:
+    costly = [one for n in range(1, 6) for one in make_duet(n, base=10_000 + n, head=6_000 + n, shares=(0.43, 0.57))]
+    chosen = decider()
+    spent: list[float] = []
+    for number in range(1, 7):
+        chosen.enough(Block("duet", number, (), PAIR), costly[: 2 * (number - 1)], Spent(sum(spent), spent))
+        spent.append(7.5)
+    assert chosen.enough(Block("interleaved", 1, (), PAIR), costly, Spent(sum(spent), []))
+
+
+def test_enough__duets_that_cannot_compare_rates_leave_half_of_the_time() -> None:
+    chosen = decider(minutes=2)
+    spent: list[float] = []
+    taken = 0
+    for number in range(1, MOST):
+        wild = [one for n in range(1, number) for one in make_duet(n, shares=(0.57, 0.43) if n % 2 else (0.43, 0.57))]
+        if chosen.enough(Block("duet", number, (), PAIR), wild, Spent(sum(spent), spent)):
+            break
+        spent.append(7.5)
+        taken += 1
+    assert taken == 8
+    assert not chosen.enough(Block("interleaved", 1, (), PAIR), wild, Spent(sum(spent), []))
+
+
+def test_enough__without_duets_turns_are_all_there_is() -> None:
+    assert not decider().enough(Block("interleaved", 1, (), PAIR), [], Spent(0.0, []))
+
+
+def test_enough__minutes_end_everything_but_heads_own_figures() -> None:
+    chosen = decider(minutes=1)
+    late = Spent(61.0, [])
+    assert not chosen.enough(Block("count", 0, ()), [], late)
+    assert not chosen.enough(Block("capacity", 1, ()), [], late)
+    assert chosen.enough(Block("capacity", 2, ()), [], late)
+    assert chosen.enough(Block("latency", 1, (), PAIR), [], late)
+    assert chosen.enough(Block("duet", 1, (), PAIR), [], late)
+    assert not decider().enough(Block("capacity", 2, ()), [], late)
+
+
+def test_enough__a_cell_is_counted_again_until_its_counts_agree() -> None:
+    step = Step(0, (Cell("aiohttp", "head", "article-500"),))
+    late = Spent(3600.0, [])
+    again = Block("count", 2, (step,))
+    assert not decider(minutes=1).enough(Block("count", 1, (step,)), [make_count()], late)
+    assert decider().enough(again, [make_count(), make_count(block=1)], late)
+    assert not decider(minutes=1).enough(again, [make_count(queries=11), make_count(block=1)], late)
+    assert not decider().enough(again, [make_count(queries=11), make_count(queries=11, block=1)], late)
+    assert decider().enough(again, [make_count(queries=10 + n, block=n) for n in range(6)], late)
+
+
+def test_enough__minutes_also_bound_the_cap() -> None:
+    chosen = decider(seconds=600, minutes=1, to_the_end=True)
+    assert blocks_taken(chosen, 0.0) == 8
+
+
+def test_enough__time_for_pairs_is_kept_from_the_other_phases() -> None:
+    slow = Timetable(60, 1, 1, 9.5, 4.6, Paced(warmup=1, slice=3, blocks=5), Paced(warmup=1, slice=4))
+    chosen = Decider(default_gates(), 0.0025, 1, 180.0, 1.0, timetable=slow)
+    early = Spent(25.0, [])
+    assert not chosen.enough(Block("count", 0, ()), [], early)
+    assert not chosen.enough(Block("capacity", 1, ()), [], early)
+    assert chosen.enough(Block("capacity", 2, ()), [], early)
+    assert chosen.enough(Block("latency", 1, (), PAIR), [], early)
+    assert not chosen.enough(Block("duet", 1, (), PAIR), [], early)

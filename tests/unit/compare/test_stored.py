@@ -1,0 +1,72 @@
+"""Two stored results: what may be compared, and what is said of it."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.unit.factories import make_count, make_result, make_trial, two_variants
+
+from bench_action.compare.stored import compare_results
+from bench_action.model.errors import InputError
+from bench_action.model.result import Result
+from bench_action.stats.interval import ratio_of_apart
+
+pytestmark = pytest.mark.unit
+
+
+def changed(result: Result, part: str, **changes: Any) -> Result:
+    return result.model_copy(update={part: getattr(result, part).model_copy(update=changes)})
+
+
+def test_compare_results__tells_speed_with_an_interval_and_work_exactly() -> None:
+    trials = [make_count("aiohttp", queries=210), *(make_trial("aiohttp", n, 900 + n) for n in range(1, 6))]
+    found = {c.metric: c for c in compare_results(make_result(), make_result(trials)) if c.variant == "aiohttp"}
+    speed, queries = found["requests_per_second"], found["queries_per_request"]
+    assert speed.ratio == pytest.approx(0.88, abs=0.01)
+    assert speed.ci_low is not None
+    assert speed.ci_low < 0.88 < (speed.ci_high or 0)
+    assert (queries.base_value, queries.head_value, queries.relevant) == (1, 21, True)
+    assert {c.verdict for c in found.values()} == {"measured"}
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "told"),
+    [
+        ("environment", {"cpu_model": "Another CPU", "fingerprint": "x"}, "Another CPU"),
+        ("environment", {"fingerprint": "x"}, "fingerprints differ"),
+        ("run", {"engine": "local"}, "engine: docker and local"),
+    ],
+)
+def test_compare_results__refuses_unlike_machines(part: str, changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(InputError, match="unlike machines") as caught:
+        compare_results(make_result(), changed(make_result(), part, **changes))
+    assert told in str(caught.value)
+
+
+def test_compare_results__refuses_what_is_invalid_or_has_nothing_in_common() -> None:
+    with pytest.raises(InputError, match="head is invalid"):
+        compare_results(make_result(), make_result(verdict="invalid"))
+    trials = [trial.model_copy(update={"variant": f"new-{trial.variant}"}) for trial in two_variants()]
+    with pytest.raises(InputError, match="no cell in common"):
+        compare_results(make_result(), make_result(trials))
+
+
+def test_ratio_of_apart__holds_its_confidence() -> None:
+    random = np.random.default_rng(20261126)
+    inside = 0
+    for _ in range(3000):
+        base, head = np.exp(random.normal(0, 0.03, 5)), np.exp(random.normal(0.05, 0.06, 8))
+        found = ratio_of_apart(base.tolist(), head.tolist())
+        assert found is not None
+        assert found.interval is not None
+        inside += found.interval.low <= np.exp(0.05) <= found.interval.high
+    assert 0.985 <= inside / 3000 <= 0.996
+
+
+def test_ratio_of_apart__has_no_interval_for_one_block_and_none_for_what_is_not_positive() -> None:
+    one = ratio_of_apart([1.0], [2.0, 2.1])
+    assert one is not None
+    assert one.ratio == pytest.approx(2.05, abs=0.01)
+    assert one.interval is None
+    assert ratio_of_apart([0.0], [1.0]) is None
+    assert ratio_of_apart([], [1.0]) is None

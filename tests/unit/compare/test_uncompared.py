@@ -1,0 +1,167 @@
+"""What was not compared is never called unchanged, and what was measured alone is never called regressed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from tests.unit.factories import PAIR, make_count, make_duet, make_latency, make_trial, make_turns
+
+from bench_action.compare.pairs import Rules, alpha_of_each, compare_pairs
+from bench_action.compare.verdict import is_loss, verdict_of, warnings_of
+from bench_action.config.gates import Gate, default_gates
+from bench_action.model.result import Comparison, Trial
+from bench_action.model.warning import Code
+
+pytestmark = pytest.mark.unit
+
+RATE, COST = "requests_per_second", "cpu_ms_per_request"
+UNEQUAL: dict[str, Any] = {"shares": (0.57, 0.43)}
+IDLE: dict[str, Any] = {"application_idle": 0.4, "used": 0.6}
+
+
+def judged(trials: list[Trial], shortage: str = "", gates: Mapping[str, Gate] = {}) -> dict[str, Comparison]:
+    merged = {**default_gates(), **gates}
+    found = compare_pairs(trials, [PAIR], Rules(merged, {}, alpha_of_each(merged, 1), shortage))
+    return {one.metric: one for one in found}
+
+
+def counts(queries: int = 10) -> list[Trial]:
+    return [make_count(revision="base", queries=queries), make_count(queries=queries)]
+
+
+def alone(base: float = 1000, head: float = 1000) -> list[Trial]:
+    rates = {"base": base, "head": head}
+    return [make_trial(revision=side, block=n, speed=rates[side] + n) for n in (1, 2) for side in rates]
+
+
+def latencies(blocks: int = 5) -> list[Trial]:
+    return [trial for n in range(1, blocks + 1) for trial in make_latency(n, head_us=5000 + 10 * (n % 3))]
+
+
+def duets(blocks: int = 8, **changes: Any) -> list[Trial]:
+    return [one for n in range(1, blocks + 1) for one in make_duet(n, base=1000 + 3 * (n % 3), **changes)]
+
+
+def turns(head: float, blocks: int = 8) -> list[Trial]:
+    return [one for n in range(1, blocks + 1) for one in make_turns(n, base=1000 + 6 * (n % 3), head=head)]
+
+
+def verdict(trials: list[Trial], found: dict[str, Comparison]) -> str:
+    return verdict_of(trials, [], list(found.values()))
+
+
+def test_every_gated_metric_is_there__judged_or_with_a_reason() -> None:
+    for trials in ([], counts(), [*counts(), *alone()], [*counts(), *duets()], [*counts(), *duets(**UNEQUAL)]):
+        found = judged(trials)
+        assert set(default_gates()) <= set(found)
+        for one in found.values():
+            assert one.verdict in {"regressed", "improved", "unchanged"} or one.reason or one.gate is None
+
+
+def test_no_block_of_pairs__is_inconclusive_with_the_reason_and_never_unchanged() -> None:
+    trials = [*counts(), *alone(head=770)]
+    found = judged(trials, "restarting took 13 s of each block; --max-minutes 3 would do")
+    rate = found[RATE]
+    assert (rate.verdict, rate.method, rate.blocks) == ("inconclusive", "solo", 0)
+    assert rate.reason == (
+        "no block of the pair was measured; restarting took 13 s of each block; --max-minutes 3 would do"
+    )
+    assert round(rate.head_value) == 771  # each side's figure is still shown
+    assert verdict(trials, found) == "inconclusive"
+
+
+def test_measured_alone__never_regresses_and_is_no_loss() -> None:
+    trials = [*counts(), *latencies(), *duets(**IDLE), *alone(head=500)]
+    found = judged(trials)
+    assert (found[RATE].verdict, found[RATE].significant) == ("inconclusive", False)
+    assert not any(is_loss(one) for one in found.values())
+    assert verdict(trials, found) == "inconclusive"
+
+
+def test_unequal_shares__let_cost_stand_in_for_rate() -> None:
+    trials = [*counts(), *latencies(), *duets(**UNEQUAL), *alone()]
+    found = judged(trials)
+    # the rates that are drawn are equal, so unequal shares mean unequal costs
+    assert found[COST].verdict == "improved"
+    assert found[RATE].verdict == "measured"
+    assert found[RATE].reason == (
+        "in 8 of 8 blocks the two did not get equal shares of their CPU (head had 43 %); application CPU/request "
+        "stands in for it"
+    )
+    assert verdict(trials, found) == "improved"
+
+
+def test_unequal_shares__do_not_help_where_cost_is_not_gated() -> None:
+    trials = [*counts(), *latencies(), *duets(**UNEQUAL), *alone()]
+    gates = {name: gate for name, gate in default_gates().items() if name != COST}
+    found = {one.metric: one for one in compare_pairs(trials, [PAIR], Rules(gates, {}, alpha_of_each(gates, 1)))}
+    assert found[RATE].verdict == "inconclusive"
+
+
+def test_a_cpu_that_is_idle__leaves_the_rate_to_slices_in_turn() -> None:
+    without = judged([*counts(), *latencies(), *duets(**IDLE)])[RATE]
+    assert without.verdict == "inconclusive"
+    assert without.reason.endswith("and no time was left to measure the two in turns")
+    slow = judged([*counts(), *latencies(), *duets(**IDLE), *turns(head=800)])
+    assert (slow[RATE].verdict, slow[RATE].method, slow[RATE].blocks) == ("regressed", "interleaved", 8)
+    assert slow[COST].method == "duet"
+    same = judged([*counts(), *latencies(), *duets(**IDLE), *turns(head=1006)])
+    assert (same[RATE].verdict, same[RATE].method) == ("unchanged", "interleaved")
+
+
+def test_slices_in_turn_that_decide_nothing__keep_the_reason_why_they_were_needed() -> None:
+    wild = [one for n in range(1, 9) for one in make_turns(n, base=1000 + 400 * (n % 2), head=1200 - 300 * (n % 3))]
+    rate = judged([*counts(), *latencies(), *duets(**IDLE), *wild])[RATE]
+    assert (rate.verdict, rate.method) == ("inconclusive", "interleaved")
+    assert rate.reason.startswith("their CPU was idle for 40 %")
+    assert rate.reason.endswith("so the two were measured in turns")
+
+
+def test_few_blocks__are_no_verdict_and_no_size() -> None:
+    found = judged([*counts(), *latencies(), *duets(blocks=3, head=950)], "restarting took 13 s of each block")
+    rate = found[RATE]
+    assert (rate.verdict, rate.blocks, rate.ci_low, rate.smallest_detectable) == ("inconclusive", 3, None, None)
+    assert rate.reason == "only 3 blocks could be measured, and a verdict needs 4; restarting took 13 s of each block"
+
+
+def test_few_blocks_in_turns__keep_the_reason_why_they_were_needed() -> None:
+    rate = judged([*counts(), *latencies(), *duets(**IDLE), *turns(head=800, blocks=2)], "restarting took 7 s")[RATE]
+    assert rate.verdict == "inconclusive"
+    assert rate.reason.startswith("their CPU was idle for 40 %")
+    assert rate.reason.endswith("and only 2 blocks in turns could be measured of 4")
+
+
+def test_a_page_without_queries__has_no_gate_on_the_databases_cpu() -> None:
+    slower = [
+        one.model_copy(update={"cpu_ms": one.cpu_ms | {"db": 150.0 + 300 * (one.side == "head") + n}})
+        for n, one in enumerate(latencies())
+    ]
+    found = judged([*counts(queries=0), *slower, *duets()])["db_cpu_ms_per_request"]
+    assert (found.gate, found.verdict, found.reason) == (None, "measured", "no request makes a query")
+    assert not is_loss(found)
+    assert judged([*counts(queries=10), *slower, *duets()])["db_cpu_ms_per_request"].verdict == "regressed"
+
+
+def test_a_host_without_counters__lets_rate_stand_in_for_cost() -> None:
+    trials = [one.model_copy(update={"cpu_ms": {}}) for one in (*counts(queries=0), *latencies(), *duets(head=1003))]
+    found = judged(trials)
+    assert found[RATE].verdict == "unchanged"
+    assert (found[COST].verdict, found[COST].reason) == (
+        "measured", "no block has a value of it for both sides; requests/s stands in for it",
+    )  # fmt: skip
+
+
+def test_a_certain_loss_that_no_gate_forbids__is_neither_unchanged_nor_improved() -> None:
+    trials = [*counts(), *latencies(), *duets(head=960)]
+    for gate in (Gate(max_loss=0.01, level="warn"), Gate(max_loss=0.10)):
+        found = judged(trials, gates={RATE: gate, COST: Gate(max_gain=0.10)})
+        assert is_loss(found[RATE])
+        assert verdict(trials, found) == "measured"
+
+
+@pytest.mark.parametrize(("identical", "words"), [((), "numbers of workers"), (("aiohttp",), "run the same image")])
+def test_warnings_of__advice_fits_the_case(identical: tuple[str, ...], words: str) -> None:
+    found = warnings_of(duets(**UNEQUAL), [], [PAIR], identical)
+    (shares,) = [warned for warned in found if warned.code is Code.UNEQUAL_SHARES]
+    assert words in shares.advice
+    assert shares.cell == str(PAIR)

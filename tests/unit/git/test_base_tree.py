@@ -1,0 +1,286 @@
+"""Base's tree is the same kind of tree as the work tree: sparse, partial and shallow clones, submodules, LFS."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.git import git
+
+from bench_action.git.missing import explain_missing
+from bench_action.git.sources import checked_out, read_source, resolve
+from bench_action.git.worktree import WorkTree
+from bench_action.model.errors import InputError
+
+pytestmark = pytest.mark.unit
+
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12\n"
+
+
+def commit(folder: Path) -> str:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "more")
+    return git(folder, "rev-parse", "HEAD")
+
+
+def repository(folder: Path, **files: str) -> Path:
+    folder.mkdir(parents=True)
+    git(folder, "init", "--quiet", "--initial-branch", "main")
+    git(folder, "config", "uploadpack.allowFilter", "true")
+    git(folder, "config", "uploadpack.allowAnySHA1InWant", "true")
+    write(folder, **files)
+    commit(folder)
+    return folder
+
+
+def write(folder: Path, **files: str) -> None:
+    for name, text in files.items():
+        path = folder / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in folder.rglob("*") if path.is_file()
+    }
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """Two commits: `one` everywhere, then `two` in `app/main`, and `data` gone."""
+    shop = repository(tmp_path / "shop", app__main="one", data__rows="rows", other__file="other")
+    git(shop, "rm", "--quiet", "-r", "data")
+    write(shop, app__main="two")
+    commit(shop)
+    return shop
+
+
+BASE = {"app/main": "one", "data/rows": "rows", "other/file": "other"}
+
+
+def test_sparse_clone_has_the_whole_base(shop: Path, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", "--sparse", str(shop), str(clone))
+    git(clone, "sparse-checkout", "set", "app")
+    assert not (clone / "other").exists()
+    with checked_out(clone, resolve(clone, "HEAD~1")) as base:
+        assert files_of(base) == BASE
+    with checked_out(clone / "app", resolve(clone, "HEAD~1")) as base:
+        assert files_of(base) == {"main": "one"}
+    assert git(clone, "status", "--porcelain") == ""
+    assert not (clone / "other").exists()
+
+
+GUARD = '#!/bin/sh\ntest "$TOKEN" = right || exit 1\nexec git-upload-pack "$@"\n'
+
+
+@pytest.fixture
+def partial(shop: Path, tmp_path: Path) -> Path:
+    """A clone without the contents of old files; its origin asks for a token."""
+    clone, guard = tmp_path / "clone", tmp_path / "guard"
+    git(tmp_path, "clone", "--quiet", "--filter=blob:none", f"file://{shop}", str(clone))
+    guard.write_text(GUARD, encoding="ascii")
+    guard.chmod(0o755)
+    git(clone, "config", "remote.origin.uploadpack", str(guard))
+    return clone
+
+
+def test_partial_clone_fetches_what_it_lacks_with_the_token(partial: Path) -> None:
+    environ = {**os.environ, "TOKEN": "right"}
+    with checked_out(partial, resolve(partial, "HEAD~1", environ), environ) as base:
+        assert files_of(base) == BASE
+
+
+def test_partial_clone_whose_origin_does_not_answer_says_what_to_do(partial: Path) -> None:
+    with (
+        pytest.raises(InputError, match="could not read the sources") as caught,
+        checked_out(partial, resolve(partial, "HEAD~1")),
+    ):
+        pass
+    assert "partial clone" in caught.value.advice
+    assert "fetch-depth: 0" in caught.value.advice
+
+
+def test_shallow_clone_stays_shallow_and_a_full_one_full(shop: Path, tmp_path: Path) -> None:
+    git(shop, "branch", "other", "HEAD~1")
+    for depth in ("--depth=1", "--single-branch"):
+        clone = tmp_path / depth
+        git(tmp_path, "clone", "--quiet", depth, "--branch", "main", f"file://{shop}", str(clone))
+        shallow = git(clone, "rev-parse", "--is-shallow-repository")
+        git(shop, "switch", "--quiet", "other")
+        git(shop, "commit", "--quiet", "--allow-empty", "--message", depth)
+        wanted = git(shop, "rev-parse", "other")
+        git(shop, "switch", "--quiet", "main")
+        assert resolve(clone, "origin/other") == wanted
+        assert git(clone, "rev-parse", "--is-shallow-repository") == shallow
+
+
+def add_submodule(outer: Path, inner: Path, path: str) -> None:
+    git(outer, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(inner), path)
+
+
+@pytest.fixture
+def nested(tmp_path: Path) -> Path:
+    """A submodule in a submodule, each at another commit in HEAD than in HEAD~1."""
+    leaf = repository(tmp_path / "leaf", leaf="one")
+    middle = repository(tmp_path / "middle", middle="one")
+    add_submodule(middle, leaf, "deep/leaf")
+    commit(middle)
+    outer = repository(tmp_path / "outer", app__main="one")
+    add_submodule(outer, middle, "vendor")
+    git(outer, "-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init", "--recursive")
+    commit(outer)
+    for folder, file in (
+        (outer / "vendor" / "deep" / "leaf", "leaf"),
+        (outer / "vendor", "middle"),
+        (outer, "app__main"),
+    ):
+        write(folder, **{file: "two"})
+        commit(folder)
+    return outer
+
+
+OF_NESTED = {"app/main": "one", "vendor/middle": "one", "vendor/deep/leaf/leaf": "one"}
+
+
+def filled(folder: Path, revision: str = "HEAD~1") -> tuple[dict[str, str], list[str]]:
+    """Base's files without git's own, and what the tool said about them."""
+    told: list[str] = []
+    with checked_out(folder, resolve(folder, revision), tell=told.append) as base:
+        return {name: text for name, text in files_of(base).items() if ".git" not in name}, told
+
+
+def test_submodules_are_filled_with_their_own_commits(nested: Path) -> None:
+    assert filled(nested) == (OF_NESTED, [])
+    assert not read_source(nested, {}).dirty
+
+
+def test_submodule_that_this_clone_has_not_stays_empty_in_both(nested: Path, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "--quiet", str(nested), str(tmp_path / "clone"))
+    files, told = filled(tmp_path / "clone")
+    assert files == {"app/main": "one"}
+    assert told == []
+
+
+def test_submodule_that_head_has_moved_or_removed_is_filled_by_its_name(nested: Path) -> None:
+    git(nested, "mv", "vendor", "third-party")
+    commit(nested)
+    assert filled(nested, "HEAD~2") == (OF_NESTED, [])
+    git(nested, "rm", "--quiet", "third-party")
+    commit(nested)
+    assert filled(nested, "HEAD~3") == (OF_NESTED, [])
+
+
+def test_submodule_whose_commit_cannot_be_fetched_is_named(nested: Path, tmp_path: Path) -> None:
+    """A shallow submodule has head's commit only; a file of this machine is never fetched for it."""
+    clone = tmp_path / "clone"
+    allow = ("-c", "protocol.file.allow=always")
+    git(tmp_path, "clone", "--quiet", f"file://{nested}", str(clone))
+    git(clone, "config", "submodule.vendor.url", f"file://{nested / 'vendor'}")
+    git(nested / "vendor", "branch", "for-the-clone")
+    git(clone, *allow, "submodule", "--quiet", "update", "--init", "--depth=1")
+    files, told = filled(clone)
+    assert files == {"app/main": "one"}
+    (text,) = told
+    assert text.startswith("the submodule vendor is empty in the base revision: could not fetch its commit")
+    with checked_out(clone, resolve(clone, "HEAD~1")) as base:
+        assert "vendor is a submodule, and empty" in explain_missing(clone, base, [])
+
+
+def test_submodule_s_name_leads_nowhere_else(tmp_path: Path) -> None:
+    """A name is the repository's own text; git refuses such ones, and so do we."""
+    inner = repository(tmp_path / "inner", file="one")
+    outer = repository(tmp_path / "outer", app="one")
+    add_submodule(outer, inner, "vendor")
+    text = (outer / ".gitmodules").read_text(encoding="utf-8").replace('"vendor"', '"../../../inner/.git"')
+    (outer / ".gitmodules").write_text(text, encoding="utf-8")
+    commit(outer)
+    git(outer, "rm", "--quiet", "--cached", "vendor")
+    shutil.rmtree(outer / "vendor")
+    commit(outer)
+    files, told = filled(outer)
+    assert files == {"app": "one"}
+    assert "this clone does not have it" in told[0]
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """A repository with LFS as actions/checkout sets it up, and without git-lfs."""
+    large = repository(tmp_path / "large", app="one", data=POINTER)
+    (large / ".gitattributes").write_text("data filter=lfs diff=lfs merge=lfs -text\n", encoding="ascii")
+    commit(large)
+    for name, command in (("process", "filter-process"), ("smudge", "smudge -- %f"), ("clean", "clean -- %f")):
+        git(large, "config", f"filter.lfs.{name}", f"git-lfs {command}")
+    git(large, "config", "filter.lfs.required", "true")
+    return large
+
+
+def test_lfs_without_git_lfs_leaves_pointers(large: Path) -> None:
+    (large / "data").touch()  # git must read it again
+    assert not read_source(large, {}).dirty
+    assert filled(large, "HEAD") == ({"app": "one", "data": POINTER}, [])
+    (large / "app").write_text("two", encoding="utf-8")
+    assert read_source(large, {}).dirty
+
+
+def test_lfs_s_files_that_only_head_has_are_named(large: Path) -> None:
+    (large / "data").write_text("the object", encoding="utf-8")
+    assert not read_source(large, {}).dirty  # only git-lfs could say whether it has changed
+    files, told = filled(large, "HEAD")
+    assert files["data"] == POINTER
+    (text,) = told
+    assert "1 file of Git LFS could not be read and is a pointer: data. git-lfs is not installed" in text
+    with checked_out(large, resolve(large, "HEAD")) as base:
+        assert explain_missing(large, base, []).startswith("data is a pointer of Git LFS")
+
+
+def test_lfs_runs_by_our_own_command_line(large: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "git-lfs").symlink_to("/bin/true")
+    git(large, "config", "filter.lfs.smudge", "touch started")
+    tree = WorkTree.find(large, {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"})
+    assert tree is not None
+    assert tree.has_lfs
+    assert tree.ask("config", "filter.lfs.smudge") == "git-lfs smudge -- %f"
+    assert tree.ask("config", "filter.lfs.required") == "false"
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Path:
+    """A repository in which an earlier step built `web/dist`, and left a file."""
+    built = repository(tmp_path / "built", web__Dockerfile="COPY dist /dist\n", web__app="one")
+    (built / ".gitignore").write_text("dist\n", encoding="ascii")
+    commit(built)
+    write(built, web__dist__main="built", web__left="x", bench_results__x="x")
+    return built
+
+
+@pytest.mark.parametrize(
+    ("evidence", "expected"),
+    [
+        ("COPY dist /dist", "dist is ignored by git"),
+        ("cannot find module '/app/dist/main'", "dist is ignored by git"),
+        ("COPY left .", "left is not under git"),
+        ("COPY distribution /x", ""),
+        ("COPY app .", ""),
+        ("", ""),
+    ],
+)
+def test_files_of_an_earlier_step_are_named(built: Path, evidence: str, expected: str) -> None:
+    with checked_out(built / "web", resolve(built, "HEAD")) as base:
+        found = explain_missing(built / "web", base, [evidence])
+    assert found.startswith(expected)
+    assert bool(found) == bool(expected)
+    assert not expected or 'image: "name:{revision}"' in found
+
+
+def test_outside_of_git_nothing_is_explained(tmp_path: Path) -> None:
+    assert explain_missing(tmp_path, tmp_path, ["COPY dist /dist"]) == ""
+
+
+def test_fetch_of_nothing_is_no_crash(shop: Path) -> None:
+    subprocess.run(["git", "config", "remote.origin.url", ""], cwd=shop, check=True)
+    with pytest.raises(InputError):
+        resolve(shop, "elsewhere")

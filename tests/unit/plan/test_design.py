@@ -1,0 +1,78 @@
+"""What a run measures of what came up."""
+
+from pathlib import Path
+
+import pytest
+
+from bench_action.config.load import load
+from bench_action.plan.blocks import Block, Cell
+from bench_action.plan.design import Design, make_design
+
+pytestmark = pytest.mark.unit
+
+BOTH = [("django", "head"), ("aiohttp", "head"), ("aiohttp", "base")]
+
+
+def design(*, duets: bool = True, compare: tuple[tuple[str, str], ...] = ()) -> Design:
+    return make_design(BOTH, ["small", "large"], compare, duets=duets, seed=3)
+
+
+def blocks_of(chosen: Design, preset: str, most: int = 200) -> list[Block]:
+    """The first blocks of a plan that has no end of its own."""
+    loaded = load(Path("apps/bench.yml"), preset)
+    return [block for block, _ in zip(chosen.blocks(loaded), range(most), strict=False)]
+
+
+def test_make_design__pairs_what_has_both_revisions() -> None:
+    chosen = design()
+    assert len(chosen.cells) == 6
+    assert [str(pair) for pair in chosen.pairs] == ["aiohttp · small", "aiohttp · large"]
+    assert all(pair.base.revision == "base" and pair.head.revision == "head" for pair in chosen.pairs)
+
+
+def test_make_design__and_variants_where_they_are_asked_for() -> None:
+    chosen = design(compare=(("django", "aiohttp"), ("django", "flask")))
+    assert [str(pair) for pair in chosen.pairs if pair.kind == "variant"] == [
+        "aiohttp against django · small", "aiohttp against django · large",
+    ]  # fmt: skip
+
+
+def test_blocks__come_phase_by_phase_with_duets_last() -> None:
+    phases = [block.phase for block in blocks_of(design(), "ci")]
+    assert list(dict.fromkeys(phases)) == ["count", "capacity", "latency", "duet"]
+    assert phases.count("capacity") == 2
+    assert phases.count("latency") == 2 * 5
+
+
+def test_blocks__with_one_cpu_take_turns_instead() -> None:
+    assert {block.phase for block in blocks_of(design(duets=False), "ci")} >= {"interleaved"}
+    assert "duet" not in {block.phase for block in blocks_of(design(duets=False), "ci")}
+
+
+def test_blocks__without_pairs_end_after_capacity() -> None:
+    alone = make_design([("django", "head")], ["small"], (), duets=True, seed=3)
+    assert [block.phase for block in blocks_of(alone, "quick")] == ["count"] * 6 + ["capacity"] * 5
+
+
+def test_blocks__variants_have_no_latency_phase() -> None:
+    pair = make_design(
+        [("django", "head"), ("aiohttp", "head")], ["small"], (("django", "aiohttp"),), duets=True, seed=3
+    )
+    assert [block.phase for block in blocks_of(pair, "ci", most=20) if block.phase == "latency"] == []
+
+
+def test_make_design__a_cell_that_base_lacks_is_measured_alone() -> None:
+    lacking = Cell("aiohttp", "head", "large")
+    chosen = make_design(BOTH, ["small", "large"], (), duets=True, seed=3, without={lacking})
+    assert [str(pair) for pair in chosen.pairs] == ["aiohttp · small"]
+    assert lacking in chosen.cells
+    assert Cell("aiohttp", "base", "large") not in chosen.cells
+
+
+def test_timetable__knows_how_long_subjects_take_to_start() -> None:
+    loaded = load(Path("apps/bench.yml"), "ci", profiles=["ci-64"])
+    chosen = make_design(BOTH, ["ci-64"], (), duets=True, seed=3, boot_s=8.0)
+    times = chosen.timetable(loaded)
+    assert (times.pairs, times.revisions, times.limit_s) == (1, 1, 300)
+    assert times.duet_s == pytest.approx(8.0 + 1.5 + 1 + 4)
+    assert times.capacity_s == pytest.approx(3 * 2.3)

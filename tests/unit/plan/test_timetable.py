@@ -1,0 +1,77 @@
+"""Pairs get their time first."""
+
+from dataclasses import replace
+
+import pytest
+
+from bench_action.config.schema import Paced
+from bench_action.plan.blocks import Block, Cell, Pair, Spent
+from bench_action.plan.timetable import Timetable
+
+pytestmark = pytest.mark.unit
+
+PAIR = Pair("revision", Cell("web", "base", "list"), Cell("web", "head", "list"))
+# an application that takes eight seconds to start: a duet block takes 14.5 s, five take 72.5 s
+SLOW = Timetable(
+    limit_s=300, pairs=1, revisions=1, restart_s=9.5, capacity_s=4.6, latency=Paced(warmup=1, slice=3, blocks=5),
+    duet=Paced(warmup=1, slice=4),
+)  # fmt: skip
+FAST = replace(SLOW, restart_s=2.5)
+
+
+def capacity(number: int) -> Block:
+    return Block("capacity", number, ())
+
+
+def latency(number: int) -> Block:
+    return Block("latency", number, (), PAIR)
+
+
+def test_must_yield__a_short_cap_leaves_the_latency_out() -> None:
+    assert not replace(SLOW, limit_s=60).must_yield(capacity(1), Spent(20, []))
+    assert replace(SLOW, limit_s=60).must_yield(capacity(2), Spent(25, []))
+    assert replace(SLOW, limit_s=60).must_yield(latency(1), Spent(25, []))
+    assert not replace(SLOW, limit_s=60).must_yield(Block("duet", 1, (), PAIR), Spent(55, []))
+    assert not replace(SLOW, limit_s=60).must_yield(Block("count", 0, ()), Spent(55, []))
+
+
+def test_must_yield__nothing_where_there_is_time() -> None:
+    for block in (capacity(2), latency(1), latency(5)):
+        assert not FAST.must_yield(block, Spent(30, []))
+        assert not SLOW.must_yield(block, Spent(30, []))
+
+
+def test_must_yield__latency_comes_before_a_second_look_at_the_capacity() -> None:
+    # five blocks of each take 67.5 and 72.5 s: 145 s are enough for them, and not for more capacity
+    times = replace(SLOW, limit_s=162)
+    assert times.must_yield(capacity(2), Spent(20, []))
+    assert not times.must_yield(latency(1), Spent(20, []))
+
+
+def test_must_yield__measured_blocks_count_more_than_the_estimate() -> None:
+    times = replace(FAST, limit_s=100)
+    assert not times.must_yield(latency(3), Spent(30, [6.5, 6.5]))
+    assert times.must_yield(latency(3), Spent(30, [13.5, 13.5]))
+
+
+def test_must_yield__never_begins_latency_that_could_not_be_judged() -> None:
+    # 72.5 s for the duets and 20 s: one block would fit, three would not
+    assert replace(SLOW, limit_s=92.5).must_yield(latency(1), Spent(0, []))
+
+
+@pytest.mark.parametrize("times", [replace(SLOW, limit_s=None), replace(SLOW, pairs=0, revisions=0)])
+def test_must_yield__without_a_cap_or_a_pair_nothing_does(times: Timetable) -> None:
+    assert not times.must_yield(capacity(2), Spent(10_000, []))
+    assert not times.must_yield(latency(1), Spent(10_000, []))
+
+
+def test_shortage__names_what_took_the_time_and_a_cap_that_would_do() -> None:
+    text = replace(SLOW, limit_s=60).shortage({("count", "None"): [22.0], ("capacity", "None"): [4.6]})
+    # 26.6 s alone, five duets of 14.5 s and five latencies of 13.5 s: 166.6 s, and a tenth more
+    assert text == "restarting took 10 s of each block of 14 s; --max-minutes 4 would do"
+
+
+def test_shortage__goes_by_what_was_measured() -> None:
+    text = replace(SLOW, limit_s=60).shortage({("capacity", "None"): [4.0], ("latency", str(PAIR)): [17.0, 17.0]})
+    assert text == "restarting took 13 s of each block of 18 s; --max-minutes 4 would do"
+    assert replace(SLOW, limit_s=None).shortage({}) == ""
