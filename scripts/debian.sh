@@ -1,16 +1,24 @@
 # shellcheck shell=bash
 # To be sourced: Debian's archive as this machine reaches it. No address of a mirror is kept in this repository.
 
-# debian_mirror debian|debian-security: the address that this machine's apt uses for it; nothing where it uses none
+# debian_mirror debian|debian-security: the address that this machine's apt uses for it; nothing if it uses none
 debian_mirror() {
   # shellcheck disable=SC2016  # apt fills the field in, not the shell
   apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -m 1 -E "/$1/?$" || true
 }
 
+# debian_archive: that of Debian itself, which must be there
+debian_archive() {
+  local mirror
+  mirror=$(debian_mirror debian)
+  [[ -n $mirror ]] || { echo "apt knows no mirror of Debian: run 'apt-get update', or add one to its sources" >&2; return 1; }
+  echo "$mirror"
+}
+
 # debian_download SUITE PACKAGE FOLDER: the package's archive of that suite, also of one that this machine does not use
 debian_download() {
   local suite=$1 package=$2 folder=$3 mirror options
-  mirror=$(debian_mirror debian)
+  mirror=$(debian_archive) || return
   mkdir -p "$folder"/{lists,cache/archives}/partial
   echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" \
     >"$folder/sources.list"
@@ -25,7 +33,7 @@ debian_download() {
 debian_tree() {
   local suite=$1 root=$2 mirror script
   shift 2
-  mirror=$(debian_mirror debian)
+  mirror=$(debian_archive) || return
   script=/usr/share/debootstrap/scripts/$suite
   [[ -e $script ]] || script=/usr/share/debootstrap/scripts/sid # a suite newer than debootstrap is made as sid is
   debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "$mirror" \
