@@ -114,7 +114,7 @@ def test_variant__that_breaks_a_check_is_not_measured_and_the_others_are(tool: T
     check = {"name": "home", "rule": "C1", "request": {"path": "/"}, "expect": page}
     finished = tool.run(tool.config({"sound": tiny(), "odd": tiny(PAGE="an advertisement")}, checks=[check]))
     rule = "home (C1): expected a body that contains 'the page', got 'an advertisement'"
-    finished.assert_failed(4, "odd broke 1 rule", f"odd: {rule}", "mend the variant")
+    finished.assert_failed(4, "odd broke 1 rule", f"odd: {rule}", "fix the variant")
     assert f"warning: not measured: odd: {rule}" in finished.stderr
     failures = {subject.variant: subject.failure for subject in finished.result.subjects}
     assert failures == {"sound": "", "odd": rule}

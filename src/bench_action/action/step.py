@@ -84,7 +84,10 @@ class Action:
     make_engine: Callable[[Ownership], DockerEngine]
 
     def execute(self) -> tuple[Outcome | None, Inputs]:
-        """What was found, None where another job's was published; and the inputs. Raises a BenchError, told before."""
+        """Run the step: what was found (None if it published another job's), and the inputs.
+
+        Raises a BenchError that has been reported.
+        """
         inputs, event, access = self._opened()
         with self._traces(inputs).handed_over():
             if inputs.publish:

@@ -128,7 +128,7 @@ def _judge(
     gates: Mapping[str, Gate],
     work: Mapping[str, ExpectedWork],
 ) -> _Judged:
-    """Judge the trials by these gates and this work: the measurement is the same, whoever's rules they are."""
+    """Judge the trials by these gates and this work: the measurement is the same under any rules."""
     own = [one.variant for one in facts.subjects if one.revision == "head" and one.variant in facts.loaded.own]
     own = [name for name in own if name not in facts.failed]
     profiles = [name for name in facts.loaded.profiles if any(trial.profile == name for trial in trials)]

@@ -1,4 +1,4 @@
-"""When a pair has been measured enough. Pure: times and trials come from whoever measures."""
+"""When a pair has been measured enough. Pure: times and trials come from the measurer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -62,7 +62,7 @@ class Decider:
         return ended is not None
 
     def courses(self) -> Mapping[Key, Course]:
-        """How the blocks of each pair and phase were planned, for whoever judges them at the end."""
+        """How the blocks of each pair and phase were planned, for judging them at the end."""
         return {key: Course(cap, ended=self._over.get(key) != "decided") for key, cap in self._caps.items()}
 
     def _ended(self, block: Block, key: Key, trials: Sequence[Trial], spent: Spent) -> Ended | None:

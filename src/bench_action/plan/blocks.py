@@ -104,7 +104,7 @@ def solo_blocks(
     """First `count` (work per request), then `capacity`: each cell once a block, each block in its own order.
 
     Every cell is counted twice. The blocks of `count` after that are one for each variant and profile, for those whose
-    counts do not agree: whoever walks the plan leaves out what is not needed.
+    counts do not agree: the measurer leaves out what is not needed.
 
     A cell is warmed up under load before its first trial, which is the count: connections are then set up, statements
     prepared and caches filled, so what is counted is the steady state. A subject begins anew before its first count, as

@@ -38,7 +38,7 @@ class Design:
     boot_s: float = 1.0
 
     def blocks(self, loaded: Loaded) -> Iterator[Block]:
-        """Every block, those of duets without end: whoever walks them knows when it is enough."""
+        """Every block, those of duets without end: the measurer knows when it is enough."""
         policy, writes = loaded.policy, any(profile.writes for profile in loaded.profiles.values())
         alone = solo_blocks(
             self.cells, blocks=self._capacity_blocks(loaded), warmup_s=policy.warmup, seed=self.seed, renew=writes
@@ -50,7 +50,7 @@ class Design:
         ]
         if self.duets:
             phases.append(duet_blocks(self.pairs, blocks=policy.duet.blocks, pace=_pace(policy.duet), seed=self.seed))
-        # where duets turn out not to compare rates, these do; whoever walks the blocks leaves out what is not needed
+        # where duets turn out not to compare rates, these do; the measurer leaves out what is not needed
         turns = latency if self.duets else self.pairs
         phases.append(interleaved_blocks(turns, blocks=policy.duet.blocks, pace=_INTERLEAVED, seed=self.seed))
         return chain.from_iterable(phases)

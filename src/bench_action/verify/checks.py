@@ -134,7 +134,7 @@ def _work_problems(stack: Stack, subject: Subject, first: Count | None, check: C
         time.sleep(idle_s)
         seen.add(_between(before, read_work(subject)), idle=True)
     if seen.lost:
-        return [("work that can be counted", "the statistics of PostgreSQL or Redis were reset meanwhile")]
+        return [("work that can be counted", "the statistics of PostgreSQL or Redis were reset during the check")]
     return list(check_work(seen, check))
 
 

@@ -111,7 +111,7 @@ def as_error(failures: Sequence[Failure]) -> VerificationError:
     return VerificationError(
         f"{names} broke {plural(len(failures), 'rule')} and cannot be compared\n"
         + "\n".join(f"  - {failure}" for failure in failures),
-        advice="mend the variant, or the `checks:` of the configuration where they ask for the wrong thing",
+        advice="fix the variant, or the `checks:` of the configuration if they expect the wrong thing",
     )
 
 

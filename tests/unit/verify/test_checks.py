@@ -231,7 +231,7 @@ def test_run_check__what_was_broken_is_mended_also_where_the_check_cannot_be_mad
         ([0, 3, 3, 5, 5, 5], []),  # a cache expired; counted again it had not
         ([0, 3, 3, 6, 6, 7], []),  # a scheduler, which goes on without requests
         ([0, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12, 16, 16, 16, 16, 20, 20, 20], [("2 queries in 2 requests", "4")]),
-        ([9, 1], [("work that can be counted", "the statistics of PostgreSQL or Redis were reset meanwhile")]),
+        ([9, 1], [("work that can be counted", "the statistics of PostgreSQL or Redis were reset during the check")]),
     ],
 )
 def test_run_check__counts_again_what_does_not_agree(
