@@ -20,6 +20,8 @@ Ulimits = dict[Annotated[str, StringConstraints(pattern=r"^(nofile|nproc)$")], A
 
 
 BUILT_IN = "built-in"
+PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9-]*)\.([a-z]+)\}")
+SECRET = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class Model(BaseModel):
@@ -272,6 +274,21 @@ class Config(Model):
         return self
 
     @model_validator(mode="after")
+    def _requests_are_literal(self) -> Self:
+        """A request is sent as it is written: one that asks for a secret would be refused by the application."""
+        named: list[tuple[str, Request | Profile]] = [(f"profile {name}", one) for name, one in self.profiles.items()]
+        named += [(f"check {check.name!r}", check.request) for check in self.checks]
+        for where, request in named:
+            found = {match[1] for text in request.headers.values() for match in SECRET.finditer(text)}
+            found |= {match[1] for match in SECRET.finditer(request.path + request.body)} & set(self.secrets)
+            if found:
+                raise ValueError(
+                    f"the {where} has `${{{min(found)}}}` in its request, which would be sent as it is: secrets are "
+                    "filled into a variant's `env` only. Write a token for tests that its `env` or the seed makes valid"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _control_exists(self) -> Self:
         if self.control is not None and self.control not in {*self.variants, BUILT_IN}:
             raise ValueError(f"`control` names a variant that does not exist: {self.control}")
@@ -328,7 +345,3 @@ class Policy(Model):
     duet: Paced
     minutes: float | None = Field(None, gt=0, description="after which measuring ends, at a block's end")
     profiles: dict[Name, Profile]
-
-
-PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9-]*)\.([a-z]+)\}")
-SECRET = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")

@@ -34,6 +34,15 @@ def refusal(folder: Path, text: str) -> str:
 
 REFUSED = {
     "unknown key": (MINIMAL + "sede: x\n", "bench.yml:3: sede: unknown key"),
+    "a secret in a profile's header": (
+        MINIMAL
+        + "profiles: {list: {headers: {Authorization: 'Bearer ${TOKEN}'}, connections: 1, threads: 1, duration: 1s}}\n",
+        "the profile list has `${TOKEN}` in its request, which would be sent as it is",
+    ),
+    "a secret in a check's body": (
+        MINIMAL + "secrets: [KEY]\nchecks: [{name: a, request: {method: POST, body: 'key=${KEY}'}}]\n",
+        "the check 'a' has `${KEY}` in its request",
+    ),
     "no variants": ("seed: x\n", "bench.yml:1: variants: Field required"),
     "empty file": ("", "bench.yml:1: variants: Field required"),
     "empty variants": ("\nvariants: {}\n", "bench.yml:2: variants: Dictionary should have at least 1 item"),
