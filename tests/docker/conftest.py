@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import yaml
 from tests.docker.footprint import Footprint
+from tests.quiet import Quiet
 
 from bench_action.config.load import Loaded, load
 from bench_action.engine.docker import DockerEngine
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import BuildSpec, ServiceSpec
-from bench_action.model.result import Trial
 from bench_action.stack.stack import Stack, bring_up
 
 TINY_APP = Path(__file__).parent / "app"
@@ -38,16 +38,6 @@ _ASK_LATER = """\
 """
 # As Django does it after a failure, and no fault: a query that comes after the reply.
 LATE = {"late-query": ("errors.py", _FAILED, _FAILED + _ASK_LATER)}
-
-
-class Quiet:
-    """A progress that nobody watches."""
-
-    def step(self, text: str) -> None: ...
-    def expect(self, trials: int, seconds: float) -> None: ...
-    def trial_starts(self, cell: str, phase: str, block: int) -> None: ...
-    def trial_ended(self, trial: Trial) -> None: ...
-    def warn(self, text: str) -> None: ...
 
 
 @pytest.fixture(scope="session")

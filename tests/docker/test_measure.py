@@ -1,7 +1,7 @@
 """Measuring on a real stack: data that a trial has written are gone before the next."""
 
 import pytest
-from tests.docker.conftest import Quiet
+from tests.quiet import Quiet
 
 from bench_action.config.load import Loaded
 from bench_action.measure.measurer import Measurer

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from tests.docker.conftest import Quiet, owner_of_a_run
+from tests.docker.conftest import owner_of_a_run
 from tests.docker.footprint import Footprint
+from tests.quiet import Quiet
 
 from bench_action.config.baseline import Baseline
 from bench_action.config.load import Loaded

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.docker.conftest import TINY_APP, Quiet
+from tests.docker.conftest import TINY_APP
 from tests.docker.footprint import Footprint
+from tests.quiet import Quiet
 
 from bench_action.cli.interrupts import Interrupts
 from bench_action.engine.docker import DockerEngine

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from tests.docker.conftest import FAULTS, Quiet
+from tests.docker.conftest import FAULTS
+from tests.quiet import Quiet
 
 from bench_action.config.load import Loaded
 from bench_action.stack.stack import Stack

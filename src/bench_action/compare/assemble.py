@@ -54,7 +54,7 @@ class Facts:
     machine: Machine
     generator: Mapping[str, Any]
     images: Mapping[str, str]
-    subjects: Sequence[SubjectInfo]
+    subjects: tuple[SubjectInfo, ...]
     control: Mapping[str, str]
     failed: Mapping[str, str]
     design: Design
@@ -92,9 +92,8 @@ class _Judged:
 
 def assemble(facts: Facts, trials: Sequence[Trial]) -> Result:
     """The result of a run, also of one that ended early (`facts.stopped` says why)."""
-    infos = tuple(facts.subjects)
-    summaries = summarise(trials, infos)
-    warnings = (*_run_warnings(facts, trials), *warnings_of(trials, summaries, facts.pairs, _identical(infos)))
+    summaries = summarise(trials, facts.subjects)
+    warnings = (*_run_warnings(facts, trials), *warnings_of(trials, summaries, facts.pairs, _identical(facts.subjects)))
     judged = _judge(facts, trials, warnings, facts.decider.gates, facts.loaded.config.work)
     unsound = _unsound(judged.comparisons) if facts.run.self_test else []
     compared, not_compared = _coverage(facts).split(trials) if facts.compares else ((), ())
@@ -105,7 +104,7 @@ def assemble(facts: Facts, trials: Sequence[Trial]) -> Result:
         placement=_placement(facts),
         source=facts.source,
         profiles=tuple(_profile_info(name, facts.loaded) for name in facts.loaded.profiles),
-        subjects=infos,
+        subjects=facts.subjects,
         trials=tuple(trials),
         summaries=summaries,
         comparisons=judged.comparisons,

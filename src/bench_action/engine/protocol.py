@@ -85,7 +85,7 @@ class Session(Protocol):
     """A long-lived conversation, line by line, with a program started beside a service."""
 
     def send(self, text: str, patience_s: float = 30.0) -> None:
-        """Write `text` to its standard input, and take in what it answers meanwhile.
+        """Write `text` to its standard input, and read what it answers at the same time.
 
         Raises StackError when the program is gone, or when nothing has moved for `patience_s` seconds.
         """

@@ -168,8 +168,8 @@ def _is_dirty(tree: WorkTree) -> bool:
     changed = [entry[3:] for entry in done.stdout.split(b"\0") if entry]
     if not changed or tree.has_lfs:
         return bool(changed)
-    told = tree.run("check-attr", "-z", "--stdin", "filter", given=b"".join(path + b"\0" for path in changed))
-    return any(value != b"lfs" for value in told.stdout.split(b"\0")[2::3])
+    done = tree.run("check-attr", "-z", "--stdin", "filter", given=b"".join(path + b"\0" for path in changed))
+    return any(value != b"lfs" for value in done.stdout.split(b"\0")[2::3])
 
 
 def _commit(tree: WorkTree, revision: str) -> str:

@@ -88,7 +88,7 @@ def judge_each(replies: Replies, profile: Profile, cell: str) -> tuple[Warned, .
 def judge_loaded(
     report: Report, profile: Profile, sampled: Replies, counted: Replies | None, cell: str
 ) -> tuple[Warned, ...]:
-    """What is wrong with replies under load, by wrk's counters and by those that were sampled meanwhile.
+    """What is wrong with replies under load, by wrk's counters and by those that were sampled.
 
     `report`: as `with_expected` made it.
     """

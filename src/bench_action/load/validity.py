@@ -21,7 +21,7 @@ class Circumstances:
     """What a report is judged by. `throttled_ms` is the most of any part.
 
     `paired`: another subject is loaded at once on the same CPU, so what other guests take meets both alike.
-    `unexpected`: statuses of the replies that were sampled meanwhile and were not expected, in words.
+    `unexpected`: statuses of the replies that were sampled and were not expected, in words.
     """
 
     cell: str

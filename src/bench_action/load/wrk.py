@@ -24,7 +24,7 @@ _NO_NUMBER = re.compile(r"-?(nan|inf)\b")  # as C prints them; JSON knows neithe
 class Report:
     """One run of wrk. `duration_s` is wrk's own clock, `wall_s` a monotonic one from outside its process.
 
-    `idle`: CPU → the share of that time in which it had nothing to do. `sampled`: replies that the agent got meanwhile.
+    `idle`: CPU → the share of that time in which it had nothing to do. `sampled`: replies that the agent got.
     """
 
     duration_s: float

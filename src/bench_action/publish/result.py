@@ -77,9 +77,9 @@ class Publisher:
         self.say(f"comment: {posted.url}")
         self.commands.outputs({"comment-url": posted.url})
         if posted.replaced:
-            told = f"the comment replaces that of {posted.replaced}: give each benchmark its own `comment-key`"
-            self.say(told)
-            self.commands.annotate("warning", "bench-action", told.replace("`", ""))
+            notice = f"the comment replaces that of {posted.replaced}: give each benchmark its own `comment-key`"
+            self.say(notice)
+            self.commands.annotate("warning", "bench-action", notice.replace("`", ""))
 
 
 def annotations(result: Result) -> list[tuple[Level, str, str]]:

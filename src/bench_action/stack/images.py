@@ -81,8 +81,8 @@ def make_images(
 
 def failed_base(name: str, head: Loaded, base: Baseline, doing: Literal["built", "started"], error: StackError) -> Lack:
     """Say that base's variant could not be built or started: why, with the last lines of its log."""
-    told = [error.cause] if doing == "built" and error.cause else [error.what, error.cause]
-    why = " ".join(": ".join(filter(None, told)).split())
+    parts = [error.cause] if doing == "built" and error.cause else [error.what, error.cause]
+    why = " ".join(": ".join(filter(None, parts)).split())
     reason = f"{base.name} could not be {doing}: {why}"
     missing = _explain(name, head, base, [error.cause, *error.log], with_dockerfile=doing == "built")
     return Lack("base-failed", f"{reason}. {missing}" if missing else reason, error.log)

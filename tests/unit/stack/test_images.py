@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from tests.quiet import Quiet
 
 from bench_action.config.baseline import Baseline, Lack
 from bench_action.config.load import Loaded, load_policy
 from bench_action.config.schema import Config
 from bench_action.engine.protocol import BuildSpec, Engine
 from bench_action.model.errors import StackError
-from bench_action.model.result import Trial
 from bench_action.stack.images import make_images
 
 pytestmark = pytest.mark.unit
@@ -33,14 +33,6 @@ class Builder:
 
     def tool_image(self) -> str:
         return "tool"
-
-
-class Quiet:
-    def step(self, text: str) -> None: ...
-    def expect(self, trials: int, seconds: float) -> None: ...
-    def trial_starts(self, cell: str, phase: str, block: int) -> None: ...
-    def trial_ended(self, trial: Trial) -> None: ...
-    def warn(self, text: str) -> None: ...
 
 
 def loaded(*names: str) -> Loaded:

@@ -35,7 +35,7 @@ class LocalSession:
         return self._process.pid
 
     def send(self, text: str, patience_s: float = 30.0) -> None:
-        """Write to its standard input, and take in what it answers meanwhile: else both sides might wait."""
+        """Write to its standard input, and read what it answers at the same time: else both sides might wait."""
         left = memoryview(text.encode())
         os.set_blocking(self._input.fileno(), False)
         while left:
