@@ -18,8 +18,8 @@ from typing import Any
 
 from rich.console import Console
 
-from bench_action.cli.interrupts import Interrupts
-from bench_action.config.load import Loaded, load
+from bench_action.cli.interrupts import SignalInterrupts
+from bench_action.config.load import Project, load
 from bench_action.engine.docker import DockerEngine
 from bench_action.engine.ownership import Ownership
 from bench_action.measure.measurer import Measurer
@@ -69,26 +69,26 @@ def print_run(trials: Sequence[dict[str, Any]], started: datetime, peak_mib: flo
 def against_bare_wrk() -> tuple[list[float], list[float]]:
     """Requests/s of bare wrk and through us, in turn, on one container."""
     environ = dict(os.environ)
-    loaded = load(None, "quick", variants=[_VARIANT])
+    project = load(None, "quick", variants=[_VARIANT])
     progress = PlainProgress(Console(stderr=True))
     engine = DockerEngine(Ownership.of_this_process("harness", ""), environ)
-    with Owned(engine, Interrupts()):
-        stack = bring_up(engine, loaded, environ, progress)
-        measurer = Measurer(stack, loaded.profile, 1, os.cpu_count() or 1, progress, store=lambda _: None)
+    with Owned(engine, SignalInterrupts()):
+        stack = bring_up(engine, project, environ, progress)
+        measurer = Measurer(stack, project.profile, 1, os.cpu_count() or 1, progress, store=lambda _: None)
         bare, ours = [], []
         for number in range(_PAIRS):
             turns: list[Callable[[], None]] = [
-                lambda: bare.append(bare_rate(stack, loaded)),
-                lambda: ours.append(our_rate(measurer, loaded)),
+                lambda: bare.append(bare_rate(stack, project)),
+                lambda: ours.append(our_rate(measurer, project)),
             ]
             for turn in turns if number % 2 else reversed(turns):
                 turn()
     return bare, ours
 
 
-def bare_rate(stack: Stack, loaded: Loaded) -> float:
+def bare_rate(stack: Stack, project: Project) -> float:
     """wrk's own report, read from its text."""
-    (profile,) = loaded.profiles.values()
+    (profile,) = project.profiles.values()
     handle = stack.subjects[0].handle
     argv = ["wrk", f"-c{profile.connections}", f"-t{profile.threads}", f"-d{profile.duration}s"]
     _, text = stack.engine.exec(stack.services.load, [*argv, f"http://{handle.host}:{handle.port}{profile.path}"])
@@ -98,9 +98,9 @@ def bare_rate(stack: Stack, loaded: Loaded) -> float:
     return float(found[1])
 
 
-def our_rate(measurer: Measurer, loaded: Loaded) -> float:
+def our_rate(measurer: Measurer, project: Project) -> float:
     """One trial, as a run takes it."""
-    step = Step(0, (Cell(_VARIANT, "head", next(iter(loaded.profiles))),))
+    step = Step(0, (Cell(_VARIANT, "head", next(iter(project.profiles))),))
     return measurer.walk([Block("capacity", 1, (step,))])[-1].requests_per_second
 
 

@@ -34,8 +34,10 @@ _REPEATED = 3
 
 def main() -> None:
     """Fill, measure and print."""
-    print(f"{'records':>8} {'over':>9} {'place':>10} {'append s':>9} {'index s':>8} {'read s':>7} {'one year s':>10} "
-          f"{'check s':>7} {'index MB':>9} {'month MB':>9}")  # fmt: skip
+    print(
+        f"{'records':>8} {'over':>9} {'place':>10} {'append s':>9} {'index s':>8} {'read s':>7} {'one year s':>10} "
+        f"{'check s':>7} {'index MB':>9} {'month MB':>9}"
+    )
     for size in _SIZES:
         for span, name in ((_YEARS, "10 years"), (_MONTH, "1 month")):
             for kind in ("folder", "repository"):
@@ -62,8 +64,10 @@ def print_row(size: int, over: str, kind: str, history: History, span: timedelta
     check_s = best(lambda: Trends(history, lambda _: None).check())
     view = history._place.look()  # noqa: SLF001 - sizes are no matter of the store's
     sizes_mb = [len(content) / 1e6 for content in view.read([INDEX, max(history.index().shards)]).values()]
-    print(f"{size:>8,} {over:>9} {kind:>10} {append_s:>9.3f} {index_s:>8.3f} {read_s:>7.2f} {year_s:>10.2f} "
-          f"{check_s:>7.2f} {sizes_mb[0]:>9.3f} {sizes_mb[1]:>9.2f}")  # fmt: skip
+    print(
+        f"{size:>8,} {over:>9} {kind:>10} {append_s:>9.3f} {index_s:>8.3f} {read_s:>7.2f} {year_s:>10.2f} "
+        f"{check_s:>7.2f} {sizes_mb[0]:>9.3f} {sizes_mb[1]:>9.2f}"
+    )
 
 
 def best(action: Callable[[], object]) -> float:
@@ -93,12 +97,23 @@ def _runs(runs: int, start: datetime, span: timedelta, prefix: str) -> Iterator[
             noise = random.Random(run * _CELLS + cell).gauss(1, 0.014)  # as of a ratio to a control
             metrics = dict.fromkeys(SHORT, (rounded(1000.5 * noise), 990.25, 1010.75 + run % 7))
             yield Record(
-                run_id=f"{prefix}-{run:06}-{at}", at=at, sha=f"{run:040x}", ref="refs/heads/main", preset="article",
-                engine="docker", tool_version="0.1.0", fingerprint="0123456789ab",
-                cpu_model="AMD EPYC 7763 64-Core Processor", variant=f"variant-{cell}", profile="article-500", blocks=5,
-                metrics=metrics, control=dict.fromkeys(COMPARED, (rounded(0.98765 * noise), 0.9123, 1.0654)),
-                control_id="c0ffee", work=None,
-            )  # fmt: skip
+                run_id=f"{prefix}-{run:06}-{at}",
+                at=at,
+                sha=f"{run:040x}",
+                ref="refs/heads/main",
+                preset="article",
+                engine="docker",
+                tool_version="0.1.0",
+                fingerprint="0123456789ab",
+                cpu_model="AMD EPYC 7763 64-Core Processor",
+                variant=f"variant-{cell}",
+                profile="article-500",
+                blocks=5,
+                metrics=metrics,
+                control=dict.fromkeys(COMPARED, (rounded(0.98765 * noise), 0.9123, 1.0654)),
+                control_id="c0ffee",
+                work=None,
+            )
 
 
 if __name__ == "__main__":

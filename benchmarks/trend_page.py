@@ -22,12 +22,19 @@ from tests.e2e.browser import chromium
 
 from bench_action.model.benchmark import UNNAMED, Benchmark
 from bench_action.trend.change_points import changes_of
-from bench_action.trend.page import Links, render
+from bench_action.trend.page import CommitLinks, render
 from bench_action.trend.series import series_of
 
 CELLS, DAYS = 27, 3_704
-METRICS = ("requests_per_second", "latency_p50_us", "latency_p99_us", "cpu_ms_per_request", "db_cpu_ms_per_request",
-           "memory_peak_mib", "queries_per_request")  # fmt: skip
+METRICS = (
+    "requests_per_second",
+    "latency_p50_us",
+    "latency_p99_us",
+    "cpu_ms_per_request",
+    "db_cpu_ms_per_request",
+    "memory_peak_mib",
+    "queries_per_request",
+)
 _PROFILES, _TRIES = 3, 3
 DRAWN = "document.getElementById('chart').dataset.drawn"
 
@@ -60,8 +67,18 @@ def records(count: int) -> Iterator[Made]:
         for cell in range(cells):
             noise = np.exp(random.normal(0, 0.014, len(METRICS)))
             values = {name: _bounds(float(v)) for name, v in zip(METRICS, noise, strict=True)}
-            yield Made(at, f"{day:040x}", f"run-{day}", machine, f"variant-{cell // _PROFILES}",
-                       f"profile-{cell % _PROFILES}", values, values, "control", (1.0,))  # fmt: skip
+            yield Made(
+                at,
+                f"{day:040x}",
+                f"run-{day}",
+                machine,
+                f"variant-{cell // _PROFILES}",
+                f"profile-{cell % _PROFILES}",
+                values,
+                values,
+                "control",
+                (1.0,),
+            )
 
 
 def _bounds(value: float) -> list[float | None]:
@@ -75,7 +92,7 @@ def measure(count: int, folder: Path) -> str:
     changes = changes_of(series)
     searched = time.perf_counter() - before
     before = time.perf_counter()
-    render(series, changes, Links("https://example.org/o/r"), folder)
+    render(series, changes, CommitLinks("https://example.org/o/r"), folder)
     rendered = time.perf_counter() - before
     page = next(folder.glob("*-requests-per-second.html"))
     index, _ = zip(*(_opened(folder / "index.html", "true") for _ in range(_TRIES)), strict=True)
@@ -84,8 +101,10 @@ def measure(count: int, folder: Path) -> str:
     )
     sizes = (_kilobytes(folder / "index.html"), _kilobytes(page, folder / "data" / f"{page.stem}-0.js"))
     total = sum(one.stat().st_size for one in folder.rglob("*")) / 1e6
-    return (f"| {count:,} | {len(series)} | {searched:.1f} s | {rendered:.1f} s | {total:.0f} MB | {sizes[0]} kB | "
-            f"{median(index):.2f} s | {sizes[1]} kB | {median(first):.2f} s | {median(whole):.2f} s |")  # fmt: skip
+    return (
+        f"| {count:,} | {len(series)} | {searched:.1f} s | {rendered:.1f} s | {total:.0f} MB | {sizes[0]} kB | "
+        f"{median(index):.2f} s | {sizes[1]} kB | {median(first):.2f} s | {median(whole):.2f} s |"
+    )
 
 
 def _opened(page: Path, ready: str) -> tuple[float, float]:

@@ -2,10 +2,25 @@
 
 from dataclasses import dataclass, field
 
-_KNOWN = frozenset({
-    "add-mask", "add-matcher", "add-path", "debug", "echo", "endgroup", "error", "group", "notice", "remove-matcher",
-    "save-state", "set-env", "set-output", "warning", "internal-set-repo-path",
-})  # fmt: skip
+_KNOWN = frozenset(
+    {
+        "add-mask",
+        "add-matcher",
+        "add-path",
+        "debug",
+        "echo",
+        "endgroup",
+        "error",
+        "group",
+        "notice",
+        "remove-matcher",
+        "save-state",
+        "set-env",
+        "set-output",
+        "warning",
+        "internal-set-repo-path",
+    }
+)
 
 
 @dataclass

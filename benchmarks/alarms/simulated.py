@@ -42,15 +42,30 @@ _RATE, _CONNECTIONS = 1000.0, 64
 _RESTART_S, _OVERHEAD_S, _TURN_S = 2.2, 0.3, 0.05
 _LATENCY_PACE, _DUET_PACE = Paced(warmup=1, slice=3, blocks=5), Paced(warmup=1, slice=4, seconds=180.0)
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
-_LATENCY = Latency(
-    mean_us=5e3, stdev_us=1e3, min_us=1e3, max_us=9e4, p50_us=5e3, p90_us=7e3, p99_us=2e4, p999_us=5e4
-)  # fmt: skip
+_LATENCY = Latency(mean_us=5e3, stdev_us=1e3, min_us=1e3, max_us=9e4, p50_us=5e3, p90_us=7e3, p99_us=2e4, p999_us=5e4)
 _PLAIN = Trial(
-    phase="capacity", block=0, position=0, variant="web", revision="head", profile="list", started_at="",
-    duration_s=1.0, wall_s=1.0, requests=1, bytes_read=1, errors=Errors(), latency=_LATENCY, connections_asked=64,
-    connections_live=64, generator_busy=0.1, cpu_ms={}, work=Work(queries=0, rows=0, cache_commands=0),
-    db_connections_peak=1, memory_peak_mib=64.0, steal_percent=0.0,
-)  # fmt: skip
+    phase="capacity",
+    block=0,
+    position=0,
+    variant="web",
+    revision="head",
+    profile="list",
+    started_at="",
+    duration_s=1.0,
+    wall_s=1.0,
+    requests=1,
+    bytes_read=1,
+    errors=Errors(),
+    latency=_LATENCY,
+    connections_asked=64,
+    connections_live=64,
+    generator_busy=0.1,
+    cpu_ms={},
+    work=Work(queries=0, rows=0, cache_commands=0),
+    db_connections_peak=1,
+    memory_peak_mib=64.0,
+    steal_percent=0.0,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +157,14 @@ def simulate(scenario: Scenario, dice: np.random.Generator) -> Outcome:
         for n in range(scenario.pairs)
     )
     times = Timetable(
-        limit_s=60 * scenario.minutes, pairs=len(pairs), revisions=len(pairs), restart_s=_RESTART_S + scenario.boot_s,
-        capacity_s=2 * len(pairs) * (2 + _OVERHEAD_S), latency=_LATENCY_PACE, duet=_DUET_PACE,
-    )  # fmt: skip
+        limit_s=60 * scenario.minutes,
+        pairs=len(pairs),
+        revisions=len(pairs),
+        restart_s=_RESTART_S + scenario.boot_s,
+        capacity_s=2 * len(pairs) * (2 + _OVERHEAD_S),
+        latency=_LATENCY_PACE,
+        duet=_DUET_PACE,
+    )
     decider = Decider(
         gates, alpha_of_each(gates, len(pairs)), len(pairs), _DUET_PACE.seconds, scenario.minutes, timetable=times
     )
@@ -215,9 +235,13 @@ def _duet(
         cpu_ms = 1000 * seconds * (1 - scenario.idle) * part
         rate = _RATE * speed * part * (1 - scenario.idle) / cost
         yield _trial(
-            scenario, machine, Taken(block, step, cell, seconds, rate), cpu_ms={"application": cpu_ms},
-            application_idle=scenario.idle, services_idle=0.5,
-        )  # fmt: skip
+            scenario,
+            machine,
+            Taken(block, step, cell, seconds, rate),
+            cpu_ms={"application": cpu_ms},
+            application_idle=scenario.idle,
+            services_idle=0.5,
+        )
 
 
 def _latency(
@@ -242,11 +266,19 @@ def _trial(scenario: Scenario, machine: Machine, taken: Taken, **more: Any) -> T
     requests = 50 if block.phase == "count" else max(1, round(rate * seconds))
     pair = block.pair
     update: dict[str, Any] = {
-        "phase": block.phase, "block": block.number, "position": step.position, "variant": cell.variant,
-        "revision": cell.revision, "profile": cell.profile, "started_at": began.isoformat(), "duration_s": seconds,
-        "wall_s": seconds, "requests": requests, "pair": str(pair) if pair else "",
+        "phase": block.phase,
+        "block": block.number,
+        "position": step.position,
+        "variant": cell.variant,
+        "revision": cell.revision,
+        "profile": cell.profile,
+        "started_at": began.isoformat(),
+        "duration_s": seconds,
+        "wall_s": seconds,
+        "requests": requests,
+        "pair": str(pair) if pair else "",
         "side": ("base" if cell == pair.base else "head") if pair else "",
-    }  # fmt: skip
+    }
     if block.phase == "count":
         update["work"] = Work(queries=50 * scenario.queries, rows=0, cache_commands=0)
     return _PLAIN.model_copy(update=update | more)

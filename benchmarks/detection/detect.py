@@ -113,17 +113,24 @@ SCENARIOS = (
     Scenario("CPU + 5 %", 20, slowdown=0.05, found=_SLOWER, locally=10),
     Scenario("wait + 5 ms", 2, edits=(_waiting(0.005),), found=("latency_p50_us",)),
     Scenario(
-        "one more query", 2, "        await self.request.app[POOL].fetchval('SELECT count(*) FROM item')\n",
+        "one more query",
+        2,
+        "        await self.request.app[POOL].fetchval('SELECT count(*) FROM item')\n",
         found=("queries_per_request",),
     ),
     Scenario(
-        "N+1", 2,
+        "N+1",
+        2,
         "        for item in items:\n"
         "            await self.request.app[POOL].fetchval('SELECT text FROM item WHERE id = $1', item['id'])\n",
         found=("queries_per_request",),
     ),
     Scenario(
-        "wait + 5 ms, 4 sync workers", 2, application="django", both=(_FOUR_WORKERS,), found=("latency_p50_us",),
+        "wait + 5 ms, 4 sync workers",
+        2,
+        application="django",
+        both=(_FOUR_WORKERS,),
+        found=("latency_p50_us",),
         edits=(Edit(_DJANGO, _LIST, f"{_LIST}        __import__('time').sleep(0.005)\n"),),
     ),
     Scenario(
@@ -131,19 +138,30 @@ SCENARIOS = (
     ),
     Scenario("neither fills its CPU", 2, both=(_waiting(0.3),), named=("not-saturated",)),
     Scenario(
-        "1 sync worker, 2 in head", 2, application="django", both=(_ONE_WORKER,), edits=(_TWO_WORKERS,),
-        named=("unequal-shares",), calm=True,
+        "1 sync worker, 2 in head",
+        2,
+        application="django",
+        both=(_ONE_WORKER,),
+        edits=(_TWO_WORKERS,),
+        named=("unequal-shares",),
+        calm=True,
     ),
     Scenario(
-        "a pool of 10, 1 in head", 2, edits=(Edit(_CONFIG_OF_AIOHTTP, _POOL, "pool_size=1,"),),
+        "a pool of 10, 1 in head",
+        2,
+        edits=(Edit(_CONFIG_OF_AIOHTTP, _POOL, "pool_size=1,"),),
         named=("unequal-shares", "not-saturated"),
         found=("requests_per_second", "latency_p50_us", "cpu_ms_per_request"),
     ),
     Scenario(
-        "1 busy process, 2 in head", 2, both=_SHARED_PORT, locally=2, unnamed=("unequal-shares",),
+        "1 busy process, 2 in head",
+        2,
+        both=_SHARED_PORT,
+        locally=2,
+        unnamed=("unequal-shares",),
         edits=(Edit(_CONFIG_OF_AIOHTTP, "processes = 1", "processes = 2"),),
     ),
-)  # fmt: skip
+)
 
 
 _COUNTED_RUNS = 20
@@ -315,8 +333,9 @@ def share_of_a_turn(runs: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
     """
     turns = [
         (_mean_cost(run, "head") - _mean_cost(run, "base")) / run["loops"]
-        for run in runs if run["scenario"] == "calibrate"
-    ]  # fmt: skip
+        for run in runs
+        if run["scenario"] == "calibrate"
+    ]
     bases = [_mean_cost(run, "base") for run in runs if run["scenario"] == "same code"]
     share = fmean(turns) / fmean(bases)
     parts = [stdev(values) / fmean(values) / math.sqrt(len(values)) for values in (turns, bases) if len(values) > 1]
@@ -345,9 +364,24 @@ class RunError(Exception):
 def run_tool(engine: str, folder: Path, base: str, seed: int, *more: str) -> dict[str, Any]:
     """The result of a run on the repository in a folder. Raises RunError."""
     command = [
-        sys.executable, "-m", "bench_action", "run", "--preset", "ci", "--engine", engine, "--baseline", base,
-        "--seed", str(seed), "--fail-on", "never", "--output", str(folder / "results"), *more,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "bench_action",
+        "run",
+        "--preset",
+        "ci",
+        "--engine",
+        engine,
+        "--baseline",
+        base,
+        "--seed",
+        str(seed),
+        "--fail-on",
+        "never",
+        "--output",
+        str(folder / "results"),
+        *more,
+    ]
     done = subprocess.run(command, cwd=folder / "repository", capture_output=True, text=True, check=False)
     if done.returncode:
         raise RunError(f"a run ended with status {done.returncode}:\n{done.stderr[-2000:]}")
@@ -423,11 +457,12 @@ def kept_counts(result: Mapping[str, Any], variant: str) -> dict[str, Any]:
         "started_at": result["run"]["started_at"],
         "comparisons": [
             {name: one[name] for name in compared}
-            for one in result["comparisons"] if one["method"] == "count" and one["variant"] == variant
+            for one in result["comparisons"]
+            if one["method"] == "count" and one["variant"] == variant
         ],
         "findings": [one["message"] for one in result["findings"] if one["cell"].startswith(f"{variant} ")],
         "counts": [_count(one) for one in result["trials"] if one["phase"] == "count" and one["variant"] == variant],
-    }  # fmt: skip
+    }
 
 
 def _blocks(trials: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -436,23 +471,35 @@ def _blocks(trials: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
             continue
         latency = trial["latency"] or {}
         yield {
-            "phase": trial["phase"], "block": trial["block"], "side": trial["side"], "slot": trial["slot"][-1],
-            "s": round(trial["duration_s"], 4), "requests": trial["requests"], "connections": trial["connections_live"],
+            "phase": trial["phase"],
+            "block": trial["block"],
+            "side": trial["side"],
+            "slot": trial["slot"][-1],
+            "s": round(trial["duration_s"], 4),
+            "requests": trial["requests"],
+            "connections": trial["connections_live"],
             "cpu_ms": {name: round(ms, 2) for name, ms in trial["cpu_ms"].items()},
-            "p50_us": round(latency.get("p50_us", 0)), "p99_us": round(latency.get("p99_us", 0)),
-            "idle": [trial["application_idle"] and round(trial["application_idle"], 4),
-                     trial["services_idle"] and round(trial["services_idle"], 4)],
+            "p50_us": round(latency.get("p50_us", 0)),
+            "p99_us": round(latency.get("p99_us", 0)),
+            "idle": [
+                trial["application_idle"] and round(trial["application_idle"], 4),
+                trial["services_idle"] and round(trial["services_idle"], 4),
+            ],
             "steal": round(trial["steal_percent"], 1),
-        }  # fmt: skip
+        }
 
 
 def _count(trial: Mapping[str, Any]) -> dict[str, Any]:
     idle = trial["idle"]
     return {
-        "side": trial["revision"], "requests": trial["requests"], "s": round(trial["wall_s"], 3),
-        "queries": trial["work"]["queries"], "cache_commands": trial["work"]["cache_commands"],
-        "idle": idle and [idle["queries"], idle["cache_commands"]], "idle_s": round(trial["idle_s"], 3),
-    }  # fmt: skip
+        "side": trial["revision"],
+        "requests": trial["requests"],
+        "s": round(trial["wall_s"], 3),
+        "queries": trial["work"]["queries"],
+        "cache_commands": trial["work"]["cache_commands"],
+        "idle": idle and [idle["queries"], idle["cache_commands"]],
+        "idle_s": round(trial["idle_s"], 3),
+    }
 
 
 def record(name: str, run: Mapping[str, Any]) -> None:

@@ -152,9 +152,11 @@ def _footnotes(improved: Sequence[str]) -> Iterator[str]:
     effects = (f"{size} % nominal: {loss * 100:+.1f} ± {error * 100:.1f} %" for size, loss, error in real_effects())
     yield f"Real loops in duets on one core, not restarted, against the same code there: {'; '.join(effects)}."
     named = {
-        "110 %": rules.slower_by(1.1), "CodSpeed": rules.codspeed, "node": rules.node,
+        "110 %": rules.slower_by(1.1),
+        "CodSpeed": rules.codspeed,
+        "node": rules.node,
         "autocannon-compare": rules.autocannon_compare,
-    }  # fmt: skip
+    }
     for number, (base, head) in enumerate(recorded.real_sequential(), 1):
         slower = base.rates.mean() / head.rates.mean() - 1
         alarmed = [name for name, rule in named.items() if rule(base, head)]

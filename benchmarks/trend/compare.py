@@ -54,12 +54,14 @@ def compare(series: int, seed: int = 20261126) -> list[Row]:
     ]
     return [
         Row(
-            rule, kind, sum(RULES[rule](one, BEFORE) is not None for one in getattr(quiet, kind)) / series,
+            rule,
+            kind,
+            sum(RULES[rule](one, BEFORE) is not None for one in getattr(quiet, kind)) / series,
             tuple(_found(RULES[rule], getattr(one, kind)) for one in stepped),
         )
         for kind in ("plain", "ratio")
         for rule in RULES
-    ]  # fmt: skip
+    ]
 
 
 def _found(rule: Rule, some: Values) -> tuple[float, float | None]:

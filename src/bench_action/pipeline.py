@@ -18,7 +18,7 @@ from bench_action.compare.pairs import alpha_of_each
 from bench_action.compare.stopping import Decider
 from bench_action.config.baseline import Baseline, Lack, at_commit, load_base, unreadable_base
 from bench_action.config.control import control_of, with_control
-from bench_action.config.load import Loaded, builtin_file, load, with_commit
+from bench_action.config.load import Project, builtin_file, load, with_commit
 from bench_action.config.rules import Judging, RulesOf, apply_rules
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import Engine
@@ -32,7 +32,7 @@ from bench_action.model.wording import plural
 from bench_action.plan.blocks import Cell
 from bench_action.plan.design import Design, make_design
 from bench_action.plan.placement import Placement, placements
-from bench_action.report.folder import Store
+from bench_action.report.folder import OutputFolder
 from bench_action.stack.cleanup import Interrupts, Owned
 from bench_action.stack.environment import check_environment, usable_base
 from bench_action.stack.pinning import why_not_pinned
@@ -68,7 +68,7 @@ class Revisions(NamedTuple):
     """What is measured: facts of its sources, head, base if one is requested, and whose rules judge."""
 
     source: Source
-    head: Loaded
+    head: Project
     base: Baseline | None = None
     judging: Judging = Judging()
 
@@ -93,7 +93,7 @@ class Run:
     environ: Mapping[str, str]
     interrupts: Interrupts
     progress: Progress
-    make_engine: Callable[[Ownership, Loaded], Engine]
+    make_engine: Callable[[Ownership, Project], Engine]
     _timings: dict[str, float] = field(default_factory=dict)
     _trials: list[Trial] = field(default_factory=list)
     _started: float = field(default_factory=time.monotonic)
@@ -104,7 +104,7 @@ class Run:
         steal = StealLook()
         with ExitStack() as folders:
             revisions = self._load(folders)
-            store = Store(self.options.output)
+            store = OutputFolder(self.options.output)
             run_id = f"{self._began_at:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
             owner = Ownership.of_this_process(run_id, revisions.source.repository, self.options.job)
             engine = self.make_engine(owner, revisions.head)
@@ -114,7 +114,9 @@ class Run:
             require_fit(conditions)
             return self._measured(run_id, engine, revisions, store, steal)
 
-    def _measured(self, run_id: str, engine: Engine, revisions: Revisions, store: Store, steal: StealLook) -> Outcome:
+    def _measured(
+        self, run_id: str, engine: Engine, revisions: Revisions, store: OutputFolder, steal: StealLook
+    ) -> Outcome:
         facts: Facts | None = None
         try:
             with Owned(engine, self.interrupts):
@@ -138,7 +140,7 @@ class Run:
             self.progress.step(line.replace("`", ""))
         return Outcome(result, [one for one in failures if not one.subject.endswith("@base")], unwritten)
 
-    def _written(self, store: Store, result: Result) -> list[BenchError]:
+    def _written(self, store: OutputFolder, result: Result) -> list[BenchError]:
         """Write a result; what went wrong, as a full disk takes no verdict away."""
         try:
             store.write(result)
@@ -150,19 +152,19 @@ class Run:
     def _load(self, folders: ExitStack) -> Revisions:
         """The sources' facts, head, and base if one is requested, each with the rules that hold for it."""
         options = self.options
-        loaded = load(options.config, options.preset, variants=options.variants, profiles=options.profiles)
-        if unknown := {name for pair in options.compare for name in pair} - set(loaded.config.variants):
+        project = load(options.config, options.preset, variants=options.variants, profiles=options.profiles)
+        if unknown := {name for pair in options.compare for name in pair} - set(project.config.variants):
             raise InputError(f"--compare names variants that there are not: {', '.join(sorted(unknown))}")
         if options.max_minutes is not None:
             # the time that is given is the pairs' to use: an inconclusive one may go on until it is over
-            duet = loaded.policy.duet.model_copy(update={"seconds": options.max_minutes * 60})
-            policy = loaded.policy.model_copy(update={"minutes": options.max_minutes, "duet": duet})
-            loaded = replace(loaded, policy=policy)
-        source = read_source(loaded.folder, self.environ)
-        found = Revisions(source, loaded)
+            duet = project.policy.duet.model_copy(update={"seconds": options.max_minutes * 60})
+            policy = project.policy.model_copy(update={"minutes": options.max_minutes, "duet": duet})
+            project = replace(project, policy=policy)
+        source = read_source(project.folder, self.environ)
+        found = Revisions(source, project)
         if options.self_test:
-            same = Baseline(loaded, source.head_sha, valid=True, profiles=loaded.profiles)
-            found = Revisions(source.model_copy(update={"base_sha": source.head_sha}), loaded, at_commit(same))
+            same = Baseline(project, source.head_sha, valid=True, profiles=project.profiles)
+            found = Revisions(source.model_copy(update={"base_sha": source.head_sha}), project, at_commit(same))
         elif options.baseline is not None:
             found = self._with_base(found, options.baseline, folders)
         head = with_control(with_commit(found.head, source.head_sha), options.control)
@@ -175,12 +177,12 @@ class Run:
         commit = resolve(head.folder, baseline, options.git)
         base = self._read_base(head, commit, folders)
         judged, base, judging = apply_rules(head, base, options.rules)
-        if options.rules == "base" and not base.valid and base.loaded.config.variants:
+        if options.rules == "base" and not base.valid and base.project.config.variants:
             self.progress.warn(f"{base.name} has no valid {head.file}: head's own rules judge".replace("`", ""))
         source = found.source.model_copy(update={"base_sha": commit})
         return Revisions(source, judged, usable_base(base, self.environ), judging)
 
-    def _read_base(self, head: Loaded, commit: str, folders: ExitStack) -> Baseline:
+    def _read_base(self, head: Project, commit: str, folders: ExitStack) -> Baseline:
         """Base as its sources have it; sources that cannot be read cost the comparison, and head goes on."""
         git = self.options.git
         try:
@@ -204,11 +206,11 @@ class Run:
                 self.progress.warn(f"{one.name}: {one.found} ({one.cure})")
 
     def _bring_up(self, engine: Engine, revisions: Revisions) -> Stack:
-        loaded, base = revisions.head, revisions.base
-        pairs = len(self.options.compare) + (len(loaded.config.variants) if base is not None else 0)
+        project, base = revisions.head, revisions.base
+        pairs = len(self.options.compare) + (len(project.config.variants) if base is not None else 0)
         with self._timed("stack"):
             stack = bring_up(
-                engine, loaded, self.environ, self.progress, base=base, pairs=pairs, results=self.options.output
+                engine, project, self.environ, self.progress, base=base, pairs=pairs, results=self.options.output
             )
         if self.options.self_test:
             _require_both(stack)
@@ -231,40 +233,57 @@ class Run:
     def _facts(self, run: RunInfo, revisions: Revisions, stack: Stack, failures: Sequence[Failure]) -> Facts:
         """What is known before measuring begins: what came up, what is to be measured of it, and where."""
         failed, generator = failed_subjects(failures), stack.services.agent.machine()
-        loaded, lacks = self._counterparts(revisions, stack, failures)
+        project, lacks = self._counterparts(revisions, stack, failures)
         names = [(s.variant, s.revision) for s in stack.subjects if s.revision == "base" or s.name not in failed]
         infos = tuple(subject.describe(failed.get(subject.name, "")) for subject in stack.subjects)
         places = self._places(generator)
         design = make_design(
-            names, list(loaded.profiles), self.options.compare, duets=bool(places), seed=self.options.seed,
-            without=lacks, boot_s=max(subject.startup_s for subject in stack.subjects),
-        )  # fmt: skip
+            names,
+            list(project.profiles),
+            self.options.compare,
+            duets=bool(places),
+            seed=self.options.seed,
+            without=lacks,
+            boot_s=max(subject.startup_s for subject in stack.subjects),
+        )
         unpinned = self._why_not_pinned(stack) if design.pairs and places else ""
         if unpinned:
             design, places = replace(design, duets=False), ()
         return Facts(
-            run=run, loaded=loaded, source=revisions.source, machine=stack.engine.machine(), generator=generator,
-            images=stack.images.ids, subjects=infos, control=control_of(loaded, infos),
-            failed=failed, design=design, places=places,
-            decider=self._decider(design, loaded), timings=self._timings, compares=revisions.base is not None,
-            lacks=lacks, judging=revisions.judging, unpinned=unpinned,
-        )  # fmt: skip
+            run=run,
+            project=project,
+            source=revisions.source,
+            machine=stack.engine.machine(),
+            generator=generator,
+            images=stack.images.ids,
+            subjects=infos,
+            control=control_of(project, infos),
+            failed=failed,
+            design=design,
+            places=places,
+            decider=self._decider(design, project),
+            timings=self._timings,
+            compares=revisions.base is not None,
+            lacks=lacks,
+            judging=revisions.judging,
+            unpinned=unpinned,
+        )
 
     def _counterparts(
         self, revisions: Revisions, stack: Stack, failures: Sequence[Failure]
-    ) -> tuple[Loaded, Mapping[Cell, Lack]]:
+    ) -> tuple[Project, Mapping[Cell, Lack]]:
         """Head with the profiles to measure, and its cells that base has no counterpart of."""
-        loaded, base, judging = revisions.head, revisions.base, revisions.judging
+        project, base, judging = revisions.head, revisions.base, revisions.judging
         if base is None:
-            return loaded, {}
-        replies = send_profiles(stack, loaded.profiles, loaded.own)
-        profiles, changed = settled_profiles(loaded.profiles, judging.head_profiles or loaded.profiles, replies)
-        loaded = replace(loaded, config=loaded.config.model_copy(update={"profiles": profiles}))
-        found = Counterparts(base, stack.lacks, failures, replies, changed).missing(loaded)
+            return project, {}
+        replies = send_profiles(stack, project.profiles, project.own)
+        profiles, changed = settled_profiles(project.profiles, judging.head_profiles or project.profiles, replies)
+        project = replace(project, config=project.config.model_copy(update={"profiles": profiles}))
+        found = Counterparts(base, stack.lacks, failures, replies, changed).missing(project)
         for cell, lack in found.items():
             if cell.variant not in stack.lacks:
                 self.progress.warn(f"{cell} is measured without base: {lack.reason.replace('`', '')}")
-        return loaded, found
+        return project, found
 
     def _why_not_pinned(self, stack: Stack) -> str:
         """Why subjects cannot share one CPU here; empty if they can."""
@@ -282,8 +301,8 @@ class Run:
             usable = usable & os.sched_getaffinity(0) or usable
         return placements(usable, {int(cpu): found for cpu, found in generator["siblings"].items()})
 
-    def _measure(self, stack: Stack, facts: Facts, store: Store) -> None:
-        design, loaded = facts.design, facts.loaded
+    def _measure(self, stack: Stack, facts: Facts, store: OutputFolder) -> None:
+        design, project = facts.design, facts.project
         if design.pairs:
             places = facts.places
             none = f"none, because {facts.unpinned or 'there is one CPU only'}: subjects are measured in turn"
@@ -299,33 +318,54 @@ class Run:
                 self.progress.warn(f"{error.what}. Trials are kept in memory from now on")
 
         with self._timed("measure"):
-            self.progress.expect(*design.expected(loaded))
+            self.progress.expect(*design.expected(project))
             measurer = Measurer(
-                stack, loaded.profile, loaded.policy.count_requests, facts.generator["cores"], self.progress, keep,
-                enough=facts.decider.enough, places=facts.places, dropped=facts.dropped, lost=facts.lost,
+                stack,
+                project.profile,
+                project.policy.count_requests,
+                facts.generator["cores"],
+                self.progress,
+                keep,
+                enough=facts.decider.enough,
+                places=facts.places,
+                dropped=facts.dropped,
+                lost=facts.lost,
                 times=facts.times,
-            )  # fmt: skip
-            measurer.walk(design.blocks(loaded))
+            )
+            measurer.walk(design.blocks(project))
 
-    def _decider(self, design: Design, loaded: Loaded) -> Decider:
-        gates = loaded.config.all_gates
+    def _decider(self, design: Design, project: Project) -> Decider:
+        gates = project.config.all_gates
         return Decider(
-            gates, alpha_of_each(gates, len(design.pairs)), max(1, len(design.pairs)), loaded.policy.duet.seconds,
-            loaded.policy.minutes, to_the_end=self.options.self_test, timetable=design.timetable(loaded),
-        )  # fmt: skip
+            gates,
+            alpha_of_each(gates, len(design.pairs)),
+            max(1, len(design.pairs)),
+            project.policy.duet.seconds,
+            project.policy.minutes,
+            to_the_end=self.options.self_test,
+            timetable=design.timetable(project),
+        )
 
-    def _describe(self, run_id: str, engine: Engine, loaded: Loaded) -> RunInfo:
+    def _describe(self, run_id: str, engine: Engine, project: Project) -> RunInfo:
         return RunInfo(
-            id=run_id, started_at=self._began_at.isoformat(timespec="seconds"), duration_s=0.0, seed=self.options.seed,
-            engine=engine.name, preset=loaded.preset, tool_version=__version__, command=command_of(self.options),
-            self_test=self.options.self_test, config=self._configuration(loaded), key=self.options.key,
+            id=run_id,
+            started_at=self._began_at.isoformat(timespec="seconds"),
+            duration_s=0.0,
+            seed=self.options.seed,
+            engine=engine.name,
+            preset=project.preset,
+            tool_version=__version__,
+            command=command_of(self.options),
+            self_test=self.options.self_test,
+            config=self._configuration(project),
+            key=self.options.key,
             job=self.options.workflow_job,
-        )  # fmt: skip
+        )
 
-    def _configuration(self, loaded: Loaded) -> str:
-        if self.options.config is None and loaded.folder == builtin_file().parent.resolve():
+    def _configuration(self, project: Project) -> str:
+        if self.options.config is None and project.folder == builtin_file().parent.resolve():
             return "built-in"
-        return name_configuration(loaded.folder, loaded.file, self.environ.get("GITHUB_WORKSPACE", ""))
+        return name_configuration(project.folder, project.file, self.environ.get("GITHUB_WORKSPACE", ""))
 
     def _result(self, facts: Facts, stopped: str = "") -> Result:
         run = facts.run.model_copy(update={"duration_s": round(time.monotonic() - self._started, 3)})
@@ -344,18 +384,22 @@ def _require_both(stack: Stack) -> None:
     """Raise StackError if a self-test has only one side to compare: it would prove nothing, and look well."""
     for variant, lack in stack.lacks.items():
         raise StackError(
-            f"the second {variant} of the self-test did not come up", where=f"{variant}-base",
-            cause=lack.reason.replace("`", ""), log=lack.log,
+            f"the second {variant} of the self-test did not come up",
+            where=f"{variant}-base",
+            cause=lack.reason.replace("`", ""),
+            log=lack.log,
             advice=f"have the application start twice side by side, and answer as {variant}-base too",
-        )  # fmt: skip
+        )
 
 
 def _hint_at_rules(error: BenchError, judging: Judging) -> None:
     """Point at services that head has changed and does not get: it may need its own."""
     services = [change.what for change in judging.changes if change.what.startswith("service ")]
     if services and judging.rules == "base":
-        error.add_note(f"  note:   this pull request changes {', '.join(services)}, and ran with base's settings; "
-                       "`rules: head` (--rules head) runs it with its own")  # fmt: skip
+        error.add_note(
+            f"  note:   this pull request changes {', '.join(services)}, and ran with base's settings; "
+            "`rules: head` (--rules head) runs it with its own"
+        )
 
 
 def command_of(options: Options) -> str:

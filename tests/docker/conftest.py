@@ -13,7 +13,7 @@ import yaml
 from tests.docker.footprint import Footprint
 from tests.quiet import Quiet
 
-from bench_action.config.load import Loaded, load
+from bench_action.config.load import Project, load
 from bench_action.engine.docker import DockerEngine
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import BuildSpec, ServiceSpec
@@ -86,7 +86,7 @@ def tiny(tiny_image: str) -> Callable[..., ServiceSpec]:
 
 
 @pytest.fixture(scope="session")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The built-in configuration with two of its variants, those that are changed, and the tiny application."""
     folder = tmp_path_factory.mktemp("stack")
     body: dict[str, Any] = yaml.safe_load((APPS / "bench.yml").read_text(encoding="utf-8"))
@@ -121,10 +121,10 @@ def _changed(name: str, folder: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def stack(footprint: Footprint, loaded: Loaded) -> Iterator[Stack]:
+def stack(footprint: Footprint, project: Project) -> Iterator[Stack]:
     """PostgreSQL, Redis, the load generator and all of these subjects, ready."""
     engine = DockerEngine(owner_of_a_run(footprint), dict(os.environ))
     try:
-        yield bring_up(engine, loaded, {}, Quiet())
+        yield bring_up(engine, project, {}, Quiet())
     finally:
         engine.remove()

@@ -3,7 +3,7 @@
 import pytest
 from tests.quiet import Quiet
 
-from bench_action.config.load import Loaded
+from bench_action.config.load import Project
 from bench_action.measure.measurer import Measurer
 from bench_action.model.result import Trial, Work
 from bench_action.plan.blocks import COUNTS, Cell, solo_blocks
@@ -15,7 +15,7 @@ SEED = 20
 COUNTED = 10
 
 
-def test_measurer__renews_the_data_before_each_trial_that_writes(stack: Stack, loaded: Loaded) -> None:
+def test_measurer__renews_the_data_before_each_trial_that_writes(stack: Stack, project: Project) -> None:
     subject = stack.subject("aiohttp", "head")
     rows_after: list[tuple[Trial, int]] = []
 
@@ -24,7 +24,7 @@ def test_measurer__renews_the_data_before_each_trial_that_writes(stack: Stack, l
         rows_after.append((trial, int(subject.database.execute("SELECT count(*) FROM item")[0])))
 
     plan = solo_blocks([Cell("aiohttp", "head", "writing")], blocks=2, warmup_s=0, seed=1, renew=True)
-    Measurer(stack, loaded.profile, COUNTED, 2, Quiet(), store).walk(plan)
+    Measurer(stack, project.profile, COUNTED, 2, Quiet(), store).walk(plan)
 
     counts, capacity = rows_after[:COUNTS], rows_after[COUNTS:]
     assert [rows for _, rows in counts] == [SEED + COUNTED * n for n in range(1, COUNTS + 1)]
@@ -33,7 +33,7 @@ def test_measurer__renews_the_data_before_each_trial_that_writes(stack: Stack, l
     assert [count.idle for count, _ in counts] == [None, None, *[Work(queries=0, rows=0, cache_commands=0)] * 4]
     assert all(count.idle_s >= count.wall_s for count, _ in counts[2:])
     assert [trial.block for trial, _ in capacity] == [1, 2]
-    connections = loaded.profiles["writing"].connections
+    connections = project.profiles["writing"].connections
     for trial, rows in capacity:
         # all that this trial has written and nothing else; what wrk no longer waited for may still come in
         assert SEED + trial.work.rows <= rows <= SEED + trial.work.rows + connections

@@ -10,7 +10,7 @@ from tests.docker.footprint import Footprint
 from tests.quiet import Quiet
 
 from bench_action.config.baseline import Baseline
-from bench_action.config.load import Loaded
+from bench_action.config.load import Project
 from bench_action.config.schema import Config, Profile
 from bench_action.engine.docker import DockerEngine
 from bench_action.engine.protocol import Handle
@@ -28,20 +28,20 @@ AIOHTTP = Pair("revision", Cell("aiohttp", "base", "short"), Cell("aiohttp", "he
 TINY = Pair("revision", Cell("tiny", "base", "short"), Cell("tiny", "head", "short"))
 
 
-def narrowed(loaded: Loaded, **tiny_env: str) -> Loaded:
+def narrowed(project: Project, **tiny_env: str) -> Project:
     """aiohttp and the tiny application, which does as its environment says."""
-    variants = {name: loaded.config.variants[name] for name in ("aiohttp", "tiny")}
+    variants = {name: project.config.variants[name] for name in ("aiohttp", "tiny")}
     variants["tiny"] = variants["tiny"].model_copy(update={"env": tiny_env})
-    config: Config = loaded.config.model_copy(update={"variants": variants, "checks": []})
-    return replace(loaded, config=config)
+    config: Config = project.config.model_copy(update={"variants": variants, "checks": []})
+    return replace(project, config=config)
 
 
 @pytest.fixture(scope="module")
-def pairs(footprint: Footprint, loaded: Loaded) -> Iterator[Stack]:
+def pairs(footprint: Footprint, project: Project) -> Iterator[Stack]:
     """Both variants at both revisions; head's tiny dies under its second load."""
     engine = DockerEngine(owner_of_a_run(footprint), dict(os.environ))
     try:
-        head, base = narrowed(loaded, DIE_AFTER_CONNECTIONS="6"), narrowed(loaded)
+        head, base = narrowed(project, DIE_AFTER_CONNECTIONS="6"), narrowed(project)
         yield bring_up(engine, head, {}, Quiet(), base=Baseline(base), pairs=2)
     finally:
         engine.remove()
@@ -137,11 +137,11 @@ def test_measurer__a_subject_that_dies_costs_its_block_and_three_end_its_pair(
 
 
 def test_measurer__a_base_that_dies_is_left_out_and_ends_nothing(
-    footprint: Footprint, loaded: Loaded, places: tuple[Placement, ...]
+    footprint: Footprint, project: Project, places: tuple[Placement, ...]
 ) -> None:
     engine = DockerEngine(owner_of_a_run(footprint), dict(os.environ))
     try:
-        head, base = narrowed(loaded), narrowed(loaded, DIE_AFTER_CONNECTIONS="6")
+        head, base = narrowed(project), narrowed(project, DIE_AFTER_CONNECTIONS="6")
         taken = measurer(bring_up(engine, head, {}, Quiet(), base=Baseline(base), pairs=1), places)
         assert taken.walk(duet_blocks([TINY], blocks=5, pace=PACE, seed=4)) == ()
     finally:
@@ -151,10 +151,10 @@ def test_measurer__a_base_that_dies_is_left_out_and_ends_nothing(
     assert any("Segmentation fault" in line for line in taken.lost["tiny"].log)
 
 
-def test_measurer__a_base_that_dies_alone_leaves_head_its_own_figures(footprint: Footprint, loaded: Loaded) -> None:
+def test_measurer__a_base_that_dies_alone_leaves_head_its_own_figures(footprint: Footprint, project: Project) -> None:
     engine = DockerEngine(owner_of_a_run(footprint), dict(os.environ))
     try:
-        head, base = narrowed(loaded), narrowed(loaded, DIE_AFTER_CONNECTIONS="6")
+        head, base = narrowed(project), narrowed(project, DIE_AFTER_CONNECTIONS="6")
         taken = measurer(bring_up(engine, head, {}, Quiet(), base=Baseline(base), pairs=1), ())
         trials = taken.walk(solo_blocks([TINY.base, TINY.head], blocks=1, warmup_s=1, seed=0))
     finally:

@@ -103,10 +103,15 @@ def test_statements__count_whatever_does_work(server: Postgres, subject: Subject
     server.execute_as(database.role, database.name, "CREATE PROCEDURE p() LANGUAGE sql AS 'SELECT 1'")
     before = read_work(subject)
     server.execute_as(
-        database.role, database.name, "BEGIN; SET LOCAL a.b = 'c'; SAVEPOINT a",
-        "SELECT id FROM item WHERE text = current_setting('a.b')", "CALL p()", "COPY item TO stdout",
-        "DECLARE c CURSOR FOR SELECT 1; FETCH c; CLOSE c", "COMMIT",
-    )  # fmt: skip
+        database.role,
+        database.name,
+        "BEGIN; SET LOCAL a.b = 'c'; SAVEPOINT a",
+        "SELECT id FROM item WHERE text = current_setting('a.b')",
+        "CALL p()",
+        "COPY item TO stdout",
+        "DECLARE c CURSOR FOR SELECT 1; FETCH c; CLOSE c",
+        "COMMIT",
+    )
     kinds = [one.text.split()[0] for one in statements_between(before, read_work(subject))]
     assert sorted(kinds) == ["CALL", "COPY", "DECLARE", "FETCH", "SELECT"]
 

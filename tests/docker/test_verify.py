@@ -6,7 +6,7 @@ import pytest
 from tests.docker.conftest import FAULTS
 from tests.quiet import Quiet
 
-from bench_action.config.load import Loaded
+from bench_action.config.load import Project
 from bench_action.stack.stack import Stack
 from bench_action.verify.subjects import Failure, verify
 
@@ -14,11 +14,11 @@ pytestmark = pytest.mark.docker
 
 
 @pytest.fixture(scope="module")
-def failures(stack: Stack, loaded: Loaded) -> tuple[Failure, ...]:
+def failures(stack: Stack, project: Project) -> tuple[Failure, ...]:
     """Those of every subject but the tiny one, which knows nothing of the contract."""
     subjects = tuple(subject for subject in stack.subjects if subject.name != "tiny")
     stack.renew(*subjects)
-    return verify(replace(stack, subjects=subjects), loaded, Quiet())
+    return verify(replace(stack, subjects=subjects), project, Quiet())
 
 
 def told(failures: tuple[Failure, ...], subject: str) -> list[str]:

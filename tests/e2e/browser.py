@@ -51,8 +51,9 @@ class Page:
 
     def open(self, address: str, width: int = 1280, height: int = 900, *, dark: bool = False) -> None:
         """Load a page in a window of this size, and wait until it is loaded."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
-                  mobile=width < 600)  # fmt: skip
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.call("Emulation.setEmulatedMedia", features=scheme)
         self._loaded = False
@@ -135,13 +136,25 @@ def chromium() -> Iterator[Page]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         # the protocol's pipes must be descriptors 3 and 4; dash knows no descriptors above 9
         start = ["bash", "-c", f'exec "$@" 3<&{browser_in} 4>&{browser_out}', "bash", program]
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run",
-                   "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update",
-                   "--proxy-server=127.0.0.1:9", f"--user-data-dir={profile}"]  # fmt: skip
+        options = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--remote-debugging-pipe",
+            "--no-first-run",
+            "--disable-dev-shm-usage",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--proxy-server=127.0.0.1:9",
+            f"--user-data-dir={profile}",
+        ]
         process = subprocess.Popen(
-            [*start, *options], pass_fds=(browser_in, browser_out), stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+            [*start, *options],
+            pass_fds=(browser_in, browser_out),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         try:
             os.close(browser_in)
             os.close(browser_out)

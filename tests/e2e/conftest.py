@@ -170,9 +170,13 @@ class Tool:
         """`bench-action check` with these arguments."""
         done = subprocess.run(
             [*self.wrapper, *COMMAND, "check", "--engine", self.engine, *map(str, arguments)],
-            cwd=self.folder, env=self.environment(**environment), capture_output=True, text=True, check=False,
+            cwd=self.folder,
+            env=self.environment(**environment),
+            capture_output=True,
+            text=True,
+            check=False,
             timeout=WAIT_S,
-        )  # fmt: skip
+        )
         return Finished(done.returncode, done.stdout, done.stderr, self.folder)
 
     def close(self) -> None:

@@ -106,21 +106,32 @@ class ContainerAction:
     def _options(self, event: str, token: str, inputs: Mapping[str, str]) -> list[str]:
         given = {name.replace("_", "-").upper(): value for name, value in inputs.items()}
         variables = {
-            "HOME": "/github/home", "GITHUB_ACTIONS": "true", "CI": "true",
+            "HOME": "/github/home",
+            "GITHUB_ACTIONS": "true",
+            "CI": "true",
             "GITHUB_REPOSITORY": self.github.state.repository,
-            "GITHUB_REF": "refs/heads/main", "GITHUB_EVENT_NAME": event,
+            "GITHUB_REF": "refs/heads/main",
+            "GITHUB_EVENT_NAME": event,
             "GITHUB_EVENT_PATH": "/github/workflow/event.json",
-            "GITHUB_WORKSPACE": "/github/workspace", "GITHUB_API_URL": self.github.url,
-            "GITHUB_SERVER_URL": "https://github.com", "GITHUB_RUN_ID": self.run_id, "GITHUB_RUN_ATTEMPT": "1",
-            "GITHUB_JOB": "benchmark", "RUNNER_NAME": "runner-1", "ACTIONS_RUNTIME_TOKEN": "of-the-runner",
-            "GITHUB_OUTPUT": "/github/file_commands/output", "GITHUB_STATE": "/github/file_commands/state",
+            "GITHUB_WORKSPACE": "/github/workspace",
+            "GITHUB_API_URL": self.github.url,
+            "GITHUB_SERVER_URL": "https://github.com",
+            "GITHUB_RUN_ID": self.run_id,
+            "GITHUB_RUN_ATTEMPT": "1",
+            "GITHUB_JOB": "benchmark",
+            "RUNNER_NAME": "runner-1",
+            "ACTIONS_RUNTIME_TOKEN": "of-the-runner",
+            "GITHUB_OUTPUT": "/github/file_commands/output",
+            "GITHUB_STATE": "/github/file_commands/state",
             "GITHUB_STEP_SUMMARY": "/github/file_commands/summary",
-            "INPUT_GITHUB-TOKEN": token, **{f"INPUT_{name}": value for name, value in given.items()},
-        }  # fmt: skip
+            "INPUT_GITHUB-TOKEN": token,
+            **{f"INPUT_{name}": value for name, value in given.items()},
+        }
         mounts = {
-            "/var/run/docker.sock": "/var/run/docker.sock", str(self.place.folder): "/github/workspace",
+            "/var/run/docker.sock": "/var/run/docker.sock",
+            str(self.place.folder): "/github/workspace",
             **{str(self.folder / name): f"/github/{name}" for name in ("file_commands", "workflow", "home")},
-        }  # fmt: skip
+        }
         options = ["--workdir", "/github/workspace"]
         for name, value in variables.items():
             options += ["--env", f"{name}={value}"]

@@ -307,8 +307,15 @@ def test_step__of_a_workflow_run_publishes_what_a_fork_measured(
 def workflow_run(run: Any) -> dict[str, Any]:
     """The event, as far as anybody reads it."""
     owner = run.head_repo.partition("/")[0]
-    return {"workflow_run": {"id": run.id, "head_sha": run.head_sha, "head_branch": run.head_branch,
-                             "pull_requests": [], "head_repository": {"owner": {"login": owner}}}}  # fmt: skip
+    return {
+        "workflow_run": {
+            "id": run.id,
+            "head_sha": run.head_sha,
+            "head_branch": run.head_branch,
+            "pull_requests": [],
+            "head_repository": {"owner": {"login": owner}},
+        }
+    }
 
 
 @pytest.mark.parametrize("moment", ["building starlette", "starting subjects", "capacity 1"])

@@ -47,9 +47,9 @@ def tool(tool: Tool, tmp_path_factory: pytest.TempPathFactory) -> Tool:
     (shop / ".gitattributes").write_text("*.bin filter=lfs diff=lfs merge=lfs -text\n", encoding="ascii")
     (shop / ".gitignore").write_text("dist\n", encoding="ascii")
     variant = {"ready": {"path": "/"}}
-    tool.config({
-        name: variant | {"build": {"context": ".", "dockerfile": f"Dockerfile.{name}"}} for name in ("full", "built")
-    })  # fmt: skip
+    tool.config(
+        {name: variant | {"build": {"context": ".", "dockerfile": f"Dockerfile.{name}"}} for name in ("full", "built")}
+    )
     commit(shop)
     for name, command in (("process", "filter-process"), ("smudge", "smudge -- %f"), ("clean", "clean -- %f")):
         git(shop, "config", f"filter.lfs.{name}", f"git-lfs {command}")
@@ -65,8 +65,10 @@ def test_base__with_a_submodule_is_compared_and_without_a_built_folder_the_folde
     assert finished.status == 0, finished.stderr
     result = finished.result
     assert {(one.variant, one.revision) for one in result.summaries} == {
-        ("full", "head"), ("full", "base"), ("built", "head"),
-    }  # fmt: skip
+        ("full", "head"),
+        ("full", "base"),
+        ("built", "head"),
+    }
     (built,) = [one for one in result.not_compared if one.cell.startswith("built")]
     assert built.status == "base-failed"
     assert "dist is ignored by git, so the base revision's tree does not have it" in built.reason

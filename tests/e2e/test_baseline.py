@@ -248,8 +248,9 @@ def test_baseline__a_new_route_a_changed_text_and_loosened_gates_cost_nothing_el
     assert lacking(result) == {"web · new": "new"}
     assert [one.reason for one in result.not_compared if "has no profile `new`" in one.reason]
     assert (result.rules, {change.what for change in result.rule_changes}) == (
-        "base", {"gate on requests/s", "check text", "check new"},
-    )  # fmt: skip
+        "base",
+        {"gate on requests/s", "check text", "check new"},
+    )
     assert result.verdict_by_head_rules is not None
     assert {one.gate for one in result.comparisons if one.metric == "requests_per_second"} <= {0.01}
     assert {(one.profile, one.revision) for one in result.summaries} == {

@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.browser import Page
 
 from bench_action.trend.change_points import changes_of
-from bench_action.trend.page import Links, render
+from bench_action.trend.page import CommitLinks, render
 from bench_action.trend.series import Point, Series
 
 pytestmark = pytest.mark.e2e
@@ -23,10 +23,18 @@ def _series(variant: str, profile: str, *, evil: bool = False) -> Series:
     values = np.exp(random.normal(0, 0.014, RUNS) + level)
     days = np.datetime64("2022-10-15T03:00:00") + np.arange(RUNS) * np.timedelta64(1, "D")
     points = tuple(
-        Point(f"{day}Z", EVIL if evil else f"{n:040x}", f"run-{n}", float(v), float(v) * 0.98, float(v) * 1.02,
-              EVIL if evil else ("epyc", "xeon")[int(random.random() < 0.3)], (1.0, 20.0))
+        Point(
+            f"{day}Z",
+            EVIL if evil else f"{n:040x}",
+            f"run-{n}",
+            float(v),
+            float(v) * 0.98,
+            float(v) * 1.02,
+            EVIL if evil else ("epyc", "xeon")[int(random.random() < 0.3)],
+            (1.0, 20.0),
+        )
         for n, (day, v) in enumerate(zip(days, values, strict=True))
-    )  # fmt: skip
+    )
     return Series(variant, profile, "requests_per_second", True, points, "control")
 
 
@@ -34,7 +42,7 @@ def _series(variant: str, profile: str, *, evil: bool = False) -> Series:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trend") / "a site"
     shown = [_series("django", "list"), _series("aiohttp", "list"), _series(EVIL, EVIL, evil=True)]
-    render(shown, changes_of(shown), Links("https://example.org/o/r", f"trend of {EVIL}"), folder)
+    render(shown, changes_of(shown), CommitLinks("https://example.org/o/r", f"trend of {EVIL}"), folder)
     return folder
 
 

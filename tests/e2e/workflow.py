@@ -89,9 +89,12 @@ def readme_workflow() -> str:
 def exported(folder: Path) -> Path:
     """The action as a release would have it: what is under git, as it is in the work tree."""
     names = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True,
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
         check=True,
-    ).stdout.splitlines()  # fmt: skip
+    ).stdout.splitlines()
     for name in names:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -116,28 +119,54 @@ class Runner:
     github: GitHubDouble
 
     def run(
-        self, place: Checkout, event: str, payload: Mapping[str, Any], *, token: str = "token", env: Sequence[str] = (),
+        self,
+        place: Checkout,
+        event: str,
+        payload: Mapping[str, Any],
+        *,
+        token: str = "token",
+        env: Sequence[str] = (),
         workflow: str = "",
-    ) -> Ran:  # fmt: skip
+    ) -> Ran:
         """The workflow for an event, by its file's name where there are several."""
         event_file, stand_in = self.folder / "event.json", self.folder / "stand-in"
         event_file.write_text(json.dumps(payload), encoding="utf-8")
         stand_in.mkdir(exist_ok=True)
         (stand_in / "action.yml").write_text(_STAND_IN, encoding="utf-8")
         command = [
-            str(_ACT), event, "--eventpath", str(event_file), "--platform", f"ubuntu-24.04={RUNNER}", "--pull=false",
-            "--workflows", f".github/workflows/{workflow}",
-            "--rm", "--network", "bridge", "--env", f"GITHUB_API_URL={self.github.url}",
-            "--secret", f"GITHUB_TOKEN={token}",
-            "--local-repository", f"org/bench-action@v1={self.action}",
+            str(_ACT),
+            event,
+            "--eventpath",
+            str(event_file),
+            "--platform",
+            f"ubuntu-24.04={RUNNER}",
+            "--pull=false",
+            "--workflows",
+            f".github/workflows/{workflow}",
+            "--rm",
+            "--network",
+            "bridge",
+            "--env",
+            f"GITHUB_API_URL={self.github.url}",
+            "--secret",
+            f"GITHUB_TOKEN={token}",
+            "--local-repository",
+            f"org/bench-action@v1={self.action}",
             *(word for ref in _stood_in_for(place.folder) for word in ("--local-repository", f"{ref}={stand_in}")),
             *(word for one in env for word in ("--env", one)),
-        ]  # fmt: skip
+        ]
         own = {"HOME": str(self.folder), "XDG_CACHE_HOME": str(self.folder), "XDG_CONFIG_HOME": str(self.folder)}
         done = subprocess.run(
-            command, cwd=place.folder, env={**os.environ, **own}, stdin=subprocess.DEVNULL, text=True, check=False,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_WAIT_S,
-        )  # fmt: skip
+            command,
+            cwd=place.folder,
+            env={**os.environ, **own},
+            stdin=subprocess.DEVNULL,
+            text=True,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_WAIT_S,
+        )
         return Ran(done.returncode, done.stdout)
 
 
@@ -149,17 +178,22 @@ def _stood_in_for(folder: Path) -> set[str]:
 
 def pull_request(place: Checkout, pull: Pull) -> dict[str, Any]:
     """The payload of a `pull_request` event, as far as anybody reads it."""
-    ends = {name: {"sha": sha, "ref": end.ref, "repo": {"full_name": end.repo}}
-            for name, sha, end in (("head", place.head, pull.head), ("base", place.base, pull.base))}  # fmt: skip
+    ends = {
+        name: {"sha": sha, "ref": end.ref, "repo": {"full_name": end.repo}}
+        for name, sha, end in (("head", place.head, pull.head), ("base", place.base, pull.base))
+    }
     return {"action": "synchronize", "number": pull.number, "pull_request": {"number": pull.number, **ends}}
 
 
 def build_runner() -> None:
     """Have the image in which a job's steps run."""
     subprocess.run(
-        ["docker", "build", "--quiet", "--tag", RUNNER, "-"], input=_RUNNER_DOCKERFILE, text=True, check=True,
+        ["docker", "build", "--quiet", "--tag", RUNNER, "-"],
+        input=_RUNNER_DOCKERFILE,
+        text=True,
+        check=True,
         capture_output=True,
-    )  # fmt: skip
+    )
 
 
 def _published(folder: Path, repository: str) -> str:

@@ -68,12 +68,20 @@ class Step:
         (self.folder / "event.json").write_text(json.dumps(payload), encoding="utf-8")
         given = {"github_token": "token", "baseline": "none", "output": str(self.folder / "out"), **inputs}
         variables = {
-            "GITHUB_REPOSITORY": "org/shop", "GITHUB_EVENT_NAME": event, "GITHUB_REF": "refs/heads/main",
-            "GITHUB_EVENT_PATH": str(self.folder / "event.json"), "GITHUB_API_URL": self.github.url,
-            "GITHUB_RUN_ID": "7", "GITHUB_RUN_ATTEMPT": "1", "GITHUB_WORKFLOW": "trend", "GITHUB_JOB": "benchmark",
-            "GITHUB_OUTPUT": str(self.folder / "outputs"), "GITHUB_STEP_SUMMARY": str(self.folder / "summary"),
-            **{f"INPUT_{name.upper().replace('_', '-')}": value for name, value in given.items()}, **(environ or {}),
-        }  # fmt: skip
+            "GITHUB_REPOSITORY": "org/shop",
+            "GITHUB_EVENT_NAME": event,
+            "GITHUB_REF": "refs/heads/main",
+            "GITHUB_EVENT_PATH": str(self.folder / "event.json"),
+            "GITHUB_API_URL": self.github.url,
+            "GITHUB_RUN_ID": "7",
+            "GITHUB_RUN_ATTEMPT": "1",
+            "GITHUB_WORKFLOW": "trend",
+            "GITHUB_JOB": "benchmark",
+            "GITHUB_OUTPUT": str(self.folder / "outputs"),
+            "GITHUB_STEP_SUMMARY": str(self.folder / "summary"),
+            **{f"INPUT_{name.upper().replace('_', '-')}": value for name, value in given.items()},
+            **(environ or {}),
+        }
         for name, value in variables.items():
             self.monkeypatch.setenv(name, value)
         self.monkeypatch.setattr("sys.argv", ["bench-action", "action"])
@@ -146,11 +154,15 @@ def test_step__of_the_default_branch_appends_its_run(step: Step, github: GitHubD
 @pytest.mark.parametrize(
     ("result", "fail_on", "status"),
     [
-        (INVALID, "regression", 5), (INVALID, "invalid", 5), (INVALID, "never", 0),
-        (REGRESSED, "regression", 1), (REGRESSED, "never", 0), (night(1, 200), "regression", 0),
+        (INVALID, "regression", 5),
+        (INVALID, "invalid", 5),
+        (INVALID, "never", 0),
+        (REGRESSED, "regression", 1),
+        (REGRESSED, "never", 0),
+        (night(1, 200), "regression", 0),
     ],
     ids=["invalid", "invalid, fail-on invalid", "invalid, fail-on never", "regressed", "regressed, never", "measured"],
-)  # fmt: skip
+)
 def test_step__ends_by_its_verdict_whether_or_not_there_is_anything_for_the_history(
     step: Step, github: GitHubDouble, result: Result, fail_on: str, status: int
 ) -> None:

@@ -373,9 +373,12 @@ def test_process__that_is_still_starting_ends_at_sigterm_without_a_word() -> Non
         "supervisor.supervise(config.Config.from_environment({'TODO_PROFILE': 'tuned'}))\n"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", program], cwd=Path(__file__).parents[2] / "apps" / "aiohttp", capture_output=True,
-        text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[2] / "apps" / "aiohttp",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     defaults = f"{signal.SIG_DFL!s} {signal.SIG_DFL!s}"
     assert set(ended.stdout.splitlines()) == {defaults}, ended.stderr
 

@@ -25,11 +25,20 @@ ENGINES = {
     "29": {"Version": "29.4.0", "ApiVersion": "1.53", "MinAPIVersion": "1.44"},
 }
 INFO = {
-    "ID": "7TRN:IPZB", "ServerVersion": "", "Driver": "overlayfs", "CgroupDriver": "systemd", "CgroupVersion": "2",
-    "NCPU": 4, "MemTotal": 16_766_251_008, "KernelVersion": "6.11.0-1018-azure", "OperatingSystem": "Ubuntu 24.04",
-    "OSType": "linux", "Architecture": "x86_64", "Name": "runner",
+    "ID": "7TRN:IPZB",
+    "ServerVersion": "",
+    "Driver": "overlayfs",
+    "CgroupDriver": "systemd",
+    "CgroupVersion": "2",
+    "NCPU": 4,
+    "MemTotal": 16_766_251_008,
+    "KernelVersion": "6.11.0-1018-azure",
+    "OperatingSystem": "Ubuntu 24.04",
+    "OSType": "linux",
+    "Architecture": "x86_64",
+    "Name": "runner",
     "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]],
-}  # fmt: skip
+}
 OWNER = Ownership("20261126-000000-abcdef", "", 1, "org/shop", "org/shop/1/1/benchmark/runner-1")
 
 
@@ -64,14 +73,25 @@ class Handler(BaseHTTPRequestHandler):
             "/_ping": "OK",
             "/version": {**self.server.version, "Os": "linux", "Arch": "amd64", "Components": []},
             "/info": {**INFO, "ServerVersion": self.server.version["Version"]},
-            "/containers/json": [] if "c1" in self.server.removed else [
-                {"Id": "c1", "Names": [f"/{gone}-redis"], "Image": "redis:8", "State": "running",
-                 "Labels": labels_of(OWNER), "HostConfig": {"NetworkMode": gone}, "NetworkSettings": {"Networks": {}}},
+            "/containers/json": []
+            if "c1" in self.server.removed
+            else [
+                {
+                    "Id": "c1",
+                    "Names": [f"/{gone}-redis"],
+                    "Image": "redis:8",
+                    "State": "running",
+                    "Labels": labels_of(OWNER),
+                    "HostConfig": {"NetworkMode": gone},
+                    "NetworkSettings": {"Networks": {}},
+                },
             ],
-            "/networks": [] if "n1" in self.server.removed else [
+            "/networks": []
+            if "n1" in self.server.removed
+            else [
                 {"Name": gone, "Id": "n1", "Driver": "bridge", "Labels": labels_of(OWNER)},
             ],
-        }  # fmt: skip
+        }
         self._answer(200, answers[path]) if path in answers else self._answer(404, {"message": f"no such: {path}"})
 
     def do_DELETE(self) -> None:

@@ -113,8 +113,9 @@ def test_upsert__the_longest_comment_fits_with_all_that_is_added_to_it(github: G
 def test_upsert__two_legs_of_a_matrix_with_one_key_are_noticed(github: GitHubDouble) -> None:
     legs = [Origin("bench.yml", f"ci/bench ({version})", f"7/1/{version}") for version in ("3.11", "3.13")]
     assert [upsert_comment(access(github), 1, KEY, "text", leg).replaced for leg in legs] == [
-        "", "the job `ci/bench _3.11_` of the same workflow run",
-    ]  # fmt: skip
+        "",
+        "the job `ci/bench _3.11_` of the same workflow run",
+    ]
 
 
 @pytest.mark.parametrize("step", ["8/1/dd", "7/2/dd"])

@@ -72,13 +72,21 @@ class Backend(BaseHTTPRequestHandler):
                 return
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         environ = {
-            "PATH": os.environ["PATH"], "GIT_PROJECT_ROOT": str(self.root), "GIT_HTTP_EXPORT_ALL": "1",
-            "PATH_INFO": path, "QUERY_STRING": query, "REQUEST_METHOD": self.command, "REMOTE_USER": "somebody",
-            "CONTENT_TYPE": self.headers.get("Content-Type", ""), "CONTENT_LENGTH": str(len(body)),
+            "PATH": os.environ["PATH"],
+            "GIT_PROJECT_ROOT": str(self.root),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "REQUEST_METHOD": self.command,
+            "REMOTE_USER": "somebody",
+            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+            "CONTENT_LENGTH": str(len(body)),
             "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
             "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
-            "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*",
-        }  # fmt: skip
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "safe.directory",
+            "GIT_CONFIG_VALUE_0": "*",
+        }
         done = subprocess.run(["git", "http-backend"], env=environ, input=body, capture_output=True, check=False)
         head, _, content = done.stdout.partition(b"\r\n\r\n")
         fields = dict(line.split(": ", 1) for line in head.decode().splitlines())
@@ -260,8 +268,9 @@ def test_repository__has_the_branch_and_nothing_else_is_touched(shop: Path) -> N
     ]
     assert after == before
     assert git(shop, "log", "--format=%s|%an", DEFAULT_BRANCH).splitlines() == [
-        "Append 2 records of run-2, run-3|bench-action", "Append 1 record of run-1|bench-action",
-    ]  # fmt: skip
+        "Append 2 records of run-2, run-3|bench-action",
+        "Append 1 record of run-1|bench-action",
+    ]
     names = git(shop, "ls-tree", "-r", "--name-only", DEFAULT_BRANCH).split()
     assert names == [README, INDEX, "records/2026-10.jsonl", SHARD]
     git(shop, "fsck", "--strict")

@@ -52,9 +52,14 @@ def bench(folder: Path, *arguments: str, **environment: str) -> "subprocess.Comp
     """The command, without an engine; it never needs ten seconds."""
     no_engine = {"DOCKER_HOST": "unix:///nonexistent"}
     return subprocess.run(
-        [sys.executable, "-m", "bench_action", *arguments], cwd=folder, env={**os.environ, **no_engine, **environment},
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+        [sys.executable, "-m", "bench_action", *arguments],
+        cwd=folder,
+        env={**os.environ, **no_engine, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
 
 def step(folder: Path, event: str, payload: Any, **inputs: str) -> "subprocess.CompletedProcess[str]":
@@ -63,9 +68,16 @@ def step(folder: Path, event: str, payload: Any, **inputs: str) -> "subprocess.C
     path.write_text(json.dumps(payload), encoding="utf-8")
     given = {f"INPUT_{name.upper().replace('_', '-')}": value for name, value in inputs.items()}
     return bench(
-        folder, "action", GITHUB_REPOSITORY="org/shop", GITHUB_RUN_ID="1", GITHUB_EVENT_NAME=event,
-        GITHUB_EVENT_PATH=str(path), GITHUB_WORKSPACE=str(folder), INPUT_COMMENT="never", **given,
-    )  # fmt: skip
+        folder,
+        "action",
+        GITHUB_REPOSITORY="org/shop",
+        GITHUB_RUN_ID="1",
+        GITHUB_EVENT_NAME=event,
+        GITHUB_EVENT_PATH=str(path),
+        GITHUB_WORKSPACE=str(folder),
+        INPUT_COMMENT="never",
+        **given,
+    )
 
 
 def test_folder_that_looks_like_a_bare_repository_starts_nothing(shop: Path, tmp_path: Path) -> None:

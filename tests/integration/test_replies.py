@@ -112,13 +112,18 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "delete": {"method": "DELETE", "path": "/items/1"},
     "many-headers": {
         "headers": {
-            "X-Zebra": "1", "Accept": "text/html", "Authorization": "Bearer a b", "x-zebra": "2", "Cookie": "a=1; b=2",
-            "X-Quoted": 'a "b" \\ %d', "X-Empty": "",
+            "X-Zebra": "1",
+            "Accept": "text/html",
+            "Authorization": "Bearer a b",
+            "x-zebra": "2",
+            "Cookie": "a=1; b=2",
+            "X-Quoted": 'a "b" \\ %d',
+            "X-Empty": "",
         }
     },
     "own-host": {"headers": {"X-First": "1", "host": "shop.example:8443", "Accept-Encoding": "gzip"}},
     "lengths": {"method": "PUT", "body": "abc\r\n\r\n", "headers": {"content-LENGTH": "4000"}},
-}  # fmt: skip
+}
 
 
 def test_requests__of_the_agent_and_of_wrk_are_the_same_bytes() -> None:
@@ -161,11 +166,14 @@ def chunked(size: int) -> bytes:
 @pytest.mark.parametrize(
     "reply",
     [
-        page(6000), page(0), chunked(5000), page(300, head="Content-Encoding: gzip\r\n"),
+        page(6000),
+        page(0),
+        chunked(5000),
+        page(300, head="Content-Encoding: gzip\r\n"),
         b"HTTP/1.1 204 No Content\r\n\r\n",
     ],
     ids=["length", "empty", "chunked", "compressed", "204"],
-)  # fmt: skip
+)
 def test_replies__have_as_many_bytes_as_wrk_counts(reply: bytes) -> None:
     with serving(lambda *_: reply) as server:
         count = counted(server.port, profile_of())

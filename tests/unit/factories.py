@@ -27,31 +27,55 @@ from bench_action.plan.blocks import Cell, Pair
 from bench_action.stats.sequential import Course
 
 LATENCY = Latency(
-    mean_us=50_000, stdev_us=9_000, min_us=900, max_us=400_000, p50_us=48_000, p90_us=70_000, p99_us=130_000,
+    mean_us=50_000,
+    stdev_us=9_000,
+    min_us=900,
+    max_us=400_000,
+    p50_us=48_000,
+    p90_us=70_000,
+    p99_us=130_000,
     p999_us=310_000,
-)  # fmt: skip
+)
 
 
 def make_trial(variant: str = "aiohttp", block: int = 1, speed: float = 1000.0, **changes: Any) -> Trial:
     """A valid capacity trial of 10 s; `speed` in requests/s."""
     fields: dict[str, Any] = {
-        "phase": "capacity", "block": block, "position": 0, "variant": variant, "revision": "head",
-        "profile": "article-500", "started_at": "2026-11-23T10:00:00+00:00", "duration_s": 10.0, "wall_s": 10.2,
-        "requests": round(speed * 10), "bytes_read": 5_000_000, "errors": Errors(), "latency": LATENCY,
-        "connections_asked": 500, "connections_live": 500, "generator_busy": 0.05,
+        "phase": "capacity",
+        "block": block,
+        "position": 0,
+        "variant": variant,
+        "revision": "head",
+        "profile": "article-500",
+        "started_at": "2026-11-23T10:00:00+00:00",
+        "duration_s": 10.0,
+        "wall_s": 10.2,
+        "requests": round(speed * 10),
+        "bytes_read": 5_000_000,
+        "errors": Errors(),
+        "latency": LATENCY,
+        "connections_asked": 500,
+        "connections_live": 500,
+        "generator_busy": 0.05,
         "cpu_ms": {"application": 9000.0, "db": 4000.0, "cache": 500.0, "generator": 800.0},
-        "work": Work(queries=10_000, rows=200_000, cache_commands=10_000), "db_connections_peak": 10,
-        "memory_peak_mib": 64.0, "steal_percent": 0.1,
-    }  # fmt: skip
+        "work": Work(queries=10_000, rows=200_000, cache_commands=10_000),
+        "db_connections_peak": 10,
+        "memory_peak_mib": 64.0,
+        "steal_percent": 0.1,
+    }
     return Trial(**(fields | changes))
 
 
 def make_count(variant: str = "aiohttp", queries: int = 10, **changes: Any) -> Trial:
     """A count of ten requests."""
     fields: dict[str, Any] = {
-        "phase": "count", "block": 0, "requests": 10, "latency": None, "memory_peak_mib": None,
+        "phase": "count",
+        "block": 0,
+        "requests": 10,
+        "latency": None,
+        "memory_peak_mib": None,
         "work": Work(queries=queries, rows=200, cache_commands=10),
-    }  # fmt: skip
+    }
     return make_trial(variant, **(fields | changes))
 
 
@@ -70,10 +94,16 @@ def make_duet(
     for side, rate, share, duration_s in zip(("base", "head"), (base, head), shares, durations, strict=True):
         requests = round(rate * duration_s)
         fields: dict[str, Any] = {
-            "phase": "duet", "revision": side, "side": side, "pair": "aiohttp · article-500", "duration_s": duration_s,
-            "requests": requests, "cpu_ms": {"application": 1000 * used * duration_s * share},
-            "application_idle": 0.002, "services_idle": 0.5,
-        }  # fmt: skip
+            "phase": "duet",
+            "revision": side,
+            "side": side,
+            "pair": "aiohttp · article-500",
+            "duration_s": duration_s,
+            "requests": requests,
+            "cpu_ms": {"application": 1000 * used * duration_s * share},
+            "application_idle": 0.002,
+            "services_idle": 0.5,
+        }
         trials.append(make_trial(block=block, **(fields | changes)))
     return trials
 
@@ -83,10 +113,16 @@ def make_latency(block: int, *, base_us: float = 5000.0, head_us: float = 5000.0
     trials = []
     for side, p50_us in (("base", base_us), ("head", head_us)):
         fields: dict[str, Any] = {
-            "phase": "latency", "revision": side, "side": side, "pair": "aiohttp · article-500", "duration_s": 3.0,
-            "requests": 300, "latency": LATENCY.model_copy(update={"p50_us": p50_us, "p90_us": 1.4 * p50_us}),
-            "connections_asked": 1, "cpu_ms": {"application": 600.0, "db": 150.0, "cache": 30.0},
-        }  # fmt: skip
+            "phase": "latency",
+            "revision": side,
+            "side": side,
+            "pair": "aiohttp · article-500",
+            "duration_s": 3.0,
+            "requests": 300,
+            "latency": LATENCY.model_copy(update={"p50_us": p50_us, "p90_us": 1.4 * p50_us}),
+            "connections_asked": 1,
+            "cpu_ms": {"application": 600.0, "db": 150.0, "cache": 30.0},
+        }
         trials.append(make_trial(block=block, **(fields | changes)))
     return trials
 
@@ -96,10 +132,15 @@ def make_turns(block: int, *, base: float = 1000.0, head: float = 1000.0, **chan
     trials = []
     for position, side in enumerate(("base", "head", "head", "base")):
         fields: dict[str, Any] = {
-            "phase": "interleaved", "revision": side, "side": side, "pair": "aiohttp · article-500", "duration_s": 1.0,
-            "requests": round(base if side == "base" else head), "cpu_ms": {"application": 900.0},
+            "phase": "interleaved",
+            "revision": side,
+            "side": side,
+            "pair": "aiohttp · article-500",
+            "duration_s": 1.0,
+            "requests": round(base if side == "base" else head),
+            "cpu_ms": {"application": 900.0},
             "position": position,
-        }  # fmt: skip
+        }
         trials.append(make_trial(block=block, **(fields | changes)))
     return trials
 
@@ -112,9 +153,13 @@ def warn(code: Code, message: str = "what was seen", cell: str = "aiohttp · art
 def make_subject(variant: str, **changes: Any) -> SubjectInfo:
     """A subject that was verified."""
     fields: dict[str, Any] = {
-        "variant": variant, "revision": "head", "image": f"bench-action/{variant}", "image_id": "sha256:" + "ab" * 32,
-        "startup_s": 1.5, "verified": True,
-    }  # fmt: skip
+        "variant": variant,
+        "revision": "head",
+        "image": f"bench-action/{variant}",
+        "image_id": "sha256:" + "ab" * 32,
+        "startup_s": 1.5,
+        "verified": True,
+    }
     return SubjectInfo(**(fields | changes))
 
 
@@ -136,24 +181,41 @@ def make_result(trials: Sequence[Trial] | None = None, **changes: Any) -> Result
     warnings = warnings_of(trials, summaries)
     fields: dict[str, Any] = {
         "run": RunInfo(
-            id="20261123-100000-abcdef", started_at="2026-11-23T10:00:00+00:00", duration_s=151.0, seed=7,
-            engine="docker", preset="article", tool_version="0.1.0", command="bench-action run --preset article",
+            id="20261123-100000-abcdef",
+            started_at="2026-11-23T10:00:00+00:00",
+            duration_s=151.0,
+            seed=7,
+            engine="docker",
+            preset="article",
+            tool_version="0.1.0",
+            command="bench-action run --preset article",
         ),
         "timings": {"stack": 12.3, "verify": 4.5, "measure": 134.2},
         "environment": Environment(
-            cpu_model="Some CPU", cores=2, memory_mib=4096, kernel="6.1.0", docker="28.0.0 (cgroup v2)",
-            fingerprint="0123456789ab", images={"redis:8": "sha256:" + "cd" * 32}, steal_percent=0.1,
+            cpu_model="Some CPU",
+            cores=2,
+            memory_mib=4096,
+            kernel="6.1.0",
+            docker="28.0.0 (cgroup v2)",
+            fingerprint="0123456789ab",
+            images={"redis:8": "sha256:" + "cd" * 32},
+            steal_percent=0.1,
         ),
-        "placement": {}, "source": Source(repository="owner/repo", head_sha="a" * 40), "control": {}, "findings": (),
+        "placement": {},
+        "source": Source(repository="owner/repo", head_sha="a" * 40),
+        "control": {},
+        "findings": (),
         "profiles": tuple(
-            ProfileInfo(
-                name=name, path="/", method="GET", connections=500, threads=10, duration_s=10, timeout_s=2
-            ) for name in profiles
+            ProfileInfo(name=name, path="/", method="GET", connections=500, threads=10, duration_s=10, timeout_s=2)
+            for name in profiles
         ),
-        "subjects": subjects, "trials": tuple(trials), "summaries": summaries,
+        "subjects": subjects,
+        "trials": tuple(trials),
+        "summaries": summaries,
         "comparisons": compare_variants(trials, default_pairs(names), profiles) if names else (),
-        "warnings": warnings, "verdict": verdict_of(trials, warnings),
-    }  # fmt: skip
+        "warnings": warnings,
+        "verdict": verdict_of(trials, warnings),
+    }
     return Result(**(fields | changes))
 
 
@@ -170,10 +232,13 @@ def make_compared(trials: list[Trial], *, gates: Gates | None = None, shortage: 
     subjects = (make_subject("aiohttp"), make_subject("aiohttp", revision="base"))
     warnings = warnings_of(trials, summarise(trials, subjects), [PAIR])
     fields = {
-        "subjects": subjects, "summaries": summarise(trials, subjects), "comparisons": comparisons,
-        "findings": findings, "warnings": warnings,
+        "subjects": subjects,
+        "summaries": summarise(trials, subjects),
+        "comparisons": comparisons,
+        "findings": findings,
+        "warnings": warnings,
         "verdict": verdict_of(trials, warnings, comparisons, findings),
-    }  # fmt: skip
+    }
     return make_result(trials, **(fields | changes))
 
 
@@ -190,9 +255,27 @@ def make_paired(head: float, queries: int = 10, statements: tuple[Statement, ...
 def make_comparison(**changes: Any) -> Comparison:
     """requests/s of aiohttp, head against base, gated at 1 %."""
     fields: dict[str, Any] = {
-        "kind": "revision", "method": "duet", "metric": "requests_per_second", "profile": PROFILE, "variant": "aiohttp",
-        "revision": "head", "base": "base", "head": "head", "base_value": 1000.0, "head_value": 900.0, "ratio": 0.9,
-        "difference": -100.0, "ci_low": 0.89, "ci_high": 0.91, "confidence": 0.99, "smallest_detectable": 0.012,
-        "blocks": 8, "gate": 0.01, "level": "fail", "significant": True, "relevant": True, "verdict": "regressed",
-    }  # fmt: skip
+        "kind": "revision",
+        "method": "duet",
+        "metric": "requests_per_second",
+        "profile": PROFILE,
+        "variant": "aiohttp",
+        "revision": "head",
+        "base": "base",
+        "head": "head",
+        "base_value": 1000.0,
+        "head_value": 900.0,
+        "ratio": 0.9,
+        "difference": -100.0,
+        "ci_low": 0.89,
+        "ci_high": 0.91,
+        "confidence": 0.99,
+        "smallest_detectable": 0.012,
+        "blocks": 8,
+        "gate": 0.01,
+        "level": "fail",
+        "significant": True,
+        "relevant": True,
+        "verdict": "regressed",
+    }
     return Comparison(**(fields | changes))

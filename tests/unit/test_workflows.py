@@ -176,9 +176,10 @@ def test_histories__are_kept_by_jobs_that_may_write_them() -> None:
     """On the default branch a job appends to the history, and opens an issue only where that is asked for."""
     for path in (_ROOT / "examples/schedule.yml", _ROOT / ".github/workflows/trend.yml"):
         (job,) = [
-            one for one in _jobs(_load(path))
+            one
+            for one in _jobs(_load(path))
             if any(step.get("uses", "") in {"./", "org/bench-action@v1"} for step in one["steps"])
-        ]  # fmt: skip
+        ]
         assert job["permissions"] == {"contents": "write", "issues": "write"}
 
 

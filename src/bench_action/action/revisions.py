@@ -108,8 +108,9 @@ def _not_the_pull_request(event: Event, checkout: Checkout) -> InputError:
         cause = "`issue_comment` runs on the default branch: actions/checkout takes that, unless `ref` names another"
     return InputError(
         f"HEAD is not pull request #{number}: {_place(checkout)}, and the head of the pull request is {head}",
-        cause=cause, advice=advice,
-    )  # fmt: skip
+        cause=cause,
+        advice=advice,
+    )
 
 
 def _with_shas(event: Event, access: Access | None) -> Event:

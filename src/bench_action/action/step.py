@@ -123,9 +123,15 @@ class Action:
 
     def _measure(self, inputs: Inputs, event: Event, access: Access | None) -> Outcome:
         publisher = Publisher(
-            self.commands, Links(event.run_url), event.pull if inputs.comment == "auto" else None, access,
-            inputs.comment_key, inputs.summary, self._say, self._origin(str(inputs.config or "bench.yml"), inputs),
-        )  # fmt: skip
+            self.commands,
+            Links(event.run_url),
+            event.pull if inputs.comment == "auto" else None,
+            access,
+            inputs.comment_key,
+            inputs.summary,
+            self._say,
+            self._origin(str(inputs.config or "bench.yml"), inputs),
+        )
         console = Console(file=self.stream, width=150, highlight=False)
         try:
             options = self._options(inputs, event, access)
@@ -177,11 +183,20 @@ class Action:
         elif inputs.config is None:
             self._say("no bench.yml: the built-in applications are compared with each other")
         return Options(
-            inputs.config, inputs.preset, inputs.variants, inputs.profiles, inputs.output, baseline=baseline,
-            rules=inputs.rules, max_minutes=inputs.max_minutes, control=control_asked(inputs, event),
-            job=job_of(self.environ), key=inputs.comment_key, workflow_job=workflow_job(self.environ, inputs.matrix),
+            inputs.config,
+            inputs.preset,
+            inputs.variants,
+            inputs.profiles,
+            inputs.output,
+            baseline=baseline,
+            rules=inputs.rules,
+            max_minutes=inputs.max_minutes,
+            control=control_asked(inputs, event),
+            job=job_of(self.environ),
+            key=inputs.comment_key,
+            workflow_job=workflow_job(self.environ, inputs.matrix),
             git=_git_of(self.environ, event, access),
-        )  # fmt: skip
+        )
 
     def _fetch(self, artifact: str, folder: Path, event: Event, access: Access | None) -> None:
         run, allowed = _foreign(event, access)

@@ -20,7 +20,7 @@ from rich.text import Text
 from bench_action import __version__
 from bench_action.cli import trend
 from bench_action.cli.engines import choose_engine, docker_engine
-from bench_action.cli.interrupts import Interrupts
+from bench_action.cli.interrupts import SignalInterrupts
 from bench_action.compare.stored import compare_results
 from bench_action.config.load import PRESETS, load
 from bench_action.config.schema import Config
@@ -51,10 +51,10 @@ _STEPS = frozenset({"action", "publish"})  # commands that are a step of a workf
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class Invocation:
     """What every command may need. `commands`: None unless this is a step of a workflow."""
 
-    interrupts: Interrupts
+    interrupts: SignalInterrupts
     commands: Commands | None
 
 
@@ -133,9 +133,18 @@ def run(
     if self_test and baseline is not None:
         raise InputError("--self-test measures head against itself; it takes no --baseline")
     options = Options(
-        config, preset, tuple(variant or ()), tuple(profile or ()), output, seed, baseline=baseline,
-        rules=rules.value, compare=(compare,) if compare else (), self_test=self_test, max_minutes=max_minutes,
-    )  # fmt: skip
+        config,
+        preset,
+        tuple(variant or ()),
+        tuple(profile or ()),
+        output,
+        seed,
+        baseline=baseline,
+        rules=rules.value,
+        compare=(compare,) if compare else (),
+        self_test=self_test,
+        max_minutes=max_minutes,
+    )
     environ = dict(os.environ)
     console = Console(stderr=True)
     with LiveProgress(console) if console.is_terminal else PlainProgress(console) as progress:
@@ -155,12 +164,12 @@ def check(
 ) -> None:
     """Validate a configuration and this machine; measure nothing."""
     environ, console, steal = dict(os.environ), Console(), StealLook()
-    loaded = load(config, preset)
-    check_environment(loaded.config, environ)
+    project = load(config, preset)
+    check_environment(project.config, environ)
     owner = Ownership.of_this_process("check", "")
-    chosen = choose_engine(engine.value, environ, PlainProgress(console), owner, loaded)
-    lines = [Condition("configuration", "ok", f"{loaded.origin}: {', '.join(loaded.config.variants)}")]
-    lines += [Condition("engine", "ok", chosen.name), *preflight(chosen, loaded), steal.condition()]
+    chosen = choose_engine(engine.value, environ, PlainProgress(console), owner, project)
+    lines = [Condition("configuration", "ok", f"{project.origin}: {', '.join(project.config.variants)}")]
+    lines += [Condition("engine", "ok", chosen.name), *preflight(chosen, project), steal.condition()]
     print_conditions(lines, console)
     require_fit(lines)
 
@@ -248,7 +257,7 @@ def version(
 
 def main() -> None:
     """Run a command and end with its status (README, "Exit status")."""
-    interrupts = Interrupts()
+    interrupts = SignalInterrupts()
     interrupts.install()
     with _speaking_to_a_runner(sys.argv[1:]) as commands:
         _run_command(interrupts, commands)
@@ -270,9 +279,9 @@ def _speaking_to_a_runner(arguments: Sequence[str]) -> Iterator[Commands | None]
         yield commands
 
 
-def _run_command(interrupts: Interrupts, commands: Commands | None) -> None:
+def _run_command(interrupts: SignalInterrupts, commands: Commands | None) -> None:
     try:
-        app(obj=Session(interrupts, commands))  # ends by SystemExit, with 2 where the command line itself is wrong
+        app(obj=Invocation(interrupts, commands))  # ends by SystemExit, with 2 where the command line itself is wrong
     except BenchError as error:
         _print_error(error)
         sys.exit(error.exit_status)

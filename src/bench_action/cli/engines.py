@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
-from bench_action.config.load import Loaded
+from bench_action.config.load import Project
 from bench_action.engine.local import LocalEngine
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import Engine
@@ -19,18 +19,18 @@ _FROM = re.compile(r"^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(\S+)(?:[ \t]+AS[ \t]+(\S+
 
 
 def choose_engine(
-    wanted: Wanted, environ: Mapping[str, str], progress: Progress, owner: Ownership, loaded: Loaded
+    wanted: Wanted, environ: Mapping[str, str], progress: Progress, owner: Ownership, project: Project
 ) -> Engine:
     """Docker where it answers and has, or can get, every image; else local. Raises StackError where neither can be."""
     if wanted == "local":
         return LocalEngine(owner, environ)
     if wanted == "docker":
         return docker_engine(owner, environ)
-    obstacle = why_not_local(loaded)
+    obstacle = why_not_local(project)
     try:
         engine = docker_engine(owner, environ)
         if not obstacle:  # with one, a missing image is for the run to tell, which sweeps before it builds
-            for name in images_of(loaded):
+            for name in images_of(project):
                 engine.image(name, "other")
     except StackError as error:
         if obstacle:
@@ -49,9 +49,9 @@ def docker_engine(owner: Ownership, environ: Mapping[str, str]) -> "DockerEngine
     return DockerEngine(owner, environ)
 
 
-def why_not_local(loaded: Loaded) -> str:
+def why_not_local(project: Project) -> str:
     """What the configuration lacks to be run without containers; empty where it lacks nothing."""
-    config = loaded.config
+    config = project.config
     if foreign := [name for name, service in config.services.items() if service.kind not in {"postgres", "redis"}]:
         return f"{' and '.join(foreign)} can only be a container"
     if silent := [name for name, variant in config.variants.items() if variant.local is None]:
@@ -59,14 +59,14 @@ def why_not_local(loaded: Loaded) -> str:
     return ""
 
 
-def images_of(loaded: Loaded) -> Iterator[str]:
+def images_of(project: Project) -> Iterator[str]:
     """Images that a run in containers needs from elsewhere: services', variants', and those they are built from."""
-    config = loaded.config
+    config = project.config
     yield from (service.image for service in config.services.values())
     yield from (variant.image for variant in config.variants.values() if variant.image)
     for name, variant in config.variants.items():
         if variant.build is not None:
-            dockerfile = loaded.of(name).folder / variant.build.context / variant.build.dockerfile
+            dockerfile = project.of(name).folder / variant.build.context / variant.build.dockerfile
             yield from base_images(dockerfile.read_text(encoding="utf-8", errors="replace"))
 
 

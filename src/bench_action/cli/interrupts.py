@@ -9,14 +9,19 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # What an exception out of nowhere breaks: locks that all threads share would be left half taken, half a module cannot
 # be imported again, and what a finalizer raises is lost.
 _UNBREAKABLE = {
-    "threading", "concurrent.futures._base", "concurrent.futures.thread", "logging", "importlib._bootstrap", "weakref",
+    "threading",
+    "concurrent.futures._base",
+    "concurrent.futures.thread",
+    "logging",
+    "importlib._bootstrap",
+    "weakref",
     "_weakrefset",
-}  # fmt: skip
+}
 _FINALIZER = "__del__"
 _AGAIN_S = 0.01
 
 
-class Interrupts:
+class SignalInterrupts:
     """Installed once, in the main thread, by the command line. It uses SIGALRM as well, to come back later."""
 
     def __init__(self) -> None:

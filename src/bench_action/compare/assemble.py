@@ -15,7 +15,7 @@ from bench_action.compare.summary import summarise
 from bench_action.compare.verdict import verdict_of, warnings_of
 from bench_action.config.baseline import Lack
 from bench_action.config.gates import Gate
-from bench_action.config.load import Loaded
+from bench_action.config.load import Project
 from bench_action.config.rules import Judging
 from bench_action.config.schema import ExpectedWork
 from bench_action.model.errors import StackError
@@ -49,7 +49,7 @@ class Facts:
     """
 
     run: RunInfo
-    loaded: Loaded
+    project: Project
     source: Source
     machine: Machine
     generator: Mapping[str, Any]
@@ -78,7 +78,7 @@ class Facts:
     @property
     def shortage(self) -> str:
         """Where the time went, and which limit would do; empty without a limit."""
-        return self.design.timetable(self.loaded).shortage(self.times)
+        return self.design.timetable(self.project).shortage(self.times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def assemble(facts: Facts, trials: Sequence[Trial]) -> Result:
     """The result of a run, also of one that ended early (`facts.stopped` says why)."""
     summaries = summarise(trials, facts.subjects)
     warnings = (*_run_warnings(facts, trials), *warnings_of(trials, summaries, facts.pairs, _identical(facts.subjects)))
-    judged = _judge(facts, trials, warnings, facts.decider.gates, facts.loaded.config.work)
+    judged = _judge(facts, trials, warnings, facts.decider.gates, facts.project.config.work)
     unsound = _unsound(judged.comparisons) if facts.run.self_test else []
     compared, not_compared = _coverage(facts).split(trials) if facts.compares else ((), ())
     return Result(
@@ -103,7 +103,7 @@ def assemble(facts: Facts, trials: Sequence[Trial]) -> Result:
         environment=_environment(facts, trials),
         placement=_placement(facts),
         source=facts.source,
-        profiles=tuple(_profile_info(name, facts.loaded) for name in facts.loaded.profiles),
+        profiles=tuple(_profile_info(name, facts.project) for name in facts.project.profiles),
         subjects=facts.subjects,
         trials=tuple(trials),
         summaries=summaries,
@@ -128,10 +128,10 @@ def _judge(
     work: Mapping[str, ExpectedWork],
 ) -> _Judged:
     """Judge the trials by these gates and this work: the measurement is the same under any rules."""
-    own = [one.variant for one in facts.subjects if one.revision == "head" and one.variant in facts.loaded.own]
+    own = [one.variant for one in facts.subjects if one.revision == "head" and one.variant in facts.project.own]
     own = [name for name in own if name not in facts.failed]
-    profiles = [name for name in facts.loaded.profiles if any(trial.profile == name for trial in trials)]
-    solo = [pair for pair in facts.loaded.config.compare if set(pair) <= set(own)]
+    profiles = [name for name in facts.project.profiles if any(trial.profile == name for trial in trials)]
+    solo = [pair for pair in facts.project.config.compare if set(pair) <= set(own)]
     if not solo and not facts.pairs:
         solo = default_pairs(own)
     alpha = alpha_of_each(dict(gates), len(facts.design.pairs))
@@ -140,7 +140,7 @@ def _judge(
     trials_of_own = [one for one in trials if one.variant in own]
     findings = (
         *findings_of(trials_of_own, facts.pairs, work),
-        *findings_of_replies(trials_of_own, facts.pairs, facts.loaded.profiles, facts.loaded.config.checks),
+        *findings_of_replies(trials_of_own, facts.pairs, facts.project.profiles, facts.project.config.checks),
     )
     return _Judged(comparisons, findings, verdict_of(trials, warnings, comparisons, findings))
 
@@ -154,8 +154,8 @@ def _verdict_by_head(facts: Facts, trials: Sequence[Trial], warnings: Sequence[W
 
 
 def _coverage(facts: Facts) -> Coverage:
-    loaded, lacks = facts.loaded, facts.lacks
-    cells = [Cell(variant, "head", profile) for variant in loaded.own for profile in loaded.profiles]
+    project, lacks = facts.project, facts.lacks
+    cells = [Cell(variant, "head", profile) for variant in project.own for profile in project.profiles]
     return Coverage(cells, facts.pairs, lacks, facts.failed, facts.lost, facts.shortage, facts.stopped)
 
 
@@ -231,9 +231,14 @@ def _environment(facts: Facts, trials: Sequence[Trial]) -> Environment:
     )
 
 
-def _profile_info(name: str, loaded: Loaded) -> ProfileInfo:
-    profile = loaded.profiles[name]
+def _profile_info(name: str, project: Project) -> ProfileInfo:
+    profile = project.profiles[name]
     return ProfileInfo(
-        name=name, path=profile.path, method=profile.method, connections=profile.connections,
-        threads=profile.threads, duration_s=profile.duration, timeout_s=profile.timeout,
-    )  # fmt: skip
+        name=name,
+        path=profile.path,
+        method=profile.method,
+        connections=profile.connections,
+        threads=profile.threads,
+        duration_s=profile.duration,
+        timeout_s=profile.timeout,
+    )

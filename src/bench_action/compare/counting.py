@@ -98,8 +98,9 @@ def count_statements(counts: Sequence[Trial]) -> Mapping[str, Count]:
     by_trial = [{one.text: one.calls for one in trial.statements} for trial in counts]
     idle_of = [
         ({one.text: one.calls for one in trial.idle_statements}, trial.idle_s)
-        for trial in counts if trial.idle is not None
-    ]  # fmt: skip
+        for trial in counts
+        if trial.idle is not None
+    ]
     found = {}
     for text in dict.fromkeys(text for calls in by_trial for text in calls):
         pairs = [(trial, calls.get(text, 0)) for trial, calls in zip(counts, by_trial, strict=True)]

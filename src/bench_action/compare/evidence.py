@@ -28,7 +28,7 @@ FAULTS = FAULTS_OF_SHARES | {Code.NOT_SATURATED, Code.SERVICES_SATURATED}
 
 
 @dataclass(frozen=True, slots=True)
-class Sides:
+class PairedBlock:
     """One block: the trials of base and of head, as many of the one as of the other."""
 
     number: int
@@ -71,7 +71,7 @@ class Soundness:
     left_out: frozenset[int] = frozenset()
 
 
-def sides_of(trials: Sequence[Trial], pair: str, phase: PhaseName) -> list[Sides]:
+def sides_of(trials: Sequence[Trial], pair: str, phase: PhaseName) -> list[PairedBlock]:
     """The blocks of a pair in a phase that are whole and valid, in the order in which they were measured."""
     own = [trial for trial in trials if trial.pair == pair and trial.phase == phase]
     found = []
@@ -79,11 +79,11 @@ def sides_of(trials: Sequence[Trial], pair: str, phase: PhaseName) -> list[Sides
         block = [trial for trial in own if trial.block == number]
         base, head = (tuple(trial for trial in block if trial.side == side) for side in ("base", "head"))
         if base and len(base) == len(head) and all(trial.valid for trial in block):
-            found.append(Sides(number, base, head))
+            found.append(PairedBlock(number, base, head))
     return found
 
 
-def evidence_of(blocks: Sequence[Sides], metric: str) -> Evidence | None:
+def evidence_of(blocks: Sequence[PairedBlock], metric: str) -> Evidence | None:
     """What blocks say of a metric; None where none has it on both sides, above zero."""
     pairs = [(b, h) for sides in blocks if (b := _value(sides.base, metric)) and (h := _value(sides.head, metric))]
     if not pairs:
@@ -93,7 +93,7 @@ def evidence_of(blocks: Sequence[Sides], metric: str) -> Evidence | None:
     return Evidence(metric, losses, *(math.exp(fmean(math.log(one[side]) for one in pairs)) for side in (0, 1)))
 
 
-def paired_evidence(blocks: Sequence[Sides], metric: str) -> Evidence | None:
+def paired_evidence(blocks: Sequence[PairedBlock], metric: str) -> Evidence | None:
     """As `evidence_of`; of requests/s only from blocks that are sound, and nothing where the pair's duets are not."""
     if metric != "requests_per_second":
         return evidence_of(blocks, metric)
@@ -101,7 +101,7 @@ def paired_evidence(blocks: Sequence[Sides], metric: str) -> Evidence | None:
     return None if sound.faults else evidence_of([one for one in blocks if one.number not in sound.left_out], metric)
 
 
-def soundness_of(blocks: Sequence[Sides]) -> Soundness:
+def soundness_of(blocks: Sequence[PairedBlock]) -> Soundness:
     """What is wrong with these duets, in words."""
     left_out = frozenset(sides.number for sides in blocks if sides.flaws)
     duets = [sides for sides in blocks if sides.base[0].phase == "duet"]
@@ -110,7 +110,7 @@ def soundness_of(blocks: Sequence[Sides]) -> Soundness:
     return Soundness(dict(_faults(duets, left_out)), dict(_doubts(duets)), left_out)
 
 
-def _faults(duets: Sequence[Sides], left_out: frozenset[int]) -> Iterator[tuple[Code, str]]:
+def _faults(duets: Sequence[PairedBlock], left_out: frozenset[int]) -> Iterator[tuple[Code, str]]:
     if len(left_out) > _FLAWED * len(duets):
         flaws = [flaw for sides in duets for flaw in sides.flaws]
         code = max(dict.fromkeys(flaws), key=flaws.count)
@@ -123,7 +123,7 @@ def _faults(duets: Sequence[Sides], left_out: frozenset[int]) -> Iterator[tuple[
         yield Code.SERVICES_SATURATED, f"the services' CPU was idle for {services * 100:.0f} % of the time only"
 
 
-def _doubts(duets: Sequence[Sides]) -> Iterator[tuple[Code, str]]:
+def _doubts(duets: Sequence[PairedBlock]) -> Iterator[tuple[Code, str]]:
     used = [_used(sides) for sides in duets]
     known = [share for share in used if share is not None]
     idle = _median_of(duets, "application_idle")
@@ -131,7 +131,7 @@ def _doubts(duets: Sequence[Sides]) -> Iterator[tuple[Code, str]]:
         yield Code.OTHERS_ON_CPU, f"the two had {median(known) * 100:.0f} % of their CPU, the rest went elsewhere"
 
 
-def _flaw_text(code: Code, duets: Sequence[Sides]) -> str:
+def _flaw_text(code: Code, duets: Sequence[PairedBlock]) -> str:
     if code is Code.SLICES_DIFFER:
         return f"the two were loaded for times more than {_DURATIONS * 100:.0f} % apart"
     shares = [share for sides in duets if (share := _share(sides.base[0], sides.head[0])) is not None]
@@ -160,7 +160,7 @@ def _share(base: Trial, head: Trial) -> float | None:
     return used[1] / sum(used) if len(used) == 2 and sum(used) > 0 else None
 
 
-def _used(sides: Sides) -> float | None:
+def _used(sides: PairedBlock) -> float | None:
     """Share of their one CPU that the two had together."""
     cpu_ms = [trial.cpu_ms.get("application") for trial in (sides.base[0], sides.head[0])]
     if cpu_ms[0] is None or cpu_ms[1] is None:
@@ -168,7 +168,7 @@ def _used(sides: Sides) -> float | None:
     return (cpu_ms[0] + cpu_ms[1]) / 1000 / fmean((sides.base[0].duration_s, sides.head[0].duration_s))
 
 
-def _median_of(duets: Sequence[Sides], name: str) -> float | None:
+def _median_of(duets: Sequence[PairedBlock], name: str) -> float | None:
     values = [value for sides in duets if (value := getattr(sides.base[0], name)) is not None]
     return median(values) if values else None
 

@@ -52,9 +52,12 @@ def _changes(base: Sequence[Trial], head: Sequence[Trial]) -> Iterator[Finding]:
         text = f"{METRICS[metric].title} {_number(before.per_request)} → {_number(after.per_request)}"
         text += " (N+1: a query for each row?)" if loop else ""
         yield Finding(
-            code="n-plus-one" if loop else "work-changed", message=text, cell=head[0].cell, before=before.per_request,
+            code="n-plus-one" if loop else "work-changed",
+            message=text,
+            cell=head[0].cell,
+            before=before.per_request,
             after=after.per_request,
-        )  # fmt: skip
+        )
 
 
 def _statements(base: Sequence[Trial], head: Sequence[Trial]) -> Iterator[Finding]:
@@ -66,9 +69,12 @@ def _statements(base: Sequence[Trial], head: Sequence[Trial]) -> Iterator[Findin
             kind = "new" if text not in known else "more frequent"
             times = f"{_number(before.per_request)} → {_number(count.per_request)} for each request"
             yield Finding(
-                code="statement", message=f"{kind}: `{_short(text)}` {times}", cell=head[0].cell,
-                before=before.per_request, after=count.per_request,
-            )  # fmt: skip
+                code="statement",
+                message=f"{kind}: `{_short(text)}` {times}",
+                cell=head[0].cell,
+                before=before.per_request,
+                after=count.per_request,
+            )
 
 
 def _errors(trials: Sequence[Trial], pair: Pair) -> Iterator[Finding]:

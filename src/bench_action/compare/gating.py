@@ -65,13 +65,18 @@ def judge_losses(found: Evidence, course: Course, alpha: float, gate: Gate) -> J
     blocks = seen.blocks if course.ended else max(course.cap, seen.blocks)
     final = Course(max(course.cap, blocks), ended=True).level(blocks, alpha)
     return Judgement(
-        verdict=verdict, blocks=seen.blocks, ratio=math.exp(-seen.mean if higher else seen.mean),
-        ci_low=_exp(low), ci_high=_exp(high), smallest_detectable=smallest_detectable(seen.sd, blocks, final),
-        significant=significant, relevant=relevant,
+        verdict=verdict,
+        blocks=seen.blocks,
+        ratio=math.exp(-seen.mean if higher else seen.mean),
+        ci_low=_exp(low),
+        ci_high=_exp(high),
+        smallest_detectable=smallest_detectable(seen.sd, blocks, final),
+        significant=significant,
+        relevant=relevant,
         blocks_wanted=_wanted(seen, gate, level, higher=higher) if verdict == "inconclusive" else None,
         fires=tuple(fires(gate.size, share, seen.sd / math.sqrt(blocks), min(final, _ONE_SIDED)) for share in _SHARES),
         reason=_allowed(found.metric, gate, worse=seen.mean > 0, relevant=relevant) if verdict == "measured" else "",
-    )  # fmt: skip
+    )
 
 
 def _too_few(blocks: int) -> Judgement:

@@ -146,17 +146,28 @@ def _leave_out_services(found: dict[str, Comparison], pair: Pair) -> None:
         if used is not None and max(used.base_value, used.head_value) < _UNUSED:
             found[metric] = found.get(metric, _empty(metric, pair)).model_copy(
                 update={
-                    "gate": None, "level": None, "verdict": "measured", "significant": False, "relevant": False,
-                    "fires": None, "blocks_wanted": None, "reason": why,
+                    "gate": None,
+                    "level": None,
+                    "verdict": "measured",
+                    "significant": False,
+                    "relevant": False,
+                    "fires": None,
+                    "blocks_wanted": None,
+                    "reason": why,
                 }
-            )  # fmt: skip
+            )
 
 
 def _uncompared(metric: str, attempt: Attempt, gate: Gate) -> Comparison:
     """A gated metric that no block compares: each side's figure alone where there is one, and the reason."""
     alone = _alone(metric, attempt.trials, attempt.pair) if metric in PAIRED else None
-    update = {"gate": gate.size, "level": gate.level, "verdict": "inconclusive", "blocks": 0,
-              "reason": why_uncompared(metric, attempt)}  # fmt: skip
+    update = {
+        "gate": gate.size,
+        "level": gate.level,
+        "verdict": "inconclusive",
+        "blocks": 0,
+        "reason": why_uncompared(metric, attempt),
+    }
     return (alone or _empty(metric, attempt.pair)).model_copy(update=update)
 
 
@@ -199,11 +210,28 @@ def _empty(metric: str, pair: Pair) -> Comparison:
     """Nothing was measured of this metric."""
     base, head = _names(pair)
     return Comparison(
-        kind=pair.kind, method="solo", metric=metric, profile=pair.head.profile, variant=pair.head.variant,
-        revision=pair.head.revision, base=base, head=head, base_value=0.0, head_value=0.0, ratio=None, difference=0.0,
-        ci_low=None, ci_high=None, confidence=CONFIDENCE, smallest_detectable=None, blocks=0, gate=None,
-        significant=False, relevant=False, verdict="measured",
-    )  # fmt: skip
+        kind=pair.kind,
+        method="solo",
+        metric=metric,
+        profile=pair.head.profile,
+        variant=pair.head.variant,
+        revision=pair.head.revision,
+        base=base,
+        head=head,
+        base_value=0.0,
+        head_value=0.0,
+        ratio=None,
+        difference=0.0,
+        ci_low=None,
+        ci_high=None,
+        confidence=CONFIDENCE,
+        smallest_detectable=None,
+        blocks=0,
+        gate=None,
+        significant=False,
+        relevant=False,
+        verdict="measured",
+    )
 
 
 def _alone(metric: str, trials: Sequence[Trial], pair: Pair) -> Comparison | None:
@@ -214,8 +242,13 @@ def _alone(metric: str, trials: Sequence[Trial], pair: Pair) -> Comparison | Non
         return None
     update: dict[str, object] = {"kind": pair.kind, "revision": pair.head.revision}
     if pair.kind == "revision":
-        update |= {"ci_low": None, "ci_high": None, "smallest_detectable": None, "significant": False,
-                   "relevant": False}  # fmt: skip
+        update |= {
+            "ci_low": None,
+            "ci_high": None,
+            "smallest_detectable": None,
+            "significant": False,
+            "relevant": False,
+        }
     return solo.model_copy(update=update | {"variant": pair.head.variant})
 
 
@@ -230,17 +263,32 @@ def _judged(pair: Pair, found: Evidence, course: Course, rules: Rules, method: s
     ratio = seen.ratio if seen.ratio is not None else found.head / found.base
     base, head = _names(pair)
     return Comparison(
-        kind=pair.kind, method=method, metric=found.metric, profile=pair.head.profile,
-        variant=pair.head.variant, revision=pair.head.revision, base=base, head=head,
-        base_value=found.base, head_value=found.head, ratio=ratio, difference=found.head - found.base,
-        ci_low=seen.ci_low, ci_high=seen.ci_high, confidence=CONFIDENCE,
-        smallest_detectable=seen.smallest_detectable, blocks=seen.blocks,
+        kind=pair.kind,
+        method=method,
+        metric=found.metric,
+        profile=pair.head.profile,
+        variant=pair.head.variant,
+        revision=pair.head.revision,
+        base=base,
+        head=head,
+        base_value=found.base,
+        head_value=found.head,
+        ratio=ratio,
+        difference=found.head - found.base,
+        ci_low=seen.ci_low,
+        ci_high=seen.ci_high,
+        confidence=CONFIDENCE,
+        smallest_detectable=seen.smallest_detectable,
+        blocks=seen.blocks,
         blocks_wanted=seen.blocks_wanted if gate is not None else None,
         fires=seen.fires if gate is not None else None,
-        gate=gate.size if gate is not None else None, level=gate.level if gate is not None else None,
-        significant=seen.significant, relevant=seen.relevant,
-        verdict=seen.verdict if gate is not None else "measured", reason=seen.reason if gate is not None else "",
-    )  # fmt: skip
+        gate=gate.size if gate is not None else None,
+        level=gate.level if gate is not None else None,
+        significant=seen.significant,
+        relevant=seen.relevant,
+        verdict=seen.verdict if gate is not None else "measured",
+        reason=seen.reason if gate is not None else "",
+    )
 
 
 def _solo(metric: str, sides: Sides) -> Comparison | None:
@@ -252,12 +300,28 @@ def _solo(metric: str, sides: Sides) -> Comparison | None:
     low, high = (found.interval.low, found.interval.high) if found.interval else (None, None)
     significant = low is not None and high is not None and not low <= 1 <= high
     return Comparison(
-        kind="variant", method="solo", metric=metric, profile=sides.profile, variant=sides.head, revision="head",
-        base=sides.base, head=sides.head, base_value=found.base, head_value=found.head, ratio=found.ratio,
-        difference=found.head - found.base, ci_low=low, ci_high=high, confidence=CONFIDENCE,
-        smallest_detectable=found.smallest_detectable, blocks=len(blocks), gate=None, significant=significant,
-        relevant=significant and abs(found.ratio - 1) >= _RELEVANT, verdict="measured",
-    )  # fmt: skip
+        kind="variant",
+        method="solo",
+        metric=metric,
+        profile=sides.profile,
+        variant=sides.head,
+        revision="head",
+        base=sides.base,
+        head=sides.head,
+        base_value=found.base,
+        head_value=found.head,
+        ratio=found.ratio,
+        difference=found.head - found.base,
+        ci_low=low,
+        ci_high=high,
+        confidence=CONFIDENCE,
+        smallest_detectable=found.smallest_detectable,
+        blocks=len(blocks),
+        gate=None,
+        significant=significant,
+        relevant=significant and abs(found.ratio - 1) >= _RELEVANT,
+        verdict="measured",
+    )
 
 
 def _exact(metric: str, sides: Sides) -> Comparison | None:
@@ -272,15 +336,28 @@ def _exact(metric: str, sides: Sides) -> Comparison | None:
     # 1: the two are known without error; else see "Counts that vary" in docs/how-it-decides.md
     width = max(base.high - base.low, head.high - head.low)
     return Comparison(
-        kind="variant", method="count", metric=metric, profile=sides.profile, variant=sides.head, revision="head",
-        base=sides.base, head=sides.head, base_value=base_value, head_value=head_value,
-        ratio=ratio, difference=head_value - base_value,
+        kind="variant",
+        method="count",
+        metric=metric,
+        profile=sides.profile,
+        variant=sides.head,
+        revision="head",
+        base=sides.base,
+        head=sides.head,
+        base_value=base_value,
+        head_value=head_value,
+        ratio=ratio,
+        difference=head_value - base_value,
         ci_low=ratio if exact else _quotient(head.low, base.high),
-        ci_high=ratio if exact else _quotient(head.high, base.low), confidence=1.0 if exact else CONFIDENCE,
+        ci_high=ratio if exact else _quotient(head.high, base.low),
+        confidence=1.0 if exact else CONFIDENCE,
         smallest_detectable=0.0 if exact else _quotient(width, base_value),
-        blocks=min(len(base.values), len(head.values)), gate=None,
-        significant=differs, relevant=differs, verdict="measured",
-    )  # fmt: skip
+        blocks=min(len(base.values), len(head.values)),
+        gate=None,
+        significant=differs,
+        relevant=differs,
+        verdict="measured",
+    )
 
 
 def _quotient(one: float, other: float) -> float | None:

@@ -13,8 +13,15 @@ from bench_action.model.errors import InputError
 from bench_action.model.result import Comparison, ProfileInfo, Result, Trial, cell_name
 from bench_action.stats.interval import CONFIDENCE, ratio_of_apart
 
-_COMPARED = ("requests_per_second", "latency_p50_us", "latency_p99_us", "cpu_ms_per_request", "db_cpu_ms_per_request",
-             "cache_cpu_ms_per_request", "memory_peak_mib")  # fmt: skip
+_COMPARED = (
+    "requests_per_second",
+    "latency_p50_us",
+    "latency_p99_us",
+    "cpu_ms_per_request",
+    "db_cpu_ms_per_request",
+    "cache_cpu_ms_per_request",
+    "memory_peak_mib",
+)
 _RELEVANT = 0.01
 
 
@@ -69,26 +76,54 @@ def _of_cell(base: Result, head: Result, variant: str, profile: ProfileInfo) -> 
         low, high = (found.interval.low, found.interval.high) if found.interval else (None, None)
         significant = low is not None and high is not None and not low <= 1 <= high
         yield Comparison(
-            kind="revision", method="solo", metric=metric, profile=profile.name, variant=variant, revision="head",
-            **names, base_value=found.base, head_value=found.head, ratio=found.ratio,
-            difference=found.head - found.base, ci_low=low, ci_high=high, confidence=CONFIDENCE,
-            smallest_detectable=found.smallest_detectable, blocks=min(len(before), len(after)), gate=None,
-            significant=significant, relevant=significant and abs(found.ratio - 1) >= _RELEVANT, verdict="measured",
-        )  # fmt: skip
+            kind="revision",
+            method="solo",
+            metric=metric,
+            profile=profile.name,
+            variant=variant,
+            revision="head",
+            **names,
+            base_value=found.base,
+            head_value=found.head,
+            ratio=found.ratio,
+            difference=found.head - found.base,
+            ci_low=low,
+            ci_high=high,
+            confidence=CONFIDENCE,
+            smallest_detectable=found.smallest_detectable,
+            blocks=min(len(before), len(after)),
+            gate=None,
+            significant=significant,
+            relevant=significant and abs(found.ratio - 1) >= _RELEVANT,
+            verdict="measured",
+        )
     for metric in EXACT:
         one, other = (count_metric(_counts(trials), metric) for trials in (before, after))
         if one is None or other is None:
             continue
         differs, exact = other.change_from(one) != 0, one.exact and other.exact
         yield Comparison(
-            kind="revision", method="count", metric=metric, profile=profile.name, variant=variant, revision="head",
-            **names, base_value=one.per_request, head_value=other.per_request,
+            kind="revision",
+            method="count",
+            metric=metric,
+            profile=profile.name,
+            variant=variant,
+            revision="head",
+            **names,
+            base_value=one.per_request,
+            head_value=other.per_request,
             ratio=other.per_request / one.per_request if one.per_request else None,
-            difference=other.per_request - one.per_request, ci_low=None, ci_high=None,
-            confidence=1.0 if exact else CONFIDENCE, smallest_detectable=0.0 if exact else None,
-            blocks=min(len(one.values), len(other.values)), gate=None, significant=differs, relevant=differs,
+            difference=other.per_request - one.per_request,
+            ci_low=None,
+            ci_high=None,
+            confidence=1.0 if exact else CONFIDENCE,
+            smallest_detectable=0.0 if exact else None,
+            blocks=min(len(one.values), len(other.values)),
+            gate=None,
+            significant=differs,
+            relevant=differs,
             verdict="measured",
-        )  # fmt: skip
+        )
 
 
 def _counts(trials: Sequence[Trial]) -> list[Trial]:

@@ -66,13 +66,16 @@ def _summary(trials: Sequence[Trial], startup_s: float) -> Summary:
     speeds = values.get("requests_per_second", [])
     first = trials[0]
     return Summary(
-        variant=first.variant, revision=first.revision, profile=first.profile, trials=len(capacity),
+        variant=first.variant,
+        revision=first.revision,
+        profile=first.profile,
+        trials=len(capacity),
         invalid_trials=len(capacity) - len(valid),
         requests=sum(t.requests for t in capacity) / len(capacity) if capacity else 0.0,
         errors=sum((trial.errors for trial in capacity), Errors()),
         spread=(max(speeds) - min(speeds)) / median(speeds) if len(speeds) > 1 and median(speeds) else None,
         metrics={name: _estimate(name, values[name]) for name in METRICS if name in values},
-    )  # fmt: skip
+    )
 
 
 def _estimate(name: str, values: Sequence[float]) -> Estimate:
@@ -80,4 +83,4 @@ def _estimate(name: str, values: Sequence[float]) -> Estimate:
     low, high = (interval.low, interval.high) if interval else (None, None)
     return Estimate(
         median=median(values), mean=fmean(values), ci_low=low, ci_high=high, unit=metric.unit, better=metric.better
-    )  # fmt: skip
+    )

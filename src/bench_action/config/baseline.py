@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from bench_action.config.load import Loaded, counterpart_root, missing_files, read_config, with_commit
+from bench_action.config.load import Project, counterpart_root, missing_files, read_config, with_commit
 from bench_action.config.paths import problem_of
 from bench_action.config.schema import Profile
 from bench_action.model.errors import InputError
@@ -34,7 +34,7 @@ class Baseline:
     has.
     """
 
-    loaded: Loaded
+    project: Project
     commit: str = ""
     valid: bool = False
     profiles: Mapping[str, Profile] = field(default_factory=dict)
@@ -50,9 +50,9 @@ class Baseline:
 
     def without(self, lacks: Mapping[str, Lack]) -> "Baseline":
         """Leave more variants out."""
-        variants = {name: variant for name, variant in self.loaded.config.variants.items() if name not in lacks}
-        loaded = replace(self.loaded, config=self.loaded.config.model_copy(update={"variants": variants}))
-        return replace(self, loaded=loaded, lacks={**self.lacks, **lacks})
+        variants = {name: variant for name, variant in self.project.config.variants.items() if name not in lacks}
+        project = replace(self.project, config=self.project.config.model_copy(update={"variants": variants}))
+        return replace(self, project=project, lacks={**self.lacks, **lacks})
 
 
 def name_of(commit: str) -> str:
@@ -61,7 +61,7 @@ def name_of(commit: str) -> str:
 
 
 def load_base(
-    head: Loaded,
+    head: Project,
     folder: Path,
     commit: str = "",
     *,
@@ -99,17 +99,17 @@ def load_base(
 
 def at_commit(base: Baseline) -> Baseline:
     """Replace `{revision}` in the names of base's images."""
-    return replace(base, loaded=with_commit(base.loaded, base.commit))
+    return replace(base, project=with_commit(base.project, base.commit))
 
 
-def unreadable_base(head: Loaded, commit: str, error: InputError) -> Baseline:
+def unreadable_base(head: Project, commit: str, error: InputError) -> Baseline:
     """Base whose sources could not be read from git: nothing of it can be compared."""
     why = f"{name_of(commit)} could not be read: {'; '.join(filter(None, (error.cause, error.advice)))}"
     nothing = replace(head, config=head.config.model_copy(update={"variants": {}}))
     return Baseline(nothing, commit, lacks={name: Lack("base-failed", why, error.log) for name in head.own})
 
 
-def _without_configuration(head: Loaded, folder: Path, commit: str) -> Baseline:
+def _without_configuration(head: Project, folder: Path, commit: str) -> Baseline:
     seed = [head.config.seed] if head.config.seed and not (folder / head.config.seed).is_file() else []
     nothing = replace(head, folder=folder, config=head.config.model_copy(update={"variants": {}}))
     lacks = {}
@@ -119,22 +119,22 @@ def _without_configuration(head: Loaded, folder: Path, commit: str) -> Baseline:
     return Baseline(nothing, commit, lacks=lacks)
 
 
-def _without_missing(base: Baseline, head: Loaded, status: Literal["new", "base-failed"]) -> Baseline:
+def _without_missing(base: Baseline, head: Project, status: Literal["new", "base-failed"]) -> Baseline:
     """Leave out the variants whose files base's sources do not have; a seed that base lacks is head's."""
-    config, folder = base.loaded.config, base.loaded.folder
+    config, folder = base.project.config, base.project.folder
     lacks = {}
     for name, variant in config.variants.items():
-        if head.of(name) is head and (files := missing_files(variant, folder, base.loaded.root)):
+        if head.of(name) is head and (files := missing_files(variant, folder, base.project.root)):
             lacks[name] = Lack(status, f"{base.name} has no {_listed(files)}")
     seed = config.seed
-    problem = problem_of(folder / seed, base.loaded.root, "seed") if seed else None
+    problem = problem_of(folder / seed, base.project.root, "seed") if seed else None
     if seed is None or (problem is not None and problem.absent):
         seed, problem = (str(head.folder / head.config.seed), None) if head.config.seed else (seed, problem)
     if problem is not None:
         why = "" if problem.absent else f" ({problem.text})"
         lacks = {name: Lack(status, f"{base.name} has no `{seed}`{why}") for name in config.variants}
-    loaded = replace(base.loaded, config=config.model_copy(update={"seed": seed}))
-    return replace(base, loaded=loaded).without(lacks)
+    project = replace(base.project, config=config.model_copy(update={"seed": seed}))
+    return replace(base, project=project).without(lacks)
 
 
 def _listed(files: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-from bench_action.config.load import Loaded, builtin_file, load
+from bench_action.config.load import Project, builtin_file, load
 from bench_action.config.schema import BUILT_IN, Variant
 from bench_action.model.errors import InputError
 from bench_action.model.result import SubjectInfo
@@ -17,59 +17,60 @@ _SMALL = 1024  # bytes
 _REQUEST = {"path": "/", "method": "GET", "headers": {}, "body": ""}
 
 
-def with_control(loaded: Loaded, asked: str | None) -> Loaded:
+def with_control(project: Project, asked: str | None) -> Project:
     """With the control that is asked for: a variant, `built-in`, `none`, `auto` (as configured, else the built-in one),
     None (as configured). Raises InputError where there is no such variant.
     """
     if asked == "none":
-        return _named(loaded, None)
-    name = loaded.config.control if asked in {None, AUTO} else asked
+        return _named(project, None)
+    name = project.config.control if asked in {None, AUTO} else asked
     if name is None:
-        return _with_built_in(loaded) if asked == AUTO else loaded
-    if name == BUILT_IN and name not in loaded.config.variants:
-        return _with_built_in(loaded)
-    if asked == name and name not in loaded.config.variants:
-        known = ", ".join((*loaded.config.variants, BUILT_IN))
+        return _with_built_in(project) if asked == AUTO else project
+    if name == BUILT_IN and name not in project.config.variants:
+        return _with_built_in(project)
+    if asked == name and name not in project.config.variants:
+        known = ", ".join((*project.config.variants, BUILT_IN))
         raise InputError(f"there is no variant {name} for a control", advice=f"one of: {known}")
-    return _named(loaded, name)
+    return _named(project, name)
 
 
-def control_of(loaded: Loaded, subjects: tuple[SubjectInfo, ...]) -> dict[str, str]:
+def control_of(project: Project, subjects: tuple[SubjectInfo, ...]) -> dict[str, str]:
     """`variant` and `id` for `result.json`; empty where the configuration names none, or it was not measured.
 
     The id is that of its sources and settings, not of its image, which every build makes anew: ratios to controls of
     different ids are never joined.
     """
-    name = loaded.config.control
+    name = project.config.control
     measured = {subject.variant: subject for subject in subjects if subject.revision == "head" and subject.verified}
     if name is None or name not in measured:
         return {}
-    digest = hashlib.sha256(loaded.config.variants[name].model_dump_json().encode())
-    digest.update(_sources(loaded.config.variants[name], loaded.of(name).folder, measured[name].image_id))
+    digest = hashlib.sha256(project.config.variants[name].model_dump_json().encode())
+    digest.update(_sources(project.config.variants[name], project.of(name).folder, measured[name].image_id))
     return {"variant": name, "id": digest.hexdigest()[:12]}
 
 
-def _with_built_in(loaded: Loaded) -> Loaded:
+def _with_built_in(project: Project) -> Project:
     """One more variant, by our own configuration: its seed, checks and request; the user's load and services.
 
     It needs PostgreSQL and Redis; where one of them is lacking, ours is started.
     """
-    own = load(builtin_file(), loaded.preset, variants=[_SOURCE])
-    kinds = {service.kind for service in loaded.config.services.values()}
+    own = load(builtin_file(), project.preset, variants=[_SOURCE])
+    kinds = {service.kind for service in project.config.services.values()}
     lacking = {name: service for name, service in own.config.services.items() if service.kind not in kinds}
-    services = {**loaded.config.services, **lacking}
+    services = {**project.config.services, **lacking}
     variants = {BUILT_IN_VARIANT: own.config.variants[_SOURCE]}
-    profiles = {name: profile.model_copy(update=_REQUEST) for name, profile in loaded.profiles.items()}
+    profiles = {name: profile.model_copy(update=_REQUEST) for name, profile in project.profiles.items()}
     beside = own.config.model_copy(update={"services": services, "variants": variants, "profiles": profiles})
-    both = {"services": services, "variants": {**loaded.config.variants, **variants}, "control": BUILT_IN_VARIANT}
+    both = {"services": services, "variants": {**project.config.variants, **variants}, "control": BUILT_IN_VARIANT}
     return replace(
-        loaded, config=loaded.config.model_copy(update=both),
-        beside=replace(own, config=beside, policy=loaded.policy, origin="the built-in control"),
-    )  # fmt: skip
+        project,
+        config=project.config.model_copy(update=both),
+        beside=replace(own, config=beside, policy=project.policy, origin="the built-in control"),
+    )
 
 
-def _named(loaded: Loaded, name: str | None) -> Loaded:
-    return replace(loaded, config=loaded.config.model_copy(update={"control": name}))
+def _named(project: Project, name: str | None) -> Project:
+    return replace(project, config=project.config.model_copy(update={"control": name}))
 
 
 def _sources(variant: Variant, folder: Path, image_id: str) -> bytes:

@@ -23,7 +23,7 @@ _INSIDE = "name a regular file of the same repository; without git, one in the c
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class Project:
     """A checked configuration with its preset's policy. `folder` is what its paths are relative to, `file` its name.
 
     Every file that it names is inside of `root`. `beside`: another configuration, whose variants are measured with
@@ -36,10 +36,10 @@ class Loaded:
     folder: Path
     origin: str
     file: str = "bench.yml"
-    beside: "Loaded | None" = None
+    beside: "Project | None" = None
     root: Path = Path("/")
 
-    def of(self, variant: str) -> "Loaded":
+    def of(self, variant: str) -> "Project":
         """By whose paths, seed, checks and requests a variant goes."""
         return self.beside if self.beside is not None and variant in self.beside.config.variants else self
 
@@ -58,7 +58,7 @@ class Loaded:
         return self.config.profiles or self.policy.profiles
 
 
-def load(path: Path | None, preset: str, *, variants: Sequence[str] = (), profiles: Sequence[str] = ()) -> Loaded:
+def load(path: Path | None, preset: str, *, variants: Sequence[str] = (), profiles: Sequence[str] = ()) -> Project:
     """The configuration at `path` (None: `./bench.yml`, else the built-in applications), narrowed to the names given.
 
     Raises InputError, with the line where there is one.
@@ -67,21 +67,21 @@ def load(path: Path | None, preset: str, *, variants: Sequence[str] = (), profil
     root = root_of(file)
     config = read_config(file, root)
     folder, origin = file.parent.resolve(), str(path or file.name)
-    loaded = Loaded(config, load_policy(preset), preset, folder, origin, file.name, root=root)
-    _check_files(loaded, file)
-    return _narrow(loaded, variants, profiles)
+    project = Project(config, load_policy(preset), preset, folder, origin, file.name, root=root)
+    _check_files(project, file)
+    return _narrow(project, variants, profiles)
 
 
-def with_commit(loaded: Loaded, commit: str) -> Loaded:
+def with_commit(project: Project, commit: str) -> Project:
     """With `{revision}` in the names of images replaced. Raises InputError where the commit is not known."""
     variants = {}
-    for name, variant in loaded.config.variants.items():
+    for name, variant in project.config.variants.items():
         image = variant.image or ""
         if "{revision}" in image and not commit:
             raise InputError(f"{name}: {image} needs a git repository, which tells the revision")
         update = {"image": image.replace("{revision}", commit)} if image else {}
         variants[name] = variant.model_copy(update=update)
-    return replace(loaded, config=loaded.config.model_copy(update={"variants": variants}))
+    return replace(project, config=project.config.model_copy(update={"variants": variants}))
 
 
 def load_policy(preset: str) -> Policy:
@@ -104,7 +104,7 @@ def missing_files(variant: Variant, folder: Path, root: Path) -> list[str]:
     return missing + [f"{name} ({problem.text})" for name, _, problem in found if problem and not problem.absent]
 
 
-def counterpart_root(head: Loaded, folder: Path) -> Path:
+def counterpart_root(head: Project, folder: Path) -> Path:
     """The top of the tree in which `folder` is the counterpart of head's folder."""
     depth = len(head.folder.relative_to(head.root).parts)
     return (folder, *folder.parents)[depth].resolve()
@@ -193,11 +193,16 @@ def _child(node: yaml.Node | None, part: int | str) -> tuple[yaml.Node, yaml.Nod
     return None
 
 
-def _check_files(loaded: Loaded, file: Path) -> None:
+def _check_files(project: Project, file: Path) -> None:
     """Every path that the configuration names must be there before anything is started, and inside of its root."""
-    found = [(name, role, problem_of(loaded.folder / name, loaded.root, role)) for name, role in _named_files(loaded)]
-    refused = [f"{role} {_shortened(name)} {problem.text}" for name, role, problem in found
-               if problem is not None and not problem.absent]  # fmt: skip
+    found = [
+        (name, role, problem_of(project.folder / name, project.root, role)) for name, role in _named_files(project)
+    ]
+    refused = [
+        f"{role} {_shortened(name)} {problem.text}"
+        for name, role, problem in found
+        if problem is not None and not problem.absent
+    ]
     if refused:
         raise InputError(f"{file} names files that it may not use: {'; '.join(refused)}", advice=_INSIDE)
     missing = [name for name, role, problem in found if problem is not None and role in {"seed", "Dockerfile"}]
@@ -209,11 +214,11 @@ def _check_files(loaded: Loaded, file: Path) -> None:
         )
 
 
-def _named_files(loaded: Loaded) -> Iterator[tuple[str, Role]]:
+def _named_files(project: Project) -> Iterator[tuple[str, Role]]:
     """Each file that a configuration names, and what it is for."""
-    if loaded.config.seed:
-        yield loaded.config.seed, "seed"
-    for variant in loaded.config.variants.values():
+    if project.config.seed:
+        yield project.config.seed, "seed"
+    for variant in project.config.variants.values():
         yield from _files_of(variant)
 
 
@@ -225,12 +230,12 @@ def _files_of(variant: Variant) -> Iterator[tuple[str, Role]]:
         yield variant.local.requirements, "requirements"
 
 
-def _narrow(loaded: Loaded, variants: Sequence[str], profiles: Sequence[str]) -> Loaded:
-    config = loaded.config
+def _narrow(project: Project, variants: Sequence[str], profiles: Sequence[str]) -> Project:
+    config = project.config
     kept = _pick("variant", config.variants, variants)
     pairs = [pair for pair in config.compare if set(pair) <= set(kept)]
-    chosen = _pick("profile", loaded.profiles, profiles)
-    return replace(loaded, config=config.model_copy(update={"variants": kept, "compare": pairs, "profiles": chosen}))
+    chosen = _pick("profile", project.profiles, profiles)
+    return replace(project, config=config.model_copy(update={"variants": kept, "compare": pairs, "profiles": chosen}))
 
 
 _Item = TypeVar("_Item")

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from bench_action.config.baseline import Baseline
 from bench_action.config.gates import Gate, Gates
-from bench_action.config.load import Loaded
+from bench_action.config.load import Project
 from bench_action.config.schema import Config, ExpectedWork, Profile, Service
 from bench_action.model.metric import METRICS
 from bench_action.model.result import RuleChange
@@ -30,7 +30,7 @@ class Judging(NamedTuple):
     head_profiles: Mapping[str, Profile] = {}
 
 
-def apply_rules(head: Loaded, base: Baseline, rules: RulesOf) -> tuple[Loaded, Baseline, Judging]:
+def apply_rules(head: Project, base: Baseline, rules: RulesOf) -> tuple[Project, Baseline, Judging]:
     """Head and base with the rules by which they are measured and judged.
 
     By base's: gates, declared work, profiles, services and the load generator of base; what only head has is added.
@@ -40,7 +40,7 @@ def apply_rules(head: Loaded, base: Baseline, rules: RulesOf) -> tuple[Loaded, B
     """
     if not base.valid:
         return head, _with_services(base, head.config), Judging("head")
-    own = base.loaded.config
+    own = base.project.config
     profiles = _merged(base.profiles, head.profiles)
     update: dict[str, Any] = {"load": own.load}
     if rules == "base":
@@ -68,9 +68,9 @@ def service_aliases(own: Mapping[str, Service], shared: Mapping[str, Service]) -
     return {name: found[one.kind] for name, one in own.items() if name not in shared and one.kind in found}
 
 
-def rule_changes(head: Loaded, base: Baseline) -> tuple[RuleChange, ...]:
+def rule_changes(head: Project, base: Baseline) -> tuple[RuleChange, ...]:
     """List every rule that head's configuration has otherwise than base's, in plain words."""
-    old, new = base.loaded.config, head.config
+    old, new = base.project.config, head.config
     return (
         *_gate_changes(old.all_gates, new.all_gates),
         *_work_changes(old, new, base.profiles),
@@ -92,7 +92,7 @@ def _merged(base: Mapping[str, Profile], head: Mapping[str, Profile]) -> dict[st
 
 def _with_services(base: Baseline, config: Config) -> Baseline:
     """Base's environment names its own services, which may have another name in what runs."""
-    return replace(base, aliases=service_aliases(base.loaded.config.services, config.services))
+    return replace(base, aliases=service_aliases(base.project.config.services, config.services))
 
 
 def _by_name(config: Config) -> dict[str, BaseModel]:

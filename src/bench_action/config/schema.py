@@ -11,7 +11,7 @@ from bench_action.config.units import Seconds, WholeSeconds
 
 # A variant's name becomes a host name (Django refuses `_` in one), a database and an image tag.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40)]
-Path = Annotated[str, StringConstraints(pattern=r"^/[!-~]*$")]
+UrlPath = Annotated[str, StringConstraints(pattern=r"^/[!-~]*$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[^\r\n\x00]*$")]
 Headers = dict[Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")], HeaderValue]
@@ -33,7 +33,7 @@ class Model(BaseModel):
 class Ready(Model):
     """When a container counts as ready: `path` answers 200 within `timeout`."""
 
-    path: Path = "/"
+    path: UrlPath = "/"
     timeout: Seconds = Field(30.0, gt=0, le=600)
 
 
@@ -127,7 +127,7 @@ class ExpectedReply(Model):
 class Profile(Model):
     """A named wrk load."""
 
-    path: Path = "/"
+    path: UrlPath = "/"
     method: Annotated[str, StringConstraints(pattern=r"^[A-Z]+$")] = "GET"
     headers: Headers = {}
     body: str = ""
@@ -162,7 +162,7 @@ class Profile(Model):
 class Request(Model):
     """A request of a check."""
 
-    path: Path = "/"
+    path: UrlPath = "/"
     method: Annotated[str, StringConstraints(pattern=r"^[A-Z]+$")] = "GET"
     headers: Headers = {}
     body: str = ""

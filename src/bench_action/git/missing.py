@@ -22,8 +22,12 @@ def explain_missing(head: Path, base: Path, evidence: Sequence[str]) -> str:
     if empty := _empty_submodules(head, base):
         return f"{_listed(empty)} is a submodule, and empty in the base revision's tree"
     ignored, untracked = _not_under_git(head)
-    found = [(name, why) for names, why in ((ignored, "is ignored by git"), (untracked, "is not under git"))
-             for name in names if not (base / name).exists() and _is_named(name, text)]  # fmt: skip
+    found = [
+        (name, why)
+        for names, why in ((ignored, "is ignored by git"), (untracked, "is not under git"))
+        for name in names
+        if not (base / name).exists() and _is_named(name, text)
+    ]
     if found:
         names = [name for name, why in found if why == found[0][1]]
         return (

@@ -113,8 +113,10 @@ def resolve(folder: Path, revision: str, environ: Mapping[str, str] | None = Non
         f"--baseline {revision}: there is no such commit here, and `origin` does not have it",
         cause=cause or "what `origin` sent is not a commit",
         advice="this clone is shallow: fetch the commit first (`git fetch --depth=1 origin SHA`, or actions/checkout "
-        "with `fetch-depth: 0`)" if shallow else "a branch, a tag or a commit that `git log` shows",
-    )  # fmt: skip
+        "with `fetch-depth: 0`)"
+        if shallow
+        else "a branch, a tag or a commit that `git log` shows",
+    )
 
 
 def renamed_from(folder: Path, file: str, commit: str, environ: Mapping[str, str] | None = None) -> str:
@@ -181,8 +183,9 @@ def _fetch(tree: WorkTree, name: str, *, shallow: bool, settings: Mapping[str, s
     if tree.run("check-ref-format", "--allow-onelevel", name).returncode or name.startswith("+"):
         return f"{name!r} is not a name that a remote could have"
     depth = ["--depth=1"] if shallow else []
-    done = tree.run("fetch", "--quiet", *depth, "--no-tags", "--no-recurse-submodules", "--", "origin", name,
-                    settings=settings)  # fmt: skip
+    done = tree.run(
+        "fetch", "--quiet", *depth, "--no-tags", "--no-recurse-submodules", "--", "origin", name, settings=settings
+    )
     return _cause(done) if done.returncode else ""
 
 

@@ -20,8 +20,18 @@ from bench_action.model.errors import InputError
 
 LONGEST_S: Final = 300.0
 # a git hook that runs us has set these for its own repository
-_UNSET: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX",
-                 "GIT_NAMESPACE", "GIT_CEILING_DIRECTORIES", "GIT_CONFIG_PARAMETERS", "GIT_EXTERNAL_DIFF")  # fmt: skip
+_UNSET: Final = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_COMMON_DIR",
+    "GIT_PREFIX",
+    "GIT_NAMESPACE",
+    "GIT_CEILING_DIRECTORIES",
+    "GIT_CONFIG_PARAMETERS",
+    "GIT_EXTERNAL_DIFF",
+)
 _SETTINGS: Final = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
 _OPTIONS: Final = {
     "safe.bareRepository": "explicit",
@@ -41,9 +51,13 @@ Done = subprocess.CompletedProcess[bytes]
 
 
 def run_git(
-    git_dir: Path, *arguments: str, work_tree: Path | None = None, environ: Mapping[str, str] | None = None,
-    settings: Mapping[str, str] | None = None, given: bytes = b"",
-) -> Done:  # fmt: skip
+    git_dir: Path,
+    *arguments: str,
+    work_tree: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    settings: Mapping[str, str] | None = None,
+    given: bytes = b"",
+) -> Done:
     """Run git in the repository at `git_dir` (a `.git`, which may be a file, or a bare repository's folder).
 
     `environ`: git's whole environment, if that is not ours: a token's place is there, and never the command line, which
@@ -57,9 +71,14 @@ def run_git(
     command = ["git", f"--git-dir={git_dir}", *([f"--work-tree={work_tree}"] if work_tree else [])]
     command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     return subprocess.run(
-        [*command, *arguments], cwd=place, env={**inherited, **_SETTINGS, **(settings or {})}, input=given,
-        capture_output=True, check=False, timeout=LONGEST_S,
-    )  # fmt: skip
+        [*command, *arguments],
+        cwd=place,
+        env={**inherited, **_SETTINGS, **(settings or {})},
+        input=given,
+        capture_output=True,
+        check=False,
+        timeout=LONGEST_S,
+    )
 
 
 def git_dir_of(folder: Path) -> Path:
@@ -92,9 +111,13 @@ class WorkTree:
         environ = os.environ if self.environ is None else self.environ
         try:
             return run_git(
-                self.git_dir, *arguments, work_tree=self.top, environ=_with_settings(environ, self._filters),
-                settings=settings, given=given,
-            )  # fmt: skip
+                self.git_dir,
+                *arguments,
+                work_tree=self.top,
+                environ=_with_settings(environ, self._filters),
+                settings=settings,
+                given=given,
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise InputError(f"could not run git: {error}", advice="install git") from error
 
@@ -115,8 +138,9 @@ class WorkTree:
     def _filters(self) -> Mapping[str, str]:
         """Settings that switch every configured filter off, or, for LFS, to its own program."""
         try:
-            done = run_git(self.git_dir, "config", "--null", "--name-only", "--get-regexp", r"^filter\.",
-                           environ=self.environ)  # fmt: skip
+            done = run_git(
+                self.git_dir, "config", "--null", "--name-only", "--get-regexp", r"^filter\.", environ=self.environ
+            )
         except (OSError, subprocess.TimeoutExpired):
             return {}
         keys = done.stdout.decode(errors="surrogateescape").split("\0")

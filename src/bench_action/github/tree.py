@@ -180,6 +180,7 @@ class Trees:
             422: f"a rule may protect branch {self._branch}: let the job's token push to it",
         }.get(error.status_code.value, refused.advice)
         return PublishError(
-            f"the history in branch {self._branch} of {self._access.repository}: {refused.what}", advice=advice,
+            f"the history in branch {self._branch} of {self._access.repository}: {refused.what}",
+            advice=advice,
             status=refused.status,
-        )  # fmt: skip
+        )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from bench_action.history.layout import INDEX, blob_name, shards_in
-from bench_action.history.store import OvertakenError, View
+from bench_action.history.store import OvertakenError, Snapshot
 from bench_action.model.errors import InputError, PublishError
 
 _PENDING: Final = ".pending"
@@ -51,7 +51,7 @@ class Folder:
         finally:
             os.close(handle)  # which unlocks
 
-    def look(self) -> View:
+    def look(self) -> Snapshot:
         """What is there; a change that a killed writer has left is made first."""
         if (self._path / _PENDING).exists():
             with contextlib.suppress(PublishError), self.turn():  # whoever may only read sees what there is
@@ -59,9 +59,9 @@ class Folder:
         with self._explained():
             files = dict.fromkeys(self._names(), "")
             at = blob_name((self._path / INDEX).read_bytes()) if INDEX in files else ""
-        return View(at, files, self._read)
+        return Snapshot(at, files, self._read)
 
-    def write(self, view: View, files: Mapping[str, bytes], message: str) -> str:  # noqa: ARG002 - no place for it
+    def write(self, view: Snapshot, files: Mapping[str, bytes], message: str) -> str:  # noqa: ARG002 - no place for it
         """Within a turn, so that nobody else can be faster who takes turns."""
         with self._explained():
             index = self._path / INDEX
@@ -71,7 +71,7 @@ class Folder:
             self._settle()
         return blob_name(files[INDEX])
 
-    def holds(self, view: View, moment: str) -> bool:  # noqa: ARG002
+    def holds(self, view: Snapshot, moment: str) -> bool:  # noqa: ARG002
         """A folder has no past that could be asked for."""
         return True
 
@@ -137,9 +137,10 @@ class Folder:
             yield
         except OSError as error:
             raise PublishError(
-                f"the history in {self._path} cannot be read or written", cause=str(error),
+                f"the history in {self._path} cannot be read or written",
+                cause=str(error),
                 advice="rights, and room on its disk; or another --store",
-            ) from error  # fmt: skip
+            ) from error
 
 
 def _sync(folder: Path) -> None:

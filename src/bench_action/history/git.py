@@ -15,15 +15,34 @@ from bench_action.model.errors import InputError, PublishError
 
 _AUTHOR: Final = ("bench-action", "bench-action@noreply.invalid")
 _SETTINGS: Final = {
-    "GIT_AUTHOR_NAME": _AUTHOR[0], "GIT_AUTHOR_EMAIL": _AUTHOR[1],
-    "GIT_COMMITTER_NAME": _AUTHOR[0], "GIT_COMMITTER_EMAIL": _AUTHOR[1],
-}  # fmt: skip
+    "GIT_AUTHOR_NAME": _AUTHOR[0],
+    "GIT_AUTHOR_EMAIL": _AUTHOR[1],
+    "GIT_COMMITTER_NAME": _AUTHOR[0],
+    "GIT_COMMITTER_EMAIL": _AUTHOR[1],
+}
 # what a server says where another writer was faster (git's transport.c, builtin/receive-pack.c and refs.c)
-_RACES: Final = ("fetch first", "non-fast-forward", "stale info", "failed to update ref", "cannot lock ref",
-                 "incorrect old value", "already exists", "reference was updated", "failed to lock")  # fmt: skip
-_NO_RIGHT: Final = ("error: 401", "error: 403", "Authentication failed", "could not read Username",
-                    "could not read Password", "Permission denied", "permission denied", "access rights",
-                    "not permitted")  # fmt: skip
+_RACES: Final = (
+    "fetch first",
+    "non-fast-forward",
+    "stale info",
+    "failed to update ref",
+    "cannot lock ref",
+    "incorrect old value",
+    "already exists",
+    "reference was updated",
+    "failed to lock",
+)
+_NO_RIGHT: Final = (
+    "error: 401",
+    "error: 403",
+    "Authentication failed",
+    "could not read Username",
+    "could not read Password",
+    "Permission denied",
+    "permission denied",
+    "access rights",
+    "not permitted",
+)
 _NOT_THERE: Final = ("not found", "does not appear to be a git repository", "does not exist")
 _PASSWORD = re.compile(r"(?<=://)[^/@\s']*@")
 
@@ -131,9 +150,10 @@ def refused_push(done: Done, place: str, commit: str) -> PublishError:
     if any(race in reason or race in done.stderr.decode(errors="replace") for race in _RACES):
         return OvertakenError(f"{place} has moved meanwhile: {reason}", moment=commit)
     return PublishError(
-        f"{place} does not take the records: {reason}", cause="a rule or hook of the server protects the branch",
+        f"{place} does not take the records: {reason}",
+        cause="a rule or hook of the server protects the branch",
         advice="allow this branch to be pushed to; nothing was written",
-    )  # fmt: skip
+    )
 
 
 def unreachable(done: Done, place: str, commit: str = "") -> PublishError:
@@ -141,14 +161,16 @@ def unreachable(done: Done, place: str, commit: str = "") -> PublishError:
     text = done.stderr.decode(errors="replace")
     if any(sign in text for sign in _NOT_THERE):
         return PublishError(
-            f"{place} is not there", cause=_said(done),
+            f"{place} is not there",
+            cause=_said(done),
             advice="the repository's address, and credentials that may see it",
-        )  # fmt: skip
+        )
     if any(sign in text for sign in _NO_RIGHT):
         return PublishError(
-            f"{place} may not be read or written by us", cause=_said(done),
+            f"{place} may not be read or written by us",
+            cause=_said(done),
             advice="credentials that may write (on GitHub `permissions: contents: write`); nothing was written",
-        )  # fmt: skip
+        )
     return UncertainError(f"{place} did not answer: {_said(done)}", moment=commit)
 
 

@@ -7,7 +7,7 @@ from bench_action.github.client import Access, LostAnswerError
 from bench_action.github.tree import MovedError, Pause, Trees
 from bench_action.history import DEFAULT_BRANCH
 from bench_action.history.history import History
-from bench_action.history.store import OvertakenError, UncertainError, View
+from bench_action.history.store import OvertakenError, Snapshot, UncertainError
 
 
 class GitHubBranch:
@@ -27,12 +27,12 @@ class GitHubBranch:
         """Nobody is kept out: whoever is slower looks again."""
         return nullcontext()
 
-    def look(self) -> View:
+    def look(self) -> Snapshot:
         """The branch as GitHub says it is; its answer may be a few seconds old."""
         tip = self._trees.tip()
-        return View(tip.commit, tip.files, lambda paths: self._trees.read(tip, paths))
+        return Snapshot(tip.commit, tip.files, lambda paths: self._trees.read(tip, paths))
 
-    def write(self, view: View, files: Mapping[str, bytes], message: str) -> str:
+    def write(self, view: Snapshot, files: Mapping[str, bytes], message: str) -> str:
         """A commit on top of what was seen, and the branch moved to it, never by force."""
         try:
             return self._trees.write(view.at, files, message)
@@ -41,7 +41,7 @@ class GitHubBranch:
         except LostAnswerError as error:
             raise UncertainError(error.what, moment=getattr(error, "commit", "")) from error
 
-    def holds(self, view: View, moment: str) -> bool:
+    def holds(self, view: Snapshot, moment: str) -> bool:
         """As `Place` says."""
         return bool(view.at) and self._trees.is_ancestor(moment, view.at)
 

@@ -9,7 +9,7 @@ from bench_action.history import changes
 from bench_action.history.changes import Change
 from bench_action.history.layout import INDEX, Index, blob_name, demand_ours, disagreement, parse_index, shards_in
 from bench_action.history.record import Record, utc
-from bench_action.history.store import DisagreementError, OvertakenError, Place, UncertainError, View
+from bench_action.history.store import DisagreementError, OvertakenError, Place, Snapshot, UncertainError
 from bench_action.model.errors import BenchError, InputError, PublishError
 
 _PATIENCE_S = 300.0  # for other writers: at GitHub, where a write takes seconds, twenty at once need two minutes
@@ -76,16 +76,16 @@ class History:
         if changes.due(index, self._now()):
             self._update(self._thinned)
 
-    def _thinned(self, view: View, index: Index) -> Change | None:
+    def _thinned(self, view: Snapshot, index: Index) -> Change | None:
         paths = changes.due(index, self._now())
         return changes.thin(index, self._fetch(view, index, paths), self._now()) if paths else None
 
-    def _appended(self, view: View, index: Index, records: Sequence[Record]) -> Change | None:
+    def _appended(self, view: Snapshot, index: Index, records: Sequence[Record]) -> Change | None:
         fresh = changes.fresh(index, records)
         contents = self._fetch(view, index, changes.shards_of(fresh) & set(index.shards))
         return changes.append(index, contents, fresh, set(view.files))
 
-    def _update(self, plan: Callable[[View, Index], Change | None]) -> Change | None:
+    def _update(self, plan: Callable[[Snapshot, Index], Change | None]) -> Change | None:
         """The change that was made; None where nothing was to be done. Raises PublishError after long enough."""
         tried: dict[str, Change] = {}
         began, uncertain, attempt = time.monotonic(), 0, 0
@@ -107,7 +107,7 @@ class History:
                     raise self._defeat(error, attempt) from error
                 self._sleep(pause_s(ended - started, attempt))
 
-    def _write(self, view: View, change: Change, tried: dict[str, Change]) -> str:
+    def _write(self, view: Snapshot, change: Change, tried: dict[str, Change]) -> str:
         try:
             return self._place.write(view, change.files, change.message)
         except OvertakenError as error:
@@ -117,11 +117,12 @@ class History:
 
     def _defeat(self, error: OvertakenError, attempt: int) -> PublishError:
         return PublishError(
-            f"the history in {self._place.name} could not be written in {attempt} tries", cause=str(error),
+            f"the history in {self._place.name} could not be written in {attempt} tries",
+            cause=str(error),
             advice="append the same result again later; a run that is there already is not written twice",
-        )  # fmt: skip
+        )
 
-    def _look(self) -> tuple[View, Index]:
+    def _look(self) -> tuple[Snapshot, Index]:
         """A view with an index that belongs to it; looks again, as an answer may be old and a folder half written."""
         for attempt in range(1, _LOOKS + 1):
             view = self._place.look()
@@ -137,11 +138,11 @@ class History:
                 return view, index
         raise AssertionError  # the last look has raised
 
-    def _demand_past(self, view: View) -> None:
+    def _demand_past(self, view: Snapshot) -> None:
         if self._seen and self._seen != view.at and not self._place.holds(view, self._seen):
             raise moved_back(self._place.name, self._seen, view.at)
 
-    def _index(self, view: View) -> Index:
+    def _index(self, view: Snapshot) -> Index:
         demand_ours(view.files, self._place.name)
         if INDEX not in view.files:
             return changes.rebuild(view.read(shards_in(view.files)), self._place.name)
@@ -150,7 +151,7 @@ class History:
             raise self._disagreement(difference)
         return index
 
-    def _contents(self, view: View, index: Index, paths: Collection[str]) -> dict[str, bytes]:
+    def _contents(self, view: Snapshot, index: Index, paths: Collection[str]) -> dict[str, bytes]:
         """As `_fetch`, of a later moment where that one is gone."""
         for _ in range(_LOOKS - 1):
             try:
@@ -159,7 +160,7 @@ class History:
                 view, index = self._look()
         return self._fetch(view, index, paths)
 
-    def _fetch(self, view: View, index: Index, paths: Collection[str]) -> dict[str, bytes]:
+    def _fetch(self, view: Snapshot, index: Index, paths: Collection[str]) -> dict[str, bytes]:
         found = view.read(sorted(paths)) if paths else {}
         for path, content in found.items():
             if path not in index.shards or blob_name(content) != index.shards[path].blob:
@@ -172,7 +173,7 @@ class History:
             cause=f"{cause}: somebody edited it, or merged or force-pushed the branch",
             advice=f"nothing was written; go back to the last commit of "
             f"bench-action's own, or check the records and delete {INDEX}, which the next append makes anew",
-        )  # fmt: skip
+        )
 
 
 def pause_s(took_s: float, attempt: int) -> float:

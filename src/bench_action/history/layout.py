@@ -105,9 +105,15 @@ def describe(content: bytes, before: Shard | None, added: Sequence[Record]) -> S
     if before is not None:
         times, cells, kept = [*times, before.first, before.last], cells | set(before.cells), before.kept
     return Shard(
-        records=(before.records if before else 0) + len(added), bytes=len(content), blob=blob_name(content),
-        first=min(times), last=max(times), cells=tuple(sorted(cells)), runs=known + "".join(runs), kept=kept,
-    )  # fmt: skip
+        records=(before.records if before else 0) + len(added),
+        bytes=len(content),
+        blob=blob_name(content),
+        first=min(times),
+        last=max(times),
+        cells=tuple(sorted(cells)),
+        runs=known + "".join(runs),
+        kept=kept,
+    )
 
 
 def render_index(index: Index) -> bytes:
@@ -127,8 +133,10 @@ def parse_index(content: bytes, place: str) -> Index:
     if isinstance(version, int) and version > INDEX_VERSION:
         raise InputError(
             f"the history has schema version {version}, and this bench-action knows {INDEX_VERSION} and older ones",
-            where=place, cause="a newer bench-action wrote it", advice="update bench-action",
-        )  # fmt: skip
+            where=place,
+            cause="a newer bench-action wrote it",
+            advice="update bench-action",
+        )
     try:
         return Index.model_validate_json(content)
     except ValidationError as error:
@@ -164,16 +172,19 @@ def something_else(paths: Sequence[str], place: str) -> InputError:
     """The refusal to write where somebody else does."""
     more = ", …" if len(paths) > 3 else ""
     return InputError(
-        f"there is something else in {place}: {', '.join(paths[:3])}{more}", cause="it was not made by bench-action",
+        f"there is something else in {place}: {', '.join(paths[:3])}{more}",
+        cause="it was not made by bench-action",
         advice="another branch (`history-branch`, --branch) or folder; nothing was written",
-    )  # fmt: skip
+    )
 
 
 def _broken_index(place: str, cause: str) -> InputError:
     return InputError(
-        f"{INDEX} of the history cannot be read", where=place, cause=cause,
+        f"{INDEX} of the history cannot be read",
+        where=place,
+        cause=cause,
         advice="take it back from an earlier commit, or delete it: the next append makes it anew from the records",
-    )  # fmt: skip
+    )
 
 
 def render_readme() -> bytes:

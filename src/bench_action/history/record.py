@@ -162,8 +162,10 @@ def _parse_slowly(text: str | bytes, where: str, migrations: Mapping[int, Migrat
     if version > RECORD_VERSION:
         raise InputError(
             f"a record has schema version {version}, and this bench-action knows {RECORD_VERSION} and older ones",
-            where=where, cause="a newer bench-action wrote it", advice="update bench-action",
-        )  # fmt: skip
+            where=where,
+            cause="a newer bench-action wrote it",
+            advice="update bench-action",
+        )
     while version < RECORD_VERSION:
         if version not in migrations:
             raise _broken(where, f"no bench-action has written schema version {version}")
@@ -179,10 +181,12 @@ def _parse_slowly(text: str | bytes, where: str, migrations: Mapping[int, Migrat
 
 def _broken(where: str, cause: str) -> InputError:
     return InputError(
-        "a record of the history is broken", where=where, cause=cause,
+        "a record of the history is broken",
+        where=where,
+        cause=cause,
         advice="nothing was changed; take the line back from an earlier commit, or delete it and `index.json`, which "
         "the next append makes anew",
-    )  # fmt: skip
+    )
 
 
 def _short(value: float | None) -> float | int | None:

@@ -32,16 +32,31 @@ def _record(result: Result, summary: Summary) -> Record:
     run, source, machine = result.run, result.source, result.environment
     control = _control(result, summary)
     return Record(
-        run_id=run.id, at=run.started_at, sha=source.head_sha, committed_at=_committed_at(source), ref=source.ref,
-        config=run.config, key=run.key, job=run.job, preset=run.preset, engine=run.engine,
-        tool_version=run.tool_version, fingerprint=machine.fingerprint, cpu_model=machine.cpu_model,
-        variant=summary.variant, profile=summary.profile, blocks=summary.trials - summary.invalid_trials,
+        run_id=run.id,
+        at=run.started_at,
+        sha=source.head_sha,
+        committed_at=_committed_at(source),
+        ref=source.ref,
+        config=run.config,
+        key=run.key,
+        job=run.job,
+        preset=run.preset,
+        engine=run.engine,
+        tool_version=run.tool_version,
+        fingerprint=machine.fingerprint,
+        cpu_model=machine.cpu_model,
+        variant=summary.variant,
+        profile=summary.profile,
+        blocks=summary.trials - summary.invalid_trials,
         metrics={
             name: _bounded(one.mean, one.ci_low, one.ci_high)
-            for name, one in summary.metrics.items() if name not in _WORK
+            for name, one in summary.metrics.items()
+            if name not in _WORK
         },
-        control=control, control_id=_control_id(result), work=_work(summary),
-    )  # fmt: skip
+        control=control,
+        control_id=_control_id(result),
+        work=_work(summary),
+    )
 
 
 def _committed_at(source: Source) -> str:
@@ -83,9 +98,10 @@ def _by_block(trials: Sequence[Trial], variant: str, profile: str) -> dict[int, 
     return {
         trial.block: trial_values(trial)
         for trial in trials
-        if trial.phase == "capacity" and trial.valid
+        if trial.phase == "capacity"
+        and trial.valid
         and (trial.variant, trial.revision, trial.profile) == (variant, "head", profile)
-    }  # fmt: skip
+    }
 
 
 def _work(summary: Summary) -> WorkPerRequest | None:

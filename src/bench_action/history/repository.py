@@ -11,7 +11,7 @@ from typing import Final
 from bench_action.history import DEFAULT_BRANCH
 from bench_action.history.git import Entry, Git, refused_push
 from bench_action.history.history import moved_back
-from bench_action.history.store import OvertakenError, View
+from bench_action.history.store import OvertakenError, Snapshot
 from bench_action.model.errors import InputError, PublishError
 
 _NOTHING: Final = ""  # as an expected old value: there must be no such ref
@@ -40,11 +40,11 @@ class Repository:
         """Nobody is kept out: whoever is slower looks again."""
         return nullcontext()
 
-    def look(self) -> View:
+    def look(self) -> Snapshot:
         """The branch as it is."""
         return self._view(self._git.ok("rev-parse", "--verify", "--quiet", f"{self._ref}^{{commit}}") or "")
 
-    def write(self, view: View, files: Mapping[str, bytes], message: str) -> str:
+    def write(self, view: Snapshot, files: Mapping[str, bytes], message: str) -> str:
         """A commit on top of what was seen."""
         commit = self._commit(view, files, message)
         self._demand_not_checked_out()
@@ -56,14 +56,14 @@ class Repository:
             raise self._git.failure(done, f"{self.name} cannot be moved")
         return commit
 
-    def holds(self, view: View, moment: str) -> bool:
+    def holds(self, view: Snapshot, moment: str) -> bool:
         """As `Place` says."""
         return bool(view.at) and self._git.is_ancestor(moment, view.at)
 
-    def _view(self, commit: str) -> View:
+    def _view(self, commit: str) -> Snapshot:
         git = self._git
         entries = self._entries(commit)
-        return View(
+        return Snapshot(
             commit, {path: entry.name for path, entry in entries.items()}, lambda paths: _read(git, commit, paths)
         )
 
@@ -72,7 +72,7 @@ class Repository:
             self._listed = commit, self._git.entries(commit)
         return self._listed[1]
 
-    def _commit(self, view: View, files: Mapping[str, bytes], message: str) -> str:
+    def _commit(self, view: Snapshot, files: Mapping[str, bytes], message: str) -> str:
         tree = self._git.write_tree(self._entries(view.at), files)
         return self._git.write_commit(tree, view.at, message)
 
@@ -101,7 +101,7 @@ class Remote(Repository):
         self._where = _without_password(remote)
         self._tracking = f"refs/bench-action/{branch}"
 
-    def look(self) -> View:
+    def look(self) -> Snapshot:
         """The remote's branch, fetched."""
         git = self._git
         listed = git.talk("ls-remote", "--quiet", self._remote, self._ref, what=self.name).split()
@@ -117,7 +117,7 @@ class Remote(Repository):
             git.run("update-ref", self._tracking, commit)
         return self._view(commit)
 
-    def write(self, view: View, files: Mapping[str, bytes], message: str) -> str:
+    def write(self, view: Snapshot, files: Mapping[str, bytes], message: str) -> str:
         """Pushed, never by force."""
         commit = self._commit(view, files, message)
         done = self._git.run("push", "--porcelain", "--no-verify", self._remote, f"{commit}:{self._ref}")

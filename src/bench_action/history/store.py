@@ -37,7 +37,7 @@ class Store(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class Snapshot:
     """A place as it was at one moment. `at` names the moment; it is empty where there is nothing yet.
 
     `files` has git's name of each file by its path, empty where it is not known; `read` gets several at once.
@@ -60,18 +60,18 @@ class Place(Protocol):
         """From before a look until after its write: a place that can keeps other writers out meanwhile."""
         ...
 
-    def look(self) -> View:
+    def look(self) -> Snapshot:
         """As it is now."""
         ...
 
-    def write(self, view: View, files: Mapping[str, bytes], message: str) -> str:
+    def write(self, view: Snapshot, files: Mapping[str, bytes], message: str) -> str:
         """Replace files as one step from what was seen, and leave all others; how this moment is called.
 
         Raises OvertakenError where it is not as it was seen any more, UncertainError where nobody knows if it took.
         """
         ...
 
-    def holds(self, view: View, moment: str) -> bool:
+    def holds(self, view: Snapshot, moment: str) -> bool:
         """Whether what was seen comes from an earlier moment, also one that a failed write would have made."""
         ...
 

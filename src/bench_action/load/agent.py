@@ -126,10 +126,13 @@ class Wire:
             self.close()
         redirects = 300 <= response.status <= 399
         return {
-            **empty_reply(), **found, "status": response.status, "size": incoming.size,
+            **empty_reply(),
+            **found,
+            "status": response.status,
+            "size": incoming.size,
             "location": printable(response.getheader("Location") or "") if redirects else "",
             "kept": self._socket is not None,
-        }  # fmt: skip
+        }
 
     def close(self):
         """End the connection, if there is one."""
@@ -212,8 +215,15 @@ def late(timeout_s, count):
 def empty_reply():
     """A reply of which nothing is known."""
     return {
-        "status": 0, "headers": {}, "body": "", "kept": False, "problem": "", "size": 0, "location": "", "digest": "",
-    }  # fmt: skip
+        "status": 0,
+        "headers": {},
+        "body": "",
+        "kept": False,
+        "problem": "",
+        "size": 0,
+        "location": "",
+        "digest": "",
+    }
 
 
 def read_head(_response):

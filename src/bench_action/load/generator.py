@@ -113,9 +113,13 @@ def _requests_order(
     request: HttpRequest, repeat: int, timeout_s: float, *, bodies: bool, limit_s: float
 ) -> dict[str, Any]:
     return {
-        "op": "requests", **request.order, "repeat": repeat, "timeout_s": timeout_s, "bodies": bodies,
+        "op": "requests",
+        **request.order,
+        "repeat": repeat,
+        "timeout_s": timeout_s,
+        "bodies": bodies,
         "limit_s": limit_s,
-    }  # fmt: skip
+    }
 
 
 def _replies(answer: Mapping[str, Any]) -> list[Reply]:
@@ -164,9 +168,14 @@ class Agent:
         return int(answer["status"]), str(answer["problem"])
 
     def requests(
-        self, request: HttpRequest, repeat: int, *, timeout_s: float = 10.0, bodies: bool = True,
+        self,
+        request: HttpRequest,
+        repeat: int,
+        *,
+        timeout_s: float = 10.0,
+        bodies: bool = True,
         limit_s: float = _REPLIES_S,
-    ) -> list[Reply]:  # fmt: skip
+    ) -> list[Reply]:
         """The same request `repeat` times, in turn; ends early at the first that gets no reply, and after `limit_s`."""
         order = _requests_order(request, repeat, timeout_s, bodies=bodies, limit_s=limit_s)
         return _replies(self._ask(order, limit_s + timeout_s))
@@ -186,8 +195,12 @@ class Agent:
         every trial invalid.
         """
         order = {
-            "op": "connections", **request.order, "count": count, "hold": hold, "limit_s": limit_s,
-        }  # fmt: skip
+            "op": "connections",
+            **request.order,
+            "count": count,
+            "hold": hold,
+            "limit_s": limit_s,
+        }
         answer = self._ask(order, limit_s)
         return int(answer["answered"]) + int(answer["refused_here"])
 
@@ -205,15 +218,25 @@ class Agent:
         return self._together(wrks, limit_s, while_running, every_s)
 
     def turns(
-        self, requests: Sequence[HttpRequest], parts: Sequence[Mapping[str, str]], *,
-        seconds: float, per_turn: int, timeout_s: float, seed: int,
-    ) -> list[Turns]:  # fmt: skip
+        self,
+        requests: Sequence[HttpRequest],
+        parts: Sequence[Mapping[str, str]],
+        *,
+        seconds: float,
+        per_turn: int,
+        timeout_s: float,
+        seed: int,
+    ) -> list[Turns]:
         """Several servers in turn, over one connection each, for so long; what was seen of each."""
         loads = [one.order | {"parts": dict(own)} for one, own in zip(requests, parts, strict=True)]
         order = {
-            "op": "turns", "loads": loads, "seconds": seconds, "requests": per_turn, "timeout_s": timeout_s,
+            "op": "turns",
+            "loads": loads,
+            "seconds": seconds,
+            "requests": per_turn,
+            "timeout_s": timeout_s,
             "seed": seed,
-        }  # fmt: skip
+        }
         answer = self._ask(order, seconds + len(loads) * per_turn * timeout_s)
         return [Turns(**load | {"seen": [Sight(*one) for one in load["seen"]]}) for load in answer["loads"]]
 

@@ -30,10 +30,13 @@ def summarise_replies(seen: Sequence[Sight], problem: str = "") -> Replies:
     sizes, digests = [sight.size for sight in seen], {sight.digest for sight in seen}
     return Replies(
         statuses={str(status): count for status, count in sorted(Counter(sight.status for sight in seen).items())},
-        bytes_min=min(sizes, default=0), bytes_mean=sum(sizes) / max(1, len(sizes)), bytes_max=max(sizes, default=0),
+        bytes_min=min(sizes, default=0),
+        bytes_mean=sum(sizes) / max(1, len(sizes)),
+        bytes_max=max(sizes, default=0),
         location=next((sight.location for sight in seen if sight.location), ""),
-        digest=digests.pop() if len(digests) == 1 else "", problem=problem,
-    )  # fmt: skip
+        digest=digests.pop() if len(digests) == 1 else "",
+        problem=problem,
+    )
 
 
 def merge_counts(counts: Sequence[Replies]) -> Replies | None:

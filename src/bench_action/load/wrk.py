@@ -43,14 +43,24 @@ class Report:
 def order_for(profile: Profile, host: str, port: int, duration_s: int) -> dict[str, Any]:
     """What the agent needs to run wrk for this profile."""
     argv = [
-        "wrk", "--connections", str(profile.connections), "--threads", str(profile.threads),
-        "--duration", f"{duration_s}s", "--timeout", f"{profile.timeout}s",
-    ]  # fmt: skip
+        "wrk",
+        "--connections",
+        str(profile.connections),
+        "--threads",
+        str(profile.threads),
+        "--duration",
+        f"{duration_s}s",
+        "--timeout",
+        f"{profile.timeout}s",
+    ]
     request = HttpRequest(host, port, profile.path, profile.method, profile.headers, profile.body)
     return {
-        "argv": argv, "url": f"http://{host}:{port}/", "script": script_for(request.wire),
-        "connections": profile.connections, **request.order,
-    }  # fmt: skip
+        "argv": argv,
+        "url": f"http://{host}:{port}/",
+        "script": script_for(request.wire),
+        "connections": profile.connections,
+        **request.order,
+    }
 
 
 def script_for(request: bytes) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from bench_action.config.schema import Profile
 from bench_action.load.replies import merge_counts
 from bench_action.measure.trials import (
-    Place,
+    TrialPlan,
     capacity_trial,
     count_trial,
     duet_trials,
@@ -124,7 +124,7 @@ class Measurer:
         if cell.revision == "base" and cell.variant in self.lost:
             return
         subject, profile = self.stack.subject(cell.variant, cell.revision), self.profile(cell.variant, cell.profile)
-        place = Place(block, step, cell, counted=self._counted(cell))
+        place = TrialPlan(block, step, cell, counted=self._counted(cell))
         self.progress.trial_starts(str(cell), block.phase, block.number)
         try:
             if step.renew:
@@ -195,7 +195,7 @@ class Measurer:
             self._settle(base, head)
         trials = []
         for step in block.steps:
-            places = [Place(block, step, cell, placement, self._counted(cell)) for cell in step.cells]
+            places = [TrialPlan(block, step, cell, placement, self._counted(cell)) for cell in step.cells]
             loaded = [subjects[cell] for cell in step.cells]
             match block.phase:
                 case "duet":
@@ -215,9 +215,11 @@ class Measurer:
             self._retired = True
         slots = self.stack.slots(pair)
         base, head = slots.arrange(
-            swapped=block.swapped, head_first=block.head_first, anew=profile.writes,
+            swapped=block.swapped,
+            head_first=block.head_first,
+            anew=profile.writes,
             cpus=placement.everywhere if placement is not None else (),
-        )  # fmt: skip
+        )
         self.stack.wait_for(base, head)
         if placement is not None:
             slots.pin(placement.application)  # only now: on one CPU the two would boot one after the other

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from bench_action.config.load import Loaded
+from bench_action.config.load import Project
 from bench_action.config.schema import Paced
 from bench_action.plan.blocks import (
     COUNTS,
@@ -37,11 +37,11 @@ class Design:
     seed: int
     boot_s: float = 1.0
 
-    def blocks(self, loaded: Loaded) -> Iterator[Block]:
+    def blocks(self, project: Project) -> Iterator[Block]:
         """Every block, those of duets without end: the measurer knows when it is enough."""
-        policy, writes = loaded.policy, any(profile.writes for profile in loaded.profiles.values())
+        policy, writes = project.policy, any(profile.writes for profile in project.profiles.values())
         alone = solo_blocks(
-            self.cells, blocks=self._capacity_blocks(loaded), warmup_s=policy.warmup, seed=self.seed, renew=writes
+            self.cells, blocks=self._capacity_blocks(project), warmup_s=policy.warmup, seed=self.seed, renew=writes
         )
         latency = [pair for pair in self.pairs if pair.kind == "revision"]
         phases: list[Iterator[Block]] = [
@@ -55,9 +55,9 @@ class Design:
         phases.append(interleaved_blocks(turns, blocks=policy.duet.blocks, pace=_INTERLEAVED, seed=self.seed))
         return chain.from_iterable(phases)
 
-    def expected(self, loaded: Loaded) -> tuple[int, float]:
+    def expected(self, project: Project) -> tuple[int, float]:
         """How many trials, and about how many seconds, if nothing is decided early."""
-        policy, times, blocks = loaded.policy, self.timetable(loaded), self._capacity_blocks(loaded)
+        policy, times, blocks = project.policy, self.timetable(project), self._capacity_blocks(project)
         alone_s = len(self.cells) * policy.warmup + blocks * times.capacity_s
         latency_s = times.revisions * policy.latency.blocks * times.latency_s
         duet_s = len(self.pairs) * policy.duet.seconds
@@ -66,19 +66,21 @@ class Design:
         trials, total_s = len(self.cells) * (COUNTS + blocks) + 2 * paired, alone_s + latency_s + duet_s
         return trials, min(total_s, times.limit_s) if times.limit_s is not None else total_s
 
-    def timetable(self, loaded: Loaded) -> Timetable:
+    def timetable(self, project: Project) -> Timetable:
         """Estimate what the blocks take from the profiles and from how long the subjects took to start."""
-        policy = loaded.policy
+        policy = project.policy
         return Timetable(
             limit_s=policy.minutes * 60 if policy.minutes is not None else None,
-            pairs=len(self.pairs), revisions=sum(1 for pair in self.pairs if pair.kind == "revision"),
+            pairs=len(self.pairs),
+            revisions=sum(1 for pair in self.pairs if pair.kind == "revision"),
             restart_s=_SWITCH_S + self.boot_s,
-            capacity_s=sum(loaded.profiles[cell.profile].duration + _OVERHEAD_S for cell in self.cells),
-            latency=policy.latency, duet=policy.duet,
-        )  # fmt: skip
+            capacity_s=sum(project.profiles[cell.profile].duration + _OVERHEAD_S for cell in self.cells),
+            latency=policy.latency,
+            duet=policy.duet,
+        )
 
-    def _capacity_blocks(self, loaded: Loaded) -> int:
-        return loaded.policy.paired_blocks if self.pairs else loaded.policy.blocks
+    def _capacity_blocks(self, project: Project) -> int:
+        return project.policy.paired_blocks if self.pairs else project.policy.blocks
 
 
 def make_design(

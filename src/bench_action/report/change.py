@@ -18,9 +18,13 @@ from bench_action.stats.interval import LEAST_BLOCKS
 
 # what a headline begins with, where several metrics are worse
 _FIRST = (
-    "requests_per_second", "latency_p50_us", "cpu_ms_per_request", "queries_per_request", "cache_commands_per_request",
+    "requests_per_second",
+    "latency_p50_us",
+    "cpu_ms_per_request",
+    "queries_per_request",
+    "cache_commands_per_request",
     "db_cpu_ms_per_request",
-)  # fmt: skip
+)
 _NONE = "–"
 _LONGEST_MIN = 30  # nobody waits longer for a pull request's check
 _SMALLEST_GATE, _WIDEST_GATE = 0.02, 0.25
@@ -239,8 +243,14 @@ def rows_of(found: Sequence[Comparison], *, valid: bool = True) -> Table:
     for one in sorted(found, key=lambda one: (one.variant, one.profile)):
         cell = f"{one.variant} · {one.profile}"
         row = _row(one)
-        rows.append(("" if cell == last else cell, *row[:_AT_VERDICT], row[_AT_VERDICT] if valid else "⚪ invalid",
-                     *row[_AT_VERDICT + 1 :]))  # fmt: skip
+        rows.append(
+            (
+                "" if cell == last else cell,
+                *row[:_AT_VERDICT],
+                row[_AT_VERDICT] if valid else "⚪ invalid",
+                *row[_AT_VERDICT + 1 :],
+            )
+        )
         last = cell
     headings = ("Cell", "Metric", "Base", "Head", _SIZE, "Verdict", _INTERVAL, DETECTABLE)
     return Table(headings, (False, False, True, True, True, False, False, True), tuple(rows))

@@ -13,9 +13,11 @@ def render_svg(chart: Chart) -> str:
     """A bar for each variant, with a whisker for its interval."""
     scale = (_WIDTH - _LEFT - _RIGHT) / max([bar.high or bar.value for bar in chart.bars] + [1e-9])
     bars = [_drawn(bar, _TOP + row * _ROW, scale, _COLOURS[row % len(_COLOURS)]) for row, bar in enumerate(chart.bars)]
-    return svg_environment().get_template("chart.svg.j2").render(
-        title=chart.title, bars=bars, width=_WIDTH, left=_LEFT, height=_TOP + _ROW * len(bars) + 8
-    )  # fmt: skip
+    return (
+        svg_environment()
+        .get_template("chart.svg.j2")
+        .render(title=chart.title, bars=bars, width=_WIDTH, left=_LEFT, height=_TOP + _ROW * len(bars) + 8)
+    )
 
 
 def _drawn(bar: Bar, y: int, scale: float, colour: str) -> dict[str, object]:
@@ -24,8 +26,15 @@ def _drawn(bar: Bar, y: int, scale: float, colour: str) -> dict[str, object]:
         whisker = (round(_LEFT + bar.low * scale, 1), round(_LEFT + bar.high * scale, 1))
     width = round(bar.value * scale, 1)
     text_x = max(_LEFT + width, whisker[1] if whisker else 0) + 8
-    return {"y": y, "width": width, "colour": colour, "label": bar.label, "text": bar.text, "whisker": whisker,
-            "text_x": text_x}  # fmt: skip
+    return {
+        "y": y,
+        "width": width,
+        "colour": colour,
+        "label": bar.label,
+        "text": bar.text,
+        "whisker": whisker,
+        "text_x": text_x,
+    }
 
 
 def render_text(chart: Chart) -> list[str]:

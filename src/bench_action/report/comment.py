@@ -72,14 +72,23 @@ def render_failure(what: str, details: str, links: Links) -> str:
 def _render(result: Result, view: View, links: Links, changes: Table | None, sections: Sequence[Section]) -> str:
     base = result.source.base_sha[:7]
     return _tidy(
-        markdown_environment().get_template("comment.md.j2").render(
-            view=view, confidence=_confidence(result), causes=_listed(change.causes(result)),
-            sentences=_listed(change.explanations(result)), concerns=[*map(_told, view.concerns)],
+        markdown_environment()
+        .get_template("comment.md.j2")
+        .render(
+            view=view,
+            confidence=_confidence(result),
+            causes=_listed(change.causes(result)),
+            sentences=_listed(change.explanations(result)),
+            concerns=[*map(_told, view.concerns)],
             uncompared=_listed(view.uncompared),
-            scope=_scope(result), changes=changes, findings=_statements(result), next=_next(result),
-            sections=sections, footer=_footer(links, f"base {base}" if base else ""),
+            scope=_scope(result),
+            changes=changes,
+            findings=_statements(result),
+            next=_next(result),
+            sections=sections,
+            footer=_footer(links, f"base {base}" if base else ""),
         )
-    )  # fmt: skip
+    )
 
 
 def _told(concern: Concern) -> Told:
@@ -195,8 +204,13 @@ def _mermaid(chart: Chart) -> str:
     bars = chart.bars[:_MOST_BARS]
     names = ", ".join(f'"{_plain(bar.label)}"' for bar in bars)
     values = ", ".join(f"{bar.value:.1f}" for bar in bars)
-    lines = ["xychart-beta", f'    title "{_plain(chart.title)}"', f"    x-axis [{names}]", '    y-axis "requests/s"',
-             f"    bar [{values}]"]  # fmt: skip
+    lines = [
+        "xychart-beta",
+        f'    title "{_plain(chart.title)}"',
+        f"    x-axis [{names}]",
+        '    y-axis "requests/s"',
+        f"    bar [{values}]",
+    ]
     return "\n".join(["```mermaid", *lines, "```"])
 
 

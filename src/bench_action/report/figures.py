@@ -12,10 +12,19 @@ from bench_action.model.result import Comparison, Result
 from bench_action.report import change, tables
 
 # Okabe and Ito's colours: told apart by people with any common colour blindness; those of lines and bars are the page's
-_COLOURS = {"regressed": "#d55e00", "improved": "#009e73", "unchanged": "#0072b2", "inconclusive": "#999999",
-            "measured": "#999999", "invalid": "#999999"}  # fmt: skip
-_PARTS = (("cpu_ms_per_request", "application"), ("db_cpu_ms_per_request", "database"),
-          ("cache_cpu_ms_per_request", "cache"))  # fmt: skip
+_COLOURS = {
+    "regressed": "#d55e00",
+    "improved": "#009e73",
+    "unchanged": "#0072b2",
+    "inconclusive": "#999999",
+    "measured": "#999999",
+    "invalid": "#999999",
+}
+_PARTS = (
+    ("cpu_ms_per_request", "application"),
+    ("db_cpu_ms_per_request", "database"),
+    ("cache_cpu_ms_per_request", "cache"),
+)
 _PERCENTILES = ("p50", "p90", "p99", "p999")
 
 
@@ -53,17 +62,22 @@ def _intervals(cell: str, own: Sequence[Comparison]) -> Iterator[Drawn]:
     sizes = [100 * ((c.ratio or 1.0) - 1) for c in shown]
     figure = go.Figure(
         go.Scatter(
-            x=sizes, y=[METRICS[c.metric].title for c in shown], mode="markers",
+            x=sizes,
+            y=[METRICS[c.metric].title for c in shown],
+            mode="markers",
             marker={"size": 11, "color": [_COLOURS[c.verdict] for c in shown]},
             error_x={
-                "type": "data", "symmetric": False, "thickness": 2, "color": "#57606a",
+                "type": "data",
+                "symmetric": False,
+                "thickness": 2,
+                "color": "#57606a",
                 "array": [100 * ((c.ci_high or 1.0) - 1) - size for c, size in zip(shown, sizes, strict=True)],
                 "arrayminus": [size - 100 * ((c.ci_low or 1.0) - 1) for c, size in zip(shown, sizes, strict=True)],
             },
             customdata=[[c.verdict, c.blocks] for c in shown],
             hovertemplate="%{y}: %{x:.2f} %<br>%{customdata[0]}, %{customdata[1]} blocks<extra></extra>",
         )
-    )  # fmt: skip
+    )
     figure.add_vline(x=0, line_color="#57606a", line_dash="dot")
     figure.update_layout(xaxis_title="change of head against base, %", height=120 + 34 * len(shown))
     reading = "A line that crosses 0 is no sure change. More requests/s is better; of everything else, less is."
@@ -78,11 +92,14 @@ def _blocks(result: Result, pair: str) -> Iterator[Drawn]:
         if found is not None:
             sign = -1 if METRICS[metric].better == "higher" else 1
             figure.add_scatter(
-                x=[one.number for one in blocks], y=[100 * math.expm1(sign * loss) for loss in found.losses],
+                x=[one.number for one in blocks],
+                y=[100 * math.expm1(sign * loss) for loss in found.losses],
                 mode="lines+markers",
-                name=METRICS[metric].title, line={"width": 1}, marker={"size": 7},
+                name=METRICS[metric].title,
+                line={"width": 1},
+                marker={"size": 7},
                 hovertemplate="block %{x}: %{y:.2f} %<extra></extra>",
-            )  # fmt: skip
+            )
     if not figure.data:
         return
     figure.add_hline(y=0, line_color="#57606a", line_dash="dot")
@@ -97,9 +114,11 @@ def _latency(result: Result, profile: str) -> Iterator[Drawn]:
         values = [summary.metrics.get(f"latency_{p}_us") for p in _PERCENTILES]
         if any(values):
             figure.add_bar(
-                x=["p50", "p90", "p99", "p99.9"], y=[one.median / 1000 if one else None for one in values],
-                name=tables.subject(summary), hovertemplate="%{x}: %{y:.1f} ms<extra>%{fullData.name}</extra>",
-            )  # fmt: skip
+                x=["p50", "p90", "p99", "p99.9"],
+                y=[one.median / 1000 if one else None for one in values],
+                name=tables.subject(summary),
+                hovertemplate="%{x}: %{y:.1f} ms<extra>%{fullData.name}</extra>",
+            )
     if not figure.data:
         return
     figure.update_layout(yaxis_title="ms", yaxis_type="log", height=340, barmode="group")
@@ -114,9 +133,12 @@ def _cpu(result: Result, profile: str) -> Iterator[Drawn]:
         values = [one.metrics.get(metric) for one in own]
         if any(values):
             figure.add_bar(
-                y=[tables.subject(one) for one in own], x=[one.median if one else None for one in values], name=part,
-                orientation="h", hovertemplate="%{x:.3f} ms<extra>%{fullData.name}</extra>",
-            )  # fmt: skip
+                y=[tables.subject(one) for one in own],
+                x=[one.median if one else None for one in values],
+                name=part,
+                orientation="h",
+                hovertemplate="%{x:.3f} ms<extra>%{fullData.name}</extra>",
+            )
     if not figure.data:
         return
     figure.update_layout(xaxis_title="CPU ms for each request", barmode="stack", height=140 + 40 * len(own))

@@ -20,7 +20,7 @@ _IGNORE, _EVERYTHING = ".gitignore", "*\n"
 _KNOWN = frozenset({*_OURS, _IGNORE, "trend"})
 
 
-class Store:
+class OutputFolder:
     """One run's output. What an earlier run left under the same names is removed when this one begins to measure.
 
     A folder that holds nothing else ignores itself: it is in no `git status` and in no commit.
@@ -109,7 +109,7 @@ class Store:
                 f"could not {what} in {self.folder}: {error.strerror or error}",
                 cause=f"the disk is full, or the folder has changed. It holds {', '.join(there) or 'nothing'} now",
                 advice="free some space, or set `output` (--output DIR) to a folder on another disk",
-            ) from error  # fmt: skip
+            ) from error
 
 
 def _write_all(handle: int, content: bytes) -> None:

@@ -8,9 +8,16 @@ from bench_action.report import numbers
 from bench_action.report.table import Table
 
 _WORK = (
-    "queries_per_request", "rows_per_request", "cache_commands_per_request", "cpu_ms_per_request",
-    "db_cpu_ms_per_request", "cache_cpu_ms_per_request", "db_connections_peak", "memory_peak_mib", "startup_s",
-)  # fmt: skip
+    "queries_per_request",
+    "rows_per_request",
+    "cache_commands_per_request",
+    "cpu_ms_per_request",
+    "db_cpu_ms_per_request",
+    "cache_cpu_ms_per_request",
+    "db_connections_peak",
+    "memory_peak_mib",
+    "startup_s",
+)
 
 
 def subject(one: Summary | Trial) -> str:
@@ -28,12 +35,18 @@ def capacity(result: Result) -> Table:
         found = against.get((s.profile, s.variant)) if s.revision == "head" else None
         rows.append(
             (
-                str(connections[s.profile]), subject(s), numbers.count(s.requests), _per_run(s, s.errors.timeout),
-                speed(s), _per_run(s, s.errors.total - s.errors.timeout), _latency(s, "latency_p50_us"),
-                _latency(s, "latency_p99_us"), numbers.percent(s.spread),
+                str(connections[s.profile]),
+                subject(s),
+                numbers.count(s.requests),
+                _per_run(s, s.errors.timeout),
+                speed(s),
+                _per_run(s, s.errors.total - s.errors.timeout),
+                _latency(s, "latency_p50_us"),
+                _latency(s, "latency_p99_us"),
+                numbers.percent(s.spread),
                 numbers.ratio(found, f" {found.base}" if found else ""),
             )
-        )  # fmt: skip
+        )
     headings = (
         "Connections",
         "Library",
@@ -109,15 +122,40 @@ def single_runs(trials: Sequence[Trial]) -> Table:
         p99 = t.latency.p99_us if t.latency else None
         rows.append(
             (
-                str(number), t.phase, str(t.block), subject(t), t.profile, f"{t.duration_s:.2f} s",
-                numbers.count(t.requests), numbers.count(t.requests_per_second), numbers.latency(p99),
-                numbers.count(t.errors.timeout), numbers.count(t.errors.total - t.errors.timeout),
-                f"{t.bytes_read:,}", f"{t.connections_live} of {t.connections_asked}",
-                numbers.percent(t.generator_busy), "yes" if t.valid else "no",
+                str(number),
+                t.phase,
+                str(t.block),
+                subject(t),
+                t.profile,
+                f"{t.duration_s:.2f} s",
+                numbers.count(t.requests),
+                numbers.count(t.requests_per_second),
+                numbers.latency(p99),
+                numbers.count(t.errors.timeout),
+                numbers.count(t.errors.total - t.errors.timeout),
+                f"{t.bytes_read:,}",
+                f"{t.connections_live} of {t.connections_asked}",
+                numbers.percent(t.generator_busy),
+                "yes" if t.valid else "no",
             )
-        )  # fmt: skip
-    headings = ("Run", "Phase", "Block", "Library", "Profile", "Lasted", "Requests", "Req/sec", "p99", "Timeouts",
-                "Errors", "Bytes read", "Connections", "wrk busy", "Valid")  # fmt: skip
+        )
+    headings = (
+        "Run",
+        "Phase",
+        "Block",
+        "Library",
+        "Profile",
+        "Lasted",
+        "Requests",
+        "Req/sec",
+        "p99",
+        "Timeouts",
+        "Errors",
+        "Bytes read",
+        "Connections",
+        "wrk busy",
+        "Valid",
+    )
     numeric = (True, False, True, False, False, *(True,) * 9, False)
     return Table(headings, numeric, tuple(rows))
 

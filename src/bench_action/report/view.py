@@ -180,7 +180,10 @@ def _method(result: Result) -> tuple[str, ...]:
     paired = any(trial.pair for trial in result.trials)
     built_in = result.control.get("variant") == BUILT_IN_VARIANT
     return (
-        f"{order} (seed {result.run.seed}).", *((_CONTROL,) if built_in else ()), *_METHOD,
-        *((_ALONE,) if variants else ()), *(_PAIRED if paired else ()),
+        f"{order} (seed {result.run.seed}).",
+        *((_CONTROL,) if built_in else ()),
+        *_METHOD,
+        *((_ALONE,) if variants else ()),
+        *(_PAIRED if paired else ()),
         *change.gates(result),
-    )  # fmt: skip
+    )

@@ -70,7 +70,7 @@ def check_environment(config: Config, environ: Mapping[str, str]) -> None:
 
 def usable_base(base: Baseline, environ: Mapping[str, str]) -> Baseline:
     """Leave out base's variants whose environment cannot be filled in here, and the secrets that are not set."""
-    config, lacks = base.loaded.config, {}
+    config, lacks = base.project.config, {}
     for name, variant in config.variants.items():
         used = {match[1] for text in variant.env.values() for match in SECRET.finditer(text)}
         needed = [secret for secret in config.secrets if secret in used]
@@ -79,8 +79,8 @@ def usable_base(base: Baseline, environ: Mapping[str, str]) -> Baseline:
         except InputError as error:
             lacks[name] = Lack("base-failed", f"{base.name} could not be started: {error.what}")
     there = [secret for secret in config.secrets if secret in environ]
-    loaded = replace(base.loaded, config=config.model_copy(update={"secrets": there}))
-    return replace(base, loaded=loaded).without(lacks)
+    project = replace(base.project, config=config.model_copy(update={"secrets": there}))
+    return replace(base, project=project).without(lacks)
 
 
 def own_environment(variant: Variant, services: Mapping[str, Address], secrets: Mapping[str, str]) -> dict[str, str]:

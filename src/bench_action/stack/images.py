@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench_action.config.baseline import Baseline, Lack
-from bench_action.config.load import Loaded
+from bench_action.config.load import Project
 from bench_action.config.schema import Variant
 from bench_action.engine.protocol import BuildSpec, Engine, Kind, LocalForm
 from bench_action.git.missing import explain_missing
@@ -51,35 +51,37 @@ class Images:
 
 
 def make_images(
-    engine: Engine, loaded: Loaded, base: Baseline | None, progress: Progress, results: Path | None = None
+    engine: Engine, project: Project, base: Baseline | None, progress: Progress, results: Path | None = None
 ) -> Images:
     """Build what is to be built, pull what is not here. Raises StackError, but for a variant of base.
 
     `results`: the folder of our own results, which is in no build.
     """
-    config = loaded.config
+    config = project.config
     load = _of_load(engine, config.load.image, progress)
     variants, built_s = {}, {}
     for name in config.variants:
         began = time.monotonic()
-        variants[name] = _of_variant(engine, name, loaded, progress, results=results)
+        variants[name] = _of_variant(engine, name, project, progress, results=results)
         built_s[name] = time.monotonic() - began
     services = {name: _get(engine, service.image, service.kind, progress) for name, service in config.services.items()}
     images = Images(load, variants, services)
     if base is not None:
         images.lacks.update(base.lacks)
-        for name in base.loaded.config.variants:
+        for name in base.project.config.variants:
             limit_s = max(_PATIENCE_S, round(_PATIENCE * built_s.get(name, 0.0)))
             try:
                 images.base[name] = _of_variant(
-                    engine, name, base.loaded, progress, tag=":base", results=results, limit_s=limit_s
+                    engine, name, base.project, progress, tag=":base", results=results, limit_s=limit_s
                 )
             except StackError as error:  # head goes on without it
-                images.lacks[name] = failed_base(name, loaded, base, "built", error)
+                images.lacks[name] = failed_base(name, project, base, "built", error)
     return images
 
 
-def failed_base(name: str, head: Loaded, base: Baseline, doing: Literal["built", "started"], error: StackError) -> Lack:
+def failed_base(
+    name: str, head: Project, base: Baseline, doing: Literal["built", "started"], error: StackError
+) -> Lack:
     """Say that base's variant could not be built or started: why, with the last lines of its log."""
     parts = [error.cause] if doing == "built" and error.cause else [error.what, error.cause]
     why = " ".join(": ".join(filter(None, parts)).split())
@@ -88,12 +90,12 @@ def failed_base(name: str, head: Loaded, base: Baseline, doing: Literal["built",
     return Lack("base-failed", f"{reason}. {missing}" if missing else reason, error.log)
 
 
-def _explain(name: str, head: Loaded, base: Baseline, log: Sequence[str], *, with_dockerfile: bool) -> str:
+def _explain(name: str, head: Project, base: Baseline, log: Sequence[str], *, with_dockerfile: bool) -> str:
     """What of head's context base's does not have, if the log or the Dockerfile names it; else empty."""
-    of_head, of_base = head.config.variants[name].build, base.loaded.config.variants[name].build
+    of_head, of_base = head.config.variants[name].build, base.project.config.variants[name].build
     if of_head is None or of_base is None:
         return ""
-    context, evidence = base.loaded.folder / of_base.context, list(log)
+    context, evidence = base.project.folder / of_base.context, list(log)
     if with_dockerfile:
         with suppress(OSError):  # the failed build says what is wrong with it
             evidence.append((context / of_base.dockerfile).read_text(encoding="utf-8", errors="replace"))
@@ -109,14 +111,14 @@ def _get(engine: Engine, name: str, kind: Kind, progress: Progress) -> Image:
 def _of_variant(
     engine: Engine,
     name: str,
-    loaded: Loaded,
+    project: Project,
     progress: Progress,
     *,
     tag: str = "",
     results: Path | None,
     limit_s: int | None = None,
 ) -> Image:
-    variant, folder = loaded.config.variants[name], loaded.of(name).folder
+    variant, folder = project.config.variants[name], project.of(name).folder
     if variant.build is None:
         return _get(engine, str(variant.image), "subject", progress)
     progress.step(f"building {name}{tag.replace(':', '@')}")

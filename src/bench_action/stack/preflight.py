@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench_action.config.load import Loaded
+from bench_action.config.load import Project
 from bench_action.engine.protocol import Engine
 from bench_action.model.errors import StackError
 from bench_action.model.machine import Condition, Level
@@ -22,7 +22,7 @@ _LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class HostFacts:
     """What the kernel says; None where it does not say."""
 
     open_files: int
@@ -56,12 +56,12 @@ class StealLook:
         return Condition("steal", "warning", found, "measure at another time, or on another machine")
 
 
-def preflight(engine: Engine, loaded: Loaded) -> list[Condition]:
+def preflight(engine: Engine, project: Project) -> list[Condition]:
     """All conditions for a configuration on an engine but steal, which takes a `StealLook`."""
-    most = max(profile.connections for profile in loaded.profiles.values())
+    most = max(profile.connections for profile in project.profiles.values())
     lines = list(conditions_of(read_facts(Path("/")), most, own_network=engine.name == "docker"))
     try:
-        lines += [Condition(name, "ok", found) for name, found in engine.describe(sorted(_kinds(loaded))).items()]
+        lines += [Condition(name, "ok", found) for name, found in engine.describe(sorted(_kinds(project))).items()]
     except StackError as error:
         lines.append(Condition("programs", "fatal", error.what, error.advice))
     return lines
@@ -78,14 +78,14 @@ def require_fit(conditions: Sequence[Condition]) -> None:
         )
 
 
-def read_facts(root: Path) -> Facts:
+def read_facts(root: Path) -> HostFacts:
     """What the kernel of this machine says; `root` is where its /proc and /sys are."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = max(soft, hard) if hard != resource.RLIM_INFINITY else 2**31
     ports = _numbers(root / "proc/sys/net/ipv4/ip_local_port_range")
     somaxconn = _numbers(root / "proc/sys/net/core/somaxconn")
     available = re.search(r"MemAvailable:\s+(\d+)", _text(root / "proc/meminfo") or "")
-    return Facts(
+    return HostFacts(
         open_files=limit,
         ports=int(ports[1] - ports[0]) if len(ports) == 2 else None,
         somaxconn=int(somaxconn[0]) if somaxconn else None,
@@ -96,7 +96,7 @@ def read_facts(root: Path) -> Facts:
     )
 
 
-def conditions_of(facts: Facts, connections: int, *, own_network: bool) -> Iterator[Condition]:
+def conditions_of(facts: HostFacts, connections: int, *, own_network: bool) -> Iterator[Condition]:
     """What the kernel's facts mean for so many connections; `own_network`: in containers, with limits of their own."""
     yield _cores(facts)
     yield _load(facts)
@@ -107,7 +107,7 @@ def conditions_of(facts: Facts, connections: int, *, own_network: bool) -> Itera
         yield from _network(facts, connections)
 
 
-def _open_files(facts: Facts, connections: int) -> Condition:
+def _open_files(facts: HostFacts, connections: int) -> Condition:
     needed, found = (
         connections + _SPARE_FILES,
         f"{facts.open_files} may be open, {connections} connections are asked for",
@@ -117,7 +117,7 @@ def _open_files(facts: Facts, connections: int) -> Condition:
     return Condition("open files", "fatal", found, f"`ulimit -Hn {needed}` as root, or fewer `connections`")
 
 
-def _network(facts: Facts, connections: int) -> Iterator[Condition]:
+def _network(facts: HostFacts, connections: int) -> Iterator[Condition]:
     if facts.ports is not None:
         found, cure = f"{facts.ports} for outgoing connections", "sysctl -w net.ipv4.ip_local_port_range='32768 65535'"
         level: Level = "fatal" if facts.ports < connections else "warning"
@@ -130,7 +130,7 @@ def _network(facts: Facts, connections: int) -> Iterator[Condition]:
         yield Condition("somaxconn", "ok", found) if enough else Condition("somaxconn", "warning", found, cure)
 
 
-def _cores(facts: Facts) -> Condition:
+def _cores(facts: HostFacts) -> Condition:
     if facts.cores > 1:
         return Condition("cores", "ok", str(facts.cores))
     return Condition(
@@ -138,14 +138,14 @@ def _cores(facts: Facts) -> Condition:
     )
 
 
-def _load(facts: Facts) -> Condition:
+def _load(facts: HostFacts) -> Condition:
     found = f"load average {facts.load:.2f} on {facts.cores} cores"
     if facts.load <= _BUSY_SHARE * facts.cores:
         return Condition("load", "ok", found)
     return Condition("load", "warning", found, "end other programs, or wait: they take what is measured")
 
 
-def _memory(facts: Facts) -> Condition:
+def _memory(facts: HostFacts) -> Condition:
     if facts.available_mib is None:
         return Condition("memory", "ok", "not shown")
     found, cure = f"{facts.available_mib} MiB available", "end other programs"
@@ -154,7 +154,7 @@ def _memory(facts: Facts) -> Condition:
     return Condition("memory", "fatal" if facts.available_mib < _LEAST_MIB else "warning", found, cure)
 
 
-def _governor(facts: Facts) -> Condition:
+def _governor(facts: HostFacts) -> Condition:
     if facts.governor is None:
         return Condition("CPU governor", "ok", "not shown (a virtual machine, or the firmware decides)")
     if facts.governor in {"performance", "schedutil"}:
@@ -162,8 +162,8 @@ def _governor(facts: Facts) -> Condition:
     return Condition("CPU governor", "warning", facts.governor, "cpupower frequency-set --governor performance")
 
 
-def _kinds(loaded: Loaded) -> set[str]:
-    return {service.kind for service in loaded.config.services.values()}
+def _kinds(project: Project) -> set[str]:
+    return {service.kind for service in project.config.services.values()}
 
 
 def _ticks(stat: Path) -> list[int]:

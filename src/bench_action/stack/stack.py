@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench_action.config.baseline import Baseline, Lack
-from bench_action.config.load import Loaded
+from bench_action.config.load import Project
 from bench_action.engine.protocol import Engine
 from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
@@ -107,7 +107,7 @@ class Stack:
 
 def bring_up(
     engine: Engine,
-    loaded: Loaded,
+    project: Project,
     environ: Mapping[str, str],
     progress: Progress,
     *,
@@ -121,12 +121,12 @@ def bring_up(
     `pairs`: how many pairs of subjects will need slots. `results`: the folder of our own results, which is in no build.
     """
     engine.open()  # first: from now on, others on this engine can see that a run is under way
-    images = make_images(engine, loaded, base, progress, results)
+    images = make_images(engine, project, base, progress, results)
     progress.step("starting services")
-    wanted = len(loaded.config.variants) + len(images.base) + 2 * pairs
-    services = start_services(engine, loaded.config, images, wanted)
+    wanted = len(project.config.variants) + len(images.base) + 2 * pairs
+    services = start_services(engine, project.config, images, wanted)
     progress.step("starting subjects")
-    starter = Starter(engine, loaded, base, images, services, environ)
+    starter = Starter(engine, project, base, images, services, environ)
     stack = Stack(engine, services, images, starter, (), images.lacks)
     with ThreadPoolExecutor(max_workers=8) as pool:
         heads = [one.result() for one in [pool.submit(start) for start in starter.heads()]]

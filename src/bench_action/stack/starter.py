@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from bench_action.config.baseline import Baseline
-from bench_action.config.load import Loaded
+from bench_action.config.load import Project
 from bench_action.engine.protocol import Engine, Handle, ServiceSpec
 from bench_action.model.errors import InputError, StackError
 from bench_action.model.result import Revision
@@ -33,7 +33,7 @@ class Starter:
     """Starts subjects of head and, where there is one, of base."""
 
     engine: Engine
-    head: Loaded
+    head: Project
     base: Baseline | None
     images: Images
     services: Services
@@ -69,17 +69,22 @@ class Starter:
         redis = self.services.redis
         nowhere = Handle("", name, "subject", "", 0)
         subject = Subject(
-            variant=name, revision=revision, config=self._loaded(name, revision).config.variants[name], image=image,
-            handle=nowhere, database=None, cache=Cache(redis, number) if redis is not None else None,
-        )  # fmt: skip
+            variant=name,
+            revision=revision,
+            config=self._loaded(name, revision).config.variants[name],
+            image=image,
+            handle=nowhere,
+            database=None,
+            cache=Cache(redis, number) if redis is not None else None,
+        )
         return replace(subject, database=self._make_database(subject))
 
     def _start(self, subject: Subject) -> Subject:
         name = subject.variant if subject.revision == "head" else f"{subject.variant}-base"
         return replace(subject, handle=self.engine.start(self._spec(subject, name, name, _urls(subject))))
 
-    def _loaded(self, variant: str, revision: Revision) -> Loaded:
-        return self.base.loaded if revision == "base" and self.base is not None else self.head.of(variant)
+    def _loaded(self, variant: str, revision: Revision) -> Project:
+        return self.base.project if revision == "base" and self.base is not None else self.head.of(variant)
 
     def _make_database(self, subject: Subject) -> Database | None:
         server = self.services.postgres
@@ -117,11 +122,11 @@ class Starter:
 
     def _seed(self, subject: Subject, database: Database) -> None:
         """Fill the template, and have the planner know what is in it. The subject's role owns all of it."""
-        loaded = self._loaded(subject.variant, subject.revision)
-        server, seed = database.server, loaded.config.seed
+        project = self._loaded(subject.variant, subject.revision)
+        server, seed = database.server, project.config.seed
         if seed is not None:
             try:
-                text = (loaded.folder / seed).read_text(encoding="utf-8")
+                text = (project.folder / seed).read_text(encoding="utf-8")
                 server.run_script(database.role, database.template, text, _SETUP_S)
             except QueryError as error:
                 where = ", ".join(filter(None, (f"seed: {seed}", error.where)))
@@ -132,16 +137,22 @@ class Starter:
         server.execute_as(database.role, database.template, _ANALYZE, patience_s=_SETUP_S)
 
     def _spec(self, subject: Subject, name: str, host: str, urls: Mapping[str, str]) -> ServiceSpec:
-        variant, loaded = subject.config, self._loaded(subject.variant, subject.revision)
+        variant, project = subject.config, self._loaded(subject.variant, subject.revision)
         addresses = dict(self.services.handles)
         if subject.revision == "base" and self.base is not None:
             addresses |= {name: addresses[other] for name, other in self.base.aliases.items()}
-        secrets = allowed_secrets(loaded.config, self.environ)
+        secrets = allowed_secrets(project.config, self.environ)
         return ServiceSpec(
-            kind="subject", name=name, host=host, image=subject.image.id, command=variant.command, port=variant.port,
-            env={**urls, **own_environment(variant, addresses, secrets)}, ulimits=variant.ulimits,
-            local=local_form(variant, loaded.folder),
-        )  # fmt: skip
+            kind="subject",
+            name=name,
+            host=host,
+            image=subject.image.id,
+            command=variant.command,
+            port=variant.port,
+            env={**urls, **own_environment(variant, addresses, secrets)},
+            ulimits=variant.ulimits,
+            local=local_form(variant, project.folder),
+        )
 
 
 def _urls(subject: Subject) -> dict[str, str]:

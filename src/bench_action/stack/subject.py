@@ -82,9 +82,14 @@ class Subject:
     def describe(self, failure: str = "") -> SubjectInfo:
         """Describe it for the result; `failure`: the rule that it broke."""
         return SubjectInfo(
-            variant=self.variant, revision=self.revision, image=self.image.name, image_id=self.image.id,
-            startup_s=self.startup_s, verified=not failure, failure=failure,
-        )  # fmt: skip
+            variant=self.variant,
+            revision=self.revision,
+            image=self.image.name,
+            image_id=self.image.id,
+            startup_s=self.startup_s,
+            verified=not failure,
+            failure=failure,
+        )
 
     @property
     def hosts(self) -> tuple[str, ...]:

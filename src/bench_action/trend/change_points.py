@@ -144,13 +144,23 @@ def _change_point(
     rises = new > old if size is None or size == 0 else size > 0
     keys = [_key(series, point) for point in points[max(0, place - _NEAR) : place + _NEAR + 1]]
     return ChangePoint(
-        series=series, index=place, at=after[0].at, last_before=before[-1].sha, first_after=after[0].sha, before=old,
-        after=new, size=size, interval=interval,
+        series=series,
+        index=place,
+        at=after[0].at,
+        last_before=before[-1].sha,
+        first_after=after[0].sha,
+        before=old,
+        after=new,
+        size=size,
+        interval=interval,
         direction="better" if rises == (METRICS[series.metric].better == "higher") else "worse",
         work_changed=_work_changed(before, after),
         new_machine={p.fingerprint for p in before}.isdisjoint(p.fingerprint for p in after),
-        raised=raised, key=_key(series, after[0]), near=tuple(keys), first_run=after[0].run_id,
-    )  # fmt: skip
+        raised=raised,
+        key=_key(series, after[0]),
+        near=tuple(keys),
+        first_run=after[0].run_id,
+    )
 
 
 def _counts(point: ChangePoint, smallest: float) -> bool:

@@ -86,7 +86,12 @@ def _value(number: int, runs: Sequence[_Run], by_run: Sequence[dict[_Run, Point]
             for name in ("value", "low", "high"):
                 column[name].append(rounded(getattr(point, name)))
     return {
-        "chunk": number, "at": [at for at, _, _ in runs], "id": [run_id for _, _, run_id in runs], "sha": shas,
-        "again": repeated, "machine": fingerprints, "machines": list(machines),
+        "chunk": number,
+        "at": [at for at, _, _ in runs],
+        "id": [run_id for _, _, run_id in runs],
+        "sha": shas,
+        "again": repeated,
+        "machine": fingerprints,
+        "machines": list(machines),
         "columns": [c for c in columns if c["run"]],
-    }  # fmt: skip
+    }

@@ -30,7 +30,7 @@ _RECENT_CHANGES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Links:
+class CommitLinks:
     """Where commits are shown: the repository's address (https://…), or empty for no links; and the site's title."""
 
     repository: str = ""
@@ -54,7 +54,7 @@ class Links:
 
 
 @dataclass(frozen=True, slots=True)
-class Chart:
+class TrendChart:
     """All variants of a benchmark in one metric and profile; `name` is that of its files.
 
     `benchmark` is the benchmark's name, empty where the history has one only.
@@ -103,30 +103,41 @@ class Chart:
         return f"{numbers.factor(value)} ×" if self.relative else numbers.metric_value(value, METRICS[self.metric].unit)
 
 
-def render(all_series: Sequence[Series], points: Sequence[ChangePoint], links: Links, output: Path) -> None:
+def render(all_series: Sequence[Series], points: Sequence[ChangePoint], links: CommitLinks, output: Path) -> None:
     """Write the site into `output`, which is made where it is missing. Errors: OSError."""
     (output / "data").mkdir(parents=True, exist_ok=True)
     for name, text in site_of(all_series, points, links):
         (output / name).write_text(text, encoding="utf-8")
 
 
-def site_of(all_series: Sequence[Series], points: Sequence[ChangePoint], links: Links) -> Iterator[tuple[str, str]]:
+def site_of(
+    all_series: Sequence[Series], points: Sequence[ChangePoint], links: CommitLinks
+) -> Iterator[tuple[str, str]]:
     """Every file of the site: its path and its text."""
     names = name_each(one.benchmark for one in all_series)
     pages = html_environment()
     pages.globals.update(
-        links=links, commits=check.commits, assurance=check.assurance(),
+        links=links,
+        commits=check.commits,
+        assurance=check.assurance(),
         sentence=lambda point: check.sentence(point, names[point.series.benchmark]),
-    )  # fmt: skip
+    )
     charts = charts_of([one for one in all_series if one.points], points)
     recent = sorted(points, key=lambda point: point.at, reverse=True)
     latest = max((point.at for one in all_series for point in one.points[-1:]), default=None)
     badge = badge_of(points, latest)
-    yield "index.html", pages.get_template("trend_index.html.j2").render(
-        sections=[_section(name, list(own)) for name, own in groupby(charts, key=lambda chart: chart.benchmark)],
-        recent=recent[:_RECENT_CHANGES], changes=len(recent), latest=latest, badge=badge,
-        id_of=id, places={id(change): chart.name for chart in charts for change in chart.changes},
-    )  # fmt: skip
+    yield (
+        "index.html",
+        pages.get_template("trend_index.html.j2").render(
+            sections=[_section(name, list(own)) for name, own in groupby(charts, key=lambda chart: chart.benchmark)],
+            recent=recent[:_RECENT_CHANGES],
+            changes=len(recent),
+            latest=latest,
+            badge=badge,
+            id_of=id,
+            places={id(change): chart.name for chart in charts for change in chart.changes},
+        ),
+    )
     page = pages.get_template("trend_chart.html.j2")
     for chart in charts:
         other = next((c.name for c in charts if _is_other(c, chart)), None)
@@ -139,7 +150,7 @@ def site_of(all_series: Sequence[Series], points: Sequence[ChangePoint], links: 
     yield "badge.json", badge.endpoint
 
 
-def charts_of(all_series: Sequence[Series], points: Sequence[ChangePoint]) -> list[Chart]:
+def charts_of(all_series: Sequence[Series], points: Sequence[ChangePoint]) -> list[TrendChart]:
     """Series of one benchmark, profile and metric share a chart; by name, metrics in their own order, ratios first."""
     order = list(METRICS)
     names = name_each(one.benchmark for one in all_series)
@@ -150,23 +161,25 @@ def charts_of(all_series: Sequence[Series], points: Sequence[ChangePoint]) -> li
     by_series: dict[int, list[ChangePoint]] = {}
     for point in points:
         by_series.setdefault(id(point.series), []).append(point)
-    charts: list[Chart] = []
+    charts: list[TrendChart] = []
     taken: set[str] = set()
     for benchmark, profile, plain, number in sorted(groups):
         own = tuple(sorted(groups[benchmark, profile, plain, number], key=lambda one: (one.variant, one.origin)))
         changes = tuple(change for one in own for change in by_series.get(id(one), ()))
         stem = " ".join(part for part in (benchmark, profile) if part)
         name = _file_name(stem, order[number], plain=bool(plain), taken=taken)
-        charts.append(Chart(name, benchmark, profile, order[number], not plain, own, changes, spark_of(own, changes)))
+        charts.append(
+            TrendChart(name, benchmark, profile, order[number], not plain, own, changes, spark_of(own, changes))
+        )
     return charts
 
 
-def _section(name: str, charts: Sequence[Chart]) -> tuple[str, list[tuple[str, list[Chart]]]]:
+def _section(name: str, charts: Sequence[TrendChart]) -> tuple[str, list[tuple[str, list[TrendChart]]]]:
     """A benchmark's part of the index: its name, and its charts by profile."""
     return name, [(profile, list(own)) for profile, own in groupby(charts, key=lambda chart: chart.profile)]
 
 
-def _is_other(one: Chart, chart: Chart) -> bool:
+def _is_other(one: TrendChart, chart: TrendChart) -> bool:
     its = (chart.benchmark, chart.profile, chart.metric, chart.relative)
     return (one.benchmark, one.profile, one.metric, not one.relative) == its
 
@@ -184,7 +197,7 @@ def _file_name(text: str, metric: str, *, plain: bool, taken: set[str]) -> str:
     return name
 
 
-def _data(chart: Chart, links: Links) -> Iterator[tuple[str, str]]:
+def _data(chart: TrendChart, links: CommitLinks) -> Iterator[tuple[str, str]]:
     """The newest chunk knows all others, the change points, and how to draw."""
     chunks = list(chunks_of(chart.series))
     for chunk in chunks[1:]:
@@ -192,26 +205,34 @@ def _data(chart: Chart, links: Links) -> Iterator[tuple[str, str]]:
     yield _chunk_file(chart, chunks[0]), script({**chunks[0].value, "chart": _described(chart, chunks, links)})
 
 
-def _chunk_file(chart: Chart, chunk: Chunk) -> str:
+def _chunk_file(chart: TrendChart, chunk: Chunk) -> str:
     return f"data/{chart.name}-{chunk.number}.js"
 
 
-def _described(chart: Chart, chunks: Sequence[Chunk], links: Links) -> dict[str, Any]:
+def _described(chart: TrendChart, chunks: Sequence[Chunk], links: CommitLinks) -> dict[str, Any]:
     changes: list[Mapping[str, Any]] = [
-        {"series": chart.series.index(change.series), "at": change.at,
-         "before": rounded(change.before), "level": rounded(change.after),
-         "direction": change.direction, "text": check.sentence(change),
-         "size": "" if change.size is None else check.signed(change.size)}
+        {
+            "series": chart.series.index(change.series),
+            "at": change.at,
+            "before": rounded(change.before),
+            "level": rounded(change.after),
+            "direction": change.direction,
+            "text": check.sentence(change),
+            "size": "" if change.size is None else check.signed(change.size),
+        }
         for change in chart.changes
-    ]  # fmt: skip
+    ]
     return {
-        "axis": _axis(chart), "commits": f"{links.base}/commit/" if links.base else "",
-        "variants": chart.variants, "series": [chart.variants.index(one.variant) for one in chart.series],
-        "unit": "×" if chart.relative else METRICS[chart.metric].unit.replace("1", ""), "changes": changes,
+        "axis": _axis(chart),
+        "commits": f"{links.base}/commit/" if links.base else "",
+        "variants": chart.variants,
+        "series": [chart.variants.index(one.variant) for one in chart.series],
+        "unit": "×" if chart.relative else METRICS[chart.metric].unit.replace("1", ""),
+        "changes": changes,
         "older": [{"file": _chunk_file(chart, c), "first": c.first, "last": c.last} for c in chunks[1:]],
-    }  # fmt: skip
+    }
 
 
-def _axis(chart: Chart) -> str:
+def _axis(chart: TrendChart) -> str:
     unit = "" if chart.relative or METRICS[chart.metric].unit in {"1", "1/s"} else f", {METRICS[chart.metric].unit}"
     return f"{chart.title}{unit} ({chart.better} is better)"

@@ -13,7 +13,7 @@ from typing import Protocol
 from bench_action.model.benchmark import Benchmark
 
 
-class Run(Protocol):
+class RunRecord(Protocol):
     """The part of a record that all records of a run share. Times are ISO 8601 in UTC, so that text sorts as time."""
 
     @property
@@ -29,7 +29,7 @@ class Run(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Position:
     """`order` counts the runs of a benchmark; `at` is when a chart shows the run, and never falls with the order.
 
     `repeated`: its commit had been measured before, and so had a later one meanwhile: an old job was run again.
@@ -49,9 +49,9 @@ class _Commit:
     name: str
 
 
-def place_runs(records: Iterable[Run]) -> dict[tuple[Benchmark, str], Place]:
+def place_runs(records: Iterable[RunRecord]) -> dict[tuple[Benchmark, str], Position]:
     """Place every run of every benchmark; the keys are (benchmark, run id)."""
-    runs: dict[Benchmark, dict[str, Run]] = {}
+    runs: dict[Benchmark, dict[str, RunRecord]] = {}
     for record in records:
         runs.setdefault(record.benchmark, {}).setdefault(record.run_id, record)
     return {
@@ -61,11 +61,11 @@ def place_runs(records: Iterable[Run]) -> dict[tuple[Benchmark, str], Place]:
     }
 
 
-def _place(runs: list[Run]) -> dict[str, Place]:
+def _place(runs: list[RunRecord]) -> dict[str, Position]:
     commits = _commits(runs)
     overtaken = _overtaken({commits[run.run_id] for run in runs if run.sha})
     ordered = sorted(runs, key=lambda run: (commits[run.run_id], run.at, run.run_id))
-    places: dict[str, Place] = {}
+    places: dict[str, Position] = {}
     shown = "~"  # after every time
     for order in range(len(ordered) - 1, -1, -1):
         run = ordered[order]
@@ -75,11 +75,11 @@ def _place(runs: list[Run]) -> dict[str, Place]:
             shown = run.at
         elif first:
             shown = commit.at
-        places[run.run_id] = Place(order, shown, not first and overtaken.get(commit, "~") < run.at)
+        places[run.run_id] = Position(order, shown, not first and overtaken.get(commit, "~") < run.at)
     return places
 
 
-def _commits(runs: list[Run]) -> dict[str, _Commit]:
+def _commits(runs: list[RunRecord]) -> dict[str, _Commit]:
     """The commit of each run; one that is not known is the run's own."""
     first: dict[str, str] = {}
     committed: dict[str, str] = {}

@@ -8,10 +8,10 @@ from typing import Protocol
 
 from bench_action.model.benchmark import UNNAMED, Benchmark
 from bench_action.model.metric import METRICS
-from bench_action.trend.places import Place, Run, place_runs
+from bench_action.trend.places import Position, RunRecord, place_runs
 
 
-class Record(Run, Protocol):
+class CellRecord(RunRecord, Protocol):
     """What is read of a record of the history: one cell of one run.
 
     `metrics` and `control` hold mean, low and high for each metric; those of `control` are ratios to the control of the
@@ -83,7 +83,7 @@ class Series:
         return tuple(point for point in self.points if not point.repeated)
 
 
-def series_of(records: Iterable[Record], *, absolute: bool = False) -> tuple[Series, ...]:
+def series_of(records: Iterable[CellRecord], *, absolute: bool = False) -> tuple[Series, ...]:
     """Records → series, each in the order of the commits, whenever they were measured.
 
     A metric for which a record has a ratio to its control goes into that control's series; any other into its
@@ -113,13 +113,21 @@ def series_of(records: Iterable[Record], *, absolute: bool = False) -> tuple[Ser
     )
 
 
-def _point(record: Record, bounds: Sequence[float | None], place: Place) -> Point:
+def _point(record: CellRecord, bounds: Sequence[float | None], place: Position) -> Point:
     value, low, high = (*bounds, None, None)[:3]
     work = None if record.counts is None else tuple(record.counts)
     return Point(
-        place.at, record.sha, record.run_id, float(value or 0.0), low if _is_number(low) else None,
-        high if _is_number(high) else None, record.fingerprint, work, place.order, place.repeated,
-    )  # fmt: skip
+        place.at,
+        record.sha,
+        record.run_id,
+        float(value or 0.0),
+        low if _is_number(low) else None,
+        high if _is_number(high) else None,
+        record.fingerprint,
+        work,
+        place.order,
+        place.repeated,
+    )
 
 
 def _is_number(value: float | None) -> bool:

@@ -17,7 +17,7 @@ from bench_action.report.table import Table
 from bench_action.trend.backtest import table_of
 from bench_action.trend.change_points import ChangePoint, changes_of, latest_changes_of, new_since
 from bench_action.trend.check import assurance, headline, sentence
-from bench_action.trend.page import Links, render
+from bench_action.trend.page import CommitLinks, render
 from bench_action.trend.series import Series, series_of
 
 _DAYS = 450
@@ -87,7 +87,7 @@ class Trends:
         judged = {_identity(one) for one in series}
         plain = [one for one in series_of(records, absolute=True) if _identity(one) not in judged]
         try:
-            render([*series, *plain], changes_of(series), Links(repository), folder)
+            render([*series, *plain], changes_of(series), CommitLinks(repository), folder)
         except OSError as error:
             raise InputError(f"could not write the trend's page to {folder}: {error}") from error
         self.say(f"the page: {folder / 'index.html'}")

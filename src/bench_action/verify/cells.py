@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench_action.config.baseline import Baseline, Lack
-from bench_action.config.load import Loaded
+from bench_action.config.load import Project
 from bench_action.config.schema import Profile
 from bench_action.load.generator import HttpRequest, Reply
 from bench_action.plan.blocks import Cell
@@ -61,11 +61,11 @@ class Counterparts:
     replies: Replies
     changed: Mapping[str, str]
 
-    def missing(self, loaded: Loaded) -> dict[Cell, Lack]:
+    def missing(self, project: Project) -> dict[Cell, Lack]:
         """Map each cell of head that base has no counterpart of to the reason."""
         found: dict[Cell, Lack] = {}
-        for variant in loaded.own:
-            for name, profile in loaded.profiles.items():
+        for variant in project.own:
+            for name, profile in project.profiles.items():
                 if lack := next(self._reasons(variant, name, profile), None):
                     found[Cell(variant, "head", name)] = lack
         return found

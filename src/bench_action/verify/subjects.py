@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench_action.config.baseline import Baseline
-from bench_action.config.load import Loaded
+from bench_action.config.load import Project
 from bench_action.config.schema import Check, Profile, Request
 from bench_action.load.generator import HttpRequest
 from bench_action.model.errors import VerificationError
@@ -36,7 +36,7 @@ class Failure:
         return f"{self.subject}: {self.rule}: expected {self.expected}, got {self.got}"
 
 
-def verify(stack: Stack, loaded: Loaded, progress: Progress, base: Baseline | None = None) -> tuple[Failure, ...]:
+def verify(stack: Stack, project: Project, progress: Progress, base: Baseline | None = None) -> tuple[Failure, ...]:
     """Collect all failures, by subject. Raises StackError when a part dies.
 
     Head is verified by head's checks and base by its own, as a change may well change what a check expects; where base
@@ -47,8 +47,8 @@ def verify(stack: Stack, loaded: Loaded, progress: Progress, base: Baseline | No
     progress.step(f"verifying {', '.join(subjects)}")
     failures: list[Failure] = []
     restless: set[str] = set()
-    for own, alike in _by_configuration(loaded, subjects.values()):
-        for check, subjects_of_check in checks_of(own, alike, base if own is loaded else None):
+    for own, alike in _by_configuration(project, subjects.values()):
+        for check, subjects_of_check in checks_of(own, alike, base if own is project else None):
             concerned = profiles_of(check.request.path, own.profiles)
             answers = run_check(stack, subjects_of_check, check, restless)
             if check.name not in {one.name for one in own.config.checks}:
@@ -67,12 +67,12 @@ def verify(stack: Stack, loaded: Loaded, progress: Progress, base: Baseline | No
 
 
 def checks_of(
-    own: Loaded, subjects: Sequence[Subject], base: Baseline | None
+    own: Project, subjects: Sequence[Subject], base: Baseline | None
 ) -> Iterator[tuple[Check, Sequence[Subject]]]:
     """Yield each check with the subjects that it applies to; one that both revisions have is sent to all together."""
     heads, bases = own.config.checks, own.config.checks
     if base is not None and base.valid:
-        bases = base.loaded.config.checks
+        bases = base.project.config.checks
     elif base is not None:  # head's rules, which base never agreed to: only those about what is measured
         bases = [check for check in heads if profiles_of(check.request.path, own.profiles)]
     for check in heads:
@@ -142,11 +142,11 @@ def compare_restless_pages(rule: str, pages: Mapping[str, str], again: Mapping[s
     return f"the page differs from itself at each request (a token?), and was compared without such parts: {part}", []
 
 
-def _by_configuration(loaded: Loaded, subjects: Iterable[Subject]) -> Iterator[tuple[Loaded, list[Subject]]]:
+def _by_configuration(project: Project, subjects: Iterable[Subject]) -> Iterator[tuple[Project, list[Subject]]]:
     """Each configuration with the subjects whose checks are in it: a control may have one of its own."""
-    found: dict[str, tuple[Loaded, list[Subject]]] = {}
+    found: dict[str, tuple[Project, list[Subject]]] = {}
     for subject in subjects:
-        own = loaded.of(subject.variant)
+        own = project.of(subject.variant)
         found.setdefault(own.origin, (own, []))[1].append(subject)
     yield from found.values()
 
@@ -223,9 +223,11 @@ def _connections(stack: Stack, subject: Subject, profiles: Mapping[str, Profile]
     """Whether the server answers on as many connections at once as the largest profile will open."""
     most = max(profiles.values(), key=lambda profile: profile.connections)
     answered = stack.services.agent.connections(
-        HttpRequest.to(subject.handle, Request(path=subject.config.ready.path)), most.connections,
-        hold=subject.config.keep_alive, limit_s=_CONNECTIONS_S,
-    )  # fmt: skip
+        HttpRequest.to(subject.handle, Request(path=subject.config.ready.path)),
+        most.connections,
+        hold=subject.config.keep_alive,
+        limit_s=_CONNECTIONS_S,
+    )
     if answered < most.connections:
         expected = f"{most.connections} connections open at once and all answered within {_CONNECTIONS_S:g} s"
         fewer = frozenset(name for name, profile in profiles.items() if profile.connections > answered)

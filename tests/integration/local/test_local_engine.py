@@ -292,8 +292,10 @@ def test_sweep__ends_what_a_killed_run_has_left_and_nothing_else(engine: LocalEn
     root = Path(__file__).parents[3]
     with subprocess.Popen(
         [sys.executable, str(script), str(tmp_path)],
-        stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(root)},
-    ) as killed:  # fmt: skip
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    ) as killed:
         assert killed.stdout is not None
         run_id = killed.stdout.readline().strip()
         assert run_id, "the run did not begin"

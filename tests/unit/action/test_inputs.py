@@ -47,11 +47,15 @@ def test_inputs__take_lists_as_people_write_them() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("MAX-MINUTES", "0"), ("MAX-MINUTES", "inf"), ("MAX-MINUTES", "soon"), ("PRESET", "slow"),
+        ("MAX-MINUTES", "0"),
+        ("MAX-MINUTES", "inf"),
+        ("MAX-MINUTES", "soon"),
+        ("PRESET", "slow"),
         ("FAIL-ON", "always"),
-        ("COMMENT", "yes"), ("SUMMARY", "perhaps"),
+        ("COMMENT", "yes"),
+        ("SUMMARY", "perhaps"),
     ],
-)  # fmt: skip
+)
 def test_inputs__that_are_wrong_are_named(name: str, value: str) -> None:
     with pytest.raises(InputError) as caught:
         Inputs.read({f"INPUT_{name}": value})

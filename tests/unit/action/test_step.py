@@ -55,13 +55,21 @@ def test_require_baseline__a_schedule_has_nothing_to_compare_with() -> None:
     [
         ({"GITHUB_JOB": "bench", "GITHUB_WORKFLOW": "CI"}, "null", "CI/bench"),
         ({"GITHUB_JOB": "bench", "GITHUB_WORKFLOW": "CI"}, "", "CI/bench"),
-        ({"GITHUB_JOB": "bench", "GITHUB_WORKFLOW": "CI",
-          "GITHUB_WORKFLOW_REF": "o/r/.github/workflows/trend.yml@refs/heads/a@b/c"}, "null", "trend/bench"),
+        (
+            {
+                "GITHUB_JOB": "bench",
+                "GITHUB_WORKFLOW": "CI",
+                "GITHUB_WORKFLOW_REF": "o/r/.github/workflows/trend.yml@refs/heads/a@b/c",
+            },
+            "null",
+            "trend/bench",
+        ),
         ({"GITHUB_JOB": "bench"}, '{"python": "3.13", "arm": true, "n": 4}', "/bench (3.13, true, 4)"),
         ({"GITHUB_JOB": "bench"}, '{"service": {"path": "a"}}', '/bench ({"path": "a"})'),
-        ({"GITHUB_JOB": "bench"}, "no JSON", "/bench"), ({"GITHUB_JOB": "bench"}, "[1]", "/bench"),
+        ({"GITHUB_JOB": "bench"}, "no JSON", "/bench"),
+        ({"GITHUB_JOB": "bench"}, "[1]", "/bench"),
         ({}, '{"python": "3.13"}', ""),
     ],
-)  # fmt: skip
+)
 def test_workflow_job__is_that_of_one_leg_of_a_matrix(environ: dict[str, str], matrix: str, expected: str) -> None:
     assert workflow_job(environ, matrix) == expected

@@ -58,9 +58,14 @@ def test_traces__what_the_step_made_and_nothing_else(workspace: Path, given: Cal
     write(workspace / ".git/objects/pack/new")
     write(workspace / "elsewhere/new")
     assert given(traces) == {
-        "out", "out/results", "out/results/trend", "out/results/trend/index.json",
-        ".git/objects", ".git/objects/pack", ".git/objects/pack/new",
-    }  # fmt: skip
+        "out",
+        "out/results",
+        "out/results/trend",
+        "out/results/trend/index.json",
+        ".git/objects",
+        ".git/objects/pack",
+        ".git/objects/pack/new",
+    }
 
 
 def test_traces__the_repository_of_the_configuration_is_handed_over_too(

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 
-from bench_action.cli.interrupts import Interrupts
+from bench_action.cli.interrupts import SignalInterrupts
 from bench_action.engine.protocol import Engine
 from bench_action.model.errors import InterruptedRunError, StackError
 from bench_action.stack.cleanup import Owned
@@ -26,10 +26,10 @@ WAIT_S = 30.0
 
 
 @pytest.fixture
-def interrupts() -> Iterator[Interrupts]:
+def interrupts() -> Iterator[SignalInterrupts]:
     """Installed; what was there before comes back."""
     before = {number: signal.getsignal(number) for number in [*SIGNALS, signal.SIGALRM]}
-    installed = Interrupts()
+    installed = SignalInterrupts()
     installed.install()
     yield installed
     for number, handler in before.items():
@@ -75,27 +75,27 @@ def send(number: signal.Signals) -> None:
     os.kill(os.getpid(), number)
 
 
-def owned(engine: Removing, interrupts: Interrupts) -> Owned:
+def owned(engine: Removing, interrupts: SignalInterrupts) -> Owned:
     return Owned(cast(Engine, engine), interrupts)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_interrupts__a_signal_ends_the_run_with_the_shells_status(
-    interrupts: Interrupts, number: signal.Signals
+    interrupts: SignalInterrupts, number: signal.Signals
 ) -> None:
     with pytest.raises(InterruptedRunError) as caught:
         send(number)
     assert caught.value.exit_status == 128 + number
 
 
-def test_interrupts__a_second_signal_is_ignored(interrupts: Interrupts) -> None:
+def test_interrupts__a_second_signal_is_ignored(interrupts: SignalInterrupts) -> None:
     with pytest.raises(InterruptedRunError):
         send(signal.SIGTERM)
     send(signal.SIGINT)
     send(signal.SIGTERM)
 
 
-def test_interrupts__while_held_a_signal_waits_for_the_release(interrupts: Interrupts) -> None:
+def test_interrupts__while_held_a_signal_waits_for_the_release(interrupts: SignalInterrupts) -> None:
     interrupts.hold()
     send(signal.SIGTERM)
     send(signal.SIGINT)
@@ -104,7 +104,9 @@ def test_interrupts__while_held_a_signal_waits_for_the_release(interrupts: Inter
     assert caught.value.exit_status == 128 + signal.SIGTERM
 
 
-def test_interrupts__release_without_a_signal_is_quiet_and_lets_the_next_one_through(interrupts: Interrupts) -> None:
+def test_interrupts__release_without_a_signal_is_quiet_and_lets_the_next_one_through(
+    interrupts: SignalInterrupts,
+) -> None:
     interrupts.hold()
     interrupts.release()
     with pytest.raises(InterruptedRunError):
@@ -117,7 +119,7 @@ def then_wait(action: Callable[[], object]) -> None:
     time.sleep(WAIT_S)
 
 
-def test_interrupts__wait_until_a_lock_of_threads_is_left(interrupts: Interrupts) -> None:
+def test_interrupts__wait_until_a_lock_of_threads_is_left(interrupts: SignalInterrupts) -> None:
     lock = Sending()
 
     def act() -> None:
@@ -130,7 +132,7 @@ def test_interrupts__wait_until_a_lock_of_threads_is_left(interrupts: Interrupts
     assert not lock.lock.locked()
 
 
-def test_interrupts__are_not_lost_in_a_finalizer(interrupts: Interrupts) -> None:
+def test_interrupts__are_not_lost_in_a_finalizer(interrupts: SignalInterrupts) -> None:
     class Finalized:
         def __del__(self) -> None:
             send(signal.SIGINT)
@@ -139,7 +141,7 @@ def test_interrupts__are_not_lost_in_a_finalizer(interrupts: Interrupts) -> None
         then_wait(Finalized)
 
 
-def test_interrupts__never_break_off_an_import(interrupts: Interrupts, tmp_path: Path) -> None:
+def test_interrupts__never_break_off_an_import(interrupts: SignalInterrupts, tmp_path: Path) -> None:
     module = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nfor _ in range(1000): pass\nwhole = True\n"
     (tmp_path / "interrupted_once.py").write_text(module, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
@@ -149,7 +151,7 @@ def test_interrupts__never_break_off_an_import(interrupts: Interrupts, tmp_path:
     assert sys.modules.pop("interrupted_once").whole
 
 
-def test_interrupts__at_any_time_leave_no_thread_behind(interrupts: Interrupts) -> None:
+def test_interrupts__at_any_time_leave_no_thread_behind(interrupts: SignalInterrupts) -> None:
     dice = random.Random(7)
     for _ in range(100):
         begun, ended = interrupted_after(dice.uniform(0.001, 0.006))
@@ -158,7 +160,7 @@ def test_interrupts__at_any_time_leave_no_thread_behind(interrupts: Interrupts) 
 
 def interrupted_after(delay_s: float) -> tuple[list[int], list[int]]:
     """What threads have begun and what they have ended when the interruption comes through."""
-    interrupts, begun, ended = Interrupts(), list[int](), list[int]()
+    interrupts, begun, ended = SignalInterrupts(), list[int](), list[int]()
 
     def act(number: int) -> None:
         begun.append(number)
@@ -178,7 +180,7 @@ def interrupted_after(delay_s: float) -> tuple[list[int], list[int]]:
     return begun, ended
 
 
-def test_owned__removes_at_a_good_end(interrupts: Interrupts) -> None:
+def test_owned__removes_at_a_good_end(interrupts: SignalInterrupts) -> None:
     engine = Removing()
     with owned(engine, interrupts) as inside:
         assert inside is cast(Engine, engine)
@@ -187,7 +189,9 @@ def test_owned__removes_at_a_good_end(interrupts: Interrupts) -> None:
 
 
 @pytest.mark.parametrize("error", [StackError("django died"), KeyError("a bug"), KeyboardInterrupt(), SystemExit(1)])
-def test_owned__removes_after_whatever_failed_and_lets_it_through(interrupts: Interrupts, error: BaseException) -> None:
+def test_owned__removes_after_whatever_failed_and_lets_it_through(
+    interrupts: SignalInterrupts, error: BaseException
+) -> None:
     engine = Removing()
     with pytest.raises(type(error)) as caught, owned(engine, interrupts):
         raise error
@@ -195,7 +199,7 @@ def test_owned__removes_after_whatever_failed_and_lets_it_through(interrupts: In
     assert engine.removed == 1
 
 
-def test_owned__a_failure_to_remove_never_hides_the_first_error(interrupts: Interrupts) -> None:
+def test_owned__a_failure_to_remove_never_hides_the_first_error(interrupts: SignalInterrupts) -> None:
     engine = Removing(StackError("a network is left"))
     first = StackError("django died")
     with pytest.raises(StackError) as caught, owned(engine, interrupts):
@@ -204,7 +208,7 @@ def test_owned__a_failure_to_remove_never_hides_the_first_error(interrupts: Inte
     assert caught.value.__notes__ == ["cleaning up failed as well: a network is left"]
 
 
-def test_owned__a_failure_to_remove_is_told_where_there_is_no_other(interrupts: Interrupts) -> None:
+def test_owned__a_failure_to_remove_is_told_where_there_is_no_other(interrupts: SignalInterrupts) -> None:
     with (
         pytest.raises(StackError, match="a network is left"),
         owned(Removing(StackError("a network is left")), interrupts),
@@ -212,7 +216,7 @@ def test_owned__a_failure_to_remove_is_told_where_there_is_no_other(interrupts: 
         pass
 
 
-def test_owned__a_signal_ends_the_block_and_everything_is_removed(interrupts: Interrupts) -> None:
+def test_owned__a_signal_ends_the_block_and_everything_is_removed(interrupts: SignalInterrupts) -> None:
     engine = Removing()
     with pytest.raises(InterruptedRunError) as caught, owned(engine, interrupts):
         send(signal.SIGTERM)
@@ -220,7 +224,7 @@ def test_owned__a_signal_ends_the_block_and_everything_is_removed(interrupts: In
     assert engine.removed == 1
 
 
-def test_owned__a_signal_does_not_cut_the_removal_short(interrupts: Interrupts) -> None:
+def test_owned__a_signal_does_not_cut_the_removal_short(interrupts: SignalInterrupts) -> None:
     engine = Removing(interrupted=True)
     with pytest.raises(InterruptedRunError) as caught, owned(engine, interrupts):
         pass
@@ -228,14 +232,14 @@ def test_owned__a_signal_does_not_cut_the_removal_short(interrupts: Interrupts) 
     assert engine.removed == 1
 
 
-def test_owned__a_signal_during_removal_does_not_hide_the_first_error(interrupts: Interrupts) -> None:
+def test_owned__a_signal_during_removal_does_not_hide_the_first_error(interrupts: SignalInterrupts) -> None:
     engine = Removing(interrupted=True)
     with pytest.raises(StackError, match="django died"), owned(engine, interrupts):
         raise StackError("django died")
     assert engine.removed == 1
 
 
-def test_owned__ctrl_c_twice_is_as_good_as_once(interrupts: Interrupts) -> None:
+def test_owned__ctrl_c_twice_is_as_good_as_once(interrupts: SignalInterrupts) -> None:
     engine = Removing(interrupted=True)
     with pytest.raises(InterruptedRunError) as caught, owned(engine, interrupts):
         send(signal.SIGINT)

@@ -12,7 +12,7 @@ from bench_action.compare.assemble import Facts, assemble
 from bench_action.compare.stopping import Decider
 from bench_action.config.baseline import Lack
 from bench_action.config.gates import Gate, Gates
-from bench_action.config.load import Loaded, load_policy
+from bench_action.config.load import Project, load_policy
 from bench_action.config.rules import Judging
 from bench_action.config.schema import Config, ExpectedWork
 from bench_action.model.errors import StackError
@@ -35,21 +35,42 @@ def facts(**changes: object) -> Facts:
     config = Config.model_validate({"variants": {"aiohttp": {"image": "x"}}})
     profiles = load_policy("article").profiles
     config = config.model_copy(update={"profiles": {PROFILE: profiles[PROFILE]}})
-    loaded = Loaded(config, load_policy("ci"), "ci", Path(), "bench.yml")
+    project = Project(config, load_policy("ci"), "ci", Path(), "bench.yml")
     both = tuple(make_subject("aiohttp", revision=name) for name in ("head", "base"))
     lacks = changes.get("lacks", {})
     design = make_design(
-        [("aiohttp", "head"), ("aiohttp", "base")], [PROFILE], (), duets=True, seed=0, without=lacks,  # type: ignore[arg-type]
-    )  # fmt: skip
+        [("aiohttp", "head"), ("aiohttp", "base")],
+        [PROFILE],
+        (),
+        duets=True,
+        seed=0,
+        without=lacks,  # type: ignore[arg-type]
+    )
     fields: dict[str, object] = {
-        "run": RunInfo(id="r", started_at="2026-11-23T10:00:00+00:00", duration_s=1, seed=0, engine="docker",
-                       preset="ci", tool_version="0", command="bench-action run"),
-        "loaded": loaded, "source": Source(base_sha="b" * 40), "images": {}, "subjects": both,
-        "control": {}, "failed": {},
+        "run": RunInfo(
+            id="r",
+            started_at="2026-11-23T10:00:00+00:00",
+            duration_s=1,
+            seed=0,
+            engine="docker",
+            preset="ci",
+            tool_version="0",
+            command="bench-action run",
+        ),
+        "project": project,
+        "source": Source(base_sha="b" * 40),
+        "images": {},
+        "subjects": both,
+        "control": {},
+        "failed": {},
         "machine": Machine(cores=2, memory_mib=4096, kernel="6", engine_version="28"),
-        "generator": {"cpu_model": "x", "machine": "x86_64"}, "design": design, "places": (), "timings": {},
-        "decider": Decider(STRICT, 0.01, 1, 120.0), "compares": True,
-    }  # fmt: skip
+        "generator": {"cpu_model": "x", "machine": "x86_64"},
+        "design": design,
+        "places": (),
+        "timings": {},
+        "decider": Decider(STRICT, 0.01, 1, 120.0),
+        "compares": True,
+    }
     return Facts(**(fields | changes))  # type: ignore[arg-type]
 
 

@@ -196,11 +196,19 @@ def missing(share: float, most: int = REQUESTS) -> Callable[[np.random.Generator
 
 
 KINDS = {
-    "every 50 ms": periodic(0.05), "every 0.5 s": periodic(0.5), "every 2 s": periodic(2.0),
-    "every 10 s": periodic(10.0), "20 queries every 2 s": periodic(2.0, burst=20), "at random, rare": poisson(0.5),
-    "at random, often": poisson(20.0), "a cache of 0.2 s": expiring(0.2), "a cache of 1 s": expiring(1.0),
-    "a cache of 5 s": expiring(5.0), "a ping for 98 of 100": missing(0.02), "a miss of one in ten": missing(0.9),
-}  # fmt: skip
+    "every 50 ms": periodic(0.05),
+    "every 0.5 s": periodic(0.5),
+    "every 2 s": periodic(2.0),
+    "every 10 s": periodic(10.0),
+    "20 queries every 2 s": periodic(2.0, burst=20),
+    "at random, rare": poisson(0.5),
+    "at random, often": poisson(20.0),
+    "a cache of 0.2 s": expiring(0.2),
+    "a cache of 1 s": expiring(1.0),
+    "a cache of 5 s": expiring(5.0),
+    "a ping for 98 of 100": missing(0.02),
+    "a miss of one in ten": missing(0.9),
+}
 
 
 def compared(kind: str, extra: int, seed: int, busy: float = 0.2) -> tuple[float, int]:

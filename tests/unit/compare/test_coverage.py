@@ -54,14 +54,18 @@ def test_split__a_head_that_broke_a_rule_comes_before_what_base_lacks() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"shortage": "restarting took 13 s of each block of 18 s; --max-minutes 8 would do"},
-         "no pair was measured in time: restarting took 13 s of each block of 18 s; --max-minutes 8 would do"),
+        (
+            {"shortage": "restarting took 13 s of each block of 18 s; --max-minutes 8 would do"},
+            "no pair was measured in time: restarting took 13 s of each block of 18 s; --max-minutes 8 would do",
+        ),
         ({"stopped": "interrupted"}, "no pair was measured: the run ended early: interrupted"),
-        ({"trials": [make_trial(warnings=(warn(Code.NOTHING_SERVED, "no request was served"),))]},
-         "no pair counts, as a trial was invalid: no request was served"),
+        (
+            {"trials": [make_trial(warnings=(warn(Code.NOTHING_SERVED, "no request was served"),))]},
+            "no pair counts, as a trial was invalid: no request was served",
+        ),
         ({}, "no pair was measured"),
     ],
-)  # fmt: skip
+)
 def test_split__without_a_paired_block_says_why(changes: dict[str, object], reason: str) -> None:
     compared, others = split(**({"trials": [make_trial()]} | changes))
     assert compared == ()

@@ -150,17 +150,24 @@ def test_compare_pairs__what_varies_by_itself_is_unchanged_and_no_finding() -> N
     tick = Statement(text="SELECT count(*) FROM job", calls=2, rows=2)
     trials = [
         make_count(revision=side, block=n, queries=10 + (n + ours) % 3, statements=(SELECT, tick)[: 1 + n % 2])
-        for side, ours in (("base", 0), ("head", 1)) for n in range(6)
-    ]  # fmt: skip
+        for side, ours in (("base", 0), ("head", 1))
+        for n in range(6)
+    ]
     found = by_metric(trials)["queries_per_request"]
     assert (found.verdict, found.exact, found.blocks) == ("unchanged", False, 5)
     assert found.base_value == pytest.approx(1.1, abs=0.05)
     assert findings_of(trials, [PAIR], {PROFILE: ExpectedWork(queries=1)}) == ()
     assert [one.cell for one in warnings_of(trials, [], [PAIR]) if one.code is Code.COUNTS_VARY] == [
-        "aiohttp@base · article-500", "aiohttp · article-500",
-    ]  # fmt: skip
-    more = [t if t.revision == "base" else t.model_copy(
-        update={"work": t.work.model_copy(update={"queries": t.work.queries + 10}), "statements": (SELECT, LOOP)}
-    ) for t in trials]  # fmt: skip
+        "aiohttp@base · article-500",
+        "aiohttp · article-500",
+    ]
+    more = [
+        t
+        if t.revision == "base"
+        else t.model_copy(
+            update={"work": t.work.model_copy(update={"queries": t.work.queries + 10}), "statements": (SELECT, LOOP)}
+        )
+        for t in trials
+    ]
     assert by_metric(more)["queries_per_request"].verdict == "regressed"
     assert [one.code for one in findings_of(more, [PAIR], {})] == ["work-changed", "statement"]

@@ -36,8 +36,10 @@ def test_turns__are_taken_where_duets_cannot_compare_and_only_there() -> None:
         for name in ("duets", "turns: the CPU is idle", "turns: one CPU")
     }
     assert methods == {
-        "duets": {"duet"}, "turns: the CPU is idle": {"interleaved"}, "turns: one CPU": {"interleaved"},
-    }  # fmt: skip
+        "duets": {"duet"},
+        "turns: the CPU is idle": {"interleaved"},
+        "turns: one CPU": {"interleaved"},
+    }
 
 
 def test_no_run__ends_unchanged_with_a_gated_metric_that_no_block_compared() -> None:

@@ -162,11 +162,14 @@ def test_compare_variants__noise_is_neither() -> None:
 
 def test_compare_variants__pairs_are_of_the_same_block_and_both_valid() -> None:
     trials = [
-        make_trial("django", 1, 100), make_trial("aiohttp", 1, 200),
-        make_trial("django", 2, 100), make_trial("aiohttp", 2, 9999, **INVALID),
+        make_trial("django", 1, 100),
+        make_trial("aiohttp", 1, 200),
+        make_trial("django", 2, 100),
+        make_trial("aiohttp", 2, 9999, **INVALID),
         make_trial("django", 3, 7777),
-        make_trial("django", 4, 300), make_trial("aiohttp", 4, 600),
-    ]  # fmt: skip
+        make_trial("django", 4, 300),
+        make_trial("aiohttp", 4, 600),
+    ]
     found = comparison(trials, "requests_per_second")
     assert found is not None
     assert found.blocks == 2

@@ -18,8 +18,11 @@ VARIES = PLAIN.model_copy(update={"expect": PLAIN.expect.model_copy(update={"siz
 def replies(size: int = 500, digest: str = "d", **statuses: int) -> Replies:
     return Replies(
         statuses={name[1:]: count for name, count in (statuses or {"s200": 8}).items()},
-        bytes_min=size, bytes_mean=size, bytes_max=size, digest=digest,
-    )  # fmt: skip
+        bytes_min=size,
+        bytes_mean=size,
+        bytes_max=size,
+        digest=digest,
+    )
 
 
 def count_of(revision: str = "head", size: int = 500, **changes: Any) -> Trial:

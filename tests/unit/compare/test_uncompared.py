@@ -147,8 +147,9 @@ def test_a_host_without_counters__lets_rate_stand_in_for_cost() -> None:
     found = judged(trials)
     assert found[RATE].verdict == "unchanged"
     assert (found[COST].verdict, found[COST].reason) == (
-        "measured", "no block has a value of it for both sides; requests/s stands in for it",
-    )  # fmt: skip
+        "measured",
+        "no block has a value of it for both sides; requests/s stands in for it",
+    )
 
 
 def test_a_certain_loss_that_no_gate_forbids__is_neither_unchanged_nor_improved() -> None:

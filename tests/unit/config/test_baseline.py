@@ -7,7 +7,7 @@ import pytest
 from tests.git import git
 
 from bench_action.config.baseline import load_base
-from bench_action.config.load import Loaded, load
+from bench_action.config.load import Project, load
 
 pytestmark = pytest.mark.unit
 
@@ -42,60 +42,61 @@ def tree(tmp_path: Path) -> Tree:
 
 
 @pytest.fixture
-def head(tree: Tree) -> Loaded:
+def head(tree: Tree) -> Project:
     return load(tree("head") / "bench.yml", "ci")
 
 
-def test_load_base__that_has_everything_lacks_nothing(head: Loaded, tree: Tree) -> None:
+def test_load_base__that_has_everything_lacks_nothing(head: Project, tree: Tree) -> None:
     base = load_base(head, tree("base"), COMMIT)
     assert (base.valid, base.lacks, list(base.profiles)) == (True, {}, ["list"])
-    assert list(base.loaded.config.variants) == ["web", "extra"]
-    assert base.loaded.folder == tree("base")
+    assert list(base.project.config.variants) == ["web", "extra"]
+    assert base.project.folder == tree("base")
 
 
-def test_load_base__without_a_configuration_is_a_first_adoption(head: Loaded, tree: Tree) -> None:
+def test_load_base__without_a_configuration_is_a_first_adoption(head: Project, tree: Tree) -> None:
     base = load_base(head, tree("base", config=None, seed=None, extra=None), COMMIT)
     assert not base.valid
     assert {name: (lack.status, lack.reason) for name, lack in base.lacks.items()} == {
         "web": ("new", "base `1a2b3c4` has no `bench.yml` or `seed.sql`"),
         "extra": ("new", "base `1a2b3c4` has no `bench.yml`, `seed.sql` or `extra/Dockerfile`"),
     }
-    assert base.loaded.config.variants == {}
+    assert base.project.config.variants == {}
 
 
-def test_load_base__an_invalid_configuration_is_replaced_by_heads(head: Loaded, tree: Tree) -> None:
+def test_load_base__an_invalid_configuration_is_replaced_by_heads(head: Project, tree: Tree) -> None:
     base = load_base(head, tree("base", config=HEAD + "sede: x\n", extra=None), COMMIT)
     assert not base.valid
-    assert list(base.loaded.config.variants) == ["web"]
+    assert list(base.project.config.variants) == ["web"]
     assert (base.lacks["extra"].status, base.lacks["extra"].reason) == (
-        "new", "base `1a2b3c4` has no `extra/Dockerfile`",
-    )  # fmt: skip
+        "new",
+        "base `1a2b3c4` has no `extra/Dockerfile`",
+    )
 
 
-def test_load_base__a_variant_that_is_new_costs_itself(head: Loaded, tree: Tree) -> None:
+def test_load_base__a_variant_that_is_new_costs_itself(head: Project, tree: Tree) -> None:
     without = HEAD.replace("  extra: {build: extra}\n", "  gone: {build: extra}\n")
     base = load_base(head, tree("base", config=without), COMMIT)
     assert {name: lack.reason for name, lack in base.lacks.items()} == {
         "extra": "base `1a2b3c4` has no variant `extra`"
     }
-    assert (list(base.loaded.config.variants), base.removed) == (["web"], ("gone",))
+    assert (list(base.project.config.variants), base.removed) == (["web"], ("gone",))
 
 
-def test_load_base__a_dockerfile_that_base_names_and_lacks_is_a_fault_of_base(head: Loaded, tree: Tree) -> None:
+def test_load_base__a_dockerfile_that_base_names_and_lacks_is_a_fault_of_base(head: Project, tree: Tree) -> None:
     base = load_base(head, tree("base", extra=None), COMMIT)
     assert {name: lack.status for name, lack in base.lacks.items()} == {"extra": "base-failed"}
 
 
-def test_load_base__keeps_its_own_seed(head: Loaded, tree: Tree) -> None:
+def test_load_base__keeps_its_own_seed(head: Project, tree: Tree) -> None:
     base = load_base(head, tree("base"), COMMIT)
-    assert base.loaded.folder / str(base.loaded.config.seed) == tree("base") / "seed.sql"
+    assert base.project.folder / str(base.project.config.seed) == tree("base") / "seed.sql"
 
 
 @pytest.mark.parametrize("config", [HEAD, HEAD.replace("seed: seed.sql\n", "")])
-def test_load_base__takes_heads_seed_if_it_has_none(head: Loaded, tree: Tree, config: str) -> None:
+def test_load_base__takes_heads_seed_if_it_has_none(head: Project, tree: Tree, config: str) -> None:
     base = load_base(head, tree("base", config=config, seed=None), COMMIT)
     assert base.lacks == {}
-    assert base.loaded.folder / str(base.loaded.config.seed) == head.folder / "seed.sql"
+    assert base.project.folder / str(base.project.config.seed) == head.folder / "seed.sql"
 
 
 def test_load_base__without_any_seed_cannot_be_compared(tree: Tree) -> None:
@@ -113,12 +114,12 @@ def test_load_base__follows_a_configuration_that_was_moved(tree: Tree) -> None:
     (folder / "bench" / "bench.yml").write_text(moved.replace("seed.sql", "../seed.sql"), encoding="utf-8")
     head = load(folder / "bench" / "bench.yml", "ci")
     base = load_base(head, tree("base") / "bench", COMMIT, moved_from="../bench.yml")
-    assert (base.valid, base.lacks, base.loaded.folder) == (True, {}, tree("base"))
+    assert (base.valid, base.lacks, base.project.folder) == (True, {}, tree("base"))
 
 
 def test_load_base__is_narrowed_like_head(tree: Tree) -> None:
     head = load(tree("head") / "bench.yml", "ci", variants=["web"], profiles=["list"])
     both = HEAD + "  item: {path: /item, connections: 8, threads: 2, duration: 1s}\n"
     base = load_base(head, tree("base", config=both), COMMIT, variants=["web"], profiles=["list"])
-    assert (list(base.loaded.config.variants), list(base.profiles), base.lacks) == (["web"], ["list"], {})
+    assert (list(base.project.config.variants), list(base.profiles), base.lacks) == (["web"], ["list"], {})
     assert base.removed == ()

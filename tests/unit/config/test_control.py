@@ -7,7 +7,7 @@ from tests.unit.factories import make_subject
 
 from bench_action.cli.engines import images_of, why_not_local
 from bench_action.config.control import BUILT_IN_VARIANT, control_of, with_control
-from bench_action.config.load import Loaded, builtin_file, load
+from bench_action.config.load import Project, builtin_file, load
 from bench_action.model.errors import InputError
 
 pytestmark = pytest.mark.unit
@@ -27,7 +27,7 @@ work:
 """
 
 
-def shop(folder: Path, more: str = "") -> Loaded:
+def shop(folder: Path, more: str = "") -> Project:
     file = folder / "bench.yml"
     file.write_text(SHOP + more, encoding="utf-8")
     return load(file, "quick")
@@ -79,15 +79,15 @@ def test_with_control__a_variant_of_that_name_is_meant_by_it(tmp_path: Path) -> 
 
 
 def test_built_in__goes_by_its_own_configuration_and_the_users_load(tmp_path: Path) -> None:
-    loaded = with_control(shop(tmp_path), "built-in")
-    own = loaded.of(BUILT_IN_VARIANT)
-    assert loaded.of("one") is loaded
+    project = with_control(shop(tmp_path), "built-in")
+    own = project.of(BUILT_IN_VARIANT)
+    assert project.of("one") is project
     assert own.folder == builtin_file().parent
     assert own.config.seed == "seed.sql"
-    assert loaded.config.seed is None
+    assert project.config.seed is None
     assert {check.name for check in own.config.checks} > {"the home page"}
     assert own.config.work == {}
-    theirs, ours = loaded.profile("one", "order"), loaded.profile(BUILT_IN_VARIANT, "order")
+    theirs, ours = project.profile("one", "order"), project.profile(BUILT_IN_VARIANT, "order")
     assert (theirs.path, theirs.method, theirs.body) == ("/orders", "POST", "tea")
     assert (ours.path, ours.method, ours.body, ours.headers) == ("/", "GET", "", {})
     assert (ours.connections, ours.threads, ours.duration) == (8, 2, 3)
@@ -102,9 +102,9 @@ def test_built_in__has_the_users_service_and_brings_the_one_that_is_lacking(tmp_
 
 
 def test_built_in__is_built_from_our_folder_and_needs_no_docker(tmp_path: Path) -> None:
-    loaded = with_control(shop(tmp_path), "built-in")
-    assert list(images_of(loaded)) == ["postgres:16", "redis:8", "one", "two", "python:3.13-slim"]
-    assert why_not_local(loaded) == ""
+    project = with_control(shop(tmp_path), "built-in")
+    assert list(images_of(project)) == ["postgres:16", "redis:8", "one", "two", "python:3.13-slim"]
+    assert why_not_local(project) == ""
 
 
 def test_built_in__has_the_id_of_the_same_application_by_another_name(tmp_path: Path) -> None:

@@ -7,66 +7,66 @@ import pytest
 from tests.unit.factories import make_subject, make_trial
 
 from bench_action.config.control import control_of
-from bench_action.config.load import Loaded, load_policy
+from bench_action.config.load import Project, load_policy
 from bench_action.config.schema import Config
-from bench_action.report.folder import Store
+from bench_action.report.folder import OutputFolder
 
 pytestmark = pytest.mark.unit
 
 
 @pytest.fixture
-def loaded(tmp_path: Path) -> Loaded:
+def project(tmp_path: Path) -> Project:
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "main.py").write_text("print()", encoding="utf-8")
     variants = {"frozen": {"build": "app"}, "image": {"image": "shop:1"}}
     config = Config.model_validate({"variants": variants, "control": "frozen"})
-    return Loaded(config, load_policy("ci"), "ci", tmp_path, "")
+    return Project(config, load_policy("ci"), "ci", tmp_path, "")
 
 
-def identity(loaded: Loaded, **changes: str) -> str:
-    return control_of(loaded, (make_subject(str(loaded.config.control), **changes),)).get("id", "")
+def identity(project: Project, **changes: str) -> str:
+    return control_of(project, (make_subject(str(project.config.control), **changes),)).get("id", "")
 
 
-def test_control__is_known_by_its_sources_and_settings(loaded: Loaded) -> None:
-    first = identity(loaded)
+def test_control__is_known_by_its_sources_and_settings(project: Project) -> None:
+    first = identity(project)
     assert len(first) == 12
-    assert identity(loaded, image_id="sha256:another-build") == first
-    (loaded.folder / "app" / "__pycache__").mkdir()
-    (loaded.folder / "app" / "__pycache__" / "main.pyc").write_bytes(b"x")
-    assert identity(loaded) == first
-    (loaded.folder / "app" / "main.py").write_text("print(1)", encoding="utf-8")
-    assert identity(loaded) != first
-    variants = loaded.config.variants
+    assert identity(project, image_id="sha256:another-build") == first
+    (project.folder / "app" / "__pycache__").mkdir()
+    (project.folder / "app" / "__pycache__" / "main.pyc").write_bytes(b"x")
+    assert identity(project) == first
+    (project.folder / "app" / "main.py").write_text("print(1)", encoding="utf-8")
+    assert identity(project) != first
+    variants = project.config.variants
     other = {**variants, "frozen": variants["frozen"].model_copy(update={"port": 9000})}
-    assert identity(replace(loaded, config=loaded.config.model_copy(update={"variants": other}))) != first
+    assert identity(replace(project, config=project.config.model_copy(update={"variants": other}))) != first
 
 
-def test_control__is_not_known_by_the_results_of_its_own_run(loaded: Loaded) -> None:
-    (loaded.folder / "app" / ".gitignore").write_text("*\n", encoding="ascii")  # its own folder is never left out
-    first = identity(loaded)
-    Store(loaded.folder / "app" / "results").append(make_trial())
-    assert identity(loaded) == first
-    (loaded.folder / "app" / "main.py").write_text("print(1)", encoding="utf-8")
-    assert identity(loaded) != first
+def test_control__is_not_known_by_the_results_of_its_own_run(project: Project) -> None:
+    (project.folder / "app" / ".gitignore").write_text("*\n", encoding="ascii")  # its own folder is never left out
+    first = identity(project)
+    OutputFolder(project.folder / "app" / "results").append(make_trial())
+    assert identity(project) == first
+    (project.folder / "app" / "main.py").write_text("print(1)", encoding="utf-8")
+    assert identity(project) != first
 
 
-def test_control__s_links_are_not_followed(loaded: Loaded) -> None:
-    (loaded.folder / "app" / "link").symlink_to("/dev/zero")
-    first = identity(loaded)
-    (loaded.folder / "app" / "link").unlink()
-    (loaded.folder / "app" / "link").symlink_to("/dev/full")
-    assert identity(loaded) != first
+def test_control__s_links_are_not_followed(project: Project) -> None:
+    (project.folder / "app" / "link").symlink_to("/dev/zero")
+    first = identity(project)
+    (project.folder / "app" / "link").unlink()
+    (project.folder / "app" / "link").symlink_to("/dev/full")
+    assert identity(project) != first
 
 
-def test_control__that_is_an_image_is_known_by_it(loaded: Loaded) -> None:
-    of_image = replace(loaded, config=loaded.config.model_copy(update={"control": "image"}))
+def test_control__that_is_an_image_is_known_by_it(project: Project) -> None:
+    of_image = replace(project, config=project.config.model_copy(update={"control": "image"}))
     assert identity(of_image, image_id="sha256:1") != identity(of_image, image_id="sha256:2")
 
 
-def test_control__that_was_not_measured_is_none(loaded: Loaded) -> None:
-    assert control_of(loaded, ()) == {}
-    assert control_of(loaded, (make_subject("frozen", verified=False),)) == {}
-    assert control_of(loaded, (make_subject("other"),)) == {}
+def test_control__that_was_not_measured_is_none(project: Project) -> None:
+    assert control_of(project, ()) == {}
+    assert control_of(project, (make_subject("frozen", verified=False),)) == {}
+    assert control_of(project, (make_subject("other"),)) == {}
 
 
 def test_control__must_be_a_variant() -> None:

@@ -216,8 +216,11 @@ def test_load__settings_keep_their_types(tmp_path: Path) -> None:
     text = MINIMAL + "services: {postgres: {image: x, settings: {a: 500, b: true, c: '1', random_page_cost: 1.1}}}\n"
     settings = load(write(tmp_path, text), "quick").config.services["postgres"].settings
     assert {name: (type(value), value) for name, value in settings.items()} == {
-        "a": (int, 500), "b": (bool, True), "c": (str, "1"), "random_page_cost": (float, 1.1),
-    }  # fmt: skip
+        "a": (int, 500),
+        "b": (bool, True),
+        "c": (str, "1"),
+        "random_page_cost": (float, 1.1),
+    }
 
 
 def test_load__names_the_files_that_are_not_there(tmp_path: Path) -> None:

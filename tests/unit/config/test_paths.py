@@ -87,10 +87,14 @@ def test_files_elsewhere_are_refused(shop: Path, key: str, path: str, role: str)
 @pytest.mark.parametrize(
     ("name", "target"),
     [
-        ("seed.sql", "../secret"), ("seed.sql", "/proc/self/environ"), ("app", "../outside"),
-        ("app/Dockerfile", "/etc/passwd"), ("app/requirements.txt", "../../secret"), ("bench.yml", "../secret"),
+        ("seed.sql", "../secret"),
+        ("seed.sql", "/proc/self/environ"),
+        ("app", "../outside"),
+        ("app/Dockerfile", "/etc/passwd"),
+        ("app/requirements.txt", "../../secret"),
+        ("bench.yml", "../secret"),
     ],
-)  # fmt: skip
+)
 def test_links_are_followed_before_they_are_judged(shop: Path, name: str, target: str) -> None:
     path = shop / name
     if path.is_dir():
@@ -184,7 +188,7 @@ def test_base_has_the_same_root_in_its_own_tree(tmp_path: Path) -> None:
         configure(tree / "bench", seed="../data/seed.sql")
     head = load(shop / "bench" / "bench.yml", "quick")
     found = load_base(head, base / "bench")
-    assert (found.loaded.root, dict(found.lacks)) == (base, {})
+    assert (found.project.root, dict(found.lacks)) == (base, {})
     for name, target in (("data/seed.sql", "../../secret"), ("bench/app/Dockerfile", "/etc/passwd")):
         (base / name).unlink()
         (base / name).symlink_to(target)

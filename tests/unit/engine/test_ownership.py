@@ -92,9 +92,13 @@ def test_ownership__of_this_process_is_not_abandoned_before_it_expires() -> None
 def test_labels__are_the_names_that_users_filter_by() -> None:
     owner = Ownership("run-1", "a/b/1/2", 1_800_000_000, "owner/repo")
     assert labels_of(owner) == {
-        "bench-action": "", "bench-action.run": "run-1", "bench-action.repository": "owner/repo",
-        "bench-action.expires": "1800000000", "bench-action.process": "a/b/1/2", "bench-action.job": "",
-    }  # fmt: skip
+        "bench-action": "",
+        "bench-action.run": "run-1",
+        "bench-action.repository": "owner/repo",
+        "bench-action.expires": "1800000000",
+        "bench-action.process": "a/b/1/2",
+        "bench-action.job": "",
+    }
 
 
 def test_labels__only_what_is_ours_and_old_is_abandoned() -> None:

@@ -242,9 +242,13 @@ def test_read_source__in_a_shallow_clone_knows_its_own_commit_s_date(tmp_path: P
         ("1000", "1970-01-01T00:16:40Z"),
         ("1000\n3000\n2000", "1970-01-01T00:50:00Z"),  # a committer's clock was behind: no commit precedes its parents
         ("99999999999\n3000", "1970-01-01T00:50:00Z"),  # ahead: not from the future
-        ("99999999999999999999", ""), ("-5", ""), ("0", ""), ("", ""), ("fatal: bad", ""),
+        ("99999999999999999999", ""),
+        ("-5", ""),
+        ("0", ""),
+        ("", ""),
+        ("fatal: bad", ""),
     ],
-)  # fmt: skip
+)
 def test_committed_at__is_after_the_parents_and_not_in_the_future(dates: str, expected: str) -> None:
     assert committed_at(dates, 5000.0) == expected
 

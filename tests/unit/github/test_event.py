@@ -56,11 +56,16 @@ def test_event__of_a_workflow_run_says_whose_commit_ran(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "payload",
     [
-        [], "text", {"pull_request": []}, {"pull_request": {"number": "7"}}, {"pull_request": {"number": True}},
-        {"pull_request": {"number": -1, "head": {"sha": "$(id)"}}}, {"workflow_run": {"id": 5, "head_branch": None}},
+        [],
+        "text",
+        {"pull_request": []},
+        {"pull_request": {"number": "7"}},
+        {"pull_request": {"number": True}},
+        {"pull_request": {"number": -1, "head": {"sha": "$(id)"}}},
+        {"workflow_run": {"id": 5, "head_branch": None}},
         {"issue": "none"},
     ],
-)  # fmt: skip
+)
 def test_event__takes_nothing_of_the_wrong_kind(tmp_path: Path, payload: Any) -> None:
     event = read(tmp_path, payload)
     assert (event.pull, event.head_sha, event.workflow_run) == (None, "", None)

@@ -9,7 +9,7 @@ from typing import Any
 from bench_action.history.history import History
 from bench_action.history.layout import blob_name
 from bench_action.history.record import Record
-from bench_action.history.store import OvertakenError, UncertainError, View
+from bench_action.history.store import OvertakenError, Snapshot, UncertainError
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
@@ -19,13 +19,23 @@ def make_record(
 ) -> Record:
     """A record as a run on a hosted machine makes it."""
     fields: dict[str, Any] = {
-        "run_id": run_id, "at": at, "sha": "a" * 40, "ref": "refs/heads/main", "preset": "article", "engine": "docker",
-        "tool_version": "0.1.0", "fingerprint": "0123456789ab", "cpu_model": "AMD EPYC 7763 64-Core Processor",
-        "variant": variant, "profile": "article-500", "blocks": 5,
+        "run_id": run_id,
+        "at": at,
+        "sha": "a" * 40,
+        "ref": "refs/heads/main",
+        "preset": "article",
+        "engine": "docker",
+        "tool_version": "0.1.0",
+        "fingerprint": "0123456789ab",
+        "cpu_model": "AMD EPYC 7763 64-Core Processor",
+        "variant": variant,
+        "profile": "article-500",
+        "blocks": 5,
         "metrics": {"requests_per_second": (991.254, 853.12, 1129.36), "startup_s": (1.5, None, None)},
-        "control": {"requests_per_second": (0.987654, 0.912345, 1.06543)}, "control_id": "c0ffee",
+        "control": {"requests_per_second": (0.987654, 0.912345, 1.06543)},
+        "control_id": "c0ffee",
         "work": {"queries": 1.0, "rows": 20.0, "cache_commands": 1.0},
-    }  # fmt: skip
+    }
     return Record(**(fields | more))
 
 
@@ -54,15 +64,15 @@ class Memory:
     def turn(self) -> AbstractContextManager[object]:
         return nullcontext()
 
-    def look(self) -> View:
+    def look(self) -> Snapshot:
         files = self.files
 
         def read(paths: Collection[str]) -> dict[str, bytes]:
             return {path: files[path] for path in paths}
 
-        return View(self.now, {path: blob_name(content) for path, content in files.items()}, read)
+        return Snapshot(self.now, {path: blob_name(content) for path, content in files.items()}, read)
 
-    def write(self, view: View, files: Mapping[str, bytes], message: str) -> str:
+    def write(self, view: Snapshot, files: Mapping[str, bytes], message: str) -> str:
         if self.before_write:
             self.before_write.pop(0)()
         moment = f"{next(self._ids):040x}"
@@ -74,7 +84,7 @@ class Memory:
             self.after_write.pop(0)()
         return moment
 
-    def holds(self, view: View, moment: str) -> bool:
+    def holds(self, view: Snapshot, moment: str) -> bool:
         at = view.at
         while at and at != moment:
             at = self.past[at]

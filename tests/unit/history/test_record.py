@@ -40,8 +40,9 @@ def test_records_of__ratio_to_the_control_by_block() -> None:
     speeds = ((200, 1000), (100, 510), (400, 1980), (200, 1010))  # the machine is another one in every block
     trials = [
         make_trial(name, block, speed)
-        for block, pair in enumerate(speeds, 1) for name, speed in zip(("django", "aiohttp"), pair, strict=True)
-    ]  # fmt: skip
+        for block, pair in enumerate(speeds, 1)
+        for name, speed in zip(("django", "aiohttp"), pair, strict=True)
+    ]
     django, aiohttp = records_of(make_result(trials, control=CONTROL))
     ratio, low, high = aiohttp.control["requests_per_second"]
     assert low is not None
@@ -103,9 +104,11 @@ names = st.sampled_from(sorted(METRICS)) | st.text(min_size=1)
 
 
 @given(
-    metrics=st.dictionaries(names, bounded), control=st.dictionaries(names, bounded), variant=st.text(),
+    metrics=st.dictionaries(names, bounded),
+    control=st.dictionaries(names, bounded),
+    variant=st.text(),
     at=st.datetimes(datetime(1970, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC)),  # noqa: DTZ001
-)  # fmt: skip
+)
 def test_line__comes_back_as_it_was(metrics: Any, control: Any, variant: str, at: datetime) -> None:
     record = make_record(at=at.isoformat(), variant=variant, metrics=metrics, control=control, work=None)
     assert parse_line(line_of(record)) == record

@@ -71,10 +71,17 @@ def test_agent__requests_carry_everything_and_come_back_as_bytes() -> None:
     assert agent_of(scripted).requests(request, 2) == [Reply(201, {"allow": "GET"}, b"\xff\x00", True, "")] * 2
     assert scripted.sent == [
         {
-            "op": "requests", "host": "django", "port": 8000, "method": "POST", "repeat": 2, "timeout_s": 10.0,
-            "bodies": True, "limit_s": 60.0, "raw": base64.b64encode(request.wire).decode(),
+            "op": "requests",
+            "host": "django",
+            "port": 8000,
+            "method": "POST",
+            "repeat": 2,
+            "timeout_s": 10.0,
+            "bodies": True,
+            "limit_s": 60.0,
+            "raw": base64.b64encode(request.wire).decode(),
         }
-    ]  # fmt: skip
+    ]
 
 
 def test_agent__connections_refused_at_its_own_end_say_nothing_about_the_server() -> None:
@@ -90,8 +97,9 @@ def test_agent__asks_several_at_once() -> None:
     (sent,) = scripted.sent
     assert sent["op"] == "together"
     assert [(order["op"], order["host"], order["repeat"]) for order in sent["orders"]] == [
-        ("requests", "django", 2), ("requests", "aiohttp", 2),
-    ]  # fmt: skip
+        ("requests", "django", 2),
+        ("requests", "aiohttp", 2),
+    ]
 
 
 def test_agent__asks_nobody_where_there_is_nobody() -> None:

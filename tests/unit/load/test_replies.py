@@ -26,9 +26,16 @@ pytestmark = pytest.mark.unit
 CELL = "api · list"
 COUNTED = Replies(statuses={"200": 50}, bytes_min=6000, bytes_mean=6000.0, bytes_max=6000)
 REPORT = Report(
-    duration_s=4.0, wall_s=4.1, requests=1000, bytes_read=6_000_000, errors=Errors(), latency=LATENCY,
-    connections_live=10, generator_cpu_s=0.1, steal_percent=0.0,
-)  # fmt: skip
+    duration_s=4.0,
+    wall_s=4.1,
+    requests=1000,
+    bytes_read=6_000_000,
+    errors=Errors(),
+    latency=LATENCY,
+    connections_live=10,
+    generator_cpu_s=0.1,
+    steal_percent=0.0,
+)
 
 
 def profile_of(**changes: Any) -> Profile:

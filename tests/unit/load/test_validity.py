@@ -15,9 +15,16 @@ pytestmark = pytest.mark.unit
 
 PROFILE = Profile(connections=500, threads=10, duration=10, timeout=2)
 SOUND = Report(
-    duration_s=10.0, wall_s=10.1, requests=10_000, bytes_read=1, errors=Errors(), latency=LATENCY,
-    connections_live=500, generator_cpu_s=1.0, steal_percent=0.0,
-)  # fmt: skip
+    duration_s=10.0,
+    wall_s=10.1,
+    requests=10_000,
+    bytes_read=1,
+    errors=Errors(),
+    latency=LATENCY,
+    connections_live=500,
+    generator_cpu_s=1.0,
+    steal_percent=0.0,
+)
 SEEN = Circumstances("aiohttp · article-500", keep_alive=True, generator_cores=2, throttled_ms=0.0)
 
 
@@ -131,10 +138,21 @@ def test_judge__steal(steal_percent: float, found: list[Code]) -> None:
 
 def test_codes__these_and_no_others_invalidate() -> None:
     assert {code.value for code in Code if code.invalidates} == {
-        "connect-errors", "fewer-connections", "generator-saturated", "nothing-served", "clock-step", "throttled",
-        "stopped-early", "blocks-dropped", "instrument-unsound", "counters-lost", "no-reply", "redirects",
-        "mostly-errors", "replies-differ",
-    }  # fmt: skip
+        "connect-errors",
+        "fewer-connections",
+        "generator-saturated",
+        "nothing-served",
+        "clock-step",
+        "throttled",
+        "stopped-early",
+        "blocks-dropped",
+        "instrument-unsound",
+        "counters-lost",
+        "no-reply",
+        "redirects",
+        "mostly-errors",
+        "replies-differ",
+    }
 
 
 @pytest.mark.parametrize("code", Code)

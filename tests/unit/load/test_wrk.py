@@ -18,10 +18,23 @@ pytestmark = pytest.mark.unit
 
 ARTICLE = Profile(connections=500, threads=10, duration=10, timeout=2)
 REPORTED = {
-    "duration_us": 10_050_000, "requests": 1000, "bytes": 5_000_000, "connect": 1, "read": 2, "write": 3, "status": 4,
-    "timeout": 5, "mean_us": 50.5, "stdev_us": 9.25, "min_us": 10, "max_us": 400, "p50_us": 48, "p90_us": 70,
-    "p99_us": 130, "p999_us": 310,
-}  # fmt: skip
+    "duration_us": 10_050_000,
+    "requests": 1000,
+    "bytes": 5_000_000,
+    "connect": 1,
+    "read": 2,
+    "write": 3,
+    "status": 4,
+    "timeout": 5,
+    "mean_us": 50.5,
+    "stdev_us": 9.25,
+    "min_us": 10,
+    "max_us": 400,
+    "p50_us": 48,
+    "p90_us": 70,
+    "p99_us": 130,
+    "p999_us": 310,
+}
 
 
 def answer(output: str, **changes: Any) -> dict[str, Any]:

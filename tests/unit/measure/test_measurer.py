@@ -9,7 +9,7 @@ from tests.unit.factories import make_count, make_trial, warn
 from bench_action.config.schema import Profile
 from bench_action.measure import measurer as module
 from bench_action.measure.measurer import Measurer
-from bench_action.measure.trials import Place
+from bench_action.measure.trials import TrialPlan
 from bench_action.model.progress import Progress
 from bench_action.model.result import Replies, Trial
 from bench_action.model.warning import Code
@@ -28,12 +28,12 @@ PLAN = [
 ]
 
 
-def walk(monkeypatch: pytest.MonkeyPatch, code: Code | None) -> tuple[list[str], list[Place]]:
+def walk(monkeypatch: pytest.MonkeyPatch, code: Code | None) -> tuple[list[str], list[TrialPlan]]:
     """The trials that are taken where the count of BAD has this warning, and where each is."""
-    places: list[Place] = []
+    places: list[TrialPlan] = []
 
     def take(kind: str) -> Any:
-        def trial(_stack: object, place: Place, *_: object) -> Trial:
+        def trial(_stack: object, place: TrialPlan, *_: object) -> Trial:
             places.append(place)
             doubts = (warn(code),) if kind == "count" and place.cell == BAD and code else ()
             make = make_count if kind == "count" else make_trial

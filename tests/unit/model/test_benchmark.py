@@ -14,8 +14,9 @@ def test_name_each__names_only_what_differs() -> None:
     assert name_each([FRONT, back, FRONT]) == {FRONT: "front/bench.yml", back: "back/bench.yml"}
     leg = back._replace(job="trend/bench (3.13)")
     assert name_each([FRONT, leg]) == {
-        FRONT: "front/bench.yml · trend/bench", leg: "back/bench.yml · trend/bench (3.13)",
-    }  # fmt: skip
+        FRONT: "front/bench.yml · trend/bench",
+        leg: "back/bench.yml · trend/bench (3.13)",
+    }
 
 
 def test_name_each__of_one_benchmark_is_nothing() -> None:

@@ -19,8 +19,8 @@ def design(*, duets: bool = True, compare: tuple[tuple[str, str], ...] = ()) -> 
 
 def blocks_of(chosen: Design, preset: str, most: int = 200) -> list[Block]:
     """The first blocks of a plan that has no end of its own."""
-    loaded = load(Path("apps/bench.yml"), preset)
-    return [block for block, _ in zip(chosen.blocks(loaded), range(most), strict=False)]
+    project = load(Path("apps/bench.yml"), preset)
+    return [block for block, _ in zip(chosen.blocks(project), range(most), strict=False)]
 
 
 def test_make_design__pairs_what_has_both_revisions() -> None:
@@ -33,8 +33,9 @@ def test_make_design__pairs_what_has_both_revisions() -> None:
 def test_make_design__and_variants_where_they_are_asked_for() -> None:
     chosen = design(compare=(("django", "aiohttp"), ("django", "flask")))
     assert [str(pair) for pair in chosen.pairs if pair.kind == "variant"] == [
-        "aiohttp against django · small", "aiohttp against django · large",
-    ]  # fmt: skip
+        "aiohttp against django · small",
+        "aiohttp against django · large",
+    ]
 
 
 def test_blocks__come_phase_by_phase_with_duets_last() -> None:
@@ -70,9 +71,9 @@ def test_make_design__a_cell_that_base_lacks_is_measured_alone() -> None:
 
 
 def test_timetable__knows_how_long_subjects_take_to_start() -> None:
-    loaded = load(Path("apps/bench.yml"), "ci", profiles=["ci-64"])
+    project = load(Path("apps/bench.yml"), "ci", profiles=["ci-64"])
     chosen = make_design(BOTH, ["ci-64"], (), duets=True, seed=3, boot_s=8.0)
-    times = chosen.timetable(loaded)
+    times = chosen.timetable(project)
     assert (times.pairs, times.revisions, times.limit_s) == (1, 1, 300)
     assert times.duet_s == pytest.approx(8.0 + 1.5 + 1 + 4)
     assert times.capacity_s == pytest.approx(3 * 2.3)

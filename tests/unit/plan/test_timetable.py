@@ -13,9 +13,14 @@ pytestmark = pytest.mark.unit
 PAIR = Pair("revision", Cell("web", "base", "list"), Cell("web", "head", "list"))
 # an application that takes eight seconds to start: a duet block takes 14.5 s, five take 72.5 s
 SLOW = Timetable(
-    limit_s=300, pairs=1, revisions=1, restart_s=9.5, capacity_s=4.6, latency=Paced(warmup=1, slice=3, blocks=5),
+    limit_s=300,
+    pairs=1,
+    revisions=1,
+    restart_s=9.5,
+    capacity_s=4.6,
+    latency=Paced(warmup=1, slice=3, blocks=5),
     duet=Paced(warmup=1, slice=4),
-)  # fmt: skip
+)
 FAST = replace(SLOW, restart_s=2.5)
 
 

@@ -76,10 +76,17 @@ def test_foreign_result__is_read_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "{", "[]", "null", '{"schema_version": 1}', "[" * 100_000, '{"a": NaN}', '{"verdict": Infinity}',
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"schema_version": 1}',
+        "[" * 100_000,
+        '{"a": NaN}',
+        '{"verdict": Infinity}',
         "\\ud800",
     ],
-)  # fmt: skip
+)
 def test_foreign_result__that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "result.json").write_text(text, encoding="utf-8")
     with pytest.raises(InputError):

@@ -91,8 +91,16 @@ def test_statements__advise_no_more_time_than_anybody_waits() -> None:
 
 def test_sizes__are_shown_only_where_they_mean_something() -> None:
     few = make_comparison(**UNDECIDED, blocks=2, ratio=0.8, ci_low=0.02, ci_high=79.63, smallest_detectable=None)
-    wild = make_comparison(metric="cpu_ms_per_request", **UNDECIDED, blocks=5, ratio=1.4, ci_low=0.02,
-                           ci_high=79.63, smallest_detectable=432_176.74, blocks_wanted=5_000)  # fmt: skip
+    wild = make_comparison(
+        metric="cpu_ms_per_request",
+        **UNDECIDED,
+        blocks=5,
+        ratio=1.4,
+        ci_low=0.02,
+        ci_high=79.63,
+        smallest_detectable=432_176.74,
+        blocks_wanted=5_000,
+    )
     result = make_compared(make_paired(1003)).model_copy(update={"comparisons": (few, wild), "verdict": "inconclusive"})
     for text in (told(result), render_markdown(make_view(result)), render_comment(result, Links())):
         assert not re.search(r"−98|7,?863|43,?217,?6|by –|1\.4|\+40", text.partition("Each alone")[0])

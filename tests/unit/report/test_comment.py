@@ -82,12 +82,32 @@ def test_comment__fits_and_never_cuts_a_table(longest: int) -> None:
 
 
 HOSTILE = [
-    "@octocat", "x|y", "<img src=x onerror=alert(1)>", "$(id)", "${{github.token}}", "`code` @octocat", "#12", "GH-12",
-    "org/shop#12", "https://evil.example", "www.evil.example", "[a](https://evil.example)",
+    "@octocat",
+    "x|y",
+    "<img src=x onerror=alert(1)>",
+    "$(id)",
+    "${{github.token}}",
+    "`code` @octocat",
+    "#12",
+    "GH-12",
+    "org/shop#12",
+    "https://evil.example",
+    "www.evil.example",
+    "[a](https://evil.example)",
     "![a](//evil.example/x.png)",
-    "</details><h1>", "a\n\n# heading", "me@evil.example", "***", "<!-- bench-action:x -->", "\\@octocat", "http://x.y",
-    "```\n", "&lt;b&gt;", "javascript:alert(1)", "^[x]", "~~~",
-]  # fmt: skip
+    "</details><h1>",
+    "a\n\n# heading",
+    "me@evil.example",
+    "***",
+    "<!-- bench-action:x -->",
+    "\\@octocat",
+    "http://x.y",
+    "```\n",
+    "&lt;b&gt;",
+    "javascript:alert(1)",
+    "^[x]",
+    "~~~",
+]
 
 
 @pytest.mark.parametrize("text", HOSTILE)

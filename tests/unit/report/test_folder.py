@@ -13,26 +13,26 @@ from tests.unit.factories import make_result, make_trial
 
 from bench_action.model.errors import InputError
 from bench_action.model.result import Result, Trial
-from bench_action.report.folder import Store
+from bench_action.report.folder import OutputFolder
 
 pytestmark = pytest.mark.unit
 
 
 def test_store__makes_its_folder_which_ignores_itself(tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet")
-    store = Store(tmp_path / "a" / "b")
+    store = OutputFolder(tmp_path / "a" / "b")
     assert [path.name for path in store.folder.iterdir()] == [".gitignore"]
     store.write(make_result())
     (store.folder / "trend").mkdir()
     (store.folder / "trend" / "index.html").touch()
-    Store(store.folder)
+    OutputFolder(store.folder)
     assert git(tmp_path, "status", "--porcelain", "--untracked-files=all") == ""
     assert git(tmp_path, "add", "--all", "--dry-run") == ""
 
 
 def test_store__in_a_folder_with_other_files_hides_none_of_them(tmp_path: Path) -> None:
     (tmp_path / "bench.yml").touch()
-    Store(tmp_path)
+    OutputFolder(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["bench.yml"]
 
 
@@ -45,9 +45,9 @@ def test_store__follows_no_link_of_a_checkout(tmp_path: Path, monkeypatch: pytes
     (checkout / "results").symlink_to(elsewhere)
     monkeypatch.chdir(checkout)
     with pytest.raises(InputError, match="is behind a link"):
-        Store(Path(output.format(folder=checkout)))
+        OutputFolder(Path(output.format(folder=checkout)))
     assert [path.name for path in elsewhere.iterdir()] == ["result.json"]
-    assert Store(elsewhere).folder == elsewhere  # what the user names is the user's
+    assert OutputFolder(elsewhere).folder == elsewhere  # what the user names is the user's
 
 
 def test_store__writes_through_no_link_in_its_folder(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_store__writes_through_no_link_in_its_folder(tmp_path: Path) -> None:
     theirs.write_text("theirs", encoding="utf-8")
     for name in ("result.json", "report.md", ".result.json.unfinished", "trials.jsonl", ".bench-action-write"):
         (folder / name).symlink_to(theirs)
-    store = Store(folder)
+    store = OutputFolder(folder)
     store.begin()
     store.append(make_trial())
     store.write(make_result())
@@ -68,15 +68,15 @@ def test_store__writes_through_no_link_in_its_folder(tmp_path: Path) -> None:
 def test_store__refuses_a_folder_that_cannot_be_written_to(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot write to the output folder") as caught:
-        Store(tmp_path / name)
+        OutputFolder(tmp_path / name)
     assert caught.value.advice == "--output DIR"
 
 
 def test_store__keeps_an_earlier_run_until_this_one_begins_to_measure(tmp_path: Path) -> None:
-    Store(tmp_path).write(make_result())
+    OutputFolder(tmp_path).write(make_result())
     (tmp_path / "notes.txt").touch()
     (tmp_path / "trials.jsonl").touch()
-    store = Store(tmp_path)
+    store = OutputFolder(tmp_path)
     assert (tmp_path / "result.json").is_file()
     store.begin()
     assert {file.name for file in tmp_path.iterdir()} == {"notes.txt", ".gitignore"}
@@ -84,7 +84,7 @@ def test_store__keeps_an_earlier_run_until_this_one_begins_to_measure(tmp_path: 
 
 
 def test_store__appends_each_trial_as_a_line(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = OutputFolder(tmp_path)
     trials = [make_trial(block=block) for block in range(3)]
     for number, trial in enumerate(trials, start=1):
         store.append(trial)
@@ -95,10 +95,14 @@ def test_store__appends_each_trial_as_a_line(tmp_path: Path) -> None:
 
 def test_store__writes_result_report_and_charts(tmp_path: Path) -> None:
     result = make_result()
-    Store(tmp_path).write(result)
+    OutputFolder(tmp_path).write(result)
     assert {file.name for file in tmp_path.iterdir()} == {
-        ".gitignore", "result.json", "report.md", "report.html", "requests-per-second-article-500.svg"
-    }  # fmt: skip
+        ".gitignore",
+        "result.json",
+        "report.md",
+        "report.html",
+        "requests-per-second-article-500.svg",
+    }
     text = (tmp_path / "result.json").read_text(encoding="utf-8")
     assert Result.model_validate_json(text) == result
     assert next(iter(json.loads(text))) == "schema_version"
@@ -106,12 +110,12 @@ def test_store__writes_result_report_and_charts(tmp_path: Path) -> None:
 
 
 def test_store__a_run_without_valid_trials_has_no_chart(tmp_path: Path) -> None:
-    Store(tmp_path).write(make_result([]))
+    OutputFolder(tmp_path).write(make_result([]))
     assert {file.name for file in tmp_path.iterdir()} == {".gitignore", "result.json", "report.md", "report.html"}
 
 
 def test_store__a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = OutputFolder(tmp_path)
     store.write(make_result())
     before = (tmp_path / "result.json").stat().st_ino
     with (tmp_path / "result.json").open(encoding="utf-8") as reader:
@@ -132,7 +136,7 @@ def largest_file(size: int) -> Iterator[None]:
 
 
 def test_store__on_a_full_disk_keeps_whole_lines_and_complains_once(tmp_path: Path) -> None:
-    store, trial = Store(tmp_path), make_trial()
+    store, trial = OutputFolder(tmp_path), make_trial()
     store.append(trial)
     line = (tmp_path / "trials.jsonl").read_bytes()
     with largest_file(2 * len(line) + len(line) // 2):
@@ -149,7 +153,7 @@ def test_store__on_a_full_disk_keeps_whole_lines_and_complains_once(tmp_path: Pa
 def test_store__on_a_full_disk_writes_the_result_before_the_page(tmp_path: Path) -> None:
     result = make_result()
     size = len(result.model_dump_json(indent=2)) + 10
-    store = Store(tmp_path)
+    store = OutputFolder(tmp_path)
     with largest_file(size), pytest.raises(InputError, match=r"could not write report\.html") as caught:
         store.write(result)
     assert Result.model_validate_json((tmp_path / "result.json").read_text(encoding="utf-8")) == result
@@ -158,7 +162,7 @@ def test_store__on_a_full_disk_writes_the_result_before_the_page(tmp_path: Path)
 
 
 def test_store__on_a_full_disk_leaves_no_half_of_a_result(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = OutputFolder(tmp_path)
     store.write(make_result())
     before = (tmp_path / "result.json").read_bytes()
     with largest_file(1000), pytest.raises(InputError, match=r"could not write result\.json"):
@@ -167,14 +171,14 @@ def test_store__on_a_full_disk_leaves_no_half_of_a_result(tmp_path: Path) -> Non
 
 
 def test_store__whose_earlier_results_cannot_be_removed_says_so(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = OutputFolder(tmp_path)
     (tmp_path / "report.md").mkdir()
     with pytest.raises(InputError, match="could not remove the results of an earlier run"):
         store.begin()
 
 
 def test_store__whose_folder_is_gone_complains_once(tmp_path: Path) -> None:
-    store = Store(tmp_path / "out")
+    store = OutputFolder(tmp_path / "out")
     shutil.rmtree(tmp_path / "out")
     with pytest.raises(InputError, match=r"add a trial to trials\.jsonl"):
         store.append(make_trial())

@@ -41,9 +41,11 @@ BASE = "base `1a2b3c4`"
 SHORT = "restarting took 13 s of each block of 18 s; --max-minutes 3 would do"
 TABLE = Path("docs/how-it-decides.md").read_text(encoding="utf-8")
 GREEN_ROWS = {
-    "a route is new in this pull request", "base and head are one commit", "duets with unequal shares of the CPU",
+    "a route is new in this pull request",
+    "base and head are one commit",
+    "duets with unequal shares of the CPU",
     "a count that varies",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,9 @@ ROWS: dict[str, Callable[[], Row]] = {
     ),
     "no time for pairs": lambda: Row(
         compared(
-            without("duet"), compared=(), shortage=SHORT,
+            without("duet"),
+            compared=(),
+            shortage=SHORT,
             not_compared=missing(CELL, "not-measured", f"no pair was measured in time: {SHORT}"),
         )
     ),
@@ -188,7 +192,9 @@ ROWS: dict[str, Callable[[], Row]] = {
     ),
     "head raises its own gates over its loss": lambda: Row(
         paired(
-            940, rules="base", verdict_by_head_rules="measured",
+            940,
+            rules="base",
+            verdict_by_head_rules="measured",
             rule_changes=(RuleChange(what="gate on requests/s", before="1 %", after="10 %"),),
         )
     ),
@@ -205,7 +211,7 @@ ROWS: dict[str, Callable[[], Row]] = {
         paired(warnings=(warn(Code.IDENTICAL, "base and head are the same commit, 1a2b3c4", ""),))
     ),
     "a count that varies": wobbling,
-}  # fmt: skip
+}
 
 
 def failed_head() -> SubjectInfo:

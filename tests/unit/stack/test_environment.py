@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench_action.config.baseline import Baseline
-from bench_action.config.load import Loaded, load_policy
+from bench_action.config.load import Project, load_policy
 from bench_action.config.schema import Config
 from bench_action.model.errors import InputError
 from bench_action.stack.environment import allowed_secrets, check_environment, fill_in, own_environment, usable_base
@@ -99,10 +99,10 @@ def test_own_environment__has_the_port_unless_the_user_says_otherwise() -> None:
 def test_usable_base__a_secret_that_is_not_set_costs_the_variants_that_use_it() -> None:
     variants = {"one": {"image": "x", "env": {"A": "${GONE}"}}, "two": {"image": "x", "env": {"A": "${TOKEN}"}}}
     config = Config.model_validate({"variants": variants, "secrets": ["GONE", "TOKEN"]})
-    base = Baseline(Loaded(config, load_policy("ci"), "ci", Path(), ""), "1a2b3c4d")
+    base = Baseline(Project(config, load_policy("ci"), "ci", Path(), ""), "1a2b3c4d")
     usable = usable_base(base, {"TOKEN": "t"})
-    assert list(usable.loaded.config.variants) == ["two"]
+    assert list(usable.project.config.variants) == ["two"]
     assert {name: (lack.status, lack.reason) for name, lack in usable.lacks.items()} == {
         "one": ("base-failed", "base `1a2b3c4` could not be started: the environment lacks GONE")
     }
-    assert allowed_secrets(usable.loaded.config, {"TOKEN": "t"}) == {"TOKEN": "t"}
+    assert allowed_secrets(usable.project.config, {"TOKEN": "t"}) == {"TOKEN": "t"}

@@ -8,7 +8,7 @@ import pytest
 from tests.quiet import Quiet
 
 from bench_action.config.baseline import Baseline, Lack
-from bench_action.config.load import Loaded, load_policy
+from bench_action.config.load import Project, load_policy
 from bench_action.config.schema import Config
 from bench_action.engine.protocol import BuildSpec, Engine
 from bench_action.model.errors import StackError
@@ -35,9 +35,9 @@ class Builder:
         return "tool"
 
 
-def loaded(*names: str) -> Loaded:
+def project(*names: str) -> Project:
     config = Config.model_validate({"services": {}, "variants": {name: {"build": name} for name in names}})
-    return Loaded(config, load_policy("ci"), "ci", Path("/there"), "bench.yml")
+    return Project(config, load_policy("ci"), "ci", Path("/there"), "bench.yml")
 
 
 def test_make_images__a_variant_that_base_cannot_build_costs_itself() -> None:
@@ -51,8 +51,8 @@ def test_make_images__a_variant_that_base_cannot_build_costs_itself() -> None:
             )
         return f"id of {spec.name}"
 
-    base = Baseline(loaded("good", "bad"), "1a2b3c4d5e6f", lacks={"new": NEW})
-    images = make_images(cast(Engine, Builder(build)), loaded("good", "bad", "new"), base, Quiet())
+    base = Baseline(project("good", "bad"), "1a2b3c4d5e6f", lacks={"new": NEW})
+    images = make_images(cast(Engine, Builder(build)), project("good", "bad", "new"), base, Quiet())
     assert {name: image.id for name, image in images.base.items()} == {"good": "id of bench-action/good:base"}
     assert images.lacks == {
         "new": NEW,
@@ -68,4 +68,4 @@ def test_make_images__head_that_cannot_be_built_ends_the_run() -> None:
         raise StackError(f"the image {spec.name} cannot be built")
 
     with pytest.raises(StackError):
-        make_images(cast(Engine, Builder(build)), loaded("one"), Baseline(loaded("one")), Quiet())
+        make_images(cast(Engine, Builder(build)), project("one"), Baseline(project("one")), Quiet())

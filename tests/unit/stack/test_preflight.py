@@ -6,11 +6,11 @@ import pytest
 
 from bench_action.model.errors import StackError
 from bench_action.model.machine import Condition
-from bench_action.stack.preflight import Facts, StealLook, conditions_of, read_facts, require_fit
+from bench_action.stack.preflight import HostFacts, StealLook, conditions_of, read_facts, require_fit
 
 pytestmark = pytest.mark.unit
 
-FIT = Facts(
+FIT = HostFacts(
     open_files=20_000,
     ports=28_232,
     somaxconn=4096,
@@ -21,12 +21,12 @@ FIT = Facts(
 )
 
 
-def levels(facts: Facts, connections: int = 500, *, own_network: bool = False) -> dict[str, str]:
+def levels(facts: HostFacts, connections: int = 500, *, own_network: bool = False) -> dict[str, str]:
     return {one.name: one.level for one in conditions_of(facts, connections, own_network=own_network)}
 
 
-def changed(**changes: object) -> Facts:
-    return Facts(**({name: getattr(FIT, name) for name in FIT.__dataclass_fields__} | changes))
+def changed(**changes: object) -> HostFacts:
+    return HostFacts(**({name: getattr(FIT, name) for name in FIT.__dataclass_fields__} | changes))
 
 
 def test_conditions__are_all_ok_on_a_fit_machine() -> None:
@@ -54,7 +54,7 @@ def test_conditions__are_all_ok_on_a_fit_machine() -> None:
         (changed(governor=None), "CPU governor", "ok"),
     ],
 )
-def test_conditions__change_at_their_limit_and_bring_a_cure(facts: Facts, name: str, level: str) -> None:
+def test_conditions__change_at_their_limit_and_bring_a_cure(facts: HostFacts, name: str, level: str) -> None:
     found = {one.name: one for one in conditions_of(facts, 500, own_network=False)}[name]
     assert found.level == level
     assert bool(found.cure) == (level != "ok")

@@ -65,14 +65,26 @@ def test_read_script__data_without_its_end_lack_it() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "  \n", "-- nothing\n", "SELECT 1;", "SELECT 1; -- one", "SELECT 1; /* a /* b */ ; ' */",
-        "COPY a FROM stdin;\n1\n\\.", "COPY a FROM stdin;\n1\n\\.\n\n-- done",
+        "",
+        "  \n",
+        "-- nothing\n",
+        "SELECT 1;",
+        "SELECT 1; -- one",
+        "SELECT 1; /* a /* b */ ; ' */",
+        "COPY a FROM stdin;\n1\n\\.",
+        "COPY a FROM stdin;\n1\n\\.\n\n-- done",
         "copy a from STDIN (FORMAT csv);\n'\n\\.\n",
-        "SELECT 'it''s \\ fine';", "SELECT E'it\\'s \\\\ fine';", "SELECT E'a'\n  '\\' b';", "SELECT \"a;'\";",
-        "DO $a$ BEGIN PERFORM $$ \\! $$; END $a$;", "SELECT a$b$c, $1;", "SELECT 1 \\; SELECT 2;",
-        "SELECT U&'\\0041';", "COPY a TO stdout;",
+        "SELECT 'it''s \\ fine';",
+        "SELECT E'it\\'s \\\\ fine';",
+        "SELECT E'a'\n  '\\' b';",
+        'SELECT "a;\'";',
+        "DO $a$ BEGIN PERFORM $$ \\! $$; END $a$;",
+        "SELECT a$b$c, $1;",
+        "SELECT 1 \\; SELECT 2;",
+        "SELECT U&'\\0041';",
+        "COPY a TO stdout;",
     ],
-)  # fmt: skip
+)
 def test_read_script__these_are_complete(text: str) -> None:
     assert read_script(text).rest == ""
 

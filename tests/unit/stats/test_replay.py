@@ -64,12 +64,19 @@ def test_recorded__centring_keeps_the_spread_and_takes_the_mean_of_each_group() 
 @pytest.mark.parametrize(
     ("rule", "runs", "below", "above"),
     [
-        (rules.slower_by(2.0), 1, 0.99, 1.01), (rules.codspeed, 5, 0.11, 0.12), (rules.postgrest, 1, 0.049, 0.051),
-        (rules.react_on_rails, 3, 0.24, 0.26), (rules.asv_continuous, 10, 0.09, 0.12),
-        (rules.autocannon_compare, 5, 0.05, 0.06), (rules.node, 5, 0.0, 0.01), (rules.bencher_t_test, 10, 0.0, 0.01),
-        (rules.php_judy_like, 10, 0.09, 0.12), (rules.reth_like, 8, 0.0, 0.01), (rules.paired_t, 60, 0.0, 0.01),
+        (rules.slower_by(2.0), 1, 0.99, 1.01),
+        (rules.codspeed, 5, 0.11, 0.12),
+        (rules.postgrest, 1, 0.049, 0.051),
+        (rules.react_on_rails, 3, 0.24, 0.26),
+        (rules.asv_continuous, 10, 0.09, 0.12),
+        (rules.autocannon_compare, 5, 0.05, 0.06),
+        (rules.node, 5, 0.0, 0.01),
+        (rules.bencher_t_test, 10, 0.0, 0.01),
+        (rules.php_judy_like, 10, 0.09, 0.12),
+        (rules.reth_like, 8, 0.0, 0.01),
+        (rules.paired_t, 60, 0.0, 0.01),
     ],
-)  # fmt: skip
+)
 def test_rules__alarm_above_their_limit_where_there_is_hardly_any_noise(
     rule: rules.Rule, runs: int, below: float, above: float
 ) -> None:

@@ -37,9 +37,13 @@ def test_change_points__a_step_has_its_commits_size_and_direction() -> None:
 
 @pytest.mark.parametrize(
     ("metric", "size", "direction"),
-    [("requests_per_second", 0.1, "better"), ("requests_per_second", -0.1, "worse"), ("latency_p99_us", 0.1, "worse"),
-     ("cpu_ms_per_request", -0.1, "better")],
-)  # fmt: skip
+    [
+        ("requests_per_second", 0.1, "better"),
+        ("requests_per_second", -0.1, "worse"),
+        ("latency_p99_us", 0.1, "worse"),
+        ("cpu_ms_per_request", -0.1, "better"),
+    ],
+)
 def test_change_points__the_direction_is_the_metrics(metric: str, size: float, direction: str) -> None:
     assert only(change_points(series(stepped(size), metric))).direction == direction
 

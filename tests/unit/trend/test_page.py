@@ -12,7 +12,7 @@ from tests.unit.trend.test_change_points import stepped
 from bench_action.model.benchmark import Benchmark
 from bench_action.trend.change_points import changes_of
 from bench_action.trend.chunks import chunks_of, in_script, script
-from bench_action.trend.page import Links, charts_of, site_of
+from bench_action.trend.page import CommitLinks, charts_of, site_of
 from bench_action.trend.series import Series
 
 pytestmark = pytest.mark.unit
@@ -27,9 +27,12 @@ def data_of(text: str) -> dict[str, object]:
 
 
 def test_site_of__every_link_between_files_leads_somewhere() -> None:
-    many = [series(stepped(-0.1), metric, variant=v) for metric in ("requests_per_second", "latency_p99_us")
-            for v in ("a", "b")]  # fmt: skip
-    files = dict(site_of(many, changes_of(many), Links("https://example.org/o/r")))
+    many = [
+        series(stepped(-0.1), metric, variant=v)
+        for metric in ("requests_per_second", "latency_p99_us")
+        for v in ("a", "b")
+    ]
+    files = dict(site_of(many, changes_of(many), CommitLinks("https://example.org/o/r")))
     assert {"index.html", "trend.js", "trend.css", "plotly.min.js", "badge.svg", "badge.json"} <= files.keys()
     for name, text in files.items():
         if name.endswith(".html"):
@@ -41,9 +44,15 @@ def test_site_of__every_link_between_files_leads_somewhere() -> None:
 
 
 def test_site_of__hostile_text_is_text() -> None:
-    evil = Series(EVIL, EVIL, "requests_per_second", True, tuple(
-        point(n, v, machine=EVIL, sha=EVIL) for n, v in enumerate(stepped(-0.1))), EVIL)  # fmt: skip
-    files = dict(site_of([evil], changes_of([evil]), Links("javascript:alert(1)", EVIL)))
+    evil = Series(
+        EVIL,
+        EVIL,
+        "requests_per_second",
+        True,
+        tuple(point(n, v, machine=EVIL, sha=EVIL) for n, v in enumerate(stepped(-0.1))),
+        EVIL,
+    )
+    files = dict(site_of([evil], changes_of([evil]), CommitLinks("javascript:alert(1)", EVIL)))
     for name, text in files.items():
         assert re.fullmatch(r"[\w./-]+", name)
         assert ".." not in name
@@ -53,7 +62,7 @@ def test_site_of__hostile_text_is_text() -> None:
 
 
 def test_site_of__no_records_is_a_page_too() -> None:
-    files = dict(site_of([], [], Links()))
+    files = dict(site_of([], [], CommitLinks()))
     assert "holds no records yet" in files["index.html"]
 
 
@@ -91,7 +100,7 @@ def test_charts_of__two_benchmarks_with_the_same_cells_have_a_chart_each() -> No
     assert [(chart.benchmark, chart.name) for chart in charts] == [
         ("a/bench.yml", "a-bench-yml-list-requests-per-second"),
         ("b/bench.yml", "b-bench-yml-list-requests-per-second"),
-    ]  # fmt: skip
+    ]
     (alone,) = charts_of(both[:1], [])
     assert (alone.benchmark, alone.name) == ("", "list-requests-per-second")
 
@@ -104,10 +113,10 @@ def test_in_script__nothing_ends_the_script(text: str) -> None:
 
 @pytest.mark.parametrize("address", ["javascript:alert(1)", 'https://x/"onclick="', "https://x/a b", "ftp://x/y", ""])
 def test_links__what_is_no_address_is_no_link(address: str) -> None:
-    assert Links(address).commit("a" * 40) == ""
+    assert CommitLinks(address).commit("a" * 40) == ""
 
 
 def test_links__what_is_no_commit_is_no_link() -> None:
-    links = Links("https://example.org/o/r/")
+    links = CommitLinks("https://example.org/o/r/")
     assert links.commit("a" * 40) == f"https://example.org/o/r/commit/{'a' * 40}"
     assert links.commit("../../evil") == ""

@@ -70,8 +70,9 @@ def test_series_of__what_differs_in_any_part_is_another_benchmark(part: str) -> 
     for absolute in (False, True):
         found = series_of(records, absolute=absolute)
         assert {one.benchmark: [point.run_id for point in one.points] for one in found} == {
-            usual: ["1", "3"], other: ["2"],
-        }  # fmt: skip
+            usual: ["1", "3"],
+            other: ["2"],
+        }
 
 
 def test_series_of__an_old_job_that_runs_again_lands_beside_its_first_run() -> None:
@@ -86,9 +87,13 @@ def test_series_of__an_old_job_that_runs_again_lands_beside_its_first_run() -> N
 
 @pytest.mark.parametrize(
     "metrics",
-    [{"unheard_of": [1.0]}, {"requests_per_second": []}, {"requests_per_second": [float("nan")]},
-     {"requests_per_second": [None]}],
-)  # fmt: skip
+    [
+        {"unheard_of": [1.0]},
+        {"requests_per_second": []},
+        {"requests_per_second": [float("nan")]},
+        {"requests_per_second": [None]},
+    ],
+)
 def test_series_of__what_is_no_value_is_left_out(metrics: Mapping[str, Sequence[float | None]]) -> None:
     assert series_of([Kept(metrics=metrics)]) == ()
 

@@ -114,9 +114,10 @@ def test_backtest__refuses_what_is_no_gate(history: Path, gate: str) -> None:
 def test_render__of_nothing_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the history is empty"):
         CliRunner().invoke(
-            app, ["trend", "render", "--store", str(tmp_path / "none"), "--output", str(tmp_path)],
+            app,
+            ["trend", "render", "--store", str(tmp_path / "none"), "--output", str(tmp_path)],
             catch_exceptions=False,
-        )  # fmt: skip
+        )
 
 
 FRONT: dict[str, Any] = {"config": "front/bench.yml", "key": "k"}

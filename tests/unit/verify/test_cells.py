@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench_action.config.baseline import Baseline, Lack
-from bench_action.config.load import Loaded, load_policy
+from bench_action.config.load import Project, load_policy
 from bench_action.config.schema import Config, Profile
 from bench_action.load.generator import Reply
 from bench_action.verify.cells import Counterparts, settled_profiles
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.unit
 
 OLD, NEW = (Profile(path=path, connections=4, threads=2, duration=1) for path in ("/old", "/new"))
 CONFIG = Config.model_validate({"variants": {"web": {"image": "x"}, "api": {"image": "x"}}})
-LOADED = Loaded(CONFIG.model_copy(update={"profiles": {"old": OLD, "new": NEW}}), load_policy("ci"), "ci", Path(), "")
+LOADED = Project(CONFIG.model_copy(update={"profiles": {"old": OLD, "new": NEW}}), load_policy("ci"), "ci", Path(), "")
 BASE = Baseline(LOADED, "1a2b3c4d", valid=True, profiles={"old": OLD})
 
 

@@ -196,8 +196,18 @@ def test_run_check__has_all_rest_after_a_provoked_failure_before_work_is_counted
     stack.run(check(work={"queries": 0}), restless)
     stack.run(check(work={"queries": 0}), restless)
     assert stack.log == [
-        "a: break", "b: break", "a + b", "a: mend", "b: mend", "a + b", "rest a b", "a", "b", "a", "b",
-    ]  # fmt: skip
+        "a: break",
+        "b: break",
+        "a + b",
+        "a: mend",
+        "b: mend",
+        "a + b",
+        "rest a b",
+        "a",
+        "b",
+        "a",
+        "b",
+    ]
 
 
 def test_run_check__has_each_rest_before_the_next_where_failures_are_provoked_and_counted() -> None:
@@ -220,8 +230,14 @@ def test_run_check__what_was_broken_is_mended_also_where_the_check_cannot_be_mad
     counting = provoking().model_copy(update={"expect": check(changes={"sql": {"SELECT 1": 0}}).expect})
     assert [len(problems) for problems in stack.run(counting)] == [1, 0]
     assert stack.log == [
-        "a: break", "b: break", "b: SELECT 1", "b", "b: SELECT 1", "a: mend", "b: mend",
-    ]  # fmt: skip
+        "a: break",
+        "b: break",
+        "b: SELECT 1",
+        "b",
+        "b: SELECT 1",
+        "a: mend",
+        "b: mend",
+    ]
 
 
 @pytest.mark.parametrize(

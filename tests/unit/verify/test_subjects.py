@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench_action.config.baseline import Baseline
-from bench_action.config.load import Loaded, load_policy
+from bench_action.config.load import Project, load_policy
 from bench_action.config.schema import Check, Config, Profile
 from bench_action.engine.protocol import Handle
 from bench_action.load.generator import Reply
@@ -131,19 +131,21 @@ OLD, HOME = ({"name": "home", "request": {"path": "/"}, "expect": {"contains": [
 OTHER = {"name": "other", "request": {"path": "/other"}}
 
 
-def loaded_with(*checks: object) -> Loaded:
+def loaded_with(*checks: object) -> Project:
     config = Config.model_validate({"variants": {"web": {"image": "x"}}, "checks": list(checks)})
-    return Loaded(config.model_copy(update={"profiles": PROFILES}), load_policy("ci"), "ci", Path(), "")
+    return Project(config.model_copy(update={"profiles": PROFILES}), load_policy("ci"), "ci", Path(), "")
 
 
-def subjects_with(head: Loaded) -> list[Subject]:
+def subjects_with(head: Project) -> list[Subject]:
     handle = Handle("", "web", "subject", "", 0)
     variant = head.config.variants["web"]
-    return [Subject("web", "head", variant, Image("x", "x"), handle, None, None),
-            Subject("web", "base", variant, Image("x", "x"), handle, None, None)]  # fmt: skip
+    return [
+        Subject("web", "head", variant, Image("x", "x"), handle, None, None),
+        Subject("web", "base", variant, Image("x", "x"), handle, None, None),
+    ]
 
 
-def asked(head: Loaded, base: Baseline | None) -> list[tuple[Check, list[str]]]:
+def asked(head: Project, base: Baseline | None) -> list[tuple[Check, list[str]]]:
     return [(check, [one.name for one in on]) for check, on in checks_of(head, subjects_with(head), base)]
 
 
@@ -156,13 +158,14 @@ def test_checks_of__a_changed_check_is_each_revisions_own() -> None:
 def test_checks_of__one_that_both_have_is_sent_to_both_together() -> None:
     head = loaded_with(HOME)
     assert asked(head, Baseline(loaded_with(HOME, OTHER), valid=True)) == [
-        (head.config.checks[0], ["web", "web@base"]), (loaded_with(OTHER).config.checks[0], ["web@base"]),
-    ]  # fmt: skip
+        (head.config.checks[0], ["web", "web@base"]),
+        (loaded_with(OTHER).config.checks[0], ["web@base"]),
+    ]
 
 
 def test_checks_of__one_that_head_has_removed_still_applies_by_bases_rules() -> None:
     base = Baseline(loaded_with(HOME, OTHER), valid=True, judges=True)
-    home, other = base.loaded.config.checks
+    home, other = base.project.config.checks
     assert asked(loaded_with(HOME), base) == [(home, ["web", "web@base"]), (other, ["web", "web@base"])]
     assert asked(loaded_with(OLD, OTHER), base)[-1] == (home, ["web@base"])  # changed, not removed: each by its own
 

@@ -58,8 +58,22 @@ def _dockerfile(spec: BuildSpec, spare: Path) -> Path:
 def _command(cli: str, spec: BuildSpec, name: str, dockerfile: Path) -> list[str]:
     # absolute: Docker takes a relative context such as `github.com/a/b` for an address
     context = spec.context.absolute()
-    command = [cli, "buildx", "build", "--load", "--progress", "plain", "--label", f"{MARK}=", "--tag", spec.name,
-               "--tag", name, "--file", str(dockerfile)]  # fmt: skip
+    command = [
+        cli,
+        "buildx",
+        "build",
+        "--load",
+        "--progress",
+        "plain",
+        "--label",
+        f"{MARK}=",
+        "--tag",
+        spec.name,
+        "--tag",
+        name,
+        "--file",
+        str(dockerfile),
+    ]
     command += ["--target", spec.target] if spec.target else []
     for key, value in spec.args.items():
         command += ["--build-arg", f"{key}={value}"]

@@ -96,10 +96,17 @@ def _send(client: docker.DockerClient, spec: BuildSpec, context: IO[bytes], **op
         with refusals(f"the image {spec.name} cannot be built", where=str(spec.context)):
             # the proxies of Docker's configuration reach a build, as with `docker build`: it must be able to download
             events = client.api.build(
-                fileobj=context, custom_context=True, target=spec.target, labels={MARK: ""}, rm=True, forcerm=True,
-                decode=True, use_config_proxy=True, **options,
+                fileobj=context,
+                custom_context=True,
+                target=spec.target,
+                labels={MARK: ""},
+                rm=True,
+                forcerm=True,
+                decode=True,
+                use_config_proxy=True,
+                **options,
                 timeout=spec.limit_s,  # of each read: a builder that hangs says nothing
-            )  # fmt: skip
+            )
             problem = _follow(_within(spec, events), log)
     except StackError as error:
         raise build_failure(spec, error.cause, list(log)) from error

@@ -110,11 +110,17 @@ class DockerEngine:
             host = spec.host or spec.name
             endpoint = self._client.api.create_endpoint_config(aliases=[host])
             create = partial(
-                self._client.containers.create, spec.image, name=f"{self._network}-{spec.name}", hostname=host,
-                labels=self._labels, detach=True, network=self._network,
+                self._client.containers.create,
+                spec.image,
+                name=f"{self._network}-{spec.name}",
+                hostname=host,
+                labels=self._labels,
+                detach=True,
+                network=self._network,
                 use_config_proxy=False,  # a proxy's password is no variant's business, and no request here needs one
-                networking_config={self._network: endpoint}, **options,
-            )  # fmt: skip
+                networking_config={self._network: endpoint},
+                **options,
+            )
             container = self._creations.make(create)
             container.start()
         handle = Handle(id=str(container.id), name=spec.name, kind=spec.kind, host=host, port=spec.port)

@@ -54,9 +54,18 @@ def _init(initdb: str, template: Path, spec: ServiceSpec, env: Mapping[str, str]
         os.chown(template, account.uid, account.gid)
         os.chown(password, account.uid, account.gid)
     command = [
-        initdb, "--pgdata", str(template / "data"), "--username", env["POSTGRES_USER"], f"--pwfile={password}",
-        "--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync",
-    ]  # fmt: skip
+        initdb,
+        "--pgdata",
+        str(template / "data"),
+        "--username",
+        env["POSTGRES_USER"],
+        f"--pwfile={password}",
+        "--auth-local=trust",
+        "--auth-host=scram-sha-256",
+        "--encoding=UTF8",
+        "--locale=C.UTF-8",
+        "--no-sync",
+    ]
     _run(spec, command, env, template, account=account)
     password.unlink()
 
@@ -71,10 +80,17 @@ def _run(
     text: str = "",
 ) -> None:
     done = subprocess.run(  # noqa: S603
-        command, env=dict(env), cwd=folder, capture_output=True, text=True, input=text,
-        check=False, user=account.uid if account else None, group=account.gid if account else None,
+        command,
+        env=dict(env),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        input=text,
+        check=False,
+        user=account.uid if account else None,
+        group=account.gid if account else None,
         extra_groups=[] if account else None,
-    )  # fmt: skip
+    )
     if done.returncode:
         output = done.stdout + done.stderr
         raise StackError(

@@ -173,10 +173,14 @@ class LocalEngine:
         """Start (again) what was stopped, on the same port."""
         spec = self._specs[handle.id]
         process = spawn(
-            self._argv(spec, handle), env=self._environment(spec, handle), folder=self._cwd(spec),
-            log=self._log(handle), account=self._account_of(spec),
-            open_files=spec.ulimits.get("nofile", _OPEN_FILES), cpus=self._cpus.get(handle.id, ()),
-        )  # fmt: skip
+            self._argv(spec, handle),
+            env=self._environment(spec, handle),
+            folder=self._cwd(spec),
+            log=self._log(handle),
+            account=self._account_of(spec),
+            open_files=spec.ulimits.get("nofile", _OPEN_FILES),
+            cpus=self._cpus.get(handle.id, ()),
+        )
         self._running[handle.id] = process
         self._folder.note(handle.name, process.pid)
 
@@ -190,10 +194,14 @@ class LocalEngine:
     def session(self, handle: Handle, argv: Sequence[str]) -> LocalSession:
         """Start a program and talk to it."""
         process = start(
-            self._client(argv), env=self._client_environment(), folder=Path("/"), account=None,
-            open_files=self._specs[handle.id].ulimits.get("nofile", _OPEN_FILES), stdin=subprocess.PIPE,
+            self._client(argv),
+            env=self._client_environment(),
+            folder=Path("/"),
+            account=None,
+            open_files=self._specs[handle.id].ulimits.get("nofile", _OPEN_FILES),
+            stdin=subprocess.PIPE,
             cpus=self._cpus.get(handle.id, ()),
-        )  # fmt: skip
+        )
         self._folder.note(f"session-{process.pid}", process.pid)
         session = LocalSession(process, f"{argv[0]} for {handle.name}", partial(self._death, handle))
         self._sessions.append((handle.id, session))
@@ -254,8 +262,16 @@ class LocalEngine:
                 return postgres_argv(self.servers, self._data(spec), spec, handle.port)
             case "redis":
                 program, *rest = redis_command(spec)
-                return [self.servers[program], "--bind", _HOST, "--port", str(handle.port), "--dir",
-                        str(self.folder), *rest]  # fmt: skip
+                return [
+                    self.servers[program],
+                    "--bind",
+                    _HOST,
+                    "--port",
+                    str(handle.port),
+                    "--dir",
+                    str(self.folder),
+                    *rest,
+                ]
             case _:
                 command = spec.local.command if spec.local else spec.command
                 words = [word.replace("{port}", str(handle.port)) for word in command]

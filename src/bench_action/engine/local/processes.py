@@ -40,8 +40,12 @@ class Account:
     def can_run(self, program: Path) -> bool:
         """Whether this account may run a program (an interpreter in root's home it may not)."""
         tried = subprocess.run(  # noqa: S603
-            ["test", "-x", str(program.resolve())], user=self.uid, group=self.gid, extra_groups=[], check=False  # noqa: S607
-        )  # fmt: skip
+            ["test", "-x", str(program.resolve())],  # noqa: S607
+            user=self.uid,
+            group=self.gid,
+            extra_groups=[],
+            check=False,
+        )
         return tried.returncode == 0
 
 
@@ -85,10 +89,18 @@ def start(
     try:
         with _on(cpus):
             return subprocess.Popen(  # noqa: S603
-                command, env=dict(env), cwd=folder, stdin=stdin, stdout=stdout, stderr=subprocess.STDOUT,
-                start_new_session=True, user=account.uid if account else None, group=account.gid if account else None,
-                extra_groups=[] if account else None, umask=0o077,
-            )  # fmt: skip
+                command,
+                env=dict(env),
+                cwd=folder,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                user=account.uid if account else None,
+                group=account.gid if account else None,
+                extra_groups=[] if account else None,
+                umask=0o077,
+            )
     except OSError as error:
         raise StackError(f"{argv[0]} cannot be started", cause=str(error)) from error
 

@@ -47,12 +47,18 @@ _UPKEEP = frozenset(
 # lookups of types, too long to be repeated here: SHA-256 of `normalised`, the first 16 digits
 _LOOKUPS = frozenset(
     {
-        "9bd1e3a60ef1d578", "f259171d4bc8bba2", "1e67e03d19a006aa", "f11739878baa06e5",  # asyncpg 0.27 to 0.32
-        "aa6a554759b4a10f", "c4728578467d53ef", "958a0bd03e5f8681",  # psycopg 3: types, enumerations, composites,
-        "4420cd77cffe101a", "94c0c0ad658bf5bc",  # ranges and multiranges
+        "9bd1e3a60ef1d578",
+        "f259171d4bc8bba2",
+        "1e67e03d19a006aa",
+        "f11739878baa06e5",  # asyncpg 0.27 to 0.32
+        "aa6a554759b4a10f",
+        "c4728578467d53ef",
+        "958a0bd03e5f8681",  # psycopg 3: types, enumerations, composites,
+        "4420cd77cffe101a",
+        "94c0c0ad658bf5bc",  # ranges and multiranges
         "e372e0aaae3a38d5",  # psycopg2, hstore
     }
-)  # fmt: skip
+)
 # one token, whatever the text: an open quote or comment reaches to the text's end, so no place is read twice
 _TOKEN = re.compile(
     r"""(?P<space>\s++|--[^\n]*+)

@@ -108,9 +108,13 @@ def spec(tmp_path: Path) -> BuildSpec:
     context = tmp_path / "app"
     (context / "secrets").mkdir(parents=True)
     for name, text in {
-        "Dockerfile": "FROM x", "app.py": "app", "secrets/key": "key", "secrets/README": "kept", "notes.md": "notes",
+        "Dockerfile": "FROM x",
+        "app.py": "app",
+        "secrets/key": "key",
+        "secrets/README": "kept",
+        "notes.md": "notes",
         ".dockerignore": "# what is not sent\n\n*.md\nsecrets\n!secrets/README\nDockerfile\n",
-    }.items():  # fmt: skip
+    }.items():
         (context / name).write_text(text, encoding="utf-8")
     return BuildSpec("subject", "bench-action/app", context, args={"A": "1", "B": "x y"}, target="final")
 
@@ -131,9 +135,11 @@ def test_build_image__with_buildx_gives_it_the_folder(machine: Machine, spec: Bu
     assert argv[-1] == str(spec.context)
     words = " ".join(argv)
     for wanted in (
-        "--label bench-action=", f"--tag bench-action/app --tag {RUNS_NAME}", f"--file {spec.context}/Dockerfile",
+        "--label bench-action=",
+        f"--tag bench-action/app --tag {RUNS_NAME}",
+        f"--file {spec.context}/Dockerfile",
         "--target final",
-    ):  # fmt: skip
+    ):
         assert wanted in words
     assert [argv[i + 1] for i, word in enumerate(argv) if word == "--build-arg"] == ["A=1", "B=x y"]
 
@@ -250,10 +256,12 @@ def test_build_image__the_classic_builders_error_comes_with_its_last_lines(machi
 @pytest.mark.parametrize(
     "error",
     [
-        "the --mount option requires BuildKit", "Unknown flag: mount", "dockerfile parse error: unknown flag: chmod",
+        "the --mount option requires BuildKit",
+        "Unknown flag: mount",
+        "dockerfile parse error: unknown flag: chmod",
         'failed to parse platform : "" is an invalid component of ""',
     ],
-)  # fmt: skip
+)
 def test_build_image__what_needs_buildkit_is_told(machine: Machine, spec: BuildSpec, error: str) -> None:
     for client in (Engine({"error": error}), Engine(refuses=APIError("400", explanation=error))):
         with pytest.raises(StackError) as caught:

@@ -47,10 +47,26 @@ QUERIES = [
     "(text not available)",
 ]
 OTHERS = [
-    "BEGIN", "begin isolation level repeatable read", "COMMIT", "ROLLBACK", "SAVEPOINT a", "RELEASE SAVEPOINT a",
-    "START TRANSACTION", "SET timezone TO 'UTC'", "SHOW standard_conforming_strings", "RESET ALL", "DISCARD ALL",
-    "DEALLOCATE ALL", "CLOSE ALL", "UNLISTEN *", "LISTEN a", "-- SELECT 1", "/* SELECT 1 */ COMMIT", "", "  ",
-]  # fmt: skip
+    "BEGIN",
+    "begin isolation level repeatable read",
+    "COMMIT",
+    "ROLLBACK",
+    "SAVEPOINT a",
+    "RELEASE SAVEPOINT a",
+    "START TRANSACTION",
+    "SET timezone TO 'UTC'",
+    "SHOW standard_conforming_strings",
+    "RESET ALL",
+    "DISCARD ALL",
+    "DEALLOCATE ALL",
+    "CLOSE ALL",
+    "UNLISTEN *",
+    "LISTEN a",
+    "-- SELECT 1",
+    "/* SELECT 1 */ COMMIT",
+    "",
+    "  ",
+]
 UPKEEP = {
     "asyncpg, at each release": "SELECT pg_advisory_unlock_all()",
     "asyncpg, types": introspection.INTRO_LOOKUP_TYPES,
