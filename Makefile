@@ -64,11 +64,12 @@ test-newer-engine: engine images .venv/.dev ## run the tests of the engine again
 unit: .venv/.dev ## run the unit tests only
 	$(pytest) tests/unit $(ARGS)
 
-check: .venv/.dev ## style, types, layers and shell scripts
+check: .venv/.dev ## style, types, layers, plain English and shell scripts
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy --strict $(typed)
 	.venv/bin/lint-imports
+	scripts/check-words.sh
 	shellcheck $(scripts)
 	scripts/lint-workflows.sh
 
