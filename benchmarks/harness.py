@@ -25,9 +25,9 @@ from bench_action.engine.ownership import Ownership
 from bench_action.measure.measurer import Measurer
 from bench_action.plan.blocks import Block, Cell, Step
 from bench_action.report.progress import PlainProgress
-from bench_action.stack.cleanup import Owned
+from bench_action.stack.cleanup import CleanUp
 from bench_action.stack.stack import Stack, bring_up
-from bench_action.stats.interval import ratio_of
+from bench_action.stats.interval import estimate_ratio
 
 _PAIRS = 15
 _VARIANT = "aiohttp-tuned"
@@ -72,7 +72,7 @@ def against_bare_wrk() -> tuple[list[float], list[float]]:
     project = load(None, "quick", variants=[_VARIANT])
     progress = PlainProgress(Console(stderr=True))
     engine = DockerEngine(Ownership.of_this_process("harness", ""), environ)
-    with Owned(engine, SignalInterrupts()):
+    with CleanUp(engine, SignalInterrupts()):
         stack = bring_up(engine, project, environ, progress)
         measurer = Measurer(stack, project.profile, 1, os.cpu_count() or 1, progress, store=lambda _: None)
         bare, ours = [], []
@@ -108,7 +108,7 @@ def print_rates(bare: Sequence[float], ours: Sequence[float]) -> None:
     """Both rates with their spread, and their ratio."""
     for name, rates in (("bare wrk", bare), ("through us", ours)):
         print(f"{name:<22} {fmean(rates):.0f} requests/s, sd {stdev(rates) / fmean(rates):.1%} between runs")
-    found = ratio_of(bare, ours)
+    found = estimate_ratio(bare, ours)
     if found is not None and found.interval is not None:
         low, high = found.interval.low, found.interval.high
         print(f"ratio                  {found.ratio:.3f} (99 % interval {low:.3f} to {high:.3f}, {len(bare)} pairs)")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench_action.compare.pairs import Rules, alpha_of_each, compare_pairs
+from bench_action.compare.pairs import Rules, compare_pairs, split_alpha
 from bench_action.compare.stopping import Decider
 from bench_action.compare.verdict import is_loss, verdict_of
 from bench_action.config.gates import Gates, default_gates
@@ -166,7 +166,7 @@ def simulate(scenario: Scenario, dice: np.random.Generator) -> Outcome:
         duet=_DUET_PACE,
     )
     decider = Decider(
-        gates, alpha_of_each(gates, len(pairs)), len(pairs), _DUET_PACE.seconds, scenario.minutes, timetable=times
+        gates, split_alpha(gates, len(pairs)), len(pairs), _DUET_PACE.seconds, scenario.minutes, timetable=times
     )
     trials = _walk(scenario, machine, pairs, decider)
     return _judge(trials, pairs, gates, decider, machine.now_s)
@@ -285,7 +285,7 @@ def _trial(scenario: Scenario, machine: Machine, taken: Taken, **more: Any) -> T
 
 
 def _judge(trials: list[Trial], pairs: Sequence[Pair], gates: Gates, decider: Decider, seconds: float) -> Outcome:
-    rules = Rules(gates, decider.courses(), alpha_of_each(gates, len(pairs)))
+    rules = Rules(gates, decider.courses(), split_alpha(gates, len(pairs)))
     comparisons = compare_pairs(trials, pairs, rules)
     alarms = frozenset(one.metric for one in comparisons if one.verdict == "regressed")
     notable = any(is_loss(one) for one in comparisons)

@@ -7,7 +7,7 @@ from benchmarks.rules.rules import Values
 
 from bench_action.compare.evidence import Evidence
 from bench_action.compare.gating import judge_losses
-from bench_action.compare.pairs import alpha_of_each
+from bench_action.compare.pairs import split_alpha
 from bench_action.config.gates import default_gates
 from bench_action.model.result import Verdict
 from bench_action.stats.sequential import Course
@@ -15,7 +15,7 @@ from bench_action.stats.sequential import Course
 BLOCK_S = 8.5  # both restarted and ready in about 2 s, warmed up for 1 to 2 s, 4 to 5 s measured
 _METRICS = ("requests_per_second", "cpu_ms_per_request")
 _GATES = default_gates()
-_ALPHA = alpha_of_each(_GATES, pairs=1)
+_ALPHA = split_alpha(_GATES, pairs=1)
 
 
 @dataclass(frozen=True, slots=True)

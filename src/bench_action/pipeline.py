@@ -14,15 +14,15 @@ from typing import Any, NamedTuple
 from bench_action import __version__
 from bench_action.compare.assemble import Facts, assemble
 from bench_action.compare.coverage import describe
-from bench_action.compare.pairs import alpha_of_each
+from bench_action.compare.pairs import split_alpha
 from bench_action.compare.stopping import Decider
-from bench_action.config.baseline import Baseline, Lack, at_commit, load_base, unreadable_base
-from bench_action.config.control import control_of, with_control
-from bench_action.config.load import Project, builtin_file, load, with_commit
-from bench_action.config.rules import Judging, RulesOf, apply_rules
+from bench_action.config.baseline import Baseline, Lack, load_base, name_commit, unreadable_base
+from bench_action.config.control import add_control, identify_control
+from bench_action.config.load import Project, builtin_file, fill_in_commit, load
+from bench_action.config.rules import AppliedRules, RulesOf, apply_rules
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import Engine
-from bench_action.git.sources import checked_out, name_configuration, read_source, renamed_from, resolve
+from bench_action.git.sources import checked_out, find_former_name, name_configuration, read_source, resolve
 from bench_action.measure.measurer import Measurer
 from bench_action.model.errors import BenchError, InputError, StackError
 from bench_action.model.machine import Condition
@@ -33,7 +33,7 @@ from bench_action.plan.blocks import Cell
 from bench_action.plan.design import Design, make_design
 from bench_action.plan.placement import Placement, placements
 from bench_action.report.folder import OutputFolder
-from bench_action.stack.cleanup import Interrupts, Owned
+from bench_action.stack.cleanup import CleanUp, Interrupts
 from bench_action.stack.environment import check_environment, usable_base
 from bench_action.stack.pinning import why_not_pinned
 from bench_action.stack.preflight import StealLook, preflight, require_fit
@@ -70,7 +70,7 @@ class Revisions(NamedTuple):
     source: Source
     head: Project
     base: Baseline | None = None
-    judging: Judging = Judging()
+    judging: AppliedRules = AppliedRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Run:
     ) -> Outcome:
         facts: Facts | None = None
         try:
-            with Owned(engine, self.interrupts):
+            with CleanUp(engine, self.interrupts):
                 stack = self._bring_up(engine, revisions)
                 self._warn([steal.condition()])
                 failures = self._verify(stack, revisions)
@@ -164,10 +164,10 @@ class Run:
         found = Revisions(source, project)
         if options.self_test:
             same = Baseline(project, source.head_sha, valid=True, profiles=project.profiles)
-            found = Revisions(source.model_copy(update={"base_sha": source.head_sha}), project, at_commit(same))
+            found = Revisions(source.model_copy(update={"base_sha": source.head_sha}), project, name_commit(same))
         elif options.baseline is not None:
             found = self._with_base(found, options.baseline, folders)
-        head = with_control(with_commit(found.head, source.head_sha), options.control)
+        head = add_control(fill_in_commit(found.head, source.head_sha), options.control)
         check_environment(head.config, self.environ)
         return found._replace(head=head)
 
@@ -189,8 +189,8 @@ class Run:
             folder = folders.enter_context(checked_out(head.folder, commit, git, self.progress.warn))
         except InputError as error:
             return unreadable_base(head, commit, error)
-        moved = renamed_from(head.folder, head.file, commit, git)
-        return at_commit(
+        moved = find_former_name(head.folder, head.file, commit, git)
+        return name_commit(
             load_base(
                 head, folder, commit, moved_from=moved, variants=self.options.variants, profiles=self.options.profiles
             )
@@ -257,7 +257,7 @@ class Run:
             generator=generator,
             images=stack.images.ids,
             subjects=infos,
-            control=control_of(project, infos),
+            control=identify_control(project, infos),
             failed=failed,
             design=design,
             places=places,
@@ -338,7 +338,7 @@ class Run:
         gates = project.config.all_gates
         return Decider(
             gates,
-            alpha_of_each(gates, len(design.pairs)),
+            split_alpha(gates, len(design.pairs)),
             max(1, len(design.pairs)),
             project.policy.duet.seconds,
             project.policy.minutes,
@@ -355,7 +355,7 @@ class Run:
             engine=engine.name,
             preset=project.preset,
             tool_version=__version__,
-            command=command_of(self.options),
+            command=format_command(self.options),
             self_test=self.options.self_test,
             config=self._configuration(project),
             key=self.options.key,
@@ -392,7 +392,7 @@ def _require_both(stack: Stack) -> None:
         )
 
 
-def _hint_at_rules(error: BenchError, judging: Judging) -> None:
+def _hint_at_rules(error: BenchError, judging: AppliedRules) -> None:
     """Point at services that head has changed and does not get: it may need its own."""
     services = [change.what for change in judging.changes if change.what.startswith("service ")]
     if services and judging.rules == "base":
@@ -402,7 +402,7 @@ def _hint_at_rules(error: BenchError, judging: Judging) -> None:
         )
 
 
-def command_of(options: Options) -> str:
+def format_command(options: Options) -> str:
     """The command line that repeats a run."""
     words = ["bench-action", "run", *([str(options.config)] if options.config else []), "--preset", options.preset]
     for variant in options.variants:

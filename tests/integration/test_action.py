@@ -23,7 +23,7 @@ from bench_action.history.changes import append
 from bench_action.history.github import github_store
 from bench_action.history.layout import INDEX, parse_index
 from bench_action.history.record import Record, parse_line
-from bench_action.history.recording import records_of
+from bench_action.history.recording import make_records
 from bench_action.model.errors import InputError
 from bench_action.model.result import Result
 from bench_action.model.warning import Code
@@ -276,7 +276,7 @@ def test_two_configurations_with_one_key__have_two_trends_two_issues_and_say_so_
 def _records(config: str, days: range, speed: float) -> list[Record]:
     """As these nights' steps would have appended them."""
     names: dict[str, Any] = {"config": config, "key": "bench-action", "job": "trend/benchmark"}
-    return [record for day in days for record in records_of(night(day, speed, id=f"{config}-{day}", **names))]
+    return [record for day in days for record in make_records(night(day, speed, id=f"{config}-{day}", **names))]
 
 
 def test_two_benchmarks_that_get_worse__open_an_issue_each(step: Step, github: GitHubDouble) -> None:

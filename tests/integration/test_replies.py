@@ -15,7 +15,7 @@ from bench_action.load.generator import HttpRequest, Sight
 from bench_action.load.replies import judge_each, judge_loaded, summarise_replies, with_expected
 from bench_action.load.wrk import order_for, parse_report
 from bench_action.model.result import Replies
-from bench_action.model.warning import Code, Warned
+from bench_action.model.warning import Code, RunWarning
 
 pytestmark = pytest.mark.integration
 
@@ -98,7 +98,7 @@ def counted(port: int, profile: Profile, **changes: Any) -> Replies:
     return summarise_replies(seen, replies[-1]["problem"])
 
 
-def under_load(port: int, profile: Profile, count: Replies | None) -> tuple[Warned, ...]:
+def under_load(port: int, profile: Profile, count: Replies | None) -> tuple[RunWarning, ...]:
     """What is wrong with the replies to one run of wrk."""
     report = with_expected(parse_report(run_wrk(port, profile), ""), profile.expect)
     return judge_loaded(report, profile, summarise_replies(report.sampled), count, "app · list")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench_action.compare.explain import findings_of
-from bench_action.compare.pairs import Rules, alpha_of_each, compare_pairs, compare_variants, default_pairs
+from bench_action.compare.pairs import Rules, compare_pairs, compare_variants, default_pairs, split_alpha
 from bench_action.compare.summary import summarise
 from bench_action.compare.verdict import verdict_of, warnings_of
 from bench_action.config.gates import Gates, default_gates
@@ -22,7 +22,7 @@ from bench_action.model.result import (
     Trial,
     Work,
 )
-from bench_action.model.warning import Code, Warned
+from bench_action.model.warning import Code, RunWarning
 from bench_action.plan.blocks import Cell, Pair
 from bench_action.stats.sequential import Course
 
@@ -145,9 +145,9 @@ def make_turns(block: int, *, base: float = 1000.0, head: float = 1000.0, **chan
     return trials
 
 
-def warn(code: Code, message: str = "what was seen", cell: str = "aiohttp · article-500") -> Warned:
+def warn(code: Code, message: str = "what was seen", cell: str = "aiohttp · article-500") -> RunWarning:
     """A warning with the advice of its code."""
-    return Warned(code=code, message=message, advice=code.advice, cell=cell)
+    return RunWarning(code=code, message=message, advice=code.advice, cell=cell)
 
 
 def make_subject(variant: str, **changes: Any) -> SubjectInfo:
@@ -226,7 +226,7 @@ PAIR = Pair("revision", Cell("aiohttp", "base", PROFILE), Cell("aiohttp", "head"
 def make_compared(trials: list[Trial], *, gates: Gates | None = None, shortage: str = "", **changes: Any) -> Result:
     """What a run with these trials of base and head of aiohttp finds, by these gates; else by the default ones."""
     gates = default_gates() if gates is None else gates
-    rules = Rules(gates, {(str(PAIR), "duet"): Course(8, ended=True)}, alpha_of_each(gates, 1), shortage)
+    rules = Rules(gates, {(str(PAIR), "duet"): Course(8, ended=True)}, split_alpha(gates, 1), shortage)
     comparisons = compare_pairs(trials, [PAIR], rules)
     findings = findings_of(trials, [PAIR], {})
     subjects = (make_subject("aiohttp"), make_subject("aiohttp", revision="base"))

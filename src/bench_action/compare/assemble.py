@@ -8,7 +8,7 @@ from typing import Any
 
 from bench_action.compare.coverage import Coverage
 from bench_action.compare.explain import findings_of
-from bench_action.compare.pairs import Rules, alpha_of_each, compare_pairs, compare_variants, default_pairs
+from bench_action.compare.pairs import Rules, compare_pairs, compare_variants, default_pairs, split_alpha
 from bench_action.compare.replies import findings_of_replies
 from bench_action.compare.stopping import Decider
 from bench_action.compare.summary import summarise
@@ -16,7 +16,7 @@ from bench_action.compare.verdict import verdict_of, warnings_of
 from bench_action.config.baseline import Lack
 from bench_action.config.gates import Gate
 from bench_action.config.load import Project
-from bench_action.config.rules import Judging
+from bench_action.config.rules import AppliedRules
 from bench_action.config.schema import ExpectedWork
 from bench_action.model.errors import StackError
 from bench_action.model.machine import Machine
@@ -33,7 +33,7 @@ from bench_action.model.result import (
     Trial,
     Verdict,
 )
-from bench_action.model.warning import Code, Warned
+from bench_action.model.warning import Code, RunWarning
 from bench_action.plan.blocks import Cell, Pair
 from bench_action.plan.design import Design
 from bench_action.plan.placement import Placement
@@ -63,8 +63,8 @@ class Facts:
     timings: Mapping[str, float]
     compares: bool = False
     lacks: Mapping[Cell, Lack] = field(default_factory=dict)
-    judging: Judging = field(default_factory=Judging)
-    dropped: list[Warned] = field(default_factory=list)
+    judging: AppliedRules = field(default_factory=AppliedRules)
+    dropped: list[RunWarning] = field(default_factory=list)
     lost: dict[str, StackError] = field(default_factory=dict)
     times: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     stopped: str = ""
@@ -123,7 +123,7 @@ def assemble(facts: Facts, trials: Sequence[Trial]) -> Result:
 def _judge(
     facts: Facts,
     trials: Sequence[Trial],
-    warnings: Sequence[Warned],
+    warnings: Sequence[RunWarning],
     gates: Mapping[str, Gate],
     work: Mapping[str, ExpectedWork],
 ) -> _Judged:
@@ -134,7 +134,7 @@ def _judge(
     solo = [pair for pair in facts.project.config.compare if set(pair) <= set(own)]
     if not solo and not facts.pairs:
         solo = default_pairs(own)
-    alpha = alpha_of_each(dict(gates), len(facts.design.pairs))
+    alpha = split_alpha(dict(gates), len(facts.design.pairs))
     rules = Rules(dict(gates), facts.decider.courses(), alpha, facts.shortage)
     comparisons = (*compare_pairs(trials, facts.pairs, rules), *compare_variants(trials, solo, profiles))
     trials_of_own = [one for one in trials if one.variant in own]
@@ -145,7 +145,7 @@ def _judge(
     return _Judged(comparisons, findings, verdict_of(trials, warnings, comparisons, findings))
 
 
-def _verdict_by_head(facts: Facts, trials: Sequence[Trial], warnings: Sequence[Warned]) -> Verdict | None:
+def _verdict_by_head(facts: Facts, trials: Sequence[Trial], warnings: Sequence[RunWarning]) -> Verdict | None:
     """The verdict by head's own gates and work, where base's judged and head's differ."""
     judging = facts.judging
     if judging.rules != "base" or not judging.changes:
@@ -176,7 +176,7 @@ def _placement(facts: Facts) -> dict[str, str]:
     return found
 
 
-def _unsound(comparisons: Sequence[Comparison]) -> list[Warned]:
+def _unsound(comparisons: Sequence[Comparison]) -> list[RunWarning]:
     """Head against head, and a difference was found all the same."""
     return [
         _warned(
@@ -195,7 +195,7 @@ def fingerprint(machine: Machine, generator: Mapping[str, Any]) -> str:
     return hashlib.sha256("|".join(str(part) for part in parts).encode()).hexdigest()[:12]
 
 
-def _run_warnings(facts: Facts, trials: Sequence[Trial]) -> list[Warned]:
+def _run_warnings(facts: Facts, trials: Sequence[Trial]) -> list[RunWarning]:
     source = facts.source
     found = [_warned(Code.VARIANT_FAILED, why, name) for name, why in facts.failed.items() if "@" not in name]
     if source.base_sha and source.base_sha == source.head_sha and not source.dirty and not facts.run.self_test:
@@ -213,8 +213,8 @@ def _run_warnings(facts: Facts, trials: Sequence[Trial]) -> list[Warned]:
     return found
 
 
-def _warned(code: Code, message: str, cell: str = "") -> Warned:
-    return Warned(code=code, message=message, advice=code.advice, cell=cell)
+def _warned(code: Code, message: str, cell: str = "") -> RunWarning:
+    return RunWarning(code=code, message=message, advice=code.advice, cell=cell)
 
 
 def _environment(facts: Facts, trials: Sequence[Trial]) -> Environment:

@@ -10,7 +10,7 @@ from statistics import fmean
 
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Trial
-from bench_action.model.warning import Code, Warned
+from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import plural
 from bench_action.plan.blocks import COUNTS
 
@@ -123,14 +123,14 @@ def settled(counts: Sequence[Trial]) -> bool:
     return len(counts) > 1 and all(count is not None and count.exact for count in metrics)
 
 
-def count_warnings(trials: Sequence[Trial]) -> Iterator[Warned]:
+def count_warnings(trials: Sequence[Trial]) -> Iterator[RunWarning]:
     """A warning for each cell whose counts differ from one another."""
     cells = dict.fromkeys((t.variant, t.revision, t.profile) for t in trials if t.phase == "count")
     for cell in cells:
         counts = counts_of(trials, *cell)
         if len(counts) > 1 and (varying := list(_varying(counts))):
             code = Code.COUNTS_VARY
-            yield Warned(code=code, message="; ".join(varying), advice=code.advice, cell=counts[0].cell)
+            yield RunWarning(code=code, message="; ".join(varying), advice=code.advice, cell=counts[0].cell)
 
 
 def _varying(counts: Sequence[Trial]) -> Iterator[str]:

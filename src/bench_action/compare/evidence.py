@@ -71,7 +71,7 @@ class Soundness:
     left_out: frozenset[int] = frozenset()
 
 
-def sides_of(trials: Sequence[Trial], pair: str, phase: PhaseName) -> list[PairedBlock]:
+def pair_blocks(trials: Sequence[Trial], pair: str, phase: PhaseName) -> list[PairedBlock]:
     """The blocks of a pair in a phase that are whole and valid, in the order in which they were measured."""
     own = [trial for trial in trials if trial.pair == pair and trial.phase == phase]
     found = []
@@ -83,7 +83,7 @@ def sides_of(trials: Sequence[Trial], pair: str, phase: PhaseName) -> list[Paire
     return found
 
 
-def evidence_of(blocks: Sequence[PairedBlock], metric: str) -> Evidence | None:
+def build_evidence(blocks: Sequence[PairedBlock], metric: str) -> Evidence | None:
     """What blocks say of a metric; None where none has it on both sides, above zero."""
     pairs = [(b, h) for sides in blocks if (b := _value(sides.base, metric)) and (h := _value(sides.head, metric))]
     if not pairs:
@@ -94,11 +94,11 @@ def evidence_of(blocks: Sequence[PairedBlock], metric: str) -> Evidence | None:
 
 
 def paired_evidence(blocks: Sequence[PairedBlock], metric: str) -> Evidence | None:
-    """As `evidence_of`; of requests/s only from blocks that are sound, and nothing where the pair's duets are not."""
+    """As `build_evidence`; of requests/s only from blocks that are sound, and nothing where the pair's duets are not."""
     if metric != "requests_per_second":
-        return evidence_of(blocks, metric)
+        return build_evidence(blocks, metric)
     sound = soundness_of(blocks)
-    return None if sound.faults else evidence_of([one for one in blocks if one.number not in sound.left_out], metric)
+    return None if sound.faults else build_evidence([one for one in blocks if one.number not in sound.left_out], metric)
 
 
 def soundness_of(blocks: Sequence[PairedBlock]) -> Soundness:

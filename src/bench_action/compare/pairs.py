@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from bench_action.compare.counting import count_metric, counts_of
-from bench_action.compare.evidence import Evidence, evidence_of, paired_evidence, sides_of, soundness_of
+from bench_action.compare.evidence import Evidence, build_evidence, pair_blocks, paired_evidence, soundness_of
 from bench_action.compare.gating import judge_losses
 from bench_action.compare.summary import trial_values
 from bench_action.compare.uncompared import Attempt, why_few, why_uncompared
@@ -13,7 +13,7 @@ from bench_action.config.gates import ALONE, EXACT, PAIRED, Gate, Gates
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, PhaseName, Trial, Verdict
 from bench_action.plan.blocks import Pair
-from bench_action.stats.interval import CONFIDENCE, LEAST_BLOCKS, ratio_of
+from bench_action.stats.interval import CONFIDENCE, LEAST_BLOCKS, estimate_ratio
 from bench_action.stats.sequential import ALPHA, Course
 
 # compared between variants that are measured alone; the rest is in the summaries
@@ -65,7 +65,7 @@ class Rules:
         return self.alpha * max(1, len(noisy)) / max(1, ungated)
 
 
-def alpha_of_each(gates: Gates, pairs: int) -> float:
+def split_alpha(gates: Gates, pairs: int) -> float:
     """Divide the run's alpha among all comparisons that may raise an alarm by noise: one false alarm in 100 runs.
 
     requests/s counts twice: by duets, and by slices in turn where duets cannot compare it.
@@ -118,7 +118,7 @@ def _of_pair(trials: Sequence[Trial], pair: Pair, rules: Rules) -> list[Comparis
 
 def _noisy(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterator[Comparison]:
     """What blocks tell: each metric by the phase that compares it."""
-    duets, turns, latency = (sides_of(trials, str(pair), phase) for phase in ("duet", "interleaved", "latency"))
+    duets, turns, latency = (pair_blocks(trials, str(pair), phase) for phase in ("duet", "interleaved", "latency"))
     fit = bool(duets) and not soundness_of(duets).faults
     for metric in PAIRED:
         in_turn = bool(turns) and not (fit if metric == _RATE else duets)
@@ -127,7 +127,7 @@ def _noisy(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterator[Compar
         if found := paired_evidence(blocks, metric):
             yield _judged(pair, found, rules.course(pair, phase, len(blocks)), rules, phase)
     for metric in ALONE:
-        if found := evidence_of(latency, metric):
+        if found := build_evidence(latency, metric):
             yield _judged(pair, found, Course(max(2, len(latency)), ended=True), rules, "interleaved")
 
 
@@ -294,7 +294,7 @@ def _judged(pair: Pair, found: Evidence, course: Course, rules: Rules, method: s
 def _solo(metric: str, sides: Sides) -> Comparison | None:
     base, head = _by_block(metric, sides.of_base), _by_block(metric, sides.of_head)
     blocks = sorted(set(base) & set(head))
-    found = ratio_of([base[block] for block in blocks], [head[block] for block in blocks])
+    found = estimate_ratio([base[block] for block in blocks], [head[block] for block in blocks])
     if found is None:
         return None
     low, high = (found.interval.low, found.interval.high) if found.interval else (None, None)

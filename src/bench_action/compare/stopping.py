@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Literal
 
 from bench_action.compare.counting import settled
-from bench_action.compare.evidence import paired_evidence, sides_of, soundness_of
+from bench_action.compare.evidence import pair_blocks, paired_evidence, soundness_of
 from bench_action.compare.gating import judge_losses
 from bench_action.config.gates import PAIRED, Gates
 from bench_action.model.result import PhaseName, Trial
@@ -100,12 +100,12 @@ class Decider:
         return gated and pair not in self._broken and self._is_unfit(pair, trials)
 
     def _is_unfit(self, pair: str, trials: Sequence[Trial]) -> bool:
-        return bool(soundness_of(sides_of(trials, pair, "duet")).faults)
+        return bool(soundness_of(pair_blocks(trials, pair, "duet")).faults)
 
     def _decided(self, key: Key, trials: Sequence[Trial]) -> bool:
         """Whether a look says all that will be asked: every gate decided, or one that fails the run is broken."""
         pair, phase = key
-        blocks = sides_of(trials, pair, phase)
+        blocks = pair_blocks(trials, pair, phase)
         course = Course(self._caps[key], ended=False)
         if course.reached(len(blocks)) != len(blocks):
             return False

@@ -11,7 +11,7 @@ from bench_action.compare.summary import trial_values
 from bench_action.config.gates import EXACT
 from bench_action.model.errors import InputError
 from bench_action.model.result import Comparison, ProfileInfo, Result, Trial, cell_name
-from bench_action.stats.interval import CONFIDENCE, ratio_of_apart
+from bench_action.stats.interval import CONFIDENCE, estimate_unpaired_ratio
 
 _COMPARED = (
     "requests_per_second",
@@ -70,7 +70,7 @@ def _of_cell(base: Result, head: Result, variant: str, profile: ProfileInfo) -> 
     before, after = ([t for t in result.trials if _is_of(t, variant, profile.name)] for result in (base, head))
     names = {revision: cell_name(variant, revision, profile.name) for revision in ("base", "head")}
     for metric in _COMPARED:
-        found = ratio_of_apart(_values(before, metric, "capacity"), _values(after, metric, "capacity"))
+        found = estimate_unpaired_ratio(_values(before, metric, "capacity"), _values(after, metric, "capacity"))
         if found is None:
             continue
         low, high = (found.interval.low, found.interval.high) if found.interval else (None, None)

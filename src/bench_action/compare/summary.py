@@ -7,7 +7,7 @@ from bench_action.compare.counting import count_metric
 from bench_action.config.gates import EXACT
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Errors, Estimate, SubjectInfo, Summary, Trial
-from bench_action.stats.interval import interval_of
+from bench_action.stats.interval import estimate_mean
 
 _PAIRED = ("duet", "interleaved")
 _PARTS = (("", "application"), ("db_", "db"), ("cache_", "cache"))
@@ -79,7 +79,7 @@ def _summary(trials: Sequence[Trial], startup_s: float) -> Summary:
 
 
 def _estimate(name: str, values: Sequence[float]) -> Estimate:
-    metric, interval = METRICS[name], interval_of(values)
+    metric, interval = METRICS[name], estimate_mean(values)
     low, high = (interval.low, interval.high) if interval else (None, None)
     return Estimate(
         median=median(values), mean=fmean(values), ci_low=low, ci_high=high, unit=metric.unit, better=metric.better

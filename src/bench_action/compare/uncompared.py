@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench_action.compare.evidence import FAULTS_OF_SHARES, Soundness, sides_of, soundness_of
+from bench_action.compare.evidence import FAULTS_OF_SHARES, Soundness, pair_blocks, soundness_of
 from bench_action.config.gates import ALONE, EXACT
 from bench_action.model.result import Trial
 from bench_action.model.wording import plural
@@ -22,7 +22,7 @@ class Attempt:
     @property
     def sound(self) -> Soundness:
         """What its duets are worth."""
-        return soundness_of(sides_of(self.trials, str(self.pair), "duet"))
+        return soundness_of(pair_blocks(self.trials, str(self.pair), "duet"))
 
     @property
     def only_shares(self) -> bool:

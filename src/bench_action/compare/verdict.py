@@ -3,10 +3,10 @@
 from collections.abc import Collection, Iterator, Sequence
 
 from bench_action.compare.counting import count_warnings
-from bench_action.compare.evidence import FAULTS_OF_SHARES, sides_of, soundness_of
+from bench_action.compare.evidence import FAULTS_OF_SHARES, pair_blocks, soundness_of
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, Finding, Summary, Trial, Verdict
-from bench_action.model.warning import Code, Warned
+from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import plural
 from bench_action.plan.blocks import Pair
 
@@ -19,7 +19,7 @@ _SAME_IMAGE = (
 
 def verdict_of(
     trials: Sequence[Trial],
-    warnings: Sequence[Warned],
+    warnings: Sequence[RunWarning],
     comparisons: Sequence[Comparison] = (),
     findings: Sequence[Finding] = (),
 ) -> Verdict:
@@ -54,12 +54,12 @@ def warnings_of(
     summaries: Sequence[Summary],
     pairs: Sequence[Pair] = (),
     identical: Collection[str] = (),
-) -> tuple[Warned, ...]:
+) -> tuple[RunWarning, ...]:
     """Warnings of the trials, one for each code and cell, of pairs and of spreads; what invalidates first.
 
     `identical`: variants of which base and head run the same image, so that no difference between them is the code's.
     """
-    groups: dict[tuple[Code, str], list[Warned]] = {}
+    groups: dict[tuple[Code, str], list[RunWarning]] = {}
     for trial in trials:
         for warned in trial.warnings:
             groups.setdefault((warned.code, warned.cell), []).append(warned)
@@ -70,25 +70,25 @@ def warnings_of(
     return tuple(sorted(found, key=lambda warned: not warned.code.invalidates))
 
 
-def _of_pair(trials: Sequence[Trial], pair: Pair, identical: Collection[str]) -> Iterator[Warned]:
+def _of_pair(trials: Sequence[Trial], pair: Pair, identical: Collection[str]) -> Iterator[RunWarning]:
     """What makes a pair's duets no duets."""
-    sound = soundness_of(sides_of(trials, str(pair), "duet"))
+    sound = soundness_of(pair_blocks(trials, str(pair), "duet"))
     same = pair.kind == "revision" and pair.head.variant in identical
     for code, message in [*sound.faults.items(), *sound.doubts.items()]:
         advice = _SAME_IMAGE if same and code in FAULTS_OF_SHARES else code.advice
-        yield Warned(code=code, message=message, advice=advice, cell=str(pair))
+        yield RunWarning(code=code, message=message, advice=advice, cell=str(pair))
 
 
-def _together(group: Sequence[Warned]) -> Warned:
+def _together(group: Sequence[RunWarning]) -> RunWarning:
     first = group[0]
     if len(group) == 1:
         return first
     return first.model_copy(update={"message": f"{first.message} (and in {plural(len(group) - 1, 'more trial')})"})
 
 
-def _wide_spreads(summaries: Sequence[Summary]) -> Iterator[Warned]:
+def _wide_spreads(summaries: Sequence[Summary]) -> Iterator[RunWarning]:
     for summary in summaries:
         if summary.spread is not None and summary.spread > _WIDE_SPREAD:
             code = Code.WIDE_SPREAD
             message = f"its runs differ by {summary.spread * 100:.0f} % of their median"
-            yield Warned(code=code, message=message, advice=code.advice, cell=summary.cell)
+            yield RunWarning(code=code, message=message, advice=code.advice, cell=summary.cell)

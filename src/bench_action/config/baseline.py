@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from bench_action.config.load import Project, counterpart_root, missing_files, read_config, with_commit
+from bench_action.config.load import Project, counterpart_root, fill_in_commit, missing_files, read_config
 from bench_action.config.paths import problem_of
 from bench_action.config.schema import Profile
 from bench_action.model.errors import InputError
@@ -97,9 +97,9 @@ def load_base(
     return _without_missing(base, head, "base-failed")
 
 
-def at_commit(base: Baseline) -> Baseline:
+def name_commit(base: Baseline) -> Baseline:
     """Replace `{revision}` in the names of base's images."""
-    return replace(base, project=with_commit(base.project, base.commit))
+    return replace(base, project=fill_in_commit(base.project, base.commit))
 
 
 def unreadable_base(head: Project, commit: str, error: InputError) -> Baseline:

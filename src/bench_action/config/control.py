@@ -17,7 +17,7 @@ _SMALL = 1024  # bytes
 _REQUEST = {"path": "/", "method": "GET", "headers": {}, "body": ""}
 
 
-def with_control(project: Project, asked: str | None) -> Project:
+def add_control(project: Project, asked: str | None) -> Project:
     """With the control that is asked for: a variant, `built-in`, `none`, `auto` (as configured, else the built-in one),
     None (as configured). Raises InputError where there is no such variant.
     """
@@ -34,7 +34,7 @@ def with_control(project: Project, asked: str | None) -> Project:
     return _named(project, name)
 
 
-def control_of(project: Project, subjects: tuple[SubjectInfo, ...]) -> dict[str, str]:
+def identify_control(project: Project, subjects: tuple[SubjectInfo, ...]) -> dict[str, str]:
     """`variant` and `id` for `result.json`; empty where the configuration names none, or it was not measured.
 
     The id is that of its sources and settings, not of its image, which every build makes anew: ratios to controls of

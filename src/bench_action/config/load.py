@@ -72,7 +72,7 @@ def load(path: Path | None, preset: str, *, variants: Sequence[str] = (), profil
     return _narrow(project, variants, profiles)
 
 
-def with_commit(project: Project, commit: str) -> Project:
+def fill_in_commit(project: Project, commit: str) -> Project:
     """With `{revision}` in the names of images replaced. Raises InputError where the commit is not known."""
     variants = {}
     for name, variant in project.config.variants.items():

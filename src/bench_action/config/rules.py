@@ -20,7 +20,7 @@ _LOAD = "load generator"
 RulesOf = Literal["base", "head"]
 
 
-class Judging(NamedTuple):
+class AppliedRules(NamedTuple):
     """Whose rules judge, what head changes about them, and how head's own would judge."""
 
     rules: RulesOf = "head"
@@ -30,7 +30,7 @@ class Judging(NamedTuple):
     head_profiles: Mapping[str, Profile] = {}
 
 
-def apply_rules(head: Project, base: Baseline, rules: RulesOf) -> tuple[Project, Baseline, Judging]:
+def apply_rules(head: Project, base: Baseline, rules: RulesOf) -> tuple[Project, Baseline, AppliedRules]:
     """Head and base with the rules by which they are measured and judged.
 
     By base's: gates, declared work, profiles, services and the load generator of base; what only head has is added.
@@ -39,7 +39,7 @@ def apply_rules(head: Project, base: Baseline, rules: RulesOf) -> tuple[Project,
     has no valid configuration, head's rules are all there are.
     """
     if not base.valid:
-        return head, _with_services(base, head.config), Judging("head")
+        return head, _with_services(base, head.config), AppliedRules("head")
     own = base.project.config
     profiles = _merged(base.profiles, head.profiles)
     update: dict[str, Any] = {"load": own.load}
@@ -50,7 +50,7 @@ def apply_rules(head: Project, base: Baseline, rules: RulesOf) -> tuple[Project,
     services = shared_services(first.services, second.services)
     update["services"] = {name: one for name, one in services.items() if name not in head.config.variants}
     changes = [change for change in rule_changes(head, base) if rules == "base" or change.what == _LOAD]
-    judging = Judging(rules, tuple(changes), head.config.all_gates, head.config.work, head.profiles)
+    judging = AppliedRules(rules, tuple(changes), head.config.all_gates, head.config.work, head.profiles)
     judged = replace(head, config=head.config.model_copy(update=update))
     return judged, replace(_with_services(base, judged.config), judges=rules == "base"), judging
 

@@ -119,7 +119,7 @@ def resolve(folder: Path, revision: str, environ: Mapping[str, str] | None = Non
     )
 
 
-def renamed_from(folder: Path, file: str, commit: str, environ: Mapping[str, str] | None = None) -> str:
+def find_former_name(folder: Path, file: str, commit: str, environ: Mapping[str, str] | None = None) -> str:
     """The path, relative to `folder`, that a commit has a file of the working tree under; empty where it is the same.
 
     git recognises a rename by its content, also one with small changes. `environ` as in `resolve`.

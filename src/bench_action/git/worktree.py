@@ -81,7 +81,7 @@ def run_git(
     )
 
 
-def git_dir_of(folder: Path) -> Path:
+def find_git_dir(folder: Path) -> Path:
     """The repository that a user means by a folder: its own, else itself if it is bare, else the one that holds it."""
     folder = folder.absolute()
     top = None if not is_git_dir(folder / ".git") and is_git_dir(folder) else find_top(folder)

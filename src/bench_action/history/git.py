@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench_action.git.worktree import LONGEST_S, Done, git_dir_of, run_git
+from bench_action.git.worktree import LONGEST_S, Done, find_git_dir, run_git
 from bench_action.history.store import OvertakenError, UncertainError
 from bench_action.model.errors import InputError, PublishError
 
@@ -60,7 +60,7 @@ class Git:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._git_dir = git_dir_of(path)
+        self._git_dir = find_git_dir(path)
 
     def run(self, *arguments: str, given: bytes | None = None, settings: Mapping[str, str] | None = None) -> Done:
         """Whatever comes of it."""

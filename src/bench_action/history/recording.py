@@ -7,7 +7,7 @@ from bench_action.compare.summary import trial_values
 from bench_action.history.record import Bounded, Record, WorkPerRequest, rounded, utc
 from bench_action.model.result import Result, Source, Summary, Trial
 from bench_action.model.warning import Code
-from bench_action.stats.interval import ratio_of
+from bench_action.stats.interval import estimate_ratio
 
 # compared with the control: what a trend is read by, and as many as fit in a short record
 COMPARED = ("requests_per_second", "latency_p50_us", "latency_p99_us", "cpu_ms_per_request")
@@ -16,7 +16,7 @@ _BOUND_DIGITS = 5  # an interval is not known any better, and a line is short
 _WORK = ("queries_per_request", "rows_per_request", "cache_commands_per_request")
 
 
-def records_of(result: Result) -> list[Record]:
+def make_records(result: Result) -> list[Record]:
     """None of a run whose instrument was unsound, nor of a cell without a valid trial alone."""
     if any(warned.code is Code.UNSOUND for warned in result.warnings):
         return []
@@ -78,7 +78,7 @@ def _control(result: Result, summary: Summary) -> dict[str, Bounded]:
     found = {}
     for metric in COMPARED:
         shared = [block for block in blocks if metric in mine[block] and metric in its[block]]
-        ratio = ratio_of([its[block][metric] for block in shared], [mine[block][metric] for block in shared])
+        ratio = estimate_ratio([its[block][metric] for block in shared], [mine[block][metric] for block in shared])
         if ratio is not None:
             low, high = (ratio.interval.low, ratio.interval.high) if ratio.interval else (None, None)
             found[metric] = _bounded(ratio.ratio, low, high)

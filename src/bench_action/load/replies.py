@@ -9,7 +9,7 @@ from bench_action.config.schema import ExpectedReply, Profile
 from bench_action.load.generator import Sight
 from bench_action.load.wrk import Report
 from bench_action.model.result import Replies, Trial
-from bench_action.model.warning import Code, Warned
+from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import plural
 
 # of a size that was not counted: beyond both, a trial measured another page
@@ -73,7 +73,7 @@ def with_expected(report: Report, expected: ExpectedReply) -> Report:
     return replace(report, errors=report.errors.model_copy(update={"status": unexpected}))
 
 
-def judge_each(replies: Replies, profile: Profile, cell: str) -> tuple[Warned, ...]:
+def judge_each(replies: Replies, profile: Profile, cell: str) -> tuple[RunWarning, ...]:
     """What is wrong with replies of which every one is known: those of `count` and of `latency`."""
     if not replies.total:
         return (_warned(Code.NO_REPLY, f"no request was answered: {replies.problem or 'nothing was read'}", cell),)
@@ -90,7 +90,7 @@ def judge_each(replies: Replies, profile: Profile, cell: str) -> tuple[Warned, .
 
 def judge_loaded(
     report: Report, profile: Profile, sampled: Replies, counted: Replies | None, cell: str
-) -> tuple[Warned, ...]:
+) -> tuple[RunWarning, ...]:
     """What is wrong with replies under load, by wrk's counters and by those that were sampled.
 
     `report`: as `with_expected` made it.
@@ -145,7 +145,7 @@ def describe_statuses(sampled: Replies, expected: ExpectedReply) -> str:
     return f"{_statuses(unexpected, sampled.location)} in {sum(unexpected.values())} of {sampled.total} sampled"
 
 
-def _mostly(unexpected: Mapping[str, int], text: str, profile: Profile, location: str, cell: str) -> Warned:
+def _mostly(unexpected: Mapping[str, int], text: str, profile: Profile, location: str, cell: str) -> RunWarning:
     most = max(unexpected, key=lambda status: unexpected[status])
     if most.startswith("3"):
         return _warned(Code.REDIRECTS, text, cell, _redirect_advice(profile, location, most))
@@ -174,8 +174,8 @@ def _error_advice(status: str) -> str:
     return f"{hint}, or declare `expect: {{status: {status}}}` in the profile if that is what you want to measure."
 
 
-def _warned(code: Code, message: str, cell: str, advice: str = "") -> Warned:
-    return Warned(code=code, message=message, advice=advice or code.advice, cell=cell)
+def _warned(code: Code, message: str, cell: str, advice: str = "") -> RunWarning:
+    return RunWarning(code=code, message=message, advice=advice or code.advice, cell=cell)
 
 
 def _statuses(statuses: Mapping[str, int], location: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bench_action.config.schema import Profile
 from bench_action.load.wrk import Report
-from bench_action.model.warning import Code, Warned
+from bench_action.model.warning import Code, RunWarning
 
 # the most that was seen in valid slices was 12 % of a core per thread (facts: measurement, "Invalid")
 SATURATED = 0.7
@@ -33,12 +33,12 @@ class Circumstances:
 
 
 def generator_busy(report: Report, profile: Profile, cores: int) -> float:
-    """wrk's CPU ÷ (duration × the smaller of its threads and its cores); 1 is a generator that can do no more."""
+    """Wrk's CPU ÷ (duration × the smaller of its threads and its cores); 1 is a generator that can do no more."""
     capacity_s = report.duration_s * min(profile.threads, cores)
     return report.generator_cpu_s / capacity_s if capacity_s > 0 else 1.0
 
 
-def judge(report: Report, profile: Profile, seen: Circumstances) -> list[Warned]:
+def judge(report: Report, profile: Profile, seen: Circumstances) -> list[RunWarning]:
     """Everything that is wrong with a trial; the codes know which of them invalidate."""
     found = [
         *_connections(report, profile, seen),
@@ -46,7 +46,7 @@ def judge(report: Report, profile: Profile, seen: Circumstances) -> list[Warned]
         *_instrument(report, profile, seen),
         *_machine(report, seen),
     ]
-    return [Warned(code=code, message=message, advice=code.advice, cell=seen.cell) for code, message in found]
+    return [RunWarning(code=code, message=message, advice=code.advice, cell=seen.cell) for code, message in found]
 
 
 _Found = Iterator[tuple[Code, str]]

@@ -19,7 +19,7 @@ from bench_action.measure.trials import (
 from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
 from bench_action.model.result import Replies, Trial
-from bench_action.model.warning import Code, Warned
+from bench_action.model.warning import Code, RunWarning
 from bench_action.plan.blocks import Block, Cell, Pair, Spent, Step
 from bench_action.plan.placement import Placement
 from bench_action.stack.readiness import require_alive
@@ -65,7 +65,7 @@ class Measurer:
     enough: Enough = always
     places: Sequence[Placement] = ()
     trials: list[Trial] = field(default_factory=list)
-    dropped: list[Warned] = field(default_factory=list)
+    dropped: list[RunWarning] = field(default_factory=list)
     lost: dict[str, StackError] = field(default_factory=dict)
     times: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     _lost: Counter[str] = field(default_factory=Counter)
@@ -182,7 +182,7 @@ class Measurer:
             self.lost[pair.base.variant] = error
         code = Code.BLOCKS_DROPPED if last and not only_base else Code.BLOCK_DROPPED
         message = f"{block.phase} {block.number} was dropped: {error.what}"
-        self.dropped.append(Warned(code=code, message=message, advice=code.advice, cell=str(pair.head)))
+        self.dropped.append(RunWarning(code=code, message=message, advice=code.advice, cell=str(pair.head)))
         self.progress.warn(f"{pair}: {message}")
 
     def _paired_trials(self, block: Block, pair: Pair) -> list[Trial]:

@@ -22,7 +22,7 @@ from bench_action.load.validity import Circumstances, generator_busy, judge
 from bench_action.load.wrk import Report, order_for, parse_report
 from bench_action.model.machine import Usage
 from bench_action.model.result import Errors, Latency, Replies, Trial, Work
-from bench_action.model.warning import Code, Warned
+from bench_action.model.warning import Code, RunWarning
 from bench_action.plan.blocks import Block, Cell, Step
 from bench_action.plan.placement import Placement
 from bench_action.stack.meters.work import Reading, read_work, statements_between, work_between
@@ -186,10 +186,10 @@ def _idle_work(subject: Subject, before: Reading, seconds: float) -> dict[str, A
     }
 
 
-def _counters_lost(place: TrialPlan) -> Warned:
+def _counters_lost(place: TrialPlan) -> RunWarning:
     code = Code.COUNTERS_LOST
     message = "the statistics of PostgreSQL or Redis were reset, or overflowed, while its work was counted"
-    return Warned(code=code, message=message, advice=code.advice, cell=str(place.cell))
+    return RunWarning(code=code, message=message, advice=code.advice, cell=str(place.cell))
 
 
 def capacity_trial(stack: Stack, place: TrialPlan, subject: Subject, profile: Profile, cores: int) -> Trial:

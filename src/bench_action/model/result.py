@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench_action.model.benchmark import Benchmark
 from bench_action.model.metric import Better
-from bench_action.model.warning import Warned
+from bench_action.model.warning import RunWarning
 
 SCHEMA_VERSION: Final = 1
 
@@ -128,7 +128,7 @@ class Trial(Frozen):
     idle_s: float = Field(0.0, description="how long that was")
     idle_statements: tuple[Statement, ...] = Field((), description="what its queries were")
     replies: Replies | None = None
-    warnings: tuple[Warned, ...] = ()
+    warnings: tuple[RunWarning, ...] = ()
 
     @property
     def cell(self) -> str:
@@ -340,7 +340,7 @@ class Result(Frozen):
     summaries: tuple[Summary, ...]
     comparisons: tuple[Comparison, ...]
     findings: tuple[Finding, ...]
-    warnings: tuple[Warned, ...]
+    warnings: tuple[RunWarning, ...]
     control: dict[str, str]
     verdict: Verdict
     compared: tuple[str, ...] = Field((), description="cells of head that were compared with base's")

@@ -115,7 +115,7 @@ _ADVICE = {
 }
 
 
-class Warned(BaseModel):
+class RunWarning(BaseModel):
     """One warning of a run. `cell` names the subject and profile, empty where it is about the whole run."""
 
     model_config = ConfigDict(frozen=True)

@@ -8,7 +8,7 @@ from bench_action.github.client import Access
 from bench_action.github.commands import Commands
 from bench_action.github.issues import upsert_issue
 from bench_action.history.github import github_store
-from bench_action.history.recording import records_of
+from bench_action.history.recording import make_records
 from bench_action.model.benchmark import Benchmark
 from bench_action.model.errors import PublishError
 from bench_action.model.result import Result
@@ -16,7 +16,7 @@ from bench_action.model.wording import plural
 from bench_action.report.templating import escape_text
 from bench_action.trend.change_points import ChangePoint
 from bench_action.trend.check import assurance, sentence
-from bench_action.trend.trends import Trends, nothing_to_append
+from bench_action.trend.trends import Trends, explain_nothing_to_append
 
 _REFUSED = (
     "the token may not write to the repository: give the job `permissions: contents: write`, or set "
@@ -45,11 +45,11 @@ class HistoryPublisher:
         trends = Trends(github_store(self.access, self.branch, tell=self._notice), self.say)
         new: Sequence[ChangePoint] = ()
         try:
-            if records_of(result):
+            if make_records(result):
                 trends.append([result])
                 new = trends.check(result.run.benchmark)
             else:
-                self._notice(nothing_to_append(result))
+                self._notice(explain_nothing_to_append(result))
             trends.render(site, self.repository)
         except PublishError as error:
             if error.status != 403:

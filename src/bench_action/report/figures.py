@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from bench_action.compare.evidence import evidence_of, sides_of
+from bench_action.compare.evidence import build_evidence, pair_blocks
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, Result
 from bench_action.report import change, tables
@@ -85,10 +85,10 @@ def _intervals(cell: str, own: Sequence[Comparison]) -> Iterator[Drawn]:
 
 
 def _blocks(result: Result, pair: str) -> Iterator[Drawn]:
-    blocks = sides_of(result.trials, pair, "duet") or sides_of(result.trials, pair, "interleaved")
+    blocks = pair_blocks(result.trials, pair, "duet") or pair_blocks(result.trials, pair, "interleaved")
     figure = go.Figure()
     for metric in ("requests_per_second", "cpu_ms_per_request"):
-        found = evidence_of(blocks, metric)
+        found = build_evidence(blocks, metric)
         if found is not None:
             sign = -1 if METRICS[metric].better == "higher" else 1
             figure.add_scatter(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from bench_action.compare.evidence import FAULTS
 from bench_action.config.control import BUILT_IN_VARIANT
 from bench_action.model.result import Comparison, Result
-from bench_action.model.warning import Warned
+from bench_action.model.warning import RunWarning
 from bench_action.model.wording import plural
 from bench_action.report import cells, change, numbers, tables
 from bench_action.report.headline import headline
@@ -67,7 +67,7 @@ class Concern:
     """All warnings of one code, with the advice that they share."""
 
     grave: bool
-    warnings: tuple[Warned, ...]
+    warnings: tuple[RunWarning, ...]
     advice: str
 
 

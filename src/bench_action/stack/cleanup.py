@@ -17,7 +17,7 @@ class Interrupts(Protocol):
         """Raise what was remembered."""
 
 
-class Owned:
+class CleanUp:
     """A context in which the engine's objects exist; at its end, however it comes, they are removed."""
 
     def __init__(self, engine: Engine, interrupts: Interrupts) -> None:

@@ -11,7 +11,7 @@ _PAUSE_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Awaited:
+class ReadinessCheck:
     """Something that was started. `probe` gives an empty text once it is ready, else what is missing."""
 
     handle: Handle
@@ -19,7 +19,7 @@ class Awaited:
     probe: Callable[[], str]
 
 
-def wait_until_ready(engine: Engine, awaited: Sequence[Awaited]) -> dict[str, float]:
+def wait_until_ready(engine: Engine, awaited: Sequence[ReadinessCheck]) -> dict[str, float]:
     """Poll all together; name → seconds from now until it was ready.
 
     Raises StackError with the log of the one that ended, or that was not ready within its own timeout.
@@ -42,7 +42,7 @@ def wait_until_ready(engine: Engine, awaited: Sequence[Awaited]) -> dict[str, fl
         time.sleep(_PAUSE_S)
 
 
-def _probe(engine: Engine, item: Awaited) -> str:
+def _probe(engine: Engine, item: ReadinessCheck) -> str:
     try:
         return item.probe()
     except StackError:
@@ -62,7 +62,7 @@ def require_alive(engine: Engine, doing: str = "") -> None:
         )
 
 
-def _late(engine: Engine, item: Awaited, problem: str) -> StackError:
+def _late(engine: Engine, item: ReadinessCheck, problem: str) -> StackError:
     handle = item.handle
     return StackError(
         f"{handle.name} was not ready after {item.timeout_s:g} s",

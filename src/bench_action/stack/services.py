@@ -11,7 +11,7 @@ from bench_action.engine.protocol import Engine, Handle, ServiceSpec
 from bench_action.load.generator import Agent
 from bench_action.stack.images import Images
 from bench_action.stack.postgres import SUPERUSER, Postgres
-from bench_action.stack.readiness import Awaited, wait_until_ready
+from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
 from bench_action.stack.redis import Redis
 from bench_action.stack.subject import redis_databases
 
@@ -87,14 +87,14 @@ def _refused_host(host: str, hosts: Sequence[str]) -> str:
     )
 
 
-def _awaited(services: Services, name: str, service: Service) -> Awaited:
+def _awaited(services: Services, name: str, service: Service) -> ReadinessCheck:
     handle = services.handles[name]
     probe = http_probe(services.agent, handle, service.ready.path)
     if service.kind == "postgres" and services.postgres is not None:
         probe = services.postgres.probe
     if service.kind == "redis" and services.redis is not None:
         probe = services.redis.probe
-    return Awaited(handle, service.ready.timeout, probe)
+    return ReadinessCheck(handle, service.ready.timeout, probe)
 
 
 def _service_spec(name: str, service: Service, caches: int, password: str, image: str) -> ServiceSpec:

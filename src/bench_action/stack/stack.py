@@ -13,7 +13,7 @@ from bench_action.model.progress import Progress
 from bench_action.plan.blocks import Pair
 from bench_action.plan.placement import Placement
 from bench_action.stack.images import Images, failed_base, make_images
-from bench_action.stack.readiness import Awaited, wait_until_ready
+from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
 from bench_action.stack.services import Services, http_probe, side_by_side, start_services
 from bench_action.stack.slots import Slot, Slots
 from bench_action.stack.starter import Starter
@@ -100,9 +100,9 @@ class Stack:
             cache=Cache(redis, number) if redis is not None else None,
         )
 
-    def _awaited(self, subject: Subject) -> Awaited:
+    def _awaited(self, subject: Subject) -> ReadinessCheck:
         ready, handle = subject.config.ready, subject.handle
-        return Awaited(handle, ready.timeout, http_probe(self.services.agent, handle, ready.path, subject.hosts))
+        return ReadinessCheck(handle, ready.timeout, http_probe(self.services.agent, handle, ready.path, subject.hosts))
 
 
 def bring_up(

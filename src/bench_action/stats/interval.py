@@ -38,7 +38,7 @@ class Ratio:
     smallest_detectable: float | None
 
 
-def interval_of(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
+def estimate_mean(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
     """Interval of the typical value of `values` (one a block); None for fewer than two.
 
     On logarithms where all values are positive, else plain and not below 0: error rates and counts may be 0.
@@ -54,8 +54,8 @@ def interval_of(values: Sequence[float], confidence: float = CONFIDENCE) -> Inte
     return Interval(max(0.0, middle - half), middle + half)
 
 
-def ratio_of(base: Sequence[float], head: Sequence[float], confidence: float = CONFIDENCE) -> Ratio | None:
-    """head ÷ base from pairs of the same block. None where there is no pair, or a value that is not positive."""
+def estimate_ratio(base: Sequence[float], head: Sequence[float], confidence: float = CONFIDENCE) -> Ratio | None:
+    """Head ÷ base from pairs of the same block. None where there is no pair, or a value that is not positive."""
     if not base or len(base) != len(head) or min(*base, *head) <= 0:
         return None
     logs = [math.log(h) - math.log(b) for b, h in zip(base, head, strict=True)]
@@ -68,8 +68,10 @@ def ratio_of(base: Sequence[float], head: Sequence[float], confidence: float = C
     return Ratio(base_value, head_value, math.exp(middle), _bounds(middle, critical * error), smallest)
 
 
-def ratio_of_apart(base: Sequence[float], head: Sequence[float], confidence: float = CONFIDENCE) -> Ratio | None:
-    """head ÷ base from blocks that have nothing to do with each other: Welch's t on logarithms.
+def estimate_unpaired_ratio(
+    base: Sequence[float], head: Sequence[float], confidence: float = CONFIDENCE
+) -> Ratio | None:
+    """Head ÷ base from blocks that have nothing to do with each other: Welch's t on logarithms.
 
     None where there is no value, or one that is not positive. What differs between two occasions and is the same for
     all blocks of one (another machine's mood) is not in the interval. Source: Welch 1947, Satterthwaite's degrees.

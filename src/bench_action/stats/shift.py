@@ -44,7 +44,7 @@ class Shift:
     score: float
 
 
-def shifts_of(ranks: Sequence[int], once_in: int = 10_000) -> tuple[Shift, ...]:
+def find_shifts(ranks: Sequence[int], once_in: int = 10_000) -> tuple[Shift, ...]:
     """The shifts in a series of distinct ranks, as a check after each record would have raised them.
 
     `once_in` is the rate of false alarms: one in so many records of independent noise. What was raised after a record
@@ -86,7 +86,7 @@ def scores_of(values: Values, start: int, ends: NDArray[np.intp]) -> Values:
     return _standardised(np.where(inside, _normal_scores()[sizes[:, None], ranks], 0.0), sizes)
 
 
-def place_of(ranks: Sequence[int]) -> int:
+def locate_shift(ranks: Sequence[int]) -> int:
     """Where in a series with one shift it most likely is: the index of the first record after it."""
     size = len(ranks)
     order = np.empty(size)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bench_action.model.metric import METRICS
 from bench_action.stats.interval import Interval
-from bench_action.stats.shift import SHORTEST, WINDOW, place_of, shifts_of
+from bench_action.stats.shift import SHORTEST, WINDOW, find_shifts, locate_shift
 from bench_action.trend.series import Point, Series
 
 FALSE_ALARMS_ONCE_IN = 10_000  # records of one series
@@ -70,7 +70,7 @@ def change_points(
     ranks = _ranks(points)
     if len(ranks) < 2 * SHORTEST or min(p.value for p in points) == max(p.value for p in points):
         return ()
-    shifts = shifts_of(ranks, once_in)
+    shifts = find_shifts(ranks, once_in)
     places = _placed(ranks, [shift.index for shift in shifts])
     edges = [0, *places, len(ranks)]
     found = []
@@ -123,7 +123,7 @@ def _placed(ranks: Sequence[int], shifts: Sequence[int]) -> list[int]:
     for number, shift in enumerate(shifts):
         start = max(placed[-1] if placed else 0, shift - WINDOW)
         end = min(shifts[number + 1] if number + 1 < len(shifts) else len(ranks), shift + WINDOW)
-        better = start + place_of(ranks[start:end]) if end - start >= 2 * SHORTEST else shift
+        better = start + locate_shift(ranks[start:end]) if end - start >= 2 * SHORTEST else shift
         placed.append(better if abs(better - shift) <= _NEAR else shift)
     return placed
 

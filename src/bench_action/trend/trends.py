@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench_action.history.changes import is_from_the_future
 from bench_action.history.record import Record
-from bench_action.history.recording import records_of
+from bench_action.history.recording import make_records
 from bench_action.history.store import Store
 from bench_action.model.benchmark import Benchmark, name_each
 from bench_action.model.errors import InputError, RegressionError
@@ -39,9 +39,9 @@ class Trends:
         """Append runs, and return how many records were new; a run that has none to give is reported, not refused."""
         records: list[Record] = []
         for result in results:
-            own = records_of(result)
+            own = make_records(result)
             if not own:
-                self.say(nothing_to_append(result))
+                self.say(explain_nothing_to_append(result))
             records += own
         new, now = self.store.append(records), self.now()
         known = sum(not is_from_the_future(record.at, now) for record in records) - new
@@ -110,7 +110,7 @@ class Trends:
         return kept
 
 
-def nothing_to_append(result: Result) -> str:
+def explain_nothing_to_append(result: Result) -> str:
     """One sentence: why a run is not in the history."""
     return (
         f"run {result.run.id} has nothing for the history: no cell was measured alone and validly "

@@ -23,7 +23,7 @@ from bench_action.engine.protocol import BuildSpec, LocalForm, ServiceSpec
 from bench_action.load.generator import Agent
 from bench_action.model.errors import StackError
 from bench_action.stack.postgres import Postgres, QueryError
-from bench_action.stack.readiness import Awaited, wait_until_ready
+from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
 from bench_action.stack.redis import Redis
 
 pytestmark = pytest.mark.integration
@@ -83,7 +83,7 @@ def assert_postgres_counts(engine: LocalEngine) -> None:
     spec = ServiceSpec("postgres", "postgres", "postgres:17", settings={"max_connections": "500"}, env=PASSWORD)
     handle = engine.start(spec)
     postgres = Postgres(engine, handle, PASSWORD["POSTGRES_PASSWORD"])
-    wait_until_ready(engine, [Awaited(handle, WAIT_S, postgres.probe)])
+    wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, postgres.probe)])
     postgres.open()
     assert postgres.execute("SHOW max_connections") == ["500"]
     postgres.create_role("me")
@@ -99,7 +99,7 @@ def test_postgres__runs_a_large_script_that_ends_in_data(engine: LocalEngine) ->
     spec = ServiceSpec("postgres", "postgres", "postgres:17", env=PASSWORD)
     handle = engine.start(spec)
     postgres = Postgres(engine, handle, PASSWORD["POSTGRES_PASSWORD"])
-    wait_until_ready(engine, [Awaited(handle, WAIT_S, postgres.probe)])
+    wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, postgres.probe)])
     postgres.create_role("me")
     postgres.create_database("mine", "me")
     rows = "".join(f"{n}\t{'x' * 60}\n" for n in range(50_000))
@@ -124,7 +124,7 @@ def test_postgres__of_one_template_has_a_password_and_data_of_its_own(engine: Lo
         spec = ServiceSpec("postgres", name, "postgres:17", env={**PASSWORD, "POSTGRES_PASSWORD": password})
         handle = engine.start(spec)
         servers.append(Postgres(engine, handle, password))
-        wait_until_ready(engine, [Awaited(handle, WAIT_S, servers[-1].probe)])
+        wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, servers[-1].probe)])
     servers[0].execute("CREATE TABLE only_here ()")
     assert servers[1].execute("SELECT count(*) FROM pg_class WHERE relname = 'only_here'") == ["0"]
     with pytest.raises(StackError, match="talk to ended"):
@@ -134,7 +134,7 @@ def test_postgres__of_one_template_has_a_password_and_data_of_its_own(engine: Lo
 def test_postgres__that_is_killed_leaves_no_shared_memory(engine: LocalEngine) -> None:
     handle = engine.start(ServiceSpec("postgres", "postgres", "postgres:17", env=PASSWORD))
     postgres = Postgres(engine, handle, PASSWORD["POSTGRES_PASSWORD"])
-    wait_until_ready(engine, [Awaited(handle, WAIT_S, postgres.probe)])
+    wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, postgres.probe)])
     server = int((engine.folder / "postgres.pid").read_text(encoding="ascii"))
     assert server in makers_of_segments()
     os.kill(server, signal.SIGKILL)
@@ -154,7 +154,7 @@ def test_redis__answers(engine: LocalEngine) -> None:
 def assert_redis_answers(engine: LocalEngine) -> None:
     handle = engine.start(ServiceSpec("redis", "redis", "redis:8", settings={"databases": "16"}))
     redis = Redis(engine, handle)
-    wait_until_ready(engine, [Awaited(handle, WAIT_S, redis.probe)])
+    wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, redis.probe)])
     redis.open()
     assert redis.integer(0, "counter") == 0
     assert engine.exec(handle, ["redis-cli", "-p", str(handle.port), "incr", "counter"])[0] == 0

@@ -16,7 +16,7 @@ import pytest
 from bench_action.cli.interrupts import SignalInterrupts
 from bench_action.engine.protocol import Engine
 from bench_action.model.errors import InterruptedRunError, StackError
-from bench_action.stack.cleanup import Owned
+from bench_action.stack.cleanup import CleanUp
 from bench_action.stack.services import side_by_side
 
 pytestmark = pytest.mark.unit
@@ -75,8 +75,8 @@ def send(number: signal.Signals) -> None:
     os.kill(os.getpid(), number)
 
 
-def owned(engine: Removing, interrupts: SignalInterrupts) -> Owned:
-    return Owned(cast(Engine, engine), interrupts)
+def owned(engine: Removing, interrupts: SignalInterrupts) -> CleanUp:
+    return CleanUp(cast(Engine, engine), interrupts)
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -13,7 +13,7 @@ from bench_action.compare.stopping import Decider
 from bench_action.config.baseline import Lack
 from bench_action.config.gates import Gate, Gates
 from bench_action.config.load import Project, load_policy
-from bench_action.config.rules import Judging
+from bench_action.config.rules import AppliedRules
 from bench_action.config.schema import Config, ExpectedWork
 from bench_action.model.errors import StackError
 from bench_action.model.machine import Machine
@@ -84,20 +84,20 @@ def slower(loss: float = 0.2, queries: int = 1) -> list[Trial]:
 
 
 def test_assemble__base_judges_and_heads_verdict_stands_beside() -> None:
-    result = assemble(facts(judging=Judging("base", CHANGED, LOOSE)), slower())
+    result = assemble(facts(judging=AppliedRules("base", CHANGED, LOOSE)), slower())
     assert (result.verdict, result.rules, result.rule_changes) == ("regressed", "base", CHANGED)
     assert result.verdict_by_head_rules == "measured"  # a loss of a fifth, which no gate of head's forbids
     assert (result.compared, result.not_compared) == ((str(CELL),), ())
 
 
 def test_assemble__heads_verdict_also_goes_by_heads_work() -> None:
-    judging = Judging("base", CHANGED, STRICT, {PROFILE: ExpectedWork(queries=7)})
+    judging = AppliedRules("base", CHANGED, STRICT, {PROFILE: ExpectedWork(queries=7)})
     result = assemble(facts(judging=judging), slower(0.0))
     assert (result.verdict, result.verdict_by_head_rules) == ("unchanged", "regressed")
 
 
-@pytest.mark.parametrize("judging", [Judging(), Judging("base"), Judging("head", CHANGED)])
-def test_assemble__without_a_change_of_the_rules_there_is_one_verdict(judging: Judging) -> None:
+@pytest.mark.parametrize("judging", [AppliedRules(), AppliedRules("base"), AppliedRules("head", CHANGED)])
+def test_assemble__without_a_change_of_the_rules_there_is_one_verdict(judging: AppliedRules) -> None:
     assert assemble(facts(judging=judging), slower()).verdict_by_head_rules is None
 
 

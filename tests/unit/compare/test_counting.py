@@ -10,7 +10,7 @@ from tests.unit.factories import PAIR, make_count
 
 from bench_action.compare.counting import Count, count_metric, count_statements, count_warnings, counts_of, settled
 from bench_action.model.result import Statement, Trial, Work
-from bench_action.model.warning import Code, Warned
+from bench_action.model.warning import Code, RunWarning
 from bench_action.plan.blocks import Block, solo_blocks
 
 pytestmark = pytest.mark.unit
@@ -95,7 +95,7 @@ def test_deviates__exactly_or_by_half_a_request() -> None:
 
 
 def test_counts_of__are_none_where_one_was_lost() -> None:
-    lost = Warned(code=Code.COUNTERS_LOST, message="", advice="", cell="")
+    lost = RunWarning(code=Code.COUNTERS_LOST, message="", advice="", cell="")
     trials = [*counted(10), make_count(block=1, warnings=(lost,))]
     assert counts_of(trials, "aiohttp", "head", "article-500") == []
     assert len(counts_of(counted(10, 11), "aiohttp", "head", "article-500")) == 2

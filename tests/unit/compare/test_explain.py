@@ -7,7 +7,7 @@ import pytest
 from tests.unit.factories import make_count, make_duet, make_trial, warn
 
 from bench_action.compare.explain import findings_of
-from bench_action.compare.pairs import Rules, alpha_of_each, compare_pairs
+from bench_action.compare.pairs import Rules, compare_pairs, split_alpha
 from bench_action.compare.verdict import verdict_of, warnings_of
 from bench_action.config.gates import Gate, default_gates
 from bench_action.config.schema import ExpectedWork
@@ -30,7 +30,7 @@ def counts(**head: Any) -> list[Trial]:
 
 def rules(**gates: Gate) -> Rules:
     merged = {**default_gates(), **gates}
-    return Rules(merged, {(str(PAIR), "duet"): Course(8, ended=True)}, alpha_of_each(merged, 1))
+    return Rules(merged, {(str(PAIR), "duet"): Course(8, ended=True)}, split_alpha(merged, 1))
 
 
 def by_metric(trials: list[Trial], **gates: Gate) -> dict[str, Comparison]:
@@ -107,9 +107,9 @@ def test_compare_pairs__a_duet_tells_rate_and_cost() -> None:
 
 def test_alpha_of_each__is_shared_by_everything_that_may_alarm() -> None:
     gates = default_gates()
-    assert alpha_of_each(gates, 1) == pytest.approx(0.01 / 5)  # requests/s by duets, and by slices in turn
-    assert alpha_of_each(gates, 5) == pytest.approx(0.01 / 25)
-    assert alpha_of_each({}, 1) == 0.01
+    assert split_alpha(gates, 1) == pytest.approx(0.01 / 5)  # requests/s by duets, and by slices in turn
+    assert split_alpha(gates, 5) == pytest.approx(0.01 / 25)
+    assert split_alpha({}, 1) == 0.01
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from tests.unit.factories import make_count, make_result, make_trial, two_varian
 from bench_action.compare.stored import compare_results
 from bench_action.model.errors import InputError
 from bench_action.model.result import Result
-from bench_action.stats.interval import ratio_of_apart
+from bench_action.stats.interval import estimate_unpaired_ratio
 
 pytestmark = pytest.mark.unit
 
@@ -56,7 +56,7 @@ def test_ratio_of_apart__holds_its_confidence() -> None:
     inside = 0
     for _ in range(3000):
         base, head = np.exp(random.normal(0, 0.03, 5)), np.exp(random.normal(0.05, 0.06, 8))
-        found = ratio_of_apart(base.tolist(), head.tolist())
+        found = estimate_unpaired_ratio(base.tolist(), head.tolist())
         assert found is not None
         assert found.interval is not None
         inside += found.interval.low <= np.exp(0.05) <= found.interval.high
@@ -64,9 +64,9 @@ def test_ratio_of_apart__holds_its_confidence() -> None:
 
 
 def test_ratio_of_apart__has_no_interval_for_one_block_and_none_for_what_is_not_positive() -> None:
-    one = ratio_of_apart([1.0], [2.0, 2.1])
+    one = estimate_unpaired_ratio([1.0], [2.0, 2.1])
     assert one is not None
     assert one.ratio == pytest.approx(2.05, abs=0.01)
     assert one.interval is None
-    assert ratio_of_apart([0.0], [1.0]) is None
-    assert ratio_of_apart([], [1.0]) is None
+    assert estimate_unpaired_ratio([0.0], [1.0]) is None
+    assert estimate_unpaired_ratio([], [1.0]) is None

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.unit.factories import PAIR, make_count, make_duet, make_latency, make_trial, make_turns
 
-from bench_action.compare.pairs import Rules, alpha_of_each, compare_pairs
+from bench_action.compare.pairs import Rules, compare_pairs, split_alpha
 from bench_action.compare.verdict import is_loss, verdict_of, warnings_of
 from bench_action.config.gates import Gate, default_gates
 from bench_action.model.result import Comparison, Trial
@@ -21,7 +21,7 @@ IDLE: dict[str, Any] = {"application_idle": 0.4, "used": 0.6}
 
 def judged(trials: list[Trial], shortage: str = "", gates: Mapping[str, Gate] = {}) -> dict[str, Comparison]:
     merged = {**default_gates(), **gates}
-    found = compare_pairs(trials, [PAIR], Rules(merged, {}, alpha_of_each(merged, 1), shortage))
+    found = compare_pairs(trials, [PAIR], Rules(merged, {}, split_alpha(merged, 1), shortage))
     return {one.metric: one for one in found}
 
 
@@ -94,7 +94,7 @@ def test_unequal_shares__let_cost_stand_in_for_rate() -> None:
 def test_unequal_shares__do_not_help_where_cost_is_not_gated() -> None:
     trials = [*counts(), *latencies(), *duets(**UNEQUAL), *alone()]
     gates = {name: gate for name, gate in default_gates().items() if name != COST}
-    found = {one.metric: one for one in compare_pairs(trials, [PAIR], Rules(gates, {}, alpha_of_each(gates, 1)))}
+    found = {one.metric: one for one in compare_pairs(trials, [PAIR], Rules(gates, {}, split_alpha(gates, 1)))}
     assert found[RATE].verdict == "inconclusive"
 
 

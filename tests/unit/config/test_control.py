@@ -6,7 +6,7 @@ import pytest
 from tests.unit.factories import make_subject
 
 from bench_action.cli.engines import images_of, why_not_local
-from bench_action.config.control import BUILT_IN_VARIANT, control_of, with_control
+from bench_action.config.control import BUILT_IN_VARIANT, add_control, identify_control
 from bench_action.config.load import Project, builtin_file, load
 from bench_action.model.errors import InputError
 
@@ -54,7 +54,7 @@ def shop(folder: Path, more: str = "") -> Project:
 def test_with_control__is_what_is_asked_for_else_what_is_configured(
     tmp_path: Path, configured: str, asked: str | None, control: str | None
 ) -> None:
-    found = with_control(shop(tmp_path, configured), asked)
+    found = add_control(shop(tmp_path, configured), asked)
     assert found.config.control == control
     assert (found.beside is not None) == (control == BUILT_IN_VARIANT)
     assert set(found.config.variants) == {"one", "two"} | ({control} if found.beside and control else set())
@@ -62,24 +62,24 @@ def test_with_control__is_what_is_asked_for_else_what_is_configured(
 
 def test_with_control__must_be_a_variant(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no variant three for a control") as caught:
-        with_control(shop(tmp_path), "three")
+        add_control(shop(tmp_path), "three")
     assert "one of: one, two, built-in" in str(caught.value)
 
 
 def test_with_control__that_was_left_out_of_the_run_is_no_mistake(tmp_path: Path) -> None:
     narrowed = load(shop(tmp_path, "control: one").folder / "bench.yml", "quick", variants=["two"])
-    assert with_control(narrowed, "auto").config.control == "one"
-    assert set(with_control(narrowed, None).config.variants) == {"two"}
+    assert add_control(narrowed, "auto").config.control == "one"
+    assert set(add_control(narrowed, None).config.variants) == {"two"}
 
 
 def test_with_control__a_variant_of_that_name_is_meant_by_it(tmp_path: Path) -> None:
     file = tmp_path / "bench.yml"
     file.write_text("variants: {built-in: {image: one}}\ncontrol: built-in\n", encoding="utf-8")
-    assert with_control(load(file, "quick"), "auto").beside is None
+    assert add_control(load(file, "quick"), "auto").beside is None
 
 
 def test_built_in__goes_by_its_own_configuration_and_the_users_load(tmp_path: Path) -> None:
-    project = with_control(shop(tmp_path), "built-in")
+    project = add_control(shop(tmp_path), "built-in")
     own = project.of(BUILT_IN_VARIANT)
     assert project.of("one") is project
     assert own.folder == builtin_file().parent
@@ -94,7 +94,7 @@ def test_built_in__goes_by_its_own_configuration_and_the_users_load(tmp_path: Pa
 
 
 def test_built_in__has_the_users_service_and_brings_the_one_that_is_lacking(tmp_path: Path) -> None:
-    services = with_control(shop(tmp_path), "built-in").config.services
+    services = add_control(shop(tmp_path), "built-in").config.services
     assert {name: (one.kind, one.image) for name, one in services.items()} == {
         "db": ("postgres", "postgres:16"),
         "redis": ("redis", "redis:8"),
@@ -102,13 +102,13 @@ def test_built_in__has_the_users_service_and_brings_the_one_that_is_lacking(tmp_
 
 
 def test_built_in__is_built_from_our_folder_and_needs_no_docker(tmp_path: Path) -> None:
-    project = with_control(shop(tmp_path), "built-in")
+    project = add_control(shop(tmp_path), "built-in")
     assert list(images_of(project)) == ["postgres:16", "redis:8", "one", "two", "python:3.13-slim"]
     assert why_not_local(project) == ""
 
 
 def test_built_in__has_the_id_of_the_same_application_by_another_name(tmp_path: Path) -> None:
-    beside = control_of(with_control(shop(tmp_path), "built-in"), (make_subject(BUILT_IN_VARIANT),))
-    inside = control_of(load(builtin_file(), "quick"), (make_subject("aiohttp"),))
+    beside = identify_control(add_control(shop(tmp_path), "built-in"), (make_subject(BUILT_IN_VARIANT),))
+    inside = identify_control(load(builtin_file(), "quick"), (make_subject("aiohttp"),))
     assert beside["variant"] == BUILT_IN_VARIANT
     assert beside["id"] == inside["id"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.unit.factories import make_subject, make_trial
 
-from bench_action.config.control import control_of
+from bench_action.config.control import identify_control
 from bench_action.config.load import Project, load_policy
 from bench_action.config.schema import Config
 from bench_action.report.folder import OutputFolder
@@ -24,7 +24,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def identity(project: Project, **changes: str) -> str:
-    return control_of(project, (make_subject(str(project.config.control), **changes),)).get("id", "")
+    return identify_control(project, (make_subject(str(project.config.control), **changes),)).get("id", "")
 
 
 def test_control__is_known_by_its_sources_and_settings(project: Project) -> None:
@@ -64,9 +64,9 @@ def test_control__that_is_an_image_is_known_by_it(project: Project) -> None:
 
 
 def test_control__that_was_not_measured_is_none(project: Project) -> None:
-    assert control_of(project, ()) == {}
-    assert control_of(project, (make_subject("frozen", verified=False),)) == {}
-    assert control_of(project, (make_subject("other"),)) == {}
+    assert identify_control(project, ()) == {}
+    assert identify_control(project, (make_subject("frozen", verified=False),)) == {}
+    assert identify_control(project, (make_subject("other"),)) == {}
 
 
 def test_control__must_be_a_variant() -> None:

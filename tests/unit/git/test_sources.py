@@ -12,7 +12,14 @@ import pytest
 from tests.git import git as git_in
 
 from bench_action.engine.ownership import Process
-from bench_action.git.sources import checked_out, committed_at, name_configuration, read_source, renamed_from, resolve
+from bench_action.git.sources import (
+    checked_out,
+    committed_at,
+    find_former_name,
+    name_configuration,
+    read_source,
+    resolve,
+)
 from bench_action.model.errors import InputError
 from bench_action.model.result import Source
 
@@ -184,16 +191,16 @@ def test_renamed_from__follows_a_file_that_was_moved_and_changed(tmp_path: Path,
     (tmp_path / "deep" / "er").mkdir(parents=True)
     git("mv", "bench.yml", "deep/er/other.yml")
     (tmp_path / "deep" / "er" / "other.yml").write_text(text + "one more\n", encoding="utf-8")
-    assert renamed_from(tmp_path / "deep" / "er", "other.yml", commit) == "../../bench.yml"
-    assert renamed_from(tmp_path, "file", commit) == ""
+    assert find_former_name(tmp_path / "deep" / "er", "other.yml", commit) == "../../bench.yml"
+    assert find_former_name(tmp_path, "file", commit) == ""
     git("mv", "deep/er/other.yml", "other.yml")
-    assert renamed_from(tmp_path, "other.yml", commit) == "bench.yml"
+    assert find_former_name(tmp_path, "other.yml", commit) == "bench.yml"
 
 
 def test_renamed_from__a_copy_is_a_file_of_its_own(tmp_path: Path, git: Callable[..., str]) -> None:
     (tmp_path / "copy").write_text("one", encoding="utf-8")
     git("add", "copy")
-    assert renamed_from(tmp_path, "copy", git("rev-parse", "HEAD")) == ""
+    assert find_former_name(tmp_path, "copy", git("rev-parse", "HEAD")) == ""
 
 
 def commit_at(git: Callable[..., str], seconds: int) -> None:

@@ -10,7 +10,7 @@ from tests.git import git
 
 from bench_action.config.paths import find_top
 from bench_action.git.sources import checked_out, head_and_parents, read_source, resolve
-from bench_action.git.worktree import WorkTree, git_dir_of
+from bench_action.git.worktree import WorkTree, find_git_dir
 from bench_action.model.errors import InputError
 
 pytestmark = pytest.mark.unit
@@ -157,11 +157,11 @@ def test_of_two_repositories_that_of_the_folder_is_meant(shop: Path, monkeypatch
 def test_repository_that_a_user_names(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bare = tmp_path / "bare.git"
     git(tmp_path, "init", "--quiet", "--bare", str(bare))
-    assert git_dir_of(bare) == bare
-    assert git_dir_of(shop) == git_dir_of(shop / "apps") == shop / ".git"
+    assert find_git_dir(bare) == bare
+    assert find_git_dir(shop) == find_git_dir(shop / "apps") == shop / ".git"
     monkeypatch.chdir(shop)
-    assert git_dir_of(Path("apps")) == shop / ".git"
-    assert git_dir_of(tmp_path) == tmp_path
+    assert find_git_dir(Path("apps")) == shop / ".git"
+    assert find_git_dir(tmp_path) == tmp_path
 
 
 def test_git_that_is_not_installed_is_an_error_only_where_it_is_needed(

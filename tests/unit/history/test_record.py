@@ -12,7 +12,7 @@ from tests.unit.factories import make_count, make_paired, make_result, make_subj
 from tests.unit.history.places import make_record
 
 from bench_action.history.record import LONGEST_LINE, Record, line_of, parse_line, rounded, utc
-from bench_action.history.recording import COMPARED, records_of
+from bench_action.history.recording import COMPARED, make_records
 from bench_action.model.benchmark import Benchmark
 from bench_action.model.errors import InputError
 from bench_action.model.metric import METRICS
@@ -26,7 +26,7 @@ CONTROL = {"variant": "django", "id": "c0ffee"}
 
 def test_records_of__one_for_each_cell() -> None:
     result = make_result(source=Source(head_sha="b" * 40, ref="refs/heads/main"), control=CONTROL)
-    django, aiohttp = records_of(result)
+    django, aiohttp = make_records(result)
     assert (django.cell, aiohttp.cell) == ("django · article-500", "aiohttp · article-500")
     assert (aiohttp.run_id, aiohttp.at, aiohttp.sha) == (result.run.id, "2026-11-23T10:00:00Z", "b" * 40)
     assert aiohttp.blocks == 5
@@ -43,7 +43,7 @@ def test_records_of__ratio_to_the_control_by_block() -> None:
         for block, pair in enumerate(speeds, 1)
         for name, speed in zip(("django", "aiohttp"), pair, strict=True)
     ]
-    django, aiohttp = records_of(make_result(trials, control=CONTROL))
+    django, aiohttp = make_records(make_result(trials, control=CONTROL))
     ratio, low, high = aiohttp.control["requests_per_second"]
     assert low is not None
     assert high is not None
@@ -53,11 +53,11 @@ def test_records_of__ratio_to_the_control_by_block() -> None:
 
 
 def test_records_of__without_a_control_or_without_its_id() -> None:
-    (_, alone) = records_of(make_result())
+    (_, alone) = make_records(make_result())
     assert (alone.control, alone.control_id) == ({}, "")
-    (_, named) = records_of(make_result(control={"variant": "django"}))
+    (_, named) = make_records(make_result(control={"variant": "django"}))
     subjects = (make_subject("django", image_id="sha256:" + "ef" * 32), make_subject("aiohttp"))
-    (_, other) = records_of(make_result(control={"variant": "django"}, subjects=subjects))
+    (_, other) = make_records(make_result(control={"variant": "django"}, subjects=subjects))
     assert named.control
     assert named.control_id
     assert named.control_id != other.control_id
@@ -66,14 +66,14 @@ def test_records_of__without_a_control_or_without_its_id() -> None:
 def test_records_of__leaves_out_what_was_not_measured_soundly() -> None:
     bad = warn(Code.GENERATOR_SATURATED)
     trials = [*two_variants(), make_count("broken"), make_trial("broken", 1, warnings=(bad,))]
-    assert [one.variant for one in records_of(make_result(trials))] == ["django", "aiohttp"]
+    assert [one.variant for one in make_records(make_result(trials))] == ["django", "aiohttp"]
     subjects = (make_subject("django", verified=False, failure="another answer"), make_subject("aiohttp"))
-    assert [one.variant for one in records_of(make_result(subjects=subjects))] == ["aiohttp"]
-    assert records_of(make_result(warnings=(warn(Code.UNSOUND),))) == []
+    assert [one.variant for one in make_records(make_result(subjects=subjects))] == ["aiohttp"]
+    assert make_records(make_result(warnings=(warn(Code.UNSOUND),))) == []
 
 
 def test_records_of__head_only() -> None:
-    assert [one.variant for one in records_of(make_result(make_paired(1000)))] == ["aiohttp"]
+    assert [one.variant for one in make_records(make_result(make_paired(1000)))] == ["aiohttp"]
 
 
 def test_line__of_a_full_record_is_under_a_kilobyte() -> None:
@@ -208,13 +208,13 @@ def test_line__without_names_is_as_it_was_before_there_were_any() -> None:
     [("2026-11-23T12:00:00+02:00", "2026-11-23T10:00:00Z"), ("", ""), ("1901-01-01T00:00:00Z", ""), ("soon", "")],
 )
 def test_records_of__the_commit_s_date_is_kept_if_it_is_one(given_date: str, kept: str) -> None:
-    records = records_of(make_result(source=Source(head_sha="b" * 40, committed_at=given_date)))
+    records = make_records(make_result(source=Source(head_sha="b" * 40, committed_at=given_date)))
     assert {record.committed_at for record in records} == {kept}
 
 
 def test_records_of__names_the_benchmark() -> None:
     result = make_result()
     run = result.run.model_copy(update={"config": "a/bench.yml", "key": "a", "job": "trend/bench"})
-    (first, _) = records_of(result.model_copy(update={"run": run}))
+    (first, _) = make_records(result.model_copy(update={"run": run}))
     assert first.benchmark == run.benchmark == Benchmark("a/bench.yml", "a", "trend/bench", "article", "docker")
     assert parse_line(line_of(first)) == first

@@ -19,7 +19,7 @@ from bench_action.load.replies import (
 )
 from bench_action.load.wrk import Report
 from bench_action.model.result import Errors, Replies
-from bench_action.model.warning import Code, Warned
+from bench_action.model.warning import Code, RunWarning
 
 pytestmark = pytest.mark.unit
 
@@ -47,7 +47,7 @@ def sampled(**statuses: int) -> Replies:
     return summarise_replies([Sight(int(name[1:]), 6000, "", "d") for name, n in statuses.items() for _ in range(n)])
 
 
-def loaded(report: Report, seen: Replies, counted: Replies | None = COUNTED, **changes: Any) -> list[Warned]:
+def loaded(report: Report, seen: Replies, counted: Replies | None = COUNTED, **changes: Any) -> list[RunWarning]:
     profile = profile_of(**changes)
     return list(judge_loaded(with_expected(report, profile.expect), profile, seen, counted, CELL))
 

@@ -7,7 +7,7 @@ import pytest
 
 from bench_action.engine.protocol import Engine, Exit, Handle
 from bench_action.model.errors import StackError
-from bench_action.stack.readiness import Awaited, require_alive, wait_until_ready
+from bench_action.stack.readiness import ReadinessCheck, require_alive, wait_until_ready
 
 pytestmark = pytest.mark.unit
 
@@ -43,7 +43,7 @@ def ready_after(rounds: int) -> Callable[[], str]:
 
 
 def test_wait_until_ready__waits_for_all_and_tells_how_long_each_took() -> None:
-    awaited = [Awaited(DJANGO, 600, ready_after(3)), Awaited(REDIS, 600, ready_after(0))]
+    awaited = [ReadinessCheck(DJANGO, 600, ready_after(3)), ReadinessCheck(REDIS, 600, ready_after(0))]
     waited = wait_until_ready(engine(), awaited)
     assert waited.keys() == {"django", "redis"}
     assert 0 <= waited["redis"] < waited["django"]
@@ -56,7 +56,7 @@ def test_wait_until_ready__does_not_ask_again_what_is_ready() -> None:
         asked.append(1)
         return ""
 
-    wait_until_ready(engine(), [Awaited(REDIS, 600, probe), Awaited(DJANGO, 600, ready_after(2))])
+    wait_until_ready(engine(), [ReadinessCheck(REDIS, 600, probe), ReadinessCheck(DJANGO, 600, ready_after(2))])
     assert len(asked) == 1
 
 
@@ -66,13 +66,13 @@ def test_wait_until_ready__nothing_is_ready_at_once() -> None:
 
 def test_wait_until_ready__what_has_died_ends_the_wait_with_its_log() -> None:
     with pytest.raises(StackError, match="django exited with status 3") as caught:
-        wait_until_ready(engine(Exit(DJANGO, 3, False), after=2), [Awaited(DJANGO, 600, lambda: "refused")])
+        wait_until_ready(engine(Exit(DJANGO, 3, False), after=2), [ReadinessCheck(DJANGO, 600, lambda: "refused")])
     assert caught.value.log == ("log of django",)
     assert caught.value.exit_status == 3
 
 
 def test_wait_until_ready__also_what_had_been_ready() -> None:
-    awaited = [Awaited(REDIS, 600, lambda: ""), Awaited(DJANGO, 600, lambda: "refused")]
+    awaited = [ReadinessCheck(REDIS, 600, lambda: ""), ReadinessCheck(DJANGO, 600, lambda: "refused")]
     with pytest.raises(StackError, match="redis exited with status 0"):
         wait_until_ready(engine(Exit(REDIS, 0, False), after=1), awaited)
 
@@ -82,14 +82,16 @@ def test_wait_until_ready__what_dies_before_it_is_asked_has_died() -> None:
         raise StackError("pg_isready cannot be run")
 
     with pytest.raises(StackError, match="redis exited with status 1"):
-        wait_until_ready(engine(Exit(REDIS, 1, False), after=1), [Awaited(REDIS, 600, probe)])
+        wait_until_ready(engine(Exit(REDIS, 1, False), after=1), [ReadinessCheck(REDIS, 600, probe)])
     with pytest.raises(StackError, match="pg_isready cannot be run"):
-        wait_until_ready(engine(), [Awaited(REDIS, 600, probe)])
+        wait_until_ready(engine(), [ReadinessCheck(REDIS, 600, probe)])
 
 
 def test_wait_until_ready__what_is_late_is_named_with_what_it_lacks() -> None:
     with pytest.raises(StackError, match="django was not ready after 0 s") as caught:
-        wait_until_ready(engine(), [Awaited(REDIS, 600, lambda: ""), Awaited(DJANGO, 0, lambda: "GET /: refused")])
+        wait_until_ready(
+            engine(), [ReadinessCheck(REDIS, 600, lambda: ""), ReadinessCheck(DJANGO, 0, lambda: "GET /: refused")]
+        )
     error = caught.value
     assert (error.where, error.cause, error.log) == ("subject at django:8000", "GET /: refused", ("log of django",))
     assert "ready: {path, timeout}" in error.advice
@@ -97,7 +99,7 @@ def test_wait_until_ready__what_is_late_is_named_with_what_it_lacks() -> None:
 
 def test_wait_until_ready__each_has_a_timeout_of_its_own() -> None:
     with pytest.raises(StackError, match="redis was not ready after 0 s"):
-        wait_until_ready(engine(), [Awaited(DJANGO, 600, lambda: "no"), Awaited(REDIS, 0, lambda: "no")])
+        wait_until_ready(engine(), [ReadinessCheck(DJANGO, 600, lambda: "no"), ReadinessCheck(REDIS, 0, lambda: "no")])
 
 
 def test_require_alive__lack_of_memory_has_its_own_words() -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bench_action.stats.distributions import t_quantile
-from bench_action.stats.interval import LEAST_BLOCKS, Interval, Ratio, interval_of, ratio_of
+from bench_action.stats.interval import LEAST_BLOCKS, Interval, Ratio, estimate_mean, estimate_ratio
 
 pytestmark = pytest.mark.unit
 
@@ -31,7 +31,7 @@ def compared(rows: NDArray[np.float64]) -> Iterator[Ratio]:
     """Each row as the heads of pairs whose bases are 1."""
     base = [1.0] * rows.shape[1]
     for row in rows:
-        ratio = ratio_of(base, row.tolist())
+        ratio = estimate_ratio(base, row.tolist())
         assert ratio is not None
         yield ratio
 
@@ -62,7 +62,7 @@ def test_t_quantile__is_what_printed_tables_say(probability: float, degrees: int
 @pytest.mark.parametrize("blocks", [5, 11])
 def test_interval_of__holds_the_typical_value_in_99_of_100_runs(blocks: int) -> None:
     typical = 812.0
-    intervals = [interval_of((typical * row).tolist()) for row in samples(1, blocks, sd=0.2)]
+    intervals = [estimate_mean((typical * row).tolist()) for row in samples(1, blocks, sd=0.2)]
     missed = sum(not found.low <= typical <= found.high for found in intervals if found is not None)
     assert_share(missed, 0.01)
 
@@ -85,7 +85,7 @@ def test_ratio_of__smallest_detectable_is_found_in_95_of_100_runs(blocks: int) -
     # a run whose own noise happens to be exactly the true one, so that what it promises can be put to the test
     shape = np.arange(blocks) - (blocks - 1) / 2
     typical = shape * SD / shape.std(ddof=1)
-    promised = ratio_of([1.0] * blocks, np.exp(typical).tolist())
+    promised = estimate_ratio([1.0] * blocks, np.exp(typical).tolist())
     assert promised is not None
     assert promised.smallest_detectable is not None
     rows = samples(4, blocks, mean=math.log1p(promised.smallest_detectable))
@@ -95,7 +95,7 @@ def test_ratio_of__smallest_detectable_is_found_in_95_of_100_runs(blocks: int) -
 @given(pairs)
 def test_ratio_of__the_other_way_round_is_the_inverse(drawn: list[tuple[float, float]]) -> None:
     base, head = zip(*drawn, strict=True)
-    one, other = ratio_of(base, head), ratio_of(head, base)
+    one, other = estimate_ratio(base, head), estimate_ratio(head, base)
     assert one is not None
     assert other is not None
     assert one.interval is not None
@@ -116,7 +116,7 @@ def _log(value: float) -> float:
 )
 def test_ratio_of__does_not_depend_on_the_unit(drawn: list[tuple[float, float]], scale: float) -> None:
     base, head = zip(*drawn, strict=True)
-    one, scaled = ratio_of(base, head), ratio_of([scale * b for b in base], [scale * h for h in head])
+    one, scaled = estimate_ratio(base, head), estimate_ratio([scale * b for b in base], [scale * h for h in head])
     assert one is not None
     assert scaled is not None
     assert scaled.ratio == pytest.approx(one.ratio)
@@ -132,7 +132,7 @@ def test_ratio_of__does_not_depend_on_the_unit(drawn: list[tuple[float, float]],
 @given(pairs)
 def test_ratio_of__is_head_over_base_and_lies_in_its_interval(drawn: list[tuple[float, float]]) -> None:
     base, head = zip(*drawn, strict=True)
-    found = ratio_of(base, head)
+    found = estimate_ratio(base, head)
     assert found is not None
     assert found.interval is not None
     assert found.ratio == pytest.approx(found.head / found.base)
@@ -142,14 +142,14 @@ def test_ratio_of__is_head_over_base_and_lies_in_its_interval(drawn: list[tuple[
 def test_ratio_of__pairs_cancel_the_noise_of_a_block() -> None:
     # the machine halves its speed from block to block, the difference stays 5 %
     base = [100.0, 50.0, 200.0, 25.0]
-    found = ratio_of(base, [1.05 * value for value in base])
+    found = estimate_ratio(base, [1.05 * value for value in base])
     assert found is not None
     assert found.interval is not None
     assert (found.interval.low, found.interval.high) == pytest.approx((1.05, 1.05))
 
 
 def test_ratio_of__stays_finite_when_blocks_tell_nothing() -> None:
-    found = ratio_of([1.0, 1e6, 1.0, 1e6], [1e6, 1.0, 1e6, 1.0])
+    found = estimate_ratio([1.0, 1e6, 1.0, 1e6], [1e6, 1.0, 1e6, 1.0])
     assert found is not None
     assert found.interval is not None
     assert found.smallest_detectable is not None
@@ -158,7 +158,7 @@ def test_ratio_of__stays_finite_when_blocks_tell_nothing() -> None:
 
 
 def test_ratio_of__one_pair_has_no_interval() -> None:
-    found = ratio_of([100.0], [110.0])
+    found = estimate_ratio([100.0], [110.0])
     assert found is not None
     assert found.ratio == pytest.approx(1.1)
     assert found.interval is None
@@ -169,24 +169,24 @@ def test_ratio_of__one_pair_has_no_interval() -> None:
     ("base", "head"), [([], []), ([1.0], [1.0, 2.0]), ([1.0, 0.0], [1.0, 1.0]), ([1.0, 1.0], [1.0, -1.0])]
 )
 def test_ratio_of__is_none_where_there_is_no_ratio(base: list[float], head: list[float]) -> None:
-    assert ratio_of(base, head) is None
+    assert estimate_ratio(base, head) is None
 
 
 def test_interval_of__needs_two_blocks() -> None:
-    assert interval_of([]) is None
-    assert interval_of([5.0]) is None
+    assert estimate_mean([]) is None
+    assert estimate_mean([5.0]) is None
 
 
 def test_interval_of__equal_values_leave_nothing_open() -> None:
-    assert interval_of([3.0, 3.0]) == Interval(3.0, 3.0)
-    assert interval_of([0.0, 0.0, 0.0]) == Interval(0.0, 0.0)
+    assert estimate_mean([3.0, 3.0]) == Interval(3.0, 3.0)
+    assert estimate_mean([0.0, 0.0, 0.0]) == Interval(0.0, 0.0)
 
 
 def test_interval_of__with_a_zero_is_plain_students_t_but_not_below_zero() -> None:
     values = [0.0, 2.0, 4.0, 6.0]
     low, high = stats.t.interval(0.99, 3, loc=3, scale=stats.sem(values))
     assert low < 0
-    found = interval_of(values)
+    found = estimate_mean(values)
     assert found is not None
     assert [found.low, found.high] == pytest.approx([0.0, float(high)])
 
@@ -195,13 +195,13 @@ def test_interval_of__is_symmetric_on_the_logarithmic_scale() -> None:
     values = [90.0, 100.0, 120.0, 110.0]
     logs = np.log(values)
     low, high = stats.t.interval(0.99, 3, loc=logs.mean(), scale=stats.sem(logs))
-    found = interval_of(values)
+    found = estimate_mean(values)
     assert found is not None
     assert (found.low, found.high) == pytest.approx((math.exp(low), math.exp(high)))
 
 
 def test_interval_of__more_confidence_is_a_wider_interval() -> None:
-    narrow, wide = interval_of([1.0, 2.0, 3.0], 0.9), interval_of([1.0, 2.0, 3.0], 0.99)
+    narrow, wide = estimate_mean([1.0, 2.0, 3.0], 0.9), estimate_mean([1.0, 2.0, 3.0], 0.99)
     assert narrow is not None
     assert wide is not None
     assert wide.low < narrow.low < narrow.high < wide.high

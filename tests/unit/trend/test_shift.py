@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tests.unit.trend.simulated import series
 
-from bench_action.stats.shift import Shift, shifts_of
+from bench_action.stats.shift import Shift, find_shifts
 from bench_action.trend.change_points import change_points
 
 pytestmark = pytest.mark.unit
@@ -12,7 +12,7 @@ Values = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 
 def shifts(values: Values, once_in: int = 10_000) -> tuple[Shift, ...]:
-    return shifts_of(np.argsort(np.argsort(values)).tolist(), once_in)
+    return find_shifts(np.argsort(np.argsort(values)).tolist(), once_in)
 
 
 @pytest.mark.parametrize(("once_in", "records", "most"), [(1_000, 40_000, 55), (10_000, 80_000, 15)])
@@ -70,10 +70,10 @@ def test_shifts_of__what_was_told_stays_told() -> None:
     random = np.random.default_rng(17)
     values = random.normal(size=600) + np.repeat([0, 3, 1, -2], 150)
     ranks = np.argsort(np.argsort(values))
-    whole = shifts_of(ranks.tolist())
+    whole = find_shifts(ranks.tolist())
     assert [shift.index for shift in whole] == pytest.approx([150, 300, 450], abs=3)
     for end in (200, 350, 455, 599):
-        assert shifts_of(ranks[:end].tolist()) == tuple(shift for shift in whole if shift.raised < end)
+        assert find_shifts(ranks[:end].tolist()) == tuple(shift for shift in whole if shift.raised < end)
 
 
 def test_change_points__a_slow_creep_is_found() -> None:
@@ -84,9 +84,9 @@ def test_change_points__a_slow_creep_is_found() -> None:
 
 def test_shifts_of__an_unknown_rate_is_refused() -> None:
     with pytest.raises(KeyError):
-        shifts_of([1, 2, 3], once_in=7)
+        find_shifts([1, 2, 3], once_in=7)
 
 
 @pytest.mark.parametrize("length", range(9))
 def test_shifts_of__too_few_records_have_none(length: int) -> None:
-    assert shifts_of(list(range(length))) == ()
+    assert find_shifts(list(range(length))) == ()
