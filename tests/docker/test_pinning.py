@@ -12,11 +12,12 @@ from tests.docker.footprint import Footprint
 from tests.quiet import Quiet
 
 from bench_action.cli.interrupts import SignalInterrupts
+from bench_action.config.options import Options
 from bench_action.engine.docker import DockerEngine
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import Handle
 from bench_action.model.warning import Code
-from bench_action.pipeline import Options, Run
+from bench_action.pipeline import Ports, run
 
 pytestmark = pytest.mark.docker
 
@@ -41,7 +42,7 @@ def test_run__pairs_take_turns_where_pinning_is_ignored_and_it_says_so(tmp_path:
     def engine(owner: Ownership, _: object) -> DockerEngine:
         return kind(Ownership(owner.run_id, owner.process, owner.expires_at, footprint.repository), os.environ)
 
-    result = Run(options, {}, SignalInterrupts(), Quiet(), engine).execute().result
+    result = run(options, Ports({}, SignalInterrupts(), Quiet(), engine)).result
 
     assert {trial.phase for trial in result.trials} >= {"capacity", "interleaved"}
     assert "duet" not in {trial.phase for trial in result.trials}

@@ -8,7 +8,7 @@ from tests.quiet import Quiet
 
 from bench_action.config.load import Project
 from bench_action.stack.stack import Stack
-from bench_action.verify.subjects import Failure, verify
+from bench_action.verify.subjects import Failure, verify_subjects
 
 pytestmark = pytest.mark.docker
 
@@ -18,7 +18,7 @@ def failures(stack: Stack, project: Project) -> tuple[Failure, ...]:
     """Those of every subject but the tiny one, which knows nothing of the contract."""
     subjects = tuple(subject for subject in stack.subjects if subject.name != "tiny")
     stack.renew(*subjects)
-    return verify(replace(stack, subjects=subjects), project, Quiet())
+    return verify_subjects(replace(stack, subjects=subjects), project, Quiet())
 
 
 def told(failures: tuple[Failure, ...], subject: str) -> list[str]:

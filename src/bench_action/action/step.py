@@ -17,6 +17,7 @@ from bench_action.action.inputs import Inputs
 from bench_action.action.revisions import choose_revisions
 from bench_action.action.workspace import Traces
 from bench_action.config.control import AUTO
+from bench_action.config.options import Options
 from bench_action.engine.docker import DockerEngine
 from bench_action.engine.ownership import Ownership
 from bench_action.github.artifacts import fetch_result
@@ -27,7 +28,7 @@ from bench_action.github.pulls import find_pull
 from bench_action.github.texts import Origin
 from bench_action.model.errors import BenchError, InputError, InterruptedRunError, PublishError
 from bench_action.model.result import Result
-from bench_action.pipeline import Options, Outcome, Run
+from bench_action.pipeline import Outcome, Ports, run
 from bench_action.publish.history import HistoryPublisher
 from bench_action.publish.result import Publisher, read_foreign_result
 from bench_action.report.comment import Links
@@ -137,8 +138,8 @@ class Action:
             options = self._options(inputs, event, access)
             require_baseline(inputs, event, options.baseline)
             with GroupedProgress(console, self.commands) as progress:
-                run = Run(options, self.environ, self.interrupts, progress, lambda owner, _: self.make_engine(owner))
-                outcome = run.execute()
+                ports = Ports(self.environ, self.interrupts, progress, lambda owner, _: self.make_engine(owner))
+                outcome = run(options, ports)
         except InterruptedRunError:
             raise  # cancelled: the runner gives us seconds, and whoever cancelled knows
         except BenchError as error:

@@ -22,14 +22,17 @@ from bench_action.cli import trend
 from bench_action.cli.engines import choose_engine, docker_engine
 from bench_action.cli.interrupts import SignalInterrupts
 from bench_action.compare.stored import compare_results
+from bench_action.config.environment import check_environment
 from bench_action.config.load import PRESETS, load
+from bench_action.config.options import Options
 from bench_action.config.schema import Config
 from bench_action.engine.ownership import Ownership
 from bench_action.github.commands import Commands
 from bench_action.model.errors import BenchError, InputError, InvalidMeasurementError, RegressionError
 from bench_action.model.machine import Condition
 from bench_action.model.result import Result
-from bench_action.pipeline import Options, Outcome, Run
+from bench_action.pipeline import Outcome, Ports
+from bench_action.pipeline import run as run_pipeline
 from bench_action.report.headline import headline
 from bench_action.report.html import render_html
 from bench_action.report.markdown import render_markdown
@@ -37,7 +40,6 @@ from bench_action.report.progress import LiveProgress, PlainProgress
 from bench_action.report.stored import read_result
 from bench_action.report.terminal import print_compared, print_conditions, print_view
 from bench_action.report.view import make_view
-from bench_action.stack.environment import check_environment
 from bench_action.stack.preflight import StealLook, preflight, require_fit
 from bench_action.verify.subjects import as_error
 
@@ -149,7 +151,7 @@ def run(
     console = Console(stderr=True)
     with LiveProgress(console) if console.is_terminal else PlainProgress(console) as progress:
         make_engine = partial(choose_engine, engine.value, environ, progress)
-        outcome = Run(options, environ, context.obj.interrupts, progress, make_engine).execute()
+        outcome = run_pipeline(options, Ports(environ, context.obj.interrupts, progress, make_engine))
     print_view(make_view(outcome.result), Console())
     if not outcome.unpublished:
         typer.echo(f"\nThe full report, with every single run: {output / 'report.html'}")

@@ -1,4 +1,4 @@
-"""Puts together what a run found: facts, trials and what follows from them. Pure."""
+"""Assemble the result of a run from its plan, its trials and its facts. Pure."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -10,15 +10,14 @@ from bench_action.compare.coverage import Coverage
 from bench_action.compare.explain import findings_of
 from bench_action.compare.pairs import Rules, compare_pairs, compare_variants, default_pairs, split_alpha
 from bench_action.compare.replies import findings_of_replies
-from bench_action.compare.stopping import Decider
+from bench_action.compare.stopping import Key
 from bench_action.compare.summary import summarise
 from bench_action.compare.verdict import verdict_of, warnings_of
-from bench_action.config.baseline import Lack
 from bench_action.config.gates import Gate
 from bench_action.config.load import Project
 from bench_action.config.rules import AppliedRules
 from bench_action.config.schema import ExpectedWork
-from bench_action.model.errors import StackError
+from bench_action.model.errors import BenchError, StackError
 from bench_action.model.machine import Machine
 from bench_action.model.metric import METRICS
 from bench_action.model.result import (
@@ -35,50 +34,44 @@ from bench_action.model.result import (
 )
 from bench_action.model.warning import Code, RunWarning
 from bench_action.plan.blocks import Cell, Pair
-from bench_action.plan.design import Design
-from bench_action.plan.placement import Placement
+from bench_action.plan.plan import Plan
+from bench_action.stats.sequential import Course
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything about a run that its trials do not tell.
+    """What neither the plan nor the trials show: the run, its sources, its machine, and whose rules judge.
 
-    `generator` is what the agent says of the machine; `lacks`: cells of head without a counterpart in base; `judging`:
-    whose rules judge; `unpinned`: why the engine cannot give containers CPUs of their own, empty if it can or nothing
-    needs it to. `dropped`, `lost` and `times` are filled while measuring.
+    `generator`: the machine as the load generator's agent describes it. `images`: name of a service → image id.
+    `timings`: seconds of each step. `compares`: whether a base was requested.
     """
 
     run: RunInfo
-    project: Project
     source: Source
     machine: Machine
     generator: Mapping[str, Any]
     images: Mapping[str, str]
-    subjects: tuple[SubjectInfo, ...]
     control: Mapping[str, str]
-    failed: Mapping[str, str]
-    design: Design
-    places: Sequence[Placement]
-    decider: Decider
-    timings: Mapping[str, float]
+    timings: Mapping[str, float] = field(default_factory=dict)
     compares: bool = False
-    lacks: Mapping[Cell, Lack] = field(default_factory=dict)
-    judging: AppliedRules = field(default_factory=AppliedRules)
-    dropped: list[RunWarning] = field(default_factory=list)
-    lost: dict[str, StackError] = field(default_factory=dict)
-    times: dict[tuple[str, str], list[float]] = field(default_factory=dict)
-    stopped: str = ""
-    unpinned: str = ""
+    applied: AppliedRules = field(default_factory=AppliedRules)
 
-    @property
-    def pairs(self) -> tuple[Pair, ...]:
-        """The pairs of which both sides could be measured to the end."""
-        return tuple(one for one in self.design.pairs if one.kind == "variant" or one.base.variant not in self.lost)
 
-    @property
-    def shortage(self) -> str:
-        """Where the time went, and which limit would do; empty without a limit."""
-        return self.design.timetable(self.project).shortage(self.times)
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The trials that a plan came to, and what happened on the way.
+
+    `dropped`: a warning for each block that a subject did not survive. `lost`: variant → how its base ended; the
+    run went on without it. `times`: phase and pair → seconds of each block. `courses`: how the blocks of each pair
+    and phase were planned. `stopped`: the error that ended measuring early.
+    """
+
+    trials: tuple[Trial, ...]
+    dropped: tuple[RunWarning, ...] = ()
+    lost: Mapping[str, StackError] = field(default_factory=dict)
+    times: Mapping[tuple[str, str], Sequence[float]] = field(default_factory=dict)
+    courses: Mapping[Key, Course] = field(default_factory=dict)
+    stopped: BenchError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +83,53 @@ class _Judged:
     verdict: Verdict
 
 
-def assemble(facts: Facts, trials: Sequence[Trial]) -> Result:
-    """The result of a run, also of one that ended early (`facts.stopped` says why)."""
-    summaries = summarise(trials, facts.subjects)
-    warnings = (*_run_warnings(facts, trials), *warnings_of(trials, summaries, facts.pairs, _identical(facts.subjects)))
-    judged = _judge(facts, trials, warnings, facts.decider.gates, facts.project.config.work)
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """The three parts of a run, and what follows from more than one of them."""
+
+    plan: Plan
+    measured: Measured
+    facts: Facts
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        return self.measured.trials
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """The pairs of which both sides could be measured to the end."""
+        lost = self.measured.lost
+        return tuple(pair for pair in self.plan.design.pairs if pair.kind == "variant" or pair.base.variant not in lost)
+
+    @property
+    def shortage(self) -> str:
+        """Where the time went, and which limit would be enough; empty without a limit."""
+        return self.plan.design.timetable(self.plan.project).shortage(self.measured.times)
+
+    @property
+    def stopped(self) -> str:
+        """Why the run ended early; empty if it did not."""
+        return self.measured.stopped.what.splitlines()[0] if self.measured.stopped is not None else ""
+
+
+def assemble(plan: Plan, measured: Measured, facts: Facts) -> Result:
+    """Assemble the result of a run, also of one that ended early."""
+    run = _Run(plan, measured, facts)
+    config, trials = plan.project.config, measured.trials
+    summaries = summarise(trials, plan.subjects)
+    warnings = (*_run_warnings(run), *warnings_of(trials, summaries, run.pairs, _identical(plan.subjects)))
+    judged = _judge(run, warnings, config.all_gates, config.work)
     unsound = _unsound(judged.comparisons) if facts.run.self_test else []
-    compared, not_compared = _coverage(facts).split(trials) if facts.compares else ((), ())
+    compared, not_compared = _coverage(run).split(trials) if facts.compares else ((), ())
     return Result(
         run=facts.run,
         timings=dict(facts.timings),
         environment=_environment(facts, trials),
-        placement=_placement(facts),
+        placement=_placement(plan),
         source=facts.source,
-        profiles=tuple(_profile_info(name, facts.project) for name in facts.project.profiles),
-        subjects=facts.subjects,
-        trials=tuple(trials),
+        profiles=tuple(_profile_info(name, plan.project) for name in plan.project.profiles),
+        subjects=plan.subjects,
+        trials=trials,
         summaries=summaries,
         comparisons=judged.comparisons,
         findings=judged.findings,
@@ -114,49 +138,44 @@ def assemble(facts: Facts, trials: Sequence[Trial]) -> Result:
         verdict="invalid" if unsound else judged.verdict,
         compared=compared,
         not_compared=not_compared,
-        rules=facts.judging.rules,
-        rule_changes=facts.judging.changes,
-        verdict_by_head_rules=_verdict_by_head(facts, trials, warnings),
+        rules=facts.applied.rules,
+        rule_changes=facts.applied.changes,
+        verdict_by_head_rules=_verdict_by_head(run, warnings),
     )
 
 
 def _judge(
-    facts: Facts,
-    trials: Sequence[Trial],
-    warnings: Sequence[RunWarning],
-    gates: Mapping[str, Gate],
-    work: Mapping[str, ExpectedWork],
+    run: _Run, warnings: Sequence[RunWarning], gates: Mapping[str, Gate], work: Mapping[str, ExpectedWork]
 ) -> _Judged:
     """Judge the trials by these gates and this work: the measurement is the same under any rules."""
-    own = [one.variant for one in facts.subjects if one.revision == "head" and one.variant in facts.project.own]
-    own = [name for name in own if name not in facts.failed]
-    profiles = [name for name in facts.project.profiles if any(trial.profile == name for trial in trials)]
-    solo = [pair for pair in facts.project.config.compare if set(pair) <= set(own)]
-    if not solo and not facts.pairs:
+    plan, project, trials = run.plan, run.plan.project, run.trials
+    own = [s.variant for s in plan.subjects if s.revision == "head" and s.verified and s.variant in project.own]
+    profiles = [name for name in project.profiles if any(trial.profile == name for trial in trials)]
+    solo = [pair for pair in project.config.compare if set(pair) <= set(own)]
+    if not solo and not run.pairs:
         solo = default_pairs(own)
-    alpha = split_alpha(dict(gates), len(facts.design.pairs))
-    rules = Rules(dict(gates), facts.decider.courses(), alpha, facts.shortage)
-    comparisons = (*compare_pairs(trials, facts.pairs, rules), *compare_variants(trials, solo, profiles))
-    trials_of_own = [one for one in trials if one.variant in own]
+    rules = Rules(dict(gates), run.measured.courses, split_alpha(dict(gates), len(plan.design.pairs)), run.shortage)
+    comparisons = (*compare_pairs(trials, run.pairs, rules), *compare_variants(trials, solo, profiles))
+    trials_of_own = [trial for trial in trials if trial.variant in own]
     findings = (
-        *findings_of(trials_of_own, facts.pairs, work),
-        *findings_of_replies(trials_of_own, facts.pairs, facts.project.profiles, facts.project.config.checks),
+        *findings_of(trials_of_own, run.pairs, work),
+        *findings_of_replies(trials_of_own, run.pairs, project.profiles, project.config.checks),
     )
     return _Judged(comparisons, findings, verdict_of(trials, warnings, comparisons, findings))
 
 
-def _verdict_by_head(facts: Facts, trials: Sequence[Trial], warnings: Sequence[RunWarning]) -> Verdict | None:
-    """The verdict by head's own gates and work, where base's judged and head's differ."""
-    judging = facts.judging
-    if judging.rules != "base" or not judging.changes:
+def _verdict_by_head(run: _Run, warnings: Sequence[RunWarning]) -> Verdict | None:
+    """Judge by head's own gates and work, if base's judged and head's differ."""
+    applied = run.facts.applied
+    if applied.rules != "base" or not applied.changes:
         return None
-    return _judge(facts, trials, warnings, judging.head_gates, judging.head_work).verdict
+    return _judge(run, warnings, applied.head_gates, applied.head_work).verdict
 
 
-def _coverage(facts: Facts) -> Coverage:
-    project, lacks = facts.project, facts.lacks
+def _coverage(run: _Run) -> Coverage:
+    plan, project = run.plan, run.plan.project
     cells = [Cell(variant, "head", profile) for variant in project.own for profile in project.profiles]
-    return Coverage(cells, facts.pairs, lacks, facts.failed, facts.lost, facts.shortage, facts.stopped)
+    return Coverage(cells, run.pairs, plan.lacks, plan.failed, run.measured.lost, run.shortage, run.stopped)
 
 
 def _identical(infos: Sequence[SubjectInfo]) -> set[str]:
@@ -167,12 +186,12 @@ def _identical(infos: Sequence[SubjectInfo]) -> set[str]:
     return {variant for variant, ids in images.items() if len(ids) > 1 and len(set(ids)) == 1}
 
 
-def _placement(facts: Facts) -> dict[str, str]:
+def _placement(plan: Plan) -> dict[str, str]:
     found = {"count, capacity": "not pinned: every part may use every CPU"}
-    if facts.design.pairs and facts.places:
-        found["latency, duet"] = "; in turn with: ".join(map(str, facts.places))
-    elif facts.design.pairs:
-        found["latency, interleaved"] = f"not pinned: {facts.unpinned or 'there is one CPU only'}"
+    if plan.needs_pinning:
+        found["latency, duet"] = "; in turn with: ".join(map(str, plan.places))
+    elif plan.design.pairs:
+        found["latency, interleaved"] = f"not pinned: {plan.unpinned or 'there is one CPU only'}"
     return found
 
 
@@ -195,20 +214,20 @@ def fingerprint(machine: Machine, generator: Mapping[str, Any]) -> str:
     return hashlib.sha256("|".join(str(part) for part in parts).encode()).hexdigest()[:12]
 
 
-def _run_warnings(facts: Facts, trials: Sequence[Trial]) -> list[RunWarning]:
-    source = facts.source
-    found = [_warned(Code.VARIANT_FAILED, why, name) for name, why in facts.failed.items() if "@" not in name]
-    if source.base_sha and source.base_sha == source.head_sha and not source.dirty and not facts.run.self_test:
+def _run_warnings(run: _Run) -> list[RunWarning]:
+    source, plan, measured = run.facts.source, run.plan, run.measured
+    found = [_warned(Code.VARIANT_FAILED, why, name) for name, why in plan.failed.items() if "@" not in name]
+    if source.base_sha and source.base_sha == source.head_sha and not source.dirty and not run.facts.run.self_test:
         found.append(_warned(Code.IDENTICAL, f"base and head are the same commit, {source.base_sha[:12]}"))
-    if facts.unpinned:
-        message = f"containers cannot be given CPUs of their own: {facts.unpinned}"
+    if plan.unpinned:
+        message = f"containers cannot be given CPUs of their own: {plan.unpinned}"
         found.append(_warned(Code.PINNING_IGNORED, message))
-    elif facts.design.pairs and not facts.places:
+    elif plan.design.pairs and not plan.places:
         found.append(_warned(Code.NO_DUET, "this machine has one CPU for us"))
-    found += facts.dropped
-    if facts.stopped:
-        found.append(_warned(Code.STOPPED_EARLY, f"the run ended early: {facts.stopped}"))
-    if trials and any("application" not in trial.cpu_ms for trial in trials):
+    found += measured.dropped
+    if run.stopped:
+        found.append(_warned(Code.STOPPED_EARLY, f"the run ended early: {run.stopped}"))
+    if any("application" not in trial.cpu_ms for trial in run.trials):
         found.append(_warned(Code.NO_COUNTERS, "the engine's host does not show its control groups"))
     return found
 

@@ -1,10 +1,13 @@
-"""Walks the plan and stores each trial the moment it ends."""
+"""Measure what a plan says, and store each trial the moment it ends."""
 
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from bench_action.compare.assemble import Measured
+from bench_action.compare.pairs import split_alpha
+from bench_action.compare.stopping import Decider
 from bench_action.config.schema import Profile
 from bench_action.load.replies import merge_counts
 from bench_action.measure.trials import (
@@ -16,12 +19,14 @@ from bench_action.measure.trials import (
     load_alone,
     load_together,
 )
-from bench_action.model.errors import StackError
+from bench_action.model.errors import BenchError, InputError, StackError
 from bench_action.model.progress import Progress
 from bench_action.model.result import Replies, Trial
 from bench_action.model.warning import Code, RunWarning
+from bench_action.model.wording import plural
 from bench_action.plan.blocks import Block, Cell, Pair, Spent, Step
 from bench_action.plan.placement import Placement
+from bench_action.plan.plan import Plan
 from bench_action.stack.readiness import require_alive
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
@@ -40,8 +45,60 @@ _MOST_DROPPED = 3
 Enough = Callable[[Block, Sequence[Trial], Spent], bool]
 
 
-def always(block: Block, trials: Sequence[Trial], spent: Spent) -> bool:
-    """For a plan that is to be walked to its end: no block is superfluous."""
+def measure(stack: Stack, plan: Plan, append: Callable[[Trial], None], progress: Progress) -> Measured:
+    """Take every trial that the plan needs, and `append` each as it ends (an InputError of that is a warning).
+
+    Does not raise if measuring cannot go on (a part of the stack died, an interrupt): `stopped` is the error then, and
+    the trials so far count.
+    """
+    design, project, decider = plan.design, plan.project, _make_decider(plan)
+    if design.pairs:
+        progress.step(f"placement for {plural(len(design.pairs), 'pair')}, {plan.describe_places()}")
+
+    def store(trial: Trial) -> None:
+        try:
+            append(trial)
+        except InputError as error:
+            progress.warn(f"{error.what}. Trials are kept in memory from now on")
+
+    progress.expect(*design.expected(project))
+    cores = stack.services.agent.machine()["cores"]
+    measurer = Measurer(
+        stack,
+        project.profile,
+        project.policy.count_requests,
+        cores,
+        progress,
+        store,
+        enough=decider.enough,
+        places=plan.places,
+    )
+    stopped = None
+    try:
+        measurer.walk(design.blocks(project))
+    except BenchError as error:
+        stopped = error
+    return Measured(
+        tuple(measurer.trials), tuple(measurer.dropped), measurer.lost, measurer.times, decider.courses(), stopped
+    )
+
+
+def _make_decider(plan: Plan) -> Decider:
+    project, pairs = plan.project, len(plan.design.pairs)
+    gates = project.config.all_gates
+    return Decider(
+        gates,
+        split_alpha(gates, pairs),
+        max(1, pairs),
+        project.policy.duet.seconds,
+        project.policy.minutes,
+        to_the_end=plan.to_the_end,
+        timetable=plan.design.timetable(project),
+    )
+
+
+def never(block: Block, trials: Sequence[Trial], spent: Spent) -> bool:
+    """Skip no block: for a plan that is measured to its end."""
     del block, trials, spent
     return False
 
@@ -62,7 +119,7 @@ class Measurer:
     generator_cores: int
     progress: Progress
     store: Callable[[Trial], None]
-    enough: Enough = always
+    enough: Enough = never
     places: Sequence[Placement] = ()
     trials: list[Trial] = field(default_factory=list)
     dropped: list[RunWarning] = field(default_factory=list)

@@ -227,6 +227,11 @@ class SubjectInfo(Frozen):
     verified: bool
     failure: str = ""
 
+    @property
+    def name(self) -> str:
+        """The subject's name in messages: base is marked, head is the normal case."""
+        return self.variant if self.revision == "head" else f"{self.variant}@{self.revision}"
+
 
 class Estimate(Frozen):
     """A metric of a cell over its blocks, with the interval of its typical value at 99 %."""

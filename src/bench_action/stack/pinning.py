@@ -1,9 +1,41 @@
-"""Whether an engine can give a container CPUs of its own: tried once, before anything relies on it."""
+"""Which CPUs there are, and whether an engine can pin a container to them: tried once, before anything relies on it."""
 
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from bench_action.engine.protocol import Engine, Handle
 from bench_action.model.errors import StackError
+from bench_action.model.progress import Progress
+from bench_action.plan.placement import Placement, placements
+from bench_action.plan.plan import Plan
+from bench_action.stack.stack import Stack
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def find_placements(stack: Stack) -> tuple[Placement, ...]:
+    """Find the placements on the engine's machine.
+
+    If that is the machine we run on, only CPUs that this process may use count.
+    """
+    generator = stack.services.agent.machine()
+    usable = set(generator["cpus"])
+    if _BOOT_ID.is_file() and _BOOT_ID.read_text(encoding="ascii").strip() == generator["boot_id"]:
+        usable = usable & os.sched_getaffinity(0) or usable
+    return placements(usable, {int(cpu): found for cpu, found in generator["siblings"].items()})
+
+
+def fit_to_pinning(stack: Stack, plan: Plan, progress: Progress) -> Plan:
+    """Return the plan, or one that measures pairs in turn if the engine cannot pin containers to CPUs."""
+    if not plan.needs_pinning:
+        return plan
+    agent = stack.services.agent
+    why = why_not_pinned(stack.engine, stack.services.load, lambda: agent.machine()["cpus"])
+    if not why:
+        return plan
+    progress.warn(f"base and head are measured in turn, not at the same time: {why}")
+    return plan.without_pinning(why)
 
 
 def why_not_pinned(engine: Engine, handle: Handle, allowed: Callable[[], Sequence[int]]) -> str:

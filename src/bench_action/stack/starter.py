@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from bench_action.config.baseline import Baseline
+from bench_action.config.environment import allowed_secrets, own_environment
 from bench_action.config.load import Project
 from bench_action.engine.protocol import Engine, Handle, ServiceSpec
 from bench_action.model.errors import InputError, StackError
 from bench_action.model.result import Revision
-from bench_action.stack.environment import allowed_secrets, own_environment
 from bench_action.stack.images import Image, Images, local_form
 from bench_action.stack.postgres import QueryError
 from bench_action.stack.services import Services

@@ -36,7 +36,9 @@ class Failure:
         return f"{self.subject}: {self.rule}: expected {self.expected}, got {self.got}"
 
 
-def verify(stack: Stack, project: Project, progress: Progress, base: Baseline | None = None) -> tuple[Failure, ...]:
+def verify_subjects(
+    stack: Stack, project: Project, progress: Progress, base: Baseline | None = None
+) -> tuple[Failure, ...]:
     """Collect all failures, by subject. Raises StackError when a part dies.
 
     Head is verified by head's checks and base by its own, as a change may well change what a check expects; where base

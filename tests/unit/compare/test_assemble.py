@@ -1,17 +1,16 @@
-"""What a run's facts and trials make of its result: by whose rules, and which cells were compared."""
+"""The result of a run from plan, trials and facts: by whose rules it was judged, and which cells were compared."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.factories import make_count, make_duet, make_subject
 
-from bench_action.compare.assemble import Facts, assemble
-from bench_action.compare.stopping import Decider
+from bench_action.compare.assemble import Facts, Measured, assemble
 from bench_action.config.baseline import Lack
-from bench_action.config.gates import Gate, Gates
+from bench_action.config.gates import Gate, Gates, default_gates
 from bench_action.config.load import Project, load_policy
 from bench_action.config.rules import AppliedRules
 from bench_action.config.schema import Config, ExpectedWork
@@ -20,6 +19,7 @@ from bench_action.model.machine import Machine
 from bench_action.model.result import RuleChange, RunInfo, Source, Trial
 from bench_action.plan.blocks import Cell
 from bench_action.plan.design import make_design
+from bench_action.plan.plan import Plan
 
 pytestmark = pytest.mark.unit
 
@@ -30,48 +30,43 @@ LOOSE: Gates = {"requests_per_second": Gate(max_loss=0.5)}
 CHANGED = (RuleChange(what="gate on requests/s", before="2 %", after="50 %"),)
 
 
-def facts(**changes: object) -> Facts:
-    """Of a run of aiohttp at both revisions, by base's strict gates."""
+def plan(lacks: Mapping[Cell, Lack] | None = None) -> Plan:
+    """Of a run of aiohttp at both revisions, by strict gates."""
     config = Config.model_validate({"variants": {"aiohttp": {"image": "x"}}})
-    profiles = load_policy("article").profiles
-    config = config.model_copy(update={"profiles": {PROFILE: profiles[PROFILE]}})
+    profiles = {PROFILE: load_policy("article").profiles[PROFILE]}
+    config = config.model_copy(update={"profiles": profiles, "gates": dict.fromkeys(default_gates()) | STRICT})
     project = Project(config, load_policy("ci"), "ci", Path(), "bench.yml")
     both = tuple(make_subject("aiohttp", revision=name) for name in ("head", "base"))
-    lacks = changes.get("lacks", {})
-    design = make_design(
-        [("aiohttp", "head"), ("aiohttp", "base")],
-        [PROFILE],
-        (),
-        duets=True,
+    names = [("aiohttp", "head"), ("aiohttp", "base")]
+    design = make_design(names, [PROFILE], (), duets=True, seed=0, without=lacks or {})
+    return Plan(project, both, design, lacks=lacks or {})
+
+
+def measured(trials: Sequence[Trial], **changes: Any) -> Measured:
+    return Measured(tuple(trials), **changes)
+
+
+def facts(**changes: Any) -> Facts:
+    run = RunInfo(
+        id="r",
+        started_at="2026-11-23T10:00:00+00:00",
+        duration_s=1,
         seed=0,
-        without=lacks,  # type: ignore[arg-type]
+        engine="docker",
+        preset="ci",
+        tool_version="0",
+        command="bench-action run",
     )
-    fields: dict[str, object] = {
-        "run": RunInfo(
-            id="r",
-            started_at="2026-11-23T10:00:00+00:00",
-            duration_s=1,
-            seed=0,
-            engine="docker",
-            preset="ci",
-            tool_version="0",
-            command="bench-action run",
-        ),
-        "project": project,
+    fields: dict[str, Any] = {
+        "run": run,
         "source": Source(base_sha="b" * 40),
-        "images": {},
-        "subjects": both,
-        "control": {},
-        "failed": {},
         "machine": Machine(cores=2, memory_mib=4096, kernel="6", engine_version="28"),
         "generator": {"cpu_model": "x", "machine": "x86_64"},
-        "design": design,
-        "places": (),
-        "timings": {},
-        "decider": Decider(STRICT, 0.01, 1, 120.0),
+        "images": {},
+        "control": {},
         "compares": True,
     }
-    return Facts(**(fields | changes))  # type: ignore[arg-type]
+    return Facts(**(fields | changes))
 
 
 def slower(loss: float = 0.2, queries: int = 1) -> list[Trial]:
@@ -84,37 +79,39 @@ def slower(loss: float = 0.2, queries: int = 1) -> list[Trial]:
 
 
 def test_assemble__base_judges_and_heads_verdict_stands_beside() -> None:
-    result = assemble(facts(judging=AppliedRules("base", CHANGED, LOOSE)), slower())
+    result = assemble(plan(), measured(slower()), facts(applied=AppliedRules("base", CHANGED, LOOSE)))
     assert (result.verdict, result.rules, result.rule_changes) == ("regressed", "base", CHANGED)
     assert result.verdict_by_head_rules == "measured"  # a loss of a fifth, which no gate of head's forbids
     assert (result.compared, result.not_compared) == ((str(CELL),), ())
 
 
 def test_assemble__heads_verdict_also_goes_by_heads_work() -> None:
-    judging = AppliedRules("base", CHANGED, STRICT, {PROFILE: ExpectedWork(queries=7)})
-    result = assemble(facts(judging=judging), slower(0.0))
+    applied = AppliedRules("base", CHANGED, STRICT, {PROFILE: ExpectedWork(queries=7)})
+    result = assemble(plan(), measured(slower(0.0)), facts(applied=applied))
     assert (result.verdict, result.verdict_by_head_rules) == ("unchanged", "regressed")
 
 
-@pytest.mark.parametrize("judging", [AppliedRules(), AppliedRules("base"), AppliedRules("head", CHANGED)])
-def test_assemble__without_a_change_of_the_rules_there_is_one_verdict(judging: AppliedRules) -> None:
-    assert assemble(facts(judging=judging), slower()).verdict_by_head_rules is None
+@pytest.mark.parametrize("applied", [AppliedRules(), AppliedRules("base"), AppliedRules("head", CHANGED)])
+def test_assemble__without_a_change_of_the_rules_there_is_one_verdict(applied: AppliedRules) -> None:
+    assert assemble(plan(), measured(slower()), facts(applied=applied)).verdict_by_head_rules is None
 
 
 def test_assemble__a_cell_that_base_lacks_is_not_compared() -> None:
     alone: Sequence[Trial] = [make_count()]
-    result = assemble(facts(lacks={CELL: Lack("new", "base `bbbbbbb` has no `bench.yml`")}), alone)
+    result = assemble(plan({CELL: Lack("new", "base `bbbbbbb` has no `bench.yml`")}), measured(alone), facts())
     assert (result.verdict, result.compared) == ("measured", ())
     (other,) = result.not_compared
     assert (other.cell, other.status) == (str(CELL), "new")
 
 
 def test_assemble__a_base_that_ended_is_not_judged_by_what_was_left_of_it() -> None:
-    result = assemble(replace(facts(), lost={"aiohttp": StackError("aiohttp-base exited with status 1")}), slower())
+    result = assemble(
+        plan(), measured(slower(), lost={"aiohttp": StackError("aiohttp-base exited with status 1")}), facts()
+    )
     assert [one for one in result.comparisons if one.kind == "revision"] == []
     assert [one.status for one in result.not_compared] == ["base-failed"]
 
 
 def test_assemble__without_a_baseline_nothing_is_said_of_a_comparison() -> None:
-    result = assemble(facts(compares=False), [make_count()])
+    result = assemble(plan(), measured([make_count()]), facts(compares=False))
     assert (result.compared, result.not_compared) == ((), ())

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench_action.config.baseline import Baseline
+from bench_action.config.environment import allowed_secrets, check_environment, fill_in, own_environment, usable_base
 from bench_action.config.load import Project, load_policy
 from bench_action.config.schema import Config
 from bench_action.model.errors import InputError
-from bench_action.stack.environment import allowed_secrets, check_environment, fill_in, own_environment, usable_base
 
 pytestmark = pytest.mark.unit
 

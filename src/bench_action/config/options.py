@@ -1,0 +1,46 @@
+"""What the user asked for, from the command line or from a workflow."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench_action.config.rules import RulesOf
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of one run. `max_minutes`: minutes for measuring; `git`: the environment for git's own processes."""
+
+    config: Path | None = None
+    preset: str = "quick"
+    variants: Sequence[str] = ()
+    profiles: Sequence[str] = ()
+    output: Path = Path("bench-results")
+    seed: int = 0
+    baseline: str | None = None
+    rules: RulesOf = "base"
+    compare: Sequence[tuple[str, str]] = ()
+    self_test: bool = False
+    max_minutes: float | None = None
+    control: str | None = None
+    job: str = ""
+    key: str = ""
+    workflow_job: str = ""
+    git: Mapping[str, str] | None = field(default=None, repr=False)
+
+    @property
+    def command(self) -> str:
+        """The command line that repeats the run."""
+        words = ["bench-action", "run", *([str(self.config)] if self.config else []), "--preset", self.preset]
+        for variant in self.variants:
+            words += ["--variant", variant]
+        for profile in self.profiles:
+            words += ["--profile", profile]
+        for base, head in self.compare:
+            words += ["--compare", base, head]
+        if self.baseline is not None:
+            words += ["--baseline", self.baseline, *(["--rules", "head"] if self.rules == "head" else [])]
+        words += ["--self-test"] if self.self_test else []
+        words += ["--max-minutes", f"{self.max_minutes:g}"] if self.max_minutes is not None else []
+        return shlex.join([*words, "--seed", str(self.seed)])
