@@ -55,7 +55,7 @@ def run_quick(output: Path) -> tuple[datetime, float]:
 
 
 def print_run(trials: Sequence[dict[str, Any]], started: datetime, peak_mib: float) -> None:
-    """What a whole run tells about the harness."""
+    """What a whole run shows about the harness."""
     began = [datetime.fromisoformat(trial["started_at"]) for trial in trials]
     capacity = [
         (at, trial["duration_s"]) for at, trial in zip(began, trials, strict=True) if trial["phase"] == "capacity"
