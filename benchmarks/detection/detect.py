@@ -1,11 +1,11 @@
-"""Whether real changes are found and nothing else is: real builds of two revisions, measured as a user measures them.
+"""Measure whether real changes are found, and nothing else: real builds of two revisions, measured as a user would.
 
-    python benchmarks/detection/detect.py run --engine docker --minutes 60     goes on where it left off
-    python benchmarks/detection/detect.py run --only counts                    work in the background, counts only
+    python benchmarks/detection/detect.py run --engine docker --minutes 60     continues where it stopped
+    python benchmarks/detection/detect.py run --only counts                    only counts, with work in the background
     python benchmarks/detection/detect.py table [--only counts]
 
 Each run is `bench-action run --preset ci --baseline BASE` on a git repository made for it, whose head differs from base
-in one thing. The size of a slowdown is known: a turn of an empty loop costs what duets with a very long loop say
+in one thing. The size of a slowdown is known: duets with a very long loop show the cost of a turn of an empty loop
 (`share_of_a_turn`). Runs are kept, block by block, in `recordings/`.
 """
 
@@ -61,12 +61,12 @@ class Edit:
 
 @dataclass(frozen=True)
 class Scenario:
-    """What head does beside what base does. `slowdown`: of the application's CPU, as a share; `wanted`: how many runs,
-    `locally`: with the local engine.
+    """What head does differently from base. `slowdown`: share of the application's CPU that head uses in addition.
 
-    `found` names the metrics of which one must be `regressed`, `named` warnings of which one must be given; neither for
-    a change that is none. `calm`: that no loss is told is right too. `unnamed`: that none of these warnings is given is
-    all that is asked. `both`: in base and head, `edits`: in head only.
+    `wanted`: how many runs with Docker, `locally`: with the local engine. `found`: metrics of which one must be
+    `regressed`; `named`: warnings of which one must be given; neither for unchanged code. `calm`: a run that reports no
+    loss is right, too. `unnamed`: the only condition is that none of these warnings is given. `both`: edits of base and
+    head, `edits`: of head only.
     """
 
     name: str
@@ -176,7 +176,7 @@ _OPENED = "            app[POOL] = pool\n            yield\n"
 
 
 def _scheduler(seconds: float) -> Edit:
-    """A query of its own every so often, for as long as the application runs."""
+    """Make the application send a query at an interval, as long as it runs."""
     tick = """\
             async def tick():
                 while True:
@@ -328,8 +328,8 @@ def loops_of(runs: Sequence[Mapping[str, Any]], scenario: Scenario) -> int:
 def share_of_a_turn(runs: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
     """What a turn of the loop adds to the application's CPU per request, as a share of base's, and its standard error.
 
-    Its cost is the difference of CPU time in the calibrating duets, not their ratio: beside a neighbour that keeps the
-    core for a millisecond at a time, base itself needs an eighth more. Base's is what it needs beside its equal.
+    Its cost is the difference of CPU time in the calibrating duets, not their ratio: next to a neighbour that keeps the
+    core for a millisecond at a time, base itself needs an eighth more. Base's cost is the one next to its equal.
     """
     turns = [
         (_mean_cost(run, "head") - _mean_cost(run, "base")) / run["loops"]
@@ -417,7 +417,7 @@ def edit(folder: Path, edits: Sequence[Edit]) -> None:
 
 
 def mark(context: Path, text: str) -> None:
-    """Have each revision of each run built anew: whatever a build is lucky in, the next is not."""
+    """Make each revision of each run a new build: what one build is lucky in, the next is not."""
     for path in context.rglob("views.py"):
         path.write_text(f"{path.read_text(encoding='utf-8')}\n# {text}\n", encoding="utf-8")
 
