@@ -2,7 +2,8 @@
 
     python benchmarks/detection/detect.py run --engine docker --minutes 60     continues where it stopped
     python benchmarks/detection/detect.py run --only counts                    only counts, with work in the background
-    python benchmarks/detection/detect.py table [--only counts]
+    python benchmarks/detection/detect.py run --only unchanged                 false alarms on every way to a verdict
+    python benchmarks/detection/detect.py table [--only counts|unchanged]
 
 Each run is `bench-action run --preset ci --baseline BASE` on a git repository made for it, whose head differs from base
 in one thing. The size of a slowdown is known: duets with a very long loop show the cost of a turn of an empty loop
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,7 @@ _SERVER, _RESOURCES = "aiohttp/todo_aiohttp/server.py", "aiohttp/todo_aiohttp/re
 _FETCH = "        items = await self.request.app[POOL].fetch(_SELECT)\n"
 _LIST = '        items = list(Item.objects.order_by("pk"))\n'
 _CALIBRATING_LOOPS = 40_000
+_UNCHANGED_RUNS, _UNCHANGED_MINUTES = 10, 2
 _SLOWER = ("requests_per_second", "cpu_ms_per_request")
 _GIT = ("git", "-c", "user.name=detection", "-c", "user.email=detection@example.org", "-c", "commit.gpgsign=false")
 _VARIANTS = {
@@ -66,7 +69,7 @@ class Scenario:
     `wanted`: how many runs with Docker, `locally`: with the local engine. `found`: metrics of which one must be
     `regressed`; `named`: warnings of which one must be given; neither for unchanged code. `calm`: a run that reports no
     loss is right, too. `unnamed`: the only condition is that none of these warnings is given. `both`: edits of base and
-    head, `edits`: of head only.
+    head, `edits`: of head only. `one_cpu`: the tool may use one CPU only.
     """
 
     name: str
@@ -81,6 +84,7 @@ class Scenario:
     application: str = "aiohttp"
     both: tuple[Edit, ...] = ()
     edits: tuple[Edit, ...] = ()
+    one_cpu: bool = False
 
 
 def _waiting(seconds: float) -> Edit:
@@ -228,24 +232,39 @@ COUNTED = tuple(
 )
 
 
+# unchanged code on every way to a verdict
+UNCHANGED = (
+    Scenario("duets, aiohttp", _UNCHANGED_RUNS),
+    Scenario("duets, Django", _UNCHANGED_RUNS, application="django"),
+    Scenario("turns: the CPU is idle", _UNCHANGED_RUNS, both=(_waiting(0.3),)),
+    Scenario("turns: one CPU", _UNCHANGED_RUNS, one_cpu=True),
+)
+
+
 def main() -> None:
     """Run what is missing, or print what there is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("do", choices=["run", "table"])
     parser.add_argument("--engine", choices=["docker", "local"], default="docker")
-    parser.add_argument("--only", choices=["changes", "counts"], default="changes", help="which kind of scenarios")
+    parser.add_argument(
+        "--only", choices=["changes", "counts", "unchanged"], default="changes", help="which kind of scenarios"
+    )
     parser.add_argument("--minutes", type=float, default=60.0, help="begin no further run after so long")
     asked = parser.parse_args()
     deadline = time.monotonic() + 60 * asked.minutes
     match asked.do, asked.only:
         case "run", "changes":
             run_missing(asked.engine, deadline)
+        case "run", "unchanged":
+            run_unchanged(asked.engine, deadline)
         case "run", _:
             run_counts(asked.engine, deadline)
         case _, "changes":
             print_table(recorded(asked.engine))
             print()
             print_pooled(recorded(asked.engine))
+        case _, "unchanged":
+            print_unchanged(recorded(f"{asked.engine}-unchanged"))
         case _:
             print_counts(recorded(f"{asked.engine}-counts"))
 
@@ -275,6 +294,20 @@ def run_missing(engine: str, deadline: float) -> None:
             flush=True,
         )
         record(engine, measure(engine, chosen, seed=counts[chosen.name], loops=loops_of(runs, chosen)))
+
+
+def run_unchanged(engine: str, deadline: float) -> None:
+    """Run each scenario of unchanged code in turn, until each has enough runs or the time is up."""
+    name = f"{engine}-unchanged"
+    while time.monotonic() < deadline:
+        counts = Counter(run["scenario"] for run in recorded(name))
+        chosen = min(UNCHANGED, key=lambda scenario: counts[scenario.name] / scenario.wanted)
+        number = counts[chosen.name]
+        if number >= chosen.wanted:
+            return
+        print(f"{time.strftime('%H:%M:%S')} {chosen.name}, run {number + 1} of {chosen.wanted}", flush=True)
+        run = measure(engine, chosen, number, 0, "--max-minutes", str(_UNCHANGED_MINUTES))
+        record(name, {key: value for key, value in run.items() if key != "blocks"})
 
 
 def run_counts(engine: str, deadline: float) -> None:
@@ -348,12 +381,12 @@ def _mean_cost(run: Mapping[str, Any], side: str) -> float:
     return float(sum(one["cpu_ms"]["application"] for one in own) / sum(one["requests"] for one in own))
 
 
-def measure(engine: str, scenario: Scenario, seed: int, loops: int) -> dict[str, Any]:
+def measure(engine: str, scenario: Scenario, seed: int, loops: int, *more: str) -> dict[str, Any]:
     """One run, from the repository on."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         base = make_repository(folder / "repository", scenario, seed, loops)
-        result = run_tool(engine, folder, base, seed)
+        result = run_tool(engine, folder, base, seed, *more, one_cpu=scenario.one_cpu)
     return {"scenario": scenario.name, "seed": seed, "loops": loops, **kept(result)}
 
 
@@ -361,9 +394,10 @@ class RunError(Exception):
     """A run ended without a result."""
 
 
-def run_tool(engine: str, folder: Path, base: str, seed: int, *more: str) -> dict[str, Any]:
+def run_tool(engine: str, folder: Path, base: str, seed: int, *more: str, one_cpu: bool = False) -> dict[str, Any]:
     """The result of a run on the repository in a folder. Raises RunError."""
     command = [
+        *(("taskset", "--cpu-list", "0") if one_cpu else ()),
         sys.executable,
         "-m",
         "bench_action",
@@ -531,6 +565,34 @@ def print_counts(runs: Sequence[Mapping[str, Any]]) -> None:
         own = [run for run in runs if run["scenario"] == scenario.name]
         if own:
             print(_row_of_counts(scenario, own))
+
+
+def print_unchanged(runs: Sequence[Mapping[str, Any]]) -> None:
+    """Print as markdown how often unchanged code was called what, and by how much it seemed to differ."""
+    print(
+        "| unchanged code | runs | regressed | improved | inconclusive | unchanged | loss noted | requests/s | time |"
+    )
+    print("|---|---:|---:|---:|---:|---:|---:|---|---:|")
+    for scenario in UNCHANGED:
+        own = [run for run in runs if run["scenario"] == scenario.name]
+        if own:
+            print(_row_of_unchanged(scenario, own))
+
+
+def _row_of_unchanged(scenario: Scenario, own: Sequence[Mapping[str, Any]]) -> str:
+    verdicts = Counter(run["verdict"] for run in own)
+    named = [verdicts[verdict] for verdict in ("regressed", "improved", "inconclusive", "unchanged")]
+    noted = verdicts["regressed"] + verdicts["measured"]  # a red or yellow headline
+    changes = [
+        100 * (one["ratio"] - 1)
+        for run in own
+        for one in run["comparisons"]
+        if one["metric"] == "requests_per_second" and one["ratio"] is not None
+    ]
+    error = f" ± {stdev(changes) / math.sqrt(len(changes)):.2f}" if len(changes) > 1 else ""
+    size = f"{fmean(changes):+.2f} %{error}" if changes else "–"
+    numbers = " | ".join(map(str, [len(own), *named, noted]))
+    return f"| {scenario.name} | {numbers} | {size} | {fmean(run['seconds'] for run in own):.0f} s |"
 
 
 def _row_of_counts(scenario: Scenario, own: Sequence[Mapping[str, Any]]) -> str:
