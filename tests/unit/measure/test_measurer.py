@@ -1,19 +1,26 @@
-"""What is still measured once a cell has answered wrongly; the rest of measuring needs a stack."""
+"""What is still measured after a cell has answered wrongly, and what is kept if measuring ends early."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from tests.unit.factories import make_count, make_trial, warn
+from tests.quiet import Quiet
+from tests.unit.factories import make_count, make_subject, make_trial, warn
 
-from bench_action.config.schema import Profile
+from bench_action.compare.assemble import Measured
+from bench_action.config.load import Project, load_policy
+from bench_action.config.options import Options
+from bench_action.config.schema import Config, Profile
 from bench_action.measure import measurer as module
-from bench_action.measure.measurer import Measurer
+from bench_action.measure.measurer import Measurer, measure
 from bench_action.measure.trials import TrialPlan
+from bench_action.model.errors import BenchError, InputError, StackError
 from bench_action.model.progress import Progress
 from bench_action.model.result import Replies, Trial
 from bench_action.model.warning import Code
 from bench_action.plan.blocks import Block, Cell, Pair, Step
+from bench_action.plan.plan import Plan, make_plan
 from bench_action.stack.stack import Stack
 
 pytestmark = pytest.mark.unit
@@ -70,3 +77,63 @@ def test_walk__each_trial_knows_the_replies_of_its_own_count(monkeypatch: pytest
     _, places = walk(monkeypatch, None)
     counted = [(place.block.phase, place.counted.bytes_max if place.counted else None) for place in places]
     assert counted == [("count", None), ("count", None), ("capacity", 20), ("capacity", 10), ("capacity", 20)]
+
+
+def plan() -> Plan:
+    config = Config.model_validate(
+        {"variants": {"api": {"image": "x"}}, "profiles": {"list": {"connections": 4, "threads": 2, "duration": 1}}}
+    )
+    project = Project(config, load_policy("quick"), "quick", Path(), "bench.yml")
+    return make_plan(project, (make_subject("api"),), {}, (), Options())
+
+
+def run_plan(
+    monkeypatch: pytest.MonkeyPatch, *, error: BenchError | None = None, full: bool = False
+) -> tuple[Measured, list[Trial], list[str]]:
+    """Measure a plan whose third trial raises `error`, into a folder that may be full; what was stored and warned."""
+    stored: list[Trial] = []
+    warned: list[str] = []
+
+    def walk(measurer: Measurer, _blocks: object) -> None:
+        for number in (1, 2, 3):
+            if number == 3 and error is not None:
+                raise error
+            measurer._keep(make_trial("api", block=number))
+
+    def append(trial: Trial) -> None:
+        if full:
+            raise InputError("could not add a trial to trials.jsonl")
+        stored.append(trial)
+
+    monkeypatch.setattr(Measurer, "walk", walk)
+    quiet = Quiet()
+    monkeypatch.setattr(quiet, "warn", warned.append)
+    agent = SimpleNamespace(machine=lambda: {"cores": 2})
+    stack = cast(Stack, SimpleNamespace(services=SimpleNamespace(agent=agent)))
+    return measure(stack, plan(), append, quiet), stored, warned
+
+
+def test_measure__each_trial_is_stored_and_returned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured, stored, warned = run_plan(monkeypatch)
+    assert list(measured.trials) == stored
+    assert [trial.block for trial in stored] == [1, 2, 3]
+    assert (measured.stopped, warned) == (None, [])
+
+
+def test_measure__an_error_ends_measuring_and_the_trials_so_far_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = StackError("api exited with status 137")
+    measured, stored, _ = run_plan(monkeypatch, error=error)
+    assert measured.stopped is error
+    assert list(measured.trials) == stored
+    assert len(stored) == 2
+
+
+def test_measure__a_full_disk_is_a_warning_and_trials_are_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured, stored, warned = run_plan(monkeypatch, full=True)
+    assert (len(measured.trials), stored) == (3, [])
+    assert all("could not add a trial" in text for text in warned)
+
+
+def test_measure__an_error_that_is_no_run_of_ours_is_not_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_plan(monkeypatch, error=cast(BenchError, ZeroDivisionError()))

@@ -1,0 +1,76 @@
+"""Head and base of a run, and what is said of an error that head's own services might not have."""
+
+from pathlib import Path
+
+import pytest
+from tests.quiet import Quiet
+
+from bench_action.config.baseline import Baseline
+from bench_action.config.load import Project, load_policy
+from bench_action.config.options import Options
+from bench_action.config.rules import AppliedRules
+from bench_action.config.schema import Config
+from bench_action.git.revisions import Revisions, load_revisions
+from bench_action.model.errors import InputError, StackError
+from bench_action.model.result import RuleChange, Source
+
+pytestmark = pytest.mark.unit
+
+CONFIG = """\
+variants:
+  web: {image: "web:1"}
+  old: {image: "old:1"}
+profiles:
+  list: {connections: 4, threads: 2, duration: 1}
+"""
+
+
+def revisions(rules: AppliedRules) -> Revisions:
+    config = Config.model_validate({"variants": {"a": {"image": "x"}, "b": {"image": "y"}}})
+    project = Project(config, load_policy("ci"), "ci", Path(), "bench.yml")
+    return Revisions(Source(), project, Baseline(project), rules)
+
+
+def test_explain__points_at_services_that_head_changes_and_did_not_get() -> None:
+    change = RuleChange(what="service postgres", before="postgres:17", after="postgres:18")
+    error = StackError("web exited with status 1")
+    revisions(AppliedRules("base", (change,))).explain(error)
+    (note,) = error.__notes__
+    assert "service postgres" in note
+    assert "--rules head" in note
+
+
+@pytest.mark.parametrize("rules", ["base", "head"])
+def test_explain__adds_nothing_if_no_service_changed_or_head_got_its_own(rules: str) -> None:
+    what = "gate on requests/s" if rules == "base" else "service postgres"
+    error = StackError("web exited with status 1")
+    revisions(AppliedRules(rules, (RuleChange(what=what, before="1", after="2"),))).explain(error)  # type: ignore[arg-type]
+    assert not hasattr(error, "__notes__")
+
+
+def test_pairs__are_those_of_base_and_those_that_were_requested() -> None:
+    found = revisions(AppliedRules())
+    assert found.pairs(Options(compare=(("a", "b"),))) == 3
+    assert Revisions(found.source, found.head).pairs(Options()) == 0
+
+
+def test_load_revisions__without_a_base_is_head_with_the_whole_time_for_its_pairs(tmp_path: Path) -> None:
+    (tmp_path / "bench.yml").write_text(CONFIG, encoding="utf-8")
+    options = Options(tmp_path / "bench.yml", "ci", ("web",), max_minutes=0.5)
+    with load_revisions(options, {}, Quiet()) as found:
+        assert (list(found.head.config.variants), found.base) == (["web"], None)
+        assert (found.head.policy.minutes, found.head.policy.duet.seconds) == (0.5, 30.0)
+
+
+def test_load_revisions__a_self_test_compares_head_with_itself(tmp_path: Path) -> None:
+    (tmp_path / "bench.yml").write_text(CONFIG, encoding="utf-8")
+    with load_revisions(Options(tmp_path / "bench.yml", self_test=True), {}, Quiet()) as found:
+        assert found.base is not None
+        assert found.base.project.config.variants == found.head.config.variants
+
+
+def test_load_revisions__a_pair_of_unknown_variants_is_bad_input(tmp_path: Path) -> None:
+    (tmp_path / "bench.yml").write_text(CONFIG, encoding="utf-8")
+    options = Options(tmp_path / "bench.yml", compare=(("web", "new"),))
+    with pytest.raises(InputError, match="new"), load_revisions(options, {}, Quiet()):
+        pass

@@ -1,0 +1,61 @@
+"""What verification leaves to be measured."""
+
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from tests.quiet import Quiet
+from tests.unit.factories import make_subject
+
+from bench_action.git.revisions import Revisions
+from bench_action.model.errors import VerificationError
+from bench_action.stack.stack import Stack
+from bench_action.verify import verification as module
+from bench_action.verify.subjects import Failure
+from bench_action.verify.verification import Verification, verify
+
+pytestmark = pytest.mark.unit
+
+
+def verify_with(
+    monkeypatch: pytest.MonkeyPatch, *failures: Failure, base: bool = False
+) -> tuple[Verification, list[str]]:
+    """Verify `web` and `old`, which break these rules; the result, and what was warned of."""
+
+    def subject(name: str, revision: str) -> SimpleNamespace:
+        full = name if revision == "head" else f"{name}@base"
+        return SimpleNamespace(
+            name=full,
+            revision=revision,
+            describe=lambda failure: make_subject(name, revision=revision, verified=not failure, failure=failure),
+        )
+
+    monkeypatch.setattr(module, "verify_subjects", lambda *_: failures)
+    subjects = [subject("web", "head"), subject("old", "head"), *([subject("web", "base")] if base else [])]
+    revisions = cast(Revisions, SimpleNamespace(head="head", base=None))
+    warned: list[str] = []
+    progress = Quiet()
+    monkeypatch.setattr(progress, "warn", warned.append)
+    return verify(cast(Stack, SimpleNamespace(subjects=subjects)), revisions, progress), warned
+
+
+def failure(subject: str) -> Failure:
+    return Failure(subject, "home", "status 200", "500")
+
+
+def test_verify__a_head_that_fails_is_reported_and_the_others_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, warned = verify_with(monkeypatch, failure("old"))
+    assert [(subject.name, subject.verified) for subject in found.subjects] == [("web", True), ("old", False)]
+    assert warned == ["not measured: old: home: expected status 200, got 500"]
+
+
+def test_verify__nothing_is_measured_if_every_head_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(VerificationError, match="web, old broke 2 rules"):
+        verify_with(monkeypatch, failure("web"), failure("old"))
+
+
+def test_verify__a_base_that_fails_costs_nobody_the_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, warned = verify_with(monkeypatch, failure("web@base"), base=True)
+    assert found.head_failures == ()
+    assert [subject.name for subject in found.subjects if not subject.verified] == ["web@base"]
+    assert warned == []
