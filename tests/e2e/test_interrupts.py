@@ -94,6 +94,6 @@ def test_kill__leaves_what_the_next_run_removes(tool: Tool, footprint: Footprint
     finished = tool.run(tool.config({"absent": {"image": "localhost:1/nobody:1"}}), output="next")
     for name in left:
         assert name in finished.stderr
-    assert "removed what runs that are gone had left" in finished.stderr
+    assert "removed what dead runs had left" in finished.stderr
     assert footprint.left() == sorted(kept)
     footprint.remove()

@@ -43,7 +43,7 @@ def test_kill__leaves_what_the_next_run_removes(tool: Tool, local_site: LocalSit
     assert {"postgres", "redis", "tiny"} <= set(local_site.running())
     # whatever it is that the next run does: here its variant cannot be run
     finished = tool.run(tool.config({"absent": {"image": "localhost:1/nobody:1"}}), output="next")
-    assert "removed what runs that are gone had left: bench-action-run-" in finished.stderr
+    assert "removed what dead runs had left: bench-action-run-" in finished.stderr
     assert local_site.left() == []
 
 
