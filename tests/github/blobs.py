@@ -1,4 +1,4 @@
-"""The store that GitHub sends a client to for an artifact: another origin, which is not to see the token."""
+"""The blob store that GitHub redirects to for an artifact: another origin, which must not see the token."""
 
 import base64
 import secrets
@@ -11,14 +11,14 @@ from tests.github.state import Artifact
 
 PREFIX = "/blobs/"
 
-# As Azure's store answers, which is where GitHub keeps artifacts.
+# the answers of Azure's store, in which GitHub keeps artifacts
 _BAD_TOKEN = b"<Error><Code>InvalidAuthenticationInfo</Code></Error>"
 _BAD_SIGNATURE = b"<Error><Code>AuthenticationFailed</Code></Error>"
 
 
 @dataclass(frozen=True)
 class Download:
-    """`authorized`: whether the request brought an Authorization header, which it should not."""
+    """A download. `authorized`: whether the request had an Authorization header, which is a mistake."""
 
     artifact_id: int
     authorized: bool
@@ -26,7 +26,7 @@ class Download:
 
 
 class BlobStore:
-    """Gives an artifact to whoever has a signed address."""
+    """Serves an artifact to anyone who has its signed address."""
 
     def __init__(self, origin: Callable[[], str]) -> None:
         self.downloads: list[Download] = []
@@ -34,13 +34,13 @@ class BlobStore:
         self._signed: dict[str, Artifact] = {}
 
     def sign(self, artifact: Artifact) -> str:
-        """An address that is to be used as it is: its signature is quoted, and means another when it is quoted anew."""
+        """Make an address that must be used unchanged: its signature is quoted, and quoting it again changes it."""
         signature = base64.b64encode(b"\xfb\xff" + secrets.token_bytes(30)).decode()  # begins with +/
         self._signed[signature] = artifact
         return f"{self._origin()}{PREFIX}{artifact.id}.zip?se=2030-01-01T00%3A00%3A00Z&sig={quote(signature, safe='')}"
 
     def answer(self, request: Request) -> Answer:
-        """The bytes, unless the request has a token or no signature."""
+        """Answer with the content, unless the request has a token or lacks the signature."""
         artifact = self._signed.get(request.query.get("sig", ""))
         if artifact is None or f"{PREFIX}{artifact.id}.zip" != request.path:
             return Answer(403, {"content-type": "application/xml"}, _BAD_SIGNATURE)

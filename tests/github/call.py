@@ -1,4 +1,4 @@
-"""A request that is being carried out: who asks for what, of which state; and lists of it by pages."""
+"""A request that is carried out: the token, the parameters, the state that it applies to, and pages of lists."""
 
 import secrets
 from collections.abc import Callable, Mapping
@@ -17,9 +17,9 @@ T = TypeVar("T")
 
 
 class Cursors:
-    """The opaque parameter in the address of every page, without which no other page than the first is given.
+    """The opaque parameter in the address of every page, which is required for all pages except the first.
 
-    GitHub gives some lists so, and says of all of them that the addresses in Link are not to be made by hand.
+    GitHub pages some lists in this way, and documents that clients must not construct the addresses in Link.
     """
 
     def __init__(self) -> None:
@@ -30,17 +30,17 @@ class Cursors:
         self._pages[cursor] = page
         return cursor
 
-    def objection(self, query: Mapping[str, str]) -> str:
-        """What is wrong with the way a page is asked for; empty where nothing is."""
+    def find_objection(self, query: Mapping[str, str]) -> str:
+        """Say why a page may not be requested in this way; empty if it may."""
         page, cursor = query.get("page", "1"), query.get(CURSOR)
         if cursor is None:
-            return "" if page == "1" else f"page {page} is asked for without what Link gives along with it"
+            return "" if page == "1" else f"page {page} was requested without the cursor that Link contains"
         return "" if str(self._pages.get(cursor)) == page else f"Link gave no page {page} with {CURSOR}={cursor}"
 
 
 @dataclass(frozen=True)
 class Call:
-    """`in_path` and `query` hold JSON values, as the operation describes them."""
+    """A request with its context. `in_path` and `query` are JSON values, parsed as the operation describes them."""
 
     state: State
     token: Token
@@ -57,15 +57,15 @@ class Call:
 
     @property
     def raw(self) -> bool:
-        """Whether the bytes of a file are asked for, as they are."""
+        """Whether the raw content of a file was requested."""
         return ".raw" in self.request.headers.get("accept", "")
 
     def address(self, path: str) -> str:
-        """Of something in the repository."""
+        """Make the address of something in the repository."""
         return f"{self.url}/repos/{self.state.repository}/{path}"
 
-    def page_of(self, items: list[T]) -> tuple[list[T], dict[str, str]]:
-        """Those of the page that is asked for, and the headers that say where the others are."""
+    def select_page(self, items: list[T]) -> tuple[list[T], dict[str, str]]:
+        """Select the items of the requested page, and make the headers that link to the others."""
         size = min(max(self.query.get("per_page", _PER_PAGE), 1), _MOST_PER_PAGE)
         page = max(self.query.get("page", 1), 1)
         last = max(-(-len(items) // size), 1)
@@ -74,12 +74,12 @@ class Call:
         links = [f'<{self._page_address(pages[name])}>; rel="{name}"' for name in wanted]
         return items[(page - 1) * size : page * size], {"link": ", ".join(links)} if links else {}
 
-    def paged(self, items: list[Any], render: Callable[["Call", Any], Any]) -> Answer:
-        page, headers = self.page_of(items)
-        return Answer(200, headers, [render(self, one) for one in page])
+    def answer_page(self, items: list[Any], render: Callable[["Call", Any], Any]) -> Answer:
+        page, headers = self.select_page(items)
+        return Answer(200, headers, [render(self, item) for item in page])
 
     def _page_address(self, page: int) -> str:
-        """By the repository's number, as GitHub's are."""
+        """Make an address with the repository's number, as GitHub does."""
         rest = self.request.path.split("/", 4)[4]
         query = {**self.request.query, CURSOR: self.cursors.issue(page), "page": page}
         return f"{self.url}/repositories/{self.state.repository_id}/{rest}?{urlencode(query)}"
@@ -87,7 +87,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """What carries an operation out, and the rights of which one is enough; with no rights named, any token is."""
+    """The function that carries out an operation. A token needs one of `rights`, if there are any."""
 
     carry_out: Callable[[Call], Answer]
     level: str = "read"

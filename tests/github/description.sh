@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Have GitHub's own OpenAPI description of the operations that the double serves, and print where it is.
+# Download GitHub's own OpenAPI description of the operations that the double serves, and print its path.
 #
-# The package is Octokit's, under the MIT licence: 13 MB of description in 29 MB of tarball, which is why it is not kept here.
-# The operations that extract.py lists go into a cache, whose name changes with the package and with the list.
+# The package is Octokit's, under the MIT licence. Its description has 13 MB, too much for this repository, so the operations
+# that extract.py lists are kept in a cache, whose name depends on the package's version and on extract.py.
 set -euo pipefail
 
 readonly package=@octokit/openapi version=23.0.2
@@ -22,16 +22,16 @@ readonly description=$cache/github-$version-${list:0:12}.json
 if [[ ! -s $description ]]; then
   command -v npm >/dev/null || fail "npm is missing: install it (Debian's package is called npm)"
   mkdir -p -- "$cache"
-  work=$(mktemp -d -- "$cache/github.XXXXXX") # beside the result, so that moving it there is atomic
+  work=$(mktemp -d -- "$cache/github.XXXXXX") # in the cache, so that moving the result is atomic
   trap 'rm -rf -- "$work"' EXIT
 
-  echo "description: getting $package@$version" >&2
+  echo "description: downloading $package@$version" >&2
   (cd -- "$work" && npm pack --silent "$package@$version") >"$work/log" 2>&1 || {
     tail -n 5 -- "$work/log" >&2
-    fail "npm could not get $package@$version"
+    fail "npm could not download $package@$version"
   }
   tarball=("$work"/*.tgz)
-  sha512sum --check --status <<<"$sha512  ${tarball[0]}" || fail "$package@$version is not what it was: its sha512 differs"
+  sha512sum --check --status <<<"$sha512  ${tarball[0]}" || fail "$package@$version has changed: its sha512 differs"
   "${PYTHON:-python3}" "$here/extract.py" "${tarball[0]}" "$work/description.json"
   mv -- "$work/description.json" "$description"
 fi

@@ -1,9 +1,9 @@
-"""A double of GitHub's REST API that keeps what it is told, and holds both sides to GitHub's own description of it.
+"""A double of GitHub's REST API that keeps its state, and checks both sides against GitHub's own description.
 
 with GitHubDouble() as github:
     github.state.pull(number=7)
     ...  # GITHUB_API_URL=github.url, GITHUB_TOKEN=token
-    assert [one.body for one in github.state.comments[7]] == ["..."]
+    assert [comment.body for comment in github.state.comments[7]] == ["..."]
     assert github.violations == []
 """
 
@@ -27,15 +27,15 @@ from tests.github.server import Server
 from tests.github.state import State
 
 ENDPOINTS = {**issues.ENDPOINTS, **pulls.ENDPOINTS, **actions.ENDPOINTS, **git.ENDPOINTS}
-HOURLY_LIMIT = 1000  # of a workflow's token, in a repository
+HOURLY_LIMIT = 1000  # requests with a workflow's token, per repository
 
 _NO_AGENT = b"Request forbidden by administrative rules. Please make sure your request has a User-Agent header"
 _API, _BLOB_STORE = 0, 1  # origins
 
 
 @dataclass(frozen=True)
-class _Examined:
-    """A request with the operation that it asks for, if any, and what it has against the description."""
+class _Examination:
+    """A request with its operation, if known, and everything that the description objects to."""
 
     request: Request
     operation: openapi.Operation | None
@@ -44,11 +44,11 @@ class _Examined:
 
 
 class GitHubDouble:
-    """A server for as long as the context lasts. Tests seed and read `state`, and may do so while it serves.
+    """A server that runs until the context ends. Tests seed and read `state`, also while it serves.
 
-    `faults` are taken in order, `requests` has every request that came, `violations` is what either side sent that
-    GitHub does not describe. The tokens of a workflow are there from the start: "token" may write everything that is
-    served, "fork-token" may only read. A server of an enterprise has a prefix, /api/v3, and sends no rate headers.
+    `faults` apply in order, `requests` lists every request, and `violations` what either side sent that GitHub does not
+    describe. A workflow's tokens exist from the start: "token" may write everything, "fork-token" may only read. An
+    enterprise server has the prefix /api/v3, and sends no rate headers.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class GitHubDouble:
 
     @property
     def url(self) -> str:
-        """What GITHUB_API_URL is, without a slash at its end."""
+        """The value of GITHUB_API_URL, without a slash at its end."""
         return self._server.origin(_API) + self._prefix
 
     @property
@@ -93,88 +93,93 @@ class GitHubDouble:
 
     @property
     def downloads(self) -> list[Download]:
-        """Everything that the blob store was asked for with a good signature."""
+        """The downloads that were requested from the blob store with a valid signature."""
         return self._blobs.downloads
 
     async def _handle(self, incoming: web.Request) -> web.StreamResponse:
         request = await _read(incoming)
         self.requests.append(request)
-        examined = self._examine(request)
-        fault = next((one for one in self.faults if one.meets(request)), None)
+        examination = self._examine(request)
+        fault = next((fault for fault in self.faults if fault.meets(request)), None)
         if fault is None:
-            return self._response(request, self._answer(examined))
+            return self._response(request, self._answer(examination))
         fault.times -= 1
-        done = self._answer(examined) if fault.after_write else None
+        done = self._answer(examination) if fault.after_write else None
         await asyncio.sleep(fault.delay_s)
         if fault.drop:
             assert incoming.transport is not None
             incoming.transport.close()
             return web.Response()
-        return self._response(request, fault.answer or done or self._answer(examined))
+        return self._response(request, fault.answer or done or self._answer(examination))
 
-    def _examine(self, request: Request) -> _Examined:
-        """The address that Link gave, and the parameter in it, are of the double's making: they are taken back."""
+    def _examine(self, request: Request) -> _Examination:
+        """Check a request. Addresses from Link are translated back, as the double made them and their cursor."""
         if request.path.startswith(BLOBS) or request.path == self._graphql:
-            return _Examined(request, None, {}, [])
-        path, query = self._own(request.path), {name: one for name, one in request.query.items() if name != CURSOR}
+            return _Examination(request, None, {}, [])
+        path, query = (
+            self._translate(request.path),
+            {name: value for name, value in request.query.items() if name != CURSOR},
+        )
         found = self._description.find(request.method, path) if path else None
         objections = [] if found else [f"{request}: the double serves no such operation"]
-        objections += [f"{request}: {one}" for one in (self._cursors.objection(request.query),) if one]
+        objections += [f"{request}: {text}" for text in (self._cursors.find_objection(request.query),) if text]
         objections += [] if "user-agent" in request.headers else [f"{request}: there is no User-Agent"]
         request = replace(request, path=path or request.path, query=query)
         operation, in_path = found or (None, {})
         if operation is not None:
             objections += self._description.check_request(operation, request, in_path)
         self.violations += objections
-        return _Examined(request, operation, in_path, objections)
+        return _Examination(request, operation, in_path, objections)
 
-    def _own(self, path: str) -> str:
-        """Without the prefix, and by the repository's name instead of its number; empty where it is not the API's."""
+    def _translate(self, path: str) -> str:
+        """Remove the prefix, and replace the repository's number by its name; empty if the path is not the API's."""
         if not path.startswith(f"{self._prefix}/"):
             return ""
         by_number, by_name = f"/repositories/{self.state.repository_id}/", f"/repos/{self.state.repository}/"
         path = path.removeprefix(self._prefix)
         return by_name + path.removeprefix(by_number) if path.startswith(by_number) else path
 
-    def _answer(self, examined: _Examined) -> Answer:
-        if examined.request.path.startswith(BLOBS):
-            return self._download(examined.request)
+    def _answer(self, examination: _Examination) -> Answer:
+        if examination.request.path.startswith(BLOBS):
+            return self._download(examination.request)
         try:
-            answer = self._viewer(examined) if examined.request.path == self._graphql else self._carry_out(examined)
+            answer = (
+                self._viewer(examination) if examination.request.path == self._graphql else self._carry_out(examination)
+            )
         except Refusal as refused:
             answer = refused.answer
         except Exception as error:
-            self.violations.append(f"the double failed at {examined.request}: {error!r}")
+            self.violations.append(f"the double failed at {examination.request}: {error!r}")
             raise
-        if examined.operation is not None:
-            answer = self._description.complete(examined.operation, answer)
-            self.violations += self._description.check_answer(examined.operation, answer)
+        if examination.operation is not None:
+            answer = self._description.complete(examination.operation, answer)
+            self.violations += self._description.check_answer(examination.operation, answer)
         return answer
 
-    def _viewer(self, examined: _Examined) -> Answer:
-        """The one question of the other API that is answered: who asks. A workflow's or an app's token may ask it."""
-        token, body = self._token(examined.request), examined.request.body
+    def _viewer(self, examination: _Examination) -> Answer:
+        """Answer the one GraphQL query that is served: whose token it is. A workflow's or an app's token may ask it."""
+        token, body = self._token(examination.request), examination.request.body
         if not isinstance(body, dict) or body.get("query") != "{ viewer { login } }":
-            self.violations.append(f"{examined.request}: the double answers no such query")
+            self.violations.append(f"{examination.request}: the double answers no such query")
         return Answer(body={"data": {"viewer": {"login": token.login}}})
 
-    def _carry_out(self, examined: _Examined) -> Answer:
+    def _carry_out(self, examination: _Examination) -> Answer:
         """In GitHub's order: who asks, whether they may, whether it can be understood, whether it can be done."""
-        request, operation = examined.request, examined.operation
+        request, operation = examination.request, examination.operation
         if "user-agent" not in request.headers:
             raise Refusal(Answer(403, {"content-type": "text/plain"}, _NO_AGENT))
         token = self._token(request)
         if operation is None:
             raise not_found()
         endpoint = ENDPOINTS[str(operation)]
-        in_path = _typed(operation, "path", examined.in_path)
+        in_path = _convert(operation, "path", examination.in_path)
         if "repo" in in_path and f"{in_path['owner']}/{in_path['repo']}" != self.state.repository:
             raise not_found()
         if not endpoint.allows(token):
             raise refusal(403, "Resource not accessible by integration")
-        if examined.objections:
-            raise refusal(422, "Invalid request.\n\n" + "\n".join(examined.objections))
-        query = _typed(operation, "query", request.query)
+        if examination.objections:
+            raise refusal(422, "Invalid request.\n\n" + "\n".join(examination.objections))
+        query = _convert(operation, "query", request.query)
         return endpoint.carry_out(
             Call(self.state, token, request, in_path, query, self.url, self._cursors, self._blobs)
         )
@@ -225,7 +230,7 @@ async def _read(incoming: web.Request) -> Request:
     return Request(incoming.method, incoming.rel_url.raw_path, query, headers, body, time.monotonic())
 
 
-def _typed(operation: openapi.Operation, where: str, given: Mapping[str, str]) -> dict[str, Any]:
-    """Parameters as what they are described to be; those that are not described are left out."""
+def _convert(operation: openapi.Operation, where: str, given: Mapping[str, str]) -> dict[str, Any]:
+    """Convert parameters to their described types; undescribed ones are left out."""
     schemas = {name: operation.schema(where, name) for name in given}
-    return {name: openapi.typed(schema, given[name]) for name, schema in schemas.items() if schema is not None}
+    return {name: openapi.convert(schema, given[name]) for name, schema in schemas.items() if schema is not None}

@@ -1,4 +1,4 @@
-"""What goes over the wire: requests as they came, answers, and faults that take an answer's place."""
+"""What goes over the wire: requests, answers, and faults that replace an answer."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _DOCUMENTATION = "https://docs.github.com/rest"
 
 @dataclass(frozen=True)
 class Token:
-    """Who a token stands for, and what it may: "read" or "write" by right, or nothing."""
+    """The account of a token, and its rights: "read", "write", or absent."""
 
     login: str = "github-actions[bot]"
     type: str = "Bot"
@@ -25,9 +25,9 @@ class Token:
 
 @dataclass(frozen=True)
 class Request:
-    """As it came: the path with the prefix, still quoted; the body as JSON, as bytes where it is none, or None.
+    """A request: the path with its prefix, still quoted; the body as JSON, as bytes if it is not JSON, or None.
 
-    Names of headers are looked up in any case. `time_s` is on the monotonic clock.
+    Names of headers are case-insensitive. `time_s` is on the monotonic clock.
     """
 
     method: str
@@ -43,7 +43,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """A JSON value, or bytes as they are; None for an empty body."""
+    """An answer. Its body is a JSON value, raw bytes, or None if it is empty."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -52,10 +52,10 @@ class Answer:
 
 @dataclass
 class Fault:
-    """What happens to the next `times` requests that it meets, instead of an answer.
+    """What happens to the next `times` matching requests instead of the answer.
 
-    `path_pattern` is a regular expression that is searched for in the path. A fault without an answer that does not
-    drop the connection only delays. `after_write`: the request is carried out before that, and its answer is lost.
+    `path_pattern`: a regular expression, searched for in the path. A fault without an answer that does not drop the
+    connection only delays it. `after_write`: the request is carried out first, and its answer is lost.
     """
 
     method: str
@@ -71,7 +71,7 @@ class Fault:
 
 
 class Refusal(Exception):  # noqa: N818
-    """GitHub does not do what it is asked."""
+    """GitHub refuses a request."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.status)
@@ -84,7 +84,7 @@ def refusal(status: int, message: str, **more: Any) -> Refusal:
 
 
 def invalid(resource: str, field_name: str, code: str, message: str) -> Refusal:
-    """422, with the one thing that is wrong."""
+    """Make a refusal with status 422 that names one invalid field."""
     error = {"resource": resource, "field": field_name, "code": code, "message": message}
     return refusal(422, "Validation Failed", errors=[error])
 

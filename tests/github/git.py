@@ -1,4 +1,4 @@
-"""A git repository as GitHub's API shows it: objects by their real names, and references."""
+"""A git repository as GitHub's API shows it: objects by their real hashes, and references."""
 
 import datetime
 import hashlib
@@ -56,11 +56,11 @@ class Git:
         self.refs: dict[str, str] = {}
 
     def commit(self, files: Mapping[str, str | bytes], branch: str = "main", message: str = "seeded") -> str:
-        """Seed: a commit of these files, and of no others, on a branch, which starts here where it is not there."""
+        """Seed: commit exactly these files to a branch, which is created if it does not exist."""
         return self.commit_at(f"refs/heads/{branch}", files, message)
 
     def commit_at(self, reference: str, files: Mapping[str, str | bytes], message: str = "seeded") -> str:
-        """Seed: the same on any reference, given in full."""
+        """Seed: commit exactly these files to a reference, given in full."""
         names = {path: (FILE, self.write_blob(_bytes(content))) for path, content in files.items()}
         parents = [self.refs[reference]] if reference in self.refs else []
         person = Person("Seed", "seed@seed.invalid", now())
@@ -68,17 +68,17 @@ class Git:
         return sha
 
     def branch(self, name: str, at: str = "main") -> str:
-        """Seed: a branch where another, or a commit, is."""
+        """Seed: create a branch at another branch or a commit."""
         self.refs[f"refs/heads/{name}"] = sha = self.require(at)
         return sha
 
     def files(self, at: str = "main") -> dict[str, bytes]:
-        """Read: the files of a branch or commit."""
+        """Read the files of a branch or commit."""
         tree = self.commits[self.require(at)].tree
-        return {path: self.blobs[sha] for path, (_, sha) in self.files_of(tree).items() if sha in self.blobs}
+        return {path: self.blobs[sha] for path, (_, sha) in self.list_files(tree).items() if sha in self.blobs}
 
     def history(self, at: str = "main") -> list[str]:
-        """Read: the commits of a branch, by first parents, the newest first."""
+        """Read the commits of a branch, along first parents, newest first."""
         found, parents = [], [self.require(at)]
         while parents:
             found.append(parents[0])
@@ -86,7 +86,7 @@ class Git:
         return found
 
     def resolve(self, name: str) -> str | None:
-        """The commit that a branch, a tag, a whole reference or a commit's own name stands for."""
+        """Resolve the name of a branch or a tag, a full reference, or a hash to a commit."""
         if name in self.commits:
             return name
         found = (self.refs.get(f"{prefix}{name}") for prefix in ("refs/heads/", "refs/tags/", ""))
@@ -103,7 +103,7 @@ class Git:
         return sha
 
     def write_tree(self, files: Files) -> str:
-        """The tree of these files, with the trees of their folders."""
+        """Write the tree of these files, and the trees of their folders."""
         entries: dict[str, Entry] = {}
         folders: dict[str, Files] = {}
         for path, (mode, sha) in files.items():
@@ -115,48 +115,53 @@ class Git:
         for name, inner in folders.items():
             entries[name] = Entry(FOLDER, name, self.write_tree(inner))
         # git sorts a folder as if its name ended with a slash
-        ordered = sorted(entries.values(), key=lambda one: f"{one.name}/" if one.mode == FOLDER else one.name)
-        lines = (f"{one.mode.lstrip('0')} {one.name}\0".encode() + bytes.fromhex(one.sha) for one in ordered)
+        ordered = sorted(entries.values(), key=lambda entry: f"{entry.name}/" if entry.mode == FOLDER else entry.name)
+        lines = (f"{e.mode.lstrip('0')} {e.name}\0".encode() + bytes.fromhex(e.sha) for e in ordered)
         sha = _name("tree", b"".join(lines))
         self.trees[sha] = ordered
         return sha
 
     def write_commit(self, tree: str, parents: list[str], message: str, author: Person, committer: Person) -> str:
-        lines = [f"tree {tree}", *(f"parent {one}" for one in parents), f"author {author}", f"committer {committer}"]
+        lines = [
+            f"tree {tree}",
+            *(f"parent {parent}" for parent in parents),
+            f"author {author}",
+            f"committer {committer}",
+        ]
         sha = _name("commit", "\n".join([*lines, "", message]).encode())
         self.commits[sha] = Commit(sha, tree, tuple(parents), message, author, committer)
         return sha
 
     def walk(self, tree: str, folder: str = "") -> Iterator[tuple[str, Entry]]:
-        """Every entry below a tree, folders before what they hold."""
+        """Walk all entries below a tree, each folder before its contents."""
         for entry in self.trees[tree]:
             yield f"{folder}{entry.name}", entry
             if entry.mode == FOLDER:
                 yield from self.walk(entry.sha, f"{folder}{entry.name}/")
 
-    def files_of(self, tree: str) -> Files:
+    def list_files(self, tree: str) -> Files:
         return {path: (entry.mode, entry.sha) for path, entry in self.walk(tree) if entry.mode != FOLDER}
 
     def ancestors(self, sha: str) -> set[str]:
-        """With the commit itself."""
+        """Return the ancestors of a commit, including itself."""
         found: set[str] = set()
         wanted = [sha]
         while wanted:
-            one = wanted.pop()
-            if one not in found:
-                found.add(one)
-                wanted += self.commits[one].parents
+            commit = wanted.pop()
+            if commit not in found:
+                found.add(commit)
+                wanted += self.commits[commit].parents
         return found
 
     def merge_base(self, one: str, other: str) -> str | None:
-        """A common ancestor that is none of another common ancestor's."""
+        """Find a common ancestor that is not an ancestor of another one."""
         common = self.ancestors(one) & self.ancestors(other)
         older = {sha for each in common for parent in self.commits[each].parents for sha in self.ancestors(parent)}
         return next(iter(sorted(common - older)), None)
 
 
 def now() -> str:
-    """As GitHub writes it: UTC, to the second."""
+    """Return the time in GitHub's format: UTC, in seconds."""
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -1,4 +1,4 @@
-"""GitHub's own description of its REST API, and what requests and answers have against it."""
+"""GitHub's own description of its REST API, which requests and answers are checked against."""
 
 import functools
 import re
@@ -13,7 +13,7 @@ from tests.github.exchange import Answer, Request
 from tests.github.schemas import Schemas
 
 _SCRIPT = Path(__file__).with_name("description.sh")
-_SLASHES = ("basehead", "path", "ref")  # parameters that may hold some: branches and files in folders
+_SLASHES = ("basehead", "path", "ref")  # parameters whose values may contain slashes: branches and paths
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Operation:
         return f"{self.method} {self.path}"
 
     def schema(self, where: str, name: str) -> Any:
-        """What a parameter in "path" or "query" must be; None where there is no such parameter."""
-        found = (one["schema"] for one in self.parameters if one["in"] == where and one["name"] == name)
-        return next(found, None)
+        """Return the schema of a parameter in "path" or "query"; None if there is no such parameter."""
+        schemas = (known["schema"] for known in self.parameters if known["in"] == where and known["name"] == name)
+        return next(schemas, None)
 
 
 class Description:
@@ -49,14 +49,14 @@ class Description:
         }
 
     def find(self, method: str, path: str) -> tuple[Operation, dict[str, str]] | None:
-        """The operation that a request asks for, with the parameters in its path."""
+        """Find the operation of a request, and the parameters in its path."""
         for operation in self.operations.values():
             if operation.method == method and (match := operation.pattern.fullmatch(path)):
                 return operation, {name: unquote(value) for name, value in match.groupdict().items()}
         return None
 
     def check_request(self, operation: Operation, request: Request, in_path: Mapping[str, str]) -> list[str]:
-        """Everything in the request that the operation does not describe."""
+        """List everything in the request that the operation does not describe."""
         found = [self._check_parameter(operation, "path", *item) for item in in_path.items()]
         found += [self._check_parameter(operation, "query", *item) for item in request.query.items()]
         required = {one["name"] for one in operation.parameters if one["in"] == "query" and one.get("required")}
@@ -72,20 +72,22 @@ class Description:
         return replace(answer, body=self._schemas.fill(schema, answer.body))
 
     def check_answer(self, operation: Operation, answer: Answer) -> list[str]:
-        """Everything in the answer that the operation does not describe; the double's own fault."""
+        """List everything in the answer that the operation does not describe, which is an error of the double."""
         schema = self._answer_schema(operation, answer.status)
         if isinstance(answer.body, bytes):
             objection = ""  # the raw media type
         elif schema is None:
             objection = "" if answer.body is None else f"{answer.status} has a body"
         else:
-            objection = self._schemas.objection(schema, answer.body)
+            objection = self._schemas.find_objection(schema, answer.body)
         if answer.status < 400 and str(answer.status) not in operation.responses:
             objection = f"{answer.status} is not described"
         return [f"answer to {operation}: {objection}"] if objection else []
 
     def _operation(self, method: str, path: str, described: Any) -> Operation:
-        groups = re.sub(r"\{(\w+)\}", lambda one: f"(?P<{one[1]}>{'.*' if one[1] in _SLASHES else '[^/]+'})", path)
+        groups = re.sub(
+            r"\{(\w+)\}", lambda match: f"(?P<{match[1]}>{'.*' if match[1] in _SLASHES else '[^/]+'})", path
+        )
         content = described.get("requestBody", {}).get("content", {})
         return Operation(
             method=method,
@@ -99,30 +101,30 @@ class Description:
     def _check_parameter(self, operation: Operation, where: str, name: str, value: str) -> str:
         schema = operation.schema(where, name)
         if schema is None:
-            return f"{where}: there is no {name}"
-        objection = self._schemas.objection(schema, typed(schema, value))
+            return f"{where}: unknown parameter {name}"
+        objection = self._schemas.find_objection(schema, convert(schema, value))
         return f"{where}: {name}: {objection}" if objection else ""
 
     def _check_body(self, operation: Operation, body: Any) -> list[str]:
         if operation.body is None:
-            return [] if body is None else ["body: there is one, and none is described"]
+            return [] if body is None else ["body: this operation takes none"]
         schema = self._schemas.resolve(operation.body)
         if isinstance(body, bytes):
             return ["body: it is not JSON"]
-        if objection := self._schemas.objection(schema, body):
+        if objection := self._schemas.find_objection(schema, body):
             return [f"body: {objection}"]
-        return [f"body: there is no {name}" for name in body if name not in schema.get("properties", body)]
+        return [f"body: unknown property {name}" for name in body if name not in schema.get("properties", body)]
 
     def _answer_schema(self, operation: Operation, status: int) -> Any:
-        """None where the answer has no body. Refusals that are not described, such as 401, are as any other."""
+        """Return the schema of an answer, None if it has no body. Undescribed refusals (401) have a common one."""
         if str(status) not in operation.responses and status >= 400:
             return self._schemas.component("schemas", "basic-error")
         content = operation.responses.get(str(status), {}).get("content", {})
         return content.get("application/json", {}).get("schema")
 
 
-def typed(schema: Any, value: str) -> Any:
-    """A parameter's text as the JSON value that its schema asks for; the text where it is none."""
+def convert(schema: Any, value: str) -> Any:
+    """Convert a parameter's text to the type in its schema; the text itself if that is impossible."""
     if schema.get("type") == "integer" and re.fullmatch(r"-?\d+", value):
         return int(value)
     if schema.get("type") == "boolean":
@@ -132,6 +134,6 @@ def typed(schema: Any, value: str) -> Any:
 
 @functools.cache
 def load() -> Description:
-    """GitHub's description, got with npm where this machine does not have it yet."""
+    """Load GitHub's description, which is downloaded with npm if it is not cached."""
     done = subprocess.run([str(_SCRIPT)], stdout=subprocess.PIPE, text=True, check=True)
     return Description(Schemas(Path(done.stdout.strip()).read_text(encoding="utf-8")))

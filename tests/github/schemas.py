@@ -1,4 +1,4 @@
-"""Schemas of an OpenAPI 3.0 document: what a value has against one, and the smallest value that has nothing."""
+"""Schemas of an OpenAPI 3.0 document: validate a value, or complete it to the smallest valid one."""
 
 import json
 from typing import Any
@@ -24,14 +24,14 @@ class Schemas:
     """The schemas of one document, which may refer to each other."""
 
     def __init__(self, text: str) -> None:
-        # absolute, so that a schema can be used outside of the document
-        self.document: dict[str, Any] = json.loads(text.replace('"#/', f'"{_BASE}#/'), object_hook=_corrected)
+        # absolute references, so that a schema can be used outside of the document
+        self.document: dict[str, Any] = json.loads(text.replace('"#/', f'"{_BASE}#/'), object_hook=_correct)
         if not self.document["openapi"].startswith("3.0."):
-            raise ValueError(f"{self.document['openapi']} is not the OpenAPI that these schemas are read as")
+            raise ValueError(f"{self.document['openapi']} is not the version of OpenAPI that is supported")
         self._registry: Registry[Any] = Registry().with_resource(_BASE, Resource.opaque(self.document))
 
     def resolve(self, node: Any) -> Any:
-        """What a reference refers to; what is none, as it is."""
+        """Return what a reference refers to; anything else is returned unchanged."""
         while "$ref" in node:
             target: Any = self.document
             for step in node["$ref"].removeprefix(f"{_BASE}#/").split("/"):
@@ -42,37 +42,37 @@ class Schemas:
     def component(self, kind: str, name: str) -> Any:
         return self.document["components"][kind][name]
 
-    def objection(self, schema: Any, value: Any) -> str:
-        """Where the value is not what the schema says, in words; empty where it is."""
+    def find_objection(self, schema: Any, value: Any) -> str:
+        """Say where and why a value does not match the schema; empty if it does."""
         validator = OAS30Validator(schema, registry=self._registry, format_checker=oas30_format_checker)
         error = best_match(validator.iter_errors(value))
-        return f"{error.json_path}: {shortened(error.message)}" if error else ""
+        return f"{error.json_path}: {shorten(error.message)}" if error else ""
 
     def fill(self, schema: Any, value: Any = ABSENT) -> Any:
-        """The value, with what the schema requires and the value does not have. Optional properties are not made up."""
+        """Add what the schema requires and the value lacks. Optional properties are not added."""
         schema = self.resolve(schema)
         if value is None or (value is ABSENT and schema.get("nullable")):
             return None
         for several in ("oneOf", "anyOf"):
             if several in schema:
                 return self._fill_one_of(schema, several, value)
-        schema = self._merged(schema)
+        schema = self._merge(schema)
         if "properties" in schema or schema.get("type") == "object":
             return self._fill_object(schema, value)
         if schema.get("type") == "array":
             return self._fill_array(schema, value)
-        return _scalar(schema) if value is ABSENT else value
+        return _make_scalar(schema) if value is ABSENT else value
 
     def _fill_one_of(self, schema: Any, several: str, value: Any) -> Any:
         filled = [self.fill(branch, value) for branch in schema[several]]
         whole = {several: schema[several]}
-        return next((one for one in filled if not self.objection(whole, one)), filled[0])
+        return next((candidate for candidate in filled if not self.find_objection(whole, candidate)), filled[0])
 
-    def _merged(self, schema: Any) -> Any:
-        """With everything that all of its parts say of an object."""
+    def _merge(self, schema: Any) -> Any:
+        """Merge the properties and the required names of all parts of a schema."""
         merged = dict(schema)
         for part in map(self.resolve, merged.pop("allOf", ())):
-            inner = self._merged(part)
+            inner = self._merge(part)
             merged = {**inner, **merged}
             merged["properties"] = {**inner.get("properties", {}), **merged.get("properties", {})}
             merged["required"] = [*inner.get("required", ()), *merged.get("required", ())]
@@ -90,17 +90,20 @@ class Schemas:
         if value is not ABSENT and not isinstance(value, list):
             return value
         given = [ABSENT] * schema.get("minItems", 0) if value is ABSENT else value
-        return [self.fill(schema.get("items", {}), one) for one in given]
+        return [self.fill(schema.get("items", {}), item) for item in given]
 
 
-def shortened(text: str) -> str:
-    """Messages begin with the value, which may be long, and end with what is wrong."""
+def shorten(text: str) -> str:
+    """Cut the middle of a message, which begins with a possibly long value and ends with what is wrong."""
     return text if len(text) <= 2 * _SHOWN else f"{text[:_SHOWN]} … {text[-_SHOWN:]}"
 
 
-def _corrected(node: dict[str, Any]) -> dict[str, Any]:
-    """As GitHub means it: OpenAPI 3.0 wants a null that is allowed among an enum's values and in one of the branches,
-    and no list has a property that would tell it from an object."""
+def _correct(node: dict[str, Any]) -> dict[str, Any]:
+    """Correct a schema to what GitHub means.
+
+    In OpenAPI 3.0 an allowed null must be among an enum's values and in one of the branches, and a list has no property
+    that a discriminator could use.
+    """
     for name in ("enum", "oneOf", "anyOf"):
         if node.get("nullable") is True and isinstance(node.get(name), list):
             node[name] = [*node[name], None if name == "enum" else {"enum": [None], "nullable": True}]
@@ -109,7 +112,7 @@ def _corrected(node: dict[str, Any]) -> dict[str, Any]:
     return node
 
 
-def _scalar(schema: Any) -> Any:
+def _make_scalar(schema: Any) -> Any:
     if "enum" in schema:
         return schema["enum"][0]
     kind = schema.get("type", "string")

@@ -1,4 +1,4 @@
-"""An HTTP server in a thread of its own, on two ports: two origins."""
+"""An HTTP server in a separate thread, on two ports, which are two origins."""
 
 import asyncio
 import threading
@@ -14,7 +14,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Server:
-    """Answers on (host, port), and on any other port of the host; `ports` are known once it has started."""
+    """Serves on (host, port) and on another free port of the host, once it has started."""
 
     def __init__(self, handler: Handler, host: str, port: int) -> None:
         self._handler, self._host, self._port = handler, host, port
@@ -22,19 +22,19 @@ class Server:
         self._thread = threading.Thread(target=self._run, name="github-double", daemon=True)
 
     def start(self) -> None:
-        """Raises OSError where the address cannot be had."""
+        """Start the server. Raises OSError if the address cannot be bound."""
         self._thread.start()
         self._started.result(_START_S)
 
     def stop(self) -> None:
-        """Requests that are still waiting for their answers get none."""
+        """Stop the server. Pending requests get no answer."""
         loop, stopping, _ = self._started.result(0)
         loop.call_soon_threadsafe(stopping.set)
         self._thread.join(_STOP_S)
         assert not self._thread.is_alive(), "the double does not stop"
 
     def origin(self, number: int) -> str:
-        """Of the given port, or of the other one."""
+        """Return the origin of the first port (0) or the second (1)."""
         _, _, ports = self._started.result(0)
         return f"http://{self._host}:{ports[number]}"
 
@@ -53,7 +53,9 @@ class Server:
             for port in (self._port, 0):
                 await web.TCPSite(runner, self._host, port).start()
             stopping = asyncio.Event()
-            self._started.set_result((asyncio.get_running_loop(), stopping, [one[1] for one in runner.addresses]))
+            self._started.set_result(
+                (asyncio.get_running_loop(), stopping, [address[1] for address in runner.addresses])
+            )
             await stopping.wait()
         finally:
             await runner.cleanup()

@@ -1,4 +1,4 @@
-"""What a repository at GitHub holds, for tests to seed and to read."""
+"""The contents of a repository at GitHub, which tests seed and read."""
 
 import io
 import itertools
@@ -21,7 +21,7 @@ class Comment:
 
 @dataclass(kw_only=True)
 class Issue:
-    """A pull request is one, too."""
+    """An issue; a pull request is one, too."""
 
     number: int
     title: str
@@ -77,7 +77,7 @@ class Run:
 
 @dataclass(kw_only=True)
 class Artifact:
-    """`content` is what is downloaded: a ZIP file, unless a test wants another."""
+    """An artifact. `content` is what is downloaded: a ZIP file, unless a test sets something else."""
 
     id: int
     run: Run
@@ -105,19 +105,19 @@ class State:
 
     @property
     def pulls(self) -> dict[int, Pull]:
-        return {number: one for number, one in self.issues.items() if isinstance(one, Pull)}
+        return {number: issue for number, issue in self.issues.items() if isinstance(issue, Pull)}
 
     def issue(self, title: str = "An issue", labels: tuple[str, ...] = (), login: str = "octocat") -> Issue:
-        """Seed an open issue; change what it returns for another one."""
+        """Seed an open issue, and return it for further changes."""
         kind = "Bot" if login.endswith("[bot]") else "User"
         issue = Issue(number=self._next_number(), title=title, labels=list(labels), login=login, type=kind)
         self.issues[issue.number] = issue
         return issue
 
     def pull(self, branch: str = "feature", repo: str = "", number: int = 0, sha: str = "", base: str = "main") -> Pull:
-        """Seed an open pull request, of a fork where `repo` is another.
+        """Seed an open pull request, which is a fork's if `repo` is another repository.
 
-        Its commit is `sha`, or the branch's, or a new one on top of the base. Its base is where the base branch is now.
+        Its commit is `sha`, else the branch's, else a new one on top of the base. Its base is the base branch's commit.
         """
         repo, number = repo or self.repository, number or self._next_number()
         target = self.git.require(base)
@@ -125,7 +125,7 @@ class State:
         if not tip:
             self.git.refs[f"refs/pull/{number}/head"] = target
             files = {**self.git.files(target), f"change-{number}.txt": b"changed\n"}
-            tip = self._commit_of_pull(files, number, branch, repo)
+            tip = self._commit_to_pull(files, number, branch, repo)
         self.git.refs[f"refs/pull/{number}/head"] = tip
         head, goal = End(branch, tip, repo), End(base, target, self.repository)
         pull = Pull(number=number, title=f"Change {number}", head=head, base=goal)
@@ -133,20 +133,20 @@ class State:
         return pull
 
     def push(self, pull: Pull, files: Mapping[str, str | bytes]) -> str:
-        """Seed: another commit of these files, and of no others, in a pull request."""
-        sha = self._commit_of_pull(files, pull.number, pull.head.ref, pull.head.repo)
+        """Seed: add a commit of exactly these files to a pull request."""
+        sha = self._commit_to_pull(files, pull.number, pull.head.ref, pull.head.repo)
         pull.head = replace(pull.head, sha=sha)
         return sha
 
     def comment(self, number: int, body: str, login: str = "octocat", kind: str = "") -> Comment:
-        """Seed a comment; a login with [bot] is a bot's."""
+        """Seed a comment; a login that ends with [bot] is a bot's."""
         kind = kind or ("Bot" if login.endswith("[bot]") else "User")
         comment = Comment(id=next(self._ids), body=body, login=login, type=kind)
         self.comments.setdefault(number, []).append(comment)
         return comment
 
     def run(self, pull: Pull, event: str = "pull_request") -> Run:
-        """Seed a finished run for the commit of a pull request; change what it returns for another one."""
+        """Seed a finished run of a pull request's commit, and return it for further changes."""
         head = pull.head
         numbers = [pull.number] if head.repo == self.repository else []
         run = Run(
@@ -161,19 +161,24 @@ class State:
         return run
 
     def artifact(self, run: Run, name: str, files: Mapping[str, str | bytes] | bytes) -> Artifact:
-        """Seed an artifact of these files, or of bytes that are no ZIP file."""
-        content = files if isinstance(files, bytes) else zipped(files)
+        """Seed an artifact of these files, or of raw bytes."""
+        content = files if isinstance(files, bytes) else make_zip(files)
         artifact = Artifact(id=next(self._ids), run=run, name=name, content=content)
         self.artifacts[artifact.id] = artifact
         return artifact
 
     def find_comment(self, identity: int) -> tuple[int, Comment] | None:
-        """The issue's number and the comment."""
-        found = ((number, one) for number, several in self.comments.items() for one in several if one.id == identity)
+        """Find the number of the issue, and the comment."""
+        found = (
+            (number, comment)
+            for number, comments in self.comments.items()
+            for comment in comments
+            if comment.id == identity
+        )
         return next(found, None)
 
-    def _commit_of_pull(self, files: Mapping[str, str | bytes], number: int, branch: str, repo: str) -> str:
-        """On the pull request's own reference; on the branch, too, where it is not a fork's."""
+    def _commit_to_pull(self, files: Mapping[str, str | bytes], number: int, branch: str, repo: str) -> str:
+        """Commit to the pull request's own reference and, unless it is a fork's, to its branch."""
         reference = f"refs/pull/{number}/head"
         sha = self.git.commit_at(reference, files, f"change {number}")
         if repo == self.repository:
@@ -184,8 +189,8 @@ class State:
         return max(self.issues, default=0) + 1
 
 
-def zipped(files: Mapping[str, str | bytes]) -> bytes:
-    """A ZIP file of these."""
+def make_zip(files: Mapping[str, str | bytes]) -> bytes:
+    """Make a ZIP file of these files."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():

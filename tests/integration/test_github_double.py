@@ -1,4 +1,4 @@
-"""The double of GitHub's API: that it is what the tests of the action take it for."""
+"""The double of GitHub's API behaves as the tests of the action assume."""
 
 import base64
 import contextlib
@@ -20,7 +20,7 @@ REPO = "/repos/org/shop"
 
 
 class Client:
-    """Sends what a test says, and follows nothing on its own."""
+    """Sends requests, and follows no redirect."""
 
     def __init__(self, github: GitHubDouble, name: str = "token") -> None:
         self._github = github
@@ -29,7 +29,7 @@ class Client:
         self.session.headers["authorization"] = f"Bearer {name}"
 
     def send(self, method: str, path: str, body: Any = None, **more: Any) -> requests.Response:
-        """A path of the API, or an address as it was given."""
+        """Send a request to a path of the API, or to a full address."""
         url = path if path.startswith("http") else self._github.url + path
         return self.session.request(method, url, json=body, timeout=10, allow_redirects=False, **more)
 
@@ -79,7 +79,7 @@ def test_comments__are_created_listed_edited_and_deleted(github: GitHubDouble, c
     assert github.violations == []
 
 
-def test_comments__are_had_by_following_links(github: GitHubDouble, client: Client) -> None:
+def test_comments__are_paged_by_following_links(github: GitHubDouble, client: Client) -> None:
     for number in range(101):
         github.state.comment(7, f"comment {number}", "somebody")
     found, wanted = [], f"{github.url}{REPO}/issues/7/comments?per_page=50"
@@ -93,10 +93,10 @@ def test_comments__are_had_by_following_links(github: GitHubDouble, client: Clie
     assert github.violations == []
 
 
-def test_comments__are_not_had_by_counting_pages(github: GitHubDouble, client: Client) -> None:
+def test_comments__are_not_paged_by_counting(github: GitHubDouble, client: Client) -> None:
     assert client.send("GET", f"{REPO}/issues/7/comments?page=2").status_code == 422
     (violation,) = github.violations
-    assert "page 2 is asked for without what Link gives along with it" in violation
+    assert "page 2 was requested without the cursor that Link contains" in violation
 
 
 @pytest.mark.parametrize(("length", "status"), [(65_536, 201), (65_537, 422)])
@@ -129,14 +129,14 @@ def test_rights__decide_who_comments(github: GitHubDouble, rights: dict[str, str
     assert github.violations == []
 
 
-def test_rights__are_nobodys_without_a_good_token(github: GitHubDouble) -> None:
+def test_rights__need_a_valid_token(github: GitHubDouble) -> None:
     with (client := Client(github, "unknown")).session:
         answer = client.send("GET", REPO)
     assert (answer.status_code, answer.json()["message"]) == (401, "Bad credentials")
     assert github.violations == []
 
 
-def test_rights__of_a_fork_are_to_read(github: GitHubDouble) -> None:
+def test_rights__of_a_fork_are_read_only(github: GitHubDouble) -> None:
     with (client := Client(github, "fork-token")).session:
         assert client.get(f"{REPO}/issues/7/comments") == []
         client.post(f"{REPO}/issues/7/comments", {"body": "hello"}, 403)
@@ -159,7 +159,7 @@ def test_user__is_nobody_for_a_workflows_token(github: GitHubDouble, client: Cli
     [
         ({"body": 1}, "$.body: 1 is not of type 'string'"),
         ({}, "'body' is a required property"),
-        ({"body": "x", "boddy": "x"}, "there is no boddy"),
+        ({"body": "x", "content": "x"}, "unknown property content"),
         (None, "body: $: None for not nullable"),
     ],
 )
@@ -181,7 +181,7 @@ def test_violation__is_a_body_that_is_not_described(
         ("/issues/7/comments?per_page=many", "per_page: $: 'many' is not of type 'integer'"),
         ("/issues/7/comments?since=today", "'today' is not a 'date-time'"),
         ("/pulls?state=merged", "'merged' is not one of ['open', 'closed', 'all']"),
-        ("/pulls?author=me", "query: there is no author"),
+        ("/pulls?author=me", "query: unknown parameter author"),
     ],
 )
 def test_violation__is_a_parameter_that_is_not_described(
@@ -192,7 +192,7 @@ def test_violation__is_a_parameter_that_is_not_described(
     assert complaint in violation
 
 
-def test_violation__is_a_body_that_is_no_json(github: GitHubDouble, client: Client) -> None:
+def test_violation__is_a_body_that_is_not_json(github: GitHubDouble, client: Client) -> None:
     assert client.send("POST", f"{REPO}/issues/7/comments", data=b"body=x").status_code == 422
     assert github.violations == [f"POST {REPO}/issues/7/comments: body: it is not JSON"]
 
@@ -202,7 +202,7 @@ def test_violation__is_an_operation_that_is_not_served(github: GitHubDouble, cli
     assert github.violations == [f"DELETE {REPO}: the double serves no such operation"]
 
 
-def test_violation__is_a_client_without_a_name(github: GitHubDouble) -> None:
+def test_violation__is_a_client_without_a_user_agent(github: GitHubDouble) -> None:
     with contextlib.closing(http.client.HTTPConnection(github.url.removeprefix("http://"), timeout=10)) as connection:
         connection.request("GET", REPO, headers={"authorization": "Bearer token"})
         assert connection.getresponse().status == 403
@@ -216,7 +216,7 @@ def test_violation__is_an_answer_of_the_double(github: GitHubDouble, client: Cli
     assert violation.startswith("answer to GET /repos/{owner}/{repo}/issues/{issue_number}/comments: $[0].created_at: ")
 
 
-def test_answers__are_as_github_describes_them(github: GitHubDouble, client: Client) -> None:
+def test_answers__match_github_s_description(github: GitHubDouble, client: Client) -> None:
     github.state.comment(7, "hello")
     run = github.state.run(github.state.pulls[7])
     github.state.artifact(run, "result", {"result.json": "{}"})
@@ -257,7 +257,7 @@ def test_answers__are_as_github_describes_them(github: GitHubDouble, client: Cli
         (429, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1"}),
     ],
 )
-def test_fault__takes_the_answers_place_once(
+def test_fault__replaces_the_answer_once(
     github: GitHubDouble, client: Client, status: int, headers: dict[str, str]
 ) -> None:
     github.faults.append(Fault("POST", r"/issues/\d+/comments$", Answer(status, headers, {"message": "fault"})))
@@ -270,7 +270,7 @@ def test_fault__takes_the_answers_place_once(
     assert github.violations == []
 
 
-def test_fault__comes_as_often_as_it_says_and_to_whom_it_says(github: GitHubDouble, client: Client) -> None:
+def test_fault__applies_to_matching_requests_as_often_as_set(github: GitHubDouble, client: Client) -> None:
     github.faults += [Fault("GET", "/pulls", Answer(502, body=b"<html>"), times=2), Fault("GET", "/pulls", Answer(500))]
     found = [client.send("GET", f"{REPO}{path}").status_code for path in ("/pulls", "/issues", "/pulls/7")]
     found += [client.send("GET", f"{REPO}/pulls").status_code for _ in range(2)]
@@ -285,13 +285,13 @@ def test_fault__drops_the_connection(github: GitHubDouble, client: Client, after
     assert [one.body for one in github.state.comments.get(7, [])] == (["x"] if after_write else [])
 
 
-def test_fault__loses_the_answer_after_the_write_took(github: GitHubDouble, client: Client) -> None:
+def test_fault__loses_the_answer_after_the_write(github: GitHubDouble, client: Client) -> None:
     github.faults.append(Fault("POST", "/comments", Answer(502), after_write=True))
     assert client.send("POST", f"{REPO}/issues/7/comments", {"body": "x"}).status_code == 502
     assert [one.body for one in github.state.comments[7]] == ["x"]
 
 
-def test_fault__lets_a_client_wait(github: GitHubDouble, client: Client) -> None:
+def test_fault__delays_the_answer(github: GitHubDouble, client: Client) -> None:
     github.faults.append(Fault("GET", "/pulls/7", delay_s=30))
     with pytest.raises(requests.ReadTimeout):
         client.session.get(f"{github.url}{REPO}/pulls/7", timeout=0.2)
@@ -344,7 +344,7 @@ def test_refs__move_forward_only(github: GitHubDouble, client: Client) -> None:
     assert github.violations == []
 
 
-def test_refs__begin_with_a_commit_without_parents(github: GitHubDouble, client: Client) -> None:
+def test_refs__may_begin_with_a_commit_without_parents(github: GitHubDouble, client: Client) -> None:
     assert client.send("GET", f"{REPO}/git/ref/heads/data").status_code == 404
     entries = [{"path": "a.txt", "mode": "100644", "type": "blob", "content": "a"}]
     tree = client.post(f"{REPO}/git/trees", {"tree": entries})
@@ -355,14 +355,14 @@ def test_refs__begin_with_a_commit_without_parents(github: GitHubDouble, client:
     assert github.violations == []
 
 
-def test_objects__have_the_names_that_git_gives_them(github: GitHubDouble, client: Client) -> None:
+def test_objects__have_git_s_hashes(github: GitHubDouble, client: Client) -> None:
     made = client.post(f"{REPO}/git/blobs", {"content": "hello\n"})
     assert made["sha"] == "ce013625030ba8dba906f756967f9e9ca394464a"
     assert client.get(f"{REPO}/git/blobs/{made['sha']}")["content"] == "aGVsbG8K\n"
     assert github.state.git.write_tree({}) == "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
 
-def test_trees__lose_what_is_set_to_nothing(github: GitHubDouble, client: Client) -> None:
+def test_trees__lose_entries_that_are_set_to_null(github: GitHubDouble, client: Client) -> None:
     github.state.git.commit({"a/one": "1", "a/two": "2", "b": "3"}, "data")
     base = client.get(f"{REPO}/git/trees/data?recursive=1")
     assert [one["path"] for one in base["tree"]] == ["a", "a/one", "a/two", "b"]
@@ -372,7 +372,7 @@ def test_trees__lose_what_is_set_to_nothing(github: GitHubDouble, client: Client
     assert [one["path"] for one in found["tree"]] == ["a", "a/two", "b"]
 
 
-def test_contents__of_a_large_file_are_had_raw_only(github: GitHubDouble, client: Client) -> None:
+def test_contents__of_a_large_file_are_raw_only(github: GitHubDouble, client: Client) -> None:
     github.state.git.commit({"large": b"x" * 1_000_001, "small": "y"}, "data")
     found = client.get(f"{REPO}/contents/large?ref=data")
     assert (found["content"], found["encoding"], found["size"]) == ("", "none", 1_000_001)
@@ -409,7 +409,7 @@ def test_pulls__are_found_by_owner_and_branch(github: GitHubDouble, client: Clie
     )
     assert [one["number"] for one in client.get(f"{REPO}/pulls?head=org:feature")] == [7]
     assert len(client.get(f"{REPO}/pulls?head=somebody:feature&state=all")) == 2
-    assert len(client.get(f"{REPO}/pulls?head=feature")) == 2, "GitHub takes no notice of a head without an owner"
+    assert len(client.get(f"{REPO}/pulls?head=feature")) == 2, "GitHub ignores a head without an owner"
     assert client.send("GET", f"{REPO}/pulls/99").status_code == 404
     assert github.violations == []
 
@@ -425,7 +425,7 @@ def test_issues__are_opened_found_by_label_and_closed(github: GitHubDouble, clie
     assert github.violations == []
 
 
-def test_artifact__is_had_from_the_blob_store_without_the_token(github: GitHubDouble, client: Client) -> None:
+def test_artifact__is_downloaded_from_the_blob_store_without_the_token(github: GitHubDouble, client: Client) -> None:
     fork = github.state.pull("feature", repo="somebody/shop")
     run = github.state.run(fork)
     github.state.artifact(run, "result", {"result.json": "{}"})
@@ -441,7 +441,7 @@ def test_artifact__is_had_from_the_blob_store_without_the_token(github: GitHubDo
     assert github.violations == []
 
 
-def test_artifacts__are_listed_the_newest_first(github: GitHubDouble, client: Client) -> None:
+def test_artifacts__are_listed_newest_first(github: GitHubDouble, client: Client) -> None:
     run = github.state.run(github.state.pulls[7])
     made = [github.state.artifact(run, "result", {"result.json": "{}"}).id for _ in range(3)]
     for query, expected in (("", made[::-1]), ("?direction=asc", made)):
@@ -449,8 +449,8 @@ def test_artifacts__are_listed_the_newest_first(github: GitHubDouble, client: Cl
         assert [one["id"] for one in found] == expected
 
 
-def test_artifact__is_not_had_with_the_token(github: GitHubDouble, client: Client) -> None:
-    artifact = github.state.artifact(github.state.run(github.state.pulls[7]), "result", b"no ZIP file")
+def test_artifact__is_not_downloaded_with_the_token(github: GitHubDouble, client: Client) -> None:
+    artifact = github.state.artifact(github.state.run(github.state.pulls[7]), "result", b"not a ZIP file")
     location = client.send("GET", f"{REPO}/actions/artifacts/{artifact.id}/zip").headers["location"]
     assert client.send("GET", location).status_code == 400
     assert [(one.authorized, one.status) for one in github.downloads] == [(True, 400)]

@@ -1,4 +1,4 @@
-"""Runs of workflows, and the artifacts that they leave."""
+"""Runs of workflows, and their artifacts."""
 
 import hashlib
 from typing import Any
@@ -55,12 +55,12 @@ def get_run(call: Call) -> Answer:
 
 
 def list_artifacts(call: Call) -> Answer:
-    """The newest first, unless it is asked for otherwise."""
+    """List artifacts, newest first unless another order is requested."""
     run, name = _run(call), call.query.get("name")
-    found = [one for one in call.state.artifacts.values() if one.run is run and name in (None, one.name)]
-    found.sort(key=lambda one: one.id, reverse=call.query.get("direction", "desc") == "desc")
-    page, headers = call.page_of(found)
-    body = {"total_count": len(found), "artifacts": [render_artifact(call, one) for one in page]}
+    found = [a for a in call.state.artifacts.values() if a.run is run and name in (None, a.name)]
+    found.sort(key=lambda artifact: artifact.id, reverse=call.query.get("direction", "desc") == "desc")
+    page, headers = call.select_page(found)
+    body = {"total_count": len(found), "artifacts": [render_artifact(call, artifact) for artifact in page]}
     return Answer(200, headers, body)
 
 

@@ -1,4 +1,4 @@
-"""References, commits, trees and blobs, as they are; and files by their paths."""
+"""References, commits, trees, blobs, and files by their paths."""
 
 import base64
 import binascii
@@ -9,7 +9,7 @@ from tests.github.call import Call, Endpoint
 from tests.github.exchange import Answer, not_found, refusal
 from tests.github.git import FILE, FOLDER, Commit, Entry, Files, Person, now
 
-_LARGEST_CONTENT = 1_000_000  # bytes; above it `contents` has no content, up to 100 MB only as raw
+_LARGEST_CONTENT = 1_000_000  # bytes; of a larger file, up to 100 MB, `contents` has only the raw content
 _RIGHTS = ("contents",)
 
 
@@ -61,7 +61,7 @@ def create_commit(call: Call) -> Answer:
 
 
 def get_tree(call: Call) -> Answer:
-    """Of a tree, a commit or a branch. `recursive` is recursive whatever its value."""
+    """Get the tree of a tree's hash, a commit or a branch. `recursive` applies with any value."""
     git, name = call.state.git, call.in_path["tree_sha"]
     commit = git.resolve(name)
     tree = git.commits[commit].tree if commit else name
@@ -74,7 +74,7 @@ def create_tree(call: Call) -> Answer:
     git, base = call.state.git, call.body.get("base_tree")
     if base is not None and base not in git.trees:
         raise refusal(422, "base_tree is not a valid tree oid")
-    files = git.files_of(base) if base else {}
+    files = git.list_files(base) if base else {}
     for entry in call.body["tree"]:
         _lay(call, files, entry)
     return _created(_render_tree(call, git.write_tree(files), recursive=False))
@@ -101,7 +101,7 @@ def create_blob(call: Call) -> Answer:
 
 
 def get_content(call: Call) -> Answer:
-    """A file's content, or a list of a folder's entries."""
+    """Get a file's content, or the entries of a folder."""
     git, path = call.state.git, call.in_path["path"].strip("/")
     commit = git.resolve(call.query.get("ref", call.state.default_branch))
     if commit is None:
@@ -172,7 +172,7 @@ def _lay(call: Call, files: Files, entry: dict[str, Any]) -> None:
     elif (sha := entry.get("sha")) is None:
         return
     elif sha in git.trees and mode == FOLDER:
-        files.update({f"{path}/{inner}": one for inner, one in git.files_of(sha).items()})
+        files.update({f"{path}/{inner}": one for inner, one in git.list_files(sha).items()})
     elif sha in git.blobs:
         files[path] = (mode, sha)
     else:
@@ -198,7 +198,7 @@ def _raw(content: bytes) -> Answer:
 
 
 def _lines(content: bytes) -> str:
-    """In lines of 60 characters, as GitHub's are."""
+    """Encode in lines of 60 characters, like GitHub."""
     text = base64.b64encode(content).decode()
     return "".join(f"{text[start : start + 60]}\n" for start in range(0, len(text), 60))
 

@@ -33,7 +33,7 @@ def render_comment(call: Call, number: int, comment: Comment) -> dict[str, Any]:
 
 
 def render_issue(call: Call, issue: Issue) -> dict[str, Any]:
-    """GitHub's lists of issues hold the pull requests, too, and say so in `pull_request`."""
+    """Render an issue. GitHub lists pull requests as issues, too, with the property `pull_request`."""
     pull = isinstance(issue, Pull)
     html_url = f"https://github.com/{call.state.repository}/{'pull' if pull else 'issues'}/{issue.number}"
     more = {"pull_request": {"url": call.address(f"pulls/{issue.number}"), "html_url": html_url}} if pull else {}
@@ -62,13 +62,13 @@ def list_comments(call: Call) -> Answer:
     number = _issue(call).number
     since = call.query.get("since", "")
     comments = [one for one in call.state.comments.get(number, ()) if one.updated_at >= since]
-    return call.paged(comments, lambda _, one: render_comment(call, number, one))
+    return call.answer_page(comments, lambda _, one: render_comment(call, number, one))
 
 
 def create_comment(call: Call) -> Answer:
     number = _issue(call).number
     _demand_right(call, number)
-    body = _checked_body("IssueComment", "data", call.body["body"])
+    body = _check_body("IssueComment", "data", call.body["body"])
     comment = call.state.comment(number, body, call.token.login, call.token.type)
     answer = render_comment(call, number, comment)
     return Answer(201, {"location": answer["url"]}, answer)
@@ -81,7 +81,7 @@ def get_comment(call: Call) -> Answer:
 def update_comment(call: Call) -> Answer:
     number, comment = _comment(call)
     _demand_right(call, number)
-    comment.body = _checked_body("IssueComment", "data", call.body["body"])
+    comment.body = _check_body("IssueComment", "data", call.body["body"])
     comment.updated_at = now()
     return Answer(body=render_comment(call, number, comment))
 
@@ -108,13 +108,13 @@ def list_issues(call: Call) -> Answer:
     ]
     when = "updated_at" if query.get("sort") == "updated" else "created_at"
     issues.sort(key=lambda one: (getattr(one, when), one.number), reverse=query.get("direction", "desc") == "desc")
-    return call.paged(issues, render_issue)
+    return call.answer_page(issues, render_issue)
 
 
 def create_issue(call: Call) -> Answer:
     title, body = str(call.body["title"]), call.body.get("body")
     issue = call.state.issue(title, tuple(_label_names(call.body.get("labels", ()))), call.token.login)
-    issue.type, issue.body = call.token.type, body if body is None else _checked_body("Issue", "body", body)
+    issue.type, issue.body = call.token.type, body if body is None else _check_body("Issue", "body", body)
     answer = render_issue(call, issue)
     return Answer(201, {"location": answer["url"]}, answer)
 
@@ -126,7 +126,7 @@ def get_issue(call: Call) -> Answer:
 def update_issue(call: Call) -> Answer:
     issue, body = _issue(call), call.body
     if isinstance(body.get("body"), str):
-        _checked_body("Issue", "body", body["body"])
+        _check_body("Issue", "body", body["body"])
     changes: dict[str, Any] = {name: body[name] for name in _CHANGEABLE if name in body}
     if "labels" in body:
         changes["labels"] = _label_names(body["labels"])
@@ -157,7 +157,7 @@ def _demand_right(call: Call, number: int) -> None:
         raise refusal(403, "Resource not accessible by integration")
 
 
-def _checked_body(resource: str, field: str, body: str) -> str:
+def _check_body(resource: str, field: str, body: str) -> str:
     if len(body) > LONGEST_BODY:
         raise invalid(resource, field, "unprocessable", f"Body is too long (maximum is {LONGEST_BODY} characters)")
     return body

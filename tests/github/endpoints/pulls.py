@@ -1,4 +1,4 @@
-"""Pull requests, what their commits have in common with the base, the repository, and who is asking."""
+"""Pull requests, comparisons of commits, the repository, and the user."""
 
 from typing import Any
 
@@ -41,14 +41,14 @@ def render_pull(call: Call, pull: Pull) -> dict[str, Any]:
 
 
 def list_pulls(call: Call) -> Answer:
-    """A `head` without an owner is no filter at GitHub: every pull request is listed."""
+    """List pull requests. Like GitHub, ignore a `head` without an owner."""
     query = call.query
     state, base, head = query.get("state", "open"), query.get("base"), query.get("head", "")
     pulls = [one for one in call.state.pulls.values() if state in (one.state, "all") and base in (None, one.base.ref)]
     if ":" in head:
         pulls = [one for one in pulls if one.head.label == head]
     pulls.sort(key=lambda one: (one.created_at, one.number), reverse=query.get("direction", "desc") == "desc")
-    return call.paged(pulls, render_pull)
+    return call.answer_page(pulls, render_pull)
 
 
 def get_pull(call: Call) -> Answer:
@@ -59,7 +59,7 @@ def get_pull(call: Call) -> Answer:
 
 
 def compare(call: Call) -> Answer:
-    """Both ends may be branches, tags, commits, or a fork's owner:branch."""
+    """Compare two commits. Both may be branches, tags, hashes, or a fork's owner:branch."""
     base_name, dots, head_name = call.in_path["basehead"].partition("...")
     base, head = _end(call, base_name), _end(call, head_name)
     git = call.state.git
@@ -94,7 +94,7 @@ def get_repository(call: Call) -> Answer:
 
 
 def get_user(call: Call) -> Answer:
-    """The token of a workflow is an installation's, which is nobody."""
+    """Get the user. The token of a workflow is an installation's, which has none."""
     if call.token.type == "Bot":
         raise refusal(403, "Resource not accessible by integration")
     return Answer(body={**render_user(call.token.login, call.token.type), "user_view_type": "public"})
