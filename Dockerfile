@@ -1,8 +1,8 @@
-# The action's image. root, as the runner's workspace and the Docker socket belong to others; no USER and no WORKDIR, which
-# the runner sets. The release pins the official image, and this one, by digest (release.yml).
+# The action's image. It runs as root, as the workspace and the Docker socket belong to other users. No USER and no
+# WORKDIR: the runner sets them. A release pins the official image, and this one, by digest (release.yml).
 FROM python:3.13-slim AS build
 WORKDIR /build
-# the tool's environment is made here and copied whole: no pip, no cache and no source in the image
+# the tool's environment is built here and copied as a whole, so that the image has no pip, cache or sources
 RUN python -m venv /opt/build && python -m venv --without-pip /opt/bench-action
 COPY requirements/build.txt requirements/runtime.txt requirements/
 RUN /opt/build/bin/pip install --no-cache-dir --require-hashes --requirement requirements/build.txt \
@@ -14,18 +14,18 @@ COPY src src
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels . \
     && /opt/build/bin/pip --python /opt/bench-action/bin/python install --no-deps wheels/*.whl \
     && find /opt/bench-action -type d -name tests -prune -exec rm -r {} + \
-    # of scipy only the special functions are used, of plotly nothing for notebooks: 50 MB less
+    # keep only scipy's special functions, and drop plotly's notebook extension: saves 50 MB
     && cd /opt/bench-action/lib/python3*/site-packages \
     && find scipy -mindepth 1 -maxdepth 1 -type d ! -name special ! -name linalg ! -name '_*' -exec rm -r {} + \
     && rm -r plotly/labextension \
-    # byte code of what is imported, so that no start compiles it; that of the rest would be as large as its source
+    # compile only what is imported, for a fast start: bytecode of the rest would be as large as its source
     && find /opt/bench-action -name __pycache__ -prune -exec rm -r {} + \
     && env --unset=PYTHONDONTWRITEBYTECODE /opt/bench-action/bin/python -c \
     'import bench_action.cli.app, scipy.special, plotly.graph_objects, plotly.offline'
 
 FROM python:3.13-slim
-# git, git-lfs: the base revision's sources; docker-cli, docker-buildx: images are built with BuildKit, as everywhere; wrk:
-# the load generator runs from this image
+# git and git-lfs read the base revision's sources; docker-cli and docker-buildx build images with BuildKit; wrk is here
+# because the load generator runs from this image
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends docker-buildx docker-cli git git-lfs wrk \
     && rm -rf /var/lib/apt/lists/*

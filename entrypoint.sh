@@ -1,5 +1,5 @@
 #!/bin/bash
-# Bash, as dash drops variables with a hyphen in their name on exec, and inputs are called INPUT_GITHUB-TOKEN. `exec`, as
-# the process with number 1 gets the signals of a cancelled job, and cleans up.
+# Bash, because dash drops variables with a hyphen in their name, such as INPUT_GITHUB-TOKEN. `exec`, because process 1
+# receives the signals of a cancelled job, and must clean up.
 set -euo pipefail
 exec bench-action action

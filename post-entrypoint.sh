@@ -1,4 +1,4 @@
 #!/bin/bash
-# A container of its own that the runner starts after the step, however that ended: a killed step has cleaned nothing up.
+# The runner starts this in a separate container after the step, even if that was killed and could not clean up.
 set -euo pipefail
 exec bench-action action --sweep
