@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 
 from bench_action.cli.interrupts import SignalInterrupts
-from bench_action.config.load import Project, load
+from bench_action.config.load import Project, load_project
 from bench_action.engine.docker import DockerEngine
 from bench_action.engine.ownership import Ownership
 from bench_action.measure.measurer import Measurer
@@ -69,12 +69,12 @@ def print_run(trials: Sequence[dict[str, Any]], started: datetime, peak_mib: flo
 def against_bare_wrk() -> tuple[list[float], list[float]]:
     """Requests/s of bare wrk and through us, in turn, on one container."""
     environ = dict(os.environ)
-    project = load(None, "quick", variants=[_VARIANT])
+    project = load_project(None, "quick", variants=[_VARIANT])
     progress = PlainProgress(Console(stderr=True))
     engine = DockerEngine(Ownership.of_this_process("harness", ""), environ)
     with CleanUp(engine, SignalInterrupts()):
         stack = bring_up(engine, project, environ, progress)
-        measurer = Measurer(stack, project.profile, 1, os.cpu_count() or 1, progress, store=lambda _: None)
+        measurer = Measurer(stack, project.find_profile, 1, os.cpu_count() or 1, progress, store=lambda _: None)
         bare, ours = [], []
         for number in range(_PAIRS):
             turns: list[Callable[[], None]] = [

@@ -18,7 +18,7 @@ from bench_action.compare.pairs import Rules, compare_pairs, split_alpha
 from bench_action.compare.stopping import Decider
 from bench_action.compare.verdict import is_loss, verdict_of
 from bench_action.config.gates import Gates, default_gates
-from bench_action.config.schema import Paced
+from bench_action.config.schema import PairPhase
 from bench_action.model.result import Comparison, Errors, Latency, Trial, Verdict, Work
 from bench_action.plan.blocks import (
     Block,
@@ -40,7 +40,7 @@ _SLICE_SD = 0.008  # what is left between two subjects that share a CPU for a sl
 _SERVICE_SD = 0.04  # of a service's CPU per request, block by block
 _RATE, _CONNECTIONS = 1000.0, 64
 _RESTART_S, _OVERHEAD_S, _TURN_S = 2.2, 0.3, 0.05
-_LATENCY_PACE, _DUET_PACE = Paced(warmup=1, slice=3, blocks=5), Paced(warmup=1, slice=4, seconds=180.0)
+_LATENCY_PACE, _DUET_PACE = PairPhase(warmup=1, slice=3, blocks=5), PairPhase(warmup=1, slice=4, seconds=180.0)
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 _LATENCY = Latency(mean_us=5e3, stdev_us=1e3, min_us=1e3, max_us=9e4, p50_us=5e3, p90_us=7e3, p99_us=2e4, p999_us=5e4)
 _PLAIN = Trial(

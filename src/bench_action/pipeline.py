@@ -14,7 +14,7 @@ from bench_action import __version__
 from bench_action.compare.assemble import Facts, assemble
 from bench_action.compare.coverage import describe
 from bench_action.config.control import identify_control
-from bench_action.config.load import Project, builtin_file
+from bench_action.config.load import Project, find_builtin_file
 from bench_action.config.options import Options
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import Engine
@@ -147,7 +147,7 @@ def _bring_up(engine: Engine, revisions: Revisions, options: Options, ports: Por
         ports.environ,
         ports.progress,
         base=revisions.base,
-        pairs=revisions.pairs(options),
+        pairs=revisions.count_pairs(options),
         results=options.output,
     )
     for variant, lack in stack.lacks.items():
@@ -166,7 +166,7 @@ def _bring_up(engine: Engine, revisions: Revisions, options: Options, ports: Por
 
 def _describe(stack: Stack, revisions: Revisions, plan: Plan, options: Options, environ: Mapping[str, str]) -> Facts:
     head, engine = revisions.head, stack.engine
-    built_in = options.config is None and head.folder == builtin_file().parent.resolve()
+    built_in = options.config is None and head.folder == find_builtin_file().parent.resolve()
     workspace = environ.get("GITHUB_WORKSPACE", "")
     run = RunInfo(
         id="",

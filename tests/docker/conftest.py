@@ -13,7 +13,7 @@ import yaml
 from tests.docker.footprint import Footprint
 from tests.quiet import Quiet
 
-from bench_action.config.load import Project, load
+from bench_action.config.load import Project, load_project
 from bench_action.engine.docker import DockerEngine
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import BuildSpec, ServiceSpec
@@ -107,7 +107,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     }
     body |= {"variants": sound | changed | closing | tiny, "compare": [], "profiles": {"writing": profile}}
     (folder / "bench.yml").write_text(yaml.safe_dump(body, sort_keys=False), encoding="utf-8")
-    return load(folder / "bench.yml", "quick")
+    return load_project(folder / "bench.yml", "quick")
 
 
 def _changed(name: str, folder: Path) -> str:

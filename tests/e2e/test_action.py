@@ -27,7 +27,7 @@ from tests.github.exchange import Answer, Fault
 from tests.unit.factories import make_compared, make_paired
 
 from bench_action.config.control import BUILT_IN_VARIANT
-from bench_action.github.texts import marker
+from bench_action.github.texts import make_marker
 from bench_action.history.record import Record, parse_line
 
 pytestmark = pytest.mark.e2e
@@ -119,7 +119,7 @@ def test_workflow__of_the_readme_names_what_a_pull_request_made_slower(
     ran = runner.run(place, "pull_request", opened(github, place))
     assert ran.status == 1, ran.log
     (text,) = comments(github)
-    assert text.startswith(f"{marker('bench-action')}\n### 🔴 bench-action: ")
+    assert text.startswith(f"{make_marker('bench-action')}\n### 🔴 bench-action: ")
     assert "SELECT price FROM product WHERE id" in text
     flask, starlette = text.split("| flask · products")[1].split("| starlette · products")
     assert "queries/request | 1 | 51 | +50 | 🔴 regressed" in flask
@@ -227,7 +227,7 @@ def test_step__edits_its_comment_behind_a_hundred_others(
     event = opened(github, one.place)
     for n in range(120):
         github.state.comment(1, f"comment {n}")
-    github.state.comments[1][110].body = f"{marker('bench-action')}\nof an earlier run"
+    github.state.comments[1][110].body = f"{make_marker('bench-action')}\nof an earlier run"
     github.state.comments[1][110].login, github.state.comments[1][110].type = "github-actions[bot]", "Bot"
     done = one.run("pull_request", event, **QUICK)
     assert done.status == 0, done.log
@@ -342,7 +342,7 @@ def test_post_step__removes_what_a_killed_step_has_left(
     one.signal(container, "KILL")
     one.finish(container)
     assert footprint.left() != []
-    assert "removed what a run had left" in one.post().log
+    assert "removed what an earlier run left behind" in one.post().log
     assert footprint.left() == []
 
 

@@ -29,7 +29,8 @@ def test_configuration__with_unknown_keys_and_wrong_values(tool: Tool) -> None:
 
 
 def test_configuration__that_is_not_there(tool: Tool) -> None:
-    tool.run(tool.folder / "bnech.yml").assert_failed(2, "cannot read the configuration", "bnech.yml", "No such file")
+    finished = tool.run(tool.folder / "bnech.yml")
+    finished.assert_failed(2, "could not read the configuration", "bnech.yml", "No such file")
 
 
 def test_configuration__that_names_files_that_are_not_there(tool: Tool) -> None:
@@ -39,9 +40,9 @@ def test_configuration__that_names_files_that_are_not_there(tool: Tool) -> None:
 
 def test_options__with_names_that_are_not_known(tool: Tool) -> None:
     config = tool.config({"tiny": tiny()})
-    tool.run(config, "--variant", "tyni").assert_failed(2, "there is no variant tyni", "one of: tiny")
-    tool.run(config, "--profile", "long").assert_failed(2, "there is no profile long", "one of: short")
-    tool.run(config, "--preset", "thorough").assert_failed(2, "there is no preset 'thorough'", "quick, article")
+    tool.run(config, "--variant", "tyni").assert_failed(2, "unknown variant: tyni", "one of: tiny")
+    tool.run(config, "--profile", "long").assert_failed(2, "unknown profile: long", "one of: short")
+    tool.run(config, "--preset", "thorough").assert_failed(2, "unknown preset: 'thorough'", "quick, article")
 
 
 def test_seed__that_postgresql_refuses(tool: Tool) -> None:

@@ -1,4 +1,4 @@
-"""The action's step around a run whose result is given: comment, history and issue at GitHub's double; the verdict."""
+"""The action's step around a run with a given result: comment, history and issue at a double of GitHub; exit status."""
 
 import json
 import signal
@@ -48,7 +48,7 @@ def github() -> Iterator[GitHubDouble]:
 
 @dataclass
 class Step:
-    """One step of a job: what its run finds is given, everything else is as on a runner."""
+    """One step of a job. The result of its run is given, everything else is as on a runner."""
 
     github: GitHubDouble
     folder: Path
@@ -61,7 +61,7 @@ class Step:
     def run(
         self, result: Result, event: str = "push", *, environ: Mapping[str, str] | None = None, **inputs: str
     ) -> int:
-        """Its exit status; on the default branch, or on pull request 1."""
+        """Run the step on the default branch, or on pull request 1, and return its exit status."""
         payload: dict[str, Any] = {"repository": {"default_branch": "main"}}
         if event == "pull_request":
             payload = {"number": 1, "pull_request": {"number": 1, "head": {"sha": "a" * 40}, "base": {"sha": "b" * 40}}}
@@ -85,15 +85,15 @@ class Step:
         for name, value in variables.items():
             self.monkeypatch.setenv(name, value)
         self.monkeypatch.setattr("sys.argv", ["bench-action", "action"])
-        self.monkeypatch.setattr(action, "Run", self._measured(result))
+        self.monkeypatch.setattr(action, "Run", self._make_run(result))
         with pytest.raises(SystemExit) as ended:
             cli.main()
         self.log, _ = self.capture.readouterr()
         self.error = self.log[self.log.find("\nerror: ") :] if "\nerror: " in self.log else ""
         return int(ended.value.code or 0)
 
-    def _measured(self, result: Result) -> Callable[..., Any]:
-        """A run of these options that finds this."""
+    def _make_run(self, result: Result) -> Callable[..., Any]:
+        """Make a class of runs that have this result."""
         step = self
 
         class Run:
@@ -113,7 +113,7 @@ def step(
     github: GitHubDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Step]:
     monkeypatch.setattr(client, "_BETWEEN_WRITES_S", 0.0)
-    monkeypatch.setattr(client, "backoff_s", lambda _: 0.0)
+    monkeypatch.setattr(client, "compute_backoff_s", lambda _: 0.0)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield Step(github, tmp_path, monkeypatch, capsys)
     for number, handler in handlers.items():
@@ -121,8 +121,8 @@ def step(
 
 
 def night(day: int, speed: float, *, commit: int | None = None, **run: str) -> Result:
-    """A run of the default branch, `day` nights after the first of a hundred; of one kind of machine, without noise
-    that a test could trip over.
+    """Make a run of the default branch, `day` nights after the first of a hundred, on one kind of machine, with little
+    noise.
     """
     commit = day if commit is None else commit
     trials = [make_trial("shop", block, speed * (1 + 0.004 * ((day * 7 + block) % 5 - 2))) for block in range(1, 6)]
@@ -163,7 +163,7 @@ def test_step__of_the_default_branch_appends_its_run(step: Step, github: GitHubD
     ],
     ids=["invalid", "invalid, fail-on invalid", "invalid, fail-on never", "regressed", "regressed, never", "measured"],
 )
-def test_step__ends_by_its_verdict_whether_or_not_there_is_anything_for_the_history(
+def test_step__exits_by_its_verdict_even_without_anything_for_the_history(
     step: Step, github: GitHubDouble, result: Result, fail_on: str, status: int
 ) -> None:
     assert step.run(result, fail_on=fail_on) == status
@@ -194,7 +194,7 @@ HISTORY_FAULTS = [
 @pytest.mark.parametrize(
     ("result", "status"), [(REGRESSED, 1), (night(1, 200), 6)], ids=["regressed", "nothing else to say"]
 )
-def test_step__whose_history_fails_says_so_and_ends_by_its_verdict_first(
+def test_step__whose_history_fails_reports_it_and_exits_by_its_verdict_first(
     step: Step, github: GitHubDouble, fault: Fault, result: Result, status: int
 ) -> None:
     github.faults.append(replace(fault))
@@ -204,17 +204,17 @@ def test_step__whose_history_fails_says_so_and_ends_by_its_verdict_first(
     assert ("also:" in step.error) == (status == 1)
 
 
-def test_step__whose_branch_is_protected_says_so_and_ends_by_its_verdict_first(
+def test_step__whose_branch_is_protected_reports_it_and_exits_by_its_verdict_first(
     step: Step, github: GitHubDouble
 ) -> None:
-    """GitHub answers 403 for a matter of rights, which is a notice; every other refusal fails the step at its end."""
+    """GitHub answers 403 if rights are missing, which is a notice; any other refusal fails the step at its end."""
     github.tokens["read"] = Token(rights={**READ, "issues": "write", "pull-requests": "write"})
     assert step.run(night(1, 200), github_token="read") == 0
     assert "contents: write" in step.log
     assert step.run(REGRESSED, github_token="read") == 1
 
 
-def test_step__whose_history_branch_holds_something_else_ends_by_its_verdict_first(
+def test_step__whose_history_branch_holds_something_else_exits_by_its_verdict_first(
     step: Step, github: GitHubDouble
 ) -> None:
     assert step.run(REGRESSED, history_branch="main") == 1
@@ -222,28 +222,28 @@ def test_step__whose_history_branch_holds_something_else_ends_by_its_verdict_fir
     assert step.run(night(1, 200), history_branch="main") == 2
 
 
-def test_step__that_cannot_comment_ends_by_its_verdict_first(step: Step, github: GitHubDouble) -> None:
+def test_step__that_cannot_comment_exits_by_its_verdict_first(step: Step, github: GitHubDouble) -> None:
     for result, status in ((REGRESSED, 1), (make_result(), 6)):
         github.faults[:] = [Fault("POST", "/comments", Answer(500, {}, {"message": "no"}), times=99)]
         assert step.run(result, "pull_request") == status
-        assert "could not be written in 3 tries" in step.error
+        assert "could not write the comment in 3 attempts" in step.error
 
 
-def test_step__whose_results_could_not_be_written_comments_and_ends_by_its_verdict_first(
+def test_step__whose_results_could_not_be_written_comments_and_exits_by_its_verdict_first(
     step: Step, github: GitHubDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = InputError("could not write result.json: the disk is full")
     for result, status in ((REGRESSED, 1), (make_result(), 2)):
         unwritten = Outcome(result, [], (full,))
-        monkeypatch.setattr(Step, "_measured", lambda *_, found=unwritten: lambda *_: Given(found))
+        monkeypatch.setattr(Step, "_make_run", lambda *_, found=unwritten: lambda *_: FinishedRun(found))
         assert step.run(result, "pull_request") == status
         assert "the disk is full" in step.error
     assert len(github.state.comments[1]) == 1
 
 
 @dataclass
-class Given:
-    """A run that is over."""
+class FinishedRun:
+    """A run that has ended."""
 
     outcome: Outcome
 
@@ -251,7 +251,7 @@ class Given:
         return self.outcome
 
 
-def test_two_configurations_with_one_key__have_two_trends_two_issues_and_say_so_on_the_pull_request(
+def test_two_configurations_with_one_key__have_two_trends_two_issues_and_a_note_on_the_pull_request(
     step: Step, github: GitHubDouble
 ) -> None:
     """They share variant, profile, key and history; only one of them gets slower."""
@@ -274,7 +274,7 @@ def test_two_configurations_with_one_key__have_two_trends_two_issues_and_say_so_
 
 
 def _records(config: str, days: range, speed: float) -> list[Record]:
-    """As these nights' steps would have appended them."""
+    """Make the records that these nights' steps would have appended."""
     names: dict[str, Any] = {"config": config, "key": "bench-action", "job": "trend/benchmark"}
     return [record for day in days for record in make_records(night(day, speed, id=f"{config}-{day}", **names))]
 
@@ -289,13 +289,13 @@ def test_two_benchmarks_that_get_worse__open_an_issue_each(step: Step, github: G
     assert {name for name in ("front/", "back/") for one in issues if name in str(one.body)} == {"front/", "back/"}
 
 
-def test_schedule__whose_old_job_runs_again_tells_nothing_twice(step: Step, github: GitHubDouble) -> None:
+def test_schedule__whose_old_job_runs_again_reports_nothing_twice(step: Step, github: GitHubDouble) -> None:
     store(github).append(_records("bench.yml", range(40), 200))
-    told = 0
+    reports = 0
     for day in range(40, 47):
         assert step.run(night(day, 150), "schedule", config="bench.yml") == 0
-        told += "worse, since" in step.log
-    assert told == 1
+        reports += "worse, since" in step.log
+    assert reports == 1
     for n in range(3):  # the job of a night before the change
         assert step.run(night(50 + n, 200, commit=20, id=f"again-{n}"), "schedule", config="bench.yml") == 0
         assert "no new change point" in step.log
@@ -325,7 +325,7 @@ def _slower(record: Record) -> dict[str, Any]:
 
 
 def _add(github: GitHubDouble, record: Record) -> None:
-    """As a bench-action would have that took records from the future."""
+    """Append a record as a version without a check of the date would have."""
     files = github.state.git.files(DEFAULT_BRANCH)
     change = append(parse_index(files[INDEX], ""), {}, [record], set(files))
     assert change is not None
@@ -335,7 +335,7 @@ def _add(github: GitHubDouble, record: Record) -> None:
 def test_history_branch_that_was_force_pushed__is_appended_to_or_named_and_never_hides_the_verdict(
     step: Step, github: GitHubDouble
 ) -> None:
-    """Every step sees the branch for the first time: moved back whole it is a history as before, edited it is not."""
+    """Every step sees the branch for the first time: an older commit of it is a valid history, an edited one is not."""
     store(github).append(_records("bench.yml", range(3), 200))
     old = github.state.git.refs[REF]
     assert step.run(night(5, 200), config="bench.yml") == 0

@@ -1,4 +1,4 @@
-"""Our client against a double that holds every request to GitHub's own description."""
+"""Our client against a double that checks every request against GitHub's own description."""
 
 import base64
 import subprocess
@@ -10,13 +10,13 @@ import pytest
 from tests.github.double import GitHubDouble
 from tests.github.exchange import Answer, Fault, Token
 
-from bench_action.github.artifacts import fetch_result, unpack
+from bench_action.github.artifacts import fetch_result, unpack_result
 from bench_action.github.client import Access
 from bench_action.github.comments import upsert_comment
 from bench_action.github.event import WorkflowRun
 from bench_action.github.issues import upsert_issue
-from bench_action.github.pulls import find_pull, merge_base, pull_shas
-from bench_action.github.texts import Origin, marker
+from bench_action.github.pulls import fetch_merge_base, fetch_pull_commits, find_pull
+from bench_action.github.texts import Origin, make_marker
 from bench_action.model.errors import InputError, PublishError
 from bench_action.report.comment import LONGEST
 
@@ -39,14 +39,14 @@ def access(github: GitHubDouble, token: str = "token", patience_s: float = 10.0)
 
 
 def bodies(github: GitHubDouble) -> list[str]:
-    return [one.body for one in github.state.comments.get(1, [])]
+    return [comment.body for comment in github.state.comments.get(1, [])]
 
 
 def test_upsert__creates_then_edits_in_place(github: GitHubDouble) -> None:
     first = upsert_comment(access(github), 1, KEY, "first")
     second = upsert_comment(access(github), 1, KEY, "second")
     assert first == second
-    assert bodies(github) == [f"{marker(KEY)}\nsecond"]
+    assert bodies(github) == [f"{make_marker(KEY)}\nsecond"]
 
 
 def test_upsert__finds_its_comment_behind_a_hundred_others(github: GitHubDouble) -> None:
@@ -59,31 +59,31 @@ def test_upsert__finds_its_comment_behind_a_hundred_others(github: GitHubDouble)
     assert bodies(github)[111].endswith("second")
 
 
-def test_upsert__takes_no_comment_of_somebody_else_for_its_own(github: GitHubDouble) -> None:
-    github.state.comment(1, f"{marker(KEY)}\nquoted by a person")
-    github.state.comment(1, f"look:\n{marker(KEY)}", login="other[bot]")
-    github.state.comment(1, f"{marker(KEY)}\nquoted by a bot", login="other[bot]")
+def test_upsert__never_edits_a_comment_of_somebody_else(github: GitHubDouble) -> None:
+    github.state.comment(1, f"{make_marker(KEY)}\nquoted by a person")
+    github.state.comment(1, f"look:\n{make_marker(KEY)}", login="other[bot]")
+    github.state.comment(1, f"{make_marker(KEY)}\nquoted by a bot", login="other[bot]")
     before = bodies(github)
     for text in ("ours", "ours again"):
         upsert_comment(access(github), 1, KEY, text)
-    assert bodies(github) == [*before, f"{marker(KEY)}\nours again"]
+    assert bodies(github) == [*before, f"{make_marker(KEY)}\nours again"]
 
 
 @pytest.mark.parametrize(("login", "kind"), [("shop-bench[bot]", "Bot"), ("a-person", "User")])
-def test_upsert__knows_its_own_comments_whatever_token_it_has(github: GitHubDouble, login: str, kind: str) -> None:
+def test_upsert__recognises_its_own_comments_with_any_token(github: GitHubDouble, login: str, kind: str) -> None:
     github.tokens["own"] = Token(login=login, type=kind)
-    github.state.comment(1, f"{marker(KEY)}\nof the workflow's token", login="github-actions[bot]")
+    github.state.comment(1, f"{make_marker(KEY)}\nof the workflow's token", login="github-actions[bot]")
     for text in ("first", "second"):
         upsert_comment(access(github, "own"), 1, KEY, text)
     assert [one.login for one in github.state.comments[1]] == ["github-actions[bot]", login]
-    assert bodies(github)[1] == f"{marker(KEY)}\nsecond"
+    assert bodies(github)[1] == f"{make_marker(KEY)}\nsecond"
 
 
-def test_upsert__is_the_workflow_s_bot_where_github_does_not_say(github: GitHubDouble) -> None:
+def test_upsert__assumes_the_workflow_s_bot_if_github_does_not_say(github: GitHubDouble) -> None:
     github.faults.append(Fault("POST", "/graphql", Answer(502, {}, {"message": "Bad gateway"}), times=2))
     for text in ("first", "second"):
         upsert_comment(access(github), 1, KEY, text)
-    assert bodies(github) == [f"{marker(KEY)}\nsecond"]
+    assert bodies(github) == [f"{make_marker(KEY)}\nsecond"]
 
 
 FRONT, BACK = Origin("front/bench.yml", "ci/front", "7/1/aa"), Origin("back/bench.yml", "ci/back", "7/1/bb")
@@ -94,14 +94,14 @@ def test_upsert__two_configurations_with_one_key_are_noticed(github: GitHubDoubl
     posted = upsert_comment(access(github), 1, KEY, "back", BACK)
     assert posted.replaced == "the benchmark of `front/bench.yml`"
     (text,) = bodies(github)
-    assert text.startswith(f"{marker(KEY)}\nback\n")
+    assert text.startswith(f"{make_marker(KEY)}\nback\n")
     assert "This comment replaces that of the benchmark of `front/bench.yml`" in text
     assert "own `comment-key`" in text
     later = upsert_comment(access(github), 1, KEY, "front", replace(FRONT, step="8/1/cc"))
     assert later.replaced == "the benchmark of `back/bench.yml`"
 
 
-def test_upsert__the_longest_comment_fits_with_all_that_is_added_to_it(github: GitHubDouble) -> None:
+def test_upsert__the_longest_comment_fits_with_everything_that_is_added(github: GitHubDouble) -> None:
     long = "x" * 300
     for side in ("a", "b"):
         upsert_comment(access(github), 1, long, "y" * LONGEST, Origin(side + long, side + long, f"7/1/{side}{long}"))
@@ -119,7 +119,7 @@ def test_upsert__two_legs_of_a_matrix_with_one_key_are_noticed(github: GitHubDou
 
 
 @pytest.mark.parametrize("step", ["8/1/dd", "7/2/dd"])
-def test_upsert__a_later_run_or_attempt_replaces_its_own_comment_and_says_nothing(
+def test_upsert__a_later_run_or_attempt_replaces_its_own_comment_without_a_note(
     github: GitHubDouble, step: str
 ) -> None:
     upsert_comment(access(github), 1, KEY, "first", FRONT)
@@ -127,7 +127,7 @@ def test_upsert__a_later_run_or_attempt_replaces_its_own_comment_and_says_nothin
     assert "replaces" not in bodies(github)[0]
 
 
-def test_upsert__whose_answer_is_lost_does_not_take_its_own_comment_for_another_s(github: GitHubDouble) -> None:
+def test_upsert__whose_answer_is_lost_recognises_its_own_comment(github: GitHubDouble) -> None:
     github.faults.append(Fault("POST", COMMENTS, drop=True, after_write=True))
     assert upsert_comment(access(github), 1, KEY, "text", FRONT).replaced == ""
     assert len(bodies(github)) == 1
@@ -146,14 +146,14 @@ def test_upsert__nothing_in_a_benchmark_s_name_ends_the_hidden_line(github: GitH
 def test_upsert__keeps_one_comment_for_each_key(github: GitHubDouble) -> None:
     for key in ("a", "b", "a"):
         upsert_comment(access(github), 1, key, f"of {key}")
-    assert bodies(github) == [f"{marker('a')}\nof a", f"{marker('b')}\nof b"]
+    assert bodies(github) == [f"{make_marker('a')}\nof a", f"{make_marker('b')}\nof b"]
 
 
-def test_upsert__removes_what_two_jobs_at_once_wrote_twice(github: GitHubDouble) -> None:
+def test_upsert__removes_what_two_simultaneous_jobs_wrote_twice(github: GitHubDouble) -> None:
     for _ in range(2):
-        github.state.comment(1, f"{marker(KEY)}\nold", login="github-actions[bot]")
+        github.state.comment(1, f"{make_marker(KEY)}\nold", login="github-actions[bot]")
     upsert_comment(access(github), 1, KEY, "new")
-    assert bodies(github) == [f"{marker(KEY)}\nnew"]
+    assert bodies(github) == [f"{make_marker(KEY)}\nnew"]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_upsert__removes_what_two_jobs_at_once_wrote_twice(github: GitHubDouble)
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_upsert__tries_again_where_that_may_help(github: GitHubDouble, method: str, answer: Answer) -> None:
+def test_upsert__tries_again_if_that_may_help(github: GitHubDouble, method: str, answer: Answer) -> None:
     github.faults.append(Fault(method, COMMENTS, answer))
     upsert_comment(access(github), 1, KEY, "text")
     assert len(bodies(github)) == 1
@@ -185,7 +185,7 @@ def test_upsert__tries_again_where_that_may_help(github: GitHubDouble, method: s
 def test_upsert__whose_answer_is_lost_looks_before_it_writes_again(github: GitHubDouble, fault: Fault) -> None:
     github.faults.append(fault)
     upsert_comment(access(github), 1, KEY, "text")
-    assert bodies(github) == [f"{marker(KEY)}\ntext"]
+    assert bodies(github) == [f"{make_marker(KEY)}\ntext"]
 
 
 def test_upsert__gives_up_within_its_patience(github: GitHubDouble) -> None:
@@ -193,7 +193,7 @@ def test_upsert__gives_up_within_its_patience(github: GitHubDouble) -> None:
     with pytest.raises(PublishError, match="403"):
         upsert_comment(access(github), 1, KEY, "text")
     github.faults[:] = [Fault("POST", COMMENTS, Answer(500, {}, {"message": "no"}), times=99)]
-    with pytest.raises(PublishError, match="3 tries"):
+    with pytest.raises(PublishError, match="3 attempts"):
         upsert_comment(access(github), 1, KEY, "text")
 
 
@@ -214,17 +214,17 @@ def test_upsert__works_on_an_enterprise_server() -> None:
         assert github.violations == []
 
 
-def test_no_server__is_a_publish_error_and_not_a_crash() -> None:
+def test_no_server__is_a_publish_error() -> None:
     with pytest.raises(PublishError, match="no answer from GitHub"):
         upsert_comment(Access("http://127.0.0.1:9", "token", "org/shop", patience_s=0.5), 1, KEY, "text")
 
 
-def test_upsert_issue__opens_one_and_brings_it_up_to_date(github: GitHubDouble) -> None:
+def test_upsert_issue__opens_one_and_updates_it(github: GitHubDouble) -> None:
     github.state.issue("somebody else's", login="octocat")
     first = upsert_issue(access(github), "trend", "It is worse", "by 5 %")
     assert upsert_issue(access(github), "trend", "It is worse still", "by 9 %") == first
     ours = [one for one in github.state.issues.values() if one.login == "github-actions[bot]"]
-    assert [(one.title, one.body) for one in ours] == [("It is worse still", f"{marker('trend')}\nby 9 %")]
+    assert [(one.title, one.body) for one in ours] == [("It is worse still", f"{make_marker('trend')}\nby 9 %")]
     ours[0].state = "closed"
     assert upsert_issue(access(github), "trend", "Again", "by 5 %") != first
 
@@ -235,13 +235,13 @@ def test_upsert_issue__whose_answer_is_lost_is_not_opened_twice(github: GitHubDo
     assert sum(one.login == "github-actions[bot]" for one in github.state.issues.values()) == 1
 
 
-def test_pull_shas__and_merge_base_are_what_github_says(github: GitHubDouble) -> None:
+def test_fetch_pull_commits__and_fetch_merge_base_are_what_github_says(github: GitHubDouble) -> None:
     pull = github.state.pulls[1]
-    assert pull_shas(access(github), 1) == (pull.base.sha, pull.head.sha)
-    assert merge_base(access(github), pull.base.sha, pull.head.sha) == pull.base.sha
+    assert fetch_pull_commits(access(github), 1) == (pull.base.sha, pull.head.sha)
+    assert fetch_merge_base(access(github), pull.base.sha, pull.head.sha) == pull.base.sha
 
 
-def test_find_pull__of_a_fork_goes_by_branch_and_commit(github: GitHubDouble) -> None:
+def test_find_pull__of_a_fork_matches_branch_and_commit(github: GitHubDouble) -> None:
     pull = github.state.pull(branch="x|y", repo="stranger/shop")
     run = WorkflowRun(5, pull.head.sha, "x|y", "stranger")
     assert find_pull(access(github), run) == pull.number
@@ -250,7 +250,7 @@ def test_find_pull__of_a_fork_goes_by_branch_and_commit(github: GitHubDouble) ->
     assert find_pull(access(github), run) is None
 
 
-def test_fetch_result__takes_the_one_file_and_keeps_the_token_to_itself(github: GitHubDouble, tmp_path: Path) -> None:
+def test_fetch_result__writes_the_one_file_and_sends_no_token(github: GitHubDouble, tmp_path: Path) -> None:
     run = github.state.run(github.state.pulls[1])
     github.state.artifact(run, "bench-results", {"result.json": "of the first attempt"})
     github.state.artifacts[next(iter(github.state.artifacts))].created_at = "2020-01-01T00:00:00Z"
@@ -263,14 +263,14 @@ def test_fetch_result__takes_the_one_file_and_keeps_the_token_to_itself(github: 
         fetch_result(access(github), run.id, "other", tmp_path)
 
 
-def test_unpack__refuses_what_is_no_result() -> None:
+def test_unpack_result__refuses_what_is_not_a_result() -> None:
     for content in (b"", b"PK\x05\x06" + b"\0" * 18, base64.b64decode("UEsDBA==")):
         with pytest.raises(InputError):
-            unpack(content)
+            unpack_result(content)
 
 
-def test_unpack__stops_at_its_limit_whatever_the_archive_says(tmp_path: Path) -> None:
+def test_unpack_result__stops_at_its_limit_even_if_the_archive_declares_less(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_bytes(b"\0" * (33 * 1024 * 1024))
     subprocess.run(["python3", "-m", "zipfile", "-c", "bomb.zip", "result.json"], cwd=tmp_path, check=True)
     with pytest.raises(InputError, match="larger than"):
-        unpack((tmp_path / "bomb.zip").read_bytes())
+        unpack_result((tmp_path / "bomb.zip").read_bytes())

@@ -1,6 +1,6 @@
-"""A checkout of somebody else's, through the command line: nothing of it runs in the tool, and nothing else is read.
+"""The command line on a stranger's checkout: no program of it is started, and no file outside of it is read.
 
-No engine is needed: sources, files and the event come first.
+No engine is needed: sources, files and the event are checked first.
 """
 
 import json
@@ -49,7 +49,7 @@ def shop(tmp_path: Path) -> Path:
 
 
 def bench(folder: Path, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """The command, without an engine; it never needs ten seconds."""
+    """Run the command without an engine, which takes less than ten seconds."""
     no_engine = {"DOCKER_HOST": "unix:///nonexistent"}
     return subprocess.run(
         [sys.executable, "-m", "bench_action", *arguments],
@@ -63,7 +63,7 @@ def bench(folder: Path, *arguments: str, **environment: str) -> "subprocess.Comp
 
 
 def step(folder: Path, event: str, payload: Any, **inputs: str) -> "subprocess.CompletedProcess[str]":
-    """A step of a workflow, in the workspace `folder`."""
+    """Run a step of a workflow in the workspace `folder`."""
     path = folder.parent / "event.json"
     path.write_text(json.dumps(payload), encoding="utf-8")
     given = {f"INPUT_{name.upper().replace('_', '-')}": value for name, value in inputs.items()}
@@ -103,7 +103,7 @@ def test_folder_that_looks_like_a_bare_repository_starts_nothing(shop: Path, tmp
 @pytest.mark.parametrize(
     "path", ["../../secret", "{secret}", "link", "/proc/self/environ", "/dev/zero", "pipe", "huge"]
 )
-def test_seed_that_is_no_file_of_the_repository_is_not_read(shop: Path, tmp_path: Path, path: str) -> None:
+def test_seed_that_is_not_a_file_of_the_repository_is_not_read(shop: Path, tmp_path: Path, path: str) -> None:
     (tmp_path / "secret").write_text(SECRET, encoding="ascii")
     (shop / "apps" / "link").symlink_to("../../secret")
     os.mkfifo(shop / "apps" / "pipe")
@@ -126,7 +126,7 @@ def test_build_of_files_elsewhere_is_refused(shop: Path, context: str, dockerfil
     assert "is outside of" in done.stderr
 
 
-def test_configuration_that_is_a_link_tells_nothing_of_its_target(shop: Path, tmp_path: Path) -> None:
+def test_configuration_that_is_a_link_reveals_nothing_of_its_target(shop: Path, tmp_path: Path) -> None:
     (tmp_path / "netrc").write_text(f"machine github.com login x password {SECRET}", encoding="ascii")
     (shop / "apps" / "bench.yml").unlink()
     (shop / "apps" / "bench.yml").symlink_to("../../netrc")
@@ -162,7 +162,7 @@ def commit_again(folder: Path) -> str:
 
 
 def test_step_obeys_no_command_of_the_pull_request(shop: Path) -> None:
-    """A configuration whose error repeats what it says."""
+    """The error repeats a value of the configuration."""
     text = "variants:\n  app: {image: 'x', port: '\\n::set-output name=verdict::unchanged\\n##[add-mask]e'}\n"
     (shop / "apps" / "bench.yml").write_text(text.replace("'\\n", '"\\n').replace("e'}", 'e"}'), encoding="utf-8")
     done = step(shop, "push", {}, config="apps/bench.yml")

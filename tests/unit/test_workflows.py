@@ -1,4 +1,4 @@
-"""What runs on GitHub, ours and the examples': it fits GitHub's schemas, is pinned, and can only do what it must."""
+"""Our workflows and the examples: they match GitHub's schemas, pin actions, and have only the rights they need."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ _DEPENDABOT = _ROOT / ".github/dependabot.yml"
 _OURS = re.compile(r"org/bench-action(/\.github/workflows/benchmark\.yml)?@v1")
 _PINNED = re.compile(r"[\w.-]+(?:/[\w.-]+)+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 _USES = re.compile(r"^\s*(?:- )?uses: (.+)$", re.MULTILINE)
-# what others can write would be code in a script; what GitHub writes itself stays out along with it
+# in a script, text that others write would be code; the same rule applies to what GitHub itself writes
 _FOREIGN = re.compile(r"\$\{\{[^}]*\b(?:github\.event\b|github\.head_ref|inputs\.|needs\.|steps\.)")
 
 each_workflow = pytest.mark.parametrize("path", _WORKFLOWS, ids=lambda path: str(path.relative_to(_ROOT)))
@@ -41,13 +41,13 @@ def _jobs(workflow: Mapping[Any, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _steps(workflow: Mapping[Any, Any]) -> Iterator[Mapping[str, Any]]:
-    """Every step, and every job that is a call."""
+    """Every step, and every job that calls a workflow."""
     for job in _jobs(workflow):
         yield from job.get("steps", [job])
 
 
 def _calls(workflow: Mapping[Any, Any], *names: str) -> Iterator[Mapping[str, Any]]:
-    """What is given to ours, by each use of it."""
+    """The inputs of each use of our action or workflow."""
     for step in _steps(workflow):
         if step.get("uses", "").rpartition("@")[0] in names or step.get("uses") in names:
             yield step.get("with", {})
@@ -78,34 +78,34 @@ def test_schema__is_what_github_accepts(schema: str, files: list[Path]) -> None:
 
 
 @each_workflow
-def test_uses__names_others_by_commit_and_says_the_version(path: Path) -> None:
+def test_uses__pins_actions_of_others_by_commit_and_names_the_version(path: Path) -> None:
     used = _USES.findall(path.read_text(encoding="utf-8"))
     assert len(used) == sum("uses" in step for step in _steps(_load(path)))
-    for one in used:
-        reference = one.partition(" #")[0].strip()
-        assert reference.startswith("./") or _OURS.fullmatch(reference) or _PINNED.match(one), one
+    for use in used:
+        reference = use.partition(" #")[0].strip()
+        assert reference.startswith("./") or _OURS.fullmatch(reference) or _PINNED.match(use), use
 
 
-def test_uses__names_one_commit_for_each_action() -> None:
-    """Dependabot moves all at once; a file that it forgot would stay behind unseen."""
+def test_uses__pins_each_action_to_one_commit() -> None:
+    """Dependabot updates all files together; a forgotten one would otherwise stay behind unnoticed."""
     commits: dict[str, set[str]] = {}
     for path in _WORKFLOWS:
-        for one in _USES.findall(path.read_text(encoding="utf-8")):
-            if _PINNED.match(one):
-                name, _, rest = one.partition("@")
+        for use in _USES.findall(path.read_text(encoding="utf-8")):
+            if _PINNED.match(use):
+                name, _, rest = use.partition("@")
                 commits.setdefault(name, set()).add(rest)
     assert {name: found for name, found in commits.items() if len(found) > 1} == {}
 
 
 @each_workflow
-def test_permissions__are_none_but_what_a_job_asks_for(path: Path) -> None:
+def test_permissions__are_only_those_that_a_job_requests(path: Path) -> None:
     workflow = _load(path)
     assert workflow["permissions"] == {}
     assert all(isinstance(job["permissions"], dict) for job in _jobs(workflow))
 
 
 @each_workflow
-def test_trigger__never_runs_a_pull_request_with_the_base_s_rights(path: Path) -> None:
+def test_trigger__never_runs_a_pull_request_with_the_rights_of_base(path: Path) -> None:
     workflow = _load(path)
     triggers = _triggers(workflow)
     assert "pull_request_target" not in triggers
@@ -121,13 +121,13 @@ def test_checkout__leaves_no_token_behind(path: Path) -> None:
 
 
 @each_workflow
-def test_run__takes_what_others_write_from_the_environment_only(path: Path) -> None:
+def test_run__reads_text_of_others_only_from_the_environment(path: Path) -> None:
     for step in _steps(_load(path)):
         assert not _FOREIGN.search(step.get("run", "")), step["name"]
 
 
 @each_workflow
-def test_job__gives_up_in_the_end(path: Path) -> None:
+def test_job__has_a_timeout(path: Path) -> None:
     assert all("timeout-minutes" in job or "uses" in job for job in _jobs(_load(path)))
 
 
@@ -160,7 +160,7 @@ def test_reusable_workflow__passes_on_every_input_with_the_action_s_default() ->
 
 
 def test_reusable_workflow__offers_nothing_that_its_jobs_may_not_do() -> None:
-    """A call may do what its jobs declare, and no call is accepted whose caller grants less than every job declares."""
+    """GitHub refuses a call whose caller grants less than every job of the called workflow declares."""
     workflow = _load(_REUSABLE)
     inputs = _triggers(workflow)["workflow_call"]["inputs"]
     assert [job["permissions"] for job in _jobs(workflow)] == [{"contents": "read", "pull-requests": "write"}]
@@ -169,11 +169,11 @@ def test_reusable_workflow__offers_nothing_that_its_jobs_may_not_do() -> None:
     assert (
         f"permissions: {{{', '.join(f'{name}: {level}' for name, level in granted.items())}}}"
         in _REUSABLE.read_text(encoding="utf-8")
-    ), "what the head of the file tells callers to grant"
+    ), "the head of the file must name what callers have to grant"
 
 
 def test_histories__are_kept_by_jobs_that_may_write_them() -> None:
-    """On the default branch a job appends to the history, and opens an issue only where that is asked for."""
+    """On the default branch a job appends to the history, and opens an issue if requested."""
     for path in (_ROOT / "examples/schedule.yml", _ROOT / ".github/workflows/trend.yml"):
         (job,) = [
             one
@@ -189,8 +189,8 @@ def test_reusable_workflow__passes_on_every_output() -> None:
     assert set(workflow["jobs"]["benchmark"]["outputs"]) == outputs
 
 
-def test_fork_results__are_looked_for_where_they_were_left() -> None:
-    """A `workflow_run` goes by the other workflow's name, and an artifact by its own."""
+def test_fork_results__are_published_from_the_artifact_that_was_uploaded() -> None:
+    """A `workflow_run` names the other workflow, and `publish` its artifact."""
     for measures, publishes in [
         (".github/workflows/self-benchmark.yml", ".github/workflows/publish-fork-results.yml"),
         ("examples/fork-safe-benchmark.yml", "examples/fork-safe-publish.yml"),

@@ -1,4 +1,4 @@
-"""The action's inputs: `action.yml` as a checked model. Each comes as a variable `INPUT_NAME`, unset ones empty."""
+"""The action's inputs as a checked model. GitHub passes each as a variable `INPUT_NAME`, empty if it is not set."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,27 +12,27 @@ from bench_action.history import DEFAULT_BRANCH
 from bench_action.model.errors import InputError
 
 
-def _listed(value: object) -> object:
-    """`a, b` or a line for each, as people write lists into workflows."""
+def _split_names(value: object) -> object:
+    """Split a list such as "a, b", or one name per line."""
     return value.replace(",", " ").split() if isinstance(value, str) else value
 
 
-def _preset(value: str) -> str:
+def _check_preset(value: str) -> str:
     if value not in PRESETS:
-        raise ValueError(f"a preset is {', '.join(PRESETS)}")
+        raise ValueError(f"expected a preset: {', '.join(PRESETS)}")
     return value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_split_names)]
 
 
 class Inputs(BaseModel):
-    """What a workflow's `with:` says. Defaults are those of `action.yml`; a test holds them together."""
+    """The inputs in a workflow's `with:`. A test compares the defaults with those of `action.yml`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=lambda name: name.replace("_", "-"))
 
     config: Path | None = None
-    preset: Annotated[str, BeforeValidator(_preset)] = "ci"
+    preset: Annotated[str, BeforeValidator(_check_preset)] = "ci"
     baseline: str = "auto"
     rules: Literal["base", "head"] = "base"
     require_comparison: bool = False
@@ -53,14 +53,14 @@ class Inputs(BaseModel):
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Self:
-        """From the variables, whose hyphens GitHub keeps. Raises InputError naming every input that is wrong."""
-        given: dict[str, Any] = {}
+        """Read the variables, in whose names GitHub keeps hyphens. Raises InputError that names every invalid input."""
+        values: dict[str, Any] = {}
         for name in cls.model_fields:
             key = name.replace("_", "-")
             if value := environ.get(f"INPUT_{key.upper()}", "").strip():
-                given[key] = value
+                values[key] = value
         try:
-            return cls.model_validate(given)
+            return cls.model_validate(values)
         except ValidationError as error:
             faults = [f"`{fault['loc'][0]}`: {fault['msg']}" for fault in error.errors(include_url=False)]
-            raise InputError("an input of the action is wrong", cause="; ".join(faults)) from error
+            raise InputError("an input of the action is invalid", cause="; ".join(faults)) from error

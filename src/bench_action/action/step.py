@@ -1,4 +1,4 @@
-"""What the container action does: inputs and event → a run → its result where people look for it."""
+"""The step of a workflow that the container action runs: inputs and event → a run → its result, published."""
 
 import base64
 import json
@@ -41,24 +41,24 @@ _TRACES = "traces"
 
 
 class GroupedProgress(PlainProgress):
-    """Lines that the runner can fold, each group with what it took."""
+    """Progress in groups of lines that the runner can fold, each followed by its duration."""
 
     def __init__(self, console: Console, commands: Commands) -> None:
         super().__init__(console)
         self._commands, self._group, self._since = commands, "", time.monotonic()
 
     def __exit__(self, *_: object) -> None:
-        """The last group ends."""
+        """End the last group."""
         self._end()
 
     def step(self, text: str) -> None:
-        """Everything before measuring is one group."""
+        """Print a step. Everything before measuring is one group."""
         if not self._group:
             self._begin("Build, start and verify")
         super().step(text)
 
     def expect(self, trials: int, seconds: float) -> None:
-        """Measuring is another."""
+        """Begin the group of measuring."""
         self._end()
         self._begin("Measure")
         super().expect(trials, seconds)
@@ -76,7 +76,7 @@ class GroupedProgress(PlainProgress):
 
 @dataclass(slots=True)
 class Action:
-    """One step of a workflow, with its collaborators passed in; `stream` is what the runner reads."""
+    """One step of a workflow, with its collaborators passed in. `stream`: the output that the runner reads."""
 
     environ: Mapping[str, str]
     interrupts: Interrupts
@@ -85,37 +85,38 @@ class Action:
     make_engine: Callable[[Ownership], DockerEngine]
 
     def execute(self) -> tuple[Outcome | None, Inputs]:
-        """Run the step: what was found (None if it published another job's), and the inputs.
+        """Run the step, and return its outcome (None if it published another job's result) and the inputs.
 
-        Raises a BenchError that has been reported.
+        Raises a BenchError; if measuring failed, that has been published.
         """
-        inputs, event, access = self._opened()
-        with self._traces(inputs).handed_over():
+        inputs, event, access = self._read_inputs()
+        with self._note_traces(inputs).hand_over_at_end():
             if inputs.publish:
+                run, allowed = _require_workflow_run(event, access)
                 with tempfile.TemporaryDirectory(prefix="bench-action-publish-") as name:
-                    self._fetch(inputs.publish, Path(name), event, access)
+                    fetch_result(allowed, run.id, inputs.publish, Path(name))
                     result = read_foreign_result(Path(name))
                 self._publish(result, inputs, event, access)
                 return None, inputs
             return self._measure(inputs, event, access), inputs
 
     def publish(self, folder: Path) -> None:
-        """What another job has measured and left in a folder. Raises InputError, PublishError."""
-        inputs, event, access = self._opened()
+        """Publish the result that another job measured and left in a folder. Raises InputError, PublishError."""
+        inputs, event, access = self._read_inputs()
         self._publish(read_foreign_result(folder), inputs, event, access, folder=folder)
 
     def sweep(self) -> None:
-        """After the step, however it ended: remove what this job's runs have left, and hand over its files."""
+        """Clean up after the step, even if it was killed: remove what its runs left behind, and hand over its files."""
         if state := self.environ.get(f"STATE_{_TRACES}"):
             Traces.parse(self._workspace(), state).hand_over()
-        job = job_of(self.environ)
+        job = identify_job(self.environ)
         engine = self.make_engine(Ownership.of_this_process("sweep", self.environ.get("GITHUB_REPOSITORY", ""), job))
         if swept := engine.sweep(job):
-            self._say(f"removed what a run had left: {', '.join(swept)}")
+            self._say(f"removed what an earlier run left behind: {', '.join(swept)}")
 
-    def _traces(self, inputs: Inputs) -> Traces:
-        """Where this step leaves files; noted for the post step, which has to hand them over if this one is killed."""
-        traces = Traces.of_step(self._workspace(), inputs.config, inputs.output)
+    def _note_traces(self, inputs: Inputs) -> Traces:
+        """Note where this step leaves files for the post step, which hands them over if this one is killed."""
+        traces = Traces.begin(self._workspace(), inputs.config, inputs.output)
         self.commands.save_state({_TRACES: str(traces)})
         return traces
 
@@ -131,35 +132,44 @@ class Action:
             inputs.comment_key,
             inputs.summary,
             self._say,
-            self._origin(str(inputs.config or "bench.yml"), inputs),
+            self._make_origin(str(inputs.config or "bench.yml"), inputs),
         )
         console = Console(file=self.stream, width=150, highlight=False)
         try:
-            options = self._options(inputs, event, access)
+            options = self._make_options(inputs, event, access)
             require_baseline(inputs, event, options.baseline)
             with GroupedProgress(console, self.commands) as progress:
                 ports = Ports(self.environ, self.interrupts, progress, lambda owner, _: self.make_engine(owner))
                 outcome = run(options, ports)
         except InterruptedRunError:
-            raise  # cancelled: the runner gives us seconds, and whoever cancelled knows
+            raise  # the job was cancelled: only seconds are left, and the user who cancelled it needs no comment
         except BenchError as error:
-            self._tell_failure(publisher, error)
+            try:
+                publisher.publish_failure(error)
+            except PublishError as other:
+                error.add_note(f"  and it could not be published: {other.what}")
             raise
         print_view(make_view(outcome.result), console)
-        self._say(times_of(outcome.result))
-        failed = self._attempt("publish", lambda: publisher.publish(outcome.result, inputs.output))
+        self._say(format_times(outcome.result))
+        failures = self._publish_run(publisher, outcome.result, inputs, event, access)
+        return replace(outcome, unpublished=(*outcome.unpublished, *failures))
+
+    def _publish_run(
+        self, publisher: Publisher, result: Result, inputs: Inputs, event: Event, access: Access | None
+    ) -> list[BenchError]:
+        """Publish a result and add it to the history, and return what failed."""
+        failures = self._attempt("publish", lambda: publisher.publish(result, inputs.output))
         if access is not None and _keeps_history(inputs, event):
             history = HistoryPublisher(
                 self.commands, access, inputs.history_branch, inputs.trend_issue, event.repository_url, self._say
             )
-            site = inputs.output / "trend"
-            failed += self._attempt("history", lambda: history.publish(outcome.result, site))
-        return replace(outcome, unpublished=(*outcome.unpublished, *failed))
+            failures += self._attempt("history", lambda: history.publish(result, inputs.output / "trend"))
+        return failures
 
-    def _attempt(self, title: str, step: Callable[[], None]) -> list[BenchError]:
-        """Do what comes after measuring; a failure is reported, and waits until the verdict has had its say."""
+    def _attempt(self, title: str, publish: Callable[[], None]) -> list[BenchError]:
+        """Call `publish`, and print and return its error, which must not take the verdict's place."""
         try:
-            step()
+            publish()
         except InterruptedRunError:
             raise
         except BenchError as error:
@@ -168,13 +178,7 @@ class Action:
             return [error]
         return []
 
-    def _tell_failure(self, publisher: Publisher, error: BenchError) -> None:
-        try:
-            publisher.publish_failure(error)
-        except PublishError as other:
-            error.add_note(f"  and it could not be published: {other.what}")
-
-    def _options(self, inputs: Inputs, event: Event, access: Access | None) -> Options:
+    def _make_options(self, inputs: Inputs, event: Event, access: Access | None) -> Options:
         config = inputs.config or Path("bench.yml")
         baseline = None if inputs.baseline in {"auto", "none"} else inputs.baseline
         if config.is_file():
@@ -182,7 +186,7 @@ class Action:
             self._say(choice.why)
             baseline = choice.baseline
         elif inputs.config is None:
-            self._say("no bench.yml: the built-in applications are compared with each other")
+            self._say("no bench.yml found: comparing the built-in applications with each other")
         return Options(
             inputs.config,
             inputs.preset,
@@ -192,38 +196,34 @@ class Action:
             baseline=baseline,
             rules=inputs.rules,
             max_minutes=inputs.max_minutes,
-            control=control_asked(inputs, event),
-            job=job_of(self.environ),
+            control=choose_control(inputs, event),
+            job=identify_job(self.environ),
             key=inputs.comment_key,
-            workflow_job=workflow_job(self.environ, inputs.matrix),
-            git=_git_of(self.environ, event, access),
+            workflow_job=name_workflow_job(self.environ, inputs.matrix),
+            git=_make_git_environ(self.environ, event, access),
         )
-
-    def _fetch(self, artifact: str, folder: Path, event: Event, access: Access | None) -> None:
-        run, allowed = _foreign(event, access)
-        fetch_result(allowed, run.id, artifact, folder)
 
     def _publish(
         self, result: Result, inputs: Inputs, event: Event, access: Access | None, *, folder: Path | None = None
     ) -> None:
-        run, allowed = _foreign(event, access)
+        run, allowed = _require_workflow_run(event, access)
         pull = find_pull(allowed, run)
         if pull is None:
             self._say("no comment: no open pull request has the commit of that run as its head")
-        links = Links(event.url_of_run(run.id), foreign=True)
-        origin = self._origin(result.run.config, inputs)
+        links = Links(event.make_run_url(run.id), foreign=True)
+        origin = self._make_origin(result.run.config, inputs)
         publisher = Publisher(
             self.commands, links, pull, allowed, inputs.comment_key, inputs.summary, self._say, origin
         )
         publisher.publish(result, folder)
 
-    def _origin(self, config: str, inputs: Inputs) -> Origin:
-        """This step, as the comment's next writer should know it."""
+    def _make_origin(self, config: str, inputs: Inputs) -> Origin:
+        """Identify this step for the comment's next writer."""
         run = "/".join(self.environ.get(name, "") for name in ("GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT"))
         step = f"{run}/{secrets.token_hex(4)}" if run != "/" else ""
-        return Origin(config and posixpath.normpath(config), workflow_job(self.environ, inputs.matrix), step)
+        return Origin(config and posixpath.normpath(config), name_workflow_job(self.environ, inputs.matrix), step)
 
-    def _opened(self) -> tuple[Inputs, Event, Access | None]:
+    def _read_inputs(self) -> tuple[Inputs, Event, Access | None]:
         inputs = Inputs.read(self.environ)
         self.commands.mask(inputs.github_token)
         event = Event.read(self.environ)
@@ -235,17 +235,17 @@ class Action:
 
 
 def require_baseline(inputs: Inputs, event: Event, baseline: str | None) -> None:
-    """Refuse, before anything is measured, a comparison that can never be made. Raises InputError."""
+    """Raise InputError, before anything is measured, if a required comparison is impossible."""
     if inputs.require_comparison and baseline is None:
         raise InputError(
-            f"`require-comparison` is set, and this job has nothing to compare with: the event is `{event.name}`",
-            cause="only a pull request and a merge queue have a base of their own, and `baseline` names no revision",
+            f"`require-comparison` is set, but this job has nothing to compare with: the event is `{event.name}`",
+            cause="only a pull request or a merge queue implies a base, and `baseline` names no revision",
             advice="remove `require-comparison` from this job, or set `baseline` to a git revision",
         )
 
 
-def control_asked(inputs: Inputs, event: Event) -> str | None:
-    """What the run is told of its control: nothing where it would be measured for a history that is not kept."""
+def choose_control(inputs: Inputs, event: Event) -> str | None:
+    """Choose the run's control; None if `auto` would only measure it for a history that is not kept."""
     return None if inputs.control == AUTO and not _keeps_history(inputs, event) else inputs.control
 
 
@@ -253,24 +253,25 @@ def _keeps_history(inputs: Inputs, event: Event) -> bool:
     return event.on_default_branch and inputs.history_branch != "none" and bool(inputs.github_token)
 
 
-def _foreign(event: Event, access: Access | None) -> tuple[WorkflowRun, Access]:
+def _require_workflow_run(event: Event, access: Access | None) -> tuple[WorkflowRun, Access]:
     if event.workflow_run is None or access is None:
         raise InputError(
             "publishing another job's result needs a `workflow_run` event and a token",
-            advice="see `fork-safe-publish.yml` among the examples",
+            advice="see examples/fork-safe-publish.yml",
         )
     return event.workflow_run, access
 
 
-def job_of(environ: Mapping[str, str]) -> str:
-    """Which job of which runner this is; a runner does one at a time."""
+def identify_job(environ: Mapping[str, str]) -> str:
+    """Identify the job and its runner, which runs one job at a time; empty outside of GitHub Actions."""
     names = ("GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_JOB", "RUNNER_NAME")
     return "/".join(environ.get(name, "") for name in names) if environ.get("GITHUB_RUN_ID") else ""
 
 
-def workflow_job(environ: Mapping[str, str], matrix: str) -> str:
-    """Name the job as GitHub shows it: `trend/benchmark (3.13, arm64)`, of which the legs of a matrix share all but the
-    end. Empty outside of GitHub Actions.
+def name_workflow_job(environ: Mapping[str, str], matrix: str) -> str:
+    """Name the job as GitHub shows it, such as "trend/benchmark (3.13, arm64)".
+
+    `matrix`: the job's leg of a matrix as JSON, which becomes the part in parentheses. Empty outside of GitHub Actions.
     """
     if not (job := environ.get("GITHUB_JOB", "")):
         return ""
@@ -285,16 +286,16 @@ def workflow_job(environ: Mapping[str, str], matrix: str) -> str:
     return f"{workflow}/{job}" + (f" ({', '.join(values)})" if values else "")
 
 
-def times_of(result: Result) -> str:
-    """`measure 134.2 s; stack 12.3 s, verify 4.5 s, the rest 2.0 s`: what the action cost beside measuring."""
+def format_times(result: Result) -> str:
+    """Format how long each step took: "time: measure 134.2 s; stack 12.3 s, verify 4.5 s, the rest 2.0 s"."""
     parts = {name: seconds for name, seconds in result.timings.items() if name != "measure"}
     rest = result.run.duration_s - sum(result.timings.values())
-    told = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in {**parts, "the rest": rest}.items())
-    return f"time: measure {result.timings.get('measure', 0.0):.1f} s; {told}"
+    others = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in {**parts, "the rest": rest}.items())
+    return f"time: measure {result.timings.get('measure', 0.0):.1f} s; {others}"
 
 
-def _git_of(environ: Mapping[str, str], event: Event, access: Access | None) -> Mapping[str, str] | None:
-    """Git's environment: it reaches the repository with the token, as checkout may keep none."""
+def _make_git_environ(environ: Mapping[str, str], event: Event, access: Access | None) -> Mapping[str, str] | None:
+    """Make git's environment with the token, as actions/checkout may not have left credentials."""
     if access is None:
         return None
     basic = base64.b64encode(f"x-access-token:{access.token}".encode()).decode("ascii")

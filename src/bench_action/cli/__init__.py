@@ -1,1 +1,1 @@
-"""Commands: the only reader of the environment, and the only place that turns an error into an exit status."""
+"""The commands. Only here is the environment read, and an error turned into an exit status."""

@@ -1,4 +1,4 @@
-"""The command line: the only reader of the environment, and the only place that turns our errors into a status."""
+"""The command line. Only here is the environment read, and an error turned into an exit status."""
 
 import contextlib
 import json
@@ -19,11 +19,11 @@ from rich.text import Text
 
 from bench_action import __version__
 from bench_action.cli import trend
-from bench_action.cli.engines import choose_engine, docker_engine
+from bench_action.cli.engines import choose_engine, make_docker_engine
 from bench_action.cli.interrupts import SignalInterrupts
 from bench_action.compare.stored import compare_results
 from bench_action.config.environment import check_environment
-from bench_action.config.load import PRESETS, load
+from bench_action.config.load import PRESETS, load_project
 from bench_action.config.options import Options
 from bench_action.config.schema import Config
 from bench_action.engine.ownership import Ownership
@@ -54,7 +54,7 @@ _STEPS = frozenset({"action", "publish"})  # commands that are a step of a workf
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What every command may need. `commands`: None unless this is a step of a workflow."""
+    """What the commands share. `commands`: None unless this is a step of a workflow."""
 
     interrupts: SignalInterrupts
     commands: Commands | None
@@ -69,7 +69,7 @@ class EngineChoice(StrEnum):
 
 
 class FailOn(StrEnum):
-    """Which verdicts the exit status tells; `regression` includes `invalid`."""
+    """Which verdicts set the exit status; `regression` includes `invalid`."""
 
     REGRESSION = "regression"
     INVALID = "invalid"
@@ -84,7 +84,7 @@ class RulesChoice(StrEnum):
 
 
 class Format(StrEnum):
-    """How a result is told."""
+    """How a stored result is shown."""
 
     TERMINAL = "terminal"
     MARKDOWN = "markdown"
@@ -92,13 +92,29 @@ class Format(StrEnum):
     JSON = "json"
 
 
-_Config = Annotated[Path | None, typer.Argument(help="Left out: ./bench.yml, else the built-in to-do applications.")]
-_Preset = Annotated[str, typer.Option(help=f"How to measure: {' or '.join(PRESETS)}.")]
-_Engine = Annotated[EngineChoice, typer.Option(help="Where services run: auto takes Docker where it can.")]
+_Config = Annotated[Path | None, typer.Argument(help="Default: ./bench.yml, else the built-in to-do applications.")]
+_Preset = Annotated[str, typer.Option(help=f"How to measure: {', '.join(PRESETS[:-1])} or {PRESETS[-1]}.")]
+_Engine = Annotated[EngineChoice, typer.Option(help="Where services run: `auto` uses Docker if it can, else `local`.")]
+_Variants = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Measure only this variant (repeatable).")]
+_Profiles = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Use only this profile (repeatable).")]
+_Output = Annotated[Path, typer.Option(metavar="DIR", help="The folder for the results.")]
+_Seed = Annotated[int, typer.Option(help="Seed for the order of trials; the same seed gives the same order.")]
+_FailOn = Annotated[FailOn, typer.Option(help="What sets an error status; `regression` includes `invalid`.")]
+_Baseline = Annotated[
+    str | None, typer.Option(metavar="REF", help="Compare each variant with this git revision of it, in pairs.")
+]
+_Rules = Annotated[RulesChoice, typer.Option(help="With --baseline: whose gates, work, profiles and services apply.")]
+_Compare = Annotated[tuple[str, str] | None, typer.Option(metavar="A B", help="Compare two variants, in pairs.")]
+_SelfTest = Annotated[
+    bool, typer.Option("--self-test", help="Compare head with itself: is this setup reliable, what can it detect?")
+]
+_MaxMinutes = Annotated[
+    float | None, typer.Option(metavar="N", min=0.1, help="Stop measuring after N minutes, at the end of a block.")
+]
 
 app = typer.Typer(
-    help="Brings up PostgreSQL, Redis and every variant of a web application, proves that they do the same work, "
-    "loads them with wrk and says how they compare.",
+    help="Start PostgreSQL, Redis and every variant of a web application, prove that the variants do the same work, "
+    "load them with wrk, and report how they compare.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -112,28 +128,20 @@ def run(
     config: _Config = None,
     preset: _Preset = "quick",
     engine: _Engine = EngineChoice.AUTO,
-    variant: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this one (repeatable).")] = None,
-    profile: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this one (repeatable).")] = None,
-    output: Annotated[Path, typer.Option(metavar="DIR", help="Where the results go.")] = _OUTPUT,
-    seed: Annotated[int, typer.Option(help="Same seed, same order of trials.")] = 0,
-    fail_on: Annotated[FailOn, typer.Option(help="`regression` includes `invalid`.")] = FailOn.REGRESSION,
-    baseline: Annotated[
-        str | None, typer.Option(metavar="REF", help="Also each variant as of this git revision, paired.")
-    ] = None,
-    rules: Annotated[
-        RulesChoice, typer.Option(help="With --baseline: whose gates, work, profiles and services judge.")
-    ] = RulesChoice.BASE,
-    compare: Annotated[tuple[str, str] | None, typer.Option(metavar="A B", help="A duet between two variants.")] = None,
-    self_test: Annotated[
-        bool, typer.Option("--self-test", help="Head against head: is the instrument sound, what can it detect?")
-    ] = False,
-    max_minutes: Annotated[
-        float | None, typer.Option(metavar="N", min=0.1, help="End measuring after N minutes, at a block's end.")
-    ] = None,
+    variant: _Variants = None,
+    profile: _Profiles = None,
+    output: _Output = _OUTPUT,
+    seed: _Seed = 0,
+    fail_on: _FailOn = FailOn.REGRESSION,
+    baseline: _Baseline = None,
+    rules: _Rules = RulesChoice.BASE,
+    compare: _Compare = None,
+    self_test: _SelfTest = False,
+    max_minutes: _MaxMinutes = None,
 ) -> None:
     """Measure on this machine."""
     if self_test and baseline is not None:
-        raise InputError("--self-test measures head against itself; it takes no --baseline")
+        raise InputError("--self-test compares head with itself, so it cannot be combined with --baseline")
     options = Options(
         config,
         preset,
@@ -147,15 +155,20 @@ def run(
         self_test=self_test,
         max_minutes=max_minutes,
     )
+    conclude(_measure(options, engine, context.obj.interrupts), fail_on)
+
+
+def _measure(options: Options, engine: EngineChoice, interrupts: SignalInterrupts) -> Outcome:
+    """Run the pipeline and print the result."""
     environ = dict(os.environ)
     console = Console(stderr=True)
     with LiveProgress(console) if console.is_terminal else PlainProgress(console) as progress:
         make_engine = partial(choose_engine, engine.value, environ, progress)
-        outcome = run_pipeline(options, Ports(environ, context.obj.interrupts, progress, make_engine))
+        outcome = run_pipeline(options, Ports(environ, interrupts, progress, make_engine))
     print_view(make_view(outcome.result), Console())
     if not outcome.unpublished:
-        typer.echo(f"\nThe full report, with every single run: {output / 'report.html'}")
-    conclude(outcome, fail_on)
+        typer.echo(f"\nThe full report, with every trial: {options.output / 'report.html'}")
+    return outcome
 
 
 @app.command()
@@ -166,7 +179,7 @@ def check(
 ) -> None:
     """Validate a configuration and this machine; measure nothing."""
     environ, console, steal = dict(os.environ), Console(), StealLook()
-    project = load(config, preset)
+    project = load_project(config, preset)
     check_environment(project.config, environ)
     owner = Ownership.of_this_process("check", "")
     chosen = choose_engine(engine.value, environ, PlainProgress(console), owner, project)
@@ -178,11 +191,11 @@ def check(
 
 @app.command()
 def report(
-    result: Annotated[Path, typer.Argument(metavar="RESULT.json", help="What a run has written.")],
-    output_format: Annotated[Format, typer.Option("--format", help="How to tell it.")] = Format.TERMINAL,
-    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Left out: standard output.")] = None,
+    result: Annotated[Path, typer.Argument(metavar="RESULT.json", help="The result of a run.")],
+    output_format: Annotated[Format, typer.Option("--format", help="How to show it.")] = Format.TERMINAL,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: standard output.")] = None,
 ) -> None:
-    """Tell a stored result again."""
+    """Show a stored result again."""
     stored = read_result(result)
     if output_format is Format.TERMINAL:
         if output is None:
@@ -206,9 +219,9 @@ def report(
 @app.command()
 def compare(
     base: Annotated[Path, typer.Argument(metavar="BASE.json", help="A stored result.")],
-    head: Annotated[Path, typer.Argument(metavar="HEAD.json", help="Another, of a like machine.")],
+    head: Annotated[Path, typer.Argument(metavar="HEAD.json", help="Another one, from the same kind of machine.")],
 ) -> None:
-    """Two stored results side by side; refuses unlike machines, and gives no verdict."""
+    """Show two stored results side by side, without a verdict; refuses results of different kinds of machines."""
     before, after = read_result(base), read_result(head)
     print_compared(compare_results(before, after), Console())
 
@@ -216,10 +229,10 @@ def compare(
 @app.command()
 def action(
     context: typer.Context,
-    sweep: Annotated[bool, typer.Option("--sweep", help="Only remove what this job's runs have left.")] = False,
+    sweep: Annotated[bool, typer.Option("--sweep", help="Only remove what this job's runs left behind.")] = False,
 ) -> None:
-    """What the container action runs: inputs from the environment, a run, and its result on the pull request."""
-    step = _action(context)
+    """Run as a step of a workflow: read the action's inputs from the environment, measure, and publish the result."""
+    step = _make_action(context)
     if sweep:
         step.sweep()
         return
@@ -233,13 +246,13 @@ def publish(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The output folder of a run in another job.")],
 ) -> None:
-    """Publish a result measured by another job on its pull request; variables are those of an action."""
-    _action(context).publish(folder)
+    """Publish the result of another job on its pull request; reads the action's inputs from the environment."""
+    _make_action(context).publish(folder)
 
 
 @app.command()
 def schema(
-    result: Annotated[bool, typer.Option("--result", help="That of result.json instead.")] = False,
+    result: Annotated[bool, typer.Option("--result", help="Print the schema of result.json instead.")] = False,
 ) -> None:
     """Print the JSON Schema of the configuration."""
     model = Result if result else Config
@@ -248,28 +261,28 @@ def schema(
 
 
 @app.callback(invoke_without_command=True)
-def version(
+def show_version(
     show: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    """Options of every command."""
+    """Print the version if requested."""
     if show:
         typer.echo(f"bench-action {__version__}")
         raise typer.Exit
 
 
 def main() -> None:
-    """Run a command and end with its status (README, "Exit status")."""
+    """Run a command and exit with its status (README, "Exit status")."""
     interrupts = SignalInterrupts()
     interrupts.install()
-    with _speaking_to_a_runner(sys.argv[1:]) as commands:
+    with _stop_runner_commands(sys.argv[1:]) as commands:
         _run_command(interrupts, commands)
 
 
 @contextlib.contextmanager
-def _speaking_to_a_runner(arguments: Sequence[str]) -> Iterator[Commands | None]:
-    """For a step of a workflow, stop the runner's commands before anything else is printed, and print on one stream.
+def _stop_runner_commands(arguments: Sequence[str]) -> Iterator[Commands | None]:
+    """In a step of a workflow, stop the runner's commands before anything else is printed, and print on one stream.
 
-    The runner reads standard output and standard error side by side: what is printed on one may be read before what was
+    The runner reads standard output and standard error in parallel: it may read what is printed on one before what was
     printed earlier on the other.
     """
     if next((word for word in arguments if not word.startswith("-")), "") not in _STEPS:
@@ -283,11 +296,11 @@ def _speaking_to_a_runner(arguments: Sequence[str]) -> Iterator[Commands | None]
 
 def _run_command(interrupts: SignalInterrupts, commands: Commands | None) -> None:
     try:
-        app(obj=Invocation(interrupts, commands))  # ends by SystemExit, with 2 where the command line itself is wrong
+        app(obj=Invocation(interrupts, commands))  # raises SystemExit; its status is 2 if the arguments are invalid
     except BenchError as error:
         _print_error(error)
         sys.exit(error.exit_status)
-    except Exception:  # noqa: BLE001 (whatever is left is a bug of ours, and must say so)
+    except Exception:  # noqa: BLE001 (anything else is a bug of ours, and the user should know)
         traceback.print_exc()
         Console(stderr=True).print(Text("This is a bug in bench-action: please report it with the lines above."))
         sys.exit(_BUG)
@@ -295,13 +308,15 @@ def _run_command(interrupts: SignalInterrupts, commands: Commands | None) -> Non
         interrupts.end()
 
 
-def _action(context: typer.Context) -> "Action":
-    # only here: GitHub's client takes as long to import as everything else, and a run should begin at once
+def _make_action(context: typer.Context) -> "Action":
+    # imported here, as GitHub's client takes as long to import as everything else, and other commands should start fast
     from bench_action.action.step import Action  # noqa: PLC0415
 
-    environ, session = dict(os.environ), context.obj
-    commands = session.commands or Commands(sys.stdout, environ)
-    return Action(environ, session.interrupts, commands, sys.stdout, lambda owner: docker_engine(owner, environ))
+    environ, invocation = dict(os.environ), context.obj
+    commands = invocation.commands or Commands(sys.stdout, environ)
+    return Action(
+        environ, invocation.interrupts, commands, sys.stdout, lambda owner: make_docker_engine(owner, environ)
+    )
 
 
 def _print_error(error: BenchError) -> None:
@@ -311,20 +326,20 @@ def _print_error(error: BenchError) -> None:
 
 
 def conclude(outcome: Outcome, fail_on: FailOn, *, require_comparison: bool = False) -> None:
-    """Raise the verdict's BenchError, if any; only if the verdict is fine, what could not be written or published."""
-    rest = list(outcome.unpublished)
+    """Raise the verdict's BenchError or, if the verdict is fine, the first error of writing and publishing, if any."""
+    unpublished = list(outcome.unpublished)
     try:
         raise_verdict(outcome, fail_on, require_comparison=require_comparison)
-        if rest:
-            raise rest.pop(0)
+        if unpublished:
+            raise unpublished.pop(0)
     except BenchError as error:
-        for other in rest:
+        for other in unpublished:
             error.add_note(f"  also:   {other.what}")
         raise
 
 
 def raise_verdict(outcome: Outcome, fail_on: FailOn, *, require_comparison: bool = False) -> None:
-    """Raise the BenchError whose exit status a finished run ends with, if any (README, "Exit status")."""
+    """Raise the BenchError that a finished run exits with, if any (README, "Exit status")."""
     result = outcome.result
     if outcome.failures:
         raise as_error(outcome.failures)
@@ -332,27 +347,29 @@ def raise_verdict(outcome: Outcome, fail_on: FailOn, *, require_comparison: bool
         what = headline(result).text.replace("`", "")
         raise RegressionError(what, advice="fix the regression, or raise the gate in `gates:`")
     if result.verdict == "invalid" and fail_on is not FailOn.NEVER:
-        causes = [warned for warned in result.warnings if warned.code.invalidates]
-        first = causes[0]
+        cause = next(warning for warning in result.warnings if warning.code.invalidates)
         raise InvalidMeasurementError(
-            "the measurement is invalid", where=first.cell, cause=first.message, advice=first.advice
+            "the measurement is invalid", where=cause.cell, cause=cause.message, advice=cause.advice
         )
     if not result.compared and result.run.self_test:
-        raise _nothing_compared(result, "a self-test compares head with itself", "fix the cause, and run it again")
+        what = "no cell was compared, so the self-test shows nothing"
+        raise _make_comparison_error(result, what, "fix the cause, and run it again")
     if not result.compared and require_comparison:
-        advice = "fix the cause; a pull request that introduces the benchmark needs `require-comparison: false` once"
-        raise _nothing_compared(result, "`require-comparison` is set", advice)
+        what = "no cell was compared with base, but `require-comparison` is set"
+        advice = "fix the cause; the pull request that introduces the benchmark needs `require-comparison: false` once"
+        raise _make_comparison_error(result, what, advice)
 
 
-def _nothing_compared(result: Result, why: str, advice: str) -> InvalidMeasurementError:
-    what = f"no cell was compared with base, and {why}"
-    for first in result.not_compared:
-        return InvalidMeasurementError(what, where=first.cell, cause=first.reason, advice=advice, log=first.log)
-    return InvalidMeasurementError(what, advice=advice)
+def _make_comparison_error(result: Result, what: str, advice: str) -> InvalidMeasurementError:
+    """Make an error with the reason why the first cell was not compared."""
+    if not result.not_compared:
+        return InvalidMeasurementError(what, advice=advice)
+    first = result.not_compared[0]
+    return InvalidMeasurementError(what, where=first.cell, cause=first.reason, advice=advice, log=first.log)
 
 
 def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error}") from error
+        raise InputError(f"could not write {path}: {error}") from error

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as one exception, raised once, and never while the run cleans up or shares something."""
+"""Turn SIGINT, SIGTERM and SIGHUP into one exception, raised once, and never during cleanup or inside a lock."""
 
 import signal
 from types import FrameType
@@ -6,9 +6,9 @@ from types import FrameType
 from bench_action.model.errors import InterruptedRunError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# What an exception out of nowhere breaks: locks that all threads share would be left half taken, half a module cannot
-# be imported again, and what a finalizer raises is lost.
-_UNBREAKABLE = {
+# Modules that an exception must not interrupt: it would leave locks that all threads share in an undefined state, or a
+# module half imported. What a finalizer raises is lost.
+_UNINTERRUPTIBLE = {
     "threading",
     "concurrent.futures._base",
     "concurrent.futures.thread",
@@ -18,11 +18,11 @@ _UNBREAKABLE = {
     "_weakrefset",
 }
 _FINALIZER = "__del__"
-_AGAIN_S = 0.01
+_RETRY_S = 0.01
 
 
 class SignalInterrupts:
-    """Installed once, in the main thread, by the command line. It uses SIGALRM as well, to come back later."""
+    """Raises InterruptedRunError on a signal. Installed once, in the main thread; uses SIGALRM to try again later."""
 
     def __init__(self) -> None:
         self._held = False
@@ -30,36 +30,36 @@ class SignalInterrupts:
         self._raised = False
 
     def install(self) -> None:
-        """Handle the signals from now on."""
+        """Handle signals from now on."""
         for number in _SIGNALS:
             signal.signal(number, self._handle)
-        signal.signal(signal.SIGALRM, self._again)
+        signal.signal(signal.SIGALRM, self._raise_or_retry)
 
     def end(self) -> None:
-        """Ignore signals: the interpreter ends, and must end with its own status."""
+        """Ignore signals from now on, so that the interpreter exits with the command's status."""
         for number in (*_SIGNALS, signal.SIGALRM):
             signal.signal(number, signal.SIG_IGN)
 
     def hold(self) -> None:
-        """From now on only remember a signal."""
+        """Remember signals from now on, but do not raise."""
         self._held = True
 
     def release(self) -> None:
-        """Raise what came while held, unless it has been raised before. Raises InterruptedRunError."""
+        """Raise InterruptedRunError if a signal came while held, unless one was raised before."""
         self._held = False
         if self._received and not self._raised:
             self._raise()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self._received = self._received or number
-        self._again(number, frame)
+        self._raise_or_retry(number, frame)
 
-    def _again(self, _number: int, frame: FrameType | None) -> None:
-        """Raise what was received, now or as soon as nothing breaks by it."""
+    def _raise_or_retry(self, _number: int, frame: FrameType | None) -> None:
+        """Raise if a signal was received; a little later, if this frame must not be interrupted."""
         if not self._received or self._raised or self._held:
             return
-        if _is_unbreakable(frame):
-            signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+        if _is_uninterruptible(frame):
+            signal.setitimer(signal.ITIMER_REAL, _RETRY_S)
         else:
             self._raise()
 
@@ -68,10 +68,10 @@ class SignalInterrupts:
         raise InterruptedRunError(self._received)
 
 
-def _is_unbreakable(frame: FrameType | None) -> bool:
-    """Whether this frame, or one that it was called from, must not be broken off."""
+def _is_uninterruptible(frame: FrameType | None) -> bool:
+    """Whether this frame, or one of its callers, must not be interrupted."""
     while frame is not None:
-        if frame.f_globals.get("__name__") in _UNBREAKABLE or frame.f_code.co_name == _FINALIZER:
+        if frame.f_globals.get("__name__") in _UNINTERRUPTIBLE or frame.f_code.co_name == _FINALIZER:
             return True
         frame = frame.f_back
     return False

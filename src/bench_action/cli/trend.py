@@ -1,4 +1,4 @@
-"""`bench-action trend …`: the commands on a history."""
+"""The commands `bench-action trend …`, which read and write a history."""
 
 import re
 from collections.abc import Iterator
@@ -17,40 +17,40 @@ from bench_action.report.terminal import print_table
 if TYPE_CHECKING:
     from bench_action.trend.trends import Trends
 
-# The history and what reads it are imported where they are used: a run should begin at once.
-_Store = Annotated[str, typer.Option("--store", metavar="PATH", help="A folder, or a git repository or its address.")]
-_Branch = Annotated[str, typer.Option(metavar="NAME", help="Of the repository; made where it is not there.")]
+# The history and its readers are imported when a command needs them, so that other commands start fast.
+_Store = Annotated[str, typer.Option("--store", metavar="PATH", help="A folder, a git repository, or its address.")]
+_Branch = Annotated[str, typer.Option(metavar="NAME", help="The repository's branch; created if it does not exist.")]
 
-app = typer.Typer(help="Trends over many runs: append, check, draw, and ask what a gate would have done.")
+app = typer.Typer(help="Work with trends over many runs: append, check, render, and backtest a gate.")
 
 
 @app.command()
 def append(
-    results: Annotated[list[Path], typer.Argument(metavar="RESULT.json…", help="What runs have written.")],
+    results: Annotated[list[Path], typer.Argument(metavar="RESULT.json…", help="The results of runs.")],
     store: _Store,
     branch: _Branch = DEFAULT_BRANCH,
 ) -> None:
-    """Add runs to the history; a run that is there already is not added again."""
-    with _trends(store, branch) as trends:
+    """Add runs to the history, except those that it already has."""
+    with _open_trends(store, branch) as trends:
         trends.append([read_result(path) for path in results])
 
 
 @app.command()
 def check(store: _Store, branch: _Branch = DEFAULT_BRANCH) -> None:
-    """Tell new change points; ends with status 1 where one is for the worse."""
-    with _trends(store, branch) as trends:
+    """Report new change points; exit with status 1 if one is for the worse."""
+    with _open_trends(store, branch) as trends:
         trends.require_nothing_worse()
 
 
 @app.command()
 def render(
     store: _Store,
-    output: Annotated[Path, typer.Option(metavar="DIR", help="Where the site goes.")],
+    output: Annotated[Path, typer.Option(metavar="DIR", help="The folder for the site.")],
     branch: _Branch = DEFAULT_BRANCH,
-    repository: Annotated[str, typer.Option(metavar="URL", help="Where commits are shown.")] = "",
+    repository: Annotated[str, typer.Option(metavar="URL", help="The repository's page, to link commits.")] = "",
 ) -> None:
-    """Draw the history as a static site."""
-    with _trends(store, branch) as trends:
+    """Render the history as a static site."""
+    with _open_trends(store, branch) as trends:
         if not trends.render(output, repository):
             raise InputError("the history is empty", advice="run `bench-action trend append RESULT.json` first")
 
@@ -58,27 +58,29 @@ def render(
 @app.command()
 def backtest(
     store: _Store,
-    gate: Annotated[list[str], typer.Option(metavar="5%", help="A loss from one run to the next (repeatable).")],
+    gate: Annotated[
+        list[str], typer.Option(metavar="5%", help="The loss between two runs that raises an alarm (repeatable).")
+    ],
     branch: _Branch = DEFAULT_BRANCH,
 ) -> None:
-    """How many alarms a gate would have raised, and how many of them were undone by what came after."""
-    with _trends(store, branch) as trends:
-        print_table(trends.backtest([_fraction(text) for text in gate]), Console())
+    """Count the alarms that a gate would have raised, and how many of them later runs undid."""
+    with _open_trends(store, branch) as trends:
+        print_table(trends.backtest([_parse_loss(text) for text in gate]), Console())
 
 
 @contextmanager
-def _trends(store: str, branch: str) -> Iterator["Trends"]:
+def _open_trends(store: str, branch: str) -> Iterator["Trends"]:
     from bench_action.history.opening import opened  # noqa: PLC0415
     from bench_action.trend.trends import Trends  # noqa: PLC0415
 
-    with opened(store, branch, tell=lambda text: typer.echo(f"note: {text}", err=True)) as found:
-        yield Trends(found, typer.echo)
+    with opened(store, branch, tell=lambda text: typer.echo(f"note: {text}", err=True)) as history:
+        yield Trends(history, typer.echo)
 
 
-def _fraction(text: str) -> float:
-    """`5%` or `0.05`."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", text.strip())
-    value = float(found[1]) / (100 if found[2] else 1) if found else 0.0
+def _parse_loss(text: str) -> float:
+    """Parse "5%" or "0.05". Raises InputError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", text.strip())
+    value = float(match[1]) / (100 if match[2] else 1) if match else 0.0
     if not 0 < value < 1:
-        raise InputError(f"--gate {text}: a share of the speed is expected", advice="such as 5% or 0.05")
+        raise InputError(f"--gate {text}: expected a share of the speed", advice="write 5% or 0.05, for example")
     return value

@@ -149,7 +149,9 @@ def _judge(
 ) -> _Judged:
     """Judge the trials by these gates and this work: the measurement is the same under any rules."""
     plan, project, trials = run.plan, run.plan.project, run.trials
-    own = [s.variant for s in plan.subjects if s.revision == "head" and s.verified and s.variant in project.own]
+    own = [
+        s.variant for s in plan.subjects if s.revision == "head" and s.verified and s.variant in project.own_variants
+    ]
     profiles = [name for name in project.profiles if any(trial.profile == name for trial in trials)]
     solo = [pair for pair in project.config.compare if set(pair) <= set(own)]
     if not solo and not run.pairs:
@@ -174,7 +176,7 @@ def _verdict_by_head(run: _Run, warnings: Sequence[RunWarning]) -> Verdict | Non
 
 def _coverage(run: _Run) -> Coverage:
     plan, project = run.plan, run.plan.project
-    cells = [Cell(variant, "head", profile) for variant in project.own for profile in project.profiles]
+    cells = [Cell(variant, "head", profile) for variant in project.own_variants for profile in project.profiles]
     return Coverage(cells, run.pairs, plan.lacks, plan.failed, run.measured.lost, run.shortage, run.stopped)
 
 

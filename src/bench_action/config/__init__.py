@@ -1,1 +1,1 @@
-"""What the user wrote → checked models."""
+"""`bench.yml`, presets and base's configuration as checked models."""

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-from bench_action.config.load import Project, builtin_file, load
+from bench_action.config.load import Project, find_builtin_file, load_project
 from bench_action.config.schema import BUILT_IN, Variant
 from bench_action.model.errors import InputError
 from bench_action.model.result import SubjectInfo
@@ -17,72 +17,76 @@ _SMALL = 1024  # bytes
 _REQUEST = {"path": "/", "method": "GET", "headers": {}, "body": ""}
 
 
-def add_control(project: Project, asked: str | None) -> Project:
-    """With the control that is asked for: a variant, `built-in`, `none`, `auto` (as configured, else the built-in one),
-    None (as configured). Raises InputError where there is no such variant.
+def add_control(project: Project, requested: str | None) -> Project:
+    """Add the control to a project.
+
+    `requested`: a variant, `built-in`, `none`, `auto` (the configuration's, else the built-in one), or None (the
+    configuration's, if any). Raises InputError if there is no such variant.
     """
-    if asked == "none":
-        return _named(project, None)
-    name = project.config.control if asked in {None, AUTO} else asked
+    if requested == "none":
+        return _set_control(project, None)
+    name = project.config.control if requested in {None, AUTO} else requested
     if name is None:
-        return _with_built_in(project) if asked == AUTO else project
+        return _add_built_in(project) if requested == AUTO else project
     if name == BUILT_IN and name not in project.config.variants:
-        return _with_built_in(project)
-    if asked == name and name not in project.config.variants:
+        return _add_built_in(project)
+    if requested == name and name not in project.config.variants:
         known = ", ".join((*project.config.variants, BUILT_IN))
-        raise InputError(f"there is no variant {name} for a control", advice=f"one of: {known}")
-    return _named(project, name)
+        raise InputError(f"unknown control: {name}", advice=f"use one of: {known}")
+    return _set_control(project, name)
 
 
 def identify_control(project: Project, subjects: tuple[SubjectInfo, ...]) -> dict[str, str]:
-    """`variant` and `id` for `result.json`; empty where the configuration names none, or it was not measured.
+    """Identify the control by `variant` and `id`, for `result.json`.
 
-    The id is that of its sources and settings, not of its image, which every build makes anew: ratios to controls of
-    different ids are never joined.
+    Empty if the configuration names no control, or it was not measured. The id is a hash of its sources and settings,
+    not of its image, which differs from build to build. Ratios to controls with different ids are never joined.
     """
     name = project.config.control
     measured = {subject.variant: subject for subject in subjects if subject.revision == "head" and subject.verified}
     if name is None or name not in measured:
         return {}
     digest = hashlib.sha256(project.config.variants[name].model_dump_json().encode())
-    digest.update(_sources(project.config.variants[name], project.of(name).folder, measured[name].image_id))
+    digest.update(
+        _hash_sources(project.config.variants[name], project.find_owner(name).folder, measured[name].image_id)
+    )
     return {"variant": name, "id": digest.hexdigest()[:12]}
 
 
-def _with_built_in(project: Project) -> Project:
-    """One more variant, by our own configuration: its seed, checks and request; the user's load and services.
+def _add_built_in(project: Project) -> Project:
+    """Add the built-in control: with its own seed, checks and request, under the user's load and on their services.
 
-    It needs PostgreSQL and Redis; where one of them is lacking, ours is started.
+    It needs PostgreSQL and Redis. If the user's configuration lacks one of them, the built-in one is started.
     """
-    own = load(builtin_file(), project.preset, variants=[_SOURCE])
+    own = load_project(find_builtin_file(), project.preset, variants=[_SOURCE])
     kinds = {service.kind for service in project.config.services.values()}
     lacking = {name: service for name, service in own.config.services.items() if service.kind not in kinds}
     services = {**project.config.services, **lacking}
     variants = {BUILT_IN_VARIANT: own.config.variants[_SOURCE]}
     profiles = {name: profile.model_copy(update=_REQUEST) for name, profile in project.profiles.items()}
-    beside = own.config.model_copy(update={"services": services, "variants": variants, "profiles": profiles})
+    control = own.config.model_copy(update={"services": services, "variants": variants, "profiles": profiles})
     both = {"services": services, "variants": {**project.config.variants, **variants}, "control": BUILT_IN_VARIANT}
     return replace(
         project,
         config=project.config.model_copy(update=both),
-        beside=replace(own, config=beside, policy=project.policy, origin="the built-in control"),
+        control_project=replace(own, config=control, policy=project.policy, origin="the built-in control"),
     )
 
 
-def _named(project: Project, name: str | None) -> Project:
+def _set_control(project: Project, name: str | None) -> Project:
     return replace(project, config=project.config.model_copy(update={"control": name}))
 
 
-def _sources(variant: Variant, folder: Path, image_id: str) -> bytes:
-    """A hash of what it is built from; an image that is not built here is its own."""
+def _hash_sources(variant: Variant, folder: Path, image_id: str) -> bytes:
+    """Hash a variant's build context. If its image is not built here, return the image's id."""
     if variant.build is None:
         return image_id.encode()
     context = folder / variant.build.context
     digest = hashlib.sha256()
-    aside = _aside(context)
+    ignored = _find_ignored_folders(context)
     for path in sorted(context.rglob("*")):
         relative = path.relative_to(context)
-        if _IGNORED & set(relative.parts) or any(path.is_relative_to(other) for other in aside):
+        if _IGNORED & set(relative.parts) or any(path.is_relative_to(other) for other in ignored):
             continue
         if path.is_symlink():  # never followed: it may lead anywhere
             digest.update(f"{relative}\0-> {path.readlink()}\0".encode())
@@ -91,11 +95,11 @@ def _sources(variant: Variant, folder: Path, image_id: str) -> bytes:
     return digest.digest()
 
 
-def _aside(context: Path) -> list[Path]:
-    """Folders that ignore themselves, such as our own results and virtual environments: they are no sources."""
-    found = []
+def _find_ignored_folders(context: Path) -> list[Path]:
+    """List folders whose own `.gitignore` ignores all of them, such as our results and virtual environments."""
+    folders = []
     for path in context.rglob(".gitignore"):
         small = not path.is_symlink() and path.is_file() and path.stat().st_size <= _SMALL and path.parent != context
         if small and path.read_text(encoding="utf-8", errors="replace").strip() == "*":
-            found.append(path.parent)
-    return found
+            folders.append(path.parent)
+    return folders

@@ -80,7 +80,7 @@ def usable_base(base: Baseline, environ: Mapping[str, str]) -> Baseline:
             lacks[name] = Lack("base-failed", f"{base.name} could not be started: {error.what}")
     there = [secret for secret in config.secrets if secret in environ]
     project = replace(base.project, config=config.model_copy(update={"secrets": there}))
-    return replace(base, project=project).without(lacks)
+    return replace(base, project=project).leave_out(lacks)
 
 
 def own_environment(variant: Variant, services: Mapping[str, Address], secrets: Mapping[str, str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Gates: what makes a change of a metric count. Which way is worse belongs to the metric, never to a limit."""
+"""Gates: from which size on a change of a metric counts. Which direction is worse is the metric's, not the gate's."""
 
 import re
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 
 def parse_share(value: object) -> object:
-    """`"5%"` → 0.05. Anything that is not text is left to pydantic. Raises ValueError for other text."""
+    """Parse text such as "5%" into 0.05; leave anything else to pydantic. Raises ValueError for other text."""
     if not isinstance(value, str):
         return value
     match = _PERCENT.fullmatch(value.strip())
     if match is None:
-        raise ValueError("should be a share such as 5% or 0.05")
+        raise ValueError("expected a share such as 5% or 0.05")
     return float(match[1]) / 100
 
 
@@ -25,13 +25,13 @@ Share = Annotated[float, BeforeValidator(parse_share, json_schema_input_type=str
 
 
 class Gate(BaseModel):
-    """A change for the worse counts from this size on: relative and, where given, also absolute."""
+    """From which size on a change for the worse counts: a relative limit and, if given, an absolute one as well."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    max_loss: Share | None = Field(None, description="for a metric of which more is better: 5% = 5 % less")
-    max_gain: Share | None = Field(None, description="for a metric of which less is better: 5% = 5 % more")
-    absolute: float = Field(0.0, ge=0, description="and at least so much, in the metric's unit")
+    max_loss: Share | None = Field(None, description="if more is better: `5%` allows 5 % less")
+    max_gain: Share | None = Field(None, description="if less is better: `5%` allows 5 % more")
+    absolute: float = Field(0.0, ge=0, description="and by at least this much, in the metric's unit")
     level: Literal["fail", "warn"] = "fail"
 
     @property
@@ -42,22 +42,22 @@ class Gate(BaseModel):
     @model_validator(mode="after")
     def _one_size(self) -> Self:
         if (self.max_loss is None) == (self.max_gain is None):
-            raise ValueError("exactly one of `max_loss` and `max_gain`")
+            raise ValueError("set exactly one of `max_loss` and `max_gain`")
         return self
 
 
-# counted in a fixed number of requests: the same code gives the same number, so any change counts
+# counted over a fixed number of requests: the same code gives the same number, so any change counts
 EXACT = ("queries_per_request", "rows_per_request", "cache_commands_per_request")
-# from slices in which both subjects share a CPU
+# measured while both subjects share a CPU
 PAIRED = ("requests_per_second", "cpu_ms_per_request", "latency_p99_us", "memory_peak_mib")
-# one connection: what concurrency hides, and what a shared server would mix up
+# measured on one connection: concurrency would hide them, or the services' CPU would be both subjects'
 ALONE = ("latency_p50_us", "latency_p90_us", "db_cpu_ms_per_request", "cache_cpu_ms_per_request")
 
 Gates = dict[str, Gate]
 
 
 def default_gates() -> Gates:
-    """What holds where a configuration says nothing of a metric (evidence: docs/how-it-decides.md)."""
+    """Return the gates of metrics that a configuration does not mention (evidence: docs/how-it-decides.md)."""
     return {
         "requests_per_second": Gate(max_loss=0.01),
         "cpu_ms_per_request": Gate(max_gain=0.01),
@@ -68,7 +68,7 @@ def default_gates() -> Gates:
     }
 
 
-# from which size on a change matters to a reader, whether a gate forbids it or not
+# from which size on a change matters to a reader, even if no gate forbids it
 RELEVANT: Gates = {
     **default_gates(),
     "latency_p90_us": Gate(max_gain=0.10, absolute=200),
@@ -80,13 +80,13 @@ RELEVANT: Gates = {
 
 
 def check_gates(gates: Mapping[str, Gate | None]) -> None:
-    """Raises ValueError for a metric that there is not, that cannot be gated, or a limit on its better side."""
+    """Raise ValueError for an unknown metric, one that cannot be gated, or a limit in its better direction."""
     known = (*PAIRED, *ALONE, *EXACT)
     for name, gate in gates.items():
         if name not in METRICS:
-            raise ValueError(f"`gates` names the metric {name!r}, which there is not; one of {', '.join(known)}")
+            raise ValueError(f"`gates` names an unknown metric, {name!r}; use one of {', '.join(known)}")
         if name not in known:
-            raise ValueError(f"{name} cannot be gated; one of {', '.join(known)}")
+            raise ValueError(f"{name} cannot be gated; use one of {', '.join(known)}")
         wrong, right = ("max_gain", "max_loss") if METRICS[name].better == "higher" else ("max_loss", "max_gain")
         if gate is not None and getattr(gate, wrong) is not None:
-            raise ValueError(f"{name}: more is {'better' if wrong == 'max_gain' else 'worse'}, so it takes `{right}`")
+            raise ValueError(f"{name}: more is {'better' if wrong == 'max_gain' else 'worse'}, so use `{right}`")

@@ -1,16 +1,16 @@
-"""What the user asked for, from the command line or from a workflow."""
+"""The options of a run, from the command line or from a workflow."""
 
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench_action.config.rules import RulesOf
+from bench_action.config.rules import RulesOwner
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of one run. `max_minutes`: minutes for measuring; `git`: the environment for git's own processes."""
+    """The options of one run. `max_minutes` limits measuring. `git`: the whole environment of git, None for ours."""
 
     config: Path | None = None
     preset: str = "quick"
@@ -19,7 +19,7 @@ class Options:
     output: Path = Path("bench-results")
     seed: int = 0
     baseline: str | None = None
-    rules: RulesOf = "base"
+    rules: RulesOwner = "base"
     compare: Sequence[tuple[str, str]] = ()
     self_test: bool = False
     max_minutes: float | None = None
@@ -31,7 +31,7 @@ class Options:
 
     @property
     def command(self) -> str:
-        """The command line that repeats the run."""
+        """The command line that repeats this run."""
         words = ["bench-action", "run", *([str(self.config)] if self.config else []), "--preset", self.preset]
         for variant in self.variants:
             words += ["--variant", variant]

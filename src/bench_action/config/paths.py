@@ -1,7 +1,7 @@
-"""Which files a configuration may name: those of its own repository, of a limited size.
+"""Which files a configuration may name: files of the same repository, up to a maximum size.
 
-A pull request writes the configuration and may commit links, and what the tool reads can end in an image, a log or a
-comment. One function decides for every path: the configuration itself, seed, build context, Dockerfile, requirements.
+A pull request writes the configuration and may commit links, and what the tool reads can end up in an image, a log or a
+comment. One function checks every path: the configuration itself, seed, build context, Dockerfile and requirements.
 """
 
 import stat
@@ -16,24 +16,23 @@ LARGEST: dict[Role, int] = {"configuration": _MIB, "seed": 64 * _MIB, "Dockerfil
 
 @dataclass(frozen=True, slots=True)
 class PathProblem:
-    """Why a path cannot be used; `absent`: it does not exist, which may be no fault."""
+    """Why a path cannot be used. `absent`: it does not exist, which is not always an error."""
 
     text: str
     absent: bool = False
 
 
-def root_of(file: Path) -> Path:
-    """The folder that every path of the configuration `file` must be inside: its work tree's top, else its own folder.
+def find_root(file: Path) -> Path:
+    """Find the folder that every path in the configuration `file` must be in: its work tree's top, else its own folder.
 
-    The work tree is found along the path as it is written, so that a folder that is a link cannot choose another root.
+    Links in the path to `file` are not followed first, so that a folder that is a link cannot choose another root.
     """
     written = Path.cwd() / file.parent
-    found = find_top(written) or find_top(written.resolve())
-    return (found or written).resolve()
+    return (find_top(written) or find_top(written.resolve()) or written).resolve()
 
 
-def problem_of(path: Path, root: Path, role: Role) -> PathProblem | None:
-    """What is wrong with a path that a configuration names, links followed; None if nothing is."""
+def find_problem(path: Path, root: Path, role: Role) -> PathProblem | None:
+    """Find out, following links, why a path in a configuration cannot be used; None if it can."""
     try:
         real = path.resolve()
     except (OSError, RuntimeError):  # RuntimeError: a loop of links, before Python 3.13
@@ -41,33 +40,33 @@ def problem_of(path: Path, root: Path, role: Role) -> PathProblem | None:
     if not real.is_relative_to(root):
         return PathProblem(f"is outside of {root}")
     if ".git" in real.relative_to(root).parts:
-        return PathProblem("is inside of .git")
+        return PathProblem("is inside .git")
     try:
-        facts = real.stat()
+        status = real.stat()
     except (FileNotFoundError, NotADirectoryError):
         return PathProblem("does not exist", absent=True)
     except OSError as error:
         return PathProblem(f"cannot be read: {error.strerror}")
-    return _problem_of_kind(facts.st_mode, facts.st_size, role)
+    return _check_kind_and_size(status.st_mode, status.st_size, role)
 
 
-def _problem_of_kind(mode: int, size: int, role: Role) -> PathProblem | None:
+def _check_kind_and_size(mode: int, size: int, role: Role) -> PathProblem | None:
     if role == "build context":
         return None if stat.S_ISDIR(mode) else PathProblem("is not a folder")
     if not stat.S_ISREG(mode):
         return PathProblem("is not a regular file")
     if size > LARGEST[role]:
-        return PathProblem(f"is larger than {LARGEST[role] // _MIB} MiB, the most for a {role}")
+        return PathProblem(f"is larger than the {LARGEST[role] // _MIB} MiB allowed")
     return None
 
 
 def find_top(folder: Path) -> Path | None:
-    """Find the nearest folder upward that has a `.git`: that of a repository, a worktree or a submodule."""
-    return next((place for place in (folder, *folder.parents) if is_git_dir(place / ".git")), None)
+    """Find the nearest folder, going up from `folder`, with the `.git` of a repository, a worktree or a submodule."""
+    return next((parent for parent in (folder, *folder.parents) if is_git_dir(parent / ".git")), None)
 
 
 def is_git_dir(path: Path) -> bool:
-    """Whether this is a repository's folder, or the file by which a worktree or a submodule names one."""
+    """Whether this is a repository's folder, or the file with which a worktree or a submodule points to one."""
     try:
         if path.is_file():
             with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""By whose rules a change is judged, and what head's configuration changes about its own judging. Pure."""
+"""Whose rules judge a change, and which of the rules that judge it head's configuration changes. No I/O."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -15,140 +15,133 @@ from bench_action.model.result import RuleChange
 
 _LONGEST = 200
 _NO_GATE = "no gate"
-_LOAD = "load generator"
+_LOAD_GENERATOR = "load generator"
 
-RulesOf = Literal["base", "head"]
+RulesOwner = Literal["base", "head"]
 
 
 class AppliedRules(NamedTuple):
-    """Whose rules judge, what head changes about them, and how head's own would judge."""
+    """Whose rules judge, which of them head changes, and head's own rules."""
 
-    rules: RulesOf = "head"
+    rules: RulesOwner = "head"
     changes: tuple[RuleChange, ...] = ()
     head_gates: Mapping[str, Gate] = {}
     head_work: Mapping[str, ExpectedWork] = {}
     head_profiles: Mapping[str, Profile] = {}
 
 
-def apply_rules(head: Project, base: Baseline, rules: RulesOf) -> tuple[Project, Baseline, AppliedRules]:
-    """Head and base with the rules by which they are measured and judged.
+def apply_rules(head: Project, base: Baseline, rules: RulesOwner) -> tuple[Project, Baseline, AppliedRules]:
+    """Return head and base with the rules by which they are measured and judged.
 
-    By base's: gates, declared work, profiles, services and the load generator of base; what only head has is added.
-    By head's: all of head's, except for the load generator, which is never a pull request's to choose. Services that
-    only the other side has are started as well: base and head share them. Checks are each revision's own. Where base
-    has no valid configuration, head's rules are all there are.
+    Base's rules: gates, declared work, profiles, services and the load generator of base; what only head has is added.
+    Head's rules: all of head's, except the load generator, which a pull request never chooses. Services that only the
+    other revision has are started as well: base and head share them. Checks are each revision's own. If base has no
+    valid configuration, head's rules apply.
     """
     if not base.valid:
-        return head, _with_services(base, head.config), AppliedRules("head")
+        return head, _map_services(base, head.config), AppliedRules("head")
     own = base.project.config
-    profiles = _merged(base.profiles, head.profiles)
     update: dict[str, Any] = {"load": own.load}
     if rules == "base":
-        work = {name: one for name, one in head.config.work.items() if name not in base.profiles}
-        update |= {"gates": own.gates, "work": {**work, **own.work}, "profiles": profiles}
+        work = {name: expected for name, expected in head.config.work.items() if name not in base.profiles}
+        profiles = {name: base.profiles.get(name, profile) for name, profile in head.profiles.items()}
+        update |= {"gates": own.gates, "work": {**work, **own.work}, "profiles": {**profiles, **base.profiles}}
     first, second = (own, head.config) if rules == "base" else (head.config, own)
-    services = shared_services(first.services, second.services)
-    update["services"] = {name: one for name, one in services.items() if name not in head.config.variants}
-    changes = [change for change in rule_changes(head, base) if rules == "base" or change.what == _LOAD]
-    judging = AppliedRules(rules, tuple(changes), head.config.all_gates, head.config.work, head.profiles)
+    services = share_services(first.services, second.services)
+    update["services"] = {name: service for name, service in services.items() if name not in head.config.variants}
+    changes = [change for change in list_rule_changes(head, base) if rules == "base" or change.what == _LOAD_GENERATOR]
+    applied = AppliedRules(rules, tuple(changes), head.config.all_gates, head.config.work, head.profiles)
     judged = replace(head, config=head.config.model_copy(update=update))
-    return judged, replace(_with_services(base, judged.config), judges=rules == "base"), judging
+    return judged, replace(_map_services(base, judged.config), judges=rules == "base"), applied
 
 
-def shared_services(first: Mapping[str, Service], second: Mapping[str, Service]) -> dict[str, Service]:
-    """Combine the services of two configurations; `first` wins. PostgreSQL and Redis are one server each."""
+def share_services(first: Mapping[str, Service], second: Mapping[str, Service]) -> dict[str, Service]:
+    """Combine the services of two configurations; `first` wins. There is at most one PostgreSQL and one Redis."""
     kinds = {service.kind for service in first.values()} - {"other"}
     more = {name: service for name, service in second.items() if service.kind not in kinds}
     return {**more, **first}
 
 
-def service_aliases(own: Mapping[str, Service], shared: Mapping[str, Service]) -> dict[str, str]:
-    """Map the names by which one configuration knows PostgreSQL and Redis to the names of the servers that run."""
-    found = {service.kind: name for name, service in shared.items() if service.kind != "other"}
-    return {name: found[one.kind] for name, one in own.items() if name not in shared and one.kind in found}
+def map_service_aliases(own: Mapping[str, Service], shared: Mapping[str, Service]) -> dict[str, str]:
+    """Map the names of PostgreSQL and Redis in one configuration to the names of the servers that run."""
+    servers = {service.kind: name for name, service in shared.items() if service.kind != "other"}
+    renamed = {name: service.kind for name, service in own.items() if name not in shared}
+    return {name: servers[kind] for name, kind in renamed.items() if kind in servers}
 
 
-def rule_changes(head: Project, base: Baseline) -> tuple[RuleChange, ...]:
-    """List every rule that head's configuration has otherwise than base's, in plain words."""
+def list_rule_changes(head: Project, base: Baseline) -> tuple[RuleChange, ...]:
+    """List every rule that differs between head's configuration and base's, in plain words."""
     old, new = base.project.config, head.config
+    old_checks, new_checks = ({check.name: check for check in config.checks} for config in (old, new))
     return (
-        *_gate_changes(old.all_gates, new.all_gates),
-        *_work_changes(old, new, base.profiles),
+        *_compare_gates(old.all_gates, new.all_gates),
+        *_compare_work(old, new, base.profiles),
         *(RuleChange(what=f"variant {name}", before="measured", after="") for name in base.removed),
-        *_changes("profile", base.profiles, head.profiles, added=False),
-        *_changes("check", _by_name(old), _by_name(new), added=True),
-        *_changes("service", old.services, new.services, added=False),
-        *_changes("", {_LOAD: old.load}, {_LOAD: new.load}, added=False),
-        *_pair_changes(old, new),
+        *_compare_models("profile", base.profiles, head.profiles, added=False),
+        *_compare_models("check", old_checks, new_checks, added=True),
+        *_compare_models("service", old.services, new.services, added=False),
+        *_compare_models("", {_LOAD_GENERATOR: old.load}, {_LOAD_GENERATOR: new.load}, added=False),
+        *_compare_pairs(old, new),
     )
 
 
-def _merged(base: Mapping[str, Profile], head: Mapping[str, Profile]) -> dict[str, Profile]:
-    """Base's version of each profile, in head's order; those that only one of them has stay."""
-    return {name: base.get(name, profile) for name, profile in head.items()} | {
-        name: profile for name, profile in base.items() if name not in head
-    }
+def _map_services(base: Baseline, config: Config) -> Baseline:
+    """Map base's names of services, which its variants' environment uses, to the servers that run."""
+    return replace(base, aliases=map_service_aliases(base.project.config.services, config.services))
 
 
-def _with_services(base: Baseline, config: Config) -> Baseline:
-    """Base's environment names its own services, which may have another name in what runs."""
-    return replace(base, aliases=service_aliases(base.project.config.services, config.services))
-
-
-def _by_name(config: Config) -> dict[str, BaseModel]:
-    return {check.name: check for check in config.checks}
-
-
-def _gate_changes(old: Gates, new: Gates) -> Iterator[RuleChange]:
+def _compare_gates(old: Gates, new: Gates) -> Iterator[RuleChange]:
     for metric in dict.fromkeys((*old, *new)):
-        before, after = (_gate_text(gates.get(metric), metric) for gates in (old, new))
+        before, after = (_describe_gate(gates.get(metric), metric) for gates in (old, new))
         if before != after:
             yield RuleChange(what=f"gate on {METRICS[metric].title}", before=before, after=after)
 
 
-def _gate_text(gate: Gate | None, metric: str) -> str:
+def _describe_gate(gate: Gate | None, metric: str) -> str:
     if gate is None:
         return _NO_GATE
     absolute = f" and {gate.absolute:g} {METRICS[metric].unit}" if gate.absolute else ""
     return f"{gate.size * 100:g} %{absolute}{' (warns only)' if gate.level == 'warn' else ''}"
 
 
-def _work_changes(old: Config, new: Config, profiles: Mapping[str, Profile]) -> Iterator[RuleChange]:
+def _compare_work(old: Config, new: Config, profiles: Mapping[str, Profile]) -> Iterator[RuleChange]:
     nothing = ExpectedWork()
     for name in profiles:
         before, after = (config.work.get(name, nothing) for config in (old, new))
         if before != after:
-            yield RuleChange(what=f"work of {name}", before=_text(before) or "any", after=_text(after) or "any")
+            what = f"work of {name}"
+            yield RuleChange(what=what, before=_describe_model(before) or "any", after=_describe_model(after) or "any")
 
 
-def _changes(
+def _compare_models(
     kind: str, old: Mapping[str, BaseModel], new: Mapping[str, BaseModel], *, added: bool
 ) -> Iterator[RuleChange]:
+    """Compare two mappings by name. `added`: whether a new name is a change."""
     for name in (*old, *(name for name in new if added and name not in old)):
         what = f"{kind} {name}".strip()
         if name not in new:
-            yield RuleChange(what=what, before=_text(old[name]), after="")
+            yield RuleChange(what=what, before=_describe_model(old[name]), after="")
         elif name not in old:
-            yield RuleChange(what=what, before="", after=_text(new[name]))
+            yield RuleChange(what=what, before="", after=_describe_model(new[name]))
         elif old[name] != new[name]:
-            before, after = _flat(old[name]), _flat(new[name])
+            before, after = _flatten(old[name]), _flatten(new[name])
             keys = [key for key in dict.fromkeys((*before, *after)) if before.get(key) != after.get(key)]
-            yield RuleChange(what=what, before=_joined(before, keys), after=_joined(after, keys))
+            yield RuleChange(what=what, before=_join_values(before, keys), after=_join_values(after, keys))
 
 
-def _pair_changes(old: Config, new: Config) -> Iterator[RuleChange]:
+def _compare_pairs(old: Config, new: Config) -> Iterator[RuleChange]:
     if old.compare != new.compare:
-        before, after = (", ".join(f"{base}/{head}" for base, head in one.compare) for one in (old, new))
+        before, after = (", ".join(f"{base}/{head}" for base, head in config.compare) for config in (old, new))
         yield RuleChange(what="compared variants", before=before, after=after)
 
 
-def _text(model: BaseModel) -> str:
-    values = _flat(model)
-    return _joined(values, list(values))
+def _describe_model(model: BaseModel) -> str:
+    values = _flatten(model)
+    return _join_values(values, list(values))
 
 
-def _flat(model: BaseModel) -> dict[str, Any]:
-    """Its values by dotted key, without those that it leaves at their defaults."""
+def _flatten(model: BaseModel) -> dict[str, Any]:
+    """Return a model's values by dotted key, without its name and those that equal their defaults."""
     return dict(_walk(model.model_dump(exclude_defaults=True, exclude={"name"}), ""))
 
 
@@ -160,13 +153,13 @@ def _walk(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", value
 
 
-def _joined(values: Mapping[str, Any], keys: list[str]) -> str:
-    """`path /new, connections 16`."""
-    text = ", ".join(f"{key} {_plain(values[key])}" if key in values else f"{key} default" for key in keys)
+def _join_values(values: Mapping[str, Any], keys: list[str]) -> str:
+    """Join values such as "path /new, connections 16" on one line, cut to 200 characters."""
+    text = ", ".join(f"{key} {_describe_value(values[key])}" if key in values else f"{key} default" for key in keys)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-def _plain(value: object) -> str:
+def _describe_value(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(repr, value)) or "none"
     return str(value)

@@ -1,4 +1,4 @@
-"""The configuration's models (`bench.yml`). JSON Schema for editors comes from here (`bench-action schema`)."""
+"""Models of the configuration (`bench.yml`). `bench-action schema` generates the JSON Schema for editors from them."""
 
 import re
 from collections.abc import Collection
@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from bench_action.config.gates import Gate, Gates, check_gates, default_gates
 from bench_action.config.units import Seconds, WholeSeconds
+from bench_action.model.machine import OPEN_FILES
 
 # A variant's name becomes a host name (Django refuses `_` in one), a database and an image tag.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40)]
@@ -25,20 +26,20 @@ SECRET = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class Model(BaseModel):
-    """Base of every part: immutable, and unknown keys are mistakes."""
+    """Base class of every part: immutable, and rejects unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Ready(Model):
-    """When a container counts as ready: `path` answers 200 within `timeout`."""
+    """When a container counts as ready: once `path` answers with status 200, within `timeout`."""
 
     path: UrlPath = "/"
     timeout: Seconds = Field(30.0, gt=0, le=600)
 
 
 class Service(Model):
-    """A container that subjects depend on. PostgreSQL and Redis are known by `kind`, which the key implies."""
+    """A container that subjects depend on. The keys `postgres` and `redis` imply their `kind`."""
 
     kind: Literal["postgres", "redis", "other"]
     image: str
@@ -51,12 +52,12 @@ class Service(Model):
     @model_validator(mode="after")
     def _other_has_port(self) -> Self:
         if self.kind == "other" and self.port is None:
-            raise ValueError("a service of kind other needs `port`, so that its readiness can be seen")
+            raise ValueError("a service of kind other needs `port`: it is ready when `ready.path` answers on it")
         return self
 
 
 class Build(Model):
-    """How a variant's image is built. Paths are relative to the configuration file, `dockerfile` to the context."""
+    """How a variant's image is built. `context` is relative to the configuration file, `dockerfile` to `context`."""
 
     context: str
     dockerfile: str = "Dockerfile"
@@ -69,7 +70,7 @@ def _build_from_text(value: object) -> object:
 
 
 class Local(Model):
-    """How a variant is run by the local engine: a command (`{port}` is its port), in an environment of its own."""
+    """How the local engine runs a variant: a command (`{port}` is its port) in its own virtual environment."""
 
     command: list[str] = Field(min_length=1)
     requirements: str | None = None
@@ -85,14 +86,14 @@ class Variant(Model):
     port: Port = 8000
     ready: Ready = Ready()
     env: Environment = {}
-    ulimits: Ulimits = {"nofile": 16384}
+    ulimits: Ulimits = {"nofile": OPEN_FILES}
     local: Local | None = None
-    keep_alive: bool = Field(True, description="whether the server keeps a connection open between requests")
+    keep_alive: bool = Field(True, description="whether the server keeps connections open between requests")
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
         if (self.build is None) == (self.image is None):
-            raise ValueError("exactly one of `build` and `image`")
+            raise ValueError("set exactly one of `build` and `image`")
         return self
 
 
@@ -105,22 +106,22 @@ def _as_list(value: object) -> object:
 
 
 class ExpectedReply(Model):
-    """What every reply to a profile's request is, when it is counted and under load."""
+    """What is expected of every reply to a profile's requests, both when counting and under load."""
 
     status: Annotated[
         list[StatusCode | StatusClass],
         BeforeValidator(_as_list, json_schema_input_type=StatusCode | StatusClass | list[StatusCode | StatusClass]),
         Field(min_length=1, description="such as `200`, `2xx` or `[200, 404]`"),
     ] = ["2xx"]
-    size: Literal["varies"] | None = Field(None, description="`varies`: replies need not be as large as when counted")
+    size: Literal["varies"] | None = Field(None, description="`varies`: the size of replies may differ under load")
 
     def accepts(self, status: int) -> bool:
-        """Whether a reply may have this status."""
+        """Whether this status is expected."""
         return any(expected in (status, f"{status // 100}xx") for expected in self.status)
 
     @property
     def statuses(self) -> str:
-        """The expected statuses, as a message names them."""
+        """The expected statuses, for messages."""
         return " or ".join(map(str, self.status))
 
 
@@ -139,18 +140,18 @@ class Profile(Model):
 
     @property
     def writes(self) -> bool:
-        """Whether its requests may change data (RFC 9110, 9.2.1: safe methods do not)."""
+        """Whether its requests may change data (RFC 9110, 9.2.1: requests with safe methods do not)."""
         return self.method not in {"GET", "HEAD", "OPTIONS"}
 
     @model_validator(mode="after")
-    def _has_bodies(self) -> Self:
-        if self.method == "HEAD":  # its parser does not know which request a reply belongs to
+    def _replies_have_bodies(self) -> Self:
+        if self.method == "HEAD":  # wrk's parser does not know which request a reply belongs to
             raise ValueError("wrk cannot measure HEAD: it waits for the body that the reply announces; use GET")
         return self
 
     @model_validator(mode="after")
-    def _every_thread_equal(self) -> Self:
-        # wrk gives every thread connections // threads and silently drops the rest (facts: `-c 16 -t 10` is 10).
+    def _threads_share_equally(self) -> Self:
+        # wrk gives every thread connections // threads and drops the rest (docs/architecture.md, "Reading wrk")
         if self.connections % self.threads:
             raise ValueError(
                 f"connections must be a multiple of threads: wrk would open only "
@@ -160,7 +161,7 @@ class Profile(Model):
 
 
 class Request(Model):
-    """A request of a check."""
+    """A request that a check sends."""
 
     path: UrlPath = "/"
     method: Annotated[str, StringConstraints(pattern=r"^[A-Z]+$")] = "GET"
@@ -169,7 +170,7 @@ class Request(Model):
 
 
 class ExpectedWork(Model):
-    """Work per request, exact; left out means not looked at."""
+    """The exact work per request. What is left out is not checked."""
 
     queries: int | None = Field(None, ge=0)
     rows: int | None = Field(None, ge=0)
@@ -177,21 +178,21 @@ class ExpectedWork(Model):
 
 
 class Changes(Model):
-    """What each request must change, exactly."""
+    """The exact changes that each request must make."""
 
-    sql: dict[str, int] = Field({}, description="a query of one number → how much each request adds to it")
-    redis: dict[str, int] = Field({}, description="an integer key → how much each request adds to it")
+    sql: dict[str, int] = Field({}, description="a query that returns one number → how much each request adds to it")
+    redis: dict[str, int] = Field({}, description="the key of an integer → how much each request adds to it")
 
 
 class Expect(Model):
-    """What a check expects of every reply. Texts are compared after white space has been collapsed."""
+    """What a check expects of every reply. White space is collapsed before texts are compared."""
 
     status: int | None = Field(None, ge=100, le=599)
     headers: Headers = {}
     contains: list[str] = []
     excludes: list[str] = []
     body: str | None = None
-    json_sql: dict[str, str] = Field({}, description="a key of the JSON reply → the query whose number it must be")
+    json_sql: dict[str, str] = Field({}, description="a key of the JSON reply → the query that must return its number")
     work: ExpectedWork = ExpectedWork()
     changes: Changes = Changes()
     same: Literal["all-variants"] | None = None
@@ -201,32 +202,34 @@ class Check(Model):
     """A rule that every variant must pass before it is measured."""
 
     name: Annotated[str, StringConstraints(pattern=r"^\S(.*\S)?$")]
-    rule: str = Field("", description="where the rule is written down, for the message")
+    rule: str = Field("", description="where the rule is documented; shown in the message")
     request: Request = Request()
     repeat: int = Field(1, ge=1, le=1000)
-    before_sql: str = Field("", description="run in the subject's database before the requests")
-    after_sql: str = Field("", description="run after them, also when they failed")
+    before_sql: str = Field("", description="runs in the subject's database before the requests")
+    after_sql: str = Field("", description="runs after the requests, even if they failed")
     expect: Expect = Expect()
 
-    def require(self, kinds: Collection[str]) -> None:
-        """Raises ValueError where it asks a service that there is none of."""
+    def require_services(self, kinds: Collection[str]) -> None:
+        """Raise ValueError if this check needs a service whose kind is not in `kinds`."""
         expect = self.expect
         if "redis" not in kinds and (expect.changes.redis or expect.work.cache_commands):
-            raise ValueError(f"the check {self.name!r} looks at Redis, and there is no such service")
+            raise ValueError(f"the check {self.name!r} needs Redis, but `services` has no service of kind redis")
         sql = self.before_sql or self.after_sql or expect.changes.sql or expect.json_sql
         if "postgres" not in kinds and (sql or expect.work.queries or expect.work.rows):
-            raise ValueError(f"the check {self.name!r} looks at PostgreSQL, and there is no such service")
+            raise ValueError(
+                f"the check {self.name!r} needs PostgreSQL, but `services` has no service of kind postgres"
+            )
 
 
 class Load(Model):
     """The container that wrk runs in."""
 
-    image: str | None = Field(None, description="an image with wrk and python3; left out: built when first needed")
-    ulimits: Ulimits = {"nofile": 16384}
+    image: str | None = Field(None, description="an image with wrk and python3; if left out, one is built when needed")
+    ulimits: Ulimits = {"nofile": OPEN_FILES}
 
 
-def _services_with_kind(value: object) -> object:
-    """The keys `postgres` and `redis` imply their kind."""
+def _add_kinds(value: object) -> object:
+    """Set the kind of the services `postgres` and `redis`."""
     if not isinstance(value, dict):
         return value
     return {
@@ -244,7 +247,7 @@ DEFAULT_SERVICES: dict[str, Any] = {
 class Config(Model):
     """The whole configuration."""
 
-    services: Annotated[dict[Name, Service], BeforeValidator(_services_with_kind)] = Field(
+    services: Annotated[dict[Name, Service], BeforeValidator(_add_kinds)] = Field(
         default_factory=lambda: dict(DEFAULT_SERVICES), validate_default=True
     )
     load: Load = Load()
@@ -252,22 +255,23 @@ class Config(Model):
     secrets: list[str] = []
     variants: dict[Name, Variant] = Field(min_length=1)
     profiles: dict[Name, Profile] = {}
-    compare: list[tuple[Name, Name]] = Field([], description="pairs of variants whose ratio the report states")
+    compare: list[tuple[Name, Name]] = Field([], description="pairs of variants whose ratio the report shows")
     control: Name | None = Field(
-        None, description="a variant that stays as it is, or `built-in` for the tool's own: trends are ratios to it"
+        None,
+        description="the unchanging variant that trends are normalised against: one of `variants`, or `built-in`",
     )
     checks: list[Check] = []
-    work: dict[Name, ExpectedWork] = Field({}, description="profile → work per request; a deviation fails the run")
-    gates: dict[str, Gate | None] = Field({}, description="metric → which change counts; `null`: none does")
+    work: dict[Name, ExpectedWork] = Field({}, description="profile → work per request; any deviation fails the run")
+    gates: dict[str, Gate | None] = Field({}, description="metric → from which size on a change counts; `null`: never")
 
     @property
     def all_gates(self) -> Gates:
-        """The gates of this configuration, and the defaults of the metrics that it does not mention."""
+        """The gates of this configuration, and the default gates of metrics that it does not mention."""
         merged = {**default_gates(), **self.gates}
         return {name: gate for name, gate in merged.items() if gate is not None}
 
     @model_validator(mode="after")
-    def _limits_fit(self) -> Self:
+    def _gates_and_work_fit(self) -> Self:
         check_gates(self.gates)
         if self.profiles and (unknown := set(self.work) - set(self.profiles)):
             raise ValueError(f"`work` names profiles that do not exist: {', '.join(sorted(unknown))}")
@@ -275,16 +279,16 @@ class Config(Model):
 
     @model_validator(mode="after")
     def _requests_are_literal(self) -> Self:
-        """A request is sent as it is written: one that asks for a secret would be refused by the application."""
-        named: list[tuple[str, Request | Profile]] = [(f"profile {name}", one) for name, one in self.profiles.items()]
-        named += [(f"check {check.name!r}", check.request) for check in self.checks]
-        for where, request in named:
-            found = {match[1] for text in request.headers.values() for match in SECRET.finditer(text)}
-            found |= {match[1] for match in SECRET.finditer(request.path + request.body)} & set(self.secrets)
-            if found:
+        """Reject placeholders of secrets in requests, which are sent literally."""
+        requests: list[tuple[str, Request | Profile]] = [(f"profile {name}", p) for name, p in self.profiles.items()]
+        requests += [(f"check {check.name!r}", check.request) for check in self.checks]
+        for where, request in requests:
+            secrets = {match[1] for text in request.headers.values() for match in SECRET.finditer(text)}
+            secrets |= {match[1] for match in SECRET.finditer(request.path + request.body)} & set(self.secrets)
+            if secrets:
                 raise ValueError(
-                    f"the {where} has `${{{min(found)}}}` in its request, which would be sent as it is: secrets are "
-                    "filled into a variant's `env` only. Write a token for tests that its `env` or the seed makes valid"
+                    f"the request of the {where} contains `${{{min(secrets)}}}`, which is sent literally: secrets are "
+                    "filled in only in a variant's `env`. Write a test token that `env` or the seed makes valid"
                 )
         return self
 
@@ -297,7 +301,7 @@ class Config(Model):
     @model_validator(mode="after")
     def _bases_have_names(self) -> Self:
         if taken := [name for name in self.variants if f"{name}-base" in self.variants]:
-            raise ValueError(f"{taken[0]}-base is what the base revision of {taken[0]} is called: choose another name")
+            raise ValueError(f"{taken[0]}-base is the name of {taken[0]} at the base revision: choose another name")
         return self
 
     @model_validator(mode="after")
@@ -308,25 +312,25 @@ class Config(Model):
         if same := [name for name, other in self.compare if name == other]:
             raise ValueError(f"`compare` pairs {same[0]} with itself")
         if ours := [name for name in (*self.variants, *self.services) if name.startswith("bench-action")]:
-            raise ValueError(f"the name {ours[0]} is ours: it must not begin with bench-action")
+            raise ValueError(f"the name {ours[0]} is reserved: it must not begin with bench-action")
         if clash := set(self.variants) & set(self.services):
             raise ValueError(f"a variant and a service share the name {', '.join(sorted(clash))}")
         kinds = [service.kind for service in self.services.values()]
         for kind in ("postgres", "redis"):
             if kinds.count(kind) > 1:
-                raise ValueError(f"one service of kind {kind}, not {kinds.count(kind)}")
+                raise ValueError(f"{kinds.count(kind)} services are of kind {kind}: at most one may be")
         if self.seed and "postgres" not in kinds:
             raise ValueError("`seed` needs a service of kind postgres")
         for check in self.checks:
-            check.require(kinds)
-        doubled = {check.name for check in self.checks if sum(c.name == check.name for c in self.checks) > 1}
-        if doubled:
-            raise ValueError(f"two checks share the name {', '.join(sorted(doubled))}")
+            check.require_services(kinds)
+        names = [check.name for check in self.checks]
+        if repeated := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"two checks share the name {', '.join(sorted(repeated))}")
         return self
 
 
-class Paced(Model):
-    """A phase of pairs: `warmup` and `slice` of a block, and its end, by blocks or by seconds a pair."""
+class PairPhase(Model):
+    """A phase of pairs: the `warmup` and `slice` of a block; it ends after `blocks`, or after `seconds` per pair."""
 
     warmup: WholeSeconds = Field(ge=0, le=60)
     slice: WholeSeconds = Field(ge=1, le=60)
@@ -335,13 +339,13 @@ class Paced(Model):
 
 
 class Policy(Model):
-    """A preset: how to measure. Its profiles are used where the configuration has none."""
+    """A preset: how to measure. Its profiles are used if the configuration has none."""
 
-    blocks: int = Field(ge=1, le=1000, description="of `capacity`; with a baseline, `paired_blocks`")
+    blocks: int = Field(ge=1, le=1000, description="blocks of `capacity`; with a baseline, `paired_blocks` instead")
     paired_blocks: int = Field(ge=1, le=1000)
     warmup: WholeSeconds = Field(ge=0, le=600)
     count_requests: int = Field(ge=1, le=10_000)
-    latency: Paced
-    duet: Paced
-    minutes: float | None = Field(None, gt=0, description="after which measuring ends, at a block's end")
+    latency: PairPhase
+    duet: PairPhase
+    minutes: float | None = Field(None, gt=0, description="measuring ends after this, at the end of a block")
     profiles: dict[Name, Profile]

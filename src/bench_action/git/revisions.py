@@ -1,16 +1,16 @@
-"""Head and base of a run, as the repository has them, and the rules by which they are judged."""
+"""Load head and base of a run, and the rules that judge them."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
-from bench_action.config.baseline import Baseline, load_base, name_commit, unreadable_base
+from bench_action.config.baseline import Baseline, fill_in_base_commit, load_base, make_unreadable_base
 from bench_action.config.control import add_control
 from bench_action.config.environment import check_environment, usable_base
-from bench_action.config.load import Project, fill_in_commit, load
+from bench_action.config.load import Project, fill_in_commit, load_project
 from bench_action.config.options import Options
 from bench_action.config.rules import AppliedRules, apply_rules
-from bench_action.git.sources import checked_out, find_former_name, read_source, resolve
+from bench_action.git.sources import check_out, find_former_name, read_source, resolve_revision
 from bench_action.model.errors import BenchError, InputError
 from bench_action.model.progress import Progress
 from bench_action.model.result import Source
@@ -18,19 +18,19 @@ from bench_action.model.result import Source
 
 @dataclass(frozen=True, slots=True)
 class Revisions:
-    """What is measured: where it comes from, head, base if one was requested, and whose rules judge."""
+    """What is measured: its source, head, base if requested, and the rules that judge."""
 
     source: Source
     head: Project
     base: Baseline | None = None
     applied: AppliedRules = field(default_factory=AppliedRules)
 
-    def pairs(self, options: Options) -> int:
-        """How many pairs of subjects there can be."""
+    def count_pairs(self, options: Options) -> int:
+        """Count the pairs of subjects that there can be at most."""
         return len(options.compare) + (len(self.head.config.variants) if self.base is not None else 0)
 
     def explain(self, error: BenchError) -> None:
-        """Add to an error that services which head changes ran with base's settings: the change may need its own."""
+        """Add a note to an error if services that head changes ran with base's settings, which may be the cause."""
         services = [change.what for change in self.applied.changes if change.what.startswith("service ")]
         if services and self.applied.rules == "base":
             error.add_note(
@@ -41,17 +41,19 @@ class Revisions:
 
 @contextmanager
 def load_revisions(options: Options, environ: Mapping[str, str], progress: Progress) -> Iterator[Revisions]:
-    """Read head, and base if one is requested. Base's sources exist until the context ends. Raises InputError."""
+    """Load head, and base if requested, whose sources exist until the context ends. Raises InputError."""
     project = _load_head(options)
     source = read_source(project.folder, environ)
     with ExitStack() as folders:
         revisions = Revisions(source, project)
         if options.self_test:
             same = Baseline(project, source.head_sha, valid=True, profiles=project.profiles)
-            revisions = Revisions(source.model_copy(update={"base_sha": source.head_sha}), project, name_commit(same))
+            revisions = Revisions(
+                source.model_copy(update={"base_sha": source.head_sha}), project, fill_in_base_commit(same)
+            )
         elif options.baseline is not None:
-            commit = resolve(project.folder, options.baseline, options.git)
-            base = _read_base(project, commit, options, folders, progress)
+            commit = resolve_revision(project.folder, options.baseline, options.git)
+            base = _load_base(project, commit, options, folders, progress)
             revisions = _apply_rules(revisions, base, options, environ, progress)
         head = add_control(fill_in_commit(revisions.head, source.head_sha), options.control)
         check_environment(head.config, environ)
@@ -64,33 +66,33 @@ def load_revisions(options: Options, environ: Mapping[str, str], progress: Progr
 
 
 def _load_head(options: Options) -> Project:
-    project = load(options.config, options.preset, variants=options.variants, profiles=options.profiles)
+    project = load_project(options.config, options.preset, variants=options.variants, profiles=options.profiles)
     if unknown := {name for pair in options.compare for name in pair} - set(project.config.variants):
         raise InputError(f"--compare names unknown variants: {', '.join(sorted(unknown))}")
     if options.max_minutes is None:
         return project
-    # all of the given time is for the pairs: an inconclusive pair may use what is left
+    # all of the time is for the pairs: an inconclusive pair may use what the others leave
     duet = project.policy.duet.model_copy(update={"seconds": options.max_minutes * 60})
     policy = project.policy.model_copy(update={"minutes": options.max_minutes, "duet": duet})
     return replace(project, policy=policy)
 
 
-def _read_base(head: Project, commit: str, options: Options, folders: ExitStack, progress: Progress) -> Baseline:
-    """Read base from its own sources; if they cannot be read, nothing is compared, and head is measured alone."""
+def _load_base(head: Project, commit: str, options: Options, folders: ExitStack, progress: Progress) -> Baseline:
+    """Load base from its own sources; if they cannot be read, nothing is compared, and head is measured alone."""
     try:
-        folder = folders.enter_context(checked_out(head.folder, commit, options.git, progress.warn))
+        folder = folders.enter_context(check_out(head.folder, commit, options.git, progress.warn))
     except InputError as error:
-        return unreadable_base(head, commit, error)
+        return make_unreadable_base(head, commit, error)
     former = find_former_name(head.folder, head.file, commit, options.git)
     base = load_base(head, folder, commit, moved_from=former, variants=options.variants, profiles=options.profiles)
-    return name_commit(base)
+    return fill_in_base_commit(base)
 
 
 def _apply_rules(
-    found: Revisions, base: Baseline, options: Options, environ: Mapping[str, str], progress: Progress
+    revisions: Revisions, base: Baseline, options: Options, environ: Mapping[str, str], progress: Progress
 ) -> Revisions:
-    head, base, applied = apply_rules(found.head, base, options.rules)
+    head, base, applied = apply_rules(revisions.head, base, options.rules)
     if options.rules == "base" and not base.valid and base.project.config.variants:
         progress.warn(f"{base.name} has no valid {head.file}: head's own rules judge".replace("`", ""))
-    source = found.source.model_copy(update={"base_sha": base.commit})
+    source = revisions.source.model_copy(update={"base_sha": base.commit})
     return Revisions(source, head, usable_base(base, environ), applied)

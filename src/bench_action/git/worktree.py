@@ -1,9 +1,9 @@
-"""git, run so that no file of a checkout can start a program: the one place that starts it.
+"""Run git so that no file of a checkout can start a program. Nothing else in this package starts git.
 
 A pull request writes the files of a work tree, and git looks for repositories, attributes and settings among files.
 So the repository is found here, by its `.git` (which git refuses to commit), and named in every command; a folder that
-only looks like a bare repository is never taken for one. Attributes come from the tree and name filters: none runs but
-LFS's, by our own command line. What connects to a remote (`core.sshCommand`, credential helpers) is the user's.
+only looks like a bare repository is never used as one. Attributes come from the tree and name filters: only LFS's
+runs, by our own command line. What connects to a remote (`core.sshCommand`, credential helpers) is the user's.
 """
 
 import os
@@ -19,7 +19,7 @@ from bench_action.config.paths import find_top, is_git_dir
 from bench_action.model.errors import InputError
 
 LONGEST_S: Final = 300.0
-# a git hook that runs us has set these for its own repository
+# if a git hook runs us, git has set these for the hook's own repository
 _UNSET: Final = (
     "GIT_DIR",
     "GIT_WORK_TREE",
@@ -42,7 +42,7 @@ _OPTIONS: Final = {
     "log.showSignature": "false",
     "submodule.recurse": "false",
     "fetch.recurseSubmodules": "false",
-    "gc.auto": "0",  # no housekeeping that outlives us
+    "gc.auto": "0",  # no garbage collection that outlives us
     "maintenance.auto": "false",
 }
 _LFS: Final = {"clean": "git-lfs clean -- %f", "smudge": "git-lfs smudge -- %f", "process": "git-lfs filter-process"}
@@ -60,19 +60,18 @@ def run_git(
 ) -> Done:
     """Run git in the repository at `git_dir` (a `.git`, which may be a file, or a bare repository's folder).
 
-    `environ`: git's whole environment, if that is not ours: a token's place is there, and never the command line, which
-    every process of the machine may read. `settings`: more variables. Raises OSError, TimeoutExpired.
+    `environ`: git's whole environment; None for ours. A token belongs there and never on the command line, which every
+    process of the machine may read. `settings`: more variables. Raises OSError, TimeoutExpired.
     """
-    inherited = {
-        name: text for name, text in (os.environ if environ is None else environ).items() if name not in _UNSET
-    }
-    place = work_tree or (git_dir.parent if git_dir.name == ".git" else git_dir)
-    options = {**_OPTIONS, "safe.directory": str(place)}
+    environ = os.environ if environ is None else environ
+    inherited = {name: text for name, text in environ.items() if name not in _UNSET}
+    folder = work_tree or (git_dir.parent if git_dir.name == ".git" else git_dir)
+    options = {**_OPTIONS, "safe.directory": str(folder)}
     command = ["git", f"--git-dir={git_dir}", *([f"--work-tree={work_tree}"] if work_tree else [])]
     command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     return subprocess.run(
         [*command, *arguments],
-        cwd=place,
+        cwd=folder,
         env={**inherited, **_SETTINGS, **(settings or {})},
         input=given,
         capture_output=True,
@@ -82,7 +81,7 @@ def run_git(
 
 
 def find_git_dir(folder: Path) -> Path:
-    """The repository that a user means by a folder: its own, else itself if it is bare, else the one that holds it."""
+    """Find the repository that a user means by a folder: its `.git`, the folder if it is bare, or an outer one."""
     folder = folder.absolute()
     top = None if not is_git_dir(folder / ".git") and is_git_dir(folder) else find_top(folder)
     return folder if top is None else top / ".git"
@@ -90,7 +89,7 @@ def find_git_dir(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class WorkTree:
-    """A repository's files at `top`, and the repository that `git_dir` names. `environ`: git's, None for our own."""
+    """A repository's files at `top`, and its `git_dir`. `environ`: git's environment, None for our own."""
 
     top: Path
     git_dir: Path
@@ -98,23 +97,23 @@ class WorkTree:
 
     @classmethod
     def find(cls, folder: Path, environ: Mapping[str, str] | None = None) -> Self | None:
-        """Find the work tree that holds `folder`; None if there is none."""
+        """Find the work tree that `folder` is in; None if it is in none."""
         top = find_top(folder)
         return None if top is None else cls(top, top / ".git", environ)
 
-    def at(self, top: Path) -> "WorkTree":
-        """The same repository, with its files in another folder."""
+    def move_to(self, top: Path) -> "WorkTree":
+        """Return the same repository with its files in another folder."""
         return replace(self, top=top)
 
     def run(self, *arguments: str, settings: Mapping[str, str] | None = None, given: bytes = b"") -> Done:
-        """Run git, whatever comes of it. Raises InputError if git cannot be run."""
+        """Run git, and return its result even if it failed. Raises InputError if git cannot be run."""
         environ = os.environ if self.environ is None else self.environ
         try:
             return run_git(
                 self.git_dir,
                 *arguments,
                 work_tree=self.top,
-                environ=_with_settings(environ, self._filters),
+                environ=_add_git_settings(environ, self._filters),
                 settings=settings,
                 given=given,
             )
@@ -122,7 +121,7 @@ class WorkTree:
             raise InputError(f"could not run git: {error}", advice="install git") from error
 
     def ask(self, *arguments: str) -> str:
-        """Run git; its output, empty if it fails or is not installed."""
+        """Run git and return its output; empty if it fails or is not installed."""
         try:
             done = self.run(*arguments)
         except InputError:
@@ -131,12 +130,12 @@ class WorkTree:
 
     @property
     def has_lfs(self) -> bool:
-        """Whether LFS's filter is set up and can run."""
+        """Whether the LFS filter is configured and can run."""
         return any(name == "filter.lfs.process" and value for name, value in self._filters.items())
 
     @cached_property
     def _filters(self) -> Mapping[str, str]:
-        """Settings that switch every configured filter off, or, for LFS, to its own program."""
+        """Settings that disable every configured filter except LFS's, which they point to its own program."""
         try:
             done = run_git(
                 self.git_dir, "config", "--null", "--name-only", "--get-regexp", r"^filter\.", environ=self.environ
@@ -148,14 +147,14 @@ class WorkTree:
         settings: dict[str, str] = {}
         path = (os.environ if self.environ is None else self.environ).get("PATH")
         for driver in drivers:
-            wanted = _LFS if driver == "lfs" and shutil.which("git-lfs", path=path) else _NO_FILTER
-            settings |= {f"filter.{driver}.{name}": value for name, value in wanted.items()}
+            commands = _LFS if driver == "lfs" and shutil.which("git-lfs", path=path) else _NO_FILTER
+            settings |= {f"filter.{driver}.{name}": value for name, value in commands.items()}
             settings[f"filter.{driver}.required"] = "false"
         return settings
 
 
-def _with_settings(environ: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
-    """An environment with more of git's settings: exact, where `-c` would end a name at its first `=`."""
+def _add_git_settings(environ: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
+    """Add settings of git to an environment. Unlike `-c`, this allows names that contain `=`."""
     count = environ.get("GIT_CONFIG_COUNT", "")
     first = int(count) if count.isdecimal() else 0
     more = {"GIT_CONFIG_COUNT": str(first + len(settings))}

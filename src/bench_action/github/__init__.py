@@ -1,1 +1,1 @@
-"""What is GitHub's: the event that started us, its REST API, and the commands of a workflow's log."""
+"""GitHub's side of a job: the event that started it, the REST API, and commands to the runner."""

@@ -1,4 +1,4 @@
-"""The result of another run, out of its artifact: made by a stranger's code, so nothing of it is believed."""
+"""Fetch the result of another run from its artifact, which a stranger's code made: nothing in it is trusted."""
 
 import asyncio
 import io
@@ -10,7 +10,7 @@ import aiohttp
 from gidgethub import RedirectionException
 from yarl import URL
 
-from bench_action.github.client import Access, Client, connected
+from bench_action.github.client import Access, Client, open_client
 from bench_action.model.errors import InputError, PublishError
 
 _LIST = "/repos/{+repository}/actions/runs/{run}/artifacts?per_page=100"
@@ -22,44 +22,44 @@ _CHUNK = 1 << 16
 
 
 def fetch_result(access: Access, run: int, name: str, folder: Path) -> None:
-    """Put the `result.json` of a run's artifact into a folder, and nothing else. Raises PublishError, InputError."""
+    """Write the `result.json` of a run's artifact, and no other file, to `folder`. Raises PublishError, InputError."""
     archive = asyncio.run(_download(access, run, name))
-    (folder / RESULT).write_bytes(unpack(archive))
+    (folder / RESULT).write_bytes(unpack_result(archive))
 
 
 async def _download(access: Access, run: int, name: str) -> bytes:
-    async with connected(access) as client:
+    async with open_client(access) as client:
         where = {"repository": access.repository, "run": str(run)}
-        found = [
+        artifacts = [
             artifact
             async for artifact in client.getiter(_LIST, where, iterable_key="artifacts")
             if artifact["name"] == name and not artifact["expired"]
         ]
-        if not found:
+        if not artifacts:
             raise PublishError(
                 f"run {run} has no artifact {name!r}",
-                advice="let the job that measured upload its output folder under this name, also where it fails",
+                advice="in the job that measures, upload the output folder under this name, also if the job fails",
             )
-        newest = max(found, key=lambda artifact: str(artifact["created_at"]))  # a run that was repeated has several
-        return await _blob(await _place(client, access, str(newest["id"])))
+        newest = max(artifacts, key=lambda artifact: str(artifact["created_at"]))  # a repeated run has several
+        return await _download_blob(await _find_blob(client, access, str(newest["id"])))
 
 
-async def _place(client: Client, access: Access, identity: str) -> str:
+async def _find_blob(client: Client, access: Access, artifact: str) -> str:
     try:
-        await client.getitem(_ZIP, {"repository": access.repository, "id": identity})
+        await client.getitem(_ZIP, {"repository": access.repository, "id": artifact})
     except RedirectionException as redirection:
         return str(redirection.headers["location"])
-    raise PublishError("GitHub did not say where the artifact lies")
+    raise PublishError("could not download the artifact: GitHub gave no address for it")
 
 
-async def _blob(url: str) -> bytes:
-    """Without the token: the store is not the API."""
+async def _download_blob(url: str) -> bytes:
+    """Download without the token, as the blob store is not the API."""
     timeout = aiohttp.ClientTimeout(total=300)
     try:
-        address = URL(url, encoded=True)  # its signature counts as it is
+        address = URL(url, encoded=True)  # encoding it again would break its signature
         async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session, session.get(address) as response:
             if response.status != HTTPStatus.OK:
-                raise PublishError(f"the artifact cannot be had: status {response.status}", status=response.status)
+                raise PublishError(f"could not download the artifact: status {response.status}", status=response.status)
             content = bytearray()
             async for chunk in response.content.iter_chunked(_CHUNK):
                 content += chunk
@@ -67,18 +67,18 @@ async def _blob(url: str) -> bytes:
                     raise InputError(f"the artifact is larger than {_LARGEST_ZIP:,} bytes")
             return bytes(content)
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise PublishError(f"the artifact cannot be had: {error or type(error).__name__}") from error
+        raise PublishError(f"could not download the artifact: {error or type(error).__name__}") from error
 
 
-def unpack(archive: bytes) -> bytes:
-    """`result.json` out of a zip, by its name alone and no larger than it may be. Raises InputError."""
+def unpack_result(archive: bytes) -> bytes:
+    """Unpack `result.json` from a zip file. Raises InputError if it is missing or too large."""
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened, opened.open(RESULT) as file:
-            content = file.read(LARGEST_RESULT + 1)  # what the zip says of its size is its own word
+            content = file.read(LARGEST_RESULT + 1)  # the size that a zip file declares may be false
     except KeyError as error:
         raise InputError(f"the artifact has no {RESULT}", advice="upload the whole output folder") from error
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
-        raise InputError(f"the artifact is no zip file that can be read: {error}") from error
+        raise InputError(f"could not read the artifact as a zip file: {error}") from error
     if len(content) > LARGEST_RESULT:
         raise InputError(f"the artifact's {RESULT} is larger than {LARGEST_RESULT:,} bytes")
     return content

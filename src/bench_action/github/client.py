@@ -1,6 +1,6 @@
-"""GitHub's REST API as it is: pages, limits, faults, and answers that get lost; all retried within bounds.
+"""A client of GitHub's REST API that handles rate limits, server errors and lost answers, with limited retries.
 
-What counts as a wait follows GitHub's "Best practices for using the REST API" and "Rate limits for the REST API".
+How long it waits follows GitHub's "Best practices for using the REST API" and "Rate limits for the REST API".
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from yarl import URL
 from bench_action.model.errors import PublishError
 
 _ATTEMPTS = 5
-_PATIENCE_S = 180.0  # all waits of one request together; whoever is told to wait for an hour gives up at once
+_PATIENCE_S = 180.0  # all waits of one request together: if GitHub says to wait for an hour, we give up immediately
 _ANSWER_S = 60.0
 _BETWEEN_WRITES_S = 1.0
 _SECONDARY_LIMIT_S = 60.0
@@ -27,12 +27,12 @@ _TRANSIENT = frozenset({408, 500, 502, 503, 504})
 
 
 class LostAnswerError(PublishError):
-    """A write was sent, and whether it took is not known: look before writing again."""
+    """A write was sent, but its outcome is unknown: read before writing again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Where the API is, and as whom. `patience_s` bounds the waits of one request."""
+    """Where the API is, and the token to use. `patience_s` limits the total wait of one request."""
 
     api_url: str
     token: str
@@ -41,7 +41,7 @@ class Access:
 
 
 class Client(GitHubAPI):
-    """Requests with a token; raises what gidgethub raises, and LostAnswerError."""
+    """A gidgethub client that retries. Raises gidgethub's exceptions and LostAnswerError."""
 
     def __init__(
         self,
@@ -56,22 +56,22 @@ class Client(GitHubAPI):
         self._last_write = -_BETWEEN_WRITES_S
 
     async def sleep(self, seconds: float) -> None:
-        """As told to the constructor."""
+        """Sleep with the function that the constructor took."""
         await self._sleep(seconds)
 
     async def manage_rate_limit(self, *, method: str, url: str) -> None:  # noqa: ARG002
-        """A second between writes, as GitHub asks."""
+        """Leave a second between writes, as GitHub requires."""
         if method == "GET":
             return
         await self._sleep(max(0.0, self._last_write + _BETWEEN_WRITES_S - time.monotonic()))
         self._last_write = time.monotonic()
 
     async def handle_rate_limit_error(self, *, method: str, url: str, exception: HTTPException, attempt: int) -> bool:
-        """Whether to try again, after waiting; a creation whose fate is unknown never is."""
+        """Wait if another attempt may succeed, and return whether. A POST whose outcome is unknown is not repeated."""
         status, headers = exception.status_code, exception.headers or {}
         if method == "POST" and status in _TRANSIENT:
             raise LostAnswerError(f"GitHub answered {method} {_path(url)} with {status.value}") from exception
-        pause_s = wait_s(status, headers, str(exception), attempt, now=time.time())
+        pause_s = compute_wait_s(status, headers, str(exception), attempt, now=time.time())
         return pause_s is not None and await self._wait(method, url, pause_s, attempt)
 
     async def _request(
@@ -84,21 +84,20 @@ class Client(GitHubAPI):
                 what = f"no answer from GitHub to {method} {_path(url)}: {error or type(error).__name__}"
                 if method == "POST":
                     raise LostAnswerError(what) from error
-                if not await self._wait(method, url, backoff_s(attempt), attempt):
-                    raise PublishError(
-                        what, advice="run the job again; GITHUB_API_URL says where the API is"
-                    ) from error
-        raise AssertionError  # the last attempt has raised
+                if not await self._wait(method, url, compute_backoff_s(attempt), attempt):
+                    advice = "run the job again; if that fails too, check the API's address in GITHUB_API_URL"
+                    raise PublishError(what, advice=advice) from error
+        raise AssertionError  # unreachable: the last attempt returns or raises
 
     async def _send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[int, Mapping[str, str], bytes]:
-        # no redirect is followed: the token is for the API alone
-        address = URL(url, encoded=True)  # pages and signatures are to be used as GitHub gave them
+        # redirects are not followed: the token must reach nothing but the API
+        address = URL(url, encoded=True)  # links to pages must be used exactly as GitHub gave them
         async with self._session.request(
             method, address, headers=headers, data=body, allow_redirects=False
         ) as response:
-            return _known(response.status), response.headers, await response.read()
+            return _replace_unknown_status(response.status), response.headers, await response.read()
 
     async def _wait(self, method: str, url: str, pause_s: float, attempt: int) -> bool:
         key = (method, url)
@@ -111,52 +110,53 @@ class Client(GitHubAPI):
 
 
 @asynccontextmanager
-async def connected(access: Access) -> AsyncIterator[Client]:
-    """A client; what GitHub refuses becomes a PublishError that says what to set."""
+async def open_client(access: Access) -> AsyncIterator[Client]:
+    """Open a client. GitHub's refusals become a PublishError that says what to set."""
     timeout = aiohttp.ClientTimeout(total=_ANSWER_S)
     async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session:
         try:
             yield Client(session, access)
         except HTTPException as error:
-            raise refusal(error) from error
+            raise explain_refusal(error) from error
         except GitHubException as error:
-            raise PublishError(f"GitHub's answer is not understood: {error}") from error
+            raise PublishError(f"could not understand GitHub's answer: {error}") from error
 
 
-def wait_s(status: int, headers: Mapping[str, str], message: str, attempt: int, *, now: float) -> float | None:
-    """Seconds until another try may succeed; None where it will not. `now`: seconds since the epoch."""
+def compute_wait_s(status: int, headers: Mapping[str, str], message: str, attempt: int, *, now: float) -> float | None:
+    """Compute the seconds until another attempt may succeed; None if none will. `now`: seconds since the epoch."""
+    retry_after_s = _parse_number(headers.get("retry-after"))
     if status in _TRANSIENT:
-        return _number(headers.get("retry-after")) or backoff_s(attempt)
+        return retry_after_s or compute_backoff_s(attempt)
     if status not in {403, 429}:
         return None
-    if (told := _number(headers.get("retry-after"))) is not None:
-        return told
+    if retry_after_s is not None:
+        return retry_after_s
     if headers.get("x-ratelimit-remaining") == "0":
-        reset = _number(headers.get("x-ratelimit-reset"))
+        reset = _parse_number(headers.get("x-ratelimit-reset"))
         return _SECONDARY_LIMIT_S if reset is None else max(1.0, reset - now + 1)
     if status == 429 or "rate limit" in message.lower():
         return _SECONDARY_LIMIT_S * float(2 ** (attempt - 1))
-    return None  # a matter of rights
+    return None  # missing permissions
 
 
-def backoff_s(attempt: int) -> float:
-    """1, 2, 4, … s, each with up to half of it more, so that those who failed together do not come again together."""
+def compute_backoff_s(attempt: int) -> float:
+    """Compute 1, 2, 4, … s plus up to half of it, so that clients that failed together do not retry together."""
     return float(2 ** (attempt - 1)) * random.uniform(1.0, 1.5)
 
 
-def refusal(error: HTTPException) -> PublishError:
-    """What GitHub said no to, with what to set."""
+def explain_refusal(error: HTTPException) -> PublishError:
+    """Make a PublishError of what GitHub refused, with advice on what to set."""
     status = error.status_code.value
     advice = {
-        401: "the token is wrong or has expired: leave `github-token` out, or give one that is valid",
+        401: "the token is invalid or has expired: leave `github-token` out, or set a valid one",
         403: "give the job `permissions: pull-requests: write` (and `actions: read` to publish another run's result)",
-        404: "the token cannot see the repository, or the thing is gone",
+        404: "the token cannot see the repository, or the requested object no longer exists",
     }.get(status, "run the job again later")
     return PublishError(f"GitHub refused with status {status}: {error}", advice=advice, status=status)
 
 
-def _known(status: int) -> int:
-    """A status that Python has a name for: proxies invent others (520, 599), which gidgethub cannot hold."""
+def _replace_unknown_status(status: int) -> int:
+    """Replace a status that Python does not know, such as a proxy's 520 or 599, as gidgethub cannot hold it."""
     if status in {known.value for known in HTTPStatus}:
         return status
     return int(HTTPStatus.BAD_GATEWAY if status >= 500 else HTTPStatus.BAD_REQUEST)
@@ -166,5 +166,5 @@ def _path(url: str) -> str:
     return url.partition("?")[0]
 
 
-def _number(text: str | None) -> float | None:
+def _parse_number(text: str | None) -> float | None:
     return float(text) if text is not None and text.isdecimal() else None

@@ -1,4 +1,4 @@
-"""What started this job, from GitHub's variables and the event's payload, which is read as data."""
+"""The event that started this job, read from GitHub's variables and the event's payload."""
 
 import json
 import re
@@ -11,13 +11,13 @@ from bench_action.model.errors import InputError
 
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 _SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
-_OF_A_BRANCH = frozenset({"push", "schedule", "workflow_dispatch"})
+_BRANCH_EVENTS = frozenset({"push", "schedule", "workflow_dispatch"})
 _API, _SERVER = "https://api.github.com", "https://github.com"
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowRun:
-    """The run that a `workflow_run` event is about: its commit, and where its branch is, as GitHub says."""
+    """The run that a `workflow_run` event is about: its commit, its branch, and the owner of that branch's fork."""
 
     id: int
     head_sha: str
@@ -27,9 +27,11 @@ class WorkflowRun:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`pull`: the pull request's number, None where the event is about none; `head_sha`, `base_sha`: its commits, or
-    those of a merge group, empty where the event does not tell. `on_default_branch`: of a push, a schedule or a
-    dispatch. `ref`, `sha`: the branch, tag or pull request that the job runs for, and its commit.
+    """The event that started a job.
+
+    `pull`: the pull request's number, None if the event is not about one. `head_sha`, `base_sha`: the commits of the
+    pull request or the merge group, empty if the event does not name them. `on_default_branch`: whether it is a push, a
+    schedule or a dispatch on the default branch. `ref`, `sha`: the ref that the job runs for, and its commit.
     """
 
     name: str
@@ -47,81 +49,81 @@ class Event:
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Self:
-        """From the variables that GitHub sets (docs: "Default environment variables"). Raises InputError."""
+        """Read the variables that GitHub sets (its "Default environment variables"). Raises InputError."""
         repository = environ.get("GITHUB_REPOSITORY", "")
         if not _REPOSITORY.fullmatch(repository):
             raise InputError(
-                "this is no GitHub Actions job: GITHUB_REPOSITORY is not set",
-                advice="`bench-action run` measures without GitHub",
+                "this is not a GitHub Actions job: GITHUB_REPOSITORY is not set",
+                advice="outside of GitHub Actions, use `bench-action run`",
             )
-        payload = _payload(environ.get("GITHUB_EVENT_PATH", ""))
-        pull, number = _part(payload, "pull_request"), payload.get("number")
-        group = _part(payload, "merge_group")
-        if not pull and _part(_part(payload, "issue"), "pull_request"):  # a comment on a pull request
-            number = _part(payload, "issue").get("number")
+        payload = _read_payload(environ.get("GITHUB_EVENT_PATH", ""))
+        pull, number = _get_part(payload, "pull_request"), payload.get("number")
+        group = _get_part(payload, "merge_group")
+        if not pull and _get_part(_get_part(payload, "issue"), "pull_request"):  # a comment on a pull request
+            number = _get_part(payload, "issue").get("number")
         return cls(
             name=environ.get("GITHUB_EVENT_NAME", ""),
             repository=repository,
             run_id=environ.get("GITHUB_RUN_ID", ""),
             api_url=environ.get("GITHUB_API_URL") or _API,
             server_url=environ.get("GITHUB_SERVER_URL") or _SERVER,
-            pull=_number(pull.get("number") if pull else number),
-            head_sha=_sha(_part(pull, "head").get("sha") or group.get("head_sha")),
-            base_sha=_sha(_part(pull, "base").get("sha") or group.get("base_sha")),
-            on_default_branch=_is_default(environ, payload),
+            pull=_parse_number(pull.get("number") if pull else number),
+            head_sha=_parse_sha(_get_part(pull, "head").get("sha") or group.get("head_sha")),
+            base_sha=_parse_sha(_get_part(pull, "base").get("sha") or group.get("base_sha")),
+            on_default_branch=_is_on_default_branch(environ, payload),
             ref=environ.get("GITHUB_REF", ""),
-            sha=_sha(environ.get("GITHUB_SHA")),
-            workflow_run=_workflow_run(_part(payload, "workflow_run")),
+            sha=_parse_sha(environ.get("GITHUB_SHA")),
+            workflow_run=_parse_workflow_run(_get_part(payload, "workflow_run")),
         )
 
     @property
     def repository_url(self) -> str:
-        """The repository's page."""
+        """The address of the repository's page."""
         return f"{self.server_url}/{self.repository}"
 
     @property
     def run_url(self) -> str:
-        """The page of this job's run."""
-        return self.url_of_run(self.run_id) if self.run_id else ""
+        """The address of the page of this job's run."""
+        return self.make_run_url(self.run_id) if self.run_id else ""
 
-    def url_of_run(self, identity: int | str) -> str:
-        """The page of a run of this repository."""
+    def make_run_url(self, identity: int | str) -> str:
+        """Make the address of the page of a run of this repository."""
         return f"{self.repository_url}/actions/runs/{identity}"
 
 
-def _is_default(environ: Mapping[str, str], payload: Mapping[str, Any]) -> bool:
-    branch = _part(payload, "repository").get("default_branch")
+def _is_on_default_branch(environ: Mapping[str, str], payload: Mapping[str, Any]) -> bool:
+    branch = _get_part(payload, "repository").get("default_branch")
     return (
-        environ.get("GITHUB_EVENT_NAME") in _OF_A_BRANCH
+        environ.get("GITHUB_EVENT_NAME") in _BRANCH_EVENTS
         and isinstance(branch, str)
         and environ.get("GITHUB_REF") == f"refs/heads/{branch}"
     )
 
 
-def _workflow_run(run: Mapping[str, Any]) -> WorkflowRun | None:
-    identity, branch = _number(run.get("id")), run.get("head_branch")
-    owner = _part(_part(run, "head_repository"), "owner").get("login")
+def _parse_workflow_run(run: Mapping[str, Any]) -> WorkflowRun | None:
+    identity, branch = _parse_number(run.get("id")), run.get("head_branch")
+    owner = _get_part(_get_part(run, "head_repository"), "owner").get("login")
     if identity is None or not isinstance(branch, str) or not isinstance(owner, str):
         return None
-    return WorkflowRun(identity, _sha(run.get("head_sha")), branch, owner)
+    return WorkflowRun(identity, _parse_sha(run.get("head_sha")), branch, owner)
 
 
-def _payload(path: str) -> Mapping[str, Any]:
+def _read_payload(path: str) -> Mapping[str, Any]:
     try:
-        found = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+        payload = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
     except (OSError, ValueError) as error:
-        raise InputError(f"the event's payload cannot be read: {error}") from error
-    return found if isinstance(found, dict) else {}
+        raise InputError(f"could not read the event's payload: {error}") from error
+    return payload if isinstance(payload, dict) else {}
 
 
-def _part(whole: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = whole.get(name)
-    return found if isinstance(found, dict) else {}
+def _get_part(whole: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = whole.get(name)
+    return part if isinstance(part, dict) else {}
 
 
-def _number(value: object) -> int | None:
+def _parse_number(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
-def _sha(value: object) -> str:
+def _parse_sha(value: object) -> str:
     return value if isinstance(value, str) and _SHA.fullmatch(value) else ""

@@ -1,8 +1,8 @@
-"""What only GitHub knows of a pull request: its base, and which one a run of a fork belongs to."""
+"""What only GitHub knows about pull requests: their commits, and which one a run of a fork belongs to."""
 
 import asyncio
 
-from bench_action.github.client import Access, connected
+from bench_action.github.client import Access, open_client
 from bench_action.github.event import WorkflowRun
 
 _PULL = "/repos/{+repository}/pulls/{number}"
@@ -10,38 +10,39 @@ _PULLS = "/repos/{+repository}/pulls{?head,state,per_page}"
 _COMPARE = "/repos/{+repository}/compare/{base}...{head}"
 
 
-def merge_base(access: Access, base: str, head: str) -> str:
-    """The commit at which two commits of one network of forks parted. Raises PublishError."""
+def fetch_merge_base(access: Access, base: str, head: str) -> str:
+    """Fetch the merge base of two commits, which may be in different forks of a repository. Raises PublishError."""
 
     async def ask() -> str:
-        async with connected(access) as client:
-            found = await client.getitem(_COMPARE, {"repository": access.repository, "base": base, "head": head})
-            return str(found["merge_base_commit"]["sha"])
+        async with open_client(access) as client:
+            answer = await client.getitem(_COMPARE, {"repository": access.repository, "base": base, "head": head})
+            return str(answer["merge_base_commit"]["sha"])
 
     return asyncio.run(ask())
 
 
-def pull_shas(access: Access, number: int) -> tuple[str, str]:
-    """Base and head of a pull request. Raises PublishError."""
+def fetch_pull_commits(access: Access, number: int) -> tuple[str, str]:
+    """Fetch the commits of base and head of a pull request. Raises PublishError."""
 
     async def ask() -> tuple[str, str]:
-        async with connected(access) as client:
-            found = await client.getitem(_PULL, {"repository": access.repository, "number": str(number)})
-            return str(found["base"]["sha"]), str(found["head"]["sha"])
+        async with open_client(access) as client:
+            pull = await client.getitem(_PULL, {"repository": access.repository, "number": str(number)})
+            return str(pull["base"]["sha"]), str(pull["head"]["sha"])
 
     return asyncio.run(ask())
 
 
 def find_pull(access: Access, run: WorkflowRun) -> int | None:
-    """The open pull request of a run's branch whose head is the commit that ran; None where it has moved on.
+    """Find the open pull request whose head is the commit that a run was for; None if its branch has moved on.
 
-    A run of a fork names no pull request, and what its artifact says is the fork's word. Raises PublishError.
+    GitHub does not name the pull request of a fork's run, and the fork's artifact cannot be trusted to. Raises
+    PublishError.
     """
 
     async def ask() -> int | None:
-        wanted = {"head": f"{run.head_owner}:{run.head_branch}", "state": "open", "per_page": "100"}
-        async with connected(access) as client:
-            async for pull in client.getiter(_PULLS, {"repository": access.repository, **wanted}):
+        query = {"head": f"{run.head_owner}:{run.head_branch}", "state": "open", "per_page": "100"}
+        async with open_client(access) as client:
+            async for pull in client.getiter(_PULLS, {"repository": access.repository, **query}):
                 head = pull["head"]
                 if head["sha"] == run.head_sha and head["ref"] == run.head_branch:
                     return int(pull["number"])

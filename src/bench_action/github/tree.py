@@ -1,4 +1,4 @@
-"""A branch of files, by GitHub's git-data API: read as of one commit, moved forward by one, never by force."""
+"""Read and write a branch of files by GitHub's git-data API: one new commit per write, never a forced update."""
 
 import asyncio
 import base64
@@ -12,22 +12,22 @@ from urllib.parse import quote
 import aiohttp
 from gidgethub import GitHubException, HTTPException
 
-from bench_action.github.client import Access, Client, LostAnswerError, refusal
+from bench_action.github.client import Access, Client, LostAnswerError, explain_refusal
 from bench_action.model.errors import PublishError
 
 Pause = Callable[[float], Awaitable[None]]
 
-_ANSWER_S = 120.0  # a month of records may be some megabytes
-_LARGEST_INLINE = 500_000  # bytes of a file that goes with its tree: each write less is a second less for others to win
+_ANSWER_S = 120.0  # a month of records may have several megabytes
+_LARGEST_INLINE = 500_000  # bytes of a file sent with its tree: a request less is a second less for others to be faster
 _GIT = "/repos/{+repository}/git"
 _REF = _GIT + "/ref/heads/{+branch}"
 _COMPARE = "/repos/{+repository}/compare/{base}...{head}?per_page=1"
-# GitHub's words where another writer was faster, or where one of its servers has not heard of what another one made
+# GitHub's words if another writer was faster, or if one of its servers does not yet know what another one has created
 _RACES = re.compile(r"fast.forward|already exists|does not exist|update failed|not a valid|cannot lock", re.IGNORECASE)
 
 
 class MovedError(PublishError):
-    """The branch is not where it was; `commit` is what it would have been moved to, empty where it was not made."""
+    """The branch has moved. `commit`: the commit that it should have moved to, empty if it was not created."""
 
     def __init__(self, what: str, *, commit: str = "", status: int | None = None) -> None:
         super().__init__(what, status=status)
@@ -35,7 +35,7 @@ class MovedError(PublishError):
 
 
 class LostMoveError(LostAnswerError):
-    """Whether the branch was moved to `commit` is not known."""
+    """The branch may or may not have moved to `commit`."""
 
     def __init__(self, what: str, *, commit: str) -> None:
         super().__init__(what)
@@ -44,14 +44,14 @@ class LostMoveError(LostAnswerError):
 
 @dataclass(frozen=True, slots=True)
 class Tip:
-    """Where a branch is: a commit, and git's name of each of its files. Empty where there is no such branch."""
+    """The tip of a branch: a commit, and its files (path → blob). Empty if the branch does not exist."""
 
     commit: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
 
 
 class Trees:
-    """One branch. Raises PublishError, MovedError and LostAnswerError."""
+    """The files of one branch. Methods raise PublishError, MovedError and LostAnswerError."""
 
     def __init__(self, access: Access, branch: str, *, pause: Pause | None = None) -> None:
         self._access, self._pause = access, pause or asyncio.sleep
@@ -59,61 +59,63 @@ class Trees:
         self._where = {"repository": access.repository, "branch": quote(branch, safe="/")}
 
     def tip(self) -> Tip:
-        """As it is now."""
-        return asyncio.run(self._tip())
+        """Read the branch's tip as it is now."""
+        return asyncio.run(self._read_tip())
 
     def read(self, tip: Tip, paths: Collection[str]) -> dict[str, bytes]:
-        """Files as of a tip, one after the other, as GitHub asks."""
+        """Read files of a tip, one after the other, as GitHub requires."""
         return asyncio.run(self._read([(path, tip.files[path]) for path in paths]))
 
     def write(self, parent: str, files: Mapping[str, bytes], message: str) -> str:
-        """Replace files of a commit by one on top of it, or begin a branch; the commit."""
+        """Write files as a commit on top of `parent` (empty: the first commit of the branch), and return the commit."""
         return asyncio.run(self._write(parent, files, message))
 
     def is_ancestor(self, commit: str, of: str) -> bool:
-        """Whether a commit is in another's past, or is it."""
+        """Whether a commit is an ancestor of another, or the same."""
         return commit == of or asyncio.run(self._is_ancestor(commit, of))
 
-    async def _tip(self) -> Tip:
+    async def _read_tip(self) -> Tip:
         async with self._client() as client:
             try:
                 ref = await client.getitem(_REF, self._where)
             except HTTPException as error:
-                if error.status_code == 404:  # a repository that the token cannot see is told apart by the first write
+                if error.status_code == 404:  # or the token cannot see the repository: the first write will fail
                     return Tip()
                 raise
             commit = str(ref["object"]["sha"])
-            tree = await client.getitem(
-                _GIT + "/trees/{sha}?recursive=1", {**self._where, "sha": await self._tree(client, commit)}
-            )
+            where = {**self._where, "sha": await self._find_tree(client, commit)}
+            tree = await client.getitem(_GIT + "/trees/{sha}?recursive=1", where)
             if tree["truncated"]:
-                raise PublishError(f"branch {self._branch} has more files than GitHub lists", advice="another branch")
-            return Tip(commit, {one["path"]: one["sha"] for one in tree["tree"] if one["type"] == "blob"})
+                raise PublishError(
+                    f"branch {self._branch} has more files than GitHub lists",
+                    advice="use another branch (`history-branch`)",
+                )
+            return Tip(commit, {entry["path"]: entry["sha"] for entry in tree["tree"] if entry["type"] == "blob"})
 
-    async def _tree(self, client: Client, commit: str) -> str:
-        found = await client.getitem(_GIT + "/commits/{sha}", {**self._where, "sha": commit})
-        return str(found["tree"]["sha"])
+    async def _find_tree(self, client: Client, commit: str) -> str:
+        answer = await client.getitem(_GIT + "/commits/{sha}", {**self._where, "sha": commit})
+        return str(answer["tree"]["sha"])
 
     async def _read(self, names: Collection[tuple[str, str]]) -> dict[str, bytes]:
         async with self._client() as client:
-            found = {}
+            contents = {}
             for path, sha in names:
                 blob = await client.getitem(_GIT + "/blobs/{sha}", {**self._where, "sha": sha})
-                found[path] = base64.b64decode(blob["content"])
-            return found
+                contents[path] = base64.b64decode(blob["content"])
+            return contents
 
     async def _write(self, parent: str, files: Mapping[str, bytes], message: str) -> str:
         async with self._client() as client:
-            base = {"base_tree": await self._tree(client, parent)} if parent else {}
-            entries = [await self._entry(client, path, content) for path, content in files.items()]
+            base = {"base_tree": await self._find_tree(client, parent)} if parent else {}
+            entries = [await self._make_entry(client, path, content) for path, content in files.items()]
             tree = await self._post(client, "/trees", {**base, "tree": entries})
             parents = [parent] if parent else []
-            made = await self._post(client, "/commits", {"message": message, "tree": tree["sha"], "parents": parents})
-            commit = str(made["sha"])
+            answer = await self._post(client, "/commits", {"message": message, "tree": tree["sha"], "parents": parents})
+            commit = str(answer["sha"])
             await self._move(client, commit, begins=not parent)
             return commit
 
-    async def _entry(self, client: Client, path: str, content: bytes) -> dict[str, str]:
+    async def _make_entry(self, client: Client, path: str, content: bytes) -> dict[str, str]:
         entry = {"path": path, "mode": "100644", "type": "blob"}
         if len(content) <= _LARGEST_INLINE:
             return {**entry, "content": content.decode()}
@@ -121,12 +123,12 @@ class Trees:
         return {**entry, "sha": str((await self._post(client, "/blobs", body))["sha"])}
 
     async def _post(self, client: Client, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Objects have no other effect, so one that may be there already is made again with the rest."""
+        """Create a git object. One that may exist already is created again, which has no other effect."""
         try:
-            made: Mapping[str, Any] = await client.post(_GIT + path, self._where, data=body)
+            answer: Mapping[str, Any] = await client.post(_GIT + path, self._where, data=body)
         except HTTPException as error:
-            raise self._raced(error, "") from error
-        return made
+            raise self._detect_race(error, "") from error
+        return answer
 
     async def _move(self, client: Client, commit: str, *, begins: bool) -> None:
         try:
@@ -137,27 +139,25 @@ class Trees:
                 move = {"sha": commit, "force": False}
                 await client.patch(_GIT + "/refs/heads/{+branch}", self._where, data=move)
         except HTTPException as error:
-            raise self._raced(error, commit) from error
-        except LostAnswerError as error:
-            raise LostMoveError(error.what, commit=commit) from error
-        except PublishError as error:  # the client has asked several times, and had no answer
+            raise self._detect_race(error, commit) from error
+        except PublishError as error:  # the answer was lost, or none came in several attempts
             raise LostMoveError(error.what, commit=commit) from error
 
     async def _is_ancestor(self, commit: str, of: str) -> bool:
         async with self._client() as client:
             try:
-                found = await client.getitem(_COMPARE, {**self._where, "base": commit, "head": of})
+                answer = await client.getitem(_COMPARE, {**self._where, "base": commit, "head": of})
             except HTTPException as error:
-                if error.status_code == 404:  # no past in common, or it never came to be
+                if error.status_code == 404:  # no common ancestor, or the commit does not exist
                     return False
                 raise
-            return found["status"] in {"ahead", "identical"}
+            return answer["status"] in {"ahead", "identical"}
 
-    def _raced(self, error: HTTPException, commit: str) -> HTTPException | MovedError:
-        """An error that another look and another try may mend; else itself."""
+    def _detect_race(self, error: HTTPException, commit: str) -> HTTPException | MovedError:
+        """Return a MovedError if reading the branch again and retrying may succeed, else the same error."""
         status = error.status_code.value
         if status in {404, 409} or (status == 422 and _RACES.search(str(error))):
-            what = f"GitHub did not take the commit for branch {self._branch}: {status} {error}"
+            what = f"GitHub did not accept the commit for branch {self._branch}: {status} {error}"
             return MovedError(what, commit=commit, status=status)
         return error
 
@@ -168,19 +168,19 @@ class Trees:
             try:
                 yield Client(session, self._access, sleep=self._pause)
             except HTTPException as error:
-                raise self._refusal(error) from error
+                raise self._explain_refusal(error) from error
             except GitHubException as error:
-                raise PublishError(f"GitHub's answer is not understood: {error}") from error
+                raise PublishError(f"could not understand GitHub's answer: {error}") from error
 
-    def _refusal(self, error: HTTPException) -> PublishError:
-        refused = refusal(error)
+    def _explain_refusal(self, error: HTTPException) -> PublishError:
+        refusal = explain_refusal(error)
         advice = {
             403: "give the job `permissions: contents: write`",
             409: "the repository is empty: push a first commit, then run again",
             422: f"a rule may protect branch {self._branch}: let the job's token push to it",
-        }.get(error.status_code.value, refused.advice)
+        }.get(error.status_code.value, refusal.advice)
         return PublishError(
-            f"the history in branch {self._branch} of {self._access.repository}: {refused.what}",
+            f"the history in branch {self._branch} of {self._access.repository}: {refusal.what}",
             advice=advice,
-            status=refused.status,
+            status=refusal.status,
         )

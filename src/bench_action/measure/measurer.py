@@ -65,7 +65,7 @@ def measure(stack: Stack, plan: Plan, append: Callable[[Trial], None], progress:
     cores = stack.services.agent.machine()["cores"]
     measurer = Measurer(
         stack,
-        project.profile,
+        project.find_profile,
         project.policy.count_requests,
         cores,
         progress,

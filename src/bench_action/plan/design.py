@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from bench_action.config.load import Project
-from bench_action.config.schema import Paced
+from bench_action.config.schema import PairPhase
 from bench_action.plan.blocks import (
     COUNTS,
     Block,
@@ -114,5 +114,5 @@ def make_design(
     return Design(cells, tuple(pairs), duets, seed, boot_s)
 
 
-def _pace(paced: Paced) -> Pace:
+def _pace(paced: PairPhase) -> Pace:
     return Pace(paced.warmup, paced.slice)

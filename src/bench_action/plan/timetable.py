@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil
 from statistics import fmean
 
-from bench_action.config.schema import Paced
+from bench_action.config.schema import PairPhase
 from bench_action.plan.blocks import Block, Spent
 from bench_action.stats.interval import LEAST_BLOCKS as LEAST_SAMPLE
 
@@ -31,8 +31,8 @@ class Timetable:
     revisions: int
     restart_s: float
     capacity_s: float
-    latency: Paced
-    duet: Paced
+    latency: PairPhase
+    duet: PairPhase
 
     @property
     def duet_s(self) -> float:

@@ -1,1 +1,1 @@
-"""Put a result where people look for it."""
+"""Publish a result: comment, summary, annotations, outputs, and the history."""

@@ -1,4 +1,4 @@
-"""A run of the default branch, added to the history; what is new in the trend, told on the run and in an issue."""
+"""Add a run of the default branch to the history, and report new change points by annotations and in an issue."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from bench_action.trend.change_points import ChangePoint
 from bench_action.trend.check import assurance, sentence
 from bench_action.trend.trends import Trends, explain_nothing_to_append
 
-_REFUSED = (
+_NO_HISTORY = (
     "the token may not write to the repository: give the job `permissions: contents: write`, or set "
     "`history-branch: none`"
 )
@@ -27,7 +27,10 @@ _NO_ISSUE = "the token may not write issues: give the job `permissions: issues: 
 
 @dataclass(frozen=True, slots=True)
 class HistoryPublisher:
-    """`issue`: whether a change for the worse opens or updates the benchmark's issue; `repository`: its address."""
+    """Publishes to a history. `issue`: whether a change for the worse opens or updates the benchmark's issue.
+
+    `repository`: the address of the repository's page.
+    """
 
     commands: Commands
     access: Access
@@ -37,10 +40,10 @@ class HistoryPublisher:
     say: Callable[[str], None] = print
 
     def publish(self, result: Result, site: Path) -> None:
-        """Append, check, and draw the page into `site`. A token that may not write is no failure, nor is a run that has
-        nothing to append.
+        """Append a result, check the trend, and render the page into `site`.
 
-        Raises PublishError, InputError.
+        If the token may not write, or the run has nothing to append, a notice is shown. Raises PublishError,
+        InputError.
         """
         trends = Trends(github_store(self.access, self.branch, tell=self._notice), self.say)
         new: Sequence[ChangePoint] = ()
@@ -54,7 +57,7 @@ class HistoryPublisher:
         except PublishError as error:
             if error.status != 403:
                 raise
-            self._notice(f"no history: {_REFUSED}")
+            self._notice(f"no history: {_NO_HISTORY}")
             return
         self._announce(new, result.run.benchmark)
 
@@ -65,7 +68,7 @@ class HistoryPublisher:
         if not worse or not self.issue:
             return
         try:
-            self.say(f"issue: {upsert_issue(self.access, f'trend {benchmark.id}', *issue_of(worse))}")
+            self.say(f"issue: {upsert_issue(self.access, f'trend {benchmark.id}', *render_issue(worse))}")
         except PublishError as error:
             if error.status != 403:
                 raise
@@ -76,8 +79,8 @@ class HistoryPublisher:
         self.commands.annotate("notice", "trend", text)
 
 
-def issue_of(worse: Sequence[ChangePoint]) -> tuple[str, str]:
-    """Title and markdown; all of one benchmark."""
+def render_issue(worse: Sequence[ChangePoint]) -> tuple[str, str]:
+    """Render the title and the markdown of an issue about change points of one benchmark."""
     title = f"The trend has {plural(len(worse), 'new change point')} for the worse"
     benchmark = worse[0].series.benchmark
     parts = (benchmark.config, benchmark.job, benchmark.key)

@@ -99,7 +99,7 @@ def _explain(name: str, head: Project, base: Baseline, log: Sequence[str], *, wi
     if with_dockerfile:
         with suppress(OSError):  # the failed build says what is wrong with it
             evidence.append((context / of_base.dockerfile).read_text(encoding="utf-8", errors="replace"))
-    return explain_missing((head.of(name).folder / of_head.context).resolve(), context.resolve(), evidence)
+    return explain_missing((head.find_owner(name).folder / of_head.context).resolve(), context.resolve(), evidence)
 
 
 def _get(engine: Engine, name: str, kind: Kind, progress: Progress) -> Image:
@@ -118,7 +118,7 @@ def _of_variant(
     results: Path | None,
     limit_s: int | None = None,
 ) -> Image:
-    variant, folder = project.config.variants[name], project.of(name).folder
+    variant, folder = project.config.variants[name], project.find_owner(name).folder
     if variant.build is None:
         return _get(engine, str(variant.image), "subject", progress)
     progress.step(f"building {name}{tag.replace(':', '@')}")

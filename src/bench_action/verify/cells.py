@@ -64,7 +64,7 @@ class Counterparts:
     def missing(self, project: Project) -> dict[Cell, Lack]:
         """Map each cell of head that base has no counterpart of to the reason."""
         found: dict[Cell, Lack] = {}
-        for variant in project.own:
+        for variant in project.own_variants:
             for name, profile in project.profiles.items():
                 if lack := next(self._reasons(variant, name, profile), None):
                     found[Cell(variant, "head", name)] = lack

@@ -148,7 +148,7 @@ def _by_configuration(project: Project, subjects: Iterable[Subject]) -> Iterator
     """Each configuration with the subjects whose checks are in it: a control may have one of its own."""
     found: dict[str, tuple[Project, list[Subject]]] = {}
     for subject in subjects:
-        own = project.of(subject.variant)
+        own = project.find_owner(subject.variant)
         found.setdefault(own.origin, (own, []))[1].append(subject)
     yield from found.values()
 

@@ -1,4 +1,4 @@
-"""Inputs of the action: the model, `action.yml` and the README's table say the same."""
+"""Inputs of the action: the model, `action.yml` and the README's table agree."""
 
 from pathlib import Path
 from typing import Any
@@ -15,31 +15,36 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def action() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
-    return found
+    content: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+    return content
 
 
 def test_inputs__are_those_of_action_yml_with_its_defaults() -> None:
     declared = action()["inputs"]
     fields = {name.replace("_", "-") for name in Inputs.model_fields}
     assert set(declared) == fields
-    of_the_job = {"github-token": "${{ github.token }}", "matrix": "${{ toJSON(matrix) }}"}
-    given = {f"INPUT_{name.upper()}": one["default"] for name, one in declared.items() if name not in of_the_job}
+    from_the_job = {"github-token": "${{ github.token }}", "matrix": "${{ toJSON(matrix) }}"}
+    given = {
+        f"INPUT_{name.upper()}": declaration["default"]
+        for name, declaration in declared.items()
+        if name not in from_the_job
+    }
     assert Inputs.read(given) == Inputs()
-    assert {name: declared[name]["default"] for name in of_the_job} == of_the_job
+    assert {name: declared[name]["default"] for name in from_the_job} == from_the_job
 
 
 @pytest.mark.parametrize("part", ["inputs", "outputs"])
 def test_readme__has_a_row_for_each(part: str) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name, one in action()[part].items():
+    for name, declaration in action()[part].items():
         row = next((line for line in readme.splitlines() if line.startswith(f"| `{name}` |")), "")
         assert row, f"the README has no row for the {part[:-1]} {name}"
-        if one.get("default") and not one["default"].startswith("${{"):
-            assert f"`{one['default']}`" in row, f"the README has another default for {name}"
+        default = declaration.get("default", "")
+        if default and not default.startswith("${{"):
+            assert f"`{default}`" in row, f"the README has another default for {name}"
 
 
-def test_inputs__take_lists_as_people_write_them() -> None:
+def test_inputs__accept_lists_with_commas_and_lines() -> None:
     inputs = Inputs.read({"INPUT_VARIANTS": "a, b\nc", "INPUT_PROFILES": "", "INPUT_MAX-MINUTES": " 2.5 "})
     assert (inputs.variants, inputs.profiles, inputs.max_minutes) == (("a", "b", "c"), (), 2.5)
 
@@ -56,7 +61,7 @@ def test_inputs__take_lists_as_people_write_them() -> None:
         ("SUMMARY", "perhaps"),
     ],
 )
-def test_inputs__that_are_wrong_are_named(name: str, value: str) -> None:
+def test_inputs__that_are_invalid_are_named(name: str, value: str) -> None:
     with pytest.raises(InputError) as caught:
         Inputs.read({f"INPUT_{name}": value})
     assert f"`{name.lower()}`" in str(caught.value)

@@ -1,4 +1,4 @@
-"""Which revisions an event compares, and that HEAD is what the event is about."""
+"""Which revisions an event compares, and that HEAD belongs to the event."""
 
 import subprocess
 from dataclasses import replace
@@ -16,7 +16,7 @@ from bench_action.model.errors import InputError
 pytestmark = pytest.mark.unit
 
 ACCESS = Access("https://api.example", "token", "org/shop")
-OF_PULLS = ["pull_request", "pull_request_review", "pull_request_review_comment", "issue_comment"]
+PULL_EVENTS = ["pull_request", "pull_request_review", "pull_request_review_comment", "issue_comment"]
 
 
 @pytest.fixture
@@ -35,10 +35,10 @@ def merged(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def github(monkeypatch: pytest.MonkeyPatch, merged: Path) -> None:
-    """What GitHub says of the pull request."""
+    """GitHub's answers about the pull request."""
     base, head = git(merged, "rev-parse", "main^1"), git(merged, "rev-parse", "feature")
-    monkeypatch.setattr(revisions, "pull_shas", lambda *_: (base, head))
-    monkeypatch.setattr(revisions, "merge_base", lambda *_: base)
+    monkeypatch.setattr(revisions, "fetch_pull_commits", lambda *_: (base, head))
+    monkeypatch.setattr(revisions, "fetch_merge_base", lambda *_: base)
 
 
 def pull(folder: Path, name: str = "pull_request") -> Event:
@@ -48,7 +48,7 @@ def pull(folder: Path, name: str = "pull_request") -> Event:
     return replace(event, head_sha="", base_sha="") if name == "issue_comment" else event
 
 
-def refusal(event: Event, folder: Path, access: Access | None = ACCESS, baseline: str = "auto") -> str:
+def read_refusal(event: Event, folder: Path, access: Access | None = ACCESS, baseline: str = "auto") -> str:
     with pytest.raises(InputError) as caught:
         choose_revisions(baseline, event, access, folder)
     return str(caught.value)
@@ -71,10 +71,10 @@ def test_merge_commit_of_a_shallow_clone_is_read_from_the_commit_itself(merged: 
     assert choice.baseline == git(merged, "rev-parse", "main^1")
 
 
-@pytest.mark.parametrize("name", OF_PULLS)
-@pytest.mark.parametrize("checked_out", ["main", "feature"])
-def test_merge_commit_and_head_are_the_pull_request(merged: Path, name: str, checked_out: str) -> None:
-    git(merged, "switch", "--quiet", "--detach", checked_out)
+@pytest.mark.parametrize("name", PULL_EVENTS)
+@pytest.mark.parametrize("revision", ["main", "feature"])
+def test_merge_commit_and_head_are_the_pull_request(merged: Path, name: str, revision: str) -> None:
+    git(merged, "switch", "--quiet", "--detach", revision)
     choice = choose_revisions("auto", pull(merged, name), ACCESS, merged)
     assert choice.baseline == git(merged, "rev-parse", "main^1")
 
@@ -85,17 +85,17 @@ def test_commit_that_the_workflow_made_on_top_is_the_pull_request(merged: Path) 
     assert choose_revisions("auto", replace(pull(merged), base_sha="b" * 40), ACCESS, merged).baseline
 
 
-@pytest.mark.parametrize("name", OF_PULLS)
+@pytest.mark.parametrize("name", PULL_EVENTS)
 @pytest.mark.parametrize("baseline", ["auto", "none", "v1.0"])
-@pytest.mark.parametrize("checked_out", ["main^1", "newer"])
-def test_any_other_commit_is_refused_with_what_to_write(
-    merged: Path, name: str, baseline: str, checked_out: str
+@pytest.mark.parametrize("revision", ["main^1", "newer"])
+def test_any_other_commit_is_refused_with_the_lines_to_add(
+    merged: Path, name: str, baseline: str, revision: str
 ) -> None:
     git(merged, "switch", "--quiet", "--detach", "main^1")
-    if checked_out == "newer":  # the default branch has moved on
+    if revision == "newer":  # the default branch has moved on
         git(merged, "commit", "--quiet", "--allow-empty", "--message", "newer")
     event = replace(pull(merged, name), sha=git(merged, "rev-parse", "HEAD"))
-    text = refusal(event, merged, baseline=baseline)
+    text = read_refusal(event, merged, baseline=baseline)
     assert "HEAD is not pull request #5" in text
     assert git(merged, "rev-parse", "HEAD")[:7] in text
     assert git(merged, "rev-parse", "feature")[:7] in text
@@ -104,38 +104,38 @@ def test_any_other_commit_is_refused_with_what_to_write(
 
 
 def test_comment_without_a_token_cannot_be_checked(merged: Path) -> None:
-    text = refusal(pull(merged, "issue_comment"), merged, None, "main")
-    assert "needs a token" in text
+    text = read_refusal(pull(merged, "issue_comment"), merged, None, "main")
+    assert "a token is needed" in text
 
 
 def test_head_of_a_pull_request_without_a_token_has_no_base(merged: Path) -> None:
     git(merged, "switch", "--quiet", "feature")
-    assert "needs a token" in refusal(pull(merged), merged, None)
+    assert "needs a token" in read_refusal(pull(merged), merged, None)
 
 
 @pytest.mark.parametrize(
-    ("checked_out", "message"),
+    ("revision", "message"),
     [("main", "refused to run code"), ("feature", "refused to run code"), ("main^1", "HEAD is not pull request #5")],
 )
-def test_pull_request_target_is_always_refused(merged: Path, checked_out: str, message: str) -> None:
-    """With the pull request's code it is a hole, and without it is the base branch that would be measured."""
-    git(merged, "switch", "--quiet", "--detach", checked_out)
-    text = refusal(pull(merged, "pull_request_target"), merged)
+def test_pull_request_target_is_always_refused(merged: Path, revision: str, message: str) -> None:
+    """With the pull request's code it is a security hole, and without it the base branch would be measured."""
+    git(merged, "switch", "--quiet", "--detach", revision)
+    text = read_refusal(pull(merged, "pull_request_target"), merged)
     assert message in text
-    assert "start the workflow by `pull_request`" in text
+    assert "trigger the workflow by `pull_request`" in text
 
 
 def test_checkout_is_the_repository_of_the_configuration(merged: Path, tmp_path: Path) -> None:
-    """Another repository beside it, and around it, is at other commits."""
+    """Another repository, around this one, is at another commit."""
     git(tmp_path, "init", "--quiet")
     git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "other")
     (merged / "bench").mkdir()
     assert choose_revisions("auto", pull(merged), None, merged / "bench").baseline
-    assert "HEAD is not pull request #5" in refusal(pull(merged), tmp_path)
+    assert "HEAD is not pull request #5" in read_refusal(pull(merged), tmp_path)
 
 
 def test_without_a_checkout_the_step_is_named(merged: Path, tmp_path: Path) -> None:
-    assert "actions/checkout" in refusal(pull(merged), tmp_path)
+    assert "actions/checkout" in read_refusal(pull(merged), tmp_path)
 
 
 def group(folder: Path) -> Event:
@@ -152,8 +152,8 @@ def test_merge_group_is_compared_with_its_base(merged: Path) -> None:
 
 
 def test_merge_group_whose_commit_is_not_checked_out_is_refused(merged: Path) -> None:
-    text = refusal(replace(group(merged), head_sha="c" * 40), merged)
-    assert "HEAD is not what the merge queue would merge" in text
+    text = read_refusal(replace(group(merged), head_sha="c" * 40), merged)
+    assert "HEAD is not the merge queue's commit" in text
     assert "ref: ${{ github.event.merge_group.head_sha }}" in text
 
 
@@ -179,14 +179,14 @@ def test_other_events_say_in_one_line_why_nothing_is_compared(merged: Path, even
 
 def test_commit_that_is_not_the_event_s_is_named(merged: Path) -> None:
     event = Event("workflow_dispatch", "org/shop", ref="refs/heads/main", sha="d" * 40)
-    assert "(not ddddddd, for which the job runs)" in choose_revisions("auto", event, None, merged).why
+    assert "(not ddddddd, which the job runs for)" in choose_revisions("auto", event, None, merged).why
 
 
-@pytest.mark.parametrize(("asked", "expected"), [("none", None), ("v1.0", "v1.0")])
-def test_baseline_that_is_named_is_taken(merged: Path, asked: str, expected: str | None) -> None:
-    choice = choose_revisions(asked, pull(merged), None, merged)
+@pytest.mark.parametrize(("baseline", "expected"), [("none", None), ("v1.0", "v1.0")])
+def test_baseline_that_is_set_is_used(merged: Path, baseline: str, expected: str | None) -> None:
+    choice = choose_revisions(baseline, pull(merged), None, merged)
     assert choice.baseline == expected
-    assert "as `baseline` says" in choice.why
+    assert "as requested by `baseline`" in choice.why
 
 
 def test_names_of_branches_are_only_text(merged: Path) -> None:

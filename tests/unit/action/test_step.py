@@ -1,10 +1,10 @@
-"""What the action has measured for a history, and what it calls its job."""
+"""The action's control, its name of the job, and its summary of times."""
 
 import pytest
 from tests.unit.factories import make_result
 
 from bench_action.action.inputs import Inputs
-from bench_action.action.step import control_asked, job_of, require_baseline, times_of, workflow_job
+from bench_action.action.step import choose_control, format_times, identify_job, name_workflow_job, require_baseline
 from bench_action.github.event import Event
 from bench_action.model.errors import InputError
 
@@ -14,7 +14,7 @@ REPOSITORY = "org/shop"
 
 
 @pytest.mark.parametrize(
-    ("given", "main", "expected"),
+    ("inputs", "main", "expected"),
     [
         ({"github-token": "t"}, True, "auto"),
         ({"github-token": "t"}, False, None),
@@ -23,22 +23,22 @@ REPOSITORY = "org/shop"
         ({"control": "built-in"}, False, "built-in"),
     ],
 )
-def test_control__is_measured_by_itself_only_for_a_history_that_is_kept(
-    given: dict[str, str], main: bool, expected: str | None
+def test_choose_control__auto_applies_only_if_a_history_is_kept(
+    inputs: dict[str, str], main: bool, expected: str | None
 ) -> None:
     event = Event("push", REPOSITORY, on_default_branch=main)
-    assert control_asked(Inputs.model_validate(given), event) == expected
+    assert choose_control(Inputs.model_validate(inputs), event) == expected
 
 
-def test_job__is_one_of_one_runner() -> None:
+def test_identify_job__differs_by_runner() -> None:
     environ = {"GITHUB_REPOSITORY": REPOSITORY, "GITHUB_RUN_ID": "1", "GITHUB_RUN_ATTEMPT": "2", "GITHUB_JOB": "b"}
-    assert job_of(environ | {"RUNNER_NAME": "r1"}) != job_of(environ | {"RUNNER_NAME": "r2"})
-    assert job_of({}) == ""
+    assert identify_job(environ | {"RUNNER_NAME": "r1"}) != identify_job(environ | {"RUNNER_NAME": "r2"})
+    assert identify_job({}) == ""
 
 
-def test_times__add_up_to_the_run() -> None:
+def test_format_times__adds_up_to_the_run() -> None:
     result = make_result()
-    assert times_of(result) == "time: measure 134.2 s; stack 12.3 s, verify 4.5 s, the rest 0.0 s"
+    assert format_times(result) == "time: measure 134.2 s; stack 12.3 s, verify 4.5 s, the rest 0.0 s"
 
 
 def test_require_baseline__a_schedule_has_nothing_to_compare_with() -> None:
@@ -71,5 +71,5 @@ def test_require_baseline__a_schedule_has_nothing_to_compare_with() -> None:
         ({}, '{"python": "3.13"}', ""),
     ],
 )
-def test_workflow_job__is_that_of_one_leg_of_a_matrix(environ: dict[str, str], matrix: str, expected: str) -> None:
-    assert workflow_job(environ, matrix) == expected
+def test_name_workflow_job__includes_the_leg_of_a_matrix(environ: dict[str, str], matrix: str, expected: str) -> None:
+    assert name_workflow_job(environ, matrix) == expected

@@ -1,4 +1,4 @@
-"""Files that a step leaves, given to the owner of the workspace."""
+"""Files that a step leaves are given to the owner of the workspace."""
 
 import os
 import time
@@ -16,7 +16,7 @@ OWNER = (12345, 54321)
 
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch) -> Callable[[Traces], set[str]]:
-    """Gives to OWNER; the names of what was given, relative to the workspace. Only root may really do it."""
+    """Gives files to OWNER, and returns their paths in the workspace. `chown` is replaced, as it needs root."""
     names: set[str] = set()
     root = Path()
 
@@ -52,8 +52,8 @@ def write(path: Path) -> None:
     path.write_text("new", encoding="utf-8")
 
 
-def test_traces__what_the_step_made_and_nothing_else(workspace: Path, given: Callable[[Traces], set[str]]) -> None:
-    traces = Traces.of_step(workspace, None, Path("out/results"))
+def test_traces__only_what_the_step_made_is_given(workspace: Path, given: Callable[[Traces], set[str]]) -> None:
+    traces = Traces.begin(workspace, None, Path("out/results"))
     write(workspace / "out/results/trend/index.json")
     write(workspace / ".git/objects/pack/new")
     write(workspace / "elsewhere/new")
@@ -71,15 +71,15 @@ def test_traces__what_the_step_made_and_nothing_else(workspace: Path, given: Cal
 def test_traces__the_repository_of_the_configuration_is_handed_over_too(
     workspace: Path, given: Callable[[Traces], set[str]]
 ) -> None:
-    traces = Traces.of_step(workspace, Path("app/bench/bench.yml"), Path("results"))
+    traces = Traces.begin(workspace, Path("app/bench/bench.yml"), Path("results"))
     write(workspace / "app/.git/FETCH_HEAD")
     write(workspace / ".git/FETCH_HEAD")
     assert given(traces) >= {"app/.git/FETCH_HEAD", ".git/FETCH_HEAD"}
 
 
-def test_traces__links_are_given_and_never_followed(workspace: Path, given: Callable[[Traces], set[str]]) -> None:
+def test_traces__links_are_given_but_never_followed(workspace: Path, given: Callable[[Traces], set[str]]) -> None:
     outside = workspace.parent / "outside"
-    traces = Traces.of_step(workspace, None, Path("results"))
+    traces = Traces.begin(workspace, None, Path("results"))
     write(outside / "passwd")
     (workspace / "results").mkdir()
     (workspace / "results" / "link").symlink_to(outside)
@@ -88,45 +88,47 @@ def test_traces__links_are_given_and_never_followed(workspace: Path, given: Call
 
 
 @pytest.mark.parametrize("output", ["link", "link/results", "app/../link"])
-def test_traces__a_link_on_the_way_to_the_output_ends_it(
+def test_traces__stop_at_a_link_in_the_path_of_the_output(
     workspace: Path, given: Callable[[Traces], set[str]], output: str
 ) -> None:
     outside = workspace.parent / "outside"
-    traces = Traces.of_step(workspace, None, Path(output))
+    traces = Traces.begin(workspace, None, Path(output))
     write(outside / "results" / "passwd")
     (workspace / "link").symlink_to(outside)
     assert given(traces) == {"link"}
 
 
 @pytest.mark.parametrize("output", ["..", "../outside", "/outside"])
-def test_traces__nothing_outside_the_workspace(
+def test_traces__nothing_outside_the_workspace_is_given(
     workspace: Path, given: Callable[[Traces], set[str]], output: str
 ) -> None:
-    traces = Traces.of_step(workspace, Path("../bench.yml"), Path(output))
+    traces = Traces.begin(workspace, Path("../bench.yml"), Path(output))
     write(workspace.parent / "outside" / "file")
     assert given(traces) == set()
 
 
-def test_traces__a_file_with_a_second_name_is_left_alone(workspace: Path, given: Callable[[Traces], set[str]]) -> None:
-    """It may be another user's: a new name changes its time."""
-    traces = Traces.of_step(workspace, None, Path("results"))
+def test_traces__a_file_with_a_second_hard_link_is_not_given(
+    workspace: Path, given: Callable[[Traces], set[str]]
+) -> None:
+    """It may be another user's, as a new link changes its time."""
+    traces = Traces.begin(workspace, None, Path("results"))
     (workspace / "results").mkdir()
     (workspace / "results" / "name").hardlink_to(workspace / "app" / "code.py")
     assert given(traces) == {"results"}
 
 
-def test_traces__are_noted_for_a_later_process(workspace: Path, given: Callable[[Traces], set[str]]) -> None:
-    noted = str(Traces.of_step(workspace, None, Path("results")))
-    assert "\n" not in noted
+def test_traces__can_be_passed_to_a_later_process(workspace: Path, given: Callable[[Traces], set[str]]) -> None:
+    text = str(Traces.begin(workspace, None, Path("results")))
+    assert "\n" not in text
     write(workspace / "results" / "result.json")
-    assert given(Traces.parse(workspace, noted)) == {"results", "results/result.json"}
+    assert given(Traces.parse(workspace, text)) == {"results", "results/result.json"}
 
 
-def test_traces__nothing_is_given_to_the_user_who_made_it(
+def test_traces__nothing_is_given_if_the_workspace_is_ours(
     workspace: Path, given: Callable[[Traces], set[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    traces = Traces.of_step(workspace, None, Path("results"))
+    traces = Traces.begin(workspace, None, Path("results"))
     write(workspace / "results" / "result.json")
     monkeypatch.setattr(Traces, "give_to", lambda *_: pytest.fail("all of it is ours"))
-    with traces.handed_over():
+    with traces.hand_over_at_end():
         pass

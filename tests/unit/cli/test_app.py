@@ -1,4 +1,4 @@
-"""The command line, in this process; what needs containers is tested elsewhere."""
+"""The command line, run in this process; what needs containers is tested elsewhere."""
 
 import json
 import signal
@@ -32,7 +32,7 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
-    """`bench-action` with arguments; its exit status. The process's signal handlers come back afterwards."""
+    """Runs `bench-action` with arguments, and returns its exit status. Signal handlers are restored afterwards."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
 
     def run(*arguments: str) -> int:
@@ -48,7 +48,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
 
 @pytest.fixture
 def stored(tmp_path: Path) -> Path:
-    """A result that a run has written."""
+    """The result file of a run."""
     path = tmp_path / "result.json"
     path.write_text(make_result().model_dump_json(), encoding="utf-8")
     return path
@@ -63,7 +63,7 @@ def test_main__help_names_every_command(command: Command, capsys: Captured) -> N
     assert all(name in text for name in ("run", "report", "schema"))
 
 
-def test_main__tells_its_version(command: Command, capsys: Captured) -> None:
+def test_main__prints_its_version(command: Command, capsys: Captured) -> None:
     assert command("--version") == 0
     assert capsys.readouterr().out == f"bench-action {__version__}\n"
 
@@ -72,7 +72,7 @@ def test_main__tells_its_version(command: Command, capsys: Captured) -> None:
     "arguments",
     [["--nope"], ["run", "--nope"], ["dance"], ["run", "--seed", "x"], ["report"], ["run", "--engine", "moon"]],
 )
-def test_main__a_wrong_command_line_is_bad_input(command: Command, capsys: Captured, arguments: list[str]) -> None:
+def test_main__invalid_arguments_are_bad_input(command: Command, capsys: Captured, arguments: list[str]) -> None:
     assert command(*arguments) == 2
     assert "Traceback" not in capsys.readouterr().err
 
@@ -92,7 +92,7 @@ def test_run__a_configuration_that_cannot_be_read(
 ) -> None:
     assert command("run", str(tmp_path / "none.yml"), "--preset", preset, "--output", str(tmp_path / "out")) == 2
     error = capsys.readouterr().err
-    assert "error: cannot read the configuration" in error
+    assert "error: could not read the configuration" in error
     assert "Traceback" not in error
     assert not (tmp_path / "out").exists()
 
@@ -100,9 +100,9 @@ def test_run__a_configuration_that_cannot_be_read(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--preset", "slow"], "there is no preset 'slow'"),
-        (["--variant", "flask"], "there is no variant flask"),
-        (["--profile", "slow"], "there is no profile slow"),
+        (["--preset", "slow"], "unknown preset: 'slow'"),
+        (["--variant", "flask"], "unknown variant: flask"),
+        (["--profile", "slow"], "unknown profile: slow"),
     ],
 )
 def test_run__names_that_do_not_exist(
@@ -153,13 +153,13 @@ def test_report__of_nothing(command: Command, capsys: Captured, tmp_path: Path) 
     assert "cannot read" in capsys.readouterr().err
 
 
-def test_report__of_a_file_that_is_no_text(command: Command, capsys: Captured, tmp_path: Path) -> None:
+def test_report__of_a_file_that_is_not_text(command: Command, capsys: Captured, tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     path.write_bytes(b"\xff\xfe")
     assert command("report", str(path)) == 2
 
 
-def test_report__into_a_folder_that_is_not_there(command: Command, stored: Path, tmp_path: Path) -> None:
+def test_report__into_a_folder_that_does_not_exist(command: Command, stored: Path, tmp_path: Path) -> None:
     for form in ("terminal", "markdown"):
         target = str(tmp_path / "gone" / "report")
         assert command("report", str(stored), "--format", form, "--output", target) == 2
@@ -172,7 +172,7 @@ def failing(error: BaseException) -> Callable[..., None]:
     return app
 
 
-def test_main__an_error_of_ours_is_told_with_its_status(
+def test_main__prints_an_error_of_ours_and_exits_with_its_status(
     command: Command, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = StackError("django died", where="loading", cause="memory", advice="more of it", log=["[red]last[/red]"])
@@ -185,12 +185,14 @@ def test_main__an_error_of_ours_is_told_with_its_status(
     )
 
 
-def test_main__an_interrupted_run_ends_like_its_signal(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_main__an_interrupted_run_exits_with_the_status_of_its_signal(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cli, "app", failing(InterruptedRunError(signal.SIGTERM)))
     assert command() == 143
 
 
-def test_main__a_bug_says_so(command: Command, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_main__a_bug_is_reported_as_one(command: Command, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "app", failing(KeyError("oops")))
     assert command() == 70
     error = capsys.readouterr().err
@@ -208,7 +210,7 @@ _JOB = {"GITHUB_REPOSITORY": "org/shop", "GITHUB_EVENT_NAME": "push"}
 
 
 def hostile_end(kind: str) -> BaseException:
-    """What ends a step, with commands of somebody else's in every part of its message."""
+    """Make an exception that ends a step, with somebody else's commands in every part of its message."""
     if kind == "bug":
         return ValueError("\n".join(_HOSTILE))
     if kind == "cancelled":
@@ -223,7 +225,7 @@ def hostile_end(kind: str) -> BaseException:
 
 @pytest.mark.parametrize("kind", ["error", "bug", "cancelled"])
 @pytest.mark.parametrize("ours", [("action",), ("publish", "folder"), ("action", "--sweep")])
-def test_step__obeys_no_command_of_anybody_else_however_it_ends(
+def test_step__obeys_only_its_own_commands_however_it_ends(
     command: Command, capsys: Captured, monkeypatch: pytest.MonkeyPatch, kind: str, ours: tuple[str, ...]
 ) -> None:
     def end(step: Action, *_: object) -> None:
@@ -240,7 +242,7 @@ def test_step__obeys_no_command_of_anybody_else_however_it_ends(
     assert command(*ours) in {3, 70, 130}
     printed = capsys.readouterr()
     assert all(line in printed.out for line in _HOSTILE)
-    assert printed.err == "", "the runner reads two streams side by side: there must be one"
+    assert printed.err == "", "the runner reads two streams in parallel: there must be only one"
     assert RunnerLog().read(printed.out).obeyed == ["::notice title=ours::text"]
 
 
@@ -258,7 +260,9 @@ def test_step__that_ends_before_it_begins_obeys_nothing(
     assert RunnerLog().read(printed.out + printed.err).obeyed == []
 
 
-def test_command__of_the_terminal_speaks_to_no_runner(command: Command, capsys: Captured, tmp_path: Path) -> None:
+def test_command__outside_of_a_step_sends_no_runner_commands(
+    command: Command, capsys: Captured, tmp_path: Path
+) -> None:
     assert command("report", str(tmp_path / "none.json")) == 2
     assert "stop-commands" not in "".join(capsys.readouterr())
 
@@ -293,7 +297,7 @@ def test_raise_verdict__a_regression_comes_first() -> None:
         cli.raise_verdict(lost, cli.FailOn.REGRESSION, require_comparison=True)
 
 
-def test_raise_verdict__a_self_test_that_compares_nothing_is_no_success() -> None:
+def test_raise_verdict__a_self_test_that_compares_nothing_fails() -> None:
     run = make_result().run.model_copy(update={"self_test": True})
-    with pytest.raises(InvalidMeasurementError, match="a self-test compares head with itself"):
+    with pytest.raises(InvalidMeasurementError, match="no cell was compared, so the self-test shows nothing"):
         cli.raise_verdict(Outcome(make_result(run=run, not_compared=(NEW,), verdict="measured"), ()), cli.FailOn.NEVER)

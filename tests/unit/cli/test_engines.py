@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from bench_action.cli.engines import base_images
+from bench_action.cli.engines import list_base_images
 
 pytestmark = pytest.mark.unit
 
@@ -21,10 +21,10 @@ pytestmark = pytest.mark.unit
         ("# FROM nothing\nFROM a\nFROM a\n", ["a"]),
     ],
 )
-def test_base_images__are_what_stages_begin_with(dockerfile: str, images: list[str]) -> None:
-    assert base_images(dockerfile) == images
+def test_list_base_images__lists_the_images_that_stages_begin_with(dockerfile: str, images: list[str]) -> None:
+    assert list_base_images(dockerfile) == images
 
 
 @given(st.text())
-def test_base_images__reads_any_text(text: str) -> None:
-    assert all(image.strip() for image in base_images(text))
+def test_list_base_images__reads_any_text(text: str) -> None:
+    assert all(image.strip() for image in list_base_images(text))

@@ -1,4 +1,4 @@
-"""Signals and cleaning up, with real signals."""
+"""Signals and cleanup, with real signals."""
 
 import importlib
 import os
@@ -27,7 +27,7 @@ WAIT_S = 30.0
 
 @pytest.fixture
 def interrupts() -> Iterator[SignalInterrupts]:
-    """Installed; what was there before comes back."""
+    """Installed handlers; the earlier ones are restored afterwards."""
     before = {number: signal.getsignal(number) for number in [*SIGNALS, signal.SIGALRM]}
     installed = SignalInterrupts()
     installed.install()
@@ -36,7 +36,7 @@ def interrupts() -> Iterator[SignalInterrupts]:
         signal.signal(number, handler)
 
 
-class Removing:
+class RemovableEngine:
     """An engine that can only be cleaned up."""
 
     def __init__(self, failure: Exception | None = None, *, interrupted: bool = False) -> None:
@@ -53,7 +53,7 @@ class Removing:
             raise self._failure
 
 
-class Sending:
+class SendingLock:
     """A lock that sends a signal whenever it has been released."""
 
     def __init__(self) -> None:
@@ -75,12 +75,12 @@ def send(number: signal.Signals) -> None:
     os.kill(os.getpid(), number)
 
 
-def owned(engine: Removing, interrupts: SignalInterrupts) -> CleanUp:
+def cleaned_up(engine: RemovableEngine, interrupts: SignalInterrupts) -> CleanUp:
     return CleanUp(cast(Engine, engine), interrupts)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_interrupts__a_signal_ends_the_run_with_the_shells_status(
+def test_interrupts__a_signal_ends_the_run_with_the_status_of_a_shell(
     interrupts: SignalInterrupts, number: signal.Signals
 ) -> None:
     with pytest.raises(InterruptedRunError) as caught:
@@ -114,13 +114,13 @@ def test_interrupts__release_without_a_signal_is_quiet_and_lets_the_next_one_thr
 
 
 def then_wait(action: Callable[[], object]) -> None:
-    """For what does not come through during the action, but soon after."""
+    """Act, then wait for an exception that is raised soon afterwards."""
     action()
     time.sleep(WAIT_S)
 
 
-def test_interrupts__wait_until_a_lock_of_threads_is_left(interrupts: SignalInterrupts) -> None:
-    lock = Sending()
+def test_interrupts__wait_until_a_lock_of_threading_is_released(interrupts: SignalInterrupts) -> None:
+    lock = SendingLock()
 
     def act() -> None:
         condition = Condition(cast(Any, lock))
@@ -133,15 +133,15 @@ def test_interrupts__wait_until_a_lock_of_threads_is_left(interrupts: SignalInte
 
 
 def test_interrupts__are_not_lost_in_a_finalizer(interrupts: SignalInterrupts) -> None:
-    class Finalized:
+    class WithFinalizer:
         def __del__(self) -> None:
             send(signal.SIGINT)
 
     with pytest.raises(InterruptedRunError):
-        then_wait(Finalized)
+        then_wait(WithFinalizer)
 
 
-def test_interrupts__never_break_off_an_import(interrupts: SignalInterrupts, tmp_path: Path) -> None:
+def test_interrupts__never_interrupt_an_import(interrupts: SignalInterrupts, tmp_path: Path) -> None:
     module = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nfor _ in range(1000): pass\nwhole = True\n"
     (tmp_path / "interrupted_once.py").write_text(module, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
@@ -159,7 +159,7 @@ def test_interrupts__at_any_time_leave_no_thread_behind(interrupts: SignalInterr
 
 
 def interrupted_after(delay_s: float) -> tuple[list[int], list[int]]:
-    """What threads have begun and what they have ended when the interruption comes through."""
+    """Interrupt threads after a delay, and return what they have begun and what they have ended."""
     interrupts, begun, ended = SignalInterrupts(), list[int](), list[int]()
 
     def act(number: int) -> None:
@@ -180,68 +180,68 @@ def interrupted_after(delay_s: float) -> tuple[list[int], list[int]]:
     return begun, ended
 
 
-def test_owned__removes_at_a_good_end(interrupts: SignalInterrupts) -> None:
-    engine = Removing()
-    with owned(engine, interrupts) as inside:
+def test_clean_up__removes_after_success(interrupts: SignalInterrupts) -> None:
+    engine = RemovableEngine()
+    with cleaned_up(engine, interrupts) as inside:
         assert inside is cast(Engine, engine)
         assert engine.removed == 0
     assert engine.removed == 1
 
 
 @pytest.mark.parametrize("error", [StackError("django died"), KeyError("a bug"), KeyboardInterrupt(), SystemExit(1)])
-def test_owned__removes_after_whatever_failed_and_lets_it_through(
+def test_clean_up__removes_after_any_failure_and_passes_it_on(
     interrupts: SignalInterrupts, error: BaseException
 ) -> None:
-    engine = Removing()
-    with pytest.raises(type(error)) as caught, owned(engine, interrupts):
+    engine = RemovableEngine()
+    with pytest.raises(type(error)) as caught, cleaned_up(engine, interrupts):
         raise error
     assert caught.value is error
     assert engine.removed == 1
 
 
-def test_owned__a_failure_to_remove_never_hides_the_first_error(interrupts: SignalInterrupts) -> None:
-    engine = Removing(StackError("a network is left"))
+def test_clean_up__a_failure_to_remove_never_hides_the_first_error(interrupts: SignalInterrupts) -> None:
+    engine = RemovableEngine(StackError("a network is left"))
     first = StackError("django died")
-    with pytest.raises(StackError) as caught, owned(engine, interrupts):
+    with pytest.raises(StackError) as caught, cleaned_up(engine, interrupts):
         raise first
     assert caught.value is first
     assert caught.value.__notes__ == ["cleaning up failed as well: a network is left"]
 
 
-def test_owned__a_failure_to_remove_is_told_where_there_is_no_other(interrupts: SignalInterrupts) -> None:
+def test_clean_up__a_failure_to_remove_is_raised_if_there_is_no_other(interrupts: SignalInterrupts) -> None:
     with (
         pytest.raises(StackError, match="a network is left"),
-        owned(Removing(StackError("a network is left")), interrupts),
+        cleaned_up(RemovableEngine(StackError("a network is left")), interrupts),
     ):
         pass
 
 
-def test_owned__a_signal_ends_the_block_and_everything_is_removed(interrupts: SignalInterrupts) -> None:
-    engine = Removing()
-    with pytest.raises(InterruptedRunError) as caught, owned(engine, interrupts):
+def test_clean_up__a_signal_ends_the_block_and_everything_is_removed(interrupts: SignalInterrupts) -> None:
+    engine = RemovableEngine()
+    with pytest.raises(InterruptedRunError) as caught, cleaned_up(engine, interrupts):
         send(signal.SIGTERM)
     assert caught.value.exit_status == 143
     assert engine.removed == 1
 
 
-def test_owned__a_signal_does_not_cut_the_removal_short(interrupts: SignalInterrupts) -> None:
-    engine = Removing(interrupted=True)
-    with pytest.raises(InterruptedRunError) as caught, owned(engine, interrupts):
+def test_clean_up__a_signal_does_not_cut_the_removal_short(interrupts: SignalInterrupts) -> None:
+    engine = RemovableEngine(interrupted=True)
+    with pytest.raises(InterruptedRunError) as caught, cleaned_up(engine, interrupts):
         pass
     assert caught.value.exit_status == 143
     assert engine.removed == 1
 
 
-def test_owned__a_signal_during_removal_does_not_hide_the_first_error(interrupts: SignalInterrupts) -> None:
-    engine = Removing(interrupted=True)
-    with pytest.raises(StackError, match="django died"), owned(engine, interrupts):
+def test_clean_up__a_signal_during_removal_does_not_hide_the_first_error(interrupts: SignalInterrupts) -> None:
+    engine = RemovableEngine(interrupted=True)
+    with pytest.raises(StackError, match="django died"), cleaned_up(engine, interrupts):
         raise StackError("django died")
     assert engine.removed == 1
 
 
-def test_owned__ctrl_c_twice_is_as_good_as_once(interrupts: SignalInterrupts) -> None:
-    engine = Removing(interrupted=True)
-    with pytest.raises(InterruptedRunError) as caught, owned(engine, interrupts):
+def test_clean_up__ctrl_c_twice_is_the_same_as_once(interrupts: SignalInterrupts) -> None:
+    engine = RemovableEngine(interrupted=True)
+    with pytest.raises(InterruptedRunError) as caught, cleaned_up(engine, interrupts):
         send(signal.SIGINT)
     assert caught.value.exit_status == 130
     assert engine.removed == 1

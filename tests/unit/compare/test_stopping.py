@@ -8,7 +8,7 @@ from tests.unit.factories import make_count, make_duet
 
 from bench_action.compare.stopping import Decider
 from bench_action.config.gates import default_gates
-from bench_action.config.schema import Paced
+from bench_action.config.schema import PairPhase
 from bench_action.model.result import Trial
 from bench_action.plan.blocks import Block, Cell, Pair, Spent, Step
 from bench_action.plan.timetable import Timetable
@@ -150,7 +150,7 @@ def test_enough__minutes_also_bound_the_cap() -> None:
 
 
 def test_enough__time_for_pairs_is_kept_from_the_other_phases() -> None:
-    slow = Timetable(60, 1, 1, 9.5, 4.6, Paced(warmup=1, slice=3, blocks=5), Paced(warmup=1, slice=4))
+    slow = Timetable(60, 1, 1, 9.5, 4.6, PairPhase(warmup=1, slice=3, blocks=5), PairPhase(warmup=1, slice=4))
     chosen = Decider(default_gates(), 0.0025, 1, 180.0, 1.0, timetable=slow)
     early = Spent(25.0, [])
     assert not chosen.enough(Block("count", 0, ()), [], early)

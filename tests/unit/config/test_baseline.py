@@ -1,4 +1,4 @@
-"""What base lacks costs the variants it concerns, and never the run."""
+"""What base lacks excludes the variants that it affects, and never ends the run."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 from tests.git import git
 
 from bench_action.config.baseline import load_base
-from bench_action.config.load import Project, load
+from bench_action.config.load import Project, load_project
 
 pytestmark = pytest.mark.unit
 
@@ -27,7 +27,7 @@ Tree = Callable[..., Path]
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
-    """A folder with these files; a text that is None leaves the file out."""
+    """Makes a folder with these files; None leaves a file out."""
 
     def make(name: str, **files: str | None) -> Path:
         every = {"bench.yml": HEAD, "seed.sql": "SELECT 1;", "Dockerfile": "FROM x", "extra/Dockerfile": "FROM x"}
@@ -43,7 +43,7 @@ def tree(tmp_path: Path) -> Tree:
 
 @pytest.fixture
 def head(tree: Tree) -> Project:
-    return load(tree("head") / "bench.yml", "ci")
+    return load_project(tree("head") / "bench.yml", "ci")
 
 
 def test_load_base__that_has_everything_lacks_nothing(head: Project, tree: Tree) -> None:
@@ -53,7 +53,7 @@ def test_load_base__that_has_everything_lacks_nothing(head: Project, tree: Tree)
     assert base.project.folder == tree("base")
 
 
-def test_load_base__without_a_configuration_is_a_first_adoption(head: Project, tree: Tree) -> None:
+def test_load_base__without_a_configuration_head_introduces_the_benchmark(head: Project, tree: Tree) -> None:
     base = load_base(head, tree("base", config=None, seed=None, extra=None), COMMIT)
     assert not base.valid
     assert {name: (lack.status, lack.reason) for name, lack in base.lacks.items()} == {
@@ -73,7 +73,7 @@ def test_load_base__an_invalid_configuration_is_replaced_by_heads(head: Project,
     )
 
 
-def test_load_base__a_variant_that_is_new_costs_itself(head: Project, tree: Tree) -> None:
+def test_load_base__a_new_variant_excludes_only_itself(head: Project, tree: Tree) -> None:
     without = HEAD.replace("  extra: {build: extra}\n", "  gone: {build: extra}\n")
     base = load_base(head, tree("base", config=without), COMMIT)
     assert {name: lack.reason for name, lack in base.lacks.items()} == {
@@ -82,7 +82,7 @@ def test_load_base__a_variant_that_is_new_costs_itself(head: Project, tree: Tree
     assert (list(base.project.config.variants), base.removed) == (["web"], ("gone",))
 
 
-def test_load_base__a_dockerfile_that_base_names_and_lacks_is_a_fault_of_base(head: Project, tree: Tree) -> None:
+def test_load_base__a_dockerfile_that_base_names_and_lacks_is_an_error_of_base(head: Project, tree: Tree) -> None:
     base = load_base(head, tree("base", extra=None), COMMIT)
     assert {name: lack.status for name, lack in base.lacks.items()} == {"extra": "base-failed"}
 
@@ -93,14 +93,14 @@ def test_load_base__keeps_its_own_seed(head: Project, tree: Tree) -> None:
 
 
 @pytest.mark.parametrize("config", [HEAD, HEAD.replace("seed: seed.sql\n", "")])
-def test_load_base__takes_heads_seed_if_it_has_none(head: Project, tree: Tree, config: str) -> None:
+def test_load_base__uses_heads_seed_if_it_has_none(head: Project, tree: Tree, config: str) -> None:
     base = load_base(head, tree("base", config=config, seed=None), COMMIT)
     assert base.lacks == {}
     assert base.project.folder / str(base.project.config.seed) == head.folder / "seed.sql"
 
 
 def test_load_base__without_any_seed_cannot_be_compared(tree: Tree) -> None:
-    head = load(tree("head", config=HEAD.replace("seed: seed.sql\n", "")) / "bench.yml", "ci")
+    head = load_project(tree("head", config=HEAD.replace("seed: seed.sql\n", "")) / "bench.yml", "ci")
     base = load_base(head, tree("base", seed=None), COMMIT)
     assert {lack.reason for lack in base.lacks.values()} == {"base `1a2b3c4` has no `seed.sql`"}
     assert {lack.status for lack in base.lacks.values()} == {"base-failed"}
@@ -112,13 +112,13 @@ def test_load_base__follows_a_configuration_that_was_moved(tree: Tree) -> None:
     (folder / "bench").mkdir()
     moved = HEAD.replace("build: .,", "build: ..,").replace("build: extra", "build: ../extra")
     (folder / "bench" / "bench.yml").write_text(moved.replace("seed.sql", "../seed.sql"), encoding="utf-8")
-    head = load(folder / "bench" / "bench.yml", "ci")
+    head = load_project(folder / "bench" / "bench.yml", "ci")
     base = load_base(head, tree("base") / "bench", COMMIT, moved_from="../bench.yml")
     assert (base.valid, base.lacks, base.project.folder) == (True, {}, tree("base"))
 
 
 def test_load_base__is_narrowed_like_head(tree: Tree) -> None:
-    head = load(tree("head") / "bench.yml", "ci", variants=["web"], profiles=["list"])
+    head = load_project(tree("head") / "bench.yml", "ci", variants=["web"], profiles=["list"])
     both = HEAD + "  item: {path: /item, connections: 8, threads: 2, duration: 1s}\n"
     base = load_base(head, tree("base", config=both), COMMIT, variants=["web"], profiles=["list"])
     assert (list(base.project.config.variants), list(base.profiles), base.lacks) == (["web"], ["list"], {})

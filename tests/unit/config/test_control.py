@@ -1,13 +1,13 @@
-"""Which control a run has: a variant, the built-in one beside them, or none."""
+"""Which control a run has: a variant, the built-in one, or none."""
 
 from pathlib import Path
 
 import pytest
 from tests.unit.factories import make_subject
 
-from bench_action.cli.engines import images_of, why_not_local
+from bench_action.cli.engines import explain_not_local, list_images
 from bench_action.config.control import BUILT_IN_VARIANT, add_control, identify_control
-from bench_action.config.load import Project, builtin_file, load
+from bench_action.config.load import Project, find_builtin_file, load_project
 from bench_action.model.errors import InputError
 
 pytestmark = pytest.mark.unit
@@ -30,11 +30,11 @@ work:
 def shop(folder: Path, more: str = "") -> Project:
     file = folder / "bench.yml"
     file.write_text(SHOP + more, encoding="utf-8")
-    return load(file, "quick")
+    return load_project(file, "quick")
 
 
 @pytest.mark.parametrize(
-    ("configured", "asked", "control"),
+    ("configured", "requested", "control"),
     [
         ("", None, None),
         ("", "none", None),
@@ -51,51 +51,53 @@ def shop(folder: Path, more: str = "") -> Project:
         ("control: built-in", "none", None),
     ],
 )
-def test_with_control__is_what_is_asked_for_else_what_is_configured(
-    tmp_path: Path, configured: str, asked: str | None, control: str | None
+def test_add_control__is_the_requested_one_else_the_configured_one(
+    tmp_path: Path, configured: str, requested: str | None, control: str | None
 ) -> None:
-    found = add_control(shop(tmp_path, configured), asked)
-    assert found.config.control == control
-    assert (found.beside is not None) == (control == BUILT_IN_VARIANT)
-    assert set(found.config.variants) == {"one", "two"} | ({control} if found.beside and control else set())
+    project = add_control(shop(tmp_path, configured), requested)
+    assert project.config.control == control
+    assert (project.control_project is not None) == (control == BUILT_IN_VARIANT)
+    assert set(project.config.variants) == {"one", "two"} | (
+        {control} if project.control_project and control else set()
+    )
 
 
-def test_with_control__must_be_a_variant(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="there is no variant three for a control") as caught:
+def test_add_control__refuses_an_unknown_variant(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="unknown control: three") as caught:
         add_control(shop(tmp_path), "three")
-    assert "one of: one, two, built-in" in str(caught.value)
+    assert "use one of: one, two, built-in" in str(caught.value)
 
 
-def test_with_control__that_was_left_out_of_the_run_is_no_mistake(tmp_path: Path) -> None:
-    narrowed = load(shop(tmp_path, "control: one").folder / "bench.yml", "quick", variants=["two"])
+def test_add_control__may_be_a_variant_that_is_left_out_of_the_run(tmp_path: Path) -> None:
+    narrowed = load_project(shop(tmp_path, "control: one").folder / "bench.yml", "quick", variants=["two"])
     assert add_control(narrowed, "auto").config.control == "one"
     assert set(add_control(narrowed, None).config.variants) == {"two"}
 
 
-def test_with_control__a_variant_of_that_name_is_meant_by_it(tmp_path: Path) -> None:
+def test_add_control__a_variant_called_built_in_is_used(tmp_path: Path) -> None:
     file = tmp_path / "bench.yml"
     file.write_text("variants: {built-in: {image: one}}\ncontrol: built-in\n", encoding="utf-8")
-    assert add_control(load(file, "quick"), "auto").beside is None
+    assert add_control(load_project(file, "quick"), "auto").control_project is None
 
 
-def test_built_in__goes_by_its_own_configuration_and_the_users_load(tmp_path: Path) -> None:
+def test_built_in__has_its_own_configuration_under_the_users_load(tmp_path: Path) -> None:
     project = add_control(shop(tmp_path), "built-in")
-    own = project.of(BUILT_IN_VARIANT)
-    assert project.of("one") is project
-    assert own.folder == builtin_file().parent
+    own = project.find_owner(BUILT_IN_VARIANT)
+    assert project.find_owner("one") is project
+    assert own.folder == find_builtin_file().parent
     assert own.config.seed == "seed.sql"
     assert project.config.seed is None
     assert {check.name for check in own.config.checks} > {"the home page"}
     assert own.config.work == {}
-    theirs, ours = project.profile("one", "order"), project.profile(BUILT_IN_VARIANT, "order")
+    theirs, ours = project.find_profile("one", "order"), project.find_profile(BUILT_IN_VARIANT, "order")
     assert (theirs.path, theirs.method, theirs.body) == ("/orders", "POST", "tea")
     assert (ours.path, ours.method, ours.body, ours.headers) == ("/", "GET", "", {})
     assert (ours.connections, ours.threads, ours.duration) == (8, 2, 3)
 
 
-def test_built_in__has_the_users_service_and_brings_the_one_that_is_lacking(tmp_path: Path) -> None:
+def test_built_in__uses_the_users_services_and_adds_the_missing_one(tmp_path: Path) -> None:
     services = add_control(shop(tmp_path), "built-in").config.services
-    assert {name: (one.kind, one.image) for name, one in services.items()} == {
+    assert {name: (service.kind, service.image) for name, service in services.items()} == {
         "db": ("postgres", "postgres:16"),
         "redis": ("redis", "redis:8"),
     }
@@ -103,12 +105,12 @@ def test_built_in__has_the_users_service_and_brings_the_one_that_is_lacking(tmp_
 
 def test_built_in__is_built_from_our_folder_and_needs_no_docker(tmp_path: Path) -> None:
     project = add_control(shop(tmp_path), "built-in")
-    assert list(images_of(project)) == ["postgres:16", "redis:8", "one", "two", "python:3.13-slim"]
-    assert why_not_local(project) == ""
+    assert list(list_images(project)) == ["postgres:16", "redis:8", "one", "two", "python:3.13-slim"]
+    assert explain_not_local(project) == ""
 
 
-def test_built_in__has_the_id_of_the_same_application_by_another_name(tmp_path: Path) -> None:
-    beside = identify_control(add_control(shop(tmp_path), "built-in"), (make_subject(BUILT_IN_VARIANT),))
-    inside = identify_control(load(builtin_file(), "quick"), (make_subject("aiohttp"),))
-    assert beside["variant"] == BUILT_IN_VARIANT
-    assert beside["id"] == inside["id"]
+def test_built_in__has_the_same_id_under_another_name(tmp_path: Path) -> None:
+    added = identify_control(add_control(shop(tmp_path), "built-in"), (make_subject(BUILT_IN_VARIANT),))
+    built_in = identify_control(load_project(find_builtin_file(), "quick"), (make_subject("aiohttp"),))
+    assert added["variant"] == BUILT_IN_VARIANT
+    assert added["id"] == built_in["id"]

@@ -1,4 +1,4 @@
-"""The control's id: the same for the same sources and settings, whatever was built of them."""
+"""The control's id depends on its sources and settings, not on its image."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ def identity(project: Project, **changes: str) -> str:
     return identify_control(project, (make_subject(str(project.config.control), **changes),)).get("id", "")
 
 
-def test_control__is_known_by_its_sources_and_settings(project: Project) -> None:
+def test_identify_control__hashes_sources_and_settings(project: Project) -> None:
     first = identity(project)
     assert len(first) == 12
     assert identity(project, image_id="sha256:another-build") == first
@@ -41,8 +41,8 @@ def test_control__is_known_by_its_sources_and_settings(project: Project) -> None
     assert identity(replace(project, config=project.config.model_copy(update={"variants": other}))) != first
 
 
-def test_control__is_not_known_by_the_results_of_its_own_run(project: Project) -> None:
-    (project.folder / "app" / ".gitignore").write_text("*\n", encoding="ascii")  # its own folder is never left out
+def test_identify_control__ignores_the_results_of_its_own_run(project: Project) -> None:
+    (project.folder / "app" / ".gitignore").write_text("*\n", encoding="ascii")  # the context itself is never left out
     first = identity(project)
     OutputFolder(project.folder / "app" / "results").append(make_trial())
     assert identity(project) == first
@@ -50,7 +50,7 @@ def test_control__is_not_known_by_the_results_of_its_own_run(project: Project) -
     assert identity(project) != first
 
 
-def test_control__s_links_are_not_followed(project: Project) -> None:
+def test_identify_control__does_not_follow_links(project: Project) -> None:
     (project.folder / "app" / "link").symlink_to("/dev/zero")
     first = identity(project)
     (project.folder / "app" / "link").unlink()
@@ -58,12 +58,12 @@ def test_control__s_links_are_not_followed(project: Project) -> None:
     assert identity(project) != first
 
 
-def test_control__that_is_an_image_is_known_by_it(project: Project) -> None:
+def test_identify_control__uses_the_id_of_an_image(project: Project) -> None:
     of_image = replace(project, config=project.config.model_copy(update={"control": "image"}))
     assert identity(of_image, image_id="sha256:1") != identity(of_image, image_id="sha256:2")
 
 
-def test_control__that_was_not_measured_is_none(project: Project) -> None:
+def test_identify_control__is_empty_if_it_was_not_measured(project: Project) -> None:
     assert identify_control(project, ()) == {}
     assert identify_control(project, (make_subject("frozen", verified=False),)) == {}
     assert identify_control(project, (make_subject("other"),)) == {}

@@ -1,4 +1,4 @@
-"""Gates as a configuration writes them."""
+"""Gates in a configuration."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def config(**parts: Any) -> Config:
     return Config.model_validate({"variants": {"api": {"image": "api"}}, **parts})
 
 
-def test_all_gates__the_defaults_hold_where_nothing_is_said() -> None:
+def test_all_gates__defaults_apply_to_metrics_that_are_not_mentioned() -> None:
     gates = config(gates={"requests_per_second": {"max_loss": "5%"}, "latency_p50_us": None}).all_gates
     assert gates["requests_per_second"] == Gate(max_loss=0.05)
     assert "latency_p50_us" not in gates
@@ -26,18 +26,18 @@ def test_all_gates__the_defaults_hold_where_nothing_is_said() -> None:
 @pytest.mark.parametrize(
     ("gates", "message"),
     [
-        ({"requests_per_second": {"max_gain": "5%"}}, "more is better, so it takes `max_loss`"),
-        ({"cpu_ms_per_request": {"max_loss": "5%"}}, "more is worse, so it takes `max_gain`"),
-        ({"speed": {"max_loss": "5%"}}, "the metric 'speed', which there is not"),
+        ({"requests_per_second": {"max_gain": "5%"}}, "more is better, so use `max_loss`"),
+        ({"cpu_ms_per_request": {"max_loss": "5%"}}, "more is worse, so use `max_gain`"),
+        ({"speed": {"max_loss": "5%"}}, "an unknown metric, 'speed'"),
         ({"startup_s": {"max_gain": "5%"}}, "startup_s cannot be gated"),
-        ({"requests_per_second": {}}, "exactly one of"),
-        ({"requests_per_second": {"max_loss": "5%", "max_gain": "5%"}}, "exactly one of"),
-        ({"requests_per_second": {"max_loss": "five"}}, "should be a share such as 5% or 0.05"),
+        ({"requests_per_second": {}}, "set exactly one of"),
+        ({"requests_per_second": {"max_loss": "5%", "max_gain": "5%"}}, "set exactly one of"),
+        ({"requests_per_second": {"max_loss": "five"}}, "expected a share such as 5% or 0.05"),
         ({"requests_per_second": {"max_loss": -0.1}}, "greater than or equal to 0"),
         ({"requests_per_second": {"max_loss": "5%", "level": "panic"}}, "'fail' or 'warn'"),
     ],
 )
-def test_gates__each_mistake_is_told(gates: dict[str, Any], message: str) -> None:
+def test_gates__each_mistake_is_reported(gates: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         config(gates=gates)
 
@@ -49,6 +49,6 @@ def test_work__must_name_a_profile() -> None:
         config(profiles=profiles, work={"lst": {"queries": 1}})
 
 
-def test_variants__none_may_be_called_as_anothers_base() -> None:
-    with pytest.raises(ValidationError, match="api-base is what the base revision of api is called"):
+def test_variants__a_name_of_the_base_of_another_is_refused() -> None:
+    with pytest.raises(ValidationError, match="api-base is the name of api at the base revision"):
         config(variants={"api": {"image": "api"}, "api-base": {"image": "api"}})

@@ -1,4 +1,4 @@
-"""Reading `bench.yml`: every refusal says where."""
+"""Loading `bench.yml`: every error names file and line."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
-from bench_action.config.load import PRESETS, builtin_file, load, load_policy
+from bench_action.config.load import PRESETS, find_builtin_file, load_policy, load_project
 from bench_action.config.schema import Config, Profile
 from bench_action.model.errors import InputError
 
@@ -25,9 +25,9 @@ def write(folder: Path, text: str) -> Path:
 
 
 def refusal(folder: Path, text: str) -> str:
-    """What `load` says against a configuration, without the name of its folder."""
+    """Return the message with which a configuration is refused, without the name of its folder."""
     with pytest.raises(InputError) as caught:
-        load(write(folder, text), "quick")
+        load_project(write(folder, text), "quick")
     assert caught.value.exit_status == 2
     return str(caught.value).replace(f"{folder}/", "")
 
@@ -37,11 +37,11 @@ REFUSED = {
     "a secret in a profile's header": (
         MINIMAL
         + "profiles: {list: {headers: {Authorization: 'Bearer ${TOKEN}'}, connections: 1, threads: 1, duration: 1s}}\n",
-        "the profile list has `${TOKEN}` in its request, which would be sent as it is",
+        "the request of the profile list contains `${TOKEN}`, which is sent literally",
     ),
     "a secret in a check's body": (
         MINIMAL + "secrets: [KEY]\nchecks: [{name: a, request: {method: POST, body: 'key=${KEY}'}}]\n",
-        "the check 'a' has `${KEY}` in its request",
+        "the request of the check 'a' contains `${KEY}`",
     ),
     "no variants": ("seed: x\n", "bench.yml:1: variants: Field required"),
     "empty file": ("", "bench.yml:1: variants: Field required"),
@@ -51,10 +51,10 @@ REFUSED = {
     "name in capitals": ("variants:\n  App: {image: x}\n", "bench.yml:2: variants.App.[key]: String should match"),
     "name ends with -": ("variants:\n  app-: {image: x}\n", "bench.yml:2: variants.app-.[key]: String should match"),
     "long name": (f"variants:\n  {'a' * 41}: {{image: x}}\n", "[key]: String should have at most 40 characters"),
-    "no origin": ("variants:\n  one:\n    port: 80\n", "bench.yml:2: variants.one: exactly one of"),
+    "no origin": ("variants:\n  one:\n    port: 80\n", "bench.yml:2: variants.one: set exactly one of"),
     "two origins": (
         "variants:\n  one:\n    image: x\n    build: .\n",
-        "bench.yml:2: variants.one: exactly one of `build` and `image`",
+        "bench.yml:2: variants.one: set exactly one of `build` and `image`",
     ),
     "port 0": ("variants:\n  one:\n    image: x\n    port: 0\n", "bench.yml:4: variants.one.port: Input should be"),
     "port 65536": ("variants: {one: {image: x, port: 65536}}", "bench.yml:1: variants.one.port: Input should be less"),
@@ -85,7 +85,7 @@ REFUSED = {
     "service without kind": (MINIMAL + "services:\n  search: {image: x}\n", "bench.yml:4: services.search.kind: Field"),
     "two databases": (
         MINIMAL + "services: {a: {kind: postgres, image: x}, postgres: {image: x}}\n",
-        "bench.yml:1: the whole file: one service of kind postgres, not 2",
+        "bench.yml:1: the whole file: 2 services are of kind postgres: at most one may be",
     ),
     "seed without database": (MINIMAL + "services: {}\nseed: seed.sql\n", "`seed` needs a service of kind postgres"),
     "shared name": (
@@ -94,14 +94,14 @@ REFUSED = {
     ),
     "compare unknown": (MINIMAL + "compare: [[one, two]]\n", "`compare` names variants that do not exist: two"),
     "compare with itself": (MINIMAL + "compare: [[one, one]]\n", "`compare` pairs one with itself"),
-    "a name of ours": ("variants: {bench-action-load: {image: x}}", "must not begin with bench-action"),
-    "redis that is not there": (
+    "a reserved name": ("variants: {bench-action-load: {image: x}}", "must not begin with bench-action"),
+    "check without redis": (
         MINIMAL + "services: {}\nchecks: [{name: a, expect: {changes: {redis: {counter: 1}}}}]\n",
-        "the check 'a' looks at Redis, and there is no such service",
+        "the check 'a' needs Redis, but `services` has no service of kind redis",
     ),
-    "postgres that is not there": (
+    "check without postgres": (
         MINIMAL + "services: {}\nchecks: [{name: a, expect: {work: {queries: 1}}}]\n",
-        "the check 'a' looks at PostgreSQL, and there is no such service",
+        "the check 'a' needs PostgreSQL, but `services` has no service of kind postgres",
     ),
     "compare three": (
         MINIMAL + "compare:\n  - [one, one, one]\n",
@@ -119,7 +119,7 @@ REFUSED = {
         MINIMAL + "checks:\n  - name: a\n    expect:\n      work: {queries: -1}\n",
         "bench.yml:6: checks.0.expect.work.queries: Input should be greater than or equal to 0",
     ),
-    "same as whom": (
+    "same as what": (
         MINIMAL + "checks: [{name: a, expect: {same: yesterday}}]\n",
         "checks.0.expect.same: Input should",
     ),
@@ -148,9 +148,9 @@ REFUSED = {
         MINIMAL + "profiles:\n  p:\n    connections: 1\n    threads: 1\n    duration: 500ms\n",
         "bench.yml:7: profiles.p.duration: Input should be a valid integer",
     ),
-    "no duration": (
+    "not a duration": (
         MINIMAL + "profiles:\n  p:\n    connections: 1\n    threads: 1\n    duration: soon\n",
-        "bench.yml:7: profiles.p.duration: should be a duration such as 10s, 500ms or 2m",
+        "bench.yml:7: profiles.p.duration: expected a duration such as 10s, 500ms or 2m",
     ),
     "an hour and more": (
         MINIMAL + "profiles: {p: {connections: 1, threads: 1, duration: 3601s}}\n",
@@ -169,30 +169,30 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
-def test_load__refuses_and_says_where(tmp_path: Path, text: str, message: str) -> None:
+def test_load_project__refuses_and_says_where(tmp_path: Path, text: str, message: str) -> None:
     assert message in refusal(tmp_path, text)
 
 
-def test_load__tells_every_mistake_at_once(tmp_path: Path) -> None:
-    said = refusal(tmp_path, "variants:\n  one: {image: x, port: 0}\n  two: {image: x, prot: 1}\n")
-    assert "bench.yml:2: variants.one.port" in said
-    assert "bench.yml:3: variants.two.prot" in said
+def test_load_project__reports_every_mistake(tmp_path: Path) -> None:
+    message = refusal(tmp_path, "variants:\n  one: {image: x, port: 0}\n  two: {image: x, prot: 1}\n")
+    assert "bench.yml:2: variants.one.port" in message
+    assert "bench.yml:3: variants.two.prot" in message
 
 
-def test_load__a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot read the configuration .*nothing\.yml"):
-        load(tmp_path / "nothing.yml", "quick")
+def test_load_project__a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"could not read the configuration .*nothing\.yml"):
+        load_project(tmp_path / "nothing.yml", "quick")
 
 
-def test_load__a_file_that_is_no_text(tmp_path: Path) -> None:
+def test_load_project__a_file_that_is_not_text(tmp_path: Path) -> None:
     path = tmp_path / "bench.yml"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="cannot read the configuration"):
-        load(path, "quick")
+    with pytest.raises(InputError, match="could not read the configuration"):
+        load_project(path, "quick")
 
 
-def test_load__defaults_are_the_articles_services(tmp_path: Path) -> None:
-    config = load(write(tmp_path, MINIMAL), "quick").config
+def test_load_project__defaults_are_the_services_of_the_article(tmp_path: Path) -> None:
+    config = load_project(write(tmp_path, MINIMAL), "quick").config
     assert {name: (service.kind, service.image) for name, service in config.services.items()} == {
         "postgres": ("postgres", "postgres:17"),
         "redis": ("redis", "redis:8"),
@@ -202,19 +202,19 @@ def test_load__defaults_are_the_articles_services(tmp_path: Path) -> None:
     assert config.variants["one"].keep_alive is True
 
 
-def test_load__no_services_are_none(tmp_path: Path) -> None:
-    assert load(write(tmp_path, MINIMAL + "services: {}\n"), "quick").config.services == {}
+def test_load_project__services_may_be_empty(tmp_path: Path) -> None:
+    assert load_project(write(tmp_path, MINIMAL + "services: {}\n"), "quick").config.services == {}
 
 
-def test_load__a_key_implies_its_kind_and_may_be_overruled(tmp_path: Path) -> None:
+def test_load_project__a_key_implies_its_kind_unless_one_is_set(tmp_path: Path) -> None:
     text = MINIMAL + "services: {redis: {image: x}, postgres: {image: x, kind: other, port: 1}}\n"
-    services = load(write(tmp_path, text), "quick").config.services
+    services = load_project(write(tmp_path, text), "quick").config.services
     assert (services["redis"].kind, services["postgres"].kind) == ("redis", "other")
 
 
-def test_load__settings_keep_their_types(tmp_path: Path) -> None:
+def test_load_project__settings_keep_their_types(tmp_path: Path) -> None:
     text = MINIMAL + "services: {postgres: {image: x, settings: {a: 500, b: true, c: '1', random_page_cost: 1.1}}}\n"
-    settings = load(write(tmp_path, text), "quick").config.services["postgres"].settings
+    settings = load_project(write(tmp_path, text), "quick").config.services["postgres"].settings
     assert {name: (type(value), value) for name, value in settings.items()} == {
         "a": (int, 500),
         "b": (bool, True),
@@ -223,7 +223,7 @@ def test_load__settings_keep_their_types(tmp_path: Path) -> None:
     }
 
 
-def test_load__names_the_files_that_are_not_there(tmp_path: Path) -> None:
+def test_load_project__names_the_files_that_do_not_exist(tmp_path: Path) -> None:
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "Dockerfile").touch()
     text = (
@@ -231,26 +231,26 @@ def test_load__names_the_files_that_are_not_there(tmp_path: Path) -> None:
         "  other: {build: {context: app, dockerfile: Other}}\n"
     )
     with pytest.raises(InputError) as caught:
-        load(write(tmp_path, text), "quick")
-    assert "files that are not there: seed.sql, gone/Dockerfile, app/Other" in str(caught.value)
+        load_project(write(tmp_path, text), "quick")
+    assert "files that do not exist: seed.sql, gone/Dockerfile, app/Other" in str(caught.value)
     assert "relative to the configuration file" in str(caught.value)
 
 
-def test_load__its_own_profiles_win_over_the_presets(tmp_path: Path) -> None:
+def test_load_project__own_profiles_replace_those_of_the_preset(tmp_path: Path) -> None:
     text = MINIMAL + "profiles: {mine: {connections: 8, threads: 2, duration: 1s}}\n"
-    assert list(load(write(tmp_path, text), "quick").profiles) == ["mine"]
-    assert list(load(write(tmp_path, MINIMAL), "quick").profiles) == ["quick-64"]
+    assert list(load_project(write(tmp_path, text), "quick").profiles) == ["mine"]
+    assert list(load_project(write(tmp_path, MINIMAL), "quick").profiles) == ["quick-64"]
 
 
-def test_load__narrows_to_names_in_the_order_of_the_file() -> None:
-    narrowed = load(None, "article", variants=("aiohttp", "django"), profiles=("article-1500",))
+def test_load_project__narrows_to_names_in_the_order_of_the_file() -> None:
+    narrowed = load_project(None, "article", variants=("aiohttp", "django"), profiles=("article-1500",))
     assert list(narrowed.config.variants) == ["django", "aiohttp"]
     assert list(narrowed.profiles) == ["article-1500"]
     assert narrowed.config.compare == [("django", "aiohttp")]
 
 
-def test_load__drops_pairs_of_which_one_is_left_out() -> None:
-    assert load(None, "quick", variants=("django", "aiohttp-tuned")).config.compare == []
+def test_load_project__drops_pairs_of_variants_that_are_left_out() -> None:
+    assert load_project(None, "quick", variants=("django", "aiohttp-tuned")).config.compare == []
 
 
 @pytest.mark.parametrize(
@@ -258,34 +258,34 @@ def test_load__drops_pairs_of_which_one_is_left_out() -> None:
     [
         (
             {"variants": ("flask", "django")},
-            "there is no variant flask\n  try:    one of: django, aiohttp, django-",
+            "unknown variant: flask\n  try:    use one of: django, aiohttp, django-",
         ),
-        ({"profiles": ("slow",)}, "there is no profile slow\n  try:    one of: quick-64"),
+        ({"profiles": ("slow",)}, "unknown profile: slow\n  try:    use one of: quick-64"),
     ],
 )
-def test_load__refuses_names_that_do_not_exist(names: dict[str, tuple[str, ...]], message: str) -> None:
+def test_load_project__refuses_names_that_do_not_exist(names: dict[str, tuple[str, ...]], message: str) -> None:
     with pytest.raises(InputError) as caught:
-        load(None, "quick", **names)
+        load_project(None, "quick", **names)
     assert message in str(caught.value)
 
 
-def test_load__without_a_path_takes_bench_yml_of_the_working_folder(
+def test_load_project__without_a_path_uses_bench_yml_of_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert load(None, "quick").config.variants.keys() == {"django", "aiohttp", "django-tuned", "aiohttp-tuned"}
+    assert load_project(None, "quick").config.variants.keys() == {"django", "aiohttp", "django-tuned", "aiohttp-tuned"}
     write(tmp_path, MINIMAL)
-    own = load(None, "quick")
+    own = load_project(None, "quick")
     assert list(own.config.variants) == ["one"]
     assert own.folder == tmp_path
 
 
 def test_load_policy__refuses_an_unknown_preset() -> None:
-    with pytest.raises(InputError, match="there is no preset 'slow'"):
+    with pytest.raises(InputError, match="unknown preset: 'slow'"):
         load_policy("slow")
 
 
-def test_load_policy__article_is_what_the_article_ran() -> None:
+def test_load_policy__article_has_the_commands_of_the_article() -> None:
     policy = load_policy("article")
     assert policy.blocks == 5
     assert policy.profiles == {
@@ -296,24 +296,24 @@ def test_load_policy__article_is_what_the_article_ran() -> None:
 
 def test_load_policy__quick_measures_four_variants_within_a_minute() -> None:
     policy = load_policy("quick")
-    longer_s = 0.1  # than asked for: `-d 2s` runs 2.10 s (facts: wrk)
+    longer_s = 0.1  # `-d 2s` runs 2.1 s (docs/architecture.md, "Reading wrk")
     a_variant_s = sum(policy.warmup + policy.blocks * (p.duration + longer_s) for p in policy.profiles.values())
     assert 4 * a_variant_s < 60
     assert policy.blocks >= 5
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_load_policy__profiles_fit_into_the_generators_limits(preset: str) -> None:
+def test_load_policy__profiles_fit_the_limits_of_the_load_generator(preset: str) -> None:
     limit = Config.model_validate(yaml.safe_load(MINIMAL)).load.ulimits["nofile"]
     for profile in load_policy(preset).profiles.values():
         assert 2 * profile.connections < limit
 
 
-def test_builtin_file__passes_the_published_json_schema() -> None:
+def test_find_builtin_file__passes_the_published_json_schema() -> None:
     program = [sys.executable, "-m", "bench_action", "schema"]
     schema = json.loads(subprocess.run(program, capture_output=True, text=True, check=True).stdout)
     jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.validate(yaml.safe_load(builtin_file().read_text(encoding="utf-8")), schema)
+    jsonschema.validate(yaml.safe_load(find_builtin_file().read_text(encoding="utf-8")), schema)
 
 
 @pytest.mark.parametrize(
@@ -326,12 +326,12 @@ def test_builtin_file__passes_the_published_json_schema() -> None:
         "variants: {one: {image: x}}\nprofiles: {p: {threads: 1, duration: 1s}}",
     ],
 )
-def test_json_schema__refuses_what_an_editor_can_see(text: str) -> None:
+def test_json_schema__refuses_what_an_editor_can_show(text: str) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(yaml.safe_load(text), Config.model_json_schema())
 
 
-def test_json_schema__takes_both_ways_to_write_a_build_and_a_duration() -> None:
+def test_json_schema__accepts_both_forms_of_a_build_and_of_a_duration() -> None:
     text = (
         "variants: {a: {build: x}, b: {build: {context: x}}}\nprofiles: {p: {connections: 1, threads: 1, duration: %s}}"
     )

@@ -8,8 +8,8 @@ import pytest
 from tests.git import git
 
 from bench_action.config.baseline import load_base
-from bench_action.config.load import load
-from bench_action.config.paths import problem_of, root_of
+from bench_action.config.load import load_project
+from bench_action.config.paths import find_problem, find_root
 from bench_action.model.errors import InputError
 
 pytestmark = pytest.mark.unit
@@ -29,7 +29,7 @@ FILES = ("seed.sql", "app/Dockerfile", "app/requirements.txt")
 
 @pytest.fixture(params=["git", "no git"])
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A complete configuration, in a repository or in none; a secret is outside."""
+    """A complete configuration, with and without a repository; a secret is outside of it."""
     folder = tmp_path / "shop"
     (folder / "app").mkdir(parents=True)
     if request.param == "git":
@@ -51,15 +51,15 @@ def configure(folder: Path, **changes: str) -> Path:
 
 def refusal(folder: Path) -> str:
     with pytest.raises(InputError) as caught:
-        load(folder / "bench.yml", "quick")
+        load_project(folder / "bench.yml", "quick")
     text = str(caught.value)
     assert "password" not in text
     return text
 
 
-def test_files_of_the_repository_are_taken(shop: Path) -> None:
+def test_files_of_the_repository_are_accepted(shop: Path) -> None:
     (shop / "linked.sql").symlink_to("seed.sql")
-    assert load(configure(shop, seed="linked.sql"), "quick").config.seed == "linked.sql"
+    assert load_project(configure(shop, seed="linked.sql"), "quick").config.seed == "linked.sql"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_files_elsewhere_are_refused(shop: Path, key: str, path: str, role: str)
         ("bench.yml", "../secret"),
     ],
 )
-def test_links_are_followed_before_they_are_judged(shop: Path, name: str, target: str) -> None:
+def test_links_are_followed_before_they_are_checked(shop: Path, name: str, target: str) -> None:
     path = shop / name
     if path.is_dir():
         path.rename(shop / "moved")
@@ -106,13 +106,13 @@ def test_links_are_followed_before_they_are_judged(shop: Path, name: str, target
 
 
 def test_link_of_a_folder_does_not_choose_another_root(shop: Path, tmp_path: Path) -> None:
-    """The repository's own link to a folder elsewhere, and a path through it."""
+    """The repository has a link to a folder elsewhere, and the path leads through it."""
     git(shop, "init", "--quiet")
     (shop / "away").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere").mkdir()
     file = configure(tmp_path / "elsewhere")
     with pytest.raises(InputError, match="is outside of"):
-        load(shop / "away" / file.name, "quick")
+        load_project(shop / "away" / file.name, "quick")
 
 
 def test_what_is_not_a_regular_file_of_a_limited_size_is_refused(shop: Path) -> None:
@@ -129,52 +129,52 @@ def test_what_is_not_a_regular_file_of_a_limited_size_is_refused(shop: Path) -> 
     seed.unlink()
     with seed.open("wb") as file:
         file.truncate(64 * 2**20 + 1)
-    assert "is larger than 64 MiB" in refusal(shop)
+    assert "is larger than the 64 MiB allowed" in refusal(shop)
     configure(shop, context="app/Dockerfile")
     assert "is not a folder" in refusal(shop)
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-def test_configuration_that_is_not_a_file_is_refused_at_once(shop: Path, make: Callable[[Path], None]) -> None:
+def test_configuration_that_is_not_a_file_is_refused_immediately(shop: Path, make: Callable[[Path], None]) -> None:
     (shop / "bench.yml").unlink()
     make(shop / "bench.yml")
     assert "is not a regular file" in refusal(shop)
 
 
-def test_git_s_own_files_are_refused(shop: Path) -> None:
+def test_files_inside_git_s_folder_are_refused(shop: Path) -> None:
     (shop / ".git").mkdir(exist_ok=True)
     (shop / ".git" / "config").write_text(SECRET, encoding="utf-8")
     configure(shop, seed=".git/config")
-    assert "is inside of .git" in refusal(shop)
+    assert "is inside .git" in refusal(shop)
 
 
 def test_long_scalars_are_not_repeated(shop: Path) -> None:
     (shop / "bench.yml").write_text(SECRET * 3, encoding="utf-8")
     assert len(SECRET) > 40
-    text = refusal_of(shop)
+    text = read_refusal(shop)
     assert SECRET[:40] in text
     assert SECRET[:42] not in text
 
 
 @pytest.mark.parametrize("text", [f"a: *{'x' * 60}\n", f"a: !{'x' * 60} b\n", f"{'x' * 60}: [\n", f"{'x' * 60}: 1\n"])
-def test_no_part_of_a_message_repeats_more_than_a_word(shop: Path, text: str) -> None:
+def test_no_part_of_a_message_repeats_a_long_text(shop: Path, text: str) -> None:
     (shop / "bench.yml").write_text(text, encoding="utf-8")
-    assert "x" * 42 not in refusal_of(shop)
+    assert "x" * 42 not in read_refusal(shop)
 
 
-def refusal_of(folder: Path) -> str:
+def read_refusal(folder: Path) -> str:
     with pytest.raises(InputError) as caught:
-        load(folder / "bench.yml", "quick")
+        load_project(folder / "bench.yml", "quick")
     return str(caught.value)
 
 
 def test_root_is_the_top_of_the_repository_else_the_configuration_s_folder(shop: Path) -> None:
     file = shop / "app" / "bench.yml"
-    assert root_of(file) == (shop if (shop / ".git").exists() else shop / "app")
+    assert find_root(file) == (shop if (shop / ".git").exists() else shop / "app")
 
 
 def test_base_has_the_same_root_in_its_own_tree(tmp_path: Path) -> None:
-    """A configuration in a folder may name files beside that folder, in base too; and nothing outside of the tree."""
+    """A configuration in a folder may name files next to that folder, also in base, but none outside of the tree."""
     shop = tmp_path / "shop"
     shop.mkdir()
     git(shop, "init", "--quiet")
@@ -186,9 +186,9 @@ def test_base_has_the_same_root_in_its_own_tree(tmp_path: Path) -> None:
             (tree / "bench" / name).write_text("--\n", encoding="utf-8")
         (tree / "data" / "seed.sql").write_text("--\n", encoding="utf-8")
         configure(tree / "bench", seed="../data/seed.sql")
-    head = load(shop / "bench" / "bench.yml", "quick")
-    found = load_base(head, base / "bench")
-    assert (found.project.root, dict(found.lacks)) == (base, {})
+    head = load_project(shop / "bench" / "bench.yml", "quick")
+    loaded = load_base(head, base / "bench")
+    assert (loaded.project.root, dict(loaded.lacks)) == (base, {})
     for name, target in (("data/seed.sql", "../../secret"), ("bench/app/Dockerfile", "/etc/passwd")):
         (base / name).unlink()
         (base / name).symlink_to(target)
@@ -196,10 +196,10 @@ def test_base_has_the_same_root_in_its_own_tree(tmp_path: Path) -> None:
         assert "is outside of" in lack.reason
 
 
-def test_problem__says_whether_it_is_only_absent(tmp_path: Path) -> None:
-    missing = problem_of(tmp_path / "none", tmp_path, "seed")
+def test_find_problem__says_whether_a_path_is_only_absent(tmp_path: Path) -> None:
+    missing = find_problem(tmp_path / "none", tmp_path, "seed")
     assert missing is not None
     assert missing.absent
-    outside = problem_of(Path("/nowhere/none"), tmp_path, "seed")
+    outside = find_problem(Path("/nowhere/none"), tmp_path, "seed")
     assert outside is not None
     assert not outside.absent

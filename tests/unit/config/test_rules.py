@@ -1,4 +1,4 @@
-"""A pull request is judged by base's rules, and what it changes about them is listed."""
+"""A pull request is judged by base's rules, and its changes to them are listed."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +9,7 @@ import yaml
 
 from bench_action.config.baseline import Baseline
 from bench_action.config.load import Project, load_policy
-from bench_action.config.rules import apply_rules, rule_changes, service_aliases, shared_services
+from bench_action.config.rules import apply_rules, list_rule_changes, map_service_aliases, share_services
 from bench_action.config.schema import Config, Service
 
 pytestmark = pytest.mark.unit
@@ -39,8 +39,8 @@ def base(**changes: Any) -> Baseline:
     return Baseline(own, "1a2b3c4", valid=True, profiles=own.profiles)
 
 
-def changed(head: Project, of: Baseline | None = None) -> dict[str, tuple[str, str]]:
-    return {change.what: (change.before, change.after) for change in rule_changes(head, of or base())}
+def compare(head: Project, with_base: Baseline | None = None) -> dict[str, tuple[str, str]]:
+    return {change.what: (change.before, change.after) for change in list_rule_changes(head, with_base or base())}
 
 
 SLOW = {"path": "/list", "connections": 4, "threads": 2, "duration": "1s"}
@@ -56,14 +56,14 @@ def test_apply_rules__gates_work_profiles_services_and_load_are_bases() -> None:
         services={"postgres": {"image": "mine:1"}},
         load={"image": "evil:1"},
     )
-    judged, _, judging = apply_rules(head, base(), "base")
+    judged, _, applied = apply_rules(head, base(), "base")
     assert judged.config.all_gates == base().project.config.all_gates
     assert judged.config.work["list"].queries == 1
     assert judged.profiles["list"].connections == 8
     assert judged.config.services["postgres"].image == "postgres:17"
     assert judged.config.load.image == "load:1"
-    assert (judging.rules, judging.head_gates["requests_per_second"].size) == ("base", 0.5)
-    assert {change.what for change in judging.changes} == {
+    assert (applied.rules, applied.head_gates["requests_per_second"].size) == ("base", 0.5)
+    assert {change.what for change in applied.changes} == {
         "gate on requests/s",
         "gate on p50",
         "work of list",
@@ -79,31 +79,31 @@ def test_apply_rules__what_only_head_has_is_added() -> None:
         work={"new": {"queries": 3}, "list": {"queries": 1}},
         services={"postgres": {"image": "postgres:17"}, "redis": {"image": "redis:8"}},
     )
-    judged, _, judging = apply_rules(head, base(), "base")
+    judged, _, applied = apply_rules(head, base(), "base")
     assert list(judged.profiles) == ["new", "list"]
     assert judged.config.work["new"].queries == 3
     assert list(judged.config.services) == ["redis", "postgres"]
-    assert judging.changes == ()
+    assert applied.changes == ()
 
 
-def test_apply_rules__a_profile_that_head_removes_is_measured_by_bases() -> None:
-    judged, _, judging = apply_rules(project(profiles={"new": NEW}, work={}), base(), "base")
+def test_apply_rules__a_profile_that_head_removes_is_still_measured() -> None:
+    judged, _, applied = apply_rules(project(profiles={"new": NEW}, work={}), base(), "base")
     assert list(judged.profiles) == ["new", "list"]
-    assert "profile list" in {change.what for change in judging.changes}
+    assert "profile list" in {change.what for change in applied.changes}
 
 
-def test_apply_rules__by_heads_only_the_load_generator_stays_bases() -> None:
+def test_apply_rules__of_head_leave_only_the_load_generator_to_base() -> None:
     head = project(gates={"requests_per_second": {"max_loss": "50%"}}, load={"image": "evil:1"})
-    judged, _, judging = apply_rules(head, base(), "head")
+    judged, _, applied = apply_rules(head, base(), "head")
     assert judged.config.all_gates["requests_per_second"].size == 0.5
     assert judged.config.load.image == "load:1"
-    assert [(change.what, judging.rules) for change in judging.changes] == [("load generator", "head")]
+    assert [(change.what, applied.rules) for change in applied.changes] == [("load generator", "head")]
 
 
 def test_apply_rules__are_heads_if_base_has_no_valid_configuration() -> None:
     head = project(gates={"requests_per_second": {"max_loss": "50%"}})
-    judged, _, judging = apply_rules(head, replace(base(), valid=False), "base")
-    assert (judged, judging.rules, judging.changes) == (head, "head", ())
+    judged, _, applied = apply_rules(head, replace(base(), valid=False), "base")
+    assert (judged, applied.rules, applied.changes) == (head, "head", ())
 
 
 def test_apply_rules__services_that_only_base_has_are_started_as_well() -> None:
@@ -111,15 +111,15 @@ def test_apply_rules__services_that_only_base_has_are_started_as_well() -> None:
     assert list(judged.config.services) == ["postgres"]
 
 
-def test_shared_services__are_one_server_of_each_kind() -> None:
+def test_share_services__starts_one_server_of_each_kind() -> None:
     first = {"db": Service(kind="postgres", image="postgres:16")}
     second = {"postgres": Service(kind="postgres", image="postgres:17"), "redis": Service(kind="redis", image="r")}
-    shared = shared_services(first, second)
+    shared = share_services(first, second)
     assert {name: service.image for name, service in shared.items()} == {"redis": "r", "db": "postgres:16"}
-    assert service_aliases(second, shared) == {"postgres": "db"}
+    assert map_service_aliases(second, shared) == {"postgres": "db"}
 
 
-def test_rule_changes__are_in_plain_words() -> None:
+def test_list_rule_changes__uses_plain_words() -> None:
     head = project(
         gates={"requests_per_second": {"max_loss": "10%", "level": "warn"}, "latency_p50_us": None},
         checks=[
@@ -130,7 +130,7 @@ def test_rule_changes__are_in_plain_words() -> None:
         profiles={"list": SLOW},
         compare=[],
     )
-    assert changed(head) == {
+    assert compare(head) == {
         "gate on requests/s": ("2 %", "10 % (warns only)"),
         "gate on p50": ("10 % and 200 µs", "no gate"),
         "work of list": ("queries 1", "queries 21"),
@@ -140,24 +140,24 @@ def test_rule_changes__are_in_plain_words() -> None:
     }
 
 
-def test_rule_changes__name_what_head_removes() -> None:
-    found = changed(project(checks=[], services={}, work={}))
-    assert found["check home"] == ("expect.status 200, expect.contains 'Hello'", "")
-    assert found["service postgres"][1] == ""
-    assert found["work of list"] == ("queries 1", "any")
+def test_list_rule_changes__names_what_head_removes() -> None:
+    changes = compare(project(checks=[], services={}, work={}))
+    assert changes["check home"] == ("expect.status 200, expect.contains 'Hello'", "")
+    assert changes["service postgres"][1] == ""
+    assert changes["work of list"] == ("queries 1", "any")
 
 
-def test_rule_changes__a_variant_that_head_removes_is_no_longer_measured() -> None:
-    assert changed(project(), replace(base(), removed=("slow",))) == {"variant slow": ("measured", "")}
+def test_list_rule_changes__a_variant_that_head_removes_is_no_longer_measured() -> None:
+    assert compare(project(), replace(base(), removed=("slow",))) == {"variant slow": ("measured", "")}
 
 
-def test_rule_changes__writing_a_default_down_is_none() -> None:
+def test_list_rule_changes__writing_a_default_down_changes_nothing() -> None:
     assert (
-        changed(project(gates={"requests_per_second": {"max_loss": "2%"}, "cpu_ms_per_request": {"max_gain": 0.01}}))
+        compare(project(gates={"requests_per_second": {"max_loss": "2%"}, "cpu_ms_per_request": {"max_gain": 0.01}}))
         == {}
     )
 
 
-def test_rule_changes__a_long_text_is_cut() -> None:
+def test_list_rule_changes__a_long_text_is_cut() -> None:
     head = project(checks=[{"name": "home", "expect": {"contains": ["x" * 5000]}}])
-    assert len(changed(head)["check home"][1]) == 200
+    assert len(compare(head)["check home"][1]) == 200

@@ -1,4 +1,4 @@
-"""Durations as people write them."""
+"""Durations such as 10s, 500ms and 2m."""
 
 import pytest
 from hypothesis import given
@@ -41,7 +41,7 @@ def test_parse_duration__gives_a_number_or_refuses(text: str) -> None:
 
 
 @pytest.mark.parametrize("value", [7, 1.5, None, [1]])
-def test_parse_duration__leaves_what_is_no_text_alone(value: object) -> None:
+def test_parse_duration__does_not_change_what_is_not_text(value: object) -> None:
     assert parse_duration(value) == value
 
 

@@ -1,4 +1,4 @@
-"""Base's tree is the same kind of tree as the work tree: sparse, partial and shallow clones, submodules, LFS."""
+"""Base's tree is complete: with sparse, partial and shallow clones, submodules and LFS."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ import pytest
 from tests.git import git
 
 from bench_action.git.missing import explain_missing
-from bench_action.git.sources import checked_out, read_source, resolve
+from bench_action.git.sources import check_out, read_source, resolve_revision
 from bench_action.git.worktree import WorkTree
 from bench_action.model.errors import InputError
 
@@ -41,7 +41,7 @@ def write(folder: Path, **files: str) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def files_of(folder: Path) -> dict[str, str]:
+def read_files(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in folder.rglob("*") if path.is_file()
     }
@@ -49,7 +49,7 @@ def files_of(folder: Path) -> dict[str, str]:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
-    """Two commits: `one` everywhere, then `two` in `app/main`, and `data` gone."""
+    """Two commits: the second one changes `app/main` and removes `data`."""
     shop = repository(tmp_path / "shop", app__main="one", data__rows="rows", other__file="other")
     git(shop, "rm", "--quiet", "-r", "data")
     write(shop, app__main="two")
@@ -65,10 +65,10 @@ def test_sparse_clone_has_the_whole_base(shop: Path, tmp_path: Path) -> None:
     git(tmp_path, "clone", "--quiet", "--sparse", str(shop), str(clone))
     git(clone, "sparse-checkout", "set", "app")
     assert not (clone / "other").exists()
-    with checked_out(clone, resolve(clone, "HEAD~1")) as base:
-        assert files_of(base) == BASE
-    with checked_out(clone / "app", resolve(clone, "HEAD~1")) as base:
-        assert files_of(base) == {"main": "one"}
+    with check_out(clone, resolve_revision(clone, "HEAD~1")) as base:
+        assert read_files(base) == BASE
+    with check_out(clone / "app", resolve_revision(clone, "HEAD~1")) as base:
+        assert read_files(base) == {"main": "one"}
     assert git(clone, "status", "--porcelain") == ""
     assert not (clone / "other").exists()
 
@@ -78,7 +78,7 @@ GUARD = '#!/bin/sh\ntest "$TOKEN" = right || exit 1\nexec git-upload-pack "$@"\n
 
 @pytest.fixture
 def partial(shop: Path, tmp_path: Path) -> Path:
-    """A clone without the contents of old files; its origin asks for a token."""
+    """A clone without the contents of old files, whose origin requires a token."""
     clone, guard = tmp_path / "clone", tmp_path / "guard"
     git(tmp_path, "clone", "--quiet", "--filter=blob:none", f"file://{shop}", str(clone))
     guard.write_text(GUARD, encoding="ascii")
@@ -89,21 +89,21 @@ def partial(shop: Path, tmp_path: Path) -> Path:
 
 def test_partial_clone_fetches_what_it_lacks_with_the_token(partial: Path) -> None:
     environ = {**os.environ, "TOKEN": "right"}
-    with checked_out(partial, resolve(partial, "HEAD~1", environ), environ) as base:
-        assert files_of(base) == BASE
+    with check_out(partial, resolve_revision(partial, "HEAD~1", environ), environ) as base:
+        assert read_files(base) == BASE
 
 
 def test_partial_clone_whose_origin_does_not_answer_says_what_to_do(partial: Path) -> None:
     with (
         pytest.raises(InputError, match="could not read the sources") as caught,
-        checked_out(partial, resolve(partial, "HEAD~1")),
+        check_out(partial, resolve_revision(partial, "HEAD~1")),
     ):
         pass
     assert "partial clone" in caught.value.advice
     assert "fetch-depth: 0" in caught.value.advice
 
 
-def test_shallow_clone_stays_shallow_and_a_full_one_full(shop: Path, tmp_path: Path) -> None:
+def test_fetching_neither_deepens_nor_truncates_a_clone(shop: Path, tmp_path: Path) -> None:
     git(shop, "branch", "other", "HEAD~1")
     for depth in ("--depth=1", "--single-branch"):
         clone = tmp_path / depth
@@ -113,7 +113,7 @@ def test_shallow_clone_stays_shallow_and_a_full_one_full(shop: Path, tmp_path: P
         git(shop, "commit", "--quiet", "--allow-empty", "--message", depth)
         wanted = git(shop, "rev-parse", "other")
         git(shop, "switch", "--quiet", "main")
-        assert resolve(clone, "origin/other") == wanted
+        assert resolve_revision(clone, "origin/other") == wanted
         assert git(clone, "rev-parse", "--is-shallow-repository") == shallow
 
 
@@ -142,55 +142,55 @@ def nested(tmp_path: Path) -> Path:
     return outer
 
 
-OF_NESTED = {"app/main": "one", "vendor/middle": "one", "vendor/deep/leaf/leaf": "one"}
+NESTED_FILES = {"app/main": "one", "vendor/middle": "one", "vendor/deep/leaf/leaf": "one"}
 
 
-def filled(folder: Path, revision: str = "HEAD~1") -> tuple[dict[str, str], list[str]]:
-    """Base's files without git's own, and what the tool said about them."""
-    told: list[str] = []
-    with checked_out(folder, resolve(folder, revision), tell=told.append) as base:
-        return {name: text for name, text in files_of(base).items() if ".git" not in name}, told
+def check_out_all(folder: Path, revision: str = "HEAD~1") -> tuple[dict[str, str], list[str]]:
+    """Check out a revision, and return its files, without git's own, and the warnings."""
+    warnings: list[str] = []
+    with check_out(folder, resolve_revision(folder, revision), warn=warnings.append) as base:
+        return {name: text for name, text in read_files(base).items() if ".git" not in name}, warnings
 
 
 def test_submodules_are_filled_with_their_own_commits(nested: Path) -> None:
-    assert filled(nested) == (OF_NESTED, [])
+    assert check_out_all(nested) == (NESTED_FILES, [])
     assert not read_source(nested, {}).dirty
 
 
-def test_submodule_that_this_clone_has_not_stays_empty_in_both(nested: Path, tmp_path: Path) -> None:
+def test_submodule_that_this_clone_does_not_have_is_empty_in_both(nested: Path, tmp_path: Path) -> None:
     git(tmp_path, "clone", "--quiet", str(nested), str(tmp_path / "clone"))
-    files, told = filled(tmp_path / "clone")
+    files, warnings = check_out_all(tmp_path / "clone")
     assert files == {"app/main": "one"}
-    assert told == []
+    assert warnings == []
 
 
 def test_submodule_that_head_has_moved_or_removed_is_filled_by_its_name(nested: Path) -> None:
     git(nested, "mv", "vendor", "third-party")
     commit(nested)
-    assert filled(nested, "HEAD~2") == (OF_NESTED, [])
+    assert check_out_all(nested, "HEAD~2") == (NESTED_FILES, [])
     git(nested, "rm", "--quiet", "third-party")
     commit(nested)
-    assert filled(nested, "HEAD~3") == (OF_NESTED, [])
+    assert check_out_all(nested, "HEAD~3") == (NESTED_FILES, [])
 
 
 def test_submodule_whose_commit_cannot_be_fetched_is_named(nested: Path, tmp_path: Path) -> None:
-    """A shallow submodule has head's commit only; a file of this machine is never fetched for it."""
+    """A shallow submodule has only head's commit, and nothing is fetched for it from a local path."""
     clone = tmp_path / "clone"
     allow = ("-c", "protocol.file.allow=always")
     git(tmp_path, "clone", "--quiet", f"file://{nested}", str(clone))
     git(clone, "config", "submodule.vendor.url", f"file://{nested / 'vendor'}")
     git(nested / "vendor", "branch", "for-the-clone")
     git(clone, *allow, "submodule", "--quiet", "update", "--init", "--depth=1")
-    files, told = filled(clone)
+    files, warnings = check_out_all(clone)
     assert files == {"app/main": "one"}
-    (text,) = told
+    (text,) = warnings
     assert text.startswith("the submodule vendor is empty in the base revision: could not fetch its commit")
-    with checked_out(clone, resolve(clone, "HEAD~1")) as base:
+    with check_out(clone, resolve_revision(clone, "HEAD~1")) as base:
         assert "vendor is a submodule, and empty" in explain_missing(clone, base, [])
 
 
-def test_submodule_s_name_leads_nowhere_else(tmp_path: Path) -> None:
-    """A name is the repository's own text; git refuses such ones, and so do we."""
+def test_name_of_a_submodule_cannot_lead_to_another_repository(tmp_path: Path) -> None:
+    """The repository chooses the name: git refuses such names, and so do we."""
     inner = repository(tmp_path / "inner", file="one")
     outer = repository(tmp_path / "outer", app="one")
     add_submodule(outer, inner, "vendor")
@@ -200,9 +200,9 @@ def test_submodule_s_name_leads_nowhere_else(tmp_path: Path) -> None:
     git(outer, "rm", "--quiet", "--cached", "vendor")
     shutil.rmtree(outer / "vendor")
     commit(outer)
-    files, told = filled(outer)
+    files, warnings = check_out_all(outer)
     assert files == {"app": "one"}
-    assert "this clone does not have it" in told[0]
+    assert "this clone does not have it" in warnings[0]
 
 
 @pytest.fixture
@@ -220,20 +220,20 @@ def large(tmp_path: Path) -> Path:
 def test_lfs_without_git_lfs_leaves_pointers(large: Path) -> None:
     (large / "data").touch()  # git must read it again
     assert not read_source(large, {}).dirty
-    assert filled(large, "HEAD") == ({"app": "one", "data": POINTER}, [])
+    assert check_out_all(large, "HEAD") == ({"app": "one", "data": POINTER}, [])
     (large / "app").write_text("two", encoding="utf-8")
     assert read_source(large, {}).dirty
 
 
-def test_lfs_s_files_that_only_head_has_are_named(large: Path) -> None:
+def test_lfs_files_that_only_head_has_are_named(large: Path) -> None:
     (large / "data").write_text("the object", encoding="utf-8")
     assert not read_source(large, {}).dirty  # only git-lfs could say whether it has changed
-    files, told = filled(large, "HEAD")
+    files, warnings = check_out_all(large, "HEAD")
     assert files["data"] == POINTER
-    (text,) = told
+    (text,) = warnings
     assert "1 file of Git LFS could not be read and is a pointer: data. git-lfs is not installed" in text
-    with checked_out(large, resolve(large, "HEAD")) as base:
-        assert explain_missing(large, base, []).startswith("data is a pointer of Git LFS")
+    with check_out(large, resolve_revision(large, "HEAD")) as base:
+        assert explain_missing(large, base, []).startswith("data is a Git LFS pointer")
 
 
 def test_lfs_runs_by_our_own_command_line(large: Path, tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ def built(tmp_path: Path) -> Path:
     ],
 )
 def test_files_of_an_earlier_step_are_named(built: Path, evidence: str, expected: str) -> None:
-    with checked_out(built / "web", resolve(built, "HEAD")) as base:
+    with check_out(built / "web", resolve_revision(built, "HEAD")) as base:
         found = explain_missing(built / "web", base, [evidence])
     assert found.startswith(expected)
     assert bool(found) == bool(expected)
@@ -280,7 +280,7 @@ def test_outside_of_git_nothing_is_explained(tmp_path: Path) -> None:
     assert explain_missing(tmp_path, tmp_path, ["COPY dist /dist"]) == ""
 
 
-def test_fetch_of_nothing_is_no_crash(shop: Path) -> None:
+def test_fetch_from_an_empty_address_is_an_input_error(shop: Path) -> None:
     subprocess.run(["git", "config", "remote.origin.url", ""], cwd=shop, check=True)
     with pytest.raises(InputError):
-        resolve(shop, "elsewhere")
+        resolve_revision(shop, "elsewhere")

@@ -1,4 +1,4 @@
-"""Head and base of a run, and what is said of an error that head's own services might not have."""
+"""Head and base of a run, and the note on an error if head ran with base's services."""
 
 from pathlib import Path
 
@@ -48,10 +48,10 @@ def test_explain__adds_nothing_if_no_service_changed_or_head_got_its_own(rules: 
     assert not hasattr(error, "__notes__")
 
 
-def test_pairs__are_those_of_base_and_those_that_were_requested() -> None:
+def test_count_pairs__counts_those_with_base_and_those_that_were_requested() -> None:
     found = revisions(AppliedRules())
-    assert found.pairs(Options(compare=(("a", "b"),))) == 3
-    assert Revisions(found.source, found.head).pairs(Options()) == 0
+    assert found.count_pairs(Options(compare=(("a", "b"),))) == 3
+    assert Revisions(found.source, found.head).count_pairs(Options()) == 0
 
 
 def test_load_revisions__without_a_base_is_head_with_the_whole_time_for_its_pairs(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is measured, told by a real git repository."""
+"""What is read from git about head and base, with real repositories."""
 
 import os
 import subprocess
@@ -13,12 +13,12 @@ from tests.git import git as git_in
 
 from bench_action.engine.ownership import Process
 from bench_action.git.sources import (
-    checked_out,
-    committed_at,
+    check_out,
+    find_commit_time,
     find_former_name,
     name_configuration,
     read_source,
-    resolve,
+    resolve_revision,
 )
 from bench_action.model.errors import InputError
 from bench_action.model.result import Source
@@ -38,7 +38,7 @@ def git(tmp_path: Path) -> Callable[..., str]:
     return run
 
 
-def test_read_source__tells_commit_and_branch(tmp_path: Path, git: Callable[..., str]) -> None:
+def test_read_source__reads_commit_and_branch(tmp_path: Path, git: Callable[..., str]) -> None:
     found = read_source(tmp_path, {})
     assert (found.head_sha, found.ref, found.dirty) == (git("rev-parse", "HEAD"), "refs/heads/main", False)
     assert (found.repository, found.event) == ("", "")
@@ -49,14 +49,14 @@ def test_read_source__of_a_folder_inside(tmp_path: Path, git: Callable[..., str]
     assert read_source(tmp_path / "inner", {}).head_sha == git("rev-parse", "HEAD")
 
 
-def test_read_source__only_changes_of_what_git_knows_make_it_dirty(tmp_path: Path, git: Callable[..., str]) -> None:
+def test_read_source__only_changes_of_tracked_files_make_it_dirty(tmp_path: Path, git: Callable[..., str]) -> None:
     (tmp_path / "new").touch()
     assert not read_source(tmp_path, {}).dirty
     (tmp_path / "file").write_text("two", encoding="utf-8")
     assert read_source(tmp_path, {}).dirty
 
 
-def test_read_source__github_knows_better(tmp_path: Path, git: Callable[..., str]) -> None:
+def test_read_source__github_s_variables_take_precedence(tmp_path: Path, git: Callable[..., str]) -> None:
     git("remote", "add", "origin", "https://example.org/a/b.git")
     environ = {
         "GITHUB_REPOSITORY": "owner/repo",
@@ -115,21 +115,23 @@ def history(tmp_path: Path, git: Callable[..., str]) -> str:
     return first
 
 
-def test_resolve__a_branch_a_relative_name_and_a_commit(tmp_path: Path, git: Callable[..., str], history: str) -> None:
-    assert resolve(tmp_path, "main") == git("rev-parse", "HEAD")
-    assert resolve(tmp_path / "inner", "HEAD~1") == history
-    assert resolve(tmp_path, history[:10]) == history
+def test_resolve_revision__a_branch_a_relative_name_and_a_commit(
+    tmp_path: Path, git: Callable[..., str], history: str
+) -> None:
+    assert resolve_revision(tmp_path, "main") == git("rev-parse", "HEAD")
+    assert resolve_revision(tmp_path / "inner", "HEAD~1") == history
+    assert resolve_revision(tmp_path, history[:10]) == history
 
 
 @pytest.mark.parametrize("revision", ["no-such-branch", "HEAD~99", "--upload-pack=x"])
-def test_resolve__what_there_is_not_is_an_error(tmp_path: Path, history: str, revision: str) -> None:
+def test_resolve_revision__an_unknown_one_is_an_error(tmp_path: Path, history: str, revision: str) -> None:
     with pytest.raises(InputError):
-        resolve(tmp_path, revision)
+        resolve_revision(tmp_path, revision)
 
 
-def test_resolve__outside_of_a_repository_says_what_it_needs(tmp_path: Path) -> None:
+def test_resolve_revision__outside_of_a_repository_says_what_it_needs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="needs a git repository") as caught:
-        resolve(tmp_path, "main")
+        resolve_revision(tmp_path, "main")
     assert "under git" in caught.value.advice
 
 
@@ -142,31 +144,31 @@ def test_resolve__a_shallow_clone_fetches_what_it_lacks(
     subprocess.run(
         ["git", "clone", "--quiet", "--depth=1", "--single-branch", f"file://{tmp_path}", str(clone)], check=True
     )
-    assert resolve(clone, "origin/old") == history
+    assert resolve_revision(clone, "origin/old") == history
     again = tmp_path_factory.mktemp("clone") / "shallow"
     subprocess.run(["git", "clone", "--quiet", "--depth=1", f"file://{tmp_path}", str(again)], check=True)
-    assert resolve(again, history) == history
+    assert resolve_revision(again, history) == history
     with pytest.raises(InputError, match="no such commit") as caught:
-        resolve(again, "elsewhere")
+        resolve_revision(again, "elsewhere")
     assert "shallow" in caught.value.advice
 
 
-def test_checked_out__is_the_counterpart_of_a_folder_and_leaves_nothing(
+def test_check_out__yields_the_counterpart_of_a_folder_and_leaves_nothing(
     tmp_path: Path, git: Callable[..., str], history: str
 ) -> None:
     (tmp_path / "inner" / "app.py").write_text("three, not committed", encoding="utf-8")
-    with checked_out(tmp_path / "inner", git("rev-parse", "HEAD")) as folder:
+    with check_out(tmp_path / "inner", git("rev-parse", "HEAD")) as folder:
         assert (folder / "app.py").read_text(encoding="utf-8") == "two"
         assert (folder / "kept").is_file()  # an archive would lack it
         assert not (folder.parent / ".git").exists()
     assert not folder.exists()
     assert git("status", "--porcelain") == "M inner/app.py"
     assert git("worktree", "list").count("\n") == 0
-    with checked_out(tmp_path, history) as older:
-        assert [one.name for one in older.iterdir()] == ["file"]
+    with check_out(tmp_path, history) as older:
+        assert [path.name for path in older.iterdir()] == ["file"]
 
 
-def test_checked_out__sweeps_what_a_killed_run_has_left(
+def test_check_out__removes_what_a_killed_run_left_behind(
     tmp_path: Path, git: Callable[..., str], history: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = tmp_path / "temporary"
@@ -176,13 +178,13 @@ def test_checked_out__sweeps_what_a_killed_run_has_left(
     for name, owner in (("gone", f"{boot_id}/{namespace}/4194305/1"), ("mine", str(Process.of(os.getpid())))):
         (place / f"bench-action-base-{name}").mkdir()
         (place / f"bench-action-base-{name}" / "owner").write_text(owner, encoding="ascii")
-    with checked_out(tmp_path, history):
+    with check_out(tmp_path, history):
         left = {folder.name for folder in place.iterdir()}
     assert "bench-action-base-mine" in left
     assert "bench-action-base-gone" not in left
 
 
-def test_renamed_from__follows_a_file_that_was_moved_and_changed(tmp_path: Path, git: Callable[..., str]) -> None:
+def test_find_former_name__follows_a_file_that_was_moved_and_changed(tmp_path: Path, git: Callable[..., str]) -> None:
     text = "".join(f"line {number}\n" for number in range(20))
     (tmp_path / "bench.yml").write_text(text, encoding="utf-8")
     git("add", "bench.yml")
@@ -197,7 +199,7 @@ def test_renamed_from__follows_a_file_that_was_moved_and_changed(tmp_path: Path,
     assert find_former_name(tmp_path, "other.yml", commit) == "bench.yml"
 
 
-def test_renamed_from__a_copy_is_a_file_of_its_own(tmp_path: Path, git: Callable[..., str]) -> None:
+def test_find_former_name__does_not_follow_a_copy(tmp_path: Path, git: Callable[..., str]) -> None:
     (tmp_path / "copy").write_text("one", encoding="utf-8")
     git("add", "copy")
     assert find_former_name(tmp_path, "copy", git("rev-parse", "HEAD")) == ""
@@ -224,7 +226,7 @@ def commit_at(git: Callable[..., str], seconds: int) -> None:
     git("update-ref", "HEAD", done.stdout.strip())
 
 
-def test_read_source__tells_when_head_was_committed(tmp_path: Path, git: Callable[..., str]) -> None:
+def test_read_source__reads_when_head_was_committed(tmp_path: Path, git: Callable[..., str]) -> None:
     at = int(git("log", "-1", "--format=%ct"))
     for seconds in (at - 1000, int(time.time()) + 10**6):  # of committers whose clocks were wrong
         commit_at(git, seconds)
@@ -237,7 +239,7 @@ def test_read_source__tells_when_head_was_committed(tmp_path: Path, git: Callabl
     assert datetime.fromisoformat(read_source(tmp_path, {}).committed_at).timestamp() == merged >= at
 
 
-def test_read_source__in_a_shallow_clone_knows_its_own_commit_s_date(tmp_path: Path, git: Callable[..., str]) -> None:
+def test_read_source__in_a_shallow_clone_reads_the_date_of_its_commit(tmp_path: Path, git: Callable[..., str]) -> None:
     git("commit", "--allow-empty", "--message", "two")
     git("clone", "--depth=1", f"file://{tmp_path}", "shallow")
     assert read_source(tmp_path / "shallow", {}).committed_at == read_source(tmp_path, {}).committed_at
@@ -256,8 +258,8 @@ def test_read_source__in_a_shallow_clone_knows_its_own_commit_s_date(tmp_path: P
         ("fatal: bad", ""),
     ],
 )
-def test_committed_at__is_after_the_parents_and_not_in_the_future(dates: str, expected: str) -> None:
-    assert committed_at(dates, 5000.0) == expected
+def test_find_commit_time__is_after_the_parents_and_not_in_the_future(dates: str, expected: str) -> None:
+    assert find_commit_time(dates, 5000.0) == expected
 
 
 def test_name_configuration__is_the_path_from_the_top_of_the_repository(
@@ -271,7 +273,7 @@ def test_name_configuration__is_the_path_from_the_top_of_the_repository(
     assert name_configuration(tmp_path / "elsewhere", "b.yml") == "elsewhere/b.yml"
 
 
-def test_name_configuration__tells_repositories_of_one_workspace_apart(tmp_path: Path) -> None:
+def test_name_configuration__differs_between_repositories_of_one_workspace(tmp_path: Path) -> None:
     names = set()
     for name in ("shop", "blog"):
         (tmp_path / name).mkdir()

@@ -1,4 +1,4 @@
-"""Nothing that a pull request can commit makes git start a program, and git finds the repository that is meant."""
+"""Nothing that a pull request can commit makes git start a program or use another repository."""
 
 import subprocess
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 from tests.git import git
 
 from bench_action.config.paths import find_top
-from bench_action.git.sources import checked_out, head_and_parents, read_source, resolve
+from bench_action.git.sources import check_out, read_head_and_parents, read_source, resolve_revision
 from bench_action.git.worktree import WorkTree, find_git_dir
 from bench_action.model.errors import InputError
 
@@ -18,10 +18,10 @@ pytestmark = pytest.mark.unit
 
 @pytest.fixture
 def marker(tmp_path: Path) -> Iterator[Path]:
-    """A file that hostile programs make; it must not be there in the end."""
+    """A file that hostile programs create; it must not exist in the end."""
     path = tmp_path / "started"
     yield path
-    assert not path.exists(), "a program of the checkout's was started"
+    assert not path.exists(), "a program of the checkout was started"
 
 
 @pytest.fixture
@@ -42,10 +42,10 @@ def commit(folder: Path) -> str:
 
 
 def use_everything(folder: Path, revision: str = "HEAD") -> str:
-    """Whatever the tool has git do in a checkout; the head that it read."""
+    """Do everything that the tool does with git in a checkout, and return the head that it read."""
     source = read_source(folder, {})
-    head_and_parents(folder)
-    with suppress(InputError), checked_out(folder, resolve(folder, revision)):
+    read_head_and_parents(folder)
+    with suppress(InputError), check_out(folder, resolve_revision(folder, revision)):
         pass
     return source.head_sha
 
@@ -71,20 +71,20 @@ def test_a_folder_that_looks_like_a_bare_repository_is_only_a_folder(
     look_bare(shop / "apps", marker)
     head = commit(shop)
     assert use_everything(shop / "apps", revision) == head
-    look_bare(tmp_path, marker)  # in none at all
+    look_bare(tmp_path, marker)  # in no repository at all
     assert use_everything(tmp_path, revision) == ""
 
 
 @pytest.mark.parametrize("setting", ["smudge", "clean", "process"])
 def test_filters_that_the_tree_names_do_not_run(shop: Path, marker: Path, setting: str) -> None:
-    """The machine's own settings may know a filter; the tree must not choose what it is given."""
-    (shop / ".gitattributes").write_text("* filter=of.his=own -text\n", encoding="ascii")
+    """The machine's own settings may define a filter, but the tree must not run it."""
+    (shop / ".gitattributes").write_text("* filter=a.b=c -text\n", encoding="ascii")
     head = commit(shop)
     for name, value in ((setting, f"touch {marker}; cat"), ("required", "true")):
-        subprocess.run(["git", "config", f"filter.of.his=own.{name}", value], cwd=shop, check=True)
+        subprocess.run(["git", "config", f"filter.a.b=c.{name}", value], cwd=shop, check=True)
     (shop / "apps" / "app.py").write_text("two", encoding="utf-8")  # git must read it again
     assert read_source(shop, {}).dirty
-    with checked_out(shop / "apps", head) as folder:
+    with check_out(shop / "apps", head) as folder:
         assert (folder / "app.py").read_text(encoding="utf-8") == "one"
 
 
@@ -101,7 +101,7 @@ def test_hooks_and_monitors_do_not_run(shop: Path, marker: Path) -> None:
 def test_a_revision_is_not_an_option(shop: Path, marker: Path, tmp_path: Path, revision: str) -> None:
     git(tmp_path, "clone", "--quiet", str(shop), str(tmp_path / "clone"))
     with pytest.raises(InputError, match="is not a revision"):
-        resolve(tmp_path / "clone", revision.format(marker=marker))
+        resolve_revision(tmp_path / "clone", revision.format(marker=marker))
 
 
 @pytest.mark.parametrize("revision", ["main:refs/heads/stolen", "+main:main", "HEAD~99", "a..b", "v1^{}", "x y", ""])
@@ -109,15 +109,15 @@ def test_a_revision_writes_no_branch(shop: Path, tmp_path: Path, revision: str) 
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "--quiet", str(shop), str(clone))
     with pytest.raises(InputError):
-        resolve(clone, revision)
+        resolve_revision(clone, revision)
     assert git(clone, "for-each-ref", "refs/heads").count("\n") == 0
 
 
 def test_a_remote_that_is_a_command_is_not_started(shop: Path, marker: Path) -> None:
     git(shop, "remote", "add", "origin", f"ext::sh -c 'touch% {marker}'")
     git(shop, "config", "protocol.ext.allow", "always")
-    with pytest.raises(InputError, match="does not have it"):
-        resolve(shop, "elsewhere")
+    with pytest.raises(InputError, match="no such commit"):
+        resolve_revision(shop, "elsewhere")
 
 
 @pytest.fixture(params=["worktree", "submodule"])
@@ -136,12 +136,12 @@ def other(request: pytest.FixtureRequest, shop: Path, tmp_path: Path) -> Path:
 def test_worktrees_and_submodules_are_work_trees(other: Path, shop: Path) -> None:
     assert find_top(other / "apps") == other
     assert read_source(other / "apps", {}).head_sha == git(shop, "rev-parse", "HEAD")
-    with checked_out(other / "apps", resolve(other, "HEAD")) as folder:
+    with check_out(other / "apps", resolve_revision(other, "HEAD")) as folder:
         assert (folder / "app.py").read_text(encoding="utf-8") == "one"
 
 
-def test_of_two_repositories_that_of_the_folder_is_meant(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One in another, beside another, and in a hook of another's."""
+def test_folder_in_two_repositories_belongs_to_the_inner_one(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is inside the other, and git's variables, as in a hook, name the wrong one."""
     inner = shop / "apps" / "inner"
     inner.mkdir()
     git(inner, "init", "--quiet")
@@ -164,7 +164,7 @@ def test_repository_that_a_user_names(shop: Path, tmp_path: Path, monkeypatch: p
     assert find_git_dir(tmp_path) == tmp_path
 
 
-def test_git_that_is_not_installed_is_an_error_only_where_it_is_needed(
+def test_git_that_is_not_installed_is_an_error_only_if_it_is_needed(
     shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -175,7 +175,7 @@ def test_git_that_is_not_installed_is_an_error_only_where_it_is_needed(
         tree.run("status")
 
 
-def test_settings_of_the_environment_stay(shop: Path) -> None:
+def test_settings_of_the_environment_are_kept(shop: Path) -> None:
     """The token is one of them."""
     git(shop, "config", "filter.x.smudge", "cat")
     environ = {

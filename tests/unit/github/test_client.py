@@ -1,9 +1,9 @@
-"""How long GitHub wants us to wait, and when waiting is of no use."""
+"""How long GitHub requires us to wait, and when waiting is useless."""
 
 import pytest
 
-from bench_action.github.client import backoff_s, wait_s
-from bench_action.github.texts import marker
+from bench_action.github.client import compute_backoff_s, compute_wait_s
+from bench_action.github.texts import make_marker
 
 pytestmark = pytest.mark.unit
 
@@ -25,23 +25,23 @@ pytestmark = pytest.mark.unit
         (422, {}, "Validation Failed", 1, None),
     ],
 )
-def test_wait_s__is_what_github_says(
+def test_compute_wait_s__is_what_github_says(
     status: int, headers: dict[str, str], message: str, attempt: int, expected: float | None
 ) -> None:
-    assert wait_s(status, headers, message, attempt, now=1000.0) == expected
+    assert compute_wait_s(status, headers, message, attempt, now=1000.0) == expected
 
 
-def test_backoff_s__doubles_and_is_never_the_same_for_all() -> None:
+def test_compute_backoff_s__doubles_and_differs_between_clients() -> None:
     for attempt in range(1, 6):
-        pauses = {backoff_s(attempt) for _ in range(20)}
+        pauses = {compute_backoff_s(attempt) for _ in range(20)}
         assert min(pauses) >= 2 ** (attempt - 1)
         assert max(pauses) <= 1.5 * 2 ** (attempt - 1)
         assert len(pauses) > 1
 
 
 @pytest.mark.parametrize("key", ["bench-action", "a-->b", "x\ny", "--><script>", "é" * 300])
-def test_marker__stays_one_comment_of_one_line(key: str) -> None:
-    text = marker(key)
+def test_make_marker__is_one_comment_on_one_line(key: str) -> None:
+    text = make_marker(key)
     assert text.startswith("<!-- bench-action:")
     assert text.count("-->") == 1
     assert text.endswith(" -->")

@@ -1,4 +1,4 @@
-"""The event: pull requests, comments on them, runs of forks, and payloads that lie."""
+"""The event: pull requests, comments on them, runs of forks, and malformed payloads."""
 
 import json
 from pathlib import Path
@@ -66,13 +66,13 @@ def test_event__of_a_workflow_run_says_whose_commit_ran(tmp_path: Path) -> None:
         {"issue": "none"},
     ],
 )
-def test_event__takes_nothing_of_the_wrong_kind(tmp_path: Path, payload: Any) -> None:
+def test_event__ignores_values_of_the_wrong_type(tmp_path: Path, payload: Any) -> None:
     event = read(tmp_path, payload)
     assert (event.pull, event.head_sha, event.workflow_run) == (None, "", None)
 
 
-def test_event__outside_a_job_says_so() -> None:
-    with pytest.raises(InputError, match="no GitHub Actions job"):
+def test_event__outside_a_job_is_an_error() -> None:
+    with pytest.raises(InputError, match="not a GitHub Actions job"):
         Event.read({})
 
 

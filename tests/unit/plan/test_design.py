@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench_action.config.load import load
+from bench_action.config.load import load_project
 from bench_action.plan.blocks import Block, Cell
 from bench_action.plan.design import Design, make_design
 
@@ -19,7 +19,7 @@ def design(*, duets: bool = True, compare: tuple[tuple[str, str], ...] = ()) -> 
 
 def blocks_of(chosen: Design, preset: str, most: int = 200) -> list[Block]:
     """The first blocks of a plan that has no end of its own."""
-    project = load(Path("apps/bench.yml"), preset)
+    project = load_project(Path("apps/bench.yml"), preset)
     return [block for block, _ in zip(chosen.blocks(project), range(most), strict=False)]
 
 
@@ -71,7 +71,7 @@ def test_make_design__a_cell_that_base_lacks_is_measured_alone() -> None:
 
 
 def test_timetable__knows_how_long_subjects_take_to_start() -> None:
-    project = load(Path("apps/bench.yml"), "ci", profiles=["ci-64"])
+    project = load_project(Path("apps/bench.yml"), "ci", profiles=["ci-64"])
     chosen = make_design(BOTH, ["ci-64"], (), duets=True, seed=3, boot_s=8.0)
     times = chosen.timetable(project)
     assert (times.pairs, times.revisions, times.limit_s) == (1, 1, 300)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench_action.config.schema import Paced
+from bench_action.config.schema import PairPhase
 from bench_action.plan.blocks import Block, Cell, Pair, Spent
 from bench_action.plan.timetable import Timetable
 
@@ -18,8 +18,8 @@ SLOW = Timetable(
     revisions=1,
     restart_s=9.5,
     capacity_s=4.6,
-    latency=Paced(warmup=1, slice=3, blocks=5),
-    duet=Paced(warmup=1, slice=4),
+    latency=PairPhase(warmup=1, slice=3, blocks=5),
+    duet=PairPhase(warmup=1, slice=4),
 )
 FAST = replace(SLOW, restart_s=2.5)
 

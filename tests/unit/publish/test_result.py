@@ -1,4 +1,4 @@
-"""What is told of a result, and what is taken of another job's."""
+"""What is published of a result, and what is accepted of another job's."""
 
 import io
 import json
@@ -11,7 +11,7 @@ from tests.unit.factories import make_comparison, make_result, warn
 from bench_action.github.commands import Commands
 from bench_action.model.errors import InputError, StackError
 from bench_action.model.warning import Code
-from bench_action.publish.result import Publisher, annotations, outputs, read_foreign_result
+from bench_action.publish.result import Publisher, list_annotations, make_outputs, read_foreign_result
 from bench_action.report.comment import Links
 
 pytestmark = pytest.mark.unit
@@ -23,31 +23,31 @@ def stored(folder: Path, **changes: Any) -> Path:
     return folder
 
 
-def test_outputs__are_strings_and_json() -> None:
+def test_make_outputs__returns_strings_and_json() -> None:
     lost = make_comparison(verdict="regressed", gate=0.01, level="fail", ratio=0.9, smallest_detectable=0.012)
-    found = outputs(make_result(comparisons=(lost,), verdict="regressed"), Path("bench-results"))
+    found = make_outputs(make_result(comparisons=(lost,), verdict="regressed"), Path("bench-results"))
     assert found["verdict"] == "regressed"
     assert json.loads(found["regressions"])[0]["metric"] == lost.metric
     assert found["smallest-detectable"] == "0.0120"
     assert json.loads(found["requests-per-second"])["aiohttp · article-500"] > 0
 
 
-def test_annotations__tell_regressions_first_then_each_warning_once() -> None:
+def test_list_annotations__begins_with_regressions_and_names_each_warning_once() -> None:
     lost = make_comparison(verdict="regressed", gate=0.01, level="fail", ratio=0.9)
     warnings = (warn(Code.STEAL), warn(Code.STEAL), warn(Code.CONNECT_ERRORS))
-    found = annotations(make_result(comparisons=(lost,), warnings=warnings))
+    found = list_annotations(make_result(comparisons=(lost,), warnings=warnings))
     assert [level for level, _, _ in found] == ["error", "error", "warning"]
     assert "1 more like this" in found[2][2]
 
 
-def test_annotations__of_a_loss_that_no_gate_forbids_are_warnings() -> None:
+def test_list_annotations__warns_of_a_loss_that_no_gate_forbids() -> None:
     lost = make_comparison(verdict="measured", gate=None, level=None)
-    (found,) = annotations(make_result(comparisons=(lost,), warnings=()))
+    (found,) = list_annotations(make_result(comparisons=(lost,), warnings=()))
     assert found == ("warning", "aiohttp · article-500", "aiohttp is 10 % slower on article-500")
 
 
-def test_outputs__name_no_files_that_do_not_stay() -> None:
-    found = outputs(make_result(), None)
+def test_make_outputs__names_no_files_that_are_not_kept() -> None:
+    found = make_outputs(make_result(), None)
     assert (found["result"], found["report"]) == ("", "")
 
 
@@ -58,7 +58,7 @@ def test_publisher__without_a_pull_request_writes_summary_and_outputs(tmp_path: 
     assert "verdict<<" in (tmp_path / "output").read_text(encoding="utf-8")
 
 
-def test_publisher__tells_a_failure_with_its_log(tmp_path: Path) -> None:
+def test_publisher__shows_a_failure_with_its_log(tmp_path: Path) -> None:
     environ = {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary")}
     stream = io.StringIO()
     error = StackError("aiohttp did not start", cause="exit status 1", log=["```", "Traceback", "::error::x"])
@@ -69,7 +69,7 @@ def test_publisher__tells_a_failure_with_its_log(tmp_path: Path) -> None:
     assert stream.getvalue().count("\n::") == 0
 
 
-def test_foreign_result__is_read_back(tmp_path: Path) -> None:
+def test_read_foreign_result__reads_a_valid_one(tmp_path: Path) -> None:
     assert read_foreign_result(stored(tmp_path)).run.seed == 7
 
 
@@ -87,32 +87,32 @@ def test_foreign_result__is_read_back(tmp_path: Path) -> None:
         "\\ud800",
     ],
 )
-def test_foreign_result__that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+def test_read_foreign_result__refuses_what_is_not_a_result(tmp_path: Path, text: str) -> None:
     (tmp_path / "result.json").write_text(text, encoding="utf-8")
     with pytest.raises(InputError):
         read_foreign_result(tmp_path)
 
 
-def test_foreign_result__is_no_link_and_not_too_large(tmp_path: Path) -> None:
+def test_read_foreign_result__refuses_a_link_and_a_large_file(tmp_path: Path) -> None:
     (tmp_path / "result.json").symlink_to("/etc/passwd")
-    with pytest.raises(InputError, match="no plain file"):
+    with pytest.raises(InputError, match="is a link, or larger than"):
         read_foreign_result(tmp_path)
     (tmp_path / "result.json").unlink()
     with (tmp_path / "result.json").open("wb") as file:
         file.truncate(33 * 1024 * 1024)
-    with pytest.raises(InputError, match="no plain file"):
+    with pytest.raises(InputError, match="is a link, or larger than"):
         read_foreign_result(tmp_path)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="could not read"):
         read_foreign_result(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("name", ["surplus", "verdict"])
-def test_foreign_result__of_another_schema_is_refused(tmp_path: Path, name: str) -> None:
+def test_read_foreign_result__refuses_another_schema(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=name):
         read_foreign_result(stored(tmp_path, **{name: "green"}))
 
 
-def test_foreign_result__loses_what_would_break_out_of_its_place(tmp_path: Path) -> None:
+def test_read_foreign_result__removes_what_would_end_its_markup(tmp_path: Path) -> None:
     hostile = warn(Code.STEAL, message="`@octocat\u202e\x00" + "x" * 9000).model_dump(mode="json")
     found = read_foreign_result(stored(tmp_path, warnings=[hostile | {"advice": "see https://evil.example"}]))
     assert "`" not in found.warnings[0].message
