@@ -199,7 +199,7 @@ def _unsound(comparisons: Sequence[Comparison]) -> list[RunWarning]:
     """Head against head, and a difference was found all the same."""
     return [
         _warned(
-            Code.UNSOUND,
+            Code.UNRELIABLE,
             f"identical code was called {c.verdict} by {METRICS[c.metric].title}",
             f"{c.variant} · {c.profile}",
         )
