@@ -16,7 +16,7 @@ import numpy as np
 
 from bench_action.compare.pairs import Rules, compare_pairs, split_alpha
 from bench_action.compare.stopping import Decider
-from bench_action.compare.verdict import is_loss, verdict_of
+from bench_action.compare.verdict import is_loss, decide_verdict
 from bench_action.config.gates import Gates, default_gates
 from bench_action.config.schema import Paced
 from bench_action.model.result import Comparison, Errors, Latency, Trial, Verdict, Work
@@ -289,4 +289,4 @@ def _judge(trials: list[Trial], pairs: Sequence[Pair], gates: Gates, decider: De
     comparisons = compare_pairs(trials, pairs, rules)
     alarms = frozenset(one.metric for one in comparisons if one.verdict == "regressed")
     notable = any(is_loss(one) for one in comparisons)
-    return Outcome(verdict_of(trials, [], comparisons), alarms, notable, comparisons, seconds)
+    return Outcome(decide_verdict(trials, [], comparisons), alarms, notable, comparisons, seconds)

@@ -57,7 +57,7 @@ def _end(losses: Values, course: Course) -> End:
 
 
 def _verdict(losses: Values, course: Course) -> Verdict:
-    """Of both metrics, in the order of `verdict.verdict_of`."""
+    """Of both metrics, in the order of `verdict.decide_verdict`."""
     found: list[Verdict] = []
     for column, metric in enumerate(_METRICS):
         evidence = Evidence(metric, tuple(map(float, losses[:, column])), 1.0, 1.0)

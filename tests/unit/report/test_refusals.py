@@ -21,7 +21,7 @@ from tests.unit.factories import (
 )
 
 from bench_action.cli import app as cli
-from bench_action.compare.verdict import verdict_of
+from bench_action.compare.verdict import decide_verdict
 from bench_action.config.gates import Gate, Gates, default_gates
 from bench_action.model.errors import BenchError, StackError
 from bench_action.model.result import NotCompared, Result, RuleChange, SubjectInfo, Trial
@@ -124,7 +124,7 @@ def in_turn(spread: int) -> list[Trial]:
 def refused(code: Code, message: str, error: BenchError | None = None) -> Row:
     result = paired()
     warnings = (warn(code, message),)
-    verdict = verdict_of(result.trials, warnings, result.comparisons)
+    verdict = decide_verdict(result.trials, warnings, result.comparisons)
     return Row(result.model_copy(update={"warnings": warnings, "verdict": verdict}), error=error)
 
 

@@ -10,23 +10,23 @@ from hypothesis import strategies as st
 from scipy.special import stdtr
 
 from bench_action.stats.levels import nominal_levels
-from bench_action.stats.sequential import Course, blocks_needed, look, looks_of, smallest_detectable
+from bench_action.stats.sequential import Course, count_blocks, look, plan_looks, smallest_detectable
 
 pytestmark = pytest.mark.unit
 
 RUNS = 20_000
 
 
-def test_looks_of__grow_by_half_and_end_at_the_cap() -> None:
-    assert looks_of(35) == (5, 8, 12, 18, 27, 35)
-    assert looks_of(16) == (5, 8, 12, 16)
-    assert looks_of(5) == (5,)
-    assert looks_of(3) == (3,)
+def test_plan_looks__grow_by_half_and_end_at_the_cap() -> None:
+    assert plan_looks(35) == (5, 8, 12, 18, 27, 35)
+    assert plan_looks(16) == (5, 8, 12, 16)
+    assert plan_looks(5) == (5,)
+    assert plan_looks(3) == (3,)
 
 
 @given(st.integers(2, 400))
-def test_looks_of__are_few_and_never_beside_one_another(cap: int) -> None:
-    looks = looks_of(cap)
+def test_plan_looks__are_few_and_never_beside_one_another(cap: int) -> None:
+    looks = plan_looks(cap)
     assert looks[-1] == cap
     assert all(later - earlier >= 2 for earlier, later in pairwise(looks))
     assert len(looks) <= 3 + math.log(max(cap, 5) / 5, 1.4)
@@ -103,6 +103,6 @@ def test_smallest_detectable__of_one_block_is_nothing() -> None:
     assert smallest_detectable(0.01, 1, 0.01) == math.inf
 
 
-def test_blocks_needed__grow_as_the_limit_comes_near() -> None:
-    assert blocks_needed(0.0134, 0.02, 0.003) < blocks_needed(0.0134, 0.01, 0.003) < blocks_needed(0.0134, 0.001, 0.003)
-    assert blocks_needed(0.0134, 0.0, 0.003) == 10_000
+def test_count_blocks__grow_as_the_limit_comes_near() -> None:
+    assert count_blocks(0.0134, 0.02, 0.003) < count_blocks(0.0134, 0.01, 0.003) < count_blocks(0.0134, 0.001, 0.003)
+    assert count_blocks(0.0134, 0.0, 0.003) == 10_000
