@@ -13,6 +13,16 @@ from bench_action.plan.blocks import Pair
 from bench_action.stats.interval import CONFIDENCE, Ratio
 
 _RELEVANT = 0.01  # a difference between figures that were measured alone matters from this size on
+_UNKNOWN: dict[str, Any] = {
+    "ratio": None,
+    "ci_low": None,
+    "ci_high": None,
+    "confidence": CONFIDENCE,
+    "smallest_detectable": None,
+    "blocks": 0,
+    "significant": False,
+    "relevant": False,
+}
 
 
 def build_exact(metric: str, pair: Pair, base: Count, head: Count, gate: Gate | None = None) -> Comparison:
@@ -104,30 +114,12 @@ def build_unmeasured(metric: str, pair: Pair) -> Comparison:
 
 
 def _build(
-    method: str,
-    metric: str,
-    pair: Pair,
-    *,
-    base_value: float,
-    head_value: float,
-    gate: Gate | None = None,
-    verdict: Verdict = "measured",
-    **values: Any,
+    method: str, metric: str, pair: Pair, *, base_value: float, head_value: float, gate: Gate | None = None, **more: Any
 ) -> Comparison:
     """Name the two sides of a pair, revisions by their cells and variants by themselves, and fill in the gate."""
-    cells = pair.kind == "revision"
-    fields: dict[str, Any] = {
-        "base": str(pair.base) if cells else pair.base.variant,
-        "head": str(pair.head) if cells else pair.head.variant,
-        "ratio": None,
-        "ci_low": None,
-        "ci_high": None,
-        "confidence": CONFIDENCE,
-        "smallest_detectable": None,
-        "blocks": 0,
-        "significant": False,
-        "relevant": False,
-    }
+    sides = (pair.base, pair.head) if pair.kind == "revision" else (pair.base.variant, pair.head.variant)
+    if gate is None:
+        more["verdict"] = "measured"
     return Comparison(
         kind=pair.kind,
         method=method,
@@ -135,13 +127,14 @@ def _build(
         profile=pair.head.profile,
         variant=pair.head.variant,
         revision=pair.head.revision,
+        base=str(sides[0]),
+        head=str(sides[1]),
         base_value=base_value,
         head_value=head_value,
         difference=head_value - base_value,
-        gate=gate.size if gate else None,
-        level=gate.level if gate else None,
-        verdict=verdict if gate else "measured",
-        **(fields | values),
+        gate=gate.size if gate is not None else None,
+        level=gate.level if gate is not None else None,
+        **(_UNKNOWN | more),
     )
 
 

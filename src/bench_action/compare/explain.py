@@ -13,6 +13,7 @@ from bench_action.plan.blocks import Pair
 
 _MANY = 10  # so many more queries per request mean a query in a loop
 _ERRORS = 0.001
+_LONGEST = 160  # characters of a statement
 _CHANCE = 0.005  # of a false alarm by errors that occur by chance: five bad trials of head and none of base suffice
 _WORK = {"queries": "queries_per_request", "rows": "rows_per_request", "cache_commands": "cache_commands_per_request"}
 
@@ -70,10 +71,11 @@ def _find_statements(base: Sequence[Trial], head: Sequence[Trial]) -> Iterator[F
         before = known.get(text, count_no_calls(base))
         if count.change_from(before) > 0:
             kind = "new" if text not in known else "more frequent"
+            shown = (text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}…").replace("`", "'")
             times = f"{_format(before.per_request)} → {_format(count.per_request)} per request"
             yield Finding(
                 code="statement",
-                message=f"{kind} query: `{_shorten(text)}`, {times}",
+                message=f"{kind} query: `{shown}`, {times}",
                 cell=head[0].cell,
                 before=before.per_request,
                 after=count.per_request,
@@ -108,8 +110,3 @@ def _compute_chance(base_bad: int, base_all: int, head_bad: int, head_all: int) 
 
 def _format(value: float) -> str:
     return f"{value:g}" if value == round(value, 2) else f"{value:.2f}"
-
-
-def _shorten(text: str) -> str:
-    clean = text.replace("`", "'")
-    return clean if len(clean) <= 160 else f"{clean[:157]}…"

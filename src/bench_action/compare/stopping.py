@@ -10,7 +10,7 @@ from bench_action.compare.evidence import build_paired_evidence, check_duets, pa
 from bench_action.compare.gating import judge_losses
 from bench_action.config.gates import PAIRED, Gates
 from bench_action.model.result import PhaseName, Trial
-from bench_action.plan.blocks import Block, Spent, Step
+from bench_action.plan.blocks import Block, Spent
 from bench_action.plan.timetable import Timetable
 from bench_action.stats.sequential import Course
 
@@ -48,7 +48,11 @@ class Decider:
         """Whether this block need not be measured."""
         out_of_time = self.minutes is not None and spent.total_s >= self.minutes * 60
         if block.phase == "count":
-            return block.number >= _COUNTED and all(_is_counted(trials, step) for step in block.steps)
+            return block.number >= _COUNTED and all(
+                is_settled([trial for trial in trials if trial.phase == "count" and trial.cell == str(cell)])
+                for step in block.steps
+                for cell in step.cells
+            )
         if block.phase not in _COMPARING or block.pair is None:
             if (block.phase, block.number) == ("capacity", 1):
                 return False  # head's own figures are always measured
@@ -125,8 +129,3 @@ class Decider:
             return True
         # more duets would not become comparable: the rest of the time is for slices in turn
         return phase == "duet" and 2 * len(blocks) >= course.cap and self._is_unfit(pair, trials)
-
-
-def _is_counted(trials: Sequence[Trial], step: Step) -> bool:
-    (cell,) = step.cells
-    return is_settled([trial for trial in trials if trial.phase == "count" and trial.cell == str(cell)])
