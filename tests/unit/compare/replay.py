@@ -1,6 +1,6 @@
 """Judge stored runs again: a file of `replays/` has a run's trials, all else that `assemble` takes, and the values.
 
-`docker-*` were measured on a shared virtual machine with 2 cores, and trimmed; `simulated-*` come from
+`docker-*` and `local-*` were measured on a shared virtual machine with 2 cores; `simulated-*` come from
 `benchmarks/alarms`, edited by hand so that a block is dropped, base is lost, or counts vary. If a value is meant to
 change, store the new ones with `python -m tests.unit.compare.replay`, and explain the difference in the commit.
 """
