@@ -10,7 +10,7 @@ from bench_action.load.generator import Sight
 from bench_action.load.wrk import Report
 from bench_action.model.result import Replies, Trial
 from bench_action.model.warning import Code, RunWarning
-from bench_action.model.wording import plural
+from bench_action.model.wording import percent, plural
 
 # of a size that was not counted: beyond both, a trial measured another page
 _OTHER_SIZE = 0.10
@@ -181,7 +181,7 @@ def _statuses(statuses: Mapping[str, int], location: str) -> str:
 
 
 def _share(part: int, whole: int) -> str:
-    return "all" if part == whole else f"{100 * part / whole:.0f} % of"
+    return "all" if part == whole else f"{percent(part / whole)} of"
 
 
 def _range(counted: Replies) -> str:
