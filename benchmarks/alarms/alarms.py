@@ -1,4 +1,4 @@
-"""How often unchanged code is called regressed, by each way to a verdict, on a machine whose speed wanders.
+"""Count how often unchanged code is called regressed, by each way to a verdict, on a machine whose speed varies.
 
     .venv/bin/python -m benchmarks.alarms.alarms [RUNS]
 
@@ -19,7 +19,7 @@ _SEED = 20261127
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What became of so many runs of one kind."""
+    """The verdicts on a number of runs of one kind."""
 
     name: str
     runs: int
@@ -28,7 +28,7 @@ class Row:
 
     @property
     def regressed(self) -> float:
-        """The share that was called regressed."""
+        """The share of runs that were called regressed."""
         return self.verdicts["regressed"] / self.runs
 
     def __str__(self) -> str:
@@ -37,16 +37,16 @@ class Row:
         return f"| {self.name} | {self.runs:,} | {listed} |"
 
 
-def outcomes(scenario: Scenario, runs: int, seed: int = _SEED) -> Iterator[Outcome]:
-    """So many runs, the same ones each time."""
+def simulate_runs(scenario: Scenario, runs: int, seed: int = _SEED) -> Iterator[Outcome]:
+    """Simulate runs, the same ones each time."""
     for run in range(runs):
         yield simulate(scenario, np.random.default_rng([seed, run]))
 
 
-def row(scenario: Scenario, runs: int, name: str = "") -> Row:
-    """Simulate and count."""
+def count_verdicts(scenario: Scenario, runs: int, name: str = "") -> Row:
+    """Simulate runs and count their verdicts."""
     verdicts, notable = Counter[str](), 0
-    for outcome in outcomes(scenario, runs):
+    for outcome in simulate_runs(scenario, runs):
         verdicts[outcome.verdict] += 1
         notable += outcome.notable
     return Row(name or scenario.name, runs, verdicts, notable)
@@ -57,14 +57,17 @@ def main(runs: int) -> None:
     print("| unchanged code | runs | regressed | improved | inconclusive | a loss was noted |")
     print("|---|---:|---:|---:|---:|---:|")
     for scenario in SCENARIOS:
-        print(row(scenario, runs), flush=True)
+        print(count_verdicts(scenario, runs), flush=True)
     print("\n| head is slower | runs | regressed | improved | inconclusive | a loss was noted |")
     print("|---|---:|---:|---:|---:|---:|")
     for scenario in SCENARIOS:
         if scenario.name in {"duets", "turns: the CPU is idle", "turns: one CPU"}:
             for slowdown in (0.05, 0.20, 0.40):
                 changed = replace(scenario, slowdown=slowdown)
-                print(row(changed, max(20, runs // 10), f"{scenario.name}, {100 * slowdown:.0f} % more"), flush=True)
+                print(
+                    count_verdicts(changed, max(20, runs // 10), f"{scenario.name}, {100 * slowdown:.0f} % more"),
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Runs of unchanged code on a machine whose speed wanders, judged by the product's own plan, decider and rules.
+"""Simulate runs of unchanged code on a machine whose speed varies, with the product's own plan, decider and rules.
 
 The speed of the machine is what was recorded on a shared virtual machine: the logarithm of one server's rate has a
 standard deviation of 0.209 and an autocorrelation of 0.66, 0.32 and 0.05 after 1, 5 and 10 seconds. Here it is the sum
-of an Ornstein-Uhlenbeck process and white noise that has 0.66, 0.32 and 0.13: somewhat longer waves than recorded.
+of an Ornstein-Uhlenbeck process and white noise with 0.66, 0.32 and 0.13: somewhat longer waves than recorded.
 """
 
 import math
@@ -16,7 +16,7 @@ import numpy as np
 
 from bench_action.compare.pairs import Rules, compare_pairs, split_alpha
 from bench_action.compare.stopping import Decider
-from bench_action.compare.verdict import is_loss, verdict_of
+from bench_action.compare.verdict import decide_verdict, is_loss
 from bench_action.config.gates import Gates, default_gates
 from bench_action.config.schema import PairPhase
 from bench_action.model.result import Comparison, Errors, Latency, Trial, Verdict, Work
@@ -35,8 +35,8 @@ from bench_action.plan.blocks import (
 from bench_action.plan.timetable import Timetable
 
 _SD, _WAVES, _PER_SECOND = 0.209, 0.791, 0.8345
-_PROCESS_SD = 0.0074  # of each process of the same code; two of them differ by 1.05 %
-_SLICE_SD = 0.008  # what is left between two subjects that share a CPU for a slice
+_PROCESS_SD = 0.0074  # of each process of the same code, so that two of them differ by 1.05 %
+_SLICE_SD = 0.008  # remaining noise between two subjects that share a CPU for a slice
 _SERVICE_SD = 0.04  # of a service's CPU per request, block by block
 _RATE, _CONNECTIONS = 1000.0, 64
 _RESTART_S, _OVERHEAD_S, _TURN_S = 2.2, 0.3, 0.05
@@ -70,9 +70,9 @@ _PLAIN = Trial(
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A kind of run. Sizes are shares: `slowdown` of head, `idle` of the CPU in a duet, `share_sd` of its halves.
+    """A kind of run. `slowdown` of head, `idle` time of the CPU in a duet and `share_sd` of its halves are fractions.
 
-    `cpus`: with one there are no duets. `boot_s`: what each start takes. `queries`: of each request.
+    With one of `cpus` there are no duets. `boot_s` is the time of each start, `queries` the number per request.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended. `alarms`: metrics that were called regressed; `notable`: whether a loss was noted."""
+    """How a run ended. `alarms`: metrics that were called regressed; `notable`: whether a loss was reported."""
 
     verdict: Verdict
     alarms: frozenset[str]
@@ -98,8 +98,8 @@ class Outcome:
     seconds: float
 
 
-class Taken(NamedTuple):
-    """One trial that was taken: for how long, and how many requests/s."""
+class Sample(NamedTuple):
+    """A measured slice: for how long, and at how many requests/s."""
 
     block: Block
     step: Step
@@ -124,7 +124,7 @@ SCENARIOS = (
 
 @dataclass(slots=True)
 class Machine:
-    """Speed as a function of time, asked for in the order of time."""
+    """The speed of a machine as a function of time, read in the order of time."""
 
     dice: np.random.Generator
     now_s: float = 0.0
@@ -140,7 +140,7 @@ class Machine:
         self.now_s += seconds
 
     def speeds(self, slices: int, slice_s: float) -> "np.ndarray[Any, np.dtype[np.float64]]":
-        """The mean speed of slices one after the other, 1 being usual."""
+        """Compute the mean speeds of consecutive slices, relative to the usual speed."""
         found = np.empty(slices)
         for at in range(slices):
             self.wait(slice_s)
@@ -173,7 +173,7 @@ def simulate(scenario: Scenario, dice: np.random.Generator) -> Outcome:
 
 
 def _walk(scenario: Scenario, machine: Machine, pairs: Sequence[Pair], decider: Decider) -> list[Trial]:
-    """As `measure.Measurer` walks a plan."""
+    """Walk the plan as `measure.Measurer` does."""
     trials: list[Trial] = []
     times: dict[tuple[str, str], list[float]] = {}
     for block in _plan(scenario, pairs, int(machine.dice.integers(1 << 30))):
@@ -187,7 +187,7 @@ def _walk(scenario: Scenario, machine: Machine, pairs: Sequence[Pair], decider: 
 
 
 def _plan(scenario: Scenario, pairs: Sequence[Pair], seed: int) -> Iterator[Block]:
-    """As `design.Design` with the preset `ci`."""
+    """Plan a run as `design.Design` does with the preset `ci`."""
     cells = [cell for pair in pairs for cell in (pair.base, pair.head)]
     turns = Pace(warmup_s=1, slice_s=1, turns=2)
     phases = [
@@ -216,7 +216,7 @@ def _measure(scenario: Scenario, machine: Machine, block: Block) -> Iterator[Tri
                 seconds = step.slice_s or 2
                 rate = _RATE * float(machine.speeds(1, seconds)[0]) / process[cell]
                 cpu_ms = {"application": 950.0 * seconds * (1 - scenario.idle)}
-                yield _trial(scenario, machine, Taken(block, step, cell, seconds, rate), cpu_ms=cpu_ms)
+                yield _trial(scenario, machine, Sample(block, step, cell, seconds, rate), cpu_ms=cpu_ms)
                 machine.wait(_OVERHEAD_S)
 
 
@@ -237,7 +237,7 @@ def _duet(
         yield _trial(
             scenario,
             machine,
-            Taken(block, step, cell, seconds, rate),
+            Sample(block, step, cell, seconds, rate),
             cpu_ms={"application": cpu_ms},
             application_idle=scenario.idle,
             services_idle=0.5,
@@ -247,7 +247,7 @@ def _duet(
 def _latency(
     scenario: Scenario, machine: Machine, block: Block, step: Step, process: dict[Cell, float]
 ) -> Iterator[Trial]:
-    """Turns of a few requests each, base and head after each other."""
+    """Simulate turns of a few requests each, of base and head alternately."""
     turns = int(step.slice_s / _TURN_S / 2)
     speeds = machine.speeds(2 * turns, _TURN_S)
     for side, cell in enumerate(step.cells):
@@ -256,12 +256,12 @@ def _latency(
         noise = math.exp(scenario.service_sd * machine.dice.standard_normal())
         latency = _LATENCY.model_copy(update={"p50_us": p50_us, "p90_us": 1.4 * p50_us})
         cpu_ms = {"application": 500.0, "db": 150.0 * noise * process[cell], "cache": 20.0}
-        taken = Taken(block, step, cell, step.slice_s, 100.0)
-        yield _trial(scenario, machine, taken, cpu_ms=cpu_ms, latency=latency)
+        sample = Sample(block, step, cell, step.slice_s, 100.0)
+        yield _trial(scenario, machine, sample, cpu_ms=cpu_ms, latency=latency)
 
 
-def _trial(scenario: Scenario, machine: Machine, taken: Taken, **more: Any) -> Trial:
-    block, step, cell, seconds, rate = taken
+def _trial(scenario: Scenario, machine: Machine, sample: Sample, **more: Any) -> Trial:
+    block, step, cell, seconds, rate = sample
     began = _BEGAN + timedelta(seconds=machine.now_s - seconds)
     requests = 50 if block.phase == "count" else max(1, round(rate * seconds))
     pair = block.pair
@@ -287,6 +287,6 @@ def _trial(scenario: Scenario, machine: Machine, taken: Taken, **more: Any) -> T
 def _judge(trials: list[Trial], pairs: Sequence[Pair], gates: Gates, decider: Decider, seconds: float) -> Outcome:
     rules = Rules(gates, decider.courses(), split_alpha(gates, len(pairs)))
     comparisons = compare_pairs(trials, pairs, rules)
-    alarms = frozenset(one.metric for one in comparisons if one.verdict == "regressed")
-    notable = any(is_loss(one) for one in comparisons)
-    return Outcome(verdict_of(trials, [], comparisons), alarms, notable, comparisons, seconds)
+    alarms = frozenset(comparison.metric for comparison in comparisons if comparison.verdict == "regressed")
+    notable = any(is_loss(comparison) for comparison in comparisons)
+    return Outcome(decide_verdict(trials, [], comparisons), alarms, notable, comparisons, seconds)

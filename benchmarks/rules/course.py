@@ -1,4 +1,4 @@
-"""Our rule, look by look, with the product's own code."""
+"""Replay our rule look by look, with the product's own code."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,14 +27,17 @@ class End:
 
 
 def ends(runs: Values) -> Iterator[End]:
-    """Run × block × metric (losses, above 0 where head is worse) → how each run ends; the last block is the cap."""
+    """Yield how each run ends.
+
+    `runs` are losses, above 0 if head is worse: run × block × metric. The last block is the cap.
+    """
     course = Course(runs.shape[1], ended=False)
     for losses in runs:
         yield _end(losses, course)
 
 
 def windows_as_recorded(blocks: Values, cap: int) -> tuple[int, int]:
-    """How often `regressed` comes of blocks in their own order, either side being head; and of how many windows."""
+    """Count windows of blocks in their own order that end as `regressed`, with either side as head, and all windows."""
     windows = len(blocks) - cap + 1
     course = Course(cap, ended=False)
     wrong = sum(
@@ -46,7 +49,7 @@ def windows_as_recorded(blocks: Values, cap: int) -> tuple[int, int]:
 
 
 def _end(losses: Values, course: Course) -> End:
-    """As `decide.Decider` ends a pair: one gate broken, or every gate decided, or no blocks left."""
+    """End a run as `stopping.Decider` ends a pair: a gate is broken, or all are decided, or no blocks are left."""
     verdict: Verdict = "inconclusive"
     due = course.cap
     for due in course.looks:
@@ -57,12 +60,12 @@ def _end(losses: Values, course: Course) -> End:
 
 
 def _verdict(losses: Values, course: Course) -> Verdict:
-    """Of both metrics, in the order of `verdict.verdict_of`."""
-    found: list[Verdict] = []
+    """Combine both metrics, in the order of `verdict.decide_verdict`."""
+    verdicts: list[Verdict] = []
     for column, metric in enumerate(_METRICS):
         evidence = Evidence(metric, tuple(map(float, losses[:, column])), 1.0, 1.0)
-        found.append(judge_losses(evidence, course, _ALPHA, _GATES[metric]).verdict)
-        if found[-1] == "regressed":
+        verdicts.append(judge_losses(evidence, course, _ALPHA, _GATES[metric]).verdict)
+        if verdicts[-1] == "regressed":
             break
     order: tuple[Verdict, ...] = ("regressed", "inconclusive", "improved", "unchanged", "measured")
-    return next(verdict for verdict in order if verdict in found)
+    return next(verdict for verdict in order if verdict in verdicts)

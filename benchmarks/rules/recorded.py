@@ -1,4 +1,4 @@
-"""Runs as they might have been, made from recordings: what each rule is given."""
+"""Emulate runs from recordings, for each rule to judge."""
 
 import gzip
 import json
@@ -13,21 +13,21 @@ from numpy.typing import NDArray
 
 _HERE = Path(__file__).resolve().parent
 _DETECTION = _HERE.parent / "detection" / "recordings"
-# what differs in these runs of the product costs CPU only, so that their duets are those of the same code with a shift
+# these runs differ only in what costs CPU, so their duets are those of the same code with a shift
 _SAME_KIND = ("same code", "CPU + 2 %", "CPU + 5 %")
 Pair = tuple[Side, Side]
 Chosen = NDArray[np.bool_]
 
 
 def read(name: str) -> dict[str, list[Any]]:
-    """A recording, by column (recordings/README.md)."""
+    """Read a recording, by column (recordings/README.md)."""
     with gzip.open(_HERE / "recordings" / f"{name}.json.gz", "rt", encoding="utf-8") as file:
         columns: dict[str, list[Any]] = json.load(file)
     return columns
 
 
 def in_order(order: str, run_s: int) -> list[Pair]:
-    """Base and head measured in this order, `b` or `h` for each run: once from each second of the single server on."""
+    """Emulate base and head in this order, `b` or `h` for each run, once from each second of the single server on."""
     rates, p50s_us = _single()
     head = np.array([letter == "h" for letter in order])
     found = []
@@ -38,7 +38,7 @@ def in_order(order: str, run_s: int) -> list[Pair]:
 
 
 def stored(count: int, run_s: int, draws: int, dice: np.random.Generator) -> list[Pair]:
-    """`count` stored runs and then head's one, each from a second of its own: days apart, as histories are."""
+    """Emulate `count` stored runs and then one of head, each from a random second: days apart, as histories are."""
     rates, p50s_us = _single()
     found = []
     for starts in dice.integers(len(rates), size=(draws, count + 1)):
@@ -49,10 +49,10 @@ def stored(count: int, run_s: int, draws: int, dice: np.random.Generator) -> lis
 
 
 def interleaved(pairs: int, draws: int, dice: np.random.Generator) -> list[Pair]:
-    """So many neighbouring slices of both."""
+    """Emulate pairs of neighbouring slices."""
     columns = read("interleaved")
     groups = zip(columns["recording"], columns["effect_percent"], strict=True)
-    losses = centred([[loss] for loss in columns["loss"]], list(groups))
+    losses = centre([[loss] for loss in columns["loss"]], list(groups))
     found = []
     for drawn in draw(losses, pairs, draws, dice):
         rates = np.exp(-drawn[:, 0])
@@ -61,7 +61,7 @@ def interleaved(pairs: int, draws: int, dice: np.random.Generator) -> list[Pair]
 
 
 def real_sequential() -> list[Pair]:
-    """The two recorded runs of base, then head."""
+    """Read the two recorded runs of base, then head."""
     columns = {name: np.array(values) for name, values in read("sequential").items()}
     whole = Side(columns["requests_per_second"], columns["p50_us"].astype(float))
     return [
@@ -74,28 +74,28 @@ def real_sequential() -> list[Pair]:
 
 
 def real_effects() -> Iterator[tuple[int, float, float]]:
-    """Nominal effect in % of a real loop, and what duets without restarts showed: a loss, and its standard error.
+    """Yield the nominal effect in % of a real loop, and the loss in duets without restarts with its standard error.
 
-    Only sessions that had the same code, too: what that showed is the offset of the two processes, and is taken off.
+    Only of sessions that also measured the same code: that shows the offset of the two processes, which is subtracted.
     """
     columns = read("unrestarted")
     losses = np.array(columns["loss"])
     groups = list(zip(columns["recording"], columns["effect_percent"], strict=True))
     for name, effect in dict.fromkeys(groups):
         if effect and (name, 0) in groups:
-            slow, same = (losses[[one == (name, size) for one in groups]] for size in (effect, 0))
+            slow, same = (losses[[group == (name, size) for group in groups]] for size in (effect, 0))
             error = math.sqrt(slow.var(ddof=1) / len(slow) + same.var(ddof=1) / len(same))
             yield effect, float(slow.mean() - same.mean()), error
 
 
 def duets() -> Values:
-    """Block → loss in requests/s and in CPU/request, as recorded."""
+    """Read the losses as recorded: block × (requests/s, CPU/request)."""
     columns = read("duets")
     return np.array([columns["loss"], columns["cpu_loss"]]).T
 
 
 def own_duets() -> tuple[Values, int]:
-    """The same of the product's own runs (benchmarks/detection), centred in each, and how many runs; maybe none."""
+    """Read those of the product's own runs (benchmarks/detection), centred in each run, and the number of runs."""
     losses: list[Sequence[float]] = []
     runs: list[int] = []
     for path in sorted(_DETECTION.glob("*.jsonl.gz")):
@@ -105,22 +105,25 @@ def own_duets() -> tuple[Values, int]:
                 own = list(_duet_losses(run["blocks"])) if run["scenario"] in _SAME_KIND else []
                 losses += own
                 runs += [max(runs, default=0) + 1] * len(own)
-    return (centred(losses, runs) if losses else np.zeros((0, 2))), len(set(runs))
+    return (centre(losses, runs) if losses else np.zeros((0, 2))), len(set(runs))
 
 
-def centred(losses: Sequence[Sequence[float]] | Values, groups: Sequence[object]) -> Values:
-    """Rows about the mean of their group, widened by what centring took from their spread; no groups of one."""
+def centre(losses: Sequence[Sequence[float]] | Values, groups: Sequence[object]) -> Values:
+    """Centre rows on the mean of their group, scaled to keep their spread; groups of one are left out.
+
+    The factor is √(n ÷ (n − 1)).
+    """
     rows = np.array(losses, dtype=float)
     found = []
     for group in dict.fromkeys(groups):
-        own = rows[[one == group for one in groups]]
+        own = rows[[name == group for name in groups]]
         if len(own) > 1:
             found.append((own - own.mean(axis=0)) * math.sqrt(len(own) / (len(own) - 1)))
     return np.concatenate(found)
 
 
 def draw(losses: Values, blocks: int, draws: int, dice: np.random.Generator) -> Values:
-    """Draw × block × column: rows with replacement, a random sign for each row, as if slots were swapped by lot."""
+    """Draw rows with replacement, each with a random sign, as if slots were swapped: draw × block × column."""
     rows = losses[dice.integers(len(losses), size=(draws, blocks))]
     return np.asarray(rows * dice.choice([-1.0, 1.0], (draws, blocks, 1)))
 
@@ -146,7 +149,7 @@ def _single() -> tuple[Values, Values]:
 
 
 def _side(rates: Values, p50s_us: Values, start: int, runs: int, run_s: int) -> Side:
-    """Runs from slices of 1 s, round the end: the mean of their rates, the median of their p50s."""
+    """Join slices of 1 s to runs, wrapping at the end: the mean of their rates, the median of their p50s."""
     index = np.arange(start, start + runs * run_s) % len(rates)
     return Side(rates[index].reshape(runs, run_s).mean(axis=1), np.median(p50s_us[index].reshape(runs, run_s), axis=1))
 

@@ -1,24 +1,24 @@
-"""Other tools' rules and ours on recordings of one machine: false alarms, what each finds, and its time.
+"""Compare other tools' rules with ours on recordings of one machine: false alarms, effects found, and time.
 
     python benchmarks/rules/replay.py
 
-One markdown table and its footnotes, nothing is kept; seeded, about half a minute.
+Prints a markdown table with footnotes; nothing is stored. Seeded; takes about half a minute.
 
-What is assumed, and whom it favours:
+Assumptions, and which side they favour:
 
-- One run after the other is emulated by a window of one server's 300 seconds, begun at each of them and taken round the
-  end. So drift and autocorrelation are in it, but restarts, builds and other machines are not: the rules of others look
-  better than they are. All 300 windows are counted, but they overlap: a share rests on about three independent
-  ones of 100 s, and another hour may well show half of it or twice as much.
-- A stored run is a window that begins at a second of its own. Real histories come from other machines, too.
-- Pairs and blocks are centred, drawn with replacement, and given a random sign. So there is no offset of a slot in them
-  and no memory from block to block; the last footnote replays the blocks as they came.
+- Sequential runs are emulated by a window of one server's 300 seconds, starting at each second and wrapping at the end.
+  So they include drift and autocorrelation, but not restarts, builds or other machines: the other tools' rules look
+  better than they are. All 300 windows are counted, but they overlap: a share is based on about three independent
+  windows of 100 s, and another hour may show half or twice as much.
+- A stored run is a window that starts at a random second. Real histories come from other machines as well.
+- Pairs and blocks are centred, drawn with replacement, and given a random sign. So they have no offset between slots
+  and no memory from block to block; the last footnote replays the blocks in their recorded order.
 - An effect is a factor on every request of head: on rate, on p50 (connections ÷ rate) and on CPU/request. It is the
-  application's own CPU. Waiting that concurrency hides is in none of these rates, and a duet does not see it.
-- Ours is the product's code, look by look, on requests/s and CPU/request, each at the alpha that it has in a run with
-  the default gates. Improvements of the same code are counted in a footnote, and not as alarms.
-- Time is that of measuring unchanged code. A block's 8.5 s have its restarts and its warm-up in them; what others need
-  for theirs is not counted, nor is the time that history took.
+  application's own CPU time. None of these rates include waiting that concurrency hides, which a duet does not see.
+- Ours is the product's code, look by look, on requests/s and CPU/request, each with its alpha in a run with the default
+  gates. Improvements of the same code are counted in a footnote, not as alarms.
+- Time is that of measuring unchanged code. A block's 8.5 s include its restarts and warm-up; those of the other tools
+  are not counted, nor is the time to collect a history.
 """
 
 import math
@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that it runs as a file, too
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that it also runs as a file
 
 import numpy as np
 from benchmarks.rules import recorded, rules
@@ -44,9 +44,9 @@ _ONE_AFTER_THE_OTHER = "bbbbbhhhhh"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A rule with the runs it is replayed on: `power(effect)` is the share that alarms where head is so much slower.
+    """A rule replayed on runs. `power(effect)` is the share of alarms if head is slower by `effect`.
 
-    `improved`: of unchanged code, where the rule can say so.
+    `improved` is the share of unchanged code that is called improved, if the rule has such a verdict.
     """
 
     name: str
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def theirs(dice: np.random.Generator) -> Iterator[Row]:
-    """Rules of other tools, each on what its tool measures."""
+    """Replay the rules of other tools, each on the kind of runs that its tool measures."""
     last = recorded.stored(1, 50, _DRAWS, dice)
     for limit in (2.0, 1.5, 1.2, 1.1):
         default = ", the default" if limit == 2.0 else ""
@@ -96,9 +96,9 @@ def theirs(dice: np.random.Generator) -> Iterator[Row]:
 
 
 def ours(dice: np.random.Generator) -> Iterator[Row]:
-    """The product's rule on duets recorded before there was a product, and on its own where there are any."""
+    """Replay the product's rule on duets recorded before the product existed, and on its own if there are any."""
     losses = recorded.duets()
-    yield from _caps("bench-action", recorded.centred(losses, [0] * len(losses)), dice)
+    yield from _caps("bench-action", recorded.centre(losses, [0] * len(losses)), dice)
     own, runs = recorded.own_duets()
     if len(own) >= 20:
         yield from _caps(f"bench-action, {len(own)} blocks of {runs} runs in containers", own, dice)
@@ -110,10 +110,10 @@ def _caps(name: str, losses: rules.Values, dice: np.random.Generator) -> Iterato
         same = list(ends(blocks))
         seconds = sum(end.seconds for end in same) / _DRAWS
         wrong, better = (sum(end.verdict == verdict for end in same) / _DRAWS for verdict in ("regressed", "improved"))
-        yield Row(f"**{name}, at most {limit_s} s**", wrong, _power_of(blocks[:_FEWER]), seconds, better)
+        yield Row(f"**{name}, at most {limit_s} s**", wrong, _build_power(blocks[:_FEWER]), seconds, better)
 
 
-def _power_of(blocks: rules.Values) -> Callable[[float], float]:
+def _build_power(blocks: rules.Values) -> Callable[[float], float]:
     return lambda effect: sum(end.verdict == "regressed" for end in ends(blocks + math.log1p(effect))) / len(blocks)
 
 
@@ -132,7 +132,7 @@ def _line(row: Row) -> str:
 
 
 def smallest_found(power: Callable[[float], float]) -> float:
-    """The effect that is found in 95 of 100 runs, to about 3 % of itself; infinite where it is over 300 %."""
+    """Find the effect that 95 of 100 runs find, with a precision of 3 %; infinite above 300 %."""
     low, high = 0.002, _LARGEST
     if power(high) < _POWER:
         return math.inf
@@ -145,10 +145,10 @@ def smallest_found(power: Callable[[float], float]) -> float:
 def _footnotes(improved: Sequence[str]) -> Iterator[str]:
     yield (
         f"False alarms: of {_DRAWS} draws of unchanged code (1 % is known to ± 0.4 points, given the recording) or, of "
-        "runs one after the other, of 300 overlapping windows (about three independent ones: known roughly). What is "
+        "sequential runs, of 300 overlapping windows (about three independent ones: known roughly). What is "
         f"found: of {_FEWER} draws or the same windows. Assumptions: the first lines of benchmarks/rules/replay.py."
     )
-    yield f"Unchanged code called `improved` by ours, row by row, beside the false alarms: {', '.join(improved)}."
+    yield f"Unchanged code called `improved` by ours, row by row, not counted as false alarms: {', '.join(improved)}."
     effects = (f"{size} % nominal: {loss * 100:+.1f} ± {error * 100:.1f} %" for size, loss, error in real_effects())
     yield f"Real loops in duets on one core, not restarted, against the same code there: {'; '.join(effects)}."
     named = {
@@ -167,8 +167,8 @@ def _footnotes(improved: Sequence[str]) -> Iterator[str]:
     cap = int(120 / BLOCK_S)
     wrong, windows = windows_as_recorded(recorded.duets(), cap)
     yield (
-        f"The blocks of `duets` as they came, neither centred nor swapped, in {windows} overlapping windows of {cap} "
-        f"blocks, each read both ways round: {wrong} of {2 * windows} end as `regressed`."
+        f"The blocks of `duets` in their recorded order, neither centred nor swapped, in {windows} overlapping windows "
+        f"of {cap} blocks, each in both directions: {wrong} of {2 * windows} end as `regressed`."
     )
 
 

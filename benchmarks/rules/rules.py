@@ -1,7 +1,7 @@
 """The rules by which other tools call something a regression, as pure functions.
 
-Read in the tools' own sources and threads in November 2026. Each answers whether the tool would raise an alarm. Where a
-tool compares times for each request, requests/s stand for them, the other way round: time_head ÷ time_base is
+From the tools' own sources and issue threads, as of November 2026. Each returns whether the tool would raise an alarm.
+If a tool compares times per request, the inverse of requests/s stands for them: time_head ÷ time_base is
 rate_base ÷ rate_head.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
-from scipy.stats import mannwhitneyu, ttest_ind
+from scipy.stats import mannwhitneyu, ttest_ind  # codespell:ignore ttest
 
 Values = NDArray[np.float64]
 
@@ -25,7 +25,7 @@ class Side:
     p50s_us: Values
 
     def slowed(self, effect: float) -> "Side":
-        """As if each request had taken so much longer, as a share; with a fixed number of connections p50 follows."""
+        """Make each request take longer by this share; with a fixed number of connections, p50 follows."""
         return Side(self.rates / (1 + effect), self.p50s_us * (1 + effect))
 
 
@@ -45,14 +45,14 @@ def bencher_t_test(history: Side, head: Side) -> bool:
 
 
 def codspeed(base: Side, head: Side) -> bool:
-    """CodSpeed: fails where b ÷ h − 1 of times is below −10 %."""
+    """CodSpeed: fails if b ÷ h − 1 of times is below −10 %."""
     return bool(head.rates.mean() / base.rates.mean() - 1 < -0.10)
 
 
 def asv_continuous(base: Side, head: Side) -> bool:
-    """asv continuous: medians apart by a factor over 1.1, and Mann-Whitney two-sided p < 0.002.
+    """asv continuous: medians differ by a factor over 1.1, and Mann-Whitney two-sided p < 0.002.
 
-    Wants ten values a side: with five, p < 0.002 is out of reach, and asv compares intervals instead.
+    Needs ten values for each side: with five, p < 0.002 is impossible, and asv compares intervals instead.
     """
     if np.median(base.rates) <= 1.1 * np.median(head.rates):
         return False
@@ -60,7 +60,7 @@ def asv_continuous(base: Side, head: Side) -> bool:
 
 
 def postgrest(base: Side, head: Side) -> bool:
-    """PostgREST's workflow: one run of 60 s each, head last; p50 at least 5 % up fails."""
+    """PostgREST's workflow: one run of 60 s each, head last; fails if p50 rises by at least 5 %."""
     return bool(head.p50s_us[0] / base.p50s_us[0] - 1 >= 0.05)
 
 
@@ -70,12 +70,12 @@ def autocannon_compare(base: Side, head: Side) -> bool:
 
 
 def node(base: Side, head: Side) -> bool:
-    """Node.js, benchmark/compare.R: Welch's t at 0.05; counted here where head is the slower one."""
+    """Node.js, benchmark/compare.R: Welch's t at 0.05; counted here if head is the slower one."""
     return bool(head.rates.mean() < base.rates.mean()) and _welch(base, head) < 0.05
 
 
 def react_on_rails(base: Side, head: Side) -> bool:
-    """react_on_rails' workflow, three runs each: −25 % requests/s or +25 % p50, where the ranges are disjoint."""
+    """react_on_rails' workflow, three runs each: −25 % requests/s or +25 % p50, if the ranges are disjoint."""
     rate = head.rates.mean() <= 0.75 * base.rates.mean() and head.rates.max() < base.rates.min()
     p50 = head.p50s_us.mean() >= 1.25 * base.p50s_us.mean() and head.p50s_us.min() > base.p50s_us.max()
     return bool(rate or p50)
@@ -84,9 +84,9 @@ def react_on_rails(base: Side, head: Side) -> bool:
 def php_judy_like(base: Side, head: Side) -> bool:
     """php-judy's gate, five ABBA rounds: the whole 95 % bootstrap interval of the median ratio is beyond 10 %.
 
-    A median drawn from five is the least of them in 5.8 % of draws, so that the 95 % interval is their range. Where
-    that is over 30 % of the median, taken here for its "unstable", there is no alarm whatever the effect. Its
-    correction by run-wide drift is left out: that needs other benchmarks.
+    The median of five drawn values is the least of them in 5.8 % of draws, so the 95 % interval is their range. If it
+    exceeds 30 % of the median, taken here for its "unstable", there is no alarm for any effect. Its correction for
+    run-wide drift is left out, as it needs other benchmarks.
     """
     ratios = _abba(base, head)
     unstable = np.ptp(ratios) / np.median(ratios) > 0.30
@@ -96,7 +96,7 @@ def php_judy_like(base: Side, head: Side) -> bool:
 def reth_like(base: Side, head: Side) -> bool:
     """reth's comparison, four ABBA pairings: all of one sign, and the mean change above 4.5 standard errors.
 
-    It takes the larger of that and a bootstrap's 95 % half-width, which of four values is always the smaller one.
+    It takes the larger of that and a bootstrap's 95 % half-width, which is always the smaller one with four values.
     """
     changes = _abba(base, head) - 1
     error = changes.std(ddof=1) / math.sqrt(len(changes))
@@ -104,16 +104,16 @@ def reth_like(base: Side, head: Side) -> bool:
 
 
 def paired_t(base: Side, head: Side) -> bool:
-    """No tool's: Student's t on ln(base ÷ head) of neighbours, one-sided at 0.01, one look."""
+    """No tool's rule: Student's t on ln(base ÷ head) of neighbours, one-sided at 0.01, one look."""
     losses = np.log(base.rates / head.rates)
     error = losses.std(ddof=1) / math.sqrt(len(losses))
     return bool(losses.mean() > float(stdtrit(len(losses) - 1, 0.99)) * error)
 
 
 def _abba(base: Side, head: Side) -> Values:
-    """How much slower head was in each round base, head, head, base."""
+    """Compute how much slower head was in each round of base, head, head, base."""
     return np.asarray(base.rates.reshape(-1, 2).sum(axis=1) / head.rates.reshape(-1, 2).sum(axis=1))
 
 
 def _welch(base: Side, head: Side) -> float:
-    return float(ttest_ind(base.rates, head.rates, equal_var=False).pvalue)
+    return float(ttest_ind(base.rates, head.rates, equal_var=False).pvalue)  # codespell:ignore ttest

@@ -31,7 +31,7 @@ def peaks(records: int, seed: int = 1) -> list[float]:
 def _heights(values: NDArray[np.float64]) -> NDArray[np.float64]:
     ends = np.arange(shift.WINDOW, len(values))
     batches = [ends[first : first + _BATCH] for first in range(0, len(ends), _BATCH)]
-    return np.concatenate([shift.scores_of(values, 0, batch).max(axis=1) for batch in batches])
+    return np.concatenate([shift.score_windows(values, 0, batch).max(axis=1) for batch in batches])
 
 
 def _clusters(heights: NDArray[np.float64]) -> list[float]:

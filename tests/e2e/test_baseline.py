@@ -88,7 +88,7 @@ def test_baseline__a_query_in_a_loop_is_counted_and_named(tool: Tool, todo: Path
     assert (result.source.dirty, result.source.base_sha) == (True, git(todo, "rev-parse", "HEAD"))
     messages = [finding.message for finding in result.findings]
     assert any("queries/request 1 → 21 (N+1" in message for message in messages)
-    assert any("SELECT text FROM item WHERE id = $1` 0 → 20 for each request" in message for message in messages)
+    assert any("SELECT text FROM item WHERE id = $1`, 0 → 20 per request" in message for message in messages)
     (counted,) = [one for one in result.comparisons if one.metric == "queries_per_request"]
     assert (counted.base_value, counted.head_value, counted.method, counted.verdict) == (1, 21, "count", "regressed")
     assert "21 queries instead of 1" in finished.report

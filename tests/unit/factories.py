@@ -1,12 +1,12 @@
-"""Trials and results to vary: a test names only what it is about."""
+"""Build trials and results for tests: a test names only the fields that it is about."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from bench_action.compare.explain import findings_of
+from bench_action.compare.explain import find_changes
 from bench_action.compare.pairs import Rules, compare_pairs, compare_variants, default_pairs, split_alpha
 from bench_action.compare.summary import summarise
-from bench_action.compare.verdict import verdict_of, warnings_of
+from bench_action.compare.verdict import collect_warnings, decide_verdict
 from bench_action.config.gates import Gates, default_gates
 from bench_action.model.result import (
     Comparison,
@@ -39,7 +39,7 @@ LATENCY = Latency(
 
 
 def make_trial(variant: str = "aiohttp", block: int = 1, speed: float = 1000.0, **changes: Any) -> Trial:
-    """A valid capacity trial of 10 s; `speed` in requests/s."""
+    """Build a valid capacity trial of 10 s; `speed` is in requests/s."""
     fields: dict[str, Any] = {
         "phase": "capacity",
         "block": block,
@@ -67,7 +67,7 @@ def make_trial(variant: str = "aiohttp", block: int = 1, speed: float = 1000.0, 
 
 
 def make_count(variant: str = "aiohttp", queries: int = 10, **changes: Any) -> Trial:
-    """A count of ten requests."""
+    """Build a count of ten requests."""
     fields: dict[str, Any] = {
         "phase": "count",
         "block": 0,
@@ -89,7 +89,7 @@ def make_duet(
     used: float = 0.99,
     **changes: Any,
 ) -> list[Trial]:
-    """Base and head at once on one CPU, of which they had `used`, in these shares; rates in requests/s."""
+    """Build a duet on one CPU: `used` is the part of it that both used, split by `shares`; rates in requests/s."""
     trials = []
     for side, rate, share, duration_s in zip(("base", "head"), (base, head), shares, durations, strict=True):
         requests = round(rate * duration_s)
@@ -109,7 +109,7 @@ def make_duet(
 
 
 def make_latency(block: int, *, base_us: float = 5000.0, head_us: float = 5000.0, **changes: Any) -> list[Trial]:
-    """Base and head with one connection each, in turns; `base_us` and `head_us` are their p50."""
+    """Build trials of base and head with one connection each; `base_us` and `head_us` are their p50."""
     trials = []
     for side, p50_us in (("base", base_us), ("head", head_us)):
         fields: dict[str, Any] = {
@@ -128,7 +128,7 @@ def make_latency(block: int, *, base_us: float = 5000.0, head_us: float = 5000.0
 
 
 def make_turns(block: int, *, base: float = 1000.0, head: float = 1000.0, **changes: Any) -> list[Trial]:
-    """Slices in turn, base head head base, each alone on all CPUs; rates in requests/s."""
+    """Build slices in turn: base, head, head, base, each alone on all CPUs; rates in requests/s."""
     trials = []
     for position, side in enumerate(("base", "head", "head", "base")):
         fields: dict[str, Any] = {
@@ -146,12 +146,12 @@ def make_turns(block: int, *, base: float = 1000.0, head: float = 1000.0, **chan
 
 
 def warn(code: Code, message: str = "what was seen", cell: str = "aiohttp · article-500") -> RunWarning:
-    """A warning with the advice of its code."""
-    return RunWarning(code=code, message=message, advice=code.advice, cell=cell)
+    """Warn about the usual cell."""
+    return code.warn(message, cell)
 
 
 def make_subject(variant: str, **changes: Any) -> SubjectInfo:
-    """A subject that was verified."""
+    """Build a subject that passed its checks."""
     fields: dict[str, Any] = {
         "variant": variant,
         "revision": "head",
@@ -164,7 +164,7 @@ def make_subject(variant: str, **changes: Any) -> SubjectInfo:
 
 
 def two_variants(blocks: int = 5) -> list[Trial]:
-    """django at about 200 requests/s, aiohttp five times as fast, and the count of each."""
+    """Build trials of django at about 200 requests/s and aiohttp, five times as fast, with the count of each."""
     trials = [make_count("django", queries=20), make_count("aiohttp")]
     for block in range(1, blocks + 1):
         trials += [make_trial("django", block, 200 + block), make_trial("aiohttp", block, 1000 + 7 * block)]
@@ -172,13 +172,13 @@ def two_variants(blocks: int = 5) -> list[Trial]:
 
 
 def make_result(trials: Sequence[Trial] | None = None, **changes: Any) -> Result:
-    """What a run with these trials finds, by the code that a run uses; `changes` replace fields."""
+    """Build the result of a run with these trials, by the code that a run uses; `changes` replace fields."""
     trials = two_variants() if trials is None else trials
     names = list(dict.fromkeys(trial.variant for trial in trials))
     profiles = list(dict.fromkeys(trial.profile for trial in trials))
     subjects = tuple(make_subject(name) for name in names)
     summaries = summarise(trials, subjects)
-    warnings = warnings_of(trials, summaries)
+    warnings = collect_warnings(trials, summaries)
     fields: dict[str, Any] = {
         "run": RunInfo(
             id="20261123-100000-abcdef",
@@ -214,7 +214,7 @@ def make_result(trials: Sequence[Trial] | None = None, **changes: Any) -> Result
         "summaries": summaries,
         "comparisons": compare_variants(trials, default_pairs(names), profiles) if names else (),
         "warnings": warnings,
-        "verdict": verdict_of(trials, warnings),
+        "verdict": decide_verdict(trials, warnings),
     }
     return Result(**(fields | changes))
 
@@ -224,26 +224,26 @@ PAIR = Pair("revision", Cell("aiohttp", "base", PROFILE), Cell("aiohttp", "head"
 
 
 def make_compared(trials: list[Trial], *, gates: Gates | None = None, shortage: str = "", **changes: Any) -> Result:
-    """What a run with these trials of base and head of aiohttp finds, by these gates; else by the default ones."""
+    """Build the result of a run with these trials of aiohttp's base and head, by these gates or the default ones."""
     gates = default_gates() if gates is None else gates
     rules = Rules(gates, {(str(PAIR), "duet"): Course(8, ended=True)}, split_alpha(gates, 1), shortage)
     comparisons = compare_pairs(trials, [PAIR], rules)
-    findings = findings_of(trials, [PAIR], {})
+    findings = find_changes(trials, [PAIR], {})
     subjects = (make_subject("aiohttp"), make_subject("aiohttp", revision="base"))
-    warnings = warnings_of(trials, summarise(trials, subjects), [PAIR])
+    warnings = collect_warnings(trials, summarise(trials, subjects), [PAIR])
     fields = {
         "subjects": subjects,
         "summaries": summarise(trials, subjects),
         "comparisons": comparisons,
         "findings": findings,
         "warnings": warnings,
-        "verdict": verdict_of(trials, warnings, comparisons, findings),
+        "verdict": decide_verdict(trials, warnings, comparisons, findings),
     }
     return make_result(trials, **(fields | changes))
 
 
 def make_paired(head: float, queries: int = 10, statements: tuple[Statement, ...] = ()) -> list[Trial]:
-    """Eight blocks of base at 1000 requests/s and head at `head`, the latency of each, and the count of each."""
+    """Build eight blocks of base at 1000 requests/s and head at `head`, with the latency and the count of each."""
     trials = [make_count(revision="base"), make_count(queries=queries, statements=statements)]
     for n in range(1, 9):
         trials += [make_trial(revision=side, block=n, speed=1000) for side in ("base", "head")]
@@ -253,7 +253,7 @@ def make_paired(head: float, queries: int = 10, statements: tuple[Statement, ...
 
 
 def make_comparison(**changes: Any) -> Comparison:
-    """requests/s of aiohttp, head against base, gated at 1 %."""
+    """Build a comparison of aiohttp's requests/s, head with base, gated at 1 %."""
     fields: dict[str, Any] = {
         "kind": "revision",
         "method": "duet",

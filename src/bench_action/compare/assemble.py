@@ -7,12 +7,12 @@ from statistics import fmean
 from typing import Any
 
 from bench_action.compare.coverage import Coverage
-from bench_action.compare.explain import findings_of
+from bench_action.compare.explain import find_changes
 from bench_action.compare.pairs import Rules, compare_pairs, compare_variants, default_pairs, split_alpha
-from bench_action.compare.replies import findings_of_replies
+from bench_action.compare.replies import compare_replies
 from bench_action.compare.stopping import Key
 from bench_action.compare.summary import summarise
-from bench_action.compare.verdict import verdict_of, warnings_of
+from bench_action.compare.verdict import collect_warnings, decide_verdict
 from bench_action.config.gates import Gate
 from bench_action.config.load import Project
 from bench_action.config.rules import AppliedRules
@@ -117,7 +117,7 @@ def assemble(plan: Plan, measured: Measured, facts: Facts) -> Result:
     run = _Run(plan, measured, facts)
     config, trials = plan.project.config, measured.trials
     summaries = summarise(trials, plan.subjects)
-    warnings = (*_run_warnings(run), *warnings_of(trials, summaries, run.pairs, _identical(plan.subjects)))
+    warnings = (*_run_warnings(run), *collect_warnings(trials, summaries, run.pairs, _identical(plan.subjects)))
     judged = _judge(run, warnings, config.all_gates, config.work)
     unsound = _unsound(judged.comparisons) if facts.run.self_test else []
     compared, not_compared = _coverage(run).split(trials) if facts.compares else ((), ())
@@ -160,10 +160,10 @@ def _judge(
     comparisons = (*compare_pairs(trials, run.pairs, rules), *compare_variants(trials, solo, profiles))
     trials_of_own = [trial for trial in trials if trial.variant in own]
     findings = (
-        *findings_of(trials_of_own, run.pairs, work),
-        *findings_of_replies(trials_of_own, run.pairs, project.profiles, project.config.checks),
+        *find_changes(trials_of_own, run.pairs, work),
+        *compare_replies(trials_of_own, run.pairs, project.profiles, project.config.checks),
     )
-    return _Judged(comparisons, findings, verdict_of(trials, warnings, comparisons, findings))
+    return _Judged(comparisons, findings, decide_verdict(trials, warnings, comparisons, findings))
 
 
 def _verdict_by_head(run: _Run, warnings: Sequence[RunWarning]) -> Verdict | None:
@@ -201,7 +201,7 @@ def _unsound(comparisons: Sequence[Comparison]) -> list[RunWarning]:
     """Head against head, and a difference was found all the same."""
     return [
         _warned(
-            Code.UNSOUND,
+            Code.UNRELIABLE,
             f"identical code was called {c.verdict} by {METRICS[c.metric].title}",
             f"{c.variant} · {c.profile}",
         )

@@ -1,7 +1,7 @@
-"""What repeated counts of one cell say about its work per request. Pure.
+"""Derive a cell's work per request from its repeated counts. Pure.
 
-Counting the same requests twice gives the same number, unless something works on its own (a scheduler), or now and then
-(a cache that expires, a pool that pings a connection). Rules and their false alarms: docs/how-it-decides.md.
+Counting the same requests twice gives the same number, unless something works on its own (a scheduler) or only now and
+then (a cache that expires, a pool that pings a connection). Rules and their false alarms: docs/how-it-decides.md.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,17 +15,17 @@ from bench_action.model.wording import plural
 from bench_action.plan.blocks import COUNTS
 
 _FIELDS = {"queries_per_request": "queries", "rows_per_request": "rows", "cache_commands_per_request": "cache_commands"}
-_STRAY = 2  # in a count, fewer than this many more are never a change, unless it is one for every request
+_STRAY = 2  # fewer than this many more in a whole count are never a change, unless it is one for every request
 _MARGIN = 0.5  # of the wider range: how far apart two ranges must be
 _HALF = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Work of one kind in each count of a cell: `totals` for `requests` requests each.
+    """Work of one kind in each count of a cell: `totals`, each for `requests` requests.
 
-    `idle`: least, mean and most of it that would have been done in that time without requests. `exact`: each count gave
-    the same whole number for every request and nothing was done without, so that there is nothing to estimate.
+    `idle` is the least, mean and most work that would have been done in that time without requests. `exact`: every
+    count gave the same whole number for each request, and there was no idle work, so there is nothing to estimate.
     """
 
     totals: tuple[float, ...]
@@ -35,26 +35,26 @@ class Count:
 
     @property
     def values(self) -> tuple[float, ...]:
-        """Each count per request, the mean of idle work taken off."""
+        """The work per request in each count, less the mean of idle work."""
         return tuple(max(0.0, total - self.idle[1]) / self.requests for total in self.totals)
 
     @property
     def per_request(self) -> float:
-        """Mean over the counts."""
+        """The mean over the counts."""
         return fmean(self.values)
 
     @property
     def low(self) -> float:
-        """Least of all counts, per request."""
+        """The least of all counts, per request."""
         return min(self.values)
 
     @property
     def high(self) -> float:
-        """Most of all counts, per request."""
+        """The most of all counts, per request."""
         return max(self.values)
 
     def change_from(self, base: "Count") -> float:
-        """Difference of the means, per request; 0 where it is within what varies by itself."""
+        """Compute the difference of the means, per request; 0 if it is no larger than what varies by itself."""
         difference = self.per_request - base.per_request
         if self.exact and base.exact:
             return difference
@@ -62,7 +62,7 @@ class Count:
         return difference if sure else 0.0
 
     def deviates(self, declared: float) -> bool:
-        """Whether it is not what was declared for each request; what varies deviates by half a request and more."""
+        """Whether it differs from what was declared per request; a count that varies must differ by at least 0.5."""
         if self.exact:
             return self.per_request != declared
         least, most = min(self.totals) - self.idle[2], max(self.totals) - self.idle[0]
@@ -70,7 +70,7 @@ class Count:
         return not inside and abs(self.per_request - declared) >= _HALF
 
     def is_above(self, other: "Count") -> bool:
-        """Whether every count is further above all of the other's than chance takes it, whatever was idle work."""
+        """Whether every count is above all of the other's, by more than chance or idle work can explain."""
         distance = min(self.totals) - max(other.totals) * self.requests / other.requests
         width = max(max(count.totals) - min(count.totals) for count in (self, other))
         stray = min(_STRAY, self.requests)
@@ -78,44 +78,44 @@ class Count:
         return distance >= max(stray, _MARGIN * width) and distance > background
 
 
-def counts_of(trials: Sequence[Trial], variant: str, revision: str, profile: str) -> list[Trial]:
-    """The counts of one cell that may be used, in the order in which they were made."""
+def select_counts(trials: Sequence[Trial], variant: str, revision: str, profile: str) -> list[Trial]:
+    """Select the counts of one cell, in the order in which they were made; none if one of them is invalid."""
     key = ("count", variant, revision, profile)
     own = [t for t in trials if (t.phase, t.variant, t.revision, t.profile) == key]
     return own if all(trial.valid for trial in own) else []
 
 
 def count_metric(counts: Sequence[Trial], metric: str) -> Count | None:
-    """What the counts of one cell say about a metric; None for no count, or one without a reply."""
-    field, counts = _FIELDS[metric], _in_use(counts)
+    """Derive a metric from the counts of one cell; None if there is no count, or one without a reply."""
+    field, counts = _FIELDS[metric], _drop_first(counts)
     idle = [(getattr(trial.idle, field), trial.idle_s) for trial in counts if trial.idle is not None]
-    return _count([(trial, getattr(trial.work, field)) for trial in counts], idle)
+    return _build_count([(trial, getattr(trial.work, field)) for trial in counts], idle)
 
 
 def count_statements(counts: Sequence[Trial]) -> Mapping[str, Count]:
-    """Normalised text of each query → how often it was run. A statement that is missing from a count was not run."""
-    counts = _in_use(counts)
-    by_trial = [{one.text: one.calls for one in trial.statements} for trial in counts]
-    idle_of = [
-        ({one.text: one.calls for one in trial.idle_statements}, trial.idle_s)
+    """Count how often each query was run, by its normalised text. A query that a count does not list was not run."""
+    counts = _drop_first(counts)
+    by_trial = [{statement.text: statement.calls for statement in trial.statements} for trial in counts]
+    without_requests = [
+        ({statement.text: statement.calls for statement in trial.idle_statements}, trial.idle_s)
         for trial in counts
         if trial.idle is not None
     ]
     found = {}
     for text in dict.fromkeys(text for calls in by_trial for text in calls):
         pairs = [(trial, calls.get(text, 0)) for trial, calls in zip(counts, by_trial, strict=True)]
-        idle = [(calls.get(text, 0), idle_s) for calls, idle_s in idle_of]
-        if (count := _count(pairs, idle)) is not None:
+        idle = [(calls.get(text, 0), idle_s) for calls, idle_s in without_requests]
+        if (count := _build_count(pairs, idle)) is not None:
             found[text] = count
     return found
 
 
-def no_calls(counts: Sequence[Trial]) -> Count:
-    """What stands for a statement that none of these counts has."""
-    return Count((0.0,) * len(_in_use(counts)), max(1, min(trial.requests for trial in counts)), exact=True)
+def count_no_calls(counts: Sequence[Trial]) -> Count:
+    """Stand in for a statement that none of these counts has."""
+    return Count((0.0,) * len(_drop_first(counts)), max(1, min(trial.requests for trial in counts)), exact=True)
 
 
-def settled(counts: Sequence[Trial]) -> bool:
+def is_settled(counts: Sequence[Trial]) -> bool:
     """Whether the counts of a cell agree, so that it need not be counted again."""
     if len(counts) >= COUNTS or any(not trial.valid or not trial.requests for trial in counts):
         return True
@@ -123,36 +123,36 @@ def settled(counts: Sequence[Trial]) -> bool:
     return len(counts) > 1 and all(count is not None and count.exact for count in metrics)
 
 
-def count_warnings(trials: Sequence[Trial]) -> Iterator[RunWarning]:
-    """A warning for each cell whose counts differ from one another."""
+def warn_of_varying_counts(trials: Sequence[Trial]) -> Iterator[RunWarning]:
+    """Warn of each cell whose counts differ from one another."""
     cells = dict.fromkeys((t.variant, t.revision, t.profile) for t in trials if t.phase == "count")
     for cell in cells:
-        counts = counts_of(trials, *cell)
-        if len(counts) > 1 and (varying := list(_varying(counts))):
-            code = Code.COUNTS_VARY
-            yield RunWarning(code=code, message="; ".join(varying), advice=code.advice, cell=counts[0].cell)
+        counts = select_counts(trials, *cell)
+        if len(counts) > 1 and (varying := list(_describe_variation(counts))):
+            yield Code.COUNTS_VARY.warn("; ".join(varying), counts[0].cell)
 
 
-def _varying(counts: Sequence[Trial]) -> Iterator[str]:
+def _describe_variation(counts: Sequence[Trial]) -> Iterator[str]:
     for metric in ("queries_per_request", "cache_commands_per_request"):
         count = count_metric(counts, metric)
         if count is not None and not count.exact:
-            text = f"{METRICS[metric].title} varies: {count.low:.2f} to {count.high:.2f}, mean {count.per_request:.2f}"
-            idle = f", after {count.idle[1]:.2g} of work without requests" if count.idle[1] else ""
-            yield f"{text} in {plural(len(count.totals), 'count')} of {plural(count.requests, 'request')}{idle}"
-    if varying := [(max(one.totals) - min(one.totals), text) for text, one in count_statements(counts).items()]:
-        width, text = max(varying)
-        if width:
-            yield f"most of it: `{text[:100].replace('`', chr(39))}`"
+            counted = f"{plural(len(count.totals), 'count')} of {plural(count.requests, 'request')}"
+            idle = f", less {count.idle[1]:.2g} for idle work" if count.idle[1] else ""
+            mean = f"mean {count.per_request:.2f} in {counted}{idle}"
+            yield f"{METRICS[metric].title} varies from {count.low:.2f} to {count.high:.2f} ({mean})"
+    widths = [(max(count.totals) - min(count.totals), text) for text, count in count_statements(counts).items()]
+    width, text = max(widths, default=(0.0, ""))
+    if width:
+        yield f"mostly by `{text[:100].replace('`', chr(39))}`"
 
 
-def _in_use(counts: Sequence[Trial]) -> Sequence[Trial]:
-    """Without the first, where there are more than two: requests of the warm-up may still be under way in it."""
+def _drop_first(counts: Sequence[Trial]) -> Sequence[Trial]:
+    """Drop the first of more than two counts: requests of the warm-up may still have been running during it."""
     return counts[1:] if len(counts) > 2 else counts
 
 
-def _count(pairs: Sequence[tuple[Trial, int]], idle: Sequence[tuple[int, float]]) -> Count | None:
-    """`idle`: work without requests, and in how many seconds."""
+def _build_count(pairs: Sequence[tuple[Trial, int]], idle: Sequence[tuple[int, float]]) -> Count | None:
+    """Build a Count from the work in each trial; `idle` is work without requests, and in how many seconds."""
     if not pairs or any(not trial.requests for trial, _ in pairs):
         return None
     requests = min(trial.requests for trial, _ in pairs)
@@ -160,6 +160,6 @@ def _count(pairs: Sequence[tuple[Trial, int]], idle: Sequence[tuple[int, float]]
     count_s = fmean(trial.wall_s for trial, _ in pairs)
     rates = [work / seconds for work, seconds in idle if seconds > 0]
     mean = sum(work for work, _ in idle) / sum(seconds for _, seconds in idle) if rates else 0.0
-    without = (min(rates, default=0.0) * count_s, mean * count_s, max(rates, default=0.0) * count_s)
-    exact = not without[2] and len(set(totals)) == 1 and totals[0] % requests == 0
-    return Count(totals, requests, exact, without)
+    idle_work = (min(rates, default=0.0) * count_s, mean * count_s, max(rates, default=0.0) * count_s)
+    exact = not idle_work[2] and len(set(totals)) == 1 and totals[0] % requests == 0
+    return Count(totals, requests, exact, idle_work)

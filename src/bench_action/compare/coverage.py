@@ -1,4 +1,4 @@
-"""Which cells of head were compared with base, and why the others were not. Pure."""
+"""Find which cells of head were compared with base, and why the others were not. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +14,11 @@ _NEW = "new in this pull request: "
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What is known of each cell of head when measuring has ended.
+    """The cells of head at the end of a run, and everything that may have kept them from being compared.
 
-    `lacks`: cells that base has no counterpart of. `failed`: name of a subject that broke a rule → which. `lost`:
-    variants whose base ended while it was measured. `shortage`: where the time went. `stopped`: why a run ended early.
+    `lacks`: cells without a counterpart in base. `failed`: name of a subject that failed a check → which. `lost`:
+    variants whose base exited while it was measured. `shortage`: what took the time. `stopped`: why the run ended
+    early.
     """
 
     cells: Sequence[Cell]
@@ -29,32 +30,32 @@ class Coverage:
     stopped: str = ""
 
     def split(self, trials: Sequence[Trial]) -> tuple[tuple[str, ...], tuple[NotCompared, ...]]:
-        """The names of the cells that were compared, and the others with their reasons; in the order of `cells`."""
-        missing = {cell: found for cell in self.cells if (found := self._missing(cell, trials)) is not None}
+        """Split into names of cells that were compared and the others, with their reasons; in the order of `cells`."""
+        reports = {cell: self._report_missing(cell, trials) for cell in self.cells}
+        missing = {cell: report for cell, report in reports.items() if report is not None}
         return tuple(str(cell) for cell in self.cells if cell not in missing), tuple(missing.values())
 
-    def _missing(self, cell: Cell, trials: Sequence[Trial]) -> NotCompared | None:
+    def _report_missing(self, cell: Cell, trials: Sequence[Trial]) -> NotCompared | None:
         if cell.variant in self.failed:
-            return NotCompared(cell=str(cell), status="head-failed", reason=f"head broke {self.failed[cell.variant]}")
+            return NotCompared(cell=str(cell), status="head-failed", reason=f"head failed {self.failed[cell.variant]}")
         if lack := self.lacks.get(cell):
             reason = f"{_NEW}{lack.reason}" if lack.status == "new" else lack.reason
             return NotCompared(cell=str(cell), status=lack.status, reason=reason, log=lack.log)
         if error := self.lost.get(cell.variant):
-            reason = f"base ended while it was measured: {error.what}"
+            reason = f"base exited while it was being measured: {error.what}"
             return NotCompared(cell=str(cell), status="base-failed", reason=reason, log=error.log)
-        pair = next((str(one) for one in self.pairs if one.kind == "revision" and one.head == cell), "")
+        pair = next((str(pair) for pair in self.pairs if pair.kind == "revision" and pair.head == cell), "")
         if any(pair_blocks(trials, pair, phase) for phase in ("duet", "interleaved")):
             return None
-        return NotCompared(cell=str(cell), status="not-measured", reason=next(self._unmeasured(pair, trials)))
+        return NotCompared(cell=str(cell), status="not-measured", reason=next(self._explain_unmeasured(pair, trials)))
 
-    def _unmeasured(self, pair: str, trials: Sequence[Trial]) -> Iterator[str]:
-        """Yield reasons why no block of a pair counts, the most telling first."""
+    def _explain_unmeasured(self, pair: str, trials: Sequence[Trial]) -> Iterator[str]:
+        """Yield the reasons why no block of a pair counts, the most specific first."""
         if self.stopped:
-            yield f"no pair was measured: the run ended early: {self.stopped}"
-        own = [warned for trial in trials for warned in trial.warnings if trial.pair in {"", pair}]
-        for warned in own:
-            if warned.code.invalidates:
-                yield f"no pair counts, as a trial was invalid: {warned.message}"
+            yield f"no pair was measured because the run ended early: {self.stopped}"
+        for warning in (warning for trial in trials if trial.pair in {"", pair} for warning in trial.warnings):
+            if warning.code.invalidates:
+                yield f"no pair counts because a trial was invalid: {warning.message}"
         if self.shortage:
             yield f"no pair was measured in time: {self.shortage}"
         yield "no pair was measured"
@@ -65,7 +66,7 @@ def describe(compared: Sequence[str], others: Sequence[NotCompared], base: str) 
     total = len(compared) + len(others)
     head = f"compared {len(compared)} of {total} {'cell' if total == 1 else 'cells'} with {base}"
     cells: dict[str, list[str]] = {}
-    for one in others:
-        cells.setdefault(one.reason, []).append(one.cell)
+    for missing in others:
+        cells.setdefault(missing.reason, []).append(missing.cell)
     reasons = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in cells.items())
     return f"{head}; not compared: {reasons}" if reasons else head

@@ -1,4 +1,4 @@
-"""What the blocks of a pair say: the loss of head against base in each, and whether they are what they should be. Pure.
+"""Turn the blocks of a pair into evidence: the loss of head in each, and whether duets can compare rates. Pure.
 
 In a duet both subjects share one CPU, so the ratio of their rates is the ratio of their costs, but only while that CPU
 is busy and shared equally: ln(rate_base ÷ rate_head) − ln(cpu_head ÷ cpu_base) = ln(share_base ÷ share_head).
@@ -13,8 +13,9 @@ from bench_action.compare.summary import trial_values
 from bench_action.model.metric import METRICS
 from bench_action.model.result import PhaseName, Trial
 from bench_action.model.warning import Code
+from bench_action.model.wording import percent
 
-# limits and what they rest on: docs/how-it-decides.md, "When a duet is no duet"
+# limits and their evidence: docs/how-it-decides.md, "When a duet is no duet"
 _SHARE = 0.01
 _IDENTITY = 0.015
 _DURATIONS = 0.02
@@ -22,14 +23,13 @@ _IDLE = 0.03
 _SERVICES_IDLE = 0.20
 _FLAWED = 0.25
 _OTHERS = 0.90
-# what keeps duets from comparing rates
-FAULTS_OF_SHARES = frozenset({Code.UNEQUAL_SHARES, Code.SLICES_DIFFER})  # costs can be compared all the same
-FAULTS = FAULTS_OF_SHARES | {Code.NOT_SATURATED, Code.SERVICES_SATURATED}
+SHARE_FAULTS = frozenset({Code.UNEQUAL_SHARES, Code.SLICES_DIFFER})  # costs can still be compared
+FAULTS = SHARE_FAULTS | {Code.NOT_SATURATED, Code.SERVICES_SATURATED}  # why duets cannot compare rates
 
 
 @dataclass(frozen=True, slots=True)
 class PairedBlock:
-    """One block: the trials of base and of head, as many of the one as of the other."""
+    """One block: the trials of base and of head, equally many of each."""
 
     number: int
     base: tuple[Trial, ...]
@@ -37,12 +37,12 @@ class PairedBlock:
 
     @property
     def flaws(self) -> tuple[Code, ...]:
-        """What makes this block no duet."""
+        """Why this block cannot compare rates; empty if it can, and for any phase other than `duet`."""
         if self.base[0].phase != "duet":
             return ()
         base, head = self.base[0], self.head[0]
         found = []
-        if _unequal(base, head):
+        if _has_unequal_shares(base, head):
             found.append(Code.UNEQUAL_SHARES)
         if abs(base.duration_s - head.duration_s) > _DURATIONS * base.duration_s:
             found.append(Code.SLICES_DIFFER)
@@ -51,9 +51,9 @@ class PairedBlock:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The losses of head against base in one metric: logarithms, above 0 where head is worse; one a block.
+    """The losses of head against base in one metric, one for each block: logarithms, above 0 if head is worse.
 
-    `base` and `head`: geometric means of the metric.
+    `base` and `head` are geometric means of the metric.
     """
 
     metric: str
@@ -63,8 +63,12 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Soundness:
-    """Whether the rates of a pair's duets may be compared: why not, and which blocks were left out."""
+class DuetCheck:
+    """Whether the duets of a pair can compare rates.
+
+    `faults` say why they cannot, `doubts` what to know if they can, each as a clause. `left_out`: the numbers of the
+    blocks that do not count.
+    """
 
     faults: dict[Code, str] = field(default_factory=dict)
     doubts: dict[Code, str] = field(default_factory=dict)
@@ -72,7 +76,7 @@ class Soundness:
 
 
 def pair_blocks(trials: Sequence[Trial], pair: str, phase: PhaseName) -> list[PairedBlock]:
-    """The blocks of a pair in a phase that are whole and valid, in the order in which they were measured."""
+    """Pair the trials of base and head by block; only blocks that are complete and valid, in the order of measuring."""
     own = [trial for trial in trials if trial.pair == pair and trial.phase == phase]
     found = []
     for number in dict.fromkeys(trial.block for trial in own):
@@ -84,97 +88,100 @@ def pair_blocks(trials: Sequence[Trial], pair: str, phase: PhaseName) -> list[Pa
 
 
 def build_evidence(blocks: Sequence[PairedBlock], metric: str) -> Evidence | None:
-    """What blocks say of a metric; None where none has it on both sides, above zero."""
-    pairs = [(b, h) for sides in blocks if (b := _value(sides.base, metric)) and (h := _value(sides.head, metric))]
+    """Compute the loss of each block that has the metric on both sides, above zero; None if no block has."""
+    means = [(_average_side(block.base, metric), _average_side(block.head, metric)) for block in blocks]
+    pairs = [(base, head) for base, head in means if base and head]
     if not pairs:
         return None
     sign = 1.0 if METRICS[metric].better == "lower" else -1.0
-    losses = tuple(sign * math.log(h / b) for b, h in pairs)
-    return Evidence(metric, losses, *(math.exp(fmean(math.log(one[side]) for one in pairs)) for side in (0, 1)))
+    losses = tuple(sign * math.log(head / base) for base, head in pairs)
+    return Evidence(metric, losses, *(math.exp(fmean(math.log(pair[side]) for pair in pairs)) for side in (0, 1)))
 
 
-def paired_evidence(blocks: Sequence[PairedBlock], metric: str) -> Evidence | None:
-    """As `build_evidence`; of requests/s only from blocks that are sound, and nothing where the pair's duets are not."""
+def build_paired_evidence(blocks: Sequence[PairedBlock], metric: str) -> Evidence | None:
+    """Build the evidence of a metric that is compared in pairs.
+
+    Requests/s counts only blocks that can compare rates; None if too many duets cannot.
+    """
     if metric != "requests_per_second":
         return build_evidence(blocks, metric)
-    sound = soundness_of(blocks)
-    return None if sound.faults else build_evidence([one for one in blocks if one.number not in sound.left_out], metric)
+    check = check_duets(blocks)
+    return None if check.faults else build_evidence([b for b in blocks if b.number not in check.left_out], metric)
 
 
-def soundness_of(blocks: Sequence[PairedBlock]) -> Soundness:
-    """What is wrong with these duets, in words."""
-    left_out = frozenset(sides.number for sides in blocks if sides.flaws)
-    duets = [sides for sides in blocks if sides.base[0].phase == "duet"]
+def check_duets(blocks: Sequence[PairedBlock]) -> DuetCheck:
+    """Check whether these blocks can compare rates; blocks of any phase other than `duet` always can."""
+    duets = [block for block in blocks if block.base[0].phase == "duet"]
     if not duets:
-        return Soundness()
-    return Soundness(dict(_faults(duets, left_out)), dict(_doubts(duets)), left_out)
+        return DuetCheck()
+    left_out = frozenset(block.number for block in duets if block.flaws)
+    return DuetCheck(dict(_find_faults(duets, left_out)), dict(_find_doubts(duets)), left_out)
 
 
-def _faults(duets: Sequence[PairedBlock], left_out: frozenset[int]) -> Iterator[tuple[Code, str]]:
+def _find_faults(duets: Sequence[PairedBlock], left_out: frozenset[int]) -> Iterator[tuple[Code, str]]:
     if len(left_out) > _FLAWED * len(duets):
-        flaws = [flaw for sides in duets for flaw in sides.flaws]
+        flaws = [flaw for block in duets for flaw in block.flaws]
         code = max(dict.fromkeys(flaws), key=flaws.count)
-        yield code, f"in {len(left_out)} of {len(duets)} blocks {_flaw_text(code, duets)}"
-    idle = _median_of(duets, "application_idle")
+        yield code, f"in {len(left_out)} of {len(duets)} blocks {_describe_flaw(code, duets)}"
+    idle = _median_idle(duets, "application_idle")
     if idle is not None and idle > _IDLE:
-        yield Code.NOT_SATURATED, f"their CPU was idle for {idle * 100:.0f} % of the time, although both were loaded"
-    services = _median_of(duets, "services_idle")
+        yield Code.NOT_SATURATED, f"their CPU was idle for {percent(idle)} of the time, although both were under load"
+    services = _median_idle(duets, "services_idle")
     if services is not None and services < _SERVICES_IDLE:
-        yield Code.SERVICES_SATURATED, f"the services' CPU was idle for {services * 100:.0f} % of the time only"
+        yield Code.SERVICES_SATURATED, f"the CPU of the services was idle for only {percent(services)} of the time"
 
 
-def _doubts(duets: Sequence[PairedBlock]) -> Iterator[tuple[Code, str]]:
-    used = [_used(sides) for sides in duets]
-    known = [share for share in used if share is not None]
-    idle = _median_of(duets, "application_idle")
-    if known and idle is not None and idle <= _IDLE and median(known) < _OTHERS:
-        yield Code.OTHERS_ON_CPU, f"the two had {median(known) * 100:.0f} % of their CPU, the rest went elsewhere"
+def _find_doubts(duets: Sequence[PairedBlock]) -> Iterator[tuple[Code, str]]:
+    shares = [share for block in duets if (share := _share_of_both(block)) is not None]
+    idle = _median_idle(duets, "application_idle")
+    if shares and idle is not None and idle <= _IDLE and median(shares) < _OTHERS:
+        yield Code.OTHERS_ON_CPU, f"the two got only {percent(median(shares))} of their CPU"
 
 
-def _flaw_text(code: Code, duets: Sequence[PairedBlock]) -> str:
+def _describe_flaw(code: Code, duets: Sequence[PairedBlock]) -> str:
     if code is Code.SLICES_DIFFER:
-        return f"the two were loaded for times more than {_DURATIONS * 100:.0f} % apart"
-    shares = [share for sides in duets if (share := _share(sides.base[0], sides.head[0])) is not None]
+        return f"the two were loaded for times that differ by more than {percent(_DURATIONS, exact=True)}"
+    shares = [share for block in duets if (share := _share_of_head(block.base[0], block.head[0])) is not None]
     if shares and abs(median(shares) - 0.5) <= _SHARE:
-        return f"requests/s and CPU/request of the two contradict each other by more than {_IDENTITY * 100:.1f} %"
-    head = f" (head had {median(shares) * 100:.0f} %)" if shares else ""
+        return f"requests/s and CPU/request of the two disagree by more than {percent(_IDENTITY, exact=True)}"
+    head = f" (head had {percent(median(shares))})" if shares else ""
     return f"the two did not get equal shares of their CPU{head}"
 
 
-def _unequal(base: Trial, head: Trial) -> bool:
-    share = _share(base, head)
+def _has_unequal_shares(base: Trial, head: Trial) -> bool:
+    share = _share_of_head(base, head)
     if share is None:
         return False
     if abs(share - 0.5) > _SHARE:
         return True
     rates = [trial.requests_per_second for trial in (base, head)]
-    costs = [_value((trial,), "cpu_ms_per_request") for trial in (base, head)]
+    costs = [_average_side((trial,), "cpu_ms_per_request") for trial in (base, head)]
     if min(rates) <= 0 or not all(costs):
         return False
     return abs(math.log(rates[0] / rates[1]) - math.log((costs[1] or 1) / (costs[0] or 1))) > _IDENTITY
 
 
-def _share(base: Trial, head: Trial) -> float | None:
-    """Head's part of the CPU of both, each over its own time: wrk's two runs are never of quite one length."""
+def _share_of_head(base: Trial, head: Trial) -> float | None:
+    """Compute head's part of the CPU that both used, each over its own time: wrk's two runs never last equally long."""
     used = [t.cpu_ms["application"] / t.duration_s for t in (base, head) if "application" in t.cpu_ms]
     return used[1] / sum(used) if len(used) == 2 and sum(used) > 0 else None
 
 
-def _used(sides: PairedBlock) -> float | None:
-    """Share of their one CPU that the two had together."""
-    cpu_ms = [trial.cpu_ms.get("application") for trial in (sides.base[0], sides.head[0])]
+def _share_of_both(block: PairedBlock) -> float | None:
+    """Compute which part of their one CPU the two used together."""
+    cpu_ms = [trial.cpu_ms.get("application") for trial in (block.base[0], block.head[0])]
     if cpu_ms[0] is None or cpu_ms[1] is None:
         return None
-    return (cpu_ms[0] + cpu_ms[1]) / 1000 / fmean((sides.base[0].duration_s, sides.head[0].duration_s))
+    return (cpu_ms[0] + cpu_ms[1]) / 1000 / fmean((block.base[0].duration_s, block.head[0].duration_s))
 
 
-def _median_of(duets: Sequence[PairedBlock], name: str) -> float | None:
-    values = [value for sides in duets if (value := getattr(sides.base[0], name)) is not None]
+def _median_idle(duets: Sequence[PairedBlock], name: str) -> float | None:
+    values = [value for block in duets if (value := getattr(block.base[0], name)) is not None]
     return median(values) if values else None
 
 
-def _value(trials: Sequence[Trial], metric: str) -> float | None:
-    """Geometric mean over the trials of one side; None where it is not told, or not above zero."""
+def _average_side(trials: Sequence[Trial], metric: str) -> float | None:
+    """Compute the geometric mean over the trials of one side; None if one of them is missing or not above zero."""
     values = [trial_values(trial).get(metric) for trial in trials]
     if not all(value is not None and value > 0 for value in values):
         return None

@@ -1,56 +1,60 @@
-"""What else changed: exact findings, and what a loss may come from. Pure."""
+"""Find what else changed: exact differences, and likely causes of a loss. Pure."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from bench_action.compare.counting import count_metric, count_statements, counts_of, no_calls
+from bench_action.compare.counting import count_metric, count_no_calls, count_statements, select_counts
 from bench_action.config.gates import EXACT
 from bench_action.config.schema import ExpectedWork
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Finding, Trial
+from bench_action.model.wording import percent
 from bench_action.plan.blocks import Pair
 
-_MANY = 10  # so many more of one statement for each request are a query in a loop
+_MANY = 10  # so many more queries per request mean a query in a loop
 _ERRORS = 0.001
-_CHANCE = 0.005  # of errors that only chance gives to head: five trials of it with and five of base without are enough
+_LONGEST = 160  # characters of a statement
+_CHANCE = 0.005  # of a false alarm by errors that occur by chance: five bad trials of head and none of base suffice
 _WORK = {"queries": "queries_per_request", "rows": "rows_per_request", "cache_commands": "cache_commands_per_request"}
 
 
-def findings_of(
+def find_changes(
     trials: Sequence[Trial], pairs: Sequence[Pair], work: Mapping[str, ExpectedWork]
 ) -> tuple[Finding, ...]:
-    """Deviations from declared work, changes of counted work with their statements, errors that are new."""
+    """Find deviations from declared work, changes of counted work with their statements, and new errors."""
     found: list[Finding] = []
     counted = dict.fromkeys((t.variant, t.profile) for t in trials if t.phase == "count" and t.revision == "head")
     for variant, profile in counted:
-        found += _deviations(counts_of(trials, variant, "head", profile), work.get(profile))
+        found += _find_deviations(select_counts(trials, variant, "head", profile), work.get(profile))
     for pair in pairs:
-        base, head = (counts_of(trials, cell.variant, cell.revision, cell.profile) for cell in (pair.base, pair.head))
+        base, head = (
+            select_counts(trials, cell.variant, cell.revision, cell.profile) for cell in (pair.base, pair.head)
+        )
         if base and head and pair.kind == "revision":
-            found += _changes(base, head)
-            found += _statements(base, head)
+            found += _find_changed_work(base, head)
+            found += _find_statements(base, head)
         if pair.kind == "revision":
-            found += _errors(trials, pair)
+            found += _find_errors(trials, pair)
     return tuple(found)
 
 
-def _deviations(counts: Sequence[Trial], declared: ExpectedWork | None) -> Iterator[Finding]:
+def _find_deviations(counts: Sequence[Trial], declared: ExpectedWork | None) -> Iterator[Finding]:
     for name, metric in _WORK.items():
         wanted, count = getattr(declared, name, None), count_metric(counts, metric)
         if wanted is not None and count is not None and count.deviates(wanted):
             got = count.per_request
-            text = f"{METRICS[metric].title} {_number(got)} instead of the declared {_number(wanted)}"
+            text = f"{METRICS[metric].title} {_format(got)} instead of the declared {_format(wanted)}"
             yield Finding(code="work-deviates", message=text, cell=counts[0].cell, before=wanted, after=got, fails=True)
 
 
-def _changes(base: Sequence[Trial], head: Sequence[Trial]) -> Iterator[Finding]:
+def _find_changed_work(base: Sequence[Trial], head: Sequence[Trial]) -> Iterator[Finding]:
     for metric in EXACT:
         before, after = count_metric(base, metric), count_metric(head, metric)
         if before is None or after is None or not after.change_from(before):
             continue
         loop = metric == "queries_per_request" and after.per_request - before.per_request >= _MANY
-        text = f"{METRICS[metric].title} {_number(before.per_request)} → {_number(after.per_request)}"
-        text += " (N+1: a query for each row?)" if loop else ""
+        text = f"{METRICS[metric].title} {_format(before.per_request)} → {_format(after.per_request)}"
+        text += " (N+1: one query per row?)" if loop else ""
         yield Finding(
             code="n-plus-one" if loop else "work-changed",
             message=text,
@@ -60,28 +64,29 @@ def _changes(base: Sequence[Trial], head: Sequence[Trial]) -> Iterator[Finding]:
         )
 
 
-def _statements(base: Sequence[Trial], head: Sequence[Trial]) -> Iterator[Finding]:
-    """Statements that are new or more frequent, by their normalised text: ids differ between databases."""
+def _find_statements(base: Sequence[Trial], head: Sequence[Trial]) -> Iterator[Finding]:
+    """Find queries that are new or more frequent, by their normalised text: ids differ between databases."""
     known = count_statements(base)
     for text, count in count_statements(head).items():
-        before = known.get(text, no_calls(base))
+        before = known.get(text, count_no_calls(base))
         if count.change_from(before) > 0:
             kind = "new" if text not in known else "more frequent"
-            times = f"{_number(before.per_request)} → {_number(count.per_request)} for each request"
+            shown = (text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}…").replace("`", "'")
+            times = f"{_format(before.per_request)} → {_format(count.per_request)} per request"
             yield Finding(
                 code="statement",
-                message=f"{kind}: `{_short(text)}` {times}",
+                message=f"{kind} query: `{shown}`, {times}",
                 cell=head[0].cell,
                 before=before.per_request,
                 after=count.per_request,
             )
 
 
-def _errors(trials: Sequence[Trial], pair: Pair) -> Iterator[Finding]:
-    """Errors under load that base does not have: a change that fails requests may well be a fast one.
+def _find_errors(trials: Sequence[Trial], pair: Pair) -> Iterator[Finding]:
+    """Find errors under load that base does not have: a change that fails requests may well be fast.
 
-    It fails the run only where so many more trials of head than of base have errors as chance hardly ever gives:
-    an application that fails now and then does so in any trial.
+    Such a finding fails the run only if chance hardly ever gives head so many more trials with errors than base: an
+    application that fails now and then does so in any trial.
     """
     sides = []
     for side in (pair.base, pair.head):
@@ -90,23 +95,18 @@ def _errors(trials: Sequence[Trial], pair: Pair) -> Iterator[Finding]:
     before, after = (sum(e for e, _ in own) / max(1, sum(n for _, n in own)) for own in sides)
     if after > _ERRORS and after > 2 * before:
         bad = [sum(1 for errors, requests in own if errors > _ERRORS * requests) for own in sides]
-        fails = _by_chance(bad[0], len(sides[0]), bad[1], len(sides[1])) <= _CHANCE
-        text = f"errors {before * 100:.2g} % → {after * 100:.2g} % of all requests"
-        text += "" if fails else f", in {bad[1]} of {len(sides[1])} trials: too few to blame the change"
+        fails = _compute_chance(bad[0], len(sides[0]), bad[1], len(sides[1])) <= _CHANCE
+        text = f"errors: {percent(before)} → {percent(after)} of all requests"
+        text += "" if fails else f", in {bad[1]} of {len(sides[1])} trials: this may be chance"
         yield Finding(code="errors", message=text, cell=str(pair.head), before=before, after=after, fails=fails)
 
 
-def _by_chance(base_bad: int, base_all: int, head_bad: int, head_all: int) -> float:
-    """How likely chance gives head at least so many of the bad trials (Fisher's exact test)."""
+def _compute_chance(base_bad: int, base_all: int, head_bad: int, head_all: int) -> float:
+    """Compute how likely chance gives head at least so many of the bad trials (Fisher's exact test, one-sided)."""
     bad, both = base_bad + head_bad, base_all + head_all
     ways = [math.comb(head_all, k) * math.comb(base_all, bad - k) for k in range(head_bad, min(bad, head_all) + 1)]
     return sum(ways) / math.comb(both, bad)
 
 
-def _number(value: float) -> str:
+def _format(value: float) -> str:
     return f"{value:g}" if value == round(value, 2) else f"{value:.2f}"
-
-
-def _short(text: str) -> str:
-    clean = text.replace("`", "'")
-    return clean if len(clean) <= 160 else f"{clean[:157]}…"

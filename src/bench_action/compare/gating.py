@@ -1,4 +1,4 @@
-"""Judge a metric's blocks by its gate. Pure."""
+"""Judge the losses of a metric by its gate. Pure."""
 
 import math
 from dataclasses import dataclass
@@ -7,23 +7,25 @@ from bench_action.compare.evidence import Evidence
 from bench_action.config.gates import RELEVANT, Gate
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Verdict
-from bench_action.model.wording import plural
-from bench_action.stats.distributions import LARGEST_LOG, normal_below, normal_quantile
+from bench_action.model.wording import percent, plural
+from bench_action.stats.distributions import LARGEST_LOG, normal_cdf, normal_quantile
 from bench_action.stats.interval import CONFIDENCE, LEAST_BLOCKS
-from bench_action.stats.sequential import Course, Look, blocks_needed, look, smallest_detectable
+from bench_action.stats.sequential import Course, Look, count_blocks, look, smallest_detectable
 
 UNCHANGED = 0.02  # a limit below this cannot be excluded in two minutes on a shared machine
 _SHARES = (0.8, 0.9, 1.0)
-_ONE_SIDED = (1 - CONFIDENCE) / 2  # what is called significant must not have an interval that includes no change
+_ONE_SIDED = (1 - CONFIDENCE) / 2  # so that the interval of a significant change never includes "no change"
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """`ci_low` and `ci_high` bound head ÷ base at 99 %, `smallest_detectable` is a fraction; None: too few blocks.
+    """What the blocks of a pair say about one metric.
 
-    `verdict` is `measured` for a change that is certain and that the gate lets pass; `reason` says so, or why nothing
-    was decided. `blocks_wanted`: how many blocks would decide what is inconclusive. `fires`: in which share of such
-    runs the gate fires, for true changes of 0.8, 0.9 and 1.0 of itself.
+    `ratio` is head ÷ base, `ci_low` and `ci_high` bound it at 99 %, and `smallest_detectable` is a fraction; all are
+    None with too few blocks. `verdict` is `measured` if the change is certain but within the gate, or too small to
+    matter; `reason` says which, or why there is no verdict. `blocks_wanted`: how many blocks would decide an
+    inconclusive comparison. `fires`: the share of such runs in which the gate fires, for true changes of 0.8, 0.9 and
+    1.0 times the gate.
     """
 
     verdict: Verdict
@@ -39,31 +41,22 @@ class Judgement:
     reason: str = ""
 
 
-def judge_losses(found: Evidence, course: Course, alpha: float, gate: Gate) -> Judgement:
-    """Judge by the interim analysis that is due, `alpha` being that of all analyses of this metric."""
-    seen = look(found.losses, course, alpha)
+def judge_losses(evidence: Evidence, course: Course, alpha: float, gate: Gate) -> Judgement:
+    """Judge by the look that is due, `alpha` being that of all looks at this metric."""
+    seen = look(evidence.losses, course, alpha)
     if seen is None or seen.blocks < LEAST_BLOCKS:
-        return _too_few(len(found.losses))
-    higher = METRICS[found.metric].better == "higher"
-    counts = RELEVANT[found.metric]
+        return _decline(len(evidence.losses))
+    higher = METRICS[evidence.metric].better == "higher"
     level = min(seen.level, _ONE_SIDED)
-    difference = abs(math.expm1(seen.mean)) * found.base
-    half = seen.bound(1 - _ONE_SIDED)
-    low, high = seen.mean - half, seen.mean + half
     significant = min(seen.worse, seen.better) <= level
-    relevant = significant and difference >= counts.absolute and abs(seen.mean) >= math.log1p(counts.size)
-    verdict: Verdict = "inconclusive"
-    if seen.worse <= level and seen.mean >= _log(gate.size, higher=higher) and difference >= gate.absolute:
-        verdict = "regressed"
-    elif relevant and -seen.mean >= _log(counts.size, higher=not higher):
-        verdict = "improved"
-    elif _is_bounded(seen, found, gate, course, higher=higher):
-        verdict = "unchanged" if low <= 0 <= high else "measured"
-    if higher:
-        low, high = -high, -low
-    # what was left off because it was decided could have gone on; what ended with the time could not
+    relevant = significant and _matters(seen, evidence)
+    verdict = _decide(seen, evidence, course, gate, relevant=relevant)
+    half = seen.bound(1 - _ONE_SIDED)
+    low, high = sorted(-bound if higher else bound for bound in (seen.mean - half, seen.mean + half))
+    # a pair that was decided early could have gone on to its cap; one that ran out of time could not
     blocks = seen.blocks if course.ended else max(course.cap, seen.blocks)
     final = Course(max(course.cap, blocks), ended=True).level(blocks, alpha)
+    error, sure = seen.sd / math.sqrt(blocks), min(final, _ONE_SIDED)
     return Judgement(
         verdict=verdict,
         blocks=seen.blocks,
@@ -73,58 +66,83 @@ def judge_losses(found: Evidence, course: Course, alpha: float, gate: Gate) -> J
         smallest_detectable=smallest_detectable(seen.sd, blocks, final),
         significant=significant,
         relevant=relevant,
-        blocks_wanted=_wanted(seen, gate, level, higher=higher) if verdict == "inconclusive" else None,
-        fires=tuple(fires(gate.size, share, seen.sd / math.sqrt(blocks), min(final, _ONE_SIDED)) for share in _SHARES),
-        reason=_allowed(found.metric, gate, worse=seen.mean > 0, relevant=relevant) if verdict == "measured" else "",
+        blocks_wanted=_count_wanted_blocks(seen, gate, level, higher=higher) if verdict == "inconclusive" else None,
+        fires=tuple(estimate_firing_rate(gate.size, share, error, sure) for share in _SHARES),
+        reason=_explain_pass(evidence.metric, gate, seen, relevant=relevant) if verdict == "measured" else "",
     )
 
 
-def _too_few(blocks: int) -> Judgement:
+def _matters(seen: Look, evidence: Evidence) -> bool:
+    """Whether a change is large enough to matter to a reader, with any gate or none."""
+    limit = RELEVANT[evidence.metric]
+    return _difference(seen, evidence) >= limit.absolute and abs(seen.mean) >= math.log1p(limit.size)
+
+
+def _decide(seen: Look, evidence: Evidence, course: Course, gate: Gate, *, relevant: bool) -> Verdict:
+    """Decide by the rules of docs/how-it-decides.md, "Verdicts and gates"."""
+    higher, level = METRICS[evidence.metric].better == "higher", min(seen.level, _ONE_SIDED)
+    is_broken = seen.mean >= _log(gate.size, higher=higher) and _difference(seen, evidence) >= gate.absolute
+    if seen.worse <= level and is_broken:
+        return "regressed"
+    if relevant and -seen.mean >= _log(RELEVANT[evidence.metric].size, higher=not higher):
+        return "improved"
+    if not _is_bounded(seen, evidence, gate, course, higher=higher):
+        return "inconclusive"
+    return "unchanged" if abs(seen.mean) <= seen.bound(1 - _ONE_SIDED) else "measured"
+
+
+def _decline(blocks: int) -> Judgement:
     """Decide nothing: the interval of so few blocks would be wider than any change worth a verdict."""
-    reason = f"only {plural(blocks, 'block')} could be measured, and a verdict needs at least {LEAST_BLOCKS}"
+    reason = f"only {plural(blocks, 'block')} could be measured, but a verdict needs {LEAST_BLOCKS}"
     return Judgement("inconclusive", blocks, None, None, None, None, significant=False, relevant=False, reason=reason)
 
 
-def _allowed(metric: str, gate: Gate, *, worse: bool, relevant: bool) -> str:
-    """Say why a change that is certain is no verdict."""
-    if worse and relevant:
+def _explain_pass(metric: str, gate: Gate, seen: Look, *, relevant: bool) -> str:
+    """Say why a change that is certain does not break the gate."""
+    if seen.mean > 0 and relevant:
         absolute = f" and {gate.absolute:g} {METRICS[metric].unit}" if gate.absolute else ""
-        return f"the loss is within the gate of {gate.size * 100:g} %{absolute}"
-    return f"the {'loss' if worse else 'gain'} is too small to matter"
+        return f"the loss is within the gate of {percent(gate.size, exact=True)}{absolute}"
+    return f"the {'loss' if seen.mean > 0 else 'gain'} is too small to matter"
 
 
-def fires(size: float, share: float, error: float, level: float) -> float:
-    """How often a gate of `size` fires for a true change of `share` of it: the estimate must reach it and be sure.
+def estimate_firing_rate(size: float, share: float, error: float, level: float) -> float:
+    """Estimate how often a gate of `size` fires for a true change of `share · size`.
 
-    Normal law; `error` is that of the estimate, `level` the one-sided p-value that counts as sure.
+    It fires if the estimated change reaches the gate and is significant: P(X ≥ max(ln(1 + size), z(1 − level) · error))
+    for a normal X with mean ln(1 + share · size) and standard deviation `error`. `level` is a one-sided p-value.
     """
     threshold = max(math.log1p(size), normal_quantile(1 - level) * error)
     true = math.log1p(size * share)
-    return normal_below((true - threshold) / error) if error > 0 else float(true >= threshold)
+    return normal_cdf((true - threshold) / error) if error > 0 else float(true >= threshold)
 
 
-def _is_bounded(seen: Look, found: Evidence, gate: Gate, course: Course, *, higher: bool) -> bool:
-    """Whether a loss that counts is ruled out; before the end also a gain, which more blocks may show."""
+def _difference(seen: Look, evidence: Evidence) -> float:
+    """Convert the mean loss to the metric's unit."""
+    return abs(math.expm1(seen.mean)) * evidence.base
+
+
+def _is_bounded(seen: Look, evidence: Evidence, gate: Gate, course: Course, *, higher: bool) -> bool:
+    """Whether a loss that counts is excluded; before the end also a gain, which more blocks may show."""
     bound, size = seen.bound(0.99), max(gate.size, UNCHANGED)
     worst, best = seen.mean + bound, seen.mean - bound
-    small = math.expm1(min(worst, LARGEST_LOG)) * found.base < gate.absolute
+    small = math.expm1(min(worst, LARGEST_LOG)) * evidence.base < gate.absolute
     if worst >= _log(size, higher=higher) and not small:
         return False
     over = course.ended or seen.blocks >= course.cap
     return over or small or -best < _log(size, higher=not higher)
 
 
-def _wanted(seen: Look, gate: Gate, level: float, *, higher: bool) -> int:
-    """Blocks after which this would be decided, if the mean stays where it is."""
+def _count_wanted_blocks(seen: Look, gate: Gate, level: float, *, higher: bool) -> int:
+    """Estimate after how many blocks there would be a verdict if the mean did not change."""
     limit = _log(max(gate.size, UNCHANGED), higher=higher)
     margin = _log(gate.size, higher=higher)
-    # above the limit only an alarm can come of it, below the margin only "unchanged"; in between, whichever is nearer
+    # above the limit only an alarm can come of it, below the margin only "unchanged"; in between, the nearer of the two
     distance = max(seen.mean if seen.mean >= margin else 0.0, limit - seen.mean)
-    return max(seen.blocks + 1, blocks_needed(seen.sd, distance, level))
+    return max(seen.blocks + 1, count_blocks(seen.sd, distance, level))
 
 
 def _log(size: float, *, higher: bool) -> float:
-    """A relative change for the worse as a logarithm: 5 % less is a factor of 0.95, 5 % more one of 1.05."""
+    """Convert a relative change for the worse to a logarithm: 5 % less is a factor of 0.95, 5 % more one of 1.05."""
     return -math.log(max(1e-9, 1 - size)) if higher else math.log1p(size)
 
 

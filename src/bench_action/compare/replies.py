@@ -1,4 +1,4 @@
-"""Find what differs between replies under load and those that were counted, and between head and base. Pure."""
+"""Compare replies under load with those that were counted, and head's replies with base's. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,67 +10,67 @@ from bench_action.model.result import Finding, Replies, Trial
 from bench_action.plan.blocks import Pair
 
 _LOADED = frozenset({"capacity", "duet", "interleaved"})
-# replies hold host names, which differ by some letters between phases and revisions
+# replies may contain host names, which differ by a few letters between phases and revisions
 _SHARE, _BYTES = 0.02, 32
 _QUERIES_SHARE, _QUERIES = 0.10, 0.1
 
 
-def findings_of_replies(
+def compare_replies(
     trials: Sequence[Trial], pairs: Sequence[Pair], profiles: Mapping[str, Profile], checks: Sequence[Check] = ()
 ) -> tuple[Finding, ...]:
-    """Find replies and work that are not those which were counted, and replies of head that are not base's."""
+    """Find replies and work under load that differ from the counts, and replies of head that differ from base's."""
     found: list[Finding] = []
     for cell in dict.fromkeys(trial.cell for trial in trials):
         own = [trial for trial in trials if trial.cell == cell]
-        profile, counted = profiles.get(own[0].profile), counted_replies(own)
+        profile, counted = profiles.get(own[0].profile), collect_counted_replies(own)
         if profile is None or counted is None:
             continue
         loaded = [trial for trial in own if trial.phase in _LOADED and trial.requests]
-        found += [*_sizes(loaded, profile, counted), *_statuses(own, profile.expect), *_work(own)]
+        found += [*_compare_sizes(loaded, profile, counted), *_find_statuses(own, profile.expect), *_compare_work(own)]
         if _is_constant(profile, checks):
-            found += _bodies(loaded, counted)
+            found += _compare_bodies(loaded, counted)
     for pair in pairs:
         if pair.kind == "revision" and pair.head.profile in profiles:
-            found += _changes(trials, pair, profiles[pair.head.profile].expect)
+            found += _compare_revisions(trials, pair, profiles[pair.head.profile].expect)
     return tuple(found)
 
 
-def counted_replies(trials: Sequence[Trial]) -> Replies | None:
-    """The replies of all counts among a cell's trials; None where there is none."""
+def collect_counted_replies(trials: Sequence[Trial]) -> Replies | None:
+    """Merge the replies of all counts among a cell's trials; None if it has no count."""
     return merge_counts([trial.replies for trial in trials if trial.phase == "count" and trial.replies is not None])
 
 
-def _sizes(loaded: Sequence[Trial], profile: Profile, counted: Replies) -> Iterator[Finding]:
+def _compare_sizes(loaded: Sequence[Trial], profile: Profile, counted: Replies) -> Iterator[Finding]:
     if not loaded:
         return
     gap = fmean(size_gap(trial, profile, counted) for trial in loaded)
     if is_larger(gap, counted, share=_SHARE, least=_BYTES):
         after = sum(trial.bytes_read for trial in loaded) / sum(trial.requests for trial in loaded)
-        text = f"under load a reply has {after:,.0f} bytes, when it was counted it had {counted.bytes_mean:,.0f}"
+        text = f"a reply has {after:,.0f} bytes under load, but had {counted.bytes_mean:,.0f} when counted"
         yield _finding("replies-differ", text, loaded[0].cell, counted.bytes_mean, after)
 
 
-def _statuses(own: Sequence[Trial], expected: ExpectedReply) -> Iterator[Finding]:
+def _find_statuses(own: Sequence[Trial], expected: ExpectedReply) -> Iterator[Finding]:
     seen = [trial.replies for trial in own if trial.replies is not None and trial.phase != "count"]
     unexpected = sum((Counter(unexpected_in(replies, expected)) for replies in seen), Counter[str]())
     total = sum(replies.total for replies in seen)
     for status, count in unexpected.items():
         location = next((replies.location for replies in seen if replies.location), "")
         where = f" to {location}" if status.startswith("3") and location else ""
-        text = f"{count:,} of {total:,} replies that were sampled had the status {status}{where}, not "
-        yield _finding("unexpected-status", text + expected.statuses, own[0].cell, 0.0, count / total)
+        text = f"{count:,} of {total:,} sampled replies had status {status}{where}, not {expected.statuses}"
+        yield _finding("unexpected-status", text, own[0].cell, 0.0, count / total)
 
 
-def _bodies(loaded: Sequence[Trial], counted: Replies) -> Iterator[Finding]:
+def _compare_bodies(loaded: Sequence[Trial], counted: Replies) -> Iterator[Finding]:
     sampled = [trial for trial in loaded if trial.replies is not None and trial.replies.total]
     other = [trial for trial in sampled if trial.replies is not None and trial.replies.digest != counted.digest]
     if counted.digest and other:
-        text = f"in {len(other)} of {len(sampled)} trials under load, a reply had another content than when counted"
+        text = f"in {len(other)} of {len(sampled)} trials under load, a reply had different content than when counted"
         yield _finding("content-differs", text, loaded[0].cell, 0.0, len(other) / len(sampled))
 
 
-def _work(own: Sequence[Trial]) -> Iterator[Finding]:
-    """Compare queries under load with those counted; a request under way at the end may have made its own or not."""
+def _compare_work(own: Sequence[Trial]) -> Iterator[Finding]:
+    """Compare queries under load with those counted; requests still running at the end may have made theirs or not."""
     known = [trial for trial in own if trial.requests and trial.work_known and trial.valid]
     counts = [trial for trial in known if trial.phase == "count"]
     loaded = [trial for trial in known if trial.phase == "capacity"]
@@ -82,26 +82,28 @@ def _work(own: Sequence[Trial]) -> Iterator[Finding]:
     most, least = queries / requests, queries / (requests + sampled + sum(trial.connections_live for trial in loaded))
     gap = max(min(counted) - most, least - max(counted))
     if gap > max(_QUERIES, _QUERIES_SHARE * max(counted)):
-        text = f"under load a request makes {most:.3g} queries, when it was counted it made {fmean(counted):.3g}"
+        text = f"a request makes {most:.3g} queries under load, but made {fmean(counted):.3g} when counted"
         yield _finding("work-differs", text, own[0].cell, fmean(counted), most)
 
 
-def _changes(trials: Sequence[Trial], pair: Pair, expected: ExpectedReply) -> Iterator[Finding]:
-    base, head = (counted_replies([t for t in trials if t.cell == str(cell)]) for cell in (pair.base, pair.head))
+def _compare_revisions(trials: Sequence[Trial], pair: Pair, expected: ExpectedReply) -> Iterator[Finding]:
+    base, head = (
+        collect_counted_replies([t for t in trials if t.cell == str(cell)]) for cell in (pair.base, pair.head)
+    )
     if base is None or head is None:
         return
     gap = max(base.bytes_min - head.bytes_max, head.bytes_min - base.bytes_max)
     if expected.size != "varies" and is_larger(gap, base, share=_SHARE, least=_BYTES):
-        text = f"a reply has {head.bytes_mean:,.0f} bytes, base's has {base.bytes_mean:,.0f}"
+        text = f"a reply has {head.bytes_mean:,.0f} bytes, base's had {base.bytes_mean:,.0f}"
         yield _finding("replies-changed", text, str(pair.head), base.bytes_mean, head.bytes_mean)
-    statuses = [max(replies.statuses, key=lambda one: replies.statuses[one]) for replies in (base, head)]
+    statuses = [max(replies.statuses, key=replies.statuses.__getitem__) for replies in (base, head)]
     if statuses[0] != statuses[1]:
-        text = f"replies have the status {statuses[1]}, base's have {statuses[0]}"
+        text = f"replies have status {statuses[1]}, base's had {statuses[0]}"
         yield _finding("status-changed", text, str(pair.head), float(statuses[0]), float(statuses[1]))
 
 
 def _is_constant(profile: Profile, checks: Sequence[Check]) -> bool:
-    """Whether a check says of the request of a profile what its whole body is, or that it is the same for all."""
+    """Whether a check declares the whole body of a profile's request, or that it is the same for all variants."""
     return any(
         (profile.path, profile.method, profile.headers, profile.body)
         == (check.request.path, check.request.method, check.request.headers, check.request.body)

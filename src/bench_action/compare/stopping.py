@@ -1,21 +1,21 @@
-"""When a pair has been measured enough. Pure: times and trials come from the measurer."""
+"""Decide when a pair has been measured enough. Pure: times and trials come from the measurer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Literal
 
-from bench_action.compare.counting import settled
-from bench_action.compare.evidence import pair_blocks, paired_evidence, soundness_of
+from bench_action.compare.counting import is_settled
+from bench_action.compare.evidence import build_paired_evidence, check_duets, pair_blocks
 from bench_action.compare.gating import judge_losses
 from bench_action.config.gates import PAIRED, Gates
 from bench_action.model.result import PhaseName, Trial
-from bench_action.plan.blocks import Block, Spent, Step
+from bench_action.plan.blocks import Block, Spent
 from bench_action.plan.timetable import Timetable
 from bench_action.stats.sequential import Course
 
-_TIMED = 3  # blocks whose time tells how many there will be
-_COUNTED = 2  # how often each cell is counted in any case
+_TIMED = 3  # blocks whose time decides how many there will be
+_COUNTED = 2  # how often every cell is counted
 _COMPARING = ("duet", "interleaved")
 _RATE = "requests_per_second"
 Ended = Literal["time", "decided"]
@@ -24,12 +24,12 @@ Key = tuple[str, PhaseName]
 
 @dataclass(slots=True)
 class Decider:
-    """Says of each block whether it is still needed.
+    """Decides for each block whether it is still needed.
 
-    `alpha` is that of one comparison, `seconds` what a pair may take in all blocks of one phase, `minutes` the whole
-    run's end. `to_the_end`: no pair is left off early, so that what the instrument can see is known as well as time
-    allows. `timetable`: keeps time for pairs, which the other phases must not use up. Blocks of phase `interleaved`
-    that follow a pair's duets are needed only where these cannot compare rates.
+    `alpha` is that of one comparison, `seconds` the time that a pair may take for all blocks of one phase, and
+    `minutes` the limit of the whole run. `to_the_end`: no pair stops early, so that the smallest detectable change is
+    known as well as time allows. `timetable` reserves time for pairs, which other phases must not use up. Blocks of
+    phase `interleaved` that follow a pair's duets are needed only if the duets cannot compare rates.
     """
 
     gates: Gates
@@ -48,24 +48,28 @@ class Decider:
         """Whether this block need not be measured."""
         out_of_time = self.minutes is not None and spent.total_s >= self.minutes * 60
         if block.phase == "count":
-            return block.number >= _COUNTED and all(_settled(trials, step) for step in block.steps)
+            return block.number >= _COUNTED and all(
+                is_settled([trial for trial in trials if trial.phase == "count" and trial.cell == str(cell)])
+                for step in block.steps
+                for cell in step.cells
+            )
         if block.phase not in _COMPARING or block.pair is None:
             if (block.phase, block.number) == ("capacity", 1):
-                return False  # head's own figures, whatever the time
+                return False  # head's own figures are always measured
             return out_of_time or (self.timetable is not None and self.timetable.must_yield(block, spent))
         key: Key = (str(block.pair), block.phase)
         if key in self._over:
             return True
-        ended = "time" if out_of_time else self._ended(block, key, trials, spent)
+        ended = "time" if out_of_time else self._why_ended(block, key, trials, spent)
         if ended is not None:
             self._over[key] = ended
         return ended is not None
 
     def courses(self) -> Mapping[Key, Course]:
-        """How the blocks of each pair and phase were planned, for judging them at the end."""
+        """Get the course of each pair and phase, to judge its blocks at the end."""
         return {key: Course(cap, ended=self._over.get(key) != "decided") for key, cap in self._caps.items()}
 
-    def _ended(self, block: Block, key: Key, trials: Sequence[Trial], spent: Spent) -> Ended | None:
+    def _why_ended(self, block: Block, key: Key, trials: Sequence[Trial], spent: Spent) -> Ended | None:
         if block.phase == "interleaved" and not self._needs_turns(block, trials):
             return "decided"
         blocks_s = spent.blocks_s
@@ -73,14 +77,14 @@ class Decider:
             self._budgets_s[block.phase] = self._budget_s(block.phase, trials, spent)
         if len(blocks_s) < _TIMED:
             return None
-        if key not in self._caps:  # from times alone: nothing that was measured may choose the looks
+        if key not in self._caps:  # by time alone: no measured value may influence the looks
             self._caps[key] = max(_TIMED, int(self._budgets_s[block.phase] / fmean(blocks_s[:_TIMED])))
         if len(blocks_s) >= self._caps[key]:
             return "time"
-        return "decided" if not self.to_the_end and self._decided(key, trials) else None
+        return "decided" if not self.to_the_end and self._is_decided(key, trials) else None
 
     def _budget_s(self, phase: PhaseName, trials: Sequence[Trial], spent: Spent) -> float:
-        """What one pair may take in this phase: its part of the time that is left, `seconds` at most."""
+        """Compute how long one pair may take in this phase: its part of the time left, at most `seconds`."""
         if self.minutes is None:
             return self.seconds
         sharing = self.pairs
@@ -89,9 +93,9 @@ class Decider:
         return max(0.0, min(self.seconds, (self.minutes * 60 - spent.total_s) / max(1, sharing)))
 
     def _needs_turns(self, block: Block, trials: Sequence[Trial]) -> bool:
-        """Whether slices in turn have to decide: without duets always, else where these cannot compare rates.
+        """Whether slices in turn have to decide: always without duets, else if the duets cannot compare rates.
 
-        Not where a gate that fails the run is broken already, nor for variants, which no gate looks at.
+        Never if a gate that fails the run is broken already, nor for variants, which have no gate.
         """
         pair = str(block.pair)
         if not any(trial.pair == pair and trial.phase == "duet" for trial in trials):
@@ -100,33 +104,28 @@ class Decider:
         return gated and pair not in self._broken and self._is_unfit(pair, trials)
 
     def _is_unfit(self, pair: str, trials: Sequence[Trial]) -> bool:
-        return bool(soundness_of(pair_blocks(trials, pair, "duet")).faults)
+        return bool(check_duets(pair_blocks(trials, pair, "duet")).faults)
 
-    def _decided(self, key: Key, trials: Sequence[Trial]) -> bool:
-        """Whether a look says all that will be asked: every gate decided, or one that fails the run is broken."""
+    def _is_decided(self, key: Key, trials: Sequence[Trial]) -> bool:
+        """Whether a look answers everything: every gate is decided, or one that fails the run is broken."""
         pair, phase = key
         blocks = pair_blocks(trials, pair, phase)
         course = Course(self._caps[key], ended=False)
         if course.reached(len(blocks)) != len(blocks):
             return False
-        beside = phase == "interleaved" and any(trial.pair == pair and trial.phase == "duet" for trial in trials)
+        after_duets = phase == "interleaved" and any(trial.pair == pair and trial.phase == "duet" for trial in trials)
         verdicts = []
-        for metric in (name for name in ((_RATE,) if beside else PAIRED) if name in self.gates):
-            found = paired_evidence(blocks, metric)
-            if found is None:
+        for metric in (name for name in ((_RATE,) if after_duets else PAIRED) if name in self.gates):
+            evidence = build_paired_evidence(blocks, metric)
+            if evidence is None:
                 continue
             gate = self.gates[metric]
-            verdict = judge_losses(found, course, self.alpha, gate).verdict
+            verdict = judge_losses(evidence, course, self.alpha, gate).verdict
             if verdict == "regressed" and gate.level == "fail":
                 self._broken.add(pair)
                 return True
             verdicts.append(verdict)
         if bool(verdicts) and "inconclusive" not in verdicts:
             return True
-        # no more duets will make them comparable: the rest of the time is for slices in turn
+        # more duets would not become comparable: the rest of the time is for slices in turn
         return phase == "duet" and 2 * len(blocks) >= course.cap and self._is_unfit(pair, trials)
-
-
-def _settled(trials: Sequence[Trial], step: Step) -> bool:
-    (cell,) = step.cells
-    return settled([t for t in trials if t.phase == "count" and t.cell == str(cell)])

@@ -1,4 +1,4 @@
-"""What one trial says in metrics, and what all trials of a cell say together. Pure."""
+"""Compute the metrics of a trial, and summarise all trials of a cell. Pure."""
 
 from collections.abc import Sequence
 from statistics import fmean, median
@@ -14,18 +14,18 @@ _PARTS = (("", "application"), ("db_", "db"), ("cache_", "cache"))
 
 
 def summarise(trials: Sequence[Trial], subjects: Sequence[SubjectInfo]) -> tuple[Summary, ...]:
-    """One summary for each cell, in the order of `subjects`, then of profiles as they were measured."""
+    """Summarise each cell, by profile in the order of measuring, then in the order of `subjects`."""
     profiles = sorted({trial.profile for trial in trials}, key=[trial.profile for trial in trials].index)
-    startup_s = {(one.variant, one.revision): one.startup_s for one in subjects}
-    cells = [(one.variant, one.revision, profile) for profile in profiles for one in subjects]
+    startup_s = {(subject.variant, subject.revision): subject.startup_s for subject in subjects}
+    cells = [(subject.variant, subject.revision, profile) for profile in profiles for subject in subjects]
     by_cell = {cell: [t for t in trials if (t.variant, t.revision, t.profile) == cell] for cell in cells}
-    return tuple(_summary(own, startup_s[cell[:2]]) for cell, own in by_cell.items() if own)
+    return tuple(_summarise_cell(own, startup_s[cell[:2]]) for cell, own in by_cell.items() if own)
 
 
 def trial_values(trial: Trial) -> dict[str, float]:
-    """The metrics that one trial gives."""
+    """Compute the metrics of one trial, by name; without those that its phase does not measure."""
     requests = max(1, trial.requests)
-    # when wrk stops, each connection has a request under way that has cost its CPU already; in a duet that is not small
+    # when wrk stops, each connection has a running request that has already cost CPU; in a duet that is not negligible
     sampled = trial.replies.total if trial.replies is not None else 0
     handled = requests + (trial.connections_live + sampled if trial.phase in _PAIRED else 0)
     values = {
@@ -52,7 +52,7 @@ def trial_values(trial: Trial) -> dict[str, float]:
     return values
 
 
-def _summary(trials: Sequence[Trial], startup_s: float) -> Summary:
+def _summarise_cell(trials: Sequence[Trial], startup_s: float) -> Summary:
     capacity = [trial for trial in trials if trial.phase == "capacity"]
     valid = [trial for trial in capacity if trial.valid]
     values: dict[str, list[float]] = {"startup_s": [startup_s]}

@@ -12,6 +12,7 @@ from bench_action.config.load import Project
 from bench_action.config.schema import Config, ExpectedWork, Profile, Service
 from bench_action.model.metric import METRICS
 from bench_action.model.result import RuleChange
+from bench_action.model.wording import percent
 
 _LONGEST = 200
 _NO_GATE = "no gate"
@@ -101,7 +102,7 @@ def _describe_gate(gate: Gate | None, metric: str) -> str:
     if gate is None:
         return _NO_GATE
     absolute = f" and {gate.absolute:g} {METRICS[metric].unit}" if gate.absolute else ""
-    return f"{gate.size * 100:g} %{absolute}{' (warns only)' if gate.level == 'warn' else ''}"
+    return f"{percent(gate.size, exact=True)}{absolute}{' (warns only)' if gate.level == 'warn' else ''}"
 
 
 def _compare_work(old: Config, new: Config, profiles: Mapping[str, Profile]) -> Iterator[RuleChange]:

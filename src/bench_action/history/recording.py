@@ -18,7 +18,7 @@ _WORK = ("queries_per_request", "rows_per_request", "cache_commands_per_request"
 
 def make_records(result: Result) -> list[Record]:
     """None of a run whose instrument was unsound, nor of a cell without a valid trial alone."""
-    if any(warned.code is Code.UNSOUND for warned in result.warnings):
+    if any(warned.code is Code.UNRELIABLE for warned in result.warnings):
         return []
     verified = {subject.variant for subject in result.subjects if subject.revision == "head" and subject.verified}
     return [

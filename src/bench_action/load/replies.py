@@ -10,7 +10,7 @@ from bench_action.load.generator import Sight
 from bench_action.load.wrk import Report
 from bench_action.model.result import Replies, Trial
 from bench_action.model.warning import Code, RunWarning
-from bench_action.model.wording import plural
+from bench_action.model.wording import percent, plural
 
 # of a size that was not counted: beyond both, a trial measured another page
 _OTHER_SIZE = 0.10
@@ -76,7 +76,7 @@ def with_expected(report: Report, expected: ExpectedReply) -> Report:
 def judge_each(replies: Replies, profile: Profile, cell: str) -> tuple[RunWarning, ...]:
     """What is wrong with replies of which every one is known: those of `count` and of `latency`."""
     if not replies.total:
-        return (_warned(Code.NO_REPLY, f"no request was answered: {replies.problem or 'nothing was read'}", cell),)
+        return (Code.NO_REPLY.warn(f"no request was answered: {replies.problem or 'nothing was read'}", cell),)
     unexpected = unexpected_in(replies, profile.expect)
     many = sum(unexpected.values())
     if not many:
@@ -84,7 +84,7 @@ def judge_each(replies: Replies, profile: Profile, cell: str) -> tuple[RunWarnin
     text = f"{_share(many, replies.total)} {plural(replies.total, 'reply')} had the status "
     text += f"{_statuses(unexpected, replies.location)}, not {profile.expect.statuses}"
     if 2 * many <= replies.total:
-        return (_warned(Code.APPLICATION_ERRORS, text, cell),)
+        return (Code.APPLICATION_ERRORS.warn(text, cell),)
     return (_mostly(unexpected, text, profile, replies.location, cell),)
 
 
@@ -98,7 +98,7 @@ def judge_loaded(
     if not report.requests and counted is not None and "304" in counted.statuses:
         text = "wrk read no reply to its end: it waits for the body that a 304 with a Content-Length announces"
         advice = "Measure the request without its conditional headers (such as If-None-Match)."
-        return (_warned(Code.NO_REPLY, text, cell, advice),)
+        return (Code.NO_REPLY.warn(text, cell, advice),)
     unexpected = unexpected_in(sampled, profile.expect)
     refused, share = report.errors.status, report.errors.status / max(1, report.requests)
     if share > 0.5:
@@ -115,7 +115,7 @@ def judge_loaded(
         mean = report.bytes_read / report.requests
         if is_larger(gap, counted, share=_OTHER_SIZE, least=_OTHER_BYTES):
             text = f"under load a reply has {_bytes(mean)} on average, when counted it had {_range(counted)}"
-            return (_warned(Code.REPLIES_DIFFER, text, cell),)
+            return (Code.REPLIES_DIFFER.warn(text, cell),)
     return ()
 
 
@@ -148,14 +148,14 @@ def describe_statuses(sampled: Replies, expected: ExpectedReply) -> str:
 def _mostly(unexpected: Mapping[str, int], text: str, profile: Profile, location: str, cell: str) -> RunWarning:
     most = max(unexpected, key=lambda status: unexpected[status])
     if most.startswith("3"):
-        return _warned(Code.REDIRECTS, text, cell, _redirect_advice(profile, location, most))
+        return Code.REDIRECTS.warn(text, cell, _redirect_advice(profile, location, most))
     if most == "409" and profile.writes:
         advice = (
             "Every request of a profile has the same body, so a value that must be unique is refused from the second "
             "request on: let the route accept it again, measure another one, or declare `expect: {status: [2xx, 409]}`."
         )
-        return _warned(Code.MOSTLY_ERRORS, text, cell, advice)
-    return _warned(Code.MOSTLY_ERRORS, text, cell, _error_advice(most))
+        return Code.MOSTLY_ERRORS.warn(text, cell, advice)
+    return Code.MOSTLY_ERRORS.warn(text, cell, _error_advice(most))
 
 
 def _redirect_advice(profile: Profile, location: str, status: str) -> str:
@@ -174,10 +174,6 @@ def _error_advice(status: str) -> str:
     return f"{hint}, or declare `expect: {{status: {status}}}` in the profile if that is what you want to measure."
 
 
-def _warned(code: Code, message: str, cell: str, advice: str = "") -> RunWarning:
-    return RunWarning(code=code, message=message, advice=advice or code.advice, cell=cell)
-
-
 def _statuses(statuses: Mapping[str, int], location: str) -> str:
     ordered = sorted(statuses, key=lambda status: -statuses[status])
     names = [f"{one} (a redirect to {location})" if one.startswith("3") and location else one for one in ordered]
@@ -185,7 +181,7 @@ def _statuses(statuses: Mapping[str, int], location: str) -> str:
 
 
 def _share(part: int, whole: int) -> str:
-    return "all" if part == whole else f"{100 * part / whole:.0f} % of"
+    return "all" if part == whole else f"{percent(part / whole)} of"
 
 
 def _range(counted: Replies) -> str:

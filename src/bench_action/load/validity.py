@@ -46,7 +46,7 @@ def judge(report: Report, profile: Profile, seen: Circumstances) -> list[RunWarn
         *_instrument(report, profile, seen),
         *_machine(report, seen),
     ]
-    return [RunWarning(code=code, message=message, advice=code.advice, cell=seen.cell) for code, message in found]
+    return [code.warn(message, seen.cell) for code, message in found]
 
 
 _Found = Iterator[tuple[Code, str]]

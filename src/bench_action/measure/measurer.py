@@ -239,7 +239,7 @@ class Measurer:
             self.lost[pair.base.variant] = error
         code = Code.BLOCKS_DROPPED if last and not only_base else Code.BLOCK_DROPPED
         message = f"{block.phase} {block.number} was dropped: {error.what}"
-        self.dropped.append(RunWarning(code=code, message=message, advice=code.advice, cell=str(pair.head)))
+        self.dropped.append(code.warn(message, str(pair.head)))
         self.progress.warn(f"{pair}: {message}")
 
     def _paired_trials(self, block: Block, pair: Pair) -> list[Trial]:

@@ -187,9 +187,8 @@ def _idle_work(subject: Subject, before: Reading, seconds: float) -> dict[str, A
 
 
 def _counters_lost(place: TrialPlan) -> RunWarning:
-    code = Code.COUNTERS_LOST
     message = "the statistics of PostgreSQL or Redis were reset, or overflowed, while its work was counted"
-    return RunWarning(code=code, message=message, advice=code.advice, cell=str(place.cell))
+    return Code.COUNTERS_LOST.warn(message, str(place.cell))
 
 
 def capacity_trial(stack: Stack, place: TrialPlan, subject: Subject, profile: Profile, cores: int) -> Trial:

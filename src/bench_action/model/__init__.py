@@ -1,1 +1,1 @@
-"""Frozen types that every layer shares. No I/O."""
+"""Immutable types that every layer shares. No I/O."""

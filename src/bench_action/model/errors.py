@@ -1,4 +1,4 @@
-"""Everything that can end a run early: one class for each exit status, one way to say it."""
+"""The errors that can end a run: one class for each exit status, and one form of message."""
 
 import signal
 from collections.abc import Sequence
@@ -8,8 +8,8 @@ from typing import ClassVar
 class BenchError(Exception):
     """A failure that a person can act on.
 
-    `what` happened, `where` (subject, profile, trial), the likely `cause`, the `advice` (what to set), and the
-    last lines of the container's `log` where there is one.
+    `what` happened, `where` (subject, profile, trial), the likely `cause`, the `advice` (what to do), and the last
+    lines of the container's `log`, if there is one.
     """
 
     exit_status: ClassVar[int] = 70
@@ -25,7 +25,7 @@ class BenchError(Exception):
         self.log = tuple(log)
 
     def __str__(self) -> str:
-        """The whole message, one labelled line for each part that is known."""
+        """Format the message: one labelled line for each part that is known."""
         lines = [self.what]
         lines += [
             f"  {label:<7} {text}"
@@ -39,7 +39,7 @@ class BenchError(Exception):
 
 
 class RegressionError(BenchError):
-    """Head is worse than base in something that a gate fails for."""
+    """Head breaks a gate that fails the run."""
 
     exit_status = 1
 
@@ -51,25 +51,25 @@ class InputError(BenchError):
 
 
 class StackError(BenchError):
-    """A service or a subject did not come up, or went away."""
+    """A service or a subject did not start, or exited."""
 
     exit_status = 3
 
 
 class VerificationError(BenchError):
-    """A variant does not do the work that it is compared for."""
+    """A variant failed its checks: it does not do the work that it is compared by."""
 
     exit_status = 4
 
 
 class InvalidMeasurementError(BenchError):
-    """The figures cannot be trusted."""
+    """The measurement is invalid: its figures do not count."""
 
     exit_status = 5
 
 
 class PublishError(BenchError):
-    """A result could not be published; `status` is GitHub's answer, None where there was none."""
+    """A result could not be published; `status` is the HTTP status of GitHub's reply, None without one."""
 
     exit_status = 6
 
@@ -79,7 +79,7 @@ class PublishError(BenchError):
 
 
 class InterruptedRunError(BenchError):
-    """SIGINT or SIGTERM; raised in the main thread by the command line's signal handler."""
+    """The run received SIGINT or SIGTERM; the command line's signal handler raises this in the main thread."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"interrupted by {signal.Signals(signal_number).name}")

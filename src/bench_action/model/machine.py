@@ -1,4 +1,4 @@
-"""The machine of the engine, and a part's use of it."""
+"""The machine that the engine runs on, and what a container uses of it."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -10,7 +10,7 @@ OPEN_FILES: Final = 16384
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The machine of the engine, which may not be the tool's own."""
+    """The machine that the engine runs on, which may be another than the tool's."""
 
     cores: int
     memory_mib: int
@@ -20,7 +20,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """A container's counters since its start: CPU time in ms, memory in MiB without inactive file pages."""
+    """The counters of a container since its start: CPU time in ms, memory in MiB without inactive file pages."""
 
     cpu_ms: float
     memory_mib: float
@@ -29,7 +29,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One thing that the preflight has looked at: what was found, and the cure where it is not as it should be."""
+    """The result of one preflight check: what was found, and the cure unless the level is `ok`."""
 
     name: str
     level: Level

@@ -1,4 +1,4 @@
-"""The metrics: name, unit, and which way is better. A direction belongs to the metric, never to a threshold."""
+"""The metrics: name, unit and direction. Which way is better belongs to the metric, never to a threshold."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ Better = Literal["higher", "lower"]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A named number with a unit and a direction."""
+    """A named number with a unit and a direction; `title` is its name in messages and tables."""
 
     name: str
     unit: str

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on. The pipeline calls it; the command line decides how it looks."""
+"""The progress that a run reports. The pipeline calls it; the command line decides how it looks."""
 
 from typing import Protocol
 
@@ -6,19 +6,19 @@ from bench_action.model.result import Trial
 
 
 class Progress(Protocol):
-    """Listener of a run."""
+    """A listener to the progress of a run."""
 
     def step(self, text: str) -> None:
-        """A step of the pipeline begins, such as `building aiohttp`."""
+        """Report that a step of the pipeline begins, such as `building aiohttp`."""
 
     def expect(self, trials: int, seconds: float) -> None:
-        """Measuring begins: so many trials, about so many seconds."""
+        """Report that measuring begins, with the expected number of trials and seconds."""
 
     def trial_starts(self, cell: str, phase: str, block: int) -> None:
-        """A trial begins."""
+        """Report that a trial begins."""
 
     def trial_ended(self, trial: Trial) -> None:
-        """A trial is over and stored."""
+        """Report that a trial has ended and was stored."""
 
     def warn(self, text: str) -> None:
-        """Something that the user should know now."""
+        """Report something that the user should know now."""

@@ -1,4 +1,4 @@
-"""`result.json`: what a run found. Field names are a contract (docs/result.schema.json is generated from here)."""
+"""The contents of `result.json`. Field names are a contract: docs/result.schema.json is generated from here."""
 
 from typing import Final, Literal
 
@@ -16,13 +16,13 @@ PhaseName = Literal["count", "capacity", "latency", "duet", "interleaved"]
 
 
 class Frozen(BaseModel):
-    """Base of everything stored: immutable, and no field that the schema does not know."""
+    """Base of all stored models: immutable, and without fields that the schema does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Errors(Frozen):
-    """wrk's error counters. `timeout` counts only late replies that did arrive.
+    """wrk's error counters. `timeout` counts replies that arrived late, not those that never arrived.
 
     `status` counts replies whose status was not expected; under load, wrk distinguishes only those above 399.
     """
@@ -35,17 +35,17 @@ class Errors(Frozen):
 
     @property
     def total(self) -> int:
-        """All errors together."""
+        """The sum of all counters."""
         return self.connect + self.read + self.write + self.status + self.timeout
 
     def __add__(self, other: "Errors") -> "Errors":
-        """Sum, counter by counter."""
+        """Add counter by counter."""
         pairs = zip(self.model_dump().items(), other.model_dump().values(), strict=True)
-        return Errors(**{name: mine + its for (name, mine), its in pairs})
+        return Errors(**{name: left + right for (name, left), right in pairs})
 
 
 class Latency(Frozen):
-    """wrk's latencies in µs: closed-loop, after wrk's own correction, late replies beyond the timeout left out."""
+    """wrk's latencies in µs: closed-loop, after wrk's own correction, without replies later than the timeout."""
 
     mean_us: float
     stdev_us: float
@@ -58,7 +58,7 @@ class Latency(Frozen):
 
 
 class Work(Frozen):
-    """Work of the database and the cache, as the glossary counts it."""
+    """The work of the database and the cache, as the glossary defines it."""
 
     queries: int
     rows: int
@@ -66,7 +66,7 @@ class Work(Frozen):
 
 
 class Statement(Frozen):
-    """A query of a subject, as pg_stat_statements normalises it, with how often it was run and the rows it gave."""
+    """A query as pg_stat_statements normalises it, how often a subject ran it, and the rows that it returned."""
 
     text: str
     calls: int
@@ -74,22 +74,22 @@ class Statement(Frozen):
 
 
 class Replies(Frozen):
-    """What replies were: all of them in `count` and `latency`, a few that were sampled under load.
+    """The replies to a trial's requests: all of them in `count` and `latency`, a sample under load.
 
-    Bytes are those of head and body as they are sent. They are 0 where there was no reply.
+    Bytes are those of headers and body as sent, 0 without a reply.
     """
 
     statuses: dict[str, int] = Field({}, description="status → how many replies had it")
     bytes_min: int = 0
     bytes_mean: float = 0.0
     bytes_max: int = 0
-    location: str = Field("", description="where a redirect pointed to")
-    digest: str = Field("", description="of the body, where all were the same; otherwise empty")
-    problem: str = Field("", description="why a request got no reply, of the first that did not")
+    location: str = Field("", description="target of a redirect")
+    digest: str = Field("", description="of the body, if all were the same; otherwise empty")
+    problem: str = Field("", description="why the first request without a reply got none")
 
     @property
     def total(self) -> int:
-        """How many there were."""
+        """The number of replies."""
         return sum(self.statuses.values())
 
 
@@ -103,62 +103,62 @@ class Trial(Frozen):
     revision: Revision
     profile: str
     started_at: str
-    duration_s: float = Field(description="wrk's own duration (count: the tool's), never the one asked for")
-    wall_s: float = Field(description="the trial from outside, meters included, monotonic clock")
-    requests: int = Field(description="all replies, also errors by status")
+    duration_s: float = Field(description="wrk's own duration (count: the tool's), never the requested one")
+    wall_s: float = Field(description="the whole trial, including reading the meters, by the monotonic clock")
+    requests: int = Field(description="all replies, including error statuses")
     bytes_read: int
     errors: Errors
-    latency: Latency | None = Field(description="null where nothing was answered, and in phase `count`")
+    latency: Latency | None = Field(description="null if nothing was answered, and in phase `count`")
     connections_asked: int
-    connections_live: int = Field(description="most connections seen established at once")
+    connections_live: int = Field(description="most connections seen established at the same time")
     generator_busy: float = Field(description="wrk's CPU ÷ (duration × the smaller of threads and its cores)")
     cpu_ms: dict[str, float] = Field(description="CPU time by part: application, db, cache, generator")
     work: Work
-    work_known: bool = Field(True, description="false where it is zero because it could not be counted")
+    work_known: bool = Field(True, description="false if it is zero because it could not be counted")
     db_connections_peak: int
-    memory_peak_mib: float | None = Field(description="of the subject; null where the host does not show it")
+    memory_peak_mib: float | None = Field(description="of the subject; null if the host does not show it")
     steal_percent: float
-    pair: str = Field("", description="what it was compared with meanwhile; empty where it was loaded alone")
-    side: Literal["", "base", "head"] = Field("", description="which of that pair it is")
+    pair: str = Field("", description="the pair that it was measured in; empty if it was loaded alone")
+    side: Literal["", "base", "head"] = Field("", description="which side of that pair it is")
     slot: str = Field("", description="its slot, in the phases of pairs")
     application_idle: float | None = Field(None, description="share of the application's CPUs that was idle")
-    services_idle: float | None = Field(None, description="the same of the services' CPUs")
-    statements: tuple[Statement, ...] = Field((), description="what its queries were, in phase `count`")
+    services_idle: float | None = Field(None, description="the same for the services' CPUs")
+    statements: tuple[Statement, ...] = Field((), description="its queries, in phase `count`")
     idle: Work | None = Field(None, description="work without requests, measured after this count; null: not measured")
-    idle_s: float = Field(0.0, description="how long that was")
-    idle_statements: tuple[Statement, ...] = Field((), description="what its queries were")
+    idle_s: float = Field(0.0, description="for how long idle work was measured")
+    idle_statements: tuple[Statement, ...] = Field((), description="the queries of idle work")
     replies: Replies | None = None
     warnings: tuple[RunWarning, ...] = ()
 
     @property
     def cell(self) -> str:
-        """Name of the cell, as people read it."""
+        """The name of the cell, for people."""
         return cell_name(self.variant, self.revision, self.profile)
 
     @property
     def successful(self) -> int:
-        """Replies that count as speed."""
+        """The number of replies that count as speed."""
         return self.requests - self.errors.status
 
     @property
     def requests_per_second(self) -> float:
-        """Successful replies only."""
+        """The rate of successful replies."""
         return self.successful / self.duration_s if self.duration_s > 0 else 0.0
 
     @property
     def valid(self) -> bool:
-        """Whether the trial measured what was asked."""
-        return not any(warned.code.invalidates for warned in self.warnings)
+        """Whether the trial measured what was requested."""
+        return not any(warning.code.invalidates for warning in self.warnings)
 
 
 def cell_name(variant: str, revision: str, profile: str) -> str:
-    """Head is the normal case and not named: `aiohttp · article-500`, `aiohttp@base · article-500`."""
+    """Name a cell: `aiohttp · article-500`, `aiohttp@base · article-500`; head, the normal case, is not named."""
     subject = variant if revision == "head" else f"{variant}@{revision}"
     return f"{subject} · {profile}"
 
 
 class RunInfo(Frozen):
-    """Which execution of the tool this was."""
+    """One execution of the tool."""
 
     id: str
     started_at: str
@@ -168,14 +168,14 @@ class RunInfo(Frozen):
     preset: str
     tool_version: str
     command: str = Field(description="repeats this run: same plan, same order")
-    self_test: bool = Field(False, description="base is head itself: whatever differs is the instrument's own")
+    self_test: bool = Field(False, description="base is head itself, so any difference is an error of measurement")
     config: str = Field("", description="path of the configuration from the top of its repository, or `built-in`")
     key: str = Field("", description="the comment's key; empty outside of GitHub Actions")
     job: str = Field("", description="workflow, job and matrix leg; empty outside of GitHub Actions")
 
     @property
     def benchmark(self) -> Benchmark:
-        """Which benchmark's trend the run belongs to."""
+        """The benchmark whose trend the run belongs to."""
         return Benchmark(self.config, self.key, self.job, self.preset, self.engine)
 
 
@@ -187,13 +187,13 @@ class Environment(Frozen):
     memory_mib: int
     kernel: str
     docker: str
-    fingerprint: str = Field(description="same fingerprint: figures may be compared")
+    fingerprint: str = Field(description="the same for machines of one kind; only their figures may be compared")
     images: dict[str, str]
     steal_percent: float
 
 
 class Source(Frozen):
-    """What was measured, where it is under git; empty strings where it is not known."""
+    """The commits that were measured; strings are empty if unknown, or without git."""
 
     repository: str = ""
     head_sha: str = ""
@@ -234,18 +234,18 @@ class SubjectInfo(Frozen):
 
 
 class Estimate(Frozen):
-    """A metric of a cell over its blocks, with the interval of its typical value at 99 %."""
+    """A metric of a cell over its blocks, with the 99 % interval of its typical value."""
 
     median: float
     mean: float
-    ci_low: float | None = Field(description="null where there are fewer than two blocks")
+    ci_low: float | None = Field(description="null with fewer than two blocks")
     ci_high: float | None
     unit: str
     better: Better
 
 
 class Summary(Frozen):
-    """One cell: metrics over its valid trials; mean of `requests` and sum of `errors` over all of them."""
+    """The metrics of a cell over its valid trials, and the mean of `requests` and sum of `errors` over all of them."""
 
     variant: str
     revision: Revision
@@ -259,7 +259,7 @@ class Summary(Frozen):
 
     @property
     def cell(self) -> str:
-        """Name of the cell, as people read it."""
+        """The name of the cell, for people."""
         return cell_name(self.variant, self.revision, self.profile)
 
 
@@ -272,31 +272,35 @@ class Comparison(Frozen):
     profile: str
     variant: str
     revision: Revision
-    base: str = Field(
-        description="the cell that is compared with, such as `web@base · list`; of two variants, its name"
-    )
+    base: str = Field(description="the reference cell, such as `web@base · list`; of two variants, its name")
     head: str = Field(description="the cell that is compared, such as `web · list`; of two variants, its name")
     base_value: float
     head_value: float
     ratio: float | None
     difference: float
-    ci_low: float | None
+    ci_low: float | None = Field(
+        description="bounds of head ÷ base; both are the ratio for an exact count; null if unknown, or if base is 0"
+    )
     ci_high: float | None
     confidence: float
     smallest_detectable: float | None
     blocks: int
-    blocks_wanted: int | None = Field(None, description="how many would decide what is inconclusive")
-    fires: tuple[float, ...] | None = Field(None, description="how often the gate fires at 0.8, 0.9, 1.0 of itself")
+    blocks_wanted: int | None = Field(None, description="how many would decide it, if inconclusive")
+    fires: tuple[float, ...] | None = Field(
+        None, description="how often the gate fires for true changes of 0.8, 0.9, 1.0 times the gate"
+    )
     gate: float | None
-    level: Literal["fail", "warn"] | None = Field(None, description="what the gate does; null where there is none")
+    level: Literal["fail", "warn"] | None = Field(None, description="what the gate does; null without a gate")
     significant: bool
     relevant: bool
     verdict: Verdict
-    reason: str = Field("", description="why it was not judged, or not decided: one sentence, in this one place")
+    reason: str = Field(
+        "", description="why it was not compared, why there is no verdict, or why the gate lets it pass"
+    )
 
     @property
     def exact(self) -> bool:
-        """Whether it was counted and every count agreed, so that there is no interval."""
+        """Whether it was counted and every count agreed, so that its interval has no width."""
         return self.method == "count" and self.confidence == 1.0
 
 
@@ -305,29 +309,29 @@ class NotCompared(Frozen):
 
     cell: str
     status: Literal["new", "base-failed", "head-failed", "not-measured"] = Field(
-        description="new: base does not have it; base-failed: base has it and could not be built, started or verified"
+        description="new: base does not have it; base-failed: base has it, but could not be built, started or verified"
     )
     reason: str = Field(description="one sentence")
     log: tuple[str, ...] = Field((), description="last lines of base's build or of its container")
 
 
 class RuleChange(Frozen):
-    """A rule of the configuration that head would have itself judged by, and base does not."""
+    """A rule of the configuration that head changes."""
 
     what: str = Field(description="such as `gate on requests/s`, `check home`, `profile list`")
-    before: str = Field(description="as base has it; empty where it has none")
-    after: str = Field(description="as head has it; empty where it has none")
+    before: str = Field(description="as base has it; empty if it has none")
+    after: str = Field(description="as head has it; empty if it has none")
 
 
 class Finding(Frozen):
-    """Something exact that changed or deviates, without noise."""
+    """Something exact, without noise, that changed or deviates."""
 
     code: str
     message: str
     cell: str
     before: float | None
     after: float | None
-    fails: bool = Field(False, description="whether it makes the run's verdict `regressed` by itself")
+    fails: bool = Field(False, description="whether it alone makes the run `regressed`")
 
 
 class Result(Frozen):
@@ -349,7 +353,7 @@ class Result(Frozen):
     control: dict[str, str]
     verdict: Verdict
     compared: tuple[str, ...] = Field((), description="cells of head that were compared with base's")
-    not_compared: tuple[NotCompared, ...] = Field((), description="the other cells of head, where a base was asked for")
-    rules: Literal["head", "base"] = Field("head", description="whose gates, checks, work and profiles judged")
+    not_compared: tuple[NotCompared, ...] = Field((), description="the other cells of head, if a base was requested")
+    rules: Literal["head", "base"] = Field("head", description="whose gates, checks, work and profiles were applied")
     rule_changes: tuple[RuleChange, ...] = ()
-    verdict_by_head_rules: Verdict | None = Field(None, description="where head's rules differ from base's")
+    verdict_by_head_rules: Verdict | None = Field(None, description="by head's own rules, if they differ from base's")

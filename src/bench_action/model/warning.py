@@ -1,4 +1,4 @@
-"""Warnings: a closed set of codes, each with its advice, so that no message is invented at the place of use."""
+"""The warnings of a run: a closed set of codes, so that advice is written once and not where a warning is raised."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Code(StrEnum):
-    """What can be wrong with a trial or a run. `advice` says what to do; `invalidates` whether figures still count."""
+    """Something that can be wrong with a trial or a run."""
 
     CONNECT_ERRORS = "connect-errors"
     FEWER_CONNECTIONS = "fewer-connections"
@@ -30,7 +30,7 @@ class Code(StrEnum):
     OTHERS_ON_CPU = "others-on-cpu"
     NO_DUET = "no-duet"
     PINNING_IGNORED = "pinning-ignored"
-    UNSOUND = "instrument-unsound"
+    UNRELIABLE = "instrument-unsound"  # codespell:ignore unsound
     BLOCK_DROPPED = "block-dropped"
     BLOCKS_DROPPED = "blocks-dropped"
     COUNTS_VARY = "counts-vary"
@@ -42,7 +42,7 @@ class Code(StrEnum):
 
     @property
     def invalidates(self) -> bool:
-        """Whether a trial with this warning measured something else than was asked."""
+        """Whether the figures of a trial or run with this warning do not count."""
         return self in _INVALIDATING
 
     @property
@@ -52,8 +52,12 @@ class Code(StrEnum):
 
     @property
     def advice(self) -> str:
-        """What to set or do about it."""
+        """The likely cause, and what to do about it."""
         return _ADVICE[self]
+
+    def warn(self, message: str, cell: str = "", advice: str = "") -> "RunWarning":
+        """Build a warning with this code; `advice` replaces the usual one if more is known about the cause."""
+        return RunWarning(code=self, message=message, advice=advice or self.advice, cell=cell)
 
 
 _INVALIDATING = frozenset(
@@ -66,7 +70,7 @@ _INVALIDATING = frozenset(
         Code.THROTTLED,
         Code.STOPPED_EARLY,
         Code.BLOCKS_DROPPED,
-        Code.UNSOUND,
+        Code.UNRELIABLE,
         Code.COUNTERS_LOST,
         Code.NO_REPLY,
         Code.REDIRECTS,
@@ -76,47 +80,55 @@ _INVALIDATING = frozenset(
 )
 
 _ADVICE = {
-    Code.CONNECT_ERRORS: "Raise `load: {ulimits: {nofile: …}}` above `connections`, or lower `connections`.",
-    Code.FEWER_CONNECTIONS: "Raise the server's backlog and its `ulimits: {nofile: …}`, or lower `connections`.",
-    Code.GENERATOR_SATURATED: "Give wrk more `threads` (up to the machine's cores), or lower `connections`.",
-    Code.NOTHING_SERVED: "Read the application's log; lower `connections` or raise `duration` and `timeout`.",
-    Code.CLOCK_STEP: "Run again when the machine's clock is not being set; wrk times itself with the wall clock.",
-    Code.THROTTLED: "Remove the CPU limit of the container, or of the runner that everything runs in.",
-    Code.APPLICATION_ERRORS: "Error replies are not in requests/s, late ones are. The application's log may say more.",
-    Code.FEW_REPLIES: "Raise `duration`: some connections got no answer, so percentiles describe only those that did.",
-    Code.STEAL: "Other guests of this physical machine took CPU time; run again, or on another machine.",
-    Code.WIDE_SPREAD: "The runs of one cell differ widely; close other programs, or use more and longer blocks.",
-    Code.VARIANT_FAILED: "Mend the variant; it was not measured.",
-    Code.STOPPED_EARLY: "What was measured until then is kept; run again once the cause is gone.",
-    Code.BASE_ABSENT: "Head was measured alone: its figures are below, and nothing tells whether they changed.",
+    Code.CONNECT_ERRORS: "wrk probably ran out of file descriptors. Raise `load: {ulimits: {nofile: …}}` above "
+    "`connections`, or lower `connections`.",
+    Code.FEWER_CONNECTIONS: "The server probably limits how many it accepts. Raise its backlog and its `ulimits: "
+    "{nofile: …}`, or lower `connections`.",
+    Code.GENERATOR_SATURATED: "wrk was the bottleneck, not the application. Give wrk more `threads` (up to the "
+    "machine's cores), or lower `connections`.",
+    Code.NOTHING_SERVED: "Check the application's log. If it was only slow, lower `connections`, or raise `duration` "
+    "and `timeout`.",
+    Code.CLOCK_STEP: "The machine's clock was probably set during the trial, and wrk times itself with that clock. "
+    "Run again once the clock is steady.",
+    Code.THROTTLED: "A CPU limit slowed it down. Remove the limit from the container, or from the runner that "
+    "everything runs in.",
+    Code.APPLICATION_ERRORS: "Error replies do not count towards requests/s; late replies do. Check the application's "
+    "log.",
+    Code.FEW_REPLIES: "Some connections got no reply, so percentiles describe only those that did. Raise `duration`.",
+    Code.STEAL: "Other guests of this physical machine took CPU time. Run again, or use another machine.",
+    Code.WIDE_SPREAD: "Something else probably used the machine. Close other programs, or use more and longer blocks.",
+    Code.VARIANT_FAILED: "It was not measured. Fix the variant, and run again.",
+    Code.STOPPED_EARLY: "Everything measured until then is kept. Run again once the cause is fixed.",
+    Code.BASE_ABSENT: "Head was measured alone: its figures are below, but they cannot show a change.",
     Code.IDENTICAL: "Any difference is noise. `--self-test` shows whether measurements are reliable here.",
-    Code.UNEQUAL_SHARES: "Unequal numbers of workers or pool sizes cause this, as does a wait that blocks a worker: "
-    "see the latency with one connection.",
-    Code.SLICES_DIFFER: "Close other programs, or run again.",
-    Code.NOT_SATURATED: "Something other than the application's CPU limits throughput. More `connections` may fill it.",
-    Code.SERVICES_SATURATED: "A service or the load generator limits throughput: see the CPU/request of each part.",
-    Code.OTHERS_ON_CPU: "Other programs or other guests of this machine used the rest. That affected both equally.",
-    Code.NO_DUET: "With a single CPU the two are measured in turns, which detects about 10 % in two minutes at best.",
-    Code.PINNING_IGNORED: "Base and head are measured in turns, which detects about 10 % in two minutes at best. Use "
-    "an engine with the cpuset controller; rootless Docker needs it delegated to the user.",
-    Code.UNSOUND: "Do not rely on verdicts from this machine. Run `bench-action check`, then --self-test again.",
-    Code.BLOCK_DROPPED: "Its application's log may tell why it ended; the other blocks count.",
-    Code.BLOCKS_DROPPED: "Mend what ends the application under load; too few blocks are left to compare.",
-    Code.COUNTS_VARY: "Only what lies outside of this range counts as a change. Work in the background, expiring "
-    "caches and pool pings do this; turn them off to gate exactly.",
-    Code.COUNTERS_LOST: "Its work cannot be compared. An application must not reset statistics (CONFIG RESETSTAT, "
-    "pg_stat_statements_reset); raise `pg_stat_statements.max` where statements have very many texts.",
-    Code.NO_REPLY: "Measure a path whose replies end, within 10 s: wrk waits for the end of each.",
+    Code.UNEQUAL_SHARES: "Different numbers of workers or pool sizes cause this, and so does a wait that blocks a "
+    "worker. Check the latency with one connection.",
+    Code.SLICES_DIFFER: "Something else probably used the machine. Close other programs, or run again.",
+    Code.NOT_SATURATED: "Something other than the application's CPU limits throughput. Try more `connections`.",
+    Code.SERVICES_SATURATED: "A service or the load generator limits throughput. Check the CPU/request of each part.",
+    Code.OTHERS_ON_CPU: "Other programs or other guests of this machine used the rest, which affected both equally.",
+    Code.NO_DUET: "On a single CPU, the two are measured in turn, which detects about 10 % in two minutes at best. "
+    "Use a machine with at least two CPUs.",
+    Code.PINNING_IGNORED: "Base and head are measured in turn, which detects about 10 % in two minutes at best. Use "
+    "an engine with the cpuset controller; for rootless Docker, delegate it to the user.",
+    Code.UNRELIABLE: "Do not rely on verdicts from this machine. Run `bench-action check`, then `--self-test` again.",
+    Code.BLOCK_DROPPED: "The other blocks still count. The application's log may show why it exited.",
+    Code.BLOCKS_DROPPED: "Too few blocks are left to compare. Fix what makes the application exit under load.",
+    Code.COUNTS_VARY: "Background work, expiring caches and pool pings cause this, so only a change beyond this range "
+    "counts. Turn them off to gate exactly.",
+    Code.COUNTERS_LOST: "Its work cannot be compared. The application must not reset statistics (CONFIG RESETSTAT, "
+    "pg_stat_statements_reset). If it sends very many different statements, raise `pg_stat_statements.max`.",
+    Code.NO_REPLY: "wrk waits for the end of each reply. Measure a path whose replies end within 10 s.",
     Code.REDIRECTS: "Set the profile's `path` to the page itself, or declare `expect: {status: …}`.",
-    Code.MOSTLY_ERRORS: "Correct the profile's request, or declare `expect: {status: …}`.",
-    Code.REPLIES_DIFFER: "Find out why the application answers differently under load (its log, a cache, a limit); "
-    "if its replies vary in size by nature, declare `expect: {size: varies}` in the profile.",
-    Code.NO_COUNTERS: "CPU and memory of the containers are left out; requests/s and latencies are not affected.",
+    Code.MOSTLY_ERRORS: "Fix the profile's request, or declare `expect: {status: …}`.",
+    Code.REPLIES_DIFFER: "Find out why the application answers differently under load (its log, a cache, a limit). If "
+    "its replies naturally vary in size, declare `expect: {size: varies}` in the profile.",
+    Code.NO_COUNTERS: "CPU and memory of the containers are missing. Requests/s and latencies are not affected.",
 }
 
 
 class RunWarning(BaseModel):
-    """One warning of a run. `cell` names the subject and profile, empty where it is about the whole run."""
+    """What happened, and what to do about it. `cell` names subject and profile; empty if it concerns the whole run."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -1,1 +1,1 @@
-"""Estimators and intervals. No I/O; the sample is always the block, never the request."""
+"""Estimators, intervals and tests. No I/O; the sample is always the block, never the request."""

@@ -1,7 +1,7 @@
-"""Which p-value a look may take for an alarm, so that all looks together spend what they may.
+"""Compute the nominal level of each look of a sequential test, so that all looks together spend no more than alpha.
 
-Armitage, McPherson and Rowe's recursion (1969, J. R. Stat. Soc. A 132) over the densities of a Brownian motion that has
-not been stopped yet.
+By the recursion of Armitage, McPherson and Rowe (1969, J. R. Stat. Soc. A 132), over the density of a Brownian motion
+that has not crossed a bound yet.
 """
 
 import math
@@ -9,17 +9,18 @@ from functools import lru_cache
 
 import numpy as np
 
-from bench_action.stats.distributions import normal_below
+from bench_action.stats.distributions import normal_cdf
 
 _GRID, _REACH = 601, 8.0
 
 
 @lru_cache(maxsize=256)
 def nominal_levels(fractions: tuple[float, ...], spent: tuple[float, ...]) -> tuple[float, ...]:
-    """One-sided p-values of looks at these information fractions, so that each has spent so much of alpha in all.
+    """Compute the one-sided p-values below which the looks at these information fractions reject.
 
-    `fractions` grow to 1; only their ratios matter. Densities are kept on a grid of 601 points over ±8 standard
-    deviations; against simulation the total is right to 1 % of alpha.
+    `fractions` increase to 1. `spent` is the cumulative error, as a probability, that the looks up to each one may have
+    spent. The density is kept on a grid of 601 points over ±8 standard deviations; compared with simulation, the total
+    is accurate to 1 % of alpha.
     """
     grid = np.linspace(-_REACH, _REACH, _GRID)
     step = grid[1] - grid[0]
@@ -34,23 +35,23 @@ def nominal_levels(fractions: tuple[float, ...], spent: tuple[float, ...]) -> tu
             width = math.sqrt(fraction - before)
             kernel = np.exp(-0.5 * ((grid[:, None] - grid[None, :]) / width) ** 2)
             density = (kernel @ density) * step / (width * math.sqrt(2 * math.pi))
-        bound = _bound(grid, density, so_far - spent_before)
-        levels.append(normal_below(-bound / root))
-        density = _stopped(grid, density, bound)
+        bound = _find_bound(grid, density, so_far - spent_before)
+        levels.append(normal_cdf(-bound / root))
+        density = _remove_stopped(grid, density, bound)
         before, spent_before = fraction, so_far
     return tuple(levels)
 
 
-def _bound(grid: "np.ndarray[tuple[int], np.dtype[np.float64]]", density: np.ndarray, mass: float) -> float:
-    """Above which value of the grid so much of the density lies."""
+def _find_bound(grid: "np.ndarray[tuple[int], np.dtype[np.float64]]", density: np.ndarray, mass: float) -> float:
+    """Find the value above which this mass of the density lies."""
     step = grid[1] - grid[0]
     above = np.concatenate(([0.0], np.cumsum((density[::-1][1:] + density[::-1][:-1]) * step / 2)))
     # between two points the tail falls about exponentially: interpolate its logarithm
     return float(np.interp(math.log(max(mass, 1e-300)), np.log(np.maximum(above, 1e-300)), grid[::-1]))
 
 
-def _stopped(grid: np.ndarray, density: np.ndarray, bound: float) -> np.ndarray:
-    """What has not crossed the bound; the point at the bound counts by the share of its cell below it."""
+def _remove_stopped(grid: np.ndarray, density: np.ndarray, bound: float) -> np.ndarray:
+    """Keep the density below the bound; the point at the bound counts by the share of its cell below it."""
     step = grid[1] - grid[0]
     weight = np.clip((bound - grid) / step + 0.5, 0.0, 1.0)
     return np.asarray(density * weight)

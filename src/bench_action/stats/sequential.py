@@ -1,11 +1,11 @@
-"""Deciding while blocks come in: how often one may look, and what a look must show.
+"""A group sequential test: decide while blocks come in, with a bounded rate of false alarms.
 
-Whoever tests at 1 % after every block raises far more than 1 % of false alarms. So the looks are few, and each may
-spend a part of the error (Lan and DeMets 1983, "Discrete sequential boundaries for clinical trials", Biometrika 70):
-after a share t of the blocks, alpha · t^1.5 has been spent in all (Kim and DeMets 1987, Biometrika 74, the power
-family), little early, most at the end. Which p-value a look may take for an alarm is told by `levels.py`.
-The p-values are those of Student's t: the significance-level approach of Jennison and Turnbull (2000, "Group Sequential
-Methods", 3.8).
+A look is an interim analysis, planned before the first block. Testing at 1 % after every block raises far more than 1 %
+of false alarms, so looks are few and each spends a part of the error (Lan and DeMets 1983, "Discrete sequential
+boundaries for clinical trials", Biometrika 70): after a share t of the blocks, alpha · t^1.5 has been spent in total
+(Kim and DeMets 1987, Biometrika 74, the power family), little early and most at the end. `levels.py` computes the
+p-value that a look must not exceed. P-values are those of Student's t: the significance-level approach of Jennison and
+Turnbull (2000, "Group Sequential Methods", 3.8).
 """
 
 import math
@@ -13,34 +13,37 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from bench_action.stats.distributions import POWER, detectable, normal_quantile, t_below, t_quantile
+from bench_action.stats.distributions import POWER, find_detectable_change, normal_quantile, t_cdf, t_quantile
 
-ALPHA = 0.01  # of a run: all false alarms of all its comparisons together
+ALPHA = 0.01  # of a run: for all false alarms of all its comparisons together
 _FIRST_LOOK, _GROWTH = 5, 1.48
 _SPENDING = 1.5
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How a pair's blocks were planned: `cap` blocks at most; `ended` once no further one will come."""
+    """The plan of a pair's blocks: at most `cap`; `ended` once no more will come."""
 
     cap: int
     ended: bool
 
     @property
     def looks(self) -> tuple[int, ...]:
-        """After how many blocks one looks, the last at the cap; each half as many again as the one before."""
-        return looks_of(self.cap)
+        """The numbers of blocks after which there is a look, in order; the last is the cap."""
+        return plan_looks(self.cap)
 
     def reached(self, blocks: int) -> int:
-        """How many of `blocks` may be looked at: all at the end, else those of the last look due; 0 for none."""
+        """Count the blocks to look at: all at the end, else those of the last look due; 0 before the first."""
         if self.ended or blocks >= self.cap:
             return blocks
         return max((look for look in self.looks if look <= blocks), default=0)
 
     def level(self, blocks: int, alpha: float) -> float:
-        """The one-sided p-value below which a look after `blocks` is an alarm, `alpha` being that of all looks."""
-        from bench_action.stats.levels import nominal_levels  # noqa: PLC0415 (numpy: a run's start need not wait for it)
+        """Compute the one-sided p-value that a look after `blocks` must not exceed to be an alarm.
+
+        `alpha` is that of all looks together.
+        """
+        from bench_action.stats.levels import nominal_levels  # noqa: PLC0415 (numpy: a run starts without waiting for it)
 
         last = self.ended or blocks >= self.cap
         earlier = [look for look in self.looks if look < blocks]
@@ -49,8 +52,8 @@ class Course:
         return nominal_levels(tuple(look / blocks for look in (*earlier, blocks)), tuple(spent))[-1]
 
 
-def looks_of(cap: int) -> tuple[int, ...]:
-    """Numbers of blocks: from 5 on, growing by half, and always the cap."""
+def plan_looks(cap: int) -> tuple[int, ...]:
+    """Plan looks after 5 blocks and then after half as many again each (× 1.48, rounded up), and always at the cap."""
     looks: list[int] = []
     look = _FIRST_LOOK
     while look < cap - 1:
@@ -61,9 +64,10 @@ def looks_of(cap: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What `blocks` blocks say. All sizes are logarithms of a ratio, above 0 where head is worse.
+    """The result of one interim analysis, after `blocks` blocks.
 
-    `worse` and `better` are one-sided p-values, `level` what they must not exceed to count.
+    `mean` and `sd` are those of the losses, logarithms that are above 0 if head is worse. `worse` and `better` are
+    one-sided p-values, and `level` is the value that they must not exceed to be significant.
     """
 
     blocks: int
@@ -74,39 +78,45 @@ class Look:
     level: float
 
     def bound(self, confidence: float) -> float:
-        """The distance from the mean within which the truth lies with this confidence, on one side."""
+        """Compute t(blocks − 1) · sd ÷ √blocks: how far the true mean lies from the mean, on one side, at most."""
         if self.blocks < 2:
             return math.inf
         return t_quantile(confidence, self.blocks - 1) * self.sd / math.sqrt(self.blocks)
 
 
 def look(losses: Sequence[float], course: Course, alpha: float) -> Look | None:
-    """The look that is due after these blocks; None where there is none, or fewer than two blocks."""
+    """Analyse the blocks of the look that is due; None before the first look, or with fewer than two blocks."""
     due = course.reached(len(losses))
     if due < 2:
         return None
     seen = losses[:due]
     mean, sd = fmean(seen), stdev(seen)
-    worse = _p_value(mean, sd / math.sqrt(due), due - 1)
+    worse = _compute_p_value(mean, sd / math.sqrt(due), due - 1)
     return Look(due, mean, sd, worse, 1.0 - worse, course.level(due, alpha))
 
 
-def _p_value(mean: float, error: float, degrees: int) -> float:
-    """How likely a mean at least so large is where the truth is no loss."""
+def _compute_p_value(mean: float, error: float, degrees: int) -> float:
+    """Compute how likely a mean at least so large is if there is no loss: P(T ≥ mean ÷ error)."""
     if error > 0:
-        return t_below(-mean / error, degrees)
+        return t_cdf(-mean / error, degrees)
     return 0.5 if mean == 0 else float(mean < 0)
 
 
 def smallest_detectable(sd: float, blocks: int, level: float) -> float:
-    """The change that `blocks` blocks with this sd find in 95 of 100 runs at this one-sided level, as a fraction."""
+    """Compute the change, as a fraction, that `blocks` blocks find in 95 of 100 runs at a one-sided `level`.
+
+    `sd` is the standard deviation of a block's loss; infinite with fewer than two blocks.
+    """
     if blocks < 2:
         return math.inf
-    return detectable(sd / math.sqrt(blocks), blocks - 1, t_quantile(1 - level, blocks - 1))
+    return find_detectable_change(sd / math.sqrt(blocks), blocks - 1, t_quantile(1 - level, blocks - 1))
 
 
-def blocks_needed(sd: float, distance: float, level: float) -> int:
-    """How many blocks tell a change from a limit that is `distance` (a logarithm) away, 95 times of 100."""
+def count_blocks(sd: float, distance: float, level: float) -> int:
+    """Estimate how many blocks tell a change from a limit in 95 of 100 runs; at most 10,000.
+
+    ((z(1 − level) + z(0.95)) · sd ÷ distance)² + 2, with `distance` the difference of the two as logarithms.
+    """
     if distance <= 0:
         return 10_000
     wanted = (normal_quantile(1 - level) + normal_quantile(POWER)) * sd / distance

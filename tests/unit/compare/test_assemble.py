@@ -78,7 +78,7 @@ def slower(loss: float = 0.2, queries: int = 1) -> list[Trial]:
     return [*counts, *(trial for block in duets for trial in block)]
 
 
-def test_assemble__base_judges_and_heads_verdict_stands_beside() -> None:
+def test_assemble__base_judges_and_heads_verdict_is_stored_too() -> None:
     result = assemble(plan(), measured(slower()), facts(applied=AppliedRules("base", CHANGED, LOOSE)))
     assert (result.verdict, result.rules, result.rule_changes) == ("regressed", "base", CHANGED)
     assert result.verdict_by_head_rules == "measured"  # a loss of a fifth, which no gate of head's forbids

@@ -1,4 +1,4 @@
-"""Repeated counts: what agrees is exact, what varies has a range; how often that is wrong, by simulation."""
+"""Repeated counts: exact if they agree, else a mean with a range; error rates by simulation."""
 
 import math
 from collections.abc import Callable
@@ -8,9 +8,16 @@ import numpy as np
 import pytest
 from tests.unit.factories import PAIR, make_count
 
-from bench_action.compare.counting import Count, count_metric, count_statements, count_warnings, counts_of, settled
+from bench_action.compare.counting import (
+    Count,
+    count_metric,
+    count_statements,
+    is_settled,
+    select_counts,
+    warn_of_varying_counts,
+)
 from bench_action.model.result import Statement, Trial, Work
-from bench_action.model.warning import Code, RunWarning
+from bench_action.model.warning import Code
 from bench_action.plan.blocks import Block, solo_blocks
 
 pytestmark = pytest.mark.unit
@@ -20,7 +27,7 @@ LIST = Statement(text="SELECT id FROM item", calls=10, rows=200)
 
 
 def counted(*queries: int, idle: int = 0, **changes: Any) -> list[Trial]:
-    """Counts of ten requests, each in a second, and as long without requests."""
+    """Build counts of ten requests that take a second each, followed by a second without requests."""
     fields: dict[str, Any] = (
         {"wall_s": 1.0, "idle": Work(queries=idle, rows=0, cache_commands=0), "idle_s": 1.0} if idle else {}
     )
@@ -39,25 +46,25 @@ def test_count_metric__counts_that_agree_on_every_request_are_exact() -> None:
 
 
 @pytest.mark.parametrize("queries", [(20, 21), (21, 21), (20, 19, 20)])
-def test_count_metric__what_is_not_the_same_for_each_request_is_not_exact(queries: tuple[int, ...]) -> None:
+def test_count_metric__work_that_differs_between_requests_is_not_exact(queries: tuple[int, ...]) -> None:
     assert not count(*queries).exact
 
 
-def test_count_metric__leaves_the_first_out_where_more_than_two_were_needed() -> None:
+def test_count_metric__drops_the_first_of_more_than_two() -> None:
     found = count(73, 20, 20)
     assert (found.totals, found.exact) == ((20, 20), True)
-    assert settled(counted(73, 20, 20))
-    assert not settled(counted(73, 20))
+    assert is_settled(counted(73, 20, 20))
+    assert not is_settled(counted(73, 20))
 
 
-def test_count_metric__idle_work_is_taken_off_by_time() -> None:
+def test_count_metric__subtracts_idle_work_by_time() -> None:
     found = count(26, 26, 26, idle=6)
     assert (found.low, found.high) == pytest.approx((2.0, 2.0))
     assert found.per_request == pytest.approx(2.0)
     assert not found.exact  # it is an estimate
 
 
-def test_count_metric__ten_background_queries_in_ten_requests_are_not_one_more_for_each() -> None:
+def test_count_metric__ten_background_queries_in_ten_requests_are_not_one_more_per_request() -> None:
     assert not count(20, 20, idle=10).change_from(count(10, 10))
 
 
@@ -67,26 +74,26 @@ def test_change_from__of_exact_counts_is_their_difference() -> None:
     assert count(10, 10).change_from(count(10, 10)) == 0.0
 
 
-def test_change_from__of_counts_that_overlap_is_nothing() -> None:
+def test_change_from__is_zero_for_counts_that_overlap() -> None:
     assert count(10, 12, 11).change_from(count(10, 11, 10)) == 0
 
 
-def test_change_from__a_stray_query_in_each_count_is_nothing() -> None:
+def test_change_from__is_zero_for_one_stray_query_per_count() -> None:
     assert count(11, 11, 11).change_from(count(10, 10, 10)) == 0
     assert count(12, 12, 12).change_from(count(10, 10, 10)) > 0
 
 
-def test_change_from__of_background_work_that_is_new_is_nothing() -> None:
+def test_change_from__is_zero_for_new_background_work() -> None:
     assert not count(15, 16, idle=6).change_from(count(10, 10))
     assert not count(10, 10).change_from(count(15, 16, idle=6))
 
 
-def test_change_from__must_be_wide_beside_the_ranges() -> None:
+def test_change_from__must_be_large_compared_with_the_ranges() -> None:
     assert count(20, 30).change_from(count(10, 16)) == 0
     assert count(22, 30).change_from(count(10, 16)) > 0
 
 
-def test_deviates__exactly_or_by_half_a_request() -> None:
+def test_deviates__at_all_if_exact_else_by_half() -> None:
     assert count(20, 20).deviates(1)
     assert not count(20, 20).deviates(2)
     assert not count(28, 30, 29).deviates(3)
@@ -94,44 +101,44 @@ def test_deviates__exactly_or_by_half_a_request() -> None:
     assert count(17, 18, 17).deviates(3)
 
 
-def test_counts_of__are_none_where_one_was_lost() -> None:
-    lost = RunWarning(code=Code.COUNTERS_LOST, message="", advice="", cell="")
+def test_select_counts__selects_none_if_one_was_lost() -> None:
+    lost = Code.COUNTERS_LOST.warn("")
     trials = [*counted(10), make_count(block=1, warnings=(lost,))]
-    assert counts_of(trials, "aiohttp", "head", "article-500") == []
-    assert len(counts_of(counted(10, 11), "aiohttp", "head", "article-500")) == 2
-    assert settled(trials)
+    assert select_counts(trials, "aiohttp", "head", "article-500") == []
+    assert len(select_counts(counted(10, 11), "aiohttp", "head", "article-500")) == 2
+    assert is_settled(trials)
 
 
-def test_count_statements__by_text_with_none_where_it_was_not_run() -> None:
+def test_count_statements__counts_zero_for_a_count_without_the_statement() -> None:
     ping = Statement(text="SELECT $1", calls=9, rows=9)
     found = count_statements([*counted(10, statements=(LIST,)), *counted(19, statements=(LIST, ping))])
     assert found["SELECT id FROM item"].exact
     assert (found["SELECT $1"].low, found["SELECT $1"].high) == (0, 0.9)
 
 
-def test_count_warnings__name_the_range_and_the_statement() -> None:
+def test_warn_of_varying_counts__names_the_range_and_the_statement() -> None:
     tick = [Statement(text="SELECT max(id) FROM job", calls=calls, rows=1) for calls in (2, 4)]
     trials = [*counted(12, idle=3, statements=(LIST, tick[0])), *counted(14, idle=3, statements=(LIST, tick[1]))]
-    (warned,) = count_warnings(trials)
-    assert (warned.code, warned.cell) == (Code.COUNTS_VARY, "aiohttp · article-500")
-    assert warned.message == (
-        "queries/request varies: 0.90 to 1.10, mean 1.00 in 2 counts of 10 requests, after 3 of work without requests; "
-        "most of it: `SELECT max(id) FROM job`"
+    (warning,) = warn_of_varying_counts(trials)
+    assert (warning.code, warning.cell) == (Code.COUNTS_VARY, "aiohttp · article-500")
+    assert warning.message == (
+        "queries/request varies from 0.90 to 1.10 (mean 1.00 in 2 counts of 10 requests, less 3 for idle work); "
+        "mostly by `SELECT max(id) FROM job`"
     )
-    assert list(count_warnings(counted(10, 10))) == []
+    assert list(warn_of_varying_counts(counted(10, 10))) == []
 
 
 # --- how often that is wrong -----------------------------------------------------------------------------------------
 
 REQUESTS = 50
-Background = Callable[[float, float, int], int]  # from, to, requests between → queries that nobody asked for
+Background = Callable[[float, float, int], int]  # from, to, requests between → queries that no request makes
 
 
 class Side:
-    """One subject: a query for each request, and something that works on its own."""
+    """One subject: a query per request, and something that works on its own."""
 
     def __init__(self, extra: int, background: Background, *, busy: float) -> None:
-        """`busy`: how much the time of a count varies, as the standard deviation of its logarithm."""
+        """`busy` is the standard deviation of the logarithm of a count's time."""
         self.extra, self.background, self.busy = extra, background, busy
         self.trials: list[Trial] = []
 
@@ -191,7 +198,7 @@ def expiring(ttl_s: float) -> Callable[[np.random.Generator], Background]:
 
 
 def missing(share: float, most: int = REQUESTS) -> Callable[[np.random.Generator], Background]:
-    """A ping for each request, but for some: connections that are new."""
+    """Ping for each request except some, whose connections are new."""
     return lambda dice: lambda _t0, _t1, requests: requests - min(most, int(dice.binomial(requests, share)))
 
 
@@ -212,13 +219,13 @@ KINDS = {
 
 
 def compared(kind: str, extra: int, seed: int, busy: float = 0.2) -> tuple[float, int]:
-    """How far head is above base, and after how many counts of each."""
+    """Simulate a run: how far head is above base, and after how many counts of each."""
     dice = np.random.default_rng([seed, len(kind), extra])
     request_s = float(dice.choice([0.001, 0.005, 0.02]))
     sides = {"base": Side(0, KINDS[kind](dice), busy=busy), "head": Side(extra, KINDS[kind](dice), busy=busy)}
     at, done = float(dice.uniform(0, 10)), 0
     for block in solo_blocks([PAIR.base, PAIR.head], blocks=0, warmup_s=1, seed=seed):
-        if block.number > 1 and all(settled(side.trials) for side in sides.values()):
+        if block.number > 1 and all(is_settled(side.trials) for side in sides.values()):
             break
         for step in block.steps:
             alone = Block("count", block.number, (step,))
@@ -232,13 +239,13 @@ def compared(kind: str, extra: int, seed: int, busy: float = 0.2) -> tuple[float
 
 @pytest.mark.parametrize("busy", [0.2, 1.0])
 @pytest.mark.parametrize("kind", KINDS)
-def test_change_from__of_the_same_code_is_nothing_whatever_works_meanwhile(kind: str, busy: float) -> None:
+def test_change_from__is_zero_for_the_same_code_with_any_background_work(kind: str, busy: float) -> None:
     runs = 200
     alarms = sum(compared(kind, 0, seed, busy)[0] > 0 for seed in range(runs))
     assert alarms <= 1, f"{alarms} of {runs}"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_change_from__finds_one_more_query_for_each_request(kind: str) -> None:
+def test_change_from__finds_one_more_query_per_request(kind: str) -> None:
     gaps = [compared(kind, 1, seed)[0] for seed in range(100)]
     assert sum(gap > 0 for gap in gaps) >= 98

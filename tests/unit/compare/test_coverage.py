@@ -28,7 +28,7 @@ def test_split__cells_with_a_paired_block_are_compared() -> None:
     assert split() == (("aiohttp · article-500", "django · article-500"), ())
 
 
-def test_split__what_base_lacks_costs_its_own_cell() -> None:
+def test_split__a_variant_that_base_lacks_costs_only_its_own_cell() -> None:
     compared, (other,) = split(lacks={CELLS[1]: Lack("new", "base `1a2b3c4` has no variant `django`")}, pairs=PAIRS[:1])
     assert compared == ("aiohttp · article-500",)
     assert (other.cell, other.status) == ("django · article-500", "new")
@@ -41,14 +41,14 @@ def test_split__a_base_that_failed_keeps_its_log() -> None:
     assert (other.status, other.reason, other.log) == ("base-failed", lack.reason, ("line one", "line two"))
 
 
-def test_split__a_base_that_ended_under_load_is_not_compared() -> None:
+def test_split__a_base_that_exited_under_load_is_not_compared() -> None:
     _, (other,) = split(lost={"django": StackError("django-base exited with status 3", log=["boom"])})
     assert (other.cell, other.status, other.log) == ("django · article-500", "base-failed", ("boom",))
 
 
-def test_split__a_head_that_broke_a_rule_comes_before_what_base_lacks() -> None:
+def test_split__a_head_that_failed_a_check_comes_before_what_base_lacks() -> None:
     _, (other,) = split(failed={"django": "home: expected status 200, got 500"}, lacks={CELLS[1]: Lack("new", "x")})
-    assert (other.status, other.reason) == ("head-failed", "head broke home: expected status 200, got 500")
+    assert (other.status, other.reason) == ("head-failed", "head failed home: expected status 200, got 500")
 
 
 @pytest.mark.parametrize(
@@ -58,21 +58,21 @@ def test_split__a_head_that_broke_a_rule_comes_before_what_base_lacks() -> None:
             {"shortage": "restarting took 13 s of each block of 18 s; --max-minutes 8 would do"},
             "no pair was measured in time: restarting took 13 s of each block of 18 s; --max-minutes 8 would do",
         ),
-        ({"stopped": "interrupted"}, "no pair was measured: the run ended early: interrupted"),
+        ({"stopped": "interrupted"}, "no pair was measured because the run ended early: interrupted"),
         (
             {"trials": [make_trial(warnings=(warn(Code.NOTHING_SERVED, "no request was served"),))]},
-            "no pair counts, as a trial was invalid: no request was served",
+            "no pair counts because a trial was invalid: no request was served",
         ),
         ({}, "no pair was measured"),
     ],
 )
-def test_split__without_a_paired_block_says_why(changes: dict[str, object], reason: str) -> None:
+def test_split__explains_why_no_block_was_paired(changes: dict[str, object], reason: str) -> None:
     compared, others = split(**({"trials": [make_trial()]} | changes))
     assert compared == ()
     assert {(other.status, other.reason) for other in others} == {("not-measured", reason)}
 
 
-def test_describe__counts_cells_and_gathers_reasons() -> None:
+def test_describe__counts_cells_and_groups_them_by_reason() -> None:
     others = [NotCompared(cell=name, status="new", reason="new in this pull request: x") for name in ("a · b", "a · c")]
     assert describe(["a · a"], others, "base 1a2b3c4") == (
         "compared 1 of 3 cells with base 1a2b3c4; not compared: a · b, a · c (new in this pull request: x)"

@@ -1,4 +1,4 @@
-"""Blocks and a gate make a verdict: by example, and how often by simulation."""
+"""Verdicts on the blocks of a pair: by example, and their error rates by simulation."""
 
 import math
 from collections import Counter
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench_action.compare.evidence import Evidence
-from bench_action.compare.gating import Judgement, fires, judge_losses
+from bench_action.compare.gating import Judgement, estimate_firing_rate, judge_losses
 from bench_action.config.gates import Gate
 from bench_action.stats.sequential import Course
 
@@ -46,13 +46,13 @@ def test_judge_losses__more_cpu_is_a_regression_of_that_size() -> None:
     assert found.ci_low > 1
 
 
-def test_judge_losses__the_other_way_round_is_an_improvement() -> None:
+def test_judge_losses__the_opposite_is_an_improvement() -> None:
     assert judge(-math.log(1.06)).verdict == "improved"
     assert judge(-math.log(1.06)).ratio == pytest.approx(1.06)
     assert judge(math.log(0.94), "cpu_ms_per_request", COST).verdict == "improved"
 
 
-def test_judge_losses__nothing_is_unchanged() -> None:
+def test_judge_losses__no_loss_is_unchanged() -> None:
     found = judge(0.0)
     assert found.verdict == "unchanged"
     assert not found.significant
@@ -74,7 +74,7 @@ def test_judge_losses__a_certain_loss_too_small_to_matter_is_not_relevant() -> N
     assert (found.significant, found.relevant) == (True, False)
 
 
-def test_judge_losses__a_gain_counts_from_what_matters_and_not_from_the_gate() -> None:
+def test_judge_losses__a_gain_counts_if_it_matters_with_any_gate() -> None:
     assert judge(math.log(0.97), gate=Gate(max_loss=0.05)).verdict == "improved"
 
 
@@ -83,10 +83,10 @@ def test_judge_losses__two_or_three_blocks_decide_nothing(count: int) -> None:
     losses = (0.301, 0.3, 0.302)[:count]
     found = judge_losses(Evidence("requests_per_second", losses, 1.0, 1.0), Course(count, ended=True), ALPHA, RATE)
     assert (found.verdict, found.ci_low, found.smallest_detectable) == ("inconclusive", None, None)
-    assert found.reason == f"only {count} blocks could be measured, and a verdict needs at least 4"
+    assert found.reason == f"only {count} blocks could be measured, but a verdict needs 4"
 
 
-def test_judge_losses__what_is_between_is_inconclusive_and_says_how_much_longer() -> None:
+def test_judge_losses__a_loss_in_between_is_inconclusive_and_estimates_how_many_blocks_decide() -> None:
     losses = tuple(0.012 + 6 * noise for noise in NOISE)
     found = judge_losses(Evidence("requests_per_second", losses, 1.0, 1.0), ENDED, ALPHA, RATE)
     assert found.verdict == "inconclusive"
@@ -94,20 +94,22 @@ def test_judge_losses__what_is_between_is_inconclusive_and_says_how_much_longer(
     assert found.blocks_wanted > 8
 
 
-def test_judge_losses__an_absolute_limit_holds_beside_the_relative_one() -> None:
+def test_judge_losses__an_absolute_limit_applies_in_addition_to_the_relative_one() -> None:
     gate = Gate(max_gain=0.10, absolute=200)
     assert judge(math.log(1.5), "latency_p50_us", gate, base=300.0).verdict == "measured"
     assert judge(math.log(1.5), "latency_p50_us", gate, base=3000.0).verdict == "regressed"
 
 
 @pytest.mark.parametrize("losses", [(), (0.5,)])
-def test_judge_losses__too_few_blocks_say_nothing(losses: tuple[float, ...]) -> None:
+def test_judge_losses__too_few_blocks_have_no_interval(losses: tuple[float, ...]) -> None:
     found = judge_losses(Evidence("requests_per_second", losses, 1.0, 1.0), ENDED, ALPHA, RATE)
     assert (found.verdict, found.ci_low, found.smallest_detectable) == ("inconclusive", None, None)
 
 
 @given(st.lists(st.floats(-5, 5), min_size=4, max_size=30), st.sampled_from([0.0, 0.01, 0.05]))
-def test_judge_losses__what_is_significant_has_an_interval_without_no_change(losses: list[float], size: float) -> None:
+def test_judge_losses__the_interval_of_a_significant_change_excludes_no_change(
+    losses: list[float], size: float
+) -> None:
     found = judge_losses(
         Evidence("requests_per_second", tuple(losses), 1.0, 1.0), Course(30, ended=True), 0.01, Gate(max_loss=size)
     )
@@ -125,11 +127,11 @@ def test_judge_losses__what_is_significant_has_an_interval_without_no_change(los
 
 
 def simulated(effect: float, sd: float, cap: int, runs: int) -> tuple[Counter[str], float]:
-    """Verdicts and mean number of blocks of runs that stop at the first look that says something."""
+    """Simulate runs that stop at the first look with a verdict: their verdicts, and the mean number of blocks."""
     dice, verdicts, blocks = np.random.default_rng(11), Counter[str](), 0
     course = Course(cap, ended=False)
     for _ in range(runs):
-        losses = tuple(float(one) for one in math.log1p(effect) + sd * dice.standard_normal(cap))
+        losses = tuple(float(loss) for loss in math.log1p(effect) + sd * dice.standard_normal(cap))
         for due in course.looks:
             found = judge_losses(Evidence("cpu_ms_per_request", losses[:due], 1.0, 1.0), course, ALPHA, COST)
             if found.verdict != "inconclusive":
@@ -139,7 +141,7 @@ def simulated(effect: float, sd: float, cap: int, runs: int) -> tuple[Counter[st
     return verdicts, blocks / runs
 
 
-def test_verdicts__of_the_same_code_are_hardly_ever_alarms_and_come_early() -> None:
+def test_verdicts__the_same_code_hardly_ever_raises_an_alarm_and_is_decided_early() -> None:
     verdicts, blocks = simulated(0.0, 0.0134, cap=16, runs=1500)
     assert verdicts["regressed"] + verdicts["improved"] <= 0.003 * 1500
     assert verdicts["unchanged"] >= 0.95 * 1500
@@ -152,21 +154,21 @@ def test_verdicts__a_slowdown_of_2_percent_is_found() -> None:
     assert verdicts["improved"] == 0
 
 
-def test_verdicts__a_slowdown_of_5_percent_is_always_found_and_soon() -> None:
+def test_verdicts__a_slowdown_of_5_percent_is_always_found_early() -> None:
     verdicts, blocks = simulated(0.05, 0.0134, cap=24, runs=300)
     assert verdicts["regressed"] == 300
     assert blocks < 8
 
 
-def test_fires__a_gate_is_no_cliff() -> None:
-    low, middle, high = (fires(0.05, share, 0.003, 0.003) for share in (0.8, 0.9, 1.0))
+def test_estimate_firing_rate__grows_gradually_around_the_gate() -> None:
+    low, middle, high = (estimate_firing_rate(0.05, share, 0.003, 0.003) for share in (0.8, 0.9, 1.0))
     assert 0 < low < middle < high
     assert high == pytest.approx(0.5)
-    assert fires(0.01, 1.0, 0.004, 0.003) < 0.5  # a small gate must be sure first
-    assert (fires(0.05, 0.9, 0.0, 0.003), fires(0.05, 1.0, 0.0, 0.003)) == (0.0, 1.0)
+    assert estimate_firing_rate(0.01, 1.0, 0.004, 0.003) < 0.5  # a small gate must be sure first
+    assert (estimate_firing_rate(0.05, 0.9, 0.0, 0.003), estimate_firing_rate(0.05, 1.0, 0.0, 0.003)) == (0.0, 1.0)
 
 
-def test_judge_losses__what_ended_with_its_time_promises_no_more_than_it_had() -> None:
+def test_judge_losses__a_pair_that_ran_out_of_time_promises_no_more_than_its_blocks() -> None:
     found = Evidence("requests_per_second", NOISE, 1.0, 1.0)
     decided = judge_losses(found, Course(24, ended=False), ALPHA, RATE)
     cut_off = judge_losses(found, Course(24, ended=True), ALPHA, RATE)

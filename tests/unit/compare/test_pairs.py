@@ -10,7 +10,7 @@ from tests.unit.factories import make_count, make_subject, make_trial, two_varia
 
 from bench_action.compare.pairs import compare_variants, default_pairs
 from bench_action.compare.summary import summarise, trial_values
-from bench_action.compare.verdict import verdict_of, warnings_of
+from bench_action.compare.verdict import collect_warnings, decide_verdict
 from bench_action.model.result import Comparison, Errors, Trial
 from bench_action.model.warning import Code
 
@@ -23,7 +23,7 @@ INVALID: dict[str, Any] = {"warnings": (warn(Code.CLOCK_STEP),)}
 
 
 def comparison(trials: list[Trial], metric: str) -> Comparison | None:
-    found = [one for one in compare_variants(trials, PAIR, PROFILES) if one.metric == metric]
+    found = [c for c in compare_variants(trials, PAIR, PROFILES) if c.metric == metric]
     assert len(found) <= 1
     return found[0] if found else None
 
@@ -84,7 +84,7 @@ def test_summarise__a_warning_that_does_not_invalidate_keeps_the_trial() -> None
     assert "requests_per_second" in summary.metrics
 
 
-def test_trial_values__error_replies_are_no_speed() -> None:
+def test_trial_values__error_replies_do_not_count_as_speed() -> None:
     values = trial_values(make_trial(requests=1000, errors=Errors(status=400, timeout=100)))
     assert values["requests_per_second"] == 60
     assert values["error_rate"] == 0.5
@@ -95,13 +95,13 @@ def test_trial_values__attempts_that_were_never_answered_count_in_the_error_rate
     assert trial_values(make_trial(requests=10, errors=Errors(read=10)))["error_rate"] == 0.5
 
 
-def test_trial_values__cpu_is_a_requests_share() -> None:
+def test_trial_values__cpu_is_divided_by_requests() -> None:
     values = trial_values(make_trial(requests=1000, cpu_ms={"application": 500.0, "db": 100.0}))
     assert (values["cpu_ms_per_request"], values["db_cpu_ms_per_request"]) == (0.5, 0.1)
     assert "cache_cpu_ms_per_request" not in values
 
 
-def test_trial_values__work_is_told_by_the_count_only() -> None:
+def test_trial_values__only_a_count_measures_work() -> None:
     assert "queries_per_request" not in trial_values(make_trial())
     assert "requests_per_second" not in trial_values(make_count())
 
@@ -131,7 +131,7 @@ def test_compare_variants__a_clear_difference_is_significant_and_relevant_but_no
     assert found.ci_low > 1
 
 
-def test_compare_variants__significant_is_not_yet_relevant() -> None:
+def test_compare_variants__a_small_difference_may_be_significant_but_not_relevant() -> None:
     trials = []
     for block in range(6):
         trials += [make_trial("django", block, 1000), make_trial("aiohttp", block, 1005 + block % 2)]
@@ -150,7 +150,7 @@ def test_compare_variants__a_steady_change_of_any_size_is_significant(percent: i
     assert (found.significant, found.relevant) == (True, True)
 
 
-def test_compare_variants__noise_is_neither() -> None:
+def test_compare_variants__noise_is_neither_significant_nor_relevant() -> None:
     speeds = [(100, 130), (120, 100), (90, 95), (110, 80)]
     trials = []
     for block, (base, head) in enumerate(speeds):
@@ -160,7 +160,7 @@ def test_compare_variants__noise_is_neither() -> None:
     assert (found.significant, found.relevant) == (False, False)
 
 
-def test_compare_variants__pairs_are_of_the_same_block_and_both_valid() -> None:
+def test_compare_variants__pairs_valid_trials_of_the_same_block() -> None:
     trials = [
         make_trial("django", 1, 100),
         make_trial("aiohttp", 1, 200),
@@ -176,7 +176,7 @@ def test_compare_variants__pairs_are_of_the_same_block_and_both_valid() -> None:
     assert found.ratio == pytest.approx(2.0)
 
 
-def test_compare_variants__nothing_to_compare_is_no_comparison() -> None:
+def test_compare_variants__leaves_out_what_cannot_be_compared() -> None:
     assert compare_variants([make_trial("django")], PAIR, PROFILES) == ()
     assert compare_variants(two_variants(), PAIR, ["other"]) == ()
     assert comparison([make_trial("django", latency=None), make_trial("aiohttp")], "latency_p99_us") is None
@@ -199,18 +199,18 @@ def test_compare_variants__from_no_work_to_some_has_no_ratio() -> None:
     assert (found.ratio, found.difference, found.significant) == (None, 1, True)
 
 
-def test_default_pairs__are_all_against_the_first() -> None:
+def test_default_pairs__pairs_all_others_with_the_first() -> None:
     assert default_pairs(["a", "b", "c"]) == [("a", "b"), ("a", "c")]
     assert default_pairs(["a"]) == []
 
 
-def test_warnings_of__joins_the_same_of_a_cell_and_puts_first_what_invalidates() -> None:
+def test_collect_warnings__merges_equal_ones_of_a_cell_and_puts_invalidating_ones_first() -> None:
     trials = [
         make_trial(block=1, warnings=(warn(Code.STEAL, "6 %"), warn(Code.THROTTLED, "1 s"))),
         make_trial(block=2, warnings=(warn(Code.STEAL, "7 %"),)),
         make_trial(block=3, warnings=(warn(Code.STEAL, "8 %"), warn(Code.STEAL, "9 %", cell="django · x"))),
     ]
-    found = [(warned.code, warned.message, warned.cell) for warned in warnings_of(trials, [])]
+    found = [(warning.code, warning.message, warning.cell) for warning in collect_warnings(trials, [])]
     assert found == [
         (Code.THROTTLED, "1 s", "aiohttp · article-500"),
         (Code.STEAL, "6 % (and in 2 more trials)", "aiohttp · article-500"),
@@ -219,21 +219,21 @@ def test_warnings_of__joins_the_same_of_a_cell_and_puts_first_what_invalidates()
 
 
 @pytest.mark.parametrize(("fastest", "codes"), [(129, []), (131, [Code.WIDE_SPREAD])])
-def test_warnings_of__a_wide_spread(fastest: int, codes: list[Code]) -> None:
+def test_collect_warnings__warns_of_a_wide_spread(fastest: int, codes: list[Code]) -> None:
     trials = [make_trial(block=block, speed=speed) for block, speed in enumerate((100, 100, fastest))]
-    assert [warned.code for warned in warnings_of(trials, summarise(trials, SUBJECTS))] == codes
+    assert [warning.code for warning in collect_warnings(trials, summarise(trials, SUBJECTS))] == codes
 
 
-def test_verdict_of__is_measured_only_where_every_trial_is_valid() -> None:
-    sound, broken = make_trial(), make_trial(**INVALID)
-    assert verdict_of([sound], []) == "measured"
-    assert verdict_of([sound], [warn(Code.STEAL)]) == "measured"
-    assert verdict_of([sound, broken], []) == "invalid"
-    assert verdict_of([sound], [warn(Code.STOPPED_EARLY)]) == "invalid"
+def test_decide_verdict__is_measured_only_if_every_trial_is_valid() -> None:
+    valid, broken = make_trial(), make_trial(**INVALID)
+    assert decide_verdict([valid], []) == "measured"
+    assert decide_verdict([valid], [warn(Code.STEAL)]) == "measured"
+    assert decide_verdict([valid, broken], []) == "invalid"
+    assert decide_verdict([valid], [warn(Code.STOPPED_EARLY)]) == "invalid"
 
 
-def test_verdict_of__nothing_measured_is_not_invalid() -> None:
-    assert verdict_of([], []) == "inconclusive"
+def test_decide_verdict__nothing_measured_is_not_invalid() -> None:
+    assert decide_verdict([], []) == "inconclusive"
 
 
 def test_summaries_and_comparisons__agree_on_what_is_typical() -> None:

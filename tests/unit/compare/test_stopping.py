@@ -34,7 +34,7 @@ def duets(count: int, loss: float, noise: float) -> list[Trial]:
 
 
 def blocks_taken(chosen: Decider, loss: float, times: Sequence[float] = (7.5,), noise: float = 1.0) -> int:
-    """How many duets are measured, each of which takes what `times` says in turn."""
+    """Count the duets that are measured; `times` says in turn how long each takes."""
     spent: list[float] = []
     for number in range(1, MOST + 1):
         block = Block("duet", number, (), PAIR)
@@ -44,21 +44,21 @@ def blocks_taken(chosen: Decider, loss: float, times: Sequence[float] = (7.5,), 
     return MOST
 
 
-def test_enough__the_same_code_is_left_off_at_a_look() -> None:
+def test_enough__the_same_code_stops_at_a_look() -> None:
     assert blocks_taken(decider(), 0.0) in {5, 8}
 
 
-def test_enough__a_large_loss_is_left_off_at_the_first_look() -> None:
+def test_enough__a_large_loss_stops_at_the_first_look() -> None:
     assert blocks_taken(decider(), 0.10) == 5
 
 
-def test_enough__what_stays_open_goes_on_to_the_cap() -> None:
+def test_enough__an_undecided_pair_continues_to_the_cap() -> None:
     chosen = decider()
     assert blocks_taken(chosen, 0.012, noise=5) == 16
     assert chosen.courses()[str(PAIR), "duet"].cap == 16
 
 
-def test_enough__a_self_test_goes_on_to_the_cap() -> None:
+def test_enough__a_self_test_continues_to_the_cap() -> None:
     chosen = decider(to_the_end=True)
     assert blocks_taken(chosen, 0.0) == 16
     assert chosen.courses()[str(PAIR), "duet"].ended
@@ -69,7 +69,7 @@ def test_enough__the_cap_is_fixed_by_the_first_three_blocks() -> None:
     assert blocks_taken(slow_later, 0.0, times=[6.0] * 3 + [20.0] * 57) == 20
 
 
-def test_enough__a_decided_pair_is_never_taken_up_again() -> None:
+def test_enough__a_decided_pair_is_never_resumed() -> None:
     chosen = decider()
     blocks = blocks_taken(chosen, 0.10)
     later = Block("duet", blocks + 2, (), PAIR)
@@ -86,16 +86,18 @@ def turns_needed(chosen: Decider, trials: Sequence[Trial]) -> bool:
 
 
 def test_enough__turns_follow_only_duets_that_cannot_compare_rates() -> None:
-    sound = [one for n in range(1, 6) for one in make_duet(n)]
-    unequal = [one for n in range(1, 6) for one in make_duet(n, shares=(0.57, 0.43))]
-    assert not turns_needed(decider(), sound)
+    equal = [trial for n in range(1, 6) for trial in make_duet(n)]
+    unequal = [trial for n in range(1, 6) for trial in make_duet(n, shares=(0.57, 0.43))]
+    assert not turns_needed(decider(), equal)
     assert turns_needed(decider(), unequal)
     without = {name: gate for name, gate in default_gates().items() if name != "requests_per_second"}
     assert not turns_needed(Decider(without, 0.0025, 1, 120.0), unequal)
 
 
-def test_enough__turns_are_not_needed_where_a_gate_is_broken_already() -> None:
-    costly = [one for n in range(1, 6) for one in make_duet(n, base=10_000 + n, head=6_000 + n, shares=(0.43, 0.57))]
+def test_enough__turns_are_not_needed_once_a_gate_is_broken() -> None:
+    costly = [
+        trial for n in range(1, 6) for trial in make_duet(n, base=10_000 + n, head=6_000 + n, shares=(0.43, 0.57))
+    ]
     chosen = decider()
     spent: list[float] = []
     for number in range(1, 7):
@@ -109,7 +111,7 @@ def test_enough__duets_that_cannot_compare_rates_leave_half_of_the_time() -> Non
     spent: list[float] = []
     taken = 0
     for number in range(1, MOST):
-        wild = [one for n in range(1, number) for one in make_duet(n, shares=(0.57, 0.43) if n % 2 else (0.43, 0.57))]
+        wild = [duet for n in range(1, number) for duet in make_duet(n, shares=(0.57, 0.43) if n % 2 else (0.43, 0.57))]
         if chosen.enough(Block("duet", number, (), PAIR), wild, Spent(sum(spent), spent)):
             break
         spent.append(7.5)
@@ -118,11 +120,11 @@ def test_enough__duets_that_cannot_compare_rates_leave_half_of_the_time() -> Non
     assert not chosen.enough(Block("interleaved", 1, (), PAIR), wild, Spent(sum(spent), []))
 
 
-def test_enough__without_duets_turns_are_all_there_is() -> None:
+def test_enough__without_duets_turns_are_always_needed() -> None:
     assert not decider().enough(Block("interleaved", 1, (), PAIR), [], Spent(0.0, []))
 
 
-def test_enough__minutes_end_everything_but_heads_own_figures() -> None:
+def test_enough__minutes_end_everything_except_heads_own_figures() -> None:
     chosen = decider(minutes=1)
     late = Spent(61.0, [])
     assert not chosen.enough(Block("count", 0, ()), [], late)
@@ -149,8 +151,8 @@ def test_enough__minutes_also_bound_the_cap() -> None:
     assert blocks_taken(chosen, 0.0) == 8
 
 
-def test_enough__time_for_pairs_is_kept_from_the_other_phases() -> None:
-    slow = Timetable(60, 1, 1, 9.5, 4.6, PairPhase(warmup=1, slice=3, blocks=5), PairPhase(warmup=1, slice=4))
+def test_enough__reserves_time_for_pairs_before_the_other_phases() -> None:
+    slow = Timetable(60, 1, 1, 9.5, 4.6, Paced(warmup=1, slice=3, blocks=5), Paced(warmup=1, slice=4))
     chosen = Decider(default_gates(), 0.0025, 1, 180.0, 1.0, timetable=slow)
     early = Spent(25.0, [])
     assert not chosen.enough(Block("count", 0, ()), [], early)

@@ -1,4 +1,4 @@
-"""Two stored results: what may be compared, and what is said of it."""
+"""Two stored results: what may be compared, and how."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def changed(result: Result, part: str, **changes: Any) -> Result:
     return result.model_copy(update={part: getattr(result, part).model_copy(update=changes)})
 
 
-def test_compare_results__tells_speed_with_an_interval_and_work_exactly() -> None:
+def test_compare_results__compares_speed_with_an_interval_and_work_exactly() -> None:
     trials = [make_count("aiohttp", queries=210), *(make_trial("aiohttp", n, 900 + n) for n in range(1, 6))]
     found = {c.metric: c for c in compare_results(make_result(), make_result(trials)) if c.variant == "aiohttp"}
     speed, queries = found["requests_per_second"], found["queries_per_request"]
@@ -26,24 +26,25 @@ def test_compare_results__tells_speed_with_an_interval_and_work_exactly() -> Non
     assert speed.ci_low is not None
     assert speed.ci_low < 0.88 < (speed.ci_high or 0)
     assert (queries.base_value, queries.head_value, queries.relevant) == (1, 21, True)
+    assert (queries.ratio, queries.ci_low, queries.ci_high) == (21, 21, 21)
     assert {c.verdict for c in found.values()} == {"measured"}
 
 
 @pytest.mark.parametrize(
-    ("part", "changes", "told"),
+    ("part", "changes", "cause"),
     [
         ("environment", {"cpu_model": "Another CPU", "fingerprint": "x"}, "Another CPU"),
         ("environment", {"fingerprint": "x"}, "fingerprints differ"),
         ("run", {"engine": "local"}, "engine: docker and local"),
     ],
 )
-def test_compare_results__refuses_unlike_machines(part: str, changes: dict[str, Any], told: str) -> None:
-    with pytest.raises(InputError, match="unlike machines") as caught:
+def test_compare_results__refuses_different_machines(part: str, changes: dict[str, Any], cause: str) -> None:
+    with pytest.raises(InputError, match="different machines") as caught:
         compare_results(make_result(), changed(make_result(), part, **changes))
-    assert told in str(caught.value)
+    assert cause in str(caught.value)
 
 
-def test_compare_results__refuses_what_is_invalid_or_has_nothing_in_common() -> None:
+def test_compare_results__refuses_an_invalid_result_and_one_with_nothing_in_common() -> None:
     with pytest.raises(InputError, match="head is invalid"):
         compare_results(make_result(), make_result(verdict="invalid"))
     trials = [trial.model_copy(update={"variant": f"new-{trial.variant}"}) for trial in two_variants()]
@@ -51,7 +52,7 @@ def test_compare_results__refuses_what_is_invalid_or_has_nothing_in_common() -> 
         compare_results(make_result(), make_result(trials))
 
 
-def test_ratio_of_apart__holds_its_confidence() -> None:
+def test_estimate_unpaired_ratio__interval_has_its_confidence() -> None:
     random = np.random.default_rng(20261126)
     inside = 0
     for _ in range(3000):
@@ -63,7 +64,7 @@ def test_ratio_of_apart__holds_its_confidence() -> None:
     assert 0.985 <= inside / 3000 <= 0.996
 
 
-def test_ratio_of_apart__has_no_interval_for_one_block_and_none_for_what_is_not_positive() -> None:
+def test_estimate_unpaired_ratio__needs_two_blocks_for_an_interval_and_positive_values() -> None:
     one = estimate_unpaired_ratio([1.0], [2.0, 2.1])
     assert one is not None
     assert one.ratio == pytest.approx(2.05, abs=0.01)

@@ -1,4 +1,4 @@
-"""What was not compared is never called unchanged, and what was measured alone is never called regressed."""
+"""A metric that was not compared is never `unchanged`, and one that was measured alone never `regressed`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from tests.unit.factories import PAIR, make_count, make_duet, make_latency, make_trial, make_turns
 
 from bench_action.compare.pairs import Rules, compare_pairs, split_alpha
-from bench_action.compare.verdict import is_loss, verdict_of, warnings_of
+from bench_action.compare.verdict import collect_warnings, decide_verdict, is_loss
 from bench_action.config.gates import Gate, default_gates
 from bench_action.model.result import Comparison, Trial
 from bench_action.model.warning import Code
@@ -22,7 +22,7 @@ IDLE: dict[str, Any] = {"application_idle": 0.4, "used": 0.6}
 def judged(trials: list[Trial], shortage: str = "", gates: Mapping[str, Gate] = {}) -> dict[str, Comparison]:
     merged = {**default_gates(), **gates}
     found = compare_pairs(trials, [PAIR], Rules(merged, {}, split_alpha(merged, 1), shortage))
-    return {one.metric: one for one in found}
+    return {comparison.metric: comparison for comparison in found}
 
 
 def counts(queries: int = 10) -> list[Trial]:
@@ -39,23 +39,23 @@ def latencies(blocks: int = 5) -> list[Trial]:
 
 
 def duets(blocks: int = 8, **changes: Any) -> list[Trial]:
-    return [one for n in range(1, blocks + 1) for one in make_duet(n, base=1000 + 3 * (n % 3), **changes)]
+    return [trial for n in range(1, blocks + 1) for trial in make_duet(n, base=1000 + 3 * (n % 3), **changes)]
 
 
 def turns(head: float, blocks: int = 8) -> list[Trial]:
-    return [one for n in range(1, blocks + 1) for one in make_turns(n, base=1000 + 6 * (n % 3), head=head)]
+    return [trial for n in range(1, blocks + 1) for trial in make_turns(n, base=1000 + 6 * (n % 3), head=head)]
 
 
 def verdict(trials: list[Trial], found: dict[str, Comparison]) -> str:
-    return verdict_of(trials, [], list(found.values()))
+    return decide_verdict(trials, [], list(found.values()))
 
 
-def test_every_gated_metric_is_there__judged_or_with_a_reason() -> None:
+def test_compare_pairs__has_every_gated_metric_judged_or_with_a_reason() -> None:
     for trials in ([], counts(), [*counts(), *alone()], [*counts(), *duets()], [*counts(), *duets(**UNEQUAL)]):
         found = judged(trials)
         assert set(default_gates()) <= set(found)
-        for one in found.values():
-            assert one.verdict in {"regressed", "improved", "unchanged"} or one.reason or one.gate is None
+        for c in found.values():
+            assert c.verdict in {"regressed", "improved", "unchanged"} or c.reason or c.gate is None
 
 
 def test_no_block_of_pairs__is_inconclusive_with_the_reason_and_never_unchanged() -> None:
@@ -70,18 +70,18 @@ def test_no_block_of_pairs__is_inconclusive_with_the_reason_and_never_unchanged(
     assert verdict(trials, found) == "inconclusive"
 
 
-def test_measured_alone__never_regresses_and_is_no_loss() -> None:
+def test_measured_alone__never_regresses_and_is_not_a_loss() -> None:
     trials = [*counts(), *latencies(), *duets(**IDLE), *alone(head=500)]
     found = judged(trials)
     assert (found[RATE].verdict, found[RATE].significant) == ("inconclusive", False)
-    assert not any(is_loss(one) for one in found.values())
+    assert not any(is_loss(comparison) for comparison in found.values())
     assert verdict(trials, found) == "inconclusive"
 
 
 def test_unequal_shares__let_cost_stand_in_for_rate() -> None:
     trials = [*counts(), *latencies(), *duets(**UNEQUAL), *alone()]
     found = judged(trials)
-    # the rates that are drawn are equal, so unequal shares mean unequal costs
+    # the simulated rates are equal, so unequal shares mean unequal costs
     assert found[COST].verdict == "improved"
     assert found[RATE].verdict == "measured"
     assert found[RATE].reason == (
@@ -91,17 +91,17 @@ def test_unequal_shares__let_cost_stand_in_for_rate() -> None:
     assert verdict(trials, found) == "improved"
 
 
-def test_unequal_shares__do_not_help_where_cost_is_not_gated() -> None:
+def test_unequal_shares__do_not_help_if_cost_is_not_gated() -> None:
     trials = [*counts(), *latencies(), *duets(**UNEQUAL), *alone()]
     gates = {name: gate for name, gate in default_gates().items() if name != COST}
-    found = {one.metric: one for one in compare_pairs(trials, [PAIR], Rules(gates, {}, split_alpha(gates, 1)))}
+    found = {c.metric: c for c in compare_pairs(trials, [PAIR], Rules(gates, {}, split_alpha(gates, 1)))}
     assert found[RATE].verdict == "inconclusive"
 
 
 def test_a_cpu_that_is_idle__leaves_the_rate_to_slices_in_turn() -> None:
     without = judged([*counts(), *latencies(), *duets(**IDLE)])[RATE]
     assert without.verdict == "inconclusive"
-    assert without.reason.endswith("and no time was left to measure the two in turns")
+    assert without.reason.endswith("and no time was left to measure the two in turn")
     slow = judged([*counts(), *latencies(), *duets(**IDLE), *turns(head=800)])
     assert (slow[RATE].verdict, slow[RATE].method, slow[RATE].blocks) == ("regressed", "interleaved", 8)
     assert slow[COST].method == "duet"
@@ -110,31 +110,31 @@ def test_a_cpu_that_is_idle__leaves_the_rate_to_slices_in_turn() -> None:
 
 
 def test_slices_in_turn_that_decide_nothing__keep_the_reason_why_they_were_needed() -> None:
-    wild = [one for n in range(1, 9) for one in make_turns(n, base=1000 + 400 * (n % 2), head=1200 - 300 * (n % 3))]
+    wild = [trial for n in range(1, 9) for trial in make_turns(n, base=1000 + 400 * (n % 2), head=1200 - 300 * (n % 3))]
     rate = judged([*counts(), *latencies(), *duets(**IDLE), *wild])[RATE]
     assert (rate.verdict, rate.method) == ("inconclusive", "interleaved")
     assert rate.reason.startswith("their CPU was idle for 40 %")
-    assert rate.reason.endswith("so the two were measured in turns")
+    assert rate.reason.endswith("so the two were measured in turn")
 
 
-def test_few_blocks__are_no_verdict_and_no_size() -> None:
+def test_few_blocks__give_no_verdict_and_no_size() -> None:
     found = judged([*counts(), *latencies(), *duets(blocks=3, head=950)], "restarting took 13 s of each block")
     rate = found[RATE]
     assert (rate.verdict, rate.blocks, rate.ci_low, rate.smallest_detectable) == ("inconclusive", 3, None, None)
-    assert rate.reason == "only 3 blocks could be measured, and a verdict needs 4; restarting took 13 s of each block"
+    assert rate.reason == "only 3 blocks could be measured, but a verdict needs 4; restarting took 13 s of each block"
 
 
-def test_few_blocks_in_turns__keep_the_reason_why_they_were_needed() -> None:
+def test_few_blocks_in_turn__keep_the_reason_why_they_were_needed() -> None:
     rate = judged([*counts(), *latencies(), *duets(**IDLE), *turns(head=800, blocks=2)], "restarting took 7 s")[RATE]
     assert rate.verdict == "inconclusive"
     assert rate.reason.startswith("their CPU was idle for 40 %")
-    assert rate.reason.endswith("and only 2 blocks in turns could be measured of 4")
+    assert rate.reason.endswith("and only 2 blocks in turn could be measured, but a verdict needs 4")
 
 
 def test_a_page_without_queries__has_no_gate_on_the_databases_cpu() -> None:
     slower = [
-        one.model_copy(update={"cpu_ms": one.cpu_ms | {"db": 150.0 + 300 * (one.side == "head") + n}})
-        for n, one in enumerate(latencies())
+        trial.model_copy(update={"cpu_ms": trial.cpu_ms | {"db": 150.0 + 300 * (trial.side == "head") + n}})
+        for n, trial in enumerate(latencies())
     ]
     found = judged([*counts(queries=0), *slower, *duets()])["db_cpu_ms_per_request"]
     assert (found.gate, found.verdict, found.reason) == (None, "measured", "no request makes a query")
@@ -143,16 +143,18 @@ def test_a_page_without_queries__has_no_gate_on_the_databases_cpu() -> None:
 
 
 def test_a_host_without_counters__lets_rate_stand_in_for_cost() -> None:
-    trials = [one.model_copy(update={"cpu_ms": {}}) for one in (*counts(queries=0), *latencies(), *duets(head=1003))]
+    trials = [
+        trial.model_copy(update={"cpu_ms": {}}) for trial in (*counts(queries=0), *latencies(), *duets(head=1003))
+    ]
     found = judged(trials)
     assert found[RATE].verdict == "unchanged"
     assert (found[COST].verdict, found[COST].reason) == (
         "measured",
-        "no block has a value of it for both sides; requests/s stands in for it",
+        "no block has a value for both sides; requests/s stands in for it",
     )
 
 
-def test_a_certain_loss_that_no_gate_forbids__is_neither_unchanged_nor_improved() -> None:
+def test_a_certain_loss_without_a_broken_gate__is_neither_unchanged_nor_improved() -> None:
     trials = [*counts(), *latencies(), *duets(head=960)]
     for gate in (Gate(max_loss=0.01, level="warn"), Gate(max_loss=0.10)):
         found = judged(trials, gates={RATE: gate, COST: Gate(max_gain=0.10)})
@@ -161,8 +163,8 @@ def test_a_certain_loss_that_no_gate_forbids__is_neither_unchanged_nor_improved(
 
 
 @pytest.mark.parametrize(("identical", "words"), [((), "numbers of workers"), (("aiohttp",), "run the same image")])
-def test_warnings_of__advice_fits_the_case(identical: tuple[str, ...], words: str) -> None:
-    found = warnings_of(duets(**UNEQUAL), [], [PAIR], identical)
-    (shares,) = [warned for warned in found if warned.code is Code.UNEQUAL_SHARES]
+def test_collect_warnings__gives_advice_that_fits_the_case(identical: tuple[str, ...], words: str) -> None:
+    found = collect_warnings(duets(**UNEQUAL), [], [PAIR], identical)
+    (shares,) = [warning for warning in found if warning.code is Code.UNEQUAL_SHARES]
     assert words in shares.advice
     assert shares.cell == str(PAIR)

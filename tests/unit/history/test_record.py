@@ -69,7 +69,7 @@ def test_records_of__leaves_out_what_was_not_measured_soundly() -> None:
     assert [one.variant for one in make_records(make_result(trials))] == ["django", "aiohttp"]
     subjects = (make_subject("django", verified=False, failure="another answer"), make_subject("aiohttp"))
     assert [one.variant for one in make_records(make_result(subjects=subjects))] == ["aiohttp"]
-    assert make_records(make_result(warnings=(warn(Code.UNSOUND),))) == []
+    assert make_records(make_result(warnings=(warn(Code.UNRELIABLE),))) == []
 
 
 def test_records_of__head_only() -> None:

@@ -1,4 +1,4 @@
-"""What tells the benchmarks of one history apart, and what they are called."""
+"""The benchmarks of one history have different names and identifiers."""
 
 import pytest
 
@@ -19,12 +19,12 @@ def test_name_each__names_only_what_differs() -> None:
     }
 
 
-def test_name_each__of_one_benchmark_is_nothing() -> None:
+def test_name_each__a_single_benchmark_needs_no_name() -> None:
     assert name_each([FRONT, FRONT]) == {FRONT: ""}
     assert name_each([]) == {}
 
 
-def test_name_each__of_old_records_says_what_they_are() -> None:
+def test_name_each__old_records_are_named_by_their_age() -> None:
     old = UNNAMED._replace(preset="ci", engine="docker")
     assert name_each([FRONT, old])[old] == "recorded before benchmarks had names"
 
@@ -34,6 +34,6 @@ def test_name_each__never_gives_a_name_twice() -> None:
     assert len(set(name_each(both).values())) == 3
 
 
-def test_id__is_each_benchmark_s_own() -> None:
+def test_id__differs_between_benchmarks() -> None:
     benchmarks = [FRONT, UNNAMED, Benchmark("a", "b"), Benchmark("a", "", "b"), Benchmark("ab")]
-    assert len({one.id for one in benchmarks}) == len(benchmarks)
+    assert len({benchmark.id for benchmark in benchmarks}) == len(benchmarks)

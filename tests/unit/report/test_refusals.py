@@ -21,7 +21,7 @@ from tests.unit.factories import (
 )
 
 from bench_action.cli import app as cli
-from bench_action.compare.verdict import verdict_of
+from bench_action.compare.verdict import decide_verdict
 from bench_action.config.gates import Gate, Gates, default_gates
 from bench_action.model.errors import BenchError, StackError
 from bench_action.model.result import NotCompared, Result, RuleChange, SubjectInfo, Trial
@@ -124,7 +124,7 @@ def in_turn(spread: int) -> list[Trial]:
 def refused(code: Code, message: str, error: BenchError | None = None) -> Row:
     result = paired()
     warnings = (warn(code, message),)
-    verdict = verdict_of(result.trials, warnings, result.comparisons)
+    verdict = decide_verdict(result.trials, warnings, result.comparisons)
     return Row(result.model_copy(update={"warnings": warnings, "verdict": verdict}), error=error)
 
 
@@ -206,7 +206,7 @@ ROWS: dict[str, Callable[[], Row]] = {
     "replies are redirects": lambda: refused(Code.REDIRECTS, "every reply is 302, to /login"),
     "the load generator is saturated": lambda: refused(Code.GENERATOR_SATURATED, "wrk used 95 % of its CPU"),
     "the run is stopped early": lambda: refused(Code.STOPPED_EARLY, "web exited", StackError("web exited")),
-    "a self-test that finds a difference": lambda: refused(Code.UNSOUND, "identical code was called regressed by p50"),
+    "a self-test that finds a difference": lambda: refused(Code.UNRELIABLE, "identical code was called regressed by p50"),
     "base and head are one commit": lambda: Row(
         paired(warnings=(warn(Code.IDENTICAL, "base and head are the same commit, 1a2b3c4", ""),))
     ),

@@ -1,4 +1,4 @@
-"""The statistics, against scipy's own and against what they promise when the truth is known."""
+"""The intervals, compared with scipy's and with the error rates that they promise if the truth is known."""
 
 import math
 from collections.abc import Iterator
@@ -16,19 +16,19 @@ from bench_action.stats.interval import LEAST_BLOCKS, Interval, Ratio, estimate_
 pytestmark = pytest.mark.unit
 
 RUNS = 1500
-SD = 0.0134  # of a block's log-ratio (facts: measurement, "Stopping early")
+SD = 0.0134  # of a block's log-ratio (docs/how-it-decides.md)
 speeds = st.floats(min_value=1e-3, max_value=1e6)
 pairs = st.lists(st.tuples(speeds, speeds), min_size=2, max_size=20)
 
 
 def samples(seed: int, blocks: int, mean: float = 0.0, sd: float = SD) -> NDArray[np.float64]:
-    """RUNS rows of `blocks` log-normal values."""
+    """Draw RUNS rows of `blocks` log-normal values."""
     drawn: NDArray[np.float64] = np.exp(np.random.default_rng(seed).normal(mean, sd, (RUNS, blocks)))
     return drawn
 
 
 def compared(rows: NDArray[np.float64]) -> Iterator[Ratio]:
-    """Each row as the heads of pairs whose bases are 1."""
+    """Estimate the ratio of each row, taken as heads of pairs whose bases are 1."""
     base = [1.0] * rows.shape[1]
     for row in rows:
         ratio = estimate_ratio(base, row.tolist())
@@ -42,7 +42,7 @@ def is_significant(ratio: Ratio) -> bool:
 
 
 def assert_share(counted: int, share: float) -> None:
-    """`counted` of RUNS is what `share` gives, except once in ten thousand draws on either side."""
+    """Check that `counted` of RUNS agrees with `share`, except once in ten thousand draws on either side."""
     low, high = stats.binom.ppf(1e-4, RUNS, share), stats.binom.ppf(1 - 1e-4, RUNS, share)
     assert low <= counted <= high, f"{counted} of {RUNS}, expected {share:.1%}"
 
@@ -55,12 +55,12 @@ def test_t_quantile__is_students_t(probability: float, degrees: int) -> None:
 @pytest.mark.parametrize(
     ("probability", "degrees", "value"), [(0.995, 4, 4.604), (0.995, 10, 3.169), (0.975, 9, 2.262), (0.95, 4, 2.132)]
 )
-def test_t_quantile__is_what_printed_tables_say(probability: float, degrees: int, value: float) -> None:
+def test_t_quantile__agrees_with_printed_tables(probability: float, degrees: int, value: float) -> None:
     assert t_quantile(probability, degrees) == pytest.approx(value, abs=5e-4)
 
 
 @pytest.mark.parametrize("blocks", [5, 11])
-def test_interval_of__holds_the_typical_value_in_99_of_100_runs(blocks: int) -> None:
+def test_estimate_mean__contains_the_typical_value_in_99_of_100_runs(blocks: int) -> None:
     typical = 812.0
     intervals = [estimate_mean((typical * row).tolist()) for row in samples(1, blocks, sd=0.2)]
     missed = sum(not found.low <= typical <= found.high for found in intervals if found is not None)
@@ -68,12 +68,12 @@ def test_interval_of__holds_the_typical_value_in_99_of_100_runs(blocks: int) -> 
 
 
 @pytest.mark.parametrize("blocks", [2, 5, 11])
-def test_ratio_of__raises_a_false_alarm_in_1_of_100_runs_of_the_same_code(blocks: int) -> None:
+def test_estimate_ratio__raises_a_false_alarm_in_1_of_100_runs_of_the_same_code(blocks: int) -> None:
     assert_share(sum(is_significant(ratio) for ratio in compared(samples(2, blocks))), 0.01)
 
 
 @pytest.mark.parametrize("effect", [-0.02, 0.02, 0.05])
-def test_ratio_of__finds_an_effect_as_often_as_student_says(effect: float) -> None:
+def test_estimate_ratio__finds_an_effect_as_often_as_student_says(effect: float) -> None:
     blocks, shift = 5, math.log1p(effect)
     critical, noncentrality = stats.t.ppf(0.995, blocks - 1), shift * math.sqrt(blocks) / SD
     power = stats.nct.sf(critical, blocks - 1, noncentrality) + stats.nct.cdf(-critical, blocks - 1, noncentrality)
@@ -81,8 +81,8 @@ def test_ratio_of__finds_an_effect_as_often_as_student_says(effect: float) -> No
 
 
 @pytest.mark.parametrize("blocks", [4, 5, 11])
-def test_ratio_of__smallest_detectable_is_found_in_95_of_100_runs(blocks: int) -> None:
-    # a run whose own noise happens to be exactly the true one, so that what it promises can be put to the test
+def test_estimate_ratio__smallest_detectable_is_found_in_95_of_100_runs(blocks: int) -> None:
+    # a run whose noise is exactly the true one, so that its promise can be tested
     shape = np.arange(blocks) - (blocks - 1) / 2
     typical = shape * SD / shape.std(ddof=1)
     promised = estimate_ratio([1.0] * blocks, np.exp(typical).tolist())
@@ -93,7 +93,7 @@ def test_ratio_of__smallest_detectable_is_found_in_95_of_100_runs(blocks: int) -
 
 
 @given(pairs)
-def test_ratio_of__the_other_way_round_is_the_inverse(drawn: list[tuple[float, float]]) -> None:
+def test_estimate_ratio__of_swapped_sides_is_the_inverse(drawn: list[tuple[float, float]]) -> None:
     base, head = zip(*drawn, strict=True)
     one, other = estimate_ratio(base, head), estimate_ratio(head, base)
     assert one is not None
@@ -114,7 +114,7 @@ def _log(value: float) -> float:
     st.lists(st.tuples(st.floats(1, 100), st.floats(1, 100)), min_size=2, max_size=20),
     st.floats(min_value=1e-3, max_value=1e3),
 )
-def test_ratio_of__does_not_depend_on_the_unit(drawn: list[tuple[float, float]], scale: float) -> None:
+def test_estimate_ratio__does_not_depend_on_the_unit(drawn: list[tuple[float, float]], scale: float) -> None:
     base, head = zip(*drawn, strict=True)
     one, scaled = estimate_ratio(base, head), estimate_ratio([scale * b for b in base], [scale * h for h in head])
     assert one is not None
@@ -130,7 +130,7 @@ def test_ratio_of__does_not_depend_on_the_unit(drawn: list[tuple[float, float]],
 
 
 @given(pairs)
-def test_ratio_of__is_head_over_base_and_lies_in_its_interval(drawn: list[tuple[float, float]]) -> None:
+def test_estimate_ratio__is_head_over_base_and_lies_in_its_interval(drawn: list[tuple[float, float]]) -> None:
     base, head = zip(*drawn, strict=True)
     found = estimate_ratio(base, head)
     assert found is not None
@@ -139,8 +139,8 @@ def test_ratio_of__is_head_over_base_and_lies_in_its_interval(drawn: list[tuple[
     assert found.interval.low * (1 - 1e-9) <= found.ratio <= found.interval.high * (1 + 1e-9)
 
 
-def test_ratio_of__pairs_cancel_the_noise_of_a_block() -> None:
-    # the machine halves its speed from block to block, the difference stays 5 %
+def test_estimate_ratio__pairs_cancel_the_noise_of_a_block() -> None:
+    # the speed of the machine changes from block to block, the difference stays 5 %
     base = [100.0, 50.0, 200.0, 25.0]
     found = estimate_ratio(base, [1.05 * value for value in base])
     assert found is not None
@@ -148,7 +148,7 @@ def test_ratio_of__pairs_cancel_the_noise_of_a_block() -> None:
     assert (found.interval.low, found.interval.high) == pytest.approx((1.05, 1.05))
 
 
-def test_ratio_of__stays_finite_when_blocks_tell_nothing() -> None:
+def test_estimate_ratio__stays_finite_if_blocks_vary_by_orders_of_magnitude() -> None:
     found = estimate_ratio([1.0, 1e6, 1.0, 1e6], [1e6, 1.0, 1e6, 1.0])
     assert found is not None
     assert found.interval is not None
@@ -157,7 +157,7 @@ def test_ratio_of__stays_finite_when_blocks_tell_nothing() -> None:
     assert math.isfinite(found.smallest_detectable)
 
 
-def test_ratio_of__one_pair_has_no_interval() -> None:
+def test_estimate_ratio__one_pair_has_no_interval() -> None:
     found = estimate_ratio([100.0], [110.0])
     assert found is not None
     assert found.ratio == pytest.approx(1.1)
@@ -168,21 +168,21 @@ def test_ratio_of__one_pair_has_no_interval() -> None:
 @pytest.mark.parametrize(
     ("base", "head"), [([], []), ([1.0], [1.0, 2.0]), ([1.0, 0.0], [1.0, 1.0]), ([1.0, 1.0], [1.0, -1.0])]
 )
-def test_ratio_of__is_none_where_there_is_no_ratio(base: list[float], head: list[float]) -> None:
+def test_estimate_ratio__is_none_without_pairs_or_positive_values(base: list[float], head: list[float]) -> None:
     assert estimate_ratio(base, head) is None
 
 
-def test_interval_of__needs_two_blocks() -> None:
+def test_estimate_mean__needs_two_blocks() -> None:
     assert estimate_mean([]) is None
     assert estimate_mean([5.0]) is None
 
 
-def test_interval_of__equal_values_leave_nothing_open() -> None:
+def test_estimate_mean__of_equal_values_has_no_width() -> None:
     assert estimate_mean([3.0, 3.0]) == Interval(3.0, 3.0)
     assert estimate_mean([0.0, 0.0, 0.0]) == Interval(0.0, 0.0)
 
 
-def test_interval_of__with_a_zero_is_plain_students_t_but_not_below_zero() -> None:
+def test_estimate_mean__with_a_zero_is_plain_students_t_but_not_below_zero() -> None:
     values = [0.0, 2.0, 4.0, 6.0]
     low, high = stats.t.interval(0.99, 3, loc=3, scale=stats.sem(values))
     assert low < 0
@@ -191,7 +191,7 @@ def test_interval_of__with_a_zero_is_plain_students_t_but_not_below_zero() -> No
     assert [found.low, found.high] == pytest.approx([0.0, float(high)])
 
 
-def test_interval_of__is_symmetric_on_the_logarithmic_scale() -> None:
+def test_estimate_mean__is_symmetric_on_the_logarithmic_scale() -> None:
     values = [90.0, 100.0, 120.0, 110.0]
     logs = np.log(values)
     low, high = stats.t.interval(0.99, 3, loc=logs.mean(), scale=stats.sem(logs))
@@ -200,7 +200,7 @@ def test_interval_of__is_symmetric_on_the_logarithmic_scale() -> None:
     assert (found.low, found.high) == pytest.approx((math.exp(low), math.exp(high)))
 
 
-def test_interval_of__more_confidence_is_a_wider_interval() -> None:
+def test_estimate_mean__is_wider_for_more_confidence() -> None:
     narrow, wide = estimate_mean([1.0, 2.0, 3.0], 0.9), estimate_mean([1.0, 2.0, 3.0], 0.99)
     assert narrow is not None
     assert wide is not None

@@ -1,4 +1,4 @@
-"""The product's rule on recorded duets of the same code, with effects put in; and the rules that it is shown beside."""
+"""The product's rule on recorded duets with added effects, and the rules that it is compared with."""
 
 import math
 
@@ -12,10 +12,10 @@ pytestmark = pytest.mark.unit
 
 
 def replayed(effect: float, limit_s: float, runs: int) -> list[End]:
-    """So many runs with this slowdown, from the 36 blocks of the recording; the same ones each time."""
+    """Replay runs with this slowdown, drawn from the 36 blocks of the recording; the same ones each time."""
     losses = recorded.duets()
     blocks = recorded.draw(
-        recorded.centred(losses, [0] * len(losses)), int(limit_s / BLOCK_S), runs, np.random.default_rng(5)
+        recorded.centre(losses, [0] * len(losses)), int(limit_s / BLOCK_S), runs, np.random.default_rng(5)
     )
     return list(ends(blocks + math.log1p(effect)))
 
@@ -24,7 +24,7 @@ def found(effect: float, limit_s: float, runs: int = 200) -> float:
     return sum(end.verdict == "regressed" for end in replayed(effect, limit_s, runs)) / runs
 
 
-def test_replay__the_same_code_is_hardly_ever_an_alarm_and_is_left_early() -> None:
+def test_replay__the_same_code_hardly_ever_raises_an_alarm_and_stops_early() -> None:
     same = replayed(0.0, 120, 1000)
     assert sum(end.verdict == "regressed" for end in same) <= 10
     assert sum(end.verdict == "improved" for end in same) <= 10
@@ -37,26 +37,26 @@ def test_replay__5_percent_are_found_within_a_minute_and_3_within_two() -> None:
     assert found(0.03, 120) >= 0.97
 
 
-def test_replay__2_percent_are_found_when_there_is_time() -> None:
+def test_replay__2_percent_are_found_given_time() -> None:
     assert found(0.02, 120) >= 0.7
     assert found(0.02, 300) >= 0.95
 
 
-def test_smallest_found__is_where_95_of_100_are() -> None:
+def test_smallest_found__is_the_effect_that_95_of_100_runs_find() -> None:
     assert smallest_found(lambda effect: float(effect >= 0.05)) == pytest.approx(0.05, rel=0.03)
     assert smallest_found(lambda effect: 0.9 * effect / 3) == math.inf
 
 
-def test_recorded__runs_keep_their_order_and_take_the_effect() -> None:
+def test_recorded__runs_keep_their_order_and_get_the_effect() -> None:
     base, head = recorded.in_order("bhhb", 10)[0]
     rates = np.array(recorded.read("single")["requests_per_second"])
     assert base.rates == pytest.approx([rates[:10].mean(), rates[30:40].mean()])
     assert head.slowed(0.25).rates == pytest.approx([rates[10:20].mean() / 1.25, rates[20:30].mean() / 1.25])
 
 
-def test_recorded__centring_keeps_the_spread_and_takes_the_mean_of_each_group() -> None:
+def test_recorded__centring_keeps_the_spread_and_subtracts_the_mean_of_each_group() -> None:
     rows = np.array([[1.0], [3.0], [10.0], [10.5], [11.0]])
-    assert recorded.centred(rows, "aabbb").ravel() == pytest.approx(
+    assert recorded.centre(rows, "aabbb").ravel() == pytest.approx(
         [-math.sqrt(2), math.sqrt(2), -0.5 * math.sqrt(1.5), 0.0, 0.5 * math.sqrt(1.5)]
     )
 
@@ -77,7 +77,7 @@ def test_recorded__centring_keeps_the_spread_and_takes_the_mean_of_each_group() 
         (rules.paired_t, 60, 0.0, 0.01),
     ],
 )
-def test_rules__alarm_above_their_limit_where_there_is_hardly_any_noise(
+def test_rules__alarm_above_their_limit_if_there_is_hardly_any_noise(
     rule: rules.Rule, runs: int, below: float, above: float
 ) -> None:
     quiet = 1000 * np.exp(1e-4 * np.random.default_rng(2).standard_normal(runs))

@@ -10,43 +10,43 @@ from hypothesis import strategies as st
 from scipy.special import stdtr
 
 from bench_action.stats.levels import nominal_levels
-from bench_action.stats.sequential import Course, blocks_needed, look, looks_of, smallest_detectable
+from bench_action.stats.sequential import Course, count_blocks, look, plan_looks, smallest_detectable
 
 pytestmark = pytest.mark.unit
 
 RUNS = 20_000
 
 
-def test_looks_of__grow_by_half_and_end_at_the_cap() -> None:
-    assert looks_of(35) == (5, 8, 12, 18, 27, 35)
-    assert looks_of(16) == (5, 8, 12, 16)
-    assert looks_of(5) == (5,)
-    assert looks_of(3) == (3,)
+def test_plan_looks__grows_by_half_and_ends_at_the_cap() -> None:
+    assert plan_looks(35) == (5, 8, 12, 18, 27, 35)
+    assert plan_looks(16) == (5, 8, 12, 16)
+    assert plan_looks(5) == (5,)
+    assert plan_looks(3) == (3,)
 
 
 @given(st.integers(2, 400))
-def test_looks_of__are_few_and_never_beside_one_another(cap: int) -> None:
-    looks = looks_of(cap)
+def test_plan_looks__plans_few_and_never_two_in_succession(cap: int) -> None:
+    looks = plan_looks(cap)
     assert looks[-1] == cap
     assert all(later - earlier >= 2 for earlier, later in pairwise(looks))
     assert len(looks) <= 3 + math.log(max(cap, 5) / 5, 1.4)
 
 
 def test_nominal_levels__are_those_of_the_literature() -> None:
-    """Six looks that spend alpha · t^1.5: the values beside the recordings that this design comes from."""
+    """Six looks that spend alpha · t^1.5, with the levels that were computed alongside the first recordings."""
     looks = (5, 8, 12, 18, 26, 35)
-    spent = tuple(0.01 * (one / 35) ** 1.5 for one in looks)
-    found = nominal_levels(tuple(one / 35 for one in looks), spent)
+    spent = tuple(0.01 * (blocks / 35) ** 1.5 for blocks in looks)
+    found = nominal_levels(tuple(blocks / 35 for blocks in looks), spent)
     assert found == pytest.approx((0.00052, 0.00067, 0.00117, 0.00219, 0.0038, 0.00577), rel=0.06)
 
 
-def test_nominal_levels__one_look_has_everything() -> None:
+def test_nominal_levels__a_single_look_has_all_of_alpha() -> None:
     assert nominal_levels((1.0,), (0.01,)) == pytest.approx((0.01,), rel=0.01)
 
 
 @pytest.mark.parametrize(("cap", "alpha"), [(5, 0.01), (14, 0.01), (16, 0.0025), (35, 0.01), (35, 0.05)])
-def test_course__all_looks_together_raise_no_more_than_alpha(cap: int, alpha: float) -> None:
-    """No margin here: with one, alarms are rarer still. The excess allowed is that of t beside the normal law."""
+def test_course__all_looks_together_spend_no_more_than_alpha(cap: int, alpha: float) -> None:
+    """There is no margin here: with one, alarms are rarer. The allowed excess is that of t over the normal law."""
     blocks = np.random.default_rng(7).standard_normal((RUNS, cap))
     course = Course(cap, ended=False)
     alarmed = np.zeros(RUNS, bool)
@@ -64,13 +64,13 @@ def test_course__between_looks_only_the_last_one_counts() -> None:
     assert Course(16, ended=True).reached(7) == 7
 
 
-def test_course__ending_early_spends_what_is_left() -> None:
+def test_course__ending_early_spends_the_remaining_alpha() -> None:
     ended, going = Course(35, ended=True), Course(35, ended=False)
     assert ended.level(8, 0.01) > 5 * going.level(8, 0.01)
     assert ended.level(8, 0.01) < 0.01
 
 
-def test_look__is_on_the_blocks_of_the_look_that_is_due() -> None:
+def test_look__analyses_the_blocks_of_the_look_that_is_due() -> None:
     losses = [0.01, 0.02, 0.01, 0.02, 0.01, 5.0, 5.0]
     seen = look(losses, Course(16, ended=False), 0.01)
     assert seen is not None
@@ -85,7 +85,7 @@ def test_look__needs_two_blocks() -> None:
 
 
 @pytest.mark.parametrize(("value", "worse"), [(0.0, 0.5), (0.02, 0.0), (-0.02, 1.0)])
-def test_look__blocks_that_are_all_alike(value: float, worse: float) -> None:
+def test_look__handles_blocks_that_are_all_equal(value: float, worse: float) -> None:
     seen = look([value] * 5, Course(5, ended=True), 0.01)
     assert seen is not None
     assert (seen.sd, seen.worse) == (0.0, worse)
@@ -99,10 +99,10 @@ def test_smallest_detectable__is_found_in_95_of_100_runs() -> None:
     assert (stdtr(blocks - 1, -t) <= level).mean() == pytest.approx(0.95, abs=0.006)
 
 
-def test_smallest_detectable__of_one_block_is_nothing() -> None:
+def test_smallest_detectable__is_infinite_for_one_block() -> None:
     assert smallest_detectable(0.01, 1, 0.01) == math.inf
 
 
-def test_blocks_needed__grow_as_the_limit_comes_near() -> None:
-    assert blocks_needed(0.0134, 0.02, 0.003) < blocks_needed(0.0134, 0.01, 0.003) < blocks_needed(0.0134, 0.001, 0.003)
-    assert blocks_needed(0.0134, 0.0, 0.003) == 10_000
+def test_count_blocks__grows_near_the_limit() -> None:
+    assert count_blocks(0.0134, 0.02, 0.003) < count_blocks(0.0134, 0.01, 0.003) < count_blocks(0.0134, 0.001, 0.003)
+    assert count_blocks(0.0134, 0.0, 0.003) == 10_000

@@ -1,0 +1,151 @@
+"""Build the comparisons of a result, with one builder for each way to measure a metric. Pure."""
+
+from typing import Any, Literal
+
+from bench_action.compare.counting import Count
+from bench_action.compare.evidence import Evidence
+from bench_action.compare.gating import Judgement
+from bench_action.config.gates import Gate
+from bench_action.model.metric import METRICS
+from bench_action.model.result import Comparison, Verdict
+from bench_action.model.wording import percent
+from bench_action.plan.blocks import Pair
+from bench_action.stats.interval import CONFIDENCE, Ratio
+
+_RELEVANT = 0.01  # a difference between figures that were measured alone matters from this size on
+_UNKNOWN: dict[str, Any] = {
+    "ratio": None,
+    "ci_low": None,
+    "ci_high": None,
+    "confidence": CONFIDENCE,
+    "smallest_detectable": None,
+    "blocks": 0,
+    "significant": False,
+    "relevant": False,
+}
+
+
+def build_exact(metric: str, pair: Pair, base: Count, head: Count, gate: Gate | None = None) -> Comparison:
+    """Compare what was counted on both sides.
+
+    Two exact counts are known without error: the interval is the ratio itself. If one of them varies, the interval is
+    what their ranges allow (docs/how-it-decides.md, "Counts that vary"). Both bounds are None if base counted nothing,
+    as there is no ratio then.
+    """
+    exact = base.exact and head.exact
+    ratio = _divide(head.per_request, base.per_request)
+    differs = head.change_from(base) != 0
+    width = max(base.high - base.low, head.high - head.low)
+    difference = head.per_request - base.per_request
+    verdict, reason = _judge_count(metric, difference, base.per_request, gate) if differs else ("unchanged", "")
+    return _build(
+        "count",
+        metric,
+        pair,
+        base_value=base.per_request,
+        head_value=head.per_request,
+        ratio=ratio,
+        ci_low=ratio if exact else _divide(head.low, base.high),
+        ci_high=ratio if exact else _divide(head.high, base.low),
+        confidence=1.0 if exact else CONFIDENCE,
+        smallest_detectable=0.0 if exact else _divide(width, base.per_request),
+        blocks=min(len(base.values), len(head.values)),
+        significant=differs,
+        relevant=differs,
+        gate=gate,
+        verdict=verdict,
+        reason=reason,
+    )
+
+
+def build_solo(metric: str, pair: Pair, figures: Ratio, blocks: int) -> Comparison:
+    """Compare what each side showed when it was loaded alone: figures, and never a verdict."""
+    interval = figures.interval
+    significant = interval is not None and not interval.low <= 1 <= interval.high
+    return _build(
+        "solo",
+        metric,
+        pair,
+        base_value=figures.base,
+        head_value=figures.head,
+        ratio=figures.ratio,
+        ci_low=interval.low if interval else None,
+        ci_high=interval.high if interval else None,
+        smallest_detectable=figures.smallest_detectable,
+        blocks=blocks,
+        significant=significant,
+        relevant=significant and abs(figures.ratio - 1) >= _RELEVANT,
+    )
+
+
+def build_paired(
+    pair: Pair, evidence: Evidence, judgement: Judgement, gate: Gate | None, method: Literal["duet", "interleaved"]
+) -> Comparison:
+    """Compare what the blocks of a pair showed, as they were judged; without a gate there is no verdict."""
+    gated: dict[str, Any] = {}
+    if gate is not None:
+        gated = {
+            "blocks_wanted": judgement.blocks_wanted,
+            "fires": judgement.fires,
+            "gate": gate,
+            "verdict": judgement.verdict,
+            "reason": judgement.reason,
+        }
+    return _build(
+        method,
+        evidence.metric,
+        pair,
+        base_value=evidence.base,
+        head_value=evidence.head,
+        ratio=judgement.ratio if judgement.ratio is not None else evidence.head / evidence.base,
+        ci_low=judgement.ci_low,
+        ci_high=judgement.ci_high,
+        smallest_detectable=judgement.smallest_detectable,
+        blocks=judgement.blocks,
+        significant=judgement.significant,
+        relevant=judgement.relevant,
+        **gated,
+    )
+
+
+def build_unmeasured(metric: str, pair: Pair) -> Comparison:
+    """Stand in for a metric that was not measured at all."""
+    return _build("solo", metric, pair, base_value=0.0, head_value=0.0)
+
+
+def _build(
+    method: str, metric: str, pair: Pair, *, base_value: float, head_value: float, gate: Gate | None = None, **more: Any
+) -> Comparison:
+    """Name the two sides of a pair, revisions by their cells and variants by themselves, and fill in the gate."""
+    sides = (pair.base, pair.head) if pair.kind == "revision" else (pair.base.variant, pair.head.variant)
+    if gate is None:
+        more["verdict"] = "measured"
+    return Comparison(
+        kind=pair.kind,
+        method=method,
+        metric=metric,
+        profile=pair.head.profile,
+        variant=pair.head.variant,
+        revision=pair.head.revision,
+        base=str(sides[0]),
+        head=str(sides[1]),
+        base_value=base_value,
+        head_value=head_value,
+        difference=head_value - base_value,
+        gate=gate.size if gate is not None else None,
+        level=gate.level if gate is not None else None,
+        **(_UNKNOWN | more),
+    )
+
+
+def _judge_count(metric: str, difference: float, base_value: float, gate: Gate | None) -> tuple[Verdict, str]:
+    """Judge a count that changed, by its gate alone."""
+    if gate is None:
+        return "measured", ""
+    if abs(difference) <= max(gate.size * base_value, gate.absolute):
+        return "measured", f"the change is within the gate of {percent(gate.size, exact=True)}"
+    return "regressed" if (difference > 0) == (METRICS[metric].better == "lower") else "improved", ""
+
+
+def _divide(value: float, divisor: float) -> float | None:
+    return value / divisor if divisor else None
