@@ -5,6 +5,10 @@ from typing import Literal
 
 Level = Literal["ok", "warning", "fatal"]
 
+# The default `nofile` limit for wrk and subjects: ten times what the article needs. Engines that themselves run in
+# containers may refuse more.
+OPEN_FILES = 16384
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:
