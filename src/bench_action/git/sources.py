@@ -152,7 +152,7 @@ def checked_out(
     _sweep()
     with tempfile.TemporaryDirectory(prefix=_PREFIX) as name:
         place = Path(name)
-        (place / _OWNER).write_text(str(Process.of(os.getpid()) or ""), encoding="ascii")
+        (place / _OWNER).write_text(str(Process.from_pid(os.getpid()) or ""), encoding="ascii")
         base = place / "tree"
         _Checkout(place, tell).write(tree, commit, base)
         if pointers := lfs_pointers(base, tree.top):
@@ -276,7 +276,7 @@ def _sweep() -> None:
             if folder.lstat().st_uid != os.getuid():
                 continue  # somebody else's: nothing in it is opened
             owner = Process.parse(_read_owner(folder / _OWNER))
-            if owner is not None and owner.is_gone():
+            if owner is not None and owner.has_exited():
                 shutil.rmtree(folder, ignore_errors=True)
 
 
