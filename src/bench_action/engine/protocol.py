@@ -103,7 +103,8 @@ class Session(Protocol):
 class Engine(Protocol):
     """A place to build, start and remove things. Every method raises StackError if the engine refuses.
 
-    A run calls `open` before it starts anything, and always calls `remove` at the end.
+    A run sweeps, opens, builds and starts. While it measures, it talks to sessions, and pins, stops and restarts what
+    it has started. Whether it succeeds or fails, it calls `remove` at the end.
     """
 
     name: str
@@ -115,7 +116,7 @@ class Engine(Protocol):
         """Map each program that serves these kinds to its version. Raises StackError if a program is missing."""
 
     def sweep(self, job: str = "") -> list[str]:
-        """Remove what dead runs, and earlier runs of workflow job `job`, left behind; return the names of it all."""
+        """Remove what dead runs and all runs of workflow job `job` left behind; return the names of what is removed."""
 
     def open(self) -> None:
         """Create what the parts of this run share, such as a network."""
@@ -130,22 +131,22 @@ class Engine(Protocol):
         """Pull an image if it is missing, and return its id; without images, the version of the program for `kind`."""
 
     def build(self, spec: BuildSpec) -> str:
-        """Build an image, and return an id that no other run can make mean anything else."""
+        """Build an image, and return its id, which stays valid even if another run builds the same name."""
 
     def start(self, spec: ServiceSpec) -> Handle:
         """Start a service or a subject, without waiting until it is ready."""
 
     def run_once(self, spec: ServiceSpec, timeout_s: float) -> None:
-        """Run a command until it exits. Raises StackError with its log unless the status is 0."""
+        """Start a command and wait until it exits. Raises StackError with its log unless the status is 0."""
 
     def stop(self, handle: Handle, grace_s: int = 1) -> None:
         """Ask a service or a subject to exit, and kill it after `grace_s` seconds; `restart` starts it again."""
 
     def restart(self, handle: Handle) -> None:
-        """Start what was stopped."""
+        """Start what was stopped, at the same address."""
 
     def pin(self, handle: Handle, cpus: Sequence[int]) -> None:
-        """Restrict it to these CPUs from now on, across restarts, along with any session opened next to it."""
+        """Restrict a part of the run to these CPUs, including sessions next to it, and also after a restart."""
 
     def session(self, handle: Handle, argv: Sequence[str]) -> Session:
         """Start a program next to a service, for a conversation."""
@@ -157,7 +158,7 @@ class Engine(Protocol):
         """List the parts of the run that should be running but have exited."""
 
     def logs(self, handle: Handle, lines: int = 15) -> list[str]:
-        """Return the last lines of its output."""
+        """Return the last lines that a part of the run has printed."""
 
     def remove(self) -> None:
         """Remove everything that this run created. Raises StackError naming anything that is left."""

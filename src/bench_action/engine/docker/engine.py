@@ -30,7 +30,7 @@ _DEATH_S = 2.0  # the sockets of a dead container close shortly before the engin
 
 
 class DockerEngine:
-    """Labels everything that it creates, publishes no port on the host, and mounts nothing of the workspace."""
+    """Runs services in labelled containers, which publish no port on the host and mount nothing of the workspace."""
 
     name = "docker"
 

@@ -43,14 +43,14 @@ _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ")
 
 
 class LocalEngine:
-    """Marks every process with the run's id in its environment, and keeps every file in the run's folder."""
+    """Runs services as processes that carry the run's id in their environment, with every file in the run's folder."""
 
     name = "local"
 
     def __init__(self, owner: Ownership, environ: Mapping[str, str], servers: Servers | None = None) -> None:
         self._owner = owner
         self._environ = environ
-        self._account = Account.unprivileged()
+        self._account = Account.choose_unprivileged()
         self._ports = Ports()
         self.servers = servers or Servers(environ.get("PATH", os.defpath))
         self._folder = RunFolder(owner)
@@ -139,7 +139,7 @@ class LocalEngine:
         try:
             if spec.kind == "postgres":
                 env, cache = self._make_environment(spec, handle), find_cache_folder(self._environ)
-                init_cluster(self.servers, self._data(spec), spec, env, account=self._account, cache=cache)
+                init_cluster(self.servers, self._locate_data(spec), spec, env, account=self._account, cache=cache)
             if spec.kind != "load":
                 self.restart(handle)
         except OSError as error:
@@ -171,7 +171,7 @@ class LocalEngine:
     def restart(self, handle: Handle) -> None:
         """Start a process that is not running, on the port of its handle."""
         spec = self._specs[handle.id]
-        with self._log(handle).open("ab") as log:
+        with self._locate_log(handle).open("ab") as log:
             process = start(
                 self._make_argv(spec, handle),
                 env=self._make_environment(spec, handle),
@@ -224,7 +224,7 @@ class LocalEngine:
     def logs(self, handle: Handle, lines: int = 15) -> list[str]:
         """Return the last lines of its output."""
         with contextlib.suppress(OSError):
-            return self._log(handle).read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+            return self._locate_log(handle).read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
         return []
 
     def remove(self) -> None:
@@ -260,7 +260,7 @@ class LocalEngine:
     def _make_argv(self, spec: ServiceSpec, handle: Handle) -> list[str]:
         match spec.kind:
             case "postgres":
-                return make_postgres_argv(self.servers, self._data(spec), spec, handle.port)
+                return make_postgres_argv(self.servers, self._locate_data(spec), spec, handle.port)
             case "redis":
                 program, *rest = make_redis_command(spec)
                 local = ["--bind", _HOST, "--port", str(handle.port), "--dir", str(self.folder)]
@@ -315,10 +315,10 @@ class LocalEngine:
             self._folder.give(copy)
         return copy
 
-    def _data(self, spec: ServiceSpec) -> Path:
+    def _locate_data(self, spec: ServiceSpec) -> Path:
         return self.folder / f"{spec.name}-data"
 
-    def _log(self, handle: Handle) -> Path:
+    def _locate_log(self, handle: Handle) -> Path:
         return self.folder / f"{handle.name}.log"
 
 

@@ -95,7 +95,7 @@ def _remove(folder: Path) -> None:
 
 
 def _find_abandoned() -> Iterator[Path]:
-    # in both places, as free memory decided where each of them went
+    # both places: free memory decided where each run went
     for parent in dict.fromkeys((_MEMORY, Path(tempfile.gettempdir()))):
         for folder in parent.glob(f"{_PREFIX}*"):
             try:

@@ -28,7 +28,7 @@ class Account:
     gid: int
 
     @classmethod
-    def unprivileged(cls) -> "Account | None":
+    def choose_unprivileged(cls) -> "Account | None":
         """Choose the account that services run as if we are root, else None."""
         if os.geteuid() != 0:
             return None
@@ -39,7 +39,7 @@ class Account:
         return cls(65534, 65534)
 
     def can_run(self, program: Path) -> bool:
-        """Return whether this account may run a program, such as an interpreter that could be in root's home."""
+        """Return whether this account may run a program; it may not run an interpreter in root's home."""
         test = ["test", "-x", str(program.resolve())]
         return subprocess.run(test, check=False, **run_as(self)).returncode == 0  # noqa: S603
 
