@@ -1,13 +1,11 @@
 """The machine of the engine, and a part's use of it."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Level = Literal["ok", "warning", "fatal"]
-
-# The default `nofile` limit for wrk and subjects: ten times what the article needs. Engines that themselves run in
-# containers may refuse more.
-OPEN_FILES = 16384
+# the limit for wrk, subjects and services (docs/architecture.md, "Choices that look odd, and why they stand")
+OPEN_FILES: Final = 16384
 
 
 @dataclass(frozen=True, slots=True)
