@@ -71,7 +71,7 @@ def against_bare_wrk() -> tuple[list[float], list[float]]:
     environ = dict(os.environ)
     project = load_project(None, "quick", variants=[_VARIANT])
     progress = PlainProgress(Console(stderr=True))
-    engine = DockerEngine(Ownership.of_this_process("harness", ""), environ)
+    engine = DockerEngine(Ownership.claim("harness", ""), environ)
     with CleanUp(engine, SignalInterrupts()):
         stack = bring_up(engine, project, environ, progress)
         measurer = Measurer(stack, project.find_profile, 1, os.cpu_count() or 1, progress, store=lambda _: None)

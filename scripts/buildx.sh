@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Have a `docker buildx` for the tests, and print the Docker configuration folder in which it answers: this machine's own
-# where it does already, else one in the cache with the plugin of Debian's archive. The machine's folder is not changed.
+# Find a `docker buildx` for the tests, and print the Docker configuration folder that makes it work: this machine's own,
+# or else one in the cache with the plugin from Debian's archive. The machine's folder is not changed.
 set -euo pipefail
 
 here=$(dirname "$(readlink -f "$0")")
@@ -14,13 +14,13 @@ fail() {
   exit 1
 }
 
-# The folder gets its name when it is whole: a run that was stopped in between leaves none that looks it.
+# The folder gets its final name when it is complete, so an interrupted run leaves nothing that looks complete.
 fetch() {
-  command -v apt-get >/dev/null || fail "docker has no buildx, and this is not Debian or its like. Install the plugin."
+  command -v apt-get >/dev/null || fail "docker has no buildx, and this is not Debian or a derivative. Install the plugin."
   work=$(mktemp -d)
   trap 'rm -rf -- "$work"' EXIT
   debian_download "$release" docker-buildx "$work/download" >"$work/log" 2>&1 ||
-    fail "the docker-buildx package of $release could not be downloaded:"$'\n'"$(tail -n 10 "$work/log")"
+    fail "could not download the docker-buildx package of $release:"$'\n'"$(tail -n 10 "$work/log")"
   dpkg-deb --extract "$work"/download/docker-buildx_*.deb "$work/package"
   mkdir -p "$work/config" "$(dirname "$cached")"
   mv "$work/package/usr/libexec/docker/cli-plugins" "$work/config"

@@ -1,21 +1,21 @@
 # shellcheck shell=bash
-# To be sourced: Debian's archive as this machine reaches it. No address of a mirror is kept in this repository.
+# To be sourced: Debian's archive, through this machine's own apt sources. This repository contains no mirror's address.
 
-# debian_mirror debian|debian-security: the address that this machine's apt uses for it; nothing if it uses none
+# debian_mirror debian|debian-security: print the address that this machine's apt uses for it, if any
 debian_mirror() {
   # shellcheck disable=SC2016  # apt fills the field in, not the shell
   apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -m 1 -E "/$1/?$" || true
 }
 
-# debian_archive: that of Debian itself, which must be there
+# debian_archive: print the address of Debian itself; fail if there is no such source
 debian_archive() {
   local mirror
   mirror=$(debian_mirror debian)
-  [[ -n $mirror ]] || { echo "apt knows no mirror of Debian: run 'apt-get update', or add one to its sources" >&2; return 1; }
+  [[ -n $mirror ]] || { echo "apt has no mirror of Debian. Run 'apt-get update', or add one to its sources." >&2; return 1; }
   echo "$mirror"
 }
 
-# debian_download SUITE PACKAGE FOLDER: the package's archive of that suite, also of one that this machine does not use
+# debian_download SUITE PACKAGE FOLDER: download a package of a suite, even one that this machine does not use
 debian_download() {
   local suite=$1 package=$2 folder=$3 mirror options
   mirror=$(debian_archive) || return
@@ -28,14 +28,14 @@ debian_download() {
   apt-get "${options[@]}" update && (cd "$folder" && apt-get "${options[@]}" download "$package")
 }
 
-# debian_tree SUITE ROOT PACKAGE…: a root folder of that suite with these packages, none of whose services is started. Its
-# apt reaches the archive as this machine's does. Prints what the programs print.
+# debian_tree SUITE ROOT PACKAGE…: make a root folder of a suite with these packages, without starting their services. Its
+# apt reaches the archive the way this machine's does. Prints what the programs print.
 debian_tree() {
   local suite=$1 root=$2 mirror script
   shift 2
   mirror=$(debian_archive) || return
   script=/usr/share/debootstrap/scripts/$suite
-  [[ -e $script ]] || script=/usr/share/debootstrap/scripts/sid # a suite newer than debootstrap is made as sid is
+  [[ -e $script ]] || script=/usr/share/debootstrap/scripts/sid # for a suite newer than debootstrap, sid's script works
   debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "$mirror" \
     "$script" || return
   printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"

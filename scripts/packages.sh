@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# packages.sh PACKAGE…: have these Debian packages. Installs what is missing when root, else says what to install.
+# packages.sh PACKAGE…: make sure that these Debian packages are installed. As root, install what is missing; else list it.
 set -euo pipefail
 
 missing=()
@@ -9,7 +9,7 @@ done
 ((${#missing[@]})) || exit 0
 
 if ((EUID != 0)) || ! command -v apt-get >/dev/null; then
-  echo "packages: missing here: ${missing[*]}. Installing them needs root and apt-get." >&2
+  echo "packages: not installed: ${missing[*]}. Installing them needs root and apt-get." >&2
   echo "packages: run 'apt-get install ${missing[*]}' as root, or install their equivalents and set PACKAGES= for make." >&2
   exit 1
 fi
@@ -18,7 +18,7 @@ echo "packages: installing ${missing[*]}" >&2
 export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)
 trap 'rm -f -- "$log"' EXIT
-# Another apt may be at work, as it is in the first minutes of many machines' lives.
+# Another apt may be running, as on many machines in the first minutes after they start.
 readonly apt=(apt-get --quiet --yes --option DPkg::Lock::Timeout=300)
 if ! { "${apt[@]}" update && "${apt[@]}" install --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
   echo "packages: apt-get could not install ${missing[*]}:" >&2

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The tests that need an engine, against a newer one than this machine's, as hosted runners have it. Three engines, one
-# after the other: as it is; with containerd's image store and the least API version of engine 29, where a shorter part is
-# enough; and without the cpuset controller. Arguments are for pytest.
+# Run the tests that need an engine against a newer one than this machine's, like the one on hosted runners. Three times:
+# with its defaults; with containerd's image store and the minimum API version of engine 29, for which some of the tests are
+# enough; and without the cpuset controller. Arguments go to pytest.
 set -euo pipefail
 
 here=$(dirname "$(readlink -f "$0")")
@@ -11,7 +11,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/bench-action-newer-engine.XXXXXX")
 readonly work
 trap '"$here/newer-engine.sh" stop "$work/run" && rm -rf -- "$work"' EXIT
 
-# with_engine [NAME=VALUE…] TESTS [DOCKERD'S OPTION…]: start one, give it the images, run these tests, stop it
+# with_engine [NAME=VALUE…] TESTS [DOCKERD'S OPTION…]: start an engine, load the images, run these tests, stop it
 with_engine() {
   local settings=() tests
   while [[ $1 == *=* ]]; do
@@ -32,7 +32,7 @@ with_engine() {
   "$here/newer-engine.sh" stop "$work/run"
 }
 
-# Version 2 of control groups, mounted next to version 1, has no controllers then. Where there is version 2 alone, it has all.
+# Control groups version 2 have no controllers if mounted next to version 1, and all of them if mounted alone.
 has_bare_cgroups_v2() {
   local mounted
   mounted=$(findmnt --noheadings --first-only --output TARGET --types cgroup2) && ! grep -qw cpuset "$mounted/cgroup.controllers"
@@ -44,7 +44,7 @@ with_engine tests/docker
 with_engine MIN_API=1.44 'tests/docker/test_build.py tests/docker/test_engine.py tests/docker/test_load.py' \
   --feature containerd-snapshotter=true
 if has_bare_cgroups_v2; then
-  with_engine CGROUP=v2 tests/docker/test_pinning.py # there is no memory controller either, which other tests read
+  with_engine CGROUP=v2 tests/docker/test_pinning.py # only this one: other tests read the memory controller, which is missing too
 else
-  echo 'newer engine: not without the cpuset controller, as this machine has control groups version 2 with it' >&2
+  echo 'newer engine: skipped the run without the cpuset controller, because this machine has control groups version 2 alone' >&2
 fi

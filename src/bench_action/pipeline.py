@@ -123,7 +123,7 @@ class Clock:
 
 def _make_engine(options: Options, revisions: Revisions, ports: Ports, run_id: str) -> Engine:
     """Make the engine, remove what dead runs have left on it, and require that it can take this run."""
-    owner = Ownership.of_this_process(run_id, revisions.source.repository, options.job)
+    owner = Ownership.claim(run_id, revisions.source.repository, options.job)
     engine = ports.make_engine(owner, revisions.head)
     if swept := engine.sweep():
         ports.progress.step(f"removed what dead runs had left: {', '.join(swept)}")

@@ -1,4 +1,4 @@
-"""Images through a real buildx and through the classic builder: what is in them, and that none is left to pile up."""
+"""Building with a real buildx and the classic builder: what the images contain, and that no image is left over."""
 
 import os
 import secrets
@@ -28,32 +28,32 @@ RUN --mount=type=cache,target=/cache echo "$(uname) from a cache" >/cache/it && 
 FROM first AS second
 RUN exit 1
 """
-# read by the BuildKit of engines from 23 on; an older one needs `# syntax=` and a registry
+# the BuildKit of engines from 23 on supports it; an older one needs `# syntax=` and a registry
 HEREDOC = "RUN cat <<EOF >made\nlines of\na heredoc\nEOF\n"
 PLAIN = "FROM python:3.13-slim\nWORKDIR /app\nCOPY . .\n"
 
-Opens = Callable[[], DockerEngine]
+MakeEngine = Callable[[], DockerEngine]
 
 
 @pytest.fixture(scope="session")
 def with_buildx() -> Mapping[str, str]:
     """An environment in which `docker buildx` answers."""
-    found = subprocess.run([BUILDX], stdout=subprocess.PIPE, text=True, check=True)
-    return {**os.environ, "DOCKER_CONFIG": found.stdout.strip()}
+    done = subprocess.run([BUILDX], stdout=subprocess.PIPE, text=True, check=True)
+    return {**os.environ, "DOCKER_CONFIG": done.stdout.strip()}
 
 
 @pytest.fixture
-def opens(footprint: Footprint, with_buildx: Mapping[str, str]) -> Iterator[Opens]:
-    """Opens engines that build with buildx; their objects are removed at the end."""
-    opened: list[DockerEngine] = []
+def make_engine(footprint: Footprint, with_buildx: Mapping[str, str]) -> Iterator[MakeEngine]:
+    """Makes engines that build with buildx, and removes their objects at the end."""
+    engines: list[DockerEngine] = []
 
-    def opens() -> DockerEngine:
+    def make_engine() -> DockerEngine:
         engine = DockerEngine(owner_of_a_run(footprint), with_buildx)
-        opened.append(engine)
+        engines.append(engine)
         return engine
 
-    yield opens
-    for engine in opened:
+    yield make_engine
+    for engine in engines:
         engine.remove()
 
 
@@ -80,21 +80,21 @@ def context(tmp_path: Path) -> Path:
     return folder
 
 
-def shown(engine: DockerEngine, image: str, command: str) -> list[str]:
-    """The lines that a shell prints in a container of an image."""
+def run_shell(engine: DockerEngine, image: str, command: str) -> list[str]:
+    """Run a shell command in a container of an image, and return the lines that it prints."""
     handle = engine.start(ServiceSpec("subject", "built", image, command=("sleep", "600")))
     status, output = engine.exec(handle, ["sh", "-ec", command])
     assert status == 0, output
     return output.splitlines()
 
 
-def images_of(footprint: Footprint) -> set[str]:
+def list_images(footprint: Footprint) -> set[str]:
     return {image["Id"] for image in footprint.client.api.images(all=True)}
 
 
 @pytest.mark.parametrize("ignore", [".dockerignore", "Dockerfile.dockerignore"])
-def test_build__leaves_our_results_out_of_the_context(either: DockerEngine, context: Path, ignore: str) -> None:
-    """Whatever the context's own rules are; those still count."""
+def test_build__excludes_our_results_from_the_context(either: DockerEngine, context: Path, ignore: str) -> None:
+    """Even if the context's own rules include them; the other rules still apply."""
     (context / ".dockerignore").rename(context / ignore)
     with (context / ignore).open("a", encoding="utf-8") as file:
         file.write("!results*\n")
@@ -108,73 +108,73 @@ def test_build__leaves_our_results_out_of_the_context(either: DockerEngine, cont
         either.build(BuildSpec("subject", NAME, context))
 
 
-def test_build__buildkit_and_everything_that_needs_it(opens: Opens, context: Path) -> None:
+def test_build__supports_everything_that_needs_buildkit(make_engine: MakeEngine, context: Path) -> None:
     (context / "Dockerfile").write_text(NEEDS_BUILDKIT, encoding="utf-8")
-    engine = opens()
+    engine = make_engine()
     engine.open()
     image = engine.build(BuildSpec("subject", NAME, context, target="first", args={"BASE": "python:3.13-slim"}))
-    lines = shown(engine, image, "cat made; stat --format '%a' secret; readlink link; ls")
+    lines = run_shell(engine, image, "cat made; stat --format '%a' secret; readlink link; ls")
     assert lines == ["Linux from a cache", "741", "app.py", "Dockerfile", "app.py", "link", "made", "secret"]
 
 
-def test_build__a_heredoc_where_the_engine_reads_one(opens: Opens, context: Path) -> None:
+def test_build__supports_heredocs_if_the_engine_does(make_engine: MakeEngine, context: Path) -> None:
     (context / "Dockerfile").write_text(PLAIN + HEREDOC, encoding="utf-8")
-    engine = opens()
+    engine = make_engine()
     engine.open()
     spec = BuildSpec("subject", NAME, context)
     if int(engine.machine().engine_version.partition(".")[0]) >= 23:
-        assert shown(engine, engine.build(spec), "cat made") == ["lines of", "a heredoc"]
+        assert run_shell(engine, engine.build(spec), "cat made") == ["lines of", "a heredoc"]
     else:
-        with pytest.raises(StackError, match="cannot be built") as caught:
+        with pytest.raises(StackError, match="could not build") as caught:
             engine.build(spec)
         assert caught.value.cause.startswith("dockerfile parse error")
 
 
-def test_build__a_failure_shows_what_the_build_printed(opens: Opens, context: Path) -> None:
+def test_build__reports_what_a_failed_build_printed(make_engine: MakeEngine, context: Path) -> None:
     (context / "Dockerfile").write_text(f"{PLAIN}RUN echo in despair && exit 3\n", encoding="utf-8")
-    with pytest.raises(StackError, match="cannot be built") as caught:
-        opens().build(BuildSpec("subject", NAME, context))
+    with pytest.raises(StackError, match="could not build") as caught:
+        make_engine().build(BuildSpec("subject", NAME, context))
     assert caught.value.cause.endswith("exit code: 3")
     assert any(line.endswith("in despair") for line in caught.value.log)
 
 
-def test_build__one_that_hangs_is_given_up(either: DockerEngine, context: Path) -> None:
+def test_build__stops_a_build_that_hangs(either: DockerEngine, context: Path) -> None:
     (context / "Dockerfile").write_text(f"{PLAIN}RUN echo waiting; sleep 300\n", encoding="utf-8")
     with pytest.raises(StackError) as caught:
         either.build(BuildSpec("subject", NAME, context, limit_s=5))
-    assert caught.value.cause == "it was given up after 5 s"
+    assert caught.value.cause == "the build was stopped after 5 s"
     assert any("waiting" in line for line in caught.value.log)
 
 
-def test_build__the_ignore_file_of_a_dockerfile_wins(either: DockerEngine, context: Path) -> None:
+def test_build__prefers_the_ignore_file_of_the_dockerfile(either: DockerEngine, context: Path) -> None:
     (context / "Dockerfile.dockerignore").write_text("secret\n*.dockerignore\n", encoding="utf-8")
     image = either.build(BuildSpec("subject", NAME, context))
-    assert shown(either, image, "ls") == ["Dockerfile", "app.py", "link", "notes.md"]
+    assert run_shell(either, image, "ls") == ["Dockerfile", "app.py", "link", "notes.md"]
 
 
-def test_build__a_dockerfile_outside_its_context(either: DockerEngine, context: Path) -> None:
+def test_build__accepts_a_dockerfile_outside_its_context(either: DockerEngine, context: Path) -> None:
     (context / "Dockerfile").rename(context.parent / "Dockerfile.app")
     image = either.build(BuildSpec("subject", NAME, context, dockerfile="../Dockerfile.app"))
-    assert shown(either, image, "ls") == ["app.py", "link", "secret"]
+    assert run_shell(either, image, "ls") == ["app.py", "link", "secret"]
 
 
-def test_build__what_the_classic_builder_would_build_wrong_is_refused(footprint: Footprint, context: Path) -> None:
+def test_build__refuses_what_the_classic_builder_would_get_wrong(footprint: Footprint, context: Path) -> None:
     (context / "Dockerfile").write_text(f"{PLAIN}RUN cat <<EOF >settings\none = 1\nEOF\n", encoding="utf-8")
     engine = DockerEngine(owner_of_a_run(footprint), {**os.environ, "PATH": ""})
-    with pytest.raises(StackError, match="cannot be built") as caught:
+    with pytest.raises(StackError, match="could not build") as caught:
         engine.build(BuildSpec("subject", NAME, context))
     assert "needs BuildKit" in caught.value.advice
 
 
-def test_build__the_same_sources_are_the_same_image(either: DockerEngine, context: Path) -> None:
+def test_build__makes_the_same_image_from_the_same_sources(either: DockerEngine, context: Path) -> None:
     spec = BuildSpec("subject", NAME, context)
     assert either.build(spec) == either.build(replace(spec, name=f"{NAME}:base"))
 
 
-def test_build__two_runs_of_one_name_each_keep_their_own_image(
-    opens: Opens, context: Path, footprint: Footprint
+def test_build__keeps_the_image_of_each_of_two_runs_that_share_a_name(
+    make_engine: MakeEngine, context: Path, footprint: Footprint
 ) -> None:
-    ours, others = opens(), opens()
+    ours, others = make_engine(), make_engine()
     spec = BuildSpec("subject", NAME, context)
     (context / "app.py").write_text("first", encoding="utf-8")
     first = ours.build(spec)
@@ -182,26 +182,28 @@ def test_build__two_runs_of_one_name_each_keep_their_own_image(
     second = others.build(spec)
     others.remove()
     ours.open()
-    assert shown(ours, first, "cat app.py") == ["first"]
+    assert run_shell(ours, first, "cat app.py") == ["first"]
     ours.remove()
-    assert images_of(footprint) & {first, second} == {second}
+    assert list_images(footprint) & {first, second} == {second}
 
 
-def test_remove__an_image_that_lost_its_name_is_gone_and_a_named_one_stays(
-    opens: Opens, context: Path, footprint: Footprint
+def test_remove__removes_an_image_that_lost_its_name_and_keeps_a_named_one(
+    make_engine: MakeEngine, context: Path, footprint: Footprint
 ) -> None:
     spec, ids = BuildSpec("subject", NAME, context), []
     for text in ("one", "two", "two"):
         (context / "app.py").write_text(text, encoding="utf-8")
-        engine = opens()
+        engine = make_engine()
         ids.append(engine.build(spec))
         engine.remove()
     assert ids[1] == ids[2] != ids[0]
-    assert images_of(footprint) & set(ids) == {ids[2]}
+    assert list_images(footprint) & set(ids) == {ids[2]}
 
 
-def test_remove__images_of_others_stay(opens: Opens, context: Path, footprint: Footprint, engine: DockerEngine) -> None:
-    """Without a name and unused as well, but not ours by label."""
+def test_remove__keeps_images_of_others(
+    make_engine: MakeEngine, context: Path, footprint: Footprint, engine: DockerEngine
+) -> None:
+    """Even if they have no name and are unused: the label decides."""
     (context / "app.py").write_text(secrets.token_hex(), encoding="utf-8")
     build = ["docker", "build", "--quiet", str(context)]
     theirs = subprocess.run(
@@ -209,10 +211,10 @@ def test_remove__images_of_others_stay(opens: Opens, context: Path, footprint: F
     ).stdout.strip()
     try:
         (context / "app.py").write_text("ours", encoding="utf-8")
-        run = opens()
+        run = make_engine()
         run.build(BuildSpec("subject", NAME, context))
         run.remove()
         engine.sweep()
-        assert theirs in images_of(footprint)
+        assert theirs in list_images(footprint)
     finally:
         footprint.client.images.remove(theirs)

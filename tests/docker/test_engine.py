@@ -1,4 +1,4 @@
-"""The Docker engine against a real one: what it makes, what it notices, and that all of it goes away again."""
+"""Our Docker engine against a real one: what it creates, what it notices, and that it removes everything again."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.docker.conftest import opened, owner_of_a_run
 from tests.docker.footprint import Footprint
 
 from bench_action.engine.docker import DockerEngine
-from bench_action.engine.docker.labels import labels_of
+from bench_action.engine.docker.labels import make_labels
 from bench_action.engine.ownership import Ownership, Process
 from bench_action.engine.protocol import BuildSpec, Exit, ServiceSpec
 from bench_action.model.errors import StackError
@@ -29,15 +29,17 @@ Tiny = Callable[..., ServiceSpec]
 
 
 def wait_for_end(engine: DockerEngine) -> Exit:
-    """The first part of the run that ends by itself."""
+    """Wait until some part of the run exits, and return it."""
     deadline = time.monotonic() + WAIT_S
     while not (ended := engine.ended()):
-        assert time.monotonic() < deadline, "nothing has ended"
+        assert time.monotonic() < deadline, "nothing has exited"
         time.sleep(0.05)
     return ended[0]
 
 
-def test_start__labels_and_publishes_and_mounts_nothing(engine: DockerEngine, tiny: Tiny, footprint: Footprint) -> None:
+def test_start__sets_labels_and_publishes_and_mounts_nothing(
+    engine: DockerEngine, tiny: Tiny, footprint: Footprint
+) -> None:
     handle = engine.start(tiny())
     container = footprint.client.api.inspect_container(handle.id)
     assert set(container["Config"]["Labels"]) >= LABELS
@@ -51,7 +53,7 @@ def test_start__labels_and_publishes_and_mounts_nothing(engine: DockerEngine, ti
     assert set(network["Labels"]) >= LABELS
 
 
-def test_start__gives_no_container_the_proxies_of_dockers_configuration(
+def test_start__hides_the_proxies_of_dockers_configuration(
     footprint: Footprint, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxies = {"default": {"httpProxy": "http://user:password@proxy:3128", "noProxy": "none"}}
@@ -63,13 +65,13 @@ def test_start__gives_no_container_the_proxies_of_dockers_configuration(
     assert [text for text in environment if "proxy" in text.lower()] == []
 
 
-def test_start__names_what_cannot_be_started(engine: DockerEngine, tiny: Tiny) -> None:
-    with pytest.raises(StackError, match="tiny cannot be started") as caught:
+def test_start__reports_what_it_could_not_start(engine: DockerEngine, tiny: Tiny) -> None:
+    with pytest.raises(StackError, match="could not start tiny") as caught:
         engine.start(tiny(command=("no-such-program",)))
     assert "no-such-program" in caught.value.cause
 
 
-def test_remove__takes_the_volumes_of_an_image_with_it(footprint: Footprint, tiny: Tiny) -> None:
+def test_remove__removes_the_volumes_of_an_image(footprint: Footprint, tiny: Tiny) -> None:
     with opened(footprint) as engine:
         handle = engine.start(tiny())
         mounts = footprint.client.api.inspect_container(handle.id)["Mounts"]
@@ -78,7 +80,7 @@ def test_remove__takes_the_volumes_of_an_image_with_it(footprint: Footprint, tin
     assert volume not in [item["Name"] for item in footprint.client.api.volumes()["Volumes"] or []]
 
 
-def test_remove__waits_for_what_is_being_made(footprint: Footprint, tiny: Tiny) -> None:
+def test_remove__waits_for_what_is_being_created(footprint: Footprint, tiny: Tiny) -> None:
     before = footprint.left()
     with opened(footprint) as engine:
         refused: list[StackError] = []
@@ -101,7 +103,7 @@ def test_remove__waits_for_what_is_being_made(footprint: Footprint, tiny: Tiny) 
             engine.start(tiny())
 
 
-def test_exec__gives_status_and_output(engine: DockerEngine, tiny: Tiny) -> None:
+def test_exec__returns_status_and_output(engine: DockerEngine, tiny: Tiny) -> None:
     handle = engine.start(tiny())
     status, output = engine.exec(handle, ["sh", "-c", "echo out; echo err >&2; exit 5"])
     assert (status, sorted(output.split())) == (5, ["err", "out"])
@@ -118,15 +120,15 @@ def test_session__talks_line_by_line(engine: DockerEngine, tiny: Tiny) -> None:
     session.close()
 
 
-def test_session__whose_program_ends_says_what_it_wrote(engine: DockerEngine, tiny: Tiny) -> None:
+def test_session__reports_what_its_program_wrote_before_it_exited(engine: DockerEngine, tiny: Tiny) -> None:
     session = engine.session(engine.start(tiny()), ["sh", "-c", "echo no such option >&2; exit 2"])
-    with pytest.raises(StackError, match="the program that we talk to ended") as caught:
+    with pytest.raises(StackError, match="a helper program exited unexpectedly") as caught:
         session.read_line(WAIT_S)
     assert caught.value.where == "sh in the container of tiny"
     assert caught.value.log == ("no such option",)
 
 
-def test_session__whose_container_is_killed_says_so(engine: DockerEngine, tiny: Tiny, footprint: Footprint) -> None:
+def test_session__reports_that_its_container_was_killed(engine: DockerEngine, tiny: Tiny, footprint: Footprint) -> None:
     handle = engine.start(tiny())
     session = engine.session(handle, ["cat"])
     session.send("there?\n")
@@ -136,7 +138,7 @@ def test_session__whose_container_is_killed_says_so(engine: DockerEngine, tiny: 
         session.read_line(WAIT_S)
 
 
-def test_ended__tells_the_exit_status(engine: DockerEngine, tiny: Tiny) -> None:
+def test_ended__reports_the_exit_status(engine: DockerEngine, tiny: Tiny) -> None:
     engine.start(tiny("lasting"))
     handle = engine.start(tiny("dying", DIE_AT_START="no reason"))
     end = wait_for_end(engine)
@@ -145,16 +147,16 @@ def test_ended__tells_the_exit_status(engine: DockerEngine, tiny: Tiny) -> None:
     assert engine.logs(handle) == ["no reason"]
 
 
-def test_ended__tells_lack_of_memory(engine: DockerEngine, tiny: Tiny, footprint: Footprint) -> None:
+def test_ended__reports_that_memory_ran_out(engine: DockerEngine, tiny: Tiny, footprint: Footprint) -> None:
     program = "import os, time\nwhile not os.path.exists('/tmp/go'): time.sleep(0.05)\nx = b'x' * (1 << 30)"
     handle = engine.start(tiny(command=("python", "-c", program)))
     limit = 32 << 20
     footprint.client.api.update_container(handle.id, mem_limit=limit, memswap_limit=limit)
     engine.exec(handle, ["touch", "/tmp/go"])  # noqa: S108 (in the container)
-    assert str(wait_for_end(engine)) == "was killed for lack of memory"
+    assert str(wait_for_end(engine)) == "ran out of memory and was killed"
 
 
-def test_ended__knows_what_was_stopped_on_purpose(engine: DockerEngine, tiny: Tiny, footprint: Footprint) -> None:
+def test_ended__leaves_out_what_was_stopped_on_purpose(engine: DockerEngine, tiny: Tiny, footprint: Footprint) -> None:
     handle = engine.start(tiny())
     engine.stop(handle)
     assert engine.ended() == []
@@ -164,7 +166,7 @@ def test_ended__knows_what_was_stopped_on_purpose(engine: DockerEngine, tiny: Ti
     assert wait_for_end(engine).handle == handle
 
 
-def test_logs__gives_the_last_lines(engine: DockerEngine, tiny: Tiny) -> None:
+def test_logs__returns_the_last_lines(engine: DockerEngine, tiny: Tiny) -> None:
     handle = engine.start(tiny(command=("sh", "-c", "seq 100; exit 1")))
     wait_for_end(engine)
     assert engine.logs(handle, 3) == ["98", "99", "100"]
@@ -176,27 +178,28 @@ def test_run_once__leaves_no_container(engine: DockerEngine, tiny: Tiny, footpri
     assert footprint.containers() == before
 
 
-def test_run_once__fails_with_status_command_and_log(engine: DockerEngine, tiny: Tiny, footprint: Footprint) -> None:
+def test_run_once__reports_status_command_and_log(engine: DockerEngine, tiny: Tiny, footprint: Footprint) -> None:
     before = footprint.containers()
-    with pytest.raises(StackError, match="tiny ended with status 4") as caught:
+    with pytest.raises(StackError, match="tiny exited with status 4") as caught:
         engine.run_once(tiny(command=("sh", "-c", "echo no migrations; exit 4")), WAIT_S)
     assert caught.value.where == "command: sh -c echo no migrations; exit 4"
     assert caught.value.log == ("no migrations",)
     assert footprint.containers() == before
 
 
-def test_run_once__does_not_wait_for_ever(engine: DockerEngine, tiny: Tiny) -> None:
-    with pytest.raises(StackError, match="tiny does not end"):
+def test_run_once__does_not_wait_forever(engine: DockerEngine, tiny: Tiny) -> None:
+    with pytest.raises(StackError, match="tiny did not finish within 1 s") as caught:
         engine.run_once(tiny(command=("sh", "-c", "echo waiting; sleep 600")), 1.0)
+    assert caught.value.log == ("waiting",)
 
 
-def test_image__that_is_not_known(engine: DockerEngine) -> None:
+def test_image__reports_one_that_cannot_be_pulled(engine: DockerEngine) -> None:
     assert not engine.has_image("localhost:1/nobody:1")
-    with pytest.raises(StackError, match="the image localhost:1/nobody:1 can't be had"):
+    with pytest.raises(StackError, match="could not pull image localhost:1/nobody:1"):
         engine.image("localhost:1/nobody:1", "other")
 
 
-def test_build__takes_target_and_arguments_and_leaves_out_what_is_ignored(engine: DockerEngine, tmp_path: Path) -> None:
+def test_build__uses_target_and_arguments_and_excludes_what_is_ignored(engine: DockerEngine, tmp_path: Path) -> None:
     (tmp_path / "Containerfile").write_text(
         "FROM python:3.13-slim AS wanted\nARG WORD\nCOPY . /it\nRUN echo $WORD > /word\nFROM wanted\nRUN exit 1\n",
         encoding="utf-8",
@@ -214,30 +217,30 @@ def test_build__takes_target_and_arguments_and_leaves_out_what_is_ignored(engine
     assert "secret" not in output
 
 
-def test_build__that_fails_ends_with_readable_lines(engine: DockerEngine, tmp_path: Path) -> None:
+def test_build__reports_readable_lines_of_a_failed_build(engine: DockerEngine, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM python:3.13-slim\nRUN echo cannot link >&2; exit 9\n", encoding="utf-8")
-    with pytest.raises(StackError, match="bench-action/test-broken cannot be built") as caught:
+    with pytest.raises(StackError, match="could not build image bench-action/test-broken") as caught:
         engine.build(BuildSpec("subject", "bench-action/test-broken", tmp_path))
     assert any("cannot link" in line for line in caught.value.log)
     assert not any("\x1b" in line for line in caught.value.log)
 
 
 @pytest.mark.alone
-def test_sweep__removes_what_dead_runs_have_left_and_nothing_else(footprint: Footprint) -> None:
+def test_sweep__removes_what_dead_runs_left_behind_and_nothing_else(footprint: Footprint) -> None:
     with subprocess.Popen(["sleep", "600"]) as process:
-        died = str(Process.of(process.pid))
+        dead = str(Process.from_pid(process.pid))
         process.kill()
     living = owner_of_a_run(footprint)
-    elsewhere = Process.of(os.getpid())
+    elsewhere = Process.from_pid(os.getpid())
     assert elsewhere is not None
     owners = {
-        "dead": replace(living, process=died),
+        "dead": replace(living, process=dead),
         "forgotten": replace(living, process="", expires_at=1),
         "living": living,
         "elsewhere": replace(living, process=str(replace(elsewhere, boot_id="another machine"))),
     }
-    labels = {name: labels_of(owner) for name, owner in owners.items()}
-    labels["somebodys"] = {"bench-action.repository": footprint.repository, "bench-action.process": died}
+    labels = {name: make_labels(owner) for name, owner in owners.items()}
+    labels["somebodys"] = {"bench-action.repository": footprint.repository, "bench-action.process": dead}
     sweeper = DockerEngine(living, dict(os.environ))
     prefix = f"test-sweep-{os.getpid()}"
     for name, marks in labels.items():
@@ -245,8 +248,8 @@ def test_sweep__removes_what_dead_runs_have_left_and_nothing_else(footprint: Foo
         footprint.client.networks.create(f"{prefix}-{name}", labels=marks)
     try:
         swept = sweeper.sweep()
-        for found in (footprint.containers(), footprint.networks()):
-            assert [name for name in found if name.startswith(prefix)] == [
+        for names in (footprint.containers(), footprint.networks()):
+            assert [name for name in names if name.startswith(prefix)] == [
                 f"{prefix}-{name}" for name in ("elsewhere", "living", "somebodys")
             ]
         assert sorted(name for name in swept if name.startswith(prefix)) == [
@@ -257,7 +260,7 @@ def test_sweep__removes_what_dead_runs_have_left_and_nothing_else(footprint: Foo
         sweeper.remove()
 
 
-def test_machine__is_this_one(engine: DockerEngine) -> None:
+def test_machine__describes_this_one(engine: DockerEngine) -> None:
     machine = engine.machine()
     assert machine.cores >= 1
     assert machine.memory_mib > 0
@@ -265,23 +268,23 @@ def test_machine__is_this_one(engine: DockerEngine) -> None:
     assert "cgroup v" in machine.engine_version
 
 
-def test_owner__of_a_run_lives(footprint: Footprint) -> None:
+def test_owner__is_a_living_process(footprint: Footprint) -> None:
     process = Process.parse(owner_of_a_run(footprint).process)
     assert process is not None
-    assert not process.is_gone()
-    assert Ownership.of_this_process("x", "y").process == str(process)
+    assert not process.has_exited()
+    assert Ownership.claim("x", "y").process == str(process)
 
 
-def test_exec__whose_container_dies_meanwhile_is_no_success(engine: DockerEngine, tiny: Tiny) -> None:
+def test_exec__does_not_succeed_if_its_container_dies(engine: DockerEngine, tiny: Tiny) -> None:
     handle = engine.start(tiny())
     with ThreadPoolExecutor(max_workers=1) as pool:
-        asked = pool.submit(engine.exec, handle, ["sh", "-c", "touch /tmp/here; sleep 600"])
+        pending = pool.submit(engine.exec, handle, ["sh", "-c", "touch /tmp/here; sleep 600"])
         deadline = time.monotonic() + WAIT_S
         while engine.exec(handle, ["test", "-e", "/tmp/here"])[0]:  # noqa: S108 (in the container)
             assert time.monotonic() < deadline
         engine.stop(handle, grace_s=0)
         try:
-            status, _ = asked.result()
+            status, _ = pending.result()
         except StackError:
             return
     assert status != 0

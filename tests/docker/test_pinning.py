@@ -1,4 +1,4 @@
-"""A whole run on an engine that accepts pinning and ignores it, as engines without the cpuset controller do."""
+"""A whole run on an engine that accepts pinning but ignores it, like engines without the cpuset controller."""
 
 import os
 import shutil
@@ -22,22 +22,22 @@ from bench_action.pipeline import Ports, run
 pytestmark = pytest.mark.docker
 
 
-class Ignoring(DockerEngine):
-    """Takes the request for granted."""
+class UnpinnedEngine(DockerEngine):
+    """An engine that accepts pinning and ignores it."""
 
     def pin(self, handle: Handle, cpus: Sequence[int]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
-def test_run__pairs_take_turns_where_pinning_is_ignored_and_it_says_so(tmp_path: Path, footprint: Footprint) -> None:
-    """Where this engine has no cpuset controller itself, nothing is left out of it."""
+def test_run__pairs_take_turns_and_it_warns_if_pinning_is_ignored(tmp_path: Path, footprint: Footprint) -> None:
+    """An engine that has no cpuset controller is tested as it is."""
     shutil.copytree(TINY_APP, tmp_path / "app")
     variant = {"build": "app", "ready": {"path": "/health"}}
     profile = {"path": "/", "connections": 4, "threads": 1, "duration": "1s"}
     body = {"variants": {"one": variant, "two": variant}, "services": {}, "profiles": {"home": profile}}
     (tmp_path / "bench.yml").write_text(yaml.safe_dump(body), encoding="utf-8")
     options = Options(tmp_path / "bench.yml", "ci", output=tmp_path / "out", compare=[("one", "two")], max_minutes=0.3)
-    kind = Ignoring if footprint.client.info()["CPUSet"] else DockerEngine
+    kind = UnpinnedEngine if footprint.client.info()["CPUSet"] else DockerEngine
 
     def engine(owner: Ownership, _: object) -> DockerEngine:
         return kind(Ownership(owner.run_id, owner.process, owner.expires_at, footprint.repository), os.environ)
@@ -46,9 +46,9 @@ def test_run__pairs_take_turns_where_pinning_is_ignored_and_it_says_so(tmp_path:
 
     assert {trial.phase for trial in result.trials} >= {"capacity", "interleaved"}
     assert "duet" not in {trial.phase for trial in result.trials}
-    (warned,) = [one for one in result.warnings if one.code in {Code.PINNING_IGNORED, Code.NO_DUET}]
-    assert warned.code is Code.PINNING_IGNORED
-    assert "cpuset" in warned.message or "accepts CPU 0" in warned.message
+    (warning,) = [item for item in result.warnings if item.code in {Code.PINNING_IGNORED, Code.NO_DUET}]
+    assert warning.code is Code.PINNING_IGNORED
+    assert "cpuset" in warning.message or "accepts CPU 0" in warning.message
     assert result.placement.keys() == {"count, capacity", "latency, interleaved"}
     assert result.placement["latency, interleaved"].startswith("not pinned: ")
     assert "one CPU" not in str(result.placement)

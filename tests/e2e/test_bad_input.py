@@ -62,7 +62,7 @@ def test_image__that_cannot_be_had(tool: Tool) -> None:
     # nothing listens on port 1: the engine says so at once, with and without a network
     image = "localhost:1/nobody/has-it:1"
     finished = tool.run(tool.config({"absent": {"image": image}}))
-    finished.assert_failed(3, f"the image {image} can't be had", "refused", "docker login")
+    finished.assert_failed(3, f"could not pull image {image}", "refused", "docker login")
 
 
 def test_dockerfile__that_fails_to_build(tool: Tool) -> None:
@@ -75,7 +75,7 @@ def test_dockerfile__that_fails_to_build(tool: Tool) -> None:
     finished = tool.run(tool.config({"broken": {"build": "broken"}}))
     finished.assert_failed(
         3,
-        "bench-action/broken cannot be built",
+        "could not build image bench-action/broken",
         "broken/Dockerfile",
         "| ",
         "the compiler is missing",
@@ -87,7 +87,7 @@ def test_dockerfile__that_fails_to_build(tool: Tool) -> None:
 def test_limit__that_the_engine_does_not_grant(tool: Tool) -> None:
     # above the most that Linux lets anybody ask for, /proc/sys/fs/nr_open
     finished = tool.run(tool.config({"tiny": tiny()}, load={"ulimits": {"nofile": 2_000_000_000}}))
-    finished.assert_failed(3, "bench-action-load cannot be started", "rlimit", "lower `ulimits: {nofile: …}`")
+    finished.assert_failed(3, "could not start bench-action-load", "rlimit", "lower `ulimits: {nofile: …}`")
 
 
 def test_application__whose_port_is_taken_in_its_container(tool: Tool) -> None:

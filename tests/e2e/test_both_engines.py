@@ -100,7 +100,7 @@ def test_application__that_never_listens(tool: Tool, site: Site) -> None:
 def test_setup__that_fails(tool: Tool) -> None:
     command = ["python", "-c", "raise SystemExit('no such migration')"]
     finished = tool.run(tool.config({"tiny": tiny() | {"setup": command}}, services=["postgres"]))
-    finished.assert_failed(3, "tiny-setup ended with status 1", "SystemExit", "| no such migration")
+    finished.assert_failed(3, "tiny-setup exited with status 1", "SystemExit", "| no such migration")
 
 
 def test_setting__that_postgresql_refuses(tool: Tool) -> None:

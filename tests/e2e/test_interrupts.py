@@ -9,7 +9,7 @@ import pytest
 from tests.docker.footprint import Footprint
 from tests.e2e.conftest import Finished, Running, Tool, tiny
 
-from bench_action.engine.docker.labels import labels_of
+from bench_action.engine.docker.labels import make_labels
 from bench_action.engine.ownership import Ownership
 
 pytestmark = pytest.mark.e2e
@@ -83,7 +83,7 @@ def test_kill__leaves_what_the_next_run_removes(tool: Tool, footprint: Footprint
     assert [name.rpartition("-")[2] for name in left] == ["load", "postgres", "tiny"]
 
     # whatever it is that the next run does: here it lacks its image
-    living = labels_of(Ownership.of_this_process("living", footprint.repository))
+    living = make_labels(Ownership.claim("living", footprint.repository))
     somebodys = {"bench-action.run": "somebody else's", "bench-action.repository": footprint.repository}
     kept = [
         str(

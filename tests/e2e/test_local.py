@@ -50,7 +50,7 @@ def test_kill__leaves_what_the_next_run_removes(tool: Tool, local_site: LocalSit
 def test_variant__without_a_local_form(tool: Tool) -> None:
     contained = {name: value for name, value in tiny().items() if name != "local"}
     finished = tool.run(tool.config({"contained": contained}))
-    finished.assert_failed(3, "contained cannot be run without Docker", "no `local:`", "add `local: {command: […]")
+    finished.assert_failed(3, "contained cannot run without Docker", "no `local:`", "add `local: {command: […]")
 
 
 def test_auto__takes_the_local_engine_where_docker_does_not_answer(tool: Tool) -> None:
@@ -77,7 +77,7 @@ def test_wrk__that_is_not_installed(tool: Tool) -> None:
     for name in ("sh", "test", "git"):
         (programs / name).symlink_to(str(shutil.which(name)))
     finished = tool.run(tool.config({"tiny": tiny()}), PATH=str(programs))
-    finished.assert_failed(3, "not fit to measure", "there is no wrk on this machine", "`apt-get install wrk`")
+    finished.assert_failed(3, "not fit to measure", "no wrk found on this machine", "`apt-get install wrk`")
 
 
 def test_check__tells_the_state_of_the_machine_a_line_each(tool: Tool) -> None:

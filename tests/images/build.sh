@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Stand-ins for the official images that the benchmark starts from, for machines that reach no image registry.
+# Stand-ins for the official images that the benchmark is based on, for machines that cannot reach an image registry.
 #
-#   build.sh          have every image: the local one, else the registry's, else a stand-in made from Debian's archive
-#   build.sh remove   remove the stand-ins; official images stay
+#   build.sh          get every image: the local one, else the registry's, else a stand-in built from Debian's archive
+#   build.sh remove   remove the stand-ins, but no official image
 #
-# How this machine reaches the outside (certificates, package mirrors, proxies) goes into the images as they are built, so
-# that pip and apt work in the build steps of any Dockerfile based on them. None of it is kept in this repository.
+# The build copies this machine's network settings (certificates, package mirrors, proxies) into the images, so that pip and
+# apt work in the build steps of any Dockerfile based on them. None of these settings is kept in this repository.
 set -euo pipefail
 
 here=$(dirname "$(readlink -f "$0")")
@@ -15,7 +15,7 @@ source "$here/../../scripts/debian.sh"
 readonly images=(python:3.13-slim postgres:17 redis:8)
 readonly suite=trixie # the Debian release of the official images; it has Python 3.13, PostgreSQL 17 and Redis 8
 readonly base=bench-action-standin:$suite
-readonly label=bench-action.standin # children inherit it, so it alone never decides what to remove
+readonly label=bench-action.standin # images based on a stand-in inherit it, so it never decides alone what to remove
 readonly registry_answer_s=20 registry_pull_s=900
 registry=untried
 work=$(mktemp -d)
@@ -30,8 +30,8 @@ fail() {
 
 is_local() { docker image inspect "$1" >/dev/null 2>&1; }
 
-# The registry has a short while to say that it has the image, and a long one to send it. One that did not answer is not
-# asked again for the next image.
+# The registry has a short time to find the image, and a long one to send it. If it does not answer, the next images do not
+# try it again.
 pull() {
   [[ $registry != unreachable ]] || return 1
   local log=$work/pull.log pid
@@ -46,11 +46,11 @@ pull() {
   done
   kill "$pid" 2>/dev/null || true
   registry=unreachable
-  say "no $1 from the registry: $(tail -n 1 "$log")"
+  say "could not pull $1: $(tail -n 1 "$log")"
   return 1
 }
 
-# pip_setting NAME: this machine's value of a pip option, unless it means a folder that a container does not have
+# pip_setting NAME: print this machine's setting of a pip option, unless it is a folder, which a container would not have
 pip_setting() {
   local variable value file
   variable=PIP_$(tr 'a-z-' 'A-Z_' <<<"$1")
@@ -62,7 +62,7 @@ pip_setting() {
   [[ -z $value || $value == /* || $value == *file:* ]] || printf '%s = %s\n' "$1" "$value"
 }
 
-# debootstrap has left the archive that it used in sources.list.
+# debootstrap has written the archive that it used to sources.list.
 write_apt_configuration() { # ROOT
   local security proxy=${http_proxy:-${HTTP_PROXY:-}}
   security=$(debian_mirror debian-security)
@@ -70,11 +70,11 @@ write_apt_configuration() { # ROOT
   {
     apt-config dump | grep -E '^Acquire::(http|https|Check|Retries)[^ ]* "' || true
     [[ -z $proxy ]] || echo "Acquire::http::Proxy \"$proxy\";"
-    # As in the official images: what apt can fetch or compute again is not kept.
+    # As in the official images, keep nothing that apt can fetch or compute again.
     echo 'Acquire::Languages "none"; Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";'
     echo 'DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb || true"; };'
   } >"$1/etc/apt/apt.conf.d/90host"
-  # Nor are services started by packages, manuals installed, or files synced that a crash may lose.
+  # Start no services, install no manuals, and skip syncing files: a crash may lose them.
   printf '#!/bin/sh\nexit 101\n' >"$1/usr/sbin/policy-rc.d"
   chmod 755 "$1/usr/sbin/policy-rc.d"
   printf '%s\n' force-unsafe-io 'path-exclude /usr/share/doc/*' 'path-exclude /usr/share/man/*' \
@@ -91,7 +91,7 @@ write_pip_configuration() { # ROOT
   } >"$1/etc/pip.conf"
 }
 
-# Where the authorities of this machine's own network are kept, a package that rebuilds the bundle finds them again.
+# Copy the certificate authorities of this machine's network to where a package that rebuilds the bundle looks for them.
 write_certificates() { # ROOT
   find /usr/local/share/ca-certificates -name '*.crt' \
     -exec cp --target-directory "$1/usr/local/share/ca-certificates" {} + 2>/dev/null || true
@@ -101,11 +101,11 @@ write_certificates() { # ROOT
 
 build_base() {
   ! is_local "$base" || return 0
-  ((EUID == 0)) || fail 'a stand-in is made with debootstrap, which needs root. Run this as root, or pull the images.'
+  ((EUID == 0)) || fail 'building a stand-in with debootstrap needs root. Run this as root, or pull the images.'
   command -v debootstrap >/dev/null || "$here/../../scripts/packages.sh" debootstrap
-  local root=$work/root mirror # none: debootstrap knows its default
+  local root=$work/root mirror # without one, debootstrap uses its default
   mirror=$(debian_mirror debian)
-  say "making the base of the stand-ins from $suite"
+  say "building the base of the stand-ins from $suite"
   debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" ${mirror:+"$mirror"} >"$work/debootstrap.log" 2>&1 ||
     fail "debootstrap failed:"$'\n'"$(tail -n 15 "$work/debootstrap.log")"
   write_apt_configuration "$root"
@@ -119,12 +119,12 @@ build_base() {
 
 build_standin() { # IMAGE
   local log=$work/build.log
-  say "making a stand-in for $1"
+  say "building a stand-in for $1"
   docker build --tag "$1" --file "$here/${1%%:*}.Dockerfile" "$here" >"$log" 2>&1 ||
-    fail "the stand-in for $1 does not build:"$'\n'"$(tail -n 25 "$log")"
+    fail "could not build the stand-in for $1:"$'\n'"$(tail -n 25 "$log")"
 }
 
-have_all() {
+get_all() {
   local image
   for image in "${images[@]}"; do
     if is_local "$image" || pull "$image"; then continue; fi
@@ -144,7 +144,7 @@ remove() {
 }
 
 case ${1:-build} in
-  build) have_all ;;
+  build) get_all ;;
   remove) remove ;;
-  *) fail "unknown command '$1': build or remove" ;;
+  *) fail "unknown command '$1'; use build or remove" ;;
 esac

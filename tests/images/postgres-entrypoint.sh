@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# What the official postgres image promises, as far as anybody here relies on it: an empty PGDATA is initialised for
-# POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB; the scripts in /docker-entrypoint-initdb.d run once; options alone
-# start the server; the server runs as postgres. While it initialises, the server answers on its socket only, so whoever
-# probes that socket is told "ready" too early: kept on purpose, for our readiness check has to cope with it.
+# What we rely on in the official postgres image: it initialises an empty PGDATA for POSTGRES_USER, POSTGRES_PASSWORD and
+# POSTGRES_DB; runs the scripts in /docker-entrypoint-initdb.d once; starts the server if given only options; and runs it as
+# postgres. During initialisation the server answers only on its socket, so a probe of that socket reports "ready" too
+# early. We keep that on purpose, because our readiness check has to handle it.
 set -euo pipefail
 
 initialise() {

@@ -1,7 +1,7 @@
-# Stands in for postgres:17: same uid, paths, volume, stop signal and entrypoint contract; contrib is in Debian's package.
+# A stand-in for postgres:17: same uid, paths, volume, stop signal and entrypoint behaviour; Debian's package includes contrib.
 FROM bench-action-standin:trixie
-# The user comes first: Debian's package would take the next free uid. No cluster is made at install time, since the
-# entrypoint makes it in the volume. The locale is the official image's, because it decides the default collation.
+# The user comes first, because Debian's package would take the next free uid. The entrypoint creates the cluster in the
+# volume, so installation must not. The locale matches the official image, as it sets the default collation.
 RUN groupadd --gid 999 postgres \
  && useradd --uid 999 --gid postgres --home-dir /var/lib/postgresql --shell /bin/bash postgres \
  && mkdir /etc/postgresql-common /docker-entrypoint-initdb.d \

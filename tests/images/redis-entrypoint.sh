@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the official redis image promises: options alone start the server, the server runs as redis and owns /data,
-# and it takes connections from other hosts without a password (Debian's build refuses them by default).
+# What we rely on in the official redis image: it starts the server if given only options, runs it as redis, which owns
+# /data, and accepts connections from other hosts without a password (Debian's build refuses them by default).
 set -euo pipefail
 
 case ${1:-} in
@@ -8,7 +8,7 @@ case ${1:-} in
 esac
 
 if [[ $1 == redis-server ]]; then
-  # A configuration file has to stay the first argument, so ours goes last, unless the caller has decided.
+  # A configuration file must be the first argument, so our option goes last, unless the caller has set it.
   [[ " $* " == *' --protected-mode '* ]] || set -- "$@" --protected-mode no
   if ((EUID == 0)); then
     chown -R redis: /data

@@ -1,4 +1,4 @@
-# Stands in for redis:8: same uid, volume, working directory and entrypoint contract.
+# A stand-in for redis:8: same uid, volume, working directory and entrypoint behaviour.
 FROM bench-action-standin:trixie
 RUN groupadd --gid 999 redis \
  && useradd --uid 999 --gid redis redis \

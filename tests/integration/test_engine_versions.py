@@ -1,7 +1,7 @@
-"""Engines that are not on every machine: what 28 and 29 answer, as their API's documentation has it, over real HTTP.
+"""Docker 28 and 29, which are not on every machine: stand-ins that answer as their API documentation says, over HTTP.
 
-They stand in for the engines themselves, with which nothing here has run: 29 refuses clients below API 1.44, both use
-control groups version 2 with systemd on the runners that GitHub hosts.
+Engine 29 refuses clients below API 1.44. On the runners that GitHub hosts, both use control groups version 2 with
+systemd. `make test-newer-engine` tests against a real Docker 28.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bench_action.engine.docker import DockerEngine
-from bench_action.engine.docker.labels import labels_of
+from bench_action.engine.docker.labels import make_labels
 from bench_action.engine.ownership import Ownership
 
 pytestmark = pytest.mark.integration
@@ -42,8 +42,8 @@ INFO = {
 OWNER = Ownership("20261126-000000-abcdef", "", 1, "org/shop", "org/shop/1/1/benchmark/runner-1")
 
 
-class Double(ThreadingHTTPServer):
-    """An engine of one version, with one container and one network of a run that is gone."""
+class EngineDouble(ThreadingHTTPServer):
+    """An engine of one version, with one container and one network of a dead run."""
 
     daemon_threads = True
 
@@ -51,24 +51,24 @@ class Double(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.version = version
         self.removed: list[str] = []
-        self.asked: list[str] = []
+        self.requests: list[str] = []
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers as the engine's API documentation says."""
+    """Answers requests as the engine's API documentation says."""
 
     protocol_version = "HTTP/1.1"
-    server: Double
+    server: EngineDouble
 
     def do_GET(self) -> None:
-        """Reading."""
+        """Answer a request to read."""
         version, path = self._parts()
-        if version and _as_numbers(version) < _as_numbers(self.server.version["MinAPIVersion"]):
+        if version and _parse_version(version) < _parse_version(self.server.version["MinAPIVersion"]):
             least = self.server.version["MinAPIVersion"]
             text = f"client version {version} is too old. Minimum supported API version is {least}, please upgrade"
             self._answer(400, {"message": text})
             return
-        gone = "bench-action-20261126-000000-abcdef"
+        dead = "bench-action-20261126-000000-abcdef"
         answers: dict[str, Any] = {
             "/_ping": "OK",
             "/version": {**self.server.version, "Os": "linux", "Arch": "amd64", "Components": []},
@@ -78,32 +78,32 @@ class Handler(BaseHTTPRequestHandler):
             else [
                 {
                     "Id": "c1",
-                    "Names": [f"/{gone}-redis"],
+                    "Names": [f"/{dead}-redis"],
                     "Image": "redis:8",
                     "State": "running",
-                    "Labels": labels_of(OWNER),
-                    "HostConfig": {"NetworkMode": gone},
+                    "Labels": make_labels(OWNER),
+                    "HostConfig": {"NetworkMode": dead},
                     "NetworkSettings": {"Networks": {}},
                 },
             ],
             "/networks": []
             if "n1" in self.server.removed
             else [
-                {"Name": gone, "Id": "n1", "Driver": "bridge", "Labels": labels_of(OWNER)},
+                {"Name": dead, "Id": "n1", "Driver": "bridge", "Labels": make_labels(OWNER)},
             ],
         }
         self._answer(200, answers[path]) if path in answers else self._answer(404, {"message": f"no such: {path}"})
 
     def do_DELETE(self) -> None:
-        """Removing."""
+        """Answer a request to remove."""
         self.server.removed.append(self._parts()[1].rsplit("/", 1)[-1])
         self._answer(204, None)
 
     def _parts(self) -> tuple[str, str]:
-        found = re.fullmatch(r"(?:/v([\d.]+))?(/[^?]*)(?:\?.*)?", self.path)
-        assert found
-        self.server.asked.append(self.path)
-        return found[1] or "", found[2]
+        match = re.fullmatch(r"(?:/v([\d.]+))?(/[^?]*)(?:\?.*)?", self.path)
+        assert match
+        self.server.requests.append(self.path)
+        return match[1] or "", match[2]
 
     def _answer(self, status: int, body: Any) -> None:
         content = b"" if body is None else body.encode() if isinstance(body, str) else json.dumps(body).encode()
@@ -115,38 +115,38 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
-        """The test says what was asked."""
+        """Print nothing: the tests look at `requests`."""
 
 
-def _as_numbers(version: str) -> tuple[int, ...]:
+def _parse_version(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split(".")))
 
 
 @contextmanager
-def running(version: dict[str, str]) -> Iterator[Double]:
-    with Double(version) as server:
+def serve(version: dict[str, str]) -> Iterator[EngineDouble]:
+    with EngineDouble(version) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_engine__speaks_a_version_that_it_takes_and_tells_its_machine(engine: str) -> None:
-    with running(ENGINES[engine]) as server:
+def test_engine__uses_a_supported_version_and_describes_its_machine(engine: str) -> None:
+    with serve(ENGINES[engine]) as server:
         docker = DockerEngine(OWNER, {"DOCKER_HOST": f"tcp://127.0.0.1:{server.server_port}"})
         machine = docker.machine()
         assert ENGINES[engine]["Version"] in machine.engine_version
         assert "cgroup v2" in machine.engine_version
         assert (machine.cores, machine.kernel) == (4, "6.11.0-1018-azure")
-        versions = {found[1] for path in server.asked if (found := re.match(r"/v([\d.]+)/", path))}
-        least = _as_numbers(ENGINES[engine]["MinAPIVersion"])
+        versions = {match[1] for path in server.requests if (match := re.match(r"/v([\d.]+)/", path))}
+        least = _parse_version(ENGINES[engine]["MinAPIVersion"])
         assert versions
-        assert all(_as_numbers(version) >= least for version in versions)
+        assert all(_parse_version(version) >= least for version in versions)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_engine__sweeps_what_a_job_has_left(engine: str) -> None:
-    with running(ENGINES[engine]) as server:
+def test_engine__sweeps_what_a_job_left_behind(engine: str) -> None:
+    with serve(ENGINES[engine]) as server:
         docker = DockerEngine(OWNER, {"DOCKER_HOST": f"tcp://127.0.0.1:{server.server_port}"})
         assert docker.sweep(OWNER.job) == [
             "bench-action-20261126-000000-abcdef-redis",

@@ -181,7 +181,7 @@ def check(
     environ, console, steal = dict(os.environ), Console(), StealLook()
     project = load_project(config, preset)
     check_environment(project.config, environ)
-    owner = Ownership.of_this_process("check", "")
+    owner = Ownership.claim("check", "")
     chosen = choose_engine(engine.value, environ, PlainProgress(console), owner, project)
     lines = [Condition("configuration", "ok", f"{project.origin}: {', '.join(project.config.variants)}")]
     lines += [Condition("engine", "ok", chosen.name), *preflight(chosen, project), steal.condition()]

@@ -1,1 +1,1 @@
-"""WHERE things run. `protocol` is all that the layers above know."""
+"""Where things run. The layers above know only `protocol`."""

@@ -4,7 +4,7 @@ from bench_action.engine.protocol import ServiceSpec
 
 _POSTGRES_SETTINGS = {
     "shared_preload_libraries": "pg_stat_statements",
-    "pg_stat_statements.track_utility": "on",  # CALL, COPY and the like are work too (glossary)
+    "pg_stat_statements.track_utility": "on",  # CALL, COPY and the like are work too (docs/glossary.md, "query")
     "pg_stat_statements.max": "50000",
     "timezone": "UTC",
     "log_min_messages": "error",
@@ -12,10 +12,10 @@ _POSTGRES_SETTINGS = {
 _REDIS_SETTINGS = {"save": "", "appendonly": "no"}
 
 
-def postgres_command(spec: ServiceSpec) -> list[str]:
-    """`postgres -c name=value …`. Whoever sets shared_preload_libraries means "as well": we need ours to count."""
+def make_postgres_command(spec: ServiceSpec) -> list[str]:
+    """Return `postgres -c name=value …`, with `pg_stat_statements` added to the libraries that the user preloads."""
     settings = {**_POSTGRES_SETTINGS, **spec.settings}
-    libraries = [part.strip() for part in settings["shared_preload_libraries"].split(",") if part.strip()]
+    libraries = [name.strip() for name in settings["shared_preload_libraries"].split(",") if name.strip()]
     if "pg_stat_statements" not in libraries:
         libraries.append("pg_stat_statements")
     settings["shared_preload_libraries"] = ",".join(libraries)
@@ -25,8 +25,8 @@ def postgres_command(spec: ServiceSpec) -> list[str]:
     return command + list(spec.command)
 
 
-def redis_command(spec: ServiceSpec) -> list[str]:
-    """`redis-server --name value …`."""
+def make_redis_command(spec: ServiceSpec) -> list[str]:
+    """Return `redis-server --name value …`."""
     command = ["redis-server"]
     for name, value in {**_REDIS_SETTINGS, **spec.settings}.items():
         command += [f"--{name}", value]

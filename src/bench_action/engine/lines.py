@@ -1,22 +1,22 @@
-"""Complete lines out of bytes that arrive in any pieces."""
+"""Complete lines from bytes that arrive in pieces of any size."""
 
 from collections import deque
 
 
-class Lines:
-    """What has arrived; `pop` gives complete lines, without their end."""
+class LineBuffer:
+    """Bytes received so far; `pop` returns one complete line without its newline."""
 
     def __init__(self) -> None:
         self._rest = b""
         self._complete: deque[str] = deque()
 
     def feed(self, data: bytes) -> None:
-        """Take in a piece."""
+        """Add a piece."""
         *complete, self._rest = (self._rest + data).split(b"\n")
         self._complete.extend(line.decode(errors="replace") for line in complete)
 
     def pop(self) -> str:
-        """The next line. Raises IndexError where none is complete."""
+        """Remove and return the next line. Raises IndexError if no line is complete."""
         return self._complete.popleft()
 
     def __bool__(self) -> bool:

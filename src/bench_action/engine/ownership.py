@@ -1,4 +1,4 @@
-"""Who owns what a run made: how the next run finds, and removes, what a killed one has left."""
+"""Which run owns an object, so that the next run can find and remove what a killed one left behind."""
 
 import os
 import time
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-# A run that takes longer than this has been forgotten: the longest job that GitHub allows is 6 h on its own runners.
+# A run older than this is dead: a job on GitHub's own runners takes 6 h at most.
 _LIFETIME_S = 6 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process of this machine, told apart from a later one with the same number."""
+    """A process on this machine, distinguishable from a later one with the same number."""
 
     boot_id: str
     pid_namespace: str
@@ -20,10 +20,10 @@ class Process:
     started: str
 
     @classmethod
-    def of(cls, pid: int) -> Self | None:
-        """The process with this number now, None where there is none (or no /proc)."""
+    def from_pid(cls, pid: int) -> Self | None:
+        """Look up the process that has this number now; None if it does not exist or /proc is not available."""
         try:
-            # the name in parentheses may hold spaces; the start time is field 22 (proc_pid_stat(5))
+            # the name in parentheses may contain spaces; the start time is field 22 (proc_pid_stat(5))
             stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
             boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
             namespace = str(Path("/proc/self/ns/pid").readlink())
@@ -33,7 +33,7 @@ class Process:
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """The inverse of `str`; None for anything else."""
+        """Read back what `str` wrote; None for any other text."""
         parts = text.split("/")
         if len(parts) != 4 or not parts[2].isdecimal():
             return None
@@ -42,17 +42,17 @@ class Process:
     def __str__(self) -> str:
         return f"{self.boot_id}/{self.pid_namespace}/{self.pid}/{self.started}"
 
-    def is_gone(self) -> bool:
-        """True only where this can be known: same boot, same process namespace, and no such process."""
-        me = Process.of(os.getpid())
+    def has_exited(self) -> bool:
+        """Return True only if we can know: same boot, same process namespace, and no such process."""
+        me = Process.from_pid(os.getpid())
         if me is None or (me.boot_id, me.pid_namespace) != (self.boot_id, self.pid_namespace):
             return False
-        return Process.of(self.pid) != self
+        return Process.from_pid(self.pid) != self
 
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """Written onto every object that a run makes. `job`: which job of a workflow it runs in, empty elsewhere."""
+    """What a run writes on every object that it creates. `job` is its workflow job, empty outside a workflow."""
 
     run_id: str
     process: str
@@ -61,14 +61,15 @@ class Ownership:
     job: str = ""
 
     @classmethod
-    def of_this_process(cls, run_id: str, repository: str, job: str = "") -> Self:
-        """For a run that begins now."""
-        return cls(run_id, str(Process.of(os.getpid()) or ""), int(time.time()) + _LIFETIME_S, repository, job)
+    def claim(cls, run_id: str, repository: str, job: str = "") -> Self:
+        """Claim a run that starts now for this process."""
+        process = Process.from_pid(os.getpid()) or ""
+        return cls(run_id, str(process), int(time.time()) + _LIFETIME_S, repository, job)
 
 
 def is_abandoned(process: str, expires_at: str, *, now: float) -> bool:
-    """Whether the run that wrote these two marks is gone. In doubt (marks unreadable) it is not."""
+    """Return whether the run that wrote these two values is dead; False if they are unreadable."""
     owner = Process.parse(process)
-    if owner is not None and owner.is_gone():
+    if owner is not None and owner.has_exited():
         return True
     return expires_at.isdecimal() and int(expires_at) < now

@@ -1,4 +1,4 @@
-"""What every engine offers. Nothing above this layer knows which engine it talks to."""
+"""The contract of an engine: nothing above this layer knows which engine it talks to."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,10 @@ Kind = Literal["postgres", "redis", "other", "load", "subject"]
 
 @dataclass(frozen=True, slots=True)
 class LocalForm:
-    """How a subject runs without a container: its command with `{port}`, the requirements of its environment."""
+    """How a subject runs without a container.
+
+    `command` contains `{port}`, `folder` holds its sources, and `requirements` lists its Python packages.
+    """
 
     command: Sequence[str]
     folder: Path
@@ -21,10 +24,10 @@ class LocalForm:
 
 @dataclass(frozen=True, slots=True)
 class ServiceSpec:
-    """What to run. How a `kind` is run (command line, data directory, limits) is the engine's own recipe.
+    """What to run. The engine decides how, by `kind`: command line, data directory, limits.
 
-    `name` is also the host name that others reach it by, unless `host` is another one, which two may share of which
-    only one runs at a time. `image` is a name or an id, `settings` are the service's own (`max_connections: 500`).
+    Others reach the service as `host`, or as `name` if `host` is empty. Two services may share a host if only one of
+    them runs at a time. `image` is a name or an id; `settings` are the service's own (`max_connections: 500`).
     """
 
     kind: Kind
@@ -41,10 +44,10 @@ class ServiceSpec:
 
 @dataclass(frozen=True, slots=True)
 class BuildSpec:
-    """What to build: a context folder of this machine, sent as a whole, or an environment for its local form.
+    """What to build: an image from a context folder, or the virtual environment of a local form.
 
     `results`: the folder of our own results, which is left out of the context.
-    `limit_s`: after how many seconds a build is given up, None for never.
+    `limit_s`: stop the build after so many seconds; None for no limit.
     """
 
     kind: Kind
@@ -60,7 +63,7 @@ class BuildSpec:
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """Something that was started."""
+    """A service or a subject that was started, and where to reach it."""
 
     id: str
     name: str
@@ -71,87 +74,91 @@ class Handle:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How something that should run ended. Its `str` is for a sentence: `exited with status 3`."""
+    """How something that should still be running exited. Its `str` fits a sentence: `exited with status 3`."""
 
     handle: Handle
     exit_code: int
     out_of_memory: bool
 
     def __str__(self) -> str:
-        return "was killed for lack of memory" if self.out_of_memory else f"exited with status {self.exit_code}"
+        return "ran out of memory and was killed" if self.out_of_memory else f"exited with status {self.exit_code}"
 
 
 class Session(Protocol):
-    """A long-lived conversation, line by line, with a program started beside a service."""
+    """A long conversation, line by line, with a program that runs next to a service."""
 
     def send(self, text: str, patience_s: float = 30.0) -> None:
-        """Write `text` to its standard input, and read what it answers at the same time.
+        """Write `text` to the program's input while reading its output, so that neither side blocks the other.
 
-        Raises StackError when the program is gone, or when nothing has moved for `patience_s` seconds.
+        Raises StackError if the program has exited, or if nothing moves for `patience_s` seconds.
         """
 
     def read_line(self, timeout_s: float) -> str | None:
-        """The next line of its standard output, None when none came in time. Raises StackError at its end."""
+        """Return the next line of output, or None if none arrives in time. Raises StackError if the program exits."""
 
     def close(self) -> None:
-        """End the conversation; never raises."""
+        """End the conversation. Never raises."""
 
 
 class Engine(Protocol):
-    """Builds, starts and removes. Every method raises StackError when the engine refuses."""
+    """A place to build, start and remove things. Every method raises StackError if the engine refuses.
+
+    A run sweeps, opens, builds and starts. While it measures, it talks to sessions, and pins, stops and restarts what
+    it has started. Whether it succeeds or fails, it calls `remove` at the end.
+    """
 
     name: str
 
     def machine(self) -> Machine:
-        """The machine that things run on."""
+        """Describe the machine that everything runs on."""
 
     def describe(self, kinds: Sequence[str]) -> dict[str, str]:
-        """For the preflight: programs that serve these kinds, with versions. Raises StackError for a missing one."""
+        """Map each program that serves these kinds to its version. Raises StackError if a program is missing."""
 
     def sweep(self, job: str = "") -> list[str]:
-        """Remove what runs that are gone have left, and all of this job's; the names of what was removed."""
+        """Remove what dead runs and all runs of workflow job `job` left behind; return the names of what is removed."""
 
     def open(self) -> None:
-        """Make what the run's parts share (a network)."""
+        """Create what the parts of this run share, such as a network."""
 
     def tool_image(self) -> str | None:
-        """The image that this very process runs in, where that is the action's, which has wrk; else None."""
+        """Return the image that this process runs in if it is the action's own, which contains wrk; else None."""
 
     def has_image(self, name: str) -> bool:
-        """Whether an image is here already."""
+        """Return whether an image can be used without pulling it."""
 
     def image(self, name: str, kind: Kind) -> str:
-        """The id of an image, pulled where it is not here yet; the local engine's programs for this kind."""
+        """Pull an image if it is missing, and return its id; without images, the version of the program for `kind`."""
 
     def build(self, spec: BuildSpec) -> str:
-        """Build an image; its id, which no other run can change the meaning of."""
+        """Build an image, and return its id, which stays valid even if another run builds the same name."""
 
     def start(self, spec: ServiceSpec) -> Handle:
-        """Start a service or a subject; does not wait until it is ready."""
+        """Start a service or a subject, without waiting until it is ready."""
 
     def run_once(self, spec: ServiceSpec, timeout_s: float) -> None:
-        """Run a container to its end. Raises StackError with its log unless it ended with status 0."""
+        """Start a command and wait until it exits. Raises StackError with its log unless the status is 0."""
 
     def stop(self, handle: Handle, grace_s: int = 1) -> None:
-        """Ask it to end, and end it after `grace_s` seconds; `restart` starts it again."""
+        """Ask a service or a subject to exit, and kill it after `grace_s` seconds; `restart` starts it again."""
 
     def restart(self, handle: Handle) -> None:
-        """Start again what was stopped."""
+        """Start what was stopped, at the same address."""
 
     def pin(self, handle: Handle, cpus: Sequence[int]) -> None:
-        """From now on, also after a restart, it may use these CPUs only; so may what is started beside it later."""
+        """Restrict a part of the run to these CPUs, including sessions next to it, and also after a restart."""
 
     def session(self, handle: Handle, argv: Sequence[str]) -> Session:
-        """Start a program beside a service and talk to it."""
+        """Start a program next to a service, for a conversation."""
 
     def exec(self, handle: Handle, argv: Sequence[str]) -> tuple[int, str]:
-        """Run a short program beside a service: its status and output."""
+        """Run a short program next to a service, and return its status and output."""
 
     def ended(self) -> list[Exit]:
-        """Those parts of the run that should run and no longer do."""
+        """List the parts of the run that should be running but have exited."""
 
     def logs(self, handle: Handle, lines: int = 15) -> list[str]:
-        """Last lines of its output."""
+        """Return the last lines that a part of the run has printed."""
 
     def remove(self) -> None:
-        """Remove everything that this run made. Raises StackError naming what is left."""
+        """Remove everything that this run created. Raises StackError naming anything that is left."""

@@ -280,7 +280,7 @@ def _sweep() -> None:
             if folder.lstat().st_uid != os.getuid():
                 continue  # another user's: nothing in it is opened
             owner = Process.parse(_read_owner(folder / _OWNER))
-            if owner is not None and owner.is_gone():
+            if owner is not None and owner.has_exited():
                 shutil.rmtree(folder, ignore_errors=True)
 
 

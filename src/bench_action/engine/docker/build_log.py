@@ -1,4 +1,4 @@
-"""What a builder printed, and the error that ends a failed build."""
+"""The log of a build, and the error that ends a failed one."""
 
 import re
 from collections.abc import Sequence
@@ -9,23 +9,23 @@ from bench_action.model.errors import StackError
 LOG_LINES = 20
 _COLOUR = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 # how the classic builder of engines 20.10 to 29 refuses `RUN --mount`, `COPY --chmod`, `--link`, and a platform that
-# only BuildKit knows
+# only BuildKit sets
 _NEEDS_BUILDKIT = re.compile(r"BuildKit|--mount|--chmod|unknown flag|parse platform", re.IGNORECASE)
 _USE_BUILDKIT = (
-    "this Dockerfile needs BuildKit: run bench-action where `docker buildx version` answers, or build the image in an "
+    "this Dockerfile needs BuildKit: install buildx (`docker buildx version` must succeed), or build the image in an "
     'earlier step and name it: `image: "name:{revision}"`'
 )
 
 
-def readable(text: str) -> list[str]:
-    """Its lines without the colours that builders and compilers add (ECMA-48, 5.4), and without empty lines."""
+def split_log(text: str) -> list[str]:
+    """Split a log into lines, dropping empty ones and the colours that builders and compilers add (ECMA-48, 5.4)."""
     return [line.rstrip() for line in _COLOUR.sub("", text).splitlines() if line.strip()]
 
 
-def build_failure(spec: BuildSpec, problem: str, log: Sequence[str]) -> StackError:
-    """Why `spec` could not be built, in the builder's words."""
-    advice = "fix the Dockerfile; `docker build` in the context folder shows the same"
+def make_build_error(spec: BuildSpec, problem: str, log: Sequence[str]) -> StackError:
+    """Make the error for a failed build; `problem` is what the builder reported."""
+    advice = "fix the Dockerfile; `docker build` in the context folder shows the same error"
     if _NEEDS_BUILDKIT.search(problem):
         advice = _USE_BUILDKIT
     where = f"{spec.context.name}/{spec.dockerfile}"
-    return StackError(f"the image {spec.name} cannot be built", where=where, cause=problem, advice=advice, log=log)
+    return StackError(f"could not build image {spec.name}", where=where, cause=problem, advice=advice, log=log)

@@ -1,4 +1,4 @@
-"""Requests that make something, which the engine finishes although a signal made us walk away from them."""
+"""Requests that create something: the engine completes them even if a signal interrupts us while we wait."""
 
 import threading
 from collections.abc import Callable
@@ -7,40 +7,40 @@ from typing import TypeVar
 
 from bench_action.model.errors import StackError
 
-_Made = TypeVar("_Made")
+_Object = TypeVar("_Object")
 
 
 class Creations:
-    """After `end` none is under way and none begins: what is listed then is all that there is to remove."""
+    """A gate for requests that create something. After `end`, a list of what exists is a list of all to remove."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._under_way = 0
+        self._in_progress = 0
         self._ended = False
 
-    def make(self, create: Callable[[], _Made]) -> _Made:
-        """What `create` makes, called in a thread of its own: signals interrupt the main thread only.
+    def make(self, create: Callable[[], _Object]) -> _Object:
+        """Call `create` in a separate thread and return its result; a signal interrupts the main thread only.
 
         Raises StackError after `end`.
         """
         with ThreadPoolExecutor(max_workers=1) as pool:
-            return pool.submit(self._counted, create).result()
+            return pool.submit(self._count_and_create, create).result()
 
     def end(self, limit_s: float) -> None:
-        """Let what is under way come to its end, for `limit_s` at most."""
+        """Refuse new requests, and wait up to `limit_s` seconds for the ones in progress."""
         with self._changed:
             self._ended = True
-            self._changed.wait_for(lambda: not self._under_way, limit_s)
+            self._changed.wait_for(lambda: not self._in_progress, limit_s)
 
-    def _counted(self, create: Callable[[], _Made]) -> _Made:
-        # counted in here: a signal may interrupt whoever starts this thread before it knows that it has
+    def _count_and_create(self, create: Callable[[], _Object]) -> _Object:
+        # counted by this thread: a signal may interrupt its starter before that one knows that the thread runs
         with self._changed:
             if self._ended:
-                raise StackError("nothing is made any more: the run is being removed")
-            self._under_way += 1
+                raise StackError("refused to create anything more: the run is being removed")
+            self._in_progress += 1
         try:
             return create()
         finally:
             with self._changed:
-                self._under_way -= 1
+                self._in_progress -= 1
                 self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""What a Dockerfile asks for that the classic builder does not refuse, but builds wrong. Pure."""
+"""What a Dockerfile may contain that the classic builder builds wrong without an error. Pure."""
 
 import re
 from collections.abc import Iterator
@@ -13,37 +13,37 @@ _ESCAPE = re.compile(r"#[ \t]*escape[ \t]*=[ \t]*`", re.IGNORECASE)
 
 
 def find_heredoc(text: str) -> str:
-    """The first word that begins a here-document, such as `<<EOF`; empty without one.
+    """Return the first word that starts a here-document, such as `<<EOF`, or an empty string.
 
-    As in BuildKit a word of its own, outside quotes. Its end must be a line of the file: `1 <<2` is arithmetic.
+    As in BuildKit, it is a separate word outside quotes. The file must have a line that ends it: `1 <<2` is arithmetic.
     """
     lines = text.splitlines()
     ends = {False: set(lines), True: {line.lstrip("\t") for line in lines}}
-    for name, rest in _instructions(lines):
+    for name, rest in _read_instructions(lines):
         for word in _WORD.findall(rest) if name != "ARG" else ():
-            found = _HEREDOC.fullmatch(word)
-            if found and found["end"] in ends[bool(found["tabs"])]:
+            heredoc = _HEREDOC.fullmatch(word)
+            if heredoc and heredoc["end"] in ends[bool(heredoc["tabs"])]:
                 return str(word)
     return ""
 
 
-def declared_platform_args(text: str) -> frozenset[str]:
-    """Arguments without a default that BuildKit sets by itself, such as TARGETARCH."""
-    declared = (word for name, rest in _instructions(text.splitlines()) if name == "ARG" for word in rest.split())
+def find_platform_args(text: str) -> frozenset[str]:
+    """Find the declared arguments that BuildKit sets, such as TARGETARCH; one with a default is not among them."""
+    declared = (word for name, rest in _read_instructions(text.splitlines()) if name == "ARG" for word in rest.split())
     return _PLATFORM_ARGS.intersection(declared)
 
 
-def _instructions(lines: list[str]) -> Iterator[tuple[str, str]]:
-    """Name and rest of each instruction that can matter, continued lines joined."""
+def _read_instructions(lines: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield name and arguments of each RUN, COPY, ADD and ARG, with continued lines joined."""
     escape = "`" if lines and _ESCAPE.match(lines[0]) else "\\"
     parts: list[str] = []
     for line in lines:
         if line.lstrip().startswith("#"):
-            continue  # also between continued lines
+            continue  # even between continued lines
         part = line.rstrip()
         if part.endswith(escape):
             parts.append(part[:-1])
             continue
-        if found := _INSTRUCTION.match(" ".join([*parts, part])):
-            yield found["name"].upper(), found["rest"]
+        if instruction := _INSTRUCTION.match(" ".join([*parts, part])):
+            yield instruction["name"].upper(), instruction["rest"]
         parts = []

@@ -1,7 +1,7 @@
-"""What an ignore file leaves out of a build context, for the classic builder; BuildKit reads it by itself.
+"""What an ignore file excludes from a build context, for the classic builder; BuildKit reads the file itself.
 
-The rules are Docker's (documentation of `.dockerignore`): patterns in order, the last that matches a path or a folder
-above it decides, `!` takes back, `*` and `?` stay within a name, `**` stands for any folders.
+The rules are those of Docker's documentation of `.dockerignore`: the last pattern that matches a path, or a folder
+above it, decides; `!` includes again; `*` and `?` match within a name; `**` matches any number of folders.
 """
 
 import os
@@ -15,60 +15,62 @@ _NONE = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Ignore:
-    """An ignore file. Each pattern: what it matches, and whether it takes back."""
+class IgnoreRules:
+    """The patterns of an ignore file: what each matches, and whether it includes again."""
 
     patterns: Sequence[tuple[re.Pattern[str], bool]]
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Of the file's text; a pattern that is none, such as `[`, matches nothing."""
+        """Parse the text of the file. An invalid pattern, such as `[`, matches nothing."""
         lines = [line.strip() for line in text.splitlines() if not line.startswith("#")]
-        found = [(_pattern(line.removeprefix("!").strip()), line.startswith("!")) for line in lines if line]
-        return cls([(pattern, back) for pattern, back in found if pattern is not None])
+        rules = [(_compile(line.removeprefix("!").strip()), line.startswith("!")) for line in lines if line]
+        return cls([(pattern, includes) for pattern, includes in rules if pattern is not None])
 
-    def kept(self, root: Path) -> Iterator[str]:
-        """Files, folders and links below `root` that are not left out, relative to it. Raises OSError."""
-        return self._kept(root, "", _NONE)
+    def walk(self, root: Path) -> Iterator[str]:
+        """Yield the files, folders and links below `root` that are not excluded, relative to it. Raises OSError."""
+        return self._walk(root, "", _NONE)
 
-    def _kept(self, root: Path, folder: str, above: int) -> Iterator[str]:
-        """`above`: the number of the pattern that decided about the folder."""
+    def _walk(self, root: Path, folder: str, above: int) -> Iterator[str]:
+        """Walk one folder; `above` is the number of the pattern that decided about it."""
         with os.scandir(root / folder) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 path = folder + entry.name
-                deciding = self._deciding(path, above)
-                out = deciding != _NONE and not self.patterns[deciding][1]
-                if not out:
+                deciding = self._find_deciding(path, above)
+                excluded = deciding != _NONE and not self.patterns[deciding][1]
+                if not excluded:
                     yield path
-                # something in it may be taken back
-                if entry.is_dir(follow_symlinks=False) and (not out or any(back for _, back in self.patterns)):
-                    yield from self._kept(root, f"{path}/", deciding)
+                # an excluded folder may contain something that a later pattern includes again
+                if entry.is_dir(follow_symlinks=False) and (
+                    not excluded or any(includes for _, includes in self.patterns)
+                ):
+                    yield from self._walk(root, f"{path}/", deciding)
 
-    def _deciding(self, path: str, above: int) -> int:
-        """The number of the last pattern that matches the path or a folder above it."""
+    def _find_deciding(self, path: str, above: int) -> int:
+        """Return the number of the last pattern that matches the path or a folder above it."""
         for number in range(len(self.patterns) - 1, above, -1):
             if self.patterns[number][0].fullmatch(path):
                 return number
         return above
 
 
-def _pattern(text: str) -> re.Pattern[str] | None:
-    """Without a way to try many splits: a name that many stars might match in many ways is matched in one."""
+def _compile(text: str) -> re.Pattern[str] | None:
+    """Compile a pattern so that it never backtracks: if stars could match a name in many ways, it tries only one."""
     names = os.path.normpath(f"/{text}").strip("/").split("/")
     runs: list[list[str]] = [[]]
     for name in names:
         if name == "**":
             runs.append([])
         else:
-            runs[-1].append(_name(name))
+            runs[-1].append(_translate_name(name))
     try:
-        return re.compile(_joined(["/".join(run) for run in runs]), re.DOTALL)
+        return re.compile(_join_runs(["/".join(run) for run in runs]), re.DOTALL)
     except re.error:
         return None
 
 
-def _joined(runs: list[str]) -> str:
-    """Runs of names with any folders between them. The first place that fits leaves most to the runs that follow."""
+def _join_runs(runs: list[str]) -> str:
+    """Join runs of names, with any folders between them. The first match leaves most to the runs that follow."""
     first, *others = runs
     if not others:
         return first
@@ -78,23 +80,22 @@ def _joined(runs: list[str]) -> str:
     return begin + between + (f"(?:[^/]+/)*{last}" if last else ".+")
 
 
-def _name(glob: str) -> str:
-    """One name: a star takes as little as lets the text after it follow, and never tries more."""
+def _translate_name(glob: str) -> str:
+    """Translate the pattern of one name; a star takes only as much as lets the text after it match."""
     first, *others = re.split(r"\*+", glob)
     if not others:
-        return _literal(first)
+        return _translate_text(first)
     *middle, last = others
-    between = "".join(f"(?>[^/]*?{_literal(text)})" for text in middle)
-    return _literal(first) + between + f"[^/]*{_literal(last)}"
+    between = "".join(f"(?>[^/]*?{_translate_text(text)})" for text in middle)
+    return _translate_text(first) + between + f"[^/]*{_translate_text(last)}"
 
 
-def _literal(text: str) -> str:
-    """`?`, `[a-z]` and `\\` before a character as they are meant; the rest for itself."""
-    parts = re.findall(r"\\.|\[[^\]]*\]|.", text, re.DOTALL)
-    return "".join(_part(part) for part in parts)
+def _translate_text(text: str) -> str:
+    """Translate text without stars: `?`, `[a-z]` and backslashes keep their meaning, the rest matches itself."""
+    return "".join(_translate_part(part) for part in re.findall(r"\\.|\[[^\]]*\]|.", text, re.DOTALL))
 
 
-def _part(part: str) -> str:
+def _translate_part(part: str) -> str:
     if part == "?":
         return "[^/]"
     if part.startswith("[") and len(part) > 1:

@@ -1,4 +1,4 @@
-"""The container that this process runs in, where it runs in one."""
+"""The container that this process runs in, if any."""
 
 import re
 import socket
@@ -12,11 +12,11 @@ from bench_action.engine.docker.labels import TOOL
 _ID = re.compile(r"\b[0-9a-f]{64}\b")
 
 
-def tool_image(client: docker.DockerClient, cgroup: Path = Path("/proc/self/cgroup")) -> str | None:
-    """The id of the image that we run from, where it is the action's, which has wrk."""
-    for identity in candidates(cgroup, socket.gethostname()):
+def find_tool_image(client: docker.DockerClient, cgroup: Path = Path("/proc/self/cgroup")) -> str | None:
+    """Return the id of the image that we run from if it is the action's own, which contains wrk; else None."""
+    for container_id in list_candidates(cgroup, socket.gethostname()):
         try:
-            container = client.containers.get(identity)
+            container = client.containers.get(container_id)
         except DockerException:
             continue
         if TOOL in container.labels:
@@ -24,13 +24,14 @@ def tool_image(client: docker.DockerClient, cgroup: Path = Path("/proc/self/cgro
     return None
 
 
-def candidates(cgroup: Path, hostname: str) -> list[str]:
-    """Ids, likely ones first: of the control group (version 1 tells it), then the host name, which Docker makes of it.
+def list_candidates(cgroup: Path, hostname: str) -> list[str]:
+    """List what may be our container's id, likely ones first: from the control group's name, then the host name.
 
-    Where a container shares the network of another, as under act, its host name is the other's.
+    Docker derives the host name from the id, but a container that shares another's network, as under act, has the
+    other's host name. Control groups of version 1 show the id.
     """
     try:
-        found = _ID.findall(cgroup.read_text(encoding="ascii"))
+        ids = _ID.findall(cgroup.read_text(encoding="ascii"))
     except OSError:
-        found = []
-    return [*dict.fromkeys(found), hostname]
+        ids = []
+    return [*dict.fromkeys(ids), hostname]

@@ -1,4 +1,4 @@
-"""The labels on everything that we make (names are a contract: DESIGN, command line)."""
+"""The labels on everything that we create. Users filter by these names, so they never change."""
 
 from collections.abc import Mapping
 
@@ -10,11 +10,11 @@ REPOSITORY = f"{MARK}.repository"
 EXPIRES = f"{MARK}.expires"
 PROCESS = f"{MARK}.process"
 JOB = f"{MARK}.job"
-TOOL = f"{MARK}.tool"  # on the action's own image, and so on the container that we run in
+TOOL = f"{MARK}.tool"  # on the action's own image, and so on any container of it
 
 
-def labels_of(owner: Ownership) -> dict[str, str]:
-    """What a run writes onto its containers and networks."""
+def make_labels(owner: Ownership) -> dict[str, str]:
+    """Make the labels of a run's containers and networks."""
     return {
         MARK: "",
         RUN: owner.run_id,
@@ -25,8 +25,8 @@ def labels_of(owner: Ownership) -> dict[str, str]:
     }
 
 
-def abandoned(labels: Mapping[str, str], *, now: float, job: str = "") -> bool:
-    """Whether an object with these labels is ours and its run is gone; so is every run of `job`, which has ended."""
+def is_left_behind(labels: Mapping[str, str], *, now: float, job: str = "") -> bool:
+    """Return whether an object with these labels is ours, and its run is dead or belongs to `job`, which has ended."""
     if MARK not in labels:
         return False
     if job and labels.get(JOB) == job:

@@ -1,38 +1,39 @@
-"""How each kind of service is run in a container: command line, limits, where its data lie."""
+"""How to run each kind of service in a container: command line, limits, and where its data are kept."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from docker.types import LogConfig, Ulimit
 
-from bench_action.engine.commands import postgres_command, redis_command
+from bench_action.engine.commands import make_postgres_command, make_redis_command
 from bench_action.engine.protocol import ServiceSpec
+from bench_action.model.machine import OPEN_FILES
 
 # Linux caps a listen backlog at somaxconn (listen(2)), 4096 by default since 5.4 and 128 before.
 _SOCKETS = {"net.core.somaxconn": "4096", "net.ipv4.tcp_max_syn_backlog": "4096"}
-# wrk needs one local port a connection; the default range holds 28,232 of them (ip-sysctl, ip_local_port_range).
+# wrk needs one local port per connection; the default range has 28,232 (ip-sysctl, ip_local_port_range).
 _PORTS = {"net.ipv4.ip_local_port_range": "1024 65535"}
 _CGROUPS = "/engine-cgroups"
-_OPEN_FILES = 16384  # ten times what the article asks for; engines in containers may refuse more
 
 
-def container_options(spec: ServiceSpec, volumes: Sequence[str]) -> dict[str, Any]:
-    """Arguments of `containers.create` for this kind. `volumes` are the paths that its image declares."""
+def make_container_options(spec: ServiceSpec, volumes: Sequence[str]) -> dict[str, Any]:
+    """Make the arguments of `containers.create` for this kind. `volumes` are the paths that its image declares."""
+    limits = {"nofile": OPEN_FILES, **spec.ulimits}
     options: dict[str, Any] = {
         "command": list(spec.command) or None,
         "environment": dict(spec.env),
-        "healthcheck": {"test": ["NONE"]},  # an image's own probe would load what is measured
+        "healthcheck": {"test": ["NONE"]},  # an image's own probe would put load on what is measured
         "log_config": LogConfig(type="json-file", config={"max-size": "10m", "max-file": "1"}),
-        "ulimits": _ulimits(spec.ulimits),
+        "ulimits": [Ulimit(name=name, soft=value, hard=value) for name, value in limits.items()],
         "sysctls": _SOCKETS,
     }
     match spec.kind:
         case "postgres":
-            options |= {"command": postgres_command(spec), "shm_size": "256m", "tmpfs": dict.fromkeys(volumes, "")}
+            options |= {"command": make_postgres_command(spec), "shm_size": "256m", "tmpfs": dict.fromkeys(volumes, "")}
         case "redis":
-            options |= {"command": redis_command(spec), "tmpfs": dict.fromkeys(volumes, "")}
+            options |= {"command": make_redis_command(spec), "tmpfs": dict.fromkeys(volumes, "")}
         case "load":
-            options |= _load()
+            options |= _make_load_options()
         case "subject":
             options |= {"security_opt": ["no-new-privileges:true"]}
         case "other":
@@ -40,13 +41,8 @@ def container_options(spec: ServiceSpec, volumes: Sequence[str]) -> dict[str, An
     return options
 
 
-def _ulimits(limits: Mapping[str, int]) -> list[Ulimit]:
-    wanted = {"nofile": _OPEN_FILES, **limits}
-    return [Ulimit(name=name, soft=value, hard=value) for name, value in wanted.items()]
-
-
-def _load() -> dict[str, Any]:
-    """It reads the counters of all parts where the engine's own host keeps them, as a user who may change nothing."""
+def _make_load_options() -> dict[str, Any]:
+    """Let it read the counters of all parts from the host's control groups, as a user who may change nothing."""
     return {
         "entrypoint": ["sleep"],
         "command": ["infinity"],

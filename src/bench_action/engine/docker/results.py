@@ -1,4 +1,4 @@
-"""Keeps the folder of our own results out of build contexts: base has none, and it changes with every run."""
+"""Keeping our own results out of build contexts: base has none, and they change with every run."""
 
 import re
 from pathlib import Path
@@ -6,18 +6,18 @@ from pathlib import Path
 from bench_action.engine.protocol import BuildSpec
 
 
-def ignore_file(spec: BuildSpec) -> Path | None:
-    """`NAME.dockerignore` next to a Dockerfile called NAME, else the context's `.dockerignore`; None without one.
+def find_ignore_file(spec: BuildSpec) -> Path | None:
+    """Find `NAME.dockerignore` next to a Dockerfile called NAME, else the context's `.dockerignore`, else None.
 
-    BuildKit's rule (Docker's documentation, "Filename and location"), which the classic builder does not know.
+    This is BuildKit's rule (Docker's documentation, "Filename and location"); the classic builder does not have it.
     """
     dockerfile = spec.context / spec.dockerfile
     candidates = (dockerfile.with_name(f"{dockerfile.name}.dockerignore"), spec.context / ".dockerignore")
     return next((path for path in candidates if path.is_file()), None)
 
 
-def results_line(spec: BuildSpec) -> str:
-    """A last line for an ignore file, which leaves the results out; empty if they are not in the context."""
+def make_results_rule(spec: BuildSpec) -> str:
+    """Make the last line of an ignore file, which excludes the results; empty if the context does not contain them."""
     if spec.results is None:
         return ""
     results, context = spec.results.resolve(), spec.context.resolve()

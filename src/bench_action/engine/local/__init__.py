@@ -1,4 +1,4 @@
-"""The local engine: processes of this machine, where there is no Docker."""
+"""The local engine: processes of this machine, without Docker."""
 
 from bench_action.engine.local.engine import LocalEngine
 

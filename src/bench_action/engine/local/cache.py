@@ -1,4 +1,4 @@
-"""What runs leave for later runs: the folder that it is kept in, and how it is made once."""
+"""What one run keeps for later ones: the cache folder, and folders in it that are made once."""
 
 import contextlib
 import fcntl
@@ -12,30 +12,38 @@ from bench_action.model.errors import StackError
 _COMPLETE = ".complete"
 
 
-def cache_folder(environ: Mapping[str, str]) -> Path:
-    """The folder: root's where others may read it, the user's cache, else a temporary one."""
-    candidates = [Path("/var/cache")] if os.geteuid() == 0 else _caches_of_a_user(environ)
+def find_cache_folder(environ: Mapping[str, str]) -> Path:
+    """Return root's cache, which other accounts can read, or the user's; a temporary folder if neither is usable."""
+    caches = [Path("/var/cache")]
+    if os.geteuid() != 0:
+        caches = [Path(environ.get("XDG_CACHE_HOME", "")), Path(environ.get("HOME", "")) / ".cache"]
+    candidates = [folder / "bench-action" for folder in caches if folder.is_absolute()]
     temporary = Path(tempfile.gettempdir()) / f"bench-action-cache-{os.getuid()}"
-    return first_usable([*(folder / "bench-action" for folder in candidates), temporary])
+    return find_usable([*candidates, temporary])
 
 
-def _caches_of_a_user(environ: Mapping[str, str]) -> list[Path]:
-    folders = (environ.get("XDG_CACHE_HOME", ""), str(Path(environ.get("HOME", "")) / ".cache"))
-    return [Path(folder) for folder in folders if Path(folder).is_absolute()]
+def find_usable(folders: Sequence[Path]) -> Path:
+    """Return the first folder that we own and can write to, creating it if necessary. Raises StackError.
 
-
-def first_usable(folders: Sequence[Path]) -> Path:
-    """The first that is, or can be made, ours to write to: what others wrote there, we would run. Raises StackError."""
+    It must be ours because we run what it contains.
+    """
     for folder in folders:
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True, mode=0o755)
             if os.access(folder, os.W_OK) and folder.stat().st_uid == os.geteuid():
                 return folder
-    raise StackError("there is no folder to keep virtual environments in", advice="set XDG_CACHE_HOME or TMPDIR")
+    raise StackError(
+        "no usable cache folder found for virtual environments",
+        cause="every candidate belongs to another user or cannot be written to",
+        advice="set XDG_CACHE_HOME or TMPDIR",
+    )
 
 
-def made_once(folder: Path, make: Callable[[], None]) -> None:
-    """Have a folder that `make` makes, also over what is left of one half made; a second run waits for the first."""
+def make_once(folder: Path, make: Callable[[], None]) -> None:
+    """Call `make` unless it has completed `folder` before. A second run waits for the first.
+
+    `make` must be able to start over if an earlier call was interrupted.
+    """
     with folder.with_name(f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / _COMPLETE).is_file():

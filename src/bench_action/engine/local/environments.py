@@ -1,4 +1,4 @@
-"""A virtual environment for each set of requirements, kept and found again by their hash."""
+"""A virtual environment for each set of requirements, cached by their hash."""
 
 import hashlib
 import subprocess
@@ -6,27 +6,23 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench_action.engine.local.cache import made_once
+from bench_action.engine.local.cache import make_once
 from bench_action.model.errors import StackError
 
 
 def make_environment(requirements: Path | None, cache: Path, environ: Mapping[str, str]) -> Path:
-    """The Python of an environment with these requirements, made where it is not there yet. Raises StackError."""
+    """Return the Python of an environment with these requirements, creating it if necessary. Raises StackError."""
     if requirements is None:
         return Path(sys.executable)
-    folder = cache / f"venv-{_fingerprint(requirements)}"
-    made_once(folder, lambda: _make(folder, requirements, environ))
+    digest = hashlib.sha256(f"{sys.version}\0{sys.executable}\0".encode())
+    digest.update(requirements.read_bytes())
+    folder = cache / f"venv-{digest.hexdigest()[:16]}"
+    make_once(folder, lambda: _install(folder, requirements, environ))
     return folder / "bin" / "python"
 
 
-def _fingerprint(requirements: Path) -> str:
-    digest = hashlib.sha256(f"{sys.version}\0{sys.executable}\0".encode())
-    digest.update(requirements.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _make(folder: Path, requirements: Path, environ: Mapping[str, str]) -> None:
-    # our own pip installs into it: to give each environment one of its own takes as long as its requirements
+def _install(folder: Path, requirements: Path, environ: Mapping[str, str]) -> None:
+    # our own pip installs into it: giving each environment its own pip takes as long as installing the requirements
     _run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(folder)], requirements, environ)
     python = str(folder / "bin" / "python")
     pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--disable-pip-version-check"]
@@ -39,8 +35,8 @@ def _run(command: list[str], requirements: Path, environ: Mapping[str, str]) -> 
     )
     if done.returncode:
         raise StackError(
-            f"the requirements {requirements.name} cannot be installed",
+            f"could not install the requirements {requirements.name}",
             where=f"{requirements.parent.name}/{requirements.name}",
-            cause=f"{' '.join(command[1:4])} ended with status {done.returncode}",
+            cause=f"{' '.join(command[1:4])} exited with status {done.returncode}",
             log=(done.stdout + done.stderr).splitlines()[-15:],
         )

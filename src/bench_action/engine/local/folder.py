@@ -1,4 +1,4 @@
-"""A run's folder: data, logs, and who owns it, so that the next run can clear up after one that was killed."""
+"""A run's folder: data, logs, and who owns it, so that the next run can clean up after a killed one."""
 
 import json
 import os
@@ -12,48 +12,48 @@ from pathlib import Path
 
 import psutil
 
-from bench_action.engine.local.processes import Account, end_all, family, marked, working_in
+from bench_action.engine.local.processes import Account, find_family, find_marked, find_working_in, kill_all
 from bench_action.engine.local.shared_memory import free_shared_memory
 from bench_action.engine.ownership import Ownership, is_abandoned
 from bench_action.model.errors import StackError
 
 _PREFIX = "bench-action-run-"
-_OWNER, _STARTED = "owner.json", "started"
-_NEEDED_MIB = 500  # an empty cluster takes 40 MiB, each database 8, and the log of what is written the rest
-_TRIES, _PAUSE_S = 5, 0.1  # a process that is just ending may still write into it
+_OWNER, _PROCESSES = "owner.json", "started"
+_NEEDED_MIB = 500  # an empty cluster takes 40 MiB, each database 8; the rest is for the write-ahead log
+_TRIES, _PAUSE_S = 5, 0.1  # a process that is exiting may still write into it
 _MEMORY = Path("/dev/shm")  # noqa: S108 (data in memory, as on a container's tmpfs)
 
 
 class RunFolder:
-    """Where everything of one run lies."""
+    """The folder that contains everything of one run."""
 
     def __init__(self, owner: Ownership) -> None:
         self._owner = owner
         self._account: Account | None = None
-        self.path = _place() / f"{_PREFIX}{owner.run_id}"
+        self.path = _choose_parent() / f"{_PREFIX}{owner.run_id}"
 
     def make(self, account: Account | None) -> None:
-        """Make it. Raises StackError where there is no room."""
+        """Create the folder and give it to the account that services run as. Raises StackError."""
         self._account = account
         try:
             self.path.mkdir(mode=0o700)
             self.give(self.path)
-            # ours also where the folder is not: what they say decides whom a later run, perhaps root's, ends
+            # these two stay ours, because they decide which processes a later run kills, perhaps as root
             (self.path / _OWNER).write_text(json.dumps(asdict(self._owner)), encoding="utf-8")
-            (self.path / _STARTED).touch()
+            (self.path / _PROCESSES).touch()
         except OSError as error:
             raise StackError(
-                f"the run's folder {self.path} cannot be made: {error}", advice="TMPDIR names another place"
+                f"could not create the run's folder {self.path}: {error}", advice="set TMPDIR to another folder"
             ) from error
 
-    def note(self, name: str, pid: int) -> None:
-        """Remember a process, for the agent (its present number) and for whoever may have to clear up."""
+    def record(self, name: str, pid: int) -> None:
+        """Record a process: its current number for the agent, its number and start time for a later clean-up."""
         (self.path / f"{name}.pid").write_text(str(pid), encoding="ascii")
-        with (self.path / _STARTED).open("a", encoding="ascii") as file:
+        with (self.path / _PROCESSES).open("a", encoding="ascii") as file:
             file.write(f"{pid} {psutil.Process(pid).create_time()}\n")
 
     def give(self, path: Path) -> None:
-        """Everything below a path to the account that services run as."""
+        """Give a folder and everything in it to the account that services run as."""
         if self._account is None:
             return
         for folder, _, files in os.walk(path):
@@ -62,22 +62,25 @@ class RunFolder:
                 os.chown(Path(folder) / name, self._account.uid, self._account.gid)
 
     def remove(self) -> None:
-        """Remove it; nothing where it is gone. Raises StackError where it cannot be removed."""
+        """Remove the folder if it exists. Raises StackError."""
         _remove(self.path)
 
 
 def sweep_folders() -> list[str]:
-    """End and remove what runs that are gone have left; the names of their folders. Raises StackError."""
+    """Kill and remove what dead runs left behind, and return the names of their folders. Raises StackError."""
     swept = []
-    for folder in _left():
-        end_all(partial(_processes, folder), wait_s=5.0)
+    for folder in _find_abandoned():
+        kill_all(partial(_find_processes, folder), wait_s=5.0)
         _remove(folder)
         swept.append(folder.name)
     return swept
 
 
-def _processes(folder: Path) -> list[psutil.Process]:
-    return [*_noted(folder), *marked(folder.name.removeprefix(_PREFIX)), *working_in(folder)]
+def _find_processes(folder: Path) -> list[psutil.Process]:
+    lines = (folder / _PROCESSES).read_text(encoding="ascii").splitlines()
+    recorded = [line.split() for line in lines]
+    families = [member for pid, started in recorded for member in find_family(int(pid), float(started))]
+    return [*families, *find_marked(folder.name.removeprefix(_PREFIX)), *find_working_in(folder)]
 
 
 def _remove(folder: Path) -> None:
@@ -88,32 +91,26 @@ def _remove(folder: Path) -> None:
         if not folder.exists():
             return
         time.sleep(_PAUSE_S)
-    raise StackError(f"the run's folder {folder} cannot be removed", advice=f"rm -r {folder}")
+    raise StackError(f"could not remove the run's folder {folder}", advice=f"rm -r {folder}")
 
 
-def _left() -> Iterator[Path]:
-    # also where today's runs would not go: that depends on how much memory is free
-    for place in dict.fromkeys((_MEMORY, Path(tempfile.gettempdir()))):
-        for folder in place.glob(f"{_PREFIX}*"):
+def _find_abandoned() -> Iterator[Path]:
+    # both places: free memory decided where each run went
+    for parent in dict.fromkeys((_MEMORY, Path(tempfile.gettempdir()))):
+        for folder in parent.glob(f"{_PREFIX}*"):
             try:
-                if any((folder / name).lstat().st_uid != os.getuid() for name in (_OWNER, _STARTED)):
+                if any((folder / name).lstat().st_uid != os.getuid() for name in (_OWNER, _PROCESSES)):
                     continue
                 owner = json.loads((folder / _OWNER).read_text(encoding="utf-8"))
-                gone = is_abandoned(owner["process"], str(owner["expires_at"]), now=time.time())
+                abandoned = is_abandoned(owner["process"], str(owner["expires_at"]), now=time.time())
             except (OSError, ValueError, KeyError):
-                continue  # somebody else's, or being made at this moment
-            if gone:
+                continue  # somebody else's, or being created right now
+            if abandoned:
                 yield folder
 
 
-def _noted(folder: Path) -> list[psutil.Process]:
-    lines = (folder / _STARTED).read_text(encoding="ascii").splitlines()
-    noted = [line.split() for line in lines]
-    return [member for pid, started in noted for member in family(int(pid), float(started))]
-
-
-def _place() -> Path:
-    """Memory, where there is enough of it, as a disk's mood is not what is measured."""
+def _choose_parent() -> Path:
+    """Choose memory if enough is free, so that the speed of a disk does not affect the measurement."""
     if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _NEEDED_MIB * 1024**2:
         return _MEMORY
     return Path(tempfile.gettempdir())

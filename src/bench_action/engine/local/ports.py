@@ -1,46 +1,46 @@
-"""Ports of this machine for one run: two runs at once never take the same."""
+"""Ports of this machine for one run; two runs at the same time never get the same port."""
 
 import random
 import socket
 
 from bench_action.model.errors import StackError
 
-# below the range that Linux gives to outgoing connections (ip_local_port_range), of which wrk makes many
+# below the range that Linux uses for outgoing connections (ip_local_port_range), of which wrk opens many
 _FIRST, _LAST = 20_000, 32_000
 _TRIES = 200
 
 
 class Ports:
-    """Reserves free loopback ports until the process ends, or `release`.
+    """Free loopback ports, reserved until `release` or until this process exits.
 
-    The reservation is a Unix socket in Linux' abstract namespace (unix(7)): it has no file, and the kernel gives it
-    up with the process. Until the service listens, the port itself must stay free.
+    A reservation is a Unix socket in Linux's abstract namespace (unix(7)): it has no file, and the kernel closes it
+    with the process. It does not use the port itself, on which the service will listen.
     """
 
     def __init__(self) -> None:
-        self._marks: list[socket.socket] = []
+        self._reservations: list[socket.socket] = []
 
     def reserve(self) -> int:
-        """A port that nobody listens on. Raises StackError where none is found."""
+        """Reserve a port that nobody listens on. Raises StackError if none is found."""
         for port in random.SystemRandom().sample(range(_FIRST, _LAST), _TRIES):
-            if self._mark(port):
+            if self._try_reserve(port):
                 return port
-        raise StackError(f"no free port between {_FIRST} and {_LAST} was found", advice="end what holds them")
+        raise StackError(f"no free port found between {_FIRST} and {_LAST}", advice="stop the processes that use them")
 
     def release(self) -> None:
-        """Give all back."""
-        for mark in self._marks:
-            mark.close()
-        self._marks.clear()
+        """Release all ports."""
+        for reservation in self._reservations:
+            reservation.close()
+        self._reservations.clear()
 
-    def _mark(self, port: int) -> bool:
-        mark = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    def _try_reserve(self, port: int) -> bool:
+        reservation = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
-            mark.bind(f"\0bench-action-port-{port}")
+            reservation.bind(f"\0bench-action-port-{port}")
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
         except OSError:
-            mark.close()
+            reservation.close()
             return False
-        self._marks.append(mark)
+        self._reservations.append(reservation)
         return True

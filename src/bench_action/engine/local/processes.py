@@ -1,4 +1,4 @@
-"""Processes of a run: started in a session of their own, ended with everything that came of them."""
+"""Processes of a run: each starts in its own session, and is killed together with its descendants."""
 
 import contextlib
 import os
@@ -9,26 +9,27 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from bench_action.model.errors import StackError
 
-MARK = "BENCH_ACTION_RUN"  # in the environment of everything that a run starts
+MARK = "BENCH_ACTION_RUN"  # a variable in the environment of every process that a run starts
 _ROUNDS = 3
 _UNPRIVILEGED = ("postgres", "nobody")
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who a process runs as. PostgreSQL refuses to be root."""
+    """The user and group that a process runs as. PostgreSQL refuses to run as root."""
 
     uid: int
     gid: int
 
     @classmethod
-    def unprivileged(cls) -> "Account | None":
-        """The account to give root's rights up for; None where we are not root."""
+    def choose_unprivileged(cls) -> "Account | None":
+        """Choose the account that services run as if we are root, else None."""
         if os.geteuid() != 0:
             return None
         for name in _UNPRIVILEGED:
@@ -38,32 +39,14 @@ class Account:
         return cls(65534, 65534)
 
     def can_run(self, program: Path) -> bool:
-        """Whether this account may run a program (an interpreter in root's home it may not)."""
-        tried = subprocess.run(  # noqa: S603
-            ["test", "-x", str(program.resolve())],  # noqa: S607
-            user=self.uid,
-            group=self.gid,
-            extra_groups=[],
-            check=False,
-        )
-        return tried.returncode == 0
+        """Return whether this account may run a program; it may not run an interpreter in root's home."""
+        test = ["test", "-x", str(program.resolve())]
+        return subprocess.run(test, check=False, **run_as(self)).returncode == 0  # noqa: S603
 
 
-def spawn(
-    argv: Sequence[str],
-    *,
-    env: Mapping[str, str],
-    folder: Path,
-    log: Path,
-    account: Account | None,
-    open_files: int,
-    cpus: Sequence[int] = (),
-) -> subprocess.Popen[bytes]:
-    """Start a process in a session of its own, its output in `log`. Raises StackError where it cannot be started."""
-    with log.open("ab") as output:
-        return start(
-            argv, env=env, folder=folder, account=account, open_files=open_files, stdout=output.fileno(), cpus=cpus
-        )
+def run_as(account: Account | None) -> dict[str, Any]:
+    """Make the arguments of `subprocess` that start a process under an account; none to keep our own."""
+    return {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
 
 
 def start(
@@ -77,17 +60,17 @@ def start(
     stdout: int = subprocess.PIPE,
     cpus: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """As `spawn`, with its input and output where the caller wants them; errors go where output goes.
+    """Start a process that writes its errors where it writes its output. Raises StackError.
 
-    `cpus`: which it may use, none for all. It is in a session of its own, so that the kernel gives it as much of a CPU
-    as any other, however many threads each has (sched(7), autogroup).
+    `cpus`: which ones it may use; empty for all. Each process gets its own session, so that the kernel gives it as much
+    of a CPU as any other, however many threads each has (sched(7), autogroup).
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = open_files if hard == resource.RLIM_INFINITY else min(open_files, hard)
-    # the shell sets the limit and becomes the program: a preexec_fn is not safe where there are threads
+    # the shell sets the limit and becomes the program: a preexec_fn is not safe in a program with threads
     command = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(limit), *argv]
     try:
-        with _on(cpus):
+        with _restrict_thread(cpus):
             return subprocess.Popen(  # noqa: S603
                 command,
                 env=dict(env),
@@ -96,18 +79,16 @@ def start(
                 stdout=stdout,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                user=account.uid if account else None,
-                group=account.gid if account else None,
-                extra_groups=[] if account else None,
                 umask=0o077,
+                **run_as(account),
             )
     except OSError as error:
-        raise StackError(f"{argv[0]} cannot be started", cause=str(error)) from error
+        raise StackError(f"could not start {argv[0]}", cause=str(error)) from error
 
 
 @contextlib.contextmanager
-def _on(cpus: Sequence[int]) -> Iterator[None]:
-    """This thread, and so what it starts, on some CPUs only."""
+def _restrict_thread(cpus: Sequence[int]) -> Iterator[None]:
+    """Restrict this thread, and so any process that it starts, to these CPUs."""
     before = os.sched_getaffinity(0)
     if cpus:
         os.sched_setaffinity(0, cpus)
@@ -118,7 +99,7 @@ def _on(cpus: Sequence[int]) -> Iterator[None]:
 
 
 def move(processes: Sequence[psutil.Process], cpus: Sequence[int]) -> None:
-    """Every thread of some processes to these CPUs; threads to come inherit that."""
+    """Move every thread of some processes to these CPUs; new threads inherit them."""
     for process in processes:
         with contextlib.suppress(psutil.Error):
             for thread in process.threads():
@@ -126,8 +107,8 @@ def move(processes: Sequence[psutil.Process], cpus: Sequence[int]) -> None:
                     os.sched_setaffinity(thread.id, cpus)
 
 
-def family(pid: int, started: float | None = None) -> list[psutil.Process]:
-    """A process and all that came of it; none where it is gone, or `started` says that it is another by now."""
+def find_family(pid: int, started: float | None = None) -> list[psutil.Process]:
+    """Find a process and its descendants; none if it has exited, or if `started` shows that the number was reused."""
     try:
         root = psutil.Process(pid)
         if started is not None and abs(root.create_time() - started) > 1:
@@ -137,41 +118,40 @@ def family(pid: int, started: float | None = None) -> list[psutil.Process]:
         return []
 
 
-def marked(run_id: str) -> list[psutil.Process]:
-    """Processes whose environment names the run, as far as we may read it."""
-    found = []
+def find_marked(run_id: str) -> list[psutil.Process]:
+    """Find processes whose environment names the run; one whose environment we may not read is not found."""
+    return _find_processes(lambda process: process.environ().get(MARK) == run_id)
+
+
+def find_working_in(folder: Path) -> list[psutil.Process]:
+    """Find processes by working directory, as PostgreSQL's processes overwrite their environment."""
+    return _find_processes(lambda process: Path(process.cwd()).is_relative_to(folder))
+
+
+def _find_processes(matches: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
+    processes = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and process.environ().get(MARK) == run_id:
-                found.append(process)
-    return found
+            if process.pid != os.getpid() and matches(process):
+                processes.append(process)
+    return processes
 
 
-def working_in(folder: Path) -> list[psutil.Process]:
-    """Processes whose working directory is in a folder: PostgreSQL's own write over their environment."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and Path(process.cwd()).is_relative_to(folder):
-                found.append(process)
-    return found
-
-
-def end_all(find: Callable[[], Sequence[psutil.Process]], wait_s: float) -> Sequence[psutil.Process]:
-    """End what is found, and what it started meanwhile; those that are still there after `wait_s` each time."""
+def kill_all(find: Callable[[], Sequence[psutil.Process]], wait_s: float) -> Sequence[psutil.Process]:
+    """Kill what `find` returns, then what that started in the meantime; return those still running after `wait_s`."""
     left: Sequence[psutil.Process] = []
     for _ in range(_ROUNDS):
-        found = find()
-        if not found:
+        processes = find()
+        if not processes:
             return []
-        left = kill(found, wait_s)
+        left = kill(processes, wait_s)
     return left
 
 
 def kill(processes: Sequence[psutil.Process], wait_s: float) -> list[psutil.Process]:
-    """End them at once; those that are still there after `wait_s`.
+    """Kill processes, and return those still running after `wait_s` seconds.
 
-    PostgreSQL is asked by SIGQUIT first (its "immediate shutdown"): killed, it would leave shared memory behind.
+    PostgreSQL gets SIGQUIT first (its "immediate shutdown"), as it would leave shared memory behind if killed.
     """
     for process in processes:
         with contextlib.suppress(psutil.Error):
@@ -184,11 +164,11 @@ def kill(processes: Sequence[psutil.Process], wait_s: float) -> list[psutil.Proc
 
 
 def stop(process: subprocess.Popen[bytes], grace_s: float) -> None:
-    """Ask a process to end, then end it and all that came of it."""
-    members = family(process.pid)
+    """Ask a process to exit, then kill it and its descendants after `grace_s` seconds."""
+    family = find_family(process.pid)
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(grace_s)
-    kill([*members, *family(process.pid)], wait_s=5.0)
+    kill([*family, *find_family(process.pid)], wait_s=5.0)
     process.wait()

@@ -1,4 +1,4 @@
-"""A long-lived conversation with a process of this machine."""
+"""A conversation with a long-lived process of this machine."""
 
 import contextlib
 import os
@@ -7,48 +7,48 @@ import subprocess
 import time
 from collections.abc import Callable
 
-from bench_action.engine.lines import Lines
+from bench_action.engine.lines import LineBuffer
 from bench_action.engine.local.processes import stop
 from bench_action.model.errors import StackError
 
-_GOODBYE_S = 1.0
+_EXIT_S = 1.0
 _PIECE = 65536
 
 
 class LocalSession:
-    """Standard input and output of one process. Raises StackError once it is gone."""
+    """Input and output of one process. Raises StackError once the process has exited."""
 
     def __init__(
         self, process: "subprocess.Popen[bytes]", where: str, explain: Callable[[], StackError | None] = lambda: None
     ) -> None:
-        """`explain` is asked for a better reason when the process is gone."""
+        """`explain` returns the error to raise if the service has exited, or None if it is still running."""
         if process.stdin is None or process.stdout is None:
             raise ValueError("a session needs a process with pipes")
         self._process, self._input, self._output = process, process.stdin, process.stdout
         self._where, self._explain = where, explain
-        self._lines = Lines()
+        self._lines = LineBuffer()
         self._recent: list[str] = []
 
     @property
     def pid(self) -> int:
-        """The number of its process."""
+        """The process number."""
         return self._process.pid
 
     def send(self, text: str, patience_s: float = 30.0) -> None:
-        """Write to its standard input, and read what it answers at the same time: else both sides might wait."""
+        """Write to the program's input while reading its output, so that neither side blocks the other."""
         left = memoryview(text.encode())
         os.set_blocking(self._input.fileno(), False)
         while left:
             readable, writable, _ = select.select([self._output], [self._input], [], patience_s)
             if not readable and not writable:
-                raise StackError("a program does not read what it is sent", where=self._where)
+                raise StackError("a helper program stopped reading its input", where=self._where)
             if readable:
                 self._receive()
             if writable:
                 left = left[self._write(left[:_PIECE]) :]
 
     def read_line(self, timeout_s: float) -> str | None:
-        """The next line without its end, None when none was complete within `timeout_s` seconds."""
+        """Return the next line without its newline, or None if none is complete within `timeout_s` seconds."""
         deadline = time.monotonic() + timeout_s
         while not self._lines:
             readable, _, _ = select.select([self._output], [], [], max(0.0, deadline - time.monotonic()))
@@ -65,14 +65,14 @@ class LocalSession:
             with contextlib.suppress(OSError):
                 stream.close()
         try:
-            self._process.wait(_GOODBYE_S)  # most end with their input; `stop` looks through all processes
+            self._process.wait(_EXIT_S)  # most exit when their input ends, and `stop` has to search all processes
         except subprocess.TimeoutExpired:
             stop(self._process, grace_s=1.0)
 
     def _receive(self) -> None:
         data = os.read(self._output.fileno(), _PIECE)
         if not data:
-            raise self._gone()
+            raise self._make_exit_error()
         self._lines.feed(data)
 
     def _write(self, data: memoryview) -> int:
@@ -81,9 +81,12 @@ class LocalSession:
         except BlockingIOError:
             return 0
         except OSError as error:
-            raise self._gone() from error
+            raise self._make_exit_error() from error
 
-    def _gone(self) -> StackError:
+    def _make_exit_error(self) -> StackError:
         return self._explain() or StackError(
-            "the program that we talk to ended", where=self._where, cause="it was killed, or gave up", log=self._recent
+            "a helper program exited unexpectedly",
+            where=self._where,
+            cause="it failed or was killed",
+            log=self._recent,
         )

@@ -1,4 +1,4 @@
-"""Building images, with a stand-in for the docker command and for the engine's stream."""
+"""Building images, with stand-ins for the docker command and for the engine's stream."""
 
 import io
 import json
@@ -45,7 +45,7 @@ ENGINE = {"Os": "linux", "Arch": "arm64"}
 
 
 class Machine:
-    """A folder on PATH with a `docker` that records what it was asked."""
+    """A folder on PATH with a `docker` that records its arguments and environment."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -55,33 +55,33 @@ class Machine:
         command.chmod(0o755)
         self.environ = {"PATH": str(folder), "HOME": str(folder / "home"), "BUILDKIT_COLORS": "x"}
 
-    def has(self, what: str, text: str = "") -> None:
-        (self.folder / what).write_text(text, encoding="utf-8")
+    def add_file(self, name: str, text: str = "") -> None:
+        (self.folder / name).write_text(text, encoding="utf-8")
 
     @property
     def argv(self) -> list[str]:
         return cast(list[str], json.loads((self.folder / "argv.json").read_text(encoding="utf-8")))
 
     @property
-    def seen(self) -> dict[str, str]:
+    def received_environ(self) -> dict[str, str]:
         return cast(dict[str, str], json.loads((self.folder / "environ.json").read_text(encoding="utf-8")))
 
 
-def files_of(archive: bytes) -> dict[str, bytes]:
+def read_files(archive: bytes) -> dict[str, bytes]:
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         files = {member.name: tar.extractfile(member) for member in tar if member.isfile()}
         return {name: file.read() for name, file in files.items() if file is not None}
 
 
 class Engine:
-    """The SDK's client, as far as the classic builder needs it."""
+    """A stand-in for the SDK's client, as far as the classic builder needs it."""
 
     def __init__(self, *events: dict[str, Any], refuses: Exception | None = None) -> None:
         self.api = SimpleNamespace(build=self._build)
         self.images = SimpleNamespace(
             get=lambda name: SimpleNamespace(tag=lambda other: self.tagged.append((name, other)))
         )
-        self.asked: dict[str, Any] = {}
+        self.options: dict[str, Any] = {}
         self.context: dict[str, bytes] = {}
         self.tagged: list[tuple[str, str]] = []
         self._events = events
@@ -91,8 +91,8 @@ class Engine:
         return ENGINE
 
     def _build(self, **options: Any) -> Iterator[dict[str, str]]:
-        self.context = files_of(options.pop("fileobj").read())
-        self.asked = options
+        self.context = read_files(options.pop("fileobj").read())
+        self.options = options
         if self._refuses is not None:
             raise self._refuses
         return iter(self._events)
@@ -113,7 +113,7 @@ def spec(tmp_path: Path) -> BuildSpec:
         "secrets/key": "key",
         "secrets/README": "kept",
         "notes.md": "notes",
-        ".dockerignore": "# what is not sent\n\n*.md\nsecrets\n!secrets/README\nDockerfile\n",
+        ".dockerignore": "# not to be sent\n\n*.md\nsecrets\n!secrets/README\nDockerfile\n",
     }.items():
         (context / name).write_text(text, encoding="utf-8")
     return BuildSpec("subject", "bench-action/app", context, args={"A": "1", "B": "x y"}, target="final")
@@ -127,69 +127,71 @@ BUILT = {"stream": "Successfully built"}
 RUNS_NAME = "bench-action/app:run-1-x-0"
 
 
-def test_build_image__with_buildx_gives_it_the_folder(machine: Machine, spec: BuildSpec) -> None:
-    machine.has("has-buildx")
+def test_build_image__passes_the_folder_to_buildx(machine: Machine, spec: BuildSpec) -> None:
+    machine.add_file("has-buildx")
     build(machine, spec)
     argv = machine.argv
     assert argv[:3] == ["buildx", "build", "--load"]
     assert argv[-1] == str(spec.context)
     words = " ".join(argv)
-    for wanted in (
+    for expected in (
         "--label bench-action=",
         f"--tag bench-action/app --tag {RUNS_NAME}",
         f"--file {spec.context}/Dockerfile",
         "--target final",
     ):
-        assert wanted in words
+        assert expected in words
     assert [argv[i + 1] for i, word in enumerate(argv) if word == "--build-arg"] == ["A=1", "B=x y"]
 
 
-def test_build_image__gives_buildx_no_folder_that_it_takes_for_an_address(
+def test_build_image__passes_buildx_no_folder_that_looks_like_an_address(
     machine: Machine, spec: BuildSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine.has("has-buildx")
+    machine.add_file("has-buildx")
     monkeypatch.chdir(spec.context.parent)
     build(machine, replace(spec, context=Path("github.com/someone/app"), dockerfile="../Dockerfile"))
     assert machine.argv[-1] == str(spec.context.parent / "github.com/someone/app")
     assert machine.argv[machine.argv.index("--file") + 1] == f"{machine.argv[-1]}/../Dockerfile"
 
 
-def test_build_image__uses_the_callers_environment_only(machine: Machine, spec: BuildSpec) -> None:
-    machine.has("has-buildx")
+def test_build_image__uses_only_the_callers_environment(machine: Machine, spec: BuildSpec) -> None:
+    machine.add_file("has-buildx")
     build(machine, spec)
-    assert machine.seen["BUILDKIT_COLORS"] == "x"
-    assert machine.seen["BUILDX_NO_DEFAULT_ATTESTATIONS"] == "1"
+    assert machine.received_environ["BUILDKIT_COLORS"] == "x"
+    assert machine.received_environ["BUILDX_NO_DEFAULT_ATTESTATIONS"] == "1"
     assert "PYTEST_CURRENT_TEST" in os.environ
-    assert "PYTEST_CURRENT_TEST" not in machine.seen
-    assert "BUILDX_CONFIG" not in machine.seen
+    assert "PYTEST_CURRENT_TEST" not in machine.received_environ
+    assert "BUILDX_CONFIG" not in machine.received_environ
 
 
 @pytest.mark.parametrize("variable", ["HOME", "DOCKER_CONFIG", "BUILDX_CONFIG"])
-def test_build_image__buildx_keeps_its_state_elsewhere_if_its_folder_cannot_be_written(
+def test_build_image__moves_buildxs_state_if_its_folder_is_not_writable(
     machine: Machine, spec: BuildSpec, variable: str
 ) -> None:
-    machine.has("has-buildx")
-    machine.has("a-file")
+    machine.add_file("has-buildx")
+    machine.add_file("a-file")
     machine.environ[variable] = str(machine.folder / "a-file")
     build(machine, spec)
-    spare = Path(machine.seen["BUILDX_CONFIG"])
+    spare = Path(machine.received_environ["BUILDX_CONFIG"])
     assert spare.parent == Path(tempfile.gettempdir())
     assert not spare.exists()
 
 
-def test_build_image__a_failure_shows_the_last_lines(machine: Machine, spec: BuildSpec) -> None:
-    machine.has("has-buildx")
-    machine.has("fails")
-    with pytest.raises(StackError, match="the image bench-action/app cannot be built") as caught:
+def test_build_image__reports_the_last_lines_of_a_failed_build(machine: Machine, spec: BuildSpec) -> None:
+    machine.add_file("has-buildx")
+    machine.add_file("fails")
+    with pytest.raises(StackError, match="could not build image bench-action/app") as caught:
         build(machine, spec)
     assert caught.value.log == tuple(f"step {number}" for number in range(80, 100))
     assert "status 17" in caught.value.cause
     assert caught.value.where == "app/Dockerfile"
 
 
-def test_build_image__a_failures_cause_is_the_builders_own_word(machine: Machine, spec: BuildSpec) -> None:
-    machine.has("has-buildx")
-    machine.has("fails", 'ERROR: failed to solve: process "/bin/sh -c false" did not complete\n\nView details: x\n')
+def test_build_image__reports_the_cause_in_buildxs_words(machine: Machine, spec: BuildSpec) -> None:
+    machine.add_file("has-buildx")
+    machine.add_file(
+        "fails", 'ERROR: failed to solve: process "/bin/sh -c false" did not complete\n\nView details: x\n'
+    )
     with pytest.raises(StackError) as caught:
         build(machine, spec)
     assert caught.value.cause == 'process "/bin/sh -c false" did not complete'
@@ -197,53 +199,47 @@ def test_build_image__a_failures_cause_is_the_builders_own_word(machine: Machine
 
 
 @pytest.mark.parametrize("with_command", [True, False])
-def test_build_image__without_buildx_uses_the_classic_builder(
+def test_build_image__uses_the_classic_builder_without_buildx(
     machine: Machine, spec: BuildSpec, with_command: bool
 ) -> None:
     if not with_command:
         (machine.folder / "docker").unlink()
     client = Engine({"stream": "Step 1/1 : FROM x\n"}, {"aux": {"ID": "sha256:built"}}, BUILT)
     build(machine, spec, client)
-    assert client.asked["tag"] == RUNS_NAME
+    assert client.options["tag"] == RUNS_NAME
     assert client.tagged == [(RUNS_NAME, "bench-action/app")]
-    assert client.asked["buildargs"] == {"A": "1", "B": "x y"}
-    assert client.asked["target"] == "final"
-    assert client.asked["labels"] == {"bench-action": ""}
-    assert client.asked["custom_context"] is True
+    assert client.options["buildargs"] == {"A": "1", "B": "x y"}
+    assert client.options["target"] == "final"
+    assert client.options["labels"] == {"bench-action": ""}
+    assert client.options["custom_context"] is True
     assert client.context.keys() == {"Dockerfile", "app.py", "secrets/README", ".dockerignore"}
 
 
-def test_build_image__the_classic_builder_takes_the_ignore_file_next_to_the_dockerfile(
-    machine: Machine, spec: BuildSpec
-) -> None:
+def test_build_image__classic_prefers_the_ignore_file_next_to_the_dockerfile(machine: Machine, spec: BuildSpec) -> None:
     (spec.context / "Dockerfile.dockerignore").write_text("app.py\n*.dockerignore\n", encoding="utf-8")
     client = Engine(BUILT)
     build(machine, spec, client)
     assert client.context.keys() == {"Dockerfile", "notes.md", "secrets/key", "secrets/README"}
 
 
-def test_build_image__the_classic_builder_takes_a_dockerfile_from_outside_the_context(
-    machine: Machine, spec: BuildSpec
-) -> None:
+def test_build_image__classic_accepts_a_dockerfile_outside_the_context(machine: Machine, spec: BuildSpec) -> None:
     (spec.context.parent / "Dockerfile").write_text("FROM outside", encoding="utf-8")
     client = Engine(BUILT)
     build(machine, replace(spec, dockerfile="../Dockerfile"), client)
-    assert client.context[client.asked["dockerfile"]] == b"FROM outside"
+    assert client.context[client.options["dockerfile"]] == b"FROM outside"
     assert "../Dockerfile" not in client.context
 
 
-def test_build_image__the_classic_builder_gets_the_platform_that_buildkit_would_know(
-    machine: Machine, spec: BuildSpec
-) -> None:
+def test_build_image__classic_gets_the_platform_arguments_that_buildkit_sets(machine: Machine, spec: BuildSpec) -> None:
     text = "ARG BUILDPLATFORM\nFROM x\nARG TARGETARCH A\nARG TARGETOS=plan9\nARG TARGETVARIANT\n"
     (spec.context / "Dockerfile").write_text(text, encoding="utf-8")
     client = Engine(BUILT)
     build(machine, replace(spec, args={"A": "1", "TARGETVARIANT": "v8"}), client)
-    wanted = {"A": "1", "TARGETARCH": "arm64", "BUILDPLATFORM": "linux/arm64", "TARGETVARIANT": "v8"}
-    assert client.asked["buildargs"] == wanted
+    expected = {"A": "1", "TARGETARCH": "arm64", "BUILDPLATFORM": "linux/arm64", "TARGETVARIANT": "v8"}
+    assert client.options["buildargs"] == expected
 
 
-def test_build_image__the_classic_builders_error_comes_with_its_last_lines(machine: Machine, spec: BuildSpec) -> None:
+def test_build_image__classic_reports_its_error_and_last_lines(machine: Machine, spec: BuildSpec) -> None:
     stream = [{"stream": f"line {number}\n\n"} for number in range(50)]
     client = Engine(*stream, {"error": "pip returned 1\n"}, {"stream": "never seen"})
     with pytest.raises(StackError) as caught:
@@ -262,7 +258,7 @@ def test_build_image__the_classic_builders_error_comes_with_its_last_lines(machi
         'failed to parse platform : "" is an invalid component of ""',
     ],
 )
-def test_build_image__what_needs_buildkit_is_told(machine: Machine, spec: BuildSpec, error: str) -> None:
+def test_build_image__reports_what_needs_buildkit(machine: Machine, spec: BuildSpec, error: str) -> None:
     for client in (Engine({"error": error}), Engine(refuses=APIError("400", explanation=error))):
         with pytest.raises(StackError) as caught:
             build(machine, spec, client)
@@ -271,30 +267,30 @@ def test_build_image__what_needs_buildkit_is_told(machine: Machine, spec: BuildS
         assert caught.value.cause == error
 
 
-def test_build_image__the_classic_builder_never_gets_a_heredoc(machine: Machine, spec: BuildSpec) -> None:
-    """Engines from 23 on would build it, with an empty file."""
+def test_build_image__classic_never_gets_a_heredoc(machine: Machine, spec: BuildSpec) -> None:
+    """Engines from 23 on would build it, but with an empty file."""
     (spec.context / "Dockerfile").write_text("FROM x\nRUN cat <<EOF >/settings\nONE = 1\nEOF\n", encoding="utf-8")
     client = Engine(BUILT)
-    with pytest.raises(StackError, match="cannot be built") as caught:
+    with pytest.raises(StackError, match="could not build") as caught:
         build(machine, spec, client)
-    assert client.asked == {}
+    assert client.options == {}
     assert "`<<EOF`" in caught.value.cause
     assert "needs BuildKit" in caught.value.advice
 
 
-def test_build_image__a_context_that_cannot_be_read_is_no_bug_of_ours(machine: Machine, spec: BuildSpec) -> None:
+def test_build_image__reports_an_unreadable_context(machine: Machine, spec: BuildSpec) -> None:
     (spec.context / ".dockerignore").write_bytes(b"\xff\xfe")
-    with pytest.raises(BenchError, match=r"the build context .* cannot be read"):
+    with pytest.raises(BenchError, match="could not read the build context"):
         build(machine, spec)
     (spec.context / ".dockerignore").unlink()
-    with pytest.raises(BenchError, match=r"the build context .* cannot be read"):
+    with pytest.raises(BenchError, match="could not read the build context"):
         build(machine, BuildSpec("subject", "x", spec.context / "gone"))
 
 
-def test_build_image__that_is_interrupted_leaves_no_process(machine: Machine, spec: BuildSpec) -> None:
-    """Neither the command nor the plugin that it has started, which would go on building."""
-    machine.has("has-buildx")
-    machine.has("lasts")
+def test_build_image__leaves_no_process_if_interrupted(machine: Machine, spec: BuildSpec) -> None:
+    """Neither the command nor its plugin, which would continue to build."""
+    machine.add_file("has-buildx")
+    machine.add_file("lasts")
     pids = machine.folder / "pids"
 
     def interrupt(_number: int, _frame: object) -> None:
@@ -317,7 +313,7 @@ def test_build_image__that_is_interrupted_leaves_no_process(machine: Machine, sp
 
 
 def is_running(pid: str) -> bool:
-    """Neither gone nor a zombie, which its parent has not asked about yet."""
+    """Neither dead nor a zombie, whose parent has not read its status yet."""
     try:
         return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     except (FileNotFoundError, ProcessLookupError):

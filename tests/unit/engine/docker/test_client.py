@@ -1,4 +1,4 @@
-"""Reaching the engine, and what its refusals become."""
+"""Connecting to the engine, and translating its errors."""
 
 import gc
 import warnings
@@ -9,7 +9,7 @@ import pytest
 from docker.errors import APIError, DockerException
 from requests.exceptions import ConnectionError as NoConnection
 
-from bench_action.engine.docker.client import connect, refusals
+from bench_action.engine.docker.client import connect, translate_errors
 from bench_action.model.errors import StackError
 
 pytestmark = [pytest.mark.unit, pytest.mark.filterwarnings("ignore::ResourceWarning")]
@@ -17,14 +17,14 @@ pytestmark = [pytest.mark.unit, pytest.mark.filterwarnings("ignore::ResourceWarn
 
 @pytest.fixture(autouse=True)
 def collected() -> Iterator[None]:
-    """The SDK leaves sockets open that it could not connect: collect them here, not in somebody else's test."""
+    """The SDK leaves sockets open that it could not connect: collect them here, not in another test."""
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
 
 
-def test_connect__says_where_no_engine_answers_and_what_to_do(tmp_path: Path) -> None:
+def test_connect__reports_which_address_does_not_answer_and_what_to_do(tmp_path: Path) -> None:
     host = f"unix://{tmp_path}/none.sock"
     with pytest.raises(StackError, match=f"no Docker engine answers at {host}") as caught:
         connect({"DOCKER_HOST": host})
@@ -36,21 +36,21 @@ def test_connect__says_where_no_engine_answers_and_what_to_do(tmp_path: Path) ->
 @pytest.mark.parametrize(
     "host", ["nonsense://x", "tcp://", "tcp://127.0.0.1:notaport", "http://[::1", "tcp://127.0.0.1:1"]
 )
-def test_connect__an_address_that_is_none(host: str) -> None:
+def test_connect__reports_an_invalid_address(host: str) -> None:
     with pytest.raises(StackError, match="no Docker engine answers at"):
         connect({"DOCKER_HOST": host})
 
 
-def test_connect__certificates_that_are_not_there(tmp_path: Path) -> None:
+def test_connect__reports_missing_certificates(tmp_path: Path) -> None:
     environ = {"DOCKER_HOST": "tcp://127.0.0.1:1", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tmp_path)}
     with pytest.raises(StackError, match=r"no Docker engine answers at tcp://127\.0\.0\.1:1"):
         connect(environ)
 
 
-def test_connect__a_context_that_does_not_exist_is_not_replaced_by_another() -> None:
+def test_connect__never_replaces_an_unknown_context() -> None:
     with pytest.raises(StackError, match="at the Docker context 'no-such-context'") as caught:
         connect({"DOCKER_CONTEXT": "no-such-context"})
-    assert caught.value.cause == "there is no such context"
+    assert caught.value.cause == "no such context"
 
 
 @pytest.mark.parametrize(
@@ -64,16 +64,16 @@ def test_connect__a_context_that_does_not_exist_is_not_replaced_by_another() -> 
         (OSError("broken pipe"), "broken pipe", "docker info"),
     ],
 )
-def test_refusals__become_errors_with_cause_and_advice(error: Exception, cause: str, advice: str) -> None:
-    with pytest.raises(StackError) as caught, refusals("django cannot be started", where="subject"):
+def test_translate_errors__adds_cause_and_advice(error: Exception, cause: str, advice: str) -> None:
+    with pytest.raises(StackError) as caught, translate_errors("could not start django", where="subject"):
         raise error
-    assert caught.value.what.startswith("django cannot be started")
+    assert caught.value.what.startswith("could not start django")
     assert caught.value.where == "subject"
     assert caught.value.cause.startswith(cause)
     assert advice in caught.value.advice
     assert caught.value.__cause__ is error
 
 
-def test_refusals__a_bug_stays_a_bug() -> None:
-    with pytest.raises(KeyError), refusals("django cannot be started"):
+def test_translate_errors__does_not_hide_a_bug() -> None:
+    with pytest.raises(KeyError), translate_errors("could not start django"):
         raise KeyError("x")

@@ -1,14 +1,14 @@
-"""What a Dockerfile asks for that only BuildKit builds right."""
+"""What a Dockerfile may contain that only BuildKit builds right."""
 
 import pytest
 
-from bench_action.engine.docker.dockerfile import declared_platform_args, find_heredoc
+from bench_action.engine.docker.dockerfile import find_heredoc, find_platform_args
 
 pytestmark = pytest.mark.unit
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "heredoc"),
     [
         ("FROM x\nRUN cat <<EOF >/f\nx\nEOF\n", "<<EOF"),
         ("run <<EOF\necho one\nEOF\n", "<<EOF"),
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.unit
         ("ONBUILD RUN python3 - <<PY\nPY\n", "<<PY"),
     ],
 )
-def test_find_heredoc__as_buildkit_does(text: str, found: str) -> None:
-    assert find_heredoc(text) == found
+def test_find_heredoc__as_buildkit_does(text: str, heredoc: str) -> None:
+    assert find_heredoc(text) == heredoc
 
 
 @pytest.mark.parametrize(
@@ -36,16 +36,16 @@ def test_find_heredoc__as_buildkit_does(text: str, found: str) -> None:
         "",
     ],
 )
-def test_find_heredoc__not_what_only_looks_like_one(text: str) -> None:
+def test_find_heredoc__ignores_what_only_looks_like_one(text: str) -> None:
     assert find_heredoc(text) == ""
 
 
-def test_find_heredoc__ends_soon_whatever_the_text() -> None:
-    """Quotes that never end, and words that all begin one: a quadratic reader would take hours."""
+def test_find_heredoc__is_fast_for_any_text() -> None:
+    """Unclosed quotes, and words that could all start one: a quadratic parser would take hours."""
     for text in ("RUN " + "a\"'" * 300_000, "RUN " + "\\" * 900_000, "RUN " + "<<A " * 300_000 + "\nB" * 300_000):
         assert find_heredoc(text) == ""
 
 
-def test_declared_platform_args__without_a_default() -> None:
+def test_find_platform_args__only_without_a_default() -> None:
     text = "ARG BUILDPLATFORM\nFROM --platform=$BUILDPLATFORM x\nARG TARGETARCH OTHER\nARG TARGETOS=linux\n"
-    assert declared_platform_args(text) == {"BUILDPLATFORM", "TARGETARCH"}
+    assert find_platform_args(text) == {"BUILDPLATFORM", "TARGETARCH"}

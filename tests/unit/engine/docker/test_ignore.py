@@ -1,10 +1,10 @@
-"""What an ignore file leaves out."""
+"""What an ignore file excludes from a build context."""
 
 from pathlib import Path
 
 import pytest
 
-from bench_action.engine.docker.ignore import Ignore
+from bench_action.engine.docker.ignore import IgnoreRules
 
 pytestmark = pytest.mark.unit
 
@@ -29,8 +29,8 @@ def context(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def left_out(context: Path, text: str) -> list[str]:
-    kept = set(Ignore.parse(text).kept(context))
+def list_excluded(context: Path, text: str) -> list[str]:
+    kept = set(IgnoreRules.parse(text).walk(context))
     return [name for name in (*FILES, "link") if name not in kept]
 
 
@@ -55,8 +55,8 @@ def left_out(context: Path, text: str) -> list[str]:
         (".", []),
     ],
 )
-def test_ignore__leaves_out(context: Path, text: str, names: list[str]) -> None:
-    assert left_out(context, text) == names
+def test_ignore_rules__exclude(context: Path, text: str, names: list[str]) -> None:
+    assert list_excluded(context, text) == names
 
 
 @pytest.mark.parametrize(
@@ -68,12 +68,12 @@ def test_ignore__leaves_out(context: Path, text: str, names: list[str]) -> None:
         ("*.md\n!README.md\nREAD*", ["README.md"]),
     ],
 )
-def test_ignore__the_last_pattern_that_matches_decides(context: Path, text: str, names: list[str]) -> None:
-    assert left_out(context, text) == names
+def test_ignore_rules__the_last_matching_pattern_decides(context: Path, text: str, names: list[str]) -> None:
+    assert list_excluded(context, text) == names
 
 
-def test_ignore__a_file_of_stars_ends(context: Path) -> None:
-    """Trying every split of a long name between them would take years."""
+def test_ignore_rules__are_fast_even_with_many_stars(context: Path) -> None:
+    """Trying every way in which they could match a long name would take years."""
     (context / ("a" * 250)).touch()
     (context / ("a/" * 20)).mkdir(parents=True)
-    assert left_out(context, "*a" * 60 + "*b\n" + "**/a/" * 15 + "b\n" + "*" * 200 + "b") == []
+    assert list_excluded(context, "*a" * 60 + "*b\n" + "**/a/" * 15 + "b\n" + "*" * 200 + "b") == []

@@ -1,65 +1,66 @@
-"""How each kind of service is run."""
+"""How to run each kind of service."""
 
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from bench_action.engine.docker.recipes import container_options
+from bench_action.engine.docker.recipes import make_container_options
 from bench_action.engine.protocol import Kind, ServiceSpec
+from bench_action.model.machine import OPEN_FILES
 
 pytestmark = pytest.mark.unit
 
 KINDS: list[Kind] = ["postgres", "redis", "other", "load", "subject"]
 
 
-def options_of(kind: Kind, **fields: Any) -> dict[str, Any]:
-    return container_options(ServiceSpec(kind, "name", "image", **fields), ["/data"])
+def make_options(kind: Kind, **fields: Any) -> dict[str, Any]:
+    return make_container_options(ServiceSpec(kind, "name", "image", **fields), ["/data"])
 
 
-def settings_of(command: list[str]) -> dict[str, str]:
-    """`-c name=value` as a mapping; the last one counts, as for PostgreSQL itself."""
+def parse_settings(command: list[str]) -> dict[str, str]:
+    """`-c name=value` as a mapping; the last one wins, as in PostgreSQL itself."""
     pairs = [word.partition("=") for flag, word in pairwise(command) if flag == "-c"]
     return {name: value for name, _, value in pairs}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_container_options__of_every_kind(kind: Kind) -> None:
-    options = options_of(kind)
+def test_make_container_options__for_every_kind(kind: Kind) -> None:
+    options = make_options(kind)
     assert options["healthcheck"] == {"test": ["NONE"]}
     assert options["sysctls"]["net.core.somaxconn"] == "4096"
     assert not options.get("privileged")
     limits = {limit.name: (limit.soft, limit.hard) for limit in options["ulimits"]}
-    assert limits == {"nofile": (16384, 16384)}
+    assert limits == {"nofile": (OPEN_FILES, OPEN_FILES)}
 
 
 @pytest.mark.parametrize("kind", ["subject", "load"])
-def test_container_options__what_runs_code_of_others_gains_no_privileges(kind: Kind) -> None:
-    assert options_of(kind)["security_opt"] == ["no-new-privileges:true"]
+def test_make_container_options__untrusted_code_gains_no_privileges(kind: Kind) -> None:
+    assert make_options(kind)["security_opt"] == ["no-new-privileges:true"]
 
 
 @pytest.mark.parametrize("kind", ["postgres", "redis"])
-def test_container_options__data_lie_in_memory(kind: Kind) -> None:
-    assert options_of(kind)["tmpfs"] == {"/data": ""}
+def test_make_container_options__keeps_data_in_memory(kind: Kind) -> None:
+    assert make_options(kind)["tmpfs"] == {"/data": ""}
 
 
-def test_container_options__the_users_limits_win() -> None:
+def test_make_container_options__the_users_limits_win() -> None:
     limits = {
-        limit.name: limit.soft for limit in options_of("subject", ulimits={"nofile": 64, "nproc": 100})["ulimits"]
+        limit.name: limit.soft for limit in make_options("subject", ulimits={"nofile": 64, "nproc": 100})["ulimits"]
     }
     assert limits == {"nofile": 64, "nproc": 100}
 
 
-def test_container_options__of_a_subject_are_what_it_asked_for() -> None:
-    options = options_of("subject", command=["python", "-m", "todo"], env={"A": "b"})
+def test_make_container_options__a_subject_gets_its_command_and_environment() -> None:
+    options = make_options("subject", command=["python", "-m", "todo"], env={"A": "b"})
     assert (options["command"], options["environment"]) == (["python", "-m", "todo"], {"A": "b"})
-    assert options_of("subject")["command"] is None  # the image's own
+    assert make_options("subject")["command"] is None  # the image's own
 
 
-def test_postgres__counts_queries_whatever_the_user_sets() -> None:
-    command = options_of("postgres", settings={"max_connections": "500", "timezone": "CET"})["command"]
+def test_postgres__counts_queries_with_any_settings_of_the_user() -> None:
+    command = make_options("postgres", settings={"max_connections": "500", "timezone": "CET"})["command"]
     assert command[0] == "postgres"
-    settings = settings_of(command)
+    settings = parse_settings(command)
     assert settings["shared_preload_libraries"] == "pg_stat_statements"
     assert settings["pg_stat_statements.track_utility"] == "on"
     assert settings["pg_stat_statements.max"] == "50000"
@@ -67,7 +68,7 @@ def test_postgres__counts_queries_whatever_the_user_sets() -> None:
 
 
 @pytest.mark.parametrize(
-    ("own", "all_together"),
+    ("own", "combined"),
     [
         ("auto_explain", "auto_explain,pg_stat_statements"),
         ("pg_stat_statements, auto_explain", "pg_stat_statements,auto_explain"),
@@ -75,23 +76,23 @@ def test_postgres__counts_queries_whatever_the_user_sets() -> None:
         (" , pg_cron ,", "pg_cron,pg_stat_statements"),
     ],
 )
-def test_postgres__keeps_the_users_libraries_beside_ours(own: str, all_together: str) -> None:
-    command = options_of("postgres", settings={"shared_preload_libraries": own})["command"]
-    assert settings_of(command)["shared_preload_libraries"] == all_together
+def test_postgres__keeps_the_users_libraries_alongside_ours(own: str, combined: str) -> None:
+    command = make_options("postgres", settings={"shared_preload_libraries": own})["command"]
+    assert parse_settings(command)["shared_preload_libraries"] == combined
 
 
-def test_postgres__the_users_own_words_come_last_and_win() -> None:
-    command = options_of("postgres", command=["-c", "timezone=CET"])["command"]
-    assert settings_of(command)["timezone"] == "CET"
+def test_postgres__the_users_arguments_come_last_and_win() -> None:
+    command = make_options("postgres", command=["-c", "timezone=CET"])["command"]
+    assert parse_settings(command)["timezone"] == "CET"
 
 
-def test_redis__writes_nothing_to_disk_unless_asked_to() -> None:
-    command = options_of("redis", settings={"databases": "16", "appendonly": "yes"})["command"]
+def test_redis__writes_to_disk_only_if_the_user_sets_it() -> None:
+    command = make_options("redis", settings={"databases": "16", "appendonly": "yes"})["command"]
     assert command == ["redis-server", "--save", "", "--appendonly", "yes", "--databases", "16"]
 
 
-def test_load__may_read_counters_and_change_nothing() -> None:
-    options = options_of("load", ulimits={"nofile": 4096})
+def test_load__can_read_counters_and_change_nothing() -> None:
+    options = make_options("load", ulimits={"nofile": 4096})
     assert options["user"] == "65534:65534"
     assert options["cap_drop"] == ["ALL"]
     assert {volume["mode"] for volume in options["volumes"].values()} == {"ro"}

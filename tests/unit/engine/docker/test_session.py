@@ -18,11 +18,11 @@ from bench_action.model.errors import StackError
 pytestmark = pytest.mark.unit
 
 STDOUT, STDERR = 1, 2
-LONG_S = 10.0  # only ever waited for where the test fails
+LONG_S = 10.0  # reached only if the test fails
 
 
 def frame(stream: int, payload: bytes) -> bytes:
-    """As the Engine API writes one: stream, three zero bytes, length, payload."""
+    """A frame of the Engine API: stream, three zero bytes, length, payload."""
     return bytes([stream, 0, 0, 0]) + len(payload).to_bytes(4, "big") + payload
 
 
@@ -42,18 +42,18 @@ class Conversation:
 
 @pytest.fixture
 def conversation() -> Iterator[Conversation]:
-    both = Conversation()
-    yield both
-    both.close()
+    conversation = Conversation()
+    yield conversation
+    conversation.close()
 
 
-def test_session__sends_text_as_it_is(conversation: Conversation) -> None:
+def test_send__sends_text_unchanged(conversation: Conversation) -> None:
     conversation.session.send('{"path": "/ü"}\n')
     assert conversation.engine.recv(100) == '{"path": "/ü"}\n'.encode()
 
 
-def test_session__takes_in_answers_while_it_writes(conversation: Conversation) -> None:
-    """More than both sockets hold, to a program that answers each line and reads on when its answer is taken."""
+def test_send__reads_answers_while_it_writes(conversation: Conversation) -> None:
+    """More than both sockets hold, to a program that answers each line before it reads the next."""
     lines = 20_000
 
     def answer() -> None:
@@ -68,7 +68,7 @@ def test_session__takes_in_answers_while_it_writes(conversation: Conversation) -
     answering.join()
 
 
-def test_session__waits_for_a_slow_reader_as_long_as_something_moves(conversation: Conversation) -> None:
+def test_send__waits_for_a_slow_reader_as_long_as_something_moves(conversation: Conversation) -> None:
     size = 4_000_000
 
     def read_slowly() -> None:
@@ -83,24 +83,24 @@ def test_session__waits_for_a_slow_reader_as_long_as_something_moves(conversatio
     reading.join()
 
 
-def test_session__reports_a_program_that_reads_nothing(conversation: Conversation) -> None:
-    with pytest.raises(StackError, match="does not read"):
+def test_send__reports_a_program_that_reads_nothing(conversation: Conversation) -> None:
+    with pytest.raises(StackError, match="stopped reading"):
         conversation.session.send("x" * 4_000_000, patience_s=0.01)
 
 
-def test_session__gives_lines_whatever_the_frames(conversation: Conversation) -> None:
+def test_read_line__puts_lines_together_from_frames(conversation: Conversation) -> None:
     conversation.engine.sendall(frame(STDOUT, b"one\ntw") + frame(STDOUT, b"o\n\nth") + frame(STDOUT, b"ree\n"))
     assert [conversation.session.read_line(LONG_S) for _ in range(4)] == ["one", "two", "", "three"]
 
 
-def test_session__an_unfinished_line_is_no_line(conversation: Conversation) -> None:
+def test_read_line__waits_for_the_end_of_a_line(conversation: Conversation) -> None:
     conversation.engine.sendall(frame(STDOUT, b"half"))
     assert conversation.session.read_line(0.01) is None
     conversation.engine.sendall(frame(STDOUT, b" and half\n"))
     assert conversation.session.read_line(LONG_S) == "half and half"
 
 
-def test_session__every_byte_by_itself(conversation: Conversation) -> None:
+def test_read_line__accepts_single_bytes(conversation: Conversation) -> None:
     for byte in frame(STDERR, b"noise\n") + frame(STDOUT, "grün\n".encode()):
         conversation.engine.sendall(bytes([byte]))
     assert conversation.session.read_line(LONG_S) == "grün"
@@ -112,42 +112,42 @@ def test_session__every_byte_by_itself(conversation: Conversation) -> None:
     pieces=st.lists(st.integers(0, 160), max_size=8),
     noise=st.binary(max_size=10),
 )
-def test_session__lines_do_not_depend_on_how_they_are_cut(
+def test_read_line__does_not_depend_on_how_lines_are_cut(
     lines: list[str], frames: list[int], pieces: list[int], noise: bytes
 ) -> None:
     payload = "".join(line + "\n" for line in lines).encode()
     stream = b"".join(frame(STDOUT, part) + frame(STDERR, noise) for part in cut(payload, frames))
-    both = Conversation()
+    conversation = Conversation()
     try:
-        found: list[str] = []
+        received: list[str] = []
         for piece in cut(stream, pieces):
-            both.engine.sendall(piece)
-            while len(found) < len(lines) and (line := both.session.read_line(0.0005)) is not None:
-                found.append(line)
-        while len(found) < len(lines):
-            line = both.session.read_line(LONG_S)
+            conversation.engine.sendall(piece)
+            while len(received) < len(lines) and (line := conversation.session.read_line(0.0005)) is not None:
+                received.append(line)
+        while len(received) < len(lines):
+            line = conversation.session.read_line(LONG_S)
             assert line is not None
-            found.append(line)
-        assert found == lines
+            received.append(line)
+        assert received == lines
     finally:
-        both.close()
+        conversation.close()
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
-    """`data` in pieces, cut at `places`."""
+    """Cut `data` at `places`."""
     ends = sorted(min(place, len(data)) for place in places)
     return [data[start:end] for start, end in zip([0, *ends], [*ends, len(data)], strict=True)]
 
 
-def test_session__what_came_before_the_end_is_not_lost(conversation: Conversation) -> None:
+def test_read_line__loses_nothing_that_came_before_the_end(conversation: Conversation) -> None:
     conversation.engine.sendall(frame(STDOUT, b"last words\n"))
     conversation.engine.close()
     assert conversation.session.read_line(LONG_S) == "last words"
-    with pytest.raises(StackError, match="the program that we talk to ended"):
+    with pytest.raises(StackError, match="a helper program exited unexpectedly"):
         conversation.session.read_line(LONG_S)
 
 
-def test_session__its_end_tells_what_it_wrote_to_standard_error(conversation: Conversation) -> None:
+def test_read_line__reports_an_exit_with_what_was_written_to_standard_error(conversation: Conversation) -> None:
     conversation.engine.sendall(frame(STDERR, b"Traceback\nModuleNotFoundError: json\n"))
     conversation.engine.close()
     with pytest.raises(StackError) as caught:
@@ -157,17 +157,17 @@ def test_session__its_end_tells_what_it_wrote_to_standard_error(conversation: Co
     assert caught.value.log == ("Traceback", "ModuleNotFoundError: json")
 
 
-def test_session__what_became_of_the_container_explains_its_end() -> None:
-    explanation = StackError("load was killed for lack of memory")
-    both = Conversation(explanation)
-    both.engine.close()
+def test_read_line__reports_the_exit_of_the_container() -> None:
+    explanation = StackError("load ran out of memory and was killed")
+    conversation = Conversation(explanation)
+    conversation.engine.close()
     with pytest.raises(StackError) as caught:
-        both.session.read_line(LONG_S)
+        conversation.session.read_line(LONG_S)
     assert caught.value is explanation
-    both.close()
+    conversation.close()
 
 
-def test_session__keeps_the_last_lines_of_standard_error_only(conversation: Conversation) -> None:
+def test_read_line__reports_only_the_last_lines_of_standard_error(conversation: Conversation) -> None:
     conversation.engine.sendall(b"".join(frame(STDERR, b"%d\n" % number) for number in range(100)))
     conversation.engine.close()
     with pytest.raises(StackError) as caught:
@@ -175,24 +175,24 @@ def test_session__keeps_the_last_lines_of_standard_error_only(conversation: Conv
     assert caught.value.log == tuple(str(number) for number in range(85, 100))
 
 
-def test_session__sending_to_a_program_that_is_gone_is_told(conversation: Conversation) -> None:
+def test_send__reports_a_program_that_has_exited(conversation: Conversation) -> None:
     conversation.engine.close()
-    with pytest.raises(StackError, match="the program that we talk to ended"):
+    with pytest.raises(StackError, match="a helper program exited unexpectedly"):
         conversation.session.send("x" * 10)
 
 
-def test_session__can_be_closed_twice_and_then_says_so(conversation: Conversation) -> None:
+def test_close__can_be_called_twice_and_ends_the_session(conversation: Conversation) -> None:
     conversation.session.close()
     conversation.session.close()
     with pytest.raises(StackError):
         conversation.session.read_line(LONG_S)
 
 
-def test_session__takes_the_socket_out_of_what_the_sdk_gives() -> None:
+def test_session__finds_the_socket_in_the_sdks_wrapper() -> None:
     ours, engine = socket.socketpair()
 
     class Response:
-        """As the SDK's: a wrapper that holds the socket."""
+        """Like the SDK's: a wrapper that holds the socket."""
 
         _sock = ours
 
@@ -207,8 +207,8 @@ def test_session__takes_the_socket_out_of_what_the_sdk_gives() -> None:
     engine.close()
 
 
-def test_session__leaves_no_response_that_cannot_be_closed_any_more() -> None:
-    """Python 3.13 prints a traceback for one that is collected in this state."""
+def test_close__closes_the_response_before_its_socket() -> None:
+    """Python 3.13 prints a traceback for a response that is collected after its socket was closed."""
     ours, engine = socket.socketpair()
     engine.sendall(b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\n\r\n" + frame(STDOUT, b"hello\n"))
     response = http.client.HTTPResponse(ours)
