@@ -25,7 +25,7 @@ from bench_action.engine.ownership import Ownership
 from bench_action.measure.measurer import Measurer
 from bench_action.plan.blocks import Block, Cell, Step
 from bench_action.report.progress import PlainProgress
-from bench_action.stack.cleanup import CleanUp
+from bench_action.stack.cleanup import cleaned_up
 from bench_action.stack.stack import Stack, bring_up
 from bench_action.stats.interval import estimate_ratio
 
@@ -72,7 +72,7 @@ def against_bare_wrk() -> tuple[list[float], list[float]]:
     project = load(None, "quick", variants=[_VARIANT])
     progress = PlainProgress(Console(stderr=True))
     engine = DockerEngine(Ownership.of_this_process("harness", ""), environ)
-    with CleanUp(engine, SignalInterrupts()):
+    with cleaned_up(engine, SignalInterrupts()):
         stack = bring_up(engine, project, environ, progress)
         measurer = Measurer(stack, project.profile, 1, os.cpu_count() or 1, progress, store=lambda _: None)
         bare, ours = [], []

@@ -48,7 +48,7 @@ def test_run__pairs_take_turns_where_pinning_is_ignored_and_it_says_so(tmp_path:
     assert "duet" not in {trial.phase for trial in result.trials}
     (warned,) = [one for one in result.warnings if one.code in {Code.PINNING_IGNORED, Code.NO_DUET}]
     assert warned.code is Code.PINNING_IGNORED
-    assert "cpuset" in warned.message or "accepts CPU 0" in warned.message
+    assert "cpuset" in warned.message or "accepted CPU 0" in warned.message
     assert result.placement.keys() == {"count, capacity", "latency, interleaved"}
     assert result.placement["latency, interleaved"].startswith("not pinned: ")
     assert "one CPU" not in str(result.placement)

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Condition, Lock, Timer
 from typing import Any, cast
@@ -16,8 +17,8 @@ import pytest
 from bench_action.cli.interrupts import SignalInterrupts
 from bench_action.engine.protocol import Engine
 from bench_action.model.errors import InterruptedRunError, StackError
-from bench_action.stack.cleanup import CleanUp
-from bench_action.stack.services import side_by_side
+from bench_action.stack.cleanup import cleaned_up
+from bench_action.stack.services import run_in_parallel
 
 pytestmark = pytest.mark.unit
 
@@ -75,8 +76,8 @@ def send(number: signal.Signals) -> None:
     os.kill(os.getpid(), number)
 
 
-def owned(engine: Removing, interrupts: SignalInterrupts) -> CleanUp:
-    return CleanUp(cast(Engine, engine), interrupts)
+def clean(engine: Removing, interrupts: SignalInterrupts) -> AbstractContextManager[Engine]:
+    return cleaned_up(cast(Engine, engine), interrupts)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -169,7 +170,7 @@ def interrupted_after(delay_s: float) -> tuple[list[int], list[int]]:
     def work() -> None:
         sender.start()
         while True:
-            side_by_side(act, range(8))
+            run_in_parallel(act, range(8))
             time.sleep(0.001)
 
     sender = Timer(delay_s, send, [signal.SIGINT])
@@ -180,68 +181,68 @@ def interrupted_after(delay_s: float) -> tuple[list[int], list[int]]:
     return begun, ended
 
 
-def test_owned__removes_at_a_good_end(interrupts: SignalInterrupts) -> None:
+def test_cleaned_up__removes_at_a_good_end(interrupts: SignalInterrupts) -> None:
     engine = Removing()
-    with owned(engine, interrupts) as inside:
+    with clean(engine, interrupts) as inside:
         assert inside is cast(Engine, engine)
         assert engine.removed == 0
     assert engine.removed == 1
 
 
 @pytest.mark.parametrize("error", [StackError("django died"), KeyError("a bug"), KeyboardInterrupt(), SystemExit(1)])
-def test_owned__removes_after_whatever_failed_and_lets_it_through(
+def test_cleaned_up__removes_after_any_error_and_lets_it_through(
     interrupts: SignalInterrupts, error: BaseException
 ) -> None:
     engine = Removing()
-    with pytest.raises(type(error)) as caught, owned(engine, interrupts):
+    with pytest.raises(type(error)) as caught, clean(engine, interrupts):
         raise error
     assert caught.value is error
     assert engine.removed == 1
 
 
-def test_owned__a_failure_to_remove_never_hides_the_first_error(interrupts: SignalInterrupts) -> None:
+def test_cleaned_up__a_failure_to_remove_never_hides_the_first_error(interrupts: SignalInterrupts) -> None:
     engine = Removing(StackError("a network is left"))
     first = StackError("django died")
-    with pytest.raises(StackError) as caught, owned(engine, interrupts):
+    with pytest.raises(StackError) as caught, clean(engine, interrupts):
         raise first
     assert caught.value is first
     assert caught.value.__notes__ == ["cleaning up failed as well: a network is left"]
 
 
-def test_owned__a_failure_to_remove_is_told_where_there_is_no_other(interrupts: SignalInterrupts) -> None:
+def test_cleaned_up__a_failure_to_remove_is_raised_if_there_is_no_other(interrupts: SignalInterrupts) -> None:
     with (
         pytest.raises(StackError, match="a network is left"),
-        owned(Removing(StackError("a network is left")), interrupts),
+        clean(Removing(StackError("a network is left")), interrupts),
     ):
         pass
 
 
-def test_owned__a_signal_ends_the_block_and_everything_is_removed(interrupts: SignalInterrupts) -> None:
+def test_cleaned_up__a_signal_ends_the_block_and_everything_is_removed(interrupts: SignalInterrupts) -> None:
     engine = Removing()
-    with pytest.raises(InterruptedRunError) as caught, owned(engine, interrupts):
+    with pytest.raises(InterruptedRunError) as caught, clean(engine, interrupts):
         send(signal.SIGTERM)
     assert caught.value.exit_status == 143
     assert engine.removed == 1
 
 
-def test_owned__a_signal_does_not_cut_the_removal_short(interrupts: SignalInterrupts) -> None:
+def test_cleaned_up__a_signal_does_not_cut_the_removal_short(interrupts: SignalInterrupts) -> None:
     engine = Removing(interrupted=True)
-    with pytest.raises(InterruptedRunError) as caught, owned(engine, interrupts):
+    with pytest.raises(InterruptedRunError) as caught, clean(engine, interrupts):
         pass
     assert caught.value.exit_status == 143
     assert engine.removed == 1
 
 
-def test_owned__a_signal_during_removal_does_not_hide_the_first_error(interrupts: SignalInterrupts) -> None:
+def test_cleaned_up__a_signal_during_removal_does_not_hide_the_first_error(interrupts: SignalInterrupts) -> None:
     engine = Removing(interrupted=True)
-    with pytest.raises(StackError, match="django died"), owned(engine, interrupts):
+    with pytest.raises(StackError, match="django died"), clean(engine, interrupts):
         raise StackError("django died")
     assert engine.removed == 1
 
 
-def test_owned__ctrl_c_twice_is_as_good_as_once(interrupts: SignalInterrupts) -> None:
+def test_cleaned_up__ctrl_c_twice_is_as_good_as_once(interrupts: SignalInterrupts) -> None:
     engine = Removing(interrupted=True)
-    with pytest.raises(InterruptedRunError) as caught, owned(engine, interrupts):
+    with pytest.raises(InterruptedRunError) as caught, clean(engine, interrupts):
         send(signal.SIGINT)
     assert caught.value.exit_status == 130
     assert engine.removed == 1
