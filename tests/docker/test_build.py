@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.docker.conftest import owner_of_a_run
+from tests.docker.conftest import make_owner
 from tests.docker.footprint import Footprint
 
 from bench_action.engine.docker import DockerEngine
@@ -48,7 +48,7 @@ def opens(footprint: Footprint, with_buildx: Mapping[str, str]) -> Iterator[Open
     opened: list[DockerEngine] = []
 
     def opens() -> DockerEngine:
-        engine = DockerEngine(owner_of_a_run(footprint), with_buildx)
+        engine = DockerEngine(make_owner(footprint), with_buildx)
         opened.append(engine)
         return engine
 
@@ -62,7 +62,7 @@ def either(
     request: pytest.FixtureRequest, footprint: Footprint, with_buildx: Mapping[str, str]
 ) -> Iterator[DockerEngine]:
     environ = with_buildx if request.param == "buildx" else {**os.environ, "PATH": ""}
-    engine = DockerEngine(owner_of_a_run(footprint), environ)
+    engine = DockerEngine(make_owner(footprint), environ)
     engine.open()
     yield engine
     engine.remove()
@@ -160,7 +160,7 @@ def test_build__a_dockerfile_outside_its_context(either: DockerEngine, context: 
 
 def test_build__what_the_classic_builder_would_build_wrong_is_refused(footprint: Footprint, context: Path) -> None:
     (context / "Dockerfile").write_text(f"{PLAIN}RUN cat <<EOF >settings\none = 1\nEOF\n", encoding="utf-8")
-    engine = DockerEngine(owner_of_a_run(footprint), {**os.environ, "PATH": ""})
+    engine = DockerEngine(make_owner(footprint), {**os.environ, "PATH": ""})
     with pytest.raises(StackError, match="cannot be built") as caught:
         engine.build(BuildSpec("subject", NAME, context))
     assert "needs BuildKit" in caught.value.advice

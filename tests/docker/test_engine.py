@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.docker.conftest import opened, owner_of_a_run
+from tests.docker.conftest import make_owner, open_engine
 from tests.docker.footprint import Footprint
 
 from bench_action.engine.docker import DockerEngine
@@ -57,7 +57,7 @@ def test_start__gives_no_container_the_proxies_of_dockers_configuration(
     proxies = {"default": {"httpProxy": "http://user:password@proxy:3128", "noProxy": "none"}}
     (tmp_path / "config.json").write_text(json.dumps({"proxies": proxies}), encoding="utf-8")
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    with opened(footprint) as engine:
+    with open_engine(footprint) as engine:
         handle = engine.start(tiny())
         environment = footprint.client.api.inspect_container(handle.id)["Config"]["Env"]
     assert [text for text in environment if "proxy" in text.lower()] == []
@@ -70,7 +70,7 @@ def test_start__names_what_cannot_be_started(engine: DockerEngine, tiny: Tiny) -
 
 
 def test_remove__takes_the_volumes_of_an_image_with_it(footprint: Footprint, tiny: Tiny) -> None:
-    with opened(footprint) as engine:
+    with open_engine(footprint) as engine:
         handle = engine.start(tiny())
         mounts = footprint.client.api.inspect_container(handle.id)["Mounts"]
         (volume,) = [mount["Name"] for mount in mounts if mount["Type"] == "volume"]
@@ -80,7 +80,7 @@ def test_remove__takes_the_volumes_of_an_image_with_it(footprint: Footprint, tin
 
 def test_remove__waits_for_what_is_being_made(footprint: Footprint, tiny: Tiny) -> None:
     before = footprint.left()
-    with opened(footprint) as engine:
+    with open_engine(footprint) as engine:
         refused: list[StackError] = []
 
         def start(number: int) -> None:
@@ -227,7 +227,7 @@ def test_sweep__removes_what_dead_runs_have_left_and_nothing_else(footprint: Foo
     with subprocess.Popen(["sleep", "600"]) as process:
         died = str(Process.of(process.pid))
         process.kill()
-    living = owner_of_a_run(footprint)
+    living = make_owner(footprint)
     elsewhere = Process.of(os.getpid())
     assert elsewhere is not None
     owners = {
@@ -266,7 +266,7 @@ def test_machine__is_this_one(engine: DockerEngine) -> None:
 
 
 def test_owner__of_a_run_lives(footprint: Footprint) -> None:
-    process = Process.parse(owner_of_a_run(footprint).process)
+    process = Process.parse(make_owner(footprint).process)
     assert process is not None
     assert not process.is_gone()
     assert Ownership.of_this_process("x", "y").process == str(process)
