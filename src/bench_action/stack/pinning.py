@@ -17,7 +17,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 def find_placements(stack: Stack) -> tuple[Placement, ...]:
     """Find the placements on the engine's machine.
 
-    If that is the machine we run on, only CPUs that this process may use count.
+    If this process runs on that machine too, only the CPUs that it may use are considered.
     """
     generator = stack.agent.machine()
     usable = set(generator["cpus"])
@@ -30,8 +30,7 @@ def fit_to_pinning(stack: Stack, plan: Plan, progress: Progress) -> Plan:
     """Return the plan, or one that measures pairs in turn if the engine cannot pin containers to CPUs."""
     if not plan.needs_pinning:
         return plan
-    agent = stack.agent
-    why = check_pinning(stack.engine, stack.services.load, lambda: agent.machine()["cpus"])
+    why = check_pinning(stack.engine, stack.services.load, lambda: stack.agent.machine()["cpus"])
     if not why:
         return plan
     progress.warn(f"base and head are measured in turn, not at the same time: {why}")

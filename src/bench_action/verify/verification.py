@@ -1,4 +1,4 @@
-"""What verification leaves to be measured: which subjects, with which profiles, and which cells have a base."""
+"""Decide what can be measured: which subjects, with which profiles, and which cells have a counterpart in base."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,10 +16,10 @@ from bench_action.verify.subjects import Failure, describe_failures, make_verifi
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was found before measuring.
+    """The result of verification.
 
-    `project`: head, with the profiles to measure. `subjects`: all that came up. `failures`: of all of them. `lacks`:
-    cells of head without a counterpart in base, and why.
+    `project`: head, with the profiles to measure. `subjects`: all subjects that came up, and `failures` those of all of
+    them. `lacks`: the cells of head without a counterpart in base, and why.
     """
 
     project: Project
@@ -29,14 +29,14 @@ class Verification:
 
     @property
     def head_failures(self) -> tuple[Failure, ...]:
-        """Those of head's subjects; what is wrong with base is in `lacks`."""
+        """The failures of head's subjects; those of base's are in `lacks`."""
         return tuple(failure for failure in self.failures if not failure.subject.endswith("@base"))
 
 
 def verify(stack: Stack, revisions: Revisions, progress: Progress) -> Verification:
     """Verify all subjects, and find the cells that can be compared.
 
-    Raises VerificationError if no subject of head is left to measure, StackError if a part of the stack dies.
+    Raises VerificationError if no subject of head is left to measure, StackError if a part of the stack exits.
     """
     failures = verify_subjects(stack, revisions.head, progress, revisions.base)
     failed = describe_failures(failures)
