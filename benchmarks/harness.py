@@ -25,7 +25,7 @@ from bench_action.engine.ownership import Ownership
 from bench_action.measure.measurer import Measurer
 from bench_action.plan.blocks import Block, Cell, Step
 from bench_action.report.progress import PlainProgress
-from bench_action.stack.cleanup import CleanUp
+from bench_action.stack.cleanup import cleaned_up
 from bench_action.stack.stack import Stack, bring_up
 from bench_action.stats.interval import estimate_ratio
 

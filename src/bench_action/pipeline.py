@@ -28,9 +28,9 @@ from bench_action.model.result import Result, RunInfo
 from bench_action.model.wording import plural
 from bench_action.plan.plan import Plan, make_plan
 from bench_action.report.folder import OutputFolder
-from bench_action.stack.cleanup import CleanUp, Interrupts
+from bench_action.stack.cleanup import Interrupts, cleaned_up
 from bench_action.stack.pinning import find_placements, fit_to_pinning
-from bench_action.stack.preflight import StealLook, preflight, require_fit
+from bench_action.stack.preflight import StealMeter, preflight, require_fit
 from bench_action.stack.stack import Stack, bring_up
 from bench_action.verify.subjects import Failure
 from bench_action.verify.verification import verify
@@ -60,14 +60,14 @@ class Outcome:
 
 def run(options: Options, ports: Ports) -> Outcome:
     """Measure what the options ask for. Raises a BenchError; what was measured until then has been written anyway."""
-    clock, steal, progress = Clock(), StealLook(), ports.progress
+    clock, steal, progress = Clock(), StealMeter(), ports.progress
     with load_revisions(options, ports.environ, progress) as revisions:  # config
         output = OutputFolder(options.output)
         engine = _make_engine(options, revisions, ports, clock.run_id)
-        with CleanUp(engine, ports.interrupts):
+        with cleaned_up(engine, ports.interrupts):
             with clock.time("stack"):
                 stack = _bring_up(engine, revisions, options, ports)  # stack
-            _warn([steal.condition()], progress)
+            _warn([steal.read()], progress)
             with clock.time("verify"):
                 verified = verify(stack, revisions, progress)  # verify
             places = find_placements(stack)
@@ -186,7 +186,7 @@ def _describe(stack: Stack, revisions: Revisions, plan: Plan, options: Options, 
         run=run,
         source=revisions.source,
         machine=engine.machine(),
-        generator=stack.services.agent.machine(),
+        generator=stack.agent.machine(),
         images=stack.images.ids,
         control=identify_control(plan.project, plan.subjects),
         compares=revisions.base is not None,

@@ -1,4 +1,4 @@
-"""An engine for one test, and one stack with sound and unsound applications for all that only look at it."""
+"""An engine for each test that needs one, and one stack, with correct and faulty applications, shared by the rest."""
 
 import os
 import secrets
@@ -23,7 +23,7 @@ TINY_APP = Path(__file__).parent / "app"
 APPS = Path(__file__).parents[2] / "apps"
 TINY_IMAGE = "bench-action/tiny"
 
-# Each is the aiohttp application with one fault: file, what stands there, what is put in its place.
+# Each is the aiohttp application with one fault: the file, the code to replace, and its replacement.
 FAULTS = {
     "unescaped": ("templates/home.html", "{{ item.text }}", "{{ item.text | safe }}"),
     "extra-query": ("views.py", "fetch(_SELECT)", "fetch(_SELECT); await self.request.app[POOL].fetch(_SELECT)"),
@@ -36,25 +36,25 @@ _ASK_LATER = """\
         late = lambda: asyncio.ensure_future(request.app[POOL].fetch("SELECT 1"))
         asyncio.get_running_loop().call_later(0.02, late)
 """
-# As Django does it after a failure, and no fault: a query that comes after the reply.
+# Not a fault, because Django does the same after a failure: a query that is sent after the reply.
 LATE = {"late-query": ("errors.py", _FAILED, _FAILED + _ASK_LATER)}
 
 
 @pytest.fixture(scope="session")
 def footprint() -> Iterator[Footprint]:
-    """What this session's engines have; at its end, nothing."""
-    with Footprint.of_a_session() as footprint:
+    """Track what this session's engines create; at its end, nothing may be left."""
+    with Footprint.track_session() as footprint:
         yield footprint
 
 
-def owner_of_a_run(footprint: Footprint) -> Ownership:
-    return Ownership.claim(f"test-{secrets.token_hex(4)}", footprint.repository)
+def make_owner(footprint: Footprint) -> Ownership:
+    return Ownership.of_this_process(f"test-{secrets.token_hex(4)}", footprint.repository)
 
 
 @contextmanager
-def opened(footprint: Footprint) -> Iterator[DockerEngine]:
-    """An engine with its network, which removes whatever it has made."""
-    engine = DockerEngine(owner_of_a_run(footprint), dict(os.environ))
+def open_engine(footprint: Footprint) -> Iterator[DockerEngine]:
+    """Open an engine with its network; remove everything that it has made at the end."""
+    engine = DockerEngine(make_owner(footprint), dict(os.environ))
     engine.open()
     try:
         yield engine
@@ -65,15 +65,15 @@ def opened(footprint: Footprint) -> Iterator[DockerEngine]:
 @pytest.fixture
 def engine(footprint: Footprint) -> Iterator[DockerEngine]:
     before = footprint.left()
-    with opened(footprint) as engine:
+    with open_engine(footprint) as engine:
         yield engine
     assert footprint.left() == before
 
 
 @pytest.fixture(scope="session")
 def tiny_image(footprint: Footprint) -> str:
-    """The application that misbehaves as its environment asks for."""
-    with opened(footprint) as engine:
+    """Build the application that misbehaves as its environment says."""
+    with open_engine(footprint) as engine:
         return engine.build(BuildSpec("subject", TINY_IMAGE, TINY_APP))
 
 
@@ -87,15 +87,15 @@ def tiny(tiny_image: str) -> Callable[..., ServiceSpec]:
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The built-in configuration with two of its variants, those that are changed, and the tiny application."""
+    """Write the built-in configuration with two of its variants, the changed ones, and the tiny application."""
     folder = tmp_path_factory.mktemp("stack")
     body: dict[str, Any] = yaml.safe_load((APPS / "bench.yml").read_text(encoding="utf-8"))
     shutil.copy(APPS / "seed.sql", folder)
     for source in (APPS / "aiohttp", APPS / "django", TINY_APP):
         shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns("__pycache__"))
-    sound = {name: body["variants"][name] | {"build": name} for name in ("aiohttp", "django")}
-    changed = {name: sound["aiohttp"] | {"build": _changed(name, folder)} for name in FAULTS | LATE}
-    closing = {"closing": sound["aiohttp"] | {"keep_alive": False}}
+    correct = {name: body["variants"][name] | {"build": name} for name in ("aiohttp", "django")}
+    changed = {name: correct["aiohttp"] | {"build": _change_app(name, folder)} for name in FAULTS | LATE}
+    closing = {"closing": correct["aiohttp"] | {"keep_alive": False}}
     tiny = {"tiny": {"build": TINY_APP.name, "ready": {"path": "/health"}}}
     profile = {
         "path": "/items",
@@ -105,25 +105,25 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         "threads": 2,
         "duration": "1s",
     }
-    body |= {"variants": sound | changed | closing | tiny, "compare": [], "profiles": {"writing": profile}}
+    body |= {"variants": correct | changed | closing | tiny, "compare": [], "profiles": {"writing": profile}}
     (folder / "bench.yml").write_text(yaml.safe_dump(body, sort_keys=False), encoding="utf-8")
     return load_project(folder / "bench.yml", "quick")
 
 
-def _changed(name: str, folder: Path) -> str:
-    file, there, instead = (FAULTS | LATE)[name]
+def _change_app(name: str, folder: Path) -> str:
+    file, old, new = (FAULTS | LATE)[name]
     shutil.copytree(APPS / "aiohttp", folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     path = folder / name / "todo_aiohttp" / file
     text = path.read_text(encoding="utf-8")
-    assert text.count(there) == 1
-    path.write_text(text.replace(there, instead), encoding="utf-8")
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new), encoding="utf-8")
     return name
 
 
 @pytest.fixture(scope="session")
 def stack(footprint: Footprint, project: Project) -> Iterator[Stack]:
-    """PostgreSQL, Redis, the load generator and all of these subjects, ready."""
-    engine = DockerEngine(owner_of_a_run(footprint), dict(os.environ))
+    """Bring up PostgreSQL, Redis, the load generator and all of these subjects."""
+    engine = DockerEngine(make_owner(footprint), dict(os.environ))
     try:
         yield bring_up(engine, project, {}, Quiet())
     finally:

@@ -1,7 +1,7 @@
-"""What the runs of one test session have on the engine: containers, networks and volumes.
+"""Track what the runs of one test session have on the engine: containers, networks and volumes.
 
-Runs say which repository they are for, on every object that they make. A session invents a repository for itself, so
-other runs on the same engine are not looked at. Volumes carry no label; the engine's events tell which were theirs.
+Runs label every object that they make with their repository. A session makes up a repository, so that other runs on the
+same engine are ignored. Volumes have no label; the engine's events show which ones these runs have mounted.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ _LISTEN_S = 10.0
 
 
 class Footprint:
-    """Objects of the runs that are for `repository`."""
+    """The objects of the runs that belong to `repository`."""
 
     def __init__(self, client: docker.DockerClient) -> None:
         self.client = client
@@ -28,36 +28,36 @@ class Footprint:
         self._mounted: list[tuple[str, str]] = []
 
     def containers(self) -> list[str]:
-        """Names, also of containers that do not run."""
+        """List the names of all containers, whether they run or not."""
         return sorted(
             item["Names"][0].lstrip("/") for item in self.client.api.containers(all=True, filters=self._label)
         )
 
     def networks(self) -> list[str]:
-        """Names."""
+        """List the names of all networks."""
         return sorted(item["Name"] for item in self.client.api.networks(filters=self._label))
 
     def volumes(self) -> list[str]:
-        """Volumes that a container of ours has mounted, and that are still there."""
+        """List the volumes that one of our containers has mounted and that still exist."""
         used = {volume for volume, container in list(self._mounted) if container in self._ours}
         return sorted(used & {item["Name"] for item in self.client.api.volumes()["Volumes"] or []})
 
     def left(self) -> list[str]:
-        """Everything, for an assertion that it is nothing."""
+        """List everything that is left, for an assertion that nothing is."""
         return self.containers() + self.networks() + self.volumes()
 
     def container(self, name: str) -> str:
-        """The id of the one running container whose service or subject is called `name`."""
-        found = [
+        """Find the id of the one running container whose service or subject is called `name`."""
+        ids = [
             item["Id"]
             for item in self.client.api.containers(filters=self._label)
             if item["Names"][0].endswith(f"-{name}")
         ]
-        (container,) = found
+        (container,) = ids
         return str(container)
 
     def remove(self, prefix: str = "") -> None:
-        """After a test, so that the next one and the engine are not disturbed: what has a name that begins so."""
+        """Remove, after a test, everything whose name has this prefix, so that it does not disturb the next test."""
         with contextlib.suppress(NotFound):
             for name in self.containers():
                 if name.startswith(prefix):
@@ -68,11 +68,11 @@ class Footprint:
 
     @classmethod
     @contextlib.contextmanager
-    def of_a_session(cls) -> Iterator["Footprint"]:
-        """Of everything until the context ends; then it is nothing."""
+    def track_session(cls) -> Iterator["Footprint"]:
+        """Track everything until the context ends, and check then that nothing is left."""
         client = docker.from_env()
         try:
-            with cls(client).watched() as footprint:
+            with cls(client).watch() as footprint:
                 yield footprint
                 left = footprint.left()
                 footprint.remove()
@@ -81,8 +81,8 @@ class Footprint:
         assert left == []
 
     @contextlib.contextmanager
-    def watched(self) -> Iterator["Footprint"]:
-        """Listen to the engine meanwhile."""
+    def watch(self) -> Iterator["Footprint"]:
+        """Listen to the engine's events until the context ends."""
         events = self.client.events(decode=True, filters={"event": ["create", "mount"]})
         listener = threading.Thread(target=self._listen, args=(events,), daemon=True)
         listener.start()
@@ -93,7 +93,7 @@ class Footprint:
             listener.join(_LISTEN_S)
 
     def _listen(self, events: Iterator[dict[str, Any]]) -> None:
-        # an attribute error is how a stream that was closed ends in some versions of urllib3
+        # some versions of urllib3 raise AttributeError when a stream has been closed
         with contextlib.suppress(AttributeError, ValueError):
             for event in events:
                 actor = event["Actor"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.docker.conftest import owner_of_a_run
+from tests.docker.conftest import make_owner
 from tests.docker.footprint import Footprint
 
 from bench_action.engine.docker import DockerEngine
@@ -62,7 +62,7 @@ def either(
     request: pytest.FixtureRequest, footprint: Footprint, with_buildx: Mapping[str, str]
 ) -> Iterator[DockerEngine]:
     environ = with_buildx if request.param == "buildx" else {**os.environ, "PATH": ""}
-    engine = DockerEngine(owner_of_a_run(footprint), environ)
+    engine = DockerEngine(make_owner(footprint), environ)
     engine.open()
     yield engine
     engine.remove()

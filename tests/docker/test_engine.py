@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.docker.conftest import opened, owner_of_a_run
+from tests.docker.conftest import make_owner, open_engine
 from tests.docker.footprint import Footprint
 
 from bench_action.engine.docker import DockerEngine
@@ -59,7 +59,7 @@ def test_start__hides_the_proxies_of_dockers_configuration(
     proxies = {"default": {"httpProxy": "http://user:password@proxy:3128", "noProxy": "none"}}
     (tmp_path / "config.json").write_text(json.dumps({"proxies": proxies}), encoding="utf-8")
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    with opened(footprint) as engine:
+    with open_engine(footprint) as engine:
         handle = engine.start(tiny())
         environment = footprint.client.api.inspect_container(handle.id)["Config"]["Env"]
     assert [text for text in environment if "proxy" in text.lower()] == []
@@ -82,7 +82,7 @@ def test_remove__removes_the_volumes_of_an_image(footprint: Footprint, tiny: Tin
 
 def test_remove__waits_for_what_is_being_created(footprint: Footprint, tiny: Tiny) -> None:
     before = footprint.left()
-    with opened(footprint) as engine:
+    with open_engine(footprint) as engine:
         refused: list[StackError] = []
 
         def start(number: int) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from tests.docker.conftest import owner_of_a_run
+from tests.docker.conftest import make_owner
 from tests.docker.footprint import Footprint
 from tests.quiet import Quiet
 
@@ -39,7 +39,7 @@ def narrowed(project: Project, **tiny_env: str) -> Project:
 @pytest.fixture(scope="module")
 def pairs(footprint: Footprint, project: Project) -> Iterator[Stack]:
     """Both variants at both revisions; head's tiny dies under its second load."""
-    engine = DockerEngine(owner_of_a_run(footprint), dict(os.environ))
+    engine = DockerEngine(make_owner(footprint), dict(os.environ))
     try:
         head, base = narrowed(project, DIE_AFTER_CONNECTIONS="6"), narrowed(project)
         yield bring_up(engine, head, {}, Quiet(), base=Baseline(base), pairs=2)
@@ -49,7 +49,7 @@ def pairs(footprint: Footprint, project: Project) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def places(pairs: Stack) -> tuple[Placement, ...]:
-    machine = pairs.services.agent.machine()
+    machine = pairs.agent.machine()
     return placements(machine["cpus"], {int(cpu): found for cpu, found in machine["siblings"].items()})
 
 
@@ -76,18 +76,18 @@ def test_slots__either_is_in_either_with_the_slots_name_and_data(pairs: Stack) -
     slots = pairs.slots(AIOHTTP)
     seen = {}
     for swapped in (False, True):
-        both = slots.arrange(swapped=swapped, head_first=swapped, cpus=(), anew=False)
+        both = slots.arrange(swapped=swapped, head_first=swapped, cpus=(), fresh_data=False)
         pairs.wait_for(*both)
         for subject in both:
             assert subject.database is not None
             assert subject.database.execute("SELECT count(*) FROM item") == ["20"]
             seen[subject.revision, swapped] = (subject.handle.host, subject.database.name, subject.cache)
-            assert pairs.services.agent.get(subject.handle.host, subject.handle.port, "/", 10.0) == (200, "")
+            assert pairs.agent.get(subject.handle.host, subject.handle.port, "/", 10.0) == (200, "")
             _, environment = pairs.engine.exec(subject.handle, ["env"])
             assert f"/{subject.database.name}" in environment
     assert seen["base", False] == seen["head", True] != seen["head", False] == seen["base", True]
     slots.clear()
-    assert not slots.hold([])
+    assert not slots.hold_any([])
 
 
 def test_measurer__duets_share_one_cpu_and_alternate(pairs: Stack, places: tuple[Placement, ...]) -> None:
@@ -104,7 +104,7 @@ def test_measurer__duets_share_one_cpu_and_alternate(pairs: Stack, places: tuple
     last = places[2 % len(places)]
     assert allowed(pairs, pairs.services.load) == str(last.load[0])
     assert allowed(pairs, pairs.services.handles["postgres"]) == str(last.services[0])
-    up = list(pairs.slots(AIOHTTP)._up)
+    up = list(pairs.slots(AIOHTTP)._running)
     assert {allowed(pairs, handle) for handle in up} == {str(last.application[0])}
 
 
@@ -139,7 +139,7 @@ def test_measurer__a_subject_that_dies_costs_its_block_and_three_end_its_pair(
 def test_measurer__a_base_that_dies_is_left_out_and_ends_nothing(
     footprint: Footprint, project: Project, places: tuple[Placement, ...]
 ) -> None:
-    engine = DockerEngine(owner_of_a_run(footprint), dict(os.environ))
+    engine = DockerEngine(make_owner(footprint), dict(os.environ))
     try:
         head, base = narrowed(project), narrowed(project, DIE_AFTER_CONNECTIONS="6")
         taken = measurer(bring_up(engine, head, {}, Quiet(), base=Baseline(base), pairs=1), places)
@@ -152,7 +152,7 @@ def test_measurer__a_base_that_dies_is_left_out_and_ends_nothing(
 
 
 def test_measurer__a_base_that_dies_alone_leaves_head_its_own_figures(footprint: Footprint, project: Project) -> None:
-    engine = DockerEngine(owner_of_a_run(footprint), dict(os.environ))
+    engine = DockerEngine(make_owner(footprint), dict(os.environ))
     try:
         head, base = narrowed(project), narrowed(project, DIE_AFTER_CONNECTIONS="6")
         taken = measurer(bring_up(engine, head, {}, Quiet(), base=Baseline(base), pairs=1), ())

@@ -1,11 +1,11 @@
-"""A real stack: PostgreSQL and Redis as their clients see them, and what keeps subjects apart."""
+"""A real stack: PostgreSQL and Redis through their clients, and how subjects are kept apart."""
 
 import pytest
 from tests.docker.footprint import Footprint
 
 from bench_action.engine.protocol import Handle
 from bench_action.model.result import Statement, Work
-from bench_action.stack.meters.work import read_work, statements_between, work_between
+from bench_action.stack.meters.work import count_work, list_queries, read_work
 from bench_action.stack.postgres import Postgres, QueryError
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Cache, Database, Subject
@@ -32,7 +32,7 @@ def database(subject: Subject) -> Database:
     return subject.database
 
 
-def cache_of(stack: Stack, variant: str) -> Cache:
+def find_cache(stack: Stack, variant: str) -> Cache:
     cache = stack.subject(variant, "head").cache
     assert cache is not None
     return cache
@@ -60,11 +60,11 @@ def test_stack__measures_how_long_each_subject_took_to_start(stack: Stack) -> No
     assert all(subject.startup_s > 0 for subject in stack.subjects)
 
 
-def test_execute__gives_rows_of_every_statement(server: Postgres) -> None:
+def test_execute__returns_the_rows_of_every_statement(server: Postgres) -> None:
     assert server.execute("SELECT generate_series(1, 3); SELECT 'a', NULL") == ["1", "2", "3", "a|"]
 
 
-def test_execute__raises_what_is_refused_and_goes_on(server: Postgres) -> None:
+def test_execute__raises_a_refusal_and_can_go_on(server: Postgres) -> None:
     with pytest.raises(QueryError, match='relation "nothing" does not exist') as caught:
         server.execute("SELECT * FROM nothing")
     assert caught.value.where == "SELECT * FROM nothing"
@@ -75,16 +75,14 @@ def test_execute__is_not_misled_by_rows_that_look_like_refusals(server: Postgres
     assert server.execute("SELECT 'ERROR: none'") == ["ERROR: none"]
 
 
-def test_statements__are_those_of_one_database_whoever_runs_them(
-    server: Postgres, stack: Stack, subject: Subject
-) -> None:
+def test_statements__are_those_of_one_database_by_any_role(server: Postgres, stack: Stack, subject: Subject) -> None:
     database, other = subject.database, stack.subject("aiohttp", "head").database
     assert database is not None
     assert other is not None
     mine = "SELECT count(*) FROM item"
     before = read_work(subject)
     server.execute_as(other.role, other.name, mine)
-    assert work_between(before, read_work(subject)) == Work(queries=0, rows=0, cache_commands=0)
+    assert count_work(before, read_work(subject)) == Work(queries=0, rows=0, cache_commands=0)
     server.create_role("visitor")
     server.execute(f'GRANT pg_read_all_data TO visitor; GRANT visitor TO "{database.role}"')
     before = read_work(subject)
@@ -93,11 +91,11 @@ def test_statements__are_those_of_one_database_whoever_runs_them(
     server.execute_as("visitor", database.name, mine)
     after = read_work(subject)
     server.execute("DROP ROLE visitor")
-    assert work_between(before, after) == Work(queries=3, rows=3, cache_commands=0)
-    assert statements_between(before, after) == (Statement(text=mine, calls=3, rows=3),)
+    assert count_work(before, after) == Work(queries=3, rows=3, cache_commands=0)
+    assert list_queries(before, after) == (Statement(text=mine, calls=3, rows=3),)
 
 
-def test_statements__count_whatever_does_work(server: Postgres, subject: Subject) -> None:
+def test_statements__count_everything_that_does_work(server: Postgres, subject: Subject) -> None:
     database = subject.database
     assert database is not None
     server.execute_as(database.role, database.name, "CREATE PROCEDURE p() LANGUAGE sql AS 'SELECT 1'")
@@ -112,19 +110,19 @@ def test_statements__count_whatever_does_work(server: Postgres, subject: Subject
         "DECLARE c CURSOR FOR SELECT 1; FETCH c; CLOSE c",
         "COMMIT",
     )
-    kinds = [one.text.split()[0] for one in statements_between(before, read_work(subject))]
+    kinds = [query.text.split()[0] for query in list_queries(before, read_work(subject))]
     assert sorted(kinds) == ["CALL", "COPY", "DECLARE", "FETCH", "SELECT"]
 
 
-def test_work_between__is_not_told_after_counters_were_reset(server: Postgres, stack: Stack, subject: Subject) -> None:
+def test_count_work__is_none_after_counters_were_reset(server: Postgres, stack: Stack, subject: Subject) -> None:
     before = read_work(subject)
     server.execute("SELECT pg_stat_statements_reset()")
-    assert work_between(before, read_work(subject)) is None
+    assert count_work(before, read_work(subject)) is None
     before = read_work(subject)
     redis = stack.services.redis
     assert redis is not None
     stack.engine.exec(redis.handle, ["redis-cli", "config", "resetstat"])
-    assert work_between(before, read_work(subject)) is None
+    assert count_work(before, read_work(subject)) is None
 
 
 DATA = "CREATE TABLE seeded (n int);\nCOPY seeded FROM stdin;\n1\n2\n\\.\n"
@@ -142,7 +140,7 @@ DATA = "CREATE TABLE seeded (n int);\nCOPY seeded FROM stdin;\n1\n2\n\\.\n"
         "SELECT pg_sleep(0.1) -- last",
     ],
 )
-def test_run_script__ends_however_the_script_ends(server: Postgres, database: Database, end: str) -> None:
+def test_run_script__ends_with_the_script(server: Postgres, database: Database, end: str) -> None:
     server.run_script(database.role, database.name, f"DROP TABLE IF EXISTS seeded; {DATA}{end}", WAIT_S)
     assert server.execute("SELECT count(*) FROM seeded", database.name) == ["2"]
 
@@ -153,7 +151,7 @@ def test_run_script__data_may_end_with_the_script(server: Postgres, database: Da
 
 
 @pytest.mark.parametrize(
-    ("script", "what", "told"),
+    ("script", "what", "place"),
     [
         (
             "SELECT 1;\nSELECT nothing\n  secret;",
@@ -168,16 +166,16 @@ def test_run_script__data_may_end_with_the_script(server: Postgres, database: Da
     ],
 )
 def test_run_script__names_the_place_and_quotes_nothing(
-    server: Postgres, database: Database, script: str, what: str, told: tuple[str, str]
+    server: Postgres, database: Database, script: str, what: str, place: tuple[str, str]
 ) -> None:
     with pytest.raises(QueryError, match=what) as caught:
         server.run_script(database.role, database.name, script, WAIT_S)
-    assert caught.value.where.startswith(told[0])
-    assert told[1] in caught.value.advice
+    assert caught.value.where.startswith(place[0])
+    assert place[1] in caught.value.advice
     assert "secret" not in str(caught.value) + "".join(caught.value.log)
 
 
-def test_execute__data_may_be_last_in_a_conversation_too(server: Postgres) -> None:
+def test_execute__data_may_end_with_the_statements(server: Postgres) -> None:
     for end in ("\\.\n", "", "\\.\n;"):
         server.execute(f"CREATE TABLE talk (n int);\nCOPY talk FROM stdin;\n1\n2\n{end}")
         assert server.execute("SELECT count(*) FROM talk; DROP TABLE talk") == ["2"]
@@ -195,14 +193,14 @@ def test_passwords__are_different_and_on_no_command_line(
     other = stack.subject("aiohttp", "head").database
     assert other is not None
     assert own not in server.url(other.role, "x")
-    database.execute("SELECT 1")  # there is a conversation
+    database.execute("SELECT 1")  # so that there is a psql process
     _, lines = stack.engine.exec(server.handle, ["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n'"])
     assert "psql" in lines
     assert own not in lines
     assert superusers not in lines
 
 
-def test_role__may_neither_read_the_others_data_nor_make_anything_of_its_own(
+def test_role__may_neither_read_other_subjects_data_nor_create_databases_or_roles(
     server: Postgres, stack: Stack, database: Database
 ) -> None:
     other = stack.subject("aiohttp", "head").database
@@ -218,7 +216,7 @@ def test_role__may_neither_read_the_others_data_nor_make_anything_of_its_own(
 def test_seed__is_known_to_the_planner_before_anything_is_measured(
     stack: Stack, server: Postgres, subject: Subject, database: Database
 ) -> None:
-    stack.renew(subject)  # others may have used it
+    stack.renew(subject)  # other tests may have used it
     known = "SELECT reltuples FROM pg_class WHERE relname = 'item'"
     assert server.execute(known, database.name) == ["20"]
     assert server.execute("SELECT count(*) FROM item", database.name) == ["20"]
@@ -227,36 +225,36 @@ def test_seed__is_known_to_the_planner_before_anything_is_measured(
 def test_renew__restores_the_seed_and_the_counter_while_clients_are_connected(
     stack: Stack, server: Postgres, subject: Subject, database: Database
 ) -> None:
-    cache = cache_of(stack, "closing")
-    stack.renew(subject)  # others may have used it
+    cache = find_cache(stack, "closing")
+    stack.renew(subject)  # other tests may have used it
     assert server.connections(database.name, database.role) >= 10  # its pool
     psql = ["psql", "-XAt", server.url(database.role, database.name, "127.0.0.1")]
     client = stack.engine.session(server.handle, psql)
     client.send("INSERT INTO item (text) VALUES ('one more') RETURNING id;\n")
     assert client.read_line(WAIT_S) == "21"
-    status, problem = stack.services.agent.get(subject.handle.host, subject.handle.port, "/", WAIT_S)
+    status, problem = stack.agent.get(subject.handle.host, subject.handle.port, "/", WAIT_S)
     assert (status, problem) == (200, "")
     assert cache.integer("counter") == 1
 
     stack.renew(subject)
     assert database.execute("SELECT count(*), max(id) FROM item") == ["20|20"]
     assert cache.integer("counter") == 0
-    assert stack.services.agent.get(subject.handle.host, subject.handle.port, "/", WAIT_S) == (200, "")
+    assert stack.agent.get(subject.handle.host, subject.handle.port, "/", WAIT_S) == (200, "")
     client.close()
 
 
 def test_redis__keeps_the_numbers_of_subjects_apart(stack: Stack) -> None:
     redis = stack.services.redis
     assert redis is not None
-    one, two = cache_of(stack, "unescaped"), cache_of(stack, "lost-row")
-    assert one.number != two.number
+    first, second = find_cache(stack, "unescaped"), find_cache(stack, "lost-row")
+    assert first.number != second.number
     handle: Handle = redis.handle
-    for cache, value in ((one, "5"), (two, "-7")):
+    for cache, value in ((first, "5"), (second, "-7")):
         stack.engine.exec(handle, ["redis-cli", "-n", str(cache.number), "set", "a key", value])
-    assert (one.integer("a key"), two.integer("a key")) == (5, -7)
-    one.flush()
-    assert (one.integer("a key"), two.integer("a key")) == (0, -7)
-    two.flush()
+    assert (first.integer("a key"), second.integer("a key")) == (5, -7)
+    first.flush()
+    assert (first.integer("a key"), second.integer("a key")) == (0, -7)
+    second.flush()
 
 
 def test_redis__counts_commands(stack: Stack) -> None:
@@ -270,7 +268,7 @@ def test_redis__counts_commands(stack: Stack) -> None:
 
 
 def test_redis__a_value_with_lines_is_a_value(stack: Stack) -> None:
-    redis, cache = stack.services.redis, cache_of(stack, "unescaped")
+    redis, cache = stack.services.redis, find_cache(stack, "unescaped")
     assert redis is not None
     forged = "5\nbench-action-end-0\ncmdstat_get:calls=3,usec=1\n7"
     stack.engine.exec(redis.handle, ["redis-cli", "-n", str(cache.number), "set", "forged", forged])

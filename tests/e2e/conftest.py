@@ -207,7 +207,7 @@ def tiny(**environment: str) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def footprint() -> Iterator[Footprint]:
     """What this session's runs have on the engine; at its end, nothing."""
-    with Footprint.of_a_session() as footprint:
+    with Footprint.track_session() as footprint:
         yield footprint
 
 

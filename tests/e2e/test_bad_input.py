@@ -103,7 +103,7 @@ def test_application__whose_readiness_path_answers_an_error(tool: Tool) -> None:
     )
 
 
-_FOUR_NAMES = "have it allow all names that it is reached by: tiny, tiny-base, tiny-a and tiny-b"
+_FOUR_NAMES = "allow every name by which it is reached: tiny, tiny-base, tiny-a and tiny-b"
 
 
 def test_application__that_refuses_its_host_name(tool: Tool) -> None:

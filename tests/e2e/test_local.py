@@ -99,7 +99,7 @@ def test_check__of_a_wrong_configuration(tool: Tool) -> None:
 def test_limits__that_are_too_low_are_fatal_for_checking_and_running(tool: Tool) -> None:
     limited = replace(tool, wrapper=FEW_FILES)
     config = tool.config({"tiny": tiny()}, profile={"connections": 200})
-    message = ("not fit to measure", "open files: 250 may be open, 200 connections", "`ulimit -Hn 300`")
+    message = ("not fit to measure", "open files: the limit is 250, for 200 connections", "`ulimit -Hn 300`")
     checked = limited.check(config)
     checked.assert_failed(3, *message)
     assert "fatal   open files" in checked.stdout

@@ -1,4 +1,4 @@
-"""`python -m todo_aiohttp`: serve as the environment says."""
+"""`python -m todo_aiohttp`: serve as the environment configures it."""
 
 import logging
 import os
@@ -10,7 +10,7 @@ from todo_aiohttp.supervisor import supervise
 
 
 def main() -> int:
-    """Serve, and return the status to exit with."""
+    """Serve, and return the exit status."""
     logging.basicConfig(level=logging.WARNING)
     config = Config.from_environment(os.environ)
     if config.tuned:

@@ -1,4 +1,4 @@
-"""Puts the application together."""
+"""Assemble the application."""
 
 from importlib.resources import files
 
@@ -15,7 +15,7 @@ _MAX_BODY = 64 * 1024
 
 
 def create_app(config: Config) -> web.Application:
-    """Make the application; it connects to its services when it is started."""
+    """Create the application; it connects to its services when it starts."""
     app = web.Application(middlewares=[json_errors], client_max_size=_MAX_BODY)
     app.cleanup_ctx.extend([database_pool(config), redis_client(config)])
     aiohttp_jinja2.setup(

@@ -1,18 +1,18 @@
-"""What the environment says: where the services are, and how to serve."""
+"""Read the configuration from the environment: where the services are, and how to serve."""
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-# One PostgreSQL of 500 connections serves two subjects at a time, and what measures them.
+# One PostgreSQL with 500 connections serves two subjects at a time, and the benchmark itself.
 _DATABASE_CONNECTIONS = 200
 _PROFILES = ("published", "tuned")
 
 
 @dataclass(frozen=True)
 class Config:
-    """`pool_size` is the most connections that one process keeps to PostgreSQL, and to Redis."""
+    """The configuration. `pool_size`: how many connections one process keeps to PostgreSQL, and at most to Redis."""
 
     database_url: str
     redis_url: str
@@ -28,7 +28,7 @@ class Config:
         if profile not in _PROFILES:
             raise SystemExit(f"TODO_PROFILE is {profile!r}: expected one of {', '.join(_PROFILES)}")
         tuned = profile == "tuned"
-        # Unlike cpu_count(), it knows the cores that we are confined to.
+        # Unlike cpu_count(), it counts only the cores that we may use.
         processes = len(os.sched_getaffinity(0)) if tuned else 1
         return cls(
             database_url=environment.get("DATABASE_URL", "postgresql://postgres@localhost/todo"),

@@ -1,4 +1,4 @@
-"""Every error is JSON: `{"error": REASON}`."""
+"""Send every error as JSON: `{"error": REASON}`."""
 
 import logging
 
@@ -13,13 +13,13 @@ logger = logging.getLogger(__name__)
 
 
 def error(status: int, reason: str) -> web.Response:
-    """Answer with the one shape that an error has."""
+    """Make the reply for an error."""
     return web.json_response({"error": reason}, status=status)
 
 
 @web.middleware
 async def json_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn an exception into JSON, and log it where it is our failure and not the client's."""
+    """Turn an exception into JSON, and log it if it is our failure and not the client's."""
     try:
         return await handler(request)
     except web.HTTPException as refusal:

@@ -1,4 +1,4 @@
-"""The connections that live as long as the application."""
+"""Open the connections that live as long as the application."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import TypeAlias
@@ -22,7 +22,7 @@ def database_pool(config: Config) -> _Context:
 
     async def context(app: web.Application) -> AsyncIterator[None]:
         size = config.pool_size
-        # "today" is UTC's, wherever the server is (rule C7); a start-up parameter costs no query
+        # "today" is today in UTC, wherever the server runs (rule C7); a start-up parameter needs no query
         settings = {"timezone": "UTC"}
         async with asyncpg.create_pool(
             config.database_url, min_size=size, max_size=size, server_settings=settings
@@ -34,9 +34,9 @@ def database_pool(config: Config) -> _Context:
 
 
 def redis_client(config: Config) -> _Context:
-    """Keep a few Redis connections, for which requests wait: the client is slow with very many.
+    """Keep a few Redis connections, and let requests wait for one, because the client is slow with very many.
 
-    It never retries: an INCR whose reply was lost may have counted already.
+    It never retries: an INCR whose reply was lost may already have counted.
     """
 
     async def context(app: web.Application) -> AsyncIterator[None]:

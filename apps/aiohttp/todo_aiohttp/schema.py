@@ -1,4 +1,4 @@
-"""What a new item must look like."""
+"""Validate a new item."""
 
 from typing import Annotated
 
@@ -14,12 +14,12 @@ _REASONS = {
 
 
 def _strip(value: object) -> object:
-    """Remove the white space around a text, before its length counts."""
+    """Remove the white space around a text before its length is checked."""
     return value.strip() if isinstance(value, str) else value
 
 
 class NewItem(BaseModel):
-    """The body of a request for a new item. A text of white space only is valid, and leaves nothing."""
+    """The body of a request for a new item. A text of white space only is valid, and becomes empty."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -27,7 +27,7 @@ class NewItem(BaseModel):
 
 
 def reasons(invalid: ValidationError) -> str:
-    """Say what is wrong, one reason for each field, in alphabetical order."""
+    """Describe what is wrong: one reason for each field, in alphabetical order."""
     return "; ".join(
         sorted(
             f"{error['loc'][0]}: {_REASONS[error['type']].format(**error.get('ctx', {}))}"

@@ -1,4 +1,4 @@
-"""Serves the application in one process, and ends at SIGTERM."""
+"""Serve the application in one process, until SIGTERM."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ SHUTDOWN_TIMEOUT_S = 5.0
 
 
 def serve(config: Config) -> None:
-    """Serve until a signal. Published: aiohttp's own defaults. Tuned: uvloop, on a port shared by processes."""
+    """Serve until a signal. Published: aiohttp's defaults. Tuned: uvloop, on a port that processes share."""
     web.run_app(
         create_app(config),
         port=config.port,
@@ -25,7 +25,7 @@ def serve(config: Config) -> None:
 
 
 def _uvloop() -> asyncio.AbstractEventLoop:
-    # Only requirements-tuned.txt has it.
+    # only requirements-tuned.txt installs it
     import uvloop  # noqa: PLC0415
 
     return uvloop.new_event_loop()

@@ -1,4 +1,4 @@
-"""Runs one server for each core, and lets none of them live without the others."""
+"""Run one server for each core; if one of them ends, end all of them."""
 
 import logging
 import multiprocessing
@@ -18,14 +18,14 @@ logger = logging.getLogger(__name__)
 
 
 def supervise(config: Config) -> int:
-    """Serve until SIGTERM or SIGINT; a server that ends by itself takes the others along, with status 1."""
+    """Serve until SIGTERM or SIGINT; if a server ends on its own, stop the others and return status 1."""
     for number in _SIGNALS:
         signal.signal(number, _exit)
     with _servers(config) as servers:
         ended = wait([server.sentinel for server in servers])
         for server in servers:
             if server.sentinel in ended:
-                server.join()  # the kernel closes what the sentinel watches before it knows the status
+                server.join()  # the sentinel is ready before the exit status is known
                 logger.error("%s ended with status %s", server.name, server.exitcode)
     return 1
 
@@ -36,7 +36,7 @@ def _exit(_number: int, _frame: FrameType | None) -> None:
 
 @contextmanager
 def _servers(config: Config) -> Iterator[list[ForkProcess]]:
-    # Forking is safe: no thread and no event loop exists yet. It shares the imported modules' memory.
+    # Forking is safe, because no thread and no event loop exists yet, and it shares the memory of imported modules.
     context = multiprocessing.get_context("fork")
     servers: list[ForkProcess] = []
     try:
@@ -50,8 +50,8 @@ def _servers(config: Config) -> Iterator[list[ForkProcess]]:
 
 
 def _serve(config: Config) -> None:
-    # Until aiohttp listens for signals itself, one ends the server at once: the supervisor's own handler, which a fork
-    # inherits, would raise wherever it is, and leave an event loop open.
+    # Until aiohttp handles signals itself, a signal ends the server immediately: the supervisor's handler, which a fork
+    # inherits, would raise anywhere, and leave an event loop open.
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     serve(config)

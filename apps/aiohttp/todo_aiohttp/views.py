@@ -16,20 +16,20 @@ _INSERT = "INSERT INTO item (text) VALUES ($1) RETURNING id"
 
 
 class Home(web.View):
-    """Every item, and how many times they were shown."""
+    """The page with every item, and how many times the page was shown."""
 
     async def get(self) -> web.Response:
-        """Read the items before counting: a page that cannot be shown does not count."""
+        """Render the page. Items are read before the page is counted: a page that fails must not count."""
         items = await self.request.app[POOL].fetch(_SELECT)
         counter = await self.request.app[REDIS].incr("counter")
         return aiohttp_jinja2.render_template("home.html", self.request, {"items": items, "counter": counter})
 
 
 class Items(web.View):
-    """Where new items are sent."""
+    """The collection of items, to which clients add."""
 
     async def post(self) -> web.Response:
-        """Add the item in the body, which is JSON whatever its content type says."""
+        """Add the item in the body, which is read as JSON regardless of its content type."""
         try:
             data = _decoded(await self.request.read())
         except (ValueError, RecursionError):
@@ -49,15 +49,15 @@ class Items(web.View):
 
 
 class Health(web.View):
-    """Whether the server answers; it asks nobody else."""
+    """The health check, which uses neither PostgreSQL nor Redis."""
 
     async def get(self) -> web.Response:
-        """Answer."""
+        """Report that the server is up."""
         return web.json_response({"status": "ok"})
 
 
 def _decoded(body: bytes) -> Any:
     data = json.loads(body) if body.strip() else None
-    # JSON can spell half a surrogate pair, which UTF-8, and so PostgreSQL, cannot: a ValueError here.
+    # JSON can contain half a surrogate pair, which UTF-8, and so PostgreSQL, cannot encode: this raises ValueError.
     json.dumps(data, ensure_ascii=False).encode()
     return data

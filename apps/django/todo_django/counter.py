@@ -7,11 +7,11 @@ from redis.retry import Retry
 
 _KEY = "counter"
 
-# One client for the process: it connects when first used, and its pool serves every thread.
-# It never retries: an INCR whose reply was lost may have counted already.
+# One client for the process: it connects on first use, and its pool serves every thread.
+# It never retries: an INCR whose reply was lost may already have counted.
 _redis = Redis.from_url(settings.REDIS_URL, retry=Retry(NoBackoff(), 0))
 
 
 def increment() -> int:
-    """Count one more page, and return how many there are now."""
+    """Count one more page, and return the new count."""
     return int(_redis.incr(_KEY))

@@ -1,4 +1,4 @@
-"""Every error is JSON: `{"error": REASON}`. Django calls the handlers that `urls` names."""
+"""Send every error as JSON: `{"error": REASON}`. Django calls the handlers that `urls` names."""
 
 import sys
 
@@ -8,23 +8,23 @@ from django.http import HttpRequest, JsonResponse
 
 
 def error(status: int, reason: str) -> JsonResponse:
-    """Answer with the one shape that an error has."""
+    """Make the reply for an error."""
     return JsonResponse({"error": reason}, status=status)
 
 
 def bad_request(_request: HttpRequest, exception: Exception) -> JsonResponse:
-    """A request that Django itself refuses."""
+    """Reply to a request that Django itself refuses."""
     if isinstance(exception, RequestDataTooBig):
         return error(413, "Body too large")
     return error(400, "Bad request")
 
 
 def not_found(_request: HttpRequest, exception: Exception) -> JsonResponse:  # noqa: ARG001 - Django's keyword
-    """No such path."""
+    """Reply to an unknown path."""
     return error(404, "Not found")
 
 
 def server_error(_request: HttpRequest) -> JsonResponse:
-    """Say whether it was the database; Django has logged the exception that is being handled."""
+    """Report whether the database failed; Django has already logged the exception."""
     in_database = isinstance(sys.exc_info()[1], DatabaseFailure)
     return error(500, "Database failure" if in_database else "Server failure")

@@ -1,4 +1,4 @@
-"""What a new item must look like."""
+"""Validate a new item."""
 
 from typing import Any
 
@@ -9,17 +9,17 @@ _MAX_LENGTH = 1000
 
 
 class JSONCharField(forms.CharField):
-    """A `CharField` for JSON, in which a number is not a text."""
+    """A `CharField` for JSON: a number is not a text."""
 
     def to_python(self, value: object) -> str | None:
-        """Return the text without the white space around it; anything but a string is an error."""
+        """Strip the white space around the text; anything that is not a string is an error."""
         if not isinstance(value, str):
             raise ValidationError("must be a string", code="invalid")
         return super().to_python(value)
 
 
 class ItemForm(forms.Form):
-    """Checks a decoded JSON object. A text of white space only is valid, and leaves nothing."""
+    """Validates a decoded JSON object. A text of white space only is valid, and becomes empty."""
 
     text = JSONCharField(
         required=False,
@@ -31,13 +31,13 @@ class ItemForm(forms.Form):
     )
 
     def clean(self) -> dict[str, Any]:
-        """Refuse what a browser's form would ignore: a field that we do not know."""
+        """Refuse unknown fields, which a browser's form would ignore."""
         for name in self.data.keys() - self.fields.keys():
             self.add_error(None, ValidationError("%(name)s: unknown field", params={"name": name}))
         return self.cleaned_data
 
     def reasons(self) -> str:
-        """Say what is wrong: the first reason for each field, in alphabetical order."""
+        """Describe what is wrong: the first reason for each field, in alphabetical order."""
         unknown = [str(message) for message in self.non_field_errors()]
         known = [f"{name}: {messages[0]}" for name, messages in self.errors.items() if name in self.fields]
         return "; ".join(sorted(unknown + known))

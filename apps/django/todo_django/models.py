@@ -5,7 +5,7 @@ from django.db.models.functions import Now
 
 
 class Item(models.Model):
-    """A thing to do. `apps/seed.sql` owns the table, for every variant alike."""
+    """A thing to do. `apps/seed.sql` creates the table, the same for every variant."""
 
     text = models.TextField()
     date_posted = models.DateField(db_default=Now(), editable=False)

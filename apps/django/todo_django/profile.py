@@ -1,9 +1,9 @@
-"""How the application is served: as the article did, or as well as it can be."""
+"""Choose how the application is served: as the article did, or tuned."""
 
 import os
 from typing import Final
 
-# One PostgreSQL of 500 connections serves two subjects at a time, and what measures them.
+# One PostgreSQL with 500 connections serves two subjects at a time, and the benchmark itself.
 DATABASE_CONNECTIONS: Final = 200
 
 _NAMES = ("published", "tuned")

@@ -1,7 +1,7 @@
 """Django's settings. `DATABASE_URL`, `REDIS_URL` and `TODO_PROFILE` come from the environment.
 
-There is no `SECRET_KEY`: nothing here is signed. There is no middleware either: without sessions or cookies a
-forged request can do no more than a genuine one, so CSRF protection would protect nothing.
+There is no `SECRET_KEY`, because nothing is signed, and no middleware: without sessions or cookies a forged request can
+do no more than a genuine one, so CSRF protection would protect nothing.
 """
 
 import os
@@ -11,7 +11,7 @@ import dj_database_url
 from todo_django.profile import TUNED
 
 DEBUG = False
-# The benchmark calls the server by a container's name or an address, and no answer is made from the Host header.
+# The benchmark reaches the server by a container's name or an address, and no answer depends on the Host header.
 ALLOWED_HOSTS = ["*"]
 
 INSTALLED_APPS = ["todo_django"]
@@ -26,7 +26,7 @@ DATABASES = {
         conn_max_age=None if TUNED else 0,
     )
 }
-# Django would send a SELECT on each new connection to set the time zone, unless it finds it set already.
+# Unless the time zone is already set, Django sends a SELECT to set it on each new connection.
 DATABASES["default"]["OPTIONS"] = {"options": "-c TimeZone=UTC"}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -37,7 +37,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        # Naming the loaders is not needed for caching: with DEBUG off, Django wraps these in the cached one.
+        # Loaders need not be named for caching: with DEBUG off, Django wraps these in the cached loader.
         "APP_DIRS": True,
     }
 ]
@@ -50,7 +50,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "handlers": {"stderr": {"class": "logging.StreamHandler"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
-    # A client's mistake is an answer, not an error of ours.
+    # A client's mistake is not an error of ours.
     "loggers": {
         "django": {"handlers": ["stderr"], "level": "ERROR", "propagate": False},
         "django.security": {"level": "CRITICAL"},

@@ -1,4 +1,4 @@
-"""Paths, and what answers when there is none."""
+"""Map paths to views, and errors to handlers."""
 
 from django.urls import path
 

@@ -13,10 +13,10 @@ from todo_django.models import Item
 
 
 class JSONErrorsView(View):
-    """A view that refuses a method in JSON."""
+    """A view that refuses a method with a JSON reply."""
 
     def http_method_not_allowed(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Answer 405, and name the methods that there are."""
+        """Reply with status 405 and the methods that are allowed."""
         refusal = super().http_method_not_allowed(request, *args, **kwargs)
         response = error(405, "Method not allowed")
         response["Allow"] = refusal["Allow"]
@@ -24,24 +24,24 @@ class JSONErrorsView(View):
 
 
 class HomeView(JSONErrorsView, TemplateView):
-    """Every item, and how many times they were shown."""
+    """The page with every item, and how many times the page was shown."""
 
     http_method_names = ("get",)
     template_name = "home.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Read the items before counting: a page that cannot be shown does not count."""
+        """Collect the page's data. Items are read before the page is counted: a page that fails must not count."""
         items = list(Item.objects.order_by("pk"))
         return super().get_context_data(items=items, counter=counter.increment(), **kwargs)
 
 
 class ItemsView(JSONErrorsView):
-    """Where new items are sent."""
+    """The collection of items, to which clients add."""
 
     http_method_names = ("post",)
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        """Add the item in the body, which is JSON whatever its content type says."""
+        """Add the item in the body, which is read as JSON regardless of its content type."""
         try:
             data = _decoded(request.body)
         except (ValueError, RecursionError):
@@ -60,17 +60,17 @@ class ItemsView(JSONErrorsView):
 
 
 class HealthView(JSONErrorsView):
-    """Whether the server answers; it asks nobody else."""
+    """The health check, which uses neither PostgreSQL nor Redis."""
 
     http_method_names = ("get",)
 
     def get(self, _request: HttpRequest) -> JsonResponse:
-        """Answer."""
+        """Report that the server is up."""
         return JsonResponse({"status": "ok"})
 
 
 def _decoded(body: bytes) -> Any:
     data = json.loads(body) if body.strip() else None
-    # JSON can spell half a surrogate pair, which UTF-8, and so PostgreSQL, cannot: a ValueError here.
+    # JSON can contain half a surrogate pair, which UTF-8, and so PostgreSQL, cannot encode: this raises ValueError.
     json.dumps(data, ensure_ascii=False).encode()
     return data

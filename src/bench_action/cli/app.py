@@ -40,8 +40,8 @@ from bench_action.report.progress import LiveProgress, PlainProgress
 from bench_action.report.stored import read_result
 from bench_action.report.terminal import print_compared, print_conditions, print_view
 from bench_action.report.view import make_view
-from bench_action.stack.preflight import StealLook, preflight, require_fit
-from bench_action.verify.subjects import as_error
+from bench_action.stack.preflight import StealMeter, preflight, require_fit
+from bench_action.verify.subjects import make_verification_error
 
 if TYPE_CHECKING:
     from bench_action.action.step import Action
@@ -184,7 +184,7 @@ def check(
     owner = Ownership.claim("check", "")
     chosen = choose_engine(engine.value, environ, PlainProgress(console), owner, project)
     lines = [Condition("configuration", "ok", f"{project.origin}: {', '.join(project.config.variants)}")]
-    lines += [Condition("engine", "ok", chosen.name), *preflight(chosen, project), steal.condition()]
+    lines += [Condition("engine", "ok", chosen.name), *preflight(chosen, project), steal.read()]
     print_conditions(lines, console)
     require_fit(lines)
 
@@ -342,7 +342,7 @@ def raise_verdict(outcome: Outcome, fail_on: FailOn, *, require_comparison: bool
     """Raise the BenchError that a finished run exits with, if any (README, "Exit status")."""
     result = outcome.result
     if outcome.failures:
-        raise as_error(outcome.failures)
+        raise make_verification_error(outcome.failures)
     if result.verdict == "regressed" and fail_on is FailOn.REGRESSION:
         what = headline(result).text.replace("`", "")
         raise RegressionError(what, advice="fix the regression, or raise the gate in `gates:`")

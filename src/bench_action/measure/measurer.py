@@ -62,7 +62,7 @@ def measure(stack: Stack, plan: Plan, append: Callable[[Trial], None], progress:
             progress.warn(f"{error.what}. Trials are kept in memory from now on")
 
     progress.expect(*design.expected(project))
-    cores = stack.services.agent.machine()["cores"]
+    cores = stack.agent.machine()["cores"]
     measurer = Measurer(
         stack,
         project.find_profile,
@@ -225,9 +225,9 @@ class Measurer:
                 self._keep(trial)
         except StackError as error:
             ended = {end.handle.id for end in self.stack.engine.ended()}
-            if not slots.hold(ended):
+            if not slots.hold_any(ended):
                 raise
-            only_base = pair.kind == "revision" and slots.only_base(ended)
+            only_base = pair.kind == "revision" and slots.hold_only_base(ended)
             slots.clear()
             self._drop(block, pair, error, only_base=only_base)
 
@@ -274,7 +274,7 @@ class Measurer:
         base, head = slots.arrange(
             swapped=block.swapped,
             head_first=block.head_first,
-            anew=profile.writes,
+            fresh_data=profile.writes,
             cpus=placement.everywhere if placement is not None else (),
         )
         self.stack.wait_for(base, head)
@@ -296,7 +296,7 @@ class Measurer:
 
     def _settle(self, *subjects: Subject) -> None:
         """Let subjects finish what wrk no longer waits for, so that the next trial does not pay for it."""
-        self.stack.services.agent.settle([subject.handle.id for subject in subjects], _SETTLE_S)
+        self.stack.agent.settle([subject.handle.id for subject in subjects], _SETTLE_S)
 
     def _keep(self, trial: Trial) -> None:
         self.trials.append(trial)

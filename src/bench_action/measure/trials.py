@@ -25,7 +25,7 @@ from bench_action.model.result import Errors, Latency, Replies, Trial, Work
 from bench_action.model.warning import Code, RunWarning
 from bench_action.plan.blocks import Block, Cell, Step
 from bench_action.plan.placement import Placement
-from bench_action.stack.meters.work import Reading, read_work, statements_between, work_between
+from bench_action.stack.meters.work import Reading, count_work, list_queries, read_work
 from bench_action.stack.readiness import require_alive
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
@@ -77,7 +77,7 @@ def load_alone(stack: Stack, subject: Subject, profile: Profile, duration_s: int
             peak = max(peak, subject.database.connections())
 
     order = _order(subject, profile, duration_s, stack.parts(subject))
-    answer = stack.services.agent.wrk(order, _limit_s(profile, duration_s), look, _LOOK_S)
+    answer = stack.agent.wrk(order, _limit_s(profile, duration_s), look, _LOOK_S)
     require_alive(stack.engine)
     return _load_run(answer, where, peak)
 
@@ -87,7 +87,7 @@ def load_together(
 ) -> list[LoadRun]:
     """A run of wrk for each subject, at once, begun in this order. Raises StackError when one has died meanwhile."""
     orders = [_order(one, profile, duration_s, {"application": one.handle.id}) for one in subjects]
-    answers = stack.services.agent.duet(orders, _limit_s(profile, duration_s), lambda: None, 60.0)
+    answers = stack.agent.duet(orders, _limit_s(profile, duration_s), lambda: None, 60.0)
     require_alive(stack.engine)
     return [_load_run(answer, name, 0) for answer, name in zip(answers, where, strict=True)]
 
@@ -137,7 +137,7 @@ def count_trial(stack: Stack, place: TrialPlan, subject: Subject, profile: Profi
 
     Its `wall_s` is the time between the two readings, in which work in the background was counted too.
     """
-    agent, parts, request = stack.services.agent, stack.parts(subject), HttpRequest.to(subject.handle, profile)
+    agent, parts, request = stack.agent, stack.parts(subject), HttpRequest.to(subject.handle, profile)
     time.sleep(place.step.pause_s)
     before, usage_before = read_work(subject), agent.usage(parts)
     began = time.monotonic()
@@ -147,7 +147,7 @@ def count_trial(stack: Stack, place: TrialPlan, subject: Subject, profile: Profi
     after = read_work(subject)
     wall_s = after.at - before.at
     answered = [reply for reply in replies if not reply.problem]
-    work = work_between(before, after)
+    work = count_work(before, after)
     seen = summarise_replies([Sight.of_reply(reply) for reply in answered], replies[-1].problem)
     lost = () if work is not None else (_counters_lost(place),)
     return Trial(
@@ -168,7 +168,7 @@ def count_trial(stack: Stack, place: TrialPlan, subject: Subject, profile: Profi
         db_connections_peak=0,
         memory_peak_mib=None,
         steal_percent=0.0,
-        statements=statements_between(before, after),
+        statements=list_queries(before, after),
         replies=seen,
         warnings=(*judge_each(seen, profile, str(place.cell)), *lost),
         **(_idle_work(subject, after, wall_s) if place.step.idle else {}),
@@ -180,9 +180,9 @@ def _idle_work(subject: Subject, before: Reading, seconds: float) -> dict[str, A
     time.sleep(seconds)
     after = read_work(subject)
     return {
-        "idle": work_between(before, after) or _NO_WORK,
+        "idle": count_work(before, after) or _NO_WORK,
         "idle_s": after.at - before.at,
-        "idle_statements": statements_between(before, after),
+        "idle_statements": list_queries(before, after),
     }
 
 
@@ -195,7 +195,7 @@ def capacity_trial(stack: Stack, place: TrialPlan, subject: Subject, profile: Pr
     """One subject alone, with the work that it did meanwhile."""
     before = read_work(subject)
     run = load_alone(stack, subject, profile, place.step.slice_s or profile.duration, str(place.cell))
-    work = work_between(before, read_work(subject))
+    work = count_work(before, read_work(subject))
     return measured(place, subject, profile, run, work=work, cores=cores)
 
 
@@ -217,7 +217,7 @@ def latency_trials(
     """One connection to each subject, in turns of a few requests: how long does a request wait, what does it cost?"""
     requests = [HttpRequest.to(subject.handle, profile) for subject in subjects]
     block = places[0].block
-    seen = stack.services.agent.turns(
+    seen = stack.agent.turns(
         requests,
         [stack.parts(subject) for subject in subjects],
         seconds=places[0].step.slice_s,

@@ -1,1 +1,1 @@
-"""WHAT runs: services, subjects, their databases, and when they are ready."""
+"""Start everything that a run needs: services, databases and subjects."""

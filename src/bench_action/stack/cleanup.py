@@ -1,5 +1,6 @@
-"""Cleaning up always happens, and never hides why it became necessary."""
+"""Remove what a run has made, however it ends, without hiding the error that ended it."""
 
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol
 
@@ -8,17 +9,26 @@ from bench_action.model.errors import BenchError
 
 
 class Interrupts(Protocol):
-    """Turns SIGINT and SIGTERM into one exception, raised once; later ones are ignored."""
+    """Turns SIGINT and SIGTERM into one exception, raised once; later signals are ignored."""
 
     def hold(self) -> None:
-        """From now on only remember a signal."""
+        """Remember signals from now on instead of raising them."""
 
     def release(self) -> None:
-        """Raise what was remembered."""
+        """Raise the signal that was remembered, if there was one."""
 
 
-class CleanUp:
-    """A context in which the engine's objects exist; at its end, however it comes, they are removed."""
+def cleaned_up(engine: Engine, interrupts: Interrupts) -> AbstractContextManager[Engine]:
+    """Remove everything that the engine has made when the `with` block ends, whether it fails or not.
+
+    If removing fails after another error, that error is raised with a note. A signal that arrives meanwhile is raised
+    once everything has been removed.
+    """
+    return _CleanUp(engine, interrupts)
+
+
+class _CleanUp:
+    """A class rather than a generator: a signal may arrive in the frames that `contextlib` would put before it."""
 
     def __init__(self, engine: Engine, interrupts: Interrupts) -> None:
         self._engine = engine
@@ -32,7 +42,7 @@ class CleanUp:
     ) -> None:
         try:
             self._interrupts.hold()
-        finally:  # a signal may still have come before `hold` took effect
+        finally:  # a signal may arrive before `hold` takes effect
             self._remove(first)
         if first is None:
             self._interrupts.release()

@@ -1,4 +1,4 @@
-"""The images of a run: built or had before anything is started, one after the other, so that Ctrl-C ends a build."""
+"""Build or pull the images of a run before anything is started, one after the other, so that Ctrl-C stops a build."""
 
 import time
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
 
 _LOAD = "bench-action/load"
-# a build of base that hangs must not take the whole job's time: it may take ten minutes, or four times head's
+# A build of base that hangs must not use up the job's time: it may take ten minutes, or four times as long as head's.
 _PATIENCE_S = 600
 _PATIENCE = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A name for people, and the id that containers are started from."""
+    """An image: its name, for people, and its id, which containers are started from."""
 
     name: str
     id: str
@@ -34,7 +34,7 @@ class Image:
 class Images:
     """The images of a run, by variant and by service.
 
-    `base`: of the base revision, by variant; `lacks`: variant → why base has no image of it.
+    `base`: images of the base revision, by variant. `lacks`: variant → why base has no image of it.
     """
 
     load: Image
@@ -45,7 +45,7 @@ class Images:
 
     @property
     def ids(self) -> dict[str, str]:
-        """Name → id of all."""
+        """Name → id of every image."""
         every = (self.load, *self.variants.values(), *self.base.values(), *self.services.values())
         return {image.name: image.id for image in every}
 
@@ -53,62 +53,65 @@ class Images:
 def make_images(
     engine: Engine, project: Project, base: Baseline | None, progress: Progress, results: Path | None = None
 ) -> Images:
-    """Build what is to be built, pull what is not here. Raises StackError, but for a variant of base.
+    """Build the images of variants, and pull those that are not here yet.
 
-    `results`: the folder of our own results, which is in no build.
+    Raises StackError, except if a variant of base fails: that is kept in `lacks`. `results`: the folder of our own
+    results, which is left out of every build.
     """
     config = project.config
-    load = _of_load(engine, config.load.image, progress)
+    load = _make_load_image(engine, config.load.image, progress)
     variants, built_s = {}, {}
     for name in config.variants:
         began = time.monotonic()
-        variants[name] = _of_variant(engine, name, project, progress, results=results)
+        variants[name] = _make_variant_image(engine, name, project, progress, results=results)
         built_s[name] = time.monotonic() - began
-    services = {name: _get(engine, service.image, service.kind, progress) for name, service in config.services.items()}
+    services = {name: _pull(engine, service.image, service.kind, progress) for name, service in config.services.items()}
     images = Images(load, variants, services)
     if base is not None:
         images.lacks.update(base.lacks)
         for name in base.project.config.variants:
             limit_s = max(_PATIENCE_S, round(_PATIENCE * built_s.get(name, 0.0)))
             try:
-                images.base[name] = _of_variant(
+                images.base[name] = _make_variant_image(
                     engine, name, base.project, progress, tag=":base", results=results, limit_s=limit_s
                 )
             except StackError as error:  # head goes on without it
-                images.lacks[name] = failed_base(name, project, base, "built", error)
+                images.lacks[name] = explain_failed_base(name, project, base, "built", error)
     return images
 
 
-def failed_base(
+def explain_failed_base(
     name: str, head: Project, base: Baseline, doing: Literal["built", "started"], error: StackError
 ) -> Lack:
-    """Say that base's variant could not be built or started: why, with the last lines of its log."""
+    """Explain why a variant of base could not be built or started, with the last lines of its log."""
     parts = [error.cause] if doing == "built" and error.cause else [error.what, error.cause]
     why = " ".join(": ".join(filter(None, parts)).split())
     reason = f"{base.name} could not be {doing}: {why}"
-    missing = _explain(name, head, base, [error.cause, *error.log], with_dockerfile=doing == "built")
+    missing = _explain_missing_files(name, head, base, [error.cause, *error.log], with_dockerfile=doing == "built")
     return Lack("base-failed", f"{reason}. {missing}" if missing else reason, error.log)
 
 
-def _explain(name: str, head: Project, base: Baseline, log: Sequence[str], *, with_dockerfile: bool) -> str:
-    """What of head's context base's does not have, if the log or the Dockerfile names it; else empty."""
-    of_head, of_base = head.config.variants[name].build, base.project.config.variants[name].build
-    if of_head is None or of_base is None:
+def _explain_missing_files(
+    name: str, head: Project, base: Baseline, log: Sequence[str], *, with_dockerfile: bool
+) -> str:
+    """Name the files of head's context that base's lacks, if the log or the Dockerfile mentions them; else empty."""
+    head_build, base_build = head.config.variants[name].build, base.project.config.variants[name].build
+    if head_build is None or base_build is None:
         return ""
-    context, evidence = base.project.folder / of_base.context, list(log)
+    context, evidence = base.project.folder / base_build.context, list(log)
     if with_dockerfile:
-        with suppress(OSError):  # the failed build says what is wrong with it
-            evidence.append((context / of_base.dockerfile).read_text(encoding="utf-8", errors="replace"))
-    return explain_missing((head.find_owner(name).folder / of_head.context).resolve(), context.resolve(), evidence)
+        with suppress(OSError):  # the failed build already says what is wrong with it
+            evidence.append((context / base_build.dockerfile).read_text(encoding="utf-8", errors="replace"))
+    return explain_missing((head.of(name).folder / head_build.context).resolve(), context.resolve(), evidence)
 
 
-def _get(engine: Engine, name: str, kind: Kind, progress: Progress) -> Image:
+def _pull(engine: Engine, name: str, kind: Kind, progress: Progress) -> Image:
     if not engine.has_image(name):
-        progress.step(f"getting the image {name}")
+        progress.step(f"pulling image {name}")
     return Image(name, engine.image(name, kind))
 
 
-def _of_variant(
+def _make_variant_image(
     engine: Engine,
     name: str,
     project: Project,
@@ -120,7 +123,7 @@ def _of_variant(
 ) -> Image:
     variant, folder = project.config.variants[name], project.find_owner(name).folder
     if variant.build is None:
-        return _get(engine, str(variant.image), "subject", progress)
+        return _pull(engine, str(variant.image), "subject", progress)
     progress.step(f"building {name}{tag.replace(':', '@')}")
     build, image = variant.build, f"bench-action/{name}{tag}"
     spec = BuildSpec(
@@ -130,15 +133,15 @@ def _of_variant(
         build.dockerfile,
         build.target,
         build.args,
-        local_form(variant, folder),
+        make_local_form(variant, folder),
         results,
         limit_s,
     )
     return Image(image, engine.build(spec))
 
 
-def local_form(variant: Variant, folder: Path) -> LocalForm | None:
-    """How the variant runs without a container, None where the configuration does not say."""
+def make_local_form(variant: Variant, folder: Path) -> LocalForm | None:
+    """Make the form in which a variant runs without a container; None if its configuration has no `local`."""
     if variant.local is None:
         return None
     requirements = folder / variant.local.requirements if variant.local.requirements else None
@@ -146,10 +149,10 @@ def local_form(variant: Variant, folder: Path) -> LocalForm | None:
     return LocalForm(variant.local.command, context, requirements)
 
 
-def _of_load(engine: Engine, name: str | None, progress: Progress) -> Image:
-    """What the configuration names, else the action's own image where we run in it, else one that is built."""
+def _make_load_image(engine: Engine, name: str | None, progress: Progress) -> Image:
+    """Use the configured image, else the action's own if we run in it, else build one."""
     if name:
-        return _get(engine, name, "load", progress)
+        return _pull(engine, name, "load", progress)
     if own := engine.tool_image():
         return Image(own, own)
     progress.step("building the load generator")

@@ -1,4 +1,4 @@
-"""Which CPUs there are, and whether an engine can pin a container to them: tried once, before anything relies on it."""
+"""Find out which CPUs the run can use, and, before anything relies on it, whether the engine can pin containers."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -17,9 +17,9 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 def find_placements(stack: Stack) -> tuple[Placement, ...]:
     """Find the placements on the engine's machine.
 
-    If that is the machine we run on, only CPUs that this process may use count.
+    If this process runs on that machine too, only the CPUs that it may use are considered.
     """
-    generator = stack.services.agent.machine()
+    generator = stack.agent.machine()
     usable = set(generator["cpus"])
     if _BOOT_ID.is_file() and _BOOT_ID.read_text(encoding="ascii").strip() == generator["boot_id"]:
         usable = usable & os.sched_getaffinity(0) or usable
@@ -30,32 +30,29 @@ def fit_to_pinning(stack: Stack, plan: Plan, progress: Progress) -> Plan:
     """Return the plan, or one that measures pairs in turn if the engine cannot pin containers to CPUs."""
     if not plan.needs_pinning:
         return plan
-    agent = stack.services.agent
-    why = why_not_pinned(stack.engine, stack.services.load, lambda: agent.machine()["cpus"])
+    why = check_pinning(stack.engine, stack.services.load, lambda: stack.agent.machine()["cpus"])
     if not why:
         return plan
     progress.warn(f"base and head are measured in turn, not at the same time: {why}")
     return plan.without_pinning(why)
 
 
-def why_not_pinned(engine: Engine, handle: Handle, allowed: Callable[[], Sequence[int]]) -> str:
-    """Why the processes of `handle` cannot be moved to one CPU; empty if they can, and then all theirs are given back.
+def check_pinning(engine: Engine, handle: Handle, read_cpus: Callable[[], Sequence[int]]) -> str:
+    """Try to move the processes of `handle` to one CPU and back; return why that fails, or an empty text.
 
-    `allowed` asks one of these processes for its CPUs: without the cpuset controller, engines accept the request and
-    ignore it (control groups v2 without delegation, rootless Docker). Raises StackError if the process is gone.
+    `read_cpus` asks one of these processes which CPUs it may use: without the cpuset controller, engines accept the
+    request and ignore it (control groups v2 without delegation, rootless Docker). Raises StackError if the process has
+    exited.
     """
-    before = tuple(sorted(allowed()))
-    one = before[:1]
+    before = tuple(sorted(read_cpus()))
+    first = before[:1]
     try:
-        engine.pin(handle, one)
+        engine.pin(handle, first)
     except StackError as error:
         return error.cause or error.what
-    after = tuple(sorted(allowed()))
+    after = tuple(sorted(read_cpus()))
     engine.pin(handle, before)
-    if after == one:
+    if after == first:
         return ""
-    return f"the engine accepts CPU {one[0]} for a container, and its processes still use CPUs {_listed(after)}"
-
-
-def _listed(cpus: Sequence[int]) -> str:
-    return ", ".join(map(str, cpus))
+    still = ", ".join(map(str, after))
+    return f"the engine accepted CPU {first[0]} for a container, but its processes still run on CPUs {still}"

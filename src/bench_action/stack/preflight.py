@@ -1,4 +1,4 @@
-"""Is this machine fit to measure? Each condition says what was found, and how it is cured where it is not fit."""
+"""Check whether this machine is fit to measure: each condition says what was found and, if need be, what to do."""
 
 import os
 import re
@@ -13,17 +13,17 @@ from bench_action.engine.protocol import Engine
 from bench_action.model.errors import StackError
 from bench_action.model.machine import Condition, Level
 
-_SPARE_FILES = 100  # beside its connections: script, libraries, event queues
-_SPARE_PORTS = 1000  # connections that were closed keep theirs for a minute (TIME_WAIT)
+_SPARE_FILES = 100  # of wrk, in addition to its connections: script, libraries, event queues
+_SPARE_PORTS = 1000  # a closed connection keeps its port for a minute (TIME_WAIT)
 _BUSY_SHARE = 0.5
 _STEAL_PERCENT = 5.0
 _LOW_MIB, _LEAST_MIB = 1024, 256
-_LOOK_S = 0.5
+_STEAL_S = 0.5  # the shortest period over which steal is measured: the kernel counts in ticks of 10 ms
 
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """What the kernel says; None where it does not say."""
+    """What the kernel reports; None for what it does not."""
 
     open_files: int
     ports: int | None
@@ -34,147 +34,143 @@ class HostFacts:
     governor: str | None
 
 
-class StealLook:
-    """What other guests of this physical machine take of its CPUs, from when this is made until it is asked.
+class StealMeter:
+    """Measures the share of CPU time that other virtual machines on the same hardware take.
 
-    A run begins it first and asks when the subjects are up, so that looking takes no time of its own.
+    A run starts it first and reads it once the subjects are up, so that measuring takes no extra time.
     """
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._stat = root / "proc/stat"
-        self._began, self._before = time.monotonic(), _ticks(self._stat)
+        self._began, self._before = time.monotonic(), _read_ticks(self._stat)
 
-    def condition(self) -> Condition:
-        """Half a second at least, since the kernel counts in ticks of 10 ms."""
-        time.sleep(max(0.0, self._began + _LOOK_S - time.monotonic()))
-        after = _ticks(self._stat)
+    def read(self) -> Condition:
+        """Judge the share since the meter was started, over half a second or more."""
+        time.sleep(max(0.0, self._began + _STEAL_S - time.monotonic()))
+        after = _read_ticks(self._stat)
         total = sum(after) - sum(self._before)
         percent = 100.0 * (after[7] - self._before[7]) / total if total > 0 and len(after) > 7 else 0.0
-        found = f"{percent:.1f} % of the CPU goes to other guests of this physical machine"
+        found = f"{percent:.1f} % of CPU time is stolen by other virtual machines on this hardware"
         if percent <= _STEAL_PERCENT:
             return Condition("steal", "ok", found)
         return Condition("steal", "warning", found, "measure at another time, or on another machine")
 
 
 def preflight(engine: Engine, project: Project) -> list[Condition]:
-    """All conditions for a configuration on an engine but steal, which takes a `StealLook`."""
+    """Check every condition for a configuration on an engine, except steal, which takes a `StealMeter`."""
     most = max(profile.connections for profile in project.profiles.values())
-    lines = list(conditions_of(read_facts(Path("/")), most, own_network=engine.name == "docker"))
+    conditions = list(judge_host(read_facts(Path("/")), most, own_network=engine.name == "docker"))
+    kinds = sorted({service.kind for service in project.config.services.values()})
     try:
-        lines += [Condition(name, "ok", found) for name, found in engine.describe(sorted(_kinds(project))).items()]
+        conditions += [Condition(name, "ok", found) for name, found in engine.describe(kinds).items()]
     except StackError as error:
-        lines.append(Condition("programs", "fatal", error.what, error.advice))
-    return lines
+        conditions.append(Condition("programs", "fatal", error.what, error.advice))
+    return conditions
 
 
 def require_fit(conditions: Sequence[Condition]) -> None:
-    """Raises StackError naming every fatal condition."""
-    fatal = [line for line in conditions if line.level == "fatal"]
+    """Raise StackError, naming every fatal condition, if there is one."""
+    fatal = [condition for condition in conditions if condition.level == "fatal"]
     if fatal:
         raise StackError(
             "this machine is not fit to measure",
-            cause="; ".join(f"{line.name}: {line.found}" for line in fatal),
-            advice="; ".join(line.cure for line in fatal if line.cure),
+            cause="; ".join(f"{condition.name}: {condition.found}" for condition in fatal),
+            advice="; ".join(condition.cure for condition in fatal if condition.cure),
         )
 
 
 def read_facts(root: Path) -> HostFacts:
-    """What the kernel of this machine says; `root` is where its /proc and /sys are."""
+    """Read what the kernel of this machine reports; `root` is the folder that has /proc and /sys."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = max(soft, hard) if hard != resource.RLIM_INFINITY else 2**31
-    ports = _numbers(root / "proc/sys/net/ipv4/ip_local_port_range")
-    somaxconn = _numbers(root / "proc/sys/net/core/somaxconn")
-    available = re.search(r"MemAvailable:\s+(\d+)", _text(root / "proc/meminfo") or "")
+    ports = _read_numbers(root / "proc/sys/net/ipv4/ip_local_port_range")
+    somaxconn = _read_numbers(root / "proc/sys/net/core/somaxconn")
+    available = re.search(r"MemAvailable:\s+(\d+)", _read_text(root / "proc/meminfo") or "")
     return HostFacts(
         open_files=limit,
         ports=int(ports[1] - ports[0]) if len(ports) == 2 else None,
         somaxconn=int(somaxconn[0]) if somaxconn else None,
         cores=len(os.sched_getaffinity(0)),
-        load=(_numbers(root / "proc/loadavg") or [0.0])[0],
+        load=(_read_numbers(root / "proc/loadavg") or [0.0])[0],
         available_mib=int(available[1]) // 1024 if available else None,
-        governor=_text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        governor=_read_text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
     )
 
 
-def conditions_of(facts: HostFacts, connections: int, *, own_network: bool) -> Iterator[Condition]:
-    """What the kernel's facts mean for so many connections; `own_network`: in containers, with limits of their own."""
-    yield _cores(facts)
-    yield _load(facts)
-    yield _memory(facts)
-    yield _governor(facts)
+def judge_host(facts: HostFacts, connections: int, *, own_network: bool) -> Iterator[Condition]:
+    """Judge whether the host is fit for so many connections; `own_network`: containers have separate limits."""
+    yield _judge_cores(facts)
+    yield _judge_load(facts)
+    yield _judge_memory(facts)
+    yield _judge_governor(facts)
     if not own_network:
-        yield _open_files(facts, connections)
-        yield from _network(facts, connections)
+        yield _judge_open_files(facts, connections)
+        yield from _judge_network(facts, connections)
 
 
-def _open_files(facts: HostFacts, connections: int) -> Condition:
-    needed, found = (
-        connections + _SPARE_FILES,
-        f"{facts.open_files} may be open, {connections} connections are asked for",
-    )
+def _judge_open_files(facts: HostFacts, connections: int) -> Condition:
+    needed = connections + _SPARE_FILES
+    found = f"the limit is {facts.open_files}, for {connections} connections"
     if facts.open_files >= needed:
         return Condition("open files", "ok", found)
-    return Condition("open files", "fatal", found, f"`ulimit -Hn {needed}` as root, or fewer `connections`")
+    return Condition("open files", "fatal", found, f"run `ulimit -Hn {needed}` as root, or lower `connections`")
 
 
-def _network(facts: HostFacts, connections: int) -> Iterator[Condition]:
+def _judge_network(facts: HostFacts, connections: int) -> Iterator[Condition]:
     if facts.ports is not None:
-        found, cure = f"{facts.ports} for outgoing connections", "sysctl -w net.ipv4.ip_local_port_range='32768 65535'"
+        found = f"{facts.ports} for outgoing connections"
+        cure = "run `sysctl -w net.ipv4.ip_local_port_range='32768 65535'`"
         level: Level = "fatal" if facts.ports < connections else "warning"
         enough = facts.ports >= connections + _SPARE_PORTS
         yield Condition("ports", "ok", found) if enough else Condition("ports", level, found, cure)
     if facts.somaxconn is not None:
-        found = f"{facts.somaxconn} connections may wait to be accepted"
-        cure = f"sysctl -w net.core.somaxconn={max(4096, connections)}"
+        found = f"at most {facts.somaxconn} connections can wait to be accepted"
+        cure = f"run `sysctl -w net.core.somaxconn={max(4096, connections)}`"
         enough = facts.somaxconn >= min(connections, 4096)
         yield Condition("somaxconn", "ok", found) if enough else Condition("somaxconn", "warning", found, cure)
 
 
-def _cores(facts: HostFacts) -> Condition:
+def _judge_cores(facts: HostFacts) -> Condition:
     if facts.cores > 1:
         return Condition("cores", "ok", str(facts.cores))
     return Condition(
-        "cores", "warning", "1", "wrk, the databases and the application share it: use a machine with two or more"
+        "cores", "warning", "1", "wrk, the databases and the application share one core: use a machine with two or more"
     )
 
 
-def _load(facts: HostFacts) -> Condition:
+def _judge_load(facts: HostFacts) -> Condition:
     found = f"load average {facts.load:.2f} on {facts.cores} cores"
     if facts.load <= _BUSY_SHARE * facts.cores:
         return Condition("load", "ok", found)
-    return Condition("load", "warning", found, "end other programs, or wait: they take what is measured")
+    return Condition("load", "warning", found, "stop other programs, or wait: they use the CPU that is measured")
 
 
-def _memory(facts: HostFacts) -> Condition:
+def _judge_memory(facts: HostFacts) -> Condition:
     if facts.available_mib is None:
-        return Condition("memory", "ok", "not shown")
-    found, cure = f"{facts.available_mib} MiB available", "end other programs"
+        return Condition("memory", "ok", "not reported")
+    found, cure = f"{facts.available_mib} MiB available", "stop other programs"
     if facts.available_mib >= _LOW_MIB:
         return Condition("memory", "ok", found)
     return Condition("memory", "fatal" if facts.available_mib < _LEAST_MIB else "warning", found, cure)
 
 
-def _governor(facts: HostFacts) -> Condition:
+def _judge_governor(facts: HostFacts) -> Condition:
     if facts.governor is None:
-        return Condition("CPU governor", "ok", "not shown (a virtual machine, or the firmware decides)")
+        return Condition("CPU governor", "ok", "not reported (in a virtual machine, or if the firmware decides)")
     if facts.governor in {"performance", "schedutil"}:
         return Condition("CPU governor", "ok", facts.governor)
-    return Condition("CPU governor", "warning", facts.governor, "cpupower frequency-set --governor performance")
+    return Condition("CPU governor", "warning", facts.governor, "run `cpupower frequency-set --governor performance`")
 
 
-def _kinds(project: Project) -> set[str]:
-    return {service.kind for service in project.config.services.values()}
+def _read_ticks(stat: Path) -> list[int]:
+    return [int(field) for field in (_read_text(stat) or "cpu 0").splitlines()[0].split()[1:9]]
 
 
-def _ticks(stat: Path) -> list[int]:
-    return [int(field) for field in (_text(stat) or "cpu 0").splitlines()[0].split()[1:9]]
+def _read_numbers(path: Path) -> list[float]:
+    return [float(word) for word in re.findall(r"\d+(?:\.\d+)?", _read_text(path) or "")]
 
 
-def _numbers(path: Path) -> list[float]:
-    return [float(word) for word in re.findall(r"\d+(?:\.\d+)?", _text(path) or "")]
-
-
-def _text(path: Path) -> str | None:
+def _read_text(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:

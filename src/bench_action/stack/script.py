@@ -1,8 +1,8 @@
-"""SQL scripts as psql reads them: where each statement is, and what must not be in one. Pure.
+"""Read SQL scripts the way psql does: find each statement, and refuse what a script must not contain. Pure.
 
-psql's rules (its documentation, "Meta-Commands"; `psqlscan.l`): a backslash outside of quotes, comments and COPY data
-begins a command of psql's own, which may run programs and read files beside the server. Scripts are data of a pull
-request, so every such command is refused, except for the two that pg_dump writes to guard against them.
+psql's rules (its documentation, "Meta-Commands"; `psqlscan.l`): a backslash outside quotes, comments and COPY data
+begins a psql command, which may run programs and read files on the server's machine. Scripts come from pull requests,
+so every psql command is refused, except for the two that pg_dump writes to guard against such commands.
 """
 
 import re
@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-# what may change how the text after it is read; everything between two of these is plain code
+# everything that may change how the text after it is read; anything between two of these is plain code
 _SPECIAL = re.compile(r"""['"\\;()]|--|/\*|\$(?:[A-Za-z_\x80-\U0010ffff][\w\x80-\U0010ffff]*)?\$""")
 _ESCAPED = re.compile(r"[^'\\]*+(?:\\.[^'\\]*+)*+'", re.DOTALL)
 _CONTINUED = re.compile(r"[ \t\f\r\v]*\n\s*'")
@@ -22,7 +22,7 @@ _ESCAPES_OFF = re.compile(r"standard_conforming_strings(?!\s*(?:=|to)\s*'?on\b)"
 
 
 class ScriptError(ValueError):
-    """Why a script cannot be run, `line` where (from 1), and what to do. Never any of the script's own text."""
+    """A script cannot be run: why, at which `line` (from 1), and what to do. Never quotes the script."""
 
     def __init__(self, why: str, line: int, advice: str) -> None:
         super().__init__(why)
@@ -31,9 +31,9 @@ class ScriptError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script that may be run. `ends`: the last line of each statement; `begins`: its first.
+    """A script that may be run. `begins` and `ends`: the first and the last line of each statement.
 
-    `rest`: what is missing after it to end its last statement or that one's data; empty where nothing is.
+    `rest`: what must follow to end its last statement, or the data of that statement; empty if it is complete.
     """
 
     text: str
@@ -41,8 +41,8 @@ class Script:
     ends: Sequence[int]
     rest: str
 
-    def place(self, line: int) -> str:
-        """Name a line of it for a message: psql names the one on which a statement ends."""
+    def describe_line(self, line: int) -> str:
+        """Name a line, and its statement, for a message: psql reports the line on which a statement ends."""
         number = bisect_left(self.ends, line)
         if number >= len(self.ends):
             return f"line {line}"
@@ -50,13 +50,15 @@ class Script:
 
 
 def read_script(text: str) -> Script:
-    """Check a script. Raises ScriptError for an open quote, comment or parenthesis and for commands of psql's own."""
+    """Check a script. Raises ScriptError for an unclosed quote, comment or parenthesis, and for psql commands."""
     if "\0" in text:
-        raise ScriptError("the SQL is not text", _line(text, text.index("\0")), "dump with `pg_dump --format=plain`")
+        raise ScriptError(
+            "the SQL is not plain text", _find_line(text, text.index("\0")), "dump with `pg_dump --format=plain`"
+        )
     if setting := _ESCAPES_OFF.search(text):
         raise ScriptError(
-            "the SQL sets `standard_conforming_strings`, which changes what a quote is",
-            _line(text, setting.start()),
+            "the SQL sets `standard_conforming_strings`, which changes how quotes are read",
+            _find_line(text, setting.start()),
             "leave the setting on, and write strings with backslash escapes as E'…'",
         )
     return _Reader(text).read()
@@ -74,62 +76,63 @@ class _Reader:
     bounds: list[tuple[int, int]] = field(default_factory=list)
 
     def read(self) -> Script:
-        """Walk from one special place to the next."""
+        """Walk from one special character to the next."""
         while (special := _SPECIAL.search(self.text, self.at)) is not None:
-            self._code(special.start())
+            self._take_code(special.start())
             self.at = special.end()
-            self._special(special[0], special.start())
-        self._code(len(self.text))
+            self._take_special(special[0], special.start())
+        self._take_code(len(self.text))
         if self.depth > 0 and self.begun is not None:
             raise self._error("a parenthesis is never closed", self.begun, "close it, or end the statement with `;`")
         rest = ("" if self.text.endswith("\n") else "\n") + "\\." if self.data_open else ""
         if self.begun is not None:
             self.bounds.append((self.begun, len(self.text)))
             rest = "\n;"
-        lines = _Lines(self.text)
-        begins, ends = ([lines.number(bound[side]) for bound in self.bounds] for side in (0, 1))
-        return Script(self._blanked(), begins, ends, rest)
+        breaks = [match.start() for match in re.finditer("\n", self.text)]
+        begins, ends = ([bisect_left(breaks, bound[side]) + 1 for bound in self.bounds] for side in (0, 1))
+        return Script(self._blank_out(), begins, ends, rest)
 
-    def _blanked(self) -> str:
+    def _blank_out(self) -> str:
+        """Replace what psql must not see by spaces, so that positions are unchanged."""
         kept, at = [], 0
         for start, end in self.blanks:
             kept += [self.text[at:start], " " * (end - start)]
             at = end
         return "".join([*kept, self.text[at:]])
 
-    def _code(self, end: int) -> None:
-        """Take plain code up to `end` into the statement under way."""
+    def _take_code(self, end: int) -> None:
+        """Add plain code, up to `end`, to the current statement."""
         piece = self.text[self.at : end]
         if piece.strip():
             if self.begun is None:
                 self.begun = self.at + len(piece) - len(piece.lstrip())
             self.code.append(piece)
 
-    def _special(self, found: str, start: int) -> None:
-        match found[0]:
+    def _take_special(self, special: str, start: int) -> None:
+        match special[0]:
             case "-":
                 end = self.text.find("\n", self.at)
                 self.at = len(self.text) if end < 0 else end
                 self.code.append(" ")
             case "/":
-                self._comment(start)
+                self._skip_comment(start)
             case ";":
-                self._semicolon()
+                self._take_semicolon()
             case "\\":
-                self._backslash(start)
+                self._take_backslash(start)
             case "(" | ")":
                 self._begin(start)
-                self.depth = max(0, self.depth + (1 if found == "(" else -1))
+                self.depth = max(0, self.depth + (1 if special == "(" else -1))
             case _:
                 self._begin(start)
-                self._quoted(found, start)
+                self._skip_quoted(special, start)
 
     def _begin(self, start: int) -> None:
         if self.begun is None:
             self.begun = start
         self.code.append(" ")
 
-    def _comment(self, start: int) -> None:
+    def _skip_comment(self, start: int) -> None:
         depth = 1
         while depth:
             mark = _NESTED.search(self.text, self.at)
@@ -139,11 +142,11 @@ class _Reader:
             self.at = mark.end()
         self.code.append(" ")
 
-    def _semicolon(self) -> None:
-        if self.depth > 0:  # psql goes on, as in CREATE RULE … DO (…; …)
+    def _take_semicolon(self) -> None:
+        if self.depth > 0:  # it does not end the statement, as in CREATE RULE … DO (…; …)
             self.code.append(";")
             return
-        if self.begun is None:  # an empty statement after COPY's data has psql wait for data again: leave it out
+        if self.begun is None:  # after COPY's data, an empty statement makes psql wait for more data: leave it out
             self.blanks.append((self.at - 1, self.at))
             return
         end = self.at
@@ -156,36 +159,36 @@ class _Reader:
         self.begun = None
         self.code.clear()
 
-    def _backslash(self, start: int) -> None:
-        if self.text[self.at : self.at + 1] in {";", ":"}:  # psql's way to write these two within a statement
+    def _take_backslash(self, start: int) -> None:
+        if self.text[self.at : self.at + 1] in {";", ":"}:  # how psql writes these two within a statement
             self.at += 1
             return
         guard = _GUARD.match(self.text, start)
         if guard is None or self.begun is not None or self.text[:start].rpartition("\n")[2].strip():
-            advice = "leave commands of psql out; dump one database, without `--create`, with `pg_dump --format=plain`"
-            raise self._error("the SQL has a backslash command of psql", start, advice)
+            advice = "remove it; to dump, use `pg_dump --format=plain` on one database, without `--create`"
+            raise self._error("the SQL contains a psql backslash command", start, advice)
         self.blanks.append(guard.span())
         self.at = guard.end()
 
-    def _quoted(self, found: str, start: int) -> None:
-        if found == "'" and self._escapes(start):
-            end = self._escaped(start)
-        elif found.startswith("$") and start and _is_name(self.text[start - 1]):
+    def _skip_quoted(self, quote: str, start: int) -> None:
+        if quote == "'" and self._has_escapes(start):
+            end = self._find_escaped_end(start)
+        elif quote.startswith("$") and start and _is_name(self.text[start - 1]):
             return  # a dollar within a name
-        else:  # a doubled quote closes one and opens the next, which comes to the same
-            closing = self.text.find(found, self.at)
-            end = closing + len(found) if closing >= 0 else -1
+        else:  # a doubled quote closes one text and opens the next: the result is the same
+            closing = self.text.find(quote, self.at)
+            end = closing + len(quote) if closing >= 0 else -1
         if end < 0:
-            what = {"'": "a quoted text", '"': "a quoted name"}.get(found, "a dollar-quoted text")
-            raise self._error(f"{what} is never closed", start, "close the quote that is opened there")
+            what = {"'": "a quoted text", '"': "a quoted name"}.get(quote, "a dollar-quoted text")
+            raise self._error(f"{what} is never closed", start, "close the quote that opens there")
         self.at = end
 
-    def _escapes(self, start: int) -> bool:
-        """Whether a quote belongs to E'…'."""
+    def _has_escapes(self, start: int) -> bool:
+        """Tell whether a quote begins E'…', in which backslashes escape."""
         before = self.text[max(0, start - 2) : start]
         return before[-1:] in {"e", "E"} and not (len(before) > 1 and _is_name(before[0]))
 
-    def _escaped(self, start: int) -> int:
+    def _find_escaped_end(self, start: int) -> int:
         at = start + 1
         while (match := _ESCAPED.match(self.text, at)) is not None:
             at = match.end()
@@ -198,20 +201,10 @@ class _Reader:
         return -1
 
     def _error(self, why: str, position: int, advice: str) -> ScriptError:
-        return ScriptError(why, _line(self.text, position), advice)
+        return ScriptError(why, _find_line(self.text, position), advice)
 
 
-class _Lines:
-    """Line numbers of growing positions, each found from the one before."""
-
-    def __init__(self, text: str) -> None:
-        self._starts = [match.end() for match in re.finditer("\n", text)]
-
-    def number(self, position: int) -> int:
-        return bisect_left(self._starts, position + 1) + 1
-
-
-def _line(text: str, position: int) -> int:
+def _find_line(text: str, position: int) -> int:
     return text.count("\n", 0, position) + 1
 
 

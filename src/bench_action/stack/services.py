@@ -1,4 +1,4 @@
-"""PostgreSQL, Redis, the user's own services and the load generator: started together, ready together."""
+"""Start PostgreSQL, Redis, the user's own services and the load generator in parallel, and wait until all are ready."""
 
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,17 +13,16 @@ from bench_action.stack.images import Images
 from bench_action.stack.postgres import SUPERUSER, Postgres
 from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
 from bench_action.stack.redis import Redis
-from bench_action.stack.subject import redis_databases
 
 _REFUSALS = frozenset({400, 403, 421})  # what frameworks answer to a host name that they do not know
 _PORTS = {"postgres": 5432, "redis": 6379}
 _Item = TypeVar("_Item")
-_Made = TypeVar("_Made")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What subjects depend on, and who loads them: `load` is the container of wrk, `agent` what we ask in it."""
+    """What subjects depend on, and the load generator: `load` is wrk's container, `agent` runs in it."""
 
     handles: Mapping[str, Handle]
     load: Handle
@@ -33,14 +32,17 @@ class Services:
 
 
 def start_services(engine: Engine, config: Config, images: Images, caches: int) -> Services:
-    """Start all, wait until each answers its own client. `caches`: Redis numbers needed. Raises StackError."""
-    password = secrets.token_hex(16)  # of the superuser; subjects never learn it
+    """Start all services, and wait until each answers its own client.
+
+    `caches`: how many Redis database numbers are needed. Raises StackError.
+    """
+    password = secrets.token_hex(16)  # the superuser's; no subject learns it
     specs = [ServiceSpec("load", "bench-action-load", images.load.id, ulimits=config.load.ulimits)]
     specs += [
-        _service_spec(name, service, caches, password, images.services[name].id)
+        _make_spec(name, service, caches, password, images.services[name].id)
         for name, service in config.services.items()
     ]
-    load, *handles = side_by_side(engine.start, specs)
+    load, *handles = run_in_parallel(engine.start, specs)
     kinds = {handle.kind: handle for handle in handles}
     services = Services(
         handles={handle.name: handle for handle in handles},
@@ -49,21 +51,24 @@ def start_services(engine: Engine, config: Config, images: Images, caches: int) 
         redis=Redis(engine, kinds["redis"]) if "redis" in kinds else None,
         agent=Agent(engine, load),
     )
-    wait_until_ready(engine, [_awaited(services, name, service) for name, service in config.services.items()])
+    wait_until_ready(engine, [_make_check(services, name, service) for name, service in config.services.items()])
     for client in (services.postgres, services.redis):
         if client is not None:
             client.open()
     return services
 
 
-def side_by_side(action: Callable[[_Item], _Made], items: Iterable[_Item]) -> list[_Made]:
-    """Short actions of the engine at once, results in order; the first failure is raised after all have ended."""
+def run_in_parallel(action: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
+    """Run short engine actions in parallel; return results in order, or raise the first failure once all have ended."""
     with ThreadPoolExecutor(max_workers=8) as pool:
         return list(pool.map(action, items))
 
 
-def http_probe(agent: Agent, handle: Handle, path: str, hosts: Sequence[str] = ()) -> Callable[[], str]:
-    """For readiness: empty once `path` answers 200. `hosts`: all names by which the program will be reached."""
+def make_http_probe(agent: Agent, handle: Handle, path: str, hosts: Sequence[str] = ()) -> Callable[[], str]:
+    """Make a readiness probe: it returns an empty text once `path` answers 200, else what is wrong.
+
+    `hosts`: all host names by which the program will be reached.
+    """
 
     def probe() -> str:
         status, problem = agent.get(handle.host, handle.port, path, timeout_s=2.0)
@@ -71,25 +76,25 @@ def http_probe(agent: Agent, handle: Handle, path: str, hosts: Sequence[str] = (
             return ""
         if not status:
             return f"GET {path}: {problem}"
-        refused = _refused_host(handle.host, hosts) if status in _REFUSALS else ""
-        return f"GET {path}: answered {status}, expected 200{refused}"
+        hint = _hint_at_hosts(handle.host, hosts) if status in _REFUSALS else ""
+        return f"GET {path}: answered {status}, expected 200{hint}"
 
     return probe
 
 
-def _refused_host(host: str, hosts: Sequence[str]) -> str:
+def _hint_at_hosts(host: str, hosts: Sequence[str]) -> str:
     if host not in hosts:
         return ""
     *others, last = hosts
     return (
-        f"; if it refuses the host name {host}, have it allow all names that it is reached by: {', '.join(others)} "
+        f"; if it refuses the host name {host}, allow every name by which it is reached: {', '.join(others)} "
         f"and {last} (Django: ALLOWED_HOSTS, Rails: config.hosts)"
     )
 
 
-def _awaited(services: Services, name: str, service: Service) -> ReadinessCheck:
+def _make_check(services: Services, name: str, service: Service) -> ReadinessCheck:
     handle = services.handles[name]
-    probe = http_probe(services.agent, handle, service.ready.path)
+    probe = make_http_probe(services.agent, handle, service.ready.path)
     if service.kind == "postgres" and services.postgres is not None:
         probe = services.postgres.probe
     if service.kind == "redis" and services.redis is not None:
@@ -97,17 +102,17 @@ def _awaited(services: Services, name: str, service: Service) -> ReadinessCheck:
     return ReadinessCheck(handle, service.ready.timeout, probe)
 
 
-def _service_spec(name: str, service: Service, caches: int, password: str, image: str) -> ServiceSpec:
-    settings = {key: _text(value) for key, value in service.settings.items()}
+def _make_spec(name: str, service: Service, caches: int, password: str, image: str) -> ServiceSpec:
+    settings = {key: _format_setting(value) for key, value in service.settings.items()}
     env = dict(service.env)
     if service.kind == "postgres":
         env |= {"POSTGRES_USER": SUPERUSER, "POSTGRES_PASSWORD": password}
     if service.kind == "redis":
-        settings.setdefault("databases", str(redis_databases(caches)))
+        settings.setdefault("databases", str(max(16, caches + 1)))  # number 0 is left to the user's own tools
     port = service.port or _PORTS[service.kind]
     return ServiceSpec(service.kind, name, image, settings, env, service.command, port)
 
 
-def _text(value: str | float | bool) -> str:
-    """`on` and `off` are what PostgreSQL and Redis call true and false in the settings that YAML turns into them."""
+def _format_setting(value: str | float | bool) -> str:
+    """Write a setting as text. YAML reads `on` and `off` as booleans, so a boolean is written back as one of these."""
     return ("on" if value else "off") if isinstance(value, bool) else str(value)

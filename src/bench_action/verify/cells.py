@@ -1,4 +1,4 @@
-"""Which cells of head can be compared with base, and why the others cannot."""
+"""Find out which cells of head can be compared with base, and why the others cannot."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,27 +17,27 @@ Replies = Mapping[tuple[str, str, str], Reply]
 
 def send_profiles(stack: Stack, profiles: Mapping[str, Profile], variants: Collection[str]) -> Replies:
     """Send the request of each profile once to the subjects of these variants, base and head together."""
-    asked = [subject for subject in stack.subjects if subject.variant in variants]
+    subjects = [subject for subject in stack.subjects if subject.variant in variants]
     replies: dict[tuple[str, str, str], Reply] = {}
     for name, profile in profiles.items():
-        requests = [HttpRequest.to(subject.handle, profile) for subject in asked]
-        answers = stack.services.agent.requests_together(requests, 1, bodies=False)
-        for subject, answer in zip(asked, answers, strict=True):
+        requests = [HttpRequest.to(subject.handle, profile) for subject in subjects]
+        answers = stack.agent.requests_together(requests, 1, bodies=False)
+        for subject, answer in zip(subjects, answers, strict=True):
             replies[subject.revision, subject.variant, name] = answer[-1]
     return replies
 
 
-def settled_profiles(
+def choose_profiles(
     judged: Mapping[str, Profile], own: Mapping[str, Profile], replies: Replies
 ) -> tuple[dict[str, Profile], dict[str, str]]:
     """Decide between base's version of a profile and head's: the profiles to measure, and why some are head's.
 
-    `judged` are the profiles by which a run is judged, `own` head's. A profile of base that head serves no more is
-    replaced by head's version, or left out where head has removed it.
+    `judged` are the profiles by which a run is judged, `own` are head's. If head no longer serves a profile of base, it
+    is replaced by head's version, or left out if head has removed it.
     """
     kept, changed = dict(judged), {}
     for name, profile in judged.items():
-        if own.get(name) == profile or not _is_gone(name, profile, replies):
+        if own.get(name) == profile or not _only_base_serves(name, profile, replies):
             continue
         request = f"{profile.method} {profile.path}"
         if name in own:
@@ -50,7 +50,7 @@ def settled_profiles(
 
 @dataclass(frozen=True, slots=True)
 class Counterparts:
-    """What is known of base once it has been verified.
+    """What is known about base once it has been verified.
 
     `lacks`: variants without a base subject. `changed`: profiles of which head's version is measured, and why.
     """
@@ -61,16 +61,16 @@ class Counterparts:
     replies: Replies
     changed: Mapping[str, str]
 
-    def missing(self, project: Project) -> dict[Cell, Lack]:
-        """Map each cell of head that base has no counterpart of to the reason."""
-        found: dict[Cell, Lack] = {}
-        for variant in project.own_variants:
+    def find_missing(self, project: Project) -> dict[Cell, Lack]:
+        """Map each cell of head that has no counterpart in base to the reason."""
+        missing: dict[Cell, Lack] = {}
+        for variant in project.own:
             for name, profile in project.profiles.items():
-                if lack := next(self._reasons(variant, name, profile), None):
-                    found[Cell(variant, "head", name)] = lack
-        return found
+                if lack := next(self._find_reasons(variant, name, profile), None):
+                    missing[Cell(variant, "head", name)] = lack
+        return missing
 
-    def _reasons(self, variant: str, name: str, profile: Profile) -> Iterator[Lack]:
+    def _find_reasons(self, variant: str, name: str, profile: Profile) -> Iterator[Lack]:
         if variant in self.lacks:
             yield self.lacks[variant]
             return
@@ -85,13 +85,12 @@ class Counterparts:
                     f"{self.base.name} does not pass `{failure.rule}`: expected {failure.expected}, got {failure.got}",
                     failure.log,
                 )
-        yield from self._unserved(variant, name, profile)
+        yield from self._check_served(variant, name, profile)
 
-    def _unserved(self, variant: str, name: str, profile: Profile) -> Iterator[Lack]:
-        """Yield why a cell has no counterpart where head serves a request that base does not."""
-        replies = [self.replies.get((revision, variant, name)) for revision in ("base", "head")]
-        base, head = replies
-        if base is None or head is None or serves(base, profile) or not serves(head, profile):
+    def _check_served(self, variant: str, name: str, profile: Profile) -> Iterator[Lack]:
+        """Yield why a cell has no counterpart if head serves a request and base does not."""
+        base, head = (self.replies.get((revision, variant, name)) for revision in ("base", "head"))
+        if base is None or head is None or is_served(base, profile) or not is_served(head, profile):
             return
         request = f"{profile.method} {profile.path}"
         got = (
@@ -101,14 +100,14 @@ class Counterparts:
         yield Lack("base-failed" if known else "new", f"{self.base.name} {got}")
 
 
-def serves(reply: Reply, profile: Profile) -> bool:
-    """Tell whether a reply to a profile's request has the status that the profile expects."""
+def is_served(reply: Reply, profile: Profile) -> bool:
+    """Tell whether a reply to a profile's request has a status that the profile expects."""
     return not reply.problem and profile.expect.accepts(reply.status)
 
 
-def _is_gone(name: str, profile: Profile, replies: Replies) -> bool:
+def _only_base_serves(name: str, profile: Profile, replies: Replies) -> bool:
     """Tell whether base serves the request of a profile and no variant of head does."""
     own = {key[:2]: reply for key, reply in replies.items() if key[2] == name}
-    heads = [serves(reply, profile) for (revision, _), reply in own.items() if revision == "head"]
-    bases = [serves(reply, profile) for (revision, _), reply in own.items() if revision == "base"]
+    heads = [is_served(reply, profile) for (revision, _), reply in own.items() if revision == "head"]
+    bases = [is_served(reply, profile) for (revision, _), reply in own.items() if revision == "base"]
     return bool(heads) and not any(heads) and any(bases)

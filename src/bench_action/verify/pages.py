@@ -1,27 +1,28 @@
-"""Compare pages: what makes no difference, and what differs from itself at each request. Pure."""
+"""Compare pages: ignore differences that do not matter, and the parts that change with every request. Pure."""
 
 import re
 
 _WORD = re.compile(r"([0-9A-Za-z_+/-]+)")
-_SHORTEST_TOKEN = 8  # a shorter word that changes is a number that counts, and that may be the difference itself
+_SHORTEST_TOKEN = 8  # a shorter word that changes is probably a count, which may be the very difference to find
 _MARK = "\N{HORIZONTAL ELLIPSIS}"
 
 
-def collapsed(text: str) -> str:
-    """Every run of white space as one space."""
+def collapse_spaces(text: str) -> str:
+    """Replace every run of white space by one space."""
     return " ".join(text.split())
 
 
-def normalised(text: str) -> str:
-    """Apart from white space: none is left beside a tag, elsewhere a run of it counts as one space."""
-    return re.sub(r"\s*([<>])\s*", r"\1", collapsed(text))
+def normalise_page(text: str) -> str:
+    """Normalise white space: remove it around tags, and replace every other run of it by one space."""
+    return re.sub(r"\s*([<>])\s*", r"\1", collapse_spaces(text))
 
 
-def without_tokens(page: str, again: str) -> str:
-    """The page with a mark for each token in which it differs from itself, requested `again`.
+def mask_tokens(page: str, again: str) -> str:
+    """Replace by a mark each token in which a page differs from `again`, the reply to the same request sent again.
 
-    A token (against forgery, a nonce) is a word of at least 8 characters. Whatever else differs stays as it is: a
-    number that counts requests is the same for all that were asked as often. So does a page of another length.
+    A token (against forgery, a nonce) is a word of at least 8 characters. No other difference is masked: a number that
+    counts requests is the same for all subjects that received as many. A page whose number of words changed is
+    returned unchanged.
     """
     words, others = _WORD.split(page), _WORD.split(again)
     if len(words) != len(others):
@@ -34,8 +35,9 @@ def _is_token(word: str, other: str) -> bool:
     return word != other and min(len(word), len(other)) >= _SHORTEST_TOKEN
 
 
-def around_difference(one: str, other: str) -> tuple[str, str]:
-    """Both texts around the place where they begin to differ, quoted."""
-    at = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+def quote_difference(first: str, second: str) -> tuple[str, str]:
+    """Quote both texts around the place where they begin to differ."""
+    pairs = enumerate(zip(first, second, strict=False))
+    at = next((index for index, (a, b) in pairs if a != b), min(len(first), len(second)))
     start = max(0, at - 20)
-    return repr(one[start : at + 40]), repr(other[start : at + 40])
+    return repr(first[start : at + 40]), repr(second[start : at + 40])

@@ -1,4 +1,4 @@
-"""What verification leaves to be measured: which subjects, with which profiles, and which cells have a base."""
+"""Decide what can be measured: which subjects, with which profiles, and which cells have a counterpart in base."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,16 +10,16 @@ from bench_action.model.progress import Progress
 from bench_action.model.result import SubjectInfo
 from bench_action.plan.blocks import Cell
 from bench_action.stack.stack import Stack
-from bench_action.verify.cells import Counterparts, send_profiles, settled_profiles
-from bench_action.verify.subjects import Failure, as_error, failed_subjects, verify_subjects
+from bench_action.verify.cells import Counterparts, choose_profiles, send_profiles
+from bench_action.verify.subjects import Failure, describe_failures, make_verification_error, verify_subjects
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was found before measuring.
+    """The result of verification.
 
-    `project`: head, with the profiles to measure. `subjects`: all that came up. `failures`: of all of them. `lacks`:
-    cells of head without a counterpart in base, and why.
+    `project`: head, with the profiles to measure. `subjects`: all subjects that came up, and `failures` those of all of
+    them. `lacks`: the cells of head without a counterpart in base, and why.
     """
 
     project: Project
@@ -29,21 +29,21 @@ class Verification:
 
     @property
     def head_failures(self) -> tuple[Failure, ...]:
-        """Those of head's subjects; what is wrong with base is in `lacks`."""
+        """The failures of head's subjects; those of base's are in `lacks`."""
         return tuple(failure for failure in self.failures if not failure.subject.endswith("@base"))
 
 
 def verify(stack: Stack, revisions: Revisions, progress: Progress) -> Verification:
     """Verify all subjects, and find the cells that can be compared.
 
-    Raises VerificationError if no subject of head is left to measure, StackError if a part of the stack dies.
+    Raises VerificationError if no subject of head is left to measure, StackError if a part of the stack exits.
     """
     failures = verify_subjects(stack, revisions.head, progress, revisions.base)
-    failed = failed_subjects(failures)
+    failed = describe_failures(failures)
     subjects = tuple(subject.describe(failed.get(subject.name, "")) for subject in stack.subjects)
     verification = Verification(revisions.head, subjects, failures)
     if not any(subject.verified for subject in subjects if subject.revision == "head"):
-        raise as_error(verification.head_failures)
+        raise make_verification_error(verification.head_failures)
     for failure in verification.head_failures:
         progress.warn(f"not measured: {failure}")
     if revisions.base is None:
@@ -56,10 +56,10 @@ def _match_base(
 ) -> Verification:
     """Choose between base's and head's version of each profile, and find head's cells without a counterpart."""
     head, applied = revisions.head, revisions.applied
-    replies = send_profiles(stack, head.profiles, head.own_variants)
-    profiles, changed = settled_profiles(head.profiles, applied.head_profiles or head.profiles, replies)
+    replies = send_profiles(stack, head.profiles, head.own)
+    profiles, changed = choose_profiles(head.profiles, applied.head_profiles or head.profiles, replies)
     project = replace(head, config=head.config.model_copy(update={"profiles": profiles}))
-    lacks = Counterparts(base, stack.lacks, verification.failures, replies, changed).missing(project)
+    lacks = Counterparts(base, stack.lacks, verification.failures, replies, changed).find_missing(project)
     for cell, lack in lacks.items():
         if cell.variant not in stack.lacks:
             progress.warn(f"{cell} is measured without base: {lack.reason.replace('`', '')}")

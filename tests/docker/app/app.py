@@ -1,4 +1,4 @@
-"""Misbehaves as its environment asks for: what an application can do wrong, one variable for each fault."""
+"""Misbehave as the environment says: one variable for each fault that an application can have."""
 
 import json
 import os
@@ -34,19 +34,19 @@ lock = threading.Lock()
 
 
 def say(text: str) -> None:
-    """Into the container's log, at once."""
+    """Write to the container's log, unbuffered."""
     print(text, file=sys.stderr, flush=True)
 
 
 class Server(ThreadingHTTPServer):
-    """As many connections at once as a test may open."""
+    """Accepts as many simultaneous connections as a test may open."""
 
     request_queue_size = 4096
     daemon_threads = True
     accepted = 0
 
     def process_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
-        """Count connections: unlike requests, wrk opens exactly as many as it was told to."""
+        """Count connections: unlike requests, wrk opens exactly as many as requested."""
         self.accepted += 1
         if DIE_AFTER_CONNECTIONS and self.accepted > DIE_AFTER_CONNECTIONS:
             say(f"Segmentation fault, said connection {self.accepted}")
@@ -54,11 +54,11 @@ class Server(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that goes away is no error here."""
+        """Ignore clients that disconnect."""
 
 
 class Handler(BaseHTTPRequestHandler):
-    """`/` is the page, `/health` the readiness, `/seen` what has arrived, and everything else is noted for it."""
+    """Serves `/health` for readiness and the recorded requests at `/seen`; records and answers all other requests."""
 
     open_connections = 0
     protocol_version = "HTTP/1.1"
@@ -66,13 +66,13 @@ class Handler(BaseHTTPRequestHandler):
     wbufsize = -1  # headers and body in one packet
 
     def setup(self) -> None:
-        """Count connections."""
+        """Count an open connection."""
         super().setup()
         with lock:
             Handler.open_connections += 1
 
     def finish(self) -> None:
-        """This one is closed."""
+        """Count a closed connection."""
         with lock:
             Handler.open_connections -= 1
         super().finish()
@@ -98,17 +98,17 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(BUSY_STATUS, BUSY_PAGE) if busy else self.answer(STATUS, PAGE)
 
     def do_POST(self) -> None:
-        """Note the whole request."""
+        """Record the whole request."""
         self.note(self.rfile.read(int(self.headers.get("Content-Length", "0"))).decode())
         self.answer(201, "noted")
 
     def note(self, body: str) -> None:
-        """Count requests that are alike in everything."""
+        """Count requests that are identical."""
         with lock:
             seen[json.dumps([self.command, self.path, sorted(self.headers.items()), body])] += 1
 
     def answer(self, status: int, text: str) -> None:
-        """One reply."""
+        """Send a reply."""
         body = text.encode()
         self.send_response(status)
         self.send_header("Content-Type", "text/plain; charset=utf-8")
@@ -121,7 +121,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def stream(self) -> None:
-        """Events without end."""
+        """Send events without end."""
         self.send_response(STATUS)
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
@@ -131,7 +131,7 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(0.1)
 
     def answer_large(self) -> None:
-        """So many bytes that reading them takes more CPU than sending them, which the kernel does."""
+        """Send so many bytes that reading them takes more CPU than sending them, which the kernel does."""
         with tempfile.TemporaryFile() as file:
             file.truncate(LARGE_MIB << 20)
             self.send_response(STATUS)
@@ -141,11 +141,11 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.sendfile(file)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class names it)
-        """Only what went wrong is worth a line."""
+        """Log nothing about requests."""
 
 
 def main() -> None:
-    """Serve until SIGTERM, unless told otherwise."""
+    """Serve until SIGTERM, unless the environment says otherwise."""
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     if DIE_AT_START:
         say(DIE_AT_START)
@@ -154,7 +154,7 @@ def main() -> None:
         say("thinking about it")
         signal.pause()
     if LISTEN == "twice":
-        other = socketserver.TCPServer(("0.0.0.0", PORT), Handler)  # noqa: S104 (inside a container of its own)
+        other = socketserver.TCPServer(("0.0.0.0", PORT), Handler)  # noqa: S104 (inside a separate container)
         say(f"somebody else listens on {other.server_address}")
     Server(("0.0.0.0", PORT), Handler).serve_forever()  # noqa: S104
 

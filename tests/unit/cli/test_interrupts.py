@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Condition, Lock, Timer
 from typing import Any, cast
@@ -16,8 +17,8 @@ import pytest
 from bench_action.cli.interrupts import SignalInterrupts
 from bench_action.engine.protocol import Engine
 from bench_action.model.errors import InterruptedRunError, StackError
-from bench_action.stack.cleanup import CleanUp
-from bench_action.stack.services import side_by_side
+from bench_action.stack.cleanup import cleaned_up
+from bench_action.stack.services import run_in_parallel
 
 pytestmark = pytest.mark.unit
 
@@ -169,7 +170,7 @@ def interrupted_after(delay_s: float) -> tuple[list[int], list[int]]:
     def work() -> None:
         sender.start()
         while True:
-            side_by_side(act, range(8))
+            run_in_parallel(act, range(8))
             time.sleep(0.001)
 
     sender = Timer(delay_s, send, [signal.SIGINT])

@@ -1,4 +1,4 @@
-"""What a subject finds in its environment."""
+"""How a subject's environment is built."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench_action.config.baseline import Baseline
-from bench_action.config.environment import allowed_secrets, check_environment, fill_in, own_environment, usable_base
+from bench_action.config.environment import (
+    build_environment,
+    check_environment,
+    drop_unusable_variants,
+    fill_in,
+    read_secrets,
+)
 from bench_action.config.load import Project, load_policy
 from bench_action.config.schema import Config
 from bench_action.model.errors import InputError
@@ -17,17 +23,17 @@ pytestmark = pytest.mark.unit
 
 
 @dataclass(frozen=True)
-class At:
-    """An address."""
+class FakeAddress:
+    """The address of a service."""
 
     host: str
     port: int
 
 
-SERVICES = {"postgres": At("postgres", 5432), "search-2": At("search-2", 9200)}
+SERVICES = {"postgres": FakeAddress("postgres", 5432), "search-2": FakeAddress("search-2", 9200)}
 
 
-def config_of(env: dict[str, str], secrets: list[str] | None = None) -> Config:
+def make_config(env: dict[str, str], secrets: list[str] | None = None) -> Config:
     return Config.model_validate({"variants": {"one": {"image": "x", "env": env}}, "secrets": secrets or []})
 
 
@@ -46,11 +52,11 @@ def config_of(env: dict[str, str], secrets: list[str] | None = None) -> Config:
         ("", ""),
     ],
 )
-def test_fill_in__replaces_what_it_knows(text: str, filled: str) -> None:
+def test_fill_in__replaces_known_placeholders(text: str, filled: str) -> None:
     assert fill_in(text, SERVICES, {"SECRET": "s3cret"}) == filled
 
 
-def test_fill_in__a_secret_is_never_read_as_a_text_to_fill_in() -> None:
+def test_fill_in__a_secret_that_looks_like_a_placeholder_is_not_filled_in() -> None:
     for value in ("{postgres.host}", "{postgres.password}", "${OTHER}", r"\1"):
         assert fill_in("${SECRET}", SERVICES, {"SECRET": value}) == value
 
@@ -68,41 +74,41 @@ def test_fill_in__a_secret_must_be_listed() -> None:
     assert "s3cret" not in str(caught.value)
 
 
-def test_fill_in__a_service_has_host_and_port_only() -> None:
-    with pytest.raises(InputError, match=r"\{postgres.password\} is not known"):
+def test_fill_in__a_service_has_only_host_and_port() -> None:
+    with pytest.raises(InputError, match=r"unknown placeholder \{postgres.password\}"):
         fill_in("{postgres.password}", SERVICES, {})
 
 
-def test_allowed_secrets__are_those_listed_and_no_others() -> None:
-    config = config_of({}, ["TOKEN"])
-    assert allowed_secrets(config, {"TOKEN": "t", "OTHER": "o"}) == {"TOKEN": "t"}
-    with pytest.raises(InputError, match="the environment lacks TOKEN"):
-        allowed_secrets(config, {"OTHER": "o"})
+def test_read_secrets__reads_those_listed_and_no_others() -> None:
+    config = make_config({}, ["TOKEN"])
+    assert read_secrets(config, {"TOKEN": "t", "OTHER": "o"}) == {"TOKEN": "t"}
+    with pytest.raises(InputError, match="the environment does not set TOKEN"):
+        read_secrets(config, {"OTHER": "o"})
 
 
 @pytest.mark.parametrize("text", ["${TOKEN}", "{postgres.password}", "{redis.url}"])
 def test_check_environment__refuses_before_anything_is_built(text: str) -> None:
     with pytest.raises(InputError):
-        check_environment(config_of({"A": text}), {"TOKEN": "t"})
+        check_environment(make_config({"A": text}), {"TOKEN": "t"})
 
 
-def test_check_environment__takes_what_can_be_filled_in() -> None:
-    check_environment(config_of({"A": "${TOKEN}", "B": "{postgres.host}"}, ["TOKEN"]), {"TOKEN": "t"})
+def test_check_environment__accepts_what_can_be_filled_in() -> None:
+    check_environment(make_config({"A": "${TOKEN}", "B": "{postgres.host}"}, ["TOKEN"]), {"TOKEN": "t"})
 
 
-def test_own_environment__has_the_port_unless_the_user_says_otherwise() -> None:
-    variant = config_of({"URL": "{postgres.host}"}).variants["one"]
-    assert own_environment(variant, SERVICES, {}) == {"PORT": "8000", "URL": "postgres"}
-    assert own_environment(config_of({"PORT": "1"}).variants["one"], SERVICES, {}) == {"PORT": "1"}
+def test_build_environment__has_the_port_unless_the_user_sets_it() -> None:
+    variant = make_config({"URL": "{postgres.host}"}).variants["one"]
+    assert build_environment(variant, SERVICES, {}) == {"PORT": "8000", "URL": "postgres"}
+    assert build_environment(make_config({"PORT": "1"}).variants["one"], SERVICES, {}) == {"PORT": "1"}
 
 
-def test_usable_base__a_secret_that_is_not_set_costs_the_variants_that_use_it() -> None:
+def test_drop_unusable_variants__drops_those_that_use_a_secret_that_is_not_set() -> None:
     variants = {"one": {"image": "x", "env": {"A": "${GONE}"}}, "two": {"image": "x", "env": {"A": "${TOKEN}"}}}
     config = Config.model_validate({"variants": variants, "secrets": ["GONE", "TOKEN"]})
     base = Baseline(Project(config, load_policy("ci"), "ci", Path(), ""), "1a2b3c4d")
-    usable = usable_base(base, {"TOKEN": "t"})
+    usable = drop_unusable_variants(base, {"TOKEN": "t"})
     assert list(usable.project.config.variants) == ["two"]
     assert {name: (lack.status, lack.reason) for name, lack in usable.lacks.items()} == {
-        "one": ("base-failed", "base `1a2b3c4` could not be started: the environment lacks GONE")
+        "one": ("base-failed", "base `1a2b3c4` could not be started: the environment does not set GONE")
     }
-    assert allowed_secrets(usable.project.config, {"TOKEN": "t"}) == {"TOKEN": "t"}
+    assert read_secrets(usable.project.config, {"TOKEN": "t"}) == {"TOKEN": "t"}

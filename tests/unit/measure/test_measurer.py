@@ -54,7 +54,7 @@ def walk(monkeypatch: pytest.MonkeyPatch, code: Code | None) -> tuple[list[str],
     agent = SimpleNamespace(settle=lambda *_: None)
     stack = SimpleNamespace(
         subject=lambda *_: SimpleNamespace(handle=SimpleNamespace(id="1")),
-        services=SimpleNamespace(agent=agent),
+        agent=agent,
         engine=SimpleNamespace(ended=list),
     )
     quiet = cast(Progress, SimpleNamespace(trial_starts=lambda *_: None, trial_ended=lambda *_: None))
@@ -109,7 +109,7 @@ def run_plan(
     quiet = Quiet()
     monkeypatch.setattr(quiet, "warn", warned.append)
     agent = SimpleNamespace(machine=lambda: {"cores": 2})
-    stack = cast(Stack, SimpleNamespace(services=SimpleNamespace(agent=agent)))
+    stack = cast(Stack, SimpleNamespace(agent=agent))
     return measure(stack, plan(), append, quiet), stored, warned
 
 

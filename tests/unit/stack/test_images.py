@@ -1,4 +1,4 @@
-"""Images of base: what cannot be built costs its variant, with the reason and the log."""
+"""Images of base: a failed build leaves its variant out, with the reason and the log."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ NEW = Lack("new", "base `1a2b3c4` has no variant `new`")
 
 
 class Builder:
-    """An engine that builds as it is told to."""
+    """An engine that builds with the function that a test passes in."""
 
     def __init__(self, build: Callable[[BuildSpec], str]) -> None:
         self.build = build
@@ -35,12 +35,12 @@ class Builder:
         return "tool"
 
 
-def project(*names: str) -> Project:
+def make_project(*names: str) -> Project:
     config = Config.model_validate({"services": {}, "variants": {name: {"build": name} for name in names}})
-    return Project(config, load_policy("ci"), "ci", Path("/there"), "bench.yml")
+    return Project(config, load_policy("ci"), "ci", Path("/project"), "bench.yml")
 
 
-def test_make_images__a_variant_that_base_cannot_build_costs_itself() -> None:
+def test_make_images__a_variant_that_base_cannot_build_is_left_out() -> None:
     specs: list[BuildSpec] = []
 
     def build(spec: BuildSpec) -> str:
@@ -51,8 +51,8 @@ def test_make_images__a_variant_that_base_cannot_build_costs_itself() -> None:
             )
         return f"id of {spec.name}"
 
-    base = Baseline(project("good", "bad"), "1a2b3c4d5e6f", lacks={"new": NEW})
-    images = make_images(cast(Engine, Builder(build)), project("good", "bad", "new"), base, Quiet())
+    base = Baseline(make_project("good", "bad"), "1a2b3c4d5e6f", lacks={"new": NEW})
+    images = make_images(cast(Engine, Builder(build)), make_project("good", "bad", "new"), base, Quiet())
     assert {name: image.id for name, image in images.base.items()} == {"good": "id of bench-action/good:base"}
     assert images.lacks == {
         "new": NEW,
@@ -63,9 +63,9 @@ def test_make_images__a_variant_that_base_cannot_build_costs_itself() -> None:
     assert limits["bench-action/good:base"] == 600
 
 
-def test_make_images__head_that_cannot_be_built_ends_the_run() -> None:
+def test_make_images__a_failed_build_of_head_ends_the_run() -> None:
     def build(spec: BuildSpec) -> str:
         raise StackError(f"the image {spec.name} cannot be built")
 
     with pytest.raises(StackError):
-        make_images(cast(Engine, Builder(build)), project("one"), Baseline(project("one")), Quiet())
+        make_images(cast(Engine, Builder(build)), make_project("one"), Baseline(make_project("one")), Quiet())

@@ -1,4 +1,4 @@
-"""The preflight: every condition at its boundary, from files that a test has written."""
+"""The preflight: every condition at its limit, from files that the test writes."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from bench_action.model.errors import StackError
 from bench_action.model.machine import Condition
-from bench_action.stack.preflight import HostFacts, StealLook, conditions_of, read_facts, require_fit
+from bench_action.stack.preflight import HostFacts, StealMeter, judge_host, read_facts, require_fit
 
 pytestmark = pytest.mark.unit
 
@@ -21,63 +21,64 @@ FIT = HostFacts(
 )
 
 
-def levels(facts: HostFacts, connections: int = 500, *, own_network: bool = False) -> dict[str, str]:
-    return {one.name: one.level for one in conditions_of(facts, connections, own_network=own_network)}
+def judge_levels(facts: HostFacts, connections: int = 500, *, own_network: bool = False) -> dict[str, str]:
+    conditions = judge_host(facts, connections, own_network=own_network)
+    return {condition.name: condition.level for condition in conditions}
 
 
-def changed(**changes: object) -> HostFacts:
+def change_facts(**changes: object) -> HostFacts:
     return HostFacts(**({name: getattr(FIT, name) for name in FIT.__dataclass_fields__} | changes))
 
 
-def test_conditions__are_all_ok_on_a_fit_machine() -> None:
-    assert set(levels(FIT).values()) == {"ok"}
-    assert set(levels(FIT)) == {"cores", "load", "memory", "CPU governor", "open files", "ports", "somaxconn"}
+def test_judge_host__all_is_ok_on_a_fit_machine() -> None:
+    assert set(judge_levels(FIT).values()) == {"ok"}
+    assert set(judge_levels(FIT)) == {"cores", "load", "memory", "CPU governor", "open files", "ports", "somaxconn"}
 
 
 @pytest.mark.parametrize(
     ("facts", "name", "level"),
     [
-        (changed(open_files=599), "open files", "fatal"),
-        (changed(open_files=600), "open files", "ok"),
-        (changed(ports=499), "ports", "fatal"),
-        (changed(ports=1499), "ports", "warning"),
-        (changed(ports=1500), "ports", "ok"),
-        (changed(somaxconn=128), "somaxconn", "warning"),
-        (changed(somaxconn=500), "somaxconn", "ok"),
-        (changed(cores=1, load=0.1), "cores", "warning"),
-        (changed(load=2.1), "load", "warning"),
-        (changed(load=2.0), "load", "ok"),
-        (changed(available_mib=1023), "memory", "warning"),
-        (changed(available_mib=255), "memory", "fatal"),
-        (changed(available_mib=None), "memory", "ok"),
-        (changed(governor="powersave"), "CPU governor", "warning"),
-        (changed(governor=None), "CPU governor", "ok"),
+        (change_facts(open_files=599), "open files", "fatal"),
+        (change_facts(open_files=600), "open files", "ok"),
+        (change_facts(ports=499), "ports", "fatal"),
+        (change_facts(ports=1499), "ports", "warning"),
+        (change_facts(ports=1500), "ports", "ok"),
+        (change_facts(somaxconn=128), "somaxconn", "warning"),
+        (change_facts(somaxconn=500), "somaxconn", "ok"),
+        (change_facts(cores=1, load=0.1), "cores", "warning"),
+        (change_facts(load=2.1), "load", "warning"),
+        (change_facts(load=2.0), "load", "ok"),
+        (change_facts(available_mib=1023), "memory", "warning"),
+        (change_facts(available_mib=255), "memory", "fatal"),
+        (change_facts(available_mib=None), "memory", "ok"),
+        (change_facts(governor="powersave"), "CPU governor", "warning"),
+        (change_facts(governor=None), "CPU governor", "ok"),
     ],
 )
-def test_conditions__change_at_their_limit_and_bring_a_cure(facts: HostFacts, name: str, level: str) -> None:
-    found = {one.name: one for one in conditions_of(facts, 500, own_network=False)}[name]
-    assert found.level == level
-    assert bool(found.cure) == (level != "ok")
+def test_judge_host__conditions_change_at_their_limit_and_name_a_cure(facts: HostFacts, name: str, level: str) -> None:
+    (condition,) = (line for line in judge_host(facts, 500, own_network=False) if line.name == name)
+    assert condition.level == level
+    assert bool(condition.cure) == (level != "ok")
 
 
-def test_conditions__of_containers_leave_out_what_they_bring_themselves() -> None:
-    assert not {"open files", "ports", "somaxconn"} & set(levels(changed(open_files=1), own_network=True))
+def test_judge_host__containers_have_separate_limits() -> None:
+    assert not {"open files", "ports", "somaxconn"} & set(judge_levels(change_facts(open_files=1), own_network=True))
 
 
 def test_require_fit__names_every_fatal_condition_and_its_cure() -> None:
     lines = [
         Condition("cores", "ok", "2"),
         Condition("ports", "fatal", "10 for outgoing connections", "open the range"),
-        Condition("memory", "fatal", "1 MiB available", "end other programs"),
+        Condition("memory", "fatal", "1 MiB available", "stop other programs"),
     ]
     with pytest.raises(StackError) as caught:
         require_fit(lines)
     assert "ports: 10 for outgoing connections; memory: 1 MiB available" in str(caught.value)
-    assert "open the range; end other programs" in str(caught.value)
+    assert "open the range; stop other programs" in str(caught.value)
     require_fit([Condition("load", "warning", "high", "wait")])
 
 
-def test_read_facts__reads_what_the_kernel_shows(tmp_path: Path) -> None:
+def test_read_facts__reads_what_the_kernel_reports(tmp_path: Path) -> None:
     files = {
         "proc/sys/net/ipv4/ip_local_port_range": "32768\t60999\n",
         "proc/sys/net/core/somaxconn": "4096\n",
@@ -94,22 +95,22 @@ def test_read_facts__reads_what_the_kernel_shows(tmp_path: Path) -> None:
     assert facts.cores >= 1
 
 
-def test_read_facts__is_silent_where_the_kernel_is(tmp_path: Path) -> None:
+def test_read_facts__leaves_out_what_the_kernel_does_not_report(tmp_path: Path) -> None:
     facts = read_facts(tmp_path)
     assert (facts.ports, facts.somaxconn, facts.available_mib, facts.governor) == (None, None, None, None)
-    assert set(levels(facts, connections=1)) == {"cores", "load", "memory", "CPU governor", "open files"}
+    assert set(judge_levels(facts, connections=1)) == {"cores", "load", "memory", "CPU governor", "open files"}
 
 
 @pytest.mark.parametrize(("stolen", "level"), [(4, "ok"), (5, "ok"), (6, "warning")])
-def test_steal_look__takes_the_share_since_it_began(tmp_path: Path, stolen: int, level: str) -> None:
+def test_steal_meter__measures_the_share_since_it_was_started(tmp_path: Path, stolen: int, level: str) -> None:
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/stat").write_text("cpu  100 0 100 800 0 0 0 900 0 0\ncpu0 1 2 3\n", encoding="ascii")
-    look = StealLook(tmp_path)
+    meter = StealMeter(tmp_path)
     text = f"cpu  150 0 120 {830 - stolen} 0 0 0 {900 + stolen} 0 0\n"
     (tmp_path / "proc/stat").write_text(text, encoding="ascii")
-    found = look.condition()
-    assert (found.level, found.found.split(" %")[0]) == (level, f"{stolen:.1f}")
+    condition = meter.read()
+    assert (condition.level, condition.found.split(" %")[0]) == (level, f"{stolen:.1f}")
 
 
-def test_steal_look__is_silent_where_the_kernel_is(tmp_path: Path) -> None:
-    assert StealLook(tmp_path).condition().level == "ok"
+def test_steal_meter__is_ok_if_the_kernel_reports_nothing(tmp_path: Path) -> None:
+    assert StealMeter(tmp_path).read().level == "ok"

@@ -16,7 +16,7 @@ REDIS = Handle("2", "redis", "redis", "redis", 6379)
 
 
 class Watched:
-    """An engine whose containers may have ended; looked at once a round."""
+    """An engine whose containers may have exited; checked one time a round."""
 
     def __init__(self, *ended: Exit, after: int = 0) -> None:
         self._ended = list(ended)
@@ -32,82 +32,84 @@ class Watched:
         return [f"log of {handle.name}"]
 
 
-def engine(*ended: Exit, after: int = 0) -> Engine:
+def make_engine(*ended: Exit, after: int = 0) -> Engine:
     return cast(Engine, Watched(*ended, after=after))
 
 
 def ready_after(rounds: int) -> Callable[[], str]:
-    """A probe that finds something missing so many times."""
+    """Make a probe that finds something missing so many times."""
     answers = iter(["not yet"] * rounds)
     return lambda: next(answers, "")
 
 
-def test_wait_until_ready__waits_for_all_and_tells_how_long_each_took() -> None:
-    awaited = [ReadinessCheck(DJANGO, 600, ready_after(3)), ReadinessCheck(REDIS, 600, ready_after(0))]
-    waited = wait_until_ready(engine(), awaited)
+def test_wait_until_ready__waits_for_all_and_measures_how_long_each_took() -> None:
+    checks = [ReadinessCheck(DJANGO, 600, ready_after(3)), ReadinessCheck(REDIS, 600, ready_after(0))]
+    waited = wait_until_ready(make_engine(), checks)
     assert waited.keys() == {"django", "redis"}
     assert 0 <= waited["redis"] < waited["django"]
 
 
-def test_wait_until_ready__does_not_ask_again_what_is_ready() -> None:
-    asked = []
+def test_wait_until_ready__does_not_probe_again_what_is_ready() -> None:
+    probes = []
 
     def probe() -> str:
-        asked.append(1)
+        probes.append(1)
         return ""
 
-    wait_until_ready(engine(), [ReadinessCheck(REDIS, 600, probe), ReadinessCheck(DJANGO, 600, ready_after(2))])
-    assert len(asked) == 1
+    wait_until_ready(make_engine(), [ReadinessCheck(REDIS, 600, probe), ReadinessCheck(DJANGO, 600, ready_after(2))])
+    assert len(probes) == 1
 
 
-def test_wait_until_ready__nothing_is_ready_at_once() -> None:
-    assert wait_until_ready(engine(), []) == {}
+def test_wait_until_ready__of_nothing_returns_immediately() -> None:
+    assert wait_until_ready(make_engine(), []) == {}
 
 
-def test_wait_until_ready__what_has_died_ends_the_wait_with_its_log() -> None:
+def test_wait_until_ready__one_that_exits_ends_the_wait_with_its_log() -> None:
     with pytest.raises(StackError, match="django exited with status 3") as caught:
-        wait_until_ready(engine(Exit(DJANGO, 3, False), after=2), [ReadinessCheck(DJANGO, 600, lambda: "refused")])
+        wait_until_ready(make_engine(Exit(DJANGO, 3, False), after=2), [ReadinessCheck(DJANGO, 600, lambda: "refused")])
     assert caught.value.log == ("log of django",)
     assert caught.value.exit_status == 3
 
 
-def test_wait_until_ready__also_what_had_been_ready() -> None:
-    awaited = [ReadinessCheck(REDIS, 600, lambda: ""), ReadinessCheck(DJANGO, 600, lambda: "refused")]
+def test_wait_until_ready__one_that_exits_after_it_was_ready_ends_the_wait() -> None:
+    checks = [ReadinessCheck(REDIS, 600, lambda: ""), ReadinessCheck(DJANGO, 600, lambda: "refused")]
     with pytest.raises(StackError, match="redis exited with status 0"):
-        wait_until_ready(engine(Exit(REDIS, 0, False), after=1), awaited)
+        wait_until_ready(make_engine(Exit(REDIS, 0, False), after=1), checks)
 
 
-def test_wait_until_ready__what_dies_before_it_is_asked_has_died() -> None:
+def test_wait_until_ready__one_that_exits_before_its_probe_is_reported_as_exited() -> None:
     def probe() -> str:
         raise StackError("pg_isready cannot be run")
 
     with pytest.raises(StackError, match="redis exited with status 1"):
-        wait_until_ready(engine(Exit(REDIS, 1, False), after=1), [ReadinessCheck(REDIS, 600, probe)])
+        wait_until_ready(make_engine(Exit(REDIS, 1, False), after=1), [ReadinessCheck(REDIS, 600, probe)])
     with pytest.raises(StackError, match="pg_isready cannot be run"):
-        wait_until_ready(engine(), [ReadinessCheck(REDIS, 600, probe)])
+        wait_until_ready(make_engine(), [ReadinessCheck(REDIS, 600, probe)])
 
 
-def test_wait_until_ready__what_is_late_is_named_with_what_it_lacks() -> None:
+def test_wait_until_ready__one_that_times_out_is_named_with_what_is_missing() -> None:
     with pytest.raises(StackError, match="django was not ready after 0 s") as caught:
         wait_until_ready(
-            engine(), [ReadinessCheck(REDIS, 600, lambda: ""), ReadinessCheck(DJANGO, 0, lambda: "GET /: refused")]
+            make_engine(), [ReadinessCheck(REDIS, 600, lambda: ""), ReadinessCheck(DJANGO, 0, lambda: "GET /: refused")]
         )
     error = caught.value
     assert (error.where, error.cause, error.log) == ("subject at django:8000", "GET /: refused", ("log of django",))
     assert "ready: {path, timeout}" in error.advice
 
 
-def test_wait_until_ready__each_has_a_timeout_of_its_own() -> None:
+def test_wait_until_ready__each_has_its_own_timeout() -> None:
     with pytest.raises(StackError, match="redis was not ready after 0 s"):
-        wait_until_ready(engine(), [ReadinessCheck(DJANGO, 600, lambda: "no"), ReadinessCheck(REDIS, 0, lambda: "no")])
+        wait_until_ready(
+            make_engine(), [ReadinessCheck(DJANGO, 600, lambda: "no"), ReadinessCheck(REDIS, 0, lambda: "no")]
+        )
 
 
-def test_require_alive__lack_of_memory_has_its_own_words() -> None:
-    with pytest.raises(StackError, match="django ran out of memory and was killed") as caught:
-        require_alive(engine(Exit(DJANGO, 137, True)), "loading django · quick-64")
+def test_require_alive__a_lack_of_memory_is_named() -> None:
+    with pytest.raises(StackError, match="django was killed for lack of memory") as caught:
+        require_alive(make_engine(Exit(DJANGO, 137, True)), "loading django · quick-64")
     assert caught.value.where == "loading django · quick-64"
     assert "more memory" in caught.value.advice
 
 
-def test_require_alive__is_quiet_while_all_live() -> None:
-    require_alive(engine())
+def test_require_alive__does_nothing_while_all_run() -> None:
+    require_alive(make_engine())

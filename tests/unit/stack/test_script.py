@@ -1,4 +1,4 @@
-"""How psql would read a script: where statements are, and what is refused before anybody runs it."""
+"""How a script is read: where its statements are, and what is refused before it runs."""
 
 import pytest
 
@@ -28,7 +28,7 @@ COPY public.item (id, text) FROM stdin;
 """
 
 
-def test_read_script__a_dump_is_read_with_its_data_and_without_its_guards() -> None:
+def test_read_script__keeps_the_data_of_a_dump_and_blanks_its_guards() -> None:
     script = read_script(DUMP)
     assert script.rest == ""
     assert (script.begins, script.ends) == ([2, 4, 9], [2, 7, 12])
@@ -53,11 +53,11 @@ def test_read_script__leaves_empty_statements_out() -> None:
         "CREATE RULE r AS ON INSERT TO a DO (SELECT 1; SELECT 2)",
     ],
 )
-def test_read_script__a_statement_without_its_semicolon_is_not_complete(text: str) -> None:
+def test_read_script__a_statement_without_a_semicolon_is_incomplete(text: str) -> None:
     assert read_script(text).rest == "\n;"
 
 
-def test_read_script__data_without_its_end_lack_it() -> None:
+def test_read_script__data_without_an_end_is_incomplete() -> None:
     assert read_script("COPY a FROM stdin;\n1\n2").rest == "\n\\."
     assert read_script("COPY a FROM stdin;\n1\n2\n").rest == "\\."
 
@@ -98,19 +98,19 @@ def test_read_script__these_are_complete(text: str) -> None:
         ("DO $do$ BEGIN END $d$;", "a dollar-quoted text is never closed", 1),
         ("SELECT 1;\n/* a /* b */", "a comment is never closed", 2),
         ("SELECT 1;\nSELECT (1;", "a parenthesis is never closed", 2),
-        ("SELECT 1;\n\\! id", "the SQL has a backslash command of psql", 2),
-        ("SELECT 1 \\gexec", "the SQL has a backslash command of psql", 1),
-        ("\\connect other\nSELECT 1;", "the SQL has a backslash command of psql", 1),
-        ("\\i /etc/passwd", "the SQL has a backslash command of psql", 1),
-        ("SELECT nameE'a\\'; \\! id '", "the SQL has a backslash command of psql", 1),
-        ("COPY a FROM stdin;\n1\n\\.\n\\! id\n", "the SQL has a backslash command of psql", 4),
-        ("SELECT 1\n\\restrict abc\n;", "the SQL has a backslash command of psql", 2),
-        ("\\restrict `id`\nSELECT 1;", "the SQL has a backslash command of psql", 1),
+        ("SELECT 1;\n\\! id", "the SQL contains a psql backslash command", 2),
+        ("SELECT 1 \\gexec", "the SQL contains a psql backslash command", 1),
+        ("\\connect other\nSELECT 1;", "the SQL contains a psql backslash command", 1),
+        ("\\i /etc/passwd", "the SQL contains a psql backslash command", 1),
+        ("SELECT nameE'a\\'; \\! id '", "the SQL contains a psql backslash command", 1),
+        ("COPY a FROM stdin;\n1\n\\.\n\\! id\n", "the SQL contains a psql backslash command", 4),
+        ("SELECT 1\n\\restrict abc\n;", "the SQL contains a psql backslash command", 2),
+        ("\\restrict `id`\nSELECT 1;", "the SQL contains a psql backslash command", 1),
         ("SET standard_conforming_strings TO off;", "the SQL sets `standard_conforming_strings`, ", 1),
-        ("SELECT 1;\n\0", "the SQL is not text", 2),
+        ("SELECT 1;\n\0", "the SQL is not plain text", 2),
     ],
 )
-def test_read_script__refuses_by_line_and_without_quoting(text: str, why: str, line: int) -> None:
+def test_read_script__names_the_line_of_what_it_refuses_and_quotes_nothing(text: str, why: str, line: int) -> None:
     with pytest.raises(ScriptError) as caught:
         read_script(text)
     assert caught.value.why.startswith(why)
@@ -119,11 +119,11 @@ def test_read_script__refuses_by_line_and_without_quoting(text: str, why: str, l
     assert "id" not in caught.value.why.split()
 
 
-def test_place__names_the_statement_that_ends_there_or_later() -> None:
+def test_describe_line__names_the_statement_that_ends_there_or_later() -> None:
     script = read_script("SELECT 1;\nSELECT\n  2;\n\n-- end\n")
-    assert script.place(1) == "line 1, in statement 1, which begins on line 1"
-    assert script.place(3) == "line 3, in statement 2, which begins on line 2"
-    assert script.place(5) == "line 5"
+    assert script.describe_line(1) == "line 1, in statement 1, which begins on line 1"
+    assert script.describe_line(3) == "line 3, in statement 2, which begins on line 2"
+    assert script.describe_line(5) == "line 5"
 
 
 def test_read_script__a_large_script_is_read_in_one_pass() -> None:

@@ -1,4 +1,4 @@
-"""Which cells have a counterpart in base, by what both replied."""
+"""Which cells have a counterpart in base, judged by the replies of both."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,23 +9,23 @@ from bench_action.config.baseline import Baseline, Lack
 from bench_action.config.load import Project, load_policy
 from bench_action.config.schema import Config, Profile
 from bench_action.load.generator import Reply
-from bench_action.verify.cells import Counterparts, settled_profiles
+from bench_action.verify.cells import Counterparts, choose_profiles
 from bench_action.verify.subjects import Failure
 
 pytestmark = pytest.mark.unit
 
 OLD, NEW = (Profile(path=path, connections=4, threads=2, duration=1) for path in ("/old", "/new"))
 CONFIG = Config.model_validate({"variants": {"web": {"image": "x"}, "api": {"image": "x"}}})
-LOADED = Project(CONFIG.model_copy(update={"profiles": {"old": OLD, "new": NEW}}), load_policy("ci"), "ci", Path(), "")
-BASE = Baseline(LOADED, "1a2b3c4d", valid=True, profiles={"old": OLD})
+PROJECT = Project(CONFIG.model_copy(update={"profiles": {"old": OLD, "new": NEW}}), load_policy("ci"), "ci", Path(), "")
+BASE = Baseline(PROJECT, "1a2b3c4d", valid=True, profiles={"old": OLD})
 
 
 def reply(status: int, problem: str = "") -> Reply:
     return Reply(status, {}, b"", kept=True, problem=problem)
 
 
-def served(**statuses: tuple[int, int]) -> dict[tuple[str, str, str], Reply]:
-    """What base and head of both variants replied to each profile."""
+def make_replies(**statuses: tuple[int, int]) -> dict[tuple[str, str, str], Reply]:
+    """Make the replies of base and head of both variants to each profile."""
     return {
         (revision, variant, name): reply(status)
         for name, pair in statuses.items()
@@ -34,85 +34,89 @@ def served(**statuses: tuple[int, int]) -> dict[tuple[str, str, str], Reply]:
     }
 
 
-SAME = served(old=(200, 200), new=(200, 200))
-FOUND = Counterparts(BASE, {}, (), SAME, changed={})
+SAME = make_replies(old=(200, 200), new=(200, 200))
+COUNTERPARTS = Counterparts(BASE, {}, (), SAME, changed={})
 
 
-def missing(found: Counterparts) -> dict[str, tuple[str, str]]:
-    return {str(cell): (lack.status, lack.reason) for cell, lack in found.missing(LOADED).items()}
+def find_missing(counterparts: Counterparts) -> dict[str, tuple[str, str]]:
+    missing = counterparts.find_missing(PROJECT)
+    return {str(cell): (lack.status, lack.reason) for cell, lack in missing.items()}
 
 
-def test_missing__nothing_if_base_serves_everything() -> None:
-    assert missing(FOUND) == {}
+def test_find_missing__finds_nothing_if_base_serves_everything() -> None:
+    assert find_missing(COUNTERPARTS) == {}
 
 
-def test_missing__a_profile_that_base_does_not_have_is_new_by_its_rules() -> None:
+def test_find_missing__a_profile_that_base_does_not_have_is_new_by_its_rules() -> None:
     reason = ("new", "base `1a2b3c4` has no profile `new`")
-    assert missing(replace(FOUND, base=replace(BASE, judges=True))) == {"web · new": reason, "api · new": reason}
+    assert find_missing(replace(COUNTERPARTS, base=replace(BASE, judges=True))) == {
+        "web · new": reason,
+        "api · new": reason,
+    }
 
 
-def test_missing__a_route_that_base_does_not_serve_is_new() -> None:
-    found = missing(replace(FOUND, replies=served(old=(200, 200), new=(404, 200))))
-    assert found["web · new"] == ("new", "base `1a2b3c4` answers 404 to `GET /new`")
-    assert set(found) == {"web · new", "api · new"}
+def test_find_missing__a_route_that_base_does_not_serve_is_new() -> None:
+    missing = find_missing(replace(COUNTERPARTS, replies=make_replies(old=(200, 200), new=(404, 200))))
+    assert missing["web · new"] == ("new", "base `1a2b3c4` answers 404 to `GET /new`")
+    assert set(missing) == {"web · new", "api · new"}
 
 
-def test_missing__a_route_of_bases_own_that_fails_is_a_fault_of_base() -> None:
-    found = missing(replace(FOUND, replies=served(old=(500, 200), new=(200, 200))))
-    assert found["web · old"] == ("base-failed", "base `1a2b3c4` answers 500 to `GET /old`")
+def test_find_missing__a_route_of_base_that_fails_is_a_fault_of_base() -> None:
+    missing = find_missing(replace(COUNTERPARTS, replies=make_replies(old=(500, 200), new=(200, 200))))
+    assert missing["web · old"] == ("base-failed", "base `1a2b3c4` answers 500 to `GET /old`")
 
 
 @pytest.mark.parametrize("statuses", [(404, 404), (200, 500), (302, 302), (401, 401)])
-def test_missing__what_head_does_not_serve_either_is_for_the_measurement_to_tell(statuses: tuple[int, int]) -> None:
-    assert missing(replace(FOUND, replies=served(old=statuses, new=(200, 200)))) == {}
+def test_find_missing__a_route_that_neither_serves_is_left_to_the_measurement(statuses: tuple[int, int]) -> None:
+    assert find_missing(replace(COUNTERPARTS, replies=make_replies(old=statuses, new=(200, 200)))) == {}
 
 
-def test_missing__a_page_that_base_redirects_is_another_page() -> None:
-    found = missing(replace(FOUND, replies=served(old=(302, 200), new=(200, 200))))
-    assert found["web · old"] == ("base-failed", "base `1a2b3c4` answers 302 to `GET /old`")
+def test_find_missing__a_page_that_base_redirects_is_another_page() -> None:
+    missing = find_missing(replace(COUNTERPARTS, replies=make_replies(old=(302, 200), new=(200, 200))))
+    assert missing["web · old"] == ("base-failed", "base `1a2b3c4` answers 302 to `GET /old`")
 
 
-def test_missing__no_reply_at_all_is_told_with_its_cause() -> None:
+def test_find_missing__a_missing_reply_is_reported_with_its_cause() -> None:
     replies = SAME | {("base", "web", "old"): reply(0, "connection refused")}
-    assert missing(replace(FOUND, replies=replies)) == {
+    assert find_missing(replace(COUNTERPARTS, replies=replies)) == {
         "web · old": ("base-failed", "base `1a2b3c4` does not answer `GET /old`: connection refused")
     }
 
 
-def test_missing__a_variant_without_base_lacks_all_its_cells() -> None:
+def test_find_missing__a_variant_without_base_lacks_all_its_cells() -> None:
     lack = Lack("base-failed", "base could not be built", ("the log",))
-    found = replace(FOUND, lacks={"api": lack}).missing(LOADED)
-    assert {str(cell): one for cell, one in found.items()} == {"api · old": lack, "api · new": lack}
+    missing = replace(COUNTERPARTS, lacks={"api": lack}).find_missing(PROJECT)
+    assert {str(cell): reason for cell, reason in missing.items()} == {"api · old": lack, "api · new": lack}
 
 
-def test_missing__a_failure_of_base_costs_the_profiles_that_it_concerns() -> None:
+def test_find_missing__a_failure_of_base_affects_the_profiles_that_it_concerns() -> None:
     failure = Failure("web@base", "home", "status 200", "500", frozenset({"old"}), ("boom",))
-    found = replace(FOUND, failures=[failure]).missing(LOADED)
-    assert {str(cell): one.log for cell, one in found.items()} == {"web · old": ("boom",)}
-    everything = replace(FOUND, failures=[replace(failure, profiles=None)])
-    assert set(missing(everything)) == {"web · old", "web · new"}
-    assert missing(replace(FOUND, failures=[replace(failure, subject="web")])) == {}
+    missing = replace(COUNTERPARTS, failures=[failure]).find_missing(PROJECT)
+    assert {str(cell): lack.log for cell, lack in missing.items()} == {"web · old": ("boom",)}
+    everything = replace(COUNTERPARTS, failures=[replace(failure, profiles=None)])
+    assert set(find_missing(everything)) == {"web · old", "web · new"}
+    assert find_missing(replace(COUNTERPARTS, failures=[replace(failure, subject="web")])) == {}
 
 
 MOVED = Profile(path="/list", connections=4, threads=2, duration=1)
 
 
-def test_settled_profiles__bases_version_stays_while_head_serves_it() -> None:
-    kept, changed = settled_profiles({"old": OLD}, {"old": MOVED}, served(old=(200, 200)))
+def test_choose_profiles__keeps_bases_version_while_head_serves_it() -> None:
+    kept, changed = choose_profiles({"old": OLD}, {"old": MOVED}, make_replies(old=(200, 200)))
     assert (kept, changed) == ({"old": OLD}, {})
 
 
-def test_settled_profiles__a_route_that_head_moved_is_measured_by_heads_version() -> None:
-    kept, changed = settled_profiles({"old": OLD}, {"old": MOVED}, served(old=(200, 404)))
+def test_choose_profiles__a_route_that_head_moved_is_measured_by_heads_version() -> None:
+    kept, changed = choose_profiles({"old": OLD}, {"old": MOVED}, make_replies(old=(200, 404)))
     assert kept == {"old": MOVED}
     assert changed == {"old": "this pull request changes profile `old`, and head no longer serves `GET /old`"}
 
 
-def test_settled_profiles__a_route_that_head_removed_is_not_measured() -> None:
+def test_choose_profiles__a_route_that_head_removed_is_not_measured() -> None:
     judged = {"new": NEW, "old": OLD}
-    assert settled_profiles(judged, {"new": NEW}, served(old=(200, 404), new=(404, 200)))[0] == {"new": NEW}
-    assert set(settled_profiles(judged, {"new": NEW}, served(old=(200, 200), new=(404, 200)))[0]) == {"new", "old"}
+    assert choose_profiles(judged, {"new": NEW}, make_replies(old=(200, 404), new=(404, 200)))[0] == {"new": NEW}
+    assert set(choose_profiles(judged, {"new": NEW}, make_replies(old=(200, 200), new=(404, 200)))[0]) == {"new", "old"}
 
 
-def test_settled_profiles__a_route_that_head_broke_is_still_measured() -> None:
-    assert settled_profiles({"old": OLD}, {"old": OLD}, served(old=(200, 500))) == ({"old": OLD}, {})
+def test_choose_profiles__a_route_that_head_broke_is_still_measured() -> None:
+    assert choose_profiles({"old": OLD}, {"old": OLD}, make_replies(old=(200, 500))) == ({"old": OLD}, {})

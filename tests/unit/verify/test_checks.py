@@ -1,4 +1,4 @@
-"""What a check asks, of whom at once, and what it makes of the answers."""
+"""What a check sends, to which subjects in parallel, and how it judges the answers."""
 
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
@@ -12,7 +12,7 @@ from bench_action.model.result import Work
 from bench_action.stack.postgres import QueryError, Statements
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
-from bench_action.verify.checks import Seen, check_changes, check_reply, check_work, run_check
+from bench_action.verify.checks import WorkCounts, check_changes, check_reply, check_work, run_check
 
 pytestmark = pytest.mark.unit
 
@@ -26,18 +26,18 @@ def reply(body: str = "", status: int = 200, problem: str = "", **headers: str) 
     return Reply(status, named, body.encode(), kept=True, problem=problem)
 
 
-def queries(number: int) -> Work:
+def make_queries(number: int) -> Work:
     return Work(queries=number, rows=0, cache_commands=0)
 
 
-def seen(*counted: Work) -> Seen:
-    found = Seen()
+def make_counts(*counted: Work) -> WorkCounts:
+    counts = WorkCounts()
     for work in counted:
-        found.add((work, 0.05))
-    return found
+        counts.add((work, 0.05))
+    return counts
 
 
-def problems(given: Reply, **expect: Any) -> list[tuple[str, str]]:
+def find_problems(given: Reply, **expect: Any) -> list[tuple[str, str]]:
     return list(check_reply(given, check(**expect)))
 
 
@@ -53,8 +53,8 @@ def problems(given: Reply, **expect: Any) -> list[tuple[str, str]]:
         (reply(""), {"body": ""}),
     ],
 )
-def test_check_reply__is_content(given: Reply, expect: dict[str, Any]) -> None:
-    assert problems(given, **expect) == []
+def test_check_reply__accepts_what_is_expected(given: Reply, expect: dict[str, Any]) -> None:
+    assert find_problems(given, **expect) == []
 
 
 @pytest.mark.parametrize(
@@ -69,59 +69,61 @@ def test_check_reply__is_content(given: Reply, expect: dict[str, Any]) -> None:
         (reply("x"), {"body": ""}, ("the body ''", "'x'")),
     ],
 )
-def test_check_reply__tells_expected_and_got(given: Reply, expect: dict[str, Any], problem: tuple[str, str]) -> None:
-    assert problems(given, **expect) == [problem]
+def test_check_reply__names_what_was_expected_and_received(
+    given: Reply, expect: dict[str, Any], problem: tuple[str, str]
+) -> None:
+    assert find_problems(given, **expect) == [problem]
 
 
-def test_check_reply__without_a_reply_nothing_else_is_told() -> None:
-    found = problems(reply(status=0, problem="refused"), status=200, body="x", contains=["y"])
+def test_check_reply__without_a_reply_nothing_else_is_reported() -> None:
+    found = find_problems(reply(status=0, problem="refused"), status=200, body="x", contains=["y"])
     assert found == [("a reply", "refused")]
 
 
 def test_check_reply__a_long_body_is_cut() -> None:
-    ((_, got),) = problems(reply("x" * 1000), contains=["y"])
+    ((_, got),) = find_problems(reply("x" * 1000), contains=["y"])
     assert len(got) < 150
     assert got.endswith("…'")
 
 
-def test_check_reply__a_body_that_is_no_text_is_told_all_the_same() -> None:
+def test_check_reply__a_body_that_is_not_text_is_reported_too() -> None:
     broken = Reply(200, {}, b"\xff\xfe", kept=True, problem="")
-    assert len(problems(broken, contains=["y"])) == 1
+    assert len(find_problems(broken, contains=["y"])) == 1
 
 
 def test_check_work__all_repetitions_together_are_exact() -> None:
     declared = check(10, work={"queries": 1, "rows": 20, "cache_commands": 1})
-    assert list(check_work(seen(Work(queries=10, rows=200, cache_commands=10)), declared)) == []
-    assert list(check_work(seen(Work(queries=11, rows=200, cache_commands=9)), declared)) == [
+    assert list(check_work(make_counts(Work(queries=10, rows=200, cache_commands=10)), declared)) == []
+    assert list(check_work(make_counts(Work(queries=11, rows=200, cache_commands=9)), declared)) == [
         ("10 queries in 10 requests", "11"),
         ("10 cache commands in 10 requests", "9"),
     ]
 
 
-def test_check_work__zero_is_declared_and_nothing_is_not() -> None:
+def test_check_work__zero_is_a_declaration_and_an_absent_number_is_not() -> None:
     work = Work(queries=3, rows=0, cache_commands=7)
-    assert list(check_work(seen(work), check(work={"queries": 0}))) == [("0 queries in 1 request", "3")]
-    assert list(check_work(seen(work), check())) == []
+    assert list(check_work(make_counts(work), check(work={"queries": 0}))) == [("0 queries in 1 request", "3")]
+    assert list(check_work(make_counts(work), check())) == []
 
 
 def test_check_work__counts_that_vary_must_include_what_was_declared() -> None:
     ping = check(5, work={"queries": 3})
-    assert list(check_work(seen(queries(14), queries(15)), ping)) == []
-    assert list(check_work(seen(queries(20), queries(19)), ping)) == [
+    assert list(check_work(make_counts(make_queries(14), make_queries(15)), ping)) == []
+    assert list(check_work(make_counts(make_queries(20), make_queries(19)), ping)) == [
         ("15 queries in 5 requests", "19 to 20 in 2 counts")
     ]
 
 
-def test_check_work__work_without_requests_is_not_the_requests() -> None:
-    declared, scheduled = check(5, work={"queries": 1}), seen(queries(6))
-    scheduled.add((queries(8), 0.5), idle=True)  # in ten times the time of the count
+def test_check_work__work_without_requests_is_not_blamed_on_the_requests() -> None:
+    declared, scheduled = check(5, work={"queries": 1}), make_counts(make_queries(6))
+    scheduled.add((make_queries(8), 0.5), idle=True)  # in ten times the time of the count
     assert list(check_work(scheduled, declared)) == []
-    more = seen(queries(10))
-    more.add((queries(8), 0.5), idle=True)
+    more = make_counts(make_queries(10))
+    more.add((make_queries(8), 0.5), idle=True)
     assert list(check_work(more, declared)) == [("5 queries in 5 requests", "10")]
 
 
-def test_check_changes__each_number_moves_exactly() -> None:
+def test_check_changes__each_number_must_change_exactly() -> None:
     declared = check(3, changes={"sql": {"SELECT 1": 2}, "redis": {"counter": -1, "still": 0}})
     before = {"SELECT 1": 10, "counter": 5, "still": 7}
     assert list(check_changes(before, {"SELECT 1": 16, "counter": 2, "still": 7}, declared)) == []
@@ -132,29 +134,29 @@ def test_check_changes__each_number_moves_exactly() -> None:
     ]
 
 
-class Told:
-    """A stack with its agent and its subjects' databases; what they are asked, in order."""
+class FakeStack:
+    """A stack, its agent and its subjects' databases in one: `log` has what they receive, in order."""
 
     def __init__(self, *names: str) -> None:
         self.log: list[str] = []
         self.refused: set[str] = set()
         self.calls: dict[str, Iterator[int]] = {}  # of one query, at each reading
-        self.services = SimpleNamespace(agent=self)
+        self.agent = self
         self.subjects = [cast("Subject", self._subject(name)) for name in names]
 
     def run(self, check: Check, restless: set[str] | None = None) -> list[list[tuple[str, str]]]:
-        """What is wrong with the answers of each subject."""
-        found = run_check(cast("Stack", self), self.subjects, check, restless if restless is not None else set())
-        return [one.problems for one in found]
+        """Run a check; return what is wrong with the answers of each subject."""
+        answers = run_check(cast("Stack", self), self.subjects, check, restless if restless is not None else set())
+        return [answer.problems for answer in answers]
 
     def requests_together(self, requests: Sequence[HttpRequest], repeat: int, *, timeout_s: float) -> list[list[Reply]]:
         assert timeout_s > 0
-        self.log.append(" + ".join(one.host for one in requests))
+        self.log.append(" + ".join(request.host for request in requests))
         return [[reply()] * repeat for _ in requests]
 
     def settle(self, parts: Sequence[str], limit_s: float) -> None:
         assert limit_s > 0
-        self.log.append(f"rest {' '.join(parts)}")
+        self.log.append(f"settle {' '.join(parts)}")
 
     def _subject(self, name: str) -> SimpleNamespace:
         def execute(text: str) -> list[str]:
@@ -163,35 +165,34 @@ class Told:
             self.log.append(f"{name}: {text}")
             return ["1"]
 
-        def statements(database: str) -> Statements:
-            calls = self.calls.get(database)
+        def statements() -> Statements:
+            calls = self.calls.get(name)
             return Statements([("1", "SELECT a FROM b", next(calls), 0)] if calls else [], "0 then")
 
-        server = SimpleNamespace(statements=statements)
-        database = SimpleNamespace(execute=execute, server=server, name=name, role=name)
+        database = SimpleNamespace(execute=execute, statements=statements)
         handle = SimpleNamespace(id=name, host=name, port=80)
         return SimpleNamespace(name=name, handle=handle, database=database, cache=None)
 
 
-def provoking() -> Check:
-    return check().model_copy(update={"before_sql": "break", "after_sql": "mend"})
+def make_breaking_check() -> Check:
+    return check().model_copy(update={"before_sql": "break", "after_sql": "fix"})
 
 
-def test_run_check__asks_all_at_once() -> None:
-    stack = Told("a", "b")
+def test_run_check__sends_to_all_in_parallel() -> None:
+    stack = FakeStack("a", "b")
     assert stack.run(check(status=200)) == [[], []]
     assert stack.log == ["a + b"]
 
 
-def test_run_check__asks_one_after_the_other_where_work_is_counted() -> None:
-    stack = Told("a", "b")
+def test_run_check__sends_to_one_after_the_other_if_work_is_counted() -> None:
+    stack = FakeStack("a", "b")
     assert stack.run(check(2, work={"queries": 0})) == [[], []]
     assert stack.log == ["a", "b"]
 
 
-def test_run_check__has_all_rest_after_a_provoked_failure_before_work_is_counted() -> None:
-    stack, restless = Told("a", "b"), set[str]()
-    stack.run(provoking(), restless)
+def test_run_check__waits_until_all_are_idle_after_a_provoked_failure_before_work_is_counted() -> None:
+    stack, restless = FakeStack("a", "b"), set[str]()
+    stack.run(make_breaking_check(), restless)
     stack.run(check(status=200), restless)
     stack.run(check(work={"queries": 0}), restless)
     stack.run(check(work={"queries": 0}), restless)
@@ -199,10 +200,10 @@ def test_run_check__has_all_rest_after_a_provoked_failure_before_work_is_counted
         "a: break",
         "b: break",
         "a + b",
-        "a: mend",
-        "b: mend",
+        "a: fix",
+        "b: fix",
         "a + b",
-        "rest a b",
+        "settle a b",
         "a",
         "b",
         "a",
@@ -210,24 +211,24 @@ def test_run_check__has_all_rest_after_a_provoked_failure_before_work_is_counted
     ]
 
 
-def test_run_check__has_each_rest_before_the_next_where_failures_are_provoked_and_counted() -> None:
-    stack = Told("a", "b")
-    stack.run(provoking().model_copy(update={"expect": check(work={"queries": 0}).expect}))
-    assert stack.log == ["a: break", "a", "a: mend", "rest a", "b: break", "b", "b: mend"]
+def test_run_check__waits_until_each_is_idle_before_the_next_if_failures_are_provoked_and_counted() -> None:
+    stack = FakeStack("a", "b")
+    stack.run(make_breaking_check().model_copy(update={"expect": check(work={"queries": 0}).expect}))
+    assert stack.log == ["a: break", "a", "a: fix", "settle a", "b: break", "b", "b: fix"]
 
 
-def test_run_check__a_refused_statement_ends_it_for_its_subject_only() -> None:
-    stack = Told("a", "b")
+def test_run_check__a_refused_statement_ends_the_check_for_its_subject_only() -> None:
+    stack = FakeStack("a", "b")
     stack.refused = {"a: break"}
-    refused = ("the check's SQL to work", "PostgreSQL refused a statement")
-    assert stack.run(provoking()) == [[refused], []]
-    assert stack.log == ["b: break", "b", "b: mend"]
+    refusal = ("the check's SQL to work", "PostgreSQL refused a statement")
+    assert stack.run(make_breaking_check()) == [[refusal], []]
+    assert stack.log == ["b: break", "b", "b: fix"]
 
 
-def test_run_check__what_was_broken_is_mended_also_where_the_check_cannot_be_made() -> None:
-    stack = Told("a", "b")
+def test_run_check__after_sql_runs_even_if_the_check_cannot() -> None:
+    stack = FakeStack("a", "b")
     stack.refused = {"a: SELECT 1"}
-    counting = provoking().model_copy(update={"expect": check(changes={"sql": {"SELECT 1": 0}}).expect})
+    counting = make_breaking_check().model_copy(update={"expect": check(changes={"sql": {"SELECT 1": 0}}).expect})
     assert [len(problems) for problems in stack.run(counting)] == [1, 0]
     assert stack.log == [
         "a: break",
@@ -235,8 +236,8 @@ def test_run_check__what_was_broken_is_mended_also_where_the_check_cannot_be_mad
         "b: SELECT 1",
         "b",
         "b: SELECT 1",
-        "a: mend",
-        "b: mend",
+        "a: fix",
+        "b: fix",
     ]
 
 
@@ -244,17 +245,17 @@ def test_run_check__what_was_broken_is_mended_also_where_the_check_cannot_be_mad
     ("readings", "problems"),
     [
         ([0, 2], []),
-        ([0, 3, 3, 5, 5, 5], []),  # a cache expired; counted again it had not
-        ([0, 3, 3, 6, 6, 7], []),  # a scheduler, which goes on without requests
+        ([0, 3, 3, 5, 5, 5], []),  # a cache had expired; it has not when counted again
+        ([0, 3, 3, 6, 6, 7], []),  # a scheduler, which also works without requests
         ([0, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12, 16, 16, 16, 16, 20, 20, 20], [("2 queries in 2 requests", "4")]),
         ([9, 1], [("work that can be counted", "the statistics of PostgreSQL or Redis were reset during the check")]),
     ],
 )
-def test_run_check__counts_again_what_does_not_agree(
+def test_run_check__counts_again_if_work_is_not_what_was_declared(
     readings: list[int], problems: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bench_action.verify.checks._IDLE_S", 0.0)
-    stack = Told("a")
+    stack = FakeStack("a")
     stack.calls["a"] = iter(readings)
     assert stack.run(check(2, work={"queries": 1})) == [problems]
     assert next(stack.calls["a"], None) is None
@@ -262,7 +263,7 @@ def test_run_check__counts_again_what_does_not_agree(
 
 def test_run_check__never_repeats_a_request_that_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench_action.verify.checks._IDLE_S", 0.0)
-    stack = Told("a")
+    stack = FakeStack("a")
     stack.calls["a"] = iter([0] + [4] * 9)
     writing = check(2, work={"queries": 1})
     request = writing.request.model_copy(update={"method": "POST"})

@@ -1,59 +1,59 @@
-"""What makes no difference between pages."""
+"""Which differences between pages are ignored."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench_action.verify.pages import around_difference, collapsed, normalised, without_tokens
+from bench_action.verify.pages import collapse_spaces, mask_tokens, normalise_page, quote_difference
 
 pytestmark = pytest.mark.unit
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         ("<ul>\n  <li> a </li>\n</ul>", "<ul><li>a</li></ul>"),
         ("<p>a\n\n b</p>", "<p>a b</p>"),
         ("  <p>x</p>\n", "<p>x</p>"),
     ],
 )
-def test_normalised__white_space_makes_no_difference(one: str, other: str) -> None:
-    assert normalised(one) == normalised(other)
+def test_normalise_page__white_space_is_ignored(first: str, second: str) -> None:
+    assert normalise_page(first) == normalise_page(second)
 
 
-@pytest.mark.parametrize(("one", "other"), [("a b", "ab"), ("<p>a</p>", "<p>b</p>"), ("<p>A</p>", "<p>a</p>")])
-def test_normalised__anything_else_does(one: str, other: str) -> None:
-    assert normalised(one) != normalised(other)
-
-
-@given(st.text())
-def test_normalised__once_is_enough(text: str) -> None:
-    assert normalised(normalised(text)) == normalised(text)
-    assert collapsed(collapsed(text)) == collapsed(text)
+@pytest.mark.parametrize(("first", "second"), [("a b", "ab"), ("<p>a</p>", "<p>b</p>"), ("<p>A</p>", "<p>a</p>")])
+def test_normalise_page__other_differences_are_kept(first: str, second: str) -> None:
+    assert normalise_page(first) != normalise_page(second)
 
 
 @given(st.text())
-def test_without_tokens__a_page_that_stays_has_none(page: str) -> None:
-    assert without_tokens(page, page) == page
+def test_normalise_page__a_normalised_page_is_unchanged(text: str) -> None:
+    assert normalise_page(normalise_page(text)) == normalise_page(text)
+    assert collapse_spaces(collapse_spaces(text)) == collapse_spaces(text)
+
+
+@given(st.text())
+def test_mask_tokens__a_page_that_does_not_change_has_none(page: str) -> None:
+    assert mask_tokens(page, page) == page
 
 
 @pytest.mark.parametrize(
     ("page", "again"),
     [
-        ("visits: 17", "visits: 18"),  # a number that counts is no token
+        ("visits: 17", "visits: 18"),  # a count is not a token
         ("a token: 1234567", "a token: 7654321"),  # of seven characters
         ("one line", "one line, and more"),
         ("abcdefgh, abcdefgh", "abcdefgh; abcdefgh"),
     ],
 )
-def test_without_tokens__other_differences_are_not_hidden(page: str, again: str) -> None:
-    assert without_tokens(page, again) == page
+def test_mask_tokens__other_differences_are_not_masked(page: str, again: str) -> None:
+    assert mask_tokens(page, again) == page
 
 
-def test_without_tokens__marks_each() -> None:
+def test_mask_tokens__replaces_each_by_a_mark() -> None:
     page, again = "<a nonce='0123456789abcdef' b='AbCd+/-_=='>", "<a nonce='fedcba9876543210' b='Zyxw-_+/=='>"
-    assert without_tokens(page, again) == "<a nonce='\N{HORIZONTAL ELLIPSIS}' b='\N{HORIZONTAL ELLIPSIS}=='>"
+    assert mask_tokens(page, again) == "<a nonce='\N{HORIZONTAL ELLIPSIS}' b='\N{HORIZONTAL ELLIPSIS}=='>"
 
 
-def test_around_difference__shows_both() -> None:
-    assert around_difference("a" * 30 + "b", "a" * 30 + "c") == (repr("a" * 20 + "b"), repr("a" * 20 + "c"))
+def test_quote_difference__quotes_both() -> None:
+    assert quote_difference("a" * 30 + "b", "a" * 30 + "c") == (repr("a" * 20 + "b"), repr("a" * 20 + "c"))

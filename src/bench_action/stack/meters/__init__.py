@@ -1,1 +1,1 @@
-"""Counters read around a trial: queries, rows and cache commands of one subject."""
+"""Count the queries, rows and cache commands of one subject, from counters read before and after a trial."""

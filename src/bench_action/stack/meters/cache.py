@@ -1,20 +1,20 @@
-"""Which Redis commands are work, and how many were run between two readings."""
+"""Tell which Redis commands are work, and count those that were run between two readings."""
 
 from collections.abc import Mapping
 
-# connection set-up and tear-down, and what we ask ourselves; a subcommand is named `client|setinfo`
+# connection set-up and tear-down, and our own commands; a subcommand is named like `client|setinfo`
 _NOT_WORK = frozenset(
     {"auth", "client", "command", "config", "echo", "hello", "info", "quit", "readonly", "reset", "select"}
 )
 
 
 def is_work(command: str) -> bool:
-    """Whether the glossary counts a command (its name as INFO commandstats writes it)."""
+    """Tell whether a command counts as a cache command (docs/glossary.md); named as INFO commandstats names it."""
     return command.partition("|")[0] not in _NOT_WORK
 
 
-def commands_between(before: Mapping[str, int], after: Mapping[str, int]) -> int | None:
-    """Commands of work between two readings of INFO commandstats; None where somebody has reset them."""
+def count_commands(before: Mapping[str, int], after: Mapping[str, int]) -> int | None:
+    """Count the cache commands between two readings of INFO commandstats; None if they were reset meanwhile."""
     if any(after.get(name, 0) < calls for name, calls in before.items()):
         return None
     return sum(calls - before.get(name, 0) for name, calls in after.items() if is_work(name))

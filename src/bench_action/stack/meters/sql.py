@@ -1,8 +1,8 @@
-"""Which statements are queries, and how many were run between two readings.
+"""Tell which statements are queries, and count those that were run between two readings.
 
-Every statement is a query, except for a closed list: what controls transactions and settings of a session, by its first
-word, and whole statements that drivers send on their own. "Contains" is not enough for the latter: row-level security
-reads a setting in every query, and an ORM may read the catalogue for each request.
+Every statement is a query, except for a closed list: control of transactions and session settings, known by the first
+word, and whole statements that drivers send on their own. Drivers' statements are not known by what they contain:
+row-level security reads a setting in every query, and an ORM may read the catalogue for each request.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-# key, text, calls, rows of a top-level statement, as stack.postgres.Postgres.statements gives them
+# key, text, calls and rows of a top-level statement, as stack.postgres.Postgres.statements returns them
 Statement = tuple[str, str, int, int]
 
 _SESSION = frozenset(
@@ -34,7 +34,7 @@ _SESSION = frozenset(
         "unlisten",
     ]
 )
-# as `normalised` writes them
+# as `normalise_statement` writes them
 _UPKEEP = frozenset(
     {
         "select pg_advisory_unlock_all ( )",  # asyncpg and Npgsql, when a connection is released
@@ -44,7 +44,7 @@ _UPKEEP = frozenset(
         "select oid , typarray from pg_type where typname = ?",  # Django, hstore and citext
     }
 )
-# lookups of types, too long to be repeated here: SHA-256 of `normalised`, the first 16 digits
+# lookups of types, too long to repeat here: the first 16 digits of the SHA-256 of `normalise_statement`
 _LOOKUPS = frozenset(
     {
         "9bd1e3a60ef1d578",
@@ -59,7 +59,7 @@ _LOOKUPS = frozenset(
         "e372e0aaae3a38d5",  # psycopg2, hstore
     }
 )
-# one token, whatever the text: an open quote or comment reaches to the text's end, so no place is read twice
+# one token of any text: an unclosed quote or comment extends to the end, so no character is read twice
 _TOKEN = re.compile(
     r"""(?P<space>\s++|--[^\n]*+)
     |(?P<constant>(?:[eEbBxXnN]|[uU]&)?'(?:[^']++|'')*+(?:'|\Z)|\$\d++|\d[\w.]*+)
@@ -73,15 +73,15 @@ _NESTED = re.compile(r"/\*|\*/")
 
 @lru_cache(maxsize=8192)
 def is_query(text: str) -> bool:
-    """Whether the glossary counts a statement."""
-    bare = normalised(text)
+    """Tell whether a statement counts as a query (docs/glossary.md)."""
+    bare = normalise_statement(text)
     if bare in _UPKEEP or bare.partition(" ")[0] in _SESSION:
         return False
     return bool(bare) and hashlib.sha256(bare.encode()).hexdigest()[:16] not in _LOOKUPS
 
 
-def normalised(text: str) -> str:
-    """A statement's tokens with one space between them: no comments, words in lower case, `?` for each constant."""
+def normalise_statement(text: str) -> str:
+    """Join a statement's tokens by spaces: no comments, words in lower case, `?` for each constant."""
     return " ".join(_tokens(text))
 
 
@@ -89,10 +89,10 @@ def _tokens(text: str) -> Iterator[str]:
     at = 0
     while at < len(text):
         if text.startswith("/*", at):
-            at = _after_comment(text, at)
+            at = _find_comment_end(text, at)
             continue
         match = _TOKEN.match(text, at)
-        assert match is not None  # noqa: S101 (`.` takes what nothing else does)
+        assert match is not None  # noqa: S101 (`.` matches anything else)
         at = match.end()
         if match.lastgroup == "constant":
             yield "?"
@@ -100,8 +100,8 @@ def _tokens(text: str) -> Iterator[str]:
             yield match[0] if match.lastgroup == "quoted" else match[0].lower()
 
 
-def _after_comment(text: str, start: int) -> int:
-    """Where a comment ends; PostgreSQL's are nested."""
+def _find_comment_end(text: str, start: int) -> int:
+    """Find where a comment ends; PostgreSQL's comments may be nested."""
     at, depth = start + 2, 1
     while depth:
         mark = _NESTED.search(text, at)
@@ -111,20 +111,20 @@ def _after_comment(text: str, start: int) -> int:
     return at
 
 
-def queries_between(before: Sequence[Statement], after: Sequence[Statement]) -> dict[str, tuple[int, int]] | None:
-    """Text of each query → its calls and rows between two readings. A statement that is new has begun at zero.
+def count_queries(before: Sequence[Statement], after: Sequence[Statement]) -> dict[str, tuple[int, int]] | None:
+    """Count the calls and rows of each query between two readings, by its text; a new statement began at zero.
 
-    None where counters went back or are gone: somebody has reset them.
+    Returns None if a counter decreased or disappeared, as the statistics were reset then.
     """
     known = {key: (calls, rows) for key, _, calls, rows in before}
     if set(known) - {key for key, *_ in after}:
         return None
-    found: dict[str, tuple[int, int]] = {}
+    counts: dict[str, tuple[int, int]] = {}
     for key, text, calls, rows in after:
         calls_before, rows_before = known.get(key, (0, 0))
         if calls < calls_before or rows < rows_before:
             return None
         if calls > calls_before and is_query(text):
-            calls_so_far, rows_so_far = found.get(text, (0, 0))
-            found[text] = (calls_so_far + calls - calls_before, rows_so_far + rows - rows_before)
-    return found
+            calls_so_far, rows_so_far = counts.get(text, (0, 0))
+            counts[text] = (calls_so_far + calls - calls_before, rows_so_far + rows - rows_before)
+    return counts

@@ -1,4 +1,7 @@
-"""Work of one subject between two moments. Only one subject may be at work meanwhile: Redis counts for all together."""
+"""Count the work of one subject between two moments.
+
+No other subject may work meanwhile, because Redis counts the commands of all of them together.
+"""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -6,8 +9,8 @@ from dataclasses import dataclass, field
 
 from bench_action.model.result import Statement, Work
 from bench_action.stack.meters import sql
-from bench_action.stack.meters.cache import commands_between
-from bench_action.stack.meters.sql import queries_between
+from bench_action.stack.meters.cache import count_commands
+from bench_action.stack.meters.sql import count_queries
 from bench_action.stack.subject import Subject
 
 
@@ -15,7 +18,7 @@ from bench_action.stack.subject import Subject
 class Reading:
     """Counters at one moment, `at` on the monotonic clock.
 
-    `generation` changes when PostgreSQL's were reset, or some thrown away.
+    `generation` changes when PostgreSQL's counters are reset, or some are discarded.
     """
 
     statements: Sequence[sql.Statement]
@@ -25,19 +28,19 @@ class Reading:
 
 
 def read_work(subject: Subject) -> Reading:
-    """Counters of the subject's services now."""
+    """Read the counters of the subject's services now."""
     database, cache = subject.database, subject.cache
-    commands = cache.server.command_calls() if cache is not None else {}
+    commands = cache.command_calls() if cache is not None else {}
     if database is None:
         return Reading((), commands)
-    statements = database.server.statements(database.name)
+    statements = database.statements()
     return Reading(statements.rows, commands, statements.generation)
 
 
-def work_between(before: Reading, after: Reading) -> Work | None:
-    """What was done between two readings; None where counters were reset or lost meanwhile."""
-    queries = queries_between(before.statements, after.statements)
-    commands = commands_between(before.commands, after.commands)
+def count_work(before: Reading, after: Reading) -> Work | None:
+    """Count the work between two readings; None if counters were reset or lost meanwhile."""
+    queries = count_queries(before.statements, after.statements)
+    commands = count_commands(before.commands, after.commands)
     if queries is None or commands is None or before.generation != after.generation:
         return None
     return Work(
@@ -47,8 +50,10 @@ def work_between(before: Reading, after: Reading) -> Work | None:
     )
 
 
-def statements_between(before: Reading, after: Reading) -> tuple[Statement, ...]:
-    """The queries among it, the most frequent first."""
-    queries = queries_between(before.statements, after.statements) or {}
-    found = [Statement(text=" ".join(text.split()), calls=calls, rows=rows) for text, (calls, rows) in queries.items()]
-    return tuple(sorted(found, key=lambda one: (-one.calls, one.text)))
+def list_queries(before: Reading, after: Reading) -> tuple[Statement, ...]:
+    """List the queries between two readings, the most frequent first."""
+    queries = count_queries(before.statements, after.statements) or {}
+    statements = [
+        Statement(text=" ".join(text.split()), calls=calls, rows=rows) for text, (calls, rows) in queries.items()
+    ]
+    return tuple(sorted(statements, key=lambda statement: (-statement.calls, statement.text)))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench_action.stack.meters.cache import commands_between, is_work
+from bench_action.stack.meters.cache import count_commands, is_work
 
 pytestmark = pytest.mark.unit
 
@@ -18,16 +18,16 @@ def test_is_work__counts_commands(command: str) -> None:
     "command",
     ["hello", "auth", "select", "client|setinfo", "client|setname", "client", "info", "echo", "config|get", "quit"],
 )
-def test_is_work__leaves_out_set_up_and_what_we_ask(command: str) -> None:
+def test_is_work__leaves_out_connection_set_up_and_our_own_commands(command: str) -> None:
     assert not is_work(command)
 
 
-def test_commands_between__counts_what_is_new() -> None:
+def test_count_commands__counts_what_is_new() -> None:
     before = {"incr": 3, "info": 1, "get": 5}
     after = {"incr": 13, "info": 9, "get": 5, "set": 2, "client|setinfo": 40}
-    assert commands_between(before, after) == 12
+    assert count_commands(before, after) == 12
 
 
-def test_commands_between__is_not_told_after_a_reset() -> None:
-    assert commands_between({"get": 5000, "info": 1}, {"get": 100, "info": 2}) is None
-    assert commands_between({"get": 5, "info": 1}, {"get": 100, "config|resetstat": 1}) is None
+def test_count_commands__is_none_after_a_reset() -> None:
+    assert count_commands({"get": 5000, "info": 1}, {"get": 100, "info": 2}) is None
+    assert count_commands({"get": 5, "info": 1}, {"get": 100, "config|resetstat": 1}) is None

@@ -3,7 +3,7 @@
 import pytest
 from asyncpg import introspection
 
-from bench_action.stack.meters.sql import Statement, is_query, normalised, queries_between
+from bench_action.stack.meters.sql import Statement, count_queries, is_query, normalise_statement
 
 pytestmark = pytest.mark.unit
 
@@ -80,12 +80,12 @@ UPKEEP = {
 
 
 @pytest.mark.parametrize("text", QUERIES)
-def test_is_query__counts_what_an_application_asks(text: str) -> None:
+def test_is_query__counts_what_an_application_sends(text: str) -> None:
     assert is_query(text)
 
 
 @pytest.mark.parametrize("text", OTHERS)
-def test_is_query__leaves_out_what_is_no_query(text: str) -> None:
+def test_is_query__leaves_out_what_is_not_a_query(text: str) -> None:
     assert not is_query(text)
 
 
@@ -94,7 +94,7 @@ def test_is_query__leaves_out_the_upkeep_of_drivers(text: str) -> None:
     assert not is_query(text)
 
 
-def test_queries_between__counts_calls_and_rows_of_queries_only() -> None:
+def test_count_queries__counts_calls_and_rows_of_queries_only() -> None:
     before: list[Statement] = [("1", "SELECT a FROM b", 10, 200), ("2", "COMMIT", 10, 0)]
     after: list[Statement] = [
         ("1", "SELECT a FROM b", 15, 300),
@@ -102,12 +102,12 @@ def test_queries_between__counts_calls_and_rows_of_queries_only() -> None:
         ("3", "INSERT INTO b VALUES ($1)", 2, 2),
         ("4", "SELECT pg_advisory_unlock_all()", 7, 7),
     ]
-    assert queries_between(before, after) == {"SELECT a FROM b": (5, 100), "INSERT INTO b VALUES ($1)": (2, 2)}
+    assert count_queries(before, after) == {"SELECT a FROM b": (5, 100), "INSERT INTO b VALUES ($1)": (2, 2)}
 
 
-def test_queries_between__statements_of_one_text_are_one() -> None:
+def test_count_queries__adds_up_statements_with_the_same_text() -> None:
     after: list[Statement] = [("1", "SELECT a FROM b", 2, 4), ("9", "SELECT a FROM b", 3, 6)]
-    assert queries_between([], after) == {"SELECT a FROM b": (5, 10)}
+    assert count_queries([], after) == {"SELECT a FROM b": (5, 10)}
 
 
 @pytest.mark.parametrize(
@@ -119,21 +119,21 @@ def test_queries_between__statements_of_one_text_are_one() -> None:
         ("/* an open one", ""),
     ],
 )
-def test_normalised__is_tokens_without_comments_and_constants(text: str, tokens: str) -> None:
-    assert normalised(text) == tokens
+def test_normalise_statement__keeps_tokens_and_leaves_out_comments_and_constants(text: str, tokens: str) -> None:
+    assert normalise_statement(text) == tokens
 
 
 @pytest.mark.parametrize("part", ["/* ", "'", '"', "-", "$", "/*'", "( "])
-def test_normalised__reads_no_place_twice(part: str) -> None:
-    assert is_query("SELECT " + part * (1_000_000 // len(part)))  # read again and again, this would take hours
+def test_normalise_statement__reads_no_character_twice(part: str) -> None:
+    assert is_query("SELECT " + part * (1_000_000 // len(part)))  # reading characters again and again would take hours
 
 
-def test_queries_between__counters_that_went_back_are_no_improvement() -> None:
-    assert queries_between([("1", "SELECT a FROM b", 1000, 0)], [("1", "SELECT a FROM b", 400, 0)]) is None
-    assert queries_between([("1", "SELECT a FROM b", 1000, 0)], [("2", "SELECT c FROM d", 400, 0)]) is None
+def test_count_queries__is_none_if_counters_decreased_or_disappeared() -> None:
+    assert count_queries([("1", "SELECT a FROM b", 1000, 0)], [("1", "SELECT a FROM b", 400, 0)]) is None
+    assert count_queries([("1", "SELECT a FROM b", 1000, 0)], [("2", "SELECT c FROM d", 400, 0)]) is None
 
 
-def test_queries_between__nothing_new_is_nothing() -> None:
+def test_count_queries__is_empty_if_nothing_was_run() -> None:
     reading: list[Statement] = [("1", "SELECT a FROM b", 10, 200)]
-    assert queries_between(reading, reading) == {}
-    assert queries_between([], []) == {}
+    assert count_queries(reading, reading) == {}
+    assert count_queries([], []) == {}
