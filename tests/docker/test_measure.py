@@ -1,4 +1,4 @@
-"""Measuring on a real stack: data that a trial has written are gone before the next."""
+"""Measuring on a real stack: data that a trial wrote are removed before the next one."""
 
 import pytest
 from tests.quiet import Quiet
@@ -35,7 +35,7 @@ def test_measurer__renews_the_data_before_each_trial_that_writes(stack: Stack, p
     assert [trial.block for trial, _ in capacity] == [1, 2]
     connections = project.profiles["writing"].connections
     for trial, rows in capacity:
-        # all that this trial has written and nothing else; what wrk no longer waited for may still come in
+        # exactly what this trial wrote; requests that wrk no longer waited for may still arrive
         assert SEED + trial.work.rows <= rows <= SEED + trial.work.rows + connections
         assert trial.successful <= trial.work.rows
         assert trial.successful > 0

@@ -12,12 +12,12 @@ from bench_action.config.schema import Profile
 from bench_action.load.replies import merge_counts
 from bench_action.measure.trials import (
     TrialPlan,
-    capacity_trial,
-    count_trial,
-    duet_trials,
-    latency_trials,
     load_alone,
     load_together,
+    run_capacity_trial,
+    run_count_trial,
+    run_duet_trials,
+    run_latency_trials,
 )
 from bench_action.model.errors import BenchError, InputError, StackError
 from bench_action.model.progress import Progress
@@ -190,11 +190,11 @@ class Measurer:
                 load_alone(self.stack, subject, profile, step.warmup_s, str(cell))
                 self._settle(subject)
             if block.phase == "count":
-                counted = count_trial(self.stack, place, subject, profile, self.count_requests)
+                counted = run_count_trial(self.stack, place, subject, profile, self.count_requests)
                 require_alive(self.stack.engine)
                 self._keep(counted)
             else:
-                self._keep(capacity_trial(self.stack, place, subject, profile, self.generator_cores))
+                self._keep(run_capacity_trial(self.stack, place, subject, profile, self.generator_cores))
             self._settle(subject)
         except StackError as error:
             error.where = ", ".join(filter(None, (error.where, f"in {block.phase} {block.number} of {cell}")))
@@ -256,11 +256,11 @@ class Measurer:
             loaded = [subjects[cell] for cell in step.cells]
             match block.phase:
                 case "duet":
-                    trials += duet_trials(self.stack, places, loaded, profile, self._wrk_cores(placement))
+                    trials += run_duet_trials(self.stack, places, loaded, profile, self._wrk_cores(placement))
                 case "latency":
-                    trials += latency_trials(self.stack, places, loaded, profile)
+                    trials += run_latency_trials(self.stack, places, loaded, profile)
                 case _:
-                    trials.append(capacity_trial(self.stack, places[0], loaded[0], profile, self.generator_cores))
+                    trials.append(run_capacity_trial(self.stack, places[0], loaded[0], profile, self.generator_cores))
             self._settle(*loaded)
         return trials
 

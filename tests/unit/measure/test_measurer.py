@@ -49,8 +49,8 @@ def walk(monkeypatch: pytest.MonkeyPatch, code: Code | None) -> tuple[list[str],
 
         return trial
 
-    monkeypatch.setattr(module, "count_trial", take("count"))
-    monkeypatch.setattr(module, "capacity_trial", take("capacity"))
+    monkeypatch.setattr(module, "run_count_trial", take("count"))
+    monkeypatch.setattr(module, "run_capacity_trial", take("capacity"))
     agent = SimpleNamespace(settle=lambda *_: None)
     stack = SimpleNamespace(
         subject=lambda *_: SimpleNamespace(handle=SimpleNamespace(id="1")),
