@@ -6,7 +6,7 @@ from tests.quiet import Quiet
 from bench_action.config.load import Project
 from bench_action.measure.measurer import Measurer
 from bench_action.model.result import Trial, Work
-from bench_action.plan.blocks import COUNTS, Cell, solo_blocks
+from bench_action.plan.blocks import COUNTS, Cell, make_solo_blocks
 from bench_action.stack.stack import Stack
 
 pytestmark = pytest.mark.docker
@@ -23,7 +23,7 @@ def test_measurer__renews_the_data_before_each_trial_that_writes(stack: Stack, p
         assert subject.database is not None
         rows_after.append((trial, int(subject.database.execute("SELECT count(*) FROM item")[0])))
 
-    plan = solo_blocks([Cell("aiohttp", "head", "writing")], blocks=2, warmup_s=0, seed=1, renew=True)
+    plan = make_solo_blocks([Cell("aiohttp", "head", "writing")], blocks=2, warmup_s=0, seed=1, renew=True)
     Measurer(stack, project.profile, COUNTED, 2, Quiet(), store).walk(plan)
 
     counts, capacity = rows_after[:COUNTS], rows_after[COUNTS:]

@@ -7,7 +7,7 @@ from bench_action.compare.evidence import pair_blocks
 from bench_action.config.baseline import Lack
 from bench_action.model.errors import StackError
 from bench_action.model.result import NotCompared, Trial
-from bench_action.plan.blocks import Cell, Pair
+from bench_action.plan.blocks import PAIRED_PHASES, Cell, Pair
 
 _NEW = "new in this pull request: "
 
@@ -43,7 +43,7 @@ class Coverage:
             reason = f"base ended while it was measured: {error.what}"
             return NotCompared(cell=str(cell), status="base-failed", reason=reason, log=error.log)
         pair = next((str(one) for one in self.pairs if one.kind == "revision" and one.head == cell), "")
-        if any(pair_blocks(trials, pair, phase) for phase in ("duet", "interleaved")):
+        if any(pair_blocks(trials, pair, phase) for phase in PAIRED_PHASES):
             return None
         return NotCompared(cell=str(cell), status="not-measured", reason=next(self._unmeasured(pair, trials)))
 

@@ -10,13 +10,12 @@ from bench_action.compare.evidence import pair_blocks, paired_evidence, soundnes
 from bench_action.compare.gating import judge_losses
 from bench_action.config.gates import PAIRED, Gates
 from bench_action.model.result import PhaseName, Trial
-from bench_action.plan.blocks import Block, Spent, Step
+from bench_action.plan.blocks import PAIRED_PHASES, Block, ElapsedTime, Step
 from bench_action.plan.timetable import Timetable
 from bench_action.stats.sequential import Course
 
 _TIMED = 3  # blocks whose time tells how many there will be
 _COUNTED = 2  # how often each cell is counted in any case
-_COMPARING = ("duet", "interleaved")
 _RATE = "requests_per_second"
 Ended = Literal["time", "decided"]
 Key = tuple[str, PhaseName]
@@ -44,12 +43,12 @@ class Decider:
     _over: dict[Key, Ended] = field(default_factory=dict)
     _broken: set[str] = field(default_factory=set)
 
-    def enough(self, block: Block, trials: Sequence[Trial], spent: Spent) -> bool:
+    def enough(self, block: Block, trials: Sequence[Trial], spent: ElapsedTime) -> bool:
         """Whether this block need not be measured."""
         out_of_time = self.minutes is not None and spent.total_s >= self.minutes * 60
         if block.phase == "count":
             return block.number >= _COUNTED and all(_settled(trials, step) for step in block.steps)
-        if block.phase not in _COMPARING or block.pair is None:
+        if block.phase not in PAIRED_PHASES or block.pair is None:
             if (block.phase, block.number) == ("capacity", 1):
                 return False  # head's own figures, whatever the time
             return out_of_time or (self.timetable is not None and self.timetable.must_yield(block, spent))
@@ -65,7 +64,7 @@ class Decider:
         """How the blocks of each pair and phase were planned, for judging them at the end."""
         return {key: Course(cap, ended=self._over.get(key) != "decided") for key, cap in self._caps.items()}
 
-    def _ended(self, block: Block, key: Key, trials: Sequence[Trial], spent: Spent) -> Ended | None:
+    def _ended(self, block: Block, key: Key, trials: Sequence[Trial], spent: ElapsedTime) -> Ended | None:
         if block.phase == "interleaved" and not self._needs_turns(block, trials):
             return "decided"
         blocks_s = spent.blocks_s
@@ -79,7 +78,7 @@ class Decider:
             return "time"
         return "decided" if not self.to_the_end and self._decided(key, trials) else None
 
-    def _budget_s(self, phase: PhaseName, trials: Sequence[Trial], spent: Spent) -> float:
+    def _budget_s(self, phase: PhaseName, trials: Sequence[Trial], spent: ElapsedTime) -> float:
         """What one pair may take in this phase: its part of the time that is left, `seconds` at most."""
         if self.minutes is None:
             return self.seconds

@@ -24,7 +24,7 @@ from bench_action.model.progress import Progress
 from bench_action.model.result import Replies, Trial
 from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import plural
-from bench_action.plan.blocks import Block, Cell, Pair, Spent, Step
+from bench_action.plan.blocks import Block, Cell, ElapsedTime, Pair, Step
 from bench_action.plan.placement import Placement
 from bench_action.plan.plan import Plan
 from bench_action.stack.readiness import require_alive
@@ -42,7 +42,7 @@ _MOST_DROPPED = 3
 
 
 # Whether a block is not needed any more, from the trials so far. Measuring itself knows no statistics.
-Enough = Callable[[Block, Sequence[Trial], Spent], bool]
+Enough = Callable[[Block, Sequence[Trial], ElapsedTime], bool]
 
 
 def measure(stack: Stack, plan: Plan, append: Callable[[Trial], None], progress: Progress) -> Measured:
@@ -61,7 +61,7 @@ def measure(stack: Stack, plan: Plan, append: Callable[[Trial], None], progress:
         except InputError as error:
             progress.warn(f"{error.what}. Trials are kept in memory from now on")
 
-    progress.expect(*design.expected(project))
+    progress.expect(*design.estimate(project))
     cores = stack.services.agent.machine()["cores"]
     measurer = Measurer(
         stack,
@@ -75,7 +75,7 @@ def measure(stack: Stack, plan: Plan, append: Callable[[Trial], None], progress:
     )
     stopped = None
     try:
-        measurer.walk(design.blocks(project))
+        measurer.walk(design.make_blocks(project))
     except BenchError as error:
         stopped = error
     return Measured(
@@ -93,11 +93,11 @@ def _make_decider(plan: Plan) -> Decider:
         project.policy.duet.seconds,
         project.policy.minutes,
         to_the_end=plan.to_the_end,
-        timetable=plan.design.timetable(project),
+        timetable=plan.design.make_timetable(project),
     )
 
 
-def never(block: Block, trials: Sequence[Trial], spent: Spent) -> bool:
+def never(block: Block, trials: Sequence[Trial], spent: ElapsedTime) -> bool:
     """Skip no block: for a plan that is measured to its end."""
     del block, trials, spent
     return False
@@ -143,7 +143,7 @@ class Measurer:
             if block.pair is not None and block.pair.kind == "revision" and block.pair.base.variant in self.lost:
                 continue
             times = self.times.setdefault((block.phase, str(block.pair)), [])
-            if self.enough(block, self.trials, Spent(time.monotonic() - began, times)):
+            if self.enough(block, self.trials, ElapsedTime(time.monotonic() - began, times)):
                 continue
             started = time.monotonic()
             self._take(block)

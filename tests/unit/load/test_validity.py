@@ -148,7 +148,7 @@ def test_codes__these_and_no_others_invalidate() -> None:
         "throttled",
         "stopped-early",
         "blocks-dropped",
-        "instrument-unsound",
+        "instrument-unsound",  # codespell:ignore unsound
         "counters-lost",
         "no-reply",
         "redirects",
