@@ -1,4 +1,4 @@
-"""The load generator in its container, against a server that records everything that arrives."""
+"""The load generator in its container, against a server that notes everything that arrives."""
 
 import json
 import time
@@ -27,7 +27,7 @@ def tiny(stack: Stack) -> Subject:
 
 
 def seen(agent: Agent, subject: Subject) -> dict[str, int]:
-    """Count how often each request has arrived."""
+    """The requests that have arrived, how often each."""
     (reply,) = agent.requests(HttpRequest(subject.handle.host, subject.handle.port, "/seen"), 1)
     counts: dict[str, int] = json.loads(reply.body)
     return counts
@@ -64,7 +64,7 @@ def test_wrk__sends_method_headers_and_body_exactly(stack: Stack, agent: Agent, 
         return {request: count for request, count in seen(agent, tiny).items() if request.startswith('["POST"')}
 
     assert list(posts()) == [expected]
-    # requests whose replies wrk no longer waited for have arrived as well: at most one per connection
+    # those that wrk no longer waited for have arrived as well: at most one a connection
     assert report.requests <= posts()[expected] <= report.requests + profile.connections
     assert report.errors.total == 0
     assert report.bytes_read > 0
@@ -72,7 +72,7 @@ def test_wrk__sends_method_headers_and_body_exactly(stack: Stack, agent: Agent, 
     assert report.generator_cpu_s > 0
 
 
-def test_wrk__opens_as_many_connections_as_the_profile_says(stack: Stack, tiny: Subject) -> None:
+def test_wrk__opens_the_connections_that_it_is_asked_for(stack: Stack, tiny: Subject) -> None:
     report = load(stack, tiny, Profile(path="/", connections=300, threads=2, duration=2))
     assert report.connections_live == 300
     assert report.errors.connect == 0
@@ -84,13 +84,13 @@ def test_connections__are_all_answered(agent: Agent, tiny: Subject) -> None:
         assert agent.connections(request, 300, hold=hold, limit_s=WAIT_S) == 300
 
 
-def test_requests__return_replies_and_whether_the_connection_was_kept(agent: Agent, tiny: Subject) -> None:
+def test_requests__tell_replies_and_whether_the_connection_was_kept(agent: Agent, tiny: Subject) -> None:
     replies = agent.requests(HttpRequest(tiny.handle.host, tiny.handle.port, "/page"), 3)
     assert [(reply.status, reply.body, reply.kept) for reply in replies] == [(200, b"the page", True)] * 3
     assert replies[0].headers["content-type"] == "text/plain; charset=utf-8"
 
 
-def test_requests__to_a_closed_port(agent: Agent, tiny: Subject) -> None:
+def test_requests__to_a_port_that_nobody_listens_on(agent: Agent, tiny: Subject) -> None:
     (reply,) = agent.requests(HttpRequest(tiny.handle.host, 9, "/"), 3)
     assert (reply.status, reply.kept) == (0, False)
     assert "refused" in reply.problem
@@ -112,7 +112,7 @@ def test_usage__grows_with_the_work_of_each_part(stack: Stack, agent: Agent) -> 
         assert usage.throttled_ms >= 0
 
 
-def test_usage__of_an_unknown_container(agent: Agent) -> None:
+def test_usage__of_what_is_not_there(agent: Agent) -> None:
     assert agent.usage({"ghost": "0123456789abcdef"}) == {"ghost": None}
 
 

@@ -214,7 +214,7 @@ class Agent:
         answer = self._send(order, RequestsTogetherAnswer, limit_s + timeout_s)
         with _wrong_shape_raised(order):
             _require_length(answer["answers"], len(orders), ".answers")
-            return [_decode_replies(replies) for replies in answer["answers"]]
+            return [_decode_replies(each, f".answers[{index}]") for index, each in enumerate(answer["answers"])]
 
     def connections(self, request: HttpRequest, count: int, *, hold: bool, limit_s: float) -> int:
         """Open `count` connections at the same time (`hold`: until all are answered). Returns how many were answered.
@@ -348,11 +348,11 @@ def _build_requests_order(
     }
 
 
-def _decode_replies(answer: RequestsAnswer) -> list[Reply]:
+def _decode_replies(answer: RequestsAnswer, step: str = "") -> list[Reply]:
     """Decode the replies of an answer. Raises ShapeError if the list is empty or a body is not base64."""
     if not answer["replies"]:
-        raise ShapeError("must not be empty", ".replies")
-    return [_decode_reply(reply, f".replies[{index}]") for index, reply in enumerate(answer["replies"])]
+        raise ShapeError("must not be empty", step, ".replies")
+    return [_decode_reply(reply, f"{step}.replies[{index}]") for index, reply in enumerate(answer["replies"])]
 
 
 def _decode_reply(reply: WireReply, step: str) -> Reply:

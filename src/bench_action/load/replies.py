@@ -160,7 +160,9 @@ def _warn_mostly(unexpected: Mapping[str, int], text: str, profile: Profile, loc
             "`expect: {status: [2xx, 409]}`."
         )
         return _make_warning(Code.MOSTLY_ERRORS, text, cell, advice)
-    return _make_warning(Code.MOSTLY_ERRORS, text, cell, _error_advice(most))
+    hint, declare = _ADVICE.get(most, "Read the application's log"), f"`expect: {{status: {most}}}`"
+    advice = f"{hint}, or declare {declare} in the profile if that is what you want to measure."
+    return _make_warning(Code.MOSTLY_ERRORS, text, cell, advice)
 
 
 def _redirect_advice(profile: Profile, location: str, status: str) -> str:
@@ -172,11 +174,6 @@ def _redirect_advice(profile: Profile, location: str, status: str) -> str:
     if path.startswith("/") and path != profile.path:
         return f"Set `path: {path}` in the profile, {declare}."
     return f"Measure the page that it redirects to, {declare}."
-
-
-def _error_advice(status: str) -> str:
-    hint = _ADVICE.get(status, "Read the application's log")
-    return f"{hint}, or declare `expect: {{status: {status}}}` in the profile if that is what you want to measure."
 
 
 def _make_warning(code: Code, message: str, cell: str, advice: str = "") -> RunWarning:

@@ -311,7 +311,7 @@ MACHINE = {
             {"answers": [{"replies": [None]}]},
             "`answers[0].replies[0]` must be an object, not null",
         ),
-        ("requests_together", {"answers": [{"replies": []}]}, "`replies` must not be empty"),
+        ("requests_together", {"answers": [{"replies": []}]}, "`answers[0].replies` must not be empty"),
         ("connections", {"answered": 5}, "`refused_here` is missing"),
         ("turns", {"loads": [], "seconds": 0.1}, "`loads` must have 1 entries, not 0"),
         (

@@ -36,7 +36,7 @@ PLAN = [
 
 
 def walk(monkeypatch: pytest.MonkeyPatch, code: Code | None) -> tuple[list[str], list[TrialPlan]]:
-    """The trials that are taken where the count of BAD has this warning, and where each is."""
+    """Walk the plan while the count of BAD carries this warning. Returns the trials taken, and their places."""
     places: list[TrialPlan] = []
 
     def take(kind: str) -> Any:
