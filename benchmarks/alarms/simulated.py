@@ -23,14 +23,14 @@ from bench_action.model.result import Comparison, Errors, Latency, Trial, Verdic
 from bench_action.plan.blocks import (
     Block,
     Cell,
+    ElapsedTime,
     Pace,
     Pair,
-    Spent,
     Step,
-    duet_blocks,
-    interleaved_blocks,
-    latency_blocks,
-    solo_blocks,
+    make_duet_blocks,
+    make_interleaved_blocks,
+    make_latency_blocks,
+    make_solo_blocks,
 )
 from bench_action.plan.timetable import Timetable
 
@@ -178,7 +178,7 @@ def _walk(scenario: Scenario, machine: Machine, pairs: Sequence[Pair], decider: 
     times: dict[tuple[str, str], list[float]] = {}
     for block in _plan(scenario, pairs, int(machine.dice.integers(1 << 30))):
         spent = times.setdefault((block.phase, str(block.pair)), [])
-        if decider.enough(block, trials, Spent(machine.now_s, spent)):
+        if decider.enough(block, trials, ElapsedTime(machine.now_s, spent)):
             continue
         before = machine.now_s
         trials += _measure(scenario, machine, block)
@@ -191,12 +191,12 @@ def _plan(scenario: Scenario, pairs: Sequence[Pair], seed: int) -> Iterator[Bloc
     cells = [cell for pair in pairs for cell in (pair.base, pair.head)]
     turns = Pace(warmup_s=1, slice_s=1, turns=2)
     phases = [
-        solo_blocks(cells, blocks=2, warmup_s=1, seed=seed),
-        latency_blocks(pairs, blocks=5, pace=Pace(_LATENCY_PACE.warmup, _LATENCY_PACE.slice), seed=seed),
+        make_solo_blocks(cells, blocks=2, warmup_s=1, seed=seed),
+        make_latency_blocks(pairs, blocks=5, pace=Pace(_LATENCY_PACE.warmup, _LATENCY_PACE.slice), seed=seed),
     ]
     if scenario.cpus > 1:
-        phases.append(duet_blocks(pairs, blocks=60, pace=Pace(_DUET_PACE.warmup, _DUET_PACE.slice), seed=seed))
-    phases.append(interleaved_blocks(pairs, blocks=60, pace=turns, seed=seed))
+        phases.append(make_duet_blocks(pairs, blocks=60, pace=Pace(_DUET_PACE.warmup, _DUET_PACE.slice), seed=seed))
+    phases.append(make_interleaved_blocks(pairs, blocks=60, pace=turns, seed=seed))
     return chain.from_iterable(phases)
 
 

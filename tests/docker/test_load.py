@@ -7,7 +7,7 @@ import pytest
 
 from bench_action.config.schema import Profile
 from bench_action.load.generator import Agent, HttpRequest
-from bench_action.load.wrk import Report, order_for, parse_report
+from bench_action.load.wrk import Report, build_order, parse_report
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
 
@@ -37,6 +37,7 @@ def load(stack: Stack, subject: Subject, profile: Profile) -> Report:
     order = order_for(profile, subject.handle.host, subject.handle.port, profile.duration)
     answer = stack.agent.wrk(order | {"parts": stack.parts(subject)}, WAIT_S, lambda: None, 0.5)
     assert answer["after"]["application"] is not None
+    assert answer["memory_mib"] is not None
     assert answer["memory_mib"] > 0
     return parse_report(answer, "test")
 

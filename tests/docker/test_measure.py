@@ -1,4 +1,4 @@
-"""Measuring on a real stack: data that a trial has written are gone before the next."""
+"""Measuring on a real stack: data that a trial wrote are removed before the next one."""
 
 import pytest
 from tests.quiet import Quiet
@@ -6,7 +6,7 @@ from tests.quiet import Quiet
 from bench_action.config.load import Project
 from bench_action.measure.measurer import Measurer
 from bench_action.model.result import Trial, Work
-from bench_action.plan.blocks import COUNTS, Cell, solo_blocks
+from bench_action.plan.blocks import COUNTS, Cell, make_solo_blocks
 from bench_action.stack.stack import Stack
 
 pytestmark = pytest.mark.docker
@@ -23,8 +23,8 @@ def test_measurer__renews_the_data_before_each_trial_that_writes(stack: Stack, p
         assert subject.database is not None
         rows_after.append((trial, int(subject.database.execute("SELECT count(*) FROM item")[0])))
 
-    plan = solo_blocks([Cell("aiohttp", "head", "writing")], blocks=2, warmup_s=0, seed=1, renew=True)
-    Measurer(stack, project.find_profile, COUNTED, 2, Quiet(), store).walk(plan)
+    plan = make_solo_blocks([Cell("aiohttp", "head", "writing")], blocks=2, warmup_s=0, seed=1, renew=True)
+    Measurer(stack, project.profile, COUNTED, 2, Quiet(), store).walk(plan)
 
     counts, capacity = rows_after[:COUNTS], rows_after[COUNTS:]
     assert [rows for _, rows in counts] == [SEED + COUNTED * n for n in range(1, COUNTS + 1)]
@@ -35,7 +35,7 @@ def test_measurer__renews_the_data_before_each_trial_that_writes(stack: Stack, p
     assert [trial.block for trial, _ in capacity] == [1, 2]
     connections = project.profiles["writing"].connections
     for trial, rows in capacity:
-        # all that this trial has written and nothing else; what wrk no longer waited for may still come in
+        # exactly what this trial wrote; requests that wrk no longer waited for may still arrive
         assert SEED + trial.work.rows <= rows <= SEED + trial.work.rows + connections
         assert trial.successful <= trial.work.rows
         assert trial.successful > 0

@@ -16,8 +16,16 @@ from bench_action.engine.docker import DockerEngine
 from bench_action.engine.protocol import Handle
 from bench_action.measure.measurer import Measurer
 from bench_action.model.warning import Code
-from bench_action.plan.blocks import Cell, Pace, Pair, duet_blocks, interleaved_blocks, latency_blocks, solo_blocks
-from bench_action.plan.placement import Placement, placements
+from bench_action.plan.blocks import (
+    Cell,
+    Pace,
+    Pair,
+    make_duet_blocks,
+    make_interleaved_blocks,
+    make_latency_blocks,
+    make_solo_blocks,
+)
+from bench_action.plan.placement import Placement, choose_placements
 from bench_action.stack.stack import Stack, bring_up
 
 pytestmark = pytest.mark.docker
@@ -92,7 +100,7 @@ def test_slots__either_is_in_either_with_the_slots_name_and_data(pairs: Stack) -
 
 def test_measurer__duets_share_one_cpu_and_alternate(pairs: Stack, places: tuple[Placement, ...]) -> None:
     taken = measurer(pairs, places)
-    trials = taken.walk(duet_blocks([AIOHTTP], blocks=2, pace=PACE, seed=4))
+    trials = taken.walk(make_duet_blocks([AIOHTTP], blocks=2, pace=PACE, seed=4))
     assert [(trial.block, trial.phase) for trial in trials] == [(1, "duet")] * 2 + [(2, "duet")] * 2
     assert {trial.side for trial in trials} == {"base", "head"}
     for trial in trials:
@@ -109,7 +117,7 @@ def test_measurer__duets_share_one_cpu_and_alternate(pairs: Stack, places: tuple
 
 
 def test_measurer__latency_is_told_with_the_services_cpu(pairs: Stack, places: tuple[Placement, ...]) -> None:
-    base, head = measurer(pairs, places).walk(latency_blocks([AIOHTTP], blocks=1, pace=PACE, seed=4))
+    base, head = measurer(pairs, places).walk(make_latency_blocks([AIOHTTP], blocks=1, pace=PACE, seed=4))
     for trial in (base, head):
         assert trial.latency is not None
         assert trial.requests >= 5
@@ -118,7 +126,7 @@ def test_measurer__latency_is_told_with_the_services_cpu(pairs: Stack, places: t
 
 
 def test_measurer__takes_turns_where_there_is_one_cpu(pairs: Stack) -> None:
-    trials = measurer(pairs, ()).walk(interleaved_blocks([AIOHTTP], blocks=1, pace=PACE, seed=4))
+    trials = measurer(pairs, ()).walk(make_interleaved_blocks([AIOHTTP], blocks=1, pace=PACE, seed=4))
     sides = [trial.side for trial in trials]
     assert len(sides) == 4
     assert sides == sides[::-1]
@@ -129,11 +137,11 @@ def test_measurer__a_subject_that_dies_costs_its_block_and_three_end_its_pair(
     pairs: Stack, places: tuple[Placement, ...]
 ) -> None:
     taken = measurer(pairs, places)
-    assert taken.walk(duet_blocks([TINY], blocks=5, pace=PACE, seed=4)) == ()
+    assert taken.walk(make_duet_blocks([TINY], blocks=5, pace=PACE, seed=4)) == ()
     assert [warned.code for warned in taken.dropped] == [Code.BLOCK_DROPPED, Code.BLOCK_DROPPED, Code.BLOCKS_DROPPED]
     assert "exited with status 7" in taken.dropped[0].message
     assert taken.dropped[0].cell == "tiny · short"
-    assert taken.walk(duet_blocks([AIOHTTP], blocks=1, pace=PACE, seed=5))  # the others go on
+    assert taken.walk(make_duet_blocks([AIOHTTP], blocks=1, pace=PACE, seed=5))  # the others go on
 
 
 def test_measurer__a_base_that_dies_is_left_out_and_ends_nothing(
@@ -143,7 +151,7 @@ def test_measurer__a_base_that_dies_is_left_out_and_ends_nothing(
     try:
         head, base = narrowed(project), narrowed(project, DIE_AFTER_CONNECTIONS="6")
         taken = measurer(bring_up(engine, head, {}, Quiet(), base=Baseline(base), pairs=1), places)
-        assert taken.walk(duet_blocks([TINY], blocks=5, pace=PACE, seed=4)) == ()
+        assert taken.walk(make_duet_blocks([TINY], blocks=5, pace=PACE, seed=4)) == ()
     finally:
         engine.remove()
     assert {warned.code for warned in taken.dropped} == {Code.BLOCK_DROPPED}
@@ -156,7 +164,7 @@ def test_measurer__a_base_that_dies_alone_leaves_head_its_own_figures(footprint:
     try:
         head, base = narrowed(project), narrowed(project, DIE_AFTER_CONNECTIONS="6")
         taken = measurer(bring_up(engine, head, {}, Quiet(), base=Baseline(base), pairs=1), ())
-        trials = taken.walk(solo_blocks([TINY.base, TINY.head], blocks=1, warmup_s=1, seed=0))
+        trials = taken.walk(make_solo_blocks([TINY.base, TINY.head], blocks=1, warmup_s=1, seed=0))
     finally:
         engine.remove()
     measured = {(trial.phase, trial.revision) for trial in trials}

@@ -1,6 +1,6 @@
-"""The agent and a real wrk against real servers: what is sent, what is read, and what is sampled under load."""
+"""The agent and a real wrk against real servers: what they send, what they read, and what is sampled under load."""
 
-import importlib
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -11,35 +11,36 @@ from typing import Any
 import pytest
 
 from bench_action.config.schema import Profile
-from bench_action.load.generator import HttpRequest, Sight
-from bench_action.load.replies import judge_each, judge_loaded, summarise_replies, with_expected
-from bench_action.load.wrk import order_for, parse_report
+from bench_action.load import agent
+from bench_action.load.generator import HttpRequest, Sample
+from bench_action.load.messages import RequestsAnswer, WireReply, WrkAnswer, require_shape
+from bench_action.load.replies import judge_each, judge_loaded, recount_errors, summarise_replies
+from bench_action.load.wrk import build_order, parse_report
 from bench_action.model.result import Replies
 from bench_action.model.warning import Code, RunWarning
 
 pytestmark = pytest.mark.integration
 
-agent: Any = importlib.import_module("bench_action.load.agent")  # it has no annotations: it is sent as text
 Answer = Callable[[bytes, int], bytes]  # a request, and how many came before it → a reply
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
-def read_request(one: socket.socket) -> bytes:
-    """One request to its end; empty where the client has gone."""
+def read_request(connection: socket.socket) -> bytes:
+    """Read one request to its end; empty if the client has left."""
     data = b""
     while b"\r\n\r\n" not in data:
-        if not (more := one.recv(65536)):
+        if not (more := connection.recv(65536)):
             return b""
         data += more
     head, _, body = data.partition(b"\r\n\r\n")
     length = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
-    while len(body) < length and (more := one.recv(65536)):
+    while len(body) < length and (more := connection.recv(65536)):
         data, body = data + more, body + more
     return data
 
 
 class Server:
-    """Keeps every request, byte by byte, and answers with what `answer` gives; closes after an empty answer."""
+    """Records every request, byte by byte, and replies what `answer` returns; closes after an empty answer."""
 
     def __init__(self, answer: Answer) -> None:
         self.requests: list[bytes] = []
@@ -51,16 +52,16 @@ class Server:
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
-                one, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(one,), daemon=True).start()
+                connection, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
-    def _serve(self, one: socket.socket) -> None:
-        with one, suppress(OSError):
-            while request := read_request(one):
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            while request := read_request(connection):
                 self.requests.append(request)
                 if not (reply := self._answer(request, len(self.requests) - 1)):
                     return
-                one.sendall(reply)
+                connection.sendall(reply)
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -74,33 +75,46 @@ def serving(answer: Answer) -> Iterator[Server]:
     server.close()
 
 
-def profile_of(**changes: Any) -> Profile:
+def make_profile(**changes: Any) -> Profile:
     return Profile(**{"connections": 2, "threads": 1, "duration": 1} | changes)
 
 
-def run_wrk(port: int, profile: Profile) -> dict[str, Any]:
-    order = order_for(profile, "127.0.0.1", port, profile.duration)
-    answer: dict[str, Any] = agent.wrk(order | {"parts": {}, "limit_s": 30.0})
-    return answer
+def run_wrk(port: int, profile: Profile) -> WrkAnswer:
+    order = build_order(profile, "127.0.0.1", port, duration_s=profile.duration, parts={}, limit_s=30.0)
+    return require_shape(as_sent(agent.wrk(order)), WrkAnswer)
 
 
-def send(port: int, profile: Profile, repeat: int = 3, **changes: Any) -> list[dict[str, Any]]:
+def as_sent(answer: object) -> object:
+    """Decode an answer as the other end does."""
+    decoded: object = json.loads(json.dumps(answer))
+    return decoded
+
+
+def send(port: int, profile: Profile, repeat: int = 3, timeout_s: float = 10.0) -> list[WireReply]:
     request = HttpRequest("127.0.0.1", port, profile.path, profile.method, profile.headers, profile.body)
-    order = request.order | {"repeat": repeat, "timeout_s": 10.0, "bodies": False, "limit_s": 30.0} | changes
-    replies: list[dict[str, Any]] = agent.requests(order)["replies"]
-    return replies
+    answer = agent.requests(
+        {
+            "op": "requests",
+            **request.order,
+            "repeat": repeat,
+            "timeout_s": timeout_s,
+            "bodies": False,
+            "limit_s": 30.0,
+        }
+    )
+    return require_shape(as_sent(answer), RequestsAnswer)["replies"]
 
 
-def counted(port: int, profile: Profile, **changes: Any) -> Replies:
-    """The replies as phase `count` records them."""
-    replies = send(port, profile, **changes)
-    seen = [Sight(*agent.sight(reply)) for reply in replies if not reply["problem"]]
+def counted(port: int, profile: Profile, repeat: int = 3) -> Replies:
+    """Record replies as phase `count` does."""
+    replies = send(port, profile, repeat)
+    seen = [Sample(*agent.make_sample(reply)) for reply in replies if not reply["problem"]]
     return summarise_replies(seen, replies[-1]["problem"])
 
 
 def under_load(port: int, profile: Profile, count: Replies | None) -> tuple[RunWarning, ...]:
-    """What is wrong with the replies to one run of wrk."""
-    report = with_expected(parse_report(run_wrk(port, profile), ""), profile.expect)
+    """Judge the replies to one run of wrk."""
+    report = recount_errors(parse_report(run_wrk(port, profile), ""), profile.expect)
     return judge_loaded(report, profile, summarise_replies(report.sampled), count, "app · list")
 
 
@@ -127,22 +141,21 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
 
 
 def test_requests__of_the_agent_and_of_wrk_are_the_same_bytes() -> None:
-    """All at once, as each takes wrk a second."""
+    """Run all of them at the same time, as each takes wrk a second."""
 
     def compare(name: str) -> tuple[str, set[bytes], set[bytes], int]:
-        profile = profile_of(**REQUESTS[name])
+        profile = make_profile(**REQUESTS[name])
         with serving(lambda *_: OK) as by_agent, serving(lambda *_: OK) as by_wrk:
             port = by_agent.port
-            wanted = HttpRequest("127.0.0.1", port, profile.path, profile.method, profile.headers, profile.body)
-            request = wanted.order
-            agent.requests(request | {"repeat": 2, "timeout_s": 10.0, "bodies": True, "limit_s": 30.0})
-            agent.get(request | {"timeout_s": 10.0})
-            agent.connections(request | {"count": 3, "hold": True, "limit_s": 10.0})
-            loads = [request | {"parts": {}}]
-            agent.turns({"loads": loads, "seconds": 0.01, "requests": 2, "timeout_s": 10.0, "seed": 1})
+            request = HttpRequest("127.0.0.1", port, profile.path, profile.method, profile.headers, profile.body).order
+            agent.obey({"op": "requests", **request, "repeat": 2, "timeout_s": 10.0, "bodies": True, "limit_s": 30.0})
+            agent.obey({"op": "get", **request, "timeout_s": 10.0})
+            agent.obey({"op": "connections", **request, "count": 3, "hold": True, "limit_s": 10.0})
+            loads = [{**request, "parts": {}}]
+            agent.obey({"op": "turns", "loads": loads, "seconds": 0.01, "requests": 2, "timeout_s": 10.0, "seed": 1})
             answer = run_wrk(by_wrk.port, profile)
             served = parse_report(answer, name).requests
-            seen = {one.replace(str(by_wrk.port).encode(), str(port).encode()) for one in by_wrk.requests}
+            seen = {sent.replace(str(by_wrk.port).encode(), str(port).encode()) for sent in by_wrk.requests}
             return name, set(by_agent.requests), seen, served
 
     with ThreadPoolExecutor() as pool:
@@ -176,44 +189,46 @@ def chunked(size: int) -> bytes:
 )
 def test_replies__have_as_many_bytes_as_wrk_counts(reply: bytes) -> None:
     with serving(lambda *_: reply) as server:
-        count = counted(server.port, profile_of())
-        report = parse_report(run_wrk(server.port, profile_of()), "")
+        count = counted(server.port, make_profile())
+        report = parse_report(run_wrk(server.port, make_profile()), "")
     assert (count.bytes_min, count.bytes_max) == (len(reply), len(reply))
     assert report.requests > 0
     # the replies to the last requests may have been read in part
     assert 0 <= report.bytes_read - report.requests * len(reply) <= 2 * len(reply)
-    assert {(sight.size, sight.digest) for sight in report.sampled} == {(len(reply), count.digest)}
+    assert {(sample.size, sample.digest) for sample in report.sampled} == {(len(reply), count.digest)}
 
 
 def test_replies__without_keep_alive() -> None:
     reply = page(1000, head="Connection: close\r\n")
 
     with serving(lambda *_: reply) as server:
-        count = counted(server.port, profile_of())
+        count = counted(server.port, make_profile())
         assert count.statuses == {"200": 3}
-        assert under_load(server.port, profile_of(), count) == ()
+        assert under_load(server.port, make_profile(), count) == ()
 
 
 def test_under_load__a_reply_that_is_shorter_than_the_one_that_was_checked() -> None:
-    """An application that begins to answer with an empty page as soon as it is busy."""
+    """Test an application that answers with an empty page as soon as it is busy."""
     with serving(lambda _, count: page(6000) if count < 3 else page(0)) as server:
-        count = counted(server.port, profile_of())
-        (warned,) = under_load(server.port, profile_of(), count)
-        varies = profile_of(expect={"size": "varies"})
+        count = counted(server.port, make_profile())
+        (warning,) = under_load(server.port, make_profile(), count)
+        varies = make_profile(expect={"size": "varies"})
         assert under_load(server.port, varies, count) == ()
-    assert warned.code is Code.REPLIES_DIFFER
-    assert warned.code.invalidates
-    assert warned.message == "under load a reply has 38 bytes on average, when counted it had 6,041 bytes"
+    assert warning.code is Code.REPLIES_DIFFER
+    assert warning.code.invalidates
+    assert warning.message == (
+        "replies under load have 38 bytes on average; when they were counted, they had 6,041 bytes"
+    )
 
 
 def test_under_load__an_application_that_sends_its_page_for_an_accepted_encoding_only() -> None:
-    """A client that accepts compressed replies would be shown another page than wrk."""
+    """A client that accepts compressed replies would get another page than wrk."""
 
     def serve(request: bytes, _count: int) -> bytes:
         return page(6000) if b"accept-encoding" in request.lower() else page(10)
 
     with serving(serve) as server:
-        assert counted(server.port, profile_of()).bytes_max == len(page(10))
+        assert counted(server.port, make_profile()).bytes_max == len(page(10))
 
 
 @pytest.mark.parametrize(
@@ -224,45 +239,45 @@ def test_under_load__an_application_that_sends_its_page_for_an_accepted_encoding
         ("302 Found", "Location: /login\r\n", Code.REDIRECTS),
     ],
 )
-def test_under_load__a_status_that_comes_under_load_only_is_named(status: str, location: str, code: Code) -> None:
+def test_under_load__a_status_that_comes_only_under_load_is_named(status: str, location: str, code: Code) -> None:
     limited = page(6000, status, location)
     with serving(lambda _, count: page(6000) if count < 5 else limited) as server:
-        count = counted(server.port, profile_of())
-        assert judge_each(count, profile_of(), "app · list") == ()
-        (warned,) = under_load(server.port, profile_of(duration=2), count)
-    assert warned.code is code
-    assert status.partition(" ")[0] in warned.message
-    assert ("/login" in warned.message) == bool(location)
+        count = counted(server.port, make_profile())
+        assert judge_each(count, make_profile(), "app · list") == ()
+        (warning,) = under_load(server.port, make_profile(duration=2), count)
+    assert warning.code is code
+    assert status.partition(" ")[0] in warning.message
+    assert ("/login" in warning.message) == bool(location)
 
 
 def test_under_load__an_expected_error_is_a_success() -> None:
-    profile = profile_of(expect={"status": 404})
+    profile = make_profile(expect={"status": 404})
     with serving(lambda *_: page(10, "404 Not Found")) as server:
         assert judge_each(counted(server.port, profile), profile, "") == ()
-        report = with_expected(parse_report(run_wrk(server.port, profile), ""), profile.expect)
+        report = recount_errors(parse_report(run_wrk(server.port, profile), ""), profile.expect)
     assert report.requests > 0
     assert report.errors.status == 0
 
 
-def test_under_load__pages_that_vary_are_held_against_their_own_range() -> None:
+def test_under_load__pages_that_vary_are_compared_with_their_own_range() -> None:
     with serving(lambda _, count: page(1000 + 500 * (count % 7))) as server:
-        count = counted(server.port, profile_of(), repeat=14)
+        count = counted(server.port, make_profile(), repeat=14)
         assert (count.bytes_min, count.bytes_max) == (len(page(1000)), len(page(4000)))
-        assert under_load(server.port, profile_of(), count) == ()
+        assert under_load(server.port, make_profile(), count) == ()
 
 
 def test_requests__a_stream_that_never_ends_is_given_up() -> None:
     events = threading.Event()
 
-    def serve(one: socket.socket) -> None:
-        read_request(one)
-        one.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+    def serve(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
         while not events.wait(0.02):
-            one.sendall(b"data: tick\n\n")
+            connection.sendall(b"data: tick\n\n")
 
     with streaming(serve) as port:
-        (reply,) = send(port, profile_of(), timeout_s=0.3)
-        answer = run_wrk(port, profile_of())
+        (reply,) = send(port, make_profile(), timeout_s=0.3)
+        answer = run_wrk(port, make_profile())
         events.set()
     assert reply["problem"].startswith("the reply did not end within 0.3 s (")
     assert parse_report(answer, "").requests == 0
@@ -271,18 +286,18 @@ def test_requests__a_stream_that_never_ends_is_given_up() -> None:
 
 @contextmanager
 def streaming(serve: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A server that treats each connection with `serve`."""
+    """Run a server that handles each connection with `serve`."""
     listener = socket.create_server(("127.0.0.1", 0))
 
-    def guarded(one: socket.socket) -> None:
-        with one, suppress(OSError):
-            serve(one)
+    def guarded(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            serve(connection)
 
     def accept() -> None:
         with suppress(OSError):
             while True:
-                one, _ = listener.accept()
-                threading.Thread(target=guarded, args=(one,), daemon=True).start()
+                connection, _ = listener.accept()
+                threading.Thread(target=guarded, args=(connection,), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
     yield int(listener.getsockname()[1])

@@ -104,7 +104,7 @@ class _Run:
     @property
     def shortage(self) -> str:
         """Where the time went, and which limit would be enough; empty without a limit."""
-        return self.plan.design.timetable(self.plan.project).shortage(self.measured.times)
+        return self.plan.design.make_timetable(self.plan.project).explain_shortage(self.measured.times)
 
     @property
     def stopped(self) -> str:

@@ -7,7 +7,7 @@ from bench_action.compare.evidence import pair_blocks
 from bench_action.config.baseline import Lack
 from bench_action.model.errors import StackError
 from bench_action.model.result import NotCompared, Trial
-from bench_action.plan.blocks import Cell, Pair
+from bench_action.plan.blocks import PAIRED_PHASES, Cell, Pair
 
 _NEW = "new in this pull request: "
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
 from bench_action.config.schema import Check, ExpectedReply, Profile
-from bench_action.load.replies import is_larger, merge_counts, size_gap, unexpected_in
+from bench_action.load.replies import compute_size_gap, find_unexpected, is_larger, merge_counts
 from bench_action.model.result import Finding, Replies, Trial
 from bench_action.plan.blocks import Pair
 
@@ -43,7 +43,7 @@ def collect_counted_replies(trials: Sequence[Trial]) -> Replies | None:
 def _compare_sizes(loaded: Sequence[Trial], profile: Profile, counted: Replies) -> Iterator[Finding]:
     if not loaded:
         return
-    gap = fmean(size_gap(trial, profile, counted) for trial in loaded)
+    gap = fmean(compute_size_gap(trial, profile, counted) for trial in loaded)
     if is_larger(gap, counted, share=_SHARE, least=_BYTES):
         after = sum(trial.bytes_read for trial in loaded) / sum(trial.requests for trial in loaded)
         text = f"a reply has {after:,.0f} bytes under load, but had {counted.bytes_mean:,.0f} when counted"
@@ -52,7 +52,7 @@ def _compare_sizes(loaded: Sequence[Trial], profile: Profile, counted: Replies) 
 
 def _find_statuses(own: Sequence[Trial], expected: ExpectedReply) -> Iterator[Finding]:
     seen = [trial.replies for trial in own if trial.replies is not None and trial.phase != "count"]
-    unexpected = sum((Counter(unexpected_in(replies, expected)) for replies in seen), Counter[str]())
+    unexpected = sum((Counter(find_unexpected(replies, expected)) for replies in seen), Counter[str]())
     total = sum(replies.total for replies in seen)
     for status, count in unexpected.items():
         location = next((replies.location for replies in seen if replies.location), "")

@@ -44,7 +44,7 @@ class Decider:
     _over: dict[Key, Ended] = field(default_factory=dict)
     _broken: set[str] = field(default_factory=set)
 
-    def enough(self, block: Block, trials: Sequence[Trial], spent: Spent) -> bool:
+    def enough(self, block: Block, trials: Sequence[Trial], spent: ElapsedTime) -> bool:
         """Whether this block need not be measured."""
         out_of_time = self.minutes is not None and spent.total_s >= self.minutes * 60
         if block.phase == "count":

@@ -7,9 +7,9 @@ from bench_action.compare.counting import count_metric
 from bench_action.config.gates import EXACT
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Errors, Estimate, SubjectInfo, Summary, Trial
+from bench_action.plan.blocks import PAIRED_PHASES
 from bench_action.stats.interval import estimate_mean
 
-_PAIRED = ("duet", "interleaved")
 _PARTS = (("", "application"), ("db_", "db"), ("cache_", "cache"))
 
 
@@ -27,7 +27,7 @@ def trial_values(trial: Trial) -> dict[str, float]:
     requests = max(1, trial.requests)
     # when wrk stops, each connection has a running request that has already cost CPU; in a duet that is not negligible
     sampled = trial.replies.total if trial.replies is not None else 0
-    handled = requests + (trial.connections_live + sampled if trial.phase in _PAIRED else 0)
+    handled = requests + (trial.connections_live + sampled if trial.phase in PAIRED_PHASES else 0)
     values = {
         f"{part}cpu_ms_per_request": trial.cpu_ms[name] / handled for part, name in _PARTS if name in trial.cpu_ms
     }

@@ -7,7 +7,7 @@ from bench_action.compare.evidence import SHARE_FAULTS, DuetCheck, check_duets, 
 from bench_action.config.gates import ALONE, EXACT
 from bench_action.model.result import Trial
 from bench_action.model.wording import plural
-from bench_action.plan.blocks import Pair
+from bench_action.plan.blocks import PAIRED_PHASES, Pair
 from bench_action.stats.interval import LEAST_BLOCKS
 
 
@@ -37,7 +37,7 @@ class Attempt:
 
     def count_blocks(self, metric: str) -> int:
         """Count the blocks of the phases that compare this metric."""
-        phases = ("latency",) if metric in ALONE else ("duet", "interleaved")
+        phases = ("latency",) if metric in ALONE else PAIRED_PHASES
         return len({(t.phase, t.block) for t in self.trials if t.pair == str(self.pair) and t.phase in phases})
 
 

@@ -1,1 +1,1 @@
-"""The load generator: wrk in a container of its own, and what else must be sent from there."""
+"""Generate load: wrk in its own container, and the agent that sends everything else from there."""

@@ -1,8 +1,9 @@
-"""Runs inside the load container, sent there as text: standard library only, one JSON object a line in and out.
+"""Carry out orders inside the load container: one JSON object per line in, one per line out (see messages.py).
 
-Operations: `machine`, `get`, `requests`, `connections`, `turns`, `wrk`, `together`, `usage`, `settle`. A reply is
-`{"ok": …}` or, for a failure of the agent's own, `{"error": text}`; what a server does wrong is data of an `ok`.
+Sent there as text together with counters.py and messages.py, so: standard library only, Python 3.9.
 """
+
+from __future__ import annotations
 
 import base64
 import contextlib
@@ -20,19 +21,55 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from bench_action.load.counters import (
-    all_usage,
-    cpu_ms_of,
-    cpu_ticks,
-    first_line,
-    idle_shares,
-    idle_ticks,
-    siblings,
-    steal_percent,
-    usage_of,
+    compute_idle_shares,
+    compute_steal_percent,
+    read_all_usage,
+    read_cpu_ms,
+    read_cpu_ticks,
+    read_first_line,
+    read_idle_ticks,
+    read_siblings,
+    read_usage,
 )
+from bench_action.load.messages import (
+    ConnectionsAnswer,
+    ConnectionsOrder,
+    CpuNumber,
+    DuetAnswer,
+    DuetOrder,
+    GetAnswer,
+    GetOrder,
+    MachineAnswer,
+    MachineOrder,
+    Order,
+    RequestsAnswer,
+    RequestsOrder,
+    RequestsTogetherAnswer,
+    RequestsTogetherOrder,
+    SampleRow,
+    ServerTurns,
+    SettleAnswer,
+    SettleOrder,
+    ShapeError,
+    TurnsAnswer,
+    TurnsLoad,
+    TurnsOrder,
+    UsageAnswer,
+    UsageOrder,
+    WireReply,
+    WireRequest,
+    WrkAnswer,
+    WrkOrder,
+    require_shape,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _SAMPLE_S = 0.25
 _SETTLE_S = 0.05
@@ -41,13 +78,18 @@ _LARGEST_BODY = 4 * 1024**2
 _PIECE = 64 * 1024
 _DIGEST = 16
 _LONGEST_LOCATION = 300
+_LONGEST_OUTPUT = 20_000
+_LONGEST_NAME = 40
 _PROBE_S = 0.5
 _PROBED_SHARE = 0.01
 _STOP_S = 0.05
 
+_Order = TypeVar("_Order")
+_Answer = TypeVar("_Answer")
 
-def machine(_order):
-    """What the load container sees of the machine."""
+
+def machine(_order: MachineOrder) -> MachineAnswer:
+    """Describe the machine as the load container sees it."""
     model = ""
     with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as cpuinfo:
         for line in cpuinfo:
@@ -55,20 +97,20 @@ def machine(_order):
             if key.strip() in {"model name", "Model", "Hardware"}:
                 model = value.strip()
                 break
-    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    cpus = sorted(os.sched_getaffinity(0))
     return {
         "cpu_model": model,
-        "cores": len(os.sched_getaffinity(0)),
-        "open_files": soft,
+        "cores": len(cpus),
+        "open_files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         "machine": os.uname().machine,
-        "cpus": sorted(os.sched_getaffinity(0)),
-        "siblings": {cpu: siblings(cpu) for cpu in sorted(os.sched_getaffinity(0))},
-        "boot_id": first_line("/proc/sys/kernel/random/boot_id"),
+        "cpus": cpus,
+        "siblings": {CpuNumber(str(cpu)): read_siblings(cpu) for cpu in cpus},
+        "boot_id": read_first_line("/proc/sys/kernel/random/boot_id"),
     }
 
 
-def get(order):
-    """One request, for readiness: the status of its reply, or why there is none."""
+def get(order: GetOrder) -> GetAnswer:
+    """Send one request to see whether a server is ready; report the reply's status, or why no reply came."""
     wire = Wire(order)
     try:
         reply = wire.ask(order["timeout_s"], read_head)
@@ -77,249 +119,277 @@ def get(order):
         wire.close()
 
 
-def requests(order):
-    """The same request again and again over one connection, opened again when the server closes it.
+def requests(order: RequestsOrder) -> RequestsAnswer:
+    """Send the same request repeatedly over one connection, reopened whenever the server closes it.
 
-    Each reply has `kept`: whether the server left the connection open. Bodies are left out on request. No request is
-    sent after `limit_s` seconds.
+    Stops after the first request without a reply, and after `limit_s` seconds. Without `bodies`, replies have a digest
+    of their body only.
     """
-    wire, until = Wire(order), time.monotonic() + order["limit_s"]
+    wire, deadline = Wire(order), time.monotonic() + order["limit_s"]
     read = read_body if order["bodies"] else read_digest
-    replies = []
+    replies: list[WireReply] = []
     try:
         for _ in range(order["repeat"]):
             replies.append(wire.ask(order["timeout_s"], read))
-            if replies[-1]["problem"] or time.monotonic() > until:
+            if replies[-1]["problem"] or time.monotonic() > deadline:
                 break
     finally:
         wire.close()
     return {"replies": replies}
 
 
+def requests_together(order: RequestsTogetherOrder) -> RequestsTogetherAnswer:
+    """Carry out several `requests` orders at the same time."""
+    return {"answers": run_together(requests, order["orders"])}
+
+
 class Wire:
-    """Sends one request, byte by byte as it was ordered, over a connection that is opened when it is needed."""
+    """Sends one request, exactly the bytes of its order, over a connection that is opened when it is needed."""
 
-    def __init__(self, order, *, named=False):
-        """`named`: its own port is in `local_port` before anybody can see the connection."""
-        self._address, self._named = (order["host"], order["port"]), named
-        self._raw, self._method = base64.b64decode(order["raw"]), order["method"]
-        self._socket = self.local_port = None
+    def __init__(self, request: WireRequest, *, bind_first: bool = False) -> None:
+        """`bind_first`: set `local_port` before anyone can see the connection."""
+        self.local_port: int | None = None
+        self._address, self._bind_first = (request["host"], request["port"]), bind_first
+        self._raw, self._method = base64.b64decode(request["raw"]), request["method"]
+        self._socket: socket.socket | None = None
 
-    def ask(self, timeout_s, read):
-        """One reply, read by `read`; `problem` says why there is none. All of it within `timeout_s`."""
+    def ask(self, timeout_s: float, read: ReadContent) -> WireReply:
+        """Send the request and read the reply with `read`, all within `timeout_s`. `problem` says why it failed."""
         deadline = time.monotonic() + timeout_s
-        incoming = Incoming(deadline)
+        stream: ReplyStream | None = None
         try:
-            incoming.socket = self._connected(deadline)
-            incoming.socket.sendall(self._raw)
-            response = http.client.HTTPResponse(incoming, method=self._method)
+            connection = self._connect(deadline)
+            stream = ReplyStream(connection, deadline)
+            connection.sendall(self._raw)
+            # HTTPResponse wants a socket and calls nothing but its makefile
+            response = http.client.HTTPResponse(cast("socket.socket", stream), method=self._method)
             with contextlib.closing(response):
                 response.begin()
-                found = read(response)
-        except socket.timeout:  # noqa: UP041 (before Python 3.10 it is not TimeoutError)
-            return self._no_reply(late(timeout_s, incoming.size), incoming.size)
-        except TooLargeError as error:
-            return self._no_reply(str(error), incoming.size)
-        except (OSError, http.client.HTTPException) as error:
-            return self._no_reply(f"{type(error).__name__}: {error}", incoming.size)
+                content = read(response)
+        except (OSError, http.client.HTTPException, TooLargeError) as error:
+            self.close()
+            size = stream.size if stream is not None else 0
+            return build_reply(size=size, problem=describe_failure(error, timeout_s, size))
         if response.will_close:
             self.close()
         redirects = 300 <= response.status <= 399
-        return {
-            **empty_reply(),
-            **found,
-            "status": response.status,
-            "size": incoming.size,
-            "location": printable(response.getheader("Location") or "") if redirects else "",
-            "kept": self._socket is not None,
-        }
+        return build_reply(
+            status=response.status,
+            content=content,
+            kept=self._socket is not None,
+            size=stream.size,
+            location=keep_printable(response.getheader("Location") or "") if redirects else "",
+        )
 
-    def close(self):
-        """End the connection, if there is one."""
+    def close(self) -> None:
+        """Close the connection, if there is one."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
-    def interrupt(self):
+    def interrupt(self) -> None:
         """End the wait for a reply, from another thread."""
         if (connection := self._socket) is not None:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
-    def _connected(self, deadline):
+    def _connect(self, deadline: float) -> socket.socket:
         if self._socket is None:
             host, port = self._address
             address = (socket.gethostbyname(host), port)
             self._socket = socket.socket()
-            if self._named:
+            if self._bind_first:
                 self._socket.bind(("", 0))
                 self.local_port = self._socket.getsockname()[1]
-            self._socket.settimeout(seconds_until(deadline))
+            self._socket.settimeout(compute_left_s(deadline))
             self._socket.connect(address)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket.settimeout(seconds_until(deadline))
+        self._socket.settimeout(compute_left_s(deadline))
         return self._socket
-
-    def _no_reply(self, problem, count):
-        self.close()
-        return {**empty_reply(), "size": count, "problem": problem}
 
 
 class TooLargeError(Exception):
-    """A body of which more would have to be kept than is sensible."""
+    """A body that is too large to keep."""
 
 
-class Incoming(io.RawIOBase):
-    """What a server sends until a deadline, counted as wrk counts it: head, body and framing."""
+class ReplyStream(io.RawIOBase):
+    """What a server sends until a deadline. `size` counts bytes as wrk does: head, body and framing."""
 
-    def __init__(self, deadline):
+    def __init__(self, connection: socket.socket, deadline: float) -> None:
         super().__init__()
-        self.socket, self.size, self._deadline = None, 0, deadline
+        self.size = 0
+        self._connection, self._deadline = connection, deadline
 
-    def readable(self):
-        """Asked by BufferedReader."""
+    def readable(self) -> bool:
+        """Answer BufferedReader's question."""
         return True
 
-    def readinto(self, buffer):
-        """Some bytes. Raises socket.timeout after the deadline, also where each byte comes in time."""
-        self.socket.settimeout(seconds_until(self._deadline))
-        count = self.socket.recv_into(buffer)
+    def readinto(self, buffer: Any) -> int:
+        """Read some bytes. Raises socket.timeout after the deadline, even if every single byte arrives in time."""
+        self._connection.settimeout(compute_left_s(self._deadline))
+        count = self._connection.recv_into(buffer)
         self.size += count
         return count
 
-    def makefile(self, _mode):
-        """As a socket's: what HTTPResponse reads from."""
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """Return what HTTPResponse reads from, as a socket would."""
         return io.BufferedReader(self)
 
 
-def printable(text):
-    """The visible ASCII characters of a header, as a URL has no others, and not too many of them."""
+class Content(NamedTuple):
+    """What is kept of a reply's headers and body; `body` is base64."""
+
+    headers: dict[str, str]
+    body: str = ""
+    digest: str = ""
+
+
+ReadContent = Callable[[http.client.HTTPResponse], Content]
+
+
+def build_reply(
+    *,
+    status: int = 0,
+    content: Content | None = None,
+    kept: bool = False,
+    problem: str = "",
+    size: int = 0,
+    location: str = "",
+) -> WireReply:
+    """Build a reply from what is known of it."""
+    headers, body, digest = content or Content({})
+    return {
+        "status": status,
+        "headers": headers,
+        "body": body,
+        "kept": kept,
+        "problem": problem,
+        "size": size,
+        "location": location,
+        "digest": digest,
+    }
+
+
+def keep_printable(text: str) -> str:
+    """Keep the visible ASCII characters of a header, as a URL has no others, up to a limit."""
     return "".join(character for character in text if "!" <= character <= "~")[:_LONGEST_LOCATION]
 
 
-def seconds_until(deadline):
-    """What is left until then. Raises socket.timeout where nothing is."""
+def compute_left_s(deadline: float) -> float:
+    """Compute the seconds left until a deadline. Raises socket.timeout if it has passed."""
     left_s = deadline - time.monotonic()
     if left_s <= 0:
-        raise socket.timeout  # noqa: UP041 (before Python 3.10 it is not TimeoutError)
+        raise socket.timeout
     return left_s
 
 
-def late(timeout_s, count):
-    """What a reply that was not there in time is called."""
-    if not count:
+def describe_failure(error: Exception, timeout_s: float, size: int) -> str:
+    """Say why a request got no reply, of which `size` bytes were read."""
+    if isinstance(error, TooLargeError):
+        return str(error)
+    if not isinstance(error, socket.timeout):
+        return f"{type(error).__name__}: {error}"
+    if not size:
         return f"no reply within {timeout_s:g} s"
-    return f"the reply did not end within {timeout_s:g} s ({count:,} bytes were read)"
+    return f"the reply did not end within {timeout_s:g} s ({size:,} bytes were read)"
 
 
-def empty_reply():
-    """A reply of which nothing is known."""
-    return {
-        "status": 0,
-        "headers": {},
-        "body": "",
-        "kept": False,
-        "problem": "",
-        "size": 0,
-        "location": "",
-        "digest": "",
-    }
+def read_head(_response: http.client.HTTPResponse) -> Content:
+    """Read nothing of the body."""
+    return Content({})
 
 
-def read_head(_response):
-    """Nothing of the body."""
-    return {}
-
-
-def read_digest(response):
-    """The digest of the body; the body itself is thrown away piece by piece."""
+def read_digest(response: http.client.HTTPResponse) -> Content:
+    """Read the body piece by piece and keep only its digest."""
     digest = hashlib.sha256()
-    for piece in pieces(response):
+    for piece in read_pieces(response):
         digest.update(piece)
-    return {"digest": digest.hexdigest()[:_DIGEST]}
+    return Content({}, digest=digest.hexdigest()[:_DIGEST])
 
 
-def read_size(response):
-    """Nothing: the body is read to its end and thrown away."""
-    for _piece in pieces(response):
+def read_to_end(response: http.client.HTTPResponse) -> Content:
+    """Read the body to its end and keep nothing."""
+    for _piece in read_pieces(response):
         pass
-    return {}
+    return Content({})
 
 
-def read_body(response):
-    """The headers, by lower-case name, and the body. Raises TooLargeError."""
+def read_body(response: http.client.HTTPResponse) -> Content:
+    """Read the headers, by lower-case name, and the body. Raises TooLargeError."""
     data = bytearray()
-    for piece in pieces(response):
+    for piece in read_pieces(response):
         data += piece
         if len(data) > _LARGEST_BODY:
-            raise TooLargeError("the body has more than 4 MiB, too much to be checked")
-    return {
-        "headers": {name.lower(): value for name, value in response.getheaders()},
-        "body": base64.b64encode(data).decode(),
-        "digest": hashlib.sha256(data).hexdigest()[:_DIGEST],
-    }
+            raise TooLargeError("the body is larger than 4 MiB, too large to check")
+    headers = {name.lower(): value for name, value in response.getheaders()}
+    return Content(headers, base64.b64encode(data).decode(), hashlib.sha256(data).hexdigest()[:_DIGEST])
 
 
-def pieces(response):
-    """The body in pieces. Raises IncompleteRead where the connection ends before it does."""
+def read_pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """Yield the body in pieces. Raises IncompleteRead if the connection ends before the body does."""
     while piece := response.read(_PIECE):
         yield piece
     if response.length:  # what is missing of its Content-Length
         raise http.client.IncompleteRead(b"", response.length)
 
 
-def turns(order):
-    """Several servers in turn, a few requests each, over one connection to each, until the time is up.
+def turns(order: TurnsOrder) -> TurnsAnswer:
+    """Send requests to several servers in turn, a few at a time, over one connection to each, until the time is up.
 
-    A turn lasts some hundredths of a second: what drifts meanwhile meets all alike. Each server's answer has its
-    requests, errors, latencies in µs and CPU time by part over its own turns.
+    A turn lasts some hundredths of a second, so that drift affects all servers equally.
     """
     dice = random.Random(order["seed"])
     lanes = [Lane(load, order["timeout_s"]) for load in order["loads"]]
+    shuffled = list(lanes)
     began = time.monotonic()
     try:
         while time.monotonic() - began < order["seconds"]:
-            dice.shuffle(lanes)
-            for lane in lanes:
-                lane.turn(order["requests"])
+            dice.shuffle(shuffled)
+            for lane in shuffled:
+                lane.take_turn(order["requests"])
     finally:
         for lane in lanes:
             lane.wire.close()
-    by_load = {id(lane.order): lane.told() for lane in lanes}
-    return {"loads": [by_load[id(load)] for load in order["loads"]], "seconds": time.monotonic() - began}
+    return {"loads": [lane.summarise() for lane in lanes], "seconds": time.monotonic() - began}
 
 
 class Lane:
-    """One connection to one server, and what was seen of it."""
+    """One connection to one server, and what was seen of it over its turns."""
 
-    def __init__(self, order, timeout_s):
-        self.order, self.wire, self._timeout_s = order, Wire(order), timeout_s
-        self._ns, self._seen, self._cpu_ms = [], [], dict.fromkeys(order["parts"], 0.0)
+    def __init__(self, load: TurnsLoad, timeout_s: float) -> None:
+        self.wire = Wire(load)
+        self._parts, self._timeout_s = load["parts"], timeout_s
+        self._cpu_ms: dict[str, float | None] = dict.fromkeys(self._parts, 0.0)
+        self._latencies_ns: list[int] = []
+        self._seen: list[SampleRow] = []
         self._errors = self._time_ns = 0
         self._problem = ""
 
-    def turn(self, count):
-        """So many requests, with the counters of its parts read around them."""
-        before, began = self._read(), time.perf_counter_ns()
+    def take_turn(self, count: int) -> None:
+        """Send `count` requests, and read the CPU time of the server's parts before and after them."""
+        before, began = self._read_cpu_ms(), time.perf_counter_ns()
         for _ in range(count):
             sent = time.perf_counter_ns()
-            reply = self.wire.ask(self._timeout_s, read_size)
+            reply = self.wire.ask(self._timeout_s, read_to_end)
             took_ns = time.perf_counter_ns() - sent
             if reply["problem"]:
                 self._errors += 1
                 self._problem = self._problem or reply["problem"]
             else:
-                self._ns.append(took_ns)
-                self._seen.append(sight(reply))
+                self._latencies_ns.append(took_ns)
+                self._seen.append(make_sample(reply))
         self._time_ns += time.perf_counter_ns() - began
-        for part, cpu_ms in self._read().items():
-            known = cpu_ms is not None and before[part] is not None and self._cpu_ms[part] is not None
-            self._cpu_ms[part] = self._cpu_ms[part] + cpu_ms - before[part] if known else None
+        for part, cpu_ms in self._read_cpu_ms().items():
+            total_ms, earlier_ms = self._cpu_ms[part], before[part]
+            if total_ms is None or earlier_ms is None or cpu_ms is None:
+                self._cpu_ms[part] = None
+            else:
+                self._cpu_ms[part] = total_ms + cpu_ms - earlier_ms
 
-    def told(self):
-        """Sums over all turns."""
+    def summarise(self) -> ServerTurns:
+        """Sum up all turns."""
         return {
-            "latencies_us": [ns / 1000 for ns in self._ns],
+            "latencies_us": [ns / 1000 for ns in self._latencies_ns],
             "errors": self._errors,
             "problem": self._problem,
             "seen": self._seen,
@@ -327,141 +397,155 @@ class Lane:
             "cpu_ms": self._cpu_ms,
         }
 
-    def _read(self):
-        return {name: cpu_ms_of(part) for name, part in self.order["parts"].items()}
+    def _read_cpu_ms(self) -> dict[str, float | None]:
+        return {name: read_cpu_ms(part) for name, part in self._parts.items()}
 
 
-def connections(order):
-    """Open many connections at once, ask once on each; how many were answered, and how many could not be opened here.
+def connections(order: ConnectionsOrder) -> ConnectionsAnswer:
+    """Open many connections at the same time, send one request on each, and count those that were answered.
 
-    `hold`: all stay open until the last is answered, so a server that cannot keep them all shows it. A server
-    without keep-alive would wait for its client to close, so there each is closed once it is answered.
+    With `hold`, all stay open until the last one is answered, which shows whether the server can keep them all. A
+    server without keep-alive waits for its client to close, so without `hold` each is closed once it is answered.
     """
     request = base64.b64decode(order["raw"])
     address = (socket.gethostbyname(order["host"]), order["port"])
     deadline = time.monotonic() + order["limit_s"]
-    opened, waiting, answered, refused_here = [], selectors.DefaultSelector(), 0, 0
+    opened: list[socket.socket] = []
+    waiting, answered = selectors.DefaultSelector(), 0
     try:
         for _ in range(order["count"]):
             try:
-                one = socket.socket()
-            except OSError:  # the open-files limit of this container, which is not the server's fault
-                refused_here += 1
+                connection = socket.socket()
+            except OSError:  # this container's limit of open files, which is not the server's fault
                 continue
-            opened.append(one)
-            one.setblocking(False)
-            one.connect_ex(address)
-            waiting.register(one, selectors.EVENT_WRITE)
+            opened.append(connection)
+            connection.setblocking(False)
+            connection.connect_ex(address)
+            waiting.register(connection, selectors.EVENT_WRITE)
         while waiting.get_map() and time.monotonic() < deadline:
             for key, event in waiting.select(timeout=0.5):
-                answered += converse(waiting, key.fileobj, event, request)
-                if not order["hold"] and key.fileobj not in waiting.get_map():
-                    key.fileobj.close()
+                connection = cast("socket.socket", key.fileobj)
+                answered += converse(waiting, connection, event, request)
+                if not order["hold"] and connection not in waiting.get_map():
+                    connection.close()
     finally:
         waiting.close()
-        for one in opened:
-            one.close()
-    return {"answered": answered, "refused_here": refused_here}
+        for connection in opened:
+            connection.close()
+    return {"answered": answered, "refused_here": order["count"] - len(opened)}
 
 
-def converse(waiting, one, event, request):
-    """The next step on one connection; 1 when it has been answered, 0 otherwise."""
+def converse(waiting: selectors.BaseSelector, connection: socket.socket, event: int, request: bytes) -> int:
+    """Take the next step on one connection. Returns 1 when it has been answered, 0 otherwise."""
     try:
         if event & selectors.EVENT_WRITE:
-            one.send(request)
-            waiting.modify(one, selectors.EVENT_READ)
+            connection.send(request)
+            waiting.modify(connection, selectors.EVENT_READ)
             return 0
-        answer = one.recv(65536)
+        answer = connection.recv(65536)
     except OSError:
         answer = b""
-    waiting.unregister(one)
+    waiting.unregister(connection)
     return 1 if answer else 0
 
 
-def wrk(order):
-    """Run wrk once; its output, its own CPU time, and what was seen of its connections, the parts and the machine."""
+def wrk(order: WrkOrder) -> WrkAnswer:
+    """Run wrk once; report its output and CPU time, and what was seen of its connections, the parts and the machine."""
     prober = Prober(order)
     watcher = Watcher(order, prober)
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(order["script"])
         script.flush()
-        before, ticks, idle, started = all_usage(order["parts"]), cpu_ticks(), idle_ticks(), time.monotonic()
-        process = subprocess.Popen(
-            [*order["argv"], "-s", script.name, order["url"]],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        limit = threading.Timer(order["limit_s"], process.kill)
-        limit.start()
-        watcher.start()
-        prober.start()
-        with process.stdout:
-            output = process.stdout.read().decode(errors="replace")
-        _pid, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)  # it has been waited for: nobody may signal it any more
-        wall_s, after = time.monotonic() - started, all_usage(order["parts"])
-        limit.cancel()
+        argv = [*order["argv"], "-s", script.name, order["url"]]
+        before, ticks, idle = read_all_usage(order["parts"]), read_cpu_ticks(), read_idle_ticks()
+        started = time.monotonic()
+        output, status, cpu_s = run_program(argv, order["limit_s"], [watcher, prober])
+        wall_s, after = time.monotonic() - started, read_all_usage(order["parts"])
         prober.stop()
         watcher.stop()
     return {
-        "output": output[-20000:],
-        "status": process.returncode,
-        "cpu_s": usage.ru_utime + usage.ru_stime,
+        "output": output[-_LONGEST_OUTPUT:],
+        "status": status,
+        "cpu_s": cpu_s,
         "wall_s": wall_s,
         "live": watcher.peak_connections,
         "sampled": prober.seen,
         "memory_mib": watcher.peak_memory_mib,
         "before": before,
         "after": after,
-        "steal_percent": steal_percent(ticks, cpu_ticks()),
-        "idle": idle_shares(idle, idle_ticks()),
+        "steal_percent": compute_steal_percent(ticks, read_cpu_ticks()),
+        "idle": compute_idle_shares(idle, read_idle_ticks()),
     }
 
 
-def together(order):
-    """Several orders at once, begun in this order; the answer of each."""
-    with ThreadPoolExecutor(max_workers=len(order["orders"])) as pool:
-        return {"answers": list(pool.map(obey, order["orders"]))}
+def run_program(argv: Sequence[str], limit_s: float, helpers: Sequence[threading.Thread]) -> tuple[str, int, float]:
+    """Run a program, killed after `limit_s`, and start the helpers with it.
+
+    Returns its output, its exit status (negative: the signal that ended it) and its CPU time in seconds.
+    """
+    with (
+        subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process,
+        cast("io.BufferedReader", process.stdout) as stdout,
+    ):
+        limit = threading.Timer(limit_s, process.kill)
+        limit.start()
+        for helper in helpers:
+            helper.start()
+        output = stdout.read().decode(errors="replace")
+        _pid, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)  # now waited for: nobody may signal it any more
+        limit.cancel()
+    return output, process.returncode, used.ru_utime + used.ru_stime
 
 
-def sight(reply):
-    """What is kept of each of many replies: status, bytes, where it redirects to, digest of its body."""
-    return [reply["status"], reply["size"], reply["location"], reply["digest"]]
+def duet(order: DuetOrder) -> DuetAnswer:
+    """Carry out several `wrk` orders at the same time, started in this order."""
+    return {"answers": run_together(wrk, order["orders"])}
+
+
+def run_together(run: Callable[[_Order], _Answer], orders: Sequence[_Order]) -> list[_Answer]:
+    """Carry out orders at the same time, each in its own thread, started in this order. Returns their answers."""
+    with ThreadPoolExecutor(max_workers=len(orders)) as pool:
+        return list(pool.map(run, orders))
+
+
+def make_sample(reply: WireReply) -> SampleRow:
+    """Reduce a reply to what is kept of each of many replies."""
+    return reply["status"], reply["size"], reply["location"], reply["digest"]
 
 
 class Prober(threading.Thread):
     """Samples replies while wrk runs: wrk itself counts bytes and statuses above 399, and looks at no reply.
 
-    Each request has a connection of its own, so that none of a server's workers is kept from wrk. The share of all
-    requests is at most about 1 %: by Little's law the rate under load is connections ÷ waiting time.
+    Each request has its own connection, so that none of a server's workers is kept from wrk. Its share of all requests
+    is about 1 % at most: by Little's law the rate under load is connections ÷ waiting time.
     """
 
-    def __init__(self, order):
+    def __init__(self, order: WrkOrder) -> None:
         super().__init__(daemon=True)
-        self.seen = []
-        self._wire, self._connections = Wire(order, named=True), order["connections"]
+        self.seen: list[SampleRow] = []
+        self._wire, self._connections = Wire(order, bind_first=True), order["connections"]
         self._limit_s = order["limit_s"]
         self._over = threading.Event()
 
     @property
-    def local_port(self):
-        """Of its connection, which is none of wrk's."""
+    def local_port(self) -> int | None:
+        """The port of its connection, which is not one of wrk's."""
         return self._wire.local_port
 
-    def run(self):
-        """Send a request every half second or less often, until `stop`."""
+    def run(self) -> None:
+        """Send a request every half second, or less often, until `stop`."""
         pause_s = _PROBE_S / 2
         while not self._over.wait(pause_s):
             sent = time.monotonic()
             reply = self._wire.ask(self._limit_s, read_digest)
             self._wire.close()
-            if not self._over.is_set() and not reply["problem"]:  # else it is not one under load
-                self.seen.append(sight(reply))
+            if not self._over.is_set() and not reply["problem"]:  # otherwise it is not a reply under load
+                self.seen.append(make_sample(reply))
             pause_s = max(_PROBE_S, (time.monotonic() - sent) / _PROBED_SHARE / self._connections)
 
-    def stop(self):
-        """No further request; the one under way is given up."""
+    def stop(self) -> None:
+        """Send no further request, and give up the one in progress."""
         self._over.set()
         while self.is_alive():
             self._wire.interrupt()
@@ -469,35 +553,35 @@ class Prober(threading.Thread):
 
 
 class Watcher(threading.Thread):
-    """Peaks while wrk runs: connections to the server established at once, and memory of the part it watches."""
+    """Records peaks while wrk runs: connections established to the server, and memory of the application."""
 
-    def __init__(self, order, prober=None):
+    def __init__(self, order: WrkOrder, prober: Prober | None = None) -> None:
         super().__init__(daemon=True)
         self._prober = prober
         address = socket.inet_aton(socket.gethostbyname(order["host"]))
         # /proc/net/tcp writes the address as one number in the machine's byte order, the port in hexadecimal
         self._remote = f"{int.from_bytes(address, sys.byteorder):08X}:{order['port']:04X}"
-        self._asked = order["connections"]
+        self._wanted = order["connections"]
         self._part = order["parts"].get("application")
         self._over = threading.Event()
         self.peak_connections = 0
-        self.peak_memory_mib = None
+        self.peak_memory_mib: float | None = None
 
-    def run(self):
-        """Look until told to stop; at connections only until all that were asked for have been seen."""
+    def run(self) -> None:
+        """Sample until `stop`; connections only until all of them have been seen."""
         while not self._over.wait(_SAMPLE_S):
-            if self.peak_connections < self._asked:
+            if self.peak_connections < self._wanted:
                 self.peak_connections = max(self.peak_connections, self._count())
-            used = usage_of(self._part)
+            used = read_usage(self._part)
             if used is not None:
                 self.peak_memory_mib = max(self.peak_memory_mib or 0.0, used["memory_mib"])
 
-    def stop(self):
-        """No further look; waits for the one under way."""
+    def stop(self) -> None:
+        """Take no further sample, and wait for the one in progress."""
         self._over.set()
         self.join()
 
-    def _count(self):
+    def _count(self) -> int:
         with open("/proc/net/tcp", encoding="ascii") as table:
             rows = (line.split(None, 4) for line in table)
             ours = [row[1] for row in rows if row[2] == self._remote and row[3] == "01"]  # 01: TCP_ESTABLISHED
@@ -505,47 +589,62 @@ class Watcher(threading.Thread):
         return sum(1 for local in ours if not local.endswith(probing))
 
 
-def usage(order):
-    """Counters of every part now."""
-    return all_usage(order["parts"])
+def usage(order: UsageOrder) -> UsageAnswer:
+    """Read the counters of every part."""
+    return {"parts": read_all_usage(order["parts"])}
 
 
-def settle(order):
+def settle(order: SettleOrder) -> SettleAnswer:
     """Wait until parts are idle: requests that nobody waits for any more are still being answered.
 
-    Those whose counters cannot be read are not waited for.
+    Parts whose counters cannot be read are not waited for.
     """
     started = time.monotonic()
     working = order["parts"]
     while working and time.monotonic() - started < order["limit_s"]:
-        before, then = {part: cpu_ms_of(part) for part in working}, time.monotonic()
+        before, then = {part: read_cpu_ms(part) for part in working}, time.monotonic()
         time.sleep(_SETTLE_S)
         idle_ms = 1000 * _IDLE_CORES * (time.monotonic() - then)
-        working = [part for part in working if more_than(idle_ms, before[part], cpu_ms_of(part))]
+        working = [part for part in working if has_grown(idle_ms, before[part], read_cpu_ms(part))]
     return {"waited_s": time.monotonic() - started}
 
 
-def more_than(limit, before, after):
-    """Whether a counter has grown by at least so much; no, where it cannot be read."""
+def has_grown(limit: float, before: float | None, after: float | None) -> bool:
+    """Tell whether a counter has grown by `limit` or more; False if it cannot be read."""
     return before is not None and after is not None and after - before >= limit
 
 
-OPERATIONS = {
-    function.__name__: function
-    for function in (machine, get, requests, connections, turns, wrk, together, usage, settle)
+# each order's name → its shape, and the function that carries it out
+OPERATIONS: Mapping[str, tuple[type, Callable[[Any], object]]] = {
+    "machine": (MachineOrder, machine),
+    "get": (GetOrder, get),
+    "requests": (RequestsOrder, requests),
+    "requests_together": (RequestsTogetherOrder, requests_together),
+    "connections": (ConnectionsOrder, connections),
+    "turns": (TurnsOrder, turns),
+    "wrk": (WrkOrder, wrk),
+    "duet": (DuetOrder, duet),
+    "usage": (UsageOrder, usage),
+    "settle": (SettleOrder, settle),
 }
 
 
-def obey(order):
-    """The answer to an order."""
-    return OPERATIONS[order["op"]](order)
+def obey(order: object) -> object:
+    """Check an order and carry it out. Raises ShapeError, which names what is wrong with it."""
+    name = require_shape(order, Order)["op"]
+    if name not in OPERATIONS:
+        raise ShapeError(f"must be one of {', '.join(OPERATIONS)}, not {name[:_LONGEST_NAME]!r}", ".op")
+    shape, carry_out = OPERATIONS[name]
+    return carry_out(require_shape(order, shape))
 
 
-def main():
+def main() -> None:
     """Serve orders until standard input ends."""
     for line in sys.stdin:
         try:
-            reply = {"ok": obey(json.loads(line))}
+            reply: dict[str, object] = {"ok": obey(json.loads(line))}
+        except ShapeError as error:
+            reply = {"error": f"the order has the wrong shape: {error}"}
         except Exception as error:  # noqa: BLE001 (the other end decides what it means)
             reply = {"error": f"{type(error).__name__}: {error}"}
         sys.stdout.write(json.dumps(reply) + "\n")

@@ -1,20 +1,32 @@
-"""Counters of control groups, processes and CPUs. Part of the agent: sent with it as text, standard library only."""
+"""Read counters of control groups, processes and CPUs.
+
+Part of the agent: sent to the load container with it, standard library only, Python 3.9.
+"""
+
+from __future__ import annotations
 
 import functools
 import os
+from typing import TYPE_CHECKING
+
+from bench_action.load.messages import Counters, CpuNumber, PartCounters
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
 
 CGROUPS = os.environ.get("BENCH_ACTION_CGROUPS", "/sys/fs/cgroup")
+_PIDFILE = "pidfile:"
 
 
-def siblings(cpu):
-    """The CPUs that share a core with this one, itself among them (sysfs-devices-system-cpu: `0-1`, `0,4`)."""
-    text = first_line(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+def read_siblings(cpu: int) -> list[int]:
+    """List the CPUs that share a core with this one, itself included (sysfs-devices-system-cpu: `0-1`, `0,4`)."""
+    text = read_first_line(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
     ranges = [part.split("-") for part in text.split(",") if part]
     return sorted(number for ends in ranges for number in range(int(ends[0]), int(ends[-1]) + 1)) or [cpu]
 
 
-def first_line(path):
-    """The first line of a file, empty where it cannot be read."""
+def read_first_line(path: str) -> str:
+    """Read the first line of a file; empty if it cannot be read."""
     try:
         with open(path, encoding="ascii") as file:
             return file.readline().strip()
@@ -22,72 +34,80 @@ def first_line(path):
         return ""
 
 
-def all_usage(parts):
-    """Name of a part → its counters, null where they cannot be read."""
-    return {name: usage_of(part) for name, part in parts.items()}
+def read_all_usage(parts: Mapping[str, str]) -> PartCounters:
+    """Read the counters of each part by its name, None if they cannot be read."""
+    return {name: read_usage(part) for name, part in parts.items()}
 
 
-def usage_of(part):
-    """CPU and throttled time in ms, memory in MiB without inactive file pages; None where they cannot be read."""
-    if part and part.startswith("pidfile:"):
-        return usage_of_tree(part.removeprefix("pidfile:"))
-    folders = cgroups_of(part) if part else {}
+def read_usage(part: str | None) -> Counters | None:
+    """Read CPU and throttled time in ms and memory in MiB without inactive file pages; None if they cannot be read.
+
+    `part` is a container's id, or `pidfile:` and the path of a file that names a process.
+    """
+    if part and part.startswith(_PIDFILE):
+        return read_tree_usage(part[len(_PIDFILE) :])
+    folders = find_cgroups(part) if part else {}
     try:
-        return usage_v2(folders["unified"]) if "unified" in folders else usage_v1(folders)
+        return read_usage_v2(folders["unified"]) if "unified" in folders else read_usage_v1(folders)
     except (OSError, KeyError, ValueError):
         return None
 
 
-def cpu_ms_of(part):
-    """CPU time of a part only, for readings that must not take long."""
-    if part.startswith("pidfile:"):
-        members, ticks = tree(part.removeprefix("pidfile:"))
-        return cpu_ms_of_tree(members, ticks) if members else None
-    folders = cgroups_of(part)
+def read_cpu_ms(part: str) -> float | None:
+    """Read only the CPU time of a part, for readings that must not take long; None if it cannot be read."""
+    if part.startswith(_PIDFILE):
+        members, ticks = read_process_tree(part[len(_PIDFILE) :])
+        return sum_cpu_ms(members, ticks) if members else None
+    folders = find_cgroups(part)
     try:
         if "unified" in folders:
-            return table(folders["unified"] + "/cpu.stat")["usage_usec"] / 1e3
-        return number(folders["cpuacct"] + "/cpuacct.usage") / 1e6
+            return read_table(folders["unified"] + "/cpu.stat")["usage_usec"] / 1e3
+        return read_number(folders["cpuacct"] + "/cpuacct.usage") / 1e6
     except (OSError, KeyError, ValueError):
         return None
 
 
-def usage_v1(folders):
-    """Control groups version 1: one hierarchy a controller, times in ns (kernel documentation, cgroup-v1)."""
-    memory = table(folders["memory"] + "/memory.stat")
+def read_usage_v1(folders: Mapping[str, str]) -> Counters:
+    """Read control groups version 1: one hierarchy per controller, times in ns (kernel documentation, cgroup-v1)."""
+    memory = read_table(folders["memory"] + "/memory.stat")
+    used = read_number(folders["memory"] + "/memory.usage_in_bytes")
     return {
-        "cpu_ms": number(folders["cpuacct"] + "/cpuacct.usage") / 1e6,
-        "throttled_ms": table(folders["cpu"] + "/cpu.stat").get("throttled_time", 0) / 1e6,
-        "memory_mib": (number(folders["memory"] + "/memory.usage_in_bytes") - memory["total_inactive_file"]) / 2**20,
+        "cpu_ms": read_number(folders["cpuacct"] + "/cpuacct.usage") / 1e6,
+        "throttled_ms": read_table(folders["cpu"] + "/cpu.stat").get("throttled_time", 0) / 1e6,
+        "memory_mib": (used - memory["total_inactive_file"]) / 2**20,
     }
 
 
-def usage_v2(folder):
-    """Control groups version 2: one hierarchy, times in µs (kernel documentation, cgroup-v2)."""
-    cpu, memory = table(folder + "/cpu.stat"), table(folder + "/memory.stat")
+def read_usage_v2(folder: str) -> Counters:
+    """Read control groups version 2: a single hierarchy, times in µs (kernel documentation, cgroup-v2)."""
+    cpu, memory = read_table(folder + "/cpu.stat"), read_table(folder + "/memory.stat")
     return {
         "cpu_ms": cpu["usage_usec"] / 1e3,
         "throttled_ms": cpu.get("throttled_usec", 0) / 1e3,
-        "memory_mib": (number(folder + "/memory.current") - memory["inactive_file"]) / 2**20,
+        "memory_mib": (read_number(folder + "/memory.current") - memory["inactive_file"]) / 2**20,
     }
 
 
-def usage_of_tree(pidfile):
-    """A process and all that came of it."""
-    members, ticks = tree(pidfile)
+def read_tree_usage(pidfile: str) -> Counters | None:
+    """Read the counters of a process and its descendants; None if it has exited."""
+    members, ticks = read_process_tree(pidfile)
     if not members:
         return None
-    memory_mib = sum(map(proportional_kib, members)) / 1024
-    return {"cpu_ms": cpu_ms_of_tree(members, ticks), "throttled_ms": 0.0, "memory_mib": memory_mib}
+    memory_mib = sum(map(read_proportional_kib, members)) / 1024
+    return {"cpu_ms": sum_cpu_ms(members, ticks), "throttled_ms": 0.0, "memory_mib": memory_mib}
 
 
-def tree(pidfile):
-    """A process and all that came of it: their numbers, and the ticks of all processes; none where it is gone."""
+def read_process_tree(pidfile: str) -> tuple[list[int], dict[int, list[int]]]:
+    """List a process and its descendants, and read the ticks of all processes; no members if it has exited.
+
+    Ticks are `utime`, `stime`, `cutime` and `cstime` of proc_pid_stat(5).
+    """
     try:
-        root = number(pidfile)
+        root = read_number(pidfile)
     except (OSError, ValueError):
         return [], {}
-    parents, ticks = {}, {}
+    parents: dict[int, int] = {}
+    ticks: dict[int, list[int]] = {}
     for pid in (int(name) for name in os.listdir("/proc") if name.isdecimal()):
         try:
             with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
@@ -95,41 +115,41 @@ def tree(pidfile):
         except OSError:
             continue
         parents[pid], ticks[pid] = int(fields[1]), [int(field) for field in fields[11:15]]
-    members = [pid for pid in ticks if root in ancestry(pid, parents)]
+    members = [pid for pid in ticks if root in walk_ancestors(pid, parents)]
     return (members, ticks) if root in members else ([], ticks)
 
 
-def cpu_ms_of_tree(members, ticks):
-    """CPU time of processes. One that has ended is in its parent's `cutime` (proc_pid_stat(5)).
+def sum_cpu_ms(members: Sequence[int], ticks: Mapping[int, Sequence[int]]) -> float:
+    """Add up the CPU time of processes. One that has exited is in its parent's `cutime` (proc_pid_stat(5)).
 
-    A process' own is the larger of `utime + stime`, which holds threads that have ended but is cut off at ticks of
-    10 ms, and what the scheduler says of its threads in ns: over a few seconds ticks alone would be 1 % off.
+    A process's own time is the larger of `utime + stime`, which includes threads that have exited but is cut off at
+    ticks of 10 ms, and the scheduler's figure for its threads in ns: over a few seconds ticks alone would be 1 % off.
     """
     tick_ms = 1000 / os.sysconf("SC_CLK_TCK")
-    own_ms = (max(sum(ticks[pid][:2]) * tick_ms, scheduled_ms(pid)) for pid in members)
+    own_ms = (max(sum(ticks[pid][:2]) * tick_ms, read_scheduled_ms(pid)) for pid in members)
     return sum(own_ms) + sum(sum(ticks[pid][2:]) for pid in members) * tick_ms
 
 
-def scheduled_ms(pid):
-    """CPU time of the threads that a process has now (kernel documentation, sched-stats: ns on the CPU come first)."""
+def read_scheduled_ms(pid: int) -> float:
+    """Read the CPU time of a process's current threads (kernel documentation, sched-stats: the first field, in ns)."""
     total_ns = 0
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
-            total_ns += int(first_line(f"/proc/{pid}/task/{thread}/schedstat").partition(" ")[0] or 0)
+            total_ns += int(read_first_line(f"/proc/{pid}/task/{thread}/schedstat").partition(" ")[0] or 0)
     except OSError:
         return 0.0
     return total_ns / 1e6
 
 
-def ancestry(pid, parents):
-    """The process and those that it came from."""
+def walk_ancestors(pid: int, parents: Mapping[int, int]) -> Iterator[int]:
+    """Yield a process, its parent, its parent's parent and so on."""
     while pid:
         yield pid
         pid = parents.get(pid, 0)
 
 
-def proportional_kib(pid):
-    """Memory of a process, what it shares divided among those that share it; 0 where it has just ended."""
+def read_proportional_kib(pid: int) -> int:
+    """Read the memory of a process, with shared pages divided among those that share them; 0 if it has exited."""
     try:
         with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
             return next(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
@@ -138,10 +158,10 @@ def proportional_kib(pid):
 
 
 @functools.lru_cache(maxsize=256)
-def cgroups_of(part):
-    """The part's control groups by controller; `unified` for version 2. Folders have its container's id in their name.
+def find_cgroups(part: str) -> dict[str, str]:
+    """Find a part's control groups by controller, `unified` for version 2. A folder's name contains the container's id.
 
-    An empty answer is remembered too: a host that hides its control groups will not show them later.
+    An empty result is cached too: a host that hides its control groups will not show them later.
     """
     if os.path.exists(CGROUPS + "/cgroup.controllers"):
         folder = find_folder(CGROUPS, part)
@@ -150,8 +170,8 @@ def cgroups_of(part):
     return {name: folder for name in controllers if (folder := find_folder(f"{CGROUPS}/{name}", part))}
 
 
-def find_folder(root, part):
-    """The folder below `root` whose name holds `part`, nearest first."""
+def find_folder(root: str, part: str) -> str | None:
+    """Find the folder below `root` whose name contains `part`, the one nearest to `root` first."""
     for folder, names, _files in os.walk(root):
         for name in names:
             if part in name:
@@ -159,40 +179,42 @@ def find_folder(root, part):
     return None
 
 
-def number(path):
-    """A file of one number."""
+def read_number(path: str) -> int:
+    """Read a file that holds one number."""
     with open(path, encoding="ascii") as file:
         return int(file.read())
 
 
-def table(path):
-    """A file of lines `name number`."""
+def read_table(path: str) -> dict[str, int]:
+    """Read a file of `name number` lines."""
     with open(path, encoding="ascii") as file:
         return {name: int(value) for name, value in (line.split() for line in file)}
 
 
-def cpu_ticks():
-    """All and stolen CPU time of the machine since its start, in ticks (proc_stat(5))."""
+def read_cpu_ticks() -> tuple[int, int]:
+    """Read the machine's total and stolen CPU time since it started, in ticks (proc_stat(5))."""
     with open("/proc/stat", encoding="ascii") as stat:
         ticks = [int(field) for field in stat.readline().split()[1:9]]
     return sum(ticks), ticks[7]
 
 
-def idle_ticks():
-    """CPU → all and idle time of it, in ticks; waiting for a disk is idle (proc_stat(5))."""
+def read_idle_ticks() -> dict[CpuNumber, tuple[int, int]]:
+    """Read the total and idle time of each CPU, in ticks; waiting for a disk is idle (proc_stat(5))."""
     with open("/proc/stat", encoding="ascii") as stat:
         rows = [line.split() for line in stat if line.startswith("cpu") and line[3].isdecimal()]
-    fields = {row[0][3:]: [int(field) for field in row[1:9]] for row in rows}
+    fields = {CpuNumber(row[0][3:]): [int(field) for field in row[1:9]] for row in rows}
     return {cpu: (sum(ticks), ticks[3] + ticks[4]) for cpu, ticks in fields.items()}
 
 
-def idle_shares(before, after):
-    """CPU → the share of the time in between in which it had nothing to do."""
+def compute_idle_shares(
+    before: Mapping[CpuNumber, tuple[int, int]], after: Mapping[CpuNumber, tuple[int, int]]
+) -> dict[CpuNumber, float]:
+    """Compute for each CPU the share of the time between two readings in which it had nothing to do."""
     both = {cpu: (before[cpu], now) for cpu, now in after.items() if cpu in before}
     return {cpu: (now[1] - then[1]) / max(1, now[0] - then[0]) for cpu, (then, now) in both.items()}
 
 
-def steal_percent(before, after):
-    """Share of the machine's CPU time that other guests took in between."""
+def compute_steal_percent(before: tuple[int, int], after: tuple[int, int]) -> float:
+    """Compute the share of the machine's CPU time that other guests took between two readings."""
     total = after[0] - before[0]
     return 100.0 * (after[1] - before[1]) / total if total else 0.0

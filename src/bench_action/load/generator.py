@@ -1,29 +1,63 @@
-"""Talks to the agent inside the load container."""
+"""Talk to the agent inside the load container."""
 
 import base64
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 from bench_action.config.schema import Profile, Request
 from bench_action.engine.protocol import Engine, Handle, Session
+from bench_action.load.messages import (
+    ConnectionsAnswer,
+    ConnectionsOrder,
+    DuetAnswer,
+    DuetOrder,
+    ErrorReply,
+    GetAnswer,
+    GetOrder,
+    MachineAnswer,
+    MachineOrder,
+    PartCounters,
+    RequestsAnswer,
+    RequestsOrder,
+    RequestsTogetherAnswer,
+    RequestsTogetherOrder,
+    ServerTurns,
+    SettleAnswer,
+    SettleOrder,
+    ShapeError,
+    TurnsAnswer,
+    TurnsOrder,
+    UsageAnswer,
+    UsageOrder,
+    WireReply,
+    WireRequest,
+    WrkAnswer,
+    WrkOrder,
+    require_shape,
+)
 from bench_action.model.errors import StackError
 from bench_action.model.machine import Usage
 
-_REPLIES_S = 60.0  # for requests one after the other: an application that takes long for each is asked less often
+_REPLIES_S = 60.0  # for requests one after the other: a slow application gets fewer of them
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
-_GRACE_S = 20.0  # beyond what an order itself may take: the agent answers at once, on a loaded machine too
+_GRACE_S = 20.0  # beyond what an order itself may take: the agent answers promptly, on a loaded machine too
+_ADVICE = "Run again. If it happens again, report it: this is a fault of bench-action."
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An HTTP reply; `problem` says why there is none. Header names are in lower case.
+    """An HTTP reply; `problem` says why a request got none. Header names are in lower case.
 
-    `size`: bytes of head and body as they were sent, as wrk counts them; also of a reply that did not end.
-    `location`: where a redirect points to. `digest`: of the body, also where the body itself was left out.
+    `kept`: the server left the connection open. `size`: bytes of head and body as they were sent, as wrk counts them,
+    even if the reply did not end. `location`: where a redirect points to. `digest`: of the body, even if the body
+    itself was left out.
     """
 
     status: int
@@ -37,13 +71,13 @@ class Reply:
 
     @property
     def text(self) -> str:
-        """The body as text, whatever it is."""
+        """The body as text, with a replacement character for each byte that is not UTF-8."""
         return self.body.decode(errors="replace")
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """What to send."""
+    """A request, and the server to send it to."""
 
     host: str
     port: int
@@ -54,15 +88,16 @@ class HttpRequest:
 
     @classmethod
     def to(cls, handle: Handle, wanted: Request | Profile) -> "HttpRequest":
-        """What the configuration asks for, to one server."""
+        """Address the request of a check or a profile to one server."""
         return cls(handle.host, handle.port, wanted.path, wanted.method, wanted.headers, wanted.body)
 
     @property
     def wire(self) -> bytes:
-        """The request as it is sent, by the agent and by wrk: the same bytes, or the replies might differ.
+        """The bytes of the request: the agent and wrk send the same ones, or their replies might differ.
 
-        No header is added but Host and Content-Length, each unless the configuration has it (Content-Length always
-        fits the body). A method with a meaning for bodies has its length even if it is empty (RFC 9110, 8.6).
+        Only Host and Content-Length are added. A configured Host takes precedence; Content-Length always fits the body,
+        and is left out if the configuration has Transfer-Encoding. A method that gives a body a meaning has a
+        Content-Length even if the body is empty (RFC 9110, 8.6).
         """
         headers, body = self.headers or {}, self.body.encode()
         given = {name.lower() for name in headers}
@@ -74,14 +109,14 @@ class HttpRequest:
         return "\r\n".join([*lines, "", ""]).encode() + body
 
     @property
-    def order(self) -> dict[str, Any]:
-        """What the agent needs to send it."""
+    def order(self) -> WireRequest:
+        """The request as the agent takes it."""
         raw = base64.b64encode(self.wire).decode()
         return {"host": self.host, "port": self.port, "method": self.method, "raw": raw}
 
 
-class Sight(NamedTuple):
-    """What is kept of each of many replies: see Reply."""
+class Sample(NamedTuple):
+    """What is kept of each of many replies; see Reply."""
 
     status: int
     size: int
@@ -89,83 +124,68 @@ class Sight(NamedTuple):
     digest: str = ""
 
     @classmethod
-    def of_reply(cls, reply: Reply) -> "Sight":
-        """A reply without its content."""
+    def from_reply(cls, reply: Reply) -> "Sample":
+        """Leave out the content of a reply."""
         return cls(reply.status, reply.size, reply.location, reply.digest)
 
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """What was seen of one server over its turns, `duration_s` in all. CPU is None where it cannot be read.
+    """What was seen of one server over its turns, which took `duration_s` in all.
 
-    `errors` were not answered, `problem` says why of the first; `latencies_us` and `seen` hold every answer.
+    `latencies_us` and `seen` hold every answer. `errors` counts requests that were not answered, and `problem` says why
+    the first of them was not. `cpu_ms` is None for a part whose counters cannot be read.
     """
 
     latencies_us: Sequence[float]
-    seen: Sequence["Sight"]
+    seen: Sequence[Sample]
     errors: int
     problem: str
     duration_s: float
     cpu_ms: Mapping[str, float | None]
 
 
-def _requests_order(
-    request: HttpRequest, repeat: int, timeout_s: float, *, bodies: bool, limit_s: float
-) -> dict[str, Any]:
+def convert_counters(counters: PartCounters) -> dict[str, Usage | None]:
+    """Convert the agent's counters to Usage, by the name of a part; None if they cannot be read."""
     return {
-        "op": "requests",
-        **request.order,
-        "repeat": repeat,
-        "timeout_s": timeout_s,
-        "bodies": bodies,
-        "limit_s": limit_s,
+        name: Usage(values["cpu_ms"], values["memory_mib"], values["throttled_ms"]) if values else None
+        for name, values in counters.items()
     }
 
 
-def _replies(answer: Mapping[str, Any]) -> list[Reply]:
-    return [Reply(**{**reply, "body": base64.b64decode(reply["body"])}) for reply in answer["replies"]]
-
-
-def usages(raw: Mapping[str, Any]) -> dict[str, Usage | None]:
-    """The agent's counters as Usage."""
-    return {name: Usage(**values) if values else None for name, values in raw.items()}
-
-
-def agent_source() -> str:
-    """The agent as one program, for a Python that does not have this package: its counters come with it."""
-    agent, counters = (
-        resources.files("bench_action.load").joinpath(f"{name}.py").read_text(encoding="utf-8")
-        for name in ("agent", "counters")
-    )
-    return (
-        "import sys, types\n"
-        "for name in ('bench_action', 'bench_action.load', 'bench_action.load.counters'):\n"
-        "    sys.modules[name] = types.ModuleType(name)\n"
-        f"exec(compile({counters!r}, 'counters.py', 'exec'), sys.modules[name].__dict__)\n"
-        f"exec(compile({agent!r}, 'agent.py', 'exec'))\n"
-    )
+def build_agent_source() -> str:
+    """Build the agent and the modules that it needs as one program, for a Python without this package."""
+    folder = resources.files("bench_action.load")
+    source = {name: folder.joinpath(f"{name}.py").read_text("utf-8") for name in ("messages", "counters", "agent")}
+    names = ("bench_action", "bench_action.load", "bench_action.load.messages", "bench_action.load.counters")
+    lines = ["import sys, types", *(f"sys.modules[{name!r}] = types.ModuleType({name!r})" for name in names)]
+    for name in ("messages", "counters"):
+        namespace = f"sys.modules['bench_action.load.{name}'].__dict__"
+        lines.append(f"exec(compile({source[name]!r}, '{name}.py', 'exec'), {namespace})")
+    lines.append(f"exec(compile({source['agent']!r}, 'agent.py', 'exec'))")
+    return "\n".join(lines) + "\n"
 
 
 class Agent:
-    """One order at a time; every order has a deadline. Raises StackError when the agent is gone or late."""
+    """The agent's other end: one order at a time, each with a deadline.
+
+    Every method raises StackError if the agent has exited, is late, fails, or answers in the wrong shape.
+    """
 
     def __init__(self, engine: Engine, handle: Handle) -> None:
-        """Starts the agent in the load container that `handle` names."""
-        self._session: Session = engine.session(handle, ["python3", "-u", "-c", agent_source()])
+        """Start the agent in the load container that `handle` names."""
+        self._session: Session = engine.session(handle, ["python3", "-u", "-c", build_agent_source()])
         self._unread = 0
 
-    def machine(self) -> dict[str, Any]:
-        """`cpu_model`, `cores` that wrk may use, `open_files` (its limit), `machine` (such as x86_64).
-
-        `cpus` are the cores' numbers, `siblings` CPU → those that share its core, `boot_id` tells machines apart.
-        """
-        return self._ask({"op": "machine"}, 0)
+    def machine(self) -> MachineAnswer:
+        """Describe the machine as the load container sees it."""
+        return self._send(MachineOrder(op="machine"), MachineAnswer, 0)
 
     def get(self, host: str, port: int, path: str, timeout_s: float) -> tuple[int, str]:
-        """One GET: its status, or 0 and why there is none."""
-        order = {"op": "get", **HttpRequest(host, port, path).order, "timeout_s": timeout_s}
-        answer = self._ask(order, timeout_s)
-        return int(answer["status"]), str(answer["problem"])
+        """Send one GET. Returns its status, or 0 and why there was no reply."""
+        order: GetOrder = {"op": "get", **HttpRequest(host, port, path).order, "timeout_s": timeout_s}
+        answer = self._send(order, GetAnswer, timeout_s)
+        return answer["status"], answer["problem"]
 
     def requests(
         self,
@@ -176,46 +196,54 @@ class Agent:
         bodies: bool = True,
         limit_s: float = _REPLIES_S,
     ) -> list[Reply]:
-        """The same request `repeat` times, in turn; ends early at the first that gets no reply, and after `limit_s`."""
-        order = _requests_order(request, repeat, timeout_s, bodies=bodies, limit_s=limit_s)
-        return _replies(self._ask(order, limit_s + timeout_s))
+        """Send the same request `repeat` times in turn; stops after the first without a reply, and after `limit_s`."""
+        order = _build_requests_order(request, repeat, timeout_s, bodies=bodies, limit_s=limit_s)
+        answer = self._send(order, RequestsAnswer, limit_s + timeout_s)
+        with _wrong_shape_raised(order):
+            return _decode_replies(answer)
 
     def requests_together(
         self, requests: Sequence[HttpRequest], repeat: int, *, timeout_s: float = 10.0, bodies: bool = True
     ) -> list[list[Reply]]:
-        """As `requests`, for each of several at once; the replies to each."""
+        """Send as `requests` does, several at the same time. Returns the replies to each."""
+        if not requests:
+            return []
         limit_s = repeat * timeout_s
-        orders = [_requests_order(one, repeat, timeout_s, bodies=bodies, limit_s=limit_s) for one in requests]
-        return [_replies(answer) for answer in self._together(orders, limit_s + timeout_s)] if orders else []
+        orders = [_build_requests_order(each, repeat, timeout_s, bodies=bodies, limit_s=limit_s) for each in requests]
+        order: RequestsTogetherOrder = {"op": "requests_together", "orders": orders}
+        answer = self._send(order, RequestsTogetherAnswer, limit_s + timeout_s)
+        with _wrong_shape_raised(order):
+            _require_length(answer["answers"], len(orders), ".answers")
+            return [_decode_replies(each, f".answers[{index}]") for index, each in enumerate(answer["answers"])]
 
     def connections(self, request: HttpRequest, count: int, *, hold: bool, limit_s: float) -> int:
-        """How many of `count` connections, open at once (`hold`: until all are), were answered.
+        """Open `count` connections at the same time (`hold`: until all are answered). Returns how many were answered.
 
-        Those that could not be opened at this end count as answered: they say nothing about the server, and make
+        Those that the load container could not open count as answered: they say nothing about the server, and make
         every trial invalid.
         """
-        order = {
+        order: ConnectionsOrder = {
             "op": "connections",
             **request.order,
             "count": count,
             "hold": hold,
             "limit_s": limit_s,
         }
-        answer = self._ask(order, limit_s)
-        return int(answer["answered"]) + int(answer["refused_here"])
+        answer = self._send(order, ConnectionsAnswer, limit_s)
+        return answer["answered"] + answer["refused_here"]
 
-    def wrk(
-        self, order: Mapping[str, Any], limit_s: float, while_running: Callable[[], None], every_s: float
-    ) -> dict[str, Any]:
-        """Run wrk; `while_running` is called every `every_s` seconds meanwhile and may raise to give up."""
-        return self._ask({"op": "wrk", **order, "limit_s": limit_s}, limit_s, while_running, every_s)
+    def wrk(self, order: WrkOrder, while_running: Callable[[], None], every_s: float) -> WrkAnswer:
+        """Run wrk; `while_running` is called every `every_s` seconds meanwhile, and may raise to give up."""
+        return self._send(order, WrkAnswer, order["limit_s"], while_running, every_s)
 
-    def duet(
-        self, orders: Sequence[Mapping[str, Any]], limit_s: float, while_running: Callable[[], None], every_s: float
-    ) -> list[dict[str, Any]]:
-        """As `wrk`, for several at once, begun in this order; the answer of each."""
-        wrks = [{"op": "wrk", **order, "limit_s": limit_s} for order in orders]
-        return self._together(wrks, limit_s, while_running, every_s)
+    def duet(self, orders: Sequence[WrkOrder], while_running: Callable[[], None], every_s: float) -> list[WrkAnswer]:
+        """Run wrk once for each order, all at the same time, started in this order. Returns the answer to each."""
+        order: DuetOrder = {"op": "duet", "orders": list(orders)}
+        limit_s = max(each["limit_s"] for each in orders)
+        answers = self._send(order, DuetAnswer, limit_s, while_running, every_s)["answers"]
+        with _wrong_shape_raised(order):
+            _require_length(answers, len(orders), ".answers")
+        return answers
 
     def turns(
         self,
@@ -227,61 +255,129 @@ class Agent:
         timeout_s: float,
         seed: int,
     ) -> list[Turns]:
-        """Several servers in turn, over one connection each, for so long; what was seen of each."""
-        loads = [one.order | {"parts": dict(own)} for one, own in zip(requests, parts, strict=True)]
-        order = {
+        """Send requests to several servers in turn for `seconds`, over one connection each. Returns what each did."""
+        order: TurnsOrder = {
             "op": "turns",
-            "loads": loads,
+            "loads": [{**each.order, "parts": dict(own)} for each, own in zip(requests, parts, strict=True)],
             "seconds": seconds,
             "requests": per_turn,
             "timeout_s": timeout_s,
             "seed": seed,
         }
-        answer = self._ask(order, seconds + len(loads) * per_turn * timeout_s)
-        return [Turns(**load | {"seen": [Sight(*one) for one in load["seen"]]}) for load in answer["loads"]]
+        answer = self._send(order, TurnsAnswer, seconds + len(requests) * per_turn * timeout_s)
+        with _wrong_shape_raised(order):
+            _require_length(answer["loads"], len(requests), ".loads")
+        return [_convert_turns(load) for load in answer["loads"]]
 
     def usage(self, parts: Mapping[str, str]) -> dict[str, Usage | None]:
-        """Counters of each part (name → its handle's id) now; None where the engine's host does not show them."""
-        return usages(self._ask({"op": "usage", "parts": dict(parts)}, 0))
+        """Read the counters of each part (name → its handle's id); None if the engine's host does not show them."""
+        order: UsageOrder = {"op": "usage", "parts": dict(parts)}
+        return convert_counters(self._send(order, UsageAnswer, 0)["parts"])
 
     def settle(self, parts: Sequence[str], limit_s: float) -> float:
-        """Wait until parts (their handles' ids) are idle, at most `limit_s`; the seconds that it took."""
-        return float(self._ask({"op": "settle", "parts": list(parts), "limit_s": limit_s}, limit_s)["waited_s"])
+        """Wait until parts (their handles' ids) are idle, for at most `limit_s`. Returns the seconds that it took."""
+        order: SettleOrder = {"op": "settle", "parts": list(parts), "limit_s": limit_s}
+        return self._send(order, SettleAnswer, limit_s)["waited_s"]
 
-    def close(self) -> None:
-        """End the agent."""
-        self._session.close()
-
-    def _together(
+    def _send(
         self,
-        orders: Sequence[Mapping[str, Any]],
+        order: Mapping[str, object],
+        shape: type[_Answer],
         allowed_s: float,
         while_waiting: Callable[[], None] = lambda: None,
         every_s: float = 1.0,
-    ) -> list[dict[str, Any]]:
-        answer = self._ask({"op": "together", "orders": orders}, allowed_s, while_waiting, every_s)
-        return list(answer["answers"])
-
-    def _ask(
-        self,
-        order: Mapping[str, Any],
-        allowed_s: float,
-        while_waiting: Callable[[], None] = lambda: None,
-        every_s: float = 1.0,
-    ) -> dict[str, Any]:
+    ) -> _Answer:
         self._session.send(json.dumps(order) + "\n")
         self._unread += 1
         deadline = time.monotonic() + allowed_s + _GRACE_S
+        line = None
         while self._unread:
             line = self._session.read_line(every_s)
             if line is not None:
-                self._unread -= 1  # answers come in order: those before the last are to orders that were given up
+                self._unread -= 1  # answers come in order: earlier ones answer orders that were given up
             elif time.monotonic() > deadline:
                 raise StackError("the load generator does not answer", where=f"order: {order['op']}")
             else:
                 while_waiting()
-        answer = json.loads(line or "{}")
-        if "error" in answer:
-            raise StackError(f"the load generator failed: {answer['error']}", where=f"order: {order['op']}")
-        ok: dict[str, Any] = answer["ok"]
-        return ok
+        with _wrong_shape_raised(order):
+            reply = _parse_line(line or "")
+            if "error" in reply:
+                problem = require_shape(reply, ErrorReply)["error"]
+                raise StackError(f"the load generator failed: {problem}", where=f"order: {order['op']}")
+            return require_shape(reply["ok"], shape)
+
+
+@contextmanager
+def _wrong_shape_raised(order: Mapping[str, object]) -> Iterator[None]:
+    """Turn a ShapeError about the answer to an order into a StackError."""
+    try:
+        yield
+    except ShapeError as error:
+        raise StackError(
+            f"the load generator sent an answer of the wrong shape: {error}",
+            where=f"order: {order['op']}",
+            advice=_ADVICE,
+        ) from None
+
+
+def _parse_line(line: str) -> dict[str, object]:
+    try:
+        reply = json.loads(line)
+    except (ValueError, RecursionError):
+        raise ShapeError("is not JSON") from None
+    if not isinstance(reply, dict) or not reply.keys() & {"ok", "error"}:
+        raise ShapeError("must be an object with `ok` or `error`")
+    return reply
+
+
+def _require_length(items: Sized, length: int, step: str) -> None:
+    if len(items) != length:
+        raise ShapeError(f"must have {length} entries, not {len(items)}", step)
+
+
+def _build_requests_order(
+    request: HttpRequest, repeat: int, timeout_s: float, *, bodies: bool, limit_s: float
+) -> RequestsOrder:
+    return {
+        "op": "requests",
+        **request.order,
+        "repeat": repeat,
+        "timeout_s": timeout_s,
+        "bodies": bodies,
+        "limit_s": limit_s,
+    }
+
+
+def _decode_replies(answer: RequestsAnswer, step: str = "") -> list[Reply]:
+    """Decode the replies of an answer. Raises ShapeError if the list is empty or a body is not base64."""
+    if not answer["replies"]:
+        raise ShapeError("must not be empty", step, ".replies")
+    return [_decode_reply(reply, f"{step}.replies[{index}]") for index, reply in enumerate(answer["replies"])]
+
+
+def _decode_reply(reply: WireReply, step: str) -> Reply:
+    try:
+        body = base64.b64decode(reply["body"], validate=True)
+    except ValueError:
+        raise ShapeError("must be base64", step, ".body") from None
+    return Reply(
+        status=reply["status"],
+        headers=reply["headers"],
+        body=body,
+        kept=reply["kept"],
+        problem=reply["problem"],
+        size=reply["size"],
+        location=reply["location"],
+        digest=reply["digest"],
+    )
+
+
+def _convert_turns(load: ServerTurns) -> Turns:
+    return Turns(
+        latencies_us=load["latencies_us"],
+        seen=[Sample(*row) for row in load["seen"]],
+        errors=load["errors"],
+        problem=load["problem"],
+        duration_s=load["duration_s"],
+        cpu_ms=load["cpu_ms"],
+    )

@@ -1,4 +1,4 @@
-"""Judge the replies of one trial: against what the profile expects, and against those that were counted. Pure."""
+"""Judge the replies of a trial by what its profile expects, and by the replies of phase `count`. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,13 +6,13 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from bench_action.config.schema import ExpectedReply, Profile
-from bench_action.load.generator import Sight
+from bench_action.load.generator import Sample
 from bench_action.load.wrk import Report
 from bench_action.model.result import Replies, Trial
 from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import percent, plural
 
-# of a size that was not counted: beyond both, a trial measured another page
+# a size that differs from the counted ones by more than both means that a trial measured another page
 _OTHER_SIZE = 0.10
 _OTHER_BYTES = 32
 _FEW_ERRORS = 0.01
@@ -21,26 +21,26 @@ _ADVICE = {
     "403": "Give the profile the `headers` that the application requires",
     "404": "Correct the profile's `path`",
     "405": "Correct the profile's `method`",
-    "429": "Switch the rate limiter off, by the variant's `env`",
+    "429": "Switch the rate limiter off in the variant's `env`",
 }
 
 
-def summarise_replies(seen: Sequence[Sight], problem: str = "") -> Replies:
-    """What replies have in common, and the range of their sizes."""
-    sizes, digests = [sight.size for sight in seen], {sight.digest for sight in seen}
+def summarise_replies(samples: Sequence[Sample], problem: str = "") -> Replies:
+    """Summarise replies: statuses, the range of sizes, the first redirect's target, and the digest if all are equal."""
+    sizes, digests = [sample.size for sample in samples], {sample.digest for sample in samples}
     return Replies(
-        statuses={str(status): count for status, count in sorted(Counter(sight.status for sight in seen).items())},
+        statuses={str(status): count for status, count in sorted(Counter(sample.status for sample in samples).items())},
         bytes_min=min(sizes, default=0),
         bytes_mean=sum(sizes) / max(1, len(sizes)),
         bytes_max=max(sizes, default=0),
-        location=next((sight.location for sight in seen if sight.location), ""),
+        location=next((sample.location for sample in samples if sample.location), ""),
         digest=digests.pop() if len(digests) == 1 else "",
         problem=problem,
     )
 
 
 def merge_counts(counts: Sequence[Replies]) -> Replies | None:
-    """Several counts of one cell as one; None where there is none with a reply."""
+    """Merge several counts of one cell; None if none of them got a reply."""
     counts = [replies for replies in counts if replies.total]
     if not counts:
         return None
@@ -56,15 +56,16 @@ def merge_counts(counts: Sequence[Replies]) -> Replies | None:
     )
 
 
-def unexpected_in(replies: Replies, expected: ExpectedReply) -> dict[str, int]:
-    """Statuses that were not expected → how many replies had them."""
+def find_unexpected(replies: Replies, expected: ExpectedReply) -> dict[str, int]:
+    """Find the statuses that were not expected → how many replies had each."""
     return {status: count for status, count in replies.statuses.items() if not expected.accepts(int(status))}
 
 
-def with_expected(report: Report, expected: ExpectedReply) -> Report:
-    """The report, its `errors.status` counting replies whose status was not expected, as far as wrk knows.
+def recount_errors(report: Report, expected: ExpectedReply) -> Report:
+    """Make `errors.status` of a report count the replies whose status was not expected, as far as wrk knows.
 
-    It counts those above 399. Where some on both sides of 399 are expected, its counter says nothing about them.
+    wrk counts statuses above 399. If only such statuses are expected, those that it did not count are unexpected. If
+    statuses on both sides of 399 are expected, its counter cannot distinguish them, and the result is 0.
     """
     if not any(expected.accepts(status) for status in range(400, 600)):
         return report
@@ -74,61 +75,64 @@ def with_expected(report: Report, expected: ExpectedReply) -> Report:
 
 
 def judge_each(replies: Replies, profile: Profile, cell: str) -> tuple[RunWarning, ...]:
-    """What is wrong with replies of which every one is known: those of `count` and of `latency`."""
+    """Warn about replies all of which were recorded: those of `count` and of `latency`."""
     if not replies.total:
-        return (Code.NO_REPLY.warn(f"no request was answered: {replies.problem or 'nothing was read'}", cell),)
-    unexpected = unexpected_in(replies, profile.expect)
+        return (
+            _make_warning(Code.NO_REPLY, f"no request was answered: {replies.problem or 'nothing was read'}", cell),
+        )
+    unexpected = find_unexpected(replies, profile.expect)
     many = sum(unexpected.values())
     if not many:
         return ()
-    text = f"{_share(many, replies.total)} {plural(replies.total, 'reply')} had the status "
-    text += f"{_statuses(unexpected, replies.location)}, not {profile.expect.statuses}"
+    text = f"{_format_share(many, replies.total)} {plural(replies.total, 'reply')} had the status "
+    text += f"{_format_statuses(unexpected, replies.location)}, not {profile.expect.statuses}"
     if 2 * many <= replies.total:
-        return (Code.APPLICATION_ERRORS.warn(text, cell),)
-    return (_mostly(unexpected, text, profile, replies.location, cell),)
+        return (_make_warning(Code.APPLICATION_ERRORS, text, cell),)
+    return (_warn_mostly(unexpected, text, profile, replies.location, cell),)
 
 
 def judge_loaded(
     report: Report, profile: Profile, sampled: Replies, counted: Replies | None, cell: str
 ) -> tuple[RunWarning, ...]:
-    """What is wrong with replies under load, by wrk's counters and by those that were sampled.
+    """Warn about replies under load, by wrk's counters and by the replies that were sampled.
 
-    `report`: as `with_expected` made it.
+    `report`: returned by `recount_errors`. `counted`: the replies of phase `count`, None if it got none.
     """
     if not report.requests and counted is not None and "304" in counted.statuses:
-        text = "wrk read no reply to its end: it waits for the body that a 304 with a Content-Length announces"
+        text = "wrk read no reply to its end: it waits for the body that a 304 with a Content-Length promises"
         advice = "Measure the request without its conditional headers (such as If-None-Match)."
-        return (Code.NO_REPLY.warn(text, cell, advice),)
-    unexpected = unexpected_in(sampled, profile.expect)
+        return (_make_warning(Code.NO_REPLY, text, cell, advice),)
+    unexpected = find_unexpected(sampled, profile.expect)
     refused, share = report.errors.status, report.errors.status / max(1, report.requests)
     if share > 0.5:
-        names = _statuses(unexpected, sampled.location) or "above 399"
-        text = f"{_share(refused, report.requests)} {report.requests:,} replies under load had an unexpected status "
-        text += f"({names}, not {profile.expect.statuses})"
-        return (_mostly(unexpected or {"400": refused}, text, profile, sampled.location, cell),)
-    many = sum(unexpected.values())
-    if many > 1 and 2 * many > sampled.total:
-        text = f"{many} of {sampled.total} replies sampled under load had the status "
-        text += f"{_statuses(unexpected, sampled.location)}, not {profile.expect.statuses}"
-        return (_mostly(unexpected, text, profile, sampled.location, cell),)
-    if counted is not None and (gap := size_gap(report, profile, counted)):
+        names = _format_statuses(unexpected, sampled.location) or "above 399"
+        many = f"{_format_share(refused, report.requests)} {report.requests:,} replies"
+        text = f"{many} under load had an unexpected status ({names}, not {profile.expect.statuses})"
+        return (_warn_mostly(unexpected or {"400": refused}, text, profile, sampled.location, cell),)
+    sampled_errors = sum(unexpected.values())
+    if sampled_errors > 1 and 2 * sampled_errors > sampled.total:
+        text = f"{sampled_errors} of {sampled.total} replies sampled under load had the status "
+        text += f"{_format_statuses(unexpected, sampled.location)}, not {profile.expect.statuses}"
+        return (_warn_mostly(unexpected, text, profile, sampled.location, cell),)
+    if counted is not None and (gap := compute_size_gap(report, profile, counted)):
         mean = report.bytes_read / report.requests
         if is_larger(gap, counted, share=_OTHER_SIZE, least=_OTHER_BYTES):
-            text = f"under load a reply has {_bytes(mean)} on average, when counted it had {_range(counted)}"
-            return (Code.REPLIES_DIFFER.warn(text, cell),)
+            text = f"replies under load have {_format_bytes(mean)} on average"
+            text += f"; when they were counted, they had {_format_range(counted)}"
+            return (_make_warning(Code.REPLIES_DIFFER, text, cell),)
     return ()
 
 
 def is_larger(gap: float, counted: Replies, *, share: float, least: float) -> bool:
-    """Whether a difference in bytes is above both limits; `share` is one of the replies that were counted."""
+    """Tell whether a difference in bytes exceeds both limits; `share` is that of the counted replies' mean size."""
     return gap > max(least, share * counted.bytes_mean)
 
 
-def size_gap(report: Report | Trial, profile: Profile, counted: Replies) -> float:
-    """By how many bytes the mean reply under load is outside of what was counted; 0 where its size may vary.
+def compute_size_gap(report: Report | Trial, profile: Profile, counted: Replies) -> float:
+    """Compute by how many bytes the mean reply under load is outside of the counted sizes; 0 if sizes may vary.
 
-    Replies under way when wrk stops have been read in part, at most one a connection. Error pages
-    may be short, and where they are more than a few they may be long.
+    The range allows for replies in progress when wrk stops, at most one per connection, of which wrk has read a part.
+    Error pages may be short, and if they are more than a few, long as well.
     """
     if profile.expect.size == "varies" or not report.requests:
         return 0.0
@@ -139,23 +143,26 @@ def size_gap(report: Report | Trial, profile: Profile, counted: Replies) -> floa
 
 
 def describe_statuses(sampled: Replies, expected: ExpectedReply) -> str:
-    """The unexpected statuses among the sampled replies, for a message; empty where there is none."""
-    if not (unexpected := unexpected_in(sampled, expected)):
+    """Describe the unexpected statuses among sampled replies for a message; empty if all were expected."""
+    if not (unexpected := find_unexpected(sampled, expected)):
         return ""
-    return f"{_statuses(unexpected, sampled.location)} in {sum(unexpected.values())} of {sampled.total} sampled"
+    return f"{_format_statuses(unexpected, sampled.location)} in {sum(unexpected.values())} of {sampled.total} sampled"
 
 
-def _mostly(unexpected: Mapping[str, int], text: str, profile: Profile, location: str, cell: str) -> RunWarning:
+def _warn_mostly(unexpected: Mapping[str, int], text: str, profile: Profile, location: str, cell: str) -> RunWarning:
     most = max(unexpected, key=lambda status: unexpected[status])
     if most.startswith("3"):
-        return Code.REDIRECTS.warn(text, cell, _redirect_advice(profile, location, most))
+        return _make_warning(Code.REDIRECTS, text, cell, _redirect_advice(profile, location, most))
     if most == "409" and profile.writes:
         advice = (
-            "Every request of a profile has the same body, so a value that must be unique is refused from the second "
-            "request on: let the route accept it again, measure another one, or declare `expect: {status: [2xx, 409]}`."
+            "All requests of a profile have the same body, so a value that must be unique is refused from the second "
+            "request on. Let the route accept it again, measure another route, or declare "
+            "`expect: {status: [2xx, 409]}`."
         )
-        return Code.MOSTLY_ERRORS.warn(text, cell, advice)
-    return Code.MOSTLY_ERRORS.warn(text, cell, _error_advice(most))
+        return _make_warning(Code.MOSTLY_ERRORS, text, cell, advice)
+    hint, declare = _ADVICE.get(most, "Read the application's log"), f"`expect: {{status: {most}}}`"
+    advice = f"{hint}, or declare {declare} in the profile if that is what you want to measure."
+    return _make_warning(Code.MOSTLY_ERRORS, text, cell, advice)
 
 
 def _redirect_advice(profile: Profile, location: str, status: str) -> str:
@@ -163,32 +170,31 @@ def _redirect_advice(profile: Profile, location: str, status: str) -> str:
     parts = urlsplit(location)
     path = parts.path + (f"?{parts.query}" if parts.query else "")
     if path == profile.path and parts.scheme == "https":
-        return f"The application sends HTTP to HTTPS: switch that off by its `env`, {declare}."
+        return f"The application redirects HTTP to HTTPS: switch that off in its `env`, {declare}."
     if path.startswith("/") and path != profile.path:
         return f"Set `path: {path}` in the profile, {declare}."
     return f"Measure the page that it redirects to, {declare}."
 
 
-def _error_advice(status: str) -> str:
-    hint = _ADVICE.get(status, "Read the application's log")
-    return f"{hint}, or declare `expect: {{status: {status}}}` in the profile if that is what you want to measure."
+def _make_warning(code: Code, message: str, cell: str, advice: str = "") -> RunWarning:
+    return RunWarning(code=code, message=message, advice=advice or code.advice, cell=cell)
 
 
-def _statuses(statuses: Mapping[str, int], location: str) -> str:
+def _format_statuses(statuses: Mapping[str, int], location: str) -> str:
     ordered = sorted(statuses, key=lambda status: -statuses[status])
-    names = [f"{one} (a redirect to {location})" if one.startswith("3") and location else one for one in ordered]
+    names = [f"{name} (a redirect to {location})" if name.startswith("3") and location else name for name in ordered]
     return ", ".join(names)
 
 
-def _share(part: int, whole: int) -> str:
-    return "all" if part == whole else f"{percent(part / whole)} of"
+def _format_share(part: int, whole: int) -> str:
+    return "all" if part == whole else f"{100 * part / whole:.0f} % of"
 
 
-def _range(counted: Replies) -> str:
+def _format_range(counted: Replies) -> str:
     if counted.bytes_min == counted.bytes_max:
-        return _bytes(counted.bytes_max)
-    return f"{counted.bytes_min:,} to {_bytes(counted.bytes_max)}"
+        return _format_bytes(counted.bytes_max)
+    return f"{counted.bytes_min:,} to {_format_bytes(counted.bytes_max)}"
 
 
-def _bytes(value: float) -> str:
+def _format_bytes(value: float) -> str:
     return f"{value:,.0f} byte" + ("" if round(value) == 1 else "s")

@@ -1,4 +1,4 @@
-"""Which trials measured what was asked. Pure: the traps of wrk, one function."""
+"""Decide whether a run of wrk measured what its profile says: one check for each of wrk's traps. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from bench_action.config.schema import Profile
 from bench_action.load.wrk import Report
 from bench_action.model.warning import Code, RunWarning
 
-# the most that was seen in valid slices was 12 % of a core per thread (facts: measurement, "Invalid")
+# in valid slices wrk used at most 12 % of a core per thread
 SATURATED = 0.7
-# without keep-alive, some connections are always just being made anew
+# without keep-alive, a few connections are always just being reopened
 _LIVE_WITHOUT_KEEP_ALIVE = 0.98
 _CLOCK_S, _CLOCK_SHARE = 0.5, 0.02
 _STEAL_PERCENT = 5.0
@@ -18,10 +18,10 @@ _THROTTLED_SHARE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What a report is judged by. `throttled_ms` is the most of any part.
+    """What a report is judged by, in addition to its profile. `throttled_ms` is the most of any part.
 
-    `paired`: another subject is loaded at once on the same CPU, so what other guests take meets both alike.
-    `unexpected`: statuses of the replies that were sampled and were not expected, in words.
+    `paired`: another subject is loaded on the same CPU at the same time, so other guests affect both equally.
+    `unexpected`: the unexpected statuses among sampled replies, as text.
     """
 
     cell: str
@@ -32,58 +32,59 @@ class Circumstances:
     unexpected: str = ""
 
 
-def generator_busy(report: Report, profile: Profile, cores: int) -> float:
-    """Wrk's CPU ÷ (duration × the smaller of its threads and its cores); 1 is a generator that can do no more."""
+def compute_generator_busy(report: Report, profile: Profile, cores: int) -> float:
+    """Compute wrk's CPU time ÷ (duration × the smaller of its threads and its cores); 1 means fully busy."""
     capacity_s = report.duration_s * min(profile.threads, cores)
     return report.generator_cpu_s / capacity_s if capacity_s > 0 else 1.0
 
 
-def judge(report: Report, profile: Profile, seen: Circumstances) -> list[RunWarning]:
-    """Everything that is wrong with a trial; the codes know which of them invalidate."""
-    found = [
-        *_connections(report, profile, seen),
-        *_service(report, seen.unexpected),
-        *_instrument(report, profile, seen),
-        *_machine(report, seen),
+def judge(report: Report, profile: Profile, circumstances: Circumstances) -> list[RunWarning]:
+    """Warn about everything that is wrong with a run of wrk; each code knows whether it invalidates a trial."""
+    faults = [
+        *_judge_connections(report, profile, circumstances),
+        *_judge_service(report, circumstances.unexpected),
+        *_judge_generator(report, profile, circumstances),
+        *_judge_machine(report, circumstances),
     ]
-    return [code.warn(message, seen.cell) for code, message in found]
+    cell = circumstances.cell
+    return [RunWarning(code=code, message=message, advice=code.advice, cell=cell) for code, message in faults]
 
 
-_Found = Iterator[tuple[Code, str]]
+_Faults = Iterator[tuple[Code, str]]
 
 
-def _connections(report: Report, profile: Profile, seen: Circumstances) -> _Found:
-    asked, live = profile.connections, report.connections_live
+def _judge_connections(report: Report, profile: Profile, circumstances: Circumstances) -> _Faults:
+    wanted, live = profile.connections, report.connections_live
     if report.errors.connect:
-        yield Code.CONNECT_ERRORS, f"{report.errors.connect} of {asked} connections could not be made"
-    elif live < (asked if seen.keep_alive else int(asked * _LIVE_WITHOUT_KEEP_ALIVE)):
-        yield Code.FEWER_CONNECTIONS, f"at most {live} of {asked} connections were open at once"
+        yield Code.CONNECT_ERRORS, f"{report.errors.connect} of {wanted} connections could not be made"
+    elif live < (wanted if circumstances.keep_alive else int(wanted * _LIVE_WITHOUT_KEEP_ALIVE)):
+        yield Code.FEWER_CONNECTIONS, f"at most {live} of {wanted} connections were open at the same time"
 
 
-def _service(report: Report, sampled: str) -> _Found:
+def _judge_service(report: Report, sampled: str) -> _Faults:
     errors = report.errors
     if not report.requests:
         yield Code.NOTHING_SERVED, "no request was served"
     elif report.requests < report.connections_live:
         yield Code.FEW_REPLIES, f"{report.requests} replies on {report.connections_live} connections"
     counters = {name: n for name, n in errors.model_dump().items() if n and name != "connect"}
-    if 2 * errors.status > report.requests:  # then they are named as what most replies were
+    if 2 * errors.status > report.requests:  # then replies.py warns that they are most replies
         counters.pop("status", None)
     if counters:
         text = "errors under load: " + ", ".join(f"{n} {name}" for name, n in counters.items())
         yield Code.APPLICATION_ERRORS, text + (f" ({sampled})" if sampled else "")
 
 
-def _instrument(report: Report, profile: Profile, seen: Circumstances) -> _Found:
-    busy = generator_busy(report, profile, seen.generator_cores)
+def _judge_generator(report: Report, profile: Profile, circumstances: Circumstances) -> _Faults:
+    busy = compute_generator_busy(report, profile, circumstances.generator_cores)
     if busy > SATURATED:
-        yield Code.GENERATOR_SATURATED, f"wrk used {busy * 100:.0f} % of the CPU that its threads can have"
+        yield Code.GENERATOR_SATURATED, f"wrk used {busy * 100:.0f} % of the CPU time available to its threads"
     if abs(report.wall_s - report.duration_s) > _CLOCK_S + _CLOCK_SHARE * report.wall_s:
-        yield Code.CLOCK_STEP, f"wrk says {report.duration_s:.2f} s, a monotonic clock {report.wall_s:.2f} s"
+        yield Code.CLOCK_STEP, f"wrk reports {report.duration_s:.2f} s, a monotonic clock {report.wall_s:.2f} s"
 
 
-def _machine(report: Report, seen: Circumstances) -> _Found:
-    if seen.throttled_ms > _THROTTLED_SHARE * 1000 * report.wall_s:
-        yield Code.THROTTLED, f"a container was throttled for {seen.throttled_ms / 1000:.2f} s"
-    if report.steal_percent > _STEAL_PERCENT and not seen.paired:
+def _judge_machine(report: Report, circumstances: Circumstances) -> _Faults:
+    if circumstances.throttled_ms > _THROTTLED_SHARE * 1000 * report.wall_s:
+        yield Code.THROTTLED, f"a container was throttled for {circumstances.throttled_ms / 1000:.2f} s"
+    if report.steal_percent > _STEAL_PERCENT and not circumstances.paired:
         yield Code.STEAL, f"{report.steal_percent:.0f} % of the machine's CPU time went to other guests"

@@ -1,4 +1,4 @@
-"""wrk: the command for a profile, and what its report means (traps: see docs/architecture.md, "Reading wrk")."""
+"""wrk: build its command from a profile, and read its report (traps: see docs/architecture.md, "Reading wrk")."""
 
 import json
 import math
@@ -6,25 +6,48 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
-from typing import Any
+from typing import Any, TypedDict
 
 from bench_action.config.schema import Profile
-from bench_action.load.generator import HttpRequest, Sight
+from bench_action.load.generator import HttpRequest, Sample
+from bench_action.load.messages import ShapeError, WrkAnswer, WrkOrder, require_shape
 from bench_action.model.errors import InvalidMeasurementError
 from bench_action.model.result import Errors, Latency
 from bench_action.model.warning import Code
+from bench_action.model.wording import plural
 
 SENTINEL = "bench-action-wrk-result:"
-# what strerror(3) says of EMFILE: the connections of a first thread can leave none for a second to begin with
+# strerror(3) of EMFILE: the connections of a first thread can use up the files that a second needs to start
 _NO_FILE_LEFT = "Too many open files"
 _NO_NUMBER = re.compile(r"-?(nan|inf)\b")  # as C prints them; JSON knows neither
 
 
+class ReportLine(TypedDict):
+    """What report.lua prints: counts, and times in µs by wrk's own clock."""
+
+    duration_us: int
+    requests: int
+    bytes: int
+    connect: int
+    read: int
+    write: int
+    status: int
+    timeout: int
+    mean_us: float
+    stdev_us: float
+    min_us: float
+    max_us: float
+    p50_us: float
+    p90_us: float
+    p99_us: float
+    p999_us: float
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run of wrk. `duration_s` is wrk's own clock, `wall_s` a monotonic one from outside its process.
+    """The figures of one run of wrk. `duration_s` is by wrk's own clock, `wall_s` by a monotonic one outside of it.
 
-    `idle`: CPU → the share of that time in which it had nothing to do. `sampled`: replies that the agent got.
+    `idle`: CPU → the share of that time in which it had nothing to do. `sampled`: replies that the agent received.
     """
 
     duration_s: float
@@ -37,11 +60,13 @@ class Report:
     generator_cpu_s: float
     steal_percent: float
     idle: Mapping[int, float] = field(default_factory=dict)
-    sampled: Sequence[Sight] = ()
+    sampled: Sequence[Sample] = ()
 
 
-def order_for(profile: Profile, host: str, port: int, duration_s: int) -> dict[str, Any]:
-    """What the agent needs to run wrk for this profile."""
+def build_order(
+    profile: Profile, host: str, port: int, *, duration_s: int, parts: Mapping[str, str], limit_s: float
+) -> WrkOrder:
+    """Build the agent's order to run wrk for a profile. `parts`: name → id of the containers that it watches."""
     argv = [
         "wrk",
         "--connections",
@@ -55,19 +80,22 @@ def order_for(profile: Profile, host: str, port: int, duration_s: int) -> dict[s
     ]
     request = HttpRequest(host, port, profile.path, profile.method, profile.headers, profile.body)
     return {
+        "op": "wrk",
+        **request.order,
         "argv": argv,
         "url": f"http://{host}:{port}/",
-        "script": script_for(request.wire),
+        "script": build_script(request.wire),
         "connections": profile.connections,
-        **request.order,
+        "parts": dict(parts),
+        "limit_s": limit_s,
     }
 
 
-def script_for(request: bytes) -> str:
-    """The Lua script: the request as a constant, then `done()`.
+def build_script(request: bytes) -> str:
+    """Build the Lua script: the request as a constant, then `done()` from report.lua.
 
-    wrk formats its request once, by `wrk.format`. Its own would put headers into an order that changes from process to
-    process; ours gives the bytes that the agent sends.
+    wrk formats its request once, with `wrk.format`. Its own version orders headers differently in each process; ours
+    returns the bytes that the agent sends.
     """
     lines = [
         f"local sentinel = {_lua(SENTINEL.encode())}",
@@ -78,45 +106,57 @@ def script_for(request: bytes) -> str:
 
 
 def _lua(data: bytes) -> str:
-    """A Lua string literal: every byte that is not plain as a decimal escape of three digits."""
+    """Write bytes as a Lua string literal, each byte that is not plain as a decimal escape of three digits."""
     plain = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 -_./:;,+*{}[]()=&?!@#%"
     return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03d}" for byte in data) + '"'
 
 
-def parse_report(answer: Mapping[str, Any], where: str) -> Report:
-    """The agent's answer → Report. Raises InvalidMeasurementError where wrk has not reported.
+def parse_report(answer: WrkAnswer, where: str) -> Report:
+    """Build a Report from the agent's answer. Raises InvalidMeasurementError if wrk reported nothing that can be read.
 
-    wrk's exit status is no help: it is 0 with a broken script and with nothing served.
+    wrk's exit status alone is no help: it is 0 even with a broken script, or with nothing served.
     """
-    output: str = answer["output"]
+    output = answer["output"]
     lines = [line for line in output.splitlines() if line.startswith(SENTINEL)]
     if answer["status"] != 0 or len(lines) != 1:
         starved = _NO_FILE_LEFT in output
         raise InvalidMeasurementError(
-            f"wrk ended with status {answer['status']} and {len(lines)} reports",
+            f"wrk exited with status {answer['status']} and printed {plural(len(lines), 'report')}",
             where=where,
             cause="its limit of open files is below its connections" if starved else "",
             advice=Code.CONNECT_ERRORS.advice if starved else "",
             log=output.splitlines()[-15:],
         )
-    data: dict[str, Any] = json.loads(_NO_NUMBER.sub("NaN", lines[0].removeprefix(SENTINEL)))
+    line = _parse_line(lines[0].removeprefix(SENTINEL), where)
+    figures: Mapping[str, Any] = line
     return Report(
-        duration_s=data["duration_us"] / 1e6,
+        duration_s=line["duration_us"] / 1e6,
         wall_s=answer["wall_s"],
-        requests=data["requests"],
-        bytes_read=data["bytes"],
-        errors=Errors(**{name: data[name] for name in Errors.model_fields}),
-        latency=_latency(data),
+        requests=line["requests"],
+        bytes_read=line["bytes"],
+        errors=Errors(**{name: figures[name] for name in Errors.model_fields}),
+        latency=_build_latency(figures),
         connections_live=answer["live"],
         generator_cpu_s=answer["cpu_s"],
         steal_percent=answer["steal_percent"],
-        idle={int(cpu): float(share) for cpu, share in answer["idle"].items()},
-        sampled=[Sight(*sampled) for sampled in answer["sampled"]],
+        idle={int(cpu): share for cpu, share in answer["idle"].items()},
+        sampled=[Sample(*row) for row in answer["sampled"]],
     )
 
 
-def _latency(data: Mapping[str, Any]) -> Latency | None:
-    if data["requests"] == 0 or data["max_us"] == 0:
+def _parse_line(text: str, where: str) -> ReportLine:
+    try:
+        return require_shape(json.loads(_NO_NUMBER.sub("NaN", text)), ReportLine)
+    except json.JSONDecodeError as error:
+        problem = f"it is not JSON: {error}"
+    except ShapeError as error:
+        problem = str(error)
+    raise InvalidMeasurementError(f"wrk's report cannot be read: {problem}", where=where, log=[text])
+
+
+def _build_latency(figures: Mapping[str, Any]) -> Latency | None:
+    """Build the latencies; None if nothing was served, or wrk printed a figure that is not a number."""
+    if figures["requests"] == 0 or figures["max_us"] == 0:
         return None
-    values = {name: float(data[name]) for name in Latency.model_fields}
+    values = {name: float(figures[name]) for name in Latency.model_fields}
     return Latency(**values) if all(math.isfinite(value) for value in values.values()) else None

@@ -12,19 +12,19 @@ from bench_action.config.schema import Profile
 from bench_action.load.replies import merge_counts
 from bench_action.measure.trials import (
     TrialPlan,
-    capacity_trial,
-    count_trial,
-    duet_trials,
-    latency_trials,
     load_alone,
     load_together,
+    run_capacity_trial,
+    run_count_trial,
+    run_duet_trials,
+    run_latency_trials,
 )
 from bench_action.model.errors import BenchError, InputError, StackError
 from bench_action.model.progress import Progress
 from bench_action.model.result import Replies, Trial
 from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import plural
-from bench_action.plan.blocks import Block, Cell, Pair, Spent, Step
+from bench_action.plan.blocks import Block, Cell, ElapsedTime, Pair, Step
 from bench_action.plan.placement import Placement
 from bench_action.plan.plan import Plan
 from bench_action.stack.readiness import require_alive
@@ -42,7 +42,7 @@ _MOST_DROPPED = 3
 
 
 # Whether a block is not needed any more, from the trials so far. Measuring itself knows no statistics.
-Enough = Callable[[Block, Sequence[Trial], Spent], bool]
+Enough = Callable[[Block, Sequence[Trial], ElapsedTime], bool]
 
 
 def measure(stack: Stack, plan: Plan, append: Callable[[Trial], None], progress: Progress) -> Measured:
@@ -75,7 +75,7 @@ def measure(stack: Stack, plan: Plan, append: Callable[[Trial], None], progress:
     )
     stopped = None
     try:
-        measurer.walk(design.blocks(project))
+        measurer.walk(design.make_blocks(project))
     except BenchError as error:
         stopped = error
     return Measured(
@@ -93,11 +93,11 @@ def _make_decider(plan: Plan) -> Decider:
         project.policy.duet.seconds,
         project.policy.minutes,
         to_the_end=plan.to_the_end,
-        timetable=plan.design.timetable(project),
+        timetable=plan.design.make_timetable(project),
     )
 
 
-def never(block: Block, trials: Sequence[Trial], spent: Spent) -> bool:
+def never(block: Block, trials: Sequence[Trial], spent: ElapsedTime) -> bool:
     """Skip no block: for a plan that is measured to its end."""
     del block, trials, spent
     return False
@@ -143,7 +143,7 @@ class Measurer:
             if block.pair is not None and block.pair.kind == "revision" and block.pair.base.variant in self.lost:
                 continue
             times = self.times.setdefault((block.phase, str(block.pair)), [])
-            if self.enough(block, self.trials, Spent(time.monotonic() - began, times)):
+            if self.enough(block, self.trials, ElapsedTime(time.monotonic() - began, times)):
                 continue
             started = time.monotonic()
             self._take(block)
@@ -190,11 +190,11 @@ class Measurer:
                 load_alone(self.stack, subject, profile, step.warmup_s, str(cell))
                 self._settle(subject)
             if block.phase == "count":
-                counted = count_trial(self.stack, place, subject, profile, self.count_requests)
+                counted = run_count_trial(self.stack, place, subject, profile, self.count_requests)
                 require_alive(self.stack.engine)
                 self._keep(counted)
             else:
-                self._keep(capacity_trial(self.stack, place, subject, profile, self.generator_cores))
+                self._keep(run_capacity_trial(self.stack, place, subject, profile, self.generator_cores))
             self._settle(subject)
         except StackError as error:
             error.where = ", ".join(filter(None, (error.where, f"in {block.phase} {block.number} of {cell}")))
@@ -256,11 +256,11 @@ class Measurer:
             loaded = [subjects[cell] for cell in step.cells]
             match block.phase:
                 case "duet":
-                    trials += duet_trials(self.stack, places, loaded, profile, self._wrk_cores(placement))
+                    trials += run_duet_trials(self.stack, places, loaded, profile, self._wrk_cores(placement))
                 case "latency":
-                    trials += latency_trials(self.stack, places, loaded, profile)
+                    trials += run_latency_trials(self.stack, places, loaded, profile)
                 case _:
-                    trials.append(capacity_trial(self.stack, places[0], loaded[0], profile, self.generator_cores))
+                    trials.append(run_capacity_trial(self.stack, places[0], loaded[0], profile, self.generator_cores))
             self._settle(*loaded)
         return trials
 

@@ -1,4 +1,4 @@
-"""One trial: wrk's run, or a count of requests, with the counters read around it."""
+"""Run one trial: load with wrk, or a number of requests, with the counters read before and after."""
 
 import math
 import time
@@ -9,17 +9,18 @@ from statistics import fmean, pstdev
 from typing import Any
 
 from bench_action.config.schema import Profile
-from bench_action.load.generator import HttpRequest, Sight, Turns, usages
+from bench_action.load.generator import HttpRequest, Reply, Sample, Turns, convert_counters
+from bench_action.load.messages import WrkAnswer, WrkOrder
 from bench_action.load.replies import (
     describe_statuses,
+    find_unexpected,
     judge_each,
     judge_loaded,
+    recount_errors,
     summarise_replies,
-    unexpected_in,
-    with_expected,
 )
-from bench_action.load.validity import Circumstances, generator_busy, judge
-from bench_action.load.wrk import Report, order_for, parse_report
+from bench_action.load.validity import Circumstances, compute_generator_busy, judge
+from bench_action.load.wrk import Report, build_order, parse_report
 from bench_action.model.machine import Usage
 from bench_action.model.result import Errors, Latency, Replies, Trial, Work
 from bench_action.model.warning import Code, RunWarning
@@ -30,18 +31,27 @@ from bench_action.stack.readiness import require_alive
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
 
-_LOOK_S = 0.5  # how often, during a trial, we look whether all containers live and how many connections are open
+_CHECK_S = 0.5  # how often, during a trial, containers are checked to be alive and connections to the database counted
 _LATE_S = 15.0
 _SETTLE_S = 1.0
-_PER_TURN = 5  # requests: about a hundredth of a second, so that a machine's drift meets both subjects alike
+_PER_TURN = 5  # requests: about a hundredth of a second, so that drift of the machine affects both subjects equally
 _NO_WORK = Work(queries=0, rows=0, cache_commands=0)
+# the fields of a trial in which the agent itself sends the requests, over one connection to each subject
+_WITHOUT_WRK: Mapping[str, Any] = {
+    "connections_asked": 1,
+    "connections_live": 1,
+    "generator_busy": 0.0,
+    "db_connections_peak": 0,
+    "memory_peak_mib": None,
+    "steal_percent": 0.0,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class TrialPlan:
-    """Which trial: what a plan says of it, and on which CPUs it runs (`None`: on all).
+    """One trial to run: its place in the plan, and the CPUs that it runs on (None: all of them).
 
-    `counted`: the replies of its cell that were counted so far, None before the first count.
+    `counted`: the replies of earlier counts of its cell, None before the first count.
     """
 
     block: Block
@@ -52,65 +62,88 @@ class TrialPlan:
 
     @property
     def paired(self) -> bool:
-        """Whether two subjects are loaded at once."""
+        """Whether two subjects are loaded at the same time."""
         return len(self.step.cells) > 1
 
 
 @dataclass(frozen=True, slots=True)
 class LoadRun:
-    """One run of wrk with what was seen around it. `spent`: counters of each part over wrk's own window."""
+    """One run of wrk, and what was seen meanwhile. `usage`: what each part used over wrk's own window."""
 
     report: Report
-    spent: Mapping[str, Usage]
+    usage: Mapping[str, Usage]
     memory_mib: float | None
     db_connections: int
 
 
+@dataclass(frozen=True, slots=True)
+class CountRun:
+    """A number of requests sent one after the other, and the readings around them. `usage`: what each part used."""
+
+    replies: Sequence[Reply]
+    duration_s: float
+    usage: Mapping[str, Usage]
+    before: Reading
+    after: Reading
+
+
 def load_alone(stack: Stack, subject: Subject, profile: Profile, duration_s: int, where: str) -> LoadRun:
-    """One run of wrk, looking after the stack meanwhile. Raises StackError when a part dies."""
+    """Run wrk once, and check meanwhile that the stack is alive. Raises StackError if a part dies."""
     peak = 0
 
-    def look() -> None:
+    def check() -> None:
         nonlocal peak
         require_alive(stack.engine)
         if subject.database is not None:
             peak = max(peak, subject.database.connections())
 
-    order = _order(subject, profile, duration_s, stack.parts(subject))
-    answer = stack.agent.wrk(order, _limit_s(profile, duration_s), look, _LOOK_S)
+    order = _build_order(subject, profile, duration_s, stack.parts(subject))
+    answer = stack.services.agent.wrk(order, check, _CHECK_S)
     require_alive(stack.engine)
-    return _load_run(answer, where, peak)
+    return _build_load_run(answer, where, peak)
 
 
 def load_together(
     stack: Stack, subjects: Sequence[Subject], profile: Profile, duration_s: int, where: Sequence[str]
 ) -> list[LoadRun]:
-    """A run of wrk for each subject, at once, begun in this order. Raises StackError when one has died meanwhile."""
-    orders = [_order(one, profile, duration_s, {"application": one.handle.id}) for one in subjects]
-    answers = stack.agent.duet(orders, _limit_s(profile, duration_s), lambda: None, 60.0)
+    """Run wrk for each subject at the same time, started in this order. Raises StackError if a part has died."""
+    orders = [_build_order(subject, profile, duration_s, {"application": subject.handle.id}) for subject in subjects]
+    answers = stack.services.agent.duet(orders, lambda: None, 60.0)
     require_alive(stack.engine)
-    return [_load_run(answer, name, 0) for answer, name in zip(answers, where, strict=True)]
+    return [_build_load_run(answer, name, 0) for answer, name in zip(answers, where, strict=True)]
 
 
-def measured(
+def run_capacity_trial(stack: Stack, place: TrialPlan, subject: Subject, profile: Profile, cores: int) -> Trial:
+    """Load one subject alone, and count the work that it does meanwhile. `cores`: those that wrk has."""
+    before = read_work(subject)
+    run = load_alone(stack, subject, profile, place.step.slice_s or profile.duration, str(place.cell))
+    work = work_between(before, read_work(subject))
+    return _build_load_trial(place, subject, profile, run, work=work, cores=cores)
+
+
+def run_duet_trials(
+    stack: Stack, places: Sequence[TrialPlan], subjects: Sequence[Subject], profile: Profile, cores: int
+) -> list[Trial]:
+    """Load two subjects at the same time.
+
+    Work of the database and the cache is left out, as nothing shows which of the two subjects caused it.
+    """
+    names = [str(place.cell) for place in places]
+    runs = load_together(stack, subjects, profile, places[0].step.slice_s, names)
+    return [
+        _build_load_trial(place, subject, profile, run, work=None, cores=cores)
+        for place, subject, run in zip(places, subjects, runs, strict=True)
+    ]
+
+
+def _build_load_trial(
     place: TrialPlan, subject: Subject, profile: Profile, run: LoadRun, *, work: Work | None, cores: int
 ) -> Trial:
-    """Build a trial from one run of wrk. `cores`: those that wrk has; `work`: None where it could not be counted."""
-    report, cell = with_expected(run.report, profile.expect), str(place.cell)
-    throttled_ms = max((usage.throttled_ms for usage in run.spent.values()), default=0.0)
-    sampled = summarise_replies(report.sampled)
-    seen = Circumstances(
-        cell,
-        subject.config.keep_alive,
-        cores,
-        throttled_ms,
-        place.paired,
-        describe_statuses(sampled, profile.expect),
-    )
-    doubts = (*judge_loaded(report, profile, sampled, place.counted, cell), *judge(report, profile, seen))
+    """Build a trial from one run of wrk. `work`: None if it could not be counted."""
+    report = recount_errors(run.report, profile.expect)
     return Trial(
-        **_where(place, subject),
-        started_at=_began(report.wall_s),
+        **_locate(place, subject),
+        started_at=_compute_start(report.wall_s),
         duration_s=report.duration_s,
         wall_s=report.wall_s,
         requests=report.requests,
@@ -119,145 +152,143 @@ def measured(
         latency=report.latency,
         connections_asked=profile.connections,
         connections_live=report.connections_live,
-        generator_busy=generator_busy(report, profile, cores),
-        cpu_ms=_cpu_ms(run.spent) | {"generator": report.generator_cpu_s * 1000},
+        generator_busy=compute_generator_busy(report, profile, cores),
+        cpu_ms=_get_cpu_ms(run.usage) | {"generator": report.generator_cpu_s * 1000},
         work=work or _NO_WORK,
         work_known=work is not None,
         db_connections_peak=run.db_connections,
         memory_peak_mib=run.memory_mib,
         steal_percent=report.steal_percent,
-        **_idle(place.placement, report),
-        replies=sampled,
-        warnings=doubts,
+        **_average_idle(place.placement, report),
+        replies=summarise_replies(report.sampled),
+        warnings=_judge_load(place, subject, profile, run, report, cores=cores),
     )
 
 
-def count_trial(stack: Stack, place: TrialPlan, subject: Subject, profile: Profile, requests: int) -> Trial:
-    """A fixed number of requests one after the other: work per request.
+def _judge_load(
+    place: TrialPlan, subject: Subject, profile: Profile, run: LoadRun, report: Report, *, cores: int
+) -> tuple[RunWarning, ...]:
+    cell, sampled = str(place.cell), summarise_replies(report.sampled)
+    circumstances = Circumstances(
+        cell,
+        subject.config.keep_alive,
+        cores,
+        throttled_ms=max((usage.throttled_ms for usage in run.usage.values()), default=0.0),
+        paired=place.paired,
+        unexpected=describe_statuses(sampled, profile.expect),
+    )
+    return (
+        *judge_loaded(report, profile, sampled, place.counted, cell),
+        *judge(report, profile, circumstances),
+    )
 
-    Its `wall_s` is the time between the two readings, in which work in the background was counted too.
+
+def run_count_trial(stack: Stack, place: TrialPlan, subject: Subject, profile: Profile, requests: int) -> Trial:
+    """Send a fixed number of requests one after the other, to find the work per request.
+
+    The trial's `wall_s` is the time between the two readings, so work in the background is counted as well. If the step
+    is `idle`, the work done without requests is measured afterwards, for as long as the count took.
     """
-    agent, parts, request = stack.agent, stack.parts(subject), HttpRequest.to(subject.handle, profile)
     time.sleep(place.step.pause_s)
+    run = _send_counted_requests(stack, subject, profile, requests)
+    trial = _build_count_trial(place, subject, profile, run)
+    if not place.step.idle:
+        return trial
+    time.sleep(trial.wall_s)
+    idle_end = read_work(subject)
+    return trial.model_copy(
+        update={
+            "idle": work_between(run.after, idle_end) or _NO_WORK,
+            "idle_s": idle_end.at - run.after.at,
+            "idle_statements": statements_between(run.after, idle_end),
+        }
+    )
+
+
+def _send_counted_requests(stack: Stack, subject: Subject, profile: Profile, count: int) -> CountRun:
+    agent, parts, request = stack.services.agent, stack.parts(subject), HttpRequest.to(subject.handle, profile)
     before, usage_before = read_work(subject), agent.usage(parts)
     began = time.monotonic()
-    replies = agent.requests(request, requests, timeout_s=max(10.0, profile.timeout), bodies=False)
+    replies = agent.requests(request, count, timeout_s=max(10.0, profile.timeout), bodies=False)
     duration_s, usage_after = time.monotonic() - began, agent.usage(parts)
-    agent.settle([subject.handle.id], _SETTLE_S)  # what a request leaves behind comes after its reply, as in Django
-    after = read_work(subject)
-    wall_s = after.at - before.at
-    answered = [reply for reply in replies if not reply.problem]
-    work = count_work(before, after)
-    seen = summarise_replies([Sight.of_reply(reply) for reply in answered], replies[-1].problem)
-    lost = () if work is not None else (_counters_lost(place),)
+    agent.settle([subject.handle.id], _SETTLE_S)  # some work of a request follows its reply, as in Django
+    return CountRun(replies, duration_s, _subtract_usage(usage_before, usage_after), before, read_work(subject))
+
+
+def _build_count_trial(place: TrialPlan, subject: Subject, profile: Profile, run: CountRun) -> Trial:
+    answered = [reply for reply in run.replies if not reply.problem]
+    replies = summarise_replies([Sample.from_reply(reply) for reply in answered], run.replies[-1].problem)
+    unexpected = sum(find_unexpected(replies, profile.expect).values())
+    work, wall_s = work_between(run.before, run.after), run.after.at - run.before.at
+    warnings = judge_each(replies, profile, str(place.cell))
     return Trial(
-        **_where(place, subject),
-        started_at=_began(wall_s),
-        duration_s=duration_s,
+        **_locate(place, subject),
+        **_WITHOUT_WRK,
+        started_at=_compute_start(wall_s),
+        duration_s=run.duration_s,
         wall_s=wall_s,
         requests=len(answered),
-        bytes_read=sum(reply.size for reply in replies),
-        errors=Errors(read=len(replies) - len(answered), status=sum(unexpected_in(seen, profile.expect).values())),
+        bytes_read=sum(reply.size for reply in run.replies),
+        errors=Errors(read=len(run.replies) - len(answered), status=unexpected),
         latency=None,
-        connections_asked=1,
-        connections_live=1,
-        generator_busy=0.0,
-        cpu_ms=_cpu_ms(_spent(usage_before, usage_after)),
+        cpu_ms=_get_cpu_ms(run.usage),
         work=work or _NO_WORK,
         work_known=work is not None,
-        db_connections_peak=0,
-        memory_peak_mib=None,
-        steal_percent=0.0,
-        statements=list_queries(before, after),
-        replies=seen,
-        warnings=(*judge_each(seen, profile, str(place.cell)), *lost),
-        **(_idle_work(subject, after, wall_s) if place.step.idle else {}),
+        statements=statements_between(run.before, run.after),
+        replies=replies,
+        warnings=warnings if work is not None else (*warnings, _warn_of_lost_counters(place)),
     )
 
 
-def _idle_work(subject: Subject, before: Reading, seconds: float) -> dict[str, Any]:
-    """What is done without requests, in about as long as the count took."""
-    time.sleep(seconds)
-    after = read_work(subject)
-    return {
-        "idle": count_work(before, after) or _NO_WORK,
-        "idle_s": after.at - before.at,
-        "idle_statements": list_queries(before, after),
-    }
-
-
-def _counters_lost(place: TrialPlan) -> RunWarning:
+def _warn_of_lost_counters(place: TrialPlan) -> RunWarning:
+    code = Code.COUNTERS_LOST
     message = "the statistics of PostgreSQL or Redis were reset, or overflowed, while its work was counted"
     return Code.COUNTERS_LOST.warn(message, str(place.cell))
 
 
-def capacity_trial(stack: Stack, place: TrialPlan, subject: Subject, profile: Profile, cores: int) -> Trial:
-    """One subject alone, with the work that it did meanwhile."""
-    before = read_work(subject)
-    run = load_alone(stack, subject, profile, place.step.slice_s or profile.duration, str(place.cell))
-    work = count_work(before, read_work(subject))
-    return measured(place, subject, profile, run, work=work, cores=cores)
-
-
-def duet_trials(
-    stack: Stack, places: Sequence[TrialPlan], subjects: Sequence[Subject], profile: Profile, cores: int
-) -> list[Trial]:
-    """Two subjects at once. What the database and the cache did cannot be told apart, so it is left out."""
-    names = [str(place.cell) for place in places]
-    loads = load_together(stack, subjects, profile, places[0].step.slice_s, names)
-    return [
-        measured(place, subject, profile, run, work=None, cores=cores)
-        for place, subject, run in zip(places, subjects, loads, strict=True)
-    ]
-
-
-def latency_trials(
+def run_latency_trials(
     stack: Stack, places: Sequence[TrialPlan], subjects: Sequence[Subject], profile: Profile
 ) -> list[Trial]:
-    """One connection to each subject, in turns of a few requests: how long does a request wait, what does it cost?"""
+    """Send requests over one connection to each subject, a few in turn, to find how long one takes and its cost."""
     requests = [HttpRequest.to(subject.handle, profile) for subject in subjects]
-    block = places[0].block
-    seen = stack.agent.turns(
+    turns = stack.services.agent.turns(
         requests,
         [stack.parts(subject) for subject in subjects],
         seconds=places[0].step.slice_s,
         per_turn=_PER_TURN,
         timeout_s=max(10.0, profile.timeout),
-        seed=block.number,
+        seed=places[0].block.number,
     )
     require_alive(stack.engine)
-    return [_turned(*one, profile) for one in zip(places, subjects, seen, strict=True)]
+    return [_build_latency_trial(*each, profile) for each in zip(places, subjects, turns, strict=True)]
 
 
-def _turned(place: TrialPlan, subject: Subject, seen: Turns, profile: Profile) -> Trial:
-    cpu_ms = {name: value for name, value in seen.cpu_ms.items() if value is not None}
-    replies = summarise_replies(seen.seen, seen.problem)
-    refused = sum(unexpected_in(replies, profile.expect).values())
+def _build_latency_trial(place: TrialPlan, subject: Subject, turns: Turns, profile: Profile) -> Trial:
+    replies = summarise_replies(turns.seen, turns.problem)
+    unexpected = sum(find_unexpected(replies, profile.expect).values())
     return Trial(
-        **_where(place, subject),
-        started_at=_began(seen.duration_s),
-        duration_s=seen.duration_s,
-        wall_s=seen.duration_s,
+        **_locate(place, subject),
+        **_WITHOUT_WRK,
+        started_at=_compute_start(turns.duration_s),
+        duration_s=turns.duration_s,
+        wall_s=turns.duration_s,
         requests=replies.total,
-        bytes_read=sum(sight.size for sight in seen.seen),
-        errors=Errors(read=seen.errors, status=refused),
-        latency=latency_of(seen.latencies_us),
-        connections_asked=1,
-        connections_live=1,
-        generator_busy=0.0,
-        cpu_ms=cpu_ms,
+        bytes_read=sum(sample.size for sample in turns.seen),
+        errors=Errors(read=turns.errors, status=unexpected),
+        latency=summarise_latencies(turns.latencies_us),
+        cpu_ms={name: cpu_ms for name, cpu_ms in turns.cpu_ms.items() if cpu_ms is not None},
         work=_NO_WORK,
         work_known=False,
-        db_connections_peak=0,
-        memory_peak_mib=None,
-        steal_percent=0.0,
         replies=replies,
         warnings=judge_each(replies, profile, str(place.cell)),
     )
 
 
-def latency_of(values_us: Sequence[float]) -> Latency | None:
-    """Their figures, in µs; a percentile is the smallest value that so many are not above."""
+def summarise_latencies(values_us: Sequence[float]) -> Latency | None:
+    """Summarise latencies in µs; None without any.
+
+    A percentile is the smallest value that this share of the values does not exceed.
+    """
     if not values_us:
         return None
     ordered = sorted(values_us)
@@ -277,28 +308,25 @@ def latency_of(values_us: Sequence[float]) -> Latency | None:
     )
 
 
-def _where(place: TrialPlan, subject: Subject) -> dict[str, Any]:
+def _locate(place: TrialPlan, subject: Subject) -> dict[str, Any]:
+    """Fill in the fields that say which trial of the plan this is."""
     block, cell = place.block, place.cell
-    return {
+    location: dict[str, Any] = {
         "phase": block.phase,
         "block": block.number,
         "position": place.step.cells.index(cell) + place.step.position,
         "variant": cell.variant,
         "revision": cell.revision,
         "profile": cell.profile,
-    } | (
-        {}
-        if block.pair is None
-        else {
-            "pair": str(block.pair),
-            "side": "base" if cell == block.pair.base else "head",
-            "slot": subject.slot,
-        }
-    )
+    }
+    if block.pair is not None:
+        side = "base" if cell == block.pair.base else "head"
+        location |= {"pair": str(block.pair), "side": side, "slot": subject.slot}
+    return location
 
 
-def _idle(placement: Placement | None, report: Report) -> dict[str, float]:
-    """Mean idle share of the application's and the services' CPUs, where it is known which they are."""
+def _average_idle(placement: Placement | None, report: Report) -> dict[str, float]:
+    """Average the idle shares of the application's and the services' CPUs, if it is known which they are."""
     if placement is None:
         return {}
     groups = {"application_idle": placement.application, "services_idle": placement.services}
@@ -309,23 +337,25 @@ def _idle(placement: Placement | None, report: Report) -> dict[str, float]:
     }
 
 
-def _order(subject: Subject, profile: Profile, duration_s: int, parts: Mapping[str, str]) -> dict[str, Any]:
-    return order_for(profile, subject.handle.host, subject.handle.port, duration_s) | {"parts": dict(parts)}
+def _build_order(subject: Subject, profile: Profile, duration_s: int, parts: Mapping[str, str]) -> WrkOrder:
+    return build_order(
+        profile,
+        subject.handle.host,
+        subject.handle.port,
+        duration_s=duration_s,
+        parts=parts,
+        limit_s=duration_s + profile.timeout + _LATE_S,
+    )
 
 
-def _limit_s(profile: Profile, duration_s: int) -> float:
-    return duration_s + profile.timeout + _LATE_S
+def _build_load_run(answer: WrkAnswer, where: str, db_connections: int) -> LoadRun:
+    usage = _subtract_usage(convert_counters(answer["before"]), convert_counters(answer["after"]))
+    return LoadRun(parse_report(answer, where), usage, answer["memory_mib"], db_connections)
 
 
-def _load_run(answer: Mapping[str, Any], where: str, db_connections: int) -> LoadRun:
-    report = parse_report(answer, where)
-    spent = _spent(usages(answer["before"]), usages(answer["after"]))
-    return LoadRun(report, spent, answer["memory_mib"], db_connections)
-
-
-def _spent(before: Mapping[str, Usage | None], after: Mapping[str, Usage | None]) -> dict[str, Usage]:
-    """Differences of the counters, for the parts that have some."""
-    both = {name: (before[name], usage) for name, usage in after.items()}
+def _subtract_usage(before: Mapping[str, Usage | None], after: Mapping[str, Usage | None]) -> dict[str, Usage]:
+    """Subtract two readings of the counters, for the parts that have both; memory is that of the later reading."""
+    both = {name: (before.get(name), usage) for name, usage in after.items()}
     return {
         name: Usage(late.cpu_ms - early.cpu_ms, late.memory_mib, late.throttled_ms - early.throttled_ms)
         for name, (early, late) in both.items()
@@ -333,9 +363,9 @@ def _spent(before: Mapping[str, Usage | None], after: Mapping[str, Usage | None]
     }
 
 
-def _cpu_ms(spent: Mapping[str, Usage]) -> dict[str, float]:
-    return {name: usage.cpu_ms for name, usage in spent.items()}
+def _get_cpu_ms(usage: Mapping[str, Usage]) -> dict[str, float]:
+    return {name: part.cpu_ms for name, part in usage.items()}
 
 
-def _began(seconds_ago: float) -> str:
+def _compute_start(seconds_ago: float) -> str:
     return datetime.fromtimestamp(time.time() - seconds_ago, UTC).isoformat()

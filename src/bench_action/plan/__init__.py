@@ -1,1 +1,1 @@
-"""What to measure, in which order, on which CPUs. No I/O."""
+"""Plan a run: what to measure, in which order and on which CPUs. No I/O."""

@@ -1,12 +1,14 @@
-"""The phases of a run as blocks of trials in a seeded order. Pure: the same seed gives the same order everywhere.
+"""Lay out the phases of a run as blocks of trials, in an order drawn from a seed.
 
-| phase | its question |
-|---|---|
-| `count` | how much work is one request, exactly? A fixed number of requests, one after the other |
-| `capacity` | how much does each subject serve alone, with the profile as written? |
-| `latency` | how long does one request wait? One connection, the two subjects of a pair in turn |
-| `duet` | by how much do two subjects differ? Both at once on the same CPU |
-| `interleaved` | the same where a duet is impossible: short slices in turn |
+| phase | its question | how it is measured |
+|---|---|---|
+| `count` | how much work does one request cause, exactly? | a fixed number of requests, one after the other |
+| `capacity` | how much does each subject serve alone? | the profile as written, one subject at a time |
+| `latency` | how long does one request take? | one connection each, the two subjects of a pair in turn |
+| `duet` | by how much do two subjects differ? | both under load at the same time, on the same CPU |
+| `interleaved` | the same, if a duet is impossible | both under load, in short slices in turn |
+
+Pure: the same seed gives the same order on every machine.
 """
 
 import random
@@ -16,14 +18,15 @@ from typing import Literal, TypeVar
 
 from bench_action.model.result import PhaseName, Revision, cell_name
 
-COUNTS = 6  # of each cell, where two do not settle its work
+COUNTS = 6  # the most counts of a cell: two, and four more if those two disagree
+PAIRED_PHASES: tuple[PhaseName, ...] = ("duet", "interleaved")  # the phases that compare two subjects under load
 _PAUSE_S = 1.0
 _Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A subject with a profile."""
+    """A subject under one profile: what a trial measures."""
 
     variant: str
     revision: Revision
@@ -35,7 +38,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two cells of one profile that are compared: base and head of a variant, or two variants."""
+    """Two cells with the same profile that are compared: base and head of a variant, or two variants."""
 
     kind: Literal["revision", "variant"]
     base: Cell
@@ -49,26 +52,29 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Trials to come, of one cell, or of two at once. Its subjects may first be begun anew and warmed up under load.
+    """One trial of one cell, or the two trials of two cells that are measured together.
 
-    `pause_s`: wait so long first. `idle`: measure idle work after it, for as long as the trial took.
+    Before it, in this order: restart the subject with fresh data (`renew`); load it for `warmup_s`, which is not
+    measured; wait `pause_s`. After it, if `idle`: measure the work done without requests, for as long as the trial
+    took. `position`: how many steps come before it in its block. `slice_s`: seconds under load, 0 for the profile's
+    `duration`.
     """
 
     position: int
     cells: tuple[Cell, ...]
     warmup_s: int = 0
     renew: bool = False
-    slice_s: int = 0  # 0: as the profile says
+    slice_s: int = 0
     pause_s: float = 0.0
     idle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Steps close in time; the unit of statistics.
+    """Steps that follow each other closely; the unit of statistics.
 
-    A pair's subjects are restarted for it and warmed up together for `warmup_s`. `swapped`: base is in the second slot.
-    `head_first`: head is started first. `side`: which placement it uses.
+    With a `pair`, its two subjects are restarted at the start of the block and warmed up together for `warmup_s`.
+    `swapped`: base is in the second slot. `head_first`: head is started first. `side`: which of the placements is used.
     """
 
     phase: PhaseName
@@ -83,33 +89,39 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long things take in the phases of pairs, in whole seconds, as wrk knows no others."""
+    """How long warm-up and slice take in the phases of pairs, in whole seconds, as wrk takes no fractions.
+
+    `turns`: in phase `interleaved`, how many times the order of the two is drawn in a block; each draw is four slices.
+    """
 
     warmup_s: int
     slice_s: int
-    turns: int = 1  # interleaved: how often each subject has its turn in a block
+    turns: int = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
-    """Time that measuring has taken: since it began, and what each block of this pair in this phase took."""
+class ElapsedTime:
+    """Seconds spent on measuring: in total, and on each block so far of one pair in one phase."""
 
     total_s: float
     blocks_s: Sequence[float]
 
 
-def solo_blocks(
+def make_solo_blocks(
     cells: Sequence[Cell], *, blocks: int, warmup_s: int, seed: int, renew: bool = False
 ) -> Iterator[Block]:
-    """First `count` (work per request), then `capacity`: each cell once a block, each block in its own order.
+    """Yield the blocks of `count`, then `blocks` blocks of `capacity`.
 
-    Every cell is counted twice. The blocks of `count` after that are one for each variant and profile, for those whose
-    counts do not agree: the measurer leaves out what is not needed.
+    The first two blocks of `count` and every block of `capacity` hold each cell once, each block in its own random
+    order. The other blocks of `count` hold one variant and profile each, for those whose first two counts disagree; the
+    measurer skips those that are not needed.
 
-    A cell is warmed up under load before its first trial, which is the count: connections are then set up, statements
-    prepared and caches filled, so what is counted is the steady state. A subject begins anew before its first count, as
-    verification has used it; where a profile writes (`renew`), every trial does, or it would find more data than the
-    one before.
+    Each cell is warmed up under load for `warmup_s` before its first count, so that connections are set up, statements
+    prepared and caches filled: what is counted is the steady state. Each subject is restarted with fresh data before
+    its first count, because verification has used it.
+
+    With `renew`, for profiles that write, the restart and the warm-up come before the first count of every cell and
+    before every `capacity` trial, which would otherwise find more data than the one before it.
     """
     order = _shuffled(cells, f"{seed}/count")
     first = {(cell.variant, cell.revision): cell for cell in reversed(order)}
@@ -119,7 +131,7 @@ def solo_blocks(
     yield Block("count", 0, tuple(steps))
     order = _shuffled(cells, f"{seed}/count/1")
     yield Block("count", 1, tuple(Step(i, (cell,)) for i, cell in enumerate(order)))
-    yield from _recounts(cells, seed)
+    yield from _make_recounts(cells, seed)
     for number in range(1, blocks + 1):
         order = _shuffled(cells, f"{seed}/capacity/{number}")
         yield Block(
@@ -129,10 +141,11 @@ def solo_blocks(
         )
 
 
-def _recounts(cells: Sequence[Cell], seed: int) -> Iterator[Block]:
-    """Base and head close together, in an order drawn by lot, each after a pause that is drawn too.
+def _make_recounts(cells: Sequence[Cell], seed: int) -> Iterator[Block]:
+    """Yield blocks that count base and head of one variant close together, each after a random pause, in random order.
 
-    What runs every so often then meets each of them as often: nothing that recurs is in step with the counts.
+    Work that recurs at intervals, such as a timer's, then falls into the counts of both equally often: nothing that
+    recurs stays in step with the counts.
     """
     groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
@@ -145,54 +158,58 @@ def _recounts(cells: Sequence[Cell], seed: int) -> Iterator[Block]:
             yield Block("count", number, tuple(steps))
 
 
-def latency_blocks(pairs: Sequence[Pair], *, blocks: int, pace: Pace, seed: int) -> Iterator[Block]:
-    """One connection to each subject, which take turns of a few requests."""
-    return _both("latency", pairs, blocks, pace, seed)
+def make_latency_blocks(pairs: Sequence[Pair], *, blocks: int, pace: Pace, seed: int) -> Iterator[Block]:
+    """Yield blocks in which a pair's two subjects take turns of a few requests, over one connection to each."""
+    return _make_joint_blocks("latency", pairs, blocks, pace, seed)
 
 
-def duet_blocks(pairs: Sequence[Pair], *, blocks: int, pace: Pace, seed: int) -> Iterator[Block]:
-    """Both subjects at once, dealt round-robin over the pairs, so that whoever leaves off has seen each as often."""
-    return _both("duet", pairs, blocks, pace, seed)
+def make_duet_blocks(pairs: Sequence[Pair], *, blocks: int, pace: Pace, seed: int) -> Iterator[Block]:
+    """Yield blocks in which a pair's two subjects are loaded at the same time.
+
+    Block 1 of every pair comes first, then block 2 of every pair and so on: wherever measuring stops, all pairs have
+    the same number of blocks, give or take one.
+    """
+    return _make_joint_blocks("duet", pairs, blocks, pace, seed)
 
 
-def _both(phase: PhaseName, pairs: Sequence[Pair], blocks: int, pace: Pace, seed: int) -> Iterator[Block]:
-    for number, pair, dice in _rounds(phase, pairs, blocks, seed):
+def _make_joint_blocks(phase: PhaseName, pairs: Sequence[Pair], blocks: int, pace: Pace, seed: int) -> Iterator[Block]:
+    """Yield blocks of one step with both subjects; which of the two is loaded first is random."""
+    for number, pair, dice in _deal(phase, pairs, blocks, seed):
         cells = (pair.base, pair.head)
         step = Step(0, cells[::-1] if dice.random() < 0.5 else cells, slice_s=pace.slice_s)
-        yield _paired(Block(phase, number, (step,), pair, pace.warmup_s), dice)
+        yield _balance(Block(phase, number, (step,), pair, pace.warmup_s), dice)
 
 
-def interleaved_blocks(pairs: Sequence[Pair], *, blocks: int, pace: Pace, seed: int) -> Iterator[Block]:
-    """Slices in turn under the profile's load, for machines on which a duet is impossible.
+def make_interleaved_blocks(pairs: Sequence[Pair], *, blocks: int, pace: Pace, seed: int) -> Iterator[Block]:
+    """Yield blocks of slices in turn under the profile's load, for machines on which a duet is impossible.
 
-    Base, head, head, base or the other way round, so that what drifts meets both alike.
+    The order is base, head, head, base or the reverse, at random, so that drift affects both equally.
     """
-    for number, pair, dice in _rounds("interleaved", pairs, blocks, seed):
+    for number, pair, dice in _deal("interleaved", pairs, blocks, seed):
         order: list[Cell] = []
         for _ in range(pace.turns):
             turn = [pair.base, pair.head]
             dice.shuffle(turn)
             order += [*turn, *turn[::-1]]
         steps = tuple(Step(i, (cell,), slice_s=pace.slice_s) for i, cell in enumerate(order))
-        yield _paired(Block("interleaved", number, steps, pair, pace.warmup_s), dice)
+        yield _balance(Block("interleaved", number, steps, pair, pace.warmup_s), dice)
 
 
-def _rounds(
-    phase: PhaseName, pairs: Sequence[Pair], blocks: int, seed: int
-) -> Iterator[tuple[int, Pair, random.Random]]:
+def _deal(phase: PhaseName, pairs: Sequence[Pair], blocks: int, seed: int) -> Iterator[tuple[int, Pair, random.Random]]:
+    """Yield every pair once per round, each round in its own random order: its block's number, the pair, its dice."""
     for number in range(1, blocks + 1):
         for pair in _shuffled(pairs, f"{seed}/{phase}/{number}"):
             yield number, pair, random.Random(f"{seed}/{phase}/{number}/{pair}")
 
 
-def _paired(block: Block, dice: random.Random) -> Block:
-    """With what must not favour either of the two: drawn by lot, or in turn."""
+def _balance(block: Block, dice: random.Random) -> Block:
+    """Set what must favour neither subject: slot and start order at random, the placement in turn."""
     swapped, head_first = dice.random() < 0.5, dice.random() < 0.5
     return replace(block, swapped=swapped, head_first=head_first, side=block.number % 2)
 
 
 def _shuffled(items: Sequence[_Item], key: str) -> list[_Item]:
-    # seeding with text goes through SHA-512 (random.seed, version 2): the same on every platform
+    # a text seed goes through SHA-512 (random.seed, version 2), so the order is the same on every platform
     order = list(items)
     random.Random(key).shuffle(order)
     return order

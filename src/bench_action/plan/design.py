@@ -1,4 +1,4 @@
-"""What a run measures, and in which order: the cells and pairs of what came up, phase by phase. Pure."""
+"""Decide what a run measures, and in which order: the cells and pairs of the subjects that came up. Pure."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,23 +12,24 @@ from bench_action.plan.blocks import (
     Cell,
     Pace,
     Pair,
-    duet_blocks,
-    interleaved_blocks,
-    latency_blocks,
-    solo_blocks,
+    make_duet_blocks,
+    make_interleaved_blocks,
+    make_latency_blocks,
+    make_solo_blocks,
 )
 from bench_action.plan.timetable import Timetable
 
-_OVERHEAD_S = 0.3  # of a trial, beyond wrk's own duration (benchmarks/harness.py measures it)
-_SWITCH_S = 1.5  # of a pair's block: stopping and starting its subjects, before they begin to boot
+_OVERHEAD_S = 0.3  # of a trial, in addition to wrk's own duration (benchmarks/harness.py measures it)
+_SWITCH_S = 1.5  # of a pair's block: stopping and starting its subjects, without the time they take to boot
 _INTERLEAVED = Pace(warmup_s=1, slice_s=1, turns=2)
 
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """Cells that are loaded alone, and pairs that are compared. `duets`: whether there are CPUs enough for them.
+    """The cells that are measured alone, and the pairs that are compared.
 
-    `boot_s`: how long the slowest subject takes to start.
+    `duets`: whether there are enough CPUs to load the two subjects of a pair at the same time. `boot_s`: how many
+    seconds the slowest subject takes to start.
     """
 
     cells: tuple[Cell, ...]
@@ -37,27 +38,32 @@ class Design:
     seed: int
     boot_s: float = 1.0
 
-    def blocks(self, project: Project) -> Iterator[Block]:
-        """Every block, those of duets without end: the measurer knows when it is enough."""
+    def make_blocks(self, project: Project) -> Iterator[Block]:
+        """Yield every block, phase by phase: `count`, `capacity`, `latency`, `duet` (if possible), `interleaved`.
+
+        `latency` compares revisions only. `interleaved` follows even if duets are possible, in case the duets of base
+        and head turn out to be unable to compare rates. The measurer skips the blocks that are not needed.
+        """
         policy, writes = project.policy, any(profile.writes for profile in project.profiles.values())
-        alone = solo_blocks(
+        alone = make_solo_blocks(
             self.cells, blocks=self._capacity_blocks(project), warmup_s=policy.warmup, seed=self.seed, renew=writes
         )
         latency = [pair for pair in self.pairs if pair.kind == "revision"]
         phases: list[Iterator[Block]] = [
             alone,
-            latency_blocks(latency, blocks=policy.latency.blocks, pace=_pace(policy.latency), seed=self.seed),
+            make_latency_blocks(latency, blocks=policy.latency.blocks, pace=_pace(policy.latency), seed=self.seed),
         ]
         if self.duets:
-            phases.append(duet_blocks(self.pairs, blocks=policy.duet.blocks, pace=_pace(policy.duet), seed=self.seed))
-        # where duets turn out not to compare rates, these do; the measurer leaves out what is not needed
+            phases.append(
+                make_duet_blocks(self.pairs, blocks=policy.duet.blocks, pace=_pace(policy.duet), seed=self.seed)
+            )
         turns = latency if self.duets else self.pairs
-        phases.append(interleaved_blocks(turns, blocks=policy.duet.blocks, pace=_INTERLEAVED, seed=self.seed))
+        phases.append(make_interleaved_blocks(turns, blocks=policy.duet.blocks, pace=_INTERLEAVED, seed=self.seed))
         return chain.from_iterable(phases)
 
-    def expected(self, project: Project) -> tuple[int, float]:
-        """How many trials, and about how many seconds, if nothing is decided early."""
-        policy, times, blocks = project.policy, self.timetable(project), self._capacity_blocks(project)
+    def estimate(self, project: Project) -> tuple[int, float]:
+        """Estimate the number of trials and the seconds that they take, if nothing is decided early."""
+        policy, times, blocks = project.policy, self.make_timetable(project), self._capacity_blocks(project)
         alone_s = len(self.cells) * policy.warmup + blocks * times.capacity_s
         latency_s = times.revisions * policy.latency.blocks * times.latency_s
         duet_s = len(self.pairs) * policy.duet.seconds
@@ -66,8 +72,8 @@ class Design:
         trials, total_s = len(self.cells) * (COUNTS + blocks) + 2 * paired, alone_s + latency_s + duet_s
         return trials, min(total_s, times.limit_s) if times.limit_s is not None else total_s
 
-    def timetable(self, project: Project) -> Timetable:
-        """Estimate what the blocks take from the profiles and from how long the subjects took to start."""
+    def make_timetable(self, project: Project) -> Timetable:
+        """Estimate how long the blocks take, from the profiles and from how long the subjects took to start."""
         policy = project.policy
         return Timetable(
             limit_s=policy.minutes * 60 if policy.minutes is not None else None,
@@ -95,10 +101,13 @@ def make_design(
 ) -> Design:
     """Lay out the cells and pairs of a run.
 
-    `names`: variant and revision of every verified subject; `compare`: pairs of variants that were asked for;
-    `without`: cells of head that base has no counterpart of.
+    Cells: each subject under each profile. Pairs: base and head of each variant that has both, then the requested pairs
+    of variants, each under each profile.
+
+    `names`: variant and revision of every subject to measure. `compare`: the requested pairs of variants, base first.
+    `without`: cells of head without a counterpart in base, which are measured alone.
     """
-    every = (Cell(v, "base" if r == "base" else "head", p) for p in profiles for v, r in names)
+    every = (Cell(name, "base" if revision == "base" else "head", p) for p in profiles for name, revision in names)
     cells = tuple(cell for cell in every if cell.revision == "head" or replace(cell, revision="head") not in without)
     known = set(cells)
     pairs: list[Pair] = []

@@ -7,7 +7,7 @@ from pathlib import Path
 from bench_action.engine.protocol import Engine, Handle
 from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
-from bench_action.plan.placement import Placement, placements
+from bench_action.plan.placement import Placement, choose_placements
 from bench_action.plan.plan import Plan
 from bench_action.stack.stack import Stack
 
@@ -23,7 +23,7 @@ def find_placements(stack: Stack) -> tuple[Placement, ...]:
     usable = set(generator["cpus"])
     if _BOOT_ID.is_file() and _BOOT_ID.read_text(encoding="ascii").strip() == generator["boot_id"]:
         usable = usable & os.sched_getaffinity(0) or usable
-    return placements(usable, {int(cpu): found for cpu, found in generator["siblings"].items()})
+    return choose_placements(usable, {int(cpu): found for cpu, found in generator["siblings"].items()})
 
 
 def fit_to_pinning(stack: Stack, plan: Plan, progress: Progress) -> Plan:

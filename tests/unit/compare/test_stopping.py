@@ -10,7 +10,7 @@ from bench_action.compare.stopping import Decider
 from bench_action.config.gates import default_gates
 from bench_action.config.schema import PairPhase
 from bench_action.model.result import Trial
-from bench_action.plan.blocks import Block, Cell, Pair, Spent, Step
+from bench_action.plan.blocks import Block, Cell, ElapsedTime, Pair, Step
 from bench_action.plan.timetable import Timetable
 
 pytestmark = pytest.mark.unit
@@ -38,7 +38,7 @@ def blocks_taken(chosen: Decider, loss: float, times: Sequence[float] = (7.5,), 
     spent: list[float] = []
     for number in range(1, MOST + 1):
         block = Block("duet", number, (), PAIR)
-        if chosen.enough(block, duets(number - 1, loss, noise), Spent(sum(spent), spent)):
+        if chosen.enough(block, duets(number - 1, loss, noise), ElapsedTime(sum(spent), spent)):
             return number - 1
         spent.append(times[(number - 1) % len(times)])
     return MOST
@@ -73,16 +73,16 @@ def test_enough__a_decided_pair_is_never_resumed() -> None:
     chosen = decider()
     blocks = blocks_taken(chosen, 0.10)
     later = Block("duet", blocks + 2, (), PAIR)
-    assert chosen.enough(later, [], Spent(50, [7.5] * blocks))
+    assert chosen.enough(later, [], ElapsedTime(50, [7.5] * blocks))
     assert not chosen.courses()[str(PAIR), "duet"].ended
 
 
 def turns_needed(chosen: Decider, trials: Sequence[Trial]) -> bool:
     spent: list[float] = []
     for number in range(1, 6):
-        chosen.enough(Block("duet", number, (), PAIR), trials, Spent(sum(spent), spent))
+        chosen.enough(Block("duet", number, (), PAIR), trials, ElapsedTime(sum(spent), spent))
         spent.append(7.5)
-    return not chosen.enough(Block("interleaved", 1, (), PAIR), trials, Spent(sum(spent), []))
+    return not chosen.enough(Block("interleaved", 1, (), PAIR), trials, ElapsedTime(sum(spent), []))
 
 
 def test_enough__turns_follow_only_duets_that_cannot_compare_rates() -> None:
@@ -101,9 +101,9 @@ def test_enough__turns_are_not_needed_once_a_gate_is_broken() -> None:
     chosen = decider()
     spent: list[float] = []
     for number in range(1, 7):
-        chosen.enough(Block("duet", number, (), PAIR), costly[: 2 * (number - 1)], Spent(sum(spent), spent))
+        chosen.enough(Block("duet", number, (), PAIR), costly[: 2 * (number - 1)], ElapsedTime(sum(spent), spent))
         spent.append(7.5)
-    assert chosen.enough(Block("interleaved", 1, (), PAIR), costly, Spent(sum(spent), []))
+    assert chosen.enough(Block("interleaved", 1, (), PAIR), costly, ElapsedTime(sum(spent), []))
 
 
 def test_enough__duets_that_cannot_compare_rates_leave_half_of_the_time() -> None:
@@ -117,7 +117,7 @@ def test_enough__duets_that_cannot_compare_rates_leave_half_of_the_time() -> Non
         spent.append(7.5)
         taken += 1
     assert taken == 8
-    assert not chosen.enough(Block("interleaved", 1, (), PAIR), wild, Spent(sum(spent), []))
+    assert not chosen.enough(Block("interleaved", 1, (), PAIR), wild, ElapsedTime(sum(spent), []))
 
 
 def test_enough__without_duets_turns_are_always_needed() -> None:
@@ -126,7 +126,7 @@ def test_enough__without_duets_turns_are_always_needed() -> None:
 
 def test_enough__minutes_end_everything_except_heads_own_figures() -> None:
     chosen = decider(minutes=1)
-    late = Spent(61.0, [])
+    late = ElapsedTime(61.0, [])
     assert not chosen.enough(Block("count", 0, ()), [], late)
     assert not chosen.enough(Block("capacity", 1, ()), [], late)
     assert chosen.enough(Block("capacity", 2, ()), [], late)
@@ -137,7 +137,7 @@ def test_enough__minutes_end_everything_except_heads_own_figures() -> None:
 
 def test_enough__a_cell_is_counted_again_until_its_counts_agree() -> None:
     step = Step(0, (Cell("aiohttp", "head", "article-500"),))
-    late = Spent(3600.0, [])
+    late = ElapsedTime(3600.0, [])
     again = Block("count", 2, (step,))
     assert not decider(minutes=1).enough(Block("count", 1, (step,)), [make_count()], late)
     assert decider().enough(again, [make_count(), make_count(block=1)], late)
@@ -154,7 +154,7 @@ def test_enough__minutes_also_bound_the_cap() -> None:
 def test_enough__reserves_time_for_pairs_before_the_other_phases() -> None:
     slow = Timetable(60, 1, 1, 9.5, 4.6, Paced(warmup=1, slice=3, blocks=5), Paced(warmup=1, slice=4))
     chosen = Decider(default_gates(), 0.0025, 1, 180.0, 1.0, timetable=slow)
-    early = Spent(25.0, [])
+    early = ElapsedTime(25.0, [])
     assert not chosen.enough(Block("count", 0, ()), [], early)
     assert not chosen.enough(Block("capacity", 1, ()), [], early)
     assert chosen.enough(Block("capacity", 2, ()), [], early)

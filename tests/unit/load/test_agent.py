@@ -1,7 +1,6 @@
-"""The agent of the load container, as a module: control groups on disk, HTTP on loopback."""
+"""The agent of the load container, imported as a module: control groups on disk, HTTP on loopback."""
 
 import base64
-import importlib
 import io
 import json
 import os
@@ -19,28 +18,28 @@ from typing import Any
 
 import pytest
 
+from bench_action.load import agent, counters
 from bench_action.load.generator import HttpRequest
+from bench_action.load.messages import CpuNumber, ShapeError, WireReply, require_shape
 
 pytestmark = pytest.mark.unit
 
-agent: Any = importlib.import_module("bench_action.load.agent")  # it has no annotations: it is sent as text
-counters: Any = importlib.import_module("bench_action.load.counters")
 CONTAINER = "3f" * 32
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Tells what it was asked; `/close` ends the connection, `/error` is one, `/large` has more than is checked."""
+    """Returns what it received; `/close` closes the connection, `/error` fails, `/large` is too large to check."""
 
     protocol_version = "HTTP/1.1"
 
     def answer(self) -> None:
-        asked = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        told = {
+        received = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        request = {
             "method": self.command,
-            "body": asked.decode(),
+            "body": received.decode(),
             "headers": {k.lower(): v for k, v in self.headers.items()},
         }
-        body = b"x" * (agent._LARGEST_BODY + 1) if self.path == "/large" else json.dumps(told).encode()
+        body = b"x" * (agent._LARGEST_BODY + 1) if self.path == "/large" else json.dumps(request).encode()
         self.send_response(503 if self.path == "/error" else 200)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Mixed-Case", "Yes")
@@ -57,18 +56,18 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """Many connections at once; the default backlog of 5 would make most of them wait for a second."""
+    """Many simultaneous connections; the default backlog of 5 would make most of them wait for a second."""
 
     request_queue_size = 128
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Clients here go away without reading everything."""
+        """Ignore clients that leave without reading everything."""
 
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    """Of a real HTTP server."""
+    """The port of a real HTTP server."""
     with Server(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -79,17 +78,17 @@ def port() -> Iterator[int]:
 
 @contextmanager
 def listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A server that treats each connection with `serve`, one after the other."""
+    """Run a server that handles each connection with `serve`, one after the other."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def accept() -> None:
             while True:
                 try:
-                    one, _ = listener.accept()
+                    connection, _ = listener.accept()
                 except OSError:
                     return
-                with one, suppress(OSError):  # a client that has gone already
-                    serve(one)
+                with connection, suppress(OSError):  # the client may have left already
+                    serve(connection)
 
         thread = threading.Thread(target=accept)
         thread.start()
@@ -98,40 +97,40 @@ def listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
         thread.join()
 
 
-def request_lines(one: socket.socket) -> bytes:
+def read_request(connection: socket.socket) -> bytes:
     data = b""
-    while b"\r\n\r\n" not in data and (more := one.recv(4096)):
+    while b"\r\n\r\n" not in data and (more := connection.recv(4096)):
         data += more
     return data
 
 
-def reply_and_close(one: socket.socket) -> None:
-    """HTTP/1.1 without saying `Connection: close`, as careless servers do."""
-    request_lines(one)
-    one.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+def reply_and_close(connection: socket.socket) -> None:
+    """Close an HTTP/1.1 connection without sending `Connection: close`, as careless servers do."""
+    read_request(connection)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
 
-def hang_up(one: socket.socket) -> None:
-    request_lines(one)
+def hang_up(connection: socket.socket) -> None:
+    read_request(connection)
 
 
-def say_nothing(one: socket.socket) -> None:
+def say_nothing(connection: socket.socket) -> None:
     """Wait until the client gives up."""
-    while one.recv(4096):
+    while connection.recv(4096):
         pass
 
 
 REQUEST = ("host", "path", "method", "headers", "body")
 
 
-def order(port: int, **changes: Any) -> dict[str, Any]:
+def order(port: int, **changes: Any) -> Any:
     sent = {"host": "127.0.0.1", "path": "/"} | {key: changes.pop(key) for key in REQUEST if key in changes}
-    wanted = {"repeat": 1, "timeout_s": 10.0, "bodies": True, "limit_s": 60.0, "connections": 1} | changes
-    return HttpRequest(port=port, **sent).order | wanted
+    fields = {"repeat": 1, "timeout_s": 10.0, "bodies": True, "limit_s": 60.0, "connections": 1} | changes
+    return {**HttpRequest(port=port, **sent).order, **fields}
 
 
-def told(reply: dict[str, Any]) -> Any:
-    """What the server says that it was asked."""
+def received(reply: WireReply) -> Any:
+    """Decode what the server received."""
     return json.loads(base64.b64decode(reply["body"]))
 
 
@@ -140,12 +139,12 @@ def closed_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def test_get__tells_the_status(port: int) -> None:
+def test_get__returns_the_status(port: int) -> None:
     assert agent.get(order(port)) == {"status": 200, "problem": ""}
     assert agent.get(order(port, path="/error")) == {"status": 503, "problem": ""}
 
 
-def test_get__tells_why_there_is_none() -> None:
+def test_get__says_why_there_is_no_reply() -> None:
     answer = agent.get(order(closed_port()))
     assert answer["status"] == 0
     assert answer["problem"].startswith("ConnectionRefusedError: ")
@@ -158,20 +157,20 @@ def test_get__gives_up_on_a_server_that_says_nothing() -> None:
     assert answer["problem"] == "no reply within 0.05 s"
 
 
-def test_get__what_is_no_http_is_a_problem() -> None:
-    with listening(lambda one: one.sendall(b"hello\r\n\r\n")) as port:
+def test_get__an_answer_that_is_not_http_is_a_problem() -> None:
+    with listening(lambda connection: connection.sendall(b"hello\r\n\r\n")) as port:
         answer = agent.get(order(port))
     assert answer["status"] == 0
     assert answer["problem"]
 
 
-def test_requests__over_one_connection_that_stays_open(port: int) -> None:
+def test_requests__use_one_connection_that_stays_open(port: int) -> None:
     replies = agent.requests(order(port, repeat=3))["replies"]
     assert [(reply["status"], reply["kept"], reply["problem"]) for reply in replies] == [(200, True, "")] * 3
     assert replies[0]["headers"]["x-mixed-case"] == "Yes"
 
 
-def test_requests__tell_that_the_server_closes(port: int) -> None:
+def test_requests__report_that_the_server_closes(port: int) -> None:
     replies = agent.requests(order(port, path="/close", repeat=3))["replies"]
     assert [(reply["status"], reply["kept"]) for reply in replies] == [(200, False)] * 3
 
@@ -197,9 +196,9 @@ def test_requests__without_bodies_are_short(port: int) -> None:
     assert (reply["status"], reply["headers"], reply["body"]) == (200, {}, "")
 
 
-def test_requests__a_page_that_is_too_large_to_be_checked_is_a_problem(port: int) -> None:
+def test_requests__a_page_that_is_too_large_to_check_is_a_problem(port: int) -> None:
     (reply,) = agent.requests(order(port, path="/large", repeat=3))["replies"]
-    assert reply["problem"] == "the body has more than 4 MiB, too much to be checked"
+    assert reply["problem"] == "the body is larger than 4 MiB, too large to check"
     assert reply["body"] == ""
     assert all(reply["problem"] == "" for reply in agent.requests(order(port, path="/large", bodies=False))["replies"])
 
@@ -208,11 +207,11 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
 
 
 def test_requests__a_reply_that_comes_in_drops_is_given_up_at_its_deadline() -> None:
-    def drip(one: socket.socket) -> None:
-        request_lines(one)
-        one.sendall(HEAD % 10_000)
+    def drip(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(HEAD % 10_000)
         while True:  # each byte is in time
-            one.sendall(b"x")
+            connection.sendall(b"x")
             time.sleep(0.01)
 
     with listening(drip) as port:
@@ -222,10 +221,10 @@ def test_requests__a_reply_that_comes_in_drops_is_given_up_at_its_deadline() -> 
 
 
 def test_requests__headers_that_never_end_are_given_up() -> None:
-    def serve(one: socket.socket) -> None:
-        request_lines(one)
+    def serve(connection: socket.socket) -> None:
+        read_request(connection)
         while True:
-            one.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     with listening(serve) as port:
         (reply,) = agent.requests(order(port, bodies=False, timeout_s=0.2))["replies"]
@@ -234,9 +233,9 @@ def test_requests__headers_that_never_end_are_given_up() -> None:
 
 @pytest.mark.parametrize("bodies", [True, False])
 def test_requests__an_announced_length_reserves_no_memory(bodies: bool) -> None:
-    def serve(one: socket.socket) -> None:
-        request_lines(one)
-        one.sendall(HEAD % 10**15 + b"x")
+    def serve(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(HEAD % 10**15 + b"x")
 
     with listening(serve) as port:
         (reply,) = agent.requests(order(port, bodies=bodies))["replies"]
@@ -246,11 +245,11 @@ def test_requests__an_announced_length_reserves_no_memory(bodies: bool) -> None:
 def test_requests__a_large_reply_is_read_to_its_end_and_thrown_away() -> None:
     size = 64 * 2**20
 
-    def serve(one: socket.socket) -> None:
-        request_lines(one)
-        one.sendall(HEAD % size)
+    def serve(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(HEAD % size)
         for _ in range(64):
-            one.sendall(b"x" * 2**20)
+            connection.sendall(b"x" * 2**20)
 
     with listening(serve) as port:
         tracemalloc.start()
@@ -267,9 +266,9 @@ def test_requests__end_after_their_time() -> None:
 
 
 def test_requests__a_redirect_names_its_location() -> None:
-    def serve(one: socket.socket) -> None:
-        request_lines(one)
-        one.sendall(b"HTTP/1.1 301 Moved\r\nLocation: /\x1bitems/\xe2\x80\xae\r\nContent-Length: 0\r\n\r\n")
+    def serve(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(b"HTTP/1.1 301 Moved\r\nLocation: /\x1bitems/\xe2\x80\xae\r\nContent-Length: 0\r\n\r\n")
 
     with listening(serve) as port:
         (reply,) = agent.requests(order(port, bodies=False))["replies"]
@@ -277,26 +276,26 @@ def test_requests__a_redirect_names_its_location() -> None:
 
 
 def test_requests__equal_bodies_have_equal_digests(port: int) -> None:
-    one, other = (agent.requests(order(port, path=path, bodies=False))["replies"][0] for path in ("/", "/large"))
+    small, large = (agent.requests(order(port, path=path, bodies=False))["replies"][0] for path in ("/", "/large"))
     again = agent.requests(order(port, path="/", bodies=True))["replies"][0]
-    assert one["digest"] == again["digest"] != other["digest"]
+    assert small["digest"] == again["digest"] != large["digest"]
 
 
 def test_requests__send_method_headers_and_body(port: int) -> None:
     (reply,) = agent.requests(order(port, method="POST", headers={"X-A": "1"}, body='{"text": "ü"}'))["replies"]
-    asked = told(reply)
-    assert (asked["method"], asked["body"], asked["headers"]["x-a"]) == ("POST", '{"text": "ü"}', "1")
+    request = received(reply)
+    assert (request["method"], request["body"], request["headers"]["x-a"]) == ("POST", '{"text": "ü"}', "1")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 def test_requests__an_empty_body_has_its_length(port: int, method: str) -> None:
     (reply,) = agent.requests(order(port, method=method))["replies"]
-    assert told(reply)["headers"]["content-length"] == "0"
+    assert received(reply)["headers"]["content-length"] == "0"
 
 
 def test_requests__get_has_no_body(port: int) -> None:
     (reply,) = agent.requests(order(port))["replies"]
-    assert "content-length" not in told(reply)["headers"]
+    assert "content-length" not in received(reply)["headers"]
 
 
 def test_requests__head_has_headers_and_no_body(port: int) -> None:
@@ -312,9 +311,9 @@ def test_connections__all_are_answered(port: int, hold: bool) -> None:
 
 
 def test_connections__a_server_that_serves_one_at_a_time_cannot_hold_many() -> None:
-    def serve(one: socket.socket) -> None:
-        reply_and_close(one)
-        say_nothing(one)  # keeps this connection until its client closes it, and nobody else is served
+    def serve(connection: socket.socket) -> None:
+        reply_and_close(connection)
+        say_nothing(connection)  # keeps this connection until its client closes it, and nobody else is served
 
     with listening(serve) as port:
         held = agent.connections(order(port, count=3, hold=True, limit_s=1.0))
@@ -323,7 +322,7 @@ def test_connections__a_server_that_serves_one_at_a_time_cannot_hold_many() -> N
     assert in_turn == {"answered": 3, "refused_here": 0}
 
 
-def test_connections__nobody_there_answers_none() -> None:
+def test_connections__to_a_closed_port_are_not_answered() -> None:
     answer = agent.connections(order(closed_port(), count=5, hold=True, limit_s=30.0))
     assert answer == {"answered": 0, "refused_here": 0}
 
@@ -333,22 +332,22 @@ def test_connections__a_hang_up_is_no_answer() -> None:
         assert agent.connections(order(port, count=4, hold=True, limit_s=30.0))["answered"] == 0
 
 
-def test_connections__its_own_limit_of_open_files_is_told_apart(port: int) -> None:
+def test_connections__its_own_limit_of_open_files_is_not_the_servers_fault(port: int) -> None:
     program = (
         "import json, resource, sys\n"
         "from bench_action.load import agent\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\n"
         "print(json.dumps(agent.connections(json.loads(sys.argv[1]))))\n"
     )
-    asked = json.dumps(order(port, count=100, hold=True, limit_s=30.0))
-    done = subprocess.run([sys.executable, "-c", program, asked], capture_output=True, text=True, check=True)
+    sent = json.dumps(order(port, count=100, hold=True, limit_s=30.0))
+    done = subprocess.run([sys.executable, "-c", program, sent], capture_output=True, text=True, check=True)
     answer = json.loads(done.stdout)
     assert answer["answered"] + answer["refused_here"] == 100
     assert 20 < answer["answered"] < 40
 
 
-def watch(port: int, connections: int) -> Any:
-    return agent.Watcher({"host": "127.0.0.1", "port": port, "connections": connections, "parts": {}})
+def watch(port: int, connections: int) -> agent.Watcher:
+    return agent.Watcher(order(port, connections=connections, parts={}))
 
 
 def test_watcher__counts_established_connections_to_the_server_and_no_others() -> None:
@@ -366,9 +365,9 @@ def test_watcher__does_not_count_the_connection_of_the_probe() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         order_ = order(server.getsockname()[1], limit_s=30.0, connections=1)
         prober = agent.Prober(order_)
-        watcher = agent.Watcher({**order_, "parts": {}}, prober)
+        watcher = agent.Watcher(order_ | {"parts": {}}, prober)
         with closing(socket.create_connection(server.getsockname())), closing(prober._wire):
-            prober._wire._connected(time.monotonic() + 30)
+            prober._wire._connect(time.monotonic() + 30)
             assert watcher._count() == 1
             assert watch(order_["port"], 1)._count() == 2
 
@@ -400,9 +399,9 @@ def test_watcher__keeps_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
 def cgroups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty control group tree that the agent reads."""
     monkeypatch.setattr(counters, "CGROUPS", str(tmp_path))
-    counters.cgroups_of.cache_clear()
+    counters.find_cgroups.cache_clear()
     yield tmp_path
-    counters.cgroups_of.cache_clear()
+    counters.find_cgroups.cache_clear()
 
 
 def write(folder: Path, **files: str) -> None:
@@ -421,17 +420,18 @@ V2_FILES = {
 @pytest.mark.parametrize(
     "place", [f"system.slice/docker-{CONTAINER}.scope", f"docker/{CONTAINER}", f"a/b/c/kubepods/cri-{CONTAINER}.scope"]
 )
-def test_usage_of__control_groups_2(cgroups: Path, place: str) -> None:
+def test_read_usage__control_groups_2(cgroups: Path, place: str) -> None:
     write(cgroups, cgroup__controllers="cpu memory")
     write(cgroups / place, **V2_FILES)
     write(cgroups / place.replace("3f", "4e"), **dict.fromkeys(V2_FILES, "broken"))
-    assert counters.usage_of(CONTAINER) == {"cpu_ms": 1500.0, "throttled_ms": 250.0, "memory_mib": 8.0}
+    assert counters.read_usage(CONTAINER) == {"cpu_ms": 1500.0, "throttled_ms": 250.0, "memory_mib": 8.0}
 
 
-def test_usage_of__control_groups_2_without_a_cpu_controller_have_no_throttling(cgroups: Path) -> None:
+def test_read_usage__control_groups_2_without_a_cpu_controller_have_no_throttling(cgroups: Path) -> None:
     write(cgroups, cgroup__controllers="")
     write(cgroups / "docker" / CONTAINER, **V2_FILES | {"cpu__stat": "usage_usec 2000\n"})
-    found = counters.usage_of(CONTAINER)
+    found = counters.read_usage(CONTAINER)
+    assert found is not None
     assert (found["cpu_ms"], found["throttled_ms"]) == (2.0, 0.0)
 
 
@@ -447,57 +447,60 @@ def make_v1(cgroups: Path) -> None:
     )
 
 
-def test_usage_of__control_groups_1(cgroups: Path) -> None:
+def test_read_usage__control_groups_1(cgroups: Path) -> None:
     make_v1(cgroups)
-    assert counters.usage_of(CONTAINER) == {"cpu_ms": 1500.0, "throttled_ms": 250.0, "memory_mib": 8.0}
+    assert counters.read_usage(CONTAINER) == {"cpu_ms": 1500.0, "throttled_ms": 250.0, "memory_mib": 8.0}
 
 
-def test_usage_of__control_groups_1_with_joint_controllers(cgroups: Path) -> None:
+def test_read_usage__control_groups_1_with_joint_controllers(cgroups: Path) -> None:
     make_v1(cgroups)
     usage = cgroups / "cpuacct" / "docker" / CONTAINER / "cpuacct.usage"
     usage.rename(cgroups / "cpu" / "docker" / CONTAINER / "cpuacct.usage")
     os.renames(cgroups / "cpuacct" / "docker" / CONTAINER, cgroups / "gone")
     (cgroups / "cpuacct").symlink_to("cpu")
-    assert counters.usage_of(CONTAINER)["cpu_ms"] == 1500.0
+    found = counters.read_usage(CONTAINER)
+    assert found is not None
+    assert found["cpu_ms"] == 1500.0
 
 
 @pytest.mark.parametrize("part", [None, "", CONTAINER])
-def test_usage_of__is_none_where_nothing_is_shown(cgroups: Path, part: str | None) -> None:
-    assert counters.usage_of(part) is None
+def test_read_usage__is_none_if_nothing_is_shown(cgroups: Path, part: str | None) -> None:
+    assert counters.read_usage(part) is None
 
 
-def test_usage_of__is_none_where_a_file_is_missing_or_broken(cgroups: Path) -> None:
+def test_read_usage__is_none_if_a_file_is_missing_or_broken(cgroups: Path) -> None:
     write(cgroups, cgroup__controllers="cpu memory")
     place = cgroups / "docker" / CONTAINER
     write(place, **V2_FILES | {"memory__current": "max\n"})
-    assert counters.usage_of(CONTAINER) is None
+    assert counters.read_usage(CONTAINER) is None
     write(place, memory__current="1048576")
-    assert counters.usage_of(CONTAINER) is not None
+    assert counters.read_usage(CONTAINER) is not None
     (place / "cpu.stat").unlink()
-    assert counters.usage_of(CONTAINER) is None
+    assert counters.read_usage(CONTAINER) is None
 
 
-def test_usage__tells_every_part(cgroups: Path) -> None:
+def test_usage__reads_every_part(cgroups: Path) -> None:
     make_v1(cgroups)
-    found = agent.usage({"parts": {"application": CONTAINER, "db": "gone"}})
+    found = agent.usage({"op": "usage", "parts": {"application": CONTAINER, "db": "gone"}})["parts"]
+    assert found["application"] is not None
     assert found["application"]["cpu_ms"] == 1500.0
     assert found["db"] is None
 
 
-def test_settle__ends_at_once_where_nothing_is_shown_or_the_part_is_idle(cgroups: Path) -> None:
-    assert agent.settle({"parts": [CONTAINER], "limit_s": 600.0})["waited_s"] < 600
-    counters.cgroups_of.cache_clear()
+def test_settle__ends_immediately_if_nothing_is_shown_or_the_part_is_idle(cgroups: Path) -> None:
+    assert agent.settle({"op": "settle", "parts": [CONTAINER], "limit_s": 600.0})["waited_s"] < 600
+    counters.find_cgroups.cache_clear()
     make_v1(cgroups)
-    assert agent.settle({"parts": [CONTAINER], "limit_s": 600.0})["waited_s"] < 600
+    assert agent.settle({"op": "settle", "parts": [CONTAINER], "limit_s": 600.0})["waited_s"] < 600
 
 
 def test_settle__waits_while_the_part_works(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent, "_SETTLE_S", 0.001)
-    # a minute of CPU time between two looks is busy, however late the second one comes
+    # a minute of CPU time between two readings is busy, however late the second one comes
     busy = [0.0, 60_000.0, 60_000.0, 120_000.0, 120_000.0, 120_000.0]
     readings = {"busy": iter(busy), "idle": iter([7.0, 7.0]), "hidden": iter([None, None])}
-    monkeypatch.setattr(agent, "cpu_ms_of", lambda part: next(readings[part]))
-    agent.settle({"parts": ["busy", "idle", "hidden"], "limit_s": 600.0})
+    monkeypatch.setattr(agent, "read_cpu_ms", lambda part: next(readings[part]))
+    agent.settle({"op": "settle", "parts": ["busy", "idle", "hidden"], "limit_s": 600.0})
     assert [list(left) for left in readings.values()] == [[], [], []]
 
 
@@ -505,20 +508,20 @@ def test_settle__waits_while_the_part_works(monkeypatch: pytest.MonkeyPatch) -> 
     ("before", "after", "percent"),
     [((1000, 10), (2000, 60), 5.0), ((1000, 10), (2000, 10), 0.0), ((1000, 10), (1000, 10), 0.0)],
 )
-def test_steal_percent__is_a_share_of_the_time_between(
+def test_compute_steal_percent__is_a_share_of_the_time_between(
     before: tuple[int, int], after: tuple[int, int], percent: float
 ) -> None:
-    assert counters.steal_percent(before, after) == percent
+    assert counters.compute_steal_percent(before, after) == percent
 
 
-def test_cpu_ticks__grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    first, stolen = counters.cpu_ticks()
+def test_read_cpu_ticks__grow() -> None:
+    first, stolen = counters.read_cpu_ticks()
     assert 0 <= stolen < first
-    assert counters.cpu_ticks()[0] >= first
+    assert counters.read_cpu_ticks()[0] >= first
 
 
-def test_machine__tells_what_wrk_may_use() -> None:
-    found = agent.machine({})
+def test_machine__describes_what_wrk_may_use() -> None:
+    found = agent.machine({"op": "machine"})
     assert found["cores"] == len(os.sched_getaffinity(0))
     assert found["open_files"] > 0
     assert found["machine"] == os.uname().machine
@@ -546,15 +549,87 @@ def test_main__goes_on_after_a_failure_of_its_own(monkeypatch: pytest.MonkeyPatc
         {"op": "get", **order(port)},
     )
     assert [list(answer) for answer in answers] == [["error"], ["error"], ["error"], ["ok"]]
-    assert answers[1]["error"] == "KeyError: 'host'"
+    assert answers[1]["error"] == "the order has the wrong shape: field `host` is missing"
 
 
 def test_main__does_not_offer_its_inner_functions(monkeypatch: pytest.MonkeyPatch) -> None:
-    (answer,) = converse(monkeypatch, {"op": "number", "path": "/proc/1/environ"})
-    assert answer == {"error": "KeyError: 'number'"}
+    (answer,) = converse(monkeypatch, {"op": "read_number", "path": "/proc/1/environ"})
+    assert list(answer) == ["error"]
+    assert "not 'read_number'" in answer["error"]
 
 
-def test_wrk__runs_what_it_is_told_and_tells_how_it_went(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+def complete_orders() -> dict[str, dict[str, Any]]:
+    """One order of each kind that the agent takes."""
+    request = HttpRequest("app", 8000, "/").order
+    requests = {"op": "requests", **request, "repeat": 1, "timeout_s": 1, "bodies": True, "limit_s": 1.5}
+    fields = {"argv": ["wrk"], "url": "", "script": "", "connections": 1, "parts": {"application": "a"}, "limit_s": 1}
+    wrk = {"op": "wrk", **request, **fields}
+    loads = [{**request, "parts": {}}]
+    return {
+        "machine": {"op": "machine"},
+        "get": {"op": "get", **request, "timeout_s": 1.0},
+        "requests": requests,
+        "requests_together": {"op": "requests_together", "orders": [requests]},
+        "connections": {"op": "connections", **request, "count": 1, "hold": True, "limit_s": 1.0},
+        "turns": {"op": "turns", "loads": loads, "seconds": 1, "requests": 1, "timeout_s": 1, "seed": 1},
+        "wrk": wrk,
+        "duet": {"op": "duet", "orders": [wrk]},
+        "usage": {"op": "usage", "parts": {}},
+        "settle": {"op": "settle", "parts": [], "limit_s": 1},
+    }
+
+
+FIELDS = [(op, field) for op, sent in complete_orders().items() for field in sent if field != "op"]
+
+
+def test_operations__have_an_order_here() -> None:
+    assert set(complete_orders()) == set(agent.OPERATIONS)
+    for sent in complete_orders().values():
+        require_shape(sent, agent.OPERATIONS[sent["op"]][0])
+
+
+@pytest.mark.parametrize(("op", "field"), FIELDS)
+def test_obey__a_missing_field_is_named(op: str, field: str) -> None:
+    sent = complete_orders()[op]
+    del sent[field]
+    with pytest.raises(ShapeError) as caught:
+        agent.obey(sent)
+    assert str(caught.value) == f"field `{field}` is missing"
+
+
+@pytest.mark.parametrize(("op", "field"), FIELDS)
+def test_obey__a_field_of_the_wrong_type_is_named(op: str, field: str) -> None:
+    with pytest.raises(ShapeError) as caught:
+        agent.obey(complete_orders()[op] | {field: None})
+    assert str(caught.value).startswith(f"field `{field}` must be ")
+    assert str(caught.value).endswith(", not null")
+
+
+@pytest.mark.parametrize(
+    ("sent", "problem"),
+    [
+        ([], "it must be an object, not a list"),
+        ({}, "field `op` is missing"),
+        ({"op": ["get"]}, "field `op` must be text, not a list"),
+        ({"op": "dance"}, "field `op` must be one of machine, get, "),
+        (complete_orders()["get"] | {"port": "8000"}, "field `port` must be a whole number, not text"),
+        (complete_orders()["get"] | {"port": True}, "field `port` must be a whole number, not true or false"),
+        (complete_orders()["get"] | {"port": 80.5}, "field `port` must be a whole number, not a decimal number"),
+        (complete_orders()["requests"] | {"bodies": 1}, "field `bodies` must be true or false, not a whole number"),
+        (complete_orders()["usage"] | {"parts": {"db": 1}}, "field `parts['db']` must be text, not a whole number"),
+        (complete_orders()["settle"] | {"parts": ["a", {}]}, "field `parts[1]` must be text, not an object"),
+        ({"op": "duet", "orders": [complete_orders()["get"]]}, "field `orders[0].op` must be wrk"),
+        ({"op": "duet", "orders": [complete_orders()["wrk"], {"op": "wrk"}]}, "field `orders[1].host` is missing"),
+        (complete_orders()["turns"] | {"loads": [{"host": "app"}]}, "field `loads[0].port` is missing"),
+    ],
+)
+def test_obey__an_order_of_the_wrong_shape_is_refused(sent: object, problem: str) -> None:
+    with pytest.raises(ShapeError) as caught:
+        agent.obey(sent)
+    assert str(caught.value).startswith(problem)
+
+
+def test_wrk__runs_a_program_and_reports_how_it_went(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     program = "import sys; print(open(sys.argv[2]).read(), sys.argv[3]); sys.exit(3)"
     answer = agent.wrk(
         order(
@@ -588,25 +663,25 @@ def test_wrk__is_killed_at_its_limit(port: int) -> None:
     assert answer["status"] == -9
 
 
-def turns_order(*ports: int, **changes: Any) -> dict[str, Any]:
+def turns_order(*ports: int, **changes: Any) -> Any:
     loads = [order(port, parts={}) for port in ports]
     return {"loads": loads, "seconds": 0.05, "requests": 3, "timeout_s": 10.0, "seed": 1} | changes
 
 
 def test_turns__each_server_has_as_many_requests_in_the_order_it_was_named(port: int) -> None:
     with listening(hang_up) as silent:
-        sound, broken = agent.turns(turns_order(port, silent))["loads"]
-    assert len(sound["latencies_us"]) == broken["errors"] > 0
-    assert len(sound["latencies_us"]) % 3 == 0
-    assert (sound["errors"], broken["latencies_us"]) == (0, [])
-    assert all(latency > 0 for latency in sound["latencies_us"])
-    assert sound["duration_s"] >= sum(sound["latencies_us"]) / 1e6
+        answering, broken = agent.turns(turns_order(port, silent))["loads"]
+    assert len(answering["latencies_us"]) == broken["errors"] > 0
+    assert len(answering["latencies_us"]) % 3 == 0
+    assert (answering["errors"], broken["latencies_us"]) == (0, [])
+    assert all(latency > 0 for latency in answering["latencies_us"])
+    assert answering["duration_s"] >= sum(answering["latencies_us"]) / 1e6
 
 
 def test_turns__error_replies_are_counted_and_timed(port: int) -> None:
-    def refuse(one: socket.socket) -> None:
-        request_lines(one)
-        one.sendall(b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    def refuse(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
     with listening(refuse) as refusing:
         found = agent.turns(turns_order(refusing))["loads"][0]
@@ -614,15 +689,15 @@ def test_turns__error_replies_are_counted_and_timed(port: int) -> None:
     assert len(found["seen"]) == len(found["latencies_us"]) > 0
 
 
-def test_turns__cpu_is_told_by_part_and_none_where_it_is_hidden(cgroups: Path, port: int) -> None:
+def test_turns__cpu_is_read_by_part_and_none_if_it_is_hidden(cgroups: Path, port: int) -> None:
     make_v1(cgroups)
     parts = {"application": CONTAINER, "db": "0000"}
-    found = agent.turns({**turns_order(port), "loads": [order(port, parts=parts)]})["loads"][0]
+    found = agent.turns(turns_order(port, loads=[order(port, parts=parts)]))["loads"][0]
     assert found["cpu_ms"] == {"application": 0.0, "db": None}
 
 
-def test_duet__runs_both_at_once_and_answers_in_order(port: int, tmp_path: Path) -> None:
-    """Each waits for the other's file: one after the other would never end."""
+def test_duet__runs_both_at_the_same_time_and_answers_in_order(port: int, tmp_path: Path) -> None:
+    """Each waits for the other's file, so running one after the other would never end."""
     program = (
         "import pathlib, sys, time\n"
         "own, other = sys.argv[1], sys.argv[2]\n"
@@ -644,28 +719,29 @@ def test_duet__runs_both_at_once_and_answers_in_order(port: int, tmp_path: Path)
         )
         for names in (files, files[::-1])
     ]
-    answers = agent.together({"orders": loads})["answers"]
+    answers = agent.duet({"op": "duet", "orders": loads})["answers"]
     assert [answer["output"] for answer in answers] == ["first\n", "second\n"]
     assert all(0 <= share <= 1 for answer in answers for share in answer["idle"].values())
 
 
-def test_idle_shares__of_each_cpu() -> None:
-    before = {"0": (1000, 400), "1": (1000, 100)}
-    after = {"0": (1100, 430), "1": (1000, 100), "2": (5, 5)}
-    assert counters.idle_shares(before, after) == {"0": 0.3, "1": 0.0}
+def test_compute_idle_shares__of_each_cpu() -> None:
+    first, second, third = (CpuNumber(number) for number in "012")
+    before = {first: (1000, 400), second: (1000, 100)}
+    after = {first: (1100, 430), second: (1000, 100), third: (5, 5)}
+    assert counters.compute_idle_shares(before, after) == {"0": 0.3, "1": 0.0}
 
 
-def test_machine__tells_cpus_and_who_shares_a_core() -> None:
-    found = agent.machine({})
+def test_machine__lists_cpus_and_those_that_share_a_core() -> None:
+    found = agent.machine({"op": "machine"})
     assert found["cpus"] == sorted(os.sched_getaffinity(0))
-    assert all(cpu in found["siblings"][cpu] for cpu in found["cpus"])
+    assert all(cpu in found["siblings"][CpuNumber(str(cpu))] for cpu in found["cpus"])
     assert found["boot_id"]
 
 
-def test_scheduled_ms__grows_with_work() -> None:
-    before = counters.scheduled_ms(os.getpid())
+def test_read_scheduled_ms__grows_with_work() -> None:
+    before = counters.read_scheduled_ms(os.getpid())
     assert before > 0
     deadline = time.monotonic() + 60
-    while counters.scheduled_ms(os.getpid()) == before:  # brought up to date by the scheduler, not at every look
+    while counters.read_scheduled_ms(os.getpid()) == before:  # the scheduler updates it, not each reading
         assert time.monotonic() < deadline
-    assert counters.scheduled_ms(4194305) == 0.0
+    assert counters.read_scheduled_ms(4194305) == 0.0

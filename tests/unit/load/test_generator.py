@@ -1,18 +1,23 @@
-"""Talking to the agent."""
+"""Talking to the agent, and refusing answers of the wrong shape."""
 
+import ast
 import base64
 import json
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import resources
 from typing import Any, cast
 
 import pytest
 
+from bench_action.config.schema import Profile
 from bench_action.engine.protocol import Engine, Handle, Session
 from bench_action.load import generator
-from bench_action.load.generator import Agent, HttpRequest, Reply
+from bench_action.load.generator import Agent, HttpRequest, Reply, Turns
+from bench_action.load.messages import WrkOrder
+from bench_action.load.wrk import build_order
 from bench_action.model.errors import StackError
 from bench_action.model.machine import Usage
 
@@ -20,14 +25,49 @@ pytestmark = pytest.mark.unit
 
 LOAD = Handle("0123", "bench-action-load", "load", "bench-action-load", 0)
 HOME = HttpRequest("django", 8000, "/")
+REPLY = {
+    "status": 200,
+    "headers": {},
+    "body": "aGk=",
+    "kept": True,
+    "problem": "",
+    "size": 40,
+    "location": "",
+    "digest": "8f43",
+}
+COUNTERS = {"cpu_ms": 1.0, "memory_mib": 2.0, "throttled_ms": 3.0}
+WRK = {
+    "output": "x",
+    "status": 0,
+    "cpu_s": 0.5,
+    "wall_s": 1.0,
+    "live": 1,
+    "sampled": [[200, 40, "", "8f43"]],
+    "memory_mib": None,
+    "before": {"application": COUNTERS, "db": None},
+    "after": {},
+    "steal_percent": 0.0,
+    "idle": {"0": 0.5},
+}
+TURNS = {
+    "latencies_us": [10.0, 20],
+    "errors": 0,
+    "problem": "",
+    "seen": [[200, 40, "", ""], [200, 41, "", ""]],
+    "duration_s": 0.1,
+    "cpu_ms": {"application": 0.5, "db": None},
+}
+
+
+def wrk_order(host: str = "django") -> WrkOrder:
+    return build_order(Profile(connections=1, threads=1, duration=1), host, 8000, duration_s=1, parts={}, limit_s=10.0)
 
 
 class Scripted:
-    """A session that answers with what it was given, None for a line that is late; its engine as well."""
+    """A session that answers with the given lines, None for one that is late; it stands in for its engine as well."""
 
     def __init__(self, *lines: object) -> None:
         self.sent: list[Any] = []
-        self.closed = False
         self._lines = deque(lines)
 
     def send(self, text: str, patience_s: float = 30.0) -> None:
@@ -39,10 +79,10 @@ class Scripted:
     def read_line(self, timeout_s: float) -> str | None:
         assert timeout_s > 0
         line = self._lines.popleft() if self._lines else None
-        return None if line is None else json.dumps(line)
+        return line if line is None or isinstance(line, str) else json.dumps(line)
 
     def close(self) -> None:
-        self.closed = True
+        """End, as the engine ends a session."""
 
     def session(self, handle: Handle, argv: Sequence[str]) -> Session:
         assert handle is LOAD
@@ -51,13 +91,13 @@ class Scripted:
         return self
 
 
-def agent_of(scripted: Scripted) -> Agent:
+def make_agent(scripted: Scripted) -> Agent:
     return Agent(cast(Engine, scripted), LOAD)
 
 
-def test_agent__get_gives_status_or_problem() -> None:
+def test_agent__get_returns_status_or_problem() -> None:
     scripted = Scripted({"ok": {"status": 200, "problem": ""}}, {"ok": {"status": 0, "problem": "refused"}})
-    agent = agent_of(scripted)
+    agent = make_agent(scripted)
     assert agent.get("django", 8000, "/health", 2.0) == (200, "")
     assert agent.get("django", 8000, "/health", 2.0) == (0, "refused")
     assert scripted.sent[0] == {"op": "get", **HttpRequest("django", 8000, "/health").order, "timeout_s": 2.0}
@@ -65,10 +105,13 @@ def test_agent__get_gives_status_or_problem() -> None:
 
 def test_agent__requests_carry_everything_and_come_back_as_bytes() -> None:
     body = base64.b64encode(b"\xff\x00").decode()
-    reply = {"status": 201, "headers": {"allow": "GET"}, "body": body, "kept": True, "problem": ""}
+    reply = REPLY | {"status": 201, "headers": {"allow": "GET"}, "body": body}
     scripted = Scripted({"ok": {"replies": [reply, reply]}})
     request = HttpRequest("django", 8000, "/items", "POST", {"X-A": "1"}, "{}")
-    assert agent_of(scripted).requests(request, 2) == [Reply(201, {"allow": "GET"}, b"\xff\x00", True, "")] * 2
+    assert (
+        make_agent(scripted).requests(request, 2)
+        == [Reply(201, {"allow": "GET"}, b"\xff\x00", True, "", 40, "", "8f43")] * 2
+    )
     assert scripted.sent == [
         {
             "op": "requests",
@@ -86,76 +129,68 @@ def test_agent__requests_carry_everything_and_come_back_as_bytes() -> None:
 
 def test_agent__connections_refused_at_its_own_end_say_nothing_about_the_server() -> None:
     scripted = Scripted({"ok": {"answered": 40, "refused_here": 10}})
-    assert agent_of(scripted).connections(HOME, 50, hold=True, limit_s=30) == 50
+    assert make_agent(scripted).connections(HOME, 50, hold=True, limit_s=30) == 50
 
 
-def test_agent__asks_several_at_once() -> None:
-    raw = {"status": 200, "headers": {}, "body": "aGk=", "kept": True, "problem": ""}
-    scripted = Scripted({"ok": {"answers": [{"replies": [raw]}, {"replies": [raw, raw]}]}})
-    one, other = agent_of(scripted).requests_together([HOME, HttpRequest("aiohttp", 8000, "/")], 2)
-    assert ([reply.text for reply in one], [reply.text for reply in other]) == (["hi"], ["hi", "hi"])
+def test_agent__sends_to_several_at_the_same_time() -> None:
+    scripted = Scripted({"ok": {"answers": [{"replies": [REPLY]}, {"replies": [REPLY, REPLY]}]}})
+    first, second = make_agent(scripted).requests_together([HOME, HttpRequest("aiohttp", 8000, "/")], 2)
+    assert ([reply.text for reply in first], [reply.text for reply in second]) == (["hi"], ["hi", "hi"])
     (sent,) = scripted.sent
-    assert sent["op"] == "together"
+    assert sent["op"] == "requests_together"
     assert [(order["op"], order["host"], order["repeat"]) for order in sent["orders"]] == [
         ("requests", "django", 2),
         ("requests", "aiohttp", 2),
     ]
 
 
-def test_agent__asks_nobody_where_there_is_nobody() -> None:
+def test_agent__sends_nothing_for_no_requests() -> None:
     scripted = Scripted()
-    assert agent_of(scripted).requests_together([], 2) == []
+    assert make_agent(scripted).requests_together([], 2) == []
     assert scripted.sent == []
 
 
-def test_agent__usage_is_none_where_the_host_hides_it() -> None:
-    counters = {"cpu_ms": 1.0, "memory_mib": 2.0, "throttled_ms": 3.0}
-    scripted = Scripted({"ok": {"application": counters, "db": None}})
-    found = agent_of(scripted).usage({"application": "a", "db": "b"})
+def test_agent__usage_is_none_if_the_host_hides_it() -> None:
+    scripted = Scripted({"ok": {"parts": {"application": COUNTERS, "db": None}}})
+    found = make_agent(scripted).usage({"application": "a", "db": "b"})
     assert found == {"application": Usage(cpu_ms=1.0, memory_mib=2.0, throttled_ms=3.0), "db": None}
 
 
-def test_agent__looks_after_the_stack_while_wrk_runs() -> None:
-    looks: list[int] = []
-    scripted = Scripted(None, None, {"ok": {"output": "x"}})
-    answer = agent_of(scripted).wrk({"argv": ["wrk"]}, 10.0, lambda: looks.append(1), 0.5)
-    assert answer == {"output": "x"}
-    assert len(looks) == 2
-    assert scripted.sent == [{"op": "wrk", "argv": ["wrk"], "limit_s": 10.0}]
+def test_agent__checks_the_stack_while_wrk_runs() -> None:
+    checks: list[int] = []
+    scripted = Scripted(None, None, {"ok": WRK})
+    answer = make_agent(scripted).wrk(wrk_order(), lambda: checks.append(1), 0.5)
+    assert answer == WRK
+    assert len(checks) == 2
+    assert scripted.sent == [wrk_order()]
 
 
-def test_agent__whoever_looks_may_give_up() -> None:
-    def look() -> None:
+def test_agent__a_check_may_give_up() -> None:
+    def check() -> None:
         raise StackError("django exited with status 3")
 
     with pytest.raises(StackError, match="django exited"):
-        agent_of(Scripted(None)).wrk({}, 10.0, look, 0.5)
+        make_agent(Scripted(None)).wrk(wrk_order(), check, 0.5)
 
 
-def test_agent__an_error_of_its_own_is_told() -> None:
+def test_agent__its_own_error_is_raised() -> None:
     scripted = Scripted({"error": "FileNotFoundError: wrk"})
     with pytest.raises(StackError, match="the load generator failed: FileNotFoundError: wrk") as caught:
-        agent_of(scripted).settle(["0123"], 1.0)
+        make_agent(scripted).settle(["0123"], 1.0)
     assert caught.value.where == "order: settle"
 
 
 def test_agent__that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generator, "_GRACE_S", 0.0)
     with pytest.raises(StackError, match="the load generator does not answer") as caught:
-        agent_of(Scripted()).machine()
+        make_agent(Scripted()).machine()
     assert caught.value.where == "order: machine"
 
 
-def test_agent__close_ends_its_session() -> None:
-    scripted = Scripted()
-    agent_of(scripted).close()
-    assert scripted.closed
-
-
-def test_agent_source__runs_where_this_package_is_not_installed() -> None:
+def test_build_agent_source__runs_where_this_package_is_not_installed() -> None:
     """Without site-packages and the working directory, as in the load container."""
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", generator.agent_source()],
+        [sys.executable, "-I", "-S", "-c", generator.build_agent_source()],
         input='{"op": "machine"}\n{"op": "usage", "parts": {"ghost": "0123"}}\n',
         capture_output=True,
         text=True,
@@ -163,18 +198,25 @@ def test_agent_source__runs_where_this_package_is_not_installed() -> None:
     )
     machine, usage = (json.loads(line) for line in done.stdout.splitlines())
     assert machine["ok"]["cores"] >= 1
-    assert usage == {"ok": {"ghost": None}}
+    assert usage == {"ok": {"parts": {"ghost": None}}}
 
 
-def test_agent__an_answer_to_an_order_that_was_given_up_is_passed_over() -> None:
+@pytest.mark.parametrize("name", ["messages", "counters", "agent"])
+def test_build_agent_source__has_no_syntax_that_python_3_9_lacks(name: str) -> None:
+    source = resources.files("bench_action.load").joinpath(f"{name}.py").read_text("utf-8")
+    ast.parse(source, feature_version=(3, 9))
+    assert repr(source) in generator.build_agent_source()
+
+
+def test_agent__skips_the_answer_to_an_order_that_was_given_up() -> None:
     scripted = Scripted(None, {"ok": {"requests": 3}}, {"ok": {"waited_s": 0.5}})
-    agent = agent_of(scripted)
+    agent = make_agent(scripted)
 
     def give_up() -> None:
         raise StackError("base has ended")
 
     with pytest.raises(StackError, match="base has ended"):
-        agent.wrk({"host": "base"}, 5.0, give_up, 0.5)
+        agent.wrk(wrk_order("base"), give_up, 0.5)
     assert agent.settle(["head"], 1.0) == 0.5
 
 
@@ -201,5 +243,140 @@ def test_agent__an_answer_to_an_order_that_was_given_up_is_passed_over() -> None
         ),
     ],
 )
-def test_wire__has_the_headers_of_the_configuration_and_those_that_it_needs(request_: HttpRequest, sent: bytes) -> None:
+def test_wire__has_the_configured_headers_and_those_that_it_needs(request_: HttpRequest, sent: bytes) -> None:
     assert request_.wire == sent
+
+
+def call_turns(agent: Agent) -> list[Turns]:
+    parts = [{"application": "a", "db": "b"}]
+    return agent.turns([HOME], parts, seconds=0.1, per_turn=5, timeout_s=1.0, seed=1)
+
+
+def test_agent__turns_come_back_as_samples_and_figures() -> None:
+    scripted = Scripted({"ok": {"loads": [TURNS], "seconds": 0.2}})
+    (turns,) = call_turns(make_agent(scripted))
+    assert [(sample.status, sample.size) for sample in turns.seen] == [(200, 40), (200, 41)]
+    assert (turns.latencies_us, turns.cpu_ms, turns.duration_s) == ([10.0, 20], {"application": 0.5, "db": None}, 0.1)
+
+
+CALLS: dict[str, Callable[[Agent], object]] = {
+    "machine": lambda agent: agent.machine(),
+    "get": lambda agent: agent.get("django", 8000, "/", 1.0),
+    "requests": lambda agent: agent.requests(HOME, 1),
+    "requests_together": lambda agent: agent.requests_together([HOME], 1),
+    "connections": lambda agent: agent.connections(HOME, 5, hold=True, limit_s=1.0),
+    "turns": call_turns,
+    "wrk": lambda agent: agent.wrk(wrk_order(), lambda: None, 1.0),
+    "duet": lambda agent: agent.duet([wrk_order(), wrk_order()], lambda: None, 1.0),
+    "usage": lambda agent: agent.usage({"application": "a"}),
+    "settle": lambda agent: agent.settle(["a"], 1.0),
+}
+MACHINE = {
+    "cpu_model": "",
+    "cores": 2,
+    "open_files": 1024,
+    "machine": "x86_64",
+    "cpus": [0, 1],
+    "siblings": {"0": [0], "1": [1]},
+    "boot_id": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("op", "answer", "problem"),
+    [
+        ("machine", MACHINE | {"siblings": {"all": [0]}}, "`siblings` must have the numbers of CPUs as its keys"),
+        ("machine", MACHINE | {"cpus": [0, "1"]}, "`cpus[1]` must be a whole number, not text"),
+        ("machine", {}, "`cpu_model` is missing"),
+        ("machine", [], "it must be an object, not a list"),
+        ("get", {"status": "200", "problem": ""}, "`status` must be a whole number, not text"),
+        ("get", {"status": True, "problem": ""}, "`status` must be a whole number, not true or false"),
+        ("get", {"status": 200}, "`problem` is missing"),
+        ("requests", {"replies": {}}, "`replies` must be a list, not an object"),
+        ("requests", {"replies": []}, "`replies` must not be empty"),
+        (
+            "requests",
+            {"replies": [REPLY, REPLY | {"size": 1.5}]},
+            "`replies[1].size` must be a whole number, not a dec",
+        ),
+        (
+            "requests",
+            {"replies": [REPLY | {"headers": {"x": 1}}]},
+            "`replies[0].headers['x']` must be text, not a whole",
+        ),
+        ("requests", {"replies": [REPLY | {"body": "?"}]}, "`replies[0].body` must be base64"),
+        ("requests_together", {"answers": []}, "`answers` must have 1 entries, not 0"),
+        (
+            "requests_together",
+            {"answers": [{"replies": [None]}]},
+            "`answers[0].replies[0]` must be an object, not null",
+        ),
+        ("requests_together", {"answers": [{"replies": []}]}, "`answers[0].replies` must not be empty"),
+        ("connections", {"answered": 5}, "`refused_here` is missing"),
+        ("turns", {"loads": [], "seconds": 0.1}, "`loads` must have 1 entries, not 0"),
+        (
+            "turns",
+            {"loads": [TURNS | {"seen": [[200, "", ""]]}], "seconds": 0.1},
+            "`loads[0].seen[0]` must be a list of",
+        ),
+        (
+            "turns",
+            {"loads": [TURNS | {"seen": ["200"]}], "seconds": 0.1},
+            "`loads[0].seen[0]` must be a list, not text",
+        ),
+        (
+            "turns",
+            {"loads": [TURNS | {"latencies_us": ["1"]}], "seconds": 0.1},
+            "`loads[0].latencies_us[0]` must be a nu",
+        ),
+        (
+            "turns",
+            {"loads": [TURNS | {"cpu_ms": {"db": ""}}], "seconds": 0.1},
+            "`loads[0].cpu_ms['db']` must be a number",
+        ),
+        ("wrk", WRK | {"output": None}, "`output` must be text, not null"),
+        ("wrk", WRK | {"before": {"db": {"cpu_ms": 1.0}}}, "`before['db'].throttled_ms` is missing"),
+        ("wrk", WRK | {"idle": {"cpu": 0.5}}, "`idle` must have the numbers of CPUs as its keys"),
+        ("wrk", WRK | {"memory_mib": "1"}, "`memory_mib` must be a number, not text"),
+        ("duet", {"answers": [WRK]}, "`answers` must have 2 entries, not 1"),
+        ("duet", {"answers": [WRK, WRK | {"live": None}]}, "`answers[1].live` must be a whole number, not null"),
+        ("usage", {"application": COUNTERS}, "`parts` is missing"),
+        ("settle", {"waited_s": "1"}, "`waited_s` must be a number, not text"),
+    ],
+)
+def test_agent__an_answer_of_the_wrong_shape_names_the_field(op: str, answer: object, problem: str) -> None:
+    with pytest.raises(StackError) as caught:
+        CALLS[op](make_agent(Scripted({"ok": answer})))
+    assert caught.value.what.startswith("the load generator sent an answer of the wrong shape: ")
+    assert problem in caught.value.what
+    assert caught.value.where == f"order: {op}"
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("", "it is not JSON"),
+        ("Traceback (most recent call last):", "it is not JSON"),
+        ("[" * 100_000, "it is not JSON"),
+        ("[]", "it must be an object with `ok` or `error`"),
+        ("{}", "it must be an object with `ok` or `error`"),
+        ('{"error": 1}', "field `error` must be text, not a whole number"),
+    ],
+)
+def test_agent__a_line_that_is_not_an_answer_is_refused(line: str, problem: str) -> None:
+    with pytest.raises(StackError, match="an answer of the wrong shape") as caught:
+        make_agent(Scripted(line)).machine()
+    assert caught.value.what.endswith(problem)
+
+
+def test_agent__ignores_fields_that_it_does_not_know() -> None:
+    scripted = Scripted({"ok": {"waited_s": 0.5, "unit": "s"}})
+    assert make_agent(scripted).settle(["a"], 1.0) == 0.5
+
+
+def test_agent__a_key_in_an_error_is_short_and_printable() -> None:
+    reply = REPLY | {"headers": {"\x1b[31m" + "x" * 1000: None}}
+    with pytest.raises(StackError) as caught:
+        make_agent(Scripted({"ok": {"replies": [reply]}})).requests(HOME, 1)
+    assert caught.value.what.isprintable()
+    assert len(caught.value.what) < 200

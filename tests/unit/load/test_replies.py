@@ -1,4 +1,4 @@
-"""Whether replies are those that were expected, by statuses and sizes; every limit from both sides."""
+"""Replies that were not expected, by status and size; every limit from both sides."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,15 +7,15 @@ import pytest
 from tests.unit.factories import LATENCY
 
 from bench_action.config.schema import ExpectedReply, Profile
-from bench_action.load.generator import Sight
+from bench_action.load.generator import Sample
 from bench_action.load.replies import (
+    compute_size_gap,
     describe_statuses,
     judge_each,
     judge_loaded,
     merge_counts,
-    size_gap,
+    recount_errors,
     summarise_replies,
-    with_expected,
 )
 from bench_action.load.wrk import Report
 from bench_action.model.result import Errors, Replies
@@ -38,25 +38,25 @@ REPORT = Report(
 )
 
 
-def profile_of(**changes: Any) -> Profile:
+def make_profile(**changes: Any) -> Profile:
     return Profile(**{"path": "/items", "connections": 10, "threads": 1, "duration": 4} | changes)
 
 
 def sampled(**statuses: int) -> Replies:
     """Replies by status: `s200=3`."""
-    return summarise_replies([Sight(int(name[1:]), 6000, "", "d") for name, n in statuses.items() for _ in range(n)])
+    return summarise_replies([Sample(int(name[1:]), 6000, "", "d") for name, n in statuses.items() for _ in range(n)])
 
 
-def loaded(report: Report, seen: Replies, counted: Replies | None = COUNTED, **changes: Any) -> list[RunWarning]:
-    profile = profile_of(**changes)
-    return list(judge_loaded(with_expected(report, profile.expect), profile, seen, counted, CELL))
+def judge_report(report: Report, seen: Replies, counted: Replies | None = COUNTED, **changes: Any) -> list[RunWarning]:
+    profile = make_profile(**changes)
+    return list(judge_loaded(recount_errors(report, profile.expect), profile, seen, counted, CELL))
 
 
-def refused(share: float) -> Report:
+def with_errors(share: float) -> Report:
     return replace(REPORT, errors=Errors(status=round(1000 * share)))
 
 
-def mean(size: float) -> Report:
+def with_mean_size(size: float) -> Report:
     return replace(REPORT, bytes_read=round(1000 * size))
 
 
@@ -75,117 +75,117 @@ def test_expected_reply__accepts_codes_and_classes(expected: object, accepted: l
 
 def test_profile__head_cannot_be_measured_by_wrk() -> None:
     with pytest.raises(ValueError, match="wrk cannot measure HEAD"):
-        profile_of(method="HEAD")
+        make_profile(method="HEAD")
 
 
 def test_profile__a_header_cannot_end_its_line() -> None:
     with pytest.raises(ValueError, match="headers"):
-        profile_of(headers={"X-A": "1\r\nX-B: 2"})
+        make_profile(headers={"X-A": "1\r\nX-B: 2"})
 
 
 @pytest.mark.parametrize("status", [[], 99, 600, "6xx", "x", None])
-def test_expected_reply__other_values_are_mistakes(status: object) -> None:
+def test_expected_reply__other_values_are_refused(status: object) -> None:
     with pytest.raises(ValueError, match="status"):
         ExpectedReply.model_validate({"status": status})
 
 
 def test_summarise_replies__range_statuses_and_what_all_have_in_common() -> None:
-    seen = [Sight(200, 10, "", "a"), Sight(301, 30, "/items/", "a"), Sight(200, 20, "", "a")]
+    seen = [Sample(200, 10, "", "a"), Sample(301, 30, "/items/", "a"), Sample(200, 20, "", "a")]
     assert summarise_replies(seen) == Replies(
         statuses={"200": 2, "301": 1}, bytes_min=10, bytes_mean=20.0, bytes_max=30, location="/items/", digest="a"
     )
-    assert summarise_replies([*seen, Sight(200, 20, "", "b")]).digest == ""
+    assert summarise_replies([*seen, Sample(200, 20, "", "b")]).digest == ""
     assert summarise_replies([], "no reply within 10 s") == Replies(problem="no reply within 10 s")
 
 
 def test_merge_counts__is_the_range_of_all() -> None:
-    one = Replies(statuses={"200": 1}, bytes_min=10, bytes_mean=10, bytes_max=10, digest="a")
-    other = Replies(statuses={"200": 3}, bytes_min=20, bytes_mean=30, bytes_max=40, digest="a")
-    assert merge_counts([one, Replies(), other]) == Replies(
+    first = Replies(statuses={"200": 1}, bytes_min=10, bytes_mean=10, bytes_max=10, digest="a")
+    second = Replies(statuses={"200": 3}, bytes_min=20, bytes_mean=30, bytes_max=40, digest="a")
+    assert merge_counts([first, Replies(), second]) == Replies(
         statuses={"200": 4}, bytes_min=10, bytes_mean=25, bytes_max=40, digest="a"
     )
     assert merge_counts([Replies()]) is None
 
 
-def test_judge_each__expected_replies_are_no_news() -> None:
-    assert judge_each(sampled(s200=5, s204=5), profile_of(), CELL) == ()
+def test_judge_each__expected_replies_cause_no_warning() -> None:
+    assert judge_each(sampled(s200=5, s204=5), make_profile(), CELL) == ()
 
 
-def test_judge_each__a_redirect_names_where_to_and_how_to_go_there() -> None:
-    seen = summarise_replies([Sight(301, 60, "/items/?page=1", "")] * 5)
-    (warned,) = judge_each(seen, profile_of(), CELL)
-    assert (warned.code, warned.cell, warned.code.invalidates) == (Code.REDIRECTS, CELL, True)
-    assert warned.message == "all 5 replies had the status 301 (a redirect to /items/?page=1), not 2xx"
-    assert warned.advice.startswith("Set `path: /items/?page=1` in the profile, or declare `expect: {status: 301}`")
+def test_judge_each__a_redirect_names_its_target_and_how_to_measure_it() -> None:
+    seen = summarise_replies([Sample(301, 60, "/items/?page=1", "")] * 5)
+    (warning,) = judge_each(seen, make_profile(), CELL)
+    assert (warning.code, warning.cell, warning.code.invalidates) == (Code.REDIRECTS, CELL, True)
+    assert warning.message == "all 5 replies had the status 301 (a redirect to /items/?page=1), not 2xx"
+    assert warning.advice.startswith("Set `path: /items/?page=1` in the profile, or declare `expect: {status: 301}`")
 
 
 @pytest.mark.parametrize(
     ("location", "advice"),
     [
         ("http://api:8000/items/", "Set `path: /items/`"),
-        ("https://api/items", "The application sends HTTP to HTTPS"),
+        ("https://api/items", "The application redirects HTTP to HTTPS"),
         ("/items", "Measure the page that it redirects to"),
         ("", "Measure the page that it redirects to"),
     ],
 )
 def test_judge_each__the_advice_fits_the_redirect(location: str, advice: str) -> None:
-    (warned,) = judge_each(summarise_replies([Sight(302, 60, location, "")]), profile_of(), CELL)
-    assert warned.advice.startswith(advice)
+    (warning,) = judge_each(summarise_replies([Sample(302, 60, location, "")]), make_profile(), CELL)
+    assert warning.advice.startswith(advice)
 
 
 def test_judge_each__a_value_that_must_be_unique() -> None:
-    profile = profile_of(method="POST", body="a@example.org")
-    (warned,) = judge_each(sampled(s201=1, s409=49), profile, CELL)
-    assert warned.message == "98 % of 50 replies had the status 409, not 2xx"
-    assert "the same body" in warned.advice
-    declared = profile_of(method="POST", expect={"status": ["2xx", 409]})
+    profile = make_profile(method="POST", body="a@example.org")
+    (warning,) = judge_each(sampled(s201=1, s409=49), profile, CELL)
+    assert warning.message == "98 % of 50 replies had the status 409, not 2xx"
+    assert "the same body" in warning.advice
+    declared = make_profile(method="POST", expect={"status": ["2xx", 409]})
     assert judge_each(sampled(s201=1, s409=49), declared, CELL) == ()
 
 
 @pytest.mark.parametrize(("bad", "code"), [(5, Code.APPLICATION_ERRORS), (6, Code.MOSTLY_ERRORS)])
 def test_judge_each__most_replies_are_more_than_half(bad: int, code: Code) -> None:
-    (warned,) = judge_each(sampled(s200=10 - bad, s500=bad), profile_of(), CELL)
-    assert warned.code is code
-    assert "500" in warned.message
+    (warning,) = judge_each(sampled(s200=10 - bad, s500=bad), make_profile(), CELL)
+    assert warning.code is code
+    assert "500" in warning.message
 
 
-def test_judge_each__no_reply_at_all_says_why() -> None:
+def test_judge_each__without_a_reply_says_why() -> None:
     problem = "the reply did not end within 10 s (1,234 bytes were read)"
-    (warned,) = judge_each(summarise_replies([], problem), profile_of(), CELL)
-    assert (warned.code, warned.code.invalidates) == (Code.NO_REPLY, True)
-    assert problem in warned.message
+    (warning,) = judge_each(summarise_replies([], problem), make_profile(), CELL)
+    assert (warning.code, warning.code.invalidates) == (Code.NO_REPLY, True)
+    assert problem in warning.message
 
 
-def test_judge_loaded__a_304_that_announces_a_body() -> None:
+def test_judge_loaded__a_304_that_promises_a_body() -> None:
     unmodified = Replies(statuses={"304": 50}, bytes_min=60, bytes_mean=60, bytes_max=60)
-    (warned,) = loaded(replace(REPORT, requests=0, bytes_read=0), Replies(), unmodified, expect={"status": 304})
-    assert warned.code is Code.NO_REPLY
-    assert "If-None-Match" in warned.advice
+    (warning,) = judge_report(replace(REPORT, requests=0, bytes_read=0), Replies(), unmodified, expect={"status": 304})
+    assert warning.code is Code.NO_REPLY
+    assert "If-None-Match" in warning.advice
 
 
-def test_judge_loaded__the_same_replies_are_no_news() -> None:
-    assert loaded(REPORT, sampled(s200=8)) == []
-    assert loaded(REPORT, Replies(), None) == []
+def test_judge_loaded__the_same_replies_cause_no_warning() -> None:
+    assert judge_report(REPORT, sampled(s200=8)) == []
+    assert judge_report(REPORT, Replies(), None) == []
 
 
 @pytest.mark.parametrize(("share", "found"), [(0.5, []), (0.501, [Code.MOSTLY_ERRORS])])
 def test_judge_loaded__errors_by_wrks_counter(share: float, found: list[Code]) -> None:
-    assert [warned.code for warned in loaded(refused(share), Replies())] == found
+    assert [warning.code for warning in judge_report(with_errors(share), Replies())] == found
 
 
 def test_judge_loaded__names_the_status_that_was_sampled() -> None:
-    (warned,) = loaded(refused(0.97), sampled(s200=1, s429=9))
-    assert warned.message == "97 % of 1,000 replies under load had an unexpected status (429, not 2xx)"
-    assert warned.advice.startswith("Switch the rate limiter off")
+    (warning,) = judge_report(with_errors(0.97), sampled(s200=1, s429=9))
+    assert warning.message == "97 % of 1,000 replies under load had an unexpected status (429, not 2xx)"
+    assert warning.advice.startswith("Switch the rate limiter off")
 
 
 def test_judge_loaded__redirects_are_seen_in_samples_only() -> None:
-    login = summarise_replies([Sight(302, 6000, "/login", "")] * 3)
-    (warned,) = loaded(REPORT, login)
-    assert warned.code is Code.REDIRECTS
-    assert "302 (a redirect to /login)" in warned.message
-    one = summarise_replies([Sight(302, 6000, "/login", "")])
-    assert loaded(REPORT, one) == []
+    login = summarise_replies([Sample(302, 6000, "/login", "")] * 3)
+    (warning,) = judge_report(REPORT, login)
+    assert warning.code is Code.REDIRECTS
+    assert "302 (a redirect to /login)" in warning.message
+    single = summarise_replies([Sample(302, 6000, "/login", "")])
+    assert judge_report(REPORT, single) == []
 
 
 @pytest.mark.parametrize(
@@ -195,49 +195,49 @@ def test_judge_loaded__redirects_are_seen_in_samples_only() -> None:
         (5400, []),
         (5399, [Code.REPLIES_DIFFER]),
         (38, [Code.REPLIES_DIFFER]),
-        (6660, []),  # ten replies of the last connections have been read in part, at most
+        (6660, []),  # at most ten replies, one per connection, have been read in part
         (6661, [Code.REPLIES_DIFFER]),
     ],
 )
 def test_judge_loaded__replies_of_another_size(size: int, found: list[Code]) -> None:
-    assert [warned.code for warned in loaded(mean(size), sampled(s200=8))] == found
-    assert loaded(mean(size), sampled(s200=8), expect={"size": "varies"}) == []
+    assert [warning.code for warning in judge_report(with_mean_size(size), sampled(s200=8))] == found
+    assert judge_report(with_mean_size(size), sampled(s200=8), expect={"size": "varies"}) == []
 
 
 @pytest.mark.parametrize(("size", "found"), [(68, []), (67, [Code.REPLIES_DIFFER])])
-def test_judge_loaded__a_few_bytes_are_no_other_page(size: int, found: list[Code]) -> None:
+def test_judge_loaded__a_few_bytes_are_not_another_page(size: int, found: list[Code]) -> None:
     small = Replies(statuses={"200": 50}, bytes_min=100, bytes_mean=100.0, bytes_max=100)
-    assert [warned.code for warned in loaded(mean(size), sampled(s200=8), small)] == found
+    assert [warning.code for warning in judge_report(with_mean_size(size), sampled(s200=8), small)] == found
 
 
-def test_judge_loaded__sizes_are_held_against_the_range_that_was_counted() -> None:
+def test_judge_loaded__sizes_are_compared_with_the_counted_range() -> None:
     varying = Replies(statuses={"200": 50}, bytes_min=1000, bytes_mean=4000.0, bytes_max=9000)
-    assert loaded(mean(2000), sampled(s200=8), varying) == []
-    assert [warned.code for warned in loaded(mean(500), sampled(s200=8), varying)] == [Code.REPLIES_DIFFER]
+    assert judge_report(with_mean_size(2000), sampled(s200=8), varying) == []
+    assert [warning.code for warning in judge_report(with_mean_size(500), sampled(s200=8), varying)] == [
+        Code.REPLIES_DIFFER
+    ]
 
 
-def test_size_gap__short_error_pages_among_the_replies_are_no_other_page() -> None:
-    mixed = replace(refused(0.3), bytes_read=700 * 6000 + 300 * 50)
-    assert size_gap(mixed, profile_of(), COUNTED) == 0.0
-    short = replace(refused(0.3), bytes_read=1000 * 50)
-    assert size_gap(short, profile_of(), COUNTED) == pytest.approx(0.7 * 6000 - 50)
+def test_compute_size_gap__short_error_pages_among_the_replies_are_allowed() -> None:
+    mixed = replace(with_errors(0.3), bytes_read=700 * 6000 + 300 * 50)
+    assert compute_size_gap(mixed, make_profile(), COUNTED) == 0.0
+    short = replace(with_errors(0.3), bytes_read=1000 * 50)
+    assert compute_size_gap(short, make_profile(), COUNTED) == pytest.approx(0.7 * 6000 - 50)
 
 
 @pytest.mark.parametrize(
     ("expected", "counter", "unexpected"),
     [
         ("2xx", 30, 30),
-        (404, 1000, 0),  # wrk counts every one as an error, and each is what was wanted
+        (404, 1000, 0),  # wrk counts every one as an error, and each was expected
         (404, 990, 10),
-        ([200, 404], 300, 0),  # wrk's counter cannot tell which of the two they are
+        ([200, 404], 300, 0),  # wrk's counter cannot distinguish the two
     ],
 )
-def test_with_expected__errors_are_replies_that_were_not_expected(
-    expected: object, counter: int, unexpected: int
-) -> None:
+def test_recount_errors__counts_replies_that_were_not_expected(expected: object, counter: int, unexpected: int) -> None:
     report = replace(REPORT, errors=Errors(read=2, status=counter))
     expect = ExpectedReply.model_validate({"status": expected})
-    assert with_expected(report, expect).errors == Errors(read=2, status=unexpected)
+    assert recount_errors(report, expect).errors == Errors(read=2, status=unexpected)
 
 
 def test_describe_statuses__only_those_that_were_not_expected() -> None:

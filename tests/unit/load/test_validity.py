@@ -1,4 +1,4 @@
-"""Which trials measured what was asked: every limit from both sides."""
+"""Which trials measured what their profile says: every limit from both sides."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import pytest
 from tests.unit.factories import LATENCY
 
 from bench_action.config.schema import Profile
-from bench_action.load.validity import Circumstances, generator_busy, judge
+from bench_action.load.validity import Circumstances, compute_generator_busy, judge
 from bench_action.load.wrk import Report
 from bench_action.model.result import Errors
 from bench_action.model.warning import Code
@@ -14,7 +14,7 @@ from bench_action.model.warning import Code
 pytestmark = pytest.mark.unit
 
 PROFILE = Profile(connections=500, threads=10, duration=10, timeout=2)
-SOUND = Report(
+VALID = Report(
     duration_s=10.0,
     wall_s=10.1,
     requests=10_000,
@@ -25,26 +25,28 @@ SOUND = Report(
     generator_cpu_s=1.0,
     steal_percent=0.0,
 )
-SEEN = Circumstances("aiohttp · article-500", keep_alive=True, generator_cores=2, throttled_ms=0.0)
+CIRCUMSTANCES = Circumstances("aiohttp · article-500", keep_alive=True, generator_cores=2, throttled_ms=0.0)
 
 
-def codes(report: Report = SOUND, seen: Circumstances = SEEN, profile: Profile = PROFILE) -> list[Code]:
-    return [warned.code for warned in judge(report, profile, seen)]
+def codes(
+    report: Report = VALID, circumstances: Circumstances = CIRCUMSTANCES, profile: Profile = PROFILE
+) -> list[Code]:
+    return [warning.code for warning in judge(report, profile, circumstances)]
 
 
-def test_judge__a_sound_trial_has_no_warning() -> None:
+def test_judge__a_valid_trial_has_no_warning() -> None:
     assert codes() == []
 
 
 def test_judge__every_warning_names_its_cell_and_carries_its_advice() -> None:
-    (warned,) = judge(replace(SOUND, connections_live=499), PROFILE, SEEN)
-    assert warned.cell == "aiohttp · article-500"
-    assert warned.advice == Code.FEWER_CONNECTIONS.advice
-    assert warned.message == "at most 499 of 500 connections were open at once"
+    (warning,) = judge(replace(VALID, connections_live=499), PROFILE, CIRCUMSTANCES)
+    assert warning.cell == "aiohttp · article-500"
+    assert warning.advice == Code.FEWER_CONNECTIONS.advice
+    assert warning.message == "at most 499 of 500 connections were open at the same time"
 
 
 def test_judge__one_connect_error_is_enough_and_explains_the_missing_connections() -> None:
-    failed = replace(SOUND, errors=Errors(connect=1), connections_live=499)
+    failed = replace(VALID, errors=Errors(connect=1), connections_live=499)
     assert codes(failed) == [Code.CONNECT_ERRORS]
 
 
@@ -58,14 +60,14 @@ def test_judge__one_connect_error_is_enough_and_explains_the_missing_connections
     ],
 )
 def test_judge__live_connections(keep_alive: bool, live: int, found: list[Code]) -> None:
-    assert codes(replace(SOUND, connections_live=live), replace(SEEN, keep_alive=keep_alive)) == found
+    assert codes(replace(VALID, connections_live=live), replace(CIRCUMSTANCES, keep_alive=keep_alive)) == found
 
 
 @pytest.mark.parametrize(
     ("requests", "status", "found"),
     [
         (0, 0, [Code.NOTHING_SERVED]),
-        (9000, 9000, []),  # load/replies.py judges those that most replies are
+        (9000, 9000, []),  # load/replies.py warns about errors that are most replies
         (9000, 4501, []),
         (9000, 4500, [Code.APPLICATION_ERRORS]),
         (500, 0, []),
@@ -74,21 +76,21 @@ def test_judge__live_connections(keep_alive: bool, live: int, found: list[Code])
     ],
 )
 def test_judge__replies(requests: int, status: int, found: list[Code]) -> None:
-    assert codes(replace(SOUND, requests=requests, errors=Errors(status=status))) == found
+    assert codes(replace(VALID, requests=requests, errors=Errors(status=status))) == found
 
 
 @pytest.mark.parametrize("name", ["read", "write", "status", "timeout"])
 def test_judge__errors_of_the_application_are_results(name: str) -> None:
-    (warned,) = judge(replace(SOUND, errors=Errors(**{name: 3})), PROFILE, SEEN)
-    assert warned.code is Code.APPLICATION_ERRORS
-    assert f"3 {name}" in warned.message
-    assert not warned.code.invalidates
+    (warning,) = judge(replace(VALID, errors=Errors(**{name: 3})), PROFILE, CIRCUMSTANCES)
+    assert warning.code is Code.APPLICATION_ERRORS
+    assert f"3 {name}" in warning.message
+    assert not warning.code.invalidates
 
 
 def test_judge__unexpected_statuses_that_were_sampled_are_named() -> None:
-    seen = replace(SEEN, unexpected="429 in 3 of 8 sampled")
-    (warned,) = judge(replace(SOUND, errors=Errors(status=12)), PROFILE, seen)
-    assert warned.message == "errors under load: 12 status (429 in 3 of 8 sampled)"
+    circumstances = replace(CIRCUMSTANCES, unexpected="429 in 3 of 8 sampled")
+    (warning,) = judge(replace(VALID, errors=Errors(status=12)), PROFILE, circumstances)
+    assert warning.message == "errors under load: 12 status (429 in 3 of 8 sampled)"
 
 
 @pytest.mark.parametrize(
@@ -102,13 +104,13 @@ def test_judge__unexpected_statuses_that_were_sampled_are_named() -> None:
 )
 def test_judge__the_generator(cpu_s: float, cores: int, threads: int, found: list[Code]) -> None:
     profile = PROFILE.model_copy(update={"threads": threads})
-    assert codes(replace(SOUND, generator_cpu_s=cpu_s), replace(SEEN, generator_cores=cores), profile) == found
+    assert codes(replace(VALID, generator_cpu_s=cpu_s), replace(CIRCUMSTANCES, generator_cores=cores), profile) == found
 
 
-def test_generator_busy__is_cpu_over_what_its_threads_can_have() -> None:
-    assert generator_busy(replace(SOUND, generator_cpu_s=5.0), PROFILE, 2) == 0.25
-    assert generator_busy(replace(SOUND, generator_cpu_s=5.0), PROFILE, 100) == 0.05
-    assert generator_busy(replace(SOUND, duration_s=0.0), PROFILE, 2) == 1.0
+def test_compute_generator_busy__is_cpu_time_over_what_its_threads_can_use() -> None:
+    assert compute_generator_busy(replace(VALID, generator_cpu_s=5.0), PROFILE, 2) == 0.25
+    assert compute_generator_busy(replace(VALID, generator_cpu_s=5.0), PROFILE, 100) == 0.05
+    assert compute_generator_busy(replace(VALID, duration_s=0.0), PROFILE, 2) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -123,17 +125,17 @@ def test_generator_busy__is_cpu_over_what_its_threads_can_have() -> None:
     ],
 )
 def test_judge__wrks_clock_against_a_monotonic_one(duration_s: float, wall_s: float, found: list[Code]) -> None:
-    assert codes(replace(SOUND, duration_s=duration_s, wall_s=wall_s)) == found
+    assert codes(replace(VALID, duration_s=duration_s, wall_s=wall_s)) == found
 
 
 @pytest.mark.parametrize(("throttled_ms", "found"), [(100.9, []), (101.1, [Code.THROTTLED])])
 def test_judge__throttling(throttled_ms: float, found: list[Code]) -> None:
-    assert codes(seen=replace(SEEN, throttled_ms=throttled_ms)) == found
+    assert codes(circumstances=replace(CIRCUMSTANCES, throttled_ms=throttled_ms)) == found
 
 
 @pytest.mark.parametrize(("steal_percent", "found"), [(5.0, []), (5.1, [Code.STEAL])])
 def test_judge__steal(steal_percent: float, found: list[Code]) -> None:
-    assert codes(replace(SOUND, steal_percent=steal_percent)) == found
+    assert codes(replace(VALID, steal_percent=steal_percent)) == found
 
 
 def test_codes__these_and_no_others_invalidate() -> None:
@@ -146,7 +148,7 @@ def test_codes__these_and_no_others_invalidate() -> None:
         "throttled",
         "stopped-early",
         "blocks-dropped",
-        "instrument-unsound",
+        "instrument-unsound",  # codespell:ignore unsound
         "counters-lost",
         "no-reply",
         "redirects",
@@ -156,5 +158,5 @@ def test_codes__these_and_no_others_invalidate() -> None:
 
 
 @pytest.mark.parametrize("code", Code)
-def test_codes__each_has_an_advice(code: Code) -> None:
+def test_codes__each_has_advice(code: Code) -> None:
     assert code.advice.endswith(".")

@@ -1,4 +1,4 @@
-"""wrk's command, its script, and what its report means."""
+"""wrk's command, its script, and its report."""
 
 import json
 import re
@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench_action.config.schema import Profile
-from bench_action.load.generator import Sight
-from bench_action.load.wrk import SENTINEL, order_for, parse_report, script_for
+from bench_action.load.generator import Sample
+from bench_action.load.messages import WrkOrder
+from bench_action.load.wrk import SENTINEL, build_order, build_script, parse_report
 from bench_action.model.errors import InvalidMeasurementError
 from bench_action.model.result import Errors, Latency
 
@@ -37,11 +38,11 @@ REPORTED = {
 }
 
 
-def answer(output: str, **changes: Any) -> dict[str, Any]:
-    """What the agent tells of a run of wrk."""
-    told = {"status": 0, "cpu_s": 0.8, "wall_s": 10.1, "live": 500, "steal_percent": 0.5, "idle": {"0": 0.25}}
-    told["sampled"] = [[200, 5000, "", "ab"]]
-    return {"output": output} | told | changes
+def answer(output: str, **changes: Any) -> Any:
+    """Build the agent's answer about a run of wrk."""
+    figures = {"status": 0, "cpu_s": 0.8, "wall_s": 10.1, "live": 500, "steal_percent": 0.5, "idle": {"0": 0.25}}
+    parts: dict[str, Any] = {"before": {}, "after": {}, "memory_mib": None}
+    return {"output": output, "sampled": [[200, 5000, "", "ab"]]} | figures | parts | changes
 
 
 def report_line(**changes: Any) -> str:
@@ -49,50 +50,55 @@ def report_line(**changes: Any) -> str:
 
 
 def parsed_strings(script: str) -> list[str]:
-    """The string literals of our part of the script, read as Lua reads them (manual 5.1, 2.1)."""
+    """Read the string literals of our part of the script as Lua reads them (manual 5.1, 2.1)."""
     own = script.partition("-- Only done()")[0]
     literals = re.findall(r'"((?:[^"\\\n]|\\[0-9]{3})*)"', own)
     return [re.sub(rb"\\([0-9]{3})", lambda m: bytes([int(m[1])]), literal.encode()).decode() for literal in literals]
 
 
-def test_order_for__is_the_articles_command() -> None:
-    order = order_for(ARTICLE, "django", 8000, 10)
+def make_order(profile: Profile, duration_s: int) -> WrkOrder:
+    parts = {"application": "0123"}
+    return build_order(profile, "django", 8000, duration_s=duration_s, parts=parts, limit_s=27.0)
+
+
+def test_build_order__is_the_articles_command() -> None:
+    order = make_order(ARTICLE, 10)
     assert " ".join(order["argv"]) == "wrk --connections 500 --threads 10 --duration 10s --timeout 2s"
     assert order["url"] == "http://django:8000/"
     assert order["method"] == "GET"
     assert (order["host"], order["port"], order["connections"]) == ("django", 8000, 500)
+    assert (order["op"], order["parts"], order["limit_s"]) == ("wrk", {"application": "0123"}, 27.0)
 
 
-def test_order_for__a_warm_up_is_shorter_than_its_profile() -> None:
-    assert "--duration 3s" in " ".join(order_for(ARTICLE, "django", 8000, 3)["argv"])
+def test_build_order__a_warm_up_is_shorter_than_its_profile() -> None:
+    assert "--duration 3s" in " ".join(make_order(ARTICLE, 3)["argv"])
 
 
-def script_of(**changes: Any) -> str:
-    """The script for a profile with these fields."""
+def make_script(**changes: Any) -> str:
+    """Build the script for a profile with these fields."""
     profile = Profile(connections=1, threads=1, duration=1, **changes)
-    script: str = order_for(profile, "app", 8000, 1)["script"]
-    return script
+    return build_order(profile, "app", 8000, duration_s=1, parts={}, limit_s=1.0)["script"]
 
 
-def test_script_for__defines_done_and_no_callback_that_slows_wrk_down() -> None:
-    script = script_of()
+def test_build_script__defines_done_and_no_callback_that_slows_wrk_down() -> None:
+    script = make_script()
     assert re.findall(r"^function (\w+)", script, re.MULTILINE) == ["done"]
     assert re.findall(r"^(?:wrk\.)?(\w+) =", script, re.MULTILINE) == ["format"]
     assert parsed_strings(script) == [SENTINEL, "GET / HTTP/1.1\r\nHost: app:8000\r\n\r\n"]
 
 
 @given(st.text(min_size=1))
-def test_script_for__no_text_can_leave_its_string(body: str) -> None:
+def test_build_script__no_text_can_leave_its_string(body: str) -> None:
     body = body.encode(errors="replace").decode()
-    script = script_of(method="POST", body=body)
+    script = make_script(method="POST", body=body)
     own = script.partition("-- Only done()")[0]
     assert own.count("\n") == 3  # sentinel, request, format: one line each
     assert own.isascii()
     assert parsed_strings(script)[1].endswith(f"\r\n\r\n{body}")
 
 
-def test_script_for__escapes_what_would_end_a_string() -> None:
-    script = script_for(b'a"b\\c\nd\re\0f]]\xc3\xbc1')
+def test_build_script__escapes_what_would_end_a_string() -> None:
+    script = build_script(b'a"b\\c\nd\re\0f]]\xc3\xbc1')
     assert 'local request = "a\\034b\\092c\\010d\\013e\\000f]]\\195\\1881"' in script
 
 
@@ -104,38 +110,42 @@ def test_parse_report__reads_every_number() -> None:
     assert report.latency == Latency(
         mean_us=50.5, stdev_us=9.25, min_us=10, max_us=400, p50_us=48, p90_us=70, p99_us=130, p999_us=310
     )
-    assert report.sampled == [Sight(200, 5000, "", "ab")]
+    assert report.sampled == [Sample(200, 5000, "", "ab")]
     assert (report.connections_live, report.generator_cpu_s, report.steal_percent) == (500, 0.8, 0.5)
 
 
 @pytest.mark.parametrize(
     ("output", "status", "message"),
     [
-        ("Running 10s test\nRequests/sec: 100\n", 0, "status 0 and 0 reports"),  # a script that wrk could not read
-        ("", 0, "status 0 and 0 reports"),
-        (f"{report_line()}\n{report_line()}\n", 0, "status 0 and 2 reports"),
-        (f"{report_line()}\n", 1, "status 1 and 1 reports"),
-        ("unable to connect\n", 1, "status 1 and 0 reports"),
-        (f"{report_line()}\n", -9, "status -9 and 1 reports"),
-        (f"  {report_line()}\n", 0, "status 0 and 0 reports"),
+        (
+            "Running 10s test\nRequests/sec: 100\n",
+            0,
+            "status 0 and printed 0 reports",
+        ),  # a script that wrk could not read
+        ("", 0, "status 0 and printed 0 reports"),
+        (f"{report_line()}\n{report_line()}\n", 0, "status 0 and printed 2 reports"),
+        (f"{report_line()}\n", 1, "status 1 and printed 1 report"),
+        ("unable to connect\n", 1, "status 1 and printed 0 reports"),
+        (f"{report_line()}\n", -9, "status -9 and printed 1 report"),
+        (f"  {report_line()}\n", 0, "status 0 and printed 0 reports"),
     ],
 )
-def test_parse_report__believes_one_report_of_a_good_end_only(output: str, status: int, message: str) -> None:
+def test_parse_report__needs_one_report_and_exit_status_0(output: str, status: int, message: str) -> None:
     with pytest.raises(InvalidMeasurementError, match=message) as caught:
         parse_report(answer(output, status=status), "aiohttp · article-500")
     assert caught.value.exit_status == 5
     assert caught.value.where == "aiohttp · article-500"
 
 
-def test_parse_report__names_the_limit_that_a_second_thread_met() -> None:
+def test_parse_report__names_the_limit_that_a_second_thread_hit() -> None:
     output = "a.lua: cannot open a.lua: Too many open files\nunable to create thread 1: Too many open files"
-    with pytest.raises(InvalidMeasurementError, match="status 2 and 0 reports") as caught:
+    with pytest.raises(InvalidMeasurementError, match="status 2 and printed 0 reports") as caught:
         parse_report(answer(output, status=2), "")
     assert "open files" in caught.value.cause
     assert "nofile" in caught.value.advice
 
 
-def test_parse_report__blames_no_limit_for_what_it_did_not_do() -> None:
+def test_parse_report__does_not_blame_a_limit_for_another_error() -> None:
     with pytest.raises(InvalidMeasurementError) as caught:
         parse_report(answer("unable to connect to 127.0.0.1:1 Connection refused", status=1), "")
     assert (caught.value.cause, caught.value.advice) == ("", "")
@@ -149,13 +159,34 @@ def test_parse_report__shows_the_last_lines_of_wrk() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"requests": 0}, {"max_us": 0}])
-def test_parse_report__nothing_answered_has_no_latency(changes: dict[str, int]) -> None:
+def test_parse_report__without_an_answer_has_no_latency(changes: dict[str, int]) -> None:
     assert parse_report(answer(report_line(**changes)), "").latency is None
 
 
 @pytest.mark.parametrize("text", ["nan", "-nan", "inf", "-inf"])
-def test_parse_report__what_is_no_number_is_no_latency(text: str) -> None:
+def test_parse_report__a_figure_that_is_not_a_number_gives_no_latency(text: str) -> None:
     line = report_line(stdev_us="?").replace('"?"', text)
     report = parse_report(answer(line), "")
     assert report.latency is None
     assert report.requests == 1000
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (SENTINEL, "it is not JSON"),
+        (SENTINEL + "[]", "it must be an object, not a list"),
+        (report_line(requests="many"), "field `requests` must be a whole number, not text"),
+        (report_line(timeout=0.5), "field `timeout` must be a whole number, not a decimal number"),
+        (report_line(p999_us=None), "field `p999_us` must be a number, not null"),
+        (
+            SENTINEL + json.dumps({key: value for key, value in REPORTED.items() if key != "bytes"}),
+            "`bytes` is missing",
+        ),
+    ],
+)
+def test_parse_report__a_report_of_the_wrong_shape_names_the_field(line: str, problem: str) -> None:
+    with pytest.raises(InvalidMeasurementError, match="wrk's report cannot be read: ") as caught:
+        parse_report(answer(line), "aiohttp · article-500")
+    assert problem in caught.value.what
+    assert caught.value.where == "aiohttp · article-500"

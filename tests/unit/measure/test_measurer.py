@@ -36,7 +36,7 @@ PLAN = [
 
 
 def walk(monkeypatch: pytest.MonkeyPatch, code: Code | None) -> tuple[list[str], list[TrialPlan]]:
-    """The trials that are taken where the count of BAD has this warning, and where each is."""
+    """Walk the plan while the count of BAD carries this warning. Returns the trials taken, and their places."""
     places: list[TrialPlan] = []
 
     def take(kind: str) -> Any:
@@ -49,8 +49,8 @@ def walk(monkeypatch: pytest.MonkeyPatch, code: Code | None) -> tuple[list[str],
 
         return trial
 
-    monkeypatch.setattr(module, "count_trial", take("count"))
-    monkeypatch.setattr(module, "capacity_trial", take("capacity"))
+    monkeypatch.setattr(module, "run_count_trial", take("count"))
+    monkeypatch.setattr(module, "run_capacity_trial", take("capacity"))
     agent = SimpleNamespace(settle=lambda *_: None)
     stack = SimpleNamespace(
         subject=lambda *_: SimpleNamespace(handle=SimpleNamespace(id="1")),

@@ -1,4 +1,4 @@
-"""The order of trials."""
+"""The blocks of a run, and the order of their trials."""
 
 import os
 import subprocess
@@ -14,10 +14,10 @@ from bench_action.plan.blocks import (
     Cell,
     Pace,
     Pair,
-    duet_blocks,
-    interleaved_blocks,
-    latency_blocks,
-    solo_blocks,
+    make_duet_blocks,
+    make_interleaved_blocks,
+    make_latency_blocks,
+    make_solo_blocks,
 )
 
 pytestmark = pytest.mark.unit
@@ -26,15 +26,15 @@ CELLS = [Cell(variant, "head", profile) for variant in ("django", "aiohttp", "fl
 numbers = st.integers(min_value=0, max_value=2**32)
 
 
-def alone(cells: list[Cell], *, blocks: int = 5, seed: int = 0, renew: bool = False) -> list[Block]:
-    return list(solo_blocks(cells, blocks=blocks, warmup_s=2, seed=seed, renew=renew))
+def make_plan(cells: list[Cell], *, blocks: int = 5, seed: int = 0, renew: bool = False) -> list[Block]:
+    return list(make_solo_blocks(cells, blocks=blocks, warmup_s=2, seed=seed, renew=renew))
 
 
 @given(st.lists(st.sampled_from(CELLS), unique=True), st.integers(0, 12), numbers, st.booleans())
-def test_solo_blocks__count_each_cell_then_load_each_once_a_block(
+def test_make_solo_blocks__count_each_cell_then_load_each_once_per_block(
     cells: list[Cell], blocks: int, seed: int, renew: bool
 ) -> None:
-    plan = alone(cells, blocks=blocks, seed=seed, renew=renew)
+    plan = make_plan(cells, blocks=blocks, seed=seed, renew=renew)
     whole = [block for block in plan if block.phase == "capacity" or block.number < 2]
     assert [(block.phase, block.number) for block in whole] == [("count", 0), ("count", 1)] + [
         ("capacity", number) for number in range(1, blocks + 1)
@@ -45,22 +45,22 @@ def test_solo_blocks__count_each_cell_then_load_each_once_a_block(
 
 
 @given(numbers)
-def test_solo_blocks__same_seed_is_the_same_order(seed: int) -> None:
-    assert alone(CELLS, seed=seed) == alone(CELLS, seed=seed)
+def test_make_solo_blocks__the_same_seed_gives_the_same_order(seed: int) -> None:
+    assert make_plan(CELLS, seed=seed) == make_plan(CELLS, seed=seed)
 
 
-def test_solo_blocks__other_seeds_and_blocks_are_other_orders() -> None:
-    plans = [alone(CELLS, seed=seed) for seed in range(50)]
+def test_make_solo_blocks__other_seeds_and_blocks_have_other_orders() -> None:
+    plans = [make_plan(CELLS, seed=seed) for seed in range(50)]
     assert len({str([block.steps for block in plan]) for plan in plans}) == 50
     orders = {tuple(step.cells for step in block.steps) for block in plans[0]}
-    assert len(orders) == 7 + len(CELLS)  # counts of each cell alone, where two did not settle it
+    assert len(orders) == 7 + len(CELLS)  # and counts of each cell alone, for two counts that disagree
 
 
-def test_solo_blocks__count_base_and_head_close_together_where_two_counts_do_not_settle_it() -> None:
+def test_make_solo_blocks__count_base_and_head_close_together_if_two_counts_disagree() -> None:
     cells = [Cell("django", "base", "small"), Cell("django", "head", "small"), Cell("flask", "head", "small")]
     orders, pauses = set(), set()
     for seed in range(30):
-        again = [block for block in alone(cells, seed=seed) if block.phase == "count" and block.number > 1]
+        again = [block for block in make_plan(cells, seed=seed) if block.phase == "count" and block.number > 1]
         assert [block.number for block in again] == [2, 2, 3, 3, 4, 4, 5, 5]
         for block in again:
             counted = [step.cells[0] for step in block.steps]
@@ -73,17 +73,17 @@ def test_solo_blocks__count_base_and_head_close_together_where_two_counts_do_not
     assert all(0 <= pause < 1 for pause in pauses)
 
 
-def test_solo_blocks__every_cell_is_first_about_equally_often() -> None:
-    first = Counter(block.steps[0].cells[0] for block in alone(CELLS, blocks=600, seed=1))
+def test_make_solo_blocks__every_cell_is_first_about_equally_often() -> None:
+    first = Counter(block.steps[0].cells[0] for block in make_plan(CELLS, blocks=600, seed=1))
     assert all(60 <= first[cell] <= 145 for cell in CELLS), first
 
 
 @pytest.mark.parametrize("hash_seed", ["0", "1", "4711"])
-def test_solo_blocks__do_not_depend_on_the_hash_seed(hash_seed: str) -> None:
+def test_make_solo_blocks__do_not_depend_on_the_hash_seed(hash_seed: str) -> None:
     program = (
-        "from bench_action.plan.blocks import Cell, solo_blocks\n"
+        "from bench_action.plan.blocks import Cell, make_solo_blocks\n"
         "cells = [Cell(v, 'head', p) for v in ('django', 'aiohttp', 'flask') for p in ('small', 'large')]\n"
-        "plan = solo_blocks(cells, blocks=5, warmup_s=2, seed=3)\n"
+        "plan = make_solo_blocks(cells, blocks=5, warmup_s=2, seed=3)\n"
         "print('\\n'.join(str(step.cells[0]) for block in plan for step in block.steps))\n"
     )
     done = subprocess.run(
@@ -93,12 +93,12 @@ def test_solo_blocks__do_not_depend_on_the_hash_seed(hash_seed: str) -> None:
         text=True,
         check=True,
     )
-    here = [str(step.cells[0]) for block in alone(CELLS, seed=3) for step in block.steps]
+    here = [str(step.cells[0]) for block in make_plan(CELLS, seed=3) for step in block.steps]
     assert done.stdout.splitlines() == here
 
 
-def test_solo_blocks__warm_a_cell_up_before_its_count_and_begin_each_subject_anew_once() -> None:
-    count, *others = alone(CELLS, blocks=2)
+def test_make_solo_blocks__warm_a_cell_up_before_its_count_and_restart_each_subject_once() -> None:
+    count, *others = make_plan(CELLS, blocks=2)
     assert [step.warmup_s for step in count.steps] == [2] * len(CELLS)
     renewed = [step.cells[0].variant for step in count.steps if step.renew]
     assert sorted(renewed) == ["aiohttp", "django", "flask"]
@@ -107,8 +107,8 @@ def test_solo_blocks__warm_a_cell_up_before_its_count_and_begin_each_subject_ane
     assert {(step.warmup_s, step.renew) for block in others for step in block.steps} == {(0, False)}
 
 
-def test_solo_blocks__what_is_renewed_is_warmed_up_again() -> None:
-    plan = [block for block in alone(CELLS, blocks=2, renew=True) if (block.phase, block.number) != ("count", 1)]
+def test_make_solo_blocks__what_is_renewed_is_warmed_up_again() -> None:
+    plan = [block for block in make_plan(CELLS, blocks=2, renew=True) if (block.phase, block.number) != ("count", 1)]
     plan = [block for block in plan if block.phase == "capacity" or block.number < 2]
     assert {(step.warmup_s, step.renew) for block in plan for step in block.steps} == {(2, True)}
 
@@ -117,8 +117,8 @@ PAIRS = [Pair("revision", Cell(name, "base", "small"), Cell(name, "head", "small
 PACE = Pace(warmup_s=1, slice_s=4, turns=2)
 
 
-def test_duet_blocks__deal_round_robin_and_load_both_at_once() -> None:
-    plan = list(duet_blocks(PAIRS, blocks=6, pace=PACE, seed=2))
+def test_make_duet_blocks__deal_round_robin_and_load_both_at_the_same_time() -> None:
+    plan = list(make_duet_blocks(PAIRS, blocks=6, pace=PACE, seed=2))
     assert [block.number for block in plan] == [n for n in range(1, 7) for _ in PAIRS]
     for number in range(1, 7):
         assert {block.pair for block in plan if block.number == number} == set(PAIRS)
@@ -129,8 +129,8 @@ def test_duet_blocks__deal_round_robin_and_load_both_at_once() -> None:
         assert (step.slice_s, block.warmup_s, block.side) == (4, 1, block.number % 2)
 
 
-def test_duet_blocks__slots_and_orders_are_drawn_by_lot() -> None:
-    plan = list(duet_blocks(PAIRS[:1], blocks=400, pace=PACE, seed=3))
+def test_make_duet_blocks__slots_and_orders_are_random() -> None:
+    plan = list(make_duet_blocks(PAIRS[:1], blocks=400, pace=PACE, seed=3))
     for drawn in (
         [block.swapped for block in plan],
         [block.head_first for block in plan],
@@ -141,15 +141,15 @@ def test_duet_blocks__slots_and_orders_are_drawn_by_lot() -> None:
     assert len(combinations) == 8
 
 
-def test_latency_blocks__take_both_of_a_pair_in_one_step() -> None:
-    plan = list(latency_blocks(PAIRS, blocks=3, pace=PACE, seed=2))
+def test_make_latency_blocks__take_both_of_a_pair_in_one_step() -> None:
+    plan = list(make_latency_blocks(PAIRS, blocks=3, pace=PACE, seed=2))
     assert {block.phase for block in plan} == {"latency"}
     assert len(plan) == 6
     assert all(len(block.steps[0].cells) == 2 for block in plan)
 
 
-def test_interleaved_blocks__give_each_as_many_turns_mirrored() -> None:
-    for block in interleaved_blocks(PAIRS, blocks=5, pace=PACE, seed=2):
+def test_make_interleaved_blocks__give_each_as_many_turns_mirrored() -> None:
+    for block in make_interleaved_blocks(PAIRS, blocks=5, pace=PACE, seed=2):
         cells = [step.cells[0] for step in block.steps]
         assert len(cells) == 8
         for half in (cells[:4], cells[4:]):

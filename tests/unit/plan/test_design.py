@@ -1,4 +1,4 @@
-"""What a run measures of what came up."""
+"""What a run measures of the subjects that came up."""
 
 from pathlib import Path
 
@@ -17,10 +17,10 @@ def design(*, duets: bool = True, compare: tuple[tuple[str, str], ...] = ()) -> 
     return make_design(BOTH, ["small", "large"], compare, duets=duets, seed=3)
 
 
-def blocks_of(chosen: Design, preset: str, most: int = 200) -> list[Block]:
-    """The first blocks of a plan that has no end of its own."""
-    project = load_project(Path("apps/bench.yml"), preset)
-    return [block for block, _ in zip(chosen.blocks(project), range(most), strict=False)]
+def make_blocks(chosen: Design, preset: str, most: int = 200) -> list[Block]:
+    """Make the first blocks of a plan that may be very long."""
+    project = load(Path("apps/bench.yml"), preset)
+    return [block for block, _ in zip(chosen.make_blocks(project), range(most), strict=False)]
 
 
 def test_make_design__pairs_what_has_both_revisions() -> None:
@@ -30,7 +30,7 @@ def test_make_design__pairs_what_has_both_revisions() -> None:
     assert all(pair.base.revision == "base" and pair.head.revision == "head" for pair in chosen.pairs)
 
 
-def test_make_design__and_variants_where_they_are_asked_for() -> None:
+def test_make_design__pairs_the_requested_variants() -> None:
     chosen = design(compare=(("django", "aiohttp"), ("django", "flask")))
     assert [str(pair) for pair in chosen.pairs if pair.kind == "variant"] == [
         "aiohttp against django · small",
@@ -38,28 +38,28 @@ def test_make_design__and_variants_where_they_are_asked_for() -> None:
     ]
 
 
-def test_blocks__come_phase_by_phase_with_duets_last() -> None:
-    phases = [block.phase for block in blocks_of(design(), "ci")]
+def test_make_blocks__come_phase_by_phase_with_duets_last() -> None:
+    phases = [block.phase for block in make_blocks(design(), "ci")]
     assert list(dict.fromkeys(phases)) == ["count", "capacity", "latency", "duet"]
     assert phases.count("capacity") == 2
     assert phases.count("latency") == 2 * 5
 
 
-def test_blocks__with_one_cpu_take_turns_instead() -> None:
-    assert {block.phase for block in blocks_of(design(duets=False), "ci")} >= {"interleaved"}
-    assert "duet" not in {block.phase for block in blocks_of(design(duets=False), "ci")}
+def test_make_blocks__with_one_cpu_take_turns_instead() -> None:
+    assert {block.phase for block in make_blocks(design(duets=False), "ci")} >= {"interleaved"}
+    assert "duet" not in {block.phase for block in make_blocks(design(duets=False), "ci")}
 
 
-def test_blocks__without_pairs_end_after_capacity() -> None:
+def test_make_blocks__without_pairs_end_after_capacity() -> None:
     alone = make_design([("django", "head")], ["small"], (), duets=True, seed=3)
-    assert [block.phase for block in blocks_of(alone, "quick")] == ["count"] * 6 + ["capacity"] * 5
+    assert [block.phase for block in make_blocks(alone, "quick")] == ["count"] * 6 + ["capacity"] * 5
 
 
-def test_blocks__variants_have_no_latency_phase() -> None:
+def test_make_blocks__variants_have_no_latency_phase() -> None:
     pair = make_design(
         [("django", "head"), ("aiohttp", "head")], ["small"], (("django", "aiohttp"),), duets=True, seed=3
     )
-    assert [block.phase for block in blocks_of(pair, "ci", most=20) if block.phase == "latency"] == []
+    assert [block.phase for block in make_blocks(pair, "ci", most=20) if block.phase == "latency"] == []
 
 
 def test_make_design__a_cell_that_base_lacks_is_measured_alone() -> None:
@@ -70,10 +70,10 @@ def test_make_design__a_cell_that_base_lacks_is_measured_alone() -> None:
     assert Cell("aiohttp", "base", "large") not in chosen.cells
 
 
-def test_timetable__knows_how_long_subjects_take_to_start() -> None:
-    project = load_project(Path("apps/bench.yml"), "ci", profiles=["ci-64"])
+def test_make_timetable__includes_how_long_subjects_take_to_start() -> None:
+    project = load(Path("apps/bench.yml"), "ci", profiles=["ci-64"])
     chosen = make_design(BOTH, ["ci-64"], (), duets=True, seed=3, boot_s=8.0)
-    times = chosen.timetable(project)
+    times = chosen.make_timetable(project)
     assert (times.pairs, times.revisions, times.limit_s) == (1, 1, 300)
     assert times.duet_s == pytest.approx(8.0 + 1.5 + 1 + 4)
     assert times.capacity_s == pytest.approx(3 * 2.3)

@@ -1,11 +1,11 @@
-"""Pairs get their time first."""
+"""Which blocks yield so that pairs get their time."""
 
 from dataclasses import replace
 
 import pytest
 
-from bench_action.config.schema import PairPhase
-from bench_action.plan.blocks import Block, Cell, Pair, Spent
+from bench_action.config.schema import Paced
+from bench_action.plan.blocks import Block, Cell, ElapsedTime, Pair
 from bench_action.plan.timetable import Timetable
 
 pytestmark = pytest.mark.unit
@@ -32,51 +32,53 @@ def latency(number: int) -> Block:
     return Block("latency", number, (), PAIR)
 
 
-def test_must_yield__a_short_cap_leaves_the_latency_out() -> None:
-    assert not replace(SLOW, limit_s=60).must_yield(capacity(1), Spent(20, []))
-    assert replace(SLOW, limit_s=60).must_yield(capacity(2), Spent(25, []))
-    assert replace(SLOW, limit_s=60).must_yield(latency(1), Spent(25, []))
-    assert not replace(SLOW, limit_s=60).must_yield(Block("duet", 1, (), PAIR), Spent(55, []))
-    assert not replace(SLOW, limit_s=60).must_yield(Block("count", 0, ()), Spent(55, []))
+def test_must_yield__a_short_limit_leaves_out_latency() -> None:
+    assert not replace(SLOW, limit_s=60).must_yield(capacity(1), ElapsedTime(20, []))
+    assert replace(SLOW, limit_s=60).must_yield(capacity(2), ElapsedTime(25, []))
+    assert replace(SLOW, limit_s=60).must_yield(latency(1), ElapsedTime(25, []))
+    assert not replace(SLOW, limit_s=60).must_yield(Block("duet", 1, (), PAIR), ElapsedTime(55, []))
+    assert not replace(SLOW, limit_s=60).must_yield(Block("count", 0, ()), ElapsedTime(55, []))
 
 
-def test_must_yield__nothing_where_there_is_time() -> None:
+def test_must_yield__nothing_if_there_is_time() -> None:
     for block in (capacity(2), latency(1), latency(5)):
-        assert not FAST.must_yield(block, Spent(30, []))
-        assert not SLOW.must_yield(block, Spent(30, []))
+        assert not FAST.must_yield(block, ElapsedTime(30, []))
+        assert not SLOW.must_yield(block, ElapsedTime(30, []))
 
 
-def test_must_yield__latency_comes_before_a_second_look_at_the_capacity() -> None:
-    # five blocks of each take 67.5 and 72.5 s: 145 s are enough for them, and not for more capacity
+def test_must_yield__latency_comes_before_a_second_capacity_block() -> None:
+    # five blocks of each take 67.5 and 72.5 s: 145 s are enough for them, but not for more capacity
     times = replace(SLOW, limit_s=162)
-    assert times.must_yield(capacity(2), Spent(20, []))
-    assert not times.must_yield(latency(1), Spent(20, []))
+    assert times.must_yield(capacity(2), ElapsedTime(20, []))
+    assert not times.must_yield(latency(1), ElapsedTime(20, []))
 
 
-def test_must_yield__measured_blocks_count_more_than_the_estimate() -> None:
+def test_must_yield__measured_blocks_replace_the_estimate() -> None:
     times = replace(FAST, limit_s=100)
-    assert not times.must_yield(latency(3), Spent(30, [6.5, 6.5]))
-    assert times.must_yield(latency(3), Spent(30, [13.5, 13.5]))
+    assert not times.must_yield(latency(3), ElapsedTime(30, [6.5, 6.5]))
+    assert times.must_yield(latency(3), ElapsedTime(30, [13.5, 13.5]))
 
 
 def test_must_yield__never_begins_latency_that_could_not_be_judged() -> None:
     # 72.5 s for the duets and 20 s: one block would fit, three would not
-    assert replace(SLOW, limit_s=92.5).must_yield(latency(1), Spent(0, []))
+    assert replace(SLOW, limit_s=92.5).must_yield(latency(1), ElapsedTime(0, []))
 
 
 @pytest.mark.parametrize("times", [replace(SLOW, limit_s=None), replace(SLOW, pairs=0, revisions=0)])
-def test_must_yield__without_a_cap_or_a_pair_nothing_does(times: Timetable) -> None:
-    assert not times.must_yield(capacity(2), Spent(10_000, []))
-    assert not times.must_yield(latency(1), Spent(10_000, []))
+def test_must_yield__nothing_without_a_limit_or_a_pair(times: Timetable) -> None:
+    assert not times.must_yield(capacity(2), ElapsedTime(10_000, []))
+    assert not times.must_yield(latency(1), ElapsedTime(10_000, []))
 
 
-def test_shortage__names_what_took_the_time_and_a_cap_that_would_do() -> None:
-    text = replace(SLOW, limit_s=60).shortage({("count", "None"): [22.0], ("capacity", "None"): [4.6]})
-    # 26.6 s alone, five duets of 14.5 s and five latencies of 13.5 s: 166.6 s, and a tenth more
+def test_explain_shortage__names_what_took_the_time_and_a_sufficient_limit() -> None:
+    text = replace(SLOW, limit_s=60).explain_shortage({("count", "None"): [22.0], ("capacity", "None"): [4.6]})
+    # 26.6 s alone, five duets of 14.5 s and five latency blocks of 13.5 s: 166.6 s, plus a tenth
     assert text == "restarting took 10 s of each block of 14 s; --max-minutes 4 would do"
 
 
-def test_shortage__goes_by_what_was_measured() -> None:
-    text = replace(SLOW, limit_s=60).shortage({("capacity", "None"): [4.0], ("latency", str(PAIR)): [17.0, 17.0]})
+def test_explain_shortage__uses_measured_times() -> None:
+    text = replace(SLOW, limit_s=60).explain_shortage(
+        {("capacity", "None"): [4.0], ("latency", str(PAIR)): [17.0, 17.0]}
+    )
     assert text == "restarting took 13 s of each block of 18 s; --max-minutes 4 would do"
-    assert replace(SLOW, limit_s=None).shortage({}) == ""
+    assert replace(SLOW, limit_s=None).explain_shortage({}) == ""

@@ -1,0 +1,387 @@
+"""The orders sent to the agent and its answers, and the check that each end makes of what it receives.
+
+Every order and every answer is one line of JSON. The agent replies `{"ok": answer}`, or `{"error": text}` if it failed
+itself; what a server does wrong is data of an answer. This module is sent to the load container together with the
+agent, so it uses only the standard library and runs on Python 3.9.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from typing import (
+    Any,
+    Literal,
+    NewType,
+    Optional,
+    TypedDict,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+# status, bytes as they were sent, where a redirect points to, digest of the body
+SampleRow = tuple[int, int, str, str]
+CpuNumber = NewType("CpuNumber", str)  # in decimal digits, as a key in JSON is text
+
+
+class Order(TypedDict):
+    """What every order has: the name of the operation."""
+
+    op: str
+
+
+class ErrorReply(TypedDict):
+    """What the agent sends instead of an answer if it failed itself."""
+
+    error: str
+
+
+class WireRequest(TypedDict):
+    """A request as bytes (`raw`, in base64), and the server to send it to."""
+
+    host: str
+    port: int
+    method: str
+    raw: str
+
+
+class WireReply(TypedDict):
+    """An HTTP reply. `problem` says why a request got none; `body` is base64; `kept`: the connection was left open."""
+
+    status: int
+    headers: dict[str, str]
+    body: str
+    kept: bool
+    problem: str
+    size: int
+    location: str
+    digest: str
+
+
+class Counters(TypedDict):
+    """Counters of a part since its start: CPU and throttled time, and memory without inactive file pages."""
+
+    cpu_ms: float
+    throttled_ms: float
+    memory_mib: float
+
+
+# a part's name → its counters, null if they cannot be read
+PartCounters = dict[str, Optional[Counters]]
+
+
+class MachineOrder(TypedDict):
+    """Describe the machine as the load container sees it."""
+
+    op: Literal["machine"]
+
+
+class MachineAnswer(TypedDict):
+    """The machine as the load container sees it.
+
+    `cores` and `cpus`: how many CPUs wrk may use, and which. `open_files`: the container's limit. `machine`: such as
+    x86_64. `siblings`: CPU → the CPUs that share its core, itself included. `boot_id` distinguishes machines and boots.
+    """
+
+    cpu_model: str
+    cores: int
+    open_files: int
+    machine: str
+    cpus: list[int]
+    siblings: dict[CpuNumber, list[int]]
+    boot_id: str
+
+
+class GetOrder(WireRequest):
+    """Send one request to see whether a server is ready."""
+
+    op: Literal["get"]
+    timeout_s: float
+
+
+class GetAnswer(TypedDict):
+    """The status of the reply, or 0 and why no reply came."""
+
+    status: int
+    problem: str
+
+
+class RequestsOrder(WireRequest):
+    """Send a request `repeat` times over one connection, none after `limit_s`."""
+
+    op: Literal["requests"]
+    repeat: int
+    timeout_s: float
+    bodies: bool
+    limit_s: float
+
+
+class RequestsAnswer(TypedDict):
+    """The replies, in order; the first one with a problem is the last."""
+
+    replies: list[WireReply]
+
+
+class RequestsTogetherOrder(TypedDict):
+    """Carry out several `requests` orders at the same time."""
+
+    op: Literal["requests_together"]
+    orders: list[RequestsOrder]
+
+
+class RequestsTogetherAnswer(TypedDict):
+    """The answer to each order."""
+
+    answers: list[RequestsAnswer]
+
+
+class ConnectionsOrder(WireRequest):
+    """Open `count` connections and send the request on each. `hold`: keep all of them open until the last reply."""
+
+    op: Literal["connections"]
+    count: int
+    hold: bool
+    limit_s: float
+
+
+class ConnectionsAnswer(TypedDict):
+    """How many connections were answered, and how many the load container itself could not open."""
+
+    answered: int
+    refused_here: int
+
+
+class TurnsLoad(WireRequest):
+    """A server that takes its turn. `parts`: name → id of the containers whose CPU time is read."""
+
+    parts: dict[str, str]
+
+
+class TurnsOrder(TypedDict):
+    """Send `requests` requests to each server in turn, in an order drawn from `seed`, for `seconds`."""
+
+    op: Literal["turns"]
+    loads: list[TurnsLoad]
+    seconds: float
+    requests: int
+    timeout_s: float
+    seed: int
+
+
+class ServerTurns(TypedDict):
+    """What was seen of one server over its turns. `problem` is that of the first request without a reply."""
+
+    latencies_us: list[float]
+    errors: int
+    problem: str
+    seen: list[SampleRow]
+    duration_s: float
+    cpu_ms: dict[str, Optional[float]]
+
+
+class TurnsAnswer(TypedDict):
+    """One entry for each server, in the order's order."""
+
+    loads: list[ServerTurns]
+    seconds: float
+
+
+class WrkOrder(WireRequest):
+    """Run wrk (`argv` without script and URL), and kill it after `limit_s`. `parts`: name → container id."""
+
+    op: Literal["wrk"]
+    argv: list[str]
+    url: str
+    script: str
+    connections: int
+    parts: dict[str, str]
+    limit_s: float
+
+
+class WrkAnswer(TypedDict):
+    """What is known of one run of wrk.
+
+    `output` and exit `status` are wrk's, `cpu_s` is its CPU time, `wall_s` its duration by a monotonic clock, and
+    `live` the peak number of its connections. `sampled`: replies that the agent itself received meanwhile.
+    `memory_mib`: the application's peak, null if it cannot be read. `before` and `after`: the counters of each part.
+    `idle`: CPU → the share of the time in which it had nothing to do.
+    """
+
+    output: str
+    status: int
+    cpu_s: float
+    wall_s: float
+    live: int
+    sampled: list[SampleRow]
+    memory_mib: Optional[float]
+    before: PartCounters
+    after: PartCounters
+    steal_percent: float
+    idle: dict[CpuNumber, float]
+
+
+class DuetOrder(TypedDict):
+    """Carry out several `wrk` orders at the same time, started in this order."""
+
+    op: Literal["duet"]
+    orders: list[WrkOrder]
+
+
+class DuetAnswer(TypedDict):
+    """The answer to each order."""
+
+    answers: list[WrkAnswer]
+
+
+class UsageOrder(TypedDict):
+    """Read the counters of parts. `parts`: name → container id."""
+
+    op: Literal["usage"]
+    parts: dict[str, str]
+
+
+class UsageAnswer(TypedDict):
+    """The counters of each part."""
+
+    parts: PartCounters
+
+
+class SettleOrder(TypedDict):
+    """Wait until parts (container ids) are idle, for at most `limit_s`."""
+
+    op: Literal["settle"]
+    parts: list[str]
+    limit_s: float
+
+
+class SettleAnswer(TypedDict):
+    """How long it took."""
+
+    waited_s: float
+
+
+class ShapeError(Exception):
+    """A message without a field that it must have, or with a value of the wrong type. `steps` lead to the value."""
+
+    def __init__(self, problem: str, *steps: str) -> None:
+        super().__init__(problem, *steps)
+        self.problem, self.steps = problem, steps
+
+    def __str__(self) -> str:
+        field = "".join(self.steps).lstrip(".")
+        return f"field `{field}` {self.problem}" if field else f"it {self.problem}"
+
+    def within(self, step: str) -> "ShapeError":
+        """Place the error one level further out."""
+        return ShapeError(self.problem, step, *self.steps)
+
+
+_Message = TypeVar("_Message")
+_Check = Callable[[Any], None]
+_SCALARS: Mapping[Any, tuple[str, frozenset[type]]] = {
+    str: ("text", frozenset({str})),
+    bool: ("true or false", frozenset({bool})),
+    int: ("a whole number", frozenset({int})),
+    float: ("a number", frozenset({int, float})),
+}
+_KINDS: Mapping[type, str] = {
+    dict: "an object",
+    list: "a list",
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a decimal number",
+    type(None): "null",
+}
+_LONGEST_KEY = 40
+
+
+def require_shape(value: object, shape: type[_Message]) -> _Message:
+    """Return a message decoded from JSON if it has the shape of a TypedDict; fields that it does not name are ignored.
+
+    Raises ShapeError, which names the first field that is missing or has the wrong type.
+    """
+    key: Any = shape  # mypy holds a TypedDict's class to be unhashable
+    _make_check(key)(value)
+    return cast("_Message", value)
+
+
+@cache
+def _make_check(shape: Any) -> _Check:
+    origin, arguments = get_origin(shape), get_args(shape)
+    if shape in _SCALARS:
+        return partial(_check_scalar, *_SCALARS[shape])
+    if origin is Literal:
+        return partial(_check_choice, arguments)
+    if origin is tuple:
+        return partial(_check_row, arguments)
+    if origin is dict:
+        return partial(_check_mapping, _make_check(arguments[1]), arguments[0] is CpuNumber)
+    if origin in {list, Union}:  # the only union in a message is Optional
+        return partial(_check_list if origin is list else _check_optional, _make_check(arguments[0]))
+    return partial(_check_fields, {name: _make_check(kind) for name, kind in get_type_hints(shape).items()})
+
+
+def _check_scalar(expected: str, kinds: frozenset[type], value: object) -> None:
+    if type(value) not in kinds:  # not isinstance: a bool is no number
+        raise _wrong_kind(expected, value)
+
+
+def _check_choice(choices: Sequence[str], value: object) -> None:
+    if value not in choices:
+        raise ShapeError(f"must be {' or '.join(choices)}")
+
+
+def _check_optional(check: _Check, value: object) -> None:
+    if value is not None:
+        check(value)
+
+
+def _check_list(check: _Check, value: object) -> None:
+    if type(value) is not list:
+        raise _wrong_kind("a list", value)
+    index = -1
+    try:
+        for index, item in enumerate(value):  # noqa: B007 (named in the error)
+            check(item)
+    except ShapeError as error:
+        raise error.within(f"[{index}]") from None
+
+
+def _check_mapping(check: _Check, of_cpus: bool, value: object) -> None:
+    if type(value) is not dict:
+        raise _wrong_kind("an object", value)
+    if of_cpus and not all(key.isdecimal() for key in value):
+        raise ShapeError("must have the numbers of CPUs as its keys")
+    key = ""
+    try:
+        for key, item in value.items():  # noqa: B007 (named in the error)
+            check(item)
+    except ShapeError as error:
+        raise error.within(f"[{key[:_LONGEST_KEY]!r}]") from None  # a server may have chosen it: a header's name
+
+
+def _check_row(kinds: Sequence[type], value: object) -> None:
+    """Check a list of scalars, one of each kind."""
+    if type(value) is not list:
+        raise _wrong_kind("a list", value)
+    if tuple(map(type, value)) != kinds:
+        raise ShapeError(f"must be a list of {', '.join(_SCALARS[kind][0] for kind in kinds)}")
+
+
+def _check_fields(checks: Mapping[str, _Check], value: object) -> None:
+    if type(value) is not dict:
+        raise _wrong_kind("an object", value)
+    for name, check in checks.items():
+        if name not in value:
+            raise ShapeError("is missing", f".{name}")
+        try:
+            check(value[name])
+        except ShapeError as error:
+            raise error.within(f".{name}") from None
+
+
+def _wrong_kind(expected: str, value: object) -> ShapeError:
+    return ShapeError(f"must be {expected}, not {_KINDS.get(type(value), type(value).__name__)}")
