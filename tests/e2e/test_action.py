@@ -292,7 +292,7 @@ def test_step__of_a_workflow_run_publishes_what_a_fork_measured(
     assert done.status == 0, done.log
     (text,) = comments(github)
     assert "is 6." in text
-    assert "that job's word" in text
+    assert "so these figures are unverified" in text
     assert (done.outputs["verdict"], done.outputs["result"]) == ("regressed", "")
     for poison in (b"no zip", result.replace('"aiohttp"', "NaN", 1).encode()):
         github.state.artifacts.pop(artifact.id)

@@ -295,6 +295,11 @@ class Comparison(Frozen):
     reason: str = Field("", description="why it was not judged, or not decided: one sentence, in this one place")
 
     @property
+    def cell(self) -> str:
+        """Name of head's cell, as people read it."""
+        return cell_name(self.variant, "head", self.profile)
+
+    @property
     def exact(self) -> bool:
         """Whether it was counted and every count agreed, so that there is no interval."""
         return self.method == "count" and self.confidence == 1.0

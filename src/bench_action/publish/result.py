@@ -16,9 +16,10 @@ from bench_action.github.comments import upsert_comment
 from bench_action.github.texts import UNKNOWN, Origin
 from bench_action.model.errors import BenchError, InputError, PublishError
 from bench_action.model.result import Result
-from bench_action.report.change import compared, loss, worse
+from bench_action.report.change import list_comparisons, list_losses
 from bench_action.report.comment import Links, render_comment, render_failure
 from bench_action.report.markdown import render_markdown
+from bench_action.report.sentences import describe_loss
 from bench_action.report.view import make_view
 
 _LONGEST_STRING = 4000
@@ -56,7 +57,7 @@ class Publisher:
 
     def publish_failure(self, error: BenchError) -> None:
         """What is told where there is no result. Raises PublishError."""
-        text = render_failure(error.what, str(error), self.links)
+        text = render_failure(error, self.links)
         if self.summary:
             self.commands.summary(text, text)
         self.commands.annotate("error", "bench-action", str(error))
@@ -85,9 +86,9 @@ class Publisher:
 def annotations(result: Result) -> list[tuple[Level, str, str]]:
     """Level, title and message of each; the runner takes ten of each level, so that the gravest come first."""
     found: list[tuple[Level, str, str]] = []
-    for c in worse(result):
+    for c in list_losses(result):
         level: Level = "error" if c.verdict == "regressed" and c.level == "fail" else "warning"
-        found.append((level, f"{c.variant} · {c.profile}", loss(c).replace("`", "")))
+        found.append((level, f"{c.variant} · {c.profile}", describe_loss(c).replace("`", "")))
     found += [("error", one.cell, one.message) for one in result.findings if one.fails]
     for code in sorted({warned.code for warned in result.warnings}, key=lambda code: not code.grave):
         own = [warned for warned in result.warnings if warned.code is code]
@@ -99,14 +100,14 @@ def annotations(result: Result) -> list[tuple[Level, str, str]]:
 
 def outputs(result: Result, folder: Path | None) -> dict[str, str]:
     """The step's outputs; lists and mappings are JSON, which a workflow reads with `fromJSON`."""
-    lost = [c for c in compared(result) if c.verdict == "regressed" and c.level == "fail"]
+    lost = [c for c in list_comparisons(result) if c.verdict == "regressed" and c.level == "fail"]
     regressions = [{"cell": f"{c.variant} · {c.profile}", "metric": c.metric, "ratio": c.ratio} for c in lost]
     speeds = {
         s.cell: round(s.metrics["requests_per_second"].mean, 3)
         for s in result.summaries
         if "requests_per_second" in s.metrics
     }
-    seen = [c.smallest_detectable for c in compared(result) if c.gate is not None and c.smallest_detectable]
+    seen = [c.smallest_detectable for c in list_comparisons(result) if c.gate is not None and c.smallest_detectable]
     return {
         "verdict": result.verdict,
         "result": str(folder / RESULT) if folder else "",

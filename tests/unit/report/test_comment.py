@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.unit.factories import make_compared, make_comparison, make_paired, make_result, warn
 
+from bench_action.model.errors import StackError
 from bench_action.model.result import Result, Statement
 from bench_action.model.warning import Code
 from bench_action.report.comment import LONGEST, Links, render_comment, render_failure
@@ -37,8 +38,9 @@ def test_comment__of_a_loss_says_what_how_much_and_why_before_anything_else() ->
     lines = [line for line in text.splitlines() if line]
     assert re.fullmatch(r"### 🔴 bench-action: `aiohttp` is 6\.\d % slower on `article-500`: 21 queries .*", lines[0])
     assert lines[1].startswith("**Cause:** `aiohttp · article-500`, counted exactly: queries/request 1 → 21")
-    assert lines[2].startswith("**Confidence:** 99 % interval −")
-    assert text.index("| Cell |") < text.index("<details>")
+    assert lines[2].startswith("- aiohttp · article-500: new: `SELECT tag FROM item")
+    assert lines[3].startswith("**Confidence:** 99 % interval −")
+    assert text.index("| Metric | Base | Head |") < text.index("<details>")
     assert "**Next:** reproduce it with `bench-action run" in text
     assert "SELECT tag FROM item" in text
 
@@ -144,8 +146,10 @@ def assert_powerless(html: str) -> None:
 
 
 def test_failure__keeps_a_log_inside_its_fence() -> None:
-    text = render_failure("aiohttp@base did not start", "line\n```\n</details>\n@octocat", Links(RUN))
+    error = StackError("aiohttp@base did not start", cause="@octocat", log=["line", "```", "</details>", "@octocat"])
+    text = render_failure(error, Links(RUN))
     html = page(text)
     assert "<h3>⚪ bench-action could not measure" in html
     assert html.count("</details>") == 1
     assert "@octocat" in re.findall(r"<pre.*?</pre>", html, re.DOTALL)[0]
+    assert_powerless(html)

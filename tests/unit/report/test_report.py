@@ -16,7 +16,7 @@ from bench_action.model.warning import Code
 from bench_action.report import numbers
 from bench_action.report.chart import render_svg, render_text
 from bench_action.report.markdown import render_markdown
-from bench_action.report.progress import LiveProgress, PlainProgress, outcome
+from bench_action.report.progress import LiveProgress, PlainProgress, describe_outcome
 from bench_action.report.table import Table
 from bench_action.report.templating import escape_script_json, escape_text, markdown_table
 from bench_action.report.terminal import print_view
@@ -132,7 +132,7 @@ def test_render_markdown__has_the_articles_columns_and_every_run() -> None:
     text = render_markdown(make_view(result))
     assert "| Connections | Library | Requests | Timeouts | Req/sec |" in text
     assert text.index("## Results") < text.index("## Environment") < text.index("## Reproduce")
-    assert kinds(text).count("table_open") == 5
+    assert kinds(text).count("table_open") == 6
     every = text[text.index("Every single run") : text.index("</details>")]
     assert kinds(every).count("tr_open") == len(result.trials) + 1
     assert "bench-action run --preset article" in text
@@ -141,9 +141,9 @@ def test_render_markdown__has_the_articles_columns_and_every_run() -> None:
 def test_make_view__tables_have_as_many_cells_as_headings() -> None:
     for result in (make_result(), make_result([]), make_result([make_count()]), hostile_result("x")):
         view = make_view(result)
-        for table in (view.results, view.work, view.comparisons, view.trials, view.environment):
+        for table in (view.results, view.work, view.footprint, view.comparisons, view.trials, view.environment):
             assert len(table.numeric) == len(table.headings)
-            assert {len(row) for row in table.rows} <= {len(table.headings)}
+            assert {len(row) for row in table.rows} <= {1, len(table.headings)}  # 1: a heading for the rows below
 
 
 def test_make_view__the_headline_of_a_comparison_says_who_is_ahead() -> None:
@@ -178,7 +178,7 @@ def test_make_view__a_variant_that_failed_is_the_headline() -> None:
     assert (view.mark, view.headline) == ("🔴", "`flask` failed its checks and was not measured")
 
 
-def test_make_view__one_variant_alone_is_told_by_its_speed() -> None:
+def test_make_view__the_headline_of_one_variant_alone_is_its_speed() -> None:
     assert make_view(make_result([make_trial(speed=1049)])).headline == "aiohttp 1,049 requests/s"
 
 
@@ -246,7 +246,7 @@ def test_print_view__fits_into_80_columns() -> None:
         assert number in text
 
 
-def test_print_view__tells_warnings_with_their_advice() -> None:
+def test_print_view__shows_warnings_with_their_advice() -> None:
     text = " ".join(printed(make_result([make_trial(warnings=(warn(Code.STEAL, "6 % stolen"),))])).split())
     assert "! aiohttp · article-500: 6 % stolen → Other guests of this physical machine" in text
 
@@ -255,16 +255,16 @@ def test_print_view__a_name_is_never_markup() -> None:
     assert "[red]x[/red]" in printed(make_result([make_trial("[red]x[/red]")]))
 
 
-def test_outcome__of_a_count_is_its_work() -> None:
-    assert outcome(make_count()) == "10 queries and 10 cache commands in 10 requests"
+def test_describe_outcome__of_a_count_is_its_work() -> None:
+    assert describe_outcome(make_count()) == "10 queries and 10 cache commands in 10 requests"
 
 
-def test_outcome__of_a_trial_is_its_speed_and_what_is_wrong() -> None:
-    assert outcome(make_trial(speed=1049)) == "1,049 requests/s, p99 130 ms"
-    assert outcome(make_trial(latency=None)) == "1,000 requests/s"
+def test_describe_outcome__of_a_trial_is_its_speed_and_what_is_wrong() -> None:
+    assert describe_outcome(make_trial(speed=1049)) == "1,049 requests/s, p99 130 ms"
+    assert describe_outcome(make_trial(latency=None)) == "1,000 requests/s"
     stolen = make_trial(warnings=(warn(Code.STEAL, "6 % stolen"),))
-    assert outcome(stolen) == "1,000 requests/s, p99 130 ms; 6 % stolen"
-    assert outcome(make_trial(warnings=(warn(Code.CLOCK_STEP, "a jump"),))).startswith("INVALID: ")
+    assert describe_outcome(stolen) == "1,000 requests/s, p99 130 ms; 6 % stolen"
+    assert describe_outcome(make_trial(warnings=(warn(Code.CLOCK_STEP, "a jump"),))).startswith("INVALID: ")
 
 
 def test_plain_progress__is_a_line_for_each_event() -> None:
