@@ -13,7 +13,7 @@ _MOST = 6
 
 
 def describe_rule_changes(result: Result) -> str:
-    """Describe what the pull request changes about its own gates, and the verdict of its own rules; empty for none."""
+    """Describe the rules that the pull request changes, and the verdict that they would give; empty for no change."""
     if not result.rule_changes:
         return ""
     changes = [_describe_change(change) for change in result.rule_changes[:_MOST]]
@@ -57,7 +57,7 @@ def _describe_first(missing: tuple[NotCompared, ...], summaries: Mapping[str, Su
 
 
 def _describe_missing(cell: NotCompared, summary: Summary | None, headline: str) -> str:
-    """Describe one cell. `headline`: the reason that the headline gives already."""
+    """Describe one cell. `headline`: the reason that the headline already gives."""
     figures = _describe_figures(summary)
     if cell.status == "new":
         return f"`{cell.cell}` is new in this pull request{f': {figures}' if figures else ''} ({_reason(cell)})."

@@ -10,11 +10,10 @@ from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import plural
 from bench_action.report.change import list_comparisons
 
-_NOISE = frozenset({Code.STEAL, Code.OTHERS_ON_CPU})  # of the machine, so cells are no help
-# the larger the first number of its message, the worse
-_GROWING = _NOISE | {Code.WIDE_SPREAD, Code.THROTTLED, Code.CONNECT_ERRORS, Code.GENERATOR_SATURATED}
+# the larger the first number of the message, the worse
+_GROWING = {Code.STEAL, Code.WIDE_SPREAD, Code.THROTTLED, Code.CONNECT_ERRORS, Code.GENERATOR_SATURATED}
 _MOST_CELLS = 3
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ def _summarise(group: Sequence[RunWarning], result: Result) -> str:
     where = _list_cells(group)
     if len(messages) == 1:
         return f"{where}: {messages[0]}." if where else f"{messages[0]}."
-    if code in _NOISE:
+    if code is Code.STEAL:
         where = "Noisy machine"
     often = f"{len(trials)} of {plural(len(result.trials), 'trial')}, " if len(trials) > 1 else ""
     return f"{where or 'This run'}: {often}{_choose_message(code, messages)}."
@@ -72,5 +71,6 @@ def _choose_message(code: Code, messages: Sequence[str]) -> str:
     if len(set(messages)) == 1:
         return messages[0]
     if code in _GROWING:
-        return f"up to {max(messages, key=lambda text: float((_NUMBER.findall(text) or ['0'])[0]))}"
-    return f"such as {messages[0]}"
+        worst = max(messages, key=lambda text: float((_NUMBER.findall(text) or ["0"])[0].replace(",", "")))
+        return _NUMBER.sub(r"up to \g<0>", worst, count=1)
+    return f"for example {messages[0]}"

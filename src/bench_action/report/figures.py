@@ -41,7 +41,7 @@ class Figure:
 
 
 def draw_figures(result: Result) -> tuple[Figure, ...]:
-    """Draw every figure that this result has data for, in the order in which one reads them."""
+    """Draw every figure that this result has data for, in reading order."""
     return tuple(_figures(result))
 
 

@@ -133,9 +133,8 @@ def _write_all(handle: int, content: bytes) -> None:
 
 
 def _create(path: Path, text: str) -> None:
-    """Write a file that does not exist yet, without following a link of that name."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+    """Write a file that does not exist yet; mode `x` follows no link of that name (open(2), O_EXCL)."""
+    with path.open("x", encoding="utf-8") as file:
         file.write(text)
 
 

@@ -35,7 +35,7 @@ def name_subject(measured: Summary | Trial) -> str:
 
 
 def format_speed(summary: Summary) -> str:
-    """Format requests/s, or say why there are none."""
+    """Format requests/s, or say why they are missing."""
     estimate = summary.metrics.get("requests_per_second")
     return numbers.count(estimate.mean) if estimate else "invalid" if summary.trials else "not measured"
 

@@ -20,16 +20,16 @@ from bench_action.report.view import View
 
 
 def print_view(view: View, console: Console) -> None:
-    """Print the tables and what one must know to read them; the rest is in report.md."""
+    """Print the headline, its reasons, the tables and the warnings; the rest is in report.md."""
     console.print()
     style = "bold red" if not view.trusted or view.verdict == "regressed" else "bold"
     console.print(Text(f"{view.mark} {_plain(view.headline)}".strip(), style=style))
     if view.rules:
         console.print(Text(f"! {_plain(view.rules)}", style="yellow"))
     _print_concerns([concern for concern in view.concerns if concern.grave], console)
-    findings = (f"• {finding}" for finding in view.findings)
+    reasons = [f"Cause: {cause}" for cause in view.causes] + [f"• {finding}" for finding in view.findings]
     # the table and the report give the certainty of the other losses
-    for sentence in (*view.causes, *findings, *view.certainties[:1], *view.explanations, *view.leads):
+    for sentence in (*reasons, *view.certainties[:1], *view.explanations, *view.leads):
         console.print(Text(_plain(sentence)))
     if view.changes.rows and view.trusted:
         console.print()
@@ -100,7 +100,7 @@ def _print_table(table: Table, console: Console, optional: Sequence[str] = ()) -
 
 
 def _lay_out(table: Table, rows: Sequence[tuple[str, ...]], console: Console) -> RichTable:
-    """Lay out some rows of a table, or its header if there are none; columns are as wide as the whole table needs."""
+    """Lay out some rows of a table, or only its header without rows; columns are as wide as the whole table needs."""
     part = RichTable(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_header=not rows)
     widths = _measure_columns(table)
     fits = sum(widths) + len(widths) <= console.width

@@ -121,7 +121,7 @@ def make_view(result: Result) -> View:
 
 
 def _list_findings(result: Result) -> tuple[str, ...]:
-    """List what was found exactly and no cause has named: statements first of all. Empty for an invalid measurement."""
+    """List the exact findings that no cause contains, such as new statements. Empty for an invalid measurement."""
     if result.verdict == "invalid":
         return ()
     lost = {c.cell for c in list_comparisons(result) if is_loss(c)}

@@ -53,6 +53,25 @@ def test_comment__of_no_change_is_calm() -> None:
     assert "**Next:**" not in head
 
 
+def test_comment__has_warnings_in_one_line_after_the_table_and_then_what_to_do() -> None:
+    result = make_compared(make_paired(940))
+    warnings = tuple(warn(Code.COUNTS_VARY, "queries vary", f"web · p{n}") for n in range(3))
+    text = comment(result.model_copy(update={"warnings": warnings}))
+    line = f"⚠️ web · p0, web · p1, web · p2: queries vary. {Code.COUNTS_VARY.advice}"
+    lines = text.splitlines()
+    assert [part for part in lines if part.startswith("⚠️")] == [line]
+    assert text.index("🔴 regressed") < text.index(line) < text.index("**Next:**") < text.index("<details>")
+
+
+def test_comment__names_the_cells_in_which_nothing_moved_and_has_no_rows_of_them() -> None:
+    calm = make_comparison(profile="calm", verdict="unchanged", significant=False, relevant=False, ratio=1.0)
+    result = make_compared(make_paired(940))
+    text = comment(result.model_copy(update={"comparisons": (*result.comparisons, calm)})).partition("<details>")[0]
+    assert "No change detected: `aiohttp · calm` (detectable: 1.2 %)." in text
+    assert "**aiohttp · calm**" not in text
+    assert "**aiohttp · article-500**" in text
+
+
 def test_comment__of_what_cannot_be_trusted_has_the_cause_first_and_no_verdict() -> None:
     result = make_result(verdict="invalid", warnings=(warn(Code.CONNECT_ERRORS, "244 of 500 were refused"),))
     text = comment(result)

@@ -15,6 +15,7 @@ from bench_action.model.result import Errors, Result
 from bench_action.model.warning import Code
 from bench_action.report import numbers
 from bench_action.report.chart import render_svg, render_text
+from bench_action.report.concerns import group_warnings
 from bench_action.report.markdown import render_markdown
 from bench_action.report.progress import LiveProgress, PlainProgress, describe_outcome
 from bench_action.report.table import Table
@@ -249,6 +250,50 @@ def test_print_view__fits_into_80_columns() -> None:
 def test_print_view__shows_warnings_with_their_advice() -> None:
     text = " ".join(printed(make_result([make_trial(warnings=(warn(Code.STEAL, "6 % stolen"),))])).split())
     assert "! aiohttp · article-500: 6 % stolen → Other guests of this physical machine" in text
+
+
+def test_print_view__names_the_profile_only_if_there_are_several() -> None:
+    one = make_result(two_variants(2))
+    both = make_result([*two_variants(2), *(t.model_copy(update={"profile": "search"}) for t in two_variants(2))])
+    for width in (80, 120):
+        assert "article-500, 500 connections" not in printed(one, width)
+        lines = [line.strip() for line in printed(both, width).splitlines()]
+        assert lines.index("article-500, 500 connections") < lines.index("search, 500 connections")
+        assert max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize(("preset", "heading"), [("article", "Library"), ("ci", "Variant"), ("", "Variant")])
+def test_print_view__says_library_in_the_articles_table_only(preset: str, heading: str) -> None:
+    result = make_result()
+    text = printed(result.model_copy(update={"run": result.run.model_copy(update={"preset": preset})}))
+    assert ("Library" in text, "Variant" in text) == (heading == "Library", heading == "Variant")
+
+
+def test_group_warnings__puts_a_kind_into_one_line_with_the_worst() -> None:
+    noisy = [
+        make_trial(block=block, warnings=(warn(Code.STEAL, f"{share} % of the CPU time went to other guests"),))
+        for block, share in ((1, 6), (2, 10), (3, 7))
+    ]
+    (concern,) = group_warnings(make_result([make_count(), *noisy]))
+    assert concern.text == "Noisy machine: 3 of 4 trials, up to 10 % of the CPU time went to other guests."
+    assert concern.advice == Code.STEAL.advice
+
+
+def test_group_warnings__names_the_cells_and_keeps_each_warning() -> None:
+    cells = [f"web · p{n}" for n in range(5)]
+    warnings = tuple(warn(Code.WIDE_SPREAD, f"its runs differ by {30 + n} %", cells[n]) for n in range(5))
+    other = warn(Code.NO_COUNTERS, "no control groups", "")
+    grave = warn(Code.VARIANT_FAILED, "status 500", "web")
+    first, spread, last = group_warnings(make_result(warnings=(*warnings, other, grave)))
+    assert (first.grave, first.text) == (True, "web: status 500.")
+    assert spread.text == "web · p0, web · p1, web · p2, 2 more: its runs differ by up to 34 %."
+    assert (spread.warnings, last.text) == (warnings, "no control groups.")
+
+
+def test_table__leaves_out_columns_and_keeps_headings_of_groups() -> None:
+    table = Table(("A", "B", "C"), (False, True, True), (("group",), ("a", "1", "2"))).leave_out("B", "Z")
+    assert table == Table(("A", "C"), (False, True), (("group",), ("a", "2")))
+    assert markdown_table(table).splitlines()[2:] == ["| **group** |  |", "| a | 2 |"]
 
 
 def test_print_view__a_name_is_never_markup() -> None:
