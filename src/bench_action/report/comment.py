@@ -162,11 +162,13 @@ def _make_sections(result: Result, view: View) -> list[Section]:
     """Make the folded parts, the most telling first."""
     charts = [_draw_mermaid(chart) for chart in view.charts if chart.bars]
     logs = "\n\n".join(f"{escape_text(', '.join(log.cells))}:\n\n{fenced(log.lines)}" for log in view.logs)
+    command = " ".join(result.run.command.split()).replace("`", "'")
+    method = [*(f"- {escape_text(sentence)}" for sentence in view.method), "", "```", _INSTALL, command, "```"]
     profiles = result.profiles
     alone = f"Each alone, with {profiles[0].connections} connections" if len(profiles) == 1 else "Each alone"
     sections = (
         Section(_LOG, "", logs),
-        Section(_METHOD, "", _describe_method(result, view)),
+        Section(_METHOD, "", "\n".join(method)),
         Section(_RESULTS, "Compared with base", _render_table(shorten_verdicts(view.changes))),
         Section(_RESULTS, alone, _render_table(view.results.leave_out(CONNECTIONS, AGAINST))),
         Section(_RESULTS, "", "\n\n".join(charts)),
@@ -181,12 +183,6 @@ def _make_sections(result: Result, view: View) -> list[Section]:
 
 def _render_table(table: Table) -> str:
     return markdown_table(table) if table.rows else ""
-
-
-def _describe_method(result: Result, view: View) -> str:
-    lines = [f"- {escape_text(sentence)}" for sentence in view.method]
-    command = " ".join(result.run.command.split())
-    return "\n".join([*lines, "", "```", _INSTALL, command.replace("`", "'"), "```"])
 
 
 def _draw_mermaid(chart: Chart) -> str:

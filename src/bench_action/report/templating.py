@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # @somebody, #12, GH-12, https://…, www.…, a@b.c: looked for in the rendered text, where a backslash is no help
 _ALIVE = re.compile(r"(?<!\w)@(?=\w)|@(?=[\w.-]*\.\w)|#(?=\d)|\bGH-(?=\d)|:(?=//)|\bwww(?=\.)", re.IGNORECASE)
 _UNIT = re.compile(r"(?<=\d) (?=(?:%|µs|ms|s|MiB)(?:\W|$))")  # a number and its unit stay on one line
+_SPACE = re.compile(r"[^\S\u00a0]+")  # line ends too; not what keeps a cell on one line
 _BLOCK = re.compile(r"^(\d*)([-+=.)])")  # what begins a list, a rule or a heading
 _JOINER = "\u2060"  # word joiner: not seen, and no letter of a name
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!@])")
@@ -113,7 +114,7 @@ def markdown_table(table: Table) -> str:
 
 def _escape_cell(value: str, *, whole: bool = False) -> str:
     """Escape a cell; a number and its unit stay on one line, and so does all of a `whole` cell."""
-    text = " ".join(value.split())
+    text = _SPACE.sub(" ", value).strip()
     return _escape(text.replace(" ", "\u00a0") if whole else _UNIT.sub("\u00a0", text))
 
 
