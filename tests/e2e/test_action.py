@@ -121,7 +121,7 @@ def test_workflow__of_the_readme_names_what_a_pull_request_made_slower(
     (text,) = comments(github)
     assert text.startswith(f"{marker('bench-action')}\n### 🔴 bench-action: ")
     assert "SELECT price FROM product WHERE id" in text
-    flask, starlette = text.split("| flask · products")[1].split("| starlette · products")
+    flask, starlette = text.split("| **flask · products**")[1].split("| **starlette · products**")
     assert "queries/request | 1 | 51 | +50 | 🔴 regressed" in flask
     cpu = next(line for line in starlette.splitlines() if "application CPU/request" in line)
     assert "🔴 regressed" in cpu, text
