@@ -121,7 +121,7 @@ def test_workflow__of_the_readme_names_what_a_pull_request_made_slower(
     (text,) = comments(github)
     assert text.startswith(f"{make_marker('bench-action')}\n### 🔴 bench-action: ")
     assert "SELECT price FROM product WHERE id" in text
-    flask, starlette = text.split("| flask · products")[1].split("| starlette · products")
+    flask, starlette = text.split("| **flask · products**")[1].split("| **starlette · products**")
     assert "queries/request | 1 | 51 | +50 | 🔴 regressed" in flask
     cpu = next(line for line in starlette.splitlines() if "application CPU/request" in line)
     assert "🔴 regressed" in cpu, text
@@ -292,7 +292,7 @@ def test_step__of_a_workflow_run_publishes_what_a_fork_measured(
     assert done.status == 0, done.log
     (text,) = comments(github)
     assert "is 6." in text
-    assert "that job's word" in text
+    assert "so these figures are unverified" in text
     assert (done.outputs["verdict"], done.outputs["result"]) == ("regressed", "")
     for poison in (b"no zip", result.replace('"aiohttp"', "NaN", 1).encode()):
         github.state.artifacts.pop(artifact.id)

@@ -8,7 +8,8 @@ from bench_action.report.html import render_html
 
 pytestmark = pytest.mark.e2e
 
-DRAWN = "[...document.querySelectorAll('.figure')].every(one => one.querySelector('.main-svg'))"
+DRAWN = "[...document.querySelectorAll('.figure')].every(figure => figure.querySelector('.main-svg'))"
+TOO_WIDE = "table => table.scrollWidth > table.clientWidth"
 INK = "getComputedStyle(document.querySelector('.figure .xtick text')).fill"
 COLOURS = {False: "rgb(31, 35, 40)", True: "rgb(230, 237, 243)"}
 
@@ -26,6 +27,14 @@ def test_report__draws_every_figure(page: Page, address: str, width: int) -> Non
     assert page.until(DRAWN)
     assert page.value("document.querySelectorAll('.figure').length") >= 4
     assert page.value("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("width", [1280, 800])
+def test_report__has_no_table_wider_than_its_page(page: Page, address: str, width: int) -> None:
+    page.open(address, width)
+    page.value("document.querySelectorAll('details').forEach(part => part.open = true)")
+    assert page.value("document.querySelectorAll('.scroll').length") >= 6
+    assert page.value(f"[...document.querySelectorAll('.scroll')].filter({TOO_WIDE}).length") == 0
 
 
 @pytest.mark.parametrize("dark", [True, False])

@@ -33,11 +33,11 @@ from bench_action.model.machine import Condition
 from bench_action.model.result import Result
 from bench_action.pipeline import Outcome, Ports
 from bench_action.pipeline import run as run_pipeline
-from bench_action.report.headline import headline
+from bench_action.report.folder import read_result
+from bench_action.report.headline import choose_headline
 from bench_action.report.html import render_html
 from bench_action.report.markdown import render_markdown
 from bench_action.report.progress import LiveProgress, PlainProgress
-from bench_action.report.stored import read_result
 from bench_action.report.terminal import print_compared, print_conditions, print_view
 from bench_action.report.view import make_view
 from bench_action.stack.preflight import StealMeter, preflight, require_fit
@@ -344,7 +344,7 @@ def raise_verdict(outcome: Outcome, fail_on: FailOn, *, require_comparison: bool
     if outcome.failures:
         raise make_verification_error(outcome.failures)
     if result.verdict == "regressed" and fail_on is FailOn.REGRESSION:
-        what = headline(result).text.replace("`", "")
+        what = choose_headline(result).text.replace("`", "")
         raise RegressionError(what, advice="fix the regression, or raise the gate in `gates:`")
     if result.verdict == "invalid" and fail_on is not FailOn.NEVER:
         cause = next(warning for warning in result.warnings if warning.code.invalidates)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from bench_action.history import DEFAULT_BRANCH
 from bench_action.model.errors import InputError
-from bench_action.report.stored import read_result
+from bench_action.report.folder import read_result
 from bench_action.report.terminal import print_table
 
 if TYPE_CHECKING:

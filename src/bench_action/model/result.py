@@ -299,6 +299,11 @@ class Comparison(Frozen):
     )
 
     @property
+    def cell(self) -> str:
+        """Name of head's cell, as people read it."""
+        return cell_name(self.variant, "head", self.profile)
+
+    @property
     def exact(self) -> bool:
         """Whether it was counted and every count agreed, so that its interval has no width."""
         return self.method == "count" and self.confidence == 1.0

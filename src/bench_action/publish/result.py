@@ -16,9 +16,10 @@ from bench_action.github.comments import upsert_comment
 from bench_action.github.texts import UNKNOWN, Origin
 from bench_action.model.errors import BenchError, InputError, PublishError
 from bench_action.model.result import Result
-from bench_action.report.change import compared, loss, worse
+from bench_action.report.change import list_comparisons, list_losses
 from bench_action.report.comment import Links, render_comment, render_failure
 from bench_action.report.markdown import render_markdown
+from bench_action.report.sentences import describe_loss
 from bench_action.report.view import make_view
 
 _LONGEST_STRING = 4000

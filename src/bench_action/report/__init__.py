@@ -1,1 +1,1 @@
-"""How a result is told: in the terminal, as markdown, as charts."""
+"""Report a result: in the terminal, as markdown, HTML and charts."""

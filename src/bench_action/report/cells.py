@@ -1,24 +1,25 @@
-"""What a report says of cells that were not compared, and of rules that a pull request changes."""
+"""Describe the cells that were not compared, and the rules that a pull request changes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from bench_action.model.metric import METRICS
 from bench_action.model.result import NotCompared, Result, RuleChange, Summary
 from bench_action.model.wording import plural
 from bench_action.report import numbers
+from bench_action.report.sentences import capitalise
 
 _NEW = "new in this pull request: "
 _MOST = 6
 
 
-def rules_changed(result: Result) -> str:
-    """What the pull request changes about its own judging, and what its own rules would say; empty for nothing."""
+def describe_rule_changes(result: Result) -> str:
+    """Describe the rules that the pull request changes, and the verdict that they would give; empty for no change."""
     if not result.rule_changes:
         return ""
-    listed = [_change(one) for one in result.rule_changes[:_MOST]]
-    if more := len(result.rule_changes) - len(listed):
-        listed.append(f"and {plural(more, 'more change')}")
-    text = f"This pull request changes how it is judged: {'; '.join(listed)}."
+    changes = [_describe_change(change) for change in result.rule_changes[:_MOST]]
+    if more := len(result.rule_changes) - len(changes):
+        changes.append(f"and {plural(more, 'more change')}")
+    text = f"This pull request changes how it is judged: {'; '.join(changes)}."
     if result.rules == "head":
         return f"{text} It was judged by its own rules."
     own = result.verdict_by_head_rules
@@ -26,44 +27,57 @@ def rules_changed(result: Result) -> str:
     return f"{text} It was judged by base's rules.{by_head}"
 
 
-def uncompared(result: Result) -> tuple[str, ...]:
-    """A sentence for each cell that was not compared: why, and head's own figures."""
-    return tuple(_uncompared(result))
+def _describe_change(change: RuleChange) -> str:
+    if not change.before:
+        return f"{change.what} added ({change.after})"
+    if not change.after:
+        return f"{change.what} removed (it was {change.before})"
+    return f"{change.what} {change.before} → {change.after}"
 
 
-def logs(result: Result) -> dict[tuple[str, ...], tuple[str, ...]]:
-    """Last log lines of what failed → the cells which that concerns."""
-    found: dict[tuple[str, ...], tuple[str, ...]] = {}
-    for one in result.not_compared:
-        if one.log:
-            found[one.log] = (*found.get(one.log, ()), one.cell)
-    return found
-
-
-def _uncompared(result: Result) -> Iterator[str]:
-    summaries = {one.cell: one for one in result.summaries}
+def describe_uncompared(result: Result) -> tuple[str, ...]:
+    """Give a sentence for each cell that was not compared: why, and head's own figures."""
     missing = result.not_compared
-    first = bool(missing) and not result.compared and all(one.status == "new" for one in missing)
-    if first:
-        for reason in dict.fromkeys(_reason(one) for one in missing):
-            why = f"{_capital(reason)}, so this pull request is the first measurement."
-            yield f"{why} The next one will be compared with it."
-    headlined = "" if result.compared else next((one.reason for one in missing if one.status != "new"), "")
-    for one in missing:
-        figures = _figures(summaries.get(one.cell))
-        if first:
-            yield f"`{one.cell}`: {figures or 'not measured'}."
-        elif one.status == "new":
-            yield f"`{one.cell}` is new in this pull request{f': {figures}' if figures else ''} ({_reason(one)})."
-        elif one.reason == headlined:
-            yield f"`{one.cell}` alone: {figures}." if figures else f"`{one.cell}` was not measured."
-        else:
-            alone = f" Head alone: {figures}." if figures else ""
-            yield f"`{one.cell}` was not compared: {_reason(one)}.{alone}"
+    summaries = {summary.cell: summary for summary in result.summaries}
+    if missing and not result.compared and all(cell.status == "new" for cell in missing):
+        return tuple(_describe_first(missing, summaries))
+    headline = "" if result.compared else next((cell.reason for cell in missing if cell.status != "new"), "")
+    return tuple(_describe_missing(cell, summaries.get(cell.cell), headline) for cell in missing)
 
 
-def _figures(summary: Summary | None) -> str:
-    """`412 requests/s, p50 9.1 ms, 3 queries and 1 cache command per request`."""
+def _describe_first(missing: tuple[NotCompared, ...], summaries: Mapping[str, Summary]) -> Iterator[str]:
+    """Describe a run of which base has no cell: the reasons first, then head's figures."""
+    for reason in dict.fromkeys(_reason(cell) for cell in missing):
+        yield (
+            f"{capitalise(reason)}, so this pull request is the first measurement. "
+            "The next one will be compared with it."
+        )
+    for cell in missing:
+        yield f"`{cell.cell}`: {_describe_figures(summaries.get(cell.cell)) or 'not measured'}."
+
+
+def _describe_missing(cell: NotCompared, summary: Summary | None, headline: str) -> str:
+    """Describe one cell. `headline`: the reason that the headline already gives."""
+    figures = _describe_figures(summary)
+    if cell.status == "new":
+        return f"`{cell.cell}` is new in this pull request{f': {figures}' if figures else ''} ({_reason(cell)})."
+    if cell.reason == headline:
+        return f"`{cell.cell}` alone: {figures}." if figures else f"`{cell.cell}` was not measured."
+    alone = f" Head alone: {figures}." if figures else ""
+    return f"`{cell.cell}` was not compared: {_reason(cell)}.{alone}"
+
+
+def collect_logs(result: Result) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Map the last log lines of each failure to the cells that it concerns."""
+    logs: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for cell in result.not_compared:
+        if cell.log:
+            logs[cell.log] = (*logs.get(cell.log, ()), cell.cell)
+    return logs
+
+
+def _describe_figures(summary: Summary | None) -> str:
+    """Describe a cell's figures: `412 requests/s, p50 9.1 ms, 3 queries and 1 cache command per request`."""
     if summary is None:
         return ""
     metrics = summary.metrics
@@ -73,31 +87,19 @@ def _figures(summary: Summary | None) -> str:
     if latency := metrics.get("latency_p50_us"):
         parts.append(f"p50 {numbers.latency(latency.median)}")
     work = [
-        f"{numbers.plain(found.median)} {_noun(name, found.median)}"
+        f"{numbers.plain(estimate.median)} {_name_work(name, estimate.median)}"
         for name in ("queries_per_request", "cache_commands_per_request")
-        if (found := metrics.get(name)) and found.median
+        if (estimate := metrics.get(name)) and estimate.median
     ]
     if work:
         parts.append(f"{' and '.join(work)} per request")
     return ", ".join(parts)
 
 
-def _noun(metric: str, count: float) -> str:
-    plural_noun = METRICS[metric].title.removesuffix("/request")
-    return {"queries": "query"}.get(plural_noun, plural_noun.removesuffix("s")) if count == 1 else plural_noun
+def _name_work(metric: str, count: float) -> str:
+    nouns = METRICS[metric].title.removesuffix("/request")
+    return {"queries": "query"}.get(nouns, nouns.removesuffix("s")) if count == 1 else nouns
 
 
-def _change(one: RuleChange) -> str:
-    if not one.before:
-        return f"{one.what} added ({one.after})"
-    if not one.after:
-        return f"{one.what} removed (it was {one.before})"
-    return f"{one.what} {one.before} → {one.after}"
-
-
-def _reason(one: NotCompared) -> str:
-    return one.reason.removeprefix(_NEW).rstrip(".")
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _reason(cell: NotCompared) -> str:
+    return cell.reason.removeprefix(_NEW).rstrip(".")

@@ -1,18 +1,20 @@
-"""Bar charts of requests/s, as the article shows them: a picture beside the report, and one of text."""
+"""Draw bar charts of requests/s, as the article shows them: as a picture next to the report, and as text."""
 
 from bench_action.report.templating import svg_environment
 from bench_action.report.view import Bar, Chart
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _ROW = 720, 150, 80, 34, 32
-# Okabe and Ito's colours: told apart by people with any common colour blindness
+# Okabe and Ito's colours, which people with any common colour blindness can distinguish
 _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 _TEXT_WIDTH = 40
 
 
 def render_svg(chart: Chart) -> str:
-    """A bar for each variant, with a whisker for its interval."""
+    """Draw a bar for each variant, with a whisker for its interval."""
     scale = (_WIDTH - _LEFT - _RIGHT) / max([bar.high or bar.value for bar in chart.bars] + [1e-9])
-    bars = [_drawn(bar, _TOP + row * _ROW, scale, _COLOURS[row % len(_COLOURS)]) for row, bar in enumerate(chart.bars)]
+    bars = [
+        _lay_out_bar(bar, _TOP + row * _ROW, scale, _COLOURS[row % len(_COLOURS)]) for row, bar in enumerate(chart.bars)
+    ]
     return (
         svg_environment()
         .get_template("chart.svg.j2")
@@ -20,7 +22,7 @@ def render_svg(chart: Chart) -> str:
     )
 
 
-def _drawn(bar: Bar, y: int, scale: float, colour: str) -> dict[str, object]:
+def _lay_out_bar(bar: Bar, y: int, scale: float, colour: str) -> dict[str, object]:
     whisker = None
     if bar.low is not None and bar.high is not None:
         whisker = (round(_LEFT + bar.low * scale, 1), round(_LEFT + bar.high * scale, 1))
@@ -38,12 +40,12 @@ def _drawn(bar: Bar, y: int, scale: float, colour: str) -> dict[str, object]:
 
 
 def render_text(chart: Chart) -> list[str]:
-    """A line for each variant; the longest bar is as long as the terminal is sure to be wide."""
+    """Draw a line for each variant; the longest bar fits into every terminal."""
     most = max([bar.value for bar in chart.bars] + [1e-9])
     names = max((len(bar.label) for bar in chart.bars), default=0)
     lines = [chart.title]
     for bar in chart.bars:
         eighths = round(bar.value / most * _TEXT_WIDTH * 8)
-        drawn = "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
-        lines.append(f"  {bar.label:>{names}} {drawn} {bar.text}")
+        blocks = "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+        lines.append(f"  {bar.label:>{names}} {blocks} {bar.text}")
     return lines

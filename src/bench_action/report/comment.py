@@ -5,20 +5,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench_action.compare.verdict import is_loss
+from bench_action.model.errors import BenchError
 from bench_action.model.result import Comparison, Result
-from bench_action.model.wording import plural
-from bench_action.report import change
-from bench_action.report.change import compared
+from bench_action.model.wording import percent, plural
+from bench_action.report.change import has_meaning, list_comparisons, list_losses, meaningful_detectable
+from bench_action.report.change_table import DETECTABLE, shorten_verdicts, tabulate_comparisons
+from bench_action.report.sentences import describe_confidence
 from bench_action.report.table import Table
+from bench_action.report.tables import AGAINST, CONNECTIONS, DETAILS
 from bench_action.report.templating import escape_text, fenced, markdown_environment, markdown_table
-from bench_action.report.view import Chart, Concern, View, make_view
+from bench_action.report.view import Chart, View, make_view
 
 # of 65,536 characters: room for what github/comments.py adds (marker, origin, whose comment it replaces) and for GitHub
 LONGEST = 64_000
 _INSTALL = "pipx install git+https://github.com/org/bench-action@v1"
 _MOST_BARS = 24
-_SENTENCES = 6
-_WARNED = 3  # of one kind, before the rest is counted only
+_MOST_SENTENCES = 6
+_MOST_CELLS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,184 +32,167 @@ class Links:
     foreign: bool = False
 
 
+_RESULTS, _METHOD, _LOG = "All results", "How this was measured, and how to repeat it", "Last lines of the log"
+_FOLDS = (_LOG, _RESULTS, _METHOD)  # in the order in which a comment has them
+
+
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What is folded, unless `unfolded`: a title, and markdown that has been escaped."""
+    """A part of a fold: the fold's title, its own, and markdown that has been escaped."""
 
+    fold: str
     title: str
     body: str
-    unfolded: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """Warnings of one kind in one line."""
-
-    grave: bool
-    told: str
-    advice: str
 
 
 def render_comment(result: Result, links: Links, *, longest: int = LONGEST) -> str:
-    """Markdown of at most `longest` characters: what does not fit is left out whole, the least telling first."""
+    """Render markdown of at most `longest` characters: what does not fit is left out whole, the least telling first."""
     view = make_view(result)
-    sections = _sections(result, view)
+    sections = _make_sections(result, view)
     for kept in range(len(sections), 0, -1):
-        text = _render(result, view, links, _that_matter(result), sections[:kept])
+        text = _render(result, view, links, _tabulate_what_matters(result), sections[:kept])
         if len(text) <= longest:
             return text
-    for table in (_only(result, {"regressed"}), None):
+    regressed = [c for c in list_comparisons(result) if c.verdict == "regressed"]
+    for table in (tabulate_comparisons(regressed), None):
         text = _render(result, view, links, table, sections[:1])
         if len(text) <= longest:
             return text
-    short = replace(view, findings=(), statements=(), concerns=view.concerns[:3])
+    short = replace(view, causes=(), findings=(), explanations=(), certainties=(), leads=(), concerns=view.concerns[:3])
     return _render(result, short, links, None, ())[:longest]
 
 
-def render_failure(what: str, details: str, links: Links) -> str:
-    """Markdown for a run that ended before there was a result; `details`: the whole message, log lines included."""
+def render_failure(error: BenchError, links: Links) -> str:
+    """Render markdown for a run that ended before there was a result."""
     page = markdown_environment().get_template("failure.md.j2")
-    return _tidy(page.render(what=what, details=[details[:20_000]], footer=_footer(links, "")))
+    return _tidy(page.render(error=error, log=["\n".join(error.log)[:20_000]], footer=_make_footer(links, "")))
 
 
 def _render(result: Result, view: View, links: Links, changes: Table | None, sections: Sequence[Section]) -> str:
     base = result.source.base_sha[:7]
+    first = next(iter(list_losses(result)), None)
+    counted = first is None or first.method == "count"
     return _tidy(
         markdown_environment()
         .get_template("comment.md.j2")
         .render(
             view=view,
-            confidence=_confidence(result),
-            causes=_listed(change.causes(result)),
-            sentences=_listed(change.explanations(result)),
-            concerns=[*map(_told, view.concerns)],
-            uncompared=_listed(view.uncompared),
-            scope=_scope(result),
+            causes=_shorten(view.causes),
+            findings=view.findings[:_MOST_SENTENCES],
+            confidence="" if first is None or counted else describe_confidence(first, result),
+            explanations=_shorten(view.explanations),
+            leads=_shorten(view.leads),
+            scope=_describe_scope(result),
             changes=changes,
-            findings=_statements(result),
-            next=_next(result),
-            sections=sections,
-            footer=_footer(links, f"base {base}" if base else ""),
+            calm=_describe_calm_cells(result) if changes is not None and changes.rows else "",
+            uncompared=_shorten(view.uncompared),
+            folds={fold: [section for section in sections if section.fold == fold] for fold in _FOLDS},
+            unfolded="" if result.compared else _LOG,
+            footer=_make_footer(links, f"base {base}" if base else ""),
         )
     )
 
 
-def _told(concern: Concern) -> Told:
-    """The first few warnings of a kind; the others are in the report."""
-    warnings = concern.warnings
-    told = [f"{one.cell}: {one.message}" if one.cell else one.message for one in warnings[:_WARNED]]
-    more = len(warnings) - len(told)
-    return Told(concern.grave, "; ".join(told) + (f"; and {more} more." if more else "."), concern.advice)
-
-
-def _confidence(result: Result) -> str:
-    """How sure the headline's loss is; the table has the others. Empty for what was counted."""
-    first = next(iter(change.worse(result)), None)
-    return change.confidence(first, result) if first is not None and first.method != "count" else ""
-
-
-def _listed(sentences: Sequence[str]) -> list[str]:
-    """The first few; the others are in the report."""
-    if (more := len(sentences) - _SENTENCES) > 0:
-        return [*sentences[:_SENTENCES], f"{more} more like these are in the report."]
+def _shorten(sentences: Sequence[str]) -> list[str]:
+    """Keep the first few; the others are in the report."""
+    if (more := len(sentences) - _MOST_SENTENCES) > 0:
+        return [*sentences[:_MOST_SENTENCES], f"{more} more like these are in the report."]
     return list(sentences)
 
 
-def _statements(result: Result) -> list[str]:
-    """Statements that are new or more frequent; counts of work are in the table, and in a sentence."""
-    if result.verdict == "invalid":
-        return []
-    worse = any(c.verdict == "regressed" for c in compared(result))
-    found = [one for one in result.findings if one.code == "statement" or not worse]
-    return [f"{one.cell}: {one.message}" for one in found[:_SENTENCES]]
-
-
-def _scope(result: Result) -> str:
-    """What was looked at: for a reader of good news, who sees no table."""
-    found = compared(result)
+def _describe_scope(result: Result) -> str:
+    """Say what was compared: for a reader of good news, who sees no table."""
+    comparisons = list_comparisons(result)
     nothing = bool(result.not_compared) and not result.compared
-    if not found or nothing or result.verdict == "invalid":
+    if not comparisons or nothing or result.verdict == "invalid":
         return ""
-    variants, profiles = {c.variant for c in found}, {c.profile for c in found}
-    counts = f"{plural(len(variants), 'variant')} × {plural(len(profiles), 'profile')}"
-    work = [c for c in found if c.method == "count"]
-    same = " Work per request is identical." if work and all(c.exact and not c.difference for c in work) else ""
+    variants, profiles = {c.variant for c in comparisons}, {c.profile for c in comparisons}
+    cells = dict.fromkeys(c.cell for c in comparisons)
+    scope = f"{plural(len(variants), 'variant')} × {plural(len(profiles), 'profile')}, each"
+    if len(cells) == 1:
+        scope = f"`{next(iter(cells))}`,"
     base = f" `{result.source.base_sha[:7]}`" if result.source.base_sha else ""
-    return f"{counts}, each paired with base{base} on this runner.{same}"
+    work = [c for c in comparisons if c.method == "count"]
+    same = " Work per request is identical." if work and all(c.exact and not c.difference for c in work) else ""
+    return f"{scope} paired with base{base} on this runner.{same}"
 
 
-def _that_matter(result: Result) -> Table:
-    """Rows that somebody decides by: whatever moved, and each cell's throughput with it; none if it is invalid."""
+def _tabulate_what_matters(result: Result) -> Table:
+    """Lay out what moved, with the throughput and the gates of its cell; nothing for an invalid measurement."""
     if result.verdict == "invalid":
-        return change.rows_of([])
-    moved = [c for c in compared(result) if c.verdict in {"regressed", "improved", "inconclusive"} or c.relevant]
-    cells = {(c.variant, c.profile) for c in moved if is_loss(c)}
-    nowhere = {one.cell for one in result.not_compared}
+        return tabulate_comparisons([])
+    comparisons = _list_compared(result)
+    moved = [c for c in comparisons if _has_moved(c)]
+    cells = {c.cell for c in moved}
+    lost = {c.cell for c in moved if is_loss(c)}
     shown = [
         c
-        for c in compared(result)
-        if f"{c.variant} · {c.profile}" not in nowhere
+        for c in comparisons
         if c in moved
-        or c.metric == "requests_per_second"
-        or ((c.variant, c.profile) in cells and (c.gate is not None or c.relevant))
+        or (c.cell in cells and c.metric == "requests_per_second")
+        or (c.cell in lost and (c.gate is not None or c.relevant))
     ]
-    return change.rows_of(shown)
+    return tabulate_comparisons(shown).leave_out(DETECTABLE)
 
 
-def _only(result: Result, verdicts: set[str]) -> Table:
-    return change.rows_of([c for c in compared(result) if c.verdict in verdicts])
+def _describe_calm_cells(result: Result) -> str:
+    """Name the cells that the table leaves out because nothing in them moved, each with its detectable change."""
+    comparisons = _list_compared(result)
+    moved = {c.cell for c in comparisons if _has_moved(c)}
+    calm = [c for c in comparisons if c.metric == "requests_per_second" and c.cell not in moved]
+    cells = []
+    for c in calm[:_MOST_CELLS]:
+        size = meaningful_detectable(c) if has_meaning(c) else None
+        cells.append(f"`{c.cell}`" + (f" (detectable: {percent(size)})" if size is not None else ""))
+    if more := len(calm) - len(cells):
+        cells.append(f"and {plural(more, 'more cell')}")
+    return f"No change detected: {', '.join(cells)}." if cells else ""
 
 
-def _next(result: Result) -> str:
-    lost = [c for c in compared(result) if c.verdict == "regressed" and c.level == "fail"]
-    again = _again(result, lost[0] if lost else None)
-    if result.verdict == "regressed":
-        return f"reproduce it with `{again}`. If the cost is intended, raise the gate in the configuration."
-    return ""
+def _list_compared(result: Result) -> list[Comparison]:
+    nowhere = {missing.cell for missing in result.not_compared}
+    return [c for c in list_comparisons(result) if c.cell not in nowhere]
 
 
-def _again(result: Result, lost: Comparison | None) -> str:
-    """The command that measures the cell again, on whatever machine."""
-    words = result.run.command
-    if lost is not None:
-        words = re.sub(r" --(variant|profile) \S+", "", words)
-        words += f" --variant {lost.variant} --profile {lost.profile}"
-    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28}\b", r"\1", words).replace("`", "'")
+def _has_moved(c: Comparison) -> bool:
+    return c.verdict in {"regressed", "improved", "inconclusive"} or c.relevant
 
 
-def _sections(result: Result, view: View) -> list[Section]:
-    """Folded parts, the most telling first."""
-    changes = change.table(result)
-    charts = [_mermaid(chart) for chart in view.charts if chart.bars]
-    logs = "\n\n".join(f"{escape_text(', '.join(one.cells))}:\n\n{fenced(one.lines)}" for one in view.logs)
-    log = Section("Last lines of the log", logs, unfolded=not result.compared)
-    titled: list[tuple[str, str]] = [
-        ("How this was measured, and how to repeat it", _how(result, view)),
-        ("All comparisons with base", markdown_table(changes) if changes.rows else ""),
-        ("Each alone: requests/s, latency, errors", markdown_table(view.results)),
-        ("Chart", "\n\n".join(filter(None, charts))),
-        ("CPU, work and memory", markdown_table(view.work)),
-        ("Variants compared with each other", markdown_table(view.comparisons) if view.comparisons.rows else ""),
-        ("Machine, images and versions", markdown_table(view.environment)),
-        ("Every single run", markdown_table(view.trials)),
-    ]
-    return [one for one in (log, *(Section(title, body) for title, body in titled)) if one.body]
+def _make_sections(result: Result, view: View) -> list[Section]:
+    """Make the folded parts, the most telling first."""
+    charts = [_draw_mermaid(chart) for chart in view.charts if chart.bars]
+    logs = "\n\n".join(f"{escape_text(', '.join(log.cells))}:\n\n{fenced(log.lines)}" for log in view.logs)
+    command = " ".join(result.run.command.split()).replace("`", "'")
+    method = [*(f"- {escape_text(sentence)}" for sentence in view.method), "", "```", _INSTALL, command, "```"]
+    profiles = result.profiles
+    alone = f"Each alone, with {profiles[0].connections} connections" if len(profiles) == 1 else "Each alone"
+    sections = (
+        Section(_LOG, "", logs),
+        Section(_METHOD, "", "\n".join(method)),
+        Section(_RESULTS, "Compared with base", _render_table(shorten_verdicts(view.changes))),
+        Section(_RESULTS, alone, _render_table(view.results.leave_out(CONNECTIONS, AGAINST))),
+        Section(_RESULTS, "", "\n\n".join(charts)),
+        Section(_RESULTS, "Work per request", _render_table(view.work)),
+        Section(_RESULTS, "Connections, memory and start-up", _render_table(view.footprint)),
+        Section(_RESULTS, "Variants compared with each other", _render_table(view.comparisons)),
+        Section(_METHOD, "", _render_table(view.environment)),
+        Section(_RESULTS, "Every single run", _render_table(view.trials.leave_out(*DETAILS))),
+    )
+    return [section for section in sections if section.body]
 
 
-def _how(result: Result, view: View) -> str:
-    lines = [f"- {escape_text(sentence)}" for sentence in view.method]
-    command = " ".join(result.run.command.split())
-    return "\n".join([*lines, "", "```", _INSTALL, command.replace("`", "'"), "```"])
+def _render_table(table: Table) -> str:
+    return markdown_table(table) if table.rows else ""
 
 
-def _mermaid(chart: Chart) -> str:
-    """A bar chart that GitHub draws. Names lose whatever mermaid might read as its own."""
+def _draw_mermaid(chart: Chart) -> str:
+    """Draw a bar chart that GitHub renders. Names lose every character that mermaid might interpret."""
     bars = chart.bars[:_MOST_BARS]
-    names = ", ".join(f'"{_plain(bar.label)}"' for bar in bars)
+    names = ", ".join(f'"{_keep_plain(bar.label)}"' for bar in bars)
     values = ", ".join(f"{bar.value:.1f}" for bar in bars)
     lines = [
         "xychart-beta",
-        f'    title "{_plain(chart.title)}"',
+        f'    title "{_keep_plain(chart.title)}"',
         f"    x-axis [{names}]",
         '    y-axis "requests/s"',
         f"    bar [{values}]",
@@ -214,13 +200,13 @@ def _mermaid(chart: Chart) -> str:
     return "\n".join(["```mermaid", *lines, "```"])
 
 
-def _plain(text: str) -> str:
+def _keep_plain(text: str) -> str:
     return re.sub(r"[^\w .,/@·-]", "_", text)[:80]
 
 
-def _footer(links: Links, base: str) -> str:
+def _make_footer(links: Links, base: str) -> str:
     parts = [base, f"[log and artifacts]({links.run_url})" if links.run_url else ""]
-    foreign = "measured by a job of the fork: its figures are that job's word" if links.foreign else ""
+    foreign = "measured by the fork's own job, so these figures are unverified" if links.foreign else ""
     return " · ".join(filter(None, ["bench-action", *parts, foreign]))
 
 

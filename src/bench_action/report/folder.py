@@ -1,10 +1,12 @@
-"""The output folder: each trial the moment it ends, then the result, the report and its charts."""
+"""Write the output folder (trials as they end, then result, report and charts), and read results back."""
 
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from bench_action.model.errors import InputError
 from bench_action.model.result import Result, Trial
@@ -21,19 +23,19 @@ _KNOWN = frozenset({*_OURS, _IGNORE, "trend"})
 
 
 class OutputFolder:
-    """One run's output. What an earlier run left under the same names is removed when this one begins to measure.
+    """One run's output. Files of an earlier run with the same names are removed when this run begins to measure.
 
-    A folder that holds nothing else ignores itself: it is in no `git status` and in no commit.
+    Git ignores a folder that holds nothing else: it appears in no `git status` and in no commit.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Raises InputError if `folder` cannot be written to, or a link of the working folder leads there."""
+        """Make the folder. Raises InputError if it is not writable, or a link of the working folder leads there."""
         self.folder, self._full = folder, False
-        if link := _link_to(folder):
+        if link := _find_link(folder):
             raise InputError(
                 f"the output folder {folder} is behind a link: {link}",
-                cause="a repository may contain links, and the results would be written to wherever this one points",
-                advice="remove the link, or give the folder that it points to: --output DIR",
+                cause="a repository may contain links, and this one would send the results to another folder",
+                advice="remove the link, or name the folder that it points to: --output DIR",
             )
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -45,8 +47,8 @@ class OutputFolder:
             raise InputError(f"cannot write to the output folder {folder}: {error}", advice="--output DIR") from error
 
     def begin(self) -> None:
-        """Make room: no reader may take an earlier run's files for this one's. Raises InputError."""
-        with self._explained("remove the results of an earlier run"):
+        """Remove an earlier run's files, which a reader might take for this run's. Raises InputError."""
+        with self._explain("remove the results of an earlier run"):
             for name in _OURS:
                 (self.folder / name).unlink(missing_ok=True)
             for chart in self.folder.glob(_CHARTS):
@@ -55,13 +57,13 @@ class OutputFolder:
     def append(self, trial: Trial) -> None:
         """Add a line to `trials.jsonl`, whole or not at all.
 
-        Raises InputError the first time that it fails; from then on the file stays as it is, and the run goes on.
+        Raises InputError the first time that it fails; from then on nothing is added, and the run continues.
         """
         if self._full:
             return
-        self._full = True  # unless all goes well
+        self._full = True  # until the line is written
         path, line = self.folder / _TRIALS, (trial.model_dump_json() + "\n").encode()
-        with self._explained("add a trial to trials.jsonl"), path.open("ab", buffering=0) as file:
+        with self._explain("add a trial to trials.jsonl"), path.open("ab", buffering=0) as file:
             size = file.tell()
             try:
                 _write_all(file.fileno(), line)
@@ -71,9 +73,9 @@ class OutputFolder:
         self._full = False
 
     def write(self, result: Result) -> None:
-        """`result.json`, then `report.md` and its charts, then `report.html`; each appears whole or not at all.
+        """Write `result.json`, then `report.md` and its charts, then `report.html`; each whole or not at all.
 
-        Raises InputError that says what there is and what there is not.
+        Raises InputError that names the file which failed, and the files that exist.
         """
         self._write("result.json", result.model_dump_json(indent=2) + "\n")
         view = make_view(result)
@@ -85,7 +87,7 @@ class OutputFolder:
 
     def _write(self, name: str, text: str) -> None:
         unfinished = self.folder / f".{name}.{secrets.token_hex(8)}"
-        with self._explained(f"write {name}"):
+        with self._explain(f"write {name}"):
             try:
                 _create(unfinished, text)
                 unfinished.replace(self.folder / name)
@@ -94,42 +96,51 @@ class OutputFolder:
                 raise
 
     def _ignore(self) -> None:
-        """Have git ignore the folder, unless it is also somebody else's."""
+        """Make git ignore the folder, unless it holds files that are not ours."""
         names = {path.name for path in self.folder.iterdir()} - {path.name for path in self.folder.glob(_CHARTS)}
         if _IGNORE not in names and names <= _KNOWN:
             _create(self.folder / _IGNORE, _EVERYTHING)
 
     @contextmanager
-    def _explained(self, what: str) -> Iterator[None]:
+    def _explain(self, what: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            there = [name for name in _OURS if (self.folder / name).exists()]
+            files = [name for name in _OURS if (self.folder / name).exists()]
             raise InputError(
                 f"could not {what} in {self.folder}: {error.strerror or error}",
-                cause=f"the disk is full, or the folder has changed. It holds {', '.join(there) or 'nothing'} now",
+                cause=f"the disk is full, or the folder has changed. It holds {', '.join(files) or 'nothing'} now",
                 advice="free some space, or set `output` (--output DIR) to a folder on another disk",
             ) from error
 
 
+def read_result(path: Path) -> Result:
+    """Read one `result.json`. Raises InputError that names the first fault."""
+    try:
+        return Result.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {path}: {error}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path} is not a result of bench-action: {where}: {first['msg']}") from error
+
+
 def _write_all(handle: int, content: bytes) -> None:
-    """Write everything: a disk that is nearly full takes a part first, and refuses the rest."""
+    """Write everything: a nearly full disk may take a part of it first, and refuse the rest later."""
     while content:
         content = content[os.write(handle, content) :]
 
 
 def _create(path: Path, text: str) -> None:
-    """Write a file that does not exist yet; a link of this name is never followed."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+    """Write a file that does not exist yet; mode `x` follows no link of that name (open(2), O_EXCL)."""
+    with path.open("x", encoding="utf-8") as file:
         file.write(text)
 
 
-def _link_to(folder: Path) -> Path | None:
-    """The first link on the way from the working folder to one inside of it: a checkout may contain links."""
+def _find_link(folder: Path) -> Path | None:
+    """Find the first link on the path from the working folder to a folder inside it: a checkout may contain links."""
     here = Path.cwd()
-    way = Path(os.path.normpath(here / folder))
-    if not way.is_relative_to(here):
-        return None
-    inside = [place for place in (way, *way.parents) if place.is_relative_to(here) and place != here]
-    return next((place for place in reversed(inside) if place.is_symlink()), None)
+    path = Path(os.path.normpath(here / folder))
+    inside = [parent for parent in (path, *path.parents) if parent.is_relative_to(here) and parent != here]
+    return next((parent for parent in reversed(inside) if parent.is_symlink()), None)

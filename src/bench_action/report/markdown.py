@@ -1,4 +1,4 @@
-"""`report.md`: the article's table, extended."""
+"""Render `report.md`: the article's table, extended."""
 
 import re
 
@@ -7,6 +7,6 @@ from bench_action.report.view import View
 
 
 def render_markdown(view: View) -> str:
-    """The whole report."""
+    """Render the whole report."""
     text = markdown_environment().get_template("report.md.j2").render(view=view)
     return re.sub(r"\n{3,}", "\n\n", text)

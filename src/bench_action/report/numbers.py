@@ -1,24 +1,24 @@
-"""Numbers as people read them: three figures at most where noise allows no more, thousands set apart."""
+"""Format numbers for people: three digits if noise allows no more, thousands separated by commas."""
 
 from bench_action.model.result import Comparison
 
-_NONE = "–"
+NONE = "–"
 
 
 def count(value: float) -> str:
-    """1049 → `1,049`; small values keep a decimal."""
+    """Format a number of things or a rate: 1049 → `1,049`; small values keep two decimals."""
     if value != int(value) and abs(value) < 9.995:
         return f"{value:.2f}"
     return f"{value:,.0f}"
 
 
 def plain(value: float) -> str:
-    """1.0 → `1`, 20.5 → `20.5`, 1234.0 → `1,234`: exact numbers, with no more figures than they have."""
+    """Format an exact number with no more digits than it has: 1.0 → `1`, 20.5 → `20.5`, 1234.0 → `1,234`."""
     return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}".rstrip("0")
 
 
 def duration(seconds: float) -> str:
-    """98.2 → `98 s`, 130 → `2 min 10 s`, 7200 → `2 h`."""
+    """Format a duration: 98.2 → `98 s`, 130 → `2 min 10 s`, 7200 → `2 h`."""
     whole = round(seconds)
     if whole < 100:
         return f"{whole} s"
@@ -29,9 +29,9 @@ def duration(seconds: float) -> str:
 
 
 def latency(value_us: float | None) -> str:
-    """Microseconds → `850 µs`, `48 ms`, `1.32 s`."""
+    """Format microseconds: `850 µs`, `48 ms`, `1.32 s`."""
     if value_us is None:
-        return _NONE
+        return NONE
     if value_us < 999.5:
         return f"{value_us:.0f} µs"
     if value_us < 9_950:
@@ -41,29 +41,17 @@ def latency(value_us: float | None) -> str:
     return f"{value_us / 1_000_000:.2f} s"
 
 
-def percent(fraction: float | None) -> str:
-    """0.123 → `12 %`, 0.012 → `1.2 %`, 0 → `0 %`."""
-    if fraction is None:
-        return _NONE
-    return f"{fraction * 100:.{1 if 0 < abs(fraction) < 0.0995 else 0}f} %"
-
-
-def limit(fraction: float) -> str:
-    """A limit as somebody has written it: 0.01 → `1 %`, 0.125 → `12.5 %`."""
-    return f"{fraction * 100:g} %"
-
-
 def factor(value: float | None) -> str:
-    """5.631 → `5.63`, 12.34 → `12.3`, 0.0123 → `0.012`: a ratio without its sign of multiplication."""
+    """Format a ratio without its multiplication sign: 5.631 → `5.63`, 12.34 → `12.3`, 0.0123 → `0.012`."""
     if value is None:
-        return _NONE
+        return NONE
     return f"{value:.{1 if value >= 9.995 else 2 if value >= 0.0995 else 3}f}"
 
 
 def ratio(comparison: Comparison | None, of: str = "") -> str:
-    """`5.63 × (5.21 to 6.08)`, with `of` behind the sign; only the ratio where there was one block."""
+    """Format a ratio with its interval, `5.63 × (5.21 to 6.08)`, and `of` after the sign; one block has no interval."""
     if comparison is None or comparison.ratio is None:
-        return _NONE
+        return NONE
     text = f"{factor(comparison.ratio)} ×{of}"
     if comparison.ci_low is None or comparison.ci_high is None:
         return text
@@ -71,7 +59,7 @@ def ratio(comparison: Comparison | None, of: str = "") -> str:
 
 
 def metric_value(value: float, unit: str) -> str:
-    """A value with its unit, as the metric names it."""
+    """Format a metric's value with its unit."""
     match unit:
         case "µs":
             return latency(value)

@@ -1,4 +1,4 @@
-"""What is shown while a run goes on: a live display in a terminal, a line for each event elsewhere."""
+"""Show how a run proceeds: a live display in a terminal, a line for each event elsewhere."""
 
 import time
 from types import TracebackType
@@ -20,19 +20,19 @@ from bench_action.model.result import Trial, cell_name
 from bench_action.report import numbers
 
 
-def outcome(trial: Trial) -> str:
-    """One line on a trial that has ended."""
+def describe_outcome(trial: Trial) -> str:
+    """Describe a trial that has ended, in one line."""
     if trial.phase == "count":
         work = trial.work
         return f"{work.queries} queries and {work.cache_commands} cache commands in {trial.requests} requests"
     text = f"{numbers.count(trial.requests_per_second)} requests/s"
     text += f", p99 {numbers.latency(trial.latency.p99_us)}" if trial.latency else ""
-    text += "".join(f"; {warned.message}" for warned in trial.warnings)
+    text += "".join(f"; {warning.message}" for warning in trial.warnings)
     return text if trial.valid else f"INVALID: {text}"
 
 
 class PlainProgress:
-    """Lines, for logs."""
+    """Prints lines, for logs."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -43,28 +43,28 @@ class PlainProgress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing is left open."""
+        """Do nothing: no display is open."""
 
     def step(self, text: str) -> None:
-        """A step of the pipeline begins."""
+        """Print the step that begins."""
         self._print(text)
 
     def expect(self, trials: int, seconds: float) -> None:
-        """Measuring begins."""
+        """Print how many trials follow, and how long they take."""
         self._trials = trials
         self._print(f"measuring: {trials} trials at most, about {numbers.duration(seconds)}")
 
     def trial_starts(self, cell: str, phase: str, block: int) -> None:
-        """A line comes when it ends."""
+        """Print nothing: the line comes when the trial ends."""
 
     def trial_ended(self, trial: Trial) -> None:
-        """A trial is over."""
+        """Print what a trial that has ended came to."""
         self._done += 1
         cell = cell_name(trial.variant, trial.revision, trial.profile)
-        self._print(f"[{self._done}/{self._trials}] {trial.phase} {trial.block} {cell}: {outcome(trial)}")
+        self._print(f"[{self._done}/{self._trials}] {trial.phase} {trial.block} {cell}: {describe_outcome(trial)}")
 
     def warn(self, text: str) -> None:
-        """Something that the user should know now."""
+        """Print something that the user should know now."""
         self._print(f"warning: {text}")
 
     def _print(self, text: str) -> None:
@@ -73,7 +73,7 @@ class PlainProgress:
 
 
 class LiveProgress:
-    """A spinner with the step under way, then a bar with the time that is left."""
+    """Shows a spinner with the current step, then a bar with the time that is left."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -99,26 +99,26 @@ class LiveProgress:
         self._progress.stop()
 
     def step(self, text: str) -> None:
-        """A step of the pipeline begins."""
+        """Show the step that begins."""
         self._update(description=text)
 
     def expect(self, trials: int, seconds: float) -> None:
-        """Measuring begins."""
+        """Show how many trials follow, and how long they take."""
         self._update(description=f"measuring, about {numbers.duration(seconds)}", total=trials, completed=0)
 
     def trial_starts(self, cell: str, phase: str, block: int) -> None:
-        """A trial begins."""
+        """Show the trial that begins."""
         self._update(description=f"{phase} {block}: {cell}")
 
     def trial_ended(self, trial: Trial) -> None:
-        """A trial is over."""
+        """Show what a trial that has ended came to."""
         cell = cell_name(trial.variant, trial.revision, trial.profile)
         style = "" if trial.valid else "red"
-        self._console.print(Text(f"{trial.phase} {trial.block} {cell}: {outcome(trial)}", style=style))
+        self._console.print(Text(f"{trial.phase} {trial.block} {cell}: {describe_outcome(trial)}", style=style))
         self._update(advance=1)
 
     def warn(self, text: str) -> None:
-        """Something that the user should know now."""
+        """Show something that the user should know now."""
         self._console.print(Text(f"! {text}", style="yellow"))
 
     def _update(

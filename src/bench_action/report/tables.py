@@ -1,12 +1,23 @@
-"""The tables of a report, in words."""
+"""Lay out what each subject did alone, and where it was measured."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, Result, Summary, Trial
+from bench_action.model.wording import percent
 from bench_action.report import numbers
+from bench_action.report.change import meaningful_detectable
 from bench_action.report.table import Table
 
+AGAINST = "Against"
+# columns of a trial for which a comment has no room
+DETAILS = ("Lasted", "Timeouts", "Bytes read", "wrk busy")
+CONNECTIONS = "Connections"
+_CAPACITY = ("Requests", "Timeouts", "Req/sec", "Errors", "p50", "p99", "Spread", AGAINST)
+_TRIALS = (
+    *("Phase", "Cell", "Lasted", "Requests", "Req/sec", "p99"),
+    *("Timeouts", "Errors", "Bytes read", "Connections", "wrk busy", "Valid"),
+)
 _WORK = (
     "queries_per_request",
     "rows_per_request",
@@ -14,172 +25,162 @@ _WORK = (
     "cpu_ms_per_request",
     "db_cpu_ms_per_request",
     "cache_cpu_ms_per_request",
-    "db_connections_peak",
-    "memory_peak_mib",
-    "startup_s",
 )
+_FOOTPRINT = ("db_connections_peak", "memory_peak_mib", "startup_s")
 
 
-def subject(one: Summary | Trial) -> str:
-    """Head is the normal case and not named."""
-    return one.variant if one.revision == "head" else f"{one.variant}@{one.revision}"
+def name_subject(measured: Summary | Trial) -> str:
+    """Name a variant with its revision; head is the normal case and not named."""
+    return measured.variant if measured.revision == "head" else f"{measured.variant}@{measured.revision}"
 
 
-def capacity(result: Result) -> Table:
-    """The article's table (Connections, Library, Requests, Timeouts, Req/sec), extended."""
-    connections = {profile.name: profile.connections for profile in result.profiles}
-    variants_only = [c for c in result.comparisons if c.kind == "variant" and c.metric == "requests_per_second"]
-    against = {(c.profile, c.head): c for c in variants_only}
-    rows = []
-    for s in result.summaries:
-        found = against.get((s.profile, s.variant)) if s.revision == "head" else None
-        rows.append(
-            (
-                str(connections[s.profile]),
-                subject(s),
-                numbers.count(s.requests),
-                _per_run(s, s.errors.timeout),
-                speed(s),
-                _per_run(s, s.errors.total - s.errors.timeout),
-                _latency(s, "latency_p50_us"),
-                _latency(s, "latency_p99_us"),
-                numbers.percent(s.spread),
-                numbers.ratio(found, f" {found.base}" if found else ""),
-            )
-        )
-    headings = (
-        "Connections",
-        "Library",
-        "Requests",
-        "Timeouts",
-        "Req/sec",
-        "Errors",
-        "p50",
-        "p99",
-        "Spread",
-        "Against",
-    )
-    return Table(headings, (True, False, *(True,) * 7, False), tuple(rows))
-
-
-def speed(summary: Summary) -> str:
-    """Requests/s, as people read them."""
+def format_speed(summary: Summary) -> str:
+    """Format requests/s, or say why they are missing."""
     estimate = summary.metrics.get("requests_per_second")
     return numbers.count(estimate.mean) if estimate else "invalid" if summary.trials else "not measured"
 
 
-def ahead(c: Comparison) -> str:
-    """Which of a pair is faster, and how many times."""
+def describe_lead(c: Comparison) -> str:
+    """Say which of two variants is faster, and by what factor."""
     ratio = c.ratio or 1.0
     first, second, times = (c.head, c.base, ratio) if ratio >= 1 else (c.base, c.head, 1 / ratio)
     return f"on {c.profile}, {first} serves {numbers.factor(times)} × the requests/s of {second}"
 
 
-def _per_run(summary: Summary, total: int) -> str:
-    return numbers.count(total / max(1, summary.trials))
+def tabulate_capacity(result: Result) -> Table:
+    """Lay out the article's table (Connections, Library, Requests, Timeouts, Req/sec), extended."""
+    connections = {profile.name: profile.connections for profile in result.profiles}
+    variants = [c for c in result.comparisons if c.kind == "variant" and c.metric == "requests_per_second"]
+    against = {(c.profile, c.head): c for c in variants}
 
-
-def _latency(summary: Summary, name: str) -> str:
-    estimate = summary.metrics.get(name)
-    return numbers.latency(estimate.median if estimate else None)
-
-
-def resources(summaries: Sequence[Summary]) -> Table:
-    """What each request costs, and what each subject takes."""
-    shown = [name for name in _WORK if any(name in summary.metrics for summary in summaries)]
-    rows = []
-    for summary in summaries:
-        metrics = summary.metrics
-        cells = [
-            numbers.metric_value(metrics[name].median, metrics[name].unit) if name in metrics else numbers.ratio(None)
-            for name in shown
-        ]
-        rows.append((summary.profile, subject(summary), *cells))
-    headings = ("Profile", "Library", *(METRICS[name].title for name in shown))
-    return Table(headings, (False, False, *(True,) * len(shown)), tuple(rows))
-
-
-def against_each_other(comparisons: Sequence[Comparison]) -> Table:
-    """Variants against one another."""
-    rows = []
-    for c in (one for one in comparisons if one.kind == "variant"):
-        metric = METRICS[c.metric]
-        values = (numbers.metric_value(value, metric.unit) for value in (c.base_value, c.head_value))
-        exact = c.exact
-        ratio = ("differs" if c.significant else "the same") if exact else numbers.ratio(c)
-        sure = "exact" if exact else ("yes" if c.significant else "no")
-        shown = c.smallest_detectable is not None and c.smallest_detectable <= 1
-        detectable = numbers.percent(c.smallest_detectable if shown else None)
-        rows.append((c.profile, f"{c.head} ÷ {c.base}", metric.title, *values, ratio, sure, detectable))
-    headings = ("Profile", "Pair", "Metric", "Second", "First", "Ratio (99 % interval)", "Sure", "Detectable change")
-    return Table(headings, (False, False, False, True, True, False, False, True), tuple(rows))
-
-
-def single_runs(trials: Sequence[Trial]) -> Table:
-    """Every single run, in the order in which they were made."""
-    rows = []
-    for number, t in enumerate(trials, start=1):
-        p99 = t.latency.p99_us if t.latency else None
-        rows.append(
-            (
-                str(number),
-                t.phase,
-                str(t.block),
-                subject(t),
-                t.profile,
-                f"{t.duration_s:.2f} s",
-                numbers.count(t.requests),
-                numbers.count(t.requests_per_second),
-                numbers.latency(p99),
-                numbers.count(t.errors.timeout),
-                numbers.count(t.errors.total - t.errors.timeout),
-                f"{t.bytes_read:,}",
-                f"{t.connections_live} of {t.connections_asked}",
-                numbers.percent(t.generator_busy),
-                "yes" if t.valid else "no",
-            )
+    def row(s: Summary) -> tuple[str, ...]:
+        comparison = against.get((s.profile, s.variant)) if s.revision == "head" else None
+        runs = max(1, s.trials)
+        return (
+            str(connections[s.profile]),
+            name_subject(s),
+            numbers.count(s.requests),
+            numbers.count(s.errors.timeout / runs),
+            format_speed(s),
+            numbers.count((s.errors.total - s.errors.timeout) / runs),
+            *(
+                numbers.latency(estimate.median if (estimate := s.metrics.get(name)) else None)
+                for name in ("latency_p50_us", "latency_p99_us")
+            ),
+            percent(s.spread),
+            numbers.ratio(comparison, f" {comparison.base}" if comparison else ""),
         )
-    headings = (
-        "Run",
-        "Phase",
-        "Block",
-        "Library",
-        "Profile",
-        "Lasted",
-        "Requests",
-        "Req/sec",
-        "p99",
-        "Timeouts",
-        "Errors",
-        "Bytes read",
-        "Connections",
-        "wrk busy",
-        "Valid",
+
+    # the article's own word
+    who = "Library" if result.run.preset == "article" else "Variant"
+    rows = _group_by_profile(result.summaries, row, lambda profile: f"{profile}, {connections[profile]} connections")
+    table = Table((CONNECTIONS, who, *_CAPACITY), (False, False, *(True,) * 7, False), rows)
+    return table if against else table.leave_out(AGAINST)
+
+
+def tabulate_work(summaries: Sequence[Summary]) -> Table:
+    """Lay out what each request costs: queries, rows, cache commands and CPU."""
+    return _tabulate_metrics(summaries, _WORK)
+
+
+def tabulate_footprint(summaries: Sequence[Summary]) -> Table:
+    """Lay out what each subject takes: database connections, memory, time to start."""
+    return _tabulate_metrics(summaries, _FOOTPRINT)
+
+
+def _tabulate_metrics(summaries: Sequence[Summary], names: Sequence[str]) -> Table:
+    shown = [name for name in names if any(name in summary.metrics for summary in summaries)]
+
+    def row(summary: Summary) -> tuple[str, ...]:
+        metrics = summary.metrics
+        values = (
+            numbers.metric_value(metrics[name].median, metrics[name].unit) if name in metrics else numbers.NONE
+            for name in shown
+        )
+        return (name_subject(summary), *values)
+
+    headings = ("Variant", *(METRICS[name].title.removesuffix("/request") for name in shown))
+    rows = _group_by_profile(summaries, row) if shown else ()
+    return Table(headings, (False, *(True,) * len(shown)), rows)
+
+
+def _group_by_profile(
+    summaries: Sequence[Summary], row: Callable[[Summary], tuple[str, ...]], name: Callable[[str], str] = str
+) -> tuple[tuple[str, ...], ...]:
+    """Lay out a row for each summary; below a heading for each profile if there are several."""
+    profiles = dict.fromkeys(summary.profile for summary in summaries)
+    if len(profiles) == 1:
+        return tuple(map(row, summaries))
+    return tuple(
+        values
+        for profile in profiles
+        for values in ((name(profile),), *(row(s) for s in summaries if s.profile == profile))
     )
-    numeric = (True, False, True, False, False, *(True,) * 9, False)
-    return Table(headings, numeric, tuple(rows))
 
 
-def environment(result: Result) -> Table:
-    """Where this was measured."""
-    e, run, source = result.environment, result.run, result.source
+def tabulate_variants(comparisons: Sequence[Comparison]) -> Table:
+    """Lay out each pair of variants that was compared, below a heading for each pair and profile."""
+    headings = ("Metric", "First", "Second", "Ratio (99 % interval)", "Certain", "Detectable change")
+    rows = _variant_rows([c for c in comparisons if c.kind == "variant"])
+    return Table(headings, (False, True, True, True, False, True), tuple(rows))
+
+
+def _variant_rows(comparisons: Sequence[Comparison]) -> Iterator[tuple[str, ...]]:
+    last = ""
+    for c in comparisons:
+        pair = f"{c.head} ÷ {c.base} · {c.profile}"
+        if pair != last:
+            yield (pair,)
+            last = pair
+        metric = METRICS[c.metric]
+        values = (numbers.metric_value(value, metric.unit) for value in (c.head_value, c.base_value))
+        ratio = ("differs" if c.significant else "the same") if c.exact else numbers.ratio(c)
+        certain = "exact" if c.exact else ("yes" if c.significant else "no")
+        yield (metric.title, *values, ratio, certain, percent(meaningful_detectable(c)))
+
+
+def tabulate_trials(trials: Sequence[Trial]) -> Table:
+    """Lay out every single run, in the order in which they were made."""
+    numeric = (False, False, *(True,) * 9, False)
+    return Table(_TRIALS, numeric, tuple(_format_trial(trial) for trial in trials))
+
+
+def _format_trial(t: Trial) -> tuple[str, ...]:
+    return (
+        f"{t.phase} {t.block}",
+        t.cell,
+        f"{t.duration_s:.2f} s",
+        numbers.count(t.requests),
+        numbers.count(t.requests_per_second),
+        numbers.latency(t.latency.p99_us if t.latency else None),
+        numbers.count(t.errors.timeout),
+        numbers.count(t.errors.total - t.errors.timeout),
+        f"{t.bytes_read:,}",
+        f"{t.connections_live} of {t.connections_asked}",
+        percent(t.generator_busy),
+        "yes" if t.valid else "no",
+    )
+
+
+def tabulate_environment(result: Result) -> Table:
+    """Lay out where this was measured, and with what."""
+    environment, run, source = result.environment, result.run, result.source
     commit = f"{source.head_sha[:12]}{' with local changes' if source.dirty else ''}" if source.head_sha else ""
+    # the local engine's images are described in words, not by an id
+    images = {
+        name: i.removeprefix("sha256:")[:12] if i.startswith("sha256:") else i for name, i in environment.images.items()
+    }
     facts = [
-        ("CPU", f"{e.cpu_model}, {e.cores} cores"),
-        ("Memory", f"{e.memory_mib / 1024:.1f} GiB"),
-        ("Kernel", e.kernel),
-        ("Engine", f"{run.engine}, {e.docker}"),
-        ("Steal", f"{e.steal_percent:.2f} %"),
-        ("Fingerprint", e.fingerprint),
-        ("Images", ", ".join(f"{name} ({_short_id(image)})" for name, image in e.images.items())),
+        ("CPU", f"{environment.cpu_model}, {environment.cores} cores"),
+        ("Memory", f"{environment.memory_mib / 1024:.1f} GiB"),
+        ("Kernel", environment.kernel),
+        ("Engine", f"{run.engine}, {environment.docker}"),
+        ("Stolen CPU time", f"{environment.steal_percent:.2f} %"),
+        ("Fingerprint", environment.fingerprint),
+        ("Images", ", ".join(f"{name} ({image})" for name, image in images.items())),
         ("Commit", commit),
         ("Tool", f"bench-action {run.tool_version}"),
         ("Run", f"{run.id}, {run.started_at}, {run.duration_s:.0f} s"),
         ("Time", ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.timings.items())),
     ]
     return Table(("What", "Value"), (False, False), tuple((name, value) for name, value in facts if value))
-
-
-def _short_id(image: str) -> str:
-    """An image's id as `docker images` shows it; what the local engine runs is told in words already."""
-    return image.removeprefix("sha256:")[:12] if image.startswith("sha256:") else image

@@ -1,4 +1,4 @@
-"""Jinja2, set up so that no value can break out of its place."""
+"""Set up Jinja2 so that no value can break out of its place."""
 
 import re
 from collections.abc import Sequence
@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 # @somebody, #12, GH-12, https://…, www.…, a@b.c: looked for in the rendered text, where a backslash is no help
 _ALIVE = re.compile(r"(?<!\w)@(?=\w)|@(?=[\w.-]*\.\w)|#(?=\d)|\bGH-(?=\d)|:(?=//)|\bwww(?=\.)", re.IGNORECASE)
 _UNIT = re.compile(r"(?<=\d) (?=(?:%|µs|ms|s|MiB)(?:\W|$))")  # a number and its unit stay on one line
+_SPACE = re.compile(r"[^\S\u00a0]+")  # line ends too; not what keeps a cell on one line
 _BLOCK = re.compile(r"^(\d*)([-+=.)])")  # what begins a list, a rule or a heading
 _JOINER = "\u2060"  # word joiner: not seen, and no letter of a name
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!@])")
 
 
 def markdown_environment() -> "SandboxedEnvironment":
-    """For markdown: `text` for running text, `table` for a Table."""
+    """Make an environment for markdown: `text` for running text, `table` for a Table, `fenced` for lines of code."""
     environment = _environment(escaping=False)
     environment.keep_trailing_newline = True
     environment.filters.update(text=escape_text, table=markdown_table, fenced=fenced)
@@ -28,19 +29,22 @@ def markdown_environment() -> "SandboxedEnvironment":
 
 
 def html_environment() -> "SandboxedEnvironment":
-    """For HTML: `table` for a Table, `code` for running text in which backticks mark code, `bare` for it without."""
+    """Make an environment for HTML.
+
+    `table` is for a Table, `code` for running text in which backticks mark code, `bare` for the same without them.
+    """
     environment = _environment(escaping=True)
     environment.filters.update(table=html_table, code=html_code, bare=lambda value: value.replace("`", ""))
     return environment
 
 
 def svg_environment() -> "SandboxedEnvironment":
-    """For SVG, which is XML."""
+    """Make an environment for SVG, which is XML."""
     return _environment(escaping=True)
 
 
 def _environment(*, escaping: bool) -> "SandboxedEnvironment":
-    # only here: a run begins to measure sooner by what it takes to import jinja2
+    # imported here, so that a run begins to measure without waiting for it
     from jinja2 import PackageLoader, StrictUndefined  # noqa: PLC0415
     from jinja2.sandbox import SandboxedEnvironment  # noqa: PLC0415
 
@@ -48,17 +52,29 @@ def _environment(*, escaping: bool) -> "SandboxedEnvironment":
     return SandboxedEnvironment(loader=loader, undefined=StrictUndefined, autoescape=escaping)
 
 
+def escape_script_json(text: str) -> str:
+    """Escape JSON for a place inside `<script>`, so that no value can end the script, a comment or a line of it.
+
+    See HTML, 4.12.1.3; the escapes are JSON's own, so the value does not change.
+    """
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
 def html_code(value: str) -> Markup:
-    """Running text; what stands in backticks is code."""
+    """Escape running text; text in backticks becomes code."""
     parts = re.split(r"`([^`\n]+)`", value)
     return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 else escape(p) for i, p in enumerate(parts))
 
 
 def html_table(table: Table) -> Markup:
-    """A table; what does not fit can be scrolled."""
+    """Render a table that scrolls if it does not fit."""
     kinds = [Markup(' class="n"') if right else Markup("") for right in table.numeric]
 
     def row(tag: str, values: Sequence[str]) -> Markup:
+        if len(values) == 1 < len(kinds):
+            return Markup('<tr class="group"><th colspan="{}">{}</th></tr>\n').format(len(kinds), values[0])
         cell = Markup("<{0}{1}>{2}</{0}>")
         cells = Markup("").join(cell.format(tag, kind, value) for kind, value in zip(kinds, values, strict=True))
         return Markup("<tr>{}</tr>\n").format(cells)
@@ -69,14 +85,14 @@ def html_table(table: Table) -> Markup:
 
 
 def fenced(lines: Sequence[str]) -> str:
-    """Lines as code, in a fence that none of them can close."""
+    """Render lines as code, in a fence that none of them can close."""
     text = "\n".join(lines)
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
     return f"{fence}text\n{text}\n{fence}"
 
 
 def escape_text(value: str) -> str:
-    """Running text; what stands in backticks stays code."""
+    """Escape running text for markdown; text in backticks stays code."""
     parts = re.split(r"(`[^`\n]+`)", " ".join(value.split()))
     # every second part is code; another may begin with a backtick too, one that nothing closes
     text = "".join(part if at % 2 else _escape(part) for at, part in enumerate(parts))
@@ -84,16 +100,24 @@ def escape_text(value: str) -> str:
 
 
 def markdown_table(table: Table) -> str:
-    """A table; no value can end its cell."""
-    rules = ["---:" if right else "---" for right in table.numeric]
-    rows = [[_escape_cell(value) for value in row] for row in (table.headings, *table.rows)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], rules, *rows[1:]))
+    """Render a table; no value can end its cell."""
+    rules = " | ".join("---:" if right else "---" for right in table.numeric)
+    lines = [" | ".join(_escape_cell(heading) for heading in table.headings), rules]
+    for row in table.rows:
+        if len(row) == 1 < len(table.headings):
+            lines.append(f"**{_escape_cell(row[0])}**" + " | " * (len(table.headings) - 1))
+        else:
+            cells = (_escape_cell(value, whole=right) for value, right in zip(row, table.numeric, strict=True))
+            lines.append(" | ".join(cells))
+    return "\n".join(f"| {line} |" for line in lines)
 
 
-def _escape_cell(value: str) -> str:
-    return _escape(_UNIT.sub("\u00a0", " ".join(value.split())))
+def _escape_cell(value: str, *, whole: bool = False) -> str:
+    """Escape a cell; a number and its unit stay on one line, and so does all of a `whole` cell."""
+    text = _SPACE.sub(" ", value).strip()
+    return _escape(text.replace(" ", "\u00a0") if whole else _UNIT.sub("\u00a0", text))
 
 
 def _escape(text: str) -> str:
-    """No markup, and nothing that GitHub would make a mention, a reference or a link of after markdown is done."""
-    return _SPECIAL.sub(r"\\\1", _ALIVE.sub(lambda found: f"{found[0]}{_JOINER}", text))
+    """Escape markup, and anything that GitHub would turn into a mention, a reference or a link after rendering."""
+    return _SPECIAL.sub(r"\\\1", _ALIVE.sub(lambda match: f"{match[0]}{_JOINER}", text))

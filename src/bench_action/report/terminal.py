@@ -1,73 +1,82 @@
-"""The result in a terminal: headline, warnings, table, charts."""
+"""Print the result in a terminal: headline, cause, tables, warnings, charts."""
 
 from collections.abc import Sequence
+from itertools import groupby
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from bench_action.model.machine import Condition
 from bench_action.model.result import Comparison
-from bench_action.report.change import DETECTABLE, loss, rows_of
+from bench_action.report.change_table import DETECTABLE, INTERVAL, VERDICT, tabulate_comparisons
 from bench_action.report.chart import render_text
+from bench_action.report.concerns import Concern
+from bench_action.report.sentences import describe_loss
 from bench_action.report.table import Table
+from bench_action.report.tables import AGAINST, CONNECTIONS
 from bench_action.report.view import View
-
-_WIDE = 110
 
 
 def print_view(view: View, console: Console) -> None:
-    """The table and what one must know to read it; the rest is in report.md."""
+    """Print the headline, its reasons, the tables and the warnings; the rest is in report.md."""
     console.print()
     style = "bold red" if not view.trusted or view.verdict == "regressed" else "bold"
-    console.print(Text(" ".join(filter(None, (view.mark, view.headline.replace("`", "")))), style=style))
+    console.print(Text(f"{view.mark} {_plain(view.headline)}".strip(), style=style))
     if view.rules:
-        console.print(Text(f"! {view.rules.replace('`', '')}", style="yellow"))
-    for concern in view.concerns:
-        mark, style = ("✗", "red") if concern.grave else ("!", "yellow")
-        for warned in concern.warnings:
-            cell = f"{warned.cell}: " if warned.cell else ""
-            console.print(Text(f"{mark} {cell}{warned.message}", style=style))
-        console.print(Text(f"  → {concern.advice}"))
-    for statement in (*view.statements, *view.uncompared):
-        console.print(Text(statement.replace("`", "")))
-    for finding in view.findings:
-        console.print(Text(f"• {finding}"))
-    if view.changes.rows:
+        console.print(Text(f"! {_plain(view.rules)}", style="yellow"))
+    _print_concerns([concern for concern in view.concerns if concern.grave], console)
+    reasons = [f"Cause: {cause}" for cause in view.causes] + [f"• {finding}" for finding in view.findings]
+    # the table and the report give the certainty of the other losses
+    for sentence in (*reasons, *view.certainties[:1], *view.explanations, *view.leads):
+        console.print(Text(_plain(sentence)))
+    if view.changes.rows and view.trusted:
         console.print()
-        console.print(_rich(view.changes, left_out=("99 % interval", DETECTABLE) if console.width < _WIDE else ()))
+        _print_table(view.changes, console, (DETECTABLE, INTERVAL))
     console.print()
-    # the last column (against which variant) is said in full sentences above, so that 80 columns are enough
-    console.print(_rich(view.results, left_out=("Against",)))
+    for sentence in view.uncompared:
+        console.print(Text(_plain(sentence)))
+    _print_concerns([concern for concern in view.concerns if not concern.grave], console)
+    if view.uncompared or not all(concern.grave for concern in view.concerns):
+        console.print()
+    # sentences above say how variants compare, so that 80 columns are enough
+    _print_table(view.results.leave_out(AGAINST), console, (CONNECTIONS, "Spread"))
     for chart in view.charts:
         if chart.bars:
             console.print()
             console.print(Text("\n".join(render_text(chart))))
 
 
+def _print_concerns(concerns: Sequence[Concern], console: Console) -> None:
+    for concern in concerns:
+        mark, style = ("✗", "red") if concern.grave else ("!", "yellow")
+        console.print(Text(f"{mark} {concern.text.removesuffix('.')}", style=style))
+        console.print(Text(f"  → {_plain(concern.advice)}"))
+
+
 def print_compared(comparisons: Sequence[Comparison], console: Console) -> None:
-    """Two occasions, with what their intervals do not know."""
-    table = rows_of(comparisons)
-    console.print(_rich(table, left_out=("Verdict", *((DETECTABLE,) if console.width < _WIDE else ()))))
-    changed = [one for one in comparisons if one.method == "count" and one.significant]
+    """Print two stored results side by side, with what their intervals cannot know."""
+    _print_table(tabulate_comparisons(comparisons).leave_out(VERDICT), console, (DETECTABLE,))
     console.print()
-    for one in changed:
-        console.print(Text(f"• counted exactly, so changed: {loss(one).replace('`', '')}"))
+    for c in comparisons:
+        if c.method == "count" and c.significant:
+            console.print(Text(f"• counted exactly, so it did change: {_plain(describe_loss(c))}"))
     console.print(
         Text(
-            "No verdict: the two were measured at different times, and how much the machine itself changed is in no "
-            "interval. `bench-action run --baseline REF` measures both at once."
+            "No verdict: the two were measured at different times, and no interval knows how much the machine itself "
+            "changed. `bench-action run --baseline REF` measures both at the same time."
         )
     )
 
 
 def print_table(table: Table, console: Console) -> None:
-    """Nothing but a table."""
-    console.print(_rich(table))
+    """Print nothing but a table."""
+    _print_table(table, console)
 
 
 def print_conditions(lines: Sequence[Condition], console: Console) -> None:
-    """What the preflight found, a line each, with the cure below."""
+    """Print what the preflight found, a line for each condition, with what to do below it."""
     width = max(len(line.name) for line in lines)
     for line in lines:
         style = {"ok": "green", "warning": "yellow", "fatal": "bold red"}[line.level]
@@ -77,12 +86,35 @@ def print_conditions(lines: Sequence[Condition], console: Console) -> None:
             console.print(Text(f"{'':<8}{'':<{width}}  → {line.cure}"), soft_wrap=True)
 
 
-def _rich(table: Table, left_out: Sequence[str] = ()) -> RichTable:
-    drawn = RichTable(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    shown = [column for column, heading in enumerate(table.headings) if heading not in left_out]
-    for column in shown:
-        right = table.numeric[column]
-        drawn.add_column(table.headings[column], justify="right" if right else "left", no_wrap=right)
-    for row in table.rows:
-        drawn.add_row(*(Text(row[column]) for column in shown))
-    return drawn
+def _print_table(table: Table, console: Console, optional: Sequence[str] = ()) -> None:
+    """Print a table; if it is too wide, without the first of the `optional` columns, then without the second."""
+    for heading in optional:
+        if sum(_measure_columns(table)) + len(table.headings) > console.width:
+            table = table.leave_out(heading)
+    console.print(_lay_out(table, (), console))
+    for at, (is_heading, rows) in enumerate(groupby(table.rows, lambda row: len(row) == 1 < len(table.headings))):
+        if is_heading:
+            console.print("\n" * bool(at), *(Text(name, style="bold") for (name,) in rows), sep="")
+        else:
+            console.print(_lay_out(table, list(rows), console))
+
+
+def _lay_out(table: Table, rows: Sequence[tuple[str, ...]], console: Console) -> RichTable:
+    """Lay out some rows of a table, or only its header without rows; columns are as wide as the whole table needs."""
+    part = RichTable(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_header=not rows)
+    widths = _measure_columns(table)
+    fits = sum(widths) + len(widths) <= console.width
+    for title, right, width in zip(table.headings, table.numeric, widths, strict=True):
+        part.add_column(title, justify="right" if right else "left", no_wrap=right, min_width=width if fits else None)
+    for row in rows:
+        part.add_row(*map(Text, row))
+    return part
+
+
+def _measure_columns(table: Table) -> list[int]:
+    rows = [table.headings, *(row for row in table.rows if len(row) == len(table.headings))]
+    return [max(cell_len(row[column]) for row in rows) for column in range(len(table.headings))]
+
+
+def _plain(text: str) -> str:
+    return text.replace("`", "")

@@ -8,6 +8,7 @@ from statistics import median
 
 from bench_action.model.benchmark import name_each
 from bench_action.model.metric import METRICS
+from bench_action.model.wording import percent
 from bench_action.report import numbers
 from bench_action.report.table import Table
 from bench_action.trend.series import Point, Series
@@ -61,7 +62,7 @@ def _row(one: Replayed, benchmark: str) -> tuple[str, ...]:
     title = METRICS[one.series.metric].title + (" ÷ control" if one.series.relative else "")
     counts = (one.records, one.alarms, one.undone, one.stood, one.pending)
     cell = f"{benchmark}, {one.series.cell}" if benchmark else one.series.cell
-    return (cell, title, numbers.percent(one.gate), *(numbers.count(count) for count in counts))
+    return (cell, title, percent(one.gate), *(numbers.count(count) for count in counts))
 
 
 def _undone(metric: str, points: Sequence[Point], place: tuple[int, int], gate: float) -> bool | None:

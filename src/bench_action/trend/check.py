@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bench_action.model.metric import METRICS
-from bench_action.model.wording import plural
+from bench_action.model.wording import percent, plural
 from bench_action.report import numbers
 from bench_action.trend.change_points import FALSE_ALARMS_ONCE_IN, ChangePoint
 
@@ -55,7 +55,7 @@ def _size(point: ChangePoint) -> str:
 
 def signed(fraction: float) -> str:
     """0.052 → `+5.2 %`, −0.2 → `−20 %`."""
-    return f"{'−' if fraction < 0 else '+'}{numbers.percent(abs(fraction))}"
+    return f"{'−' if fraction < 0 else '+'}{percent(abs(fraction))}"
 
 
 def _work(point: ChangePoint) -> str:

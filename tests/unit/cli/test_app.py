@@ -144,7 +144,7 @@ def test_report__of_a_damaged_result(command: Command, capsys: Captured, tmp_pat
     path.write_text(text, encoding="utf-8")
     assert command("report", str(path)) == 2
     error = capsys.readouterr().err
-    assert "is no result of bench-action" in error
+    assert "is not a result of bench-action" in error
     assert "Traceback" not in error
 
 

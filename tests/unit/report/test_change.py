@@ -1,4 +1,4 @@
-"""What a report says of base against head, in every format."""
+"""What a report says about base against head, in every format."""
 
 import re
 from io import StringIO
@@ -22,7 +22,7 @@ UNDECIDED: dict[str, Any] = {"verdict": "inconclusive", "significant": False, "r
 HOSTILE = "SELECT '</script><img src=x onerror=alert(1)>' || `x` | y"
 
 
-def told(result: Result, width: int = 120) -> str:
+def print_result(result: Result, width: int = 120) -> str:
     page = StringIO()
     print_view(make_view(result), Console(file=page, width=width))
     return page.getvalue()
@@ -35,8 +35,8 @@ def test_headline__a_loss_says_what_how_much_and_how_sure() -> None:
     assert view.headline.endswith("% slower on `article-500`")
     assert (view.mark, result.verdict) == ("🔴", "regressed")
     sure = r"`aiohttp` is 6\.\d % slower on `article-500`: 99 % interval −\d\.\d to −\d\.\d %, from 8 paired blocks\."
-    assert re.fullmatch(sure, view.statements[0])
-    assert any("does the same work, but the application's own code takes more CPU" in s for s in view.statements)
+    assert re.fullmatch(sure, view.certainties[0])
+    assert any("does the same work, but the application's own code takes more CPU" in s for s in view.causes)
 
 
 def test_headline__no_change_says_what_is_detectable() -> None:
@@ -49,8 +49,7 @@ def test_headline__an_n_plus_one_is_the_reason() -> None:
     loop = Statement(text="SELECT 1 FROM tag WHERE id = $1", calls=200, rows=200)
     view = make_view(make_compared(make_paired(940, queries=210, statements=(loop,))))
     assert any(
-        "`aiohttp · article-500`, counted exactly: queries/request 1 → 21 (N+1" in sentence
-        for sentence in view.statements
+        "`aiohttp · article-500`, counted exactly: queries/request 1 → 21 (N+1" in sentence for sentence in view.causes
     )
     assert any("SELECT 1 FROM tag" in finding for finding in view.findings)
     alone = make_view(make_compared(make_paired(1003, queries=210)))
@@ -62,7 +61,7 @@ def test_headline__an_improvement() -> None:
     assert re.match(r"`aiohttp` is (9|10).* % faster", view.headline)
 
 
-def test_statements__what_is_inconclusive_says_how_much_longer() -> None:
+def test_explanations__of_what_is_inconclusive_say_how_much_longer() -> None:
     trials = [make_count(revision="base"), make_count(), *(one for n in range(1, 6) for one in make_latency(n))]
     for n in range(1, 9):
         trials += [
@@ -73,17 +72,17 @@ def test_statements__what_is_inconclusive_says_how_much_longer() -> None:
     assert result.verdict == "inconclusive"
     view = make_view(result)
     assert (view.mark, view.headline) == ("⚪", "not sure about requests/s of `aiohttp · article-500`")
-    text = " ".join(view.statements)
+    text = " ".join(view.explanations)
     assert "Not sure about requests/s of `aiohttp · article-500`: the change is −" in text
     assert re.search(r"`--max-minutes \d+` would decide it", text)
 
 
-def test_statements__advise_no_more_time_than_anybody_waits() -> None:
-    open_one = make_comparison(**UNDECIDED, ci_low=0.97, ci_high=1.03, ratio=0.995, smallest_detectable=0.04)
+def test_explanations__advise_no_more_time_than_anybody_waits() -> None:
+    undecided = make_comparison(**UNDECIDED, ci_low=0.97, ci_high=1.03, ratio=0.995, smallest_detectable=0.04)
     for wanted in (9_000, 10_000):
         result = make_compared(make_paired(1003))
-        result = result.model_copy(update={"comparisons": (open_one.model_copy(update={"blocks_wanted": wanted}),)})
-        text = " ".join(make_view(result).statements)
+        result = result.model_copy(update={"comparisons": (undecided.model_copy(update={"blocks_wanted": wanted}),)})
+        text = " ".join(make_view(result).explanations)
         assert ("A gate of 4 % can be decided" in text) == (wanted == 9_000)
         assert ("no amount of time decides it" in text) == (wanted == 10_000)
         assert not re.search(r"\d (h|min)\b", text)
@@ -102,9 +101,9 @@ def test_sizes__are_shown_only_where_they_mean_something() -> None:
         blocks_wanted=5_000,
     )
     result = make_compared(make_paired(1003)).model_copy(update={"comparisons": (few, wild), "verdict": "inconclusive"})
-    for text in (told(result), render_markdown(make_view(result)), render_comment(result, Links())):
-        assert not re.search(r"−98|7,?863|43,?217,?6|by –|1\.4|\+40", text.partition("Each alone")[0])
-    assert "More blocks are needed, or a quieter machine." in told(result)
+    for text in (print_result(result), render_markdown(make_view(result)), render_comment(result, Links())):
+        assert not re.search(r"−98|7,?863|43,?217,?6|by –|1\.4|\+40", text.partition("All results")[0])
+    assert "More blocks are needed, or a quieter machine." in print_result(result)
 
 
 def test_headline__comes_from_what_changed_and_not_from_what_fails() -> None:
@@ -120,18 +119,18 @@ def test_headline__comes_from_what_changed_and_not_from_what_fails() -> None:
         assert (view.mark, view.headline) == ("🟡", f"`aiohttp` is 10 % slower on `article-500`{end}")
 
 
-def test_self_test__tells_false_alarms_and_what_it_can_see() -> None:
+def test_self_test__reports_false_alarms_and_what_it_can_detect() -> None:
     result = make_compared(make_paired(1003))
     run = result.run.model_copy(update={"self_test": True})
     view = make_view(result.model_copy(update={"run": run}))
     assert view.headline.startswith("this machine's measurements are reliable (detectable: ")
-    assert any("0 false alarms in" in one for one in view.statements)
-    assert any("95 of 100 such runs detect a loss of" in one for one in view.statements)
+    assert any("0 false alarms in" in sentence for sentence in view.explanations)
+    assert any("95 of 100 such runs detect a loss of" in sentence for sentence in view.explanations)
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_terminal__tells_changes_before_absolute_figures(width: int) -> None:
-    text = told(make_compared(make_paired(940)), width)
+def test_terminal__shows_changes_before_absolute_figures(width: int) -> None:
+    text = print_result(make_compared(make_paired(940)), width)
     assert text.index("is 6.") < text.index("Verdict") < text.index("Connections")
     assert max(map(len, text.splitlines())) <= width
 
@@ -140,7 +139,8 @@ def test_markdown__begins_with_the_verdict_and_has_the_table() -> None:
     text = render_markdown(make_view(make_compared(make_paired(940))))
     assert text.startswith("# 🔴 bench-action: `aiohttp` is 6.")
     assert "## Base against head" in text
-    assert "| aiohttp · article-500 | requests/s |" in text
+    assert "| **aiohttp · article-500** |" in text
+    assert "\n| requests/s |" in text
     assert "🔴 regressed (gate 1\u00a0%)" in text
 
 

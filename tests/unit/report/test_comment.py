@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.unit.factories import make_compared, make_comparison, make_paired, make_result, warn
 
+from bench_action.model.errors import StackError
 from bench_action.model.result import Result, Statement
 from bench_action.model.warning import Code
 from bench_action.report.comment import LONGEST, Links, render_comment, render_failure
@@ -37,8 +38,9 @@ def test_comment__of_a_loss_says_what_how_much_and_why_before_anything_else() ->
     lines = [line for line in text.splitlines() if line]
     assert re.fullmatch(r"### 🔴 bench-action: `aiohttp` is 6\.\d % slower on `article-500`: 21 queries .*", lines[0])
     assert lines[1].startswith("**Cause:** `aiohttp · article-500`, counted exactly: queries/request 1 → 21")
-    assert lines[2].startswith("**Confidence:** 99 % interval −")
-    assert text.index("| Cell |") < text.index("<details>")
+    assert lines[2].startswith("- aiohttp · article-500: new: `SELECT tag FROM item")
+    assert lines[3].startswith("**Confidence:** 99 % interval −")
+    assert text.index("| Metric | Base | Head |") < text.index("<details>")
     assert "**Next:** reproduce it with `bench-action run" in text
     assert "SELECT tag FROM item" in text
 
@@ -49,6 +51,25 @@ def test_comment__of_no_change_is_calm() -> None:
     assert head.startswith("### 🟢 bench-action: no change detected (detectable: 0.")
     assert "Work per request is identical" in head
     assert "**Next:**" not in head
+
+
+def test_comment__has_warnings_in_one_line_after_the_table_and_then_what_to_do() -> None:
+    result = make_compared(make_paired(940))
+    warnings = tuple(warn(Code.COUNTS_VARY, "queries vary", f"web · p{n}") for n in range(3))
+    text = comment(result.model_copy(update={"warnings": warnings}))
+    line = f"⚠️ web · p0, web · p1, web · p2: queries vary. {Code.COUNTS_VARY.advice}"
+    lines = text.splitlines()
+    assert [part for part in lines if part.startswith("⚠️")] == [line]
+    assert text.index("🔴 regressed") < text.index(line) < text.index("**Next:**") < text.index("<details>")
+
+
+def test_comment__names_the_cells_in_which_nothing_moved_and_has_no_rows_of_them() -> None:
+    calm = make_comparison(profile="calm", verdict="unchanged", significant=False, relevant=False, ratio=1.0)
+    result = make_compared(make_paired(940))
+    text = comment(result.model_copy(update={"comparisons": (*result.comparisons, calm)})).partition("<details>")[0]
+    assert "No change detected: `aiohttp · calm` (detectable: 1.2 %)." in text
+    assert "**aiohttp · calm**" not in text
+    assert "**aiohttp · article-500**" in text
 
 
 def test_comment__of_what_cannot_be_trusted_has_the_cause_first_and_no_verdict() -> None:
@@ -144,8 +165,10 @@ def assert_powerless(html: str) -> None:
 
 
 def test_failure__keeps_a_log_inside_its_fence() -> None:
-    text = render_failure("aiohttp@base did not start", "line\n```\n</details>\n@octocat", Links(RUN))
+    error = StackError("aiohttp@base did not start", cause="@octocat", log=["line", "```", "</details>", "@octocat"])
+    text = render_failure(error, Links(RUN))
     html = page(text)
     assert "<h3>⚪ bench-action could not measure" in html
     assert html.count("</details>") == 1
     assert "@octocat" in re.findall(r"<pre.*?</pre>", html, re.DOTALL)[0]
+    assert_powerless(html)

@@ -28,7 +28,7 @@ from bench_action.model.result import NotCompared, Result, RuleChange, SubjectIn
 from bench_action.model.warning import Code
 from bench_action.pipeline import Outcome
 from bench_action.report.comment import Links, render_comment
-from bench_action.report.headline import headline
+from bench_action.report.headline import choose_headline
 from bench_action.report.html import render_html
 from bench_action.report.markdown import render_markdown
 from bench_action.report.view import make_view
@@ -220,7 +220,7 @@ def failed_head() -> SubjectInfo:
 
 def line(situation: str) -> str:
     row = ROWS[situation]()
-    chosen = headline(row.result)
+    chosen = choose_headline(row.result)
     return f"| {situation} | `{row.result.verdict}` | {row.status} | {chosen.mark} {chosen.text} |"
 
 
@@ -241,7 +241,7 @@ def test_the_table__has_these_rows_and_no_others() -> None:
 @pytest.mark.parametrize("situation", ROWS)
 def test_green__is_only_what_was_compared_and_got_no_worse(situation: str) -> None:
     result = ROWS[situation]().result
-    assert (headline(result).mark == "🟢") == (situation in GREEN_ROWS)
+    assert (choose_headline(result).mark == "🟢") == (situation in GREEN_ROWS)
     assert (result.verdict == "unchanged") <= bool(result.compared)
 
 
@@ -260,7 +260,7 @@ def test_an_invalid_measurement__has_no_figure_with_a_verdict(situation: str) ->
 def test_the_comment__says_each_reason_once_and_fits_its_headline(situation: str) -> None:
     result = ROWS[situation]().result
     text = render_comment(result, Links()).partition("<details>")[0]
-    assert text.startswith(f"### {headline(result).mark} bench-action: ")
+    assert text.startswith(f"### {choose_headline(result).mark} bench-action: ")
     for one in result.comparisons:
         if one.reason and one.verdict == "inconclusive":
             assert text.count(re.sub(r"`.*", "", one.reason)[:60]) <= 1

@@ -1,6 +1,7 @@
 """What people read: numbers, tables, charts, terminal and progress."""
 
 import io
+import json
 from xml.etree import ElementTree
 
 import pytest
@@ -14,10 +15,11 @@ from bench_action.model.result import Errors, Result
 from bench_action.model.warning import Code
 from bench_action.report import numbers
 from bench_action.report.chart import render_svg, render_text
+from bench_action.report.concerns import group_warnings
 from bench_action.report.markdown import render_markdown
-from bench_action.report.progress import LiveProgress, PlainProgress, outcome
+from bench_action.report.progress import LiveProgress, PlainProgress, describe_outcome
 from bench_action.report.table import Table
-from bench_action.report.templating import escape_text, markdown_table
+from bench_action.report.templating import escape_script_json, escape_text, markdown_table
 from bench_action.report.terminal import print_view
 from bench_action.report.view import Bar, Chart, make_view
 
@@ -83,6 +85,13 @@ def test_ratio__with_and_without_its_interval() -> None:
     assert numbers.ratio(found.model_copy(update={"ratio": None})) == numbers.ratio(None) == "–"
 
 
+@given(st.text() | st.sampled_from(["</script>", "<!-- <script", "]]>", "a\u2028b\u2029c", "&lt;", "\\u003c"]))
+def test_escape_script_json__no_value_ends_a_script_and_none_changes(text: str) -> None:
+    escaped = escape_script_json(json.dumps(text, ensure_ascii=False))
+    assert not set("<>&\u2028\u2029") & set(escaped)
+    assert json.loads(escaped) == text
+
+
 @given(st.text() | st.sampled_from(HOSTILE))
 def test_escape_text__no_value_becomes_markup(text: str) -> None:
     found = set(kinds(f"before {escape_text(text)} after"))
@@ -124,7 +133,7 @@ def test_render_markdown__has_the_articles_columns_and_every_run() -> None:
     text = render_markdown(make_view(result))
     assert "| Connections | Library | Requests | Timeouts | Req/sec |" in text
     assert text.index("## Results") < text.index("## Environment") < text.index("## Reproduce")
-    assert kinds(text).count("table_open") == 5
+    assert kinds(text).count("table_open") == 6
     every = text[text.index("Every single run") : text.index("</details>")]
     assert kinds(every).count("tr_open") == len(result.trials) + 1
     assert "bench-action run --preset article" in text
@@ -133,9 +142,9 @@ def test_render_markdown__has_the_articles_columns_and_every_run() -> None:
 def test_make_view__tables_have_as_many_cells_as_headings() -> None:
     for result in (make_result(), make_result([]), make_result([make_count()]), hostile_result("x")):
         view = make_view(result)
-        for table in (view.results, view.work, view.comparisons, view.trials, view.environment):
+        for table in (view.results, view.work, view.footprint, view.comparisons, view.trials, view.environment):
             assert len(table.numeric) == len(table.headings)
-            assert {len(row) for row in table.rows} <= {len(table.headings)}
+            assert {len(row) for row in table.rows} <= {1, len(table.headings)}  # 1: a heading for the rows below
 
 
 def test_make_view__the_headline_of_a_comparison_says_who_is_ahead() -> None:
@@ -170,7 +179,7 @@ def test_make_view__a_variant_that_failed_is_the_headline() -> None:
     assert (view.mark, view.headline) == ("🔴", "`flask` failed its checks and was not measured")
 
 
-def test_make_view__one_variant_alone_is_told_by_its_speed() -> None:
+def test_make_view__the_headline_of_one_variant_alone_is_its_speed() -> None:
     assert make_view(make_result([make_trial(speed=1049)])).headline == "aiohttp 1,049 requests/s"
 
 
@@ -238,25 +247,69 @@ def test_print_view__fits_into_80_columns() -> None:
         assert number in text
 
 
-def test_print_view__tells_warnings_with_their_advice() -> None:
+def test_print_view__shows_warnings_with_their_advice() -> None:
     text = " ".join(printed(make_result([make_trial(warnings=(warn(Code.STEAL, "6 % stolen"),))])).split())
     assert "! aiohttp · article-500: 6 % stolen → Other guests of this physical machine" in text
+
+
+def test_print_view__names_the_profile_only_if_there_are_several() -> None:
+    one = make_result(two_variants(2))
+    both = make_result([*two_variants(2), *(t.model_copy(update={"profile": "search"}) for t in two_variants(2))])
+    for width in (80, 120):
+        assert "article-500, 500 connections" not in printed(one, width)
+        lines = [line.strip() for line in printed(both, width).splitlines()]
+        assert lines.index("article-500, 500 connections") < lines.index("search, 500 connections")
+        assert max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize(("preset", "heading"), [("article", "Library"), ("ci", "Variant"), ("", "Variant")])
+def test_print_view__says_library_in_the_articles_table_only(preset: str, heading: str) -> None:
+    result = make_result()
+    text = printed(result.model_copy(update={"run": result.run.model_copy(update={"preset": preset})}))
+    assert ("Library" in text, "Variant" in text) == (heading == "Library", heading == "Variant")
+
+
+def test_group_warnings__puts_a_kind_into_one_line_with_the_worst() -> None:
+    noisy = [
+        make_trial(block=block, warnings=(warn(Code.STEAL, f"{share} % of the CPU time went to other guests"),))
+        for block, share in ((1, 6), (2, 10), (3, 7))
+    ]
+    (concern,) = group_warnings(make_result([make_count(), *noisy]))
+    assert concern.text == "Noisy machine: 3 of 4 trials, up to 10 % of the CPU time went to other guests."
+    assert concern.advice == Code.STEAL.advice
+
+
+def test_group_warnings__names_the_cells_and_keeps_each_warning() -> None:
+    cells = [f"web · p{n}" for n in range(5)]
+    warnings = tuple(warn(Code.WIDE_SPREAD, f"its runs differ by {30 + n} %", cells[n]) for n in range(5))
+    other = warn(Code.NO_COUNTERS, "no control groups", "")
+    grave = warn(Code.VARIANT_FAILED, "status 500", "web")
+    first, spread, last = group_warnings(make_result(warnings=(*warnings, other, grave)))
+    assert (first.grave, first.text) == (True, "web: status 500.")
+    assert spread.text == "web · p0, web · p1, web · p2, 2 more: its runs differ by up to 34 %."
+    assert (spread.warnings, last.text) == (warnings, "no control groups.")
+
+
+def test_table__leaves_out_columns_and_keeps_headings_of_groups() -> None:
+    table = Table(("A", "B", "C"), (False, True, True), (("group",), ("a", "1", "2"))).leave_out("B", "Z")
+    assert table == Table(("A", "C"), (False, True), (("group",), ("a", "2")))
+    assert markdown_table(table).splitlines()[2:] == ["| **group** |  |", "| a | 2 |"]
 
 
 def test_print_view__a_name_is_never_markup() -> None:
     assert "[red]x[/red]" in printed(make_result([make_trial("[red]x[/red]")]))
 
 
-def test_outcome__of_a_count_is_its_work() -> None:
-    assert outcome(make_count()) == "10 queries and 10 cache commands in 10 requests"
+def test_describe_outcome__of_a_count_is_its_work() -> None:
+    assert describe_outcome(make_count()) == "10 queries and 10 cache commands in 10 requests"
 
 
-def test_outcome__of_a_trial_is_its_speed_and_what_is_wrong() -> None:
-    assert outcome(make_trial(speed=1049)) == "1,049 requests/s, p99 130 ms"
-    assert outcome(make_trial(latency=None)) == "1,000 requests/s"
+def test_describe_outcome__of_a_trial_is_its_speed_and_what_is_wrong() -> None:
+    assert describe_outcome(make_trial(speed=1049)) == "1,049 requests/s, p99 130 ms"
+    assert describe_outcome(make_trial(latency=None)) == "1,000 requests/s"
     stolen = make_trial(warnings=(warn(Code.STEAL, "6 % stolen"),))
-    assert outcome(stolen) == "1,000 requests/s, p99 130 ms; 6 % stolen"
-    assert outcome(make_trial(warnings=(warn(Code.CLOCK_STEP, "a jump"),))).startswith("INVALID: ")
+    assert describe_outcome(stolen) == "1,000 requests/s, p99 130 ms; 6 % stolen"
+    assert describe_outcome(make_trial(warnings=(warn(Code.CLOCK_STEP, "a jump"),))).startswith("INVALID: ")
 
 
 def test_plain_progress__is_a_line_for_each_event() -> None:

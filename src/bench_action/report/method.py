@@ -1,0 +1,58 @@
+"""Say how a run was measured, and what its numbers mean."""
+
+from bench_action.config.control import BUILT_IN_VARIANT
+from bench_action.config.gates import ALONE
+from bench_action.model.result import Result
+from bench_action.model.wording import percent
+from bench_action.report.change import list_comparisons
+from bench_action.report.sentences import name_metric
+
+_CONTROL = (
+    f"{BUILT_IN_VARIANT} is the built-in aiohttp application, loaded at / with the same connections. Trends are ratios"
+    " to it, so that they agree between different machines."
+)
+_METHOD = (
+    "The block is the sample: intervals are Student's t over blocks, never over requests.",
+    "Requests, Timeouts, Req/sec and Errors are averages over the runs of a cell.",
+    "Timeouts are late replies, which count as Requests too; Errors are failed reads and writes, and status above 399.",
+    "Req/sec counts successful replies only. p50 and p99 are medians over the runs.",
+    "Spread is the fastest run minus the slowest, as a share of the median.",
+    "Latencies are closed-loop and corrected by wrk for coordinated omission; replies after the timeout are missing.",
+)
+_ALONE = (
+    "Variants were measured alone, one after the other: that shows large differences, and does not prove a small one."
+)
+_PAIRED = (
+    "Base and head ran at the same time on one CPU, restarted for each block, in slots that they swapped at random.",
+    "Latency and the services' CPU were measured with one connection to each of the two, in turns of five requests.",
+    "Interim analyses were planned before the first result. All of them, all metrics and all cells share a 1 % error.",
+    "A duet cannot see what concurrency hides (waits, locks, small pools), nor slow leaks: docs/how-it-decides.md.",
+)
+
+
+def describe_method(result: Result) -> tuple[str, ...]:
+    """Describe the order of trials, what each column means, and how sharp each gate is."""
+    blocks = max((trial.block for trial in result.trials if trial.phase == "capacity"), default=0)
+    order = f"Each cell was loaded alone, once in each of {blocks} blocks, each block in its own random order"
+    variants = any(c.kind == "variant" and c.method == "solo" for c in result.comparisons)
+    paired = any(trial.pair for trial in result.trials)
+    built_in = result.control.get("variant") == BUILT_IN_VARIANT
+    return (
+        f"{order} (seed {result.run.seed}).",
+        *((_CONTROL,) if built_in else ()),
+        *_METHOD,
+        *((_ALONE,) if variants else ()),
+        *(_PAIRED if paired else ()),
+        *_describe_gates(result),
+    )
+
+
+def _describe_gates(result: Result) -> tuple[str, ...]:
+    """Say how sharp each gate on throughput and CPU is: an estimate has an error, so no gate is a cliff."""
+    gated = [c for c in list_comparisons(result) if c.fires and c.gate and c.metric not in ALONE]
+    return tuple(
+        f"The gate of {percent(c.gate, exact=True)} on {name_metric(c)} of `{c.cell}` fires in "
+        f"{', '.join(f'{share * 100:.0f}' for share in c.fires or ())} of 100 such runs for true losses of 0.8, 0.9 "
+        "and 1.0 times the gate."
+        for c in gated
+    )

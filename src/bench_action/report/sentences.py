@@ -1,0 +1,135 @@
+"""Say what changed between base and head, and how sure that is, for readers who know no statistics."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import pairwise
+from statistics import fmean
+
+from bench_action.compare.verdict import is_loss
+from bench_action.config.gates import ALONE
+from bench_action.model.metric import METRICS
+from bench_action.model.result import Comparison, Result
+from bench_action.model.wording import percent, plural
+from bench_action.report import numbers
+from bench_action.report.change import fails_gate, has_meaning, list_comparisons, list_losses, relative_change
+
+
+def describe_loss(c: Comparison) -> str:
+    """Begin a sentence on a loss: `aiohttp` is 6.1 % slower on `list-items`."""
+    size = percent(abs(relative_change(c)))
+    match c.metric:
+        case "requests_per_second":
+            return f"`{c.variant}` is {size} slower on `{c.profile}`"
+        case "latency_p50_us":
+            return f"`{c.variant}` answers {numbers.latency(abs(c.difference))} later on `{c.profile}`"
+        case "cpu_ms_per_request":
+            return f"`{c.variant}` needs {size} more CPU for each request of `{c.profile}`"
+        case "queries_per_request" | "rows_per_request" | "cache_commands_per_request":
+            return _describe_count(c)
+        case _:
+            return f"{name_metric(c)} of `{c.cell}` rose by {size}"
+
+
+def describe_gain(c: Comparison) -> str:
+    """Begin a sentence on a gain: `aiohttp` is 6.1 % faster on `list-items`."""
+    size = percent(abs(relative_change(c)))
+    if c.metric == "requests_per_second":
+        return f"`{c.variant}` is {size} faster on `{c.profile}`"
+    if c.metric == "latency_p50_us":
+        return f"`{c.variant}` answers {numbers.latency(abs(c.difference))} sooner on `{c.profile}`"
+    if c.method == "count":
+        return _describe_count(c)
+    return f"`{c.cell}` needs {size} less {name_metric(c)}"
+
+
+def _describe_count(c: Comparison) -> str:
+    before, after = numbers.plain(c.base_value), numbers.plain(c.head_value)
+    return f"each request of `{c.variant}` on `{c.profile}` makes {after} {_name_work(c)} instead of {before}"
+
+
+def add_reason(losses: Sequence[Comparison]) -> str:
+    """Continue a headline with the exact count behind its loss, if any: `: 21 queries per request instead of 1`."""
+    first = losses[0]
+    for c in losses[1:]:
+        if c.method == "count" and c.cell == first.cell:
+            before, after = numbers.plain(c.base_value), numbers.plain(c.head_value)
+            return f": {after} {_name_work(c)} per request instead of {before}"
+    return ""
+
+
+def list_causes(result: Result) -> tuple[str, ...]:
+    """List what changed together with a loss, cell by cell. Empty for an invalid measurement."""
+    return () if result.verdict == "invalid" else tuple(_causes(result, list_comparisons(result)))
+
+
+def _causes(result: Result, comparisons: Sequence[Comparison]) -> Iterator[str]:
+    for cell in sorted({c.cell for c in comparisons if is_loss(c)}):
+        changed = [f.message for f in result.findings if f.cell == cell and f.code != "statement"]
+        if changed:
+            yield f"`{cell}`, counted exactly: {'; '.join(changed)}."
+            continue
+        metrics = {c.metric: c for c in comparisons if c.cell == cell}
+        latency, cpu = metrics.get("latency_p50_us"), metrics.get("cpu_ms_per_request")
+        if latency is not None and cpu is not None and is_loss(latency) and not cpu.relevant:
+            yield f"`{cell}` needs no more CPU per request than before, so it spends the time waiting."
+        elif cpu is not None and is_loss(cpu):
+            yield f"`{cell}` does the same work, but the application's own code takes more CPU."
+
+
+def list_certainties(result: Result) -> tuple[str, ...]:
+    """Say for each loss how sure it is: first the losses that fail a gate, then the others."""
+    losses = [c for c in list_losses(result) if c.method != "count"]
+    return tuple(f"{capitalise(describe_loss(c))}: {describe_confidence(c, result)}" for c in losses)
+
+
+def describe_confidence(c: Comparison, result: Result) -> str:
+    """Say how sure a loss is, and why it fails no gate if it fails none."""
+    seconds = measure_block_s(result, c)
+    time = f" in {numbers.duration(c.blocks * seconds)}" if seconds else ""
+    text = f"99 % interval {format_interval(c)}, from {plural(c.blocks, 'paired block')}{time}."
+    if fails_gate(c):
+        return text
+    if c.gate is None:
+        return f"{text} {capitalise(METRICS[c.metric].title)} has no gate."
+    return f"{text} Its gate of {percent(c.gate, exact=True)} only warns." if c.verdict == "regressed" else text
+
+
+def format_interval(c: Comparison) -> str:
+    """Format the interval of a change: `+0.2 to +1.4 %`."""
+    if c.ci_low is None or c.ci_high is None or not has_meaning(c):
+        return numbers.NONE
+    return f"{format_change(c.ci_low - 1).removesuffix(' %')} to {format_change(c.ci_high - 1)}"
+
+
+def format_change(fraction: float) -> str:
+    """Format a change with its sign: `+6.1 %`, `−0.4 %`."""
+    return f"{sign(fraction)}{percent(abs(fraction))}"
+
+
+def sign(value: float) -> str:
+    """Return the sign of a number: `+`, `−` or, for zero, `±`."""
+    return "+" if value > 0 else "−" if value < 0 else "±"
+
+
+def measure_block_s(result: Result, c: Comparison) -> float | None:
+    """Return how long a block of this comparison took on average, from one start to the next; None for one block."""
+    phase = "latency" if c.metric in ALONE else c.method
+    trials = [t for t in result.trials if t.phase == phase and (t.variant, t.profile) == (c.variant, c.profile)]
+    starts = sorted({t.block: datetime.fromisoformat(t.started_at) for t in trials}.items())
+    gaps = [(later[1] - earlier[1]).total_seconds() for earlier, later in pairwise(starts)]
+    return fmean(gaps) if gaps else None
+
+
+def name_metric(c: Comparison) -> str:
+    """Name a metric in a sentence; a latency with one connection differs from the latency under load."""
+    title = METRICS[c.metric].title
+    return f"{title} with one connection" if c.metric in ALONE and c.metric.startswith("latency") else title
+
+
+def _name_work(c: Comparison) -> str:
+    return METRICS[c.metric].title.removesuffix("/request")
+
+
+def capitalise(text: str) -> str:
+    """Return text as the beginning of a sentence."""
+    return text[:1].upper() + text[1:]

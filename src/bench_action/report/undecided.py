@@ -1,0 +1,99 @@
+"""Say what could not be compared or decided, why, and what would help."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from bench_action.compare.evidence import FAULTS
+from bench_action.config.gates import ALONE
+from bench_action.model.result import Comparison, Result
+from bench_action.model.wording import percent, plural
+from bench_action.report.change import (
+    has_meaning,
+    is_uncompared,
+    list_comparisons,
+    meaningful_detectable,
+    relative_change,
+)
+from bench_action.report.sentences import format_change, format_interval, measure_block_s, name_metric
+
+_LONGEST_MIN = 30  # nobody waits longer for a pull request's check
+_SMALLEST_GATE, _WIDEST_GATE = 0.02, 0.25
+_AT_THE_GATE = 10_000  # blocks: the change is as large as the gate
+
+
+def list_explanations(result: Result) -> tuple[str, ...]:
+    """Explain what is missing or undecided. Empty for an invalid measurement."""
+    return () if result.verdict == "invalid" else tuple(_explanations(result, list_comparisons(result)))
+
+
+def _explanations(result: Result, comparisons: Sequence[Comparison]) -> Iterator[str]:
+    yield from _explain_uncompared(result, comparisons)
+    for c in comparisons:
+        if c.gate is not None and c.verdict == "inconclusive" and not is_uncompared(c):
+            yield _explain_undecided(c, result)
+    if result.run.self_test:
+        yield from _describe_self_test(comparisons)
+
+
+def _explain_uncompared(result: Result, comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """Explain why metrics were not compared, and what to do about it: the one place where both are said.
+
+    Cells of which nothing was compared are left out, because they have one reason for all of their metrics.
+    """
+    cells = {missing.cell for missing in result.not_compared}
+    reasons: dict[tuple[str, str], list[Comparison]] = {}
+    for c in comparisons:
+        if is_uncompared(c) and c.cell not in cells:
+            reasons.setdefault((c.cell, c.reason or "no block of the pair counts"), []).append(c)
+    for (cell, reason), metrics in reasons.items():
+        names = " and ".join(name_metric(c) for c in metrics)
+        verb = "was" if len(metrics) == 1 else "were"
+        yield f"`{cell}`: {names} {verb} not compared: {reason}.{_advise_on_faults(metrics[0], result)}"
+
+
+def _explain_undecided(c: Comparison, result: Result) -> str:
+    reason = f" ({c.reason})" if c.reason else ""
+    size = ""
+    if has_meaning(c):
+        size = f": the change is {format_change(relative_change(c))}, 99 % interval {format_interval(c)}"
+    advice = f"{_advise_more(c, result)}{_advise_on_faults(c, result)}"
+    return f"Not sure about {name_metric(c)} of `{c.cell}`{reason}{size}. {advice}"
+
+
+def _advise_on_faults(c: Comparison, result: Result) -> str:
+    """Give the advice of the warning that kept duets from comparing rates, if one did."""
+    if c.metric != "requests_per_second" or not c.reason:
+        return ""
+    faults = [warning for warning in result.warnings if warning.cell == c.cell and warning.code in FAULTS]
+    return f" {faults[0].advice}" if faults else ""
+
+
+def _advise_more(c: Comparison, result: Result) -> str:
+    """Say what would decide it: more time if that is possible, else a gate that this much time can decide."""
+    if c.blocks_wanted is not None and c.blocks_wanted >= _AT_THE_GATE:
+        return "The change is as large as the gate, so no amount of time decides it: choose another gate."
+    block_s = measure_block_s(result, c)
+    if c.blocks_wanted is not None and block_s and c.metric not in ALONE:
+        pairs = len({comparison.cell for comparison in list_comparisons(result)})
+        more_s = (c.blocks_wanted - c.blocks) * block_s * pairs
+        minutes = math.ceil((result.timings.get("measure", 0.0) + more_s) / 60)
+        if minutes <= _LONGEST_MIN:
+            return f"`--max-minutes {minutes}` would decide it."
+    if c.smallest_detectable is None or c.smallest_detectable > _WIDEST_GATE:
+        return "More blocks are needed, or a quieter machine."
+    wide = math.ceil(100 * max(_SMALLEST_GATE, c.smallest_detectable, 1.5 * (c.gate or 0.0)))
+    return f"A gate of {wide} % can be decided in the time of this run."
+
+
+def _describe_self_test(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    alarms = sum(c.verdict in {"regressed", "improved"} for c in comparisons)
+    judged = sum(c.gate is not None and not is_uncompared(c) for c in comparisons)
+    yield (
+        "The same code was measured as base and as head: "
+        f"{plural(alarms, 'false alarm')} in {plural(judged, 'comparison')}."
+    )
+    for c in comparisons:
+        detectable = meaningful_detectable(c)
+        if c.method in {"duet", "interleaved"} and c.gate is not None and detectable is not None:
+            size = f"{percent(detectable)} in {name_metric(c)} of `{c.cell}`"
+            yield f"On this machine, 95 of 100 such runs detect a loss of {size}."
