@@ -10,6 +10,7 @@ from bench_action.compare.evidence import build_evidence, pair_blocks
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, Result
 from bench_action.report import change, tables
+from bench_action.report.templating import escape_script_json
 
 # Okabe and Ito's colours: told apart by people with any common colour blindness; those of lines and bars are the page's
 _COLOURS = {
@@ -149,9 +150,5 @@ def _drawn(title: str, reading: str, figure: go.Figure) -> Drawn:
     figure.update_layout(
         template="none", margin={"l": 170, "r": 20, "t": 10, "b": 50}, legend={"orientation": "h", "y": 1.12}
     )
-    return Drawn(title, reading, _in_script(figure.to_json()))
+    return Drawn(title, reading, escape_script_json(figure.to_json()))
 
-
-def _in_script(json: str) -> str:
-    """JSON that no value in it can end the script it stands in (HTML, 4.12.1.3)."""
-    return json.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -48,6 +48,16 @@ def _environment(*, escaping: bool) -> "SandboxedEnvironment":
     return SandboxedEnvironment(loader=loader, undefined=StrictUndefined, autoescape=escaping)
 
 
+def escape_script_json(text: str) -> str:
+    """Escape JSON for a place inside `<script>`, so that no value can end the script, a comment or a line of it.
+
+    See HTML, 4.12.1.3; the escapes are JSON's own, so the value does not change.
+    """
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
 def html_code(value: str) -> Markup:
     """Running text; what stands in backticks is code."""
     parts = re.split(r"`([^`\n]+)`", value)

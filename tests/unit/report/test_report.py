@@ -1,6 +1,7 @@
 """What people read: numbers, tables, charts, terminal and progress."""
 
 import io
+import json
 from xml.etree import ElementTree
 
 import pytest
@@ -17,7 +18,7 @@ from bench_action.report.chart import render_svg, render_text
 from bench_action.report.markdown import render_markdown
 from bench_action.report.progress import LiveProgress, PlainProgress, outcome
 from bench_action.report.table import Table
-from bench_action.report.templating import escape_text, markdown_table
+from bench_action.report.templating import escape_script_json, escape_text, markdown_table
 from bench_action.report.terminal import print_view
 from bench_action.report.view import Bar, Chart, make_view
 
@@ -81,6 +82,13 @@ def test_ratio__with_and_without_its_interval() -> None:
     assert numbers.ratio(found) == "5.63 × (5.21 to 6.08)"
     assert numbers.ratio(found.model_copy(update={"ci_low": None})) == "5.63 ×"
     assert numbers.ratio(found.model_copy(update={"ratio": None})) == numbers.ratio(None) == "–"
+
+
+@given(st.text() | st.sampled_from(["</script>", "<!-- <script", "]]>", "a\u2028b\u2029c", "&lt;", "\\u003c"]))
+def test_escape_script_json__no_value_ends_a_script_and_none_changes(text: str) -> None:
+    escaped = escape_script_json(json.dumps(text, ensure_ascii=False))
+    assert not set("<>&\u2028\u2029") & set(escaped)
+    assert json.loads(escaped) == text
 
 
 @given(st.text() | st.sampled_from(HOSTILE))
