@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from bench_action.config.paths import find_top
 from bench_action.engine.ownership import Process
 from bench_action.git.missing import lfs_pointers
-from bench_action.git.worktree import Done, WorkTree
+from bench_action.git.worktree import Done, WorkTree, explain_failure
 from bench_action.model.errors import InputError
 from bench_action.model.result import Source
 from bench_action.model.wording import plural
@@ -186,7 +186,7 @@ def _fetch(tree: WorkTree, name: str, *, shallow: bool, settings: Mapping[str, s
     done = tree.run(
         "fetch", "--quiet", *depth, "--no-tags", "--no-recurse-submodules", "--", "origin", name, settings=settings
     )
-    return _cause(done) if done.returncode else ""
+    return explain_failure(done) if done.returncode else ""
 
 
 def _submodules(tree: WorkTree, commit: str) -> list[tuple[str, str]]:
@@ -259,14 +259,9 @@ def _unreadable(tree: WorkTree, commit: str, done: Done) -> InputError:
             "this is a partial clone, and `origin` did not send the files that it lacks: check out without `filter` "
             "(actions/checkout with `fetch-depth: 0`), or let it reach `origin` (`github-token`, `persist-credentials`)"
         )
-    return InputError(f"could not read the sources of {commit[:12]}", cause=_cause(done), advice=advice, log=lines[-5:])
-
-
-def _cause(done: Done) -> str:
-    """The first error that git printed: what follows it is general advice."""
-    lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith(("fatal:", "error:", "remote:"))]
-    return (errors or lines[-1:] or ["git failed"])[0]
+    return InputError(
+        f"could not read the sources of {commit[:12]}", cause=explain_failure(done), advice=advice, log=lines[-5:]
+    )
 
 
 def _sweep() -> None:

@@ -7,6 +7,7 @@ LFS's, by our own command line. What connects to a remote (`core.sshCommand`, cr
 """
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -47,7 +48,16 @@ _OPTIONS: Final = {
 }
 _LFS: Final = {"clean": "git-lfs clean -- %f", "smudge": "git-lfs smudge -- %f", "process": "git-lfs filter-process"}
 _NO_FILTER: Final = {"clean": "", "smudge": "", "process": ""}
+_PASSWORD: Final = re.compile(r"(?<=://)[^/@\s']*@")
 Done = subprocess.CompletedProcess[bytes]
+
+
+class GitMissingError(InputError):
+    """git is not installed, or could not be started."""
+
+
+class GitTimeoutError(InputError):
+    """git did not finish in time."""
 
 
 def run_git(
@@ -61,7 +71,7 @@ def run_git(
     """Run git in the repository at `git_dir` (a `.git`, which may be a file, or a bare repository's folder).
 
     `environ`: git's whole environment, if that is not ours: a token's place is there, and never the command line, which
-    every process of the machine may read. `settings`: more variables. Raises OSError, TimeoutExpired.
+    every process of the machine may read. `settings`: more variables. Raises GitMissingError, GitTimeoutError.
     """
     inherited = {
         name: text for name, text in (os.environ if environ is None else environ).items() if name not in _UNSET
@@ -70,15 +80,27 @@ def run_git(
     options = {**_OPTIONS, "safe.directory": str(place)}
     command = ["git", f"--git-dir={git_dir}", *([f"--work-tree={work_tree}"] if work_tree else [])]
     command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-    return subprocess.run(
-        [*command, *arguments],
-        cwd=place,
-        env={**inherited, **_SETTINGS, **(settings or {})},
-        input=given,
-        capture_output=True,
-        check=False,
-        timeout=LONGEST_S,
-    )
+    try:
+        return subprocess.run(
+            [*command, *arguments],
+            cwd=place,
+            env={**inherited, **_SETTINGS, **(settings or {})},
+            input=given,
+            capture_output=True,
+            check=False,
+            timeout=LONGEST_S,
+        )
+    except OSError as error:
+        raise GitMissingError(f"could not run git: {error}", advice="install git") from error
+    except subprocess.TimeoutExpired as error:
+        raise GitTimeoutError(f"git {arguments[0]} did not finish within {LONGEST_S:.0f} s") from error
+
+
+def explain_failure(done: Done) -> str:
+    """Return the first error that git printed, without passwords: the lines after it are general advice."""
+    lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith(("fatal:", "error:", "remote:"))]
+    return _PASSWORD.sub("", (errors or lines[-1:] or ["git printed nothing"])[0])
 
 
 def find_git_dir(folder: Path) -> Path:
@@ -107,19 +129,16 @@ class WorkTree:
         return replace(self, top=top)
 
     def run(self, *arguments: str, settings: Mapping[str, str] | None = None, given: bytes = b"") -> Done:
-        """Run git, whatever comes of it. Raises InputError if git cannot be run."""
+        """Run git, whether or not it succeeds. Raises GitMissingError, GitTimeoutError."""
         environ = os.environ if self.environ is None else self.environ
-        try:
-            return run_git(
-                self.git_dir,
-                *arguments,
-                work_tree=self.top,
-                environ=_with_settings(environ, self._filters),
-                settings=settings,
-                given=given,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise InputError(f"could not run git: {error}", advice="install git") from error
+        return run_git(
+            self.git_dir,
+            *arguments,
+            work_tree=self.top,
+            environ=_with_settings(environ, self._filters),
+            settings=settings,
+            given=given,
+        )
 
     def ask(self, *arguments: str) -> str:
         """Run git; its output, empty if it fails or is not installed."""
@@ -141,7 +160,7 @@ class WorkTree:
             done = run_git(
                 self.git_dir, "config", "--null", "--name-only", "--get-regexp", r"^filter\.", environ=self.environ
             )
-        except (OSError, subprocess.TimeoutExpired):
+        except (GitMissingError, GitTimeoutError):
             return {}
         keys = done.stdout.decode(errors="surrogateescape").split("\0")
         drivers = {key.removeprefix("filter.").rpartition(".")[0] for key in keys if key}

@@ -7,7 +7,7 @@ from pathlib import Path
 from bench_action.github.client import Access
 from bench_action.github.commands import Commands
 from bench_action.github.issues import upsert_issue
-from bench_action.history.github import github_store
+from bench_action.history.github import open_github_history
 from bench_action.history.recording import make_records
 from bench_action.model.benchmark import Benchmark
 from bench_action.model.errors import PublishError
@@ -42,7 +42,7 @@ class HistoryPublisher:
 
         Raises PublishError, InputError.
         """
-        trends = Trends(github_store(self.access, self.branch, tell=self._notice), self.say)
+        trends = Trends(open_github_history(self.access, self.branch, warn=self._notice), self.say)
         new: Sequence[ChangePoint] = ()
         try:
             if make_records(result):
