@@ -15,7 +15,7 @@ from bench_action.model.result import Result
 from bench_action.model.wording import plural
 from bench_action.report.templating import escape_text
 from bench_action.trend.change_points import ChangePoint
-from bench_action.trend.check import assurance, sentence
+from bench_action.trend.check import describe_change, describe_false_alarms
 from bench_action.trend.trends import Trends, explain_nothing_to_append
 
 _REFUSED = (
@@ -61,7 +61,7 @@ class HistoryPublisher:
     def _announce(self, new: Sequence[ChangePoint], benchmark: Benchmark) -> None:
         worse = [point for point in new if point.direction == "worse"]
         for point in new:
-            self.commands.annotate("warning" if point in worse else "notice", "trend", sentence(point))
+            self.commands.annotate("warning" if point in worse else "notice", "trend", describe_change(point))
         if not worse or not self.issue:
             return
         try:
@@ -83,5 +83,5 @@ def issue_of(worse: Sequence[ChangePoint]) -> tuple[str, str]:
     parts = (benchmark.config, benchmark.job, benchmark.key)
     name = escape_text(" · ".join(part for part in parts if part))
     lines = [f"Benchmark: {name}", ""] if name else []
-    lines += [f"- {escape_text(sentence(point))}" for point in worse]
-    return title, "\n".join([*lines, "", escape_text(assurance())])
+    lines += [f"- {escape_text(describe_change(point))}" for point in worse]
+    return title, "\n".join([*lines, "", escape_text(describe_false_alarms())])

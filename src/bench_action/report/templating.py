@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
+from bench_action.report.assets import read_assets
 from bench_action.report.table import Table
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def html_environment() -> "SandboxedEnvironment":
     """For HTML: `table` for a Table, `code` for running text in which backticks mark code, `bare` for it without."""
     environment = _environment(escaping=True)
     environment.filters.update(table=html_table, code=html_code, bare=lambda value: value.replace("`", ""))
+    environment.globals.update(read_assets=read_assets)
     return environment
 
 
