@@ -3,7 +3,7 @@ const DAY = 86400e3;
 const MOST_POINTS = 600;
 const COMMIT = /^[0-9a-f]{7,64}$/;
 
-class TrendChart {
+class InteractiveChart {
   constructor(place, recent) {
     this.place = place;
     this.about = recent.chart;

@@ -53,7 +53,7 @@ function start() {
       "The chart's data or plotly.min.js did not load. Check that all files of the site are in this page's folder.";
     return addThemeSwitch(() => {});
   }
-  const chart = new TrendChart(place, trendData.pop());
+  const chart = new InteractiveChart(place, trendData.pop());
   self.trendChart = chart; // for the browser's console
   addVariantBoxes(chart);
   addButtons(chart);
