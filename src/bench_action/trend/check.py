@@ -37,7 +37,7 @@ def describe_change(point: ChangePoint, benchmark: str = "") -> str:
 def describe_commits(point: ChangePoint) -> str:
     """Name the commits between which the cause is: `1f2e3d4c5b..9a8b7c6d5e`, or the one commit of both runs."""
     before, after = point.last_before[:_SHA], point.first_after[:_SHA]
-    return f"at {after}, which the run before measured too" if before == after else f"{before}..{after}"
+    return f"at {after}, which the previous run measured too" if before == after else f"{before}..{after}"
 
 
 def describe_false_alarms(once_in: int = FALSE_ALARMS_ONCE_IN) -> str:
