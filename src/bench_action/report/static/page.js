@@ -57,7 +57,8 @@ function applyTheme(layout) {
     ...layout,
     font: { family: "system-ui, sans-serif", color: ink, ...layout.font },
   };
-  for (const name of Object.keys(layout).filter((key) => /^[xy]axis/.test(key))) {
+  // Plotly adds axes that a layout does not mention, in its own colours
+  for (const name of new Set(["xaxis", "yaxis", ...Object.keys(layout).filter((key) => /^[xy]axis/.test(key))])) {
     themed[name] = { gridcolor: line, linecolor: line, zerolinecolor: line, ...layout[name] };
   }
   return themed;
