@@ -70,12 +70,14 @@ check: .venv/.dev ## style, types, layers, plain English and shell scripts
 	.venv/bin/mypy --strict $(typed)
 	.venv/bin/lint-imports
 	scripts/check-words.sh
+	scripts/format-assets.sh --check
 	shellcheck $(scripts)
 	scripts/lint-workflows.sh
 
 format: .venv/.dev ## put the code into the one format, and fix what can be fixed
 	.venv/bin/ruff check --fix-only .
 	.venv/bin/ruff format .
+	scripts/format-assets.sh --write
 
 lock: .venv/.dev ## resolve the requirements anew, keeping what is pinned (ARGS=--upgrade does not keep it)
 	$(lock) --extra local pyproject.toml requirements/dev.in --output-file requirements/dev.txt

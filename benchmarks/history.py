@@ -1,9 +1,8 @@
-"""How the history grows: `.venv/bin/python benchmarks/history.py` (docs/architecture.md shows its figures).
+"""Measure how a history grows: `.venv/bin/python benchmarks/history.py` (docs/architecture.md shows its figures).
 
 For 1,000, 10,000 and 100,000 records (ten years, and one month that has everything), in a folder and in a git
-repository: the seconds that append, index, read and check take, the best of a few, and the size of index and month in
-MB.
-Nothing is thinned: for the history it is still the day of the first record.
+repository: the seconds that append, index, read and check take, the best of a few, and the sizes of index and month in
+MB. Nothing is thinned, as the history's clock still shows the day of the first record.
 """
 
 import random
@@ -18,7 +17,7 @@ from pathlib import Path
 from bench_action.history.folder import Folder
 from bench_action.history.history import History
 from bench_action.history.layout import INDEX
-from bench_action.history.record import SHORT, Record, rounded
+from bench_action.history.record import SHORT, Record, round_digits
 from bench_action.history.recording import COMPARED
 from bench_action.history.repository import Repository
 from bench_action.history.store import Place
@@ -46,7 +45,7 @@ def main() -> None:
 
 
 def place(kind: str, folder: Path) -> Place:
-    """An empty one."""
+    """Create an empty place."""
     if kind == "folder":
         return Folder(folder)
     subprocess.run(["git", "init", "--quiet", "--bare", str(folder)], check=True)  # noqa: S607
@@ -54,7 +53,7 @@ def place(kind: str, folder: Path) -> Place:
 
 
 def print_row(size: int, over: str, kind: str, history: History, span: timedelta) -> None:
-    """One history."""
+    """Fill and measure one history."""
     history.append(records(size, _END - span, span))
     runs = (list(records(_CELLS, _END + timedelta(hours=n), timedelta(0), f"new-{n}")) for n in range(_REPEATED))
     append_s = best(lambda: history.append(next(runs)))
@@ -62,8 +61,8 @@ def print_row(size: int, over: str, kind: str, history: History, span: timedelta
     read_s = best(lambda: count(history.read()))
     year_s = best(lambda: count(history.read("2025-11")))
     check_s = best(lambda: Trends(history, lambda _: None).check())
-    view = history._place.look()  # noqa: SLF001 - sizes are no matter of the store's
-    sizes_mb = [len(content) / 1e6 for content in view.read([INDEX, max(history.index().shards)]).values()]
+    snapshot = history._place.take_snapshot()  # noqa: SLF001 - a store does not report sizes
+    sizes_mb = [len(content) / 1e6 for content in snapshot.read([INDEX, max(history.index().shards)]).values()]
     print(
         f"{size:>8,} {over:>9} {kind:>10} {append_s:>9.3f} {index_s:>8.3f} {read_s:>7.2f} {year_s:>10.2f} "
         f"{check_s:>7.2f} {sizes_mb[0]:>9.3f} {sizes_mb[1]:>9.2f}"
@@ -71,18 +70,18 @@ def print_row(size: int, over: str, kind: str, history: History, span: timedelta
 
 
 def best(action: Callable[[], object]) -> float:
-    """Seconds of the fastest of a few."""
-    found = []
+    """Return the seconds of the fastest of a few."""
+    times = []
     for _ in range(_REPEATED):
         began = time.perf_counter()
         action()
-        found.append(time.perf_counter() - began)
-    return min(found)
+        times.append(time.perf_counter() - began)
+    return min(times)
 
 
-def count(found: Iterable[Record]) -> int:
-    """How many there are, none of them kept."""
-    return sum(1 for _ in found)
+def count(records: Iterable[Record]) -> int:
+    """Count records without keeping them."""
+    return sum(1 for _ in records)
 
 
 def records(number: int, start: datetime, span: timedelta, prefix: str = "run") -> Iterator[Record]:
@@ -95,7 +94,7 @@ def _runs(runs: int, start: datetime, span: timedelta, prefix: str) -> Iterator[
         at = (start + span * run / max(1, runs)).isoformat()
         for cell in range(_CELLS):
             noise = random.Random(run * _CELLS + cell).gauss(1, 0.014)  # as of a ratio to a control
-            metrics = dict.fromkeys(SHORT, (rounded(1000.5 * noise), 990.25, 1010.75 + run % 7))
+            metrics = dict.fromkeys(SHORT, (round_digits(1000.5 * noise), 990.25, 1010.75 + run % 7))
             yield Record(
                 run_id=f"{prefix}-{run:06}-{at}",
                 at=at,
@@ -110,7 +109,7 @@ def _runs(runs: int, start: datetime, span: timedelta, prefix: str) -> Iterator[
                 profile="article-500",
                 blocks=5,
                 metrics=metrics,
-                control=dict.fromkeys(COMPARED, (rounded(0.98765 * noise), 0.9123, 1.0654)),
+                control=dict.fromkeys(COMPARED, (round_digits(0.98765 * noise), 0.9123, 1.0654)),
                 control_id="c0ffee",
                 work=None,
             )

@@ -1,10 +1,10 @@
-"""How the trend's page grows: data of the first view, the whole site, and when the first chart is on screen.
+"""Measure how the trend's pages grow: data of the first view, the whole site, and the time until the first chart.
 
     python benchmarks/trend_page.py [RECORDS …]
 
-Makes sites of 1,000, 10,000 and 100,000 records (one a day and cell, 7 metrics each; so 100,000 are ten years of 27
-cells), and opens them in headless Chromium from a folder, each in a browser that has cached nothing. Times are
-medians of three. Needs chromium; about two minutes.
+Makes sites of 1,000, 10,000 and 100,000 records (one per day and cell, 7 metrics each; so 100,000 are ten years of 27
+cells), and opens them in headless Chromium from a folder, each in a browser with an empty cache. Times are medians of
+three. Needs chromium; takes about two minutes.
 """
 
 import sys
@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # tests/, which have the 
 from tests.e2e.browser import chromium
 
 from bench_action.model.benchmark import UNNAMED, Benchmark
-from bench_action.trend.change_points import changes_of
-from bench_action.trend.page import CommitLinks, render
-from bench_action.trend.series import series_of
+from bench_action.trend.change_points import find_all_change_points
+from bench_action.trend.page import CommitLinks, write_site
+from bench_action.trend.series import make_series
 
 CELLS, DAYS = 27, 3_704
 METRICS = (
@@ -40,8 +40,8 @@ DRAWN = "document.getElementById('chart').dataset.drawn"
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """A record of the history, as far as series read it."""
+class SimulatedRecord:
+    """The part of a record that series need."""
 
     at: str
     sha: str
@@ -57,8 +57,8 @@ class Made:
     benchmark: Benchmark = UNNAMED
 
 
-def records(count: int) -> Iterator[Made]:
-    """So many, the newest on one day, over as many cells as a repository has."""
+def records(count: int) -> Iterator[SimulatedRecord]:
+    """Simulate `count` records, over as many cells as a repository has."""
     random = np.random.default_rng(7)
     cells = max(1, min(CELLS, count // 100))
     start = np.datetime64("2016-01-01T03:00:00")
@@ -67,7 +67,7 @@ def records(count: int) -> Iterator[Made]:
         for cell in range(cells):
             noise = np.exp(random.normal(0, 0.014, len(METRICS)))
             values = {name: _bounds(float(v)) for name, v in zip(METRICS, noise, strict=True)}
-            yield Made(
+            yield SimulatedRecord(
                 at,
                 f"{day:040x}",
                 f"run-{day}",
@@ -86,29 +86,29 @@ def _bounds(value: float) -> list[float | None]:
 
 
 def measure(count: int, folder: Path) -> str:
-    """One row of the table."""
-    series = series_of(records(count))
+    """Measure one row of the table."""
+    series = make_series(records(count))
     before = time.perf_counter()
-    changes = changes_of(series)
+    changes = find_all_change_points(series)
     searched = time.perf_counter() - before
     before = time.perf_counter()
-    render(series, changes, CommitLinks("https://example.org/o/r"), folder)
+    write_site(series, changes, CommitLinks("https://example.org/o/r"), folder)
     rendered = time.perf_counter() - before
     page = next(folder.glob("*-requests-per-second.html"))
-    index, _ = zip(*(_opened(folder / "index.html", "true") for _ in range(_TRIES)), strict=True)
+    index, _ = zip(*(_time_page(folder / "index.html", "true") for _ in range(_TRIES)), strict=True)
     first, whole = zip(
-        *(_opened(page, "document.getElementById('chart').dataset.drawn") for _ in range(_TRIES)), strict=True
+        *(_time_page(page, "document.getElementById('chart').dataset.drawn") for _ in range(_TRIES)), strict=True
     )
     sizes = (_kilobytes(folder / "index.html"), _kilobytes(page, folder / "data" / f"{page.stem}-0.js"))
-    total = sum(one.stat().st_size for one in folder.rglob("*")) / 1e6
+    total = sum(file.stat().st_size for file in folder.rglob("*")) / 1e6
     return (
         f"| {count:,} | {len(series)} | {searched:.1f} s | {rendered:.1f} s | {total:.0f} MB | {sizes[0]} kB | "
         f"{median(index):.2f} s | {sizes[1]} kB | {median(first):.2f} s | {median(whole):.2f} s |"
     )
 
 
-def _opened(page: Path, ready: str) -> tuple[float, float]:
-    """Seconds until something is painted, and until all is drawn, in a new browser that has come to rest."""
+def _time_page(page: Path, ready: str) -> tuple[float, float]:
+    """Return seconds until something is painted, and until all is drawn, in a new browser that is idle."""
     with chromium() as browser:
         browser.open("about:blank")
         time.sleep(2)
@@ -124,10 +124,10 @@ def _kilobytes(*files: Path) -> int:
 
 
 def main() -> None:
-    """The table, as markdown."""
+    """Print the table as markdown."""
     print("| records | series | change points | render | site | index | shown | chart, data | shown | zoomable |")
     print("| ---: " * 10 + "|")
-    for count in [int(one) for one in sys.argv[1:]] or [1_000, 10_000, 100_000]:
+    for count in [int(argument) for argument in sys.argv[1:]] or [1_000, 10_000, 100_000]:
         with tempfile.TemporaryDirectory() as folder:
             print(measure(count, Path(folder)), flush=True)
 

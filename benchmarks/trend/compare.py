@@ -1,9 +1,9 @@
-"""How well rules over a history find a known step, and how often they alarm for nothing: one table.
+"""Compare rules over a history: how well each finds a known step, and how often it raises a false alarm.
 
     python -m benchmarks.trend.compare [SERIES]
 
-Each rule sees the same simulated histories: 60 records before any alarm counts, then a year of daily runs without a
-change (false alarms), or 30 records after a step (found, and after how many records). Seeded; half a minute.
+Each rule reads the same simulated histories: 60 records before any alarm counts, then a year of daily runs without a
+change (false alarms), or 30 records after a step (found, and after how many records). Seeded; takes half a minute.
 """
 
 import sys
@@ -37,7 +37,7 @@ RULES: dict[str, Rule] = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Of one rule on one kind of series: histories with a false alarm in a year, and for each step those found."""
+    """One rule on one kind of series: shares of histories with a false alarm in a year, and found for each step."""
 
     rule: str
     values: str
@@ -46,7 +46,7 @@ class Row:
 
 
 def compare(series: int, seed: int = 20261126) -> list[Row]:
-    """All rules on plain values and on ratios; shares of `series` histories, and the median of records until told."""
+    """Compare all rules on plain values and on ratios of `series` histories each."""
     quiet = histories(np.random.default_rng(seed), series, BEFORE + YEAR)
     stepped = [
         histories(np.random.default_rng([seed, number]), series, BEFORE + AFTER, step, BEFORE)
@@ -56,23 +56,24 @@ def compare(series: int, seed: int = 20261126) -> list[Row]:
         Row(
             rule,
             kind,
-            sum(RULES[rule](one, BEFORE) is not None for one in getattr(quiet, kind)) / series,
-            tuple(_found(RULES[rule], getattr(one, kind)) for one in stepped),
+            sum(RULES[rule](history, BEFORE) is not None for history in getattr(quiet, kind)) / series,
+            tuple(_count_found(RULES[rule], getattr(simulated, kind)) for simulated in stepped),
         )
         for kind in ("plain", "ratio")
         for rule in RULES
     ]
 
 
-def _found(rule: Rule, some: Values) -> tuple[float, float | None]:
-    at = [found - BEFORE + 1 for one in some if (found := rule(one, BEFORE)) is not None]
-    return len(at) / len(some), median(at) if at else None
+def _count_found(rule: Rule, histories: Values) -> tuple[float, float | None]:
+    alarms = [rule(history, BEFORE) for history in histories]
+    delays = [alarm - BEFORE + 1 for alarm in alarms if alarm is not None]
+    return len(delays) / len(alarms), median(delays) if delays else None
 
 
 def print_table(rows: Sequence[Row], series: int) -> None:
-    """As markdown."""
+    """Print the table as markdown."""
     steps = " | ".join(f"−{step:.0%}" for step in STEPS)
-    print(f"{series} histories each; found within {AFTER} records of the step (median of records until it was told)\n")
+    print(f"{series} histories each; found within {AFTER} records of the step (median records until the alarm)\n")
     print(f"| series | rule | with a false alarm in a year | {steps} |")
     print("| --- | --- | ---: " + "| ---: " * len(STEPS) + "|")
     for row in rows:

@@ -1,9 +1,8 @@
-"""Series as a history would hold them: plain requests/s under the CPU lottery, and the ratio to a control beside it.
+"""Simulate series of a history: plain requests/s under the CPU lottery, and their ratio to a control.
 
-Sizes are those that were measured (facts: measurement, peers): CPU models of a hosted fleet 13 % to 52 % apart, two
-sequential runs of the same code 6 % to 13 % apart; the ratio to a control measured in the same blocks has 1.3 % from
-its blocks and 0.5 % from what is fixed within a run. That models treat the two a little differently (1 %), and that one
-day in a hundred is bad (15 %), are assumptions.
+The sizes were measured: CPU models of a hosted fleet are 13 % to 52 % apart, two sequential runs of the same code 6 %
+to 13 %; the ratio to a control in the same blocks varies by 1.3 % between blocks and by 0.5 % between runs. Two sizes
+are assumptions: models treat the two applications a little differently (1 %), and one day in a hundred is bad (15 %).
 """
 
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ class Histories:
 
 
 def histories(random: np.random.Generator, series: int, records: int, step: float = 0.0, at: int = 0) -> Histories:
-    """So many histories; from record `at` on, requests/s are lower by the fraction `step`."""
+    """Simulate `series` histories; from record `at` on, requests/s are lower by the fraction `step`."""
     shape = (series, records)
     model = random.choice(len(MODELS), p=SHARES, size=shape)
     level = np.where(np.arange(records) >= at, np.log1p(-step), 0.0)

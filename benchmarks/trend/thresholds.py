@@ -1,10 +1,10 @@
-"""How high a threshold must be for one false alarm in so many records: where `stats/shift.py` has its numbers from.
+"""Simulate how high a threshold must be for one false alarm in N records: the numbers in `stats/shift.py`.
 
     python -m benchmarks.trend.thresholds [RECORDS]
 
-Prints, for each rate, the statistic that independent noise exceeds so often. Alarms within 50 records of one another
-are one, as a shift that was told restarts the search. Ranks of noise do not depend on its distribution, so one table
-serves all. 2,000,000 records (the default) need about 3 minutes; the rate of 1 in 100,000 then stands on 20 alarms.
+Prints, for each rate, the statistic that independent noise exceeds at that rate. Alarms within 50 records of each other
+count as one, as a reported shift restarts the search. Ranks of noise do not depend on its distribution, so one table is
+enough. 2,000,000 records (the default) need about 3 minutes; the rate of 1 in 100,000 is then based on 20 alarms.
 """
 
 import sys
@@ -20,7 +20,7 @@ _BATCH = 200
 
 
 def peaks(records: int, seed: int = 1) -> list[float]:
-    """The heights of all clusters of alarms above 3, in so many records of noise."""
+    """Return the heights of all clusters of alarms above 3 in `records` records of noise."""
     random = np.random.default_rng(seed)
     found: list[float] = []
     for _ in range(records // _LENGTH):
@@ -35,7 +35,7 @@ def _heights(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _clusters(heights: NDArray[np.float64]) -> list[float]:
-    """The highest of each run of alarms."""
+    """Return the highest of each cluster of alarms."""
     found: list[float] = []
     last = -_GAP
     for at in map(int, np.flatnonzero(heights > 3.0)):

@@ -1,4 +1,4 @@
-"""A real headless Chromium for tests, spoken to over the DevTools protocol through pipes: no driver and no network."""
+"""Drive a headless Chromium in tests by the DevTools protocol over pipes: no driver and no network."""
 
 import base64
 import fcntl
@@ -19,11 +19,11 @@ _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 
 
 class BrowserError(Exception):
-    """Chromium is missing, has died, or a script in the page failed."""
+    """Chromium is missing or has died, or a script in the page failed."""
 
 
 class Page:
-    """One tab. `errors` are what it logged as an error, threw, or could not load."""
+    """One tab. `errors` has what it logged as an error, threw, or could not load."""
 
     def __init__(self, to_browser: int, from_browser: int) -> None:
         self._to, self._from = to_browser, from_browser
@@ -36,7 +36,7 @@ class Page:
         self._loaded = False
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """One command of the protocol, and its answer. Errors: BrowserError."""
+        """Send a command of the protocol, and return its answer. Raises BrowserError."""
         self._number += 1
         message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
         if self._session:
@@ -65,23 +65,23 @@ class Page:
             self._next()
 
     def value(self, script: str) -> Any:
-        """What an expression is in the page; promises are awaited. Errors: BrowserError where it throws."""
+        """Evaluate an expression in the page, awaiting a promise. Raises BrowserError if it throws."""
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in answer:
             raise BrowserError(f"{script}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
     def until(self, script: str) -> Any:
-        """Wait until an expression is true, and return it. Errors: BrowserError with what was logged."""
+        """Wait until an expression is true, and return it. Raises BrowserError with the logged errors."""
         end = time.monotonic() + _DEADLINE_S
-        while not (found := self.value(script)):
+        while not (value := self.value(script)):
             if time.monotonic() > end:
                 raise BrowserError(f"never true: {script}; errors: {self.errors}")
             time.sleep(0.02)
-        return found
+        return value
 
     def press(self, key: str) -> None:
-        """One key on the keyboard."""
+        """Press a key."""
         text = {"text": " "} if key == " " else {"text": key} if len(key) == 1 else {}
         codes = {"Tab": 9, "Enter": 13, " ": 32, "ArrowLeft": 37, "ArrowRight": 39, "PageUp": 33, "PageDown": 34}
         for kind in ("keyDown", "keyUp"):
@@ -90,17 +90,17 @@ class Page:
             )
 
     def screenshot(self, path: Path, *, whole: bool = True) -> None:
-        """A PNG of the page."""
+        """Write a PNG of the page."""
         picture = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         path.write_bytes(base64.b64decode(picture["data"]))
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
             if not select.select([self._from], [], [], _DEADLINE_S)[0]:
-                raise BrowserError(f"the browser said nothing for {_DEADLINE_S} s")
+                raise BrowserError(f"the browser sent nothing for {_DEADLINE_S} s")
             data = os.read(self._from, 1 << 20)
             if not data:
-                raise BrowserError("the browser has ended")
+                raise BrowserError("the browser has exited")
             self._buffer += data
         line, self._buffer = self._buffer.split(b"\0", 1)
         message: dict[str, Any] = json.loads(line)
@@ -125,14 +125,14 @@ class Page:
 
 @contextmanager
 def chromium() -> Iterator[Page]:
-    """A browser with a fresh profile and no network, gone afterwards. Errors: BrowserError where there is none."""
-    program = next((found for name in _PROGRAMS if (found := shutil.which(name))), None)
+    """Run a browser with a new profile and no network. Raises BrowserError if no browser is installed."""
+    program = next((path for name in _PROGRAMS if (path := shutil.which(name))), None)
     if program is None:
         raise BrowserError(f"none of {', '.join(_PROGRAMS)} is installed: apt-get install chromium")
     theirs, to_browser = os.pipe()
-    browser_in = _moved(theirs)
+    browser_in = _move_up(theirs)
     from_browser, theirs = os.pipe()
-    browser_out = _moved(theirs)
+    browser_out = _move_up(theirs)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         # the protocol's pipes must be descriptors 3 and 4; dash knows no descriptors above 9
         start = ["bash", "-c", f'exec "$@" 3<&{browser_in} 4>&{browser_out}', "bash", program]
@@ -167,8 +167,8 @@ def chromium() -> Iterator[Page]:
             os.close(from_browser)
 
 
-def _moved(descriptor: int) -> int:
-    """The same, out of the way of 3 and 4."""
+def _move_up(descriptor: int) -> int:
+    """Move a descriptor out of the way of 3 and 4."""
     moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
     os.close(descriptor)
     return moved

@@ -1,4 +1,4 @@
-"""Where a test's runs are: what of them is there on an engine, and how to kill a part of them."""
+"""The engines that tests run on: what a run has there, and how to kill parts of it."""
 
 import contextlib
 import json
@@ -20,25 +20,25 @@ _SETTLE_S = 10.0
 
 
 class Site(Protocol):
-    """One engine, as seen from outside of the tool."""
+    """One engine, seen from outside the tool."""
 
     name: str
 
     def running(self) -> list[str]:
-        """Names of services and subjects that run."""
+        """Return the names of running services and subjects."""
 
     def kill(self, name: str) -> None:
-        """As the kernel does it when memory is short."""
+        """Kill a service or subject as the kernel does when memory is short."""
 
     def left(self) -> list[str]:
-        """Everything of this session's runs, for an assertion that it is nothing."""
+        """Return what this session's runs have left; a test asserts that it is nothing."""
 
     def remove(self) -> None:
-        """After a test that has left something, so that the next one is not disturbed."""
+        """Remove what a test has left, so that it does not disturb the next one."""
 
 
 class DockerSite:
-    """Containers, by their labels."""
+    """Containers, found by their labels."""
 
     name = "docker"
 
@@ -59,10 +59,10 @@ class DockerSite:
 
 
 class LocalSite:
-    """Processes, folders and shared memory of this machine; other runs on it are not looked at.
+    """Processes, folders and shared memory of this machine, without those of other runs.
 
-    Runs of this session have a folder of its own in PATH, which everything that they start inherits. PostgreSQL's
-    own processes write over their environment; they are known by where they work.
+    PATH has a folder that is unique to this session, which every process of a run inherits. PostgreSQL's processes
+    overwrite their environment; their working directory identifies them.
     """
 
     name = "local"
@@ -70,69 +70,73 @@ class LocalSite:
     def __init__(self, repository: str) -> None:
         self._repository = repository
         self._token = f"/nonexistent/{repository}"
-        self._shared_before = _shared_memory()
-        self._folders_before = set(_run_folders())
+        self._shared_before = _list_shared_memory()
+        self._folders_before = set(_list_run_folders())
 
     def path(self, path: str) -> str:
-        """PATH for a run of this session."""
+        """Add this session's folder to a PATH."""
         return f"{self._token}:{path}"
 
     def running(self) -> list[str]:
-        return sorted(file.stem for file in self._pid_files() if not file.stem.startswith("session-"))
+        return sorted(file.stem for file in self._list_pid_files() if not file.stem.startswith("session-"))
 
     def kill(self, name: str) -> None:
-        (file,) = [file for file in self._pid_files() if file.stem == name]
+        (file,) = [file for file in self._list_pid_files() if file.stem == name]
         os.kill(int(file.read_text(encoding="ascii")), signal.SIGKILL)
 
     def left(self) -> list[str]:
-        ours = [f"process {process.pid}" for process in self._processes()]
-        ours += [str(folder) for folder in _run_folders() if _repository(folder) == self._repository]
+        ours = [f"process {process.pid}" for process in self._list_processes()]
+        ours += [str(folder) for folder in _list_run_folders() if _read_repository(folder) == self._repository]
         deadline = time.monotonic() + _SETTLE_S
-        # whose these are cannot be told: another run's are gone in a moment, what ours has left is not
-        while (others := self._nobodys()) and time.monotonic() < deadline:
+        # the owner of these is unknown: another run removes its own in a moment, but what ours has left stays
+        while (others := self._list_unowned()) and time.monotonic() < deadline:
             time.sleep(0.1)
         return ours + others
 
     def remove(self) -> None:
-        for process in self._processes():
+        for process in self._list_processes():
             with contextlib.suppress(psutil.Error):
                 process.kill()
-        self._shared_before, self._folders_before = _shared_memory(), set(_run_folders())
+        self._shared_before, self._folders_before = _list_shared_memory(), set(_list_run_folders())
 
-    def _nobodys(self) -> list[str]:
-        folders = [one for one in _run_folders() if one not in self._folders_before and _repository(one) is None]
-        return [*map(str, folders), *sorted(_shared_memory() - self._shared_before)]
+    def _list_unowned(self) -> list[str]:
+        folders = [
+            folder
+            for folder in _list_run_folders()
+            if folder not in self._folders_before and _read_repository(folder) is None
+        ]
+        return [*map(str, folders), *sorted(_list_shared_memory() - self._shared_before)]
 
-    def _pid_files(self) -> list[Path]:
-        folders = [folder for folder in _run_folders() if _repository(folder) == self._repository]
+    def _list_pid_files(self) -> list[Path]:
+        folders = [folder for folder in _list_run_folders() if _read_repository(folder) == self._repository]
         return [file for folder in folders for file in folder.glob("*.pid")]
 
-    def _processes(self) -> list[psutil.Process]:
-        found = []
+    def _list_processes(self) -> list[psutil.Process]:
+        processes = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
                 environment = process.environ()
                 marked = MARK in environment and self._token in environment.get("PATH", "")
                 where = str(Path(f"/proc/{process.pid}/cwd").readlink())
                 if marked or (_FOLDER in where and where.endswith("(deleted)")):
-                    found.append(process)
-        return found
+                    processes.append(process)
+        return processes
 
 
-def _run_folders() -> list[Path]:
+def _list_run_folders() -> list[Path]:
     return [folder for place in _PLACES for folder in place.glob(f"{_FOLDER}*")]
 
 
-def _repository(folder: Path) -> str | None:
-    """Whose a run's folder is; None where it does not say, as one that was not removed to the end."""
+def _read_repository(folder: Path) -> str | None:
+    """Return the repository of a run's folder; None if the folder does not say, because it was removed in part."""
     try:
         return str(json.loads((folder / "owner.json").read_text(encoding="utf-8"))["repository"])
     except (OSError, ValueError, KeyError):
         return None
 
 
-def _shared_memory() -> set[str]:
-    """What PostgreSQL leaves when it is killed: System V segments that nobody is attached to, and POSIX ones."""
+def _list_shared_memory() -> set[str]:
+    """List what a killed PostgreSQL leaves: System V segments that no process is attached to, and POSIX ones."""
     rows = [line.split() for line in Path("/proc/sysvipc/shm").read_text(encoding="ascii").splitlines()[1:]]
     segments = {f"System V segment {row[1]}" for row in rows if row[6] == "0"}
     maps = ""

@@ -161,7 +161,7 @@ def test_workflow__of_a_schedule_keeps_a_history_of_ratios_to_the_built_in_contr
     event = {"schedule": "17 3 * * *", "repository": {"default_branch": "main", "full_name": github.state.repository}}
     ran = Runner(tmp_path, action, github).run(place, "schedule", event)
     assert ran.status == 0, ran.log
-    assert "3 new records, 0 there already" in ran.log
+    assert "3 new records, 0 already there" in ran.log
     assert "no new change point" in ran.log
     records = {record.variant: record for record in kept(github)}
     assert records.keys() == {"flask", "starlette", BUILT_IN_VARIANT}
@@ -199,7 +199,7 @@ def test_workflow__of_our_own_trend_run_twice_keeps_both(action: Path, github: G
     for number in (1, 2):
         ran = runner.run(place, "workflow_dispatch", event, workflow="trend.yml")
         assert ran.status == 0, ran.log
-        assert "new records, 0 there already" in ran.log
+        assert "new records, 0 already there" in ran.log
         assert "no new change point" in ran.log
         records = kept(github)
         assert len({record.run_id for record in records}) == number

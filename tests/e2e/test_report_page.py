@@ -11,6 +11,7 @@ pytestmark = pytest.mark.e2e
 DRAWN = "[...document.querySelectorAll('.figure')].every(figure => figure.querySelector('.main-svg'))"
 TOO_WIDE = "table => table.scrollWidth > table.clientWidth"
 INK = "getComputedStyle(document.querySelector('.figure .xtick text')).fill"
+GRIDS = "[...document.querySelectorAll('.figure .gridlayer path')].map(line => getComputedStyle(line).stroke)"
 COLOURS = {False: "rgb(31, 35, 40)", True: "rgb(230, 237, 243)"}
 
 
@@ -44,4 +45,6 @@ def test_report__figures_follow_the_system_and_the_switch(page: Page, address: s
     assert page.value(INK) == COLOURS[dark]
     page.value("document.querySelector('button.theme').click()")
     page.until(f"{INK} === '{COLOURS[not dark]}'")
+    grids = page.value(GRIDS)
+    assert len(set(grids)) == 1, "grid lines in both directions have the page's colour"
     page.value("localStorage.removeItem('theme')")

@@ -1,4 +1,4 @@
-"""The trend's page in a real browser, from a folder: charts, toggles, keys, older data, dark mode, hostile text."""
+"""The trend's pages in a real browser, from a folder: charts, toggles, keys, older data, dark mode, hostile text."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tests.e2e.browser import Page
 
-from bench_action.trend.change_points import changes_of
-from bench_action.trend.page import CommitLinks, render
+from bench_action.trend.change_points import find_all_change_points
+from bench_action.trend.page import CommitLinks, write_site
 from bench_action.trend.series import Point, Series
 
 pytestmark = pytest.mark.e2e
@@ -42,23 +42,23 @@ def _series(variant: str, profile: str, *, evil: bool = False) -> Series:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trend") / "a site"
     shown = [_series("django", "list"), _series("aiohttp", "list"), _series(EVIL, EVIL, evil=True)]
-    render(shown, changes_of(shown), CommitLinks("https://example.org/o/r", f"trend of {EVIL}"), folder)
+    write_site(shown, find_all_change_points(shown), CommitLinks("https://example.org/o/r", f"trend of {EVIL}"), folder)
     return folder
 
 
-def _chart(page: Page, site: Path, name: str = "list-requests-per-second", width: int = 1280) -> None:
+def _open_chart(page: Page, site: Path, name: str = "list-requests-per-second", width: int = 1280) -> None:
     page.open((site / f"{name}.html").as_uri(), width)
     page.until(DRAWN)
 
 
-def _redrawn(page: Page, action: str) -> None:
+def _act_and_wait(page: Page, action: str) -> None:
     before = page.value(DRAWN)
     page.value(action)
     page.until(f"{DRAWN} !== '{before}'")
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_index__shows_charts_without_a_script_of_plotlys(page: Page, site: Path, width: int) -> None:
+def test_index__shows_charts_without_plotly(page: Page, site: Path, width: int) -> None:
     page.open((site / "index.html").as_uri(), width)
     assert page.value("document.querySelectorAll('.card svg path').length") == 3
     assert page.value("typeof Plotly") == "undefined"
@@ -68,7 +68,7 @@ def test_index__shows_charts_without_a_script_of_plotlys(page: Page, site: Path,
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_chart__draws_bands_changes_and_runners(page: Page, site: Path, width: int) -> None:
-    _chart(page, site, width=width)
+    _open_chart(page, site, width=width)
     assert page.value(LINES) == 4  # a line and a band for each variant
     assert page.value("document.querySelectorAll('#chart .annotation').length") == 2
     assert page.value("document.querySelectorAll('#chart .scatterlayer .points path.point').length") > 300
@@ -80,7 +80,7 @@ def test_chart__draws_bands_changes_and_runners(page: Page, site: Path, width: i
 
 
 def test_chart__variants_are_toggled_with_the_keyboard(page: Page, site: Path) -> None:
-    _chart(page, site)
+    _open_chart(page, site)
     page.value("document.querySelector('#variants input').focus()")
     before = page.value(DRAWN)
     page.press(" ")
@@ -90,7 +90,7 @@ def test_chart__variants_are_toggled_with_the_keyboard(page: Page, site: Path) -
 
 
 def test_chart__keys_zoom_move_and_step_through_runs(page: Page, site: Path) -> None:
-    _chart(page, site)
+    _open_chart(page, site)
     page.value("document.getElementById('chart').focus()")
     width = page.value("trendChart.range[1] - trendChart.range[0]")
     page.press("+")
@@ -104,23 +104,23 @@ def test_chart__keys_zoom_move_and_step_through_runs(page: Page, site: Path) -> 
     )
 
 
-def test_chart__older_runs_are_loaded_when_they_are_wanted(page: Page, site: Path) -> None:
-    _chart(page, site)
+def test_chart__older_runs_are_loaded_on_demand(page: Page, site: Path) -> None:
+    _open_chart(page, site)
     assert page.value("trendChart.runs.length") == 400
-    _redrawn(page, "document.querySelector('[data-days=\"0\"]').click()")
+    _act_and_wait(page, "document.querySelector('[data-days=\"0\"]').click()")
     page.until(f"trendChart.runs.length === {RUNS}")
     assert "each point stands for" in page.until("document.getElementById('status').textContent")
 
 
-def test_chart__drawing_is_there_before_plotly_is(page: Page, site: Path) -> None:
+def test_chart__small_chart_is_shown_until_plotly_draws(page: Page, site: Path) -> None:
     assert '<svg class="spark"' in (site / "list-requests-per-second.html").read_text().split("<noscript>")[0]
-    _chart(page, site)
+    _open_chart(page, site)
     assert page.value("document.querySelectorAll('#chart > svg.spark').length") == 0
 
 
 def test_chart__changes_in_percent(page: Page, site: Path) -> None:
-    _chart(page, site)
-    _redrawn(page, "document.querySelector('[data-percent]').click()")
+    _open_chart(page, site)
+    _act_and_wait(page, "document.querySelector('[data-percent]').click()")
     assert page.value("Math.min(...document.getElementById('chart').data[1].y)") < -5
     assert page.value("document.querySelector('[data-percent]').getAttribute('aria-pressed')") == "true"
 
@@ -137,9 +137,9 @@ def test_theme__follows_the_system_and_the_switch(page: Page, site: Path, dark: 
 
 
 def test_hostile_text__is_shown_and_does_nothing(page: Page, site: Path) -> None:
-    (name,) = [one.stem for one in site.glob("*.html") if one.stem.startswith("img")]
-    _chart(page, site, name)
-    page.value("trendChart.step_(-1)")
+    (name,) = [file.stem for file in site.glob("*.html") if file.stem.startswith("img")]
+    _open_chart(page, site, name)
+    page.value("trendChart.stepRun(-1)")
     page.until("!document.getElementById('run').hidden")
     assert page.value("document.querySelectorAll('img').length") == 0
     assert "<img src=x onerror=alert(1)>" in page.value("document.querySelector('#variants').textContent")
@@ -148,7 +148,7 @@ def test_hostile_text__is_shown_and_does_nothing(page: Page, site: Path) -> None
     assert "<img src=x" in page.until("document.querySelector('#chart .hoverlayer').textContent")
 
 
-def test_broken_site__says_what_is_missing(browser: Page, site: Path, tmp_path: Path) -> None:
+def test_broken_site__reports_what_is_missing(browser: Page, site: Path, tmp_path: Path) -> None:
     for name in ("list-requests-per-second.html", "trend.js", "trend.css"):
         (tmp_path / name).write_bytes((site / name).read_bytes())
     browser.open((tmp_path / "list-requests-per-second.html").as_uri())

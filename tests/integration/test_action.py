@@ -20,7 +20,7 @@ from bench_action.github import client
 from bench_action.github.client import Access
 from bench_action.history import DEFAULT_BRANCH
 from bench_action.history.changes import append
-from bench_action.history.github import github_store
+from bench_action.history.github import open_github_history
 from bench_action.history.layout import INDEX, parse_index
 from bench_action.history.record import Record, parse_line
 from bench_action.history.recording import make_records
@@ -141,7 +141,7 @@ def kept(github: GitHubDouble) -> list[Record]:
 
 
 def store(github: GitHubDouble) -> Any:
-    return github_store(Access(github.url, "token", "org/shop"))
+    return open_github_history(Access(github.url, "token", "org/shop"))
 
 
 def test_step__of_the_default_branch_appends_its_run(step: Step, github: GitHubDouble) -> None:
@@ -218,7 +218,8 @@ def test_step__whose_history_branch_holds_something_else_exits_by_its_verdict_fi
     step: Step, github: GitHubDouble
 ) -> None:
     assert step.run(REGRESSED, history_branch="main") == 1
-    assert "also:   there is something else in branch main" in step.error
+    assert "also:   branch main of " in step.error
+    assert "has files that are not a history" in step.error
     assert step.run(night(1, 200), history_branch="main") == 2
 
 

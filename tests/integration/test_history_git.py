@@ -19,9 +19,9 @@ from bench_action.history import DEFAULT_BRANCH
 from bench_action.history.folder import Folder
 from bench_action.history.history import History
 from bench_action.history.layout import INDEX, README
-from bench_action.history.opening import is_repository, opened
+from bench_action.history.opening import is_repository, open_history
 from bench_action.history.repository import Remote, Repository
-from bench_action.history.store import DisagreementError, OvertakenError
+from bench_action.history.store import ConflictError, InconsistencyError
 from bench_action.model.errors import InputError, PublishError
 
 pytestmark = pytest.mark.integration
@@ -33,7 +33,7 @@ REF = f"refs/heads/{DEFAULT_BRANCH}"
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
-    """A repository with a work tree, one commit, and work that is not committed."""
+    """A repository with a work tree, one commit, and changes that are not committed."""
     folder = tmp_path / "shop"
     folder.mkdir()
     git(folder, "init", "--quiet", "--initial-branch", "main")
@@ -56,7 +56,7 @@ def bare(tmp_path: Path) -> Path:
 
 
 class Backend(BaseHTTPRequestHandler):
-    """`git http-backend` for every request; `denied` requests get the status that is set."""
+    """`git http-backend` for every request; requests for a path in `denied` get its status."""
 
     protocol_version = "HTTP/1.1"
     denied: dict[str, int]
@@ -105,7 +105,7 @@ class Backend(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def served(bare: Path) -> Iterator[tuple[str, dict[str, int]]]:
-    """The address of the bare repository over HTTP, and what is denied there."""
+    """The HTTP address of the bare repository, and the paths that are denied there."""
     denied: dict[str, int] = {}
     handler = type("Handler", (Backend,), {"denied": denied, "root": bare.parent})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -129,8 +129,8 @@ def runs(history: History) -> list[str]:
     return [record.run_id for record in history.read()]
 
 
-def written_at_once(writer: Callable[[int], History]) -> list[int]:
-    """Twenty writers that begin together: how many records each says were new."""
+def append_in_parallel(writer: Callable[[int], History]) -> list[int]:
+    """Append with twenty writers that start together, and return how many records were new to each."""
     start = threading.Barrier(WRITERS)
 
     def write(number: int) -> int:
@@ -146,7 +146,7 @@ def real(place: Any) -> History:
     return History(place)
 
 
-# a folder
+# folders
 
 
 def test_folder__holds_what_was_appended(tmp_path: Path) -> None:
@@ -156,20 +156,20 @@ def test_folder__holds_what_was_appended(tmp_path: Path) -> None:
     assert history.append([make_record()]) == 0
     assert history.append([make_record("run-2")]) == 1
     assert runs(history) == ["run-1", "run-2"]
-    there = {str(one.relative_to(tmp_path / "new" / "history")) for one in (tmp_path / "new").rglob("*")}
-    assert there == {".", "records", SHARD, INDEX, README}
+    paths = {str(path.relative_to(tmp_path / "new" / "history")) for path in (tmp_path / "new").rglob("*")}
+    assert paths == {".", "records", SHARD, INDEX, README}
 
 
 def _write_in_folder(folder: Path, number: int) -> None:
     assert History(Folder(folder)).append([make_record(f"run-{number:02}")]) == 1
 
 
-def test_folder__takes_twenty_threads_at_once(tmp_path: Path) -> None:
-    assert written_at_once(lambda _: real(Folder(tmp_path / "history"))) == [1] * WRITERS
+def test_folder__twenty_threads_append_in_parallel(tmp_path: Path) -> None:
+    assert append_in_parallel(lambda _: real(Folder(tmp_path / "history"))) == [1] * WRITERS
     assert sorted(runs(real(Folder(tmp_path / "history")))) == [f"run-{n:02}" for n in range(WRITERS)]
 
 
-def test_folder__takes_several_processes_at_once(tmp_path: Path) -> None:
+def test_folder__several_processes_append_in_parallel(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     with warnings_about_fork():
         writers = [context.Process(target=_write_in_folder, args=(tmp_path / "history", n)) for n in range(8)]
@@ -195,19 +195,19 @@ class KilledError(Exception):
 
 
 @pytest.mark.parametrize("steps", range(12))
-def test_folder__of_a_writer_that_was_killed_is_whole(tmp_path: Path, monkeypatch: Any, steps: int) -> None:
+def test_folder__is_consistent_after_a_writer_was_killed(tmp_path: Path, monkeypatch: Any, steps: int) -> None:
     folder = tmp_path / "history"
     real(Folder(folder)).append([make_record()])
-    left = [steps]
-    really = os.fsync
+    remaining = [steps]
+    real_fsync = os.fsync
 
     def fsync(
         handle: int,
-    ) -> None:  # the only way to stop in the middle: there is no collaborator between us and the disk
-        if not left[0]:
+    ) -> None:  # the only way to stop in the middle: no collaborator stands between us and the disk
+        if not remaining[0]:
             raise KilledError
-        left[0] -= 1
-        really(handle)
+        remaining[0] -= 1
+        real_fsync(handle)
 
     monkeypatch.setattr(os, "fsync", fsync)
     with contextlib.suppress(KilledError):
@@ -217,43 +217,43 @@ def test_folder__of_a_writer_that_was_killed_is_whole(tmp_path: Path, monkeypatc
     real(Folder(folder)).append([make_record("run-2")])
     real(Folder(folder)).append([make_record("run-3")])
     assert runs(real(Folder(folder))) == ["run-1", "run-2", "run-3"]
-    assert {one.name for one in folder.iterdir()} == {"records", INDEX, README}
+    assert {path.name for path in folder.iterdir()} == {"records", INDEX, README}
 
 
-def test_folder__with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
+def test_folder__with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x", encoding="utf-8")
-    with pytest.raises(InputError, match="something else"):
+    with pytest.raises(InputError, match="files that are not a history"):
         real(Folder(tmp_path)).append([make_record()])
-    assert [one.name for one in tmp_path.iterdir()] == ["thesis.tex"]
-    with pytest.raises(InputError, match="no folder"):
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    with pytest.raises(InputError, match="is not a folder"):
         Folder(tmp_path / "thesis.tex")
 
 
-def test_folder__that_cannot_be_made_is_a_publish_error(tmp_path: Path) -> None:
+def test_folder__that_cannot_be_created_is_a_publish_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(PublishError) as caught:
         real(Folder(tmp_path / "file" / "history")).append([make_record()])
     assert caught.value.advice
 
 
-def test_folder__that_somebody_keeps_is_told(tmp_path: Path) -> None:
-    with Folder(tmp_path).turn(), pytest.raises(PublishError, match="another process has kept"):
+def test_folder__that_stays_locked_is_reported(tmp_path: Path) -> None:
+    with Folder(tmp_path).lock(), pytest.raises(PublishError, match="another process has locked"):
         real(Folder(tmp_path, lock_s=0.02)).append([make_record()])
 
 
-def test_folder__that_was_changed_by_somebody_without_a_turn_is_not_overwritten(tmp_path: Path) -> None:
+def test_folder__changed_by_a_process_without_the_lock_is_not_overwritten(tmp_path: Path) -> None:
     place = Folder(tmp_path)
-    view = place.look()
+    snapshot = place.take_snapshot()
     real(Folder(tmp_path)).append([make_record()])
-    with pytest.raises(OvertakenError), place.turn():
-        place.write(view, {INDEX: b"{}"}, "")
+    with pytest.raises(ConflictError), place.lock():
+        place.write(snapshot, {INDEX: b"{}"}, "")
     assert runs(real(place)) == ["run-1"]
 
 
-# a repository here
+# repositories on this machine
 
 
-def test_repository__has_the_branch_and_nothing_else_is_touched(shop: Path) -> None:
+def test_repository__gets_the_branch_and_nothing_else_changes(shop: Path) -> None:
     before = [
         git(shop, *command) for command in (["status", "--porcelain"], ["rev-parse", "HEAD"], ["diff", "--cached"])
     ]
@@ -276,21 +276,21 @@ def test_repository__has_the_branch_and_nothing_else_is_touched(shop: Path) -> N
     git(shop, "fsck", "--strict")
 
 
-def test_repository__takes_twenty_writers_at_once(bare: Path) -> None:
-    assert written_at_once(lambda _: real(Repository(bare))) == [1] * WRITERS
+def test_repository__twenty_writers_append_in_parallel(bare: Path) -> None:
+    assert append_in_parallel(lambda _: real(Repository(bare))) == [1] * WRITERS
     assert sorted(runs(real(Repository(bare)))) == [f"run-{n:02}" for n in range(WRITERS)]
     assert len(git(bare, "rev-list", REF).split()) == WRITERS
 
 
-def test_repository__with_something_else_in_its_branch_is_left_alone(shop: Path) -> None:
+def test_repository__with_other_files_in_the_branch_is_left_alone(shop: Path) -> None:
     before = git(shop, "rev-parse", "main")
     git(shop, "branch", DEFAULT_BRANCH)
-    with pytest.raises(InputError, match="something else"):
+    with pytest.raises(InputError, match="files that are not a history"):
         real(Repository(shop)).append([make_record()])
     assert git(shop, "rev-parse", DEFAULT_BRANCH) == before
 
 
-def test_repository__keeps_files_of_others_beside_its_own(shop: Path) -> None:
+def test_repository__keeps_other_files_next_to_the_history(shop: Path) -> None:
     history = real(Repository(shop))
     history.append([make_record()])
     other = shop.parent / "other"
@@ -309,32 +309,32 @@ def test_repository__keeps_files_of_others_beside_its_own(shop: Path) -> None:
 
 
 @pytest.mark.parametrize("branch", ["", "-f", "a..b", "a b", "x.lock"])
-def test_repository__refuses_what_is_no_branch(bare: Path, branch: str) -> None:
-    with pytest.raises(InputError, match="no name of a branch"):
+def test_repository__refuses_an_invalid_branch_name(bare: Path, branch: str) -> None:
+    with pytest.raises(InputError, match="is not a branch name"):
         Repository(bare, branch)
 
 
-def test_repository__that_is_checked_out_or_none_is_refused(shop: Path, tmp_path: Path) -> None:
+def test_repository__that_is_checked_out_or_is_not_one_is_refused(shop: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="checked out"):
         Repository(shop, "main")
-    with pytest.raises(InputError, match="no git repository"):
+    with pytest.raises(InputError, match="is not a git repository"):
         Repository(tmp_path)
     assert is_repository(shop)
     assert not is_repository(tmp_path)
 
 
-def test_repository__whose_branch_moved_back_is_told(bare: Path) -> None:
+def test_repository__whose_branch_moved_back_is_reported(bare: Path) -> None:
     history = make_history(Repository(bare))
     history.append([make_record()])
     first = git(bare, "rev-parse", REF)
     history.append([make_record("run-2")])
     git(bare, "update-ref", REF, first)
-    with pytest.raises(DisagreementError, match="moved back"):
+    with pytest.raises(InconsistencyError, match="moved back"):
         history.append([make_record("run-3")])
     assert git(bare, "rev-parse", REF) == first
 
 
-# a remote
+# remotes
 
 
 @pytest.fixture(params=["file", "http"])
@@ -343,36 +343,36 @@ def remote(request: pytest.FixtureRequest, bare: Path, served: tuple[str, dict[s
 
 
 def test_remote__is_written_and_read(remote: str, bare: Path, tmp_path: Path) -> None:
-    with opened(remote) as store:
+    with open_history(remote) as store:
         assert list(store.read()) == []
         assert store.append([make_record()]) == 1
         assert store.append([make_record("run-2")]) == 1
-    with opened(str(scratch(tmp_path / "here")), remote=remote) as store:
-        assert store.append([make_record()]) == 0
-        assert [one.run_id for one in store.read()] == ["run-1", "run-2"]
+    history = real(Remote(scratch(tmp_path / "here"), remote))
+    assert history.append([make_record()]) == 0
+    assert runs(history) == ["run-1", "run-2"]
     assert runs(real(Repository(bare))) == ["run-1", "run-2"]
 
 
-def test_remote__takes_twenty_writers_at_once_over_http(
+def test_remote__twenty_writers_append_in_parallel_over_http(
     served: tuple[str, dict[str, int]], bare: Path, tmp_path: Path
 ) -> None:
     url, _ = served
-    found = written_at_once(lambda number: real(Remote(scratch(tmp_path / f"clone-{number}"), url)))
+    found = append_in_parallel(lambda number: real(Remote(scratch(tmp_path / f"clone-{number}"), url)))
     assert found == [1] * WRITERS
     assert sorted(runs(real(Repository(bare)))) == [f"run-{n:02}" for n in range(WRITERS)]
     assert len(git(bare, "rev-list", REF).split()) == WRITERS
     git(bare, "fsck", "--strict")
 
 
-def test_remote__whose_branch_moved_back_is_told_also_by_a_later_run(remote: str, bare: Path, tmp_path: Path) -> None:
+def test_remote__whose_branch_moved_back_is_reported_by_a_later_run(remote: str, bare: Path, tmp_path: Path) -> None:
     clone = scratch(tmp_path / "here")
     make_history(Remote(clone, remote)).append([make_record()])
     first = git(bare, "rev-parse", REF)
     make_history(Remote(clone, remote)).append([make_record("run-2")])
     second = git(bare, "rev-parse", REF)
-    for harm in (["update-ref", REF, first], ["update-ref", "-d", REF]):
-        git(bare, *harm)
-        with pytest.raises(DisagreementError, match="moved back") as caught:
+    for command in (["update-ref", REF, first], ["update-ref", "-d", REF]):
+        git(bare, *command)
+        with pytest.raises(InconsistencyError, match="moved back") as caught:
             make_history(Remote(clone, remote)).append([make_record("run-3")])
         assert second in caught.value.advice
     git(clone, "push", "--quiet", remote, f"{second}:{REF}")
@@ -380,38 +380,38 @@ def test_remote__whose_branch_moved_back_is_told_also_by_a_later_run(remote: str
 
 
 @pytest.mark.parametrize(
-    ("part", "status", "said"),
+    ("part", "status", "message"),
     [
-        ("git-receive-pack", 403, "may not be read or written"),
-        ("git-receive-pack", 401, "may not be read or written"),
-        ("git-upload-pack", 403, "may not be read or written"),
-        ("info/refs", 404, "is not there"),
-        ("git-receive-pack", 500, "could not be written in 4 tries"),
+        ("git-receive-pack", 403, "no permission to read or write"),
+        ("git-receive-pack", 401, "no permission to read or write"),
+        ("git-upload-pack", 403, "no permission to read or write"),
+        ("info/refs", 404, "was not found"),
+        ("git-receive-pack", 500, "in 4 tries"),
     ],
 )
-def test_remote__that_refuses_is_told(
-    served: tuple[str, dict[str, int]], tmp_path: Path, *, part: str, status: int, said: str
+def test_remote__that_refuses_is_reported(
+    served: tuple[str, dict[str, int]], tmp_path: Path, *, part: str, status: int, message: str
 ) -> None:
     url, denied = served
     denied[part] = status
     with pytest.raises(PublishError) as caught:
         make_history(Remote(scratch(tmp_path / "here"), url.replace("//", "//me:secret@"))).append([make_record()])
-    assert said in caught.value.what
+    assert message in caught.value.what
     assert caught.value.advice
     assert "secret" not in str(caught.value)
     assert git(tmp_path / "bare.git", "for-each-ref") == ""
 
 
-def test_remote__that_protects_the_branch_is_told(bare: Path, tmp_path: Path) -> None:
+def test_remote__that_protects_the_branch_is_reported(bare: Path, tmp_path: Path) -> None:
     hook = bare / "hooks" / "pre-receive"
     hook.write_text("#!/bin/sh\nexit 1\n", encoding="ascii")
     hook.chmod(0o755)
-    with pytest.raises(PublishError, match="does not take the records"):
+    with pytest.raises(PublishError, match="does not accept the records"):
         make_history(Remote(scratch(tmp_path / "here"), f"file://{bare}")).append([make_record()])
 
 
 def test_remote__whose_answer_is_lost_has_the_record_once(bare: Path, tmp_path: Path) -> None:
-    """The server takes the push, and the line breaks before its answer."""
+    """The server accepts the push, and the connection breaks before its answer."""
     hook = bare / "hooks" / "post-receive"
     hook.write_text('#!/bin/sh\nrm -- "$0"\nkill -9 $PPID\nsleep 1\n', encoding="ascii")
     hook.chmod(0o755)
@@ -422,16 +422,16 @@ def test_remote__whose_answer_is_lost_has_the_record_once(bare: Path, tmp_path: 
     assert len(git(bare, "rev-list", REF).split()) == 1
 
 
-# which store is meant
+# open_history
 
 
-def test_opened__tells_folders_from_repositories(shop: Path, bare: Path, tmp_path: Path) -> None:
+def test_open_history__distinguishes_folders_from_repositories(shop: Path, bare: Path, tmp_path: Path) -> None:
     inside = shop / "history"
     for location in (shop, bare, inside):
-        with opened(str(location)) as store:
+        with open_history(str(location)) as store:
             assert store.append([make_record()]) == 1
     assert (inside / INDEX).exists()
     for repository in (shop, bare):
         assert git(repository, "rev-parse", "--verify", REF)
-    with pytest.raises(PublishError, match="is not there"), opened(f"file://{tmp_path}/nowhere.git") as store:
+    with pytest.raises(PublishError, match="was not found"), open_history(f"file://{tmp_path}/nowhere.git") as store:
         store.append([make_record()])

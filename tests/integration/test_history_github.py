@@ -15,10 +15,10 @@ from tests.unit.history.places import make_history, make_record
 from bench_action.github.client import Access
 from bench_action.github.tree import Trees
 from bench_action.history import DEFAULT_BRANCH
-from bench_action.history.github import GitHubBranch, github_store
+from bench_action.history.github import GitHubBranch, open_github_history
 from bench_action.history.history import History
 from bench_action.history.layout import INDEX, README
-from bench_action.history.store import DisagreementError
+from bench_action.history.store import InconsistencyError
 from bench_action.model.errors import InputError, PublishError
 
 pytestmark = pytest.mark.integration
@@ -37,7 +37,7 @@ def github() -> Iterator[GitHubDouble]:
 
 
 async def quickly(seconds: float) -> None:
-    """A second takes a hundredth of it."""
+    """Wait a hundredth of the time."""
     await asyncio.sleep(seconds / 100)
 
 
@@ -53,7 +53,7 @@ def runs(github: GitHubDouble) -> list[str]:
     return [record.run_id for record in history(github).read()]
 
 
-def test_append__begins_a_branch_without_a_past(github: GitHubDouble) -> None:
+def test_append__creates_an_orphan_branch(github: GitHubDouble) -> None:
     assert list(history(github).read()) == []
     assert history(github).append([make_record(), make_record(variant="django")]) == 2
     assert set(github.state.git.files(DEFAULT_BRANCH)) == {README, INDEX, SHARD}
@@ -89,7 +89,7 @@ def test_append__of_a_large_month(github: GitHubDouble) -> None:
     assert runs(github) == [*(f"run-{n}" for n in range(1300)), "last"]
 
 
-def test_append__takes_twenty_writers_at_once(github: GitHubDouble) -> None:
+def test_append__twenty_writers_append_in_parallel(github: GitHubDouble) -> None:
     start = threading.Barrier(WRITERS)
 
     def write(number: int) -> int:
@@ -121,9 +121,9 @@ WRITES = [("POST", "/git/blobs"), ("POST", "/git/trees"), ("POST", "/git/commits
         {"answer": Answer(422, {}, RACE), "after_write": True},
         {"answer": Answer(404, {}, {"message": "Not Found"})},
     ],
-    ids=lambda fault: json.dumps({name: getattr(one, "status", one) for name, one in fault.items()}),
+    ids=lambda fault: json.dumps({name: getattr(value, "status", value) for name, value in fault.items()}),
 )
-def test_append__with_a_fault_at_a_write_has_the_record_once(
+def test_append__with_a_fault_in_a_write_has_the_record_once(
     github: GitHubDouble, monkeypatch: pytest.MonkeyPatch, step: tuple[str, str], fault: dict[str, Any]
 ) -> None:
     monkeypatch.setattr("bench_action.github.tree._LARGEST_INLINE", 100)  # so that there are blobs
@@ -132,15 +132,15 @@ def test_append__with_a_fault_at_a_write_has_the_record_once(
         history(github).append([make_record("before")])
     github.faults.append(Fault(*step, **fault))
     assert history(github).append([make_record(), make_record(variant="django")]) == 2
-    assert github.faults[0].times == 0, "the fault was met"
+    assert github.faults[0].times == 0, "the fault happened"
     assert runs(github) == [*([] if begins else ["before"]), "run-1", "run-1"]
     assert len(github.state.git.history(DEFAULT_BRANCH)) == 2 - begins
 
 
-@pytest.mark.parametrize("reading", ["/git/ref/", "/git/commits/", "/git/trees/", "/git/blobs/"])
-def test_append__reads_again_where_an_answer_is_lost(github: GitHubDouble, reading: str) -> None:
+@pytest.mark.parametrize("path", ["/git/ref/", "/git/commits/", "/git/trees/", "/git/blobs/"])
+def test_append__reads_again_if_an_answer_is_lost(github: GitHubDouble, path: str) -> None:
     history(github).append([make_record()])
-    github.faults += [Fault("GET", reading, drop=True), Fault("GET", reading, DROPPED)]
+    github.faults += [Fault("GET", path, drop=True), Fault("GET", path, DROPPED)]
     assert history(github).append([make_record("run-2")]) == 1
     assert runs(github) == ["run-1", "run-2"]
 
@@ -156,14 +156,14 @@ def test_append__gives_up_in_the_end(github: GitHubDouble) -> None:
 @pytest.mark.parametrize(
     ("token", "status", "advice"), [("fork-token", 403, "contents: write"), ("wrong", 401, "token")]
 )
-def test_append__without_rights_says_what_to_set(github: GitHubDouble, token: str, status: int, advice: str) -> None:
+def test_append__without_rights_advises_what_to_set(github: GitHubDouble, token: str, status: int, advice: str) -> None:
     with pytest.raises(PublishError) as caught:
         history(github, token=token).append([make_record()])
     assert (caught.value.status, REF in github.state.git.refs) == (status, False)
     assert advice in caught.value.advice
 
 
-def test_append__to_a_protected_branch_says_so_at_once(github: GitHubDouble) -> None:
+def test_append__to_a_protected_branch_fails_immediately(github: GitHubDouble) -> None:
     history(github).append([make_record()])
     rule = {"message": "Repository rule violations found\n\nChanges must be made through a pull request.\n\n"}
     github.faults.append(Fault("PATCH", "/git/refs/", Answer(422, {}, rule)))
@@ -173,16 +173,16 @@ def test_append__to_a_protected_branch_says_so_at_once(github: GitHubDouble) -> 
     assert "protect" in caught.value.advice
 
 
-def test_append__in_an_empty_repository_says_so(github: GitHubDouble) -> None:
+def test_append__in_an_empty_repository_is_reported(github: GitHubDouble) -> None:
     github.faults.append(Fault("GET", "/git/ref/", Answer(409, {}, {"message": "Git Repository is empty."})))
     with pytest.raises(PublishError) as caught:
         history(github).append([make_record()])
     assert "first commit" in caught.value.advice
 
 
-def test_branch__with_something_else_in_it_is_left_alone(github: GitHubDouble) -> None:
+def test_branch__with_other_files_is_left_alone(github: GitHubDouble) -> None:
     before = github.state.git.commit({"index.html": "x"}, DEFAULT_BRANCH)
-    with pytest.raises(InputError, match="something else"):
+    with pytest.raises(InputError, match="files that are not a history"):
         history(github).append([make_record()])
     assert github.state.git.refs[REF] == before
 
@@ -201,43 +201,43 @@ def newer(files: dict[str, bytes]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "error", "said"),
+    ("damage", "error", "message"),
     [
-        (truncated, DisagreementError, "disagree"),
+        (truncated, InconsistencyError, "do not match"),
         (edited_with_its_index_gone, InputError, "line 1"),
         (newer, InputError, "update bench-action"),
     ],
 )
-def test_branch__that_was_harmed_is_told_and_not_overwritten(
-    github: GitHubDouble, harm: Callable[[dict[str, bytes]], None], error: type[Exception], said: str
+def test_branch__that_was_damaged_is_reported_and_not_overwritten(
+    github: GitHubDouble, damage: Callable[[dict[str, bytes]], None], error: type[Exception], message: str
 ) -> None:
     history(github).append([make_record()])
     files = github.state.git.files(DEFAULT_BRANCH)
-    harm(files)
+    damage(files)
     before = github.state.git.commit(files, DEFAULT_BRANCH)
     with pytest.raises(error) as caught:
         history(github).append([make_record("run-2")])
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert github.state.git.refs[REF] == before
 
 
-def test_branch__that_moved_back_is_told(github: GitHubDouble) -> None:
+def test_branch__that_moved_back_is_reported(github: GitHubDouble) -> None:
     store = history(github)
     store.append([make_record()])
     first = github.state.git.refs[REF]
     store.append([make_record("run-2")])
     second = github.state.git.refs[REF]
     github.state.git.refs[REF] = first
-    with pytest.raises(DisagreementError, match="moved back") as caught:
+    with pytest.raises(InconsistencyError, match="moved back") as caught:
         store.append([make_record("run-3")])
     assert second in caught.value.advice
     del github.state.git.refs[REF]
-    with pytest.raises(DisagreementError, match="is gone now"):
+    with pytest.raises(InconsistencyError, match="is gone now"):
         store.append([make_record("run-3")])
     assert REF not in github.state.git.refs
 
 
-def test_answer__that_is_a_little_old_is_no_branch_that_moved_back(github: GitHubDouble) -> None:
+def test_answer__that_is_slightly_old_does_not_mean_that_the_branch_moved_back(github: GitHubDouble) -> None:
     store = history(github)
     store.append([make_record()])
     old = github.state.git.refs[REF]
@@ -262,26 +262,26 @@ def test_trees__of_an_enterprise_server() -> None:
         assert github.violations == []
 
 
-def test_append__whose_answer_is_lost_and_that_is_overtaken_then_knows_that_it_took(github: GitHubDouble) -> None:
+def test_append__after_a_lost_answer_and_a_conflict_finds_that_it_succeeded(github: GitHubDouble) -> None:
     history(github).append([make_record()])
     others = [make_record("other")]
 
-    async def overtaken(seconds: float) -> None:
-        if others and not github.faults[0].times:  # the answer to our move is lost, and it is sent again after this
+    async def append_another(seconds: float) -> None:
+        if others and not github.faults[0].times:  # the move is sent again after this, as its answer was lost
             await asyncio.to_thread(history(github).append, [others.pop()])
         await quickly(seconds)
 
     github.faults.append(Fault("PATCH", "/git/refs/", drop=True, after_write=True))
-    ours = GitHubBranch(Access(github.url, "token", "org/shop"), pause=overtaken)
+    ours = GitHubBranch(Access(github.url, "token", "org/shop"), pause=append_another)
     assert make_history(ours).append([make_record("mine")]) == 1
     assert runs(github) == ["run-1", "mine", "other"]
 
 
-def test_store__is_written_as_it_is_opened(github: GitHubDouble) -> None:
-    assert list(github_store(Access(github.url, "token", "org/shop")).read()) == []
+def test_open_github_history__reads_an_empty_branch(github: GitHubDouble) -> None:
+    assert list(open_github_history(Access(github.url, "token", "org/shop")).read()) == []
 
 
-def test_is_ancestor__of_what_never_was(github: GitHubDouble) -> None:
+def test_is_ancestor__of_an_unknown_commit(github: GitHubDouble) -> None:
     history(github).append([make_record()])
     trees = Trees(Access(github.url, "token", "org/shop"), DEFAULT_BRANCH)
     tip = github.state.git.refs[REF]

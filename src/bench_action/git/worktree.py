@@ -7,6 +7,7 @@ runs, by our own command line. What connects to a remote (`core.sshCommand`, cre
 """
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -47,7 +48,16 @@ _OPTIONS: Final = {
 }
 _LFS: Final = {"clean": "git-lfs clean -- %f", "smudge": "git-lfs smudge -- %f", "process": "git-lfs filter-process"}
 _NO_FILTER: Final = {"clean": "", "smudge": "", "process": ""}
+_PASSWORD: Final = re.compile(r"(?<=://)[^/@\s']*@")
 Done = subprocess.CompletedProcess[bytes]
+
+
+class GitMissingError(InputError):
+    """git is not installed, or could not be started."""
+
+
+class GitTimeoutError(InputError):
+    """git did not finish in time."""
 
 
 def run_git(
@@ -140,7 +150,7 @@ class WorkTree:
             done = run_git(
                 self.git_dir, "config", "--null", "--name-only", "--get-regexp", r"^filter\.", environ=self.environ
             )
-        except (OSError, subprocess.TimeoutExpired):
+        except (GitMissingError, GitTimeoutError):
             return {}
         keys = done.stdout.decode(errors="surrogateescape").split("\0")
         drivers = {key.removeprefix("filter.").rpartition(".")[0] for key in keys if key}

@@ -1,4 +1,4 @@
-"""Records of many runs, kept in a branch or folder: appended by several writers at once, never lost, never doubled."""
+"""Records of many runs in a branch or a folder. Writers may append in parallel; no record is lost or doubled."""
 
 from typing import Final
 

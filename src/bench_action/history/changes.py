@@ -1,4 +1,4 @@
-"""What a step does to the files of a history: append, mark, thin, make the index anew. Pure."""
+"""Plan changes to the files of a history: append, mark, thin, rebuild the index. Pure."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,27 +8,26 @@ from bench_action.history.layout import (
     INDEX,
     README,
     Index,
-    appended,
-    blob_name,
-    describe,
+    append_records,
+    describe_shard,
+    hash_run,
+    name_blob,
+    name_shard,
     render_index,
     render_readme,
-    run_hash,
-    shard_of,
 )
 from bench_action.history.record import Record, parse_line
-from bench_action.history.retention import is_due, level_of
-from bench_action.history.retention import thin as kept_places
+from bench_action.history.retention import choose_level, is_due, select_kept
 from bench_action.model.errors import InputError
 from bench_action.model.wording import plural
 
-_OVERLAP = timedelta(days=1)  # runs side by side end in any order
-_AT_ONCE = 3  # months thinned by one append
+_OVERLAP = timedelta(days=1)  # runs in parallel end in any order
+_THINNED_PER_APPEND = 3  # months
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Files to replace as one step, the index that is among them, and how many records are new."""
+    """Files to replace in one step, the new index (also among the files), and the number of new records."""
 
     files: dict[str, bytes]
     index: Index
@@ -37,126 +36,129 @@ class Change:
     newest_before: str = ""
 
 
-def fresh(index: Index, records: Sequence[Record]) -> list[Record]:
-    """Those whose run was never written."""
-    known = index.runs()
-    return [record for record in records if run_hash(record.run_id) not in known]
+def select_new(index: Index, records: Sequence[Record]) -> list[Record]:
+    """Select the records of runs that the history never had."""
+    known = index.read_run_hashes()
+    return [record for record in records if hash_run(record.run_id) not in known]
 
 
-def shards_of(records: Sequence[Record]) -> set[str]:
-    """The months that they belong to."""
-    return {shard_of(record.at) for record in records}
+def name_shards(records: Sequence[Record]) -> set[str]:
+    """Name the monthly files that the records belong to."""
+    return {name_shard(record.at) for record in records}
 
 
 def append(
-    index: Index, contents: Mapping[str, bytes], records: Sequence[Record], there: Collection[str]
+    index: Index, contents: Mapping[str, bytes], records: Sequence[Record], existing: Collection[str]
 ) -> Change | None:
-    """Records of new runs, each at the end of its month. `contents`: those of these months that exist."""
-    if not records and (INDEX in there or not index.shards):
+    """Append records of new runs, each to its month.
+
+    `contents`: the months among `name_shards(records)` that exist; `existing`: paths of all files. None if there is
+    nothing to write.
+    """
+    if not records and (INDEX in existing or not index.shards):
         return None
     files, shards = {}, dict(index.shards)
-    for path in sorted(shards_of(records)):
-        own = [record for record in records if shard_of(record.at) == path]
-        files[path], shards[path] = appended(contents.get(path, b""), shards.get(path), own)
-    if README not in there:
+    for path in sorted(name_shards(records)):
+        own = [record for record in records if name_shard(record.at) == path]
+        files[path], shards[path] = append_records(contents.get(path, b""), shards.get(path), own)
+    if README not in existing:
         files[README] = render_readme()
-    later = index.model_copy(update={"shards": shards})
-    files[INDEX] = render_index(later)
+    updated = index.model_copy(update={"shards": shards})
+    files[INDEX] = render_index(updated)
     runs = list(dict.fromkeys(record.run_id for record in records))
     message = f"Append {plural(len(records), 'record')} of {', '.join(runs[:3])}{', …' if len(runs) > 3 else ''}"
-    return Change(files, later, message if runs else "Make the index anew", len(records), index.newest)
+    return Change(files, updated, message if runs else "Rebuild the index", len(records), index.newest)
 
 
 def mark(index: Index, marks: Collection[tuple[str, str]]) -> Change | None:
-    """Records that are never to be thinned."""
+    """Mark records that must never be thinned. None if all of them are marked already."""
     if not (new := set(marks) - set(index.marks)):
         return None
-    later = index.model_copy(update={"marks": tuple(sorted({*index.marks, *new}))})
-    return Change({INDEX: render_index(later)}, later, f"Keep {plural(len(new), 'record')} after a change")
+    updated = index.model_copy(update={"marks": tuple(sorted({*index.marks, *new}))})
+    return Change({INDEX: render_index(updated)}, updated, f"Keep {plural(len(new), 'record')} after a change")
 
 
-def due(index: Index, now: datetime) -> list[str]:
-    """Months that have become old enough to be thinned; a few at a time."""
-    today = _sane(index, now)
-    return [path for path, shard in sorted(index.shards.items()) if is_due(path, shard.kept, today)][:_AT_ONCE]
+def find_due(index: Index, now: datetime) -> list[str]:
+    """Find months that are old enough to be thinned; a few at a time."""
+    today = _limit_clock(index, now)
+    due = [path for path, shard in sorted(index.shards.items()) if is_due(path, shard.kept, today)]
+    return due[:_THINNED_PER_APPEND]
 
 
 def thin(index: Index, contents: Mapping[str, bytes], now: datetime) -> Change:
-    """The months in `contents` with fewer lines; a line that stays is left as it is. Raises InputError."""
-    files, shards, gone = {}, dict(index.shards), 0
+    """Remove lines from the months in `contents`; the remaining lines do not change. Raises InputError."""
+    files, shards, removed = {}, dict(index.shards), 0
     for path, content in contents.items():
         lines = [line for line in content.split(b"\n") if line.strip()]
-        records = list(parse(content, path))
-        level = level_of(path, _sane(index, now))
-        places = kept_places(records, level, index.marks)
-        rest = b"".join(lines[place] + b"\n" for place in places)
-        gone += len(lines) - len(places)
+        level = choose_level(path, _limit_clock(index, now))
+        kept = select_kept(list(parse_shard(content, path)), level, index.marks)
+        rest = b"".join(lines[place] + b"\n" for place in kept)
+        removed += len(lines) - len(kept)
         if rest != content:
             files[path] = rest
-        # `first` and `cells` are right still, as the first of each cell stays; `runs` stays, as no run comes twice
-        known = {"records": len(places), "bytes": len(rest), "blob": blob_name(rest), "kept": level}
+        # `first` and `cells` stay correct, as the first record of each cell is kept; `runs` stays, so that no run of
+        # this month is appended a second time
+        known = {"records": len(kept), "bytes": len(rest), "blob": name_blob(rest), "kept": level}
         shards[path] = shards[path].model_copy(update=known)
-    later = index.model_copy(update={"shards": shards})
-    return Change(
-        {**files, INDEX: render_index(later)}, later, f"Thin {plural(gone, 'record')} in {', '.join(contents)}"
-    )
+    updated = index.model_copy(update={"shards": shards})
+    message = f"Thin {plural(removed, 'record')} in {', '.join(contents)}"
+    return Change({**files, INDEX: render_index(updated)}, updated, message)
 
 
-def rebuild(contents: Mapping[str, bytes], place: str) -> Index:
-    """The index of months that have lost theirs. Raises InputError for a broken line."""
+def rebuild_index(contents: Mapping[str, bytes], place: str) -> Index:
+    """Rebuild a lost index from the months. Raises InputError for a broken line."""
     shards = {}
     for path, content in contents.items():
-        records = list(parse(content, f"{place}, {path}"))
+        records = list(parse_shard(content, f"{place}, {path}"))
         if not records:
             raise InputError(f"{path} of the history has no records", where=place, advice="delete it")
-        shards[path] = describe(content, None, records)
+        shards[path] = describe_shard(content, None, records)
     return Index(shards=shards)
 
 
-def parse(content: bytes, where: str) -> Iterator[Record]:
-    """The records of a month, as they stand. Raises InputError with the line's number."""
+def parse_shard(content: bytes, where: str) -> Iterator[Record]:
+    """Parse the records of a month, in the order of its lines. Raises InputError with the line's number."""
     for number, line in enumerate(content.split(b"\n"), 1):
         if line.strip():
             yield parse_line(line, f"{where}, line {number}")
 
 
 def is_from_the_future(at: str, now: datetime) -> bool:
-    """Whether a run began more than a day after now: a clock is wrong."""
-    return at > _text(now + _OVERLAP)
+    """Return whether a run began more than a day after now: some clock is wrong."""
+    return at > _format_time(now + _OVERLAP)
 
 
 def refuse_future(records: Sequence[Record], now: datetime) -> tuple[list[Record], str]:
-    """Leave out what is from the future, which would be the newest run for years; and one sentence about that."""
+    """Drop records from the future, which would be the newest run for years, and explain it in one sentence.
+
+    The sentence is empty if nothing was dropped.
+    """
     kept = [record for record in records if not is_from_the_future(record.at, now)]
     if len(kept) == len(records):
         return kept, ""
     newest = max(record.at for record in records)
     return kept, (
-        f"{plural(len(records) - len(kept), 'record')} not appended: the run of {newest} is from the future, as it is "
-        f"{_text(now)} by this machine's clock. One of the two clocks is wrong: set it, and measure again"
+        f"{plural(len(records) - len(kept), 'record')} not appended: the run of {newest} is from the future, as this "
+        f"machine's clock says {_format_time(now)}. One of the two clocks is wrong: set it, and measure again"
     )
 
 
-def odd_times(done: Change, records: Sequence[Record]) -> Iterator[str]:
-    """Report a run that is much older than the newest: it is stored all the same."""
-    times = sorted(record.at for record in records)
-    if not done.new:
+def warn_about_times(change: Change, records: Sequence[Record]) -> Iterator[str]:
+    """Yield a sentence if a run is much older than the newest one; it is stored anyway."""
+    if not change.new or not change.newest_before:
         return
-    if done.newest_before and times[0] < _text(_moment(done.newest_before) - _OVERLAP):
+    oldest = min(record.at for record in records)
+    if oldest < _format_time(datetime.fromisoformat(change.newest_before) - _OVERLAP):
         yield (
-            f"a run of {times[0]} was appended after one of {done.newest_before}: unless it is an old one, a clock "
-            f"went back. It is in {shard_of(times[0])}"
+            f"a run of {oldest} was appended after one of {change.newest_before}: unless it is an old run, a clock "
+            f"went back. It is in {name_shard(oldest)}"
         )
 
 
-def _sane(index: Index, now: datetime) -> datetime:
-    """A clock that runs ahead, ours or that of one run, must not make everything old: the earlier of both."""
-    return min(now, _moment(index.newest)) if index.newest else now
+def _limit_clock(index: Index, now: datetime) -> datetime:
+    """Return now, or the newest record's time if that is earlier: one clock that is ahead must not age every record."""
+    return min(now, datetime.fromisoformat(index.newest)) if index.newest else now
 
 
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
-def _text(moment: datetime) -> str:
+def _format_time(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

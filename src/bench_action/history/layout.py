@@ -1,7 +1,7 @@
-"""How a history lies in its branch or folder: monthly shards of lines, an index of them, and a README. Pure.
+"""The files of a history in its branch or folder: monthly shards, an index of them, and a README. Pure.
 
-`records/2026-11.jsonl` has the records of the runs that began in that month (UTC), one a line, appended. `index.json`
-says of each shard what is in it, so that only those are read that are needed.
+`records/2026-11.jsonl` has the records of the runs that began in that month (UTC), one per line. `index.json` describes
+each shard, so that a reader opens only the shards that it needs.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from pydantic import Field, ValidationError
 
-from bench_action.history.record import SHORT, Record, line_of
+from bench_action.history.record import SHORT, Record, render_line
 from bench_action.model.errors import InputError
 from bench_action.model.result import Frozen
 
@@ -24,11 +24,14 @@ INDEX_VERSION: Final = 1
 Kept = Literal["all", "day", "week"]
 
 _SHARD = re.compile(r"records/(?!0000)\d{4}-(0[1-9]|1[0-2])\.jsonl")
-_HASH = 12  # hexadecimal digits of a run id's hash: among 100,000 runs, two are alike once in 50,000 histories
+_HASH = 12  # hexadecimal digits of a run id's hash: among 100,000 runs, two have the same once in 50,000 histories
 
 
 class Shard(Frozen):
-    """What is in one month. `blob` is the name that git gives the file; `runs` the hashes of all run ids, joined."""
+    """The contents of one month.
+
+    `blob` is the name that git gives the file; `runs` has the hashes of all its run ids, joined.
+    """
 
     records: int
     bytes: int
@@ -41,7 +44,7 @@ class Shard(Frozen):
 
 
 class Index(Frozen):
-    """All months. `marks` are (run id, cell) of the records that are never thinned: the first after a change."""
+    """All months. `marks` are (run id, cell) of records that are never thinned: the first record after each change."""
 
     format: Literal["bench-action history"] = FORMAT
     schema_version: Literal[1] = INDEX_VERSION
@@ -50,21 +53,21 @@ class Index(Frozen):
 
     @property
     def records(self) -> int:
-        """How many there are."""
+        """Number of records."""
         return sum(shard.records for shard in self.shards.values())
 
     @property
     def newest(self) -> str:
-        """When the newest record's run began; empty without one."""
+        """Start of the newest run; empty if there are no records."""
         return max((shard.last for shard in self.shards.values()), default="")
 
-    def runs(self) -> set[str]:
-        """Hashes of the run ids that were ever written, those included whose records have been thinned."""
+    def read_run_hashes(self) -> set[str]:
+        """Split out the hashes of all run ids that were ever written, including runs that have been thinned away."""
         joined = (shard.runs for shard in self.shards.values())
         return {runs[start : start + _HASH] for runs in joined for start in range(0, len(runs), _HASH)}
 
-    def needed(self, since: str, cells: Collection[str] = ()) -> list[str]:
-        """The shards that have records not before `since`, of any of these cells (all, where none is named)."""
+    def find_shards(self, since: str, cells: Collection[str] = ()) -> list[str]:
+        """Find the shards with records since `since` of any of these cells; without cells, of all."""
         return [
             path
             for path, shard in sorted(self.shards.items())
@@ -72,34 +75,34 @@ class Index(Frozen):
         ]
 
 
-def shard_of(at: str) -> str:
-    """The file of a record, by its run's beginning."""
+def name_shard(at: str) -> str:
+    """Name the file of a record by the start of its run."""
     return f"records/{at[:7]}.jsonl"
 
 
-def run_hash(run_id: str) -> str:
-    """As the index has it."""
+def hash_run(run_id: str) -> str:
+    """Hash a run id for the index."""
     return hashlib.sha256(run_id.encode()).hexdigest()[:_HASH]
 
 
-def blob_name(content: bytes) -> str:
-    """What git calls a file of this content."""
+def name_blob(content: bytes) -> str:
+    """Compute the name that git gives a file with this content."""
     return hashlib.sha1(f"blob {len(content)}\0".encode() + content, usedforsecurity=False).hexdigest()
 
 
-def appended(content: bytes, shard: Shard | None, records: Sequence[Record]) -> tuple[bytes, Shard]:
-    """A month's file with records at its end, and what the index says of it then. `records` is not empty."""
+def append_records(content: bytes, shard: Shard | None, records: Sequence[Record]) -> tuple[bytes, Shard]:
+    """Append records (at least one) to a month's file, and describe the result for the index."""
     if content and not content.endswith(b"\n"):
         content += b"\n"
-    content += "".join(f"{line_of(record)}\n" for record in records).encode()
-    return content, describe(content, shard, records)
+    content += "".join(f"{render_line(record)}\n" for record in records).encode()
+    return content, describe_shard(content, shard, records)
 
 
-def describe(content: bytes, before: Shard | None, added: Sequence[Record]) -> Shard:
-    """What the index says of a month's file, from what it said and the records that came."""
+def describe_shard(content: bytes, before: Shard | None, added: Sequence[Record]) -> Shard:
+    """Describe a month's file for the index, from the description before and the added records."""
     times = [record.at for record in added]
     cells = {record.cell for record in added}
-    runs = dict.fromkeys(run_hash(record.run_id) for record in added)
+    runs = dict.fromkeys(hash_run(record.run_id) for record in added)
     known = before.runs if before else ""
     kept: Kept = "all"
     if before is not None:
@@ -107,7 +110,7 @@ def describe(content: bytes, before: Shard | None, added: Sequence[Record]) -> S
     return Shard(
         records=(before.records if before else 0) + len(added),
         bytes=len(content),
-        blob=blob_name(content),
+        blob=name_blob(content),
         first=min(times),
         last=max(times),
         cells=tuple(sorted(cells)),
@@ -117,22 +120,22 @@ def describe(content: bytes, before: Shard | None, added: Sequence[Record]) -> S
 
 
 def render_index(index: Index) -> bytes:
-    """A line for each value, which git's deltas like."""
+    """Render the index with one value per line, so that git stores small deltas."""
     return (json.dumps(index.model_dump(), indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode()
 
 
 def parse_index(content: bytes, place: str) -> Index:
-    """Raises InputError where it is another program's, a newer version's, or broken."""
+    """Parse the index. Raises InputError if another program or a newer version wrote it, or if it is broken."""
     try:
         fields = json.loads(content)
     except ValueError as error:
-        raise _broken_index(place, f"it is no JSON: {error}") from error
+        raise _broken_index_error(place, f"it is not valid JSON: {error}") from error
     if not isinstance(fields, dict) or fields.get("format") != FORMAT:
-        raise something_else([INDEX], place)
+        raise foreign_files_error([INDEX], place)
     version = fields.get("schema_version")
     if isinstance(version, int) and version > INDEX_VERSION:
         raise InputError(
-            f"the history has schema version {version}, and this bench-action knows {INDEX_VERSION} and older ones",
+            f"the history has schema version {version}, but this bench-action supports only {INDEX_VERSION} and older",
             where=place,
             cause="a newer bench-action wrote it",
             advice="update bench-action",
@@ -141,75 +144,75 @@ def parse_index(content: bytes, place: str) -> Index:
         return Index.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
-        raise _broken_index(place, f"`{'.'.join(map(str, first['loc']))}`: {first['msg']}") from error
+        raise _broken_index_error(place, f"`{'.'.join(map(str, first['loc']))}`: {first['msg']}") from error
 
 
-def shards_in(paths: Iterable[str]) -> list[str]:
-    """Those of the files that are months, in their order."""
+def select_shards(paths: Iterable[str]) -> list[str]:
+    """Select the files that are months, the oldest first."""
     return sorted(path for path in paths if _SHARD.fullmatch(path))
 
 
-def demand_ours(paths: Collection[str], place: str) -> None:
-    """Raises InputError where something is there, and neither an index nor a month: nothing of it is overwritten."""
-    if paths and INDEX not in paths and not shards_in(paths):
-        raise something_else(sorted(paths), place)
+def require_history(paths: Collection[str], place: str) -> None:
+    """Raise InputError if there are files but neither an index nor a month, so that none is overwritten."""
+    if paths and INDEX not in paths and not select_shards(paths):
+        raise foreign_files_error(sorted(paths), place)
 
 
-def disagreement(index: Index, files: Mapping[str, str]) -> str:
-    """How index and shards differ; empty where they agree. `files`: path → git's name of it, empty if not known."""
-    there = set(shards_in(files))
-    if missing := sorted(set(index.shards) - there):
-        return f"{missing[0]} is gone, and the index says that it has {index.shards[missing[0]].records} records"
-    if unknown := sorted(there - set(index.shards)):
-        return f"{unknown[0]} is there, and the index does not know it"
+def find_difference(index: Index, files: Mapping[str, str]) -> str:
+    """Describe how index and shards differ; empty if they agree. `files`: path → git's name of it, empty if unknown."""
+    existing = set(select_shards(files))
+    if missing := sorted(set(index.shards) - existing):
+        return f"{missing[0]} is missing, although the index lists {index.shards[missing[0]].records} records in it"
+    if unknown := sorted(existing - set(index.shards)):
+        return f"{unknown[0]} is not in the index"
     for path, shard in sorted(index.shards.items()):
         if len(files[path]) == len(shard.blob) and files[path] != shard.blob:  # a SHA-256 repository has other names
-            return f"{path} is not what the index says of it"
+            return f"{path} does not match the index"
     return ""
 
 
-def something_else(paths: Sequence[str], place: str) -> InputError:
-    """The refusal to write where somebody else does."""
+def foreign_files_error(paths: Sequence[str], place: str) -> InputError:
+    """Build the error for a place with another program's files."""
     more = ", …" if len(paths) > 3 else ""
     return InputError(
-        f"there is something else in {place}: {', '.join(paths[:3])}{more}",
-        cause="it was not made by bench-action",
-        advice="another branch (`history-branch`, --branch) or folder; nothing was written",
+        f"{place} has files that are not a history: {', '.join(paths[:3])}{more}",
+        cause="bench-action did not write them",
+        advice="choose another branch (`history-branch`, --branch) or folder; nothing was written",
     )
 
 
-def _broken_index(place: str, cause: str) -> InputError:
+def _broken_index_error(place: str, cause: str) -> InputError:
     return InputError(
-        f"{INDEX} of the history cannot be read",
+        f"could not read {INDEX} of the history",
         where=place,
         cause=cause,
-        advice="take it back from an earlier commit, or delete it: the next append makes it anew from the records",
+        advice="restore it from an earlier commit, or delete it: the next append rebuilds it from the records",
     )
 
 
 def render_readme() -> bytes:
-    """What the branch says of itself to whoever looks into it."""
+    """Render the README for anyone who opens the branch."""
     short = ", ".join(f"`{short}` {name}" for name, short in SHORT.items())
     text = f"""# History of benchmarks
 
-Written by bench-action, which appends the records of each run here. Please leave it to it: edit nothing, merge this
-branch nowhere, and never force-push it.
+bench-action appends the records of each run here. Please leave this branch to it: edit nothing, merge it nowhere, and
+never force-push it.
 
-`records/YYYY-MM.jsonl` has the runs that began in that month (UTC), a line of JSON for each cell (variant and profile)
-of each run. `index.json` says what is in each month; where it is missing, the next append makes it anew from the
-records. Old records are thinned: all of the last 90 days are kept, then one a day, after a year one a week.
+`records/YYYY-MM.jsonl` has the runs that began in that month (UTC), one line of JSON for each cell (variant and
+profile) of each run. `index.json` lists what is in each month; if it is missing, the next append rebuilds it from the
+records. Old records are thinned: all of the last 90 days are kept, then one per day, and after a year one per week.
 
-| in a line | is |
+| field | meaning |
 |---|---|
 | `run`, `at` | the run, and when it began |
-| `sha`, `ref`, `ct` | what was measured; when that commit was committed, which is its place in the history |
-| `cfg`, `key`, `job` | which benchmark: its configuration, the comment's key, workflow and job; left out if empty |
+| `sha`, `ref`, `ct` | the measured commit; when it was committed, which is its place in the history |
+| `cfg`, `key`, `job` | the benchmark: its configuration, the comment's key, workflow and job; left out if empty |
 | `preset`, `engine` | how it was measured; these five tell the trends of several benchmarks apart |
-| `machine`, `cpu` | the machine's fingerprint (only like ones may be compared), and its CPU |
+| `machine`, `cpu` | the machine's fingerprint (compare only records with the same one), and its CPU |
 | `tool` | the version of bench-action |
 | `m` | metrics: mean, and the bounds of its 99 % interval |
 | `c`, `cid` | the same divided by the control's in the same run: ratio and bounds; and which control it was |
-| `work` | queries, rows and cache commands of one request |
+| `work` | queries, rows and cache commands per request |
 
 Metrics: {short}.
 """

@@ -1,23 +1,22 @@
-"""A record: one cell of one run, compact, and the line of JSON that it is stored as.
+"""A record: one cell of one run, and the line of JSON that stores it.
 
-In Python every name is written out; on a line they are short, so that a cell of a run stays under 1 KB. `README.md` in
-the history (`layout.py`) says what is short for what.
+Names are long in Python and short on the line, so that a record stays under 1 KB. The history's `README.md`
+(`layout.py`) explains the short names.
 """
 
 import functools
 import json
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
 from bench_action.model.benchmark import Benchmark
 from bench_action.model.errors import InputError
-from bench_action.model.result import Frozen
+from bench_action.model.result import Frozen, cell_name
 
 RECORD_VERSION: Final = 1
-LONGEST_LINE: Final = 1024  # bytes of a usual record; a longer one is stored all the same
+LONGEST_LINE: Final = 1024  # bytes of a usual record; a longer one is stored anyway
 
 SHORT: Final = {
     "requests_per_second": "rps",
@@ -34,49 +33,41 @@ SHORT: Final = {
     "startup_s": "start",
 }
 _LONG = {short: name for name, short in SHORT.items()}
-_LEFT_OUT = ("ct", "cfg", "key", "job")  # where they are empty, as in every record that was written before they existed
-
-Migration = Callable[[dict[str, Any]], dict[str, Any]]
-# from version n, as its line was written, to n + 1
-MIGRATIONS: Final[Mapping[int, Migration]] = {}
+_LEFT_OUT = ("ct", "cfg", "key", "job")  # if empty, as in every record that was written before they existed
 
 
-@functools.lru_cache(maxsize=1024)  # the cells of a run have one beginning
-def utc(text: str) -> str:
-    """A time in ISO 8601 with an offset → UTC to the second, so that text sorts as time. Raises ValueError."""
+@functools.lru_cache(maxsize=1024)  # all cells of a run share one start
+def normalize_time(text: str) -> str:
+    """Convert a time in ISO 8601 with an offset to UTC seconds, so that text sorts as time. Raises ValueError."""
     try:
         at = datetime.fromisoformat(text)
         if at.tzinfo is None:
-            raise ValueError("should say its offset from UTC")
+            raise ValueError("has no offset from UTC")
         at = at.astimezone(UTC)
     except OverflowError as error:
-        raise ValueError("is no time of this calendar") from error
+        raise ValueError("is outside the calendar") from error
     if at.year < 1970:
-        raise ValueError("is before there were such clocks")
+        raise ValueError("is before 1970")
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _utc_or_empty(text: str) -> str:
-    return utc(text) if text else ""
-
-
-def rounded(value: float, digits: int = 6) -> float:
-    """To so many significant digits."""
+def round_digits(value: float, digits: int = 6) -> float:
+    """Round to a number of significant digits."""
     return float(f"{value:.{digits}g}")
 
 
-Bounded = tuple[float, float | None, float | None]  # a value and the bounds of its interval, null without one
+Estimate = tuple[float, float | None, float | None]  # a value and the bounds of its interval, null without one
 
 
-def _long_names(value: dict[str, Bounded]) -> dict[str, Bounded]:
-    return {_LONG.get(name, name): one for name, one in value.items()}
+def _expand_names(estimates: dict[str, Estimate]) -> dict[str, Estimate]:
+    return {_LONG.get(name, name): estimate for name, estimate in estimates.items()}
 
 
-Bounds = Annotated[dict[str, Bounded], AfterValidator(_long_names)]
+Estimates = Annotated[dict[str, Estimate], AfterValidator(_expand_names)]
 
 
 class WorkPerRequest(Frozen):
-    """Exact, from phase `count`."""
+    """Exact counts of one request, from phase `count`."""
 
     queries: float
     rows: float
@@ -90,9 +81,9 @@ class Record(Frozen):
 
     schema_version: Literal[1] = RECORD_VERSION
     run_id: str = Field(alias="run", min_length=1)
-    at: Annotated[str, AfterValidator(utc)] = Field(description="when the run began: UTC, to the second")
+    at: Annotated[str, AfterValidator(normalize_time)] = Field(description="when the run began: UTC, to the second")
     sha: str
-    committed_at: Annotated[str, AfterValidator(_utc_or_empty)] = Field(
+    committed_at: Annotated[str, AfterValidator(lambda text: text and normalize_time(text))] = Field(
         "", alias="ct", description="when `sha` was committed: UTC, to the second; empty if unknown"
     )
     ref: str
@@ -107,88 +98,84 @@ class Record(Frozen):
     variant: str
     profile: str
     blocks: int
-    metrics: Bounds = Field(alias="m")
-    control: Bounds = Field(alias="c", description="ratio to the control's of the same profile in the same run")
+    metrics: Estimates = Field(alias="m")
+    control: Estimates = Field(alias="c", description="ratio to the control's of the same profile in the same run")
     control_id: str = Field(alias="cid", description="identifies the control; empty without one")
     work: WorkPerRequest | None
 
     @property
     def cell(self) -> str:
-        """Name of the cell, as people read it."""
-        return f"{self.variant} · {self.profile}"
+        """Name of the cell."""
+        return cell_name(self.variant, "head", self.profile)
 
     @property
     def benchmark(self) -> Benchmark:
-        """Which benchmark's trend it belongs to; that of a record without names is the unnamed one."""
+        """Benchmark whose trend the record belongs to; unnamed if the record has no names."""
         return Benchmark(self.config, self.key, self.job, self.preset, self.engine)
 
     @property
     def counts(self) -> tuple[float, ...] | None:
-        """`work` as a row: queries, rows, cache commands."""
+        """`work` as a tuple: queries, rows, cache commands."""
         work = self.work
         return None if work is None else (work.queries, work.rows, work.cache_commands)
 
 
-def line_of(record: Record) -> str:
-    """One line of JSON, without its end."""
+def render_line(record: Record) -> str:
+    """Render a record as one line of JSON, without a newline."""
     fields = record.model_dump(by_alias=True)
     for name in _LEFT_OUT:
         if not fields[name]:
             del fields[name]
     for name in ("m", "c"):
-        fields[name] = {SHORT.get(metric, metric): list(map(_short, one)) for metric, one in fields[name].items()}
+        fields[name] = {
+            SHORT.get(metric, metric): [_drop_point(value) for value in estimate]
+            for metric, estimate in fields[name].items()
+        }
     if record.work is not None:
-        fields["work"] = {name: _short(value) for name, value in fields["work"].items()}
+        fields["work"] = {name: _drop_point(value) for name, value in fields["work"].items()}
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
 
 
-def parse_line(text: str | bytes, where: str = "", migrations: Mapping[int, Migration] = MIGRATIONS) -> Record:
-    """A record from its line, brought to this version. Raises InputError that says where and why."""
+def parse_line(text: str | bytes, where: str = "") -> Record:
+    """Parse a record from its line. Raises InputError with the place and the reason."""
     try:
         return Record.model_validate_json(text)
-    except ValidationError:
-        return _parse_slowly(text, where, migrations)
+    except ValidationError as error:
+        raise _explain_line(text, where, error) from error
 
 
-def _parse_slowly(text: str | bytes, where: str, migrations: Mapping[int, Migration]) -> Record:
-    """What is not of this version, or is wrong: with the reason."""
+def _explain_line(text: str | bytes, where: str, invalid: ValidationError) -> InputError:
+    """Explain why a line is not a record of this version."""
     try:
         fields = json.loads(text)
     except ValueError as error:
-        raise _broken(where, f"it is no JSON: {error}") from error
+        return _broken_line_error(where, f"it is not valid JSON: {error}")
     version = fields.get("schema_version") if isinstance(fields, dict) else None
     if not isinstance(version, int) or isinstance(version, bool):
-        raise _broken(where, "it has no `schema_version`")
+        return _broken_line_error(where, "it has no `schema_version`")
     if version > RECORD_VERSION:
-        raise InputError(
-            f"a record has schema version {version}, and this bench-action knows {RECORD_VERSION} and older ones",
+        return InputError(
+            f"a record has schema version {version}, but this bench-action supports only {RECORD_VERSION} and older",
             where=where,
             cause="a newer bench-action wrote it",
             advice="update bench-action",
         )
-    while version < RECORD_VERSION:
-        if version not in migrations:
-            raise _broken(where, f"no bench-action has written schema version {version}")
-        fields = migrations[version](fields)
-        version += 1
-    try:
-        return Record.model_validate({**fields, "schema_version": RECORD_VERSION})
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        raise _broken(where, f"`{name}`: {first['msg']}") from error
+    if version < RECORD_VERSION:
+        return _broken_line_error(where, f"no bench-action has written schema version {version}")
+    first = invalid.errors()[0]
+    return _broken_line_error(where, f"`{'.'.join(map(str, first['loc']))}`: {first['msg']}")
 
 
-def _broken(where: str, cause: str) -> InputError:
+def _broken_line_error(where: str, cause: str) -> InputError:
     return InputError(
         "a record of the history is broken",
         where=where,
         cause=cause,
-        advice="nothing was changed; take the line back from an earlier commit, or delete it and `index.json`, which "
-        "the next append makes anew",
+        advice="nothing was changed; restore the line from an earlier commit, or delete it and `index.json`, which the "
+        "next append rebuilds",
     )
 
 
-def _short(value: float | None) -> float | int | None:
-    """A whole number without `.0`."""
+def _drop_point(value: float | None) -> float | int | None:
+    """Make a whole number an int, which JSON writes without `.0`."""
     return int(value) if value is not None and value == int(value) else value

@@ -1,6 +1,6 @@
-"""Thinning of old records, which is no hard cut: which lines of a month stay. Pure.
+"""Thin old records gradually: choose which lines of a month are kept. Pure.
 
-The history of the branch keeps what is thinned: it goes in an ordinary commit.
+Thinned records stay in the history of the branch, as an ordinary commit removes them.
 """
 
 import calendar
@@ -16,42 +16,36 @@ DAILY_DAYS: Final = 366
 _ORDER: Final[Sequence[Kept]] = ("all", "day", "week")
 
 
-def level_of(shard: str, now: datetime) -> Kept:
-    """How much of a month is kept, by the age of its last day: all, one a day, or one a week."""
-    age_days = (now.astimezone(UTC).date() - _last_day(shard)).days
+def choose_level(shard: str, now: datetime) -> Kept:
+    """Choose how much of a month to keep, by the age of its last day: all, one record per day, or one per week."""
+    year, month = (int(part) for part in shard.removeprefix("records/").removesuffix(".jsonl").split("-"))
+    last_day = date(year, month, calendar.monthrange(year, month)[1])
+    age_days = (now.astimezone(UTC).date() - last_day).days
     return "all" if age_days <= ALL_DAYS else "day" if age_days <= DAILY_DAYS else "week"
 
 
 def is_due(shard: str, kept: Kept, now: datetime) -> bool:
-    """Whether a month is to be thinned further than it was."""
-    return _ORDER.index(level_of(shard, now)) > _ORDER.index(kept)
+    """Return whether a month should be thinned further than it was."""
+    return _ORDER.index(choose_level(shard, now)) > _ORDER.index(kept)
 
 
-def thin(records: Sequence[Record], level: Kept, marks: Collection[tuple[str, str]] = ()) -> list[int]:
-    """Places of the records that stay, in their order: the first of each day or week, and every marked one.
+def select_kept(records: Sequence[Record], level: Kept, marks: Collection[tuple[str, str]] = ()) -> list[int]:
+    """Select the places of the records to keep, in order: the first of each day or week, and every marked one.
 
-    A cell of one benchmark on one kind of machine, against one control, is a series; each is thinned for itself.
+    A cell of one benchmark on one kind of machine, against one control, is a series; each series is thinned separately.
     `marks` are (run id, cell).
     """
     marked = set(marks)
     first: dict[Hashable, int] = {}
     for place, record in enumerate(records):
-        bucket = (_series(record), place if level == "all" else _bucket(record.at, level))
+        series = (record.benchmark, record.cell, record.fingerprint, record.control_id, record.ref)
+        bucket = (series, place if level == "all" else _choose_bucket(record.at, level))
         if bucket not in first or record.at < records[first[bucket]].at:
             first[bucket] = place
     kept = set(first.values())
-    return [n for n, record in enumerate(records) if n in kept or (record.run_id, record.cell) in marked]
+    return [place for place, record in enumerate(records) if place in kept or (record.run_id, record.cell) in marked]
 
 
-def _series(record: Record) -> Hashable:
-    return record.benchmark, record.cell, record.fingerprint, record.control_id, record.ref
-
-
-def _bucket(at: str, level: Kept) -> Hashable:
+def _choose_bucket(at: str, level: Kept) -> Hashable:
     day = date.fromisoformat(at[:10])
     return day if level == "day" else day.isocalendar()[:2]
-
-
-def _last_day(shard: str) -> date:
-    year, month = (int(part) for part in shard.removeprefix("records/").removesuffix(".jsonl").split("-"))
-    return date(year, month, calendar.monthrange(year, month)[1])

@@ -1,4 +1,4 @@
-"""What a history offers (`Store`), and what it needs of the place where it lies (`Place`)."""
+"""The interfaces of a history (`Store`) and of the place that holds its files (`Place`)."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -11,82 +11,83 @@ from bench_action.model.errors import PublishError
 
 
 class Store(Protocol):
-    """Records of many runs. Everything raises InputError for what is wrong with them, PublishError for the place."""
+    """Records of many runs. Every method raises InputError for bad records, PublishError for a failing place."""
 
     def append(self, records: Iterable[Record]) -> int:
-        """Write the records of runs that are not there yet, each run's together; how many were new.
+        """Write the records of new runs, all records of a run together, and return how many were new.
 
         Records from the future are refused: reported, and not written.
         """
         ...
 
     def read(self, since: str = "", cells: Collection[str] = ()) -> Iterator[Record]:
-        """Records of runs that began at `since` (ISO 8601, or the beginning of it) or later, the oldest first.
+        """Read records of runs that began at `since` (ISO 8601, or a prefix of it) or later, the oldest first.
 
-        `cells` (`variant · profile`): of these only; all, where none is named.
+        `cells` (`variant · profile`): only of these; of all if empty.
         """
         ...
 
     def index(self) -> Index:
-        """What is in which month."""
+        """Read the index, which lists the contents of each month."""
         ...
 
     def mark(self, marks: Iterable[tuple[str, str]]) -> None:
-        """(run id, cell) of records that are never to be thinned, as each is the first after a change."""
+        """Mark records by (run id, cell) so that they are never thinned: each is the first after a change."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A place as it was at one moment. `at` names the moment; it is empty where there is nothing yet.
+    """The files of a place at one moment.
 
-    `files` has git's name of each file by its path, empty where it is not known; `read` gets several at once.
+    `version` identifies the moment (a commit, or the index's name); empty if there is nothing yet. `files`: path →
+    git's name of the file, empty if unknown. `read` reads several files.
     """
 
-    at: str
+    version: str
     files: Mapping[str, str]
     read: Callable[[Collection[str]], dict[str, bytes]]
 
 
 class Place(Protocol):
-    """Where a history lies. It knows files and no records, and raises PublishError and InputError."""
+    """A folder or branch that holds a history. It knows files, not records, and raises PublishError and InputError."""
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """Name of the place in messages."""
         ...
 
-    def turn(self) -> AbstractContextManager[object]:
-        """From before a look until after its write: a place that can keeps other writers out meanwhile."""
+    def lock(self) -> AbstractContextManager[object]:
+        """Keep other writers out from before a snapshot until after its write, if the place can do that."""
         ...
 
-    def look(self) -> Snapshot:
-        """As it is now."""
+    def take_snapshot(self) -> Snapshot:
+        """Take a snapshot of the place as it is now."""
         ...
 
-    def write(self, view: Snapshot, files: Mapping[str, bytes], message: str) -> str:
-        """Replace files as one step from what was seen, and leave all others; how this moment is called.
+    def write(self, snapshot: Snapshot, files: Mapping[str, bytes], message: str) -> str:
+        """Replace files of a snapshot in one step, leave all others, and return the new version.
 
-        Raises OvertakenError where it is not as it was seen any more, UncertainError where nobody knows if it took.
+        Raises ConflictError if the place has changed since the snapshot, UncertainError if the outcome is unknown.
         """
         ...
 
-    def holds(self, view: Snapshot, moment: str) -> bool:
-        """Whether what was seen comes from an earlier moment, also one that a failed write would have made."""
+    def contains(self, snapshot: Snapshot, version: str) -> bool:
+        """Return whether a snapshot descends from a version, which may be that of a write that failed."""
         ...
 
 
-class OvertakenError(PublishError):
-    """Another writer was faster; `moment` is what this write would have been, empty where it did not get so far."""
+class ConflictError(PublishError):
+    """Another writer was faster; `version` is what this write would have created, empty if it did not get that far."""
 
-    def __init__(self, what: str, *, moment: str = "") -> None:
+    def __init__(self, what: str, *, version: str = "") -> None:
         super().__init__(what)
-        self.moment = moment
+        self.version = version
 
 
-class UncertainError(OvertakenError):
-    """The write was sent, and no answer came."""
+class UncertainError(ConflictError):
+    """The write was sent, but no answer came back."""
 
 
-class DisagreementError(PublishError):
-    """Index and records do not belong together, or the past is gone."""
+class InconsistencyError(PublishError):
+    """Index and records do not match, or earlier commits have disappeared."""

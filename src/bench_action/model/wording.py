@@ -1,5 +1,7 @@
 """Spell numbers and counts in one way, in every message and report."""
 
+_UNCHANGED = {"series"}
+
 
 def plural(count: int, noun: str) -> str:
     """Spell a count with its noun: `1 trial`, `2 trials`, `0 queries`."""

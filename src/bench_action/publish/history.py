@@ -7,7 +7,7 @@ from pathlib import Path
 from bench_action.github.client import Access
 from bench_action.github.commands import Commands
 from bench_action.github.issues import upsert_issue
-from bench_action.history.github import github_store
+from bench_action.history.github import open_github_history
 from bench_action.history.recording import make_records
 from bench_action.model.benchmark import Benchmark
 from bench_action.model.errors import PublishError
@@ -15,7 +15,7 @@ from bench_action.model.result import Result
 from bench_action.model.wording import plural
 from bench_action.report.templating import escape_text
 from bench_action.trend.change_points import ChangePoint
-from bench_action.trend.check import assurance, sentence
+from bench_action.trend.check import describe_change, describe_false_alarms
 from bench_action.trend.trends import Trends, explain_nothing_to_append
 
 _NO_HISTORY = (
@@ -45,7 +45,7 @@ class HistoryPublisher:
         If the token may not write, or the run has nothing to append, a notice is shown. Raises PublishError,
         InputError.
         """
-        trends = Trends(github_store(self.access, self.branch, tell=self._notice), self.say)
+        trends = Trends(open_github_history(self.access, self.branch, warn=self._notice), self.say)
         new: Sequence[ChangePoint] = ()
         try:
             if make_records(result):
@@ -64,7 +64,7 @@ class HistoryPublisher:
     def _announce(self, new: Sequence[ChangePoint], benchmark: Benchmark) -> None:
         worse = [point for point in new if point.direction == "worse"]
         for point in new:
-            self.commands.annotate("warning" if point in worse else "notice", "trend", sentence(point))
+            self.commands.annotate("warning" if point in worse else "notice", "trend", describe_change(point))
         if not worse or not self.issue:
             return
         try:
@@ -86,5 +86,5 @@ def render_issue(worse: Sequence[ChangePoint]) -> tuple[str, str]:
     parts = (benchmark.config, benchmark.job, benchmark.key)
     name = escape_text(" · ".join(part for part in parts if part))
     lines = [f"Benchmark: {name}", ""] if name else []
-    lines += [f"- {escape_text(sentence(point))}" for point in worse]
-    return title, "\n".join([*lines, "", escape_text(assurance())])
+    lines += [f"- {escape_text(describe_change(point))}" for point in worse]
+    return title, "\n".join([*lines, "", escape_text(describe_false_alarms())])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
+from bench_action.report.assets import read_assets
 from bench_action.report.table import Table
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def html_environment() -> "SandboxedEnvironment":
     """
     environment = _environment(escaping=True)
     environment.filters.update(table=html_table, code=html_code, bare=lambda value: value.replace("`", ""))
+    environment.globals.update(read_assets=read_assets)
     return environment
 
 

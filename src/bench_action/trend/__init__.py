@@ -1,1 +1,1 @@
-"""The history as series: change points, checks, the backtest of a gate, and the page."""
+"""The history as series: change points, checks, the backtest of a gate, and the pages."""

@@ -1,4 +1,4 @@
-"""What a check of the trend says of each change point. Pure."""
+"""Describe change points in words. Pure."""
 
 from collections.abc import Sequence
 
@@ -10,65 +10,60 @@ from bench_action.trend.change_points import FALSE_ALARMS_ONCE_IN, ChangePoint
 _SHA = 10
 
 
-def headline(new: Sequence[ChangePoint], series: int) -> str:
-    """One line for the whole check: how much is new, of how many series."""
+def summarize_check(new: Sequence[ChangePoint], series: int) -> str:
+    """Summarize a whole check in one line: how many change points are new, in how many series."""
     if not new:
-        return f"no new change point in {plural(series, 'series')}".replace("seriess", "series")
+        return f"no new change point in {plural(series, 'series')}"
     worse = sum(point.direction == "worse" for point in new)
     return f"{plural(len(new), 'new change point')}: {worse} worse, {len(new) - worse} better"
 
 
-def sentence(point: ChangePoint, benchmark: str = "") -> str:
-    """What changed, by how much, since which commit, and whether each request's work changed with it.
+def describe_change(point: ChangePoint, benchmark: str = "") -> str:
+    """Describe what changed, by how much, since which commit, and whether the work per request changed too.
 
-    `benchmark`: its name, where a history has several.
+    `benchmark`: its name, if the history has several.
     """
     series = point.series
     what = METRICS[series.metric].title
     against = " against the control" if series.relative else ""
     place = f"{benchmark}, {series.cell}" if benchmark else series.cell
+    runners = "; the runners changed at the same time and may be the cause" if point.new_machine else ""
     return (
-        f"{place}: {what}{against} {_size(point)}, {point.direction}, since {point.at[:10]} "
-        f"({commits(point)}); {_work(point)}{_machine(point)}"
+        f"{place}: {what}{against} {_describe_size(point)}, {point.direction}, since {point.at[:10]} "
+        f"({describe_commits(point)}); {_describe_work(point)}{runners}"
     )
 
 
-def commits(point: ChangePoint) -> str:
-    """`1f2e3d4c5b..9a8b7c6d5e`, or the one commit where both runs measured the same."""
+def describe_commits(point: ChangePoint) -> str:
+    """Name the commits between which the cause is: `1f2e3d4c5b..9a8b7c6d5e`, or the one commit of both runs."""
     before, after = point.last_before[:_SHA], point.first_after[:_SHA]
-    return f"at {after}, which was measured before it too" if before == after else f"{before}..{after}"
+    return f"at {after}, which the previous run measured too" if before == after else f"{before}..{after}"
 
 
-def assurance(once_in: int = FALSE_ALARMS_ONCE_IN) -> str:
-    """What the alarms are worth."""
+def describe_false_alarms(once_in: int = FALSE_ALARMS_ONCE_IN) -> str:
+    """Describe how often an alarm is false."""
     return f"Steady noise raises a false alarm once in {once_in:,} records of a series."
 
 
-def _size(point: ChangePoint) -> str:
-    if point.size is None:
-        return f"from {numbers.count(point.before)} to {numbers.count(point.after)}"
-    text = signed(point.size)
-    if point.interval is None:
-        return text
-    return f"{text} ({signed(point.interval.low)} to {signed(point.interval.high)})"
-
-
-def signed(fraction: float) -> str:
+def format_change(fraction: float) -> str:
     """0.052 → `+5.2 %`, −0.2 → `−20 %`."""
     return f"{'−' if fraction < 0 else '+'}{percent(abs(fraction))}"
 
 
-def _work(point: ChangePoint) -> str:
+def _describe_size(point: ChangePoint) -> str:
+    if point.size is None:
+        return f"from {numbers.count(point.before)} to {numbers.count(point.after)}"
+    text = format_change(point.size)
+    if point.interval is None:
+        return text
+    return f"{text} ({format_change(point.interval.low)} to {format_change(point.interval.high)})"
+
+
+def _describe_work(point: ChangePoint) -> str:
     match point.work_changed:
         case True:
-            return "the work of a request changed with it"
+            return "the work per request changed too"
         case False:
-            return "the work of a request did not change"
+            return "the work per request did not change"
         case _:
-            return "the work of a request was not counted"
-
-
-def _machine(point: ChangePoint) -> str:
-    if not point.new_machine:
-        return ""
-    return "; the runners changed at the same time, so it may be theirs"
+            return "the work per request was not counted"

@@ -1,8 +1,8 @@
-"""Where each run belongs in the history of the commits, whenever it was measured. Pure.
+"""Place each run in the history of the commits, no matter when it was measured. Pure.
 
-A commit's place is when it was committed, and never later than when it was first measured, as a committer's clock may
-run ahead. Old records do not say when; there the first measurement counts. Runs of one commit stay together, in the
-order in which they were measured.
+A commit's place is the time when it was committed, but never later than its first measurement, as a committer's clock
+may be ahead. Old records do not have that time; there the first measurement counts. Runs of one commit stay together,
+in the order in which they were measured.
 """
 
 from bisect import bisect_right, insort
@@ -14,25 +14,39 @@ from bench_action.model.benchmark import Benchmark
 
 
 class RunRecord(Protocol):
-    """The part of a record that all records of a run share. Times are ISO 8601 in UTC, so that text sorts as time."""
+    """The part that all records of a run share. Times are ISO 8601 in UTC, so that text sorts as time."""
 
     @property
-    def run_id(self) -> str: ...
+    def run_id(self) -> str:
+        """Id of the run."""
+        ...
+
     @property
-    def at(self) -> str: ...
+    def at(self) -> str:
+        """Start of the run."""
+        ...
+
     @property
-    def sha(self) -> str: ...
+    def sha(self) -> str:
+        """Measured commit; empty if unknown."""
+        ...
+
     @property
-    def committed_at(self) -> str: ...
+    def committed_at(self) -> str:
+        """Time of the commit; empty if unknown."""
+        ...
+
     @property
-    def benchmark(self) -> Benchmark: ...
+    def benchmark(self) -> Benchmark:
+        """Benchmark that the run belongs to."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """`order` counts the runs of a benchmark; `at` is when a chart shows the run, and never falls with the order.
+    """A run's place: `order` counts the runs of a benchmark; `at`, the time in a chart, never falls with the order.
 
-    `repeated`: its commit had been measured before, and so had a later one meanwhile: an old job was run again.
+    `repeated`: an old job ran again, as its commit had been measured before, and since then a later commit too.
     """
 
     order: int
@@ -42,7 +56,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Commit:
-    """In the order of the history."""
+    """A commit; they sort in the order of the history."""
 
     at: str
     first_run: str
@@ -55,17 +69,18 @@ def place_runs(records: Iterable[RunRecord]) -> dict[tuple[Benchmark, str], Posi
     for record in records:
         runs.setdefault(record.benchmark, {}).setdefault(record.run_id, record)
     return {
-        (benchmark, run_id): place
+        (benchmark, run_id): position
         for benchmark, own in runs.items()
-        for run_id, place in _place(list(own.values())).items()
+        for run_id, position in _place_own(list(own.values())).items()
     }
 
 
-def _place(runs: list[RunRecord]) -> dict[str, Position]:
-    commits = _commits(runs)
-    overtaken = _overtaken({commits[run.run_id] for run in runs if run.sha})
+def _place_own(runs: list[RunRecord]) -> dict[str, Position]:
+    """Place the runs of one benchmark."""
+    commits = _identify_commits(runs)
+    overtaken = _find_overtaken({commits[run.run_id] for run in runs if run.sha})
     ordered = sorted(runs, key=lambda run: (commits[run.run_id], run.at, run.run_id))
-    places: dict[str, Position] = {}
+    positions: dict[str, Position] = {}
     shown = "~"  # after every time
     for order in range(len(ordered) - 1, -1, -1):
         run = ordered[order]
@@ -75,12 +90,12 @@ def _place(runs: list[RunRecord]) -> dict[str, Position]:
             shown = run.at
         elif first:
             shown = commit.at
-        places[run.run_id] = Position(order, shown, not first and overtaken.get(commit, "~") < run.at)
-    return places
+        positions[run.run_id] = Position(order, shown, not first and overtaken.get(commit, "~") < run.at)
+    return positions
 
 
-def _commits(runs: list[RunRecord]) -> dict[str, _Commit]:
-    """The commit of each run; one that is not known is the run's own."""
+def _identify_commits(runs: list[RunRecord]) -> dict[str, _Commit]:
+    """Identify the commit of each run; a run without one counts as its own commit."""
     first: dict[str, str] = {}
     committed: dict[str, str] = {}
     names = {run.run_id: run.sha or f"run {run.run_id}" for run in runs}
@@ -89,17 +104,17 @@ def _commits(runs: list[RunRecord]) -> dict[str, _Commit]:
         first[name] = min(first.get(name, run.at), run.at)
         if run.committed_at:
             committed[name] = min(committed.get(name, run.committed_at), run.committed_at)
-    made = {name: _Commit(min(committed.get(name, at), at), at, name) for name, at in first.items()}
-    return {run.run_id: made[names[run.run_id]] for run in runs}
+    commits = {name: _Commit(min(committed.get(name, at), at), at, name) for name, at in first.items()}
+    return {run.run_id: commits[names[run.run_id]] for run in runs}
 
 
-def _overtaken(commits: Iterable[_Commit]) -> dict[_Commit, str]:
-    """When a later commit was first measured after each one's own first measurement; none where that never was."""
-    found: dict[_Commit, str] = {}
+def _find_overtaken(commits: Iterable[_Commit]) -> dict[_Commit, str]:
+    """Find when a later commit was first measured after each commit; commits without such a time are left out."""
+    overtaken: dict[_Commit, str] = {}
     later: list[str] = []
     for commit in sorted(commits, reverse=True):
         place = bisect_right(later, commit.first_run)
         if place < len(later):
-            found[commit] = later[place]
+            overtaken[commit] = later[place]
         insort(later, commit.first_run)
-    return found
+    return overtaken

@@ -1,4 +1,4 @@
-"""Series: what one metric of one cell was, run after run, from the records of the history. No I/O."""
+"""Make series from the records of the history: the values of one metric of one cell, run after run. No I/O."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,30 +8,47 @@ from typing import Protocol
 
 from bench_action.model.benchmark import UNNAMED, Benchmark
 from bench_action.model.metric import METRICS
+from bench_action.model.result import cell_name
 from bench_action.trend.places import Position, RunRecord, place_runs
 
 
 class CellRecord(RunRecord, Protocol):
-    """What is read of a record of the history: one cell of one run.
-
-    `metrics` and `control` hold mean, low and high for each metric; those of `control` are ratios to the control of the
-    same run, and are empty where there was none. `control_id` says which control; `counts` are exact, of a request.
-    """
+    """The part of a record of the history that a series needs: one cell of one run."""
 
     @property
-    def fingerprint(self) -> str: ...
+    def fingerprint(self) -> str:
+        """Fingerprint of the machine."""
+        ...
+
     @property
-    def variant(self) -> str: ...
+    def variant(self) -> str:
+        """Name of the variant."""
+        ...
+
     @property
-    def profile(self) -> str: ...
+    def profile(self) -> str:
+        """Name of the profile."""
+        ...
+
     @property
-    def metrics(self) -> Mapping[str, Sequence[float | None]]: ...
+    def metrics(self) -> Mapping[str, Sequence[float | None]]:
+        """Mean, low and high of each metric."""
+        ...
+
     @property
-    def control(self) -> Mapping[str, Sequence[float | None]] | None: ...
+    def control(self) -> Mapping[str, Sequence[float | None]] | None:
+        """Ratios to the control of the same run: mean, low and high of each metric; empty without a control."""
+        ...
+
     @property
-    def control_id(self) -> str | None: ...
+    def control_id(self) -> str | None:
+        """Id of the control."""
+        ...
+
     @property
-    def counts(self) -> Sequence[float] | None: ...
+    def counts(self) -> Sequence[float] | None:
+        """Exact counts per request."""
+        ...
 
 
 _Key = tuple[Benchmark, str, str, str, bool, str]  # and variant, profile, metric, whether relative, origin
@@ -41,7 +58,7 @@ _Key = tuple[Benchmark, str, str, str, bool, str]  # and variant, profile, metri
 class Point:
     """One run's value with its interval; `at` (ISO 8601 in UTC) and `order` are its place in the history.
 
-    `repeated`: an old commit was measured again; it is shown, and nothing is concluded from it.
+    `repeated`: an old commit was measured again; charts show the point, but no change is concluded from it.
     """
 
     at: str
@@ -60,8 +77,8 @@ class Point:
 class Series:
     """One metric of one cell of one benchmark, in the order of the commits.
 
-    `relative`: the values are ratios to the control `origin`, and may come from any machine. Otherwise they are plain,
-    and all from the one machine whose fingerprint `origin` is: unlike hardware is never joined.
+    `relative`: the values are ratios to the control `origin`, and may come from any machine. Otherwise they are plain
+    values, all from the one machine with the fingerprint `origin`: different hardware is never joined.
     """
 
     variant: str
@@ -74,26 +91,26 @@ class Series:
 
     @property
     def cell(self) -> str:
-        """`variant/profile`."""
-        return f"{self.variant}/{self.profile}"
+        """Name of the cell."""
+        return cell_name(self.variant, "head", self.profile)
 
     @property
     def judged(self) -> tuple[Point, ...]:
-        """The points from which a change is concluded: all but those of old commits that were measured again."""
+        """Points from which a change is concluded: all except those of old commits that were measured again."""
         return tuple(point for point in self.points if not point.repeated)
 
 
-def series_of(records: Iterable[CellRecord], *, absolute: bool = False) -> tuple[Series, ...]:
-    """Records → series, each in the order of the commits, whenever they were measured.
+def make_series(records: Iterable[CellRecord], *, absolute: bool = False) -> tuple[Series, ...]:
+    """Make series from records, each in the order of the commits, no matter when they were measured.
 
-    A metric for which a record has a ratio to its control goes into that control's series; any other into its
-    machine's. `absolute` takes plain values of all, for showing them beside the ratios. Metrics that are unknown and
-    values that are no finite number are left out.
+    If a record has the ratio of a metric to its control, the ratio goes into that control's series; otherwise the value
+    goes into its machine's. `absolute` takes all plain values, to show them next to the ratios. Unknown metrics and
+    values that are not finite are left out.
     """
-    kept = list(records)
-    places = place_runs(kept)
-    found: dict[_Key, list[Point]] = {}
-    for record in kept:
+    records = list(records)
+    positions = place_runs(records)
+    points: dict[_Key, list[Point]] = {}
+    for record in records:
         control = {} if absolute else record.control or {}
         for metric in record.metrics.keys() | control.keys():
             relative = metric in control
@@ -102,22 +119,22 @@ def series_of(records: Iterable[CellRecord], *, absolute: bool = False) -> tuple
                 continue
             origin = (record.control_id or "") if relative else record.fingerprint
             key = (record.benchmark, record.variant, record.profile, metric, relative, origin)
-            found.setdefault(key, []).append(_point(record, bounds, places[record.benchmark, record.run_id]))
-    ordered = sorted(found, key=lambda key: (key[0], key[2], list(METRICS).index(key[3]), *key[1:]))
+            points.setdefault(key, []).append(_make_point(record, bounds, positions[record.benchmark, record.run_id]))
+    ordered = sorted(points, key=lambda key: (key[0], key[2], list(METRICS).index(key[3]), *key[1:]))
     return tuple(
         Series(
-            variant, profile, metric, relative, tuple(sorted(found[key], key=attrgetter("order"))), origin, benchmark
+            variant, profile, metric, relative, tuple(sorted(points[key], key=attrgetter("order"))), origin, benchmark
         )
         for key in ordered
         for benchmark, variant, profile, metric, relative, origin in [key]
     )
 
 
-def _point(record: CellRecord, bounds: Sequence[float | None], place: Position) -> Point:
+def _make_point(record: CellRecord, bounds: Sequence[float | None], position: Position) -> Point:
     value, low, high = (*bounds, None, None)[:3]
     work = None if record.counts is None else tuple(record.counts)
     return Point(
-        place.at,
+        position.at,
         record.sha,
         record.run_id,
         float(value or 0.0),
@@ -125,8 +142,8 @@ def _point(record: CellRecord, bounds: Sequence[float | None], place: Position) 
         high if _is_number(high) else None,
         record.fingerprint,
         work,
-        place.order,
-        place.repeated,
+        position.order,
+        position.repeated,
     )
 
 

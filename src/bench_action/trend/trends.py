@@ -1,6 +1,6 @@
-"""What may be done with a history: append to it, check it, draw it, ask what a gate would have done."""
+"""Work with a history: append to it, check it, draw it, replay a gate over it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,11 +14,16 @@ from bench_action.model.errors import InputError, RegressionError
 from bench_action.model.result import Result
 from bench_action.model.wording import plural
 from bench_action.report.table import Table
-from bench_action.trend.backtest import table_of
-from bench_action.trend.change_points import ChangePoint, changes_of, latest_changes_of, new_since
-from bench_action.trend.check import assurance, headline, sentence
-from bench_action.trend.page import CommitLinks, render
-from bench_action.trend.series import Series, series_of
+from bench_action.trend.backtest import make_backtest_table
+from bench_action.trend.change_points import (
+    ChangePoint,
+    find_all_change_points,
+    find_latest_change_points,
+    select_new,
+)
+from bench_action.trend.check import describe_change, describe_false_alarms, summarize_check
+from bench_action.trend.page import CommitLinks, write_site
+from bench_action.trend.series import Series, make_series
 
 _DAYS = 450
 
@@ -29,14 +34,14 @@ def _utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Trends:
-    """A history and where to report what is found in it; `now` is this machine's clock."""
+    """A history, and `say` for reporting what is found in it; `now` is this machine's clock."""
 
     store: Store
     say: Callable[[str], None]
     now: Callable[[], datetime] = _utc_now
 
     def append(self, results: Sequence[Result]) -> int:
-        """Append runs, and return how many records were new; a run that has none to give is reported, not refused."""
+        """Append runs, and return how many records were new; a run without records is reported, not refused."""
         records: list[Record] = []
         for result in results:
             own = make_records(result)
@@ -45,108 +50,96 @@ class Trends:
             records += own
         new, now = self.store.append(records), self.now()
         known = sum(not is_from_the_future(record.at, now) for record in records) - new
-        self.say(f"{plural(new, 'new record')}, {known} there already")
+        self.say(f"{plural(new, 'new record')}, {known} already there")
         return new
 
     def check(self, benchmark: Benchmark | None = None) -> tuple[ChangePoint, ...]:
-        """Report the change points that no check has reported, and mark them, so that none is reported twice.
+        """Report the change points that no check has reported before, and mark them as reported.
 
-        `benchmark`: look at this one's series only; at all where it is None.
+        `benchmark`: check only the series of this one; None checks all.
         """
         index = self.store.index()
-        series = [
-            one
-            for one in series_of(self._records(_since(index.newest, self.now())))
-            if benchmark in {None, one.benchmark}
-        ]
-        names = name_each(one.benchmark for one in series)
-        new = new_since(latest_changes_of(series), {known for _, known in index.marks})
-        self.say(headline(new, len(series)))
+        records = self._read_records(self._choose_start(index.newest))
+        all_series = [series for series in make_series(records) if benchmark in {None, series.benchmark}]
+        names = name_each(series.benchmark for series in all_series)
+        new = select_new(find_latest_change_points(all_series), {key for _, key in index.marks})
+        self.say(summarize_check(new, len(all_series)))
         for point in new:
-            self.say(f"- {sentence(point, names[point.series.benchmark])}")
-        self.say(assurance())
+            self.say(f"- {describe_change(point, names[point.series.benchmark])}")
+        self.say(describe_false_alarms())
         if new:
-            self.store.mark(mark for one in new for mark in _marks(one))
+            # the point was reported, and the first record after the change must not be thinned
+            reported = [(point.first_run, point.key) for point in new]
+            self.store.mark([*reported, *((point.first_run, point.series.cell) for point in new)])
         return new
 
     def require_nothing_worse(self) -> None:
-        """A check that raises RegressionError where something new is for the worse."""
-        refuse_worse(self.check())
+        """Check, and raise RegressionError if a new change point is for the worse."""
+        require_nothing_worse(self.check())
 
     def render(self, folder: Path, repository: str) -> bool:
-        """Write the static site, and return whether there was anything to show: nothing is written of an empty history.
+        """Write the static site, and return whether there was anything to show; an empty history has no site.
 
-        `repository`: the address at which commits are shown, empty for none. Raises InputError where `folder` cannot be
+        `repository`: the address that shows commits, empty for no links. Raises InputError if `folder` cannot be
         written to.
         """
-        records = self._records()
-        series = series_of(records)
-        if not series:
+        records = self._read_records()
+        judged = make_series(records)
+        if not judged:
             self.say("no page: the history is empty")
             return False
-        judged = {_identity(one) for one in series}
-        plain = [one for one in series_of(records, absolute=True) if _identity(one) not in judged]
+        identities = {_identify(series) for series in judged}
+        plain = [series for series in make_series(records, absolute=True) if _identify(series) not in identities]
         try:
-            render([*series, *plain], changes_of(series), CommitLinks(repository), folder)
+            write_site([*judged, *plain], find_all_change_points(judged), CommitLinks(repository), folder)
         except OSError as error:
             raise InputError(f"could not write the trend's page to {folder}: {error}") from error
-        self.say(f"the page: {folder / 'index.html'}")
+        self.say(f"wrote the page {folder / 'index.html'}")
         return True
 
     def backtest(self, gates: Sequence[float]) -> Table:
-        """What each gate, between one run and the next, would have done."""
-        return table_of(series_of(self._records()), gates)
+        """Replay each gate, between one run and the next, over the history."""
+        return make_backtest_table(make_series(self._read_records()), gates)
 
-    def _records(self, since: str = "") -> list[Record]:
-        """All that began at `since` or later, except those from the future, which are reported."""
-        found, limit = list(self.store.read(since)), self.now()
-        kept = [record for record in found if not is_from_the_future(record.at, limit)]
-        if ignored := len(found) - len(kept):
-            newest = max(record.at for record in found)
+    def _choose_start(self, newest: str) -> str:
+        """Choose how far a check reads back from the newest record: more than its test needs with one run per day."""
+        if not newest:
+            return ""
+        start = min(datetime.fromisoformat(newest), self.now()) - timedelta(days=_DAYS)
+        return start.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def _read_records(self, since: str = "") -> list[Record]:
+        """Read all records that began at `since` or later, except those from the future, which are reported."""
+        records, now = list(self.store.read(since)), self.now()
+        kept = [record for record in records if not is_from_the_future(record.at, now)]
+        if ignored := len(records) - len(kept):
+            newest = max(record.at for record in records)
             self.say(
-                f"ignored {plural(ignored, 'record')} from the future, up to {newest}: by this machine's clock it is "
-                f"{limit:%Y-%m-%d}. The clock of the runner that measured them was wrong, or this machine's is"
+                f"ignored {plural(ignored, 'record')} from the future, up to {newest}: this machine's clock says "
+                f"{now:%Y-%m-%d}. Either that clock is wrong, or the clock of the runner that measured them was"
             )
         return kept
 
 
 def explain_nothing_to_append(result: Result) -> str:
-    """One sentence: why a run is not in the history."""
+    """Explain in one sentence why a run is not in the history."""
     return (
-        f"run {result.run.id} has nothing for the history: no cell was measured alone and validly "
+        f"run {result.run.id} has nothing for the history: no cell of head has a valid measurement "
         f"(verdict: {result.verdict})"
     )
 
 
-def refuse_worse(points: Sequence[ChangePoint]) -> None:
-    """Raises RegressionError where one is for the worse."""
+def require_nothing_worse(points: Sequence[ChangePoint]) -> None:
+    """Raise RegressionError if a change point is for the worse."""
     worse = [point for point in points if point.direction == "worse"]
     if worse:
         raise RegressionError(
             f"the trend has {plural(len(worse), 'new change point')} for the worse",
-            where=_cell(worse[0].series),
+            where=worse[0].series.cell,
             cause=f"commits {worse[0].last_before[:10]}..{worse[0].first_after[:10]}",
-            advice="fix it; nothing to do if it was intended: each change point is reported once",
+            advice="fix the regression; if it is intended, do nothing: each change point is reported once",
         )
 
 
-def _identity(series: Series) -> tuple[Benchmark, str, str, str, bool, str]:
+def _identify(series: Series) -> tuple[Benchmark, str, str, str, bool, str]:
     return series.benchmark, series.variant, series.profile, series.metric, series.relative, series.origin
-
-
-def _cell(series: Series) -> str:
-    return f"{series.variant} · {series.profile}"
-
-
-def _marks(point: ChangePoint) -> Iterator[tuple[str, str]]:
-    """That it was reported, and that the first record after it is never thinned."""
-    return iter([(point.first_run, point.key), (point.first_run, _cell(point.series))])
-
-
-def _since(newest: str, now: datetime) -> str:
-    """A check looks back so far from the newest record that is not from the future: more than its test does, of a run a
-    day.
-    """
-    if not newest:
-        return ""
-    return (min(datetime.fromisoformat(newest), now) - timedelta(days=_DAYS)).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""Records to vary, and a place in memory that other writers may be faster at."""
+"""Build records, and a place in memory where other writers may be faster."""
 
 import itertools
 from collections.abc import Callable, Collection, Mapping
@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bench_action.history.history import History
-from bench_action.history.layout import blob_name
+from bench_action.history.layout import name_blob
 from bench_action.history.record import Record
-from bench_action.history.store import OvertakenError, Snapshot, UncertainError
+from bench_action.history.store import ConflictError, Snapshot, UncertainError
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
@@ -17,7 +17,7 @@ NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 def make_record(
     run_id: str = "run-1", at: str = "2026-11-23T10:00:00Z", variant: str = "aiohttp", **more: Any
 ) -> Record:
-    """A record as a run on a hosted machine makes it."""
+    """Build the record of a run on a hosted machine; `more` replaces fields."""
     fields: dict[str, Any] = {
         "run_id": run_id,
         "at": at,
@@ -40,10 +40,10 @@ def make_record(
 
 
 class Memory:
-    """A Place whose every moment is kept; `before_write` is what others do meanwhile."""
+    """A Place that keeps every version; `before_write` and `after_write` are what others do in the meantime."""
 
     def __init__(self, files: Mapping[str, bytes] | None = None) -> None:
-        self.moments: dict[str, dict[str, bytes]] = {"": {}}
+        self.versions: dict[str, dict[str, bytes]] = {"": {}}
         self.past: dict[str, str] = {}
         self.now = ""
         self.before_write: list[Callable[[], None]] = []
@@ -59,49 +59,49 @@ class Memory:
 
     @property
     def files(self) -> dict[str, bytes]:
-        return self.moments[self.now]
+        return self.versions[self.now]
 
-    def turn(self) -> AbstractContextManager[object]:
+    def lock(self) -> AbstractContextManager[object]:
         return nullcontext()
 
-    def look(self) -> Snapshot:
+    def take_snapshot(self) -> Snapshot:
         files = self.files
 
         def read(paths: Collection[str]) -> dict[str, bytes]:
             return {path: files[path] for path in paths}
 
-        return Snapshot(self.now, {path: blob_name(content) for path, content in files.items()}, read)
+        return Snapshot(self.now, {path: name_blob(content) for path, content in files.items()}, read)
 
-    def write(self, view: Snapshot, files: Mapping[str, bytes], message: str) -> str:
+    def write(self, snapshot: Snapshot, files: Mapping[str, bytes], message: str) -> str:
         if self.before_write:
             self.before_write.pop(0)()
-        moment = f"{next(self._ids):040x}"
-        if self.now != view.at:
-            raise OvertakenError("somebody was faster", moment=moment)
-        self._put({**self.files, **files}, moment)
+        version = f"{next(self._ids):040x}"
+        if self.now != snapshot.version:
+            raise ConflictError("somebody was faster", version=version)
+        self._put({**self.files, **files}, version)
         self.messages.append(message)
         if self.after_write:
             self.after_write.pop(0)()
-        return moment
+        return version
 
-    def holds(self, view: Snapshot, moment: str) -> bool:
-        at = view.at
-        while at and at != moment:
+    def contains(self, snapshot: Snapshot, version: str) -> bool:
+        at = snapshot.version
+        while at and at != version:
             at = self.past[at]
-        return at == moment
+        return at == version
 
-    def _put(self, files: dict[str, bytes], moment: str = "") -> None:
-        moment = moment or f"{next(self._ids):040x}"
-        self.moments[moment], self.past[moment], self.now = files, self.now, moment
-
-
-def lost() -> None:
-    """The answer of a write that took."""
-    raise UncertainError("no answer", moment="")
+    def _put(self, files: dict[str, bytes], version: str = "") -> None:
+        version = version or f"{next(self._ids):040x}"
+        self.versions[version], self.past[version], self.now = files, self.now, version
 
 
-def make_history(place: Any = None, told: list[str] | None = None, **more: Any) -> History:
-    """In memory, without waiting, on a fixed day."""
-    tell = told.append if told is not None else lambda _: None
-    settings: dict[str, Any] = {"tell": tell, "now": lambda: NOW, "sleep": lambda _: None, **more}
+def lose_answer() -> None:
+    """Lose the answer to a write."""
+    raise UncertainError("no answer", version="")
+
+
+def make_history(place: Any = None, warnings: list[str] | None = None, **more: Any) -> History:
+    """Make a history in memory that never waits, on a fixed day."""
+    warn = warnings.append if warnings is not None else lambda _: None
+    settings: dict[str, Any] = {"warn": warn, "now": lambda: NOW, "sleep": lambda _: None, **more}
     return History(place if place is not None else Memory(), **settings)

@@ -1,4 +1,4 @@
-"""Append, read, mark and thin, in a place in memory: whatever others do meanwhile."""
+"""Append, read, mark and thin in a place in memory, while other writers interfere."""
 
 import json
 from collections.abc import Callable
@@ -6,12 +6,12 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.history.places import NOW, Memory, lost, make_history, make_record
+from tests.unit.history.places import NOW, Memory, lose_answer, make_history, make_record
 
-from bench_action.history.history import pause_s
-from bench_action.history.layout import INDEX, README, Index, blob_name, parse_index
+from bench_action.history.history import choose_pause_s
+from bench_action.history.layout import INDEX, README, Index, name_blob, parse_index
 from bench_action.history.record import Record
-from bench_action.history.store import DisagreementError, UncertainError
+from bench_action.history.store import InconsistencyError, UncertainError
 from bench_action.model.errors import InputError, PublishError
 
 pytestmark = pytest.mark.unit
@@ -19,12 +19,16 @@ pytestmark = pytest.mark.unit
 SHARD = "records/2026-11.jsonl"
 
 
+def _identify(record: Record) -> tuple[str, str]:
+    return record.run_id, record.variant
+
+
 def runs(place: Memory) -> list[str]:
     return [record.run_id for record in make_history(place).read()]
 
 
-def faster(place: Memory, run: str) -> Callable[[], None]:
-    """Another writer, who appends a run of its own."""
+def another_writer(place: Memory, run: str) -> Callable[[], None]:
+    """Another writer, which appends its own run."""
 
     def append() -> None:
         make_history(place).append([make_record(run)])
@@ -32,18 +36,18 @@ def faster(place: Memory, run: str) -> Callable[[], None]:
     return append
 
 
-def test_append__makes_month_index_and_readme() -> None:
+def test_append__creates_month_index_and_readme() -> None:
     place = Memory()
     assert make_history(place).append([make_record(), make_record(variant="django")]) == 2
     assert set(place.files) == {SHARD, INDEX, README}
     shard = parse_index(place.files[INDEX], "").shards[SHARD]
     assert (shard.records, shard.first, shard.last) == (2, "2026-11-23T10:00:00Z", "2026-11-23T10:00:00Z")
     assert shard.cells == ("aiohttp · article-500", "django · article-500")
-    assert shard.blob == blob_name(place.files[SHARD])
+    assert shard.blob == name_blob(place.files[SHARD])
     assert place.messages == ["Append 2 records of run-1"]
 
 
-def test_append__of_the_same_run_is_no_duplicate() -> None:
+def test_append__of_the_same_run_makes_no_duplicate() -> None:
     place = Memory()
     assert make_history(place).append([make_record(), make_record()]) == 1
     before = place.now
@@ -61,47 +65,46 @@ def test_append__only_adds_to_a_month() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 11), st.booleans()), max_size=12))
-def test_append__in_any_order_and_number_loses_and_doubles_nothing(steps: list[tuple[int, int, bool]]) -> None:
+def test_append__in_any_order_and_number_neither_loses_nor_doubles_a_record(steps: list[tuple[int, int, bool]]) -> None:
     place = Memory()
     written: dict[str, list[Record]] = {}
     history = make_history(place)
     for number, month, together in steps:
         run = f"run-{number}"
-        at = f"2026-{month:02}-{1 + number:02}T10:00:00Z"  # one a day, of which none is thinned within a year
+        at = f"2026-{month:02}-{1 + number:02}T10:00:00Z"  # one per day, so none is thinned within a year
         records = [make_record(run, at, name) for name in ("a", "b")[: 1 + together]]
         assert history.append(records) == (0 if run in written else len(records))
         written.setdefault(run, records)
-    expected = sorted(
-        (one for records in written.values() for one in records), key=lambda one: (one.run_id, one.variant)
-    )
     found = list(history.read())
-    assert sorted(found, key=lambda one: (one.run_id, one.variant)) == expected
-    assert [one.at for one in found] == sorted(one.at for one in found)
+    expected = [record for records in written.values() for record in records]
+    assert sorted(found, key=_identify) == sorted(expected, key=_identify)
+    times = [record.at for record in found]
+    assert times == sorted(times)
     assert history.index().records == len(expected)
 
 
-def test_append__that_is_overtaken_looks_again() -> None:
+def test_append__tries_again_after_a_conflict() -> None:
     place = Memory()
     for n in range(3):
-        place.before_write.append(faster(place, f"other-{n}"))
+        place.before_write.append(another_writer(place, f"other-{n}"))
     assert make_history(place).append([make_record("mine")]) == 1
     assert sorted(runs(place)) == ["mine", "other-0", "other-1", "other-2"]
 
 
-def test_append__of_a_run_that_another_writer_was_faster_with_is_not_ours() -> None:
+def test_append__of_a_run_that_another_writer_has_just_appended_counts_nothing() -> None:
     place = Memory()
-    place.before_write.append(faster(place, "run-1"))
+    place.before_write.append(another_writer(place, "run-1"))
     assert make_history(place).append([make_record()]) == 0
     assert runs(place) == ["run-1"]
 
 
-def test_append__whose_answer_is_lost_knows_that_it_took() -> None:
+def test_append__whose_answer_is_lost_finds_that_it_succeeded() -> None:
     place = Memory()
 
     def lose() -> None:
-        moment = place.now
+        version = place.now
         make_history(place).append([make_record("other")])
-        raise UncertainError("no answer", moment=moment)
+        raise UncertainError("no answer", version=version)
 
     place.after_write.append(lose)
     assert make_history(place).append([make_record()]) == 1
@@ -110,42 +113,42 @@ def test_append__whose_answer_is_lost_knows_that_it_took() -> None:
 
 def test_append__gives_up_on_a_place_that_never_answers() -> None:
     place = Memory()
-    place.before_write = [lost] * 9
+    place.before_write = [lose_answer] * 9
     with pytest.raises(PublishError, match="4 tries") as caught:
         make_history(place).append([make_record()])
     assert "no answer" in caught.value.cause
     assert place.now == ""
 
 
-def test_append__gives_up_when_its_patience_ends() -> None:
+def test_append__gives_up_when_its_time_is_over() -> None:
     place = Memory()
-    place.before_write = [faster(place, f"other-{n}") for n in range(9)]
-    with pytest.raises(PublishError, match="could not be written in 1 tries"):
+    place.before_write = [another_writer(place, f"other-{n}") for n in range(9)]
+    with pytest.raises(PublishError, match="in 1 tries"):
         make_history(place, patience_s=0.0).append([make_record()])
 
 
-def test_append__puts_a_run_of_a_clock_that_went_back_into_its_own_month_and_says_so() -> None:
-    place, told = Memory(), list[str]()
-    history = make_history(place, told)
+def test_append__puts_a_run_of_a_clock_that_went_back_into_its_own_month_and_warns() -> None:
+    place, warnings = Memory(), list[str]()
+    history = make_history(place, warnings)
     history.append([make_record("new")])
     history.append([make_record("a little older", "2026-11-22T23:00:00Z")])
-    assert told == []
+    assert warnings == []
     history.append([make_record("reset", "1970-01-01T00:00:10Z")])
     assert "records/1970-01.jsonl" in place.files
-    assert "a clock went back" in told[0]
-    assert [one.run_id for one in history.read()] == ["reset", "a little older", "new"]
+    assert "a clock went back" in warnings[0]
+    assert [record.run_id for record in history.read()] == ["reset", "a little older", "new"]
 
 
-def test_append__refuses_a_run_from_the_future_and_says_so() -> None:
-    place, told = Memory(), list[str]()
-    history = make_history(place, told)
+def test_append__refuses_a_run_from_the_future_and_warns() -> None:
+    place, warnings = Memory(), list[str]()
+    history = make_history(place, warnings)
     assert history.append([make_record("ahead", "2099-01-01T00:00:00Z")]) == 0
     assert place.files == {}
     ahead = make_record("a time zone ahead", "2026-11-27T11:00:00Z")
     assert history.append([make_record("ahead", "2099-01-01T00:00:00Z"), make_record("now"), ahead]) == 2
-    assert [one.run_id for one in history.read()] == ["now", "a time zone ahead"]
-    assert len(told) == 2
-    assert "2099-01-01T00:00:00Z is from the future" in told[-1]
+    assert [record.run_id for record in history.read()] == ["now", "a time zone ahead"]
+    assert len(warnings) == 2
+    assert "2099-01-01T00:00:00Z is from the future" in warnings[-1]
     assert history.index().newest == "2026-11-27T11:00:00Z"
 
 
@@ -154,16 +157,16 @@ def test_read__only_needed_months_and_cells() -> None:
     history = make_history(place)
     for month in range(1, 12):
         history.append([make_record(f"run-{month}", f"2026-{month:02}-23T10:00:00Z", "a" if month % 2 else "b")])
-    assert [one.run_id for one in history.read("2026-10")] == ["run-10", "run-11"]
-    assert [one.run_id for one in history.read("2026-10-23T12:00:00+02:00")] == ["run-10", "run-11"]
-    assert [one.run_id for one in history.read("2026-10-23T10:00:01Z")] == ["run-11"]
-    assert [one.run_id for one in history.read("2026-09", ["a · article-500"])] == ["run-9", "run-11"]
-    assert history.index().needed("2026-09", ["a · article-500"]) == ["records/2026-09.jsonl", SHARD]
-    with pytest.raises(InputError, match="no time"):
+    assert [record.run_id for record in history.read("2026-10")] == ["run-10", "run-11"]
+    assert [record.run_id for record in history.read("2026-10-23T12:00:00+02:00")] == ["run-10", "run-11"]
+    assert [record.run_id for record in history.read("2026-10-23T10:00:01Z")] == ["run-11"]
+    assert [record.run_id for record in history.read("2026-09", ["a · article-500"])] == ["run-9", "run-11"]
+    assert history.index().find_shards("2026-09", ["a · article-500"]) == ["records/2026-09.jsonl", SHARD]
+    with pytest.raises(InputError, match="not a time"):
         list(history.read("soon"))
 
 
-def test_read__of_nothing_is_nothing() -> None:
+def test_read__of_an_empty_history_is_empty() -> None:
     assert list(make_history().read()) == []
     assert make_history().index() == Index()
 
@@ -171,15 +174,15 @@ def test_read__of_nothing_is_nothing() -> None:
 @pytest.mark.parametrize(
     "files", [{"index.html": b"x"}, {README: b"# Shop"}, {INDEX: b'{"mine": 1}'}, {"src/records/2026-11.jsonl": b""}]
 )
-def test_something_else__is_refused_and_left_alone(files: dict[str, bytes]) -> None:
+def test_foreign_files__are_refused_and_left_alone(files: dict[str, bytes]) -> None:
     place = Memory(files)
-    with pytest.raises(InputError, match="something else") as caught:
+    with pytest.raises(InputError, match="files that are not a history") as caught:
         make_history(place).append([make_record()])
     assert "another branch" in caught.value.advice
     assert place.files == files
 
 
-def test_other_files__beside_a_history_stay() -> None:
+def test_other_files__next_to_a_history_are_kept() -> None:
     place = Memory()
     make_history(place).append([make_record()])
     place._put({**place.files, "CNAME": b"example.org"})
@@ -212,23 +215,23 @@ def unknown_month(files: dict[str, bytes]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "error", "said"),
+    ("damage", "error", "message"),
     [
-        (broken_index, InputError, "cannot be read"),
+        (broken_index, InputError, "could not read"),
         (wrong_index, InputError, "`shards`"),
         (newer_index, InputError, "update bench-action"),
-        (edited_month, DisagreementError, "not what the index says"),
-        (lost_month, DisagreementError, "is gone"),
-        (unknown_month, DisagreementError, "does not know it"),
+        (edited_month, InconsistencyError, "does not match the index"),
+        (lost_month, InconsistencyError, "is missing"),
+        (unknown_month, InconsistencyError, "is not in the index"),
     ],
 )
-def test_harm__is_told_and_nothing_overwritten(
-    harm: Callable[[dict[str, bytes]], None], error: type[Exception], said: str
+def test_damage__is_reported_and_nothing_overwritten(
+    damage: Callable[[dict[str, bytes]], None], error: type[Exception], message: str
 ) -> None:
     place = Memory()
     make_history(place).append([make_record()])
     files = dict(place.files)
-    harm(files)
+    damage(files)
     place._put(files)
     for action in (
         lambda: make_history(place).append([make_record("run-2")]),
@@ -236,11 +239,11 @@ def test_harm__is_told_and_nothing_overwritten(
     ):
         with pytest.raises(error) as caught:
             action()
-        assert said in str(caught.value)
+        assert message in str(caught.value)
     assert place.files == files
 
 
-def test_broken_line__is_told_with_its_number() -> None:
+def test_broken_line__is_reported_with_its_number() -> None:
     place = Memory()
     make_history(place).append([make_record()])
     files = dict(place.files)
@@ -257,7 +260,7 @@ def test_broken_line__is_told_with_its_number() -> None:
     assert place.files == files
 
 
-def test_index__that_is_gone_is_made_anew() -> None:
+def test_index__that_is_missing_is_rebuilt() -> None:
     place = Memory()
     history = make_history(place)
     history.append([make_record(), make_record("run-2", "2026-10-23T10:00:00Z")])
@@ -268,20 +271,20 @@ def test_index__that_is_gone_is_made_anew() -> None:
     assert parse_index(place.files[INDEX], "") == index
 
 
-def test_branch__that_moved_back_is_told() -> None:
+def test_branch__that_moved_back_is_reported() -> None:
     place = Memory()
     history = make_history(place)
     history.append([make_record()])
-    old = place.now
+    old_version = place.now
     history.append([make_record("run-2")])
-    lost_moment = place.now
-    place.now = old
+    lost_version = place.now
+    place.now = old_version
     make_history(place).append([make_record("run-3")])
-    with pytest.raises(DisagreementError, match="moved back") as caught:
+    with pytest.raises(InconsistencyError, match="moved back") as caught:
         history.append([make_record("run-4")])
-    assert lost_moment in caught.value.advice
+    assert lost_version in caught.value.advice
     place.now = ""
-    with pytest.raises(DisagreementError, match="is gone now"):
+    with pytest.raises(InconsistencyError, match="is gone now"):
         list(history.read())
 
 
@@ -290,12 +293,12 @@ def test_append__thins_months_that_have_become_old() -> None:
     old = [make_record(f"old-{n}", f"2026-06-{1 + n // 4:02}T{n % 4:02}:00:00Z") for n in range(40)]
     make_history(place, now=lambda: NOW.replace(month=6)).append(old)
     before = place.files["records/2026-06.jsonl"].splitlines()
-    told = list[str]()
-    history = make_history(place, told)
+    warnings = list[str]()
+    history = make_history(place, warnings)
     history.mark([("old-6", "aiohttp · article-500")])
     history.mark([("old-6", "aiohttp · article-500")])
     assert history.append([make_record("new")]) == 1
-    kept = [one.run_id for one in history.read() if one.run_id != "new"]
+    kept = [record.run_id for record in history.read() if record.run_id != "new"]
     assert kept == sorted([*(f"old-{n}" for n in range(0, 40, 4)), "old-6"], key=lambda name: int(name[4:]))
     assert set(place.files["records/2026-06.jsonl"].splitlines()) <= set(before)
     assert place.messages[-1] == "Thin 29 records in records/2026-06.jsonl"
@@ -303,16 +306,16 @@ def test_append__thins_months_that_have_become_old() -> None:
     commits = len(place.messages)
     assert history.append([make_record("old-5", "2026-06-02T01:00:00Z")]) == 0, "a thinned run is not written again"
     history.append([make_record("newer")])
-    assert len(place.messages) == commits + 1, "it is thinned once"
-    assert told == []
+    assert len(place.messages) == commits + 1, "each month is thinned once"
+    assert warnings == []
 
 
-def test_append__that_cannot_thin_has_appended_all_the_same() -> None:
-    place, told = Memory(), list[str]()
+def test_append__that_cannot_thin_has_appended_anyway() -> None:
+    place, warnings = Memory(), list[str]()
     make_history(place, now=lambda: NOW.replace(month=6)).append([make_record("old", "2026-06-01T00:00:00Z")])
-    place.before_write = [lambda: None, lost, lost, lost, lost]
-    assert make_history(place, told).append([make_record("new")]) == 1
-    assert "not thinned" in told[0]
+    place.before_write = [lambda: None, *[lose_answer] * 4]
+    assert make_history(place, warnings).append([make_record("new")]) == 1
+    assert "not thinned" in warnings[0]
     assert runs(place) == ["old", "new"]
 
 
@@ -327,4 +330,4 @@ def test_append__with_a_clock_far_ahead_thins_nothing() -> None:
 
 @given(st.floats(0, 1000), st.integers(1, 100))
 def test_pause__is_bounded(took_s: float, attempt: int) -> None:
-    assert 0 <= pause_s(took_s, attempt) <= 20
+    assert 0 <= choose_pause_s(took_s, attempt) <= 20

@@ -1,4 +1,4 @@
-"""Records: what a run's result gives, and what becomes of a line."""
+"""Records: made from a run's result, rendered to a line and parsed from it."""
 
 import json
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from tests.unit.factories import make_count, make_paired, make_result, make_subject, make_trial, two_variants, warn
 from tests.unit.history.places import make_record
 
-from bench_action.history.record import LONGEST_LINE, Record, line_of, parse_line, rounded, utc
+from bench_action.history.record import LONGEST_LINE, Record, normalize_time, parse_line, render_line, round_digits
 from bench_action.history.recording import COMPARED, make_records
 from bench_action.model.benchmark import Benchmark
 from bench_action.model.errors import InputError
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.unit
 CONTROL = {"variant": "django", "id": "c0ffee"}
 
 
-def test_records_of__one_for_each_cell() -> None:
+def test_make_records__one_for_each_cell() -> None:
     result = make_result(source=Source(head_sha="b" * 40, ref="refs/heads/main"), control=CONTROL)
     django, aiohttp = make_records(result)
     assert (django.cell, aiohttp.cell) == ("django · article-500", "aiohttp · article-500")
@@ -36,8 +36,8 @@ def test_records_of__one_for_each_cell() -> None:
     assert "queries_per_request" not in aiohttp.metrics
 
 
-def test_records_of__ratio_to_the_control_by_block() -> None:
-    speeds = ((200, 1000), (100, 510), (400, 1980), (200, 1010))  # the machine is another one in every block
+def test_make_records__ratio_to_the_control_by_block() -> None:
+    speeds = ((200, 1000), (100, 510), (400, 1980), (200, 1010))  # the machine has another speed in every block
     trials = [
         make_trial(name, block, speed)
         for block, pair in enumerate(speeds, 1)
@@ -52,7 +52,7 @@ def test_records_of__ratio_to_the_control_by_block() -> None:
     assert (django.control, django.control_id, aiohttp.control_id) == ({}, "c0ffee", "c0ffee")
 
 
-def test_records_of__without_a_control_or_without_its_id() -> None:
+def test_make_records__without_a_control_or_without_its_id() -> None:
     (_, alone) = make_records(make_result())
     assert (alone.control, alone.control_id) == ({}, "")
     (_, named) = make_records(make_result(control={"variant": "django"}))
@@ -63,21 +63,21 @@ def test_records_of__without_a_control_or_without_its_id() -> None:
     assert named.control_id != other.control_id
 
 
-def test_records_of__leaves_out_what_was_not_measured_soundly() -> None:
+def test_make_records__leaves_out_invalid_measurements() -> None:
     bad = warn(Code.GENERATOR_SATURATED)
     trials = [*two_variants(), make_count("broken"), make_trial("broken", 1, warnings=(bad,))]
-    assert [one.variant for one in make_records(make_result(trials))] == ["django", "aiohttp"]
+    assert [record.variant for record in make_records(make_result(trials))] == ["django", "aiohttp"]
     subjects = (make_subject("django", verified=False, failure="another answer"), make_subject("aiohttp"))
-    assert [one.variant for one in make_records(make_result(subjects=subjects))] == ["aiohttp"]
-    assert make_records(make_result(warnings=(warn(Code.UNRELIABLE),))) == []
+    assert [record.variant for record in make_records(make_result(subjects=subjects))] == ["aiohttp"]
+    assert make_records(make_result(warnings=(warn(Code.UNSOUND),))) == []
 
 
-def test_records_of__head_only() -> None:
-    assert [one.variant for one in make_records(make_result(make_paired(1000)))] == ["aiohttp"]
+def test_make_records__head_only() -> None:
+    assert [record.variant for record in make_records(make_result(make_paired(1000)))] == ["aiohttp"]
 
 
-def test_line__of_a_full_record_is_under_a_kilobyte() -> None:
-    """All that a run on a large machine can give, for a service of a monorepo in a leg of a matrix."""
+def test_render_line__a_full_record_is_under_a_kilobyte() -> None:
+    """Everything that a run on a large machine can measure, for a service of a monorepo in a leg of a matrix."""
     full: dict[str, Any] = dict.fromkeys(
         [name for name in METRICS if not name.startswith(("queries", "rows", "cache_commands"))],
         (103_456.0, 99_123.0, 110_320.0),
@@ -94,30 +94,30 @@ def test_line__of_a_full_record_is_under_a_kilobyte() -> None:
         key="checkout-service",
         job="trend/benchmark (3.13, ubuntu-24.04-arm)",
     )
-    assert len(line_of(record).encode()) < LONGEST_LINE
-    assert "\n" not in line_of(record)
+    assert len(render_line(record).encode()) < LONGEST_LINE
+    assert "\n" not in render_line(record)
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
-bounded = st.tuples(finite, st.none() | finite, st.none() | finite)
+estimates = st.tuples(finite, st.none() | finite, st.none() | finite)
 names = st.sampled_from(sorted(METRICS)) | st.text(min_size=1)
 
 
 @given(
-    metrics=st.dictionaries(names, bounded),
-    control=st.dictionaries(names, bounded),
+    metrics=st.dictionaries(names, estimates),
+    control=st.dictionaries(names, estimates),
     variant=st.text(),
     at=st.datetimes(datetime(1970, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC)),  # noqa: DTZ001
 )
-def test_line__comes_back_as_it_was(metrics: Any, control: Any, variant: str, at: datetime) -> None:
+def test_render_line__parse_line_reads_the_same_record(metrics: Any, control: Any, variant: str, at: datetime) -> None:
     record = make_record(at=at.isoformat(), variant=variant, metrics=metrics, control=control, work=None)
-    assert parse_line(line_of(record)) == record
+    assert parse_line(render_line(record)) == record
 
 
 @given(st.floats(min_value=1e-9, max_value=1e12))
-def test_rounded__to_six_digits(value: float) -> None:
-    assert abs(rounded(value) / value - 1) <= 5.1e-6
-    assert rounded(rounded(value)) == rounded(value)
+def test_round_digits__to_six_digits(value: float) -> None:
+    assert abs(round_digits(value) / value - 1) <= 5.1e-6
+    assert round_digits(round_digits(value)) == round_digits(value)
 
 
 @pytest.mark.parametrize(
@@ -128,40 +128,40 @@ def test_rounded__to_six_digits(value: float) -> None:
         ("2026-11-23T10:00:00Z", "2026-11-23T10:00:00Z"),
     ],
 )
-def test_utc__is_one_way_to_write_a_time(text: str, expected: str) -> None:
-    assert utc(text) == expected
+def test_normalize_time__writes_a_time_in_one_way(text: str, expected: str) -> None:
+    assert normalize_time(text) == expected
 
 
 @pytest.mark.parametrize(
     "text", ["2026-11-23T10:00:00", "yesterday", "", "1969-12-31T00:00:00Z", "0001-01-01T00:00:00+05:00"]
 )
-def test_utc__refuses_what_is_no_moment(text: str) -> None:
+def test_normalize_time__refuses_what_is_not_a_time(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        utc(text)
+        normalize_time(text)
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "cause"),
     [
-        ("", "no JSON"),
-        ("{", "no JSON"),
-        ('{"schema_version": 1', "no JSON"),
+        ("", "not valid JSON"),
+        ("{", "not valid JSON"),
+        ('{"schema_version": 1', "not valid JSON"),
         ("[]", "no `schema_version`"),
         ('{"schema_version": true}', "no `schema_version`"),
         ('{"schema_version": 1}', "`run`"),
         ('{"schema_version": 0}', "no bench-action has written"),
     ],
 )
-def test_parse_line__says_what_is_broken_and_where(line: str, said: str) -> None:
+def test_parse_line__reports_what_is_broken_and_where(line: str, cause: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_line(line, "records/2026-11.jsonl, line 3")
     assert "broken" in caught.value.what
-    assert said in caught.value.cause
+    assert cause in caught.value.cause
     assert "line 3" in str(caught.value)
 
 
 def test_parse_line__refuses_infinity_and_fields_it_does_not_know() -> None:
-    line = line_of(make_record())
+    line = render_line(make_record())
     for bad in (line.replace("991.254", "Infinity"), line.replace("991.254", "NaN"), line[:-1] + ',"x":1}'):
         with pytest.raises(InputError, match="broken"):
             parse_line(bad)
@@ -169,24 +169,11 @@ def test_parse_line__refuses_infinity_and_fields_it_does_not_know() -> None:
         make_record(metrics={"requests_per_second": (float("nan"), None, None)})
 
 
-def test_parse_line__of_a_newer_version_says_so() -> None:
+def test_parse_line__reports_a_newer_version() -> None:
     with pytest.raises(InputError) as caught:
         parse_line('{"schema_version": 2, "anything": []}')
     assert "schema version 2" in caught.value.what
     assert "update bench-action" in caught.value.advice
-
-
-def test_parse_line__brings_an_older_version_to_this_one() -> None:
-    fields = json.loads(line_of(make_record()))
-    old = {**fields, "schema_version": 0, "commit": fields.pop("sha")}
-    del old["sha"]
-
-    def renamed(line: dict[str, Any]) -> dict[str, Any]:
-        return {("sha" if name == "commit" else name): value for name, value in line.items()}
-
-    assert parse_line(json.dumps(old), migrations={0: renamed}) == make_record()
-    with pytest.raises(InputError, match="broken"):
-        parse_line(json.dumps(old))
 
 
 def test_record__cannot_be_changed() -> None:
@@ -195,8 +182,8 @@ def test_record__cannot_be_changed() -> None:
     assert isinstance(make_record(), Record)
 
 
-def test_line__without_names_is_as_it_was_before_there_were_any() -> None:
-    fields = json.loads(line_of(make_record()))
+def test_render_line__without_names_has_none_of_their_fields() -> None:
+    fields = json.loads(render_line(make_record()))
     assert not {"ct", "cfg", "key", "job"} & fields.keys()
     record = parse_line(json.dumps(fields))
     assert record.benchmark == Benchmark(preset="article", engine="docker")
@@ -207,14 +194,14 @@ def test_line__without_names_is_as_it_was_before_there_were_any() -> None:
     ("given_date", "kept"),
     [("2026-11-23T12:00:00+02:00", "2026-11-23T10:00:00Z"), ("", ""), ("1901-01-01T00:00:00Z", ""), ("soon", "")],
 )
-def test_records_of__the_commit_s_date_is_kept_if_it_is_one(given_date: str, kept: str) -> None:
+def test_make_records__a_valid_commit_date_is_kept(given_date: str, kept: str) -> None:
     records = make_records(make_result(source=Source(head_sha="b" * 40, committed_at=given_date)))
     assert {record.committed_at for record in records} == {kept}
 
 
-def test_records_of__names_the_benchmark() -> None:
+def test_make_records__names_the_benchmark() -> None:
     result = make_result()
     run = result.run.model_copy(update={"config": "a/bench.yml", "key": "a", "job": "trend/bench"})
     (first, _) = make_records(result.model_copy(update={"run": run}))
     assert first.benchmark == run.benchmark == Benchmark("a/bench.yml", "a", "trend/bench", "article", "docker")
-    assert parse_line(line_of(first)) == first
+    assert parse_line(render_line(first)) == first

@@ -1,4 +1,4 @@
-"""Which old records stay."""
+"""Which old records are kept."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.history.places import make_record
 
-from bench_action.history.layout import shard_of
-from bench_action.history.retention import is_due, level_of, thin
+from bench_action.history.layout import name_shard
+from bench_action.history.retention import choose_level, is_due, select_kept
 
 pytestmark = pytest.mark.unit
 
@@ -19,22 +19,23 @@ END = datetime(2026, 6, 30, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("days", "level"), [(-400, "all"), (0, "all"), (90, "all"), (91, "day"), (366, "day"), (367, "week")]
 )
-def test_level__goes_by_the_last_day_of_the_month(days: int, level: str) -> None:
-    assert level_of(SHARD, END + timedelta(days=days)) == level
+def test_choose_level__by_the_last_day_of_the_month(days: int, level: str) -> None:
+    assert choose_level(SHARD, END + timedelta(days=days)) == level
 
 
-def test_is_due__only_downwards() -> None:
+def test_is_due__only_for_fewer_records() -> None:
     now = END + timedelta(days=100)
     assert [is_due(SHARD, kept, now) for kept in ("all", "day", "week")] == [True, False, False]
 
 
-moments = st.datetimes(datetime(2026, 6, 1), datetime(2026, 6, 30))  # noqa: DTZ001
+times = st.datetimes(datetime(2026, 6, 1), datetime(2026, 6, 30))  # noqa: DTZ001
 cells = st.sampled_from(["a", "b"])
 machines = st.sampled_from(["one", "other"])
+levels = st.sampled_from(["day", "week"])
 
 
-@given(st.lists(st.tuples(moments, cells, machines), max_size=30), st.integers(0, 29), st.sampled_from(["day", "week"]))
-def test_thin__keeps_one_of_each_bucket_of_each_series_and_what_is_marked(
+@given(st.lists(st.tuples(times, cells, machines), max_size=30), st.integers(0, 29), levels)
+def test_select_kept__one_per_bucket_of_each_series_and_marked_records(
     given_records: list[tuple[datetime, str, str]], marked: int, level: str
 ) -> None:
     records = [
@@ -42,23 +43,23 @@ def test_thin__keeps_one_of_each_bucket_of_each_series_and_what_is_marked(
         for n, (at, cell, machine) in enumerate(given_records)
     ]
     marks = [(records[marked].run_id, records[marked].cell)] if marked < len(records) else []
-    kept = thin(records, level, marks)  # type: ignore[arg-type]
-    buckets = [(one.cell, one.fingerprint, _bucket(one.at, level)) for one in records]
+    kept = select_kept(records, level, marks)  # type: ignore[arg-type]
+    buckets = [(record.cell, record.fingerprint, _bucket(record.at, level)) for record in records]
     assert kept == sorted(set(kept))
     assert {buckets[place] for place in kept} == set(buckets), "no series loses a day or week that it had"
     assert len(kept) <= len(set(buckets)) + len(marks)
     assert all(any(records[place].run_id == run for place in kept) for run, _ in marks)
     again = [records[place] for place in kept]
-    assert thin(again, level, marks) == list(range(len(again))), "thinning again changes nothing"  # type: ignore[arg-type]
+    assert select_kept(again, level, marks) == list(range(len(again))), "thinning again changes nothing"  # type: ignore[arg-type]
 
 
-def test_thin__all_keeps_all() -> None:
+def test_select_kept__level_all_keeps_all() -> None:
     records = [make_record(f"run-{n}") for n in range(5)]
-    assert thin(records, "all") == list(range(5))
+    assert select_kept(records, "all") == list(range(5))
 
 
-def test_shard__is_the_month_of_the_beginning() -> None:
-    assert shard_of(make_record(at="2026-07-01T00:30:00+02:00").at) == SHARD
+def test_name_shard__is_the_month_of_the_start() -> None:
+    assert name_shard(make_record(at="2026-07-01T00:30:00+02:00").at) == SHARD
 
 
 def _bucket(at: str, level: str) -> object:

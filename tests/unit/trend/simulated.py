@@ -1,4 +1,4 @@
-"""Series made for tests."""
+"""Build series for tests."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ START = datetime(2024, 1, 1, 3, tzinfo=UTC)
 def point(
     number: int, value: float, *, machine: str = "epyc", work: tuple[float, ...] | None = (1.0, 20.0), sha: str = ""
 ) -> Point:
-    """The run of day `number`."""
+    """Build the run of day `number`."""
     at = (START + timedelta(days=number)).isoformat().replace("+00:00", "Z")
     return Point(at, sha or f"{number:040x}", f"run-{number}", value, value * 0.98, value * 1.02, machine, work)
 
@@ -19,6 +19,6 @@ def point(
 def series(
     values: Iterable[float], metric: str = "requests_per_second", *, variant: str = "shop", relative: bool = True
 ) -> Series:
-    """One value a day."""
+    """Build a series with one value per day."""
     points = tuple(point(number, value) for number, value in enumerate(values))
     return Series(variant, "list", metric, relative, points, "control" if relative else "epyc")

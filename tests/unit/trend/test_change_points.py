@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests.unit.trend.simulated import point, series
 
-from bench_action.trend.change_points import ChangePoint, change_points, latest_changes_of, new_since
+from bench_action.trend.change_points import ChangePoint, find_change_points, find_latest_change_points, select_new
 from bench_action.trend.series import Series
 
 pytestmark = pytest.mark.unit
@@ -23,8 +23,8 @@ def only(points: Sequence[ChangePoint]) -> ChangePoint:
     return points[0]
 
 
-def test_change_points__a_step_has_its_commits_size_and_direction() -> None:
-    found = only(change_points(series(stepped(-0.05))))
+def test_find_change_points__a_step_has_its_commits_size_and_direction() -> None:
+    found = only(find_change_points(series(stepped(-0.05))))
     assert found.index == 100
     assert (found.last_before, found.first_after) == (f"{99:040x}", f"{100:040x}")
     assert found.at == "2024-04-10T03:00:00Z"
@@ -33,6 +33,11 @@ def test_change_points__a_step_has_its_commits_size_and_direction() -> None:
     assert found.size == pytest.approx(-0.05, abs=0.01)
     assert found.direction == "worse"
     assert found.raised <= 110
+
+
+def test_find_change_points__the_key_that_a_history_stores_never_changes() -> None:
+    found = only(find_change_points(series(stepped(-0.05))))
+    assert (found.key, found.series.cell) == ("shop/list/requests_per_second/ratio/run-100", "shop · list")
 
 
 @pytest.mark.parametrize(
@@ -44,87 +49,89 @@ def test_change_points__a_step_has_its_commits_size_and_direction() -> None:
         ("cpu_ms_per_request", -0.1, "better"),
     ],
 )
-def test_change_points__the_direction_is_the_metrics(metric: str, size: float, direction: str) -> None:
-    assert only(change_points(series(stepped(size), metric))).direction == direction
+def test_find_change_points__the_metric_decides_the_direction(metric: str, size: float, direction: str) -> None:
+    assert only(find_change_points(series(stepped(size), metric))).direction == direction
 
 
 def with_work(whole: Series, *, new: tuple[float, ...] | None) -> Series:
-    points = tuple(replace(one, work=new) if n >= 100 else one for n, one in enumerate(whole.points))
+    points = tuple(replace(point, work=new) if n >= 100 else point for n, point in enumerate(whole.points))
     return replace(whole, points=points)
 
 
 @pytest.mark.parametrize(("new", "changed"), [((1.0, 20.0), False), ((2.0, 20.0), True), (None, None)])
-def test_change_points__it_is_told_whether_work_changed(new: tuple[float, ...] | None, changed: bool | None) -> None:
-    found = only(change_points(with_work(series(stepped(-0.1)), new=new)))
+def test_find_change_points__changed_work_is_reported(new: tuple[float, ...] | None, changed: bool | None) -> None:
+    found = only(find_change_points(with_work(series(stepped(-0.1)), new=new)))
     assert found.work_changed is changed
 
 
-def test_change_points__new_runners_at_the_same_time_are_told() -> None:
+def test_find_change_points__new_runners_at_the_same_time_are_reported() -> None:
     whole = series(stepped(-0.1))
-    assert not only(change_points(whole)).new_machine
-    moved = tuple(replace(one, fingerprint="xeon") if n >= 100 else one for n, one in enumerate(whole.points))
-    assert only(change_points(replace(whole, points=moved))).new_machine
+    assert not only(find_change_points(whole)).new_machine
+    moved = tuple(replace(point, fingerprint="xeon") if n >= 100 else point for n, point in enumerate(whole.points))
+    assert only(find_change_points(replace(whole, points=moved))).new_machine
 
 
-def test_change_points__exact_counts_change_without_noise() -> None:
-    found = only(change_points(series([5.0] * 40 + [6.0] * 10, "queries_per_request")))
+def test_find_change_points__exact_counts_change_without_noise() -> None:
+    found = only(find_change_points(series([5.0] * 40 + [6.0] * 10, "queries_per_request")))
     assert (found.index, found.before, found.after, found.direction) == (40, 5.0, 6.0, "worse")
     assert found.size == pytest.approx(0.2)
 
 
-def test_change_points__from_none_to_some_has_no_size() -> None:
-    found = only(change_points(series([0.0] * 40 + [0.01] * 10, "error_rate")))
+def test_find_change_points__a_rise_from_zero_has_no_size() -> None:
+    found = only(find_change_points(series([0.0] * 40 + [0.01] * 10, "error_rate")))
     assert (found.size, found.interval, found.direction) == (None, None, "worse")
 
 
-def test_change_points__what_never_changes_has_none() -> None:
-    assert change_points(series([5.0] * 500)) == ()
-    assert change_points(series([])) == ()
+def test_find_change_points__a_constant_series_has_none() -> None:
+    assert find_change_points(series([5.0] * 500)) == ()
+    assert find_change_points(series([])) == ()
 
 
-def test_change_points__less_than_one_percent_is_left_out() -> None:
+def test_find_change_points__less_than_one_percent_is_left_out() -> None:
     values = list(np.exp(np.random.default_rng(5).normal(0, 0.0005, 200) + np.repeat([0.0, 0.004], 100)))
-    assert change_points(series(values)) == ()
-    assert only(change_points(series(values), smallest=0.001)).index == 100
+    assert find_change_points(series(values)) == ()
+    assert only(find_change_points(series(values), smallest=0.001)).index == 100
 
 
-def test_new_since__each_is_new_once_while_data_grow() -> None:
+def test_select_new__each_is_new_once_while_data_grow() -> None:
     for seed in range(5):
         whole = series(stepped(-0.045, seed=seed))
         known: set[str] = set()
-        told = 0
+        reported = 0
         for end in range(95, 160):
-            fresh = new_since(change_points(replace(whole, points=whole.points[:end])), known)
-            told += len(fresh)
-            known |= {one.key for one in fresh}
-        assert told == 1
+            fresh = select_new(find_change_points(replace(whole, points=whole.points[:end])), known)
+            reported += len(fresh)
+            known |= {point.key for point in fresh}
+        assert reported == 1
 
 
-def test_new_since__a_change_far_away_is_another_one() -> None:
-    first = only(change_points(series(stepped(-0.1))))
-    later = only(change_points(series(stepped(-0.1, before=110))))
-    assert new_since([first], {first.key}) == ()
-    assert new_since([later], {first.key}) == (later,)
-    other = only(change_points(series(stepped(-0.1), variant="other")))
-    assert new_since([other], {first.key}) == (other,)
+def test_select_new__a_change_far_away_is_another_one() -> None:
+    first = only(find_change_points(series(stepped(-0.1))))
+    later = only(find_change_points(series(stepped(-0.1, before=110))))
+    assert select_new([first], {first.key}) == ()
+    assert select_new([later], {first.key}) == (later,)
+    other = only(find_change_points(series(stepped(-0.1), variant="other")))
+    assert select_new([other], {first.key}) == (other,)
 
 
-def test_change_points__a_bad_day_at_the_end_is_none() -> None:
+def test_find_change_points__a_bad_day_at_the_end_is_not_one() -> None:
     values = [*stepped(0.0), 0.2]
-    assert change_points(series(values)) == ()
+    assert find_change_points(series(values)) == ()
     assert point(3, 1.0).at == "2024-01-04T03:00:00Z"
 
 
-def test_latest_changes_of__are_those_of_the_whole_series_that_newest_records_raised() -> None:
-    for seed, before, told in ((1, 700, 1), (2, 750, 1), (3, 400, 0)):
+def test_find_latest_change_points__finds_what_the_newest_records_raised() -> None:
+    for seed, before, raised in ((1, 700, 1), (2, 750, 1), (3, 400, 0)):
         whole = series(stepped(-0.08, seed=seed, before=before, after=800 - before))
-        latest = latest_changes_of([whole])
-        assert len(latest) == told
-        assert [one.key for one in latest] == [one.key for one in change_points(whole) if one.raised >= 600]
+        latest = find_latest_change_points([whole])
+        assert len(latest) == raised
+        assert [point.key for point in latest] == [
+            point.key for point in find_change_points(whole) if point.raised >= 600
+        ]
 
 
-def again(whole: Series, index: int, times: int, value: float) -> Series:
-    """The series after the job of record `index` ran again, `times` times: beside it, and not to be judged."""
+def run_again(whole: Series, index: int, times: int, value: float) -> Series:
+    """Add points as if the job of record `index` had run again `times` times: next to it, and not judged."""
     old = whole.points[index]
     runs = [replace(old, run_id=f"again-{n}", value=value, repeated=True) for n in range(times)]
     return replace(whole, points=(*whole.points[: index + 1], *runs, *whole.points[index + 1 :]))
@@ -132,12 +139,12 @@ def again(whole: Series, index: int, times: int, value: float) -> Series:
 
 @pytest.mark.parametrize("index", [20, 99, 100, 101, 140])
 @pytest.mark.parametrize("value", [0.2, 1.0, 5.0])
-def test_change_points__an_old_job_that_runs_again_is_no_news_whatever_it_measures(index: int, value: float) -> None:
+def test_find_change_points__an_old_job_that_runs_again_is_never_a_change(index: int, value: float) -> None:
     whole = series(stepped(-0.1))
-    known = only(change_points(whole))
-    later = only(change_points(again(whole, index, 12, value)))
+    known = only(find_change_points(whole))
+    later = only(find_change_points(run_again(whole, index, 12, value)))
     assert (later.key, later.index, later.size, later.raised) == (known.key, known.index, known.size, known.raised)
-    assert latest_changes_of([again(whole, index, 12, value)]) != ()
-    assert new_since(latest_changes_of([again(whole, index, 12, value)]), {known.key}) == ()
+    assert find_latest_change_points([run_again(whole, index, 12, value)]) != ()
+    assert select_new(find_latest_change_points([run_again(whole, index, 12, value)]), {known.key}) == ()
     steady = series(stepped(0.0))
-    assert change_points(again(steady, index, 40, value)) == ()
+    assert find_change_points(run_again(steady, index, 40, value)) == ()

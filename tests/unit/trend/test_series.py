@@ -1,4 +1,4 @@
-"""Records → series: what is joined, and what never is."""
+"""Make series from records: what is joined, and what never is."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 import pytest
 
 from bench_action.model.benchmark import UNNAMED, Benchmark
-from bench_action.trend.series import series_of
+from bench_action.trend.series import make_series
 
 pytestmark = pytest.mark.unit
 
 
 @dataclass(frozen=True)
-class Kept:
+class Cell:
     at: str = "2024-01-01T00:00:00Z"
     sha: str = "a" * 40
     run_id: str = "1"
@@ -32,55 +32,56 @@ class Kept:
 RATIO = {"requests_per_second": [0.5, 0.49, 0.51]}
 
 
-def test_series_of__unlike_machines_are_not_joined_without_a_control() -> None:
-    found = series_of([Kept(), Kept(run_id="2", fingerprint="xeon"), Kept(run_id="3")])
-    assert [(one.origin, len(one.points), one.relative) for one in found] == [("epyc", 2, False), ("xeon", 1, False)]
+def test_make_series__different_machines_are_not_joined_without_a_control() -> None:
+    found = make_series([Cell(), Cell(run_id="2", fingerprint="xeon"), Cell(run_id="3")])
+    joined = [(whole.origin, len(whole.points), whole.relative) for whole in found]
+    assert joined == [("epyc", 2, False), ("xeon", 1, False)]
 
 
-def test_series_of__a_control_joins_machines() -> None:
+def test_make_series__a_control_joins_machines() -> None:
     records = [
-        Kept(control=RATIO, control_id="c1"),
-        Kept(run_id="2", fingerprint="xeon", control=RATIO, control_id="c1"),
+        Cell(control=RATIO, control_id="c1"),
+        Cell(run_id="2", fingerprint="xeon", control=RATIO, control_id="c1"),
     ]
-    (found,) = series_of(records)
+    (found,) = make_series(records)
     assert found.relative
-    assert [one.value for one in found.points] == [0.5, 0.5]
+    assert [point.value for point in found.points] == [0.5, 0.5]
 
 
-def test_series_of__another_control_is_another_series() -> None:
-    found = series_of([Kept(control=RATIO, control_id=name, run_id=name) for name in ("c1", "c2")])
-    assert [one.origin for one in found] == ["c1", "c2"]
+def test_make_series__another_control_is_another_series() -> None:
+    found = make_series([Cell(control=RATIO, control_id=name, run_id=name) for name in ("c1", "c2")])
+    assert [whole.origin for whole in found] == ["c1", "c2"]
 
 
-def test_series_of__absolute_values_stay_apart_by_machine_even_with_a_control() -> None:
-    (found,) = series_of([Kept(control=RATIO, control_id="c1")], absolute=True)
+def test_make_series__absolute_values_are_separate_by_machine_even_with_a_control() -> None:
+    (found,) = make_series([Cell(control=RATIO, control_id="c1")], absolute=True)
     assert (found.relative, found.points[0].value) == (False, 100.0)
 
 
-def test_series_of__times_order_the_points_not_the_store() -> None:
-    (found,) = series_of([Kept(at="2024-01-02T00:00:00Z", run_id="2"), Kept()])
-    assert [one.run_id for one in found.points] == ["1", "2"]
+def test_make_series__points_are_in_the_order_of_time_not_of_the_store() -> None:
+    (found,) = make_series([Cell(at="2024-01-02T00:00:00Z", run_id="2"), Cell()])
+    assert [point.run_id for point in found.points] == ["1", "2"]
 
 
 @pytest.mark.parametrize("part", Benchmark._fields)
-def test_series_of__what_differs_in_any_part_is_another_benchmark(part: str) -> None:
+def test_make_series__a_difference_in_any_part_makes_another_benchmark(part: str) -> None:
     usual = Benchmark("bench.yml", "bench-action", "trend/benchmark", "ci", "docker")
     other = usual._replace(**{part: "another"})
-    records = [Kept(benchmark=usual), Kept(run_id="2", benchmark=other), Kept(run_id="3", benchmark=usual)]
+    records = [Cell(benchmark=usual), Cell(run_id="2", benchmark=other), Cell(run_id="3", benchmark=usual)]
     for absolute in (False, True):
-        found = series_of(records, absolute=absolute)
-        assert {one.benchmark: [point.run_id for point in one.points] for one in found} == {
+        found = make_series(records, absolute=absolute)
+        assert {whole.benchmark: [point.run_id for point in whole.points] for whole in found} == {
             usual: ["1", "3"],
             other: ["2"],
         }
 
 
-def test_series_of__an_old_job_that_runs_again_lands_beside_its_first_run() -> None:
-    def kept(run: str, sha: str, measured: int, committed: int) -> Kept:
-        return Kept(f"2024-01-{measured:02}T03:00:00Z", sha, run, committed_at=f"2024-01-{committed:02}T00:00:00Z")
+def test_make_series__an_old_job_that_runs_again_is_next_to_its_first_run() -> None:
+    def cell(run: str, sha: str, measured: int, committed: int) -> Cell:
+        return Cell(f"2024-01-{measured:02}T03:00:00Z", sha, run, committed_at=f"2024-01-{committed:02}T00:00:00Z")
 
-    records = [kept("1", "a", 2, 1), kept("2", "b", 4, 3), kept("3", "c", 6, 5), kept("again", "a", 20, 1)]
-    (found,) = series_of(records)
+    records = [cell("1", "a", 2, 1), cell("2", "b", 4, 3), cell("3", "c", 6, 5), cell("again", "a", 20, 1)]
+    (found,) = make_series(records)
     assert [point.run_id for point in found.points] == ["1", "again", "2", "3"]
     assert [point.run_id for point in found.judged] == ["1", "2", "3"]
 
@@ -94,10 +95,10 @@ def test_series_of__an_old_job_that_runs_again_lands_beside_its_first_run() -> N
         {"requests_per_second": [None]},
     ],
 )
-def test_series_of__what_is_no_value_is_left_out(metrics: Mapping[str, Sequence[float | None]]) -> None:
-    assert series_of([Kept(metrics=metrics)]) == ()
+def test_make_series__invalid_values_are_left_out(metrics: Mapping[str, Sequence[float | None]]) -> None:
+    assert make_series([Cell(metrics=metrics)]) == ()
 
 
-def test_series_of__an_interval_may_be_missing() -> None:
-    (found,) = series_of([Kept(metrics={"requests_per_second": [5.0, None, float("inf")]})])
+def test_make_series__an_interval_may_be_missing() -> None:
+    (found,) = make_series([Cell(metrics={"requests_per_second": [5.0, None, float("inf")]})])
     assert (found.points[0].low, found.points[0].high) == (None, None)

@@ -1,4 +1,4 @@
-"""What is done with a history, from results to alarms, on a plain folder."""
+"""Work with a history in a plain folder, from results to alarms."""
 
 import json
 import random
@@ -14,21 +14,21 @@ from typer.testing import CliRunner
 from bench_action.cli.app import app
 from bench_action.history.folder import Folder
 from bench_action.history.history import History
-from bench_action.history.opening import opened
+from bench_action.history.opening import open_history
 from bench_action.history.record import parse_line
 from bench_action.model.errors import InputError, RegressionError
 from bench_action.model.result import Result
-from bench_action.trend.trends import Trends, refuse_worse
+from bench_action.trend.trends import Trends, require_nothing_worse
 
 pytestmark = pytest.mark.unit
 
 BEGIN = datetime.now(UTC).replace(hour=3, minute=0, second=0, microsecond=0) - timedelta(days=100)
 
 
-def result_of(day: int, speed: float, *, commit: int | None = None, run: str = "", **of_run: str) -> Result:
-    """A night's run: on one of three kinds of machine, of which each is as fast as it is; aiohttp is the control.
+def make_night(day: int, speed: float, *, commit: int | None = None, run: str = "", **of_run: str) -> Result:
+    """Build a night's run on a machine with one of three speeds; aiohttp is the control.
 
-    `commit`: the day of the commit, the same one if left out; `of_run`: more fields of `run`.
+    `commit`: the day of the commit, the same day if left out; `of_run`: more fields of `run`.
     """
     commit = day if commit is None else commit
     lottery = random.Random(f"{day}{run}{sorted(of_run.items())}")
@@ -48,49 +48,49 @@ def result_of(day: int, speed: float, *, commit: int | None = None, run: str = "
     return result.model_copy(update={"run": info, "environment": environment, "source": source, "control": control})
 
 
-def trends(folder: Path, said: list[str]) -> Trends:
-    with opened(str(folder), tell=said.append) as store:
+def open_trends(folder: Path, said: list[str]) -> Trends:
+    with open_history(str(folder), warn=said.append) as store:
         return Trends(store, said.append)
 
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixty nights; from the fortieth on django is 8 % slower."""
+    """Sixty nights; since the fortieth, django is 8 % slower."""
     folder = tmp_path_factory.mktemp("history")
-    trends(folder, []).append([result_of(day, 200 if day < 40 else 184) for day in range(60)])
+    open_trends(folder, []).append([make_night(day, 200 if day < 40 else 184) for day in range(60)])
     return folder
 
 
 def test_append__writes_a_run_once(tmp_path: Path) -> None:
     said: list[str] = []
-    keeper = trends(tmp_path, said)
-    assert keeper.append([result_of(0, 200), result_of(1, 200)]) == 4
-    assert keeper.append([result_of(1, 200)]) == 0
-    assert said[-1] == "0 new records, 2 there already"
+    trends = open_trends(tmp_path, said)
+    assert trends.append([make_night(0, 200), make_night(1, 200)]) == 4
+    assert trends.append([make_night(1, 200)]) == 0
+    assert said[-1] == "0 new records, 2 already there"
 
 
-def test_append__of_a_run_that_has_nothing_to_give_says_so_and_keeps_the_others(tmp_path: Path) -> None:
+def test_append__reports_a_run_without_records_and_keeps_the_others(tmp_path: Path) -> None:
     said: list[str] = []
-    keeper = trends(tmp_path, said)
-    assert keeper.append([make_result([]), result_of(1, 200)]) == 2
+    trends = open_trends(tmp_path, said)
+    assert trends.append([make_result([]), make_night(1, 200)]) == 2
     assert "has nothing for the history" in said[0]
     assert f"(verdict: {make_result([]).verdict})" in said[0]
-    assert keeper.append([make_result([])]) == 0
-    assert said[-1] == "0 new records, 0 there already"
+    assert trends.append([make_result([])]) == 0
+    assert said[-1] == "0 new records, 0 already there"
 
 
-def test_check__tells_a_change_once_with_its_commits_and_whatever_machine_it_was(history: Path) -> None:
+def test_check__reports_a_change_once_with_its_commits_on_any_machine(history: Path) -> None:
     said: list[str] = []
-    found = trends(history, said).check()
+    found = open_trends(history, said).check()
     assert [point.series.relative for point in found if point.series.metric == "requests_per_second"] == [True]
     text = "\n".join(said)
     assert f"{39:040x}"[:10] in text
     assert "worse" in text
     with pytest.raises(RegressionError, match="django"):
-        refuse_worse(found)
-    again = trends(history, said).check()
+        require_nothing_worse(found)
+    again = open_trends(history, said).check()
     assert again == ()
-    refuse_worse(again)
+    require_nothing_worse(again)
 
 
 def test_render__draws_a_site(history: Path, tmp_path: Path) -> None:
@@ -99,19 +99,19 @@ def test_render__draws_a_site(history: Path, tmp_path: Path) -> None:
     assert {"index.html", "badge.svg", "badge.json", "plotly.min.js"} <= {p.name for p in (tmp_path / "site").iterdir()}
 
 
-def test_backtest__says_what_gates_would_have_done(history: Path) -> None:
+def test_backtest__replays_gates(history: Path) -> None:
     done = CliRunner().invoke(app, ["trend", "backtest", "--store", str(history), "--gate", "5%", "--gate", "0.5"])
     assert done.exit_code == 0, done.output
     assert "Undone" in done.output
 
 
 @pytest.mark.parametrize("gate", ["5 percent", "0%", "150%", "-1%", "nan"])
-def test_backtest__refuses_what_is_no_gate(history: Path, gate: str) -> None:
+def test_backtest__refuses_what_is_not_a_gate(history: Path, gate: str) -> None:
     done = CliRunner().invoke(app, ["trend", "backtest", "--store", str(history), f"--gate={gate}"])
     assert isinstance(done.exception, InputError)
 
 
-def test_render__of_nothing_says_what_to_do(tmp_path: Path) -> None:
+def test_render__of_an_empty_history_advises_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the history is empty"):
         CliRunner().invoke(
             app,
@@ -124,65 +124,65 @@ FRONT: dict[str, Any] = {"config": "front/bench.yml", "key": "k"}
 BACK: dict[str, Any] = {"config": "back/bench.yml", "key": "k"}
 
 
-def keeper_of(folder: Path, said: list[str], now: datetime) -> Trends:
-    """As `trends`, by another clock."""
-    return Trends(History(Folder(folder), tell=said.append, now=lambda: now), said.append, lambda: now)
+def open_trends_at(folder: Path, said: list[str], now: datetime) -> Trends:
+    """Open trends with another clock."""
+    return Trends(History(Folder(folder), warn=said.append, now=lambda: now), said.append, lambda: now)
 
 
 def test_check__two_configurations_with_one_key_are_two_trends(tmp_path: Path) -> None:
-    """Their variants and profiles have the same names; one is 40 % slower all the time, and then gets slower yet."""
+    """Their variants and profiles have the same names; one is always 40 % slower, and then gets even slower."""
     said: list[str] = []
-    keeper = trends(tmp_path, said)
+    trends = open_trends(tmp_path, said)
     for nights, slower in ((range(40), 120), (range(40, 60), 105)):
-        assert keeper.check() == ()
-        front = [result_of(day, 200, run=f"front-{day}", **FRONT) for day in nights]
-        keeper.append([*front, *(result_of(day, slower, run=f"back-{day}", **BACK) for day in nights)])
-    assert keeper.check(front[0].run.benchmark) == ()
-    found = keeper.check()
+        assert trends.check() == ()
+        front = [make_night(day, 200, run=f"front-{day}", **FRONT) for day in nights]
+        trends.append([*front, *(make_night(day, slower, run=f"back-{day}", **BACK) for day in nights)])
+    assert trends.check(front[0].run.benchmark) == ()
+    found = trends.check()
     assert {point.series.benchmark.config for point in found} == {"back/bench.yml"}
-    assert any(line.startswith("- back/bench.yml, django/article-500: ") for line in said)
-    assert keeper.check() == ()
+    assert any(line.startswith("- back/bench.yml, django · article-500: ") for line in said)
+    assert trends.check() == ()
 
 
 def test_check__legs_of_a_matrix_are_separate_trends(tmp_path: Path) -> None:
-    keeper = trends(tmp_path, [])
+    trends = open_trends(tmp_path, [])
     for leg, speed in (("3.11", 200.0), ("3.13", 240.0)):
         names: dict[str, Any] = {"config": "bench.yml", "job": f"trend/bench ({leg})"}
-        keeper.append([result_of(day, speed, run=f"{leg}-{day}", **names) for day in range(40)])
-    assert keeper.check() == ()
+        trends.append([make_night(day, speed, run=f"{leg}-{day}", **names) for day in range(40)])
+    assert trends.check() == ()
 
 
-def test_check__an_old_job_that_runs_again_is_no_news_and_makes_no_old_change_new(tmp_path: Path) -> None:
+def test_check__an_old_job_that_runs_again_reports_nothing_new(tmp_path: Path) -> None:
     said: list[str] = []
-    keeper = trends(tmp_path, said)
-    keeper.append([result_of(day, 200 if day < 40 else 184) for day in range(60)])
-    assert len(keeper.check()) >= 1
-    for few in (range(2), range(2, 20)):  # of the fast commits before the change, all run again after it
-        keeper.append([result_of(60 + n, 200, commit=20 + n, run=f"again-{n}") for n in few])
-        assert keeper.check() == ()
-    keeper.append([result_of(81 + n, 184, commit=61 + n) for n in range(9)])
-    assert keeper.check() == ()
+    trends = open_trends(tmp_path, said)
+    trends.append([make_night(day, 200 if day < 40 else 184) for day in range(60)])
+    assert len(trends.check()) >= 1
+    for few in (range(2), range(2, 20)):  # fast commits from before the change, all run again after it
+        trends.append([make_night(60 + n, 200, commit=20 + n, run=f"again-{n}") for n in few])
+        assert trends.check() == ()
+    trends.append([make_night(81 + n, 184, commit=61 + n) for n in range(9)])
+    assert trends.check() == ()
 
 
-def test_check__a_run_of_a_wrong_clock_blinds_nobody(tmp_path: Path) -> None:
+def test_check__a_run_with_a_wrong_clock_hides_no_change(tmp_path: Path) -> None:
     said: list[str] = []
     wrong = datetime(2099, 1, 1, 3, tzinfo=UTC)
-    ahead = result_of(1, 900, run="ahead", started_at=wrong.isoformat())
-    keeper_of(tmp_path, said, wrong).append([ahead])
-    keeper = trends(tmp_path, said)
-    assert keeper.append([result_of(2, 900, run="refused", started_at=wrong.isoformat())]) == 0
+    ahead = make_night(1, 900, run="ahead", started_at=wrong.isoformat())
+    open_trends_at(tmp_path, said, wrong).append([ahead])
+    trends = open_trends(tmp_path, said)
+    assert trends.append([make_night(2, 900, run="refused", started_at=wrong.isoformat())]) == 0
     assert "is from the future" in said[-2]
-    keeper.append([result_of(day, 200 if day < 40 else 184) for day in range(60)])
-    found = keeper.check()
+    trends.append([make_night(day, 200 if day < 40 else 184) for day in range(60)])
+    found = trends.check()
     assert {point.direction for point in found} == {"worse"}
     ignored = [line for line in said if line.startswith("ignored 2 records from the future, up to 2099")]
     assert len(ignored) == 1
-    keeper.render(tmp_path / "site", "")
+    trends.render(tmp_path / "site", "")
     assert "2099" not in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
 
 
-def test_records_without_names__are_read_and_form_a_trend_by_themselves(history: Path, tmp_path: Path) -> None:
-    """As they were written before benchmarks had names and records had the commits' dates."""
+def test_records_without_names__form_a_separate_trend(history: Path, tmp_path: Path) -> None:
+    """Records from before benchmarks had names and records had the commits' dates."""
     old = []
     for line in (history / "records").glob("*.jsonl"):
         for text in line.read_text(encoding="utf-8").splitlines():
@@ -190,19 +190,19 @@ def test_records_without_names__are_read_and_form_a_trend_by_themselves(history:
             assert not {"cfg", "key", "job"} & fields.keys()
             del fields["ct"]
             old.append(parse_line(json.dumps(fields)))
-    with opened(str(tmp_path)) as store:
+    with open_history(str(tmp_path)) as store:
         store.append(old)
-    keeper = trends(tmp_path, [])
-    assert {point.direction for point in keeper.check()} == {"worse"}
-    keeper.append([result_of(day, 300, config="bench.yml") for day in range(61, 75)])
-    assert keeper.check() == ()
+    trends = open_trends(tmp_path, [])
+    assert {point.direction for point in trends.check()} == {"worse"}
+    trends.append([make_night(day, 300, config="bench.yml") for day in range(61, 75)])
+    assert trends.check() == ()
 
 
-def test_render__shows_benchmarks_side_by_side_with_their_names(tmp_path: Path) -> None:
-    keeper = trends(tmp_path / "history", [])
+def test_render__shows_each_benchmark_with_its_name(tmp_path: Path) -> None:
+    trends = open_trends(tmp_path / "history", [])
     for day in range(3):
-        keeper.append([result_of(day, 200, run=f"{one['config']}-{day}", **one) for one in (FRONT, BACK)])
-    assert keeper.render(tmp_path / "site", "")
+        trends.append([make_night(day, 200, run=f"{names['config']}-{day}", **names) for names in (FRONT, BACK)])
+    assert trends.render(tmp_path / "site", "")
     index = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
     assert re.findall(r'<h2 class="benchmark">(.*?)</h2>', index) == ["back/bench.yml", "front/bench.yml"]
     pages = {page.name: page.read_text(encoding="utf-8") for page in (tmp_path / "site").glob("*requests-per*.html")}
@@ -211,8 +211,8 @@ def test_render__shows_benchmarks_side_by_side_with_their_names(tmp_path: Path) 
         assert f"({name.partition('-')[0]}/bench.yml)</h1>" in text
 
 
-def test_render__of_one_benchmark_does_not_name_it(tmp_path: Path) -> None:
-    keeper = trends(tmp_path / "history", [])
-    keeper.append([result_of(day, 200, **FRONT) for day in range(3)])
-    keeper.render(tmp_path / "site", "")
+def test_render__does_not_name_a_single_benchmark(tmp_path: Path) -> None:
+    trends = open_trends(tmp_path / "history", [])
+    trends.append([make_night(day, 200, **FRONT) for day in range(3)])
+    trends.render(tmp_path / "site", "")
     assert "front" not in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
