@@ -58,7 +58,7 @@ run: .venv ## measure the built-in applications on this machine (ARGS=…); outp
 test: ## set this machine up, check, then run every test of every level
 	$(MAKE) $(side_by_side) packages .venv/.dev
 	$(MAKE) $(side_by_side) buildx images check
-	$(pytest) $(strict) -m 'not alone' --durations 25 --durations-min 5 --numprocesses $(WORKERS) --dist loadgroup \
+	$(pytest) $(strict) -m 'not alone' --durations 25 --durations-min 5 --numprocesses $(WORKERS) --dist loadscope \
 	  $(levels) $(ARGS)
 	$(pytest) $(strict) -m alone --durations 10 --durations-min 5 $(levels) $(ARGS) || [ $$? = 5 ]  # none of them is in ARGS
 
@@ -67,7 +67,7 @@ test-newer-engine: engine images .venv/.dev ## run the tests of the engine again
 	scripts/test-newer-engine.sh $(ARGS)
 
 unit: .venv/.dev ## run the unit tests only
-	$(pytest) --numprocesses 2 --dist worksteal tests/unit $(ARGS)
+	$(pytest) --numprocesses 2 tests/unit $(ARGS)
 
 check: .venv/.dev ## style, types, layers, plain English and shell scripts
 	.venv/bin/ruff check .
