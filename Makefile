@@ -19,8 +19,10 @@ lock = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --gene
 scripts := .ci/run $(wildcard *.sh) $(wildcard scripts/*.sh) $(wildcard tests/images/*.sh) $(wildcard tests/github/*.sh)
 typed := $(wildcard src tests apps benchmarks scripts)
 # tests that run at the same time, as they wait more than they compute; those marked `alone` come after them
-WORKERS ?= 2
-levels := tests/unit tests/integration tests/docker tests/e2e
+WORKERS ?= 4
+levels := tests/e2e tests/docker tests/integration tests/unit
+strict := -p no_skips --timeout 900
+side_by_side := --no-print-directory --jobs 2 --output-sync=line
 
 help: ## list the targets
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z.-]+):.*## /\1\t/' | expand -t 19
@@ -51,18 +53,21 @@ run: .venv ## measure the built-in applications on this machine (ARGS=…); outp
 	@if docker info >/dev/null 2>&1; then tests/images/build.sh; else scripts/packages.sh wrk; fi
 	.venv/bin/bench-action run $(ARGS)
 
-test: packages engine images buildx .venv/.dev ## set this machine up, check, then run every test of every level
-	$(MAKE) --no-print-directory check
-	$(pytest) -p no_skips --timeout 900 --durations 25 --durations-min 5 -m 'not alone' --numprocesses $(WORKERS) \
-	  --dist worksteal $(levels) $(ARGS)
-	$(pytest) -p no_skips --timeout 900 -m alone $(levels) $(ARGS) || [ $$? = 5 ]  # none of them is in ARGS
+# What waits for the network goes next to what computes: packages and the environment, then images and the checks. The slow
+# levels come first, so that at the end unit tests fill what waits leave.
+test: ## set this machine up, check, then run every test of every level
+	$(MAKE) $(side_by_side) packages .venv/.dev
+	$(MAKE) $(side_by_side) buildx images check
+	$(pytest) $(strict) -m 'not alone' --durations 25 --durations-min 5 --numprocesses $(WORKERS) --dist loadscope \
+	  $(levels) $(ARGS)
+	$(pytest) $(strict) -m alone --durations 10 --durations-min 5 $(levels) $(ARGS) || [ $$? = 5 ]  # none of them is in ARGS
 
 # A second engine in namespaces of its own, as root; its Debian tree stays in the cache. Beside `make test`, not part of it.
 test-newer-engine: engine images .venv/.dev ## run the tests of the engine against Docker 28 as well
 	scripts/test-newer-engine.sh $(ARGS)
 
 unit: .venv/.dev ## run the unit tests only
-	$(pytest) tests/unit $(ARGS)
+	$(pytest) --numprocesses 2 tests/unit $(ARGS)
 
 check: .venv/.dev ## style, types, layers, plain English and shell scripts
 	.venv/bin/ruff check .

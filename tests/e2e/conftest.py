@@ -16,6 +16,7 @@ import pytest
 import yaml
 from tests.docker.footprint import Footprint
 from tests.e2e.browser import Page, chromium
+from tests.e2e.presets import shorten_presets
 from tests.e2e.sites import DockerSite, LocalSite
 
 from bench_action.model.result import Result, Trial
@@ -231,6 +232,15 @@ def tool(tmp_path: Path, footprint: Footprint, local_site: LocalSite) -> Iterato
     footprint.remove()
     local_site.remove()
     assert left == []
+
+
+@pytest.fixture(scope="session")
+def short_presets(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    """Variables with which a command measures for seconds: our package, with the presets shortened."""
+    folder = tmp_path_factory.mktemp("short")
+    shutil.copytree(BUILTIN_APPS.parent / "src", folder / "src")
+    shorten_presets(folder)
+    return {"PYTHONPATH": str(folder / "src")}
 
 
 @pytest.fixture(scope="session")

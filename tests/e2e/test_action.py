@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.docker.footprint import Footprint
 from tests.e2e.container import ContainerAction
+from tests.e2e.presets import shorten_presets
 from tests.e2e.workflow import (
     ROOT,
     Checkout,
@@ -24,6 +25,7 @@ from tests.e2e.workflow import (
 from tests.git import git
 from tests.github.double import GitHubDouble
 from tests.github.exchange import Answer, Fault
+from tests.shared import one_at_a_time
 from tests.unit.factories import make_compared, make_paired
 
 from bench_action.config.control import BUILT_IN_VARIANT
@@ -43,6 +45,7 @@ IN_A_LOOP = (
 )
 A_LOOP = ("    return JSONResponse(", "    for _ in range(20_000):\n        pass\n    return JSONResponse(")
 QUICK = {"preset": "quick", "baseline": "none", "variants": "starlette"}
+LONG = QUICK | {"preset": "article"}  # the one preset that is not shortened: a run that is interrupted must not be over
 IMAGE = "bench-action-test-action"
 CALLER = """\
 on: pull_request
@@ -71,9 +74,12 @@ jobs:
 
 @pytest.fixture(scope="session")
 def action(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The action as a release would have it, its image built."""
+    """Export the action as a release would have it, except for shorter presets; build its image and a runner's."""
     folder = exported(tmp_path_factory.mktemp("action"))
-    subprocess.run(["docker", "build", "--quiet", "--tag", IMAGE, str(folder)], check=True, capture_output=True)
+    shorten_presets(folder)
+    with one_at_a_time(tmp_path_factory):
+        subprocess.run(["docker", "build", "--quiet", "--tag", IMAGE, str(folder)], check=True, capture_output=True)
+        build_runner()
     return folder
 
 
@@ -113,7 +119,6 @@ def comments(github: GitHubDouble, number: int = 1) -> list[str]:
 def test_workflow__of_the_readme_names_what_a_pull_request_made_slower(
     action: Path, github: GitHubDouble, tmp_path: Path
 ) -> None:
-    build_runner()
     place = checkout(tmp_path / "shop", github.state.repository, {FLASK: IN_A_LOOP, STARLETTE: A_LOOP})
     runner = Runner(tmp_path, action, github)
     ran = runner.run(place, "pull_request", opened(github, place))
@@ -133,7 +138,6 @@ def test_workflow__of_the_readme_names_what_a_pull_request_made_slower(
 def test_workflow__that_calls_the_reusable_one_gets_its_outputs(
     action: Path, github: GitHubDouble, tmp_path: Path
 ) -> None:
-    build_runner()
     place = checkout(tmp_path / "shop", github.state.repository, {})
     workflows = place.folder / ".github" / "workflows"
     shutil.copy(ROOT / ".github" / "workflows" / "benchmark.yml", workflows / "called.yml")
@@ -154,7 +158,6 @@ def kept(github: GitHubDouble) -> list[Record]:
 def test_workflow__of_a_schedule_keeps_a_history_of_ratios_to_the_built_in_control(
     action: Path, github: GitHubDouble, tmp_path: Path
 ) -> None:
-    build_runner()
     place = checkout(tmp_path / "shop", github.state.repository, {})
     shutil.copy(ROOT / "examples" / "schedule.yml", place.folder / ".github" / "workflows" / "benchmark.yml")
     git(place.folder, "switch", "--quiet", "main")
@@ -176,7 +179,6 @@ def test_workflow__of_a_schedule_keeps_a_history_of_ratios_to_the_built_in_contr
 def test_workflow__whose_legs_share_a_key_keeps_a_trend_for_each(
     action: Path, github: GitHubDouble, tmp_path: Path
 ) -> None:
-    build_runner()
     place = checkout(tmp_path / "shop", github.state.repository, {})
     (place.folder / ".github" / "workflows" / "benchmark.yml").write_text(LEGS, encoding="utf-8")
     git(place.folder, "switch", "--quiet", "main")
@@ -191,7 +193,6 @@ def test_workflow__whose_legs_share_a_key_keeps_a_trend_for_each(
 
 
 def test_workflow__of_our_own_trend_run_twice_keeps_both(action: Path, github: GitHubDouble, tmp_path: Path) -> None:
-    build_runner()
     place = own_checkout(tmp_path / "own", action, github.state.repository)
     repository = {"default_branch": "main", "full_name": github.state.repository}
     event = {"inputs": {"preset": "quick"}, "ref": "refs/heads/main", "repository": repository}
@@ -323,7 +324,7 @@ def test_step__that_is_cancelled_cleans_up(
     step: Callable[..., ContainerAction], github: GitHubDouble, footprint: Footprint, moment: str
 ) -> None:
     one = step()
-    container = one.start("pull_request", opened(github, one.place), **QUICK)
+    container = one.start("pull_request", opened(github, one.place), **LONG)
     one.wait_for(container, moment)
     one.signal(container, "INT")
     done = one.finish(container)
@@ -337,7 +338,7 @@ def test_post_step__removes_what_a_killed_step_has_left(
     step: Callable[..., ContainerAction], github: GitHubDouble, footprint: Footprint
 ) -> None:
     one = step()
-    container = one.start("pull_request", opened(github, one.place), **QUICK)
+    container = one.start("pull_request", opened(github, one.place), **LONG)
     one.wait_for(container, "capacity 1")
     one.signal(container, "KILL")
     one.finish(container)

@@ -1,6 +1,7 @@
 """Base beside head, on either engine: what changed is named, what did not change is no alarm."""
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -126,13 +127,15 @@ def test_baseline__work_in_the_background_is_no_alarm_and_one_more_query_is(tool
 
 
 @pytest.mark.alone
-def test_baseline__the_same_code_runs_in_duets_and_is_no_alarm(tool: Tool, todo: Path) -> None:
+def test_baseline__the_same_code_runs_in_duets_and_is_no_alarm(
+    tool: Tool, todo: Path, short_presets: Mapping[str, str]
+) -> None:
     base = git(todo, "rev-parse", "HEAD")
     views = todo / "aiohttp" / "todo_aiohttp" / "views.py"
     views.write_text(views.read_text(encoding="utf-8") + "\n# nothing\n", encoding="utf-8")
     commit(todo)
 
-    finished = tool.run("--preset", "ci", "--max-minutes", "1.1", "--baseline", base)
+    finished = tool.run("--preset", "ci", "--max-minutes", "0.7", "--baseline", base, **short_presets)
 
     assert finished.status == 0, finished.stderr
     result = finished.result

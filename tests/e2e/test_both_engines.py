@@ -1,23 +1,15 @@
 """Whichever engine: the same figures, the same ends, the same messages, and nothing left."""
 
-import json
 import signal
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
-import jsonschema
 import pytest
 from tests.e2e.conftest import Finished, Tool, tiny
 from tests.e2e.sites import DockerSite, LocalSite, Site
 
-from bench_action.model.result import Result, Work
 from bench_action.model.warning import Code
 
 pytestmark = pytest.mark.e2e
-
-SCHEMA = Path(__file__).parents[2] / "docs" / "result.schema.json"
-BUILTIN = ("django", "aiohttp")
 
 
 @pytest.fixture(params=["docker", "local"])
@@ -30,59 +22,6 @@ def site(request: pytest.FixtureRequest, docker_site: DockerSite, local_site: Lo
 def tool(tool: Tool, site: Site) -> Tool:
     """The command, told to use that engine."""
     return replace(tool, engine=site.name)
-
-
-@pytest.fixture(params=["docker", "local"])
-def built_in(request: pytest.FixtureRequest) -> Finished:
-    """A run of the built-in applications on each engine."""
-    finished: Finished = request.getfixturevalue("builtin" if request.param == "docker" else "builtin_local")
-    assert finished.status == 0, finished.stderr
-    assert finished.result.run.engine == request.param
-    return finished
-
-
-def metrics_of(finished: Finished) -> dict[str, set[str]]:
-    return {one.variant: set(one.metrics) for one in finished.result.summaries if one.variant in BUILTIN}
-
-
-def test_run__ends_with_a_result_as_its_schema_says(built_in: Finished) -> None:
-    assert built_in.result.verdict == "measured"
-    assert all(subject.verified and not subject.failure for subject in built_in.result.subjects)
-    text = (built_in.output / "result.json").read_text(encoding="utf-8")
-    stored: dict[str, Any] = json.loads(text)
-    assert next(iter(stored)) == "schema_version"
-    jsonschema.validate(stored, json.loads(SCHEMA.read_text(encoding="utf-8")))
-    assert json.loads(Result.model_validate_json(text).model_dump_json()) == stored
-
-
-def test_run__counts_one_query_and_one_cache_command_for_each_page(built_in: Finished) -> None:
-    counts = [trial for trial in built_in.trials if trial.phase == "count"]
-    for variant in BUILTIN:
-        own = [(trial.requests, trial.work) for trial in counts if trial.variant == variant]
-        # others follow where a busy machine made the first two differ
-        assert own.count((20, Work(queries=20, rows=400, cache_commands=20))) >= 2, own
-
-
-def test_engines__have_the_same_metrics(builtin: Finished, builtin_local: Finished) -> None:
-    assert metrics_of(builtin_local) == metrics_of(builtin)
-    assert {"cpu_ms_per_request", "db_cpu_ms_per_request", "cache_cpu_ms_per_request", "memory_peak_mib"} <= (
-        metrics_of(builtin_local)["aiohttp"]
-    )
-
-
-def test_engines__agree_exactly_on_the_work_of_a_request(builtin: Finished, builtin_local: Finished) -> None:
-    exact = ("queries_per_request", "rows_per_request", "cache_commands_per_request")
-    told = [
-        {
-            (one.variant, name): one.metrics[name].median
-            for one in finished.result.summaries
-            for name in exact
-            if one.variant in BUILTIN
-        }
-        for finished in (builtin, builtin_local)
-    ]
-    assert told[0] == told[1]
-    assert set(told[0].values()) == {1.0, 20.0}
 
 
 def test_application__that_dies_at_start(tool: Tool) -> None:
