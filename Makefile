@@ -62,7 +62,7 @@ test: ## set this machine up, check, then run every test of every level
 	  $(levels) $(ARGS)
 	$(pytest) $(strict) -m alone --durations 10 --durations-min 5 $(levels) $(ARGS) || [ $$? = 5 ]  # none of them is in ARGS
 
-# A second engine in namespaces of its own, as root; its Debian tree stays in the cache. Beside `make test`, not part of it.
+# A second engine in separate namespaces, as root; its Debian tree stays in the cache. Not part of `make test`.
 test-newer-engine: engine images .venv/.dev ## run the tests of the engine against Docker 28 as well
 	scripts/test-newer-engine.sh $(ARGS)
 
@@ -84,7 +84,7 @@ format: .venv/.dev ## put the code into the one format, and fix what can be fixe
 	.venv/bin/ruff format .
 	scripts/format-assets.sh --write
 
-lock: .venv/.dev ## resolve the requirements anew, keeping what is pinned (ARGS=--upgrade does not keep it)
+lock: .venv/.dev ## resolve the requirements again, keeping the pins (ARGS=--upgrade drops them)
 	$(lock) --extra local pyproject.toml requirements/dev.in --output-file requirements/dev.txt
 	$(lock) pyproject.toml --constraint requirements/dev.txt --output-file requirements/runtime.txt
 	$(lock) --extra local pyproject.toml requirements/editable.in --constraint requirements/dev.txt \
@@ -93,7 +93,7 @@ lock: .venv/.dev ## resolve the requirements anew, keeping what is pinned (ARGS=
 	  $(lock) $$input --constraint requirements/dev.txt --output-file $${input%.in}.txt; \
 	done
 
-schemas: .venv ## write the published JSON Schemas anew from the models
+schemas: .venv ## write the published JSON Schemas from the models
 	.venv/bin/bench-action schema >docs/bench.schema.json
 	.venv/bin/bench-action schema --result >docs/result.schema.json
 
@@ -104,7 +104,7 @@ history: .venv ## measure how a history grows: append, read, page (minutes)
 	.venv/bin/python benchmarks/history.py
 	.venv/bin/python benchmarks/trend_page.py
 
-engine: ## have a Docker engine: install and start one if there is none and we are root
+engine: ## make sure that a Docker engine runs; as root, install and start one
 	@scripts/engine.sh
 
 images: engine ## have the base images: local, from the registry, or stand-ins where there is no registry

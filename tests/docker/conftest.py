@@ -48,7 +48,7 @@ def footprint() -> Iterator[Footprint]:
 
 
 def make_owner(footprint: Footprint) -> Ownership:
-    return Ownership.of_this_process(f"test-{secrets.token_hex(4)}", footprint.repository)
+    return Ownership.claim(f"test-{secrets.token_hex(4)}", footprint.repository)
 
 
 @contextmanager

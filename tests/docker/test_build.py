@@ -48,7 +48,7 @@ def make_engine(footprint: Footprint, with_buildx: Mapping[str, str]) -> Iterato
     engines: list[DockerEngine] = []
 
     def make_engine() -> DockerEngine:
-        engine = DockerEngine(owner_of_a_run(footprint), with_buildx)
+        engine = DockerEngine(make_owner(footprint), with_buildx)
         engines.append(engine)
         return engine
 
@@ -160,7 +160,7 @@ def test_build__accepts_a_dockerfile_outside_its_context(either: DockerEngine, c
 
 def test_build__refuses_what_the_classic_builder_would_get_wrong(footprint: Footprint, context: Path) -> None:
     (context / "Dockerfile").write_text(f"{PLAIN}RUN cat <<EOF >settings\none = 1\nEOF\n", encoding="utf-8")
-    engine = DockerEngine(owner_of_a_run(footprint), {**os.environ, "PATH": ""})
+    engine = DockerEngine(make_owner(footprint), {**os.environ, "PATH": ""})
     with pytest.raises(StackError, match="could not build") as caught:
         engine.build(BuildSpec("subject", NAME, context))
     assert "needs BuildKit" in caught.value.advice

@@ -72,7 +72,7 @@ def test_start__reports_what_it_could_not_start(engine: DockerEngine, tiny: Tiny
 
 
 def test_remove__removes_the_volumes_of_an_image(footprint: Footprint, tiny: Tiny) -> None:
-    with opened(footprint) as engine:
+    with open_engine(footprint) as engine:
         handle = engine.start(tiny())
         mounts = footprint.client.api.inspect_container(handle.id)["Mounts"]
         (volume,) = [mount["Name"] for mount in mounts if mount["Type"] == "volume"]
@@ -230,7 +230,7 @@ def test_sweep__removes_what_dead_runs_left_behind_and_nothing_else(footprint: F
     with subprocess.Popen(["sleep", "600"]) as process:
         dead = str(Process.from_pid(process.pid))
         process.kill()
-    living = owner_of_a_run(footprint)
+    living = make_owner(footprint)
     elsewhere = Process.from_pid(os.getpid())
     assert elsewhere is not None
     owners = {
@@ -269,7 +269,7 @@ def test_machine__describes_this_one(engine: DockerEngine) -> None:
 
 
 def test_owner__is_a_living_process(footprint: Footprint) -> None:
-    process = Process.parse(owner_of_a_run(footprint).process)
+    process = Process.parse(make_owner(footprint).process)
     assert process is not None
     assert not process.has_exited()
     assert Ownership.claim("x", "y").process == str(process)

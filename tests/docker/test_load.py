@@ -34,8 +34,15 @@ def read_received(agent: Agent, subject: Subject) -> dict[str, int]:
 
 
 def load(stack: Stack, subject: Subject, profile: Profile) -> Report:
-    order = order_for(profile, subject.handle.host, subject.handle.port, profile.duration)
-    answer = stack.agent.wrk(order | {"parts": stack.parts(subject)}, WAIT_S, lambda: None, 0.5)
+    order = build_order(
+        profile,
+        subject.handle.host,
+        subject.handle.port,
+        duration_s=profile.duration,
+        parts=stack.parts(subject),
+        limit_s=WAIT_S,
+    )
+    answer = stack.agent.wrk(order, lambda: None, 0.5)
     assert answer["after"]["application"] is not None
     assert answer["memory_mib"] is not None
     assert answer["memory_mib"] > 0

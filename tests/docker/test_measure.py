@@ -24,7 +24,7 @@ def test_measurer__renews_the_data_before_each_trial_that_writes(stack: Stack, p
         rows_after.append((trial, int(subject.database.execute("SELECT count(*) FROM item")[0])))
 
     plan = make_solo_blocks([Cell("aiohttp", "head", "writing")], blocks=2, warmup_s=0, seed=1, renew=True)
-    Measurer(stack, project.profile, COUNTED, 2, Quiet(), store).walk(plan)
+    Measurer(stack, project.find_profile, COUNTED, 2, Quiet(), store).walk(plan)
 
     counts, capacity = rows_after[:COUNTS], rows_after[COUNTS:]
     assert [rows for _, rows in counts] == [SEED + COUNTED * n for n in range(1, COUNTS + 1)]

@@ -58,7 +58,7 @@ def pairs(footprint: Footprint, project: Project) -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def places(pairs: Stack) -> tuple[Placement, ...]:
     machine = pairs.agent.machine()
-    return placements(machine["cpus"], {int(cpu): found for cpu, found in machine["siblings"].items()})
+    return choose_placements(machine["cpus"], {int(cpu): found for cpu, found in machine["siblings"].items()})
 
 
 def measurer(stack: Stack, places: tuple[Placement, ...]) -> Measurer:
@@ -108,7 +108,7 @@ def test_measurer__duets_share_one_cpu_and_alternate(pairs: Stack, places: tuple
         assert trial.valid
         assert trial.application_idle is not None
         assert trial.cpu_ms["application"] > 0
-        assert "db" not in trial.cpu_ms  # it cannot be told whose it was
+        assert "db" not in trial.cpu_ms  # it could be either one's
     last = places[2 % len(places)]
     assert allowed(pairs, pairs.services.load) == str(last.load[0])
     assert allowed(pairs, pairs.services.handles["postgres"]) == str(last.services[0])
@@ -116,7 +116,7 @@ def test_measurer__duets_share_one_cpu_and_alternate(pairs: Stack, places: tuple
     assert {allowed(pairs, handle) for handle in up} == {str(last.application[0])}
 
 
-def test_measurer__latency_is_told_with_the_services_cpu(pairs: Stack, places: tuple[Placement, ...]) -> None:
+def test_measurer__latency_includes_the_services_cpu(pairs: Stack, places: tuple[Placement, ...]) -> None:
     base, head = measurer(pairs, places).walk(make_latency_blocks([AIOHTTP], blocks=1, pace=PACE, seed=4))
     for trial in (base, head):
         assert trial.latency is not None

@@ -1,4 +1,4 @@
-"""The command as a user runs it, in a folder of its own, with configurations made for one test."""
+"""The command as a user runs it, in its own folder, with configurations made for one test."""
 
 import os
 import shutil
@@ -224,7 +224,7 @@ def local_site(footprint: Footprint) -> Iterator[LocalSite]:
 
 @pytest.fixture
 def tool(tmp_path: Path, footprint: Footprint, local_site: LocalSite) -> Iterator[Tool]:
-    """The command; whatever became of it, nothing of its run is on either engine afterwards."""
+    """The command; afterwards nothing of its run is left on either engine, even if it failed."""
     tool = Tool(tmp_path, footprint.repository, local_site)
     yield tool
     tool.close()
@@ -266,7 +266,7 @@ def builtin(builtin_config: Path, footprint: Footprint, local_site: LocalSite) -
     with ExitStack() as stack:
         for port in PORTS:
             listener = stack.enter_context(socket.socket())
-            with suppress(OSError):  # somebody else has it: taken all the same
+            with suppress(OSError):  # somebody else has it: take it anyway
                 listener.bind(("127.0.0.1", port))
                 listener.listen()
         stack.callback(tool.close)

@@ -65,7 +65,7 @@ class ContainerAction:
         return self._docker("run", "--detach", *self._options(event, token, inputs), self.image).strip()
 
     def post(self) -> Step:
-        """The step's `post-entrypoint`, in a container of its own."""
+        """The step's `post-entrypoint`, in a separate container."""
         state = (self.folder / "file_commands" / "state").read_text(encoding="utf-8").splitlines()
         options = self._options("pull_request", "token", {})
         options += [word for line in state for word in ("--env", f"STATE_{line}")]

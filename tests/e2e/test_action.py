@@ -106,7 +106,7 @@ def step(action: Path, github: GitHubDouble, tmp_path: Path) -> Callable[..., Co
     return make
 
 
-def opened(github: GitHubDouble, place: Checkout, **more: Any) -> dict[str, Any]:
+def open_history(github: GitHubDouble, place: Checkout, **more: Any) -> dict[str, Any]:
     """A pull request, and the event that it makes."""
     return pull_request(place, github.state.pull(branch="feature", **more))
 
@@ -121,7 +121,7 @@ def test_workflow__of_the_readme_names_what_a_pull_request_made_slower(
 ) -> None:
     place = checkout(tmp_path / "shop", github.state.repository, {FLASK: IN_A_LOOP, STARLETTE: A_LOOP})
     runner = Runner(tmp_path, action, github)
-    ran = runner.run(place, "pull_request", opened(github, place))
+    ran = runner.run(place, "pull_request", open_history(github, place))
     assert ran.status == 1, ran.log
     (text,) = comments(github)
     assert text.startswith(f"{make_marker('bench-action')}\n### 🔴 bench-action: ")
@@ -142,7 +142,7 @@ def test_workflow__that_calls_the_reusable_one_gets_its_outputs(
     workflows = place.folder / ".github" / "workflows"
     shutil.copy(ROOT / ".github" / "workflows" / "benchmark.yml", workflows / "called.yml")
     (workflows / "benchmark.yml").write_text(CALLER, encoding="utf-8")
-    ran = Runner(tmp_path, action, github).run(place, "pull_request", opened(github, place))
+    ran = Runner(tmp_path, action, github).run(place, "pull_request", open_history(github, place))
     assert ran.status == 0, ran.log
     assert "the verdict is measured" in ran.log
     assert len(comments(github)) == 1
@@ -225,7 +225,7 @@ def test_step__edits_its_comment_behind_a_hundred_others(
     step: Callable[..., ContainerAction], github: GitHubDouble
 ) -> None:
     one = step()
-    event = opened(github, one.place)
+    event = open_history(github, one.place)
     for n in range(120):
         github.state.comment(1, f"comment {n}")
     github.state.comments[1][110].body = f"{make_marker('bench-action')}\nof an earlier run"
@@ -247,7 +247,7 @@ def test_step__edits_its_comment_behind_a_hundred_others(
 
 def test_step__with_a_forks_token_is_no_failure(step: Callable[..., ContainerAction], github: GitHubDouble) -> None:
     one = step()
-    done = one.run("pull_request", opened(github, one.place, repo="stranger/shop"), token="fork-token", **QUICK)
+    done = one.run("pull_request", open_history(github, one.place, repo="stranger/shop"), token="fork-token", **QUICK)
     assert done.status == 0, done.log
     assert comments(github) == []
     assert any(command.startswith("::notice") and "read" in command for command in done.commands)
@@ -259,7 +259,7 @@ def test_step__says_on_the_pull_request_why_it_could_not_measure(
 ) -> None:
     broken = ("app = Starlette(", 'raise SystemExit("::error::no @octocat today")\napp = Starlette(')
     one = step({STARLETTE: broken})
-    done = one.run("pull_request", opened(github, one.place), **QUICK)
+    done = one.run("pull_request", open_history(github, one.place), **QUICK)
     assert done.status == 3, done.log
     (text,) = comments(github)
     assert "### ⚪ bench-action could not measure" in text
@@ -271,7 +271,7 @@ def test_step__that_cannot_publish_keeps_its_result_and_says_so(
     step: Callable[..., ContainerAction], github: GitHubDouble
 ) -> None:
     one = step()
-    event = opened(github, one.place)
+    event = open_history(github, one.place)
     github.faults.append(Fault("POST", "/comments", Answer(500, {}, {"message": "no"}), times=99))
     done = one.run("pull_request", event, fail_on="never", **QUICK)
     assert done.status == 6, done.log
@@ -324,7 +324,7 @@ def test_step__that_is_cancelled_cleans_up(
     step: Callable[..., ContainerAction], github: GitHubDouble, footprint: Footprint, moment: str
 ) -> None:
     one = step()
-    container = one.start("pull_request", opened(github, one.place), **LONG)
+    container = one.start("pull_request", open_history(github, one.place), **LONG)
     one.wait_for(container, moment)
     one.signal(container, "INT")
     done = one.finish(container)
@@ -338,7 +338,7 @@ def test_post_step__removes_what_a_killed_step_has_left(
     step: Callable[..., ContainerAction], github: GitHubDouble, footprint: Footprint
 ) -> None:
     one = step()
-    container = one.start("pull_request", opened(github, one.place), **LONG)
+    container = one.start("pull_request", open_history(github, one.place), **LONG)
     one.wait_for(container, "capacity 1")
     one.signal(container, "KILL")
     one.finish(container)
@@ -367,6 +367,6 @@ def test_step__fetches_the_base_of_a_shallow_clone(
     (tmp_path / "home" / ".gitconfig").write_text("[safe]\n\tdirectory = /github/home/origin.git\n", encoding="ascii")
     alone = ContainerAction(IMAGE, Checkout(shallow, one.place.base, one.place.head), github, tmp_path)
     inputs = {"preset": "ci", "variants": "starlette", "max_minutes": "0.2", "fail_on": "never"}
-    done = alone.run("pull_request", opened(github, one.place), **inputs)
+    done = alone.run("pull_request", open_history(github, one.place), **inputs)
     assert done.status == 0, done.log
     assert f"base {one.place.base[:7]}" in comments(github)[0]

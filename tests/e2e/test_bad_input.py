@@ -59,7 +59,7 @@ def test_docker__that_does_not_answer(tool: Tool) -> None:
 
 
 def test_image__that_cannot_be_had(tool: Tool) -> None:
-    # nothing listens on port 1: the engine says so at once, with and without a network
+    # nothing listens on port 1: the engine fails immediately, with and without a network
     image = "localhost:1/nobody/has-it:1"
     finished = tool.run(tool.config({"absent": {"image": image}}))
     finished.assert_failed(3, f"could not pull image {image}", "refused", "docker login")

@@ -1,4 +1,4 @@
-"""Base beside head, on either engine: what changed is named, what did not change is no alarm."""
+"""Base and head, on either engine: a change is named, unchanged code raises no alarm."""
 
 import shutil
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ def site(request: pytest.FixtureRequest, docker_site: DockerSite, local_site: Lo
 
 @pytest.fixture
 def tool(tool: Tool, site: Site) -> Tool:
-    """The command, told to use that engine."""
+    """The command with that engine."""
     return replace(tool, engine=site.name)
 
 
@@ -64,7 +64,7 @@ def commit(folder: Path) -> str:
 
 @pytest.fixture
 def todo(tool: Tool) -> Path:
-    """The aiohttp application in a repository of its own, with one commit."""
+    """The aiohttp application in a separate repository with one commit."""
     shutil.copytree(BUILTIN_APPS / "aiohttp", tool.folder / "aiohttp", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(BUILTIN_APPS / "seed.sql", tool.folder)
     (tool.folder / "bench.yml").write_text(_CONFIG, encoding="utf-8")

@@ -20,7 +20,7 @@ def site(request: pytest.FixtureRequest, docker_site: DockerSite, local_site: Lo
 
 @pytest.fixture
 def tool(tool: Tool, site: Site) -> Tool:
-    """The command, told to use that engine."""
+    """The command with that engine."""
     return replace(tool, engine=site.name)
 
 
@@ -51,13 +51,13 @@ def test_setting__that_postgresql_refuses(tool: Tool) -> None:
 def test_variant__that_breaks_a_check_is_not_measured_and_the_others_are(tool: Tool) -> None:
     page = {"status": 200, "contains": ["the page"]}
     check = {"name": "home", "rule": "C1", "request": {"path": "/"}, "expect": page}
-    finished = tool.run(tool.config({"sound": tiny(), "odd": tiny(PAGE="an advertisement")}, checks=[check]))
+    finished = tool.run(tool.config({"good": tiny(), "odd": tiny(PAGE="an advertisement")}, checks=[check]))
     rule = "home (C1): expected a body that contains 'the page', got 'an advertisement'"
     finished.assert_failed(4, "odd broke 1 rule", f"odd: {rule}", "fix the variant")
     assert f"warning: not measured: odd: {rule}" in finished.stderr
     failures = {subject.variant: subject.failure for subject in finished.result.subjects}
-    assert failures == {"sound": "", "odd": rule}
-    assert {trial.variant for trial in finished.trials} == {"sound"}
+    assert failures == {"good": "", "odd": rule}
+    assert {trial.variant for trial in finished.trials} == {"good"}
     assert "odd" in finished.report
 
 
@@ -116,7 +116,7 @@ def test_signal__while_measuring_keeps_the_trials(tool: Tool, site: Site, number
 
 
 def assert_kept(finished: Finished, at_least: int) -> None:
-    """Finished trials are there, one line each, and the result that tells of them is not trusted."""
+    """Finished trials are kept, one line each, and their result is marked invalid."""
     assert len(finished.trials) >= at_least
     assert list(finished.result.trials) == finished.trials
     assert finished.result.verdict == "invalid"

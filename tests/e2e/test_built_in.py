@@ -103,7 +103,7 @@ def test_engines__have_the_same_metrics(builtin: Finished, builtin_local: Finish
 
 def test_engines__agree_exactly_on_the_work_of_a_request(builtin: Finished, builtin_local: Finished) -> None:
     exact = ("queries_per_request", "rows_per_request", "cache_commands_per_request")
-    told = [
+    counts = [
         {
             (one.variant, name): one.metrics[name].median
             for one in finished.result.summaries
@@ -112,5 +112,5 @@ def test_engines__agree_exactly_on_the_work_of_a_request(builtin: Finished, buil
         }
         for finished in (builtin, builtin_local)
     ]
-    assert told[0] == told[1]
-    assert set(told[0].values()) == {1.0, 20.0}
+    assert counts[0] == counts[1]
+    assert set(counts[0].values()) == {1.0, 20.0}

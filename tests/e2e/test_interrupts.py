@@ -1,4 +1,4 @@
-"""A run that is told to end, or killed, at any moment: nothing is left, and nothing measured is lost."""
+"""A run that is interrupted or killed at any moment leaves nothing behind, and loses nothing it measured."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ BUILD_ENDS_S = 30.0
 
 
 def interrupt(running: Running, number: signal.Signals) -> Finished:
-    """Send the signal; the run ends with the shell's status for it, and says so."""
+    """Send the signal; the run exits with the shell's status for it, and prints why."""
     running.send_signal(number)
     finished = running.finish()
     finished.assert_failed(128 + number, f"interrupted by {number.name}")
@@ -31,7 +31,7 @@ def test_interrupt__during_a_build(tool: Tool, footprint: Footprint) -> None:
     running = tool.start(tool.config({"slow-build": {"build": "."}}))
 
     def building() -> bool:
-        # the builder's own containers carry no label, but their command tells whose they are
+        # the builder's own containers carry no label, but their command shows whose they are
         listed = footprint.client.api.containers(all=True)
         return any(marker in item["Command"] for item in listed)
 
@@ -82,7 +82,7 @@ def test_kill__leaves_what_the_next_run_removes(tool: Tool, footprint: Footprint
     left = footprint.containers()
     assert [name.rpartition("-")[2] for name in left] == ["load", "postgres", "tiny"]
 
-    # whatever it is that the next run does: here it lacks its image
+    # any next run does: this one lacks its image
     living = make_labels(Ownership.claim("living", footprint.repository))
     somebodys = {"bench-action.run": "somebody else's", "bench-action.repository": footprint.repository}
     kept = [

@@ -16,7 +16,7 @@ FEW_FILES = ("sh", "-c", 'ulimit -n 250 && exec "$@"', "sh")
 
 @pytest.fixture
 def tool(tool: Tool) -> Tool:
-    """The command, told to do without Docker."""
+    """The command without Docker."""
     return replace(tool, engine="local")
 
 
@@ -41,7 +41,7 @@ def test_kill__leaves_what_the_next_run_removes(tool: Tool, local_site: LocalSit
     running.process.kill()
     running.process.wait()
     assert {"postgres", "redis", "tiny"} <= set(local_site.running())
-    # whatever it is that the next run does: here its variant cannot be run
+    # any next run does: this one's variant cannot be run
     finished = tool.run(tool.config({"absent": {"image": "localhost:1/nobody:1"}}), output="next")
     assert "removed what dead runs had left: bench-action-run-" in finished.stderr
     assert local_site.left() == []
@@ -80,15 +80,13 @@ def test_wrk__that_is_not_installed(tool: Tool) -> None:
     finished.assert_failed(3, "not fit to measure", "no wrk found on this machine", "`apt-get install wrk`")
 
 
-def test_check__tells_the_state_of_the_machine_a_line_each(tool: Tool) -> None:
+def test_check__prints_a_line_for_each_condition_of_the_machine(tool: Tool) -> None:
     finished = tool.check(tool.config({"tiny": tiny()}, services=["postgres"]))
     assert finished.status == 0, finished.stderr
     lines = [line.split(None, 1) for line in finished.stdout.splitlines() if not line.startswith(" ")]
     assert {level for level, _ in lines} <= {"ok", "warning"}
     for name in ("configuration", "engine", "cores", "memory", "open files", "ports", "somaxconn", "wrk", "postgres"):
-        assert [rest for _, rest in lines if rest.startswith(f"{name} ")], (
-            f"no line tells of {name}:\n{finished.stdout}"
-        )
+        assert [rest for _, rest in lines if rest.startswith(f"{name} ")], f"no line about {name}:\n{finished.stdout}"
 
 
 def test_check__of_a_wrong_configuration(tool: Tool) -> None:

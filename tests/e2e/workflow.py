@@ -79,7 +79,7 @@ def own_checkout(folder: Path, action: Path, repository: str) -> Checkout:
 
 
 def readme_workflow() -> str:
-    """What the README tells users to copy."""
+    """What users copy from the README."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     found = re.search(r"```yaml\n# \.github/workflows/benchmark\.yml\n(.*?)```", readme, re.DOTALL)
     assert found
@@ -112,7 +112,7 @@ class Ran:
 
 @dataclass(frozen=True)
 class Runner:
-    """`act` with a folder of its own for what it keeps. `action`: where `org/bench-action@v1` is."""
+    """`act` with a separate folder for its state. `action`: where `org/bench-action@v1` is."""
 
     folder: Path
     action: Path

@@ -1,6 +1,6 @@
 """A real PostgreSQL and a real Redis on loopback, and every variant of the applications as a process.
 
-Each has a free port of its own. All of it ends with the session, or with the test that asked for it.
+Each has a free port. All of it ends with the session, or with the test that requested it.
 """
 
 import http.client
@@ -99,7 +99,7 @@ class Services:
 
 @dataclass(frozen=True)
 class Application:
-    """A running variant, with a database and a Redis number of its own."""
+    """A running variant, with a separate database and Redis number."""
 
     variant: Variant
     port: int
@@ -113,7 +113,7 @@ class Application:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
 
     def request(self, method: str, path: str, body: bytes | None = None) -> Reply:
-        """Send one request on a connection of its own."""
+        """Send one request on a separate connection."""
         with closing(self.connect()) as connection:
             connection.request(method, path, body)
             return self.read(connection)
@@ -160,7 +160,7 @@ def _wait_until(condition: Callable[[], bool], what: str, timeout_s: float) -> N
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
-            pytest.fail(f"waited {timeout_s:g} s in vain for: {what}")
+            pytest.fail(f"waited {timeout_s:g} s without success for: {what}")
         time.sleep(0.02)
 
 
@@ -191,7 +191,7 @@ def _program(name: str) -> str:
 def _running(
     arguments: list[str], log: Path, stop: signal.Signals, **options: Any
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a process in a session of its own, and leave none of that session behind."""
+    """Run a process in a separate session, and leave none of that session behind."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             arguments, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True, **options

@@ -367,9 +367,9 @@ def test_process__ends_at_sigterm(start_application: StartApplication, app: Appl
 def test_process__that_is_still_starting_ends_at_sigterm_without_a_word() -> None:  # C27
     program = (
         "import os, signal; from todo_aiohttp import config, supervisor\n"
-        "def told(_):\n"  # in one write: the processes share the pipe, and the first that ends has the other ended
+        "def serve(_):\n"  # in one write: the processes share the pipe, and the first that ends has the other ended
         "    os.write(1, f'{signal.getsignal(signal.SIGTERM)!s} {signal.getsignal(signal.SIGINT)!s}\\n'.encode())\n"
-        "supervisor.serve = told\n"
+        "supervisor.serve = serve\n"
         "supervisor.supervise(config.Config.from_environment({'TODO_PROFILE': 'tuned'}))\n"
     )
     ended = subprocess.run(

@@ -110,7 +110,7 @@ class Action:
         if state := self.environ.get(f"STATE_{_TRACES}"):
             Traces.parse(self._workspace(), state).hand_over()
         job = identify_job(self.environ)
-        engine = self.make_engine(Ownership.of_this_process("sweep", self.environ.get("GITHUB_REPOSITORY", ""), job))
+        engine = self.make_engine(Ownership.claim("sweep", self.environ.get("GITHUB_REPOSITORY", ""), job))
         if swept := engine.sweep(job):
             self._say(f"removed what an earlier run left behind: {', '.join(swept)}")
 

@@ -178,7 +178,7 @@ def check(
     engine: _Engine = EngineChoice.AUTO,
 ) -> None:
     """Validate a configuration and this machine; measure nothing."""
-    environ, console, steal = dict(os.environ), Console(), StealLook()
+    environ, console, steal = dict(os.environ), Console(), StealMeter()
     project = load_project(config, preset)
     check_environment(project.config, environ)
     owner = Ownership.claim("check", "")

@@ -70,10 +70,10 @@ def backtest(
 
 @contextmanager
 def _open_trends(store: str, branch: str) -> Iterator["Trends"]:
-    from bench_action.history.opening import opened  # noqa: PLC0415
+    from bench_action.history.opening import open_history  # noqa: PLC0415
     from bench_action.trend.trends import Trends  # noqa: PLC0415
 
-    with opened(store, branch, tell=lambda text: typer.echo(f"note: {text}", err=True)) as history:
+    with open_history(store, branch, warn=lambda text: typer.echo(f"note: {text}", err=True)) as history:
         yield Trends(history, typer.echo)
 
 

@@ -119,7 +119,7 @@ def assemble(plan: Plan, measured: Measured, facts: Facts) -> Result:
     summaries = summarise(trials, plan.subjects)
     warnings = (*_run_warnings(run), *collect_warnings(trials, summaries, run.pairs, _identical(plan.subjects)))
     judged = _judge(run, warnings, config.all_gates, config.work)
-    unsound = _unsound(judged.comparisons) if facts.run.self_test else []
+    differences = _list_false_differences(judged.comparisons) if facts.run.self_test else []
     compared, not_compared = _coverage(run).split(trials) if facts.compares else ((), ())
     return Result(
         run=facts.run,
@@ -133,9 +133,9 @@ def assemble(plan: Plan, measured: Measured, facts: Facts) -> Result:
         summaries=summaries,
         comparisons=judged.comparisons,
         findings=judged.findings,
-        warnings=(*unsound, *warnings),
+        warnings=(*differences, *warnings),
         control=dict(facts.control),
-        verdict="invalid" if unsound else judged.verdict,
+        verdict="invalid" if differences else judged.verdict,
         compared=compared,
         not_compared=not_compared,
         rules=facts.applied.rules,
@@ -197,45 +197,37 @@ def _placement(plan: Plan) -> dict[str, str]:
     return found
 
 
-def _unsound(comparisons: Sequence[Comparison]) -> list[RunWarning]:
-    """Head against head, and a difference was found all the same."""
+def _list_false_differences(comparisons: Sequence[Comparison]) -> list[RunWarning]:
+    """Warn of each difference that a self-test found: it measured head against itself."""
     return [
-        _warned(
-            Code.UNRELIABLE,
-            f"identical code was called {c.verdict} by {METRICS[c.metric].title}",
-            f"{c.variant} · {c.profile}",
-        )
+        Code.UNRELIABLE.warn(f"identical code was called {c.verdict} by {METRICS[c.metric].title}", c.cell)
         for c in comparisons
         if c.verdict in {"regressed", "improved"}
     ]
 
 
 def fingerprint(machine: Machine, generator: Mapping[str, Any]) -> str:
-    """Same text: same kind of machine. Memory in whole GiB, as what firmware takes differs by a little."""
+    """Fingerprint a kind of machine; memory in whole GiB, as firmware takes slightly different amounts."""
     parts = (generator["cpu_model"], machine.cores, round(machine.memory_mib / 1024), generator["machine"])
     return hashlib.sha256("|".join(str(part) for part in parts).encode()).hexdigest()[:12]
 
 
 def _run_warnings(run: _Run) -> list[RunWarning]:
     source, plan, measured = run.facts.source, run.plan, run.measured
-    found = [_warned(Code.VARIANT_FAILED, why, name) for name, why in plan.failed.items() if "@" not in name]
+    found = [Code.VARIANT_FAILED.warn(why, name) for name, why in plan.failed.items() if "@" not in name]
     if source.base_sha and source.base_sha == source.head_sha and not source.dirty and not run.facts.run.self_test:
-        found.append(_warned(Code.IDENTICAL, f"base and head are the same commit, {source.base_sha[:12]}"))
+        found.append(Code.IDENTICAL.warn(f"base and head are the same commit, {source.base_sha[:12]}"))
     if plan.unpinned:
-        message = f"containers cannot be given CPUs of their own: {plan.unpinned}"
-        found.append(_warned(Code.PINNING_IGNORED, message))
+        message = f"could not pin containers to CPUs: {plan.unpinned}"
+        found.append(Code.PINNING_IGNORED.warn(message))
     elif plan.design.pairs and not plan.places:
-        found.append(_warned(Code.NO_DUET, "this machine has one CPU for us"))
+        found.append(Code.NO_DUET.warn("this machine has one CPU for us"))
     found += measured.dropped
     if run.stopped:
-        found.append(_warned(Code.STOPPED_EARLY, f"the run ended early: {run.stopped}"))
+        found.append(Code.STOPPED_EARLY.warn(f"the run ended early: {run.stopped}"))
     if any("application" not in trial.cpu_ms for trial in run.trials):
-        found.append(_warned(Code.NO_COUNTERS, "the engine's host does not show its control groups"))
+        found.append(Code.NO_COUNTERS.warn("the engine's host does not show its control groups"))
     return found
-
-
-def _warned(code: Code, message: str, cell: str = "") -> RunWarning:
-    return RunWarning(code=code, message=message, advice=code.advice, cell=cell)
 
 
 def _environment(facts: Facts, trials: Sequence[Trial]) -> Environment:

@@ -45,7 +45,7 @@ class Coverage:
             reason = f"base exited while it was being measured: {error.what}"
             return NotCompared(cell=str(cell), status="base-failed", reason=reason, log=error.log)
         pair = next((str(pair) for pair in self.pairs if pair.kind == "revision" and pair.head == cell), "")
-        if any(pair_blocks(trials, pair, phase) for phase in ("duet", "interleaved")):
+        if any(pair_blocks(trials, pair, phase) for phase in PAIRED_PHASES):
             return None
         return NotCompared(cell=str(cell), status="not-measured", reason=next(self._explain_unmeasured(pair, trials)))
 

@@ -10,13 +10,12 @@ from bench_action.compare.evidence import build_paired_evidence, check_duets, pa
 from bench_action.compare.gating import judge_losses
 from bench_action.config.gates import PAIRED, Gates
 from bench_action.model.result import PhaseName, Trial
-from bench_action.plan.blocks import Block, Spent
+from bench_action.plan.blocks import PAIRED_PHASES, Block, ElapsedTime
 from bench_action.plan.timetable import Timetable
 from bench_action.stats.sequential import Course
 
 _TIMED = 3  # blocks whose time decides how many there will be
 _COUNTED = 2  # how often every cell is counted
-_COMPARING = ("duet", "interleaved")
 _RATE = "requests_per_second"
 Ended = Literal["time", "decided"]
 Key = tuple[str, PhaseName]
@@ -53,7 +52,7 @@ class Decider:
                 for step in block.steps
                 for cell in step.cells
             )
-        if block.phase not in _COMPARING or block.pair is None:
+        if block.phase not in PAIRED_PHASES or block.pair is None:
             if (block.phase, block.number) == ("capacity", 1):
                 return False  # head's own figures are always measured
             return out_of_time or (self.timetable is not None and self.timetable.must_yield(block, spent))
@@ -69,7 +68,7 @@ class Decider:
         """Get the course of each pair and phase, to judge its blocks at the end."""
         return {key: Course(cap, ended=self._over.get(key) != "decided") for key, cap in self._caps.items()}
 
-    def _why_ended(self, block: Block, key: Key, trials: Sequence[Trial], spent: Spent) -> Ended | None:
+    def _why_ended(self, block: Block, key: Key, trials: Sequence[Trial], spent: ElapsedTime) -> Ended | None:
         if block.phase == "interleaved" and not self._needs_turns(block, trials):
             return "decided"
         blocks_s = spent.blocks_s
@@ -83,7 +82,7 @@ class Decider:
             return "time"
         return "decided" if not self.to_the_end and self._is_decided(key, trials) else None
 
-    def _budget_s(self, phase: PhaseName, trials: Sequence[Trial], spent: Spent) -> float:
+    def _budget_s(self, phase: PhaseName, trials: Sequence[Trial], spent: ElapsedTime) -> float:
         """Compute how long one pair may take in this phase: its part of the time left, at most `seconds`."""
         if self.minutes is None:
             return self.seconds

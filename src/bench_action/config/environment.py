@@ -83,7 +83,7 @@ def drop_unusable_variants(base: Baseline, environ: Mapping[str, str]) -> Baseli
             lacks[name] = Lack("base-failed", f"{base.name} could not be started: {error.what}")
     present = [secret for secret in config.secrets if secret in environ]
     project = replace(base.project, config=config.model_copy(update={"secrets": present}))
-    return replace(base, project=project).without(lacks)
+    return replace(base, project=project).leave_out(lacks)
 
 
 def build_environment(variant: Variant, services: Mapping[str, Address], secrets: Mapping[str, str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from bench_action.engine.protocol import ServiceSpec
 
 _POSTGRES_SETTINGS = {
     "shared_preload_libraries": "pg_stat_statements",
-    "pg_stat_statements.track_utility": "on",  # CALL, COPY and the like are work too (docs/glossary.md, "query")
+    "pg_stat_statements.track_utility": "on",  # CALL, COPY and the like are work too (docs/glossary.md)
     "pg_stat_statements.max": "50000",
     "timezone": "UTC",
     "log_min_messages": "error",

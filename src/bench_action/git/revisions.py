@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from bench_action.config.baseline import Baseline, fill_in_base_commit, load_base, make_unreadable_base
 from bench_action.config.control import add_control
-from bench_action.config.environment import check_environment, usable_base
+from bench_action.config.environment import check_environment, drop_unusable_variants
 from bench_action.config.load import Project, fill_in_commit, load_project
 from bench_action.config.options import Options
 from bench_action.config.rules import AppliedRules, apply_rules
@@ -95,4 +95,4 @@ def _apply_rules(
     if options.rules == "base" and not base.valid and base.project.config.variants:
         progress.warn(f"{base.name} has no valid {head.file}: head's own rules judge".replace("`", ""))
     source = revisions.source.model_copy(update={"base_sha": base.commit})
-    return Revisions(source, head, usable_base(base, environ), applied)
+    return Revisions(source, head, drop_unusable_variants(base, environ), applied)

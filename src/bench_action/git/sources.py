@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from bench_action.config.paths import find_top
 from bench_action.engine.ownership import Process
 from bench_action.git.missing import find_lfs_pointers
-from bench_action.git.worktree import Done, WorkTree
+from bench_action.git.worktree import Done, WorkTree, explain_failure
 from bench_action.model.errors import InputError
 from bench_action.model.result import Source
 from bench_action.model.wording import plural
@@ -156,7 +156,7 @@ def check_out(
     _sweep()
     with tempfile.TemporaryDirectory(prefix=_PREFIX) as name:
         scratch = Path(name)
-        (scratch / _OWNER).write_text(str(Process.of(os.getpid()) or ""), encoding="ascii")
+        (scratch / _OWNER).write_text(str(Process.from_pid(os.getpid()) or ""), encoding="ascii")
         base = scratch / "tree"
         _Checkout(scratch, warn).write(tree, commit, base)
         if pointers := find_lfs_pointers(base, tree.top):
@@ -190,7 +190,7 @@ def _fetch(tree: WorkTree, name: str, *, shallow: bool, settings: Mapping[str, s
     done = tree.run(
         "fetch", "--quiet", *depth, "--no-tags", "--no-recurse-submodules", "--", "origin", name, settings=settings
     )
-    return _find_cause(done) if done.returncode else ""
+    return explain_failure(done) if done.returncode else ""
 
 
 def _list_submodules(tree: WorkTree, commit: str) -> list[tuple[str, str]]:
@@ -263,14 +263,7 @@ def _explain_unreadable(tree: WorkTree, commit: str, done: Done) -> InputError:
             "(actions/checkout with `fetch-depth: 0`), or let it reach `origin` (`github-token`, `persist-credentials`)"
         )
     what = f"could not read the sources of {commit[:12]}"
-    return InputError(what, cause=_find_cause(done), advice=advice, log=lines[-5:])
-
-
-def _find_cause(done: Done) -> str:
-    """Find the first error that git printed: what follows it is general advice."""
-    lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith(("fatal:", "error:", "remote:"))]
-    return (errors or lines[-1:] or ["git failed"])[0]
+    return InputError(what, cause=explain_failure(done), advice=advice, log=lines[-5:])
 
 
 def _sweep() -> None:

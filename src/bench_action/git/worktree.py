@@ -71,7 +71,7 @@ def run_git(
     """Run git in the repository at `git_dir` (a `.git`, which may be a file, or a bare repository's folder).
 
     `environ`: git's whole environment; None for ours. A token belongs there and never on the command line, which every
-    process of the machine may read. `settings`: more variables. Raises OSError, TimeoutExpired.
+    process of the machine may read. `settings`: more variables. Raises GitMissingError, GitTimeoutError.
     """
     environ = os.environ if environ is None else environ
     inherited = {name: text for name, text in environ.items() if name not in _UNSET}
@@ -79,15 +79,27 @@ def run_git(
     options = {**_OPTIONS, "safe.directory": str(folder)}
     command = ["git", f"--git-dir={git_dir}", *([f"--work-tree={work_tree}"] if work_tree else [])]
     command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-    return subprocess.run(
-        [*command, *arguments],
-        cwd=folder,
-        env={**inherited, **_SETTINGS, **(settings or {})},
-        input=given,
-        capture_output=True,
-        check=False,
-        timeout=LONGEST_S,
-    )
+    try:
+        return subprocess.run(
+            [*command, *arguments],
+            cwd=folder,
+            env={**inherited, **_SETTINGS, **(settings or {})},
+            input=given,
+            capture_output=True,
+            check=False,
+            timeout=LONGEST_S,
+        )
+    except OSError as error:
+        raise GitMissingError(f"could not run git: {error}", advice="install git") from error
+    except subprocess.TimeoutExpired as error:
+        raise GitTimeoutError(f"git {arguments[0]} did not finish within {LONGEST_S:.0f} s") from error
+
+
+def explain_failure(done: Done) -> str:
+    """Return the first error that git printed, without passwords: the lines after it are general advice."""
+    lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith(("fatal:", "error:", "remote:"))]
+    return _PASSWORD.sub("", (errors or lines[-1:] or ["git printed nothing"])[0])
 
 
 def find_git_dir(folder: Path) -> Path:
@@ -116,19 +128,16 @@ class WorkTree:
         return replace(self, top=top)
 
     def run(self, *arguments: str, settings: Mapping[str, str] | None = None, given: bytes = b"") -> Done:
-        """Run git, and return its result even if it failed. Raises InputError if git cannot be run."""
+        """Run git, and return its result even if it failed. Raises GitMissingError, GitTimeoutError."""
         environ = os.environ if self.environ is None else self.environ
-        try:
-            return run_git(
-                self.git_dir,
-                *arguments,
-                work_tree=self.top,
-                environ=_add_git_settings(environ, self._filters),
-                settings=settings,
-                given=given,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise InputError(f"could not run git: {error}", advice="install git") from error
+        return run_git(
+            self.git_dir,
+            *arguments,
+            work_tree=self.top,
+            environ=_add_git_settings(environ, self._filters),
+            settings=settings,
+            given=given,
+        )
 
     def ask(self, *arguments: str) -> str:
         """Run git and return its output; empty if it fails or is not installed."""

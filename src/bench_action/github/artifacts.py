@@ -73,7 +73,7 @@ async def _download_blob(url: str) -> bytes:
 def unpack_result(archive: bytes) -> bytes:
     """Unpack `result.json` from a zip file. Raises InputError if it is missing or too large."""
     try:
-        with zipfile.ZipFile(io.BytesIO(archive)) as opened, opened.open(RESULT) as file:
+        with zipfile.ZipFile(io.BytesIO(archive)) as open_history, open_history.open(RESULT) as file:
             content = file.read(LARGEST_RESULT + 1)  # the size that a zip file declares may be false
     except KeyError as error:
         raise InputError(f"the artifact has no {RESULT}", advice="upload the whole output folder") from error

@@ -18,7 +18,7 @@ _WORK = ("queries_per_request", "rows_per_request", "cache_commands_per_request"
 
 def make_records(result: Result) -> list[Record]:
     """Make the records: none if the run is invalid, and none of a cell without a valid trial of head."""
-    if any(warned.code is Code.UNSOUND for warned in result.warnings):
+    if any(warned.code is Code.UNRELIABLE for warned in result.warnings):
         return []
     verified = {subject.variant for subject in result.subjects if subject.revision == "head" and subject.verified}
     return [

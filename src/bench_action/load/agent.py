@@ -410,7 +410,7 @@ def connections(order: ConnectionsOrder) -> ConnectionsAnswer:
     request = base64.b64decode(order["raw"])
     address = (socket.gethostbyname(order["host"]), order["port"])
     deadline = time.monotonic() + order["limit_s"]
-    opened: list[socket.socket] = []
+    open_history: list[socket.socket] = []
     waiting, answered = selectors.DefaultSelector(), 0
     try:
         for _ in range(order["count"]):
@@ -418,7 +418,7 @@ def connections(order: ConnectionsOrder) -> ConnectionsAnswer:
                 connection = socket.socket()
             except OSError:  # this container's limit of open files, which is not the server's fault
                 continue
-            opened.append(connection)
+            open_history.append(connection)
             connection.setblocking(False)
             connection.connect_ex(address)
             waiting.register(connection, selectors.EVENT_WRITE)
@@ -430,9 +430,9 @@ def connections(order: ConnectionsOrder) -> ConnectionsAnswer:
                     connection.close()
     finally:
         waiting.close()
-        for connection in opened:
+        for connection in open_history:
             connection.close()
-    return {"answered": answered, "refused_here": order["count"] - len(opened)}
+    return {"answered": answered, "refused_here": order["count"] - len(open_history)}
 
 
 def converse(waiting: selectors.BaseSelector, connection: socket.socket, event: int, request: bytes) -> int:

@@ -10,7 +10,7 @@ from bench_action.load.generator import Sample
 from bench_action.load.wrk import Report
 from bench_action.model.result import Replies, Trial
 from bench_action.model.warning import Code, RunWarning
-from bench_action.model.wording import percent, plural
+from bench_action.model.wording import plural
 
 # a size that differs from the counted ones by more than both means that a trial measured another page
 _OTHER_SIZE = 0.10

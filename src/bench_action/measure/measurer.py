@@ -32,7 +32,7 @@ from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
 
 _SETTLE_S = 20.0
-# they do not mend themselves: whoever sees one of them in a block will see it in the next
+# these do not go away: if one is in a block, it will be in the next
 _HOPELESS = frozenset({Code.CONNECT_ERRORS, Code.FEWER_CONNECTIONS})
 # the same, of what a cell answers: the others are measured
 _CELL_HOPELESS = frozenset(
@@ -61,7 +61,7 @@ def measure(stack: Stack, plan: Plan, append: Callable[[Trial], None], progress:
         except InputError as error:
             progress.warn(f"{error.what}. Trials are kept in memory from now on")
 
-    progress.expect(*design.expected(project))
+    progress.expect(*design.estimate(project))
     cores = stack.agent.machine()["cores"]
     measurer = Measurer(
         stack,
@@ -129,7 +129,7 @@ class Measurer:
     _retired: bool = False
 
     def walk(self, plan: Iterable[Block]) -> tuple[Trial, ...]:
-        """Take every block that is needed; ends after one in which something went wrong that will not mend itself.
+        """Take every block that is needed, until something goes wrong that will not go away.
 
         Raises StackError when a container dies; the trials so far have been stored. A subject that dies in a phase of
         pairs costs its block only, until it has cost three.
@@ -164,7 +164,7 @@ class Measurer:
         return any(warned.code in _CELL_HOPELESS for trial in own for warned in trial.warnings)
 
     def _counted(self, cell: Cell) -> Replies | None:
-        """The replies of a cell that were counted."""
+        """Merge the counted replies of a cell."""
         own = [trial.replies for trial in self.trials if trial.phase == "count" and trial.cell == str(cell)]
         return merge_counts([replies for replies in own if replies is not None])
 
@@ -217,7 +217,7 @@ class Measurer:
         return True
 
     def _take_pair(self, block: Block, pair: Pair) -> None:
-        """A block of a pair. Where one of the two dies the block is dropped; another part's end ends the run."""
+        """Take a block of a pair. If one of the two dies, the block is dropped; if another part dies, the run ends."""
         self.progress.trial_starts(str(pair), block.phase, block.number)
         slots = self.stack.slots(pair)
         try:

@@ -117,7 +117,7 @@ def run_capacity_trial(stack: Stack, place: TrialPlan, subject: Subject, profile
     """Load one subject alone, and count the work that it does meanwhile. `cores`: those that wrk has."""
     before = read_work(subject)
     run = load_alone(stack, subject, profile, place.step.slice_s or profile.duration, str(place.cell))
-    work = work_between(before, read_work(subject))
+    work = count_work(before, read_work(subject))
     return _build_load_trial(place, subject, profile, run, work=work, cores=cores)
 
 
@@ -198,9 +198,9 @@ def run_count_trial(stack: Stack, place: TrialPlan, subject: Subject, profile: P
     idle_end = read_work(subject)
     return trial.model_copy(
         update={
-            "idle": work_between(run.after, idle_end) or _NO_WORK,
+            "idle": count_work(run.after, idle_end) or _NO_WORK,
             "idle_s": idle_end.at - run.after.at,
-            "idle_statements": statements_between(run.after, idle_end),
+            "idle_statements": list_queries(run.after, idle_end),
         }
     )
 
@@ -219,7 +219,7 @@ def _build_count_trial(place: TrialPlan, subject: Subject, profile: Profile, run
     answered = [reply for reply in run.replies if not reply.problem]
     replies = summarise_replies([Sample.from_reply(reply) for reply in answered], run.replies[-1].problem)
     unexpected = sum(find_unexpected(replies, profile.expect).values())
-    work, wall_s = work_between(run.before, run.after), run.after.at - run.before.at
+    work, wall_s = count_work(run.before, run.after), run.after.at - run.before.at
     warnings = judge_each(replies, profile, str(place.cell))
     return Trial(
         **_locate(place, subject),
@@ -234,14 +234,13 @@ def _build_count_trial(place: TrialPlan, subject: Subject, profile: Profile, run
         cpu_ms=_get_cpu_ms(run.usage),
         work=work or _NO_WORK,
         work_known=work is not None,
-        statements=statements_between(run.before, run.after),
+        statements=list_queries(run.before, run.after),
         replies=replies,
         warnings=warnings if work is not None else (*warnings, _warn_of_lost_counters(place)),
     )
 
 
 def _warn_of_lost_counters(place: TrialPlan) -> RunWarning:
-    code = Code.COUNTERS_LOST
     message = "the statistics of PostgreSQL or Redis were reset, or overflowed, while its work was counted"
     return Code.COUNTERS_LOST.warn(message, str(place.cell))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil
 from statistics import fmean
 
-from bench_action.config.schema import Paced
+from bench_action.config.schema import PairPhase
 from bench_action.plan.blocks import PAIRED_PHASES, Block, ElapsedTime
 from bench_action.stats.interval import LEAST_BLOCKS as LEAST_SAMPLE
 

@@ -61,7 +61,7 @@ class Publisher:
 
     def publish_failure(self, error: BenchError) -> None:
         """Publish why there is no result. Raises PublishError."""
-        text = render_failure(error.what, str(error), self.links)
+        text = render_failure(error, self.links)
         if self.summary:
             self.commands.write_summary(text, text)
         self.commands.annotate("error", "bench-action", str(error))
@@ -90,9 +90,9 @@ class Publisher:
 def list_annotations(result: Result) -> list[tuple[Level, str, str]]:
     """List level, title and message of each annotation, the gravest first, as the runner shows ten of each level."""
     annotations: list[tuple[Level, str, str]] = []
-    for c in worse(result):
+    for c in list_losses(result):
         level: Level = "error" if c.verdict == "regressed" and c.level == "fail" else "warning"
-        annotations.append((level, f"{c.variant} · {c.profile}", loss(c).replace("`", "")))
+        annotations.append((level, c.cell, describe_loss(c).replace("`", "")))
     annotations += [("error", finding.cell, finding.message) for finding in result.findings if finding.fails]
     for code in sorted({warning.code for warning in result.warnings}, key=lambda code: not code.grave):
         first, *others = [warning for warning in result.warnings if warning.code is code]
@@ -104,14 +104,16 @@ def list_annotations(result: Result) -> list[tuple[Level, str, str]]:
 
 def make_outputs(result: Result, folder: Path | None) -> dict[str, str]:
     """Make the step's outputs; lists and mappings are JSON, which a workflow reads with `fromJSON`."""
-    lost = [c for c in compared(result) if c.verdict == "regressed" and c.level == "fail"]
+    lost = [c for c in list_comparisons(result) if c.verdict == "regressed" and c.level == "fail"]
     regressions = [{"cell": f"{c.variant} · {c.profile}", "metric": c.metric, "ratio": c.ratio} for c in lost]
     speeds = {
         s.cell: round(s.metrics["requests_per_second"].mean, 3)
         for s in result.summaries
         if "requests_per_second" in s.metrics
     }
-    detectable = [c.smallest_detectable for c in compared(result) if c.gate is not None and c.smallest_detectable]
+    detectable = [
+        c.smallest_detectable for c in list_comparisons(result) if c.gate is not None and c.smallest_detectable
+    ]
     return {
         "verdict": result.verdict,
         "result": str(folder / RESULT) if folder else "",

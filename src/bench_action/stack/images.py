@@ -102,7 +102,7 @@ def _explain_missing_files(
     if with_dockerfile:
         with suppress(OSError):  # the failed build already says what is wrong with it
             evidence.append((context / base_build.dockerfile).read_text(encoding="utf-8", errors="replace"))
-    return explain_missing((head.of(name).folder / head_build.context).resolve(), context.resolve(), evidence)
+    return explain_missing((head.find_owner(name).folder / head_build.context).resolve(), context.resolve(), evidence)
 
 
 def _pull(engine: Engine, name: str, kind: Kind, progress: Progress) -> Image:

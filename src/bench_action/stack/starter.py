@@ -81,7 +81,7 @@ class Starter:
         return replace(subject, handle=self.engine.start(self._make_spec(subject, name, name, _service_urls(subject))))
 
     def _project(self, variant: str, revision: Revision) -> Project:
-        return self.base.project if revision == "base" and self.base is not None else self.head.of(variant)
+        return self.base.project if revision == "base" and self.base is not None else self.head.find_owner(variant)
 
     def _make_database(self, subject: Subject) -> Database | None:
         server = self.services.postgres

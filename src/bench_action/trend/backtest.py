@@ -58,7 +58,7 @@ def make_backtest_table(all_series: Sequence[Series], gates: Sequence[float], wi
         for gate in gates:
             outcome = replay(series, gate, within)
             counts = (outcome.records, outcome.alarms, outcome.undone, outcome.confirmed, outcome.pending)
-            rows.append((cell, title, numbers.percent(gate), *(numbers.count(count) for count in counts)))
+            rows.append((cell, title, percent(gate, exact=True), *(numbers.count(count) for count in counts)))
     return Table(
         ("Cell", "Metric", "Gate", "Records", "Alarms", "Undone", "Confirmed", "Pending"),
         (False, False, True, True, True, True, True, True),

@@ -64,7 +64,7 @@ class Counterparts:
     def find_missing(self, project: Project) -> dict[Cell, Lack]:
         """Map each cell of head that has no counterpart in base to the reason."""
         missing: dict[Cell, Lack] = {}
-        for variant in project.own:
+        for variant in project.own_variants:
             for name, profile in project.profiles.items():
                 if lack := next(self._find_reasons(variant, name, profile), None):
                     missing[Cell(variant, "head", name)] = lack

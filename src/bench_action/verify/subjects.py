@@ -150,7 +150,7 @@ def _group_by_configuration(project: Project, subjects: Iterable[Subject]) -> It
     """Yield each configuration with the subjects whose checks are in it: a control may have its own."""
     groups: dict[str, tuple[Project, list[Subject]]] = {}
     for subject in subjects:
-        own = project.of(subject.variant)
+        own = project.find_owner(subject.variant)
         groups.setdefault(own.origin, (own, []))[1].append(subject)
     yield from groups.values()
 

@@ -56,7 +56,7 @@ def _match_base(
 ) -> Verification:
     """Choose between base's and head's version of each profile, and find head's cells without a counterpart."""
     head, applied = revisions.head, revisions.applied
-    replies = send_profiles(stack, head.profiles, head.own)
+    replies = send_profiles(stack, head.profiles, head.own_variants)
     profiles, changed = choose_profiles(head.profiles, applied.head_profiles or head.profiles, replies)
     project = replace(head, config=head.config.model_copy(update={"profiles": profiles}))
     lacks = Counterparts(base, stack.lacks, verification.failures, replies, changed).find_missing(project)

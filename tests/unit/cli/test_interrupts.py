@@ -76,8 +76,8 @@ def send(number: signal.Signals) -> None:
     os.kill(os.getpid(), number)
 
 
-def cleaned_up(engine: RemovableEngine, interrupts: SignalInterrupts) -> CleanUp:
-    return CleanUp(cast(Engine, engine), interrupts)
+def clean(engine: RemovableEngine, interrupts: SignalInterrupts) -> AbstractContextManager[Engine]:
+    return cleaned_up(cast(Engine, engine), interrupts)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -181,68 +181,68 @@ def interrupted_after(delay_s: float) -> tuple[list[int], list[int]]:
     return begun, ended
 
 
-def test_clean_up__removes_after_success(interrupts: SignalInterrupts) -> None:
+def test_cleaned_up__removes_after_success(interrupts: SignalInterrupts) -> None:
     engine = RemovableEngine()
-    with cleaned_up(engine, interrupts) as inside:
+    with clean(engine, interrupts) as inside:
         assert inside is cast(Engine, engine)
         assert engine.removed == 0
     assert engine.removed == 1
 
 
 @pytest.mark.parametrize("error", [StackError("django died"), KeyError("a bug"), KeyboardInterrupt(), SystemExit(1)])
-def test_clean_up__removes_after_any_failure_and_passes_it_on(
+def test_cleaned_up__removes_after_any_failure_and_passes_it_on(
     interrupts: SignalInterrupts, error: BaseException
 ) -> None:
     engine = RemovableEngine()
-    with pytest.raises(type(error)) as caught, cleaned_up(engine, interrupts):
+    with pytest.raises(type(error)) as caught, clean(engine, interrupts):
         raise error
     assert caught.value is error
     assert engine.removed == 1
 
 
-def test_clean_up__a_failure_to_remove_never_hides_the_first_error(interrupts: SignalInterrupts) -> None:
+def test_cleaned_up__a_failure_to_remove_never_hides_the_first_error(interrupts: SignalInterrupts) -> None:
     engine = RemovableEngine(StackError("a network is left"))
     first = StackError("django died")
-    with pytest.raises(StackError) as caught, cleaned_up(engine, interrupts):
+    with pytest.raises(StackError) as caught, clean(engine, interrupts):
         raise first
     assert caught.value is first
     assert caught.value.__notes__ == ["cleaning up failed as well: a network is left"]
 
 
-def test_clean_up__a_failure_to_remove_is_raised_if_there_is_no_other(interrupts: SignalInterrupts) -> None:
+def test_cleaned_up__a_failure_to_remove_is_raised_if_there_is_no_other(interrupts: SignalInterrupts) -> None:
     with (
         pytest.raises(StackError, match="a network is left"),
-        cleaned_up(RemovableEngine(StackError("a network is left")), interrupts),
+        clean(RemovableEngine(StackError("a network is left")), interrupts),
     ):
         pass
 
 
-def test_clean_up__a_signal_ends_the_block_and_everything_is_removed(interrupts: SignalInterrupts) -> None:
+def test_cleaned_up__a_signal_ends_the_block_and_everything_is_removed(interrupts: SignalInterrupts) -> None:
     engine = RemovableEngine()
-    with pytest.raises(InterruptedRunError) as caught, cleaned_up(engine, interrupts):
+    with pytest.raises(InterruptedRunError) as caught, clean(engine, interrupts):
         send(signal.SIGTERM)
     assert caught.value.exit_status == 143
     assert engine.removed == 1
 
 
-def test_clean_up__a_signal_does_not_cut_the_removal_short(interrupts: SignalInterrupts) -> None:
+def test_cleaned_up__a_signal_does_not_cut_the_removal_short(interrupts: SignalInterrupts) -> None:
     engine = RemovableEngine(interrupted=True)
-    with pytest.raises(InterruptedRunError) as caught, cleaned_up(engine, interrupts):
+    with pytest.raises(InterruptedRunError) as caught, clean(engine, interrupts):
         pass
     assert caught.value.exit_status == 143
     assert engine.removed == 1
 
 
-def test_clean_up__a_signal_during_removal_does_not_hide_the_first_error(interrupts: SignalInterrupts) -> None:
+def test_cleaned_up__a_signal_during_removal_does_not_hide_the_first_error(interrupts: SignalInterrupts) -> None:
     engine = RemovableEngine(interrupted=True)
-    with pytest.raises(StackError, match="django died"), cleaned_up(engine, interrupts):
+    with pytest.raises(StackError, match="django died"), clean(engine, interrupts):
         raise StackError("django died")
     assert engine.removed == 1
 
 
-def test_clean_up__ctrl_c_twice_is_the_same_as_once(interrupts: SignalInterrupts) -> None:
+def test_cleaned_up__ctrl_c_twice_is_the_same_as_once(interrupts: SignalInterrupts) -> None:
     engine = RemovableEngine(interrupted=True)
-    with pytest.raises(InterruptedRunError) as caught, cleaned_up(engine, interrupts):
+    with pytest.raises(InterruptedRunError) as caught, clean(engine, interrupts):
         send(signal.SIGINT)
     assert caught.value.exit_status == 130
     assert engine.removed == 1

@@ -18,7 +18,7 @@ from bench_action.compare.counting import (
 )
 from bench_action.model.result import Statement, Trial, Work
 from bench_action.model.warning import Code
-from bench_action.plan.blocks import Block, solo_blocks
+from bench_action.plan.blocks import Block, make_solo_blocks
 
 pytestmark = pytest.mark.unit
 
@@ -224,7 +224,7 @@ def compared(kind: str, extra: int, seed: int, busy: float = 0.2) -> tuple[float
     request_s = float(dice.choice([0.001, 0.005, 0.02]))
     sides = {"base": Side(0, KINDS[kind](dice), busy=busy), "head": Side(extra, KINDS[kind](dice), busy=busy)}
     at, done = float(dice.uniform(0, 10)), 0
-    for block in solo_blocks([PAIR.base, PAIR.head], blocks=0, warmup_s=1, seed=seed):
+    for block in make_solo_blocks([PAIR.base, PAIR.head], blocks=0, warmup_s=1, seed=seed):
         if block.number > 1 and all(is_settled(side.trials) for side in sides.values()):
             break
         for step in block.steps:

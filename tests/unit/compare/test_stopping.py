@@ -112,7 +112,7 @@ def test_enough__duets_that_cannot_compare_rates_leave_half_of_the_time() -> Non
     taken = 0
     for number in range(1, MOST):
         wild = [duet for n in range(1, number) for duet in make_duet(n, shares=(0.57, 0.43) if n % 2 else (0.43, 0.57))]
-        if chosen.enough(Block("duet", number, (), PAIR), wild, Spent(sum(spent), spent)):
+        if chosen.enough(Block("duet", number, (), PAIR), wild, ElapsedTime(sum(spent), spent)):
             break
         spent.append(7.5)
         taken += 1
@@ -121,7 +121,7 @@ def test_enough__duets_that_cannot_compare_rates_leave_half_of_the_time() -> Non
 
 
 def test_enough__without_duets_turns_are_always_needed() -> None:
-    assert not decider().enough(Block("interleaved", 1, (), PAIR), [], Spent(0.0, []))
+    assert not decider().enough(Block("interleaved", 1, (), PAIR), [], ElapsedTime(0.0, []))
 
 
 def test_enough__minutes_end_everything_except_heads_own_figures() -> None:
@@ -152,7 +152,7 @@ def test_enough__minutes_also_bound_the_cap() -> None:
 
 
 def test_enough__reserves_time_for_pairs_before_the_other_phases() -> None:
-    slow = Timetable(60, 1, 1, 9.5, 4.6, Paced(warmup=1, slice=3, blocks=5), Paced(warmup=1, slice=4))
+    slow = Timetable(60, 1, 1, 9.5, 4.6, PairPhase(warmup=1, slice=3, blocks=5), PairPhase(warmup=1, slice=4))
     chosen = Decider(default_gates(), 0.0025, 1, 180.0, 1.0, timetable=slow)
     early = ElapsedTime(25.0, [])
     assert not chosen.enough(Block("count", 0, ()), [], early)

@@ -69,7 +69,7 @@ def test_make_records__leaves_out_invalid_measurements() -> None:
     assert [record.variant for record in make_records(make_result(trials))] == ["django", "aiohttp"]
     subjects = (make_subject("django", verified=False, failure="another answer"), make_subject("aiohttp"))
     assert [record.variant for record in make_records(make_result(subjects=subjects))] == ["aiohttp"]
-    assert make_records(make_result(warnings=(warn(Code.UNSOUND),))) == []
+    assert make_records(make_result(warnings=(warn(Code.UNRELIABLE),))) == []
 
 
 def test_make_records__head_only() -> None:

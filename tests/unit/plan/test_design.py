@@ -19,7 +19,7 @@ def design(*, duets: bool = True, compare: tuple[tuple[str, str], ...] = ()) -> 
 
 def make_blocks(chosen: Design, preset: str, most: int = 200) -> list[Block]:
     """Make the first blocks of a plan that may be very long."""
-    project = load(Path("apps/bench.yml"), preset)
+    project = load_project(Path("apps/bench.yml"), preset)
     return [block for block, _ in zip(chosen.make_blocks(project), range(most), strict=False)]
 
 
@@ -71,7 +71,7 @@ def test_make_design__a_cell_that_base_lacks_is_measured_alone() -> None:
 
 
 def test_make_timetable__includes_how_long_subjects_take_to_start() -> None:
-    project = load(Path("apps/bench.yml"), "ci", profiles=["ci-64"])
+    project = load_project(Path("apps/bench.yml"), "ci", profiles=["ci-64"])
     chosen = make_design(BOTH, ["ci-64"], (), duets=True, seed=3, boot_s=8.0)
     times = chosen.make_timetable(project)
     assert (times.pairs, times.revisions, times.limit_s) == (1, 1, 300)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench_action.config.schema import Paced
+from bench_action.config.schema import PairPhase
 from bench_action.plan.blocks import Block, Cell, ElapsedTime, Pair
 from bench_action.plan.timetable import Timetable
 

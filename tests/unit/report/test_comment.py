@@ -38,7 +38,7 @@ def test_comment__of_a_loss_says_what_how_much_and_why_before_anything_else() ->
     lines = [line for line in text.splitlines() if line]
     assert re.fullmatch(r"### 🔴 bench-action: `aiohttp` is 6\.\d % slower on `article-500`: 21 queries .*", lines[0])
     assert lines[1].startswith("**Cause:** `aiohttp · article-500`, counted exactly: queries/request 1 → 21")
-    assert lines[2].startswith("- aiohttp · article-500: new: `SELECT tag FROM item")
+    assert lines[2].startswith("- aiohttp · article-500: new query: `SELECT tag FROM item")
     assert lines[3].startswith("**Confidence:** 99 % interval −")
     assert text.index("| Metric | Base | Head |") < text.index("<details>")
     assert "**Next:** reproduce it with `bench-action run" in text

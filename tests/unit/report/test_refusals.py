@@ -206,7 +206,9 @@ ROWS: dict[str, Callable[[], Row]] = {
     "replies are redirects": lambda: refused(Code.REDIRECTS, "every reply is 302, to /login"),
     "the load generator is saturated": lambda: refused(Code.GENERATOR_SATURATED, "wrk used 95 % of its CPU"),
     "the run is stopped early": lambda: refused(Code.STOPPED_EARLY, "web exited", StackError("web exited")),
-    "a self-test that finds a difference": lambda: refused(Code.UNRELIABLE, "identical code was called regressed by p50"),
+    "a self-test that finds a difference": lambda: refused(
+        Code.UNRELIABLE, "identical code was called regressed by p50"
+    ),
     "base and head are one commit": lambda: Row(
         paired(warnings=(warn(Code.IDENTICAL, "base and head are the same commit, 1a2b3c4", ""),))
     ),

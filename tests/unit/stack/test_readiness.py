@@ -105,7 +105,7 @@ def test_wait_until_ready__each_has_its_own_timeout() -> None:
 
 
 def test_require_alive__a_lack_of_memory_is_named() -> None:
-    with pytest.raises(StackError, match="django was killed for lack of memory") as caught:
+    with pytest.raises(StackError, match="django ran out of memory and was killed") as caught:
         require_alive(make_engine(Exit(DJANGO, 137, True)), "loading django · quick-64")
     assert caught.value.where == "loading django · quick-64"
     assert "more memory" in caught.value.advice

@@ -55,7 +55,7 @@ def test_replay__a_rise_from_zero_is_an_alarm() -> None:
 
 def test_make_backtest_table__a_row_for_each_series_and_gate() -> None:
     table = make_backtest_table([series([100.0] * 20 + [90.0] * 20)], [0.05, 0.2])
-    assert [row[2:5] for row in table.rows] == [("5.0 %", "40", "1"), ("20 %", "40", "0")]
+    assert [row[2:5] for row in table.rows] == [("5 %", "40", "1"), ("20 %", "40", "0")]
     assert len(table.headings) == len(table.numeric) == len(table.rows[0])
 
 

@@ -23,7 +23,7 @@ from bench_action.engine.protocol import BuildSpec, Exit, Handle, Kind, ServiceS
 from bench_action.model.errors import StackError
 from bench_action.model.machine import Machine
 
-_REMOVAL_S = 6.0  # GitHub kills a cancelled job after 7.5 + 2.5 s (docs/architecture.md, "Cancelled")
+_REMOVAL_S = 6.0  # GitHub kills a cancelled job after 7.5 + 2.5 s (docs/architecture.md, "In a workflow")
 _NOT_RUNNING = ("exited", "dead")
 _KILLED = 137  # as a shell reports SIGKILL
 _DEATH_S = 2.0  # the sockets of a dead container close shortly before the engine reports that it exited
