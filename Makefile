@@ -13,7 +13,8 @@ ARGS ?=
 
 # twice: errors only
 pip := .venv/bin/python -m pip --quiet --quiet --disable-pip-version-check
-pytest := PYTHONPATH=tests/plugins .venv/bin/python -m pytest
+# byte code is kept: every worker and every command that a test runs would compile the same files again
+pytest := env --unset=PYTHONDONTWRITEBYTECODE PYTHONPATH=tests/plugins .venv/bin/python -m pytest
 lock = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-header $(ARGS)
 scripts := .ci/run $(wildcard *.sh) $(wildcard scripts/*.sh) $(wildcard tests/images/*.sh) $(wildcard tests/github/*.sh)

@@ -5,6 +5,7 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 # file → its group. The tests of any other file are handed out one by one.
 GROUPS = {
+    "tests/docker/test_build.py": "builds",  # of one name, which the next build takes
     "tests/docker/test_images.py": "images",
     "tests/docker/test_load.py": "stack",
     "tests/docker/test_measure.py": "stack",

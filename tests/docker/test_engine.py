@@ -207,7 +207,7 @@ def test_build__uses_target_and_arguments_and_excludes_what_is_ignored(engine: D
     (tmp_path / ".dockerignore").write_text("# not this\nsecret\n", encoding="utf-8")
     (tmp_path / "secret").touch()
     (tmp_path / "public").touch()
-    spec = BuildSpec("subject", "bench-action/test-build", tmp_path, "Containerfile", "wanted", {"WORD": "hello"})
+    spec = BuildSpec("subject", "bench-action/test-target", tmp_path, "Containerfile", "wanted", {"WORD": "hello"})
     image = engine.build(spec)
     handle = engine.start(ServiceSpec("subject", "built", image, command=("sleep", "600")))
     status, output = engine.exec(handle, ["sh", "-c", "cat /word; ls /it"])

@@ -13,7 +13,11 @@ _SHORT: Mapping[str, Mapping[str, Any]] = {
         "latency": {"warmup": 0, "slice": 1, "blocks": 1},
         "duet": {"warmup": 1, "slice": 1, "seconds": 180},
     },
-    "quick": {"blocks": 2, "warmup": 1},
+    "quick": {
+        "blocks": 2,
+        "warmup": 1,
+        "profiles": {"quick-64": {"path": "/", "connections": 64, "threads": 2, "duration": 1}},
+    },
 }
 
 

@@ -10,8 +10,6 @@ from bench_action.model.warning import Code
 
 pytestmark = pytest.mark.e2e
 
-ONE_BLOCK = ("--max-minutes", "0.01")
-
 
 def test_application__that_serves_nothing_but_errors(tool: Tool) -> None:
     config = tool.config({"tiny": tiny(STATUS="500")})
@@ -37,7 +35,7 @@ def test_path__that_redirects(tool: Tool) -> None:
 
 
 def test_path__whose_expected_status_is_an_error(tool: Tool) -> None:
-    finished = tool.run(tool.config({"tiny": tiny(STATUS="404")}, profile={"expect": {"status": 404}}), *ONE_BLOCK)
+    finished = tool.run(tool.config({"tiny": tiny(STATUS="404")}, profile={"expect": {"status": 404}}))
     assert finished.status == 0, finished.stderr
     (summary,) = finished.result.summaries
     assert summary.metrics["requests_per_second"].median > 0
@@ -79,7 +77,7 @@ def test_container__that_is_throttled(tool: Tool, footprint: Footprint) -> None:
 @pytest.mark.alone
 def test_generator__that_is_at_its_limit(tool: Tool) -> None:
     config = tool.config({"tiny": tiny(LARGE_MIB="4")}, profile={"connections": 4, "threads": 1})
-    finished = tool.run(config, *ONE_BLOCK)
+    finished = tool.run(config)
     finished.assert_failed(5, "of the CPU that its threads can have", "tiny · short", "Give wrk more `threads`")
     assert any(warned.code is Code.GENERATOR_SATURATED for trial in finished.trials for warned in trial.warnings)
 

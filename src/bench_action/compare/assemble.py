@@ -183,8 +183,8 @@ def _coverage(run: _Run) -> Coverage:
 def _identical(infos: Sequence[SubjectInfo]) -> set[str]:
     """Variants of which base and head are one image."""
     images: dict[str, list[str]] = {}
-    for one in infos:
-        images.setdefault(one.variant, []).append(one.image_id)
+    for info in infos:
+        images.setdefault(info.variant, []).append(info.image_id)
     return {variant for variant, ids in images.items() if len(ids) > 1 and len(set(ids)) == 1}
 
 

@@ -151,7 +151,7 @@ class Measurer:
         return tuple(self.trials)
 
     def _hopeless(self) -> bool:
-        return any(warned.code in _HOPELESS for trial in self.trials for warned in trial.warnings)
+        return any(warning.code in _HOPELESS for trial in self.trials for warning in trial.warnings)
 
     def _given_up(self, block: Block) -> bool:
         """Whether nothing is left of a block, because of what its cells have answered so far."""
@@ -161,7 +161,7 @@ class Measurer:
 
     def _answers_wrongly(self, cell: Cell) -> bool:
         own = (trial for trial in self.trials if trial.cell == str(cell))
-        return any(warned.code in _CELL_HOPELESS for trial in own for warned in trial.warnings)
+        return any(warning.code in _CELL_HOPELESS for trial in own for warning in trial.warnings)
 
     def _counted(self, cell: Cell) -> Replies | None:
         """Merge the counted replies of a cell."""
@@ -204,7 +204,7 @@ class Measurer:
 
     def _leave_out_bases(self) -> bool:
         """Leave out the bases that have ended by themselves; whether it was they alone that ended."""
-        bases = {one.handle.id: one for one in self.stack.subjects if one.revision == "base"}
+        bases = {subject.handle.id: subject for subject in self.stack.subjects if subject.revision == "base"}
         ends = self.stack.engine.ended()
         if not ends or any(end.handle.id not in bases for end in ends):
             return False

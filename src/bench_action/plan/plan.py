@@ -62,7 +62,7 @@ def make_plan(
 
     A base that broke a rule stays: `lacks` says which cells it cannot be compared in.
     """
-    measured = [one for one in subjects if one.revision == "base" or one.verified]
+    measured = [subject for subject in subjects if subject.revision == "base" or subject.verified]
     design = make_design(
         [(subject.variant, subject.revision) for subject in measured],
         list(project.profiles),
