@@ -48,7 +48,7 @@ def test_run__pairs_take_turns_and_it_warns_if_pinning_is_ignored(tmp_path: Path
     assert "duet" not in {trial.phase for trial in result.trials}
     (warning,) = [item for item in result.warnings if item.code in {Code.PINNING_IGNORED, Code.NO_DUET}]
     assert warning.code is Code.PINNING_IGNORED
-    assert "cpuset" in warning.message or "accepts CPU 0" in warning.message
+    assert "cpuset" in warning.message or "accepted CPU 0" in warning.message
     assert result.placement.keys() == {"count, capacity", "latency, interleaved"}
     assert result.placement["latency, interleaved"].startswith("not pinned: ")
     assert "one CPU" not in str(result.placement)

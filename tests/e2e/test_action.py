@@ -277,7 +277,7 @@ def test_step__that_cannot_publish_keeps_its_result_and_says_so(
     assert done.status == 6, done.log
     assert done.outputs["verdict"] == "measured"
     assert (one.place.folder / "bench-results" / "result.json").is_file()
-    assert "could not be written in 3 tries" in done.log
+    assert "in 3 attempts" in done.log
 
 
 def test_step__of_a_workflow_run_publishes_what_a_fork_measured(

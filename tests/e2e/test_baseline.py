@@ -186,7 +186,7 @@ def test_baseline__that_does_not_exist(tool: Tool) -> None:
     git(tool.folder, "init", "--quiet")
     commit(tool.folder)
     finished = tool.run(config, "--baseline", "no-such-branch")
-    finished.assert_failed(2, "--baseline no-such-branch: there is no such commit here", "`git log` shows")
+    finished.assert_failed(2, "--baseline no-such-branch: no such commit", "`git log` shows")
 
 
 _ROUTES = {"/health": b"ok", "/old": b"old" * 50}

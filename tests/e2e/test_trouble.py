@@ -70,7 +70,7 @@ def test_container__that_is_throttled(tool: Tool, footprint: Footprint) -> None:
     running.wait_for_trials(1)
     footprint.client.containers.get(footprint.container("tiny")).update(cpu_period=100_000, cpu_quota=10_000)
     finished = running.finish()
-    finished.assert_failed(5, "a container was throttled for", "tiny · short", "Remove the CPU limit")
+    finished.assert_failed(5, "a container was throttled for", "tiny · short", "Remove the limit from the container")
     assert any(warned.code is Code.THROTTLED for trial in finished.trials for warned in trial.warnings)
 
 

@@ -16,6 +16,7 @@ from tests.unit.history.places import make_record
 
 from bench_action.action import step as action
 from bench_action.cli import app as cli
+from bench_action.config.options import Options
 from bench_action.github import client
 from bench_action.github.client import Access
 from bench_action.history import DEFAULT_BRANCH
@@ -56,7 +57,7 @@ class Step:
     capture: pytest.CaptureFixture[str]
     log: str = ""
     error: str = ""
-    options: list[Any] = field(default_factory=list)
+    options: list[Options] = field(default_factory=list)
 
     def run(
         self, result: Result, event: str = "push", *, environ: Mapping[str, str] | None = None, **inputs: str
@@ -85,27 +86,22 @@ class Step:
         for name, value in variables.items():
             self.monkeypatch.setenv(name, value)
         self.monkeypatch.setattr("sys.argv", ["bench-action", "action"])
-        self.monkeypatch.setattr(action, "Run", self._make_run(result))
+        self.monkeypatch.setattr(action, "run", self._make_run(result))
         with pytest.raises(SystemExit) as ended:
             cli.main()
         self.log, _ = self.capture.readouterr()
         self.error = self.log[self.log.find("\nerror: ") :] if "\nerror: " in self.log else ""
         return int(ended.value.code or 0)
 
-    def _make_run(self, result: Result) -> Callable[..., Any]:
-        """Make a class of runs that have this result."""
-        step = self
+    def _make_run(self, result: Result) -> Callable[..., Outcome]:
+        """Make a run that has this result."""
 
-        class Run:
-            def __init__(self, options: Any, *_: object) -> None:
-                step.options.append(options)
+        def run(options: Options, _: object) -> Outcome:
+            self.options.append(options)
+            names = {"config": str(options.config or ""), "key": options.key, "job": options.workflow_job}
+            return Outcome(result.model_copy(update={"run": result.run.model_copy(update=names)}), [])
 
-            def execute(self) -> Outcome:
-                options = step.options[-1]
-                names = {"config": str(options.config or ""), "key": options.key, "job": options.workflow_job}
-                return Outcome(result.model_copy(update={"run": result.run.model_copy(update=names)}), [])
-
-        return Run
+        return run
 
 
 @pytest.fixture
@@ -236,20 +232,10 @@ def test_step__whose_results_could_not_be_written_comments_and_exits_by_its_verd
     full = InputError("could not write result.json: the disk is full")
     for result, status in ((REGRESSED, 1), (make_result(), 2)):
         unwritten = Outcome(result, [], (full,))
-        monkeypatch.setattr(Step, "_make_run", lambda *_, found=unwritten: lambda *_: FinishedRun(found))
+        monkeypatch.setattr(Step, "_make_run", lambda *_, found=unwritten: lambda *_: found)
         assert step.run(result, "pull_request") == status
         assert "the disk is full" in step.error
     assert len(github.state.comments[1]) == 1
-
-
-@dataclass
-class FinishedRun:
-    """A run that has ended."""
-
-    outcome: Outcome
-
-    def execute(self) -> Outcome:
-        return self.outcome
 
 
 def test_two_configurations_with_one_key__have_two_trends_two_issues_and_a_note_on_the_pull_request(

@@ -244,7 +244,7 @@ def test_under_load__a_status_that_comes_only_under_load_is_named(status: str, l
     with serving(lambda _, count: page(6000) if count < 5 else limited) as server:
         count = counted(server.port, make_profile())
         assert judge_each(count, make_profile(), "app · list") == ()
-        (warning,) = under_load(server.port, make_profile(duration=2), count)
+        (warning,) = under_load(server.port, make_profile(duration=4), count)
     assert warning.code is code
     assert status.partition(" ")[0] in warning.message
     assert ("/login" in warning.message) == bool(location)
