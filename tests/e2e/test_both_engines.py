@@ -42,6 +42,30 @@ def test_setup__that_fails(tool: Tool) -> None:
     finished.assert_failed(3, "tiny-setup exited with status 1", "SystemExit", "| no such migration")
 
 
+def test_placeholders__describe_the_subjects_own_services_in_environment_and_commands(tool: Tool) -> None:
+    """The setup compares them with the URLs, and ends the run."""
+    code = (
+        "import os, sys; from urllib.parse import urlsplit; "
+        "db, cache = urlsplit(os.environ['DATABASE_URL']), urlsplit(os.environ['REDIS_URL']); "
+        "parts = [db.hostname, str(db.port), db.username, db.password, db.path[1:], os.environ['DATABASE_URL']]; "
+        "parts += [cache.hostname, str(cache.port), cache.path[1:]]; "
+        "assert sys.argv[1:] == parts, (sys.argv, parts); assert os.environ['DSN'] == ' '.join(parts); "
+        "raise SystemExit('every part is right')"
+    )
+    names = [f"{{postgres.{name}}}" for name in ("host", "port", "user", "password", "database", "url")]
+    names += [f"{{redis.{name}}}" for name in ("host", "port", "database")]
+    app = tiny() | {"setup": ["python", "-c", code, *names]}
+    app["env"] = {**app.get("env", {}), "DSN": " ".join(names)}
+    finished = tool.run(tool.config({"tiny": app}, services=["postgres", "redis"]))
+    finished.assert_failed(3, "tiny-setup exited with status 1", "| every part is right")
+
+
+def test_placeholder__that_is_unknown_is_refused_before_anything_starts(tool: Tool) -> None:
+    app = tiny() | {"command": ["serve", "{postgres.schema}"]}
+    finished = tool.run(tool.config({"tiny": app}, services=["postgres"]))
+    finished.assert_failed(2, "unknown placeholder {postgres.schema}", "{postgres.database}")
+
+
 def test_setting__that_postgresql_refuses(tool: Tool) -> None:
     postgres = {"image": "postgres:17", "settings": {"wrk_mem": "4MB"}}
     finished = tool.run(tool.config({"tiny": tiny()}, services={"postgres": postgres}))

@@ -60,18 +60,12 @@ def test_report__has_the_articles_table_and_more(builtin: Finished) -> None:
     (heading,) = [line for line in builtin.report.splitlines() if line.startswith("| Connections ")]
     columns = [cell.strip() for cell in heading.strip("| ").split("|")]
     # "Library" is the word of the article, and only of its preset
-    assert columns[:5] == [
-        "Connections",
-        "Variant",
-        "Requests",
-        "Timeouts",
-        "Req/sec",
-    ]  # "Library" is the article's own word
+    assert columns[:5] == ["Connections", "Variant", "Requests", "Timeouts", "Req/sec"]
     assert {"Errors", "p50", "p99", "Spread"} <= set(columns)
     for variant in BUILTIN:
         assert f"| 8 | {variant} |" in builtin.report
     for head, base in (("aiohttp", "django"), ("aiohttp-tuned", "django-tuned")):
-        assert re.search(rf"\| {head} \S+ {base} \| requests/s \|", builtin.report)
+        assert re.search(rf"\| \*\*{head} ÷ {base} · short\*\* \|[^\n]*\n\| requests/s \|", builtin.report)
     assert "## Environment" in builtin.report
     assert f"--seed {builtin.result.run.seed}" in builtin.report
     assert (builtin.output / "requests-per-second-short.svg").read_text(encoding="utf-8").startswith("<svg")

@@ -1,48 +1,29 @@
-"""Build a subject's environment variables: addresses of its services, and the secrets that the user allowed."""
+"""Fill in a subject's environment and commands: how it reaches its services, and the secrets that the user allowed."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from bench_action.config.baseline import Baseline, Lack
 from bench_action.config.schema import PLACEHOLDER, SECRET, Config, Variant
 from bench_action.model.errors import InputError
 
+# kind of a service → what a placeholder may name of it
+ATTRIBUTES: Mapping[str, Sequence[str]] = {
+    "postgres": ("host", "port", "user", "password", "database", "url"),
+    "redis": ("host", "port", "database", "url"),
+    "other": ("host", "port"),
+}
 
-class Address(Protocol):
-    """Host and port of a service, as `{postgres.host}` and `{postgres.port}` name them."""
-
-    @property
-    def host(self) -> str:
-        """The host name."""
-
-    @property
-    def port(self) -> int:
-        """The port number."""
-
-
-@dataclass(frozen=True, slots=True)
-class _UnknownAddress:
-    """The address of a service that has not been started."""
-
-    host: str = ""
-    port: int = 0
+# attribute → value: how a subject reaches a service
+Address = Mapping[str, str]
 
 
 def fill_in(text: str, services: Mapping[str, Address], secrets: Mapping[str, str]) -> str:
-    """Replace `{service.host}`, `{service.port}` and `${SECRET}` in `text`; other braces are left alone.
+    """Replace `{service.attribute}` and `${SECRET}` in `text`; other braces are left alone.
 
-    Raises InputError for a secret that is not allowed, or a property that a service does not have.
+    Raises InputError for a secret that is not allowed, or an attribute that a service does not have.
     """
-
-    def address(match: re.Match[str]) -> str:
-        name, attribute = match.groups()
-        if name not in services:
-            return match[0]
-        if attribute not in {"host", "port"}:
-            raise InputError(f"unknown placeholder {match[0]}", advice=f"use {{{name}.host}} or {{{name}.port}}")
-        return str(getattr(services[name], attribute))
 
     def secret(match: re.Match[str]) -> str:
         if match[1] not in secrets:
@@ -50,7 +31,22 @@ def fill_in(text: str, services: Mapping[str, Address], secrets: Mapping[str, st
         return secrets[match[1]]
 
     # secrets last: a secret that looks like a placeholder must not be filled in
-    return SECRET.sub(secret, PLACEHOLDER.sub(address, text))
+    return SECRET.sub(secret, fill_in_addresses(text, services))
+
+
+def fill_in_addresses(text: str, services: Mapping[str, Address]) -> str:
+    """Replace `{service.attribute}`, and no secret: in a command, `${NAME}` is the shell's. Raises InputError."""
+
+    def address(match: re.Match[str]) -> str:
+        name, attribute = match.groups()
+        if name not in services:
+            return match[0]
+        if attribute not in services[name]:
+            known = ", ".join(f"{{{name}.{other}}}" for other in services[name])
+            raise InputError(f"unknown placeholder {match[0]}", advice=f"use one of {known}")
+        return services[name][attribute]
+
+    return PLACEHOLDER.sub(address, text)
 
 
 def read_secrets(config: Config, environ: Mapping[str, str]) -> dict[str, str]:
@@ -63,12 +59,14 @@ def read_secrets(config: Config, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_environment(config: Config, environ: Mapping[str, str]) -> None:
-    """Check, before anything is built, that the environment of each variant can be filled in. Raises InputError."""
+    """Check, before anything is built, that all placeholders of each variant can be filled in. Raises InputError."""
     secrets = read_secrets(config, environ)
-    services = {name: _UnknownAddress() for name in config.services}
+    services = {name: dict.fromkeys(ATTRIBUTES[service.kind], "") for name, service in config.services.items()}
     for variant in config.variants.values():
         for text in variant.env.values():
             fill_in(text, services, secrets)
+        for text in (*variant.command, *variant.setup, *(variant.local.command if variant.local else ())):
+            fill_in_addresses(text, services)
 
 
 def drop_unusable_variants(base: Baseline, environ: Mapping[str, str]) -> Baseline:

@@ -95,7 +95,7 @@ _ADVICE = {
     Code.APPLICATION_ERRORS: "Error replies do not count towards requests/s; late replies do. Check the application's "
     "log.",
     Code.FEW_REPLIES: "Some connections got no reply, so percentiles describe only those that did. Raise `duration`.",
-    Code.STEAL: "Other guests of this physical machine took CPU time. Run again, or use another machine.",
+    Code.STEAL: "Run again, or use another machine.",
     Code.WIDE_SPREAD: "Something else probably used the machine. Close other programs, or use more and longer blocks.",
     Code.VARIANT_FAILED: "It was not measured. Fix the variant, and run again.",
     Code.STOPPED_EARLY: "Everything measured until then is kept. Run again once the cause is fixed.",

@@ -109,9 +109,13 @@ class Postgres:
                 advice="use an image with the contrib modules, such as the official one",
             ) from error
 
+    def password(self, role: str) -> str:
+        """Return a role's password."""
+        return self._passwords[role]
+
     def url(self, role: str, database: str, host: str | None = None) -> str:
         """Return the URL by which a client reaches a database as a role."""
-        return f"postgresql://{role}:{self._passwords[role]}@{host or self.handle.host}:{self.handle.port}/{database}"
+        return f"postgresql://{role}:{self.password(role)}@{host or self.handle.host}:{self.handle.port}/{database}"
 
     def execute(self, text: str, database: str = SUPERUSER) -> list[str]:
         """Run statements as superuser; return their rows, one line each. Raises QueryError for the first that fails."""

@@ -1,11 +1,11 @@
 """Create each subject's database and start the subject."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from bench_action.config.baseline import Baseline
-from bench_action.config.environment import build_environment, read_secrets
+from bench_action.config.environment import Address, build_environment, fill_in_addresses, read_secrets
 from bench_action.config.load import Project
 from bench_action.engine.protocol import Engine, Handle, ServiceSpec
 from bench_action.model.errors import InputError, StackError
@@ -61,7 +61,7 @@ class Starter:
     def start_in(self, subject: Subject, slot: Slot, name: str) -> Handle:
         """Start a subject under another name, with the database and the cache of a slot."""
         placed = replace(subject, database=slot.database, cache=slot.cache)
-        return self.engine.start(self._make_spec(placed, name, slot.host, _service_urls(placed)))
+        return self.engine.start(self._make_spec(placed, name, slot.host))
 
     def _prepare(self, name: str, revision: Revision, image: Image, number: int) -> Subject:
         redis = self.services.redis
@@ -78,7 +78,7 @@ class Starter:
 
     def _start(self, subject: Subject) -> Subject:
         name = subject.variant if subject.revision == "head" else f"{subject.variant}-base"
-        return replace(subject, handle=self.engine.start(self._make_spec(subject, name, name, _service_urls(subject))))
+        return replace(subject, handle=self.engine.start(self._make_spec(subject, name, name)))
 
     def _project(self, variant: str, revision: Revision) -> Project:
         return self.base.project if revision == "base" and self.base is not None else self.head.find_owner(variant)
@@ -112,10 +112,9 @@ class Starter:
     def _set_up(self, subject: Subject, database: Database) -> None:
         command = subject.config.setup
         if command:
-            name = f"{subject.variant}-setup"
-            spec = self._make_spec(subject, name, name, {"DATABASE_URL": database.url(database.template)})
-            local = replace(spec.local, command=command) if spec.local else None
-            self.engine.run_once(replace(spec, command=command, local=local), _SETUP_S)
+            name, template = f"{subject.variant}-setup", replace(database, name=database.template)
+            spec = self._make_spec(replace(subject, database=template), name, name, command)
+            self.engine.run_once(spec, _SETUP_S)
 
     def _seed(self, subject: Subject, database: Database) -> None:
         """Fill the template as the subject's role, and collect the planner's statistics on it."""
@@ -133,25 +132,38 @@ class Starter:
                 raise InputError("the seed is not UTF-8 text", where=f"seed: {seed}", advice=advice) from None
         server.execute_as(database.role, database.template, _ANALYZE, patience_s=_SETUP_S)
 
-    def _make_spec(self, subject: Subject, name: str, host: str, urls: Mapping[str, str]) -> ServiceSpec:
+    def _make_spec(self, subject: Subject, name: str, host: str, command: Sequence[str] = ()) -> ServiceSpec:
+        """Specify a subject, or another command of it, with its own database and cache."""
         variant, project = subject.config, self._project(subject.variant, subject.revision)
-        addresses = dict(self.services.handles)
-        if subject.revision == "base" and self.base is not None:
-            addresses |= {name: addresses[other] for name, other in self.base.aliases.items()}
+        addresses = self._find_addresses(subject)
         secrets = read_secrets(project.config, self.environ)
+        local = make_local_form(variant, project.folder)
+        if local is not None:
+            words = command or local.command
+            local = replace(local, command=[fill_in_addresses(word, addresses) for word in words])
         return ServiceSpec(
             kind="subject",
             name=name,
             host=host,
             image=subject.image.id,
-            command=variant.command,
+            command=[fill_in_addresses(word, addresses) for word in command or variant.command],
             port=variant.port,
-            env={**urls, **build_environment(variant, addresses, secrets)},
+            env={**_list_urls(subject), **build_environment(variant, addresses, secrets)},
             ulimits=variant.ulimits,
-            local=make_local_form(variant, project.folder),
+            local=local,
         )
 
+    def _find_addresses(self, subject: Subject) -> dict[str, Address]:
+        """Find how a subject reaches each service, also under the names that its own revision gives them."""
+        found: dict[str, Address] = {}
+        for name, handle in self.services.handles.items():
+            own = subject.database if handle.kind == "postgres" else subject.cache if handle.kind == "redis" else None
+            found[name] = {"host": handle.host, "port": str(handle.port), **(own.address() if own is not None else {})}
+        if subject.revision == "base" and self.base is not None:
+            found |= {name: found[other] for name, other in self.base.aliases.items()}
+        return found
 
-def _service_urls(subject: Subject) -> dict[str, str]:
+
+def _list_urls(subject: Subject) -> dict[str, str]:
     urls = {"DATABASE_URL": subject.database.url()} if subject.database is not None else {}
     return urls | ({"REDIS_URL": subject.cache.url()} if subject.cache is not None else {})

@@ -23,9 +23,14 @@ class Database:
     role: str
     template: str
 
-    def url(self, database: str | None = None) -> str:
-        """Return the URL by which the subject reaches it, or another database of its role."""
-        return self.server.url(self.role, database or self.name)
+    def url(self) -> str:
+        """Return the URL by which the subject reaches it."""
+        return self.server.url(self.role, self.name)
+
+    def address(self) -> dict[str, str]:
+        """Return what placeholders name of it, except host and port."""
+        password = self.server.password(self.role)
+        return {"user": self.role, "password": password, "database": self.name, "url": self.url()}
 
     def recreate(self) -> None:
         """Replace it with a fresh copy of the template; clients that are connected are cut off."""
@@ -55,6 +60,10 @@ class Cache:
     def url(self) -> str:
         """Return the URL by which the subject reaches it."""
         return self.server.url(self.number)
+
+    def address(self) -> dict[str, str]:
+        """Return what placeholders name of it, except host and port."""
+        return {"database": str(self.number), "url": self.url()}
 
     def integer(self, key: str) -> int:
         """Read the integer at a key; 0 if there is no integer."""

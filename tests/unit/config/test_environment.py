@@ -1,6 +1,5 @@
 """How a subject's environment is built."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from bench_action.config.environment import (
     check_environment,
     drop_unusable_variants,
     fill_in,
+    fill_in_addresses,
     read_secrets,
 )
 from bench_action.config.load import Project, load_policy
@@ -22,15 +22,8 @@ from bench_action.model.errors import InputError
 pytestmark = pytest.mark.unit
 
 
-@dataclass(frozen=True)
-class FakeAddress:
-    """The address of a service."""
-
-    host: str
-    port: int
-
-
-SERVICES = {"postgres": FakeAddress("postgres", 5432), "search-2": FakeAddress("search-2", 9200)}
+POSTGRES = {"host": "postgres", "port": "5432", "user": "u", "password": "p", "database": "d", "url": "postgresql://"}
+SERVICES = {"postgres": POSTGRES, "search-2": {"host": "search-2", "port": "9200"}}
 
 
 def make_config(env: dict[str, str], secrets: list[str] | None = None) -> Config:
@@ -42,6 +35,7 @@ def make_config(env: dict[str, str], secrets: list[str] | None = None) -> Config
     [
         ("{postgres.host}:{postgres.port}", "postgres:5432"),
         ("http://{search-2.host}:{search-2.port}/", "http://search-2:9200/"),
+        ("mysql+x://{postgres.user}:{postgres.password}@db/{postgres.database}?ssl=0", "mysql+x://u:p@db/d?ssl=0"),
         ("key=${SECRET}", "key=s3cret"),
         ("${SECRET}${SECRET}", "s3crets3cret"),
         ('{"a": 1}', '{"a": 1}'),
@@ -74,9 +68,16 @@ def test_fill_in__a_secret_must_be_listed() -> None:
     assert "s3cret" not in str(caught.value)
 
 
-def test_fill_in__a_service_has_only_host_and_port() -> None:
-    with pytest.raises(InputError, match=r"unknown placeholder \{postgres.password\}"):
-        fill_in("{postgres.password}", SERVICES, {})
+def test_fill_in__a_service_has_only_the_attributes_of_its_kind() -> None:
+    with pytest.raises(InputError, match=r"unknown placeholder \{search-2.password\}") as caught:
+        fill_in("{search-2.password}", SERVICES, {})
+    assert caught.value.advice == "use one of {search-2.host}, {search-2.port}"
+
+
+def test_fill_in_addresses__leaves_the_variables_of_a_shell_alone() -> None:
+    command = ["sh", "-c", "exec server --port ${PORT} --db {postgres.host}/{postgres.database}"]
+    filled = [fill_in_addresses(word, SERVICES) for word in command]
+    assert filled == ["sh", "-c", "exec server --port ${PORT} --db postgres/d"]
 
 
 def test_read_secrets__reads_those_listed_and_no_others() -> None:
@@ -86,14 +87,23 @@ def test_read_secrets__reads_those_listed_and_no_others() -> None:
         read_secrets(config, {"OTHER": "o"})
 
 
-@pytest.mark.parametrize("text", ["${TOKEN}", "{postgres.password}", "{redis.url}"])
+@pytest.mark.parametrize("text", ["${TOKEN}", "{postgres.passwort}", "{redis.user}"])
 def test_check_environment__refuses_before_anything_is_built(text: str) -> None:
     with pytest.raises(InputError):
         check_environment(make_config({"A": text}), {"TOKEN": "t"})
 
 
+@pytest.mark.parametrize("key", ["command", "setup"])
+def test_check_environment__refuses_an_unknown_placeholder_in_a_command(key: str) -> None:
+    variant = {"image": "x", key: ["migrate", "{postgres.schema}"]}
+    with pytest.raises(InputError, match=r"unknown placeholder \{postgres.schema\}"):
+        check_environment(Config.model_validate({"variants": {"one": variant}}), {})
+
+
 def test_check_environment__accepts_what_can_be_filled_in() -> None:
-    check_environment(make_config({"A": "${TOKEN}", "B": "{postgres.host}"}, ["TOKEN"]), {"TOKEN": "t"})
+    check_environment(
+        make_config({"A": "${TOKEN}", "B": "{postgres.host}", "C": "{redis.database}"}, ["TOKEN"]), {"TOKEN": "t"}
+    )
 
 
 def test_build_environment__has_the_port_unless_the_user_sets_it() -> None:

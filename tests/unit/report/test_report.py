@@ -249,7 +249,7 @@ def test_print_view__fits_into_80_columns() -> None:
 
 def test_print_view__shows_warnings_with_their_advice() -> None:
     text = " ".join(printed(make_result([make_trial(warnings=(warn(Code.STEAL, "6 % stolen"),))])).split())
-    assert "! aiohttp · article-500: 6 % stolen → Other guests of this physical machine" in text
+    assert "! aiohttp · article-500: 6 % stolen → Run again" in text
 
 
 def test_print_view__names_the_profile_only_if_there_are_several() -> None:
