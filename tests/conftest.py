@@ -1,9 +1,9 @@
-"""How tests are shared out to workers: files that share something slow go to one worker, which makes it once."""
+"""How tests are shared out to workers: tests that share something go to one worker, which makes it once."""
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-# file → its group. The tests of any other file are handed out one by one.
+# beginning of a test's id → its group. All other tests are handed out one by one.
 GROUPS = {
     "tests/docker/test_build.py": "builds",  # of one name, which the next build takes
     "tests/docker/test_images.py": "images",
@@ -12,6 +12,7 @@ GROUPS = {
     "tests/docker/test_pairs.py": "pairs",
     "tests/docker/test_stack.py": "stack",
     "tests/docker/test_verify.py": "stack",
+    "tests/e2e/test_action.py::test_workflow__": "workflows",  # act names containers by workflow and job
     "tests/e2e/test_built_in.py": "built-in",
     "tests/e2e/test_report_page.py": "browser",
     "tests/e2e/test_trend_page.py": "browser",
@@ -26,7 +27,7 @@ class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return GROUPS.get(nodeid.partition("::")[0], nodeid)
+        return next((group for beginning, group in GROUPS.items() if nodeid.startswith(beginning)), nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
