@@ -76,9 +76,9 @@ def test_container__that_is_throttled(tool: Tool, footprint: Footprint) -> None:
 
 @pytest.mark.alone
 def test_generator__that_is_at_its_limit(tool: Tool) -> None:
-    config = tool.config({"tiny": tiny(LARGE_MIB="4")}, profile={"connections": 4, "threads": 1})
+    config = tool.config({"tiny": tiny(LARGE_MIB="4")}, profile={"connections": 16, "threads": 1})
     finished = tool.run(config)
-    finished.assert_failed(5, "of the CPU that its threads can have", "tiny · short", "Give wrk more `threads`")
+    finished.assert_failed(5, "of the CPU time available to its threads", "tiny · short", "Give wrk more `threads`")
     assert any(warned.code is Code.GENERATOR_SATURATED for trial in finished.trials for warned in trial.warnings)
 
 

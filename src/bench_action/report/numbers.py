@@ -1,6 +1,7 @@
 """Format numbers for people: three digits if noise allows no more, thousands separated by commas."""
 
 from bench_action.model.result import Comparison
+from bench_action.stats.interval import LEAST_BLOCKS
 
 NONE = "–"
 
@@ -49,11 +50,11 @@ def factor(value: float | None) -> str:
 
 
 def ratio(comparison: Comparison | None, of: str = "") -> str:
-    """Format a ratio with its interval, `5.63 × (5.21 to 6.08)`, and `of` after the sign; one block has no interval."""
+    """Format a ratio with its interval, `5.63 × (5.21 to 6.08)`, and `of` after the sign; no interval of few blocks."""
     if comparison is None or comparison.ratio is None:
         return NONE
     text = f"{factor(comparison.ratio)} ×{of}"
-    if comparison.ci_low is None or comparison.ci_high is None:
+    if comparison.ci_low is None or comparison.ci_high is None or comparison.blocks < LEAST_BLOCKS:
         return text
     return f"{text} ({factor(comparison.ci_low)} to {factor(comparison.ci_high)})"
 

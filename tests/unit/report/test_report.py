@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from xml.etree import ElementTree
 
 import pytest
@@ -342,3 +343,10 @@ def test_live_progress__keeps_a_line_for_each_trial() -> None:
     text = console.file.getvalue()
     assert "capacity 1 aiohttp · article-500: 1,000 requests/s, p99 130 ms" in text
     assert "! not measured" in text
+
+
+def test_report__shows_no_interval_from_too_few_blocks() -> None:
+    trials = [trial for trial in two_variants() if trial.block <= 2]
+    few, many = (render_markdown(make_view(make_result(found))) for found in (trials, two_variants()))
+    assert re.search(r"\d × django \|", few)
+    assert re.search(r"\d × django \([\d.]+ to [\d.]+\) \|", many)
