@@ -91,7 +91,7 @@ def bare_rate(stack: Stack, project: Project) -> float:
     (profile,) = project.profiles.values()
     handle = stack.subjects[0].handle
     argv = ["wrk", f"-c{profile.connections}", f"-t{profile.threads}", f"-d{profile.duration}s"]
-    _, text = stack.engine.exec(stack.services.load, [*argv, f"http://{handle.host}:{handle.port}{profile.path}"])
+    _, text = stack.engine.exec(stack.load, [*argv, f"http://{handle.address}:{handle.port}{profile.path}"])
     found = re.search(r"Requests/sec:\s*([\d.]+)", text)
     if found is None:
         sys.exit(f"bare wrk reported nothing:\n{text}")

@@ -147,7 +147,6 @@ def _bring_up(engine: Engine, revisions: Revisions, options: Options, ports: Por
         ports.environ,
         ports.progress,
         base=revisions.base,
-        pairs=revisions.count_pairs(options),
         results=options.output,
     )
     for variant, lack in stack.lacks.items():

@@ -55,7 +55,7 @@ def make_owner(footprint: Footprint) -> Ownership:
 def open_engine(footprint: Footprint) -> Iterator[DockerEngine]:
     """Open an engine with its network; remove everything that it has made at the end."""
     engine = DockerEngine(make_owner(footprint), dict(os.environ))
-    engine.open()
+    engine.open(["a"])
     try:
         yield engine
     finally:
@@ -80,7 +80,7 @@ def tiny_image(footprint: Footprint) -> str:
 @pytest.fixture
 def tiny(tiny_image: str) -> Callable[..., ServiceSpec]:
     def tiny(name: str = "tiny", command: tuple[str, ...] = (), **environment: str) -> ServiceSpec:
-        return ServiceSpec("subject", name, tiny_image, env=environment, command=command, port=8000)
+        return ServiceSpec("subject", name, tiny_image, env=environment, command=command, port=8000, slot="a")
 
     return tiny
 

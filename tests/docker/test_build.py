@@ -63,7 +63,7 @@ def either(
 ) -> Iterator[DockerEngine]:
     environ = with_buildx if request.param == "buildx" else {**os.environ, "PATH": ""}
     engine = DockerEngine(make_owner(footprint), environ)
-    engine.open()
+    engine.open(["a"])
     yield engine
     engine.remove()
 
@@ -111,7 +111,7 @@ def test_build__excludes_our_results_from_the_context(either: DockerEngine, cont
 def test_build__supports_everything_that_needs_buildkit(make_engine: MakeEngine, context: Path) -> None:
     (context / "Dockerfile").write_text(NEEDS_BUILDKIT, encoding="utf-8")
     engine = make_engine()
-    engine.open()
+    engine.open(["a"])
     image = engine.build(BuildSpec("subject", NAME, context, target="first", args={"BASE": "python:3.13-slim"}))
     lines = run_shell(engine, image, "cat made; stat --format '%a' secret; readlink link; ls")
     assert lines == ["Linux from a cache", "741", "app.py", "Dockerfile", "app.py", "link", "made", "secret"]
@@ -120,7 +120,7 @@ def test_build__supports_everything_that_needs_buildkit(make_engine: MakeEngine,
 def test_build__supports_heredocs_if_the_engine_does(make_engine: MakeEngine, context: Path) -> None:
     (context / "Dockerfile").write_text(PLAIN + HEREDOC, encoding="utf-8")
     engine = make_engine()
-    engine.open()
+    engine.open(["a"])
     spec = BuildSpec("subject", NAME, context)
     if int(engine.machine().engine_version.partition(".")[0]) >= 23:
         assert run_shell(engine, engine.build(spec), "cat made") == ["lines of", "a heredoc"]
@@ -181,7 +181,7 @@ def test_build__keeps_the_image_of_each_of_two_runs_that_share_a_name(
     (context / "app.py").write_text("second", encoding="utf-8")
     second = others.build(spec)
     others.remove()
-    ours.open()
+    ours.open(["a"])
     assert run_shell(ours, first, "cat app.py") == ["first"]
     ours.remove()
     assert list_images(footprint) & {first, second} == {second}

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from bench_action.config.schema import Profile
+from bench_action.config.schema import Profile, Request
 from bench_action.load.generator import Agent, HttpRequest
 from bench_action.load.wrk import Report, build_order, parse_report
 from bench_action.stack.stack import Stack
@@ -28,7 +28,7 @@ def tiny(stack: Stack) -> Subject:
 
 def read_received(agent: Agent, subject: Subject) -> dict[str, int]:
     """Read which requests the server has received, and how often each."""
-    (reply,) = agent.requests(HttpRequest(subject.handle.host, subject.handle.port, "/seen"), 1)
+    (reply,) = agent.requests(HttpRequest.to(subject.handle, Request(path="/seen")), 1)
     counts: dict[str, int] = json.loads(reply.body)
     return counts
 
@@ -36,10 +36,9 @@ def read_received(agent: Agent, subject: Subject) -> dict[str, int]:
 def load(stack: Stack, subject: Subject, profile: Profile) -> Report:
     order = build_order(
         profile,
-        subject.handle.host,
-        subject.handle.port,
+        subject.handle,
         duration_s=profile.duration,
-        parts=stack.parts(subject),
+        parts=subject.parts,
         limit_s=WAIT_S,
     )
     answer = stack.agent.wrk(order, lambda: None, 0.5)
@@ -82,29 +81,29 @@ def test_wrk__opens_as_many_connections_as_requested(stack: Stack, tiny: Subject
 
 
 def test_connections__are_all_answered(agent: Agent, tiny: Subject) -> None:
-    request = HttpRequest(tiny.handle.host, tiny.handle.port, "/health")
+    request = HttpRequest.to(tiny.handle, Request(path="/health"))
     for hold in (True, False):
         assert agent.connections(request, 300, hold=hold, limit_s=WAIT_S) == 300
 
 
 def test_requests__return_replies_and_whether_the_connection_was_kept(agent: Agent, tiny: Subject) -> None:
-    replies = agent.requests(HttpRequest(tiny.handle.host, tiny.handle.port, "/page"), 3)
+    replies = agent.requests(HttpRequest.to(tiny.handle, Request(path="/page")), 3)
     assert [(reply.status, reply.body, reply.kept) for reply in replies] == [(200, b"the page", True)] * 3
     assert replies[0].headers["content-type"] == "text/plain; charset=utf-8"
 
 
 def test_requests__to_a_port_without_a_listener_are_refused(agent: Agent, tiny: Subject) -> None:
-    (reply,) = agent.requests(HttpRequest(tiny.handle.host, 9, "/"), 3)
+    (reply,) = agent.requests(HttpRequest(tiny.handle.address, 9, "/"), 3)
     assert (reply.status, reply.kept) == (0, False)
     assert "refused" in reply.problem
 
 
 def test_usage__grows_with_the_work_of_each_part(stack: Stack, agent: Agent) -> None:
     subject = stack.subject("django", "head")
-    parts = stack.parts(subject)
+    parts = subject.parts
     assert set(parts) == {"application", "db", "cache"}
     before = agent.usage(parts)
-    replies = agent.requests(HttpRequest(subject.handle.host, subject.handle.port, "/"), 50, bodies=False)
+    replies = agent.requests(HttpRequest.to(subject.handle, Request(path="/")), 50, bodies=False)
     assert [reply.status for reply in replies] == [200] * 50
     for name, usage in agent.usage(parts).items():
         earlier = before[name]

@@ -50,7 +50,7 @@ def pairs(footprint: Footprint, project: Project) -> Iterator[Stack]:
     engine = DockerEngine(make_owner(footprint), dict(os.environ))
     try:
         head, base = narrowed(project, DIE_AFTER_CONNECTIONS="6"), narrowed(project)
-        yield bring_up(engine, head, {}, Quiet(), base=Baseline(base), pairs=2)
+        yield bring_up(engine, head, {}, Quiet(), base=Baseline(base))
     finally:
         engine.remove()
 
@@ -75,24 +75,31 @@ def test_bring_up__base_has_its_own_database_of_the_same_template(pairs: Stack) 
     head, base = (pairs.subject("aiohttp", revision).database for revision in ("head", "base"))
     assert head is not None
     assert base is not None
-    assert head.name != base.name
-    assert (head.role, head.template) == (base.role, base.template)
+    assert head.server is not base.server
+    assert head.server.address() == base.server.address()
+    assert head.template == base.template
     assert pairs.lacks == {}
 
 
-def test_slots__either_is_in_either_with_the_slots_name_and_data(pairs: Stack) -> None:
-    slots = pairs.slots(AIOHTTP)
-    seen = {}
+def test_slots__either_is_in_either_with_the_slots_own_services_and_data(pairs: Stack) -> None:
+    slots = pairs.pair_of_slots(AIOHTTP)
+    seen, environments = {}, set()
     for swapped in (False, True):
         both = slots.arrange(swapped=swapped, head_first=swapped, cpus=(), fresh_data=False)
         pairs.wait_for(*both)
         for subject in both:
             assert subject.database is not None
             assert subject.database.execute("SELECT count(*) FROM item") == ["20"]
-            seen[subject.revision, swapped] = (subject.handle.host, subject.database.name, subject.cache)
-            assert pairs.agent.get(subject.handle.host, subject.handle.port, "/", 10.0) == (200, "")
+            seen[subject.revision, swapped] = (subject.slot, subject.handle.address, subject.services["postgres"].id)
+            assert subject.handle.host == "aiohttp"
+            assert subject.cache is not None
+            before = subject.cache.integer("counter")
+            assert pairs.agent.get(subject.handle, "/", 10.0) == (200, "")
+            assert (before, subject.cache.integer("counter")) == (0, 1)
             _, environment = pairs.engine.exec(subject.handle, ["env"])
-            assert f"/{subject.database.name}" in environment
+            assert subject.database.server.address()["url"] in environment
+            environments.add(environment)
+    assert len(environments) == 1  # nothing shows a subject which slot it is in
     assert seen["base", False] == seen["head", True] != seen["head", False] == seen["base", True]
     slots.clear()
     assert not slots.hold_any([])
@@ -108,11 +115,13 @@ def test_measurer__duets_share_one_cpu_and_alternate(pairs: Stack, places: tuple
         assert trial.valid
         assert trial.application_idle is not None
         assert trial.cpu_ms["application"] > 0
-        assert "db" not in trial.cpu_ms  # it could be either one's
+        assert trial.cpu_ms["db"] > 0
+        assert trial.cpu_ms["cache"] > 0
     last = places[2 % len(places)]
-    assert allowed(pairs, pairs.services.load) == str(last.load[0])
-    assert allowed(pairs, pairs.services.handles["postgres"]) == str(last.services[0])
-    up = list(pairs.slots(AIOHTTP)._running)
+    assert allowed(pairs, pairs.load) == str(last.load[0])
+    for slot in pairs.slots:
+        assert allowed(pairs, slot.handles["postgres"]) == str(last.services[0])
+    up = list(pairs.pair_of_slots(AIOHTTP)._inside)
     assert {allowed(pairs, handle) for handle in up} == {str(last.application[0])}
 
 
@@ -150,7 +159,7 @@ def test_measurer__a_base_that_dies_is_left_out_and_ends_nothing(
     engine = DockerEngine(make_owner(footprint), dict(os.environ))
     try:
         head, base = narrowed(project), narrowed(project, DIE_AFTER_CONNECTIONS="6")
-        taken = measurer(bring_up(engine, head, {}, Quiet(), base=Baseline(base), pairs=1), places)
+        taken = measurer(bring_up(engine, head, {}, Quiet(), base=Baseline(base)), places)
         assert taken.walk(make_duet_blocks([TINY], blocks=5, pace=PACE, seed=4)) == ()
     finally:
         engine.remove()
@@ -163,7 +172,7 @@ def test_measurer__a_base_that_dies_alone_leaves_head_its_own_figures(footprint:
     engine = DockerEngine(make_owner(footprint), dict(os.environ))
     try:
         head, base = narrowed(project), narrowed(project, DIE_AFTER_CONNECTIONS="6")
-        taken = measurer(bring_up(engine, head, {}, Quiet(), base=Baseline(base), pairs=1), ())
+        taken = measurer(bring_up(engine, head, {}, Quiet(), base=Baseline(base)), ())
         trials = taken.walk(make_solo_blocks([TINY.base, TINY.head], blocks=1, warmup_s=1, seed=0))
     finally:
         engine.remove()

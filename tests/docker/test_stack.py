@@ -3,22 +3,16 @@
 import pytest
 from tests.docker.footprint import Footprint
 
-from bench_action.engine.protocol import Handle
 from bench_action.model.result import Statement, Work
 from bench_action.stack.meters.work import count_work, list_queries, read_work
 from bench_action.stack.postgres import Postgres, QueryError
+from bench_action.stack.redis import Redis
 from bench_action.stack.stack import Stack
-from bench_action.stack.subject import Cache, Database, Subject
+from bench_action.stack.subject import Database, Subject
 
 pytestmark = pytest.mark.docker
 
 WAIT_S = 30.0
-
-
-@pytest.fixture(scope="module")
-def server(stack: Stack) -> Postgres:
-    assert stack.services.postgres is not None
-    return stack.services.postgres
 
 
 @pytest.fixture
@@ -27,25 +21,46 @@ def subject(stack: Stack) -> Subject:
 
 
 @pytest.fixture
+def server(database: Database) -> Postgres:
+    return database.server
+
+
+@pytest.fixture
 def database(subject: Subject) -> Database:
     assert subject.database is not None
     return subject.database
 
 
-def find_cache(stack: Stack, variant: str) -> Cache:
+def find_cache(stack: Stack, variant: str) -> Redis:
     cache = stack.subject(variant, "head").cache
     assert cache is not None
     return cache
 
 
+def run_script(server: Postgres, script: str) -> None:
+    server.run_script(server.login.user, server.login.database, script, WAIT_S)
+
+
 def test_stack__keeps_every_service_off_the_disk_and_the_host(stack: Stack, footprint: Footprint) -> None:
-    for name, handle in stack.services.handles.items():
+    for name, handle in ((name, handle) for slot in stack.slots for name, handle in slot.handles.items()):
         container = footprint.client.api.inspect_container(handle.id)
         declared = container["Config"]["Volumes"]
         assert declared, name
-        assert set(container["HostConfig"]["Tmpfs"]) == set(declared)
-        assert [mount for mount in container["Mounts"] if mount["Type"] == "volume"] == []
+        volumes = {mount["Destination"]: mount["Name"] for mount in container["Mounts"] if mount["Type"] == "volume"}
+        assert {*(container["HostConfig"].get("Tmpfs") or {}), *volumes} == set(declared)
+        for volume in volumes.values():
+            assert footprint.client.api.inspect_volume(volume)["Options"]["type"] == "tmpfs"
         assert not container["HostConfig"]["PortBindings"]
+
+
+def test_slots__reach_their_own_services_only(stack: Stack, subject: Subject) -> None:
+    look_up = "import socket, sys; print(socket.gethostbyname(sys.argv[1]))"
+    other = stack.subject("aiohttp", "head")
+    own_names = ["postgres", "redis", subject.services["postgres"].address]
+    for name in own_names:
+        assert stack.engine.exec(subject.handle, ["python", "-c", look_up, name])[0] == 0, name
+    for name in (other.services["postgres"].address, other.handle.address, "aiohttp"):
+        assert stack.engine.exec(subject.handle, ["python", "-c", look_up, name])[0] != 0, name
 
 
 def test_stack__gives_subjects_room_for_many_connections(stack: Stack, server: Postgres, subject: Subject) -> None:
@@ -75,34 +90,31 @@ def test_execute__is_not_misled_by_rows_that_look_like_refusals(server: Postgres
     assert server.execute("SELECT 'ERROR: none'") == ["ERROR: none"]
 
 
-def test_statements__are_those_of_one_database_by_any_role(server: Postgres, stack: Stack, subject: Subject) -> None:
-    database, other = subject.database, stack.subject("aiohttp", "head").database
-    assert database is not None
+def test_statements__are_those_of_the_application_by_any_role(server: Postgres, stack: Stack, subject: Subject) -> None:
+    other = stack.subject("aiohttp", "head").database
     assert other is not None
-    mine = "SELECT count(*) FROM item"
+    mine, user, name = "SELECT count(*) FROM item", server.login.user, server.login.database
     before = read_work(subject)
-    server.execute_as(other.role, other.name, mine)
+    other.server.execute_as(user, name, mine)
+    server.execute(mine.replace("item", "pg_class"))
     assert count_work(before, read_work(subject)) == Work(queries=0, rows=0, cache_commands=0)
-    server.create_role("visitor")
-    server.execute(f'GRANT pg_read_all_data TO visitor; GRANT visitor TO "{database.role}"')
+    server.execute("CREATE ROLE visitor; GRANT pg_read_all_data TO visitor")
     before = read_work(subject)
-    server.execute_as(database.role, database.name, mine)
-    server.execute_as(database.role, database.name, f"SET ROLE visitor; {mine}")
-    server.execute_as("visitor", database.name, mine)
+    server.execute_as(user, name, mine)
+    server.execute_as(user, name, f"SET ROLE visitor; {mine}")
     after = read_work(subject)
     server.execute("DROP ROLE visitor")
-    assert count_work(before, after) == Work(queries=3, rows=3, cache_commands=0)
-    assert list_queries(before, after) == (Statement(text=mine, calls=3, rows=3),)
+    assert count_work(before, after) == Work(queries=2, rows=2, cache_commands=0)
+    assert list_queries(before, after) == (Statement(text=mine, calls=2, rows=2),)
 
 
 def test_statements__count_everything_that_does_work(server: Postgres, subject: Subject) -> None:
-    database = subject.database
-    assert database is not None
-    server.execute_as(database.role, database.name, "CREATE PROCEDURE p() LANGUAGE sql AS 'SELECT 1'")
+    user, name = server.login.user, server.login.database
+    server.execute_as(user, name, "CREATE PROCEDURE p() LANGUAGE sql AS 'SELECT 1'")
     before = read_work(subject)
     server.execute_as(
-        database.role,
-        database.name,
+        user,
+        name,
         "BEGIN; SET LOCAL a.b = 'c'; SAVEPOINT a",
         "SELECT id FROM item WHERE text = current_setting('a.b')",
         "CALL p()",
@@ -119,9 +131,8 @@ def test_count_work__is_none_after_counters_were_reset(server: Postgres, stack: 
     server.execute("SELECT pg_stat_statements_reset()")
     assert count_work(before, read_work(subject)) is None
     before = read_work(subject)
-    redis = stack.services.redis
-    assert redis is not None
-    stack.engine.exec(redis.handle, ["redis-cli", "config", "resetstat"])
+    assert subject.cache is not None
+    stack.engine.exec(subject.cache.handle, ["redis-cli", "config", "resetstat"])
     assert count_work(before, read_work(subject)) is None
 
 
@@ -141,13 +152,13 @@ DATA = "CREATE TABLE seeded (n int);\nCOPY seeded FROM stdin;\n1\n2\n\\.\n"
     ],
 )
 def test_run_script__ends_with_the_script(server: Postgres, database: Database, end: str) -> None:
-    server.run_script(database.role, database.name, f"DROP TABLE IF EXISTS seeded; {DATA}{end}", WAIT_S)
-    assert server.execute("SELECT count(*) FROM seeded", database.name) == ["2"]
+    run_script(server, f"DROP TABLE IF EXISTS seeded; {DATA}{end}")
+    assert database.execute("SELECT count(*) FROM seeded") == ["2"]
 
 
 def test_run_script__data_may_end_with_the_script(server: Postgres, database: Database) -> None:
-    server.run_script(database.role, database.name, "CREATE TABLE open (n int); COPY open FROM stdin;\n1\n2\n", WAIT_S)
-    assert server.execute("SELECT count(*) FROM open", database.name) == ["2"]
+    run_script(server, "CREATE TABLE open (n int); COPY open FROM stdin;\n1\n2\n")
+    assert database.execute("SELECT count(*) FROM open") == ["2"]
 
 
 @pytest.mark.parametrize(
@@ -161,15 +172,14 @@ def test_run_script__data_may_end_with_the_script(server: Postgres, database: Da
         ("SELECT 1;\nSELEC secret;", "syntax error", ("line 2, in statement 2, which begins on line 2", "")),
         ("CREATE TABLE o (n int);\nCOPY o FROM stdin;\n1\nsecret\n\\.\n", "invalid input syntax", ("line 5", "")),
         ("ALTER TABLE item OWNER TO shop;", 'role "shop" does not exist', ("line 1", "--no-owner --no-privileges")),
-        ("CREATE EXTENSION postgres_fdw;", "permission denied to create extension", ("line 1", "only a superuser")),
         ("SELECT 'secret", "a quoted text is never closed", ("line 1", "close")),
     ],
 )
 def test_run_script__names_the_place_and_quotes_nothing(
-    server: Postgres, database: Database, script: str, what: str, place: tuple[str, str]
+    server: Postgres, script: str, what: str, place: tuple[str, str]
 ) -> None:
     with pytest.raises(QueryError, match=what) as caught:
-        server.run_script(database.role, database.name, script, WAIT_S)
+        run_script(server, script)
     assert caught.value.where.startswith(place[0])
     assert place[1] in caught.value.advice
     assert "secret" not in str(caught.value) + "".join(caught.value.log)
@@ -185,41 +195,21 @@ def test_execute__a_row_cannot_end_the_conversation(server: Postgres) -> None:
     assert server.execute(r"SELECT E'a\nbench-action-end-1\nb'") == ["a", "bench-action-end-1", "b"]
 
 
-def test_passwords__are_different_and_on_no_command_line(
-    server: Postgres, stack: Stack, subject: Subject, database: Database
-) -> None:
-    own, superusers = (server.url(role, "x").split(":")[2].split("@")[0] for role in (database.role, "postgres"))
-    assert own != superusers
-    other = stack.subject("aiohttp", "head").database
-    assert other is not None
-    assert own not in server.url(other.role, "x")
+def test_passwords__are_different_and_on_no_command_line(server: Postgres, stack: Stack, database: Database) -> None:
+    assert len({server._password, server.login.password}) == 2
     database.execute("SELECT 1")  # so that there is a psql process
     _, lines = stack.engine.exec(server.handle, ["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n'"])
     assert "psql" in lines
-    assert own not in lines
-    assert superusers not in lines
-
-
-def test_role__may_neither_read_other_subjects_data_nor_create_databases_or_roles(
-    server: Postgres, stack: Stack, database: Database
-) -> None:
-    other = stack.subject("aiohttp", "head").database
-    assert other is not None
-    with pytest.raises(QueryError, match="permission denied for table item"):
-        server.execute_as(database.role, other.name, "SELECT * FROM item")
-    with pytest.raises(QueryError, match="permission denied to create database"):
-        server.execute_as(database.role, database.name, "CREATE DATABASE mine")
-    with pytest.raises(QueryError, match="permission denied to create role"):
-        server.execute_as(database.role, database.name, "CREATE ROLE mine")
+    assert server._password not in lines
+    assert server.login.password not in lines
 
 
 def test_seed__is_known_to_the_planner_before_anything_is_measured(
-    stack: Stack, server: Postgres, subject: Subject, database: Database
+    stack: Stack, subject: Subject, database: Database
 ) -> None:
     stack.renew(subject)  # other tests may have used it
-    known = "SELECT reltuples FROM pg_class WHERE relname = 'item'"
-    assert server.execute(known, database.name) == ["20"]
-    assert server.execute("SELECT count(*) FROM item", database.name) == ["20"]
+    assert database.execute("SELECT reltuples FROM pg_class WHERE relname = 'item'") == ["20"]
+    assert database.execute("SELECT count(*) FROM item") == ["20"]
 
 
 def test_renew__restores_the_seed_and_the_counter_while_clients_are_connected(
@@ -227,39 +217,34 @@ def test_renew__restores_the_seed_and_the_counter_while_clients_are_connected(
 ) -> None:
     cache = find_cache(stack, "closing")
     stack.renew(subject)  # other tests may have used it
-    assert server.connections(database.name, database.role) >= 10  # its pool
-    psql = ["psql", "-XAt", server.url(database.role, database.name, "127.0.0.1")]
+    assert database.connections() >= 10  # its pool
+    psql = ["psql", "-XAt", server.address()["url"].replace("@postgres:", "@127.0.0.1:")]
     client = stack.engine.session(server.handle, psql)
     client.send("INSERT INTO item (text) VALUES ('one more') RETURNING id;\n")
     assert client.read_line(WAIT_S) == "21"
-    status, problem = stack.agent.get(subject.handle.host, subject.handle.port, "/", WAIT_S)
+    status, problem = stack.agent.get(subject.handle, "/", WAIT_S)
     assert (status, problem) == (200, "")
     assert cache.integer("counter") == 1
 
     stack.renew(subject)
     assert database.execute("SELECT count(*), max(id) FROM item") == ["20|20"]
     assert cache.integer("counter") == 0
-    assert stack.agent.get(subject.handle.host, subject.handle.port, "/", WAIT_S) == (200, "")
+    assert stack.agent.get(subject.handle, "/", WAIT_S) == (200, "")
     client.close()
 
 
-def test_redis__keeps_the_numbers_of_subjects_apart(stack: Stack) -> None:
-    redis = stack.services.redis
-    assert redis is not None
+def test_redis__finds_a_key_in_any_database_and_empties_all(stack: Stack) -> None:
     first, second = find_cache(stack, "unescaped"), find_cache(stack, "lost-row")
-    assert first.number != second.number
-    handle: Handle = redis.handle
-    for cache, value in ((first, "5"), (second, "-7")):
-        stack.engine.exec(handle, ["redis-cli", "-n", str(cache.number), "set", "a key", value])
+    for cache, number, value in ((first, "0", "5"), (second, "7", "-7")):
+        stack.engine.exec(cache.handle, ["redis-cli", "-n", number, "set", "a key", value])
     assert (first.integer("a key"), second.integer("a key")) == (5, -7)
-    first.flush()
-    assert (first.integer("a key"), second.integer("a key")) == (0, -7)
     second.flush()
+    assert (first.integer("a key"), second.integer("a key")) == (5, 0)
+    first.flush()
 
 
 def test_redis__counts_commands(stack: Stack) -> None:
-    redis = stack.services.redis
-    assert redis is not None
+    redis = find_cache(stack, "unescaped")
     before = redis.command_calls().get("incr", 0)
     for _ in range(3):
         stack.engine.exec(redis.handle, ["redis-cli", "incr", "something"])
@@ -268,11 +253,10 @@ def test_redis__counts_commands(stack: Stack) -> None:
 
 
 def test_redis__a_value_with_lines_is_a_value(stack: Stack) -> None:
-    redis, cache = stack.services.redis, find_cache(stack, "unescaped")
-    assert redis is not None
+    cache = find_cache(stack, "unescaped")
     forged = "5\nbench-action-end-0\ncmdstat_get:calls=3,usec=1\n7"
-    stack.engine.exec(redis.handle, ["redis-cli", "-n", str(cache.number), "set", "forged", forged])
-    before = redis.command_calls()["get"]
+    stack.engine.exec(cache.handle, ["redis-cli", "set", "forged", forged])
+    before = cache.command_calls().get("get", 0)
     assert cache.integer("forged") == 0
-    assert redis.command_calls()["get"] == before + 1
+    assert cache.command_calls()["get"] == before + 1
     cache.flush()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bench_action.config.schema import Profile
+from bench_action.engine.protocol import Handle
 from bench_action.load import agent
 from bench_action.load.generator import HttpRequest, Sample
 from bench_action.load.messages import RequestsAnswer, WireReply, WrkAnswer, require_shape
@@ -80,7 +81,9 @@ def make_profile(**changes: Any) -> Profile:
 
 
 def run_wrk(port: int, profile: Profile) -> WrkAnswer:
-    order = build_order(profile, "127.0.0.1", port, duration_s=profile.duration, parts={}, limit_s=30.0)
+    order = build_order(
+        profile, Handle("", "app", "subject", "127.0.0.1", port), duration_s=profile.duration, parts={}, limit_s=30.0
+    )
     return require_shape(as_sent(agent.wrk(order)), WrkAnswer)
 
 

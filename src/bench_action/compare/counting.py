@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from bench_action.config.gates import SERVICES
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Trial
 from bench_action.model.warning import Code, RunWarning
@@ -18,6 +19,7 @@ _FIELDS = {"queries_per_request": "queries", "rows_per_request": "rows", "cache_
 _STRAY = 2  # fewer than this many more in a whole count are never a change, unless it is one for every request
 _MARGIN = 0.5  # of the wider range: how far apart two ranges must be
 _HALF = 0.5
+_UNUSED = 0.05  # at least one request in twenty uses a service, or its cost per request means nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,11 @@ def count_metric(counts: Sequence[Trial], metric: str) -> Count | None:
     field, counts = _FIELDS[metric], _drop_first(counts)
     idle = [(getattr(trial.idle, field), trial.idle_s) for trial in counts if trial.idle is not None]
     return _build_count([(trial, getattr(trial.work, field)) for trial in counts], idle)
+
+
+def is_unused(metric: str, *per_request: float) -> bool:
+    """Whether requests use a service so rarely, by the counts of each side, that its cost per request is noise."""
+    return metric in SERVICES and max(per_request, default=1.0) < _UNUSED
 
 
 def count_statements(counts: Sequence[Trial]) -> Mapping[str, Count]:

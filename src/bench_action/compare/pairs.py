@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from bench_action.compare.comparison import build_exact, build_paired, build_solo, build_unmeasured
-from bench_action.compare.counting import count_metric, select_counts
+from bench_action.compare.counting import count_metric, is_unused, select_counts
 from bench_action.compare.evidence import Evidence, build_evidence, build_paired_evidence, check_duets, pair_blocks
 from bench_action.compare.gating import judge_losses
 from bench_action.compare.summary import trial_values
 from bench_action.compare.uncompared import Attempt, explain_few_blocks, explain_uncompared
-from bench_action.config.gates import ALONE, EXACT, PAIRED, Gate, Gates
+from bench_action.config.gates import ALONE, EXACT, PAIRED, SERVICES, Gate, Gates
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, PhaseName, Trial
 from bench_action.plan.blocks import Cell, Pair
@@ -22,11 +22,9 @@ _COMPARED = ("requests_per_second", "latency_p50_us", "latency_p99_us", "cpu_ms_
 _UNGATED = Gate(max_gain=0.0, level="warn")
 _RATE, _COST = "requests_per_second", "cpu_ms_per_request"
 _ORDER = (*PAIRED, *ALONE, *EXACT)
-# a service's cost per request means something only if requests use it: at least one in twenty
-_UNUSED = 0.05
-_SERVICES = {
-    "db_cpu_ms_per_request": ("queries_per_request", "no request makes a query"),
-    "cache_cpu_ms_per_request": ("cache_commands_per_request", "no request uses the cache"),
+_WITHOUT_USE = {
+    "db_cpu_ms_per_request": "no request makes a query",
+    "cache_cpu_ms_per_request": "no request uses the cache",
 }
 
 
@@ -117,13 +115,16 @@ def _compare_blocks(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterat
     """Compare each metric by the phase that measures it."""
     duets, turns, latency = (pair_blocks(trials, str(pair), phase) for phase in ("duet", "interleaved", "latency"))
     fit = bool(duets) and not check_duets(duets).faults
+    alone = list(ALONE)
     for metric in PAIRED:
         in_turn = bool(turns) and not (fit if metric == _RATE else duets)
         phase: Literal["duet", "interleaved"] = "interleaved" if in_turn else "duet"
         blocks = turns if in_turn else duets
         if evidence := build_paired_evidence(blocks, metric):
             yield _judge(pair, evidence, rules.course(pair, phase, len(blocks)), rules, phase)
-    for metric in ALONE:
+        elif metric in SERVICES:  # in results of older versions, whose subjects shared their services
+            alone.append(metric)
+    for metric in alone:
         if evidence := build_evidence(latency, metric):
             yield _judge(pair, evidence, Course(max(2, len(latency)), ended=True), rules, "interleaved")
 
@@ -168,9 +169,9 @@ def _values_by_block(metric: str, trials: Sequence[Trial]) -> dict[int, float]:
 
 def _ungate_unused_services(found: dict[str, Comparison], pair: Pair) -> None:
     """Remove the gate from a service's cost if requests do not use the service: its cost is then noise."""
-    for metric, (count, why) in _SERVICES.items():
+    for metric, count in SERVICES.items():
         used = found.get(count)
-        if used is not None and max(used.base_value, used.head_value) < _UNUSED:
+        if used is not None and is_unused(metric, used.base_value, used.head_value):
             found[metric] = found.get(metric, build_unmeasured(metric, pair)).model_copy(
                 update={
                     "gate": None,
@@ -180,7 +181,7 @@ def _ungate_unused_services(found: dict[str, Comparison], pair: Pair) -> None:
                     "relevant": False,
                     "fires": None,
                     "blocks_wanted": None,
-                    "reason": why,
+                    "reason": _WITHOUT_USE[metric],
                 }
             )
 

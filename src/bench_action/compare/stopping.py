@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Literal
 
-from bench_action.compare.counting import is_settled
+from bench_action.compare.counting import count_metric, is_settled, is_unused, select_counts
 from bench_action.compare.evidence import build_paired_evidence, check_duets, pair_blocks
 from bench_action.compare.gating import judge_losses
-from bench_action.config.gates import PAIRED, Gates
+from bench_action.config.gates import PAIRED, SERVICES, Gates
 from bench_action.model.result import PhaseName, Trial
-from bench_action.plan.blocks import PAIRED_PHASES, Block, ElapsedTime
+from bench_action.plan.blocks import PAIRED_PHASES, Block, ElapsedTime, Pair
 from bench_action.plan.timetable import Timetable
 from bench_action.stats.sequential import Course
 
@@ -80,7 +80,7 @@ class Decider:
             self._caps[key] = max(_TIMED, int(self._budgets_s[block.phase] / fmean(blocks_s[:_TIMED])))
         if len(blocks_s) >= self._caps[key]:
             return "time"
-        return "decided" if not self.to_the_end and self._is_decided(key, trials) else None
+        return "decided" if not self.to_the_end and self._is_decided(block.pair, key, trials) else None
 
     def _budget_s(self, phase: PhaseName, trials: Sequence[Trial], spent: ElapsedTime) -> float:
         """Compute how long one pair may take in this phase: its part of the time left, at most `seconds`."""
@@ -105,7 +105,7 @@ class Decider:
     def _is_unfit(self, pair: str, trials: Sequence[Trial]) -> bool:
         return bool(check_duets(pair_blocks(trials, pair, "duet")).faults)
 
-    def _is_decided(self, key: Key, trials: Sequence[Trial]) -> bool:
+    def _is_decided(self, cells: Pair | None, key: Key, trials: Sequence[Trial]) -> bool:
         """Whether a look answers everything: every gate is decided, or one that fails the run is broken."""
         pair, phase = key
         blocks = pair_blocks(trials, pair, phase)
@@ -114,7 +114,10 @@ class Decider:
             return False
         after_duets = phase == "interleaved" and any(trial.pair == pair and trial.phase == "duet" for trial in trials)
         verdicts = []
+        unused = _find_unused_services(cells, trials)
         for metric in (name for name in ((_RATE,) if after_duets else PAIRED) if name in self.gates):
+            if metric in unused:
+                continue
             evidence = build_paired_evidence(blocks, metric)
             if evidence is None:
                 continue
@@ -128,3 +131,15 @@ class Decider:
             return True
         # more duets would not become comparable: the rest of the time is for slices in turn
         return phase == "duet" and 2 * len(blocks) >= course.cap and self._is_unfit(pair, trials)
+
+
+def _find_unused_services(pair: Pair | None, trials: Sequence[Trial]) -> set[str]:
+    """Find the metrics of services that no request of the pair uses: noise would never be decided."""
+    cells = (pair.base, pair.head) if pair is not None else ()
+    sides = [select_counts(trials, cell.variant, cell.revision, cell.profile) for cell in cells]
+    found = set()
+    for metric, work in SERVICES.items():
+        counts = [count_metric(side, work) for side in sides]
+        if is_unused(metric, *(count.per_request for count in counts if count is not None)):
+            found.add(metric)
+    return found

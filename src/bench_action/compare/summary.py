@@ -31,6 +31,9 @@ def trial_values(trial: Trial) -> dict[str, float]:
     values = {
         f"{part}cpu_ms_per_request": trial.cpu_ms[name] / handled for part, name in _PARTS if name in trial.cpu_ms
     }
+    if "application" in trial.cpu_ms and (services := set(trial.cpu_ms) - {"application", "generator"}):
+        total_ms = trial.cpu_ms["application"] + sum(trial.cpu_ms[name] for name in services)
+        values["total_cpu_ms_per_request"] = total_ms / handled
     if trial.phase == "count":
         work = trial.work
         return values | {

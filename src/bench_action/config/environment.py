@@ -11,7 +11,7 @@ from bench_action.model.errors import InputError
 # kind of a service → what a placeholder may name of it
 ATTRIBUTES: Mapping[str, Sequence[str]] = {
     "postgres": ("host", "port", "user", "password", "database", "url"),
-    "redis": ("host", "port", "database", "url"),
+    "redis": ("host", "port", "password", "database", "url"),
     "other": ("host", "port"),
 }
 

@@ -48,10 +48,19 @@ class Gate(BaseModel):
 
 # counted over a fixed number of requests: the same code gives the same number, so any change counts
 EXACT = ("queries_per_request", "rows_per_request", "cache_commands_per_request")
-# measured while both subjects share a CPU
-PAIRED = ("requests_per_second", "cpu_ms_per_request", "latency_p99_us", "memory_peak_mib")
-# measured on one connection: concurrency would hide them, or the services' CPU would be both subjects'
-ALONE = ("latency_p50_us", "latency_p90_us", "db_cpu_ms_per_request", "cache_cpu_ms_per_request")
+# the cost of services → how often requests use them
+SERVICES = {"db_cpu_ms_per_request": "queries_per_request", "cache_cpu_ms_per_request": "cache_commands_per_request"}
+# measured while both subjects share a CPU, each with its own services
+PAIRED = (
+    "requests_per_second",
+    "cpu_ms_per_request",
+    "total_cpu_ms_per_request",
+    *SERVICES,
+    "latency_p99_us",
+    "memory_peak_mib",
+)
+# measured on one connection, as concurrency would hide them
+ALONE = ("latency_p50_us", "latency_p90_us")
 
 Gates = dict[str, Gate]
 
@@ -73,6 +82,7 @@ RELEVANT: Gates = {
     **default_gates(),
     "latency_p90_us": Gate(max_gain=0.10, absolute=200),
     "latency_p99_us": Gate(max_gain=0.25, absolute=1000),
+    "total_cpu_ms_per_request": Gate(max_gain=0.03),
     "cache_cpu_ms_per_request": Gate(max_gain=0.15),
     "memory_peak_mib": Gate(max_gain=0.10, absolute=5),
     "rows_per_request": Gate(max_gain=0),

@@ -64,8 +64,8 @@ def share_services(first: Mapping[str, Service], second: Mapping[str, Service]) 
 
 
 def map_service_aliases(own: Mapping[str, Service], shared: Mapping[str, Service]) -> dict[str, str]:
-    """Map the names of PostgreSQL and Redis in one configuration to the names of the servers that run."""
-    servers = {service.kind: name for name, service in shared.items() if service.kind != "other"}
+    """Map the names of PostgreSQL and Redis in one configuration to the names of the first servers that run."""
+    servers = {service.kind: name for name, service in reversed(list(shared.items())) if service.kind != "other"}
     renamed = {name: service.kind for name, service in own.items() if name not in shared}
     return {name: servers[kind] for name, kind in renamed.items() if kind in servers}
 

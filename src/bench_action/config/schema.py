@@ -316,9 +316,6 @@ class Config(Model):
         if clash := set(self.variants) & set(self.services):
             raise ValueError(f"a variant and a service share the name {', '.join(sorted(clash))}")
         kinds = [service.kind for service in self.services.values()]
-        for kind in ("postgres", "redis"):
-            if kinds.count(kind) > 1:
-                raise ValueError(f"{kinds.count(kind)} services are of kind {kind}: at most one may be")
         if self.seed and "postgres" not in kinds:
             raise ValueError("`seed` needs a service of kind postgres")
         for check in self.checks:

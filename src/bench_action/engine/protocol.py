@@ -8,6 +8,8 @@ from typing import Literal, Protocol
 from bench_action.model.machine import Machine
 
 Kind = Literal["postgres", "redis", "other", "load", "subject"]
+# services whose data are made once, in one slot, and copied to the others
+COPIED: frozenset[Kind] = frozenset({"postgres"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +28,10 @@ class LocalForm:
 class ServiceSpec:
     """What to run. The engine decides how, by `kind`: command line, data directory, limits.
 
-    Others reach the service as `host`, or as `name` if `host` is empty. Two services may share a host if only one of
-    them runs at a time. `image` is a name or an id; `settings` are the service's own (`max_connections: 500`).
+    `slot`: the slot that it belongs to, which is its network; empty for the load generator, which reaches every slot.
+    Others in the slot reach the service as `host`, or as `name` if `host` is empty. Two services of a slot may share a
+    host if only one of them runs at a time. `image` is a name or an id; `settings` are the service's own
+    (`max_connections: 500`).
     """
 
     kind: Kind
@@ -40,6 +44,7 @@ class ServiceSpec:
     ulimits: Mapping[str, int] = field(default_factory=dict)
     local: LocalForm | None = None
     host: str = ""
+    slot: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +68,18 @@ class BuildSpec:
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """A service or a subject that was started, and where to reach it."""
+    """A service or a subject that was started, and where to reach it.
+
+    `host`: the name by which the others in its slot reach it, the same in every slot. `address`: by which the load
+    generator does, which is in every slot.
+    """
 
     id: str
     name: str
     kind: Kind
     host: str
     port: int
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +128,8 @@ class Engine(Protocol):
     def sweep(self, job: str = "") -> list[str]:
         """Remove what dead runs and all runs of workflow job `job` left behind; return the names of what is removed."""
 
-    def open(self) -> None:
-        """Create what the parts of this run share, such as a network."""
+    def open(self, slots: Sequence[str]) -> None:
+        """Create what the parts of this run share, such as a network for each of these slots."""
 
     def tool_image(self) -> str | None:
         """Return the image that this process runs in if it is the action's own, which contains wrk; else None."""
@@ -135,6 +145,9 @@ class Engine(Protocol):
 
     def start(self, spec: ServiceSpec) -> Handle:
         """Start a service or a subject, without waiting until it is ready."""
+
+    def clone(self, origin: Handle, specs: Sequence[ServiceSpec]) -> list[Handle]:
+        """Start services with a copy of the data of `origin`, which is stopped for it and started again."""
 
     def run_once(self, spec: ServiceSpec, timeout_s: float) -> None:
         """Start a command and wait until it exits. Raises StackError with its log unless the status is 0."""

@@ -25,10 +25,6 @@ class Revisions:
     base: Baseline | None = None
     applied: AppliedRules = field(default_factory=AppliedRules)
 
-    def count_pairs(self, options: Options) -> int:
-        """Count the pairs of subjects that there can be at most."""
-        return len(options.compare) + (len(self.head.config.variants) if self.base is not None else 0)
-
     def explain(self, error: BenchError) -> None:
         """Add a note to an error if services that head changes ran with base's settings, which may be the cause."""
         services = [change.what for change in self.applied.changes if change.what.startswith("service ")]

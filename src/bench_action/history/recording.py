@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 from bench_action.compare.summary import trial_values
-from bench_action.history.record import Estimate, Record, WorkPerRequest, normalize_time, round_digits
+from bench_action.history.record import SHORT, Estimate, Record, WorkPerRequest, normalize_time, round_digits
 from bench_action.model.result import Result, Source, Summary, Trial
 from bench_action.model.warning import Code
 from bench_action.stats.interval import estimate_ratio
@@ -50,7 +50,7 @@ def _make_record(result: Result, summary: Summary) -> Record:
         metrics={
             name: _round_estimate(metric.mean, metric.ci_low, metric.ci_high)
             for name, metric in summary.metrics.items()
-            if name not in _WORK
+            if name in SHORT
         },
         control=_compare_with_control(result, summary),
         control_id=_identify_control(result),

@@ -77,7 +77,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request, and the server to send it to."""
+    """A request, and the server to send it to: `host` is what its Host header says.
+
+    `address`: the name to connect to, if it is another than `host`.
+    """
 
     host: str
     port: int
@@ -85,11 +88,14 @@ class HttpRequest:
     method: str = "GET"
     headers: Mapping[str, str] | None = None
     body: str = ""
+    address: str = ""
 
     @classmethod
     def to(cls, handle: Handle, wanted: Request | Profile) -> "HttpRequest":
         """Address the request of a check or a profile to one server."""
-        return cls(handle.host, handle.port, wanted.path, wanted.method, wanted.headers, wanted.body)
+        return cls(
+            handle.host, handle.port, wanted.path, wanted.method, wanted.headers, wanted.body, address=handle.address
+        )
 
     @property
     def wire(self) -> bytes:
@@ -112,7 +118,7 @@ class HttpRequest:
     def order(self) -> WireRequest:
         """The request as the agent takes it."""
         raw = base64.b64encode(self.wire).decode()
-        return {"host": self.host, "port": self.port, "method": self.method, "raw": raw}
+        return {"host": self.address or self.host, "port": self.port, "method": self.method, "raw": raw}
 
 
 class Sample(NamedTuple):
@@ -181,9 +187,9 @@ class Agent:
         """Describe the machine as the load container sees it."""
         return self._send(MachineOrder(op="machine"), MachineAnswer, 0)
 
-    def get(self, host: str, port: int, path: str, timeout_s: float) -> tuple[int, str]:
+    def get(self, handle: Handle, path: str, timeout_s: float) -> tuple[int, str]:
         """Send one GET. Returns its status, or 0 and why there was no reply."""
-        order: GetOrder = {"op": "get", **HttpRequest(host, port, path).order, "timeout_s": timeout_s}
+        order: GetOrder = {"op": "get", **HttpRequest.to(handle, Request(path=path)).order, "timeout_s": timeout_s}
         answer = self._send(order, GetAnswer, timeout_s)
         return answer["status"], answer["problem"]
 

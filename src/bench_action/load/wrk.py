@@ -9,6 +9,7 @@ from importlib import resources
 from typing import Any, TypedDict
 
 from bench_action.config.schema import Profile
+from bench_action.engine.protocol import Handle
 from bench_action.load.generator import HttpRequest, Sample
 from bench_action.load.messages import ShapeError, WrkAnswer, WrkOrder, require_shape
 from bench_action.model.errors import InvalidMeasurementError
@@ -64,7 +65,7 @@ class Report:
 
 
 def build_order(
-    profile: Profile, host: str, port: int, *, duration_s: int, parts: Mapping[str, str], limit_s: float
+    profile: Profile, handle: Handle, *, duration_s: int, parts: Mapping[str, str], limit_s: float
 ) -> WrkOrder:
     """Build the agent's order to run wrk for a profile. `parts`: name → id of the containers that it watches."""
     argv = [
@@ -78,12 +79,12 @@ def build_order(
         "--timeout",
         f"{profile.timeout}s",
     ]
-    request = HttpRequest(host, port, profile.path, profile.method, profile.headers, profile.body)
+    request = HttpRequest.to(handle, profile)
     return {
         "op": "wrk",
         **request.order,
         "argv": argv,
-        "url": f"http://{host}:{port}/",
+        "url": f"http://{handle.address or handle.host}:{handle.port}/",
         "script": build_script(request.wire),
         "connections": profile.connections,
         "parts": dict(parts),

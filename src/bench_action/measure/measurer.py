@@ -219,7 +219,7 @@ class Measurer:
     def _take_pair(self, block: Block, pair: Pair) -> None:
         """Take a block of a pair. If one of the two dies, the block is dropped; if another part dies, the run ends."""
         self.progress.trial_starts(str(pair), block.phase, block.number)
-        slots = self.stack.slots(pair)
+        slots = self.stack.pair_of_slots(pair)
         try:
             for trial in self._paired_trials(block, pair):
                 self._keep(trial)
@@ -270,7 +270,7 @@ class Measurer:
         if not self._retired:
             self.stack.retire()
             self._retired = True
-        slots = self.stack.slots(pair)
+        slots = self.stack.pair_of_slots(pair)
         base, head = slots.arrange(
             swapped=block.swapped,
             head_first=block.head_first,

@@ -97,8 +97,8 @@ def load_alone(stack: Stack, subject: Subject, profile: Profile, duration_s: int
         if subject.database is not None:
             peak = max(peak, subject.database.connections())
 
-    order = _build_order(subject, profile, duration_s, stack.parts(subject))
-    answer = stack.services.agent.wrk(order, check, _CHECK_S)
+    order = _build_order(subject, profile, duration_s, subject.parts)
+    answer = stack.agent.wrk(order, check, _CHECK_S)
     require_alive(stack.engine)
     return _build_load_run(answer, where, peak)
 
@@ -107,8 +107,8 @@ def load_together(
     stack: Stack, subjects: Sequence[Subject], profile: Profile, duration_s: int, where: Sequence[str]
 ) -> list[LoadRun]:
     """Run wrk for each subject at the same time, started in this order. Raises StackError if a part has died."""
-    orders = [_build_order(subject, profile, duration_s, {"application": subject.handle.id}) for subject in subjects]
-    answers = stack.services.agent.duet(orders, lambda: None, 60.0)
+    orders = [_build_order(subject, profile, duration_s, subject.parts) for subject in subjects]
+    answers = stack.agent.duet(orders, lambda: None, 60.0)
     require_alive(stack.engine)
     return [_build_load_run(answer, name, 0) for answer, name in zip(answers, where, strict=True)]
 
@@ -124,10 +124,7 @@ def run_capacity_trial(stack: Stack, place: TrialPlan, subject: Subject, profile
 def run_duet_trials(
     stack: Stack, places: Sequence[TrialPlan], subjects: Sequence[Subject], profile: Profile, cores: int
 ) -> list[Trial]:
-    """Load two subjects at the same time.
-
-    Work of the database and the cache is left out, as nothing shows which of the two subjects caused it.
-    """
+    """Load two subjects at the same time. Their work is not counted here, but exactly, in the trials for that."""
     names = [str(place.cell) for place in places]
     runs = load_together(stack, subjects, profile, places[0].step.slice_s, names)
     return [
@@ -206,7 +203,7 @@ def run_count_trial(stack: Stack, place: TrialPlan, subject: Subject, profile: P
 
 
 def _send_counted_requests(stack: Stack, subject: Subject, profile: Profile, count: int) -> CountRun:
-    agent, parts, request = stack.services.agent, stack.parts(subject), HttpRequest.to(subject.handle, profile)
+    agent, parts, request = stack.agent, subject.parts, HttpRequest.to(subject.handle, profile)
     before, usage_before = read_work(subject), agent.usage(parts)
     began = time.monotonic()
     replies = agent.requests(request, count, timeout_s=max(10.0, profile.timeout), bodies=False)
@@ -250,9 +247,9 @@ def run_latency_trials(
 ) -> list[Trial]:
     """Send requests over one connection to each subject, a few in turn, to find how long one takes and its cost."""
     requests = [HttpRequest.to(subject.handle, profile) for subject in subjects]
-    turns = stack.services.agent.turns(
+    turns = stack.agent.turns(
         requests,
-        [stack.parts(subject) for subject in subjects],
+        [subject.parts for subject in subjects],
         seconds=places[0].step.slice_s,
         per_turn=_PER_TURN,
         timeout_s=max(10.0, profile.timeout),
@@ -339,8 +336,7 @@ def _average_idle(placement: Placement | None, report: Report) -> dict[str, floa
 def _build_order(subject: Subject, profile: Profile, duration_s: int, parts: Mapping[str, str]) -> WrkOrder:
     return build_order(
         profile,
-        subject.handle.host,
-        subject.handle.port,
+        subject.handle,
         duration_s=duration_s,
         parts=parts,
         limit_s=duration_s + profile.timeout + _LATE_S,

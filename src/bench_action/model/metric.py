@@ -26,6 +26,7 @@ METRICS: dict[str, Metric] = {
         Metric("latency_p999_us", "µs", "lower", "p99.9"),
         Metric("error_rate", "1", "lower", "errors/request"),
         Metric("cpu_ms_per_request", "ms", "lower", "application CPU/request"),
+        Metric("total_cpu_ms_per_request", "ms", "lower", "total CPU/request"),
         Metric("db_cpu_ms_per_request", "ms", "lower", "database CPU/request"),
         Metric("cache_cpu_ms_per_request", "ms", "lower", "cache CPU/request"),
         Metric("queries_per_request", "1", "lower", "queries/request"),

@@ -24,7 +24,8 @@ _ALONE = (
 )
 _PAIRED = (
     "Base and head ran at the same time on one CPU, restarted for each block, in slots that they swapped at random.",
-    "Latency and the services' CPU were measured with one connection to each of the two, in turns of five requests.",
+    "Each slot has its own services: databases are copied from a template, and Redis is emptied.",
+    "Latency was measured with one connection to each of the two, in turns of five requests.",
     "Interim analyses were planned before the first result. All of them, all metrics and all cells share a 1 % error.",
     "A duet cannot see what concurrency hides (waits, locks, small pools), nor slow leaks: docs/how-it-decides.md.",
 )

@@ -13,6 +13,12 @@ from bench_action.model.wording import percent, plural
 from bench_action.report import numbers
 from bench_action.report.change import fails_gate, has_meaning, list_comparisons, list_losses, relative_change
 
+_CPU = {
+    "cpu_ms_per_request": ("needs", "CPU"),
+    "total_cpu_ms_per_request": ("and its services need", "CPU"),
+    "db_cpu_ms_per_request": ("needs", "database CPU"),
+}
+
 
 def describe_loss(c: Comparison) -> str:
     """Begin a sentence on a loss: `aiohttp` is 6.1 % slower on `list-items`."""
@@ -22,8 +28,9 @@ def describe_loss(c: Comparison) -> str:
             return f"`{c.variant}` is {size} slower on `{c.profile}`"
         case "latency_p50_us":
             return f"`{c.variant}` answers {numbers.latency(abs(c.difference))} later on `{c.profile}`"
-        case "cpu_ms_per_request":
-            return f"`{c.variant}` needs {size} more CPU for each request of `{c.profile}`"
+        case metric if metric in _CPU:
+            subject, what = _CPU[metric]
+            return f"`{c.variant}` {subject} {size} more {what} for each request of `{c.profile}`"
         case "queries_per_request" | "rows_per_request" | "cache_commands_per_request":
             return _describe_count(c)
         case _:
@@ -74,6 +81,8 @@ def _causes(result: Result, comparisons: Sequence[Comparison]) -> Iterator[str]:
             yield f"`{cell}` needs no more CPU per request than before, so it spends the time waiting."
         elif cpu is not None and is_loss(cpu):
             yield f"`{cell}` does the same work, but the application's own code takes more CPU."
+        elif (database := metrics.get("db_cpu_ms_per_request")) is not None and is_loss(database):
+            yield f"`{cell}` makes the same queries, but the database needs more CPU for them: a lost index, or a plan?"
 
 
 def list_certainties(result: Result) -> tuple[str, ...]:

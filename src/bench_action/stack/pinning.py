@@ -30,7 +30,7 @@ def fit_to_pinning(stack: Stack, plan: Plan, progress: Progress) -> Plan:
     """Return the plan, or one that measures pairs in turn if the engine cannot pin containers to CPUs."""
     if not plan.needs_pinning:
         return plan
-    why = check_pinning(stack.engine, stack.services.load, lambda: stack.agent.machine()["cpus"])
+    why = check_pinning(stack.engine, stack.load, lambda: stack.agent.machine()["cpus"])
     if not why:
         return plan
     progress.warn(f"base and head are measured in turn, not at the same time: {why}")

@@ -3,8 +3,9 @@
 import json
 import re
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from bench_action.engine.protocol import Engine, Handle, Session
 from bench_action.model.errors import StackError
@@ -17,7 +18,9 @@ _REFUSED = re.compile(r"psql:(<stdin>:\d+: )?\s*(ERROR|FATAL|error):")
 _FAILED = re.compile(r"psql:(?:<stdin>:(?P<line>\d+):)?\s*(?:ERROR|FATAL|PANIC|error):\s*(?P<why>.*)")
 # parts of PostgreSQL's messages that quote a script or its data
 _QUOTING = re.compile(r' at character \d+$| at or near ".*|: ".*')
-SUPERUSER = "postgres"
+_OWN = "bench_action"  # our role, a superuser, and our database
+_PRISTINE = f"{_OWN}_pristine"  # the application's database as the image has made it
+_ALWAYS_THERE = "postgres"  # a database that every cluster has (initdb)
 # The shell reads the password from the first line of its input, because every process can read a command line. `read`
 # takes no byte beyond that line.
 _SIGN_IN = "read -r PGPASSWORD; export PGPASSWORD; "
@@ -58,6 +61,18 @@ SELECT line FROM (
 ) AS lines ORDER BY part, line"""
 
 
+# The user's own tables: without a list, ANALYZE reads the system's tables too, which takes longer than a small seed.
+_ANALYZE = f"""\
+DO $$
+DECLARE
+  own text := (SELECT string_agg(c.oid::regclass::text, ', ') FROM pg_class c
+               JOIN pg_namespace n ON n.oid = c.relnamespace
+               WHERE c.relkind IN ('r', 'm', 'p') AND n.nspname {_NOT_SYSTEM});
+BEGIN
+  IF own IS NOT NULL THEN EXECUTE 'ANALYZE ' || own; END IF;
+END $$"""
+
+
 class QueryError(StackError):
     """PostgreSQL refused a statement. A caller that ran the user's own SQL turns it into an InputError."""
 
@@ -73,15 +88,38 @@ class Statements:
     generation: str
 
 
-class Postgres:
-    """The one PostgreSQL server of a run. Each role has its own password; no subject learns the superuser's."""
+@dataclass(frozen=True, slots=True)
+class Login:
+    """The account of a server that applications use, and the name of their database."""
 
-    def __init__(self, engine: Engine, handle: Handle, password: str) -> None:
-        """Keep what is needed to connect; `password` is the superuser's."""
+    user: str
+    password: str = field(repr=False)
+    database: str
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str]) -> "Login":
+        """Read the environment of a service, whose defaults are those of the official image."""
+        user = env.get("POSTGRES_USER") or "postgres"
+        return cls(user, env.get("POSTGRES_PASSWORD", ""), env.get("POSTGRES_DB") or user)
+
+
+class Postgres:
+    """The PostgreSQL server of a slot.
+
+    Applications use `login`. We use a role and a database of our own, so that what we do is not counted as theirs.
+    """
+
+    def __init__(self, engine: Engine, handle: Handle, login: Login, password: str = "") -> None:
+        """Keep what is needed to connect; `password` is our own role's, chosen at random if it does not exist yet."""
         self.handle = handle
-        self._passwords = {SUPERUSER: password}
+        self.login = login
+        self._password = password or secrets.token_hex(16)
         self._engine = engine
         self._sessions: dict[str, Session] = {}
+
+    def copied_to(self, handle: Handle) -> "Postgres":
+        """Return the server of another slot, whose data are a copy of this one's."""
+        return Postgres(self._engine, handle, self.login, self._password)
 
     def probe(self) -> str:
         """Return an empty text once it answers over TCP, else why not.
@@ -89,12 +127,14 @@ class Postgres:
         While it initialises its data, it listens on its Unix socket only.
         """
         status, output = self._engine.exec(
-            self.handle, ["pg_isready", "--host", "127.0.0.1", "--port", str(self.handle.port), "--username", SUPERUSER]
+            self.handle,
+            ["pg_isready", "--host", "127.0.0.1", "--port", str(self.handle.port), "--username", self.login.user],
         )
         return "" if status == 0 else output.strip() or "pg_isready did not answer"
 
     def open(self) -> None:
-        """Check that queries can be counted. Raises StackError if not."""
+        """Create our role and database, and check that queries can be counted. Raises StackError if not."""
+        self.execute_as(self.login.user, _ALWAYS_THERE, *self._create_own())
         version = int(self.execute("SHOW server_version_num")[0])
         if version < _OLDEST:
             raise StackError(
@@ -108,20 +148,57 @@ class Postgres:
                 cause=error.what,
                 advice="use an image with the contrib modules, such as the official one",
             ) from error
+        self.keep_as(_PRISTINE)
 
-    def password(self, role: str) -> str:
-        """Return a role's password."""
-        return self._passwords[role]
+    def _create_own(self) -> list[str]:
+        own = f"CREATE ROLE {_OWN} SUPERUSER LOGIN PASSWORD '{self._password}'"
+        statements = [own, f"CREATE DATABASE {_OWN} OWNER {_OWN}"]
+        known = self.execute_as(self.login.user, _ALWAYS_THERE, "SELECT datname FROM pg_database")
+        return statements if self.login.database in known else [*statements, self._create_database()]
 
-    def url(self, role: str, database: str, host: str | None = None) -> str:
-        """Return the URL by which a client reaches a database as a role."""
-        return f"postgresql://{role}:{self.password(role)}@{host or self.handle.host}:{self.handle.port}/{database}"
+    def close(self) -> None:
+        """Close all connections; the next statement opens a new one."""
+        for session in self._sessions.values():
+            session.close()
+        self._sessions.clear()
 
-    def execute(self, text: str, database: str = SUPERUSER) -> list[str]:
-        """Run statements as superuser; return their rows, one line each. Raises QueryError for the first that fails."""
+    def address(self) -> dict[str, str]:
+        """Return how an application reaches its database: what placeholders name of it."""
+        login, server = self.login, f"{self.handle.host}:{self.handle.port}"
+        account = f"{quote(login.user, safe='')}:{quote(login.password, safe='')}"
+        return {
+            "host": self.handle.host,
+            "port": str(self.handle.port),
+            "user": login.user,
+            "password": login.password,
+            "database": login.database,
+            "url": f"postgresql://{account}@{server}/{quote(login.database, safe='')}",
+        }
+
+    def renew(self, template: str = "") -> None:
+        """Replace the application's database by a copy of a template; clients that are connected are cut off.
+
+        `template`: empty for the database as the image has made it.
+        """
+        self.drop_database(self.login.database)
+        self.execute(self._create_database(template or _PRISTINE))
+
+    def keep_as(self, template: str) -> None:
+        """Turn the application's database into a template; clients that are connected are cut off."""
+        self._forget(self.login.database)
+        name = quote_text(self.login.database)
+        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {name}")
+        self.execute(f"ALTER DATABASE {quote_name(self.login.database)} RENAME TO {quote_name(template)}")
+
+    def execute(self, text: str, database: str = _OWN) -> list[str]:
+        """Run statements as our role; return their rows, one line each. Raises QueryError for the first that fails."""
         if database not in self._sessions:
-            self._sessions[database] = self._connect(SUPERUSER, database)
+            self._sessions[database] = self._connect(_OWN, database)
         return self._converse(self._sessions[database], text)
+
+    def analyse(self, database: str, patience_s: float) -> None:
+        """Collect the planner's statistics on the tables of a database."""
+        self.execute_as(_OWN, database, _ANALYZE, patience_s=patience_s)
 
     def execute_as(self, role: str, database: str, *texts: str, patience_s: float = _ANSWER_S) -> list[str]:
         """Run statements as a role, over a separate connection; return their rows. Raises QueryError."""
@@ -142,7 +219,7 @@ class Postgres:
         command = ["sh", "-c", _RUN, "sh", mark, size, "psql", *options]
         session = self._engine.session(self.handle, command)
         try:
-            session.send(self._passwords[role] + "\n", patience_s)
+            session.send(self._get_password(role) + "\n", patience_s)
             session.send(script.text, patience_s)
             lines = _read_until(session, mark, patience_s)
         finally:
@@ -150,57 +227,60 @@ class Postgres:
         if lines.pop() != f"{mark} 0":
             raise self._make_script_error(lines, script)
 
-    def create_role(self, role: str) -> None:
-        """Create a role that may log in and do nothing else, with a new password."""
-        self._passwords[role] = secrets.token_hex(16)
-        self.execute(f"CREATE ROLE \"{role}\" LOGIN PASSWORD '{self._passwords[role]}'")
-
     def describe_database(self, database: str) -> list[str]:
         """List the schema of a database and the rows of each table: equal for two that look the same to the planner."""
-        lines = self.execute_as(SUPERUSER, database, _SCHEMA)
+        lines = self.execute_as(_OWN, database, _SCHEMA)
         tables = [line.removeprefix("table ") for line in lines if line.startswith("table ")]
         counts = [f"SELECT '{name}', count(*) FROM {name};" for name in tables]
-        return lines + (self.execute_as(SUPERUSER, database, "\n".join(counts)) if counts else [])
-
-    def create_database(self, name: str, role: str, template: str = "template1") -> None:
-        """Create a database that a role owns, copied from a template."""
-        self.execute(f'CREATE DATABASE "{name}" OWNER "{role}" TEMPLATE "{template}"')
+        return lines + (self.execute_as(_OWN, database, "\n".join(counts)) if counts else [])
 
     def drop_database(self, name: str) -> None:
         """Drop a database, even if clients are connected to it."""
-        if name in self._sessions:
-            self._sessions.pop(name).close()
-        self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        self._forget(name)
+        self.execute(f"DROP DATABASE IF EXISTS {quote_name(name)} WITH (FORCE)")
 
-    def connections(self, database: str, role: str) -> int:
-        """Count the connections that a role has to a database now."""
-        where = f"datname = '{database}' AND usename = '{role}'"
+    def connections(self) -> int:
+        """Count the connections that applications have to their database now."""
+        where = f"datname = {quote_text(self.login.database)} AND usename <> '{_OWN}'"
         return int(self.execute(f"SELECT count(*) FROM pg_stat_activity WHERE {where}")[0])
 
-    def statements(self, database: str) -> Statements:
-        """Read what any role has run in a database: ours count too, so none of ours may run between two readings."""
+    def statements(self) -> Statements:
+        """Read what has been run in the application's database: none of ours may run there between two readings."""
         rows = self.execute(
             "SELECT jsonb_build_object("
             "'generation', (SELECT concat(dealloc, ' ', stats_reset) FROM pg_stat_statements_info),"
             " 'rows', (SELECT coalesce(jsonb_agg(jsonb_build_array(concat(s.userid, ' ', s.queryid),"
             f" coalesce(left(s.query, {_MAX_STATEMENT}), '(text not available)'), s.calls, s.rows)), '[]')"
             " FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid"
-            f" WHERE s.toplevel AND d.datname = '{database}'))"
+            f" WHERE s.toplevel AND d.datname = {quote_text(self.login.database)}))"
         )
         reading = json.loads(rows[0])
         statements = [(str(row[0]), str(row[1]), int(row[2]), int(row[3])) for row in reading["rows"]]
         return Statements(statements, str(reading["generation"]))
 
+    def _create_database(self, template: str = "template1") -> str:
+        name, owner = quote_name(self.login.database), quote_name(self.login.user)
+        return f"CREATE DATABASE {name} OWNER {owner} TEMPLATE {quote_name(template)}"
+
+    def _forget(self, database: str) -> None:
+        """Close our connection to a database."""
+        if database in self._sessions:
+            self._sessions.pop(database).close()
+
+    def _get_password(self, role: str) -> str:
+        return self._password if role == _OWN else self.login.password
+
     def _connect(self, role: str, database: str) -> Session:
         command = ["sh", "-c", _CONVERSE, "sh", "psql", *self._options(role, database)]
         session = self._engine.session(self.handle, command)
-        session.send(self._passwords[role] + "\n")
+        session.send(self._get_password(role) + "\n")
         return session
 
     def _options(self, role: str, database: str) -> list[str]:
         # -X: no start-up file; -q -A -t: rows and nothing else, with errors among them, so that none is missed.
         # Over TCP, because pg_hba.conf accepts the password there.
-        where = f"host=127.0.0.1 port={self.handle.port} user={role} dbname={database}"
+        user, name = (text.replace("\\", r"\\").replace("'", r"\'") for text in (role, database))
+        where = f"host=127.0.0.1 port={self.handle.port} user='{user}' dbname='{name}'"
         return ["-X", "-q", "-A", "-t", "-f", "-", f"{where} options='-c client_min_messages=error'"]
 
     def _converse(self, session: Session, text: str, patience_s: float = _ANSWER_S) -> list[str]:
@@ -226,6 +306,17 @@ class Postgres:
         log = self._engine.logs(self.handle) if any("server" in line for line in lines) else []
         where = script.describe_line(int(failed["line"])) if failed["line"] else ""
         return QueryError(f"PostgreSQL refused a statement: {why}", where=where, advice=advice, log=log)
+
+
+def quote_name(name: str) -> str:
+    """Quote a name for SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quote_text(text: str) -> str:
+    """Quote a text for SQL, regardless of `standard_conforming_strings`."""
+    escaped = text.replace("\\", r"\\").replace("'", "''")
+    return f"E'{escaped}'"
 
 
 def _read_script(text: str) -> Script:

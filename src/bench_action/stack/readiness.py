@@ -20,8 +20,8 @@ class ReadinessCheck:
     probe: Callable[[], str]
 
 
-def wait_until_ready(engine: Engine, checks: Sequence[ReadinessCheck]) -> dict[str, float]:
-    """Poll all of them together; return name → seconds from now until it was ready.
+def wait_until_ready(engine: Engine, checks: Sequence[ReadinessCheck]) -> list[float]:
+    """Poll all of them together; return the seconds from now until each was ready, in order.
 
     Raises StackError, with its log, for one that has exited, or that is not ready within its timeout.
     """
@@ -30,16 +30,16 @@ def wait_until_ready(engine: Engine, checks: Sequence[ReadinessCheck]) -> dict[s
     while True:
         require_alive(engine, _WAITING)
         for check in checks:
-            if check.handle.name in ready:
+            if check.handle.id in ready:
                 continue
             problem = _probe(engine, check)
             waited_s = time.monotonic() - started
             if not problem:
-                ready[check.handle.name] = waited_s
+                ready[check.handle.id] = waited_s
             elif waited_s > check.timeout_s:
                 raise _make_timeout_error(engine, check, problem)
         if len(ready) == len(checks):
-            return ready
+            return [ready[check.handle.id] for check in checks]
         time.sleep(_PAUSE_S)
 
 

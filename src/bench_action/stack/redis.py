@@ -1,44 +1,60 @@
 """Talk to Redis through its own client, inside its container."""
 
+import re
 import secrets
+from urllib.parse import quote
 
 from bench_action.engine.protocol import Engine, Handle, Session
 from bench_action.model.errors import StackError
 
 _ANSWER_S = 10.0
+_FLUSH_S = 60.0
+_DATABASE = re.compile(r"db(\d+):")  # a line of INFO keyspace
 
 
 class Redis:
-    """The one Redis server of a run."""
+    """The Redis or Valkey server of a slot. Its subject may use any database number; number 0 is the usual one."""
 
-    def __init__(self, engine: Engine, handle: Handle) -> None:
+    def __init__(self, engine: Engine, handle: Handle, password: str = "") -> None:
+        """Keep what is needed to connect. `password`: of the default user, empty if it has none."""
         self.handle = handle
+        self._password = password
         self._engine = engine
         self._session: Session | None = None
 
     def probe(self) -> str:
         """Return an empty text once it answers, else why not; while it loads its data, it does not answer."""
-        _, output = self._engine.exec(self.handle, ["redis-cli", "-p", str(self.handle.port), "ping"])
+        _, output = self._engine.exec(self.handle, [*self._client(), "ping"])
         return "" if output.strip() == "PONG" else output.strip() or "no answer to PING"
 
     def open(self) -> None:
         """Connect to it."""
-        self._session = self._engine.session(self.handle, ["redis-cli", "-p", str(self.handle.port)])
+        self._session = self._engine.session(self.handle, self._client())
         self.command_calls()  # from now on our own INFO is among the calls, so that a reset is always noticed
 
-    def url(self, database: int) -> str:
-        """Return the URL by which a client reaches a database."""
-        return f"redis://{self.handle.host}:{self.handle.port}/{database}"
+    def address(self) -> dict[str, str]:
+        """Return how an application reaches it: what placeholders name of it."""
+        account = f":{quote(self._password, safe='')}@" if self._password else ""
+        return {
+            "host": self.handle.host,
+            "port": str(self.handle.port),
+            "password": self._password,
+            "database": "0",
+            "url": f"redis://{account}{self.handle.host}:{self.handle.port}/0",
+        }
 
-    def integer(self, database: int, key: str) -> int:
-        """Read the integer at a key; 0 if there is no integer."""
-        _, *lines = self._converse(f'SELECT {database}\nGET "{key}"')
-        value = lines[0] if len(lines) == 1 else ""
-        return int(value) if value.lstrip("-").isdecimal() else 0
+    def integer(self, key: str) -> int:
+        """Read the integer at a key, in the first database that has the key; 0 if there is no integer."""
+        numbers = [match[1] for line in self._converse("INFO keyspace") if (match := _DATABASE.match(line))]
+        for number in numbers:
+            _, *lines = self._converse(f'SELECT {number}\nGET "{key}"')
+            if lines and lines != [""]:
+                return int(lines[0]) if len(lines) == 1 and lines[0].lstrip("-").isdecimal() else 0
+        return 0
 
-    def flush(self, database: int) -> None:
-        """Delete all keys of a database."""
-        self._converse(f"SELECT {database}\nFLUSHDB")
+    def flush(self) -> None:
+        """Delete all keys of all databases."""
+        self._converse("FLUSHALL", _FLUSH_S)
 
     def command_calls(self) -> dict[str, int]:
         """Read the calls of each command since the server started; a subcommand is named like `client|setinfo`."""
@@ -49,14 +65,18 @@ class Redis:
                 calls[name.removeprefix("cmdstat_")] = int(detail.partition(",")[0])
         return calls
 
-    def _converse(self, commands: str) -> list[str]:
+    def _client(self) -> list[str]:
+        account = ["--no-auth-warning", "-a", self._password] if self._password else []
+        return ["redis-cli", "-p", str(self.handle.port), *account]
+
+    def _converse(self, commands: str, patience_s: float = _ANSWER_S) -> list[str]:
         if self._session is None:
             raise StackError("Redis was queried before the connection was opened")
         mark = secrets.token_hex(16)  # a value may have lines of any kind, but not this one
         self._session.send(f"{commands}\nECHO {mark}\n")
         lines: list[str] = []
-        while (line := self._session.read_line(_ANSWER_S)) != mark:
+        while (line := self._session.read_line(patience_s)) != mark:
             if line is None:
-                raise StackError("Redis did not answer", cause=f"no output for {_ANSWER_S:g} s")
+                raise StackError("Redis did not answer", cause=f"no output for {patience_s:g} s")
             lines.append(line)
         return lines

@@ -1,116 +1,141 @@
-"""Start PostgreSQL, Redis, the user's own services and the load generator in parallel, and wait until all are ready."""
+"""Start the services of every slot in parallel, and wait until all are ready; databases are made once and copied."""
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from bench_action.config.schema import Config, Service
-from bench_action.engine.protocol import Engine, Handle, ServiceSpec
+from bench_action.engine.protocol import COPIED, Engine, Handle, ServiceSpec
 from bench_action.load.generator import Agent
 from bench_action.stack.images import Images
-from bench_action.stack.postgres import SUPERUSER, Postgres
+from bench_action.stack.parallel import run_in_parallel
+from bench_action.stack.postgres import Login, Postgres
 from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
 from bench_action.stack.redis import Redis
+from bench_action.stack.slots import Slot
 
 _REFUSALS = frozenset({400, 403, 421})  # what frameworks answer to a host name that they do not know
 _PORTS = {"postgres": 5432, "redis": 6379}
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
+_PASSWORD = frozenset({"POSTGRES_PASSWORD", "POSTGRES_PASSWORD_FILE"})
+
+
+def start_generator(engine: Engine, config: Config, images: Images) -> tuple[Handle, Agent]:
+    """Start the load generator, which reaches every slot. Returns its container, and the agent in it."""
+    handle = engine.start(
+        ServiceSpec("load", "load", images.load.id, host="bench-action-load", ulimits=config.load.ulimits)
+    )
+    return handle, Agent(engine, handle)
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
-    """What subjects depend on, and the load generator: `load` is wrk's container, `agent` runs in it."""
+class SlotServices:
+    """The services of the slots: the same in each of them, with the same accounts."""
 
-    handles: Mapping[str, Handle]
-    load: Handle
-    postgres: Postgres | None
-    redis: Redis | None
+    engine: Engine
+    config: Config
+    images: Images
     agent: Agent
+    _password: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
 
+    def start(self, names: Sequence[str]) -> tuple[Slot, ...]:
+        """Start the services of all slots, except for databases, which start in the first slot only.
 
-def start_services(engine: Engine, config: Config, images: Images, caches: int) -> Services:
-    """Start all services, and wait until each answers its own client.
-
-    `caches`: how many Redis database numbers are needed. Raises StackError.
-    """
-    password = secrets.token_hex(16)  # the superuser's; no subject learns it
-    specs = [ServiceSpec("load", "bench-action-load", images.load.id, ulimits=config.load.ulimits)]
-    specs += [
-        _make_spec(name, service, caches, password, images.services[name].id)
-        for name, service in config.services.items()
-    ]
-    load, *handles = run_in_parallel(engine.start, specs)
-    kinds = {handle.kind: handle for handle in handles}
-    services = Services(
-        handles={handle.name: handle for handle in handles},
-        load=load,
-        postgres=Postgres(engine, kinds["postgres"], password) if "postgres" in kinds else None,
-        redis=Redis(engine, kinds["redis"]) if "redis" in kinds else None,
-        agent=Agent(engine, load),
-    )
-    wait_until_ready(engine, [_make_check(services, name, service) for name, service in config.services.items()])
-    for client in (services.postgres, services.redis):
-        if client is not None:
+        Returns once those of the first slot are ready. Raises StackError.
+        """
+        slots = tuple(Slot(self.engine, name) for name in names)
+        wanted = [
+            (slot, name)
+            for slot in slots
+            for name in self.config.services
+            if slot is slots[0] or not self._is_copied(name)
+        ]
+        handles = run_in_parallel(lambda each: self.engine.start(self._make_spec(*each)), wanted)
+        for (slot, name), handle in zip(wanted, handles, strict=True):
+            self._connect(slot, name, handle)
+        self._wait(slots[:1])
+        for client in slots[0].clients:
             client.open()
-    return services
+        return slots
+
+    def copy(self, slots: Sequence[Slot]) -> None:
+        """Start the databases of the other slots with copies of the first one's data; wait until all are ready."""
+        first, *others = slots
+        for name in filter(self._is_copied, self.config.services if others else ()):
+            origin = first.postgres[name]
+            origin.close()
+            handles = self.engine.clone(origin.handle, [self._make_spec(slot, name) for slot in others])
+            for slot, handle in zip(others, handles, strict=True):
+                slot.add_postgres(name, origin.copied_to(handle))
+        if others:
+            self._wait(slots)
+        for redis in (redis for slot in others for redis in slot.redis.values()):
+            redis.open()
+
+    def _is_copied(self, name: str) -> bool:
+        return self.config.services[name].kind in COPIED
+
+    def _connect(self, slot: Slot, name: str, handle: Handle) -> None:
+        service = self.config.services[name]
+        match service.kind:
+            case "postgres":
+                slot.add_postgres(
+                    name, Postgres(self.engine, handle, Login.from_environment(self._fill_in_account(service)))
+                )
+            case "redis":
+                slot.add_redis(name, Redis(self.engine, handle, str(service.settings.get("requirepass", ""))))
+            case _:
+                slot.handles[name] = handle
+
+    def _wait(self, slots: Sequence[Slot]) -> None:
+        checks = [self._make_check(slot, name) for slot in slots for name in slot.handles]
+        wait_until_ready(self.engine, checks)
+
+    def _make_check(self, slot: Slot, name: str) -> ReadinessCheck:
+        service, handle = self.config.services[name], slot.handles[name]
+        client = slot.postgres.get(name) or slot.redis.get(name)
+        probe = client.probe if client is not None else make_http_probe(self.agent, handle, service.ready.path)
+        return ReadinessCheck(handle, service.ready.timeout, probe)
+
+    def _make_spec(self, slot: Slot, name: str) -> ServiceSpec:
+        service = self.config.services[name]
+        return ServiceSpec(
+            kind=service.kind,
+            name=name,
+            image=self.images.services[name].id,
+            settings={key: _format_setting(value) for key, value in service.settings.items()},
+            env=self._fill_in_account(service),
+            command=service.command,
+            port=service.port or _PORTS[service.kind],
+            slot=slot.name,
+        )
+
+    def _fill_in_account(self, service: Service) -> dict[str, str]:
+        """Add what a PostgreSQL image needs and the configuration leaves open: a user, and a random password."""
+        env = dict(service.env)
+        if service.kind == "postgres":
+            env.setdefault("POSTGRES_USER", "postgres")
+            if not _PASSWORD & set(env):
+                env["POSTGRES_PASSWORD"] = self._password
+        return env
 
 
-def run_in_parallel(action: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
-    """Run short engine actions in parallel; return results in order, or raise the first failure once all have ended."""
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        return list(pool.map(action, items))
-
-
-def make_http_probe(agent: Agent, handle: Handle, path: str, hosts: Sequence[str] = ()) -> Callable[[], str]:
-    """Make a readiness probe: it returns an empty text once `path` answers 200, else what is wrong.
-
-    `hosts`: all host names by which the program will be reached.
-    """
+def make_http_probe(agent: Agent, handle: Handle, path: str) -> Callable[[], str]:
+    """Make a readiness probe: it returns an empty text once `path` answers 200, else what is wrong."""
 
     def probe() -> str:
-        status, problem = agent.get(handle.host, handle.port, path, timeout_s=2.0)
+        status, problem = agent.get(handle, path, timeout_s=2.0)
         if status == 200:
             return ""
         if not status:
             return f"GET {path}: {problem}"
-        hint = _hint_at_hosts(handle.host, hosts) if status in _REFUSALS else ""
+        hint = _hint_at_host(handle.host) if status in _REFUSALS else ""
         return f"GET {path}: answered {status}, expected 200{hint}"
 
     return probe
 
 
-def _hint_at_hosts(host: str, hosts: Sequence[str]) -> str:
-    if host not in hosts:
-        return ""
-    *others, last = hosts
-    return (
-        f"; if it refuses the host name {host}, allow every name by which it is reached: {', '.join(others)} "
-        f"and {last} (Django: ALLOWED_HOSTS, Rails: config.hosts)"
-    )
-
-
-def _make_check(services: Services, name: str, service: Service) -> ReadinessCheck:
-    handle = services.handles[name]
-    probe = make_http_probe(services.agent, handle, service.ready.path)
-    if service.kind == "postgres" and services.postgres is not None:
-        probe = services.postgres.probe
-    if service.kind == "redis" and services.redis is not None:
-        probe = services.redis.probe
-    return ReadinessCheck(handle, service.ready.timeout, probe)
-
-
-def _make_spec(name: str, service: Service, caches: int, password: str, image: str) -> ServiceSpec:
-    settings = {key: _format_setting(value) for key, value in service.settings.items()}
-    env = dict(service.env)
-    if service.kind == "postgres":
-        env |= {"POSTGRES_USER": SUPERUSER, "POSTGRES_PASSWORD": password}
-    if service.kind == "redis":
-        settings.setdefault("databases", str(max(16, caches + 1)))  # number 0 is left to the user's own tools
-    port = service.port or _PORTS[service.kind]
-    return ServiceSpec(service.kind, name, image, settings, env, service.command, port)
+def _hint_at_host(host: str) -> str:
+    return f"; if it refuses the host name {host}, allow it (Django: ALLOWED_HOSTS, Rails: config.hosts)"
 
 
 def _format_setting(value: str | float | bool) -> str:

@@ -1,7 +1,9 @@
-"""Two slots for the two subjects of a pair; either subject can be in either slot.
+"""Slots: each is a complete stack for one subject at a time, with its own network and services.
 
-A slot's host name, database, cache number and time of start may make a subject faster or slower, and have nothing to do
-with its code. The subjects swap slots at random from block to block, so these effects cancel.
+All slots have the same services under the same names, with the same accounts: a subject finds what it knows in each of
+them, and what it does there is its own. When a slot's services were started, or where their memory is, may make a
+subject faster or slower, and has nothing to do with its code: the subjects of a pair swap slots at random from block to
+block, so these effects cancel.
 """
 
 from collections.abc import Collection, Sequence
@@ -9,37 +11,108 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from bench_action.engine.protocol import Engine, Handle
-from bench_action.stack.services import run_in_parallel
-from bench_action.stack.subject import Cache, Database, Subject
+from bench_action.stack.parallel import run_in_parallel
+from bench_action.stack.postgres import Postgres
+from bench_action.stack.redis import Redis
+from bench_action.stack.subject import Database, Subject
 
 
 class SlotStarter(Protocol):
     """Starts a subject in a slot."""
 
-    def start_in(self, subject: Subject, slot: "Slot", name: str) -> Handle:
-        """Start it under another name, with the slot's database and cache; do not wait until it is ready."""
+    def start(self, subject: Subject) -> Handle:
+        """Start it in the slot whose services it has; do not wait until it is ready."""
 
 
 @dataclass(slots=True)
 class Slot:
-    """A place for a subject. wrk reaches the subject that is in it as `host`."""
+    """A place for one subject at a time. `handles`: its services, by name, with the clients of those that we know."""
 
-    host: str
-    database: Database | None
-    cache: Cache | None
+    engine: Engine
+    name: str
+    handles: dict[str, Handle] = field(default_factory=dict)
+    postgres: dict[str, Postgres] = field(default_factory=dict)
+    redis: dict[str, Redis] = field(default_factory=dict)
+    _started: dict[str, Handle] = field(default_factory=dict)
+    _template: str = ""
+    _inside: Handle | None = None
+
+    @property
+    def clients(self) -> tuple[Postgres | Redis, ...]:
+        """The clients of its databases and caches."""
+        return (*self.postgres.values(), *self.redis.values())
+
+    @property
+    def inside(self) -> Handle | None:
+        """What runs in it now, if anything does."""
+        return self._inside
+
+    def add_postgres(self, name: str, server: Postgres) -> None:
+        """Add a PostgreSQL service."""
+        self.postgres[name], self.handles[name] = server, server.handle
+
+    def add_redis(self, name: str, server: Redis) -> None:
+        """Add a Redis service."""
+        self.redis[name], self.handles[name] = server, server.handle
+
+    def settle(self, subject: Subject) -> Subject:
+        """Return the subject with this slot's services; it is not started yet."""
+        return replace(
+            subject,
+            databases={name: Database(server, subject.template) for name, server in self.postgres.items()},
+            caches=dict(self.redis),
+            services=dict(self.handles),
+            slot=self.name,
+        )
+
+    def clear(self, grace_s: int = 0) -> None:
+        """Stop the subject that is in it. Without grace it cannot save its data, which are thrown away."""
+        if self._inside is not None:
+            self.engine.stop(self._inside, grace_s)
+            self._inside = None
+
+    def renew(self, subject: Subject, *, fresh_data: bool = True) -> None:
+        """Make the slot's data new for a subject that enters an empty slot.
+
+        Without `fresh_data`, databases stay if the last subject had the same template and changed nothing. Caches are
+        always emptied, as revisions may disagree on their format.
+        """
+        for redis in self.redis.values():
+            redis.flush()
+        if fresh_data or subject.template != self._template:
+            for server in self.postgres.values():
+                server.renew(subject.template)
+            self._template = subject.template
+            others = [handle for handle in self.handles.values() if handle.kind == "other"]
+            run_in_parallel(self.engine.stop, others)
+            run_in_parallel(self.engine.restart, others)
+
+    def start(self, subject: Subject, starter: SlotStarter, cpus: Sequence[int] = ()) -> Subject:
+        """Start a subject in the empty slot; it is not ready yet.
+
+        `cpus`: where it may boot, if it has been in this slot before and may have been pinned.
+        """
+        placed = self.settle(subject)
+        handle = self._started.get(subject.name)
+        if handle is None:
+            handle = self._started[subject.name] = starter.start(placed)
+        else:
+            if cpus:
+                self.engine.pin(handle, cpus)
+            self.engine.restart(handle)
+        self._inside = handle
+        return replace(placed, handle=handle)
 
 
 @dataclass(slots=True)
-class Slots:
-    """The two slots of a pair. Each holds one subject at most, and none until `arrange`."""
+class PairOfSlots:
+    """The two slots in which the subjects of a pair are compared."""
 
     engine: Engine
     starter: SlotStarter
     base: Subject
     head: Subject
     slots: tuple[Slot, Slot]
-    _handles: dict[str, Handle] = field(default_factory=dict)
-    _running: list[Handle] = field(default_factory=list)
     _base_handle: Handle | None = None
 
     def arrange(
@@ -53,56 +126,29 @@ class Slots:
         self.clear()
         base_slot, head_slot = self.slots[::-1] if swapped else self.slots
         placed = [(self.base, base_slot), (self.head, head_slot)]
-        for subject, slot in placed:
-            _prepare_data(subject, slot, fresh_data=fresh_data)
+        run_in_parallel(lambda both: both[1].renew(both[0], fresh_data=fresh_data), placed)
         order = placed[::-1] if head_first else placed
-        self._running = run_in_parallel(lambda both: self._start(*both, cpus), order)
-        handles = self._running[::-1] if head_first else self._running
-        self._base_handle = handles[0]
-        base, head = (
-            replace(subject, handle=handle, database=slot.database, cache=slot.cache, slot=slot.host)
-            for (subject, slot), handle in zip(placed, handles, strict=True)
-        )
+        started = run_in_parallel(lambda both: both[1].start(both[0], self.starter, cpus), order)
+        base, head = started[::-1] if head_first else started
+        self._base_handle = base.handle
         return base, head
 
     def hold_any(self, ids: Collection[str]) -> bool:
         """Tell whether one of these handles (by id) is in a slot now."""
-        return any(handle.id in ids for handle in self._running)
+        return any(handle.id in ids for handle in self._inside)
 
     def hold_only_base(self, ids: Collection[str]) -> bool:
         """Tell whether base is in a slot now and among these handles (by id), and head is not."""
-        return [handle for handle in self._running if handle.id in ids] == [self._base_handle]
+        return [handle for handle in self._inside if handle.id in ids] == [self._base_handle]
 
     def clear(self) -> None:
-        """Empty both slots. Subjects get no time to save their data, as it is thrown away."""
-        run_in_parallel(lambda handle: self.engine.stop(handle, grace_s=0), self._running)
-        self._running = []
+        """Empty both slots."""
+        run_in_parallel(lambda slot: slot.clear(), self.slots)
 
     def pin(self, cpus: Sequence[int]) -> None:
         """Restrict the subjects that are in the slots now to these CPUs."""
-        run_in_parallel(lambda handle: self.engine.pin(handle, cpus), self._running)
+        run_in_parallel(lambda handle: self.engine.pin(handle, cpus), self._inside)
 
-    def _start(self, subject: Subject, slot: Slot, cpus: Sequence[int]) -> Handle:
-        # base's and head's marks have the same length, so that a name's length affects both equally
-        mark = subject.revision if self.base.variant == self.head.variant else subject.variant
-        name = f"{slot.host}-{mark}"
-        if name in self._handles:
-            handle = self._handles[name]
-            if cpus:
-                self.engine.pin(handle, cpus)
-            self.engine.restart(handle)
-        else:
-            handle = self._handles[name] = self.starter.start_in(subject, slot, name)
-        return handle
-
-
-def _prepare_data(subject: Subject, slot: Slot, *, fresh_data: bool) -> None:
-    """Prepare the slot's data for a subject. The cache is always flushed: revisions may disagree on its format."""
-    if slot.cache is not None:
-        slot.cache.flush()
-    if slot.database is None or subject.database is None:
-        return
-    wanted = replace(slot.database, role=subject.database.role, template=subject.database.template)
-    if fresh_data or wanted != slot.database:
-        slot.database = wanted
-        wanted.recreate()
+    @property
+    def _inside(self) -> list[Handle]:
+        return [slot.inside for slot in self.slots if slot.inside is not None]

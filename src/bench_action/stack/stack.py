@@ -1,114 +1,113 @@
-"""Bring up what a run needs: images, services, databases, subjects."""
+"""Bring up what a run needs: images, the load generator, and a slot with its services for each subject."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench_action.config.baseline import Baseline, Lack
 from bench_action.config.load import Project
-from bench_action.engine.protocol import Engine
+from bench_action.config.schema import Config
+from bench_action.engine.protocol import Engine, Handle
 from bench_action.load.generator import Agent
 from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
 from bench_action.plan.blocks import Pair
 from bench_action.plan.placement import Placement
 from bench_action.stack.images import Images, explain_failed_base, make_images
+from bench_action.stack.parallel import run_in_parallel
 from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
-from bench_action.stack.services import Services, make_http_probe, run_in_parallel, start_services
-from bench_action.stack.slots import Slot, Slots
+from bench_action.stack.services import SlotServices, make_http_probe, start_generator
+from bench_action.stack.slots import PairOfSlots, Slot
 from bench_action.stack.starter import Starter
-from bench_action.stack.subject import Cache, Database, Subject
+from bench_action.stack.subject import Subject
 
 
 @dataclass(slots=True)
 class Stack:
-    """The running parts of a run, for verification and measuring. `lacks`: variant → why it has no base subject."""
+    """The running parts of a run, for verification and measuring.
+
+    `load`: wrk's container; `agent` runs in it. `subjects`: each in its own slot, until pairs are measured in the
+    first two slots. `lacks`: variant → why it has no base subject.
+    """
 
     engine: Engine
-    services: Services
+    load: Handle
+    agent: Agent
+    slots: tuple[Slot, ...]
     images: Images
     starter: Starter
-    subjects: tuple[Subject, ...]
-    lacks: Mapping[str, Lack]
-    _slots: dict[tuple[str, str], Slots] = field(default_factory=dict)
+    subjects: tuple[Subject, ...] = ()
+    lacks: Mapping[str, Lack] = field(default_factory=dict)
+    _pairs: dict[tuple[str, str], PairOfSlots] = field(default_factory=dict)
     _cpus: dict[str, Sequence[int]] = field(default_factory=dict)
-
-    @property
-    def agent(self) -> Agent:
-        """The agent next to wrk."""
-        return self.services.agent
 
     def subject(self, variant: str, revision: str) -> Subject:
         """Find the subject of a variant at a revision."""
         return next(subject for subject in self.subjects if (subject.variant, subject.revision) == (variant, revision))
 
-    def parts(self, subject: Subject) -> dict[str, str]:
-        """List the containers whose counters the agent reads: name of the part → id."""
-        handles = {"application": subject.handle}
-        if self.services.postgres is not None:
-            handles["db"] = self.services.postgres.handle
-        if self.services.redis is not None:
-            handles["cache"] = self.services.redis.handle
-        return {name: handle.id for name, handle in handles.items()}
-
     def renew(self, *subjects: Subject) -> None:
-        """Recreate database and cache and restart the subjects, as if they had never received a request.
+        """Make the data of subjects new and restart them in their slots, as if they had never received a request.
 
         Subjects are stopped first: a connection pool would reconnect to the database that is being dropped.
         """
-        handles = [subject.handle for subject in subjects]
-        run_in_parallel(self.engine.stop, handles)
-        for subject in subjects:
-            if subject.database is not None:
-                subject.database.recreate()
-            if subject.cache is not None:
-                subject.cache.flush()
-        run_in_parallel(self.engine.restart, handles)
-        self.wait_for(*subjects)
+        placed = [(subject, self._find_slot(subject)) for subject in subjects]
+        run_in_parallel(lambda both: both[1].clear(grace_s=1), placed)
+        run_in_parallel(lambda both: both[1].renew(both[0]), placed)
+        self.wait_for(*run_in_parallel(lambda both: both[1].start(both[0], self.starter), placed))
 
-    def wait_for(self, *subjects: Subject) -> dict[str, float]:
-        """Wait until each subject answers; return name → seconds until it did."""
+    def wait_for(self, *subjects: Subject) -> list[float]:
+        """Wait until each subject answers; return the seconds until it did, in order."""
         return wait_until_ready(self.engine, [self._make_check(subject) for subject in subjects])
 
     def place(self, placement: Placement) -> None:
         """Move services and wrk to their CPUs, away from the application's."""
-        wanted = dict.fromkeys(self.services.handles.values(), placement.services)
-        wanted[self.services.load] = placement.load
-        moving = [(handle, cpus) for handle, cpus in wanted.items() if self._cpus.get(handle.id) != cpus]
+        wanted = {handle.id: (handle, placement.services) for slot in self.slots for handle in slot.handles.values()}
+        wanted[self.load.id] = (self.load, placement.load)
+        moving = [(handle, cpus) for handle, cpus in wanted.values() if self._cpus.get(handle.id) != cpus]
         run_in_parallel(lambda move: self.engine.pin(*move), moving)
         self._cpus |= {handle.id: cpus for handle, cpus in moving}
 
-    def slots(self, pair: Pair) -> Slots:
-        """Return the slots of a pair, made when first needed. The slots of all other pairs are emptied."""
+    def pair_of_slots(self, pair: Pair) -> PairOfSlots:
+        """Return the first two slots, in which all pairs are measured, for this pair."""
         base, head = (self.subject(cell.variant, cell.revision) for cell in (pair.base, pair.head))
         key = (base.name, head.name)
-        if key not in self._slots:
-            number = len(self.subjects) + 1 + 2 * len(self._slots)
-            first, second = (
-                self._make_slot(head, len(self._slots), letter, number + n) for n, letter in enumerate("ab")
-            )
-            self._slots[key] = Slots(self.engine, self.starter, base, head, (first, second))
-        for other, slots in self._slots.items():
-            if other != key:
-                slots.clear()
-        return self._slots[key]
+        if key not in self._pairs:
+            self._pairs[key] = PairOfSlots(self.engine, self.starter, base, head, (self.slots[0], self.slots[1]))
+        return self._pairs[key]
 
     def retire(self) -> None:
-        """Stop the subjects outside slots: from now on only pairs are measured, in slots."""
-        run_in_parallel(self.engine.stop, [subject.handle for subject in self.subjects])
+        """Stop all subjects: from now on only pairs are measured."""
+        run_in_parallel(lambda slot: slot.clear(grace_s=1), self.slots)
 
-    def _make_slot(self, head: Subject, pair: int, letter: str, number: int) -> Slot:
-        server, redis = self.services.postgres, self.services.redis
-        return Slot(
-            host=f"{head.variant}-{letter}",
-            database=Database(server, f"slot_{pair}_{letter}", "", "") if server is not None else None,
-            cache=Cache(redis, number) if redis is not None else None,
-        )
+    def start_heads(self, heads: Sequence[Subject]) -> None:
+        """Start head's subjects, each in a slot; return when all are ready. Raises StackError."""
+        placed = list(zip(heads, self.slots, strict=False))
+        run_in_parallel(lambda both: both[1].renew(both[0]), placed)
+        self._add(run_in_parallel(lambda both: both[1].start(both[0], self.starter), placed))
+
+    def start_bases(self, bases: Sequence[Subject], base: Baseline) -> None:
+        """Start base's subjects in the slots that are left, one after the other; keep in `lacks` why one did not."""
+        for subject, slot in zip(bases, self.slots[len(self.subjects) :], strict=False):
+            slot.renew(subject)
+            try:
+                self._add([slot.start(subject, self.starter)])
+            except StackError as error:
+                slot.clear()
+                lack = explain_failed_base(subject.variant, self.starter.head, base, "started", error)
+                self.lacks = {**self.lacks, subject.variant: lack}
+
+    def _add(self, started: Sequence[Subject]) -> None:
+        """Wait for subjects that have been started, and keep how long they took."""
+        startup_s = self.wait_for(*started)
+        ready = [replace(subject, startup_s=seconds) for subject, seconds in zip(started, startup_s, strict=True)]
+        self.subjects = (*self.subjects, *ready)
+
+    def _find_slot(self, subject: Subject) -> Slot:
+        return next(slot for slot in self.slots if slot.name == subject.slot)
 
     def _make_check(self, subject: Subject) -> ReadinessCheck:
         ready, handle = subject.config.ready, subject.handle
-        return ReadinessCheck(handle, ready.timeout, make_http_probe(self.agent, handle, ready.path, subject.hosts))
+        return ReadinessCheck(handle, ready.timeout, make_http_probe(self.agent, handle, ready.path))
 
 
 def bring_up(
@@ -118,46 +117,49 @@ def bring_up(
     progress: Progress,
     *,
     base: Baseline | None = None,
-    pairs: int = 0,
     results: Path | None = None,
 ) -> Stack:
-    """Bring up images, services, databases and subjects, in this order; return when all answer. Raises StackError.
+    """Bring up images, services, data and subjects, in this order; return when all answer. Raises StackError.
 
     `base`: also start the variants of the base revision; what fails there is kept in `lacks`, and head goes on.
-    `pairs`: how many pairs of subjects will need slots. `results`: the folder of our own results, which is left out of
-    every build.
+    `results`: the folder of our own results, which is left out of every build.
     """
-    engine.open()  # first, so that other runs on this engine can see that a run is under way
+    variants = len(project.config.variants) + (len(base.project.config.variants) if base is not None else 0)
+    engine.open(name_slots(variants))  # first, so that other runs on this engine can see that a run is under way
     images = make_images(engine, project, base, progress, results)
-    progress.step("starting services")
-    wanted = len(project.config.variants) + len(images.base) + 2 * pairs
-    services = start_services(engine, project.config, images, wanted)
+    progress.step(f"starting services{_describe_slots(project.config)}")
+    load, agent = start_generator(engine, project.config, images)
+    services = SlotServices(engine, project.config, images, agent)
+    slots = services.start(name_slots(len(project.config.variants) + len(images.base)))
     progress.step("starting subjects")
-    starter = Starter(engine, project, base, images, services, environ)
-    stack = Stack(engine, services, images, starter, (), images.lacks)
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        heads = [future.result() for future in [pool.submit(start) for start in starter.prepare_heads()]]
-    startup_s = stack.wait_for(*heads)
-    bases, lacks = _start_bases(stack, base, startup_s) if base is not None else ([], {})
-    started = [replace(subject, startup_s=startup_s[subject.handle.name]) for subject in (*heads, *bases)]
-    return replace(stack, subjects=tuple(started), lacks={**images.lacks, **lacks})
+    starter = Starter(engine, project, base, images, environ)
+    heads = starter.prepare_heads(slots[0])
+    bases, lacks = _prepare_bases(starter, base, slots[0]) if base is not None else ([], {})
+    services.copy(slots)
+    stack = Stack(engine, load, agent, slots, images, starter, lacks={**images.lacks, **lacks})
+    stack.start_heads(heads)
+    if base is not None:
+        stack.start_bases(bases, base)
+    return stack
 
 
-def _start_bases(stack: Stack, base: Baseline, startup_s: dict[str, float]) -> tuple[list[Subject], dict[str, Lack]]:
-    """Start the base revision's subjects; return those that came up, and why the others did not.
+def _describe_slots(config: Config) -> str:
+    """Say what every subject has for itself."""
+    names = [f"{name} (database 0)" if service.kind == "redis" else name for name, service in config.services.items()]
+    return f": each subject has its own {', '.join(names)}" if names else ""
 
-    Their start-up times are added to `startup_s`.
-    """
+
+def name_slots(count: int) -> list[str]:
+    """Name slots: a, b, … z, then a1, b1 …."""
+    return [f"{chr(ord('a') + number % 26)}{number // 26 or ''}" for number in range(count)]
+
+
+def _prepare_bases(starter: Starter, base: Baseline, slot: Slot) -> tuple[list[Subject], dict[str, Lack]]:
+    """Make the data of the base revision's subjects; return these, and why the others cannot be started."""
     bases, lacks = [], {}
-    for name in stack.images.base:
+    for name in starter.images.base:
         try:
-            subject = stack.starter.start_base(name)
-            try:
-                startup_s |= stack.wait_for(subject)
-            except StackError:
-                stack.engine.stop(subject.handle)
-                raise
-            bases.append(subject)
+            bases.append(starter.prepare_base(name, slot))
         except StackError as error:
-            lacks[name] = explain_failed_base(name, stack.starter.head, base, "started", error)
+            lacks[name] = explain_failed_base(name, starter.head, base, "started", error)
     return bases, lacks

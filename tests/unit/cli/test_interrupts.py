@@ -18,7 +18,7 @@ from bench_action.cli.interrupts import SignalInterrupts
 from bench_action.engine.protocol import Engine
 from bench_action.model.errors import InterruptedRunError, StackError
 from bench_action.stack.cleanup import cleaned_up
-from bench_action.stack.services import run_in_parallel
+from bench_action.stack.parallel import run_in_parallel
 
 pytestmark = pytest.mark.unit
 

@@ -83,10 +83,6 @@ REFUSED = {
         "bench.yml:4: services.search: a service of kind other needs `port`",
     ),
     "service without kind": (MINIMAL + "services:\n  search: {image: x}\n", "bench.yml:4: services.search.kind: Field"),
-    "two databases": (
-        MINIMAL + "services: {a: {kind: postgres, image: x}, postgres: {image: x}}\n",
-        "bench.yml:1: the whole file: 2 services are of kind postgres: at most one may be",
-    ),
     "seed without database": (MINIMAL + "services: {}\nseed: seed.sql\n", "`seed` needs a service of kind postgres"),
     "shared name": (
         "variants: {redis: {image: x}}\nservices: {redis: {image: x}}\n",

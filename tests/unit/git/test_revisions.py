@@ -48,12 +48,6 @@ def test_explain__adds_nothing_if_no_service_changed_or_head_got_its_own(rules: 
     assert not hasattr(error, "__notes__")
 
 
-def test_count_pairs__counts_those_with_base_and_those_that_were_requested() -> None:
-    found = revisions(AppliedRules())
-    assert found.count_pairs(Options(compare=(("a", "b"),))) == 3
-    assert Revisions(found.source, found.head).count_pairs(Options()) == 0
-
-
 def test_load_revisions__without_a_base_is_head_with_the_whole_time_for_its_pairs(tmp_path: Path) -> None:
     (tmp_path / "bench.yml").write_text(CONFIG, encoding="utf-8")
     options = Options(tmp_path / "bench.yml", "ci", ("web",), max_minutes=0.5)

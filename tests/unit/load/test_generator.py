@@ -24,6 +24,7 @@ from bench_action.model.machine import Usage
 pytestmark = pytest.mark.unit
 
 LOAD = Handle("0123", "bench-action-load", "load", "bench-action-load", 0)
+DJANGO = Handle("1", "django", "subject", "django", 8000)
 HOME = HttpRequest("django", 8000, "/")
 REPLY = {
     "status": 200,
@@ -60,7 +61,8 @@ TURNS = {
 
 
 def wrk_order(host: str = "django") -> WrkOrder:
-    return build_order(Profile(connections=1, threads=1, duration=1), host, 8000, duration_s=1, parts={}, limit_s=10.0)
+    handle = Handle("1", host, "subject", host, 8000)
+    return build_order(Profile(connections=1, threads=1, duration=1), handle, duration_s=1, parts={}, limit_s=10.0)
 
 
 class Scripted:
@@ -98,8 +100,8 @@ def make_agent(scripted: Scripted) -> Agent:
 def test_agent__get_returns_status_or_problem() -> None:
     scripted = Scripted({"ok": {"status": 200, "problem": ""}}, {"ok": {"status": 0, "problem": "refused"}})
     agent = make_agent(scripted)
-    assert agent.get("django", 8000, "/health", 2.0) == (200, "")
-    assert agent.get("django", 8000, "/health", 2.0) == (0, "refused")
+    assert agent.get(DJANGO, "/health", 2.0) == (200, "")
+    assert agent.get(DJANGO, "/health", 2.0) == (0, "refused")
     assert scripted.sent[0] == {"op": "get", **HttpRequest("django", 8000, "/health").order, "timeout_s": 2.0}
 
 
@@ -261,7 +263,7 @@ def test_agent__turns_come_back_as_samples_and_figures() -> None:
 
 CALLS: dict[str, Callable[[Agent], object]] = {
     "machine": lambda agent: agent.machine(),
-    "get": lambda agent: agent.get("django", 8000, "/", 1.0),
+    "get": lambda agent: agent.get(DJANGO, "/", 1.0),
     "requests": lambda agent: agent.requests(HOME, 1),
     "requests_together": lambda agent: agent.requests_together([HOME], 1),
     "connections": lambda agent: agent.connections(HOME, 5, hold=True, limit_s=1.0),

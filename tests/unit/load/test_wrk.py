@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench_action.config.schema import Profile
+from bench_action.engine.protocol import Handle
 from bench_action.load.generator import Sample
 from bench_action.load.messages import WrkOrder
 from bench_action.load.wrk import SENTINEL, build_order, build_script, parse_report
@@ -17,6 +19,7 @@ from bench_action.model.result import Errors, Latency
 
 pytestmark = pytest.mark.unit
 
+DJANGO = Handle("1", "django", "subject", "django", 8000, "slot-a-django")
 ARTICLE = Profile(connections=500, threads=10, duration=10, timeout=2)
 REPORTED = {
     "duration_us": 10_050_000,
@@ -58,15 +61,16 @@ def parsed_strings(script: str) -> list[str]:
 
 def make_order(profile: Profile, duration_s: int) -> WrkOrder:
     parts = {"application": "0123"}
-    return build_order(profile, "django", 8000, duration_s=duration_s, parts=parts, limit_s=27.0)
+    return build_order(profile, DJANGO, duration_s=duration_s, parts=parts, limit_s=27.0)
 
 
 def test_build_order__is_the_articles_command() -> None:
     order = make_order(ARTICLE, 10)
     assert " ".join(order["argv"]) == "wrk --connections 500 --threads 10 --duration 10s --timeout 2s"
-    assert order["url"] == "http://django:8000/"
+    assert order["url"] == "http://slot-a-django:8000/"
+    assert "Host: django:8000" in order["script"]
     assert order["method"] == "GET"
-    assert (order["host"], order["port"], order["connections"]) == ("django", 8000, 500)
+    assert (order["host"], order["port"], order["connections"]) == ("slot-a-django", 8000, 500)
     assert (order["op"], order["parts"], order["limit_s"]) == ("wrk", {"application": "0123"}, 27.0)
 
 
@@ -77,7 +81,7 @@ def test_build_order__a_warm_up_is_shorter_than_its_profile() -> None:
 def make_script(**changes: Any) -> str:
     """Build the script for a profile with these fields."""
     profile = Profile(connections=1, threads=1, duration=1, **changes)
-    return build_order(profile, "app", 8000, duration_s=1, parts={}, limit_s=1.0)["script"]
+    return build_order(profile, replace(DJANGO, host="app", address=""), duration_s=1, parts={}, limit_s=1.0)["script"]
 
 
 def test_build_script__defines_done_and_no_callback_that_slows_wrk_down() -> None:

@@ -170,7 +170,7 @@ class FakeStack:
             return Statements([("1", "SELECT a FROM b", next(calls), 0)] if calls else [], "0 then")
 
         database = SimpleNamespace(execute=execute, statements=statements)
-        handle = SimpleNamespace(id=name, host=name, port=80)
+        handle = SimpleNamespace(id=name, host=name, port=80, address="")
         return SimpleNamespace(name=name, handle=handle, database=database, cache=None)
 
 

@@ -7,7 +7,6 @@ import pytest
 from bench_action.config.baseline import Baseline
 from bench_action.config.load import Project, load_policy
 from bench_action.config.schema import Check, Config, Profile
-from bench_action.engine.protocol import Handle
 from bench_action.load.generator import Reply
 from bench_action.stack.images import Image
 from bench_action.stack.subject import Subject
@@ -137,11 +136,10 @@ def make_project(*checks: object) -> Project:
 
 
 def make_subjects(head: Project) -> list[Subject]:
-    handle = Handle("", "web", "subject", "", 0)
     variant = head.config.variants["web"]
     return [
-        Subject("web", "head", variant, Image("x", "x"), handle, None, None),
-        Subject("web", "base", variant, Image("x", "x"), handle, None, None),
+        Subject("web", "head", variant, Image("x", "x"), "template"),
+        Subject("web", "base", variant, Image("x", "x"), "template"),
     ]
 
 

@@ -1,18 +1,20 @@
-"""The Docker engine: builds images, starts containers on the run's own network, and removes everything again."""
+"""The Docker engine: builds images, starts containers on the run's own networks, and removes everything again."""
 
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from docker.errors import APIError, DockerException, ImageNotFound
+from docker.models.containers import Container
 from requests.exceptions import RequestException
 
 from bench_action.engine.docker.build import build_image
 from bench_action.engine.docker.client import connect, translate_errors
 from bench_action.engine.docker.creations import Creations
+from bench_action.engine.docker.data import DataVolumes
 from bench_action.engine.docker.images import RunImages
 from bench_action.engine.docker.itself import find_tool_image
 from bench_action.engine.docker.labels import MARK, RUN, is_left_behind, make_labels
@@ -23,10 +25,25 @@ from bench_action.engine.protocol import BuildSpec, Exit, Handle, Kind, ServiceS
 from bench_action.model.errors import StackError
 from bench_action.model.machine import Machine
 
+_SAVING_S = 60  # for a database to write down its data
 _REMOVAL_S = 6.0  # GitHub kills a cancelled job after 7.5 + 2.5 s (docs/architecture.md, "In a workflow")
 _NOT_RUNNING = ("exited", "dead")
 _KILLED = 137  # as a shell reports SIGKILL
 _DEATH_S = 2.0  # the sockets of a dead container close shortly before the engine reports that it exited
+
+
+class Leftovers(NamedTuple):
+    """Containers, networks and volumes, as the engine lists them."""
+
+    containers: Sequence[Mapping[str, Any]]
+    networks: Sequence[Mapping[str, Any]]
+    volumes: Sequence[Mapping[str, Any]]
+
+    @property
+    def names(self) -> list[str]:
+        """Their names, for messages."""
+        containers = [item["Names"][0].lstrip("/") for item in self.containers]
+        return containers + [item["Name"] for item in (*self.networks, *self.volumes)]
 
 
 class DockerEngine:
@@ -40,8 +57,10 @@ class DockerEngine:
         self._environ = environ
         self._client = connect(environ)
         self._labels = make_labels(owner)
-        self._network = f"bench-action-{owner.run_id}"
+        self._prefix = f"bench-action-{owner.run_id}"
+        self._slots: Sequence[str] = ()
         self._creations = Creations()
+        self._volumes = DataVolumes(self._client, self._creations, self._prefix, self._labels)
         self._sessions: list[DockerSession] = []
         self._expected: dict[str, Handle] = {}  # containers that should be running, by id
         self._images = RunImages(self._client, owner)
@@ -62,20 +81,25 @@ class DockerEngine:
         return {"Docker": self.machine().engine_version, "wrk": "in a separate image"}
 
     def sweep(self, job: str = "") -> list[str]:
-        """Remove containers and networks of dead runs and of workflow job `job`, and images that nobody uses."""
+        """Remove what dead runs and workflow job `job` left behind, and images that nobody uses."""
         now = time.time()
-        containers, networks = self._list({"label": MARK})
-        containers = [item for item in containers if is_left_behind(item["Labels"], now=now, job=job)]
-        networks = [item for item in networks if is_left_behind(item.get("Labels") or {}, now=now, job=job)]
-        self._remove_all(containers, networks)
-        self._images.sweep({item["Labels"].get(RUN, "") for item in (*containers, *networks)})
-        return _list_names(containers, networks)
+        left = Leftovers(
+            *(
+                [item for item in items if is_left_behind(item.get("Labels") or {}, now=now, job=job)]
+                for items in self._list({"label": MARK})
+            )
+        )
+        self._remove_all(left)
+        self._images.sweep({item["Labels"].get(RUN, "") for item in (*left.containers, *left.networks)})
+        return left.names
 
-    def open(self) -> None:
-        """Create the run's network."""
-        with translate_errors("could not create the run's network"):
-            create = self._client.networks.create
-            self._creations.make(lambda: create(self._network, driver="bridge", labels=self._labels))
+    def open(self, slots: Sequence[str]) -> None:
+        """Create a network for each slot."""
+        self._slots = tuple(slots)
+        with translate_errors("could not create the run's networks"):
+            for slot in slots:
+                create = partial(self._client.networks.create, self._name_network(slot), driver="bridge")
+                self._creations.make(partial(create, labels=self._labels))
 
     def tool_image(self) -> str | None:
         """Return the action's own image if we run in it, else None."""
@@ -104,28 +128,24 @@ class DockerEngine:
     def start(self, spec: ServiceSpec) -> Handle:
         """Create and start a container."""
         self.image(spec.image, spec.kind)
+        host = spec.host or spec.name
+        address = f"bench-action-{spec.slot}-{host}" if spec.slot else host
         with translate_errors(f"could not start {spec.name}", where=f"its container ({spec.kind})"):
-            image = self._client.images.get(spec.image)
-            options = make_container_options(spec, list(image.attrs["Config"].get("Volumes") or {}))
-            host = spec.host or spec.name
-            endpoint = self._client.api.create_endpoint_config(aliases=[host])
-            create = partial(
-                self._client.containers.create,
-                spec.image,
-                name=f"{self._network}-{spec.name}",
-                hostname=host,
-                labels=self._labels,
-                detach=True,
-                network=self._network,
-                use_config_proxy=False,  # may contain a password, and no request of a run goes through a proxy
-                networking_config={self._network: endpoint},
-                **options,
-            )
-            container = self._creations.make(create)
+            container = self._creations.make(lambda: self._create(spec, host, [host, address]))
             container.start()
-        handle = Handle(id=str(container.id), name=spec.name, kind=spec.kind, host=host, port=spec.port)
+        handle = Handle(str(container.id), spec.name, spec.kind, host, spec.port, address)
         self._expected[handle.id] = handle
         return handle
+
+    def clone(self, origin: Handle, specs: Sequence[ServiceSpec]) -> list[Handle]:
+        """Start containers with a copy of the data volumes of `origin`, which is stopped for it and started again."""
+        with self._volumes.copying(origin, specs) as copy:
+            self.stop(origin, _SAVING_S)
+            with translate_errors(f"could not copy the data of {origin.name}"):
+                copy()
+            self.restart(origin)
+            with ThreadPoolExecutor(max_workers=8) as pool:
+                return list(pool.map(self.start, specs))
 
     def run_once(self, spec: ServiceSpec, timeout_s: float) -> None:
         """Run a container until it exits, and remove it."""
@@ -198,22 +218,46 @@ class DockerEngine:
         return []
 
     def remove(self) -> None:
-        """Remove the run's containers and network, even those still being created, and images that lost their name."""
+        """Remove all containers, networks and volumes, even those still being created, and images without a name."""
         self._expected.clear()
         deadline = time.monotonic() + _REMOVAL_S
         self._creations.end(_REMOVAL_S / 2)
         label = {"label": f"{RUN}={self._owner.run_id}"}
         while any(left := self._list(label)):
-            self._remove_all(*left)
+            self._remove_all(left)
             if time.monotonic() > deadline:
                 raise StackError(
-                    f"could not remove everything that this run created: {', '.join(_list_names(*left))}",
+                    f"could not remove everything that this run created: {', '.join(left.names)}",
                     advice=f"docker ps -aq --filter label={RUN}={self._owner.run_id} | xargs docker rm -fv",
                 )
         self._images.release()
         for session in self._sessions:
             session.close()
         self._client.close()
+
+    def _name_network(self, slot: str) -> str:
+        return f"{self._prefix}-{slot}"
+
+    def _create(self, spec: ServiceSpec, host: str, aliases: Sequence[str]) -> Container:
+        """Create a container in its slot's network, or in those of all slots if it is in none."""
+        declared = list(self._client.images.get(spec.image).attrs["Config"].get("Volumes") or {})
+        options = make_container_options(spec, declared, self._volumes.make(spec, declared))
+        networks = [self._name_network(slot) for slot in ([spec.slot] if spec.slot else self._slots)]
+        endpoint = self._client.api.create_endpoint_config(aliases=list(aliases))
+        container = self._client.containers.create(
+            spec.image,
+            name="-".join(filter(None, (self._prefix, spec.slot, spec.name))),
+            hostname=host,
+            labels=self._labels,
+            detach=True,
+            network=networks[0],
+            use_config_proxy=False,  # may contain a password, and no request of a run goes through a proxy
+            networking_config={networks[0]: endpoint},
+            **options,
+        )
+        for network in networks[1:]:
+            self._client.api.connect_container_to_network(str(container.id), network)
+        return container
 
     def _wait(self, handle: Handle, timeout_s: float) -> int:
         """Wait until a container exits, and return its status."""
@@ -253,21 +297,26 @@ class DockerEngine:
                     advice="check its name, the registry and `docker login`; `docker pull` shows the same error",
                 ) from error
 
-    def _list(self, filters: Mapping[str, str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        with translate_errors("could not list containers and networks"):
-            containers = self._client.api.containers(all=True, filters=dict(filters))
-            return containers, self._client.api.networks(filters=dict(filters))
+    def _list(self, filters: Mapping[str, str]) -> Leftovers:
+        api = self._client.api
+        with translate_errors("could not list containers, networks and volumes"):
+            return Leftovers(
+                api.containers(all=True, filters=dict(filters)),
+                api.networks(filters=dict(filters)),
+                api.volumes(filters=dict(filters))["Volumes"] or [],
+            )
 
-    def _remove_all(self, containers: Sequence[Mapping[str, Any]], networks: Sequence[Mapping[str, Any]]) -> None:
+    def _remove_all(self, left: Leftovers) -> None:
         # in parallel: removing ten containers one by one would take longer than a cancelled job has
+        api = self._client.api
         with ThreadPoolExecutor(max_workers=8) as pool:
-            remove = self._client.api.remove_container
-            list(pool.map(lambda item: _try(lambda: remove(item["Id"], v=True, force=True)), containers))
-            list(pool.map(lambda item: _try(lambda: self._client.api.remove_network(item["Id"])), networks))
-
-
-def _list_names(containers: Sequence[Mapping[str, Any]], networks: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [item["Names"][0].lstrip("/") for item in containers] + [item["Name"] for item in networks]
+            list(
+                pool.map(
+                    lambda item: _try(lambda: api.remove_container(item["Id"], v=True, force=True)), left.containers
+                )
+            )
+            list(pool.map(lambda item: _try(lambda: api.remove_network(item["Id"])), left.networks))
+            list(pool.map(lambda item: _try(lambda: api.remove_volume(item["Name"])), left.volumes))
 
 
 def _try(action: Callable[[], object]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from docker.types import LogConfig, Ulimit
 
 from bench_action.engine.commands import make_postgres_command, make_redis_command
+from bench_action.engine.docker.data import Binds
 from bench_action.engine.protocol import ServiceSpec
 from bench_action.model.machine import OPEN_FILES
 
@@ -16,8 +17,11 @@ _PORTS = {"net.ipv4.ip_local_port_range": "1024 65535"}
 _CGROUPS = "/engine-cgroups"
 
 
-def make_container_options(spec: ServiceSpec, volumes: Sequence[str]) -> dict[str, Any]:
-    """Make the arguments of `containers.create` for this kind. `volumes` are the paths that its image declares."""
+def make_container_options(spec: ServiceSpec, volumes: Sequence[str], data: Binds) -> dict[str, Any]:
+    """Make the arguments of `containers.create` for this kind.
+
+    `volumes`: the paths that its image declares. `data`: the volumes that are mounted there instead, for a database.
+    """
     limits = {"nofile": OPEN_FILES, **spec.ulimits}
     options: dict[str, Any] = {
         "command": list(spec.command) or None,
@@ -29,7 +33,7 @@ def make_container_options(spec: ServiceSpec, volumes: Sequence[str]) -> dict[st
     }
     match spec.kind:
         case "postgres":
-            options |= {"command": make_postgres_command(spec), "shm_size": "256m", "tmpfs": dict.fromkeys(volumes, "")}
+            options |= {"command": make_postgres_command(spec), "shm_size": "256m", "volumes": data}
         case "redis":
             options |= {"command": make_redis_command(spec), "tmpfs": dict.fromkeys(volumes, "")}
         case "load":

@@ -28,12 +28,20 @@ def init_cluster(
     """Create a data directory by copying a cached one, as `initdb` takes most of a second. Raises StackError."""
     template = cache / f"cluster-{_compute_fingerprint(servers['initdb'], env, account)}"
     make_once(template, lambda: _init_template(servers["initdb"], template, spec, env, account))
-    _run(spec, ["cp", "--archive", str(template / "data"), str(data)], env, data.parent)
+    copy_cluster(template / "data", data)
     # no server is running yet: one in single-user mode reads a statement per line from standard input
     single_user = [servers["postgres"], "--single", "-D", str(data), "-c", "fsync=off", *_BELOW_DATA, "postgres"]
     password = env["POSTGRES_PASSWORD"].replace("'", "''")
     statement = f"ALTER ROLE \"{env['POSTGRES_USER']}\" PASSWORD '{password}'\n"
     _run(spec, single_user, env, data.parent, account=account, text=statement)
+
+
+def copy_cluster(source: Path, target: Path) -> None:
+    """Copy a data directory that no server uses, with its owner. Raises StackError."""
+    command = ["cp", "--archive", str(source), str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise _make_error(target.name.removesuffix("-data"), "cp", done.returncode, done.stderr)
 
 
 def _compute_fingerprint(initdb: str, env: Mapping[str, str], account: Account | None) -> str:
@@ -74,13 +82,16 @@ def _run(
         command, env=dict(env), cwd=folder, capture_output=True, text=True, input=text, check=False, **run_as(account)
     )
     if done.returncode:
-        output = done.stdout + done.stderr
-        raise StackError(
-            f"could not create the database cluster of {spec.name}",
-            cause=f"{Path(command[0]).name} exited with status {done.returncode}",
-            advice=next((advice for sign, advice in _ADVICE.items() if sign in output), ""),
-            log=output.splitlines()[-10:],
-        )
+        raise _make_error(spec.name, Path(command[0]).name, done.returncode, done.stdout + done.stderr)
+
+
+def _make_error(name: str, program: str, status: int, output: str) -> StackError:
+    return StackError(
+        f"could not create the database cluster of {name}",
+        cause=f"{program} exited with status {status}",
+        advice=next((advice for sign, advice in _ADVICE.items() if sign in output), ""),
+        log=output.splitlines()[-10:],
+    )
 
 
 def make_postgres_argv(servers: Servers, data: Path, spec: ServiceSpec, port: int) -> list[str]:

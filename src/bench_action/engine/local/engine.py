@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import psutil
 
 from bench_action.engine.commands import make_redis_command
 from bench_action.engine.local.cache import find_cache_folder
-from bench_action.engine.local.cluster import init_cluster, make_postgres_argv
+from bench_action.engine.local.cluster import copy_cluster, init_cluster, make_postgres_argv
 from bench_action.engine.local.environments import make_environment
 from bench_action.engine.local.folder import RunFolder, sweep_folders
 from bench_action.engine.local.ports import Ports
@@ -37,6 +37,7 @@ from bench_action.model.errors import StackError
 from bench_action.model.machine import OPEN_FILES, Machine
 
 _HOST = "127.0.0.1"
+_SAVING_S = 60  # for a database to write down its data
 _DEATH_S = 2.0  # the pipes of a dead process close shortly before its status can be read
 # the only variables that a process gets from our environment, as in a container
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ")
@@ -90,7 +91,7 @@ class LocalEngine:
         """Kill and remove what dead runs left behind."""
         return sweep_folders()
 
-    def open(self) -> None:
+    def open(self, slots: Sequence[str]) -> None:  # noqa: ARG002 (all share the loopback network)
         """Create the run's folder."""
         self._folder.make(self._account)
 
@@ -133,18 +134,25 @@ class LocalEngine:
 
     def start(self, spec: ServiceSpec) -> Handle:
         """Start a service or a subject as a process; the load generator has one only during a session."""
-        pidfile = self.folder / f"{spec.name}.pid"
-        handle = Handle(f"pidfile:{pidfile}", spec.name, spec.kind, _HOST, self._ports.reserve())
-        self._specs[handle.id], self._handles[handle.id] = spec, handle
-        try:
+        handle = self._register(spec)
+        with _translate_errors(f"could not start {spec.name}"):
             if spec.kind == "postgres":
                 env, cache = self._make_environment(spec, handle), find_cache_folder(self._environ)
                 init_cluster(self.servers, self._locate_data(spec), spec, env, account=self._account, cache=cache)
             if spec.kind != "load":
                 self.restart(handle)
-        except OSError as error:
-            raise StackError(f"could not start {spec.name}", cause=str(error), advice=_find_advice(error)) from error
         return handle
+
+    def clone(self, origin: Handle, specs: Sequence[ServiceSpec]) -> list[Handle]:
+        """Start services with a copy of the data of `origin`, which is stopped for it and started again."""
+        self.stop(origin, _SAVING_S)
+        handles = [self._register(spec) for spec in specs]
+        with _translate_errors(f"could not copy the data of {origin.name}"):
+            for spec in specs:
+                copy_cluster(self._locate_data(self._specs[origin.id]), self._locate_data(spec))
+            for handle in (origin, *handles):
+                self.restart(handle)
+        return handles
 
     def run_once(self, spec: ServiceSpec, timeout_s: float) -> None:
         """Run a command until it exits."""
@@ -182,7 +190,7 @@ class LocalEngine:
                 cpus=self._cpus.get(handle.id, ()),
             )
         self._running[handle.id] = process
-        self._folder.record(handle.name, process.pid)
+        self._folder.record(_make_key(spec), process.pid)
 
     def pin(self, handle: Handle, cpus: Sequence[int]) -> None:
         """Move a process, its descendants, and our sessions next to it to these CPUs."""
@@ -241,6 +249,13 @@ class LocalEngine:
         if left:
             pids = " ".join(str(process.pid) for process in left)
             raise StackError(f"could not kill every process of this run: {pids}", advice=f"kill -9 {pids}")
+
+    def _register(self, spec: ServiceSpec) -> Handle:
+        """Reserve a port for a service, and remember what it is."""
+        pidfile = self.folder / f"{_make_key(spec)}.pid"
+        handle = Handle(f"pidfile:{pidfile}", spec.name, spec.kind, _HOST, self._ports.reserve(), _HOST)
+        self._specs[handle.id], self._handles[handle.id] = spec, handle
+        return handle
 
     def _explain_exit(self, handle: Handle) -> StackError | None:
         """Make the error for a service that exited under a session; None if it is still running or has no process."""
@@ -309,17 +324,31 @@ class LocalEngine:
             return self.folder
         if self._choose_account(spec) is None:
             return spec.local.folder
-        copy = self.folder / f"{spec.name}-sources"
+        copy = self.folder / f"{_make_key(spec)}-sources"
         if not copy.exists():
             shutil.copytree(spec.local.folder, copy, ignore=shutil.ignore_patterns(".git", "__pycache__"))
             self._folder.give(copy)
         return copy
 
     def _locate_data(self, spec: ServiceSpec) -> Path:
-        return self.folder / f"{spec.name}-data"
+        return self.folder / f"{_make_key(spec)}-data"
 
     def _locate_log(self, handle: Handle) -> Path:
-        return self.folder / f"{handle.name}.log"
+        return self.folder / f"{_make_key(self._specs[handle.id])}.log"
+
+
+def _make_key(spec: ServiceSpec) -> str:
+    """Make the name of a service's files, which is its own in every slot."""
+    return "-".join(filter(None, (spec.slot, spec.name)))
+
+
+@contextlib.contextmanager
+def _translate_errors(problem: str) -> Iterator[None]:
+    """Turn the machine's errors into StackErrors."""
+    try:
+        yield
+    except OSError as error:
+        raise StackError(problem, cause=str(error), advice=_find_advice(error)) from error
 
 
 def _to_status(code: int) -> int:

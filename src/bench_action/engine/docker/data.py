@@ -1,0 +1,93 @@
+"""Volumes for the data of databases: in memory, and copied from one slot to the others."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import cast
+
+import docker
+from docker.models.containers import Container
+
+from bench_action.engine.docker.client import translate_errors
+from bench_action.engine.docker.creations import Creations
+from bench_action.engine.protocol import COPIED, Handle, ServiceSpec
+from bench_action.model.errors import StackError
+
+_IN_MEMORY = {"type": "tmpfs", "device": "tmpfs"}
+_FROM, _TO = "/from", "/to"
+
+Binds = dict[str, dict[str, str]]  # volume → where it is mounted, as the SDK takes it
+
+
+class DataVolumes:
+    """The named volumes of a run. Each exists until the run is removed, its content while a container uses it."""
+
+    def __init__(
+        self, client: docker.DockerClient, creations: Creations, prefix: str, labels: Mapping[str, str]
+    ) -> None:
+        self._client = client
+        self._creations = creations
+        self._prefix = prefix
+        self._labels = labels
+
+    def make(self, spec: ServiceSpec, paths: Sequence[str]) -> Binds:
+        """Create a volume for each path that an image declares, if data of this kind are copied."""
+        names = self._name(spec, len(paths)) if spec.kind in COPIED else []
+        for name in names:
+            create = partial(self._client.volumes.create, name, driver_opts=_IN_MEMORY, labels=dict(self._labels))
+            self._creations.make(create)
+        return {name: {"bind": path, "mode": "rw"} for name, path in zip(names, paths, strict=False)}
+
+    @contextmanager
+    def copying(self, origin: Handle, specs: Sequence[ServiceSpec]) -> Iterator[Callable[[], None]]:
+        """Keep the volumes of `origin` and of these services in memory, and yield what copies the one to the others.
+
+        A volume in memory is empty once no container uses it, so a container of the same image, which does nothing,
+        uses all of them until the services run.
+        """
+        container = self._client.containers.get(origin.id)
+        mounts = [mount for mount in container.attrs["Mounts"] if mount["Type"] == "volume"]
+        paths = [str(mount["Destination"]) for mount in mounts]
+        binds = {mount["Name"]: {"bind": f"{_FROM}/{at}", "mode": "ro"} for at, mount in enumerate(mounts)}
+        for number, spec in enumerate(specs):
+            volumes = self.make(spec, paths)
+            binds |= {name: {"bind": f"{_TO}/{number}/{at}", "mode": "rw"} for at, name in enumerate(volumes)}
+        keeper = self._creations.make(partial(self._start_keeper, origin, container.attrs["Image"], binds))
+        try:
+            yield lambda: self._copy(keeper, len(paths), len(specs))
+        finally:
+            with translate_errors("could not remove the container that copies data"):
+                keeper.remove(force=True)
+
+    def _name(self, spec: ServiceSpec, count: int) -> list[str]:
+        return [f"{self._prefix}-{spec.slot}-{spec.name}-{at}" for at in range(count)]
+
+    def _start_keeper(self, origin: Handle, image: str, binds: Binds) -> Container:
+        keeper = self._client.containers.create(
+            image,
+            name=f"{self._prefix}-copy-{origin.name}",
+            entrypoint=["sleep"],
+            command=["infinity"],
+            user="0:0",
+            cap_drop=["ALL"],
+            cap_add=["CHOWN", "DAC_OVERRIDE", "FOWNER"],
+            security_opt=["no-new-privileges:true"],
+            network_mode="none",
+            labels=dict(self._labels),
+            volumes=binds,
+            use_config_proxy=False,
+        )
+        keeper.start()
+        return keeper
+
+    def _copy(self, keeper: Container, paths: int, targets: int) -> None:
+        for number in range(targets):
+            for at in range(paths):
+                copy = ["cp", "--archive", f"{_FROM}/{at}/.", f"{_TO}/{number}/{at}"]
+                status, output = cast(tuple[int, bytes], keeper.exec_run(copy))
+                if status:
+                    raise StackError(
+                        "could not copy a database to another slot",
+                        cause=output.decode(errors="replace").strip() or f"cp exited with status {status}",
+                        advice="give the machine more memory, or use a smaller seed: each slot has its own copy",
+                    )
