@@ -43,11 +43,12 @@ def test_setup__that_fails(tool: Tool) -> None:
 
 
 def test_placeholders__describe_the_subjects_own_services_in_environment_and_commands(tool: Tool) -> None:
-    """The setup compares them with the URLs, and ends the run."""
+    """The setup compares them with the URLs, which `env` replaces, and ends the run."""
     code = (
         "import os, sys; from urllib.parse import urlsplit; "
-        "db, cache = urlsplit(os.environ['DATABASE_URL']), urlsplit(os.environ['REDIS_URL']); "
-        "parts = [db.hostname, str(db.port), db.username, db.password, db.path[1:], os.environ['DATABASE_URL']]; "
+        "assert not {'DATABASE_URL', 'REDIS_URL'} & set(os.environ); "
+        "db, cache = urlsplit(os.environ['PG']), urlsplit(os.environ['CACHE']); "
+        "parts = [db.hostname, str(db.port), db.username, db.password, db.path[1:], os.environ['PG']]; "
         "parts += [cache.hostname, str(cache.port), cache.path[1:]]; "
         "assert sys.argv[1:] == parts, (sys.argv, parts); assert os.environ['DSN'] == ' '.join(parts); "
         "raise SystemExit('every part is right')"
@@ -55,7 +56,7 @@ def test_placeholders__describe_the_subjects_own_services_in_environment_and_com
     names = [f"{{postgres.{name}}}" for name in ("host", "port", "user", "password", "database", "url")]
     names += [f"{{redis.{name}}}" for name in ("host", "port", "database")]
     app = tiny() | {"setup": ["python", "-c", code, *names]}
-    app["env"] = {**app.get("env", {}), "DSN": " ".join(names)}
+    app["env"] = {**app.get("env", {}), "DSN": " ".join(names), "PG": "{postgres.url}", "CACHE": "{redis.url}"}
     finished = tool.run(tool.config({"tiny": app}, services=["postgres", "redis"]))
     finished.assert_failed(3, "tiny-setup exited with status 1", "| every part is right")
 

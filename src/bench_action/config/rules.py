@@ -57,17 +57,24 @@ def apply_rules(head: Project, base: Baseline, rules: RulesOwner) -> tuple[Proje
 
 
 def share_services(first: Mapping[str, Service], second: Mapping[str, Service]) -> dict[str, Service]:
-    """Combine the services of two configurations; `first` wins. There is at most one PostgreSQL and one Redis."""
-    kinds = {service.kind for service in first.values()} - {"other"}
-    more = {name: service for name, service in second.items() if service.kind not in kinds}
-    return {**more, **first}
+    """Combine the services of two configurations; `first` wins, also if it has another name for a database."""
+    renamed = map_service_aliases(second, first)
+    more = {name: service for name, service in second.items() if name not in first and name not in renamed}
+    return {**first, **more}
 
 
 def map_service_aliases(own: Mapping[str, Service], shared: Mapping[str, Service]) -> dict[str, str]:
-    """Map the names of PostgreSQL and Redis in one configuration to the names of the first servers that run."""
-    servers = {service.kind: name for name, service in reversed(list(shared.items())) if service.kind != "other"}
-    renamed = {name: service.kind for name, service in own.items() if name not in shared}
-    return {name: servers[kind] for name, kind in renamed.items() if kind in servers}
+    """Map the databases and caches of one configuration that have another name among the services that run."""
+    aliases: dict[str, str] = {}
+    for name, service in own.items():
+        free = [
+            other
+            for other, running in shared.items()
+            if running.kind == service.kind != "other" and other not in own and other not in aliases.values()
+        ]
+        if name not in shared and free:
+            aliases[name] = free[0]
+    return aliases
 
 
 def list_rule_changes(head: Project, base: Baseline) -> tuple[RuleChange, ...]:

@@ -29,9 +29,9 @@ class ServiceSpec:
     """What to run. The engine decides how, by `kind`: command line, data directory, limits.
 
     `slot`: the slot that it belongs to, which is its network; empty for the load generator, which reaches every slot.
-    Others in the slot reach the service as `host`, or as `name` if `host` is empty. Two services of a slot may share a
-    host if only one of them runs at a time. `image` is a name or an id; `settings` are the service's own
-    (`max_connections: 500`).
+    Others in the slot reach the service as `host`, or as `name` if `host` is empty, and by each of `aliases`. Two
+    services of a slot may share a host if only one of them runs at a time. `image` is a name or an id; `settings` are
+    the service's own (`max_connections: 500`).
     """
 
     kind: Kind
@@ -45,6 +45,7 @@ class ServiceSpec:
     local: LocalForm | None = None
     host: str = ""
     slot: str = ""
+    aliases: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

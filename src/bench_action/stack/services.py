@@ -1,7 +1,7 @@
 """Start the services of every slot in parallel, and wait until all are ready; databases are made once and copied."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench_action.config.schema import Config, Service
@@ -29,12 +29,16 @@ def start_generator(engine: Engine, config: Config, images: Images) -> tuple[Han
 
 @dataclass(frozen=True, slots=True)
 class SlotServices:
-    """The services of the slots: the same in each of them, with the same accounts."""
+    """The services of the slots: the same in each of them, with the same accounts.
+
+    `aliases`: names that the base revision has for services → their names.
+    """
 
     engine: Engine
     config: Config
     images: Images
     agent: Agent
+    aliases: Mapping[str, str]
     _password: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
 
     def start(self, names: Sequence[str]) -> tuple[Slot, ...]:
@@ -107,6 +111,7 @@ class SlotServices:
             command=service.command,
             port=service.port or _PORTS[service.kind],
             slot=slot.name,
+            aliases=[alias for alias, known in self.aliases.items() if known == name],
         )
 
     def _fill_in_account(self, service: Service) -> dict[str, str]:

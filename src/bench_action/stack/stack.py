@@ -129,7 +129,8 @@ def bring_up(
     images = make_images(engine, project, base, progress, results)
     progress.step(f"starting services{_describe_slots(project.config)}")
     load, agent = start_generator(engine, project.config, images)
-    services = SlotServices(engine, project.config, images, agent)
+    aliases = base.aliases if base is not None else {}
+    services = SlotServices(engine, project.config, images, agent, aliases)
     slots = services.start(name_slots(len(project.config.variants) + len(images.base)))
     progress.step("starting subjects")
     starter = Starter(engine, project, base, images, environ)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from bench_action.config.baseline import Baseline
 from bench_action.config.environment import Address, build_environment, fill_in_addresses, read_secrets
 from bench_action.config.load import Project
+from bench_action.config.schema import PLACEHOLDER
 from bench_action.engine.protocol import Engine, Handle, ServiceSpec
 from bench_action.model.errors import InputError, StackError
 from bench_action.model.result import Revision
@@ -135,5 +136,17 @@ class Starter:
 
 
 def _list_urls(subject: Subject) -> dict[str, str]:
-    urls = {"DATABASE_URL": subject.database.server.address()["url"]} if subject.database is not None else {}
-    return urls | ({"REDIS_URL": subject.cache.address()["url"]} if subject.cache is not None else {})
+    """List the URLs of the first database and cache; none for a service that the variant's `env` refers to.
+
+    An application may prefer such a URL to what its `env` says, and not understand it.
+    """
+    named = {match[1] for text in subject.config.env.values() for match in PLACEHOLDER.finditer(text)}
+    urls = {}
+    for variable, servers in (
+        ("DATABASE_URL", {name: database.server for name, database in subject.databases.items()}),
+        ("REDIS_URL", subject.caches),
+    ):
+        first = next(iter(servers), None)
+        if first is not None and first not in named:
+            urls[variable] = servers[first].address()["url"]
+    return urls

@@ -66,21 +66,19 @@ class Answers:
 
 
 def run_check(stack: Stack, subjects: Sequence[Subject], check: Check, restless: set[str]) -> list[Answers]:
-    """Run a check on subjects: on all in parallel, or one after the other if it counts their work.
+    """Run a check on all subjects in parallel: each has its own services, so its work is its own.
 
     `restless`: ids of the subjects in which a check has provoked a failure; changed here. A failure may cause work
-    after the reply (Django then tests its connection), so all of them must be idle before work is counted, as Redis
-    counts the commands of all subjects together.
+    after the reply (Django then tests its connection), so they must be idle before work is counted.
     """
     answers = [Answers(subject) for subject in subjects]
     counted = check.expect.work != ExpectedWork()  # otherwise nothing is read, as reading counters takes time
-    for group in [[answer] for answer in answers] if counted else [answers]:
-        if counted and restless:
-            stack.agent.settle(sorted(restless), _ANSWER_S)
-            restless.clear()
-        _send(stack, group, check, counted=counted)
-        if check.before_sql:
-            restless |= {answer.subject.handle.id for answer in group}
+    if counted and restless:
+        stack.agent.settle(sorted(restless), _ANSWER_S)
+        restless.clear()
+    _send(stack, answers, check, counted=counted)
+    if check.before_sql:
+        restless |= {answer.subject.handle.id for answer in answers}
     return answers
 
 

@@ -82,7 +82,7 @@ def test_apply_rules__what_only_head_has_is_added() -> None:
     judged, _, applied = apply_rules(head, base(), "base")
     assert list(judged.profiles) == ["new", "list"]
     assert judged.config.work["new"].queries == 3
-    assert list(judged.config.services) == ["redis", "postgres"]
+    assert list(judged.config.services) == ["postgres", "redis"]
     assert applied.changes == ()
 
 
@@ -111,11 +111,19 @@ def test_apply_rules__services_that_only_base_has_are_started_as_well() -> None:
     assert list(judged.config.services) == ["postgres"]
 
 
-def test_share_services__starts_one_server_of_each_kind() -> None:
+def test_share_services__several_of_one_kind_are_known_by_name() -> None:
+    redis = Service(kind="redis", image="r")
+    cache, both = {"redis": redis}, {"redis": redis, "queue": redis}
+    assert list(share_services(cache, both)) == ["redis", "queue"]
+    assert map_service_aliases(both, share_services(cache, both)) == {}
+    assert map_service_aliases({"a": redis, "b": redis}, {"c": redis, "d": redis}) == {"a": "c", "b": "d"}
+
+
+def test_share_services__a_database_may_have_another_name() -> None:
     first = {"db": Service(kind="postgres", image="postgres:16")}
     second = {"postgres": Service(kind="postgres", image="postgres:17"), "redis": Service(kind="redis", image="r")}
     shared = share_services(first, second)
-    assert {name: service.image for name, service in shared.items()} == {"redis": "r", "db": "postgres:16"}
+    assert {name: service.image for name, service in shared.items()} == {"db": "postgres:16", "redis": "r"}
     assert map_service_aliases(second, shared) == {"postgres": "db"}
 
 

@@ -131,7 +131,7 @@ class DockerEngine:
         host = spec.host or spec.name
         address = f"bench-action-{spec.slot}-{host}" if spec.slot else host
         with translate_errors(f"could not start {spec.name}", where=f"its container ({spec.kind})"):
-            container = self._creations.make(lambda: self._create(spec, host, [host, address]))
+            container = self._creations.make(lambda: self._create(spec, host, [host, address, *spec.aliases]))
             container.start()
         handle = Handle(str(container.id), spec.name, spec.kind, host, spec.port, address)
         self._expected[handle.id] = handle
