@@ -3,7 +3,8 @@
     python benchmarks/detection/detect.py run --engine docker --minutes 60     continues where it stopped
     python benchmarks/detection/detect.py run --only counts                    only counts, with work in the background
     python benchmarks/detection/detect.py run --only unchanged                 false alarms on every way to a verdict
-    python benchmarks/detection/detect.py table [--only counts|unchanged]
+    python benchmarks/detection/detect.py run --only services                  each subject with its own services
+    python benchmarks/detection/detect.py table [--only counts|unchanged|services]
 
 Each run is `bench-action run --preset ci --baseline BASE` on a git repository made for it, whose head differs from base
 in one thing. The size of a slowdown is known: duets with a very long loop show the cost of a turn of an empty loop
@@ -35,7 +36,8 @@ _SERVER, _RESOURCES = "aiohttp/todo_aiohttp/server.py", "aiohttp/todo_aiohttp/re
 _FETCH = "        items = await self.request.app[POOL].fetch(_SELECT)\n"
 _LIST = '        items = list(Item.objects.order_by("pk"))\n'
 _CALIBRATING_LOOPS = 40_000
-_UNCHANGED_RUNS, _UNCHANGED_MINUTES = 10, 2
+_UNCHANGED_RUNS = 10
+_MINUTES = 2  # of each run that has a cap
 _SLOWER = ("requests_per_second", "cpu_ms_per_request")
 _GIT = ("git", "-c", "user.name=detection", "-c", "user.email=detection@example.org", "-c", "commit.gpgsign=false")
 _VARIANTS = {
@@ -241,13 +243,41 @@ UNCHANGED = (
 )
 
 
+_LOOKED_UP = """\
+        await self.request.app[POOL].fetchval('SELECT count(*) FROM note WHERE item_id = $1', 7)
+"""
+_NOTES = """\
+CREATE TABLE note (item_id int, text text);
+INSERT INTO note SELECT n, repeat('x', 200) FROM generate_series(1, 2000) AS n;
+CREATE INDEX note_item ON note (item_id);
+INSERT INTO item"""
+_INDEXED = (Edit("seed.sql", "INSERT INTO item", _NOTES), Edit(_AIOHTTP, _FETCH, _LOOKED_UP + _FETCH))
+_DATABASE = ("db_cpu_ms_per_request", "total_cpu_ms_per_request")
+# the same as with shared services, of which `docker.jsonl.gz` has the runs, and a query that only the database feels
+DEDICATED = (
+    Scenario("same code", 20),
+    Scenario("CPU + 2 %", 20, slowdown=0.02, found=_SLOWER),
+    Scenario("one more query", 10, _ONE_MORE, found=("queries_per_request",)),
+    Scenario(
+        "a lost index",
+        10,
+        both=_INDEXED,
+        edits=(Edit("seed.sql", "CREATE INDEX note_item ON note (item_id);\n", ""),),
+        found=(*_DATABASE, "requests_per_second"),
+    ),
+)
+
+
 def main() -> None:
     """Run what is missing, or print what there is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("do", choices=["run", "table"])
     parser.add_argument("--engine", choices=["docker", "local"], default="docker")
     parser.add_argument(
-        "--only", choices=["changes", "counts", "unchanged"], default="changes", help="which kind of scenarios"
+        "--only",
+        choices=["changes", "counts", "unchanged", "services"],
+        default="changes",
+        help="which kind of scenarios",
     )
     parser.add_argument("--minutes", type=float, default=60.0, help="begin no further run after so long")
     asked = parser.parse_args()
@@ -256,7 +286,9 @@ def main() -> None:
         case "run", "changes":
             run_missing(asked.engine, deadline)
         case "run", "unchanged":
-            run_unchanged(asked.engine, deadline)
+            run_in_turn(f"{asked.engine}-unchanged", UNCHANGED, asked.engine, deadline)
+        case "run", "services":
+            run_in_turn(f"{asked.engine}-services", DEDICATED, asked.engine, deadline)
         case "run", _:
             run_counts(asked.engine, deadline)
         case _, "changes":
@@ -265,6 +297,8 @@ def main() -> None:
             print_pooled(recorded(asked.engine))
         case _, "unchanged":
             print_unchanged(recorded(f"{asked.engine}-unchanged"))
+        case _, "services":
+            print_services(recorded(f"{asked.engine}-services"), recorded(asked.engine))
         case _:
             print_counts(recorded(f"{asked.engine}-counts"))
 
@@ -296,18 +330,18 @@ def run_missing(engine: str, deadline: float) -> None:
         record(engine, measure(engine, chosen, seed=counts[chosen.name], loops=loops_of(runs, chosen)))
 
 
-def run_unchanged(engine: str, deadline: float) -> None:
-    """Run each scenario of unchanged code in turn, until each has enough runs or the time is up."""
-    name = f"{engine}-unchanged"
+def run_in_turn(name: str, scenarios: Sequence[Scenario], engine: str, deadline: float) -> None:
+    """Run each scenario in turn, until each has enough runs or the time is up."""
+    calibration = recorded(engine)
     while time.monotonic() < deadline:
         counts = Counter(run["scenario"] for run in recorded(name))
-        chosen = min(UNCHANGED, key=lambda scenario: counts[scenario.name] / scenario.wanted)
+        chosen = min(scenarios, key=lambda scenario: counts[scenario.name] / scenario.wanted)
         number = counts[chosen.name]
         if number >= chosen.wanted:
             return
         print(f"{time.strftime('%H:%M:%S')} {chosen.name}, run {number + 1} of {chosen.wanted}", flush=True)
-        run = measure(engine, chosen, number, 0, "--max-minutes", str(_UNCHANGED_MINUTES))
-        record(name, {key: value for key, value in run.items() if key != "blocks"})
+        loops = loops_of(calibration, chosen)
+        record(name, measure(engine, chosen, number, loops, "--max-minutes", str(_MINUTES)))
 
 
 def run_counts(engine: str, deadline: float) -> None:
@@ -477,6 +511,7 @@ def kept(result: Mapping[str, Any]) -> dict[str, Any]:
         "fingerprint": result["environment"]["fingerprint"],
         "steal_percent": round(result["environment"]["steal_percent"], 1),
         "seconds": round(result["timings"]["measure"], 1),
+        "stack_s": round(result["timings"]["stack"], 1),
         "comparisons": [{name: one[name] for name in compared} for one in result["comparisons"]],
         "findings": [one["message"] for one in result["findings"]],
         "warnings": sorted({one["code"] for one in result["warnings"]}),
@@ -508,7 +543,7 @@ def _blocks(trials: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
             "phase": trial["phase"],
             "block": trial["block"],
             "side": trial["side"],
-            "slot": trial["slot"][-1],
+            "slot": trial["slot"],
             "s": round(trial["duration_s"], 4),
             "requests": trial["requests"],
             "connections": trial["connections_live"],
@@ -579,18 +614,43 @@ def print_unchanged(runs: Sequence[Mapping[str, Any]]) -> None:
             print(_row_of_unchanged(scenario, own))
 
 
+def print_services(runs: Sequence[Mapping[str, Any]], shared: Sequence[Mapping[str, Any]]) -> None:
+    """Print as markdown what was found with services of each subject's own, and the time of a block."""
+    share, _ = share_of_a_turn(shared)
+    costs = ", ".join(("application", "database", "all"))
+    print(f"| head | runs | regressed | as wanted | requests/s | CPU/request: {costs} | block |")
+    print("|---|---:|---:|---:|---|---|---:|")
+    for scenario in DEDICATED:
+        own = [run for run in runs if run["scenario"] == scenario.name]
+        if own:
+            alarms = sum(run["verdict"] == "regressed" for run in own)
+            right = sum(_as_wanted(scenario, run) for run in own)
+            sizes = [
+                _describe_mean(own, metric) for metric in ("requests_per_second", "cpu_ms_per_request", *_DATABASE)
+            ]
+            block_s = fmean(run["seconds"] / max(1, sum(1 for _ in _duets(run["blocks"]))) for run in own)
+            true = f" ({100 * fmean(run['loops'] for run in own) * share:+.1f} %)" if scenario.slowdown else ""
+            row = f"| {scenario.name}{true} | {len(own)} | {alarms} | {right} | {sizes[0]}"
+            print(f"{row} | {', '.join(sizes[1:])} | {block_s:.1f} s |")
+
+
+def _describe_mean(runs: Sequence[Mapping[str, Any]], metric: str) -> str:
+    """Describe the mean change of a metric over runs, with its standard error."""
+    changes = [
+        100 * (one["ratio"] - 1)
+        for run in runs
+        for one in run["comparisons"]
+        if one["metric"] == metric and one["ratio"] is not None
+    ]
+    error = f" ± {stdev(changes) / math.sqrt(len(changes)):.2f}" if len(changes) > 1 else ""
+    return f"{fmean(changes):+.2f} %{error}" if changes else "–"
+
+
 def _row_of_unchanged(scenario: Scenario, own: Sequence[Mapping[str, Any]]) -> str:
     verdicts = Counter(run["verdict"] for run in own)
     named = [verdicts[verdict] for verdict in ("regressed", "improved", "inconclusive", "unchanged")]
     noted = verdicts["regressed"] + verdicts["measured"]  # a red or yellow headline
-    changes = [
-        100 * (one["ratio"] - 1)
-        for run in own
-        for one in run["comparisons"]
-        if one["metric"] == "requests_per_second" and one["ratio"] is not None
-    ]
-    error = f" ± {stdev(changes) / math.sqrt(len(changes)):.2f}" if len(changes) > 1 else ""
-    size = f"{fmean(changes):+.2f} %{error}" if changes else "–"
+    size = _describe_mean(own, "requests_per_second")
     numbers = " | ".join(map(str, [len(own), *named, noted]))
     return f"| {scenario.name} | {numbers} | {size} | {fmean(run['seconds'] for run in own):.0f} s |"
 
