@@ -10,6 +10,32 @@ _POSTGRES = re.compile(
 _REDIS = re.compile(r"(docker\.io/)?((library/)?redis|(valkey/)?valkey)")
 
 
+# where servers listen that people run as they are, by the end of their image's name
+_PORTS = {
+    "postgres": 5432,
+    "postgresql": 5432,
+    "redis": 6379,
+    "valkey": 6379,
+    "mysql": 3306,
+    "mariadb": 3306,
+    "mongo": 27017,
+    "mongodb": 27017,
+    "memcached": 11211,
+    "rabbitmq": 5672,
+    "nats": 4222,
+    "elasticsearch": 9200,
+    "opensearch": 9200,
+    "clickhouse-server": 8123,
+    "minio": 9000,
+    "meilisearch": 7700,
+}
+
+
+def find_usual_port(image: str) -> int | None:
+    """Find the port on which the servers of an image usually listen."""
+    return _PORTS.get(split_image(image).rpartition("/")[2])
+
+
 def guess_kind(image: str) -> Literal["postgres", "redis", "other"]:
     """Tell the kind of a service from the name of its image; a registry in front of it does not matter."""
     name = split_image(image)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_action.config.compose.parse import Attachment, ComposeService, Mount, parse_size
-from bench_action.config.compose.roles import find_port
+from bench_action.config.kinds import find_usual_port
 from bench_action.config.paths import find_problem
 from bench_action.model.errors import InputError
 
@@ -84,10 +84,9 @@ class Converter:
     environ: Mapping[str, str]
     notes: Notes
 
-    def convert_variant(self, service: ComposeService) -> dict[str, Any]:
-        """Convert the service that is measured."""
+    def convert_variant(self, service: ComposeService, port: int | None) -> dict[str, Any]:
+        """Convert the service that is measured. `port`: that it listens on, if known."""
         body = self._convert(service)
-        port = find_port(service)
         if port is not None:
             body["port"] = port
             if len(service.ports) > 1:
@@ -108,8 +107,10 @@ class Converter:
         body: dict[str, Any] = {"kind": kind, **self._convert(service, kind), "command": command}
         if settings:
             body["settings"] = settings
-        if service.ports:
-            body["port"] = service.ports[0]
+        usual = find_usual_port(service.image)
+        port = usual if usual is not None and (usual in service.ports or not service.published) else None
+        if port is not None or service.ports:
+            body["port"] = port or service.ports[0]
         return body | ({"once": True} if once else {}) | ({"worker": True} if worker else {})
 
     def _convert(self, service: ComposeService, kind: str = "other") -> dict[str, Any]:
@@ -211,33 +212,32 @@ class Converter:
         for mount in service.mounts:
             if mount.type == "tmpfs":
                 tmpfs.append(f"{mount.target}:{mount.size}" if mount.size else mount.target)
-            elif mount.type == "bind" and (source := self._find_source(service, mount)) is not None:
-                files[mount.target] = source
-            elif not (mount.type == "bind" and self._is_outside(mount)) and not _is_data(kind, mount.target):
+            elif mount.inside and not _is_data(kind, mount.target):
+                files[mount.target] = self._convert_bind(service, mount)
+            elif not self._note_missing(service, mount) and not _is_data(kind, mount.target):
                 volumes.append(mount.target)
         for attachment in service.attachments:
             files[attachment.target] = self._convert_attachment(service, attachment)
         return {"files": files, "volumes": volumes, "tmpfs": tmpfs}
 
-    def _is_outside(self, mount: Mount) -> bool:
-        problem = find_problem(Path(mount.source), self.root, "file")
-        return problem is not None and not problem.absent
-
-    def _find_source(self, service: ComposeService, mount: Mount) -> str | None:
-        """Find the file or folder of the repository that is mounted; None if there is none, or it holds data."""
-        problem = find_problem(Path(mount.source), self.root, "file")
-        if problem is not None and not problem.absent:
-            self.notes.add(f"{service.name} does not get {mount.target}: {mount.source} {problem.text}")
-            return None
-        if problem is not None:
-            self.notes.add(
-                f"{service.name}: {mount.target} is empty, as {self._make_relative(mount.source)} does not exist"
-            )
-            return None
+    def _convert_bind(self, service: ComposeService, mount: Mount) -> str:
         source = self._make_relative(mount.source)
         if not mount.read_only and Path(mount.source).is_dir():
             self.notes.add(f"{service.name} gets a copy of {source} at {mount.target}; it is not mounted")
         return source
+
+    def _note_missing(self, service: ComposeService, mount: Mount) -> bool:
+        """Note what is mounted and does not exist; return whether it is not taken over at all."""
+        problem = find_problem(Path(mount.source), self.root, "file") if mount.type == "bind" else None
+        if problem is None:
+            return False
+        if not problem.absent:
+            self.notes.add(f"{service.name} does not get {mount.target}: {mount.source} {problem.text}")
+            return True
+        self.notes.add(
+            f"{service.name}: {mount.target} is empty, as {self._make_relative(mount.source)} does not exist"
+        )
+        return False
 
     def _convert_attachment(self, service: ComposeService, attachment: Attachment) -> dict[str, Any]:
         """Convert a config or a secret. Raises InputError if its content is not in the repository."""

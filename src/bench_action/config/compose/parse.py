@@ -18,13 +18,17 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "0.0.0.0", "[::1]"})  # noqa: S
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """What a service mounts: a folder of the host, a volume, or memory. `source` is empty if it has no name."""
+    """What a service mounts: a folder of the host, a volume, or memory. `source` is empty if it has no name.
+
+    `inside`: whether `source` is a file or folder of the repository.
+    """
 
     type: Literal["bind", "volume", "tmpfs"]
     target: str
     source: str = ""
     read_only: bool = False
     size: str = ""
+    inside: bool = False
 
 
 @dataclass(frozen=True, slots=True)

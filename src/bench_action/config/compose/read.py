@@ -8,8 +8,16 @@ from typing import Any
 from bench_action.config.compose.command import Answer, find_compose
 from bench_action.config.compose.convert import Converter, Notes, make_name, make_secret_mark
 from bench_action.config.compose.find import list_compose_files
-from bench_action.config.compose.parse import ComposeService, parse_service, unescape
-from bench_action.config.compose.roles import COMPLETED, Choice, Roles, choose_roles, find_danger, has_application
+from bench_action.config.compose.parse import ComposeService, Mount, parse_service, unescape
+from bench_action.config.compose.roles import (
+    COMPLETED,
+    Choice,
+    Roles,
+    choose_roles,
+    find_danger,
+    find_port,
+    has_application,
+)
 from bench_action.config.kinds import guess_kind
 from bench_action.config.paths import find_problem
 from bench_action.config.schema import Compose
@@ -81,7 +89,8 @@ def parse_project(answer: Answer, root: Path, file: str, variables: Mapping[str,
             service = parse_service(name, raw)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise InputError(f"{file}: could not read the service {name}: {error}") from error
-        services[name] = replace(service, danger=find_danger(raw) or _find_outside(service, root))
+        mounts = [replace(mount, inside=_is_inside(mount, root)) for mount in service.mounts]
+        services[name] = replace(service, danger=find_danger(raw) or _find_outside(service, root), mounts=mounts)
     defined = {key: data.get(key) or {} for key in ("configs", "secrets")}
     return ComposeProject(services, defined, file, answer.warnings, variables)
 
@@ -100,7 +109,10 @@ def convert_project(project: ComposeProject, folder: Path, root: Path, choice: C
         )
         for name, service in roles.services.items()
     }
-    variants = {variant: converter.convert_variant(service) for variant, service in roles.variants.items()}
+    variants = {
+        variant: converter.convert_variant(service, find_port(service, project.services))
+        for variant, service in roles.variants.items()
+    }
     for variant, service in roles.variants.items():
         variants[variant]["service"] = service.name
         jobs = dict.fromkeys((names[name] for name in roles.services if name in roles.once), COMPLETED)
@@ -126,6 +138,10 @@ def _depends_on(project: ComposeProject, roles: Roles, name: str, service: Compo
             seen.add(current)
             waiting += project.services[current].conditions
     return False
+
+
+def _is_inside(mount: Mount, root: Path) -> bool:
+    return mount.type == "bind" and find_problem(Path(mount.source), root, "file") is None
 
 
 def _find_outside(service: ComposeService, root: Path) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from bench_action.config.compose.dockerfile import read_final_stage
 from bench_action.config.compose.parse import ComposeService
+from bench_action.config.compose.proxies import find_proxied_port
 from bench_action.config.kinds import is_tool, is_web_server
 from bench_action.model.errors import InputError
 
@@ -26,6 +27,7 @@ _TESTS = re.compile(
 )
 _TEST_NAME = re.compile(r"(^|[-_.])(e2e|tests?|lint|linter|cypress|playwright)([-_.]|$)")
 _PORT = re.compile(r"(?:--port[= ]|-p |--bind[= ]\S*:|-b \S*:|--http[= ]\S*:|0\.0\.0\.0:|\[::\]:|(?<=\s):)(\d{2,5})\b")
+_LISTENS = re.compile(r"(?:0\.0\.0\.0|//\+|//\*|\[::\]):(\d{2,5})\b|^traefik\..*\.server\.port=(\d{2,5})$")
 _SOCKET = "docker.sock"
 
 
@@ -76,7 +78,7 @@ def choose_roles(services: Mapping[str, ComposeService], choice: Choice, file: s
     workers = {
         name
         for name, service in kept.items()
-        if service.build is not None and not service.ports and name not in once and name not in depended
+        if service.build is not None and find_own_port(service, services) is None and name not in {*once, *depended}
     }
     return Roles(measured, kept, once, workers, left_out)
 
@@ -90,23 +92,26 @@ def find_application(services: Mapping[str, ComposeService], file: str) -> str:
             advice="choose one in bench.yml: `variants: {NAME: {service: NAME}}`",
         )
     built = [service for service in services.values() if _is_built(service) and not _is_helper(service, services)]
-    candidates = [service for service in built if service.ports] or [
-        service for service in built if find_port(service) is not None
-    ]
-    inner = [service for service in candidates if not is_proxy(service)] or candidates
-    if len(inner) == 1:
-        return inner[0].name
-    if not inner:
-        names = ", ".join(services)
+    served = [service for service in built if not is_proxy(service)]
+    candidates = (
+        [service for service in served if service.ports]
+        or [service for service in served if find_port(service, services) is not None]
+        or [service for service in built if service.ports]
+    )
+    if len(candidates) == 1:
+        return candidates[0].name
+    if not candidates:
+        name = (built or [service for service in services.values() if _is_built(service)])[0].name
         raise InputError(
             f"{file} does not say what to measure: it has no service that is built and has a port",
-            where=f"services: {names}",
-            advice="choose one in bench.yml: `variants: {NAME: {service: NAME, port: 8000}}`",
+            where=f"services: {', '.join(services)}",
+            advice=f"choose one in bench.yml, with its port: `variants: {{{name}: {{service: {name}, port: 8000}}}}`",
         )
-    names = " and ".join(service.name for service in inner)
+    names = list_names([service.name for service in candidates])
+    name = candidates[0].name
     raise InputError(
         f"{file} does not say what to measure: {names} are built and have a port",
-        advice=f"choose in bench.yml: `variants: {{{inner[0].name}: {{service: {inner[0].name}}}}}`",
+        advice=f"choose in bench.yml: `variants: {{{name}: {{service: {name}}}}}`",
     )
 
 
@@ -115,8 +120,19 @@ def has_application(services: Mapping[str, ComposeService]) -> bool:
     return any(_is_built(service) for service in services.values())
 
 
-def find_port(service: ComposeService) -> int | None:
-    """Find the port that a service listens on: declared, or in its healthcheck, command, variables or Dockerfile."""
+def find_port(service: ComposeService, services: Mapping[str, ComposeService]) -> int | None:
+    """Find the port that a service listens on: its own, or one that its Dockerfile exposes."""
+    port = find_own_port(service, services)
+    if port is None and service.build is not None and not service.danger:
+        return next(iter(read_final_stage(service.build).ports), None)
+    return port
+
+
+def find_own_port(service: ComposeService, services: Mapping[str, ComposeService]) -> int | None:
+    """Find the port that a service listens on: declared, or in its healthcheck, command, labels or variables.
+
+    The configuration of a web server in front of it may name it as well.
+    """
     if service.ports:
         return service.ports[0]
     url = service.health.find_url([service.name]) if service.health is not None else None
@@ -126,8 +142,12 @@ def find_port(service: ComposeService) -> int | None:
         return int(found[1])
     if (port := service.env.get("PORT", "")).isdigit():
         return int(port)
-    ports = read_final_stage(service.build).ports if service.build is not None and not service.danger else ()
-    return ports[0] if ports else None
+    labels = service.raw.get("labels")
+    texts = [f"{key}={value}" for key, value in labels.items()] if isinstance(labels, dict) else labels or []
+    for text in (*service.env.values(), *texts):
+        if found := _LISTENS.search(str(text)):
+            return int(found[1] or found[2])
+    return find_proxied_port(service.name, [other for other in services.values() if is_proxy(other)])
 
 
 def is_proxy(service: ComposeService) -> bool:
@@ -147,6 +167,8 @@ def find_danger(raw: Mapping[str, Any]) -> str:
     if raw.get("devices") or raw.get("gpus"):
         return "uses `devices` of the host"
     volumes = [item.get("source", "") if isinstance(item, dict) else item for item in raw.get("volumes") or ()]
+    if raw.get("runtime") not in {None, "", "runc"}:
+        return f"needs the runtime {raw['runtime']}"
     return "mounts the engine's socket" if any(_SOCKET in str(volume) for volume in volumes) else ""
 
 
