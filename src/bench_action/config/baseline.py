@@ -88,14 +88,16 @@ def load_base(
     file = Path(os.path.normpath(folder / (moved_from or head.file)))
     root = find_counterpart_root(head, folder)
     if not file.is_file():
-        own = _read_with_own_compose_file(head, Place(folder, root), environ)
+        own = _read_with_own_compose_file(head, Place(folder, root, head.root), environ)
         return (
             _without_configuration(head, folder, commit) if own is None else _replace_configuration(own, head, commit)
         )
     try:
-        reading = read_config(file, root, environ)
+        reading = read_config(file, root, environ, Place(file.parent, root, head.root))
     except InputError:
-        own = _read_with_own_compose_file(head, Place(folder, root), environ) or replace(head, folder=folder, root=root)
+        own = _read_with_own_compose_file(head, Place(folder, root, head.root), environ) or replace(
+            head, folder=folder, root=root
+        )
         return _replace_configuration(own, head, commit)
     config = reading.config
     own = replace(head, config=config, folder=file.parent, file=file.name, control_project=None, root=root)

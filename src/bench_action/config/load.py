@@ -144,10 +144,14 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A folder in which a configuration's paths are looked up, and the root that they must be in."""
+    """A folder in which a configuration's paths are looked up, and the root that they must be in.
+
+    `spare`: the root of head, if this is base: environment files that base lacks are copied, as few are under git.
+    """
 
     folder: Path
     root: Path
+    spare: Path | None = None
 
 
 def read_config(file: Path, root: Path, environ: Mapping[str, str], place: Place | None = None) -> Reading:
@@ -166,7 +170,9 @@ def read_config(file: Path, root: Path, environ: Mapping[str, str], place: Place
         compose = Compose()
     if compose is None:
         return Reading(_check(Config, file, document))
-    found = read_compose_project(compose, place.folder, place.root, inputs.secrets, environ)
+    found = read_compose_project(
+        compose, place.folder, place.root, secrets=inputs.secrets, environ=environ, spare=place.spare
+    )
     reading = convert_project(found, place.folder, place.root, find_choice(data, found.services))
     merged = _Document(document.node, merge(data, reading), reading.file)
     return Reading(_check(Config, file, merged), reading.file, _list_notes(file, data, reading), reading.health_path)

@@ -116,6 +116,7 @@ class Build(Model):
     dockerfile: str = "Dockerfile"
     target: str | None = None
     args: Environment = {}
+    secrets: dict[str, str] = Field({}, description="id → value of what `RUN --mount=type=secret` reads")
 
 
 def _build_from_text(value: object) -> object:

@@ -51,7 +51,7 @@ def load_revisions(options: Options, environ: Mapping[str, str], progress: Progr
             )
         elif options.baseline is not None:
             commit = resolve_revision(project.folder, options.baseline, options.git)
-            base = _load_base(project, commit, options, folders, environ, progress)
+            base = _load_base(project, commit, options, folders, environ=environ, progress=progress)
             revisions = _apply_rules(revisions, base, options, environ, progress)
         head = add_control(fill_in_commit(revisions.head, source.head_sha), options.control)
         check_environment(head.config, environ)
@@ -82,6 +82,7 @@ def _load_base(
     commit: str,
     options: Options,
     folders: ExitStack,
+    *,
     environ: Mapping[str, str],
     progress: Progress,
 ) -> Baseline:

@@ -18,6 +18,8 @@ _NEEDED = ("PATH", "HOME", "DOCKER_CONFIG", "SYSTEMROOT")  # to find the program
 _NO_REMOTES = {"COMPOSE_EXPERIMENTAL_GIT_REMOTE": "0", "COMPOSE_EXPERIMENTAL_OCI_REMOTE": "0"}
 _LOGGED = re.compile(r'level=(\w+) msg="((?:[^"\\]|\\.)*)"')
 _CLASSIC_WARNING = re.compile(r"^(?:WARNING: |WARN\[\d+\] )(.*)")
+_MISSING_ENV_FILE = re.compile(r"(?:env file (.+?) not found|Couldn't find env file: (.+))", re.IGNORECASE)
+_SAMPLE = re.compile(r"example|sample|dist|template|default")
 _OBSOLETE = "attribute `version` is obsolete"
 _INSTALL = (
     "install compose (Debian: `apt-get install docker-compose`; Ubuntu: `docker-compose-v2`; Docker's own packages: "
@@ -51,10 +53,9 @@ class ComposeCommand:
         warnings, errors = _split_log(done.stderr)
         if done.returncode:
             names = ", ".join(file.name for file in files)
+            message = "; ".join(errors) or f"exit status {done.returncode}, without a message"
             raise InputError(
-                f"{' '.join(self.argv)} refuses {names}: {'; '.join(errors) or 'without a message'}",
-                where=f"{files[0]}",
-                advice=f"fix it: `{' '.join(self.argv)} config` shows the same error",
+                f"{' '.join(self.argv)} refuses {names}: {message}", where=f"{files[0]}", advice=self._advise(message)
             )
         return Answer(self._parse(done.stdout), warnings)
 
@@ -69,6 +70,16 @@ class ComposeCommand:
             raise InputError(f"could not fill in the variables of {self.folder.name}'s compose file", cause=cause)
         found = self._parse(done.stdout)["services"]["probe"]["labels"]
         return [str(found[name]).replace("$$", "$") for name in labels]
+
+    def _advise(self, message: str) -> str:
+        found = _MISSING_ENV_FILE.search(message)
+        if found is None:
+            return f"fix it: `{' '.join(self.argv)} config` shows the same error"
+        missing = Path((found[1] or found[2]).strip())
+        folder = missing if missing.is_absolute() else self.folder / missing
+        samples = [file.name for file in sorted(folder.parent.glob(".env*")) if _SAMPLE.search(file.name)]
+        copy = f"`cp {samples[0]} {missing.name}`" if samples else f"write {missing.name} with values for tests"
+        return f"{copy} in a step before this one; the base revision then gets the same file"
 
     def _run(
         self, arguments: Sequence[str], more: Mapping[str, str], text: str = ""

@@ -172,8 +172,17 @@ class Converter:
             "dockerfile": build.get("dockerfile") if build.get("dockerfile") != "Dockerfile" else None,
             "target": build.get("target"),
             "args": {name: str(value) for name, value in args.items() if value is not None},
+            "secrets": self._convert_build_secrets(service, build.get("secrets") or []),
         }
         return {key: value for key, value in converted.items() if value}
+
+    def _convert_build_secrets(self, service: ComposeService, items: Sequence[Any]) -> dict[str, str]:
+        attached = [item if isinstance(item, dict) else {"source": str(item)} for item in items]
+        ids = {str(item.get("target") or item["source"]): str(item["source"]) for item in attached}
+        return {
+            name: self._read_file(self._convert_attachment(service, Attachment("secrets", source, "")))
+            for name, source in ids.items()
+        }
 
     def _convert_environment(self, service: ComposeService, kind: str) -> dict[str, str]:
         """Convert variables: secrets become placeholders again, and what only looks like one is escaped."""
@@ -191,11 +200,14 @@ class Converter:
     def _read_attachment(self, service: ComposeService, target: str) -> str | None:
         for attachment in service.attachments:
             if attachment.target == target:
-                file = self._convert_attachment(service, attachment)
-                if "content" in file:
-                    return str(file["content"])
-                return (self.folder / str(file["source"])).read_text(encoding="utf-8", errors="replace")
+                return self._read_file(self._convert_attachment(service, attachment))
         return None
+
+    def _read_file(self, file: Mapping[str, Any]) -> str:
+        """Read a converted file, in the form of a text with placeholders."""
+        if "content" in file:
+            return str(file["content"])
+        return _restore_secrets((self.folder / str(file["source"])).read_text(encoding="utf-8", errors="replace"))
 
     def _convert_health(self, service: ComposeService) -> dict[str, Any] | None:
         if service.health is None:

@@ -5,6 +5,7 @@ in an environment of a container, which belongs to the pull request.
 """
 
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -58,16 +59,20 @@ def find_compose_file(folder: Path) -> Path | None:
     return next((folder / name for name in NAMES if (folder / name).is_file()), None)
 
 
-def list_compose_files(command: ComposeCommand, root: Path, named: Sequence[Path]) -> list[Path]:
+def list_compose_files(
+    command: ComposeCommand, root: Path, named: Sequence[Path], spare: Path | None = None
+) -> list[Path]:
     """List the files to read: those named, else what compose reads in the project's folder, its override included.
 
+    `spare`: a root to copy environment files from that are missing in this one, as they are often not under git.
     Raises InputError if a file, or one that it names, is outside of `root`.
     """
+    _fill_gap(command.folder / _DOTENV, root, spare)
     _check([(".env", command.folder / _DOTENV, "env_file")], root, command.folder / _DOTENV)
     files = list(named) or _list_usual_files(command)
     for file in files:
         _check([(file.name, file, "configuration")], root, file)
-    _check_references(command, root, files)
+    _check_references(command, root, files, spare)
     return files
 
 
@@ -84,7 +89,7 @@ def _list_usual_files(command: ComposeCommand) -> list[Path]:
     return [file, *([override] if override is not None else [])]
 
 
-def _check_references(command: ComposeCommand, root: Path, files: Sequence[Path]) -> None:
+def _check_references(command: ComposeCommand, root: Path, files: Sequence[Path], spare: Path | None) -> None:
     """Check all files that compose would read because of these, also those named by them in turn."""
     waiting = [_Reader(file, (file.parent, command.folder)) for file in files]
     seen = set[_Reader]()
@@ -95,10 +100,10 @@ def _check_references(command: ComposeCommand, root: Path, files: Sequence[Path]
         seen.add(reader)
         if len(seen) > _MOST_FILES:
             raise InputError(f"{files[0]} includes or extends more than {_MOST_FILES} files")
-        waiting += _follow(command, root, reader)
+        waiting += _follow(command, root, reader, spare)
 
 
-def _follow(command: ComposeCommand, root: Path, reader: _Reader) -> Iterator[_Reader]:
+def _follow(command: ComposeCommand, root: Path, reader: _Reader, spare: Path | None) -> Iterator[_Reader]:
     """Check the files that one compose file names, and yield those that name others."""
     references = _fill_in(command, reader, _list_references(reader.file))
     folders = [
@@ -108,6 +113,9 @@ def _follow(command: ComposeCommand, root: Path, reader: _Reader) -> Iterator[_R
         # relative to the file for `extends`, to the project for most others: wherever it is, it must be inside
         paths = [base / reference.text for base in reader.bases]
         _check([(reference.text, path, reference.role) for path in paths], root, reader.file)
+        if reference.role == "env_file":
+            for path in paths:
+                _fill_gap(path, root, spare)
         for path in paths:
             if reference.via == "extends" and path.is_file():
                 yield _Reader(path, tuple(dict.fromkeys((*reader.bases, path.parent))), reader.included)
@@ -115,6 +123,17 @@ def _follow(command: ComposeCommand, root: Path, reader: _Reader) -> Iterator[_R
                 bases = tuple(dict.fromkeys((*reader.bases, *folders, path.parent)))
                 _check([(_DOTENV, base / _DOTENV, "env_file") for base in bases], root, reader.file)
                 yield _Reader(path, bases, included=True)
+
+
+def _fill_gap(path: Path, root: Path, spare: Path | None) -> None:
+    """Copy an environment file that is missing in `root` from its counterpart in `spare`, if that may be used."""
+    problem = find_problem(path, root, "env_file")
+    if spare is None or problem is None or not problem.absent:
+        return
+    missing = path.resolve()
+    counterpart = spare / missing.relative_to(root)
+    if find_problem(counterpart, spare, "env_file") is None and missing.parent.is_dir():
+        shutil.copyfile(counterpart, missing)
 
 
 def _fill_in(command: ComposeCommand, reader: _Reader, references: Sequence[_Reference]) -> list[_Reference]:

@@ -61,9 +61,18 @@ class ComposeProject:
 
 
 def read_compose_project(
-    compose: Compose, folder: Path, root: Path, secrets: Sequence[str], environ: Mapping[str, str]
+    compose: Compose,
+    folder: Path,
+    root: Path,
+    *,
+    secrets: Sequence[str],
+    environ: Mapping[str, str],
+    spare: Path | None = None,
 ) -> ComposeProject:
-    """Read compose files with compose. `folder`: that `compose.file` is relative to. Raises InputError."""
+    """Read compose files with compose. `folder`: that `compose.file` is relative to. Raises InputError.
+
+    `spare`: the root of another revision, from which environment files are copied that are missing in this one.
+    """
     named = [folder / name for name in compose.file]
     if missing := [path for path in named if not path.is_file()]:
         raise InputError(f"the compose file {missing[0]} does not exist", advice="fix `compose`, relative to bench.yml")
@@ -76,7 +85,7 @@ def read_compose_project(
     variables |= {name: make_secret_mark(name) for name in secrets}
     project = (named[0].parent if named else folder).resolve()
     command = find_compose(project, environ, variables)
-    files = list_compose_files(command, root, [path.resolve() for path in named])
+    files = list_compose_files(command, root, [path.resolve() for path in named], spare)
     return parse_project(command.read(files, compose.profiles), root, files[0].name, variables)
 
 

@@ -65,12 +65,8 @@ def choose_roles(services: Mapping[str, ComposeService], choice: Choice, file: s
     targets = {service.name for service in measured.values()}
     needed = _find_needed(services, targets, choice.dropped)
     for name in (*targets, *sorted(needed)):
-        if danger := services[name].danger:
-            raise InputError(
-                f"{file}: {name} cannot be run, as it {danger}",
-                cause="a container of a run reaches nothing but its own network",
-                advice=f"remove it from {name}, or leave the service out in bench.yml: `services: {{{name}: null}}`",
-            )
+        if services[name].danger:
+            raise _make_refusal(services[name], file)
     left_out = dict(_list_left_out(services, targets, needed, choice))
     kept = {name: service for name, service in services.items() if name not in left_out and name not in targets}
     once = {name for name, service in kept.items() if _runs_once(service, services)}
@@ -86,6 +82,9 @@ def choose_roles(services: Mapping[str, ComposeService], choice: Choice, file: s
 def find_application(services: Mapping[str, ComposeService], file: str) -> str:
     """Find the one service that is built and serves. Raises InputError if there are several, or none."""
     if not has_application(services):
+        for service in services.values():
+            if service.build is not None:
+                raise _make_refusal(service, file)
         raise NothingBuiltError(
             f"{file} builds no service",
             where=f"services: {', '.join(services)}",
@@ -170,6 +169,15 @@ def find_danger(raw: Mapping[str, Any]) -> str:
     if raw.get("runtime") not in {None, "", "runc"}:
         return f"needs the runtime {raw['runtime']}"
     return "mounts the engine's socket" if any(_SOCKET in str(volume) for volume in volumes) else ""
+
+
+def _make_refusal(service: ComposeService, file: str) -> InputError:
+    return InputError(
+        f"{file}: {service.name} cannot be run, as it {service.danger}",
+        cause="a container of a run reaches nothing but its own network, and is built from files of the repository",
+        advice=f"change it in a second compose file (`compose: [{file}, compose.bench.yaml]`), or leave it out in "
+        f"bench.yml: `services: {{{service.name}: null}}`",
+    )
 
 
 def _name_variant(service: str) -> dict[str, str]:
