@@ -179,7 +179,7 @@ def check(
 ) -> None:
     """Validate a configuration and this machine; measure nothing."""
     environ, console, steal = dict(os.environ), Console(), StealMeter()
-    project = load_project(config, preset)
+    project = load_project(config, preset, environ=environ)
     check_environment(project.config, environ)
     owner = Ownership.claim("check", "")
     chosen = choose_engine(engine.value, environ, PlainProgress(console), owner, project)

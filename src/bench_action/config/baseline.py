@@ -6,7 +6,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from bench_action.config.load import Project, fill_in_commit, find_counterpart_root, list_missing_files, read_config
+from bench_action.config.load import (
+    Place,
+    Project,
+    fill_in_commit,
+    find_counterpart_root,
+    list_missing_files,
+    read_config,
+)
 from bench_action.config.paths import find_problem
 from bench_action.config.schema import Profile
 from bench_action.model.errors import InputError
@@ -68,25 +75,33 @@ def load_base(
     moved_from: str = "",
     variants: Sequence[str] = (),
     profiles: Sequence[str] = (),
+    environ: Mapping[str, str] = {},
 ) -> Baseline:
     """Load base from its sources. Never raise: a fault of base only excludes the variants that it affects.
 
     `folder`: the counterpart of head's folder in base's sources. `moved_from`: the path of base's configuration
-    relative to it, if head has moved the file. `variants`, `profiles`: the names that head was narrowed to. If base has
-    no configuration, nothing is compared, as head introduces the benchmark. If base's is invalid, head's replaces it,
-    so that the change that fixes it can be measured.
+    relative to it, if head has moved the file. `variants`, `profiles`: the names that head was narrowed to. `environ`:
+    what base's compose file is read with. If base has no configuration, nothing is compared, as head introduces the
+    benchmark, unless base's own compose file describes what head measures. If base's is invalid, head's replaces it, so
+    that the change that fixes it can be measured.
     """
     file = Path(os.path.normpath(folder / (moved_from or head.file)))
     root = find_counterpart_root(head, folder)
     if not file.is_file():
-        return _without_configuration(head, folder, commit)
+        own = _read_with_own_compose_file(head, Place(folder, root, head.root), environ)
+        return (
+            _without_configuration(head, folder, commit) if own is None else _replace_configuration(own, head, commit)
+        )
     try:
-        config = read_config(file, root)
+        reading = read_config(file, root, environ, Place(file.parent, root, head.root))
     except InputError:
-        own = replace(head, folder=folder, root=root, origin="head's configuration on base's sources")
-        return _without_missing(Baseline(own, commit), head, "new")
+        own = _read_with_own_compose_file(head, Place(folder, root, head.root), environ) or replace(
+            head, folder=folder, root=root
+        )
+        return _replace_configuration(own, head, commit)
+    config = reading.config
     own = replace(head, config=config, folder=file.parent, file=file.name, control_project=None, root=root)
-    own = replace(own, origin=f"base's {file.name}")
+    own = replace(own, origin=f"base's {file.name}", compose=reading.compose, notes=tuple(reading.notes))
     kept_profiles = {name: profile for name, profile in own.profiles.items() if not profiles or name in profiles}
     kept = {name: variant for name, variant in config.variants.items() if name in head.config.variants}
     own = replace(own, config=config.model_copy(update={"variants": kept, "profiles": kept_profiles}))
@@ -95,6 +110,26 @@ def load_base(
     removed = tuple(name for name in config.variants if name not in kept and not variants)
     base = Baseline(own, commit, valid=True, profiles=kept_profiles, lacks=lacks, removed=removed)
     return _without_missing(base, head, "base-failed")
+
+
+def _read_with_own_compose_file(head: Project, place: Place, environ: Mapping[str, str]) -> Project | None:
+    """Read head's configuration with base's compose file; None if head uses none, or base has none that fits."""
+    if not head.compose:
+        return None
+    try:
+        reading = read_config(head.folder / head.file, head.root, environ, place)
+    except InputError:
+        return None
+    kept = {name: variant for name, variant in reading.config.variants.items() if name in head.config.variants}
+    config = reading.config.model_copy(update={"variants": kept, "profiles": head.config.profiles})
+    return replace(head, config=config, folder=place.folder, root=place.root, control_project=None)
+
+
+def _replace_configuration(own: Project, head: Project, commit: str) -> Baseline:
+    """Make a base that head's configuration describes."""
+    return _without_missing(
+        Baseline(replace(own, origin="head's configuration on base's sources"), commit), head, "new"
+    )
 
 
 def fill_in_base_commit(base: Baseline) -> Baseline:
@@ -122,10 +157,11 @@ def _without_configuration(head: Project, folder: Path, commit: str) -> Baseline
 
 def _without_missing(base: Baseline, head: Project, status: Literal["new", "base-failed"]) -> Baseline:
     """Remove the variants whose files are missing in base's sources. If base has no seed, use head's."""
-    config, folder = base.project.config, base.project.folder
+    config, folder, root = base.project.config, base.project.folder, base.project.root
     lacks = {}
+    shared = [file for service in config.services.values() for file in list_missing_files(service, folder, root)]
     for name, variant in config.variants.items():
-        if head.find_owner(name) is head and (files := list_missing_files(variant, folder, base.project.root)):
+        if head.find_owner(name) is head and (files := [*list_missing_files(variant, folder, root), *shared]):
             lacks[name] = Lack(status, f"{base.name} has no {_join_names(files)}")
     seed = config.seed
     problem = find_problem(folder / seed, base.project.root, "seed") if seed else None

@@ -1,17 +1,21 @@
 """Load `bench.yml` and presets. Errors name the file, the line and what was expected."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from bench_action.config.paths import Role, find_problem, find_root
-from bench_action.config.schema import Config, Policy, Profile, Variant
+from bench_action.config.compose.find import find_compose_file
+from bench_action.config.compose.merge import find_choice, merge
+from bench_action.config.compose.read import ComposeReading, convert_project, read_compose_project
+from bench_action.config.compose.roles import NothingBuiltError
+from bench_action.config.paths import ALLOWED_FILES, Role, find_problem, find_root
+from bench_action.config.schema import Compose, ComposeInputs, Config, Container, Policy, Profile, Variant
 from bench_action.model.errors import InputError
 
 PRESETS = ("quick", "article", "ci")
@@ -19,7 +23,7 @@ _Checked = TypeVar("_Checked", bound=BaseModel)
 _Location = tuple[int | str, ...]
 _MOST_SHOWN = 40  # characters of a scalar in a message
 _QUOTED = re.compile(r"(?s)'.{41,}'")
-_ALLOWED_FILES = "name a regular file of the same repository; without git, one in the configuration's own folder"
+_COMPOSE_NAME = re.compile(r"(docker-)?compose([.-][\w.-]+)?\.ya?ml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,8 @@ class Project:
     """A checked configuration and its preset's policy. Its paths are relative to `folder`; `file` is its file name.
 
     Every file that it names is inside `root`. `control_project`: the project that the built-in control belongs to; its
-    variant is listed in `config` as well.
+    variant is listed in `config` as well. `compose`: the name of the compose file that services and variants come from,
+    if any. `notes`: what a person should know about how they were taken from it.
     """
 
     config: Config
@@ -38,6 +43,8 @@ class Project:
     file: str = "bench.yml"
     control_project: "Project | None" = None
     root: Path = Path("/")
+    compose: str = ""
+    notes: tuple[str, ...] = ()
 
     def find_owner(self, variant: str) -> "Project":
         """Find the project whose paths, seed, checks and requests apply to a variant."""
@@ -60,21 +67,45 @@ class Project:
 
 
 def load_project(
-    path: Path | None, preset: str, *, variants: Sequence[str] = (), profiles: Sequence[str] = ()
+    path: Path | None,
+    preset: str,
+    *,
+    variants: Sequence[str] = (),
+    profiles: Sequence[str] = (),
+    environ: Mapping[str, str] = {},
 ) -> Project:
     """Load a configuration and a preset, narrowed to the given names of variants and profiles.
 
-    `path`: None for `./bench.yml` if it exists, else the built-in applications. Raises InputError, with the line of
-    the configuration if known.
+    `path`: a configuration or a compose file; None for `./bench.yml` if it exists, else a compose file that builds an
+    application, else the built-in applications. `environ`: where compose is found, and what a compose file may use of
+    it. Raises InputError, with the line of the configuration if known.
     """
-    default = Path("bench.yml")
-    file = path or (default if default.is_file() else find_builtin_file())
+    file = path or _find_file()
     root = find_root(file)
-    config = read_config(file, root)
+    try:
+        reading = read_config(file, root, environ)
+    except NothingBuiltError as error:
+        if path is not None or file.name == "bench.yml":
+            raise
+        built_in = load_project(find_builtin_file(), preset, variants=variants, profiles=profiles)
+        return replace(built_in, origin="bench.yml", notes=(f"{error.what}: the built-in applications are measured",))
     folder, origin = file.parent.resolve(), str(path or file.name)
-    project = Project(config, load_policy(preset), preset, folder, origin, file.name, root=root)
+    policy = _request_path(load_policy(preset), reading.health_path)
+    project = Project(reading.config, policy, preset, folder, origin, file.name, root=root)
+    project = replace(project, compose=reading.compose, notes=tuple(reading.notes))
     _check_files(project, file)
     return _narrow(project, variants, profiles)
+
+
+def _find_file() -> Path:
+    default = Path("bench.yml")
+    return default if default.is_file() else find_compose_file(Path()) or find_builtin_file()
+
+
+def _request_path(policy: Policy, path: str) -> Policy:
+    """Let the preset's profiles request another path, if any."""
+    profiles = {name: profile.model_copy(update={"path": path}) for name, profile in policy.profiles.items()}
+    return policy.model_copy(update={"profiles": profiles}) if path else policy
 
 
 def fill_in_commit(project: Project, commit: str) -> Project:
@@ -101,15 +132,77 @@ def load_policy(preset: str) -> Policy:
         return _read_model(Policy, file)
 
 
-def read_config(file: Path, root: Path) -> Config:
-    """Read and check a configuration, but not the files it names. Raises InputError, with the line if known."""
-    return _read_model(Config, file, root)
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A configuration, and what the compose file behind it says. `health_path`: of its application's healthcheck."""
+
+    config: Config
+    compose: str = ""
+    notes: Sequence[str] = ()
+    health_path: str = ""
 
 
-def list_missing_files(variant: Variant, folder: Path, root: Path) -> list[str]:
-    """List the files that a variant names and that are missing in `folder`, or not inside `root`."""
-    checked = [(name, role, find_problem(folder / name, root, role)) for name, role in _list_variant_files(variant)]
-    missing = [name for name, role, problem in checked if problem and problem.absent and role == "Dockerfile"]
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder in which a configuration's paths are looked up, and the root that they must be in.
+
+    `spare`: the root of head, if this is base: environment files that base lacks are copied, as few are under git.
+    """
+
+    folder: Path
+    root: Path
+    spare: Path | None = None
+
+
+def read_config(file: Path, root: Path, environ: Mapping[str, str], place: Place | None = None) -> Reading:
+    """Read and check a configuration and its compose file, but not the other files it names.
+
+    `place`: where its compose file is, if not next to it. Raises InputError, with the line if known.
+    """
+    place = place or Place(file.parent.resolve(), root)
+    document = _Document(None, {}) if _is_compose_file(file) else _read_document(file, root)
+    inputs = _check(ComposeInputs, file, document)
+    data = document.data if isinstance(document.data, dict) else {}
+    compose = inputs.compose
+    if _is_compose_file(file):
+        compose = Compose() if find_compose_file(file.parent) == file else Compose(file=[file.name])
+    elif "compose" not in data and _needs_compose(data) and find_compose_file(place.folder) is not None:
+        compose = Compose()
+    if compose is None:
+        return Reading(_check(Config, file, document))
+    found = read_compose_project(
+        compose, place.folder, place.root, secrets=inputs.secrets, environ=environ, spare=place.spare
+    )
+    reading = convert_project(found, place.folder, place.root, find_choice(data, found.services))
+    merged = _Document(document.node, merge(data, reading), reading.file)
+    return Reading(_check(Config, file, merged), reading.file, _list_notes(file, data, reading), reading.health_path)
+
+
+def _is_compose_file(file: Path) -> bool:
+    return _COMPOSE_NAME.fullmatch(file.name) is not None
+
+
+def _needs_compose(data: Mapping[str, Any]) -> bool:
+    """Whether a configuration that names no compose file leaves it to one what its variants are."""
+    variants = data.get("variants")
+    if not isinstance(variants, dict):
+        return "variants" not in data
+    return any(isinstance(variant, dict) and "service" in variant for variant in variants.values())
+
+
+def _list_notes(file: Path, data: Mapping[str, Any], reading: ComposeReading) -> list[str]:
+    notes = [f"{reading.file}: {note}" for note in reading.notes]
+    if data.get("profiles"):
+        return notes
+    what = f"GET {reading.health_path or '/'}, as the configuration has no `profiles`"
+    return [*notes, f"the load is {what}: choose requests in {file.name if data else 'bench.yml'}"]
+
+
+def list_missing_files(container: Container, folder: Path, root: Path) -> list[str]:
+    """List the files that a variant or a service names and that are missing in `folder`, or not inside `root`."""
+    checked = [(name, role, find_problem(folder / name, root, role)) for name, role in _list_named_files(container)]
+    required: set[Role] = {"Dockerfile", "file"}
+    missing = [name for name, role, problem in checked if problem and problem.absent and role in required]
     return missing + [f"{name} ({problem.text})" for name, _, problem in checked if problem and not problem.absent]
 
 
@@ -126,11 +219,24 @@ def find_builtin_file() -> Path:
     return next((file for file in candidates if file.is_file()), candidates[0])
 
 
-def _read_model(model: type[_Checked], file: Path, root: Path | None = None) -> _Checked:
-    """Read a file and check it against a model. If `root` is given, the file, links followed, must be inside it."""
+class _Document(NamedTuple):
+    """A file's YAML. `node`: its tree, to find lines in. `compose`: the name of the file that the rest comes from."""
+
+    node: yaml.Node | None
+    data: Any
+    compose: str = ""
+
+
+def _read_model(model: type[_Checked], file: Path) -> _Checked:
+    """Read a file and check it against a model."""
+    return _check(model, file, _read_document(file))
+
+
+def _read_document(file: Path, root: Path | None = None) -> _Document:
+    """Read a file as YAML. If `root` is given, the file, links followed, must be inside it. Raises InputError."""
     problem = find_problem(file, root, "configuration") if root is not None else None
     if problem is not None and not problem.absent:
-        raise InputError(f"could not read the configuration: {file} {problem.text}", advice=_ALLOWED_FILES)
+        raise InputError(f"could not read the configuration: {file} {problem.text}", advice=ALLOWED_FILES)
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -141,20 +247,27 @@ def _read_model(model: type[_Checked], file: Path, root: Path | None = None) -> 
         data = loader.construct_document(node) if node is not None else {}
     except (yaml.YAMLError, ValueError) as error:  # PyYAML does not wrap its constructors' errors (date 2017-13-45)
         raise InputError(f"the configuration is not YAML\n  {_describe_yaml_error(file, error)}") from error
+    return _Document(node, data if data is not None else {})
+
+
+def _check(model: type[_Checked], file: Path, document: _Document) -> _Checked:
+    """Check a document against a model. Raises InputError, with the line of each problem."""
     try:
-        return model.model_validate(data if data is not None else {})
+        return model.model_validate(document.data)
     except ValidationError as error:
-        problems = [_describe_problem(file, node, problem) for problem in error.errors(include_url=False)]
+        problems = [_describe_problem(file, document, problem) for problem in error.errors(include_url=False)]
         raise InputError(
             "the configuration is not valid\n" + "\n".join(f"  {line}" for line in problems),
             advice="see docs/configuration.md for every key; `bench-action schema` prints the JSON Schema for editors",
         ) from error
 
 
-def _describe_problem(file: Path, root: yaml.Node | None, problem: Any) -> str:
+def _describe_problem(file: Path, document: _Document, problem: Any) -> str:
     location: _Location = problem["loc"]
     key = ".".join(_shorten(str(part)) for part in location) or "the whole file"
-    prefix = f"{file}:{_find_line(root, location)}: {key}"
+    line, depth = _find_line(document.node, location)
+    foreign = document.compose and location and depth < min(len(location), 2)
+    prefix = f"{file.with_name(document.compose)}: {key}" if foreign else f"{file}:{line}: {key}"
     if problem["type"] == "extra_forbidden":
         return f"{prefix}: unknown key"
     value = problem["input"]
@@ -175,16 +288,19 @@ def _shorten(value: Any) -> Any:
     return f"{value[:_MOST_SHOWN]}…" if isinstance(value, str) and len(value) > _MOST_SHOWN else value
 
 
-def _find_line(node: yaml.Node | None, location: _Location) -> int:
-    """Find the line of the deepest part of `location` that is in the file, as an error may name a missing key."""
+def _find_line(node: yaml.Node | None, location: _Location) -> tuple[int, int]:
+    """Find the line of the deepest part of `location` that is in the file, as an error may name a missing key.
+
+    Also return how many parts of `location` are in the file.
+    """
     line = node.start_mark.line + 1 if node is not None else 1
-    for part in location:
+    for depth, part in enumerate(location):
         child = _find_child(node, part)
         if child is None:
-            break
+            return line, depth
         mark, node = child
         line = mark.start_mark.line + 1
-    return line
+    return line, len(location)
 
 
 def _find_child(node: yaml.Node | None, part: int | str) -> tuple[yaml.Node, yaml.Node] | None:
@@ -207,8 +323,10 @@ def _check_files(project: Project, file: Path) -> None:
         if problem is not None and not problem.absent
     ]
     if refused:
-        raise InputError(f"{file} names files that it may not use: {'; '.join(refused)}", advice=_ALLOWED_FILES)
-    missing = [name for name, role, problem in checked if problem is not None and role in {"seed", "Dockerfile"}]
+        raise InputError(f"{file} names files that it may not use: {'; '.join(refused)}", advice=ALLOWED_FILES)
+    missing = [
+        name for name, role, problem in checked if problem is not None and role in {"seed", "Dockerfile", "file"}
+    ]
     if missing:
         raise InputError(
             f"{file} names files that do not exist: {', '.join(missing)}",
@@ -221,16 +339,19 @@ def _list_files(project: Project) -> Iterator[tuple[str, Role]]:
     """List the files that a configuration names, with their roles."""
     if project.config.seed:
         yield project.config.seed, "seed"
-    for variant in project.config.variants.values():
-        yield from _list_variant_files(variant)
+    for container in (*project.config.variants.values(), *project.config.services.values()):
+        yield from _list_named_files(container)
 
 
-def _list_variant_files(variant: Variant) -> Iterator[tuple[str, Role]]:
-    if build := variant.build:
+def _list_named_files(container: Container) -> Iterator[tuple[str, Role]]:
+    if build := container.build:
         yield build.context, "build context"
         yield str(Path(build.context) / build.dockerfile), "Dockerfile"
-    if variant.local is not None and variant.local.requirements:
-        yield variant.local.requirements, "requirements"
+    for file in container.files.values():
+        if file.source is not None:
+            yield file.source, "file"
+    if isinstance(container, Variant) and container.local is not None and container.local.requirements:
+        yield container.local.requirements, "requirements"
 
 
 def _narrow(project: Project, variants: Sequence[str], profiles: Sequence[str]) -> Project:

@@ -1,7 +1,8 @@
 """Which files a configuration may name: files of the same repository, up to a maximum size.
 
 A pull request writes the configuration and may commit links, and what the tool reads can end up in an image, a log or a
-comment. One function checks every path: the configuration itself, seed, build context, Dockerfile and requirements.
+comment. One function checks every path: the configuration itself, compose files and what they read, seed, build
+context, Dockerfile, requirements, and files and folders (`file`) that are copied into containers.
 """
 
 import stat
@@ -10,8 +11,16 @@ from pathlib import Path
 from typing import Literal
 
 _MIB = 2**20
-Role = Literal["configuration", "seed", "build context", "Dockerfile", "requirements"]
-LARGEST: dict[Role, int] = {"configuration": _MIB, "seed": 64 * _MIB, "Dockerfile": _MIB, "requirements": _MIB}  # bytes
+Role = Literal["configuration", "seed", "build context", "Dockerfile", "requirements", "env_file", "file"]
+LARGEST: dict[Role, int] = {  # bytes
+    "configuration": _MIB,
+    "seed": 64 * _MIB,
+    "Dockerfile": _MIB,
+    "requirements": _MIB,
+    "env_file": _MIB,
+    "file": 64 * _MIB,
+}
+ALLOWED_FILES = "name a regular file of the same repository; without git, one in the configuration's own folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,8 @@ def find_problem(path: Path, root: Path, role: Role) -> PathProblem | None:
 def _check_kind_and_size(mode: int, size: int, role: Role) -> PathProblem | None:
     if role == "build context":
         return None if stat.S_ISDIR(mode) else PathProblem("is not a folder")
+    if role == "file" and stat.S_ISDIR(mode):
+        return None
     if not stat.S_ISREG(mode):
         return PathProblem("is not a regular file")
     if size > LARGEST[role]:

@@ -1,12 +1,15 @@
 """Models of the configuration (`bench.yml`). `bench-action schema` generates the JSON Schema for editors from them."""
 
 import re
-from collections.abc import Collection
+import shlex
+from collections.abc import Collection, Mapping
+from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from bench_action.config.gates import Gate, Gates, check_gates, default_gates
+from bench_action.config.kinds import guess_kind
 from bench_action.config.units import Seconds, WholeSeconds
 from bench_action.model.machine import OPEN_FILES
 
@@ -16,19 +19,86 @@ UrlPath = Annotated[str, StringConstraints(pattern=r"^/[!-~]*$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[^\r\n\x00]*$")]
 Headers = dict[Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")], HeaderValue]
-Environment = dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str]
-Ulimits = dict[Annotated[str, StringConstraints(pattern=r"^(nofile|nproc)$")], Annotated[int, Field(ge=64)]]
-
+VariableName = Annotated[str, StringConstraints(pattern=r"^[^=\s\x00]+$")]
+ContainerPath = Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$")]
+Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
 
 BUILT_IN = "built-in"
 PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9-]*)\.([a-z]+)\}")
-SECRET = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+SECRET = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")  # `$${` is a literal `${`, as in a compose file
+_EXTENSION = "x-"
+_FEWEST_FILES = 64  # or processes: with less, no server starts
+
+
+def parse_environment(value: object) -> object:
+    """Parse variables in any form that a compose file allows: a mapping with numbers, or a list of `NAME=value`."""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        value = {name: text if found else None for name, found, text in (item.partition("=") for item in value)}
+    return {name: _write_scalar(item) for name, item in value.items()} if isinstance(value, dict) else value
+
+
+def _write_scalar(value: object) -> object:
+    """Write a number or a boolean as YAML does."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value
+
+
+def parse_command(value: object) -> object:
+    """Split a command that is written as one text, as a shell and a compose file do. Raises ValueError."""
+    if not isinstance(value, str):
+        return [_write_scalar(word) for word in value] if isinstance(value, list) else value
+    try:
+        return shlex.split(value)
+    except ValueError as error:
+        raise ValueError(f"could not split the command into words: {error}".lower()) from error
+
+
+def parse_conditions(value: object) -> object:
+    """Parse `depends_on` in any form that a compose file allows: a list, or a mapping of names to conditions."""
+    if isinstance(value, list):
+        return dict.fromkeys(value, "service_started") if all(isinstance(name, str) for name in value) else value
+    if not isinstance(value, dict):
+        return value
+    return {name: item.get("condition", item) if isinstance(item, dict) else item for name, item in value.items()}
+
+
+def _check_ulimits(limits: dict[str, int]) -> dict[str, int]:
+    for name in ("nofile", "nproc"):
+        if limits.get(name, _FEWEST_FILES) < _FEWEST_FILES:
+            raise ValueError(f"`{name}` must be at least {_FEWEST_FILES}")
+    return limits
+
+
+_VALUES = dict[str, str | int | float | bool] | list[str]
+Environment = Annotated[dict[VariableName, str], BeforeValidator(parse_environment, json_schema_input_type=_VALUES)]
+Command = Annotated[list[str], BeforeValidator(parse_command, json_schema_input_type=str | list[str])]
+Conditions = Annotated[
+    dict[Name, Condition],
+    BeforeValidator(parse_conditions, json_schema_input_type=dict[Name, Condition | dict[str, Any]] | list[Name]),
+]
+Ulimits = Annotated[
+    dict[
+        Annotated[str, StringConstraints(pattern=r"^(nofile|nproc|memlock|core|stack|rtprio|nice)$")],
+        Annotated[int, Field(ge=-1)],
+    ],
+    AfterValidator(_check_ulimits),
+]
 
 
 class Model(BaseModel):
-    """Base class of every part: immutable, and rejects unknown keys."""
+    """Base class of every part: immutable, and rejects unknown keys, except those that begin with `x-`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", json_schema_extra={"patternProperties": {f"^{_EXTENSION}": {}}}
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_extensions(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        return {key: item for key, item in value.items() if not (isinstance(key, str) and key.startswith(_EXTENSION))}
 
 
 class Ready(Model):
@@ -36,65 +106,109 @@ class Ready(Model):
 
     path: UrlPath = "/"
     timeout: Seconds = Field(30.0, gt=0, le=600)
-
-
-class Service(Model):
-    """A container that subjects depend on. The keys `postgres` and `redis` imply their `kind`."""
-
-    kind: Literal["postgres", "redis", "other"]
-    image: str
-    settings: dict[str, str | int | float | bool] = {}
-    env: Environment = {}
-    command: list[str] = []
-    port: Port | None = None
-    ready: Ready = Ready()
-
-    @model_validator(mode="after")
-    def _other_has_port(self) -> Self:
-        if self.kind == "other" and self.port is None:
-            raise ValueError("a service of kind other needs `port`: it is ready when `ready.path` answers on it")
-        return self
+    command: str | list[str] | None = None
 
 
 class Build(Model):
-    """How a variant's image is built. `context` is relative to the configuration file, `dockerfile` to `context`."""
+    """How an image is built. `context` is relative to the configuration file, `dockerfile` to `context`."""
 
     context: str
     dockerfile: str = "Dockerfile"
     target: str | None = None
-    args: dict[str, str] = {}
+    args: Environment = {}
+    secrets: dict[str, str] = Field({}, description="id → value of what `RUN --mount=type=secret` reads")
 
 
 def _build_from_text(value: object) -> object:
     return {"context": value} if isinstance(value, str) else value
 
 
-class Local(Model):
-    """How the local engine runs a variant: a command (`{port}` is its port) in its own virtual environment."""
+class File(Model):
+    """A file or a folder that is copied into a container before it starts: `source` of the repository, or a text.
 
-    command: list[str] = Field(min_length=1)
-    requirements: str | None = None
+    `source` is relative to the configuration file; `mode` holds the permissions, such as 0o400 (None: as they are).
+    """
+
+    source: str | None = None
+    content: str | None = None
+    mode: int | None = Field(None, ge=0, le=0o7777)
+
+    @model_validator(mode="after")
+    def _one_content(self) -> Self:
+        if (self.source is None) == (self.content is None):
+            raise ValueError("set exactly one of `source` and `content`")
+        return self
 
 
-class Variant(Model):
-    """One way to build and serve the application."""
+def _file_from_text(value: object) -> object:
+    return {"source": value} if isinstance(value, str) else value
+
+
+Files = dict[ContainerPath, Annotated[File, BeforeValidator(_file_from_text, json_schema_input_type=str | File)]]
+
+
+class Container(Model):
+    """What services and variants have in common: an image, and how it runs. The keys mean what they do in compose."""
 
     build: Annotated[Build | None, BeforeValidator(_build_from_text, json_schema_input_type=str | Build)] = None
     image: str | None = None
-    command: list[str] = []
-    setup: list[str] = []
-    port: Port = 8000
-    ready: Ready = Ready()
+    platform: str | None = Field(None, description="such as linux/amd64; refused if this machine has another one")
+    entrypoint: Annotated[
+        list[str] | None, BeforeValidator(parse_command, json_schema_input_type=str | list[str] | None)
+    ] = Field(None, description="an empty list: none; left out: the image's")
+    command: Command = []
     env: Environment = {}
-    ulimits: Ulimits = {"nofile": OPEN_FILES}
-    local: Local | None = None
-    keep_alive: bool = Field(True, description="whether the server keeps connections open between requests")
+    port: Port | None = None
+    ready: Ready = Ready()
+    depends_on: Conditions = {}
+    files: Files = Field({}, description="path in the container → a file or folder of the repository, copied there")
+    volumes: list[ContainerPath] = Field([], description="folders in volumes of their own, removed with the container")
+    tmpfs: list[ContainerPath] = Field([], description="folders in memory, such as `/run` or `/run:size=64m`")
+    user: str = ""
+    working_dir: str = ""
+    stop_signal: str = ""
+    ulimits: Ulimits = {}
+    shm_size: int = Field(0, ge=0, description="bytes of /dev/shm; 0: the engine's default")
+    init: bool = False
+    aliases: list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]] = Field(
+        [], description="more host names by which others reach it"
+    )
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
         if (self.build is None) == (self.image is None):
             raise ValueError("set exactly one of `build` and `image`")
         return self
+
+
+class Service(Container):
+    """A container that subjects depend on. Without `kind`, its image's name tells it.
+
+    `once`: it runs to its end, such as a migration. `worker`: it works in the background for the application.
+    """
+
+    kind: Literal["postgres", "redis", "other"]
+    settings: dict[str, str | int | float | bool] = {}
+    once: bool = False
+    worker: bool = False
+
+
+class Local(Model):
+    """How the local engine runs a variant: a command (`{port}` is its port) in its own virtual environment."""
+
+    command: Command = Field(min_length=1)
+    requirements: str | None = None
+
+
+class Variant(Container):
+    """One way to build and serve the application. `service`: the service of the compose file that it is."""
+
+    service: str | None = Field(None, description="a service of the compose file; left out: the one of the same name")
+    setup: Command = []
+    port: Port = 8000
+    ulimits: Ulimits = {"nofile": OPEN_FILES}
+    local: Local | None = None
+    keep_alive: bool = Field(True, description="whether the server keeps connections open between requests")
 
 
 StatusCode = Annotated[int, Field(ge=100, le=599)]
@@ -228,14 +342,52 @@ class Load(Model):
     ulimits: Ulimits = {"nofile": OPEN_FILES}
 
 
-def _add_kinds(value: object) -> object:
-    """Set the kind of the services `postgres` and `redis`."""
+class Compose(Model):
+    """The compose file that describes services and variants.
+
+    `env`: variables that it may use besides those of its own `.env` file; null: this machine's value.
+    """
+
+    file: Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=str | list[str])] = Field(
+        [], description="relative to the configuration file; left out: the usual names next to it"
+    )
+    profiles: list[str] = []
+    env: Annotated[
+        dict[VariableName, str | None], BeforeValidator(parse_environment, json_schema_input_type=_VALUES)
+    ] = {}
+
+
+def parse_compose(value: object) -> object:
+    """Parse `compose`: a path, or `true` for the file of a usual name."""
+    if value is True:
+        return {}
+    if value is False:
+        return None
+    return {"file": value} if isinstance(value, str | list) else value
+
+
+ComposeChoice = Annotated[
+    Compose | None, BeforeValidator(parse_compose, json_schema_input_type=bool | str | list[str] | Compose | None)
+]
+
+
+class ComposeInputs(BaseModel):
+    """What of a configuration decides how its compose file is read; the rest is checked after that."""
+
+    compose: ComposeChoice = None
+    secrets: list[str] = []
+
+
+def add_kinds(value: object) -> object:
+    """Set the kind of services that do not: by their key (`postgres`, `redis`), else by their image's name."""
     if not isinstance(value, dict):
         return value
-    return {
-        key: {"kind": key, **body} if key in ("postgres", "redis") and isinstance(body, dict) else body
-        for key, body in value.items()
-    }
+    return {key: _add_kind(key, body) if isinstance(body, dict) else body for key, body in value.items()}
+
+
+def _add_kind(name: str, body: Mapping[str, object]) -> Mapping[str, object]:
+    kind = name if name in {"postgres", "redis"} else guess_kind(str(body.get("image") or ""))
+    return {"kind": kind, **body}
 
 
 DEFAULT_SERVICES: dict[str, Any] = {
@@ -247,9 +399,10 @@ DEFAULT_SERVICES: dict[str, Any] = {
 class Config(Model):
     """The whole configuration."""
 
-    services: Annotated[dict[Name, Service], BeforeValidator(_add_kinds)] = Field(
+    services: Annotated[dict[Name, Service], BeforeValidator(add_kinds)] = Field(
         default_factory=lambda: dict(DEFAULT_SERVICES), validate_default=True
     )
+    compose: ComposeChoice = None
     load: Load = Load()
     seed: str | None = None
     secrets: list[str] = []
@@ -290,6 +443,24 @@ class Config(Model):
                     f"the request of the {where} contains `${{{min(secrets)}}}`, which is sent literally: secrets are "
                     "filled in only in a variant's `env`. Write a test token that `env` or the seed makes valid"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _dependencies_end(self) -> Self:
+        """Reject dependencies on what is not a service, and those that form a circle."""
+        containers: dict[str, Container] = {**self.services, **self.variants}
+        for name, container in containers.items():
+            if unknown := set(container.depends_on) - set(self.services):
+                raise ValueError(f"{name} depends on {min(unknown)}, which is not one of `services`")
+            for other, condition in container.depends_on.items():
+                if condition == "service_completed_successfully" and not self.services[other].once:
+                    raise ValueError(
+                        f"{name} waits until {other} has completed, but {other} runs on: set `once: true` if it ends"
+                    )
+        try:
+            TopologicalSorter({name: list(container.depends_on) for name, container in containers.items()}).prepare()
+        except CycleError as error:
+            raise ValueError(f"`depends_on` forms a circle: {' → '.join(error.args[1])}") from error
         return self
 
     @model_validator(mode="after")

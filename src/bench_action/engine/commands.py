@@ -26,8 +26,10 @@ def make_postgres_command(spec: ServiceSpec) -> list[str]:
 
 
 def make_redis_command(spec: ServiceSpec) -> list[str]:
-    """Return `redis-server --name value …`."""
-    command = ["redis-server"]
+    """Return `redis-server --name value …`; a configuration file comes before its options."""
+    own = list(spec.command)
+    file = [own.pop(0)] if own and not own[0].startswith("-") else []
+    command = ["redis-server", *file]
     for name, value in {**_REDIS_SETTINGS, **spec.settings}.items():
         command += [f"--{name}", value]
-    return command + list(spec.command)
+    return command + own

@@ -25,11 +25,46 @@ class LocalForm:
 
 
 @dataclass(frozen=True, slots=True)
+class FileCopy:
+    """A file or a folder that is copied to `target` in a container before it starts: `source`, or a text.
+
+    `mode`: its permissions; None: those of `source`, or 0o644.
+    """
+
+    target: str
+    source: Path | None = None
+    content: str = ""
+    mode: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerForm:
+    """How a container runs, besides its command. Empty values are the image's or the engine's own.
+
+    `entrypoint`: an empty list is none at all. `volumes`: folders with volumes of their own, which are removed with the
+    container. `tmpfs`: folders in memory, such as `/run:size=64m`. `shm_size`: in bytes. `aliases`: more host names.
+    `platform`: such as linux/amd64; the engine refuses an image of another.
+    """
+
+    entrypoint: Sequence[str] | None = None
+    files: Sequence[FileCopy] = ()
+    volumes: Sequence[str] = ()
+    tmpfs: Sequence[str] = ()
+    user: str = ""
+    working_dir: str = ""
+    stop_signal: str = ""
+    shm_size: int = 0
+    init: bool = False
+    aliases: Sequence[str] = ()
+    platform: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceSpec:
     """What to run. The engine decides how, by `kind`: command line, data directory, limits.
 
     `slot`: the slot that it belongs to, which is its network; empty for the load generator, which reaches every slot.
-    Others in the slot reach the service as `host`, or as `name` if `host` is empty, and by each of `aliases`. Two
+    Others in the slot reach the service as `host`, or as `name` if `host` is empty, and by its form's aliases. Two
     services of a slot may share a host if only one of them runs at a time. `image` is a name or an id; `settings` are
     the service's own (`max_connections: 500`).
     """
@@ -45,7 +80,7 @@ class ServiceSpec:
     local: LocalForm | None = None
     host: str = ""
     slot: str = ""
-    aliases: Sequence[str] = ()
+    container: ContainerForm = ContainerForm()
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,9 @@ class Revisions:
 @contextmanager
 def load_revisions(options: Options, environ: Mapping[str, str], progress: Progress) -> Iterator[Revisions]:
     """Load head, and base if requested, whose sources exist until the context ends. Raises InputError."""
-    project = _load_head(options)
+    project = _load_head(options, environ)
+    for note in project.notes:
+        progress.step(note)
     source = read_source(project.folder, environ)
     with ExitStack() as folders:
         revisions = Revisions(source, project)
@@ -49,7 +51,7 @@ def load_revisions(options: Options, environ: Mapping[str, str], progress: Progr
             )
         elif options.baseline is not None:
             commit = resolve_revision(project.folder, options.baseline, options.git)
-            base = _load_base(project, commit, options, folders, progress)
+            base = _load_base(project, commit, options, folders, environ=environ, progress=progress)
             revisions = _apply_rules(revisions, base, options, environ, progress)
         head = add_control(fill_in_commit(revisions.head, source.head_sha), options.control)
         check_environment(head.config, environ)
@@ -61,8 +63,10 @@ def load_revisions(options: Options, environ: Mapping[str, str], progress: Progr
             raise
 
 
-def _load_head(options: Options) -> Project:
-    project = load_project(options.config, options.preset, variants=options.variants, profiles=options.profiles)
+def _load_head(options: Options, environ: Mapping[str, str]) -> Project:
+    project = load_project(
+        options.config, options.preset, variants=options.variants, profiles=options.profiles, environ=environ
+    )
     if unknown := {name for pair in options.compare for name in pair} - set(project.config.variants):
         raise InputError(f"--compare names unknown variants: {', '.join(sorted(unknown))}")
     if options.max_minutes is None:
@@ -73,14 +77,23 @@ def _load_head(options: Options) -> Project:
     return replace(project, policy=policy)
 
 
-def _load_base(head: Project, commit: str, options: Options, folders: ExitStack, progress: Progress) -> Baseline:
+def _load_base(
+    head: Project,
+    commit: str,
+    options: Options,
+    folders: ExitStack,
+    *,
+    environ: Mapping[str, str],
+    progress: Progress,
+) -> Baseline:
     """Load base from its own sources; if they cannot be read, nothing is compared, and head is measured alone."""
     try:
         folder = folders.enter_context(check_out(head.folder, commit, options.git, progress.warn))
     except InputError as error:
         return make_unreadable_base(head, commit, error)
     former = find_former_name(head.folder, head.file, commit, options.git)
-    base = load_base(head, folder, commit, moved_from=former, variants=options.variants, profiles=options.profiles)
+    narrowed = {"variants": options.variants, "profiles": options.profiles}
+    base = load_base(head, folder, commit, moved_from=former, environ=environ, **narrowed)
     return fill_in_base_commit(base)
 
 

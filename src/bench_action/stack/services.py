@@ -2,11 +2,13 @@
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from bench_action.config.schema import Config, Service
 from bench_action.engine.protocol import COPIED, Engine, Handle, ServiceSpec
 from bench_action.load.generator import Agent
+from bench_action.stack.container import make_container_form
 from bench_action.stack.images import Images
 from bench_action.stack.parallel import run_in_parallel
 from bench_action.stack.postgres import Login, Postgres
@@ -36,6 +38,7 @@ class SlotServices:
 
     engine: Engine
     config: Config
+    folder: Path
     images: Images
     agent: Agent
     aliases: Mapping[str, str]
@@ -102,6 +105,7 @@ class SlotServices:
 
     def _make_spec(self, slot: Slot, name: str) -> ServiceSpec:
         service = self.config.services[name]
+        form = make_container_form(service, self.folder)
         return ServiceSpec(
             kind=service.kind,
             name=name,
@@ -111,7 +115,9 @@ class SlotServices:
             command=service.command,
             port=service.port or _PORTS[service.kind],
             slot=slot.name,
-            aliases=[alias for alias, known in self.aliases.items() if known == name],
+            container=replace(
+                form, aliases=[*form.aliases, *(a for a, known in self.aliases.items() if known == name)]
+            ),
         )
 
     def _fill_in_account(self, service: Service) -> dict[str, str]:

@@ -130,7 +130,7 @@ def bring_up(
     progress.step(f"starting services{_describe_slots(project.config)}")
     load, agent = start_generator(engine, project.config, images)
     aliases = base.aliases if base is not None else {}
-    services = SlotServices(engine, project.config, images, agent, aliases)
+    services = SlotServices(engine, project.config, project.folder, images, agent, aliases)
     slots = services.start(name_slots(len(project.config.variants) + len(images.base)))
     progress.step("starting subjects")
     starter = Starter(engine, project, base, images, environ)

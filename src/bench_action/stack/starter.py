@@ -10,6 +10,7 @@ from bench_action.config.schema import PLACEHOLDER
 from bench_action.engine.protocol import Engine, Handle, ServiceSpec
 from bench_action.model.errors import InputError, StackError
 from bench_action.model.result import Revision
+from bench_action.stack.container import make_container_form
 from bench_action.stack.images import Image, Images, make_local_form
 from bench_action.stack.postgres import Postgres, QueryError
 from bench_action.stack.slots import Slot
@@ -121,6 +122,7 @@ class Starter:
             env={**_list_urls(subject), **build_environment(variant, addresses, secrets)},
             ulimits=variant.ulimits,
             local=local,
+            container=make_container_form(variant, project.folder),
         )
 
     def _find_addresses(self, subject: Subject) -> dict[str, Address]:

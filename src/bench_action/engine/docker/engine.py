@@ -15,6 +15,7 @@ from bench_action.engine.docker.build import build_image
 from bench_action.engine.docker.client import connect, translate_errors
 from bench_action.engine.docker.creations import Creations
 from bench_action.engine.docker.data import DataVolumes
+from bench_action.engine.docker.files import put_files
 from bench_action.engine.docker.images import RunImages
 from bench_action.engine.docker.itself import find_tool_image
 from bench_action.engine.docker.labels import MARK, RUN, is_left_behind, make_labels
@@ -131,7 +132,7 @@ class DockerEngine:
         host = spec.host or spec.name
         address = f"bench-action-{spec.slot}-{host}" if spec.slot else host
         with translate_errors(f"could not start {spec.name}", where=f"its container ({spec.kind})"):
-            container = self._creations.make(lambda: self._create(spec, host, [host, address, *spec.aliases]))
+            container = self._creations.make(lambda: self._create(spec, host, [host, address, *spec.container.aliases]))
             container.start()
         handle = Handle(str(container.id), spec.name, spec.kind, host, spec.port, address)
         self._expected[handle.id] = handle
@@ -257,6 +258,7 @@ class DockerEngine:
         )
         for network in networks[1:]:
             self._client.api.connect_container_to_network(str(container.id), network)
+        put_files(self._client, str(container.id), spec.container.files)
         return container
 
     def _wait(self, handle: Handle, timeout_s: float) -> int:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from docker.types import LogConfig, Ulimit
+from docker.types import LogConfig, Mount, Ulimit
 
 from bench_action.engine.commands import make_postgres_command, make_redis_command
 from bench_action.engine.docker.data import Binds
-from bench_action.engine.protocol import ServiceSpec
+from bench_action.engine.protocol import ContainerForm, ServiceSpec
 from bench_action.model.machine import OPEN_FILES
 
 # Linux caps a listen backlog at somaxconn (listen(2)), 4096 by default since 5.4 and 128 before.
@@ -42,7 +42,29 @@ def make_container_options(spec: ServiceSpec, volumes: Sequence[str], data: Bind
             options |= {"security_opt": ["no-new-privileges:true"]}
         case "other":
             pass
-    return options
+    return _add_form(options, spec.container)
+
+
+def _add_form(options: dict[str, Any], form: ContainerForm) -> dict[str, Any]:
+    """Add how this container runs; what a kind needs (its data in memory, its own shared memory) stays."""
+    chosen: dict[str, Any] = {
+        "user": form.user,
+        "working_dir": form.working_dir,
+        "stop_signal": form.stop_signal,
+        "shm_size": form.shm_size,
+        "init": form.init,
+        "platform": form.platform,
+    }
+    options = {**options, **{name: value for name, value in chosen.items() if value}}
+    if form.entrypoint is not None:
+        options["entrypoint"] = list(form.entrypoint)
+    memory = dict(options.get("tmpfs", {}))
+    memory |= {path: given for path, _, given in (text.partition(":") for text in form.tmpfs)}
+    kept = {*memory, *(bind["bind"] for bind in options.get("volumes", {}).values())}
+    volumes = [path for path in form.volumes if path not in kept]
+    if memory:
+        options["tmpfs"] = memory
+    return options | ({"mounts": [Mount(path, None, no_copy=False) for path in volumes]} if volumes else {})
 
 
 def _make_load_options() -> dict[str, Any]:

@@ -1,0 +1,74 @@
+"""Lay `bench.yml` over a compose file: what `bench.yml` says wins, key by key."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench_action.config.compose.convert import make_name
+from bench_action.config.compose.read import ComposeReading
+from bench_action.config.compose.roles import Choice
+from bench_action.config.schema import parse_conditions, parse_environment
+
+_ORIGINS = ("build", "image")
+_NORMAL_FORMS = {"env": parse_environment, "depends_on": parse_conditions}
+_WHOLE = frozenset({"ready"})  # keys whose parts exclude each other, so that they are replaced together
+
+
+def find_choice(data: Mapping[str, Any], services: Mapping[str, Any]) -> Choice:
+    """Find out which services of a compose file `bench.yml` chooses, keeps and leaves out. `services`: those there are.
+
+    A variant that names no service is the one of its own name; one that has its own origin, and none, is no service.
+    """
+    names = {make_name(service): service for service in services}
+    variants: dict[str, str] = {}
+    for name, body in _mapping(data.get("variants")).items():
+        service = _mapping(body).get("service")
+        if isinstance(service, str):
+            variants[str(name)] = names.get(service, service)
+        elif name in names or not any(_mapping(body).get(origin) for origin in _ORIGINS):
+            variants[str(name)] = names.get(str(name), str(name))
+    own = _mapping(data.get("services"))
+    kept = [names.get(name, name) for name, body in own.items() if body is not None]
+    return Choice(variants, kept, [names.get(name, name) for name, body in own.items() if body is None])
+
+
+def merge(data: Mapping[str, Any], reading: ComposeReading) -> dict[str, Any]:
+    """Merge `bench.yml` into what a compose file says."""
+    named = {
+        make_name(str(name)) if name not in reading.services else name: body
+        for name, body in _mapping(data.get("services")).items()
+        if body is not None
+    }
+    merged = {"services": _merge_all(reading.services, named)}
+    merged["variants"] = _merge_all(reading.variants, _mapping(data.get("variants")))
+    return {**data, **merged}
+
+
+def _merge_all(given: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    return {**given, **{name: _merge_container(given.get(name, {}), body) for name, body in own.items()}}
+
+
+def _merge_container(given: Mapping[str, Any], own: Any) -> Any:
+    """Merge one service or variant. An image replaces a build, and the other way round."""
+    if not isinstance(own, dict):
+        return given if own is None else own
+    own = {key: _NORMAL_FORMS[key](value) if key in _NORMAL_FORMS else value for key, value in own.items()}
+    replaced = {other for key, other in (_ORIGINS, _ORIGINS[::-1]) if own.get(key)} - {key for key in own if own[key]}
+    return _merge_values({key: value for key, value in given.items() if key not in replaced}, own)
+
+
+def _merge_values(given: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge two mappings, of which the second wins; null takes a value away."""
+    merged = dict(given)
+    for key, value in own.items():
+        before = merged.get(key)
+        if value is None:
+            merged.pop(key, None)
+        elif key not in _WHOLE and isinstance(before, dict) and isinstance(value, dict):
+            merged[key] = _merge_values(before, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

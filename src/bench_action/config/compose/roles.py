@@ -1,0 +1,269 @@
+"""Choose what each service of a compose file is for: what is measured, what it needs, and what is left out."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bench_action.config.compose.dockerfile import read_final_stage
+from bench_action.config.compose.parse import ComposeService
+from bench_action.config.compose.proxies import find_proxied_port
+from bench_action.config.kinds import is_tool, is_web_server
+from bench_action.model.errors import InputError
+
+COMPLETED = "service_completed_successfully"
+_MIGRATES = re.compile(
+    r"\b(migrate|migration|migrations|db:(migrate|prepare|setup|seed)|alembic upgrade|flyway|liquibase|collectstatic|"
+    r"loaddata|prisma (migrate|db)|sequelize.* db:migrate|knex migrate|goose|dbmate|createcachetable)\b"
+)
+_SERVES = re.compile(
+    r"\b(runserver|gunicorn|uvicorn|uwsgi|hypercorn|daphne|granian|puma|unicorn|rails s|serve|server|start)\b"
+)
+_WORKS = re.compile(
+    r"\b(celery|rq|dramatiq|huey|sidekiq|resque|taskiq|arq|queue:work|horizon|schedule:work|runworker)\b"
+)
+_TESTS = re.compile(
+    r"\b(pytest|tox|nox|go test|(npm|yarn|pnpm)( run)? test|phpunit|rspec|cypress|playwright|manage\.py test)\b"
+)
+_TEST_NAME = re.compile(r"(^|[-_.])(e2e|tests?|lint|linter|cypress|playwright)([-_.]|$)")
+_PORT = re.compile(r"(?:--port[= ]|-p |--bind[= ]\S*:|-b \S*:|--http[= ]\S*:|0\.0\.0\.0:|\[::\]:|(?<=\s):)(\d{2,5})\b")
+_LISTENS = re.compile(r"(?:0\.0\.0\.0|//\+|//\*|\[::\]):(\d{2,5})\b|^traefik\..*\.server\.port=(\d{2,5})$")
+_SOCKET = "docker.sock"
+
+
+class NothingBuiltError(InputError):
+    """A compose file builds no service, and nothing says which one is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What `bench.yml` says: variant → service, services that it keeps, and those that it leaves out (null)."""
+
+    variants: Mapping[str, str] = field(default_factory=dict)
+    kept: Collection[str] = ()
+    dropped: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """The services of a compose file by role. `variants`: variant → service. `left_out`: service → why."""
+
+    variants: Mapping[str, ComposeService]
+    services: Mapping[str, ComposeService]
+    once: Collection[str]
+    workers: Collection[str]
+    left_out: Mapping[str, str]
+
+
+def choose_roles(services: Mapping[str, ComposeService], choice: Choice, file: str) -> Roles:
+    """Choose each service's role. Raises InputError if it is not clear what is measured, or it cannot be."""
+    services = _share_builds(services)
+    variants = choice.variants or _name_variant(find_application(services, file))
+    if unknown := [service for service in variants.values() if service not in services]:
+        raise InputError(f"{file} has no service {unknown[0]}", advice=f"choose one of: {', '.join(services)}")
+    measured = {name: services[service] for name, service in variants.items()}
+    targets = {service.name for service in measured.values()}
+    needed = _find_needed(services, targets, choice.dropped)
+    for name in (*targets, *sorted(needed)):
+        if services[name].danger:
+            raise _make_refusal(services[name], file)
+    left_out = dict(_list_left_out(services, targets, needed, choice))
+    kept = {name: service for name, service in services.items() if name not in left_out and name not in targets}
+    once = {name for name, service in kept.items() if _runs_once(service, services)}
+    depended = {other for service in (*kept.values(), *measured.values()) for other in service.conditions}
+    workers = {
+        name
+        for name, service in kept.items()
+        if service.build is not None and find_own_port(service, services) is None and name not in {*once, *depended}
+    }
+    return Roles(measured, kept, once, workers, left_out)
+
+
+def find_application(services: Mapping[str, ComposeService], file: str) -> str:
+    """Find the one service that is built and serves. Raises InputError if there are several, or none."""
+    if not has_application(services):
+        for service in services.values():
+            if service.build is not None:
+                raise _make_refusal(service, file)
+        raise NothingBuiltError(
+            f"{file} builds no service",
+            where=f"services: {', '.join(services)}",
+            advice="choose one in bench.yml: `variants: {NAME: {service: NAME}}`",
+        )
+    built = [service for service in services.values() if _is_built(service) and not _is_helper(service, services)]
+    served = [service for service in built if not is_proxy(service)]
+    candidates = (
+        [service for service in served if service.ports]
+        or [service for service in served if find_port(service, services) is not None]
+        or [service for service in built if service.ports]
+    )
+    if len(candidates) == 1:
+        return candidates[0].name
+    if not candidates:
+        name = (built or [service for service in services.values() if _is_built(service)])[0].name
+        raise InputError(
+            f"{file} does not say what to measure: it has no service that is built and has a port",
+            where=f"services: {', '.join(services)}",
+            advice=f"choose one in bench.yml, with its port: `variants: {{{name}: {{service: {name}, port: 8000}}}}`",
+        )
+    names = list_names([service.name for service in candidates])
+    name = candidates[0].name
+    raise InputError(
+        f"{file} does not say what to measure: {names} are built and have a port",
+        advice=f"choose in bench.yml: `variants: {{{name}: {{service: {name}}}}}`",
+    )
+
+
+def has_application(services: Mapping[str, ComposeService]) -> bool:
+    """Whether any service is built."""
+    return any(_is_built(service) for service in services.values())
+
+
+def find_port(service: ComposeService, services: Mapping[str, ComposeService]) -> int | None:
+    """Find the port that a service listens on: its own, or one that its Dockerfile exposes."""
+    port = find_own_port(service, services)
+    if port is None and service.build is not None and not service.danger:
+        return next(iter(read_final_stage(service.build).ports), None)
+    return port
+
+
+def find_own_port(service: ComposeService, services: Mapping[str, ComposeService]) -> int | None:
+    """Find the port that a service listens on: declared, or in its healthcheck, command, labels or variables.
+
+    The configuration of a web server in front of it may name it as well.
+    """
+    if service.ports:
+        return service.ports[0]
+    url = service.health.find_url([service.name]) if service.health is not None else None
+    if url is not None and url[0]:
+        return url[0]
+    if found := _PORT.search(" " + " ".join((*(service.entrypoint or ()), *(service.command or ())))):
+        return int(found[1])
+    if (port := service.env.get("PORT", "")).isdigit():
+        return int(port)
+    labels = service.raw.get("labels")
+    texts = [f"{key}={value}" for key, value in labels.items()] if isinstance(labels, dict) else labels or []
+    for text in (*service.env.values(), *texts):
+        if found := _LISTENS.search(str(text)):
+            return int(found[1] or found[2])
+    return find_proxied_port(service.name, [other for other in services.values() if is_proxy(other)])
+
+
+def is_proxy(service: ComposeService) -> bool:
+    """Whether a service is a web server that others stand behind."""
+    if service.build is None or service.danger:
+        return is_web_server(service.image)
+    return is_web_server(read_final_stage(service.build).image)
+
+
+def find_danger(raw: Mapping[str, Any]) -> str:
+    """Find out why a service cannot or must not run; empty if it may."""
+    if raw.get("privileged"):
+        return "is `privileged`"
+    mode = str(raw.get("network_mode") or "")
+    if mode not in {"", "bridge", "default", "none"}:
+        return f"has `network_mode: {mode}`"
+    if raw.get("devices") or raw.get("gpus"):
+        return "uses `devices` of the host"
+    volumes = [item.get("source", "") if isinstance(item, dict) else item for item in raw.get("volumes") or ()]
+    if raw.get("runtime") not in {None, "", "runc"}:
+        return f"needs the runtime {raw['runtime']}"
+    return "mounts the engine's socket" if any(_SOCKET in str(volume) for volume in volumes) else ""
+
+
+def _make_refusal(service: ComposeService, file: str) -> InputError:
+    return InputError(
+        f"{file}: {service.name} cannot be run, as it {service.danger}",
+        cause="a container of a run reaches nothing but its own network, and is built from files of the repository",
+        advice=f"change it in a second compose file (`compose: [{file}, compose.bench.yaml]`), or leave it out in "
+        f"bench.yml: `services: {{{service.name}: null}}`",
+    )
+
+
+def _name_variant(service: str) -> dict[str, str]:
+    return {service: service}
+
+
+def _share_builds(services: Mapping[str, ComposeService]) -> dict[str, ComposeService]:
+    """Give services that use the image which another one builds the same build."""
+    built = {
+        service.image: service.build for service in services.values() if service.build is not None and service.image
+    }
+    return {
+        name: replace(service, build=built[service.image])
+        if service.build is None and service.image in built
+        else service
+        for name, service in services.items()
+    }
+
+
+def _find_needed(
+    services: Mapping[str, ComposeService], targets: Collection[str], dropped: Collection[str]
+) -> set[str]:
+    """Find all services that the measured ones depend on, directly or not."""
+    needed, waiting = set[str](), list(targets)
+    while waiting:
+        for other in services[waiting.pop()].conditions:
+            if other in services and other not in needed | set(targets) | set(dropped):
+                needed.add(other)
+                waiting.append(other)
+    return needed
+
+
+def _list_left_out(
+    services: Mapping[str, ComposeService], targets: Collection[str], needed: Collection[str], choice: Choice
+) -> Iterator[tuple[str, str]]:
+    for name, service in services.items():
+        if name in targets or name in needed:
+            continue
+        if name in choice.dropped:
+            yield name, "bench.yml leaves it out"
+        elif service.danger:
+            yield name, f"it {service.danger}"
+        elif name in choice.kept:
+            continue
+        elif reason := _explain_left_out(service, services, targets):
+            yield name, reason
+
+
+def _explain_left_out(service: ComposeService, services: Mapping[str, ComposeService], targets: Collection[str]) -> str:
+    """Explain why nothing that is measured needs a service; empty if it may be needed."""
+    if is_tool(service.image) or "flower" in service.words:
+        return "it is a tool of developers"
+    if _is_test(service):
+        return "it runs tests"
+    in_front = _find_needed(services, [service.name], ()) & set(targets)
+    if in_front and (service.ports or is_proxy(service)) and not _runs_once(service, services):
+        return f"it is in front of {min(in_front)}, which is measured itself"
+    return "it is a web server that nothing here depends on" if is_proxy(service) else ""
+
+
+def _is_helper(service: ComposeService, services: Mapping[str, ComposeService]) -> bool:
+    """Whether a service that is built is none that answers requests: a job, a worker, a tool or a test."""
+    words = " ".join(service.words)
+    works = _WORKS.search(words) is not None and _SERVES.search(words) is None
+    return works or _is_test(service) or "flower" in service.words or _runs_once(service, services)
+
+
+def _is_built(service: ComposeService) -> bool:
+    return service.build is not None and not service.danger
+
+
+def _is_test(service: ComposeService) -> bool:
+    return _TEST_NAME.search(service.name) is not None or _TESTS.search(" ".join(service.words)) is not None
+
+
+def _runs_once(service: ComposeService, services: Mapping[str, ComposeService]) -> bool:
+    """Whether a service runs to its end: another one waits for that, or it only migrates."""
+    if any(other.conditions.get(service.name) == COMPLETED for other in services.values()):
+        return True
+    if service.ports or service.raw.get("restart") in {"always", "unless-stopped"}:
+        return False
+    words = " ".join((service.name.replace("_", " ").replace("-", " "), *service.words))
+    return _MIGRATES.search(words) is not None and _SERVES.search(words) is None
+
+
+def list_names(names: Sequence[str]) -> str:
+    """Join names for a message."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
