@@ -204,7 +204,12 @@ class Measurer:
 
     def _leave_out_bases(self) -> bool:
         """Leave out the bases that have ended by themselves; whether it was they alone that ended."""
-        bases = {subject.handle.id: subject for subject in self.stack.subjects if subject.revision == "base"}
+        bases = {
+            handle.id: subject
+            for subject in self.stack.subjects
+            if subject.revision == "base"
+            for handle in subject.handles
+        }
         ends = self.stack.engine.ended()
         if not ends or any(end.handle.id not in bases for end in ends):
             return False
@@ -279,7 +284,7 @@ class Measurer:
         )
         self.stack.wait_for(base, head)
         if placement is not None:
-            slots.pin(placement.application)  # only now: on one CPU the two would boot one after the other
+            slots.pin(placement)  # only now: on one CPU the two would boot one after the other
         return base, head
 
     def _place(self, block: Block) -> Placement | None:

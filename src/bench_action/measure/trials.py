@@ -272,7 +272,7 @@ def _build_latency_trial(place: TrialPlan, subject: Subject, turns: Turns, profi
         bytes_read=sum(sample.size for sample in turns.seen),
         errors=Errors(read=turns.errors, status=unexpected),
         latency=summarise_latencies(turns.latencies_us),
-        cpu_ms={name: cpu_ms for name, cpu_ms in turns.cpu_ms.items() if cpu_ms is not None},
+        cpu_ms=add_companions({name: cpu_ms for name, cpu_ms in turns.cpu_ms.items() if cpu_ms is not None}),
         work=_NO_WORK,
         work_known=False,
         replies=replies,
@@ -359,7 +359,16 @@ def _subtract_usage(before: Mapping[str, Usage | None], after: Mapping[str, Usag
 
 
 def _get_cpu_ms(usage: Mapping[str, Usage]) -> dict[str, float]:
-    return {name: part.cpu_ms for name, part in usage.items()}
+    return add_companions({name: part.cpu_ms for name, part in usage.items()})
+
+
+def add_companions(cpu_ms: Mapping[str, float]) -> dict[str, float]:
+    """Add the CPU time of an application's companions to its own: they answer its requests."""
+    added: dict[str, float] = {}
+    for part, value in cpu_ms.items():
+        name = part.partition(":")[0]
+        added[name] = added.get(name, 0.0) + value
+    return added
 
 
 def _compute_start(seconds_ago: float) -> str:

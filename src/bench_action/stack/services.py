@@ -5,9 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from bench_action.config.environment import fill_in
 from bench_action.config.schema import Config, Service
 from bench_action.engine.protocol import COPIED, Engine, Handle, ServiceSpec
 from bench_action.load.generator import Agent
+from bench_action.stack.companions import find_dependents, find_waves, is_companion
 from bench_action.stack.container import make_container_form
 from bench_action.stack.images import Images
 from bench_action.stack.parallel import run_in_parallel
@@ -42,41 +44,50 @@ class SlotServices:
     images: Images
     agent: Agent
     aliases: Mapping[str, str]
+    secrets: Mapping[str, str] = field(repr=False)
     _password: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
 
     def start(self, names: Sequence[str]) -> tuple[Slot, ...]:
-        """Start the services of all slots, except for databases, which start in the first slot only.
+        """Start the services of all slots; in slots after the first, only those that need no copy of a database.
 
         Returns once those of the first slot are ready. Raises StackError.
         """
         slots = tuple(Slot(self.engine, name) for name in names)
-        wanted = [
-            (slot, name)
-            for slot in slots
-            for name in self.config.services
-            if slot is slots[0] or not self._is_copied(name)
-        ]
-        handles = run_in_parallel(lambda each: self.engine.start(self._make_spec(*each)), wanted)
-        for (slot, name), handle in zip(wanted, handles, strict=True):
-            self._connect(slot, name, handle)
-        self._wait(slots[:1])
-        for client in slots[0].clients:
-            client.open()
+        copied = {name for name in self._shared if self._is_copied(name)}
+        early = set(self._shared) - copied - find_dependents(self._shared, copied)
+        for wave in find_waves(self._shared):
+            self._start([(slot, name) for slot in slots for name in wave if slot is slots[0] or name in early])
+            self._wait(slots[0], wave)
+            for client in (slots[0].postgres.get(name) or slots[0].redis.get(name) for name in wave):
+                if client is not None:
+                    client.open()
         return slots
 
     def copy(self, slots: Sequence[Slot]) -> None:
         """Start the databases of the other slots with copies of the first one's data; wait until all are ready."""
         first, *others = slots
-        for name in filter(self._is_copied, self.config.services if others else ()):
+        for name in filter(self._is_copied, self._shared if others else ()):
             origin = first.postgres[name]
             origin.close()
             handles = self.engine.clone(origin.handle, [self._make_spec(slot, name) for slot in others])
             for slot, handle in zip(others, handles, strict=True):
                 slot.add_postgres(name, origin.copied_to(handle))
-        if others:
-            self._wait(slots)
+        for wave in find_waves(self._shared) if others else ():
+            self._start([(slot, name) for slot in others for name in wave if name not in slot.handles])
+            for slot in slots:
+                self._wait(slot, wave)
         for redis in (redis for slot in others for redis in slot.redis.values()):
             redis.open()
+
+    @property
+    def _shared(self) -> dict[str, Service]:
+        """The services of a slot, without those that belong to a subject."""
+        return {name: service for name, service in self.config.services.items() if not is_companion(service)}
+
+    def _start(self, wanted: Sequence[tuple[Slot, str]]) -> None:
+        handles = run_in_parallel(lambda each: self.engine.start(self._make_spec(*each)), wanted)
+        for (slot, name), handle in zip(wanted, handles, strict=True):
+            self._connect(slot, name, handle)
 
     def _is_copied(self, name: str) -> bool:
         return self.config.services[name].kind in COPIED
@@ -93,9 +104,8 @@ class SlotServices:
             case _:
                 slot.handles[name] = handle
 
-    def _wait(self, slots: Sequence[Slot]) -> None:
-        checks = [self._make_check(slot, name) for slot in slots for name in slot.handles]
-        wait_until_ready(self.engine, checks)
+    def _wait(self, slot: Slot, names: Sequence[str]) -> None:
+        wait_until_ready(self.engine, [self._make_check(slot, name) for name in names])
 
     def _make_check(self, slot: Slot, name: str) -> ReadinessCheck:
         service, handle = self.config.services[name], slot.handles[name]
@@ -122,7 +132,7 @@ class SlotServices:
 
     def _fill_in_account(self, service: Service) -> dict[str, str]:
         """Add what a PostgreSQL image needs and the configuration leaves open: a user, and a random password."""
-        env = dict(service.env)
+        env = {name: fill_in(text, {}, self.secrets) for name, text in service.env.items()}
         if service.kind == "postgres":
             env.setdefault("POSTGRES_USER", "postgres")
             if not _PASSWORD & set(env):

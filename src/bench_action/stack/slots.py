@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from bench_action.engine.protocol import Engine, Handle
+from bench_action.plan.placement import Placement
 from bench_action.stack.parallel import run_in_parallel
 from bench_action.stack.postgres import Postgres
 from bench_action.stack.redis import Redis
@@ -20,8 +21,12 @@ from bench_action.stack.subject import Database, Subject
 class SlotStarter(Protocol):
     """Starts a subject in a slot."""
 
-    def start(self, subject: Subject) -> Handle:
-        """Start it in the slot whose services it has; do not wait until it is ready."""
+    def start(self, subject: Subject, started: dict[str, Handle], cpus: Sequence[int]) -> Subject:
+        """Start it with its companions in the slot whose services it has, and return it; it need not be ready yet.
+
+        `started`: what has been started here for this subject before, by name, which is started again; changed here.
+        `cpus`: where these may boot.
+        """
 
 
 @dataclass(slots=True)
@@ -33,9 +38,9 @@ class Slot:
     handles: dict[str, Handle] = field(default_factory=dict)
     postgres: dict[str, Postgres] = field(default_factory=dict)
     redis: dict[str, Redis] = field(default_factory=dict)
-    _started: dict[str, Handle] = field(default_factory=dict)
+    _started: dict[str, dict[str, Handle]] = field(default_factory=dict)
     _template: str = ""
-    _inside: Handle | None = None
+    _inside: Subject | None = None
 
     @property
     def clients(self) -> tuple[Postgres | Redis, ...]:
@@ -43,8 +48,8 @@ class Slot:
         return (*self.postgres.values(), *self.redis.values())
 
     @property
-    def inside(self) -> Handle | None:
-        """What runs in it now, if anything does."""
+    def inside(self) -> Subject | None:
+        """The subject that runs in it now, if any."""
         return self._inside
 
     def add_postgres(self, name: str, server: Postgres) -> None:
@@ -68,7 +73,7 @@ class Slot:
     def clear(self, grace_s: int = 0) -> None:
         """Stop the subject that is in it. Without grace it cannot save its data, which are thrown away."""
         if self._inside is not None:
-            self.engine.stop(self._inside, grace_s)
+            run_in_parallel(lambda handle: self.engine.stop(handle, grace_s), self._inside.handles)
             self._inside = None
 
     def renew(self, subject: Subject, *, fresh_data: bool = True) -> None:
@@ -92,16 +97,9 @@ class Slot:
 
         `cpus`: where it may boot, if it has been in this slot before and may have been pinned.
         """
-        placed = self.settle(subject)
-        handle = self._started.get(subject.name)
-        if handle is None:
-            handle = self._started[subject.name] = starter.start(placed)
-        else:
-            if cpus:
-                self.engine.pin(handle, cpus)
-            self.engine.restart(handle)
-        self._inside = handle
-        return replace(placed, handle=handle)
+        started = self._started.setdefault(subject.name, {})
+        self._inside = starter.start(self.settle(subject), started, cpus)
+        return self._inside
 
 
 @dataclass(slots=True)
@@ -113,7 +111,7 @@ class PairOfSlots:
     base: Subject
     head: Subject
     slots: tuple[Slot, Slot]
-    _base_handle: Handle | None = None
+    _base_ids: frozenset[str] = frozenset()
 
     def arrange(
         self, *, swapped: bool, head_first: bool, cpus: Sequence[int], fresh_data: bool
@@ -130,25 +128,31 @@ class PairOfSlots:
         order = placed[::-1] if head_first else placed
         started = run_in_parallel(lambda both: both[1].start(both[0], self.starter, cpus), order)
         base, head = started[::-1] if head_first else started
-        self._base_handle = base.handle
+        self._base_ids = frozenset(handle.id for handle in base.handles)
         return base, head
 
     def hold_any(self, ids: Collection[str]) -> bool:
         """Tell whether one of these handles (by id) is in a slot now."""
-        return any(handle.id in ids for handle in self._inside)
+        return any(handle.id in ids for subject in self._inside for handle in subject.handles)
 
     def hold_only_base(self, ids: Collection[str]) -> bool:
         """Tell whether base is in a slot now and among these handles (by id), and head is not."""
-        return [handle for handle in self._inside if handle.id in ids] == [self._base_handle]
+        ended = {handle.id for subject in self._inside for handle in subject.handles if handle.id in ids}
+        return bool(ended) and ended <= self._base_ids
 
     def clear(self) -> None:
         """Empty both slots."""
         run_in_parallel(lambda slot: slot.clear(), self.slots)
 
-    def pin(self, cpus: Sequence[int]) -> None:
-        """Restrict the subjects that are in the slots now to these CPUs."""
-        run_in_parallel(lambda handle: self.engine.pin(handle, cpus), self._inside)
+    def pin(self, placement: Placement) -> None:
+        """Restrict the subjects that are in the slots now to the application's CPUs, their workers to the services'."""
+        moving = [
+            (handle, placement.services if handle in subject.workers.values() else placement.application)
+            for subject in self._inside
+            for handle in subject.handles
+        ]
+        run_in_parallel(lambda move: self.engine.pin(*move), moving)
 
     @property
-    def _inside(self) -> list[Handle]:
+    def _inside(self) -> list[Subject]:
         return [slot.inside for slot in self.slots if slot.inside is not None]

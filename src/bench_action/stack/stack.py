@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench_action.config.baseline import Baseline, Lack
+from bench_action.config.environment import read_secrets
 from bench_action.config.load import Project
 from bench_action.config.schema import Config
 from bench_action.engine.protocol import Engine, Handle
@@ -130,10 +131,12 @@ def bring_up(
     progress.step(f"starting services{_describe_slots(project.config)}")
     load, agent = start_generator(engine, project.config, images)
     aliases = base.aliases if base is not None else {}
-    services = SlotServices(engine, project.config, project.folder, images, agent, aliases)
+    services = SlotServices(
+        engine, project.config, project.folder, images, agent, aliases, read_secrets(project.config, environ)
+    )
     slots = services.start(name_slots(len(project.config.variants) + len(images.base)))
     progress.step("starting subjects")
-    starter = Starter(engine, project, base, images, environ)
+    starter = Starter(engine, project, base, images, agent, environ)
     heads = starter.prepare_heads(slots[0])
     bases, lacks = _prepare_bases(starter, base, slots[0]) if base is not None else ([], {})
     services.copy(slots)

@@ -2,17 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from bench_action.config.baseline import Baseline
-from bench_action.config.environment import Address, build_environment, fill_in_addresses, read_secrets
+from bench_action.config.environment import Address, build_environment, fill_in, fill_in_addresses, read_secrets
 from bench_action.config.load import Project
-from bench_action.config.schema import PLACEHOLDER
+from bench_action.config.schema import PLACEHOLDER, Container, Ready, Service
 from bench_action.engine.protocol import Engine, Handle, ServiceSpec
+from bench_action.load.generator import Agent
 from bench_action.model.errors import InputError, StackError
 from bench_action.model.result import Revision
+from bench_action.stack.companions import find_awaited, find_waves, list_companions
 from bench_action.stack.container import make_container_form
 from bench_action.stack.images import Image, Images, make_local_form
+from bench_action.stack.parallel import run_in_parallel
 from bench_action.stack.postgres import Postgres, QueryError
+from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
+from bench_action.stack.services import make_http_probe
 from bench_action.stack.slots import Slot
 from bench_action.stack.subject import Subject
 
@@ -27,6 +33,7 @@ class Starter:
     head: Project
     base: Baseline | None
     images: Images
+    agent: Agent
     environ: Mapping[str, str] = field(repr=False)
     _descriptions: dict[str, list[str]] = field(default_factory=dict)
 
@@ -44,10 +51,43 @@ class Starter:
         except InputError as error:  # head's seed works, so the fault is in base's
             raise StackError(error.what, where=error.where, advice=error.advice, log=error.log) from error
 
-    def start(self, subject: Subject) -> Handle:
-        """Start a subject in its slot; do not wait until it is ready."""
-        name = subject.variant if subject.revision == "head" else f"{subject.variant}-base"
-        return self.engine.start(self._make_spec(subject, name))
+    def start(self, subject: Subject, started: dict[str, Handle], cpus: Sequence[int] = ()) -> Subject:
+        """Start a subject with its companions in its slot, and return it; it need not be ready yet.
+
+        `started`: what has been started here for it before, by name, which is started again; changed here. `cpus`:
+        where these may boot.
+        """
+        companions = self._list_companions(subject, once=False)
+        containers: dict[str, Container] = {**companions, subject.variant: subject.config}
+        awaited = find_awaited(containers)
+        for wave in find_waves(containers):
+            specs = {
+                name: self._make_companion_spec(subject, name, companions[name])
+                if name in companions
+                else self._make_spec(subject, self._mark(subject, name))
+                for name in wave
+            }
+            run_in_parallel(partial(self._start, started, cpus), specs.items())
+            checks = [(started[name], containers[name].ready) for name in wave if name in awaited]
+            wait_until_ready(self.engine, [self._make_check(handle, ready) for handle, ready in checks])
+        return replace(
+            subject,
+            handle=started[subject.variant],
+            companions={name: started[name] for name, service in companions.items() if not service.worker},
+            workers={name: started[name] for name, service in companions.items() if service.worker},
+        )
+
+    def _start(self, started: dict[str, Handle], cpus: Sequence[int], wanted: tuple[str, ServiceSpec]) -> None:
+        name, spec = wanted
+        if name not in started:
+            started[name] = self.engine.start(spec)
+            return
+        if cpus:
+            self.engine.pin(started[name], cpus)
+        self.engine.restart(started[name])
+
+    def _make_check(self, handle: Handle, ready: Ready) -> ReadinessCheck:
+        return ReadinessCheck(handle, ready.timeout, make_http_probe(self.agent, handle, ready.path))
 
     def _prepare(self, name: str, revision: Revision, image: Image, slot: Slot) -> Subject:
         """Run the setup and the seed on new databases, and keep these as the subject's templates."""
@@ -56,6 +96,7 @@ class Starter:
         subject = slot.settle(Subject(name, revision, config, image, template))
         for server in slot.postgres.values():
             server.renew()
+        self._run_jobs(subject)
         self._set_up(subject)
         if subject.database is not None:
             self._seed(subject, subject.database.server)
@@ -80,6 +121,12 @@ class Starter:
                 server.drop_database(subject.template)
             return replace(subject, template=f"{subject.template.removesuffix('base')}head")
         return subject
+
+    def _run_jobs(self, subject: Subject) -> None:
+        """Run the companions that run to their end, such as migrations, in the order in which they depend."""
+        jobs = self._list_companions(subject, once=True)
+        for name in (name for wave in find_waves(jobs) for name in wave):
+            self.engine.run_once(self._make_companion_spec(subject, name, jobs[name]), _SETUP_S)
 
     def _set_up(self, subject: Subject) -> None:
         if subject.config.setup:
@@ -124,6 +171,37 @@ class Starter:
             local=local,
             container=make_container_form(variant, project.folder),
         )
+
+    def _list_companions(self, subject: Subject, *, once: bool) -> dict[str, Service]:
+        project = self._project(subject.variant, subject.revision)
+        companions = list_companions(project.config, subject.variant)
+        return {name: service for name, service in companions.items() if service.once == once}
+
+    def _make_companion_spec(self, subject: Subject, name: str, service: Service) -> ServiceSpec:
+        """Specify a companion: untrusted code like the subject, with the environment that the service has."""
+        project = self._project(subject.variant, subject.revision)
+        addresses = self._find_addresses(subject)
+        secrets = read_secrets(project.config, self.environ)
+        images = self.images.services
+        if subject.revision == "base":
+            images = {**images, **self.images.base_services}
+        return ServiceSpec(
+            kind="subject",
+            name=self._mark(subject, name),
+            host=name,
+            slot=subject.slot,
+            image=images[name].id,
+            command=[fill_in_addresses(word, addresses) for word in service.command],
+            port=service.port or 0,
+            env={key: fill_in(text, addresses, secrets) for key, text in service.env.items()},
+            ulimits=service.ulimits,
+            container=make_container_form(service, project.folder),
+        )
+
+    @staticmethod
+    def _mark(subject: Subject, name: str) -> str:
+        """Mark a name as base's; head is the normal case."""
+        return name if subject.revision == "head" else f"{name}-base"
 
     def _find_addresses(self, subject: Subject) -> dict[str, Address]:
         """Find how a subject reaches each service, also under the names that its own revision gives them."""

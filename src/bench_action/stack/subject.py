@@ -41,6 +41,7 @@ class Database:
 class Subject:
     """A subject; once it has been started in a slot, `handle` is what runs there.
 
+    `companions`: what runs with it and answers requests with it; `workers`: what works in the background for it.
     `databases`, `caches`: those of its slot, by the name of the service. `services`: all services of its slot.
     """
 
@@ -50,6 +51,8 @@ class Subject:
     image: Image
     template: str
     handle: Handle = _NOWHERE
+    companions: Mapping[str, Handle] = field(default_factory=dict)
+    workers: Mapping[str, Handle] = field(default_factory=dict)
     databases: Mapping[str, Database] = field(default_factory=dict)
     caches: Mapping[str, Redis] = field(default_factory=dict)
     services: Mapping[str, Handle] = field(default_factory=dict)
@@ -60,6 +63,11 @@ class Subject:
     def name(self) -> str:
         """Its name in messages: head is the normal case, so only base is marked."""
         return self.variant if self.revision == "head" else f"{self.variant}@{self.revision}"
+
+    @property
+    def handles(self) -> tuple[Handle, ...]:
+        """Everything that was started for it."""
+        return (self.handle, *self.companions.values(), *self.workers.values())
 
     @property
     def database(self) -> Database | None:
@@ -75,9 +83,12 @@ class Subject:
     def parts(self) -> dict[str, str]:
         """The containers whose counters the agent reads: name of the part → id.
 
-        The first PostgreSQL is `db` and the first Redis `cache`; all other services have their own names.
+        The first PostgreSQL is `db` and the first Redis `cache`; all other services, and workers, have their own names.
+        Those of companions begin with `application:`, as they are part of it.
         """
-        return {"application": self.handle.id, **dict(self._name_parts())}
+        companions = {f"application:{name}": handle.id for name, handle in self.companions.items()}
+        workers = {name: handle.id for name, handle in self.workers.items()}
+        return {"application": self.handle.id, **companions, **workers, **dict(self._name_parts())}
 
     def _name_parts(self) -> Iterator[tuple[str, str]]:
         first: Sequence[tuple[str, str]] = [

@@ -194,7 +194,7 @@ def _name_rule(check: Check) -> str:
 
 def _stop_dead_bases(stack: Stack, subjects: Sequence[Subject]) -> Iterator[Failure]:
     """Yield a failure for each base subject that has exited on its own; from now on the run goes on without it."""
-    bases = {subject.handle.id: subject for subject in subjects if subject.revision == "base"}
+    bases = {handle.id: subject for subject in subjects if subject.revision == "base" for handle in subject.handles}
     for end in stack.engine.ended():
         if end.handle.id in bases:
             log = tuple(stack.engine.logs(end.handle))
