@@ -328,7 +328,7 @@ def _read_settings(service: ComposeService, kind: str) -> tuple[dict[str, str], 
         if words[0].rpartition("/")[2] not in programs:
             return {}, None
         words = words[1:]
-    return _split_postgres(words) if kind == "postgres" else ({}, words)
+    return _split_postgres(words) if kind == "postgres" else _split_redis(words)
 
 
 def _split_postgres(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
@@ -342,3 +342,18 @@ def _split_postgres(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
         else:
             others.append(word if not text or text == word else f"{word} {text}")
     return settings, others
+
+
+def _split_redis(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Split `--name value …` from the configuration file, which comes first, if any."""
+    settings: dict[str, str] = {}
+    files, name = [], ""
+    for word in words:
+        if word.startswith("--"):
+            name = word.removeprefix("--").lower()
+            settings[name] = ""
+        elif name:
+            settings[name] = f"{settings[name]} {word}".strip()
+        else:
+            files.append(word)
+    return settings, files
