@@ -20,16 +20,14 @@ fail() {
 
 # fetch RELEASE ROOT PACKAGE…: unpack packages of Debian. The folder gets its final name when it is complete.
 fetch() {
-  local release=$1 root=$2 package
+  local release=$1 root=$2 file
   shift 2
   command -v apt-get >/dev/null || fail "there is no compose, and this is not Debian or a derivative. Install it."
   work=$(mktemp -d)
   trap 'rm -rf -- "$work"' EXIT
-  for package in "$@"; do
-    debian_download "$release" "$package" "$work/download" >"$work/log" 2>&1 ||
-      fail "could not download $package of $release:"$'\n'"$(tail -n 10 "$work/log")"
-    dpkg-deb --extract "$work"/download/"$package"_*.deb "$work/package"
-  done
+  debian_download "$release" "$work/download" "$@" >"$work/log" 2>&1 ||
+    fail "could not download packages of $release:"$'\n'"$(tail -n 10 "$work/log")"
+  for file in "$work"/download/*.deb; do dpkg-deb --extract "$file" "$work/package"; done
   mkdir -p "$(dirname "$root")"
   mv --no-target-directory "$work/package" "$root"
 }
