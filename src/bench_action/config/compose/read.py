@@ -109,15 +109,15 @@ def convert_project(project: ComposeProject, folder: Path, root: Path, choice: C
     converter = Converter(folder, root, project.file, project.defined, project.environ, notes)
     _note_roles(roles, choice, notes)
     names = _name_services(roles, project.file)
+    variants = {
+        variant: converter.convert_variant(service, variant, find_port(service, project.services))
+        for variant, service in roles.variants.items()
+    }
     services = {
         names[name]: converter.convert_service(
             service, once=name in roles.once, worker=name in roles.workers, kind=_find_kind(service, roles)
         )
         for name, service in _sort_services(roles).items()
-    }
-    variants = {
-        variant: converter.convert_variant(service, find_port(service, project.services))
-        for variant, service in roles.variants.items()
     }
     for variant, service in roles.variants.items():
         variants[variant]["service"] = service.name

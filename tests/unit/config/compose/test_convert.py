@@ -30,7 +30,7 @@ def test_container_keys__are_taken_over(tmp_path: Path) -> None:
   shm_size: '67108864'
   init: true
   platform: linux/amd64
-  tmpfs: [/run, '/tmp:size=1m']
+  tmpfs: [/run, '/var/run:size=1m']
   ulimits: {nofile: {soft: 1024, hard: 4096}, memlock: {soft: -1, hard: -1}, nproc: 3, sigpending: 5}
     """
     variant = configure(tmp_path, web(tmp_path, body)).variants["web"]
@@ -38,7 +38,7 @@ def test_container_keys__are_taken_over(tmp_path: Path) -> None:
     assert (variant.entrypoint, variant.command) == (["/entry", "a b"], ["serve"])
     assert (variant.user, variant.working_dir, variant.stop_signal) == ("1000:1000", "/app", "SIGINT")
     assert (variant.shm_size, variant.init, variant.platform) == (67108864, True, "linux/amd64")
-    assert variant.tmpfs == ["/run", "/tmp:size=1m"]
+    assert variant.tmpfs == ["/run", "/var/run:size=1m"]
     assert variant.ulimits == {"nofile": 1024, "memlock": -1}
     assert variant.build is not None
     assert variant.build.context == "."
