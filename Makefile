@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv run test test-newer-engine unit check format lock schemas harness history engine images buildx packages clean
+.PHONY: help .venv run test test-newer-engine unit check format lock schemas harness history engine images buildx compose packages clean
 
 PYTHON ?= python3
 # Debian packages that the tests and checks use; empty where their equivalents are there already
@@ -58,7 +58,7 @@ run: .venv ## measure the built-in applications on this machine (ARGS=…); outp
 # levels come first, so that at the end unit tests fill what waits leave.
 test: ## set this machine up, check, then run every test of every level
 	$(MAKE) $(side_by_side) packages .venv/.dev
-	$(MAKE) $(side_by_side) buildx images check
+	$(MAKE) $(side_by_side) buildx compose images check
 	$(pytest) $(strict) -m 'not alone' --durations 25 --durations-min 5 --numprocesses $(WORKERS) --dist loadscope \
 	  $(levels) $(ARGS)
 	$(pytest) $(strict) -m alone --durations 10 --durations-min 5 $(levels) $(ARGS) || [ $$? = 5 ]  # none of them is in ARGS
@@ -113,6 +113,10 @@ images: engine ## have the base images: local, from the registry, or stand-ins w
 
 buildx: engine
 	@scripts/buildx.sh >/dev/null
+
+compose:
+	@scripts/compose.sh >/dev/null
+	@scripts/compose.sh classic >/dev/null
 
 packages:
 	@scripts/packages.sh $(PACKAGES)

@@ -19,7 +19,7 @@ fetch() {
   command -v apt-get >/dev/null || fail "docker has no buildx, and this is not Debian or a derivative. Install the plugin."
   work=$(mktemp -d)
   trap 'rm -rf -- "$work"' EXIT
-  debian_download "$release" docker-buildx "$work/download" >"$work/log" 2>&1 ||
+  debian_download "$release" "$work/download" docker-buildx >"$work/log" 2>&1 ||
     fail "could not download the docker-buildx package of $release:"$'\n'"$(tail -n 10 "$work/log")"
   dpkg-deb --extract "$work"/download/docker-buildx_*.deb "$work/package"
   mkdir -p "$work/config" "$(dirname "$cached")"

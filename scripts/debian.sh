@@ -15,9 +15,10 @@ debian_archive() {
   echo "$mirror"
 }
 
-# debian_download SUITE PACKAGE FOLDER: download a package of a suite, even one that this machine does not use
+# debian_download SUITE FOLDER PACKAGE…: download packages of a suite, even one that this machine does not use
 debian_download() {
-  local suite=$1 package=$2 folder=$3 mirror options
+  local suite=$1 folder=$2 mirror options
+  shift 2
   mirror=$(debian_archive) || return
   mkdir -p "$folder"/{lists,cache/archives}/partial
   echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" \
@@ -25,7 +26,7 @@ debian_download() {
   options=(--quiet --option APT::Sandbox::User=root --option Acquire::Languages=none
     --option "Dir::Etc::SourceList=$folder/sources.list" --option Dir::Etc::SourceParts=/dev/null
     --option "Dir::State::Lists=$folder/lists" --option "Dir::Cache=$folder/cache")
-  apt-get "${options[@]}" update && (cd "$folder" && apt-get "${options[@]}" download "$package")
+  apt-get "${options[@]}" update && (cd "$folder" && apt-get "${options[@]}" download "$@")
 }
 
 # debian_tree SUITE ROOT PACKAGE…: make a root folder of a suite with these packages, without starting their services. Its

@@ -122,7 +122,7 @@ def test_measurer__duets_share_one_cpu_and_alternate(pairs: Stack, places: tuple
     for slot in pairs.slots:
         assert allowed(pairs, slot.handles["postgres"]) == str(last.services[0])
     up = list(pairs.pair_of_slots(AIOHTTP)._inside)
-    assert {allowed(pairs, handle) for handle in up} == {str(last.application[0])}
+    assert {allowed(pairs, subject.handle) for subject in up} == {str(last.application[0])}
 
 
 def test_measurer__latency_includes_the_services_cpu(pairs: Stack, places: tuple[Placement, ...]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from bench_action.config.load import Project
+from bench_action.config.schema import Container
 from bench_action.engine.local import LocalEngine
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import Engine
@@ -65,11 +66,11 @@ def explain_not_local(project: Project) -> str:
 def list_images(project: Project) -> Iterator[str]:
     """List the images that a run must have or pull: services', variants', and those that variants are built from."""
     config = project.config
-    yield from (service.image for service in config.services.values())
-    yield from (variant.image for variant in config.variants.values() if variant.image)
-    for name, variant in config.variants.items():
-        if variant.build is not None:
-            dockerfile = project.find_owner(name).folder / variant.build.context / variant.build.dockerfile
+    containers: dict[str, Container] = {**config.services, **config.variants}
+    yield from (container.image for container in containers.values() if container.image)
+    for name, container in containers.items():
+        if container.build is not None:
+            dockerfile = project.find_owner(name).folder / container.build.context / container.build.dockerfile
             yield from list_base_images(dockerfile.read_text(encoding="utf-8", errors="replace"))
 
 

@@ -20,7 +20,7 @@ Address = Mapping[str, str]
 
 
 def fill_in(text: str, services: Mapping[str, Address], secrets: Mapping[str, str]) -> str:
-    """Replace `{service.attribute}` and `${SECRET}` in `text`; other braces are left alone.
+    """Replace `{service.attribute}` and `${SECRET}` in `text`; `$${` is a literal `${`; other braces are left alone.
 
     Raises InputError for a secret that is not allowed, or an attribute that a service does not have.
     """
@@ -31,7 +31,8 @@ def fill_in(text: str, services: Mapping[str, Address], secrets: Mapping[str, st
         return secrets[match[1]]
 
     # secrets last: a secret that looks like a placeholder must not be filled in
-    return SECRET.sub(secret, fill_in_addresses(text, services))
+    parts = fill_in_addresses(text, services).split("$${")
+    return "${".join(SECRET.sub(secret, part) for part in parts)
 
 
 def fill_in_addresses(text: str, services: Mapping[str, Address]) -> str:

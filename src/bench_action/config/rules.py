@@ -36,8 +36,8 @@ def apply_rules(head: Project, base: Baseline, rules: RulesOwner) -> tuple[Proje
 
     Base's rules: gates, declared work, profiles, services and the load generator of base; what only head has is added.
     Head's rules: all of head's, except the load generator, which a pull request never chooses. Services that only the
-    other revision has are started as well: base and head share them. Checks are each revision's own. If base has no
-    valid configuration, head's rules apply.
+    other revision has are started as well: base and head share them. Checks, and services that are built, such as
+    workers, are each revision's own. If base has no valid configuration, head's rules apply.
     """
     if not base.valid:
         return head, _map_services(base, head.config), AppliedRules("head")
@@ -48,7 +48,8 @@ def apply_rules(head: Project, base: Baseline, rules: RulesOwner) -> tuple[Proje
         profiles = {name: base.profiles.get(name, profile) for name, profile in head.profiles.items()}
         update |= {"gates": own.gates, "work": {**work, **own.work}, "profiles": {**profiles, **base.profiles}}
     first, second = (own, head.config) if rules == "base" else (head.config, own)
-    services = share_services(first.services, second.services)
+    shared = share_services(first.services, second.services)
+    services = {name: service for name, service in shared.items() if service.build is None} | head.config.built_services
     update["services"] = {name: service for name, service in services.items() if name not in head.config.variants}
     changes = [change for change in list_rule_changes(head, base) if rules == "base" or change.what == _LOAD_GENERATOR]
     applied = AppliedRules(rules, tuple(changes), head.config.all_gates, head.config.work, head.profiles)
@@ -87,10 +88,15 @@ def list_rule_changes(head: Project, base: Baseline) -> tuple[RuleChange, ...]:
         *(RuleChange(what=f"variant {name}", before="measured", after="") for name in base.removed),
         *_compare_models("profile", base.profiles, head.profiles, added=False),
         *_compare_models("check", old_checks, new_checks, added=True),
-        *_compare_models("service", old.services, new.services, added=False),
+        *_compare_models("service", _list_pulled(old), _list_pulled(new), added=False),
         *_compare_models("", {_LOAD_GENERATOR: old.load}, {_LOAD_GENERATOR: new.load}, added=False),
         *_compare_pairs(old, new),
     )
+
+
+def _list_pulled(config: Config) -> dict[str, Service]:
+    """List services that are not built: those that are belong to a revision, like its variants."""
+    return {name: service for name, service in config.services.items() if service.build is None}
 
 
 def _map_services(base: Baseline, config: Config) -> Baseline:

@@ -423,6 +423,11 @@ class Config(Model):
         merged = {**default_gates(), **self.gates}
         return {name: gate for name, gate in merged.items() if gate is not None}
 
+    @property
+    def built_services(self) -> dict[str, Service]:
+        """Services that are built from the sources of a revision, such as workers and migrations: its own code."""
+        return {name: service for name, service in self.services.items() if service.build is not None}
+
     @model_validator(mode="after")
     def _gates_and_work_fit(self) -> Self:
         check_gates(self.gates)

@@ -1,7 +1,7 @@
 """Build or pull the images of a run before anything is started, one after the other, so that Ctrl-C stops a build."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import resources
@@ -10,7 +10,7 @@ from typing import Literal
 
 from bench_action.config.baseline import Baseline, Lack
 from bench_action.config.load import Project
-from bench_action.config.schema import Variant
+from bench_action.config.schema import Container, Variant
 from bench_action.engine.protocol import BuildSpec, Engine, Kind, LocalForm
 from bench_action.git.missing import explain_missing
 from bench_action.model.errors import StackError
@@ -34,19 +34,22 @@ class Image:
 class Images:
     """The images of a run, by variant and by service.
 
-    `base`: images of the base revision, by variant. `lacks`: variant → why base has no image of it.
+    `base`: images of the base revision, by variant. `base_services`: those of services that base builds itself, by
+    service. `lacks`: variant → why base has no image of it.
     """
 
     load: Image
     variants: dict[str, Image]
     services: dict[str, Image]
     base: dict[str, Image] = field(default_factory=dict)
+    base_services: dict[str, Image] = field(default_factory=dict)
     lacks: dict[str, Lack] = field(default_factory=dict)
 
     @property
     def ids(self) -> dict[str, str]:
         """Name → id of every image."""
-        every = (self.load, *self.variants.values(), *self.base.values(), *self.services.values())
+        own = (*self.variants.values(), *self.base.values())
+        every = (self.load, *own, *self.services.values(), *self.base_services.values())
         return {image.name: image.id for image in every}
 
 
@@ -63,18 +66,29 @@ def make_images(
     variants, built_s = {}, {}
     for name in config.variants:
         began = time.monotonic()
-        variants[name] = _make_variant_image(engine, name, project, progress, results=results)
+        variants[name] = _make_image(engine, name, project, progress, results=results)
         built_s[name] = time.monotonic() - began
-    services = {name: _pull(engine, service.image, service.kind, progress) for name, service in config.services.items()}
+    services = {
+        name: _find_same_build(name, project, variants) or _make_image(engine, name, project, progress, results=results)
+        for name in config.services
+    }
     images = Images(load, variants, services)
     if base is not None:
         images.lacks.update(base.lacks)
         for name in base.project.config.variants:
             limit_s = max(_PATIENCE_S, round(_PATIENCE * built_s.get(name, 0.0)))
             try:
-                images.base[name] = _make_variant_image(
+                images.base[name] = _make_image(
                     engine, name, base.project, progress, tag=":base", results=results, limit_s=limit_s
                 )
+                for service in base.project.config.built_services:
+                    images.base_services[service] = (
+                        images.base_services.get(service)
+                        or _find_same_build(service, base.project, images.base)
+                        or _make_image(
+                            engine, service, base.project, progress, tag=":base", results=results, limit_s=limit_s
+                        )
+                    )
             except StackError as error:  # head goes on without it
                 images.lacks[name] = explain_failed_base(name, project, base, "built", error)
     return images
@@ -111,7 +125,14 @@ def _pull(engine: Engine, name: str, kind: Kind, progress: Progress) -> Image:
     return Image(name, engine.image(name, kind))
 
 
-def _make_variant_image(
+def _find_same_build(name: str, project: Project, variants: Mapping[str, Image]) -> Image | None:
+    """Find the image of a variant that is built as a service is, such as a worker of the same code."""
+    build = project.config.services[name].build
+    same = [variant for variant in variants if project.config.variants[variant].build == build and build is not None]
+    return variants[same[0]] if same else None
+
+
+def _make_image(
     engine: Engine,
     name: str,
     project: Project,
@@ -121,11 +142,16 @@ def _make_variant_image(
     results: Path | None,
     limit_s: int | None = None,
 ) -> Image:
-    variant, folder = project.config.variants[name], project.find_owner(name).folder
-    if variant.build is None:
-        return _pull(engine, str(variant.image), "subject", progress)
+    """Make the image of a variant or a service."""
+    config, folder = project.config, project.find_owner(name).folder
+    variant = config.variants.get(name)
+    container: Container = variant or config.services[name]
+    if container.build is None:
+        return _pull(
+            engine, str(container.image), config.services[name].kind if variant is None else "subject", progress
+        )
     progress.step(f"building {name}{tag.replace(':', '@')}")
-    build, image = variant.build, f"bench-action/{name}{tag}"
+    build, image = container.build, f"bench-action/{name}{tag}"
     spec = BuildSpec(
         "subject",
         image,
@@ -133,7 +159,7 @@ def _make_variant_image(
         build.dockerfile,
         build.target,
         build.args,
-        make_local_form(variant, folder),
+        make_local_form(variant, folder) if variant is not None else None,
         results,
         limit_s,
     )

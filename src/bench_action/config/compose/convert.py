@@ -84,9 +84,9 @@ class Converter:
     environ: Mapping[str, str]
     notes: Notes
 
-    def convert_variant(self, service: ComposeService, port: int | None) -> dict[str, Any]:
-        """Convert the service that is measured. `port`: that it listens on, if known."""
-        body = self._convert(service)
+    def convert_variant(self, service: ComposeService, name: str, port: int | None) -> dict[str, Any]:
+        """Convert the service that is measured. `name`: the variant's. `port`: that it listens on, if known."""
+        body = self._convert(service, name)
         if port is not None:
             body["port"] = port
             if len(service.ports) > 1:
@@ -104,7 +104,11 @@ class Converter:
                 f"{service.name} runs as a service of kind other, whose work is not counted: its command is a script"
             )
             kind, command = "other", list(service.command or ())
-        body: dict[str, Any] = {"kind": kind, **self._convert(service, kind), "command": command}
+        body: dict[str, Any] = {
+            "kind": kind,
+            **self._convert(service, make_name(service.name), kind),
+            "command": command,
+        }
         if settings:
             body["settings"] = settings
         usual = find_usual_port(service.image)
@@ -113,8 +117,8 @@ class Converter:
             body["port"] = port or service.ports[0]
         return body | ({"once": True} if once else {}) | ({"worker": True} if worker else {})
 
-    def _convert(self, service: ComposeService, kind: str = "other") -> dict[str, Any]:
-        """Convert what services and variants have in common. Keys without a value are left out."""
+    def _convert(self, service: ComposeService, name: str, kind: str = "other") -> dict[str, Any]:
+        """Convert what services and variants have in common, under a name. Keys without a value are left out."""
         raw = service.raw
         self._note_ignored(service)
         body: dict[str, Any] = {
@@ -129,7 +133,7 @@ class Converter:
             "shm_size": parse_size(raw.get("shm_size")),
             "init": bool(raw.get("init")),
             "ulimits": _convert_ulimits(raw.get("ulimits")),
-            "aliases": list(self._list_aliases(service)),
+            "aliases": list(_list_aliases(service, name)),
             **self._convert_mounts(service, kind),
         }
         body = {key: value for key, value in body.items() if value}
@@ -271,15 +275,6 @@ class Converter:
             raise InputError(f"{self.file}: {what} {why}", advice=advice)
         return {"source": self._make_relative(str(path)), **mode}
 
-    def _list_aliases(self, service: ComposeService) -> Iterator[str]:
-        """List the other names by which it is reached: its own, a container's, and those of networks."""
-        names = [service.name, service.raw.get("container_name"), service.raw.get("hostname")]
-        networks = service.raw.get("networks")
-        for network in networks.values() if isinstance(networks, dict) else ():
-            names += (network or {}).get("aliases") or []
-        own = make_name(service.name)
-        yield from dict.fromkeys(str(name) for name in names if name and name != own)
-
     def _make_relative(self, path: str) -> str:
         return os.path.relpath(path, self.folder)
 
@@ -293,6 +288,15 @@ class Converter:
                     self.notes.ignore("deploy.resources", service.name)
             elif value and key not in _HONOURED and not key.startswith("x-"):
                 self.notes.ignore(key, service.name)
+
+
+def _list_aliases(service: ComposeService, own: str) -> Iterator[str]:
+    """List the other names by which a service is reached: its own, its container's, and those of networks."""
+    names = [service.name, service.raw.get("container_name"), service.raw.get("hostname")]
+    networks = service.raw.get("networks")
+    for network in networks.values() if isinstance(networks, dict) else ():
+        names += (network or {}).get("aliases") or []
+    yield from dict.fromkeys(str(name) for name in names if name and name != own)
 
 
 def _restore_secrets(text: str) -> str:
@@ -328,7 +332,7 @@ def _read_settings(service: ComposeService, kind: str) -> tuple[dict[str, str], 
         if words[0].rpartition("/")[2] not in programs:
             return {}, None
         words = words[1:]
-    return _split_postgres(words) if kind == "postgres" else ({}, words)
+    return _split_postgres(words) if kind == "postgres" else _split_redis(words)
 
 
 def _split_postgres(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
@@ -342,3 +346,18 @@ def _split_postgres(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
         else:
             others.append(word if not text or text == word else f"{word} {text}")
     return settings, others
+
+
+def _split_redis(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Split `--name value …` from the configuration file, which comes first, if any."""
+    settings: dict[str, str] = {}
+    files, name = [], ""
+    for word in words:
+        if word.startswith("--"):
+            name = word.removeprefix("--").lower()
+            settings[name] = ""
+        elif name:
+            settings[name] = f"{settings[name]} {word}".strip()
+        else:
+            files.append(word)
+    return settings, files

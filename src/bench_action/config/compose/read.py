@@ -23,8 +23,6 @@ from bench_action.config.paths import find_problem
 from bench_action.config.schema import Compose
 from bench_action.model.errors import InputError
 
-_SINGLE = ("postgres", "redis")  # kinds of which one service is looked after
-
 
 @dataclass(frozen=True, slots=True)
 class ComposeReading:
@@ -111,16 +109,15 @@ def convert_project(project: ComposeProject, folder: Path, root: Path, choice: C
     converter = Converter(folder, root, project.file, project.defined, project.environ, notes)
     _note_roles(roles, choice, notes)
     names = _name_services(roles, project.file)
-    kinds = _find_kinds(roles, notes)
+    variants = {
+        variant: converter.convert_variant(service, variant, find_port(service, project.services))
+        for variant, service in roles.variants.items()
+    }
     services = {
         names[name]: converter.convert_service(
-            service, once=name in roles.once, worker=name in roles.workers, kind=kinds[name]
+            service, once=name in roles.once, worker=name in roles.workers, kind=_find_kind(service, roles)
         )
-        for name, service in roles.services.items()
-    }
-    variants = {
-        variant: converter.convert_variant(service, find_port(service, project.services))
-        for variant, service in roles.variants.items()
+        for name, service in _sort_services(roles).items()
     }
     for variant, service in roles.variants.items():
         variants[variant]["service"] = service.name
@@ -178,21 +175,14 @@ def _name_services(roles: Roles, file: str) -> dict[str, str]:
     return names
 
 
-def _find_kinds(roles: Roles, notes: Notes) -> dict[str, str]:
-    """Find each service's kind. Of several of one kind, the first that the measured service names is looked after."""
-    kinds: dict[str, str] = {
-        name: "other" if service.build is not None or name in roles.once else guess_kind(service.image)
-        for name, service in roles.services.items()
-    }
-    order = [name for service in roles.variants.values() for name in service.conditions if name in kinds] + list(kinds)
-    for kind in _SINGLE:
-        first, *others = dict.fromkeys(name for name in order if kinds[name] == kind) or [""]
-        for name in others:
-            kinds[name] = "other"
-            notes.add(
-                f"{name} runs as a service of kind other, whose work is not counted: {first} is the {kind} of this run"
-            )
-    return kinds
+def _sort_services(roles: Roles) -> dict[str, ComposeService]:
+    """Put the services first that the measured one names: of several databases, the first is its own."""
+    named = [name for service in roles.variants.values() for name in service.conditions if name in roles.services]
+    return {name: roles.services[name] for name in dict.fromkeys((*named, *roles.services))}
+
+
+def _find_kind(service: ComposeService, roles: Roles) -> str:
+    return "other" if service.build is not None or service.name in roles.once else guess_kind(service.image)
 
 
 def _note_roles(roles: Roles, choice: Choice, notes: Notes) -> None:

@@ -24,9 +24,9 @@ _READABLE = 0o444
 def put_files(client: docker.DockerClient, container_id: str, files: Sequence[FileCopy]) -> None:
     """Copy files and folders into a container that was created and has not started. Raises StackError.
 
-    The engine creates folders that are missing; those that the image has keep their owner and mode, so that its user may
-    write there as before. Links stay links, so that nothing outside of the repository is read. Files belong to root, and
-    anybody may read them unless a mode says otherwise.
+    The engine creates folders that are missing; those that the image has keep their owner and mode, so that its user
+    may write there as before. Links stay links, so that nothing outside of the repository is read. Files belong to
+    root, and anybody may read them unless a mode says otherwise.
     """
     if not files:
         return

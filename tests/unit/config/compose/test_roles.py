@@ -1,0 +1,181 @@
+"""What each service of a compose file is for."""
+
+from pathlib import Path
+
+import pytest
+from tests.unit.config.compose.project import add_context, configure, read
+
+from bench_action.config.compose.dockerfile import parse_final_stage
+from bench_action.config.compose.roles import NothingBuiltError
+from bench_action.model.errors import InputError
+
+pytestmark = pytest.mark.unit
+
+NGINX = "FROM node:22 AS build\nRUN make\nFROM nginx:1.27\nEXPOSE 80\n"
+
+
+def test_the_article__is_measured_behind_its_nginx(tmp_path: Path) -> None:
+    web, nginx = add_context(tmp_path, "web"), add_context(tmp_path, "nginx", NGINX)
+    services = f"""
+      web: {{build: {{context: {web}}}, expose: ["8000"], links: ["postgres:postgres", "redis:redis"],
+             command: [gunicorn, -b, ":8000"], environment: {{DB_SERVICE: postgres}}}}
+      nginx: {{build: {{context: {nginx}}}, ports: [{{target: 80}}], links: ["web:web"]}}
+      postgres: {{image: "postgres:latest", ports: [{{target: 5432}}]}}
+      redis: {{image: "redis:latest"}}
+    """
+    config = configure(tmp_path, services)
+
+    assert list(config.variants) == ["web"]
+    assert config.variants["web"].port == 8000
+    assert config.variants["web"].depends_on == {"postgres": "service_started", "redis": "service_started"}
+    assert {name: service.kind for name, service in config.services.items()} == {
+        "postgres": "postgres",
+        "redis": "redis",
+    }
+    assert any("left out: nginx, as it is in front of web" in note for note in read(tmp_path, services).notes)
+
+
+def test_a_proxy__is_measured_if_chosen(tmp_path: Path) -> None:
+    web = add_context(tmp_path, "web")
+    services = f"""
+      web: {{build: {{context: {web}}}, expose: ["8000"]}}
+      nginx: {{image: nginx, ports: ["80:80"], depends_on: {{web: {{condition: service_started}}}}}}
+    """
+    config = configure(tmp_path, services, "variants: {nginx: {service: nginx}}")
+
+    assert config.variants["nginx"].image == "nginx"
+    assert config.variants["nginx"].depends_on == {"web": "service_started"}
+    assert config.services["web"].build is not None
+    assert not config.services["web"].worker
+
+
+def test_port__is_found_in_the_configuration_of_a_proxy(tmp_path: Path) -> None:
+    backend = add_context(tmp_path, "backend")
+    conf = tmp_path / "nginx.conf"
+    conf.write_text("server { location / { proxy_pass http://backend:8123; } }", encoding="utf-8")
+    services = f"""
+      backend: {{build: {{context: {backend}}}}}
+      proxy: {{image: "nginx:alpine", ports: ["80:80"], depends_on: [backend],
+               volumes: [{{type: bind, source: {conf}, target: /etc/nginx/conf.d/default.conf, read_only: true}}]}}
+    """
+    assert configure(tmp_path, services).variants["backend"].port == 8123
+
+
+@pytest.mark.parametrize(
+    ("body", "port"),
+    [
+        ("command: [uvicorn, 'app:app', --port, '8081']", 8081),
+        ("command: [gunicorn, app, --bind, '0.0.0.0:8082']", 8082),
+        ("command: [python, manage.py, runserver, '0.0.0.0:8083']", 8083),
+        ("environment: {PORT: '8084'}", 8084),
+        ("environment: {ASPNETCORE_URLS: 'http://+:8085'}", 8085),
+        ("healthcheck: {test: [CMD, curl, 'http://localhost:8086/up']}", 8086),
+        ("labels: {traefik.http.services.x.loadbalancer.server.port: '8087'}", 8087),
+        ("{}", 8088),
+    ],
+)
+def test_port__is_guessed_if_none_is_declared(tmp_path: Path, body: str, port: int) -> None:
+    context = add_context(tmp_path, "app", "FROM python\nARG P=8088\nEXPOSE $P\n")
+    services = f"app:\n  build: {{context: {context}}}\n" + ("" if body == "{}" else f"  {body}\n")
+
+    assert configure(tmp_path, services).variants["app"].port == port
+
+
+def test_jobs_and_workers__share_the_applications_build(tmp_path: Path) -> None:
+    app = add_context(tmp_path, "app", "FROM python\nEXPOSE 8000\n")
+    services = f"""
+      web: {{build: {{context: {app}}}, image: shop, ports: ["8000:8000"], depends_on: [db]}}
+      worker: {{image: shop, command: [celery, -A, shop, worker], depends_on: [db]}}
+      flower: {{image: shop, command: [celery, flower], ports: ["5555:5555"]}}
+      migrate: {{image: shop, command: [python, manage.py, migrate], depends_on: [db]}}
+      tests: {{image: shop, command: [pytest]}}
+      pgadmin: {{image: dpage/pgadmin4, ports: ["80:80"]}}
+      db: {{image: "postgres:17"}}
+    """
+    config = configure(tmp_path, services)
+
+    assert set(config.services) == {"db", "worker", "migrate"}
+    assert config.services["worker"].worker
+    assert config.services["worker"].build == config.variants["web"].build
+    assert config.services["migrate"].once
+    assert config.variants["web"].depends_on == {"migrate": "service_completed_successfully", "db": "service_started"}
+
+
+def test_services__may_be_kept_and_left_out(tmp_path: Path) -> None:
+    app = add_context(tmp_path)
+    services = f"""
+      web: {{build: {{context: {app}}}, ports: ["8000:8000"], depends_on: [mail]}}
+      adminer: {{image: adminer}}
+      mail: {{image: mailhog/mailhog}}
+    """
+    config = configure(tmp_path, services, "services: {adminer: {}, mail: null}")
+
+    assert list(config.services) == ["adminer"]
+    assert config.variants["web"].depends_on == {}
+
+
+def test_two_applications__are_refused_by_name(tmp_path: Path) -> None:
+    one, two = add_context(tmp_path, "one"), add_context(tmp_path, "two")
+    services = f"""
+      api: {{build: {{context: {one}}}, ports: ["8000:8000"]}}
+      shop: {{build: {{context: {two}}}, ports: ["8001:8001"]}}
+    """
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, services)
+
+    assert "api and shop are built and have a port" in str(caught.value)
+    assert "variants: {api: {service: api}}" in caught.value.advice
+    assert configure(tmp_path, services, "variants: {shop: {service: shop}}").variants["shop"].port == 8001
+
+
+def test_nothing_built__is_an_error_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(NothingBuiltError):
+        read(tmp_path, "db: {image: postgres}")
+
+
+def test_unknown_service__is_refused_by_name(tmp_path: Path) -> None:
+    app = add_context(tmp_path)
+    with pytest.raises(InputError, match="has no service shop") as caught:
+        read(tmp_path, f"web: {{build: {{context: {app}}}, expose: [80]}}", "variants: {one: {service: shop}}")
+    assert caught.value.advice == "choose one of: web"
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("privileged: true", "is `privileged`"),
+        ("network_mode: host", "has `network_mode: host`"),
+        ("devices: [{source: /dev/kvm, target: /dev/kvm}]", "uses `devices`"),
+        ("volumes: [{type: bind, source: /var/run/docker.sock, target: /var/run/docker.sock}]", "mounts the engine's"),
+        ("runtime: nvidia", "needs the runtime nvidia"),
+        ("build: {context: /etc}", "is outside of"),
+        ("build: {context: 'https://github.com/a/b.git'}", "is not in this repository"),
+    ],
+)
+def test_dangerous_services__are_refused_if_needed_and_else_left_out(tmp_path: Path, body: str, why: str) -> None:
+    app = add_context(tmp_path)
+    image = "" if body.startswith("build") else "image: tool, "
+    services = f"""
+      web: {{build: {{context: {app}}}, ports: ["8000:8000"]}}
+      agent: {{{image}{body}}}
+    """
+    (note,) = [note for note in read(tmp_path, services).notes if "left out" in note]
+    assert note.startswith("left out: agent, as it")
+    assert why in note
+
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, services.replace('"8000:8000"]', '"8000:8000"], depends_on: [agent]'))
+    assert "agent cannot be run" in str(caught.value)
+    assert why in str(caught.value)
+    assert "services: {agent: null}" in caught.value.advice
+
+
+def test_final_stage__follows_stages_and_arguments() -> None:
+    text = "ARG BASE=nginx\nFROM node AS web\nEXPOSE 3000\nFROM ${BASE}:1 AS last\nEXPOSE 80/tcp 53/udp\n"
+
+    assert parse_final_stage(text).image == "nginx:1"
+    assert parse_final_stage(text).ports == (80,)
+    assert parse_final_stage(text, "web").image == "node"
+    assert parse_final_stage("FROM python AS a\nEXPOSE 1\nFROM a\n").ports == (1,)
+    assert parse_final_stage("FROM a AS a\n").image == "a"
+    assert parse_final_stage("").image == ""
