@@ -14,6 +14,7 @@ from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
 from bench_action.plan.blocks import Pair
 from bench_action.plan.placement import Placement
+from bench_action.stack.companions import is_companion
 from bench_action.stack.images import Images, explain_failed_base, make_images
 from bench_action.stack.parallel import run_in_parallel
 from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
@@ -149,7 +150,8 @@ def bring_up(
 
 def _describe_slots(config: Config) -> str:
     """Say what every subject has for itself."""
-    names = [f"{name} (database 0)" if service.kind == "redis" else name for name, service in config.services.items()]
+    shared = {name: service for name, service in config.services.items() if not is_companion(service)}
+    names = [f"{name} (database 0)" if service.kind == "redis" else name for name, service in shared.items()]
     return f": each subject has its own {', '.join(names)}" if names else ""
 
 
