@@ -99,6 +99,7 @@ def test_store__writes_result_report_and_charts(tmp_path: Path) -> None:
     assert {file.name for file in tmp_path.iterdir()} == {
         ".gitignore",
         "result.json",
+        "metrics.txt",
         "report.md",
         "report.html",
         "requests-per-second-article-500.svg",
