@@ -13,7 +13,7 @@ from bench_action.report.sentences import capitalise, describe_confidence, descr
 from bench_action.report.undecided import explain_undecided
 
 # what XML 1.0 allows in a document, section 2.2
-_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\U0000e000-\ufffd\U00010000-\U0010ffff]")
 _INVALID = "the measurement is invalid"
 
 
