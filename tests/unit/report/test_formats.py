@@ -59,7 +59,7 @@ def read_cases(result: Result) -> dict[tuple[str, str], ET.Element]:
 
 
 def read_samples(result: Result) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    families = text_string_to_metric_families(render_openmetrics(result))
+    families = text_string_to_metric_families(render_openmetrics(result))  # type: ignore[no-untyped-call]
     return {(s.name, frozenset(s.labels.items())): float(s.value) for family in families for s in family.samples}
 
 
