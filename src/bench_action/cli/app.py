@@ -36,6 +36,7 @@ from bench_action.pipeline import run as run_pipeline
 from bench_action.report.folder import read_result
 from bench_action.report.headline import choose_headline
 from bench_action.report.html import render_html
+from bench_action.report.junit import render_junit
 from bench_action.report.markdown import render_markdown
 from bench_action.report.progress import LiveProgress, PlainProgress
 from bench_action.report.terminal import print_compared, print_conditions, print_view
@@ -90,6 +91,7 @@ class Format(StrEnum):
     MARKDOWN = "markdown"
     HTML = "html"
     JSON = "json"
+    JUNIT = "junit"
 
 
 _Config = Annotated[Path | None, typer.Argument(help="Default: ./bench.yml, else the built-in to-do applications.")]
@@ -210,6 +212,8 @@ def report(
         text = render_markdown(make_view(stored))
     if output_format is Format.HTML:
         text = render_html(stored)
+    if output_format is Format.JUNIT:
+        text = render_junit(stored)
     if output is None:
         typer.echo(text, nl=False)
     else:

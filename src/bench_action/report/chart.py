@@ -1,24 +1,28 @@
 """Draw bar charts of requests/s, as the article shows them: as a picture next to the report, and as text."""
 
+from bench_action.report.assets import read_light_colours
 from bench_action.report.templating import svg_environment
 from bench_action.report.view import Bar, Chart
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _ROW = 720, 150, 80, 34, 32
-# Okabe and Ito's colours, which people with any common colour blindness can distinguish
-_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
+_VARIANT_COLOURS = 6  # c0 to c5 of the palette
 _TEXT_WIDTH = 40
 
 
 def render_svg(chart: Chart) -> str:
     """Draw a bar for each variant, with a whisker for its interval."""
     scale = (_WIDTH - _LEFT - _RIGHT) / max([bar.high or bar.value for bar in chart.bars] + [1e-9])
+    colours = read_light_colours()
     bars = [
-        _lay_out_bar(bar, _TOP + row * _ROW, scale, _COLOURS[row % len(_COLOURS)]) for row, bar in enumerate(chart.bars)
+        _lay_out_bar(bar, _TOP + row * _ROW, scale, colours[f"c{row % _VARIANT_COLOURS}"])
+        for row, bar in enumerate(chart.bars)
     ]
     return (
         svg_environment()
         .get_template("chart.svg.j2")
-        .render(title=chart.title, bars=bars, width=_WIDTH, left=_LEFT, height=_TOP + _ROW * len(bars) + 8)
+        .render(
+            title=chart.title, bars=bars, colours=colours, width=_WIDTH, left=_LEFT, height=_TOP + _ROW * len(bars) + 8
+        )
     )
 
 

@@ -9,26 +9,20 @@ import plotly.graph_objects as go
 from bench_action.compare.evidence import build_evidence, pair_blocks
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, Result
+from bench_action.report.assets import read_light_colours
 from bench_action.report.change import has_meaning, is_uncompared, list_comparisons, relative_change
 from bench_action.report.tables import name_subject
 from bench_action.report.templating import escape_script_json
 
-# Okabe and Ito's, which people with any common colour blindness can distinguish; lines and bars have the page's colours
-_COLOURS = {
-    "regressed": "#d55e00",
-    "improved": "#009e73",
-    "unchanged": "#0072b2",
-    "inconclusive": "#999999",
-    "measured": "#999999",
-    "invalid": "#999999",
-}
+_PALETTE = read_light_colours()  # plotly draws both themes with the light one
+_COLOURS = {"regressed": _PALETTE["c5"], "improved": _PALETTE["c2"], "unchanged": _PALETTE["c0"]}  # the others: dim
 _PARTS = (
     ("cpu_ms_per_request", "application"),
     ("db_cpu_ms_per_request", "database"),
     ("cache_cpu_ms_per_request", "cache"),
 )
 _PERCENTILES = ("p50", "p90", "p99", "p999")
-_GREY = "#57606a"
+_GREY = _PALETTE["dim"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +61,7 @@ def _draw_intervals(cell: str, comparisons: Sequence[Comparison]) -> Iterator[Fi
             x=sizes,
             y=[METRICS[c.metric].title for c, _, _ in shown],
             mode="markers",
-            marker={"size": 11, "color": [_COLOURS[c.verdict] for c, _, _ in shown]},
+            marker={"size": 11, "color": [_COLOURS.get(c.verdict, _GREY) for c, _, _ in shown]},
             error_x={
                 "type": "data",
                 "symmetric": False,

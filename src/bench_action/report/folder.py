@@ -13,10 +13,12 @@ from bench_action.model.result import Result, Trial
 from bench_action.report.chart import render_svg
 from bench_action.report.html import render_html
 from bench_action.report.markdown import render_markdown
+from bench_action.report.openmetrics import render_openmetrics
 from bench_action.report.view import make_view
 
 _TRIALS = "trials.jsonl"
-_OURS = ("result.json", "report.md", "report.html", _TRIALS)
+_METRICS = "metrics.txt"  # the name that GitLab expects
+_OURS = ("result.json", _METRICS, "report.md", "report.html", _TRIALS)
 _CHARTS = "requests-per-second-*.svg"
 _IGNORE, _EVERYTHING = ".gitignore", "*\n"
 _KNOWN = frozenset({*_OURS, _IGNORE, "trend"})
@@ -73,11 +75,12 @@ class OutputFolder:
         self._full = False
 
     def write(self, result: Result) -> None:
-        """Write `result.json`, then `report.md` and its charts, then `report.html`; each whole or not at all.
+        """Write `result.json`, `metrics.txt`, `report.md` with its charts, `report.html`; each whole or not at all.
 
         Raises InputError that names the file which failed, and the files that exist.
         """
         self._write("result.json", result.model_dump_json(indent=2) + "\n")
+        self._write(_METRICS, render_openmetrics(result))
         view = make_view(result)
         for chart in view.charts:
             if chart.bars:

@@ -30,7 +30,7 @@ def _explanations(result: Result, comparisons: Sequence[Comparison]) -> Iterator
     yield from _explain_uncompared(result, comparisons)
     for c in comparisons:
         if c.gate is not None and c.verdict == "inconclusive" and not is_uncompared(c):
-            yield _explain_undecided(c, result)
+            yield explain_undecided(c, result)
     if result.run.self_test:
         yield from _describe_self_test(comparisons)
 
@@ -51,7 +51,8 @@ def _explain_uncompared(result: Result, comparisons: Sequence[Comparison]) -> It
         yield f"`{cell}`: {names} {verb} not compared: {reason}.{_advise_on_faults(metrics[0], result)}"
 
 
-def _explain_undecided(c: Comparison, result: Result) -> str:
+def explain_undecided(c: Comparison, result: Result) -> str:
+    """Explain why a comparison has no verdict, and what would decide it."""
     reason = f" ({c.reason})" if c.reason else ""
     size = ""
     if has_meaning(c):

@@ -32,7 +32,8 @@ class Badge:
     def svg(self) -> str:
         """Picture, with its text as the title."""
         left, right = (round(len(text) * _LETTER + _PADDING) for text in (self.label, self.message))
-        return svg_environment().get_template("trend_badge.svg.j2").render(badge=self, left=left, right=right)
+        template = svg_environment().get_template("trend_badge.svg.j2")
+        return template.render(badge=self, left=left, right=right, dark=read_light_colours()["dim"])
 
 
 def make_badge(points: Sequence[ChangePoint], latest: str | None, label: str = "trend") -> Badge:

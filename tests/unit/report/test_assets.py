@@ -38,3 +38,9 @@ def test_assets__every_colour_is_in_the_palette(name: str) -> None:
 
 def test_read_assets__joins_files_in_the_given_order() -> None:
     assert read_assets("page.css", "trend.css") == f"{read_assets('page.css')}\n{read_assets('trend.css')}"
+
+
+def test_modules_and_templates__take_every_colour_from_the_palette() -> None:
+    files = [*STATIC.parent.glob("*.py"), *STATIC.parent.glob("templates/*.j2")]
+    found = {path.name: re.findall(r"#[0-9a-f]{6}\b", path.read_text(encoding="utf-8")) for path in files}
+    assert {name: colours for name, colours in found.items() if colours} == {}

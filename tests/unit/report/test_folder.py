@@ -99,6 +99,7 @@ def test_store__writes_result_report_and_charts(tmp_path: Path) -> None:
     assert {file.name for file in tmp_path.iterdir()} == {
         ".gitignore",
         "result.json",
+        "metrics.txt",
         "report.md",
         "report.html",
         "requests-per-second-article-500.svg",
@@ -111,7 +112,13 @@ def test_store__writes_result_report_and_charts(tmp_path: Path) -> None:
 
 def test_store__a_run_without_valid_trials_has_no_chart(tmp_path: Path) -> None:
     OutputFolder(tmp_path).write(make_result([]))
-    assert {file.name for file in tmp_path.iterdir()} == {".gitignore", "result.json", "report.md", "report.html"}
+    assert {file.name for file in tmp_path.iterdir()} == {
+        ".gitignore",
+        "result.json",
+        "metrics.txt",
+        "report.md",
+        "report.html",
+    }
 
 
 def test_store__a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
@@ -157,7 +164,7 @@ def test_store__on_a_full_disk_writes_the_result_before_the_page(tmp_path: Path)
     with largest_file(size), pytest.raises(InputError, match=r"could not write report\.html") as caught:
         store.write(result)
     assert Result.model_validate_json((tmp_path / "result.json").read_text(encoding="utf-8")) == result
-    assert "It holds result.json, report.md now" in caught.value.cause
+    assert "It holds result.json, metrics.txt, report.md now" in caught.value.cause
     assert not [file for file in tmp_path.iterdir() if file.name.endswith(".unfinished")]
 
 

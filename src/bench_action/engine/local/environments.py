@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from bench_action.engine.local.cache import make_once
@@ -22,11 +23,15 @@ def make_environment(requirements: Path | None, cache: Path, environ: Mapping[st
 
 
 def _install(folder: Path, requirements: Path, environ: Mapping[str, str]) -> None:
-    # our own pip installs into it: giving each environment its own pip takes as long as installing the requirements
-    _run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(folder)], requirements, environ)
-    python = str(folder / "bin" / "python")
-    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--disable-pip-version-check"]
-    _run([*pip, "--requirement", str(requirements)], requirements, environ)
+    venv, python = [sys.executable, "-m", "venv", "--clear"], str(folder / "bin" / "python")
+    if find_spec("pip") is None:  # uv's environments have none
+        _run([*venv, str(folder)], requirements, environ)
+        pip = [python, "-m", "pip"]
+    else:  # giving each environment its own pip takes as long as installing the requirements
+        _run([*venv, "--without-pip", str(folder)], requirements, environ)
+        pip = [sys.executable, "-m", "pip", "--python", python]
+    options = ["--quiet", "--disable-pip-version-check", "--requirement", str(requirements)]
+    _run([*pip, "install", *options], requirements, environ)
 
 
 def _run(command: list[str], requirements: Path, environ: Mapping[str, str]) -> None:
