@@ -48,7 +48,6 @@ class ComposeCommand:
     def read(self, files: Sequence[Path], profiles: Sequence[str] = ()) -> Answer:
         """Read files into one configuration. Raises InputError with the message with which compose refuses them."""
         arguments = [part for file in files for part in ("--file", str(file))]
-        # the classic one reads profiles from the environment only
         done = self._run([*arguments, "config"], {"COMPOSE_PROFILES": ",".join(profiles)} if profiles else {})
         warnings, errors = _split_log(done.stderr)
         if done.returncode:
@@ -57,7 +56,18 @@ class ComposeCommand:
             raise InputError(
                 f"{' '.join(self.argv)} refuses {names}: {message}", where=f"{files[0]}", advice=self._advise(message)
             )
-        return Answer(self._parse(done.stdout), warnings)
+        data = self._parse(done.stdout)
+        return Answer(self._drop_inactive(data, profiles) if self.classic else data, warnings)
+
+    def _drop_inactive(self, data: Mapping[str, Any], profiles: Sequence[str]) -> Mapping[str, Any]:
+        """Drop services of other profiles, which the classic compose prints as well."""
+        active = {*profiles} or {*self.interpolate(["${COMPOSE_PROFILES:-}"])[0].split(",")}
+        services = {
+            name: service
+            for name, service in (data.get("services") or {}).items()
+            if not service.get("profiles") or active & {*service["profiles"]}
+        }
+        return {**data, "services": services}
 
     def interpolate(self, texts: Sequence[str]) -> list[str]:
         """Fill in variables in texts, as compose does in its files. Raises InputError for a text that it refuses."""
