@@ -57,7 +57,8 @@ class ComposeCommand:
                 f"{' '.join(self.argv)} refuses {names}: {message}", where=f"{files[0]}", advice=self._advise(message)
             )
         data = self._parse(done.stdout)
-        return Answer(self._drop_inactive(data, profiles) if self.classic else data, warnings)
+        # the classic one does not mark its warnings
+        return Answer(self._drop_inactive(data, profiles) if self.classic else data, [*warnings, *errors])
 
     def _drop_inactive(self, data: Mapping[str, Any], profiles: Sequence[str]) -> Mapping[str, Any]:
         """Drop services of other profiles, which the classic compose prints as well."""
