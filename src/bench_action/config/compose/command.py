@@ -17,7 +17,6 @@ _NEEDED = ("PATH", "HOME", "DOCKER_CONFIG", "SYSTEMROOT")  # to find the program
 # neither may be fetched from elsewhere, as nobody has reviewed what is there
 _NO_REMOTES = {"COMPOSE_EXPERIMENTAL_GIT_REMOTE": "0", "COMPOSE_EXPERIMENTAL_OCI_REMOTE": "0"}
 _LOGGED = re.compile(r'level=(\w+) msg="((?:[^"\\]|\\.)*)"')
-_CLASSIC_WARNING = re.compile(r"^(?:WARNING: |WARN\[\d+\] )(.*)")
 _MISSING_ENV_FILE = re.compile(r"(?:env file (.+?) not found|Couldn't find env file: (.+))", re.IGNORECASE)
 _SAMPLE = re.compile(r"example|sample|dist|template|default")
 _OBSOLETE = "attribute `version` is obsolete"
@@ -150,11 +149,9 @@ def _split_log(text: str) -> tuple[list[str], list[str]]:
     """Split what compose prints into warnings and everything else."""
     warnings, others = [], []
     for line in filter(None, (line.strip() for line in text.splitlines())):
-        logged, classic = _LOGGED.search(line), _CLASSIC_WARNING.match(line)
+        logged = _LOGGED.search(line)
         if logged is not None and logged[1] == "warning":
             warnings.append(logged[2].replace('\\"', '"'))
-        elif classic is not None:
-            warnings.append(classic[1])
         else:
             others.append(logged[2].replace('\\"', '"') if logged is not None else line)
     return list(dict.fromkeys(warning for warning in warnings if _OBSOLETE not in warning)), others
