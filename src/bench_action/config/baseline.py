@@ -86,9 +86,9 @@ def load_base(
     that the change that fixes it can be measured.
     """
     file = Path(os.path.normpath(folder / (moved_from or head.file)))
-    root = find_counterpart_root(head, folder)
+    place = Place(folder, root := find_counterpart_root(head, folder), head.root)
     if not file.is_file():
-        own = _read_with_own_compose_file(head, Place(folder, root, head.root), environ)
+        own = _read_with_own_compose_file(head, place, environ)
         return (
             _without_configuration(head, folder, commit) if own is None else _replace_configuration(own, head, commit)
         )
@@ -99,17 +99,22 @@ def load_base(
             head, folder=folder, root=root
         )
         return _replace_configuration(own, head, commit)
-    config = reading.config
-    own = replace(head, config=config, folder=file.parent, file=file.name, control_project=None, root=root)
+    own = replace(head, config=reading.config, folder=file.parent, file=file.name, control_project=None, root=root)
     own = replace(own, origin=f"base's {file.name}", compose=reading.compose, notes=tuple(reading.notes))
+    base = _narrow(own, head, commit, variants, profiles)
+    return _without_missing(base, head, "base-failed")
+
+
+def _narrow(own: Project, head: Project, commit: str, variants: Sequence[str], profiles: Sequence[str]) -> Baseline:
+    """Keep base's variants that head has, and the profiles that head was narrowed to."""
+    config = own.config
     kept_profiles = {name: profile for name, profile in own.profiles.items() if not profiles or name in profiles}
     kept = {name: variant for name, variant in config.variants.items() if name in head.config.variants}
     own = replace(own, config=config.model_copy(update={"variants": kept, "profiles": kept_profiles}))
     new = [name for name in head.own_variants if name not in kept]
     lacks = {name: Lack("new", f"{name_base(commit)} has no variant `{name}`") for name in new}
     removed = tuple(name for name in config.variants if name not in kept and not variants)
-    base = Baseline(own, commit, valid=True, profiles=kept_profiles, lacks=lacks, removed=removed)
-    return _without_missing(base, head, "base-failed")
+    return Baseline(own, commit, valid=True, profiles=kept_profiles, lacks=lacks, removed=removed)
 
 
 def _read_with_own_compose_file(head: Project, place: Place, environ: Mapping[str, str]) -> Project | None:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -64,34 +65,42 @@ def make_images(
     config = project.config
     load = _make_load_image(engine, config.load.image, progress)
     variants, built_s = {}, {}
+    make_own = partial(_make_image, engine, project=project, progress=progress, results=results)
     for name in config.variants:
         began = time.monotonic()
-        variants[name] = _make_image(engine, name, project, progress, results=results)
+        variants[name] = make_own(name)
         built_s[name] = time.monotonic() - began
-    services = {
-        name: _find_same_build(name, project, variants) or _make_image(engine, name, project, progress, results=results)
-        for name in config.services
-    }
+    services = {name: _find_same_build(name, project, variants) or make_own(name) for name in config.services}
     images = Images(load, variants, services)
     if base is not None:
         images.lacks.update(base.lacks)
-        for name in base.project.config.variants:
-            limit_s = max(_PATIENCE_S, round(_PATIENCE * built_s.get(name, 0.0)))
-            try:
-                images.base[name] = _make_image(
-                    engine, name, base.project, progress, tag=":base", results=results, limit_s=limit_s
-                )
-                for service in base.project.config.built_services:
-                    images.base_services[service] = (
-                        images.base_services.get(service)
-                        or _find_same_build(service, base.project, images.base)
-                        or _make_image(
-                            engine, service, base.project, progress, tag=":base", results=results, limit_s=limit_s
-                        )
-                    )
-            except StackError as error:  # head goes on without it
-                images.lacks[name] = explain_failed_base(name, project, base, "built", error)
+        _make_base_images(engine, images, head=project, base=base, progress=progress, built_s=built_s, results=results)
     return images
+
+
+def _make_base_images(
+    engine: Engine,
+    images: Images,
+    *,
+    head: Project,
+    base: Baseline,
+    progress: Progress,
+    built_s: Mapping[str, float],
+    results: Path | None,
+) -> None:
+    """Add base's images. `built_s`: variant → how long head's took, by which base's patience is measured."""
+    for name in base.project.config.variants:
+        limit_s = max(_PATIENCE_S, round(_PATIENCE * built_s.get(name, 0.0)))
+        make = partial(
+            _make_image, engine, project=base.project, progress=progress, tag=":base", results=results, limit_s=limit_s
+        )
+        try:
+            images.base[name] = make(name)
+            for service in set(base.project.config.built_services) - set(images.base_services):
+                same = _find_same_build(service, base.project, images.base)
+                images.base_services[service] = same or make(service)
+        except StackError as error:  # head goes on without it
+            images.lacks[name] = explain_failed_base(name, head, base, "built", error)
 
 
 def explain_failed_base(
@@ -135,9 +144,9 @@ def _find_same_build(name: str, project: Project, variants: Mapping[str, Image])
 def _make_image(
     engine: Engine,
     name: str,
+    *,
     project: Project,
     progress: Progress,
-    *,
     tag: str = "",
     results: Path | None,
     limit_s: int | None = None,

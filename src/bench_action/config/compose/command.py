@@ -17,7 +17,6 @@ _NEEDED = ("PATH", "HOME", "DOCKER_CONFIG", "SYSTEMROOT")  # to find the program
 # neither may be fetched from elsewhere, as nobody has reviewed what is there
 _NO_REMOTES = {"COMPOSE_EXPERIMENTAL_GIT_REMOTE": "0", "COMPOSE_EXPERIMENTAL_OCI_REMOTE": "0"}
 _LOGGED = re.compile(r'level=(\w+) msg="((?:[^"\\]|\\.)*)"')
-_CLASSIC_WARNING = re.compile(r"^(?:WARNING: |WARN\[\d+\] )(.*)")
 _MISSING_ENV_FILE = re.compile(r"(?:env file (.+?) not found|Couldn't find env file: (.+))", re.IGNORECASE)
 _SAMPLE = re.compile(r"example|sample|dist|template|default")
 _OBSOLETE = "attribute `version` is obsolete"
@@ -48,7 +47,6 @@ class ComposeCommand:
     def read(self, files: Sequence[Path], profiles: Sequence[str] = ()) -> Answer:
         """Read files into one configuration. Raises InputError with the message with which compose refuses them."""
         arguments = [part for file in files for part in ("--file", str(file))]
-        # the classic one reads profiles from the environment only
         done = self._run([*arguments, "config"], {"COMPOSE_PROFILES": ",".join(profiles)} if profiles else {})
         warnings, errors = _split_log(done.stderr)
         if done.returncode:
@@ -57,7 +55,19 @@ class ComposeCommand:
             raise InputError(
                 f"{' '.join(self.argv)} refuses {names}: {message}", where=f"{files[0]}", advice=self._advise(message)
             )
-        return Answer(self._parse(done.stdout), warnings)
+        data = self._parse(done.stdout)
+        # the classic one does not mark its warnings
+        return Answer(self._drop_inactive(data, profiles) if self.classic else data, [*warnings, *errors])
+
+    def _drop_inactive(self, data: Mapping[str, Any], profiles: Sequence[str]) -> Mapping[str, Any]:
+        """Drop services of other profiles, which the classic compose prints as well."""
+        active = {*profiles} or {*self.interpolate(["${COMPOSE_PROFILES:-}"])[0].split(",")}
+        services = {
+            name: service
+            for name, service in (data.get("services") or {}).items()
+            if not service.get("profiles") or active & {*service["profiles"]}
+        }
+        return {**data, "services": services}
 
     def interpolate(self, texts: Sequence[str]) -> list[str]:
         """Fill in variables in texts, as compose does in its files. Raises InputError for a text that it refuses."""
@@ -139,11 +149,9 @@ def _split_log(text: str) -> tuple[list[str], list[str]]:
     """Split what compose prints into warnings and everything else."""
     warnings, others = [], []
     for line in filter(None, (line.strip() for line in text.splitlines())):
-        logged, classic = _LOGGED.search(line), _CLASSIC_WARNING.match(line)
+        logged = _LOGGED.search(line)
         if logged is not None and logged[1] == "warning":
             warnings.append(logged[2].replace('\\"', '"'))
-        elif classic is not None:
-            warnings.append(classic[1])
         else:
             others.append(logged[2].replace('\\"', '"') if logged is not None else line)
     return list(dict.fromkeys(warning for warning in warnings if _OBSOLETE not in warning)), others

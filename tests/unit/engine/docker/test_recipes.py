@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bench_action.engine.docker.recipes import make_container_options
-from bench_action.engine.protocol import Kind, ServiceSpec
+from bench_action.engine.protocol import ContainerForm, Kind, ServiceSpec
 from bench_action.model.machine import OPEN_FILES
 
 pytestmark = pytest.mark.unit
@@ -102,3 +102,25 @@ def test_load__can_read_counters_and_change_nothing() -> None:
     assert options["sysctls"]["net.ipv4.ip_local_port_range"] == "1024 65535"
     assert options["sysctls"]["net.core.somaxconn"] == "4096"
     assert [limit.soft for limit in options["ulimits"]] == [4096]
+
+
+def test_make_container_options__takes_over_how_a_container_runs() -> None:
+    form = ContainerForm(
+        entrypoint=[],
+        volumes=["/media", "/data"],
+        tmpfs=["/run:size=1m", "/cache"],
+        user="1000",
+        working_dir="/app",
+        stop_signal="SIGINT",
+        shm_size=1024,
+        init=True,
+        platform="linux/amd64",
+    )
+    options = make_options("redis", container=form)
+
+    assert options["entrypoint"] == []
+    assert (options["user"], options["working_dir"], options["stop_signal"]) == ("1000", "/app", "SIGINT")
+    assert (options["shm_size"], options["init"], options["platform"]) == (1024, True, "linux/amd64")
+    assert options["tmpfs"] == {"/data": "", "/run": "size=1m", "/cache": ""}
+    assert [(mount["Target"], mount["Source"]) for mount in options["mounts"]] == [("/media", None)]
+    assert make_options("postgres")["shm_size"] == "256m"

@@ -1,0 +1,273 @@
+"""Compose files as the real compose reads them: v2, and the classic one where only that is installed."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from bench_action.config.baseline import load_base
+from bench_action.config.load import Project, load_project
+from bench_action.model.errors import InputError
+
+pytestmark = pytest.mark.integration
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "compose.sh"
+COMPOSE = """
+x-common: &common
+  build: ./web
+  image: shop
+  env_file: web.env
+  environment: {DATABASE_URL: "postgres://shop:${DB_PASSWORD:-secret}@db/shop", RELEASE: "${RELEASE}", PRICE: "5$$"}
+  depends_on:
+    db: {condition: service_healthy}
+    migrate: {condition: service_completed_successfully}
+services:
+  web:
+    <<: *common
+    command: gunicorn shop.wsgi --bind 0.0.0.0:8000
+    ports: ["80:8000"]
+    volumes: ["./web:/code", "media:/media"]
+    healthcheck: {test: curl -f http://localhost:8000/health/, interval: 5s, timeout: 2s, retries: 10}
+    networks: {default: {aliases: [shop.test]}}
+  worker: {<<: *common, command: celery -A shop worker}
+  migrate:
+    build: ./web
+    image: shop
+    command: python manage.py migrate
+    restart: "no"
+    depends_on: {db: {condition: service_healthy}}
+  debugger: {image: debugger, profiles: [debug]}
+  db:
+    image: postgres:17
+    command: postgres -c max_connections=300
+    environment: {POSTGRES_USER: shop, POSTGRES_PASSWORD: "${DB_PASSWORD:-secret}"}
+    healthcheck: {test: [CMD-SHELL, pg_isready -U $$POSTGRES_USER], interval: 1s}
+    volumes: [data:/var/lib/postgresql/data]
+volumes: {data: {}, media: {}}
+"""
+
+
+@pytest.fixture(scope="session")
+def v2() -> Mapping[str, str]:
+    """An environment in which `docker compose` answers, with variables that no compose file may see."""
+    done = subprocess.run([SCRIPT], stdout=subprocess.PIPE, text=True, check=True)
+    return {**os.environ, "DOCKER_CONFIG": done.stdout.strip(), "RELEASE": "of the runner", "TOKEN": "of the runner"}
+
+
+@pytest.fixture(scope="session")
+def classic(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    """An environment in which only the classic `docker-compose` is installed."""
+    done = subprocess.run([SCRIPT, "classic"], stdout=subprocess.PIPE, text=True, check=True)
+    return {"PATH": f"{done.stdout.strip()}:{make_tools(tmp_path_factory.mktemp('tools'))}"}
+
+
+def make_tools(folder: Path) -> Path:
+    """Make a folder of programs without docker, which may be next to them."""
+    for name in ("sh", "python3", "env"):
+        (folder / name).symlink_to(shutil.which(name) or "")
+    return folder
+
+
+@pytest.fixture(params=["v2", "classic"])
+def environ(request: pytest.FixtureRequest) -> Mapping[str, str]:
+    found: Mapping[str, str] = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "repository"
+    (folder / ".git" / "objects").mkdir(parents=True)
+    (folder / ".git" / "HEAD").write_text("ref: refs/heads/main", encoding="utf-8")
+    return write(folder)
+
+
+def write(folder: Path, **files: str) -> Path:
+    """Write the shop, and other files or other versions of its files (`__` is a slash, `_` a dot)."""
+    (folder / "web").mkdir(parents=True, exist_ok=True)
+    own = {"compose_yaml": COMPOSE, "web_env": "DEBUG=0\n", "web__Dockerfile": "FROM python:3.13-slim\n", **files}
+    for name, text in own.items():
+        (folder / name.replace("__", "/").replace("_", ".")).write_text(text, encoding="utf-8")
+    return folder
+
+
+def load(folder: Path, environ: Mapping[str, str], file: str = "compose.yaml") -> Project:
+    return load_project(folder / file, "quick", environ=environ)
+
+
+def dump(model: BaseModel) -> dict[str, object]:
+    return model.model_dump(exclude_defaults=True)
+
+
+def test_compose_file__is_a_whole_configuration(repository: Path, environ: Mapping[str, str]) -> None:
+    project = load(repository, environ)
+
+    assert dump(project.config.variants["web"]) == {
+        "service": "web",
+        "build": {"context": "web"},
+        "command": ["gunicorn", "shop.wsgi", "--bind", "0.0.0.0:8000"],
+        "env": {"DATABASE_URL": "postgres://shop:secret@db/shop", "DEBUG": "0", "PRICE": "5$", "RELEASE": ""},
+        "ready": {"command": "curl -f http://localhost:8000/health/", "timeout": 60.0},
+        "files": {"/code": {"source": "web"}},
+        "volumes": ["/media"],
+        "aliases": ["shop.test"],
+        "depends_on": {"db": "service_healthy", "migrate": "service_completed_successfully"},
+    }
+    assert set(project.config.services) == {"worker", "migrate", "db"}
+    assert project.config.services["worker"].worker
+    assert project.config.services["migrate"].once
+    assert dump(project.config.services["db"]) == {
+        "kind": "postgres",
+        "image": "postgres:17",
+        "port": 5432,
+        "settings": {"max_connections": "300"},
+        "env": {"POSTGRES_USER": "shop", "POSTGRES_PASSWORD": "secret"},
+        "ready": {"command": "pg_isready -U $POSTGRES_USER", "timeout": 60.0},
+    }
+    assert {profile.path for profile in project.profiles.values()} == {"/health/"}
+    notes = "\n".join(project.notes)
+    assert "RELEASE" in notes
+    assert "the load is GET /health/, as the configuration has no `profiles`: choose requests in bench.yml" in notes
+
+
+def test_bench_yml__overrides_and_allows_variables(repository: Path, environ: Mapping[str, str]) -> None:
+    bench = """
+compose: {profiles: [debug], env: [RELEASE]}
+secrets: [DB_PASSWORD]
+variants: {web: {env: {DEBUG: 1}}}
+services: {db: {settings: {max_connections: 500}}}
+profiles: {list: {path: /items, connections: 8, threads: 2, duration: 1s}}
+"""
+    write(repository, bench_yml=bench)
+    config = load(repository, {**environ, "RELEASE": "of the runner", "DB_PASSWORD": "hunter2"}, "bench.yml").config
+
+    assert config.variants["web"].env["DEBUG"] == "1"
+    assert config.variants["web"].env["RELEASE"] == "of the runner"
+    assert config.variants["web"].env["DATABASE_URL"] == "postgres://shop:${DB_PASSWORD}@db/shop"
+    assert config.services["db"].settings["max_connections"] == 500
+    assert "debugger" in config.services
+    assert "hunter2" not in config.model_dump_json()
+    assert list(config.profiles) == ["list"]
+
+
+def test_bench_yml__without_compose_is_on_its_own(repository: Path) -> None:
+    write(repository, bench_yml="variants: {one: {image: one}}")
+
+    assert set(load(repository, {}, "bench.yml").config.services) == {"postgres", "redis"}
+
+
+def test_files_and_folders__may_have_other_names(repository: Path, environ: Mapping[str, str]) -> None:
+    (repository / "deploy").mkdir()
+    shutil.move(repository / "compose.yaml", repository / "deploy" / "shop.yaml")
+    text = (repository / "deploy" / "shop.yaml").read_text(encoding="utf-8")
+    text = text.replace("./web", "../web").replace("web.env", "../web.env")
+    (repository / "deploy" / "shop.yaml").write_text(text, encoding="utf-8")
+    write(repository, compose_yaml="services: {}", bench_yml="compose: deploy/shop.yaml")
+
+    web = load(repository, environ, "bench.yml").config.variants["web"]
+    assert web.build is not None
+    assert web.build.context == "web"
+
+
+REFUSED = {
+    "what compose refuses": ({"compose_yaml": "services: {web: {imag: x}}"}, "imag"),
+    "a missing env_file": ({"compose_yaml": COMPOSE.replace("web.env", "none.env")}, "none.env"),
+    "a circle": (
+        {
+            "compose_yaml": "services:\n  a: {image: a, depends_on: [b]}\n"
+            "  b: {build: web, ports: ['80:80'], depends_on: [a]}\n"
+        },
+        "compose.yaml",
+    ),
+    "an error in bench.yml": (
+        {"bench_yml": "compose: true\nvariants:\n  web: {port: 0}\n"},
+        "bench.yml:3: variants.web.port",
+    ),
+    "a missing file": ({"bench_yml": "compose: none.yaml"}, "none.yaml does not exist"),
+}
+
+
+@pytest.mark.parametrize(("files", "problem"), REFUSED.values(), ids=REFUSED)
+def test_bad_input__is_explained(
+    repository: Path, environ: Mapping[str, str], files: dict[str, str], problem: str
+) -> None:
+    write(repository, **{"bench_yml": "compose: true", **files})
+
+    with pytest.raises(InputError) as caught:
+        load(repository, environ, "bench.yml")
+    assert problem in str(caught.value)
+
+
+def test_without_compose__the_error_says_how_to_install_it(repository: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="neither `docker compose` nor `docker-compose` is here") as caught:
+        load(repository, {"PATH": str(tmp_path)})
+    assert "apt-get install" in caught.value.advice
+
+
+def test_paths_by_variables__are_checked_before_they_are_read(repository: Path, environ: Mapping[str, str]) -> None:
+    (repository.parent / "outside.env").write_text("STOLEN=1", encoding="utf-8")
+    text = COMPOSE.replace("web.env", "${UP:-..}/outside.env")
+    write(repository, compose_yaml=text)
+
+    with pytest.raises(InputError, match=r"may not use \.\./outside\.env"):
+        load(repository, environ)
+
+
+def test_base__has_its_own_compose_file(repository: Path, v2: Mapping[str, str], tmp_path: Path) -> None:
+    base = write(
+        tmp_path / "base",
+        compose_yaml=COMPOSE.replace("gunicorn", "waitress").replace("max_connections=300", "fsync=off"),
+    )
+    (base / "web.env").unlink()
+    loaded = load_base(load(repository, v2), base, "1a2b3c4", environ=v2)
+
+    assert loaded.valid
+    assert loaded.project.folder == base
+    assert loaded.project.config.variants["web"].command[0] == "waitress"
+    assert loaded.project.config.services["db"].settings == {"fsync": "off"}
+    assert loaded.project.config.variants["web"].env["DEBUG"] == "0"  # head's file, as base has none
+
+
+def test_base__without_bench_yml_is_read_with_heads(repository: Path, v2: Mapping[str, str], tmp_path: Path) -> None:
+    write(repository, bench_yml="compose: true\nvariants: {web: {env: {DEBUG: 1}}}")
+    base = write(tmp_path / "base", compose_yaml=COMPOSE.replace("gunicorn", "waitress"))
+    loaded = load_base(load(repository, v2, "bench.yml"), base, "1a2b3c4", environ=v2)
+
+    assert not loaded.valid
+    assert loaded.lacks == {}
+    assert loaded.project.config.variants["web"].command[0] == "waitress"
+    assert loaded.project.config.variants["web"].env["DEBUG"] == "1"
+
+
+@pytest.mark.parametrize("base_compose", ["services: {web: {imag: x}}", None])
+def test_base__that_cannot_be_read_is_measured_as_head_says(
+    repository: Path, v2: Mapping[str, str], tmp_path: Path, base_compose: str | None
+) -> None:
+    base = write(tmp_path / "base")
+    if base_compose is None:
+        (base / "compose.yaml").unlink()
+    else:
+        (base / "compose.yaml").write_text(base_compose, encoding="utf-8")
+    loaded = load_base(load(repository, v2), base, "1a2b3c4", environ=v2)
+
+    assert not loaded.valid
+    if base_compose is None:
+        assert loaded.lacks["web"].reason == "base `1a2b3c4` has no `compose.yaml`"
+    else:
+        assert loaded.project.config.variants["web"].command[0] == "gunicorn"
+
+
+def test_zero_configuration__needs_no_path(
+    repository: Path, v2: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository)
+    assert list(load_project(None, "quick", environ=v2).config.variants) == ["web"]
+
+    (repository / "compose.yaml").write_text("services: {db: {image: postgres}}", encoding="utf-8")
+    built_in = load_project(None, "quick", environ=v2)
+    assert "django" in built_in.config.variants
+    assert built_in.notes == ("compose.yaml builds no service: the built-in applications are measured",)
