@@ -157,7 +157,7 @@ def _bring_up(engine: Engine, revisions: Revisions, options: Options, ports: Por
                 where=f"{variant}-base",
                 cause=reason,
                 log=lack.log,
-                advice=f"let two instances of the application run side by side, and answer to {variant}-base too",
+                advice="let the application start twice in a row",
             )
         ports.progress.warn(f"{variant} is measured without base: {reason}")
     return stack

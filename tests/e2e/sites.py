@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -78,10 +79,10 @@ class LocalSite:
         return f"{self._token}:{path}"
 
     def running(self) -> list[str]:
-        return sorted(file.stem for file in self._list_pid_files() if not file.stem.startswith("session-"))
+        return sorted(map(_read_name, self._list_pid_files()))
 
     def kill(self, name: str) -> None:
-        (file,) = [file for file in self._list_pid_files() if file.stem == name]
+        (file,) = [file for file in self._list_pid_files() if _read_name(file) == name]
         os.kill(int(file.read_text(encoding="ascii")), signal.SIGKILL)
 
     def left(self) -> list[str]:
@@ -109,7 +110,8 @@ class LocalSite:
 
     def _list_pid_files(self) -> list[Path]:
         folders = [folder for folder in _list_run_folders() if _read_repository(folder) == self._repository]
-        return [file for folder in folders for file in folder.glob("*.pid")]
+        files = [file for folder in folders for file in folder.glob("*.pid")]
+        return [file for file in files if not file.stem.startswith("session-")]
 
     def _list_processes(self) -> list[psutil.Process]:
         processes = []
@@ -121,6 +123,11 @@ class LocalSite:
                 if marked or (_FOLDER in where and where.endswith("(deleted)")):
                     processes.append(process)
         return processes
+
+
+def _read_name(file: Path) -> str:
+    """Read the name of a service, without its slot."""
+    return re.sub(r"^[a-z]\d*-", "", file.stem)
 
 
 def _list_run_folders() -> list[Path]:

@@ -86,6 +86,7 @@ class Handler(BaseHTTPRequestHandler):
                     "NetworkSettings": {"Networks": {}},
                 },
             ],
+            "/volumes": {"Volumes": None},
             "/networks": []
             if "n1" in self.server.removed
             else [

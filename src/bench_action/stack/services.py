@@ -25,9 +25,7 @@ _PASSWORD = frozenset({"POSTGRES_PASSWORD", "POSTGRES_PASSWORD_FILE"})
 
 def start_generator(engine: Engine, config: Config, images: Images) -> tuple[Handle, Agent]:
     """Start the load generator, which reaches every slot. Returns its container, and the agent in it."""
-    handle = engine.start(
-        ServiceSpec("load", "load", images.load.id, host="bench-action-load", ulimits=config.load.ulimits)
-    )
+    handle = engine.start(ServiceSpec("load", "bench-action-load", images.load.id, ulimits=config.load.ulimits))
     return handle, Agent(engine, handle)
 
 

@@ -57,7 +57,7 @@ class DataVolumes:
             yield lambda: self._copy(keeper, len(paths), len(specs))
         finally:
             with translate_errors("could not remove the container that copies data"):
-                keeper.remove(force=True)
+                keeper.remove(force=True, v=True)
 
     def _name(self, spec: ServiceSpec, count: int) -> list[str]:
         return [f"{self._prefix}-{spec.slot}-{spec.name}-{at}" for at in range(count)]

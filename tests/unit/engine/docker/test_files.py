@@ -63,5 +63,5 @@ def test_write_archive__puts_single_files_over_folders(source: Path) -> None:
 
 
 def test_write_archive__reports_what_it_could_not_read(tmp_path: Path) -> None:
-    with pytest.raises(StackError, match="could not read .*none for /x"):
+    with pytest.raises(StackError, match=r"could not read .*none for /x"):
         archive(FileCopy("/x", tmp_path / "none"))
