@@ -89,6 +89,8 @@ class BuildSpec:
 
     `results`: the folder of our own results, which is left out of the context.
     `limit_s`: stop the build after so many seconds; None for no limit.
+    `secrets`: id → value of what `RUN --mount=type=secret` reads. `cache_from`: where else to look for cached layers.
+    `platform`: what it is built for, such as `linux/arm64`; empty for the engine's own.
     """
 
     kind: Kind
@@ -100,6 +102,9 @@ class BuildSpec:
     local: LocalForm | None = None
     results: Path | None = None
     limit_s: int | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    cache_from: Sequence[str] = ()
+    platform: str = ""
 
 
 @dataclass(frozen=True, slots=True)

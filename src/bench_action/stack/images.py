@@ -4,11 +4,13 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Literal
 
 from bench_action.config.baseline import Baseline, Lack
+from bench_action.config.environment import fill_in_build_secrets, read_secrets
 from bench_action.config.load import Project
 from bench_action.config.schema import Container, Variant
 from bench_action.engine.protocol import BuildSpec, Engine, Kind, LocalForm
@@ -54,23 +56,29 @@ class Images:
 
 
 def make_images(
-    engine: Engine, project: Project, base: Baseline | None, progress: Progress, results: Path | None = None
+    engine: Engine,
+    project: Project,
+    base: Baseline | None,
+    progress: Progress,
+    *,
+    environ: Mapping[str, str],
+    results: Path | None = None,
 ) -> Images:
     """Build the images of variants, and pull those that are not here yet.
 
-    Raises StackError, except if a variant of base fails: that is kept in `lacks`. `results`: the folder of our own
-    results, which is left out of every build.
+    Raises StackError, except if a variant of base fails: that is kept in `lacks`. `environ` has the values of build
+    secrets. `results`: the folder of our own results, which is left out of every build.
     """
     config = project.config
     load = _make_load_image(engine, config.load.image, progress)
+    make = partial(_make_image, engine, progress=progress, environ=environ, results=results)
     variants, built_s = {}, {}
     for name in config.variants:
         began = time.monotonic()
-        variants[name] = _make_image(engine, name, project, progress, results=results)
+        variants[name] = make(name, project)
         built_s[name] = time.monotonic() - began
     services = {
-        name: _find_same_build(name, project, variants) or _make_image(engine, name, project, progress, results=results)
-        for name in config.services
+        name: _find_same_build(name, project, variants) or make(name, project) for name in config.services
     }
     images = Images(load, variants, services)
     if base is not None:
@@ -78,16 +86,12 @@ def make_images(
         for name in base.project.config.variants:
             limit_s = max(_PATIENCE_S, round(_PATIENCE * built_s.get(name, 0.0)))
             try:
-                images.base[name] = _make_image(
-                    engine, name, base.project, progress, tag=":base", results=results, limit_s=limit_s
-                )
+                images.base[name] = make(name, base.project, tag=":base", limit_s=limit_s)
                 for service in base.project.config.built_services:
                     images.base_services[service] = (
                         images.base_services.get(service)
                         or _find_same_build(service, base.project, images.base)
-                        or _make_image(
-                            engine, service, base.project, progress, tag=":base", results=results, limit_s=limit_s
-                        )
+                        or make(service, base.project, tag=":base", limit_s=limit_s)
                     )
             except StackError as error:  # head goes on without it
                 images.lacks[name] = explain_failed_base(name, project, base, "built", error)
@@ -119,10 +123,10 @@ def _explain_missing_files(
     return explain_missing((head.find_owner(name).folder / head_build.context).resolve(), context.resolve(), evidence)
 
 
-def _pull(engine: Engine, name: str, kind: Kind, progress: Progress) -> Image:
+def _pull(engine: Engine, name: str, kind: Kind, progress: Progress, platform: str = "") -> Image:
     if not engine.has_image(name):
         progress.step(f"pulling image {name}")
-    return Image(name, engine.image(name, kind))
+    return Image(name, engine.image(name, kind, platform))
 
 
 def _find_same_build(name: str, project: Project, variants: Mapping[str, Image]) -> Image | None:
@@ -138,6 +142,7 @@ def _make_image(
     project: Project,
     progress: Progress,
     *,
+    environ: Mapping[str, str],
     tag: str = "",
     results: Path | None,
     limit_s: int | None = None,
@@ -147,9 +152,8 @@ def _make_image(
     variant = config.variants.get(name)
     container: Container = variant or config.services[name]
     if container.build is None:
-        return _pull(
-            engine, str(container.image), config.services[name].kind if variant is None else "subject", progress
-        )
+        kind: Kind = config.services[name].kind if variant is None else "subject"
+        return _pull(engine, str(container.image), kind, progress, container.platform or "")
     progress.step(f"building {name}{tag.replace(':', '@')}")
     build, image = container.build, f"bench-action/{name}{tag}"
     spec = BuildSpec(
@@ -162,6 +166,9 @@ def _make_image(
         make_local_form(variant, folder) if variant is not None else None,
         results,
         limit_s,
+        fill_in_build_secrets(build, read_secrets(project.config, environ)),
+        build.cache_from,
+        container.platform or "",
     )
     return Image(image, engine.build(spec))
 
