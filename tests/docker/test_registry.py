@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def test_private_image__is_pulled_and_built_from_with_the_password_only(
     for logins in ([], [registry.login("wrong")]):
         with add_logins(logins, environ) as changed:
             engine = DockerEngine(make_owner(footprint), changed)
-            for use in (lambda: engine.image(registry.image, "subject"), lambda: engine.build(spec)):  # noqa: B023
+            for use in (partial(engine.image, registry.image, "subject"), partial(engine.build, spec)):
                 with pytest.raises(StackError) as caught:
                     use()
                 assert "`registries`" in caught.value.advice, caught.value

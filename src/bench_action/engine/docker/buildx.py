@@ -82,10 +82,11 @@ def _make_command(cli: str, spec: BuildSpec, name: str, dockerfile: Path) -> lis
 def _make_environment(environ: Mapping[str, str], spec: BuildSpec, spare: Path) -> dict[str, str]:
     """Return the caller's environment, with buildx's state in `spare` if its usual folder is not ours to write to.
 
-    Attestations are off: they contain the time of the build, and the same sources must give the same image. Secrets are
-    passed here, as anyone may read a command line, and a file would outlive a killed process.
+    Attestations are off: they contain the time of the build, and the same sources must give the same image. So is git,
+    which buildx would run in a folder that we do not trust. Secrets are passed here, as anyone may read a command line,
+    and a file would outlive a killed process.
     """
-    settings = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+    settings = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1", "BUILDX_GIT_INFO": "false"}
     settings |= {f"{_VARIABLE}{number}": value for number, value in enumerate(spec.secrets.values())}
     if not _is_ours(Path(environ.get("BUILDX_CONFIG") or find_config_folder(environ) / "buildx")):
         settings["BUILDX_CONFIG"] = str(spare)

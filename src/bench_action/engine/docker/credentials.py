@@ -1,4 +1,4 @@
-"""Logging in to registries for one run, in a Docker configuration of its own: the user's is only read."""
+"""Logging in to registries for one run, in a separate Docker configuration: the user's is only read."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from bench_action.model.errors import InputError
 
 _CONFIG = "config.json"
-# under which Docker's own registry stands in a configuration, whatever it is called elsewhere
+# the key of Docker's own registry in a configuration, and its other names
 _HUB = "https://index.docker.io/v1/"
 _HUB_NAMES = {"docker.io", "index.docker.io", "registry-1.docker.io", "hub.docker.com"}
 
@@ -65,7 +65,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _merge(config: Mapping[str, Any], logins: Sequence[Login]) -> dict[str, Any]:
-    """Add logins to a configuration; a program that keeps passwords would otherwise be asked for them instead."""
+    """Add logins to a configuration, without the program that keeps passwords: Docker would ask that one instead."""
     names = {login: _HUB if login.registry in _HUB_NAMES else login.registry for login in logins}
     added = {
         name: {"auth": base64.b64encode(f"{login.user}:{login.password}".encode()).decode()}

@@ -228,6 +228,7 @@ def test_build_image__uses_only_the_callers_environment(machine: Machine, spec: 
     build(machine, spec)
     assert machine.received_environ["BUILDKIT_COLORS"] == "x"
     assert machine.received_environ["BUILDX_NO_DEFAULT_ATTESTATIONS"] == "1"
+    assert machine.received_environ["BUILDX_GIT_INFO"] == "false"
     assert "PYTEST_CURRENT_TEST" in os.environ
     assert "PYTEST_CURRENT_TEST" not in machine.received_environ
     assert "BUILDX_CONFIG" not in machine.received_environ
