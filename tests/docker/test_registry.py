@@ -1,10 +1,12 @@
 """A private registry, a real one: what may be pulled and built with its password, and what is said without."""
 
+import io
 import json
 import os
 import secrets
 import socket
 import subprocess
+import tarfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from typing import Any
 
 import docker
 import pytest
+from docker.models.containers import Container
 from tests.docker.conftest import make_owner
 from tests.docker.footprint import Footprint
 
@@ -27,6 +30,7 @@ pytestmark = pytest.mark.docker
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 BASE = "python:3.13-slim"
 NAME = "bench-action/test-registry"
+LABELS = {"bench-action.test": "registry"}
 USER, PASSWORD = "someone", "pass word:1"
 HASH = "$2b$04$jUhnJ1A/p03Z5.kjKEqAbuZV/zjuCrm9H5vl1GnVflBfxOYNz9xga"  # bcrypt of the password
 WAIT_S = 30.0
@@ -47,51 +51,60 @@ class Registry:
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+def registry() -> Iterator[Registry]:
+    """Run a registry on the loopback address of the engine, wherever that is: from there engines pull without TLS."""
     program = subprocess.run([SCRIPTS / "registry.sh"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-    folder = tmp_path_factory.mktemp("registry")
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    (folder / "htpasswd").write_text(f"{USER}:{HASH}\n", encoding="utf-8")
     config = {
         "version": 0.1,
-        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
+        "storage": {"filesystem": {"rootdirectory": "/data"}},
         "http": {"addr": address},
-        "auth": {"htpasswd": {"realm": "test", "path": str(folder / "htpasswd")}},
+        "auth": {"htpasswd": {"realm": "test", "path": "/htpasswd"}},
     }
-    (folder / "config.yml").write_text(json.dumps(config), encoding="utf-8")  # which is YAML, too
-    with (folder / "log").open("w", encoding="utf-8") as log:
-        process = subprocess.Popen([program, "serve", folder / "config.yml"], stdout=log, stderr=log)
+    files = {
+        "docker-registry": Path(program).read_bytes(),
+        "config.yml": json.dumps(config).encode(),  # which is YAML, too
+        "htpasswd": f"{USER}:{HASH}\n".encode(),
+    }
+    client = docker.from_env()
+    command = ["/docker-registry", "serve", "/config.yml"]
+    container = client.containers.create(BASE, command, network_mode="host", labels=LABELS)
     try:
+        container.put_archive("/", _pack(files))
+        container.start()
         registry = Registry(address)
-        _fill(registry, folder / "log")
+        _fill(registry, client, container)
         yield registry
     finally:
-        process.kill()
-        process.wait()
+        container.remove(force=True, v=True)
+        client.close()
 
 
-def _fill(registry: Registry, log: Path) -> None:
-    """Wait until the registry answers, and push its image."""
-    host, _, port = registry.address.partition(":")
+def _pack(files: Mapping[str, bytes]) -> bytes:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(content), 0o755
+            tar.addfile(member, io.BytesIO(content))
+    return archive.getvalue()
+
+
+def _fill(registry: Registry, client: docker.DockerClient, container: Container) -> None:
+    """Wait until the registry listens, and push its image."""
     deadline = time.monotonic() + WAIT_S
-    while True:
-        try:
-            socket.create_connection((host, int(port)), timeout=1).close()
-            break
-        except OSError:
-            assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
-            time.sleep(0.05)
-    client = docker.from_env()
+    while b"listening on" not in (log := container.logs()):
+        assert time.monotonic() < deadline, log.decode()
+        time.sleep(0.05)
     client.images.get(BASE).tag(registry.image)
     try:
-        login = {"username": USER, "password": PASSWORD}
         push: Any = client.api.push
+        login = {"username": USER, "password": PASSWORD}
         events = push(registry.image, stream=True, decode=True, auth_config=login)
         assert not [event for event in events if "error" in event]
     finally:
         client.images.remove(registry.image)
-        client.close()
 
 
 @pytest.mark.parametrize("builder", ["buildx", "classic"])
