@@ -21,7 +21,7 @@ from bench_action.engine.protocol import BuildSpec
 _VARIABLE = "BENCH_ACTION_SECRET_"  # variables that pass build secrets to buildx
 # the cause comes last: `failed to solve: rpc error: code = Unknown desc = …`
 _ERROR_PREFIX = re.compile(
-    r"ERROR: (?:failed to solve(?: with frontend \S+)?: |rpc error: code = \w+ desc = |"
+    r"ERROR: (?:failed to build: |failed to solve(?: with frontend \S+)?: |rpc error: code = \w+ desc = |"
     r"failed to create LLB definition: )*"
 )
 

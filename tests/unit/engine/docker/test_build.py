@@ -192,7 +192,7 @@ def test_build_image__refuses_another_platform(machine: Machine, spec: BuildSpec
     [
         ("ERROR: failed to solve: x/y:1: failed to resolve source metadata for x/y:1: pull access denied", "log in"),
         ("ERROR: failed to solve: rpc error: code = Unknown desc = status code [manifests 1]: 401 x\n", "log in"),
-        ("ERROR: failed to solve: python:nosuch: not found", "name and tag"),
+        ("ERROR: failed to build: failed to solve: python:nosuch: not found", "name and tag"),
         ('ERROR: failed to solve: failed to compute cache key: "/nosuch": not found', "fix the Dockerfile"),
         ('ERROR: failed to solve: process "/bin/sh -c curl https://x: 403 unauthorized" failed', "fix the Dockerfile"),
         (
