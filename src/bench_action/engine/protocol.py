@@ -178,8 +178,11 @@ class Engine(Protocol):
     def has_image(self, name: str) -> bool:
         """Return whether an image can be used without pulling it."""
 
-    def image(self, name: str, kind: Kind) -> str:
-        """Pull an image if it is missing, and return its id; without images, the version of the program for `kind`."""
+    def image(self, name: str, kind: Kind, platform: str = "") -> str:
+        """Pull an image if it is missing, and return its id; without images, the version of the program for `kind`.
+
+        Raises StackError too if the image is for another platform, or `platform`, such as `linux/arm64`, is another.
+        """
 
     def build(self, spec: BuildSpec) -> str:
         """Build an image, and return its id, which stays valid even if another run builds the same name."""

@@ -20,7 +20,7 @@ from bench_action.engine.docker.images import RunImages
 from bench_action.engine.docker.itself import find_tool_image
 from bench_action.engine.docker.labels import MARK, RUN, is_left_behind, make_labels
 from bench_action.engine.docker.recipes import make_container_options
-from bench_action.engine.docker.registry import pull, require_platform
+from bench_action.engine.docker.registry import check_requested_platform, pull, require_platform
 from bench_action.engine.docker.session import DockerSession
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import BuildSpec, Exit, Handle, Kind, ServiceSpec
@@ -116,8 +116,9 @@ class DockerEngine:
                 return False
             return True
 
-    def image(self, name: str, kind: Kind) -> str:  # noqa: ARG002 (all kinds are images)
-        """Pull an image if it is missing, and return its id."""
+    def image(self, name: str, kind: Kind, platform: str = "") -> str:  # noqa: ARG002 (all kinds are images)
+        """Pull an image if it is missing, and return its id. Raises StackError if it is for another platform."""
+        check_requested_platform(self._client, platform, f"image {name}")
         if not self.has_image(name):
             pull(self._client, name)
         return require_platform(self._client, name)
