@@ -134,7 +134,7 @@ def test_check_environment__refuses_a_secret_in_a_build_argument() -> None:
 
 
 def test_drop_unusable_variants__drops_those_whose_build_needs_a_secret_that_is_not_set() -> None:
-    project = Project(make_built(secrets=["TOKEN"]), load_policy("quick"), "quick", Path(), "x", Path())
+    project = Project(make_built(secrets=["TOKEN"]), load_policy("quick"), "quick", Path(), "")
     base = drop_unusable_variants(Baseline(project, "base"), {})
     assert list(base.project.config.variants) == []
     assert "one" in base.lacks
