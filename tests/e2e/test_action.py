@@ -115,7 +115,7 @@ def comments(github: GitHubDouble, number: int = 1) -> list[str]:
     return [one.body for one in github.state.comments.get(number, []) if "bench-action" in one.body]
 
 
-def test_image__has_every_program_that_a_run_starts(action: Path) -> None:  # noqa: ARG001 (builds the image)
+def test_image__has_every_program_that_a_run_starts(action: Path) -> None:
     """Also git without perl, and without the programs that the Dockerfile leaves out."""
     programs = (
         "docker buildx version && docker compose version && git lfs version && command -v wrk && cd /tmp"
