@@ -63,11 +63,12 @@ def check_environment(config: Config, environ: Mapping[str, str]) -> None:
     """Check, before anything is built, that all placeholders of each variant can be filled in. Raises InputError."""
     secrets = read_secrets(config, environ)
     services = {name: dict.fromkeys(ATTRIBUTES[service.kind], "") for name, service in config.services.items()}
+    builds = [container.build for container in (*config.variants.values(), *config.services.values())]
+    for build in filter(None, builds):
+        fill_in_build_secrets(build, secrets)
     for variant in config.variants.values():
         for text in variant.env.values():
             fill_in(text, services, secrets)
-        if variant.build is not None:
-            fill_in_build_secrets(variant.build, secrets)
         for text in (*variant.command, *variant.setup, *(variant.local.command if variant.local else ())):
             fill_in_addresses(text, services)
 
@@ -89,7 +90,8 @@ def drop_unusable_variants(base: Baseline, environ: Mapping[str, str]) -> Baseli
     """Leave out base's variants whose environment cannot be filled in here, and secrets that are not set."""
     config, lacks = base.project.config, {}
     for name, variant in config.variants.items():
-        texts = (*variant.env.values(), *(variant.build.secrets.values() if variant.build else ()))
+        builds = [container.build for container in (variant, *config.services.values()) if container.build is not None]
+        texts = (*variant.env.values(), *(text for build in builds for text in build.secrets.values()))
         used = {match[1] for text in texts for match in SECRET.finditer(text)}
         needed = [secret for secret in config.secrets if secret in used]
         try:

@@ -77,9 +77,7 @@ def make_images(
         began = time.monotonic()
         variants[name] = make(name, project)
         built_s[name] = time.monotonic() - began
-    services = {
-        name: _find_same_build(name, project, variants) or make(name, project) for name in config.services
-    }
+    services = {name: _find_same_build(name, project, variants) or make(name, project) for name in config.services}
     images = Images(load, variants, services)
     if base is not None:
         images.lacks.update(base.lacks)

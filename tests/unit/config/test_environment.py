@@ -133,6 +133,17 @@ def test_check_environment__refuses_a_secret_in_a_build_argument() -> None:
     check_environment(make_built(args={"KEY": "${NOT_A_SECRET}"}), {"TOKEN": "t"})
 
 
+def test_drop_unusable_variants__a_service_may_be_built_with_a_secret() -> None:
+    build = {"context": ".", "secrets": ["TOKEN"]}
+    worker = {"kind": "other", "build": build, "ready": {"command": "true"}}
+    body = {"variants": {"one": {"image": "x"}}, "services": {"worker": worker}, "secrets": ["TOKEN"]}
+    config = Config.model_validate(body)
+    check_environment(config, {"TOKEN": "t"})
+    base = Baseline(Project(config, load_policy("quick"), "quick", Path(), ""), "base")
+    assert not drop_unusable_variants(base, {"TOKEN": "t"}).lacks
+    assert drop_unusable_variants(base, {}).lacks.keys() == {"one"}
+
+
 def test_drop_unusable_variants__drops_those_whose_build_needs_a_secret_that_is_not_set() -> None:
     project = Project(make_built(secrets=["TOKEN"]), load_policy("quick"), "quick", Path(), "")
     base = drop_unusable_variants(Baseline(project, "base"), {})
