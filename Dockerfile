@@ -24,10 +24,23 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels .
     'import bench_action.cli.app, scipy.special, plotly.graph_objects, plotly.offline'
 
 FROM python:3.13-slim
-# git and git-lfs read the base revision's sources; docker-cli and docker-buildx build images with BuildKit; wrk is here
-# because the load generator runs from this image
+# git and git-lfs read the base revision's sources; docker-cli and docker-buildx build images with BuildKit, docker-compose
+# reads compose files; wrk is here because the load generator runs from this image.
+# Left out, which saves as much as docker-compose takes: perl, which only git's mail, svn and web commands need (perl-base
+# stays), and git's servers and programs for other protocols. git-core's copy of git becomes a link to it.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends docker-buildx docker-cli git git-lfs wrk \
+    && apt-get install --yes --no-install-recommends \
+    --option Dpkg::Options::=--path-exclude=/usr/share/perl/* \
+    --option Dpkg::Options::=--path-exclude=/usr/lib/*/perl/* \
+    --option Dpkg::Options::=--path-exclude=/usr/lib/*/libperl.so* \
+    --option Dpkg::Options::=--path-exclude=/usr/share/gitweb/* \
+    --option Dpkg::Options::=--path-exclude=/usr/*/git-shell \
+    --option Dpkg::Options::=--path-exclude=/usr/*/scalar \
+    --option Dpkg::Options::=--path-exclude=/usr/lib/git-core/git-daemon \
+    --option Dpkg::Options::=--path-exclude=/usr/lib/git-core/git-http-[bfp]* \
+    --option Dpkg::Options::=--path-exclude=/usr/lib/git-core/git-imap-send \
+    docker-buildx docker-cli docker-compose git git-lfs wrk \
+    && ln --symbolic --force ../../bin/git /usr/lib/git-core/git \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/bench-action /opt/bench-action
 COPY entrypoint.sh post-entrypoint.sh /

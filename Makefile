@@ -113,6 +113,7 @@ images: engine ## have the base images: local, from the registry, or stand-ins w
 
 buildx: engine
 	@scripts/buildx.sh >/dev/null
+	@scripts/registry.sh >/dev/null
 
 compose:
 	@scripts/compose.sh >/dev/null

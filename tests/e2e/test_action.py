@@ -115,6 +115,19 @@ def comments(github: GitHubDouble, number: int = 1) -> list[str]:
     return [one.body for one in github.state.comments.get(number, []) if "bench-action" in one.body]
 
 
+def test_image__has_every_program_that_a_run_starts(action: Path) -> None:
+    """Also git without perl, and without the programs that the Dockerfile leaves out."""
+    programs = (
+        "docker buildx version && docker compose version && git lfs version && command -v wrk && cd /tmp"
+        " && git init -q a && git -C a -c user.name=a -c user.email=a@b commit -q --allow-empty -m one"
+        " && git clone -q file:///tmp/a b && git -C a -c protocol.file.allow=always submodule add -q /tmp/b sub"
+        " && git -C a submodule status && git -C a archive HEAD >/dev/null"
+    )
+    command = ["docker", "run", "--rm", "--entrypoint", "sh", IMAGE, "-ec", programs]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.alone
 def test_workflow__of_the_readme_names_what_a_pull_request_made_slower(
     action: Path, github: GitHubDouble, tmp_path: Path

@@ -151,8 +151,11 @@ def test_reusable_workflow__passes_on_every_input_with_the_action_s_default() ->
     (given,) = _calls(workflow, "org/bench-action")
     # token and leg are the job's own, publishing another job's result is a separate workflow, and so is a history
     assert given["history-branch"] == "none"
-    given = {name: value for name, value in given.items() if name != "history-branch"}
-    assert set(given) == set(action) - {"github-token", "publish", "matrix", "history-branch", "trend-issue"}
+    # passwords are a secret of the call
+    assert given["registries"] == "${{ secrets.registries }}"
+    given = {name: value for name, value in given.items() if name not in {"history-branch", "registries"}}
+    own = {"github-token", "publish", "matrix", "history-branch", "trend-issue", "registries"}
+    assert set(given) == set(action) - own
     assert given == {name: f"${{{{ inputs.{name} }}}}" for name in given}
     assert {name: inputs[name]["default"] for name in given} == {
         name: action[name].get("default", "") for name in given

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from bench_action.config.control import AUTO
 from bench_action.config.load import PRESETS
+from bench_action.engine.docker.credentials import Login
 from bench_action.history import DEFAULT_BRANCH
 from bench_action.model.errors import InputError
 
@@ -15,6 +16,23 @@ from bench_action.model.errors import InputError
 def _split_names(value: object) -> object:
     """Split a list such as "a, b", or one name per line."""
     return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+def _read_logins(value: object) -> object:
+    """Read logins, one a line: registry, user, and password, which may contain spaces.
+
+    A line without a password is no login: the pull requests of forks have no secrets, and most images are public.
+    """
+    if not isinstance(value, str):
+        return value
+    logins = []
+    for number, line in enumerate(value.splitlines(), 1):
+        registry, user, password = (*line.split(maxsplit=2), "", "", "")[:3]
+        if "/" in registry:  # without quoting the line, which contains the password
+            raise ValueError(f"line {number} must begin with a registry's host name, such as `ghcr.io`, without `/`")
+        if password:
+            logins.append(Login(registry, user, password.strip()))
+    return tuple(logins)
 
 
 def _check_preset(value: str) -> str:
@@ -50,6 +68,7 @@ class Inputs(BaseModel):
     trend_issue: bool = False
     matrix: str = ""
     github_token: str = Field("", repr=False)
+    registries: Annotated[tuple[Login, ...], BeforeValidator(_read_logins)] = Field((), repr=False)
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Self:

@@ -19,6 +19,7 @@ from bench_action.action.workspace import Traces
 from bench_action.config.control import AUTO
 from bench_action.config.options import Options
 from bench_action.engine.docker import DockerEngine
+from bench_action.engine.docker.credentials import add_logins
 from bench_action.engine.ownership import Ownership
 from bench_action.github.artifacts import fetch_result
 from bench_action.github.client import Access
@@ -82,7 +83,7 @@ class Action:
     interrupts: Interrupts
     commands: Commands
     stream: IO[str]
-    make_engine: Callable[[Ownership], DockerEngine]
+    make_engine: Callable[[Ownership, Mapping[str, str]], DockerEngine]
 
     def execute(self) -> tuple[Outcome | None, Inputs]:
         """Run the step, and return its outcome (None if it published another job's result) and the inputs.
@@ -110,7 +111,8 @@ class Action:
         if state := self.environ.get(f"STATE_{_TRACES}"):
             Traces.parse(self._workspace(), state).hand_over()
         job = identify_job(self.environ)
-        engine = self.make_engine(Ownership.claim("sweep", self.environ.get("GITHUB_REPOSITORY", ""), job))
+        owner = Ownership.claim("sweep", self.environ.get("GITHUB_REPOSITORY", ""), job)
+        engine = self.make_engine(owner, self.environ)
         if swept := engine.sweep(job):
             self._say(f"removed what an earlier run left behind: {', '.join(swept)}")
 
@@ -138,8 +140,11 @@ class Action:
         try:
             options = self._make_options(inputs, event, access)
             require_baseline(inputs, event, options.baseline)
-            with GroupedProgress(console, self.commands) as progress:
-                ports = Ports(self.environ, self.interrupts, progress, lambda owner, _: self.make_engine(owner))
+            with (
+                add_logins(inputs.registries, self.environ) as environ,
+                GroupedProgress(console, self.commands) as progress,
+            ):
+                ports = Ports(environ, self.interrupts, progress, lambda owner, _: self.make_engine(owner, environ))
                 outcome = run(options, ports)
         except InterruptedRunError:
             raise  # the job was cancelled: only seconds are left, and the user who cancelled it needs no comment
@@ -225,7 +230,8 @@ class Action:
 
     def _read_inputs(self) -> tuple[Inputs, Event, Access | None]:
         inputs = Inputs.read(self.environ)
-        self.commands.mask(inputs.github_token)
+        for secret in (inputs.github_token, *(login.password for login in inputs.registries)):
+            self.commands.mask(secret)
         event = Event.read(self.environ)
         access = Access(event.api_url, inputs.github_token, event.repository) if inputs.github_token else None
         return inputs, event, access

@@ -318,9 +318,7 @@ def _make_action(context: typer.Context) -> "Action":
 
     environ, invocation = dict(os.environ), context.obj
     commands = invocation.commands or Commands(sys.stdout, environ)
-    return Action(
-        environ, invocation.interrupts, commands, sys.stdout, lambda owner: make_docker_engine(owner, environ)
-    )
+    return Action(environ, invocation.interrupts, commands, sys.stdout, make_docker_engine)
 
 
 def _print_error(error: BenchError) -> None:

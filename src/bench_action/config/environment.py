@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from bench_action.config.baseline import Baseline, Lack
-from bench_action.config.schema import PLACEHOLDER, SECRET, Config, Variant
+from bench_action.config.schema import PLACEHOLDER, SECRET, Build, Config, Variant
 from bench_action.model.errors import InputError
 
 # kind of a service → what a placeholder may name of it
@@ -63,6 +63,9 @@ def check_environment(config: Config, environ: Mapping[str, str]) -> None:
     """Check, before anything is built, that all placeholders of each variant can be filled in. Raises InputError."""
     secrets = read_secrets(config, environ)
     services = {name: dict.fromkeys(ATTRIBUTES[service.kind], "") for name, service in config.services.items()}
+    builds = [container.build for container in (*config.variants.values(), *config.services.values())]
+    for build in filter(None, builds):
+        fill_in_build_secrets(build, secrets)
     for variant in config.variants.values():
         for text in variant.env.values():
             fill_in(text, services, secrets)
@@ -70,11 +73,26 @@ def check_environment(config: Config, environ: Mapping[str, str]) -> None:
             fill_in_addresses(text, services)
 
 
+def fill_in_build_secrets(build: Build, secrets: Mapping[str, str]) -> dict[str, str]:
+    """Fill in the values of a build's secrets, by id.
+
+    Raises InputError for a secret that is not allowed, or one in an argument, which the image's history would show.
+    """
+    if leaked := [name for name, text in build.args.items() if {m[1] for m in SECRET.finditer(text)} & {*secrets}]:
+        raise InputError(
+            f"the build argument {leaked[0]} contains a secret, and arguments stay in the image's history",
+            advice="use `build: {secrets: {ID: …}}`, and `RUN --mount=type=secret,id=ID` in the Dockerfile",
+        )
+    return {name: fill_in(text, {}, secrets) for name, text in build.secrets.items()}
+
+
 def drop_unusable_variants(base: Baseline, environ: Mapping[str, str]) -> Baseline:
     """Leave out base's variants whose environment cannot be filled in here, and secrets that are not set."""
     config, lacks = base.project.config, {}
     for name, variant in config.variants.items():
-        used = {match[1] for text in variant.env.values() for match in SECRET.finditer(text)}
+        builds = [container.build for container in (variant, *config.services.values()) if container.build is not None]
+        texts = (*variant.env.values(), *(text for build in builds for text in build.secrets.values()))
+        used = {match[1] for text in texts for match in SECRET.finditer(text)}
         needed = [secret for secret in config.secrets if secret in used]
         try:
             check_environment(config.model_copy(update={"variants": {name: variant}, "secrets": needed}), environ)

@@ -109,6 +109,15 @@ class Ready(Model):
     command: str | list[str] | None = None
 
 
+def _name_secrets(value: object) -> object:
+    """Turn a list of variables into ids of the same names."""
+    return {name: f"${{{name}}}" for name in value} if isinstance(value, list) else value
+
+
+SecretId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+CacheSource = Annotated[str, StringConstraints(pattern=r"^(type=(registry|gha)(,[^\s,]+)*|[^\s,=-][^\s,=]*)$")]
+
+
 class Build(Model):
     """How an image is built. `context` is relative to the configuration file, `dockerfile` to `context`."""
 
@@ -116,7 +125,14 @@ class Build(Model):
     dockerfile: str = "Dockerfile"
     target: str | None = None
     args: Environment = {}
-    secrets: dict[str, str] = Field({}, description="id → value of what `RUN --mount=type=secret` reads")
+    secrets: Annotated[
+        dict[SecretId, str],
+        BeforeValidator(_name_secrets, json_schema_input_type=dict[SecretId, str] | list[str]),
+        Field(description="id → value of what `RUN --mount=type=secret` reads; `${NAME}` as in `env`"),
+    ] = {}
+    cache_from: list[CacheSource] = Field(
+        [], description="images, or `type=registry,…` and `type=gha,…`, with layers that need not be built again"
+    )
 
 
 def _build_from_text(value: object) -> object:

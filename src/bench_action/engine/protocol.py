@@ -89,6 +89,8 @@ class BuildSpec:
 
     `results`: the folder of our own results, which is left out of the context.
     `limit_s`: stop the build after so many seconds; None for no limit.
+    `secrets`: id → value of what `RUN --mount=type=secret` reads. `cache_from`: where else to look for cached layers.
+    `platform`: what it is built for, such as `linux/arm64`; empty for the engine's own.
     """
 
     kind: Kind
@@ -100,6 +102,9 @@ class BuildSpec:
     local: LocalForm | None = None
     results: Path | None = None
     limit_s: int | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    cache_from: Sequence[str] = ()
+    platform: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +178,11 @@ class Engine(Protocol):
     def has_image(self, name: str) -> bool:
         """Return whether an image can be used without pulling it."""
 
-    def image(self, name: str, kind: Kind) -> str:
-        """Pull an image if it is missing, and return its id; without images, the version of the program for `kind`."""
+    def image(self, name: str, kind: Kind, platform: str = "") -> str:
+        """Pull an image if it is missing, and return its id; without images, the version of the program for `kind`.
+
+        Raises StackError too if the image is for another platform, or `platform`, such as `linux/arm64`, is another.
+        """
 
     def build(self, spec: BuildSpec) -> str:
         """Build an image, and return its id, which stays valid even if another run builds the same name."""

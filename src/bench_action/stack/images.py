@@ -1,7 +1,7 @@
 """Build or pull the images of a run before anything is started, one after the other, so that Ctrl-C stops a build."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench_action.config.baseline import Baseline, Lack
+from bench_action.config.environment import fill_in_build_secrets, read_secrets
 from bench_action.config.load import Project
 from bench_action.config.schema import Container, Variant
 from bench_action.engine.protocol import BuildSpec, Engine, Kind, LocalForm
@@ -55,50 +56,49 @@ class Images:
 
 
 def make_images(
-    engine: Engine, project: Project, base: Baseline | None, progress: Progress, results: Path | None = None
+    engine: Engine,
+    project: Project,
+    base: Baseline | None,
+    progress: Progress,
+    *,
+    environ: Mapping[str, str],
+    results: Path | None = None,
 ) -> Images:
     """Build the images of variants, and pull those that are not here yet.
 
-    Raises StackError, except if a variant of base fails: that is kept in `lacks`. `results`: the folder of our own
-    results, which is left out of every build.
+    Raises StackError, except if a variant of base fails: that is kept in `lacks`. `environ` has the values of build
+    secrets. `results`: the folder of our own results, which is left out of every build.
     """
     config = project.config
     load = _make_load_image(engine, config.load.image, progress)
+    make = partial(_make_image, engine, progress=progress, environ=environ, results=results)
     variants, built_s = {}, {}
-    make_own = partial(_make_image, engine, project=project, progress=progress, results=results)
     for name in config.variants:
         began = time.monotonic()
-        variants[name] = make_own(name)
+        variants[name] = make(name, project)
         built_s[name] = time.monotonic() - began
-    services = {name: _find_same_build(name, project, variants) or make_own(name) for name in config.services}
+    services = {name: _find_same_build(name, project, variants) or make(name, project) for name in config.services}
     images = Images(load, variants, services)
     if base is not None:
         images.lacks.update(base.lacks)
-        _make_base_images(engine, images, head=project, base=base, progress=progress, built_s=built_s, results=results)
+        _add_base_images(images, make, project, base, built_s)
     return images
 
 
-def _make_base_images(
-    engine: Engine,
-    images: Images,
-    *,
-    head: Project,
-    base: Baseline,
-    progress: Progress,
-    built_s: Mapping[str, float],
-    results: Path | None,
+def _add_base_images(
+    images: Images, make: Callable[..., Image], head: Project, base: Baseline, built_s: Mapping[str, float]
 ) -> None:
-    """Add base's images. `built_s`: variant → how long head's took, by which base's patience is measured."""
+    """Add base's images. `built_s`: variant → how long head's took, which decides how long base's may take."""
     for name in base.project.config.variants:
         limit_s = max(_PATIENCE_S, round(_PATIENCE * built_s.get(name, 0.0)))
-        make = partial(
-            _make_image, engine, project=base.project, progress=progress, tag=":base", results=results, limit_s=limit_s
-        )
+        build = partial(make, project=base.project, tag=":base", limit_s=limit_s)
         try:
-            images.base[name] = make(name)
-            for service in set(base.project.config.built_services) - set(images.base_services):
-                same = _find_same_build(service, base.project, images.base)
-                images.base_services[service] = same or make(service)
+            image = build(name)
+            for service in base.project.config.built_services:
+                if service not in images.base_services:
+                    same = _find_same_build(service, base.project, {**images.base, name: image})
+                    images.base_services[service] = same or build(service)
+            images.base[name] = image
         except StackError as error:  # head goes on without it
             images.lacks[name] = explain_failed_base(name, head, base, "built", error)
 
@@ -128,10 +128,10 @@ def _explain_missing_files(
     return explain_missing((head.find_owner(name).folder / head_build.context).resolve(), context.resolve(), evidence)
 
 
-def _pull(engine: Engine, name: str, kind: Kind, progress: Progress) -> Image:
+def _pull(engine: Engine, name: str, kind: Kind, progress: Progress, platform: str = "") -> Image:
     if not engine.has_image(name):
         progress.step(f"pulling image {name}")
-    return Image(name, engine.image(name, kind))
+    return Image(name, engine.image(name, kind, platform))
 
 
 def _find_same_build(name: str, project: Project, variants: Mapping[str, Image]) -> Image | None:
@@ -144,9 +144,10 @@ def _find_same_build(name: str, project: Project, variants: Mapping[str, Image])
 def _make_image(
     engine: Engine,
     name: str,
-    *,
     project: Project,
+    *,
     progress: Progress,
+    environ: Mapping[str, str],
     tag: str = "",
     results: Path | None,
     limit_s: int | None = None,
@@ -156,9 +157,8 @@ def _make_image(
     variant = config.variants.get(name)
     container: Container = variant or config.services[name]
     if container.build is None:
-        return _pull(
-            engine, str(container.image), config.services[name].kind if variant is None else "subject", progress
-        )
+        kind: Kind = config.services[name].kind if variant is None else "subject"
+        return _pull(engine, str(container.image), kind, progress, container.platform or "")
     progress.step(f"building {name}{tag.replace(':', '@')}")
     build, image = container.build, f"bench-action/{name}{tag}"
     spec = BuildSpec(
@@ -171,6 +171,9 @@ def _make_image(
         make_local_form(variant, folder) if variant is not None else None,
         results,
         limit_s,
+        fill_in_build_secrets(build, read_secrets(project.config, environ)),
+        build.cache_from,
+        container.platform or "",
     )
     return Image(image, engine.build(spec))
 

@@ -128,7 +128,7 @@ def bring_up(
     """
     variants = len(project.config.variants) + (len(base.project.config.variants) if base is not None else 0)
     engine.open(name_slots(variants))  # first, so that other runs on this engine can see that a run is under way
-    images = make_images(engine, project, base, progress, results)
+    images = make_images(engine, project, base, progress, environ=environ, results=results)
     progress.step(f"starting services{_describe_slots(project.config)}")
     load, agent = start_generator(engine, project.config, images)
     aliases = base.aliases if base is not None else {}

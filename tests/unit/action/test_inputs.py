@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from bench_action.action.inputs import Inputs
+from bench_action.engine.docker.credentials import Login
 from bench_action.model.errors import InputError
 
 pytestmark = pytest.mark.unit
@@ -47,6 +48,20 @@ def test_readme__has_a_row_for_each(part: str) -> None:
 def test_inputs__accept_lists_with_commas_and_lines() -> None:
     inputs = Inputs.read({"INPUT_VARIANTS": "a, b\nc", "INPUT_PROFILES": "", "INPUT_MAX-MINUTES": " 2.5 "})
     assert (inputs.variants, inputs.profiles, inputs.max_minutes) == (("a", "b", "c"), (), 2.5)
+
+
+def test_inputs__accept_a_login_a_line() -> None:
+    text = "ghcr.io someone s3cret pass\n\n  localhost:5000 me  x \nregistry.of.a.fork someone \n"
+    inputs = Inputs.read({"INPUT_REGISTRIES": text})
+    assert inputs.registries == (Login("ghcr.io", "someone", "s3cret pass"), Login("localhost:5000", "me", "x"))
+    assert "s3cret" not in repr(inputs)
+
+
+def test_inputs__a_wrong_registry_is_named_without_its_password() -> None:
+    with pytest.raises(InputError, match="an input of the action is invalid") as caught:
+        Inputs.read({"INPUT_REGISTRIES": "\nhttps://ghcr.io someone s3cret"})
+    assert "`registries`: Value error, line" in caught.value.cause
+    assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from bench_action.config.environment import (
     drop_unusable_variants,
     fill_in,
     fill_in_addresses,
+    fill_in_build_secrets,
     read_secrets,
 )
 from bench_action.config.load import Project, load_policy
@@ -104,6 +105,50 @@ def test_check_environment__accepts_what_can_be_filled_in() -> None:
     check_environment(
         make_config({"A": "${TOKEN}", "B": "{postgres.host}", "C": "{redis.database}"}, ["TOKEN"]), {"TOKEN": "t"}
     )
+
+
+def make_built(**build: object) -> Config:
+    return Config.model_validate({"variants": {"one": {"build": {"context": ".", **build}}}, "secrets": ["TOKEN"]})
+
+
+def test_build_secrets__are_filled_in_like_an_environment() -> None:
+    config = make_built(secrets={"npmrc": "//x/:_authToken=${TOKEN}", "plain": "{postgres.host}"})
+    build = config.variants["one"].build
+    assert build is not None
+    filled = fill_in_build_secrets(build, read_secrets(config, {"TOKEN": "t"}))
+    assert filled == {"npmrc": "//x/:_authToken=t", "plain": "{postgres.host}"}
+    named = make_built(secrets=["TOKEN"]).variants["one"].build
+    assert named is not None
+    assert named.secrets == {"TOKEN": "${TOKEN}"}
+
+
+def test_check_environment__refuses_a_build_secret_that_is_not_listed() -> None:
+    with pytest.raises(InputError, match=r"\$\{OTHER\} is not allowed"):
+        check_environment(make_built(secrets=["OTHER"]), {"TOKEN": "t"})
+
+
+def test_check_environment__refuses_a_secret_in_a_build_argument() -> None:
+    with pytest.raises(InputError, match="the build argument KEY contains a secret"):
+        check_environment(make_built(args={"KEY": "${TOKEN}"}), {"TOKEN": "t"})
+    check_environment(make_built(args={"KEY": "${NOT_A_SECRET}"}), {"TOKEN": "t"})
+
+
+def test_drop_unusable_variants__a_service_may_be_built_with_a_secret() -> None:
+    build = {"context": ".", "secrets": ["TOKEN"]}
+    worker = {"kind": "other", "build": build, "ready": {"command": "true"}}
+    body = {"variants": {"one": {"image": "x"}}, "services": {"worker": worker}, "secrets": ["TOKEN"]}
+    config = Config.model_validate(body)
+    check_environment(config, {"TOKEN": "t"})
+    base = Baseline(Project(config, load_policy("quick"), "quick", Path(), ""), "base")
+    assert not drop_unusable_variants(base, {"TOKEN": "t"}).lacks
+    assert drop_unusable_variants(base, {}).lacks.keys() == {"one"}
+
+
+def test_drop_unusable_variants__drops_those_whose_build_needs_a_secret_that_is_not_set() -> None:
+    project = Project(make_built(secrets=["TOKEN"]), load_policy("quick"), "quick", Path(), "")
+    base = drop_unusable_variants(Baseline(project, "base"), {})
+    assert list(base.project.config.variants) == []
+    assert "one" in base.lacks
 
 
 def test_build_environment__has_the_port_unless_the_user_sets_it() -> None:

@@ -52,7 +52,7 @@ def test_make_images__a_variant_that_base_cannot_build_is_left_out() -> None:
         return f"id of {spec.name}"
 
     base = Baseline(make_project("good", "bad"), "1a2b3c4d5e6f", lacks={"new": NEW})
-    images = make_images(cast(Engine, Builder(build)), make_project("good", "bad", "new"), base, Quiet())
+    images = make_images(cast(Engine, Builder(build)), make_project("good", "bad", "new"), base, Quiet(), environ={})
     assert {name: image.id for name, image in images.base.items()} == {"good": "id of bench-action/good:base"}
     assert images.lacks == {
         "new": NEW,
@@ -68,4 +68,6 @@ def test_make_images__a_failed_build_of_head_ends_the_run() -> None:
         raise StackError(f"the image {spec.name} cannot be built")
 
     with pytest.raises(StackError):
-        make_images(cast(Engine, Builder(build)), make_project("one"), Baseline(make_project("one")), Quiet())
+        make_images(
+            cast(Engine, Builder(build)), make_project("one"), Baseline(make_project("one")), Quiet(), environ={}
+        )

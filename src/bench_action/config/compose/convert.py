@@ -177,6 +177,7 @@ class Converter:
             "target": build.get("target"),
             "args": {name: str(value) for name, value in args.items() if value is not None},
             "secrets": self._convert_build_secrets(service, build.get("secrets") or []),
+            "cache_from": [str(source) for source in build.get("cache_from") or [] if _is_remote_cache(str(source))],
         }
         return {key: value for key, value in converted.items() if value}
 
@@ -288,6 +289,11 @@ class Converter:
                     self.notes.ignore("deploy.resources", service.name)
             elif value and key not in _HONOURED and not key.startswith("x-"):
                 self.notes.ignore(key, service.name)
+
+
+def _is_remote_cache(source: str) -> bool:
+    """Whether a build may read this cache: an image or GitHub's, not a folder of the machine."""
+    return not source.startswith("type=") or source.startswith(("type=registry,", "type=gha"))
 
 
 def _list_aliases(service: ComposeService, own: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ import docker
 
 from bench_action.engine.docker.buildx import build_with_buildx
 from bench_action.engine.docker.classic import build_classic
+from bench_action.engine.docker.registry import check_requested_platform
 from bench_action.engine.protocol import BuildSpec
 
 
@@ -16,6 +17,7 @@ def build_image(client: docker.DockerClient, spec: BuildSpec, name: str, environ
 
     Raises StackError with the last lines of the builder's log.
     """
+    check_requested_platform(client, spec.platform, f"the build of {spec.name}")
     cli = which("docker", path=environ.get("PATH"))
     if cli is not None and _has_buildx(cli, environ):
         build_with_buildx(cli, spec, name, environ)

@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import IO
 
 from bench_action.engine.docker.build_log import LOG_LINES, make_build_error, split_log
+from bench_action.engine.docker.credentials import find_config_folder
+from bench_action.engine.docker.dockerfile import find_frontend
 from bench_action.engine.docker.labels import MARK
 from bench_action.engine.docker.results import find_ignore_file, make_results_rule
 from bench_action.engine.protocol import BuildSpec
 
+_VARIABLE = "BENCH_ACTION_SECRET_"  # variables that pass build secrets to buildx
 # the cause comes last: `failed to solve: rpc error: code = Unknown desc = …`
 _ERROR_PREFIX = re.compile(
-    r"ERROR: (?:failed to solve(?: with frontend \S+)?: |rpc error: code = \w+ desc = |"
+    r"ERROR: (?:failed to build: |failed to solve(?: with frontend \S+)?: |rpc error: code = \w+ desc = |"
     r"failed to create LLB definition: )*"
 )
 
@@ -29,13 +32,19 @@ def build_with_buildx(cli: str, spec: BuildSpec, name: str, environ: Mapping[str
         spare = Path(temporary)
         command = _make_command(cli, spec, name, _prepare_dockerfile(spec, spare))
         try:
-            status = _run(command, _make_environment(environ, spare), log, spec.limit_s)
+            status = _run(command, _make_environment(environ, spec, spare), log, spec.limit_s)
         except subprocess.TimeoutExpired as error:
             problem = f"the build was stopped after {spec.limit_s} s"
             raise make_build_error(spec, problem, _read_last_lines(log)) from error
         if status:
             lines = _read_last_lines(log)
-            raise make_build_error(spec, _find_cause(lines, status), lines)
+            raise make_build_error(spec, _find_cause(lines, status), lines, frontend=_read_frontend(spec))
+
+
+def _read_frontend(spec: BuildSpec) -> str:
+    with contextlib.suppress(OSError):
+        return find_frontend((spec.context / spec.dockerfile).read_text(encoding="utf-8-sig", errors="replace"))
+    return ""
 
 
 def _prepare_dockerfile(spec: BuildSpec, spare: Path) -> Path:
@@ -62,18 +71,24 @@ def _make_command(cli: str, spec: BuildSpec, name: str, dockerfile: Path) -> lis
     command += ["--target", spec.target] if spec.target else []
     for key, value in spec.args.items():
         command += ["--build-arg", f"{key}={value}"]
+    for source in spec.cache_from:
+        command += ["--cache-from", source]
+    for number, key in enumerate(spec.secrets):
+        command += ["--secret", f"id={key},env={_VARIABLE}{number}"]
     # absolute: Docker would read a relative context such as `github.com/a/b` as an address
     return [*command, str(spec.context.absolute())]
 
 
-def _make_environment(environ: Mapping[str, str], spare: Path) -> dict[str, str]:
+def _make_environment(environ: Mapping[str, str], spec: BuildSpec, spare: Path) -> dict[str, str]:
     """Return the caller's environment, with buildx's state in `spare` if its usual folder is not ours to write to.
 
-    Attestations are off: they contain the time of the build, and the same sources must give the same image.
+    Attestations are off: they contain the time of the build, and the same sources must give the same image. So is git,
+    which buildx would run in a folder that we do not trust. Secrets are passed here, as anyone may read a command line,
+    and a file would outlive a killed process.
     """
-    settings = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
-    docker = environ.get("DOCKER_CONFIG") or str(Path(environ.get("HOME") or "~").expanduser() / ".docker")
-    if not _is_ours(Path(environ.get("BUILDX_CONFIG") or Path(docker) / "buildx")):
+    settings = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1", "BUILDX_GIT_INFO": "false"}
+    settings |= {f"{_VARIABLE}{number}": value for number, value in enumerate(spec.secrets.values())}
+    if not _is_ours(Path(environ.get("BUILDX_CONFIG") or find_config_folder(environ) / "buildx")):
         settings["BUILDX_CONFIG"] = str(spare)
     return {**environ, **settings}
 

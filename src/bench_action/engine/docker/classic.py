@@ -13,7 +13,7 @@ from urllib3.exceptions import HTTPError
 
 from bench_action.engine.docker.build_log import LOG_LINES, make_build_error, split_log
 from bench_action.engine.docker.client import translate_errors
-from bench_action.engine.docker.dockerfile import find_heredoc, find_platform_args
+from bench_action.engine.docker.dockerfile import find_misread, find_platform_args
 from bench_action.engine.docker.ignore import IgnoreRules
 from bench_action.engine.docker.labels import MARK
 from bench_action.engine.docker.results import find_ignore_file, make_results_rule
@@ -27,9 +27,10 @@ def build_classic(client: docker.DockerClient, spec: BuildSpec, name: str) -> No
     Raises StackError, also for a Dockerfile that this builder would get wrong without reporting an error.
     """
     text = _read(spec, spec.context / spec.dockerfile)
-    if heredoc := find_heredoc(text):
-        problem = f"only BuildKit reads here-documents (`{heredoc}`); the classic builder would drop its lines"
+    if problem := find_misread(text):
         raise make_build_error(spec, problem, ())
+    if spec.secrets:
+        raise make_build_error(spec, "only BuildKit has build secrets", ())
     args = _find_platform(client, find_platform_args(text)) | dict(spec.args)
     dockerfile, extra = spec.dockerfile, []
     if not (spec.context / spec.dockerfile).resolve().is_relative_to(spec.context.resolve()):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import docker
 from docker.context import ContextAPI
@@ -20,6 +21,8 @@ def connect(environ: Mapping[str, str]) -> docker.DockerClient:
     try:
         client = _make_client(environ)
         client.ping()
+        if folder := environ.get("DOCKER_CONFIG"):  # the SDK looks only at this process's own environment
+            client.api.reload_config(str(Path(folder) / "config.json"))
     except (DockerException, RequestException, OSError, ValueError) as error:
         raise StackError(
             f"no Docker engine answers at {_describe_endpoint(environ)}",

@@ -20,6 +20,7 @@ from bench_action.engine.docker.images import RunImages
 from bench_action.engine.docker.itself import find_tool_image
 from bench_action.engine.docker.labels import MARK, RUN, is_left_behind, make_labels
 from bench_action.engine.docker.recipes import make_container_options
+from bench_action.engine.docker.registry import check_requested_platform, pull, require_platform
 from bench_action.engine.docker.session import DockerSession
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import BuildSpec, Exit, Handle, Kind, ServiceSpec
@@ -115,12 +116,12 @@ class DockerEngine:
                 return False
             return True
 
-    def image(self, name: str, kind: Kind) -> str:  # noqa: ARG002 (all kinds are images)
-        """Pull an image if it is missing, and return its id."""
+    def image(self, name: str, kind: Kind, platform: str = "") -> str:  # noqa: ARG002 (all kinds are images)
+        """Pull an image if it is missing, and return its id. Raises StackError if it is for another platform."""
+        check_requested_platform(self._client, platform, f"image {name}")
         if not self.has_image(name):
-            self._pull(name)
-        with translate_errors(f"could not inspect image {name}"):
-            return str(self._client.images.get(name).id)
+            pull(self._client, name)
+        return require_platform(self._client, name)
 
     def build(self, spec: BuildSpec) -> str:
         """Build an image and return its id. It is kept until `remove`, even if another run builds the same name."""
@@ -281,23 +282,6 @@ class DockerEngine:
                     return StackError(f"{handle.name} {end}", cause=cause, log=self.logs(handle))
             time.sleep(_DEATH_S / 20)
         return None
-
-    def _pull(self, name: str) -> None:
-        repository, _, tag = name.partition("@") if "@" in name else name.rpartition(":")
-        if "/" in tag or not repository:  # without a tag, or the colon belongs to a registry's port
-            repository, tag = name, "latest"
-        problem = f"could not pull image {name}"
-        with translate_errors(problem):
-            try:
-                for event in self._client.api.pull(repository, tag=tag, stream=True, decode=True):
-                    if "error" in event:
-                        raise StackError(problem, cause=event["error"])
-            except APIError as error:
-                raise StackError(
-                    problem,
-                    cause=str(error.explanation or error),
-                    advice="check its name, the registry and `docker login`; `docker pull` shows the same error",
-                ) from error
 
     def _list(self, filters: Mapping[str, str]) -> Leftovers:
         api = self._client.api

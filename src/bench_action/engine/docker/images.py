@@ -16,6 +16,7 @@ from requests.exceptions import RequestException
 
 from bench_action.engine.docker.client import translate_errors
 from bench_action.engine.docker.labels import MARK
+from bench_action.engine.docker.registry import require_platform
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import BuildSpec
 from bench_action.model.errors import StackError
@@ -47,7 +48,7 @@ class RunImages:
                 advice="use the engine's own builder: `docker buildx use default`, or set BUILDX_BUILDER=default",
             )
         self._replaced |= {previous} - {image, ""}
-        return image
+        return require_platform(self._client, name, spec.name)
 
     def release(self) -> None:
         """At the end of the run, remove its images that have lost their first name, and the images they replaced."""

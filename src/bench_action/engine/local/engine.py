@@ -103,7 +103,7 @@ class LocalEngine:
         """Return True, as nothing ever needs to be pulled."""
         return True
 
-    def image(self, name: str, kind: Kind) -> str:
+    def image(self, name: str, kind: Kind, platform: str = "") -> str:  # noqa: ARG002 (programs are this machine's)
         """Return the version of the program for this kind."""
         match kind:
             case "postgres":

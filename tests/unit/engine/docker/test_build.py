@@ -144,6 +144,75 @@ def test_build_image__passes_the_folder_to_buildx(machine: Machine, spec: BuildS
     assert [argv[i + 1] for i, word in enumerate(argv) if word == "--build-arg"] == ["A=1", "B=x y"]
 
 
+def test_build_image__passes_secrets_in_the_environment_only(machine: Machine, spec: BuildSpec) -> None:
+    machine.add_file("has-buildx")
+    values = {"token": "s3cret", "pip.conf": "[global]\nindex-url = https://u:p@x/\n"}
+    build(machine, replace(spec, secrets=values, cache_from=("org/app:main", "type=gha,scope=x")))
+    argv = machine.argv
+    given = [argv[i + 1] for i, word in enumerate(argv) if word == "--secret"]
+    variables = {part.split(",")[0]: part.split(",env=")[1] for part in given}
+    assert {key: machine.received_environ[name] for key, name in variables.items()} == {
+        "id=token": "s3cret",
+        "id=pip.conf": values["pip.conf"],
+    }
+    assert not any("s3cret" in word or "index-url" in word for word in argv)
+    assert [argv[i + 1] for i, word in enumerate(argv) if word == "--cache-from"] == [
+        "org/app:main",
+        "type=gha,scope=x",
+    ]
+    assert "s3cret" not in repr(replace(spec, secrets=values))
+
+
+def test_build_image__hides_secrets_that_a_failed_build_printed(machine: Machine, spec: BuildSpec) -> None:
+    machine.add_file("has-buildx")
+    machine.add_file("fails", "got s3cret and\n  token = abcdef\n}\nERROR: failed to solve: s3cret is wrong\n")
+    with pytest.raises(StackError) as caught:
+        build(machine, replace(spec, secrets={"a": "s3cret", "b": "{\n  token = abcdef\n}\n", "c": ""}))
+    assert caught.value.cause == "*** is wrong"
+    assert caught.value.log[-4:-1] == ("got *** and", "  ***", "}")
+
+
+def test_build_image__classic_refuses_secrets(machine: Machine, spec: BuildSpec) -> None:
+    client = Engine(BUILT)
+    with pytest.raises(StackError) as caught:
+        build(machine, replace(spec, secrets={"token": "s3cret"}), client)
+    assert "needs BuildKit" in caught.value.advice
+    assert client.options == {}
+
+
+def test_build_image__refuses_another_platform(machine: Machine, spec: BuildSpec) -> None:
+    machine.add_file("has-buildx")
+    with pytest.raises(StackError, match="`platform: linux/amd64`, and this Docker engine runs linux/arm64"):
+        build(machine, replace(spec, platform="linux/amd64"))
+    build(machine, replace(spec, platform="linux/arm64/v8"))
+
+
+@pytest.mark.parametrize(
+    ("log", "part"),
+    [
+        ("ERROR: failed to solve: x/y:1: failed to resolve source metadata for x/y:1: pull access denied", "log in"),
+        ("ERROR: failed to solve: rpc error: code = Unknown desc = status code [manifests 1]: 401 x\n", "log in"),
+        ("ERROR: failed to build: failed to solve: python:nosuch: not found", "name and tag"),
+        ('ERROR: failed to solve: failed to compute cache key: "/nosuch": not found', "fix the Dockerfile"),
+        ('ERROR: failed to solve: process "/bin/sh -c curl https://x: 403 unauthorized" failed', "fix the Dockerfile"),
+        (
+            'ERROR: failed to solve: failed to do request: Head "https://r/v2/docker/dockerfile/manifests/1": dial tcp',
+            "`# syntax=docker/dockerfile:1` makes BuildKit pull that image",
+        ),
+        ("#5 exec /bin/sh: exec format error\nERROR: failed to solve: process failed", "platform"),
+    ],
+)
+def test_build_image__advises_by_what_could_not_be_pulled(
+    machine: Machine, spec: BuildSpec, log: str, part: str
+) -> None:
+    machine.add_file("has-buildx")
+    machine.add_file("fails", log)
+    (spec.context / "Dockerfile").write_text("# syntax=docker/dockerfile:1\nFROM x", encoding="utf-8")
+    with pytest.raises(StackError) as caught:
+        build(machine, spec)
+    assert part in caught.value.advice
+
+
 def test_build_image__passes_buildx_no_folder_that_looks_like_an_address(
     machine: Machine, spec: BuildSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +228,7 @@ def test_build_image__uses_only_the_callers_environment(machine: Machine, spec: 
     build(machine, spec)
     assert machine.received_environ["BUILDKIT_COLORS"] == "x"
     assert machine.received_environ["BUILDX_NO_DEFAULT_ATTESTATIONS"] == "1"
+    assert machine.received_environ["BUILDX_GIT_INFO"] == "false"
     assert "PYTEST_CURRENT_TEST" in os.environ
     assert "PYTEST_CURRENT_TEST" not in machine.received_environ
     assert "BUILDX_CONFIG" not in machine.received_environ
@@ -275,6 +345,16 @@ def test_build_image__classic_never_gets_a_heredoc(machine: Machine, spec: Build
         build(machine, spec, client)
     assert client.options == {}
     assert "`<<EOF`" in caught.value.cause
+    assert "needs BuildKit" in caught.value.advice
+
+
+def test_build_image__classic_refuses_what_it_would_ignore(machine: Machine, spec: BuildSpec) -> None:
+    (spec.context / "Dockerfile").write_text("FROM x\nCOPY --exclude=secrets . /app\n", encoding="utf-8")
+    client = Engine(BUILT)
+    with pytest.raises(StackError) as caught:
+        build(machine, spec, client)
+    assert client.options == {}
+    assert "`COPY --exclude`" in caught.value.cause
     assert "needs BuildKit" in caught.value.advice
 
 

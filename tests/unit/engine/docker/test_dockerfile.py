@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench_action.engine.docker.dockerfile import find_heredoc, find_platform_args
+from bench_action.engine.docker.dockerfile import find_frontend, find_heredoc, find_misread, find_platform_args
 
 pytestmark = pytest.mark.unit
 
@@ -49,3 +49,59 @@ def test_find_heredoc__is_fast_for_any_text() -> None:
 def test_find_platform_args__only_without_a_default() -> None:
     text = "ARG BUILDPLATFORM\nFROM --platform=$BUILDPLATFORM x\nARG TARGETARCH OTHER\nARG TARGETOS=linux\n"
     assert find_platform_args(text) == {"BUILDPLATFORM", "TARGETARCH"}
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("FROM x\nCOPY --exclude=*.md . /app\n", "`COPY --exclude`"),
+        ("FROM x\nCOPY --chown=1 --parents a/b /app\n", "`COPY --parents`"),
+        ("FROM x\nADD --checksum=sha256:0 http://y/z /z\n", "`ADD --checksum`"),
+        ("FROM x\nadd --keep-git-dir=true . /z\n", "`ADD --keep-git-dir`"),
+        ("FROM x\nADD --unpack=false a.tar \\\n /z\n", "`ADD --unpack`"),
+        ("FROM x\nADD https://example.org/a/b.git /z\n", "clones `ADD https://example.org/a/b.git`"),
+        ("FROM x\nADD https://example.org/a/b.git#v1:sub /z\n", "clones"),
+        ("FROM x\nADD https://github.com/a/b#v1 /z\n", "clones"),
+        ("FROM base${TARGETVARIANT}\n", "sets TARGETVARIANT in `FROM`"),
+        ("FROM --platform=$BUILDPLATFORM x\n", "sets BUILDPLATFORM in `FROM`"),
+        ("FROM x\nARG TARGETARCH\nFROM y-$TARGETARCH\n", "sets TARGETARCH in `FROM`"),
+        ("# syntax=example.org/other:1\nFROM x\n", "`# syntax=example.org/other:1`"),
+        ("FROM x\nRUN cat <<EOF\nEOF\n", "here-documents"),
+    ],
+)
+def test_find_misread__names_what_the_classic_builder_would_ignore(text: str, part: str) -> None:
+    problem = find_misread(text)
+    assert part in problem
+    assert problem.startswith("only BuildKit ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# syntax=docker/dockerfile:1\n# check=skip=all\nFROM x\n",
+        "# syntax = docker.io/docker/dockerfile-upstream:1.7@sha256:0\nFROM x\n",
+        "ARG TARGETARCH\nFROM --platform=linux/$TARGETARCH x AS y\nFROM y\n",
+        "FROM x\nARG TARGETARCH\nRUN echo $TARGETARCH\n",
+        "FROM x\nCOPY --from=y --chown=1:1 --link a /--exclude\n",
+        "FROM x\nADD http://y/z.tar.gz https://github.com/a/b/archive/v1.tar.gz /z\n",
+        "FROM x\nRUN echo COPY --exclude=y z\n",
+        "FROM x\n# COPY --exclude=y z\nCOPY . .\n",
+    ],
+)
+def test_find_misread__accepts_what_it_builds_right(text: str) -> None:
+    assert find_misread(text) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "frontend"),
+    [
+        ("#syntax=a/b:1\nFROM x\n", "a/b:1"),
+        ("# escape=`\n#  SYNTAX = a/b \nFROM x\n", "a/b"),
+        ("# a comment\n# syntax=a/b\nFROM x\n", ""),
+        ("\n# syntax=a/b\nFROM x\n", ""),
+        ("FROM x\n# syntax=a/b\n", ""),
+        ("", ""),
+    ],
+)
+def test_find_frontend__only_before_anything_else(text: str, frontend: str) -> None:
+    assert find_frontend(text) == frontend

@@ -32,6 +32,7 @@ class Engine:
         self.foreign: set[str] = set()
         self.images = SimpleNamespace(get=self._get)
         self.api = SimpleNamespace(images=self._images, remove_image=self._remove)
+        self.version = lambda: {"Os": "linux", "Arch": "amd64"}
 
     def build(self, image: str, *names: str, created: int = NOW) -> None:
         self.created.setdefault(image, created)
@@ -43,7 +44,7 @@ class Engine:
     def _get(self, name: str) -> SimpleNamespace:
         if name not in self.names:
             raise ImageNotFound(name)
-        return SimpleNamespace(id=self.names[name])
+        return SimpleNamespace(id=self.names[name], attrs={})
 
     def _images(self, filters: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         assert filters["label"] == "bench-action"
