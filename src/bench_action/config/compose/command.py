@@ -121,7 +121,7 @@ class ComposeCommand:
 
 
 def find_compose(folder: Path, environ: Mapping[str, str], variables: Mapping[str, str]) -> ComposeCommand:
-    """Find the compose to use: the plugin of docker, else `docker-compose`. Raises InputError if neither is installed."""
+    """Find the compose to use: docker's plugin, else `docker-compose`. Raises InputError if neither is installed."""
     own = {name: environ[name] for name in _NEEDED if name in environ}
     for argv in (("docker", "compose"), ("docker-compose",)):
         try:
