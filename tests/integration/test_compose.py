@@ -203,7 +203,7 @@ def test_bad_input__is_explained(
 
 
 def test_without_compose__the_error_says_how_to_install_it(repository: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="neither `docker compose` nor `docker-compose` is here") as caught:
+    with pytest.raises(InputError, match="neither `docker compose` nor `docker-compose` is installed") as caught:
         load(repository, {"PATH": str(tmp_path)})
     assert "apt-get install" in caught.value.advice
 

@@ -178,7 +178,9 @@ class Container(Model):
     ready: Ready = Ready()
     depends_on: Conditions = {}
     files: Files = Field({}, description="path in the container → a file or folder of the repository, copied there")
-    volumes: list[ContainerPath] = Field([], description="folders in volumes of their own, removed with the container")
+    volumes: list[ContainerPath] = Field(
+        [], description="folders in separate volumes, which are removed with the container"
+    )
     tmpfs: list[ContainerPath] = Field([], description="folders in memory, such as `/run` or `/run:size=64m`")
     user: str = ""
     working_dir: str = ""
@@ -198,7 +200,7 @@ class Container(Model):
 
 
 class Service(Container):
-    """A container that subjects depend on. Without `kind`, its image's name tells it.
+    """A container that subjects depend on. Without `kind`, its image's name decides.
 
     `once`: it runs to its end, such as a migration. `worker`: it works in the background for the application.
     """
@@ -361,7 +363,7 @@ class Load(Model):
 class Compose(Model):
     """The compose file that describes services and variants.
 
-    `env`: variables that it may use besides those of its own `.env` file; null: this machine's value.
+    `env`: variables that it may use in addition to those of its `.env` file; null: this machine's value.
     """
 
     file: Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=str | list[str])] = Field(

@@ -39,9 +39,9 @@ class FileCopy:
 
 @dataclass(frozen=True, slots=True)
 class ContainerForm:
-    """How a container runs, besides its command. Empty values are the image's or the engine's own.
+    """How a container runs, except for its command. Empty values are the image's or the engine's own.
 
-    `entrypoint`: an empty list is none at all. `volumes`: folders with volumes of their own, which are removed with the
+    `entrypoint`: an empty list is none at all. `volumes`: folders in separate volumes, which are removed with the
     container. `tmpfs`: folders in memory, such as `/run:size=64m`. `shm_size`: in bytes. `aliases`: more host names.
     `platform`: such as linux/amd64; the engine refuses an image of another.
     """

@@ -167,3 +167,7 @@ def test_drop_unusable_variants__drops_those_that_use_a_secret_that_is_not_set()
         "one": ("base-failed", "base `1a2b3c4` could not be started: the environment does not set GONE")
     }
     assert read_secrets(usable.project.config, {"TOKEN": "t"}) == {"TOKEN": "t"}
+
+
+def test_fill_in__leaves_what_is_escaped() -> None:
+    assert fill_in("$${HOME} ${KEY} $$x", {}, {"KEY": "$${a}"}) == "${HOME} $${a} $$x"

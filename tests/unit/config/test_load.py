@@ -329,3 +329,30 @@ def test_json_schema__accepts_both_forms_of_a_build_and_of_a_duration() -> None:
     )
     for duration in ("10s", "10"):
         jsonschema.validate(yaml.safe_load(text % duration), Config.model_json_schema())
+
+
+def test_load_project__takes_what_compose_files_write(tmp_path: Path) -> None:
+    text = """
+x-env: &env {DEBUG: true, WORKERS: 2}
+variants:
+  one: {image: one, command: "serve --name 'a b'", env: *env, x-note: mine}
+  two: {image: two, command: [serve, 8000], env: ["A=1", "discovery.type=b=c"], depends_on: [db]}
+services:
+  db: {image: "ghcr.io/mirror/library/postgres:17"}
+  cache: {image: "valkey/valkey:8-alpine"}
+  bitnami: {image: "bitnami/postgresql:17"}
+"""
+    config = load_project(write(tmp_path, text), "quick").config
+    one, two = config.variants.values()
+
+    assert (one.command, one.env) == (["serve", "--name", "a b"], {"DEBUG": "true", "WORKERS": "2"})
+    assert (two.command, two.env) == (["serve", "8000"], {"A": "1", "discovery.type": "b=c"})
+    assert two.depends_on == {"db": "service_started"}
+    assert [service.kind for service in config.services.values()] == ["postgres", "redis", "other"]
+
+
+def test_load_project__checks_the_files_of_services(tmp_path: Path) -> None:
+    text = MINIMAL + "services: {worker: {build: worker, worker: true}, db: {image: db, files: {/init: init.sql}}}"
+    assert "names files that do not exist: worker/Dockerfile, init.sql" in refusal(tmp_path, text)
+    outside = MINIMAL + "services: {db: {image: db, files: {/init: /etc/passwd}}}"
+    assert "file /etc/passwd is outside of" in refusal(tmp_path, outside)

@@ -71,3 +71,28 @@ def test_make_images__a_failed_build_of_head_ends_the_run() -> None:
         make_images(
             cast(Engine, Builder(build)), make_project("one"), Baseline(make_project("one")), Quiet(), environ={}
         )
+
+
+def test_make_images__builds_services_of_each_revision_once() -> None:
+    built: list[str] = []
+
+    def build(spec: BuildSpec) -> str:
+        built.append(spec.name)
+        return f"id of {spec.name}"
+
+    services = {
+        "worker": {"build": "web", "worker": True},
+        "job": {"build": "job", "once": True},
+        "db": {"image": "db"},
+    }
+    config = Config.model_validate({"services": services, "variants": {"web": {"build": "web"}}})
+    project = Project(config, load_policy("ci"), "ci", Path("/project"), "bench.yml")
+    images = make_images(cast(Engine, Builder(build)), project, Baseline(project), Quiet(), environ={})
+
+    assert built == ["bench-action/web", "bench-action/job", "bench-action/web:base", "bench-action/job:base"]
+    assert images.services["worker"] == images.variants["web"]
+    assert images.services["db"].id == "other:db"
+    assert {name: image.name for name, image in images.base_services.items()} == {
+        "worker": "bench-action/web:base",
+        "job": "bench-action/job:base",
+    }

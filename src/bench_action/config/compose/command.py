@@ -36,7 +36,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ComposeCommand:
-    """A compose that runs here. `folder`: the project's. `variables`: what files may use besides `.env`."""
+    """A compose that runs here. `folder`: the project's. `variables`: what files may use in addition to `.env`."""
 
     argv: Sequence[str]
     classic: bool
@@ -121,7 +121,7 @@ class ComposeCommand:
 
 
 def find_compose(folder: Path, environ: Mapping[str, str], variables: Mapping[str, str]) -> ComposeCommand:
-    """Find the compose to use: the plugin of docker, else `docker-compose`. Raises InputError if there is none."""
+    """Find the compose to use: docker's plugin, else `docker-compose`. Raises InputError if neither is installed."""
     own = {name: environ[name] for name in _NEEDED if name in environ}
     for argv in (("docker", "compose"), ("docker-compose",)):
         try:
@@ -141,7 +141,7 @@ def find_compose(folder: Path, environ: Mapping[str, str], variables: Mapping[st
                 argv, done.stdout.strip().removeprefix("v").startswith("1."), folder, environ, variables
             )
     raise InputError(
-        "could not read the compose file: neither `docker compose` nor `docker-compose` is here", advice=_INSTALL
+        "could not read the compose file: neither `docker compose` nor `docker-compose` is installed", advice=_INSTALL
     )
 
 

@@ -24,7 +24,7 @@ _REMOTE = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|git@|github\.com/)", re.IGNORECA
 
 
 class _Reference(NamedTuple):
-    """A file or folder that a compose file names. `via`: what compose does with it, besides reading it."""
+    """A file or folder that a compose file names. `via`: what else compose does with it than read it."""
 
     text: str
     role: Role

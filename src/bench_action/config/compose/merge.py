@@ -16,7 +16,8 @@ _WHOLE = frozenset({"ready"})  # keys whose parts exclude each other, so that th
 def find_choice(data: Mapping[str, Any], services: Mapping[str, Any]) -> Choice:
     """Find out which services of a compose file `bench.yml` chooses, keeps and leaves out. `services`: those there are.
 
-    A variant that names no service is the one of its own name; one that has its own origin, and none, is no service.
+    A variant that names no service is the service of the same name, unless it has a build or an image, and there is no
+    such service.
     """
     names = {make_name(service): service for service in services}
     variants: dict[str, str] = {}

@@ -131,7 +131,7 @@ def parse_seconds(value: object, default: float) -> float:
 
 
 def parse_size(value: object) -> int:
-    """Parse a size such as `64m` or `67108864`, into bytes; 0 if there is none."""
+    """Parse a size such as `64m` or `67108864`, into bytes; 0 if it is no size."""
     match = _SIZE.fullmatch(str(value or "").strip())
     return round(float(match[1]) * 1024 ** _POWERS[match[2].lower()]) if match else 0
 
@@ -218,7 +218,7 @@ def _parse_mode(value: Any) -> int | None:
 
 
 def _parse_health(raw: Any) -> Health | None:
-    """Parse a healthcheck; None if there is none, or it is switched off."""
+    """Parse a healthcheck; None if a service has no healthcheck, or it is switched off."""
     test = raw.get("test") if isinstance(raw, dict) and not raw.get("disable") else None
     if not test or test in ("NONE", ["NONE"]):
         return None

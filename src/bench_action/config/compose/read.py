@@ -151,7 +151,7 @@ def _is_inside(mount: Mount, root: Path) -> bool:
 
 
 def _find_outside(service: ComposeService, root: Path) -> str:
-    """Find out which file outside of the repository a service is built from; empty if there is none."""
+    """Find out which file outside of the repository a service is built from; empty if all are inside."""
     if service.build is None:
         return ""
     context = str(service.build.get("context") or "")
