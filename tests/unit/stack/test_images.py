@@ -28,7 +28,7 @@ class Builder:
     def has_image(self, name: str) -> bool:
         return bool(name)
 
-    def image(self, name: str, kind: str) -> str:
+    def image(self, name: str, kind: str, _platform: str = "") -> str:
         return f"{kind}:{name}"
 
     def tool_image(self) -> str:
