@@ -95,21 +95,6 @@ def assert_postgres_counts(engine: LocalEngine) -> None:
         postgres.execute("SELECT * FROM nowhere")
 
 
-def test_postgres__runs_a_large_script_that_ends_in_data(engine: LocalEngine) -> None:
-    spec = ServiceSpec("postgres", "postgres", "postgres:17", env=PASSWORD)
-    handle = engine.start(spec)
-    postgres = Postgres(engine, handle, Login.from_environment(PASSWORD))
-    wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, postgres.probe)])
-    postgres.open()
-    postgres.renew()
-    rows = "".join(f"{n}\t{'x' * 60}\n" for n in range(50_000))
-    script = f"CREATE TABLE a (n int, t text);\nSELECT generate_series(1, 9);\nCOPY a FROM stdin;\n{rows}\\.\n"
-    postgres.run_script("postgres", "postgres", script, WAIT_S)
-    assert postgres.execute("SELECT count(*) FROM a", "postgres") == ["50000"]
-    with pytest.raises(QueryError, match="backslash command"):
-        postgres.run_script("postgres", "postgres", "\\! touch /tmp/never", WAIT_S)
-
-
 def test_session__reads_answers_while_it_writes(engine: LocalEngine) -> None:
     handle = engine.start(ServiceSpec("load", "load", ""))
     session = engine.session(handle, ["cat"])

@@ -14,16 +14,18 @@ from bench_action.config.seed_files import open_seed
 from bench_action.engine.local import LocalEngine
 from bench_action.engine.protocol import Handle, ServiceSpec
 from bench_action.model.errors import InputError, StackError
-from bench_action.stack.postgres import SUPERUSER, Postgres
+from bench_action.stack.postgres import Login, Postgres
 from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
 from bench_action.stack.redis import Redis
 from bench_action.stack.seeding import seeder as seeder_module
 from bench_action.stack.seeding.check import count_rows, list_losses
-from bench_action.stack.seeding.psql import Login
+from bench_action.stack.seeding.psql import SeedDatabase
 from bench_action.stack.seeding.redis import RedisSeed
 from bench_action.stack.seeding.seeder import Monitor, Seeder, Target, create_extensions
 
 pytestmark = pytest.mark.integration
+
+USER = "postgres"
 
 CONFIG = """\
 services: {{postgres: {{image: "postgres:17"}}, redis: {{image: "redis:8"}}}}
@@ -47,7 +49,7 @@ COMMENT ON EXTENSION pg_trgm IS 'mine';
 @pytest.fixture(scope="module")
 def engine() -> Iterator[LocalEngine]:
     engine = make_engine("seeding")
-    engine.open()
+    engine.open([])
     yield engine
     engine.remove()
 
@@ -55,8 +57,9 @@ def engine() -> Iterator[LocalEngine]:
 @pytest.fixture(scope="module")
 def server(engine: LocalEngine) -> Postgres:
     handle = engine.start(ServiceSpec("postgres", "postgres", "postgres:17", env=PASSWORD))
-    postgres = Postgres(engine, handle, PASSWORD["POSTGRES_PASSWORD"])
+    postgres = Postgres(engine, handle, Login(USER, PASSWORD["POSTGRES_PASSWORD"], "seeded"))
     wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, postgres.probe)])
+    postgres.open()
     return postgres
 
 
@@ -68,11 +71,10 @@ def redis_handle(engine: LocalEngine) -> Handle:
 
 
 @pytest.fixture
-def login(server: Postgres) -> Iterator[Login]:
+def database(server: Postgres) -> Postgres:
     """An empty database, in a cluster without the roles of dumps."""
-    server.create_database("seeded", SUPERUSER)
-    yield Login(server, SUPERUSER, "seeded")
-    server.drop_database("seeded")
+    server.renew()
+    return server
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +82,7 @@ def dump(server: Postgres) -> Iterator[Callable[..., Path]]:
     """Dump the shop, whose owner and reader do not exist any more."""
     server.execute("CREATE ROLE shop SUPERUSER LOGIN PASSWORD 'x'; CREATE ROLE reader")
     server.execute("CREATE DATABASE source OWNER shop")
-    server.execute_as(SUPERUSER, "source", f"SET SESSION AUTHORIZATION shop; {SHOP}")
+    server.execute_as(USER, "source", f"SET SESSION AUTHORIZATION shop; {SHOP}")
     port = server.handle.port
 
     def dump(path: Path, *options: str) -> Path:
@@ -97,7 +99,7 @@ Seed = Callable[[str], list[str]]
 
 
 @pytest.fixture
-def seed(engine: LocalEngine, login: Login, redis_handle: Handle, tmp_path: Path) -> Seed:
+def seed(engine: LocalEngine, database: Postgres, redis_handle: Handle, tmp_path: Path) -> Seed:
     """Apply what a configuration says; return the lines that the user sees."""
 
     def seed(configuration: str) -> list[str]:
@@ -108,7 +110,7 @@ def seed(engine: LocalEngine, login: Login, redis_handle: Handle, tmp_path: Path
             said.append(" ".join(command))
 
         project = load_project(tmp_path / "bench.yml", "quick")
-        targets: dict[str, Target] = {"postgres": login, "redis": RedisSeed(engine, redis_handle)}
+        targets: dict[str, Target] = {"postgres": SeedDatabase(database), "redis": RedisSeed(engine, redis_handle)}
         Seeder(engine, project, targets, run, said.append).seed("setup")
         return said
 
@@ -124,7 +126,7 @@ FORMS = ["plain", "plain gz", "inserts zst", "create", "custom", "custom zst", "
 
 @pytest.mark.parametrize("form", FORMS)
 def test_seed__takes_every_form_of_pg_dump(
-    seed: Seed, dump: Callable[..., Path], login: Login, tmp_path: Path, form: str
+    seed: Seed, dump: Callable[..., Path], database: Postgres, tmp_path: Path, form: str
 ) -> None:
     form, _, packed = form.partition(" ")
     options = {"inserts": ["--inserts"], "create": ["--create", "--clean", "--if-exists"]}
@@ -133,14 +135,14 @@ def test_seed__takes_every_form_of_pg_dump(
         content = PACK[packed](path.read_bytes())
         path = tmp_path / "seed"  # a name says nothing
         path.write_bytes(content)
-    login.server.execute("ALTER ROLE shop RENAME TO was_shop; ALTER ROLE reader RENAME TO was_reader")
+    database.execute("ALTER ROLE shop RENAME TO was_shop; ALTER ROLE reader RENAME TO was_reader")
     try:
         said = seed(path.name)
     finally:
-        login.server.execute("ALTER ROLE was_shop RENAME TO shop; ALTER ROLE was_reader RENAME TO reader")
-    assert describe(login.server, "seeded") == describe(login.server, "source")
-    assert login.server.execute_as(SUPERUSER, "seeded", "SELECT md5(string_agg(text, ',' ORDER BY id)) FROM item") == (
-        login.server.execute_as(SUPERUSER, "source", "SELECT md5(string_agg(text, ',' ORDER BY id)) FROM item")
+        database.execute("ALTER ROLE was_shop RENAME TO shop; ALTER ROLE was_reader RENAME TO reader")
+    assert describe(database, "seeded") == describe(database, "source")
+    assert database.execute_as(USER, "seeded", "SELECT md5(string_agg(text, ',' ORDER BY id)) FROM item") == (
+        database.execute_as(USER, "source", "SELECT md5(string_agg(text, ',' ORDER BY id)) FROM item")
     )
     if form in {"custom", "tar", "directory"}:
         assert said == []
@@ -151,13 +153,13 @@ def test_seed__takes_every_form_of_pg_dump(
         assert "reader" in line
 
 
-def test_seed__steps_run_in_their_order(seed: Seed, login: Login, tmp_path: Path) -> None:
+def test_seed__steps_run_in_their_order(seed: Seed, database: Postgres, tmp_path: Path) -> None:
     (tmp_path / "a.sql").write_text("CREATE TABLE a (n int);", encoding="utf-8")
     (tmp_path / "b.sql").write_bytes("INSERT INTO a VALUES (1) -- ü".encode("utf-16"))
     assert seed(
         "[a.sql, {run: [manage.py, loaddata]}, b.sql, {file: none.sql, after: ready}]".replace("none", "a")
     ) == ["manage.py loaddata"]
-    assert login.server.execute_as(SUPERUSER, "seeded", "SELECT n FROM a") == ["1"]
+    assert database.execute_as(USER, "seeded", "SELECT n FROM a") == ["1"]
 
 
 def test_seed__an_error_names_file_line_and_kind_and_quotes_nothing(seed: Seed, tmp_path: Path) -> None:
@@ -183,12 +185,12 @@ def test_seed__an_early_error_ends_a_large_script(seed: Seed, tmp_path: Path) ->
     assert "line 1, in statement 1 (INSERT INTO), which begins on line 1" in caught.value.where
 
 
-def test_seed__a_large_script_may_end_in_data(seed: Seed, login: Login, tmp_path: Path) -> None:
+def test_seed__a_large_script_may_end_in_data(seed: Seed, database: Postgres, tmp_path: Path) -> None:
     rows = "".join(f"{n}\t{'x' * 60}\n" for n in range(50_000))
     script = f"CREATE TABLE a (n int, t text);\nSELECT generate_series(1, 9);\nCOPY a FROM stdin;\n{rows}"
     (tmp_path / "a.sql").write_text(script, encoding="utf-8")
     assert seed("a.sql") == []
-    assert login.server.execute_as(SUPERUSER, "seeded", "SELECT count(*) FROM a") == ["50000"]
+    assert database.execute_as(USER, "seeded", "SELECT count(*) FROM a") == ["50000"]
     (tmp_path / "a.sql").write_text("SELECT 1;\n\\! touch /tmp/never", encoding="utf-8")
     with pytest.raises(InputError, match="backslash command"):
         seed("a.sql")
@@ -216,7 +218,7 @@ def test_seed__a_damaged_file_is_explained(seed: Seed, tmp_path: Path) -> None:
 
 
 def test_monitor__a_working_statement_is_waited_for_and_a_hang_is_not(
-    seed: Seed, login: Login, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seed: Seed, database: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(seeder_module, "_REPORT_S", 0.2)
     monkeypatch.setattr(seeder_module, "_PROBE_S", 0.2)
@@ -225,39 +227,39 @@ def test_monitor__a_working_statement_is_waited_for_and_a_hang_is_not(
     said = seed("a.sql")
     assert said[0].startswith("seeding a.sql: 100 % (0 kB), ")
     (tmp_path / "a.sql").write_text("BEGIN; LOCK TABLE a; COMMIT;", encoding="utf-8")
-    login.server.execute("BEGIN; LOCK TABLE a", "seeded")
+    database.execute("BEGIN; LOCK TABLE a", "seeded")
     with pytest.raises(StackError, match="the seed hangs") as caught:
         seed("a.sql")
     assert "lock" in caught.value.cause
 
 
-def test_create_extensions__and_what_to_do_about_one_that_is_not_there(login: Login) -> None:
-    create_extensions(login.server, SUPERUSER, "seeded", ["hstore", "earthdistance"])
-    rows = login.server.execute_as(SUPERUSER, "seeded", "SELECT extname FROM pg_extension ORDER BY 1")
+def test_create_extensions__and_what_to_do_about_one_that_is_not_there(database: Postgres) -> None:
+    create_extensions(database, ["hstore", "earthdistance"])
+    rows = database.execute_as(USER, "seeded", "SELECT extname FROM pg_extension ORDER BY 1")
     assert {"cube", "earthdistance", "hstore"} <= set(rows)
     with pytest.raises(InputError, match="could not create the extension nowhere") as caught:
-        create_extensions(login.server, SUPERUSER, "seeded", ["nowhere"])
+        create_extensions(database, ["nowhere"])
     assert "image" in caught.value.advice
 
 
-def test_count_rows__notices_what_a_start_took_away(login: Login) -> None:
-    login.server.execute_as(
-        SUPERUSER,
+def test_count_rows__notices_what_a_start_took_away(database: Postgres) -> None:
+    database.execute_as(
+        USER,
         "seeded",
         "CREATE TABLE a AS SELECT generate_series(1, 100); CREATE TABLE b AS SELECT generate_series(1, 100)",
         'CREATE SCHEMA s; CREATE TABLE s."C d" AS SELECT generate_series(1, 3); CREATE TABLE empty (n int)',
         "CREATE TABLE big AS SELECT generate_series(1, 150000); CREATE TABLE parts (n int) PARTITION BY RANGE (n)",
         "CREATE TABLE part PARTITION OF parts DEFAULT; INSERT INTO parts SELECT generate_series(1, 7)",
     )
-    seeded = count_rows(login.server, SUPERUSER, "seeded")
+    seeded = count_rows(database)
     assert seeded == {
         "public.a": 100, "public.b": 100, 's."C d"': 3, "public.empty": 0, "public.big": 100_000, "public.parts": 7
     }  # fmt: skip
     assert list_losses(seeded, seeded) == []
-    login.server.execute_as(
-        SUPERUSER, "seeded", 'TRUNCATE a; DELETE FROM b WHERE generate_series > 95; DROP TABLE s."C d"; DELETE FROM big'
+    database.execute_as(
+        USER, "seeded", 'TRUNCATE a; DELETE FROM b WHERE generate_series > 95; DROP TABLE s."C d"; DELETE FROM big'
     )
-    losses = list_losses(seeded, count_rows(login.server, SUPERUSER, "seeded"))
+    losses = list_losses(seeded, count_rows(database))
     assert [str(loss) for loss in losses] == [
         "a was emptied (100 rows were seeded, 0 are left)",
         "big was emptied (100000 rows were seeded, 0 are left)",

@@ -33,6 +33,16 @@ class Watch(Protocol):
         """Notice, about once a second, that nothing moves."""
 
 
+class Unwatched:
+    """Waits for as long as it takes, without a word."""
+
+    def move(self) -> None:
+        """Do nothing."""
+
+    def wait(self) -> None:
+        """Do nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """A program that reads a stream: its command line, and a password in an environment variable."""
