@@ -25,6 +25,8 @@ from bench_action.model.errors import StackError
 from bench_action.stack.postgres import Login, Postgres, QueryError
 from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
 from bench_action.stack.redis import Redis
+from bench_action.stack.seeding.feed import Unwatched
+from bench_action.stack.seeding.psql import SeedDatabase, run_script
 
 pytestmark = pytest.mark.integration
 
@@ -124,7 +126,7 @@ def test_clone__copies_the_data_and_both_go_on_apart(engine: LocalEngine) -> Non
     wait_until_ready(engine, [ReadinessCheck(first.handle, WAIT_S, first.probe)])
     first.open()
     first.renew()
-    first.run_script("my shop", 'The "shop"', "CREATE TABLE item AS SELECT 1 AS n", WAIT_S)
+    run_script(engine, SeedDatabase(first), ["CREATE TABLE item AS SELECT 1 AS n;"], Unwatched())
     first.keep_as("bench_action_web_head")
     first.close()
     (handle,) = engine.clone(first.handle, [replace(spec, slot="b")])
