@@ -189,6 +189,7 @@ def _describe(stack: Stack, revisions: Revisions, plan: Plan, options: Options, 
         images=stack.images.ids,
         control=identify_control(plan.project, plan.subjects),
         compares=revisions.base is not None,
+        warnings=stack.warnings,
         applied=revisions.applied,
     )
 

@@ -43,7 +43,8 @@ class Facts:
     """What neither the plan nor the trials show: the run, its sources, its machine, and whose rules judge.
 
     `generator`: the machine as the load generator's agent describes it. `images`: name of a service → image id.
-    `timings`: seconds of each step. `compares`: whether a base was requested.
+    `timings`: seconds of each step. `compares`: whether a base was requested. `warnings`: what was found before
+    anything was measured.
     """
 
     run: RunInfo
@@ -54,6 +55,7 @@ class Facts:
     control: Mapping[str, str]
     timings: Mapping[str, float] = field(default_factory=dict)
     compares: bool = False
+    warnings: tuple[RunWarning, ...] = ()
     applied: AppliedRules = field(default_factory=AppliedRules)
 
 
@@ -222,7 +224,7 @@ def _run_warnings(run: _Run) -> list[RunWarning]:
         found.append(Code.PINNING_IGNORED.warn(message))
     elif plan.design.pairs and not plan.places:
         found.append(Code.NO_DUET.warn("this machine has one CPU for us"))
-    found += measured.dropped
+    found += [*run.facts.warnings, *measured.dropped]
     if run.stopped:
         found.append(Code.STOPPED_EARLY.warn(f"the run ended early: {run.stopped}"))
     if any("application" not in trial.cpu_ms for trial in run.trials):

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bench_action.config.load import (
     Place,
@@ -12,9 +12,10 @@ from bench_action.config.load import (
     fill_in_commit,
     find_counterpart_root,
     list_missing_files,
+    list_seed_files,
     read_config,
 )
-from bench_action.config.paths import find_problem
+from bench_action.config.paths import PathProblem, find_problem
 from bench_action.config.schema import Profile
 from bench_action.model.errors import InputError
 
@@ -150,7 +151,7 @@ def make_unreadable_base(head: Project, commit: str, error: InputError) -> Basel
 
 
 def _without_configuration(head: Project, folder: Path, commit: str) -> Baseline:
-    seed = [head.config.seed] if head.config.seed and not (folder / head.config.seed).is_file() else []
+    seed = [step.file for step in head.config.seed if step.file is not None and not (folder / step.file).exists()]
     nothing = replace(head, folder=folder, config=head.config.model_copy(update={"variants": {}}))
     lacks = {}
     root = find_counterpart_root(head, folder)
@@ -168,15 +169,27 @@ def _without_missing(base: Baseline, head: Project, status: Literal["new", "base
     for name, variant in config.variants.items():
         if head.find_owner(name) is head and (files := [*list_missing_files(variant, folder, root), *shared]):
             lacks[name] = Lack(status, f"{base.name} has no {_join_names(files)}")
-    seed = config.seed
-    problem = find_problem(folder / seed, base.project.root, "seed") if seed else None
-    if seed is None or (problem is not None and problem.absent):
-        seed, problem = (str(head.folder / head.config.seed), None) if head.config.seed else (seed, problem)
-    if problem is not None:
+    problems = _find_seed_problems(base.project)
+    if head.config.seed and (not config.seed or (problems and all(problem.absent for problem in problems.values()))):
+        config, problems = config.model_copy(update=_borrow_seed(head)), {}
+    for file, problem in problems.items():
         why = "" if problem.absent else f" ({problem.text})"
-        lacks = {name: Lack(status, f"{base.name} has no `{seed}`{why}") for name in config.variants}
-    project = replace(base.project, config=config.model_copy(update={"seed": seed}))
-    return replace(base, project=project).leave_out(lacks)
+        lacks = {name: Lack(status, f"{base.name} has no `{file}`{why}") for name in config.variants}
+    return replace(base, project=replace(base.project, config=config)).leave_out(lacks)
+
+
+def _find_seed_problems(project: Project) -> dict[str, PathProblem]:
+    found = {name: find_problem(project.folder / name, project.root, "seed") for name in list_seed_files(project)}
+    return {name: problem for name, problem in found.items() if problem is not None}
+
+
+def _borrow_seed(head: Project) -> dict[str, Any]:
+    """Return what of head's configuration makes its seed, with the paths of its files."""
+    steps = [
+        step if step.file is None else step.model_copy(update={"file": str(head.folder / step.file)})
+        for step in head.config.seed
+    ]
+    return {"seed": steps, "extensions": head.config.extensions}
 
 
 def _join_names(files: Sequence[str]) -> str:

@@ -15,7 +15,8 @@ from bench_action.config.compose.merge import find_choice, merge
 from bench_action.config.compose.read import ComposeReading, convert_project, read_compose_project
 from bench_action.config.compose.roles import NothingBuiltError
 from bench_action.config.paths import ALLOWED_FILES, Role, find_problem, find_root
-from bench_action.config.schema import Compose, ComposeInputs, Config, Container, Policy, Profile, Variant
+from bench_action.config.schema import Compose, ComposeInputs, Config, Container, Policy, Profile, SeedStep, Variant
+from bench_action.config.seed_files import CONTENTS, FILLS, SeedFileError, find_format
 from bench_action.model.errors import InputError
 
 PRESETS = ("quick", "article", "ci")
@@ -327,7 +328,9 @@ def _check_files(project: Project, file: Path) -> None:
     missing = [
         name for name, role, problem in checked if problem is not None and role in {"seed", "Dockerfile", "file"}
     ]
-    if missing:
+    if not missing:
+        _check_seed(project, file)
+    else:
         raise InputError(
             f"{file} names files that do not exist: {', '.join(missing)}",
             cause="paths are relative to the configuration file, and a Dockerfile's to its build context",
@@ -337,10 +340,47 @@ def _check_files(project: Project, file: Path) -> None:
 
 def _list_files(project: Project) -> Iterator[tuple[str, Role]]:
     """List the files that a configuration names, with their roles."""
-    if project.config.seed:
-        yield project.config.seed, "seed"
+    yield from ((name, "seed") for name in list_seed_files(project))
     for container in (*project.config.variants.values(), *project.config.services.values()):
         yield from _list_named_files(container)
+
+
+def list_seed_files(project: Project) -> Iterator[str]:
+    """List the files of the seed, also those within a folder that pg_dump wrote."""
+    for step in project.config.seed:
+        if step.file is not None:
+            path = project.folder / step.file
+            archive = find_problem(path / CONTENTS, project.root, "seed") is None
+            yield from sorted(str(Path(step.file) / name.name) for name in path.iterdir()) if archive else [step.file]
+
+
+def _check_seed(project: Project, file: Path) -> None:
+    """Check, before anything is started, that there is one service for each file of the seed. Raises InputError."""
+    for step in project.config.seed:
+        if step.file is not None:
+            try:
+                find_seed_service(project, step)
+            except SeedFileError as error:
+                raise InputError(
+                    f"{file} names a seed that cannot be used: {_shorten(step.file)}",
+                    cause=error.why,
+                    advice=error.advice,
+                ) from error
+
+
+def find_seed_service(project: Project, step: SeedStep) -> str:
+    """Find the name of the service that a file of the seed fills: by default the first of its kind.
+
+    Raises SeedFileError if there is none.
+    """
+    services = project.config.services
+    own_kind = services[step.service].kind if step.service in services else ""
+    kind = FILLS[find_format(project.folder / str(step.file), own_kind)]
+    name = step.service or next((name for name, service in services.items() if service.kind == kind), None)
+    if name is None:
+        why = f"it is a seed for {kind}, but there is no service of kind {kind}"
+        raise SeedFileError(why, "add one to `services`, or name the one that it is for: `{file: …, service: …}`")
+    return name
 
 
 def _list_named_files(container: Container) -> Iterator[tuple[str, Role]]:

@@ -14,7 +14,7 @@ _MIB = 2**20
 Role = Literal["configuration", "seed", "build context", "Dockerfile", "requirements", "env_file", "file"]
 LARGEST: dict[Role, int] = {  # bytes
     "configuration": _MIB,
-    "seed": 64 * _MIB,
+    "seed": 4096 * _MIB,
     "Dockerfile": _MIB,
     "requirements": _MIB,
     "env_file": _MIB,

@@ -353,6 +353,45 @@ class Check(Model):
             )
 
 
+class SeedStep(Model):
+    """A step of the seed: a `file` for a service, or a command to `run` in the subject's image.
+
+    `service`: which service the file is for; if left out, the one of the kind that the file's contents are for.
+    `after`: `setup`, before the subject starts, or `ready`, once the subject has been ready for the first time.
+    """
+
+    file: str | None = None
+    run: Command = []
+    service: Name | None = None
+    after: Literal["setup", "ready"] = "setup"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.file is None) == (not self.run):
+            raise ValueError("set exactly one of `file` and `run`")
+        if self.run and self.service:
+            raise ValueError("`service` is for a `file`: a command finds its services by itself")
+        return self
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.file if self.file is not None else " ".join(self.run)
+
+
+def _list_seeds(value: object) -> object:
+    steps = value if isinstance(value, list) else [] if value is None else [value]
+    return [{"file": step} if isinstance(step, str) else step for step in steps]
+
+
+Seed = Annotated[
+    list[SeedStep],
+    BeforeValidator(_list_seeds, json_schema_input_type=str | SeedStep | list[str | SeedStep] | None),
+]
+SEEDED_KINDS = frozenset({"postgres", "redis", "mysql"})
+Extension = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", max_length=63)]
+
+
 class Load(Model):
     """The container that wrk runs in."""
 
@@ -422,7 +461,10 @@ class Config(Model):
     )
     compose: ComposeChoice = None
     load: Load = Load()
-    seed: str | None = None
+    seed: Seed = []
+    extensions: list[Extension] = Field(
+        [], description="extensions of PostgreSQL, created as superuser before the seed"
+    )
     secrets: list[str] = []
     variants: dict[Name, Variant] = Field(min_length=1)
     profiles: dict[Name, Profile] = {}
@@ -510,14 +552,28 @@ class Config(Model):
         if clash := set(self.variants) & set(self.services):
             raise ValueError(f"a variant and a service share the name {', '.join(sorted(clash))}")
         kinds = [service.kind for service in self.services.values()]
-        if self.seed and "postgres" not in kinds:
-            raise ValueError("`seed` needs a service of kind postgres")
+        self._check_seed(kinds)
         for check in self.checks:
             check.require_services(kinds)
         names = [check.name for check in self.checks]
         if repeated := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"two checks share the name {', '.join(sorted(repeated))}")
         return self
+
+    def _check_seed(self, kinds: Collection[str]) -> None:
+        if self.extensions and "postgres" not in kinds:
+            raise ValueError("`extensions` needs a service of kind postgres")
+        files = [step for step in self.seed if step.file is not None]
+        if files and not SEEDED_KINDS & set(kinds):
+            raise ValueError("`seed` needs a service of kind postgres or redis")
+        for step in files:
+            if step.service is not None and step.service not in self.services:
+                raise ValueError(f"`seed` names a service that does not exist: {step.service}")
+            if step.service is not None and self.services[step.service].kind not in SEEDED_KINDS:
+                kind = self.services[step.service].kind
+                raise ValueError(
+                    f"`seed` names {step.service}, and a service of kind {kind} cannot be filled from a file"
+                )
 
 
 class PairPhase(Model):

@@ -1,6 +1,6 @@
 """The contract of an engine: nothing above this layer knows which engine it talks to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -138,10 +138,11 @@ class Exit:
 class Session(Protocol):
     """A long conversation, line by line, with a program that runs next to a service."""
 
-    def send(self, text: str, patience_s: float = 30.0) -> None:
+    def send(self, text: str, patience_s: float = 30.0, waiting: Callable[[], None] = lambda: None) -> None:
         """Write `text` to the program's input while reading its output, so that neither side blocks the other.
 
-        Raises StackError if the program has exited, or if nothing moves for `patience_s` seconds.
+        While nothing moves, `waiting` is called about once a second; it may raise. Raises StackError if the program has
+        exited, or if nothing moves for `patience_s` seconds.
         """
 
     def read_line(self, timeout_s: float) -> str | None:

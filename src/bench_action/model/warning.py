@@ -39,6 +39,7 @@ class Code(StrEnum):
     REDIRECTS = "redirects"
     MOSTLY_ERRORS = "mostly-errors"
     REPLIES_DIFFER = "replies-differ"
+    SEED_LOST = "seed-lost"
 
     @property
     def invalidates(self) -> bool:
@@ -48,7 +49,7 @@ class Code(StrEnum):
     @property
     def grave(self) -> bool:
         """Whether something is missing or wrong, not only doubtful."""
-        return self.invalidates or self in {Code.VARIANT_FAILED, Code.BASE_ABSENT}
+        return self.invalidates or self in {Code.VARIANT_FAILED, Code.BASE_ABSENT, Code.SEED_LOST}
 
     @property
     def advice(self) -> str:
@@ -123,6 +124,8 @@ _ADVICE = {
     Code.MOSTLY_ERRORS: "Fix the profile's request, or declare `expect: {status: …}`.",
     Code.REPLIES_DIFFER: "Find out why the application answers differently under load (its log, a cache, a limit). If "
     "its replies naturally vary in size, declare `expect: {size: varies}` in the profile.",
+    Code.SEED_LOST: "The application's start probably flushes or recreates the database (its entrypoint, a migration). "
+    "Turn that off with the variant's `env` or `command`. If only the first start does it, seed with `after: ready`.",
     Code.NO_COUNTERS: "CPU and memory of the containers are missing. Requests/s and latencies are not affected.",
 }
 

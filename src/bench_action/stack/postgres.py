@@ -15,9 +15,6 @@ _ANSWER_S = 60.0
 _MAX_STATEMENT = 16384  # characters; a longer statement is cut there
 _OLDEST = 140000  # the first version whose pg_stat_statements marks top-level statements
 _REFUSED = re.compile(r"psql:(<stdin>:\d+: )?\s*(ERROR|FATAL|error):")
-_FAILED = re.compile(r"psql:(?:<stdin>:(?P<line>\d+):)?\s*(?:ERROR|FATAL|PANIC|error):\s*(?P<why>.*)")
-# parts of PostgreSQL's messages that quote a script or its data
-_QUOTING = re.compile(r' at character \d+$| at or near ".*|: ".*')
 _OWN = "bench_action"  # our role, a superuser, and our database
 _PRISTINE = f"{_OWN}_pristine"  # the application's database as the image has made it
 _ALWAYS_THERE = "postgres"  # a database that every cluster has (initdb)
@@ -25,20 +22,6 @@ _ALWAYS_THERE = "postgres"  # a database that every cluster has (initdb)
 # takes no byte beyond that line.
 _SIGN_IN = "read -r PGPASSWORD; export PGPASSWORD; "
 _CONVERSE = f'{_SIGN_IN}exec "$@" 2>&1'
-# `head` ends psql's input with the script, even if the script ends in COPY's data. The rest that psql does not read is
-# discarded, so that we can write the whole script. Rows are discarded too; errors are the output.
-_RUN = (
-    _SIGN_IN + 'mark=$1 size=$2; shift 2; head -c "$size" | '
-    '{ "$@" 2>&1 >/dev/null; status=$?; cat >/dev/null; echo; echo "$mark $status"; }'
-)
-_ADVICE = {
-    "permission denied to create extension": "only a superuser can create it: use an image that creates it in "
-    "`template1` with a script in /docker-entrypoint-initdb.d",
-    "must be able to set role": "dump with `pg_dump --no-owner --no-privileges`: the subject's role owns everything",
-    "must be owner of": "dump with `pg_dump --no-owner --no-privileges --no-comments`",
-    "must be member of role": "dump with `pg_dump --no-owner --no-privileges`: the subject's role owns everything",
-    "role": "dump with `pg_dump --no-owner --no-privileges`: other roles do not exist here",
-}
 _NOT_SYSTEM = "NOT LIKE ALL (ARRAY['pg\\_%', 'information\\_schema'])"
 # everything that a user can create, as PostgreSQL itself describes it
 _SCHEMA = f"""
@@ -208,25 +191,6 @@ class Postgres:
         finally:
             session.close()
 
-    def run_script(self, role: str, database: str, text: str, patience_s: float) -> None:
-        """Run a script as a role, to its end or to its first error. Raises QueryError, which quotes nothing of it.
-
-        `patience_s`: how long psql may neither read on nor finish.
-        """
-        script, mark = _read_script(text), secrets.token_hex(16)
-        size = str(len(script.text.encode()))
-        options = ["-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse", *self._options(role, database)]
-        command = ["sh", "-c", _RUN, "sh", mark, size, "psql", *options]
-        session = self._engine.session(self.handle, command)
-        try:
-            session.send(self._get_password(role) + "\n", patience_s)
-            session.send(script.text, patience_s)
-            lines = _read_until(session, mark, patience_s)
-        finally:
-            session.close()
-        if lines.pop() != f"{mark} 0":
-            raise self._make_script_error(lines, script)
-
     def describe_database(self, database: str) -> list[str]:
         """List the schema of a database and the rows of each table: equal for two that look the same to the planner."""
         lines = self.execute_as(_OWN, database, _SCHEMA)
@@ -296,16 +260,6 @@ class Postgres:
             where = where if len(where) <= 200 else where[:200] + "…"
             raise QueryError(f"PostgreSQL refused a statement: {refused}", where=where, log=log)
         return rows
-
-    def _make_script_error(self, lines: Sequence[str], script: Script) -> QueryError:
-        failed = next((match for line in lines if (match := _FAILED.match(line))), None)
-        if failed is None:
-            return QueryError("psql exited before the end of the script", log=self._engine.logs(self.handle))
-        why = _QUOTING.sub("", failed["why"])
-        advice = next((advice for sign, advice in _ADVICE.items() if why.startswith(sign)), "")
-        log = self._engine.logs(self.handle) if any("server" in line for line in lines) else []
-        where = script.describe_line(int(failed["line"])) if failed["line"] else ""
-        return QueryError(f"PostgreSQL refused a statement: {why}", where=where, advice=advice, log=log)
 
 
 def quote_name(name: str) -> str:

@@ -22,6 +22,11 @@ class Redis:
         self._engine = engine
         self._session: Session | None = None
 
+    @property
+    def password(self) -> str:
+        """The password of the default user; empty if it has none."""
+        return self._password
+
     def probe(self) -> str:
         """Return an empty text once it answers, else why not; while it loads its data, it does not answer."""
         _, output = self._engine.exec(self.handle, [*self._client(), "ping"])

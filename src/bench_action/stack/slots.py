@@ -15,6 +15,7 @@ from bench_action.plan.placement import Placement
 from bench_action.stack.parallel import run_in_parallel
 from bench_action.stack.postgres import Postgres
 from bench_action.stack.redis import Redis
+from bench_action.stack.seeding.feed import Unwatched
 from bench_action.stack.subject import Database, Subject
 
 
@@ -82,8 +83,10 @@ class Slot:
         Without `fresh_data`, databases stay if the last subject had the same template and changed nothing. Caches are
         always emptied, as revisions may disagree on their format.
         """
-        for redis in self.redis.values():
+        for name, redis in self.redis.items():
             redis.flush()
+            if name in subject.cache_seeds:
+                subject.cache_seeds[name].apply(Unwatched(), handle=redis.handle)
         if fresh_data or subject.template != self._template:
             for server in self.postgres.values():
                 server.renew(subject.template)

@@ -12,6 +12,7 @@ from bench_action.engine.protocol import Engine, Handle
 from bench_action.load.generator import Agent
 from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
+from bench_action.model.warning import RunWarning
 from bench_action.plan.blocks import Pair
 from bench_action.plan.placement import Placement
 from bench_action.stack.companions import is_companion
@@ -40,6 +41,7 @@ class Stack:
     starter: Starter
     subjects: tuple[Subject, ...] = ()
     lacks: Mapping[str, Lack] = field(default_factory=dict)
+    warnings: tuple[RunWarning, ...] = ()
     _pairs: dict[tuple[str, str], PairOfSlots] = field(default_factory=dict)
     _cpus: dict[str, Sequence[int]] = field(default_factory=dict)
 
@@ -104,6 +106,13 @@ class Stack:
         ready = [replace(subject, startup_s=seconds) for subject, seconds in zip(started, startup_s, strict=True)]
         self.subjects = (*self.subjects, *ready)
 
+    def check_seed(self, progress: Progress) -> None:
+        """Keep and report a warning for each subject whose start took away what the seed had put in."""
+        found = [self.starter.check_seed(subject) for subject in self.subjects]
+        self.warnings = tuple(warning for warning in found if warning is not None)
+        for warning in self.warnings:
+            progress.warn(f"{warning.message}. {warning.advice}")
+
     def _find_slot(self, subject: Subject) -> Slot:
         return next(slot for slot in self.slots if slot.name == subject.slot)
 
@@ -137,7 +146,7 @@ def bring_up(
     )
     slots = services.start(name_slots(len(project.config.variants) + len(images.base)))
     progress.step("starting subjects")
-    starter = Starter(engine, project, base, images, agent, environ)
+    starter = Starter(engine, project, base, images, agent, environ, progress)
     heads = starter.prepare_heads(slots[0])
     bases, lacks = _prepare_bases(starter, base, slots[0]) if base is not None else ([], {})
     services.copy(slots)
@@ -145,6 +154,7 @@ def bring_up(
     stack.start_heads(heads)
     if base is not None:
         stack.start_bases(bases, base)
+    stack.check_seed(progress)
     return stack
 
 

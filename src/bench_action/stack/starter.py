@@ -11,13 +11,18 @@ from bench_action.config.schema import PLACEHOLDER, Container, Ready, Service
 from bench_action.engine.protocol import Engine, Handle, ServiceSpec
 from bench_action.load.generator import Agent
 from bench_action.model.errors import InputError, StackError
+from bench_action.model.progress import Progress
 from bench_action.model.result import Revision
+from bench_action.model.warning import RunWarning
 from bench_action.stack.companions import find_awaited, find_waves, list_companions
 from bench_action.stack.container import make_container_form
 from bench_action.stack.images import Image, Images, make_local_form
 from bench_action.stack.parallel import run_in_parallel
-from bench_action.stack.postgres import Postgres, QueryError
 from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
+from bench_action.stack.seeding.check import count_rows, list_losses, warn_of_losses
+from bench_action.stack.seeding.psql import SeedDatabase
+from bench_action.stack.seeding.redis import RedisSeed
+from bench_action.stack.seeding.seeder import Seeder, Target, create_extensions
 from bench_action.stack.services import make_http_probe
 from bench_action.stack.slots import Slot
 from bench_action.stack.subject import Subject
@@ -35,7 +40,14 @@ class Starter:
     images: Images
     agent: Agent
     environ: Mapping[str, str] = field(repr=False)
+    progress: Progress
     _descriptions: dict[str, list[str]] = field(default_factory=dict)
+    _seeded: dict[str, dict[str, int]] = field(default_factory=dict)
+    _said: set[str] = field(default_factory=set)
+
+    def check_seed(self, subject: Subject) -> RunWarning | None:
+        """Warn if a subject, once it is ready, has fewer rows than the seed put in."""
+        return warn_of_losses(subject.name, list_losses(self._seeded[subject.name], self._count_rows(subject)))
 
     def prepare_heads(self, slot: Slot) -> list[Subject]:
         """Make the data of each variant of head in a slot, one after the other; no subject is started.
@@ -94,12 +106,22 @@ class Starter:
         config = self._project(name, revision).config.variants[name]
         template = f"bench_action_{name.replace('-', '_')}_{revision}"
         subject = slot.settle(Subject(name, revision, config, image, template))
+        cache_seeds = {
+            service: RedisSeed(self.engine, cache.handle, cache.password) for service, cache in subject.caches.items()
+        }
+        subject = replace(subject, cache_seeds=cache_seeds)
+        for cache in slot.redis.values():
+            cache.flush()
         for server in slot.postgres.values():
             server.renew()
-        self._run_jobs(subject)
-        self._set_up(subject)
         if subject.database is not None:
-            self._seed(subject, subject.database.server)
+            create_extensions(subject.database.server, self._project(name, revision).config.extensions)
+        self._run_jobs(subject)
+        self._run_once(subject, config.setup)
+        seeder = self._make_seeder(subject)
+        seeder.seed("setup")
+        self._seed_when_ready(subject, slot, seeder)
+        self._seeded[subject.name] = self._count_rows(subject)
         for server in slot.postgres.values():
             server.analyse(server.login.database, _SETUP_S)
             server.keep_as(template)
@@ -128,26 +150,37 @@ class Starter:
         for name in (name for wave in find_waves(jobs) for name in wave):
             self.engine.run_once(self._make_companion_spec(subject, name, jobs[name]), _SETUP_S)
 
-    def _set_up(self, subject: Subject) -> None:
-        if subject.config.setup:
-            spec = self._make_spec(subject, f"{subject.variant}-setup", subject.config.setup)
-            self.engine.run_once(spec, _SETUP_S)
+    def _run_once(self, subject: Subject, command: Sequence[str]) -> None:
+        if command:
+            self.engine.run_once(self._make_spec(subject, f"{subject.variant}-setup", command), _SETUP_S)
 
-    def _seed(self, subject: Subject, server: Postgres) -> None:
-        """Fill the database as the application's role."""
+    @staticmethod
+    def _count_rows(subject: Subject) -> dict[str, int]:
+        return count_rows(subject.database.server) if subject.database is not None else {}
+
+    def _make_seeder(self, subject: Subject) -> Seeder:
+        targets: dict[str, Target] = {
+            name: SeedDatabase(database.server) for name, database in subject.databases.items()
+        }
+        targets |= subject.cache_seeds
+        if subject.revision == "base" and self.base is not None:
+            targets |= {name: targets[other] for name, other in self.base.aliases.items() if other in targets}
         project = self._project(subject.variant, subject.revision)
-        seed = project.config.seed
-        if seed is None:
-            return
-        try:
-            text = (project.folder / seed).read_text(encoding="utf-8")
-            server.run_script(server.login.user, server.login.database, text, _SETUP_S)
-        except QueryError as error:
-            where = ", ".join(filter(None, (f"seed: {seed}", error.where)))
-            raise InputError(error.what, where=where, advice=error.advice, log=error.log) from error
-        except UnicodeDecodeError:
-            advice = "save it as UTF-8, or dump it with `pg_dump --format=plain --encoding=UTF8`"
-            raise InputError("the seed is not UTF-8 text", where=f"seed: {seed}", advice=advice) from None
+        return Seeder(self.engine, project, targets, partial(self._run_once, subject), self._say)
+
+    def _seed_when_ready(self, subject: Subject, slot: Slot, seeder: Seeder) -> None:
+        """Let the subject start once, as its start creates what these steps of the seed fill."""
+        if any(step.after == "ready" for step in seeder.project.config.seed):
+            started = slot.start(subject, self)
+            wait_until_ready(self.engine, [self._make_check(started.handle, subject.config.ready)])
+            seeder.seed("ready")
+            slot.clear(grace_s=1)
+
+    def _say(self, line: str) -> None:
+        """Show a line, but only once, as several subjects may have the same seed."""
+        if line not in self._said:
+            self._said.add(line)
+            self.progress.step(line)
 
     def _make_spec(self, subject: Subject, name: str, command: Sequence[str] = ()) -> ServiceSpec:
         """Specify a subject, or another command of it, in its slot: its host name is the variant's in all slots."""

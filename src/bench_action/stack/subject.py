@@ -9,6 +9,7 @@ from bench_action.model.result import Revision, SubjectInfo
 from bench_action.stack.images import Image
 from bench_action.stack.postgres import Postgres, Statements
 from bench_action.stack.redis import Redis
+from bench_action.stack.seeding.redis import RedisSeed
 
 _NOWHERE = Handle("", "", "subject", "", 0)
 
@@ -43,6 +44,7 @@ class Subject:
 
     `companions`: what runs with it and answers requests with it; `workers`: what works in the background for it.
     `databases`, `caches`: those of its slot, by the name of the service. `services`: all services of its slot.
+    `cache_seeds`: what its caches begin with, by the name of the service.
     """
 
     variant: str
@@ -56,6 +58,7 @@ class Subject:
     databases: Mapping[str, Database] = field(default_factory=dict)
     caches: Mapping[str, Redis] = field(default_factory=dict)
     services: Mapping[str, Handle] = field(default_factory=dict)
+    cache_seeds: Mapping[str, RedisSeed] = field(default_factory=dict)
     slot: str = ""
     startup_s: float = 0.0
 

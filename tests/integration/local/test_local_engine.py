@@ -25,6 +25,8 @@ from bench_action.model.errors import StackError
 from bench_action.stack.postgres import Login, Postgres, QueryError
 from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
 from bench_action.stack.redis import Redis
+from bench_action.stack.seeding.feed import Unwatched
+from bench_action.stack.seeding.psql import SeedDatabase, run_script
 
 pytestmark = pytest.mark.integration
 
@@ -95,21 +97,6 @@ def assert_postgres_counts(engine: LocalEngine) -> None:
         postgres.execute("SELECT * FROM nowhere")
 
 
-def test_postgres__runs_a_large_script_that_ends_in_data(engine: LocalEngine) -> None:
-    spec = ServiceSpec("postgres", "postgres", "postgres:17", env=PASSWORD)
-    handle = engine.start(spec)
-    postgres = Postgres(engine, handle, Login.from_environment(PASSWORD))
-    wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, postgres.probe)])
-    postgres.open()
-    postgres.renew()
-    rows = "".join(f"{n}\t{'x' * 60}\n" for n in range(50_000))
-    script = f"CREATE TABLE a (n int, t text);\nSELECT generate_series(1, 9);\nCOPY a FROM stdin;\n{rows}\\.\n"
-    postgres.run_script("postgres", "postgres", script, WAIT_S)
-    assert postgres.execute("SELECT count(*) FROM a", "postgres") == ["50000"]
-    with pytest.raises(QueryError, match="backslash command"):
-        postgres.run_script("postgres", "postgres", "\\! touch /tmp/never", WAIT_S)
-
-
 def test_session__reads_answers_while_it_writes(engine: LocalEngine) -> None:
     handle = engine.start(ServiceSpec("load", "load", ""))
     session = engine.session(handle, ["cat"])
@@ -139,7 +126,7 @@ def test_clone__copies_the_data_and_both_go_on_apart(engine: LocalEngine) -> Non
     wait_until_ready(engine, [ReadinessCheck(first.handle, WAIT_S, first.probe)])
     first.open()
     first.renew()
-    first.run_script("my shop", 'The "shop"', "CREATE TABLE item AS SELECT 1 AS n", WAIT_S)
+    run_script(engine, SeedDatabase(first), ["CREATE TABLE item AS SELECT 1 AS n;"], Unwatched())
     first.keep_as("bench_action_web_head")
     first.close()
     (handle,) = engine.clone(first.handle, [replace(spec, slot="b")])

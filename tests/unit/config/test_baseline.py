@@ -89,14 +89,14 @@ def test_load_base__a_dockerfile_that_base_names_and_lacks_is_an_error_of_base(h
 
 def test_load_base__keeps_its_own_seed(head: Project, tree: Tree) -> None:
     base = load_base(head, tree("base"), COMMIT)
-    assert base.project.folder / str(base.project.config.seed) == tree("base") / "seed.sql"
+    assert base.project.folder / str(base.project.config.seed[0].file) == tree("base") / "seed.sql"
 
 
 @pytest.mark.parametrize("config", [HEAD, HEAD.replace("seed: seed.sql\n", "")])
 def test_load_base__uses_heads_seed_if_it_has_none(head: Project, tree: Tree, config: str) -> None:
     base = load_base(head, tree("base", config=config, seed=None), COMMIT)
     assert base.lacks == {}
-    assert base.project.folder / str(base.project.config.seed) == head.folder / "seed.sql"
+    assert base.project.folder / str(base.project.config.seed[0].file) == head.folder / "seed.sql"
 
 
 def test_load_base__without_any_seed_cannot_be_compared(tree: Tree) -> None:

@@ -85,8 +85,8 @@ def test_built_in__has_its_own_configuration_under_the_users_load(tmp_path: Path
     own = project.find_owner(BUILT_IN_VARIANT)
     assert project.find_owner("one") is project
     assert own.folder == find_builtin_file().parent
-    assert own.config.seed == "seed.sql"
-    assert project.config.seed is None
+    assert [step.file for step in own.config.seed] == ["seed.sql"]
+    assert project.config.seed == []
     assert {check.name for check in own.config.checks} > {"the home page"}
     assert own.config.work == {}
     theirs, ours = project.find_profile("one", "order"), project.find_profile(BUILT_IN_VARIANT, "order")

@@ -79,7 +79,19 @@ REFUSED = {
     "env list": ("variants: {one: {image: x, env: {A: [1]}}}", "variants.one.env.A: Input should be a valid string"),
     "ulimit name": ("variants: {one: {image: x, ulimits: {cores: 99}}}", "variants.one.ulimits.cores.[key]: String"),
     "ulimit size": ("variants: {one: {image: x, ulimits: {nofile: 63}}}", "variants.one.ulimits: `nofile` must be"),
-    "seed without database": (MINIMAL + "services: {}\nseed: seed.sql\n", "`seed` needs a service of kind postgres"),
+    "seed without database": (
+        MINIMAL + "services: {}\nseed: seed.sql\n",
+        "`seed` needs a service of kind postgres or redis",
+    ),
+    "extension without database": (MINIMAL + "services: {}\nextensions: [a]\n", "needs a service of kind postgres"),
+    "seed of nothing": (MINIMAL + "seed: {after: ready}\n", "set exactly one of `file` and `run`"),
+    "seed for a command": (MINIMAL + "seed: [{run: [x], service: redis}]\n", "`service` is for a `file`"),
+    "seed for nobody": (MINIMAL + "seed: {file: x, service: mail}\n", "service that does not exist: mail"),
+    "seed for another kind": (
+        MINIMAL
+        + "services: {postgres: {image: x}, a: {kind: other, image: x, port: 1}}\nseed: {file: x, service: a}\n",
+        "`seed` names a, and a service of kind other cannot be filled from a file",
+    ),
     "shared name": (
         "variants: {redis: {image: x}}\nservices: {redis: {image: x}}\n",
         "a variant and a service share the name redis",
@@ -315,6 +327,7 @@ def test_find_builtin_file__passes_the_published_json_schema() -> None:
         "variants: {one: {image: x, prot: 1}}",
         "variants: {}",
         "seed: x",
+        "variants: {one: {image: x}}\nseed: [{after: never}]",
         "variants: {one: {image: x}}\nprofiles: {p: {threads: 1, duration: 1s}}",
     ],
 )

@@ -59,7 +59,8 @@ def refusal(folder: Path) -> str:
 
 def test_files_of_the_repository_are_accepted(shop: Path) -> None:
     (shop / "linked.sql").symlink_to("seed.sql")
-    assert load_project(configure(shop, seed="linked.sql"), "quick").config.seed == "linked.sql"
+    (step,) = load_project(configure(shop, seed="linked.sql"), "quick").config.seed
+    assert step.file == "linked.sql"
 
 
 @pytest.mark.parametrize(
@@ -128,8 +129,8 @@ def test_what_is_not_a_regular_file_of_a_limited_size_is_refused(shop: Path) -> 
     assert "loop" in refusal(shop)
     seed.unlink()
     with seed.open("wb") as file:
-        file.truncate(64 * 2**20 + 1)
-    assert "is larger than the 64 MiB allowed" in refusal(shop)
+        file.truncate(4096 * 2**20 + 1)
+    assert "is larger than the 4096 MiB allowed" in refusal(shop)
     configure(shop, context="app/Dockerfile")
     assert "is not a folder" in refusal(shop)
 

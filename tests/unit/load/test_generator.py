@@ -72,7 +72,7 @@ class Scripted:
         self.sent: list[Any] = []
         self._lines = deque(lines)
 
-    def send(self, text: str, patience_s: float = 30.0) -> None:
+    def send(self, text: str, patience_s: float = 30.0, waiting: object = None) -> None:  # noqa: ARG002
         assert patience_s > 0
         assert text.endswith("\n")
         assert text.count("\n") == 1

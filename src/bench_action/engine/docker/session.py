@@ -34,7 +34,7 @@ class DockerSession:
         self._lines = LineBuffer()
         self._stderr: deque[str] = deque(maxlen=15)
 
-    def send(self, text: str, patience_s: float = 30.0) -> None:
+    def send(self, text: str, patience_s: float = 30.0, waiting: Callable[[], None] = lambda: None) -> None:
         """Write to the program's input while reading its output, so that neither side blocks the other."""
         left = memoryview(text.encode())
         deadline = time.monotonic() + patience_s
@@ -46,7 +46,9 @@ class DockerSession:
             elif time.monotonic() > deadline:
                 raise StackError("a helper program stopped reading its input", where=self._where)
             else:
-                select.select([self._socket], [self._socket], [], _LOOK_S)
+                readable, writable, _ = select.select([self._socket], [self._socket], [], _LOOK_S)
+                if not readable and not writable:
+                    waiting()
 
     def read_line(self, timeout_s: float) -> str | None:
         """Return the next line without its newline, or None if none is complete within `timeout_s` seconds."""

@@ -13,6 +13,7 @@ from bench_action.model.errors import StackError
 
 _EXIT_S = 1.0
 _PIECE = 65536
+_LOOK_S = 1.0
 
 
 class LocalSession:
@@ -34,14 +35,19 @@ class LocalSession:
         """The process number."""
         return self._process.pid
 
-    def send(self, text: str, patience_s: float = 30.0) -> None:
+    def send(self, text: str, patience_s: float = 30.0, waiting: Callable[[], None] = lambda: None) -> None:
         """Write to the program's input while reading its output, so that neither side blocks the other."""
         left = memoryview(text.encode())
         os.set_blocking(self._input.fileno(), False)
+        deadline = time.monotonic() + patience_s
         while left:
-            readable, writable, _ = select.select([self._output], [self._input], [], patience_s)
-            if not readable and not writable:
+            readable, writable, _ = select.select([self._output], [self._input], [], min(_LOOK_S, patience_s))
+            if readable or writable:
+                deadline = time.monotonic() + patience_s
+            elif time.monotonic() > deadline:
                 raise StackError("a helper program stopped reading its input", where=self._where)
+            else:
+                waiting()
             if readable:
                 self._receive()
             if writable:

@@ -1,0 +1,44 @@
+"""Run a dump of MySQL or MariaDB with the client in its container."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bench_action.engine.protocol import Engine, Handle
+from bench_action.model.errors import InputError
+from bench_action.stack.seeding.feed import Program, Watch, feed
+
+# the images of MariaDB from 11 on have no `mysql`
+_CLIENT = 'client=$(command -v mariadb || command -v mysql) && exec "$client" "$@"'
+_FAILED = re.compile(r"ERROR (?P<code>\d+) \(\w+\)(?: at line (?P<line>\d+)[^:]*)?: (?P<why>.*)")
+_QUOTING = re.compile(r" near '.*| for key .*|(?<=Duplicate entry) '.*?'")
+_ADVICE = {
+    "1227": "dump with `--set-gtid-purged=OFF`, and without DEFINER",
+    "1049": "dump one database, without `--databases`",
+    "1273": "a newer server wrote it: use an image of that version or later",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Where a dump goes: a database, as a user."""
+
+    handle: Handle
+    user: str
+    password: str
+    database: str
+
+
+def run_dump(engine: Engine, account: Account, text: Iterable[str], watch: Watch) -> None:
+    """Run a dump to its end or to its first error. Raises InputError that names the line, and quotes no data."""
+    options = [f"--user={account.user}", "--host=127.0.0.1", f"--port={account.handle.port}", "--protocol=tcp"]
+    options += ["--batch", "--default-character-set=utf8mb4", account.database]
+    program = Program(["sh", "-c", _CLIENT, "sh", *options], "MYSQL_PWD", account.password)
+    status, lines = feed(engine, account.handle, program, text, watch)
+    if status:
+        failed = next((match for line in lines if (match := _FAILED.match(line))), None)
+        if failed is None:
+            raise InputError("the client of MySQL exited early", log=lines[:10])
+        why = _QUOTING.sub("", failed["why"])
+        where = f"line {failed['line']}" if failed["line"] else ""
+        raise InputError(f"MySQL refused a statement: {why}", where=where, advice=_ADVICE.get(failed["code"], ""))
