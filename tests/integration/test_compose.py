@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from bench_action.config.baseline import load_base
-from bench_action.config.load import Project, load_project
+from bench_action.config.load import Project, find_configuration, load_project
 from bench_action.model.errors import InputError
 
 pytestmark = pytest.mark.integration
@@ -265,9 +265,11 @@ def test_zero_configuration__needs_no_path(
     repository: Path, v2: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(repository)
+    assert find_configuration(v2) == Path("compose.yaml")
     assert list(load_project(None, "quick", environ=v2).config.variants) == ["web"]
 
     (repository / "compose.yaml").write_text("services: {db: {image: postgres}}", encoding="utf-8")
+    assert find_configuration(v2) is None
     built_in = load_project(None, "quick", environ=v2)
     assert "django" in built_in.config.variants
     assert built_in.notes == ("compose.yaml builds no service: the built-in applications are measured",)
