@@ -1,4 +1,4 @@
-"""What an engine is told about a container, from its configuration."""
+"""The form of a container that an engine gets, from its configuration."""
 
 from pathlib import Path
 
