@@ -173,6 +173,19 @@ def test_files_and_folders__may_have_other_names(repository: Path, environ: Mapp
     assert web.build.context == "web"
 
 
+def test_project_directory__is_what_paths_are_relative_to(repository: Path, environ: Mapping[str, str]) -> None:
+    (repository / "deploy").mkdir()
+    shutil.move(repository / "compose.yaml", repository / "deploy" / "shop.yaml")
+    write(repository, compose_yaml="", bench_yml="compose: {file: deploy/shop.yaml, project_directory: .}")
+    build = load(repository, environ, "bench.yml").config.variants["web"].build
+    assert build is not None
+    assert build.context == "web"
+
+    write(repository, compose_yaml="", bench_yml="compose: {file: deploy/shop.yaml, project_directory: ..}")
+    with pytest.raises(InputError, match=r"project_directory \.\. is outside of"):
+        load(repository, environ, "bench.yml")
+
+
 REFUSED = {
     "what compose refuses": ({"compose_yaml": "services: {web: {imag: x}}"}, "imag"),
     "a missing env_file": ({"compose_yaml": COMPOSE.replace("web.env", "none.env")}, "none.env"),
