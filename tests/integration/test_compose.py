@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from bench_action.config.baseline import load_base
-from bench_action.config.load import Project, load_project
+from bench_action.config.load import Project, find_configuration, load_project
 from bench_action.model.errors import InputError
 
 pytestmark = pytest.mark.integration
@@ -173,6 +173,19 @@ def test_files_and_folders__may_have_other_names(repository: Path, environ: Mapp
     assert web.build.context == "web"
 
 
+def test_project_directory__is_what_paths_are_relative_to(repository: Path, environ: Mapping[str, str]) -> None:
+    (repository / "deploy").mkdir()
+    shutil.move(repository / "compose.yaml", repository / "deploy" / "shop.yaml")
+    write(repository, compose_yaml="", bench_yml="compose: {file: deploy/shop.yaml, project_directory: .}")
+    build = load(repository, environ, "bench.yml").config.variants["web"].build
+    assert build is not None
+    assert build.context == "web"
+
+    write(repository, compose_yaml="", bench_yml="compose: {file: deploy/shop.yaml, project_directory: ..}")
+    with pytest.raises(InputError, match=r"project_directory \.\. is outside of"):
+        load(repository, environ, "bench.yml")
+
+
 REFUSED = {
     "what compose refuses": ({"compose_yaml": "services: {web: {imag: x}}"}, "imag"),
     "a missing env_file": ({"compose_yaml": COMPOSE.replace("web.env", "none.env")}, "none.env"),
@@ -265,9 +278,11 @@ def test_zero_configuration__needs_no_path(
     repository: Path, v2: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(repository)
+    assert find_configuration(v2) == Path("compose.yaml")
     assert list(load_project(None, "quick", environ=v2).config.variants) == ["web"]
 
     (repository / "compose.yaml").write_text("services: {db: {image: postgres}}", encoding="utf-8")
+    assert find_configuration(v2) is None
     built_in = load_project(None, "quick", environ=v2)
     assert "django" in built_in.config.variants
     assert built_in.notes == ("compose.yaml builds no service: the built-in applications are measured",)

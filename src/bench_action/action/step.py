@@ -17,6 +17,7 @@ from bench_action.action.inputs import Inputs
 from bench_action.action.revisions import choose_revisions
 from bench_action.action.workspace import Traces
 from bench_action.config.control import AUTO
+from bench_action.config.load import find_configuration
 from bench_action.config.options import Options
 from bench_action.engine.docker import DockerEngine
 from bench_action.engine.docker.credentials import add_logins
@@ -184,14 +185,14 @@ class Action:
         return []
 
     def _make_options(self, inputs: Inputs, event: Event, access: Access | None) -> Options:
-        config = inputs.config or Path("bench.yml")
+        config = inputs.config or find_configuration(self.environ)
         baseline = None if inputs.baseline in {"auto", "none"} else inputs.baseline
-        if config.is_file():
+        if config is not None and config.is_file():
             choice = choose_revisions(inputs.baseline, event, access, config.parent.resolve())
             self._say(choice.why)
             baseline = choice.baseline
         elif inputs.config is None:
-            self._say("no bench.yml found: comparing the built-in applications with each other")
+            self._say("no bench.yml or compose file found: comparing the built-in applications with each other")
         return Options(
             inputs.config,
             inputs.preset,

@@ -81,15 +81,12 @@ def load_project(
     application, else the built-in applications. `environ`: where compose is found, and what a compose file may use of
     it. Raises InputError, with the line of the configuration if known.
     """
-    file = path or _find_file()
+    file = path or find_configuration(environ) or find_builtin_file()
     root = find_root(file)
-    try:
-        reading = read_config(file, root, environ)
-    except NothingBuiltError as error:
-        if path is not None or file.name == "bench.yml":
-            raise
-        built_in = load_project(find_builtin_file(), preset, variants=variants, profiles=profiles)
-        return replace(built_in, origin="bench.yml", notes=(f"{error.what}: the built-in applications are measured",))
+    reading = read_config(file, root, environ)
+    if path is None and file.parent != Path() and (unused := find_compose_file(Path())) is not None:
+        note = f"{unused.name} builds no service: the built-in applications are measured"
+        reading = replace(reading, notes=(note,))
     folder, origin = file.parent.resolve(), str(path or file.name)
     policy = _request_path(load_policy(preset), reading.health_path)
     project = Project(reading.config, policy, preset, folder, origin, file.name, root=root)
@@ -98,9 +95,20 @@ def load_project(
     return _narrow(project, variants, profiles)
 
 
-def _find_file() -> Path:
+def find_configuration(environ: Mapping[str, str]) -> Path | None:
+    """Find what is measured here if no path is given: `bench.yml`, else a compose file that builds an application.
+
+    None: there is neither, so the built-in applications are measured. Raises InputError.
+    """
     default = Path("bench.yml")
-    return default if default.is_file() else find_compose_file(Path()) or find_builtin_file()
+    file = default if default.is_file() else find_compose_file(Path())
+    if file is None or file == default:
+        return file
+    try:
+        read_config(file, find_root(file), environ)
+    except NothingBuiltError:
+        return None
+    return file
 
 
 def _request_path(policy: Policy, path: str) -> Policy:

@@ -58,10 +58,19 @@ def apply_rules(head: Project, base: Baseline, rules: RulesOwner) -> tuple[Proje
 
 
 def share_services(first: Mapping[str, Service], second: Mapping[str, Service]) -> dict[str, Service]:
-    """Combine the services of two configurations; `first` wins, also if it has another name for a database."""
+    """Combine the services of two configurations; `first` wins, also if it has another name for a database.
+
+    Such a database is reached by both names, which either revision may have in its code or variables.
+    """
     renamed = map_service_aliases(second, first)
     more = {name: service for name, service in second.items() if name not in first and name not in renamed}
-    return {**first, **more}
+    both = {other: _add_aliases(first[other], name, second[name]) for name, other in renamed.items()}
+    return {**first, **both, **more}
+
+
+def _add_aliases(service: Service, name: str, other: Service) -> Service:
+    aliases = dict.fromkeys((*service.aliases, name, *other.aliases))
+    return service.model_copy(update={"aliases": list(aliases)})
 
 
 def map_service_aliases(own: Mapping[str, Service], shared: Mapping[str, Service]) -> dict[str, str]:

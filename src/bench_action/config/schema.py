@@ -408,6 +408,9 @@ class Compose(Model):
     file: Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=str | list[str])] = Field(
         [], description="relative to the configuration file; left out: the usual names next to it"
     )
+    project_directory: str | None = Field(
+        None, description="that paths in the compose file are relative to; left out: the file's own folder"
+    )
     profiles: list[str] = []
     env: Annotated[
         dict[VariableName, str | None], BeforeValidator(parse_environment, json_schema_input_type=_VALUES)

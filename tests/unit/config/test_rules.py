@@ -124,6 +124,7 @@ def test_share_services__a_database_may_have_another_name() -> None:
     second = {"postgres": Service(kind="postgres", image="postgres:17"), "redis": Service(kind="redis", image="r")}
     shared = share_services(first, second)
     assert {name: service.image for name, service in shared.items()} == {"db": "postgres:16", "redis": "r"}
+    assert shared["db"].aliases == ["postgres"]
     assert map_service_aliases(second, shared) == {"postgres": "db"}
 
 
@@ -169,3 +170,17 @@ def test_list_rule_changes__writing_a_default_down_changes_nothing() -> None:
 def test_list_rule_changes__a_long_text_is_cut() -> None:
     head = project(checks=[{"name": "home", "expect": {"contains": ["x" * 5000]}}])
     assert len(compare(head)["check home"][1]) == 200
+
+
+def test_apply_rules__services_that_are_built_are_each_revisions_own() -> None:
+    def services(image: str, worker: str) -> dict[str, Any]:
+        return {"postgres": {"image": image}, "worker": {"build": worker, "worker": True}}
+
+    head = project(services={**services("postgres:18", "new"), "job": {"build": "job", "once": True}})
+    own = base(services={**services("postgres:17", "old"), "gone": {"build": "gone", "worker": True}})
+    judged, with_base, applied = apply_rules(head, own, "base")
+
+    assert judged.config.services["postgres"].image == "postgres:17"
+    assert judged.config.built_services == head.config.built_services
+    assert with_base.project.config.built_services == own.project.config.built_services
+    assert [change.what for change in applied.changes] == ["service postgres"]

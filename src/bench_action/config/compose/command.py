@@ -47,6 +47,7 @@ class ComposeCommand:
     def read(self, files: Sequence[Path], profiles: Sequence[str] = ()) -> Answer:
         """Read files into one configuration. Raises InputError with the message with which compose refuses them."""
         arguments = [part for file in files for part in ("--file", str(file))]
+        arguments += ["--project-directory", str(self.folder)]
         done = self._run([*arguments, "config"], {"COMPOSE_PROFILES": ",".join(profiles)} if profiles else {})
         warnings, errors = _split_log(done.stderr)
         if done.returncode:

@@ -82,6 +82,10 @@ def read_compose_project(
     variables = {name: text for name, text in allowed.items() if text is not None}
     variables |= {name: make_secret_mark(name) for name in secrets}
     project = (named[0].parent if named else folder).resolve()
+    if compose.project_directory is not None:
+        project = (folder / compose.project_directory).resolve()
+        if problem := find_problem(project, root, "build context"):
+            raise InputError(f"the compose file's project_directory {compose.project_directory} {problem.text}")
     command = find_compose(project, environ, variables)
     files = list_compose_files(command, root, [path.resolve() for path in named], spare)
     return parse_project(command.read(files, compose.profiles), root, files[0].name, variables)
