@@ -1,15 +1,19 @@
 """Make an engine's form of a container from its configuration."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from bench_action.config.schema import Container
 from bench_action.engine.protocol import ContainerForm, FileCopy
 
 
-def make_container_form(container: Container, folder: Path) -> ContainerForm:
-    """Make the form of a service or a variant. `folder`: that the sources of its files are relative to."""
+def make_container_form(container: Container, folder: Path, fill: Callable[[str], str]) -> ContainerForm:
+    """Make the form of a service or a variant.
+
+    `folder`: that the sources of its files are relative to. `fill`: fills in placeholders and secrets of its texts.
+    """
     files = [
-        FileCopy(target, folder / file.source if file.source is not None else None, file.content or "", file.mode)
+        FileCopy(target, folder / file.source if file.source is not None else None, fill(file.content or ""), file.mode)
         for target, file in container.files.items()
     ]
     return ContainerForm(

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from bench_action.config.environment import fill_in
@@ -113,7 +114,7 @@ class SlotServices:
 
     def _make_spec(self, slot: Slot, name: str) -> ServiceSpec:
         service = self.config.services[name]
-        form = make_container_form(service, self.folder)
+        form = make_container_form(service, self.folder, partial(fill_in, services={}, secrets=self.secrets))
         return ServiceSpec(
             kind=service.kind,
             name=name,

@@ -202,7 +202,9 @@ class Starter:
             env={**_list_urls(subject), **build_environment(variant, addresses, secrets)},
             ulimits=variant.ulimits,
             local=local,
-            container=make_container_form(variant, project.folder),
+            container=make_container_form(
+                variant, project.folder, partial(fill_in, services=addresses, secrets=secrets)
+            ),
         )
 
     def _list_companions(self, subject: Subject, *, once: bool) -> dict[str, Service]:
@@ -228,7 +230,9 @@ class Starter:
             port=service.port or 0,
             env={key: fill_in(text, addresses, secrets) for key, text in service.env.items()},
             ulimits=service.ulimits,
-            container=make_container_form(service, project.folder),
+            container=make_container_form(
+                service, project.folder, partial(fill_in, services=addresses, secrets=secrets)
+            ),
         )
 
     @staticmethod
