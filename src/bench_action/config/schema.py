@@ -24,6 +24,7 @@ ContainerPath = Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$")]
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
 
 BUILT_IN = "built-in"
+COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")  # their usual names
 PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9-]*)\.([a-z]+)\}")
 SECRET = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")  # `$${` is a literal `${`, as in a compose file
 _EXTENSION = "x-"

@@ -14,10 +14,10 @@ import yaml
 
 from bench_action.config.compose.command import ComposeCommand
 from bench_action.config.paths import ALLOWED_FILES, Role, find_problem
+from bench_action.config.schema import COMPOSE_FILES
 from bench_action.model.errors import InputError
 
-NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
-_OVERRIDES = tuple(name.replace("compose.", "compose.override.") for name in NAMES)
+_OVERRIDES = tuple(name.replace("compose.", "compose.override.") for name in COMPOSE_FILES)
 _DOTENV = ".env"
 _MOST_FILES = 50
 _REMOTE = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|git@|github\.com/)", re.IGNORECASE)
@@ -56,7 +56,7 @@ _Loader.add_multi_constructor("!", _construct_tagged)
 
 def find_compose_file(folder: Path) -> Path | None:
     """Find the compose file of a usual name in a folder, in the order in which compose looks for it."""
-    return next((folder / name for name in NAMES if (folder / name).is_file()), None)
+    return next((folder / name for name in COMPOSE_FILES if (folder / name).is_file()), None)
 
 
 def list_compose_files(
@@ -84,7 +84,7 @@ def _list_usual_files(command: ComposeCommand) -> list[Path]:
             return [command.folder / name for name in names.split(separator)]
     file = find_compose_file(command.folder)
     if file is None:
-        raise InputError(f"no compose file in {command.folder}", advice=f"name it, or call it {NAMES[0]}")
+        raise InputError(f"no compose file in {command.folder}", advice=f"name it, or call it {COMPOSE_FILES[0]}")
     override = next((command.folder / name for name in _OVERRIDES if (command.folder / name).is_file()), None)
     return [file, *([override] if override is not None else [])]
 

@@ -7,7 +7,8 @@ from typing import cast
 import pytest
 
 from bench_action.config.compose.command import ComposeCommand
-from bench_action.config.compose.find import NAMES, find_compose_file, list_compose_files
+from bench_action.config.compose.find import find_compose_file, list_compose_files
+from bench_action.config.schema import COMPOSE_FILES
 from bench_action.model.errors import InputError
 
 pytestmark = pytest.mark.unit
@@ -43,7 +44,7 @@ def list_files(project: Path, text: str, **variables: str) -> list[str]:
 
 def test_find_compose_file__prefers_the_newer_names(project: Path) -> None:
     assert find_compose_file(project) is None
-    for name in reversed(NAMES):
+    for name in reversed(COMPOSE_FILES):
         (project / name).write_text("", encoding="utf-8")
         assert find_compose_file(project) == project / name
 
