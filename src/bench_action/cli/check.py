@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
+from bench_action.cli.tryout import list_hints, list_missing, tabulate_attempts
 from bench_action.config.load import Project
 from bench_action.config.options import Options
 from bench_action.engine.ownership import Ownership
@@ -13,7 +14,6 @@ from bench_action.model.errors import VerificationError
 from bench_action.model.wording import plural
 from bench_action.pipeline import Ports
 from bench_action.report.terminal import print_table
-from bench_action.cli.tryout import list_hints, list_missing, tabulate_attempts
 from bench_action.stack.cleanup import cleaned_up
 from bench_action.stack.stack import bring_up
 from bench_action.verify.subjects import make_verification_error

@@ -328,15 +328,19 @@ def _find_setup(
     for name, text in _list_scripts(application):
         if _MIGRATES.search(text):
             return None, name
-    command, reason = _find_migration(application.sources, framework, manifests)
+    command, reason = _find_migration(application, framework, manifests)
     return ((command, reason), "") if command else (None, "")
 
 
-def _find_migration(sources: Sources, framework: Framework, manifests: Mapping[str, str]) -> tuple[Sequence[str], str]:
+def _find_migration(
+    application: _Application, framework: Framework, manifests: Mapping[str, str]
+) -> tuple[Sequence[str], str]:
     """Find the command of the framework, else of the tool for migrations; also return what to check about it."""
-    manage = sources.find("manage.py")
-    if framework.name == "Django" and manage and "/" in manage[0]:
-        return ["python", manage[0], *framework.setup[2:]], "check its path in the image"
+    sources = application.sources
+    manage = PurePosixPath(next(iter(sources.find("manage.py")), "manage.py"))
+    in_workdir = manage.parent.name == PurePosixPath(application.parsed.workdir).name
+    if framework.name == "Django" and manage.parent.name and not in_workdir:
+        return ["python", str(manage), *framework.setup[2:]], "check its path in the image"
     everything = " ".join(manifests.values())
     tools: Sequence[tuple[object, Sequence[str], str]] = (
         (framework.setup, framework.setup, ""),

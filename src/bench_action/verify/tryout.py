@@ -17,7 +17,7 @@ from bench_action.stack.subject import Subject
 from bench_action.verify.subjects import Failure, verify_subjects
 
 _ANSWER_S = 30.0
-_DESCRIPTIONS = "/openapi.json /api/openapi.json /api/v1/openapi.json /v3/api-docs /swagger.json".split()
+_DESCRIPTIONS = ["/openapi.json", "/api/openapi.json", "/api/v1/openapi.json", "/v3/api-docs", "/swagger.json"]
 _MOST_ROUTES = 1000
 
 

@@ -4,7 +4,8 @@ Also what is added by calls: `add_url_rule`, `add_resource`, Starlette's `Route`
 """
 
 import ast
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -18,6 +19,8 @@ _INCLUDES = frozenset({"include_router", "register_blueprint", "blueprint", "mou
 _PREFIXES = ("prefix", "url_prefix", "path")
 _ADDING = {"add_url_rule": 0, "add_get": 0, "add_resource": 1}
 _GUARDS = ("login_required", "jwt_required", "auth_required", "current_user", "currentuser", "superuser", "oauth2")
+_OPTIONAL = ("required=false", "auto_error=false", "optional")
+_CONSTANT = re.compile(r"^[A-Z][A-Z0-9_]*$|prefix$|_path$")
 _DEEPEST = 6
 _MARKS = (
     "route(",
@@ -34,7 +37,7 @@ _MARKS = (
 
 
 class _Key(NamedTuple):
-    """A router: the module that makes it, and its name there."""
+    """A router: the module that makes it, and its name there. Without a name, the module itself."""
 
     module: str
     name: str
@@ -49,22 +52,38 @@ class _Include(NamedTuple):
 
 @dataclass(slots=True)
 class _Project:
-    """What all files declare together. `own`: prefixes that routers are made with."""
+    """What all files declare together. `own`: prefixes that routers are made with. `aliases`: names that are imported.
+
+    `modules`: every ending of a file's dotted name → the whole name, as imports may begin anywhere above it.
+    """
 
     constants: Mapping[str, str]
+    modules: Mapping[str, str]
+    aliases: dict[_Key, _Key] = field(default_factory=dict)
     own: dict[_Key, str] = field(default_factory=dict)
     includes: list[_Include] = field(default_factory=list)
     routes: list[tuple[_Key, Route]] = field(default_factory=list)
 
     def list_prefixes(self, key: _Key, depth: int = 0) -> list[str]:
         """List the prefixes under which a router answers; its own if nothing is known to include it."""
+        key = self.find_original(key)
         own = self.own.get(key, "")
+        includes = [include for include in self.includes if self.find_original(include.child) == key != include.parent]
+        if not includes:
+            return [own]
         found = []
-        for include in self.includes if depth < _DEEPEST else ():
-            if include.child == key:
-                below = include.prefix if include.replaces else make_path(include.prefix, own)
-                found += [make_path(above, below) for above in self.list_prefixes(include.parent, depth + 1)]
-        return list(dict.fromkeys(found)) or [own]
+        for include in includes if depth < _DEEPEST else ():
+            below = include.prefix if include.replaces else make_path(include.prefix, own)
+            found += [make_path(above, below) for above in self.list_prefixes(include.parent, depth + 1)]
+        return list(dict.fromkeys(found))
+
+    def find_original(self, key: _Key) -> _Key:
+        """Follow imports to the module that makes a router."""
+        for _ in range(_DEEPEST):
+            if key in self.own or key not in self.aliases:
+                break
+            key = self.aliases[key]
+        return key
 
 
 def find_decorated_routes(sources: Sources) -> Iterator[Route]:
@@ -73,9 +92,12 @@ def find_decorated_routes(sources: Sources) -> Iterator[Route]:
     for file in sources.find_code(".py"):
         if any(mark in (text := sources.read(file)) for mark in _MARKS):
             trees[file] = parse_python(text)
-    project = _Project(_find_constants(sources))
+    names = {file: _name_module(file) for file in sources.find_code(".py")}
+    project = _Project(_find_constants(sources), _list_endings(names.values()))
     for file, tree in trees.items():
-        _File(project, file, _name_module(file), _find_imports(tree)).read(tree)
+        imports = _find_imports(tree, file, project.modules)
+        project.aliases.update({_Key(names[file], name): key for name, key in imports.items()})
+        _File(project, file, names[file], imports).read(tree)
     for key, route in project.routes:
         for prefix in project.list_prefixes(key):
             yield Route(make_path(prefix, route.path), route.source, route.guarded)
@@ -152,10 +174,9 @@ class _File:
         """Find the router behind a name, which may be imported, or belong to an imported module."""
         module, _, attribute = name.rpartition(".")
         if module in self.imports:
-            return _Key(self.imports[module].name, attribute)
-        if name in self.imports:
-            return self.imports[name]
-        return _Key(self.module, name)
+            owner = self.imports[module]
+            return _Key(owner.module if not owner.name else f"{owner.module}.{owner.name}", attribute)
+        return self.imports.get(name, _Key(self.module, name))
 
     def _find_prefix(self, call: ast.Call) -> str | None:
         return next((text for name in _PREFIXES if (text := self._get_text(get_keyword(call, name))) is not None), None)
@@ -178,39 +199,52 @@ def _is_guarded(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> 
     if not isinstance(node, ast.ClassDef):
         parts.append(ast.unparse(node.args))
     text = " ".join(parts).lower()
-    return any(guard in text for guard in _GUARDS)
+    return any(guard in text for guard in _GUARDS) and not any(mark in text for mark in _OPTIONAL)
 
 
 def _name_module(file: str) -> str:
-    """Name a file by the last part of its module, as others import it."""
-    path = PurePosixPath(file)
-    return path.parent.name if path.stem == "__init__" else path.stem
+    """Name a file as a module, from the top of the repository."""
+    return ".".join(PurePosixPath(file).with_suffix("").parts).removesuffix(".__init__")
 
 
-def _find_imports(tree: ast.Module) -> dict[str, _Key]:
+def _list_endings(names: Iterable[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in names:
+        parts = name.split(".")
+        for at in range(len(parts)):
+            found.setdefault(".".join(parts[at:]), name)
+    return found
+
+
+def _find_imports(tree: ast.Module, file: str, modules: Mapping[str, str]) -> dict[str, _Key]:
+    """Find what each imported name stands for: a module of the repository, or a name in one."""
     found = {}
+    package = PurePosixPath(file).parts[:-1]
     for node in walk(tree):
         if isinstance(node, ast.ImportFrom):
-            module = (node.module or "").rpartition(".")[2]
-            found.update({alias.asname or alias.name: _Key(module, alias.name) for alias in node.names})
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*above, *filter(None, [node.module])])
+            for alias in node.names:
+                inner = f"{module}.{alias.name}"
+                key = _Key(modules[inner], "") if inner in modules else _Key(modules.get(module, module), alias.name)
+                found[alias.asname or alias.name] = key
         elif isinstance(node, ast.Import):
             for alias in node.names:
-                parent, _, last = alias.name.rpartition(".")
-                found[alias.asname or alias.name] = _Key(parent.rpartition(".")[2], last)
+                found[alias.asname or alias.name] = _Key(modules.get(alias.name, alias.name), "")
     return found
 
 
 def _find_constants(sources: Sources) -> dict[str, str]:
-    """Find texts in capitals that files assign, such as `API_V1_STR = "/api/v1"`; the first one counts."""
+    """Find texts that files assign, such as `API_V1_STR = "/api/v1"`; of a name, the first one counts."""
     found: dict[str, str] = {}
     for file in sources.find_code(".py"):
         text = sources.read(file)
-        if "/" not in text or not any(mark in text for mark in ("PREFIX", "API", "PATH", "URL", "ROOT")):
+        if "/" not in text or not any(mark in text.upper() for mark in ("PREFIX", "API", "PATH", "URL", "ROOT")):
             continue
         for node in walk(parse_python(text)):
             if isinstance(node, ast.Assign | ast.AnnAssign):
                 target = node.targets[0] if isinstance(node, ast.Assign) else node.target
                 value, name = get_text(node.value), get_name(target).rpartition(".")[2]
-                if value is not None and name.isupper() and (not value or value.startswith("/")):
+                if value is not None and _CONSTANT.search(name) and (not value or value.startswith("/")):
                     found.setdefault(name, value)
     return found

@@ -14,6 +14,7 @@ _NAMED = re.compile(r"\(\?P<(\w+)>(?:[^()]|\([^()]*\))*\)")
 _GROUP = re.compile(r"\((?:[^()]|\([^()]*\))*\)")
 _SPECIAL = re.compile(r"[\[\]()*+?|^$\\]")
 _DEEPEST = 8
+_PAGE_TREES = ("wagtail.urls", "wagtail.core.urls", "cms.urls")  # packages that serve pages from the database
 _GUARDS = ("login_required", "permission_required", "staff_member_required", "user_passes_test")
 
 
@@ -29,6 +30,8 @@ class _Reader:
         if file is not None and depth < _DEEPEST:
             tree = parse_python(self.sources.read(file))
             yield from self._read_list(tree, "urlpatterns", prefix, file, depth)
+        elif file is None and name.startswith(_PAGE_TREES):
+            yield Route(make_path(prefix), name)
 
     def _read_list(self, tree: ast.Module, name: str, prefix: str, file: str, depth: int) -> Iterator[Route]:
         if depth >= _DEEPEST:

@@ -15,7 +15,8 @@ _TEXT = r"""["'`]([^"'`$]*)["'`]"""
 _GET = re.compile(
     rf"\b(app|server|fastify|api|instance|routes?|r|hono|[\w$]*[rR]outer)\s*\.\s*get\s*(?:<[^>]*>)?\(\s*{_TEXT}\s*(,[^\n]*|\)?)"
 )
-_CHAINED = re.compile(rf"\.route\(\s*{_TEXT}\s*\)\s*\.(?:all\([^)]*\)\s*\.)?get\(")
+_CHAINED = re.compile(rf"\.route\(\s*{_TEXT}\s*\)((?:\s*\.\w+\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))+)")
+_LISTED = re.compile(rf"\{{\s*path:\s*{_TEXT}\s*,\s*(?:route|router|handler):\s*([\w$]+)")
 _OBJECT = re.compile(rf"method:\s*[\"'`]GET[\"'`]\s*,\s*(?:url|path):\s*{_TEXT}", re.IGNORECASE)
 _CHAIN_GET = re.compile(rf"\)\s*\.get\(\s*{_TEXT}\s*,")
 _IMPORT = re.compile(
@@ -31,7 +32,8 @@ _REQUIRED = re.compile(r"""require\(\s*["'](\.[^"']*)["']\s*\)""")
 _CONTROLLER = re.compile(rf"@Controller\(\s*(?:\{{[^}}]*path:\s*)?(?:{_TEXT})?")
 _NEST_GET = re.compile(rf"@Get\(\s*(?:{_TEXT})?\s*\)")
 _GUARD = re.compile(
-    r"auth\.required|requireAuth|isAuth|authenticate|ensureLogged|verifyToken|authMiddleware|passport\.", re.IGNORECASE
+    r"auth\.required|\bauth\(|requireAuth|isAuth|authenticate|ensureLogged|verifyToken|authMiddleware|passport",
+    re.IGNORECASE,
 )
 _DEEPEST = 6
 
@@ -81,10 +83,14 @@ def _read_module(sources: Sources, file: str) -> _Module:
     for match in _GET.finditer(text):
         if match[2].startswith(("/", "*")) or not match[2]:
             module.routes.append((match[1], Route(match[2], file, _GUARD.search(match[3]) is not None)))
-    for pattern in (_CHAINED, _OBJECT, _CHAIN_GET):
+    for match in _CHAINED.finditer(text):
+        if get := re.search(r"\.get\(([^\n]*)", match[2]):
+            module.routes.append(("", Route(match[1], file, _GUARD.search(get[1]) is not None)))
+    for pattern in (_OBJECT, _CHAIN_GET):
         module.routes += [("", Route(match[1], file)) for match in pattern.finditer(text) if match[1].startswith("/")]
     uses = [(match[1] or "", match[2]) for match in _USE.finditer(text)]
     uses += [(match[2], match[1]) for match in _REGISTER.finditer(text)]
+    uses += [(match[1], match[2]) for match in _LISTED.finditer(text)]
     for prefix, arguments in uses:
         targets = [imports[name] for name in re.findall(r"[\w$]+", arguments) if name in imports]
         targets += [_find_file(sources, file, path) for path in _REQUIRED.findall(arguments)]
