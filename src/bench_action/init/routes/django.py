@@ -74,7 +74,7 @@ class _Reader:
         view = call.args[1] if len(call.args) > 1 else get_keyword(call, "view")
         if isinstance(view, ast.Call) and get_name(view.func).rpartition(".")[2] == "include":
             yield from self._read_include(tree, view, f"{prefix}{pattern}", file, depth)
-        elif not get_name(view).endswith(("site.urls", ".site.urls")):
+        elif view is not None and not get_name(view).endswith(("site.urls", ".site.urls")):
             name = _name_view(view)
             if name not in self.only_post:
                 yield Route(make_path(f"{prefix}{pattern}"), file, name in self.guarded or _is_wrapped(view))

@@ -28,7 +28,7 @@ _ASSIGNED = re.compile(
     r"\b(?:const|let|var)\s+([\w$]+)\s*(?::[^=]+)?=\s*"
     r"(?:express\.Router|Router|new Router|require\([\"']express[\"']\)\.Router)\("
 )
-_REQUIRED = re.compile(r"""require\(\s*["'](\.[^"']*)["']\s*\)""")
+_REQUIRED = re.compile(r"""require\(\s*["'](\.[^"']*)["']""")
 _CONTROLLER = re.compile(rf"@Controller\(\s*(?:\{{[^}}]*path:\s*)?(?:{_TEXT})?")
 _NEST_GET = re.compile(rf"@Get\(\s*(?:{_TEXT})?\s*\)")
 _GUARD = re.compile(
