@@ -24,7 +24,7 @@ pytestmark = pytest.mark.unit
 Repository = Callable[..., Path]
 
 WITHOUT_COMPOSE = {
-    "Dockerfile": 'FROM python:3.13\nCOPY . .\nEXPOSE 8080\nCMD ["uvicorn", "main:app", "--host", "0.0.0.0", "--port", "8080"]\n',
+    "Dockerfile": 'FROM python:3.13\nCOPY . .\nEXPOSE 8080\nCMD ["uvicorn", "main:app", "--port", "8080"]\n',
     "requirements.txt": "fastapi\nsqlalchemy\nasyncpg\nredis\npymongo\n",
     "alembic.ini": "",
     "db/seed.sql": "SELECT 1;",
@@ -65,7 +65,8 @@ variants:
     ready: {path: /healthz}
     setup: [alembic, upgrade, head]  # creates the tables
     env:
-      DATABASE_URL: "postgresql+asyncpg://{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{postgres.database}"  \
+      DATABASE_URL: "postgresql+asyncpg://{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/\
+{postgres.database}"  \
 # SQLAlchemy's form for asyncpg: check which one the code expects
       CELERY_BROKER_URL: "{redis.url}"
       DB_HOST: "{postgres.host}"
@@ -258,11 +259,15 @@ def test_names_from_a_repository__stay_inside_their_comment(repository: Reposito
 @given(
     compose=st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-        lambda inner: st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["services", "web", "build", "ports", "environment", "healthcheck", "test", "command", "x"]),
-            inner,
-            max_size=4,
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["services", "web", "build", "ports", "environment", "healthcheck", "test", "command", "x"]
+                ),
+                inner,
+                max_size=4,
+            )
         ),
         max_leaves=12,
     ),

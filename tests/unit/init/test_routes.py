@@ -69,7 +69,7 @@ def create_app():
     app.add_url_rule("/about", view_func=home)
     return app
 """,
-    "app/auth/__init__.py": "from flask import Blueprint\nbp = Blueprint('auth', __name__)\nfrom app.auth import routes\n",
+    "app/auth/__init__.py": "from flask import Blueprint\nbp = Blueprint('auth', __name__)\nfrom . import routes\n",
     "app/auth/routes.py": "from app.auth import bp\n@bp.route('/who')\n@login_required\ndef who(): ...\n",
     "app/api.py": """
 from flask import Blueprint
@@ -176,8 +176,17 @@ const router = express.Router();
     "routes/user.route.js": "const router = express.Router();\nrouter\n  .route('/')\n  .post(add)\n  .get(list);\n",
 }
 FASTIFY = {
-    "index.ts": "import items from './items';\nfastify.register(items, { prefix: '/items' });\nfastify.get('/ping', async () => 'x');\n",
-    "items.ts": "export default async (fastify) => {\n  fastify.get<{ Params: X }>('/all', handler);\n  fastify.route({ method: 'GET', url: '/some' });\n}\n",
+    "index.ts": """
+import items from './items';
+fastify.register(items, { prefix: '/items' });
+fastify.get('/ping', async () => 'x');
+""",
+    "items.ts": """
+export default async (fastify) => {
+  fastify.get<{ Params: X }>('/all', handler);
+  fastify.route({ method: 'GET', url: '/some' });
+}
+""",
 }
 NEST = {
     "main.ts": "app.setGlobalPrefix('api');",
@@ -245,15 +254,25 @@ CASES: dict[str, tuple[Finder, dict[str, str], list[str]]] = {
     "django": (
         find_django_routes,
         DJANGO,
-        ["/", "/api/orders/", "/legal/terms/", "/shop/items/", "/api/orders/{id}/", "/shop/items/{pk}/", "/year/{year}/"],
+        [
+            "/",
+            "/api/orders/",
+            "/legal/terms/",
+            "/shop/items/",
+            "/api/orders/{id}/",
+            "/shop/items/{pk}/",
+            "/year/{year}/",
+        ],
     ),
     "flask": (find_decorated_routes, FLASK, ["/", "/about", "/api/items", "/api/items/{item_id}"]),
     "fastapi": (find_decorated_routes, FASTAPI, ["/health", "/api/v1/items/", "/api/v1/items/{item_id}"]),
     "rails": (
         find_rails_routes,
         RAILS,
-        ["/", "/up", "/tags", "/labels", "/api/v1/articles", "/api/v1/articles/{slug}"]
-        + ["/api/v1/articles/{article_slug}/stats", "/api/v1/articles/{article_slug}/comments"],
+        [
+            *("/", "/up", "/tags", "/labels", "/api/v1/articles", "/api/v1/articles/{slug}"),
+            *("/api/v1/articles/{article_slug}/stats", "/api/v1/articles/{article_slug}/comments"),
+        ],
     ),
     "sinatra": (find_sinatra_routes, {"app.rb": "get '/items' do\n  x\nend\npost '/x' do\nend"}, ["/items"]),
     "express": (find_node_routes, EXPRESS, ["/", "/api/items/", "/api/items/{id}"]),
@@ -316,7 +335,9 @@ def test_routes__of_damaged_sources_raise_nothing(tmp_path: Path, name: str, dat
     damaged = {}
     for file, text in files.items():
         start, end = sorted(data.draw(st.tuples(st.integers(0, len(text)), st.integers(0, len(text)))))
-        damaged[file] = text[:start] + data.draw(st.text(alphabet="(){}[]'\"`/:<>,@ \n\\#*?x", max_size=12)) + text[end:]
+        damaged[file] = (
+            text[:start] + data.draw(st.text(alphabet="(){}[]'\"`/:<>,@ \n\\#*?x", max_size=12)) + text[end:]
+        )
     sources = Sources(tmp_path, tuple(damaged), damaged)
     for route in sort_routes(find(sources)):
         assert route.path.startswith("/")
