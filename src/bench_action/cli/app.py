@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.text import Text
 
 from bench_action import __version__
-from bench_action.cli import init as initial
 from bench_action.cli import trend
 from bench_action.cli.check import print_tryout, start_once
 from bench_action.cli.engines import choose_engine, make_docker_engine
@@ -182,6 +181,9 @@ def init(
     stdout: Annotated[bool, typer.Option("--stdout", "--dry-run", help="Print the files; write nothing.")] = False,
 ) -> None:
     """Write bench.yml and a workflow, from the repository's Dockerfile, compose file and routes."""
+    # imported here, as no other command needs it, and other commands should start fast
+    from bench_action.cli import init as initial  # noqa: PLC0415
+
     found = initial.prepare(folder)
     if stdout:
         typer.echo("\n".join(f"# --- {found.name(path)}\n{text}" for path, text in found.files.items()), nl=False)

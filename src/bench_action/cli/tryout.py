@@ -96,9 +96,7 @@ def _explain_reply(attempt: Attempt) -> Iterator[str]:
     elif reply.status in {404, 405, 410}:
         yield f"{name} does not exist ({reply.status}). Fix its path or method"
     elif reply.status == 400:
-        hosts = (
-            'If it allows only certain host names, allow them (docs/configuration.md, "variants"), or fix the request'
-        )
+        hosts = "If it allows only certain host names, allow them (docs/configuration.md), or fix the request"
         yield f"{name} is a bad request (400){text}. {hosts}"
     elif reply.status >= 500:
         yield f"{name} fails ({reply.status}){text}{_quote_log(attempt)}"

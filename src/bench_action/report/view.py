@@ -11,6 +11,7 @@ from bench_action.report import numbers, tables
 from bench_action.report.cells import collect_logs, describe_rule_changes, describe_uncompared
 from bench_action.report.change import fails_gate, list_comparisons
 from bench_action.report.change_table import tabulate_changes
+from bench_action.report.choosing import suggest_profiles
 from bench_action.report.concerns import Concern, group_warnings
 from bench_action.report.headline import choose_headline
 from bench_action.report.method import describe_method
@@ -76,6 +77,7 @@ class View:
     logs: tuple[Log, ...]
     concerns: tuple[Concern, ...]
     next_step: str
+    hint: str
     results: Table
     charts: tuple[Chart, ...]
     work: Table
@@ -108,6 +110,7 @@ def make_view(result: Result) -> View:
         logs=tuple(Log(cells, lines) for lines, cells in collect_logs(result).items()),
         concerns=group_warnings(result),
         next_step=_advise(result),
+        hint=suggest_profiles(result),
         results=tables.tabulate_capacity(result),
         charts=tuple(_make_chart(result, profile.name) for profile in result.profiles),
         work=tables.tabulate_work(result.summaries),
