@@ -30,7 +30,7 @@ def make_reply(status: int = 200, body: str = "", *, size: int = 100, location: 
     return Reply(status, {}, body.encode(), kept=True, problem=problem, size=size, location=location)
 
 
-def make_attempt(reply: Reply | None = None, profile: Profile = PROFILE, **changes: Any) -> Attempt:
+def make_attempt(reply: Reply | None = None, profile: Profile | None = PROFILE, **changes: Any) -> Attempt:
     reply = reply or make_reply()
     fields: dict[str, Any] = {
         "subject": "web",
@@ -128,7 +128,7 @@ def test_hints__routes_and_work() -> None:
     assert only_routes == routes
 
 
-def test_table__fits_80_columns_and_tells_requests_apart() -> None:
+def test_table__fits_80_columns_and_distinguishes_requests() -> None:
     path = "/a-very-long-path/that-does-not-end/before-the-eightieth-column/of-a-terminal"
     check = Check.model_validate({"name": "refused", "request": {"path": "/items"}, "expect": {"status": 404}})
     attempts = [

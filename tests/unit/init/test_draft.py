@@ -76,7 +76,7 @@ variants:
 # Data for every revision: with empty tables, a slow query is not slow.
 seed: db/seed.sql
 
-# The requests that are measured, each a load of its own. Choose a few pages that matter and that do real work.
+# The requests that are measured, each as a separate load. Choose a few pages that matter and that do real work.
 profiles:
   items: {path: /items, connections: 64, threads: 2, duration: 5s}
   # more routes:
@@ -127,7 +127,7 @@ variants:
 # Data for every revision: with empty tables, a slow query is not slow. A file of SQL, such as a `pg_dump`:
 # seed: seed.sql
 
-# The requests that are measured, each a load of its own. Choose a few pages that matter and that do real work.
+# The requests that are measured, each as a separate load. Choose a few pages that matter and that do real work.
 profiles:
   home: {path: /, connections: 64, threads: 2, duration: 5s}
   items: {path: /items/, connections: 64, threads: 2, duration: 5s}

@@ -115,7 +115,7 @@ def _apply_local_prefixes(text: str, module: _Module, imports: Mapping[str, str]
 
 
 def _find_file(sources: Sources, file: str, path: str) -> str:
-    """Find the file that a relative import names; empty if there is none."""
+    """Find the file that a relative import names; empty if no such file exists."""
     base = normpath(str(PurePosixPath(file).parent / path))
     candidates = [
         base,
