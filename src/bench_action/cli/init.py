@@ -50,9 +50,14 @@ def prepare(folder: Path) -> Initial:
     configuration = draft.folder / CONFIGURATION
     files = {
         configuration: render_configuration(draft),
-        top / _WORKFLOW: render_workflow(configuration.relative_to(top).as_posix()),
+        top / _WORKFLOW: render_workflow(configuration.relative_to(top).as_posix(), _name_env_files(draft, top)),
     }
     return Initial(top, draft, files)
+
+
+def _name_env_files(draft: Draft, top: Path) -> list[tuple[str, str]]:
+    place = draft.folder.relative_to(top)
+    return [((place / file).as_posix(), (place / example).as_posix()) for file, example in draft.env_files]
 
 
 def describe(initial: Initial, written: Sequence[Path]) -> list[str]:
@@ -70,6 +75,7 @@ def describe(initial: Initial, written: Sequence[Path]) -> list[str]:
     return [
         *lines,
         "",
+        *(f"First: cp {example} {file}" for file, example in _name_env_files(initial.draft, initial.top)),
         f"Read {config} and correct what is wrong. Then:",
         f"  bench-action check{argument} --up",
         "      start the stack once, and try each request",

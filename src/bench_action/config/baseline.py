@@ -89,18 +89,14 @@ def load_base(
     """
     file = Path(os.path.normpath(folder / (moved_from or head.file)))
     place = Place(folder, root := find_counterpart_root(head, folder), head.root)
+    adopted = replace(head, folder=folder, root=root)
     if not file.is_file():
-        own = _read_with_own_compose_file(head, place, environ)
-        own = replace(head, folder=folder, root=root) if own is None and adopts else own
-        return (
-            _without_configuration(head, folder, commit) if own is None else _replace_configuration(own, head, commit)
-        )
+        own = _read_with_own_compose_file(head, place, environ) or (adopted if adopts else None)
+        return _replace_configuration(own, head, commit) if own else _without_configuration(head, folder, commit)
     try:
         reading = read_config(file, root, environ, Place(file.parent, root, head.root))
     except InputError:
-        own = _read_with_own_compose_file(head, Place(folder, root, head.root), environ) or replace(
-            head, folder=folder, root=root
-        )
+        own = _read_with_own_compose_file(head, place, environ) or adopted
         return _replace_configuration(own, head, commit)
     own = replace(head, config=reading.config, folder=file.parent, file=file.name, control_project=None, root=root)
     own = replace(own, origin=f"base's {file.name}", compose=reading.compose, notes=tuple(reading.notes))

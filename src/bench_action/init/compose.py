@@ -21,7 +21,7 @@ _PROXY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ComposeService:
-    """A service: how it is built, and the ports inside its container."""
+    """A service: how it is built, and the ports inside its container. `env_files`: as the compose file names them."""
 
     name: str
     context: str = ""
@@ -31,6 +31,9 @@ class ComposeService:
     start: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     health: str = ""
+    profiles: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
+    env_files: tuple[str, ...] = ()
 
     @property
     def is_built(self) -> bool:
@@ -58,6 +61,11 @@ class ComposeFile:
             return None, ""
         others = [service.name for service in likely[1:]]
         return likely[0], f"{', '.join(others)} could be meant as well" if others else ""
+
+    def list_profiles(self, service: ComposeService) -> list[str]:
+        """List compose's profiles without which a service, or one that it depends on, would not be started."""
+        needed = [service, *(other for other in self.services if other.name in service.depends_on)]
+        return list(dict.fromkeys(each.profiles[0] for each in needed if each.profiles))
 
 
 def find_compose_file(folder: Path) -> Path | None:
@@ -104,7 +112,18 @@ def _read_service(name: str, body: Mapping[str, Any], variables: Mapping[str, st
         start=tuple(_fill(word, variables) for word in words),
         env=env,
         health=_fill(" ".join(split_command(test)), variables),
+        profiles=_read_names(body.get("profiles")),
+        depends_on=_read_names(body.get("depends_on")),
+        env_files=_read_names(body.get("env_file")),
     )
+
+
+def _read_names(value: Any) -> tuple[str, ...]:
+    """Read a name, a list of names or of `{path: …}`, or the keys of a mapping."""
+    if isinstance(value, dict):
+        return tuple(map(str, value))
+    items = value if isinstance(value, list) else [value]
+    return tuple(str(item.get("path", "") if isinstance(item, dict) else item) for item in items if item)
 
 
 def _read_env(value: Any, variables: Mapping[str, str]) -> dict[str, str]:

@@ -45,7 +45,8 @@ class Guess:
 class Draft:
     """What the configuration will say. Paths are relative to `folder`.
 
-    `compose`: empty without a compose file. `port`: None if the compose file says it. `services`: kind → image,
+    `compose`: empty without a compose file. `env_files`: those that it needs, and the examples to copy them from.
+    `port`: None if the compose file says it. `services`: kind → image,
     without a compose file. `elsewhere`: kinds that an application needs and that must be described by hand.
     `setup`: a command, and what to check about it. `profiles` are measured; `others` are only listed.
     `counts_queries`: whether there is a PostgreSQL, whose queries are counted and which can be seeded.
@@ -54,6 +55,8 @@ class Draft:
     folder: Path
     framework: str
     compose: str
+    compose_profiles: Sequence[str]
+    env_files: Sequence[tuple[str, str]]
     variant: str
     note: str
     build: tuple[str, str] | None
@@ -109,6 +112,8 @@ def make_draft(start: Path) -> Draft:
         folder=application.folder,
         framework=framework.name,
         compose=compose,
+        compose_profiles=application.compose.list_profiles(service) if application.compose and service else (),
+        env_files=list(_list_env_files(application)),
         variant=_make_name(service.name) if service is not None else "web",
         note=note,
         build=None if in_compose else (application.context, application.dockerfile),
@@ -360,6 +365,19 @@ def _find_seed(application: _Application) -> str:
     ):
         return name if application.context == "." else f"{application.context}/{name}"
     return ""
+
+
+def _list_env_files(application: _Application) -> Iterator[tuple[str, str]]:
+    """List variable files that the compose file names and that have an example, as they are not under git then."""
+    compose = application.compose
+    place = PurePosixPath(compose.path).parent if compose is not None else PurePosixPath()
+    named = [name for each in (compose.services if compose is not None else ()) for name in each.env_files]
+    for file in dict.fromkeys(str(place / name) for name in named):
+        examples = (
+            f"{file}{ending}" for ending in ("-sample", ".sample", ".example", "-example", ".dist", ".template")
+        )
+        if example := next((name for name in examples if (application.folder / name).is_file()), ""):
+            yield file, example
 
 
 def _uses_postgres(compose: ComposeFile) -> bool:

@@ -1,7 +1,8 @@
 """Write a draft as `bench.yml`, and the workflow that uses it."""
 
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -34,6 +35,7 @@ def render_configuration(draft: Draft) -> str:
         .render(
             draft=draft,
             build=_describe_build(draft),
+            compose=_describe_compose(draft),
             images=_IMAGES,
             names=_NAMES,
             active=[setting for setting in draft.settings if setting.active],
@@ -47,9 +49,12 @@ def render_configuration(draft: Draft) -> str:
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
-def render_workflow(configuration: str) -> str:
-    """Render the workflow for pull requests. `configuration`: the path of `bench.yml` in the repository."""
-    return _make_environment().get_template("benchmark.yml.j2").render(config=configuration)
+def render_workflow(configuration: str, env_files: Sequence[tuple[str, str]] = ()) -> str:
+    """Render the workflow for pull requests. `configuration`: the path of `bench.yml` in the repository.
+
+    `env_files`: files to make before, and the examples that they are copied from.
+    """
+    return _make_environment().get_template("benchmark.yml.j2").render(config=configuration, env_files=env_files)
 
 
 def _make_environment() -> SandboxedEnvironment:
@@ -62,7 +67,7 @@ def _make_environment() -> SandboxedEnvironment:
         keep_trailing_newline=True,
         finalize=_keep_on_one_line,
     )
-    environment.filters.update(yaml=_write_yaml, text=_write_text)
+    environment.filters.update(yaml=_write_yaml, text=_write_text, shell=shlex.quote)
     return environment
 
 
@@ -87,6 +92,12 @@ def _write_text(value: str) -> str:
 
 def _make_profile(route: Route) -> Mapping[str, object]:
     return {"path": route.path, "connections": 64, "threads": 2, "duration": "5s"}
+
+
+def _describe_compose(draft: Draft) -> object:
+    return (
+        {"file": draft.compose, "profiles": list(draft.compose_profiles)} if draft.compose_profiles else draft.compose
+    )
 
 
 def _describe_build(draft: Draft) -> object:

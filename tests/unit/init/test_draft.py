@@ -242,6 +242,21 @@ def test_profiles__have_names_that_a_configuration_allows() -> None:
     Config.model_validate({"variants": {"w": {"build": "."}}, "profiles": dict.fromkeys(names, profile)})
 
 
+def test_compose__profiles_and_files_of_variables(repository: Repository) -> None:
+    compose = {
+        "web": {"build": ".", "profiles": ["web"], "ports": [80], "depends_on": {"db": {}}, "env_file": ["./.env.dev"]},
+        "db": {"image": "postgres", "profiles": ["db"], "env_file": {"path": "other.env"}},
+        "assets": {"build": ".", "profiles": ["assets"], "command": "worker"},
+    }
+    files = {"docker/compose.yml": yaml.safe_dump({"services": compose}), "docker/.env.dev-sample": "A=1"}
+    draft = make_draft(repository({**files, "docker/Dockerfile": "FROM x"}))
+    configuration = render_configuration(draft)
+    assert yaml.safe_load(configuration)["compose"] == {"file": "docker/compose.yml", "profiles": ["web", "db"]}
+    assert "# docker/.env.dev is needed: `cp docker/.env.dev-sample docker/.env.dev`" in configuration
+    workflow = yaml.safe_load(render_workflow("bench.yml", [("a b/.env", "x")]))
+    assert [step["run"] for step in workflow["jobs"]["benchmark"]["steps"] if "run" in step] == ["cp x 'a b/.env'"]
+
+
 @pytest.mark.parametrize("config", ["bench.yml", "services/a b/bench.yml"])
 def test_workflow__names_the_configuration(config: str) -> None:
     workflow = yaml.safe_load(render_workflow(config))
