@@ -104,8 +104,9 @@ def make_draft(start: Path) -> Draft:
     profiles, others = _choose_profiles(routes)
     setup, migrated_by = _find_setup(application, framework, manifests)
     compose = application.compose.path if application.compose is not None else ""
-    in_compose = service is not None
-    settings = [] if in_compose else list(choose_settings(find_variables(sources), kinds, framework.name, manifests))
+    settings = (
+        [] if service is not None else list(choose_settings(find_variables(sources), kinds, framework.name, manifests))
+    )
     if application.compose is not None:
         settings = _rename_services(settings, application.compose)
     return Draft(
@@ -116,7 +117,7 @@ def make_draft(start: Path) -> Draft:
         env_files=list(_list_env_files(application)),
         variant=_make_name(service.name) if service is not None else "web",
         note=note,
-        build=None if in_compose else (application.context, application.dockerfile),
+        build=None if service is not None else (application.context, application.dockerfile),
         port=_find_port(application, framework),
         ready=_find_ready(application, framework, routes, profiles),
         keep_alive=not _closes_connections(application, framework),
