@@ -104,11 +104,6 @@ def make_draft(start: Path) -> Draft:
     profiles, others = _choose_profiles(routes)
     setup, migrated_by = _find_setup(application, framework, manifests)
     compose = application.compose.path if application.compose is not None else ""
-    settings = (
-        [] if service is not None else list(choose_settings(find_variables(sources), kinds, framework.name, manifests))
-    )
-    if application.compose is not None:
-        settings = _rename_services(settings, application.compose)
     return Draft(
         folder=application.folder,
         framework=framework.name,
@@ -123,7 +118,7 @@ def make_draft(start: Path) -> Draft:
         keep_alive=not _closes_connections(application, framework),
         services={} if compose else {kind: name for kind, name in kinds.items() if kind in {"postgres", "redis"}},
         elsewhere={} if compose else {kind: name for kind, name in kinds.items() if kind not in {"postgres", "redis"}},
-        settings=settings,
+        settings=_choose_settings(application, framework, kinds, manifests),
         setup=setup,
         migrated_by=migrated_by,
         seed=_find_seed(application),
@@ -131,6 +126,16 @@ def make_draft(start: Path) -> Draft:
         others=others,
         counts_queries=_uses_postgres(application.compose) if application.compose is not None else "postgres" in kinds,
     )
+
+
+def _choose_settings(
+    application: _Application, framework: Framework, kinds: Mapping[str, str], manifests: Mapping[str, str]
+) -> list[Setting]:
+    """Choose variables, unless a service of the compose file has its own."""
+    if application.service is not None:
+        return []
+    settings = list(choose_settings(find_variables(application.sources), kinds, framework.name, manifests))
+    return settings if application.compose is None else _rename_services(settings, application.compose)
 
 
 def find_place(start: Path) -> Path:
