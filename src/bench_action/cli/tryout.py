@@ -133,7 +133,7 @@ def _list_missing_parts(tryout: Tryout, project: Project) -> Iterator[str]:
         paths = ", ".join(dict.fromkeys(profile.path for profile in project.profiles.values()))
         yield f"no `profiles`, so only {paths} is measured. Name the pages that matter"
     queries = any(attempt.work is not None and attempt.work.queries for attempt in tryout.attempts)
-    if queries and config.seed is None:
+    if queries and not config.seed:
         yield "no `seed`: the database holds only what `setup` or the application itself puts there"
     if not config.checks:
         yield "no `checks`: a wrong page with the right status would be measured"

@@ -110,7 +110,7 @@ def test_missing__what_a_good_reply_hides(changes: dict[str, Any], part: str) ->
 
 
 def test_missing__parts_of_the_configuration() -> None:
-    assert [line.split(":")[0].split(",")[0] for line in explain(make_attempt(), seed=None, checks=[])] == [
+    assert [line.split(":")[0].split(",")[0] for line in explain(make_attempt(), seed=[], checks=[])] == [
         "no `seed`",
         "no `checks`",
     ]

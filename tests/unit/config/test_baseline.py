@@ -67,7 +67,7 @@ def test_load_base__that_adopts_heads_configuration(head: Project, tree: Tree) -
     base = load_base(head, tree("base", config=None, seed=None, extra=None), COMMIT, adopts=True)
     assert list(base.project.config.variants) == ["web"]
     assert base.project.folder == tree("base", config=None)
-    assert base.project.config.seed == str(head.folder / "seed.sql")
+    assert base.project.folder / str(base.project.config.seed[0].file) == head.folder / "seed.sql"
     assert base.lacks["extra"].reason == "base `1a2b3c4` has no `extra/Dockerfile`"
 
 
