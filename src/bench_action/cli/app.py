@@ -19,6 +19,7 @@ from rich.text import Text
 
 from bench_action import __version__
 from bench_action.cli import trend
+from bench_action.cli.check import print_tryout, start_once
 from bench_action.cli.engines import choose_engine, make_docker_engine
 from bench_action.cli.interrupts import SignalInterrupts
 from bench_action.compare.stored import compare_results
@@ -31,7 +32,7 @@ from bench_action.github.commands import Commands
 from bench_action.model.errors import BenchError, InputError, InvalidMeasurementError, RegressionError
 from bench_action.model.machine import Condition
 from bench_action.model.result import Result
-from bench_action.pipeline import Outcome, Ports
+from bench_action.pipeline import Clock, Outcome, Ports
 from bench_action.pipeline import run as run_pipeline
 from bench_action.report.folder import read_result
 from bench_action.report.headline import choose_headline
@@ -174,21 +175,47 @@ def _measure(options: Options, engine: EngineChoice, interrupts: SignalInterrupt
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of the repository.")] = Path(),
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    stdout: Annotated[bool, typer.Option("--stdout", "--dry-run", help="Print the files; write nothing.")] = False,
+) -> None:
+    """Write bench.yml and a workflow, from the repository's Dockerfile, compose file and routes."""
+    # imported here, as no other command needs it, and other commands should start fast
+    from bench_action.cli import init as initial  # noqa: PLC0415
+
+    found = initial.prepare(folder)
+    if stdout:
+        typer.echo("\n".join(f"# --- {found.name(path)}\n{text}" for path, text in found.files.items()), nl=False)
+        return
+    for line in initial.describe(found, found.write(force=force)):
+        typer.echo(line)
+
+
+@app.command()
 def check(
+    context: typer.Context,
     config: _Config = None,
     preset: _Preset = "quick",
     engine: _Engine = EngineChoice.AUTO,
+    up: Annotated[bool, typer.Option("--up", help="Also start the stack once, and try each request.")] = False,
 ) -> None:
     """Validate a configuration and this machine; measure nothing."""
     environ, console, steal = dict(os.environ), Console(), StealMeter()
     project = load_project(config, preset, environ=environ)
     check_environment(project.config, environ)
-    owner = Ownership.claim("check", "")
+    owner = Ownership.claim(Clock().run_id if up else "check", "")
     chosen = choose_engine(engine.value, environ, PlainProgress(console), owner, project)
     lines = [Condition("configuration", "ok", f"{project.origin}: {', '.join(project.config.variants)}")]
     lines += [Condition("engine", "ok", chosen.name), *preflight(chosen, project), steal.read()]
     print_conditions(lines, console)
     require_fit(lines)
+    if up:
+        stderr = Console(stderr=True)
+        with LiveProgress(stderr) if stderr.is_terminal else PlainProgress(stderr) as progress:
+            ports = Ports(environ, context.obj.interrupts, progress, lambda _owner, _project: chosen)
+            tried, tryout = start_once(Options(config, preset), ports, owner)
+        print_tryout(tryout, tried, console)
 
 
 @app.command()

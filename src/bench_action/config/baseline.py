@@ -77,28 +77,26 @@ def load_base(
     variants: Sequence[str] = (),
     profiles: Sequence[str] = (),
     environ: Mapping[str, str] = {},
+    adopts: bool = False,
 ) -> Baseline:
     """Load base from its sources. Never raise: a fault of base only excludes the variants that it affects.
 
     `folder`: the counterpart of head's folder in base's sources. `moved_from`: the path of base's configuration
     relative to it, if head has moved the file. `variants`, `profiles`: the names that head was narrowed to. `environ`:
     what base's compose file is read with. If base has no configuration, nothing is compared, as head introduces the
-    benchmark, unless base's own compose file describes what head measures. If base's is invalid, head's replaces it, so
-    that the change that fixes it can be measured.
+    benchmark, unless base's own compose file describes what head measures, or base `adopts` head's. If base's is
+    invalid, head's replaces it, so that the change that fixes it can be measured.
     """
     file = Path(os.path.normpath(folder / (moved_from or head.file)))
     place = Place(folder, root := find_counterpart_root(head, folder), head.root)
+    adopted = replace(head, folder=folder, root=root)
     if not file.is_file():
-        own = _read_with_own_compose_file(head, place, environ)
-        return (
-            _without_configuration(head, folder, commit) if own is None else _replace_configuration(own, head, commit)
-        )
+        own = _read_with_own_compose_file(head, place, environ) or (adopted if adopts else None)
+        return _replace_configuration(own, head, commit) if own else _without_configuration(head, folder, commit)
     try:
         reading = read_config(file, root, environ, Place(file.parent, root, head.root))
     except InputError:
-        own = _read_with_own_compose_file(head, Place(folder, root, head.root), environ) or replace(
-            head, folder=folder, root=root
-        )
+        own = _read_with_own_compose_file(head, place, environ) or adopted
         return _replace_configuration(own, head, commit)
     own = replace(head, config=reading.config, folder=file.parent, file=file.name, control_project=None, root=root)
     own = replace(own, origin=f"base's {file.name}", compose=reading.compose, notes=tuple(reading.notes))

@@ -93,7 +93,8 @@ def _load_base(
         return make_unreadable_base(head, commit, error)
     former = find_former_name(head.folder, head.file, commit, options.git)
     narrowed = {"variants": options.variants, "profiles": options.profiles}
-    base = load_base(head, folder, commit, moved_from=former, environ=environ, **narrowed)
+    adopts = options.rules == "head"
+    base = load_base(head, folder, commit, moved_from=former, environ=environ, adopts=adopts, **narrowed)
     return fill_in_base_commit(base)
 
 

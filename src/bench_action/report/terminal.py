@@ -46,6 +46,9 @@ def print_view(view: View, console: Console) -> None:
         if chart.bars:
             console.print()
             console.print(Text("\n".join(render_text(chart))))
+    if view.hint:
+        console.print()
+        console.print(Text(_plain(view.hint)))
 
 
 def _print_concerns(concerns: Sequence[Concern], console: Console) -> None:

@@ -2,16 +2,16 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from bench_action.compare.verdict import is_loss
-from bench_action.config.schema import BUILT_IN, COMPOSE_FILES
+from bench_action.config.schema import BUILT_IN
 from bench_action.model.result import Comparison, Result
 from bench_action.model.wording import percent, plural
 from bench_action.report import numbers, tables
 from bench_action.report.cells import collect_logs, describe_rule_changes, describe_uncompared
 from bench_action.report.change import fails_gate, list_comparisons
 from bench_action.report.change_table import tabulate_changes
+from bench_action.report.choosing import suggest_profiles
 from bench_action.report.concerns import Concern, group_warnings
 from bench_action.report.headline import choose_headline
 from bench_action.report.method import describe_method
@@ -77,6 +77,7 @@ class View:
     logs: tuple[Log, ...]
     concerns: tuple[Concern, ...]
     next_step: str
+    hint: str
     results: Table
     charts: tuple[Chart, ...]
     work: Table
@@ -109,6 +110,7 @@ def make_view(result: Result) -> View:
         logs=tuple(Log(cells, lines) for lines, cells in collect_logs(result).items()),
         concerns=group_warnings(result),
         next_step=_advise(result),
+        hint=suggest_profiles(result),
         results=tables.tabulate_capacity(result),
         charts=tuple(_make_chart(result, profile.name) for profile in result.profiles),
         work=tables.tabulate_work(result.summaries),
@@ -143,13 +145,9 @@ def _describe_variant_pair(c: Comparison) -> str:
 
 
 def _advise(result: Result) -> str:
-    """Say what to do next.
-
-    About a regression, this is the command that measures its cell again, on any machine; without a `bench.yml`, how to
-    choose what is measured.
-    """
+    """Say what to do about a regression: the command that measures its cell again, on any machine."""
     if result.verdict != "regressed":
-        return _suggest_configuration(result)
+        return ""
     command = result.run.command
     if failing := [c for c in list_comparisons(result) if fails_gate(c)]:
         command = re.sub(r" --(variant|profile) \S+", "", command)
@@ -157,16 +155,6 @@ def _advise(result: Result) -> str:
     command = re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28}\b", r"\1", command).replace("`", "'")
     config = "the configuration" if result.run.config in {"", BUILT_IN} else f"`{result.run.config}`"
     return f"reproduce it with `{command}`. If you accept the cost, raise the gate in {config}."
-
-
-def _suggest_configuration(result: Result) -> str:
-    """Say how to choose requests if there is no `bench.yml`, but a compose file only."""
-    if PurePosixPath(result.run.config).name not in COMPOSE_FILES or not result.profiles:
-        return ""
-    return (
-        "choose the requests that matter to you: `bench-action init` writes a `bench.yml`. Without one, this run "
-        f"loaded `{result.profiles[0].path}` of `{result.run.config}`."
-    )
 
 
 def _make_chart(result: Result, profile: str) -> Chart:

@@ -63,6 +63,14 @@ def test_load_base__without_a_configuration_head_introduces_the_benchmark(head: 
     assert base.project.config.variants == {}
 
 
+def test_load_base__that_adopts_heads_configuration(head: Project, tree: Tree) -> None:
+    base = load_base(head, tree("base", config=None, seed=None, extra=None), COMMIT, adopts=True)
+    assert list(base.project.config.variants) == ["web"]
+    assert base.project.folder == tree("base", config=None)
+    assert base.project.folder / str(base.project.config.seed[0].file) == head.folder / "seed.sql"
+    assert base.lacks["extra"].reason == "base `1a2b3c4` has no `extra/Dockerfile`"
+
+
 def test_load_base__an_invalid_configuration_is_replaced_by_heads(head: Project, tree: Tree) -> None:
     base = load_base(head, tree("base", config=HEAD + "sede: x\n", extra=None), COMMIT)
     assert not base.valid

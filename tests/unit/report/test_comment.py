@@ -53,16 +53,6 @@ def test_comment__of_no_change_is_calm() -> None:
     assert "**Next:**" not in head
 
 
-def test_comment__without_a_configuration_says_how_to_choose_requests() -> None:
-    result = make_compared(make_paired(1003))
-    run = result.run.model_copy(update={"config": "deploy/docker-compose.yml"})
-    text = comment(result.model_copy(update={"run": run}))
-    path = result.profiles[0].path
-    next_step = f"this run loaded `{path}` of `deploy/docker-compose.yml`."
-    assert next_step in text
-    assert "**Next:** choose the requests that matter to you: `bench-action init` writes a `bench.yml`." in text
-
-
 def test_comment__has_warnings_in_one_line_after_the_table_and_then_what_to_do() -> None:
     result = make_compared(make_paired(940))
     warnings = tuple(warn(Code.COUNTS_VARY, "queries vary", f"web · p{n}") for n in range(3))

@@ -1,0 +1,59 @@
+"""`bench-action check --up`: bring the stack up once, try each request, and take it down."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from bench_action.cli.tryout import list_hints, list_missing, tabulate_attempts
+from bench_action.config.load import Project
+from bench_action.config.options import Options
+from bench_action.engine.ownership import Ownership
+from bench_action.git.revisions import load_revisions
+from bench_action.model.errors import VerificationError
+from bench_action.model.wording import plural
+from bench_action.pipeline import Ports
+from bench_action.report.terminal import print_table
+from bench_action.stack.cleanup import cleaned_up
+from bench_action.stack.stack import bring_up
+from bench_action.verify.subjects import make_verification_error
+from bench_action.verify.tryout import Tryout, try_requests
+
+
+def start_once(options: Options, ports: Ports, owner: Ownership) -> tuple[Project, Tryout]:
+    """Bring the stack up, try each request, and take the stack down, however that ends. Raises BenchError."""
+    with load_revisions(options, ports.environ, ports.progress) as revisions:
+        engine = ports.make_engine(owner, revisions.head)
+        if swept := engine.sweep():
+            ports.progress.step(f"removed what dead runs had left: {', '.join(swept)}")
+        with cleaned_up(engine, ports.interrupts):
+            stack = bring_up(engine, revisions.head, ports.environ, ports.progress, results=options.output)
+            return revisions.head, try_requests(stack, revisions.head, ports.progress)
+
+
+def print_tryout(tryout: Tryout, project: Project, console: Console) -> None:
+    """Print all requests and what is missing. Raises VerificationError if a run could not measure everything."""
+    console.print()
+    print_table(tabulate_attempts(tryout.attempts), console)
+    console.print()
+    for mark, lines in (("missing", list_missing(tryout, project)), ("hint", list_hints(tryout, project))):
+        _print_lines(mark, lines, console)
+    if tryout.error is not None:
+        raise tryout.error
+    if tryout.failures:
+        raise make_verification_error(tryout.failures)
+    wrong = [attempt for attempt in tryout.attempts if not attempt.is_expected]
+    if wrong:
+        raise VerificationError(
+            f"{plural(len(wrong), 'request')} of {len(tryout.attempts)} not answered as expected",
+            advice="fix what is listed as missing above",
+        )
+    console.print(Text("Ready to measure: bench-action run --baseline REF"))
+
+
+def _print_lines(mark: str, lines: Sequence[str], console: Console) -> None:
+    style = {"missing": "yellow", "hint": ""}[mark]
+    for line in lines:
+        console.print(Text(f"{mark}: ", style=style).append(line, style="default"), soft_wrap=not console.is_terminal)
+    if lines:
+        console.print()

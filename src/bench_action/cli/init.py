@@ -1,0 +1,108 @@
+"""`bench-action init`: write `bench.yml` and a workflow, and never over what is there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench_action.git.worktree import WorkTree
+from bench_action.init.draft import Draft, find_place, make_draft
+from bench_action.init.render import render_configuration, render_workflow
+from bench_action.model.errors import InputError
+from bench_action.model.wording import plural
+
+CONFIGURATION = "bench.yml"
+_WORKFLOW = Path(".github/workflows/benchmark.yml")
+
+
+@dataclass(frozen=True, slots=True)
+class Initial:
+    """What `init` writes: path → text. `top`: of the repository. `draft`: what it was made from."""
+
+    top: Path
+    draft: Draft
+    files: Mapping[Path, str]
+
+    def list_existing(self) -> list[Path]:
+        """List the files that exist."""
+        return [path for path in self.files if path.exists() or path.is_symlink()]
+
+    def write(self, *, force: bool) -> list[Path]:
+        """Write the files that do not exist, all of them if forced; return them. Raises InputError."""
+        kept = [] if force else self.list_existing()
+        written = [path for path in self.files if path not in kept]
+        for path in written:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(self.files[path], encoding="utf-8")
+            except OSError as error:
+                raise InputError(f"could not write {path}: {error.strerror}") from error
+        return written
+
+    def name(self, path: Path) -> str:
+        """Name a file relative to the repository."""
+        return path.relative_to(self.top).as_posix()
+
+
+def prepare(folder: Path) -> Initial:
+    """Read the repository that a folder is in, and render what `init` writes. Raises InputError."""
+    start = folder.resolve()
+    top, draft = find_place(start), make_draft(start)
+    configuration = draft.folder / CONFIGURATION
+    files = {
+        configuration: render_configuration(draft),
+        top / _WORKFLOW: render_workflow(configuration.relative_to(top).as_posix(), _name_env_files(draft, top)),
+    }
+    return Initial(top, draft, files)
+
+
+def _name_env_files(draft: Draft, top: Path) -> list[tuple[str, str]]:
+    place = draft.folder.relative_to(top)
+    return [((place / file).as_posix(), (place / example).as_posix()) for file, example in draft.env_files]
+
+
+def describe(initial: Initial, written: Sequence[Path]) -> list[str]:
+    """Describe what was written, what was left, and what to do next, one line each."""
+    lines = []
+    for path in initial.files:
+        if path in written:
+            summary = f": {_summarise(initial.draft)}" if path.name == CONFIGURATION else ""
+            lines.append(f"wrote {initial.name(path)}{summary}")
+        else:
+            lines.append(f"{initial.name(path)} exists and was not changed (--force replaces it)")
+    config = next(iter(initial.files)).relative_to(initial.top).as_posix()
+    argument = "" if config == CONFIGURATION else f" {config}"
+    base = _find_base(initial.top)
+    return [
+        *lines,
+        "",
+        *(f"First: cp {example} {file}" for file, example in _name_env_files(initial.draft, initial.top)),
+        f"Read {config} and correct what is wrong. Then:",
+        f"  bench-action check{argument} --up",
+        "      start the stack once, and try each request",
+        f"  bench-action run{argument} --baseline {base} --rules head",
+        f"      compare your working tree with {base}; without --rules head, once {base} has {config} too",
+    ]
+
+
+def _summarise(draft: Draft) -> str:
+    """Say in one line what was found."""
+    built = (
+        f"service {draft.variant} of {draft.compose}" if draft.build is None else f"the Dockerfile in {draft.build[0]}"
+    )
+    framework = f"{draft.framework}, " if draft.framework != "unknown" else ""
+    found = plural(len(draft.profiles), "profile")
+    return f"{framework}{built}, {found} ({', '.join(route.path for route in draft.profiles)})"
+
+
+def _find_base(top: Path) -> str:
+    """Find the branch that pull requests are merged into: the remote's default branch, else the one that HEAD is on."""
+    tree = WorkTree.find(top)
+    if tree is None:
+        return "HEAD"
+    for arguments in (("symbolic-ref", "--short", "refs/remotes/origin/HEAD"),):
+        if found := tree.ask(*arguments):
+            return found
+    for name in ("origin/main", "origin/master", "main", "master"):
+        if tree.ask("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"):
+            return name
+    return "HEAD"

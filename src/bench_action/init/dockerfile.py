@@ -1,0 +1,100 @@
+"""Read what a Dockerfile says about how its last stage is started."""
+
+import json
+import re
+import shlex
+from dataclasses import dataclass, field
+
+_INSTRUCTION = re.compile(r"^\s*(FROM|EXPOSE|ENV|CMD|ENTRYPOINT|WORKDIR|ARG)\s+(.*)$", re.IGNORECASE)
+_VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)(?::-([^}]*))?\}?")
+
+
+@dataclass(slots=True)
+class Dockerfile:
+    """The last stage. `start`: the words of entrypoint and command. `ports`: those exposed, in order."""
+
+    env: dict[str, str] = field(default_factory=dict)
+    ports: list[int] = field(default_factory=list)
+    entrypoint: list[str] = field(default_factory=list)
+    command: list[str] = field(default_factory=list)
+    workdir: str = ""
+
+    @property
+    def start(self) -> list[str]:
+        """The words of the entrypoint and the command."""
+        return [*self.entrypoint, *self.command]
+
+
+def parse_dockerfile(text: str) -> Dockerfile:
+    """Parse a Dockerfile. A stage begins with what an earlier stage of its name ended with."""
+    stages: dict[str, Dockerfile] = {}
+    stage, arguments = Dockerfile(), dict[str, str]()
+    for line in _join_lines(text):
+        match = _INSTRUCTION.match(line)
+        if match is None:
+            continue
+        kind, value = match[1].upper(), match[2].strip()
+        if kind == "FROM":
+            words = [word for word in value.split() if not word.startswith("--")]
+            earlier = stages.get(words[0].lower(), Dockerfile()) if words else Dockerfile()
+            stage = Dockerfile(
+                dict(earlier.env), list(earlier.ports), list(earlier.entrypoint), list(earlier.command), earlier.workdir
+            )
+            if len(words) == 3:
+                stages[words[2].lower()] = stage
+        elif kind == "ARG":
+            name, _, default = value.partition("=")
+            arguments[name] = default.strip("\"'")
+        else:
+            _apply(stage, kind, value, arguments)
+    return stage
+
+
+def _join_lines(text: str) -> list[str]:
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    return re.sub(r"\\\s*\n", " ", "\n".join(lines)).splitlines()
+
+
+def _apply(stage: Dockerfile, kind: str, value: str, arguments: dict[str, str]) -> None:
+    known = {**arguments, **stage.env}
+    if kind == "ENV":
+        stage.env.update(_parse_env(value))
+    elif kind == "EXPOSE":
+        filled = _VARIABLE.sub(lambda match: known.get(match[1]) or match[2] or "", value)
+        stage.ports += [int(port) for port in re.findall(r"\b(\d{2,5})(?!/udp)\b", filled) if int(port) < 65536]
+    elif kind == "WORKDIR":
+        stage.workdir = value if value.startswith("/") else f"{stage.workdir}/{value}"
+    elif kind == "ENTRYPOINT":
+        stage.entrypoint, stage.command = split_command(value), []
+    else:
+        stage.command = split_command(value)
+
+
+def _parse_env(value: str) -> dict[str, str]:
+    if not re.match(r"[A-Za-z_]\w*=", value):
+        name, _, rest = value.partition(" ")
+        return {name: rest.strip()}
+    return dict(word.partition("=")[::2] for word in split_words(value) if "=" in word)
+
+
+def split_command(value: object) -> list[str]:
+    """Split a command that is a list, a list in JSON, or a line of a shell."""
+    if isinstance(value, list):
+        return [str(word) for word in value]
+    text = str(value or "").strip()
+    if text.startswith("["):
+        try:
+            words = json.loads(text)
+        except ValueError:
+            words = None
+        if isinstance(words, list):
+            return [str(word) for word in words]
+    return split_words(text)
+
+
+def split_words(text: str) -> list[str]:
+    """Split a line as a shell does, or at spaces if its quotes do not match."""
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()

@@ -1,0 +1,212 @@
+"""Which framework an application is written with, by its manifests, and what is known about each."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from bench_action.init.routes.decorated import find_decorated_routes
+from bench_action.init.routes.django import find_django_routes
+from bench_action.init.routes.go import find_go_routes
+from bench_action.init.routes.java import find_spring_routes
+from bench_action.init.routes.node import find_node_routes
+from bench_action.init.routes.php import find_php_routes
+from bench_action.init.routes.rails import find_rails_routes, find_sinatra_routes
+from bench_action.init.routes.route import Route
+from bench_action.init.sources import Sources
+
+_PYTHON = (
+    "requirements*.txt",
+    "requirements*.in",
+    "pyproject.toml",
+    "Pipfile",
+    "setup.py",
+    "setup.cfg",
+    "*requirements/*.txt",
+)
+_NODE = ("package.json",)
+_RUBY = ("Gemfile",)
+_GO = ("go.mod",)
+_JAVA = ("pom.xml", "build.gradle", "build.gradle.kts")
+_PHP = ("composer.json",)
+_MANIFESTS = (*_PYTHON, *_NODE, *_RUBY, *_GO, *_JAVA, *_PHP)
+
+_PYTHON_DOCKERFILE = """\
+FROM python:3.13-slim
+WORKDIR /app
+COPY requirements.txt .
+RUN pip install --no-cache-dir -r requirements.txt
+COPY . .
+EXPOSE 8000
+CMD {command}"""
+_NODE_DOCKERFILE = """\
+FROM node:22-slim
+WORKDIR /app
+COPY package*.json ./
+RUN npm ci --omit=dev
+COPY . .
+EXPOSE 3000
+CMD ["npm", "start"]"""
+_RUBY_DOCKERFILE = """\
+FROM ruby:3.4
+WORKDIR /app
+COPY Gemfile Gemfile.lock ./
+RUN bundle install
+COPY . .
+EXPOSE 3000
+CMD {command}"""
+_GO_DOCKERFILE = """\
+FROM golang:1.25 AS build
+WORKDIR /src
+COPY . .
+RUN CGO_ENABLED=0 go build -o /app .
+FROM scratch
+COPY --from=build /app /app
+EXPOSE 8080
+CMD ["/app"]"""
+_JAVA_DOCKERFILE = """\
+FROM eclipse-temurin:21 AS build
+WORKDIR /src
+COPY . .
+RUN {command}
+FROM eclipse-temurin:21-jre
+COPY --from=build {jar} /app.jar
+EXPOSE 8080
+CMD ["java", "-jar", "/app.jar"]"""
+_PHP_DOCKERFILE = """\
+FROM php:8.4-apache
+COPY . /var/www/html
+EXPOSE 80"""
+_GUNICORN = '["gunicorn", "--bind", "0.0.0.0:8000", "{}"]'
+
+
+@dataclass(frozen=True, slots=True)
+class Framework:
+    """A framework. `mark`: its name in a manifest. `setup`: creates the tables. `port`: where it listens by default."""
+
+    name: str
+    manifests: tuple[str, ...]
+    mark: str
+    find_routes: Callable[[Sources], Iterator[Route]]
+    dockerfile: str
+    port: int = 8000
+    setup: tuple[str, ...] = ()
+
+
+def _no_routes(_sources: Sources) -> Iterator[Route]:
+    return iter(())
+
+
+# the first one that a repository has counts
+FRAMEWORKS: Sequence[Framework] = (
+    Framework(
+        "Django",
+        _PYTHON,
+        r"\bdjango\b(?!-)",
+        find_django_routes,
+        _PYTHON_DOCKERFILE.format(command=_GUNICORN.format("PROJECT.wsgi")),
+        setup=("python", "manage.py", "migrate", "--noinput"),
+    ),
+    Framework(
+        "FastAPI",
+        _PYTHON,
+        r"\bfastapi\b",
+        find_decorated_routes,
+        _PYTHON_DOCKERFILE.format(command='["uvicorn", "main:app", "--host", "0.0.0.0", "--port", "8000"]'),
+    ),
+    *(
+        Framework(
+            name,
+            _PYTHON,
+            rf"\b{name.lower()}\b(?!-)",
+            find_decorated_routes,
+            _PYTHON_DOCKERFILE.format(command=_GUNICORN.format("app:app")),
+            port,
+        )
+        for name, port in (
+            ("Flask", 5000),
+            ("Starlette", 8000),
+            ("aiohttp", 8080),
+            ("Sanic", 8000),
+            ("Litestar", 8000),
+            ("Quart", 5000),
+        )
+    ),
+    Framework(
+        "Rails",
+        _RUBY,
+        r"""gem\s+["']rails["']""",
+        find_rails_routes,
+        _RUBY_DOCKERFILE.format(command='["bin/rails", "server", "--binding", "0.0.0.0"]'),
+        3000,
+        ("bin/rails", "db:prepare"),
+    ),
+    Framework(
+        "Sinatra",
+        _RUBY,
+        r"""gem\s+["']sinatra["']""",
+        find_sinatra_routes,
+        _RUBY_DOCKERFILE.format(command='["bundle", "exec", "puma", "--port", "3000"]'),
+        4567,
+    ),
+    *(
+        Framework(name, _NODE, rf'"{mark}"\s*:', find_node_routes, _NODE_DOCKERFILE, 3000)
+        for name, mark in (
+            ("NestJS", "@nestjs/core"),
+            ("Next.js", "next"),
+            ("Fastify", "fastify"),
+            ("Koa", "koa"),
+            ("Hono", "hono"),
+            ("Express", "express"),
+        )
+    ),
+    Framework(
+        "Spring Boot",
+        ("pom.xml",),
+        r"spring-boot|springframework",
+        find_spring_routes,
+        _JAVA_DOCKERFILE.format(command="./mvnw --batch-mode package -DskipTests", jar="/src/target/*.jar"),
+        8080,
+    ),
+    Framework(
+        "Spring Boot",
+        ("build.gradle", "build.gradle.kts"),
+        r"spring-boot|springframework",
+        find_spring_routes,
+        _JAVA_DOCKERFILE.format(command="./gradlew bootJar", jar="/src/build/libs/*.jar"),
+        8080,
+    ),
+    Framework(
+        "Laravel",
+        _PHP,
+        r'"laravel/framework"',
+        find_php_routes,
+        _PHP_DOCKERFILE,
+        8000,
+        ("php", "artisan", "migrate", "--force"),
+    ),
+    Framework("Symfony", _PHP, r'"symfony/framework-bundle"', find_php_routes, _PHP_DOCKERFILE, 80),
+    Framework("PHP", _PHP, r"\{", find_php_routes, _PHP_DOCKERFILE, 80),
+    Framework("Go", _GO, r"^module ", find_go_routes, _GO_DOCKERFILE, 8080),
+    Framework("Node", _NODE, r"\{", find_node_routes, _NODE_DOCKERFILE, 3000),
+    Framework(
+        "Python", _PYTHON, r"", find_decorated_routes, _PYTHON_DOCKERFILE.format(command='["python", "main.py"]')
+    ),
+)
+UNKNOWN = Framework("unknown", (), "", _no_routes, "FROM …\nCOPY . .\nEXPOSE 8000\nCMD […]")
+
+
+def find_framework(sources: Sources) -> Framework:
+    """Find the framework by the manifests nearest to the top; without one, by `manage.py`, else UNKNOWN."""
+    for framework in FRAMEWORKS:
+        for manifest in sources.find(*framework.manifests):
+            text = sources.read(manifest)
+            if text and "/" in manifest and manifest.count("/") > 3:
+                continue
+            if text and re.search(framework.mark, text, re.IGNORECASE | re.MULTILINE):
+                return framework
+    return FRAMEWORKS[0] if sources.find("manage.py") else UNKNOWN
+
+
+def read_manifests(sources: Sources) -> dict[str, str]:
+    """Read all manifests: which packages an application needs."""
+    return {name: sources.read(name) for name in sources.find(*_MANIFESTS) if name.count("/") <= 3}

@@ -1,0 +1,250 @@
+"""Find routes that Python decorators declare: Flask, Quart, FastAPI, Sanic and Litestar, with prefixes of routers.
+
+Also what is added by calls: `add_url_rule`, `add_resource`, Starlette's `Route`, aiohttp's `add_get`.
+"""
+
+import ast
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from bench_action.init.routes.route import Route, make_path
+from bench_action.init.routes.syntax import get_keyword, get_name, get_text, parse_python, walk
+from bench_action.init.sources import Sources
+
+_ROUTERS = frozenset({"APIRouter", "Blueprint", "Namespace", "Router", "APIBlueprint"})
+_INCLUDES = frozenset({"include_router", "register_blueprint", "blueprint", "mount", "add_namespace"})
+_PREFIXES = ("prefix", "url_prefix", "path")
+_ADDING = {"add_url_rule": 0, "add_get": 0, "add_resource": 1}
+_GUARDS = ("login_required", "jwt_required", "auth_required", "current_user", "currentuser", "superuser", "oauth2")
+_OPTIONAL = ("required=false", "auto_error=false", "optional")
+_CONSTANT = re.compile(r"^[A-Z][A-Z0-9_]*$|prefix$|_path$")
+_DEEPEST = 6
+_MARKS = (
+    "route(",
+    "add_url_rule",
+    "add_resource",
+    "add_get",
+    ".get(",
+    "@get(",
+    "APIRouter",
+    "Blueprint",
+    "Route(",
+    "include_router",
+)
+
+
+class _Key(NamedTuple):
+    """A router: the module that makes it, and its name there. Without a name, the module itself."""
+
+    module: str
+    name: str
+
+
+class _Include(NamedTuple):
+    parent: _Key
+    child: _Key
+    prefix: str
+    replaces: bool
+
+
+@dataclass(slots=True)
+class _Project:
+    """What all files declare together. `own`: prefixes that routers are made with. `aliases`: names that are imported.
+
+    `modules`: every ending of a file's dotted name → the whole name, as imports may begin anywhere above it.
+    """
+
+    constants: Mapping[str, str]
+    modules: Mapping[str, str]
+    aliases: dict[_Key, _Key] = field(default_factory=dict)
+    own: dict[_Key, str] = field(default_factory=dict)
+    includes: list[_Include] = field(default_factory=list)
+    routes: list[tuple[_Key, Route]] = field(default_factory=list)
+
+    def list_prefixes(self, key: _Key, depth: int = 0) -> list[str]:
+        """List the prefixes under which a router answers; its own if nothing is known to include it."""
+        key = self.find_original(key)
+        own = self.own.get(key, "")
+        includes = [include for include in self.includes if self.find_original(include.child) == key != include.parent]
+        if not includes:
+            return [own]
+        found = []
+        for include in includes if depth < _DEEPEST else ():
+            below = include.prefix if include.replaces else make_path(include.prefix, own)
+            found += [make_path(above, below) for above in self.list_prefixes(include.parent, depth + 1)]
+        return list(dict.fromkeys(found))
+
+    def find_original(self, key: _Key) -> _Key:
+        """Follow imports to the module that makes a router."""
+        for _ in range(_DEEPEST):
+            if key in self.own or key not in self.aliases:
+                break
+            key = self.aliases[key]
+        return key
+
+
+def find_decorated_routes(sources: Sources) -> Iterator[Route]:
+    """Find all routes, under every prefix that their router is included with."""
+    trees = {}
+    for file in sources.find_code(".py"):
+        if any(mark in (text := sources.read(file)) for mark in _MARKS):
+            trees[file] = parse_python(text)
+    names = {file: _name_module(file) for file in sources.find_code(".py")}
+    project = _Project(_find_constants(sources), _list_endings(names.values()))
+    for file, tree in trees.items():
+        imports = _find_imports(tree, file, project.modules)
+        project.aliases.update({_Key(names[file], name): key for name, key in imports.items()})
+        _File(project, file, names[file], imports).read(tree)
+    for key, route in project.routes:
+        for prefix in project.list_prefixes(key):
+            yield Route(make_path(prefix, route.path), route.source, route.guarded)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    project: _Project
+    name: str
+    module: str
+    imports: Mapping[str, _Key]
+
+    def read(self, tree: ast.Module) -> None:
+        """Add what one file declares to the project."""
+        for node in walk(tree):
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+                self._read_router(get_name(node.targets[0]), node.value)
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                self._read_decorators(node)
+            elif isinstance(node, ast.Call):
+                self._read_call(node)
+
+    def _read_router(self, name: str, call: ast.Call) -> None:
+        if get_name(call.func).rpartition(".")[2] in _ROUTERS:
+            self.project.own[_Key(self.module, name)] = self._find_prefix(call) or ""
+
+    def _read_decorators(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
+        for decorator in node.decorator_list:
+            if isinstance(decorator, ast.Call) and (path := self._find_path(decorator)) is not None:
+                router, _, _ = get_name(decorator.func).rpartition(".")
+                self.project.routes.append((self._resolve(router), Route(path, self.name, _is_guarded(node))))
+
+    def _find_path(self, call: ast.Call) -> str | None:
+        """Find the path of a decorator that declares a route for GET."""
+        router, _, method = get_name(call.func).rpartition(".")
+        keyword = next(filter(None, (get_keyword(call, name) for name in ("path", "rule", "uri"))), None)
+        text = self._get_text(call.args[0] if call.args else keyword)
+        if method == "get" and (router or (text or "").startswith("/")):
+            return text if text is not None and (not text or text.startswith("/")) else None
+        methods = get_keyword(call, "methods")
+        allows = methods is None or "GET" in ast.unparse(methods).upper()
+        return text if method in {"route", "api_route"} and router and allows else None
+
+    def _read_call(self, call: ast.Call) -> None:
+        owner, _, method = get_name(call.func).rpartition(".")
+        if method in _INCLUDES and owner and call.args:
+            self._read_include(owner, method, call)
+        elif method in _ADDING and owner and len(call.args) > _ADDING[method]:
+            for argument in call.args[_ADDING[method] :]:
+                self._add(owner, self._get_text(argument))
+        elif (
+            method == "Route"
+            and call.args
+            and "GET" in ast.unparse(get_keyword(call, "methods") or ast.Constant("GET"))
+        ) or ((owner, method) == ("web", "get") and call.args):
+            self._add("", self._get_text(call.args[0]))
+
+    def _add(self, owner: str, path: str | None) -> None:
+        if path is not None and path.startswith("/"):
+            self.project.routes.append((self._resolve(owner), Route(path, self.name)))
+
+    def _read_include(self, owner: str, method: str, call: ast.Call) -> None:
+        first, *others = call.args
+        if method == "mount" and others:
+            child, prefix = get_name(others[0]), self._get_text(first)
+        else:
+            child, prefix = get_name(first), self._find_prefix(call)
+        if child:
+            replaces = method == "register_blueprint" and prefix is not None
+            include = _Include(self._resolve(owner), self._resolve(child), prefix or "", replaces)
+            self.project.includes.append(include)
+
+    def _resolve(self, name: str) -> _Key:
+        """Find the router behind a name, which may be imported, or belong to an imported module."""
+        module, _, attribute = name.rpartition(".")
+        if module in self.imports:
+            owner = self.imports[module]
+            return _Key(owner.module if not owner.name else f"{owner.module}.{owner.name}", attribute)
+        return self.imports.get(name, _Key(self.module, name))
+
+    def _find_prefix(self, call: ast.Call) -> str | None:
+        return next((text for name in _PREFIXES if (text := self._get_text(get_keyword(call, name))) is not None), None)
+
+    def _get_text(self, node: ast.AST | None) -> str | None:
+        """Return a text: a constant, an f-string of constants, or any file's constant by its last name."""
+        if isinstance(node, ast.JoinedStr):
+            parts = [
+                self._get_text(part.value if isinstance(part, ast.FormattedValue) else part) for part in node.values
+            ]
+            return None if None in parts else "".join(filter(None, parts))
+        if name := get_name(node):
+            return self.project.constants.get(name.rpartition(".")[2])
+        return get_text(node)
+
+
+def _is_guarded(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+    """Whether a decorator or a parameter of a view says that it asks who calls."""
+    parts = [ast.unparse(decorator) for decorator in node.decorator_list]
+    if not isinstance(node, ast.ClassDef):
+        parts.append(ast.unparse(node.args))
+    text = " ".join(parts).lower()
+    return any(guard in text for guard in _GUARDS) and not any(mark in text for mark in _OPTIONAL)
+
+
+def _name_module(file: str) -> str:
+    """Name a file as a module, from the top of the repository."""
+    return ".".join(PurePosixPath(file).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _list_endings(names: Iterable[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in names:
+        parts = name.split(".")
+        for at in range(len(parts)):
+            found.setdefault(".".join(parts[at:]), name)
+    return found
+
+
+def _find_imports(tree: ast.Module, file: str, modules: Mapping[str, str]) -> dict[str, _Key]:
+    """Find what each imported name stands for: a module of the repository, or a name in one."""
+    found = {}
+    package = PurePosixPath(file).parts[:-1]
+    for node in walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*above, *filter(None, [node.module])])
+            for alias in node.names:
+                inner = f"{module}.{alias.name}"
+                key = _Key(modules[inner], "") if inner in modules else _Key(modules.get(module, module), alias.name)
+                found[alias.asname or alias.name] = key
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                found[alias.asname or alias.name] = _Key(modules.get(alias.name, alias.name), "")
+    return found
+
+
+def _find_constants(sources: Sources) -> dict[str, str]:
+    """Find texts that files assign, such as `API_V1_STR = "/api/v1"`; of a name, the first one counts."""
+    found: dict[str, str] = {}
+    for file in sources.find_code(".py"):
+        text = sources.read(file)
+        if "/" not in text or not any(mark in text.upper() for mark in ("PREFIX", "API", "PATH", "URL", "ROOT")):
+            continue
+        for node in walk(parse_python(text)):
+            if isinstance(node, ast.Assign | ast.AnnAssign):
+                target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+                value, name = get_text(node.value), get_name(target).rpartition(".")[2]
+                if value is not None and _CONSTANT.search(name) and (not value or value.startswith("/")):
+                    found.setdefault(name, value)
+    return found

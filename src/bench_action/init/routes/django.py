@@ -1,0 +1,187 @@
+"""Find the routes of a Django project: `urlpatterns`, `include()`, converters, and routers of REST framework."""
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bench_action.init.routes.route import Route, make_path
+from bench_action.init.routes.syntax import get_keyword, get_name, get_text, parse_python, walk
+from bench_action.init.sources import Sources
+
+_ROOT = re.compile(r"""^\s*ROOT_URLCONF\s*[=:]\s*["']([\w.]+)["']""", re.MULTILINE)
+_NAMED = re.compile(r"\(\?P<(\w+)>(?:[^()]|\([^()]*\))*\)")
+_GROUP = re.compile(r"\((?:[^()]|\([^()]*\))*\)")
+_SPECIAL = re.compile(r"[\[\]()*+?|^$\\]")
+_DEEPEST = 8
+_PAGE_TREES = ("wagtail.urls", "wagtail.core.urls", "cms.urls")  # packages that serve pages from the database
+_GUARDS = ("login_required", "permission_required", "staff_member_required", "user_passes_test")
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    sources: Sources
+    only_post: frozenset[str]
+    guarded: frozenset[str]
+
+    def read_module(self, name: str, prefix: str, depth: int) -> Iterator[Route]:
+        """Read the `urlpatterns` of a module, named with dots."""
+        file = _find_module(self.sources, name)
+        if file is not None and depth < _DEEPEST:
+            tree = parse_python(self.sources.read(file))
+            yield from self._read_list(tree, "urlpatterns", prefix, file, depth)
+        elif file is None and name.startswith(_PAGE_TREES):
+            yield Route(make_path(prefix), name)
+
+    def _read_list(self, tree: ast.Module, name: str, prefix: str, file: str, depth: int) -> Iterator[Route]:
+        if depth >= _DEEPEST:
+            return
+        for node in walk(tree):
+            if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign) and node.value is not None:
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                if name in map(get_name, targets):
+                    yield from self._read_patterns(tree, node.value, prefix, file, depth)
+
+    def _read_patterns(self, tree: ast.Module, value: ast.AST, prefix: str, file: str, depth: int) -> Iterator[Route]:
+        """Read an expression of patterns: a list, a sum of lists, the name of another list, or a router's `.urls`."""
+        if isinstance(value, ast.List | ast.Tuple):
+            for item in value.elts:
+                yield from self._read_patterns(tree, item, prefix, file, depth)
+        elif isinstance(value, ast.BinOp):
+            yield from self._read_patterns(tree, value.left, prefix, file, depth)
+            yield from self._read_patterns(tree, value.right, prefix, file, depth)
+        elif isinstance(value, ast.Starred):
+            yield from self._read_patterns(tree, value.value, prefix, file, depth)
+        elif isinstance(value, ast.Call):
+            yield from self._read_call(tree, value, prefix, file, depth)
+        elif name := get_name(value):
+            router, _, attribute = name.rpartition(".")
+            if attribute == "urls":
+                yield from _read_router(tree, router, prefix, file)
+            elif not router:
+                yield from self._read_list(tree, name, prefix, file, depth + 1)
+
+    def _read_call(self, tree: ast.Module, call: ast.Call, prefix: str, file: str, depth: int) -> Iterator[Route]:
+        kind = get_name(call.func).rpartition(".")[2]
+        if kind in {"i18n_patterns", "format_suffix_patterns"}:
+            for argument in call.args:
+                yield from self._read_patterns(tree, argument, prefix, file, depth)
+            return
+        text = _get_pattern(call.args[0]) if call.args else None
+        if kind not in {"path", "re_path", "url"} or text is None:
+            return
+        pattern = text if kind == "path" else _convert_regex(text)
+        view = call.args[1] if len(call.args) > 1 else get_keyword(call, "view")
+        if isinstance(view, ast.Call) and get_name(view.func).rpartition(".")[2] == "include":
+            yield from self._read_include(tree, view, f"{prefix}{pattern}", file, depth)
+        elif view is not None and not get_name(view).endswith(("site.urls", ".site.urls")):
+            name = _name_view(view)
+            if name not in self.only_post:
+                yield Route(make_path(f"{prefix}{pattern}"), file, name in self.guarded or _is_wrapped(view))
+
+    def _read_include(self, tree: ast.Module, call: ast.Call, prefix: str, file: str, depth: int) -> Iterator[Route]:
+        target = call.args[0] if call.args else get_keyword(call, "arg")
+        if isinstance(target, ast.Tuple) and target.elts:
+            target = target.elts[0]
+        if name := get_text(target):
+            yield from self.read_module(name, prefix, depth + 1)
+        elif isinstance(target, ast.Name) and (module := _find_import(tree, target.id)):
+            yield from self.read_module(module, prefix, depth + 1)
+        elif target is not None:
+            yield from self._read_patterns(tree, target, prefix, file, depth + 1)
+
+
+def find_django_routes(sources: Sources) -> Iterator[Route]:
+    """Find the routes that begin at ROOT_URLCONF, else at the `urls.py` nearest to the top."""
+    code = sources.find_code(".py")
+    roots = [match[1] for name in code if "settings" in name for match in _ROOT.finditer(sources.read(name))]
+    if not roots:
+        files = [name for name in code if name.rpartition("/")[2] == "urls.py"]
+        roots = [name.removesuffix(".py").replace("/", ".") for name in files[:1]]
+    reader = _Reader(sources, *_find_views(sources, code))
+    for root in dict.fromkeys(roots):
+        yield from reader.read_module(root, "", 0)
+
+
+def _get_pattern(node: ast.AST) -> str | None:
+    """Return a pattern. What is only known at run time counts as empty: most often it is a prefix that is."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(get_text(part) or "" for part in node.values)
+    return "" if get_name(node) else get_text(node)
+
+
+def _find_module(sources: Sources, name: str) -> str | None:
+    path = name.replace(".", "/")
+    endings = (f"{path}.py", f"{path}/__init__.py")
+    return next((file for file in sources.names if any(f"/{file}".endswith(f"/{ending}") for ending in endings)), None)
+
+
+def _find_import(tree: ast.Module, name: str) -> str:
+    for node in walk(tree):
+        if isinstance(node, ast.ImportFrom | ast.Import):
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    module = node.module if isinstance(node, ast.ImportFrom) else ""
+                    return f"{module}.{alias.name}" if module else alias.name
+    return ""
+
+
+def _find_views(sources: Sources, code: list[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """Find the views that refuse GET, and those that ask who calls."""
+    only_post, guarded = set(), set()
+    for file in code:
+        text = sources.read(file)
+        if not any(mark in text for mark in ("require_POST", "require_http_methods", "api_view", *_GUARDS, "Mixin")):
+            continue
+        for node in walk(parse_python(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+                if any(_refuses_get(decorator) for decorator in decorators):
+                    only_post.add(node.name)
+                if any(guard in decorator for decorator in decorators for guard in _GUARDS):
+                    guarded.add(node.name)
+            elif isinstance(node, ast.ClassDef):
+                bases = " ".join(map(ast.unparse, node.bases))
+                if any(mixin in bases for mixin in ("LoginRequired", "PermissionRequired", "UserPassesTest")):
+                    guarded.add(node.name)
+    return frozenset(only_post), frozenset(guarded)
+
+
+def _refuses_get(decorator: str) -> bool:
+    if decorator.rpartition(".")[2] == "require_POST":
+        return True
+    return decorator.startswith(("require_http_methods(", "api_view([")) and "GET" not in decorator
+
+
+def _name_view(view: ast.AST | None) -> str:
+    """Name the function or class behind a view: `views.index`, `Index.as_view()`, `login_required(index)`."""
+    for _ in range(_DEEPEST):
+        if not isinstance(view, ast.Call):
+            break
+        name = get_name(view.func)
+        view = view.func if name.endswith(".as_view") or not view.args else view.args[0]
+        if isinstance(view, ast.Attribute) and view.attr == "as_view":
+            view = view.value
+    return get_name(view).rpartition(".")[2]
+
+
+def _is_wrapped(view: ast.AST | None) -> bool:
+    return isinstance(view, ast.Call) and get_name(view.func).rpartition(".")[2] in _GUARDS
+
+
+def _read_router(tree: ast.Module, router: str, prefix: str, file: str) -> Iterator[Route]:
+    """Read what is registered with a router of REST framework: a list and a detail for each name."""
+    for node in walk(tree):
+        if isinstance(node, ast.Call) and get_name(node.func) == f"{router}.register" and node.args:
+            name = get_text(node.args[0])
+            if name is not None:
+                pattern = _convert_regex(name)
+                yield Route(make_path(prefix, f"{pattern}/"), file)
+                yield Route(make_path(prefix, f"{pattern}/{{id}}/"), file)
+
+
+def _convert_regex(pattern: str) -> str:
+    """Write a regular expression as a path with parameters; what else is special stays, and is never requested."""
+    pattern = re.sub(r"\\([-./])", r"\1", pattern.removeprefix("^").removesuffix("$").removesuffix(r"\Z"))
+    pattern = _GROUP.sub("{value}", _NAMED.sub(r"{\1}", pattern)).replace("/?", "/")
+    return _SPECIAL.sub("{pattern}", pattern)

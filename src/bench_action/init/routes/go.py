@@ -1,0 +1,85 @@
+"""Find the routes of Go applications: net/http, chi, gorilla/mux, gin, echo and fiber."""
+
+import re
+from collections.abc import Iterator
+
+from bench_action.init.routes.route import Route, make_path
+from bench_action.init.routes.syntax import drop_comments, scan_blocks
+from bench_action.init.sources import Sources
+
+_OPENING = r'\.(?:Route|Group)\(\s*"(?P<prefix>[^"]*)"\s*,\s*func'
+_WANTED = r'\b(?P<var>\w+)\s*\.\s*(?P<kind>Get|GET|Handle|HandleFunc|HandlerFunc)\(\s*"(?P<path>[^"]*)"(?P<rest>[^\n]*)'
+_GROUP = re.compile(r'\b(\w+)\s*:?=\s*(\w+)(?:\.\w+\([^)"]*\))*\.(?:Group|PathPrefix|Party)\(\s*"([^"]*)"')
+_PASSED = re.compile(r"\b(?:\w+\.)?(\w+)\(\s*(\w+)\b")
+_FUNCTION = re.compile(r"\bfunc\s+(?:\([^)]*\)\s*)?(\w+)\(\s*(\w+)\s+[^)]*?(?:Router|Group|Engine|Echo|App|Mux)\b")
+_GUARD = re.compile(r"auth|jwt|login", re.IGNORECASE)
+_DEEPEST = 6
+
+
+def find_go_routes(sources: Sources) -> Iterator[Route]:
+    """Find all routes. Prefixes of groups are followed through variables, and into functions that take a group."""
+    texts = {file: drop_comments(sources.read(file)) for file in sources.find_code(".go")}
+    texts = {file: text for file, text in texts.items() if '("' in text}
+    passed = _find_passed(texts)
+    for file, text in texts.items():
+        groups = {match[1]: (match[2], match[3]) for match in _GROUP.finditer(text)}
+        guarded = {
+            match[1]
+            for match in _GROUP.finditer(text)
+            if _GUARD.search(text[match.end() : text.find("\n", match.end())])
+        }
+        parameters = {match[2]: match[1] for match in _FUNCTION.finditer(text)}
+        for found in scan_blocks(text, _OPENING, _WANTED):
+            path = _read_path(found.match)
+            if path is None:
+                continue
+            variable, chain = found.match["var"], set[str]()
+            prefix = _follow(variable, groups, parameters, passed, chain)
+            behind = bool(chain & guarded) or "Auth(" in found.match["rest"]
+            yield Route(make_path(prefix, *found.prefixes, path), file, behind)
+
+
+def _read_path(match: re.Match[str]) -> str | None:
+    """Return the path of a match that may answer GET; None if it is another call, or another method."""
+    path, kind = match["path"], match["kind"]
+    if " " in path:  # "GET /items", since Go 1.22
+        method, _, path = path.partition(" ")
+        if method != "GET":
+            return None
+        path = path[path.find("/") :] if "/" in path else path
+    if "Methods(" in match["rest"] and "GET" not in match["rest"].upper().partition("METHODS(")[2]:
+        return None
+    path = path.replace("{$}", "")
+    if path.startswith("/"):
+        return path
+    return path if path == "" and kind in {"GET", "Get"} and "," in match["rest"] else None
+
+
+def _follow(
+    variable: str,
+    groups: dict[str, tuple[str, str]],
+    parameters: dict[str, str],
+    passed: dict[str, str],
+    chain: set[str],
+) -> str:
+    """Follow a variable to the groups that it was made from; return their common prefix."""
+    parts: list[str] = []
+    while variable in groups and variable not in chain and len(parts) < _DEEPEST:
+        chain.add(variable)
+        variable, prefix = groups[variable]
+        parts.insert(0, prefix)
+    if variable in parameters and parameters[variable] in passed:
+        parts.insert(0, passed[parameters[variable]])
+    return make_path(*parts) if parts else ""
+
+
+def _find_passed(texts: dict[str, str]) -> dict[str, str]:
+    """Find functions that are called with a group, and that group's prefix in the calling file."""
+    functions = {match[1] for text in texts.values() for match in _FUNCTION.finditer(text)}
+    found: dict[str, str] = {}
+    for text in texts.values():
+        groups = {match[1]: (match[2], match[3]) for match in _GROUP.finditer(text)}
+        for match in _PASSED.finditer(text):
+            if match[1] in functions and match[2] in groups:
+                found.setdefault(match[1], _follow(match[2], groups, {}, {}, set()))
+    return found

@@ -1,0 +1,169 @@
+"""Send each request of a configuration once, and count what it costs: for `bench-action check --up`."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench_action.config.load import Project
+from bench_action.config.schema import Check, Profile, Request
+from bench_action.load.generator import HttpRequest, Reply
+from bench_action.model.errors import StackError
+from bench_action.model.progress import Progress
+from bench_action.model.result import Statement, Work
+from bench_action.stack.meters.work import count_work, list_queries, read_work
+from bench_action.stack.stack import Stack
+from bench_action.stack.subject import Subject
+from bench_action.verify.subjects import Failure, verify_subjects
+
+_ANSWER_S = 30.0
+_DESCRIPTIONS = ["/openapi.json", "/api/openapi.json", "/api/v1/openapi.json", "/v3/api-docs", "/swagger.json"]
+_MOST_ROUTES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A request that was sent twice: the first time warms the application up, the second time is counted.
+
+    `profile` or `check`: the part of the configuration that it belongs to. `took_s`: until the second reply was read,
+    the way to the load container included. `work` is None if it could not be counted. `log`: the subject's last lines
+    if it answered with an error.
+    """
+
+    subject: str
+    name: str
+    request: Profile | Request
+    first: Reply
+    reply: Reply
+    took_s: float
+    work: Work | None
+    statements: Sequence[Statement] = ()
+    profile: Profile | None = None
+    check: Check | None = None
+    log: Sequence[str] = ()
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether the reply has a status that the profile or the check expects, and the first one had it, too."""
+        return all(not reply.problem and self._accepts(reply.status) for reply in (self.first, self.reply))
+
+    def _accepts(self, status: int) -> bool:
+        if self.profile is not None:
+            return self.profile.expect.accepts(status)
+        expected = self.check.expect.status if self.check is not None else None
+        return expected is None or status == expected
+
+
+@dataclass(frozen=True, slots=True)
+class Tryout:
+    """What a stack that was started once showed. `routes`: GET routes that a subject describes itself, by subject.
+
+    `failures`: the rules that subjects break. `error`: what ended verification, if something did.
+    """
+
+    attempts: Sequence[Attempt]
+    routes: Mapping[str, Sequence[str]]
+    failures: Sequence[Failure] = ()
+    error: StackError | None = None
+
+
+def try_requests(stack: Stack, project: Project, progress: Progress) -> Tryout:
+    """Send each profile's and each check's request to each subject, then verify all subjects on fresh data.
+
+    Checks with `before_sql` are only verified. Raises StackError if a subject exits before all requests were sent.
+    """
+    attempts: list[Attempt] = []
+    routes = {}
+    for subject in stack.subjects:
+        progress.step(f"trying each request of {subject.name}")
+        attempts += _try_subject(stack, project.find_owner(subject.variant), subject)
+        routes[subject.name] = find_described_routes(stack, subject)
+    try:
+        stack.renew(*stack.subjects)
+        failures = verify_subjects(stack, project, progress)
+    except StackError as error:
+        return Tryout(attempts, routes, error=error)
+    return Tryout(attempts, routes, failures)
+
+
+def _try_subject(stack: Stack, project: Project, subject: Subject) -> Iterator[Attempt]:
+    sent = []
+    for name, profile in project.profiles.items():
+        sent.append(_describe(profile))
+        yield _try_request(stack, subject, name, profile, profile=profile)
+    for check in project.config.checks:
+        if not check.before_sql and _describe(check.request) not in sent:
+            sent.append(_describe(check.request))
+            yield _try_request(stack, subject, check.name, check.request, check=check)
+
+
+def _describe(request: Profile | Request) -> tuple[object, ...]:
+    return request.method, request.path, sorted(request.headers.items()), request.body
+
+
+def _try_request(
+    stack: Stack,
+    subject: Subject,
+    name: str,
+    wanted: Profile | Request,
+    *,
+    profile: Profile | None = None,
+    check: Check | None = None,
+) -> Attempt:
+    request = HttpRequest.to(subject.handle, wanted)
+    first = _send(stack, request)
+    before, began = read_work(subject), time.monotonic()
+    reply = _send(stack, request)
+    took_s = time.monotonic() - began
+    after = read_work(subject)
+    return Attempt(
+        subject=subject.name,
+        name=name,
+        request=wanted,
+        first=first,
+        reply=reply,
+        took_s=took_s,
+        work=count_work(before, after),
+        statements=list_queries(before, after),
+        profile=profile,
+        check=check,
+        log=stack.engine.logs(subject.handle) if reply.problem or reply.status >= 500 else (),
+    )
+
+
+def _send(stack: Stack, request: HttpRequest) -> Reply:
+    return stack.agent.requests(request, 1, timeout_s=_ANSWER_S, limit_s=_ANSWER_S)[-1]
+
+
+def find_described_routes(stack: Stack, subject: Subject) -> list[str]:
+    """Ask a subject for its description in OpenAPI; list the paths that answer GET and need no parameter."""
+    for path in _DESCRIPTIONS:
+        reply = _send(stack, HttpRequest.to(subject.handle, Request(path=path)))
+        if not reply.problem and reply.status == 200 and (found := parse_openapi(reply.text)):
+            return found
+    return []
+
+
+def parse_openapi(text: str) -> list[str]:
+    """List the paths of an OpenAPI description that answer GET and need no parameter; none if it is not one."""
+    try:
+        description = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    paths = description.get("paths") if isinstance(description, dict) else None
+    if not isinstance(paths, dict):
+        return []
+    base = description.get("basePath")  # of Swagger 2
+    prefix = base.rstrip("/") if isinstance(base, str) else ""
+    found = [f"{prefix}{path}" for path, item in paths.items() if "{" not in path and _answers_get(item)]
+    return found[:_MOST_ROUTES]
+
+
+def _answers_get(item: object) -> bool:
+    """Whether an OpenAPI path item answers GET without a required query or header."""
+    operation = item.get("get") if isinstance(item, dict) else None
+    if not isinstance(operation, dict):
+        return False
+    parameters = operation.get("parameters")
+    listed = parameters if isinstance(parameters, list) else []
+    return not any(isinstance(parameter, dict) and parameter.get("required") for parameter in listed)

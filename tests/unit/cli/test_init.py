@@ -1,0 +1,65 @@
+"""`bench-action init`: which files it writes, and that it never writes over one."""
+
+from pathlib import Path
+
+import pytest
+from tests.git import git
+from tests.unit.cli.test_app import Captured, Command, command
+
+pytestmark = pytest.mark.unit
+
+__all__ = ["command"]
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with a Dockerfile in a subfolder, which is the working directory."""
+    git(tmp_path, "init", "--quiet", "--initial-branch=trunk")
+    (tmp_path / "api").mkdir()
+    (tmp_path / "api" / "Dockerfile").write_text("FROM golang\nEXPOSE 80\n", encoding="utf-8")
+    (tmp_path / "api" / "go.mod").write_text("module x\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path / "api")
+    return tmp_path
+
+
+def test_init__writes_both_files_once(repository: Path, command: Command, capsys: Captured) -> None:
+    assert command("init") == 0
+    printed = capsys.readouterr().out
+    assert "wrote api/bench.yml: Go, the Dockerfile in ., 1 profile (/)" in printed
+    assert "wrote .github/workflows/benchmark.yml" in printed
+    assert "bench-action check api/bench.yml --up" in printed
+    assert "run api/bench.yml --baseline HEAD --rules head" in printed
+    assert "config: api/bench.yml" in (repository / ".github/workflows/benchmark.yml").read_text(encoding="utf-8")
+
+    (repository / "api" / "bench.yml").write_text("mine", encoding="utf-8")
+    assert command("init") == 0
+    assert "api/bench.yml exists and was not changed (--force replaces it)" in capsys.readouterr().out
+    assert (repository / "api" / "bench.yml").read_text(encoding="utf-8") == "mine"
+
+    assert command("init", "--force") == 0
+    assert "variants:" in (repository / "api" / "bench.yml").read_text(encoding="utf-8")
+
+
+def test_init__names_the_branch_to_compare_with(repository: Path, command: Command, capsys: Captured) -> None:
+    git(repository, "commit", "--quiet", "--allow-empty", "--message", "first")
+    git(repository, "update-ref", "refs/remotes/origin/trunk", "HEAD")
+    git(repository, "symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/trunk")
+    assert command("init") == 0
+    assert "--baseline origin/trunk --rules head" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["--stdout", "--dry-run"])
+def test_init__prints_instead(repository: Path, command: Command, capsys: Captured, option: str) -> None:
+    assert command("init", option) == 0
+    printed = capsys.readouterr().out
+    assert printed.index("# --- api/bench.yml") < printed.index("# --- .github/workflows/benchmark.yml")
+    assert not (repository / ".github").exists()
+    assert not (repository / "api" / "bench.yml").exists()
+
+
+def test_init__with_nothing_to_build(tmp_path: Path, command: Command, capsys: Captured) -> None:
+    assert command("init", str(tmp_path)) == 2
+    error = capsys.readouterr().err
+    assert f"nothing to build in {tmp_path}: no Dockerfile and no compose file found" in error
+    assert "a Dockerfile could begin like this" in error
+    assert list(tmp_path.iterdir()) == []

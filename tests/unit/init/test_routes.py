@@ -1,0 +1,367 @@
+"""Routes are found in the sources of each framework, with their prefixes; unknown input gives fewer, never an error."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bench_action.init.routes.decorated import find_decorated_routes
+from bench_action.init.routes.django import find_django_routes
+from bench_action.init.routes.go import find_go_routes
+from bench_action.init.routes.java import find_spring_routes
+from bench_action.init.routes.node import find_node_routes
+from bench_action.init.routes.php import find_php_routes
+from bench_action.init.routes.rails import find_rails_routes, find_sinatra_routes
+from bench_action.init.routes.route import Route, make_path, sort_routes
+from bench_action.init.sources import Sources
+
+pytestmark = pytest.mark.unit
+
+Finder = Callable[[Sources], Iterator[Route]]
+
+DJANGO = {
+    "site/settings.py": 'ROOT_URLCONF = "site.urls"',
+    "site/urls.py": """
+from django.contrib import admin
+from django.urls import include, path, re_path
+from rest_framework import routers
+from shop import views
+router = routers.DefaultRouter()
+router.register(r"orders", views.OrderViewSet)
+extra = [path("terms/", views.terms)]
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("", views.index, name="index"),
+    path("shop/", include("shop.urls")),
+    path("api/", include(router.urls)),
+    path("legal/", include(extra)),
+    re_path(r"^year/(?P<year>[0-9]{4})/$", views.year),
+]
+urlpatterns += [path("buy/", views.buy), path("cart/", views.Cart.as_view()), path("broken", )]
+""",
+    "shop/urls.py": """
+from django.urls import path
+from . import views
+app_name = "shop"
+urlpatterns = [path("items/", views.items), path("items/<int:pk>/", views.Item.as_view())]
+""",
+    "shop/views.py": """
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.views.decorators.http import require_POST
+@require_POST
+def buy(request): ...
+class Cart(LoginRequiredMixin, View): ...
+""",
+}
+FLASK = {
+    "app/__init__.py": """
+from flask import Flask
+def create_app():
+    app = Flask(__name__)
+    from app.auth import bp as auth_bp
+    from app import api
+    app.register_blueprint(auth_bp, url_prefix="/auth")
+    app.register_blueprint(api.bp)
+    @app.route("/")
+    def home(): ...
+    app.add_url_rule("/about", view_func=home)
+    return app
+""",
+    "app/auth/__init__.py": "from flask import Blueprint\nbp = Blueprint('auth', __name__)\nfrom . import routes\n",
+    "app/auth/routes.py": "from app.auth import bp\n@bp.route('/who')\n@login_required\ndef who(): ...\n",
+    "app/api.py": """
+from flask import Blueprint
+bp = Blueprint("api", __name__, url_prefix="/api")
+@bp.get("/items")
+def items(): ...
+@bp.route("/items", methods=["POST"])
+def add(): ...
+@bp.route("/items/<int:item_id>")
+def item(item_id): ...
+config.get("name")
+""",
+}
+FASTAPI = {
+    "app/main.py": """
+from fastapi import FastAPI
+from app.api.main import api_router
+from app.config import settings
+app = FastAPI()
+app.include_router(api_router, prefix=settings.API_V1)
+@app.get("/health")
+async def health(): ...
+""",
+    "app/config.py": "class Settings:\n    API_V1: str = '/api/v1'\n",
+    "app/api/main.py": """
+from fastapi import APIRouter
+from app.api.routes import items, users
+api_router = APIRouter()
+api_router.include_router(items.router, prefix="/items")
+api_router.include_router(users.router)
+""",
+    "app/api/routes/items.py": """
+from fastapi import APIRouter
+router = APIRouter()
+@router.get("/")
+def read(): ...
+@router.get("/{item_id}")
+def one(item_id: int): ...
+@router.post("/")
+def add(): ...
+""",
+    "app/api/routes/users.py": """
+router = APIRouter(prefix="/users")
+@router.get("/list")
+def users(current_user: CurrentUser): ...
+""",
+}
+RAILS = {
+    "config/routes.rb": """
+Rails.application.routes.draw do
+  root to: "pages#home"
+  get "up" => "rails/health#show", as: :rails_health_check  # a comment
+  namespace :api do
+    scope "/v1" do
+      resources :articles, param: :slug, except: [:edit, :new] do
+        resources :comments, only: [:create, :index]
+        get :feed, on: :collection
+        member do
+          get "stats"
+        end
+      end
+      resource :profile,
+               only: [:show]
+    end
+  end
+  resources :tags, :labels, only: %i[index]
+  authenticate :user do
+    get "/private", to: "x#y"
+  end
+  post "/orders", to: "orders#create"
+end
+"""
+}
+EXPRESS = {
+    "server.js": """
+const express = require('express');
+const items = require('./routes/items');
+const app = express();
+// app.get('/removed', x)
+app.use(cors());
+app.use('/api/items', items);
+app.use('/admin', require('./routes/admin'));
+app.get('/', (req, res) => res.send('x'));
+app.get('title'); config.get('/not/a/route');
+app.post('/orders', x);
+""",
+    "routes/items.js": """
+const router = require('express').Router();
+router.get('/', list);
+router.get('/:id(\\\\d+)', one);
+router.route('/recent').post(auth('x'), add).get(auth('x'), recent);
+module.exports = router;
+""",
+    "routes/admin.js": "const router = Router();\nrouter.get('/stats', requireAuth, stats)\n",
+    "routes/items.test.js": "app.get('/only/in/a/test', x)",
+}
+EXPRESS_LIST = {
+    "app.js": "const routes = require('./routes');\napp.use('/v1', routes);\n",
+    "routes/index.js": """
+const userRoute = require('./user.route');
+const router = express.Router();
+[{ path: '/users', route: userRoute }].forEach((each) => router.use(each.path, each.route));
+""",
+    "routes/user.route.js": "const router = express.Router();\nrouter\n  .route('/')\n  .post(add)\n  .get(list);\n",
+}
+FASTIFY = {
+    "index.ts": """
+import items from './items';
+fastify.register(items, { prefix: '/items' });
+fastify.get('/ping', async () => 'x');
+""",
+    "items.ts": """
+export default async (fastify) => {
+  fastify.get<{ Params: X }>('/all', handler);
+  fastify.route({ method: 'GET', url: '/some' });
+}
+""",
+}
+NEST = {
+    "main.ts": "app.setGlobalPrefix('api');",
+    "cats.controller.ts": "@Controller('cats')\nclass Cats {\n  @Get()\n  all() {}\n  @Get(':id')\n  one() {}\n}\n",
+}
+SPRING = {
+    "src/main/java/a/Owners.java": """
+@RestController
+@RequestMapping("/owners")
+class Owners {
+  // @GetMapping("/removed")
+  @GetMapping public List<Owner> all() { return x; }
+  @GetMapping("/{id}") public Owner one(@PathVariable("id") int id) { return x; }
+  @PostMapping("/new") public void add() {}
+}
+class Pages {
+  @GetMapping({"/", "/home"}) String home() { return "x"; }
+  @RequestMapping(value = "/report", method = RequestMethod.GET) String report() { return "x"; }
+  @RequestMapping(path = "/send", method = RequestMethod.POST) String send() { return "x"; }
+}
+""",
+    "src/test/java/a/OwnersTest.java": 'class T { @GetMapping("/only/in/a/test") void x() {} }',
+}
+GO = {
+    "router.go": """
+package main
+func routes(r chi.Router) {
+	r.Get("/livez", live)
+	r.Route("/v1", func(r chi.Router) {
+		r.Get("/books", list)
+		r.Get("/books/{id}", one)
+		r.Post("/books", add)
+	})
+	header.Get("Accept")
+}
+func gin(e *gin.Engine) {
+	v2 := e.Group("/v2")
+	admin := v2.Group("/users", AuthRequired())
+	v2.GET("/items/:id", x)
+	admin.GET("/list", x)
+	register(v2)
+	mux.HandleFunc("GET /std/{$}", x)
+	mux.HandleFunc("POST /no", x)
+	m.HandleFunc("/mux", x).Methods("GET")
+	m.HandleFunc("/put", x).Methods("PUT")
+}
+func register(group *gin.RouterGroup) {
+	group.GET("/passed", x)
+}
+"""
+}
+LARAVEL = {
+    "routes/web.php": """<?php
+Route::get('/', function () { return view('x'); });
+Route::prefix('shop')->group(function () {
+    Route::get('items', [X::class, 'index']);
+    Route::resource('photos', PhotoController::class);
+});
+Route::post('/orders', 'X@y');
+""",
+    "routes/api.php": "<?php\nRoute::group(['prefix' => 'v1'], function () {\n Route::get('tags/{tag}', 'X@y');\n});\n",
+    "bootstrap/app.php": "<?php\nApplication::configure()->withRouting(health: '/up');",
+}
+CASES: dict[str, tuple[Finder, dict[str, str], list[str]]] = {
+    "django": (
+        find_django_routes,
+        DJANGO,
+        [
+            "/",
+            "/api/orders/",
+            "/legal/terms/",
+            "/shop/items/",
+            "/api/orders/{id}/",
+            "/shop/items/{pk}/",
+            "/year/{year}/",
+        ],
+    ),
+    "flask": (find_decorated_routes, FLASK, ["/", "/about", "/api/items", "/api/items/{item_id}"]),
+    "fastapi": (find_decorated_routes, FASTAPI, ["/health", "/api/v1/items/", "/api/v1/items/{item_id}"]),
+    "rails": (
+        find_rails_routes,
+        RAILS,
+        [
+            *("/", "/up", "/tags", "/labels", "/api/v1/articles", "/api/v1/articles/{slug}"),
+            *("/api/v1/articles/{article_slug}/stats", "/api/v1/articles/{article_slug}/comments"),
+        ],
+    ),
+    "sinatra": (find_sinatra_routes, {"app.rb": "get '/items' do\n  x\nend\npost '/x' do\nend"}, ["/items"]),
+    "express": (find_node_routes, EXPRESS, ["/", "/api/items/", "/api/items/{id}"]),
+    "express, from a list": (find_node_routes, EXPRESS_LIST, ["/v1/users/"]),
+    "fastify": (find_node_routes, FASTIFY, ["/ping", "/items/all", "/items/some"]),
+    "nest": (find_node_routes, NEST, ["/api/cats", "/api/cats/{id}"]),
+    "next": (
+        find_node_routes,
+        {"next.config.js": "", "app/page.tsx": "", "app/(shop)/items/[id]/page.tsx": "", "pages/api/x.ts": ""},
+        ["/", "/api/x", "/items/{id}"],
+    ),
+    "spring": (find_spring_routes, SPRING, ["/", "/home", "/owners", "/report", "/owners/{id}"]),
+    "go": (
+        find_go_routes,
+        GO,
+        ["/mux", "/livez", "/std/", "/v1/books", "/v2/passed", "/v2/items/{id}", "/v1/books/{id}"],
+    ),
+    "laravel": (
+        find_php_routes,
+        LARAVEL,
+        ["/", "/up", "/shop/items", "/shop/photos", "/shop/photos/{id}", "/api/v1/tags/{tag}"],
+    ),
+}
+GUARDED = {
+    "django": ["/cart/"],
+    "flask": ["/auth/who"],
+    "fastapi": ["/api/v1/users/list"],
+    "rails": ["/private", "/api/v1/profile", "/api/v1/articles/feed"],
+    "express": ["/admin/stats", "/api/items/recent"],
+    "go": ["/v2/users/list"],
+}
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Callable[[dict[str, str]], Sources]:
+    """Writes files and lists them."""
+
+    def write(files: dict[str, str]) -> Sources:
+        for name, text in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text, encoding="utf-8")
+        return Sources.from_folder(tmp_path)
+
+    return write
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_routes__of_a_framework(repository: Callable[[dict[str, str]], Sources], name: str) -> None:
+    find, files, expected = CASES[name]
+    routes = sort_routes(find(repository(files)))
+    assert sorted(route.path for route in routes if not route.needs_login) == sorted(expected)
+    assert sorted(route.path for route in routes if route.needs_login) == sorted(GUARDED.get(name, []))
+
+
+@pytest.mark.parametrize("name", CASES)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_routes__of_damaged_sources_raise_nothing(tmp_path: Path, name: str, data: st.DataObject) -> None:
+    find, files, _ = CASES[name]
+    damaged = {}
+    for file, text in files.items():
+        start, end = sorted(data.draw(st.tuples(st.integers(0, len(text)), st.integers(0, len(text)))))
+        damaged[file] = (
+            text[:start] + data.draw(st.text(alphabet="(){}[]'\"`/:<>,@ \n\\#*?x", max_size=12)) + text[end:]
+        )
+    sources = Sources(tmp_path, tuple(damaged), damaged)
+    for route in sort_routes(find(sources)):
+        assert route.path.startswith("/")
+
+
+@given(text=st.text())
+def test_make_path__begins_with_one_slash(text: str) -> None:
+    path = make_path("", text)
+    assert path.startswith("/")
+    assert not path.startswith("//")
+
+
+@pytest.mark.parametrize(
+    ("path", "health", "page"),
+    [
+        ("/health", True, False),
+        ("/api/healthz/", True, False),
+        ("/up/databases", False, False),
+        ("/supper", False, True),
+        ("/items", False, True),
+        ("/accounts/login/", False, False),
+        ("/contact.vcf", False, False),
+        ("/vets.html", False, True),
+    ],
+)
+def test_route__what_is_worth_measuring(path: str, health: bool, page: bool) -> None:
+    assert (Route(path).is_health, Route(path).is_page) == (health, page)
