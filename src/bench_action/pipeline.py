@@ -127,7 +127,8 @@ def _make_engine(options: Options, revisions: Revisions, ports: Ports, run_id: s
     engine = ports.make_engine(owner, revisions.head)
     if swept := engine.sweep():
         ports.progress.step(f"removed what dead runs had left: {', '.join(swept)}")
-    conditions = preflight(engine, revisions.head)
+    bases = len(revisions.base.project.config.variants) if revisions.base is not None else 0
+    conditions = preflight(engine, revisions.head, bases)
     _warn(conditions, ports.progress)
     require_fit(conditions)
     return engine

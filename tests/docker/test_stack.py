@@ -10,11 +10,12 @@ from bench_action.config.seed_files import open_seed
 from bench_action.model.errors import InputError
 from bench_action.model.result import Statement, Work
 from bench_action.stack.meters.work import count_work, list_queries, read_work
-from bench_action.stack.postgres import Postgres, QueryError
+from bench_action.stack.postgres import Postgres
 from bench_action.stack.redis import Redis
 from bench_action.stack.seeding.feed import Unwatched
 from bench_action.stack.seeding.psql import SeedDatabase, run_script
 from bench_action.stack.seeding.redis import RedisSeed
+from bench_action.stack.server import QueryError
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Database, Subject
 
@@ -30,6 +31,7 @@ def subject(stack: Stack) -> Subject:
 
 @pytest.fixture
 def server(database: Database) -> Postgres:
+    assert isinstance(database.server, Postgres)
     return database.server
 
 
@@ -99,6 +101,7 @@ def test_statements__are_those_of_the_application_by_any_role(server: Postgres, 
     assert other is not None
     mine, user, name = "SELECT count(*) FROM item", server.login.user, server.login.database
     before = read_work(subject)
+    assert isinstance(other.server, Postgres)
     other.server.execute_as(user, name, mine)
     server.execute(mine.replace("item", "pg_class"))
     assert count_work(before, read_work(subject)) == Work(queries=0, rows=0, cache_commands=0)
@@ -144,6 +147,7 @@ DATA = "CREATE TABLE seeded (n int);\nCOPY seeded FROM stdin;\n1\n2\n\\.\n"
 
 
 def run(stack: Stack, database: Database, text: str) -> str:
+    assert isinstance(database.server, Postgres)
     return run_script(stack.engine, SeedDatabase(database.server), [text], Unwatched())
 
 
@@ -192,7 +196,7 @@ def test_run_script__names_the_place_and_quotes_nothing(
 
 
 def test_redis_seed__fills_a_container_from_an_rdb_file_and_again_after_a_flush(stack: Stack, tmp_path: Path) -> None:
-    redis = stack.slots[0].redis["redis"]
+    redis = stack.slots[0].caches["redis"]
     dump = "redis-cli -n 15 set a 1 >/dev/null; redis-cli --rdb /tmp/rdb >/dev/null 2>&1; base64 </tmp/rdb"
     _, output = stack.engine.exec(redis.handle, ["sh", "-c", dump])
     (tmp_path / "cache").write_bytes(base64.b64decode(output))

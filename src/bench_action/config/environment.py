@@ -1,19 +1,13 @@
 """Fill in a subject's environment and commands: how it reaches its services, and the secrets that the user allowed."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from bench_action.config.baseline import Baseline, Lack
+from bench_action.config.kinds import ATTRIBUTES
 from bench_action.config.schema import PLACEHOLDER, SECRET, Build, Config, Variant
 from bench_action.model.errors import InputError
-
-# kind of a service → what a placeholder may name of it
-ATTRIBUTES: Mapping[str, Sequence[str]] = {
-    "postgres": ("host", "port", "user", "password", "database", "url"),
-    "redis": ("host", "port", "password", "database", "url"),
-    "other": ("host", "port"),
-}
 
 # attribute → value: how a subject reaches a service
 Address = Mapping[str, str]

@@ -1,6 +1,7 @@
 """What a service is, by the name of its image."""
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 # Only images whose command and variables are the official ones' are of these kinds: bitnami's, for example, are not.
@@ -8,6 +9,23 @@ _POSTGRES = re.compile(
     r"(docker\.io/)?((library/)?postgres|postgis/postgis|imresamu/postgis|pgvector/pgvector|timescale/timescaledb(-ha)?)"
 )
 _REDIS = re.compile(r"(docker\.io/)?((library/)?redis|(valkey/)?valkey)")
+_MYSQL = re.compile(r"(docker\.io/)?((library/)?(mysql|mariadb)|mysql/mysql-server)")
+_IMAGES: Mapping[Literal["postgres", "redis", "mysql"], re.Pattern[str]] = {
+    "postgres": _POSTGRES,
+    "redis": _REDIS,
+    "mysql": _MYSQL,
+}
+
+ServiceKind = Literal["postgres", "redis", "mysql", "other"]
+SQL_KINDS = frozenset({"postgres", "mysql"})
+DATABASE = ("host", "port", "user", "password", "database", "url")
+# kind of a service → what a placeholder may name of it
+ATTRIBUTES: Mapping[ServiceKind, Sequence[str]] = {
+    "postgres": DATABASE,
+    "mysql": DATABASE,
+    "redis": ("host", "port", "password", "database", "url"),
+    "other": ("host", "port"),
+}
 
 
 # where servers listen that people run as they are, by the end of their image's name
@@ -36,16 +54,20 @@ def find_usual_port(image: str) -> int | None:
     return _PORTS.get(split_image(image).rpartition("/")[2])
 
 
-def guess_kind(image: str) -> Literal["postgres", "redis", "other"]:
+def find_port(kind: ServiceKind, image: str) -> int:
+    """Find the port on which a service of a kind listens if its configuration names none; 0 if it is not known."""
+    return _PORTS.get(kind) or find_usual_port(image) or 0
+
+
+def guess_kind(image: str) -> ServiceKind:
     """Tell the kind of a service from the name of its image; a registry in front of it does not matter."""
     name = split_image(image)
     mirrored = name.split("/", 1)[-1] if "." in name.split("/", 1)[0] or ":" in name.split("/", 1)[0] else name
     short = mirrored.rpartition("/library/")[2]
     for candidate in (name, mirrored, short):
-        if _POSTGRES.fullmatch(candidate):
-            return "postgres"
-        if _REDIS.fullmatch(candidate):
-            return "redis"
+        for kind, images in _IMAGES.items():
+            if images.fullmatch(candidate):
+                return kind
     return "other"
 
 

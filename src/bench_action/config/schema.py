@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from bench_action.config.gates import Gate, Gates, check_gates, default_gates
-from bench_action.config.kinds import guess_kind
+from bench_action.config.kinds import SQL_KINDS, ServiceKind, guess_kind
 from bench_action.config.units import Seconds, WholeSeconds
 from bench_action.model.machine import OPEN_FILES
 
@@ -200,16 +200,30 @@ class Container(Model):
         return self
 
 
+def _parse_reset(value: object) -> object:
+    return value if value in ("restart", "keep") else parse_command(value)
+
+
 class Service(Container):
     """A container that subjects depend on. Without `kind`, its image's name decides.
 
     `once`: it runs to its end, such as a migration. `worker`: it works in the background for the application.
+    `reset`: how the state of a service of kind other is made new whenever a slot's data are.
     """
 
-    kind: Literal["postgres", "redis", "other"]
+    kind: ServiceKind
     settings: dict[str, str | int | float | bool] = {}
     once: bool = False
     worker: bool = False
+    reset: Annotated[
+        Literal["restart", "keep"] | Annotated[list[str], Field(min_length=1)], BeforeValidator(_parse_reset)
+    ] = Field("restart", description="how its state is made new: `restart`, `keep`, or a command that runs in it")
+
+    @model_validator(mode="after")
+    def _resets_what_is_not_known(self) -> Self:
+        if self.kind != "other" and "reset" in self.model_fields_set:
+            raise ValueError(f"`reset` is for services of kind other: the data of kind {self.kind} are made new anyway")
+        return self
 
 
 class Local(Model):
@@ -348,9 +362,9 @@ class Check(Model):
         if "redis" not in kinds and (expect.changes.redis or expect.work.cache_commands):
             raise ValueError(f"the check {self.name!r} needs Redis, but `services` has no service of kind redis")
         sql = self.before_sql or self.after_sql or expect.changes.sql or expect.json_sql
-        if "postgres" not in kinds and (sql or expect.work.queries or expect.work.rows):
+        if not SQL_KINDS & set(kinds) and (sql or expect.work.queries or expect.work.rows):
             raise ValueError(
-                f"the check {self.name!r} needs PostgreSQL, but `services` has no service of kind postgres"
+                f"the check {self.name!r} needs a database, but `services` has no service of kind postgres or mysql"
             )
 
 
@@ -440,14 +454,14 @@ class ComposeInputs(BaseModel):
 
 
 def add_kinds(value: object) -> object:
-    """Set the kind of services that do not: by their key (`postgres`, `redis`), else by their image's name."""
+    """Set the kind of services that do not: by their key (`postgres`, `redis`, `mysql`), else by their image's name."""
     if not isinstance(value, dict):
         return value
     return {key: _add_kind(key, body) if isinstance(body, dict) else body for key, body in value.items()}
 
 
 def _add_kind(name: str, body: Mapping[str, object]) -> Mapping[str, object]:
-    kind = name if name in {"postgres", "redis"} else guess_kind(str(body.get("image") or ""))
+    kind = name if name in {"postgres", "redis", "mysql"} else guess_kind(str(body.get("image") or ""))
     return {"kind": kind, **body}
 
 

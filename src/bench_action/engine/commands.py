@@ -1,4 +1,6 @@
-"""Command lines of PostgreSQL and Redis, the same wherever they run."""
+"""Command lines of the services that we know, the same wherever they run."""
+
+from collections.abc import Sequence
 
 from bench_action.engine.protocol import ServiceSpec
 
@@ -10,6 +12,17 @@ _POSTGRES_SETTINGS = {
     "log_min_messages": "error",
 }
 _REDIS_SETTINGS = {"save": "", "appendonly": "no"}
+_MYSQL_SETTINGS = {
+    "performance-schema": "ON",
+    "performance-schema-digests-size": "5000",
+    "performance-schema-max-digest-length": "4096",  # a longer statement is cut there
+    "max-digest-length": "4096",
+    "innodb-stats-auto-recalc": "OFF",  # statistics are collected once, and copied with the data
+}
+_MYSQL_COUNTING = (
+    "--performance-schema-instrument=statement/%=ON",
+    "--performance-schema-consumer-statements-digest=ON",
+)
 
 
 def make_postgres_command(spec: ServiceSpec) -> list[str]:
@@ -25,11 +38,24 @@ def make_postgres_command(spec: ServiceSpec) -> list[str]:
     return command + list(spec.command)
 
 
-def make_redis_command(spec: ServiceSpec) -> list[str]:
-    """Return `redis-server --name value …`; a configuration file comes before its options."""
-    own = list(spec.command)
+def make_redis_options(spec: ServiceSpec) -> list[str]:
+    """Return `--name value …`; a configuration file comes before the options, and the program is left out."""
+    own = _drop_program(spec.command, "redis-server", "valkey-server")
     file = [own.pop(0)] if own and not own[0].startswith("-") else []
-    command = ["redis-server", *file]
-    for name, value in {**_REDIS_SETTINGS, **spec.settings}.items():
-        command += [f"--{name}", value]
-    return command + own
+    options = [word for name, value in {**_REDIS_SETTINGS, **spec.settings}.items() for word in (f"--{name}", value)]
+    return [*file, *options, *own]
+
+
+def make_mysql_options(spec: ServiceSpec) -> list[str]:
+    """Return `--name=value …`, with the counting of statements switched on; the image's entrypoint adds the program."""
+    settings = {name.replace("_", "-"): value for name, value in spec.settings.items()}
+    own = _drop_program(spec.command, "mysqld", "mariadbd")
+    chosen = {word.lstrip("-").partition("=")[0].replace("_", "-") for word in own}
+    logged = [] if "log-bin" in {*settings, *chosen} else ["--skip-log-bin"]  # it would fill the memory of the data
+    merged = {name: value for name, value in {**_MYSQL_SETTINGS, **settings}.items() if name not in chosen}
+    return [*logged, *(f"--{name}={value}" for name, value in merged.items()), *_MYSQL_COUNTING, *own]
+
+
+def _drop_program(command: Sequence[str], *programs: str) -> list[str]:
+    words = [word for word in command[:1] if word != "docker-entrypoint.sh"] + list(command[1:])
+    return words[1:] if words and words[0].rpartition("/")[2] in programs else words

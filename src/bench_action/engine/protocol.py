@@ -7,9 +7,9 @@ from typing import Literal, Protocol
 
 from bench_action.model.machine import Machine
 
-Kind = Literal["postgres", "redis", "other", "load", "subject"]
+Kind = Literal["postgres", "redis", "mysql", "other", "load", "subject"]
 # services whose data are made once, in one slot, and copied to the others
-COPIED: frozenset[Kind] = frozenset({"postgres"})
+COPIED: frozenset[Kind] = frozenset({"postgres", "mysql"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,20 @@
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from typing import Self
 from urllib.parse import quote
 
 from bench_action.engine.protocol import Engine, Handle, Session
 from bench_action.model.errors import StackError
 from bench_action.stack.script import Script, ScriptError, read_script
+from bench_action.stack.server import Login, QueryError, Setup, Statements
 
 _ANSWER_S = 60.0
 _MAX_STATEMENT = 16384  # characters; a longer statement is cut there
 _OLDEST = 140000  # the first version whose pg_stat_statements marks top-level statements
 _REFUSED = re.compile(r"psql:(<stdin>:\d+: )?\s*(ERROR|FATAL|error):")
+_PASSWORD = frozenset({"POSTGRES_PASSWORD", "POSTGRES_PASSWORD_FILE"})
 _OWN = "bench_action"  # our role, a superuser, and our database
 _PRISTINE = f"{_OWN}_pristine"  # the application's database as the image has made it
 _ALWAYS_THERE = "postgres"  # a database that every cluster has (initdb)
@@ -56,41 +58,13 @@ BEGIN
 END $$"""
 
 
-class QueryError(StackError):
-    """PostgreSQL refused a statement. A caller that ran the user's own SQL turns it into an InputError."""
-
-
-@dataclass(frozen=True, slots=True)
-class Statements:
-    """The statements that were run in a database so far: key, text, calls and rows of each top-level one.
-
-    `generation` changes when counters are reset, or discarded for lack of room.
-    """
-
-    rows: Sequence[tuple[str, str, int, int]]
-    generation: str
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """The account of a server that applications use, and the name of their database."""
-
-    user: str
-    password: str = field(repr=False)
-    database: str
-
-    @classmethod
-    def from_environment(cls, env: Mapping[str, str]) -> "Login":
-        """Read the environment of a service, whose defaults are those of the official image."""
-        user = env.get("POSTGRES_USER") or "postgres"
-        return cls(user, env.get("POSTGRES_PASSWORD", ""), env.get("POSTGRES_DB") or user)
-
-
 class Postgres:
     """The PostgreSQL server of a slot.
 
     Applications use `login`. We use a role and a database of our own, so that what we do is not counted as theirs.
     """
+
+    booleans = ("on", "off")
 
     def __init__(self, engine: Engine, handle: Handle, login: Login, password: str = "") -> None:
         """Keep what is needed to connect; `password` is our own role's, chosen at random if it does not exist yet."""
@@ -100,9 +74,22 @@ class Postgres:
         self._engine = engine
         self._sessions: dict[str, Session] = {}
 
-    def copied_to(self, handle: Handle) -> "Postgres":
+    @classmethod
+    def connect(cls, engine: Engine, handle: Handle, setup: Setup) -> Self:
+        """Make the client; the account is read from the environment, whose defaults are those of the official image."""
+        user = setup.env.get("POSTGRES_USER") or "postgres"
+        login = Login(user, setup.env.get("POSTGRES_PASSWORD", ""), setup.env.get("POSTGRES_DB") or user)
+        return cls(engine, handle, login)
+
+    @staticmethod
+    def complete(env: Mapping[str, str], password: str) -> dict[str, str]:
+        """Add a user, and a password if there is none: the image does not start without one."""
+        known = _PASSWORD & set(env)
+        return {"POSTGRES_USER": "postgres", **({} if known else {"POSTGRES_PASSWORD": password}), **env}
+
+    def copied_to(self, handle: Handle) -> Self:
         """Return the server of another slot, whose data are a copy of this one's."""
-        return Postgres(self._engine, handle, self.login, self._password)
+        return type(self)(self._engine, handle, self.login, self._password)
 
     def probe(self) -> str:
         """Return an empty text once it answers over TCP, else why not.
@@ -118,13 +105,13 @@ class Postgres:
     def open(self) -> None:
         """Create our role and database, and check that queries can be counted. Raises StackError if not."""
         self.execute_as(self.login.user, _ALWAYS_THERE, *self._create_own())
-        version = int(self.execute("SHOW server_version_num")[0])
+        version = int(self._execute("SHOW server_version_num")[0])
         if version < _OLDEST:
             raise StackError(
                 f"PostgreSQL {version // 10000} is too old", advice=f"use version {_OLDEST // 10000} or later"
             )
         try:
-            self.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+            self._execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
         except QueryError as error:
             raise StackError(
                 "PostgreSQL cannot count queries",
@@ -163,25 +150,31 @@ class Postgres:
 
         `template`: empty for the database as the image has made it.
         """
-        self.drop_database(self.login.database)
-        self.execute(self._create_database(template or _PRISTINE))
+        self._drop_database(self.login.database)
+        self._execute(self._create_database(template or _PRISTINE))
 
     def keep_as(self, template: str) -> None:
         """Turn the application's database into a template; clients that are connected are cut off."""
         self._forget(self.login.database)
         name = quote_text(self.login.database)
-        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {name}")
-        self.execute(f"ALTER DATABASE {quote_name(self.login.database)} RENAME TO {quote_name(template)}")
+        self._execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {name}")
+        self._execute(f"ALTER DATABASE {quote_name(self.login.database)} RENAME TO {quote_name(template)}")
 
-    def execute(self, text: str, database: str = _OWN) -> list[str]:
-        """Run statements as our role; return their rows, one line each. Raises QueryError for the first that fails."""
+    def execute(self, text: str) -> list[str]:
+        """Run statements in the application's database as our role; return their rows, one line each.
+
+        Raises QueryError for the first that fails.
+        """
+        return self._execute(text, self.login.database)
+
+    def _execute(self, text: str, database: str = _OWN) -> list[str]:
         if database not in self._sessions:
             self._sessions[database] = self._connect(_OWN, database)
         return self._converse(self._sessions[database], text)
 
-    def analyse(self, database: str, patience_s: float) -> None:
-        """Collect the planner's statistics on the tables of a database."""
-        self.execute_as(_OWN, database, _ANALYZE, patience_s=patience_s)
+    def analyse(self, patience_s: float) -> None:
+        """Collect the planner's statistics on the tables of the application's database."""
+        self.execute_as(_OWN, self.login.database, _ANALYZE, patience_s=patience_s)
 
     def execute_as(self, role: str, database: str, *texts: str, patience_s: float = _ANSWER_S) -> list[str]:
         """Run statements as a role, over a separate connection; return their rows. Raises QueryError."""
@@ -191,26 +184,30 @@ class Postgres:
         finally:
             session.close()
 
-    def describe_database(self, database: str) -> list[str]:
-        """List the schema of a database and the rows of each table: equal for two that look the same to the planner."""
-        lines = self.execute_as(_OWN, database, _SCHEMA)
+    def describe_template(self, template: str) -> list[str]:
+        """List the schema of a template and the rows of each table: equal for two that look the same to the planner."""
+        lines = self.execute_as(_OWN, template, _SCHEMA)
         tables = [line.removeprefix("table ") for line in lines if line.startswith("table ")]
         counts = [f"SELECT '{name}', count(*) FROM {name};" for name in tables]
-        return lines + (self.execute_as(_OWN, database, "\n".join(counts)) if counts else [])
+        return lines + (self.execute_as(_OWN, template, "\n".join(counts)) if counts else [])
 
-    def drop_database(self, name: str) -> None:
+    def drop_template(self, template: str) -> None:
+        """Drop a template."""
+        self._drop_database(template)
+
+    def _drop_database(self, name: str) -> None:
         """Drop a database, even if clients are connected to it."""
         self._forget(name)
-        self.execute(f"DROP DATABASE IF EXISTS {quote_name(name)} WITH (FORCE)")
+        self._execute(f"DROP DATABASE IF EXISTS {quote_name(name)} WITH (FORCE)")
 
     def connections(self) -> int:
         """Count the connections that applications have to their database now."""
         where = f"datname = {quote_text(self.login.database)} AND usename <> '{_OWN}'"
-        return int(self.execute(f"SELECT count(*) FROM pg_stat_activity WHERE {where}")[0])
+        return int(self._execute(f"SELECT count(*) FROM pg_stat_activity WHERE {where}")[0])
 
     def statements(self) -> Statements:
         """Read what has been run in the application's database: none of ours may run there between two readings."""
-        rows = self.execute(
+        rows = self._execute(
             "SELECT jsonb_build_object("
             "'generation', (SELECT concat(dealloc, ' ', stats_reset) FROM pg_stat_statements_info),"
             " 'rows', (SELECT coalesce(jsonb_agg(jsonb_build_array(concat(s.userid, ' ', s.queryid),"

@@ -12,6 +12,7 @@ from bench_action.config.load import Project
 from bench_action.engine.protocol import Engine
 from bench_action.model.errors import StackError
 from bench_action.model.machine import Condition, Level
+from bench_action.stack.memory import judge_slots
 
 _SPARE_FILES = 100  # of wrk, in addition to its connections: script, libraries, event queues
 _SPARE_PORTS = 1000  # a closed connection keeps its port for a minute (TIME_WAIT)
@@ -56,10 +57,15 @@ class StealMeter:
         return Condition("steal", "warning", found, "measure at another time, or on another machine")
 
 
-def preflight(engine: Engine, project: Project) -> list[Condition]:
-    """Check every condition for a configuration on an engine, except steal, which takes a `StealMeter`."""
+def preflight(engine: Engine, project: Project, bases: int = 0) -> list[Condition]:
+    """Check every condition for a configuration on an engine, except steal, which takes a `StealMeter`.
+
+    `bases`: how many variants of the base revision are measured too.
+    """
     most = max(profile.connections for profile in project.profiles.values())
-    conditions = list(judge_host(read_facts(Path("/")), most, own_network=engine.name == "docker"))
+    facts = read_facts(Path("/"))
+    conditions = list(judge_host(facts, most, own_network=engine.name == "docker"))
+    conditions.append(judge_slots(project.config, len(project.config.variants) + bases, facts.available_mib))
     kinds = sorted({service.kind for service in project.config.services.values()})
     try:
         conditions += [Condition(name, "ok", found) for name, found in engine.describe(kinds).items()]

@@ -2,18 +2,26 @@
 
 import re
 import secrets
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Self
 from urllib.parse import quote
 
 from bench_action.engine.protocol import Engine, Handle, Session
 from bench_action.model.errors import StackError
+from bench_action.stack.server import Setup
 
 _ANSWER_S = 10.0
 _FLUSH_S = 60.0
+_PROGRAMS = ("redis-cli", "valkey-cli")  # an image has one of them, or both
+_NOT_FOUND = (126, 127)  # how an engine reports a program that is not there
 _DATABASE = re.compile(r"db(\d+):")  # a line of INFO keyspace
 
 
 class Redis:
     """The Redis or Valkey server of a slot. Its subject may use any database number; number 0 is the usual one."""
+
+    booleans = ("yes", "no")
 
     def __init__(self, engine: Engine, handle: Handle, password: str = "") -> None:
         """Keep what is needed to connect. `password`: of the default user, empty if it has none."""
@@ -21,6 +29,18 @@ class Redis:
         self._password = password
         self._engine = engine
         self._session: Session | None = None
+        self._program = _PROGRAMS[0]
+
+    @classmethod
+    def connect(cls, engine: Engine, handle: Handle, setup: Setup) -> Self:
+        """Make the client; the password is a setting, or an option on the command line."""
+        options = {name.lower(): value for name, value in pairwise(setup.command)}
+        return cls(engine, handle, setup.settings.get("requirepass") or options.get("--requirepass", ""))
+
+    @staticmethod
+    def complete(env: Mapping[str, str], password: str) -> dict[str, str]:  # noqa: ARG004 (it may have no password)
+        """Add nothing."""
+        return dict(env)
 
     @property
     def password(self) -> str:
@@ -29,13 +49,27 @@ class Redis:
 
     def probe(self) -> str:
         """Return an empty text once it answers, else why not; while it loads its data, it does not answer."""
-        _, output = self._engine.exec(self.handle, [*self._client(), "ping"])
+        status, output = self._engine.exec(self.handle, [*self._client(), "ping"])
+        if status in _NOT_FOUND and self._program != _PROGRAMS[-1]:
+            self._program = _PROGRAMS[-1]
+            return self.probe()
+        if output.startswith("NOAUTH"):
+            raise StackError(
+                f"{self.handle.name} wants a password that is not known here",
+                advice="give it as `settings: {requirepass: …}`, not in a configuration file",
+            )
         return "" if output.strip() == "PONG" else output.strip() or "no answer to PING"
 
     def open(self) -> None:
         """Connect to it."""
         self._session = self._engine.session(self.handle, self._client())
         self.command_calls()  # from now on our own INFO is among the calls, so that a reset is always noticed
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
 
     def address(self) -> dict[str, str]:
         """Return how an application reaches it: what placeholders name of it."""
@@ -72,7 +106,7 @@ class Redis:
 
     def _client(self) -> list[str]:
         account = ["--no-auth-warning", "-a", self._password] if self._password else []
-        return ["redis-cli", "-p", str(self.handle.port), *account]
+        return [self._program, "-p", str(self.handle.port), *account]
 
     def _converse(self, commands: str, patience_s: float = _ANSWER_S) -> list[str]:
         if self._session is None:

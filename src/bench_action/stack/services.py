@@ -7,21 +7,20 @@ from functools import partial
 from pathlib import Path
 
 from bench_action.config.environment import fill_in
+from bench_action.config.kinds import find_port
 from bench_action.config.schema import Config, Service
 from bench_action.engine.protocol import COPIED, Engine, Handle, ServiceSpec
 from bench_action.load.generator import Agent
 from bench_action.stack.companions import find_dependents, find_waves, is_companion
 from bench_action.stack.container import make_container_form
 from bench_action.stack.images import Images
+from bench_action.stack.kinds import SERVERS, write_settings
 from bench_action.stack.parallel import run_in_parallel
-from bench_action.stack.postgres import Login, Postgres
 from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
-from bench_action.stack.redis import Redis
-from bench_action.stack.slots import Slot
+from bench_action.stack.server import Setup
+from bench_action.stack.slots import Reset, Slot
 
 _REFUSALS = frozenset({400, 403, 421})  # what frameworks answer to a host name that they do not know
-_PORTS = {"postgres": 5432, "redis": 6379}
-_PASSWORD = frozenset({"POSTGRES_PASSWORD", "POSTGRES_PASSWORD_FILE"})
 
 
 def start_generator(engine: Engine, config: Config, images: Images) -> tuple[Handle, Agent]:
@@ -57,26 +56,25 @@ class SlotServices:
         for wave in find_waves(self._shared):
             self._start([(slot, name) for slot in slots for name in wave if slot is slots[0] or name in early])
             self._wait(slots[0], wave)
-            for client in (slots[0].postgres.get(name) or slots[0].redis.get(name) for name in wave):
-                if client is not None:
-                    client.open()
+            for server in (slots[0].servers[name] for name in wave if name in slots[0].servers):
+                server.open()
         return slots
 
     def copy(self, slots: Sequence[Slot]) -> None:
         """Start the databases of the other slots with copies of the first one's data; wait until all are ready."""
         first, *others = slots
         for name in filter(self._is_copied, self._shared if others else ()):
-            origin = first.postgres[name]
+            origin = first.databases[name]
             origin.close()
             handles = self.engine.clone(origin.handle, [self._make_spec(slot, name) for slot in others])
             for slot, handle in zip(others, handles, strict=True):
-                slot.add_postgres(name, origin.copied_to(handle))
+                slot.add(name, origin.copied_to(handle))
         for wave in find_waves(self._shared) if others else ():
             self._start([(slot, name) for slot in others for name in wave if name not in slot.handles])
             for slot in slots:
                 self._wait(slot, wave)
-        for redis in (redis for slot in others for redis in slot.redis.values()):
-            redis.open()
+        for cache in (cache for slot in others for cache in slot.caches.values()):
+            cache.open()
 
     @property
     def _shared(self) -> dict[str, Service]:
@@ -93,23 +91,23 @@ class SlotServices:
 
     def _connect(self, slot: Slot, name: str, handle: Handle) -> None:
         service = self.config.services[name]
-        match service.kind:
-            case "postgres":
-                slot.add_postgres(
-                    name, Postgres(self.engine, handle, Login.from_environment(self._fill_in_account(service)))
-                )
-            case "redis":
-                slot.add_redis(name, Redis(self.engine, handle, str(service.settings.get("requirepass", ""))))
-            case _:
-                slot.handles[name] = handle
+        if service.kind in SERVERS:
+            settings = write_settings(service.kind, service.settings)
+            setup = Setup(self._complete_environment(service), settings, service.command)
+            slot.add(name, SERVERS[service.kind].connect(self.engine, handle, setup))
+            return
+        slot.handles[name] = handle
+        if service.reset != "keep":
+            command = [] if service.reset == "restart" else service.reset
+            slot.resets[name] = Reset(self._make_check(slot, name), command)
 
     def _wait(self, slot: Slot, names: Sequence[str]) -> None:
         wait_until_ready(self.engine, [self._make_check(slot, name) for name in names])
 
     def _make_check(self, slot: Slot, name: str) -> ReadinessCheck:
         service, handle = self.config.services[name], slot.handles[name]
-        client = slot.postgres.get(name) or slot.redis.get(name)
-        probe = client.probe if client is not None else make_http_probe(self.agent, handle, service.ready.path)
+        server = slot.servers.get(name)
+        probe = server.probe if server is not None else make_http_probe(self.agent, handle, service.ready.path)
         return ReadinessCheck(handle, service.ready.timeout, probe)
 
     def _make_spec(self, slot: Slot, name: str) -> ServiceSpec:
@@ -119,24 +117,20 @@ class SlotServices:
             kind=service.kind,
             name=name,
             image=self.images.services[name].id,
-            settings={key: _format_setting(value) for key, value in service.settings.items()},
-            env=self._fill_in_account(service),
+            settings=write_settings(service.kind, service.settings),
+            env=self._complete_environment(service),
             command=service.command,
-            port=service.port or _PORTS[service.kind],
+            port=service.port or find_port(service.kind, service.image or ""),
             slot=slot.name,
             container=replace(
                 form, aliases=[*form.aliases, *(a for a, known in self.aliases.items() if known == name)]
             ),
         )
 
-    def _fill_in_account(self, service: Service) -> dict[str, str]:
-        """Add what a PostgreSQL image needs and the configuration leaves open: a user, and a random password."""
+    def _complete_environment(self, service: Service) -> dict[str, str]:
+        """Fill in secrets, and add what the kind of service needs: an account, with a random password."""
         env = {name: fill_in(text, {}, self.secrets) for name, text in service.env.items()}
-        if service.kind == "postgres":
-            env.setdefault("POSTGRES_USER", "postgres")
-            if not _PASSWORD & set(env):
-                env["POSTGRES_PASSWORD"] = self._password
-        return env
+        return SERVERS[service.kind].complete(env, self._password) if service.kind in SERVERS else env
 
 
 def make_http_probe(agent: Agent, handle: Handle, path: str) -> Callable[[], str]:
@@ -156,8 +150,3 @@ def make_http_probe(agent: Agent, handle: Handle, path: str) -> Callable[[], str
 
 def _hint_at_host(host: str) -> str:
     return f"; if it refuses the host name {host}, allow it (Django: ALLOWED_HOSTS, Rails: config.hosts)"
-
-
-def _format_setting(value: str | float | bool) -> str:
-    """Write a setting as text. YAML reads `on` and `off` as booleans, so a boolean is written back as one of these."""
-    return ("on" if value else "off") if isinstance(value, bool) else str(value)

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from bench_action.engine.protocol import Engine, Handle
+from bench_action.model.errors import StackError
 from bench_action.plan.placement import Placement
 from bench_action.stack.parallel import run_in_parallel
-from bench_action.stack.postgres import Postgres
+from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
 from bench_action.stack.redis import Redis
 from bench_action.stack.seeding.feed import Unwatched
+from bench_action.stack.server import DatabaseServer, Server
 from bench_action.stack.subject import Database, Subject
 
 
@@ -30,43 +32,59 @@ class SlotStarter(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """How the state of a service without a client of ours is made new: by `command` in it, or by a restart.
+
+    `check`: it must be ready again before a subject starts.
+    """
+
+    check: ReadinessCheck
+    command: Sequence[str] = ()
+
+
 @dataclass(slots=True)
 class Slot:
-    """A place for one subject at a time. `handles`: its services, by name, with the clients of those that we know."""
+    """A place for one subject at a time. `handles`: its services, by name; `servers`: clients of those that we know.
+
+    `resets`: how the others are made new; those that keep no state are not among them.
+    """
 
     engine: Engine
     name: str
     handles: dict[str, Handle] = field(default_factory=dict)
-    postgres: dict[str, Postgres] = field(default_factory=dict)
-    redis: dict[str, Redis] = field(default_factory=dict)
+    servers: dict[str, Server] = field(default_factory=dict)
+    resets: dict[str, Reset] = field(default_factory=dict)
     _started: dict[str, dict[str, Handle]] = field(default_factory=dict)
     _template: str = ""
+    _last: str = ""
     _inside: Subject | None = None
 
     @property
-    def clients(self) -> tuple[Postgres | Redis, ...]:
-        """The clients of its databases and caches."""
-        return (*self.postgres.values(), *self.redis.values())
+    def databases(self) -> dict[str, DatabaseServer]:
+        """Its database servers, by name."""
+        return {name: server for name, server in self.servers.items() if isinstance(server, DatabaseServer)}
+
+    @property
+    def caches(self) -> dict[str, Redis]:
+        """Its caches, by name."""
+        return {name: server for name, server in self.servers.items() if isinstance(server, Redis)}
 
     @property
     def inside(self) -> Subject | None:
         """The subject that runs in it now, if any."""
         return self._inside
 
-    def add_postgres(self, name: str, server: Postgres) -> None:
-        """Add a PostgreSQL service."""
-        self.postgres[name], self.handles[name] = server, server.handle
-
-    def add_redis(self, name: str, server: Redis) -> None:
-        """Add a Redis service."""
-        self.redis[name], self.handles[name] = server, server.handle
+    def add(self, name: str, server: Server) -> None:
+        """Add a service that we know."""
+        self.servers[name], self.handles[name] = server, server.handle
 
     def settle(self, subject: Subject) -> Subject:
         """Return the subject with this slot's services; it is not started yet."""
         return replace(
             subject,
-            databases={name: Database(server, subject.template) for name, server in self.postgres.items()},
-            caches=dict(self.redis),
+            databases={name: Database(server, subject.template) for name, server in self.databases.items()},
+            caches=self.caches,
             services=dict(self.handles),
             slot=self.name,
         )
@@ -81,19 +99,39 @@ class Slot:
         """Make the slot's data new for a subject that enters an empty slot.
 
         Without `fresh_data`, databases stay if the last subject had the same template and changed nothing. Caches are
-        always emptied, as revisions may disagree on their format.
+        always emptied, as revisions may disagree on their format; so are other services, if another subject enters.
         """
-        for name, redis in self.redis.items():
-            redis.flush()
+        for name, cache in self.caches.items():
+            cache.flush()
             if name in subject.cache_seeds:
-                subject.cache_seeds[name].apply(Unwatched(), handle=redis.handle)
+                subject.cache_seeds[name].apply(Unwatched(), handle=cache.handle)
         if fresh_data or subject.template != self._template:
-            for server in self.postgres.values():
+            for server in self.databases.values():
                 server.renew(subject.template)
             self._template = subject.template
-            others = [handle for handle in self.handles.values() if handle.kind == "other"]
-            run_in_parallel(self.engine.stop, others)
-            run_in_parallel(self.engine.restart, others)
+        if fresh_data or subject.name != self._last:
+            self._reset_others()
+            self._last = subject.name
+
+    def _reset_others(self) -> None:
+        """Reset the services that we have no client for, in parallel, and wait until they are ready again."""
+        run_in_parallel(self._reset, list(self.resets.values()))
+        wait_until_ready(self.engine, [reset.check for reset in self.resets.values()])
+
+    def _reset(self, reset: Reset) -> None:
+        handle = reset.check.handle
+        if not reset.command:
+            self.engine.stop(handle)
+            self.engine.restart(handle)
+            return
+        status, output = self.engine.exec(handle, reset.command)
+        if status:
+            raise StackError(
+                f"could not reset {handle.name}",
+                where=f"its `reset` command exited with status {status}",
+                advice="run the command in its container and fix it, or use `reset: restart`",
+                log=output.splitlines()[-15:],
+            )
 
     def start(self, subject: Subject, starter: SlotStarter, cpus: Sequence[int] = ()) -> Subject:
         """Start a subject in the empty slot; it is not ready yet.

@@ -18,11 +18,14 @@ from bench_action.stack.companions import find_awaited, find_waves, list_compani
 from bench_action.stack.container import make_container_form
 from bench_action.stack.images import Image, Images, make_local_form
 from bench_action.stack.parallel import run_in_parallel
+from bench_action.stack.postgres import Postgres
 from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
 from bench_action.stack.seeding.check import count_rows, list_losses, warn_of_losses
+from bench_action.stack.seeding.mysql import Account
 from bench_action.stack.seeding.psql import SeedDatabase
 from bench_action.stack.seeding.redis import RedisSeed
 from bench_action.stack.seeding.seeder import Seeder, Target, create_extensions
+from bench_action.stack.server import DatabaseServer
 from bench_action.stack.services import make_http_probe
 from bench_action.stack.slots import Slot
 from bench_action.stack.subject import Subject
@@ -110,20 +113,20 @@ class Starter:
             service: RedisSeed(self.engine, cache.handle, cache.password) for service, cache in subject.caches.items()
         }
         subject = replace(subject, cache_seeds=cache_seeds)
-        for cache in slot.redis.values():
+        for cache in slot.caches.values():
             cache.flush()
-        for server in slot.postgres.values():
+        for server in slot.databases.values():
             server.renew()
-        if subject.database is not None:
-            create_extensions(subject.database.server, self._project(name, revision).config.extensions)
+        for server in _list_postgres(subject):
+            create_extensions(server, self._project(name, revision).config.extensions)
         self._run_jobs(subject)
         self._run_once(subject, config.setup)
         seeder = self._make_seeder(subject)
         seeder.seed("setup")
         self._seed_when_ready(subject, slot, seeder)
         self._seeded[subject.name] = self._count_rows(subject)
-        for server in slot.postgres.values():
-            server.analyse(server.login.database, _SETUP_S)
+        for server in slot.databases.values():
+            server.analyse(_SETUP_S)
             server.keep_as(template)
         return self._share_template(subject)
 
@@ -135,12 +138,12 @@ class Starter:
         if self.base is None:
             return subject
         servers = [database.server for database in subject.databases.values()]
-        description = [line for server in servers for line in server.describe_database(subject.template)]
+        description = [line for server in servers for line in server.describe_template(subject.template)]
         if subject.revision == "head":
             self._descriptions[subject.variant] = description
         elif description == self._descriptions[subject.variant]:
             for server in servers:
-                server.drop_database(subject.template)
+                server.drop_template(subject.template)
             return replace(subject, template=f"{subject.template.removesuffix('base')}head")
         return subject
 
@@ -156,11 +159,11 @@ class Starter:
 
     @staticmethod
     def _count_rows(subject: Subject) -> dict[str, int]:
-        return count_rows(subject.database.server) if subject.database is not None else {}
+        return next((count_rows(server) for server in _list_postgres(subject)), {})
 
     def _make_seeder(self, subject: Subject) -> Seeder:
         targets: dict[str, Target] = {
-            name: SeedDatabase(database.server) for name, database in subject.databases.items()
+            name: _make_target(database.server) for name, database in subject.databases.items()
         }
         targets |= subject.cache_seeds
         if subject.revision == "base" and self.base is not None:
@@ -250,6 +253,18 @@ class Starter:
         if subject.revision == "base" and self.base is not None:
             found |= {name: found[other] for name, other in self.base.aliases.items()}
         return found
+
+
+def _list_postgres(subject: Subject) -> list[Postgres]:
+    """List the first PostgreSQL server, whose extensions and rows the seed is about, if there is one."""
+    return [database.server for database in subject.databases.values() if isinstance(database.server, Postgres)][:1]
+
+
+def _make_target(server: DatabaseServer) -> Target:
+    """Make where the files of a seed for a database go."""
+    if isinstance(server, Postgres):
+        return SeedDatabase(server)
+    return Account(server.handle, server.login.user, server.login.password, server.login.database)
 
 
 def _list_urls(subject: Subject) -> dict[str, str]:

@@ -7,9 +7,9 @@ from bench_action.config.schema import Variant
 from bench_action.engine.protocol import Handle
 from bench_action.model.result import Revision, SubjectInfo
 from bench_action.stack.images import Image
-from bench_action.stack.postgres import Postgres, Statements
 from bench_action.stack.redis import Redis
 from bench_action.stack.seeding.redis import RedisSeed
+from bench_action.stack.server import DatabaseServer, Statements
 
 _NOWHERE = Handle("", "", "subject", "", 0)
 
@@ -18,7 +18,7 @@ _NOWHERE = Handle("", "", "subject", "", 0)
 class Database:
     """The application's database on the server of a slot; `template` holds the subject's schema and seed."""
 
-    server: Postgres
+    server: DatabaseServer
     template: str
 
     def renew(self) -> None:
@@ -26,8 +26,8 @@ class Database:
         self.server.renew(self.template)
 
     def execute(self, text: str) -> list[str]:
-        """Run statements in it as our own role, so that they do not count as the subject's; return their rows."""
-        return self.server.execute(text, self.server.login.database)
+        """Run statements in it as our own account, so that they do not count as the subject's; return their rows."""
+        return self.server.execute(text)
 
     def connections(self) -> int:
         """Count the subject's connections to it now."""
@@ -74,7 +74,7 @@ class Subject:
 
     @property
     def database(self) -> Database | None:
-        """The database that checks and the seed are about: that of the first PostgreSQL service."""
+        """The database that checks and the seed are about: that of the first service with SQL."""
         return next(iter(self.databases.values()), None)
 
     @property
@@ -86,7 +86,7 @@ class Subject:
     def parts(self) -> dict[str, str]:
         """The containers whose counters the agent reads: name of the part → id.
 
-        The first PostgreSQL is `db` and the first Redis `cache`; all other services, and workers, have their own names.
+        The first database is `db` and the first Redis `cache`; all other services, and workers, have their own names.
         Those of companions begin with `application:`, as they are part of it.
         """
         companions = {f"application:{name}": handle.id for name, handle in self.companions.items()}

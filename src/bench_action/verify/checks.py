@@ -12,7 +12,7 @@ from bench_action.load.generator import HttpRequest, Reply
 from bench_action.model.result import Work
 from bench_action.model.wording import plural
 from bench_action.stack.meters.work import Reading, count_work, read_work
-from bench_action.stack.postgres import QueryError
+from bench_action.stack.server import QueryError
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
 from bench_action.verify.pages import collapse_spaces
@@ -135,7 +135,7 @@ def _find_work_problems(stack: Stack, subject: Subject, first: TimedWork | None,
         time.sleep(idle_s)
         counts.add(_count_timed_work(before, read_work(subject)), idle=True)
     if counts.lost:
-        return [("work that can be counted", "the statistics of PostgreSQL or Redis were reset during the check")]
+        return [("work that can be counted", "the statistics of the database or Redis were reset during the check")]
     return list(check_work(counts, check))
 
 
@@ -146,7 +146,7 @@ def _count_timed_work(before: Reading, after: Reading) -> TimedWork | None:
 
 @contextmanager
 def _record_refusals(answer: Answers) -> Iterator[None]:
-    """Turn a statement that PostgreSQL refuses into a problem of the subject."""
+    """Turn a statement that the database refuses into a problem of the subject."""
     try:
         yield
     except QueryError as error:
@@ -230,7 +230,7 @@ def _read_numbers(subject: Subject, check: Check) -> dict[str, int]:
 
 def _query_number(subject: Subject, statement: str) -> int:
     if subject.database is None:
-        raise QueryError("no PostgreSQL service to query", where=statement)
+        raise QueryError("no database to query", where=statement)
     lines = subject.database.execute(statement)
     try:
         return int(lines[0])

@@ -22,11 +22,12 @@ from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import BuildSpec, Handle, LocalForm, ServiceSpec
 from bench_action.load.generator import Agent
 from bench_action.model.errors import StackError
-from bench_action.stack.postgres import Login, Postgres, QueryError
+from bench_action.stack.postgres import Postgres
 from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
 from bench_action.stack.redis import Redis
 from bench_action.stack.seeding.feed import Unwatched
 from bench_action.stack.seeding.psql import SeedDatabase, run_script
+from bench_action.stack.server import QueryError, Setup
 
 pytestmark = pytest.mark.integration
 
@@ -85,7 +86,7 @@ def test_postgres__has_its_settings_and_counts_queries(engine: LocalEngine) -> N
 def assert_postgres_counts(engine: LocalEngine) -> None:
     spec = ServiceSpec("postgres", "postgres", "postgres:17", settings={"max_connections": "500"}, env=PASSWORD)
     handle = engine.start(spec)
-    postgres = Postgres(engine, handle, Login.from_environment(PASSWORD))
+    postgres = Postgres.connect(engine, handle, Setup(PASSWORD))
     wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, postgres.probe)])
     postgres.open()
     assert postgres.execute("SHOW max_connections") == ["500"]
@@ -110,7 +111,7 @@ def test_postgres__two_of_one_template_have_separate_passwords_and_data(engine: 
     for name, password in (("one", "first'secret"), ("two", "second")):
         env = {**PASSWORD, "POSTGRES_PASSWORD": password}
         handle = engine.start(ServiceSpec("postgres", name, "postgres:17", env=env))
-        servers.append(Postgres(engine, handle, Login.from_environment(env)))
+        servers.append(Postgres.connect(engine, handle, Setup(env)))
         wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, servers[-1].probe)])
         servers[-1].open()
     servers[0].execute("CREATE TABLE only_here ()")
@@ -122,7 +123,7 @@ def test_postgres__two_of_one_template_have_separate_passwords_and_data(engine: 
 def test_clone__copies_the_data_and_both_go_on_apart(engine: LocalEngine) -> None:
     env = {"POSTGRES_USER": "my shop", "POSTGRES_PASSWORD": "a@b/c", "POSTGRES_DB": 'The "shop"'}
     spec = ServiceSpec("postgres", "db", "postgres:17", env=env, slot="a")
-    first = Postgres(engine, engine.start(spec), Login.from_environment(env))
+    first = Postgres.connect(engine, engine.start(spec), Setup(env))
     wait_until_ready(engine, [ReadinessCheck(first.handle, WAIT_S, first.probe)])
     first.open()
     first.renew()
@@ -134,16 +135,16 @@ def test_clone__copies_the_data_and_both_go_on_apart(engine: LocalEngine) -> Non
     wait_until_ready(engine, [ReadinessCheck(server.handle, WAIT_S, server.probe) for server in (first, second)])
     for server in (first, second):
         server.renew("bench_action_web_head")
-    first.execute("INSERT INTO item VALUES (2)", 'The "shop"')
-    assert first.execute("SELECT count(*) FROM item", 'The "shop"') == ["2"]
-    assert second.execute("SELECT count(*) FROM item", 'The "shop"') == ["1"]
+    first.execute("INSERT INTO item VALUES (2)")
+    assert first.execute("SELECT count(*) FROM item") == ["2"]
+    assert second.execute("SELECT count(*) FROM item") == ["1"]
     status, output = engine.exec(second.handle, ["psql", "-XAt", second.address()["url"], "-c", "SELECT current_user"])
     assert (status, output.strip()) == (0, "my shop")
 
 
 def test_remove__frees_the_shared_memory_of_a_killed_postgres(engine: LocalEngine) -> None:
     handle = engine.start(ServiceSpec("postgres", "postgres", "postgres:17", env=PASSWORD))
-    postgres = Postgres(engine, handle, Login.from_environment(PASSWORD))
+    postgres = Postgres.connect(engine, handle, Setup(PASSWORD))
     wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, postgres.probe)])
     server = int((engine.folder / "postgres.pid").read_text(encoding="ascii"))
     assert server in list_segment_creators()

@@ -14,7 +14,7 @@ from bench_action.config.seed_files import open_seed
 from bench_action.engine.local import LocalEngine
 from bench_action.engine.protocol import Handle, ServiceSpec
 from bench_action.model.errors import InputError, StackError
-from bench_action.stack.postgres import Login, Postgres
+from bench_action.stack.postgres import Postgres
 from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
 from bench_action.stack.redis import Redis
 from bench_action.stack.seeding import seeder as seeder_module
@@ -22,6 +22,7 @@ from bench_action.stack.seeding.check import count_rows, list_losses
 from bench_action.stack.seeding.psql import SeedDatabase
 from bench_action.stack.seeding.redis import RedisSeed
 from bench_action.stack.seeding.seeder import Monitor, Seeder, Target, create_extensions
+from bench_action.stack.server import Login
 
 pytestmark = pytest.mark.integration
 
@@ -91,7 +92,7 @@ def dump(server: Postgres) -> Iterator[Callable[..., Path]]:
         return path
 
     yield dump
-    server.drop_database("source")
+    server.drop_template("source")
     server.execute("DROP ROLE IF EXISTS shop; DROP ROLE IF EXISTS reader")
 
 
@@ -118,7 +119,7 @@ def seed(engine: LocalEngine, database: Postgres, redis_handle: Handle, tmp_path
 
 
 def describe(server: Postgres, database: str) -> list[str]:
-    return [line for line in server.describe_database(database) if "trgm" not in line]
+    return [line for line in server.describe_template(database) if "trgm" not in line]
 
 
 FORMS = ["plain", "plain gz", "inserts zst", "create", "custom", "custom zst", "tar", "directory"]
@@ -227,7 +228,7 @@ def test_monitor__a_working_statement_is_waited_for_and_a_hang_is_not(
     said = seed("a.sql")
     assert said[0].startswith("seeding a.sql: 100 % (0 kB), ")
     (tmp_path / "a.sql").write_text("BEGIN; LOCK TABLE a; COMMIT;", encoding="utf-8")
-    database.execute("BEGIN; LOCK TABLE a", "seeded")
+    database.execute("BEGIN; LOCK TABLE a")
     with pytest.raises(StackError, match="the seed hangs") as caught:
         seed("a.sql")
     assert "lock" in caught.value.cause

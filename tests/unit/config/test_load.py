@@ -105,7 +105,7 @@ REFUSED = {
     ),
     "check without postgres": (
         MINIMAL + "services: {}\nchecks: [{name: a, expect: {work: {queries: 1}}}]\n",
-        "the check 'a' needs PostgreSQL, but `services` has no service of kind postgres",
+        "the check 'a' needs a database, but `services` has no service of kind postgres or mysql",
     ),
     "compare three": (
         MINIMAL + "compare:\n  - [one, one, one]\n",

@@ -9,7 +9,7 @@ import pytest
 from bench_action.config.schema import Check
 from bench_action.load.generator import HttpRequest, Reply
 from bench_action.model.result import Work
-from bench_action.stack.postgres import QueryError, Statements
+from bench_action.stack.server import QueryError, Statements
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
 from bench_action.verify.checks import WorkCounts, check_changes, check_reply, check_work, run_check
@@ -235,7 +235,7 @@ def test_run_check__after_sql_runs_even_if_the_check_cannot() -> None:
         ([0, 3, 3, 5, 5, 5], []),  # a cache had expired; it has not when counted again
         ([0, 3, 3, 6, 6, 7], []),  # a scheduler, which also works without requests
         ([0, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12, 16, 16, 16, 16, 20, 20, 20], [("2 queries in 2 requests", "4")]),
-        ([9, 1], [("work that can be counted", "the statistics of PostgreSQL or Redis were reset during the check")]),
+        ([9, 1], [("work that can be counted", "the statistics of the database or Redis were reset during the check")]),
     ],
 )
 def test_run_check__counts_again_if_work_is_not_what_was_declared(

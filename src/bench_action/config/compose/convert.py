@@ -36,7 +36,17 @@ _HONOURED = frozenset(
         *("pull_policy", "annotations", "attach", "devices", "gpus", "privileged", "network_mode", "deploy"),
     ]
 )
-_DATA = {"postgres": "/var/lib/postgresql", "redis": "/data"}
+_DATA = {"postgres": "/var/lib/postgresql", "redis": "/data", "mysql": "/var/lib/mysql"}
+# variables that may name a file with the value, as we sign in with these
+_ACCOUNTS = {
+    "postgres": ("POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"),
+    "mysql": tuple(
+        f"{maker}_{name}"
+        for maker in ("MYSQL", "MARIADB")
+        for name in ("ROOT_PASSWORD", "USER", "PASSWORD", "DATABASE")
+    ),
+}
+_OPTION = re.compile(r"--([A-Za-z0-9_-]+)=(.*)", re.DOTALL)
 _SETTING = re.compile(r"(?:-c|--)?\s*([A-Za-z0-9_.-]+)=(.*)", re.DOTALL)
 
 
@@ -192,9 +202,7 @@ class Converter:
     def _convert_environment(self, service: ComposeService, kind: str) -> dict[str, str]:
         """Convert variables: secrets become placeholders again, and what only looks like one is escaped."""
         env = {name: _restore_secrets(text) for name, text in service.env.items()}
-        if kind != "postgres":
-            return env
-        for name in ("POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"):  # we log in with these
+        for name in _ACCOUNTS.get(kind, ()):
             path = env.get(f"{name}_FILE")
             content = self._read_attachment(service, path) if path else None
             if content is not None:
@@ -334,11 +342,15 @@ def _read_settings(service: ComposeService, kind: str) -> tuple[dict[str, str], 
     if words[:1] == ["docker-entrypoint.sh"]:
         words = words[1:]
     if words and not words[0].startswith("-"):
-        programs = {"postgres": {"postgres"}, "redis": {"redis-server", "valkey-server"}}[kind]
+        programs = {
+            "postgres": {"postgres"},
+            "redis": {"redis-server", "valkey-server"},
+            "mysql": {"mysqld", "mariadbd"},
+        }[kind]
         if words[0].rpartition("/")[2] not in programs:
             return {}, None
         words = words[1:]
-    return _split_postgres(words) if kind == "postgres" else _split_redis(words)
+    return {"postgres": _split_postgres, "redis": _split_redis, "mysql": _split_mysql}[kind](words)
 
 
 def _split_postgres(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
@@ -352,6 +364,12 @@ def _split_postgres(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
         else:
             others.append(word if not text or text == word else f"{word} {text}")
     return settings, others
+
+
+def _split_mysql(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Split `--name=value` from the other arguments of MySQL."""
+    settings = {found[1].replace("_", "-"): found[2] for word in words if (found := _OPTION.fullmatch(word))}
+    return settings, [word for word in words if not _OPTION.fullmatch(word)]
 
 
 def _split_redis(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:

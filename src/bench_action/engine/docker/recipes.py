@@ -5,7 +5,7 @@ from typing import Any
 
 from docker.types import LogConfig, Mount, Ulimit
 
-from bench_action.engine.commands import make_postgres_command, make_redis_command
+from bench_action.engine.commands import make_mysql_options, make_postgres_command, make_redis_options
 from bench_action.engine.docker.data import Binds
 from bench_action.engine.protocol import ContainerForm, ServiceSpec
 from bench_action.model.machine import OPEN_FILES
@@ -35,7 +35,9 @@ def make_container_options(spec: ServiceSpec, volumes: Sequence[str], data: Bind
         case "postgres":
             options |= {"command": make_postgres_command(spec), "shm_size": "256m", "volumes": data}
         case "redis":
-            options |= {"command": make_redis_command(spec), "tmpfs": dict.fromkeys(volumes, "")}
+            options |= {"command": make_redis_options(spec), "tmpfs": dict.fromkeys(volumes, "")}
+        case "mysql":
+            options |= {"command": make_mysql_options(spec), "volumes": data}
         case "load":
             options |= _make_load_options()
         case "subject":

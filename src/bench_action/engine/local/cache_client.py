@@ -1,6 +1,6 @@
 """A stand-in for `redis-cli` on machines without it: reads one command per line and prints each reply.
 
-Usage: `python -m bench_action.engine.local.cache_client -p PORT [COMMAND … | --pipe]`.
+Usage: `… -m bench_action.engine.local.cache_client -p PORT [--no-auth-warning] [-a PASSWORD] [COMMAND … | --pipe]`.
 """
 
 import shlex
@@ -56,7 +56,14 @@ def _send_all(server: socket.socket, stream: IO[bytes]) -> None:
 def main() -> None:
     """Send the command on the command line, or else every line of standard input."""
     _, _, port, *command = sys.argv
+    if command[:1] == ["--no-auth-warning"]:
+        command.pop(0)
+    password = command.pop(1) if command[:1] == ["-a"] else ""
+    if password:
+        command.pop(0)
     with socket.create_connection(("127.0.0.1", int(port)), timeout=10) as server, server.makefile("rwb") as connection:
+        if password and (reply := send_command(connection, ["AUTH", password])) != "OK":
+            print(f"AUTH failed: {reply}", flush=True)
         if command == ["--pipe"]:
             sys.exit(send_stream(server, connection))
         if command:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from bench_action.engine.commands import make_redis_command
+from bench_action.engine.commands import make_redis_options
 from bench_action.engine.local.cache import find_cache_folder
 from bench_action.engine.local.cluster import copy_cluster, init_cluster, make_postgres_argv
 from bench_action.engine.local.environments import make_environment
@@ -277,9 +277,8 @@ class LocalEngine:
             case "postgres":
                 return make_postgres_argv(self.servers, self._locate_data(spec), spec, handle.port)
             case "redis":
-                program, *rest = make_redis_command(spec)
                 local = ["--bind", _HOST, "--port", str(handle.port), "--dir", str(self.folder)]
-                return [self.servers[program], *local, *rest]
+                return [self.servers["redis-server"], *local, *make_redis_options(spec)]
             case _:
                 command = spec.local.command if spec.local else spec.command
                 words = [word.replace("{port}", str(handle.port)) for word in command]

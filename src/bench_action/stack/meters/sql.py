@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-# key, text, calls and rows of a top-level statement, as stack.postgres.Postgres.statements returns them
+# key, text, calls and rows of a top-level statement, as `statements` of a database server returns them
 Statement = tuple[str, str, int, int]
 
 _SESSION = frozenset(
@@ -32,8 +32,13 @@ _SESSION = frozenset(
         "close",
         "listen",
         "unlisten",
+        "use",
     ]
 )
+# as drivers for MySQL ask at the beginning of a connection: for variables and functions of the session, and no table
+_NAME = r"(?:`[^`]+`|\w+)"
+_ASKED = rf"(?:@ @ {_NAME}(?: \. {_NAME})*|`?(?:version|schema|database|connection_id|current_user|user)`? \( \))"
+_ASKING = re.compile(rf"select {_ASKED}(?: as {_NAME})?(?: , {_ASKED}(?: as {_NAME})?)*")
 # as `normalise_statement` writes them
 _UPKEEP = frozenset(
     {
@@ -63,7 +68,7 @@ _LOOKUPS = frozenset(
 _TOKEN = re.compile(
     r"""(?P<space>\s++|--[^\n]*+)
     |(?P<constant>(?:[eEbBxXnN]|[uU]&)?'(?:[^']++|'')*+(?:'|\Z)|\$\d++|\d[\w.]*+)
-    |(?P<quoted>"(?:[^"]++|"")*+(?:"|\Z))
+    |(?P<quoted>"(?:[^"]++|"")*+(?:"|\Z)|`[^`]*+(?:`|\Z))
     |(?P<word>[^\W\d]\w*+)
     |(?P<other>::|.)""",
     re.VERBOSE | re.DOTALL,
@@ -75,7 +80,7 @@ _NESTED = re.compile(r"/\*|\*/")
 def is_query(text: str) -> bool:
     """Tell whether a statement counts as a query (docs/glossary.md)."""
     bare = normalise_statement(text)
-    if bare in _UPKEEP or bare.partition(" ")[0] in _SESSION:
+    if bare in _UPKEEP or bare.partition(" ")[0] in _SESSION or _ASKING.fullmatch(bare):
         return False
     return bool(bare) and hashlib.sha256(bare.encode()).hexdigest()[:16] not in _LOOKUPS
 

@@ -13,10 +13,11 @@ from bench_action.config.seed_files import SeedFile, SeedFileError, find_format,
 from bench_action.engine.protocol import Engine
 from bench_action.model.errors import InputError, StackError
 from bench_action.model.wording import percent
-from bench_action.stack.postgres import Postgres, QueryError, quote_text
+from bench_action.stack.postgres import Postgres, quote_text
 from bench_action.stack.seeding.mysql import Account, run_dump
 from bench_action.stack.seeding.psql import APPLICATION, SeedDatabase, restore_archive, restore_folder, run_script
 from bench_action.stack.seeding.redis import RedisSeed
+from bench_action.stack.server import QueryError
 
 _REPORT_S = 5.0
 _PROBE_S = 10.0

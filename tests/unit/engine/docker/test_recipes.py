@@ -89,7 +89,7 @@ def test_postgres__the_users_arguments_come_last_and_win() -> None:
 
 def test_redis__writes_to_disk_only_if_the_user_sets_it() -> None:
     command = make_options("redis", settings={"databases": "16", "appendonly": "yes"})["command"]
-    assert command == ["redis-server", "--save", "", "--appendonly", "yes", "--databases", "16"]
+    assert command == ["--save", "", "--appendonly", "yes", "--databases", "16"]
 
 
 def test_load__can_read_counters_and_change_nothing() -> None:

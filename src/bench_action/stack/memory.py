@@ -1,0 +1,72 @@
+"""Estimate how much memory the slots of a run need, before anything is started. Pure.
+
+Each figure is what an idle service was seen to use, plus the buffers that its settings let it fill. It is an estimate:
+data and what the application allocates under load come on top.
+"""
+
+import re
+from collections.abc import Mapping
+
+from bench_action.config.schema import Config, Service
+from bench_action.model.machine import Condition, Level
+
+_SUBJECT_MIB, _LOAD_MIB = 100, 60
+_OTHER_MIB = 80
+_NEAR = 0.8  # of what is available: from there on, a run may run out of memory
+_UNITS = {"": 1 / 1024**2, "k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0**2}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", re.IGNORECASE)
+_HEAP = re.compile(r"-Xmx(\d+[kmgtKMGT]?)")
+# kind → MiB when idle, with its data folder, and the setting that limits its buffers, with its default
+_KINDS: Mapping[str, tuple[float, str, str]] = {
+    "postgres": (90, "shared_buffers", "128MB"),
+    "mysql": (260, "innodb-buffer-pool-size", "128M"),
+    "redis": (12, "maxmemory", "0"),
+}
+# end of an image's name → MiB when idle; a virtual machine's heap comes on top
+_IMAGES: Mapping[str, float] = {
+    "rabbitmq": 140,
+    "memcached": 70,
+    "mongo": 180,
+    "elasticsearch": 350,
+    "opensearch": 400,
+    "kafka": 300,
+    "minio": 100,
+}
+_HEAPS = {"elasticsearch": 1024.0, "opensearch": 1024.0, "kafka": 1024.0}  # if none is set
+
+
+def estimate_service(service: Service) -> float:
+    """Estimate the MiB of a service."""
+    if service.kind in _KINDS:
+        idle, setting, default = _KINDS[service.kind]
+        settings = {name.replace("_", "-"): value for name, value in service.settings.items()}
+        # PostgreSQL counts in blocks of 8 kB if there is no unit
+        blocks = 8192 if service.kind == "postgres" else 1
+        return idle + _parse_size(str(settings.get(setting.replace("_", "-"), default)), blocks)
+    name = (service.image or "").partition("@")[0].rpartition("/")[2].partition(":")[0]
+    heap = next((match[1] for text in service.env.values() if (match := _HEAP.search(text))), None)
+    return _IMAGES.get(name, _OTHER_MIB) + (_parse_size(heap, 1) if heap else _HEAPS.get(name, 0.0))
+
+
+def judge_slots(config: Config, slots: int, available_mib: int | None) -> Condition:
+    """Judge whether so many slots fit into the memory that is available."""
+    services = {name: estimate_service(service) for name, service in config.services.items()}
+    slot = sum(services.values()) + _SUBJECT_MIB
+    needed = slots * slot + _LOAD_MIB
+    parts = ", ".join([*(f"{name} {mib:.0f}" for name, mib in services.items()), f"application {_SUBJECT_MIB}"])
+    found = f"about {needed:,.0f} MiB needed: {slots} × {slot:.0f} ({parts}) + {_LOAD_MIB} for wrk"
+    if available_mib is None or needed <= _NEAR * available_mib:
+        return Condition("memory of the slots", "ok", found)
+    most = max(services, key=lambda name: services[name], default="")
+    cure = "measure fewer variants at a time (`--variant`), use a machine with more memory"
+    cure += f", or limit {most} in its `settings` or `env`" if most else ""
+    level: Level = "fatal" if needed > available_mib else "warning"
+    return Condition("memory of the slots", level, f"{found}; {available_mib:,} MiB are available", cure)
+
+
+def _parse_size(text: str, bytes_without_unit: int) -> float:
+    """Parse a size such as `128MB`, in MiB; 0 for anything else."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        return 0.0
+    return float(match[1]) * (_UNITS[match[2].lower()] if match[2] else bytes_without_unit / 1024**2)

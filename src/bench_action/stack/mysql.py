@@ -1,0 +1,434 @@
+"""Talk to MySQL and MariaDB through their own client, inside their container.
+
+Neither can copy a database. A template is kept as tables in a database of its own, and as the statements that create
+everything else, written by their dump program: foreign keys, views, triggers, routines and counters survive. A copy is
+made by the server itself (`INSERT … SELECT`), which takes a tenth of the time of reading a dump.
+"""
+
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import quote
+
+from bench_action.engine.protocol import Engine, Handle, Session
+from bench_action.model.errors import StackError
+from bench_action.stack.server import Login, QueryError, Setup, Statements
+
+_ANSWER_S = 60.0
+_RENEW_S = 600.0
+_OWN = "bench_action"  # our account, which may do everything, and our database
+_PRISTINE = f"{_OWN}_pristine"  # the application's database as the image has made it
+_DATABASE = "app"  # if the environment names none
+_FAILED = re.compile(r"ERROR (?P<code>\d+) \(\w+\)(?: at line (?P<line>\d+))?(?: in [^:]*)?: (?P<why>.*)")
+_QUOTING = re.compile(r" near '.*| for key .*|(?<=Duplicate entry) '.*?'")
+# The shell reads the password from the first line of its input, because every process can read a command line.
+_SIGN_IN = "read -r MYSQL_PWD; export MYSQL_PWD; "
+_FIND = (
+    'program=$(command -v "$1" || command -v "$2") || { echo "ERROR 127 (none): no $1 or $2"; exit 127; }; shift 2; '
+)
+_CONVERSE = f'{_SIGN_IN}{_FIND}exec "$program" "$@" 2>&1'
+# `head` ends the input with the script; the rest that the client does not read is discarded, so that we can write all.
+_RUN = (
+    f'mark=$1 size=$2; shift 2; {_SIGN_IN}{_FIND}head -c "$size" | '
+    '{ "$program" "$@" 2>&1 >/dev/null; status=$?; cat >/dev/null; echo; echo "$mark $status"; }'
+)
+_DUMP = (
+    f'mark=$1; shift; {_SIGN_IN}{_FIND}errors=$(mktemp); "$program" "$@" 2>"$errors"; status=$?; '
+    '[ "$status" = 0 ] || cat "$errors"; rm -f "$errors"; echo; echo "$mark $status"'
+)
+_CLIENTS = ("mariadb", "mysql")  # images of MariaDB from 11 on have no `mysql`
+_DUMPERS = ("mariadb-dump", "mysqldump")
+_DUMP_OPTIONS = (
+    "--no-data",
+    "--skip-comments",
+    "--no-tablespaces",
+    "--skip-lock-tables",
+    "--loose-set-gtid-purged=OFF",
+)
+_CLIENT_OPTIONS = ("--batch", "--skip-column-names", "--unbuffered", "--skip-auto-rehash")
+# everything in which a word or a backslash means nothing to the client
+_QUOTED = re.compile(
+    r"""'(?:[^'\\]|\\.|'')*+(?:'|\Z)|"(?:[^"\\]|\\.|"")*+(?:"|\Z)|`[^`]*+(?:`|\Z)|\#[^\n]*+|--(?=\s|\Z)[^\n]*+"""
+    r"""|/\*(?![!M]).*?(?:\*/|\Z)|/\*M!\d*\\-[^*]*+\*/""",
+    re.DOTALL,
+)
+_COMMAND = re.compile(
+    r"\\|(?:\A|[;/$|])\s*(?:system|source|tee|notee|pager|nopager|edit|ego|connect|exit|quit|use|charset)\b"
+    r"|^\s*delimiter\s+(?!(?:;;?|//|\$\$|\|\|?)\s*$)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_ESCAPED = re.compile(r"\\(.)")
+_ESCAPES = {"n": "\n", "t": "\t", "0": "\0"}
+_TABLES = "SELECT table_name FROM information_schema.tables WHERE table_type <> 'VIEW' AND table_schema = "
+_COLUMNS = (
+    "SELECT c.table_name, c.column_name FROM information_schema.columns c JOIN information_schema.tables t"
+    " USING (table_schema, table_name) WHERE t.table_type NOT IN ('VIEW', 'SEQUENCE')"
+    " AND coalesce(c.generation_expression, '') = '' AND c.table_schema = {}"
+    " ORDER BY c.table_name, c.ordinal_position"
+)
+# our own statements are not counted
+_UNCOUNTED = "UPDATE performance_schema.threads SET INSTRUMENTED = 'NO' WHERE PROCESSLIST_ID = CONNECTION_ID()"
+_STATISTICS = {
+    "innodb_table_stats": "table_name, last_update, n_rows, clustered_index_size, sum_of_other_index_sizes",
+    "innodb_index_stats": "table_name, index_name, last_update, stat_name, stat_value, sample_size, stat_description",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What a template's tables do not say: the statements before and after their rows are copied, and its options."""
+
+    begin: str
+    columns: Mapping[str, Sequence[str]]
+    triggers: str
+    charset: str
+    collation: str
+
+
+class Mysql:
+    """The MySQL or MariaDB server of a slot."""
+
+    booleans = ("ON", "OFF")
+
+    def __init__(self, engine: Engine, handle: Handle, login: Login, root: str) -> None:
+        """Keep what is needed to connect. `root`: the password of root."""
+        self.handle = handle
+        self.login = login
+        self._root = root
+        self._password = secrets.token_hex(16)  # of our own account
+        self._engine = engine
+        self._sessions: dict[str, Session] = {}
+        self._templates: dict[str, Template] = {}
+
+    @classmethod
+    def connect(cls, engine: Engine, handle: Handle, setup: Setup) -> Self:
+        """Make the client; accounts are read from the environment, whose defaults are those of the official images."""
+        root = _read(setup.env, "ROOT_PASSWORD")
+        user = _read(setup.env, "USER") or "root"
+        password = root if user == "root" else _read(setup.env, "PASSWORD")
+        return cls(engine, handle, Login(user, password, _read(setup.env, "DATABASE") or _DATABASE), root)
+
+    @staticmethod
+    def complete(env: Mapping[str, str], password: str) -> dict[str, str]:
+        """Add root's password, unless it is known or empty, and the name of a database."""
+        own = {name: value for name, value in env.items() if "RANDOM_ROOT_PASSWORD" not in name}
+        if not any("ROOT_PASSWORD" in name or "ALLOW_EMPTY" in name for name in own):
+            own["MYSQL_ROOT_PASSWORD"] = password
+        return own if _read(own, "DATABASE") else {**own, "MYSQL_DATABASE": _DATABASE}
+
+    def copied_to(self, handle: Handle) -> Self:
+        """Return the server of another slot, whose data are a copy of this one's."""
+        server = copy(self)
+        server.handle, server._sessions = handle, {}  # noqa: SLF001 (a copy of this object)
+        return server
+
+    def probe(self) -> str:
+        """Return an empty text once it answers over TCP, else why not.
+
+        While it initialises its data, it listens on its socket only.
+        """
+        find = _FIND + 'exec "$program" "$@" 2>&1'
+        where = ["--protocol=tcp", "--host=127.0.0.1", f"--port={self.handle.port}", "--connect-timeout=2"]
+        # a server that refuses the account has answered
+        command = ["sh", "-c", find, "sh", "mariadb-admin", "mysqladmin", *where, "ping"]
+        status, output = self._engine.exec(self.handle, command)
+        return "" if status == 0 else output.strip() or "mysqladmin did not answer"
+
+    def open(self) -> None:
+        """Create our account and database, and check that queries can be counted. Raises StackError if not."""
+        try:
+            self._execute_as("root", "mysql", *self._create_own())
+        except QueryError as error:
+            advice = "give root's password as MYSQL_ROOT_PASSWORD, not in a file or as a hash"
+            raise StackError(
+                f"could not sign in to {self.handle.name} as root", cause=error.what, advice=advice
+            ) from error
+        if self._execute("SELECT @@performance_schema") != ["1"]:
+            raise StackError(
+                f"{self.handle.name} cannot count queries: its performance_schema is off",
+                advice="remove `performance_schema` from its `settings` and `command`, or use an image that has it",
+            )
+        self.keep_as(_PRISTINE)
+
+    def close(self) -> None:
+        """Close all connections; the next statement opens a new one."""
+        for session in self._sessions.values():
+            session.close()
+        self._sessions.clear()
+
+    def address(self) -> dict[str, str]:
+        """Return how an application reaches its database: what placeholders name of it."""
+        login, server = self.login, f"{self.handle.host}:{self.handle.port}"
+        account = f"{quote(login.user, safe='')}:{quote(login.password, safe='')}"
+        return {
+            "host": self.handle.host,
+            "port": str(self.handle.port),
+            "user": login.user,
+            "password": login.password,
+            "database": login.database,
+            "url": f"mysql://{account}@{server}/{quote(login.database, safe='')}",
+        }
+
+    def renew(self, template: str = "") -> None:
+        """Replace the application's database by a copy of a template; clients that are connected are cut off."""
+        self._cut_off()
+        name = template or _PRISTINE
+        kept, database = self._templates[name], quote_name(self.login.database)
+        fast = "SET foreign_key_checks = 0, unique_checks = 0, sql_mode = 'NO_AUTO_VALUE_ON_ZERO';\n"
+        script = [
+            f"DROP DATABASE IF EXISTS {database};",
+            f"CREATE DATABASE {database} CHARACTER SET {kept.charset} COLLATE {kept.collation};",
+            f"USE {database};\n{fast}{kept.begin}\n{fast}",
+            *(_copy_rows(table, columns, name) for table, columns in kept.columns.items()),
+            kept.triggers,
+            *(self._copy_statistics(table, name) for table in _STATISTICS),
+        ]
+        if kept.columns:
+            script.append(f"FLUSH TABLES {', '.join(map(quote_name, kept.columns))};")
+        self._run(_OWN, "", "\n".join(script) + "\n", _RENEW_S)
+
+    def analyse(self, patience_s: float) -> None:
+        """Collect the planner's statistics on the tables of the application's database."""
+        if tables := self._execute(_TABLES + quote_text(self.login.database)):
+            names = ", ".join(f"{quote_name(self.login.database)}.{quote_name(_unescape(table))}" for table in tables)
+            self._execute_as(_OWN, _OWN, f"ANALYZE TABLE {names}", patience_s=patience_s)
+
+    def keep_as(self, template: str) -> None:
+        """Turn the application's database into a template; clients that are connected are cut off."""
+        self._forget(self.login.database)
+        self._cut_off()
+        own, new = self.login.database, quote_name(template)
+        self._templates[template] = kept = self._describe(own)
+        tables = [quote_name(_unescape(table)) for table in self._execute(_TABLES + quote_text(own))]
+        moves = ", ".join(f"{quote_name(own)}.{table} TO {new}.{table}" for table in tables)
+        self.drop_template(template, forget=False)
+        self._execute(
+            f"CREATE DATABASE {new} CHARACTER SET {kept.charset} COLLATE {kept.collation};\n"
+            + "".join(
+                f"DROP TRIGGER {quote_name(own)}.{quote_name(_unescape(name))};\n" for name in self._list_triggers()
+            )
+            + (f"SET foreign_key_checks = 0;\nRENAME TABLE {moves};\nSET foreign_key_checks = 1;\n" if moves else "")
+            + f"DROP DATABASE {quote_name(own)}"
+        )
+
+    def drop_template(self, template: str, *, forget: bool = True) -> None:
+        """Drop a template. `forget`: also what we know of it."""
+        self._execute(f"DROP DATABASE IF EXISTS {quote_name(template)}")
+        if forget:
+            self._templates.pop(template, None)
+
+    def describe_template(self, template: str) -> list[str]:
+        """List the schema of a template and the rows of each table: equal for two that look the same to the planner."""
+        kept = self._templates[template]
+        counts = [
+            f"SELECT {quote_text(table)}, count(*) FROM {quote_name(template)}.{quote_name(table)}"
+            for table in kept.columns
+        ]
+        return [
+            *kept.begin.splitlines(),
+            *kept.triggers.splitlines(),
+            *(self._execute(";\n".join(counts)) if counts else []),
+        ]
+
+    def execute(self, text: str) -> list[str]:
+        """Run statements in the application's database as our account; return their rows, one line each.
+
+        Raises QueryError for the first that fails.
+        """
+        _require_plain(text)
+        return self._execute(text, self.login.database)
+
+    def connections(self) -> int:
+        """Count the connections that applications have to their database now."""
+        return len(self._list_clients())
+
+    def statements(self) -> Statements:
+        """Read what has been run in the application's database, except by us."""
+        lost, *rows = self._execute(
+            "SHOW GLOBAL STATUS LIKE 'Performance_schema_digest_lost';\n"
+            "SELECT digest, count_star, sum_rows_affected + sum_rows_sent, digest_text"
+            " FROM performance_schema.events_statements_summary_by_digest"
+            f" WHERE digest IS NOT NULL AND schema_name = {quote_text(self.login.database)}"
+        )
+        columns = [row.split("\t") for row in rows]
+        return Statements([(key, _unescape(text), int(calls), int(n)) for key, calls, n, text in columns], lost)
+
+    def _create_own(self) -> list[str]:
+        account = f"{quote_text(_OWN)}@'localhost'"
+        return [
+            f"CREATE USER {account} IDENTIFIED BY {quote_text(self._password)}",
+            f"GRANT ALL ON *.* TO {account} WITH GRANT OPTION",
+            f"CREATE DATABASE {_OWN}",
+            f"CREATE DATABASE IF NOT EXISTS {quote_name(self.login.database)}",
+        ]
+
+    def _list_clients(self) -> list[str]:
+        return self._execute(
+            f"SELECT id FROM information_schema.processlist WHERE db = {quote_text(self.login.database)}"
+            f" AND user <> '{_OWN}'"
+        )
+
+    def _list_triggers(self) -> list[str]:
+        where = f"trigger_schema = {quote_text(self.login.database)}"
+        return self._execute(f"SELECT trigger_name FROM information_schema.triggers WHERE {where}")
+
+    def _cut_off(self) -> None:
+        """End the connections of all clients to the application's database, and ours."""
+        self._forget(self.login.database)
+        for client in self._list_clients():
+            self._execute(f"KILL {client}", tolerated="ERROR 1094")  # it may have ended meanwhile
+
+    def _describe(self, database: str) -> Template:
+        columns: dict[str, list[str]] = {}
+        for row in self._execute(_COLUMNS.format(quote_text(database))):
+            table, column = map(_unescape, row.split("\t"))
+            columns.setdefault(table, []).append(column)
+        where = f"schema_name = {quote_text(database)}"
+        names = "default_character_set_name, default_collation_name"
+        charset, collation = self._execute(f"SELECT {names} FROM information_schema.schemata WHERE {where}")[0].split()
+        begin = self._dump(database, "--skip-triggers", "--routines", "--events")
+        return Template(begin, columns, self._dump(database, "--no-create-info", "--triggers"), charset, collation)
+
+    def _copy_statistics(self, table: str, template: str) -> str:
+        """Write the statement that gives the copies the statistics of a template, as the tables are the same."""
+        columns = _STATISTICS[table]
+        return (
+            f"REPLACE INTO mysql.{table} (database_name, {columns}) SELECT {quote_text(self.login.database)}, {columns}"
+            f" FROM mysql.{table} WHERE database_name = {quote_text(template)};"
+        )
+
+    def _forget(self, database: str) -> None:
+        """Close our connection to a database."""
+        if database in self._sessions:
+            self._sessions.pop(database).close()
+
+    def _execute(self, text: str, database: str = _OWN, tolerated: str = "ERROR 0") -> list[str]:
+        if database not in self._sessions:
+            self._sessions[database] = session = self._open_session(_OWN, _OWN)
+            self._converse(session, f"{_UNCOUNTED};\nUSE {quote_name(database)}")
+        return self._converse(self._sessions[database], text, tolerated=tolerated)
+
+    def _execute_as(self, user: str, database: str, *texts: str, patience_s: float = _ANSWER_S) -> list[str]:
+        session = self._open_session(user, database)
+        try:
+            return [row for text in texts for row in self._converse(session, text, patience_s)]
+        finally:
+            session.close()
+
+    def _open_session(self, user: str, database: str) -> Session:
+        options = [*_CLIENT_OPTIONS, "--force", *_sign_in(user), database]
+        session = self._engine.session(self.handle, ["sh", "-c", _CONVERSE, "sh", *_CLIENTS, *options])
+        session.send(self._get_password(user) + "\n")
+        return session
+
+    def _get_password(self, user: str) -> str:
+        return {_OWN: self._password, "root": self._root}.get(user, self.login.password)
+
+    def _converse(
+        self, session: Session, text: str, patience_s: float = _ANSWER_S, tolerated: str = "ERROR 0"
+    ) -> list[str]:
+        mark = secrets.token_hex(16)
+        try:
+            session.send(f"{text}\n;SELECT '{mark}';\n", patience_s)
+            rows = _read_until(session, mark, patience_s)[:-1]
+        except StackError as error:  # the client exits if it cannot connect
+            if refused := next((line for line in error.log if _FAILED.match(line)), ""):
+                raise QueryError(f"MySQL refused the connection: {refused}") from error
+            raise
+        rows = [row for row in rows if not row.startswith(("ERROR 1065 ", tolerated))]  # 1065: an empty statement
+        if refused := next((row for row in rows if _FAILED.match(row)), ""):
+            where = " ".join(text.split())
+            where = where if len(where) <= 200 else where[:200] + "…"
+            raise QueryError(f"MySQL refused a statement: {refused}", where=where, log=rows[:5])
+        return rows
+
+    def _run(self, user: str, database: str, text: str, patience_s: float) -> None:
+        """Run a script to its end or to its first error. Raises QueryError, which quotes nothing of it."""
+        mark, script = secrets.token_hex(16), text if text.endswith("\n") else f"{text}\n"
+        options = [*_CLIENT_OPTIONS, *_sign_in(user), *([database] if database else [])]
+        command = ["sh", "-c", _RUN, "sh", mark, str(len(script.encode())), *_CLIENTS, *options]
+        lines = self._collect(command, user, mark, script, patience_s)
+        if lines.pop() == f"{mark} 0":
+            return
+        failed = next((match for line in lines if (match := _FAILED.match(line))), None)
+        if failed is None:
+            raise QueryError("the client of MySQL exited before the end of the script", log=lines[:10])
+        where = f"line {failed['line']}" if failed["line"] else ""
+        raise QueryError(f"MySQL refused a statement: {_QUOTING.sub('', failed['why'])}", where=where)
+
+    def _dump(self, database: str, *options: str) -> str:
+        mark = secrets.token_hex(16)
+        words = [*_DUMP_OPTIONS, *_sign_in(_OWN), *options, database]
+        lines = self._collect(["sh", "-c", _DUMP, "sh", mark, *_DUMPERS, *words], _OWN, mark, "", _ANSWER_S)
+        if lines.pop() != f"{mark} 0":
+            advice = "use an image that contains mysqldump or mariadb-dump, such as the official one"
+            raise StackError(f"could not describe the database {database}", log=lines[-10:], advice=advice)
+        return "\n".join(lines).strip()
+
+    def _collect(self, command: Sequence[str], user: str, mark: str, text: str, patience_s: float) -> list[str]:
+        session = self._engine.session(self.handle, command)
+        try:
+            session.send(self._get_password(user) + "\n" + text, patience_s)
+            return _read_until(session, mark, patience_s)
+        finally:
+            session.close()
+
+
+def quote_name(name: str) -> str:
+    """Quote a name for SQL."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def quote_text(text: str) -> str:
+    """Quote a text for SQL."""
+    escaped = text.replace("\\", r"\\").replace("'", "''")
+    return f"'{escaped}'"
+
+
+def _sign_in(user: str) -> list[str]:
+    return [f"--user={user}", "--default-character-set=utf8mb4"]
+
+
+def _copy_rows(table: str, columns: Sequence[str], template: str) -> str:
+    """Write the statement that copies a table's rows, without columns that the server computes."""
+    names = ", ".join(map(quote_name, columns))
+    return f"INSERT INTO {quote_name(table)} ({names}) SELECT {names} FROM {quote_name(template)}.{quote_name(table)};"
+
+
+def _read(env: Mapping[str, str], name: str) -> str:
+    """Read a variable of the official images: MariaDB's have two names for each."""
+    return env.get(f"MARIADB_{name}") or env.get(f"MYSQL_{name}") or ""
+
+
+def _require_plain(text: str) -> None:
+    """Require that a script contains no command of the client, which may run programs. Raises QueryError."""
+    if found := _COMMAND.search(_QUOTED.sub(_blank_out, text)):
+        line = text.count("\n", 0, found.end()) + 1
+        raise QueryError(
+            "the SQL contains a command of the mysql client",
+            where=f"line {line}",
+            advice="remove it; to dump, use `mysqldump` on one database, without `--databases`",
+        )
+
+
+def _blank_out(match: re.Match[str]) -> str:
+    return re.sub(r"[^\n]", " ", match[0])
+
+
+def _unescape(text: str) -> str:
+    """Read a value as the client writes it in batch mode."""
+    return _ESCAPED.sub(lambda match: _ESCAPES.get(match[1], match[1]), text)
+
+
+def _read_until(session: Session, mark: str, patience_s: float) -> list[str]:
+    """Read lines up to and including the one that begins with the mark, which nothing else can contain."""
+    lines: list[str] = []
+    while not lines or not lines[-1].startswith(mark):
+        line = session.read_line(patience_s)
+        if line is None:
+            raise StackError("MySQL did not answer", cause=f"no output for {patience_s:g} s")
+        lines.append(line)
+    return lines

@@ -1,0 +1,198 @@
+"""MySQL's client against a real MariaDB, which runs as a process."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from bench_action.engine.local.session import LocalSession
+from bench_action.engine.protocol import Engine, Handle
+from bench_action.stack.meters.sql import count_queries
+from bench_action.stack.mysql import Mysql
+from bench_action.stack.server import DatabaseServer, QueryError, Setup
+
+pytestmark = pytest.mark.integration
+
+START_TIMEOUT_S = 30.0
+SCHEMA = """\
+CREATE TABLE author (id INT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(40),
+  shout VARCHAR(50) AS (CONCAT(name, '!')) STORED);
+CREATE TABLE book (id INT PRIMARY KEY AUTO_INCREMENT, author_id INT, title TEXT, KEY (title(9)),
+  FOREIGN KEY (author_id) REFERENCES author (id) ON DELETE CASCADE);
+CREATE TABLE note (id INT PRIMARY KEY AUTO_INCREMENT, text TEXT);
+CREATE VIEW titles AS SELECT name, title FROM author JOIN book ON book.author_id = author.id;
+INSERT INTO author (name) VALUES ('Ann'), ('Bo;b'), ('C\\\\c');
+INSERT INTO book (author_id, title) VALUES (1, 'x\\'y'), (2, 'line\\nline'), (2, 'tab\\tle');
+DELETE FROM author WHERE name LIKE 'C%';
+DELIMITER //
+CREATE TRIGGER noted AFTER INSERT ON book FOR EACH ROW BEGIN INSERT INTO note (text) VALUES (NEW.title); END//
+CREATE PROCEDURE twice() BEGIN SELECT count(*) FROM book; INSERT INTO note (text) VALUES ('twice'); END//
+DELIMITER ;
+"""
+
+
+class Machine:
+    """An engine whose only container is this machine. `exec` and `session` find the server by its socket."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / ".my.cnf").write_text(f"[client]\nsocket={folder}/socket\n", encoding="utf-8")
+        self._env = {**os.environ, "HOME": str(folder)}
+
+    def exec(self, handle: Handle, argv: Sequence[str]) -> tuple[int, str]:  # noqa: ARG002
+        done = subprocess.run(argv, env=self._env, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    def session(self, handle: Handle, argv: Sequence[str]) -> LocalSession:  # noqa: ARG002
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(argv, env=self._env, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT)
+        return LocalSession(process, argv[0])
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mysql]:
+    if shutil.which("mariadbd") is None or shutil.which("mariadb-dump") is None:
+        pytest.skip("MariaDB is not installed")
+    folder = tmp_path_factory.mktemp("mariadb")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = ["--no-defaults", "--user=root", f"--datadir={folder}/data"]
+    install = ["mariadb-install-db", *common, "--auth-root-authentication-method=normal", "--skip-test-db"]
+    subprocess.run(install, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    options = [
+        f"--socket={folder}/socket",
+        f"--port={port}",
+        "--performance-schema=ON",
+        "--innodb-stats-auto-recalc=OFF",
+    ]
+    options += ["--performance-schema-instrument=statement/%=ON", "--performance-schema-consumer-statements-digest=ON"]
+    process = subprocess.Popen(["mariadbd", *common, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        handle = Handle("1", "mysql", "mysql", "127.0.0.1", port)
+        setup = Setup({"MYSQL_DATABASE": "shop", "MYSQL_ALLOW_EMPTY_PASSWORD": "1"})
+        client = Mysql.connect(cast(Engine, Machine(folder)), handle, setup)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while problem := client.probe():
+            assert time.monotonic() < deadline, problem
+            time.sleep(0.1)
+        client.open()
+        yield client
+        client.close()
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def run(server: Mysql, text: str) -> None:
+    server._run(server.login.user, server.login.database, text, 60)
+
+
+@pytest.fixture
+def seeded(server: Mysql) -> Mysql:
+    server.renew()
+    run(server, SCHEMA)
+    server.analyse(60)
+    server.keep_as("seeded")
+    server.renew("seeded")
+    return server
+
+
+def read_all(server: Mysql) -> list[str]:
+    return server.execute("SELECT * FROM author; SELECT * FROM book; SELECT * FROM note; SELECT * FROM titles")
+
+
+def test_mysql__is_a_database_server(server: Mysql) -> None:
+    assert isinstance(server, DatabaseServer)
+
+
+def test_renew__restores_rows_generated_columns_views_and_counters(seeded: Mysql) -> None:
+    before = read_all(seeded)
+    assert "1\tAnn\tAnn!" in before
+    seeded.execute("DELETE FROM author; INSERT INTO note (text) VALUES ('n')")
+    seeded.renew("seeded")
+    assert read_all(seeded) == before
+    seeded.execute("INSERT INTO author (name) VALUES ('Dora')")
+    assert seeded.execute("SELECT max(id) FROM author") == ["4"]  # 3 was used and deleted
+
+
+def test_renew__restores_triggers_foreign_keys_and_procedures(seeded: Mysql) -> None:
+    assert seeded.execute("SELECT count(*) FROM note") == ["0"]  # copying rows runs no trigger
+    seeded.execute("INSERT INTO book (author_id, title) VALUES (1, 'new')")
+    assert seeded.execute("SELECT text FROM note") == ["new"]
+    seeded.execute("DELETE FROM author WHERE id = 1")
+    assert seeded.execute("SELECT count(*) FROM book WHERE author_id = 1") == ["0"]
+    with pytest.raises(QueryError, match="foreign key"):
+        seeded.execute("INSERT INTO book (author_id) VALUES (99)")
+    assert seeded.execute("CALL twice()") == ["2"]
+
+
+def test_renew__keeps_the_statistics_of_the_planner(seeded: Mysql) -> None:
+    statistics = "SELECT table_name, n_rows FROM mysql.innodb_table_stats WHERE database_name = '{}' ORDER BY 1"
+    kept = seeded.execute(statistics.format("seeded"))
+    assert "book\t3" in kept
+    assert seeded.execute(statistics.format("shop")) == kept
+
+
+def test_describe_template__tells_what_differs(seeded: Mysql) -> None:
+    first = seeded.describe_template("seeded")
+    assert "book\t3" in first
+    seeded.renew("seeded")
+    seeded.keep_as("same")
+    seeded.renew("seeded")
+    seeded.execute("ALTER TABLE note ADD COLUMN more INT")
+    seeded.keep_as("other")
+    assert seeded.describe_template("same") == first != seeded.describe_template("other")
+    seeded.drop_template("same")
+    seeded.drop_template("other")
+    seeded.renew("seeded")
+
+
+def test_statements__are_those_of_applications_and_top_level(seeded: Mysql) -> None:
+    before = seeded.statements()
+    seeded.execute("SELECT 1 FROM book; SELECT 2 FROM author")  # ours
+    run(seeded, "BEGIN; SELECT id FROM book; CALL twice(); UPDATE book SET title = 'a'; COMMIT; SELECT @@version")
+    after = seeded.statements()
+    counts = count_queries(before.rows, after.rows)
+    assert before.generation == after.generation
+    assert counts is not None
+    assert sorted((" ".join(text.split()), *count) for text, count in counts.items()) == [
+        ("CALL `twice` ( )", 1, 1),
+        ("SELECT ID FROM `book`", 1, 3),
+        ("UPDATE `book` SET `title` = ?", 1, 3),
+    ]
+
+
+def test_connections__are_those_of_applications(seeded: Mysql) -> None:
+    assert seeded.connections() == 0
+    session = seeded._open_session("root", "shop")
+    seeded._converse(session, "SELECT 1")
+    assert seeded.connections() == 1
+    seeded.renew("seeded")  # cuts it off
+    assert seeded.connections() == 0
+    session.close()
+
+
+def test_run__names_the_line_and_quotes_no_data(seeded: Mysql) -> None:
+    with pytest.raises(QueryError) as caught:
+        run(seeded, "SELECT 1;\nINSERT INTO author (id) VALUES (1);\n")
+    assert caught.value.where == "line 2"
+    assert "Duplicate entry" in caught.value.what
+    assert "'1'" not in caught.value.what
+
+
+@pytest.mark.parametrize("text", ["system id", "SELECT 1; \\! id", "/* a */ source x;", "DELIMITER x\nsystem id x"])
+def test_scripts__contain_no_command_of_the_client(server: Mysql, text: str) -> None:
+    with pytest.raises(QueryError, match="a command of the mysql client"):
+        server.execute(text)
+
+
+def test_open__says_how_to_give_the_password(server: Mysql) -> None:
+    stranger = Mysql(server._engine, server.handle, server.login, "wrong")
+    with pytest.raises(Exception, match="could not sign in to mysql as root"):
+        stranger.open()

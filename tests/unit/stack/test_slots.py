@@ -1,0 +1,78 @@
+"""How a slot's services without a client of ours are made new."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import pytest
+
+from bench_action.engine.protocol import Engine, Exit, Handle
+from bench_action.model.errors import StackError
+from bench_action.stack.readiness import ReadinessCheck
+from bench_action.stack.slots import Reset, Slot
+from bench_action.stack.subject import Subject
+
+pytestmark = pytest.mark.unit
+
+QUEUE = Handle("1", "queue", "other", "queue", 5672)
+
+
+class Recorder:
+    """An engine that records what is done, and whose programs exit with `status`."""
+
+    def __init__(self, status: int = 0) -> None:
+        self.status = status
+        self.done: list[str] = []
+
+    def stop(self, handle: Handle) -> None:
+        self.done.append(f"stop {handle.name}")
+
+    def restart(self, handle: Handle) -> None:
+        self.done.append(f"restart {handle.name}")
+
+    def exec(self, handle: Handle, argv: Sequence[str]) -> tuple[int, str]:
+        self.done.append(f"{handle.name}: {' '.join(argv)}")
+        return self.status, "no such queue\n"
+
+    def ended(self) -> list[Exit]:
+        return []
+
+    def probe(self) -> str:
+        self.done.append("probe")
+        return "" if self.done.count("probe") % 2 == 0 else "not ready yet"
+
+
+def subject(name: str, template: str = "") -> Subject:
+    return cast(Subject, type("Fake", (), {"name": name, "template": template})())
+
+
+def make_slot(engine: Recorder, *command: str) -> Slot:
+    slot = Slot(cast(Engine, engine), "a")
+    slot.resets["queue"] = Reset(ReadinessCheck(QUEUE, 5.0, engine.probe), command)
+    return slot
+
+
+def test_renew__restarts_other_services_and_waits_until_they_are_ready() -> None:
+    engine = Recorder()
+    make_slot(engine).renew(subject("web"))
+    assert engine.done == ["stop queue", "restart queue", "probe", "probe"]
+
+
+def test_renew__runs_the_command_of_a_service() -> None:
+    engine = Recorder()
+    make_slot(engine, "purge", "all").renew(subject("web"))
+    assert engine.done == ["queue: purge all", "probe", "probe"]
+
+
+def test_renew__resets_without_fresh_data_only_if_another_subject_enters() -> None:
+    engine = Recorder()
+    slot = make_slot(engine, "purge")
+    for name in ("web", "web", "web@base"):
+        slot.renew(subject(name), fresh_data=False)
+    assert engine.done.count("queue: purge") == 2
+
+
+def test_renew__reports_a_command_that_fails() -> None:
+    with pytest.raises(StackError, match="could not reset queue") as caught:
+        make_slot(Recorder(status=3), "purge").renew(subject("web"))
+    assert caught.value.where == "its `reset` command exited with status 3"
+    assert caught.value.log == ("no such queue",)
