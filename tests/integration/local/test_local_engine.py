@@ -89,6 +89,7 @@ def assert_postgres_counts(engine: LocalEngine) -> None:
     postgres = Postgres.connect(engine, handle, Setup(PASSWORD))
     wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, postgres.probe)])
     postgres.open()
+    postgres.renew()
     assert postgres.execute("SHOW max_connections") == ["500"]
     postgres.renew()
     postgres.execute_as("postgres", "postgres", "SELECT 1")
