@@ -115,6 +115,7 @@ def test_postgres__two_of_one_template_have_separate_passwords_and_data(engine: 
         servers.append(Postgres.connect(engine, handle, Setup(env)))
         wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, servers[-1].probe)])
         servers[-1].open()
+        servers[-1].renew()
     servers[0].execute("CREATE TABLE only_here ()")
     assert servers[1].execute("SELECT count(*) FROM pg_class WHERE relname = 'only_here'") == ["0"]
     with pytest.raises(StackError, match="a helper program exited"):

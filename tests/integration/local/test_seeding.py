@@ -81,8 +81,8 @@ def database(server: Postgres) -> Postgres:
 @pytest.fixture(scope="module")
 def dump(server: Postgres) -> Iterator[Callable[..., Path]]:
     """Dump the shop, whose owner and reader do not exist any more."""
-    server.execute("CREATE ROLE shop SUPERUSER LOGIN PASSWORD 'x'; CREATE ROLE reader")
-    server.execute("CREATE DATABASE source OWNER shop")
+    server.execute_as(USER, "postgres", "CREATE ROLE shop SUPERUSER LOGIN PASSWORD 'x'; CREATE ROLE reader")
+    server.execute_as(USER, "postgres", "CREATE DATABASE source OWNER shop")
     server.execute_as(USER, "source", f"SET SESSION AUTHORIZATION shop; {SHOP}")
     port = server.handle.port
 
@@ -93,7 +93,7 @@ def dump(server: Postgres) -> Iterator[Callable[..., Path]]:
 
     yield dump
     server.drop_template("source")
-    server.execute("DROP ROLE IF EXISTS shop; DROP ROLE IF EXISTS reader")
+    server.execute_as(USER, "postgres", "DROP ROLE IF EXISTS shop; DROP ROLE IF EXISTS reader")
 
 
 Seed = Callable[[str], list[str]]
