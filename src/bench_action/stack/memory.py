@@ -1,7 +1,8 @@
 """Estimate how much memory the slots of a run need, before anything is started. Pure.
 
-Each figure is what an idle service was seen to use, plus the buffers that its settings let it fill. It is an estimate:
-data and what the application allocates under load come on top.
+Each figure is a rough one of an idle service, plus the buffers that its settings let it fill. Data, and what the
+application allocates under load, come on top; buffers may never be filled. So only a run that needs far more than there
+is ends before it begins.
 """
 
 import re
@@ -12,7 +13,7 @@ from bench_action.model.machine import Condition, Level
 
 _SUBJECT_MIB, _LOAD_MIB = 100, 60
 _OTHER_MIB = 80
-_NEAR = 0.8  # of what is available: from there on, a run may run out of memory
+_NEAR, _HOPELESS = 0.8, 1.5  # of what is available: a run may, or will, run out of memory
 _UNITS = {"": 1 / 1024**2, "k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0**2}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", re.IGNORECASE)
 _HEAP = re.compile(r"-Xmx(\d+[kmgtKMGT]?)")
@@ -60,7 +61,7 @@ def judge_slots(config: Config, slots: int, available_mib: int | None) -> Condit
     most = max(services, key=lambda name: services[name], default="")
     cure = "measure fewer variants at a time (`--variant`), use a machine with more memory"
     cure += f", or limit {most} in its `settings` or `env`" if most else ""
-    level: Level = "fatal" if needed > available_mib else "warning"
+    level: Level = "fatal" if needed > _HOPELESS * available_mib else "warning"
     return Condition("memory of the slots", level, f"{found}; {available_mib:,} MiB are available", cure)
 
 

@@ -2,7 +2,7 @@
 
 Neither can copy a database. A template is kept as tables in a database of its own, and as the statements that create
 everything else, written by their dump program: foreign keys, views, triggers, routines and counters survive. A copy is
-made by the server itself (`INSERT … SELECT`), which takes a tenth of the time of reading a dump.
+made by the server itself (`INSERT … SELECT`).
 """
 
 import re
