@@ -337,13 +337,18 @@ class Variant(Container):
     keep_alive: bool = Field(True, description="whether the server keeps connections open between requests")
 
 
-class Profile(Model):
-    """A named wrk load."""
+class Request(Model):
+    """A request, such as a check sends."""
 
     path: UrlPath = "/"
     method: Annotated[str, StringConstraints(pattern=r"^[A-Z]+$")] = "GET"
     headers: Headers = {}
     body: str = ""
+
+
+class Profile(Request):
+    """A named wrk load."""
+
     connections: int = Field(ge=1, le=60_000)
     threads: int = Field(ge=1, le=512)
     duration: WholeSeconds = Field(ge=1, le=3600)
@@ -370,15 +375,6 @@ class Profile(Model):
                 f"{self.connections // self.threads * self.threads} of {self.connections}"
             )
         return self
-
-
-class Request(Model):
-    """A request that a check sends."""
-
-    path: UrlPath = "/"
-    method: Annotated[str, StringConstraints(pattern=r"^[A-Z]+$")] = "GET"
-    headers: Headers = {}
-    body: str = ""
 
 
 class ExpectedWork(Model):
@@ -581,7 +577,7 @@ class Config(Model):
     @model_validator(mode="after")
     def _requests_are_literal(self) -> Self:
         """Reject placeholders of secrets in requests, which are sent literally."""
-        requests: list[tuple[str, Request | Profile]] = [(f"profile {name}", p) for name, p in self.profiles.items()]
+        requests: list[tuple[str, Request]] = [(f"profile {name}", p) for name, p in self.profiles.items()]
         requests += [(f"check {check.name!r}", check.request) for check in self.checks]
         containers: dict[str, Container] = {**self.services, **self.variants}
         requests += [(f"`ready` of {name}", container.ready.request) for name, container in containers.items()]

@@ -1,7 +1,7 @@
 """Start the services of every slot in parallel, and wait until all are ready; databases are made once and copied."""
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,11 +15,11 @@ from bench_action.stack.container import make_container_form
 from bench_action.stack.images import Images
 from bench_action.stack.parallel import run_in_parallel
 from bench_action.stack.postgres import Login, Postgres
+from bench_action.stack.probes import make_check
 from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
 from bench_action.stack.redis import Redis
 from bench_action.stack.slots import Slot
 
-_REFUSALS = frozenset({400, 403, 421})  # what frameworks answer to a host name that they do not know
 _PORTS = {"postgres": 5432, "redis": 6379}
 _PASSWORD = frozenset({"POSTGRES_PASSWORD", "POSTGRES_PASSWORD_FILE"})
 
@@ -109,8 +109,8 @@ class SlotServices:
     def _make_check(self, slot: Slot, name: str) -> ReadinessCheck:
         service, handle = self.config.services[name], slot.handles[name]
         client = slot.postgres.get(name) or slot.redis.get(name)
-        probe = client.probe if client is not None else make_http_probe(self.agent, handle, service.ready.path)
-        return ReadinessCheck(handle, service.ready.timeout, probe)
+        probe = client.probe if client is not None else None
+        return make_check(self.engine, self.agent, handle, service, client=probe)
 
     def _make_spec(self, slot: Slot, name: str) -> ServiceSpec:
         service = self.config.services[name]
@@ -122,7 +122,7 @@ class SlotServices:
             settings={key: _format_setting(value) for key, value in service.settings.items()},
             env=self._fill_in_account(service),
             command=service.command,
-            port=service.port or _PORTS[service.kind],
+            port=service.port or _PORTS.get(service.kind, 0),
             slot=slot.name,
             container=replace(
                 form, aliases=[*form.aliases, *(a for a, known in self.aliases.items() if known == name)]
@@ -137,25 +137,6 @@ class SlotServices:
             if not _PASSWORD & set(env):
                 env["POSTGRES_PASSWORD"] = self._password
         return env
-
-
-def make_http_probe(agent: Agent, handle: Handle, path: str) -> Callable[[], str]:
-    """Make a readiness probe: it returns an empty text once `path` answers 200, else what is wrong."""
-
-    def probe() -> str:
-        status, problem = agent.get(handle, path, timeout_s=2.0)
-        if status == 200:
-            return ""
-        if not status:
-            return f"GET {path}: {problem}"
-        hint = _hint_at_host(handle.host) if status in _REFUSALS else ""
-        return f"GET {path}: answered {status}, expected 200{hint}"
-
-    return probe
-
-
-def _hint_at_host(host: str) -> str:
-    return f"; if it refuses the host name {host}, allow it (Django: ALLOWED_HOSTS, Rails: config.hosts)"
 
 
 def _format_setting(value: str | float | bool) -> str:
