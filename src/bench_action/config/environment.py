@@ -1,12 +1,13 @@
 """Fill in a subject's environment and commands: how it reaches its services, and the secrets that the user allowed."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from bench_action.config.baseline import Baseline, Lack
 from bench_action.config.kinds import ATTRIBUTES
-from bench_action.config.schema import PLACEHOLDER, SECRET, Build, Config, Variant
+from bench_action.config.schema import PLACEHOLDER, SECRET, Build, Config, Request, Variant
 from bench_action.model.errors import InputError
 
 # attribute → value: how a subject reaches a service
@@ -44,6 +45,18 @@ def fill_in_addresses(text: str, services: Mapping[str, Address]) -> str:
     return PLACEHOLDER.sub(address, text)
 
 
+_Request = TypeVar("_Request", bound=Request)
+
+
+def fill_in_request(request: _Request, services: Mapping[str, Address]) -> _Request:
+    """Replace `{service.attribute}` in the headers and the body of a request. Raises InputError.
+
+    The configuration keeps its placeholders, so that no result and no message contains a password.
+    """
+    headers = {name: fill_in_addresses(value, services) for name, value in request.headers.items()}
+    return request.model_copy(update={"headers": headers, "body": fill_in_addresses(request.body, services)})
+
+
 def read_secrets(config: Config, environ: Mapping[str, str]) -> dict[str, str]:
     """Read the variables that `secrets:` lists. Raises InputError if one is not set."""
     if missing := [name for name in config.secrets if name not in environ]:
@@ -65,6 +78,30 @@ def check_environment(config: Config, environ: Mapping[str, str]) -> None:
             fill_in(text, services, secrets)
         for text in (*variant.command, *variant.setup, *(variant.local.command if variant.local else ())):
             fill_in_addresses(text, services)
+        for file in variant.files.values():
+            fill_in(file.content or "", services, secrets)
+    for where, request in _list_requests(config):
+        check_request(where, request, services)
+
+
+def check_request(where: str, request: Request, services: Mapping[str, Address]) -> None:
+    """Check that all placeholders of a request can be filled in. Raises InputError, also for an unknown service."""
+    for text in (*request.headers.values(), request.body):
+        for match in PLACEHOLDER.finditer(text):
+            if match[1] not in services and match[2] in ATTRIBUTES["postgres"]:
+                known = f"use one of {', '.join(services)}" if services else "there are no services"
+                raise InputError(f"unknown placeholder {match[0]}", where=where, advice=known)
+        try:
+            fill_in_addresses(text, services)
+        except InputError as error:
+            raise InputError(error.what, where=where, advice=error.advice) from None
+
+
+def _list_requests(config: Config) -> Iterator[tuple[str, Request]]:
+    """List the requests that subjects receive, and what messages call them."""
+    yield from ((f"profile {name}", profile) for name, profile in config.profiles.items())
+    yield from ((f"check {check.name!r}", check.request) for check in config.checks)
+    yield from ((f"`ready` of {name}", variant.ready.request) for name, variant in config.variants.items())
 
 
 def fill_in_build_secrets(build: Build, secrets: Mapping[str, str]) -> dict[str, str]:

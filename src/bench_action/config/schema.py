@@ -102,12 +102,106 @@ class Model(BaseModel):
         return {key: item for key, item in value.items() if not (isinstance(key, str) and key.startswith(_EXTENSION))}
 
 
-class Ready(Model):
-    """When a container counts as ready: once `path` answers with status 200, within `timeout`."""
+StatusCode = Annotated[int, Field(ge=100, le=599)]
+StatusClass = Annotated[str, StringConstraints(pattern=r"^[1-5]xx$")]
 
-    path: UrlPath = "/"
+
+def _as_list(value: object) -> object:
+    return value if isinstance(value, list) else [value]
+
+
+Statuses = Annotated[
+    list[StatusCode | StatusClass],
+    BeforeValidator(_as_list, json_schema_input_type=StatusCode | StatusClass | list[StatusCode | StatusClass]),
+    Field(min_length=1, description="such as `200`, `2xx` or `[200, 404]`"),
+]
+
+
+class ExpectedReply(Model):
+    """What is expected of every reply to a profile's requests, both when counting and under load."""
+
+    status: Statuses = ["2xx"]
+    size: Literal["varies"] | None = Field(None, description="`varies`: the size of replies may differ under load")
+
+    def accepts(self, status: int) -> bool:
+        """Whether this status is expected."""
+        return any(expected in (status, f"{status // 100}xx") for expected in self.status)
+
+    @property
+    def statuses(self) -> str:
+        """The expected statuses, for messages."""
+        return " or ".join(map(str, self.status))
+
+
+def _check_pattern(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    return pattern
+
+
+ReadyKind = Literal["http", "tcp", "command", "log", "healthcheck", "default"]
+
+
+class Ready(Model):
+    """When a container counts as ready, by exactly one kind of probe, within `timeout`.
+
+    HTTP: `path` answers with one of `status`; `headers` and `host` (of the Host header) are sent. TCP: `tcp`, or `port`
+    alone: the port accepts connections. `command` exits with status 0 in the container. A line of its output matches
+    `log`. `healthcheck`: the command of the image's HEALTHCHECK exits with status 0.
+    """
+
+    path: UrlPath | None = None
+    status: Statuses | None = Field(None, description="left out: 200")
+    headers: Headers = {}
+    host: Annotated[str, StringConstraints(pattern=r"^[^\s/@]+$")] | None = Field(
+        None, description="sent as the Host header, such as `shop.example`; left out: its host name and port"
+    )
+    tcp: Literal[True] | None = Field(None, description="the port accepts connections")
+    port: Port | None = Field(None, description="another port than `port` of the container, for HTTP or TCP")
+    command: str | Annotated[list[str], Field(min_length=1)] | None = Field(
+        None, description="runs in the container; a list as it is, a text by its shell"
+    )
+    log: Annotated[str, Field(min_length=1), AfterValidator(_check_pattern)] | None = Field(
+        None, description="a regular expression that is found in a line of its output"
+    )
+    healthcheck: Literal[True] | None = Field(None, description="the image's own HEALTHCHECK")
     timeout: Seconds = Field(30.0, gt=0, le=600)
-    command: str | list[str] | None = None
+
+    @property
+    def kind(self) -> ReadyKind:
+        """Which probe this is; `default`: none is set."""
+        return next(iter(self._list_keys()), "default")
+
+    @property
+    def request(self) -> "Request":
+        """The request of an HTTP probe; subjects with another probe can be sent it as well."""
+        others = {name: value for name, value in self.headers.items() if name.lower() != "host"}
+        headers = {"Host": self.host, **others} if self.host is not None else self.headers
+        return Request(path=self.path or "/", headers=headers)
+
+    @property
+    def expect(self) -> ExpectedReply:
+        """The reply that an HTTP probe waits for."""
+        return ExpectedReply(status=self.status or [200])
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        keys = self._list_keys()
+        if len(keys) > 1:
+            raise ValueError(f"set only one of {' and '.join(f'`{key}`' for key in keys.values())}")
+        if self.port is not None and self.kind not in {"http", "tcp"}:
+            raise ValueError(f"`port` has no meaning with `{self.kind}`")
+        return self
+
+    def _list_keys(self) -> dict[ReadyKind, str]:
+        """List the kinds of probe that are set: kind → the first key that belongs to it."""
+        http = next((key for key in ("path", "status", "headers", "host") if getattr(self, key)), "")
+        others: list[ReadyKind] = ["tcp", "command", "log", "healthcheck"]
+        keys: dict[ReadyKind, str] = {"http": http, **{kind: kind for kind in others if getattr(self, kind)}}
+        keys = {kind: key for kind, key in keys.items() if key}
+        return keys or ({"tcp": "port"} if self.port is not None else {})
 
 
 def _name_secrets(value: object) -> object:
@@ -225,6 +319,14 @@ class Service(Container):
             raise ValueError(f"`reset` is for services of kind other: the data of kind {self.kind} are made new anyway")
         return self
 
+    @model_validator(mode="after")
+    def _has_what_is_probed(self) -> Self:
+        if self.kind in {"postgres", "redis"} and self.ready.kind == "http":
+            raise ValueError(f"`ready`: a service of kind {self.kind} does not speak HTTP; its own client probes it")
+        if self.ready.kind in {"http", "tcp"} and self.kind == "other" and (self.ready.port or self.port) is None:
+            raise ValueError(f"`ready` needs the `port` of the service to probe it by {self.ready.kind.upper()}")
+        return self
+
 
 class Local(Model):
     """How the local engine runs a variant: a command (`{port}` is its port) in its own virtual environment."""
@@ -233,52 +335,35 @@ class Local(Model):
     requirements: str | None = None
 
 
+def _answers_http(ready: Ready) -> Ready:
+    """Probe a variant by HTTP if nothing else is set."""
+    return ready.model_copy(update={"path": "/"}) if ready.kind == "default" else ready
+
+
 class Variant(Container):
     """One way to build and serve the application. `service`: the service of the compose file that it is."""
 
     service: str | None = Field(None, description="a service of the compose file; left out: the one of the same name")
     setup: Command = []
     port: Port = 8000
+    ready: Annotated[Ready, AfterValidator(_answers_http)] = Ready(path="/")
     ulimits: Ulimits = {"nofile": OPEN_FILES}
     local: Local | None = None
     keep_alive: bool = Field(True, description="whether the server keeps connections open between requests")
 
 
-StatusCode = Annotated[int, Field(ge=100, le=599)]
-StatusClass = Annotated[str, StringConstraints(pattern=r"^[1-5]xx$")]
-
-
-def _as_list(value: object) -> object:
-    return value if isinstance(value, list) else [value]
-
-
-class ExpectedReply(Model):
-    """What is expected of every reply to a profile's requests, both when counting and under load."""
-
-    status: Annotated[
-        list[StatusCode | StatusClass],
-        BeforeValidator(_as_list, json_schema_input_type=StatusCode | StatusClass | list[StatusCode | StatusClass]),
-        Field(min_length=1, description="such as `200`, `2xx` or `[200, 404]`"),
-    ] = ["2xx"]
-    size: Literal["varies"] | None = Field(None, description="`varies`: the size of replies may differ under load")
-
-    def accepts(self, status: int) -> bool:
-        """Whether this status is expected."""
-        return any(expected in (status, f"{status // 100}xx") for expected in self.status)
-
-    @property
-    def statuses(self) -> str:
-        """The expected statuses, for messages."""
-        return " or ".join(map(str, self.status))
-
-
-class Profile(Model):
-    """A named wrk load."""
+class Request(Model):
+    """A request, such as a check sends."""
 
     path: UrlPath = "/"
     method: Annotated[str, StringConstraints(pattern=r"^[A-Z]+$")] = "GET"
     headers: Headers = {}
     body: str = ""
+
+
+class Profile(Request):
+    """A named wrk load."""
+
     connections: int = Field(ge=1, le=60_000)
     threads: int = Field(ge=1, le=512)
     duration: WholeSeconds = Field(ge=1, le=3600)
@@ -305,15 +390,6 @@ class Profile(Model):
                 f"{self.connections // self.threads * self.threads} of {self.connections}"
             )
         return self
-
-
-class Request(Model):
-    """A request that a check sends."""
-
-    path: UrlPath = "/"
-    method: Annotated[str, StringConstraints(pattern=r"^[A-Z]+$")] = "GET"
-    headers: Headers = {}
-    body: str = ""
 
 
 class ExpectedWork(Model):
@@ -516,8 +592,10 @@ class Config(Model):
     @model_validator(mode="after")
     def _requests_are_literal(self) -> Self:
         """Reject placeholders of secrets in requests, which are sent literally."""
-        requests: list[tuple[str, Request | Profile]] = [(f"profile {name}", p) for name, p in self.profiles.items()]
+        requests: list[tuple[str, Request]] = [(f"profile {name}", p) for name, p in self.profiles.items()]
         requests += [(f"check {check.name!r}", check.request) for check in self.checks]
+        containers: dict[str, Container] = {**self.services, **self.variants}
+        requests += [(f"`ready` of {name}", container.ready.request) for name, container in containers.items()]
         for where, request in requests:
             secrets = {match[1] for text in request.headers.values() for match in SECRET.finditer(text)}
             secrets |= {match[1] for match in SECRET.finditer(request.path + request.body)} & set(self.secrets)

@@ -212,6 +212,18 @@ class Engine(Protocol):
     def exec(self, handle: Handle, argv: Sequence[str]) -> tuple[int, str]:
         """Run a short program next to a service, and return its status and output."""
 
+    def exec_inside(self, handle: Handle, argv: Sequence[str]) -> tuple[int, str]:
+        """Run a program of a service or a subject as its own: in its container, with its environment and account.
+
+        Returns its status, 126 or 127 if it cannot be run, and its output.
+        """
+
+    def find_healthcheck(self, handle: Handle) -> Sequence[str] | None:
+        """Return the command of the HEALTHCHECK of an image, which the engine itself never runs; None without one."""
+
+    def read_output(self, handle: Handle) -> list[str]:
+        """Return all lines that a service or a subject has printed since it was last started."""
+
     def ended(self) -> list[Exit]:
         """List the parts of the run that should be running but have exited."""
 

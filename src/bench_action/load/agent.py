@@ -16,6 +16,7 @@ import random
 import resource
 import selectors
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -37,11 +38,14 @@ from bench_action.load.counters import (
     read_usage,
 )
 from bench_action.load.messages import (
+    ConnectAnswer,
     ConnectionsAnswer,
     ConnectionsOrder,
+    ConnectOrder,
     CpuNumber,
     DuetAnswer,
     DuetOrder,
+    Failure,
     GetAnswer,
     GetOrder,
     MachineAnswer,
@@ -80,6 +84,7 @@ _DIGEST = 16
 _LONGEST_LOCATION = 300
 _LONGEST_OUTPUT = 20_000
 _LONGEST_NAME = 40
+_START = 8 * 1024
 _PROBE_S = 0.5
 _PROBED_SHARE = 0.01
 _STOP_S = 0.05
@@ -110,13 +115,43 @@ def machine(_order: MachineOrder) -> MachineAnswer:
 
 
 def get(order: GetOrder) -> GetAnswer:
-    """Send one request to see whether a server is ready; report the reply's status, or why no reply came."""
+    """Send one request to see whether a server is ready; report what it replied, or why no reply came."""
     wire = Wire(order)
     try:
-        reply = wire.ask(order["timeout_s"], read_head)
-        return {"status": reply["status"], "problem": reply["problem"]}
+        reply = wire.ask(order["timeout_s"], read_error)
     finally:
         wire.close()
+    failure = classify_failure(wire.error)
+    if failure in {"closed", "not-http"} and speaks_tls(order["host"], order["port"], order["timeout_s"]):
+        failure = "tls"
+    return {
+        "status": reply["status"],
+        "failure": failure,
+        "problem": reply["problem"],
+        "location": reply["location"],
+        "body": reply["body"],
+    }
+
+
+def connect(order: ConnectOrder) -> ConnectAnswer:
+    """Open a connection, and close it."""
+    try:
+        with socket.create_connection((order["host"], order["port"]), order["timeout_s"]):
+            return {"failure": "", "problem": ""}
+    except OSError as error:
+        return {"failure": classify_failure(error), "problem": describe_failure(error, order["timeout_s"], 0)}
+
+
+def speaks_tls(host: str, port: int, timeout_s: float) -> bool:
+    """Tell whether a server that does not answer HTTP answers TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with socket.create_connection((host, port), timeout_s) as connection, context.wrap_socket(connection):
+            return True
+    except OSError:  # ssl.SSLError is one
+        return False
 
 
 def requests(order: RequestsOrder) -> RequestsAnswer:
@@ -144,11 +179,15 @@ def requests_together(order: RequestsTogetherOrder) -> RequestsTogetherAnswer:
 
 
 class Wire:
-    """Sends one request, exactly the bytes of its order, over a connection that is opened when it is needed."""
+    """Sends one request, exactly the bytes of its order, over a connection that is opened when it is needed.
+
+    `error`: what the last request failed with, if it did.
+    """
 
     def __init__(self, request: WireRequest, *, bind_first: bool = False) -> None:
         """`bind_first`: set `local_port` before anyone can see the connection."""
         self.local_port: int | None = None
+        self.error: Exception | None = None
         self._address, self._bind_first = (request["host"], request["port"]), bind_first
         self._raw, self._method = base64.b64decode(request["raw"]), request["method"]
         self._socket: socket.socket | None = None
@@ -157,6 +196,7 @@ class Wire:
         """Send the request and read the reply with `read`, all within `timeout_s`. `problem` says why it failed."""
         deadline = time.monotonic() + timeout_s
         stream: ReplyStream | None = None
+        self.error = None
         try:
             connection = self._connect(deadline)
             stream = ReplyStream(connection, deadline)
@@ -168,6 +208,7 @@ class Wire:
                 content = read(response)
         except (OSError, http.client.HTTPException, TooLargeError) as error:
             self.close()
+            self.error = error
             size = stream.size if stream is not None else 0
             return build_reply(size=size, problem=describe_failure(error, timeout_s, size))
         if response.will_close:
@@ -294,8 +335,26 @@ def describe_failure(error: Exception, timeout_s: float, size: int) -> str:
     return f"the reply did not end within {timeout_s:g} s ({size:,} bytes were read)"
 
 
-def read_head(_response: http.client.HTTPResponse) -> Content:
-    """Read nothing of the body."""
+def classify_failure(error: Exception | None) -> Failure:
+    """Tell why a request got no reply, by the error that it failed with; None if it did not fail."""
+    if error is None:
+        return ""
+    kinds: Sequence[tuple[Failure, tuple[type[Exception], ...]]] = (
+        ("unresolved", (socket.gaierror,)),
+        ("refused", (ConnectionRefusedError,)),
+        ("late", (socket.timeout,)),
+        ("closed", (http.client.RemoteDisconnected, http.client.IncompleteRead, ConnectionError)),
+        ("not-http", (http.client.HTTPException,)),
+    )
+    return next((failure for failure, classes in kinds if isinstance(error, classes)), "other")
+
+
+def read_error(response: http.client.HTTPResponse) -> Content:
+    """Read the beginning of an error's body, if it comes; it may say what is wrong."""
+    if response.status < 400:
+        return Content({})
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        return Content({}, base64.b64encode(response.read1(_START)).decode())
     return Content({})
 
 
@@ -618,6 +677,7 @@ def has_grown(limit: float, before: float | None, after: float | None) -> bool:
 OPERATIONS: Mapping[str, tuple[type, Callable[[Any], object]]] = {
     "machine": (MachineOrder, machine),
     "get": (GetOrder, get),
+    "connect": (ConnectOrder, connect),
     "requests": (RequestsOrder, requests),
     "requests_together": (RequestsTogetherOrder, requests_together),
     "connections": (ConnectionsOrder, connections),

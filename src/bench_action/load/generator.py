@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import NamedTuple, TypeVar
 
-from bench_action.config.schema import Profile, Request
+from bench_action.config.schema import Request
 from bench_action.engine.protocol import Engine, Handle, Session
 from bench_action.load.messages import (
+    ConnectAnswer,
     ConnectionsAnswer,
     ConnectionsOrder,
+    ConnectOrder,
     DuetAnswer,
     DuetOrder,
     ErrorReply,
+    Failure,
     GetAnswer,
     GetOrder,
     MachineAnswer,
@@ -91,11 +94,17 @@ class HttpRequest:
     address: str = ""
 
     @classmethod
-    def to(cls, handle: Handle, wanted: Request | Profile) -> "HttpRequest":
+    def to(cls, handle: Handle, wanted: Request) -> "HttpRequest":
         """Address the request of a check or a profile to one server."""
         return cls(
             handle.host, handle.port, wanted.path, wanted.method, wanted.headers, wanted.body, address=handle.address
         )
+
+    @property
+    def host_header(self) -> str:
+        """The host name that is sent: the configured one, else the server's with its port."""
+        given = [value for name, value in (self.headers or {}).items() if name.lower() == "host"]
+        return given[0] if given else f"{self.host}:{self.port}"
 
     @property
     def wire(self) -> bytes:
@@ -108,7 +117,7 @@ class HttpRequest:
         headers, body = self.headers or {}, self.body.encode()
         given = {name.lower() for name in headers}
         lines = [f"{self.method} {self.path} HTTP/1.1"]
-        lines += [f"Host: {self.host}:{self.port}"] if "host" not in given else []
+        lines += [f"Host: {self.host_header}"] if "host" not in given else []
         lines += [f"{name}: {value}" for name, value in headers.items() if name.lower() != "content-length"]
         if "transfer-encoding" not in given and (body or self.method not in _WITHOUT_BODY):
             lines.append(f"Content-Length: {len(body)}")
@@ -119,6 +128,20 @@ class HttpRequest:
         """The request as the agent takes it."""
         raw = base64.b64encode(self.wire).decode()
         return {"host": self.address or self.host, "port": self.port, "method": self.method, "raw": raw}
+
+
+class Answer(NamedTuple):
+    """What a server answers to a probe.
+
+    `status` is 0 if there was no HTTP reply; then `failure` is why, and `problem` says it in words. `location`: where a
+    redirect points to. `text`: the beginning of the body of an error.
+    """
+
+    status: int = 0
+    failure: Failure = ""
+    problem: str = ""
+    location: str = ""
+    text: str = ""
 
 
 class Sample(NamedTuple):
@@ -187,11 +210,24 @@ class Agent:
         """Describe the machine as the load container sees it."""
         return self._send(MachineOrder(op="machine"), MachineAnswer, 0)
 
-    def get(self, handle: Handle, path: str, timeout_s: float) -> tuple[int, str]:
-        """Send one GET. Returns its status, or 0 and why there was no reply."""
-        order: GetOrder = {"op": "get", **HttpRequest.to(handle, Request(path=path)).order, "timeout_s": timeout_s}
-        answer = self._send(order, GetAnswer, timeout_s)
-        return answer["status"], answer["problem"]
+    def get(self, request: HttpRequest, timeout_s: float) -> Answer:
+        """Send one request, to see whether a server is ready."""
+        order: GetOrder = {"op": "get", **request.order, "timeout_s": timeout_s}
+        answer = self._send(order, GetAnswer, 2 * timeout_s)  # if it does not answer HTTP, TLS is tried
+        with _wrong_shape_raised(order):
+            text = _decode_body(answer["body"], ".body").decode(errors="replace")
+        return Answer(answer["status"], answer["failure"], answer["problem"], answer["location"], text)
+
+    def connect(self, handle: Handle, timeout_s: float) -> Answer:
+        """Open a connection to see whether a server accepts any."""
+        order: ConnectOrder = {
+            "op": "connect",
+            "host": handle.address or handle.host,
+            "port": handle.port,
+            "timeout_s": timeout_s,
+        }
+        answer = self._send(order, ConnectAnswer, timeout_s)
+        return Answer(failure=answer["failure"], problem=answer["problem"])
 
     def requests(
         self,
@@ -362,20 +398,23 @@ def _decode_replies(answer: RequestsAnswer, step: str = "") -> list[Reply]:
 
 
 def _decode_reply(reply: WireReply, step: str) -> Reply:
-    try:
-        body = base64.b64decode(reply["body"], validate=True)
-    except ValueError:
-        raise ShapeError("must be base64", step, ".body") from None
     return Reply(
         status=reply["status"],
         headers=reply["headers"],
-        body=body,
+        body=_decode_body(reply["body"], step, ".body"),
         kept=reply["kept"],
         problem=reply["problem"],
         size=reply["size"],
         location=reply["location"],
         digest=reply["digest"],
     )
+
+
+def _decode_body(text: str, *steps: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise ShapeError("must be base64", *steps) from None
 
 
 def _convert_turns(load: ServerTurns) -> Turns:

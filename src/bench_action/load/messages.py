@@ -24,6 +24,8 @@ from typing import (
 # status, bytes as they were sent, where a redirect points to, digest of the body
 SampleRow = tuple[int, int, str, str]
 CpuNumber = NewType("CpuNumber", str)  # in decimal digits, as a key in JSON is text
+# why a server gave no HTTP reply; empty if it did
+Failure = Literal["", "unresolved", "refused", "late", "closed", "not-http", "tls", "other"]
 
 
 class Order(TypedDict):
@@ -102,9 +104,31 @@ class GetOrder(WireRequest):
 
 
 class GetAnswer(TypedDict):
-    """The status of the reply, or 0 and why no reply came."""
+    """The status of the reply, or 0 and why no reply came: `failure` is its kind, and `problem` says it in words.
+
+    `location`: where a redirect points to. `body`: the beginning of the body of an error, in base64.
+    """
 
     status: int
+    failure: Failure
+    problem: str
+    location: str
+    body: str
+
+
+class ConnectOrder(TypedDict):
+    """Open a connection to a server, to see whether it accepts any."""
+
+    op: Literal["connect"]
+    host: str
+    port: int
+    timeout_s: float
+
+
+class ConnectAnswer(TypedDict):
+    """Why there is no connection, as in GetAnswer; both are empty if there is one."""
+
+    failure: Failure
     problem: str
 
 

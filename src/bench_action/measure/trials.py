@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from statistics import fmean, pstdev
 from typing import Any
 
+from bench_action.config.environment import fill_in_request
 from bench_action.config.schema import Profile
-from bench_action.load.generator import HttpRequest, Reply, Sample, Turns, convert_counters
+from bench_action.load.generator import Reply, Sample, Turns, convert_counters
 from bench_action.load.messages import WrkAnswer, WrkOrder
 from bench_action.load.replies import (
     describe_statuses,
@@ -203,7 +204,7 @@ def run_count_trial(stack: Stack, place: TrialPlan, subject: Subject, profile: P
 
 
 def _send_counted_requests(stack: Stack, subject: Subject, profile: Profile, count: int) -> CountRun:
-    agent, parts, request = stack.agent, subject.parts, HttpRequest.to(subject.handle, profile)
+    agent, parts, request = stack.agent, subject.parts, subject.address_request(profile)
     before, usage_before = read_work(subject), agent.usage(parts)
     began = time.monotonic()
     replies = agent.requests(request, count, timeout_s=max(10.0, profile.timeout), bodies=False)
@@ -246,7 +247,7 @@ def run_latency_trials(
     stack: Stack, places: Sequence[TrialPlan], subjects: Sequence[Subject], profile: Profile
 ) -> list[Trial]:
     """Send requests over one connection to each subject, a few in turn, to find how long one takes and its cost."""
-    requests = [HttpRequest.to(subject.handle, profile) for subject in subjects]
+    requests = [subject.address_request(profile) for subject in subjects]
     turns = stack.agent.turns(
         requests,
         [subject.parts for subject in subjects],
@@ -335,7 +336,7 @@ def _average_idle(placement: Placement | None, report: Report) -> dict[str, floa
 
 def _build_order(subject: Subject, profile: Profile, duration_s: int, parts: Mapping[str, str]) -> WrkOrder:
     return build_order(
-        profile,
+        fill_in_request(profile, subject.addresses),
         subject.handle,
         duration_s=duration_s,
         parts=parts,

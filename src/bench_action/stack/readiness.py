@@ -12,12 +12,23 @@ _WAITING = "while waiting until it is ready"
 
 
 @dataclass(frozen=True, slots=True)
+class Unready:
+    """What is missing, and what to do if it stays like this."""
+
+    problem: str
+    advice: str = ""
+
+
+Probe = Callable[[], Unready | None]
+
+
+@dataclass(frozen=True, slots=True)
 class ReadinessCheck:
-    """How to find out if something that was started is ready: `probe` returns what is missing, or an empty text."""
+    """How to find out if something that was started is ready: `probe` returns what is missing, None if nothing is."""
 
     handle: Handle
     timeout_s: float
-    probe: Callable[[], str]
+    probe: Probe
 
 
 def wait_until_ready(engine: Engine, checks: Sequence[ReadinessCheck]) -> list[float]:
@@ -32,18 +43,18 @@ def wait_until_ready(engine: Engine, checks: Sequence[ReadinessCheck]) -> list[f
         for check in checks:
             if check.handle.id in ready:
                 continue
-            problem = _probe(engine, check)
+            missing = _probe(engine, check)
             waited_s = time.monotonic() - started
-            if not problem:
+            if missing is None:
                 ready[check.handle.id] = waited_s
             elif waited_s > check.timeout_s:
-                raise _make_timeout_error(engine, check, problem)
+                raise _make_timeout_error(engine, check, missing)
         if len(ready) == len(checks):
             return [ready[check.handle.id] for check in checks]
         time.sleep(_PAUSE_S)
 
 
-def _probe(engine: Engine, check: ReadinessCheck) -> str:
+def _probe(engine: Engine, check: ReadinessCheck) -> Unready | None:
     try:
         return check.probe()
     except StackError:
@@ -63,13 +74,12 @@ def require_alive(engine: Engine, doing: str = "") -> None:
         )
 
 
-def _make_timeout_error(engine: Engine, check: ReadinessCheck, problem: str) -> StackError:
+def _make_timeout_error(engine: Engine, check: ReadinessCheck, missing: Unready) -> StackError:
     handle = check.handle
     return StackError(
         f"{handle.name} was not ready after {check.timeout_s:g} s",
-        where=f"{handle.kind} at {handle.host}:{handle.port}",
-        cause=problem,
-        advice="check `port` and `ready: {path, timeout}`; if nothing answers, it may listen on a port other than "
-        "PORT or, in a container, on 127.0.0.1 only",
+        where=f"{handle.kind} at {handle.host}{f':{handle.port}' if handle.port else ''}",
+        cause=missing.problem,
+        advice=missing.advice,
         log=engine.logs(handle),
     )

@@ -1,7 +1,7 @@
 """Start the services of every slot in parallel, and wait until all are ready; databases are made once and copied."""
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,11 +16,10 @@ from bench_action.stack.container import make_container_form
 from bench_action.stack.images import Images
 from bench_action.stack.kinds import SERVERS, write_settings
 from bench_action.stack.parallel import run_in_parallel
+from bench_action.stack.probes import make_check
 from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
 from bench_action.stack.server import Setup
 from bench_action.stack.slots import Reset, Slot
-
-_REFUSALS = frozenset({400, 403, 421})  # what frameworks answer to a host name that they do not know
 
 
 def start_generator(engine: Engine, config: Config, images: Images) -> tuple[Handle, Agent]:
@@ -107,8 +106,8 @@ class SlotServices:
     def _make_check(self, slot: Slot, name: str) -> ReadinessCheck:
         service, handle = self.config.services[name], slot.handles[name]
         server = slot.servers.get(name)
-        probe = server.probe if server is not None else make_http_probe(self.agent, handle, service.ready.path)
-        return ReadinessCheck(handle, service.ready.timeout, probe)
+        client = server.probe if server is not None else None
+        return make_check(self.engine, self.agent, handle, service, client=client)
 
     def _make_spec(self, slot: Slot, name: str) -> ServiceSpec:
         service = self.config.services[name]
@@ -131,22 +130,3 @@ class SlotServices:
         """Fill in secrets, and add what the kind of service needs: an account, with a random password."""
         env = {name: fill_in(text, {}, self.secrets) for name, text in service.env.items()}
         return SERVERS[service.kind].complete(env, self._password) if service.kind in SERVERS else env
-
-
-def make_http_probe(agent: Agent, handle: Handle, path: str) -> Callable[[], str]:
-    """Make a readiness probe: it returns an empty text once `path` answers 200, else what is wrong."""
-
-    def probe() -> str:
-        status, problem = agent.get(handle, path, timeout_s=2.0)
-        if status == 200:
-            return ""
-        if not status:
-            return f"GET {path}: {problem}"
-        hint = _hint_at_host(handle.host) if status in _REFUSALS else ""
-        return f"GET {path}: answered {status}, expected 200{hint}"
-
-    return probe
-
-
-def _hint_at_host(host: str) -> str:
-    return f"; if it refuses the host name {host}, allow it (Django: ALLOWED_HOSTS, Rails: config.hosts)"

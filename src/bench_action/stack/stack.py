@@ -18,8 +18,9 @@ from bench_action.plan.placement import Placement
 from bench_action.stack.companions import is_companion
 from bench_action.stack.images import Images, explain_failed_base, make_images
 from bench_action.stack.parallel import run_in_parallel
+from bench_action.stack.probes import make_check
 from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
-from bench_action.stack.services import SlotServices, make_http_probe, start_generator
+from bench_action.stack.services import SlotServices, start_generator
 from bench_action.stack.slots import PairOfSlots, Slot
 from bench_action.stack.starter import Starter
 from bench_action.stack.subject import Subject
@@ -117,8 +118,7 @@ class Stack:
         return next(slot for slot in self.slots if slot.name == subject.slot)
 
     def _make_check(self, subject: Subject) -> ReadinessCheck:
-        ready, handle = subject.config.ready, subject.handle
-        return ReadinessCheck(handle, ready.timeout, make_http_probe(self.agent, handle, ready.path))
+        return make_check(self.engine, self.agent, subject.handle, subject.config, addresses=subject.addresses)
 
 
 def bring_up(

@@ -7,7 +7,7 @@ from functools import partial
 from bench_action.config.baseline import Baseline
 from bench_action.config.environment import Address, build_environment, fill_in, fill_in_addresses, read_secrets
 from bench_action.config.load import Project
-from bench_action.config.schema import PLACEHOLDER, Container, Ready, Service
+from bench_action.config.schema import PLACEHOLDER, Container, Service
 from bench_action.engine.protocol import Engine, Handle, ServiceSpec
 from bench_action.load.generator import Agent
 from bench_action.model.errors import InputError, StackError
@@ -19,14 +19,14 @@ from bench_action.stack.container import make_container_form
 from bench_action.stack.images import Image, Images, make_local_form
 from bench_action.stack.parallel import run_in_parallel
 from bench_action.stack.postgres import Postgres
-from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
+from bench_action.stack.probes import make_check
+from bench_action.stack.readiness import wait_until_ready
 from bench_action.stack.seeding.check import count_rows, list_losses, warn_of_losses
 from bench_action.stack.seeding.mysql import Account
 from bench_action.stack.seeding.psql import SeedDatabase
 from bench_action.stack.seeding.redis import RedisSeed
 from bench_action.stack.seeding.seeder import Seeder, Target, create_extensions
 from bench_action.stack.server import DatabaseServer
-from bench_action.stack.services import make_http_probe
 from bench_action.stack.slots import Slot
 from bench_action.stack.subject import Subject
 
@@ -74,7 +74,7 @@ class Starter:
         """
         companions = self._list_companions(subject, once=False)
         containers: dict[str, Container] = {**companions, subject.variant: subject.config}
-        awaited = find_awaited(containers)
+        awaited, addresses = find_awaited(containers), self._find_addresses(subject)
         for wave in find_waves(containers):
             specs = {
                 name: self._make_companion_spec(subject, name, companions[name])
@@ -83,11 +83,16 @@ class Starter:
                 for name in wave
             }
             run_in_parallel(partial(self._start, started, cpus), specs.items())
-            checks = [(started[name], containers[name].ready) for name in wave if name in awaited]
-            wait_until_ready(self.engine, [self._make_check(handle, ready) for handle, ready in checks])
+            checks = [
+                make_check(self.engine, self.agent, started[name], containers[name], addresses=addresses)
+                for name in wave
+                if name in awaited
+            ]
+            wait_until_ready(self.engine, checks)
         return replace(
             subject,
             handle=started[subject.variant],
+            addresses=addresses,
             companions={name: started[name] for name, service in companions.items() if not service.worker},
             workers={name: started[name] for name, service in companions.items() if service.worker},
         )
@@ -100,9 +105,6 @@ class Starter:
         if cpus:
             self.engine.pin(started[name], cpus)
         self.engine.restart(started[name])
-
-    def _make_check(self, handle: Handle, ready: Ready) -> ReadinessCheck:
-        return ReadinessCheck(handle, ready.timeout, make_http_probe(self.agent, handle, ready.path))
 
     def _prepare(self, name: str, revision: Revision, image: Image, slot: Slot) -> Subject:
         """Run the setup and the seed on new databases, and keep these as the subject's templates."""
@@ -175,7 +177,8 @@ class Starter:
         """Let the subject start once, as its start creates what these steps of the seed fill."""
         if any(step.after == "ready" for step in seeder.project.config.seed):
             started = slot.start(subject, self)
-            wait_until_ready(self.engine, [self._make_check(started.handle, subject.config.ready)])
+            check = make_check(self.engine, self.agent, started.handle, subject.config, addresses=started.addresses)
+            wait_until_ready(self.engine, [check])
             seeder.seed("ready")
             slot.clear(grace_s=1)
 

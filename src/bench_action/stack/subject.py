@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bench_action.config.schema import Variant
+from bench_action.config.environment import Address, fill_in_request
+from bench_action.config.schema import Request, Variant
 from bench_action.engine.protocol import Handle
+from bench_action.load.generator import HttpRequest
 from bench_action.model.result import Revision, SubjectInfo
 from bench_action.stack.images import Image
 from bench_action.stack.redis import Redis
@@ -44,7 +46,7 @@ class Subject:
 
     `companions`: what runs with it and answers requests with it; `workers`: what works in the background for it.
     `databases`, `caches`: those of its slot, by the name of the service. `services`: all services of its slot.
-    `cache_seeds`: what its caches begin with, by the name of the service.
+    `cache_seeds`: what its caches begin with, by the name of the service. `addresses`: how it reaches each service.
     """
 
     variant: str
@@ -61,11 +63,16 @@ class Subject:
     cache_seeds: Mapping[str, RedisSeed] = field(default_factory=dict)
     slot: str = ""
     startup_s: float = 0.0
+    addresses: Mapping[str, Address] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
         """Its name in messages: head is the normal case, so only base is marked."""
         return self.variant if self.revision == "head" else f"{self.variant}@{self.revision}"
+
+    def address_request(self, wanted: Request) -> HttpRequest:
+        """Address a request to it, with the placeholders of its headers and its body filled in."""
+        return HttpRequest.to(self.handle, fill_in_request(wanted, self.addresses))
 
     @property
     def handles(self) -> tuple[Handle, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bench_action.config.baseline import Baseline, Lack
 from bench_action.config.load import Project
 from bench_action.config.schema import Profile
-from bench_action.load.generator import HttpRequest, Reply
+from bench_action.load.generator import Reply
 from bench_action.plan.blocks import Cell
 from bench_action.stack.stack import Stack
 from bench_action.verify.subjects import Failure
@@ -20,7 +20,7 @@ def send_profiles(stack: Stack, profiles: Mapping[str, Profile], variants: Colle
     subjects = [subject for subject in stack.subjects if subject.variant in variants]
     replies: dict[tuple[str, str, str], Reply] = {}
     for name, profile in profiles.items():
-        requests = [HttpRequest.to(subject.handle, profile) for subject in subjects]
+        requests = [subject.address_request(profile) for subject in subjects]
         answers = stack.agent.requests_together(requests, 1, bodies=False)
         for subject, answer in zip(subjects, answers, strict=True):
             replies[subject.revision, subject.variant, name] = answer[-1]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from bench_action.config.schema import Check, ExpectedWork
-from bench_action.load.generator import HttpRequest, Reply
+from bench_action.load.generator import Reply
 from bench_action.model.result import Work
 from bench_action.model.wording import plural
 from bench_action.stack.meters.work import Reading, count_work, read_work
@@ -92,7 +92,7 @@ def _send(stack: Stack, answers: Sequence[Answers], check: Check, *, counted: bo
                 answer.numbers = _read_numbers(answer.subject, check)
                 answer.reading = read_work(answer.subject) if counted else None
         able = [answer for answer in answers if not answer.problems]
-        requests = [HttpRequest.to(answer.subject.handle, check.request) for answer in able]
+        requests = [answer.subject.address_request(check.request) for answer in able]
         all_replies = stack.agent.requests_together(requests, check.repeat, timeout_s=_ANSWER_S)
         for answer, replies in zip(able, all_replies, strict=True):
             with _record_refusals(answer):
@@ -123,7 +123,7 @@ def _find_work_problems(stack: Stack, subject: Subject, first: TimedWork | None,
     """
     counts = WorkCounts()
     counts.add(first)
-    request, idle_s = HttpRequest.to(subject.handle, check.request), max(_IDLE_S, counts.counted_s)
+    request, idle_s = subject.address_request(check.request), max(_IDLE_S, counts.counted_s)
     for _ in range(_ROUNDS):
         if counts.lost or not list(check_work(counts, check)):
             break

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from bench_action.config.baseline import Baseline
 from bench_action.config.load import Project
-from bench_action.config.schema import Check, Profile, Request
+from bench_action.config.schema import Check, Profile
 from bench_action.load.generator import HttpRequest
 from bench_action.model.errors import VerificationError
 from bench_action.model.progress import Progress
@@ -209,27 +209,30 @@ def _check_keep_alive(
     reads = {name: profile.path for name, profile in profiles.items() if not profile.writes}
     known = [reads[name] for name in reads if base is not None and name in base.profiles]
     paths = {"head": next(iter(reads.values()), None), "base": next(iter(known), None)}
-    requests = [
-        HttpRequest.to(subject.handle, Request(path=paths[subject.revision] or subject.config.ready.path))
-        for subject in subjects
-    ]
+    requests = [_make_request(subject, paths[subject.revision]) for subject in subjects]
     words = {True: "the connection kept open", False: "the connection closed after the reply"}
     all_replies = stack.agent.requests_together(requests, 2, bodies=False)
     for subject, first_replies in zip(subjects, all_replies, strict=True):
         wanted, replies = subject.config.keep_alive, first_replies
         if replies[0].problem:  # an endless stream, for example, which concerns its own profile only
-            replies = stack.agent.requests(HttpRequest.to(subject.handle, Request(path=subject.config.ready.path)), 2)
+            replies = stack.agent.requests(_make_request(subject), 2)
         kept = not replies[0].problem and replies[0].kept and not replies[-1].problem
         if kept != wanted:
             got = replies[-1].problem or words[kept]
             yield Failure(subject.name, f"keep_alive: {str(wanted).lower()}", words[wanted], got)
 
 
+def _make_request(subject: Subject, path: str | None = None) -> HttpRequest:
+    """Make a request that the subject accepts, with the host name and the headers by which it is ready."""
+    request = subject.config.ready.request
+    return subject.address_request(request.model_copy(update={"path": path or request.path}))
+
+
 def _check_connections(stack: Stack, subject: Subject, profiles: Mapping[str, Profile]) -> Iterator[Failure]:
     """Check that the server answers on as many simultaneous connections as the largest profile will open."""
     most = max(profiles.values(), key=lambda profile: profile.connections)
     answered = stack.agent.connections(
-        HttpRequest.to(subject.handle, Request(path=subject.config.ready.path)),
+        _make_request(subject),
         most.connections,
         hold=subject.config.keep_alive,
         limit_s=_CONNECTIONS_S,

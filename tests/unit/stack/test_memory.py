@@ -40,7 +40,7 @@ def config() -> Config:
 
 
 @pytest.mark.parametrize(
-    ("available_mib", "level"), [(None, "ok"), (10_000, "ok"), (2_800, "warning"), (2_000, "fatal")]
+    ("available_mib", "level"), [(None, "ok"), (10_000, "ok"), (2_800, "warning"), (2_000, "warning"), (1_600, "fatal")]
 )
 def test_judge_slots__compares_the_sum_with_what_is_available(available_mib: int | None, level: str) -> None:
     condition = judge_slots(config(), 2, available_mib)

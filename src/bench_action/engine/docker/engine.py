@@ -16,6 +16,7 @@ from bench_action.engine.docker.client import connect, translate_errors
 from bench_action.engine.docker.creations import Creations
 from bench_action.engine.docker.data import DataVolumes
 from bench_action.engine.docker.files import put_files
+from bench_action.engine.docker.health import parse_healthcheck, parse_time
 from bench_action.engine.docker.images import RunImages
 from bench_action.engine.docker.itself import find_tool_image
 from bench_action.engine.docker.labels import MARK, RUN, is_left_behind, make_labels
@@ -202,6 +203,23 @@ class DockerEngine:
             status, output = self._client.containers.get(handle.id).exec_run(list(argv))
         # the engine has no status for a program that died with its container: that is not success
         return _KILLED if status is None else int(status), cast(bytes, output or b"").decode(errors="replace")
+
+    def exec_inside(self, handle: Handle, argv: Sequence[str]) -> tuple[int, str]:
+        """Run a program of the container, and return its status and output."""
+        return self.exec(handle, argv)
+
+    def find_healthcheck(self, handle: Handle) -> Sequence[str] | None:
+        """Return the command of the HEALTHCHECK of a container's image."""
+        with translate_errors(f"could not read the HEALTHCHECK of {handle.name}"):
+            image = self._client.containers.get(handle.id).image
+            return parse_healthcheck((image.attrs["Config"] if image is not None else None) or {})
+
+    def read_output(self, handle: Handle) -> list[str]:
+        """Return the lines that a container has printed since it last exited: the engine keeps earlier ones as well."""
+        with translate_errors(f"could not read the output of {handle.name}"):
+            finished_at = parse_time(self._client.api.inspect_container(handle.id)["State"]["FinishedAt"])
+            text = self._client.api.logs(handle.id, since=finished_at)
+        return text.decode(errors="replace").splitlines()
 
     def ended(self) -> list[Exit]:
         """List the containers that should be running but have exited."""

@@ -38,6 +38,7 @@ from bench_action.model.machine import OPEN_FILES, Machine
 
 _HOST = "127.0.0.1"
 _SAVING_S = 60  # for a database to write down its data
+_NOT_THERE = 127  # what shells return for a program that cannot be run
 _DEATH_S = 2.0  # the pipes of a dead process close shortly before its status can be read
 # the only variables that a process gets from our environment, as in a container
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ")
@@ -61,6 +62,7 @@ class LocalEngine:
         self._specs: dict[str, ServiceSpec] = {}
         self._handles: dict[str, Handle] = {}
         self._cpus: dict[str, Sequence[int]] = {}
+        self._log_starts: dict[str, int] = {}
 
     @property
     def run_id(self) -> str:
@@ -180,6 +182,7 @@ class LocalEngine:
         """Start a process that is not running, on the port of its handle."""
         spec = self._specs[handle.id]
         with self._locate_log(handle).open("ab") as log:
+            self._log_starts[handle.id] = log.tell()
             process = start(
                 self._make_argv(spec, handle),
                 env=self._make_environment(spec, handle),
@@ -221,6 +224,35 @@ class LocalEngine:
         process = start(self._make_client_argv(argv), env=env, folder=Path("/"), account=None, open_files=OPEN_FILES)
         output, _ = process.communicate()
         return process.returncode, output.decode(errors="replace")
+
+    def exec_inside(self, handle: Handle, argv: Sequence[str]) -> tuple[int, str]:
+        """Run a program with the environment, in the folder and as the account of a service or a subject."""
+        spec = self._specs[handle.id]
+        try:
+            process = start(
+                list(argv),
+                env=self._make_environment(spec, handle),
+                folder=self._choose_folder(spec),
+                account=self._choose_account(spec),
+                open_files=OPEN_FILES,
+            )
+        except OSError as error:
+            return _NOT_THERE, f"{argv[0]}: {error.strerror}"
+        output, _ = process.communicate()
+        return _to_status(process.returncode), output.decode(errors="replace")
+
+    def find_healthcheck(self, handle: Handle) -> Sequence[str] | None:  # noqa: ARG002 (there is no image)
+        """Return None."""
+        return None
+
+    def read_output(self, handle: Handle) -> list[str]:
+        """Return the lines that a process has printed since it was last started."""
+        with (
+            _translate_errors(f"could not read the output of {handle.name}"),
+            self._locate_log(handle).open("rb") as log,
+        ):
+            log.seek(self._log_starts.get(handle.id, 0))
+            return log.read().decode(errors="replace").splitlines()
 
     def ended(self) -> list[Exit]:
         """List the processes that should be running but have exited."""
