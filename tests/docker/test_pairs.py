@@ -11,9 +11,10 @@ from tests.quiet import Quiet
 
 from bench_action.config.baseline import Baseline
 from bench_action.config.load import Project
-from bench_action.config.schema import Config, Profile
+from bench_action.config.schema import Config, Profile, Request
 from bench_action.engine.docker import DockerEngine
 from bench_action.engine.protocol import Handle
+from bench_action.load.generator import HttpRequest
 from bench_action.measure.measurer import Measurer
 from bench_action.model.warning import Code
 from bench_action.plan.blocks import (
@@ -94,7 +95,7 @@ def test_slots__either_is_in_either_with_the_slots_own_services_and_data(pairs: 
             assert subject.handle.host == "aiohttp"
             assert subject.cache is not None
             before = subject.cache.integer("counter")
-            assert pairs.agent.get(subject.handle, "/", 10.0) == (200, "")
+            assert pairs.agent.get(HttpRequest.to(subject.handle, Request()), 10.0).status == 200
             assert (before, subject.cache.integer("counter")) == (0, 1)
             _, environment = pairs.engine.exec(subject.handle, ["env"])
             assert subject.database.server.address()["url"] in environment

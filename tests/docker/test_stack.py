@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from tests.docker.footprint import Footprint
 
+from bench_action.config.schema import Request
 from bench_action.config.seed_files import open_seed
+from bench_action.load.generator import HttpRequest
 from bench_action.model.errors import InputError
 from bench_action.model.result import Statement, Work
 from bench_action.stack.meters.work import count_work, list_queries, read_work
@@ -246,14 +248,14 @@ def test_renew__restores_the_seed_and_the_counter_while_clients_are_connected(
     client = stack.engine.session(server.handle, psql)
     client.send("INSERT INTO item (text) VALUES ('one more') RETURNING id;\n")
     assert client.read_line(WAIT_S) == "21"
-    status, problem = stack.agent.get(subject.handle, "/", WAIT_S)
-    assert (status, problem) == (200, "")
+    home = HttpRequest.to(subject.handle, Request())
+    assert stack.agent.get(home, WAIT_S).status == 200
     assert cache.integer("counter") == 1
 
     stack.renew(subject)
     assert database.execute("SELECT count(*), max(id) FROM item") == ["20|20"]
     assert cache.integer("counter") == 0
-    assert stack.agent.get(subject.handle, "/", WAIT_S) == (200, "")
+    assert stack.agent.get(home, WAIT_S).status == 200
     client.close()
 
 

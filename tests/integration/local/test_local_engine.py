@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.probes import make_probe
 
 from bench_action.engine.local import LocalEngine
 from bench_action.engine.local.cache import find_usable
@@ -19,8 +20,8 @@ from bench_action.engine.local.ports import Ports
 from bench_action.engine.local.processes import MARK, find_marked
 from bench_action.engine.local.servers import Servers
 from bench_action.engine.ownership import Ownership
-from bench_action.engine.protocol import BuildSpec, Handle, LocalForm, ServiceSpec
-from bench_action.load.generator import Agent
+from bench_action.engine.protocol import BuildSpec, LocalForm, ServiceSpec
+from bench_action.load.generator import Agent, HttpRequest
 from bench_action.model.errors import StackError
 from bench_action.stack.postgres import Postgres
 from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
@@ -72,11 +73,11 @@ def wait_for_reply(agent: Agent, port: int) -> str:
     """Wait for a good reply; return the last problem, or an empty string."""
     deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
-        status, problem = agent.get(Handle("", "app", "subject", "127.0.0.1", port), "/", timeout_s=5)
-        if status == 200:
+        answer = agent.get(HttpRequest("127.0.0.1", port, "/"), timeout_s=5)
+        if answer.status == 200:
             return ""
         time.sleep(0.05)
-    return problem
+    return answer.problem
 
 
 def test_postgres__has_its_settings_and_counts_queries(engine: LocalEngine) -> None:
@@ -87,7 +88,7 @@ def assert_postgres_counts(engine: LocalEngine) -> None:
     spec = ServiceSpec("postgres", "postgres", "postgres:17", settings={"max_connections": "500"}, env=PASSWORD)
     handle = engine.start(spec)
     postgres = Postgres.connect(engine, handle, Setup(PASSWORD))
-    wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, postgres.probe)])
+    wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, make_probe(postgres.probe))])
     postgres.open()
     postgres.renew()
     assert postgres.execute("SHOW max_connections") == ["500"]
@@ -113,7 +114,7 @@ def test_postgres__two_of_one_template_have_separate_passwords_and_data(engine: 
         env = {**PASSWORD, "POSTGRES_PASSWORD": password}
         handle = engine.start(ServiceSpec("postgres", name, "postgres:17", env=env))
         servers.append(Postgres.connect(engine, handle, Setup(env)))
-        wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, servers[-1].probe)])
+        wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, make_probe(servers[-1].probe))])
         servers[-1].open()
         servers[-1].renew()
     servers[0].execute("CREATE TABLE only_here ()")
@@ -126,7 +127,7 @@ def test_clone__copies_the_data_and_both_go_on_apart(engine: LocalEngine) -> Non
     env = {"POSTGRES_USER": "my shop", "POSTGRES_PASSWORD": "a@b/c", "POSTGRES_DB": 'The "shop"'}
     spec = ServiceSpec("postgres", "db", "postgres:17", env=env, slot="a")
     first = Postgres.connect(engine, engine.start(spec), Setup(env))
-    wait_until_ready(engine, [ReadinessCheck(first.handle, WAIT_S, first.probe)])
+    wait_until_ready(engine, [ReadinessCheck(first.handle, WAIT_S, make_probe(first.probe))])
     first.open()
     first.renew()
     run_script(engine, SeedDatabase(first), ["CREATE TABLE item AS SELECT 1 AS n;"], Unwatched())
@@ -134,7 +135,9 @@ def test_clone__copies_the_data_and_both_go_on_apart(engine: LocalEngine) -> Non
     first.close()
     (handle,) = engine.clone(first.handle, [replace(spec, slot="b")])
     second = first.copied_to(handle)
-    wait_until_ready(engine, [ReadinessCheck(server.handle, WAIT_S, server.probe) for server in (first, second)])
+    wait_until_ready(
+        engine, [ReadinessCheck(server.handle, WAIT_S, make_probe(server.probe)) for server in (first, second)]
+    )
     for server in (first, second):
         server.renew("bench_action_web_head")
     first.execute("INSERT INTO item VALUES (2)")
@@ -147,7 +150,7 @@ def test_clone__copies_the_data_and_both_go_on_apart(engine: LocalEngine) -> Non
 def test_remove__frees_the_shared_memory_of_a_killed_postgres(engine: LocalEngine) -> None:
     handle = engine.start(ServiceSpec("postgres", "postgres", "postgres:17", env=PASSWORD))
     postgres = Postgres.connect(engine, handle, Setup(PASSWORD))
-    wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, postgres.probe)])
+    wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, make_probe(postgres.probe))])
     server = int((engine.folder / "postgres.pid").read_text(encoding="ascii"))
     assert server in list_segment_creators()
     os.kill(server, signal.SIGKILL)
@@ -167,7 +170,7 @@ def test_redis__answers(engine: LocalEngine) -> None:
 def assert_redis_answers(engine: LocalEngine) -> None:
     handle = engine.start(ServiceSpec("redis", "redis", "redis:8", settings={"databases": "16"}))
     redis = Redis(engine, handle)
-    wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, redis.probe)])
+    wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, make_probe(redis.probe))])
     redis.open()
     assert redis.integer("counter") == 0
     assert engine.exec(handle, ["redis-cli", "-p", str(handle.port), "incr", "counter"])[0] == 0
@@ -220,7 +223,7 @@ def test_stop_and_restart__keep_the_port(engine: LocalEngine, tmp_path: Path) ->
     agent = Agent(engine, engine.start(ServiceSpec("load", "load", "")))
     assert wait_for_reply(agent, handle.port) == ""
     engine.stop(handle)
-    assert agent.get(handle, "/", timeout_s=5)[0] == 0
+    assert agent.get(HttpRequest(handle.host, handle.port, "/"), timeout_s=5).status == 0
     assert engine.ended() == [], "it was stopped on purpose"
     engine.restart(handle)
     assert wait_for_reply(agent, handle.port) == ""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.integration.local.test_local_engine import PASSWORD, WAIT_S, make_engine
 from tests.packing import PACK
+from tests.probes import make_probe
 
 from bench_action.config.load import load_project
 from bench_action.config.seed_files import open_seed
@@ -59,7 +60,7 @@ def engine() -> Iterator[LocalEngine]:
 def server(engine: LocalEngine) -> Postgres:
     handle = engine.start(ServiceSpec("postgres", "postgres", "postgres:17", env=PASSWORD))
     postgres = Postgres(engine, handle, Login(USER, PASSWORD["POSTGRES_PASSWORD"], "seeded"))
-    wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, postgres.probe)])
+    wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, make_probe(postgres.probe))])
     postgres.open()
     return postgres
 
@@ -67,7 +68,7 @@ def server(engine: LocalEngine) -> Postgres:
 @pytest.fixture(scope="module")
 def redis_handle(engine: LocalEngine) -> Handle:
     handle = engine.start(ServiceSpec("redis", "redis", "redis:8"))
-    wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, Redis(engine, handle).probe)])
+    wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, make_probe(Redis(engine, handle).probe))])
     return handle
 
 

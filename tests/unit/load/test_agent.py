@@ -139,9 +139,13 @@ def closed_port() -> int:
         return int(listener.getsockname()[1])
 
 
+ANSWERED = {"status": 200, "failure": "", "problem": "", "location": "", "body": ""}
+
+
 def test_get__returns_the_status(port: int) -> None:
-    assert agent.get(order(port)) == {"status": 200, "problem": ""}
-    assert agent.get(order(port, path="/error")) == {"status": 503, "problem": ""}
+    assert agent.get(order(port)) == ANSWERED
+    failed = agent.get(order(port, path="/error"))
+    assert (failed["status"], failed["failure"], failed["problem"]) == (503, "", "")
 
 
 def test_get__says_why_there_is_no_reply() -> None:
@@ -536,7 +540,7 @@ def converse(monkeypatch: pytest.MonkeyPatch, *orders: object) -> list[Any]:
 
 def test_main__answers_each_order_with_one_line(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     answers = converse(monkeypatch, {"op": "get", **order(port)}, {"op": "machine"})
-    assert answers[0] == {"ok": {"status": 200, "problem": ""}}
+    assert answers[0] == {"ok": ANSWERED}
     assert answers[1]["ok"]["machine"] == os.uname().machine
 
 
@@ -568,6 +572,7 @@ def complete_orders() -> dict[str, dict[str, Any]]:
     return {
         "machine": {"op": "machine"},
         "get": {"op": "get", **request, "timeout_s": 1.0},
+        "connect": {"op": "connect", "host": "app", "port": 8000, "timeout_s": 1.0},
         "requests": requests,
         "requests_together": {"op": "requests_together", "orders": [requests]},
         "connections": {"op": "connections", **request, "count": 1, "hold": True, "limit_s": 1.0},

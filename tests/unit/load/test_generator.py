@@ -25,6 +25,7 @@ pytestmark = pytest.mark.unit
 
 LOAD = Handle("0123", "bench-action-load", "load", "bench-action-load", 0)
 DJANGO = Handle("1", "django", "subject", "django", 8000)
+HEALTH = HttpRequest("django", 8000, "/health")
 HOME = HttpRequest("django", 8000, "/")
 REPLY = {
     "status": 200,
@@ -93,15 +94,19 @@ class Scripted:
         return self
 
 
+def get_answer(status: object, problem: str = "") -> dict[str, object]:
+    return {"status": status, "failure": "other" if problem else "", "problem": problem, "location": "", "body": ""}
+
+
 def make_agent(scripted: Scripted) -> Agent:
     return Agent(cast(Engine, scripted), LOAD)
 
 
 def test_agent__get_returns_status_or_problem() -> None:
-    scripted = Scripted({"ok": {"status": 200, "problem": ""}}, {"ok": {"status": 0, "problem": "refused"}})
+    scripted = Scripted({"ok": get_answer(200)}, {"ok": get_answer(0, "refused")})
     agent = make_agent(scripted)
-    assert agent.get(DJANGO, "/health", 2.0) == (200, "")
-    assert agent.get(DJANGO, "/health", 2.0) == (0, "refused")
+    assert agent.get(HEALTH, 2.0).status == 200
+    assert agent.get(HEALTH, 2.0).problem == "refused"
     assert scripted.sent[0] == {"op": "get", **HttpRequest("django", 8000, "/health").order, "timeout_s": 2.0}
 
 
@@ -263,7 +268,7 @@ def test_agent__turns_come_back_as_samples_and_figures() -> None:
 
 CALLS: dict[str, Callable[[Agent], object]] = {
     "machine": lambda agent: agent.machine(),
-    "get": lambda agent: agent.get(DJANGO, "/", 1.0),
+    "get": lambda agent: agent.get(HEALTH, 1.0),
     "requests": lambda agent: agent.requests(HOME, 1),
     "requests_together": lambda agent: agent.requests_together([HOME], 1),
     "connections": lambda agent: agent.connections(HOME, 5, hold=True, limit_s=1.0),
@@ -291,9 +296,9 @@ MACHINE = {
         ("machine", MACHINE | {"cpus": [0, "1"]}, "`cpus[1]` must be a whole number, not text"),
         ("machine", {}, "`cpu_model` is missing"),
         ("machine", [], "it must be an object, not a list"),
-        ("get", {"status": "200", "problem": ""}, "`status` must be a whole number, not text"),
-        ("get", {"status": True, "problem": ""}, "`status` must be a whole number, not true or false"),
-        ("get", {"status": 200}, "`problem` is missing"),
+        ("get", get_answer("200"), "`status` must be a whole number, not text"),
+        ("get", get_answer(True), "`status` must be a whole number, not true or false"),
+        ("get", {"status": 200, "failure": ""}, "`problem` is missing"),
         ("requests", {"replies": {}}, "`replies` must be a list, not an object"),
         ("requests", {"replies": []}, "`replies` must not be empty"),
         (

@@ -1,15 +1,16 @@
 """Waiting until everything answers."""
 
-from collections.abc import Callable
 from typing import cast
 
 import pytest
 
 from bench_action.engine.protocol import Engine, Exit, Handle
 from bench_action.model.errors import StackError
-from bench_action.stack.readiness import ReadinessCheck, require_alive, wait_until_ready
+from bench_action.stack.readiness import Probe, ReadinessCheck, Unready, require_alive, wait_until_ready
 
 pytestmark = pytest.mark.unit
+
+REFUSED, NOT_YET = Unready("GET /: refused", "set `port`"), Unready("no")
 
 DJANGO = Handle("1", "django", "subject", "django", 8000)
 REDIS = Handle("2", "redis", "redis", "redis", 6379)
@@ -36,10 +37,10 @@ def make_engine(*ended: Exit, after: int = 0) -> Engine:
     return cast(Engine, Watched(*ended, after=after))
 
 
-def ready_after(rounds: int) -> Callable[[], str]:
+def ready_after(rounds: int) -> Probe:
     """Make a probe that finds something missing so many times."""
-    answers = iter(["not yet"] * rounds)
-    return lambda: next(answers, "")
+    answers = iter([Unready("not yet")] * rounds)
+    return lambda: next(answers, None)
 
 
 def test_wait_until_ready__waits_for_all_and_measures_how_long_each_took() -> None:
@@ -52,9 +53,8 @@ def test_wait_until_ready__waits_for_all_and_measures_how_long_each_took() -> No
 def test_wait_until_ready__does_not_probe_again_what_is_ready() -> None:
     probes = []
 
-    def probe() -> str:
+    def probe() -> None:
         probes.append(1)
-        return ""
 
     wait_until_ready(make_engine(), [ReadinessCheck(REDIS, 600, probe), ReadinessCheck(DJANGO, 600, ready_after(2))])
     assert len(probes) == 1
@@ -66,19 +66,19 @@ def test_wait_until_ready__of_nothing_returns_immediately() -> None:
 
 def test_wait_until_ready__one_that_exits_ends_the_wait_with_its_log() -> None:
     with pytest.raises(StackError, match="django exited with status 3") as caught:
-        wait_until_ready(make_engine(Exit(DJANGO, 3, False), after=2), [ReadinessCheck(DJANGO, 600, lambda: "refused")])
+        wait_until_ready(make_engine(Exit(DJANGO, 3, False), after=2), [ReadinessCheck(DJANGO, 600, lambda: REFUSED)])
     assert caught.value.log == ("log of django",)
     assert caught.value.exit_status == 3
 
 
 def test_wait_until_ready__one_that_exits_after_it_was_ready_ends_the_wait() -> None:
-    checks = [ReadinessCheck(REDIS, 600, lambda: ""), ReadinessCheck(DJANGO, 600, lambda: "refused")]
+    checks = [ReadinessCheck(REDIS, 600, lambda: None), ReadinessCheck(DJANGO, 600, lambda: REFUSED)]
     with pytest.raises(StackError, match="redis exited with status 0"):
         wait_until_ready(make_engine(Exit(REDIS, 0, False), after=1), checks)
 
 
 def test_wait_until_ready__one_that_exits_before_its_probe_is_reported_as_exited() -> None:
-    def probe() -> str:
+    def probe() -> Unready | None:
         raise StackError("pg_isready cannot be run")
 
     with pytest.raises(StackError, match="redis exited with status 1"):
@@ -90,17 +90,19 @@ def test_wait_until_ready__one_that_exits_before_its_probe_is_reported_as_exited
 def test_wait_until_ready__one_that_times_out_is_named_with_what_is_missing() -> None:
     with pytest.raises(StackError, match="django was not ready after 0 s") as caught:
         wait_until_ready(
-            make_engine(), [ReadinessCheck(REDIS, 600, lambda: ""), ReadinessCheck(DJANGO, 0, lambda: "GET /: refused")]
+            make_engine(),
+            [ReadinessCheck(REDIS, 600, lambda: None), ReadinessCheck(DJANGO, 0, lambda: REFUSED)],
         )
     error = caught.value
     assert (error.where, error.cause, error.log) == ("subject at django:8000", "GET /: refused", ("log of django",))
-    assert "ready: {path, timeout}" in error.advice
+    assert error.advice == "set `port`"
 
 
 def test_wait_until_ready__each_has_its_own_timeout() -> None:
     with pytest.raises(StackError, match="redis was not ready after 0 s"):
         wait_until_ready(
-            make_engine(), [ReadinessCheck(DJANGO, 600, lambda: "no"), ReadinessCheck(REDIS, 0, lambda: "no")]
+            make_engine(),
+            [ReadinessCheck(DJANGO, 600, lambda: NOT_YET), ReadinessCheck(REDIS, 0, lambda: NOT_YET)],
         )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import cast
 
 import pytest
+from tests.probes import make_probe
 
 from bench_action.engine.protocol import Engine, Exit, Handle
 from bench_action.model.errors import StackError
@@ -47,7 +48,7 @@ def subject(name: str, template: str = "") -> Subject:
 
 def make_slot(engine: Recorder, *command: str) -> Slot:
     slot = Slot(cast(Engine, engine), "a")
-    slot.resets["queue"] = Reset(ReadinessCheck(QUEUE, 5.0, engine.probe), command)
+    slot.resets["queue"] = Reset(ReadinessCheck(QUEUE, 5.0, make_probe(engine.probe)), command)
     return slot
 
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from bench_action.config.schema import Check
+from bench_action.engine.protocol import Handle
 from bench_action.load.generator import HttpRequest, Reply
 from bench_action.model.result import Work
 from bench_action.stack.server import QueryError, Statements
@@ -171,7 +172,13 @@ class FakeStack:
 
         database = SimpleNamespace(execute=execute, statements=statements)
         handle = SimpleNamespace(id=name, host=name, port=80, address="")
-        return SimpleNamespace(name=name, handle=handle, database=database, cache=None)
+        return SimpleNamespace(
+            name=name,
+            handle=handle,
+            database=database,
+            cache=None,
+            address_request=lambda wanted: HttpRequest.to(cast(Handle, handle), wanted),
+        )
 
 
 def make_breaking_check() -> Check:
