@@ -62,7 +62,7 @@ def test_image__that_cannot_be_had(tool: Tool) -> None:
     # nothing listens on port 1: the engine fails immediately, with and without a network
     image = "localhost:1/nobody/has-it:1"
     finished = tool.run(tool.config({"absent": {"image": image}}))
-    finished.assert_failed(3, f"could not pull image {image}", "refused", "docker login")
+    finished.assert_failed(3, f"could not pull image {image}", "refused", "docker pull")
 
 
 def test_dockerfile__that_fails_to_build(tool: Tool) -> None:

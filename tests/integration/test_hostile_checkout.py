@@ -108,7 +108,7 @@ def test_seed_that_is_not_a_file_of_the_repository_is_not_read(shop: Path, tmp_p
     (shop / "apps" / "link").symlink_to("../../secret")
     os.mkfifo(shop / "apps" / "pipe")
     with (shop / "apps" / "huge").open("wb") as file:
-        file.truncate(2**31)
+        file.truncate(2**33)
     configure(shop / "apps", seed=path.format(secret=tmp_path / "secret"))
     for done in (bench(shop, "run", "apps/bench.yml"), bench(shop, "check", "apps/bench.yml")):
         assert done.returncode == 2, done.stderr
