@@ -8,9 +8,9 @@ type reading struct {
 }
 
 type summary struct {
+	Readings []reading `json:"readings"`
 	Station  int       `json:"station"`
 	Warmest  float64   `json:"warmest"`
-	Readings []reading `json:"readings"`
 }
 
 func summarise(station int, readings []reading) summary {
