@@ -4,7 +4,6 @@ import os
 
 from flask import Flask, Response, abort, jsonify, request
 from psycopg_pool import ConnectionPool
-
 from shopping import list_ingredients
 
 app = Flask(__name__)

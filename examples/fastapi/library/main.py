@@ -41,9 +41,7 @@ async def health() -> dict[str, str]:
 
 @app.get("/authors/{author_id}", response_model=AuthorOut)
 async def read_author(author_id: int, session: Session) -> Author:
-    found = await session.scalars(
-        select(Author).where(Author.id == author_id).options(selectinload(Author.books))
-    )
+    found = await session.scalars(select(Author).where(Author.id == author_id).options(selectinload(Author.books)))
     author = found.one_or_none()
     if author is None:
         raise HTTPException(404, "no such author")
