@@ -6,4 +6,4 @@ CREATE TABLE film (
 );
 INSERT INTO film
 SELECT n, 'Film no. ' || n, (ARRAY['comedy', 'crime', 'drama', 'horror', 'western'])[1 + n % 5]
-FROM generate_series(1, 400) AS n;
+FROM generate_series(1, 1000) AS n;
