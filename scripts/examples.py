@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench_action.model.result import Result
+from bench_action.report.headline import choose_headline
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "examples"
@@ -74,7 +75,7 @@ class Measured:
 
 
 def make_repository(example: Example, folder: Path) -> None:
-    """Make a repository with two commits: the example, and its slowdown."""
+    """Make a repository in a new folder, with two commits: the example, and its slowdown."""
     unwanted = shutil.ignore_patterns(PATCH, "bench-results", "node_modules", "__pycache__")
     shutil.copytree(example.folder, folder, ignore=unwanted)
     _git(folder, "init", "--quiet", "--initial-branch=main")
@@ -100,15 +101,15 @@ def find_faults(example: Example, slow: Measured, same: Measured) -> Iterator[st
     """Find what is not as expected in the two runs of an example."""
     if slow.result is None or (slow.status, slow.result.verdict) != (1, "regressed"):
         yield f"the slowdown was not found: {_describe(slow)}"
-    elif not re.search(example.cause, "\n".join(list_reasons(slow.result)), re.DOTALL):
-        yield f"the slowdown was not named ({example.cause}): {'; '.join(list_reasons(slow.result))}"
+    elif not re.search(example.cause, "\n".join(list_sentences(slow.result)), re.DOTALL):
+        yield f"the slowdown was not named ({example.cause}): {'; '.join(list_sentences(slow.result))}"
     if same.result is None or same.status != 0 or same.result.verdict in _CHANGED:
         yield f"unchanged code did not pass: {_describe(same)}"
 
 
-def list_reasons(result: Result) -> list[str]:
-    """List what a result says about its changes."""
-    return [finding.message for finding in result.findings]
+def list_sentences(result: Result) -> list[str]:
+    """List what a result says: its headline, then its findings."""
+    return [choose_headline(result).text, *(finding.message for finding in result.findings)]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -158,7 +159,7 @@ def _prepare(examples: Sequence[Example]) -> None:
 
 
 def _render_row(example: Example, measured: Measured) -> str:
-    sentence = list_reasons(measured.result)[0] if measured.result and measured.result.findings else _describe(measured)
+    sentence = list_sentences(measured.result)[0] if measured.result else f"none (exit status {measured.status})"
     took = f"{measured.seconds // 60:.0f} min {measured.seconds % 60:.0f} s"
     return f"| [{example.title}](examples/{example.name}) | {example.slowdown} | {took} | {sentence} |"
 
