@@ -66,7 +66,7 @@ EXAMPLES = {
 
 @dataclass(frozen=True)
 class Measured:
-    """How a run ended: exit status, seconds from the clone to the verdict, and the result (None: there is none)."""
+    """How a run ended: exit status, seconds from the clone to the verdict, and the result (None if it wrote none)."""
 
     status: int
     seconds: float

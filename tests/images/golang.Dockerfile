@@ -1,5 +1,5 @@
 # A stand-in for golang:1.24: Debian's Go 1.24. No module can be downloaded: a workspace outside of the sources takes those
-# of Debian's packages instead, whatever their version and hash in go.sum.
+# of Debian's packages instead, regardless of their version and hash in go.sum.
 FROM bench-action-standin:trixie
 ENV GOPATH=/go GOTOOLCHAIN=local GOFLAGS=-buildvcs=false GOPROXY=off GOWORK=/go/go.work \
     PATH=/go/bin:/usr/lib/go-1.24/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
