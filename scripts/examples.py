@@ -59,7 +59,7 @@ EXAMPLES = {
         Example("sinatra", "Sinatra, Sequel", "no cache", "new query: .*sum.*points", ("ruby",)),
         Example("express", "Express", "a query in a loop (N+1)", "new query: .*FROM comment", ("node",)),
         Example("go", "Go, in an image without a shell", "JSON encoded twice", _OWN_CODE, ("go",)),
-        Example("jvm", "Java, JDBC", "no connection pool", "database.*more CPU", ("java",)),
+        Example("jvm", "Java, JDBC", "a regular expression for each text", _OWN_CODE, ("java",)),
         Example("php", "PHP, Apache", "an array copied in a loop", _OWN_CODE, ("php",)),
     )
 }
