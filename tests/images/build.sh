@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Stand-ins for the official images that the benchmark is based on, for machines that cannot reach an image registry.
 #
-#   build.sh          get every image: the local one, else the registry's, else a stand-in built from Debian's archive
+#   build.sh          get the images that every run needs: the local one, else the registry's, else a stand-in built from
+#                     Debian's archive. A stand-in whose recipe has changed is rebuilt
+#   build.sh NAME…    get these images: node ruby go java php nginx, which the examples are based on
 #   build.sh remove   remove the stand-ins, but no official image
 #
 # The build copies this machine's network settings (certificates, package mirrors, proxies) into the images, so that pip and
@@ -13,9 +15,12 @@ readonly here
 # shellcheck source=scripts/debian.sh
 source "$here/../../scripts/debian.sh"
 readonly images=(python:3.13-slim postgres:17 redis:8)
+readonly -A optional=([node]=node:24-slim [ruby]=ruby:3.3 [go]=golang:1.24 [php]=php:8.4-apache [nginx]=nginx:1.26
+  [java]="eclipse-temurin:21-jre maven:3.9-eclipse-temurin-21")
 readonly suite=trixie # the Debian release of the official images; it has Python 3.13, PostgreSQL 17 and Redis 8
 readonly base=bench-action-standin:$suite
 readonly label=bench-action.standin # images based on a stand-in inherit it, so it never decides alone what to remove
+readonly recipe_label=$label.recipe
 readonly registry_answer_s=20 registry_pull_s=900
 registry=untried
 work=$(mktemp -d)
@@ -29,6 +34,14 @@ fail() {
 }
 
 is_local() { docker image inspect "$1" >/dev/null 2>&1; }
+
+image_label() { docker image inspect --format "{{index .Config.Labels \"$2\"}}" "$1" 2>/dev/null; }
+
+# recipe IMAGE: print a hash of the files from which its stand-in is built
+recipe() { (cd "$here" && sha256sum "${1%%:*}"?* | sha256sum | cut -c1-16); }
+
+# is_current IMAGE: whether it is there, and is either official or a stand-in built from the recipe as it is now
+is_current() { is_local "$1" && [[ $(image_label "$1" $label) != 1 || $(image_label "$1" $recipe_label) == "$(recipe "$1")" ]]; }
 
 # The registry has a short time to find the image, and a long one to send it. If it does not answer, the next images do not
 # try it again.
@@ -120,31 +133,46 @@ build_base() {
 build_standin() { # IMAGE
   local log=$work/build.log
   say "building a stand-in for $1"
-  docker build --tag "$1" --file "$here/${1%%:*}.Dockerfile" "$here" >"$log" 2>&1 ||
+  docker build --tag "$1" --label "$recipe_label=$(recipe "$1")" --build-arg NPM_REGISTRY="$(npm_registry)" \
+    --file "$here/${1%%:*}.Dockerfile" "$here" >"$log" 2>&1 ||
     fail "could not build the stand-in for $1:"$'\n'"$(tail -n 25 "$log")"
 }
 
-get_all() {
+# The registry that this machine's npm uses, if it has npm
+npm_registry() { npm config get registry 2>/dev/null || true; }
+
+get() { # IMAGE…
   local image
-  for image in "${images[@]}"; do
-    if is_local "$image" || pull "$image"; then continue; fi
+  for image in "$@"; do
+    if is_current "$image"; then continue; fi
+    if ! is_local "$image" && pull "$image"; then continue; fi
     build_base
     build_standin "$image"
   done
 }
 
+get_optional() { # NAME…
+  local name wanted
+  for name in "$@"; do
+    [[ -n ${optional[$name]:-} ]] || fail "unknown image '$name'; choose from: ${!optional[*]}"
+    read -ra wanted <<<"${optional[$name]}"
+    get "${wanted[@]}"
+  done
+}
+
 remove() {
   local image
-  for image in "${images[@]}" "$base"; do
-    if [[ $(docker image inspect --format "{{index .Config.Labels \"$label\"}}" "$image" 2>/dev/null) == 1 ]]; then
+  # shellcheck disable=SC2068  # some values hold two names
+  for image in "${images[@]}" ${optional[@]} "$base"; do
+    if [[ $(image_label "$image" $label) == 1 ]]; then
       docker image rm "$image" >/dev/null
       say "removed the stand-in $image"
     fi
   done
 }
 
-case ${1:-build} in
-  build) get_all ;;
+case ${1:-} in
+  '') get "${images[@]}" ;;
   remove) remove ;;
-  *) fail "unknown command '$1'; use build or remove" ;;
+  *) get_optional "$@" ;;
 esac

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# What we rely on in the official postgres image: it initialises an empty PGDATA for POSTGRES_USER, POSTGRES_PASSWORD and
-# POSTGRES_DB; runs the scripts in /docker-entrypoint-initdb.d once; starts the server if given only options; and runs it as
-# postgres. During initialisation the server answers only on its socket, so a probe of that socket reports "ready" too
-# early. We keep that on purpose, because our readiness check has to handle it.
+# What we rely on in the official postgres image: it initialises an empty PGDATA for POSTGRES_USER, POSTGRES_PASSWORD (or
+# the content of POSTGRES_PASSWORD_FILE) and POSTGRES_DB; runs the scripts in /docker-entrypoint-initdb.d once; starts the
+# server if given only options; and runs it as postgres. During initialisation the server answers only on its socket, so a
+# probe of that socket reports "ready" too early. We keep that on purpose, because our readiness check has to handle it.
 set -euo pipefail
 
 initialise() {
+  [[ -z ${POSTGRES_PASSWORD_FILE:-} ]] || POSTGRES_PASSWORD=$(<"$POSTGRES_PASSWORD_FILE")
   local user=${POSTGRES_USER:-postgres}
   local database=${POSTGRES_DB:-$user}
   local method=${POSTGRES_HOST_AUTH_METHOD:-scram-sha-256}
