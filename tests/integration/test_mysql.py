@@ -139,7 +139,7 @@ def test_renew__keeps_the_statistics_of_the_planner(seeded: Mysql) -> None:
     assert seeded.execute(statistics.format("shop")) == kept
 
 
-def test_describe_template__tells_what_differs(seeded: Mysql) -> None:
+def test_describe_template__shows_what_differs(seeded: Mysql) -> None:
     first = seeded.describe_template("seeded")
     assert "book\t3" in first
     seeded.renew("seeded")

@@ -379,7 +379,7 @@ def _check_seed(project: Project, file: Path) -> None:
 def find_seed_service(project: Project, step: SeedStep) -> str:
     """Find the name of the service that a file of the seed fills: by default the first of its kind.
 
-    Raises SeedFileError if there is none.
+    Raises SeedFileError if it has none.
     """
     services = project.config.services
     own_kind = services[step.service].kind if step.service in services else ""

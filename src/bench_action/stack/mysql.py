@@ -1,6 +1,6 @@
 """Talk to MySQL and MariaDB through their own client, inside their container.
 
-Neither can copy a database. A template is kept as tables in a database of its own, and as the statements that create
+Neither can copy a database. A template is kept as tables in a separate database, and as the statements that create
 everything else, written by their dump program: foreign keys, views, triggers, routines and counters survive. A copy is
 made by the server itself (`INSERT … SELECT`).
 """

@@ -83,7 +83,7 @@ class Postgres:
 
     @staticmethod
     def complete(env: Mapping[str, str], password: str) -> dict[str, str]:
-        """Add a user, and a password if there is none: the image does not start without one."""
+        """Add a user, and a password if it has none: the image does not start without one."""
         known = _PASSWORD & set(env)
         return {"POSTGRES_USER": "postgres", **({} if known else {"POSTGRES_PASSWORD": password}), **env}
 

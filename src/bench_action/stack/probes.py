@@ -19,7 +19,7 @@ from bench_action.stack.unready import MORE_TIME, explain_answer, explain_exit, 
 
 _REPLY_S = 2.0
 _PAUSE_S = 0.2  # between two runs of a command: it uses the CPU that the container needs to start
-_ATTEMPT_S = 30.0  # after which a command is run again, like a healthcheck without a timeout of its own
+_ATTEMPT_S = 30.0  # after which a command is run again, like a healthcheck that sets no timeout
 _Result = TypeVar("_Result")
 
 

@@ -8,7 +8,7 @@ _SHELL = ("/bin/sh", "-c")
 
 
 def parse_healthcheck(config: Mapping[str, Any]) -> Sequence[str] | None:
-    """Return the command of a HEALTHCHECK from an image's configuration; None if there is none."""
+    """Return the command of a HEALTHCHECK from an image's configuration; None if it has none."""
     form, *words = (config.get("Healthcheck") or {}).get("Test") or ["NONE"]
     match form:
         case "CMD":
