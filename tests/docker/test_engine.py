@@ -19,6 +19,8 @@ from bench_action.engine.docker.labels import make_labels
 from bench_action.engine.ownership import Ownership, Process
 from bench_action.engine.protocol import BuildSpec, Exit, ServiceSpec
 from bench_action.model.errors import StackError
+from bench_action.stack.probes import CommandProbe, make_log_probe
+from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
 
 pytestmark = pytest.mark.docker
 
@@ -288,3 +290,27 @@ def test_exec__does_not_succeed_if_its_container_dies(engine: DockerEngine, tiny
         except StackError:
             return
     assert status != 0
+
+
+def test_probes__read_the_healthcheck_and_the_output_since_the_last_start(
+    engine: DockerEngine, tiny_image: str
+) -> None:
+    script = "echo started $(cat /proc/sys/kernel/random/uuid); sleep 600"
+    handle = engine.start(ServiceSpec("other", "memo", tiny_image, command=["sh", "-c", script], slot="a"))
+    assert engine.find_healthcheck(handle) == ["/bin/sh", "-c", "test -e /well || { echo unwell; exit 4; }"]
+
+    wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, make_log_probe(engine, handle, "^started"))])
+    (first,) = engine.read_output(handle)
+    engine.stop(handle, 0)
+    engine.restart(handle)
+    wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, make_log_probe(engine, handle, "^started"))])
+    assert engine.read_output(handle) != [first]
+    assert len(engine.read_output(handle)) == 1
+
+    health = CommandProbe(engine, handle, engine.find_healthcheck(handle) or [], "its healthcheck")
+    with pytest.raises(StackError) as caught:
+        wait_until_ready(engine, [ReadinessCheck(handle, 1.5, health)])
+    assert caught.value.cause == "its healthcheck exited with status 4: unwell"
+    assert engine.exec_inside(handle, ["touch", "/well"])[0] == 0
+    wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, health)])
+    assert engine.exec_inside(handle, ["no-such-program"])[0] in {126, 127}

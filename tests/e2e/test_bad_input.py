@@ -98,9 +98,8 @@ def test_application__whose_port_is_taken_in_its_container(tool: Tool) -> None:
 def test_application__whose_readiness_path_answers_an_error(tool: Tool) -> None:
     app = tiny(HEALTH="503") | {"ready": {"path": "/health", "timeout": "1s"}}
     finished = tool.run(tool.config({"tiny": app}))
-    finished.assert_failed(
-        3, "tiny was not ready after 1 s", "GET /health: answered 503, expected 200", "`ready: {path"
-    )
+    cause = "GET /health: answered 503, expected 200: the application fails"
+    finished.assert_failed(3, "tiny was not ready after 1 s", cause, "fix what its log shows")
 
 
 def test_application__that_refuses_its_host_name(tool: Tool) -> None:

@@ -33,7 +33,9 @@ def test_application__that_never_listens(tool: Tool, site: Site) -> None:
     app = tiny(LISTEN="never") | {"ready": {"path": "/health", "timeout": "1s"}}
     finished = tool.run(tool.config({"tiny": app}))
     where = "tiny:8000" if site.name == "docker" else "127.0.0.1:"
-    finished.assert_failed(3, "tiny was not ready after 1 s", where, "refused", "`port`", "| thinking about it")
+    finished.assert_failed(
+        3, "tiny was not ready after 1 s", where, "refuses connections", "`port`", "| thinking about it"
+    )
 
 
 def test_setup__that_fails(tool: Tool) -> None:

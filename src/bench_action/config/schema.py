@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from bench_action.config.gates import Gate, Gates, check_gates, default_gates
-from bench_action.config.kinds import SQL_KINDS, ServiceKind, guess_kind
+from bench_action.config.kinds import SQL_KINDS, ServiceKind, find_port, guess_kind
 from bench_action.config.units import Seconds, WholeSeconds
 from bench_action.model.machine import OPEN_FILES
 
@@ -321,9 +321,10 @@ class Service(Container):
 
     @model_validator(mode="after")
     def _has_what_is_probed(self) -> Self:
-        if self.kind in {"postgres", "redis"} and self.ready.kind == "http":
+        if self.kind != "other" and self.ready.kind == "http":
             raise ValueError(f"`ready`: a service of kind {self.kind} does not speak HTTP; its own client probes it")
-        if self.ready.kind in {"http", "tcp"} and self.kind == "other" and (self.ready.port or self.port) is None:
+        port = self.ready.port or self.port or find_port(self.kind, self.image or "")
+        if self.ready.kind in {"http", "tcp"} and not port:
             raise ValueError(f"`ready` needs the `port` of the service to probe it by {self.ready.kind.upper()}")
         return self
 

@@ -61,6 +61,8 @@ def measure(stack: Stack, plan: Plan, append: Callable[[Trial], None], progress:
         except InputError as error:
             progress.warn(f"{error.what}. Trials are kept in memory from now on")
 
+    if starts := design.describe_starts(project):
+        progress.step(starts)
     progress.expect(*design.estimate(project))
     cores = stack.agent.machine()["cores"]
     measurer = Measurer(

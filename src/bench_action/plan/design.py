@@ -6,6 +6,7 @@ from itertools import chain
 
 from bench_action.config.load import Project
 from bench_action.config.schema import PairPhase
+from bench_action.model.wording import plural
 from bench_action.plan.blocks import (
     COUNTS,
     Block,
@@ -17,10 +18,11 @@ from bench_action.plan.blocks import (
     make_latency_blocks,
     make_solo_blocks,
 )
-from bench_action.plan.timetable import Timetable
+from bench_action.plan.timetable import LEAST_BLOCKS, Timetable
 
 _OVERHEAD_S = 0.3  # of a trial, in addition to wrk's own duration (benchmarks/harness.py measures it)
 _SWITCH_S = 1.5  # of a pair's block: stopping and starting its subjects, without the time they take to boot
+_SLOW_S = 10.0  # subjects that take longer to start have their cost in the log
 _INTERLEAVED = Pace(warmup_s=1, slice_s=1, turns=2)
 
 
@@ -71,6 +73,21 @@ class Design:
         paired = times.revisions * policy.latency.blocks + len(self.pairs) * duets
         trials, total_s = len(self.cells) * (COUNTS + blocks) + 2 * paired, alone_s + latency_s + duet_s
         return trials, min(total_s, times.limit_s) if times.limit_s is not None else total_s
+
+    def describe_starts(self, project: Project) -> str:
+        """Say what it costs that each block of a pair restarts its subjects; empty if they start fast."""
+        if not self.pairs or self.boot_s < _SLOW_S:
+            return ""
+        times, duet = self.make_timetable(project), project.policy.duet
+        seconds = duet.seconds
+        if times.limit_s is not None:
+            seconds = min(seconds, max(0.0, times.limit_s - times.capacity_s) / times.pairs)
+        blocks = min(duet.blocks, int(seconds / times.duet_s))
+        more = ", too few to decide: allow more time" if blocks < LEAST_BLOCKS else ""
+        return (
+            f"each block restarts its subjects, which take {self.boot_s:.0f} s to start: "
+            f"about {plural(blocks, 'block')} for each pair in the time{more}"
+        )
 
     def make_timetable(self, project: Project) -> Timetable:
         """Estimate how long the blocks take, from the profiles and from how long the subjects took to start."""

@@ -24,6 +24,7 @@ from bench_action.engine.protocol import BuildSpec, LocalForm, ServiceSpec
 from bench_action.load.generator import Agent, HttpRequest
 from bench_action.model.errors import StackError
 from bench_action.stack.postgres import Postgres
+from bench_action.stack.probes import make_log_probe
 from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
 from bench_action.stack.redis import Redis
 from bench_action.stack.seeding.feed import Unwatched
@@ -336,3 +337,27 @@ def test_sweep__does_not_trust_folders_of_others(tmp_path: Path, monkeypatch: py
         assert folder.name not in sweep_folders()
         assert bystander.poll() is None
         bystander.kill()
+
+
+def test_exec_inside__runs_with_the_subjects_environment_only(engine: LocalEngine, tmp_path: Path) -> None:
+    handle = engine.start(make_subject(engine, tmp_path / "app"))
+    status, output = engine.exec_inside(handle, ["/bin/sh", "-c", "env; id -u; exit 3"])
+    assert status == 3
+    assert "GIVEN=1" in output
+    assert f"PORT={handle.port}" in output
+    assert "SECRET_OF_OURS" not in output
+    assert output.splitlines()[-1] != "0" or engine._account is None
+    assert engine.exec_inside(handle, ["no-such-program"])[0] == 127
+
+
+def test_read_output__begins_with_the_last_start(engine: LocalEngine, tmp_path: Path) -> None:
+    code = "import os, sys, time; print('started as', os.getpid(), flush=True); time.sleep(600)"
+    handle = engine.start(make_subject(engine, tmp_path / "app", code))
+    lines = []
+    for _ in range(2):
+        wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, make_log_probe(engine, handle, "^started as"))])
+        lines.append(engine.read_output(handle))
+        engine.stop(handle)
+        engine.restart(handle)
+    assert [len(found) for found in lines] == [1, 1]
+    assert lines[0] != lines[1]

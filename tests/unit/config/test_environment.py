@@ -1,6 +1,7 @@
 """How a subject's environment is built."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,10 +15,11 @@ from bench_action.config.environment import (
     fill_in,
     fill_in_addresses,
     fill_in_build_secrets,
+    fill_in_request,
     read_secrets,
 )
 from bench_action.config.load import Project, load_policy
-from bench_action.config.schema import Config
+from bench_action.config.schema import Config, Profile, Request
 from bench_action.model.errors import InputError
 
 pytestmark = pytest.mark.unit
@@ -171,3 +173,45 @@ def test_drop_unusable_variants__drops_those_that_use_a_secret_that_is_not_set()
 
 def test_fill_in__leaves_what_is_escaped() -> None:
     assert fill_in("$${HOME} ${KEY} $$x", {}, {"KEY": "$${a}"}) == "${HOME} $${a} $$x"
+
+
+@pytest.mark.parametrize("text", ["{postgress.host}", "{redis.user}", "{db.password}"])
+@pytest.mark.parametrize("place", ["profile", "check", "ready", "body"])
+def test_check_environment__refuses_an_unknown_placeholder_in_a_request(text: str, place: str) -> None:
+    body: dict[str, Any] = {"variants": {"one": {"image": "x"}}}
+    load = {"connections": 1, "threads": 1, "duration": 1}
+    match place:
+        case "profile":
+            body["profiles"] = {"p": {**load, "headers": {"X": text}}}
+        case "body":
+            body["profiles"] = {"p": {**load, "method": "POST", "body": text}}
+        case "check":
+            body["checks"] = [{"name": "c", "request": {"headers": {"X": text}}}]
+        case _:
+            body["variants"]["one"]["ready"] = {"headers": {"X": text}}
+    with pytest.raises(InputError) as caught:
+        check_environment(Config.model_validate(body), {})
+    assert caught.value.what == f"unknown placeholder {text}"
+    assert caught.value.where
+    assert "redis" in caught.value.advice
+
+
+def test_check_environment__refuses_an_unknown_placeholder_in_a_file() -> None:
+    variant = {"image": "x", "files": {"/a": {"content": "{postgres.schema}"}}}
+    with pytest.raises(InputError, match=r"unknown placeholder \{postgres.schema\}"):
+        check_environment(Config.model_validate({"variants": {"one": variant}}), {})
+
+
+def test_fill_in_request__fills_in_headers_and_body_of_a_copy() -> None:
+    profile = Profile(
+        connections=1,
+        threads=1,
+        duration=1,
+        method="POST",
+        headers={"X": "{postgres.user}"},
+        body='{"a": "{postgres.url}"}',
+    )
+    filled = fill_in_request(profile, SERVICES)
+    assert (filled.headers, filled.body, filled.connections) == ({"X": "u"}, '{"a": "postgresql://"}', 1)
+    assert "{postgres.url}" in profile.body
+    assert fill_in_request(Request(body="{a.b} {x}"), SERVICES).body == "{a.b} {x}"

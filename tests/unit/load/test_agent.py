@@ -5,6 +5,7 @@ import io
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -12,11 +13,16 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from bench_action.load import agent, counters
 from bench_action.load.generator import HttpRequest
@@ -152,6 +158,73 @@ def test_get__says_why_there_is_no_reply() -> None:
     answer = agent.get(order(closed_port()))
     assert answer["status"] == 0
     assert answer["problem"].startswith("ConnectionRefusedError: ")
+
+
+@pytest.mark.parametrize(
+    ("serve", "failure"),
+    [
+        (hang_up, "closed"),
+        (lambda connection: connection.sendall(b"-ERR unknown command\r\n"), "not-http"),
+    ],
+)
+def test_get__tells_what_kind_of_server_does_not_answer(serve: Callable[[socket.socket], None], failure: str) -> None:
+    with listening(serve) as port:
+        assert agent.get(order(port, timeout_s=0.5))["failure"] == failure
+
+
+def make_certificate(folder: Path) -> Path:
+    """Make a certificate that nobody has signed, in one file with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "app")])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
+    certificate = builder.not_valid_after(datetime(2100, 1, 1, tzinfo=UTC)).sign(key, hashes.SHA256())
+    pem, private = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    file = folder / "app.pem"
+    file.write_bytes(certificate.public_bytes(pem) + key.private_bytes(pem, private, serialization.NoEncryption()))
+    return file
+
+
+def test_get__recognises_tls(tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(make_certificate(tmp_path))
+
+    def serve(connection: socket.socket) -> None:
+        context.wrap_socket(connection, server_side=True).close()  # fails, and closes, if HTTP is spoken
+
+    with listening(serve) as port:
+        assert agent.get(order(port))["failure"] == "tls"
+
+
+def test_get__reports_where_a_redirect_leads_and_how_an_error_begins() -> None:
+    replies = [
+        b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 400 Bad Request\r\nContent-Length: 99999\r\n\r\nDisallowedHost",
+    ]
+
+    def serve(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(replies.pop(0))
+
+    with listening(serve) as port:
+        redirect, refusal = agent.get(order(port)), agent.get(order(port))
+    assert (redirect["status"], redirect["location"], redirect["body"]) == (302, "/login", "")
+    assert (refusal["status"], base64.b64decode(refusal["body"])) == (400, b"DisallowedHost")
+
+
+@pytest.mark.parametrize(("host", "failure"), [("127.0.0.1", "refused"), ("no-such-host.invalid", "unresolved")])
+def test_get_and_connect__tell_why_there_is_no_connection(host: str, failure: str) -> None:
+    port = closed_port()
+    assert agent.get(order(port, host=host))["failure"] == failure
+    answer = agent.connect({"op": "connect", "host": host, "port": port, "timeout_s": 5.0})
+    assert answer["failure"] == failure
+    assert answer["problem"]
+
+
+def test_connect__needs_no_answer() -> None:
+    with listening(say_nothing) as port:
+        answer = agent.connect({"op": "connect", "host": "127.0.0.1", "port": port, "timeout_s": 5.0})
+    assert answer == {"failure": "", "problem": ""}
 
 
 def test_get__gives_up_on_a_server_that_says_nothing() -> None:

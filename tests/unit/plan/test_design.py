@@ -1,5 +1,6 @@
 """What a run measures of the subjects that came up."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,14 @@ def test_make_timetable__includes_how_long_subjects_take_to_start() -> None:
     assert (times.pairs, times.revisions, times.limit_s) == (1, 1, 300)
     assert times.duet_s == pytest.approx(8.0 + 1.5 + 1 + 4)
     assert times.capacity_s == pytest.approx(3 * 2.3)
+
+
+def test_describe_starts__says_how_many_blocks_a_slow_start_leaves() -> None:
+    project = load_project(Path("apps/bench.yml"), "ci")
+    slow = make_design(BOTH, list(project.profiles), (), duets=True, seed=3, boot_s=61.0)
+    text = slow.describe_starts(project)
+    assert text.startswith("each block restarts its subjects, which take 61 s to start: about ")
+    short = replace(project, policy=project.policy.model_copy(update={"minutes": 2.0}))
+    assert "too few to decide" in slow.describe_starts(short)
+    assert replace(slow, boot_s=2.0).describe_starts(project) == ""
+    assert replace(slow, pairs=()).describe_starts(project) == ""

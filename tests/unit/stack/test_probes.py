@@ -1,17 +1,19 @@
 """What a readiness probe says is missing, and what to do about it."""
 
+import threading
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from bench_action.config.schema import Service, Variant
+from bench_action.config.schema import Ready, Service, Variant
 from bench_action.engine.protocol import Engine, Handle
 from bench_action.load.generator import Agent, Answer, HttpRequest
 from bench_action.model.errors import StackError
-from bench_action.stack.probes import make_check
+from bench_action.stack.probes import CommandProbe, make_check
 from bench_action.stack.readiness import Unready
+from bench_action.stack.unready import explain_exit
 
 pytestmark = pytest.mark.unit
 
@@ -79,6 +81,55 @@ def test_http__a_refusal_names_the_host_that_was_sent(status: int) -> None:
     assert "`ready: {host: …}`" in advice
 
 
+@pytest.mark.parametrize(
+    ("answer", "problem", "advice"),
+    [
+        (Answer(302, location="https://shop:8000/"), "to https://shop:8000/", "X-Forwarded-Proto: https"),
+        (Answer(301, location="http://www.shop.example/a"), "www.shop.example/a", "ready: {host: www.shop.example}"),
+        (Answer(307, location="login?next=/"), "to login?next=/", "`ready: {path: /login?next=/}`"),
+        (Answer(302, location="/"), "to /", "redirects to itself"),
+        (Answer(303), "without Location", "status: 303"),
+        (Answer(401), "it wants a login", "headers: {Authorization: …}"),
+        (Answer(403), "to the host name shop:8000", "if it wants a login"),
+        (Answer(403, text="<h1>Blocked hosts: shop:8000</h1>"), "it refuses the host name shop:8000", "config.hosts"),
+        (Answer(400, text="Invalid host header"), "it refuses the host name shop:8000", "ALLOWED_HOSTS"),
+        (Answer(400, text="Client sent an HTTP request to an HTTPS server."), "port 8000 expects TLS", "plain HTTP"),
+        (Answer(405), "answered 405, expected 200", "`ready: {status: 405}`"),
+        (Answer(0, "unresolved", "gaierror"), "the name bench-action-a-shop does not resolve", "log"),
+        (Answer(0, "closed", "RemoteDisconnected"), "closed the connection without an answer", "tcp: true"),
+        (Answer(0, "not-http", "BadStatusLine"), "port 8000 does not answer in HTTP", "tcp: true"),
+        (Answer(0, "tls", "BadStatusLine"), "port 8000 expects TLS", "plain HTTP"),
+        (Answer(0, "late", "no reply within 2 s"), "no reply within 2 s", "timeout"),
+        (Answer(0, "other", "OSError: No route to host"), "No route to host", "`port`"),
+    ],
+)
+def test_http__each_answer_has_its_own_sentence(answer: Answer, problem: str, advice: str) -> None:
+    found = explain(answer)
+    assert problem in found[0]
+    assert advice in found[1]
+
+
+def test_http__the_configured_host_and_headers_are_sent_with_their_placeholders() -> None:
+    agent = FixedAgent(Answer(200))
+    ready = {"path": "/up", "host": "shop.example", "headers": {"X-Db": "{db.host}", "host": "other"}, "port": 9000}
+    variant = Variant.model_validate({"image": "x", "ready": ready})
+    check = make_check(make_engine(), cast(Agent, agent), SHOP, variant, addresses={"db": {"host": "postgres"}})
+    assert check.probe() is None
+    (request,) = agent.asked
+    assert isinstance(request, HttpRequest)
+    assert request.wire == b"GET /up HTTP/1.1\r\nHost: shop.example\r\nX-Db: postgres\r\n\r\n"
+    assert (request.order["host"], request.order["port"]) == ("bench-action-a-shop", 9000)
+
+
+def test_http__a_port_that_the_engine_has_moved_is_followed() -> None:
+    agent = FixedAgent(Answer(200))
+    variant = Variant.model_validate({"image": "x", "port": 9000, "ready": {"path": "/", "port": 9000}})
+    make_check(make_engine(), cast(Agent, agent), SHOP, variant).probe()
+    (request,) = agent.asked
+    assert isinstance(request, HttpRequest)
+    assert request.port == SHOP.port
+
+
 def test_http__a_failing_application_is_no_matter_of_ports() -> None:
     problem, advice = explain(Answer(500))
     assert problem == "GET /: answered 500, expected 200: the application fails"
@@ -136,3 +187,45 @@ def test_log__a_line_that_matches() -> None:
 def test_healthcheck__that_the_image_lacks() -> None:
     with pytest.raises(StackError, match="the image of memo has no HEALTHCHECK"):
         wait_for(make_service(port=1, ready={"healthcheck": True}), make_engine())
+
+
+def test_client__comes_before_what_is_configured() -> None:
+    service = Service.model_validate({"kind": "postgres", "image": "x", "ready": {"log": "loaded"}})
+    said = iter(["starting", "", ""])
+    handle, agent = Handle("3", "db", "postgres", "db", 5432), cast(Agent, FixedAgent(Answer()))
+    check = make_check(make_engine(output="nothing"), agent, handle, service, client=lambda: next(said))
+    found = [check.probe(), check.probe()]
+    assert [lack.problem for lack in found if lack is not None] == [
+        "starting",
+        "no line of its output matches `loaded`",
+    ]
+    plain = service.model_copy(update={"ready": Ready()})
+    assert make_check(make_engine(), agent, handle, plain, client=lambda: "").probe() is None
+
+
+def test_command__a_program_that_is_missing_and_long_output() -> None:
+    problem = explain_exit("`curl -f x`", 127, "sh: curl: not found\n")
+    assert problem.problem == "`curl -f x` exited with status 127: sh: curl: not found"
+    assert "a program that the image contains" in problem.advice
+    assert explain_exit("`x`", 1, "").problem == "`x` exited with status 1, without any output"
+    shown = explain_exit("`x`", 1, "a" * 5000 + "\nthe end").problem
+    assert len(shown) < 500
+    assert shown.endswith("the end")
+
+
+def test_command__only_one_runs_at_a_time() -> None:
+    began, end = [], threading.Event()
+
+    def run(*_: object) -> tuple[int, str]:
+        began.append(1)
+        end.wait(10)
+        return 0, ""
+
+    engine = cast(Engine, SimpleNamespace(exec_inside=run))
+    command = CommandProbe(engine, SHOP, "x", "`x`")
+    found = [command() for _ in range(3)]
+    assert [lack.problem for lack in found if lack is not None] == ["`x` has not ended yet"] * 3
+    end.set()
+    while command() is not None:
+        pass
+    assert len(began) == 1
