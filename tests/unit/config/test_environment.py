@@ -175,7 +175,7 @@ def test_fill_in__leaves_what_is_escaped() -> None:
     assert fill_in("$${HOME} ${KEY} $$x", {}, {"KEY": "$${a}"}) == "${HOME} $${a} $$x"
 
 
-@pytest.mark.parametrize("text", ["{postgress.host}", "{redis.user}", "{db.password}"])
+@pytest.mark.parametrize("text", ["{database.host}", "{redis.user}", "{db.password}"])
 @pytest.mark.parametrize("place", ["profile", "check", "ready", "body"])
 def test_check_environment__refuses_an_unknown_placeholder_in_a_request(text: str, place: str) -> None:
     body: dict[str, Any] = {"variants": {"one": {"image": "x"}}}

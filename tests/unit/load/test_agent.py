@@ -167,7 +167,7 @@ def test_get__says_why_there_is_no_reply() -> None:
         (lambda connection: connection.sendall(b"-ERR unknown command\r\n"), "not-http"),
     ],
 )
-def test_get__tells_what_kind_of_server_does_not_answer(serve: Callable[[socket.socket], None], failure: str) -> None:
+def test_get__reports_what_kind_of_server_does_not_answer(serve: Callable[[socket.socket], None], failure: str) -> None:
     with listening(serve) as port:
         assert agent.get(order(port, timeout_s=0.5))["failure"] == failure
 
@@ -213,7 +213,7 @@ def test_get__reports_where_a_redirect_leads_and_how_an_error_begins() -> None:
 
 
 @pytest.mark.parametrize(("host", "failure"), [("127.0.0.1", "refused"), ("no-such-host.invalid", "unresolved")])
-def test_get_and_connect__tell_why_there_is_no_connection(host: str, failure: str) -> None:
+def test_get_and_connect__report_why_there_is_no_connection(host: str, failure: str) -> None:
     port = closed_port()
     assert agent.get(order(port, host=host))["failure"] == failure
     answer = agent.connect({"op": "connect", "host": host, "port": port, "timeout_s": 5.0})
