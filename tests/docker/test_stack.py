@@ -105,9 +105,9 @@ def test_statements__are_those_of_the_application_by_any_role(server: Postgres, 
     before = read_work(subject)
     assert isinstance(other.server, Postgres)
     other.server.execute_as(user, name, mine)
-    server.execute(mine.replace("item", "pg_class"))
+    server.execute_as(user, "bench_action", mine.replace("item", "pg_class"))
     assert count_work(before, read_work(subject)) == Work(queries=0, rows=0, cache_commands=0)
-    server.execute("CREATE ROLE visitor; GRANT pg_read_all_data TO visitor")
+    server.execute_as(user, "bench_action", "CREATE ROLE visitor; GRANT pg_read_all_data TO visitor")
     before = read_work(subject)
     server.execute_as(user, name, mine)
     server.execute_as(user, name, f"SET ROLE visitor; {mine}")
@@ -137,7 +137,7 @@ def test_statements__count_everything_that_does_work(server: Postgres, subject: 
 
 def test_count_work__is_none_after_counters_were_reset(server: Postgres, stack: Stack, subject: Subject) -> None:
     before = read_work(subject)
-    server.execute("SELECT pg_stat_statements_reset()")
+    server.execute_as(server.login.user, "bench_action", "SELECT pg_stat_statements_reset()")
     assert count_work(before, read_work(subject)) is None
     before = read_work(subject)
     assert subject.cache is not None

@@ -6,11 +6,12 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from tests.git import git
 from tests.github.double import GitHubDouble
 from tests.github.state import Pull
@@ -76,9 +77,14 @@ def checkout(folder: Path, repository: str, changes: Mapping[str, tuple[str, str
     return Checkout(folder, base, head)
 
 
-def own_checkout(folder: Path, action: Path, repository: str) -> Checkout:
-    """Our own repository at its default branch, with its own workflows."""
+def own_checkout(folder: Path, action: Path, repository: str, variants: Collection[str]) -> Checkout:
+    """Our own repository at its default branch, with its own workflows, and with these of its variants."""
     shutil.copytree(action, folder)
+    file = folder / "apps" / "bench.yml"
+    config = yaml.safe_load(file.read_text(encoding="utf-8"))
+    config["variants"] = {name: config["variants"][name] for name in variants}
+    config["compare"] = [pair for pair in config["compare"] if set(pair) <= set(variants)]
+    file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     commit = _published(folder, repository)
     return Checkout(folder, commit, commit)
 

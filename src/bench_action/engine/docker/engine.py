@@ -92,9 +92,11 @@ class DockerEngine:
                 for items in self._list({"label": MARK})
             )
         )
-        self._remove_all(left)
+        for part in (left, left._replace(containers=())):
+            self._remove_all(part)
         self._images.sweep({item["Labels"].get(RUN, "") for item in (*left.containers, *left.networks)})
-        return left.names
+        still = set(self._list({"label": MARK}).names) if left.names else set()
+        return [name for name in left.names if name not in still]
 
     def open(self, slots: Sequence[str]) -> None:
         """Create a network for each slot."""
@@ -311,16 +313,20 @@ class DockerEngine:
             )
 
     def _remove_all(self, left: Leftovers) -> None:
-        # in parallel: removing ten containers one by one would take longer than a cancelled job has
+        """Try to remove what is listed: containers, or what they used, once none is left.
+
+        An engine that still takes a container down while its network is removed may lose count of the network's
+        endpoints, and never remove it.
+        """
         api = self._client.api
+        # in parallel: removing ten containers one by one would take longer than a cancelled job has
         with ThreadPoolExecutor(max_workers=8) as pool:
-            list(
-                pool.map(
-                    lambda item: _try(lambda: api.remove_container(item["Id"], v=True, force=True)), left.containers
-                )
-            )
-            list(pool.map(lambda item: _try(lambda: api.remove_network(item["Id"])), left.networks))
-            list(pool.map(lambda item: _try(lambda: api.remove_volume(item["Name"])), left.volumes))
+            for item in left.containers:
+                pool.submit(_try, partial(api.remove_container, item["Id"], v=True, force=True))
+            for item in () if left.containers else left.networks:
+                pool.submit(_try, partial(api.remove_network, item["Id"]))
+            for item in () if left.containers else left.volumes:
+                pool.submit(_try, partial(api.remove_volume, item["Name"]))
 
 
 def _try(action: Callable[[], object]) -> None:
