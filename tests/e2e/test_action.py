@@ -205,6 +205,7 @@ def test_workflow__whose_legs_share_a_key_keeps_a_trend_for_each(
     assert records[0].committed_at
 
 
+@pytest.mark.alone
 def test_workflow__of_our_own_trend_run_twice_keeps_both(action: Path, github: GitHubDouble, tmp_path: Path) -> None:
     variants = {"django", "aiohttp"}
     place = own_checkout(tmp_path / "own", action, github.state.repository, variants)

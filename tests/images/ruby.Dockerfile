@@ -1,5 +1,5 @@
 # A stand-in for ruby:3.3: Debian's Ruby 3.3 with Bundler. No gem can be downloaded: those of Debian that the examples name
-# in their Gemfile.lock are installed already, so that `bundle install` finds each in the locked version. Bundler would fetch
+# in their Gemfile are installed already, so that `bundle install` finds each in the wanted version. Bundler would fetch
 # those that are part of Ruby anyway, except with `--local`.
 FROM bench-action-standin:trixie
 ENV LANG=C.UTF-8

@@ -68,6 +68,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mysql]:
     options = [
         f"--socket={folder}/socket",
         f"--port={port}",
+        f"--tmpdir={folder}",  # at its start, a server deletes the temporary tables that it finds
         "--performance-schema=ON",
         "--innodb-stats-auto-recalc=OFF",
     ]
@@ -81,9 +82,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mysql]:
         while problem := client.probe():
             assert time.monotonic() < deadline, problem
             time.sleep(0.1)
-        client.open()
-        yield client
-        client.close()
+        try:
+            client.open()
+            yield client
+        finally:
+            client.close()
     finally:
         process.terminate()
         process.wait(30)

@@ -109,7 +109,7 @@ def _explain_work(attempt: Attempt) -> Iterator[str]:
     name, work = _name_with_subject(attempt), attempt.work
     reads = attempt.request.method in {"GET", "HEAD", "OPTIONS"}
     if work is None:
-        yield f"{name}: its work could not be counted, as the statistics of PostgreSQL or Redis were reset meanwhile"
+        yield f"{name}: its work could not be counted, as the statistics of PostgreSQL or Redis were reset while it ran"
     elif work.queries and not work.rows and reads:
         yield (
             f"{name}: {plural(work.queries, 'query')} returned no rows. With empty tables, a slow query is not slow: "

@@ -13,6 +13,7 @@ from bench_action.model.wording import percent, plural
 from bench_action.report import numbers
 from bench_action.report.change import fails_gate, has_meaning, list_comparisons, list_losses, relative_change
 
+_ONE = {"queries": "query", "rows": "row", "cache commands": "cache command"}
 _CPU = {
     "cpu_ms_per_request": ("needs", "CPU"),
     "total_cpu_ms_per_request": ("and its services need", "CPU"),
@@ -51,7 +52,7 @@ def describe_gain(c: Comparison) -> str:
 
 def _describe_count(c: Comparison) -> str:
     before, after = numbers.plain(c.base_value), numbers.plain(c.head_value)
-    return f"each request of `{c.variant}` on `{c.profile}` makes {after} {_name_work(c)} instead of {before}"
+    return f"each request of `{c.variant}` on `{c.profile}` makes {after} {_name_work(c, after)} instead of {before}"
 
 
 def add_reason(losses: Sequence[Comparison]) -> str:
@@ -60,7 +61,7 @@ def add_reason(losses: Sequence[Comparison]) -> str:
     for c in losses[1:]:
         if c.method == "count" and c.cell == first.cell:
             before, after = numbers.plain(c.base_value), numbers.plain(c.head_value)
-            return f": {after} {_name_work(c)} per request instead of {before}"
+            return f": {after} {_name_work(c, after)} per request instead of {before}"
     return ""
 
 
@@ -135,8 +136,10 @@ def name_metric(c: Comparison) -> str:
     return f"{title} with one connection" if c.metric in ALONE and c.metric.startswith("latency") else title
 
 
-def _name_work(c: Comparison) -> str:
-    return METRICS[c.metric].title.removesuffix("/request")
+def _name_work(c: Comparison, number: str) -> str:
+    """Name what was counted, after its number."""
+    name = METRICS[c.metric].title.removesuffix("/request")
+    return _ONE[name] if number == "1" else name
 
 
 def capitalise(text: str) -> str:

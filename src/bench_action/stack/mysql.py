@@ -279,7 +279,7 @@ class Mysql:
         """End the connections of all clients to the application's database, and ours."""
         self._forget(self.login.database)
         for client in self._list_clients():
-            self._execute(f"KILL {client}", tolerated="ERROR 1094")  # it may have ended meanwhile
+            self._execute(f"KILL {client}", tolerated="ERROR 1094")  # it may have ended by now
 
     def _describe(self, database: str) -> Template:
         columns: dict[str, list[str]] = {}

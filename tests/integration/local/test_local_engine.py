@@ -340,13 +340,15 @@ def test_sweep__does_not_trust_folders_of_others(tmp_path: Path, monkeypatch: py
 
 
 def test_exec_inside__runs_with_the_subjects_environment_only(engine: LocalEngine, tmp_path: Path) -> None:
-    handle = engine.start(make_subject(engine, tmp_path / "app"))
+    spec = make_subject(engine, tmp_path / "app")
+    handle = engine.start(spec)
     status, output = engine.exec_inside(handle, ["/bin/sh", "-c", "env; id -u; exit 3"])
     assert status == 3
     assert "GIVEN=1" in output
     assert f"PORT={handle.port}" in output
     assert "SECRET_OF_OURS" not in output
-    assert output.splitlines()[-1] != "0" or engine._account is None
+    account = engine._choose_account(spec)
+    assert output.splitlines()[-1] == str(account.uid if account is not None else os.getuid())
     assert engine.exec_inside(handle, ["no-such-program"])[0] == 127
 
 

@@ -230,7 +230,11 @@ class DockerEngine:
             exited = self._client.api.containers(all=True, filters=filters)
             handles = [self._expected[item["Id"]] for item in exited if item["Id"] in self._expected]
             states = [(handle, self._client.api.inspect_container(handle.id)["State"]) for handle in handles]
-            return [Exit(handle, int(state["ExitCode"]), bool(state["OOMKilled"])) for handle, state in states]
+            return [
+                Exit(handle, int(state["ExitCode"]), bool(state["OOMKilled"]))
+                for handle, state in states
+                if not state["Running"]  # the list is older: it may have been started again since
+            ]
 
     def logs(self, handle: Handle, lines: int = 15) -> list[str]:
         """Return the last lines of its output; empty if it printed nothing or does not exist any more."""
