@@ -40,7 +40,8 @@ find_plugin() {
   fi
   [[ -d $plugin/usr ]] || fetch trixie "$plugin" docker-compose
   mkdir -p "$plugin/cli-plugins"
-  ln -sf "$plugin/usr/libexec/docker/cli-plugins/docker-compose" "$plugin/cli-plugins/"
+  [[ -e $plugin/cli-plugins/docker-compose ]] ||
+    ln -sf "$plugin/usr/libexec/docker/cli-plugins/docker-compose" "$plugin/cli-plugins/"
   DOCKER_CONFIG=$plugin docker compose version >/dev/null || fail "the plugin in $plugin does not run. Remove the folder."
   echo "$plugin"
 }
@@ -48,11 +49,14 @@ find_plugin() {
 find_classic() {
   [[ -d $classic/usr ]] || fetch bookworm "$classic" docker-compose "${modules[@]}"
   mkdir -p "$classic/bin"
-  cat >"$classic/bin/docker-compose" <<EOF
+  local program
+  program=$(mktemp -p "$classic/bin") # moved into its place whole: another test may be running it
+  cat >"$program" <<EOF
 #!/bin/sh
 PYTHONPATH=$classic/usr/lib/python3/dist-packages exec /usr/bin/python3 -W ignore $classic/usr/bin/docker-compose "\$@"
 EOF
-  chmod +x "$classic/bin/docker-compose"
+  chmod 755 "$program"
+  mv -f "$program" "$classic/bin/docker-compose"
   "$classic/bin/docker-compose" version >/dev/null || fail "the program in $classic does not run. Remove the folder."
   echo "$classic/bin"
 }
