@@ -65,6 +65,9 @@ class Footprint:
             for name in self.networks():
                 if name.startswith(prefix):
                     self.client.api.remove_network(name)
+            for name in self.volumes():
+                if name.startswith(prefix):
+                    self.client.api.remove_volume(name)
 
     @classmethod
     @contextlib.contextmanager
