@@ -19,7 +19,7 @@ fetch() {
   command -v apt-get >/dev/null || fail "docker-registry is missing, and this is not Debian or a derivative. Install it."
   work=$(mktemp -d)
   trap 'rm -rf -- "$work"' EXIT
-  debian_download "$release" docker-registry "$work/download" >"$work/log" 2>&1 ||
+  debian_download "$release" "$work/download" docker-registry >"$work/log" 2>&1 ||
     fail "could not download the docker-registry package of $release:"$'\n'"$(tail -n 10 "$work/log")"
   dpkg-deb --extract "$work"/download/docker-registry_*.deb "$work/package"
   mkdir -p "$(dirname "$cached")"
