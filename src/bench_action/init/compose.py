@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
+from bench_action.config.schema import COMPOSE_FILES
 from bench_action.init.dockerfile import split_command
 
-NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 _FOLDERS = ("", "docker", "deploy", "deployment", ".docker", "infra")
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)(?::?[-?+]([^}]*))?\}|\$(\w+)")
 _WORKERS = re.compile(r"\b(celery|sidekiq|rq|worker|beat|scheduler|migrate|flower|queue:work|pytest)\b")
@@ -70,7 +70,7 @@ class ComposeFile:
 
 def find_compose_file(folder: Path) -> Path | None:
     """Find the compose file of a repository, at its top or in a usual folder."""
-    candidates = (folder / place / name for place in _FOLDERS for name in NAMES)
+    candidates = (folder / place / name for place in _FOLDERS for name in COMPOSE_FILES)
     return next((path for path in candidates if path.is_file()), None)
 
 

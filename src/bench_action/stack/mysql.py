@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Self
-from urllib.parse import quote
 
 from bench_action.engine.protocol import Engine, Handle, Session
 from bench_action.model.errors import StackError
@@ -161,16 +160,7 @@ class Mysql:
 
     def address(self) -> dict[str, str]:
         """Return how an application reaches its database: what placeholders name of it."""
-        login, server = self.login, f"{self.handle.host}:{self.handle.port}"
-        account = f"{quote(login.user, safe='')}:{quote(login.password, safe='')}"
-        return {
-            "host": self.handle.host,
-            "port": str(self.handle.port),
-            "user": login.user,
-            "password": login.password,
-            "database": login.database,
-            "url": f"mysql://{account}@{server}/{quote(login.database, safe='')}",
-        }
+        return self.login.address(self.handle, "mysql")
 
     def renew(self, template: str = "") -> None:
         """Replace the application's database by a copy of a template; clients that are connected are cut off."""

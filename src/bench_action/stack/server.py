@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, Self, runtime_checkable
+from urllib.parse import quote
 
 from bench_action.engine.protocol import Engine, Handle
 from bench_action.model.errors import StackError
@@ -30,6 +31,18 @@ class Login:
     user: str
     password: str = field(repr=False)
     database: str
+
+    def address(self, handle: Handle, scheme: str) -> dict[str, str]:
+        """Return how an application reaches its database on a server: what placeholders name of it."""
+        account = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
+        return {
+            "host": handle.host,
+            "port": str(handle.port),
+            "user": self.user,
+            "password": self.password,
+            "database": self.database,
+            "url": f"{scheme}://{account}@{handle.host}:{handle.port}/{quote(self.database, safe='')}",
+        }
 
 
 @dataclass(frozen=True, slots=True)

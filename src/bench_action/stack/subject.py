@@ -23,10 +23,6 @@ class Database:
     server: DatabaseServer
     template: str
 
-    def renew(self) -> None:
-        """Replace it by a fresh copy of the template; clients that are connected are cut off."""
-        self.server.renew(self.template)
-
     def execute(self, text: str) -> list[str]:
         """Run statements in it as our own account, so that they do not count as the subject's; return their rows."""
         return self.server.execute(text)
