@@ -97,6 +97,7 @@ def test_baseline__a_query_in_a_loop_is_counted_and_named(tool: Tool, todo: Path
 
 
 @pytest.mark.alone
+@pytest.mark.parametrize("site", ["docker"], indirect=True)
 def test_baseline__work_in_the_background_is_no_alarm_and_one_more_query_is(tool: Tool, todo: Path) -> None:
     resources = todo / "aiohttp" / "todo_aiohttp" / "resources.py"
     text = resources.read_text(encoding="utf-8")
@@ -135,7 +136,7 @@ def test_baseline__the_same_code_runs_in_duets_and_is_no_alarm(
     views.write_text(views.read_text(encoding="utf-8") + "\n# nothing\n", encoding="utf-8")
     commit(todo)
 
-    finished = tool.run("--preset", "ci", "--max-minutes", "0.7", "--baseline", base, **short_presets)
+    finished = tool.run("--preset", "ci", "--max-minutes", "0.45", "--baseline", base, **short_presets)
 
     assert finished.status == 0, finished.stderr
     result = finished.result

@@ -62,13 +62,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mysql]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    common = ["--no-defaults", "--user=root", f"--datadir={folder}/data"]
+    # at its start, a server deletes the temporary tables that it finds: those of another test's, in a common folder
+    common = ["--no-defaults", "--user=root", f"--datadir={folder}/data", f"--tmpdir={folder}"]
     install = ["mariadb-install-db", *common, "--auth-root-authentication-method=normal", "--skip-test-db"]
-    subprocess.run(install, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    installed = subprocess.run(install, check=False, capture_output=True, text=True)
+    assert installed.returncode == 0, installed.stdout + installed.stderr
     options = [
         f"--socket={folder}/socket",
         f"--port={port}",
-        f"--tmpdir={folder}",  # at its start, a server deletes the temporary tables that it finds
         "--performance-schema=ON",
         "--innodb-stats-auto-recalc=OFF",
     ]

@@ -62,9 +62,11 @@ Query = Callable[[str], str]
 def port() -> Iterator[int]:
     with tempfile.TemporaryDirectory(prefix="seed-mariadb-") as folder:
         data, port = f"{folder}/data", _free_port()
-        options = ["--no-defaults", f"--datadir={data}", "--user=root"]
+        # at its start, a server deletes the temporary tables that it finds: those of another test's, in a common folder
+        options = ["--no-defaults", f"--datadir={data}", f"--tmpdir={folder}", "--user=root"]
         install = [_program("mariadb-install-db"), *options, "--auth-root-authentication-method=normal"]
-        subprocess.run(install, check=True, capture_output=True)
+        installed = subprocess.run(install, check=False, capture_output=True, text=True)
+        assert installed.returncode == 0, installed.stdout + installed.stderr
         serve = [f"--port={port}", "--bind-address=127.0.0.1", f"--socket={folder}/socket", "--innodb-fast-shutdown=2"]
         ping = ["mariadb", "--protocol=tcp", f"--port={port}", "--user=root", "--execute=SELECT 1"]
         log = Path(folder, "log")

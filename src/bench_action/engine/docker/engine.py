@@ -32,7 +32,7 @@ _SAVING_S = 60  # for a database to write down its data
 _REMOVAL_S = 6.0  # GitHub kills a cancelled job after 7.5 + 2.5 s (docs/architecture.md, "In a workflow")
 _NOT_RUNNING = ("exited", "dead")
 _KILLED = 137  # as a shell reports SIGKILL
-_DEATH_S = 2.0  # the sockets of a dead container close shortly before the engine reports that it exited
+_DEATH_S = 10.0  # the sockets of a dead container close shortly before the engine reports that it exited
 
 
 class Leftovers(NamedTuple):
@@ -304,7 +304,7 @@ class DockerEngine:
                 if end.handle.id == handle.id:
                     cause = "it exited on its own, or was killed from outside; its log may say why"
                     return StackError(f"{handle.name} {end}", cause=cause, log=self.logs(handle))
-            time.sleep(_DEATH_S / 20)
+            time.sleep(0.1)
         return None
 
     def _list(self, filters: Mapping[str, str]) -> Leftovers:

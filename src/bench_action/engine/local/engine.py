@@ -39,7 +39,7 @@ from bench_action.model.machine import OPEN_FILES, Machine
 _HOST = "127.0.0.1"
 _SAVING_S = 60  # for a database to write down its data
 _NOT_THERE = 127  # what shells return for a program that cannot be run
-_DEATH_S = 2.0  # the pipes of a dead process close shortly before its status can be read
+_DEATH_S = 10.0  # the pipes of a dead process close shortly before its status can be read
 # the only variables that a process gets from our environment, as in a container
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ")
 
