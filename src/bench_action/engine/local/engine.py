@@ -256,7 +256,8 @@ class LocalEngine:
 
     def ended(self) -> list[Exit]:
         """List the processes that should be running but have exited."""
-        codes = [(handle_id, process.poll()) for handle_id, process in self._running.items()]
+        running = dict(self._running)  # other slots start and stop theirs meanwhile
+        codes = [(handle_id, process.poll()) for handle_id, process in running.items()]
         return [
             Exit(self._handles[handle_id], _to_status(code), False) for handle_id, code in codes if code is not None
         ]
