@@ -286,7 +286,7 @@ def main() -> None:
         case "run", "changes":
             run_missing(asked.engine, deadline)
         case "run", "unchanged":
-            run_in_turn(f"{asked.engine}-unchanged", UNCHANGED, asked.engine, deadline)
+            run_in_turn(f"{asked.engine}-unchanged", UNCHANGED, asked.engine, deadline, "--max-minutes", str(_MINUTES))
         case "run", "services":
             run_in_turn(f"{asked.engine}-services", DEDICATED, asked.engine, deadline)
         case "run", _:
@@ -330,8 +330,8 @@ def run_missing(engine: str, deadline: float) -> None:
         record(engine, measure(engine, chosen, seed=counts[chosen.name], loops=loops_of(runs, chosen)))
 
 
-def run_in_turn(name: str, scenarios: Sequence[Scenario], engine: str, deadline: float) -> None:
-    """Run each scenario in turn, until each has enough runs or the time is up."""
+def run_in_turn(name: str, scenarios: Sequence[Scenario], engine: str, deadline: float, *more: str) -> None:
+    """Run each scenario in turn, with these options, until each has enough runs or the time is up."""
     calibration = recorded(engine)
     while time.monotonic() < deadline:
         counts = Counter(run["scenario"] for run in recorded(name))
@@ -341,7 +341,7 @@ def run_in_turn(name: str, scenarios: Sequence[Scenario], engine: str, deadline:
             return
         print(f"{time.strftime('%H:%M:%S')} {chosen.name}, run {number + 1} of {chosen.wanted}", flush=True)
         loops = loops_of(calibration, chosen)
-        record(name, measure(engine, chosen, number, loops, "--max-minutes", str(_MINUTES)))
+        record(name, measure(engine, chosen, number, loops, *more))
 
 
 def run_counts(engine: str, deadline: float) -> None:

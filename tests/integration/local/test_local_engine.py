@@ -242,6 +242,19 @@ def test_ended__reports_how_a_process_exited(engine: LocalEngine, tmp_path: Path
     assert engine.logs(handle) == ["last words"]
 
 
+def test_ended__lets_other_slots_start_meanwhile(engine: LocalEngine, tmp_path: Path) -> None:
+    handle = engine.start(make_subject(engine, tmp_path / "one"))
+    process = engine._running[handle.id]
+    poll = process.poll
+
+    def poll_while_another_starts() -> int | None:
+        engine.start(make_subject(engine, tmp_path / "two", name="another"))
+        return poll()
+
+    process.poll = poll_while_another_starts  # type: ignore[method-assign]
+    assert engine.ended() == []
+
+
 def test_run_once__reports_status_and_log(engine: LocalEngine, tmp_path: Path) -> None:
     spec = make_subject(engine, tmp_path / "app", "print('no table')\nraise SystemExit(4)\n", name="app-setup")
     with pytest.raises(StackError) as caught:
