@@ -7,7 +7,7 @@ from bench_action.config.schema import Profile
 from bench_action.load.wrk import Report
 from bench_action.model.warning import Code, RunWarning
 
-# in valid slices wrk used 9 % at most (docs/how-it-decides.md, "Replies under load")
+# in valid slices wrk used 9 % at most (docs/how-it-decides.md, "Replies under load are those that were counted")
 SATURATED = 0.7
 # without keep-alive, a few connections are always just being reopened
 _LIVE_WITHOUT_KEEP_ALIVE = 0.98

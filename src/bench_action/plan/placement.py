@@ -1,8 +1,8 @@
 """Choose the CPUs of the application, the services and wrk while subjects are compared. Pure.
 
 The two subjects of a duet share one CPU: the scheduler divides it fairly, so anything that slows the machine down
-affects both equally. On a CPU each, the neighbours of the two CPUs would be compared as well: a change has to be 15 times
-as large to be found (docs/how-it-decides.md, the table of designs).
+affects both equally. On a CPU each, the neighbours of the two CPUs would be compared as well: a change has to be 15
+times as large to be found (docs/how-it-decides.md, the table of designs).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
