@@ -16,6 +16,7 @@ from bench_action.compare.coverage import describe
 from bench_action.config.control import identify_control
 from bench_action.config.load import Project, find_builtin_file
 from bench_action.config.options import Options
+from bench_action.config.redaction import Redaction
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import Engine
 from bench_action.git.revisions import Revisions, load_revisions
@@ -38,12 +39,13 @@ from bench_action.verify.verification import verify
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What a run needs of the outside. `environ`: the caller's environment."""
+    """What a run needs of the outside. `environ`: the caller's environment. `redaction`: hides secrets in a result."""
 
     environ: Mapping[str, str]
     interrupts: Interrupts
     progress: Progress
     make_engine: Callable[[Ownership, Project], Engine]
+    redaction: Redaction = field(default_factory=Redaction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Outcome:
 
 def run(options: Options, ports: Ports) -> Outcome:
     """Measure what the options ask for. Raises a BenchError; what was measured until then has been written anyway."""
-    clock, steal, progress = Clock(), StealMeter(), ports.progress
+    clock, steal, progress, hide = Clock(), StealMeter(), ports.progress, ports.redaction.hide
     with load_revisions(options, ports.environ, progress) as revisions:  # config
         output = OutputFolder(options.output)
         engine = _make_engine(options, revisions, ports, clock.run_id)
@@ -76,14 +78,14 @@ def run(options: Options, ports: Ports) -> Outcome:
             facts = _describe(stack, revisions, plan, options, ports.environ)
             output.begin()
             with clock.time("measure"):
-                measured = measure(stack, plan, output.append, progress)  # measure
-            result = assemble(plan, measured, clock.stamp(facts))  # compare
+                measured = measure(stack, plan, lambda trial: output.append(hide(trial)), progress)  # measure
+            result = hide(assemble(plan, measured, clock.stamp(facts)))  # compare
             unwritten = _write(output, result, progress)  # report
             if measured.stopped is not None:
                 raise _explain(measured.stopped, result, output, unwritten)
     if revisions.base is not None and not options.self_test:
         progress.step(describe(result.compared, result.not_compared, revisions.base.name).replace("`", ""))
-    return Outcome(result, verified.head_failures, unwritten)
+    return Outcome(result, hide(verified.head_failures), unwritten)
 
 
 @dataclass(slots=True)
@@ -145,7 +147,7 @@ def _bring_up(engine: Engine, revisions: Revisions, options: Options, ports: Por
     stack = bring_up(
         engine,
         revisions.head,
-        ports.environ,
+        options.secrets.values,
         ports.progress,
         base=revisions.base,
         results=options.output,

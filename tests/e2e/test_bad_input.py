@@ -9,7 +9,7 @@ pytestmark = pytest.mark.e2e
 def test_configuration__that_is_not_yaml(tool: Tool) -> None:
     config = tool.folder / "bench.yml"
     config.write_text("variants:\n  app: {image: [\n", encoding="utf-8")
-    tool.run(config).assert_failed(2, "the configuration is not YAML", f"{config}:3: ")
+    tool.run(config).assert_failed(2, "could not read the configuration as YAML", f"{config}:3: ")
 
 
 def test_configuration__with_unknown_keys_and_wrong_values(tool: Tool) -> None:

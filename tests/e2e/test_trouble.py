@@ -97,3 +97,17 @@ def test_disk__that_is_full_costs_the_files_and_not_the_measurement(tool: Tool) 
     assert text.endswith("\n")
     assert 0 < len(finished.trials) == text.count("\n") < 6
     assert not (finished.output / "result.json").exists()
+
+
+def test_secret__that_the_application_reveals_is_hidden_everywhere(tool: Tool) -> None:
+    value = "sk_test_4eC39HqLyjWDarjtT1"
+    config = tool.config({"tiny": tiny(STATUS="301", LOCATION="/items/${KEY}")}, secrets=["KEY"])
+    redirected = tool.run(config, "--secrets", "KEY", KEY=value)
+    redirected.assert_failed(5, "301 (a redirect to /items/***), not 2xx")
+    config = tool.config({"tiny": tiny(DIE_AT_START="the key is ${KEY}")}, secrets=["KEY"])
+    crashed = tool.run(config, "--secrets", "KEY", KEY=value)
+    crashed.assert_failed(3, "the key is ***")
+    shown = [redirected.stdout, redirected.stderr, crashed.stdout, crashed.stderr]
+    written = [path.read_text(encoding="utf-8") for path in redirected.output.iterdir()]
+    assert len(written) >= 5
+    assert not [text for text in (*shown, *written) if value in text]

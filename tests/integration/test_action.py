@@ -1,5 +1,6 @@
 """The action's step around a run with a given result: comment, history and issue at a double of GitHub; exit status."""
 
+import base64
 import json
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from tests.github.double import GitHubDouble
@@ -25,7 +27,7 @@ from bench_action.history.github import open_github_history
 from bench_action.history.layout import INDEX, parse_index
 from bench_action.history.record import Record, parse_line
 from bench_action.history.recording import make_records
-from bench_action.model.errors import InputError
+from bench_action.model.errors import InputError, StackError
 from bench_action.model.result import Result
 from bench_action.model.warning import Code
 from bench_action.pipeline import Outcome
@@ -236,6 +238,24 @@ def test_step__whose_results_could_not_be_written_comments_and_exits_by_its_verd
         assert step.run(result, "pull_request") == status
         assert "the disk is full" in step.error
     assert len(github.state.comments[1]) == 1
+
+
+def test_step__that_fails_shows_no_secret(step: Step, github: GitHubDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    value, password = 'sk_test "4eC39HqLyjW"', "hunter2-hunter2"
+    forms = [value, base64.b64encode(value.encode()).decode("ascii"), quote(value), json.dumps(value)[1:-1], password]
+
+    def fail(*_: object) -> None:
+        raise StackError("web exited", where=value, cause=f"the key is {value}", log=forms)
+
+    monkeypatch.setattr(Step, "_make_run", lambda *_: fail)
+    given = {"secrets": "KEY", "registries": f"ghcr.io me {password}"}
+    assert step.run(make_result(), "pull_request", environ={"KEY": value}, **given) == 3
+    (comment,) = github.state.comments[1]
+    log = [line for line in step.log.splitlines() if not line.startswith("::add-mask::")]
+    for shown in ("\n".join(log), comment.body, (step.folder / "summary").read_text(encoding="utf-8")):
+        assert "web exited" in shown
+        assert "the key is ***" in shown.replace("\\", "")
+        assert not [form for form in forms if form in shown]
 
 
 def test_two_configurations_with_one_key__have_two_trends_two_issues_and_a_note_on_the_pull_request(

@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from bench_action.config.baseline import load_base
 from bench_action.config.load import Project, find_configuration, load_project
+from bench_action.config.secrets import Secrets
 from bench_action.model.errors import InputError
 
 pytestmark = pytest.mark.integration
@@ -95,8 +96,8 @@ def write(folder: Path, **files: str) -> Path:
     return folder
 
 
-def load(folder: Path, environ: Mapping[str, str], file: str = "compose.yaml") -> Project:
-    return load_project(folder / file, "quick", environ=environ)
+def load(folder: Path, environ: Mapping[str, str], file: str = "compose.yaml", allowed: Sequence[str] = ()) -> Project:
+    return load_project(folder / file, "quick", environ=environ, secrets=Secrets.allow(allowed, environ))
 
 
 def dump(model: BaseModel) -> dict[str, object]:
@@ -143,7 +144,10 @@ services: {db: {settings: {max_connections: 500}}}
 profiles: {list: {path: /items, connections: 8, threads: 2, duration: 1s}}
 """
     write(repository, bench_yml=bench)
-    config = load(repository, {**environ, "RELEASE": "of the runner", "DB_PASSWORD": "hunter2"}, "bench.yml").config
+    variables = {**environ, "RELEASE": "of the runner", "DB_PASSWORD": "hunter2"}
+    with pytest.raises(InputError, match="asks for secrets that are not allowed: RELEASE"):
+        load(repository, variables, "bench.yml", ["DB_PASSWORD"])
+    config = load(repository, variables, "bench.yml", ["RELEASE", "DB_PASSWORD"]).config
 
     assert config.variants["web"].env["DEBUG"] == "1"
     assert config.variants["web"].env["RELEASE"] == "of the runner"

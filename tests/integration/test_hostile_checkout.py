@@ -3,12 +3,15 @@
 No engine is needed: sources, files and the event are checked first.
 """
 
+import base64
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from tests.git import git
@@ -62,7 +65,9 @@ def bench(folder: Path, *arguments: str, **environment: str) -> "subprocess.Comp
     )
 
 
-def step(folder: Path, event: str, payload: Any, **inputs: str) -> "subprocess.CompletedProcess[str]":
+def step(
+    folder: Path, event: str, payload: Any, *, environ: Mapping[str, str] = {}, **inputs: str
+) -> "subprocess.CompletedProcess[str]":
     """Run a step of a workflow in the workspace `folder`."""
     path = folder.parent / "event.json"
     path.write_text(json.dumps(payload), encoding="utf-8")
@@ -77,6 +82,7 @@ def step(folder: Path, event: str, payload: Any, **inputs: str) -> "subprocess.C
         GITHUB_WORKSPACE=str(folder),
         INPUT_COMMENT="never",
         **given,
+        **environ,
     )
 
 
@@ -171,3 +177,103 @@ def test_step_obeys_no_command_of_the_pull_request(shop: Path) -> None:
     log = RunnerLog().read(done.stdout).read(done.stderr)
     assert [line for line in log.obeyed if not line.startswith("::error title=bench-action::")] == []
     assert done.stderr == ""
+
+
+SECRETS = """\
+services: {{}}
+secrets: [{name}]
+variants: {{app: {{build: ., env: {{KEY: "${{{name}}}"}}}}}}
+profiles: {{p: {{connections: 1, threads: 1, duration: 1s}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    "name", ["ACTIONS_RUNTIME_TOKEN", "GITHUB_TOKEN", "INPUT_GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY"]
+)
+def test_secret_of_the_runner_is_refused_even_if_the_workflow_allows_it(shop: Path, name: str) -> None:
+    (shop / "apps" / "bench.yml").write_text(SECRETS.format(name=name), encoding="utf-8")
+    variables = {name: SECRET}
+    for done in (
+        bench(shop, "run", "apps/bench.yml", **variables),
+        bench(shop, "check", "apps/bench.yml", "--secrets", name, **variables),
+        step(shop, "push", {}, config="apps/bench.yml", environ=variables),
+        step(shop, "push", {}, config="apps/bench.yml", secrets=name, environ=variables),
+        step(shop, "push", {}, config="apps/bench.yml", secrets=f"{name}={SECRET}", environ=variables),
+    ):
+        assert done.returncode == 2, done.stderr + done.stdout
+        assert f"no configuration may read {name}" in done.stderr + done.stdout
+        assert SECRET not in done.stderr + done.stdout
+
+
+def test_secret_reaches_a_run_only_if_the_workflow_allows_it(shop: Path) -> None:
+    (shop / "apps" / "bench.yml").write_text(SECRETS.format(name="STRIPE_KEY"), encoding="utf-8")
+    variables = {"STRIPE_KEY": SECRET}
+    for done in (
+        bench(shop, "run", "apps/bench.yml", **variables),
+        bench(shop, "check", "apps/bench.yml", "--secrets", "OTHER", **variables),
+        step(shop, "push", {}, config="apps/bench.yml", environ=variables),
+        step(shop, "push", {}, config="apps/bench.yml", secrets="OTHER", environ=variables),
+    ):
+        assert done.returncode == 2, done.stderr + done.stdout
+        assert "asks for secrets that are not allowed: STRIPE_KEY" in done.stderr + done.stdout
+    for done in (
+        bench(shop, "run", "apps/bench.yml", "--secrets", "OTHER,STRIPE_KEY", "--engine", "docker", **variables),
+        step(shop, "push", {}, config="apps/bench.yml", secrets="OTHER, STRIPE_KEY", environ=variables),
+        step(shop, "push", {}, config="apps/bench.yml", secrets=f"STRIPE_KEY={SECRET}"),
+    ):
+        assert done.returncode == 3, done.stderr + done.stdout  # no engine
+
+
+def test_step_masks_allowed_secrets_in_every_form_before_it_prints_anything(shop: Path) -> None:
+    value = 'p@ss "word"'
+    (shop / "apps" / "bench.yml").write_text(SECRETS.format(name="KEY"), encoding="utf-8")
+    logins = "ghcr.io user hunter2-hunter2"
+    done = step(shop, "push", {}, config="apps/bench.yml", secrets="KEY", registries=logins, environ={"KEY": value})
+    obeyed = RunnerLog().read(done.stdout).obeyed
+    masked = {line.removeprefix("::add-mask::").replace("%25", "%") for line in obeyed}
+    forms = {value, base64.b64encode(value.encode()).decode("ascii"), quote(value, safe=""), json.dumps(value)[1:-1]}
+    assert forms | {"hunter2-hunter2"} <= masked
+    others = [line for line in done.stdout.splitlines() if "::" not in line]
+    assert not [line for line in others if "p@ss" in line or "hunter2" in line]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("LD_PRELOAD", "evil.so"), ("PYTHONPATH", "evil"), ("DOCKER_CONFIG", "evil"), ("BASH_ENV", "evil/start")],
+)
+def test_configuration_starts_nothing_by_the_variables_of_compose(
+    shop: Path, tmp_path: Path, name: str, value: str
+) -> None:
+    marker, evil = tmp_path / "started", shop / "apps" / "evil"
+    (evil / "cli-plugins").mkdir(parents=True)
+    start = f"#!/bin/sh\ntouch {marker}\n"
+    for path in (evil / "start", evil / "cli-plugins" / "docker-compose"):
+        path.write_text(start, encoding="ascii")
+        path.chmod(0o755)
+    (evil / "sitecustomize.py").write_text(f"open({str(marker)!r}, 'w')\n", encoding="ascii")
+    (shop / "apps" / "compose.yaml").write_text("services: {web: {build: ., ports: ['80:80']}}\n", encoding="ascii")
+    text = f"compose: {{env: {{{name}: {shop / 'apps' / value}}}}}\n"
+    (shop / "apps" / "bench.yml").write_text(text, encoding="utf-8")
+    done = bench(shop, "run", "apps/bench.yml")
+    assert not marker.exists()
+    assert done.returncode == 2, done.stderr
+    assert f"no configuration may set {name}" in done.stderr
+
+
+@pytest.mark.parametrize("bomb", [False, True])
+def test_configuration_that_is_a_bomb_is_refused(shop: Path, bomb: bool) -> None:
+    text = "variants: {app: {image: x}}\nx-a0: &a0 {x: 1}\n"
+    levels = range(1, 9 if bomb else 3)
+    text += "".join(f"x-a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}\n" for n in levels)
+    (shop / "apps" / "bench.yml").write_text(text, encoding="utf-8")
+    done = bench(shop, "run", "apps/bench.yml", "--engine", "docker")
+    assert done.returncode == (2 if bomb else 3), done.stderr
+    assert ("apps/bench.yml:" in done.stderr and "more values than" in done.stderr) is bomb
+
+
+def test_error_reaches_no_terminal_as_commands(shop: Path) -> None:
+    text = 'variants: {app: {image: x, port: "\\e]52;c;ZXZpbA==\\a\\e[2J\\u202e"}}\n'
+    (shop / "apps" / "bench.yml").write_text(text, encoding="utf-8")
+    done = bench(shop, "run", "apps/bench.yml")
+    assert done.returncode == 2, done.stderr
+    assert {"\x1b", "\x07", "\u202e"}.isdisjoint(done.stderr)

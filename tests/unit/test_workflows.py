@@ -151,10 +151,12 @@ def test_reusable_workflow__passes_on_every_input_with_the_action_s_default() ->
     (given,) = _calls(workflow, "org/bench-action")
     # token and leg are the job's own, publishing another job's result is a separate workflow, and so is a history
     assert given["history-branch"] == "none"
-    # passwords are a secret of the call
-    assert given["registries"] == "${{ secrets.registries }}"
-    given = {name: value for name, value in given.items() if name not in {"history-branch", "registries"}}
-    own = {"github-token", "publish", "matrix", "history-branch", "trend-issue", "registries"}
+    # passwords and other secrets are secrets of the call
+    secret = {"registries", "secrets"}
+    assert {name: given[name] for name in secret} == {name: f"${{{{ secrets.{name} }}}}" for name in secret}
+    assert set(_triggers(workflow)["workflow_call"]["secrets"]) == secret
+    given = {name: value for name, value in given.items() if name not in {"history-branch", *secret}}
+    own = {"github-token", "publish", "matrix", "history-branch", "trend-issue", *secret}
     assert set(given) == set(action) - own
     assert given == {name: f"${{{{ inputs.{name} }}}}" for name in given}
     assert {name: inputs[name]["default"] for name in given} == {

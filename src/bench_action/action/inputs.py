@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from bench_action.config.control import AUTO
 from bench_action.config.load import PRESETS
+from bench_action.config.secrets import Secrets
 from bench_action.engine.docker.credentials import Login
 from bench_action.history import DEFAULT_BRANCH
 from bench_action.model.errors import InputError
@@ -33,6 +34,20 @@ def _read_logins(value: object) -> object:
         if password:
             logins.append(Login(registry, user, password.strip()))
     return tuple(logins)
+
+
+def _read_secrets(value: object) -> object:
+    """Read names, separated by commas or newlines, or one a line with its value: `NAME=value`.
+
+    Without a value (None), the environment of the step has it.
+    """
+    if not isinstance(value, str):
+        return value
+    secrets: dict[str, str | None] = {}
+    for line in value.splitlines():
+        name, found, text = line.partition("=")
+        secrets |= {name.strip(): text} if found else dict.fromkeys(line.replace(",", " ").split())
+    return secrets
 
 
 def _check_preset(value: str) -> str:
@@ -68,7 +83,13 @@ class Inputs(BaseModel):
     trend_issue: bool = False
     matrix: str = ""
     github_token: str = Field("", repr=False)
+    secrets: Annotated[Mapping[str, str | None], BeforeValidator(_read_secrets)] = Field({}, repr=False)
     registries: Annotated[tuple[Login, ...], BeforeValidator(_read_logins)] = Field((), repr=False)
+
+    def allow_secrets(self, environ: Mapping[str, str]) -> Secrets:
+        """Allow the secrets that the workflow names, with values given here or in `environ`. Raises InputError."""
+        given = {name: value for name, value in self.secrets.items() if value is not None}
+        return Secrets.allow(self.secrets, {**environ, **given})
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Self:

@@ -7,7 +7,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -19,6 +19,7 @@ from bench_action.action.workspace import Traces
 from bench_action.config.control import AUTO
 from bench_action.config.load import find_configuration
 from bench_action.config.options import Options
+from bench_action.config.redaction import Redaction
 from bench_action.engine.docker import DockerEngine
 from bench_action.engine.docker.credentials import add_logins
 from bench_action.engine.ownership import Ownership
@@ -30,11 +31,12 @@ from bench_action.github.pulls import find_pull
 from bench_action.github.texts import Origin
 from bench_action.model.errors import BenchError, InputError, InterruptedRunError, PublishError
 from bench_action.model.result import Result
+from bench_action.model.wording import strip_controls
 from bench_action.pipeline import Outcome, Ports, run
 from bench_action.publish.history import HistoryPublisher
 from bench_action.publish.result import Publisher, read_foreign_result
 from bench_action.report.comment import Links
-from bench_action.report.progress import PlainProgress
+from bench_action.report.progress import PlainProgress, RedactedProgress
 from bench_action.report.terminal import print_view
 from bench_action.report.view import make_view
 from bench_action.stack.cleanup import Interrupts
@@ -78,13 +80,17 @@ class GroupedProgress(PlainProgress):
 
 @dataclass(slots=True)
 class Action:
-    """One step of a workflow, with its collaborators passed in. `stream`: the output that the runner reads."""
+    """One step of a workflow, with its collaborators passed in. `stream`: the output that the runner reads.
+
+    `redaction` learns here which values are secret, and hides them in what is printed, written and published.
+    """
 
     environ: Mapping[str, str]
     interrupts: Interrupts
     commands: Commands
     stream: IO[str]
     make_engine: Callable[[Ownership, Mapping[str, str]], DockerEngine]
+    redaction: Redaction = field(default_factory=Redaction)
 
     def execute(self) -> tuple[Outcome | None, Inputs]:
         """Run the step, and return its outcome (None if it published another job's result) and the inputs.
@@ -145,13 +151,12 @@ class Action:
                 add_logins(inputs.registries, self.environ) as environ,
                 GroupedProgress(console, self.commands) as progress,
             ):
-                ports = Ports(environ, self.interrupts, progress, lambda owner, _: self.make_engine(owner, environ))
-                outcome = run(options, ports)
+                outcome = run(options, self._make_ports(environ, progress))
         except InterruptedRunError:
             raise  # the job was cancelled: only seconds are left, and the user who cancelled it needs no comment
         except BenchError as error:
             try:
-                publisher.publish_failure(error)
+                publisher.publish_failure(self.redaction.hide(error))
             except PublishError as other:
                 error.add_note(f"  and it could not be published: {other.what}")
             raise
@@ -159,6 +164,15 @@ class Action:
         self._say(format_times(outcome.result))
         failures = self._publish_run(publisher, outcome.result, inputs, event, access)
         return replace(outcome, unpublished=(*outcome.unpublished, *failures))
+
+    def _make_ports(self, environ: Mapping[str, str], progress: PlainProgress) -> Ports:
+        return Ports(
+            environ,
+            self.interrupts,
+            RedactedProgress(progress, self.redaction),
+            lambda owner, _: self.make_engine(owner, environ),
+            self.redaction,
+        )
 
     def _publish_run(
         self, publisher: Publisher, result: Result, inputs: Inputs, event: Event, access: Access | None
@@ -179,13 +193,15 @@ class Action:
         except InterruptedRunError:
             raise
         except BenchError as error:
+            self.redaction.hide(error)
             self._say(f"{title}: {error}")
             self.commands.annotate("error", title, str(error))
             return [error]
         return []
 
     def _make_options(self, inputs: Inputs, event: Event, access: Access | None) -> Options:
-        config = inputs.config or find_configuration(self.environ)
+        secrets = inputs.allow_secrets(self.environ)
+        config = inputs.config or find_configuration(self.environ, secrets)
         baseline = None if inputs.baseline in {"auto", "none"} else inputs.baseline
         if config is not None and config.is_file():
             choice = choose_revisions(inputs.baseline, event, access, config.parent.resolve())
@@ -207,6 +223,7 @@ class Action:
             key=inputs.comment_key,
             workflow_job=name_workflow_job(self.environ, inputs.matrix),
             git=_make_git_environ(self.environ, event, access),
+            secrets=secrets,
         )
 
     def _publish(
@@ -231,14 +248,21 @@ class Action:
 
     def _read_inputs(self) -> tuple[Inputs, Event, Access | None]:
         inputs = Inputs.read(self.environ)
-        for secret in (inputs.github_token, *(login.password for login in inputs.registries)):
-            self.commands.mask(secret)
+        self._hide_secrets(inputs)
         event = Event.read(self.environ)
         access = Access(event.api_url, inputs.github_token, event.repository) if inputs.github_token else None
         return inputs, event, access
 
+    def _hide_secrets(self, inputs: Inputs) -> None:
+        """Hide the token, passwords and allowed secrets in all that follows, and mask them in the runner's log."""
+        passwords = [inputs.github_token, *(login.password for login in inputs.registries)]
+        self.redaction.add([*passwords, *inputs.allow_secrets(self.environ).values.values()])
+        for secret in dict.fromkeys([*passwords, *self.redaction.forms]):
+            if "\n" not in secret:  # each of its lines is a form too
+                self.commands.mask(secret)
+
     def _say(self, text: str) -> None:
-        print(text, file=self.stream, flush=True)
+        print(strip_controls(text), file=self.stream, flush=True)
 
 
 def require_baseline(inputs: Inputs, event: Event, baseline: str | None) -> None:

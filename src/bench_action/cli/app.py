@@ -9,13 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from io import StringIO
+from io import StringIO, TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
 from bench_action import __version__
 from bench_action.cli import trend
@@ -26,12 +25,15 @@ from bench_action.compare.stored import compare_results
 from bench_action.config.environment import check_environment
 from bench_action.config.load import PRESETS, load_project
 from bench_action.config.options import Options
+from bench_action.config.redaction import Redaction
 from bench_action.config.schema import Config
+from bench_action.config.secrets import Secrets
 from bench_action.engine.ownership import Ownership
 from bench_action.github.commands import Commands
 from bench_action.model.errors import BenchError, InputError, InvalidMeasurementError, RegressionError
 from bench_action.model.machine import Condition
 from bench_action.model.result import Result
+from bench_action.model.wording import strip_controls
 from bench_action.pipeline import Clock, Outcome, Ports
 from bench_action.pipeline import run as run_pipeline
 from bench_action.report.folder import read_result
@@ -39,7 +41,8 @@ from bench_action.report.headline import choose_headline
 from bench_action.report.html import render_html
 from bench_action.report.junit import render_junit
 from bench_action.report.markdown import render_markdown
-from bench_action.report.progress import LiveProgress, PlainProgress
+from bench_action.report.plain import make_text
+from bench_action.report.progress import LiveProgress, PlainProgress, RedactedProgress
 from bench_action.report.terminal import print_compared, print_conditions, print_view
 from bench_action.report.view import make_view
 from bench_action.stack.preflight import StealMeter, preflight, require_fit
@@ -56,10 +59,18 @@ _STEPS = frozenset({"action", "publish"})  # commands that are a step of a workf
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What the commands share. `commands`: None unless this is a step of a workflow."""
+    """What the commands share. `commands`: None unless this is a step of a workflow. `redaction`: of their output."""
 
     interrupts: SignalInterrupts
     commands: Commands | None
+    redaction: Redaction
+
+    def allow_secrets(self, names: Sequence[str] | None) -> Secrets:
+        """Allow the variables that the user names, and hide their values in all output. Raises InputError."""
+        listed = [name for text in names or () for name in text.replace(",", " ").split()]
+        secrets = Secrets.allow(listed, os.environ)
+        self.redaction.add(secrets.values.values())
+        return secrets
 
 
 class EngineChoice(StrEnum):
@@ -111,6 +122,12 @@ _Compare = Annotated[tuple[str, str] | None, typer.Option(metavar="A B", help="C
 _SelfTest = Annotated[
     bool, typer.Option("--self-test", help="Compare head with itself: is this setup reliable, what can it detect?")
 ]
+_Secrets = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME,…", help="Variables of your environment that the configuration may ask for (repeatable)."
+    ),
+]
 _MaxMinutes = Annotated[
     float | None, typer.Option(metavar="N", min=0.1, help="Stop measuring after N minutes, at the end of a block.")
 ]
@@ -141,10 +158,12 @@ def run(
     compare: _Compare = None,
     self_test: _SelfTest = False,
     max_minutes: _MaxMinutes = None,
+    secrets: _Secrets = None,
 ) -> None:
     """Measure on this machine."""
     if self_test and baseline is not None:
         raise InputError("--self-test compares head with itself, so it cannot be combined with --baseline")
+    invocation: Invocation = context.obj
     options = Options(
         config,
         preset,
@@ -157,17 +176,20 @@ def run(
         compare=(compare,) if compare else (),
         self_test=self_test,
         max_minutes=max_minutes,
+        secrets=invocation.allow_secrets(secrets),
     )
-    conclude(_measure(options, engine, context.obj.interrupts), fail_on)
+    conclude(_measure(options, engine, invocation), fail_on)
 
 
-def _measure(options: Options, engine: EngineChoice, interrupts: SignalInterrupts) -> Outcome:
+def _measure(options: Options, engine: EngineChoice, invocation: Invocation) -> Outcome:
     """Run the pipeline and print the result."""
     environ = dict(os.environ)
     console = Console(stderr=True)
-    with LiveProgress(console) if console.is_terminal else PlainProgress(console) as progress:
+    with LiveProgress(console) if console.is_terminal else PlainProgress(console) as shown:
+        progress = RedactedProgress(shown, invocation.redaction)
         make_engine = partial(choose_engine, engine.value, environ, progress)
-        outcome = run_pipeline(options, Ports(environ, interrupts, progress, make_engine))
+        ports = Ports(environ, invocation.interrupts, progress, make_engine, invocation.redaction)
+        outcome = run_pipeline(options, ports)
     print_view(make_view(outcome.result), Console())
     if not outcome.unpublished:
         typer.echo(f"\nThe full report, with every trial: {options.output / 'report.html'}")
@@ -186,10 +208,11 @@ def init(
 
     found = initial.prepare(folder)
     if stdout:
-        typer.echo("\n".join(f"# --- {found.name(path)}\n{text}" for path, text in found.files.items()), nl=False)
+        text = "\n".join(f"# --- {found.name(path)}\n{text}" for path, text in found.files.items())
+        _echo(text)
         return
     for line in initial.describe(found, found.write(force=force)):
-        typer.echo(line)
+        typer.echo(strip_controls(line))
 
 
 @app.command()
@@ -199,22 +222,27 @@ def check(
     preset: _Preset = "quick",
     engine: _Engine = EngineChoice.AUTO,
     up: Annotated[bool, typer.Option("--up", help="Also start the stack once, and try each request.")] = False,
+    secrets: _Secrets = None,
 ) -> None:
     """Validate a configuration and this machine; measure nothing."""
     environ, console, steal = dict(os.environ), Console(), StealMeter()
-    project = load_project(config, preset, environ=environ)
-    check_environment(project.config, environ)
+    invocation: Invocation = context.obj
+    allowed, hide = invocation.allow_secrets(secrets), invocation.redaction.hide
+    project = load_project(config, preset, environ=environ, secrets=allowed)
+    allowed.require(project.config.secrets)
+    check_environment(project.config, allowed.values)
     owner = Ownership.claim(Clock().run_id if up else "check", "")
     chosen = choose_engine(engine.value, environ, PlainProgress(console), owner, project)
     lines = [Condition("configuration", "ok", f"{project.origin}: {', '.join(project.config.variants)}")]
     lines += [Condition("engine", "ok", chosen.name), *preflight(chosen, project), steal.read()]
-    print_conditions(lines, console)
+    print_conditions(hide(lines), console)
     require_fit(lines)
     if up:
         stderr = Console(stderr=True)
-        with LiveProgress(stderr) if stderr.is_terminal else PlainProgress(stderr) as progress:
-            ports = Ports(environ, context.obj.interrupts, progress, lambda _owner, _project: chosen)
-            tried, tryout = start_once(Options(config, preset), ports, owner)
+        with LiveProgress(stderr) if stderr.is_terminal else PlainProgress(stderr) as shown:
+            progress = RedactedProgress(shown, invocation.redaction)
+            ports = Ports(environ, invocation.interrupts, progress, lambda *_: chosen, invocation.redaction)
+            tried, tryout = start_once(Options(config, preset, secrets=allowed), ports, owner)
         print_tryout(tryout, tried, console)
 
 
@@ -242,7 +270,7 @@ def report(
     if output_format is Format.JUNIT:
         text = render_junit(stored)
     if output is None:
-        typer.echo(text, nl=False)
+        _echo(text)
     else:
         _write(output, text)
 
@@ -305,8 +333,11 @@ def main() -> None:
     """Run a command and exit with its status (README, "Exit status")."""
     interrupts = SignalInterrupts()
     interrupts.install()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # text of others may have what the encoding of the terminal does not
+            stream.reconfigure(errors="backslashreplace")
     with _stop_runner_commands(sys.argv[1:]) as commands:
-        _run_command(interrupts, commands)
+        _run_command(Invocation(interrupts, commands, Redaction()))
 
 
 @contextlib.contextmanager
@@ -325,33 +356,37 @@ def _stop_runner_commands(arguments: Sequence[str]) -> Iterator[Commands | None]
         yield commands
 
 
-def _run_command(interrupts: SignalInterrupts, commands: Commands | None) -> None:
+def _run_command(invocation: Invocation) -> None:
+    hide = invocation.redaction.hide
     try:
-        app(obj=Invocation(interrupts, commands))  # raises SystemExit; its status is 2 if the arguments are invalid
+        app(obj=invocation)  # raises SystemExit; its status is 2 if the arguments are invalid
     except BenchError as error:
-        _print_error(error)
+        _print_error(hide(error))
         sys.exit(error.exit_status)
     except Exception:  # noqa: BLE001 (anything else is a bug of ours, and the user should know)
-        traceback.print_exc()
-        Console(stderr=True).print(Text("This is a bug in bench-action: please report it with the lines above."))
+        text = f"{hide(traceback.format_exc())}This is a bug in bench-action: please report it with the lines above."
+        Console(stderr=True).print(make_text(text), soft_wrap=True)
         sys.exit(_BUG)
     finally:
-        interrupts.end()
+        invocation.interrupts.end()
 
 
 def _make_action(context: typer.Context) -> "Action":
     # imported here, as GitHub's client takes as long to import as everything else, and other commands should start fast
     from bench_action.action.step import Action  # noqa: PLC0415
 
-    environ, invocation = dict(os.environ), context.obj
+    environ = dict(os.environ)
+    invocation: Invocation = context.obj
     commands = invocation.commands or Commands(sys.stdout, environ)
-    return Action(environ, invocation.interrupts, commands, sys.stdout, make_docker_engine)
+    return Action(
+        environ, invocation.interrupts, commands, sys.stdout, make_docker_engine, redaction=invocation.redaction
+    )
 
 
 def _print_error(error: BenchError) -> None:
     console = Console(stderr=True)
     notes = getattr(error, "__notes__", [])
-    console.print(Text("\n".join([f"error: {error}", *notes]), style="red"), soft_wrap=True)
+    console.print(make_text("\n".join([f"error: {error}", *notes]), "red"), soft_wrap=True)
 
 
 def conclude(outcome: Outcome, fail_on: FailOn, *, require_comparison: bool = False) -> None:
@@ -395,6 +430,11 @@ def _make_comparison_error(result: Result, what: str, advice: str) -> InvalidMea
         return InvalidMeasurementError(what, advice=advice)
     first = result.not_compared[0]
     return InvalidMeasurementError(what, where=first.cell, cause=first.reason, advice=advice, log=first.log)
+
+
+def _echo(text: str) -> None:
+    """Print the contents of a file: to a terminal as plain text, elsewhere as it is."""
+    typer.echo(strip_controls(text) if sys.stdout.isatty() else text, nl=False)
 
 
 def _write(path: Path, text: str) -> None:

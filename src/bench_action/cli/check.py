@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.text import Text
 
 from bench_action.cli.tryout import list_hints, list_missing, tabulate_attempts
 from bench_action.config.load import Project
@@ -13,6 +12,7 @@ from bench_action.git.revisions import load_revisions
 from bench_action.model.errors import VerificationError
 from bench_action.model.wording import plural
 from bench_action.pipeline import Ports
+from bench_action.report.plain import make_text
 from bench_action.report.terminal import print_table
 from bench_action.stack.cleanup import cleaned_up
 from bench_action.stack.stack import bring_up
@@ -27,8 +27,8 @@ def start_once(options: Options, ports: Ports, owner: Ownership) -> tuple[Projec
         if swept := engine.sweep():
             ports.progress.step(f"removed what dead runs had left: {', '.join(swept)}")
         with cleaned_up(engine, ports.interrupts):
-            stack = bring_up(engine, revisions.head, ports.environ, ports.progress, results=options.output)
-            return revisions.head, try_requests(stack, revisions.head, ports.progress)
+            stack = bring_up(engine, revisions.head, options.secrets.values, ports.progress, results=options.output)
+            return revisions.head, ports.redaction.hide(try_requests(stack, revisions.head, ports.progress))
 
 
 def print_tryout(tryout: Tryout, project: Project, console: Console) -> None:
@@ -48,12 +48,13 @@ def print_tryout(tryout: Tryout, project: Project, console: Console) -> None:
             f"{plural(len(wrong), 'request')} of {len(tryout.attempts)} not answered as expected",
             advice="fix what is listed as missing above",
         )
-    console.print(Text("Ready to measure: bench-action run --baseline REF"))
+    console.print(make_text("Ready to measure: bench-action run --baseline REF"))
 
 
 def _print_lines(mark: str, lines: Sequence[str], console: Console) -> None:
     style = {"missing": "yellow", "hint": ""}[mark]
     for line in lines:
-        console.print(Text(f"{mark}: ", style=style).append(line, style="default"), soft_wrap=not console.is_terminal)
+        text = make_text(f"{mark}: ", style).append_text(make_text(line, "default"))
+        console.print(text, soft_wrap=not console.is_terminal)
     if lines:
         console.print()

@@ -27,12 +27,18 @@ class Initial:
         return [path for path in self.files if path.exists() or path.is_symlink()]
 
     def write(self, *, force: bool) -> list[Path]:
-        """Write the files that do not exist, all of them if forced; return them. Raises InputError."""
+        """Write the files that do not exist, all of them if forced; return them. Raises InputError.
+
+        A link at the place of a file is replaced, and no folder outside of the repository is written to.
+        """
         kept = [] if force else self.list_existing()
         written = [path for path in self.files if path not in kept]
         for path in written:
+            if not path.parent.resolve().is_relative_to(self.top.resolve()):
+                raise InputError(f"could not write {path}: its folder is a link to {path.parent.resolve()}")
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
+                path.unlink(missing_ok=True)
                 path.write_text(self.files[path], encoding="utf-8")
             except OSError as error:
                 raise InputError(f"could not write {path}: {error.strerror}") from error

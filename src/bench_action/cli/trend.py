@@ -11,6 +11,7 @@ from rich.console import Console
 
 from bench_action.history import DEFAULT_BRANCH
 from bench_action.model.errors import InputError
+from bench_action.model.wording import strip_controls
 from bench_action.report.folder import read_result
 from bench_action.report.terminal import print_table
 
@@ -73,8 +74,13 @@ def _open_trends(store: str, branch: str) -> Iterator["Trends"]:
     from bench_action.history.opening import open_history  # noqa: PLC0415
     from bench_action.trend.trends import Trends  # noqa: PLC0415
 
-    with open_history(store, branch, warn=lambda text: typer.echo(f"note: {text}", err=True)) as history:
-        yield Trends(history, typer.echo)
+    with open_history(store, branch, warn=lambda text: _echo(f"note: {text}", err=True)) as history:
+        yield Trends(history, _echo)
+
+
+def _echo(text: str, *, err: bool = False) -> None:
+    """Print text that a history may contain, which others may have written to."""
+    typer.echo(strip_controls(text), err=err)
 
 
 def _parse_loss(text: str) -> float:

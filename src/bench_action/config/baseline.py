@@ -17,6 +17,7 @@ from bench_action.config.load import (
 )
 from bench_action.config.paths import PathProblem, find_problem
 from bench_action.config.schema import Profile
+from bench_action.config.secrets import NONE_ALLOWED, Secrets
 from bench_action.model.errors import InputError
 
 _SHORT = 7
@@ -77,26 +78,27 @@ def load_base(
     variants: Sequence[str] = (),
     profiles: Sequence[str] = (),
     environ: Mapping[str, str] = {},
+    secrets: Secrets = NONE_ALLOWED,
     adopts: bool = False,
 ) -> Baseline:
     """Load base from its sources. Never raise: a fault of base only excludes the variants that it affects.
 
     `folder`: the counterpart of head's folder in base's sources. `moved_from`: the path of base's configuration
-    relative to it, if head has moved the file. `variants`, `profiles`: the names that head was narrowed to. `environ`:
-    what base's compose file is read with. If base has no configuration, nothing is compared, as head introduces the
-    benchmark, unless base's own compose file describes what head measures, or base `adopts` head's. If base's is
-    invalid, head's replaces it, so that the change that fixes it can be measured.
+    relative to it, if head has moved the file. `variants`, `profiles`: the names that head was narrowed to. `environ`,
+    `secrets`: what base's compose file is read with. If base has no configuration, nothing is compared, as head
+    introduces the benchmark, unless base's own compose file describes what head measures, or base `adopts` head's. If
+    base's is invalid, head's replaces it, so that the change that fixes it can be measured.
     """
     file = Path(os.path.normpath(folder / (moved_from or head.file)))
     place = Place(folder, root := find_counterpart_root(head, folder), head.root)
     adopted = replace(head, folder=folder, root=root)
     if not file.is_file():
-        own = _read_with_own_compose_file(head, place, environ) or (adopted if adopts else None)
+        own = _read_with_own_compose_file(head, place, environ, secrets) or (adopted if adopts else None)
         return _replace_configuration(own, head, commit) if own else _without_configuration(head, folder, commit)
     try:
-        reading = read_config(file, root, environ, Place(file.parent, root, head.root))
+        reading = read_config(file, root, environ, secrets, Place(file.parent, root, head.root))
     except InputError:
-        own = _read_with_own_compose_file(head, place, environ) or adopted
+        own = _read_with_own_compose_file(head, place, environ, secrets) or adopted
         return _replace_configuration(own, head, commit)
     own = replace(head, config=reading.config, folder=file.parent, file=file.name, control_project=None, root=root)
     own = replace(own, origin=f"base's {file.name}", compose=reading.compose, notes=tuple(reading.notes))
@@ -116,12 +118,14 @@ def _narrow(own: Project, head: Project, commit: str, variants: Sequence[str], p
     return Baseline(own, commit, valid=True, profiles=kept_profiles, lacks=lacks, removed=removed)
 
 
-def _read_with_own_compose_file(head: Project, place: Place, environ: Mapping[str, str]) -> Project | None:
+def _read_with_own_compose_file(
+    head: Project, place: Place, environ: Mapping[str, str], secrets: Secrets
+) -> Project | None:
     """Read head's configuration with base's compose file; None if head uses none, or base has none that fits."""
     if not head.compose:
         return None
     try:
-        reading = read_config(head.folder / head.file, head.root, environ, place)
+        reading = read_config(head.folder / head.file, head.root, environ, secrets, place)
     except InputError:
         return None
     kept = {name: variant for name, variant in reading.config.variants.items() if name in head.config.variants}

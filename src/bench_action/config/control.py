@@ -91,7 +91,8 @@ def _hash_sources(variant: Variant, folder: Path, image_id: str) -> bytes:
         if path.is_symlink():  # never followed: it may lead anywhere
             digest.update(f"{relative}\0-> {path.readlink()}\0".encode())
         elif path.is_file():
-            digest.update(f"{relative}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+            with path.open("rb") as file:
+                digest.update(f"{relative}\0".encode() + hashlib.file_digest(file, "sha256").digest())
     return digest.digest()
 
 

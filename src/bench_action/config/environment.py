@@ -58,10 +58,12 @@ def fill_in_request(request: _Request, services: Mapping[str, Address]) -> _Requ
 
 
 def read_secrets(config: Config, environ: Mapping[str, str]) -> dict[str, str]:
-    """Read the variables that `secrets:` lists. Raises InputError if one is not set."""
+    """Read the variables that `secrets:` lists, of those that are allowed. Raises InputError if one is not set."""
     if missing := [name for name in config.secrets if name not in environ]:
         raise InputError(
-            f"the environment does not set {', '.join(missing)}", cause="`secrets:` in the configuration lists it"
+            f"the environment does not set {', '.join(missing)}",
+            cause="`secrets:` in the configuration lists it",
+            advice="set it, or remove it from `secrets:`; the pull requests of forks have no secrets",
         )
     return {name: environ[name] for name in config.secrets}
 

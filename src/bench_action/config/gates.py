@@ -27,7 +27,7 @@ Share = Annotated[float, BeforeValidator(parse_share, json_schema_input_type=str
 class Gate(BaseModel):
     """From which size on a change for the worse counts: a relative limit and, if given, an absolute one as well."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     max_loss: Share | None = Field(None, description="if more is better: `5%` allows 5 % less")
     max_gain: Share | None = Field(None, description="if less is better: `5%` allows 5 % more")

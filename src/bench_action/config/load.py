@@ -14,8 +14,10 @@ from bench_action.config.compose.find import find_compose_file
 from bench_action.config.compose.merge import find_choice, merge
 from bench_action.config.compose.read import ComposeReading, convert_project, read_compose_project
 from bench_action.config.compose.roles import NothingBuiltError
+from bench_action.config.documents import Loader, check_document
 from bench_action.config.paths import ALLOWED_FILES, Role, find_problem, find_root
 from bench_action.config.schema import Compose, ComposeInputs, Config, Container, Policy, Profile, SeedStep, Variant
+from bench_action.config.secrets import NONE_ALLOWED, Secrets
 from bench_action.config.seed_files import CONTENTS, FILLS, SeedFileError, find_format
 from bench_action.model.errors import InputError
 
@@ -74,16 +76,17 @@ def load_project(
     variants: Sequence[str] = (),
     profiles: Sequence[str] = (),
     environ: Mapping[str, str] = {},
+    secrets: Secrets = NONE_ALLOWED,
 ) -> Project:
     """Load a configuration and a preset, narrowed to the given names of variants and profiles.
 
     `path`: a configuration or a compose file; None for `./bench.yml` if it exists, else a compose file that builds an
-    application, else the built-in applications. `environ`: where compose is found, and what a compose file may use of
-    it. Raises InputError, with the line of the configuration if known.
+    application, else the built-in applications. `environ`: where compose is found. `secrets`: what a compose file may
+    read of it. Raises InputError, with the line of the configuration if known.
     """
-    file = path or find_configuration(environ) or find_builtin_file()
+    file = path or find_configuration(environ, secrets) or find_builtin_file()
     root = find_root(file)
-    reading = read_config(file, root, environ)
+    reading = read_config(file, root, environ, secrets)
     if path is None and file.parent != Path() and (unused := find_compose_file(Path())) is not None:
         note = f"{unused.name} builds no service: the built-in applications are measured"
         reading = replace(reading, notes=(note,))
@@ -95,7 +98,7 @@ def load_project(
     return _narrow(project, variants, profiles)
 
 
-def find_configuration(environ: Mapping[str, str]) -> Path | None:
+def find_configuration(environ: Mapping[str, str], secrets: Secrets = NONE_ALLOWED) -> Path | None:
     """Find what is measured here if no path is given: `bench.yml`, else a compose file that builds an application.
 
     None: there is neither, so the built-in applications are measured. Raises InputError.
@@ -105,7 +108,7 @@ def find_configuration(environ: Mapping[str, str]) -> Path | None:
     if file is None or file == default:
         return file
     try:
-        read_config(file, find_root(file), environ)
+        read_config(file, find_root(file), environ, secrets)
     except NothingBuiltError:
         return None
     return file
@@ -163,7 +166,9 @@ class Place:
     spare: Path | None = None
 
 
-def read_config(file: Path, root: Path, environ: Mapping[str, str], place: Place | None = None) -> Reading:
+def read_config(
+    file: Path, root: Path, environ: Mapping[str, str], secrets: Secrets, place: Place | None = None
+) -> Reading:
     """Read and check a configuration and its compose file, but not the other files it names.
 
     `place`: where its compose file is, if not next to it. Raises InputError, with the line if known.
@@ -180,7 +185,13 @@ def read_config(file: Path, root: Path, environ: Mapping[str, str], place: Place
     if compose is None:
         return Reading(_check(Config, file, document))
     found = read_compose_project(
-        compose, place.folder, place.root, secrets=inputs.secrets, environ=environ, spare=place.spare
+        compose,
+        place.folder,
+        place.root,
+        marked=inputs.secrets,
+        environ=environ,
+        secrets=secrets,
+        spare=place.spare,
     )
     reading = convert_project(found, place.folder, place.root, find_choice(data, found.services))
     merged = _Document(document.node, merge(data, reading), reading.file)
@@ -251,11 +262,12 @@ def _read_document(file: Path, root: Path | None = None) -> _Document:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"could not read the configuration {file}: {error}") from error
     try:
-        loader = yaml.SafeLoader(text)
+        check_document(text)
+        loader = Loader(text)
         node = loader.get_single_node()
         data = loader.construct_document(node) if node is not None else {}
     except (yaml.YAMLError, ValueError) as error:  # PyYAML does not wrap its constructors' errors (date 2017-13-45)
-        raise InputError(f"the configuration is not YAML\n  {_describe_yaml_error(file, error)}") from error
+        raise InputError(f"could not read the configuration as YAML\n  {_describe_yaml_error(file, error)}") from error
     return _Document(node, data if data is not None else {})
 
 
@@ -394,7 +406,10 @@ def find_seed_service(project: Project, step: SeedStep) -> str:
 def _list_named_files(container: Container) -> Iterator[tuple[str, Role]]:
     if build := container.build:
         yield build.context, "build context"
-        yield str(Path(build.context) / build.dockerfile), "Dockerfile"
+        dockerfile = Path(build.context) / build.dockerfile
+        yield str(dockerfile), "Dockerfile"
+        yield str(Path(build.context) / ".dockerignore"), "ignore file"
+        yield f"{dockerfile}.dockerignore", "ignore file"
     for file in container.files.values():
         if file.source is not None:
             yield file.source, "file"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench_action.config.rules import RulesOwner
+from bench_action.config.secrets import Secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Options:
     job: str = ""
     key: str = ""
     workflow_job: str = ""
+    secrets: Secrets = field(default_factory=Secrets, repr=False)
     git: Mapping[str, str] | None = field(default=None, repr=False)
 
     @property
@@ -42,5 +44,6 @@ class Options:
         if self.baseline is not None:
             words += ["--baseline", self.baseline, *(["--rules", "head"] if self.rules == "head" else [])]
         words += ["--self-test"] if self.self_test else []
+        words += ["--secrets", ",".join(self.secrets.allowed)] if self.secrets.allowed else []
         words += ["--max-minutes", f"{self.max_minutes:g}"] if self.max_minutes is not None else []
         return shlex.join([*words, "--seed", str(self.seed)])

@@ -2,20 +2,24 @@
 
 A pull request writes the configuration and may commit links, and what the tool reads can end up in an image, a log or a
 comment. One function checks every path: the configuration itself, compose files and what they read, seed, build
-context, Dockerfile, requirements, and files and folders (`file`) that are copied into containers.
+context, Dockerfile, ignore files, requirements, and files and folders (`file`) that are copied into containers.
 """
 
+import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 _MIB = 2**20
-Role = Literal["configuration", "seed", "build context", "Dockerfile", "requirements", "env_file", "file"]
+Role = Literal[
+    "configuration", "seed", "build context", "Dockerfile", "ignore file", "requirements", "env_file", "file"
+]
 LARGEST: dict[Role, int] = {  # bytes
     "configuration": _MIB,
     "seed": 4096 * _MIB,
     "Dockerfile": _MIB,
+    "ignore file": _MIB,
     "requirements": _MIB,
     "env_file": _MIB,
     "file": 64 * _MIB,
@@ -43,13 +47,11 @@ def find_root(file: Path) -> Path:
 def find_problem(path: Path, root: Path, role: Role) -> PathProblem | None:
     """Find out, following links, why a path in a configuration cannot be used; None if it can."""
     try:
-        real = path.resolve()
-    except (OSError, RuntimeError):  # RuntimeError: a loop of links, before Python 3.13
+        real, cleaned = path.resolve(), Path(os.path.normpath(path)).resolve()
+    except (OSError, RuntimeError, ValueError):  # a loop of links, before Python 3.13; a character that no name has
         return PathProblem("cannot be followed: its links form a loop, or a folder is not readable")
-    if not real.is_relative_to(root):
-        return PathProblem(f"is outside of {root}")
-    if ".git" in real.relative_to(root).parts:
-        return PathProblem("is inside .git")
+    if problem := _check_place(real, cleaned, root):
+        return problem
     try:
         status = real.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -57,6 +59,15 @@ def find_problem(path: Path, root: Path, role: Role) -> PathProblem | None:
     except OSError as error:
         return PathProblem(f"cannot be read: {error.strerror}")
     return _check_kind_and_size(status.st_mode, status.st_size, role)
+
+
+def _check_place(real: Path, cleaned: Path, root: Path) -> PathProblem | None:
+    """Check where a path leads. `cleaned`: for programs that, like compose, remove `link/..` before following links."""
+    if not real.is_relative_to(root):
+        return PathProblem(f"is outside of {root}")
+    if real != cleaned:
+        return PathProblem("leads to two places, as `..` comes after a link")
+    return PathProblem("is inside .git") if ".git" in real.relative_to(root).parts else None
 
 
 def _check_kind_and_size(mode: int, size: int, role: Role) -> PathProblem | None:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from bench_action.config.gates import Gate, Gates, check_gates, default_gates
 from bench_action.config.kinds import SQL_KINDS, ServiceKind, find_port, guess_kind
+from bench_action.config.secrets import check_readable, check_settable
 from bench_action.config.units import Seconds, WholeSeconds
 from bench_action.model.machine import OPEN_FILES
 
@@ -20,7 +21,9 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[^\r\n\x00]*$")]
 Headers = dict[Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")], HeaderValue]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[^=\s\x00]+$")]
+SecretName = Annotated[str, AfterValidator(check_readable)]
 ContainerPath = Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$")]
+Amount = Annotated[int, Field(ge=0, le=2**53)]  # JSON's readers keep no larger number exactly
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
 
 BUILT_IN = "built-in"
@@ -81,7 +84,7 @@ Conditions = Annotated[
 Ulimits = Annotated[
     dict[
         Annotated[str, StringConstraints(pattern=r"^(nofile|nproc|memlock|core|stack|rtprio|nice)$")],
-        Annotated[int, Field(ge=-1)],
+        Annotated[int, Field(ge=-1, le=2**53)],
     ],
     AfterValidator(_check_ulimits),
 ]
@@ -91,7 +94,10 @@ class Model(BaseModel):
     """Base class of every part: immutable, and rejects unknown keys, except those that begin with `x-`."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", json_schema_extra={"patternProperties": {f"^{_EXTENSION}": {}}}
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        json_schema_extra={"patternProperties": {f"^{_EXTENSION}": {}}},
     )
 
     @model_validator(mode="before")
@@ -281,7 +287,7 @@ class Container(Model):
     working_dir: str = ""
     stop_signal: str = ""
     ulimits: Ulimits = {}
-    shm_size: int = Field(0, ge=0, description="bytes of /dev/shm; 0: the engine's default")
+    shm_size: Amount = Field(0, description="bytes of /dev/shm; 0: the engine's default")
     init: bool = False
     aliases: list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]] = Field(
         [], description="more host names by which others reach it"
@@ -396,16 +402,19 @@ class Profile(Request):
 class ExpectedWork(Model):
     """The exact work per request. What is left out is not checked."""
 
-    queries: int | None = Field(None, ge=0)
-    rows: int | None = Field(None, ge=0)
-    cache_commands: int | None = Field(None, ge=0)
+    queries: Amount | None = None
+    rows: Amount | None = None
+    cache_commands: Amount | None = None
+
+
+Change = Annotated[int, Field(ge=-(2**53), le=2**53)]
 
 
 class Changes(Model):
     """The exact changes that each request must make."""
 
-    sql: dict[str, int] = Field({}, description="a query that returns one number → how much each request adds to it")
-    redis: dict[str, int] = Field({}, description="the key of an integer → how much each request adds to it")
+    sql: dict[str, Change] = Field({}, description="a query that returns one number → how much each request adds to it")
+    redis: dict[str, Change] = Field({}, description="the key of an integer → how much each request adds to it")
 
 
 class Expect(Model):
@@ -491,10 +500,18 @@ class Load(Model):
     ulimits: Ulimits = {"nofile": OPEN_FILES}
 
 
+def _check_variables(variables: dict[str, str | None]) -> dict[str, str | None]:
+    for name, value in variables.items():
+        check_settable(name)
+        if value is None:
+            check_readable(name)
+    return variables
+
+
 class Compose(Model):
     """The compose file that describes services and variants.
 
-    `env`: variables that it may use in addition to those of its `.env` file; null: this machine's value.
+    `env`: variables that it may use in addition to those of its `.env` file; null: this machine's value, if allowed.
     """
 
     file: Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=str | list[str])] = Field(
@@ -505,7 +522,9 @@ class Compose(Model):
     )
     profiles: list[str] = []
     env: Annotated[
-        dict[VariableName, str | None], BeforeValidator(parse_environment, json_schema_input_type=_VALUES)
+        dict[VariableName, str | None],
+        BeforeValidator(parse_environment, json_schema_input_type=_VALUES),
+        AfterValidator(_check_variables),
     ] = {}
 
 
@@ -527,7 +546,7 @@ class ComposeInputs(BaseModel):
     """What of a configuration decides how its compose file is read; the rest is checked after that."""
 
     compose: ComposeChoice = None
-    secrets: list[str] = []
+    secrets: list[SecretName] = []
 
 
 def add_kinds(value: object) -> object:
@@ -560,7 +579,7 @@ class Config(Model):
     extensions: list[Extension] = Field(
         [], description="extensions of PostgreSQL, created as superuser before the seed"
     )
-    secrets: list[str] = []
+    secrets: list[SecretName] = []
     variants: dict[Name, Variant] = Field(min_length=1)
     profiles: dict[Name, Profile] = {}
     compare: list[tuple[Name, Name]] = Field([], description="pairs of variants whose ratio the report shows")

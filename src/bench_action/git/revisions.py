@@ -52,9 +52,10 @@ def load_revisions(options: Options, environ: Mapping[str, str], progress: Progr
         elif options.baseline is not None:
             commit = resolve_revision(project.folder, options.baseline, options.git)
             base = _load_base(project, commit, options, folders, environ=environ, progress=progress)
-            revisions = _apply_rules(revisions, base, options, environ, progress)
+            revisions = _apply_rules(revisions, base, options, progress)
         head = add_control(fill_in_commit(revisions.head, source.head_sha), options.control)
-        check_environment(head.config, environ)
+        options.secrets.require(head.config.secrets)
+        check_environment(head.config, options.secrets.values)
         revisions = replace(revisions, head=head)
         try:
             yield revisions
@@ -65,7 +66,12 @@ def load_revisions(options: Options, environ: Mapping[str, str], progress: Progr
 
 def _load_head(options: Options, environ: Mapping[str, str]) -> Project:
     project = load_project(
-        options.config, options.preset, variants=options.variants, profiles=options.profiles, environ=environ
+        options.config,
+        options.preset,
+        variants=options.variants,
+        profiles=options.profiles,
+        environ=environ,
+        secrets=options.secrets,
     )
     if unknown := {name for pair in options.compare for name in pair} - set(project.config.variants):
         raise InputError(f"--compare names unknown variants: {', '.join(sorted(unknown))}")
@@ -94,15 +100,22 @@ def _load_base(
     former = find_former_name(head.folder, head.file, commit, options.git)
     narrowed = {"variants": options.variants, "profiles": options.profiles}
     adopts = options.rules == "head"
-    base = load_base(head, folder, commit, moved_from=former, environ=environ, adopts=adopts, **narrowed)
+    base = load_base(
+        head,
+        folder,
+        commit,
+        moved_from=former,
+        environ=environ,
+        secrets=options.secrets,
+        adopts=adopts,
+        **narrowed,
+    )
     return fill_in_base_commit(base)
 
 
-def _apply_rules(
-    revisions: Revisions, base: Baseline, options: Options, environ: Mapping[str, str], progress: Progress
-) -> Revisions:
+def _apply_rules(revisions: Revisions, base: Baseline, options: Options, progress: Progress) -> Revisions:
     head, base, applied = apply_rules(revisions.head, base, options.rules)
     if options.rules == "base" and not base.valid and base.project.config.variants:
         progress.warn(f"{base.name} has no valid {head.file}: head's own rules judge".replace("`", ""))
     source = revisions.source.model_copy(update={"base_sha": base.commit})
-    return Revisions(source, head, drop_unusable_variants(base, environ), applied)
+    return Revisions(source, head, drop_unusable_variants(base, options.secrets.values), applied)

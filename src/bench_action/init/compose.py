@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from bench_action.config.documents import check_document
 from bench_action.config.schema import COMPOSE_FILES
 from bench_action.init.dockerfile import split_command
 
@@ -78,7 +79,9 @@ def read_compose_file(path: Path, folder: Path) -> ComposeFile:
     """Read the services of a compose file. One that cannot be read has none, and a `problem`."""
     name = path.relative_to(folder).as_posix()
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
+        text = path.read_text(encoding="utf-8")
+        check_document(text)
+        data = yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         return ComposeFile(name, problem=" ".join(str(error).split()))
     services = data.get("services") if isinstance(data, dict) else None

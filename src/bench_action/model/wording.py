@@ -1,6 +1,21 @@
-"""Spell numbers and counts in one way, in every message and report."""
+"""Spell numbers and counts in one way, in every message and report, and show text of strangers as plain text."""
+
+import re
 
 _UNCHANGED = {"series"}
+# ECMA-48: CSI with its parameters; OSC, DCS, SOS, PM and APC up to their end; all others. As ESC and one letter, or C1
+_ESCAPES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b[ -/]*[0-~]?"
+)
+# C0 except tab and newline, DEL, C1, and what changes the direction of text or breaks its lines
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def strip_controls(text: str) -> str:
+    """Remove everything that a terminal obeys (colours, titles, the clipboard), except tabs and newlines."""
+    return _CONTROLS.sub("", _ESCAPES.sub("", text))
 
 
 def plural(count: int, noun: str) -> str:

@@ -1,6 +1,7 @@
 """Show how a run proceeds: a live display in a terminal, a line for each event elsewhere."""
 
 import time
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -14,10 +15,13 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.text import Text
 
+from bench_action.config.redaction import Redaction
+from bench_action.model.progress import Progress as Listener
 from bench_action.model.result import Trial, cell_name
+from bench_action.model.wording import strip_controls
 from bench_action.report import numbers
+from bench_action.report.plain import make_text
 
 
 def describe_outcome(trial: Trial) -> str:
@@ -69,7 +73,35 @@ class PlainProgress:
 
     def _print(self, text: str) -> None:
         elapsed_s = time.monotonic() - self._started
-        self._console.print(Text(f"{elapsed_s:6.1f} s  {text}"), soft_wrap=True)
+        self._console.print(make_text(f"{elapsed_s:6.1f} s  {text}"), soft_wrap=True)
+
+
+@dataclass(frozen=True, slots=True)
+class RedactedProgress:
+    """Passes progress on, with all secrets in it hidden."""
+
+    progress: Listener
+    redaction: Redaction
+
+    def step(self, text: str) -> None:
+        """Pass on the step that begins."""
+        self.progress.step(self.redaction.hide(text))
+
+    def expect(self, trials: int, seconds: float) -> None:
+        """Pass on how many trials follow."""
+        self.progress.expect(trials, seconds)
+
+    def trial_starts(self, cell: str, phase: str, block: int) -> None:
+        """Pass on the trial that begins."""
+        self.progress.trial_starts(self.redaction.hide(cell), phase, block)
+
+    def trial_ended(self, trial: Trial) -> None:
+        """Pass on a trial that has ended."""
+        self.progress.trial_ended(self.redaction.hide(trial))
+
+    def warn(self, text: str) -> None:
+        """Pass on something that the user should know now."""
+        self.progress.warn(self.redaction.hide(text))
 
 
 class LiveProgress:
@@ -100,7 +132,7 @@ class LiveProgress:
 
     def step(self, text: str) -> None:
         """Show the step that begins."""
-        self._update(description=text)
+        self._update(description=strip_controls(text))
 
     def expect(self, trials: int, seconds: float) -> None:
         """Show how many trials follow, and how long they take."""
@@ -114,12 +146,12 @@ class LiveProgress:
         """Show what a trial that has ended came to."""
         cell = cell_name(trial.variant, trial.revision, trial.profile)
         style = "" if trial.valid else "red"
-        self._console.print(Text(f"{trial.phase} {trial.block} {cell}: {describe_outcome(trial)}", style=style))
+        self._console.print(make_text(f"{trial.phase} {trial.block} {cell}: {describe_outcome(trial)}", style))
         self._update(advance=1)
 
     def warn(self, text: str) -> None:
         """Show something that the user should know now."""
-        self._console.print(Text(f"! {text}", style="yellow"))
+        self._console.print(make_text(f"! {text}", "yellow"))
 
     def _update(
         self,

@@ -6,13 +6,13 @@ from itertools import groupby
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table as RichTable
-from rich.text import Text
 
 from bench_action.model.machine import Condition
 from bench_action.model.result import Comparison
 from bench_action.report.change_table import DETECTABLE, INTERVAL, VERDICT, tabulate_comparisons
 from bench_action.report.chart import render_text
 from bench_action.report.concerns import Concern
+from bench_action.report.plain import make_text
 from bench_action.report.sentences import describe_loss
 from bench_action.report.table import Table
 from bench_action.report.tables import AGAINST, CONNECTIONS
@@ -23,20 +23,20 @@ def print_view(view: View, console: Console) -> None:
     """Print the headline, its reasons, the tables and the warnings; the rest is in report.md."""
     console.print()
     style = "bold red" if not view.trusted or view.verdict == "regressed" else "bold"
-    console.print(Text(f"{view.mark} {_plain(view.headline)}".strip(), style=style))
+    console.print(make_text(f"{view.mark} {_plain(view.headline)}".strip(), style=style))
     if view.rules:
-        console.print(Text(f"! {_plain(view.rules)}", style="yellow"))
+        console.print(make_text(f"! {_plain(view.rules)}", style="yellow"))
     _print_concerns([concern for concern in view.concerns if concern.grave], console)
     reasons = [f"Cause: {cause}" for cause in view.causes] + [f"• {finding}" for finding in view.findings]
     # the table and the report give the certainty of the other losses
     for sentence in (*reasons, *view.certainties[:1], *view.explanations, *view.leads):
-        console.print(Text(_plain(sentence)))
+        console.print(make_text(_plain(sentence)))
     if view.changes.rows and view.trusted:
         console.print()
         _print_table(view.changes, console, (DETECTABLE, INTERVAL))
     console.print()
     for sentence in view.uncompared:
-        console.print(Text(_plain(sentence)))
+        console.print(make_text(_plain(sentence)))
     _print_concerns([concern for concern in view.concerns if not concern.grave], console)
     if view.uncompared or not all(concern.grave for concern in view.concerns):
         console.print()
@@ -45,17 +45,17 @@ def print_view(view: View, console: Console) -> None:
     for chart in view.charts:
         if chart.bars:
             console.print()
-            console.print(Text("\n".join(render_text(chart))))
+            console.print(make_text("\n".join(render_text(chart))))
     if view.hint:
         console.print()
-        console.print(Text(_plain(view.hint)))
+        console.print(make_text(_plain(view.hint)))
 
 
 def _print_concerns(concerns: Sequence[Concern], console: Console) -> None:
     for concern in concerns:
         mark, style = ("✗", "red") if concern.grave else ("!", "yellow")
-        console.print(Text(f"{mark} {concern.text.removesuffix('.')}", style=style))
-        console.print(Text(f"  → {_plain(concern.advice)}"))
+        console.print(make_text(f"{mark} {concern.text.removesuffix('.')}", style=style))
+        console.print(make_text(f"  → {_plain(concern.advice)}"))
 
 
 def print_compared(comparisons: Sequence[Comparison], console: Console) -> None:
@@ -64,9 +64,9 @@ def print_compared(comparisons: Sequence[Comparison], console: Console) -> None:
     console.print()
     for c in comparisons:
         if c.method == "count" and c.significant:
-            console.print(Text(f"• counted exactly, so it did change: {_plain(describe_loss(c))}"))
+            console.print(make_text(f"• counted exactly, so it did change: {_plain(describe_loss(c))}"))
     console.print(
-        Text(
+        make_text(
             "No verdict: the two were measured at different times, and no interval knows how much the machine itself "
             "changed. `bench-action run --baseline REF` measures both at the same time."
         )
@@ -83,10 +83,11 @@ def print_conditions(lines: Sequence[Condition], console: Console) -> None:
     width = max(len(line.name) for line in lines)
     for line in lines:
         style = {"ok": "green", "warning": "yellow", "fatal": "bold red"}[line.level]
-        mark = Text(f"{line.level:<8}", style=style)
-        console.print(mark.append(f"{line.name:<{width}}  {line.found}", style="default"), soft_wrap=True)
+        mark = make_text(f"{line.level:<8}", style=style)
+        found = make_text(f"{line.name:<{width}}  {line.found}", style="default")
+        console.print(mark.append_text(found), soft_wrap=True)
         if line.cure:
-            console.print(Text(f"{'':<8}{'':<{width}}  → {line.cure}"), soft_wrap=True)
+            console.print(make_text(f"{'':<8}{'':<{width}}  → {line.cure}"), soft_wrap=True)
 
 
 def _print_table(table: Table, console: Console, optional: Sequence[str] = ()) -> None:
@@ -97,7 +98,7 @@ def _print_table(table: Table, console: Console, optional: Sequence[str] = ()) -
     console.print(_lay_out(table, (), console))
     for at, (is_heading, rows) in enumerate(groupby(table.rows, lambda row: len(row) == 1 < len(table.headings))):
         if is_heading:
-            console.print("\n" * bool(at), *(Text(name, style="bold") for (name,) in rows), sep="")
+            console.print("\n" * bool(at), *(make_text(name, style="bold") for (name,) in rows), sep="")
         else:
             console.print(_lay_out(table, list(rows), console))
 
@@ -110,7 +111,7 @@ def _lay_out(table: Table, rows: Sequence[tuple[str, ...]], console: Console) ->
     for title, right, width in zip(table.headings, table.numeric, widths, strict=True):
         part.add_column(title, justify="right" if right else "left", no_wrap=right, min_width=width if fits else None)
     for row in rows:
-        part.add_row(*map(Text, row))
+        part.add_row(*map(make_text, row))
     return part
 
 

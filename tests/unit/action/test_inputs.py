@@ -50,6 +50,22 @@ def test_inputs__accept_lists_with_commas_and_lines() -> None:
     assert (inputs.variants, inputs.profiles, inputs.max_minutes) == (("a", "b", "c"), (), 2.5)
 
 
+def test_inputs__accept_secrets_by_name_or_with_a_value() -> None:
+    inputs = Inputs.read({"INPUT_SECRETS": "A, B\nC=x, y=z\n\n D = w\n"})
+    assert inputs.secrets == {"A": None, "B": None, "C": "x, y=z", "D": " w"}
+    secrets = inputs.allow_secrets({"A": "of the step", "C": "not this", "GITHUB_TOKEN": "ghs_x"})
+    assert secrets.values == {"A": "of the step", "C": "x, y=z", "D": " w"}
+    assert "B" in secrets.allowed
+    assert "x, y" not in repr(inputs)
+
+
+def test_inputs__a_secret_of_several_lines_is_refused_without_a_word_of_it() -> None:
+    inputs = Inputs.read({"INPUT_SECRETS": "KEY=-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w==\n-----END KEY-----"})
+    with pytest.raises(InputError, match="could not allow a secret") as caught:
+        inputs.allow_secrets({})
+    assert "MIIE" not in str(caught.value)
+
+
 def test_inputs__accept_a_login_a_line() -> None:
     text = "ghcr.io someone s3cret pass\n\n  localhost:5000 me  x \nregistry.of.a.fork someone \n"
     inputs = Inputs.read({"INPUT_REGISTRIES": text})

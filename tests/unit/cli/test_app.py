@@ -14,6 +14,7 @@ from tests.unit.factories import make_compared, make_count, make_result
 from bench_action import __version__
 from bench_action.action.step import Action
 from bench_action.cli import app as cli
+from bench_action.config.options import Options
 from bench_action.model.errors import (
     BenchError,
     InterruptedRunError,
@@ -22,7 +23,7 @@ from bench_action.model.errors import (
     StackError,
 )
 from bench_action.model.result import NotCompared, Result
-from bench_action.pipeline import Outcome
+from bench_action.pipeline import Outcome, Ports
 
 pytestmark = pytest.mark.unit
 
@@ -200,6 +201,60 @@ def test_main__a_bug_is_reported_as_one(command: Command, capsys: Captured, monk
     assert "This is a bug in bench-action" in error
 
 
+_ESCAPES = "\x1b]52;c;ZXZpbA==\x07\x1b[2J\x9b31mred\u202e"
+
+
+def test_errors_and_stored_results__do_not_reach_the_terminal_as_commands(
+    command: Command, capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "result.json"
+    log = (f"log {_ESCAPES}",)
+    failed = NotCompared(cell="web · list", status="base-failed", reason=f"it exited {_ESCAPES}", log=log)
+    path.write_text(make_result(not_compared=(failed,)).model_dump_json(), encoding="utf-8")
+    assert command("report", str(path)) == 0
+    for error in (StackError("x", cause=_ESCAPES, log=log), ValueError(_ESCAPES)):
+        monkeypatch.setattr(cli, "app", failing(error))
+        command()
+    printed = "".join(capsys.readouterr())
+    assert printed.count("red") >= 3
+    assert {"\x1b", "\x9b", "\x07", "\u202e"}.isdisjoint(printed)
+
+
+def test_text_that_is_not_unicode__is_printed_escaped(tmp_path: Path) -> None:
+    code = "from bench_action.cli import app; app.app = lambda **_: 1 / 0 if False else print('a\\ud800'); app.main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "a\\ud800\n", "")
+
+
+def test_run__hides_allowed_secrets_in_all_that_it_prints(
+    command: Command, capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    value = "sk_test_4eC39HqLyjWDarjtT1"
+
+    def run(options: Options, ports: Ports) -> Outcome:
+        assert options.secrets.values == {"KEY": value, "OTHER_KEY": "another value"}
+        ports.progress.step(f"step {value}")
+        ports.progress.warn(f"warning {value}")
+        raise (StackError if ports.environ["FAILS"] == "error" else ValueError)(f"the end: {value}, another value")
+
+    monkeypatch.setattr(cli, "run_pipeline", run)
+    monkeypatch.setenv("KEY", value)
+    monkeypatch.setenv("OTHER_KEY", "another value")
+    for fails in ("error", "bug"):
+        monkeypatch.setenv("FAILS", fails)
+        assert command("run", "--secrets", "KEY,OTHER_KEY") == {"error": 3, "bug": 70}[fails]
+        printed = "".join(capsys.readouterr())
+        assert value not in printed
+        assert "the end: ***, ***" in printed
+        assert "step ***" in printed
+        assert "warning ***" in printed
+
+
+def test_run__refuses_to_allow_what_the_runner_logs_in_with(command: Command, capsys: Captured) -> None:
+    assert command("run", "--secrets", "ACTIONS_RUNTIME_TOKEN") == 2
+    assert "no configuration may read ACTIONS_RUNTIME_TOKEN" in capsys.readouterr().err
+
+
 _HOSTILE = (
     "::set-output name=verdict::unchanged",
     "  ::add-mask::e",
@@ -223,23 +278,25 @@ def hostile_end(kind: str) -> BaseException:
     return error
 
 
-@pytest.mark.parametrize("kind", ["error", "bug", "cancelled"])
+@pytest.mark.parametrize("kind", ["error", "bug", "cancelled", "success"])
 @pytest.mark.parametrize("ours", [("action",), ("publish", "folder"), ("action", "--sweep")])
 def test_step__obeys_only_its_own_commands_however_it_ends(
     command: Command, capsys: Captured, monkeypatch: pytest.MonkeyPatch, kind: str, ours: tuple[str, ...]
 ) -> None:
-    def end(step: Action, *_: object) -> None:
+    def end(step: Action, *_: object) -> tuple[None, None]:
         print(*_HOSTILE, sep="\n")
         print(*_HOSTILE, sep="\n", file=sys.stderr)
         step.commands.annotate("notice", "ours", "text")
         print(*_HOSTILE, sep="\n", file=sys.stderr)
+        if kind == "success":
+            return None, None
         raise hostile_end(kind)
 
     for method in ("execute", "publish", "sweep"):
         monkeypatch.setattr(Action, method, end)
     for name, text in _JOB.items():
         monkeypatch.setenv(name, text)
-    assert command(*ours) in {3, 70, 130}
+    assert command(*ours) in {0, 3, 70, 130}
     printed = capsys.readouterr()
     assert all(line in printed.out for line in _HOSTILE)
     assert printed.err == "", "the runner reads two streams in parallel: there must be only one"
@@ -258,6 +315,17 @@ def test_step__that_ends_before_it_begins_obeys_nothing(
     printed = capsys.readouterr()
     assert "set-output" in printed.out
     assert RunnerLog().read(printed.out + printed.err).obeyed == []
+
+
+@pytest.mark.parametrize("script", ["entrypoint.sh", "post-entrypoint.sh"])
+def test_step__prints_on_one_stream_with_all_its_programs(tmp_path: Path, script: str) -> None:
+    """Also a program that it starts, and the interpreter itself after the last line."""
+    (tmp_path / "bench-action").write_text("#!/bin/sh\necho out\necho err >&2\n", encoding="ascii")
+    (tmp_path / "bench-action").chmod(0o755)
+    path = Path(__file__).parents[3] / script
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(["bash", str(path)], env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "out\nerr\n", "")
 
 
 def test_command__outside_of_a_step_sends_no_runner_commands(

@@ -48,6 +48,21 @@ def test_init__names_the_branch_to_compare_with(repository: Path, command: Comma
     assert "--baseline origin/trunk --rules head" in capsys.readouterr().out
 
 
+def test_init__follows_no_link_out_of_the_repository(repository: Path, command: Command, capsys: Captured) -> None:
+    outside = repository.parent / "outside"
+    outside.mkdir()
+    (outside / "mine").write_text("mine", encoding="utf-8")
+    (repository / "api" / "bench.yml").symlink_to(outside / "mine")
+    (repository / ".github").symlink_to(outside)
+    assert command("init", "--force") == 2
+    assert "its folder is a link to" in capsys.readouterr().err
+    assert [path.name for path in outside.iterdir()] == ["mine"]
+    (repository / ".github").unlink()
+    assert command("init", "--force") == 0
+    assert (outside / "mine").read_text(encoding="utf-8") == "mine"
+    assert not (repository / "api" / "bench.yml").is_symlink()
+
+
 @pytest.mark.parametrize("option", ["--stdout", "--dry-run"])
 def test_init__prints_instead(repository: Path, command: Command, capsys: Captured, option: str) -> None:
     assert command("init", option) == 0

@@ -44,6 +44,33 @@ REFUSED = {
         MINIMAL + "secrets: [KEY]\nchecks: [{name: a, request: {method: POST, body: 'key=${KEY}'}}]\n",
         "the request of the check 'a' contains `${KEY}`",
     ),
+    "a key twice": (MINIMAL + "gates: {}\ngates: {}\n", "bench.yml:4: column 1: this key is there twice"),
+    "a bomb": (
+        MINIMAL + "x-a: &a [1, 2]\nx-b: &b [" + "*a, " * 400 + "]\nx-c: [" + "*b, " * 200 + "]\n",
+        "bench.yml:5: column ",
+    ),
+    "nesting without end": (MINIMAL + "x-a: " + "[" * 5000, "the file is deeper than 50"),
+    "a huge number": (
+        MINIMAL + f"work: {{list: {{queries: {'9' * 400}}}}}\n",
+        "bench.yml:3: column 24: this number is not",
+    ),
+    "a huge number, quoted": (
+        MINIMAL + f"work: {{list: {{queries: '{'9' * 400}'}}}}\n",
+        "bench.yml:3: work.list.queries: Input should be less than or equal to 9007199254740992",
+    ),
+    "infinity, quoted": (
+        MINIMAL + "gates: {latency_p50_us: {max_gain: 5%, absolute: 'inf'}}\n",
+        "bench.yml:3: gates.latency_p50_us.absolute: Input should be a finite number",
+    ),
+    "half of a surrogate pair": (MINIMAL + 'x-a: "\\ud800"\n', "bench.yml:3: column 6: this text has a character"),
+    "a secret of the runner": (
+        MINIMAL + "secrets: [KEY, GITHUB_TOKEN]\n",
+        "bench.yml:3: secrets.1: no configuration may read GITHUB_TOKEN",
+    ),
+    "a variable of the linker": (
+        MINIMAL + "compose: {env: {LD_PRELOAD: ./evil.so}}\n",
+        "bench.yml:3: compose.env: no configuration may set LD_PRELOAD",
+    ),
     "no variants": ("seed: x\n", "bench.yml:1: variants: Field required"),
     "empty file": ("", "bench.yml:1: variants: Field required"),
     "empty variants": ("\nvariants: {}\n", "bench.yml:2: variants: Dictionary should have at least 1 item"),
@@ -73,7 +100,7 @@ REFUSED = {
     ),
     "ready not a number": (
         "variants: {one: {image: x, ready: {timeout: .nan}}}",
-        "bench.yml:1: variants.one.ready.timeout: Input should be",
+        "bench.yml:1: column 45: this number is not finite",
     ),
     "env name": ("variants: {one: {image: x, env: {A=B: c}}}", "variants.one.env.A=B.[key]: String should match"),
     "env list": ("variants: {one: {image: x, env: {A: [1]}}}", "variants.one.env.A: Input should be a valid string"),
@@ -165,7 +192,7 @@ REFUSED = {
         "profiles.p.timeout: Input should be greater than or equal to 1",
     ),
     "load image": (MINIMAL + "load: {nofile: 5}\n", "bench.yml:3: load.nofile: unknown key"),
-    "not YAML": ("variants: [\n", "the configuration is not YAML\n  bench.yml:2: column 1: "),
+    "not YAML": ("variants: [\n", "could not read the configuration as YAML\n  bench.yml:2: column 1: "),
     "a tab": ("variants:\n\tone: {}\n", "  bench.yml:2: column 1: found character"),
     "two documents": ("a: 1\n---\nb: 2\n", "  bench.yml:2: column 1: but found another document"),
     "no such day": (MINIMAL + "seed: 2017-13-45\n", "  bench.yml: month must be in 1..12"),

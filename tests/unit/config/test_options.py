@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench_action.config.options import Options
+from bench_action.config.secrets import Secrets
 
 pytestmark = pytest.mark.unit
 
@@ -21,11 +22,12 @@ def test_command__names_everything_that_the_plan_depends_on() -> None:
         rules="head",
         compare=(("a", "b"),),
         max_minutes=1.5,
+        secrets=Secrets.allow(["KEY", "OTHER_KEY"], {"KEY": "s3cret"}),
     )
     assert shlex.split(options.command) == [
         *("bench-action", "run", "my bench.yml", "--preset", "ci", "--variant", "web", "--profile", "list"),
         *("--profile", "new", "--compare", "a", "b", "--baseline", "origin/main", "--rules", "head"),
-        *("--max-minutes", "1.5", "--seed", "7"),
+        *("--secrets", "KEY,OTHER_KEY", "--max-minutes", "1.5", "--seed", "7"),
     ]
 
 

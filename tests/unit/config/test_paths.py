@@ -92,6 +92,8 @@ def test_files_elsewhere_are_refused(shop: Path, key: str, path: str, role: str)
         ("seed.sql", "/proc/self/environ"),
         ("app", "../outside"),
         ("app/Dockerfile", "/etc/passwd"),
+        ("app/.dockerignore", "/proc/self/environ"),
+        ("app/Dockerfile.dockerignore", "../../secret"),
         ("app/requirements.txt", "../../secret"),
         ("bench.yml", "../secret"),
     ],
@@ -101,9 +103,19 @@ def test_links_are_followed_before_they_are_checked(shop: Path, name: str, targe
     if path.is_dir():
         path.rename(shop / "moved")
     else:
-        path.unlink()
+        path.unlink(missing_ok=True)
     path.symlink_to(target)
     assert "is outside of" in refusal(shop)
+
+
+def test_path_past_a_link_is_refused(shop: Path) -> None:
+    """For the kernel it is inside; a program that first removes `down/..` would read a file outside."""
+    (shop / "a" / "b").mkdir(parents=True)
+    (shop / "down").symlink_to("a/b")
+    configure(shop, seed="down/../../seed.sql")
+    assert "leads to two places" in refusal(shop)
+    configure(shop, seed="app/../seed.sql")
+    load_project(shop / "bench.yml", "quick")
 
 
 def test_link_of_a_folder_does_not_choose_another_root(shop: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.git import git
 
 from bench_action.config.paths import find_top
-from bench_action.git.sources import check_out, read_head_and_parents, read_source, resolve_revision
+from bench_action.git.sources import check_out, find_former_name, read_head_and_parents, read_source, resolve_revision
 from bench_action.git.worktree import WorkTree, find_git_dir
 from bench_action.model.errors import InputError
 
@@ -95,6 +95,17 @@ def test_hooks_and_monitors_do_not_run(shop: Path, marker: Path) -> None:
         path.chmod(0o755)
     git(shop, "config", "core.fsmonitor", f"touch {marker}; false")
     assert use_everything(shop / "apps", "main") == git(shop, "rev-parse", "HEAD")
+
+
+def test_programs_that_show_differences_do_not_run(shop: Path, marker: Path) -> None:
+    """The search for a configuration's former name compares files."""
+    (shop / ".gitattributes").write_text("*.py diff=shown\n", encoding="ascii")
+    base = commit(shop)
+    for setting in ("diff.external", "diff.shown.command", "diff.shown.textconv"):
+        git(shop, "config", setting, f"touch {marker}; true")
+    (shop / "apps" / "app.py").rename(shop / "apps" / "renamed.py")
+    git(shop, "add", "--all")
+    assert find_former_name(shop / "apps", "renamed.py", base) == "app.py"
 
 
 @pytest.mark.parametrize("revision", ["origin/--upload-pack=touch {marker};", "--upload-pack=touch {marker};", "-h"])

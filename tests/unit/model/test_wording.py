@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench_action.model.wording import percent, plural
+from bench_action.model.wording import percent, plural, strip_controls
 
 pytestmark = pytest.mark.unit
 
@@ -36,3 +36,24 @@ def test_percent__shows_no_more_figures_than_noise_allows(fraction: float | None
 @pytest.mark.parametrize(("fraction", "text"), [(0.0, "0 %"), (0.01, "1 %"), (0.125, "12.5 %"), (0.07, "7 %")])
 def test_percent__of_what_a_person_wrote_keeps_its_decimals(fraction: float, text: str) -> None:
     assert percent(fraction, exact=True) == text
+
+
+ESCAPES = {
+    "colours": ("\x1b[1;31mred\x1b[0m", "red"),
+    "the clipboard": ("a\x1b]52;c;ZXZpbA==\x07b", "ab"),
+    "the clipboard, ended by ST": ("a\x1b]52;c;ZXZpbA==\x1b\\b", "ab"),
+    "a title that does not end": ("a\x1b]0;title\nb", "a\nb"),
+    "a link": ("\x1b]8;;https://evil.example\x1b\\text\x1b]8;;\x1b\\", "text"),
+    "clearing": ("a\x1b[2J\x1b[Hb", "ab"),
+    "eight bits": ("a\x9b31mb\x9d0;title\x9cc", "abc"),
+    "keys and reset": ("\x1bc\x1b(0\x1b#8\x1b=a", "a"),
+    "overwriting": ("ok\rbad\x08\x7f\x00", "okbad"),
+    "other directions": ("a\u202eb\u2066c\u200fd", "abcd"),
+    "a lone escape": ("a\x1b", "a"),
+    "plain text": ("tab\tand\nnewline – ä 日本 😀", "tab\tand\nnewline – ä 日本 😀"),
+}
+
+
+@pytest.mark.parametrize(("text", "plain"), ESCAPES.values(), ids=ESCAPES)
+def test_strip_controls__leaves_nothing_that_a_terminal_obeys(text: str, plain: str) -> None:
+    assert strip_controls(text) == plain

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import yaml
 
 from bench_action.config.compose.command import ComposeCommand
+from bench_action.config.documents import Loader, check_document
 from bench_action.config.paths import ALLOWED_FILES, Role, find_problem
 from bench_action.config.schema import COMPOSE_FILES
 from bench_action.model.errors import InputError
@@ -39,8 +40,11 @@ class _Reader(NamedTuple):
     included: bool = False
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads compose's own tags (`!reset`, `!override`) as what they stand in front of."""
+class _Loader(Loader):
+    """Reads compose's own tags (`!reset`, `!override`) as what they stand in front of.
+
+    What compose may read as another text than we do, such as `!!binary`, is refused.
+    """
 
 
 def _construct_tagged(loader: _Loader, _suffix: str, node: yaml.Node) -> Any:
@@ -163,7 +167,9 @@ def _check(references: Sequence[tuple[str, Path, Role]], root: Path, file: Path)
 def _list_references(file: Path) -> list[_Reference]:
     """List the files that a compose file names and that compose reads, with their roles. Raises InputError."""
     try:
-        documents = list(yaml.load_all(file.read_text(encoding="utf-8"), _Loader))
+        text = file.read_text(encoding="utf-8")
+        check_document(text)
+        documents = list(yaml.load_all(text, _Loader))
         return list(dict.fromkeys(found for document in documents for found in _walk(document, set())))
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise InputError(f"could not read the compose file {file}: {error}") from error

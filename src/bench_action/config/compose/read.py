@@ -21,6 +21,7 @@ from bench_action.config.compose.roles import (
 from bench_action.config.kinds import guess_kind
 from bench_action.config.paths import find_problem
 from bench_action.config.schema import Compose
+from bench_action.config.secrets import Secrets
 from bench_action.model.errors import InputError
 
 
@@ -63,13 +64,15 @@ def read_compose_project(
     folder: Path,
     root: Path,
     *,
-    secrets: Sequence[str],
+    marked: Sequence[str],
     environ: Mapping[str, str],
+    secrets: Secrets,
     spare: Path | None = None,
 ) -> ComposeProject:
     """Read compose files with compose. `folder`: that `compose.file` is relative to. Raises InputError.
 
-    `spare`: the root of another revision, from which environment files are copied that are missing in this one.
+    `marked`: secrets that the files may name, whose values compose does not see. `secrets`: what `compose.env` may
+    read. `spare`: the root of another revision, from which environment files are copied that are missing in this one.
     """
     named = [folder / name for name in compose.file]
     if missing := [path for path in named if not path.is_file()]:
@@ -78,9 +81,10 @@ def read_compose_project(
         problem = find_problem(path, root, "configuration")
         if problem is not None:
             raise InputError(f"could not read the compose file {path}: it {problem.text}")
-    allowed = {name: environ.get(name) if text is None else text for name, text in compose.env.items()}
+    secrets.require(name for name, text in compose.env.items() if text is None)
+    allowed = {name: secrets.values.get(name) if text is None else text for name, text in compose.env.items()}
     variables = {name: text for name, text in allowed.items() if text is not None}
-    variables |= {name: make_secret_mark(name) for name in secrets}
+    variables |= {name: make_secret_mark(name) for name in marked}
     project = (named[0].parent if named else folder).resolve()
     if compose.project_directory is not None:
         project = (folder / compose.project_directory).resolve()

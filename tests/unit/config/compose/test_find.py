@@ -123,6 +123,17 @@ REFUSED = {
     "a remote artefact": ("services: {web: {extends: {file: 'oci://x/y', service: web}}}", "is not in this repository"),
     "variables of an included file": ("include: [variable.yaml]", "names ${A}.env"),
     "what is no YAML": ("services: [", "could not read the compose file"),
+    "a path that only compose reads": (
+        "services: {web: {env_file: !!binary Li4vLi4vb3V0c2lkZS5lbnY=}}",
+        "not supported",
+    ),
+    "a key that only compose reads": ("services: {web: {!!binary ZW52X2ZpbGU=: ../../outside.env}}", "not supported"),
+    "a path past a link": ("services: {web: {env_file: down/../../outside.env}}", "leads to two places"),
+    "a key twice": ("services: {web: {env_file: ../../outside.env, env_file: own.env}}", "is there twice"),
+    "a bomb": (
+        "a: &a [1, 2]\n" + "".join(f"b{n}: &{n} [{'*a, ' if n == 0 else f'*{n - 1}, ' * 9}]\n" for n in range(7)),
+        "more values",
+    ),
     "nesting without end": ("[" * 5000, "could not read the compose file"),
     "a circle of files": ("include: [circle-0.yaml]", "includes or extends more than 50 files"),
 }
@@ -131,6 +142,8 @@ REFUSED = {
 @pytest.mark.parametrize(("text", "problem"), REFUSED.values(), ids=REFUSED)
 def test_list_compose_files__refuses_and_says_why(project: Path, text: str, problem: str) -> None:
     (project / "variable.yaml").write_text("services: {web: {env_file: '${A}.env'}}", encoding="utf-8")
+    (project / "a" / "b" / "c").mkdir(parents=True)
+    (project / "down").symlink_to("a/b/c")
     for number in range(60):
         (project / f"circle-{number}.yaml").write_text(f"include: [circle-{number + 1}.yaml]", encoding="utf-8")
 
