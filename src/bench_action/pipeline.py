@@ -22,7 +22,7 @@ from bench_action.engine.protocol import Engine
 from bench_action.git.revisions import Revisions, load_revisions
 from bench_action.git.sources import name_configuration
 from bench_action.measure.measurer import measure
-from bench_action.model.errors import BenchError, StackError
+from bench_action.model.errors import BenchError, InputError, StackError, explain_exhaustion
 from bench_action.model.machine import Condition
 from bench_action.model.progress import Progress
 from bench_action.model.result import Result, RunInfo
@@ -62,6 +62,15 @@ class Outcome:
 
 def run(options: Options, ports: Ports) -> Outcome:
     """Measure what the options ask for. Raises a BenchError; what was measured until then has been written anyway."""
+    try:
+        return _run(options, ports)
+    except OSError as error:
+        if exhausted := explain_exhaustion(error):
+            raise exhausted from error
+        raise
+
+
+def _run(options: Options, ports: Ports) -> Outcome:
     clock, steal, progress, hide = Clock(), StealMeter(), ports.progress, ports.redaction.hide
     with load_revisions(options, ports.environ, progress) as revisions:  # config
         output = OutputFolder(options.output)
@@ -198,20 +207,34 @@ def _describe(stack: Stack, revisions: Revisions, plan: Plan, options: Options, 
 
 
 def _write(output: OutputFolder, result: Result, progress: Progress) -> list[BenchError]:
-    """Write the result if there is any; return what went wrong, as a full disk takes no verdict away."""
+    """Write the result if there is any; return what went wrong, as a full disk takes no verdict away.
+
+    A result that could not be written is in a note of the error, which the log shows.
+    """
     if not result.trials:
         return []
     try:
         output.write(result)
-    except BenchError as error:
+    except InputError as error:
         progress.warn(str(error))
+        if not output.has_result:
+            error.add_note(f"  kept:   result.json could not be written. It would be:\n{result.model_dump_json()}")
         return [error]
     return []
+
+
+def add_notes(error: BenchError, others: Sequence[BenchError]) -> None:
+    """Add other errors to one that is raised, each with its own notes."""
+    for other in others:
+        for note in (f"  also:   {other.what}", *getattr(other, "__notes__", ())):
+            error.add_note(note)
 
 
 def _explain(error: BenchError, result: Result, output: OutputFolder, unwritten: Sequence[BenchError]) -> BenchError:
     """Add to an error that ended measuring what was kept, or could not be."""
     if result.trials:
         kept = f"  kept:   {plural(len(result.trials), 'finished trial')}, in {output.folder}"
-        error.add_note("\n".join(f"  also:   {other.what}" for other in unwritten) or kept)
+        add_notes(error, unwritten)
+        if not unwritten:
+            error.add_note(kept)
     return error

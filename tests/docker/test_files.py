@@ -6,6 +6,7 @@ import docker
 import pytest
 
 from bench_action.engine.docker.files import put_files
+from bench_action.engine.docker.limits import Limits
 from bench_action.engine.docker.recipes import make_container_options
 from bench_action.engine.protocol import ContainerForm, FileCopy, ServiceSpec
 
@@ -21,7 +22,7 @@ def test_put_files__are_there_when_a_container_starts(tmp_path: Path) -> None:
     files = [FileCopy("/code", tmp_path), FileCopy("/run/secrets/key", content="key\n", mode=0o400)]
 
     client = docker.from_env()
-    container = client.containers.create(spec.image, **make_container_options(spec, [], {}))
+    container = client.containers.create(spec.image, **make_container_options(spec, [], {}, Limits(2**28, 256)))
     try:
         put_files(client, str(container.id), files)
         container.start()

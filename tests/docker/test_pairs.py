@@ -12,7 +12,7 @@ from tests.quiet import Quiet
 from bench_action.config.baseline import Baseline
 from bench_action.config.load import Project
 from bench_action.config.schema import Config, Profile, Request
-from bench_action.engine.docker import DockerEngine
+from bench_action.engine.docker import DockerEngine, limits
 from bench_action.engine.protocol import Handle
 from bench_action.load.generator import HttpRequest
 from bench_action.measure.measurer import Measurer
@@ -181,3 +181,23 @@ def test_measurer__a_base_that_dies_alone_leaves_head_its_own_figures(footprint:
     # how many connections base has left for its count depends on how often it was asked whether it is ready
     assert measured - {("count", "base")} == {("count", "head"), ("capacity", "head")}
     assert "exited with status 7" in taken.lost["tiny"].what
+
+
+def test_measurer__a_fork_bomb_costs_its_own_trials_only_and_is_named(
+    footprint: Footprint, project: Project, places: tuple[Placement, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "_MOST_PROCESSES", 100)
+    monkeypatch.setattr(limits, "_LEAST_PROCESSES", 100)
+    engine = DockerEngine(make_owner(footprint), dict(os.environ))
+    try:
+        stack = bring_up(engine, narrowed(project, FORK="1"), {}, Quiet(), base=Baseline(narrowed(project)))
+        alone, paired = measurer(stack, ()), measurer(stack, places)
+        trials = alone.walk(make_solo_blocks([TINY.head, AIOHTTP.head], blocks=1, warmup_s=1, seed=0))
+        assert paired.walk(make_duet_blocks([TINY], blocks=1, pace=PACE, seed=4)) == ()
+        assert paired.walk(make_duet_blocks([AIOHTTP], blocks=1, pace=PACE, seed=5))
+    finally:
+        engine.remove()
+    assert {trial.variant for trial in trials if trial.phase == "capacity"} == {"aiohttp"}
+    assert alone.gone["tiny"].what == "tiny reached its limit of 100 processes"
+    (dropped,) = paired.dropped
+    assert dropped.message == "duet 1 was dropped: tiny reached its limit of 100 processes"

@@ -1,8 +1,10 @@
 """The action's step around a run with a given result: comment, history and issue at a double of GitHub; exit status."""
 
 import base64
+import io
 import json
 import signal
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -357,3 +359,44 @@ def test_history_branch_that_was_force_pushed__is_appended_to_or_named_and_never
     assert "somebody edited it, or merged or force-pushed the branch" in step.error
     assert step.run(REGRESSED, config="bench.yml") == 1
     assert github.state.git.refs[REF] == before
+
+
+BOMB = io.BytesIO()
+with zipfile.ZipFile(BOMB, "w", zipfile.ZIP_BZIP2) as archive:
+    archive.writestr("result.json", b" " * (40 << 20))
+CONTRADICTION = make_result(verdict="regressed").model_copy(update={"profiles": ()}).model_dump_json().encode()
+
+
+@pytest.mark.parametrize(
+    "artifact",
+    [b"no zip", BOMB.getvalue(), {"result.json": b"{}"}, {"result.json": CONTRADICTION}, {"other.json": b"{}"}],
+    ids=["no zip", "bomb", "another schema", "contradiction", "no result"],
+)
+def test_step__that_publishes_an_unusable_artifact_replaces_the_old_comment_and_is_bad_input(
+    step: Step, github: GitHubDouble, artifact: Any
+) -> None:
+    pull = github.state.pull(branch="x|y", repo="stranger/shop")
+    run = github.state.run(pull)
+    event = {
+        "workflow_run": {
+            "id": run.id,
+            "head_sha": run.head_sha,
+            "head_branch": run.head_branch,
+            "head_repository": {"owner": {"login": "stranger"}},
+        }
+    }
+    (step.folder / "workflow_run.json").write_text(json.dumps(event), encoding="utf-8")
+    environ = {"GITHUB_EVENT_PATH": str(step.folder / "workflow_run.json")}
+
+    def publish(content: Any) -> int:
+        stored = github.state.artifact(run, "bench-results", content)
+        status = step.run(make_result(), "workflow_run", environ=environ, publish="bench-results")
+        github.state.artifacts.pop(stored.id)
+        return status
+
+    assert publish({"result.json": make_result().model_dump_json()}) == 0, step.log
+    assert publish(artifact) == 2, step.log
+    assert "Traceback" not in step.log
+    (comment,) = github.state.comments[pull.number]
+    assert comment.body.splitlines()[1].startswith("### ⚪ bench-action could not use the fork's result: ")
+    assert "No verdict on this change." in comment.body

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench_action.git.sources import read_head_and_parents
 from bench_action.github.client import Access
-from bench_action.github.event import Event
+from bench_action.github.event import Event, WorkflowRun
 from bench_action.github.pulls import fetch_merge_base, fetch_pull_commits
 from bench_action.model.errors import InputError
 
@@ -55,6 +55,8 @@ def choose_revisions(baseline: str, event: Event, access: Access | None, folder:
         require_pull_request(event, checkout)
     elif event.name == "merge_group":
         require_merge_group(event, checkout)
+    elif event.workflow_run is not None:
+        require_own_code(event, event.workflow_run, checkout)
     if baseline != _AUTO:
         revision = None if baseline == _NONE else baseline
         why = f"compared with {_make_safe(baseline)}" if revision else "measured alone"
@@ -88,6 +90,17 @@ def require_merge_group(event: Event, checkout: Checkout) -> None:
             f"{event.head_sha[:_SHORT]}",
             cause="the checkout names another revision",
             advice=_suggest_ref("${{ github.event.merge_group.head_sha }}"),
+        )
+
+
+def require_own_code(event: Event, run: WorkflowRun, checkout: Checkout) -> None:
+    """Raise InputError if HEAD is a fork's commit on `workflow_run`, whose token can write."""
+    owner = event.repository.partition("/")[0]
+    if run.head_owner.lower() != owner.lower() and checkout.head != event.sha and checkout.holds(run.head_sha):
+        raise InputError(
+            f"refused to run code of {_make_safe(run.head_owner)}'s fork on `workflow_run`",
+            cause="this event gives the job secrets and a token that can write, and anyone may open a pull request",
+            advice="measure in the `pull_request` workflow, and only publish here: see examples/fork-safe-publish.yml",
         )
 
 

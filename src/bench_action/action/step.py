@@ -102,16 +102,19 @@ class Action:
             if inputs.publish:
                 run, allowed = _require_workflow_run(event, access)
                 with tempfile.TemporaryDirectory(prefix="bench-action-publish-") as name:
-                    fetch_result(allowed, run.id, inputs.publish, Path(name))
-                    result = read_foreign_result(Path(name))
-                self._publish(result, inputs, event, access)
+
+                    def fetch() -> Result:
+                        fetch_result(allowed, run.id, inputs.publish, Path(name))
+                        return read_foreign_result(Path(name))
+
+                    self._publish(fetch, inputs, event, access)
                 return None, inputs
             return self._measure(inputs, event, access), inputs
 
     def publish(self, folder: Path) -> None:
         """Publish the result that another job measured and left in a folder. Raises InputError, PublishError."""
         inputs, event, access = self._read_inputs()
-        self._publish(read_foreign_result(folder), inputs, event, access, folder=folder)
+        self._publish(lambda: read_foreign_result(folder), inputs, event, access, folder=folder)
 
     def sweep(self) -> None:
         """Clean up after the step, even if it was killed: remove what its runs left behind, and hand over its files."""
@@ -155,10 +158,7 @@ class Action:
         except InterruptedRunError:
             raise  # the job was cancelled: only seconds are left, and the user who cancelled it needs no comment
         except BenchError as error:
-            try:
-                publisher.publish_failure(self.redaction.hide(error))
-            except PublishError as other:
-                error.add_note(f"  and it could not be published: {other.what}")
+            _publish_failure(publisher, self.redaction.hide(error))
             raise
         print_view(make_view(outcome.result), console)
         self._say(format_times(outcome.result))
@@ -227,18 +227,30 @@ class Action:
         )
 
     def _publish(
-        self, result: Result, inputs: Inputs, event: Event, access: Access | None, *, folder: Path | None = None
+        self,
+        read: Callable[[], Result],
+        inputs: Inputs,
+        event: Event,
+        access: Access | None,
+        *,
+        folder: Path | None = None,
     ) -> None:
+        """Publish the result of another job or, if it cannot be used, why not."""
         run, allowed = _require_workflow_run(event, access)
         pull = find_pull(allowed, run)
         if pull is None:
             self._say("no comment: no open pull request has the commit of that run as its head")
         links = Links(event.make_run_url(run.id), foreign=True)
-        origin = self._make_origin(result.run.config, inputs)
+        origin = self._make_origin("", inputs)
         publisher = Publisher(
             self.commands, links, pull, allowed, inputs.comment_key, inputs.summary, self._say, origin
         )
-        publisher.publish(result, folder)
+        try:
+            result = read()
+            replace(publisher, origin=self._make_origin(result.run.config, inputs)).publish(result, folder)
+        except InputError as error:
+            _publish_failure(publisher, error)
+            raise
 
     def _make_origin(self, config: str, inputs: Inputs) -> Origin:
         """Identify this step for the comment's next writer."""
@@ -263,6 +275,13 @@ class Action:
 
     def _say(self, text: str) -> None:
         print(strip_controls(text), file=self.stream, flush=True)
+
+
+def _publish_failure(publisher: Publisher, error: BenchError) -> None:
+    try:
+        publisher.publish_failure(error)
+    except PublishError as other:
+        error.add_note(f"  and it could not be published: {other.what}")
 
 
 def require_baseline(inputs: Inputs, event: Event, baseline: str | None) -> None:

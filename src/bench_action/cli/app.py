@@ -30,11 +30,18 @@ from bench_action.config.schema import Config
 from bench_action.config.secrets import Secrets
 from bench_action.engine.ownership import Ownership
 from bench_action.github.commands import Commands
-from bench_action.model.errors import BenchError, InputError, InvalidMeasurementError, RegressionError
+from bench_action.model.errors import (
+    BenchError,
+    InputError,
+    InterruptedRunError,
+    InvalidMeasurementError,
+    RegressionError,
+    explain_exhaustion,
+)
 from bench_action.model.machine import Condition
 from bench_action.model.result import Result
 from bench_action.model.wording import strip_controls
-from bench_action.pipeline import Clock, Outcome, Ports
+from bench_action.pipeline import Clock, Outcome, Ports, add_notes
 from bench_action.pipeline import run as run_pipeline
 from bench_action.report.folder import read_result
 from bench_action.report.headline import choose_headline
@@ -190,9 +197,10 @@ def _measure(options: Options, engine: EngineChoice, invocation: Invocation) -> 
         make_engine = partial(choose_engine, engine.value, environ, progress)
         ports = Ports(environ, invocation.interrupts, progress, make_engine, invocation.redaction)
         outcome = run_pipeline(options, ports)
-    print_view(make_view(outcome.result), Console())
-    if not outcome.unpublished:
-        typer.echo(f"\nThe full report, with every trial: {options.output / 'report.html'}")
+    with contextlib.suppress(OSError):  # a full disk, or a closed pipe: the verdict remains
+        print_view(make_view(outcome.result), Console())
+        if not outcome.unpublished:
+            typer.echo(f"\nThe full report, with every trial: {options.output / 'report.html'}")
     return outcome
 
 
@@ -332,12 +340,26 @@ def show_version(
 def main() -> None:
     """Run a command and exit with its status (README, "Exit status")."""
     interrupts = SignalInterrupts()
-    interrupts.install()
+    try:
+        interrupts.install()
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):  # text of others may have what the encoding of the terminal does not
+                stream.reconfigure(errors="backslashreplace")
+        with _stop_runner_commands(sys.argv[1:]) as commands:
+            _run_command(Invocation(interrupts, commands, Redaction()))
+    except InterruptedRunError as error:  # it came while another error was printed
+        sys.exit(error.exit_status)
+    finally:
+        _flush_streams()
+
+
+def _flush_streams() -> None:
+    """Flush, and discard what a full disk does not take, so that the exit status is the command's."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # text of others may have what the encoding of the terminal does not
-            stream.reconfigure(errors="backslashreplace")
-    with _stop_runner_commands(sys.argv[1:]) as commands:
-        _run_command(Invocation(interrupts, commands, Redaction()))
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), stream.fileno())
 
 
 @contextlib.contextmanager
@@ -363,7 +385,10 @@ def _run_command(invocation: Invocation) -> None:
     except BenchError as error:
         _print_error(hide(error))
         sys.exit(error.exit_status)
-    except Exception:  # noqa: BLE001 (anything else is a bug of ours, and the user should know)
+    except Exception as error:  # noqa: BLE001 (anything else is a bug of ours, and the user should know)
+        if isinstance(error, OSError) and (exhausted := explain_exhaustion(error)):
+            _print_error(hide(exhausted))
+            sys.exit(exhausted.exit_status)
         text = f"{hide(traceback.format_exc())}This is a bug in bench-action: please report it with the lines above."
         Console(stderr=True).print(make_text(text), soft_wrap=True)
         sys.exit(_BUG)
@@ -386,7 +411,8 @@ def _make_action(context: typer.Context) -> "Action":
 def _print_error(error: BenchError) -> None:
     console = Console(stderr=True)
     notes = getattr(error, "__notes__", [])
-    console.print(make_text("\n".join([f"error: {error}", *notes]), "red"), soft_wrap=True)
+    with contextlib.suppress(OSError):  # a full disk, or a closed pipe: the exit status remains
+        console.print(make_text("\n".join([f"error: {error}", *notes]), "red"), soft_wrap=True)
 
 
 def conclude(outcome: Outcome, fail_on: FailOn, *, require_comparison: bool = False) -> None:
@@ -397,8 +423,7 @@ def conclude(outcome: Outcome, fail_on: FailOn, *, require_comparison: bool = Fa
         if unpublished:
             raise unpublished.pop(0)
     except BenchError as error:
-        for other in unpublished:
-            error.add_note(f"  also:   {other.what}")
+        add_notes(error, unpublished)
         raise
 
 

@@ -7,9 +7,10 @@ from bench_action.model.errors import InterruptedRunError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Modules that an exception must not interrupt: it would leave locks that all threads share in an undefined state, or a
-# module half imported. What a finalizer raises is lost.
+# module half imported. What a finalizer or a callback of asyncio raises is lost; asyncio waits for events elsewhere.
 _UNINTERRUPTIBLE = {
     "threading",
+    "asyncio.events",
     "concurrent.futures._base",
     "concurrent.futures.thread",
     "logging",

@@ -63,14 +63,16 @@ class Facts:
 class Measured:
     """The trials that a plan came to, and what happened on the way.
 
-    `dropped`: a warning for each block that a subject did not survive. `lost`: variant → how its base ended; the
-    run went on without it. `times`: phase and pair → seconds of each block. `courses`: how the blocks of each pair
-    and phase were planned. `stopped`: the error that ended measuring early.
+    `dropped`: warnings about blocks that a subject did not survive, and about how subjects behaved. `lost`: variant →
+    how its base ended; the run went on without it. `gone`: the same of head, if others were left to measure. `times`:
+    phase and pair → seconds of each block. `courses`: how the blocks of each pair and phase were planned. `stopped`:
+    the error that ended measuring early.
     """
 
     trials: tuple[Trial, ...]
     dropped: tuple[RunWarning, ...] = ()
     lost: Mapping[str, StackError] = field(default_factory=dict)
+    gone: Mapping[str, StackError] = field(default_factory=dict)
     times: Mapping[tuple[str, str], Sequence[float]] = field(default_factory=dict)
     courses: Mapping[Key, Course] = field(default_factory=dict)
     stopped: BenchError | None = None
@@ -100,8 +102,13 @@ class _Run:
     @property
     def pairs(self) -> tuple[Pair, ...]:
         """The pairs of which both sides could be measured to the end."""
-        lost = self.measured.lost
-        return tuple(pair for pair in self.plan.design.pairs if pair.kind == "variant" or pair.base.variant not in lost)
+        lost, gone = self.measured.lost, self.measured.gone
+        return tuple(
+            pair
+            for pair in self.plan.design.pairs
+            if (pair.kind == "variant" or pair.base.variant not in lost)
+            and gone.keys().isdisjoint({pair.base.variant, pair.head.variant})
+        )
 
     @property
     def shortage(self) -> str:
@@ -179,7 +186,8 @@ def _verdict_by_head(run: _Run, warnings: Sequence[RunWarning]) -> Verdict | Non
 def _coverage(run: _Run) -> Coverage:
     plan, project = run.plan, run.plan.project
     cells = [Cell(variant, "head", profile) for variant in project.own_variants for profile in project.profiles]
-    return Coverage(cells, run.pairs, plan.lacks, plan.failed, run.measured.lost, run.shortage, run.stopped)
+    lost, gone = run.measured.lost, run.measured.gone
+    return Coverage(cells, run.pairs, plan.lacks, plan.failed, lost, run.shortage, run.stopped, gone)
 
 
 def _identical(infos: Sequence[SubjectInfo]) -> set[str]:

@@ -1,7 +1,7 @@
 """Find which cells of head were compared with base, and why the others were not. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bench_action.compare.evidence import pair_blocks
 from bench_action.config.baseline import Lack
@@ -18,7 +18,7 @@ class Coverage:
 
     `lacks`: cells without a counterpart in base. `failed`: name of a subject that failed a check → which. `lost`:
     variants whose base exited while it was measured. `shortage`: what took the time. `stopped`: why the run ended
-    early.
+    early. `gone`: variants whose head exited or reached a limit.
     """
 
     cells: Sequence[Cell]
@@ -28,6 +28,7 @@ class Coverage:
     lost: Mapping[str, StackError]
     shortage: str = ""
     stopped: str = ""
+    gone: Mapping[str, StackError] = field(default_factory=dict)
 
     def split(self, trials: Sequence[Trial]) -> tuple[tuple[str, ...], tuple[NotCompared, ...]]:
         """Split into names of cells that were compared and the others, with their reasons; in the order of `cells`."""
@@ -38,6 +39,9 @@ class Coverage:
     def _report_missing(self, cell: Cell, trials: Sequence[Trial]) -> NotCompared | None:
         if cell.variant in self.failed:
             return NotCompared(cell=str(cell), status="head-failed", reason=f"head failed {self.failed[cell.variant]}")
+        if error := self.gone.get(cell.variant):
+            reason = f"head could not be measured to the end: {error.what}"
+            return NotCompared(cell=str(cell), status="head-failed", reason=reason, log=error.log)
         if lack := self.lacks.get(cell):
             reason = f"{_NEW}{lack.reason}" if lack.status == "new" else lack.reason
             return NotCompared(cell=str(cell), status=lack.status, reason=reason, log=lack.log)

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from bench_action.config.gates import Gate, Gates, check_gates, default_gates
 from bench_action.config.kinds import SQL_KINDS, ServiceKind, find_port, guess_kind
 from bench_action.config.secrets import check_readable, check_settable
-from bench_action.config.units import Seconds, WholeSeconds
+from bench_action.config.units import Bytes, Seconds, WholeSeconds
 from bench_action.model.machine import OPEN_FILES
 
 # A variant's name becomes a host name (Django refuses `_` in one), a database and an image tag.
@@ -288,6 +288,9 @@ class Container(Model):
     stop_signal: str = ""
     ulimits: Ulimits = {}
     shm_size: Amount = Field(0, description="bytes of /dev/shm; 0: the engine's default")
+    memory: Bytes | None = Field(
+        None, ge=6 * 2**20, description="the most that it may use, such as `512m`, if that is less than its share"
+    )
     init: bool = False
     aliases: list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]] = Field(
         [], description="more host names by which others reach it"

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from bench_action.model.machine import Machine
+from bench_action.model.wording import memory
 
 Kind = Literal["postgres", "redis", "mysql", "other", "load", "subject"]
+KILLED: Final = 137  # as a shell reports SIGKILL
 # services whose data are made once, in one slot, and copied to the others
 COPIED: frozenset[Kind] = frozenset({"postgres", "mysql"})
 
@@ -43,7 +45,8 @@ class ContainerForm:
 
     `entrypoint`: an empty list is none at all. `volumes`: folders in separate volumes, which are removed with the
     container. `tmpfs`: folders in memory, such as `/run:size=64m`. `shm_size`: in bytes. `aliases`: more host names.
-    `platform`: such as linux/amd64; the engine refuses an image of another.
+    `platform`: such as linux/amd64; the engine refuses an image of another. `memory`: in bytes, if it is to have less
+    than the engine would give it.
     """
 
     entrypoint: Sequence[str] | None = None
@@ -57,6 +60,7 @@ class ContainerForm:
     init: bool = False
     aliases: Sequence[str] = ()
     platform: str = ""
+    memory: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,8 @@ class Handle:
     """A service or a subject that was started, and where to reach it.
 
     `host`: the name by which the others in its slot reach it, the same in every slot. `address`: by which the load
-    generator does, which is in every slot.
+    generator does, which is in every slot. `memory_limit` (bytes) and `process_limit` are those of its container; 0:
+    it has none.
     """
 
     id: str
@@ -121,6 +126,8 @@ class Handle:
     host: str
     port: int
     address: str = ""
+    memory_limit: int = 0
+    process_limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +139,12 @@ class Exit:
     out_of_memory: bool
 
     def __str__(self) -> str:
-        return "ran out of memory and was killed" if self.out_of_memory else f"exited with status {self.exit_code}"
+        if not self.out_of_memory:
+            return f"exited with status {self.exit_code}"
+        limit = f" (limit {memory(self.handle.memory_limit)})" if self.handle.memory_limit else ""
+        if self.exit_code == KILLED:
+            return f"ran out of memory and was killed{limit}"
+        return f"exited with status {self.exit_code}, after processes of it ran out of memory and were killed{limit}"
 
 
 class Session(Protocol):

@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import shutil
-import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from bench_action.config.paths import find_top
-from bench_action.engine.ownership import Process
+from bench_action.engine.ownership import Process, read_own_file
 from bench_action.git.missing import find_lfs_pointers
 from bench_action.git.worktree import Done, WorkTree, explain_failure
 from bench_action.model.errors import InputError
@@ -272,13 +271,6 @@ def _sweep() -> None:
         with contextlib.suppress(OSError, ValueError):
             if folder.lstat().st_uid != os.getuid():
                 continue  # another user's: nothing in it is opened
-            owner = Process.parse(_read_owner(folder / _OWNER))
-            if owner is not None and owner.has_exited():
+            owner = Process.parse(read_own_file(folder / _OWNER))
+            if owner is not None and owner.is_running() is False:
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-def _read_owner(path: Path) -> str:
-    """Read a regular file. Raises OSError for a link, and never blocks on a pipe."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, encoding="ascii") as file:
-        return file.read(1024) if stat.S_ISREG(os.fstat(descriptor).st_mode) else ""

@@ -2,7 +2,9 @@
 
 import asyncio
 import io
+import struct
 import zipfile
+import zlib
 from http import HTTPStatus
 from pathlib import Path
 
@@ -19,6 +21,15 @@ _LARGEST_ZIP = 32 * 1024 * 1024
 LARGEST_RESULT = 32 * 1024 * 1024
 RESULT = "result.json"
 _CHUNK = 1 << 16
+_ENTRY = b"PK\x01\x02"  # begins each entry of a zip file's directory
+_MOST_ENTRIES = 10_000
+# what GitHub's upload writes; the others of Python's zipfile unpack a piece of any size in one go
+_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+# what zipfile raises for a damaged or encrypted file
+_UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+    *(OSError, RuntimeError, EOFError, ValueError, LookupError, OverflowError),
+)
 
 
 def fetch_result(access: Access, run: int, name: str, folder: Path) -> None:
@@ -71,14 +82,31 @@ async def _download_blob(url: str) -> bytes:
 
 
 def unpack_result(archive: bytes) -> bytes:
-    """Unpack `result.json` from a zip file. Raises InputError if it is missing or too large."""
+    """Unpack `result.json` from a zip file, in pieces. Raises InputError if that is not possible within the limits."""
+    if archive.count(_ENTRY) > _MOST_ENTRIES:
+        raise InputError(f"the artifact has more than {_MOST_ENTRIES:,} files", advice="upload the output folder only")
     try:
-        with zipfile.ZipFile(io.BytesIO(archive)) as open_history, open_history.open(RESULT) as file:
-            content = file.read(LARGEST_RESULT + 1)  # the size that a zip file declares may be false
+        with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+            entry = opened.getinfo(RESULT)
+            if entry.compress_type not in _METHODS:
+                raise InputError(
+                    f"the artifact's {RESULT} is packed by a method that is not accepted ({entry.compress_type})",
+                    cause="actions/upload-artifact did not write it",
+                    advice="upload the output folder with actions/upload-artifact",
+                )
+            return _read(opened, entry)
     except KeyError as error:
         raise InputError(f"the artifact has no {RESULT}", advice="upload the whole output folder") from error
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
-        raise InputError(f"could not read the artifact as a zip file: {error}") from error
-    if len(content) > LARGEST_RESULT:
-        raise InputError(f"the artifact's {RESULT} is larger than {LARGEST_RESULT:,} bytes")
-    return content
+    except _UNREADABLE as error:
+        raise InputError(f"could not read the artifact as a zip file: {str(error)[:200]}") from error
+
+
+def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """Read an entry up to the largest size; the size that a zip file declares may be false."""
+    content = bytearray()
+    with archive.open(entry) as file:
+        while piece := file.read(_CHUNK):
+            content += piece
+            if len(content) > LARGEST_RESULT:
+                raise InputError(f"the artifact's {RESULT} is larger than {LARGEST_RESULT:,} bytes")
+    return bytes(content)

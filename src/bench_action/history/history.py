@@ -18,7 +18,7 @@ from bench_action.history.layout import (
 )
 from bench_action.history.record import Record, normalize_time
 from bench_action.history.store import ConflictError, InconsistencyError, Place, Snapshot, UncertainError
-from bench_action.model.errors import BenchError, InputError, PublishError
+from bench_action.model.errors import InputError, PublishError
 
 _PATIENCE_S = 300.0  # for other writers: at GitHub, where a write takes seconds, twenty in parallel need two minutes
 _UNCERTAIN = 4  # writes without an answer: more are no accident
@@ -75,7 +75,7 @@ class History:
         try:
             if changes.find_due(change.index, self._now()):
                 self._update(self._plan_thinning)
-        except BenchError as error:
+        except (InputError, PublishError) as error:
             self._warn(f"old records were not thinned: {error.what}")
         return change.new
 

@@ -79,6 +79,8 @@ _SAMPLE_S = 0.25
 _SETTLE_S = 0.05
 _IDLE_CORES = 0.1
 _LARGEST_BODY = 4 * 1024**2
+_LARGEST_BODIES = 64 * 1024**2
+_LARGEST_REPLY = 256 * 1024**2
 _PIECE = 64 * 1024
 _DIGEST = 16
 _LONGEST_LOCATION = 300
@@ -163,9 +165,15 @@ def requests(order: RequestsOrder) -> RequestsAnswer:
     wire, deadline = Wire(order), time.monotonic() + order["limit_s"]
     read = read_body if order["bodies"] else read_digest
     replies: list[WireReply] = []
+    kept = 0
     try:
         for _ in range(order["repeat"]):
-            replies.append(wire.ask(order["timeout_s"], read))
+            reply = wire.ask(order["timeout_s"], read)
+            kept += len(reply["body"])
+            if kept > _LARGEST_BODIES:
+                problem = f"the bodies of {len(replies) + 1} replies are too large to check together: lower `repeat`"
+                reply = build_reply(size=reply["size"], problem=problem)
+            replies.append(reply)
             if replies[-1]["problem"] or time.monotonic() > deadline:
                 break
     finally:
@@ -250,7 +258,7 @@ class Wire:
 
 
 class TooLargeError(Exception):
-    """A body that is too large to keep."""
+    """A reply that is too large to read, or bodies that are too large to keep."""
 
 
 class ReplyStream(io.RawIOBase):
@@ -270,11 +278,23 @@ class ReplyStream(io.RawIOBase):
         self._connection.settimeout(compute_left_s(self._deadline))
         count = self._connection.recv_into(buffer)
         self.size += count
+        if self.size > _LARGEST_REPLY:
+            raise TooLargeError(f"the reply is larger than {_LARGEST_REPLY >> 20} MiB, too large to read")
         return count
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """Return what HTTPResponse reads from, as a socket would."""
-        return io.BufferedReader(self)
+        return ReplyReader(self)
+
+
+class ReplyReader(io.BufferedReader):
+    """Buffers a stream, and never reads all of it into memory: http.client would, for a chunk of a negative size."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read up to `size` bytes. Raises HTTPException without a size."""
+        if size is None or size < 0:
+            raise http.client.HTTPException("a chunk of the reply has a negative size")
+        return super().read(size)
 
 
 class Content(NamedTuple):
@@ -515,7 +535,7 @@ def wrk(order: WrkOrder) -> WrkAnswer:
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(order["script"])
         script.flush()
-        argv = [*order["argv"], "-s", script.name, order["url"]]
+        argv = [*order["argv"], "-s", script.name, make_url(order)]
         before, ticks, idle = read_all_usage(order["parts"]), read_cpu_ticks(), read_idle_ticks()
         started = time.monotonic()
         output, status, cpu_s = run_program(argv, order["limit_s"], [watcher, prober])
@@ -535,6 +555,11 @@ def wrk(order: WrkOrder) -> WrkAnswer:
         "steal_percent": compute_steal_percent(ticks, read_cpu_ticks()),
         "idle": compute_idle_shares(idle, read_idle_ticks()),
     }
+
+
+def make_url(order: WrkOrder) -> str:
+    """Make the URL for wrk from the IPv4 address: wrk would take an IPv6 one, and watcher and prober see IPv4 only."""
+    return f"http://{socket.gethostbyname(order['host'])}:{order['port']}/"
 
 
 def run_program(argv: Sequence[str], limit_s: float, helpers: Sequence[threading.Thread]) -> tuple[str, int, float]:
@@ -658,14 +683,14 @@ def settle(order: SettleOrder) -> SettleAnswer:
 
     Parts whose counters cannot be read are not waited for.
     """
-    started = time.monotonic()
+    deadline = time.monotonic() + order["limit_s"]
     working = order["parts"]
-    while working and time.monotonic() - started < order["limit_s"]:
+    while working and time.monotonic() < deadline:
         before, then = {part: read_cpu_ms(part) for part in working}, time.monotonic()
         time.sleep(_SETTLE_S)
         idle_ms = 1000 * _IDLE_CORES * (time.monotonic() - then)
         working = [part for part in working if has_grown(idle_ms, before[part], read_cpu_ms(part))]
-    return {"waited_s": time.monotonic() - started}
+    return {"working": working}
 
 
 def has_grown(limit: float, before: float | None, after: float | None) -> bool:

@@ -75,6 +75,8 @@ def read_usage_v1(folders: Mapping[str, str]) -> Counters:
         "cpu_ms": read_number(folders["cpuacct"] + "/cpuacct.usage") / 1e6,
         "throttled_ms": read_table(folders["cpu"] + "/cpu.stat").get("throttled_time", 0) / 1e6,
         "memory_mib": (used - memory["total_inactive_file"]) / 2**20,
+        "oom_kills": read_event(folders["memory"] + "/memory.oom_control", "oom_kill"),
+        "refused_forks": read_event(folders.get("pids", "") + "/pids.events", "max"),
     }
 
 
@@ -85,6 +87,8 @@ def read_usage_v2(folder: str) -> Counters:
         "cpu_ms": cpu["usage_usec"] / 1e3,
         "throttled_ms": cpu.get("throttled_usec", 0) / 1e3,
         "memory_mib": (read_number(folder + "/memory.current") - memory["inactive_file"]) / 2**20,
+        "oom_kills": read_event(folder + "/memory.events", "oom_kill"),
+        "refused_forks": read_event(folder + "/pids.events", "max"),
     }
 
 
@@ -94,7 +98,13 @@ def read_tree_usage(pidfile: str) -> Counters | None:
     if not members:
         return None
     memory_mib = sum(map(read_proportional_kib, members)) / 1024
-    return {"cpu_ms": sum_cpu_ms(members, ticks), "throttled_ms": 0.0, "memory_mib": memory_mib}
+    return {
+        "cpu_ms": sum_cpu_ms(members, ticks),
+        "throttled_ms": 0.0,
+        "memory_mib": memory_mib,
+        "oom_kills": 0,
+        "refused_forks": 0,
+    }
 
 
 def read_process_tree(pidfile: str) -> tuple[list[int], dict[int, list[int]]]:
@@ -166,7 +176,7 @@ def find_cgroups(part: str) -> dict[str, str]:
     if os.path.exists(CGROUPS + "/cgroup.controllers"):
         folder = find_folder(CGROUPS, part)
         return {"unified": folder} if folder else {}
-    controllers = ("cpu", "cpuacct", "memory")
+    controllers = ("cpu", "cpuacct", "memory", "pids")
     return {name: folder for name in controllers if (folder := find_folder(f"{CGROUPS}/{name}", part))}
 
 
@@ -189,6 +199,14 @@ def read_table(path: str) -> dict[str, int]:
     """Read a file of `name number` lines."""
     with open(path, encoding="ascii") as file:
         return {name: int(value) for name, value in (line.split() for line in file)}
+
+
+def read_event(path: str, name: str) -> int:
+    """Read how often something has happened; 0 if the kernel or the host does not count it."""
+    try:
+        return read_table(path).get(name, 0)
+    except (OSError, ValueError):
+        return 0
 
 
 def read_cpu_ticks() -> tuple[int, int]:

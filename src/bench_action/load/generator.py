@@ -177,7 +177,15 @@ class Turns:
 def convert_counters(counters: PartCounters) -> dict[str, Usage | None]:
     """Convert the agent's counters to Usage, by the name of a part; None if they cannot be read."""
     return {
-        name: Usage(values["cpu_ms"], values["memory_mib"], values["throttled_ms"]) if values else None
+        name: Usage(
+            values["cpu_ms"],
+            values["memory_mib"],
+            values["throttled_ms"],
+            values["oom_kills"],
+            values["refused_forks"],
+        )
+        if values
+        else None
         for name, values in counters.items()
     }
 
@@ -316,10 +324,10 @@ class Agent:
         order: UsageOrder = {"op": "usage", "parts": dict(parts)}
         return convert_counters(self._send(order, UsageAnswer, 0)["parts"])
 
-    def settle(self, parts: Sequence[str], limit_s: float) -> float:
-        """Wait until parts (their handles' ids) are idle, for at most `limit_s`. Returns the seconds that it took."""
+    def settle(self, parts: Sequence[str], limit_s: float) -> list[str]:
+        """Wait until parts (their handles' ids) are idle, for at most `limit_s`. Returns those that still work."""
         order: SettleOrder = {"op": "settle", "parts": list(parts), "limit_s": limit_s}
-        return self._send(order, SettleAnswer, limit_s)["waited_s"]
+        return self._send(order, SettleAnswer, limit_s)["working"]
 
     def _send(
         self,

@@ -63,11 +63,17 @@ class WireReply(TypedDict):
 
 
 class Counters(TypedDict):
-    """Counters of a part since its start: CPU and throttled time, and memory without inactive file pages."""
+    """Counters of a part since its start: CPU and throttled time, and memory without inactive file pages.
+
+    `oom_kills`: how many of its processes ran out of memory and were killed. `refused_forks`: how often its limit of
+    processes kept it from starting another one.
+    """
 
     cpu_ms: float
     throttled_ms: float
     memory_mib: float
+    oom_kills: int
+    refused_forks: int
 
 
 # a part's name → its counters, null if they cannot be read
@@ -213,11 +219,10 @@ class TurnsAnswer(TypedDict):
 
 
 class WrkOrder(WireRequest):
-    """Run wrk (`argv` without script and URL), and kill it after `limit_s`. `parts`: name → container id."""
+    """Run wrk (`argv` without script and address), and kill it after `limit_s`. `parts`: name → container id."""
 
     op: Literal["wrk"]
     argv: list[str]
-    url: str
     script: str
     connections: int
     parts: dict[str, str]
@@ -281,9 +286,9 @@ class SettleOrder(TypedDict):
 
 
 class SettleAnswer(TypedDict):
-    """How long it took."""
+    """The parts that still worked when the time was up."""
 
-    waited_s: float
+    working: list[str]
 
 
 class ShapeError(Exception):

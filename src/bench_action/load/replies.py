@@ -82,6 +82,10 @@ def judge_each(replies: Replies, profile: Profile, cell: str) -> tuple[RunWarnin
         )
     unexpected = find_unexpected(replies, profile.expect)
     many = sum(unexpected.values())
+    if not many and replies.problem:
+        answered = plural(replies.total, "request")
+        text = f"{answered} got a reply, and another one did not: {replies.problem}"
+        return (_make_warning(Code.APPLICATION_ERRORS, text, cell),)
     if not many:
         return ()
     text = f"{_format_share(many, replies.total)} {plural(replies.total, 'reply')} had the status "

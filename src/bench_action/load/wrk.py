@@ -84,7 +84,6 @@ def build_order(
         "op": "wrk",
         **request.order,
         "argv": argv,
-        "url": f"http://{handle.address or handle.host}:{handle.port}/",
         "script": build_script(request.wire),
         "connections": profile.connections,
         "parts": dict(parts),

@@ -10,6 +10,7 @@ from bench_action.compare.pairs import split_alpha
 from bench_action.compare.stopping import Decider
 from bench_action.config.schema import Profile
 from bench_action.load.replies import merge_counts
+from bench_action.measure.limits import LimitError
 from bench_action.measure.trials import (
     TrialPlan,
     load_alone,
@@ -19,7 +20,7 @@ from bench_action.measure.trials import (
     run_duet_trials,
     run_latency_trials,
 )
-from bench_action.model.errors import BenchError, InputError, StackError
+from bench_action.model.errors import BenchError, InputError, StackError, explain_exhaustion
 from bench_action.model.progress import Progress
 from bench_action.model.result import Replies, Trial
 from bench_action.model.warning import Code, RunWarning
@@ -27,11 +28,13 @@ from bench_action.model.wording import plural
 from bench_action.plan.blocks import Block, Cell, ElapsedTime, Pair, Step
 from bench_action.plan.placement import Placement
 from bench_action.plan.plan import Plan
+from bench_action.stack.exits import make_exit_error
 from bench_action.stack.readiness import require_alive
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
 
 _SETTLE_S = 20.0
+_RESTLESS_S = 2.0  # for a subject that did not come to rest in that time before
 # these do not go away: if one is in a block, it will be in the next
 _HOPELESS = frozenset({Code.CONNECT_ERRORS, Code.FEWER_CONNECTIONS})
 # the same, of what a cell answers: the others are measured
@@ -48,8 +51,8 @@ Enough = Callable[[Block, Sequence[Trial], ElapsedTime], bool]
 def measure(stack: Stack, plan: Plan, append: Callable[[Trial], None], progress: Progress) -> Measured:
     """Take every trial that the plan needs, and `append` each as it ends (an InputError of that is a warning).
 
-    Does not raise if measuring cannot go on (a part of the stack died, an interrupt): `stopped` is the error then, and
-    the trials so far count.
+    Does not raise if measuring cannot go on (a part of the stack died, a disk is full, an interrupt): `stopped` is the
+    error then, and the trials so far count.
     """
     design, project, decider = plan.design, plan.project, _make_decider(plan)
     if design.pairs:
@@ -75,14 +78,29 @@ def measure(stack: Stack, plan: Plan, append: Callable[[Trial], None], progress:
         enough=decider.enough,
         places=plan.places,
     )
-    stopped = None
-    try:
-        measurer.walk(design.make_blocks(project))
-    except BenchError as error:
-        stopped = error
+    stopped = _walk(measurer, design.make_blocks(project))
     return Measured(
-        tuple(measurer.trials), tuple(measurer.dropped), measurer.lost, measurer.times, decider.courses(), stopped
+        tuple(measurer.trials),
+        (*measurer.dropped, *measurer.restless.values()),
+        measurer.lost,
+        measurer.gone,
+        measurer.times,
+        decider.courses(),
+        stopped,
     )
+
+
+def _walk(measurer: "Measurer", blocks: Iterable[Block]) -> BenchError | None:
+    """Take the blocks, and return what ended measuring early, if anything did."""
+    try:
+        measurer.walk(blocks)
+    except BenchError as error:
+        return error
+    except OSError as error:
+        if exhausted := explain_exhaustion(error):
+            return exhausted
+        raise
+    return None
 
 
 def _make_decider(plan: Plan) -> Decider:
@@ -112,7 +130,8 @@ class Measurer:
     `profile`: a variant's and a profile's name → what it is loaded with.
     `places`: the placements between which the phases of pairs alternate, none where there is only one CPU.
     `dropped`: what became of blocks that a subject did not survive. `lost`: variant → how its base ended when it was
-    loaded alone, which leaves it out of the rest. `times`: phase and pair → seconds of each block.
+    loaded alone, which leaves it out of the rest. `gone`: the same of head, if others are left to measure. `restless`:
+    subject → a warning that it never came to rest. `times`: phase and pair → seconds of each block.
     """
 
     stack: Stack
@@ -126,6 +145,8 @@ class Measurer:
     trials: list[Trial] = field(default_factory=list)
     dropped: list[RunWarning] = field(default_factory=list)
     lost: dict[str, StackError] = field(default_factory=dict)
+    gone: dict[str, StackError] = field(default_factory=dict)
+    restless: dict[str, RunWarning] = field(default_factory=dict)
     times: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     _lost: Counter[str] = field(default_factory=Counter)
     _retired: bool = False
@@ -133,8 +154,9 @@ class Measurer:
     def walk(self, plan: Iterable[Block]) -> tuple[Trial, ...]:
         """Take every block that is needed, until something goes wrong that will not go away.
 
-        Raises StackError when a container dies; the trials so far have been stored. A subject that dies in a phase of
-        pairs costs its block only, until it has cost three.
+        Raises StackError when a container dies that all need; the trials so far have been stored. A subject that dies,
+        or reaches a limit of its container, costs its block in a phase of pairs, until it has cost three, and the rest
+        of its trials in the others.
         """
         began = time.monotonic()
         for block in plan:
@@ -142,7 +164,7 @@ class Measurer:
                 break
             if self._given_up(block):
                 continue
-            if block.pair is not None and block.pair.kind == "revision" and block.pair.base.variant in self.lost:
+            if block.pair is not None and self._lacks_subject(block.pair):
                 continue
             times = self.times.setdefault((block.phase, str(block.pair)), [])
             if self.enough(block, self.trials, ElapsedTime(time.monotonic() - began, times)):
@@ -165,6 +187,13 @@ class Measurer:
         own = (trial for trial in self.trials if trial.cell == str(cell))
         return any(warning.code in _CELL_HOPELESS for trial in own for warning in trial.warnings)
 
+    def _lacks_subject(self, pair: Pair) -> bool:
+        """Whether one of the two is left out of the rest."""
+        return any(self._is_left_out(cell) for cell in (pair.base, pair.head))
+
+    def _is_left_out(self, cell: Cell) -> bool:
+        return cell.variant in self.gone or (cell.revision == "base" and cell.variant in self.lost)
+
     def _counted(self, cell: Cell) -> Replies | None:
         """Merge the counted replies of a cell."""
         own = [trial.replies for trial in self.trials if trial.phase == "count" and trial.cell == str(cell)]
@@ -180,7 +209,7 @@ class Measurer:
 
     def _take_alone(self, block: Block, step: Step) -> None:
         (cell,) = step.cells
-        if cell.revision == "base" and cell.variant in self.lost:
+        if self._is_left_out(cell):
             return
         subject, profile = self.stack.subject(cell.variant, cell.revision), self.profile(cell.variant, cell.profile)
         place = TrialPlan(block, step, cell, counted=self._counted(cell))
@@ -200,31 +229,48 @@ class Measurer:
             self._settle(subject)
         except StackError as error:
             error.where = ", ".join(filter(None, (error.where, f"in {block.phase} {block.number} of {cell}")))
-            if not self._leave_out_bases():
+            if not self._leave_out(error):
                 raise
-            self._take_alone(block, step)  # head's once more: base's end has broken it off
+            self._take_alone(block, step)  # once more, if it was another subject that broke it off
 
-    def _leave_out_bases(self) -> bool:
-        """Leave out the bases that have ended by themselves; whether it was they alone that ended."""
-        bases = {
-            handle.id: subject
-            for subject in self.stack.subjects
-            if subject.revision == "base"
-            for handle in subject.handles
-        }
+    def _leave_out(self, error: StackError) -> bool:
+        """Leave out the subjects that have ended or reached a limit. Returns False if then no head is left to measure.
+
+        So it does if a part of the run has ended that is no subject.
+        """
+        subjects = {handle.id: subject for subject in self.stack.subjects for handle in subject.handles}
         ends = self.stack.engine.ended()
-        if not ends or any(end.handle.id not in bases for end in ends):
+        if any(end.handle.id not in subjects for end in ends):
             return False
+        failed: dict[str, tuple[Subject, StackError]] = {}
+        if isinstance(error, LimitError):
+            failed |= {subject.name: (subject, error) for subject in error.subjects}
         for end in ends:
-            error = StackError(f"{end.handle.name} {end}", log=self.stack.engine.logs(end.handle))
-            self.stack.engine.stop(end.handle)  # nobody waits for it any more
-            variant = bases[end.handle.id].variant
-            self.lost[variant] = error
-            self.progress.warn(f"{variant}@base is not measured any further: {error.what}")
+            subject = subjects[end.handle.id]
+            failed.setdefault(subject.name, (subject, make_exit_error(end, self.stack.engine.logs(end.handle))))
+        heads = {subject.variant for subject in subjects.values() if subject.revision == "head"} - self.gone.keys()
+        if not failed or heads <= {subject.variant for subject, _ in failed.values() if subject.revision == "head"}:
+            return False
+        for subject, reason in failed.values():
+            self._lose(subject, reason)
         return True
 
+    def _lose(self, subject: Subject, reason: StackError) -> None:
+        """Stop a subject, of which nothing more is measured."""
+        for handle in subject.handles:
+            self.stack.engine.stop(handle)
+        self.progress.warn(f"{subject.name} is not measured any further: {reason.what}")
+        if subject.revision == "base":
+            self.lost[subject.variant] = reason
+            return
+        self.gone[subject.variant] = reason
+        self.dropped.append(Code.BLOCKS_DROPPED.warn(f"it was not measured any further: {reason.what}", subject.name))
+
     def _take_pair(self, block: Block, pair: Pair) -> None:
-        """Take a block of a pair. If one of the two dies, the block is dropped; if another part dies, the run ends."""
+        """Take a block of a pair. If one of the two dies or reaches a limit, the block is dropped.
+
+        If another part dies, the run ends.
+        """
         self.progress.trial_starts(str(pair), block.phase, block.number)
         slots = self.stack.pair_of_slots(pair)
         try:
@@ -232,6 +278,8 @@ class Measurer:
                 self._keep(trial)
         except StackError as error:
             ended = {end.handle.id for end in self.stack.engine.ended()}
+            if isinstance(error, LimitError):
+                ended |= {handle.id for subject in error.subjects for handle in subject.handles}
             if not slots.hold_any(ended):
                 raise
             only_base = pair.kind == "revision" and slots.hold_only_base(ended)
@@ -303,7 +351,15 @@ class Measurer:
 
     def _settle(self, *subjects: Subject) -> None:
         """Let subjects finish what wrk no longer waits for, so that the next trial does not pay for it."""
-        self.stack.agent.settle([subject.handle.id for subject in subjects], _SETTLE_S)
+        known = [subject for subject in subjects if subject.name in self.restless]
+        others = {subject.handle.id: subject for subject in subjects if subject.name not in self.restless}
+        for part in self.stack.agent.settle(list(others), _SETTLE_S):
+            name = others[part].name
+            message = f"it used CPU for {_SETTLE_S:g} s after its last request; later trials wait {_RESTLESS_S:g} s"
+            self.restless[name] = Code.NEVER_IDLE.warn(message, name)
+            self.progress.warn(f"{name}: {message}")
+        if known:
+            self.stack.agent.settle([subject.handle.id for subject in known], _RESTLESS_S)
 
     def _keep(self, trial: Trial) -> None:
         self.trials.append(trial)

@@ -22,6 +22,7 @@ from bench_action.load.replies import (
 )
 from bench_action.load.validity import Circumstances, compute_generator_busy, judge
 from bench_action.load.wrk import Report, build_order, parse_report
+from bench_action.measure.limits import Strain, require_within_limits
 from bench_action.model.machine import Usage
 from bench_action.model.result import Errors, Latency, Replies, Trial, Work
 from bench_action.model.warning import Code, RunWarning
@@ -76,6 +77,10 @@ class LoadRun:
     memory_mib: float | None
     db_connections: int
 
+    def measure_strain(self, subject: Subject) -> Strain:
+        """Sum up what it did to a subject."""
+        return Strain(subject, self.usage, sum(self.report.errors.model_dump().values()))
+
 
 @dataclass(frozen=True, slots=True)
 class CountRun:
@@ -101,7 +106,9 @@ def load_alone(stack: Stack, subject: Subject, profile: Profile, duration_s: int
     order = _build_order(subject, profile, duration_s, subject.parts)
     answer = stack.agent.wrk(order, check, _CHECK_S)
     require_alive(stack.engine)
-    return _build_load_run(answer, where, peak)
+    run = _build_load_run(answer, where, peak)
+    require_within_limits(stack.engine, [run.measure_strain(subject)])
+    return run
 
 
 def load_together(
@@ -111,7 +118,10 @@ def load_together(
     orders = [_build_order(subject, profile, duration_s, subject.parts) for subject in subjects]
     answers = stack.agent.duet(orders, lambda: None, 60.0)
     require_alive(stack.engine)
-    return [_build_load_run(answer, name, 0) for answer, name in zip(answers, where, strict=True)]
+    runs = [_build_load_run(answer, name, 0) for answer, name in zip(answers, where, strict=True)]
+    strains = [run.measure_strain(subject) for run, subject in zip(runs, subjects, strict=True)]
+    require_within_limits(stack.engine, strains)
+    return runs
 
 
 def run_capacity_trial(stack: Stack, place: TrialPlan, subject: Subject, profile: Profile, cores: int) -> Trial:
@@ -190,6 +200,7 @@ def run_count_trial(stack: Stack, place: TrialPlan, subject: Subject, profile: P
     time.sleep(place.step.pause_s)
     run = _send_counted_requests(stack, subject, profile, requests)
     trial = _build_count_trial(place, subject, profile, run)
+    require_within_limits(stack.engine, [_measure_strain(subject, run.usage, trial)])
     if not place.step.idle:
         return trial
     time.sleep(trial.wall_s)
@@ -248,6 +259,7 @@ def run_latency_trials(
 ) -> list[Trial]:
     """Send requests over one connection to each subject, a few in turn, to find how long one takes and its cost."""
     requests = [subject.address_request(profile) for subject in subjects]
+    before = [stack.agent.usage(subject.parts) for subject in subjects]
     turns = stack.agent.turns(
         requests,
         [subject.parts for subject in subjects],
@@ -257,7 +269,17 @@ def run_latency_trials(
         seed=places[0].block.number,
     )
     require_alive(stack.engine)
-    return [_build_latency_trial(*each, profile) for each in zip(places, subjects, turns, strict=True)]
+    trials = [_build_latency_trial(*each, profile) for each in zip(places, subjects, turns, strict=True)]
+    usages = [
+        _subtract_usage(early, stack.agent.usage(subject.parts))
+        for early, subject in zip(before, subjects, strict=True)
+    ]
+    require_within_limits(stack.engine, list(map(_measure_strain, subjects, usages, trials)))
+    return trials
+
+
+def _measure_strain(subject: Subject, usage: Mapping[str, Usage], trial: Trial) -> Strain:
+    return Strain(subject, usage, trial.errors.read + trial.errors.status)
 
 
 def _build_latency_trial(place: TrialPlan, subject: Subject, turns: Turns, profile: Profile) -> Trial:
@@ -353,7 +375,13 @@ def _subtract_usage(before: Mapping[str, Usage | None], after: Mapping[str, Usag
     """Subtract two readings of the counters, for the parts that have both; memory is that of the later reading."""
     both = {name: (before.get(name), usage) for name, usage in after.items()}
     return {
-        name: Usage(late.cpu_ms - early.cpu_ms, late.memory_mib, late.throttled_ms - early.throttled_ms)
+        name: Usage(
+            late.cpu_ms - early.cpu_ms,
+            late.memory_mib,
+            late.throttled_ms - early.throttled_ms,
+            late.oom_kills - early.oom_kills,
+            late.refused_forks - early.refused_forks,
+        )
         for name, (early, late) in both.items()
         if early is not None and late is not None
     }

@@ -1,5 +1,6 @@
 """The errors that can end a run: one class for each exit status, and one form of message."""
 
+import errno
 import signal
 from collections.abc import Sequence
 from typing import ClassVar
@@ -76,6 +77,26 @@ class PublishError(BenchError):
     def __init__(self, what: str, *, cause: str = "", advice: str = "", status: int | None = None) -> None:
         super().__init__(what, cause=cause, advice=advice)
         self.status = status
+
+
+_EXHAUSTED = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
+        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN),
+    }
+)
+
+
+def explain_exhaustion(error: OSError) -> StackError | None:
+    """Make a StackError of an error that says that this machine has run out of something; None for any other."""
+    if error.errno not in _EXHAUSTED:
+        return None
+    return StackError(
+        f"this machine has run out of something that the run needs: {error.strerror}",
+        where=str(error.filename or ""),
+        cause="a disk is full or read-only (that of TMPDIR, or of the output), or a limit of this user is reached",
+        advice="free some space, set TMPDIR to a folder on another disk, or raise the limit (`ulimit -a`)",
+    )
 
 
 class InterruptedRunError(BenchError):

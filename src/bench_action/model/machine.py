@@ -20,11 +20,17 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The counters of a container since its start: CPU time in ms, memory in MiB without inactive file pages."""
+    """The counters of a container since its start: CPU time in ms, memory in MiB without inactive file pages.
+
+    `oom_kills`: its processes that ran out of memory and were killed. `refused_forks`: how often its limit of processes
+    kept it from starting another one.
+    """
 
     cpu_ms: float
     memory_mib: float
     throttled_ms: float
+    oom_kills: int = 0
+    refused_forks: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ class Code(StrEnum):
     MOSTLY_ERRORS = "mostly-errors"
     REPLIES_DIFFER = "replies-differ"
     SEED_LOST = "seed-lost"
+    NEVER_IDLE = "never-idle"
 
     @property
     def invalidates(self) -> bool:
@@ -113,8 +114,9 @@ _ADVICE = {
     Code.PINNING_IGNORED: "Base and head are measured in turn, which detects about 10 % in two minutes at best. Use "
     "an engine with the cpuset controller; for rootless Docker, delegate it to the user.",
     Code.UNRELIABLE: "Do not rely on verdicts from this machine. Run `bench-action check`, then `--self-test` again.",
-    Code.BLOCK_DROPPED: "The other blocks still count. The application's log may show why it exited.",
-    Code.BLOCKS_DROPPED: "Too few blocks are left to compare. Fix what makes the application exit under load.",
+    Code.BLOCK_DROPPED: "The other blocks still count. The application's log may show why.",
+    Code.BLOCKS_DROPPED: "Too few blocks are left to compare. Fix what makes the application exit or reach a limit "
+    "under load.",
     Code.COUNTS_VARY: "Background work, expiring caches and pool pings cause this, so only a change beyond this range "
     "counts. Turn them off to gate exactly.",
     Code.COUNTERS_LOST: "Its work cannot be compared. The application must not reset statistics (CONFIG RESETSTAT, "
@@ -126,6 +128,8 @@ _ADVICE = {
     "its replies naturally vary in size, declare `expect: {size: varies}` in the profile.",
     Code.SEED_LOST: "The application's start probably flushes or recreates the database (its entrypoint, a migration). "
     "Turn that off with the variant's `env` or `command`. If only the first start does it, seed with `after: ready`.",
+    Code.NEVER_IDLE: "Work in the background is part of every figure, and takes CPU from the other subject of a pair. "
+    "Turn it off for the benchmark, or start it as a service with `worker: true`.",
     Code.NO_COUNTERS: "CPU and memory of the containers are missing. Requests/s and latencies are not affected.",
 }
 

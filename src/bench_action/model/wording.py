@@ -39,3 +39,9 @@ def percent(fraction: float | None, *, exact: bool = False) -> str:
     size = abs(value)
     decimals = 0 if size == 0 or size >= 9.95 else 1 if size >= 0.095 else 2
     return f"{value:,.{decimals}f} %"
+
+
+def memory(size: int) -> str:
+    """Spell bytes of memory: `1.2 GiB`, `512 MiB`."""
+    mib = size / 2**20
+    return f"{mib / 1024:.1f} GiB" if mib >= 1024 else f"{mib:.0f} MiB"

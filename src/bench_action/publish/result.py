@@ -1,8 +1,8 @@
 """Publish a result: in the job's summary, annotations and outputs, and in one comment on the pull request."""
 
 import json
-import re
-from collections.abc import Callable, Mapping
+import stat
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from bench_action.github.client import Access
 from bench_action.github.commands import Commands, Level
 from bench_action.github.comments import upsert_comment
 from bench_action.github.texts import UNKNOWN, Origin
-from bench_action.model.errors import BenchError, InputError, PublishError
+from bench_action.model.errors import BenchError, InputError, InterruptedRunError, PublishError
 from bench_action.model.result import Result
+from bench_action.model.visible import remove_invisible
 from bench_action.report.change import list_comparisons, list_losses
 from bench_action.report.comment import Links, render_comment, render_failure
 from bench_action.report.markdown import render_markdown
@@ -23,11 +24,25 @@ from bench_action.report.sentences import describe_loss
 from bench_action.report.view import make_view
 
 _LONGEST_STRING = 4000
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+_LARGEST_NUMBER = 2**53  # up to which a float is exact
+# more than any run has: 20,000 trials of a second take 6 h. Rendering takes time for each pair of some of them
+_MOST = {"trials": 20_000, "profiles": 200, "subjects": 200, "summaries": 2_000, "compared": 2_000}
+_MOST_OTHERS = 5_000
+_SAME_VERSION = "use the same version of bench-action in both jobs"
 _READ_ONLY = (
     "this job's token is read-only, as on a pull request from a fork: let a `workflow_run` job publish the result "
     "(examples/fork-safe-publish.yml)"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Everything that is published of one result. `annotations`: level, title, message; `outputs`: of the step."""
+
+    comment: str
+    summary: str
+    annotations: list[tuple[Level, str, str]]
+    outputs: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +64,16 @@ class Publisher:
     def publish(self, result: Result, folder: Path | None) -> None:
         """Publish a result. `folder`: where its files are, None if they are not kept.
 
-        Raises PublishError once everything else has been published.
+        Raises PublishError once everything else has been published, and InputError, before anything is published, for
+        another job's result that cannot be shown.
         """
-        comment = render_comment(result, self.links)
+        texts = self._render(result, folder)
         if self.summary:
-            self.commands.write_summary(render_markdown(make_view(result)), comment)
-        for level, title, message in list_annotations(result):
+            self.commands.write_summary(texts.summary, texts.comment)
+        for level, title, message in texts.annotations:
             self.commands.annotate(level, title, message)
-        self.commands.set_outputs(make_outputs(result, folder))
-        self._write_comment(comment)
+        self.commands.set_outputs(texts.outputs)
+        self._write_comment(texts.comment)
 
     def publish_failure(self, error: BenchError) -> None:
         """Publish why there is no result. Raises PublishError."""
@@ -67,6 +83,26 @@ class Publisher:
         self.commands.annotate("error", "bench-action", str(error))
         self.commands.set_outputs({"verdict": "invalid", "compared": "0"})
         self._write_comment(text)
+
+    def _render(self, result: Result, folder: Path | None) -> Texts:
+        """Render everything. What another job measured may contradict itself in any way."""
+        try:
+            return Texts(
+                render_comment(result, self.links),
+                render_markdown(make_view(result), pictures=False),
+                list_annotations(result),
+                make_outputs(result, folder),
+            )
+        except InterruptedRunError:
+            raise
+        except Exception as error:
+            if not self.links.foreign:
+                raise
+            raise InputError(
+                "could not show the other job's result: its parts contradict each other",
+                cause=f"no bench-action of this version wrote it ({type(error).__name__})",
+                advice=_SAME_VERSION,
+            ) from error
 
     def _write_comment(self, text: str) -> None:
         if self.pull is None or self.access is None:
@@ -128,24 +164,26 @@ def make_outputs(result: Result, folder: Path | None) -> dict[str, str]:
 def read_foreign_result(folder: Path) -> Result:
     """Read a result that another job made, which is not trusted.
 
-    Its size is limited, it must match the schema, numbers must be finite, and characters that could hide others are
-    replaced. Raises InputError.
+    Its size, its numbers and the length of its lists are limited, it must match the schema, and characters that are
+    invisible or could end markup are removed. Raises InputError.
     """
     path = folder / RESULT
     try:
-        if path.is_symlink() or path.stat().st_size > LARGEST_RESULT:
-            raise InputError(f"{path} is a link, or larger than {LARGEST_RESULT:,} bytes")
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_RESULT:
+            raise InputError(f"the other job's {RESULT} is not a regular file, or has over {LARGEST_RESULT:,} bytes")
         content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-        result = Result.model_validate(_clean(content))
+        result = Result.model_validate(_clean(Result.model_validate(content).model_dump()))
         # our own advice, not the other job's
         warnings = tuple(warning.model_copy(update={"advice": warning.code.advice}) for warning in result.warnings)
         return result.model_copy(update={"warnings": warnings})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])[:200]
-        raise InputError(f"{path} is not a result of bench-action: {where}: {first['msg'][:200]}") from error
+        what = f"the other job's {RESULT} is not a result of this version of bench-action"
+        raise InputError(what, cause=f"{where}: {first['msg'][:200]}", advice=_SAME_VERSION) from error
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"could not read {path} as a result: {str(error)[:200]}") from error
+        raise InputError(f"could not read the other job's {RESULT}: {str(error)[:200]}") from error
 
 
 def _refuse_constant(text: str) -> float:
@@ -153,11 +191,19 @@ def _refuse_constant(text: str) -> float:
 
 
 def _clean(value: Any) -> Any:
-    """Shorten every string, and replace control characters, and backticks, which would end a code span."""
+    """Shorten every string, and remove invisible characters, and backticks, which would end a code span.
+
+    Raises ValueError for a number that is too large, and for a collection that is too long.
+    """
     if isinstance(value, str):
-        return _CONTROL.sub(" ", value).replace("`", "'")[:_LONGEST_STRING]
-    if isinstance(value, list):
-        return [_clean(item) for item in value]
+        return remove_invisible(value).replace("`", "'")[:_LONGEST_STRING]
     if isinstance(value, Mapping):
+        for name, item in value.items():
+            if isinstance(item, Sized) and not isinstance(item, str) and len(item) > _MOST.get(name, _MOST_OTHERS):
+                raise ValueError(f"`{_clean(name)[:80]}` has {len(item):,} entries, more than any run has")
         return {_clean(name): _clean(item) for name, item in value.items()}
+    if isinstance(value, tuple):
+        return [_clean(item) for item in value]
+    if isinstance(value, float | int) and abs(value) > _LARGEST_NUMBER:
+        raise ValueError("it has a number that no run measures")
     return value

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from bench_action.compare.verdict import is_loss
 from bench_action.model.errors import BenchError
 from bench_action.model.result import Comparison, Result
+from bench_action.model.visible import remove_invisible
 from bench_action.model.wording import percent, plural
 from bench_action.report.change import has_meaning, list_comparisons, list_losses, meaningful_detectable
 from bench_action.report.change_table import DETECTABLE, shorten_verdicts, tabulate_comparisons
+from bench_action.report.pace import measure_pace
 from bench_action.report.sentences import describe_confidence
 from bench_action.report.table import Table
 from bench_action.report.tables import AGAINST, CONNECTIONS, DETAILS
@@ -63,9 +65,10 @@ def render_comment(result: Result, links: Links, *, longest: int = LONGEST) -> s
 
 
 def render_failure(error: BenchError, links: Links) -> str:
-    """Render markdown for a run that ended before there was a result."""
+    """Render markdown for a run that ended before there was a result, or for a fork's result that is unusable."""
     page = markdown_environment().get_template("failure.md.j2")
-    return _tidy(page.render(error=error, log=["\n".join(error.log)[:20_000]], footer=_make_footer(links, "")))
+    log = ["\n".join(error.log)[:20_000]]
+    return _tidy(page.render(error=error, foreign=links.foreign, log=log, footer=_make_footer(links, "")))
 
 
 def _render(result: Result, view: View, links: Links, changes: Table | None, sections: Sequence[Section]) -> str:
@@ -79,7 +82,7 @@ def _render(result: Result, view: View, links: Links, changes: Table | None, sec
             view=view,
             causes=_shorten(view.causes),
             findings=view.findings[:_MOST_SENTENCES],
-            confidence="" if first is None or counted else describe_confidence(first, result),
+            confidence="" if first is None or counted else describe_confidence(first, measure_pace(result)),
             explanations=_shorten(view.explanations),
             leads=_shorten(view.leads),
             scope=_describe_scope(result),
@@ -88,7 +91,7 @@ def _render(result: Result, view: View, links: Links, changes: Table | None, sec
             uncompared=_shorten(view.uncompared),
             folds={fold: [section for section in sections if section.fold == fold] for fold in _FOLDS},
             unfolded="" if result.compared else _LOG,
-            footer=_make_footer(links, f"base {base}" if base else ""),
+            footer=_make_footer(links, f"base {escape_text(base)}" if base else ""),
         )
     )
 
@@ -128,7 +131,7 @@ def _tabulate_what_matters(result: Result) -> Table:
     shown = [
         c
         for c in comparisons
-        if c in moved
+        if _has_moved(c)
         or (c.cell in cells and c.metric == "requests_per_second")
         or (c.cell in lost and (c.gate is not None or c.relevant))
     ]
@@ -162,7 +165,7 @@ def _make_sections(result: Result, view: View) -> list[Section]:
     """Make the folded parts, the most telling first."""
     charts = [_draw_mermaid(chart) for chart in view.charts if chart.bars]
     logs = "\n\n".join(f"{escape_text(', '.join(log.cells))}:\n\n{fenced(log.lines)}" for log in view.logs)
-    command = " ".join(result.run.command.split()).replace("`", "'")
+    command = " ".join(remove_invisible(result.run.command).split()).replace("`", "'")
     method = [*(f"- {escape_text(sentence)}" for sentence in view.method), "", "```", _INSTALL, command, "```"]
     profiles = result.profiles
     alone = f"Each alone, with {profiles[0].connections} connections" if len(profiles) == 1 else "Each alone"
@@ -201,7 +204,7 @@ def _draw_mermaid(chart: Chart) -> str:
 
 
 def _keep_plain(text: str) -> str:
-    return re.sub(r"[^\w .,/@·-]", "_", text)[:80]
+    return re.sub(r"[^\w .,/@·-]", "_", remove_invisible(text))[:80]
 
 
 def _make_footer(links: Links, base: str) -> str:

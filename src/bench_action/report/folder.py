@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from bench_action.config.paths import find_top
 from bench_action.model.errors import InputError
 from bench_action.model.result import Result, Trial
 from bench_action.report.chart import render_svg
@@ -33,17 +34,12 @@ class OutputFolder:
     def __init__(self, folder: Path) -> None:
         """Make the folder. Raises InputError if it is not writable, or a link of the working folder leads there."""
         self.folder, self._full = folder, False
-        if link := _find_link(folder):
-            raise InputError(
-                f"the output folder {folder} is behind a link: {link}",
-                cause="a repository may contain links, and this one would send the results to another folder",
-                advice="remove the link, or name the folder that it points to: --output DIR",
-            )
+        require_no_link(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._ignore()
             probe = folder / f".bench-action-{secrets.token_hex(8)}"
-            _create(probe, "")
+            replace_file(probe, "")
             probe.unlink()
         except OSError as error:
             raise InputError(f"cannot write to the output folder {folder}: {error}", advice="--output DIR") from error
@@ -56,6 +52,11 @@ class OutputFolder:
             for chart in self.folder.glob(_CHARTS):
                 chart.unlink()
 
+    @property
+    def has_result(self) -> bool:
+        """Whether `result.json` exists."""
+        return (self.folder / "result.json").is_file()
+
     def append(self, trial: Trial) -> None:
         """Add a line to `trials.jsonl`, whole or not at all.
 
@@ -65,7 +66,10 @@ class OutputFolder:
             return
         self._full = True  # until the line is written
         path, line = self.folder / _TRIALS, (trial.model_dump_json() + "\n").encode()
-        with self._explain("add a trial to trials.jsonl"), path.open("ab", buffering=0) as file:
+        with (
+            self._explain("add a trial to trials.jsonl"),
+            open(path, "ab", buffering=0, opener=_open_without_links) as file,
+        ):
             size = file.tell()
             try:
                 _write_all(file.fileno(), line)
@@ -89,20 +93,14 @@ class OutputFolder:
         self._write("report.html", render_html(result))
 
     def _write(self, name: str, text: str) -> None:
-        unfinished = self.folder / f".{name}.{secrets.token_hex(8)}"
         with self._explain(f"write {name}"):
-            try:
-                _create(unfinished, text)
-                unfinished.replace(self.folder / name)
-            except OSError:
-                unfinished.unlink(missing_ok=True)
-                raise
+            replace_file(self.folder / name, text)
 
     def _ignore(self) -> None:
         """Make git ignore the folder, unless it holds files that are not ours."""
         names = {path.name for path in self.folder.iterdir()} - {path.name for path in self.folder.glob(_CHARTS)}
         if _IGNORE not in names and names <= _KNOWN:
-            _create(self.folder / _IGNORE, _EVERYTHING)
+            replace_file(self.folder / _IGNORE, _EVERYTHING)
 
     @contextmanager
     def _explain(self, what: str) -> Iterator[None]:
@@ -135,15 +133,47 @@ def _write_all(handle: int, content: bytes) -> None:
         content = content[os.write(handle, content) :]
 
 
-def _create(path: Path, text: str) -> None:
-    """Write a file that does not exist yet; mode `x` follows no link of that name (open(2), O_EXCL)."""
-    with path.open("x", encoding="utf-8") as file:
-        file.write(text)
+def replace_file(path: Path, text: str) -> None:
+    """Write a file whole or not at all, also if the machine fails. Raises OSError.
+
+    A link of that name is replaced, not followed; nobody can guess the name of the unfinished file.
+    """
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with unfinished.open("x", encoding="utf-8") as file:  # follows no link (open(2), O_EXCL)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def require_no_link(folder: Path) -> None:
+    """Raise InputError if a link of the repository, which a stranger may have made, leads to an output folder."""
+    if link := _find_link(folder):
+        raise InputError(
+            f"the output folder {folder} is behind a link: {link}",
+            cause="a repository may contain links, and this one would send the results to another folder",
+            advice="remove the link, or name the folder that it points to: --output DIR",
+        )
 
 
 def _find_link(folder: Path) -> Path | None:
-    """Find the first link on the path from the working folder to a folder inside it: a checkout may contain links."""
+    """Find the first link on the path to a folder that lies in the working folder, or in its repository."""
     here = Path.cwd()
+    top = find_top(here) or here
     path = Path(os.path.normpath(here / folder))
-    inside = [parent for parent in (path, *path.parents) if parent.is_relative_to(here) and parent != here]
-    return next((parent for parent in reversed(inside) if parent.is_symlink()), None)
+    return next(
+        (
+            parent
+            for parent in (*reversed(path.parents), path)
+            if parent.is_symlink() and parent.parent.resolve().is_relative_to(top)
+        ),
+        None,
+    )
+
+
+def _open_without_links(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o644)

@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 from bench_action.model.result import Comparison, NotCompared, Result
 from bench_action.model.wording import percent
 from bench_action.report.change import fails_gate, is_uncompared, list_comparisons
+from bench_action.report.pace import Pace, measure_pace
 from bench_action.report.sentences import capitalise, describe_confidence, describe_loss, name_metric
 from bench_action.report.undecided import explain_undecided
 
@@ -65,8 +66,9 @@ def list_suites(result: Result) -> tuple[Suite, ...]:
     suites += [Suite("checks", checks)] if checks else []
     cells = [*(c.cell for c in list_comparisons(result)), *(missing.cell for missing in result.not_compared)]
     cells += [finding.cell for finding in result.findings if finding.fails]
+    pace = measure_pace(result)
     for cell in dict.fromkeys(cells):
-        if cases := tuple(_list_cases(result, cell)):
+        if cases := tuple(_list_cases(result, cell, pace)):
             suites.append(Suite(cell or "findings", _share_time(result, cell, cases)))
     return tuple(suites)
 
@@ -81,13 +83,13 @@ def _judge_measurement(result: Result) -> TestCase:
     return TestCase("measurement is valid", "error", grave[0] if grave else _INVALID, "\n".join(grave))
 
 
-def _list_cases(result: Result, cell: str) -> Iterator[TestCase]:
+def _list_cases(result: Result, cell: str, pace: Pace) -> Iterator[TestCase]:
     for missing in result.not_compared:
         if missing.cell == cell:
             yield _explain_missing(missing)
     for c in list_comparisons(result):
         if c.cell == cell and c.gate is not None:
-            yield _judge_gate(c, result)
+            yield _judge_gate(c, result, pace)
     for finding in result.findings:
         if finding.cell == cell and finding.fails:
             yield TestCase(finding.code, "failure", capitalise(finding.message))
@@ -99,18 +101,18 @@ def _explain_missing(missing: NotCompared) -> TestCase:
     return TestCase("comparison with base", outcome, missing.reason, "\n".join(missing.log))
 
 
-def _judge_gate(c: Comparison, result: Result) -> TestCase:
+def _judge_gate(c: Comparison, result: Result, pace: Pace) -> TestCase:
     case = TestCase(f"{name_metric(c)} ({c.method})", properties=_list_properties(c))
     if result.verdict == "invalid":
         return replace(case, outcome="skipped", message=_INVALID)
     if is_uncompared(c):
         return replace(case, outcome="skipped", message=f"not compared: {c.reason or 'no block of the pair counts'}")
     if c.verdict == "inconclusive":
-        return replace(case, outcome="skipped", message=explain_undecided(c, result))
+        return replace(case, outcome="skipped", message=explain_undecided(c, result, pace))
     if c.verdict != "regressed":
         return replace(case, message=f"{c.verdict}{f': {c.reason}' if c.reason else ''}")
     sentence = f"{capitalise(describe_loss(c)).replace('`', '')} (gate {percent(c.gate or 0.0, exact=True)})"
-    detail = "Counted exactly." if c.exact else describe_confidence(c, result)
+    detail = "Counted exactly." if c.exact else describe_confidence(c, pace)
     if not fails_gate(c):
         return replace(case, message=f"{sentence}; the gate only warns", detail=detail)
     return replace(case, outcome="failure", message=sentence, detail=detail)

@@ -1,5 +1,6 @@
 """Show how a run proceeds: a live display in a terminal, a line for each event elsewhere."""
 
+import contextlib
 import time
 from dataclasses import dataclass
 from types import TracebackType
@@ -73,7 +74,8 @@ class PlainProgress:
 
     def _print(self, text: str) -> None:
         elapsed_s = time.monotonic() - self._started
-        self._console.print(make_text(f"{elapsed_s:6.1f} s  {text}"), soft_wrap=True)
+        with contextlib.suppress(OSError):  # a log on a full disk ends no run
+            self._console.print(make_text(f"{elapsed_s:6.1f} s  {text}"), soft_wrap=True)
 
 
 @dataclass(frozen=True, slots=True)

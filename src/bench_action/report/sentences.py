@@ -1,9 +1,6 @@
 """Say what changed between base and head, and how sure that is, for readers who know no statistics."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
-from itertools import pairwise
-from statistics import fmean
 
 from bench_action.compare.verdict import is_loss
 from bench_action.config.gates import ALONE
@@ -12,6 +9,7 @@ from bench_action.model.result import Comparison, Result
 from bench_action.model.wording import percent, plural
 from bench_action.report import numbers
 from bench_action.report.change import fails_gate, has_meaning, list_comparisons, list_losses, relative_change
+from bench_action.report.pace import Pace, measure_pace
 
 _ONE = {"queries": "query", "rows": "row", "cache commands": "cache command"}
 _CPU = {
@@ -71,12 +69,18 @@ def list_causes(result: Result) -> tuple[str, ...]:
 
 
 def _causes(result: Result, comparisons: Sequence[Comparison]) -> Iterator[str]:
+    messages: dict[str, list[str]] = {}
+    for finding in result.findings:
+        if finding.code != "statement":
+            messages.setdefault(finding.cell, []).append(finding.message)
+    cells: dict[str, dict[str, Comparison]] = {}
+    for c in comparisons:
+        cells.setdefault(c.cell, {})[c.metric] = c
     for cell in sorted({c.cell for c in comparisons if is_loss(c)}):
-        changed = [f.message for f in result.findings if f.cell == cell and f.code != "statement"]
-        if changed:
+        if changed := messages.get(cell):
             yield f"`{cell}`, counted exactly: {'; '.join(changed)}."
             continue
-        metrics = {c.metric: c for c in comparisons if c.cell == cell}
+        metrics = cells[cell]
         latency, cpu = metrics.get("latency_p50_us"), metrics.get("cpu_ms_per_request")
         if latency is not None and cpu is not None and is_loss(latency) and not cpu.relevant:
             yield f"`{cell}` needs no more CPU per request than before, so it spends the time waiting."
@@ -89,12 +93,13 @@ def _causes(result: Result, comparisons: Sequence[Comparison]) -> Iterator[str]:
 def list_certainties(result: Result) -> tuple[str, ...]:
     """Say for each loss how sure it is: first the losses that fail a gate, then the others."""
     losses = [c for c in list_losses(result) if c.method != "count"]
-    return tuple(f"{capitalise(describe_loss(c))}: {describe_confidence(c, result)}" for c in losses)
+    pace = measure_pace(result)
+    return tuple(f"{capitalise(describe_loss(c))}: {describe_confidence(c, pace)}" for c in losses)
 
 
-def describe_confidence(c: Comparison, result: Result) -> str:
+def describe_confidence(c: Comparison, pace: Pace) -> str:
     """Say how sure a loss is, and why it fails no gate if it fails none."""
-    seconds = measure_block_s(result, c)
+    seconds = pace.find_block_s(c)
     time = f" in {numbers.duration(c.blocks * seconds)}" if seconds else ""
     text = f"99 % interval {format_interval(c)}, from {plural(c.blocks, 'paired block')}{time}."
     if fails_gate(c):
@@ -119,15 +124,6 @@ def format_change(fraction: float) -> str:
 def sign(value: float) -> str:
     """Return the sign of a number: `+`, `−` or, for zero, `±`."""
     return "+" if value > 0 else "−" if value < 0 else "±"
-
-
-def measure_block_s(result: Result, c: Comparison) -> float | None:
-    """Return how long a block of this comparison took on average, from one start to the next; None for one block."""
-    phase = "latency" if c.metric in ALONE else c.method
-    trials = [t for t in result.trials if t.phase == phase and (t.variant, t.profile) == (c.variant, c.profile)]
-    starts = sorted({t.block: datetime.fromisoformat(t.started_at) for t in trials}.items())
-    gaps = [(later[1] - earlier[1]).total_seconds() for earlier, later in pairwise(starts)]
-    return fmean(gaps) if gaps else None
 
 
 def name_metric(c: Comparison) -> str:

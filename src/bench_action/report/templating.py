@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
+from bench_action.model.visible import remove_invisible
 from bench_action.report.assets import read_assets
 from bench_action.report.table import Table
 
@@ -51,7 +52,13 @@ def _environment(*, escaping: bool) -> "SandboxedEnvironment":
     from jinja2.sandbox import SandboxedEnvironment  # noqa: PLC0415
 
     loader = PackageLoader("bench_action.report")
-    return SandboxedEnvironment(loader=loader, undefined=StrictUndefined, autoescape=escaping)
+    finalize = _show_plain if escaping else None  # markdown's filters do it, and some of them add a joiner
+    return SandboxedEnvironment(loader=loader, undefined=StrictUndefined, autoescape=escaping, finalize=finalize)
+
+
+def _show_plain(value: object) -> object:
+    """Remove what is invisible from text that is about to be escaped; markup has been through this."""
+    return remove_invisible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def escape_script_json(text: str) -> str:
@@ -66,7 +73,7 @@ def escape_script_json(text: str) -> str:
 
 def html_code(value: str) -> Markup:
     """Escape running text; text in backticks becomes code."""
-    parts = re.split(r"`([^`\n]+)`", value)
+    parts = re.split(r"`([^`\n]+)`", remove_invisible(value))
     return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 else escape(p) for i, p in enumerate(parts))
 
 
@@ -76,9 +83,12 @@ def html_table(table: Table) -> Markup:
 
     def row(tag: str, values: Sequence[str]) -> Markup:
         if len(values) == 1 < len(kinds):
-            return Markup('<tr class="group"><th colspan="{}">{}</th></tr>\n').format(len(kinds), values[0])
+            return Markup('<tr class="group"><th colspan="{}">{}</th></tr>\n').format(
+                len(kinds), remove_invisible(values[0])
+            )
         cell = Markup("<{0}{1}>{2}</{0}>")
-        cells = Markup("").join(cell.format(tag, kind, value) for kind, value in zip(kinds, values, strict=True))
+        shown = map(remove_invisible, values)
+        cells = Markup("").join(cell.format(tag, kind, value) for kind, value in zip(kinds, shown, strict=True))
         return Markup("<tr>{}</tr>\n").format(cells)
 
     body = Markup("").join(row("td", values) for values in table.rows)
@@ -88,14 +98,14 @@ def html_table(table: Table) -> Markup:
 
 def fenced(lines: Sequence[str]) -> str:
     """Render lines as code, in a fence that none of them can close."""
-    text = "\n".join(lines)
+    text = remove_invisible("\n".join(lines))
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
     return f"{fence}text\n{text}\n{fence}"
 
 
 def escape_text(value: str) -> str:
     """Escape running text for markdown; text in backticks stays code."""
-    parts = re.split(r"(`[^`\n]+`)", " ".join(value.split()))
+    parts = re.split(r"(`[^`\n]+`)", " ".join(remove_invisible(value).split()))
     # every second part is code; another may begin with a backtick too, one that nothing closes
     text = "".join(part if at % 2 else _escape(part) for at, part in enumerate(parts))
     return _BLOCK.sub(r"\1\\\2", text)
@@ -116,7 +126,7 @@ def markdown_table(table: Table) -> str:
 
 def _escape_cell(value: str, *, whole: bool = False) -> str:
     """Escape a cell; a number and its unit stay on one line, and so does all of a `whole` cell."""
-    text = _SPACE.sub(" ", value).strip()
+    text = _SPACE.sub(" ", remove_invisible(value)).strip()
     return _escape(text.replace(" ", "\u00a0") if whole else _UNIT.sub("\u00a0", text))
 
 

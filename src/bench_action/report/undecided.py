@@ -14,7 +14,8 @@ from bench_action.report.change import (
     meaningful_detectable,
     relative_change,
 )
-from bench_action.report.sentences import format_change, format_interval, measure_block_s, name_metric
+from bench_action.report.pace import Pace, measure_pace
+from bench_action.report.sentences import format_change, format_interval, name_metric
 
 _LONGEST_MIN = 30  # nobody waits longer for a pull request's check
 _SMALLEST_GATE, _WIDEST_GATE = 0.02, 0.25
@@ -28,9 +29,10 @@ def list_explanations(result: Result) -> tuple[str, ...]:
 
 def _explanations(result: Result, comparisons: Sequence[Comparison]) -> Iterator[str]:
     yield from _explain_uncompared(result, comparisons)
+    pace = measure_pace(result)
     for c in comparisons:
         if c.gate is not None and c.verdict == "inconclusive" and not is_uncompared(c):
-            yield explain_undecided(c, result)
+            yield explain_undecided(c, result, pace)
     if result.run.self_test:
         yield from _describe_self_test(comparisons)
 
@@ -51,13 +53,13 @@ def _explain_uncompared(result: Result, comparisons: Sequence[Comparison]) -> It
         yield f"`{cell}`: {names} {verb} not compared: {reason}.{_advise_on_faults(metrics[0], result)}"
 
 
-def explain_undecided(c: Comparison, result: Result) -> str:
+def explain_undecided(c: Comparison, result: Result, pace: Pace) -> str:
     """Explain why a comparison has no verdict, and what would decide it."""
     reason = f" ({c.reason})" if c.reason else ""
     size = ""
     if has_meaning(c):
         size = f": the change is {format_change(relative_change(c))}, 99 % interval {format_interval(c)}"
-    advice = f"{_advise_more(c, result)}{_advise_on_faults(c, result)}"
+    advice = f"{_advise_more(c, result, pace)}{_advise_on_faults(c, result)}"
     return f"Not sure about {name_metric(c)} of `{c.cell}`{reason}{size}. {advice}"
 
 
@@ -69,14 +71,13 @@ def _advise_on_faults(c: Comparison, result: Result) -> str:
     return f" {faults[0].advice}" if faults else ""
 
 
-def _advise_more(c: Comparison, result: Result) -> str:
+def _advise_more(c: Comparison, result: Result, pace: Pace) -> str:
     """Say what would decide it: more time if that is possible, else a gate that this much time can decide."""
     if c.blocks_wanted is not None and c.blocks_wanted >= _AT_THE_GATE:
         return "The change is as large as the gate, so no amount of time decides it: choose another gate."
-    block_s = measure_block_s(result, c)
+    block_s = pace.find_block_s(c)
     if c.blocks_wanted is not None and block_s and c.metric not in ALONE:
-        pairs = len({comparison.cell for comparison in list_comparisons(result)})
-        more_s = (c.blocks_wanted - c.blocks) * block_s * pairs
+        more_s = (c.blocks_wanted - c.blocks) * block_s * pace.cells
         minutes = math.ceil((result.timings.get("measure", 0.0) + more_s) / 60)
         if minutes <= _LONGEST_MIN:
             return f"`--max-minutes {minutes}` would decide it."

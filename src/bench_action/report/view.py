@@ -20,6 +20,8 @@ from bench_action.report.table import Table
 from bench_action.report.undecided import list_explanations
 from bench_action.stats.interval import LEAST_BLOCKS
 
+_UNSAFE = re.compile(r"[^A-Za-z0-9-]")
+
 
 @dataclass(frozen=True, slots=True)
 class Bar:
@@ -46,8 +48,8 @@ class Chart:
 
     @property
     def file_name(self) -> str:
-        """The name of its picture, in the report's folder."""
-        return f"requests-per-second-{self.profile}.svg"
+        """The name of its picture, in the report's folder, with nothing that markdown or a path would interpret."""
+        return f"requests-per-second-{_UNSAFE.sub('_', self.profile)}.svg"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bench_action.engine.protocol import Engine, Handle
 from bench_action.model.errors import StackError
+from bench_action.stack.exits import make_exit_error
 
 _PAUSE_S = 0.02
 _WAITING = "while waiting until it is ready"
@@ -65,13 +66,7 @@ def _probe(engine: Engine, check: ReadinessCheck) -> Unready | None:
 def require_alive(engine: Engine, doing: str = "") -> None:
     """Raise StackError, with its log, if a part of the run has exited on its own."""
     for end in engine.ended():
-        raise StackError(
-            f"{end.handle.name} {end}",
-            where=doing,
-            cause="it exited on its own; its log shows why" if not end.out_of_memory else "",
-            advice="give the machine more memory, or the variant fewer workers" if end.out_of_memory else "",
-            log=engine.logs(end.handle),
-        )
+        raise make_exit_error(end, engine.logs(end.handle), doing)
 
 
 def _make_timeout_error(engine: Engine, check: ReadinessCheck, missing: Unready) -> StackError:

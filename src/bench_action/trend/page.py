@@ -15,6 +15,7 @@ import plotly.offline
 from bench_action.model.benchmark import name_each
 from bench_action.model.metric import METRICS
 from bench_action.report.assets import read_assets
+from bench_action.report.folder import replace_file, require_no_link
 from bench_action.report.templating import html_environment
 from bench_action.trend import check
 from bench_action.trend.badge import make_badge
@@ -55,10 +56,14 @@ class CommitLinks:
 
 
 def write_site(all_series: Sequence[Series], points: Sequence[ChangePoint], links: CommitLinks, output: Path) -> None:
-    """Write the site into the folder `output`, creating it if necessary. Raises OSError."""
+    """Write the site into the folder `output`, creating it if necessary; no link is followed.
+
+    Raises InputError for a link of the repository on the way there, and OSError.
+    """
+    require_no_link(output / "data")
     (output / "data").mkdir(parents=True, exist_ok=True)
     for name, text in render_site(all_series, points, links):
-        (output / name).write_text(text, encoding="utf-8")
+        replace_file(output / name, text)
 
 
 def render_site(

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import socketserver
+import subprocess
 import sys
 import tempfile
 import threading
@@ -24,6 +25,7 @@ DELAY_S = float(os.environ.get("DELAY_S", "0"))
 HOSTS = os.environ.get("HOSTS", "").split()
 LARGE_MIB = int(os.environ.get("LARGE_MIB", "0"))
 STREAM = bool(os.environ.get("STREAM"))
+FORK = bool(os.environ.get("FORK"))
 LOCATION = os.environ.get("LOCATION", "")
 BUSY_CONNECTIONS = 4
 BUSY_STATUS = int(os.environ.get("BUSY_STATUS", "0")) or STATUS
@@ -31,6 +33,7 @@ BUSY_PAGE = os.environ.get("BUSY_PAGE", PAGE)
 
 seen: Counter[str] = Counter()
 lock = threading.Lock()
+started: list[subprocess.Popen[bytes]] = []
 
 
 def say(text: str) -> None:
@@ -88,6 +91,8 @@ class Handler(BaseHTTPRequestHandler):
             with lock:
                 self.answer(200, json.dumps(seen))
         else:
+            if FORK:
+                started.append(subprocess.Popen(["sleep", "600"]))
             self.note("")
             busy = Handler.open_connections > BUSY_CONNECTIONS
             if LARGE_MIB:

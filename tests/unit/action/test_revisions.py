@@ -10,7 +10,7 @@ from tests.git import git
 from bench_action.action import revisions
 from bench_action.action.revisions import Choice, choose_revisions
 from bench_action.github.client import Access
-from bench_action.github.event import Event
+from bench_action.github.event import Event, WorkflowRun
 from bench_action.model.errors import InputError
 
 pytestmark = pytest.mark.unit
@@ -194,3 +194,24 @@ def test_names_of_branches_are_only_text(merged: Path) -> None:
     choice = choose_revisions("auto", event, None, merged)
     assert isinstance(choice, Choice)
     assert not set("\n@<>:") & set(choice.why.partition(" at ")[0])
+
+
+@pytest.mark.parametrize(
+    ("revision", "owner", "refused"),
+    [
+        ("feature", "stranger", True),
+        ("main", "stranger", True),
+        ("main^1", "stranger", False),
+        ("feature", "Org", False),
+    ],
+)
+def test_workflow_run_never_runs_a_forks_code(merged: Path, revision: str, owner: str, refused: bool) -> None:
+    """Its token can write, like that of `pull_request_target`; a merge of the fork's commit is its code too."""
+    git(merged, "switch", "--quiet", "--detach", revision)
+    base, head = git(merged, "rev-parse", "main^1"), git(merged, "rev-parse", "feature")
+    run = WorkflowRun(7, head, "feature", owner)
+    event = Event("workflow_run", "org/shop", ref="refs/heads/main", sha=base, workflow_run=run)
+    if refused:
+        assert "refused to run code of stranger's fork on `workflow_run`" in read_refusal(event, merged)
+    else:
+        assert choose_revisions("auto", event, None, merged).baseline is None

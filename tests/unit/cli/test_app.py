@@ -1,6 +1,7 @@
 """The command line, run in this process; what needs containers is tested elsewhere."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -333,6 +334,37 @@ def test_command__outside_of_a_step_sends_no_runner_commands(
 ) -> None:
     assert command("report", str(tmp_path / "none.json")) == 2
     assert "stop-commands" not in "".join(capsys.readouterr())
+
+
+def test_command__whose_output_a_full_disk_does_not_take_keeps_its_status(tmp_path: Path) -> None:
+    """A closed stream, or one on a full disk, makes Python exit with 120, and our message with a traceback."""
+    absent = str(tmp_path / "none.json")
+    for arguments, status in ((["schema"], 3), (["report", absent], 2)):
+        with open("/dev/full", "w", encoding="utf-8") as full:  # noqa: PTH123
+            done = subprocess.run(
+                [sys.executable, "-m", "bench_action", *arguments], stdout=full, stderr=full, check=False
+            )
+        assert done.returncode == status, arguments
+    with open("/dev/full", "w", encoding="utf-8") as full:  # noqa: PTH123
+        done = subprocess.run(
+            [sys.executable, "-m", "bench_action", "schema"], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert b"this machine has run out of" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("moment", ["_print_error", "conclude"])
+def test_command__that_is_interrupted_while_it_ends_exits_by_the_signal(
+    command: Command, capsys: Captured, monkeypatch: pytest.MonkeyPatch, stored: Path, moment: str
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError
+
+    monkeypatch.setattr(cli, moment, interrupt)
+    monkeypatch.setattr(cli, "_measure", lambda *_: Outcome(make_result(), ()))
+    assert command("run", "--preset", "quick") == 143 if moment == "conclude" else command("report", "none") == 143
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_start__imports_nothing_that_only_some_runs_need() -> None:

@@ -1,5 +1,6 @@
 """Signals and cleanup, with real signals."""
 
+import asyncio
 import importlib
 import os
 import random
@@ -140,6 +141,26 @@ def test_interrupts__are_not_lost_in_a_finalizer(interrupts: SignalInterrupts) -
 
     with pytest.raises(InterruptedRunError):
         then_wait(WithFinalizer)
+
+
+@pytest.mark.parametrize("place", ["callback", "task", "exception handler"])
+def test_interrupts__are_not_lost_in_an_event_loop(interrupts: SignalInterrupts, place: str) -> None:
+    """asyncio reports what a callback raises, and goes on."""
+
+    async def wait() -> None:
+        loop = asyncio.get_running_loop()
+        if place == "task":
+            send(signal.SIGTERM)
+        elif place == "callback":
+            loop.call_soon(send, signal.SIGTERM)
+        else:
+            loop.set_exception_handler(lambda *_: send(signal.SIGTERM))
+            loop.call_soon(lambda: 1 // 0)
+        await asyncio.sleep(WAIT_S)
+
+    with pytest.raises(InterruptedRunError) as caught:
+        asyncio.run(wait())
+    assert caught.value.exit_status == 143
 
 
 def test_interrupts__never_interrupt_an_import(interrupts: SignalInterrupts, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from bench_action.config.schema import Config, ExpectedWork
 from bench_action.model.errors import StackError
 from bench_action.model.machine import Machine
 from bench_action.model.result import RuleChange, RunInfo, Source, Trial
+from bench_action.model.warning import Code
 from bench_action.plan.blocks import Cell
 from bench_action.plan.design import make_design
 from bench_action.plan.plan import Plan
@@ -110,6 +111,15 @@ def test_assemble__a_base_that_ended_is_not_judged_by_what_was_left_of_it() -> N
     )
     assert [one for one in result.comparisons if one.kind == "revision"] == []
     assert [one.status for one in result.not_compared] == ["base-failed"]
+
+
+def test_assemble__a_head_that_reached_a_limit_is_not_judged_by_what_was_left_of_it() -> None:
+    gone = {"aiohttp": StackError("aiohttp reached its limit of 4,096 processes")}
+    dropped = (Code.BLOCKS_DROPPED.warn("it was not measured any further", "aiohttp"),)
+    result = assemble(plan(), measured(slower(), gone=gone, dropped=dropped), facts())
+    assert [one for one in result.comparisons if one.kind == "revision"] == []
+    assert [one.status for one in result.not_compared] == ["head-failed"]
+    assert result.verdict == "invalid"
 
 
 def test_assemble__without_a_baseline_nothing_is_said_of_a_comparison() -> None:

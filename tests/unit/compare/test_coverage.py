@@ -46,6 +46,12 @@ def test_split__a_base_that_exited_under_load_is_not_compared() -> None:
     assert (other.cell, other.status, other.log) == ("django · article-500", "base-failed", ("boom",))
 
 
+def test_split__a_head_that_could_not_be_measured_to_the_end_is_not_compared() -> None:
+    _, (other,) = split(gone={"django": StackError("django ran out of memory and was killed", log=["boom"])})
+    assert (other.cell, other.status, other.log) == ("django · article-500", "head-failed", ("boom",))
+    assert other.reason == "head could not be measured to the end: django ran out of memory and was killed"
+
+
 def test_split__a_head_that_failed_a_check_comes_before_what_base_lacks() -> None:
     _, (other,) = split(failed={"django": "home: expected status 200, got 500"}, lacks={CELLS[1]: Lack("new", "x")})
     assert (other.status, other.reason) == ("head-failed", "head failed home: expected status 200, got 500")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from bench_action.config.units import Seconds, WholeSeconds, parse_duration
+from bench_action.config.units import Bytes, Seconds, WholeSeconds, parse_duration
 
 pytestmark = pytest.mark.unit
 
@@ -55,3 +55,16 @@ def test_whole_seconds__are_exact_in_every_unit(value: int) -> None:
 def test_whole_seconds__refuse_a_fraction(value: object) -> None:
     with pytest.raises(ValidationError):
         whole.validate_python(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "size"), [("512m", 512 * 2**20), ("1.5g", 3 * 2**29), ("64 MiB", 64 * 2**20), ("1024", 1024), (7, 7)]
+)
+def test_bytes__are_written_as_in_a_compose_file(value: object, size: int) -> None:
+    assert TypeAdapter(Bytes).validate_python(value) == size
+
+
+@pytest.mark.parametrize("value", ["much", "-1m", "9" * 400 + "t", 1.5])
+def test_bytes__refuse_what_is_no_size(value: object) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(Bytes).validate_python(value)

@@ -4,13 +4,18 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench_action.engine import ownership
 from bench_action.engine.docker.labels import is_left_behind, make_labels
-from bench_action.engine.ownership import Ownership, Process, is_abandoned
+from bench_action.engine.ownership import Ownership, Process, is_abandoned, read_own_file
 
 pytestmark = pytest.mark.unit
 
@@ -33,21 +38,56 @@ def exited_process() -> Process:
     return process
 
 
-def test_has_exited__only_after_the_process_has() -> None:
-    assert not this_process().has_exited()
-    assert exited_process().has_exited()
+def test_is_running__until_the_process_has_exited() -> None:
+    assert this_process().is_running() is True
+    assert exited_process().is_running() is False
 
 
-def test_has_exited__if_a_later_process_has_its_number() -> None:
+def test_is_running__not_if_a_later_process_has_its_number() -> None:
     me = this_process()
-    assert Process(me.boot_id, me.pid_namespace, me.pid, me.started + "0").has_exited()
+    assert replace(me, started=me.started + "0").is_running() is False
 
 
-@pytest.mark.parametrize("change", [{"boot_id": "another boot"}, {"pid_namespace": "pid:[1]"}])
-def test_has_exited__is_never_true_for_a_process_elsewhere(change: dict[str, str]) -> None:
-    exited = exited_process()
-    fields = {"boot_id": exited.boot_id, "pid_namespace": exited.pid_namespace} | change
-    assert not Process(**fields, pid=exited.pid, started=exited.started).has_exited()
+@pytest.mark.parametrize("change", [{"machine": "another boot"}, {"pid_namespace": "pid:[1]"}])
+@pytest.mark.parametrize("process", [this_process, exited_process])
+def test_is_running__is_unknown_for_a_process_elsewhere(process: Callable[[], Process], change: dict[str, Any]) -> None:
+    assert replace(process(), **change).is_running() is None
+
+
+def test_is_running__is_unknown_on_a_copy_of_a_virtual_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies have the same boot id, and processes with the same numbers that started at the same time."""
+    (tmp_path / "copy").mkdir()
+    monkeypatch.setattr(ownership, "_MEMORY", tmp_path)
+    here, exited = this_process(), exited_process()
+    assert (here.is_running(), exited.is_running()) == (True, False)
+    monkeypatch.setattr(ownership, "_MEMORY", tmp_path / "copy")
+    assert (here.is_running(), exited.is_running()) == (None, None)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder", "device", "large", "missing"])
+def test_read_own_file__refuses_anything_but_a_small_regular_file(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "owner"
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "link":
+            path.symlink_to("/etc/hostname")
+        case "folder":
+            path.mkdir()
+        case "device":
+            path = Path("/dev/zero")
+        case "large":
+            path.write_bytes(b"1" * (2 << 20))
+    with pytest.raises(OSError, match=r".*"):
+        read_own_file(path)
+
+
+def test_read_own_file__refuses_a_file_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "owner").write_text("1", encoding="ascii")
+    assert read_own_file(tmp_path / "owner") == "1"
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(PermissionError):
+        read_own_file(tmp_path / "owner")
 
 
 def test_from_pid__is_none_for_an_unused_number() -> None:
@@ -81,6 +121,12 @@ def test_is_abandoned__by_time_if_the_process_is_unknown(expires_at: str, abando
 def test_is_abandoned__as_soon_as_its_process_has_exited() -> None:
     assert is_abandoned(str(exited_process()), LATER, now=NOW)
     assert not is_abandoned(str(this_process()), LATER, now=NOW)
+
+
+def test_is_abandoned__never_while_its_process_runs() -> None:
+    """A run may be long, a laptop may have slept, and a clock may be ahead."""
+    assert not is_abandoned(str(this_process()), EARLIER, now=NOW)
+    assert is_abandoned(str(replace(this_process(), machine="another")), EARLIER, now=NOW)
 
 
 def test_claim__is_for_this_process_and_a_limited_time() -> None:

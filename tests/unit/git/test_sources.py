@@ -174,8 +174,8 @@ def test_check_out__removes_what_a_killed_run_left_behind(
     place = tmp_path / "temporary"
     place.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(place))
-    boot_id, namespace, *_ = str(Process.from_pid(os.getpid())).split("/")
-    for name, owner in (("gone", f"{boot_id}/{namespace}/4194305/1"), ("mine", str(Process.from_pid(os.getpid())))):
+    machine, namespace, *_ = str(Process.from_pid(os.getpid())).split("/")
+    for name, owner in (("gone", f"{machine}/{namespace}/4194305/1"), ("mine", str(Process.from_pid(os.getpid())))):
         (place / f"bench-action-base-{name}").mkdir()
         (place / f"bench-action-base-{name}" / "owner").write_text(owner, encoding="ascii")
     with check_out(tmp_path, history):

@@ -337,6 +337,45 @@ def test_requests__a_large_reply_is_read_to_its_end_and_thrown_away() -> None:
     assert peak < 16 * 2**20
 
 
+@pytest.mark.parametrize("size", ["-1", "-2", "-ffffffff"])
+def test_requests__a_chunk_of_a_negative_size_is_a_problem_of_the_server(size: str) -> None:
+    """http.client would read the rest of the stream into memory, or fail with an error of ours."""
+
+    def serve(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\n".encode())
+        while True:
+            connection.sendall(b"x" * 2**16)
+
+    with listening(serve) as port:
+        (reply,) = agent.requests(order(port, repeat=2, bodies=False))["replies"]
+    assert reply["problem"] == "HTTPException: a chunk of the reply has a negative size"
+    assert reply["size"] < 2**20
+
+
+def test_requests__a_reply_without_end_is_given_up_at_its_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent, "_LARGEST_REPLY", 2**20)
+
+    def serve(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            connection.sendall(b"x" * 2**16)
+
+    with listening(serve) as port:
+        (reply,) = agent.requests(order(port, repeat=2, bodies=False))["replies"]
+    assert reply["problem"] == "the reply is larger than 1 MiB, too large to read"
+
+
+def test_requests__bodies_that_are_too_large_together_are_not_kept(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    (one,) = agent.requests(order(port))["replies"]
+    monkeypatch.setattr(agent, "_LARGEST_BODIES", 2 * len(one["body"]))
+    replies = agent.requests(order(port, repeat=9))["replies"]
+    assert [reply["problem"] for reply in replies[:2]] == ["", ""]
+    assert replies[2]["problem"].startswith("the bodies of 3 replies are too large to check together")
+    assert len(replies) == 3
+
+
 def test_requests__end_after_their_time() -> None:
     with listening(reply_and_close) as port:
         assert len(agent.requests(order(port, repeat=1000, limit_s=0.0))["replies"]) == 1
@@ -501,7 +540,10 @@ def test_read_usage__control_groups_2(cgroups: Path, place: str) -> None:
     write(cgroups, cgroup__controllers="cpu memory")
     write(cgroups / place, **V2_FILES)
     write(cgroups / place.replace("3f", "4e"), **dict.fromkeys(V2_FILES, "broken"))
-    assert counters.read_usage(CONTAINER) == {"cpu_ms": 1500.0, "throttled_ms": 250.0, "memory_mib": 8.0}
+    expected = {"cpu_ms": 1500.0, "throttled_ms": 250.0, "memory_mib": 8.0, "oom_kills": 0, "refused_forks": 0}
+    assert dict(counters.read_usage(CONTAINER) or {}) == expected
+    write(cgroups / place, memory__events="low 0\noom 5\noom_kill 2\n", pids__events="max 7\n")
+    assert dict(counters.read_usage(CONTAINER) or {}) == expected | {"oom_kills": 2, "refused_forks": 7}
 
 
 def test_read_usage__control_groups_2_without_a_cpu_controller_have_no_throttling(cgroups: Path) -> None:
@@ -526,7 +568,13 @@ def make_v1(cgroups: Path) -> None:
 
 def test_read_usage__control_groups_1(cgroups: Path) -> None:
     make_v1(cgroups)
-    assert counters.read_usage(CONTAINER) == {"cpu_ms": 1500.0, "throttled_ms": 250.0, "memory_mib": 8.0}
+    expected = {"cpu_ms": 1500.0, "throttled_ms": 250.0, "memory_mib": 8.0, "oom_kills": 0, "refused_forks": 0}
+    assert dict(counters.read_usage(CONTAINER) or {}) == expected
+    counters.find_cgroups.cache_clear()
+    oom = "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"
+    write(cgroups / "memory" / "docker" / CONTAINER, memory__oom_control=oom)
+    write(cgroups / "pids" / "docker" / CONTAINER, pids__events="max 7\n")
+    assert dict(counters.read_usage(CONTAINER) or {}) == expected | {"oom_kills": 2, "refused_forks": 7}
 
 
 def test_read_usage__control_groups_1_with_joint_controllers(cgroups: Path) -> None:
@@ -565,10 +613,10 @@ def test_usage__reads_every_part(cgroups: Path) -> None:
 
 
 def test_settle__ends_immediately_if_nothing_is_shown_or_the_part_is_idle(cgroups: Path) -> None:
-    assert agent.settle({"op": "settle", "parts": [CONTAINER], "limit_s": 600.0})["waited_s"] < 600
+    assert agent.settle({"op": "settle", "parts": [CONTAINER], "limit_s": 600.0}) == {"working": []}
     counters.find_cgroups.cache_clear()
     make_v1(cgroups)
-    assert agent.settle({"op": "settle", "parts": [CONTAINER], "limit_s": 600.0})["waited_s"] < 600
+    assert agent.settle({"op": "settle", "parts": [CONTAINER], "limit_s": 600.0}) == {"working": []}
 
 
 def test_settle__waits_while_the_part_works(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -579,6 +627,14 @@ def test_settle__waits_while_the_part_works(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(agent, "read_cpu_ms", lambda part: next(readings[part]))
     agent.settle({"op": "settle", "parts": ["busy", "idle", "hidden"], "limit_s": 600.0})
     assert [list(left) for left in readings.values()] == [[], [], []]
+
+
+def test_settle__names_the_part_that_never_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent, "_SETTLE_S", 0.001)
+    busy = iter(range(0, 10**9, 60_000))
+    monkeypatch.setattr(agent, "read_cpu_ms", lambda part: next(busy) if part == "busy" else None)
+    answer = agent.settle({"op": "settle", "parts": ["busy", "hidden"], "limit_s": 0.05})
+    assert answer == {"working": ["busy"]}
 
 
 @pytest.mark.parametrize(
@@ -639,7 +695,7 @@ def complete_orders() -> dict[str, dict[str, Any]]:
     """One order of each kind that the agent takes."""
     request = HttpRequest("app", 8000, "/").order
     requests = {"op": "requests", **request, "repeat": 1, "timeout_s": 1, "bodies": True, "limit_s": 1.5}
-    fields = {"argv": ["wrk"], "url": "", "script": "", "connections": 1, "parts": {"application": "a"}, "limit_s": 1}
+    fields = {"argv": ["wrk"], "script": "", "connections": 1, "parts": {"application": "a"}, "limit_s": 1}
     wrk = {"op": "wrk", **request, **fields}
     loads = [{**request, "parts": {}}]
     return {
@@ -714,13 +770,12 @@ def test_wrk__runs_a_program_and_reports_how_it_went(monkeypatch: pytest.MonkeyP
             port,
             argv=[sys.executable, "-c", program],
             script="-- lua",
-            url="http://x/",
             connections=1,
             parts={},
             limit_s=60.0,
         )
     )
-    assert answer["output"] == "-- lua http://x/\n"
+    assert answer["output"] == f"-- lua http://127.0.0.1:{port}/\n"  # an IPv4 address, which the watcher counts
     assert answer["status"] == 3
     assert answer["cpu_s"] > 0
     assert answer["before"] == answer["after"] == {}
@@ -732,7 +787,6 @@ def test_wrk__is_killed_at_its_limit(port: int) -> None:
             port,
             argv=[sys.executable, "-c", "input_ = __import__('time').sleep(600)"],
             script="",
-            url="",
             connections=1,
             parts={},
             limit_s=0.05,
@@ -790,7 +844,6 @@ def test_duet__runs_both_at_the_same_time_and_answers_in_order(port: int, tmp_pa
             op="wrk",
             argv=[sys.executable, "-c", program, *names],
             script="",
-            url="",
             connections=1,
             parts={},
             limit_s=60.0,

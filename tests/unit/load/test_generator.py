@@ -37,7 +37,7 @@ REPLY = {
     "location": "",
     "digest": "8f43",
 }
-COUNTERS = {"cpu_ms": 1.0, "memory_mib": 2.0, "throttled_ms": 3.0}
+COUNTERS = {"cpu_ms": 1.0, "memory_mib": 2.0, "throttled_ms": 3.0, "oom_kills": 4, "refused_forks": 5}
 WRK = {
     "output": "x",
     "status": 0,
@@ -160,7 +160,8 @@ def test_agent__sends_nothing_for_no_requests() -> None:
 def test_agent__usage_is_none_if_the_host_hides_it() -> None:
     scripted = Scripted({"ok": {"parts": {"application": COUNTERS, "db": None}}})
     found = make_agent(scripted).usage({"application": "a", "db": "b"})
-    assert found == {"application": Usage(cpu_ms=1.0, memory_mib=2.0, throttled_ms=3.0), "db": None}
+    usage = Usage(cpu_ms=1.0, memory_mib=2.0, throttled_ms=3.0, oom_kills=4, refused_forks=5)
+    assert found == {"application": usage, "db": None}
 
 
 def test_agent__checks_the_stack_while_wrk_runs() -> None:
@@ -216,7 +217,7 @@ def test_build_agent_source__has_no_syntax_that_python_3_9_lacks(name: str) -> N
 
 
 def test_agent__skips_the_answer_to_an_order_that_was_given_up() -> None:
-    scripted = Scripted(None, {"ok": {"requests": 3}}, {"ok": {"waited_s": 0.5}})
+    scripted = Scripted(None, {"ok": {"requests": 3}}, {"ok": {"working": ["head"]}})
     agent = make_agent(scripted)
 
     def give_up() -> None:
@@ -224,7 +225,7 @@ def test_agent__skips_the_answer_to_an_order_that_was_given_up() -> None:
 
     with pytest.raises(StackError, match="base has ended"):
         agent.wrk(wrk_order("base"), give_up, 0.5)
-    assert agent.settle(["head"], 1.0) == 0.5
+    assert agent.settle(["head"], 1.0) == ["head"]
 
 
 @pytest.mark.parametrize(
@@ -348,7 +349,7 @@ MACHINE = {
         ("duet", {"answers": [WRK]}, "`answers` must have 2 entries, not 1"),
         ("duet", {"answers": [WRK, WRK | {"live": None}]}, "`answers[1].live` must be a whole number, not null"),
         ("usage", {"application": COUNTERS}, "`parts` is missing"),
-        ("settle", {"waited_s": "1"}, "`waited_s` must be a number, not text"),
+        ("settle", {"working": "a"}, "`working` must be a list, not text"),
     ],
 )
 def test_agent__an_answer_of_the_wrong_shape_names_the_field(op: str, answer: object, problem: str) -> None:
@@ -377,8 +378,8 @@ def test_agent__a_line_that_is_not_an_answer_is_refused(line: str, problem: str)
 
 
 def test_agent__ignores_fields_that_it_does_not_know() -> None:
-    scripted = Scripted({"ok": {"waited_s": 0.5, "unit": "s"}})
-    assert make_agent(scripted).settle(["a"], 1.0) == 0.5
+    scripted = Scripted({"ok": {"working": [], "unit": "s"}})
+    assert make_agent(scripted).settle(["a"], 1.0) == []
 
 
 def test_agent__a_key_in_an_error_is_short_and_printable() -> None:

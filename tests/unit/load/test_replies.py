@@ -156,6 +156,13 @@ def test_judge_each__without_a_reply_says_why() -> None:
     assert problem in warning.message
 
 
+def test_judge_each__a_reply_that_never_ended_after_others_is_named() -> None:
+    problem = "the reply is larger than 256 MiB, too large to read"
+    (warning,) = judge_each(summarise_replies([Sample(200, 10)] * 3, problem), make_profile(), CELL)
+    assert warning.code is Code.APPLICATION_ERRORS
+    assert warning.message == f"3 requests got a reply, and another one did not: {problem}"
+
+
 def test_judge_loaded__a_304_that_promises_a_body() -> None:
     unmodified = Replies(statuses={"304": 50}, bytes_min=60, bytes_mean=60, bytes_max=60)
     (warning,) = judge_report(replace(REPORT, requests=0, bytes_read=0), Replies(), unmodified, expect={"status": 304})

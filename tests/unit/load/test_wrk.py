@@ -67,7 +67,7 @@ def make_order(profile: Profile, duration_s: int) -> WrkOrder:
 def test_build_order__is_the_articles_command() -> None:
     order = make_order(ARTICLE, 10)
     assert " ".join(order["argv"]) == "wrk --connections 500 --threads 10 --duration 10s --timeout 2s"
-    assert order["url"] == "http://slot-a-django:8000/"
+    assert (order["host"], order["port"]) == ("slot-a-django", 8000)
     assert "Host: django:8000" in order["script"]
     assert order["method"] == "GET"
     assert (order["host"], order["port"], order["connections"]) == ("slot-a-django", 8000, 500)

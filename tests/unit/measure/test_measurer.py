@@ -1,5 +1,6 @@
 """What is still measured after a cell has answered wrongly, and what is kept if measuring ends early."""
 
+import errno
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,7 +16,7 @@ from bench_action.config.schema import Config, Profile
 from bench_action.measure import measurer as module
 from bench_action.measure.measurer import Measurer, measure
 from bench_action.measure.trials import TrialPlan
-from bench_action.model.errors import BenchError, InputError, StackError
+from bench_action.model.errors import InputError, StackError
 from bench_action.model.progress import Progress
 from bench_action.model.result import Replies, Trial
 from bench_action.model.warning import Code
@@ -51,9 +52,9 @@ def walk(monkeypatch: pytest.MonkeyPatch, code: Code | None) -> tuple[list[str],
 
     monkeypatch.setattr(module, "run_count_trial", take("count"))
     monkeypatch.setattr(module, "run_capacity_trial", take("capacity"))
-    agent = SimpleNamespace(settle=lambda *_: None)
+    agent = SimpleNamespace(settle=lambda *_: [])
     stack = SimpleNamespace(
-        subject=lambda *_: SimpleNamespace(handle=SimpleNamespace(id="1")),
+        subject=lambda *_: SimpleNamespace(name="api", handle=SimpleNamespace(id="1")),
         agent=agent,
         engine=SimpleNamespace(ended=list),
     )
@@ -88,7 +89,7 @@ def plan() -> Plan:
 
 
 def run_plan(
-    monkeypatch: pytest.MonkeyPatch, *, error: BenchError | None = None, full: bool = False
+    monkeypatch: pytest.MonkeyPatch, *, error: Exception | None = None, full: bool = False
 ) -> tuple[Measured, list[Trial], list[str]]:
     """Measure a plan whose third trial raises `error`, into a folder that may be full; what was stored and warned."""
     stored: list[Trial] = []
@@ -136,4 +137,15 @@ def test_measure__a_full_disk_is_a_warning_and_trials_are_kept_in_memory(monkeyp
 
 def test_measure__an_error_that_is_no_run_of_ours_is_not_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ZeroDivisionError):
-        run_plan(monkeypatch, error=cast(BenchError, ZeroDivisionError()))
+        run_plan(monkeypatch, error=ZeroDivisionError())
+    with pytest.raises(FileNotFoundError):
+        run_plan(monkeypatch, error=FileNotFoundError(errno.ENOENT, "No such file or directory"))
+
+
+def test_measure__without_space_for_temporary_files_keeps_the_trials_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", "/tmp/x")  # noqa: S108
+    measured, stored, _ = run_plan(monkeypatch, error=full)
+    assert len(measured.trials) == len(stored) == 2
+    assert isinstance(measured.stopped, StackError)
+    assert measured.stopped.exit_status == 3
+    assert "No space left on device" in measured.stopped.what

@@ -95,12 +95,12 @@ def test_read_foreign_result__refuses_what_is_not_a_result(tmp_path: Path, text:
 
 def test_read_foreign_result__refuses_a_link_and_a_large_file(tmp_path: Path) -> None:
     (tmp_path / "result.json").symlink_to("/etc/passwd")
-    with pytest.raises(InputError, match="is a link, or larger than"):
+    with pytest.raises(InputError, match="is not a regular file, or has over"):
         read_foreign_result(tmp_path)
     (tmp_path / "result.json").unlink()
     with (tmp_path / "result.json").open("wb") as file:
         file.truncate(33 * 1024 * 1024)
-    with pytest.raises(InputError, match="is a link, or larger than"):
+    with pytest.raises(InputError, match="is not a regular file, or has over"):
         read_foreign_result(tmp_path)
     with pytest.raises(InputError, match="could not read"):
         read_foreign_result(tmp_path / "nowhere")

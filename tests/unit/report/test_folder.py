@@ -50,6 +50,33 @@ def test_store__follows_no_link_of_a_checkout(tmp_path: Path, monkeypatch: pytes
     assert OutputFolder(elsewhere).folder == elsewhere  # what the user names is the user's
 
 
+def test_store__follows_no_link_of_the_repository_from_a_folder_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout, elsewhere = tmp_path / "checkout", tmp_path / "elsewhere"
+    (checkout / "apps").mkdir(parents=True)
+    elsewhere.mkdir()
+    git(checkout, "init", "--quiet")
+    (checkout / "results").symlink_to(elsewhere)
+    (tmp_path / "other-way").symlink_to(checkout)
+    monkeypatch.chdir(checkout / "apps")
+    for name in (Path("../results"), tmp_path / "other-way" / "results" / "deeper"):
+        with pytest.raises(InputError, match="is behind a link"):
+            OutputFolder(name)
+    assert not list(elsewhere.iterdir())
+    assert OutputFolder(tmp_path / "other-way" / "apps").folder.is_dir()  # a link that is not the repository's
+
+
+def test_store__appends_to_no_link_that_came_later(tmp_path: Path) -> None:
+    store, theirs = OutputFolder(tmp_path / "results"), tmp_path / "theirs"
+    theirs.touch()
+    store.begin()
+    (tmp_path / "results" / "trials.jsonl").symlink_to(theirs)
+    with pytest.raises(InputError, match=r"add a trial to trials\.jsonl"):
+        store.append(make_trial())
+    assert theirs.read_bytes() == b""
+
+
 def test_store__writes_through_no_link_in_its_folder(tmp_path: Path) -> None:
     folder, theirs = tmp_path / "results", tmp_path / "theirs"
     folder.mkdir()

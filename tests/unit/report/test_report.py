@@ -13,6 +13,7 @@ from rich.console import Console
 from tests.unit.factories import make_count, make_result, make_subject, make_trial, two_variants, warn
 
 from bench_action.model.result import Errors, Result
+from bench_action.model.visible import remove_invisible
 from bench_action.model.warning import Code
 from bench_action.report import numbers
 from bench_action.report.chart import render_svg, render_text
@@ -209,7 +210,7 @@ def test_render_svg__is_well_formed_and_inside_its_picture(drawn: list[tuple[str
     assert len(whiskers) == sum(bar.low is not None for bar in bars)
     assert all(float(path.split("H")[1].split("M")[0]) <= width for path in whiskers)
     labels = [one.text or "" for one in root.findall("{http://www.w3.org/2000/svg}text")]
-    assert labels[1::2] == [bar.label for bar in bars]
+    assert labels[1::2] == [remove_invisible(bar.label) for bar in bars]
 
 
 def test_render_text__bars_are_as_long_as_their_share() -> None:

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.unit
 
 
 def test_make_container_form__finds_files_in_the_folder_of_the_configuration() -> None:
-    body = {"kind": "other", "image": "x", "entrypoint": [], "user": "1", "aliases": ["my_db"]}
+    body = {"kind": "other", "image": "x", "entrypoint": [], "user": "1", "aliases": ["my_db"], "memory": "64m"}
     files = {"/etc/a.ini": "a.ini", "/b": {"content": "text", "mode": 0o400}}
     form = make_container_form(Service.model_validate({**body, "files": files}), Path("/repository"), str)
 
@@ -23,6 +23,7 @@ def test_make_container_form__finds_files_in_the_folder_of_the_configuration() -
         tmpfs=[],
         user="1",
         aliases=["my_db"],
+        memory=64 * 2**20,
     )
 
 

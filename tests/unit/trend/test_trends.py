@@ -105,6 +105,23 @@ def test_backtest__replays_gates(history: Path) -> None:
     assert "Undone" in done.output
 
 
+def test_render__writes_through_no_link_of_the_repository(
+    history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs, site = tmp_path / "theirs", tmp_path / "checkout" / "results" / "trend"
+    site.mkdir(parents=True)
+    theirs.write_text("theirs", encoding="utf-8")
+    (site / "index.html").symlink_to(theirs)
+    monkeypatch.chdir(tmp_path / "checkout")
+    open_trends(history, []).render(site, "")
+    assert theirs.read_text(encoding="utf-8") == "theirs"
+    assert "<html" in (site / "index.html").read_text(encoding="utf-8")
+    site.rename(tmp_path / "elsewhere")
+    site.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="is behind a link"):
+        open_trends(history, []).render(site, "")
+
+
 @pytest.mark.parametrize("gate", ["5 percent", "0%", "150%", "-1%", "nan"])
 def test_backtest__refuses_what_is_not_a_gate(history: Path, gate: str) -> None:
     done = CliRunner().invoke(app, ["trend", "backtest", "--store", str(history), f"--gate={gate}"])

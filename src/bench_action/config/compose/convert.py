@@ -33,7 +33,17 @@ _HONOURED = frozenset(
         ),
         *("ports", "expose", "configs", "secrets", "volumes", "tmpfs", "user", "working_dir", "stop_signal", "ulimits"),
         *("shm_size", "init", "networks", "links", "container_name", "hostname", "extends", "profiles", "develop"),
-        *("pull_policy", "annotations", "attach", "devices", "gpus", "privileged", "network_mode", "deploy"),
+        *(
+            "mem_limit",
+            "pull_policy",
+            "annotations",
+            "attach",
+            "devices",
+            "gpus",
+            "privileged",
+            "network_mode",
+            "deploy",
+        ),
     ]
 )
 _DATA = {"postgres": "/var/lib/postgresql", "redis": "/data", "mysql": "/var/lib/mysql"}
@@ -141,6 +151,7 @@ class Converter:
             "working_dir": raw.get("working_dir"),
             "stop_signal": raw.get("stop_signal"),
             "shm_size": parse_size(raw.get("shm_size")),
+            "memory": _find_memory_limit(raw),
             "init": bool(raw.get("init")),
             "ulimits": _convert_ulimits(raw.get("ulimits")),
             "aliases": list(_list_aliases(service, name)),
@@ -293,7 +304,7 @@ class Converter:
                 replicas = (value or {}).get("replicas") or 1
                 if replicas != 1:
                     self.notes.add(f"{service.name} runs once, not {replicas} times")
-                if (value or {}).get("resources"):
+                if _list_other_resources((value or {}).get("resources") or {}):
                     self.notes.ignore("deploy.resources", service.name)
             elif value and key not in _HONOURED and not key.startswith("x-"):
                 self.notes.ignore(key, service.name)
@@ -316,6 +327,18 @@ def _list_aliases(service: ComposeService, own: str) -> Iterator[str]:
 def _restore_secrets(text: str) -> str:
     """Make placeholders of secrets again, and escape what only looks like one."""
     return _SECRET_MARK.sub(r"${\1}", text.replace("${", "$${"))
+
+
+def _find_memory_limit(raw: Mapping[str, Any]) -> int:
+    """Find the limit of memory, in bytes; 0 without one."""
+    limits = ((raw.get("deploy") or {}).get("resources") or {}).get("limits") or {}
+    return parse_size(raw.get("mem_limit")) or parse_size(limits.get("memory"))
+
+
+def _list_other_resources(resources: Mapping[str, Any]) -> list[str]:
+    """List what `deploy.resources` sets in addition to a limit of memory."""
+    limits = [name for name in resources.get("limits") or {} if name != "memory"]
+    return [*limits, *(name for name in resources if name != "limits")]
 
 
 def _convert_ulimits(raw: Any) -> dict[str, int]:

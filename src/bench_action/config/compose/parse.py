@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from bench_action.config import units
 from bench_action.config.schema import parse_conditions, parse_environment
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|us|µs|ns|s)")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
-_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _LOCAL_URL = re.compile(r"https?://(?P<host>[A-Za-z0-9._-]+|\[::1\])(?::(?P<port>\d{1,5}))?(?P<path>/[!-~]*)?")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "0.0.0.0", "[::1]"})  # noqa: S104 (read in healthchecks, not bound)
 
@@ -132,8 +131,10 @@ def parse_seconds(value: object, default: float) -> float:
 
 def parse_size(value: object) -> int:
     """Parse a size such as `64m` or `67108864`, into bytes; 0 if it is no size."""
-    match = _SIZE.fullmatch(str(value or "").strip())
-    return round(float(match[1]) * 1024 ** _POWERS[match[2].lower()]) if match else 0
+    try:
+        return units.parse_size(str(value or ""))
+    except ValueError:
+        return 0
 
 
 def _list(value: Any) -> list[Any]:

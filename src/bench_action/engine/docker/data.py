@@ -10,6 +10,7 @@ from docker.models.containers import Container
 
 from bench_action.engine.docker.client import translate_errors
 from bench_action.engine.docker.creations import Creations
+from bench_action.engine.docker.limits import Limits
 from bench_action.engine.protocol import COPIED, Handle, ServiceSpec
 from bench_action.model.errors import StackError
 
@@ -30,18 +31,20 @@ class DataVolumes:
         self._prefix = prefix
         self._labels = labels
 
-    def make(self, spec: ServiceSpec, paths: Sequence[str]) -> Binds:
+    def make(self, spec: ServiceSpec, paths: Sequence[str], limits: Limits) -> Binds:
         """Create a volume for each path that an image declares, if data of this kind are copied."""
         names = self._name(spec, len(paths)) if spec.kind in COPIED else []
+        options = {**_IN_MEMORY, "o": limits.size_folder("")}
         for name in names:
-            create = partial(self._client.volumes.create, name, driver_opts=_IN_MEMORY, labels=dict(self._labels))
+            create = partial(self._client.volumes.create, name, driver_opts=options, labels=dict(self._labels))
             self._creations.make(create)
         return {name: {"bind": path, "mode": "rw"} for name, path in zip(names, paths, strict=False)}
 
     @contextmanager
-    def copying(self, origin: Handle, specs: Sequence[ServiceSpec]) -> Iterator[Callable[[], None]]:
+    def copying(self, origin: Handle, specs: Sequence[ServiceSpec], limits: Limits) -> Iterator[Callable[[], None]]:
         """Keep the volumes of `origin` and of these services in memory, and yield what copies the one to the others.
 
+        `limits`: those of one service; the copies count as memory of the container that makes all of them.
         A volume in memory is empty once no container uses it, so a container of the same image, which does nothing,
         uses all of them until the services run.
         """
@@ -50,9 +53,10 @@ class DataVolumes:
         paths = [str(mount["Destination"]) for mount in mounts]
         binds = {mount["Name"]: {"bind": f"{_FROM}/{at}", "mode": "ro"} for at, mount in enumerate(mounts)}
         for number, spec in enumerate(specs):
-            volumes = self.make(spec, paths)
+            volumes = self.make(spec, paths, limits.lower_to(spec.container.memory))
             binds |= {name: {"bind": f"{_TO}/{number}/{at}", "mode": "rw"} for at, name in enumerate(volumes)}
-        keeper = self._creations.make(partial(self._start_keeper, origin, container.attrs["Image"], binds))
+        all_copies = limits.times(len(specs))
+        keeper = self._creations.make(partial(self._start_keeper, origin, container.attrs["Image"], binds, all_copies))
         try:
             yield lambda: self._copy(keeper, len(paths), len(specs))
         finally:
@@ -62,20 +66,18 @@ class DataVolumes:
     def _name(self, spec: ServiceSpec, count: int) -> list[str]:
         return [f"{self._prefix}-{spec.slot}-{spec.name}-{at}" for at in range(count)]
 
-    def _start_keeper(self, origin: Handle, image: str, binds: Binds) -> Container:
+    def _start_keeper(self, origin: Handle, image: str, binds: Binds, limits: Limits) -> Container:
         keeper = self._client.containers.create(
             image,
             name=f"{self._prefix}-copy-{origin.name}",
             entrypoint=["sleep"],
             command=["infinity"],
             user="0:0",
-            cap_drop=["ALL"],
-            cap_add=["CHOWN", "DAC_OVERRIDE", "FOWNER"],
-            security_opt=["no-new-privileges:true"],
             network_mode="none",
             labels=dict(self._labels),
             volumes=binds,
             use_config_proxy=False,
+            **limits.make_options(["CHOWN", "DAC_OVERRIDE", "FOWNER"]),
         )
         keeper.start()
         return keeper

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from docker.errors import APIError, DockerException, ImageNotFound
 from docker.models.containers import Container
@@ -20,18 +20,19 @@ from bench_action.engine.docker.health import parse_healthcheck, parse_time
 from bench_action.engine.docker.images import RunImages
 from bench_action.engine.docker.itself import find_tool_image
 from bench_action.engine.docker.labels import MARK, RUN, is_left_behind, make_labels
+from bench_action.engine.docker.limits import Limits
 from bench_action.engine.docker.recipes import make_container_options
 from bench_action.engine.docker.registry import check_requested_platform, pull, require_platform
-from bench_action.engine.docker.session import DockerSession
+from bench_action.engine.docker.session import DockerSession, collect_output
 from bench_action.engine.ownership import Ownership
-from bench_action.engine.protocol import BuildSpec, Exit, Handle, Kind, ServiceSpec
+from bench_action.engine.protocol import KILLED, BuildSpec, Exit, Handle, Kind, ServiceSpec
 from bench_action.model.errors import StackError
 from bench_action.model.machine import Machine
 
 _SAVING_S = 60  # for a database to write down its data
+_EXEC_S = 600.0  # as long as a container may take to become ready
 _REMOVAL_S = 6.0  # GitHub kills a cancelled job after 7.5 + 2.5 s (docs/architecture.md, "In a workflow")
 _NOT_RUNNING = ("exited", "dead")
-_KILLED = 137  # as a shell reports SIGKILL
 _DEATH_S = 10.0  # the sockets of a dead container close shortly before the engine reports that it exited
 
 
@@ -62,6 +63,7 @@ class DockerEngine:
         self._labels = make_labels(owner)
         self._prefix = f"bench-action-{owner.run_id}"
         self._slots: Sequence[str] = ()
+        self._limits = Limits(0, 0)  # until it is known how many slots share the machine
         self._creations = Creations()
         self._volumes = DataVolumes(self._client, self._creations, self._prefix, self._labels)
         self._sessions: list[DockerSession] = []
@@ -99,8 +101,10 @@ class DockerEngine:
         return [name for name in left.names if name not in still]
 
     def open(self, slots: Sequence[str]) -> None:
-        """Create a network for each slot."""
+        """Create a network for each slot, and share out the machine among them."""
         self._slots = tuple(slots)
+        with translate_errors("could not read how much memory the Docker engine has"):
+            self._limits = Limits.share_out(self._client.info()["MemTotal"], len(slots))
         with translate_errors("could not create the run's networks"):
             for slot in slots:
                 create = partial(self._client.networks.create, self._name_network(slot), driver="bridge")
@@ -120,11 +124,13 @@ class DockerEngine:
             return True
 
     def image(self, name: str, kind: Kind, platform: str = "") -> str:  # noqa: ARG002 (all kinds are images)
-        """Pull an image if it is missing, and return its id. Raises StackError if it is for another platform."""
+        """Pull an image if it is missing, and return its id.
+
+        Raises StackError if it is for another platform, or if another run has built it.
+        """
         check_requested_platform(self._client, platform, f"image {name}")
-        if not self.has_image(name):
-            pull(self._client, name)
-        return require_platform(self._client, name)
+        self._images.require_usable(name)
+        return self._pull_missing(name)
 
     def build(self, spec: BuildSpec) -> str:
         """Build an image and return its id. It is kept until `remove`, even if another run builds the same name."""
@@ -132,19 +138,22 @@ class DockerEngine:
 
     def start(self, spec: ServiceSpec) -> Handle:
         """Create and start a container."""
-        self.image(spec.image, spec.kind)
-        host = spec.host or spec.name
+        self._pull_missing(spec.image)
+        host, limits = spec.host or spec.name, self._limits.lower_to(spec.container.memory)
         address = f"bench-action-{spec.slot}-{host}" if spec.slot else host
         with translate_errors(f"could not start {spec.name}", where=f"its container ({spec.kind})"):
-            container = self._creations.make(lambda: self._create(spec, host, [host, address, *spec.container.aliases]))
+            aliases = [host, address, *spec.container.aliases]
+            container = self._creations.make(partial(self._create, spec, host, aliases, limits))
             container.start()
-        handle = Handle(str(container.id), spec.name, spec.kind, host, spec.port, address)
+        handle = Handle(
+            str(container.id), spec.name, spec.kind, host, spec.port, address, limits.memory, limits.processes
+        )
         self._expected[handle.id] = handle
         return handle
 
     def clone(self, origin: Handle, specs: Sequence[ServiceSpec]) -> list[Handle]:
         """Start containers with a copy of the data volumes of `origin`, which is stopped for it and started again."""
-        with self._volumes.copying(origin, specs) as copy:
+        with self._volumes.copying(origin, specs, self._limits) as copy:
             self.stop(origin, _SAVING_S)
             with translate_errors(f"could not copy the data of {origin.name}"):
                 copy()
@@ -201,10 +210,14 @@ class DockerEngine:
 
     def exec(self, handle: Handle, argv: Sequence[str]) -> tuple[int, str]:
         """Run a short program in the container, and return its status and output."""
-        with translate_errors(f"could not run {argv[0]}", where=f"in the container of {handle.name}"):
-            status, output = self._client.containers.get(handle.id).exec_run(list(argv))
+        where = f"in the container of {handle.name}"
+        with translate_errors(f"could not run {argv[0]}", where=where):
+            started = self._client.api.exec_create(handle.id, list(argv))["Id"]
+            connection = self._client.api.exec_start(started, socket=True)
+            output = collect_output(connection, f"{argv[0]} {where}", _EXEC_S)
+            status = self._client.api.exec_inspect(started)["ExitCode"]
         # the engine has no status for a program that died with its container: that is not success
-        return _KILLED if status is None else int(status), cast(bytes, output or b"").decode(errors="replace")
+        return KILLED if status is None else int(status), output.decode(errors="replace")
 
     def exec_inside(self, handle: Handle, argv: Sequence[str]) -> tuple[int, str]:
         """Run a program of the container, and return its status and output."""
@@ -261,13 +274,19 @@ class DockerEngine:
             session.close()
         self._client.close()
 
+    def _pull_missing(self, name: str) -> str:
+        if not self.has_image(name):
+            pull(self._client, name)
+        return require_platform(self._client, name)
+
     def _name_network(self, slot: str) -> str:
         return f"{self._prefix}-{slot}"
 
-    def _create(self, spec: ServiceSpec, host: str, aliases: Sequence[str]) -> Container:
+    def _create(self, spec: ServiceSpec, host: str, aliases: Sequence[str], limits: Limits) -> Container:
         """Create a container in its slot's network, or in those of all slots if it is in none."""
         declared = list(self._client.images.get(spec.image).attrs["Config"].get("Volumes") or {})
-        options = make_container_options(spec, declared, self._volumes.make(spec, declared))
+        data = self._volumes.make(spec, declared, limits)
+        options = make_container_options(spec, declared, data, limits)
         networks = [self._name_network(slot) for slot in ([spec.slot] if spec.slot else self._slots)]
         endpoint = self._client.api.create_endpoint_config(aliases=list(aliases))
         container = self._client.containers.create(

@@ -33,6 +33,7 @@ class RunImages:
         self._owner = owner
         self._names: list[str] = []
         self._replaced: set[str] = set()
+        self._built: set[str] = set()
 
     def build(self, spec: BuildSpec, build: Callable[[str], None]) -> str:
         """Call `build` with a name that no other run uses, and return the id of the image that it creates."""
@@ -48,7 +49,22 @@ class RunImages:
                 advice="use the engine's own builder: `docker buildx use default`, or set BUILDX_BUILDER=default",
             )
         self._replaced |= {previous} - {image, ""}
+        self._built.add(image)
         return require_platform(self._client, name, spec.name)
+
+    def require_usable(self, name: str) -> None:
+        """Raise StackError if an image that a configuration names is what another run has built.
+
+        It may be of another repository, whose code its name would give away.
+        """
+        with translate_errors(f"could not look up image {name}"), contextlib.suppress(ImageNotFound):
+            image = self._client.images.get(name)
+            if MARK in image.labels and str(image.id) not in self._built:
+                raise StackError(
+                    f"image {name} was built by another run of bench-action",
+                    cause="it may contain the code of another repository that uses this engine",
+                    advice="set `build` to build it here, or name an image of a registry",
+                )
 
     def release(self) -> None:
         """At the end of the run, remove its images that have lost their first name, and the images they replaced."""

@@ -6,7 +6,7 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from bench_action.engine.lines import LineBuffer
@@ -15,7 +15,31 @@ from bench_action.model.errors import StackError
 _HEADER = 8  # Engine API, "Attach": stream type (1 byte), 3 zero bytes, length (4 bytes, big endian)
 _STDOUT, _STDERR = 1, 2
 _PIECE = 65536
+_LONGEST_OUTPUT = 64 * 2**20  # MySQL's statistics of statements take up to 20 MiB
 _LOOK_S = 1.0  # longest wait for the socket, which does not show what TLS has already read
+
+
+def collect_output(connection: Any, where: str, limit_s: float) -> bytes:
+    """Read what a program prints until it ends, and close the connection, as `exec_start(socket=True)` returns it.
+
+    Raises StackError if the program prints more than 64 MiB, or does not end within `limit_s` seconds.
+    """
+    connected: socket.socket = getattr(connection, "_sock", connection)
+    deadline, frames, output = time.monotonic() + limit_s, bytearray(), bytearray()
+    try:
+        while len(output) <= _LONGEST_OUTPUT and time.monotonic() < deadline:
+            connected.settimeout(max(0.001, deadline - time.monotonic()))
+            with contextlib.suppress(TimeoutError):
+                if not (data := connected.recv(_PIECE)):
+                    return bytes(output)
+                frames += data
+                for _, payload in _split_frames(frames):
+                    output += payload
+    finally:
+        _close(connection, connected)
+    too_much = f"printed more than {_LONGEST_OUTPUT >> 20} MiB"
+    problem = too_much if len(output) > _LONGEST_OUTPUT else f"did not end within {limit_s:g} s"
+    raise StackError(f"a program {problem}", where=where, advice="use a command that ends soon and prints little")
 
 
 class DockerSession:
@@ -61,15 +85,7 @@ class DockerSession:
 
     def close(self) -> None:
         """End the conversation."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        with contextlib.suppress(OSError):
-            # the response first: its buffers use this socket, and Python 3.13 prints a traceback at exit if they are
-            # flushed after the socket is closed
-            if (response := getattr(self._connection, "_response", None)) is not None:
-                response.close()
-            self._connection.close()
-            self._socket.close()  # the connection is only a file on it
+        _close(self._connection, self._socket)
 
     def _write(self, data: memoryview) -> int:
         """Write what the socket accepts without blocking, and return the number of bytes."""
@@ -97,12 +113,7 @@ class DockerSession:
         return True
 
     def _demultiplex(self) -> None:
-        while len(self._frames) >= _HEADER:
-            end = _HEADER + int.from_bytes(self._frames[4:_HEADER], "big")
-            if len(self._frames) < end:
-                return
-            stream, payload = self._frames[0], bytes(self._frames[_HEADER:end])
-            del self._frames[:end]
+        for stream, payload in _split_frames(self._frames):
             if stream == _STDOUT:
                 self._lines.feed(payload)
             elif stream == _STDERR:
@@ -115,3 +126,26 @@ class DockerSession:
             cause="it failed or was killed; its container is still running",
             log=list(self._stderr),
         )
+
+
+def _split_frames(frames: bytearray) -> Iterator[tuple[int, bytes]]:
+    """Take the complete frames off the beginning, and yield the stream and the payload of each."""
+    while len(frames) >= _HEADER:
+        end = _HEADER + int.from_bytes(frames[4:_HEADER], "big")
+        if len(frames) < end:
+            return
+        stream, payload = frames[0], bytes(frames[_HEADER:end])
+        del frames[:end]
+        yield stream, payload
+
+
+def _close(connection: Any, connected: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connected.shutdown(socket.SHUT_RDWR)
+    with contextlib.suppress(OSError):
+        # the response first: its buffers use this socket, and Python 3.13 prints a traceback at exit if they are
+        # flushed after the socket is closed
+        if (response := getattr(connection, "_response", None)) is not None:
+            response.close()
+        connection.close()
+        connected.close()  # the connection is only a file on it

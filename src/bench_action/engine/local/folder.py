@@ -14,7 +14,7 @@ import psutil
 
 from bench_action.engine.local.processes import Account, find_family, find_marked, find_working_in, kill_all
 from bench_action.engine.local.shared_memory import free_shared_memory
-from bench_action.engine.ownership import Ownership, is_abandoned
+from bench_action.engine.ownership import Ownership, is_abandoned, read_own_file
 from bench_action.model.errors import StackError
 
 _PREFIX = "bench-action-run-"
@@ -77,8 +77,7 @@ def sweep_folders() -> list[str]:
 
 
 def _find_processes(folder: Path) -> list[psutil.Process]:
-    lines = (folder / _PROCESSES).read_text(encoding="ascii").splitlines()
-    recorded = [line.split() for line in lines]
+    recorded = [line.split() for line in read_own_file(folder / _PROCESSES).splitlines()]
     families = [member for pid, started in recorded for member in find_family(int(pid), float(started))]
     return [*families, *find_marked(folder.name.removeprefix(_PREFIX)), *find_working_in(folder)]
 
@@ -99,9 +98,8 @@ def _find_abandoned() -> Iterator[Path]:
     for parent in dict.fromkeys((_MEMORY, Path(tempfile.gettempdir()))):
         for folder in parent.glob(f"{_PREFIX}*"):
             try:
-                if any((folder / name).lstat().st_uid != os.getuid() for name in (_OWNER, _PROCESSES)):
-                    continue
-                owner = json.loads((folder / _OWNER).read_text(encoding="utf-8"))
+                read_own_file(folder / _PROCESSES)  # which says what to kill
+                owner = json.loads(read_own_file(folder / _OWNER))
                 abandoned = is_abandoned(owner["process"], str(owner["expires_at"]), now=time.time())
             except (OSError, ValueError, KeyError):
                 continue  # somebody else's, or being created right now

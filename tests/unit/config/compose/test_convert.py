@@ -225,6 +225,26 @@ def test_what_has_no_effect__is_one_line(tmp_path: Path) -> None:
     assert "ignored, as it has no effect here: restart (web, db); logging (web); cap_add (web)" in notes
 
 
+@pytest.mark.parametrize(
+    ("body", "memory"),
+    [
+        ("mem_limit: 512m", 512 * 2**20),
+        ("deploy: {resources: {limits: {memory: 1G}}}", 2**30),
+        ("mem_limit: 64m\n  deploy: {resources: {limits: {memory: 1G}}}", 64 * 2**20),
+        ("shm_size: 1m", None),
+    ],
+)
+def test_a_limit_of_memory__is_taken_over(tmp_path: Path, body: str, memory: int | None) -> None:
+    services = web(tmp_path, f"  {body}")
+    assert configure(tmp_path, services).variants["web"].memory == memory
+    assert not any("deploy.resources" in line or "mem_limit" in line for line in read(tmp_path, services).notes)
+
+
+def test_other_resources__have_no_effect(tmp_path: Path) -> None:
+    body = "  deploy: {resources: {limits: {memory: 1G, cpus: '0.5'}}}"
+    assert "ignored, as it has no effect here: deploy.resources (web)" in read(tmp_path, web(tmp_path, body)).notes
+
+
 @pytest.mark.parametrize("key", ["ssh: [default]", "additional_contexts: {x: ./x}", "dockerfile_inline: FROM x"])
 def test_builds_that_cannot_be_made__are_refused(tmp_path: Path, key: str) -> None:
     services = f"web: {{build: {{context: {add_context(tmp_path)}, {key}}}, ports: ['80:80']}}"

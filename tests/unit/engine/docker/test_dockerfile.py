@@ -105,3 +105,9 @@ def test_find_misread__accepts_what_it_builds_right(text: str) -> None:
 )
 def test_find_frontend__only_before_anything_else(text: str, frontend: str) -> None:
     assert find_frontend(text) == frontend
+
+
+def test_find_frontend__is_fast_for_any_text() -> None:
+    """Blanks that could belong to the value or follow it: a quadratic pattern would take hours."""
+    name = "a" + " " * 900_000 + "b"
+    assert find_frontend(f"# syntax={name}\nFROM x\n") == name

@@ -44,7 +44,8 @@ class Engine:
     def _get(self, name: str) -> SimpleNamespace:
         if name not in self.names:
             raise ImageNotFound(name)
-        return SimpleNamespace(id=self.names[name], attrs={})
+        labels = {} if self.names[name] in self.foreign else {"bench-action": ""}
+        return SimpleNamespace(id=self.names[name], attrs={}, labels=labels)
 
     def _images(self, filters: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         assert filters["label"] == "bench-action"
@@ -114,6 +115,19 @@ def test_build__reports_an_image_that_the_engine_does_not_have() -> None:
     with pytest.raises(StackError, match="was built, but the Docker engine does not have it") as caught:
         Engine().run("one").build(SPEC, lambda _: None)
     assert "docker buildx use default" in caught.value.advice
+
+
+def test_require_usable__refuses_what_another_run_has_built() -> None:
+    engine = Engine()
+    ours, others = engine.run("ours"), engine.run("others")
+    build(engine, ours, "first")
+    engine.build("pulled", "postgres:17")
+    engine.foreign.add("pulled")
+    for name in (SPEC.name, "postgres:17", "nothing"):
+        ours.require_usable(name)
+    with pytest.raises(StackError, match="image bench-action/app was built by another run") as caught:
+        others.require_usable(SPEC.name)
+    assert "code of another repository" in caught.value.cause
 
 
 def test_release__keeps_images_in_use_and_those_of_others() -> None:

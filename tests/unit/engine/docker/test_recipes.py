@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bench_action.engine.docker.limits import Limits
 from bench_action.engine.docker.recipes import make_container_options
 from bench_action.engine.protocol import ContainerForm, Kind, ServiceSpec
 from bench_action.model.machine import OPEN_FILES
@@ -12,11 +13,14 @@ from bench_action.model.machine import OPEN_FILES
 pytestmark = pytest.mark.unit
 
 DATA = {"run-a-name-0": {"bind": "/data", "mode": "rw"}}
-KINDS: list[Kind] = ["postgres", "redis", "other", "load", "subject"]
+KINDS: list[Kind] = ["postgres", "redis", "mysql", "other", "load", "subject"]
+LIMITS = Limits(memory=1000, processes=50)
+# what their entrypoints need to hand data to another user, and to become that user
+DROPPING = {"CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETPCAP", "SETUID"}
 
 
 def make_options(kind: Kind, **fields: Any) -> dict[str, Any]:
-    return make_container_options(ServiceSpec(kind, "name", "image", **fields), ["/data"], DATA)
+    return make_container_options(ServiceSpec(kind, "name", "image", **fields), ["/data"], DATA, LIMITS)
 
 
 def parse_settings(command: list[str]) -> dict[str, str]:
@@ -35,13 +39,31 @@ def test_make_container_options__for_every_kind(kind: Kind) -> None:
     assert limits == {"nofile": (OPEN_FILES, OPEN_FILES)}
 
 
-@pytest.mark.parametrize("kind", ["subject", "load"])
-def test_make_container_options__untrusted_code_gains_no_privileges(kind: Kind) -> None:
-    assert make_options(kind)["security_opt"] == ["no-new-privileges:true"]
+@pytest.mark.parametrize("kind", KINDS)
+def test_make_container_options__no_kind_gains_privileges_or_is_without_limits(kind: Kind) -> None:
+    options = make_options(kind)
+    assert options["security_opt"] == ["no-new-privileges:true"]
+    assert options["cap_drop"] == ["ALL"]
+    assert (options["mem_limit"], options["memswap_limit"], options["pids_limit"]) == (1000, 1000, 50)
+
+
+@pytest.mark.parametrize(
+    ("kind", "added"),
+    [
+        ("load", set()),
+        ("postgres", DROPPING),
+        ("redis", DROPPING),
+        ("mysql", DROPPING),
+        ("subject", DROPPING | {"AUDIT_WRITE", "NET_BIND_SERVICE", "SYS_CHROOT"}),
+        ("other", DROPPING | {"AUDIT_WRITE", "NET_BIND_SERVICE", "SYS_CHROOT"}),
+    ],
+)
+def test_make_container_options__capabilities_are_those_that_entrypoints_need(kind: Kind, added: set[str]) -> None:
+    assert set(make_options(kind)["cap_add"]) == added
 
 
 def test_make_container_options__keeps_data_in_memory() -> None:
-    assert make_options("redis")["tmpfs"] == {"/data": ""}
+    assert make_options("redis")["tmpfs"] == {"/data": "size=800"}
     assert make_options("postgres")["volumes"] == DATA  # whose volumes are in memory, and can be copied
 
 
@@ -95,11 +117,11 @@ def test_redis__writes_to_disk_only_if_the_user_sets_it() -> None:
 def test_load__can_read_counters_and_change_nothing() -> None:
     options = make_options("load", ulimits={"nofile": 4096})
     assert options["user"] == "65534:65534"
-    assert options["cap_drop"] == ["ALL"]
     assert {volume["mode"] for volume in options["volumes"].values()} == {"ro"}
     (bound,) = (volume["bind"] for volume in options["volumes"].values())
     assert options["environment"]["BENCH_ACTION_CGROUPS"] == bound
     assert options["sysctls"]["net.ipv4.ip_local_port_range"] == "1024 65535"
+    assert options["sysctls"]["net.ipv4.ip_forward"] == "0"  # no way from one slot to another
     assert options["sysctls"]["net.core.somaxconn"] == "4096"
     assert [limit.soft for limit in options["ulimits"]] == [4096]
 
@@ -121,6 +143,6 @@ def test_make_container_options__takes_over_how_a_container_runs() -> None:
     assert options["entrypoint"] == []
     assert (options["user"], options["working_dir"], options["stop_signal"]) == ("1000", "/app", "SIGINT")
     assert (options["shm_size"], options["init"], options["platform"]) == (1024, True, "linux/amd64")
-    assert options["tmpfs"] == {"/data": "", "/run": "size=1m", "/cache": ""}
+    assert options["tmpfs"] == {"/data": "size=800", "/run": "size=1m", "/cache": "size=800"}
     assert [(mount["Target"], mount["Source"]) for mount in options["mounts"]] == [("/media", None)]
     assert make_options("postgres")["shm_size"] == "256m"

@@ -1,17 +1,20 @@
 """A conversation with a program in a container: the engine's frames, over a real pair of sockets."""
 
+import contextlib
 import http.client
 import io
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench_action.engine.docker import session
 from bench_action.engine.docker.session import DockerSession
 from bench_action.model.errors import StackError
 
@@ -220,3 +223,34 @@ def test_close__closes_the_response_before_its_socket() -> None:
     assert response.isclosed()
     ours.close()
     engine.close()
+
+
+def test_collect_output__joins_both_streams() -> None:
+    engine, ours = socket.socketpair()
+    engine.sendall(frame(STDOUT, b"out\n") + frame(STDERR, "ä\n".encode()) + frame(STDOUT, b"last"))
+    engine.close()
+    assert session.collect_output(ours, "cat in the container of app", LONG_S) == "out\nä\nlast".encode()
+    assert ours.fileno() == -1  # closed
+
+
+def test_collect_output__ends_with_a_program_that_prints_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "_LONGEST_OUTPUT", 2**20)
+    engine, ours = socket.socketpair()
+
+    def flood() -> None:
+        with contextlib.suppress(OSError):
+            for _ in range(2**9):
+                engine.sendall(frame(STDOUT, b"y\n" * 2**12))
+            engine.shutdown(socket.SHUT_WR)
+
+    with engine, ThreadPoolExecutor(max_workers=1) as pool:
+        pool.submit(flood)
+        with pytest.raises(StackError, match="a program printed more than 1 MiB") as caught:
+            session.collect_output(ours, "yes in the container of app", LONG_S)
+    assert caught.value.where == "yes in the container of app"
+
+
+def test_collect_output__ends_with_a_program_that_never_ends() -> None:
+    engine, ours = socket.socketpair()
+    with engine, pytest.raises(StackError, match=r"a program did not end within 0\.05 s"):
+        session.collect_output(ours, "sleep in the container of app", 0.05)
