@@ -61,14 +61,59 @@ def test_stack__keeps_every_service_off_the_disk_and_the_host(stack: Stack, foot
         assert not container["HostConfig"]["PortBindings"]
 
 
-def test_slots__reach_their_own_services_only(stack: Stack, subject: Subject) -> None:
-    look_up = "import socket, sys; print(socket.gethostbyname(sys.argv[1]))"
+# What an application tries: names and addresses of others, on their ports, and the tool's own account on its server.
+ATTACK = """
+import asyncio, os, socket, sys
+import asyncpg
+names, addresses = sys.argv[1].split(), sys.argv[2].split()
+for name in names:
+    try:
+        print("NAME", name, socket.gethostbyname(name))
+    except OSError:
+        pass
+for address in addresses:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1).close()
+        print("REACHED", address)
+    except OSError:
+        pass
+async def sign_in():
+    user = {"host": "postgres", "user": "bench_action", "database": "bench_action", "timeout": 5}
+    for password in {"", "bench_action", os.environ["DATABASE_URL"].split(":")[2].split("@")[0]}:
+        try:
+            await asyncpg.connect(**user, password=password)
+            print("SIGNED IN")
+        except (asyncpg.PostgresError, OSError) as error:
+            print("refused", type(error).__name__)
+asyncio.run(sign_in())
+"""
+
+
+def test_subject__reaches_nothing_of_another_subject_and_no_account_of_ours(
+    stack: Stack, footprint: Footprint, subject: Subject, server: Postgres
+) -> None:
     other = stack.subject("aiohttp", "head")
-    own_names = ["postgres", "redis", subject.services["postgres"].address]
-    for name in own_names:
-        assert stack.engine.exec(subject.handle, ["python", "-c", look_up, name])[0] == 0, name
-    for name in (other.services["postgres"].address, other.handle.address, "aiohttp"):
-        assert stack.engine.exec(subject.handle, ["python", "-c", look_up, name])[0] != 0, name
+    handles = [*other.services.values(), *other.handles]
+    names = [*(handle.address for handle in handles), "aiohttp", stack.load.address]
+    networks = [
+        (network["IPAddress"], network["Gateway"], handle.port)
+        for handle in handles
+        for network in footprint.client.api.inspect_container(handle.id)["NetworkSettings"]["Networks"].values()
+    ]
+    addresses = [f"{host}:{port}" for address, gateway, port in networks for host in (address, gateway)]
+    assert len(addresses) >= 6
+    connect = "import socket; print(socket.create_connection(('postgres', 5432)), socket.gethostbyname('redis'))"
+    own = stack.engine.exec(subject.handle, ["python", "-c", connect])
+    assert own[0] == 0, "it does reach its own services"
+    attack = ["python", "-c", ATTACK, " ".join(names), " ".join(addresses)]
+    status, output = stack.engine.exec(subject.handle, attack)
+    assert status == 0, output
+    found = [line for line in output.splitlines() if not line.startswith("refused")]
+    assert [line.split()[:2] for line in found] in ([], [["NAME", stack.load.address]]), "wrk's container has no server"
+    assert "refused InvalidPasswordError" in output
+    _, environment = stack.engine.exec(subject.handle, ["env"])
+    assert server._password not in environment
 
 
 def test_stack__gives_subjects_room_for_many_connections(stack: Stack, server: Postgres, subject: Subject) -> None:
@@ -105,16 +150,20 @@ def test_statements__are_those_of_the_application_by_any_role(server: Postgres, 
     before = read_work(subject)
     assert isinstance(other.server, Postgres)
     other.server.execute_as(user, name, mine)
-    server.execute_as(user, "bench_action", mine.replace("item", "pg_class"))
     assert count_work(before, read_work(subject)) == Work(queries=0, rows=0, cache_commands=0)
     server.execute_as(user, "bench_action", "CREATE ROLE visitor; GRANT pg_read_all_data TO visitor")
     before = read_work(subject)
     server.execute_as(user, name, mine)
     server.execute_as(user, name, f"SET ROLE visitor; {mine}")
+    elsewhere = mine.replace("item", "pg_class")
+    server.execute_as(user, "bench_action", elsewhere)
     after = read_work(subject)
     server.execute("DROP ROLE visitor")
-    assert count_work(before, after) == Work(queries=2, rows=2, cache_commands=0)
-    assert list_queries(before, after) == (Statement(text=mine, calls=2, rows=2),)
+    assert count_work(before, after) == Work(queries=3, rows=3, cache_commands=0)
+    assert list_queries(before, after) == (
+        Statement(text=mine, calls=2, rows=2),
+        Statement(text=elsewhere, calls=1, rows=1),
+    )
 
 
 def test_statements__count_everything_that_does_work(server: Postgres, subject: Subject) -> None:
@@ -143,6 +192,9 @@ def test_count_work__is_none_after_counters_were_reset(server: Postgres, stack: 
     assert subject.cache is not None
     stack.engine.exec(subject.cache.handle, ["redis-cli", "config", "resetstat"])
     assert count_work(before, read_work(subject)) is None
+    stack.renew(subject)
+    before = read_work(subject)
+    assert count_work(before, read_work(subject)) is not None, "the next subject in the slot is counted as usual"
 
 
 DATA = "CREATE TABLE seeded (n int);\nCOPY seeded FROM stdin;\n1\n2\n\\.\n"

@@ -200,3 +200,35 @@ def test_open__says_how_to_give_the_password(server: Mysql) -> None:
     stranger = Mysql(server._engine, server.handle, server.login, "wrong")
     with pytest.raises(Exception, match="could not sign in to mysql as root"):
         stranger.open()
+
+
+def test_statements__are_counted_in_any_schema_and_not_whole_if_somebody_evades_counting(seeded: Mysql) -> None:
+    run(seeded, "SELECT id FROM book")
+    before = seeded.statements()
+    assert before.whole
+    seeded._run("root", "mysql", "SELECT id FROM shop.book; SET @a = (SELECT count(*) FROM shop.note);", 60)
+    counts = count_queries(before.rows, seeded.statements().rows)
+    assert counts is not None
+    assert sorted(calls for calls, _ in counts.values()) == [1, 1]
+    session = seeded._open_session("root", "shop")
+    seeded._converse(
+        session, "UPDATE performance_schema.threads SET INSTRUMENTED = 'NO' WHERE PROCESSLIST_ID = CONNECTION_ID()"
+    )
+    assert not seeded.statements().whole
+    session.close()
+
+
+def test_statements__a_reset_is_noticed_even_if_there_is_more_afterwards(seeded: Mysql) -> None:
+    run(seeded, "SELECT id FROM note")
+    before = seeded.statements()
+    time.sleep(1.1)  # MariaDB knows the second in which a statement was first seen
+    run(seeded, "TRUNCATE performance_schema.events_statements_summary_by_digest;" + 2 * "SELECT id FROM note;")
+    assert count_queries(before.rows, seeded.statements().rows) is None
+
+
+def test_renew__undoes_what_was_set_for_the_whole_server(seeded: Mysql) -> None:
+    seeded.renew("seeded")
+    before = seeded.execute("SELECT @@GLOBAL.max_connections, @@GLOBAL.sort_buffer_size, @@GLOBAL.sql_mode")
+    run(seeded, "SET GLOBAL max_connections = 10, GLOBAL sort_buffer_size = 32768, GLOBAL sql_mode = ''")
+    seeded.renew("seeded")
+    assert seeded.execute("SELECT @@GLOBAL.max_connections, @@GLOBAL.sort_buffer_size, @@GLOBAL.sql_mode") == before

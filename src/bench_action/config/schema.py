@@ -654,9 +654,16 @@ class Config(Model):
         return self
 
     @model_validator(mode="after")
-    def _bases_have_names(self) -> Self:
-        if taken := [name for name in self.variants if f"{name}-base" in self.variants]:
-            raise ValueError(f"{taken[0]}-base is the name of {taken[0]} at the base revision: choose another name")
+    def _derived_names_are_free(self) -> Self:
+        """Reject names that containers get from others: those of base, and those that run a `setup`."""
+        taken = {*self.variants, *self.services}
+        own = [name for name, service in self.services.items() if service.build or service.once or service.worker]
+        for name in (*self.variants, *own):
+            if f"{name}-base" in taken:
+                raise ValueError(f"{name}-base is the name of {name} at the base revision: choose another name")
+        for name, variant in self.variants.items():
+            if variant.setup and f"{name}-setup" in taken:
+                raise ValueError(f"{name}-setup is the name of what runs the `setup` of {name}: choose another name")
         return self
 
     @model_validator(mode="after")

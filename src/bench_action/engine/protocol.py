@@ -18,12 +18,14 @@ COPIED: frozenset[Kind] = frozenset({"postgres", "mysql"})
 class LocalForm:
     """How a subject runs without a container.
 
-    `command` contains `{port}`, `folder` holds its sources, and `requirements` lists its Python packages.
+    `command` contains `{port}`, `folder` holds its sources, and `requirements` lists its Python packages. `root`: the
+    repository, in which every file must be that the requirements refer to.
     """
 
     command: Sequence[str]
     folder: Path
     requirements: Path | None = None
+    root: Path = Path("/")
 
 
 @dataclass(frozen=True, slots=True)

@@ -250,7 +250,7 @@ def _build_count_trial(place: TrialPlan, subject: Subject, profile: Profile, run
 
 
 def _warn_of_lost_counters(place: TrialPlan) -> RunWarning:
-    message = "the statistics of the database or Redis were reset, or overflowed, while its work was counted"
+    message = "the statistics of a database or Redis were reset, switched off or overflowed while its work was counted"
     return Code.COUNTERS_LOST.warn(message, str(place.cell))
 
 

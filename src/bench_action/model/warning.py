@@ -119,8 +119,9 @@ _ADVICE = {
     "under load.",
     Code.COUNTS_VARY: "Background work, expiring caches and pool pings cause this, so only a change beyond this range "
     "counts. Turn them off to gate exactly.",
-    Code.COUNTERS_LOST: "Its work cannot be compared. The application must not reset statistics (CONFIG RESETSTAT, "
-    "pg_stat_statements_reset). If it sends very many different statements, raise `pg_stat_statements.max`.",
+    Code.COUNTERS_LOST: "Its work cannot be compared. The application must not reset statistics or switch them off "
+    "(CONFIG RESETSTAT, pg_stat_statements_reset, pg_stat_statements.track). If it sends very many different "
+    "statements, raise `pg_stat_statements.max`.",
     Code.NO_REPLY: "wrk waits for the end of each reply. Measure a path whose replies end within 10 s.",
     Code.REDIRECTS: "Set the profile's `path` to the page itself, or declare `expect: {status: …}`.",
     Code.MOSTLY_ERRORS: "Fix the profile's request, or declare `expect: {status: …}`.",

@@ -153,7 +153,7 @@ def _make_image(
     limit_s: int | None = None,
 ) -> Image:
     """Make the image of a variant or a service."""
-    config, folder = project.config, project.find_owner(name).folder
+    config, owner = project.config, project.find_owner(name)
     variant = config.variants.get(name)
     container: Container = variant or config.services[name]
     if container.build is None:
@@ -164,11 +164,11 @@ def _make_image(
     spec = BuildSpec(
         "subject",
         image,
-        folder / build.context,
+        owner.folder / build.context,
         build.dockerfile,
         build.target,
         build.args,
-        make_local_form(variant, folder) if variant is not None else None,
+        make_local_form(variant, owner.folder, owner.root) if variant is not None else None,
         results,
         limit_s,
         fill_in_build_secrets(build, read_secrets(project.config, environ)),
@@ -178,13 +178,13 @@ def _make_image(
     return Image(image, engine.build(spec))
 
 
-def make_local_form(variant: Variant, folder: Path) -> LocalForm | None:
+def make_local_form(variant: Variant, folder: Path, root: Path) -> LocalForm | None:
     """Make the form in which a variant runs without a container; None if its configuration has no `local`."""
     if variant.local is None:
         return None
     requirements = folder / variant.local.requirements if variant.local.requirements else None
     context = folder / variant.build.context if variant.build else folder
-    return LocalForm(variant.local.command, context, requirements)
+    return LocalForm(variant.local.command, context, requirements, root)
 
 
 def _make_load_image(engine: Engine, name: str | None, progress: Progress) -> Image:

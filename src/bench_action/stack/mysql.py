@@ -14,6 +14,8 @@ from typing import Self
 
 from bench_action.engine.protocol import Engine, Handle, Session
 from bench_action.model.errors import StackError
+from bench_action.stack.mysql_script import refuse_commands
+from bench_action.stack.script import ScriptError
 from bench_action.stack.server import Login, QueryError, Setup, Statements
 
 _ANSWER_S = 60.0
@@ -48,17 +50,6 @@ _DUMP_OPTIONS = (
     "--loose-set-gtid-purged=OFF",
 )
 _CLIENT_OPTIONS = ("--batch", "--skip-column-names", "--unbuffered", "--skip-auto-rehash")
-# everything in which a word or a backslash means nothing to the client
-_QUOTED = re.compile(
-    r"""'(?:[^'\\]|\\.|'')*+(?:'|\Z)|"(?:[^"\\]|\\.|"")*+(?:"|\Z)|`[^`]*+(?:`|\Z)|\#[^\n]*+|--(?=\s|\Z)[^\n]*+"""
-    r"""|/\*(?![!M]).*?(?:\*/|\Z)|/\*M!\d*\\-[^*]*+\*/""",
-    re.DOTALL,
-)
-_COMMAND = re.compile(
-    r"\\|(?:\A|[;/$|])\s*(?:system|source|tee|notee|pager|nopager|edit|ego|connect|exit|quit|use|charset)\b"
-    r"|^\s*delimiter\s+(?!(?:;;?|//|\$\$|\|\|?)\s*$)",
-    re.IGNORECASE | re.MULTILINE,
-)
 _ESCAPED = re.compile(r"\\(.)")
 _ESCAPES = {"n": "\n", "t": "\t", "0": "\0"}
 _TABLES = "SELECT table_name FROM information_schema.tables WHERE table_type <> 'VIEW' AND table_schema = "
@@ -70,6 +61,15 @@ _COLUMNS = (
 )
 # our own statements are not counted
 _UNCOUNTED = "UPDATE performance_schema.threads SET INSTRUMENTED = 'NO' WHERE PROCESSLIST_ID = CONNECTION_ID()"
+# sessions of others that have switched their counting off or use our database, and what is switched off for all
+_EVADING = f"""SELECT
+(SELECT count(*) FROM performance_schema.threads WHERE type = 'FOREGROUND'
+  AND processlist_user NOT IN ('{_OWN}', 'event_scheduler', 'system user')
+  AND (instrumented = 'NO' OR processlist_db = '{_OWN}'))
++ (SELECT count(*) FROM performance_schema.setup_consumers WHERE enabled = 'NO'
+  AND name IN ('global_instrumentation', 'thread_instrumentation', 'statements_digest'))
++ (SELECT count(*) FROM performance_schema.setup_instruments WHERE enabled = 'NO' AND name LIKE 'statement/%')"""
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _STATISTICS = {
     "innodb_table_stats": "table_name, last_update, n_rows, clustered_index_size, sum_of_other_index_sizes",
     "innodb_index_stats": "table_name, index_name, last_update, stat_name, stat_value, sample_size, stat_description",
@@ -101,6 +101,7 @@ class Mysql:
         self._engine = engine
         self._sessions: dict[str, Session] = {}
         self._templates: dict[str, Template] = {}
+        self._variables: dict[str, str] = {}
 
     @classmethod
     def connect(cls, engine: Engine, handle: Handle, setup: Setup) -> Self:
@@ -165,6 +166,8 @@ class Mysql:
     def renew(self, template: str = "") -> None:
         """Replace the application's database by a copy of a template; clients that are connected are cut off."""
         self._cut_off()
+        if template:
+            self._restore_variables()
         name = template or _PRISTINE
         kept, database = self._templates[name], quote_name(self.login.database)
         fast = "SET foreign_key_checks = 0, unique_checks = 0, sql_mode = 'NO_AUTO_VALUE_ON_ZERO';\n"
@@ -236,15 +239,25 @@ class Mysql:
         return len(self._list_clients())
 
     def statements(self) -> Statements:
-        """Read what has been run in the application's database, except by us."""
-        lost, *rows = self._execute(
-            "SHOW GLOBAL STATUS LIKE 'Performance_schema_digest_lost';\n"
-            "SELECT digest, count_star, sum_rows_affected + sum_rows_sent, digest_text"
-            " FROM performance_schema.events_statements_summary_by_digest"
-            f" WHERE digest IS NOT NULL AND schema_name = {quote_text(self.login.database)}"
+        """Read what has been run on the server, except by us."""
+        lost, evading, *rows = self._execute(
+            f"SHOW GLOBAL STATUS LIKE 'Performance_schema_digest_lost';\n{_EVADING};\n"
+            "SELECT concat_ws(' ', schema_name, digest, first_seen), count_star, sum_rows_affected + sum_rows_sent,"
+            " digest_text FROM performance_schema.events_statements_summary_by_digest"
+            f" WHERE digest IS NOT NULL AND coalesce(schema_name, '') <> '{_OWN}'"
         )
         columns = [row.split("\t") for row in rows]
-        return Statements([(key, _unescape(text), int(calls), int(n)) for key, calls, n, text in columns], lost)
+        statements = [(key, _unescape(text), int(calls), int(n)) for key, calls, n, text in columns]
+        return Statements(statements, lost, whole=evading == "0")
+
+    def _restore_variables(self) -> None:
+        """Undo what a subject has set for the whole server since the first call, if it may be set while it runs."""
+        found = dict(row.split("\t", 1) for row in self._execute("SHOW GLOBAL VARIABLES"))
+        self._variables = self._variables or found
+        for name, value in self._variables.items():
+            if found.get(name) != value:
+                restored = _write_value(_unescape(value))
+                self._execute(f"SET GLOBAL {quote_name(name)} = {restored}", tolerated="ERROR 1238")  # read-only
 
     def _create_own(self) -> list[str]:
         account = f"{quote_text(_OWN)}@'localhost'"
@@ -395,17 +408,15 @@ def _read(env: Mapping[str, str], name: str) -> str:
 
 def _require_plain(text: str) -> None:
     """Require that a script contains no command of the client, which may run programs. Raises QueryError."""
-    if found := _COMMAND.search(_QUOTED.sub(_blank_out, text)):
-        line = text.count("\n", 0, found.end()) + 1
-        raise QueryError(
-            "the SQL contains a command of the mysql client",
-            where=f"line {line}",
-            advice="remove it; to dump, use `mysqldump` on one database, without `--databases`",
-        )
+    try:
+        for _ in refuse_commands([text]):
+            pass
+    except ScriptError as error:
+        raise QueryError(error.why, where=f"line {error.line}", advice=error.advice) from None
 
 
-def _blank_out(match: re.Match[str]) -> str:
-    return re.sub(r"[^\n]", " ", match[0])
+def _write_value(value: str) -> str:
+    return value if _NUMBER.fullmatch(value) else quote_text(value)
 
 
 def _unescape(text: str) -> str:

@@ -1,9 +1,13 @@
 """Talk to PostgreSQL through its own client, inside its container."""
 
+import base64
+import hashlib
+import hmac
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Self
 
 from bench_action.engine.protocol import Engine, Handle, Session
@@ -12,7 +16,12 @@ from bench_action.stack.script import Script, ScriptError, read_script
 from bench_action.stack.server import Login, QueryError, Setup, Statements
 
 _ANSWER_S = 60.0
-_MAX_STATEMENT = 16384  # characters; a longer statement is cut there
+_MAX_STATEMENT, _MAX_OF_MANY = 16384, 1024  # characters; a longer statement is cut there
+_MANY = 5000  # statements
+_SINCE = 170000  # the first version that knows since when a statement is counted
+# An application commits no more often than it runs statements, except for a few drivers that test or prepare something.
+_COMMITS, _COMMITS_PER_STATEMENT = 200, 10
+_SCRAM_ROUNDS = 4096
 _OLDEST = 140000  # the first version whose pg_stat_statements marks top-level statements
 _REFUSED = re.compile(r"psql:(<stdin>:\d+: )?\s*(ERROR|FATAL|error):")
 _PASSWORD = frozenset({"POSTGRES_PASSWORD", "POSTGRES_PASSWORD_FILE"})
@@ -44,6 +53,44 @@ SELECT line FROM (
       AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = p.oid AND e.deptype = 'e')
 ) AS lines ORDER BY part, line"""
 
+# Of all databases, as an application may have several, or make some; without templates, in which nobody works. One who
+# switches counting off, or resets a part of it, is found by the statement for it, as far as that one is counted.
+_COUNTERS = f"""
+WITH kept AS (SELECT oid FROM pg_database WHERE datname IN ({{templates}})),
+counted AS (
+  SELECT s.*, count(*) OVER () AS many FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid
+  WHERE s.toplevel AND d.oid NOT IN (TABLE kept) AND NOT (d.datname = '{_OWN}' AND s.userid = '{_OWN}'::regrole))
+SELECT jsonb_build_object(
+  'generation', (SELECT concat_ws(' ', dealloc, stats_reset,
+      (SELECT sum(calls) FROM pg_stat_statements WHERE dbid IN (TABLE kept)),
+      (SELECT sum(calls) FROM counted WHERE query ~* 'pg_stat_statements(_reset|\\.track)'))
+    FROM pg_stat_statements_info),
+  'commits', (SELECT coalesce(sum(xact_commit), 0) FROM pg_stat_database WHERE datname = {{database}}),
+  'rows', (SELECT coalesce(jsonb_agg(jsonb_build_array(concat_ws(' ', dbid, userid, queryid{{since}}),
+      coalesce(left(query, CASE WHEN many > {_MANY} THEN {_MAX_OF_MANY} ELSE {_MAX_STATEMENT} END),
+      '(text not available)'), calls, rows)), '[]') FROM counted))"""
+# What an application that is a superuser can change outside its database, so that it would stay for the next subject.
+_SERVER_STATE = """
+SELECT jsonb_build_object(
+  'settings', (SELECT coalesce(jsonb_agg(s ORDER BY s.setrole), '[]') FROM pg_db_role_setting s WHERE setdatabase = 0),
+  'roles', (SELECT jsonb_agg(a ORDER BY a.oid) FROM pg_authid a WHERE rolcanlogin OR rolsuper),
+  'system', (SELECT coalesce(jsonb_object_agg(name, setting), '{}') FROM pg_file_settings
+    WHERE sourcefile LIKE '%postgresql.auto.conf'))"""
+_RESTORE_STATE = """
+BEGIN;
+DELETE FROM pg_db_role_setting WHERE setdatabase = 0;
+INSERT INTO pg_db_role_setting
+  SELECT s.* FROM jsonb_populate_recordset(NULL::pg_db_role_setting, {state}::jsonb -> 'settings') AS s;
+UPDATE pg_authid a SET rolsuper = b.rolsuper, rolinherit = b.rolinherit, rolcreaterole = b.rolcreaterole,
+    rolcreatedb = b.rolcreatedb, rolcanlogin = b.rolcanlogin, rolreplication = b.rolreplication,
+    rolbypassrls = b.rolbypassrls, rolconnlimit = b.rolconnlimit, rolpassword = b.rolpassword,
+    rolvaliduntil = b.rolvaliduntil
+  FROM jsonb_populate_recordset(NULL::pg_authid, {state}::jsonb -> 'roles') AS b WHERE a.oid = b.oid;
+COMMIT;
+ALTER SYSTEM RESET ALL;"""
+_END_OTHERS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE pid <> pg_backend_pid() AND backend_type = 'client backend' AND state <> 'idle'"""
 
 # The user's own tables: without a list, ANALYZE reads the system's tables too, which takes longer than a small seed.
 _ANALYZE = f"""\
@@ -72,6 +119,9 @@ class Postgres:
         self._password = password or secrets.token_hex(16)
         self._engine = engine
         self._sessions: dict[str, Session] = {}
+        self._version = 0
+        self._templates: set[str] = set()
+        self._state = ""
 
     @classmethod
     def connect(cls, engine: Engine, handle: Handle, setup: Setup) -> Self:
@@ -88,7 +138,10 @@ class Postgres:
 
     def copied_to(self, handle: Handle) -> Self:
         """Return the server of another slot, whose data are a copy of this one's."""
-        return type(self)(self._engine, handle, self.login, self._password)
+        server = copy(self)
+        server.handle, server._sessions = handle, {}  # noqa: SLF001 (a copy of this object)
+        server._templates = set(self._templates)  # noqa: SLF001
+        return server
 
     def probe(self) -> str:
         """Return an empty text once it answers over TCP, else why not.
@@ -104,10 +157,10 @@ class Postgres:
     def open(self) -> None:
         """Create our role and database, and check that queries can be counted. Raises StackError if not."""
         self.execute_as(self.login.user, _ALWAYS_THERE, *self._create_own())
-        version = int(self._execute("SHOW server_version_num")[0])
-        if version < _OLDEST:
+        self._version = int(self._execute("SHOW server_version_num")[0])
+        if self._version < _OLDEST:
             raise StackError(
-                f"PostgreSQL {version // 10000} is too old", advice=f"use version {_OLDEST // 10000} or later"
+                f"PostgreSQL {self._version // 10000} is too old", advice=f"use version {_OLDEST // 10000} or later"
             )
         try:
             self._execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
@@ -120,7 +173,7 @@ class Postgres:
         self.keep_as(_PRISTINE)
 
     def _create_own(self) -> list[str]:
-        own = f"CREATE ROLE {_OWN} SUPERUSER LOGIN PASSWORD '{self._password}'"
+        own = f"CREATE ROLE {_OWN} SUPERUSER LOGIN PASSWORD '{make_verifier(self._password)}'"
         statements = [own, f"CREATE DATABASE {_OWN} OWNER {_OWN}"]
         known = self.execute_as(self.login.user, _ALWAYS_THERE, "SELECT datname FROM pg_database")
         return statements if self.login.database in known else [*statements, self._create_database()]
@@ -138,8 +191,11 @@ class Postgres:
     def renew(self, template: str = "") -> None:
         """Replace the application's database by a copy of a template; clients that are connected are cut off.
 
-        `template`: empty for the database as the image has made it.
+        `template`: empty for the database as the image has made it. With a template, a subject follows: what the last
+        one has changed outside its database is undone, and what it has left running is ended.
         """
+        if template:
+            self._restore_state()
         self._drop_database(self.login.database)
         self._execute(self._create_database(template or _PRISTINE))
 
@@ -149,6 +205,7 @@ class Postgres:
         name = quote_text(self.login.database)
         self._execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {name}")
         self._execute(f"ALTER DATABASE {quote_name(self.login.database)} RENAME TO {quote_name(template)}")
+        self._templates.add(template)
 
     def execute(self, text: str) -> list[str]:
         """Run statements in the application's database as our role; return their rows, one line each.
@@ -184,6 +241,7 @@ class Postgres:
     def drop_template(self, template: str) -> None:
         """Drop a template."""
         self._drop_database(template)
+        self._templates.discard(template)
 
     def _drop_database(self, name: str) -> None:
         """Drop a database, even if clients are connected to it."""
@@ -196,18 +254,29 @@ class Postgres:
         return int(self._execute(f"SELECT count(*) FROM pg_stat_activity WHERE {where}")[0])
 
     def statements(self) -> Statements:
-        """Read what has been run in the application's database: none of ours may run there between two readings."""
-        rows = self._execute(
-            "SELECT jsonb_build_object("
-            "'generation', (SELECT concat(dealloc, ' ', stats_reset) FROM pg_stat_statements_info),"
-            " 'rows', (SELECT coalesce(jsonb_agg(jsonb_build_array(concat(s.userid, ' ', s.queryid),"
-            f" coalesce(left(s.query, {_MAX_STATEMENT}), '(text not available)'), s.calls, s.rows)), '[]')"
-            " FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid"
-            f" WHERE s.toplevel AND d.datname = {quote_text(self.login.database)}))"
+        """Read what has been run in all databases, except by us: we run nothing elsewhere between two readings."""
+        query = _COUNTERS.format(
+            database=quote_text(self.login.database),
+            templates=", ".join(map(quote_text, sorted({_PRISTINE, *self._templates}))),
+            since=", stats_since" if self._version >= _SINCE else "",
         )
-        reading = json.loads(rows[0])
+        reading = json.loads(self._execute(query)[0])
         statements = [(str(row[0]), str(row[1]), int(row[2]), int(row[3])) for row in reading["rows"]]
-        return Statements(statements, str(reading["generation"]))
+        return Statements(statements, str(reading["generation"]), whole=_are_whole(statements, int(reading["commits"])))
+
+    def _restore_state(self) -> None:
+        """Undo what a subject has changed outside its database since the first call; nothing runs here meanwhile."""
+        self._forget(self.login.database)
+        self._execute(_END_OTHERS)
+        state = self._execute(_SERVER_STATE)[0]
+        if not self._state:
+            self._state = state
+        if state == self._state:
+            return
+        settings = json.loads(self._state)["system"].items()
+        system = [f"ALTER SYSTEM SET {quote_name(name)} = {quote_text(value)};" for name, value in settings]
+        restore = _RESTORE_STATE.format(state=quote_text(self._state))
+        self._execute("\n".join([restore, *system, "SELECT pg_reload_conf()"]))
 
     def _create_database(self, template: str = "template1") -> str:
         name, owner = quote_name(self.login.database), quote_name(self.login.user)
@@ -258,6 +327,22 @@ def quote_text(text: str) -> str:
     """Quote a text for SQL, regardless of `standard_conforming_strings`."""
     escaped = text.replace("\\", r"\\").replace("'", "''")
     return f"E'{escaped}'"
+
+
+def make_verifier(password: str) -> str:
+    """Make what PostgreSQL keeps of a password (RFC 5803), so that the password is in no statement, log or counter."""
+    salt = secrets.token_bytes(16)
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, _SCRAM_ROUNDS)
+    client, server = (hmac.digest(salted, key, "sha256") for key in (b"Client Key", b"Server Key"))
+    salt64, stored64, server64 = (
+        base64.b64encode(part).decode("ascii") for part in (salt, hashlib.sha256(client).digest(), server)
+    )
+    return f"SCRAM-SHA-256${_SCRAM_ROUNDS}:{salt64}${stored64}:{server64}"
+
+
+def _are_whole(statements: Sequence[tuple[str, str, int, int]], commits: int) -> bool:
+    """Tell whether statements can be all that were run, as an application may switch off the counting of some."""
+    return commits <= _COMMITS + _COMMITS_PER_STATEMENT * sum(calls for _, _, calls, _ in statements)
 
 
 def _read_script(text: str) -> Script:

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import time
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Self
@@ -9,13 +10,17 @@ from urllib.parse import quote
 
 from bench_action.engine.protocol import Engine, Handle, Session
 from bench_action.model.errors import StackError
+from bench_action.stack.meters.cache import was_reset
 from bench_action.stack.server import Setup
 
 _ANSWER_S = 10.0
 _FLUSH_S = 60.0
+_RESTART_S, _POLL_S = 30.0, 0.05
 _PROGRAMS = ("redis-cli", "valkey-cli")  # an image has one of them, or both
 _NOT_FOUND = (126, 127)  # how an engine reports a program that is not there
 _DATABASE = re.compile(r"db(\d+):")  # a line of INFO keyspace
+# The shell reads the password from the first line of its input, because every process can read a command line.
+_SIGN_IN = 'read -r REDISCLI_AUTH; export REDISCLI_AUTH; exec "$@"'
 
 
 class Redis:
@@ -30,6 +35,7 @@ class Redis:
         self._engine = engine
         self._session: Session | None = None
         self._program = _PROGRAMS[0]
+        self._state: list[tuple[str, ...]] = []
 
     @classmethod
     def connect(cls, engine: Engine, handle: Handle, setup: Setup) -> Self:
@@ -49,10 +55,12 @@ class Redis:
 
     def probe(self) -> str:
         """Return an empty text once it answers, else why not; while it loads its data, it does not answer."""
-        status, output = self._engine.exec(self.handle, [*self._client(), "ping"])
+        status, output = self._engine.exec(self.handle, [self._program, "-p", str(self.handle.port), "ping"])
         if status in _NOT_FOUND and self._program != _PROGRAMS[-1]:
             self._program = _PROGRAMS[-1]
             return self.probe()
+        if output.startswith("NOAUTH") and self._password:
+            output = self._ping()
         if output.startswith("NOAUTH"):
             raise StackError(
                 f"{self.handle.name} wants a password that is not known here",
@@ -62,8 +70,9 @@ class Redis:
 
     def open(self) -> None:
         """Connect to it."""
-        self._session = self._engine.session(self.handle, self._client())
+        self._session = self._start_client()
         self.command_calls()  # from now on our own INFO is among the calls, so that a reset is always noticed
+        self._state = self._state or self._read_state()
 
     def close(self) -> None:
         """Close the connection."""
@@ -92,8 +101,16 @@ class Redis:
         return 0
 
     def flush(self) -> None:
-        """Delete all keys of all databases."""
+        """Delete all keys of all databases, and undo what the last subject has changed about the server."""
         self._converse("FLUSHALL", _FLUSH_S)
+        if was_reset(self.command_calls()) or self._read_state() != self._state:
+            self._restart()
+            if self._read_state() != self._state:
+                raise StackError(
+                    f"could not undo what an application changed in the settings of {self.handle.name}",
+                    cause="they are different after a restart too",
+                    advice="keep the application from writing the server's configuration file (CONFIG REWRITE)",
+                )
 
     def command_calls(self) -> dict[str, int]:
         """Read the calls of each command since the server started; a subcommand is named like `client|setinfo`."""
@@ -104,9 +121,42 @@ class Redis:
                 calls[name.removeprefix("cmdstat_")] = int(detail.partition(",")[0])
         return calls
 
-    def _client(self) -> list[str]:
-        account = ["--no-auth-warning", "-a", self._password] if self._password else []
-        return [self._program, "-p", str(self.handle.port), *account]
+    def _read_state(self) -> list[tuple[str, ...]]:
+        """Read what an application can change that outlives FLUSHALL; an older server refuses a part of it each time.
+
+        Each start of a server gives its settings another order.
+        """
+        settings = self._converse("CONFIG GET *")
+        others = self._converse("ACL LIST\nFUNCTION LIST")
+        return sorted([*zip(settings[::2], settings[1::2], strict=False), *((line,) for line in others)])
+
+    def _restart(self) -> None:
+        """Restart the server, which has kept nothing that is needed. Raises StackError."""
+        self.close()
+        self._engine.stop(self.handle)
+        self._engine.restart(self.handle)
+        deadline = time.monotonic() + _RESTART_S
+        while problem := self.probe():
+            if time.monotonic() > deadline:
+                raise StackError(f"{self.handle.name} did not restart", cause=problem)
+            time.sleep(_POLL_S)
+        self.open()
+
+    def _ping(self) -> str:
+        """Sign in, and return the first line of the answer to PING."""
+        session = self._start_client("ping")
+        try:
+            return session.read_line(_ANSWER_S) or ""
+        finally:
+            session.close()
+
+    def _start_client(self, *words: str) -> Session:
+        client = [self._program, "-p", str(self.handle.port), *words]
+        if not self._password:
+            return self._engine.session(self.handle, client)
+        session = self._engine.session(self.handle, ["sh", "-c", _SIGN_IN, "sh", *client])
+        session.send(f"{self._password}\n")
+        return session
 
     def _converse(self, commands: str, patience_s: float = _ANSWER_S) -> list[str]:
         if self._session is None:

@@ -86,10 +86,10 @@ def read_pieces(chunks: Iterable[str]) -> Iterator[Piece]:
 
     Raises ScriptError for an unclosed quote, comment or parenthesis, and for psql commands.
     """
-    return _Reader(_end_at_lines(chunks)).read()
+    return _Reader(end_at_lines(chunks)).read()
 
 
-def _end_at_lines(chunks: Iterable[str]) -> Iterator[str]:
+def end_at_lines(chunks: Iterable[str]) -> Iterator[str]:
     """Cut chunks at line ends, so that a chunk's end is within no token."""
     waiting: list[str] = []
     for chunk in chunks:

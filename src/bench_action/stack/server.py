@@ -17,11 +17,13 @@ class QueryError(StackError):
 class Statements:
     """The statements that were run in a database so far: key, text, calls and rows of each top-level one.
 
-    `generation` changes when counters are reset, or discarded for lack of room.
+    `generation` changes when counters are reset, or discarded for lack of room. `whole`: nothing indicates that some
+    statements were not counted.
     """
 
     rows: Sequence[tuple[str, str, int, int]]
     generation: str
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,8 @@ class DatabaseServer(Server, Protocol):
     def renew(self, template: str = "") -> None:
         """Replace the application's database by a copy of a template; clients that are connected are cut off.
 
-        `template`: empty for the database as the image has made it.
+        `template`: empty for the database as the image has made it. With a template, a subject follows, so what the
+        last one has changed outside its database is undone too, as far as the server allows.
         """
 
     def analyse(self, patience_s: float) -> None:
@@ -125,4 +128,4 @@ class DatabaseServer(Server, Protocol):
         """Count the connections that applications have to their database now."""
 
     def statements(self) -> Statements:
-        """Read what has been run in the application's database: none of ours may run there between two readings."""
+        """Read what has been run on the server, except by us."""

@@ -56,7 +56,6 @@ class Slot:
     servers: dict[str, Server] = field(default_factory=dict)
     resets: dict[str, Reset] = field(default_factory=dict)
     _started: dict[str, dict[str, Handle]] = field(default_factory=dict)
-    _template: str = ""
     _last: str = ""
     _inside: Subject | None = None
 
@@ -98,18 +97,16 @@ class Slot:
     def renew(self, subject: Subject, *, fresh_data: bool = True) -> None:
         """Make the slot's data new for a subject that enters an empty slot.
 
-        Without `fresh_data`, databases stay if the last subject had the same template and changed nothing. Caches are
-        always emptied, as revisions may disagree on their format; so are other services, if another subject enters.
+        Without `fresh_data`, databases and other services stay if the same subject was in it before. Nothing that
+        another one has done, such as a migration at its start, may remain. Caches are always emptied.
         """
         for name, cache in self.caches.items():
             cache.flush()
             if name in subject.cache_seeds:
                 subject.cache_seeds[name].apply(Unwatched(), handle=cache.handle)
-        if fresh_data or subject.template != self._template:
+        if fresh_data or subject.name != self._last:
             for server in self.databases.values():
                 server.renew(subject.template)
-            self._template = subject.template
-        if fresh_data or subject.name != self._last:
             self._reset_others()
             self._last = subject.name
 

@@ -193,7 +193,7 @@ class Starter:
         variant, project = subject.config, self._project(subject.variant, subject.revision)
         addresses = self._find_addresses(subject)
         secrets = read_secrets(project.config, self.environ)
-        local = make_local_form(variant, project.folder)
+        local = make_local_form(variant, project.folder, project.root)
         if local is not None:
             words = command or local.command
             local = replace(local, command=[fill_in_addresses(word, addresses) for word in words])

@@ -114,5 +114,8 @@ def test_run_dump__names_the_line_and_quotes_no_data(account: Account) -> None:
         run(account, "SELECT 1;\nINSERT secret;\n")
     assert caught.value.where == "line 2"
     assert "secret" not in str(caught.value)
+    with pytest.raises(InputError, match="a command of the mysql client") as caught:
+        run(account, f"{DUMP}\n\\! touch /tmp/started-by-a-seed\n")
+    assert caught.value.where == f"line {DUMP.count(chr(10)) + 2}"
     with pytest.raises(InputError, match="Access denied"):
         run(account.__class__(account.handle, "shop", "wrong", "shop"), DUMP)

@@ -52,3 +52,9 @@ def test_work__must_name_a_profile() -> None:
 def test_variants__a_name_of_the_base_of_another_is_refused() -> None:
     with pytest.raises(ValidationError, match="api-base is the name of api at the base revision"):
         config(variants={"api": {"image": "api"}, "api-base": {"image": "api"}})
+    with pytest.raises(ValidationError, match="api-setup is the name of what runs the `setup` of api"):
+        config(variants={"api": {"image": "api", "setup": ["migrate"]}, "api-setup": {"image": "api"}})
+    with pytest.raises(ValidationError, match="jobs-base is the name of jobs at the base revision"):
+        config(services={"jobs": {"image": "api", "worker": True}, "jobs-base": {"image": "redis"}})
+    both = {"api": {"image": "api"}, "api-setup": {"image": "api"}, "api-template": {"image": "api"}}
+    assert set(config(variants=both).variants) == set(both)

@@ -8,7 +8,9 @@ from tests.probes import make_probe
 
 from bench_action.engine.protocol import Engine, Exit, Handle
 from bench_action.model.errors import StackError
+from bench_action.stack.postgres import Postgres
 from bench_action.stack.readiness import ReadinessCheck
+from bench_action.stack.server import Login
 from bench_action.stack.slots import Reset, Slot
 from bench_action.stack.subject import Subject
 
@@ -43,7 +45,7 @@ class Recorder:
 
 
 def subject(name: str, template: str = "") -> Subject:
-    return cast(Subject, type("Fake", (), {"name": name, "template": template})())
+    return cast(Subject, type("Fake", (), {"name": name, "template": template, "cache_seeds": {}})())
 
 
 def make_slot(engine: Recorder, *command: str) -> Slot:
@@ -77,3 +79,21 @@ def test_renew__reports_a_command_that_fails() -> None:
         make_slot(Recorder(status=3), "purge").renew(subject("web"))
     assert caught.value.where == "its `reset` command exited with status 3"
     assert caught.value.log == ("no such queue",)
+
+
+class Recording(Postgres):
+    """A database server that only records how it is made new."""
+
+    def renew(self, template: str = "") -> None:
+        self.templates = [*getattr(self, "templates", []), template]
+
+
+def test_renew__leaves_no_database_to_another_subject_even_if_both_have_one_template() -> None:
+    server = Recording(cast(Engine, Recorder()), QUEUE, Login("u", "p", "d"))
+    slot = Slot(cast(Engine, Recorder()), "a")
+    slot.add("db", server)
+    for name in ("web", "web", "web@base", "web"):
+        slot.renew(subject(name, "web_head"), fresh_data=False)
+    assert server.templates == ["web_head"] * 3
+    slot.renew(subject("web", "web_head"), fresh_data=True)
+    assert len(server.templates) == 4

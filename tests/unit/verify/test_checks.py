@@ -176,6 +176,8 @@ class FakeStack:
             name=name,
             handle=handle,
             database=database,
+            databases={"postgres": database},
+            caches={},
             cache=None,
             address_request=lambda wanted: HttpRequest.to(cast(Handle, handle), wanted),
         )

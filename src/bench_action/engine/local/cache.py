@@ -39,7 +39,7 @@ def find_usable(folders: Sequence[Path]) -> Path:
     )
 
 
-def make_once(folder: Path, make: Callable[[], None]) -> None:
+def make_once(folder: Path, make: Callable[[], object]) -> None:
     """Call `make` unless it has completed `folder` before. A second run waits for the first.
 
     `make` must be able to start over if an earlier call was interrupted.
@@ -48,4 +48,5 @@ def make_once(folder: Path, make: Callable[[], None]) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / _COMPLETE).is_file():
             make()
+            (folder / _COMPLETE).unlink(missing_ok=True)  # what made the folder may have put a link there
             (folder / _COMPLETE).touch()

@@ -1,8 +1,10 @@
 """A stand-in for `redis-cli` on machines without it: reads one command per line and prints each reply.
 
-Usage: `… -m bench_action.engine.local.cache_client -p PORT [--no-auth-warning] [-a PASSWORD] [COMMAND … | --pipe]`.
+It is run as text (`python -c`), as the account may not be able to read our files: `… -p PORT [COMMAND … | --pipe]`.
+REDISCLI_AUTH has the password.
 """
 
+import os
 import shlex
 import socket
 import sys
@@ -56,11 +58,7 @@ def _send_all(server: socket.socket, stream: IO[bytes]) -> None:
 def main() -> None:
     """Send the command on the command line, or else every line of standard input."""
     _, _, port, *command = sys.argv
-    if command[:1] == ["--no-auth-warning"]:
-        command.pop(0)
-    password = command.pop(1) if command[:1] == ["-a"] else ""
-    if password:
-        command.pop(0)
+    password = os.environ.get("REDISCLI_AUTH", "")
     with socket.create_connection(("127.0.0.1", int(port)), timeout=10) as server, server.makefile("rwb") as connection:
         if password and (reply := send_command(connection, ["AUTH", password])) != "OK":
             print(f"AUTH failed: {reply}", flush=True)

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import inspect
 import os
 import shutil
 import subprocess
@@ -13,14 +14,15 @@ from pathlib import Path
 import psutil
 
 from bench_action.engine.commands import make_redis_options
+from bench_action.engine.local import cache_client
+from bench_action.engine.local.accounts import Account, RunAccount
 from bench_action.engine.local.cache import find_cache_folder
 from bench_action.engine.local.cluster import copy_cluster, init_cluster, make_postgres_argv
-from bench_action.engine.local.environments import make_environment
+from bench_action.engine.local.environments import Environments
 from bench_action.engine.local.folder import RunFolder, sweep_folders
 from bench_action.engine.local.ports import Ports
 from bench_action.engine.local.processes import (
     MARK,
-    Account,
     find_family,
     find_marked,
     find_working_in,
@@ -52,7 +54,8 @@ class LocalEngine:
     def __init__(self, owner: Ownership, environ: Mapping[str, str], servers: Servers | None = None) -> None:
         self._owner = owner
         self._environ = environ
-        self._account = Account.choose_unprivileged()
+        self._run_account = RunAccount()
+        self._account = self._run_account.reserve()
         self._ports = Ports()
         self.servers = servers or Servers(environ.get("PATH", os.defpath))
         self._folder = RunFolder(owner)
@@ -129,7 +132,8 @@ class LocalEngine:
                 cause="its variant has no `local:` in the configuration",
                 advice="add `local: {command: […], requirements: …}`, or use --engine docker",
             )
-        python = make_environment(spec.local.requirements, find_cache_folder(self._environ), self._environ)
+        cache = find_cache_folder(self._environ)
+        python = Environments(self.run_id, cache, self.folder, self._account, self._environ).make(spec.local)
         name = python.parent.parent.name
         self._pythons[name] = python
         return name
@@ -205,10 +209,10 @@ class LocalEngine:
     def session(self, handle: Handle, argv: Sequence[str]) -> LocalSession:
         """Start a program, for a conversation."""
         process = start(
-            self._make_client_argv(argv),
+            command := self._make_client_argv(argv),
             env=self._make_client_environment(),
             folder=Path("/"),
-            account=None,
+            account=self._choose_client_account(command),
             open_files=self._specs[handle.id].ulimits.get("nofile", OPEN_FILES),
             stdin=subprocess.PIPE,
             cpus=self._cpus.get(handle.id, ()),
@@ -220,8 +224,13 @@ class LocalEngine:
 
     def exec(self, handle: Handle, argv: Sequence[str]) -> tuple[int, str]:  # noqa: ARG002 (no container to enter)
         """Run a short program, and return its status and output."""
-        env = self._make_client_environment()
-        process = start(self._make_client_argv(argv), env=env, folder=Path("/"), account=None, open_files=OPEN_FILES)
+        process = start(
+            command := self._make_client_argv(argv),
+            env=self._make_client_environment(),
+            folder=Path("/"),
+            account=self._choose_client_account(command),
+            open_files=OPEN_FILES,
+        )
         output, _ = process.communicate()
         return process.returncode, output.decode(errors="replace")
 
@@ -278,6 +287,7 @@ class LocalEngine:
             session.close()
         self._running.clear()
         self._ports.release()
+        self._run_account.release()
         self._folder.remove()
         if left:
             pids = " ".join(str(process.pid) for process in left)
@@ -310,7 +320,7 @@ class LocalEngine:
             case "postgres":
                 return make_postgres_argv(self.servers, self._locate_data(spec), spec, handle.port)
             case "redis":
-                local = ["--bind", _HOST, "--port", str(handle.port), "--dir", str(self.folder)]
+                local = ["--bind", _HOST, "--port", str(handle.port), "--dir", str(self._folder.home)]
                 return [self.servers["redis-server"], *local, *make_redis_options(spec)]
             case _:
                 command = spec.local.command if spec.local else spec.command
@@ -321,28 +331,40 @@ class LocalEngine:
                 return words
 
     def _make_environment(self, spec: ServiceSpec, handle: Handle) -> dict[str, str]:
-        inherited = {name: self._environ[name] for name in _INHERITED if name in self._environ}
+        inherited = self._inherit()
         own = dict(spec.env)
         if spec.kind == "subject":
             own["PORT"] = str(handle.port)
             inherited["PATH"] = f"{self._pythons[spec.image].parent}:{inherited.get('PATH', os.defpath)}"
-        return {**inherited, "HOME": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1", **own, MARK: self.run_id}
+        return {**inherited, "HOME": str(self._folder.home), "PYTHONDONTWRITEBYTECODE": "1", **own, MARK: self.run_id}
 
     def _make_client_environment(self) -> dict[str, str]:
-        """Return our own environment, with this Python and the servers' clients first in PATH."""
+        """Return what a client needs of our environment, with this Python and the servers' clients first in PATH."""
         folders = [Path(sys.executable).parent]
         folders += [Path(self.servers["psql"]).parent] if self.servers.has("psql") else []
         path = ":".join([*map(str, folders), self._environ.get("PATH", os.defpath)])
-        return {**self._environ, "PATH": path, MARK: self.run_id}
+        return {**self._inherit(), "HOME": str(self._folder.home), "PATH": path, MARK: self.run_id}
+
+    def _inherit(self) -> dict[str, str]:
+        return {name: self._environ[name] for name in _INHERITED if name in self._environ}
 
     def _make_client_argv(self, argv: Sequence[str]) -> list[str]:
         """Find a client by its name in the containers; without redis-cli, our stand-in takes its place."""
-        program, *rest = argv
-        if program != "redis-cli":
-            return [program, *rest]
+        if "redis-cli" not in argv:
+            return list(argv)
+        client = [sys.executable, "-c", inspect.getsource(cache_client)]
         if self.servers.has("redis-cli"):
-            return [self.servers["redis-cli"], *rest]
-        return [sys.executable, "-m", "bench_action.engine.local.cache_client", *rest]
+            client = [self.servers["redis-cli"]]
+        at = list(argv).index("redis-cli")
+        return [*argv[:at], *client, *argv[at + 1 :]]
+
+    def _choose_client_account(self, argv: Sequence[str]) -> Account | None:
+        """Choose the unprivileged account for a client too, as it reads what others have written, unless it may not."""
+        program = shutil.which(argv[0], path=self._make_client_environment()["PATH"]) or argv[0]
+        programs = {program, sys.executable} if sys.executable in argv else {program}
+        if self._account is None or all(self._account.can_run(Path(name)) for name in programs):
+            return self._account
+        return None
 
     def _choose_account(self, spec: ServiceSpec) -> Account | None:
         """Choose the unprivileged account, unless it may not run a subject's Python."""
@@ -353,12 +375,14 @@ class LocalEngine:
     def _choose_folder(self, spec: ServiceSpec) -> Path:
         """Choose a subject's sources, or a copy of them if the account that it runs as may not be able to read them."""
         if spec.kind != "subject" or spec.local is None:
-            return self.folder
+            return self._folder.home
         if self._choose_account(spec) is None:
             return spec.local.folder
         copy = self.folder / f"{_make_key(spec)}-sources"
         if not copy.exists():
-            shutil.copytree(spec.local.folder, copy, ignore=shutil.ignore_patterns(".git", "__pycache__"))
+            # links stay links: what they lead to may be nothing that the account may read
+            unused = shutil.ignore_patterns(".git", "__pycache__")
+            shutil.copytree(spec.local.folder, copy, symlinks=True, ignore=unused)
             self._folder.give(copy)
         return copy
 

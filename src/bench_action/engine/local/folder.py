@@ -12,7 +12,8 @@ from pathlib import Path
 
 import psutil
 
-from bench_action.engine.local.processes import Account, find_family, find_marked, find_working_in, kill_all
+from bench_action.engine.local.accounts import Account
+from bench_action.engine.local.processes import find_family, find_marked, find_working_in, kill_all
 from bench_action.engine.local.shared_memory import free_shared_memory
 from bench_action.engine.ownership import Ownership, is_abandoned, read_own_file
 from bench_action.model.errors import StackError
@@ -25,22 +26,29 @@ _MEMORY = Path("/dev/shm")  # noqa: S108 (data in memory, as on a container's tm
 
 
 class RunFolder:
-    """The folder that contains everything of one run."""
+    """The folder that contains everything of one run. Only we may write to it.
+
+    `home` in it belongs to the account that services and subjects run as, and so do the folders that `give` is for.
+    """
 
     def __init__(self, owner: Ownership) -> None:
         self._owner = owner
         self._account: Account | None = None
         self.path = _choose_parent() / f"{_PREFIX}{owner.run_id}"
+        self.home = self.path / "home"
 
     def make(self, account: Account | None) -> None:
-        """Create the folder and give it to the account that services run as. Raises StackError."""
+        """Create the folder, and in it a home for the account that services run as. Raises StackError."""
         self._account = account
         try:
             self.path.mkdir(mode=0o700)
-            self.give(self.path)
-            # these two stay ours, because they decide which processes a later run kills, perhaps as root
+            # these decide which processes a later run kills, perhaps as root
             (self.path / _OWNER).write_text(json.dumps(asdict(self._owner)), encoding="utf-8")
             (self.path / _PROCESSES).touch()
+            self.home.mkdir(mode=0o700)
+            if account is not None:
+                account.own(self.home)
+                self.path.chmod(0o711)  # it may open what it has the name of, and list or change nothing
         except OSError as error:
             raise StackError(
                 f"could not create the run's folder {self.path}: {error}", advice="set TMPDIR to another folder"
@@ -48,18 +56,16 @@ class RunFolder:
 
     def record(self, name: str, pid: int) -> None:
         """Record a process: its current number for the agent, its number and start time for a later clean-up."""
-        (self.path / f"{name}.pid").write_text(str(pid), encoding="ascii")
+        pidfile = self.path / f"{name}.pid"
+        pidfile.write_text(str(pid), encoding="ascii")
+        pidfile.chmod(0o644)  # the agent may run under the account
         with (self.path / _PROCESSES).open("a", encoding="ascii") as file:
             file.write(f"{pid} {psutil.Process(pid).create_time()}\n")
 
     def give(self, path: Path) -> None:
         """Give a folder and everything in it to the account that services run as."""
-        if self._account is None:
-            return
-        for folder, _, files in os.walk(path):
-            os.chown(folder, self._account.uid, self._account.gid)
-            for name in files:
-                os.chown(Path(folder) / name, self._account.uid, self._account.gid)
+        if self._account is not None:
+            self._account.own(path)
 
     def remove(self) -> None:
         """Remove the folder if it exists. Raises StackError."""
@@ -98,6 +104,8 @@ def _find_abandoned() -> Iterator[Path]:
     for parent in dict.fromkeys((_MEMORY, Path(tempfile.gettempdir()))):
         for folder in parent.glob(f"{_PREFIX}*"):
             try:
+                if folder.lstat().st_uid != os.getuid():
+                    continue
                 read_own_file(folder / _PROCESSES)  # which says what to kill
                 owner = json.loads(read_own_file(folder / _OWNER))
                 abandoned = is_abandoned(owner["process"], str(owner["expires_at"]), now=time.time())

@@ -2,51 +2,19 @@
 
 import contextlib
 import os
-import pwd
 import resource
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 
+from bench_action.engine.local.accounts import Account, run_as
 from bench_action.model.errors import StackError
 
 MARK = "BENCH_ACTION_RUN"  # a variable in the environment of every process that a run starts
 _ROUNDS = 3
-_UNPRIVILEGED = ("postgres", "nobody")
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """The user and group that a process runs as. PostgreSQL refuses to run as root."""
-
-    uid: int
-    gid: int
-
-    @classmethod
-    def choose_unprivileged(cls) -> "Account | None":
-        """Choose the account that services run as if we are root, else None."""
-        if os.geteuid() != 0:
-            return None
-        for name in _UNPRIVILEGED:
-            with contextlib.suppress(KeyError):
-                entry = pwd.getpwnam(name)
-                return cls(entry.pw_uid, entry.pw_gid)
-        return cls(65534, 65534)
-
-    def can_run(self, program: Path) -> bool:
-        """Return whether this account may run a program; it may not run an interpreter in root's home."""
-        test = ["test", "-x", str(program.resolve())]
-        return subprocess.run(test, check=False, **run_as(self)).returncode == 0  # noqa: S603
-
-
-def run_as(account: Account | None) -> dict[str, Any]:
-    """Make the arguments of `subprocess` that start a process under an account; none to keep our own."""
-    return {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
 
 
 def start(

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import stat
 from pathlib import Path
 
 _SEGMENTS = Path("/proc/sysvipc/shm")
@@ -14,13 +15,16 @@ def free_shared_memory(data: Path) -> None:
     Line 1 of that file is the server's process, line 7 the key and the number of its segment (pidfile.h).
     """
     with contextlib.suppress(OSError, ValueError, IndexError):
-        lines = (data / "postmaster.pid").read_text(encoding="utf-8", errors="replace").splitlines()
+        pidfile = data / "postmaster.pid"
+        if not stat.S_ISREG(pidfile.lstat().st_mode):  # the account that owns the folder may have put anything there
+            return
+        lines = pidfile.read_text(encoding="utf-8", errors="replace").splitlines()
         segment = int(lines[6].split()[1])
-        if (str(segment), lines[0].strip()) in _list_segments():
+        if (str(segment), lines[0].strip(), str(data.stat().st_uid)) in _list_segments():
             ctypes.CDLL(None).shmctl(segment, _IPC_RMID, None)
 
 
-def _list_segments() -> set[tuple[str, str]]:
-    """List number and creator of every segment; a number alone may belong to another process by now."""
+def _list_segments() -> set[tuple[str, str, str]]:
+    """List number, creator and owner of every segment; a number alone may belong to another process by now."""
     rows = [line.split() for line in _SEGMENTS.read_text(encoding="ascii").splitlines()[1:]]
-    return {(row[1], row[4]) for row in rows}
+    return {(row[1], row[4], row[7]) for row in rows}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 _NOT_WORK = frozenset(
     {"auth", "client", "command", "config", "echo", "hello", "info", "quit", "readonly", "reset", "select"}
 )
+_RESET = "config|resetstat"  # counts itself after it has set all counters to zero; before Redis 7 it has no counter
 
 
 def is_work(command: str) -> bool:
@@ -13,8 +14,13 @@ def is_work(command: str) -> bool:
     return command.partition("|")[0] not in _NOT_WORK
 
 
+def was_reset(calls: Mapping[str, int]) -> bool:
+    """Tell whether somebody has reset the counters since the server started."""
+    return calls.get(_RESET, 0) > 0
+
+
 def count_commands(before: Mapping[str, int], after: Mapping[str, int]) -> int | None:
-    """Count the cache commands between two readings of INFO commandstats; None if they were reset meanwhile."""
-    if any(after.get(name, 0) < calls for name, calls in before.items()):
+    """Count the cache commands between two readings of INFO commandstats; None if the counters were ever reset."""
+    if was_reset(after) or any(after.get(name, 0) < calls for name, calls in before.items()):
         return None
     return sum(calls - before.get(name, 0) for name, calls in after.items() if is_work(name))

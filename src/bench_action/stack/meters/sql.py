@@ -80,9 +80,14 @@ _NESTED = re.compile(r"/\*|\*/")
 def is_query(text: str) -> bool:
     """Tell whether a statement counts as a query (docs/glossary.md)."""
     bare = normalise_statement(text)
-    if bare in _UPKEEP or bare.partition(" ")[0] in _SESSION or _ASKING.fullmatch(bare):
+    if bare in _UPKEEP or _ASKING.fullmatch(bare) or _controls_session(bare):
         return False
     return bool(bare) and hashlib.sha256(bare.encode()).hexdigest()[:16] not in _LOOKUPS
+
+
+def _controls_session(bare: str) -> bool:
+    word = bare.partition(" ")[0]
+    return word in _SESSION and not (word == "set" and " select " in bare)  # MySQL: SET @a = (SELECT …)
 
 
 def normalise_statement(text: str) -> str:

@@ -1,6 +1,6 @@
-"""Count the work of one subject between two moments.
+"""Count the work of one subject between two moments, on all database servers and caches of its slot.
 
-No other subject may work meanwhile, because Redis counts the commands of all of them together.
+No other subject works on them meanwhile: each slot has its own.
 """
 
 import time
@@ -16,37 +16,48 @@ from bench_action.stack.subject import Subject
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Counters at one moment, `at` on the monotonic clock.
+    """Counters at one moment, `at` on the monotonic clock. `commands`: those of each cache.
 
-    `generation` changes when PostgreSQL's counters are reset, or some are discarded.
+    `generation` changes when the counters of a database are reset, or some are discarded. `whole`: nothing indicates
+    that some statements were not counted.
     """
 
     statements: Sequence[sql.Statement]
-    commands: Mapping[str, int]
+    commands: Mapping[str, Mapping[str, int]]
     generation: str = ""
+    whole: bool = True
     at: float = field(default_factory=time.monotonic)
 
 
 def read_work(subject: Subject) -> Reading:
     """Read the counters of the subject's services now."""
-    database, cache = subject.database, subject.cache
-    commands = cache.command_calls() if cache is not None else {}
-    if database is None:
-        return Reading((), commands)
-    statements = database.statements()
-    return Reading(statements.rows, commands, statements.generation)
+    commands = {name: cache.command_calls() for name, cache in subject.caches.items()}
+    readings = {name: database.statements() for name, database in subject.databases.items()}
+    return Reading(
+        [
+            (f"{name} {key}", text, calls, rows)
+            for name, reading in readings.items()
+            for key, text, calls, rows in reading.rows
+        ],
+        commands,
+        "; ".join(reading.generation for reading in readings.values()),
+        all(reading.whole for reading in readings.values()),
+    )
 
 
 def count_work(before: Reading, after: Reading) -> Work | None:
-    """Count the work between two readings; None if counters were reset or lost meanwhile."""
+    """Count the work between two readings; None if counters were reset, lost or evaded meanwhile."""
     queries = count_queries(before.statements, after.statements)
-    commands = count_commands(before.commands, after.commands)
-    if queries is None or commands is None or before.generation != after.generation:
+    commands = [count_commands(calls, after.commands.get(name, {})) for name, calls in before.commands.items()]
+    known = [calls for calls in commands if calls is not None]
+    if queries is None or len(known) < len(commands):
+        return None
+    if before.generation != after.generation or not (before.whole and after.whole):
         return None
     return Work(
         queries=sum(calls for calls, _ in queries.values()),
         rows=sum(rows for _, rows in queries.values()),
-        cache_commands=commands,
+        cache_commands=sum(known),
     )
 
 

@@ -3,7 +3,7 @@
 import binascii
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from bench_action.engine.protocol import Engine, Handle, Session
@@ -49,7 +49,7 @@ class Program:
 
     argv: Sequence[str]
     variable: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
 
 
 def feed(

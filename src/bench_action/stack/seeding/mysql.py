@@ -2,14 +2,19 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bench_action.engine.protocol import Engine, Handle
 from bench_action.model.errors import InputError
+from bench_action.stack.mysql_script import refuse_commands
+from bench_action.stack.script import ScriptError
 from bench_action.stack.seeding.feed import Program, Watch, feed
 
 # the images of MariaDB from 11 on have no `mysql`
 _CLIENT = 'client=$(command -v mariadb || command -v mysql) && exec "$client" "$@"'
+# switches off the commands of the client that run programs; one that does not know an option only warns of it
+_NO_PROGRAMS = ("--loose-sandbox", "--loose-system-command=OFF")
+_ALLOWED = frozenset({"use", "charset"})
 _FAILED = re.compile(r"ERROR (?P<code>\d+) \(\w+\)(?: at line (?P<line>\d+)[^:]*)?: (?P<why>.*)")
 _QUOTING = re.compile(r" near '.*| for key .*|(?<=Duplicate entry) '.*?'")
 _ADVICE = {
@@ -25,16 +30,19 @@ class Account:
 
     handle: Handle
     user: str
-    password: str
+    password: str = field(repr=False)
     database: str
 
 
 def run_dump(engine: Engine, account: Account, text: Iterable[str], watch: Watch) -> None:
     """Run a dump to its end or to its first error. Raises InputError that names the line, and quotes no data."""
     options = [f"--user={account.user}", "--host=127.0.0.1", f"--port={account.handle.port}", "--protocol=tcp"]
-    options += ["--batch", "--default-character-set=utf8mb4", account.database]
+    options += ["--batch", "--default-character-set=utf8mb4", *_NO_PROGRAMS, account.database]
     program = Program(["sh", "-c", _CLIENT, "sh", *options], "MYSQL_PWD", account.password)
-    status, lines = feed(engine, account.handle, program, text, watch)
+    try:
+        status, lines = feed(engine, account.handle, program, refuse_commands(text, _ALLOWED), watch)
+    except ScriptError as error:
+        raise InputError(error.why, where=f"line {error.line}", advice=error.advice) from None
     if status:
         failed = next((match for line in lines if (match := _FAILED.match(line))), None)
         if failed is None:

@@ -6,6 +6,7 @@ DUMP: a running server loads no file, and restarting it would cost more than sen
 """
 
 import re
+import secrets
 import tempfile
 import time
 import weakref
@@ -125,9 +126,10 @@ class RedisSeed:
         session = self._engine.session(self._handle, ["redis-cli", "-s", socket])
 
         def ask(command: str) -> list[str]:
-            session.send(f"{command}\nECHO answered\n", _ANSWER_S)
+            mark = secrets.token_hex(16)
+            session.send(f"{command}\nECHO {mark}\n", _ANSWER_S)
             lines: list[str] = []
-            while (line := session.read_line(_ANSWER_S)) != "answered":
+            while (line := session.read_line(_ANSWER_S)) != mark:
                 if line is None:
                     raise StackError("Redis did not answer", cause=f"no output for {_ANSWER_S:g} s")
                 lines.append(line)

@@ -31,3 +31,6 @@ def test_count_commands__counts_what_is_new() -> None:
 def test_count_commands__is_none_after_a_reset() -> None:
     assert count_commands({"get": 5000, "info": 1}, {"get": 100, "info": 2}) is None
     assert count_commands({"get": 5, "info": 1}, {"get": 100, "config|resetstat": 1}) is None
+    restored = {"get": 5000, "info": 2, "config|resetstat": 1}
+    assert count_commands({"get": 5, "info": 1}, restored) is None
+    assert count_commands(restored, restored | {"get": 5001}) is None

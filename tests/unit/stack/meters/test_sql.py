@@ -44,6 +44,7 @@ QUERIES = [
     "NOTIFY a",
     "CREATE TABLE a ()",
     "VACUUM",
+    "SET @ a = ( SELECT count ( * ) FROM `book` )",
     "(text not available)",
 ]
 OTHERS = [

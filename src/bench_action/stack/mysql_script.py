@@ -1,0 +1,70 @@
+"""Read MySQL scripts far enough to find commands of the mysql client, which may run programs and read files. Pure.
+
+The client takes a backslash outside quotes and comments as a command, and certain words at the beginning of a statement
+(its documentation, "mysql Client Commands"). Scripts come from pull requests, so such commands are refused.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+
+from bench_action.stack.script import ScriptError, end_at_lines
+
+# what opens something in which a word or a backslash means nothing to the client; the first kinds end with their line
+_OPENING = re.compile(r"""\#[^\n]*+|--(?=\s|\Z)[^\n]*+|/\*M!\d*+\\-[^*]*+\*/|/\*(?!!|M!)|['"`]""")
+_CLOSING = {
+    "'": re.compile(r"[^'\\]*+(?:\\.[^'\\]*+)*+'", re.DOTALL),
+    '"': re.compile(r'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL),
+    "`": re.compile(r"[^`]*+`"),
+    "/*": re.compile(r".*?\*/", re.DOTALL),
+}
+_COMMAND = re.compile(
+    r"\\|(?:\A|[;/$|])\s*(?P<word>system|source|tee|notee|pager|nopager|edit|ego|connect|exit|quit|use|charset)\b"
+    r"|^\s*delimiter\s+(?!(?:;;?|//|\$\$|\|\|?)\s*$)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_ESCAPES_OFF = re.compile(r"sql_mode[^;\n]*no_backslash_escapes", re.IGNORECASE)
+
+
+def refuse_commands(chunks: Iterable[str], allowed: AbstractSet[str] = frozenset()) -> Iterator[str]:
+    """Give out a script that arrives in chunks of any size, in whole lines.
+
+    Raises ScriptError for a command of the client that is not among `allowed`, and for a setting that changes how
+    quotes are read.
+    """
+    inside, last, line = "", "", 0
+    for chunk in end_at_lines(chunks):
+        code, inside = _keep_code(chunk, inside)
+        code = f"{last}\n{code}"
+        commands = (match for match in _COMMAND.finditer(code) if (match["word"] or "").lower() not in allowed)
+        if found := next(commands, None):
+            advice = "remove it; to dump, use `mysqldump` on one database, without `--databases`"
+            where = line + code.count("\n", 0, found.end())
+            raise ScriptError("the SQL contains a command of the mysql client", where, advice)
+        if found := _ESCAPES_OFF.search(chunk):
+            advice = "leave NO_BACKSLASH_ESCAPES out of `sql_mode`"
+            where = line + 1 + chunk.count("\n", 0, found.start())
+            raise ScriptError("the SQL changes how quotes are read", where, advice)
+        last, line = code.rstrip()[-1:], line + chunk.count("\n")
+        yield chunk
+
+
+def _keep_code(chunk: str, inside: str) -> tuple[str, str]:
+    """Return a chunk without comments and quoted texts, but with their newlines; and what is open at its end.
+
+    `inside`: what is open at its beginning, a quote or `/*`; empty for nothing.
+    """
+    parts, at = [], 0
+    while at < len(chunk):
+        opening = None if inside else _OPENING.search(chunk, at)
+        closing = _CLOSING[inside].match(chunk, at) if inside else None
+        match = opening or closing
+        end = match.end() if match else len(chunk)
+        if inside:
+            parts.append("\n" * chunk.count("\n", at, end) or " ")
+            inside = "" if closing else inside
+        else:
+            parts.append(chunk[at : opening.start() if opening else end])
+            inside = opening[0] if opening and opening[0] in _CLOSING else ""
+        at = end
+    return "".join(parts), inside

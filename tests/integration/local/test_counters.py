@@ -1,0 +1,159 @@
+"""An application that tampers with what counts its work, or with what the next subject of its slot finds."""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+from tests.integration.local.test_local_engine import PASSWORD, WAIT_S, make_engine
+from tests.probes import make_probe
+
+from bench_action.engine.local import LocalEngine
+from bench_action.engine.protocol import ServiceSpec
+from bench_action.stack.meters.work import count_work, read_work
+from bench_action.stack.postgres import Postgres
+from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
+from bench_action.stack.redis import Redis
+from bench_action.stack.server import Setup
+from bench_action.stack.subject import Database, Subject
+
+pytestmark = pytest.mark.integration
+
+REDIS_PASSWORD = "the password of Redis"
+TEMPLATE = "bench_action_web_head"
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[LocalEngine]:
+    engine = make_engine("counters")
+    engine.open([])
+    yield engine
+    engine.remove()
+
+
+@pytest.fixture(scope="module")
+def postgres(engine: LocalEngine) -> Postgres:
+    handle = engine.start(ServiceSpec("postgres", "postgres", "postgres:17", env=PASSWORD))
+    server = Postgres.connect(engine, handle, Setup(PASSWORD))
+    wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, make_probe(server.probe))])
+    server.open()
+    server.renew()
+    server.execute("CREATE TABLE item AS SELECT 1 AS id")
+    server.keep_as(TEMPLATE)
+    return server
+
+
+@pytest.fixture(scope="module")
+def redis(engine: LocalEngine) -> Redis:
+    settings = {"requirepass": REDIS_PASSWORD}
+    handle = engine.start(ServiceSpec("redis", "redis", "redis:8", settings=settings))
+    server = Redis.connect(engine, handle, Setup({}, settings))
+    wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, make_probe(server.probe))])
+    server.open()
+    return server
+
+
+@pytest.fixture
+def subject(postgres: Postgres, redis: Redis) -> Subject:
+    """A subject that has just entered its slot."""
+    postgres.renew(TEMPLATE)
+    redis.flush()
+    facts: Any = {"databases": {"postgres": Database(postgres, TEMPLATE)}, "caches": {"redis": redis}}
+    return cast(Subject, type("Entered", (), facts)())
+
+
+def run(server: Postgres, *statements: str, database: str = "postgres") -> None:
+    """Run statements as the application."""
+    server.execute_as("postgres", database, *statements)
+
+
+def test_passwords__are_in_no_command_line_and_in_no_statement(
+    engine: LocalEngine, postgres: Postgres, redis: Redis
+) -> None:
+    postgres.renew(TEMPLATE)
+    postgres.execute("SELECT 1")
+    assert redis.probe() == ""
+    _, clients = engine.exec(postgres.handle, ["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n'"])
+    assert "psql" in clients
+    assert "redis-cli" in clients
+    assert postgres._password not in clients
+    assert f"-a\n{REDIS_PASSWORD}" not in clients
+    statements = postgres.execute_as("bench_action", "bench_action", "SELECT query FROM pg_stat_statements")
+    assert any(statement.startswith("CREATE ROLE bench_action") for statement in statements)
+    assert postgres._password not in "\n".join(statements)
+
+
+def test_work__counts_in_every_database_and_by_every_role(postgres: Postgres, subject: Subject) -> None:
+    run(postgres, "DROP DATABASE IF EXISTS other", "CREATE DATABASE other")
+    before = read_work(subject)
+    for database in ("postgres", "other", "bench_action", "template1"):
+        run(postgres, "SELECT 1 + 1", database=database)
+    run(postgres, "SET ROLE pg_monitor; SELECT 1 + 1")
+    work = count_work(before, read_work(subject))
+    assert work is not None
+    assert work.queries == 5
+    run(postgres, "DROP DATABASE other")
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "SELECT pg_stat_statements_reset()",
+        "SELECT pg_stat_statements_reset(0, 0, queryid) FROM pg_stat_statements WHERE query LIKE 'SELECT count%'",
+        "SET pg_stat_statements.track = 'none'",
+        "ALTER ROLE postgres SET pg_stat_statements.track = 'none'",
+    ],
+)
+def test_work__is_unknown_if_counting_was_tampered_with(postgres: Postgres, subject: Subject, tampering: str) -> None:
+    run(postgres, "CREATE EXTENSION pg_stat_statements", "SELECT count(*) FROM item")
+    before = read_work(subject)
+    run(postgres, tampering, *["SELECT count(*) FROM item"] * 3)
+    assert count_work(before, read_work(subject)) is None
+
+
+def test_work__is_unknown_if_most_is_done_uncounted(engine: LocalEngine, postgres: Postgres, subject: Subject) -> None:
+    before = read_work(subject)
+    uncounted = f"{postgres.address()['url']}?options=-c%20pg_stat_statements.track%3Dnone"
+    loop = 'for i in $(seq 300); do echo "SELECT id FROM item;"; done | psql -XqAt "$0"'
+    assert engine.exec(postgres.handle, ["sh", "-c", loop, uncounted])[0] == 0
+    run(postgres, "SELECT pg_sleep(1.1)", "SELECT 1")  # statistics of a connection are there at the latest when it ends
+    assert count_work(before, read_work(subject)) is None
+
+
+def test_work__of_redis_is_unknown_after_a_reset_even_if_the_counts_were_restored(
+    redis: Redis, subject: Subject
+) -> None:
+    redis._converse("GET a")
+    before = read_work(subject)
+    redis._converse("GET a\nGET a\nCONFIG RESETSTAT\n" + "INFO\nGET a\nFLUSHALL\nECHO a\nINFO keyspace\n" * 9)
+    assert count_work(before, read_work(subject)) is None
+    redis.flush()
+    before = read_work(subject)
+    redis._converse("GET a")
+    work = count_work(before, read_work(subject))
+    assert work is not None, "the next subject is counted as usual"
+    assert work.cache_commands == 1
+
+
+def test_renew__leaves_nothing_of_the_last_subject_on_the_server(postgres: Postgres, subject: Subject) -> None:
+    del subject
+    run(postgres, "ALTER ROLE postgres SET work_mem = '64kB'", "ALTER ROLE postgres SET enable_indexscan = off")
+    run(postgres, "ALTER ROLE postgres CONNECTION LIMIT 1", "ALTER SYSTEM SET jit_above_cost = 0")
+    run(postgres, "SELECT pg_reload_conf()", "DROP TABLE item")
+    client = postgres._connect("postgres", "template1")  # as DROP DATABASE does not end it
+    client.send("BEGIN; SELECT 'busy';\n")
+    assert client.read_line(WAIT_S) == "busy"
+    postgres.renew(TEMPLATE)
+    rows = "SHOW work_mem; SHOW enable_indexscan; SHOW jit_above_cost; SELECT count(*) FROM item"
+    assert postgres.execute_as("postgres", "postgres", rows) == ["4MB", "on", "100000", "1"]
+    busy = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'template1'"
+    assert postgres.execute(busy) == ["0"]
+    assert postgres.execute("SELECT rolconnlimit FROM pg_authid WHERE rolname = 'postgres'") == ["-1"]
+    client.close()
+
+
+def test_flush__leaves_nothing_of_the_last_subject_on_redis(redis: Redis, subject: Subject) -> None:
+    del subject
+    redis._converse("SET a 1\nCONFIG SET maxclients 10\nACL SETUSER mine on nopass +@all")
+    redis.flush()
+    assert redis._converse("GET a\nCONFIG GET maxclients")[-1] != "10"
+    assert "mine" not in "\n".join(redis._converse("ACL LIST"))

@@ -1,0 +1,55 @@
+"""Which scripts the mysql client gets."""
+
+import pytest
+
+from bench_action.stack.mysql_script import refuse_commands
+from bench_action.stack.script import ScriptError
+
+pytestmark = pytest.mark.unit
+
+DUMP = """\
+/*M!999999\\- enable the sandbox mode */
+-- MariaDB dump: \\! id
+# system id
+/* a comment
+system id
+*/
+/*!40101 SET NAMES utf8mb4 */;
+INSERT INTO `system` VALUES ('it''s; \\'
+system id', "\\"; \\\\"), (1, '/*');
+DELIMITER ;;
+CREATE TRIGGER t BEFORE INSERT ON item FOR EACH ROW BEGIN SET NEW.text = 'x'; END ;;
+DELIMITER ;
+"""
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_refuse_commands__gives_out_a_dump_as_it_is(size: int) -> None:
+    chunks = [DUMP[at : at + size] for at in range(0, len(DUMP), size)]
+    assert "".join(refuse_commands(chunks)) == DUMP
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("system id", 1),
+        ("SELECT 1;\nSELECT 2; \\! id", 2),
+        ("/* a\n */ source /etc/passwd;", 2),
+        ("SELECT 'a\n';\n  tee /tmp/x", 3),
+        ("DELIMITER x\nsystem id x", 1),
+        ("SELECT 1 /*My comment*/;\npager sh", 2),
+        ("USE other;", 1),
+    ],
+)
+def test_refuse_commands__names_the_line_of_a_command(text: str, line: int) -> None:
+    for chunks in ([text], list(text)):
+        with pytest.raises(ScriptError, match="a command of the mysql client") as caught:
+            list(refuse_commands(chunks))
+        assert caught.value.line == line
+
+
+def test_refuse_commands__may_allow_some_and_never_a_change_of_quoting() -> None:
+    assert list(refuse_commands(["USE shop;\n"], frozenset({"use"}))) == ["USE shop;\n"]
+    with pytest.raises(ScriptError, match="changes how quotes are read") as caught:
+        list(refuse_commands(["SELECT 1;\n", "SET sql_mode = 'ANSI,NO_BACKSLASH_ESCAPES';\n"]))
+    assert caught.value.line == 2
