@@ -30,8 +30,9 @@ from bench_action.model.wording import plural
 from bench_action.plan.plan import Plan, make_plan
 from bench_action.report.folder import OutputFolder
 from bench_action.stack.cleanup import Interrupts, cleaned_up
+from bench_action.stack.memory import Room
 from bench_action.stack.pinning import find_placements, fit_to_pinning
-from bench_action.stack.preflight import StealMeter, preflight, require_fit
+from bench_action.stack.preflight import StealMeter, measure_room, preflight, require_fit
 from bench_action.stack.stack import Stack, bring_up
 from bench_action.verify.subjects import Failure
 from bench_action.verify.verification import verify
@@ -74,17 +75,20 @@ def _run(options: Options, ports: Ports) -> Outcome:
     clock, steal, progress, hide = Clock(), StealMeter(), ports.progress, ports.redaction.hide
     with load_revisions(options, ports.environ, progress) as revisions:  # config
         output = OutputFolder(options.output)
-        engine = _make_engine(options, revisions, ports, clock.run_id)
-        with cleaned_up(engine, ports.interrupts):
+        room = _measure_room(options, revisions)
+        engine = _make_engine(options, revisions, ports, clock.run_id, room)
+        with cleaned_up(engine, ports.interrupts, ports.progress.warn):
             with clock.time("stack"):
-                stack = _bring_up(engine, revisions, options, ports)  # stack
+                stack = _bring_up(engine, revisions, options, ports, room.slots)  # stack
             _warn([steal.read()], progress)
             with clock.time("verify"):
                 verified = verify(stack, revisions, progress)  # verify
             places = find_placements(stack)
-            plan = make_plan(verified.project, verified.subjects, verified.lacks, places, options)  # plan
+            found = verified.project, verified.subjects, verified.lacks, places
+            plan = make_plan(*found, options, in_turns=stack.in_turns)  # plan
             plan = fit_to_pinning(stack, plan, progress)
             facts = _describe(stack, revisions, plan, options, ports.environ)
+            facts = replace(facts, regressions=verified.regressions)
             output.begin()
             with clock.time("measure"):
                 measured = measure(stack, plan, lambda trial: output.append(hide(trial)), progress)  # measure
@@ -132,14 +136,18 @@ class Clock:
         return replace(facts, run=run, timings=self.timings)
 
 
-def _make_engine(options: Options, revisions: Revisions, ports: Ports, run_id: str) -> Engine:
+def _measure_room(options: Options, revisions: Revisions) -> Room:
+    bases = len(revisions.base.project.config.variants) if revisions.base is not None else 0
+    return measure_room(revisions.head, bases, paired=revisions.base is not None or bool(options.compare))
+
+
+def _make_engine(options: Options, revisions: Revisions, ports: Ports, run_id: str, room: Room) -> Engine:
     """Make the engine, remove what dead runs have left on it, and require that it can take this run."""
     owner = Ownership.claim(run_id, revisions.source.repository, options.job)
     engine = ports.make_engine(owner, revisions.head)
     if swept := engine.sweep():
         ports.progress.step(f"removed what dead runs had left: {', '.join(swept)}")
-    bases = len(revisions.base.project.config.variants) if revisions.base is not None else 0
-    conditions = preflight(engine, revisions.head, bases)
+    conditions = preflight(engine, revisions.head, room)
     _warn(conditions, ports.progress)
     require_fit(conditions)
     return engine
@@ -151,7 +159,7 @@ def _warn(conditions: Sequence[Condition], progress: Progress) -> None:
             progress.warn(f"{condition.name}: {condition.found} ({condition.cure})")
 
 
-def _bring_up(engine: Engine, revisions: Revisions, options: Options, ports: Ports) -> Stack:
+def _bring_up(engine: Engine, revisions: Revisions, options: Options, ports: Ports, slots: int | None = None) -> Stack:
     """Bring up the stack. A self-test needs both of its sides: one alone would prove nothing, and look good."""
     stack = bring_up(
         engine,
@@ -160,6 +168,7 @@ def _bring_up(engine: Engine, revisions: Revisions, options: Options, ports: Por
         ports.progress,
         base=revisions.base,
         results=options.output,
+        slots=slots,
     )
     for variant, lack in stack.lacks.items():
         reason = lack.reason.replace("`", "")

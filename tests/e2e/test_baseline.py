@@ -74,6 +74,10 @@ def todo(tool: Tool) -> Path:
 
 
 def test_baseline__a_query_in_a_loop_is_counted_and_named(tool: Tool, todo: Path) -> None:
+    bench = todo / "bench.yml"
+    exact = bench.read_text(encoding="utf-8").replace("same: all-variants", "same: all-variants, work: {queries: 1}")
+    bench.write_text(exact, encoding="utf-8")  # a rule that head breaks by being slower is a regression
+    commit(todo)
     views = todo / "aiohttp" / "todo_aiohttp" / "views.py"
     text = views.read_text(encoding="utf-8")
     assert _READ in text
@@ -89,6 +93,7 @@ def test_baseline__a_query_in_a_loop_is_counted_and_named(tool: Tool, todo: Path
     assert (result.source.dirty, result.source.base_sha) == (True, git(todo, "rev-parse", "HEAD"))
     messages = [finding.message for finding in result.findings]
     assert any("queries/request 1 → 21 (N+1" in message for message in messages)
+    assert "the home page: expected 1 query in 1 request, as base makes; got 21" in messages
     assert any("SELECT text FROM item WHERE id = $1`, 0 → 20 per request" in message for message in messages)
     (counted,) = [one for one in result.comparisons if one.metric == "queries_per_request"]
     assert (counted.base_value, counted.head_value, counted.method, counted.verdict) == (1, 21, "count", "regressed")

@@ -62,7 +62,7 @@ def test_application__that_sends_less_under_load(tool: Tool) -> None:
 
 def test_server__that_may_open_too_few_files(tool: Tool) -> None:
     config = tool.config({"tiny": {**tiny(), "ulimits": {"nofile": 64}}}, profile={"connections": 100})
-    tool.run(config).assert_failed(4, "live connections", "100 simultaneous connections")
+    tool.run(config).assert_failed(4, "live connections", "100 simultaneous connections", "`ulimits: {nofile: …}`")
 
 
 def test_container__that_is_throttled(tool: Tool, footprint: Footprint) -> None:

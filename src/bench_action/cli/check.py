@@ -15,6 +15,7 @@ from bench_action.pipeline import Ports
 from bench_action.report.plain import make_text
 from bench_action.report.terminal import print_table
 from bench_action.stack.cleanup import cleaned_up
+from bench_action.stack.preflight import measure_room
 from bench_action.stack.stack import bring_up
 from bench_action.verify.subjects import make_verification_error
 from bench_action.verify.tryout import Tryout, try_requests
@@ -26,8 +27,10 @@ def start_once(options: Options, ports: Ports, owner: Ownership) -> tuple[Projec
         engine = ports.make_engine(owner, revisions.head)
         if swept := engine.sweep():
             ports.progress.step(f"removed what dead runs had left: {', '.join(swept)}")
-        with cleaned_up(engine, ports.interrupts):
-            stack = bring_up(engine, revisions.head, options.secrets.values, ports.progress, results=options.output)
+        with cleaned_up(engine, ports.interrupts, ports.progress.warn):
+            slots = measure_room(revisions.head).slots
+            given = options.secrets.values
+            stack = bring_up(engine, revisions.head, given, ports.progress, results=options.output, slots=slots)
             return revisions.head, ports.redaction.hide(try_requests(stack, revisions.head, ports.progress))
 
 

@@ -44,7 +44,7 @@ class Facts:
 
     `generator`: the machine as the load generator's agent describes it. `images`: name of a service → image id.
     `timings`: seconds of each step. `compares`: whether a base was requested. `warnings`: what was found before
-    anything was measured.
+    anything was measured. `regressions`: what verification found that is worse than in base.
     """
 
     run: RunInfo
@@ -57,6 +57,7 @@ class Facts:
     compares: bool = False
     warnings: tuple[RunWarning, ...] = ()
     applied: AppliedRules = field(default_factory=AppliedRules)
+    regressions: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,7 @@ def _judge(
     comparisons = (*compare_pairs(trials, run.pairs, rules), *compare_variants(trials, solo, profiles))
     trials_of_own = [trial for trial in trials if trial.variant in own]
     findings = (
+        *run.facts.regressions,
         *find_changes(trials_of_own, run.pairs, work),
         *compare_replies(trials_of_own, run.pairs, project.profiles, project.config.checks),
     )

@@ -6,7 +6,7 @@ from statistics import fmean, median
 from bench_action.compare.counting import count_metric
 from bench_action.config.gates import EXACT
 from bench_action.model.metric import METRICS
-from bench_action.model.result import Errors, Estimate, SubjectInfo, Summary, Trial
+from bench_action.model.result import Errors, Estimate, ServiceUse, SubjectInfo, Summary, Trial
 from bench_action.plan.blocks import PAIRED_PHASES
 from bench_action.stats.interval import estimate_mean
 
@@ -78,7 +78,25 @@ def _summarise_cell(trials: Sequence[Trial], startup_s: float) -> Summary:
         errors=sum((trial.errors for trial in capacity), Errors()),
         spread=(max(speeds) - min(speeds)) / median(speeds) if len(speeds) > 1 and median(speeds) else None,
         metrics={name: _estimate(name, values[name]) for name in METRICS if name in values},
+        services=_summarise_services(valid),
     )
+
+
+def _summarise_services(trials: Sequence[Trial]) -> dict[str, ServiceUse]:
+    """Summarise what each service and worker used, in the order in which trials list them."""
+    names = dict.fromkeys(name for trial in trials for name in (*trial.cpu_ms, *trial.service_memory_mib))
+    return {
+        name: ServiceUse(
+            cpu_ms_per_request=_find_median([t.cpu_ms[name] / max(1, t.requests) for t in trials if name in t.cpu_ms]),
+            memory_mib=_find_median([t.service_memory_mib[name] for t in trials if name in t.service_memory_mib]),
+        )
+        for name in names
+        if name not in {"application", "generator"}
+    }
+
+
+def _find_median(values: Sequence[float]) -> float | None:
+    return median(values) if values else None
 
 
 def _estimate(name: str, values: Sequence[float]) -> Estimate:

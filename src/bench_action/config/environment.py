@@ -1,13 +1,13 @@
 """Fill in a subject's environment and commands: how it reaches its services, and the secrets that the user allowed."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
 from bench_action.config.baseline import Baseline, Lack
-from bench_action.config.kinds import ATTRIBUTES
-from bench_action.config.schema import PLACEHOLDER, SECRET, Build, Config, Request, Variant
+from bench_action.config.kinds import ATTRIBUTES, DATABASE
+from bench_action.config.schema import PLACEHOLDER, SECRET, Build, Config, Container, Request, Variant
 from bench_action.model.errors import InputError
 
 # attribute → value: how a subject reaches a service
@@ -69,34 +69,81 @@ def read_secrets(config: Config, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_environment(config: Config, environ: Mapping[str, str]) -> None:
-    """Check, before anything is built, that all placeholders of each variant can be filled in. Raises InputError."""
+    """Check, before anything is built, that all placeholders and secrets can be filled in. Raises InputError."""
+    check_subjects(config, environ)
     secrets = read_secrets(config, environ)
-    services = {name: dict.fromkeys(ATTRIBUTES[service.kind], "") for name, service in config.services.items()}
-    builds = [container.build for container in (*config.variants.values(), *config.services.values())]
-    for build in filter(None, builds):
-        fill_in_build_secrets(build, secrets)
-    for variant in config.variants.values():
-        for text in variant.env.values():
-            fill_in(text, services, secrets)
-        for text in (*variant.command, *variant.setup, *(variant.local.command if variant.local else ())):
-            fill_in_addresses(text, services)
-        for file in variant.files.values():
-            fill_in(file.content or "", services, secrets)
+    for name, service in config.services.items():
+        if not service.is_companion:  # it starts after those that it depends on only
+            known = _find_dependencies(config, name)
+            _check_container(f"service {name}", service, _list_addresses(config, known), secrets)
+
+
+def check_subjects(config: Config, environ: Mapping[str, str]) -> None:
+    """Check what belongs to a revision's code: variants, their companions and their requests. Raises InputError."""
+    secrets, addresses = read_secrets(config, environ), _list_addresses(config, config.services)
+    for container in (*config.variants.values(), *config.services.values()):
+        if container.build is not None:
+            fill_in_build_secrets(container.build, secrets)
+    for name, variant in config.variants.items():
+        _check_container(f"variant {name}", variant, addresses, secrets)
+        for word in (*variant.setup, *(variant.local.command if variant.local else ())):
+            _check_text(word, f"a command of variant {name}", addresses)
+    for name, service in config.services.items():
+        if service.is_companion:
+            _check_container(f"service {name}", service, addresses, secrets)
     for where, request in _list_requests(config):
-        check_request(where, request, services)
+        check_request(where, request, addresses)
+
+
+def _find_dependencies(config: Config, name: str) -> set[str]:
+    """Find the services that one depends on, directly or not."""
+    found, waiting = set[str](), [name]
+    while waiting:
+        for other in config.services[waiting.pop()].depends_on:
+            if other not in found:
+                found.add(other)
+                waiting.append(other)
+    return found
+
+
+def _list_addresses(config: Config, names: Collection[str]) -> dict[str, Address]:
+    """List services with what placeholders may name of them; the values are not known yet."""
+    return {name: dict.fromkeys(ATTRIBUTES[config.services[name].kind], "") for name in names}
+
+
+def _check_container(
+    title: str, container: Container, services: Mapping[str, Address], secrets: Mapping[str, str]
+) -> None:
+    for variable, text in container.env.items():
+        _check_text(text, f"`env: {variable}` of {title}", services, secrets)
+    for target, file in container.files.items():
+        _check_text(file.content or "", f"`files: {target}` of {title}", services, secrets)
+    for word in container.command:
+        _check_text(word, f"`command` of {title}", services)
+
+
+def _check_text(
+    text: str, where: str, services: Mapping[str, Address], secrets: Mapping[str, str] | None = None
+) -> None:
+    """Check that the placeholders of a text, and its secrets if it may have any, are known. Raises InputError."""
+    for match in PLACEHOLDER.finditer(text):
+        if match[1] not in services and match[2] in DATABASE:
+            known = f"use one of {', '.join(services)}" if services else "no service can be named here"
+            known += "; a service may name those that it depends on (`depends_on`)" if "service" in where else ""
+            raise InputError(f"unknown placeholder {match[0]}", where=where, advice=known)
+    try:
+        if secrets is None:
+            fill_in_addresses(text, services)
+        else:
+            fill_in(text, services, secrets)
+    except InputError as error:
+        raise InputError(error.what, where=where, advice=error.advice) from None
 
 
 def check_request(where: str, request: Request, services: Mapping[str, Address]) -> None:
-    """Check that all placeholders of a request can be filled in. Raises InputError, also for an unknown service."""
+    """Check that all placeholders of a request can be filled in. Raises InputError."""
     for text in (*request.headers.values(), request.body):
-        for match in PLACEHOLDER.finditer(text):
-            if match[1] not in services and match[2] in ATTRIBUTES["postgres"]:
-                known = f"use one of {', '.join(services)}" if services else "there are no services"
-                raise InputError(f"unknown placeholder {match[0]}", where=where, advice=known)
-        try:
-            fill_in_addresses(text, services)
-        except InputError as error:
-            raise InputError(error.what, where=where, advice=error.advice) from None
+        _check_text(text, where, services)
 
 
 def _list_requests(config: Config) -> Iterator[tuple[str, Request]]:
@@ -124,11 +171,14 @@ def drop_unusable_variants(base: Baseline, environ: Mapping[str, str]) -> Baseli
     config, lacks = base.project.config, {}
     for name, variant in config.variants.items():
         builds = [container.build for container in (variant, *config.services.values()) if container.build is not None]
-        texts = (*variant.env.values(), *(text for build in builds for text in build.secrets.values()))
+        own = (variant, *(service for service in config.services.values() if service.is_companion))
+        texts = [text for container in own for text in container.env.values()]
+        texts += [file.content or "" for container in own for file in container.files.values()]
+        texts += [text for build in builds for text in build.secrets.values()]
         used = {match[1] for text in texts for match in SECRET.finditer(text)}
         needed = [secret for secret in config.secrets if secret in used]
         try:
-            check_environment(config.model_copy(update={"variants": {name: variant}, "secrets": needed}), environ)
+            check_subjects(config.model_copy(update={"variants": {name: variant}, "secrets": needed}), environ)
         except InputError as error:
             lacks[name] = Lack("base-failed", f"{base.name} could not be started: {error.what}")
     present = [secret for secret in config.secrets if secret in environ]

@@ -28,10 +28,12 @@ Condition = Literal["service_started", "service_healthy", "service_completed_suc
 
 BUILT_IN = "built-in"
 COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")  # their usual names
-PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9-]*)\.([a-z]+)\}")
+# `${name.part}` and `{{name.part}}` are other programs' own
+PLACEHOLDER = re.compile(r"(?<![{$])\{([a-z][a-z0-9-]*)\.([a-z]+)\}(?!\})")
 SECRET = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")  # `$${` is a literal `${`, as in a compose file
 _EXTENSION = "x-"
 _FEWEST_FILES = 64  # or processes: with less, no server starts
+_LEAST_MEMORY = 6 * 1024**2
 
 
 def parse_environment(value: object) -> object:
@@ -288,8 +290,10 @@ class Container(Model):
     stop_signal: str = ""
     ulimits: Ulimits = {}
     shm_size: Amount = Field(0, description="bytes of /dev/shm; 0: the engine's default")
-    memory: Bytes | None = Field(
-        None, ge=6 * 2**20, description="the most that it may use, such as `512m`, if that is less than its share"
+    memory: Bytes = Field(
+        0,
+        le=2**53,
+        description="the most that it may use, such as `512m`, if that is less than its share; 0: its share",
     )
     init: bool = False
     aliases: list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]] = Field(
@@ -300,6 +304,12 @@ class Container(Model):
     def _one_origin(self) -> Self:
         if (self.build is None) == (self.image is None):
             raise ValueError("set exactly one of `build` and `image`")
+        return self
+
+    @model_validator(mode="after")
+    def _has_memory_to_start(self) -> Self:
+        if 0 != self.memory < _LEAST_MEMORY:
+            raise ValueError(f"`memory` must be at least {_LEAST_MEMORY // 1024**2}m: no engine accepts less")
         return self
 
 
@@ -321,6 +331,11 @@ class Service(Container):
     reset: Annotated[
         Literal["restart", "keep"] | Annotated[list[str], Field(min_length=1)], BeforeValidator(_parse_reset)
     ] = Field("restart", description="how its state is made new: `restart`, `keep`, or a command that runs in it")
+
+    @property
+    def is_companion(self) -> bool:
+        """Whether it belongs to a revision's own code, and so to a subject rather than to a slot."""
+        return self.build is not None or self.once or self.worker
 
     @model_validator(mode="after")
     def _resets_what_is_not_known(self) -> Self:

@@ -244,5 +244,8 @@ class Engine(Protocol):
     def logs(self, handle: Handle, lines: int = 15) -> list[str]:
         """Return the last lines that a part of the run has printed."""
 
-    def remove(self) -> None:
-        """Remove everything that this run created. Raises StackError naming anything that is left."""
+    def remove(self) -> list[str]:
+        """Remove everything that this run created, as far as it can be; return the names of unused things that cannot.
+
+        Raises StackError naming anything else that is left.
+        """

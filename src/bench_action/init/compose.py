@@ -2,44 +2,59 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from bench_action.config.compose.parse import ComposeService as ParsedService
+from bench_action.config.compose.parse import parse_service
+from bench_action.config.compose.roles import find_danger, list_applications
 from bench_action.config.documents import check_document
 from bench_action.config.schema import COMPOSE_FILES
-from bench_action.init.dockerfile import split_command
 
 _FOLDERS = ("", "docker", "deploy", "deployment", ".docker", "infra")
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)(?::?[-?+]([^}]*))?\}|\$(\w+)")
-_WORKERS = re.compile(r"\b(celery|sidekiq|rq|worker|beat|scheduler|migrate|flower|queue:work|pytest)\b")
-_PROXY = re.compile(
-    r"(^|/)(nginx|traefik|caddy|haproxy|envoy|httpd)(:|$|-)|^(nginx|proxy|traefik|caddy|frontend|client|ui|admin|docs)$"
-)
+# what the parser raises for a service that compose would refuse
+_REFUSED = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
+# of two services that answer requests, these are probably pages of another kind
+_PAGES = re.compile(r"front-?end|client|ui|admin|docs|proxy")
 
 
 @dataclass(frozen=True, slots=True)
 class ComposeService:
-    """A service: how it is built, and the ports inside its container. `env_files`: as the compose file names them."""
+    """A service, as far as the file alone says. `env_files`: as the compose file names them.
 
-    name: str
+    `parsed`: what a run makes of it; its build context is an absolute path. `context`: as the compose file names it.
+    """
+
+    parsed: ParsedService
     context: str = ""
-    dockerfile: str = "Dockerfile"
-    image: str = ""
-    ports: tuple[int, ...] = ()
-    start: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
-    health: str = ""
     profiles: tuple[str, ...] = ()
-    depends_on: tuple[str, ...] = ()
     env_files: tuple[str, ...] = ()
 
     @property
-    def is_built(self) -> bool:
-        """Whether it is built from this repository."""
-        return bool(self.context)
+    def name(self) -> str:
+        """Its name in the compose file."""
+        return self.parsed.name
+
+    @property
+    def dockerfile(self) -> str:
+        """Its Dockerfile, relative to the build context."""
+        return str((self.parsed.build or {}).get("dockerfile") or "Dockerfile")
+
+    @property
+    def start(self) -> tuple[str, ...]:
+        """The words of its entrypoint and command."""
+        return tuple(self.parsed.words)
+
+    @property
+    def health(self) -> str:
+        """Its healthcheck's command; empty if it has none."""
+        test = self.parsed.health.test if self.parsed.health is not None else ""
+        return test if isinstance(test, str) else " ".join(test)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +67,13 @@ class ComposeFile:
 
     def choose(self) -> tuple[ComposeService | None, str]:
         """Choose the service that is built and answers requests; also return what to say if others could be meant."""
-        built = [service for service in self.services if service.is_built]
-        likely = [
-            service for service in built if not _WORKERS.search(" ".join((service.name, *service.start)))
-        ] or built
-        likely = [service for service in likely if not _PROXY.search(service.name)] or likely
-        likely = [service for service in likely if service.ports] or likely
+        parsed = {service.name: service.parsed for service in self.services}
+        named: list[str] = []
+        with suppress(*_REFUSED):
+            named = [service.name for service in list_applications(parsed)]
+        built = [service for service in self.services if service.parsed.build is not None]
+        likely = [service for service in built if service.name in named] or built
+        likely = [service for service in likely if not _PAGES.fullmatch(service.name)] or likely
         if not likely:
             return None, ""
         others = [service.name for service in likely[1:]]
@@ -65,7 +81,7 @@ class ComposeFile:
 
     def list_profiles(self, service: ComposeService) -> list[str]:
         """List compose's profiles without which a service, or one that it depends on, would not be started."""
-        needed = [service, *(other for other in self.services if other.name in service.depends_on)]
+        needed = [service, *(other for other in self.services if other.name in service.parsed.conditions)]
         return list(dict.fromkeys(each.profiles[0] for each in needed if each.profiles))
 
 
@@ -88,7 +104,10 @@ def read_compose_file(path: Path, folder: Path) -> ComposeFile:
     if not isinstance(services, dict):
         return ComposeFile(name, problem="it has no `services`")
     variables = _read_dotenv(path.parent / ".env")
-    found = [_read_service(str(key), body, variables) for key, body in services.items() if isinstance(body, dict)]
+    found = []
+    for key, body in services.items():
+        with suppress(*_REFUSED):
+            found.append(_read_service(str(key), body, path.parent, folder, variables))
     return ComposeFile(name, tuple(found))
 
 
@@ -99,63 +118,37 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_multi_constructor("!", lambda _loader, _suffix, _node: None)
 
 
-def _read_service(name: str, body: Mapping[str, Any], variables: Mapping[str, str]) -> ComposeService:
-    build = body.get("build")
-    build = {"context": build} if isinstance(build, str) else build if isinstance(build, dict) else {}
-    env = _read_env(body.get("environment"), variables)
-    check = body.get("healthcheck")
-    test = check.get("test") if isinstance(check, dict) else None
-    words = [*split_command(body.get("entrypoint")), *split_command(body.get("command"))]
-    return ComposeService(
-        name,
-        context=_fill(build.get("context", "." if build else ""), variables),
-        dockerfile=_fill(build.get("dockerfile", "Dockerfile"), variables),
-        image=_fill(body.get("image"), variables),
-        ports=tuple(_read_ports(body, variables)),
-        start=tuple(_fill(word, variables) for word in words),
-        env=env,
-        health=_fill(" ".join(split_command(test)), variables),
-        profiles=_read_names(body.get("profiles")),
-        depends_on=_read_names(body.get("depends_on")),
-        env_files=_read_names(body.get("env_file")),
-    )
+def _read_service(
+    name: str, body: Mapping[str, Any], place: Path, top: Path, variables: Mapping[str, str]
+) -> ComposeService:
+    """Read a service. Raises what `parse_service` raises for one that compose would refuse."""
+    raw = _fill(body, variables)
+    parsed = parse_service(name, raw)
+    if parsed.build is None:
+        return ComposeService(parsed, "", _read_names(raw.get("profiles")), _read_names(raw.get("env_file")))
+    context = str(parsed.build.get("context") or ".")
+    folder = (place / context).resolve()
+    outside = "" if folder.is_relative_to(top.resolve()) else f"is built in {context}"
+    parsed = replace(parsed, build={**parsed.build, "context": str(folder)}, danger=find_danger(raw) or outside)
+    return ComposeService(parsed, context, _read_names(raw.get("profiles")), _read_names(raw.get("env_file")))
 
 
 def _read_names(value: Any) -> tuple[str, ...]:
-    """Read a name, a list of names or of `{path: …}`, or the keys of a mapping."""
-    if isinstance(value, dict):
-        return tuple(map(str, value))
+    """Read a name, or a list of names or of `{path: …}`."""
     items = value if isinstance(value, list) else [value]
     return tuple(str(item.get("path", "") if isinstance(item, dict) else item) for item in items if item)
 
 
-def _read_env(value: Any, variables: Mapping[str, str]) -> dict[str, str]:
+def _fill(value: Any, variables: Mapping[str, str]) -> Any:
+    """Fill in variables in all texts of a value, from `.env` or by their defaults."""
+    if isinstance(value, dict):
+        return {key: _fill(item, variables) for key, item in value.items()}
     if isinstance(value, list):
-        value = dict(str(item).partition("=")[::2] for item in value)
-    if not isinstance(value, dict):
-        return {}
-    return {str(name): _fill(item, variables) for name, item in value.items()}
-
-
-def _read_ports(body: Mapping[str, Any], variables: Mapping[str, str]) -> list[int]:
-    """Read the ports inside the container; those of UDP are left out."""
-    found = []
-    for key in ("ports", "expose"):
-        items = body.get(key)
-        for item in items if isinstance(items, list) else []:
-            value = item.get("target") if isinstance(item, dict) else item
-            text = _fill(value, variables)
-            if match := re.search(r"(?:^|:)(\d{2,5})(?:-\d+)?(?:/tcp)?$", text):
-                found.append(int(match[1]))
-    return list(dict.fromkeys(port for port in found if 0 < port < 65536))
-
-
-def _fill(value: Any, variables: Mapping[str, str]) -> str:
-    """Fill in variables, from `.env` or by their defaults."""
-    if value is None:
-        return ""
+        return [_fill(item, variables) for item in value]
+    if not isinstance(value, str):
+        return value
     return _VARIABLE.sub(
-        lambda match: "$" if match[0] == "$$" else variables.get(match[1] or match[3]) or match[2] or "", str(value)
+        lambda match: "$" if match[0] == "$$" else variables.get(match[1] or match[3]) or match[2] or "", value
     )
 
 

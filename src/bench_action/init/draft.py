@@ -248,7 +248,7 @@ def _make_name(text: str) -> str:
 
 def _find_port(application: _Application, framework: Framework) -> Guess | None:
     """Find the port: the compose file's, else the most reliable of the others, else the framework's default."""
-    if application.service is not None and application.service.ports:
+    if application.service is not None and application.service.parsed.ports:
         return None
     if found := next(_list_ports(application), None):
         return found
@@ -266,7 +266,7 @@ def _list_ports(application: _Application) -> Iterator[Guess]:
     yield from (Guess(match[1]) for match in _PORT.finditer(f" {application.start}"))
     for name, text in _list_scripts(application):
         yield from (Guess(match[1], f"from {name}") for match in _PORT.finditer(f" {text}"))
-    port = (service.env.get("PORT") if service is not None else "") or parsed.env.get("PORT", "")
+    port = (service.parsed.env.get("PORT") if service is not None else "") or parsed.env.get("PORT", "")
     if port.isdigit() and 0 < int(port) < 65536:
         yield Guess(port)
     for name in application.sources.find_code(".js", ".ts", ".go", ".py"):
@@ -387,13 +387,13 @@ def _list_env_files(application: _Application) -> Iterator[tuple[str, str]]:
 
 
 def _uses_postgres(compose: ComposeFile) -> bool:
-    return any(_POSTGRES.search(service.image) for service in compose.services)
+    return any(_POSTGRES.search(service.parsed.image) for service in compose.services)
 
 
 def _rename_services(settings: Sequence[Setting], compose: ComposeFile) -> list[Setting]:
     """Write placeholders with the names that services have in the compose file."""
     renamed = list(settings)
     for kind, image in (("postgres", _POSTGRES), ("redis", _REDIS)):
-        name = next((service.name for service in compose.services if image.search(service.image)), kind)
+        name = next((service.name for service in compose.services if image.search(service.parsed.image)), kind)
         renamed = [replace(each, value=each.value.replace(f"{{{kind}.", f"{{{_make_name(name)}.")) for each in renamed]
     return renamed

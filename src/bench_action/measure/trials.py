@@ -166,6 +166,9 @@ def _build_load_trial(
         work_known=work is not None,
         db_connections_peak=run.db_connections,
         memory_peak_mib=run.memory_mib,
+        service_memory_mib={
+            name: part.memory_mib for name, part in run.usage.items() if name.partition(":")[0] != "application"
+        },
         steal_percent=report.steal_percent,
         **_average_idle(place.placement, report),
         replies=summarise_replies(report.sampled),

@@ -117,6 +117,7 @@ class Trial(Frozen):
     work_known: bool = Field(True, description="false if it is zero because it could not be counted")
     db_connections_peak: int
     memory_peak_mib: float | None = Field(description="of the subject; null if the host does not show it")
+    service_memory_mib: dict[str, float] = Field({}, description="memory at its end by part: services and workers")
     steal_percent: float
     pair: str = Field("", description="the pair that it was measured in; empty if it was loaded alone")
     side: Literal["", "base", "head"] = Field("", description="which side of that pair it is")
@@ -244,6 +245,13 @@ class Estimate(Frozen):
     better: Better
 
 
+class ServiceUse(Frozen):
+    """What a service or a worker used while a subject was loaded alone: medians over trials."""
+
+    cpu_ms_per_request: float | None = Field(description="null if the host does not show it")
+    memory_mib: float | None = Field(description="at the end of a trial; null if the host does not show it")
+
+
 class Summary(Frozen):
     """The metrics of a cell over its valid trials, and the mean of `requests` and sum of `errors` over all of them."""
 
@@ -256,6 +264,7 @@ class Summary(Frozen):
     errors: Errors
     spread: float | None = Field(description="(highest − lowest) ÷ median of requests/s; null for one trial")
     metrics: dict[str, Estimate]
+    services: dict[str, ServiceUse] = Field({}, description="of its services and workers, over its valid trials")
 
     @property
     def cell(self) -> str:

@@ -41,6 +41,7 @@ class Code(StrEnum):
     REPLIES_DIFFER = "replies-differ"
     SEED_LOST = "seed-lost"
     NEVER_IDLE = "never-idle"
+    IN_TURNS = "variants-in-turn"
 
     @property
     def invalidates(self) -> bool:
@@ -131,6 +132,8 @@ _ADVICE = {
     "Turn that off with the variant's `env` or `command`. If only the first start does it, seed with `after: ready`.",
     Code.NEVER_IDLE: "Work in the background is part of every figure, and takes CPU from the other subject of a pair. "
     "Turn it off for the benchmark, or start it as a service with `worker: true`.",
+    Code.IN_TURNS: "Each was restarted and warmed up for each trial alone, which takes time. Measure fewer variants at "
+    "a time (`--variant`), or use a machine with more memory.",
     Code.NO_COUNTERS: "CPU and memory of the containers are missing. Requests/s and latencies are not affected.",
 }
 

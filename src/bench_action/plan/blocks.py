@@ -108,7 +108,7 @@ class ElapsedTime:
 
 
 def make_solo_blocks(
-    cells: Sequence[Cell], *, blocks: int, warmup_s: int, seed: int, renew: bool = False
+    cells: Sequence[Cell], *, blocks: int, warmup_s: int, seed: int, renew: bool = False, in_turns: bool = False
 ) -> Iterator[Block]:
     """Yield the blocks of `count`, then `blocks` blocks of `capacity`.
 
@@ -121,8 +121,10 @@ def make_solo_blocks(
     its first count, because verification has used it.
 
     With `renew`, for profiles that write, the restart and the warm-up come before the first count of every cell and
-    before every `capacity` trial, which would otherwise find more data than the one before it.
+    before every `capacity` trial, which would otherwise find more data than the one before it. `in_turns`, as subjects
+    share slots: they come before every trial, since another subject may have been in the slot before it.
     """
+    renew, again_s = renew or in_turns, warmup_s if in_turns else 0
     order = _shuffled(cells, f"{seed}/count")
     first = {(cell.variant, cell.revision): cell for cell in reversed(order)}
     steps = (
@@ -130,8 +132,8 @@ def make_solo_blocks(
     )
     yield Block("count", 0, tuple(steps))
     order = _shuffled(cells, f"{seed}/count/1")
-    yield Block("count", 1, tuple(Step(i, (cell,)) for i, cell in enumerate(order)))
-    yield from _make_recounts(cells, seed)
+    yield Block("count", 1, tuple(Step(i, (cell,), again_s, in_turns) for i, cell in enumerate(order)))
+    yield from _make_recounts(cells, seed, again_s, renew=in_turns)
     for number in range(1, blocks + 1):
         order = _shuffled(cells, f"{seed}/capacity/{number}")
         yield Block(
@@ -141,7 +143,7 @@ def make_solo_blocks(
         )
 
 
-def _make_recounts(cells: Sequence[Cell], seed: int) -> Iterator[Block]:
+def _make_recounts(cells: Sequence[Cell], seed: int, warmup_s: int, *, renew: bool) -> Iterator[Block]:
     """Yield blocks that count base and head of one variant close together, each after a random pause, in random order.
 
     Work that recurs at intervals, such as a timer's, then falls into the counts of both equally often: nothing that
@@ -154,7 +156,10 @@ def _make_recounts(cells: Sequence[Cell], seed: int) -> Iterator[Block]:
         for name, group in groups.items():
             dice = random.Random(f"{seed}/count/{number}/{name}")
             dice.shuffle(group)
-            steps = (Step(i, (cell,), pause_s=dice.random() * _PAUSE_S, idle=True) for i, cell in enumerate(group))
+            steps = (
+                Step(i, (cell,), warmup_s, renew, pause_s=dice.random() * _PAUSE_S, idle=True)
+                for i, cell in enumerate(group)
+            )
             yield Block("count", number, tuple(steps))
 
 

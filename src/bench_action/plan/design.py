@@ -31,7 +31,8 @@ class Design:
     """The cells that are measured alone, and the pairs that are compared.
 
     `duets`: whether there are enough CPUs to load the two subjects of a pair at the same time. `boot_s`: how many
-    seconds the slowest subject takes to start.
+    seconds the slowest subject takes to start. `in_turns`: variants share slots, so that they are restarted for each
+    trial alone.
     """
 
     cells: tuple[Cell, ...]
@@ -39,6 +40,7 @@ class Design:
     duets: bool
     seed: int
     boot_s: float = 1.0
+    in_turns: bool = False
 
     def make_blocks(self, project: Project) -> Iterator[Block]:
         """Yield every block, phase by phase: `count`, `capacity`, `latency`, `duet` (if possible), `interleaved`.
@@ -48,7 +50,12 @@ class Design:
         """
         policy, writes = project.policy, any(profile.writes for profile in project.profiles.values())
         alone = make_solo_blocks(
-            self.cells, blocks=self._capacity_blocks(project), warmup_s=policy.warmup, seed=self.seed, renew=writes
+            self.cells,
+            blocks=self._capacity_blocks(project),
+            warmup_s=policy.warmup,
+            seed=self.seed,
+            renew=writes,
+            in_turns=self.in_turns,
         )
         latency = [pair for pair in self.pairs if pair.kind == "revision"]
         phases: list[Iterator[Block]] = [
@@ -92,12 +99,13 @@ class Design:
     def make_timetable(self, project: Project) -> Timetable:
         """Estimate how long the blocks take, from the profiles and from how long the subjects took to start."""
         policy = project.policy
+        renewal_s = _SWITCH_S + self.boot_s + policy.warmup if self.in_turns else 0.0
         return Timetable(
             limit_s=policy.minutes * 60 if policy.minutes is not None else None,
             pairs=len(self.pairs),
             revisions=sum(1 for pair in self.pairs if pair.kind == "revision"),
             restart_s=_SWITCH_S + self.boot_s,
-            capacity_s=sum(project.profiles[cell.profile].duration + _OVERHEAD_S for cell in self.cells),
+            capacity_s=sum(project.profiles[cell.profile].duration + _OVERHEAD_S + renewal_s for cell in self.cells),
             latency=policy.latency,
             duet=policy.duet,
         )
@@ -115,6 +123,7 @@ def make_design(
     seed: int,
     without: Collection[Cell] = (),
     boot_s: float = 1.0,
+    in_turns: bool = False,
 ) -> Design:
     """Lay out the cells and pairs of a run.
 
@@ -137,7 +146,7 @@ def make_design(
             sides = Cell(base_name, "head", profile), Cell(head_name, "head", profile)
             if known.issuperset(sides):
                 pairs.append(Pair("variant", *sides))
-    return Design(cells, tuple(pairs), duets, seed, boot_s)
+    return Design(cells, tuple(pairs), duets, seed, boot_s, in_turns)
 
 
 def _pace(paced: PairPhase) -> Pace:

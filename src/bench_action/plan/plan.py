@@ -57,10 +57,13 @@ def make_plan(
     lacks: Mapping[Cell, Lack],
     places: Collection[Placement],
     options: Options,
+    *,
+    in_turns: bool = False,
 ) -> Plan:
     """Plan a run of the subjects that came up.
 
-    A base that broke a rule stays: `lacks` says which cells it cannot be compared in.
+    A base that broke a rule stays: `lacks` says which cells it cannot be compared in. `in_turns`: variants share slots,
+    as memory is too short for all of them.
     """
     measured = [subject for subject in subjects if subject.revision == "base" or subject.verified]
     design = make_design(
@@ -71,5 +74,6 @@ def make_plan(
         seed=options.seed,
         without=lacks,
         boot_s=max(subject.startup_s for subject in subjects),
+        in_turns=in_turns,
     )
     return Plan(project, tuple(subjects), design, tuple(places), lacks, to_the_end=options.self_test)

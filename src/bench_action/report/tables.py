@@ -27,6 +27,8 @@ _WORK = (
     "cache_cpu_ms_per_request",
 )
 _FOOTPRINT = ("db_connections_peak", "memory_peak_mib", "startup_s")
+# parts whose CPU is a metric → what people call them
+_KNOWN = {"db": "database", "cache": "cache"}
 
 
 def name_subject(measured: Summary | Trial) -> str:
@@ -79,16 +81,48 @@ def tabulate_capacity(result: Result) -> Table:
 
 
 def tabulate_work(summaries: Sequence[Summary]) -> Table:
-    """Lay out what each request costs: queries, rows, cache commands and CPU."""
-    return _tabulate_metrics(summaries, _WORK)
+    """Lay out what each request costs: queries, rows, cache commands, and CPU of each part."""
+    others = {f"{name} CPU": name for name in _list_services(summaries) if name not in _KNOWN}
+
+    def values(summary: Summary) -> tuple[str, ...]:
+        used = (summary.services.get(name) for name in others.values())
+        return tuple(_format_use(use.cpu_ms_per_request if use is not None else None, "ms") for use in used)
+
+    return _tabulate_metrics(summaries, _WORK, tuple(others), values)
 
 
 def tabulate_footprint(summaries: Sequence[Summary]) -> Table:
-    """Lay out what each subject takes: database connections, memory, time to start."""
-    return _tabulate_metrics(summaries, _FOOTPRINT)
+    """Lay out what each subject takes: database connections, memory of each part, time to start."""
+    names = [name for name in _list_services(summaries) if any(_read_memory(s, name) is not None for s in summaries)]
+
+    def values(summary: Summary) -> tuple[str, ...]:
+        return tuple(_format_use(_read_memory(summary, name), "MiB") for name in names)
+
+    titles = tuple(f"{_KNOWN.get(name, name)} memory" for name in names)
+    return _tabulate_metrics(summaries, _FOOTPRINT, titles, values)
 
 
-def _tabulate_metrics(summaries: Sequence[Summary], names: Sequence[str]) -> Table:
+def _list_services(summaries: Sequence[Summary]) -> list[str]:
+    """List the services and workers of all subjects."""
+    return list(dict.fromkeys(name for summary in summaries for name in summary.services))
+
+
+def _read_memory(summary: Summary, name: str) -> float | None:
+    use = summary.services.get(name)
+    return use.memory_mib if use is not None else None
+
+
+def _format_use(value: float | None, unit: str) -> str:
+    return numbers.NONE if value is None else numbers.metric_value(value, unit)
+
+
+def _tabulate_metrics(
+    summaries: Sequence[Summary],
+    names: Sequence[str],
+    titles: tuple[str, ...],
+    more: Callable[[Summary], tuple[str, ...]],
+) -> Table:
+    """Lay out metrics, and more values with their titles; no row if there is neither."""
     shown = [name for name in names if any(name in summary.metrics for summary in summaries)]
 
     def row(summary: Summary) -> tuple[str, ...]:
@@ -97,11 +131,11 @@ def _tabulate_metrics(summaries: Sequence[Summary], names: Sequence[str]) -> Tab
             numbers.metric_value(metrics[name].median, metrics[name].unit) if name in metrics else numbers.NONE
             for name in shown
         )
-        return (name_subject(summary), *values)
+        return (name_subject(summary), *values, *more(summary))
 
-    headings = ("Variant", *(METRICS[name].title.removesuffix("/request") for name in shown))
-    rows = _group_by_profile(summaries, row) if shown else ()
-    return Table(headings, (False, *(True,) * len(shown)), rows)
+    headings = ("Variant", *(METRICS[name].title.removesuffix("/request") for name in shown), *titles)
+    rows = _group_by_profile(summaries, row) if shown or titles else ()
+    return Table(headings, (False, *(True,) * (len(headings) - 1)), rows)
 
 
 def _group_by_profile(

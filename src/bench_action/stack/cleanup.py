@@ -1,5 +1,6 @@
 """Remove what a run has made, however it ends, without hiding the error that ended it."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol
@@ -18,21 +19,22 @@ class Interrupts(Protocol):
         """Raise the signal that was remembered, if there was one."""
 
 
-def cleaned_up(engine: Engine, interrupts: Interrupts) -> AbstractContextManager[Engine]:
+def cleaned_up(engine: Engine, interrupts: Interrupts, warn: Callable[[str], None]) -> AbstractContextManager[Engine]:
     """Remove everything that the engine has made when the `with` block ends, whether it fails or not.
 
-    If removing fails after another error, that error is raised with a note. A signal that arrives meanwhile is raised
-    once everything has been removed.
+    `warn` gets a line for each unused thing that the engine keeps. If removing fails after another error, that error is
+    raised with a note. A signal that arrives meanwhile is raised once everything has been removed.
     """
-    return _CleanUp(engine, interrupts)
+    return _CleanUp(engine, interrupts, warn)
 
 
 class _CleanUp:
     """A class rather than a generator: a signal may arrive in the frames that `contextlib` would put before it."""
 
-    def __init__(self, engine: Engine, interrupts: Interrupts) -> None:
+    def __init__(self, engine: Engine, interrupts: Interrupts, warn: Callable[[str], None]) -> None:
         self._engine = engine
         self._interrupts = interrupts
+        self._warn = warn
 
     def __enter__(self) -> Engine:
         return self._engine
@@ -49,8 +51,11 @@ class _CleanUp:
 
     def _remove(self, first: BaseException | None) -> None:
         try:
-            self._engine.remove()
+            kept = self._engine.remove()
         except BenchError as error:
             if first is None:
                 raise
             first.add_note(f"cleaning up failed as well: {error}")
+            return
+        for name in kept:
+            self._warn(f"{name} is left: the engine does not remove it, although nothing is in it. Restart the engine")

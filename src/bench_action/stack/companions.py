@@ -4,15 +4,12 @@ They are built from the revision's sources, run to their end before the subject 
 background for it (Celery).
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from graphlib import TopologicalSorter
 
 from bench_action.config.schema import Config, Container, Service
-
-
-def is_companion(service: Service) -> bool:
-    """Return whether a service belongs to a subject."""
-    return service.build is not None or service.once or service.worker
+from bench_action.engine.protocol import COPIED
 
 
 def list_companions(config: Config, variant: str) -> dict[str, Service]:
@@ -20,7 +17,7 @@ def list_companions(config: Config, variant: str) -> dict[str, Service]:
 
     With several variants these are the ones that it depends on, directly or not, and workers that are built as it is.
     """
-    companions = {name: service for name, service in config.services.items() if is_companion(service)}
+    companions = {name: service for name, service in config.services.items() if service.is_companion}
     if len(config.variants) == 1:
         return companions
     needed = _find_needed(config, variant)
@@ -65,6 +62,32 @@ def find_dependents(containers: Mapping[str, Container], origins: Iterable[str])
     for wave in find_waves(containers):
         found |= {name for name in wave if found & set(containers[name].depends_on)}
     return found - set(origins)
+
+
+def find_late(config: Config) -> list[str]:
+    """Find the services of a slot that need a subject's data, in the order in which they start.
+
+    They depend on a database, directly or not, name one in their variables, or depend on something that runs to its end
+    first, such as a migration.
+    """
+    services = config.services
+    databases = {name: service for name, service in services.items() if service.kind in COPIED}
+    once = {name for name, service in services.items() if service.once}
+    naming = {name for name, service in services.items() if name not in databases and _names_any(service, databases)}
+    found = naming | find_dependents(services, {*databases, *once, *naming})
+    return [
+        name
+        for wave in find_waves(services)
+        for name in wave
+        if name in found and services[name].kind == "other" and not services[name].is_companion
+    ]
+
+
+def _names_any(service: Service, others: Mapping[str, Service]) -> bool:
+    """Return whether the variables of a service contain a host name of another one."""
+    names = [name for other, known in others.items() for name in (other, *known.aliases)]
+    named = re.compile("|".join(rf"(?<![\w.-]){re.escape(name)}(?![\w-])" for name in names) or "(?!)")
+    return any(named.search(text) for text in service.env.values())
 
 
 def _find_needed(config: Config, variant: str) -> set[str]:

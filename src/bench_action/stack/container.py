@@ -28,7 +28,7 @@ def make_container_form(container: Container, folder: Path, fill: Callable[[str]
         init=container.init,
         aliases=container.aliases,
         platform=container.platform or "",
-        memory=container.memory or 0,
+        memory=container.memory,
     )
 
 

@@ -7,12 +7,16 @@ is ends before it begins.
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from bench_action.config.schema import Config, Service
 from bench_action.model.machine import Condition, Level
 
 _SUBJECT_MIB, _LOAD_MIB = 100, 60
 _OTHER_MIB = 80
+_MIB = 1024**2
+_TITLE = "memory of the slots"
+_FEWER = "measure fewer variants at a time (`--variant`), use a machine with more memory"
 _NEAR, _HOPELESS = 0.8, 1.5  # of what is available: a run may, or will, run out of memory
 _UNITS = {"": 1 / 1024**2, "k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0**2}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", re.IGNORECASE)
@@ -36,8 +40,25 @@ _IMAGES: Mapping[str, float] = {
 _HEAPS = {"elasticsearch": 1024.0, "opensearch": 1024.0, "kafka": 1024.0}  # if none is set
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many slots of a run fit into memory, and the condition that reports it.
+
+    `slots`: as many as there are subjects or, if memory is too short for that, the fewest that a run can do with: one,
+    or two if pairs are compared. Variants then take turns in them.
+    """
+
+    slots: int
+    condition: Condition
+
+
 def estimate_service(service: Service) -> float:
-    """Estimate the MiB of a service."""
+    """Estimate the MiB of a service: no more than its own limit."""
+    estimate = _estimate_by_kind(service)
+    return min(estimate, service.memory / _MIB) if service.memory else estimate
+
+
+def _estimate_by_kind(service: Service) -> float:
     if service.kind in _KINDS:
         idle, setting, default = _KINDS[service.kind]
         settings = {name.replace("_", "-"): value for name, value in service.settings.items()}
@@ -49,20 +70,34 @@ def estimate_service(service: Service) -> float:
     return _IMAGES.get(name, _OTHER_MIB) + (_parse_size(heap, 1) if heap else _HEAPS.get(name, 0.0))
 
 
-def judge_slots(config: Config, slots: int, available_mib: int | None) -> Condition:
-    """Judge whether so many slots fit into the memory that is available."""
+def find_room(config: Config, subjects: int, available_mib: int | None, *, paired: bool) -> Room:
+    """Find out how many slots fit into the memory that is available.
+
+    `subjects`: how many there are, of base and head together. `paired`: some of them are compared in pairs.
+    """
     services = {name: estimate_service(service) for name, service in config.services.items()}
     slot = sum(services.values()) + _SUBJECT_MIB
-    needed = slots * slot + _LOAD_MIB
     parts = ", ".join([*(f"{name} {mib:.0f}" for name, mib in services.items()), f"application {_SUBJECT_MIB}"])
-    found = f"about {needed:,.0f} MiB needed: {slots} × {slot:.0f} ({parts}) + {_LOAD_MIB} for wrk"
-    if available_mib is None or needed <= _NEAR * available_mib:
-        return Condition("memory of the slots", "ok", found)
+    if available_mib is None:
+        return Room(subjects, Condition(_TITLE, "ok", f"{_describe_sum(subjects, slot, parts)}; not checked"))
+    least = min(subjects, 2 if paired else 1)
+    short = subjects * slot + _LOAD_MIB > available_mib
+    slots = least if short else subjects
+    needed, found = slots * slot + _LOAD_MIB, _describe_sum(slots, slot, parts)
+    if needed <= _NEAR * available_mib and slots == subjects:
+        return Room(slots, Condition(_TITLE, "ok", found))
     most = max(services, key=lambda name: services[name], default="")
-    cure = "measure fewer variants at a time (`--variant`), use a machine with more memory"
+    cure = "use a machine with more memory" if slots == least else _FEWER
     cure += f", or limit {most} in its `settings` or `env`" if most else ""
     level: Level = "fatal" if needed > _HOPELESS * available_mib else "warning"
-    return Condition("memory of the slots", level, f"{found}; {available_mib:,} MiB are available", cure)
+    turns = f"; {subjects} slots would need {subjects * slot + _LOAD_MIB:,.0f}, so variants take turns"
+    found = f"{found}{turns if slots < subjects else ''}; {available_mib:,} MiB are available"
+    return Room(slots, Condition(_TITLE, level, found, cure))
+
+
+def _describe_sum(slots: int, slot_mib: float, parts: str) -> str:
+    needed = slots * slot_mib + _LOAD_MIB
+    return f"about {needed:,.0f} MiB needed: {slots} × {slot_mib:.0f} ({parts}) + {_LOAD_MIB} for wrk"
 
 
 def _parse_size(text: str, bytes_without_unit: int) -> float:

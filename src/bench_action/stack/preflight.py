@@ -12,7 +12,7 @@ from bench_action.config.load import Project
 from bench_action.engine.protocol import Engine
 from bench_action.model.errors import StackError
 from bench_action.model.machine import Condition, Level
-from bench_action.stack.memory import judge_slots
+from bench_action.stack.memory import Room, find_room
 
 _SPARE_FILES = 100  # of wrk, in addition to its connections: script, libraries, event queues
 _SPARE_PORTS = 1000  # a closed connection keeps its port for a minute (TIME_WAIT)
@@ -57,21 +57,30 @@ class StealMeter:
         return Condition("steal", "warning", found, "measure at another time, or on another machine")
 
 
-def preflight(engine: Engine, project: Project, bases: int = 0) -> list[Condition]:
+def preflight(engine: Engine, project: Project, room: Room | None = None) -> list[Condition]:
     """Check every condition for a configuration on an engine, except steal, which takes a `StealMeter`.
 
-    `bases`: how many variants of the base revision are measured too.
+    `room`: for how many slots there is memory; left out: head is measured alone.
     """
     most = max(profile.connections for profile in project.profiles.values())
     facts = read_facts(Path("/"))
     conditions = list(judge_host(facts, most, own_network=engine.name == "docker"))
-    conditions.append(judge_slots(project.config, len(project.config.variants) + bases, facts.available_mib))
+    conditions.append((room or measure_room(project)).condition)
     kinds = sorted({service.kind for service in project.config.services.values()})
     try:
         conditions += [Condition(name, "ok", found) for name, found in engine.describe(kinds).items()]
     except StackError as error:
         conditions.append(Condition("programs", "fatal", error.what, error.advice))
     return conditions
+
+
+def measure_room(project: Project, bases: int = 0, *, paired: bool = False) -> Room:
+    """Measure for how many slots this machine has memory now.
+
+    `bases`: how many variants of the base revision are measured too. `paired`: subjects are compared in pairs.
+    """
+    subjects = len(project.config.variants) + bases
+    return find_room(project.config, subjects, read_facts(Path("/")).available_mib, paired=paired)
 
 
 def require_fit(conditions: Sequence[Condition]) -> None:

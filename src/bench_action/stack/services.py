@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from bench_action.config.environment import fill_in
+from bench_action.config.environment import fill_in, fill_in_addresses
 from bench_action.config.kinds import find_port
 from bench_action.config.schema import Config, Service
 from bench_action.engine.protocol import COPIED, Engine, Handle, ServiceSpec
 from bench_action.load.generator import Agent
-from bench_action.stack.companions import find_dependents, find_waves, is_companion
+from bench_action.stack.companions import find_dependents, find_late, find_waves
 from bench_action.stack.container import make_container_form
 from bench_action.stack.images import Images
 from bench_action.stack.kinds import SERVERS, write_settings
@@ -19,7 +19,7 @@ from bench_action.stack.parallel import run_in_parallel
 from bench_action.stack.probes import make_check
 from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
 from bench_action.stack.server import Setup
-from bench_action.stack.slots import Reset, Slot
+from bench_action.stack.slots import LateService, Reset, Slot
 
 
 def start_generator(engine: Engine, config: Config, images: Images) -> tuple[Handle, Agent]:
@@ -43,20 +43,29 @@ class SlotServices:
     aliases: Mapping[str, str]
     secrets: Mapping[str, str] = field(repr=False)
     _password: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
+    _checks: dict[tuple[str, str], ReadinessCheck] = field(default_factory=dict)  # by slot and service
 
     def start(self, names: Sequence[str]) -> tuple[Slot, ...]:
         """Start the services of all slots; in slots after the first, only those that need no copy of a database.
 
-        Returns once those of the first slot are ready. Raises StackError.
+        Returns once those of the first slot are ready. Services that depend on a database start with the subjects'
+        data. Raises StackError.
         """
         slots = tuple(Slot(self.engine, name) for name in names)
+        late = find_late(self.config)
         copied = {name for name in self._shared if self._is_copied(name)}
         early = set(self._shared) - copied - find_dependents(self._shared, copied)
         for wave in find_waves(self._shared):
-            self._start([(slot, name) for slot in slots for name in wave if slot is slots[0] or name in early])
-            self._wait(slots[0], wave)
-            for server in (slots[0].servers[name] for name in wave if name in slots[0].servers):
+            now = [name for name in wave if name not in late]
+            self._start([(slot, name) for slot in slots for name in now if slot is slots[0] or name in early])
+            self._wait(slots[0], now)
+            for server in (slots[0].servers[name] for name in now if name in slots[0].servers):
                 server.open()
+        for slot in slots:
+            slot.late = {
+                name: LateService(self.engine, self.config.services[name], partial(self._begin, slot, name))
+                for name in late
+            }
         return slots
 
     def copy(self, slots: Sequence[Slot]) -> None:
@@ -68,40 +77,46 @@ class SlotServices:
             handles = self.engine.clone(origin.handle, [self._make_spec(slot, name) for slot in others])
             for slot, handle in zip(others, handles, strict=True):
                 slot.add(name, origin.copied_to(handle))
+                self._checks[slot.name, name] = self._make_check(slot, name)
         for wave in find_waves(self._shared) if others else ():
-            self._start([(slot, name) for slot in others for name in wave if name not in slot.handles])
+            now = [name for name in wave if name not in first.late]
+            self._start([(slot, name) for slot in others for name in now if name not in slot.handles])
             for slot in slots:
-                self._wait(slot, wave)
+                self._wait(slot, now)
         for cache in (cache for slot in others for cache in slot.caches.values()):
             cache.open()
 
     @property
     def _shared(self) -> dict[str, Service]:
         """The services of a slot, without those that belong to a subject."""
-        return {name: service for name, service in self.config.services.items() if not is_companion(service)}
+        return {name: service for name, service in self.config.services.items() if not service.is_companion}
 
     def _start(self, wanted: Sequence[tuple[Slot, str]]) -> None:
         handles = run_in_parallel(lambda each: self.engine.start(self._make_spec(*each)), wanted)
         for (slot, name), handle in zip(wanted, handles, strict=True):
             self._connect(slot, name, handle)
 
+    def _begin(self, slot: Slot, name: str) -> ReadinessCheck:
+        """Start a service that depends on a database for the first time."""
+        slot.handles[name] = self.engine.start(self._make_spec(slot, name))
+        return self._make_check(slot, name)
+
     def _is_copied(self, name: str) -> bool:
         return self.config.services[name].kind in COPIED
 
     def _connect(self, slot: Slot, name: str, handle: Handle) -> None:
         service = self.config.services[name]
+        slot.handles[name] = handle
         if service.kind in SERVERS:
             settings = write_settings(service.kind, service.settings)
-            setup = Setup(self._complete_environment(service), settings, service.command)
+            setup = Setup(self._complete_environment(slot, service), settings, service.command)
             slot.add(name, SERVERS[service.kind].connect(self.engine, handle, setup))
-            return
-        slot.handles[name] = handle
-        if service.reset != "keep":
-            command = [] if service.reset == "restart" else service.reset
-            slot.resets[name] = Reset(self._make_check(slot, name), command)
+        check = self._checks[slot.name, name] = self._make_check(slot, name)
+        if service.kind not in SERVERS and service.reset != "keep":
+            slot.resets[name] = Reset(check, [] if service.reset == "restart" else service.reset)
 
     def _wait(self, slot: Slot, names: Sequence[str]) -> None:
-        wait_until_ready(self.engine, [self._make_check(slot, name) for name in names])
+        wait_until_ready(self.engine, [self._checks[slot.name, name] for name in names])
 
     def _make_check(self, slot: Slot, name: str) -> ReadinessCheck:
         service, handle = self.config.services[name], slot.handles[name]
@@ -110,15 +125,15 @@ class SlotServices:
         return make_check(self.engine, self.agent, handle, service, client=client)
 
     def _make_spec(self, slot: Slot, name: str) -> ServiceSpec:
-        service = self.config.services[name]
-        form = make_container_form(service, self.folder, partial(fill_in, services={}, secrets=self.secrets))
+        service, addresses = self.config.services[name], slot.addresses
+        form = make_container_form(service, self.folder, partial(fill_in, services=addresses, secrets=self.secrets))
         return ServiceSpec(
             kind=service.kind,
             name=name,
             image=self.images.services[name].id,
             settings=write_settings(service.kind, service.settings),
-            env=self._complete_environment(service),
-            command=service.command,
+            env=self._complete_environment(slot, service),
+            command=[fill_in_addresses(word, addresses) for word in service.command],
             port=service.port or find_port(service.kind, service.image or ""),
             slot=slot.name,
             container=replace(
@@ -126,7 +141,7 @@ class SlotServices:
             ),
         )
 
-    def _complete_environment(self, service: Service) -> dict[str, str]:
-        """Fill in secrets, and add what the kind of service needs: an account, with a random password."""
-        env = {name: fill_in(text, {}, self.secrets) for name, text in service.env.items()}
+    def _complete_environment(self, slot: Slot, service: Service) -> dict[str, str]:
+        """Fill in placeholders and secrets, and add what the kind needs: an account, with a random password."""
+        env = {name: fill_in(text, slot.addresses, self.secrets) for name, text in service.env.items()}
         return SERVERS[service.kind].complete(env, self._password) if service.kind in SERVERS else env

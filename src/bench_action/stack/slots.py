@@ -6,10 +6,12 @@ subject faster or slower, and has nothing to do with its code: the subjects of a
 block, so these effects cancel.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from bench_action.config.environment import Address
+from bench_action.config.schema import Service
 from bench_action.engine.protocol import Engine, Handle
 from bench_action.model.errors import StackError
 from bench_action.plan.placement import Placement
@@ -44,10 +46,59 @@ class Reset:
 
 
 @dataclass(slots=True)
+class LateService:
+    """A service that depends on a database, and so starts once that holds what belongs to a subject.
+
+    What it writes at its start is then part of the subject's data, and no data are replaced under it. `begin` starts it
+    for the first time, and returns how to find out whether it is ready.
+    """
+
+    engine: Engine
+    service: Service
+    begin: Callable[[], ReadinessCheck]
+    check: ReadinessCheck | None = None
+    _runs: bool = False
+
+    def start(self) -> None:
+        """Start it, or make its state new if it runs on; it need not be ready yet. Raises StackError."""
+        if self.check is None:
+            self.check = self.begin()
+        elif not self._runs:
+            self.engine.restart(self.check.handle)
+        elif isinstance(self.service.reset, list):
+            run_reset(self.engine, Reset(self.check, self.service.reset))
+        self._runs = True
+
+    def stop(self) -> None:
+        """Stop it, if it runs."""
+        if self.check is not None and self._runs:
+            self.engine.stop(self.check.handle)
+            self._runs = False
+
+
+def run_reset(engine: Engine, reset: Reset) -> None:
+    """Make the state of a service new; it need not be ready yet. Raises StackError if its command fails."""
+    handle = reset.check.handle
+    if not reset.command:
+        engine.stop(handle)
+        engine.restart(handle)
+        return
+    status, output = engine.exec(handle, reset.command)
+    if status:
+        raise StackError(
+            f"could not reset {handle.name}",
+            where=f"its `reset` command exited with status {status}",
+            advice="run the command in its container and fix it, or use `reset: restart`",
+            log=output.splitlines()[-15:],
+        )
+
+
+@dataclass(slots=True)
 class Slot:
     """A place for one subject at a time. `handles`: its services, by name; `servers`: clients of those that we know.
 
-    `resets`: how the others are made new; those that keep no state are not among them.
+    `resets`: how the others are made new; those that keep no state are not among them. `late`: those that depend on a
+    database, in the order in which they start.
     """
 
     engine: Engine
@@ -55,6 +106,7 @@ class Slot:
     handles: dict[str, Handle] = field(default_factory=dict)
     servers: dict[str, Server] = field(default_factory=dict)
     resets: dict[str, Reset] = field(default_factory=dict)
+    late: dict[str, LateService] = field(default_factory=dict)
     _started: dict[str, dict[str, Handle]] = field(default_factory=dict)
     _last: str = ""
     _inside: Subject | None = None
@@ -70,9 +122,22 @@ class Slot:
         return {name: server for name, server in self.servers.items() if isinstance(server, Redis)}
 
     @property
+    def addresses(self) -> dict[str, Address]:
+        """How its services are reached inside it, by name."""
+        known = {name: server.address() for name, server in self.servers.items()}
+        others: dict[str, Address] = {
+            name: {"host": handle.host, "port": str(handle.port)} for name, handle in self.handles.items()
+        }
+        return others | known
+
+    @property
     def inside(self) -> Subject | None:
         """The subject that runs in it now, if any."""
         return self._inside
+
+    def holds(self, subject: Subject) -> bool:
+        """Return whether this subject runs in it now."""
+        return self._inside is not None and self._inside.name == subject.name
 
     def add(self, name: str, server: Server) -> None:
         """Add a service that we know."""
@@ -85,6 +150,7 @@ class Slot:
             databases={name: Database(server, subject.template) for name, server in self.databases.items()},
             caches=self.caches,
             services=dict(self.handles),
+            addresses=self.addresses,
             slot=self.name,
         )
 
@@ -104,31 +170,28 @@ class Slot:
             cache.flush()
             if name in subject.cache_seeds:
                 subject.cache_seeds[name].apply(Unwatched(), handle=cache.handle)
-        if fresh_data or subject.name != self._last:
-            for server in self.databases.values():
-                server.renew(subject.template)
-            self._reset_others()
-            self._last = subject.name
-
-    def _reset_others(self) -> None:
-        """Reset the services that we have no client for, in parallel, and wait until they are ready again."""
-        run_in_parallel(self._reset, list(self.resets.values()))
-        wait_until_ready(self.engine, [reset.check for reset in self.resets.values()])
-
-    def _reset(self, reset: Reset) -> None:
-        handle = reset.check.handle
-        if not reset.command:
-            self.engine.stop(handle)
-            self.engine.restart(handle)
+        if not fresh_data and subject.name == self._last:
             return
-        status, output = self.engine.exec(handle, reset.command)
-        if status:
-            raise StackError(
-                f"could not reset {handle.name}",
-                where=f"its `reset` command exited with status {status}",
-                advice="run the command in its container and fix it, or use `reset: restart`",
-                log=output.splitlines()[-15:],
-            )
+        run_in_parallel(LateService.stop, [late for late in self.late.values() if late.service.reset == "restart"])
+        for server in self.databases.values():
+            server.renew(subject.template)
+        run_in_parallel(lambda reset: run_reset(self.engine, reset), list(self.resets.values()))
+        wait_until_ready(self.engine, [reset.check for reset in self.resets.values()])
+        self.start_late(self.late)
+        self._last = subject.name
+
+    def start_late(self, names: Collection[str]) -> None:
+        """Start those of the late services that have these names, one after the other, each once the last is ready."""
+        for name, late in self.late.items():
+            if name in names:
+                late.start()
+                if late.check is not None:
+                    self.handles[name] = late.check.handle
+                    wait_until_ready(self.engine, [late.check])
+
+    def rest(self) -> None:
+        """Stop what depends on the databases, whose data are about to be copied or replaced."""
+        run_in_parallel(LateService.stop, list(self.late.values()))
 
     def start(self, subject: Subject, starter: SlotStarter, cpus: Sequence[int] = ()) -> Subject:
         """Start a subject in the empty slot; it is not ready yet.

@@ -12,10 +12,10 @@ from bench_action.engine.protocol import Engine, Handle
 from bench_action.load.generator import Agent
 from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
-from bench_action.model.warning import RunWarning
+from bench_action.model.warning import Code, RunWarning
+from bench_action.model.wording import plural
 from bench_action.plan.blocks import Pair
 from bench_action.plan.placement import Placement
-from bench_action.stack.companions import is_companion
 from bench_action.stack.images import Images, explain_failed_base, make_images
 from bench_action.stack.parallel import run_in_parallel
 from bench_action.stack.probes import make_check
@@ -31,7 +31,8 @@ class Stack:
     """The running parts of a run, for verification and measuring.
 
     `load`: wrk's container; `agent` runs in it. `subjects`: each in its own slot, until pairs are measured in the
-    first two slots. `lacks`: variant → why it has no base subject.
+    first two slots. `in_turns`: memory is too short for that, so variants take turns: head in the first slot, and base,
+    if there is one, in the second. `lacks`: variant → why it has no base subject.
     """
 
     engine: Engine
@@ -40,6 +41,7 @@ class Stack:
     slots: tuple[Slot, ...]
     images: Images
     starter: Starter
+    in_turns: bool = False
     subjects: tuple[Subject, ...] = ()
     lacks: Mapping[str, Lack] = field(default_factory=dict)
     warnings: tuple[RunWarning, ...] = ()
@@ -53,12 +55,29 @@ class Stack:
     def renew(self, *subjects: Subject) -> None:
         """Make the data of subjects new and restart them in their slots, as if they had never received a request.
 
-        Subjects are stopped first: a connection pool would reconnect to the database that is being dropped.
+        Anything in these slots is stopped first: a connection pool would reconnect to the database that is dropped.
         """
         placed = [(subject, self._find_slot(subject)) for subject in subjects]
         run_in_parallel(lambda both: both[1].clear(grace_s=1), placed)
         run_in_parallel(lambda both: both[1].renew(both[0]), placed)
         self.wait_for(*run_in_parallel(lambda both: both[1].start(both[0], self.starter), placed))
+
+    def split_into_turns(self, subjects: Sequence[Subject]) -> list[list[Subject]]:
+        """Split subjects into groups that fit into the slots at the same time: one, unless variants take turns."""
+        groups: dict[str, list[Subject]] = {}
+        for subject in subjects:
+            groups.setdefault(subject.variant if self.in_turns else "", []).append(subject)
+        return list(groups.values())
+
+    def admit(self, subjects: Sequence[Subject]) -> None:
+        """Let each of these subjects be in its slot; one that was not in it begins with new data."""
+        if absent := [subject for subject in subjects if not self._find_slot(subject).holds(subject)]:
+            self.renew(*absent)
+
+    @property
+    def present(self) -> list[Subject]:
+        """The subjects that are in their slots now."""
+        return [subject for subject in self.subjects if self._find_slot(subject).holds(subject)]
 
     def wait_for(self, *subjects: Subject) -> list[float]:
         """Wait until each subject answers; return the seconds until it did, in order."""
@@ -84,35 +103,44 @@ class Stack:
         """Stop all subjects: from now on only pairs are measured."""
         run_in_parallel(lambda slot: slot.clear(grace_s=1), self.slots)
 
-    def start_heads(self, heads: Sequence[Subject]) -> None:
+    def start(self, heads: Sequence[Subject], bases: Sequence[Subject], base: Baseline | None) -> None:
+        """Start all subjects and wait until they are ready. Raises StackError, except for base's: `lacks` says why."""
+        if not self.in_turns:
+            self._start_heads(heads, self.slots)
+            self._start_bases(bases, self.slots[len(heads) :], base)
+            return
+        for variant in dict.fromkeys(subject.variant for subject in (*heads, *bases)):
+            self._start_heads([head for head in heads if head.variant == variant], self.slots[:1])
+            self._start_bases([own for own in bases if own.variant == variant], self.slots[1:], base)
+
+    def _start_heads(self, heads: Sequence[Subject], slots: Sequence[Slot]) -> None:
         """Start head's subjects, each in a slot; return when all are ready. Raises StackError."""
-        placed = list(zip(heads, self.slots, strict=False))
+        placed = list(zip(heads, slots, strict=False))
+        run_in_parallel(lambda both: both[1].clear(grace_s=1), placed)
         run_in_parallel(lambda both: both[1].renew(both[0]), placed)
         self._add(run_in_parallel(lambda both: both[1].start(both[0], self.starter), placed))
 
-    def start_bases(self, bases: Sequence[Subject], base: Baseline) -> None:
-        """Start base's subjects in the slots that are left, one after the other; keep in `lacks` why one did not."""
-        for subject, slot in zip(bases, self.slots[len(self.subjects) :], strict=False):
-            slot.renew(subject)
+    def _start_bases(self, bases: Sequence[Subject], slots: Sequence[Slot], base: Baseline | None) -> None:
+        """Start base's subjects in slots, one after the other; keep in `lacks` why one did not start."""
+        for subject, slot in zip(bases, slots, strict=False):
+            slot.clear(grace_s=1)
             try:
+                slot.renew(subject)
                 self._add([slot.start(subject, self.starter)])
             except StackError as error:
                 slot.clear()
+                if base is None:
+                    raise
                 lack = explain_failed_base(subject.variant, self.starter.head, base, "started", error)
                 self.lacks = {**self.lacks, subject.variant: lack}
 
     def _add(self, started: Sequence[Subject]) -> None:
-        """Wait for subjects that have been started, and keep how long they took."""
+        """Wait for subjects that have been started; keep how long they took, and whether the seed is still there."""
         startup_s = self.wait_for(*started)
         ready = [replace(subject, startup_s=seconds) for subject, seconds in zip(started, startup_s, strict=True)]
         self.subjects = (*self.subjects, *ready)
-
-    def check_seed(self, progress: Progress) -> None:
-        """Keep and report a warning for each subject whose start took away what the seed had put in."""
-        found = [self.starter.check_seed(subject) for subject in self.subjects]
-        self.warnings = tuple(warning for warning in found if warning is not None)
-        for warning in self.warnings:
-            progress.warn(f"{warning.message}. {warning.advice}")
+        found = (self.starter.check_seed(subject) for subject in ready)
+        self.warnings = (*self.warnings, *filter(None, found))
 
     def _find_slot(self, subject: Subject) -> Slot:
         return next(slot for slot in self.slots if slot.name == subject.slot)
@@ -129,14 +157,17 @@ def bring_up(
     *,
     base: Baseline | None = None,
     results: Path | None = None,
+    slots: int | None = None,
 ) -> Stack:
     """Bring up images, services, data and subjects, in this order; return when all answer. Raises StackError.
 
     `base`: also start the variants of the base revision; what fails there is kept in `lacks`, and head goes on.
-    `results`: the folder of our own results, which is left out of every build.
+    `results`: the folder of our own results, which is left out of every build. `slots`: for how many there is memory;
+    if that is fewer than there are subjects, variants take turns in them. None: one for each subject.
     """
     variants = len(project.config.variants) + (len(base.project.config.variants) if base is not None else 0)
-    engine.open(name_slots(variants))  # first, so that other runs on this engine can see that a run is under way
+    names = name_slots(min(slots or variants, variants))
+    engine.open(names)  # first, so that other runs on this engine can see that a run is under way
     images = make_images(engine, project, base, progress, environ=environ, results=results)
     progress.step(f"starting services{_describe_slots(project.config)}")
     load, agent = start_generator(engine, project.config, images)
@@ -144,23 +175,33 @@ def bring_up(
     services = SlotServices(
         engine, project.config, project.folder, images, agent, aliases, read_secrets(project.config, environ)
     )
-    slots = services.start(name_slots(len(project.config.variants) + len(images.base)))
+    subjects = len(project.config.variants) + len(images.base)
+    places = services.start(names[:subjects])
     progress.step("starting subjects")
     starter = Starter(engine, project, base, images, agent, environ, progress)
-    heads = starter.prepare_heads(slots[0])
-    bases, lacks = _prepare_bases(starter, base, slots[0]) if base is not None else ([], {})
-    services.copy(slots)
-    stack = Stack(engine, load, agent, slots, images, starter, lacks={**images.lacks, **lacks})
-    stack.start_heads(heads)
-    if base is not None:
-        stack.start_bases(bases, base)
-    stack.check_seed(progress)
+    heads = starter.prepare_heads(places[0])
+    bases, lacks = _prepare_bases(starter, base, places[0]) if base is not None else ([], {})
+    services.copy(places)
+    stack = Stack(
+        engine, load, agent, places, images, starter, in_turns=len(names) < subjects, lacks={**images.lacks, **lacks}
+    )
+    stack.start(heads, bases, base)
+    _report(stack, progress)
     return stack
+
+
+def _report(stack: Stack, progress: Progress) -> None:
+    """Keep that variants take turns, and report what a reader of the result must know of the start."""
+    if stack.in_turns:
+        message = f"memory for {plural(len(stack.slots), 'slot')} at a time: variants took turns while measured alone"
+        stack.warnings = (*stack.warnings, Code.IN_TURNS.warn(message))
+    for warning in stack.warnings:
+        progress.warn(f"{warning.message}. {warning.advice}")
 
 
 def _describe_slots(config: Config) -> str:
     """Say what every subject has for itself."""
-    shared = {name: service for name, service in config.services.items() if not is_companion(service)}
+    shared = {name: service for name, service in config.services.items() if not service.is_companion}
     names = [f"{name} (database 0)" if service.kind == "redis" else name for name, service in shared.items()]
     return f": each subject has its own {', '.join(names)}" if names else ""
 

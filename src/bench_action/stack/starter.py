@@ -6,6 +6,7 @@ from functools import partial
 
 from bench_action.config.baseline import Baseline
 from bench_action.config.environment import Address, build_environment, fill_in, fill_in_addresses, read_secrets
+from bench_action.config.kinds import find_port
 from bench_action.config.load import Project
 from bench_action.config.schema import PLACEHOLDER, Container, Service
 from bench_action.engine.protocol import Engine, Handle, ServiceSpec
@@ -115,18 +116,20 @@ class Starter:
             service: RedisSeed(self.engine, cache.handle, cache.password) for service, cache in subject.caches.items()
         }
         subject = replace(subject, cache_seeds=cache_seeds)
+        slot.rest()
         for cache in slot.caches.values():
             cache.flush()
         for server in slot.databases.values():
             server.renew()
         for server in _list_postgres(subject):
             create_extensions(server, self._project(name, revision).config.extensions)
-        self._run_jobs(subject)
+        subject = self._run_jobs(subject, slot)
         self._run_once(subject, config.setup)
         seeder = self._make_seeder(subject)
         seeder.seed("setup")
         self._seed_when_ready(subject, slot, seeder)
         self._seeded[subject.name] = self._count_rows(subject)
+        slot.rest()
         for server in slot.databases.values():
             server.analyse(_SETUP_S)
             server.keep_as(template)
@@ -149,11 +152,20 @@ class Starter:
             return replace(subject, template=f"{subject.template.removesuffix('base')}head")
         return subject
 
-    def _run_jobs(self, subject: Subject) -> None:
-        """Run the companions that run to their end, such as migrations, in the order in which they depend."""
+    def _run_jobs(self, subject: Subject, slot: Slot) -> Subject:
+        """Run the companions that run to their end, such as migrations, and start what depends on a database.
+
+        Returns the subject with these services. Each waits for what it depends on.
+        """
         jobs = self._list_companions(subject, once=True)
-        for name in (name for wave in find_waves(jobs) for name in wave):
-            self.engine.run_once(self._make_companion_spec(subject, name, jobs[name]), _SETUP_S)
+        containers: dict[str, Container] = {**{name: late.service for name, late in slot.late.items()}, **jobs}
+        for wave in find_waves(containers):
+            slot.start_late([name for name in wave if name not in jobs])
+            subject = slot.settle(subject)
+            for name in wave:
+                if name in jobs:
+                    self.engine.run_once(self._make_companion_spec(subject, name, jobs[name]), _SETUP_S)
+        return subject
 
     def _run_once(self, subject: Subject, command: Sequence[str]) -> None:
         if command:
@@ -248,13 +260,15 @@ class Starter:
 
     def _find_addresses(self, subject: Subject) -> dict[str, Address]:
         """Find how a subject reaches each service, also under the names that its own revision gives them."""
+        project = self._project(subject.variant, subject.revision)
+        companions = list_companions(project.config, subject.variant)
         found: dict[str, Address] = {
-            name: {"host": handle.host, "port": str(handle.port)} for name, handle in subject.services.items()
+            name: {"host": name, "port": str(service.port or find_port(service.kind, service.image or ""))}
+            for name, service in companions.items()
         }
-        found |= {name: database.server.address() for name, database in subject.databases.items()}
-        found |= {name: cache.address() for name, cache in subject.caches.items()}
+        found |= subject.addresses
         if subject.revision == "base" and self.base is not None:
-            found |= {name: found[other] for name, other in self.base.aliases.items()}
+            found |= {name: found[other] for name, other in self.base.aliases.items() if other in found}
         return found
 
 

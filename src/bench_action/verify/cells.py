@@ -19,11 +19,13 @@ def send_profiles(stack: Stack, profiles: Mapping[str, Profile], variants: Colle
     """Send the request of each profile once to the subjects of these variants, base and head together."""
     subjects = [subject for subject in stack.subjects if subject.variant in variants]
     replies: dict[tuple[str, str, str], Reply] = {}
-    for name, profile in profiles.items():
-        requests = [subject.address_request(profile) for subject in subjects]
-        answers = stack.agent.requests_together(requests, 1, bodies=False)
-        for subject, answer in zip(subjects, answers, strict=True):
-            replies[subject.revision, subject.variant, name] = answer[-1]
+    for turn in stack.split_into_turns(subjects):
+        stack.admit(turn)
+        for name, profile in profiles.items():
+            requests = [subject.address_request(profile) for subject in turn]
+            answers = stack.agent.requests_together(requests, 1, bodies=False)
+            for subject, answer in zip(turn, answers, strict=True):
+                replies[subject.revision, subject.variant, name] = answer[-1]
     return replies
 
 

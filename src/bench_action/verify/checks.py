@@ -22,6 +22,7 @@ _MAX_PROBLEMS = 5  # shown for one subject and one check
 _ROUNDS = 4  # how often work is counted again if it is not what was declared
 _IDLE_S = 0.6  # of each round without requests: four of them include anything that runs every two seconds
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_COUNTABLE = "work that can be counted"
 _NOUNS = {"queries": "query", "rows": "row", "cache_commands": "cache command"}
 
 Problem = tuple[str, str]  # what was expected, and what was received instead
@@ -54,12 +55,14 @@ class WorkCounts:
 class Answers:
     """A subject's answers to a check: its replies, and what is wrong with them.
 
-    `prepared`: `before_sql` was run, so `after_sql` must be. `numbers` and `reading`: state before the requests.
+    `excess`: those of the problems that are about counted work. `prepared`: `before_sql` was run, so `after_sql` must
+    be. `numbers` and `reading`: state before the requests.
     """
 
     subject: Subject
     replies: Sequence[Reply] = ()
     problems: list[Problem] = field(default_factory=list)
+    excess: list[Problem] = field(default_factory=list)
     prepared: bool = False
     numbers: Mapping[str, int] = field(default_factory=dict)
     reading: Reading | None = None
@@ -112,7 +115,9 @@ def _judge(stack: Stack, answer: Answers, replies: Sequence[Reply], check: Check
     others += check_changes(answer.numbers, _read_numbers(answer.subject, check), check)
     others += _check_json_sql(answer.subject, replies, check)
     if answer.reading is not None and after is not None:
-        answer.problems += _find_work_problems(stack, answer.subject, _count_timed_work(answer.reading, after), check)
+        found = _find_work_problems(stack, answer.subject, _count_timed_work(answer.reading, after), check)
+        answer.problems += found
+        answer.excess = [problem for problem in found if problem[0] != _COUNTABLE]
     answer.problems += others
 
 
@@ -135,7 +140,7 @@ def _find_work_problems(stack: Stack, subject: Subject, first: TimedWork | None,
         time.sleep(idle_s)
         counts.add(_count_timed_work(before, read_work(subject)), idle=True)
     if counts.lost:
-        return [("work that can be counted", "the statistics of the database or Redis were reset during the check")]
+        return [(_COUNTABLE, "the statistics of the database or Redis were reset during the check")]
     return list(check_work(counts, check))
 
 

@@ -1,8 +1,9 @@
 """Verify every subject, before anything is measured: checks, declared work, keep-alive and connections."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from bench_action.config.baseline import Baseline
 from bench_action.config.load import Project
@@ -19,11 +20,20 @@ from bench_action.verify.pages import mask_tokens, normalise_page, quote_differe
 
 _CONNECTIONS_S = 30.0
 _GONE = frozenset({404, 405, 410})
+_MORE_CONNECTIONS = (
+    "raise how many connections the server may open (`ulimits: {nofile: …}`), lets wait (the backlog of its `listen`: "
+    "gunicorn and uvicorn `--backlog`, Node.js `listen({backlog})`, Python's socketserver `request_queue_size`) or "
+    "serves at a time; or lower `connections`"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A rule that a subject breaks. `profiles`: the profiles that it concerns, None if it concerns all of them."""
+    """A rule that a subject breaks. `profiles`: the profiles that it concerns, None if it concerns all of them.
+
+    `regression`: only its counted work breaks the rule, and base keeps it: head can be measured, and is the cause.
+    `advice`: what to do, if that is known better than for any rule.
+    """
 
     subject: str
     rule: str
@@ -31,9 +41,21 @@ class Failure:
     got: str
     profiles: frozenset[str] | None = None
     log: tuple[str, ...] = ()
+    regression: bool = False
+    advice: str = ""
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.rule}: expected {self.expected}, got {self.got}"
+
+
+@dataclass(slots=True)
+class _Pages:
+    """The pages of a check that must be the same for all variants, if these take turns: sent twice to each."""
+
+    check: Check
+    profiles: frozenset[str] | None
+    first: list[Answers] = field(default_factory=list)
+    again: list[Answers] = field(default_factory=list)
 
 
 def verify_subjects(
@@ -48,24 +70,52 @@ def verify_subjects(
     subjects = {subject.name: subject for subject in stack.subjects}
     progress.step(f"verifying {', '.join(subjects)}")
     failures: list[Failure] = []
-    restless: set[str] = set()
     for own, group in _group_by_configuration(project, subjects.values()):
-        for check, checked in assign_checks(own, group, base if own is project else None):
-            profiles = find_profiles(check.request.path, own.profiles)
-            answers = run_check(stack, checked, check, restless)
-            if check.name not in {own_check.name for own_check in own.config.checks}:
-                answers = [answer for answer in answers if answer.subject.revision == "base" or not is_gone(answer)]
-            failures += _collect_failures(answers, check, profiles)
-            if check.expect.same:
-                different = _compare_subjects(stack, answers, check, restless, progress)
-                failures += [replace(failure, profiles=profiles) for failure in different]
-        failures += _check_keep_alive(stack, group, own.profiles, base)
-        for subject in group:
-            failures += _check_connections(stack, subject, own.profiles)
-        failures += _stop_dead_bases(stack, group)
-        require_alive(stack.engine, "during verification")
+        pages: dict[str, _Pages] = {}
+        for turn in stack.split_into_turns(group):
+            stack.admit(turn)
+            judging = base if own is project else None
+            failures += _verify_turn(stack, own, turn, judging, pages=pages, progress=progress)
+            failures += _check_keep_alive(stack, turn, own.profiles, base)
+            for subject in turn:
+                failures += _check_connections(stack, subject, own.profiles)
+            failures += _stop_dead_bases(stack, turn)
+            require_alive(stack.engine, "during verification")
+        for kept in pages.values():
+            different = _compare_subjects(kept.check, kept.first, partial(tuple, kept.again), progress)
+            failures += [replace(failure, profiles=kept.profiles) for failure in different]
     order = list(subjects)
     return tuple(sorted(failures, key=lambda failure: order.index(failure.subject)))
+
+
+def _verify_turn(
+    stack: Stack,
+    own: Project,
+    turn: Sequence[Subject],
+    base: Baseline | None,
+    *,
+    pages: dict[str, _Pages],
+    progress: Progress,
+) -> Iterator[Failure]:
+    """Yield the failures of all checks of subjects in their slots; `pages` is filled if variants take turns."""
+    restless: set[str] = set()
+    known = {own_check.name for own_check in own.config.checks}
+    for check, checked in assign_checks(own, turn, base):
+        profiles = find_profiles(check.request.path, own.profiles)
+        answers = run_check(stack, checked, check, restless)
+        if check.name not in known:
+            answers = [answer for answer in answers if answer.subject.revision == "base" or not is_gone(answer)]
+        yield from _collect_failures(answers, check, profiles)
+        if not check.expect.same:
+            continue
+        again = partial(run_check, stack, [answer.subject for answer in answers], check, restless)
+        if stack.in_turns:
+            kept = pages.setdefault(check.name, _Pages(check, profiles))
+            kept.first += answers
+            kept.again += again()
+        else:
+            different = _compare_subjects(check, answers, again, progress)
+            yield from (replace(failure, profiles=profiles) for failure in different)
 
 
 def assign_checks(
@@ -110,10 +160,11 @@ def describe_failures(failures: Sequence[Failure]) -> dict[str, str]:
 def make_verification_error(failures: Sequence[Failure]) -> VerificationError:
     """Make one error from all failures."""
     names = ", ".join(dict.fromkeys(failure.subject for failure in failures))
+    usual = "fix the variant, or fix `checks:` in the configuration if they expect the wrong thing"
     return VerificationError(
         f"{names} broke {plural(len(failures), 'rule')} and cannot be compared\n"
         + "\n".join(f"  - {failure}" for failure in failures),
-        advice="fix the variant, or fix `checks:` in the configuration if they expect the wrong thing",
+        advice="; ".join(dict.fromkeys(failure.advice or usual for failure in failures)),
     )
 
 
@@ -156,24 +207,28 @@ def _group_by_configuration(project: Project, subjects: Iterable[Subject]) -> It
 
 
 def _collect_failures(answers: Sequence[Answers], check: Check, profiles: frozenset[str] | None) -> Iterator[Failure]:
+    passed = {answer.subject.variant for answer in answers if answer.subject.revision == "base" and not answer.problems}
     for answer in answers:
+        subject = answer.subject
+        is_work = set(answer.problems) <= set(answer.excess)
+        regression = is_work and subject.revision == "head" and subject.variant in passed
         for expected, got in answer.problems:
-            yield Failure(answer.subject.name, _name_rule(check), expected, got, profiles)
+            yield Failure(subject.name, _name_rule(check), expected, got, profiles, regression=regression)
 
 
 def _compare_subjects(
-    stack: Stack, answers: Sequence[Answers], check: Check, restless: set[str], progress: Progress
+    check: Check, answers: Sequence[Answers], again: Callable[[], Sequence[Answers]], progress: Progress
 ) -> Iterator[Failure]:
     """Yield a failure for each subject whose page differs from the others'.
 
-    If some differ, all are requested again, to find out whether they differ from themselves.
+    If some differ, all are requested `again`, to find out whether they differ from themselves.
     """
     pages = _collect_pages(answers)
     if not any(True for own in pages.values() for _ in compare_pages("", own)):
         return
-    again = _collect_pages(run_check(stack, [answer.subject for answer in answers], check, restless))
+    repeated = _collect_pages(again())
     for revision, own in pages.items():
-        left_out, failures = compare_changing_pages(_name_rule(check), own, again[revision])
+        left_out, failures = compare_changing_pages(_name_rule(check), own, repeated[revision])
         yield from failures
         if left_out:
             progress.step(f"{check.name}: {left_out}")
@@ -219,7 +274,9 @@ def _check_keep_alive(
         kept = not replies[0].problem and replies[0].kept and not replies[-1].problem
         if kept != wanted:
             got = replies[-1].problem or words[kept]
-            yield Failure(subject.name, f"keep_alive: {str(wanted).lower()}", words[wanted], got)
+            cure = f"if that is how its server works, set `keep_alive: {str(kept).lower()}`"
+            advice = "" if replies[-1].problem else cure
+            yield Failure(subject.name, f"keep_alive: {str(wanted).lower()}", words[wanted], got, advice=advice)
 
 
 def _make_request(subject: Subject, path: str | None = None) -> HttpRequest:
@@ -240,4 +297,4 @@ def _check_connections(stack: Stack, subject: Subject, profiles: Mapping[str, Pr
     if answered < most.connections:
         expected = f"{most.connections} simultaneous connections, all answered within {_CONNECTIONS_S:g} s"
         fewer = frozenset(name for name, profile in profiles.items() if profile.connections > answered)
-        yield Failure(subject.name, "live connections", expected, str(answered), fewer)
+        yield Failure(subject.name, "live connections", expected, str(answered), fewer, advice=_MORE_CONNECTIONS)

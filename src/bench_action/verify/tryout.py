@@ -75,11 +75,12 @@ def try_requests(stack: Stack, project: Project, progress: Progress) -> Tryout:
     attempts: list[Attempt] = []
     routes = {}
     for subject in stack.subjects:
+        stack.admit([subject])
         progress.step(f"trying each request of {subject.name}")
         attempts += _try_subject(stack, project.find_owner(subject.variant), subject)
         routes[subject.name] = find_described_routes(stack, subject)
     try:
-        stack.renew(*stack.subjects)
+        stack.renew(*stack.present)
         failures = verify_subjects(stack, project, progress)
     except StackError as error:
         return Tryout(attempts, routes, error=error)

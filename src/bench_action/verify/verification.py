@@ -7,7 +7,7 @@ from bench_action.config.baseline import Baseline, Lack
 from bench_action.config.load import Project
 from bench_action.git.revisions import Revisions
 from bench_action.model.progress import Progress
-from bench_action.model.result import SubjectInfo
+from bench_action.model.result import Finding, SubjectInfo
 from bench_action.plan.blocks import Cell
 from bench_action.stack.stack import Stack
 from bench_action.verify.cells import Counterparts, choose_profiles, send_profiles
@@ -19,13 +19,15 @@ class Verification:
     """The result of verification.
 
     `project`: head, with the profiles to measure. `subjects`: all subjects that came up, and `failures` those of all of
-    them. `lacks`: the cells of head without a counterpart in base, and why.
+    them. `lacks`: the cells of head without a counterpart in base, and why. `regressions`: head does other work than a
+    check declares, and base does not.
     """
 
     project: Project
     subjects: tuple[SubjectInfo, ...]
     failures: tuple[Failure, ...] = ()
     lacks: Mapping[Cell, Lack] = field(default_factory=dict)
+    regressions: tuple[Finding, ...] = ()
 
     @property
     def head_failures(self) -> tuple[Failure, ...]:
@@ -36,19 +38,31 @@ class Verification:
 def verify(stack: Stack, revisions: Revisions, progress: Progress) -> Verification:
     """Verify all subjects, and find the cells that can be compared.
 
-    Raises VerificationError if no subject of head is left to measure, StackError if a part of the stack exits.
+    A head whose only fault is that it does other work than a check declares, which base does, is measured: that is a
+    regression. Raises VerificationError if no subject of head is left to measure, StackError if a part of the stack
+    exits.
     """
-    failures = verify_subjects(stack, revisions.head, progress, revisions.base)
+    found = verify_subjects(stack, revisions.head, progress, revisions.base)
+    broken = {failure.subject for failure in found if not failure.regression}
+    failures = tuple(failure for failure in found if failure.subject in broken)
     failed = describe_failures(failures)
     subjects = tuple(subject.describe(failed.get(subject.name, "")) for subject in stack.subjects)
-    verification = Verification(revisions.head, subjects, failures)
+    regressions = tuple(_make_finding(failure) for failure in found if failure.subject not in broken)
+    verification = Verification(revisions.head, subjects, failures, regressions=regressions)
     if not any(subject.verified for subject in subjects if subject.revision == "head"):
         raise make_verification_error(verification.head_failures)
     for failure in verification.head_failures:
         progress.warn(f"not measured: {failure}")
+    for finding in regressions:
+        progress.warn(f"{finding.cell}: {finding.message}")
     if revisions.base is None:
         return verification
     return _match_base(verification, stack, revisions, revisions.base, progress)
+
+
+def _make_finding(failure: Failure) -> Finding:
+    message = f"{failure.rule}: expected {failure.expected}, as base makes; got {failure.got}"
+    return Finding(code="work-deviates", message=message, cell=failure.subject, before=None, after=None, fails=True)
 
 
 def _match_base(

@@ -43,16 +43,19 @@ class RemovableEngine:
 
     def __init__(self, failure: Exception | None = None, *, interrupted: bool = False) -> None:
         self.removed = 0
+        self.kept: list[str] = []
+        self.warnings: list[str] = []
         self._failure = failure
         self._interrupted = interrupted
 
-    def remove(self) -> None:
+    def remove(self) -> list[str]:
         if self._interrupted:
             send(signal.SIGTERM)
             send(signal.SIGINT)
         self.removed += 1
         if self._failure is not None:
             raise self._failure
+        return self.kept
 
 
 class SendingLock:
@@ -78,7 +81,7 @@ def send(number: signal.Signals) -> None:
 
 
 def clean(engine: RemovableEngine, interrupts: SignalInterrupts) -> AbstractContextManager[Engine]:
-    return cleaned_up(cast(Engine, engine), interrupts)
+    return cleaned_up(cast(Engine, engine), interrupts, engine.warnings.append)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -267,3 +270,12 @@ def test_cleaned_up__ctrl_c_twice_is_the_same_as_once(interrupts: SignalInterrup
         send(signal.SIGINT)
     assert caught.value.exit_status == 130
     assert engine.removed == 1
+
+
+def test_cleaned_up__warns_of_what_the_engine_keeps(interrupts: SignalInterrupts) -> None:
+    engine = RemovableEngine()
+    engine.kept = ["bench-action-1-a"]
+    with clean(engine, interrupts):
+        assert not engine.warnings
+    (warning,) = engine.warnings
+    assert warning.startswith("bench-action-1-a is left")

@@ -215,3 +215,47 @@ def test_fill_in_request__fills_in_headers_and_body_of_a_copy() -> None:
     assert (filled.headers, filled.body, filled.connections) == ({"X": "u"}, '{"a": "postgresql://"}', 1)
     assert "{postgres.url}" in profile.body
     assert fill_in_request(Request(body="{a.b} {x}"), SERVICES).body == "{a.b} {x}"
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"env": {"A": "{other.host}"}},
+        {"command": ["serve", "{other.url}"]},
+        {"setup": ["migrate", "{other.port}"]},
+        {"files": {"/a": {"content": "host = {other.host}"}}},
+        {"local": {"command": ["serve", "{other.password}"]}},
+    ],
+)
+def test_check_environment__refuses_an_unknown_service_wherever_a_placeholder_can_stand(keys: dict[str, Any]) -> None:
+    config = Config.model_validate({"variants": {"one": {"image": "x", **keys}}})
+    with pytest.raises(InputError, match=r"unknown placeholder \{other\.") as caught:
+        check_environment(config, {})
+    assert "one" in caught.value.where
+    assert caught.value.advice == "use one of postgres, redis"
+
+
+@pytest.mark.parametrize("text", ["${other.host}", "{{other.host}}", '{"a.b": 1}', "{ other.host }"])
+def test_check_environment__leaves_the_placeholders_of_other_programs_alone(text: str) -> None:
+    check_environment(make_config({"A": text}), {})
+    assert fill_in_addresses(text, {**SERVICES, "other": POSTGRES}) == text
+
+
+def make_services(**keys: Any) -> Config:
+    keys = {"image": "x", "port": 80, "env": {"DB": "{db.password}"}, **keys}
+    services = {"db": {"image": "postgres:17"}, "keys": keys, "mail": {"image": "m", "port": 25}}
+    return Config.model_validate({"variants": {"one": {"image": "x"}}, "services": services})
+
+
+def test_check_environment__a_service_may_name_those_that_it_depends_on() -> None:
+    check_environment(make_services(depends_on=["db"]), {})
+    check_environment(make_services(once=True), {})
+    with pytest.raises(InputError, match=r"unknown placeholder \{db.password\}") as caught:
+        check_environment(make_services(depends_on=["mail"]), {})
+    assert caught.value.where == "`env: DB` of service keys"
+    assert "`depends_on`" in caught.value.advice
+
+
+def test_check_environment__a_service_has_only_secrets_that_are_listed() -> None:
+    with pytest.raises(InputError, match=r"\$\{TOKEN\} is not allowed"):
+        check_environment(make_services(env={"A": "${TOKEN}"}), {"TOKEN": "t"})

@@ -166,3 +166,8 @@ def test_pair__is_named_by_its_variants() -> None:
 def test_cell__names_base_and_not_head() -> None:
     assert str(Cell("aiohttp", "head", "quick-64")) == "aiohttp · quick-64"
     assert str(Cell("aiohttp", "base", "quick-64")) == "aiohttp@base · quick-64"
+
+
+def test_make_solo_blocks__subjects_that_take_turns_are_restarted_and_warmed_up_before_every_trial() -> None:
+    plan = list(make_solo_blocks(CELLS, blocks=2, warmup_s=2, seed=0, in_turns=True))
+    assert {(step.renew, step.warmup_s) for block in plan for step in block.steps} == {(True, 2)}

@@ -73,3 +73,16 @@ def test_make_plan__one_cpu_means_turns() -> None:
     assert not found.design.duets
     assert found.describe_places() == "none, because there is one CPU only: subjects are measured in turn"
     assert replace(found, unpinned="x").describe_places().startswith("none, because x")
+
+
+def test_make_plan__subjects_that_take_turns_have_longer_blocks_alone() -> None:
+    config = Config.model_validate(
+        {"variants": {"web": {"image": "x"}}, "profiles": {"list": {"connections": 4, "threads": 2, "duration": 1}}}
+    )
+    project = Project(config, load_policy("ci"), "ci", Path(), "bench.yml")
+    together, in_turns = (
+        make_plan(project, (HEAD, BASE), {}, PLACES, Options(), in_turns=turns).design for turns in (False, True)
+    )
+    longer = in_turns.make_timetable(project).capacity_s - together.make_timetable(project).capacity_s
+    assert longer >= 2 * (project.policy.warmup + HEAD.startup_s)
+    assert all(step.renew for block in in_turns.make_blocks(project) if block.pair is None for step in block.steps)

@@ -351,3 +351,14 @@ def test_report__shows_no_interval_from_too_few_blocks() -> None:
     few, many = (render_markdown(make_view(make_result(found))) for found in (trials, two_variants()))
     assert re.search(r"\d × django \|", few)
     assert re.search(r"\d × django \([\d.]+ to [\d.]+\) \|", many)
+
+
+def test_make_view__other_services_and_workers_have_their_own_cpu_and_memory() -> None:
+    cpu_ms = {"application": 9000.0, "db": 4000.0, "rabbitmq": 2000.0, "generator": 800.0}
+    memory_mib = {"db": 120.0, "rabbitmq": 140.4}
+    trials = [make_trial(block=n, requests=1000, cpu_ms=cpu_ms, service_memory_mib=memory_mib) for n in (1, 2, 3)]
+    view = make_view(make_result(trials))
+    assert dict(zip(view.work.headings, view.work.rows[0], strict=True))["rabbitmq CPU"] == "2.00 ms"
+    assert [heading for heading in view.work.headings if heading.startswith("database")] == ["database CPU"]
+    footprint = dict(zip(view.footprint.headings, view.footprint.rows[0], strict=True))
+    assert (footprint["database memory"], footprint["rabbitmq memory"]) == ("120 MiB", "140 MiB")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bench_action.config.schema import Config
-from bench_action.stack.companions import find_awaited, find_dependents, find_waves, list_companions
+from bench_action.stack.companions import find_awaited, find_dependents, find_late, find_waves, list_companions
 
 pytestmark = pytest.mark.unit
 
@@ -48,3 +48,23 @@ def test_find_waves__each_depends_on_earlier_ones_only() -> None:
     assert find_awaited(config.services) == {"db"}
     assert find_dependents(config.services, {"db"}) == {"keys", "gate"}
     assert find_waves({}) == []
+
+
+def test_find_late__what_depends_on_a_database_or_a_job_in_the_order_of_starting() -> None:
+    other = {"kind": "other", "image": "x", "port": 1}
+    config = make_config(
+        {
+            "gate": {**other, "depends_on": ["keys"]},
+            "keys": {**other, "depends_on": {"db": "service_healthy"}},
+            "db": DB,
+            "mail": other,
+            "fill": {"kind": "other", "image": "x", "once": True, "depends_on": ["mail"]},
+            "search": {**other, "depends_on": {"fill": "service_completed_successfully"}},
+            "cache": {"kind": "redis", "image": "redis:8", "depends_on": ["db"]},
+            "worker": {**WORKER, "depends_on": ["db"]},
+            "wiki": {**other, "env": {"DB_HOST": "db:5432"}},
+            "docs": {**other, "env": {"URL": "http://my-db.example"}},
+        },
+        web=WEB,
+    )
+    assert find_late(config) == ["wiki", "keys", "gate", "search"]

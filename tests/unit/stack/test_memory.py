@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bench_action.config.schema import Config, Service
-from bench_action.stack.memory import estimate_service, judge_slots
+from bench_action.stack.memory import estimate_service, find_room
 
 pytestmark = pytest.mark.unit
 
@@ -29,6 +29,12 @@ def test_estimate__includes_what_settings_let_it_fill(keys: dict[str, Any], more
     assert estimate_service(service(**keys)) - estimate_service(service(**default)) == pytest.approx(more_mib)
 
 
+def test_estimate__is_no_more_than_the_services_own_limit() -> None:
+    limited = service(image="elasticsearch:8", memory="512m")
+    assert estimate_service(limited) == 512
+    assert estimate_service(service(image="redis:8", kind="redis", memory="1g")) == 12
+
+
 def config() -> Config:
     return Config.model_validate(
         {
@@ -42,8 +48,27 @@ def config() -> Config:
 @pytest.mark.parametrize(
     ("available_mib", "level"), [(None, "ok"), (10_000, "ok"), (2_800, "warning"), (2_000, "warning"), (1_600, "fatal")]
 )
-def test_judge_slots__compares_the_sum_with_what_is_available(available_mib: int | None, level: str) -> None:
-    condition = judge_slots(config(), 2, available_mib)
-    assert condition.level == level
-    assert "about 2,488 MiB needed: 2 × 1214 (db 1114, application 100) + 60 for wrk" in condition.found
-    assert (level == "ok") == (condition.cure == "")
+def test_find_room__compares_the_sum_with_what_is_available(available_mib: int | None, level: str) -> None:
+    room = find_room(config(), 2, available_mib, paired=True)
+    assert (room.slots, room.condition.level) == (2, level)
+    assert "about 2,488 MiB needed: 2 × 1214 (db 1114, application 100) + 60 for wrk" in room.condition.found
+    assert (level == "ok") == (room.condition.cure == "")
+
+
+@pytest.mark.parametrize(
+    ("available_mib", "paired", "slots", "level"),
+    [
+        (7_400, True, 6, "warning"),
+        (7_300, True, 2, "warning"),
+        (2_000, True, 2, "warning"),
+        (1_600, True, 2, "fatal"),  # not even one pair fits
+        (1_600, False, 1, "warning"),
+        (800, False, 1, "fatal"),
+    ],
+)
+def test_find_room__variants_take_turns_if_their_slots_do_not_fit_at_the_same_time(
+    available_mib: int, paired: bool, slots: int, level: str
+) -> None:
+    room = find_room(config(), 6, available_mib, paired=paired)
+    assert (room.slots, room.condition.level) == (slots, level)
+    assert ("take turns" in room.condition.found) == (slots < 6)

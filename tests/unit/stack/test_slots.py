@@ -6,12 +6,14 @@ from typing import cast
 import pytest
 from tests.probes import make_probe
 
+from bench_action.config.schema import Service
 from bench_action.engine.protocol import Engine, Exit, Handle
 from bench_action.model.errors import StackError
 from bench_action.stack.postgres import Postgres
 from bench_action.stack.readiness import ReadinessCheck
-from bench_action.stack.server import Login
-from bench_action.stack.slots import Reset, Slot
+from bench_action.stack.redis import Redis
+from bench_action.stack.server import DatabaseServer, Login
+from bench_action.stack.slots import LateService, Reset, Slot
 from bench_action.stack.subject import Subject
 
 pytestmark = pytest.mark.unit
@@ -97,3 +99,66 @@ def test_renew__leaves_no_database_to_another_subject_even_if_both_have_one_temp
     assert server.templates == ["web_head"] * 3
     slot.renew(subject("web", "web_head"), fresh_data=True)
     assert len(server.templates) == 4
+
+
+class FakeDatabase:
+    """A database that records in the engine's log when its data are replaced."""
+
+    def __init__(self, engine: Recorder) -> None:
+        self._engine = engine
+
+    def renew(self, template: str) -> None:
+        self._engine.done.append(f"data of {template}")
+
+
+class LateSlot(Slot):
+    """A slot whose only database is a fake."""
+
+    @property
+    def databases(self) -> dict[str, DatabaseServer]:
+        return {"db": cast(DatabaseServer, FakeDatabase(cast(Recorder, self.engine)))}
+
+    @property
+    def caches(self) -> dict[str, Redis]:
+        return {}
+
+
+def make_late_slot(engine: Recorder, reset: object) -> Slot:
+    slot = LateSlot(cast(Engine, engine), "a")
+    service = Service.model_validate({"kind": "other", "image": "x", "depends_on": ["db"], "reset": reset})
+
+    def begin() -> ReadinessCheck:
+        engine.done.append("start keys")
+        return ReadinessCheck(Handle("2", "keys", "other", "keys", 8080), 5.0, lambda: None)
+
+    slot.late["keys"] = LateService(cast(Engine, engine), service, begin)
+    return slot
+
+
+def test_renew__what_depends_on_a_database_runs_only_on_its_subjects_data() -> None:
+    engine = Recorder()
+    slot = make_late_slot(engine, "restart")
+    slot.renew(subject("web", "one"))
+    slot.renew(subject("web@base", "two"))
+    slot.rest()
+    assert engine.done == ["data of one", "start keys", "stop keys", "data of two", "restart keys", "stop keys"]
+    assert slot.handles["keys"].host == "keys"
+
+
+def test_renew__what_depends_on_a_database_and_is_kept_runs_on() -> None:
+    engine = Recorder()
+    slot = make_late_slot(engine, "keep")
+    slot.renew(subject("web", "one"))
+    slot.renew(subject("web", "one"))
+    assert engine.done == ["data of one", "start keys", "data of one"]
+    slot.rest()  # the data of its database are about to be copied
+    slot.renew(subject("web", "one"))
+    assert engine.done[3:] == ["stop keys", "data of one", "restart keys"]
+
+
+def test_renew__what_depends_on_a_database_is_reset_by_its_command() -> None:
+    engine = Recorder()
+    slot = make_late_slot(engine, ["purge"])
+    slot.renew(subject("web", "one"))
+    slot.renew(subject("web", "one"))
+    assert engine.done == ["data of one", "start keys", "data of one", "keys: purge"]

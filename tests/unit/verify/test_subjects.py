@@ -13,6 +13,7 @@ from bench_action.stack.subject import Subject
 from bench_action.verify.checks import Answers
 from bench_action.verify.subjects import (
     Failure,
+    _collect_failures,
     assign_checks,
     compare_changing_pages,
     compare_pages,
@@ -188,3 +189,35 @@ def test_find_profiles__finds_those_that_load_the_path() -> None:
     assert find_profiles("/", PROFILES) == frozenset({"home"})
     assert find_profiles("/?page=9", PROFILES) == frozenset({"home"})
     assert find_profiles("/other", PROFILES) is None
+
+
+def make_answers(revision: str, *problems: tuple[str, str], excess: tuple[tuple[str, str], ...] = ()) -> Answers:
+    subject = next(each for each in make_subjects(make_project()) if each.revision == revision)
+    return Answers(subject, problems=list(problems), excess=list(excess))
+
+
+MORE, WRONG = ("1 query in 1 request", "21"), ("status 200", "500")
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "regression"),
+    [
+        (make_answers("base"), make_answers("head", MORE, excess=(MORE,)), True),
+        (make_answers("base", MORE, excess=(MORE,)), make_answers("head", MORE, excess=(MORE,)), False),
+        (make_answers("base"), make_answers("head", MORE, WRONG, excess=(MORE,)), False),
+        (None, make_answers("head", MORE, excess=(MORE,)), False),
+    ],
+)
+def test_collect_failures__only_work_that_base_does_as_declared_is_a_regression(
+    base: Answers | None, head: Answers, regression: bool
+) -> None:
+    check = make_project(HOME).config.checks[0]
+    failures = _collect_failures([*([base] if base is not None else []), head], check, None)
+    assert {failure.regression for failure in failures if failure.subject == "web"} == {regression}
+
+
+def test_make_verification_error__gives_the_advice_that_fits_the_rule() -> None:
+    backlog = Failure("web", "live connections", "500", "128", advice="raise the backlog")
+    assert make_verification_error([backlog]).advice == "raise the backlog"
+    both = make_verification_error([backlog, *FAILURES]).advice
+    assert both.startswith("raise the backlog; fix the variant")

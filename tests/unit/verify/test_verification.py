@@ -59,3 +59,23 @@ def test_verify__a_base_that_fails_does_not_stop_the_measurement(monkeypatch: py
     assert verification.head_failures == ()
     assert [subject.name for subject in verification.subjects if not subject.verified] == ["web@base"]
     assert warnings == []
+
+
+def test_verify__work_that_base_does_as_declared_is_a_regression_of_head_which_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    more = Failure("web", "list", "1 query in 1 request", "21", regression=True)
+    verification, warnings = verify_with(monkeypatch, more)
+    assert [subject.verified for subject in verification.subjects] == [True, True]
+    assert verification.failures == ()
+    (finding,) = verification.regressions
+    assert (finding.code, finding.cell, finding.fails) == ("work-deviates", "web", True)
+    assert finding.message == "list: expected 1 query in 1 request, as base makes; got 21"
+    assert warnings == [f"web: {finding.message}"]
+
+
+def test_verify__a_head_that_breaks_another_rule_too_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    more = Failure("old", "list", "1 query in 1 request", "21", regression=True)
+    verification, _ = verify_with(monkeypatch, more, failure("old"))
+    assert verification.head_failures == (more, failure("old"))
+    assert verification.regressions == ()

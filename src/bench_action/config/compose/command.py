@@ -19,6 +19,8 @@ _NO_REMOTES = {"COMPOSE_EXPERIMENTAL_GIT_REMOTE": "0", "COMPOSE_EXPERIMENTAL_OCI
 _LOGGED = re.compile(r'level=(\w+) msg="((?:[^"\\]|\\.)*)"')
 _MISSING_ENV_FILE = re.compile(r"(?:env file (.+?) not found|Couldn't find env file: (.+))", re.IGNORECASE)
 _SAMPLE = re.compile(r"example|sample|dist|template|default")
+# what prints no such version is read like the classic one: both print YAML unless JSON is requested
+_NEW = re.compile(r"\s*(docker compose version )?v?([2-9]|\d{2,})\.", re.IGNORECASE)
 _OBSOLETE = "attribute `version` is obsolete"
 _INSTALL = (
     "install compose (Debian: `apt-get install docker-compose`; Ubuntu: `docker-compose-v2`; Docker's own packages: "
@@ -138,9 +140,7 @@ def find_compose(folder: Path, environ: Mapping[str, str], variables: Mapping[st
         except (OSError, subprocess.TimeoutExpired):
             continue
         if done.returncode == 0:
-            return ComposeCommand(
-                argv, done.stdout.strip().removeprefix("v").startswith("1."), folder, environ, variables
-            )
+            return ComposeCommand(argv, _NEW.match(done.stdout) is None, folder, environ, variables)
     raise InputError(
         "could not read the compose file: neither `docker compose` nor `docker-compose` is installed", advice=_INSTALL
     )

@@ -32,20 +32,12 @@ _HONOURED = frozenset(
             "depends_on",
         ),
         *("ports", "expose", "configs", "secrets", "volumes", "tmpfs", "user", "working_dir", "stop_signal", "ulimits"),
-        *("shm_size", "init", "networks", "links", "container_name", "hostname", "extends", "profiles", "develop"),
-        *(
-            "mem_limit",
-            "pull_policy",
-            "annotations",
-            "attach",
-            "devices",
-            "gpus",
-            "privileged",
-            "network_mode",
-            "deploy",
-        ),
+        *("shm_size", "mem_limit", "init", "networks", "links", "container_name", "hostname", "extends", "profiles"),
+        *("develop", "pull_policy", "annotations", "attach", "devices", "gpus", "privileged", "network_mode", "deploy"),
     ]
 )
+# how compose files limit CPU, except by `cpus`
+_CPU_LIMITS = ("cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "cpuset")
 _DATA = {"postgres": "/var/lib/postgresql", "redis": "/data", "mysql": "/var/lib/mysql"}
 # variables that may name a file with the value, as we sign in with these
 _ACCOUNTS = {
@@ -151,9 +143,9 @@ class Converter:
             "working_dir": raw.get("working_dir"),
             "stop_signal": raw.get("stop_signal"),
             "shm_size": parse_size(raw.get("shm_size")),
-            "memory": _find_memory_limit(raw),
+            "memory": parse_size(raw.get("mem_limit") or _read_limits(raw).get("memory")),
             "init": bool(raw.get("init")),
-            "ulimits": _convert_ulimits(raw.get("ulimits")),
+            "ulimits": self._convert_ulimits(service),
             "aliases": list(_list_aliases(service, name)),
             **self._convert_mounts(service, kind),
         }
@@ -174,6 +166,21 @@ class Converter:
                 f"what is no secret belongs in `compose: {{env: [{found[1]}]}}`",
             )
         return text
+
+    def _convert_ulimits(self, service: ComposeService) -> dict[str, int]:
+        """Convert limits, without those that no server starts with, or that have no effect here."""
+        limits = {
+            name: int((value.get("soft") or value.get("hard") or 0) if isinstance(value, dict) else value)
+            for name, value in (service.raw.get("ulimits") or {}).items()
+        }
+        taken = {
+            name: value
+            for name, value in limits.items()
+            if name in _ULIMITS and (name not in {"nofile", "nproc"} or value >= _FEWEST_FILES)
+        }
+        for name in limits.keys() - taken.keys():
+            self.notes.ignore(f"ulimits.{name}", service.name)
+        return taken
 
     def _convert_build(self, service: ComposeService) -> dict[str, Any] | None:
         build = service.build
@@ -299,15 +306,32 @@ class Converter:
         return os.path.relpath(path, self.folder)
 
     def _note_ignored(self, service: ComposeService) -> None:
+        deploy = service.raw.get("deploy") or {}
+        if (replicas := deploy.get("replicas") or 1) != 1:
+            self.notes.add(f"{service.name} runs once, not {replicas} times")
+        resources = deploy.get("resources") or {}
+        others = [f"limits.{key}" for key in _read_limits(service.raw) if key not in {"memory", "cpus"}]
+        for key in (*others, *(key for key in resources if key != "limits")):
+            self.notes.ignore(f"deploy.resources.{key}", service.name)
+        limits = {"cpus": _read_cpus(service.raw), **{key: service.raw.get(key) for key in _CPU_LIMITS}}
+        if named := [f"{key}: {value}" for key, value in limits.items() if value]:
+            self.notes.add(
+                f"{service.name} runs without its limit of CPU ({', '.join(named)}): a run decides which CPUs a part "
+                "gets, and a container that is throttled cannot be measured"
+            )
         for key, value in service.raw.items():
-            if key == "deploy":
-                replicas = (value or {}).get("replicas") or 1
-                if replicas != 1:
-                    self.notes.add(f"{service.name} runs once, not {replicas} times")
-                if _list_other_resources((value or {}).get("resources") or {}):
-                    self.notes.ignore("deploy.resources", service.name)
-            elif value and key not in _HONOURED and not key.startswith("x-"):
+            if value and key not in {*_HONOURED, *limits} and not key.startswith("x-"):
                 self.notes.ignore(key, service.name)
+
+
+def _read_limits(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read the limits that a service has in a cluster, which compose applies as well."""
+    return ((raw.get("deploy") or {}).get("resources") or {}).get("limits") or {}
+
+
+def _read_cpus(raw: Mapping[str, Any]) -> Any:
+    cpus = raw.get("cpus") or _read_limits(raw).get("cpus")
+    return cpus if str(cpus or "").strip("0.") else None  # 0: no limit
 
 
 def _is_remote_cache(source: str) -> bool:
@@ -327,27 +351,6 @@ def _list_aliases(service: ComposeService, own: str) -> Iterator[str]:
 def _restore_secrets(text: str) -> str:
     """Make placeholders of secrets again, and escape what only looks like one."""
     return _SECRET_MARK.sub(r"${\1}", text.replace("${", "$${"))
-
-
-def _find_memory_limit(raw: Mapping[str, Any]) -> int:
-    """Find the limit of memory, in bytes; 0 without one."""
-    limits = ((raw.get("deploy") or {}).get("resources") or {}).get("limits") or {}
-    return parse_size(raw.get("mem_limit")) or parse_size(limits.get("memory"))
-
-
-def _list_other_resources(resources: Mapping[str, Any]) -> list[str]:
-    """List what `deploy.resources` sets in addition to a limit of memory."""
-    limits = [name for name in resources.get("limits") or {} if name != "memory"]
-    return [*limits, *(name for name in resources if name != "limits")]
-
-
-def _convert_ulimits(raw: Any) -> dict[str, int]:
-    limits = {
-        name: int((value.get("soft") or value.get("hard") or 0) if isinstance(value, dict) else value)
-        for name, value in (raw or {}).items()
-        if name in _ULIMITS
-    }
-    return {name: value for name, value in limits.items() if name not in {"nofile", "nproc"} or value >= _FEWEST_FILES}
 
 
 def _is_data(kind: str, target: str) -> bool:

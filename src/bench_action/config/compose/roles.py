@@ -90,17 +90,11 @@ def find_application(services: Mapping[str, ComposeService], file: str) -> str:
             where=f"services: {', '.join(services)}",
             advice="choose one in bench.yml: `variants: {NAME: {service: NAME}}`",
         )
-    built = [service for service in services.values() if _is_built(service) and not _is_helper(service, services)]
-    served = [service for service in built if not is_proxy(service)]
-    candidates = (
-        [service for service in served if service.ports]
-        or [service for service in served if find_port(service, services) is not None]
-        or [service for service in built if service.ports]
-    )
+    candidates = list_applications(services)
     if len(candidates) == 1:
         return candidates[0].name
     if not candidates:
-        name = (built or [service for service in services.values() if _is_built(service)])[0].name
+        name = (_list_built(services) or [service for service in services.values() if _is_built(service)])[0].name
         raise InputError(
             f"{file} does not say what to measure: it has no service that is built and has a port",
             where=f"services: {', '.join(services)}",
@@ -112,6 +106,21 @@ def find_application(services: Mapping[str, ComposeService], file: str) -> str:
         f"{file} does not say what to measure: {names} are built and have a port",
         advice=f"choose in bench.yml: `variants: {{{name}: {{service: {name}}}}}`",
     )
+
+
+def list_applications(services: Mapping[str, ComposeService]) -> list[ComposeService]:
+    """List the services that are built and may answer requests: those that publish a port, else those that have one."""
+    built = _list_built(services)
+    served = [service for service in built if not is_proxy(service)]
+    return (
+        [service for service in served if service.ports]
+        or [service for service in served if find_port(service, services) is not None]
+        or [service for service in built if service.ports]
+    )
+
+
+def _list_built(services: Mapping[str, ComposeService]) -> list[ComposeService]:
+    return [service for service in services.values() if _is_built(service) and not _is_helper(service, services)]
 
 
 def has_application(services: Mapping[str, ComposeService]) -> bool:

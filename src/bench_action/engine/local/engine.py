@@ -277,8 +277,8 @@ class LocalEngine:
             return self._locate_log(handle).read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
         return []
 
-    def remove(self) -> None:
-        """Kill every process of the run and remove its folder."""
+    def remove(self) -> list[str]:
+        """Kill every process of the run and remove its folder. Raises StackError naming any process that is left."""
         left = kill_all(self._find_processes, wait_s=5.0)
         for process in self._running.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -292,6 +292,7 @@ class LocalEngine:
         if left:
             pids = " ".join(str(process.pid) for process in left)
             raise StackError(f"could not kill every process of this run: {pids}", advice=f"kill -9 {pids}")
+        return []
 
     def _register(self, spec: ServiceSpec) -> Handle:
         """Reserve a port for a service, and remember what it is."""

@@ -256,3 +256,60 @@ def test_builds_that_cannot_be_made__are_refused(tmp_path: Path, key: str) -> No
 def test_names_that_clash__are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="two services would have the name my-db"):
         read(tmp_path, web(tmp_path, others="my_db: {image: a}\nmy-db: {image: b}"))
+
+
+@pytest.mark.parametrize(
+    "limit", ["mem_limit: '536870912'", "mem_limit: 512m", "deploy: {resources: {limits: {memory: 512M}}}"]
+)
+def test_limits_of_memory__are_taken_over(tmp_path: Path, limit: str) -> None:
+    reading = read(tmp_path, web(tmp_path, f"  {limit}", f"db: {{image: 'postgres:17', {limit}}}"))
+    config = configure(tmp_path, web(tmp_path, f"  {limit}", f"db: {{image: 'postgres:17', {limit}}}"))
+    assert config.variants["web"].memory == config.services["db"].memory == 512 * 1024**2
+    assert not [note for note in reading.notes if "memory" in note or "ignored" in note]
+
+
+@pytest.mark.parametrize(
+    ("limit", "named"),
+    [
+        ("cpus: 0.5", "cpus: 0.5"),
+        ("deploy: {resources: {limits: {cpus: '0.50'}}}", "cpus: 0.50"),
+        ("cpuset: '0,1'", "cpuset: 0,1"),
+        ("cpu_quota: 50000", "cpu_quota: 50000"),
+        ("cpuset: '0'", "cpuset: 0"),
+    ],
+)
+def test_limits_of_cpu__are_named_as_not_taken(tmp_path: Path, limit: str, named: str) -> None:
+    notes = read(tmp_path, web(tmp_path, f"  {limit}")).notes
+    assert [note for note in notes if note.startswith(f"web runs without its limit of CPU ({named})")]
+    assert not [note for note in notes if note.startswith("ignored")]
+
+
+def test_other_resources__are_named_as_ignored(tmp_path: Path) -> None:
+    resources = "{limits: {memory: 1g, pids: 10}, reservations: {memory: 1g}}"
+    notes = read(tmp_path, web(tmp_path, f"  deploy: {{resources: {resources}}}")).notes
+    assert "deploy.resources.limits.pids (web); deploy.resources.reservations (web)" in notes[-1]
+
+
+def test_mysql__is_configured_by_its_command_and_its_secrets(tmp_path: Path) -> None:
+    (tmp_path / "password.txt").write_text("pa ss\n", encoding="utf-8")
+    others = """
+db:
+  image: mariadb:11
+  command: [mariadbd, --max-connections=300, --skip-name-resolve]
+  environment: {MARIADB_USER: shop, MARIADB_PASSWORD_FILE: /run/secrets/password, MARIADB_DATABASE: shop}
+  secrets: [{source: password}]
+  volumes: ['data:/var/lib/mysql']
+    """
+    secrets = {"password": {"file": f"{tmp_path}/password.txt"}}
+    service = configure(tmp_path, web(tmp_path, others=others), secrets=secrets).services["db"]
+    assert (service.kind, service.settings) == ("mysql", {"max-connections": "300"})
+    assert service.command == ["--skip-name-resolve"]
+    assert service.env["MARIADB_PASSWORD"] == "pa ss"
+    assert "MARIADB_PASSWORD_FILE" not in service.env
+    assert service.volumes == []
+
+
+def test_limits_of_zero__are_none(tmp_path: Path) -> None:
+    services = web(tmp_path, "  deploy: {resources: {limits: {cpus: '0', memory: '0'}}}")
+    assert configure(tmp_path, services).variants["web"].memory == 0
+    assert not [note for note in read(tmp_path, services).notes if "CPU" in note]

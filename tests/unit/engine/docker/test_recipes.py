@@ -146,3 +146,20 @@ def test_make_container_options__takes_over_how_a_container_runs() -> None:
     assert options["tmpfs"] == {"/data": "size=800", "/run": "size=1m", "/cache": "size=800"}
     assert [(mount["Target"], mount["Source"]) for mount in options["mounts"]] == [("/media", None)]
     assert make_options("postgres")["shm_size"] == "256m"
+
+
+def test_mysql__counts_statements_with_any_settings_of_the_user() -> None:
+    options = make_options("mysql", settings={"max_connections": "500"})
+    assert options["volumes"] == DATA
+    command = options["command"]
+    assert command[0] == "--skip-log-bin"
+    assert {"--performance-schema=ON", "--innodb-stats-auto-recalc=OFF", "--max-connections=500"} < {*command}
+    assert "--performance-schema-consumer-statements-digest=ON" in command
+
+
+def test_mysql__the_users_arguments_come_last_and_win() -> None:
+    own = ["docker-entrypoint.sh", "mysqld", "--performance_schema_digests_size=99", "--log-bin=x"]
+    command = make_options("mysql", command=own)["command"]
+    assert command[-2:] == ["--performance_schema_digests_size=99", "--log-bin=x"]
+    assert not [word for word in command if word.startswith("--performance-schema-digests-size")]
+    assert "--skip-log-bin" not in command
