@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv run test test-newer-engine unit check format lock schemas harness examples history engine images buildx compose packages clean
+.PHONY: help .venv run test test-newer-engine unit check format lock schemas harness examples history faults engine images buildx compose packages clean
 
 PYTHON ?= python3
 # Debian packages that the tests and checks use; empty where their equivalents are there already
@@ -108,6 +108,11 @@ examples: engine .venv ## measure every example, with and without its slowdown (
 history: .venv ## measure how a history grows: append, read, page (minutes)
 	.venv/bin/python benchmarks/history.py
 	.venv/bin/python benchmarks/trend_page.py
+
+# As root: it mounts the disks that it fills, and makes control groups.
+faults: engine images buildx compose packages .venv/.dev ## inject every fault and fuzz every input, and print one table (an hour at most)
+	@scripts/packages.sh gcc libc6-dev
+	env --unset=PYTHONDONTWRITEBYTECODE .venv/bin/python -m tests.faults $(ARGS)
 
 engine: ## make sure that a Docker engine runs; as root, install and start one
 	@scripts/engine.sh

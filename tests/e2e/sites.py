@@ -79,10 +79,10 @@ class LocalSite:
         return f"{self._token}:{path}"
 
     def running(self) -> list[str]:
-        return sorted(map(_read_name, self._list_pid_files()))
+        return sorted(map(_read_name, self.list_pid_files()))
 
     def kill(self, name: str) -> None:
-        (file,) = [file for file in self._list_pid_files() if _read_name(file) == name]
+        (file,) = [file for file in self.list_pid_files() if _read_name(file) == name]
         os.kill(int(file.read_text(encoding="ascii")), signal.SIGKILL)
 
     def left(self) -> list[str]:
@@ -108,10 +108,11 @@ class LocalSite:
         ]
         return [*map(str, folders), *sorted(_list_shared_memory() - self._shared_before)]
 
-    def _list_pid_files(self) -> list[Path]:
+    def list_pid_files(self, *, sessions: bool = False) -> list[Path]:
+        """List the files with the numbers of this session's services and subjects, or of its sessions."""
         folders = [folder for folder in _list_run_folders() if _read_repository(folder) == self._repository]
         files = [file for folder in folders for file in folder.glob("*.pid")]
-        return [file for file in files if not file.stem.startswith("session-")]
+        return [file for file in files if file.stem.startswith("session-") == sessions]
 
     def _list_processes(self) -> list[psutil.Process]:
         processes = []

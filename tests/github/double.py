@@ -110,7 +110,8 @@ class GitHubDouble:
             assert incoming.transport is not None
             incoming.transport.close()
             return web.Response()
-        return self._response(request, fault.answer or done or self._answer(examination))
+        response = self._response(request, fault.answer or done or self._answer(examination))
+        return await _send_half(incoming, response) if fault.cut else response
 
     def _examine(self, request: Request) -> _Examination:
         """Check a request. Addresses from Link are translated back, as the double made them and their cursor."""
@@ -216,6 +217,18 @@ class GitHubDouble:
             "x-ratelimit-reset": str(self._rate_reset_s),
             "x-ratelimit-resource": "core",
         }
+
+
+async def _send_half(incoming: web.Request, response: web.Response) -> web.StreamResponse:
+    """Send the headers and half of the body, and close the connection."""
+    body = response.body if isinstance(response.body, bytes) else b""
+    half = web.StreamResponse(status=response.status, headers=response.headers)
+    half.content_length = len(body) + 1
+    await half.prepare(incoming)
+    await half.write(body[: len(body) // 2])
+    assert incoming.transport is not None
+    incoming.transport.close()
+    return half
 
 
 async def _read(incoming: web.Request) -> Request:

@@ -55,7 +55,8 @@ class Fault:
     """What happens to the next `times` matching requests instead of the answer.
 
     `path_pattern`: a regular expression, searched for in the path. A fault without an answer that does not drop the
-    connection only delays it. `after_write`: the request is carried out first, and its answer is lost.
+    connection only delays it. `after_write`: the request is carried out first, and its answer is lost. `cut`: the
+    connection is closed in the middle of the answer.
     """
 
     method: str
@@ -64,6 +65,7 @@ class Fault:
     times: int = 1
     after_write: bool = False
     drop: bool = False
+    cut: bool = False
     delay_s: float = 0.0
 
     def meets(self, request: Request) -> bool:

@@ -293,7 +293,7 @@ class Container(Model):
     memory: Bytes = Field(
         0,
         le=2**53,
-        description="the most that it may use, such as `512m`, if that is less than its share; 0: its share",
+        description="the most that it may use, such as `512m`, if less than its share (0)",
     )
     init: bool = False
     aliases: list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]] = Field(

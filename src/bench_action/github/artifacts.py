@@ -12,7 +12,7 @@ import aiohttp
 from gidgethub import RedirectionException
 from yarl import URL
 
-from bench_action.github.client import Access, Client, open_client
+from bench_action.github.client import Access, Client, compute_backoff_s, open_client
 from bench_action.model.errors import InputError, PublishError
 
 _LIST = "/repos/{+repository}/actions/runs/{run}/artifacts?per_page=100"
@@ -30,6 +30,8 @@ _UNREADABLE = (
     *(zipfile.BadZipFile, zlib.error, struct.error),
     *(OSError, RuntimeError, EOFError, ValueError, LookupError, OverflowError),
 )
+_ATTEMPTS = 4
+_FINAL = frozenset({404, 410})  # the artifact has expired or was deleted
 
 
 def fetch_result(access: Access, run: int, name: str, folder: Path) -> None:
@@ -52,7 +54,21 @@ async def _download(access: Access, run: int, name: str) -> bytes:
                 advice="in the job that measures, upload the output folder under this name, also if the job fails",
             )
         newest = max(artifacts, key=lambda artifact: str(artifact["created_at"]))  # a repeated run has several
-        return await _download_blob(await _find_blob(client, access, str(newest["id"])))
+        return await _download_artifact(client, access, str(newest["id"]))
+
+
+async def _download_artifact(client: Client, access: Access, artifact: str) -> bytes:
+    """Download an artifact, in several attempts, each from a new address, as one expires within a minute."""
+    attempt = 1
+    while True:
+        address = await _find_blob(client, access, artifact)
+        try:
+            return await _download_blob(address)
+        except PublishError as error:
+            if attempt == _ATTEMPTS or error.status in _FINAL:
+                raise
+        await client.sleep(compute_backoff_s(attempt))
+        attempt += 1
 
 
 async def _find_blob(client: Client, access: Access, artifact: str) -> str:

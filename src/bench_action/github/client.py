@@ -24,6 +24,8 @@ _ANSWER_S = 60.0
 _BETWEEN_WRITES_S = 1.0
 _SECONDARY_LIMIT_S = 60.0
 _TRANSIENT = frozenset({408, 500, 502, 503, 504})
+# what taking an answer apart raises that is not JSON, or JSON of another form
+UNCLEAR = (GitHubException, LookupError, TypeError, ValueError, AttributeError)
 
 
 class LostAnswerError(PublishError):
@@ -118,8 +120,8 @@ async def open_client(access: Access) -> AsyncIterator[Client]:
             yield Client(session, access)
         except HTTPException as error:
             raise explain_refusal(error) from error
-        except GitHubException as error:
-            raise PublishError(f"could not understand GitHub's answer: {error}") from error
+        except UNCLEAR as error:
+            raise explain_unclear_answer(error) from error
 
 
 def compute_wait_s(status: int, headers: Mapping[str, str], message: str, attempt: int, *, now: float) -> float | None:
@@ -142,6 +144,15 @@ def compute_wait_s(status: int, headers: Mapping[str, str], message: str, attemp
 def compute_backoff_s(attempt: int) -> float:
     """Compute 1, 2, 4, … s plus up to half of it, so that clients that failed together do not retry together."""
     return float(2 ** (attempt - 1)) * random.uniform(1.0, 1.5)
+
+
+def explain_unclear_answer(error: Exception) -> PublishError:
+    """Make a PublishError of an answer that is not what GitHub describes."""
+    return PublishError(
+        f"could not understand GitHub's answer: {type(error).__name__}: {error}",
+        cause="it was cut, or something between this machine and GitHub answered in its place",
+        advice="run the job again; if that fails too, check the API's address in GITHUB_API_URL, and proxies",
+    )
 
 
 def explain_refusal(error: HTTPException) -> PublishError:

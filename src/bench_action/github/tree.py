@@ -10,9 +10,16 @@ from typing import Any
 from urllib.parse import quote
 
 import aiohttp
-from gidgethub import GitHubException, HTTPException
+from gidgethub import HTTPException
 
-from bench_action.github.client import Access, Client, LostAnswerError, explain_refusal
+from bench_action.github.client import (
+    UNCLEAR,
+    Access,
+    Client,
+    LostAnswerError,
+    explain_refusal,
+    explain_unclear_answer,
+)
 from bench_action.model.errors import PublishError
 
 Pause = Callable[[float], Awaitable[None]]
@@ -169,8 +176,8 @@ class Trees:
                 yield Client(session, self._access, sleep=self._pause)
             except HTTPException as error:
                 raise self._explain_refusal(error) from error
-            except GitHubException as error:
-                raise PublishError(f"could not understand GitHub's answer: {error}") from error
+            except UNCLEAR as error:
+                raise explain_unclear_answer(error) from error
 
     def _explain_refusal(self, error: HTTPException) -> PublishError:
         refusal = explain_refusal(error)

@@ -8,11 +8,11 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
-from bench_action.history.record import SHORT, Record, render_line
+from bench_action.history.record import SHORT, Record, normalize_time, render_line
 from bench_action.model.errors import InputError
 from bench_action.model.result import Frozen
 
@@ -22,6 +22,7 @@ FORMAT: Final = "bench-action history"
 INDEX_VERSION: Final = 1
 
 Kept = Literal["all", "day", "week"]
+Moment = Annotated[str, AfterValidator(normalize_time)]  # UTC, to the second
 
 _SHARD = re.compile(r"records/(?!0000)\d{4}-(0[1-9]|1[0-2])\.jsonl")
 _HASH = 12  # hexadecimal digits of a run id's hash: among 100,000 runs, two have the same once in 50,000 histories
@@ -36,8 +37,8 @@ class Shard(Frozen):
     records: int
     bytes: int
     blob: str
-    first: str
-    last: str
+    first: Moment
+    last: Moment
     cells: tuple[str, ...]
     runs: str
     kept: Kept = "all"

@@ -271,6 +271,14 @@ def test_index__that_is_missing_is_rebuilt() -> None:
     assert parse_index(place.files[INDEX], "") == index
 
 
+def test_index__with_a_time_that_is_no_time_is_refused() -> None:
+    place = Memory()
+    make_history(place).append([make_record()])
+    index = place.files[INDEX].replace(b"2026-11-23T10:00:00Z", b"@octocat")
+    with pytest.raises(InputError, match=r"could not read index\.json"):
+        parse_index(index, "")
+
+
 def test_branch__that_moved_back_is_reported() -> None:
     place = Memory()
     history = make_history(place)

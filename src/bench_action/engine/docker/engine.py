@@ -32,6 +32,7 @@ from bench_action.model.machine import Machine
 _SAVING_S = 60  # for a database to write down its data
 _EXEC_S = 600.0  # as long as a container may take to become ready
 _REMOVAL_S = 6.0  # GitHub kills a cancelled job after 7.5 + 2.5 s (docs/architecture.md, "In a workflow")
+_AGAIN_S = 0.2
 _NOT_RUNNING = ("exited", "dead")
 _DEATH_S = 10.0  # the sockets of a dead container close shortly before the engine reports that it exited
 
@@ -266,7 +267,7 @@ class DockerEngine:
         self._creations.end(_REMOVAL_S / 2)
         label = {"label": f"{RUN}={self._owner.run_id}"}
         kept: list[str] = []
-        while any(left := self._list(label)) and not kept:
+        while any(left := self._list_until(label, deadline)) and not kept:
             self._remove_all(left)
             if time.monotonic() > deadline:
                 kept = self._require_unused(self._list(label))
@@ -347,6 +348,16 @@ class DockerEngine:
                 api.networks(filters=dict(filters)),
                 api.volumes(filters=dict(filters))["Volumes"] or [],
             )
+
+    def _list_until(self, filters: Mapping[str, str], deadline: float) -> Leftovers:
+        """List what there is; if the engine does not answer, try again until the deadline, as it may be restarting."""
+        while True:
+            try:
+                return self._list(filters)
+            except StackError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(_AGAIN_S)
 
     def _remove_all(self, left: Leftovers) -> None:
         """Try to remove what is listed: containers, or what they used, once none is left.
