@@ -72,8 +72,8 @@ def against_bare_wrk() -> tuple[list[float], list[float]]:
     project = load_project(None, "quick", variants=[_VARIANT])
     progress = PlainProgress(Console(stderr=True))
     engine = DockerEngine(Ownership.claim("harness", ""), environ)
-    with cleaned_up(engine, SignalInterrupts()):
-        stack = bring_up(engine, project, environ, progress)
+    with cleaned_up(engine, SignalInterrupts(), progress.warn):
+        stack = bring_up(engine, project, {}, progress)
         measurer = Measurer(stack, project.find_profile, 1, os.cpu_count() or 1, progress, store=lambda _: None)
         bare, ours = [], []
         for number in range(_PAIRS):

@@ -231,18 +231,21 @@ def test_what_has_no_effect__is_one_line(tmp_path: Path) -> None:
         ("mem_limit: 512m", 512 * 2**20),
         ("deploy: {resources: {limits: {memory: 1G}}}", 2**30),
         ("mem_limit: 64m\n  deploy: {resources: {limits: {memory: 1G}}}", 64 * 2**20),
-        ("shm_size: 1m", None),
+        ("shm_size: 1m", 0),
     ],
 )
-def test_a_limit_of_memory__is_taken_over(tmp_path: Path, body: str, memory: int | None) -> None:
+def test_a_limit_of_memory__is_taken_over(tmp_path: Path, body: str, memory: int) -> None:
     services = web(tmp_path, f"  {body}")
     assert configure(tmp_path, services).variants["web"].memory == memory
     assert not any("deploy.resources" in line or "mem_limit" in line for line in read(tmp_path, services).notes)
 
 
 def test_other_resources__have_no_effect(tmp_path: Path) -> None:
-    body = "  deploy: {resources: {limits: {memory: 1G, cpus: '0.5'}}}"
-    assert "ignored, as it has no effect here: deploy.resources (web)" in read(tmp_path, web(tmp_path, body)).notes
+    body = "  deploy: {resources: {limits: {memory: 1G, pids: 9}, reservations: {memory: 1G}}}"
+    ignored = (
+        "ignored, as it has no effect here: deploy.resources.limits.pids (web); deploy.resources.reservations (web)"
+    )
+    assert any(ignored in line for line in read(tmp_path, web(tmp_path, body)).notes)
 
 
 @pytest.mark.parametrize("key", ["ssh: [default]", "additional_contexts: {x: ./x}", "dockerfile_inline: FROM x"])

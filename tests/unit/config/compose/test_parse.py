@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench_action.config.compose.parse import Mount, parse_seconds, parse_service, unescape
-from bench_action.config.units import parse_size
+from bench_action.config.compose.parse import Mount, parse_seconds, parse_service, parse_size, unescape
 
 pytestmark = pytest.mark.unit
 

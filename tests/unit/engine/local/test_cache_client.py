@@ -1,5 +1,6 @@
 """The stand-in for `redis-cli`, as a program that talks to a server."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -46,23 +47,24 @@ def server() -> Iterator[Server]:
     server.close()
 
 
-def run(server: Server, *arguments: str, text: str = "") -> str:
+def run(server: Server, *arguments: str, password: str = "", text: str = "") -> str:
     command = [sys.executable, "-m", "bench_action.engine.local.cache_client", "-p", str(server.port), *arguments]
-    return subprocess.run(command, input=text, capture_output=True, text=True, check=True, timeout=60).stdout
+    env = {**os.environ, "REDISCLI_AUTH": password}
+    return subprocess.run(command, input=text, env=env, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
 def test_cache_client__signs_in_before_it_sends_a_command(server: Server) -> None:
-    assert run(server, "--no-auth-warning", "-a", "p w", "GET", "a key") == "GET a key\n"
+    assert run(server, "GET", "a key", password="p w") == "GET a key\n"
     assert server.received == [["AUTH", "p w"], ["GET", "a key"]]
 
 
 def test_cache_client__signs_in_before_it_sends_lines(server: Server) -> None:
-    assert run(server, "-a", "p w", text='PING\nSET a "b c"\n') == "PING\nSET a b c\n"
+    assert run(server, password="p w", text='PING\nSET a "b c"\n') == "PING\nSET a b c\n"
     assert server.received == [["AUTH", "p w"], ["PING"], ["SET", "a", "b c"]]
 
 
 def test_cache_client__says_that_it_could_not_sign_in(server: Server) -> None:
-    assert run(server, "-a", "wrong", "PING") == "AUTH failed: WRONGPASS\nPING\n"
+    assert run(server, "PING", password="wrong") == "AUTH failed: WRONGPASS\nPING\n"
 
 
 def test_cache_client__without_a_password_does_not_sign_in(server: Server) -> None:
