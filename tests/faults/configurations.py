@@ -135,6 +135,7 @@ _LINES = (
     "seed: ../../etc/passwd",
     "seed: /proc/self/environ",
     "seed: /dev/zero",
+    'seed: "a\\0b"',
     "compose: compose.yaml",
     "compose: {file: [a.yml, b.yml], env: {A: null}}",
 )
