@@ -91,7 +91,8 @@ def _run(options: Options, ports: Ports) -> Outcome:
             facts = replace(facts, regressions=verified.regressions)
             output.begin()
             with clock.time("measure"):
-                measured = measure(stack, plan, lambda trial: output.append(hide(trial)), progress)  # measure
+                append, hold = (lambda trial: output.append(hide(trial))), ports.interrupts.hold
+                measured = measure(stack, plan, append, progress, hold)  # measure
             result = hide(assemble(plan, measured, clock.stamp(facts)))  # compare
             unwritten = _write(output, result, progress)  # report
             if measured.stopped is not None:

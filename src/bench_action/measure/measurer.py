@@ -48,9 +48,16 @@ _MOST_DROPPED = 3
 Enough = Callable[[Block, Sequence[Trial], ElapsedTime], bool]
 
 
-def measure(stack: Stack, plan: Plan, append: Callable[[Trial], None], progress: Progress) -> Measured:
+def measure(
+    stack: Stack,
+    plan: Plan,
+    append: Callable[[Trial], None],
+    progress: Progress,
+    hold: Callable[[], None] = lambda: None,
+) -> Measured:
     """Take every trial that the plan needs, and `append` each as it ends (an InputError of that is a warning).
 
+    `hold` is called once nothing more is measured: an interrupt after it must not lose the result.
     Does not raise if measuring cannot go on (a part of the stack died, a disk is full, an interrupt): `stopped` is the
     error then, and the trials so far count.
     """
@@ -78,7 +85,7 @@ def measure(stack: Stack, plan: Plan, append: Callable[[Trial], None], progress:
         enough=decider.enough,
         places=plan.places,
     )
-    stopped = _walk(measurer, design.make_blocks(project))
+    stopped = _walk(measurer, design.make_blocks(project), hold)
     return Measured(
         tuple(measurer.trials),
         (*measurer.dropped, *measurer.restless.values()),
@@ -90,10 +97,13 @@ def measure(stack: Stack, plan: Plan, append: Callable[[Trial], None], progress:
     )
 
 
-def _walk(measurer: "Measurer", blocks: Iterable[Block]) -> BenchError | None:
-    """Take the blocks, and return what ended measuring early, if anything did."""
+def _walk(measurer: "Measurer", blocks: Iterable[Block], hold: Callable[[], None]) -> BenchError | None:
+    """Take the blocks, hold signals, and return what ended measuring early, if anything did."""
     try:
-        measurer.walk(blocks)
+        try:
+            measurer.walk(blocks)
+        finally:
+            hold()  # a signal before it takes effect has ended measuring, too
     except BenchError as error:
         return error
     except OSError as error:

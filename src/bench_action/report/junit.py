@@ -145,7 +145,7 @@ def _share_time(result: Result, cell: str, cases: Sequence[TestCase]) -> tuple[T
 def _render_suite(suite: Suite, result: Result) -> ET.Element:
     element = ET.Element("testsuite", {"name": _clean(suite.name), **_count(suite.cases)})
     element.set("time", f"{sum(case.time_s for case in suite.cases):.3f}")
-    element.set("timestamp", result.run.started_at.partition("+")[0].removesuffix("Z"))
+    element.set("timestamp", _clean(result.run.started_at.partition("+")[0].removesuffix("Z")))
     for case in suite.cases:
         element.append(_render_case(suite.name, case))
     return element

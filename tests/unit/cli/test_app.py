@@ -374,6 +374,23 @@ def test_start__imports_nothing_that_only_some_runs_need() -> None:
     assert done.stdout == "[]\n"
 
 
+_SIGNAL_WHILE_IMPORTING = """
+import os, signal, sys, types
+class Late(types.ModuleType):
+    def __getattr__(self, name):
+        os.kill(os.getpid(), signal.SIGINT)
+sys.modules["bench_action.cli.app"] = Late("late")
+from bench_action.__main__ import main
+main()
+"""
+
+
+def test_start__a_signal_before_anything_was_made_ends_it_quietly() -> None:
+    code = _SIGNAL_WHILE_IMPORTING
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGINT, "")
+
+
 NEW = NotCompared(cell="web · list", status="new", reason="base `1a2b3c4` has no `bench.yml`")
 
 

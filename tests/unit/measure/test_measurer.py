@@ -1,6 +1,8 @@
 """What is still measured after a cell has answered wrongly, and what is kept if measuring ends early."""
 
 import errno
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,7 +18,7 @@ from bench_action.config.schema import Config, Profile
 from bench_action.measure import measurer as module
 from bench_action.measure.measurer import Measurer, measure
 from bench_action.measure.trials import TrialPlan
-from bench_action.model.errors import InputError, StackError
+from bench_action.model.errors import InputError, InterruptedRunError, StackError
 from bench_action.model.progress import Progress
 from bench_action.model.result import Replies, Trial
 from bench_action.model.warning import Code
@@ -89,7 +91,11 @@ def plan() -> Plan:
 
 
 def run_plan(
-    monkeypatch: pytest.MonkeyPatch, *, error: Exception | None = None, full: bool = False
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    error: Exception | None = None,
+    full: bool = False,
+    hold: Callable[[], None] = lambda: None,
 ) -> tuple[Measured, list[Trial], list[str]]:
     """Measure a plan whose third trial raises `error`, into a folder that may be full; what was stored and warned."""
     stored: list[Trial] = []
@@ -111,7 +117,11 @@ def run_plan(
     monkeypatch.setattr(quiet, "warn", warned.append)
     agent = SimpleNamespace(machine=lambda: {"cores": 2})
     stack = cast(Stack, SimpleNamespace(agent=agent))
-    return measure(stack, plan(), append, quiet), stored, warned
+    return measure(stack, plan(), append, quiet, hold), stored, warned
+
+
+def raise_interrupt() -> None:
+    raise InterruptedRunError(signal.SIGTERM)
 
 
 def test_measure__each_trial_is_stored_and_returned_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,6 +137,16 @@ def test_measure__an_error_ends_measuring_and_the_trials_so_far_count(monkeypatc
     assert measured.stopped is error
     assert list(measured.trials) == stored
     assert len(stored) == 2
+
+
+def test_measure__a_signal_after_the_last_trial_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+    run_plan(monkeypatch, hold=lambda: held.append(1))
+    assert held == [1]
+    measured, stored, _ = run_plan(monkeypatch, hold=raise_interrupt)
+    assert isinstance(measured.stopped, InterruptedRunError)
+    assert list(measured.trials) == stored
+    assert len(stored) == 3
 
 
 def test_measure__a_full_disk_is_a_warning_and_trials_are_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
