@@ -107,6 +107,7 @@ class Tool:
     local: LocalSite
     engine: str = "docker"
     wrapper: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
     started: list[Running] = field(default_factory=list)
 
     def config(
@@ -160,7 +161,7 @@ class Tool:
 
     def environment(self, **changes: str) -> dict[str, str]:
         """Ours, with the marks by which the run's parts are found."""
-        merged = {**os.environ, "GITHUB_REPOSITORY": self.repository, **changes}
+        merged = {**os.environ, **self.variables, "GITHUB_REPOSITORY": self.repository, **changes}
         return {**merged, "PATH": self.local.path(merged["PATH"])}
 
     def run(self, *arguments: object, output: str = "results", **environment: str) -> Finished:
@@ -223,9 +224,11 @@ def local_site(footprint: Footprint) -> Iterator[LocalSite]:
 
 
 @pytest.fixture
-def tool(tmp_path: Path, footprint: Footprint, local_site: LocalSite) -> Iterator[Tool]:
+def tool(
+    tmp_path: Path, footprint: Footprint, local_site: LocalSite, short_presets: Mapping[str, str]
+) -> Iterator[Tool]:
     """The command; afterwards nothing of its run is left on either engine, even if it failed."""
-    tool = Tool(tmp_path, footprint.repository, local_site)
+    tool = Tool(tmp_path, footprint.repository, local_site, variables=short_presets)
     yield tool
     tool.close()
     left = footprint.left() + local_site.left()
@@ -260,9 +263,11 @@ def builtin_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def builtin(builtin_config: Path, footprint: Footprint, local_site: LocalSite) -> Iterator[Finished]:
+def builtin(
+    builtin_config: Path, footprint: Footprint, local_site: LocalSite, short_presets: Mapping[str, str]
+) -> Iterator[Finished]:
     """The built-in applications in containers, while others listen on all ports of theirs on this machine."""
-    tool = Tool(builtin_config.parent, footprint.repository, local_site)
+    tool = Tool(builtin_config.parent, footprint.repository, local_site, variables=short_presets)
     with ExitStack() as stack:
         for port in PORTS:
             listener = stack.enter_context(socket.socket())
@@ -276,12 +281,15 @@ def builtin(builtin_config: Path, footprint: Footprint, local_site: LocalSite) -
 
 
 @pytest.fixture(scope="session")
-def builtin_local(builtin_config: Path, footprint: Footprint, local_site: LocalSite) -> Iterator[Finished]:
+def builtin_local(
+    builtin_config: Path, footprint: Footprint, local_site: LocalSite, short_presets: Mapping[str, str]
+) -> Iterator[Finished]:
     """Two of the built-in applications as processes."""
-    tool = Tool(builtin_config.parent, footprint.repository, local_site, engine="local")
+    tool = Tool(builtin_config.parent, footprint.repository, local_site, engine="local", variables=short_presets)
     with ExitStack() as stack:
         stack.callback(tool.close)
-        finished = tool.run(builtin_config, "--variant", "django", "--variant", "aiohttp", output="local")
+        variants = ("--variant", "django", "--variant", "aiohttp")
+        finished = tool.run(builtin_config, *variants, output="local")
     yield finished
     assert local_site.left() == []
 

@@ -1,4 +1,4 @@
-"""A sample of `make faults`: a run that loses a service while it measures."""
+"""A sample of `make faults`: a run that is cancelled while it measures."""
 
 import pytest
 from tests.faults import moments
@@ -6,9 +6,9 @@ from tests.faults.case import Group, examine
 
 pytestmark = pytest.mark.e2e
 
-_KILL: Group = next(group for group in moments.GROUPS if group.name == "kill")
-_NUMBER = moments.KILLS.index(("local", "count", "redis"))
+_CANCEL: Group = next(group for group in moments.GROUPS if group.name == "cancel")
+_NUMBER = 15  # with the local engine, after six seconds
 
 
-def test_kill__of_a_service_keeps_what_was_measured_and_leaves_nothing() -> None:
-    assert examine(_KILL, _NUMBER, seed=16) == []
+def test_cancel__in_the_middle_of_a_run_keeps_what_was_measured_and_leaves_nothing() -> None:
+    assert examine(_CANCEL, _NUMBER, seed=16) == []

@@ -1,6 +1,7 @@
 """What goes wrong under load and does not end the run: no figure is trusted that should not be."""
 
 import resource
+from dataclasses import replace
 
 import pytest
 from tests.docker.footprint import Footprint
@@ -84,7 +85,7 @@ def test_generator__that_is_at_its_limit(tool: Tool) -> None:
 
 def test_disk__that_is_full_costs_the_files_and_not_the_measurement(tool: Tool) -> None:
     """No file may grow beyond 4 kB from the first trial on, which is how a full disk looks to the tool."""
-    running = tool.start(tool.config({"tiny": tiny()}))
+    running = replace(tool, variables={}).start(tool.config({"tiny": tiny()}))  # with as many trials as usual
     running.wait_for_trials(1)
     resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (4096, 4096))
     finished = running.finish()

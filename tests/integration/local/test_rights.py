@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -111,13 +112,19 @@ def read_package(python: Path) -> str:
     return module.read_text(encoding="utf-8")
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other accounts may enter; pytest's are closed to them."""
+    with tempfile.TemporaryDirectory(prefix="bench-action-test-environments-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 def test_environment__has_what_its_requirements_refer_to_and_was_built_without_rights(
-    sources: Path, tmp_path_factory: pytest.TempPathFactory, account: Account | None, python: str
+    sources: Path, open_folder: Path, account: Account | None, python: str
 ) -> None:
     assert python == sys.executable
-    folder = tmp_path_factory.mktemp("environments")
-    for parent in (folder, *list(folder.parents)[:2]):
-        parent.chmod(0o755)  # pytest's folders are closed to other accounts
+    folder = open_folder
     first = make(sources, folder, account)
     built = read_package(first)
     assert "GITHUB_TOKEN" not in built
