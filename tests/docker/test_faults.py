@@ -1,5 +1,6 @@
 """A sample of `make faults`: an engine that goes away for a moment."""
 
+import gc
 import os
 import threading
 from pathlib import Path
@@ -14,9 +15,8 @@ from bench_action.engine.ownership import Ownership
 pytestmark = pytest.mark.docker
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # the SDK closes no socket that it could not connect
+# the SDK closes no socket that it could not connect
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_remove__waits_for_an_engine_that_restarts(tmp_path: Path) -> None:
     with Footprint.track_session() as footprint, open_proxy(tmp_path) as proxy:
         owner = Ownership.claim("restarts", footprint.repository)
@@ -29,3 +29,5 @@ def test_remove__waits_for_an_engine_that_restarts(tmp_path: Path) -> None:
         engine.remove()
         back.join()
         assert footprint.left() == []
+        del engine
+        gc.collect()  # its sockets, while they are ignored
