@@ -44,8 +44,8 @@ def test_run__loads_with_the_connections_that_were_asked_for(builtin: Finished) 
         assert trial.valid, trial.warnings
         assert trial.requests > 0
         assert trial.bytes_read > 0
-        # without keep-alive, some connection is always just being made
-        assert trial.connections_live == 8 or trial.variant == "django"
+        # the agent may have one of its own meanwhile; without keep-alive, some connection is always just being made
+        assert trial.connections_live in {8, 9} or trial.variant == "django"
 
 
 def test_trials__are_the_same_in_both_files(builtin: Finished) -> None:

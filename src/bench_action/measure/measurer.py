@@ -9,6 +9,7 @@ from bench_action.compare.assemble import Measured
 from bench_action.compare.pairs import split_alpha
 from bench_action.compare.stopping import Decider
 from bench_action.config.schema import Profile
+from bench_action.engine.protocol import Exit
 from bench_action.load.replies import merge_counts
 from bench_action.measure.limits import LimitError
 from bench_action.measure.trials import (
@@ -257,7 +258,7 @@ class Measurer:
             failed |= {subject.name: (subject, error) for subject in error.subjects}
         for end in ends:
             subject = subjects[end.handle.id]
-            failed.setdefault(subject.name, (subject, make_exit_error(end, self.stack.engine.logs(end.handle))))
+            failed.setdefault(subject.name, (subject, self._explain(end, "")))
         heads = {subject.variant for subject in subjects.values() if subject.revision == "head"} - self.gone.keys()
         if not failed or heads <= {subject.variant for subject, _ in failed.values() if subject.revision == "head"}:
             return False
@@ -287,14 +288,20 @@ class Measurer:
             for trial in self._paired_trials(block, pair):
                 self._keep(trial)
         except StackError as error:
-            ended = {end.handle.id for end in self.stack.engine.ended()}
+            ends = self.stack.engine.ended()
+            ended = {end.handle.id for end in ends}
             if isinstance(error, LimitError):
                 ended |= {handle.id for subject in error.subjects for handle in subject.handles}
             if not slots.hold_any(ended):
                 raise
+            reason = error if isinstance(error, LimitError) or not ends else self._explain(ends[0], error.where)
             only_base = pair.kind == "revision" and slots.hold_only_base(ended)
             slots.clear()
-            self._drop(block, pair, error, only_base=only_base)
+            self._drop(block, pair, reason, only_base=only_base)
+
+    def _explain(self, end: Exit, doing: str) -> StackError:
+        """Make the error for a subject that exited, whatever failed first because of it."""
+        return make_exit_error(end, self.stack.engine.logs(end.handle), doing)
 
     def _drop(self, block: Block, pair: Pair, error: StackError, *, only_base: bool) -> None:
         """Keep that a block was dropped. The third makes the run invalid, or, if base ended, leaves base out."""

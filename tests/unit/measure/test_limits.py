@@ -188,6 +188,22 @@ def test_walk__a_limit_reached_in_a_pair_costs_the_block(
     error = LimitError(
         "api lost a process for lack of memory", [make_subject("api", each) for each in blamed], advice="", log=[]
     )
+    measurer = take_pairs(monkeypatch, FakeEngine(), error)
+    assert [warning.code for warning in measurer.dropped] == codes
+    assert all("lost a process for lack of memory" in warning.message for warning in measurer.dropped)
+    assert list(measurer.lost) == lost
+
+
+def test_walk__an_exit_in_a_pair_is_named_whatever_failed_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    end = Exit(Handle("api@base", "api", "subject", "api", 8000), 7, False)
+    error = StackError("the load generator failed: gaierror: Name or service not known")
+    measurer = take_pairs(monkeypatch, FakeEngine(end), error)
+    assert measurer.lost["api"].what == "api exited with status 7"
+    assert all(warning.message.endswith("was dropped: api exited with status 7") for warning in measurer.dropped)
+
+
+def take_pairs(monkeypatch: pytest.MonkeyPatch, engine: FakeEngine, error: StackError) -> Measurer:
+    """Take five blocks of a pair, each of which fails."""
 
     def fail(*_: object) -> list[Trial]:
         raise error
@@ -199,13 +215,11 @@ def test_walk__a_limit_reached_in_a_pair_costs_the_block(
         hold_only_base=lambda ended: ids & set(ended) == {"api@base"},
         clear=lambda: None,
     )
-    stack: Any = SimpleNamespace(engine=FakeEngine(), pair_of_slots=lambda _: slots)
+    stack: Any = SimpleNamespace(engine=engine, pair_of_slots=lambda _: slots)
     pair = Pair("revision", Cell("api", "base", "list"), Cell("api", "head", "list"))
     measurer = Measurer(cast(Stack, stack), lambda *_: PROFILE, 10, 2, Quiet(), lambda _: None)
     measurer.walk([Block("duet", number, (Step(0, (pair.base, pair.head)),), pair) for number in range(1, 6)])
-    assert [warning.code for warning in measurer.dropped] == codes
-    assert all("lost a process for lack of memory" in warning.message for warning in measurer.dropped)
-    assert list(measurer.lost) == lost
+    return measurer
 
 
 def test_settle__a_subject_that_never_rests_is_reported_and_costs_no_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
