@@ -44,7 +44,7 @@ def test_run__loads_with_the_connections_that_were_asked_for(builtin: Finished) 
         assert trial.valid, trial.warnings
         assert trial.requests > 0
         assert trial.bytes_read > 0
-        # the agent may have one of its own meanwhile; without keep-alive, some connection is always just being made
+        # the agent may have one itself; without keep-alive, some connection is always just being made
         assert trial.connections_live in {8, 9} or trial.variant == "django"
 
 

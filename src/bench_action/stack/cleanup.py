@@ -23,7 +23,7 @@ def cleaned_up(engine: Engine, interrupts: Interrupts, warn: Callable[[str], Non
     """Remove everything that the engine has made when the `with` block ends, whether it fails or not.
 
     `warn` gets a line for each unused thing that the engine keeps. If removing fails after another error, that error is
-    raised with a note. A signal that arrives meanwhile is raised once everything has been removed.
+    raised with a note. A signal that arrives during that is raised once everything has been removed.
     """
     return _CleanUp(engine, interrupts, warn)
 

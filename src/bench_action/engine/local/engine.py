@@ -265,7 +265,7 @@ class LocalEngine:
 
     def ended(self) -> list[Exit]:
         """List the processes that should be running but have exited."""
-        running = dict(self._running)  # other slots start and stop theirs meanwhile
+        running = dict(self._running)  # other slots start and stop theirs at the same time
         codes = [(handle_id, process.poll()) for handle_id, process in running.items()]
         return [
             Exit(self._handles[handle_id], _to_status(code), False) for handle_id, code in codes if code is not None
