@@ -300,7 +300,7 @@ class Measurer:
             self._drop(block, pair, reason, only_base=only_base)
 
     def _explain(self, end: Exit, doing: str) -> StackError:
-        """Make the error for a subject that exited, whatever failed first because of it."""
+        """Make the error for a subject that exited, even if something else failed first because of it."""
         return make_exit_error(end, self.stack.engine.logs(end.handle), doing)
 
     def _drop(self, block: Block, pair: Pair, error: StackError, *, only_base: bool) -> None:

@@ -194,7 +194,7 @@ def test_walk__a_limit_reached_in_a_pair_costs_the_block(
     assert list(measurer.lost) == lost
 
 
-def test_walk__an_exit_in_a_pair_is_named_whatever_failed_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_walk__an_exit_in_a_pair_is_named_even_if_something_else_failed_first(monkeypatch: pytest.MonkeyPatch) -> None:
     end = Exit(Handle("api@base", "api", "subject", "api", 8000), 7, False)
     error = StackError("the load generator failed: gaierror: Name or service not known")
     measurer = take_pairs(monkeypatch, FakeEngine(end), error)
