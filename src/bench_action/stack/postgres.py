@@ -265,7 +265,7 @@ class Postgres:
         return Statements(statements, str(reading["generation"]), whole=_are_whole(statements, int(reading["commits"])))
 
     def _restore_state(self) -> None:
-        """Undo what a subject has changed outside its database since the first call; nothing runs here meanwhile."""
+        """Undo what a subject has changed outside its database since the first call, while nothing runs here."""
         self._forget(self.login.database)
         self._execute(_END_OTHERS)
         state = self._execute(_SERVER_STATE)[0]

@@ -12,6 +12,8 @@ from typing import Any
 
 import psutil
 
+from bench_action.engine.local.reservation import reserve
+
 _KNOWN = ("postgres", "nobody")
 # numbers for accounts that exist only while something runs (systemd, "Users, Groups, UIDs and GIDs on systemd systems")
 _FIRST, _LAST = 61_184, 65_519
@@ -67,7 +69,7 @@ class Account:
 class RunAccount:
     """An account that only one run has, reserved until `release` or until this process exits.
 
-    It needs no entry in /etc/passwd: files and processes have numbers. The reservation is like that of a port.
+    It needs no entry in /etc/passwd: files and processes have numbers.
     """
 
     def __init__(self) -> None:
@@ -91,14 +93,8 @@ class RunAccount:
             self._reservation = None
 
     def _try_reserve(self, number: int) -> bool:
-        reservation = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        try:
-            reservation.bind(f"\0bench-action-account-{number}")
-        except OSError:
-            reservation.close()
-            return False
-        self._reservation = reservation
-        return True
+        self._reservation = reserve(f"account-{number}")
+        return self._reservation is not None
 
 
 def run_as(account: Account | None) -> dict[str, Any]:

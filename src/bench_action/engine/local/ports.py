@@ -3,6 +3,7 @@
 import random
 import socket
 
+from bench_action.engine.local.reservation import reserve
 from bench_action.model.errors import StackError
 
 # below the range that Linux uses for outgoing connections (ip_local_port_range), of which wrk opens many
@@ -13,8 +14,7 @@ _TRIES = 200
 class Ports:
     """Free loopback ports, reserved until `release` or until this process exits.
 
-    A reservation is a Unix socket in Linux's abstract namespace (unix(7)): it has no file, and the kernel closes it
-    with the process. It does not use the port itself, on which the service will listen.
+    A reservation does not use the port itself, on which the service will listen.
     """
 
     def __init__(self) -> None:
@@ -34,9 +34,10 @@ class Ports:
         self._reservations.clear()
 
     def _try_reserve(self, port: int) -> bool:
-        reservation = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        reservation = reserve(f"port-{port}")
+        if reservation is None:
+            return False
         try:
-            reservation.bind(f"\0bench-action-port-{port}")
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
         except OSError:

@@ -1,6 +1,6 @@
 """Count the work of one subject between two moments, on all database servers and caches of its slot.
 
-No other subject works on them meanwhile: each slot has its own.
+No other subject works on them: each slot has its own.
 """
 
 import time
@@ -46,7 +46,7 @@ def read_work(subject: Subject) -> Reading:
 
 
 def count_work(before: Reading, after: Reading) -> Work | None:
-    """Count the work between two readings; None if counters were reset, lost or evaded meanwhile."""
+    """Count the work between two readings; None if counters were reset, lost or evaded."""
     queries = count_queries(before.statements, after.statements)
     commands = [count_commands(calls, after.commands.get(name, {})) for name, calls in before.commands.items()]
     known = [calls for calls in commands if calls is not None]
