@@ -6,6 +6,7 @@ cmark-gfm makes the page, and Chromium, which must be on PATH, draws it. GitHub'
 column is 860 pixels wide in a wide window. Charts in mermaid stay text. For the signs, install fonts-noto-color-emoji.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -55,11 +56,12 @@ def draw(comment: str, picture: Path, *, width: int = _WIDTH) -> None:
         chromium = shutil.which("chromium") or "chromium-browser"
         command = [chromium, "--headless", "--no-sandbox", "--hide-scrollbars", f"--user-data-dir={folder}/profile"]
         measure = [*command, f"--window-size={width},200", "--dump-dom", page.as_uri()]
-        dom = subprocess.run(measure, check=True, capture_output=True, text=True).stdout
+        environ = {**os.environ, "TMPDIR": folder}  # in which Chromium leaves folders
+        dom = subprocess.run(measure, check=True, capture_output=True, text=True, env=environ).stdout
         height = re.search(r'data-height="(\d+)"', dom)
         size = f"--window-size={width},{height[1] if height else 900}"
         shoot = [*command, size, f"--screenshot={picture.resolve()}", page.as_uri()]
-        subprocess.run(shoot, check=True, capture_output=True)
+        subprocess.run(shoot, check=True, capture_output=True, env=environ)
 
 
 if __name__ == "__main__":

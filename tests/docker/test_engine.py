@@ -228,7 +228,7 @@ def test_build__reports_readable_lines_of_a_failed_build(engine: DockerEngine, t
     assert not any("\x1b" in line for line in caught.value.log)
 
 
-@pytest.mark.alone
+@pytest.mark.sweeps
 def test_sweep__removes_what_dead_runs_left_behind_and_nothing_else(footprint: Footprint) -> None:
     with subprocess.Popen(["sleep", "600"]) as process:
         dead = str(Process.from_pid(process.pid))

@@ -1,7 +1,7 @@
 """Two subjects on one CPU, in slots that they swap: on a real engine."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import pytest
@@ -34,26 +34,38 @@ pytestmark = pytest.mark.docker
 SHORT = Profile(path="/", connections=4, threads=2, duration=1)
 PACE = Pace(warmup_s=1, slice_s=1)
 AIOHTTP = Pair("revision", Cell("aiohttp", "base", "short"), Cell("aiohttp", "head", "short"))
-TINY = Pair("revision", Cell("tiny", "base", "short"), Cell("tiny", "head", "short"))
+FALLING, FALLEN, BOMB = (
+    Pair("revision", Cell(name, "base", "short"), Cell(name, "head", "short")) for name in ("falling", "fallen", "bomb")
+)
+DYING = {"DIE_AFTER_CONNECTIONS": "6"}  # under the second load
 
 
-def narrowed(project: Project, **tiny_env: str) -> Project:
-    """aiohttp and the tiny application, which does as its environment says."""
-    variants = {name: project.config.variants[name] for name in ("aiohttp", "tiny")}
-    variants["tiny"] = variants["tiny"].model_copy(update={"env": tiny_env})
-    config: Config = project.config.model_copy(update={"variants": variants, "checks": []})
+def narrowed(project: Project, environments: Mapping[str, Mapping[str, str]]) -> Project:
+    """aiohttp, and the tiny application under three names, each of which does as its environment says."""
+    known = project.config.variants
+    variants = {name: known["tiny"].model_copy(update={"env": env}) for name, env in environments.items()}
+    config: Config = project.config.model_copy(
+        update={"variants": {"aiohttp": known["aiohttp"], **variants}, "checks": []}
+    )
     return replace(project, config=config)
 
 
 @pytest.fixture(scope="module")
 def pairs(footprint: Footprint, project: Project) -> Iterator[Stack]:
-    """Both variants at both revisions; head's tiny dies under its second load."""
+    """Every variant at both revisions: head of `falling` dies, base of `fallen`; head of `bomb` starts processes.
+
+    No container may have more than a hundred.
+    """
     engine = DockerEngine(make_owner(footprint), dict(os.environ))
-    try:
-        head, base = narrowed(project, DIE_AFTER_CONNECTIONS="6"), narrowed(project)
-        yield bring_up(engine, head, {}, Quiet(), base=Baseline(base))
-    finally:
-        engine.remove()
+    head = narrowed(project, {"falling": DYING, "fallen": {}, "bomb": {"FORK": "1"}})
+    base = narrowed(project, {"falling": {}, "fallen": DYING, "bomb": {}})
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(limits, "_MOST_PROCESSES", 100)
+        monkeypatch.setattr(limits, "_LEAST_PROCESSES", 100)
+        try:
+            yield bring_up(engine, head, {}, Quiet(), base=Baseline(base))
+        finally:
+            engine.remove()
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +92,28 @@ def test_bring_up__base_has_its_own_database_of_the_same_template(pairs: Stack) 
     assert head.server.address() == base.server.address()
     assert head.template == base.template
     assert pairs.lacks == {}
+
+
+def test_measurer__a_base_that_dies_alone_leaves_head_its_own_figures(pairs: Stack) -> None:
+    taken = measurer(pairs, ())
+    trials = taken.walk(make_solo_blocks([FALLEN.base, FALLEN.head], blocks=1, warmup_s=1, seed=0))
+    measured = {(trial.phase, trial.revision) for trial in trials}
+    # how many connections base has left for its count depends on how often it was asked whether it is ready
+    assert measured - {("count", "base")} == {("count", "head"), ("capacity", "head")}
+    assert "exited with status 7" in taken.lost["fallen"].what
+
+
+def test_measurer__a_fork_bomb_costs_its_own_trials_only_and_is_named(
+    pairs: Stack, places: tuple[Placement, ...]
+) -> None:
+    alone, paired = measurer(pairs, ()), measurer(pairs, places)
+    trials = alone.walk(make_solo_blocks([BOMB.head, AIOHTTP.head], blocks=1, warmup_s=1, seed=0))
+    assert paired.walk(make_duet_blocks([BOMB], blocks=1, pace=PACE, seed=4)) == ()
+    assert paired.walk(make_duet_blocks([AIOHTTP], blocks=1, pace=PACE, seed=5))
+    assert {trial.variant for trial in trials if trial.phase == "capacity"} == {"aiohttp"}
+    assert alone.gone["bomb"].what == "bomb reached its limit of 100 processes"
+    (dropped,) = paired.dropped
+    assert dropped.message == "duet 1 was dropped: bomb reached its limit of 100 processes"
 
 
 def test_slots__either_is_in_either_with_the_slots_own_services_and_data(pairs: Stack) -> None:
@@ -147,57 +181,16 @@ def test_measurer__a_subject_that_dies_costs_its_block_and_three_end_its_pair(
     pairs: Stack, places: tuple[Placement, ...]
 ) -> None:
     taken = measurer(pairs, places)
-    assert taken.walk(make_duet_blocks([TINY], blocks=5, pace=PACE, seed=4)) == ()
+    assert taken.walk(make_duet_blocks([FALLING], blocks=5, pace=PACE, seed=4)) == ()
     assert [warned.code for warned in taken.dropped] == [Code.BLOCK_DROPPED, Code.BLOCK_DROPPED, Code.BLOCKS_DROPPED]
     assert "exited with status 7" in taken.dropped[0].message
-    assert taken.dropped[0].cell == "tiny · short"
+    assert taken.dropped[0].cell == "falling · short"
     assert taken.walk(make_duet_blocks([AIOHTTP], blocks=1, pace=PACE, seed=5))  # the others go on
 
 
-def test_measurer__a_base_that_dies_is_left_out_and_ends_nothing(
-    footprint: Footprint, project: Project, places: tuple[Placement, ...]
-) -> None:
-    engine = DockerEngine(make_owner(footprint), dict(os.environ))
-    try:
-        head, base = narrowed(project), narrowed(project, DIE_AFTER_CONNECTIONS="6")
-        taken = measurer(bring_up(engine, head, {}, Quiet(), base=Baseline(base)), places)
-        assert taken.walk(make_duet_blocks([TINY], blocks=5, pace=PACE, seed=4)) == ()
-    finally:
-        engine.remove()
+def test_measurer__a_base_that_dies_is_left_out_and_ends_nothing(pairs: Stack, places: tuple[Placement, ...]) -> None:
+    taken = measurer(pairs, places)
+    assert taken.walk(make_duet_blocks([FALLEN], blocks=5, pace=PACE, seed=4)) == ()
     assert {warned.code for warned in taken.dropped} == {Code.BLOCK_DROPPED}
-    assert "exited with status 7" in taken.lost["tiny"].what
-    assert any("Segmentation fault" in line for line in taken.lost["tiny"].log)
-
-
-def test_measurer__a_base_that_dies_alone_leaves_head_its_own_figures(footprint: Footprint, project: Project) -> None:
-    engine = DockerEngine(make_owner(footprint), dict(os.environ))
-    try:
-        head, base = narrowed(project), narrowed(project, DIE_AFTER_CONNECTIONS="6")
-        taken = measurer(bring_up(engine, head, {}, Quiet(), base=Baseline(base)), ())
-        trials = taken.walk(make_solo_blocks([TINY.base, TINY.head], blocks=1, warmup_s=1, seed=0))
-    finally:
-        engine.remove()
-    measured = {(trial.phase, trial.revision) for trial in trials}
-    # how many connections base has left for its count depends on how often it was asked whether it is ready
-    assert measured - {("count", "base")} == {("count", "head"), ("capacity", "head")}
-    assert "exited with status 7" in taken.lost["tiny"].what
-
-
-def test_measurer__a_fork_bomb_costs_its_own_trials_only_and_is_named(
-    footprint: Footprint, project: Project, places: tuple[Placement, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "_MOST_PROCESSES", 100)
-    monkeypatch.setattr(limits, "_LEAST_PROCESSES", 100)
-    engine = DockerEngine(make_owner(footprint), dict(os.environ))
-    try:
-        stack = bring_up(engine, narrowed(project, FORK="1"), {}, Quiet(), base=Baseline(narrowed(project)))
-        alone, paired = measurer(stack, ()), measurer(stack, places)
-        trials = alone.walk(make_solo_blocks([TINY.head, AIOHTTP.head], blocks=1, warmup_s=1, seed=0))
-        assert paired.walk(make_duet_blocks([TINY], blocks=1, pace=PACE, seed=4)) == ()
-        assert paired.walk(make_duet_blocks([AIOHTTP], blocks=1, pace=PACE, seed=5))
-    finally:
-        engine.remove()
-    assert {trial.variant for trial in trials if trial.phase == "capacity"} == {"aiohttp"}
-    assert alone.gone["tiny"].what == "tiny reached its limit of 100 processes"
-    (dropped,) = paired.dropped
-    assert dropped.message == "duet 1 was dropped: tiny reached its limit of 100 processes"
+    assert "exited with status 7" in taken.lost["fallen"].what
+    assert any("Segmentation fault" in line for line in taken.lost["fallen"].log)

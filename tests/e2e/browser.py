@@ -133,7 +133,7 @@ def chromium() -> Iterator[Page]:
     browser_in = _move_up(theirs)
     from_browser, theirs = os.pipe()
     browser_out = _move_up(theirs)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+    with _make_folder() as folder:
         # the protocol's pipes must be descriptors 3 and 4; dash knows no descriptors above 9
         start = ["bash", "-c", f'exec "$@" 3<&{browser_in} 4>&{browser_out}', "bash", program]
         options = [
@@ -146,11 +146,12 @@ def chromium() -> Iterator[Page]:
             "--disable-background-networking",
             "--disable-component-update",
             "--proxy-server=127.0.0.1:9",
-            f"--user-data-dir={profile}",
+            f"--user-data-dir={folder}/profile",
         ]
         process = subprocess.Popen(
             [*start, *options],
             pass_fds=(browser_in, browser_out),
+            env={**os.environ, "TMPDIR": str(folder)},  # a browser that is killed leaves folders there
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -165,6 +166,18 @@ def chromium() -> Iterator[Page]:
             process.wait()
             os.close(to_browser)
             os.close(from_browser)
+
+
+@contextmanager
+def _make_folder() -> Iterator[Path]:
+    """Make a folder for everything that the browser writes, and remove it when the last of its processes has ended."""
+    folder = Path(tempfile.mkdtemp(prefix="browser-"))
+    try:
+        yield folder
+    finally:
+        end = time.monotonic() + _DEADLINE_S
+        while folder.exists() and time.monotonic() < end:  # what is dying may still write
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _move_up(descriptor: int) -> int:

@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -296,8 +297,14 @@ def builtin_local(
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Page]:
-    with chromium() as page:
-        yield page
+    """A browser, of which nothing is left in the folder for temporary files."""
+    # not in `tmp_path`: Chromium makes sockets there, whose paths may have 107 bytes
+    with tempfile.TemporaryDirectory() as temporary, pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(tempfile, "tempdir", temporary)
+        monkeypatch.setenv("TMPDIR", temporary)
+        with chromium() as page:
+            yield page
+        assert os.listdir(temporary) == []
 
 
 @pytest.fixture

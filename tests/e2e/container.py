@@ -8,7 +8,7 @@ import json
 import os
 import re
 import subprocess
-import time
+import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -87,16 +87,20 @@ class ContainerAction:
         return Step(status, log, self._outputs(), (self.folder / "file_commands" / "summary").read_text("utf-8"))
 
     def wait_for(self, container: str, text: str) -> None:
-        """Until the log has it."""
-        deadline = time.monotonic() + _WAIT_S
-        while text not in self.log(container):
-            assert time.monotonic() < deadline, self.log(container)
-            time.sleep(0.1)
-
-    def log(self, container: str) -> str:
-        """So far."""
-        done = subprocess.run(["docker", "logs", container], capture_output=True, text=True, check=True)
-        return done.stdout + done.stderr
+        """Until a line of the log has it."""
+        command = ["docker", "logs", "--follow", container]
+        log = ""
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as following:
+            assert following.stdout is not None
+            limit = threading.Timer(_WAIT_S, following.kill)
+            limit.start()
+            for line in following.stdout:
+                log += line
+                if text in line:
+                    break
+            limit.cancel()
+            following.kill()
+        assert text in log, log
 
     def signal(self, container: str, name: str) -> None:
         """To the process with number 1, as the runner does when a job is cancelled."""

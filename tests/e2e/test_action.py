@@ -19,6 +19,7 @@ from tests.e2e.workflow import (
     checkout,
     exported,
     gateway,
+    leave_out_variants,
     own_checkout,
     pull_request,
 )
@@ -47,6 +48,7 @@ A_LOOP = ("    return JSONResponse(", "    for _ in range(20_000):\n        pass
 QUICK = {"preset": "quick", "baseline": "none", "variants": "starlette"}
 LONG = QUICK | {"preset": "article"}  # the one preset that is not shortened: a run that is interrupted must not be over
 IMAGE = "bench-action-test-action"
+BUILT_IN = ["django", "aiohttp"]
 CALLER = """\
 on: pull_request
 jobs:
@@ -74,9 +76,13 @@ jobs:
 
 @pytest.fixture(scope="session")
 def action(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Export the action as a release would have it, except for shorter presets; build its image and a runner's."""
+    """Export the action as a release would have it, and build its image and a runner's.
+
+    Its presets are shorter, and it has two of the built-in variants: the workflow of our own trend builds the same image.
+    """
     folder = exported(tmp_path_factory.mktemp("action"))
     shorten_presets(folder)
+    leave_out_variants(folder, BUILT_IN)
     with one_at_a_time(tmp_path_factory):
         subprocess.run(["docker", "build", "--quiet", "--tag", IMAGE, str(folder)], check=True, capture_output=True)
         build_runner()
@@ -206,8 +212,7 @@ def test_workflow__whose_legs_share_a_key_keeps_a_trend_for_each(
 
 
 def test_workflow__of_our_own_trend_keeps_a_history(action: Path, github: GitHubDouble, tmp_path: Path) -> None:
-    variants = {"django", "aiohttp"}
-    place = own_checkout(tmp_path / "own", action, github.state.repository, variants)
+    place = own_checkout(tmp_path / "own", action, github.state.repository)
     repository = {"default_branch": "main", "full_name": github.state.repository}
     event = {"inputs": {"preset": "quick"}, "ref": "refs/heads/main", "repository": repository}
     ran = Runner(tmp_path, action, github).run(place, "workflow_dispatch", event, workflow="trend.yml")
@@ -215,7 +220,7 @@ def test_workflow__of_our_own_trend_keeps_a_history(action: Path, github: GitHub
     assert "2 new records, 0 already there" in ran.log
     assert "no new change point" in ran.log
     records = kept(github)
-    assert {record.variant for record in records} == variants
+    assert {record.variant for record in records} == {*BUILT_IN}
     assert all(record.control for record in records if record.variant != "aiohttp")
     assert "index.html" in ran.log
 
@@ -345,7 +350,7 @@ def test_step__that_is_cancelled_cleans_up(
     assert comments(github) == []
 
 
-@pytest.mark.alone
+@pytest.mark.sweeps
 def test_post_step__removes_what_a_killed_step_has_left(
     step: Callable[..., ContainerAction], github: GitHubDouble, footprint: Footprint
 ) -> None:
@@ -378,7 +383,7 @@ def test_step__fetches_the_base_of_a_shallow_clone(
     # the runner's, while the container is root's: git asks whether to trust a repository on the same machine
     (tmp_path / "home" / ".gitconfig").write_text("[safe]\n\tdirectory = /github/home/origin.git\n", encoding="ascii")
     alone = ContainerAction(IMAGE, Checkout(shallow, one.place.base, one.place.head), github, tmp_path)
-    inputs = {"preset": "ci", "variants": "starlette", "max_minutes": "0.2", "fail_on": "never"}
+    inputs = {"preset": "ci", "variants": "starlette", "max_minutes": "0.02", "fail_on": "never"}
     done = alone.run("pull_request", open_history(github, one.place), **inputs)
     assert done.status == 0, done.log
     assert f"base {one.place.base[:7]}" in comments(github)[0]

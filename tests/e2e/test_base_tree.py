@@ -9,10 +9,11 @@ from tests.git import git
 pytestmark = pytest.mark.e2e
 
 _APP = """\
-import http.server, os
+import http.server, os, time
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version, disable_nagle_algorithm, wbufsize = "HTTP/1.1", True, -1
     def do_GET(self):
+        time.sleep(0.01)  # so that a load takes little CPU from other tests
         self.send_response(200)
         self.send_header("Content-Length", "2")
         self.end_headers()
@@ -60,7 +61,7 @@ def tool(tool: Tool, tmp_path_factory: pytest.TempPathFactory) -> Tool:
 
 
 def test_base__with_a_submodule_is_compared_and_without_a_built_folder_the_folder_is_named(tool: Tool) -> None:
-    finished = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD", output="out")
+    finished = tool.run("--preset", "ci", "--max-minutes", "0.02", "--baseline", "HEAD", output="out")
 
     assert finished.status == 0, finished.stderr
     result = finished.result

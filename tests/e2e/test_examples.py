@@ -18,10 +18,10 @@ from bench_action.config.load import load_project
 pytestmark = pytest.mark.e2e
 
 _BUILD = ROOT / "tests" / "images" / "build.sh"
-_SHORT = ("--preset", "ci", "--max-minutes", "0.1")
+_SHORT = ("--preset", "ci", "--max-minutes", "0.02")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def compose() -> Mapping[str, str]:
     """The environment in which docker has compose."""
     done = subprocess.run([ROOT / "scripts" / "compose.sh"], capture_output=True, text=True, check=True)

@@ -73,7 +73,7 @@ def test_interrupt__again_while_it_cleans_up_changes_nothing(tool: Tool, footpri
     assert len(finished.trials) >= 1
 
 
-@pytest.mark.alone
+@pytest.mark.sweeps
 def test_kill__leaves_what_the_next_run_removes(tool: Tool, footprint: Footprint, tmp_path: Path) -> None:
     running = tool.start(tool.config({"tiny": tiny()}, services=["postgres"]))
     running.wait_for_trials(1)

@@ -34,7 +34,7 @@ def test_runs__two_at_once_do_not_disturb_each_other(tool: Tool, local_site: Loc
     assert local_site.running() == []
 
 
-@pytest.mark.alone
+@pytest.mark.sweeps
 def test_kill__leaves_what_the_next_run_removes(tool: Tool, local_site: LocalSite) -> None:
     running = tool.start(tool.config({"tiny": tiny()}, services=["postgres", "redis"]))
     running.wait_for_trials(1)

@@ -67,7 +67,7 @@ def test_server__that_may_open_too_few_files(tool: Tool) -> None:
 
 
 def test_container__that_is_throttled(tool: Tool, footprint: Footprint) -> None:
-    running = tool.start(tool.config({"tiny": tiny()}))
+    running = tool.start(tool.config({"tiny": tiny(BUSY_DELAY_S="0")}))
     running.wait_for_trials(1)
     footprint.client.containers.get(footprint.container("tiny")).update(cpu_period=100_000, cpu_quota=10_000)
     finished = running.finish()
@@ -77,7 +77,7 @@ def test_container__that_is_throttled(tool: Tool, footprint: Footprint) -> None:
 
 @pytest.mark.alone
 def test_generator__that_is_at_its_limit(tool: Tool) -> None:
-    config = tool.config({"tiny": tiny(LARGE_MIB="4")}, profile={"connections": 16, "threads": 1})
+    config = tool.config({"tiny": tiny(LARGE_MIB="4", BUSY_DELAY_S="0")}, profile={"connections": 16, "threads": 1})
     finished = tool.run(config)
     finished.assert_failed(5, "of the CPU time available to its threads", "tiny · short", "Give wrk more `threads`")
     assert any(warned.code is Code.GENERATOR_SATURATED for trial in finished.trials for warned in trial.warnings)

@@ -28,6 +28,7 @@ STREAM = bool(os.environ.get("STREAM"))
 FORK = bool(os.environ.get("FORK"))
 LOCATION = os.environ.get("LOCATION", "")
 BUSY_CONNECTIONS = 4
+BUSY_DELAY_S = float(os.environ.get("BUSY_DELAY_S", "0.01"))  # so that a load takes little CPU from other tests
 BUSY_STATUS = int(os.environ.get("BUSY_STATUS", "0")) or STATUS
 BUSY_PAGE = os.environ.get("BUSY_PAGE", PAGE)
 
@@ -95,6 +96,7 @@ class Handler(BaseHTTPRequestHandler):
                 started.append(subprocess.Popen(["sleep", "600"]))
             self.note("")
             busy = Handler.open_connections > BUSY_CONNECTIONS
+            time.sleep(BUSY_DELAY_S if busy else 0)
             if LARGE_MIB:
                 self.answer_large()
             elif STREAM:

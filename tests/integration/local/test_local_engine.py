@@ -309,7 +309,7 @@ def test_ports__of_two_runs_never_collide() -> None:
     second.release()
 
 
-@pytest.mark.alone
+@pytest.mark.sweeps
 def test_sweep__kills_what_a_killed_run_left_behind_and_nothing_else(engine: LocalEngine, tmp_path: Path) -> None:
     alive = engine.start(make_subject(engine, tmp_path / "app"))
     script = tmp_path / "killed.py"
