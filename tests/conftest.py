@@ -7,6 +7,7 @@ waits of others leave.
 import functools
 import re
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from tests.shared import hold_runs
@@ -54,7 +55,8 @@ class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]
 
     @functools.cache  # noqa: B019
     def _read(self, file: str) -> str:
-        return (self.config.rootpath / file).read_text(encoding="utf-8")
+        root: Path = self.config.rootpath
+        return (root / file).read_text(encoding="utf-8")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -304,7 +304,7 @@ def browser() -> Iterator[Page]:
         monkeypatch.setenv("TMPDIR", temporary)
         with chromium() as page:
             yield page
-        assert os.listdir(temporary) == []
+        assert list(Path(temporary).iterdir()) == []
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from tests.e2e.workflow import (
     ROOT,
     Checkout,
     Runner,
+    build_action,
     build_runner,
     checkout,
     exported,
@@ -78,13 +79,13 @@ jobs:
 def action(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Export the action as a release would have it, and build its image and a runner's.
 
-    Its presets are shorter, and it has two of the built-in variants: the workflow of our own trend builds the same image.
+    Its presets are shorter, and it has only two of the built-in variants, which the workflow of our own trend measures.
     """
     folder = exported(tmp_path_factory.mktemp("action"))
     shorten_presets(folder)
     leave_out_variants(folder, BUILT_IN)
     with one_at_a_time(tmp_path_factory):
-        subprocess.run(["docker", "build", "--quiet", "--tag", IMAGE, str(folder)], check=True, capture_output=True)
+        build_action(folder, IMAGE)
         build_runner()
     return folder
 

@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 SHOP = ROOT / "examples" / "shop"
 RUNNER = "bench-action-test-runner"
 _ACT = Path(sys.executable).parent / "act"
+# of `uses: ./`, and of `uses: org/bench-action@v1`: act would build an image for each
+_ACTS_IMAGES = ("act-dockeraction:latest", "act-org-bench-action-v1-dockeraction:latest")
 _WAIT_S = 900.0
 # what a job's container of a runner has, as far as our workflows use it; in place of actions that are had from GitHub
 _RUNNER_DOCKERFILE = """\
@@ -156,6 +158,7 @@ class Runner:
             "--platform",
             f"ubuntu-24.04={RUNNER}",
             "--pull=false",
+            "--rebuild=false",  # `build_action` has done it
             "--workflows",
             f".github/workflows/{workflow}",
             "--rm",
@@ -198,6 +201,14 @@ def pull_request(place: Checkout, pull: Pull) -> dict[str, Any]:
         for name, sha, end in (("head", place.head, pull.head), ("base", place.base, pull.base))
     }
     return {"action": "synchronize", "number": pull.number, "pull_request": {"number": pull.number, **ends}}
+
+
+def build_action(folder: Path, name: str) -> None:
+    """Build the image that `action.yml` describes, also under the names by which act looks for it."""
+    image = yaml.safe_load((folder / "action.yml").read_text(encoding="utf-8"))["runs"]["image"]
+    tags = [word for tag in (name, *_ACTS_IMAGES) for word in ("--tag", tag)]
+    command = ["docker", "build", "--quiet", "--file", str(folder / image), *tags, str(folder)]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def build_runner() -> None:
