@@ -384,7 +384,7 @@ def test_step__fetches_the_base_of_a_shallow_clone(
     # the runner's, while the container is root's: git asks whether to trust a repository on the same machine
     (tmp_path / "home" / ".gitconfig").write_text("[safe]\n\tdirectory = /github/home/origin.git\n", encoding="ascii")
     alone = ContainerAction(IMAGE, Checkout(shallow, one.place.base, one.place.head), github, tmp_path)
-    inputs = {"preset": "ci", "variants": "starlette", "max_minutes": "0.02", "fail_on": "never"}
+    inputs = {"preset": "ci", "variants": "starlette", "max_minutes": "0.1", "fail_on": "never"}
     done = alone.run("pull_request", open_history(github, one.place), **inputs)
     assert done.status == 0, done.log
     assert f"base {one.place.base[:7]}" in comments(github)[0]

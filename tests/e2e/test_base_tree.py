@@ -61,7 +61,7 @@ def tool(tool: Tool, tmp_path_factory: pytest.TempPathFactory) -> Tool:
 
 
 def test_base__with_a_submodule_is_compared_and_without_a_built_folder_the_folder_is_named(tool: Tool) -> None:
-    finished = tool.run("--preset", "ci", "--max-minutes", "0.02", "--baseline", "HEAD", output="out")
+    finished = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD", output="out")
 
     assert finished.status == 0, finished.stderr
     result = finished.result

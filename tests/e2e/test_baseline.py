@@ -84,7 +84,7 @@ def test_baseline__a_query_in_a_loop_is_counted_and_named(tool: Tool, todo: Path
     page = views.parent / "templates" / "home.html"
     page.write_text(page.read_text(encoding="utf-8").replace("</h1>", ", and much</h1>"), encoding="utf-8")
 
-    finished = tool.run("--preset", "ci", "--max-minutes", "0.02", "--baseline", "HEAD")
+    finished = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
 
     finished.assert_failed(1, "each request of aiohttp on home makes 21 queries instead of 1")
     result = finished.result
@@ -111,7 +111,7 @@ def test_baseline__work_in_the_background_is_no_alarm_and_one_more_query_is(tool
     views = todo / "aiohttp" / "todo_aiohttp" / "views.py"
     views.write_text(views.read_text(encoding="utf-8") + "\n# nothing\n", encoding="utf-8")
 
-    same = tool.run("--preset", "ci", "--max-minutes", "0.02", "--baseline", "HEAD")
+    same = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
 
     assert same.status == 0, same.stderr
     counts = [trial for trial in same.trials if trial.phase == "count"]
@@ -123,7 +123,7 @@ def test_baseline__work_in_the_background_is_no_alarm_and_one_more_query_is(tool
     assert same.result.findings == ()
 
     views.write_text(views.read_text(encoding="utf-8").replace(_READ, _READ + _READ), encoding="utf-8")
-    more = tool.run("--preset", "ci", "--max-minutes", "0.02", "--baseline", "HEAD")
+    more = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
 
     more.assert_failed(1, "")
     (counted,) = [one for one in more.result.comparisons if one.metric == "queries_per_request"]
@@ -170,7 +170,7 @@ def test_baseline__that_cannot_be_started_costs_its_cells_and_head_is_measured(t
     commit(tool.folder)
     (tool.folder / "bench.yml").write_text(text, encoding="utf-8")
 
-    finished = tool.run("--preset", "ci", "--max-minutes", "0.02", "--baseline", "HEAD")
+    finished = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
 
     assert finished.status == 0, finished.stderr
     missing = {one.cell: one for one in finished.result.not_compared}
@@ -248,7 +248,7 @@ def test_baseline__a_new_route_a_changed_text_and_loosened_gates_cost_nothing_el
     ]
     routed(tool, "new", "old", checks=checks, gates={"requests_per_second": {"max_loss": "50%"}})
 
-    finished = tool.run("--preset", "ci", "--max-minutes", "0.02", "--baseline", "HEAD")
+    finished = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
 
     assert finished.status == 0, finished.stderr
     result = finished.result
@@ -274,7 +274,7 @@ def test_baseline__the_first_measurement_compares_nothing_and_says_why(tool: Too
     commit(tool.folder)
     routed(tool, "old")
 
-    finished = tool.run("--preset", "ci", "--max-minutes", "0.02", "--baseline", "HEAD")
+    finished = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
 
     assert (finished.status, finished.result.verdict) == (0, "measured"), finished.stderr
     (other,) = finished.result.not_compared
@@ -292,7 +292,7 @@ def test_baseline__an_invalid_configuration_does_not_stop_the_change_that_fixes_
     commit(tool.folder)
     (tool.folder / "bench.yml").write_text(text, encoding="utf-8")
 
-    finished = tool.run("--preset", "ci", "--max-minutes", "0.02", "--baseline", "HEAD")
+    finished = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
 
     assert finished.status == 0, finished.stderr
     assert (lacking(finished.result), finished.result.rules) == ({}, "head")
@@ -310,7 +310,7 @@ def test_baseline__a_check_that_base_fails_costs_its_profile_and_not_the_run(too
     commit(tool.folder)
     write_app(tool.folder, other=b"other")
 
-    finished = tool.run("--preset", "ci", "--max-minutes", "0.02", "--baseline", "HEAD")
+    finished = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
 
     assert finished.status == 0, finished.stderr
     assert lacking(finished.result) == {"web · other": "base-failed"}
@@ -324,7 +324,7 @@ def test_baseline__a_check_that_both_fail_is_heads_failure(tool: Tool) -> None:
     routed(tool, "old", text="something else")
     commit(tool.folder)
 
-    finished = tool.run("--preset", "ci", "--max-minutes", "0.02", "--baseline", "HEAD")
+    finished = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
 
     finished.assert_failed(4, "web broke 1 rule", "expected a body that contains 'something else'")
 
@@ -335,7 +335,7 @@ def test_baseline__that_dies_under_load_leaves_head_its_own_figures(tool: Tool) 
     commit(tool.folder)
     tool.config({"web": tiny()}, profile={"connections": 16})
 
-    finished = tool.run("--preset", "ci", "--max-minutes", "0.02", "--baseline", "HEAD")
+    finished = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
 
     assert (finished.status, finished.result.verdict) == (0, "measured"), finished.stderr
     (other,) = finished.result.not_compared

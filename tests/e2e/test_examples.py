@@ -18,7 +18,7 @@ from bench_action.config.load import load_project
 pytestmark = pytest.mark.e2e
 
 _BUILD = ROOT / "tests" / "images" / "build.sh"
-_SHORT = ("--preset", "ci", "--max-minutes", "0.02")
+_SHORT = ("--preset", "ci", "--max-minutes", "0.1")
 
 
 @pytest.fixture(scope="session")
