@@ -13,7 +13,7 @@ import pytest
 from tests.shared import hold_runs
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-# beginning of a test's id → its group. Else a module that has a fixture of its own is a group, and all other tests are
+# beginning of a test's id → its group. Else a module with module-scoped fixtures is a group, and all other tests are
 # handed out one by one.
 GROUPS = {
     "tests/docker/test_build.py": "builds",  # of one name, which the next build takes

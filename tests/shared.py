@@ -17,7 +17,7 @@ def one_at_a_time(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @contextmanager
 def hold_runs(tmp_path_factory: pytest.TempPathFactory, *, alone: bool) -> Iterator[None]:
-    """Let tests that start runs go on at the same time, and one that is `alone` only while there is none of them."""
+    """Let tests that start runs go on at the same time, and one that is `alone` only while no other does."""
     with _lock(_find_folder(tmp_path_factory) / "runs.lock", fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
         yield
 

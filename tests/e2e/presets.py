@@ -11,7 +11,7 @@ _SHORT: Mapping[str, Mapping[str, Any]] = {
     "ci": {
         "paired_blocks": 1,
         "latency": {"warmup": 0, "slice": 1, "blocks": 1},
-        "duet": {"warmup": 1, "slice": 1, "seconds": 180, "blocks": 5},  # as many as the first look needs
+        "duet": {"warmup": 1, "slice": 1, "seconds": 180},
     },
     "quick": {
         "blocks": 2,
