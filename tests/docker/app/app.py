@@ -96,7 +96,8 @@ class Handler(BaseHTTPRequestHandler):
                 started.append(subprocess.Popen(["sleep", "600"]))
             self.note("")
             busy = Handler.open_connections > BUSY_CONNECTIONS
-            time.sleep(BUSY_DELAY_S if busy else 0)
+            if busy and BUSY_DELAY_S:
+                time.sleep(BUSY_DELAY_S)
             if LARGE_MIB:
                 self.answer_large()
             elif STREAM:
