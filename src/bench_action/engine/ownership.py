@@ -90,15 +90,15 @@ def is_abandoned(process: str, expires_at: str, *, now: float) -> bool:
     return expires_at.isdecimal() and int(expires_at) < now
 
 
-def read_own_file(path: Path) -> str:
-    """Read a regular file of this user, in a folder where others may write too.
+def read_own_file(path: Path, uid: int | None = None) -> str:
+    """Read a regular file of this user, or of user `uid`, in a folder where others may write too.
 
     No link is followed, and a pipe does not block. Raises OSError for anything else, and for more than 1 MiB.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(descriptor, encoding="ascii", errors="replace") as file:
         found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid():
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != (os.getuid() if uid is None else uid):
             raise PermissionError(errno.EPERM, "not a file of this user", str(path))
         if found.st_size > _LARGEST_FILE:
             raise OSError(errno.EFBIG, "too large", str(path))

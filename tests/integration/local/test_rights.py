@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from tests.integration.local.test_local_engine import make_engine, make_subject
 from bench_action.engine.local import LocalEngine
 from bench_action.engine.local import environments as environments_module
 from bench_action.engine.local.accounts import Account, RunAccount, run_as
+from bench_action.engine.local.cache import find_cache_folder
 from bench_action.engine.local.environments import Environments, list_files
 from bench_action.engine.protocol import LocalForm, ServiceSpec
-from bench_action.model.errors import InputError
+from bench_action.model.errors import InputError, StackError
 
 pytestmark = pytest.mark.integration
 
@@ -38,6 +40,16 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     return name
 """
 PROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+HIDES = """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.chdir("/")
+        os.execve("/bin/sleep", ["sleep", "600"], {})
+    os._exit(0)
+time.sleep(600)
+"""
 ESCAPES = """
 import os, pathlib, sys
 def attempt(what, action):
@@ -95,6 +107,8 @@ def sources(tmp_path: Path) -> Path:
     (folder / "vendored" / "value").write_text("first", encoding="utf-8")
     (folder / "requirements.txt").write_text("-r common.txt\n", encoding="utf-8")
     (folder / "common.txt").write_text("./vendored  # ours\n", encoding="utf-8")
+    for module in ("pip", "venv", "json"):  # which must not be taken for these modules
+        (folder / f"{module}.py").write_text("raise SystemExit('this is not the module')\n", encoding="utf-8")
     return folder
 
 
@@ -151,7 +165,7 @@ def test_environment__of_an_editable_package_is_of_this_run_only(
         }
     ]
     monkeypatch.setattr(Environments, "_resolve", lambda *_: report)
-    monkeypatch.setattr(Environments, "_install", lambda _, place, __: place.mkdir())
+    monkeypatch.setattr(Environments, "_install", lambda _, place, __, **___: place.mkdir())
     assert make(sources, tmp_path, None).is_relative_to(tmp_path / "run")
     (sources / "common.txt").write_text("a==1 --hash=sha256:0\n", encoding="utf-8")
     monkeypatch.setattr(Environments, "_resolve", lambda *_: pytest.fail("hashes already say what is installed"))
@@ -188,6 +202,72 @@ def test_subject__has_no_rights_over_its_run(engine: LocalEngine, tmp_path: Path
     assert printed.pop("uid") not in {"0", str(engine_account_of_postgres())}
     assert set(printed.values()) == {"refused"}, printed
     assert (tmp_path / "secret").stat().st_uid == 0
+
+
+def test_remove__finds_a_process_that_has_hidden_where_it_came_from(engine: LocalEngine, python: str) -> None:
+    account = engine._account
+    if account is None or not account.exclusive:
+        pytest.skip("only root has accounts to give away")
+    with tempfile.TemporaryDirectory() as folder:
+        spec = make_subject(engine, Path(folder), HIDES)
+        engine._pythons[spec.image] = Path(python)
+        engine.start(spec)
+        deadline = time.monotonic() + 30
+        while not any(process.name() == "sleep" for process in account.find_processes()):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        engine.remove()
+    assert account.find_processes() == []
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"POSTGRES_USER": "postgres", "POSTGRES_PASSWORD": "a\nCOPY (SELECT 1) TO PROGRAM 'touch {}/planted'"},
+        {"POSTGRES_USER": "a\nCOPY (SELECT 1) TO PROGRAM 'touch {}/planted'", "POSTGRES_PASSWORD": "a"},
+        {"POSTGRES_USER": "postgres", "POSTGRES_PASSWORD_FILE": "/run/secrets/password"},
+    ],
+)
+def test_cluster__runs_nothing_of_the_configuration(
+    engine: LocalEngine, open_folder: Path, env: dict[str, str]
+) -> None:
+    open_folder.chmod(0o777)
+    env = {name: value.format(open_folder) for name, value in env.items()}
+    with pytest.raises(StackError, match="could not create the database cluster"):
+        engine.start(ServiceSpec("postgres", "postgres", "postgres:17", env=env))
+    assert not list(open_folder.iterdir())
+
+
+def test_subject__is_not_run_as_root_for_what_is_in_its_environment(
+    engine: LocalEngine, open_folder: Path, python: str
+) -> None:
+    """Requirements run code when they are installed, which may put anything in the place of Python."""
+    if os.geteuid() != 0:
+        pytest.skip("only root has rights to give up")
+    assert python == sys.executable
+    spec = make_subject(engine, open_folder / "app", "")
+    planted = open_folder / "python"
+    planted.write_text("#!/bin/sh\nid -u\n", encoding="ascii")
+    planted.chmod(0o700)
+    engine._pythons[spec.image] = planted
+    handle = engine.start(spec)
+    engine._running[handle.id].wait(30)
+    assert engine.logs(handle) != ["0"]
+
+
+def test_cluster__is_made_without_the_environment_of_the_service(engine: LocalEngine, open_folder: Path) -> None:
+    """As one of /etc/passwd, which may own the machine's databases, and for a cache that later runs use."""
+    listed = Account.find_listed()
+    if listed is None:
+        pytest.skip("only root has accounts to give away")
+    open_folder.chmod(0o777)
+    env = {"POSTGRES_USER": "postgres", "POSTGRES_PASSWORD": "it's", "LD_DEBUG": "files"}
+    env["LD_DEBUG_OUTPUT"] = f"{open_folder}/trace"
+    engine.start(ServiceSpec("postgres", "postgres", "postgres:17", env=env))
+    assert listed.uid not in {path.stat().st_uid for path in open_folder.iterdir()}
+    templates = find_cache_folder(os.environ).glob("cluster-*/.complete")
+    newest = max((path.parent for path in templates), key=lambda path: path.stat().st_mtime)
+    assert {path.lstat().st_uid for path in newest.rglob("*")} == {os.geteuid()}
 
 
 def engine_account_of_postgres() -> int:

@@ -54,12 +54,14 @@ class Account:
         """Give a folder and everything in it to this account: links themselves, never what they lead to."""
         give(path, self.uid, self.gid)
 
-    def kill_all(self) -> None:
-        """Kill every process of this account, if it is exclusive."""
-        for process in psutil.process_iter():
+    def find_processes(self) -> list[psutil.Process]:
+        """Find every process of this account, if it is exclusive: also one that hides where it came from."""
+        processes = []
+        for process in psutil.process_iter() if self.exclusive else ():
             with contextlib.suppress(psutil.Error):
-                if self.exclusive and process.uids().real == self.uid:
-                    process.kill()
+                if process.uids().real == self.uid and process.status() != psutil.STATUS_ZOMBIE:
+                    processes.append(process)
+        return processes
 
     def _test(self, option: str, path: Path) -> bool:
         command = ["test", option, str(path)]
@@ -95,6 +97,15 @@ class RunAccount:
     def _try_reserve(self, number: int) -> bool:
         self._reservation = reserve(f"account-{number}")
         return self._reservation is not None
+
+
+def find_left(uid: int) -> list[psutil.Process]:
+    """Find what a dead run has left under its account; nothing if that was not exclusive, or another run has it now."""
+    reservation = reserve(f"account-{uid}") if _FIRST <= uid <= _LAST else None
+    if reservation is None:
+        return []
+    with reservation:
+        return Account(uid, uid, exclusive=True).find_processes()
 
 
 def run_as(account: Account | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench_action.engine.commands import make_postgres_command
-from bench_action.engine.local.accounts import Account, run_as
+from bench_action.engine.local.accounts import Account, give, run_as
 from bench_action.engine.local.cache import make_once
 from bench_action.engine.local.servers import Servers
 from bench_action.engine.protocol import ServiceSpec
@@ -17,6 +17,7 @@ from bench_action.model.errors import StackError
 
 _AUTHENTICATION = ("--auth-local=scram-sha-256", "--auth-host=scram-sha-256")
 _BELOW_DATA = ("-c", "dynamic_shared_memory_type=mmap")  # so that it is removed with the data
+_NAME, _TEXT = '"', "'"  # how SQL quotes them
 _ADVICE = {
     "No space left": "the disk is full: set TMPDIR to a folder with more space",
     "user does not exist": "run as a user listed in /etc/passwd; in a container, as root",
@@ -28,19 +29,37 @@ def init_cluster(
 ) -> None:
     """Create a data directory by copying a cached one, as `initdb` takes most of a second. Raises StackError.
 
-    `account`: whom it belongs to in the end. Until then it belongs to one of /etc/passwd, as `initdb` requires.
+    `env`: without any variable of the service, as what runs here keeps the cached one, and runs as an account of
+    /etc/passwd, as `initdb` requires. `account`: whom the directory belongs to in the end.
     """
-    listed = Account.find_listed()
-    template = cache / f"cluster-{_compute_fingerprint(servers['initdb'], env, listed)}"
+    listed, user, password = Account.find_listed(), spec.env["POSTGRES_USER"], _find_password(spec)
+    template = cache / f"cluster-{_compute_fingerprint(servers['initdb'], user, env)}"
     make_once(template, lambda: _init_template(servers["initdb"], template, spec, env, listed))
     copy_cluster(template / "data", data)
+    if listed is not None:
+        listed.own(data)
     # no server is running yet: one in single-user mode reads a statement per line from standard input
     single_user = [servers["postgres"], "--single", "-D", str(data), "-c", "fsync=off", *_BELOW_DATA, "postgres"]
-    password = env["POSTGRES_PASSWORD"].replace("'", "''")
-    statement = f"ALTER ROLE \"{env['POSTGRES_USER']}\" PASSWORD '{password}'\n"
+    statement = f"ALTER ROLE {_quote(user, _NAME)} PASSWORD {_quote(password, _TEXT)}\n"
     _run(spec, single_user, env, data, account=listed, text=statement)
     if account is not None:
         account.own(data)
+
+
+def _find_password(spec: ServiceSpec) -> str:
+    """Find the password of the superuser. Raises StackError if it is in a file, or on several lines."""
+    password = spec.env.get("POSTGRES_PASSWORD", "")
+    if not password or len((password + spec.env["POSTGRES_USER"]).splitlines()) > 1:
+        raise StackError(
+            f"could not create the database cluster of {spec.name}",
+            cause="without containers, the password is not read from a file, and user and password are of one line",
+            advice="set POSTGRES_PASSWORD to a text of one line, or leave it out",
+        )
+    return password
+
+
+def _quote(text: str, mark: str) -> str:
+    return f"{mark}{text.replace(mark, 2 * mark)}{mark}"
 
 
 def copy_cluster(source: Path, target: Path) -> None:
@@ -51,11 +70,11 @@ def copy_cluster(source: Path, target: Path) -> None:
         raise _make_error(target.name.removesuffix("-data"), "cp", done.returncode, done.stderr)
 
 
-def _compute_fingerprint(initdb: str, env: Mapping[str, str], account: Account | None) -> str:
-    """Hash everything that a cluster depends on: program, superuser, owner, and the machine's time zone."""
+def _compute_fingerprint(initdb: str, user: str, env: Mapping[str, str]) -> str:
+    """Hash everything that a cluster depends on: program, superuser, and the machine's time zone."""
     program = Path(initdb).stat()
     zone = (env.get("TZ", ""), str(Path("/etc/localtime").resolve()))
-    parts = (initdb, program.st_mtime_ns, program.st_size, env["POSTGRES_USER"], account, *_AUTHENTICATION, *zone)
+    parts = (initdb, program.st_mtime_ns, program.st_size, user, *_AUTHENTICATION, *zone)
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:16]
 
 
@@ -70,10 +89,18 @@ def _init_template(
     if account is not None:
         os.chown(template, account.uid, account.gid)
         os.chown(password, account.uid, account.gid)
-    command = [initdb, "--pgdata", str(template / "data"), "--username", env["POSTGRES_USER"], f"--pwfile={password}"]
+    command = [
+        initdb,
+        "--pgdata",
+        str(template / "data"),
+        "--username",
+        spec.env["POSTGRES_USER"],
+        f"--pwfile={password}",
+    ]
     command += [*_AUTHENTICATION, "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
     _run(spec, command, env, template, account=account)
     password.unlink()
+    give(template, os.geteuid(), os.getegid())  # nothing else that runs as this account may change what is copied
 
 
 def _run(

@@ -143,8 +143,9 @@ class LocalEngine:
         handle = self._register(spec)
         with _translate_errors(f"could not start {spec.name}"):
             if spec.kind == "postgres":
-                env, cache = self._make_environment(spec, handle), find_cache_folder(self._environ)
-                init_cluster(self.servers, self._locate_data(spec), spec, env, account=self._account, cache=cache)
+                env = {**self._inherit(), "HOME": str(self._folder.home), MARK: self.run_id}
+                data, cache = self._locate_data(spec), find_cache_folder(self._environ)
+                init_cluster(self.servers, data, spec, env, account=self._account, cache=cache)
             if spec.kind != "load":
                 self.restart(handle)
         return handle
@@ -314,7 +315,8 @@ class LocalEngine:
 
     def _find_processes(self) -> list[psutil.Process]:
         families = [member for process in self._running.values() for member in find_family(process.pid)]
-        return [*families, *find_marked(self.run_id), *find_working_in(self.folder)]
+        hidden = self._account.find_processes() if self._account is not None else []
+        return [*families, *find_marked(self.run_id), *find_working_in(self.folder), *hidden]
 
     def _make_argv(self, spec: ServiceSpec, handle: Handle) -> list[str]:
         match spec.kind:
@@ -368,8 +370,11 @@ class LocalEngine:
         return None
 
     def _choose_account(self, spec: ServiceSpec) -> Account | None:
-        """Choose the unprivileged account, unless it may not run a subject's Python."""
-        if spec.kind != "subject" or self._account is None or self._account.can_run(self._pythons[spec.image]):
+        """Choose the unprivileged account, unless it may not run this Python, on which every environment rests.
+
+        What is in an environment has no say: what its requirements ran has written it.
+        """
+        if spec.kind != "subject" or self._account is None or self._account.can_run(Path(sys.executable)):
             return self._account
         return None
 

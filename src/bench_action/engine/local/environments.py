@@ -23,7 +23,7 @@ from urllib.parse import unquote, urlsplit
 
 from bench_action.engine.local.accounts import Account, give, run_as
 from bench_action.engine.local.cache import make_once
-from bench_action.engine.local.processes import MARK
+from bench_action.engine.local.processes import MARK, kill_all
 from bench_action.engine.protocol import LocalForm
 from bench_action.model.errors import InputError, StackError
 
@@ -34,6 +34,7 @@ _UNUSED = shutil.ignore_patterns(".git", "__pycache__")
 # what pip needs of our environment: where packages are, and how to get there
 _KEPT = re.compile(r"PATH|LANG|LC_ALL|TZ|PIP_\w+|(?i:\w+_proxy)|SSL_CERT_\w+|REQUESTS_CA_BUNDLE")
 _CONFIGURATION = (".config/pip/pip.conf", ".pip/pip.conf")
+_END_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +60,16 @@ class Environments:
         files = list_files(form.requirements, form.root.resolve())
         requirements = self._make_readable(form, files)
         contents = [path.read_bytes() for path in files]
-        if any(_HASHES.search(text.decode(errors="replace")) for text in contents):
-            lasting = True  # pip then accepts nothing but what these files name, with its hash
-        else:
+        # pip then accepts nothing but what these files name, with its hash
+        lasting = hashed = any(_HASHES.search(text.decode(errors="replace")) for text in contents)
+        if not hashed:
             resolved = self._resolve(requirements)
             contents, lasting = [describe_install(item).encode() for item in resolved], not _any_editable(resolved)
         digest = hashlib.sha256(f"{sys.version}\0{sys.executable}\0".encode())
         for content in contents:
             digest.update(hashlib.sha256(content).digest())
         place = (self.cache if lasting else self.folder) / f"venv-{digest.hexdigest()[:16]}"
-        make_once(place, partial(self._install, place, requirements))
+        make_once(place, partial(self._install, place, requirements, hashed=hashed))
         return place / "bin" / "python"
 
     def _make_readable(self, form: LocalForm, files: Sequence[Path]) -> Path:
@@ -96,14 +97,14 @@ class Environments:
         report = self._run(command, requirements, self.account)
         return list(json.loads(report)["install"])
 
-    def _install(self, place: Path, requirements: Path) -> None:
+    def _install(self, place: Path, requirements: Path, *, hashed: bool) -> None:
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(mode=0o755)
         if self.account is not None:
             self.account.own(place)
-        self._run([sys.executable, "-m", "venv", "--without-pip", str(place)], requirements, self.account)
+        self._run([*_make_command(sys.executable, "venv"), "--without-pip", str(place)], requirements, self.account)
         target = ["--python", str(place / "bin" / "python")]
-        options = ["--quiet", "--requirement", str(requirements)]
+        options = ["--quiet", *(["--require-hashes"] if hashed else []), "--requirement", str(requirements)]
         self._run([*self._pip(requirements), *target, "install", *options], requirements, self.account)
         if self.account is not None:
             give(place, os.geteuid(), os.getegid())  # no application may change what a later run uses
@@ -111,11 +112,13 @@ class Environments:
     def _pip(self, requirements: Path) -> list[str]:
         """Return the command of pip; uv's environments have none, so they get one in a separate environment."""
         if find_spec("pip") is not None:
-            return [sys.executable, "-m", "pip"]
+            return _make_command(sys.executable, "pip")
         place = self.cache / f"pip-{hashlib.sha256(f'{sys.version}{sys.executable}'.encode()).hexdigest()[:16]}"
-        command = [sys.executable, "-m", "venv", "--clear", str(place)]
-        make_once(place, partial(self._run, command, requirements, None))
-        return [str(place / "bin" / "python"), "-m", "pip"]
+        make_once(
+            place,
+            partial(self._run, [*_make_command(sys.executable, "venv"), "--clear", str(place)], requirements, None),
+        )
+        return _make_command(str(place / "bin" / "python"), "pip")
 
     def _run(self, command: Sequence[str], requirements: Path, account: Account | None) -> str:
         """Run a step, and end what it has left running. Raises StackError with its last lines."""
@@ -136,12 +139,12 @@ class Environments:
                 **run_as(account),
             )
             if account is not None:
-                account.kill_all()
+                kill_all(account.find_processes, wait_s=_END_S)
         if done.returncode:
             raise StackError(
                 f"could not install the requirements {requirements.name}",
                 where=f"{requirements.parent.name}/{requirements.name}",
-                cause=f"{' '.join(command[1:4])} exited with status {done.returncode}",
+                cause=f"{' '.join(command[2:5])} exited with status {done.returncode}",
                 log=(done.stdout + done.stderr).splitlines()[-15:],
             )
         return str(done.stdout)
@@ -161,6 +164,11 @@ class Environments:
                     shutil.copyfile(own / name, home / name)
             account.own(home)
             yield home
+
+
+def _make_command(program: str, module: str) -> list[str]:
+    """Return the command of a module, which is not looked for in the working folder: a stranger's files are there."""
+    return [program, "-P", "-m", module]
 
 
 def list_files(requirements: Path, root: Path) -> list[Path]:

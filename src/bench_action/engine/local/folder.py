@@ -12,14 +12,14 @@ from pathlib import Path
 
 import psutil
 
-from bench_action.engine.local.accounts import Account
+from bench_action.engine.local.accounts import Account, find_left
 from bench_action.engine.local.processes import find_family, find_marked, find_working_in, kill_all
 from bench_action.engine.local.shared_memory import free_shared_memory
 from bench_action.engine.ownership import Ownership, is_abandoned, read_own_file
 from bench_action.model.errors import StackError
 
 _PREFIX = "bench-action-run-"
-_OWNER, _PROCESSES = "owner.json", "started"
+_OWNER, _PROCESSES, _HOME = "owner.json", "started", "home"
 _NEEDED_MIB = 500  # an empty cluster takes 40 MiB, each database 8; the rest is for the write-ahead log
 _TRIES, _PAUSE_S = 5, 0.1  # a process that is exiting may still write into it
 _MEMORY = Path("/dev/shm")  # noqa: S108 (data in memory, as on a container's tmpfs)
@@ -35,7 +35,7 @@ class RunFolder:
         self._owner = owner
         self._account: Account | None = None
         self.path = _choose_parent() / f"{_PREFIX}{owner.run_id}"
-        self.home = self.path / "home"
+        self.home = self.path / _HOME
 
     def make(self, account: Account | None) -> None:
         """Create the folder, and in it a home for the account that services run as. Raises StackError."""
@@ -85,7 +85,8 @@ def sweep_folders() -> list[str]:
 def _find_processes(folder: Path) -> list[psutil.Process]:
     recorded = [line.split() for line in read_own_file(folder / _PROCESSES).splitlines()]
     families = [member for pid, started in recorded for member in find_family(int(pid), float(started))]
-    return [*families, *find_marked(folder.name.removeprefix(_PREFIX)), *find_working_in(folder)]
+    hidden = find_left((folder / _HOME).lstat().st_uid) if (folder / _HOME).exists() else []
+    return [*families, *find_marked(folder.name.removeprefix(_PREFIX)), *find_working_in(folder), *hidden]
 
 
 def _remove(folder: Path) -> None:

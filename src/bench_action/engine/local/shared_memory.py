@@ -2,8 +2,9 @@
 
 import contextlib
 import ctypes
-import stat
 from pathlib import Path
+
+from bench_action.engine.ownership import read_own_file
 
 _SEGMENTS = Path("/proc/sysvipc/shm")
 _IPC_RMID = 0  # <linux/ipc.h>
@@ -15,12 +16,10 @@ def free_shared_memory(data: Path) -> None:
     Line 1 of that file is the server's process, line 7 the key and the number of its segment (pidfile.h).
     """
     with contextlib.suppress(OSError, ValueError, IndexError):
-        pidfile = data / "postmaster.pid"
-        if not stat.S_ISREG(pidfile.lstat().st_mode):  # the account that owns the folder may have put anything there
-            return
-        lines = pidfile.read_text(encoding="utf-8", errors="replace").splitlines()
+        owner = data.lstat().st_uid  # an account that may have put anything there
+        lines = read_own_file(data / "postmaster.pid", owner).splitlines()
         segment = int(lines[6].split()[1])
-        if (str(segment), lines[0].strip(), str(data.stat().st_uid)) in _list_segments():
+        if (str(segment), lines[0].strip(), str(owner)) in _list_segments():
             ctypes.CDLL(None).shmctl(segment, _IPC_RMID, None)
 
 
