@@ -12,6 +12,7 @@ from typing import Literal
 from bench_action.config.baseline import Baseline, Lack
 from bench_action.config.environment import fill_in_build_secrets, read_secrets
 from bench_action.config.load import Project
+from bench_action.config.redaction import Redaction
 from bench_action.config.schema import Container, Variant
 from bench_action.engine.protocol import BuildSpec, Engine, Kind, LocalForm
 from bench_action.git.missing import explain_missing
@@ -175,7 +176,10 @@ def _make_image(
         build.cache_from,
         container.platform or "",
     )
-    return Image(image, engine.build(spec))
+    try:
+        return Image(image, engine.build(spec))
+    except StackError as error:  # of these secrets, some are files of the repository, which nobody else hides
+        raise Redaction(spec.secrets.values()).hide(error) from None
 
 
 def make_local_form(variant: Variant, folder: Path, root: Path) -> LocalForm | None:

@@ -73,6 +73,21 @@ def test_make_images__a_failed_build_of_head_ends_the_run() -> None:
         )
 
 
+def test_make_images__hides_secrets_that_a_failed_build_printed() -> None:
+    def build(spec: BuildSpec) -> str:
+        raise StackError("could not build", cause="s3cret is wrong", log=["got s3cret and", "  token = abcdef", "}"])
+
+    secrets = {"a": "s3cret", "b": "{\n  token = abcdef\n}\n", "c": ""}
+    config = Config.model_validate(
+        {"services": {}, "variants": {"web": {"build": {"context": "web", "secrets": secrets}}}}
+    )
+    project = Project(config, load_policy("ci"), "ci", Path("/project"), "bench.yml")
+    with pytest.raises(StackError) as caught:
+        make_images(cast(Engine, Builder(build)), project, None, Quiet(), environ={})
+    assert caught.value.cause == "*** is wrong"
+    assert caught.value.log == ("got *** and", "  ***", "}")
+
+
 def test_make_images__builds_services_of_each_revision_once() -> None:
     built: list[str] = []
 

@@ -1,7 +1,7 @@
 """The log of a build, and the error that ends a failed one."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from bench_action.engine.docker.registry import advise_on_platform, advise_on_refusal
 from bench_action.engine.protocol import BuildSpec
@@ -18,7 +18,7 @@ _PULLING = re.compile(
     r"unexpected status|^unauthorized|^denied|no basic auth|toomanyrequests|no match for platform|"
     r"(?:Get|Head) \"?https?://|^[\w./:@-]+: not found"
 )
-_SHORTEST_LINE = 4  # a line such as `}` of a secret file is not secret
+_KILLED = re.compile(r"non-zero code: 137|exit code: 137")
 _USE_BUILDKIT = (
     "this Dockerfile needs BuildKit: install buildx (`docker buildx version` must succeed), or build the image in an "
     'earlier step and name it: `image: "name:{revision}"`'
@@ -31,23 +31,13 @@ def split_log(text: str) -> list[str]:
 
 
 def make_build_error(spec: BuildSpec, problem: str, log: Sequence[str], *, frontend: str = "") -> StackError:
-    """Make the error for a failed build; `problem` is what the builder reported.
+    """Make the error for a failed build; `problem` is what the builder reported. It may quote the build's secrets.
 
     `frontend`: the image that the Dockerfile's `# syntax=` names, if BuildKit had to get it.
     """
-    hidden = [hide_values(line, spec.secrets.values()) for line in (problem, *log)]
     where = f"{spec.context.name}/{spec.dockerfile}"
     advice = _advise(problem, log, frontend)
-    return StackError(f"could not build image {spec.name}", where=where, cause=hidden[0], advice=advice, log=hidden[1:])
-
-
-def hide_values(text: str, values: Collection[str]) -> str:
-    """Replace each of these secret values in a text, and each line of those that have several, by `***`."""
-    lines = {line.strip() for value in values for line in value.splitlines() if len(line.strip()) >= _SHORTEST_LINE}
-    whole = {value.strip() for value in values} - {""}
-    for part in sorted(lines | whole, key=len, reverse=True):
-        text = text.replace(part, "***")
-    return text
+    return StackError(f"could not build image {spec.name}", where=where, cause=problem, advice=advice, log=log)
 
 
 def _advise(problem: str, log: Sequence[str], frontend: str) -> str:
@@ -60,5 +50,7 @@ def _advise(problem: str, log: Sequence[str], frontend: str) -> str:
         )
     if _NEEDS_BUILDKIT.search(problem):
         return _USE_BUILDKIT
+    if _KILLED.search(problem):
+        return "let the build use less memory, or build on a machine with more: it was ended because it ran out of it"
     refusal = advise_on_refusal(problem) if _PULLING.search(problem) else ""
     return refusal or "fix the Dockerfile; `docker build` in the context folder shows the same error"

@@ -21,8 +21,8 @@ from bench_action.engine.protocol import BuildSpec
 from bench_action.model.errors import StackError
 
 
-def build_classic(client: docker.DockerClient, spec: BuildSpec, name: str) -> None:
-    """Build an image and tag it with the spec's name and with `name`.
+def build_classic(client: docker.DockerClient, spec: BuildSpec, name: str, memory: int) -> None:
+    """Build an image and tag it with the spec's name and with `name`, each step in so many bytes of memory.
 
     Raises StackError, also for a Dockerfile that this builder would get wrong without reporting an error.
     """
@@ -37,7 +37,8 @@ def build_classic(client: docker.DockerClient, spec: BuildSpec, name: str) -> No
         dockerfile = f".dockerfile.{secrets.token_hex(8)}"
         extra = [(dockerfile, text)]
     with _pack_context(spec, dockerfile, extra) as context:
-        _send(client, spec, context, dockerfile=dockerfile, tag=name, buildargs=args)
+        limits = {"memory": memory, "memswap": memory}  # memory and swap together: no swap
+        _send(client, spec, context, dockerfile=dockerfile, tag=name, buildargs=args, container_limits=limits)
     with translate_errors(f"could not tag image {spec.name}"):
         client.images.get(name).tag(spec.name)
 

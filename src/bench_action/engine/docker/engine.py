@@ -50,6 +50,11 @@ class Leftovers(NamedTuple):
         containers = [item["Names"][0].lstrip("/") for item in self.containers]
         return containers + [item["Name"] for item in (*self.networks, *self.volumes)]
 
+    @property
+    def runs(self) -> set[str]:
+        """The ids of the runs that made them; a run has a network from its beginning to its end."""
+        return {str((item.get("Labels") or {}).get(RUN, "")) for item in (*self.containers, *self.networks)}
+
 
 class DockerEngine:
     """Runs services in labelled containers, which publish no port on the host and mount nothing of the workspace."""
@@ -88,16 +93,13 @@ class DockerEngine:
 
     def sweep(self, job: str = "") -> list[str]:
         """Remove what dead runs and workflow job `job` left behind, and images that nobody uses."""
-        now = time.time()
+        now, found = time.time(), self._list({"label": MARK})
         left = Leftovers(
-            *(
-                [item for item in items if is_left_behind(item.get("Labels") or {}, now=now, job=job)]
-                for items in self._list({"label": MARK})
-            )
+            *([item for item in items if is_left_behind(item.get("Labels") or {}, now=now, job=job)] for items in found)
         )
         for part in (left, left._replace(containers=())):
             self._remove_all(part)
-        self._images.sweep({item["Labels"].get(RUN, "") for item in (*left.containers, *left.networks)})
+        self._images.sweep(left.runs, found.runs - left.runs)
         still = set(self._list({"label": MARK}).names) if left.names else set()
         return [name for name in left.names if name not in still]
 
@@ -135,7 +137,8 @@ class DockerEngine:
 
     def build(self, spec: BuildSpec) -> str:
         """Build an image and return its id. It is kept until `remove`, even if another run builds the same name."""
-        return self._images.build(spec, lambda name: build_image(self._client, spec, name, self._environ))
+        memory = self._limits.times(len(self._slots)).memory  # nothing else of the run needs any yet
+        return self._images.build(spec, lambda name: build_image(self._client, spec, name, self._environ, memory))
 
     def start(self, spec: ServiceSpec) -> Handle:
         """Create and start a container."""

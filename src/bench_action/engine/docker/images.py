@@ -72,14 +72,17 @@ class RunImages:
             self._remove(name)
         self._remove_nameless(lambda image, _: image in self._replaced)
 
-    def sweep(self, dead: Collection[str]) -> None:
-        """Remove the second names of expired runs and of the runs `dead`, and images that have long had no name."""
+    def sweep(self, dead: Collection[str], alive: Collection[str]) -> None:
+        """Remove the second names of dead runs, and images that have long had no name.
+
+        A run is dead if it is one of `dead`, or if its time is over and it is none of `alive`: it may last longer.
+        """
         now = time.time()
         with contextlib.suppress(DockerException, RequestException):
             for image in self._client.api.images(filters={"label": MARK}):
                 for name in image["RepoTags"] or ():
                     tag = _RUN_TAG.search(name)
-                    if tag and (tag["run"] in dead or int(tag["expires"]) < now):
+                    if tag and (tag["run"] in dead or (int(tag["expires"]) < now and tag["run"] not in alive)):
                         self._remove(name)
         self._remove_nameless(lambda _, created: created < now - _UNUSED_S)
 

@@ -145,10 +145,11 @@ def test_sweep__removes_what_killed_runs_kept_and_what_long_had_no_name() -> Non
     engine = Engine()
     build(engine, engine.run("2026-killed"), "killed")
     build(engine, engine.run("2026-forgotten", NOW - 1), "forgotten")
+    build(engine, engine.run("2026-long", NOW - 1), "long")
     build(engine, engine.run("2026-alive"), "alive")
     build(engine, engine.run("2026-killed-too"), "named")
     engine.build("old", created=NOW - 2 * HOURS)
     engine.build("new", created=NOW - HOURS // 2)
-    engine.run("sweep").sweep({"2026-killed", "2026-killed-too"})
-    assert set(engine.created) == {"alive", "named", "new"}
-    assert sorted(engine.names.values()) == ["alive", "named"]
+    engine.run("sweep").sweep({"2026-killed", "2026-killed-too"}, {"2026-long", "2026-alive"})
+    assert set(engine.created) == {"alive", "long", "named", "new"}
+    assert sorted(engine.names.values()) == ["alive", "long", "named"]
