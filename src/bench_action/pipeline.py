@@ -87,7 +87,7 @@ def _run(options: Options, ports: Ports) -> Outcome:
             found = verified.project, verified.subjects, verified.lacks, places
             plan = make_plan(*found, options, in_turns=stack.in_turns)  # plan
             plan = fit_to_pinning(stack, plan, progress)
-            facts = _describe(stack, revisions, plan, options, ports.environ)
+            facts = _describe(stack, revisions, plan, options, environ=ports.environ, clock=clock)
             facts = replace(facts, regressions=verified.regressions)
             output.begin()
             with clock.time("measure"):
@@ -107,14 +107,14 @@ class Clock:
     """When the run began, and how long its steps took."""
 
     timings: dict[str, float] = field(default_factory=dict)
-    _began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     _started: float = field(default_factory=time.monotonic)
     _suffix: str = field(default_factory=lambda: secrets.token_hex(3))
 
     @property
     def run_id(self) -> str:
         """The run's name, which sorts by time."""
-        return f"{self._began_at:%Y%m%d-%H%M%S}-{self._suffix}"
+        return f"{self.began_at:%Y%m%d-%H%M%S}-{self._suffix}"
 
     @contextmanager
     def time(self, step: str) -> Iterator[None]:
@@ -126,15 +126,9 @@ class Clock:
             self.timings[step] = round(time.monotonic() - started, 3)
 
     def stamp(self, facts: Facts) -> Facts:
-        """Return the facts with when the run began, and how long it and its steps have taken."""
-        run = facts.run.model_copy(
-            update={
-                "id": self.run_id,
-                "started_at": self._began_at.isoformat(timespec="seconds"),
-                "duration_s": round(time.monotonic() - self._started, 3),
-            }
-        )
-        return replace(facts, run=run, timings=self.timings)
+        """Return the facts with how long the run and its steps have taken."""
+        duration_s = round(time.monotonic() - self._started, 3)
+        return replace(facts, run=facts.run.model_copy(update={"duration_s": duration_s}), timings=self.timings)
 
 
 def _measure_room(options: Options, revisions: Revisions) -> Room:
@@ -185,13 +179,15 @@ def _bring_up(engine: Engine, revisions: Revisions, options: Options, ports: Por
     return stack
 
 
-def _describe(stack: Stack, revisions: Revisions, plan: Plan, options: Options, environ: Mapping[str, str]) -> Facts:
+def _describe(
+    stack: Stack, revisions: Revisions, plan: Plan, options: Options, *, environ: Mapping[str, str], clock: Clock
+) -> Facts:
     head, engine = revisions.head, stack.engine
     built_in = options.config is None and head.folder == find_builtin_file().parent.resolve()
     workspace = environ.get("GITHUB_WORKSPACE", "")
     run = RunInfo(
-        id="",
-        started_at="",
+        id=clock.run_id,
+        started_at=clock.began_at.isoformat(timespec="seconds"),
         duration_s=0.0,
         seed=options.seed,
         engine=engine.name,

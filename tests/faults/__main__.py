@@ -11,14 +11,14 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import UTC, datetime
 
-from tests.faults import api, artifacts, configurations, engines, histories, machines, moments, texts
+from tests.faults import api, artifacts, configurations, engines, histories, machines, moments, stored, texts
 from tests.faults.case import Group, examine
 from tests.faults.table import Row, describe_machine, render_table
 
 _SEED = 16
 _EVERY_S = 30.0  # between two lines of progress
 _PARTS: dict[str, Sequence[Group]] = {
-    "fuzz": (*configurations.GROUPS, *artifacts.GROUPS, *histories.GROUPS, *texts.GROUPS),
+    "fuzz": (*configurations.GROUPS, *artifacts.GROUPS, *stored.GROUPS, *histories.GROUPS, *texts.GROUPS),
     "github": api.GROUPS,
     "runs": (*moments.GROUPS, *engines.GROUPS, *machines.GROUPS),
 }

@@ -77,14 +77,15 @@ def _mutate_numbers(chance: random.Random) -> bytes:
     """Put extreme numbers, which the schema allows, into many places."""
     result = _choose_result(chance)
     share = chance.choice((0.002, 0.02, 0.3))
-    return make_zip({_FILE: _dump(_put_numbers(result, chance, share))})
+    return make_zip({_FILE: _dump(put_numbers(result, chance, share))})
 
 
-def _put_numbers(value: Any, chance: random.Random, share: float) -> Any:
+def put_numbers(value: Any, chance: random.Random, share: float) -> Any:
+    """Put extreme numbers of the same type into a share of the places that have one."""
     if isinstance(value, dict):
-        return {name: _put_numbers(item, chance, share) for name, item in value.items()}
+        return {name: put_numbers(item, chance, share) for name, item in value.items()}
     if isinstance(value, list):
-        return [_put_numbers(item, chance, share) for item in value]
+        return [put_numbers(item, chance, share) for item in value]
     if isinstance(value, bool) or not isinstance(value, int | float) or chance.random() > share:
         return value
     return chance.choice([number for number in NUMBERS if isinstance(number, type(value))])

@@ -1,14 +1,19 @@
-"""A sample of `make faults`: configurations, histories and texts of strangers."""
+"""A sample of `make faults`: configurations, stored results, histories and texts of strangers."""
 
 import pytest
-from tests.faults import configurations, histories, texts
+from tests.faults import configurations, histories, stored, texts
 from tests.faults.case import Group, examine
 
 pytestmark = pytest.mark.unit
 
 _SEED = 16
-_SAMPLE = {"configurations": range(40), "histories": range(1, 7), "texts": range(0, 6000, 601)}
-_GROUPS = {group.name: group for group in (*configurations.GROUPS, *histories.GROUPS, *texts.GROUPS)}
+_SAMPLE = {
+    "configurations": range(40),
+    "stored": range(48),
+    "histories": range(1, 7),
+    "texts": range(0, 6000, 601),
+}
+_GROUPS = {group.name: group for group in (*configurations.GROUPS, *stored.GROUPS, *histories.GROUPS, *texts.GROUPS)}
 
 
 @pytest.mark.parametrize("group", [_GROUPS[name] for name in _SAMPLE], ids=_SAMPLE)

@@ -43,7 +43,7 @@ from bench_action.model.result import Result
 from bench_action.model.wording import strip_controls
 from bench_action.pipeline import Clock, Outcome, Ports, add_notes
 from bench_action.pipeline import run as run_pipeline
-from bench_action.report.folder import read_result
+from bench_action.report.folder import explain_contradictions, read_result
 from bench_action.report.headline import choose_headline
 from bench_action.report.html import render_html
 from bench_action.report.junit import render_junit
@@ -261,26 +261,32 @@ def report(
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: standard output.")] = None,
 ) -> None:
     """Show a stored result again."""
-    stored = read_result(result)
-    if output_format is Format.TERMINAL:
-        if output is None:
+    with explain_contradictions(f"could not show {result}"):
+        stored = read_result(result)
+        if output_format is Format.TERMINAL and output is None:
             print_view(make_view(stored), Console())
             return
-        page = StringIO()
-        print_view(make_view(stored), Console(file=page, width=120))
-        _write(output, page.getvalue())
-        return
-    text = stored.model_dump_json(indent=2) + "\n"
-    if output_format is Format.MARKDOWN:
-        text = render_markdown(make_view(stored))
-    if output_format is Format.HTML:
-        text = render_html(stored)
-    if output_format is Format.JUNIT:
-        text = render_junit(stored)
+        text = _render(stored, output_format)
     if output is None:
         _echo(text)
     else:
         _write(output, text)
+
+
+def _render(result: Result, output_format: Format) -> str:
+    match output_format:
+        case Format.TERMINAL:
+            page = StringIO()
+            print_view(make_view(result), Console(file=page, width=120))
+            return page.getvalue()
+        case Format.MARKDOWN:
+            return render_markdown(make_view(result))
+        case Format.HTML:
+            return render_html(result)
+        case Format.JUNIT:
+            return render_junit(result)
+        case Format.JSON:
+            return result.model_dump_json(indent=2) + "\n"
 
 
 @app.command()
@@ -290,7 +296,8 @@ def compare(
 ) -> None:
     """Show two stored results side by side, without a verdict; refuses results of different kinds of machines."""
     before, after = read_result(base), read_result(head)
-    print_compared(compare_results(before, after), Console())
+    with explain_contradictions(f"could not compare {head} with {base}"):
+        print_compared(compare_results(before, after), Console())
 
 
 @app.command()

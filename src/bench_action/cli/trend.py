@@ -12,7 +12,7 @@ from rich.console import Console
 from bench_action.history import DEFAULT_BRANCH
 from bench_action.model.errors import InputError
 from bench_action.model.wording import strip_controls
-from bench_action.report.folder import read_result
+from bench_action.report.folder import explain_contradictions, read_result
 from bench_action.report.terminal import print_table
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ def append(
 ) -> None:
     """Add runs to the history, except those that it already has."""
     with _open_trends(store, branch) as trends:
-        trends.append([read_result(path) for path in results])
+        read = [read_result(path) for path in results]
+        with explain_contradictions(f"could not append {' and '.join(map(str, results))}"):
+            trends.append(read)
 
 
 @app.command()

@@ -129,7 +129,7 @@ def parse_index(content: bytes, place: str) -> Index:
     """Parse the index. Raises InputError if another program or a newer version wrote it, or if it is broken."""
     try:
         fields = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _broken_index_error(place, f"it is not valid JSON: {error}") from error
     if not isinstance(fields, dict) or fields.get("format") != FORMAT:
         raise foreign_files_error([INDEX], place)

@@ -148,7 +148,7 @@ def _explain_line(text: str | bytes, where: str, invalid: ValidationError) -> In
     """Explain why a line is not a record of this version."""
     try:
         fields = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return _broken_line_error(where, f"it is not valid JSON: {error}")
     version = fields.get("schema_version") if isinstance(fields, dict) else None
     if not isinstance(version, int) or isinstance(version, bool):

@@ -1,8 +1,9 @@
 """The contents of `result.json`. Field names are a contract: docs/result.schema.json is generated from here."""
 
-from typing import Final, Literal
+from datetime import datetime
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from bench_action.model.benchmark import Benchmark
 from bench_action.model.metric import Better
@@ -13,6 +14,15 @@ SCHEMA_VERSION: Final = 1
 Revision = Literal["base", "head"]
 Verdict = Literal["improved", "unchanged", "regressed", "inconclusive", "invalid", "measured"]
 PhaseName = Literal["count", "capacity", "latency", "duet", "interleaved"]
+
+
+def _check_time(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("has no offset from UTC")
+    return text
+
+
+Time = Annotated[str, AfterValidator(_check_time)]  # in ISO 8601, with an offset
 
 
 class Frozen(BaseModel):
@@ -102,7 +112,7 @@ class Trial(Frozen):
     variant: str
     revision: Revision
     profile: str
-    started_at: str
+    started_at: Time
     duration_s: float = Field(description="wrk's own duration (count: the tool's), never the requested one")
     wall_s: float = Field(description="the whole trial, including reading the meters, by the monotonic clock")
     requests: int = Field(description="all replies, including error statuses")
@@ -162,7 +172,7 @@ class RunInfo(Frozen):
     """One execution of the tool."""
 
     id: str
-    started_at: str
+    started_at: Time
     duration_s: float
     seed: int
     engine: str

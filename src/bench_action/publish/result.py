@@ -3,6 +3,7 @@
 import json
 import stat
 from collections.abc import Callable, Mapping, Sized
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from bench_action.github.client import Access
 from bench_action.github.commands import Commands, Level
 from bench_action.github.comments import upsert_comment
 from bench_action.github.texts import UNKNOWN, Origin
-from bench_action.model.errors import BenchError, InputError, InterruptedRunError, PublishError
+from bench_action.model.errors import BenchError, InputError, PublishError
 from bench_action.model.result import Result
 from bench_action.model.visible import remove_invisible
 from bench_action.report.change import list_comparisons, list_losses
 from bench_action.report.comment import Links, render_comment, render_failure
+from bench_action.report.folder import explain_contradictions
 from bench_action.report.markdown import render_markdown
 from bench_action.report.sentences import describe_loss
 from bench_action.report.view import make_view
@@ -86,23 +88,14 @@ class Publisher:
 
     def _render(self, result: Result, folder: Path | None) -> Texts:
         """Render everything. What another job measured may contradict itself in any way."""
-        try:
+        explained = explain_contradictions("could not show the other job's result", _SAME_VERSION)
+        with explained if self.links.foreign else nullcontext():
             return Texts(
                 render_comment(result, self.links),
                 render_markdown(make_view(result), pictures=False),
                 list_annotations(result),
                 make_outputs(result, folder),
             )
-        except InterruptedRunError:
-            raise
-        except Exception as error:
-            if not self.links.foreign:
-                raise
-            raise InputError(
-                "could not show the other job's result: its parts contradict each other",
-                cause=f"no bench-action of this version wrote it ({type(error).__name__})",
-                advice=_SAME_VERSION,
-            ) from error
 
     def _write_comment(self, text: str) -> None:
         if self.pull is None or self.access is None:

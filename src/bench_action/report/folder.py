@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bench_action.config.paths import find_top
-from bench_action.model.errors import InputError
+from bench_action.model.errors import BenchError, InputError
 from bench_action.model.result import Result, Trial
 from bench_action.report.chart import render_svg
 from bench_action.report.html import render_html
@@ -125,6 +125,24 @@ def read_result(path: Path) -> Result:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{path} is not a result of bench-action: {where}: {first['msg']}") from error
+
+
+@contextmanager
+def explain_contradictions(what: str, advice: str = "use a result as a run has written it") -> Iterator[None]:
+    """Explain why a stored result cannot be used that matches the schema, but was edited, or written by a stranger.
+
+    `what`: what could not be done with it. Raises InputError for anything that its contradictions raise.
+    """
+    try:
+        yield
+    except (BenchError, OSError):
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{what}: its parts contradict each other",
+            cause=f"no bench-action of this version wrote it ({type(error).__name__})",
+            advice=advice,
+        ) from error
 
 
 def _write_all(handle: int, content: bytes) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal
 from xml.etree import ElementTree as ET
 
@@ -145,7 +146,7 @@ def _share_time(result: Result, cell: str, cases: Sequence[TestCase]) -> tuple[T
 def _render_suite(suite: Suite, result: Result) -> ET.Element:
     element = ET.Element("testsuite", {"name": _clean(suite.name), **_count(suite.cases)})
     element.set("time", f"{sum(case.time_s for case in suite.cases):.3f}")
-    element.set("timestamp", _clean(result.run.started_at.partition("+")[0].removesuffix("Z")))
+    element.set("timestamp", datetime.fromisoformat(result.run.started_at).strftime("%Y-%m-%dT%H:%M:%S"))
     for case in suite.cases:
         element.append(_render_case(suite.name, case))
     return element
