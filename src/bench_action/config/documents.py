@@ -8,6 +8,7 @@ import yaml
 _DEEPEST = 50
 _MOST_VALUES = 100_000  # aliases counted as often as they repeat their anchor
 _LARGEST_NUMBER = 2**63
+_LONGEST_NUMBER = 400  # characters: of a float that is written out
 # no text that a person writes; a lone half of a surrogate pair cannot be printed
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")
 _MERGE = "tag:yaml.org,2002:merge"
@@ -30,6 +31,8 @@ class Loader(yaml.SafeLoader):
     def construct_number(self, node: yaml.ScalarNode) -> float:
         """Construct a number. Raises ConstructorError for one that is infinite, no number, or huge."""
         whole = node.tag.endswith(":int")
+        if len(node.value) > _LONGEST_NUMBER:  # with colons, YAML 1.1 counts in sixties, which takes time
+            raise yaml.constructor.ConstructorError(None, None, "this number is too long", node.start_mark)
         number = self.construct_yaml_int(node) if whole else self.construct_yaml_float(node)
         if not abs(number) <= _LARGEST_NUMBER:  # nor is `.nan`
             problem = "this number is not finite, or too large"

@@ -48,7 +48,9 @@ def find_problem(path: Path, root: Path, role: Role) -> PathProblem | None:
     """Find out, following links, why a path in a configuration cannot be used; None if it can."""
     try:
         real, cleaned = path.resolve(), Path(os.path.normpath(path)).resolve()
-    except (OSError, RuntimeError, ValueError):  # a loop of links, before Python 3.13; a character that no name has
+    except ValueError:
+        return PathProblem("has a character that no name of a file has")
+    except (OSError, RuntimeError):  # a loop of links, before Python 3.13
         return PathProblem("cannot be followed: its links form a loop, or a folder is not readable")
     if problem := _check_place(real, cleaned, root):
         return problem

@@ -12,7 +12,8 @@ import yaml
 from bench_action.config.compose.parse import ComposeService as ParsedService
 from bench_action.config.compose.parse import parse_service
 from bench_action.config.compose.roles import find_danger, list_applications
-from bench_action.config.documents import check_document
+from bench_action.config.documents import Loader, check_document
+from bench_action.config.paths import find_problem
 from bench_action.config.schema import COMPOSE_FILES
 
 _FOLDERS = ("", "docker", "deploy", "deployment", ".docker", "infra")
@@ -94,6 +95,8 @@ def find_compose_file(folder: Path) -> Path | None:
 def read_compose_file(path: Path, folder: Path) -> ComposeFile:
     """Read the services of a compose file. One that cannot be read has none, and a `problem`."""
     name = path.relative_to(folder).as_posix()
+    if problem := find_problem(path, folder.resolve(), "configuration"):
+        return ComposeFile(name, problem=f"it {problem.text}")
     try:
         text = path.read_text(encoding="utf-8")
         check_document(text)
@@ -103,7 +106,8 @@ def read_compose_file(path: Path, folder: Path) -> ComposeFile:
     services = data.get("services") if isinstance(data, dict) else None
     if not isinstance(services, dict):
         return ComposeFile(name, problem="it has no `services`")
-    variables = _read_dotenv(path.parent / ".env")
+    dotenv = path.parent / ".env"
+    variables = {} if find_problem(dotenv, folder.resolve(), "env_file") else _read_dotenv(dotenv)
     found = []
     for key, body in services.items():
         with suppress(*_REFUSED):
@@ -111,7 +115,7 @@ def read_compose_file(path: Path, folder: Path) -> ComposeFile:
     return ComposeFile(name, tuple(found))
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(Loader):
     """Reads compose's own tags (`!reset`, `!override`) as nothing."""
 
 

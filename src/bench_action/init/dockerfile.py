@@ -85,7 +85,7 @@ def split_command(value: object) -> list[str]:
     if text.startswith("["):
         try:
             words = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             words = None
         if isinstance(words, list):
             return [str(word) for word in words]

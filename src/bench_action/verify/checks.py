@@ -215,14 +215,14 @@ def _check_json_sql(subject: Subject, replies: Sequence[Reply], check: Check) ->
         return
     try:
         body = json.loads(replies[-1].body)
-    except ValueError:
+    except (ValueError, RecursionError):
         yield "a JSON reply", _quote(replies[-1].text)
         return
     for key, statement in check.expect.json_sql.items():
         wanted = _query_number(subject, statement)
         got = body.get(key) if isinstance(body, dict) else None
         if got != wanted:
-            yield f"{key} = {wanted} ({statement})", f"{got!r}"
+            yield f"{key} = {wanted} ({statement})", _quote(json.dumps(got))
 
 
 def _read_numbers(subject: Subject, check: Check) -> dict[str, int]:

@@ -13,7 +13,14 @@ from bench_action.model.result import Work
 from bench_action.stack.server import QueryError, Statements
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
-from bench_action.verify.checks import WorkCounts, check_changes, check_reply, check_work, run_check
+from bench_action.verify.checks import (
+    WorkCounts,
+    _check_json_sql,
+    check_changes,
+    check_reply,
+    check_work,
+    run_check,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -36,6 +43,18 @@ def make_counts(*counted: Work) -> WorkCounts:
     for work in counted:
         counts.add((work, 0.05))
     return counts
+
+
+def test_run_check__survives_json_that_no_reader_takes_apart() -> None:
+    subject = SimpleNamespace(database=SimpleNamespace(execute=lambda _: ["1"]), cache=None)
+    given = check(json_sql={"id": "SELECT 1"})
+    for body, problem in (
+        ("[" * 100_000, "a JSON reply"),
+        ('{"id": ' + "[" * 500 + "]" * 500 + "}", "id = 1 (SELECT 1)"),
+    ):
+        (found,) = _check_json_sql(cast(Subject, subject), [reply(body)], given)
+        assert found[0] == problem
+        assert len(found[1]) < 200
 
 
 def find_problems(given: Reply, **expect: Any) -> list[tuple[str, str]]:

@@ -238,7 +238,13 @@ class Converter:
         """Read a converted file, in the form of a text with placeholders."""
         if "content" in file:
             return str(file["content"])
-        return _restore_secrets((self.folder / str(file["source"])).read_text(encoding="utf-8", errors="replace"))
+        path = self.folder / str(file["source"])
+        if problem := find_problem(path, self.root, "env_file"):
+            raise InputError(
+                f"{self.file}: could not read the value of a secret: {file['source']} {problem.text}",
+                advice="use a file of the repository with a value for tests",
+            )
+        return _restore_secrets(path.read_text(encoding="utf-8", errors="replace"))
 
     def _convert_health(self, service: ComposeService) -> dict[str, Any] | None:
         if service.health is None:

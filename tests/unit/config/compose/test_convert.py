@@ -132,6 +132,19 @@ def test_a_secret_that_cannot_be_given__is_refused(tmp_path: Path, defined: dict
     assert problem in str(caught.value)
 
 
+def test_a_secret_that_is_a_folder__has_no_value(tmp_path: Path) -> None:
+    (tmp_path / "password").mkdir()
+    others = """
+db:
+  image: postgres:17
+  environment: {POSTGRES_PASSWORD_FILE: /run/secrets/password}
+  secrets: [{source: password}]
+"""
+    secrets = {"password": {"file": str(tmp_path / "password")}}
+    with pytest.raises(InputError, match="could not read the value of a secret: password is not a regular file"):
+        read(tmp_path, web(tmp_path, others=others), secrets=secrets)
+
+
 def test_secrets_of_the_workflow__never_reach_the_configuration(tmp_path: Path) -> None:
     mark = make_secret_mark("TOKEN")
     services = {
