@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import aiohttp
@@ -20,6 +20,7 @@ from bench_action.model.errors import PublishError
 
 _ATTEMPTS = 5
 _PATIENCE_S = 180.0  # all waits of one request together: if GitHub says to wait for an hour, we give up immediately
+_RUN_PATIENCE_S = 300.0  # all waits, and all answers that did not come, of all requests of a run
 _ANSWER_S = 60.0
 _BETWEEN_WRITES_S = 1.0
 _SECONDARY_LIMIT_S = 60.0
@@ -32,14 +33,25 @@ class LostAnswerError(PublishError):
     """A write was sent, but its outcome is unknown: read before writing again."""
 
 
+@dataclass(slots=True)
+class Patience:
+    """How many seconds the requests of a run may still lose together, by waiting and for answers that do not come."""
+
+    left_s: float = _RUN_PATIENCE_S
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Where the API is, and the token to use. `patience_s` limits the total wait of one request."""
+    """Where the API is, and the token to use.
+
+    `patience_s` limits the total wait of one request, `patience` that of all requests with this access.
+    """
 
     api_url: str
     token: str
     repository: str
     patience_s: float = _PATIENCE_S
+    patience: Patience = field(default_factory=Patience, compare=False)
 
 
 class Client(GitHubAPI):
@@ -54,6 +66,7 @@ class Client(GitHubAPI):
     ) -> None:
         super().__init__("bench-action", oauth_token=access.token, base_url=access.api_url.rstrip("/"))
         self._session, self._sleep, self._patience_s = session, sleep, access.patience_s
+        self._patience = access.patience
         self._waited_s: dict[tuple[str, str], float] = {}
         self._last_write = -_BETWEEN_WRITES_S
 
@@ -80,9 +93,11 @@ class Client(GitHubAPI):
         self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
     ) -> tuple[int, Mapping[str, str], bytes]:
         for attempt in range(1, _ATTEMPTS + 1):
+            sent_at = time.monotonic()
             try:
                 return await self._send(method, url, headers, body)
             except (aiohttp.ClientError, TimeoutError) as error:
+                self._patience.left_s -= time.monotonic() - sent_at
                 what = f"no answer from GitHub to {method} {_path(url)}: {error or type(error).__name__}"
                 if method == "POST":
                     raise LostAnswerError(what) from error
@@ -104,9 +119,10 @@ class Client(GitHubAPI):
     async def _wait(self, method: str, url: str, pause_s: float, attempt: int) -> bool:
         key = (method, url)
         waited_s = self._waited_s.get(key, 0.0) + pause_s
-        if attempt >= _ATTEMPTS or waited_s > self._patience_s:
+        if attempt >= _ATTEMPTS or waited_s > self._patience_s or pause_s > self._patience.left_s:
             return False
         self._waited_s[key] = waited_s
+        self._patience.left_s -= pause_s
         await self._sleep(pause_s)
         return True
 

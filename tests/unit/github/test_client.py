@@ -1,8 +1,13 @@
 """How long GitHub requires us to wait, and when waiting is useless."""
 
-import pytest
+import asyncio
+from http import HTTPStatus
+from typing import Any, cast
 
-from bench_action.github.client import compute_backoff_s, compute_wait_s
+import pytest
+from gidgethub import HTTPException
+
+from bench_action.github.client import Access, Client, Patience, compute_backoff_s, compute_wait_s
 from bench_action.github.texts import make_marker
 
 pytestmark = pytest.mark.unit
@@ -37,6 +42,25 @@ def test_compute_backoff_s__doubles_and_differs_between_clients() -> None:
         assert min(pauses) >= 2 ** (attempt - 1)
         assert max(pauses) <= 1.5 * 2 ** (attempt - 1)
         assert len(pauses) > 1
+
+
+def test_requests_of_a_run__wait_no_longer_together_than_its_patience() -> None:
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    async def ask_for_patience(access: Access) -> list[bool]:
+        refused = HTTPException(HTTPStatus.TOO_MANY_REQUESTS)
+        clients = [Client(cast(Any, None), access, sleep=sleep) for _ in range(3)]
+        return [
+            await client.handle_rate_limit_error(method="GET", url=f"/{at}", exception=refused, attempt=1)
+            for at, client in enumerate(clients)
+        ]
+
+    access = Access("https://api.example", "token", "org/shop", patience=Patience(150.0))
+    assert asyncio.run(ask_for_patience(access)) == [True, True, False]
+    assert waits == [60.0, 60.0]
 
 
 @pytest.mark.parametrize("key", ["bench-action", "a-->b", "x\ny", "--><script>", "é" * 300])
