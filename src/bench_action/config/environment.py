@@ -12,6 +12,7 @@ from bench_action.model.errors import InputError
 
 # attribute → value: how a subject reaches a service
 Address = Mapping[str, str]
+_DEPENDENCIES = "a service may name those that it depends on (`depends_on`)"
 
 
 def fill_in(text: str, services: Mapping[str, Address], secrets: Mapping[str, str]) -> str:
@@ -75,7 +76,7 @@ def check_environment(config: Config, environ: Mapping[str, str]) -> None:
     for name, service in config.services.items():
         if not service.is_companion:  # it starts after those that it depends on only
             known = _find_dependencies(config, name)
-            _check_container(f"service {name}", service, _list_addresses(config, known), secrets)
+            _check_container(f"service {name}", service, _list_addresses(config, known), secrets, _DEPENDENCIES)
 
 
 def check_subjects(config: Config, environ: Mapping[str, str]) -> None:
@@ -89,7 +90,7 @@ def check_subjects(config: Config, environ: Mapping[str, str]) -> None:
         for word in (*variant.setup, *(variant.local.command if variant.local else ())):
             _check_text(word, f"a command of variant {name}", addresses)
     for name, service in config.services.items():
-        if service.is_companion:
+        if service.is_companion:  # it may name any service
             _check_container(f"service {name}", service, addresses, secrets)
     for where, request in _list_requests(config):
         check_request(where, request, addresses)
@@ -112,25 +113,32 @@ def _list_addresses(config: Config, names: Collection[str]) -> dict[str, Address
 
 
 def _check_container(
-    title: str, container: Container, services: Mapping[str, Address], secrets: Mapping[str, str]
+    title: str, container: Container, services: Mapping[str, Address], secrets: Mapping[str, str], rule: str = ""
 ) -> None:
     for variable, text in container.env.items():
-        _check_text(text, f"`env: {variable}` of {title}", services, secrets)
+        _check_text(text, f"`env: {variable}` of {title}", services, secrets, rule)
     for target, file in container.files.items():
-        _check_text(file.content or "", f"`files: {target}` of {title}", services, secrets)
+        _check_text(file.content or "", f"`files: {target}` of {title}", services, secrets, rule)
     for word in container.command:
-        _check_text(word, f"`command` of {title}", services)
+        _check_text(word, f"`command` of {title}", services, rule=rule)
 
 
 def _check_text(
-    text: str, where: str, services: Mapping[str, Address], secrets: Mapping[str, str] | None = None
+    text: str,
+    where: str,
+    services: Mapping[str, Address],
+    secrets: Mapping[str, str] | None = None,
+    rule: str = "",
 ) -> None:
-    """Check that the placeholders of a text, and its secrets if it may have any, are known. Raises InputError."""
+    """Check that the placeholders of a text, and its secrets if it may have any, are known. Raises InputError.
+
+    `rule`: which services may be named here, if not all.
+    """
     for match in PLACEHOLDER.finditer(text):
         if match[1] not in services and match[2] in DATABASE:
             known = f"use one of {', '.join(services)}" if services else "no service can be named here"
-            known += "; a service may name those that it depends on (`depends_on`)" if "service" in where else ""
-            raise InputError(f"unknown placeholder {match[0]}", where=where, advice=known)
+            advice = "; ".join(filter(None, (known, rule)))
+            raise InputError(f"unknown placeholder {match[0]}", where=where, advice=advice)
     try:
         if secrets is None:
             fill_in_addresses(text, services)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bench_action.config.schema import Config, Service
+from bench_action.config.units import parse_size
 from bench_action.model.machine import Condition, Level
 
 _SUBJECT_MIB, _LOAD_MIB = 100, 60
@@ -18,8 +19,6 @@ _MIB = 1024**2
 _TITLE = "memory of the slots"
 _FEWER = "measure fewer variants at a time (`--variant`), use a machine with more memory"
 _NEAR, _HOPELESS = 0.8, 1.5  # of what is available: a run may, or will, run out of memory
-_UNITS = {"": 1 / 1024**2, "k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0**2}
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", re.IGNORECASE)
 _HEAP = re.compile(r"-Xmx(\d+[kmgtKMGT]?)")
 # kind → MiB when idle, with its data folder, and the setting that limits its buffers, with its default
 _KINDS: Mapping[str, tuple[float, str, str]] = {
@@ -64,10 +63,10 @@ def _estimate_by_kind(service: Service) -> float:
         settings = {name.replace("_", "-"): value for name, value in service.settings.items()}
         # PostgreSQL counts in blocks of 8 kB if there is no unit
         blocks = 8192 if service.kind == "postgres" else 1
-        return idle + _parse_size(str(settings.get(setting.replace("_", "-"), default)), blocks)
+        return idle + _read_mib(str(settings.get(setting.replace("_", "-"), default)), blocks)
     name = (service.image or "").partition("@")[0].rpartition("/")[2].partition(":")[0]
     heap = next((match[1] for text in service.env.values() if (match := _HEAP.search(text))), None)
-    return _IMAGES.get(name, _OTHER_MIB) + (_parse_size(heap, 1) if heap else _HEAPS.get(name, 0.0))
+    return _IMAGES.get(name, _OTHER_MIB) + (_read_mib(heap, 1) if heap else _HEAPS.get(name, 0.0))
 
 
 def find_room(config: Config, subjects: int, available_mib: int | None, *, paired: bool) -> Room:
@@ -100,9 +99,9 @@ def _describe_sum(slots: int, slot_mib: float, parts: str) -> str:
     return f"about {needed:,.0f} MiB needed: {slots} × {slot_mib:.0f} ({parts}) + {_LOAD_MIB} for wrk"
 
 
-def _parse_size(text: str, bytes_without_unit: int) -> float:
-    """Parse a size such as `128MB`, in MiB; 0 for anything else."""
-    match = _SIZE.fullmatch(text)
-    if match is None:
+def _read_mib(text: str, unit: int) -> float:
+    """Read a size such as `128MB`, in MiB, or a number of units of so many bytes; 0 for anything else."""
+    try:
+        return parse_size(text) * (unit if text.strip().isdecimal() else 1) / _MIB
+    except ValueError:
         return 0.0
-    return float(match[1]) * (_UNITS[match[2].lower()] if match[2] else bytes_without_unit / 1024**2)
