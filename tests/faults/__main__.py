@@ -1,6 +1,7 @@
 """Inject every fault, and print one table: `make faults`, or `make faults ARGS="--only fuzz --share 0.1"`.
 
-A fault is repeated with `--only GROUP --case NUMBER`, as the seed and the number decide everything.
+A fault is repeated with `--only GROUP --case NUMBER`, as the seed and the number decide everything. With
+`--record FILE`, cases that are in the file are not run again, so that a run of an hour may be interrupted.
 """
 
 import argparse
@@ -10,9 +11,11 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import UTC, datetime
+from pathlib import Path
 
 from tests.faults import api, artifacts, configurations, engines, histories, machines, moments, stored, texts
-from tests.faults.case import Group, examine
+from tests.faults.case import Group, time_case
+from tests.faults.record import Record
 from tests.faults.table import Row, describe_machine, render_table
 
 _SEED = 16
@@ -32,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = []
     for group in _choose_groups(options.only):
         numbers = options.case or range(max(1, round(group.cases * options.share)))
-        rows.append(row := _run(group, numbers, options.seed))
+        rows.append(row := _run(group, numbers, options.seed, Record(options.record)))
         for fault in row.list_faults():
             print(fault, flush=True)
     print(f"\n{render_table(rows)}")
@@ -45,6 +48,7 @@ def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--share", type=float, default=1.0, help="of the cases of each group, such as 0.01")
     parser.add_argument("--case", type=int, nargs="+", metavar="NUMBER", help="only these cases")
     parser.add_argument("--seed", type=int, default=_SEED)
+    parser.add_argument("--record", type=Path, metavar="FILE", help="keep what cases show, and go on where it ends")
     return parser.parse_args(arguments)
 
 
@@ -54,19 +58,23 @@ def _choose_groups(names: Iterable[str] | None) -> list[Group]:
     return [group for name in names or _PARTS for group in (_PARTS[name] if name in _PARTS else [GROUPS[name]])]
 
 
-def _run(group: Group, numbers: Iterable[int], seed: int) -> Row:
+def _run(group: Group, numbers: Iterable[int], seed: int, record: Record) -> Row:
     """Run cases of a group, each in a process that later cases use too, and print how far it is."""
-    row, started = Row(group), time.monotonic()
+    row, wanted = Row(group), dict.fromkeys(numbers)
+    for shown in record.read(group.name, seed):
+        if shown.number in wanted:
+            del wanted[shown.number]
+            row.add(shown)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(group.workers, mp_context=context) as pool:
-        futures = {pool.submit(examine, group, number, seed): number for number in numbers}
+        futures = [pool.submit(time_case, group, number, seed) for number in wanted]
         said = time.monotonic()
         for future in as_completed(futures):
-            row.add(futures[future], future.result())
+            row.add(shown := future.result())
+            record.add(shown)
             if time.monotonic() - said > _EVERY_S:
                 said = time.monotonic()
-                print(f"{group.name}: {row.cases} of {len(futures)}, {len(row.problems)} problems", flush=True)
-    row.seconds = time.monotonic() - started
+                print(f"{group.name}: {row.cases}, {len(row.problems)} problems", flush=True)
     return row
 
 

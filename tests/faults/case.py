@@ -2,8 +2,9 @@
 
 import signal
 import tempfile
+import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,18 @@ class Problem:
         """Return the same text for the same fault: the last line of a traceback, else the first line."""
         lines = [line.strip() for line in self.text.splitlines() if line.strip()] or [""]
         return f"{self.kind}: {lines[-1 if self.kind == 'traceback' else 0][:160]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What one case has shown. `seconds`: how long it took; `ended`: when, in seconds since the epoch."""
+
+    group: str
+    number: int
+    seed: int
+    seconds: float
+    ended: float
+    problems: Sequence[Problem]
 
 
 @dataclass(frozen=True)
@@ -67,6 +80,13 @@ class Group:
 
 class HungError(Exception):
     """A case has used more CPU time than any input is worth."""
+
+
+def time_case(group: Group, number: int, seed: int) -> Shown:
+    """Run one case, and return what it showed and how long it took."""
+    started = time.monotonic()
+    problems = examine(group, number, seed)
+    return Shown(group.name, number, seed, round(time.monotonic() - started, 3), time.time(), problems)
 
 
 def examine(group: Group, number: int, seed: int) -> list[Problem]:

@@ -3,11 +3,11 @@
 import platform
 import subprocess
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import psutil
-from tests.faults.case import KINDS, Group, Problem
+from tests.faults.case import KINDS, Group, Problem, Shown
 
 _TITLES = ("injected", "cases", "tracebacks", "wrong", "lost", "left behind", "minutes")
 _EXAMPLES = 3  # cases that are named for each fault
@@ -22,10 +22,11 @@ class Row:
     seconds: float = 0.0
     problems: list[tuple[int, Problem]] = field(default_factory=list)
 
-    def add(self, number: int, problems: Iterable[Problem]) -> None:
-        """Add a case."""
+    def add(self, shown: Shown) -> None:
+        """Add a case. The group's workers share the time that its cases take."""
         self.cases += 1
-        self.problems += [(number, problem) for problem in problems]
+        self.seconds += shown.seconds / self.group.workers
+        self.problems += [(shown.number, problem) for problem in shown.problems]
 
     def count(self, kind: str) -> int:
         """Count what was lost or left, or how often something else happened."""

@@ -16,7 +16,7 @@ from bench_action.engine.protocol import Engine, Handle, Session
 from bench_action.model.errors import StackError
 from bench_action.stack.mysql_script import refuse_commands
 from bench_action.stack.script import ScriptError
-from bench_action.stack.server import Login, QueryError, Setup, Statements
+from bench_action.stack.server import Login, QueryError, Setup, Statements, read_until
 
 _ANSWER_S = 60.0
 _RENEW_S = 600.0
@@ -336,7 +336,7 @@ class Mysql:
         mark = secrets.token_hex(16)
         try:
             session.send(f"{text}\n;SELECT '{mark}';\n", patience_s)
-            rows = _read_until(session, mark, patience_s)[:-1]
+            rows = read_until(session, mark, patience_s, "MySQL")[:-1]
         except StackError as error:  # the client exits if it cannot connect
             if refused := next((line for line in error.log if _FAILED.match(line)), ""):
                 raise QueryError(f"MySQL refused the connection: {refused}") from error
@@ -375,7 +375,7 @@ class Mysql:
         session = self._engine.session(self.handle, command)
         try:
             session.send(self._get_password(user) + "\n" + text, patience_s)
-            return _read_until(session, mark, patience_s)
+            return read_until(session, mark, patience_s, "MySQL")
         finally:
             session.close()
 
@@ -422,14 +422,3 @@ def _write_value(value: str) -> str:
 def _unescape(text: str) -> str:
     """Read a value as the client writes it in batch mode."""
     return _ESCAPED.sub(lambda match: _ESCAPES.get(match[1], match[1]), text)
-
-
-def _read_until(session: Session, mark: str, patience_s: float) -> list[str]:
-    """Read lines up to and including the one that begins with the mark, which nothing else can contain."""
-    lines: list[str] = []
-    while not lines or not lines[-1].startswith(mark):
-        line = session.read_line(patience_s)
-        if line is None:
-            raise StackError("MySQL did not answer", cause=f"no output for {patience_s:g} s")
-        lines.append(line)
-    return lines

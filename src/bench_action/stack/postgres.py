@@ -13,7 +13,7 @@ from typing import Self
 from bench_action.engine.protocol import Engine, Handle, Session
 from bench_action.model.errors import StackError
 from bench_action.stack.script import Script, ScriptError, read_script
-from bench_action.stack.server import Login, QueryError, Setup, Statements
+from bench_action.stack.server import Login, QueryError, Setup, Statements, read_until
 
 _ANSWER_S = 60.0
 _MAX_STATEMENT, _MAX_OF_MANY = 16384, 1024  # characters; a longer statement is cut there
@@ -307,7 +307,7 @@ class Postgres:
         script, mark = _read_script(text), secrets.token_hex(16)
         # nothing is added to a complete script: after COPY's data, psql takes an empty statement for more data to come
         session.send(f"{script.text}{script.rest}\n\\echo {mark}\n", patience_s)
-        rows = _read_until(session, mark, patience_s)[:-1]
+        rows = read_until(session, mark, patience_s, "PostgreSQL")[:-1]
         if refused := next((row for row in rows if _REFUSED.match(row)), ""):
             # if the disk is full, for example: "Consult … the server log"
             see_log = any("server log" in row for row in rows)
@@ -350,14 +350,3 @@ def _read_script(text: str) -> Script:
         return read_script(text)
     except ScriptError as error:
         raise QueryError(error.why, where=f"line {error.line}", advice=error.advice) from None
-
-
-def _read_until(session: Session, mark: str, patience_s: float) -> list[str]:
-    """Read lines up to and including the one that begins with the mark, which nothing else can contain."""
-    lines: list[str] = []
-    while not lines or not lines[-1].startswith(mark):
-        line = session.read_line(patience_s)
-        if line is None:
-            raise StackError("PostgreSQL did not answer", cause=f"no output for {patience_s:g} s")
-        lines.append(line)
-    return lines

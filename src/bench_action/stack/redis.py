@@ -11,7 +11,7 @@ from urllib.parse import quote
 from bench_action.engine.protocol import Engine, Handle, Session
 from bench_action.model.errors import StackError
 from bench_action.stack.meters.cache import was_reset
-from bench_action.stack.server import Setup
+from bench_action.stack.server import Setup, read_until
 
 _ANSWER_S = 10.0
 _FLUSH_S = 60.0
@@ -163,9 +163,4 @@ class Redis:
             raise StackError("Redis was queried before the connection was opened")
         mark = secrets.token_hex(16)  # a value may have lines of any kind, but not this one
         self._session.send(f"{commands}\nECHO {mark}\n")
-        lines: list[str] = []
-        while (line := self._session.read_line(patience_s)) != mark:
-            if line is None:
-                raise StackError("Redis did not answer", cause=f"no output for {patience_s:g} s")
-            lines.append(line)
-        return lines
+        return read_until(self._session, mark, patience_s, "Redis")[:-1]

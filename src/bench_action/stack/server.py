@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from typing import Protocol, Self, runtime_checkable
 from urllib.parse import quote
 
-from bench_action.engine.protocol import Engine, Handle
+from bench_action.engine.protocol import Engine, Handle, Session
 from bench_action.model.errors import StackError
+
+_MOST, _LINE = 512 * 2**20, 50  # bytes of an answer, and what Python needs for each of its lines
 
 
 class QueryError(StackError):
@@ -54,6 +56,28 @@ class Setup:
     env: Mapping[str, str] = field(repr=False)
     settings: Mapping[str, str] = field(default_factory=dict, repr=False)
     command: Sequence[str] = ()
+
+
+def read_until(session: Session, mark: str, patience_s: float, name: str) -> list[str]:
+    """Read lines up to and including the one that begins with the mark, which nothing else can contain.
+
+    Raises StackError if none comes for so many seconds, or if there are more than any answer of a service needs.
+    """
+    lines: list[str] = []
+    size = 0
+    while not lines or not lines[-1].startswith(mark):
+        line = session.read_line(patience_s)
+        if line is None:
+            raise StackError(f"{name} did not answer", cause=f"no output for {patience_s:g} s")
+        size += len(line) + _LINE
+        if size > _MOST:
+            raise StackError(
+                f"{name} answered with more than {_MOST // 2**20} MiB",
+                cause="a query of a check returned that much",
+                advice="ask for less: a check needs one number",
+            )
+        lines.append(line)
+    return lines
 
 
 class Server(Protocol):

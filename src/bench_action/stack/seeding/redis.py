@@ -18,6 +18,7 @@ from bench_action.config.seed_files import SeedFile, SeedFileError, SeedFormat
 from bench_action.engine.protocol import Engine, Handle
 from bench_action.model.errors import InputError, StackError
 from bench_action.stack.seeding.feed import Program, Watch, encode, feed
+from bench_action.stack.server import read_until
 
 _IN_MEMORY = 2**24  # bytes of a stream; a longer one is kept in a file
 _CHUNK = 2**18
@@ -128,11 +129,7 @@ class RedisSeed:
         def ask(command: str) -> list[str]:
             mark = secrets.token_hex(16)
             session.send(f"{command}\nECHO {mark}\n", _ANSWER_S)
-            lines: list[str] = []
-            while (line := session.read_line(_ANSWER_S)) != mark:
-                if line is None:
-                    raise StackError("Redis did not answer", cause=f"no output for {_ANSWER_S:g} s")
-                lines.append(line)
+            lines = read_until(session, mark, _ANSWER_S, "Redis")[:-1]
             watch.move()
             return lines
 
