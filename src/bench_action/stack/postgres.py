@@ -74,8 +74,14 @@ _SERVER_STATE = """
 SELECT jsonb_build_object(
   'settings', (SELECT coalesce(jsonb_agg(s ORDER BY s.setrole), '[]') FROM pg_db_role_setting s WHERE setdatabase = 0),
   'roles', (SELECT jsonb_agg(a ORDER BY a.oid) FROM pg_authid a WHERE rolcanlogin OR rolsuper),
-  'system', (SELECT coalesce(jsonb_object_agg(name, setting), '{}') FROM pg_file_settings
-    WHERE sourcefile LIKE '%postgresql.auto.conf'))"""
+  'system', (SELECT coalesce(jsonb_object_agg(name, setting), '{{}}') FROM pg_file_settings
+    WHERE sourcefile LIKE '%postgresql.auto.conf'),
+  'databases', (SELECT jsonb_agg(datname ORDER BY datname) FROM pg_database WHERE datname <> {database}),
+  'slots', (SELECT coalesce(jsonb_agg(slot_name ORDER BY slot_name), '[]') FROM pg_replication_slots))"""
+# Who has been in a template, where nobody works: sessions are counted, also those that were not counted as statements.
+_VISITS = """
+SELECT coalesce(jsonb_object_agg(d.datname, jsonb_build_array(d.oid, s.sessions, s.stats_reset)), '{{}}')
+FROM pg_database d JOIN pg_stat_database s ON s.datid = d.oid WHERE d.datname IN ({templates})"""
 _RESTORE_STATE = """
 BEGIN;
 DELETE FROM pg_db_role_setting WHERE setdatabase = 0;
@@ -121,6 +127,7 @@ class Postgres:
         self._sessions: dict[str, Session] = {}
         self._version = 0
         self._templates: set[str] = set()
+        self._visits: dict[str, tuple[int, int, str | None]] = {}
         self._state = ""
 
     @classmethod
@@ -140,7 +147,7 @@ class Postgres:
         """Return the server of another slot, whose data are a copy of this one's."""
         server = copy(self)
         server.handle, server._sessions = handle, {}  # noqa: SLF001 (a copy of this object)
-        server._templates = set(self._templates)  # noqa: SLF001
+        server._templates, server._visits = set(self._templates), {}  # noqa: SLF001
         return server
 
     def probe(self) -> str:
@@ -192,10 +199,12 @@ class Postgres:
         """Replace the application's database by a copy of a template; clients that are connected are cut off.
 
         `template`: empty for the database as the image has made it. With a template, a subject follows: what the last
-        one has changed outside its database is undone, and what it has left running is ended.
+        one has changed outside its database is undone, and what it has left running is ended. Raises StackError if it
+        was in a template.
         """
         if template:
             self._restore_state()
+            self._require_unvisited()
         self._drop_database(self.login.database)
         self._execute(self._create_database(template or _PRISTINE))
 
@@ -257,7 +266,7 @@ class Postgres:
         """Read what has been run in all databases, except by us: we run nothing elsewhere between two readings."""
         query = _COUNTERS.format(
             database=quote_text(self.login.database),
-            templates=", ".join(map(quote_text, sorted({_PRISTINE, *self._templates}))),
+            templates=self._list_templates(),
             since=", stats_since" if self._version >= _SINCE else "",
         )
         reading = json.loads(self._execute(query)[0])
@@ -268,15 +277,43 @@ class Postgres:
         """Undo what a subject has changed outside its database since the first call, while nothing runs here."""
         self._forget(self.login.database)
         self._execute(_END_OTHERS)
-        state = self._execute(_SERVER_STATE)[0]
+        state = self._execute(_SERVER_STATE.format(database=quote_text(self.login.database)))[0]
         if not self._state:
             self._state = state
         if state == self._state:
             return
+        self._drop_new(json.loads(self._state), json.loads(state))
         settings = json.loads(self._state)["system"].items()
         system = [f"ALTER SYSTEM SET {quote_name(name)} = {quote_text(value)};" for name, value in settings]
         restore = _RESTORE_STATE.format(state=quote_text(self._state))
         self._execute("\n".join([restore, *system, "SELECT pg_reload_conf()"]))
+
+    def _drop_new(self, before: Mapping[str, Sequence[str]], now: Mapping[str, Sequence[str]]) -> None:
+        """Drop databases and replication slots that a subject has made: they would take space and time of the next."""
+        for name in sorted({*now["databases"]} - {*before["databases"]}):
+            self._execute(f"ALTER DATABASE {quote_name(name)} IS_TEMPLATE false")
+            self._drop_database(name)
+        for name in sorted({*now["slots"]} - {*before["slots"]}):
+            self._execute(f"SELECT pg_drop_replication_slot({quote_text(name)})")
+
+    def _require_unvisited(self) -> None:
+        """Raise StackError if somebody was in a template, or made it again, since the first call.
+
+        After a crash, the server has forgotten its statistics.
+        """
+        found = json.loads(self._execute(_VISITS.format(templates=self._list_templates()))[0])
+        for name, (oid, sessions, reset_at) in found.items():
+            known = self._visits.setdefault(name, (oid, sessions, reset_at))
+            if oid != known[0] or sessions > known[1] or reset_at not in {None, known[2]}:
+                raise StackError(
+                    f"an application was in the database {name}, which keeps the data of subjects",
+                    where=self.handle.name,
+                    cause="what is measured after that may not be what was seeded",
+                    advice=f"let the application leave databases alone whose names begin with {_OWN}",
+                )
+
+    def _list_templates(self) -> str:
+        return ", ".join(map(quote_text, sorted({_PRISTINE, *self._templates})))
 
     def _create_database(self, template: str = "template1") -> str:
         name, owner = quote_name(self.login.database), quote_name(self.login.user)

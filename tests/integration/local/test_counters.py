@@ -9,6 +9,7 @@ from tests.probes import make_probe
 
 from bench_action.engine.local import LocalEngine
 from bench_action.engine.protocol import ServiceSpec
+from bench_action.model.errors import StackError
 from bench_action.stack.meters.work import count_work, read_work
 from bench_action.stack.postgres import Postgres
 from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
@@ -139,12 +140,15 @@ def test_renew__leaves_nothing_of_the_last_subject_on_the_server(postgres: Postg
     run(postgres, "ALTER ROLE postgres SET work_mem = '64kB'", "ALTER ROLE postgres SET enable_indexscan = off")
     run(postgres, "ALTER ROLE postgres CONNECTION LIMIT 1", "ALTER SYSTEM SET jit_above_cost = 0")
     run(postgres, "SELECT pg_reload_conf()", "DROP TABLE item")
+    run(postgres, "CREATE DATABASE other IS_TEMPLATE true", "SELECT pg_create_physical_replication_slot('s', true)")
     client = postgres._connect("postgres", "template1")  # as DROP DATABASE does not end it
     client.send("BEGIN; SELECT 'busy';\n")
     assert client.read_line(WAIT_S) == "busy"
     postgres.renew(TEMPLATE)
     rows = "SHOW work_mem; SHOW enable_indexscan; SHOW jit_above_cost; SELECT count(*) FROM item"
     assert postgres.execute_as("postgres", "postgres", rows) == ["4MB", "on", "100000", "1"]
+    others = "SELECT slot_name FROM pg_replication_slots UNION SELECT datname FROM pg_database WHERE datname = 'other'"
+    assert postgres.execute(others) == []
     busy = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'template1'"
     assert postgres.execute(busy) == ["0"]
     assert postgres.execute("SELECT rolconnlimit FROM pg_authid WHERE rolname = 'postgres'") == ["-1"]
@@ -157,3 +161,15 @@ def test_flush__leaves_nothing_of_the_last_subject_on_redis(redis: Redis, subjec
     redis.flush()
     assert redis._converse("GET a\nCONFIG GET maxclients")[-1] != "10"
     assert "mine" not in "\n".join(redis._converse("ACL LIST"))
+
+
+def test_renew__notices_who_was_in_the_data_of_another_subject(postgres: Postgres, subject: Subject) -> None:
+    """Only one of them may have changed these, for another to be measured on."""
+    del subject
+    visits = [(TEMPLATE, ["DELETE FROM item"]), (TEMPLATE, ["SELECT pg_stat_reset()"])]
+    again = [f"DROP DATABASE {TEMPLATE}", f"CREATE DATABASE {TEMPLATE}"]
+    for database, statements in (*visits, ("template1", again)):
+        run(postgres, *statements, database=database)
+        with pytest.raises(StackError, match=f"an application was in the database {TEMPLATE}"):
+            postgres.renew(TEMPLATE)
+        postgres._visits.clear()
