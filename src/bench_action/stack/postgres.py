@@ -78,7 +78,7 @@ SELECT jsonb_build_object(
     WHERE sourcefile LIKE '%postgresql.auto.conf'),
   'databases', (SELECT jsonb_agg(datname ORDER BY datname) FROM pg_database WHERE datname <> {database}),
   'slots', (SELECT coalesce(jsonb_agg(slot_name ORDER BY slot_name), '[]') FROM pg_replication_slots))"""
-# Who has been in a template, where nobody works: sessions are counted, also those that were not counted as statements.
+# Whether anyone was in a template, where nobody works, or in our database: sessions are counted, whatever they do.
 _VISITS = """
 SELECT coalesce(jsonb_object_agg(d.datname, jsonb_build_array(d.oid, s.sessions, s.stats_reset)), '{{}}')
 FROM pg_database d JOIN pg_stat_database s ON s.datid = d.oid WHERE d.datname IN ({templates})"""
@@ -128,6 +128,7 @@ class Postgres:
         self._version = 0
         self._templates: set[str] = set()
         self._visits: dict[str, tuple[int, int, str | None]] = {}
+        self._own_sessions = 0  # in our database
         self._state = ""
 
     @classmethod
@@ -200,7 +201,7 @@ class Postgres:
 
         `template`: empty for the database as the image has made it. With a template, a subject follows: what the last
         one has changed outside its database is undone, and what it has left running is ended. Raises StackError if it
-        was in a template.
+        was in a template, or in our database.
         """
         if template:
             self._restore_state()
@@ -297,18 +298,20 @@ class Postgres:
             self._execute(f"SELECT pg_drop_replication_slot({quote_text(name)})")
 
     def _require_unvisited(self) -> None:
-        """Raise StackError if somebody was in a template, or made it again, since the first call.
+        """Raise StackError if anyone was in a template or in our database, or made it again, since the first call.
 
         After a crash, the server has forgotten its statistics.
         """
-        found = json.loads(self._execute(_VISITS.format(templates=self._list_templates()))[0])
+        names = f"{self._list_templates()}, '{_OWN}'"
+        found = json.loads(self._execute(_VISITS.format(templates=names))[0])
         for name, (oid, sessions, reset_at) in found.items():
             known = self._visits.setdefault(name, (oid, sessions, reset_at))
-            if oid != known[0] or sessions > known[1] or reset_at not in {None, known[2]}:
+            most = self._own_sessions if name == _OWN else known[1]
+            if oid != known[0] or sessions > most or reset_at not in {None, known[2]}:
                 raise StackError(
-                    f"an application was in the database {name}, which keeps the data of subjects",
+                    f"an application was in the database {name}, which it must not use",
                     where=self.handle.name,
-                    cause="what is measured after that may not be what was seeded",
+                    cause="the data of the other subject, or what counts its work, may not be what it was",
                     advice=f"let the application leave databases alone whose names begin with {_OWN}",
                 )
 
@@ -328,6 +331,7 @@ class Postgres:
         return self._password if role == _OWN else self.login.password
 
     def _connect(self, role: str, database: str) -> Session:
+        self._own_sessions += database == _OWN
         command = ["sh", "-c", _CONVERSE, "sh", "psql", *self._options(role, database)]
         session = self._engine.session(self.handle, command)
         session.send(self._get_password(role) + "\n")
