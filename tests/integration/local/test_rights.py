@@ -18,7 +18,7 @@ from bench_action.engine.local import environments as environments_module
 from bench_action.engine.local.accounts import Account, RunAccount, run_as
 from bench_action.engine.local.cache import find_cache_folder
 from bench_action.engine.local.environments import Environments, list_files
-from bench_action.engine.protocol import LocalForm, ServiceSpec
+from bench_action.engine.protocol import BuildSpec, LocalForm, ServiceSpec
 from bench_action.model.errors import InputError, StackError
 
 pytestmark = pytest.mark.integration
@@ -186,6 +186,16 @@ def test_requirements__that_are_no_files_of_the_repository_are_not_read(sources:
         (sources / "common.txt").write_text(f"-r {name}\n", encoding="utf-8")
         with pytest.raises(InputError, match="could not read the requirements"):
             list_files(requirements, sources)
+
+
+def test_build__explains_sources_that_it_could_not_copy(engine: LocalEngine, sources: Path, python: str) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root has an account that may not read the sources")
+    assert python == sys.executable
+    os.mkfifo(sources / "pipe")
+    local = LocalForm([], sources, sources / "requirements.txt", sources)
+    with pytest.raises(StackError, match="could not read the sources of app"):
+        engine.build(BuildSpec("subject", "app", sources, local=local))
 
 
 def test_subject__has_no_rights_over_its_run(engine: LocalEngine, tmp_path: Path, python: str) -> None:

@@ -133,7 +133,9 @@ class LocalEngine:
                 advice="add `local: {command: […], requirements: …}`, or use --engine docker",
             )
         cache = find_cache_folder(self._environ)
-        python = Environments(self.run_id, cache, self.folder, self._account, self._environ).make(spec.local)
+        environments = Environments(self.run_id, cache, self.folder, self._account, self._environ)
+        with _translate_errors(f"could not read the sources of {spec.name}"):
+            python = environments.make(spec.local)
         name = python.parent.parent.name
         self._pythons[name] = python
         return name
