@@ -16,8 +16,9 @@ from tests.integration.local.test_local_engine import make_engine, make_subject
 from bench_action.engine.local import LocalEngine
 from bench_action.engine.local import environments as environments_module
 from bench_action.engine.local.accounts import Account, RunAccount, run_as
-from bench_action.engine.local.cache import find_cache_folder
+from bench_action.engine.local.cluster import init_cluster
 from bench_action.engine.local.environments import Environments, list_files
+from bench_action.engine.local.servers import Servers
 from bench_action.engine.protocol import BuildSpec, LocalForm, ServiceSpec
 from bench_action.model.errors import InputError, StackError
 
@@ -265,19 +266,23 @@ def test_subject__is_not_run_as_root_for_what_is_in_its_environment(
     assert engine.logs(handle) != ["0"]
 
 
-def test_cluster__is_made_without_the_environment_of_the_service(engine: LocalEngine, open_folder: Path) -> None:
+def test_cluster__is_made_without_the_environment_of_the_service(open_folder: Path) -> None:
     """As one of /etc/passwd, which may own the machine's databases, and for a cache that later runs use."""
     listed = Account.find_listed()
     if listed is None:
         pytest.skip("only root has accounts to give away")
-    open_folder.chmod(0o777)
+    traces, cache = open_folder / "traces", open_folder / "cache"
+    for folder in (traces, cache):
+        folder.mkdir(mode=0o755)
+    traces.chmod(0o777)
     env = {"POSTGRES_USER": "postgres", "POSTGRES_PASSWORD": "it's", "LD_DEBUG": "files"}
-    env["LD_DEBUG_OUTPUT"] = f"{open_folder}/trace"
-    engine.start(ServiceSpec("postgres", "postgres", "postgres:17", env=env))
-    assert listed.uid not in {path.stat().st_uid for path in open_folder.iterdir()}
-    templates = find_cache_folder(os.environ).glob("cluster-*/.complete")
-    newest = max((path.parent for path in templates), key=lambda path: path.stat().st_mtime)
-    assert {path.lstat().st_uid for path in newest.rglob("*")} == {os.geteuid()}
+    spec = ServiceSpec("postgres", "postgres", "", env={**env, "LD_DEBUG_OUTPUT": f"{traces}/trace"})
+    own = {"PATH": os.environ["PATH"]}
+    init_cluster(Servers(own["PATH"]), open_folder / "data", spec, own, account=None, cache=cache)
+    assert not list(traces.iterdir())
+    (template,) = cache.glob("cluster-*/data")
+    assert {path.lstat().st_uid for path in (template, *template.rglob("*"))} == {os.geteuid()}
+    assert (open_folder / "data").stat().st_uid == listed.uid
 
 
 def engine_account_of_postgres() -> int:
