@@ -34,7 +34,7 @@ from bench_action.stack.memory import Room
 from bench_action.stack.pinning import find_placements, fit_to_pinning
 from bench_action.stack.preflight import StealMeter, measure_room, preflight, require_fit
 from bench_action.stack.stack import Stack, bring_up
-from bench_action.verify.subjects import Failure
+from bench_action.verify.failures import Failure
 from bench_action.verify.verification import verify
 
 
@@ -88,7 +88,7 @@ def _run(options: Options, ports: Ports) -> Outcome:
             plan = make_plan(*found, options, in_turns=stack.in_turns)  # plan
             plan = fit_to_pinning(stack, plan, progress)
             facts = _describe(stack, revisions, plan, options, environ=ports.environ, clock=clock)
-            facts = replace(facts, regressions=verified.regressions)
+            facts = facts.add(verified.findings, verified.warnings)
             output.begin()
             with clock.time("measure"):
                 append, hold = (lambda trial: output.append(hide(trial))), ports.interrupts.hold

@@ -8,7 +8,8 @@ from tests.quiet import Quiet
 
 from bench_action.config.load import Project
 from bench_action.stack.stack import Stack
-from bench_action.verify.subjects import Failure, verify_subjects
+from bench_action.verify.failures import Failure
+from bench_action.verify.subjects import verify_subjects
 
 pytestmark = pytest.mark.docker
 

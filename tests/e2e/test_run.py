@@ -34,6 +34,12 @@ def test_verification__that_every_variant_fails(tool: Tool) -> None:
     assert not (finished.output / "result.json").exists()
 
 
-def test_verification__that_finds_keep_alive_other_than_configured(tool: Tool) -> None:
-    finished = tool.run(tool.config({"closing": tiny(CLOSE="1")}))
-    finished.assert_failed(4, "keep_alive: true", "expected the connection kept open", "closed after the reply")
+def test_keep_alive__is_found_out_if_it_is_not_configured(tool: Tool) -> None:
+    config = tool.config({"closing": tiny(CLOSE="1"), "configured": {**tiny(CLOSE="1"), "keep_alive": True}})
+    finished = tool.run(config, "--engine", "local")
+    assert "closing closes connections after a reply" in finished.stderr
+    assert "configured: keep_alive: true: expected the connection kept open" in finished.stderr
+    closing, configured = finished.result.subjects
+    assert (closing.verified, closing.keep_alive, closing.keep_alive_configured) == (True, {"short": False}, None)
+    assert (configured.verified, configured.keep_alive_configured) == (False, True)
+    assert all(trial.valid for trial in finished.result.trials)

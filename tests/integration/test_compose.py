@@ -290,3 +290,32 @@ def test_zero_configuration__needs_no_path(
     built_in = load_project(None, "quick", environ=v2)
     assert "django" in built_in.config.variants
     assert built_in.notes == ("compose.yaml builds no service: the built-in applications are measured",)
+
+
+@pytest.mark.parametrize(
+    "bench",
+    [
+        "profiles: {list: {path: /items, connections: 8, threads: 2, duration: 1s}}",
+        "variants: {web: {env: {DEBUG: 1}}}",
+        "variants: {web: }",
+    ],
+)
+def test_bench_yml__needs_not_say_what_the_compose_file_says(
+    repository: Path, v2: Mapping[str, str], bench: str
+) -> None:
+    write(repository, bench_yml=bench)
+    variant = load(repository, v2, "bench.yml").config.variants["web"]
+    assert (variant.service, variant.port) == ("web", 8000)
+
+
+def test_bench_yml__in_another_folder_is_told_where_the_compose_file_is(
+    repository: Path, v2: Mapping[str, str]
+) -> None:
+    (repository / "bench").mkdir()
+    text = "profiles: {list: {path: /items, connections: 8, threads: 2, duration: 1s}}"
+    (repository / "bench" / "bench.yml").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match="no compose file next to it") as caught:
+        load(repository, v2, "bench/bench.yml")
+    assert caught.value.advice.endswith("`compose: ../compose.yaml`")
+    (repository / "bench" / "bench.yml").write_text(f"compose: ../compose.yaml\n{text}", encoding="utf-8")
+    assert list(load(repository, v2, "bench/bench.yml").config.variants) == ["web"]

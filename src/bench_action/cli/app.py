@@ -53,7 +53,7 @@ from bench_action.report.progress import LiveProgress, PlainProgress, RedactedPr
 from bench_action.report.terminal import print_compared, print_conditions, print_view
 from bench_action.report.view import make_view
 from bench_action.stack.preflight import StealMeter, preflight, require_fit
-from bench_action.verify.subjects import make_verification_error
+from bench_action.verify.failures import make_verification_error
 
 if TYPE_CHECKING:
     from bench_action.action.step import Action

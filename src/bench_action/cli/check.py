@@ -17,7 +17,7 @@ from bench_action.report.terminal import print_table
 from bench_action.stack.cleanup import cleaned_up
 from bench_action.stack.preflight import measure_room
 from bench_action.stack.stack import bring_up
-from bench_action.verify.subjects import make_verification_error
+from bench_action.verify.failures import make_verification_error
 from bench_action.verify.tryout import Tryout, try_requests
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
@@ -44,7 +44,7 @@ class Facts:
 
     `generator`: the machine as the load generator's agent describes it. `images`: name of a service → image id.
     `timings`: seconds of each step. `compares`: whether a base was requested. `warnings`: what was found before
-    anything was measured. `regressions`: what verification found that is worse than in base.
+    anything was measured. `findings`: what verification found to differ from base.
     """
 
     run: RunInfo
@@ -57,7 +57,11 @@ class Facts:
     compares: bool = False
     warnings: tuple[RunWarning, ...] = ()
     applied: AppliedRules = field(default_factory=AppliedRules)
-    regressions: tuple[Finding, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    def add(self, findings: Sequence[Finding], warnings: Sequence[RunWarning]) -> "Facts":
+        """Add what verification found."""
+        return replace(self, findings=(*self.findings, *findings), warnings=(*self.warnings, *warnings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +174,7 @@ def _judge(
     comparisons = (*compare_pairs(trials, run.pairs, rules), *compare_variants(trials, solo, profiles))
     trials_of_own = [trial for trial in trials if trial.variant in own]
     findings = (
-        *run.facts.regressions,
+        *run.facts.findings,
         *find_changes(trials_of_own, run.pairs, work),
         *compare_replies(trials_of_own, run.pairs, project.profiles, project.config.checks),
     )
@@ -266,4 +270,5 @@ def _profile_info(name: str, project: Project) -> ProfileInfo:
         threads=profile.threads,
         duration_s=profile.duration,
         timeout_s=profile.timeout,
+        preset_connections=project.preset_connections.get(name),
     )

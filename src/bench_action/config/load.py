@@ -1,8 +1,9 @@
 """Load `bench.yml` and presets. Errors name the file, the line and what was expected."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -35,7 +36,8 @@ class Project:
 
     Every file that it names is inside `root`. `control_project`: the project that the built-in control belongs to; its
     variant is listed in `config` as well. `compose`: the name of the compose file that services and variants come from,
-    if any. `notes`: what a person should know about how they were taken from it.
+    if any. `notes`: what a person should know about how they were taken from it. `preset_connections`: profile →
+    how many connections the preset asks for, if a server holds fewer.
     """
 
     config: Config
@@ -48,6 +50,7 @@ class Project:
     root: Path = Path("/")
     compose: str = ""
     notes: tuple[str, ...] = ()
+    preset_connections: Mapping[str, int] = field(default_factory=dict)
 
     def find_owner(self, variant: str) -> "Project":
         """Find the project whose paths, seed, checks and requests apply to a variant."""
@@ -180,8 +183,8 @@ def read_config(
     compose = inputs.compose
     if _is_compose_file(file):
         compose = Compose() if find_compose_file(file.parent) == file else Compose(file=[file.name])
-    elif "compose" not in data and _needs_compose(data) and find_compose_file(place.folder) is not None:
-        compose = Compose()
+    elif "compose" not in data and _needs_compose(data):
+        compose = _find_compose(file, place)
     if compose is None:
         return Reading(_check(Config, file, document))
     found = read_compose_project(
@@ -207,7 +210,22 @@ def _needs_compose(data: Mapping[str, Any]) -> bool:
     variants = data.get("variants")
     if not isinstance(variants, dict):
         return "variants" not in data
-    return any(isinstance(variant, dict) and "service" in variant for variant in variants.values())
+    bodies = [body or {} for body in variants.values()]
+    return any(isinstance(body, dict) and ("service" in body or not {"build", "image"} & set(body)) for body in bodies)
+
+
+def _find_compose(file: Path, place: Place) -> Compose | None:
+    """Find the compose file next to a configuration; None if there is none. Raises InputError if it is elsewhere."""
+    if find_compose_file(place.folder) is not None:
+        return Compose()
+    above = [folder for folder in place.folder.parents if folder.is_relative_to(place.root)]
+    found = next(filter(None, map(find_compose_file, above)), None)
+    if found is None:
+        return None
+    raise InputError(
+        f"{file} does not say how its variants are built, and there is no compose file next to it",
+        advice=f"use the one of this repository: `compose: {os.path.relpath(found, place.folder)}`",
+    )
 
 
 def _list_notes(file: Path, data: Mapping[str, Any], reading: ComposeReading) -> list[str]:

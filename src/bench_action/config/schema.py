@@ -374,7 +374,10 @@ class Variant(Container):
     ready: Annotated[Ready, AfterValidator(_answers_http)] = Ready(path="/")
     ulimits: Ulimits = {"nofile": OPEN_FILES}
     local: Local | None = None
-    keep_alive: bool = Field(True, description="whether the server keeps connections open between requests")
+    keep_alive: bool | None = Field(
+        None,
+        description="whether the server keeps a connection open after a reply; left out: found out before measuring",
+    )
 
 
 class Request(Model):

@@ -22,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
@@ -90,6 +91,7 @@ _START = 8 * 1024
 _PROBE_S = 0.5
 _PROBED_SHARE = 0.01
 _STOP_S = 0.05
+_FIRST_ATTEMPT_S = 0.9  # a server that accepts no more leaves a client waiting: it tries again after a second
 
 _Order = TypeVar("_Order")
 _Answer = TypeVar("_Answer")
@@ -486,46 +488,67 @@ def connections(order: ConnectionsOrder) -> ConnectionsAnswer:
     With `hold`, all stay open until the last one is answered, which shows whether the server can keep them all. A
     server without keep-alive waits for its client to close, so without `hold` each is closed once it is answered.
     """
-    request = base64.b64decode(order["raw"])
-    address = (socket.gethostbyname(order["host"]), order["port"])
-    deadline = time.monotonic() + order["limit_s"]
-    open_history: list[socket.socket] = []
-    waiting, answered = selectors.DefaultSelector(), 0
+    request, began = base64.b64decode(order["raw"]), time.monotonic()
+    waiting, replies, prompt = selectors.DefaultSelector(), list[bytes](), 0
+    opened = open_together(order, waiting)
     try:
-        for _ in range(order["count"]):
-            try:
-                connection = socket.socket()
-            except OSError:  # this container's limit of open files, which is not the server's fault
-                continue
-            open_history.append(connection)
-            connection.setblocking(False)
-            connection.connect_ex(address)
-            waiting.register(connection, selectors.EVENT_WRITE)
-        while waiting.get_map() and time.monotonic() < deadline:
+        while waiting.get_map() and time.monotonic() < began + order["limit_s"]:
             for key, event in waiting.select(timeout=0.5):
                 connection = cast("socket.socket", key.fileobj)
-                answered += converse(waiting, connection, event, request)
+                reply = converse(waiting, connection, event, request)
+                if reply is None:
+                    prompt += time.monotonic() - began < _FIRST_ATTEMPT_S
+                elif reply:
+                    replies.append(reply)
                 if not order["hold"] and connection not in waiting.get_map():
                     connection.close()
     finally:
         waiting.close()
-        for connection in open_history:
+        for connection in opened:
             connection.close()
-    return {"answered": answered, "refused_here": order["count"] - len(open_history)}
+    return {
+        "answered": len(replies),
+        "late": len(opened) - prompt,
+        "statuses": dict(Counter(map(read_status, replies))),
+        "refused_here": order["count"] - len(opened),
+    }
 
 
-def converse(waiting: selectors.BaseSelector, connection: socket.socket, event: int, request: bytes) -> int:
-    """Take the next step on one connection. Returns 1 when it has been answered, 0 otherwise."""
+def open_together(order: ConnectionsOrder, waiting: selectors.BaseSelector) -> list[socket.socket]:
+    """Begin to open connections, and let `waiting` report each that is open. Returns those that could be begun."""
+    address = (socket.gethostbyname(order["host"]), order["port"])
+    opened: list[socket.socket] = []
+    for _ in range(order["count"]):
+        try:
+            connection = socket.socket()
+        except OSError:  # this container's limit of open files, which is not the server's fault
+            continue
+        opened.append(connection)
+        connection.setblocking(False)
+        connection.connect_ex(address)
+        waiting.register(connection, selectors.EVENT_WRITE)
+    return opened
+
+
+def converse(waiting: selectors.BaseSelector, connection: socket.socket, event: int, request: bytes) -> bytes | None:
+    """Take the next step on one connection. Returns None once the request is sent, then the reply; empty: none came."""
     try:
         if event & selectors.EVENT_WRITE:
             connection.send(request)
             waiting.modify(connection, selectors.EVENT_READ)
-            return 0
+            return None
         answer = connection.recv(65536)
     except OSError:
         answer = b""
     waiting.unregister(connection)
-    return 1 if answer else 0
+    return answer
+
+
+def read_status(reply: bytes) -> str:
+    """Read the status from the first bytes of a reply; empty if it is not HTTP."""
+    words = reply[:16].split(b" ")
+    status = words[1] if words[0].startswith(b"HTTP/1.") and len(words) > 1 else b""
+    return status.decode() if status.isdigit() and len(status) == 3 else ""
 
 
 def wrk(order: WrkOrder) -> WrkAnswer:
@@ -538,7 +561,9 @@ def wrk(order: WrkOrder) -> WrkAnswer:
         argv = [*order["argv"], "-s", script.name, make_url(order)]
         before, ticks, idle = read_all_usage(order["parts"]), read_cpu_ticks(), read_idle_ticks()
         started = time.monotonic()
-        output, status, cpu_s = run_program(argv, order["limit_s"], [watcher, prober])
+        # a server that is to get one request at a time would get two
+        helpers = [watcher, prober] if order["connections"] > 1 else [watcher]
+        output, status, cpu_s = run_program(argv, order["limit_s"], helpers)
         wall_s, after = time.monotonic() - started, read_all_usage(order["parts"])
         prober.stop()
         watcher.stop()

@@ -144,6 +144,18 @@ class Answer(NamedTuple):
     text: str = ""
 
 
+class Burst(NamedTuple):
+    """What became of connections that were opened at the same time, with one request on each.
+
+    `answered`: how many got a reply. `late`: how many the server did not accept at the first attempt. `statuses`:
+    status → how many replies had it.
+    """
+
+    answered: int
+    late: int = 0
+    statuses: Mapping[str, int] = {}
+
+
 class Sample(NamedTuple):
     """What is kept of each of many replies; see Reply."""
 
@@ -266,8 +278,8 @@ class Agent:
             _require_length(answer["answers"], len(orders), ".answers")
             return [_decode_replies(each, f".answers[{index}]") for index, each in enumerate(answer["answers"])]
 
-    def connections(self, request: HttpRequest, count: int, *, hold: bool, limit_s: float) -> int:
-        """Open `count` connections at the same time (`hold`: until all are answered). Returns how many were answered.
+    def connections(self, request: HttpRequest, count: int, *, hold: bool, limit_s: float) -> Burst:
+        """Open `count` connections at the same time, and send the request on each. `hold`: until all are answered.
 
         Those that the load container could not open count as answered: they say nothing about the server, and make
         every trial invalid.
@@ -280,7 +292,7 @@ class Agent:
             "limit_s": limit_s,
         }
         answer = self._send(order, ConnectionsAnswer, limit_s)
-        return answer["answered"] + answer["refused_here"]
+        return Burst(answer["answered"] + answer["refused_here"], answer["late"], answer["statuses"])
 
     def wrk(self, order: WrkOrder, while_running: Callable[[], None], every_s: float) -> WrkAnswer:
         """Run wrk; `while_running` is called every `every_s` seconds meanwhile, and may raise to give up."""

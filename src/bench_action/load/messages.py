@@ -177,9 +177,15 @@ class ConnectionsOrder(WireRequest):
 
 
 class ConnectionsAnswer(TypedDict):
-    """How many connections were answered, and how many the load container itself could not open."""
+    """What became of the connections.
+
+    `answered`: how many got a reply. `late`: how many were not open within a second, so that a client had to try again.
+    `statuses`: status → how many replies had it. `refused_here`: how many the load container itself could not open.
+    """
 
     answered: int
+    late: int
+    statuses: dict[str, int]
     refused_here: int
 
 

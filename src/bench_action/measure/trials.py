@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from statistics import fmean, pstdev
 from typing import Any
 
-from bench_action.config.environment import fill_in_request
 from bench_action.config.schema import Profile
 from bench_action.load.generator import Reply, Sample, Turns, convert_counters
-from bench_action.load.messages import WrkAnswer, WrkOrder
+from bench_action.load.messages import WrkAnswer
 from bench_action.load.replies import (
     describe_statuses,
     find_unexpected,
@@ -21,7 +20,7 @@ from bench_action.load.replies import (
     summarise_replies,
 )
 from bench_action.load.validity import Circumstances, compute_generator_busy, judge
-from bench_action.load.wrk import Report, build_order, parse_report
+from bench_action.load.wrk import Report, parse_report
 from bench_action.measure.limits import Strain, require_within_limits
 from bench_action.model.machine import Usage
 from bench_action.model.result import Errors, Latency, Replies, Trial, Work
@@ -34,7 +33,6 @@ from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
 
 _CHECK_S = 0.5  # how often, during a trial, containers are checked to be alive and connections to the database counted
-_LATE_S = 15.0
 _SETTLE_S = 1.0
 _PER_TURN = 5  # requests: about a hundredth of a second, so that drift of the machine affects both subjects equally
 _NO_WORK = Work(queries=0, rows=0, cache_commands=0)
@@ -103,7 +101,7 @@ def load_alone(stack: Stack, subject: Subject, profile: Profile, duration_s: int
         if subject.database is not None:
             peak = max(peak, subject.database.connections())
 
-    order = _build_order(subject, profile, duration_s, subject.parts)
+    order = subject.order_load(profile, duration_s)
     answer = stack.agent.wrk(order, check, _CHECK_S)
     require_alive(stack.engine)
     run = _build_load_run(answer, where, peak)
@@ -115,7 +113,7 @@ def load_together(
     stack: Stack, subjects: Sequence[Subject], profile: Profile, duration_s: int, where: Sequence[str]
 ) -> list[LoadRun]:
     """Run wrk for each subject at the same time, started in this order. Raises StackError if a part has died."""
-    orders = [_build_order(subject, profile, duration_s, subject.parts) for subject in subjects]
+    orders = [subject.order_load(profile, duration_s) for subject in subjects]
     answers = stack.agent.duet(orders, lambda: None, 60.0)
     require_alive(stack.engine)
     runs = [_build_load_run(answer, name, 0) for answer, name in zip(answers, where, strict=True)]
@@ -182,7 +180,7 @@ def _judge_load(
     cell, sampled = str(place.cell), summarise_replies(report.sampled)
     circumstances = Circumstances(
         cell,
-        subject.config.keep_alive,
+        subject.keeps_open(place.cell.profile),
         cores,
         throttled_ms=max((usage.throttled_ms for usage in run.usage.values()), default=0.0),
         paired=place.paired,
@@ -357,16 +355,6 @@ def _average_idle(placement: Placement | None, report: Report) -> dict[str, floa
         for name, cpus in groups.items()
         if all(cpu in report.idle for cpu in cpus)
     }
-
-
-def _build_order(subject: Subject, profile: Profile, duration_s: int, parts: Mapping[str, str]) -> WrkOrder:
-    return build_order(
-        fill_in_request(profile, subject.addresses),
-        subject.handle,
-        duration_s=duration_s,
-        parts=parts,
-        limit_s=duration_s + profile.timeout + _LATE_S,
-    )
 
 
 def _build_load_run(answer: WrkAnswer, where: str, db_connections: int) -> LoadRun:

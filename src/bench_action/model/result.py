@@ -225,6 +225,9 @@ class ProfileInfo(Frozen):
     threads: int
     duration_s: float
     timeout_s: float
+    preset_connections: int | None = Field(
+        None, description="what the preset asks for, if a server holds fewer connections; null if it holds them"
+    )
 
 
 class SubjectInfo(Frozen):
@@ -237,6 +240,11 @@ class SubjectInfo(Frozen):
     startup_s: float
     verified: bool
     failure: str = ""
+    renewal_s: float = Field(0.0, description="how long it took to make its slot's data new before it was started")
+    keep_alive: dict[str, bool] = Field(
+        {}, description="profile → whether its server was seen to keep a connection open after a reply"
+    )
+    keep_alive_configured: bool | None = Field(None, description="the variant's `keep_alive`; null: it was found out")
 
     @property
     def name(self) -> str:

@@ -42,6 +42,7 @@ class Code(StrEnum):
     SEED_LOST = "seed-lost"
     NEVER_IDLE = "never-idle"
     IN_TURNS = "variants-in-turn"
+    CONNECTIONS_CHOSEN = "connections-chosen"
 
     @property
     def invalidates(self) -> bool:
@@ -134,6 +135,8 @@ _ADVICE = {
     "Turn it off for the benchmark, or start it as a service with `worker: true`.",
     Code.IN_TURNS: "Each was restarted and warmed up for each trial alone, which takes time. Measure fewer variants at "
     "a time (`--variant`), or use a machine with more memory.",
+    Code.CONNECTIONS_CHOSEN: "Development servers, and applications whose requests share one connection to a "
+    "database, hold few. Use the server that you deploy, or name `profiles` with the `connections` that you expect.",
     Code.NO_COUNTERS: "CPU and memory of the containers are missing. Requests/s and latencies are not affected.",
 }
 

@@ -31,8 +31,8 @@ class Design:
     """The cells that are measured alone, and the pairs that are compared.
 
     `duets`: whether there are enough CPUs to load the two subjects of a pair at the same time. `boot_s`: how many
-    seconds the slowest subject takes to start. `in_turns`: variants share slots, so that they are restarted for each
-    trial alone.
+    seconds the slowest subject takes to start, `renewal_s`: how many it takes to make the data of a slot new.
+    `in_turns`: variants share slots, so that they are restarted for each trial alone.
     """
 
     cells: tuple[Cell, ...]
@@ -40,6 +40,7 @@ class Design:
     duets: bool
     seed: int
     boot_s: float = 1.0
+    renewal_s: float = 0.0
     in_turns: bool = False
 
     def make_blocks(self, project: Project) -> Iterator[Block]:
@@ -48,13 +49,13 @@ class Design:
         `latency` compares revisions only. `interleaved` follows even if duets are possible, in case the duets of base
         and head turn out to be unable to compare rates. The measurer skips the blocks that are not needed.
         """
-        policy, writes = project.policy, any(profile.writes for profile in project.profiles.values())
+        policy = project.policy
         alone = make_solo_blocks(
             self.cells,
             blocks=self._capacity_blocks(project),
             warmup_s=policy.warmup,
             seed=self.seed,
-            renew=writes,
+            renew=_writes(project),
             in_turns=self.in_turns,
         )
         latency = [pair for pair in self.pairs if pair.kind == "revision"]
@@ -73,7 +74,7 @@ class Design:
     def estimate(self, project: Project) -> tuple[int, float]:
         """Estimate the number of trials and the seconds that they take, if nothing is decided early."""
         policy, times, blocks = project.policy, self.make_timetable(project), self._capacity_blocks(project)
-        alone_s = len(self.cells) * policy.warmup + blocks * times.capacity_s
+        alone_s = self._estimate_counts_s(project) + blocks * times.capacity_s
         latency_s = times.revisions * policy.latency.blocks * times.latency_s
         duet_s = len(self.pairs) * policy.duet.seconds
         duets = min(policy.duet.blocks, int(policy.duet.seconds / times.duet_s))
@@ -82,33 +83,62 @@ class Design:
         return trials, min(total_s, times.limit_s) if times.limit_s is not None else total_s
 
     def describe_starts(self, project: Project) -> str:
-        """Say what it costs that each block of a pair restarts its subjects; empty if they start fast."""
-        if not self.pairs or self.boot_s < _SLOW_S:
-            return ""
+        """Say what it costs that each block of a pair restarts its subjects; empty if that is fast."""
         times, duet = self.make_timetable(project), project.policy.duet
+        if not self.pairs or times.restart_s - _SWITCH_S < _SLOW_S:
+            return ""
         seconds = duet.seconds
         if times.limit_s is not None:
             seconds = min(seconds, max(0.0, times.limit_s - times.capacity_s) / times.pairs)
         blocks = min(duet.blocks, int(seconds / times.duet_s))
         more = ", too few to decide: allow more time" if blocks < LEAST_BLOCKS else ""
-        return (
-            f"each block restarts its subjects, which take {self.boot_s:.0f} s to start: "
-            f"about {plural(blocks, 'block')} for each pair in the time{more}"
-        )
+        text = f"each block restarts its subjects, which take {self.boot_s:.0f} s to start"
+        if times.renewal_s >= 1:
+            often = {0.5: "every second time ", 1.0: ""}.get(self._find_renewed_share(project), "most times ")
+            text += f", and {often}copies their data again, which takes {self.renewal_s:.0f} s"
+            more += " or a smaller seed" if more else ""
+        return f"{text}: about {plural(blocks, 'block')} for each pair in the time{more}"
 
     def make_timetable(self, project: Project) -> Timetable:
         """Estimate how long the blocks take, from the profiles and from how long the subjects took to start."""
-        policy = project.policy
-        renewal_s = _SWITCH_S + self.boot_s + policy.warmup if self.in_turns else 0.0
+        policy, alone_s = project.policy, self._renew_alone_s(project) if self._renews(project) else 0.0
+        renewal_s = self.renewal_s * self._find_renewed_share(project)
         return Timetable(
             limit_s=policy.minutes * 60 if policy.minutes is not None else None,
             pairs=len(self.pairs),
             revisions=sum(1 for pair in self.pairs if pair.kind == "revision"),
-            restart_s=_SWITCH_S + self.boot_s,
-            capacity_s=sum(project.profiles[cell.profile].duration + _OVERHEAD_S + renewal_s for cell in self.cells),
+            restart_s=_SWITCH_S + self.boot_s + renewal_s,
+            capacity_s=sum(project.profiles[cell.profile].duration + _OVERHEAD_S + alone_s for cell in self.cells),
             latency=policy.latency,
             duet=policy.duet,
+            renewal_s=renewal_s,
         )
+
+    def _renews(self, project: Project) -> bool:
+        """Whether each trial alone begins with new data and a restart."""
+        return self.in_turns or _writes(project)
+
+    def _renew_alone_s(self, project: Project) -> float:
+        """Estimate how long new data, a restart and a warm-up take before a trial alone."""
+        return _SWITCH_S + self.boot_s + self.renewal_s + project.policy.warmup
+
+    def _estimate_counts_s(self, project: Project) -> float:
+        """Estimate how long both counts of all cells take: nearly all of it are restarts and warm-ups."""
+        subjects = len({(cell.variant, cell.revision) for cell in self.cells})
+        restarts = len(self.cells) if self._renews(project) else subjects
+        again_s = len(self.cells) * self._renew_alone_s(project) if self.in_turns else 0.0
+        restart_s = self._renew_alone_s(project) - project.policy.warmup
+        return len(self.cells) * project.policy.warmup + restarts * restart_s + again_s
+
+    def _find_renewed_share(self, project: Project) -> float:
+        """Find in which share of a pair's blocks the data are made new: if another subject was in the slot before.
+
+        The two swap slots at random, and pairs of other subjects come in between, in random order.
+        """
+        if _writes(project):
+            return 1.0
+        subjects = {(pair.base.variant, pair.base.revision, pair.head.variant) for pair in self.pairs}
+        return 1 - 0.5 / max(1, len(subjects))
 
     def _capacity_blocks(self, project: Project) -> int:
         return project.policy.paired_blocks if self.pairs else project.policy.blocks
@@ -123,6 +153,7 @@ def make_design(
     seed: int,
     without: Collection[Cell] = (),
     boot_s: float = 1.0,
+    renewal_s: float = 0.0,
     in_turns: bool = False,
 ) -> Design:
     """Lay out the cells and pairs of a run.
@@ -146,7 +177,11 @@ def make_design(
             sides = Cell(base_name, "head", profile), Cell(head_name, "head", profile)
             if known.issuperset(sides):
                 pairs.append(Pair("variant", *sides))
-    return Design(cells, tuple(pairs), duets, seed, boot_s, in_turns)
+    return Design(cells, tuple(pairs), duets, seed, boot_s, renewal_s, in_turns)
+
+
+def _writes(project: Project) -> bool:
+    return any(profile.writes for profile in project.profiles.values())
 
 
 def _pace(paced: PairPhase) -> Pace:

@@ -74,6 +74,7 @@ def make_plan(
         seed=options.seed,
         without=lacks,
         boot_s=max(subject.startup_s for subject in subjects),
+        renewal_s=max(subject.renewal_s for subject in subjects),
         in_turns=in_turns,
     )
     return Plan(project, tuple(subjects), design, tuple(places), lacks, to_the_end=options.self_test)

@@ -23,8 +23,8 @@ class Timetable:
 
     `limit_s`: the time limit of measuring, None without one. `pairs`: how many are compared. `revisions`: how many of
     them are base and head of a variant, which have latency blocks as well. `restart_s`: restarting both subjects of a
-    pair, once per block. `capacity_s`: one `capacity` block, with all its cells. `latency`, `duet`: warm-up, slice and
-    number of blocks of these phases.
+    pair, once per block; `renewal_s`: the part of it in which data are made new, on average. `capacity_s`: one
+    `capacity` block, with all its cells. `latency`, `duet`: warm-up, slice and number of blocks of these phases.
     """
 
     limit_s: float | None
@@ -34,6 +34,7 @@ class Timetable:
     capacity_s: float
     latency: PairPhase
     duet: PairPhase
+    renewal_s: float = 0.0
 
     @property
     def duet_s(self) -> float:
@@ -77,9 +78,12 @@ class Timetable:
         pairs_s = self.pairs * LEAST_BLOCKS * duet_s
         pairs_s += self.revisions * self.latency.blocks * (duet_s + self.latency.slice - self.duet.slice)
         minutes = ceil(_MARGIN * (max(alone_s, self.capacity_s) + pairs_s) / 60)
+        copies = 2 * self.renewal_s > self.restart_s
+        what = "copying the data again and restarting" if copies else "restarting"
+        limit = f"--max-minutes {max(minutes, int(self.limit_s // 60) + 1)}"
         return (
-            f"restarting took {restart_s:.0f} s of each block of {duet_s:.0f} s; "
-            f"--max-minutes {max(minutes, int(self.limit_s // 60) + 1)} would do"
+            f"{what} took {restart_s:.0f} s of each block of {duet_s:.0f} s; "
+            f"{limit}{' or a smaller seed' if copies else ''} would do"
         )
 
     def _estimate_duet_s(self, latency_s: float) -> float:

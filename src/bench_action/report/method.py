@@ -42,9 +42,24 @@ def describe_method(result: Result) -> tuple[str, ...]:
         f"{order} (seed {result.run.seed}).",
         *((_CONTROL,) if built_in else ()),
         *_METHOD,
+        *_describe_connections(result),
         *((_ALONE,) if variants else ()),
         *(_PAIRED if paired else ()),
         *_describe_gates(result),
+    )
+
+
+def _describe_connections(result: Result) -> tuple[str, ...]:
+    """Say whose servers close connections after a reply, and whether that was configured or found out."""
+    closing = [subject for subject in result.subjects if not all(subject.keep_alive.values())]
+    groups = {
+        "as was found out": [subject.name for subject in closing if subject.keep_alive_configured is None],
+        "as configured": [subject.name for subject in closing if subject.keep_alive_configured is not None],
+    }
+    return tuple(
+        f"Connections were closed after each reply by {', '.join(names)}, {how}: wrk opened a new one for each request."
+        for how, names in groups.items()
+        if names
     )
 
 

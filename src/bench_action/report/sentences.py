@@ -12,6 +12,7 @@ from bench_action.report.change import fails_gate, has_meaning, list_comparisons
 from bench_action.report.pace import Pace, measure_pace
 
 _ONE = {"queries": "query", "rows": "row", "cache commands": "cache command"}
+_SEEN = frozenset({"keep-alive-changed", "connections-held"})  # codes of findings that are not counted
 _CPU = {
     "cpu_ms_per_request": ("needs", "CPU"),
     "total_cpu_ms_per_request": ("and its services need", "CPU"),
@@ -70,6 +71,7 @@ def list_causes(result: Result) -> tuple[str, ...]:
 
 def _causes(result: Result, comparisons: Sequence[Comparison]) -> Iterator[str]:
     messages: dict[str, list[str]] = {}
+    counted = {finding.cell for finding in result.findings if finding.code not in _SEEN}
     for finding in result.findings:
         if finding.code != "statement":
             messages.setdefault(finding.cell, []).append(finding.message)
@@ -78,7 +80,7 @@ def _causes(result: Result, comparisons: Sequence[Comparison]) -> Iterator[str]:
         cells.setdefault(c.cell, {})[c.metric] = c
     for cell in sorted({c.cell for c in comparisons if is_loss(c)}):
         if changed := messages.get(cell):
-            yield f"`{cell}`, counted exactly: {'; '.join(changed)}."
+            yield f"`{cell}`{', counted exactly' if cell in counted else ''}: {'; '.join(changed)}."
             continue
         metrics = cells[cell]
         latency, cpu = metrics.get("latency_p50_us"), metrics.get("cpu_ms_per_request")

@@ -1,5 +1,6 @@
 """Bring up what a run needs: images, the load generator, and a slot with its services for each subject."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -51,6 +52,10 @@ class Stack:
     def subject(self, variant: str, revision: str) -> Subject:
         """Find the subject of a variant at a revision."""
         return next(subject for subject in self.subjects if (subject.variant, subject.revision) == (variant, revision))
+
+    def update(self, subject: Subject) -> None:
+        """Keep what was found out about a subject."""
+        self.subjects = tuple(subject if each.name == subject.name else each for each in self.subjects)
 
     def renew(self, *subjects: Subject) -> None:
         """Make the data of subjects new and restart them in their slots, as if they had never received a request.
@@ -117,7 +122,7 @@ class Stack:
         """Start head's subjects, each in a slot; return when all are ready. Raises StackError."""
         placed = list(zip(heads, slots, strict=False))
         run_in_parallel(lambda both: both[1].clear(grace_s=1), placed)
-        run_in_parallel(lambda both: both[1].renew(both[0]), placed)
+        placed = list(zip(run_in_parallel(lambda both: _renew(*both), placed), slots, strict=False))
         self._add(run_in_parallel(lambda both: both[1].start(both[0], self.starter), placed))
 
     def _start_bases(self, bases: Sequence[Subject], slots: Sequence[Slot], base: Baseline | None) -> None:
@@ -125,8 +130,7 @@ class Stack:
         for subject, slot in zip(bases, slots, strict=False):
             slot.clear(grace_s=1)
             try:
-                slot.renew(subject)
-                self._add([slot.start(subject, self.starter)])
+                self._add([slot.start(_renew(subject, slot), self.starter)])
             except StackError as error:
                 slot.clear()
                 if base is None:
@@ -147,6 +151,13 @@ class Stack:
 
     def _make_check(self, subject: Subject) -> ReadinessCheck:
         return make_check(self.engine, self.agent, subject.handle, subject.config, addresses=subject.addresses)
+
+
+def _renew(subject: Subject, slot: Slot) -> Subject:
+    """Make the data of an empty slot new for a subject; return it with how long that took."""
+    began = time.monotonic()
+    slot.renew(subject)
+    return replace(subject, renewal_s=time.monotonic() - began)
 
 
 def bring_up(

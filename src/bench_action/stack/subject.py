@@ -4,15 +4,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench_action.config.environment import Address, fill_in_request
-from bench_action.config.schema import Request, Variant
+from bench_action.config.schema import Profile, Request, Variant
 from bench_action.engine.protocol import Handle
 from bench_action.load.generator import HttpRequest
+from bench_action.load.messages import WrkOrder
+from bench_action.load.wrk import build_order
 from bench_action.model.result import Revision, SubjectInfo
 from bench_action.stack.images import Image
 from bench_action.stack.redis import Redis
 from bench_action.stack.seeding.redis import RedisSeed
 from bench_action.stack.server import DatabaseServer, Statements
 
+_LATE_S = 15.0  # wrk may take so much longer than it was told to
 _NOWHERE = Handle("", "", "subject", "", 0)
 
 
@@ -43,6 +46,9 @@ class Subject:
     `companions`: what runs with it and answers requests with it; `workers`: what works in the background for it.
     `databases`, `caches`: those of its slot, by the name of the service. `services`: all services of its slot.
     `cache_seeds`: what its caches begin with, by the name of the service. `addresses`: how it reaches each service.
+    `startup_s`, `renewal_s`: how long it took to start, and to make its slot's data new before. `kept`: profile →
+    whether its server was seen to keep a connection open after a reply. `held`: profile → how many connections it
+    holds, if the preset chose their number.
     """
 
     variant: str
@@ -59,6 +65,9 @@ class Subject:
     cache_seeds: Mapping[str, RedisSeed] = field(default_factory=dict)
     slot: str = ""
     startup_s: float = 0.0
+    renewal_s: float = 0.0
+    kept: Mapping[str, bool] = field(default_factory=dict)
+    held: Mapping[str, int] = field(default_factory=dict)
     addresses: Mapping[str, Address] = field(default_factory=dict, repr=False)
 
     @property
@@ -69,6 +78,21 @@ class Subject:
     def address_request(self, wanted: Request) -> HttpRequest:
         """Address a request to it, with the placeholders of its headers and its body filled in."""
         return HttpRequest.to(self.handle, fill_in_request(wanted, self.addresses))
+
+    def order_load(self, profile: Profile, duration_s: int) -> WrkOrder:
+        """Order wrk to load it for so many seconds, with the placeholders of the profile filled in."""
+        return build_order(
+            fill_in_request(profile, self.addresses),
+            self.handle,
+            duration_s=duration_s,
+            parts=self.parts,
+            limit_s=duration_s + profile.timeout + _LATE_S,
+        )
+
+    def keeps_open(self, profile: str) -> bool:
+        """Whether its server keeps connections open under a profile: as configured, else as was found out."""
+        configured = self.config.keep_alive
+        return self.kept.get(profile, True) if configured is None else configured
 
     @property
     def handles(self) -> tuple[Handle, ...]:
@@ -112,6 +136,9 @@ class Subject:
             image=self.image.name,
             image_id=self.image.id,
             startup_s=self.startup_s,
+            renewal_s=self.renewal_s,
+            keep_alive=dict(self.kept),
+            keep_alive_configured=self.config.keep_alive,
             verified=not failure,
             failure=failure,
         )

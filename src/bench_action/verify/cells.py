@@ -9,7 +9,7 @@ from bench_action.config.schema import Profile
 from bench_action.load.generator import Reply
 from bench_action.plan.blocks import Cell
 from bench_action.stack.stack import Stack
-from bench_action.verify.subjects import Failure
+from bench_action.verify.failures import Failure
 
 # revision, variant and profile → what the subject replied to the profile's request
 Replies = Mapping[tuple[str, str, str], Reply]

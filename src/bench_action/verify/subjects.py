@@ -1,4 +1,4 @@
-"""Verify every subject, before anything is measured: checks, declared work, keep-alive and connections."""
+"""Verify every subject, before anything is measured: checks, declared work and connections."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -8,44 +8,16 @@ from functools import partial
 from bench_action.config.baseline import Baseline
 from bench_action.config.load import Project
 from bench_action.config.schema import Check, Profile
-from bench_action.load.generator import HttpRequest
-from bench_action.model.errors import VerificationError
 from bench_action.model.progress import Progress
-from bench_action.model.wording import plural
 from bench_action.stack.readiness import require_alive
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
 from bench_action.verify.checks import Answers, run_check
+from bench_action.verify.connections import check_connections
+from bench_action.verify.failures import Failure
 from bench_action.verify.pages import mask_tokens, normalise_page, quote_difference
 
-_CONNECTIONS_S = 30.0
 _GONE = frozenset({404, 405, 410})
-_MORE_CONNECTIONS = (
-    "raise how many connections the server may open (`ulimits: {nofile: …}`), lets wait (the backlog of its `listen`: "
-    "gunicorn and uvicorn `--backlog`, Node.js `listen({backlog})`, Python's socketserver `request_queue_size`) or "
-    "serves at a time; or lower `connections`"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A rule that a subject breaks. `profiles`: the profiles that it concerns, None if it concerns all of them.
-
-    `regression`: only its counted work breaks the rule, and base keeps it: head can be measured, and is the cause.
-    `advice`: what to do, if that is known better than for any rule.
-    """
-
-    subject: str
-    rule: str
-    expected: str
-    got: str
-    profiles: frozenset[str] | None = None
-    log: tuple[str, ...] = ()
-    regression: bool = False
-    advice: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.subject}: {self.rule}: expected {self.expected}, got {self.got}"
 
 
 @dataclass(slots=True)
@@ -76,9 +48,7 @@ def verify_subjects(
             stack.admit(turn)
             judging = base if own is project else None
             failures += _verify_turn(stack, own, turn, judging, pages=pages, progress=progress)
-            failures += _check_keep_alive(stack, turn, own.profiles, base)
-            for subject in turn:
-                failures += _check_connections(stack, subject, own.profiles)
+            failures += check_connections(stack, own, turn, base, progress)
             failures += _stop_dead_bases(stack, turn)
             require_alive(stack.engine, "during verification")
         for kept in pages.values():
@@ -147,25 +117,6 @@ def find_profiles(path: str, profiles: Mapping[str, Profile]) -> frozenset[str] 
     own, _, _ = path.partition("?")
     loading = frozenset(name for name, profile in profiles.items() if profile.path.partition("?")[0] == own)
     return loading or None
-
-
-def describe_failures(failures: Sequence[Failure]) -> dict[str, str]:
-    """Map the name of each subject that broke a rule to what it broke, for a message."""
-    return {
-        name: "; ".join(f"{f.rule}: expected {f.expected}, got {f.got}" for f in failures if f.subject == name)
-        for name in dict.fromkeys(failure.subject for failure in failures)
-    }
-
-
-def make_verification_error(failures: Sequence[Failure]) -> VerificationError:
-    """Make one error from all failures."""
-    names = ", ".join(dict.fromkeys(failure.subject for failure in failures))
-    usual = "fix the variant, or fix `checks:` in the configuration if they expect the wrong thing"
-    return VerificationError(
-        f"{names} broke {plural(len(failures), 'rule')} and cannot be compared\n"
-        + "\n".join(f"  - {failure}" for failure in failures),
-        advice="; ".join(dict.fromkeys(failure.advice or usual for failure in failures)),
-    )
 
 
 def compare_pages(rule: str, pages: Mapping[str, str]) -> Iterator[Failure]:
@@ -255,46 +206,3 @@ def _stop_dead_bases(stack: Stack, subjects: Sequence[Subject]) -> Iterator[Fail
             log = tuple(stack.engine.logs(end.handle))
             stack.engine.stop(end.handle)
             yield Failure(bases[end.handle.id].name, "keep running", "an application that runs", f"it {end}", log=log)
-
-
-def _check_keep_alive(
-    stack: Stack, subjects: Sequence[Subject], profiles: Mapping[str, Profile], base: Baseline | None
-) -> Iterator[Failure]:
-    """Check that servers keep connections open as configured: it may cause half of a measured difference."""
-    reads = {name: profile.path for name, profile in profiles.items() if not profile.writes}
-    known = [reads[name] for name in reads if base is not None and name in base.profiles]
-    paths = {"head": next(iter(reads.values()), None), "base": next(iter(known), None)}
-    requests = [_make_request(subject, paths[subject.revision]) for subject in subjects]
-    words = {True: "the connection kept open", False: "the connection closed after the reply"}
-    all_replies = stack.agent.requests_together(requests, 2, bodies=False)
-    for subject, first_replies in zip(subjects, all_replies, strict=True):
-        wanted, replies = subject.config.keep_alive, first_replies
-        if replies[0].problem:  # an endless stream, for example, which concerns its own profile only
-            replies = stack.agent.requests(_make_request(subject), 2)
-        kept = not replies[0].problem and replies[0].kept and not replies[-1].problem
-        if kept != wanted:
-            got = replies[-1].problem or words[kept]
-            cure = f"if that is how its server works, set `keep_alive: {str(kept).lower()}`"
-            advice = "" if replies[-1].problem else cure
-            yield Failure(subject.name, f"keep_alive: {str(wanted).lower()}", words[wanted], got, advice=advice)
-
-
-def _make_request(subject: Subject, path: str | None = None) -> HttpRequest:
-    """Make a request that the subject accepts, with the host name and the headers by which it is ready."""
-    request = subject.config.ready.request
-    return subject.address_request(request.model_copy(update={"path": path or request.path}))
-
-
-def _check_connections(stack: Stack, subject: Subject, profiles: Mapping[str, Profile]) -> Iterator[Failure]:
-    """Check that the server answers on as many simultaneous connections as the largest profile will open."""
-    most = max(profiles.values(), key=lambda profile: profile.connections)
-    answered = stack.agent.connections(
-        _make_request(subject),
-        most.connections,
-        hold=subject.config.keep_alive,
-        limit_s=_CONNECTIONS_S,
-    )
-    if answered < most.connections:
-        expected = f"{most.connections} simultaneous connections, all answered within {_CONNECTIONS_S:g} s"
-        fewer = frozenset(name for name, profile in profiles.items() if profile.connections > answered)
-        yield Failure(subject.name, "live connections", expected, str(answered), fewer, advice=_MORE_CONNECTIONS)

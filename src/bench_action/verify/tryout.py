@@ -14,7 +14,9 @@ from bench_action.model.result import Statement, Work
 from bench_action.stack.meters.work import count_work, list_queries, read_work
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
-from bench_action.verify.subjects import Failure, verify_subjects
+from bench_action.verify.connections import choose_connections
+from bench_action.verify.failures import Failure
+from bench_action.verify.subjects import verify_subjects
 
 _ANSWER_S = 30.0
 _DESCRIPTIONS = ["/openapi.json", "/api/openapi.json", "/api/v1/openapi.json", "/v3/api-docs", "/swagger.json"]
@@ -82,6 +84,8 @@ def try_requests(stack: Stack, project: Project, progress: Progress) -> Tryout:
     try:
         stack.renew(*stack.present)
         failures = verify_subjects(stack, project, progress)
+        for warning in choose_connections(project, stack.subjects)[1]:
+            progress.warn(f"{warning.message}. {warning.advice}")
     except StackError as error:
         return Tryout(attempts, routes, error=error)
     return Tryout(attempts, routes, failures)

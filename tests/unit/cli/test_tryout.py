@@ -16,7 +16,7 @@ from bench_action.load.generator import Reply
 from bench_action.model.errors import StackError, VerificationError
 from bench_action.model.result import Statement, Work
 from bench_action.report.terminal import print_table
-from bench_action.verify.subjects import Failure
+from bench_action.verify.failures import Failure
 from bench_action.verify.tryout import Attempt, Tryout, parse_openapi
 
 pytestmark = pytest.mark.unit

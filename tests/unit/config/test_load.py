@@ -230,7 +230,7 @@ def test_load_project__defaults_are_the_services_of_the_article(tmp_path: Path) 
     }
     assert config.services["postgres"].settings == {"max_connections": 500}
     assert config.variants["one"].port == 8000
-    assert config.variants["one"].keep_alive is True
+    assert config.variants["one"].keep_alive is None
 
 
 def test_load_project__services_may_be_empty(tmp_path: Path) -> None:

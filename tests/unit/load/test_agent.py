@@ -423,7 +423,7 @@ def test_requests__head_has_headers_and_no_body(port: int) -> None:
 @pytest.mark.parametrize("hold", [True, False])
 def test_connections__all_are_answered(port: int, hold: bool) -> None:
     answer = agent.connections(order(port, count=50, hold=hold, limit_s=30.0))
-    assert answer == {"answered": 50, "refused_here": 0}
+    assert answer == {"answered": 50, "late": 0, "statuses": {"200": 50}, "refused_here": 0}
 
 
 def test_connections__a_server_that_serves_one_at_a_time_cannot_hold_many() -> None:
@@ -434,13 +434,30 @@ def test_connections__a_server_that_serves_one_at_a_time_cannot_hold_many() -> N
     with listening(serve) as port:
         held = agent.connections(order(port, count=3, hold=True, limit_s=1.0))
         in_turn = agent.connections(order(port, count=3, hold=False, limit_s=30.0))
-    assert held == {"answered": 1, "refused_here": 0}
-    assert in_turn == {"answered": 3, "refused_here": 0}
+    assert (held["answered"], held["refused_here"]) == (1, 0)
+    assert (in_turn["answered"], in_turn["statuses"]) == (3, {"200": 3})
 
 
 def test_connections__to_a_closed_port_are_not_answered() -> None:
     answer = agent.connections(order(closed_port(), count=5, hold=True, limit_s=30.0))
-    assert answer == {"answered": 0, "refused_here": 0}
+    assert answer == {"answered": 0, "late": 5, "statuses": {}, "refused_here": 0}
+
+
+@pytest.mark.parametrize(
+    ("reply", "status"),
+    [(b"HTTP/1.0 500 Oh\r\n", "500"), (b"HTTP/1.1 200", "200"), (b"220 mail ready", ""), (b"HTTP/1.1 2000 x", "")],
+)
+def test_read_status__of_a_reply_that_has_begun(reply: bytes, status: str) -> None:
+    assert agent.read_status(reply) == status
+
+
+def test_connections__that_a_server_does_not_accept_at_once_are_late() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)  # nothing is accepted, and more than two wait outside
+        answer = agent.connections(order(listener.getsockname()[1], count=8, hold=True, limit_s=0.2))
+    assert answer["late"] >= 4
+    assert answer["answered"] == 0
 
 
 def test_connections__a_hang_up_is_no_answer() -> None:

@@ -135,8 +135,9 @@ def test_agent__requests_carry_everything_and_come_back_as_bytes() -> None:
 
 
 def test_agent__connections_refused_at_its_own_end_say_nothing_about_the_server() -> None:
-    scripted = Scripted({"ok": {"answered": 40, "refused_here": 10}})
-    assert make_agent(scripted).connections(HOME, 50, hold=True, limit_s=30) == 50
+    scripted = Scripted({"ok": {"answered": 40, "late": 2, "statuses": {"200": 40}, "refused_here": 10}})
+    burst = make_agent(scripted).connections(HOME, 50, hold=True, limit_s=30)
+    assert burst == (50, 2, {"200": 40})
 
 
 def test_agent__sends_to_several_at_the_same_time() -> None:
@@ -320,7 +321,7 @@ MACHINE = {
             "`answers[0].replies[0]` must be an object, not null",
         ),
         ("requests_together", {"answers": [{"replies": []}]}, "`answers[0].replies` must not be empty"),
-        ("connections", {"answered": 5}, "`refused_here` is missing"),
+        ("connections", {"answered": 5, "late": 0, "statuses": {}}, "`refused_here` is missing"),
         ("turns", {"loads": [], "seconds": 0.1}, "`loads` must have 1 entries, not 0"),
         (
             "turns",

@@ -89,3 +89,31 @@ def test_describe_starts__says_how_many_blocks_a_slow_start_leaves() -> None:
     assert "too few to decide" in slow.describe_starts(short)
     assert replace(slow, boot_s=2.0).describe_starts(project) == ""
     assert replace(slow, pairs=()).describe_starts(project) == ""
+
+
+def test_make_timetable__includes_how_long_data_take_to_be_copied_in_the_blocks_that_copy_them() -> None:
+    project = load_project(Path("apps/bench.yml"), "ci", profiles=["ci-64"])
+    pair = make_design(BOTH, ["ci-64"], (), duets=True, seed=3, boot_s=2.0, renewal_s=40.0)
+    times = pair.make_timetable(project)
+    assert times.renewal_s == 20.0  # the two swap slots in half of the blocks
+    assert times.duet_s == pytest.approx(2.0 + 1.5 + 20.0 + 1 + 4)
+    assert times.capacity_s == pytest.approx(3 * 2.3)  # subjects stay in their slots while they are measured alone
+    several = make_design(BOTH, ["ci-64"], (("django", "aiohttp"),), duets=True, seed=3, renewal_s=40.0)
+    assert several.make_timetable(project).renewal_s == 30.0
+    writing = project.profiles["ci-64"].model_copy(update={"method": "POST"})
+    project = replace(project, config=project.config.model_copy(update={"profiles": {"ci-64": writing}}))
+    assert pair.make_timetable(project).renewal_s == 40.0
+    assert pair.make_timetable(project).capacity_s == pytest.approx(3 * (2.3 + 40.0 + 2.0 + 1.5 + 1))
+
+
+def test_describe_starts__names_the_data_if_copying_them_takes_the_time() -> None:
+    project = load_project(Path("apps/bench.yml"), "ci", profiles=["ci-64"])
+    large = make_design(BOTH, ["ci-64"], (), duets=True, seed=3, boot_s=2.0, renewal_s=120.0)
+    text = large.describe_starts(project)
+    assert text.startswith(
+        "each block restarts its subjects, which take 2 s to start, and every second time copies their data again, "
+        "which takes 120 s: about 2 blocks"
+    )
+    assert text.endswith("too few to decide: allow more time or a smaller seed")
+    assert large.estimate(project)[1] == 300  # the limit
+    assert replace(large, renewal_s=0.4).describe_starts(project) == ""

@@ -61,6 +61,11 @@ def test_make_plan__the_slowest_subject_decides_what_a_restart_costs() -> None:
     assert plan(HEAD, slow).design.boot_s == 9.0
 
 
+def test_make_plan__the_largest_data_decide_what_it_costs_to_copy_them() -> None:
+    large = make_subject("web", revision="base", renewal_s=33.0)
+    assert plan(HEAD, large).design.renewal_s == 33.0
+
+
 def test_without_pinning__pairs_take_turns_and_the_reason_is_kept() -> None:
     found = plan(HEAD, BASE).without_pinning("the engine ignores it")
     assert not found.design.duets

@@ -82,3 +82,16 @@ def test_explain_shortage__uses_measured_times() -> None:
     )
     assert text == "restarting took 13 s of each block of 18 s; --max-minutes 4 would do"
     assert replace(SLOW, limit_s=None).explain_shortage({}) == ""
+
+
+def test_explain_shortage__names_the_data_if_copying_them_takes_most_of_the_time() -> None:
+    large = replace(SLOW, limit_s=60, restart_s=63.5, renewal_s=60.0)
+    text = large.explain_shortage({("capacity", "None"): [4.6]})
+    assert text.startswith("copying the data again and restarting took 64 s of each block of 68 s; --max-minutes ")
+    assert text.endswith(" or a smaller seed would do")
+
+
+def test_must_yield__copies_of_large_data_count() -> None:
+    times = replace(FAST, limit_s=150)
+    assert not times.must_yield(latency(1), ElapsedTime(10, []))
+    assert replace(times, restart_s=22.5, renewal_s=20.0).must_yield(latency(1), ElapsedTime(10, []))

@@ -6,9 +6,17 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from tests.unit.factories import make_compared, make_comparison, make_count, make_duet, make_latency, make_paired
+from tests.unit.factories import (
+    make_compared,
+    make_comparison,
+    make_count,
+    make_duet,
+    make_latency,
+    make_paired,
+    make_subject,
+)
 
-from bench_action.model.result import Result, Statement
+from bench_action.model.result import Finding, Result, Statement
 from bench_action.report import numbers
 from bench_action.report.comment import Links, render_comment
 from bench_action.report.html import render_html
@@ -180,3 +188,18 @@ def test_duration__as_people_say_it(seconds: float, text: str) -> None:
 @pytest.mark.parametrize(("value", "text"), [(1.0, "1"), (20.5, "20.5"), (1234.0, "1,234"), (0.25, "0.25")])
 def test_plain__has_no_more_figures_than_the_number(value: float, text: str) -> None:
     assert numbers.plain(value) == text
+
+
+def test_causes__a_server_that_closes_connections_is_the_cause_of_a_loss() -> None:
+    message = "its server closes connections after each reply, and base's keeps them open: each request needs a new one"
+    changed = Finding(code="keep-alive-changed", message=message, cell="aiohttp · article-500", before=None, after=None)
+    subjects = (
+        make_subject("aiohttp", keep_alive={"article-500": False}),
+        make_subject("aiohttp", revision="base", keep_alive={"article-500": True}, keep_alive_configured=True),
+    )
+    view = make_view(make_compared(make_paired(940), findings=(changed,), subjects=subjects))
+    assert f"`aiohttp · article-500`: {message}." in view.causes
+    closed = (
+        "Connections were closed after each reply by aiohttp, as was found out: wrk opened a new one for each request."
+    )
+    assert closed in view.method

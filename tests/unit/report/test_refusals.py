@@ -32,7 +32,7 @@ from bench_action.report.headline import choose_headline
 from bench_action.report.html import render_html
 from bench_action.report.markdown import render_markdown
 from bench_action.report.view import make_view
-from bench_action.verify.subjects import Failure
+from bench_action.verify.failures import Failure
 
 pytestmark = pytest.mark.unit
 

@@ -10,7 +10,7 @@ from bench_action.config.load import Project, load_policy
 from bench_action.config.schema import Config, Profile
 from bench_action.load.generator import Reply
 from bench_action.verify.cells import Counterparts, choose_profiles
-from bench_action.verify.subjects import Failure
+from bench_action.verify.failures import Failure
 
 pytestmark = pytest.mark.unit
 

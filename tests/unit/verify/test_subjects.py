@@ -11,16 +11,14 @@ from bench_action.load.generator import Reply
 from bench_action.stack.images import Image
 from bench_action.stack.subject import Subject
 from bench_action.verify.checks import Answers
+from bench_action.verify.failures import Failure, describe_failures, make_verification_error
 from bench_action.verify.subjects import (
-    Failure,
     _collect_failures,
     assign_checks,
     compare_changing_pages,
     compare_pages,
-    describe_failures,
     find_profiles,
     is_gone,
-    make_verification_error,
 )
 
 pytestmark = pytest.mark.unit

@@ -11,7 +11,7 @@ from bench_action.git.revisions import Revisions
 from bench_action.model.errors import VerificationError
 from bench_action.stack.stack import Stack
 from bench_action.verify import verification as module
-from bench_action.verify.subjects import Failure
+from bench_action.verify.failures import Failure
 from bench_action.verify.verification import Verification, verify
 
 pytestmark = pytest.mark.unit
@@ -26,11 +26,15 @@ def verify_with(
         full = name if revision == "head" else f"{name}@base"
         return SimpleNamespace(
             name=full,
+            variant=name,
             revision=revision,
+            kept={},
+            held={},
             describe=lambda failure: make_subject(name, revision=revision, verified=not failure, failure=failure),
         )
 
     monkeypatch.setattr(module, "verify_subjects", lambda *_: failures)
+    monkeypatch.setattr(module, "choose_connections", lambda project, _: (project, ()))
     subjects = [subject("web", "head"), subject("old", "head"), *([subject("web", "base")] if base else [])]
     revisions = cast(Revisions, SimpleNamespace(head="head", base=None))
     warnings: list[str] = []
@@ -68,7 +72,7 @@ def test_verify__work_that_base_does_as_declared_is_a_regression_of_head_which_i
     verification, warnings = verify_with(monkeypatch, more)
     assert [subject.verified for subject in verification.subjects] == [True, True]
     assert verification.failures == ()
-    (finding,) = verification.regressions
+    (finding,) = verification.findings
     assert (finding.code, finding.cell, finding.fails) == ("work-deviates", "web", True)
     assert finding.message == "list: expected 1 query in 1 request, as base makes; got 21"
     assert warnings == [f"web: {finding.message}"]
@@ -78,4 +82,4 @@ def test_verify__a_head_that_breaks_another_rule_too_is_not_measured(monkeypatch
     more = Failure("old", "list", "1 query in 1 request", "21", regression=True)
     verification, _ = verify_with(monkeypatch, more, failure("old"))
     assert verification.head_failures == (more, failure("old"))
-    assert verification.regressions == ()
+    assert verification.findings == ()

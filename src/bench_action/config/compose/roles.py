@@ -59,8 +59,9 @@ def choose_roles(services: Mapping[str, ComposeService], choice: Choice, file: s
     """Choose each service's role. Raises InputError if it is not clear what is measured, or it cannot be."""
     services = _share_builds(services)
     variants = choice.variants or _name_variant(find_application(services, file))
-    if unknown := [service for service in variants.values() if service not in services]:
-        raise InputError(f"{file} has no service {unknown[0]}", advice=f"choose one of: {', '.join(services)}")
+    for name, service in variants.items():
+        if service not in services:
+            raise _make_unknown(name, service, services, file)
     measured = {name: services[service] for name, service in variants.items()}
     targets = {service.name for service in measured.values()}
     needed = _find_needed(services, targets, choice.dropped)
@@ -77,6 +78,19 @@ def choose_roles(services: Mapping[str, ComposeService], choice: Choice, file: s
         if service.build is not None and find_own_port(service, services) is None and name not in {*once, *depended}
     }
     return Roles(measured, kept, once, workers, left_out)
+
+
+def _make_unknown(variant: str, service: str, services: Mapping[str, ComposeService], file: str) -> InputError:
+    """Make the error for a variant that is no service of the file, with the likeliest one in its advice."""
+    likely = next((each.name for each in list_applications(services)), next(iter(services), "NAME"))
+    own = "a variant without `service`, `build` and `image` is the service of its name"
+    return InputError(
+        f"{file} has no service {service}",
+        where=f"variant {variant}",
+        cause=own if service == variant else "",
+        advice=f"choose one of: {', '.join(services)}, such as `variants: {{{variant}: {{service: {likely}}}}}`; "
+        "or give it a `build` or an `image`",
+    )
 
 
 def find_application(services: Mapping[str, ComposeService], file: str) -> str:

@@ -137,7 +137,17 @@ def test_unknown_service__is_refused_by_name(tmp_path: Path) -> None:
     app = add_context(tmp_path)
     with pytest.raises(InputError, match="has no service shop") as caught:
         read(tmp_path, f"web: {{build: {{context: {app}}}, expose: [80]}}", "variants: {one: {service: shop}}")
-    assert caught.value.advice == "choose one of: web"
+    assert caught.value.advice.startswith("choose one of: web, such as `variants: {one: {service: web}}`")
+    assert caught.value.cause == ""
+
+
+def test_a_variant_of_another_name__is_told_which_services_there_are(tmp_path: Path) -> None:
+    services = f"db: {{image: postgres}}\nweb: {{build: {{context: {add_context(tmp_path)}}}, expose: [80]}}"
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, services, "variants: {shop: {env: {DEBUG: 1}}}")
+    assert caught.value.where == "variant shop"
+    assert "is the service of its name" in caught.value.cause
+    assert "choose one of: db, web, such as `variants: {shop: {service: web}}`" in caught.value.advice
 
 
 @pytest.mark.parametrize(
