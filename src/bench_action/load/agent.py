@@ -92,6 +92,7 @@ _PROBE_S = 0.5
 _PROBED_SHARE = 0.01
 _STOP_S = 0.05
 _FIRST_ATTEMPT_S = 0.9  # a server that accepts no more leaves a client waiting: it tries again after a second
+_ESTABLISHED, _CLOSE_WAIT = "01", "08"  # as in /proc/net/tcp
 
 _Order = TypeVar("_Order")
 _Answer = TypeVar("_Answer")
@@ -573,6 +574,7 @@ def wrk(order: WrkOrder) -> WrkAnswer:
         "cpu_s": cpu_s,
         "wall_s": wall_s,
         "live": watcher.peak_connections,
+        "open": watcher.peak_open,
         "sampled": prober.seen,
         "memory_mib": watcher.peak_memory_mib,
         "before": before,
@@ -662,7 +664,10 @@ class Prober(threading.Thread):
 
 
 class Watcher(threading.Thread):
-    """Records peaks while wrk runs: connections established to the server, and memory of the application."""
+    """Records peaks while wrk runs: connections established to the server, and memory of the application.
+
+    `peak_open`: with those that the server has closed after its reply, which wrk has not noticed yet.
+    """
 
     def __init__(self, order: WrkOrder, prober: Prober | None = None) -> None:
         super().__init__(daemon=True)
@@ -673,14 +678,16 @@ class Watcher(threading.Thread):
         self._wanted = order["connections"]
         self._part = order["parts"].get("application")
         self._over = threading.Event()
-        self.peak_connections = 0
+        self.peak_connections = self.peak_open = 0
         self.peak_memory_mib: float | None = None
 
     def run(self) -> None:
         """Sample until `stop`; connections only until all of them have been seen."""
         while not self._over.wait(_SAMPLE_S):
             if self.peak_connections < self._wanted:
-                self.peak_connections = max(self.peak_connections, self._count())
+                states = self._read_states()
+                self.peak_connections = max(self.peak_connections, states[_ESTABLISHED])
+                self.peak_open = max(self.peak_open, states[_ESTABLISHED] + states[_CLOSE_WAIT])
             used = read_usage(self._part)
             if used is not None:
                 self.peak_memory_mib = max(self.peak_memory_mib or 0.0, used["memory_mib"])
@@ -690,12 +697,12 @@ class Watcher(threading.Thread):
         self._over.set()
         self.join()
 
-    def _count(self) -> int:
+    def _read_states(self) -> Counter[str]:
+        """Count the connections to the server by state."""
+        probing = f":{self._prober.local_port or 0:04X}" if self._prober else ":0000"
         with open("/proc/net/tcp", encoding="ascii") as table:
             rows = (line.split(None, 4) for line in table)
-            ours = [row[1] for row in rows if row[2] == self._remote and row[3] == "01"]  # 01: TCP_ESTABLISHED
-        probing = f":{self._prober.local_port or 0:04X}" if self._prober else ":0000"
-        return sum(1 for local in ours if not local.endswith(probing))
+            return Counter(row[3] for row in rows if row[2] == self._remote and not row[1].endswith(probing))
 
 
 def usage(order: UsageOrder) -> UsageAnswer:

@@ -239,8 +239,9 @@ class WrkAnswer(TypedDict):
     """What is known of one run of wrk.
 
     `output` and exit `status` are wrk's, `cpu_s` is its CPU time, `wall_s` its duration by a monotonic clock, and
-    `live` the peak number of its connections. `sampled`: replies that the agent itself received meanwhile.
-    `memory_mib`: the application's peak, null if it cannot be read. `before` and `after`: the counters of each part.
+    `live` the peak number of its connections, `open` the same with those that the server has just closed. `sampled`:
+    replies that the agent itself received meanwhile. `memory_mib`: the application's peak, null if it cannot be read.
+    `before` and `after`: the counters of each part.
     `idle`: CPU → the share of the time in which it had nothing to do.
     """
 
@@ -249,6 +250,7 @@ class WrkAnswer(TypedDict):
     cpu_s: float
     wall_s: float
     live: int
+    open: int
     sampled: list[SampleRow]
     memory_mib: Optional[float]
     before: PartCounters

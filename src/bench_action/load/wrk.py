@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from typing import Any, TypedDict
 
@@ -48,7 +48,8 @@ class ReportLine(TypedDict):
 class Report:
     """The figures of one run of wrk. `duration_s` is by wrk's own clock, `wall_s` by a monotonic one outside of it.
 
-    `idle`: CPU → the share of that time in which it had nothing to do. `sampled`: replies that the agent received.
+    `connections_open`: `connections_live` with those that the server has just closed. `idle`: CPU → the share of that
+    time in which it had nothing to do. `sampled`: replies that the agent received.
     """
 
     duration_s: float
@@ -62,6 +63,11 @@ class Report:
     steal_percent: float
     idle: Mapping[int, float] = field(default_factory=dict)
     sampled: Sequence[Sample] = ()
+    connections_open: int = 0
+
+    def without_keep_alive(self) -> "Report":
+        """Count connections that the server closes after each reply until wrk has noticed that."""
+        return replace(self, connections_live=max(self.connections_live, self.connections_open))
 
 
 def build_order(
@@ -137,6 +143,7 @@ def parse_report(answer: WrkAnswer, where: str) -> Report:
         errors=Errors(**{name: figures[name] for name in Errors.model_fields}),
         latency=_build_latency(figures),
         connections_live=answer["live"],
+        connections_open=answer["open"],
         generator_cpu_s=answer["cpu_s"],
         steal_percent=answer["steal_percent"],
         idle={int(cpu): share for cpu, share in answer["idle"].items()},

@@ -147,6 +147,8 @@ def _build_load_trial(
 ) -> Trial:
     """Build a trial from one run of wrk. `work`: None if it could not be counted."""
     report = recount_errors(run.report, profile.expect)
+    if not subject.keeps_open(place.cell.profile):
+        report = report.without_keep_alive()
     return Trial(
         **_locate(place, subject),
         started_at=_compute_start(report.wall_s),

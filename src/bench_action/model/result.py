@@ -120,7 +120,7 @@ class Trial(Frozen):
     errors: Errors
     latency: Latency | None = Field(description="null if nothing was answered, and in phase `count`")
     connections_asked: int
-    connections_live: int = Field(description="most connections seen established at the same time")
+    connections_live: int = Field(description="most connections seen open at the same time")
     generator_busy: float = Field(description="wrk's CPU ÷ (duration × the smaller of threads and its cores)")
     cpu_ms: dict[str, float] = Field(description="CPU time by part: application, db, cache, generator")
     work: Work

@@ -192,7 +192,9 @@ def _bears(stack: Stack, subject: Subject, name: str, profile: Profile, *, answe
     """Load a subject for a moment, to see whether a smaller number of connections can be measured."""
     report = parse_report(stack.agent.wrk(subject.order_load(profile, _PROBE_S), lambda: None, _PROBE_S), subject.name)
     report = recount_errors(report, profile.expect)
-    circumstances = Circumstances(subject.name, subject.keeps_open(name), 1, throttled_ms=0.0)
+    keeps_open = subject.keeps_open(name)
+    report = report if keeps_open else report.without_keep_alive()
+    circumstances = Circumstances(subject.name, keeps_open, 1, throttled_ms=0.0)
     loaded = judge_loaded(report, profile, summarise_replies(report.sampled), None, subject.name)
     codes = {warning.code for warning in (*judge(report, profile, circumstances), *loaded)}
     return not codes & (_UNCONNECTED | (_FAILING if answers else frozenset()))

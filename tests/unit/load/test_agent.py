@@ -486,12 +486,12 @@ def watch(port: int, connections: int) -> agent.Watcher:
 def test_watcher__counts_established_connections_to_the_server_and_no_others() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_server(("127.0.0.1", 0)) as other:
         watcher, elsewhere = watch(server.getsockname()[1], 9), watch(other.getsockname()[1], 9)
-        assert watcher._count() == 0
+        assert watcher._read_states()["01"] == 0
         clients = [socket.create_connection(server.getsockname()) for _ in range(3)]
-        assert (watcher._count(), elsewhere._count()) == (3, 0)
+        assert (watcher._read_states()["01"], elsewhere._read_states()["01"]) == (3, 0)
         for client in clients:
             client.close()
-        assert watcher._count() == 0
+        assert watcher._read_states()["01"] == 0
 
 
 def test_watcher__does_not_count_the_connection_of_the_probe() -> None:
@@ -501,8 +501,8 @@ def test_watcher__does_not_count_the_connection_of_the_probe() -> None:
         watcher = agent.Watcher(order_ | {"parts": {}}, prober)
         with closing(socket.create_connection(server.getsockname())), closing(prober._wire):
             prober._wire._connect(time.monotonic() + 30)
-            assert watcher._count() == 1
-            assert watch(order_["port"], 1)._count() == 2
+            assert watcher._read_states()["01"] == 1
+            assert watch(order_["port"], 1)._read_states()["01"] == 2
 
 
 def test_prober__gives_up_a_request_that_is_not_answered() -> None:
@@ -526,6 +526,19 @@ def test_watcher__keeps_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
         watcher.stop()
     assert (watcher.peak_connections, watcher.is_alive()) == (1, False)
     assert watcher.peak_memory_mib is None
+
+
+def test_watcher__counts_connections_that_the_server_has_closed_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent, "_SAMPLE_S", 0.001)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        watcher = watch(server.getsockname()[1], 2)
+        with closing(socket.create_connection(server.getsockname())):
+            server.accept()[0].close()
+            watcher.start()
+            while not watcher.peak_open:
+                assert watcher.is_alive()
+        watcher.stop()
+    assert (watcher.peak_connections, watcher.peak_open) == (0, 1)
 
 
 @pytest.fixture

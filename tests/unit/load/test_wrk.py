@@ -43,7 +43,15 @@ REPORTED = {
 
 def answer(output: str, **changes: Any) -> Any:
     """Build the agent's answer about a run of wrk."""
-    figures = {"status": 0, "cpu_s": 0.8, "wall_s": 10.1, "live": 500, "steal_percent": 0.5, "idle": {"0": 0.25}}
+    figures = {
+        "status": 0,
+        "cpu_s": 0.8,
+        "wall_s": 10.1,
+        "live": 500,
+        "open": 500,
+        "steal_percent": 0.5,
+        "idle": {"0": 0.25},
+    }
     parts: dict[str, Any] = {"before": {}, "after": {}, "memory_mib": None}
     return {"output": output, "sampled": [[200, 5000, "", "ab"]]} | figures | parts | changes
 
