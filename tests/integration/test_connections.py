@@ -203,7 +203,7 @@ def test_connections__that_are_configured_are_not_reduced(stack: ExitStack, monk
 def test_connections__of_which_head_holds_far_fewer_than_base_are_a_regression(
     stack: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench_action.verify.connections._CHOSEN_S", 0.5)
+    monkeypatch.setattr("bench_action.verify.connections._CONNECTIONS_S", 0.5)
     site, failures = verify(stack, make_project(), head=(Serving, KeepAlive), base=KEEPING)
     assert failures == []
     (finding,) = find_changed_connections(site.subjects)

@@ -62,7 +62,6 @@ class Draft:
     build: tuple[str, str] | None
     port: Guess | None
     ready: Guess | None
-    keep_alive: bool
     services: Mapping[str, str]
     elsewhere: Mapping[str, str]
     settings: Sequence[Setting]
@@ -115,7 +114,6 @@ def make_draft(start: Path) -> Draft:
         build=None if service is not None else (application.context, application.dockerfile),
         port=_find_port(application, framework),
         ready=_find_ready(application, framework, routes, profiles),
-        keep_alive=not _closes_connections(application, framework),
         services={} if compose else {kind: name for kind, name in kinds.items() if kind in {"postgres", "redis"}},
         elsewhere={} if compose else {kind: name for kind, name in kinds.items() if kind not in {"postgres", "redis"}},
         settings=_choose_settings(application, framework, kinds, manifests),
@@ -290,24 +288,6 @@ def _find_ready(
     if framework.name == "FastAPI" and (profiles[0].needs_login or not routes):
         return Guess("/docs", "FastAPI's own page: any path that answers 200 as soon as the service works")
     return Guess(profiles[0].path, "no health check found: any path that answers 200 as soon as the service works")
-
-
-def _closes_connections(application: _Application, framework: Framework) -> bool:
-    """Whether a server is known to close the connection after each reply: gunicorn's sync workers and some others."""
-    start = " ".join((application.start, *(text for _, text in _list_scripts(application))))
-    configured = " ".join(
-        application.sources.read(name) for name in application.sources.find("gunicorn*.py", "gunicorn*.conf")
-    )
-    if "gunicorn" in start:
-        return not re.search(r"worker_class|threads|-k |--worker-class|gthread|gevent|uvicorn", f"{start} {configured}")
-    if "uwsgi" in start:
-        ini = " ".join(application.sources.read(name) for name in application.sources.find("uwsgi*.ini"))
-        return "keepalive" not in f"{start} {ini}"
-    return (
-        (framework.name == "Flask" and re.search(r"flask run|manage\.py run\b|python3? \w+\.py", start) is not None)
-        or "artisan serve" in start
-        or "php -S" in start
-    )
 
 
 def _list_scripts(application: _Application) -> Iterator[tuple[str, str]]:

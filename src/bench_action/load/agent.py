@@ -91,7 +91,7 @@ _START = 8 * 1024
 _PROBE_S = 0.5
 _PROBED_SHARE = 0.01
 _STOP_S = 0.05
-_FIRST_ATTEMPT_S = 0.9  # a server that accepts no more leaves a client waiting: it tries again after a second
+_REPEATED_AT = 100  # offset of tcpi_total_retrans in struct tcp_info (linux/tcp.h), which has four bytes
 _ESTABLISHED, _CLOSE_WAIT = "01", "08"  # as in /proc/net/tcp
 
 _Order = TypeVar("_Order")
@@ -489,18 +489,16 @@ def connections(order: ConnectionsOrder) -> ConnectionsAnswer:
     With `hold`, all stay open until the last one is answered, which shows whether the server can keep them all. A
     server without keep-alive waits for its client to close, so without `hold` each is closed once it is answered.
     """
-    request, began = base64.b64decode(order["raw"]), time.monotonic()
-    waiting, replies, prompt = selectors.DefaultSelector(), list[bytes](), 0
+    request, deadline = base64.b64decode(order["raw"]), time.monotonic() + order["limit_s"]
+    waiting, replies, late = selectors.DefaultSelector(), list[bytes](), 0
     opened = open_together(order, waiting)
     try:
-        while waiting.get_map() and time.monotonic() < began + order["limit_s"]:
+        while waiting.get_map() and time.monotonic() < deadline:
             for key, event in waiting.select(timeout=0.5):
                 connection = cast("socket.socket", key.fileobj)
-                reply = converse(waiting, connection, event, request)
-                if reply is None:
-                    prompt += time.monotonic() - began < _FIRST_ATTEMPT_S
-                elif reply:
+                if reply := converse(waiting, connection, event, request):
                     replies.append(reply)
+                    late += has_repeated(connection)
                 if not order["hold"] and connection not in waiting.get_map():
                     connection.close()
     finally:
@@ -509,7 +507,7 @@ def connections(order: ConnectionsOrder) -> ConnectionsAnswer:
             connection.close()
     return {
         "answered": len(replies),
-        "late": len(opened) - prompt,
+        "late": late,
         "statuses": dict(Counter(map(read_status, replies))),
         "refused_here": order["count"] - len(opened),
     }
@@ -531,18 +529,24 @@ def open_together(order: ConnectionsOrder, waiting: selectors.BaseSelector) -> l
     return opened
 
 
-def converse(waiting: selectors.BaseSelector, connection: socket.socket, event: int, request: bytes) -> bytes | None:
-    """Take the next step on one connection. Returns None once the request is sent, then the reply; empty: none came."""
+def converse(waiting: selectors.BaseSelector, connection: socket.socket, event: int, request: bytes) -> bytes:
+    """Take the next step on one connection. Returns the reply once it is there; empty: not yet, or none came."""
     try:
         if event & selectors.EVENT_WRITE:
             connection.send(request)
             waiting.modify(connection, selectors.EVENT_READ)
-            return None
+            return b""
         answer = connection.recv(65536)
     except OSError:
         answer = b""
     waiting.unregister(connection)
     return answer
+
+
+def has_repeated(connection: socket.socket) -> bool:
+    """Tell whether a packet had to be sent again: a server that accepts no more connections ignores the first."""
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _REPEATED_AT + 4)
+    return any(info[_REPEATED_AT:])
 
 
 def read_status(reply: bytes) -> str:

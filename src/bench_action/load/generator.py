@@ -147,8 +147,8 @@ class Answer(NamedTuple):
 class Burst(NamedTuple):
     """What became of connections that were opened at the same time, with one request on each.
 
-    `answered`: how many got a reply. `late`: how many the server did not accept at the first attempt. `statuses`:
-    status → how many replies had it.
+    `answered`: how many got a reply. `late`: how many of these after the server had ignored the first attempt.
+    `statuses`: status → how many replies had it.
     """
 
     answered: int

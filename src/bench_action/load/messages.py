@@ -179,7 +179,7 @@ class ConnectionsOrder(WireRequest):
 class ConnectionsAnswer(TypedDict):
     """What became of the connections.
 
-    `answered`: how many got a reply. `late`: how many were not open within a second, so that a client had to try again.
+    `answered`: how many got a reply. `late`: how many of these only after the server had ignored the first attempt.
     `statuses`: status → how many replies had it. `refused_here`: how many the load container itself could not open.
     """
 

@@ -21,7 +21,7 @@ from bench_action.stack.subject import Subject
 from bench_action.verify.failures import Failure
 
 _CONNECTIONS_S = 30.0
-_CHOSEN_S = 10.0  # the same, if there may be fewer: so many that one waits longer only measure the wait
+_CHOSEN_S = 10.0  # the same for a smaller number that we choose
 _PROBE_S = 1
 _TRIES = 2  # of the number that a preset asks for: noise must not reduce it
 _WORSE = 4  # head holds so many times fewer connections than base: a change that no noise causes
@@ -167,7 +167,8 @@ def _find_held(stack: Stack, subject: Subject, name: str, profile: Profile, *, a
     """
     count, tries = profile.connections, 1
     while True:
-        held = _count_held(stack, subject, name, resize(profile, count), answers=answers)
+        limit_s = _CONNECTIONS_S if count == profile.connections else _CHOSEN_S
+        held = _count_held(stack, subject, name, resize(profile, count), answers=answers, limit_s=limit_s)
         if held >= count and count < profile.connections and count > 1:
             held = count if _bears(stack, subject, name, resize(profile, count), answers=answers) else count - 1
         if held >= count or count == 1:
@@ -178,12 +179,12 @@ def _find_held(stack: Stack, subject: Subject, name: str, profile: Profile, *, a
         stack.renew(subject)
 
 
-def _count_held(stack: Stack, subject: Subject, name: str, profile: Profile, *, answers: bool) -> int:
+def _count_held(stack: Stack, subject: Subject, name: str, profile: Profile, *, answers: bool, limit_s: float) -> int:
     """Count the connections that are accepted at once and answered, out of as many as a profile opens."""
     request = subject.address_request(profile)
     hold = subject.keeps_open(name)
-    burst = stack.agent.connections(request, profile.connections, hold=hold, limit_s=_CHOSEN_S)
-    held = min(burst.answered, profile.connections - burst.late)
+    burst = stack.agent.connections(request, profile.connections, hold=hold, limit_s=limit_s)
+    held = burst.answered - burst.late
     expected = sum(n for status, n in burst.statuses.items() if status and profile.expect.accepts(int(status)))
     return min(held, expected) if answers and 2 * expected < burst.answered else held
 
@@ -217,7 +218,7 @@ def choose_connections(project: Project, subjects: Sequence[Subject]) -> tuple[P
         least = min(held.values(), default=profile.connections)
         if least < profile.connections:
             smaller[name] = least
-            few = ", ".join(subject for subject, count in held.items() if count == least)
+            few = " and ".join(subject for subject, count in held.items() if count == least)
             number = f"{plural(least, 'connection')} instead of {profile.connections}"
             warnings.append(Code.CONNECTIONS_CHOSEN.warn(f"{name} opens {number}, as many as {few} can hold"))
     return (_resize_all(project, smaller) if smaller else project), tuple(warnings)

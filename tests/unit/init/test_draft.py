@@ -121,7 +121,6 @@ compose: docker-compose.yml
 variants:
   web:
     ready: {path: /}  # no health check found: any path that answers 200 as soon as the service works
-    keep_alive: false  # this server closes the connection after each reply
     setup: [python, manage.py, migrate, --noinput]  # creates the tables
 
 # Data for every revision: with empty tables, a slow query is not slow. A file of SQL, such as a `pg_dump`:
@@ -226,12 +225,6 @@ def test_port__from_the_most_reliable_place(
     found = make_draft(repository(files)).port
     assert found is not None
     assert (found.value, found.reason) == (port, reason)
-
-
-def test_keep_alive__of_servers_that_are_known_to_close(repository: Repository) -> None:
-    files = {"requirements.txt": "flask", "Dockerfile": "FROM x\nCMD gunicorn app:app"}
-    assert not make_draft(repository(files)).keep_alive
-    assert make_draft(repository({**files, "Dockerfile": "FROM x\nCMD gunicorn -k gthread app:app"})).keep_alive
 
 
 def test_profiles__have_names_that_a_configuration_allows() -> None:

@@ -12,6 +12,7 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -440,7 +441,7 @@ def test_connections__a_server_that_serves_one_at_a_time_cannot_hold_many() -> N
 
 def test_connections__to_a_closed_port_are_not_answered() -> None:
     answer = agent.connections(order(closed_port(), count=5, hold=True, limit_s=30.0))
-    assert answer == {"answered": 0, "late": 5, "statuses": {}, "refused_here": 0}
+    assert answer == {"answered": 0, "late": 0, "statuses": {}, "refused_here": 0}
 
 
 @pytest.mark.parametrize(
@@ -452,12 +453,18 @@ def test_read_status__of_a_reply_that_has_begun(reply: bytes, status: str) -> No
 
 
 def test_connections__that_a_server_does_not_accept_at_once_are_late() -> None:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(1)  # nothing is accepted, and more than two wait outside
-        answer = agent.connections(order(listener.getsockname()[1], count=8, hold=True, limit_s=0.2))
-    assert answer["late"] >= 4
-    assert answer["answered"] == 0
+    def serve(listener: socket.socket) -> None:
+        time.sleep(0.3)  # only two connections can wait so long; the others try again after a second
+        for _ in range(6):
+            with listener.accept()[0] as connection:
+                reply_and_close(connection)
+
+    with socket.create_server(("127.0.0.1", 0), backlog=1) as listener, ThreadPoolExecutor() as pool:
+        served = pool.submit(serve, listener)
+        answer = agent.connections(order(listener.getsockname()[1], count=6, hold=False, limit_s=30.0))
+        served.result()
+    assert answer["answered"] == 6
+    assert 2 <= answer["late"] <= 5
 
 
 def test_connections__a_hang_up_is_no_answer() -> None:
