@@ -125,7 +125,7 @@ def test_stack__gives_subjects_room_for_many_connections(stack: Stack, server: P
 
 
 def test_stack__measures_how_long_each_subject_took_to_start(stack: Stack) -> None:
-    assert all(subject.startup_s > 0 for subject in stack.subjects)
+    assert all(subject.startup_s > 0 and subject.renewal_s > 0 for subject in stack.subjects)
 
 
 def test_execute__returns_the_rows_of_every_statement(server: Postgres) -> None:
