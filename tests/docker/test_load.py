@@ -28,7 +28,7 @@ def tiny(stack: Stack) -> Subject:
 
 def read_received(agent: Agent, subject: Subject) -> dict[str, int]:
     """Read which requests the server has received, and how often each."""
-    (reply,) = agent.requests(HttpRequest.to(subject.handle, Request(path="/seen")), 1)
+    (reply,) = agent.requests(HttpRequest.from_config(subject.handle, Request(path="/seen")), 1)
     counts: dict[str, int] = json.loads(reply.body)
     return counts
 
@@ -81,13 +81,13 @@ def test_wrk__opens_as_many_connections_as_requested(stack: Stack, tiny: Subject
 
 
 def test_connections__are_all_answered(agent: Agent, tiny: Subject) -> None:
-    request = HttpRequest.to(tiny.handle, Request(path="/health"))
+    request = HttpRequest.from_config(tiny.handle, Request(path="/health"))
     for hold in (True, False):
         assert agent.connections(request, 300, hold=hold, limit_s=WAIT_S).answered == 300
 
 
 def test_requests__return_replies_and_whether_the_connection_was_kept(agent: Agent, tiny: Subject) -> None:
-    replies = agent.requests(HttpRequest.to(tiny.handle, Request(path="/page")), 3)
+    replies = agent.requests(HttpRequest.from_config(tiny.handle, Request(path="/page")), 3)
     assert [(reply.status, reply.body, reply.kept) for reply in replies] == [(200, b"the page", True)] * 3
     assert replies[0].headers["content-type"] == "text/plain; charset=utf-8"
 
@@ -103,7 +103,7 @@ def test_usage__grows_with_the_work_of_each_part(stack: Stack, agent: Agent) -> 
     parts = subject.parts
     assert set(parts) == {"application", "db", "cache"}
     before = agent.usage(parts)
-    replies = agent.requests(HttpRequest.to(subject.handle, Request(path="/")), 50, bodies=False)
+    replies = agent.requests(HttpRequest.from_config(subject.handle, Request(path="/")), 50, bodies=False)
     assert [reply.status for reply in replies] == [200] * 50
     for name, usage in agent.usage(parts).items():
         earlier = before[name]

@@ -129,7 +129,7 @@ def test_slots__either_is_in_either_with_the_slots_own_services_and_data(pairs: 
             assert subject.handle.host == "aiohttp"
             assert subject.cache is not None
             before = subject.cache.integer("counter")
-            assert pairs.agent.get(HttpRequest.to(subject.handle, Request()), 10.0).status == 200
+            assert pairs.agent.get(HttpRequest.from_config(subject.handle, Request()), 10.0).status == 200
             assert (before, subject.cache.integer("counter")) == (0, 1)
             _, environment = pairs.engine.exec(subject.handle, ["env"])
             assert subject.database.server.address()["url"] in environment

@@ -300,7 +300,7 @@ def test_renew__restores_the_seed_and_the_counter_while_clients_are_connected(
     client = stack.engine.session(server.handle, psql)
     client.send("INSERT INTO item (text) VALUES ('one more') RETURNING id;\n")
     assert client.read_line(WAIT_S) == "21"
-    home = HttpRequest.to(subject.handle, Request())
+    home = HttpRequest.from_config(subject.handle, Request())
     assert stack.agent.get(home, WAIT_S).status == 200
     assert cache.integer("counter") == 1
 

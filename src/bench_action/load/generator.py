@@ -94,7 +94,7 @@ class HttpRequest:
     address: str = ""
 
     @classmethod
-    def to(cls, handle: Handle, wanted: Request) -> "HttpRequest":
+    def from_config(cls, handle: Handle, wanted: Request) -> "HttpRequest":
         """Address the request of a check or a profile to one server."""
         return cls(
             handle.host, handle.port, wanted.path, wanted.method, wanted.headers, wanted.body, address=handle.address

@@ -85,7 +85,7 @@ def build_order(
         "--timeout",
         f"{profile.timeout}s",
     ]
-    request = HttpRequest.to(handle, profile)
+    request = HttpRequest.from_config(handle, profile)
     return {
         "op": "wrk",
         **request.order,

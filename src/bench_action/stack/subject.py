@@ -77,7 +77,7 @@ class Subject:
 
     def address_request(self, wanted: Request) -> HttpRequest:
         """Address a request to it, with the placeholders of its headers and its body filled in."""
-        return HttpRequest.to(self.handle, fill_in_request(wanted, self.addresses))
+        return HttpRequest.from_config(self.handle, fill_in_request(wanted, self.addresses))
 
     def order_load(self, profile: Profile, duration_s: int) -> WrkOrder:
         """Order wrk to load it for so many seconds, with the placeholders of the profile filled in."""

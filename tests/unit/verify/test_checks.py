@@ -198,7 +198,7 @@ class FakeStack:
             databases={"postgres": database},
             caches={},
             cache=None,
-            address_request=lambda wanted: HttpRequest.to(cast(Handle, handle), wanted),
+            address_request=lambda wanted: HttpRequest.from_config(cast(Handle, handle), wanted),
         )
 
 
