@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from bench_action.config.environment import Address, fill_in_request
-from bench_action.config.schema import Container, ExpectedReply
+from bench_action.config.schema import Container, ExpectedReply, Variant
 from bench_action.engine.protocol import Engine, Handle
 from bench_action.load.generator import Agent, HttpRequest
 from bench_action.model.errors import StackError
@@ -34,6 +34,8 @@ def make_check(
 ) -> ReadinessCheck:
     """Make the check of a service or a subject, as its configuration says.
 
+    A variant is not ready before its port accepts connections, whatever else its configuration waits for.
+
     `addresses`: for placeholders in the headers of an HTTP probe. `client`: the probe of a service's own client, which
     comes first; without containers there is no other. Raises StackError if the image lacks the HEALTHCHECK it needs.
     """
@@ -41,9 +43,16 @@ def make_check(
     probes = [_make_client_probe(client)] if client is not None else []
     if client is None or (ready.kind != "default" and engine.name != "local"):
         probes.append(_make_own_probe(engine, agent, handle, container, addresses or {}))
+    if isinstance(container, Variant) and not _connects(container):
+        probes.append(make_tcp_probe(agent, handle))
     return ReadinessCheck(
         handle, ready.timeout, lambda: next((lack for probe in probes if (lack := probe()) is not None), None)
     )
+
+
+def _connects(variant: Variant) -> bool:
+    """Whether a variant is probed on the port that it serves on."""
+    return variant.ready.kind in {"http", "tcp"} and variant.ready.port in {None, variant.port}
 
 
 def _make_own_probe(
@@ -54,7 +63,7 @@ def _make_own_probe(
     port = handle.port if ready.port in {None, container.port} else ready.port or 0
     match ready.kind:
         case "http":
-            request = HttpRequest.to(handle, fill_in_request(ready.request, addresses))
+            request = HttpRequest.from_config(handle, fill_in_request(ready.request, addresses))
             return make_http_probe(agent, replace(request, port=port), ready.expect)
         case "tcp":
             return make_tcp_probe(agent, replace(handle, port=port))

@@ -115,8 +115,9 @@ def test_http__the_configured_host_and_headers_are_sent_with_their_placeholders(
     variant = Variant.model_validate({"image": "x", "ready": ready})
     check = make_check(make_engine(), cast(Agent, agent), SHOP, variant, addresses={"db": {"host": "postgres"}})
     assert check.probe() is None
-    (request,) = agent.asked
+    request, own_port = agent.asked
     assert isinstance(request, HttpRequest)
+    assert own_port == SHOP  # another one answers the probe
     assert request.wire == b"GET /up HTTP/1.1\r\nHost: shop.example\r\nX-Db: postgres\r\n\r\n"
     assert (request.order["host"], request.order["port"]) == ("bench-action-a-shop", 9000)
 
@@ -140,6 +141,21 @@ def test_http__a_failing_application_is_no_matter_of_ports() -> None:
 def test_http__why_there_is_no_answer() -> None:
     problem, _ = explain(Answer(0, "refused", "connection refused"))
     assert problem == "GET /: port 8000 refuses connections"
+
+
+@pytest.mark.parametrize("ready", [{"command": "true"}, {"healthcheck": True}, {"log": "started"}, {"port": 9000}])
+def test_variant__waits_for_its_port_whatever_its_health_check_says(ready: Mapping[str, Any]) -> None:
+    answers = {8000: Answer(0, "refused", "connection refused")}
+    agent = SimpleNamespace(connect=lambda handle, _: answers.get(handle.port, Answer()))
+    variant = Variant.model_validate({"image": "x", "ready": ready})
+    check = make_check(make_engine(["true"], output="started"), cast(Agent, agent), SHOP, variant)
+    while (missing := check.probe()) is not None and missing.problem.endswith("has not ended yet"):
+        pass
+    assert missing is not None
+    assert missing.problem == "TCP port 8000: port 8000 refuses connections"
+    answers.clear()
+    while check.probe() is not None:
+        pass
 
 
 def make_service(**keys: Any) -> Service:
