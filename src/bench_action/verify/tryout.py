@@ -115,7 +115,7 @@ def _try_request(
     profile: Profile | None = None,
     check: Check | None = None,
 ) -> Attempt:
-    request = HttpRequest.to(subject.handle, wanted)
+    request = subject.address_request(wanted)
     first = _send(stack, request)
     before, began = read_work(subject), time.monotonic()
     reply = _send(stack, request)
@@ -143,7 +143,7 @@ def _send(stack: Stack, request: HttpRequest) -> Reply:
 def find_described_routes(stack: Stack, subject: Subject) -> list[str]:
     """Ask a subject for its description in OpenAPI; list the paths that answer GET and need no parameter."""
     for path in _DESCRIPTIONS:
-        reply = _send(stack, HttpRequest.to(subject.handle, Request(path=path)))
+        reply = _send(stack, subject.address_request(Request(path=path)))
         if not reply.problem and reply.status == 200 and (found := parse_openapi(reply.text)):
             return found
     return []

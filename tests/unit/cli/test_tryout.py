@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from rich.console import Console
@@ -11,13 +12,17 @@ from rich.console import Console
 from bench_action.cli.check import print_tryout
 from bench_action.cli.tryout import list_hints, list_missing, tabulate_attempts
 from bench_action.config.load import Project, load_policy
-from bench_action.config.schema import Check, Config, Profile
-from bench_action.load.generator import Reply
+from bench_action.config.schema import Check, Config, Profile, Variant
+from bench_action.load.generator import HttpRequest, Reply
 from bench_action.model.errors import StackError, VerificationError
+from bench_action.model.progress import Progress
 from bench_action.model.result import Statement, Work
 from bench_action.report.terminal import print_table
+from bench_action.stack.images import Image
+from bench_action.stack.stack import Stack
+from bench_action.stack.subject import Subject
 from bench_action.verify.failures import Failure
-from bench_action.verify.tryout import Attempt, Tryout, parse_openapi
+from bench_action.verify.tryout import Attempt, Tryout, parse_openapi, try_requests
 
 pytestmark = pytest.mark.unit
 
@@ -174,3 +179,23 @@ def test_print__the_status_of_the_command() -> None:
 )
 def test_openapi__routes_that_need_no_parameter(text: str, routes: list[str]) -> None:
     assert parse_openapi(text) == routes
+
+
+def test_tryout__fills_in_the_placeholders_of_each_request() -> None:
+    sent = []
+
+    def answer(request: HttpRequest, _repeat: int, **_limits: float) -> list[Reply]:
+        sent.append(request.wire)
+        return [make_reply()]
+
+    def stop() -> None:
+        raise StackError("the stack is gone")
+
+    subject = Subject("web", "head", Variant(image="x"), Image("x", "1"), "", addresses={"db": {"password": "S3cret"}})
+    profile = {"path": "/items", "headers": {"X-Key": "{db.password}"}, **LOAD}
+    fields = {"subjects": [subject], "present": [], "admit": lambda _: None, "renew": stop}
+    stack = SimpleNamespace(agent=SimpleNamespace(requests=answer), **fields)
+    project = make_project(profiles={"items": profile})
+    found = try_requests(cast(Stack, stack), project, cast(Progress, SimpleNamespace(step=lambda _: None)))
+    assert b"X-Key: S3cret" in sent[0]
+    assert found.attempts[0].request.headers == {"X-Key": "{db.password}"}  # what is shown holds no password
