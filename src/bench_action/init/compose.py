@@ -47,6 +47,11 @@ class ComposeService:
         return str((self.parsed.build or {}).get("dockerfile") or "Dockerfile")
 
     @property
+    def target(self) -> str:
+        """The stage of its Dockerfile that is built; empty for the last."""
+        return str((self.parsed.build or {}).get("target") or "")
+
+    @property
     def start(self) -> tuple[str, ...]:
         """The words of its entrypoint and command."""
         return tuple(self.parsed.words)

@@ -1,4 +1,4 @@
-"""Read what a Dockerfile says about how its last stage is started."""
+"""Read what a Dockerfile says about how the stage that is built is started."""
 
 import json
 import re
@@ -11,7 +11,7 @@ _VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)(?::-([^}]*))?\}?")
 
 @dataclass(slots=True)
 class Dockerfile:
-    """The last stage. `start`: the words of entrypoint and command. `ports`: those exposed, in order."""
+    """One stage. `start`: the words of entrypoint and command. `ports`: those exposed, in order."""
 
     env: dict[str, str] = field(default_factory=dict)
     ports: list[int] = field(default_factory=list)
@@ -25,8 +25,11 @@ class Dockerfile:
         return [*self.entrypoint, *self.command]
 
 
-def parse_dockerfile(text: str) -> Dockerfile:
-    """Parse a Dockerfile. A stage begins with what an earlier stage of its name ended with."""
+def parse_dockerfile(text: str, target: str = "") -> Dockerfile:
+    """Parse the stage that is built: `target`, else the last.
+
+    A stage begins with what an earlier stage of its name ended with.
+    """
     stages: dict[str, Dockerfile] = {}
     stage, arguments = Dockerfile(), dict[str, str]()
     for line in _join_lines(text):
@@ -47,7 +50,7 @@ def parse_dockerfile(text: str) -> Dockerfile:
             arguments[name] = default.strip("\"'")
         else:
             _apply(stage, kind, value, arguments)
-    return stage
+    return stages.get(target.lower(), stage)
 
 
 def _join_lines(text: str) -> list[str]:

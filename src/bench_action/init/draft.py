@@ -155,10 +155,8 @@ def _find_application(start: Path) -> tuple[_Application, str]:
             sources = Sources.from_folder(folder / context)
             if find_framework(sources) is UNKNOWN:  # its code is mounted or copied from elsewhere
                 sources = Sources.from_folder(folder)
-            text = _read_dockerfile(folder / context / service.dockerfile)
-            return _Application(
-                folder, context, service.dockerfile, compose, service, sources, parse_dockerfile(text)
-            ), note
+            parsed = parse_dockerfile(_read_dockerfile(folder / context / service.dockerfile), service.target)
+            return _Application(folder, context, service.dockerfile, compose, service, sources, parsed), note
     place = (
         with_compose[0]
         if with_compose is not None

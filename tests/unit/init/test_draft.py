@@ -227,6 +227,14 @@ def test_port__from_the_most_reliable_place(
     assert (found.value, found.reason) == (port, reason)
 
 
+def test_port__of_the_stage_that_the_compose_file_builds(repository: Repository) -> None:
+    stages = "FROM x AS builder\nEXPOSE 5000\nCMD flask run\nFROM scratch\nEXPOSE 9999\nCMD gunicorn app\n"
+    compose = "services: {web: {build: {context: ., target: Builder}}}"
+    draft = make_draft(repository({"compose.yml": compose, "Dockerfile": stages}))
+    assert draft.port is not None
+    assert draft.port.value == "5000"
+
+
 def test_profiles__have_names_that_a_configuration_allows() -> None:
     paths = ["/", "/api/items/", "/v2/items", "/{id}", "/items/{id}", "/ÄÖ", "/99", "/a/b/a.html", "/items", "/items"]
     names = [name for name, _ in name_profiles([Route(path) for path in paths])]
