@@ -287,8 +287,11 @@ def _make_target(server: DatabaseServer) -> Target:
 def _list_urls(subject: Subject) -> dict[str, str]:
     """List the URLs of the first database and cache; none for a service that the variant's `env` refers to.
 
-    An application may prefer such a URL to what its `env` says, and not understand it.
+    None at all for a service of a compose file, which works without them. An application may prefer such a URL to
+    what its `env` says, or to its own default, and not understand it.
     """
+    if subject.config.service is not None:
+        return {}
     named = {match[1] for text in subject.config.env.values() for match in PLACEHOLDER.finditer(text)}
     urls = {}
     for variable, servers in (
