@@ -48,6 +48,8 @@ _ACCOUNTS = {
         for name in ("ROOT_PASSWORD", "USER", "PASSWORD", "DATABASE")
     ),
 }
+# kinds whose entrypoint must start as root, as their data are root's until it hands them to the server's own user
+_ROOTS = frozenset({"postgres", "mysql"})
 _OPTION = re.compile(r"--([A-Za-z0-9_-]+)=(.*)", re.DOTALL)
 _SETTING = re.compile(r"(?:-c|--)?\s*([A-Za-z0-9_.-]+)=(.*)", re.DOTALL)
 
@@ -132,14 +134,14 @@ class Converter:
     def _convert(self, service: ComposeService, name: str, kind: str = "other") -> dict[str, Any]:
         """Convert what services and variants have in common, under a name. Keys without a value are left out."""
         raw = service.raw
-        self._note_ignored(service)
+        self._note_ignored(service, kind)
         body: dict[str, Any] = {
             "image": None if service.build is not None else self._require_plain(service, "image", service.image),
             "build": self._convert_build(service),
             "platform": raw.get("platform"),
             "env": self._convert_environment(service, kind),
             "ready": self._convert_health(service),
-            "user": raw.get("user") and str(raw["user"]),
+            "user": raw.get("user") and kind not in _ROOTS and str(raw["user"]),
             "working_dir": raw.get("working_dir"),
             "stop_signal": raw.get("stop_signal"),
             "shm_size": parse_size(raw.get("shm_size")),
@@ -311,7 +313,9 @@ class Converter:
     def _make_relative(self, path: str) -> str:
         return os.path.relpath(path, self.folder)
 
-    def _note_ignored(self, service: ComposeService) -> None:
+    def _note_ignored(self, service: ComposeService, kind: str) -> None:
+        if service.raw.get("user") and kind in _ROOTS:
+            self.notes.ignore("user", service.name)
         deploy = service.raw.get("deploy") or {}
         if (replicas := deploy.get("replicas") or 1) != 1:
             self.notes.add(f"{service.name} runs once, not {replicas} times")

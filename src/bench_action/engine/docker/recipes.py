@@ -1,6 +1,7 @@
 """How to run each kind of service in a container: command line, rights, limits, and where its data are kept."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from docker.types import LogConfig, Mount, Ulimit
@@ -8,7 +9,7 @@ from docker.types import LogConfig, Mount, Ulimit
 from bench_action.engine.commands import make_mysql_options, make_postgres_command, make_redis_options
 from bench_action.engine.docker.data import Binds
 from bench_action.engine.docker.limits import Limits
-from bench_action.engine.protocol import ContainerForm, Kind, ServiceSpec
+from bench_action.engine.protocol import COPIED, ContainerForm, Kind, ServiceSpec
 from bench_action.model.machine import OPEN_FILES
 
 # Linux caps a listen backlog at somaxconn (listen(2)), 4096 by default since 5.4 and 128 before.
@@ -30,6 +31,8 @@ def make_container_options(spec: ServiceSpec, volumes: Sequence[str], data: Bind
     """Make the arguments of `containers.create` for this kind.
 
     `volumes`: the paths that its image declares. `data`: the volumes that are mounted there instead, for a database.
+    They are root's at first, so its entrypoint starts as root, whatever `user` says, hands them to the server's user
+    and becomes that user.
     """
     ulimits = {"nofile": OPEN_FILES, **spec.ulimits}
     options: dict[str, Any] = {
@@ -52,7 +55,8 @@ def make_container_options(spec: ServiceSpec, volumes: Sequence[str], data: Bind
             options |= _make_load_options()
         case "subject" | "other":
             pass
-    return _add_form(options, spec.container, limits)
+    form = replace(spec.container, user="") if spec.kind in COPIED else spec.container
+    return _add_form(options, form, limits)
 
 
 def _list_capabilities(kind: Kind) -> Sequence[str]:

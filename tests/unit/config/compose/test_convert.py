@@ -95,6 +95,13 @@ search:
     assert services["search"].port == 9200
 
 
+def test_user__of_a_database_is_the_one_that_its_entrypoint_becomes(tmp_path: Path) -> None:
+    others = "db: {image: 'postgres:17', user: postgres}\ncache: {image: 'redis:8', user: '999'}"
+    services = configure(tmp_path, web(tmp_path, others=others)).services
+    assert (services["db"].user, services["cache"].user) == ("", "999")
+    assert "user (db)" in "\n".join(read(tmp_path, web(tmp_path, others=others)).notes)
+
+
 def test_secrets_and_configs__are_files(tmp_path: Path) -> None:
     (tmp_path / "password.txt").write_text("hunter2\n", encoding="utf-8")
     others = """

@@ -67,6 +67,11 @@ def test_make_container_options__keeps_data_in_memory() -> None:
     assert make_options("postgres")["volumes"] == DATA  # whose volumes are in memory, and can be copied
 
 
+@pytest.mark.parametrize(("kind", "user"), [("postgres", None), ("mysql", None), ("redis", "999"), ("other", "999")])
+def test_make_container_options__the_entrypoint_of_a_database_starts_as_root(kind: Kind, user: str | None) -> None:
+    assert make_options(kind, container=ContainerForm(user="999")).get("user") == user
+
+
 def test_make_container_options__the_users_limits_win() -> None:
     limits = {
         limit.name: limit.soft for limit in make_options("subject", ulimits={"nofile": 64, "nproc": 100})["ulimits"]
