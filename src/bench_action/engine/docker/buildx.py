@@ -35,10 +35,11 @@ def build_with_buildx(cli: str, spec: BuildSpec, name: str, environ: Mapping[str
             status = _run(command, _make_environment(environ, spec, spare), log, spec.limit_s)
         except subprocess.TimeoutExpired as error:
             problem = f"the build was stopped after {spec.limit_s} s"
-            raise make_build_error(spec, problem, _read_last_lines(log)) from error
+            raise make_build_error(spec, problem, _read_last_lines(log), buildkit=True) from error
         if status:
             lines = _read_last_lines(log)
-            raise make_build_error(spec, _find_cause(lines, status), lines, frontend=_read_frontend(spec))
+            cause, frontend = _find_cause(lines, status), _read_frontend(spec)
+            raise make_build_error(spec, cause, lines, buildkit=True, frontend=frontend)
 
 
 def _read_frontend(spec: BuildSpec) -> str:

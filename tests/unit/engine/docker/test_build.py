@@ -164,6 +164,19 @@ def test_build_image__passes_secrets_in_the_environment_only(machine: Machine, s
     assert "s3cret" not in repr(replace(spec, secrets=values))
 
 
+@pytest.mark.parametrize(
+    "error", ["parse error line 51: Unknown flag: start-interval", "parse error on line 9: unknown instruction: apk"]
+)
+def test_build_image__reports_what_this_buildkit_is_too_old_for(machine: Machine, spec: BuildSpec, error: str) -> None:
+    machine.add_file("has-buildx")
+    machine.add_file("fails", f"ERROR: failed to solve: failed to create LLB definition: dockerfile {error}\n")
+    with pytest.raises(StackError) as caught:
+        build(machine, spec)
+    assert "too old" in caught.value.advice
+    assert "`# syntax=docker/dockerfile:1`" in caught.value.advice
+    assert "install buildx" not in caught.value.advice
+
+
 def test_build_image__classic_refuses_secrets(machine: Machine, spec: BuildSpec) -> None:
     client = Engine(BUILT)
     with pytest.raises(StackError) as caught:
