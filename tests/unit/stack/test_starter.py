@@ -47,7 +47,7 @@ def start(**keys: Any) -> Mapping[str, str]:
         addresses={"db": {"host": "db"}},
     )
     images = Images(Image("load", "2"), {}, {})
-    engine = cast(Engine, SimpleNamespace(start=run, ended=lambda: []))
+    engine = cast(Engine, SimpleNamespace(start=run, ended=list))
     agent, progress = cast(Agent, SimpleNamespace()), cast(Progress, SimpleNamespace())
     Starter(engine, project, None, images, agent, {}, progress).start(subject, {})
     return specs[0].env
