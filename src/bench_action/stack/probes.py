@@ -34,7 +34,7 @@ def make_check(
 ) -> ReadinessCheck:
     """Make the check of a service or a subject, as its configuration says.
 
-    A variant is not ready before its port accepts connections, whatever else its configuration waits for.
+    A variant is not ready before its port accepts connections, even if it waits for something else too.
 
     `addresses`: for placeholders in the headers of an HTTP probe. `client`: the probe of a service's own client, which
     comes first; without containers there is no other. Raises StackError if the image lacks the HEALTHCHECK it needs.

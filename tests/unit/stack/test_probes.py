@@ -144,7 +144,7 @@ def test_http__why_there_is_no_answer() -> None:
 
 
 @pytest.mark.parametrize("ready", [{"command": "true"}, {"healthcheck": True}, {"log": "started"}, {"port": 9000}])
-def test_variant__waits_for_its_port_whatever_its_health_check_says(ready: Mapping[str, Any]) -> None:
+def test_variant__waits_for_its_port_after_its_health_check(ready: Mapping[str, Any]) -> None:
     answers = {8000: Answer(0, "refused", "connection refused")}
     agent = SimpleNamespace(connect=lambda handle, _: answers.get(handle.port, Answer()))
     variant = Variant.model_validate({"image": "x", "ready": ready})

@@ -31,7 +31,7 @@ def make_container_options(spec: ServiceSpec, volumes: Sequence[str], data: Bind
     """Make the arguments of `containers.create` for this kind.
 
     `volumes`: the paths that its image declares. `data`: the volumes that are mounted there instead, for a database.
-    They are root's at first, so its entrypoint starts as root, whatever `user` says, hands them to the server's user
+    They are root's at first, so its entrypoint starts as root, regardless of `user`, hands them to the server's user
     and becomes that user.
     """
     ulimits = {"nofile": OPEN_FILES, **spec.ulimits}
