@@ -308,7 +308,7 @@ def test_bench_yml__needs_not_say_what_the_compose_file_says(
     assert (variant.service, variant.port) == ("web", 8000)
 
 
-def test_bench_yml__in_another_folder_is_told_where_the_compose_file_is(
+def test_bench_yml__in_another_folder__shows_where_the_compose_file_is(
     repository: Path, v2: Mapping[str, str]
 ) -> None:
     (repository / "bench").mkdir()

@@ -215,7 +215,7 @@ def _needs_compose(data: Mapping[str, Any]) -> bool:
 
 
 def _find_compose(file: Path, place: Place) -> Compose | None:
-    """Find the compose file next to a configuration; None if there is none. Raises InputError if it is elsewhere."""
+    """Find the compose file next to a configuration; None without one. Raises InputError if it is elsewhere."""
     if find_compose_file(place.folder) is not None:
         return Compose()
     above = [folder for folder in place.folder.parents if folder.is_relative_to(place.root)]

@@ -78,7 +78,7 @@ SELECT jsonb_build_object(
     WHERE sourcefile LIKE '%postgresql.auto.conf'),
   'databases', (SELECT jsonb_agg(datname ORDER BY datname) FROM pg_database WHERE datname <> {database}),
   'slots', (SELECT coalesce(jsonb_agg(slot_name ORDER BY slot_name), '[]') FROM pg_replication_slots))"""
-# Whether anyone was in a template, where nobody works, or in our database: sessions are counted, whatever they do.
+# Whether anyone was in a template, where nobody works, or in our database: sessions are counted, busy or not.
 _VISITS = """
 SELECT coalesce(jsonb_object_agg(d.datname, jsonb_build_array(d.oid, s.sessions, s.stats_reset)), '{{}}')
 FROM pg_database d JOIN pg_stat_database s ON s.datid = d.oid WHERE d.datname IN ({templates})"""

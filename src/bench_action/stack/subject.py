@@ -15,7 +15,7 @@ from bench_action.stack.redis import Redis
 from bench_action.stack.seeding.redis import RedisSeed
 from bench_action.stack.server import DatabaseServer, Statements
 
-_LATE_S = 15.0  # wrk may take so much longer than it was told to
+_LATE_S = 15.0  # wrk may take so much longer than it should
 _NOWHERE = Handle("", "", "subject", "", 0)
 
 

@@ -180,7 +180,7 @@ def _find_held(stack: Stack, subject: Subject, name: str, profile: Profile, *, a
 
 
 def _count_held(stack: Stack, subject: Subject, name: str, profile: Profile, *, answers: bool, limit_s: float) -> int:
-    """Count the connections that are accepted at once and answered, out of as many as a profile opens."""
+    """Count the connections that are accepted at the same time and answered, out of as many as a profile opens."""
     request = subject.address_request(profile)
     hold = subject.keeps_open(name)
     burst = stack.agent.connections(request, profile.connections, hold=hold, limit_s=limit_s)

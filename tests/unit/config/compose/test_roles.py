@@ -141,7 +141,7 @@ def test_unknown_service__is_refused_by_name(tmp_path: Path) -> None:
     assert caught.value.cause == ""
 
 
-def test_a_variant_of_another_name__is_told_which_services_there_are(tmp_path: Path) -> None:
+def test_a_variant_of_another_name__shows_the_services(tmp_path: Path) -> None:
     services = f"db: {{image: postgres}}\nweb: {{build: {{context: {add_context(tmp_path)}}}, expose: [80]}}"
     with pytest.raises(InputError) as caught:
         read(tmp_path, services, "variants: {shop: {env: {DEBUG: 1}}}")
