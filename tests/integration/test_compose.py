@@ -308,9 +308,7 @@ def test_bench_yml__needs_not_say_what_the_compose_file_says(
     assert (variant.service, variant.port) == ("web", 8000)
 
 
-def test_bench_yml__in_another_folder__shows_where_the_compose_file_is(
-    repository: Path, v2: Mapping[str, str]
-) -> None:
+def test_bench_yml__in_another_folder__shows_where_the_compose_file_is(repository: Path, v2: Mapping[str, str]) -> None:
     (repository / "bench").mkdir()
     text = "profiles: {list: {path: /items, connections: 8, threads: 2, duration: 1s}}"
     (repository / "bench" / "bench.yml").write_text(text, encoding="utf-8")
