@@ -222,7 +222,7 @@ def _check_json_sql(subject: Subject, replies: Sequence[Reply], check: Check) ->
         wanted = _query_number(subject, statement)
         got = body.get(key) if isinstance(body, dict) else None
         if got != wanted:
-            yield f"{key} = {wanted} ({statement})", _quote(json.dumps(got))
+            yield f"{key} = {wanted} ({statement})", _shorten(json.dumps(got))
 
 
 def _read_numbers(subject: Subject, check: Check) -> dict[str, int]:
@@ -244,4 +244,8 @@ def _query_number(subject: Subject, statement: str) -> int:
 
 
 def _quote(text: str) -> str:
-    return repr(text if len(text) <= 120 else text[:120] + "…")
+    return repr(_shorten(text))
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= 120 else text[:120] + "…"
