@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from bench_action.config.environment import Address, fill_in_request
-from bench_action.config.schema import Container, ExpectedReply, Variant
+from bench_action.config.schema import Container, ExpectedReply, Ready, Request, Variant
 from bench_action.engine.protocol import Engine, Handle
 from bench_action.load.generator import Agent, HttpRequest
 from bench_action.model.errors import StackError
@@ -20,6 +20,8 @@ from bench_action.stack.unready import MORE_TIME, explain_answer, explain_exit, 
 _REPLY_S = 2.0
 _PAUSE_S = 0.2  # between two runs of a command: it uses the CPU that the container needs to start
 _ATTEMPT_S = 30.0  # after which a command is run again, like a healthcheck that sets no timeout
+_REQUESTS = re.compile(r"https?://|\b(?:curl|wget|http)\b")
+_ANY_REPLY = ExpectedReply(status=["1xx", "2xx", "3xx", "4xx", "5xx"])
 _Result = TypeVar("_Result")
 
 
@@ -34,7 +36,7 @@ def make_check(
 ) -> ReadinessCheck:
     """Make the check of a service or a subject, as its configuration says.
 
-    A variant is not ready before its port accepts connections, even if it waits for something else too.
+    A variant is not ready before its own port answers, even if it waits for something else too.
 
     `addresses`: for placeholders in the headers of an HTTP probe. `client`: the probe of a service's own client, which
     comes first; without containers there is no other. Raises StackError if the image lacks the HEALTHCHECK it needs.
@@ -44,7 +46,7 @@ def make_check(
     if client is None or (ready.kind != "default" and engine.name != "local"):
         probes.append(_make_own_probe(engine, agent, handle, container, addresses or {}))
     if isinstance(container, Variant) and not _connects(container):
-        probes.append(make_tcp_probe(agent, handle))
+        probes.append(_make_port_probe(agent, handle, ready))
     return ReadinessCheck(
         handle, ready.timeout, lambda: next((lack for probe in probes if (lack := probe()) is not None), None)
     )
@@ -53,6 +55,18 @@ def make_check(
 def _connects(variant: Variant) -> bool:
     """Whether a variant is probed on the port that it serves on."""
     return variant.ready.kind in {"http", "tcp"} and variant.ready.port in {None, variant.port}
+
+
+def _make_port_probe(agent: Agent, handle: Handle, ready: Ready) -> Probe:
+    """Make the probe of a variant's port, for a variant that is probed in another way.
+
+    A server may accept connections long before its workers can answer. So any HTTP reply is waited for, unless the
+    command has requested a page itself.
+    """
+    command = ready.command if isinstance(ready.command, str) else " ".join(ready.command or ())
+    if _REQUESTS.search(command):
+        return make_tcp_probe(agent, handle)
+    return make_http_probe(agent, HttpRequest.from_config(handle, Request()), _ANY_REPLY)
 
 
 def _make_own_probe(

@@ -115,9 +115,10 @@ def test_http__the_configured_host_and_headers_are_sent_with_their_placeholders(
     variant = Variant.model_validate({"image": "x", "ready": ready})
     check = make_check(make_engine(), cast(Agent, agent), SHOP, variant, addresses={"db": {"host": "postgres"}})
     assert check.probe() is None
-    request, own_port = agent.asked
+    request, own = agent.asked
     assert isinstance(request, HttpRequest)
-    assert own_port == SHOP  # another one answers the probe
+    assert isinstance(own, HttpRequest)
+    assert own.wire == b"GET / HTTP/1.1\r\nHost: shop:8000\r\n\r\n"  # its own port must answer as well
     assert request.wire == b"GET /up HTTP/1.1\r\nHost: shop.example\r\nX-Db: postgres\r\n\r\n"
     assert (request.order["host"], request.order["port"]) == ("bench-action-a-shop", 9000)
 
@@ -143,17 +144,27 @@ def test_http__why_there_is_no_answer() -> None:
     assert problem == "GET /: port 8000 refuses connections"
 
 
-@pytest.mark.parametrize("ready", [{"command": "true"}, {"healthcheck": True}, {"log": "started"}, {"port": 9000}])
-def test_variant__waits_for_its_port_after_its_health_check(ready: Mapping[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("ready", "problem"),
+    [
+        ({"command": "true"}, "GET /: port 8000 refuses connections"),
+        ({"healthcheck": True}, "GET /: port 8000 refuses connections"),
+        ({"log": "started"}, "GET /: port 8000 refuses connections"),
+        ({"port": 9000}, "GET /: port 8000 refuses connections"),
+        ({"command": "curl localhost:8000/up"}, "TCP port 8000: port 8000 refuses connections"),
+    ],
+)
+def test_variant__waits_for_its_port_after_its_health_check(ready: Mapping[str, Any], problem: str) -> None:
     answers = {8000: Answer(0, "refused", "connection refused")}
-    agent = SimpleNamespace(connect=lambda handle, _: answers.get(handle.port, Answer()))
+    agent = SimpleNamespace(connect=lambda to, _: answers.get(to.port, Answer(500)))
+    agent.get = agent.connect
     variant = Variant.model_validate({"image": "x", "ready": ready})
     check = make_check(make_engine(["true"], output="started"), cast(Agent, agent), SHOP, variant)
     while (missing := check.probe()) is not None and missing.problem.endswith("has not ended yet"):
         pass
     assert missing is not None
-    assert missing.problem == "TCP port 8000: port 8000 refuses connections"
-    answers.clear()
+    assert missing.problem == problem
+    answers.clear()  # a failing page is an answer, too
     while check.probe() is not None:
         pass
 
