@@ -13,6 +13,7 @@ from bench_action.compare.replies import compare_replies
 from bench_action.compare.stopping import Key
 from bench_action.compare.summary import summarise
 from bench_action.compare.verdict import collect_warnings, decide_verdict
+from bench_action.compare.warmth import measure_warm_up_s
 from bench_action.config.gates import Gate
 from bench_action.config.load import Project
 from bench_action.config.rules import AppliedRules
@@ -118,7 +119,8 @@ class _Run:
     @property
     def shortage(self) -> str:
         """Where the time went, and which limit would be enough; empty without a limit."""
-        return self.plan.design.make_timetable(self.plan.project).explain_shortage(self.measured.times)
+        times = self.plan.design.make_timetable(self.plan.project)
+        return times.explain_shortage(self.measured.times, measure_warm_up_s(self.trials))
 
     @property
     def stopped(self) -> str:

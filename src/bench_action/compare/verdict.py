@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from bench_action.compare.counting import warn_of_varying_counts
 from bench_action.compare.evidence import SHARE_FAULTS, check_duets, pair_blocks
+from bench_action.compare.warmth import warn_of_cold_cells
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, Finding, Summary, Trial, Verdict
 from bench_action.model.warning import Code, RunWarning
@@ -67,6 +68,7 @@ def collect_warnings(
     found = [_merge(group) for group in groups.values()]
     found += [warning for pair in pairs for warning in _warn_of_duets(trials, pair, identical)]
     found += warn_of_varying_counts(trials)
+    found += warn_of_cold_cells(trials)
     found += [
         Code.WIDE_SPREAD.warn(f"its trials differ by {percent(summary.spread)} of their median", summary.cell)
         for summary in summaries

@@ -396,6 +396,7 @@ class Profile(Request):
     threads: int = Field(ge=1, le=512)
     duration: WholeSeconds = Field(ge=1, le=3600)
     timeout: WholeSeconds = Field(2, ge=1, le=60)
+    warmup: WholeSeconds = Field(20, ge=0, le=600, description="the longest warm-up after a restart; 0: none")
     expect: ExpectedReply = ExpectedReply()
 
     @property
@@ -721,7 +722,10 @@ class Config(Model):
 
 
 class PairPhase(Model):
-    """A phase of pairs: the `warmup` and `slice` of a block; it ends after `blocks`, or after `seconds` per pair."""
+    """A phase of pairs: the shortest `warmup` and the `slice` of a block.
+
+    It ends after `blocks`, or after `seconds` per pair.
+    """
 
     warmup: WholeSeconds = Field(ge=0, le=60)
     slice: WholeSeconds = Field(ge=1, le=60)
@@ -734,7 +738,7 @@ class Policy(Model):
 
     blocks: int = Field(ge=1, le=1000, description="blocks of `capacity`; with a baseline, `paired_blocks` instead")
     paired_blocks: int = Field(ge=1, le=1000)
-    warmup: WholeSeconds = Field(ge=0, le=600)
+    warmup: WholeSeconds = Field(ge=0, le=600, description="the shortest warm-up of a subject that is measured alone")
     count_requests: int = Field(ge=1, le=10_000)
     latency: PairPhase
     duet: PairPhase

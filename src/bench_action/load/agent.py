@@ -15,6 +15,7 @@ import os
 import random
 import resource
 import selectors
+import signal
 import socket
 import ssl
 import subprocess
@@ -66,12 +67,16 @@ from bench_action.load.messages import (
     TurnsOrder,
     UsageAnswer,
     UsageOrder,
+    WarmAnswer,
+    WarmOrder,
+    WarmRun,
     WireReply,
     WireRequest,
     WrkAnswer,
     WrkOrder,
     require_shape,
 )
+from bench_action.stats.steady import WINDOW_S, Reading, is_steady
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,6 +98,7 @@ _PROBED_SHARE = 0.01
 _STOP_S = 0.05
 _REPEATED_AT = 100  # offset of tcpi_total_retrans in struct tcp_info (linux/tcp.h), which has four bytes
 _ESTABLISHED, _CLOSE_WAIT = "01", "08"  # as in /proc/net/tcp
+_INTERRUPT_S = 0.5
 
 _Order = TypeVar("_Order")
 _Answer = TypeVar("_Answer")
@@ -624,6 +630,103 @@ def run_together(run: Callable[[_Order], _Answer], orders: Sequence[_Order]) -> 
         return list(pool.map(run, orders))
 
 
+def warm(order: WarmOrder) -> WarmAnswer:
+    """Carry out `wrk` orders at the same time until every server is warm, or the time is up."""
+    with tempfile.TemporaryDirectory() as folder:
+        loads: list[WarmLoad] = []
+        try:
+            for number, each in enumerate(order["orders"]):
+                loads.append(WarmLoad(each, f"{folder}/{number}"))
+            wait_until_warm(loads, order["least_s"], order["most_s"])
+        finally:
+            for load in loads:
+                load.interrupt()
+        return {"runs": [load.finish() for load in loads]}
+
+
+def wait_until_warm(loads: Sequence[WarmLoad], least_s: float, most_s: float) -> None:
+    """Read what the servers do until all of them are warm, one of the loads has ended, or the time is up."""
+    began = time.monotonic()
+    while time.monotonic() - began < most_s and not any(load.ended for load in loads):
+        time.sleep(WINDOW_S)
+        for load in loads:
+            load.read()
+        if time.monotonic() - began >= least_s and all(load.warm for load in loads):
+            return
+
+
+class WarmLoad:
+    """A run of wrk that lasts until it is interrupted, and what its server did meanwhile.
+
+    `readings`: empty if the CPU time of the application cannot be read.
+    """
+
+    def __init__(self, order: WrkOrder, path: str) -> None:
+        """`path`: the beginning of the names of files for wrk."""
+        script, self._sent = f"{path}.lua", f"{path}.sent"
+        for name, content in ((script, order["script"]), (self._sent, "")):
+            with open(name, "w", encoding="utf-8") as file:
+                file.write(content)
+        self._parts, self._limit_s = order["parts"], order["limit_s"]
+        self._application = [part for name, part in self._parts.items() if name.partition(":")[0] == "application"]
+        self._before, self._used_ms = read_all_usage(self._parts), self._read_cpu_ms()
+        self.readings = [Reading(0.0, 0.0, 0)] if self._used_ms is not None else []
+        self._started, self._duration_s = time.monotonic(), 0.0
+        self._process = subprocess.Popen(
+            [*order["argv"], "-s", script, make_url(order), self._sent],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    @property
+    def ended(self) -> bool:
+        """Whether wrk has ended by itself, because something is wrong."""
+        return self._process.poll() is not None
+
+    @property
+    def warm(self) -> bool:
+        """Whether the cost of a request has levelled off, or cannot be known."""
+        return not self.readings or is_steady(self.readings)
+
+    def read(self) -> None:
+        """Take a reading. If the counters are gone, as is the server, all readings are dropped."""
+        used_ms, at_s = self._read_cpu_ms(), time.monotonic() - self._started
+        if self._used_ms is None or used_ms is None:
+            self.readings.clear()
+        elif self.readings:
+            self.readings.append(Reading(at_s, used_ms - self._used_ms, os.path.getsize(self._sent)))
+
+    def interrupt(self) -> None:
+        """Let wrk end as at the end of its time: it prints its report."""
+        self._duration_s = time.monotonic() - self._started
+        self._process.send_signal(signal.SIGINT)
+
+    def finish(self) -> WarmRun:
+        """Wait for wrk's report. wrk ignores interrupts until all of its threads run, so they are repeated."""
+        after, deadline = read_all_usage(self._parts), time.monotonic() + self._limit_s
+        with self._process:
+            while True:
+                try:
+                    output, _ = self._process.communicate(timeout=_INTERRUPT_S)
+                    break
+                except subprocess.TimeoutExpired:
+                    self._process.send_signal(signal.SIGINT if time.monotonic() < deadline else signal.SIGKILL)
+        return {
+            "output": output.decode(errors="replace")[-_LONGEST_OUTPUT:],
+            "status": self._process.returncode,
+            "duration_s": self._duration_s,
+            "readings": list(self.readings),
+            "before": self._before,
+            "after": after,
+        }
+
+    def _read_cpu_ms(self) -> float | None:
+        used_ms = [read_cpu_ms(part) for part in self._application]
+        known_ms = [value for value in used_ms if value is not None]
+        return float(sum(known_ms)) if len(known_ms) == len(used_ms) else None
+
+
 def make_sample(reply: WireReply) -> SampleRow:
     """Reduce a reply to what is kept of each of many replies."""
     return reply["status"], reply["size"], reply["location"], reply["digest"]
@@ -745,6 +848,7 @@ OPERATIONS: Mapping[str, tuple[type, Callable[[Any], object]]] = {
     "turns": (TurnsOrder, turns),
     "wrk": (WrkOrder, wrk),
     "duet": (DuetOrder, duet),
+    "warm": (WarmOrder, warm),
     "usage": (UsageOrder, usage),
     "settle": (SettleOrder, settle),
 }

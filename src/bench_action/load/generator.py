@@ -37,6 +37,9 @@ from bench_action.load.messages import (
     TurnsOrder,
     UsageAnswer,
     UsageOrder,
+    WarmAnswer,
+    WarmOrder,
+    WarmRun,
     WireReply,
     WireRequest,
     WrkAnswer,
@@ -46,6 +49,13 @@ from bench_action.load.messages import (
 from bench_action.model.errors import StackError
 from bench_action.model.machine import Usage
 
+# what the agent consists of: each needs only those before it, and the last one is the program
+AGENT_MODULES = (
+    "bench_action.stats.steady",
+    "bench_action.load.messages",
+    "bench_action.load.counters",
+    "bench_action.load.agent",
+)
 _REPLIES_S = 60.0  # for requests one after the other: a slow application gets fewer of them
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 _GRACE_S = 20.0  # beyond what an order itself may take: the agent answers promptly, on a loaded machine too
@@ -204,14 +214,14 @@ def convert_counters(counters: PartCounters) -> dict[str, Usage | None]:
 
 def build_agent_source() -> str:
     """Build the agent and the modules that it needs as one program, for a Python without this package."""
-    folder = resources.files("bench_action.load")
-    source = {name: folder.joinpath(f"{name}.py").read_text("utf-8") for name in ("messages", "counters", "agent")}
-    names = ("bench_action", "bench_action.load", "bench_action.load.messages", "bench_action.load.counters")
+    packages = dict.fromkeys(module.rpartition(".")[0] for module in AGENT_MODULES)
+    names = ("bench_action", *packages, *AGENT_MODULES[:-1])
     lines = ["import sys, types", *(f"sys.modules[{name!r}] = types.ModuleType({name!r})" for name in names)]
-    for name in ("messages", "counters"):
-        namespace = f"sys.modules['bench_action.load.{name}'].__dict__"
-        lines.append(f"exec(compile({source[name]!r}, '{name}.py', 'exec'), {namespace})")
-    lines.append(f"exec(compile({source['agent']!r}, 'agent.py', 'exec'))")
+    for module in AGENT_MODULES:
+        package, _, name = module.rpartition(".")
+        source = resources.files(package).joinpath(f"{name}.py").read_text("utf-8")
+        namespace = f", sys.modules[{module!r}].__dict__" if module in names else ""
+        lines.append(f"exec(compile({source!r}, '{name}.py', 'exec'){namespace})")
     return "\n".join(lines) + "\n"
 
 
@@ -306,6 +316,20 @@ class Agent:
         with _wrong_shape_raised(order):
             _require_length(answers, len(orders), ".answers")
         return answers
+
+    def warm(
+        self, orders: Sequence[WrkOrder], while_running: Callable[[], None], *, least_s: float, most_s: float
+    ) -> list[WarmRun]:
+        """Run wrk for each order at the same time until every server is warm. Returns what became of each.
+
+        `while_running` is called every second meanwhile, and may raise to give up.
+        """
+        order: WarmOrder = {"op": "warm", "orders": list(orders), "least_s": least_s, "most_s": most_s}
+        limit_s = most_s + max(each["limit_s"] for each in orders)
+        runs = self._send(order, WarmAnswer, limit_s, while_running)["runs"]
+        with _wrong_shape_raised(order):
+            _require_length(runs, len(orders), ".runs")
+        return runs
 
     def turns(
         self,

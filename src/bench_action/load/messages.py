@@ -23,6 +23,7 @@ from typing import (
 
 # status, bytes as they were sent, where a redirect points to, digest of the body
 SampleRow = tuple[int, int, str, str]
+ReadingRow = tuple[float, float, int]  # see stats/steady.py
 CpuNumber = NewType("CpuNumber", str)  # in decimal digits, as a key in JSON is text
 # why a server gave no HTTP reply; empty if it did
 Failure = Literal["", "unresolved", "refused", "late", "closed", "not-http", "tls", "other"]
@@ -270,6 +271,40 @@ class DuetAnswer(TypedDict):
     """The answer to each order."""
 
     answers: list[WrkAnswer]
+
+
+class WarmOrder(TypedDict):
+    """Carry out several `wrk` orders at the same time until every server is warm.
+
+    wrk runs for at least `least_s` and at most `most_s`, and for equally long for all. Its script must write a byte to
+    the file that wrk's last argument names for each request that it sends.
+    """
+
+    op: Literal["warm"]
+    orders: list[WrkOrder]
+    least_s: float
+    most_s: float
+
+
+class WarmRun(TypedDict):
+    """What is known of one server that was warmed up: wrk's `output` and exit `status`, and the counters of each part.
+
+    `duration_s`: how long it was loaded. `readings`: what the application had done at which time, the first at its
+    start; empty if its CPU time cannot be read.
+    """
+
+    output: str
+    status: int
+    duration_s: float
+    readings: list[ReadingRow]
+    before: PartCounters
+    after: PartCounters
+
+
+class WarmAnswer(TypedDict):
+    """What became of each order."""
+
+    runs: list[WarmRun]
 
 
 class UsageOrder(TypedDict):

@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 from bench_action.config.schema import Profile
 from bench_action.engine.protocol import Handle
 from bench_action.load.generator import HttpRequest, Sample
-from bench_action.load.messages import ShapeError, WrkAnswer, WrkOrder, require_shape
+from bench_action.load.messages import ShapeError, WarmRun, WrkAnswer, WrkOrder, require_shape
 from bench_action.model.errors import InvalidMeasurementError
 from bench_action.model.result import Errors, Latency
 from bench_action.model.warning import Code
@@ -71,9 +71,18 @@ class Report:
 
 
 def build_order(
-    profile: Profile, handle: Handle, *, duration_s: int, parts: Mapping[str, str], limit_s: float
+    profile: Profile,
+    handle: Handle,
+    *,
+    duration_s: int,
+    parts: Mapping[str, str],
+    limit_s: float,
+    counted: bool = False,
 ) -> WrkOrder:
-    """Build the agent's order to run wrk for a profile. `parts`: name → id of the containers that it watches."""
+    """Build the agent's order to run wrk for a profile. `parts`: name → id of the containers that it watches.
+
+    `counted`: wrk writes a byte to the file that its last argument names for each request that it sends.
+    """
     argv = [
         "wrk",
         "--connections",
@@ -90,25 +99,28 @@ def build_order(
         "op": "wrk",
         **request.order,
         "argv": argv,
-        "script": build_script(request.wire),
+        "script": build_script(request.wire, counted=counted),
         "connections": profile.connections,
         "parts": dict(parts),
         "limit_s": limit_s,
     }
 
 
-def build_script(request: bytes) -> str:
-    """Build the Lua script: the request as a constant, then `done()` from report.lua.
+def build_script(request: bytes, *, counted: bool = False) -> str:
+    """Build the Lua script: the request as a constant, then `done()` from report.lua, and sent.lua if it is `counted`.
 
     wrk formats its request once, with `wrk.format`. Its own version orders headers differently in each process; ours
     returns the bytes that the agent sends.
     """
     lines = [
         f"local sentinel = {_lua(SENTINEL.encode())}",
-        f"local request = {_lua(request)}",
-        "wrk.format = function() return request end",
+        f"local bytes = {_lua(request)}",
+        "wrk.format = function() return bytes end",
     ]
-    return "\n".join(lines) + "\n" + resources.files("bench_action.load").joinpath("report.lua").read_text("utf-8")
+    files = ("report.lua", "sent.lua") if counted else ("report.lua",)
+    return (
+        "\n".join(lines) + "\n" + "".join(resources.files("bench_action.load").joinpath(f).read_text() for f in files)
+    )
 
 
 def _lua(data: bytes) -> str:
@@ -122,25 +134,14 @@ def parse_report(answer: WrkAnswer, where: str) -> Report:
 
     wrk's exit status alone is no help: it is 0 even with a broken script, or with nothing served.
     """
-    output = answer["output"]
-    lines = [line for line in output.splitlines() if line.startswith(SENTINEL)]
-    if answer["status"] != 0 or len(lines) != 1:
-        starved = _NO_FILE_LEFT in output
-        raise InvalidMeasurementError(
-            f"wrk exited with status {answer['status']} and printed {plural(len(lines), 'report')}",
-            where=where,
-            cause="its limit of open files is below its connections" if starved else "",
-            advice=Code.CONNECT_ERRORS.advice if starved else "",
-            log=output.splitlines()[-15:],
-        )
-    line = _parse_line(lines[0].removeprefix(SENTINEL), where)
+    line = _find_line(answer["output"], answer["status"], where)
     figures: Mapping[str, Any] = line
     return Report(
         duration_s=line["duration_us"] / 1e6,
         wall_s=answer["wall_s"],
         requests=line["requests"],
         bytes_read=line["bytes"],
-        errors=Errors(**{name: figures[name] for name in Errors.model_fields}),
+        errors=_build_errors(figures),
         latency=_build_latency(figures),
         connections_live=answer["live"],
         connections_open=answer["open"],
@@ -149,6 +150,30 @@ def parse_report(answer: WrkAnswer, where: str) -> Report:
         idle={int(cpu): share for cpu, share in answer["idle"].items()},
         sampled=[Sample(*row) for row in answer["sampled"]],
     )
+
+
+def parse_errors(run: WarmRun, where: str) -> Errors:
+    """Read the errors that wrk counted while it warmed a server up. Raises InvalidMeasurementError, as parse_report."""
+    return _build_errors(_find_line(run["output"], run["status"], where))
+
+
+def _build_errors(figures: Mapping[str, Any]) -> Errors:
+    return Errors(**{name: figures[name] for name in Errors.model_fields})
+
+
+def _find_line(output: str, status: int, where: str) -> ReportLine:
+    """Find the line that report.lua has printed."""
+    lines = [line for line in output.splitlines() if line.startswith(SENTINEL)]
+    if status != 0 or len(lines) != 1:
+        starved = _NO_FILE_LEFT in output
+        raise InvalidMeasurementError(
+            f"wrk exited with status {status} and printed {plural(len(lines), 'report')}",
+            where=where,
+            cause="its limit of open files is below its connections" if starved else "",
+            advice=Code.CONNECT_ERRORS.advice if starved else "",
+            log=output.splitlines()[-15:],
+        )
+    return _parse_line(lines[0].removeprefix(SENTINEL), where)
 
 
 def _parse_line(text: str, where: str) -> ReportLine:

@@ -2,28 +2,28 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench_action.compare.assemble import Measured
 from bench_action.compare.pairs import split_alpha
 from bench_action.compare.stopping import Decider
+from bench_action.compare.warmth import describe_cold
 from bench_action.config.schema import Profile
 from bench_action.engine.protocol import Exit
 from bench_action.load.replies import merge_counts
 from bench_action.measure.limits import LimitError
 from bench_action.measure.trials import (
     TrialPlan,
-    load_alone,
-    load_together,
     run_capacity_trial,
     run_count_trial,
     run_duet_trials,
     run_latency_trials,
 )
+from bench_action.measure.warming import Experience, warm_up
 from bench_action.model.errors import BenchError, InputError, StackError, explain_exhaustion
 from bench_action.model.progress import Progress
-from bench_action.model.result import Replies, Trial
+from bench_action.model.result import Replies, Trial, WarmUp
 from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import plural
 from bench_action.plan.blocks import Block, Cell, ElapsedTime, Pair, Step
@@ -159,6 +159,9 @@ class Measurer:
     gone: dict[str, StackError] = field(default_factory=dict)
     restless: dict[str, RunWarning] = field(default_factory=dict)
     times: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    _experience: Experience = field(default_factory=Experience)
+    _warmed_alone_s: float = 0.0
+    _cold: set[Cell] = field(default_factory=set)
     _lost: Counter[str] = field(default_factory=Counter)
     _retired: bool = False
 
@@ -178,7 +181,7 @@ class Measurer:
             if block.pair is not None and self._lacks_subject(block.pair):
                 continue
             times = self.times.setdefault((block.phase, str(block.pair)), [])
-            if self.enough(block, self.trials, ElapsedTime(time.monotonic() - began, times)):
+            if self.enough(block, self.trials, ElapsedTime(time.monotonic() - began, times, self._warmed_alone_s)):
                 continue
             started = time.monotonic()
             self._take(block)
@@ -223,20 +226,19 @@ class Measurer:
         if self._is_left_out(cell):
             return
         subject, profile = self.stack.subject(cell.variant, cell.revision), self.profile(cell.variant, cell.profile)
-        place = TrialPlan(block, step, cell, counted=self._counted(cell))
         self.progress.trial_starts(str(cell), block.phase, block.number)
         try:
             if step.renew:
                 self.stack.renew(subject)
-            if step.warmup_s:
-                load_alone(self.stack, subject, profile, step.warmup_s, str(cell))
-                self._settle(subject)
+            warmed = self._warm_up({cell: subject}, profile, step.warmup_s)
+            self._warmed_alone_s = max([self._warmed_alone_s, *(each.duration_s for each in warmed.values())])
+            place = TrialPlan(block, step, cell, counted=self._counted(cell), warm_up=warmed.get(cell))
             if block.phase == "count":
                 counted = run_count_trial(self.stack, place, subject, profile, self.count_requests)
                 require_alive(self.stack.engine)
-                self._keep(counted)
+                self._keep(counted, cell)
             else:
-                self._keep(run_capacity_trial(self.stack, place, subject, profile, self.generator_cores))
+                self._keep(run_capacity_trial(self.stack, place, subject, profile, self.generator_cores), cell)
             self._settle(subject)
         except StackError as error:
             error.where = ", ".join(filter(None, (error.where, f"in {block.phase} {block.number} of {cell}")))
@@ -286,7 +288,7 @@ class Measurer:
         slots = self.stack.pair_of_slots(pair)
         try:
             for trial in self._paired_trials(block, pair):
-                self._keep(trial)
+                self._keep(trial, pair.base if trial.side == "base" else pair.head)
         except StackError as error:
             ends = self.stack.engine.ended()
             ended = {end.handle.id for end in ends}
@@ -318,13 +320,12 @@ class Measurer:
         profile, placement = self.profile(pair.head.variant, pair.head.profile), self._place(block)
         base, head = self._arrange(block, pair, placement, profile)
         subjects = {pair.base: base, pair.head: head}
-        names = [str(pair.base), str(pair.head)]
-        if block.warmup_s:
-            load_together(self.stack, [base, head], profile, block.warmup_s, names)
-            self._settle(base, head)
+        warmed = self._warm_up(subjects, profile, block.warmup_s)
         trials = []
         for step in block.steps:
-            places = [TrialPlan(block, step, cell, placement, self._counted(cell)) for cell in step.cells]
+            places = [
+                TrialPlan(block, step, cell, placement, self._counted(cell), warmed.get(cell)) for cell in step.cells
+            ]
             loaded = [subjects[cell] for cell in step.cells]
             match block.phase:
                 case "duet":
@@ -335,6 +336,20 @@ class Measurer:
                     trials.append(run_capacity_trial(self.stack, places[0], loaded[0], profile, self.generator_cores))
             self._settle(*loaded)
         return trials
+
+    def _warm_up(self, subjects: Mapping[Cell, Subject], profile: Profile, least_s: float) -> Mapping[Cell, WarmUp]:
+        """Warm subjects up at the same time, none if `least_s` or the profile's `warmup` is 0."""
+        if not least_s or not profile.warmup:
+            return {}
+        needed_s = self._experience.find_least_s(subjects, least_s)
+        warmed = dict(zip(subjects, warm_up(self.stack, list(subjects.values()), profile, needed_s), strict=True))
+        for cell, each in warmed.items():
+            self._experience.add_warm_up(cell, each, least_s)
+            if each.steady is False and cell not in self._cold:
+                self._cold.add(cell)
+                self.progress.warn(f"{cell}: {describe_cold(each)}")
+        self._settle(*subjects.values())
+        return warmed
 
     def _arrange(
         self, block: Block, pair: Pair, placement: Placement | None, profile: Profile
@@ -378,7 +393,8 @@ class Measurer:
         if known:
             self.stack.agent.settle([subject.handle.id for subject in known], _RESTLESS_S)
 
-    def _keep(self, trial: Trial) -> None:
+    def _keep(self, trial: Trial, cell: Cell) -> None:
+        self._experience.add_trial(cell, trial)
         self.trials.append(trial)
         self.store(trial)
         self.progress.trial_ended(trial)

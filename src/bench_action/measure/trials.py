@@ -10,7 +10,7 @@ from typing import Any
 
 from bench_action.config.schema import Profile
 from bench_action.load.generator import Reply, Sample, Turns, convert_counters
-from bench_action.load.messages import WrkAnswer
+from bench_action.load.messages import PartCounters, WrkAnswer
 from bench_action.load.replies import (
     describe_statuses,
     find_unexpected,
@@ -23,7 +23,7 @@ from bench_action.load.validity import Circumstances, compute_generator_busy, ju
 from bench_action.load.wrk import Report, parse_report
 from bench_action.measure.limits import Strain, require_within_limits
 from bench_action.model.machine import Usage
-from bench_action.model.result import Errors, Latency, Replies, Trial, Work
+from bench_action.model.result import Errors, Latency, Replies, Trial, WarmUp, Work
 from bench_action.model.warning import Code, RunWarning
 from bench_action.plan.blocks import Block, Cell, Step
 from bench_action.plan.placement import Placement
@@ -51,7 +51,8 @@ _WITHOUT_WRK: Mapping[str, Any] = {
 class TrialPlan:
     """One trial to run: its place in the plan, and the CPUs that it runs on (None: all of them).
 
-    `counted`: the replies of earlier counts of its cell, None before the first count.
+    `counted`: the replies of earlier counts of its cell, None before the first count. `warm_up`: the warm-up after the
+    restart before it, None without one.
     """
 
     block: Block
@@ -59,6 +60,7 @@ class TrialPlan:
     cell: Cell
     placement: Placement | None = None
     counted: Replies | None = None
+    warm_up: WarmUp | None = None
 
     @property
     def paired(self) -> bool:
@@ -340,6 +342,7 @@ def _locate(place: TrialPlan, subject: Subject) -> dict[str, Any]:
         "variant": cell.variant,
         "revision": cell.revision,
         "profile": cell.profile,
+        "warm_up": place.warm_up,
     }
     if block.pair is not None:
         side = "base" if cell == block.pair.base else "head"
@@ -360,8 +363,13 @@ def _average_idle(placement: Placement | None, report: Report) -> dict[str, floa
 
 
 def _build_load_run(answer: WrkAnswer, where: str, db_connections: int) -> LoadRun:
-    usage = _subtract_usage(convert_counters(answer["before"]), convert_counters(answer["after"]))
+    usage = subtract_counters(answer["before"], answer["after"])
     return LoadRun(parse_report(answer, where), usage, answer["memory_mib"], db_connections)
+
+
+def subtract_counters(before: PartCounters, after: PartCounters) -> dict[str, Usage]:
+    """Subtract two readings of the agent's counters, for the parts that have both; memory is that of the later one."""
+    return _subtract_usage(convert_counters(before), convert_counters(after))
 
 
 def _subtract_usage(before: Mapping[str, Usage | None], after: Mapping[str, Usage | None]) -> dict[str, Usage]:

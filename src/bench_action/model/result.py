@@ -103,6 +103,22 @@ class Replies(Frozen):
         return sum(self.statuses.values())
 
 
+class WarmUp(Frozen):
+    """How a subject was loaded after a restart, before it was measured: until a request had stopped becoming cheaper.
+
+    Its CPU/request is that of the application, in ms.
+    """
+
+    duration_s: float
+    limit_s: float = Field(description="the longest that it may last: the profile's `warmup`")
+    steady: bool | None = Field(description="whether CPU/request had levelled off; null if its CPU cannot be read")
+    cpu_ms_first: float | None = Field(description="CPU/request over the first half second")
+    cpu_ms_last: float | None = Field(description="CPU/request over the last third, three seconds at most")
+    change_per_s: float | None = Field(
+        description="its change per second at the end, as a fraction: below 0 if it fell"
+    )
+
+
 class Trial(Frozen):
     """One measured run of one cell in one phase; a line of `trials.jsonl`."""
 
@@ -139,6 +155,7 @@ class Trial(Frozen):
     idle_s: float = Field(0.0, description="for how long idle work was measured")
     idle_statements: tuple[Statement, ...] = Field((), description="the queries of idle work")
     replies: Replies | None = None
+    warm_up: WarmUp | None = Field(None, description="the warm-up after the restart before it; null without one")
     warnings: tuple[RunWarning, ...] = ()
 
     @property

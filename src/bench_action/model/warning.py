@@ -43,6 +43,7 @@ class Code(StrEnum):
     NEVER_IDLE = "never-idle"
     IN_TURNS = "variants-in-turn"
     CONNECTIONS_CHOSEN = "connections-chosen"
+    COLD = "measured-cold"
 
     @property
     def invalidates(self) -> bool:
@@ -137,7 +138,9 @@ _ADVICE = {
     "a time (`--variant`), or use a machine with more memory.",
     Code.CONNECTIONS_CHOSEN: "Development servers, and applications whose requests share one connection to a "
     "database, hold few. Use the server that you deploy, or name `profiles` with the `connections` that you expect.",
-    Code.NO_COUNTERS: "CPU and memory of the containers are missing. Requests/s and latencies are not affected.",
+    Code.NO_COUNTERS: "CPU and memory of the containers are missing, so warm-ups were as short as possible. Requests/s "
+    "and latencies are not affected.",
+    Code.COLD: "It was measured before its speed was the usual one, so a change may be larger or smaller than shown.",
 }
 
 

@@ -54,10 +54,9 @@ class Pair:
 class Step:
     """One trial of one cell, or the two trials of two cells that are measured together.
 
-    Before it, in this order: restart the subject with fresh data (`renew`); load it for `warmup_s`, which is not
-    measured; wait `pause_s`. After it, if `idle`: measure the work done without requests, for as long as the trial
-    took. `position`: how many steps come before it in its block. `slice_s`: seconds under load, 0 for the profile's
-    `duration`.
+    Before it, in this order: restart the subject with fresh data (`renew`); warm it up for at least `warmup_s`; wait
+    `pause_s`. After it, if `idle`: measure the work done without requests, for as long as the trial took. `position`:
+    how many steps come before it in its block. `slice_s`: seconds under load, 0 for the profile's `duration`.
     """
 
     position: int
@@ -73,8 +72,9 @@ class Step:
 class Block:
     """Steps that follow each other closely; the unit of statistics.
 
-    With a `pair`, its two subjects are restarted at the start of the block and warmed up together for `warmup_s`.
-    `swapped`: base is in the second slot. `head_first`: head is started first. `side`: which of the placements is used.
+    With a `pair`, its two subjects are restarted at the start of the block and warmed up together, for at least
+    `warmup_s`. `swapped`: base is in the second slot. `head_first`: head is started first. `side`: which of the
+    placements is used.
     """
 
     phase: PhaseName
@@ -89,7 +89,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long warm-up and slice take in the phases of pairs, in whole seconds, as wrk takes no fractions.
+    """How long the shortest warm-up and a slice take in the phases of pairs, in whole seconds.
 
     `turns`: in phase `interleaved`, how many times the order of the two is drawn in a block; each draw is four slices.
     """
@@ -101,10 +101,14 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class ElapsedTime:
-    """Seconds spent on measuring: in total, and on each block so far of one pair in one phase."""
+    """Seconds spent on measuring: in total, and on each block so far of one pair in one phase.
+
+    `warmup_s`: the longest that a subject took to warm up alone; 0 if none has been.
+    """
 
     total_s: float
     blocks_s: Sequence[float]
+    warmup_s: float = 0.0
 
 
 def make_solo_blocks(
@@ -116,9 +120,9 @@ def make_solo_blocks(
     order. The other blocks of `count` hold one variant and profile each, for those whose first two counts disagree; the
     measurer skips those that are not needed.
 
-    Each cell is warmed up under load for `warmup_s` before its first count, so that connections are set up, statements
-    prepared and caches filled: what is counted is the steady state. Each subject is restarted with fresh data before
-    its first count, because verification has used it.
+    Each cell is warmed up under load, for at least `warmup_s`, before its first count, so that connections are set up,
+    statements prepared and caches filled: what is counted is the steady state. Each subject is restarted with fresh
+    data before its first count, because verification has used it.
 
     With `renew`, for profiles that write, the restart and the warm-up come before the first count of every cell and
     before every `capacity` trial, which would otherwise find more data than the one before it. `in_turns`, as subjects

@@ -8,6 +8,7 @@ from statistics import fmean
 from bench_action.config.schema import PairPhase
 from bench_action.plan.blocks import PAIRED_PHASES, Block, ElapsedTime
 from bench_action.stats.interval import LEAST_BLOCKS as LEAST_SAMPLE
+from bench_action.stats.steady import LONG_WARM_UP_S
 
 LEAST_BLOCKS = 5  # of a pair's duets: the first interim analysis comes after five
 _LEAST_LATENCY = LEAST_SAMPLE  # fewer latency blocks decide nothing
@@ -55,34 +56,41 @@ class Timetable:
         """
         if self.limit_s is None or not self.pairs:
             return False
-        left_s = self.limit_s - elapsed.total_s
+        left_s, longer_s = self.limit_s - elapsed.total_s, max(0.0, elapsed.warmup_s - self.duet.warmup)
         if block.phase == "capacity" and block.number > 1:
-            latency_s = self.revisions * self.latency.blocks * self.latency_s
-            return left_s < self.capacity_s + latency_s + self.pairs * LEAST_BLOCKS * self.duet_s
+            capacity_s = max([self.capacity_s, *elapsed.blocks_s])
+            latency_s = self.revisions * self.latency.blocks * (self.latency_s + longer_s)
+            return left_s < capacity_s + latency_s + self.pairs * LEAST_BLOCKS * (self.duet_s + longer_s)
         if block.phase == "latency":
-            block_s = fmean(elapsed.blocks_s) if elapsed.blocks_s else self.latency_s
+            block_s = fmean(elapsed.blocks_s) if elapsed.blocks_s else self.latency_s + longer_s
             others_s = self.pairs * LEAST_BLOCKS * max(self.duet_s, self._estimate_duet_s(block_s))
             needed = self.revisions * max(1, min(_LEAST_LATENCY, self.latency.blocks) - block.number + 1)
             return left_s < needed * block_s + others_s
         return False
 
-    def explain_shortage(self, times: Times) -> str:
-        """Say what took the time, and which limit would be long enough; empty without a limit or a pair."""
+    def explain_shortage(self, times: Times, warmup_s: float = 0.0) -> str:
+        """Say what took the time, and which limit would be long enough; empty without a limit or a pair.
+
+        `warmup_s`: how long subjects were warmed up, on average; 0 if none was.
+        """
         if self.limit_s is None or not self.pairs:
             return ""
         latencies = [seconds for (phase, _), blocks in times.items() if phase == "latency" for seconds in blocks]
         duets = [seconds for (phase, _), blocks in times.items() if phase in PAIRED_PHASES for seconds in blocks]
-        duet_s = fmean(duets) if duets else self._estimate_duet_s(fmean(latencies)) if latencies else self.duet_s
-        restart_s = max(0.0, duet_s - self.duet.warmup - self.duet.slice)
+        warmup_s = max(warmup_s, self.duet.warmup)
+        guess_s = self.duet_s + warmup_s - self.duet.warmup
+        duet_s = fmean(duets) if duets else self._estimate_duet_s(fmean(latencies)) if latencies else guess_s
+        restart_s = max(0.0, duet_s - warmup_s - self.duet.slice)
         alone_s = sum(sum(blocks) for (phase, _), blocks in times.items() if phase in {"count", "capacity"})
         pairs_s = self.pairs * LEAST_BLOCKS * duet_s
         pairs_s += self.revisions * self.latency.blocks * (duet_s + self.latency.slice - self.duet.slice)
         minutes = ceil(_MARGIN * (max(alone_s, self.capacity_s) + pairs_s) / 60)
         copies = 2 * self.renewal_s > self.restart_s
         what = "copying the data again and restarting" if copies else "restarting"
+        warming = f" and warming up {warmup_s:.0f} s" if warmup_s > LONG_WARM_UP_S else ""
         limit = f"--max-minutes {max(minutes, int(self.limit_s // 60) + 1)}"
         return (
-            f"{what} took {restart_s:.0f} s of each block of {duet_s:.0f} s; "
+            f"{what} took {restart_s:.0f} s{warming} of each block of {duet_s:.0f} s; "
             f"{limit}{' or a smaller seed' if copies else ''} would do"
         )
 

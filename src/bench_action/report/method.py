@@ -1,11 +1,14 @@
 """Say how a run was measured, and what its numbers mean."""
 
+from statistics import median
+
 from bench_action.config.control import BUILT_IN_VARIANT
 from bench_action.config.gates import ALONE
 from bench_action.model.result import Result
 from bench_action.model.wording import percent
 from bench_action.report.change import list_comparisons
 from bench_action.report.sentences import name_metric
+from bench_action.stats.steady import LONG_WARM_UP_S
 
 _CONTROL = (
     f"{BUILT_IN_VARIANT} is the built-in aiohttp application, loaded at / with the same connections. Trends are ratios"
@@ -40,6 +43,7 @@ def describe_method(result: Result) -> tuple[str, ...]:
     built_in = result.control.get("variant") == BUILT_IN_VARIANT
     return (
         f"{order} (seed {result.run.seed}).",
+        *_describe_warm_ups(result),
         *((_CONTROL,) if built_in else ()),
         *_METHOD,
         *_describe_connections(result),
@@ -61,6 +65,14 @@ def _describe_connections(result: Result) -> tuple[str, ...]:
         for how, names in groups.items()
         if names
     )
+def _describe_warm_ups(result: Result) -> tuple[str, ...]:
+    """Say how long subjects were warmed up, if that was longer than usual."""
+    seconds = sorted(trial.warm_up.duration_s for trial in result.trials if trial.warm_up is not None)
+    if not seconds or median(seconds) <= LONG_WARM_UP_S:
+        return ()
+    shortest, longest = round(seconds[0]), round(seconds[-1])
+    lasted = f"{shortest} s" if shortest == longest else f"{shortest} to {longest} s"
+    return (f"After each restart, subjects were warmed up until CPU/request had levelled off: for {lasted}.",)
 
 
 def _describe_gates(result: Result) -> tuple[str, ...]:

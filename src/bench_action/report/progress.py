@@ -23,6 +23,7 @@ from bench_action.model.result import Trial, cell_name
 from bench_action.model.wording import strip_controls
 from bench_action.report import numbers
 from bench_action.report.plain import make_text
+from bench_action.stats.steady import LONG_WARM_UP_S
 
 
 def describe_outcome(trial: Trial) -> str:
@@ -32,6 +33,8 @@ def describe_outcome(trial: Trial) -> str:
         return f"{work.queries} queries and {work.cache_commands} cache commands in {trial.requests} requests"
     text = f"{numbers.count(trial.requests_per_second)} requests/s"
     text += f", p99 {numbers.latency(trial.latency.p99_us)}" if trial.latency else ""
+    if trial.warm_up is not None and trial.warm_up.duration_s > LONG_WARM_UP_S:
+        text += f"; warmed up for {trial.warm_up.duration_s:.0f} s"
     text += "".join(f"; {warning.message}" for warning in trial.warnings)
     return text if trial.valid else f"INVALID: {text}"
 

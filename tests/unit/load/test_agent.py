@@ -11,11 +11,12 @@ import sys
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain, count, repeat
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from cryptography.x509.oid import NameOID
 from bench_action.load import agent, counters
 from bench_action.load.generator import HttpRequest
 from bench_action.load.messages import CpuNumber, ShapeError, WireReply, require_shape
+from bench_action.stats.steady import Reading, is_steady
 
 pytestmark = pytest.mark.unit
 
@@ -745,6 +747,7 @@ def complete_orders() -> dict[str, dict[str, Any]]:
         "turns": {"op": "turns", "loads": loads, "seconds": 1, "requests": 1, "timeout_s": 1, "seed": 1},
         "wrk": wrk,
         "duet": {"op": "duet", "orders": [wrk]},
+        "warm": {"op": "warm", "orders": [wrk], "least_s": 1, "most_s": 20},
         "usage": {"op": "usage", "parts": {}},
         "settle": {"op": "settle", "parts": [], "limit_s": 1},
     }
@@ -890,6 +893,100 @@ def test_duet__runs_both_at_the_same_time_and_answers_in_order(port: int, tmp_pa
     answers = agent.duet({"op": "duet", "orders": loads})["answers"]
     assert [answer["output"] for answer in answers] == ["first\n", "second\n"]
     assert all(0 <= share <= 1 for answer in answers for share in answer["idle"].values())
+
+
+# Serves as wrk: sends a request every millisecond, which is a byte in a file, and reports when it is interrupted.
+WRK = """
+import signal, sys, time
+over = []
+signal.signal(signal.SIGINT, lambda *_: over.append(1))
+with open(sys.argv[-1], "ab", buffering=0) as sent:
+    while not over:
+        sent.write(b".")
+        time.sleep(0.001)
+print("done")
+"""
+
+
+def warm_order(port: int, *, least_s: float = 0.0, most_s: float = 60.0, program: str = WRK, **changes: Any) -> Any:
+    argv = [sys.executable, "-c", program]
+    loads = [
+        order(port, op="wrk", argv=argv, script="", connections=1, parts={"application": part}, limit_s=60.0) | changes
+        for part in ("base", "head")
+    ]
+    return {"op": "warm", "orders": loads, "least_s": least_s, "most_s": most_s}
+
+
+def serve_costs(monkeypatch: pytest.MonkeyPatch, costs: Mapping[str, Iterator[float]]) -> None:
+    """Let each part use the next of its costs for every request."""
+    monkeypatch.setattr(agent, "WINDOW_S", 0.01)
+    sizes: dict[str, int] = {}
+    used: dict[str, float] = {}
+
+    def size(path: str) -> int:
+        sizes[path] = sizes.get(path, 0) + 100
+        return sizes[path]
+
+    def read(part: str) -> float:
+        used[part] = used.get(part, -1.0) + 100 * next(costs[part])
+        return used[part]
+
+    monkeypatch.setattr(os.path, "getsize", size)
+    monkeypatch.setattr(agent, "read_cpu_ms", read)
+
+
+def test_warm__lasts_until_both_are_steady(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    falling = chain((4 - 3 * step / 20 for step in range(20)), repeat(1.0))
+    serve_costs(monkeypatch, {"base": repeat(1.0), "head": falling})
+    runs = agent.warm(warm_order(port))["runs"]
+    assert [run["output"] for run in runs] == ["done\n", "done\n"]
+    assert [run["status"] for run in runs] == [0, 0]
+    assert [is_steady([Reading(*row) for row in run["readings"]]) for run in runs] == [True, True]
+    assert len(runs[0]["readings"]) == len(runs[1]["readings"]) > 20
+    assert runs[0]["readings"][0] == (0.0, 0.0, 0)
+
+
+def test_warm__ends_at_its_limit(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    serve_costs(monkeypatch, {"base": repeat(1.0), "head": (0.9**step for step in count())})
+    runs = agent.warm(warm_order(port, most_s=0.3))["runs"]
+    assert [is_steady([Reading(*row) for row in run["readings"]]) for run in runs] == [True, False]
+    assert all(run["duration_s"] >= 0.3 for run in runs)
+
+
+def test_warm__lasts_as_long_as_it_must(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    serve_costs(monkeypatch, {"base": repeat(1.0), "head": repeat(1.0)})
+    runs = agent.warm(warm_order(port, least_s=0.2))["runs"]
+    assert all(run["duration_s"] >= 0.2 for run in runs)
+
+
+def test_warm__ends_soon_if_cpu_times_are_hidden(monkeypatch: pytest.MonkeyPatch, cgroups: Path, port: int) -> None:
+    monkeypatch.setattr(agent, "WINDOW_S", 0.01)
+    runs = agent.warm(warm_order(port))["runs"]
+    assert [run["readings"] for run in runs] == [[], []]
+
+
+def test_warm__ends_if_wrk_does(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    serve_costs(monkeypatch, {"base": (0.9**step for step in count()), "head": repeat(1.0)})
+    runs = agent.warm(warm_order(port, program="import sys; sys.exit('no')"))["runs"]
+    assert ("no\n", 1) in [(run["output"], run["status"]) for run in runs]
+
+
+def test_warm__counts_the_requests_that_are_sent(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    monkeypatch.setattr(agent, "WINDOW_S", 0.01)
+    used = count()
+    monkeypatch.setattr(agent, "read_cpu_ms", lambda _part: float(next(used)))
+    runs = agent.warm(warm_order(port, least_s=0.5))["runs"]
+    for run in runs:
+        sent = [requests for _, _, requests in run["readings"]]
+        assert sent == sorted(sent)
+        assert sent[-1] > 0
+
+
+def test_warm__kills_what_does_not_end(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    monkeypatch.setattr(agent, "_INTERRUPT_S", 0.01)
+    program = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(600)"
+    runs = agent.warm(warm_order(port, program=program, limit_s=0.0))["runs"]
+    assert {run["status"] for run in runs} <= {-9, -2}
 
 
 def test_compute_idle_shares__of_each_cpu() -> None:

@@ -211,9 +211,10 @@ def test_build_agent_source__runs_where_this_package_is_not_installed() -> None:
     assert usage == {"ok": {"parts": {"ghost": None}}}
 
 
-@pytest.mark.parametrize("name", ["messages", "counters", "agent"])
-def test_build_agent_source__has_no_syntax_that_python_3_9_lacks(name: str) -> None:
-    source = resources.files("bench_action.load").joinpath(f"{name}.py").read_text("utf-8")
+@pytest.mark.parametrize("module", generator.AGENT_MODULES)
+def test_build_agent_source__has_no_syntax_that_python_3_9_lacks(module: str) -> None:
+    package, _, name = module.rpartition(".")
+    source = resources.files(package).joinpath(f"{name}.py").read_text("utf-8")
     ast.parse(source, feature_version=(3, 9))
     assert repr(source) in generator.build_agent_source()
 
@@ -278,6 +279,7 @@ CALLS: dict[str, Callable[[Agent], object]] = {
     "turns": call_turns,
     "wrk": lambda agent: agent.wrk(wrk_order(), lambda: None, 1.0),
     "duet": lambda agent: agent.duet([wrk_order(), wrk_order()], lambda: None, 1.0),
+    "warm": lambda agent: agent.warm([wrk_order()], lambda: None, least_s=1.0, most_s=20.0),
     "usage": lambda agent: agent.usage({"application": "a"}),
     "settle": lambda agent: agent.settle(["a"], 1.0),
 }

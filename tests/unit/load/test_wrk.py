@@ -99,19 +99,25 @@ def test_build_script__defines_done_and_no_callback_that_slows_wrk_down() -> Non
     assert parsed_strings(script) == [SENTINEL, "GET / HTTP/1.1\r\nHost: app:8000\r\n\r\n"]
 
 
+def test_build_script__counts_requests_for_warm_ups_only() -> None:
+    counted = build_script(b"GET / HTTP/1.1\r\n\r\n", counted=True)
+    assert counted.startswith(build_script(b"GET / HTTP/1.1\r\n\r\n"))
+    assert re.findall(r"^function (\w+)", counted, re.MULTILINE) == ["done", "init", "request"]
+
+
 @given(st.text(min_size=1))
 def test_build_script__no_text_can_leave_its_string(body: str) -> None:
     body = body.encode(errors="replace").decode()
     script = make_script(method="POST", body=body)
     own = script.partition("-- Only done()")[0]
-    assert own.count("\n") == 3  # sentinel, request, format: one line each
+    assert own.count("\n") == 3  # sentinel, bytes, format: one line each
     assert own.isascii()
     assert parsed_strings(script)[1].endswith(f"\r\n\r\n{body}")
 
 
 def test_build_script__escapes_what_would_end_a_string() -> None:
     script = build_script(b'a"b\\c\nd\re\0f]]\xc3\xbc1')
-    assert 'local request = "a\\034b\\092c\\010d\\013e\\000f]]\\195\\1881"' in script
+    assert 'local bytes = "a\\034b\\092c\\010d\\013e\\000f]]\\195\\1881"' in script
 
 
 def test_parse_report__reads_every_number() -> None:

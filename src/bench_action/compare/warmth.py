@@ -1,0 +1,83 @@
+"""Warn of cells that were measured before they were warm. Pure."""
+
+from collections.abc import Iterator, Sequence
+from statistics import fmean, median
+
+from bench_action.compare.summary import trial_values
+from bench_action.model.result import PhaseName, Trial, WarmUp
+from bench_action.model.warning import Code, RunWarning
+from bench_action.model.wording import percent
+from bench_action.stats.interval import LEAST_BLOCKS
+
+LOADED_PHASES: tuple[PhaseName, ...] = ("capacity", "duet", "interleaved")  # with the load of the warm-up
+_LONGEST_S = 600  # the largest `warmup` that a profile may set
+_CLEAR_FALL = 0.2  # the machine's speed changes by about as much from one second to the next
+
+
+def compute_fall(trial: Trial, warm_up: WarmUp) -> float | None:
+    """Compute by which fraction CPU/request in a trial was below that at the end of its warm-up; None if unknown."""
+    cost, end = trial_values(trial).get("cpu_ms_per_request"), warm_up.cpu_ms_last
+    return 1 - cost / end if cost and end else None
+
+
+def is_fall(fall: float | None) -> bool:
+    """Tell whether CPU/request has fallen so much that the warm-up was too short."""
+    return fall is not None and fall > _CLEAR_FALL
+
+
+def measure_warm_up_s(trials: Sequence[Trial]) -> float:
+    """Measure how long subjects were warmed up before they were compared, on average; else alone; 0 if none was."""
+    seconds = [(bool(trial.pair), trial.warm_up.duration_s) for trial in trials if trial.warm_up is not None]
+    paired = [each_s for in_pair, each_s in seconds if in_pair]
+    return fmean(paired or [each_s for _, each_s in seconds] or [0.0])
+
+
+def warn_of_cold_cells(trials: Sequence[Trial]) -> Iterator[RunWarning]:
+    """Warn once of each cell that was measured before its CPU/request had levelled off."""
+    cells: dict[str, list[Trial]] = {}
+    for trial in trials:
+        if trial.warm_up is not None:
+            cells.setdefault(trial.cell, []).append(trial)
+    for cell, own in cells.items():
+        warm_ups = {(trial.phase, trial.block): trial.warm_up for trial in own if trial.warm_up is not None}
+        cold = [each for each in warm_ups.values() if each.steady is False]
+        if cold:
+            worst = max(cold, key=lambda each: abs(each.change_per_s or 0.0))
+            often = f" (in {len(cold)} of {len(warm_ups)} restarts)" if len(warm_ups) > 1 else ""
+            yield Code.COLD.warn(f"{describe_cold(worst)}{often}", cell, _advise(worst, own[0].profile))
+        elif message := _describe_falls(own):
+            yield Code.COLD.warn(message, cell)
+
+
+def describe_cold(warm_up: WarmUp) -> str:
+    """Say what a request cost at the start and at the end of a warm-up that reached its limit."""
+    limit = f"the longest warm-up, {warm_up.limit_s:.0f} s, was too short"
+    if warm_up.cpu_ms_first is None or warm_up.cpu_ms_last is None or warm_up.change_per_s is None:
+        return f"{limit}: too few requests were answered"
+    verb = "falling" if warm_up.change_per_s < 0 else "rising"
+    return (
+        f"{limit}: CPU/request was {warm_up.cpu_ms_first:.3g} ms at first, {warm_up.cpu_ms_last:.3g} ms at the end, "
+        f"and still {verb} by {percent(abs(warm_up.change_per_s))} a second"
+    )
+
+
+def _advise(warm_up: WarmUp, profile: str) -> str:
+    longer_s = min(_LONGEST_S, 2 * max(1, round(warm_up.limit_s)))
+    if (warm_up.change_per_s or 0.0) > 0:
+        return f"{Code.COLD.advice} If it keeps rising, look for a leak, or for data that grow with each request."
+    return f"{Code.COLD.advice} Set `warmup: {longer_s}s` in profile `{profile}`, and allow more time if it is short."
+
+
+def _describe_falls(own: Sequence[Trial]) -> str:
+    """Say that trials cost less than the ends of their warm-ups, if most of them did; empty if not."""
+    falls = [
+        fall
+        for trial in own
+        if trial.phase in LOADED_PHASES and trial.warm_up and (fall := compute_fall(trial, trial.warm_up)) is not None
+    ]
+    if len(falls) < LEAST_BLOCKS or not is_fall(median(falls)):
+        return ""
+    return (
+        f"CPU/request kept falling while it was measured: it was {percent(median(falls))} lower than at the end of the "
+        f"warm-up, in the median of {len(falls)} trials"
+    )

@@ -1,0 +1,111 @@
+"""Warm subjects up: load them until a request has stopped becoming cheaper."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from bench_action.compare.warmth import LOADED_PHASES, compute_fall, is_fall
+from bench_action.config.environment import fill_in_request
+from bench_action.config.schema import Profile
+from bench_action.load.messages import WarmRun, WrkOrder
+from bench_action.load.wrk import build_order, parse_errors
+from bench_action.measure.limits import Strain, require_within_limits
+from bench_action.measure.trials import subtract_counters
+from bench_action.model.result import Trial, WarmUp
+from bench_action.plan.blocks import Cell
+from bench_action.stack.readiness import require_alive
+from bench_action.stack.stack import Stack
+from bench_action.stack.subject import Subject
+from bench_action.stats.steady import Reading, find_trend, measure_first_cost
+
+_LATE_S = 15.0
+_KEPT = 0.75
+_SLACK_S = 0.5
+_SPARE_S = 60  # wrk's own time beyond the longest warm-up: it is interrupted before
+
+
+@dataclass(slots=True)
+class _Life:
+    """A subject since its last restart: for how long it has been loaded, and how long it should be warmed up next."""
+
+    warm_up: WarmUp
+    loaded_s: float
+    needed_s: float
+
+
+@dataclass(slots=True)
+class Experience:
+    """What earlier warm-ups have shown: how long the next one should last at least.
+
+    Noise and the pauses of a compiler may let a warm-up seem long enough before it is. So the next one of the same
+    subject takes at least three quarters of its time, if that was longer than usual. If what was measured after it cost clearly less than its end, it
+    was too short, and the next one takes as long as the subject was loaded until then. Only a subject's own cost
+    counts, never that of another.
+    """
+
+    _lives: dict[Cell, _Life] = field(default_factory=dict)
+
+    def find_least_s(self, cells: Iterable[Cell], least_s: float) -> float:
+        """Find how long the cells are to be warmed up together, at least."""
+        return max([least_s, *(self._lives[cell].needed_s for cell in cells if cell in self._lives)])
+
+    def add_warm_up(self, cell: Cell, warm_up: WarmUp, usual_s: float) -> None:
+        """Add the warm-up after a restart; `usual_s`: how long it lasts for what is steady at once."""
+        long = warm_up.duration_s > usual_s + _SLACK_S
+        self._lives[cell] = _Life(warm_up, warm_up.duration_s, _KEPT * warm_up.duration_s if long else 0.0)
+
+    def add_trial(self, cell: Cell, trial: Trial) -> None:
+        """Add what was measured after the warm-up."""
+        life = self._lives.get(cell)
+        if life is not None and trial.phase in LOADED_PHASES:
+            life.loaded_s += trial.duration_s
+            if is_fall(compute_fall(trial, life.warm_up)):
+                life.needed_s = life.loaded_s
+
+
+def warm_up(stack: Stack, subjects: Sequence[Subject], profile: Profile, least_s: float) -> list[WarmUp]:
+    """Load subjects at the same time until all are warm, for `least_s` at least and the profile's `warmup` at most.
+
+    Each is judged by its own CPU time alone. Raises StackError if a part dies or reaches a limit.
+    """
+    orders = [_build_order(subject, profile) for subject in subjects]
+    limit_s = float(profile.warmup)
+    runs = stack.agent.warm(
+        orders,
+        lambda: require_alive(stack.engine),
+        least_s=min(float(least_s), limit_s),
+        most_s=limit_s,
+    )
+    require_alive(stack.engine)
+    strains = [_measure_strain(subject, run) for subject, run in zip(subjects, runs, strict=True)]
+    require_within_limits(stack.engine, strains)
+    return [describe_warm_up(run, limit_s) for run in runs]
+
+
+def describe_warm_up(run: WarmRun, limit_s: float) -> WarmUp:
+    """Describe the warm-up of one subject from its readings."""
+    readings = [Reading(*row) for row in run["readings"]]
+    trend = find_trend(readings)
+    return WarmUp(
+        duration_s=run["duration_s"],
+        limit_s=limit_s,
+        steady=(trend is not None and trend.steady) if readings else None,
+        cpu_ms_first=measure_first_cost(readings),
+        cpu_ms_last=trend.last if trend is not None else None,
+        change_per_s=trend.change_per_s if trend is not None else None,
+    )
+
+
+def _build_order(subject: Subject, profile: Profile) -> WrkOrder:
+    return build_order(
+        fill_in_request(profile, subject.addresses),
+        subject.handle,
+        duration_s=profile.warmup + _SPARE_S,
+        parts=subject.parts,
+        limit_s=profile.timeout + _LATE_S,
+        counted=True,
+    )
+
+
+def _measure_strain(subject: Subject, run: WarmRun) -> Strain:
+    usage = subtract_counters(run["before"], run["after"])
+    return Strain(subject, usage, parse_errors(run, f"warming up {subject.name}").total)

@@ -1,0 +1,95 @@
+"""Decide when a warm-up may end: once a request has stopped becoming cheaper. Pure.
+
+Caches fill and compilers work while an application is loaded, so the CPU time of a request falls, fast at first and
+then ever more slowly. Two spans at the end of a warm-up are compared, each a third of it: steady is an application
+whose requests cost in the last span about as much as in the one before. The spans grow with the warm-up, so one rule
+fits all. A process that is steady after a second is judged by thirds of a second. One that compiles for half a minute
+is judged by seconds, over which noise averages out and a slow fall shows. After a sudden change, the warm-up lasts
+until the change is no longer in the two spans. Spans longer than three seconds would only add time: a slice, for which
+the cost should not change, is about as long. docs/how-it-decides.md has the evidence.
+
+Part of the agent, which is sent to the load container as text: standard library only, Python 3.9.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WINDOW_S = 1 / 6  # between two readings: four of them are in the later two thirds of a second
+LONG_WARM_UP_S = 3.0  # a warm-up that takes longer is worth a word
+_LONGEST_SPAN_S = 3.0
+_TOLERANCE = 0.05
+_FIRST_S = 0.5
+
+
+class Reading(NamedTuple):
+    """What a subject had used and answered `at_s` seconds after its load began: CPU time in ms, and requests."""
+
+    at_s: float
+    cpu_ms: float
+    requests: int
+
+
+class Trend(NamedTuple):
+    """The CPU time of a request in ms, in the last span of a warm-up and in the one before; each lasts `span_s`."""
+
+    before: float
+    last: float
+    span_s: float
+
+    @property
+    def change(self) -> float:
+        """The change from one span to the next, as a logarithm: below 0 if requests became cheaper."""
+        return math.log(self.last / self.before)
+
+    @property
+    def change_per_s(self) -> float:
+        """The same as a fraction per second."""
+        return math.expm1(self.change / self.span_s)
+
+    @property
+    def steady(self) -> bool:
+        """Whether the cost of a request has levelled off.
+
+        A rise is no level either: a compiler that works in the background makes requests dearer before cheaper.
+        """
+        return abs(self.change) <= _TOLERANCE
+
+
+def find_trend(readings: Sequence[Reading]) -> Trend | None:
+    """Compare the last two spans of a warm-up, whose first reading was taken at its start.
+
+    None if there are too few readings, or if no request was sent or no CPU time was used in one of the spans.
+    """
+    if len(readings) < 4:
+        return None
+    end = readings[-1]
+    span_s = min(end.at_s / 3, _LONGEST_SPAN_S)
+    first, middle = (_find_nearest(readings, end.at_s - spans * span_s) for spans in (2, 1))
+    before, last = measure_cost(first, middle), measure_cost(middle, end)
+    return Trend(before, last, span_s) if before and last else None
+
+
+def is_steady(readings: Sequence[Reading]) -> bool:
+    """Tell whether the cost of a request has levelled off."""
+    trend = find_trend(readings)
+    return trend is not None and trend.steady
+
+
+def measure_first_cost(readings: Sequence[Reading]) -> float | None:
+    """Measure the CPU time of a request in ms over the first half second; None if it is not known."""
+    return measure_cost(readings[0], _find_nearest(readings, _FIRST_S)) if readings else None
+
+
+def measure_cost(early: Reading, late: Reading) -> float | None:
+    """Measure the CPU time of a request in ms between two readings; None without requests or CPU time."""
+    requests, cpu_ms = late.requests - early.requests, late.cpu_ms - early.cpu_ms
+    return cpu_ms / requests if requests > 0 and cpu_ms > 0 else None
+
+
+def _find_nearest(readings: Sequence[Reading], at_s: float) -> Reading:
+    return min(readings, key=lambda reading: abs(reading.at_s - at_s))
