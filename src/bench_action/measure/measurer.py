@@ -236,9 +236,9 @@ class Measurer:
             if block.phase == "count":
                 counted = run_count_trial(self.stack, place, subject, profile, self.count_requests)
                 require_alive(self.stack.engine)
-                self._keep(counted, cell)
+                self._keep(counted)
             else:
-                self._keep(run_capacity_trial(self.stack, place, subject, profile, self.generator_cores), cell)
+                self._keep(run_capacity_trial(self.stack, place, subject, profile, self.generator_cores))
             self._settle(subject)
         except StackError as error:
             error.where = ", ".join(filter(None, (error.where, f"in {block.phase} {block.number} of {cell}")))
@@ -288,7 +288,7 @@ class Measurer:
         slots = self.stack.pair_of_slots(pair)
         try:
             for trial in self._paired_trials(block, pair):
-                self._keep(trial, pair.base if trial.side == "base" else pair.head)
+                self._keep(trial)
         except StackError as error:
             ends = self.stack.engine.ended()
             ended = {end.handle.id for end in ends}
@@ -393,8 +393,8 @@ class Measurer:
         if known:
             self.stack.agent.settle([subject.handle.id for subject in known], _RESTLESS_S)
 
-    def _keep(self, trial: Trial, cell: Cell) -> None:
-        self._experience.add_trial(cell, trial)
+    def _keep(self, trial: Trial) -> None:
+        self._experience.add_trial(Cell(trial.variant, trial.revision, trial.profile), trial)
         self.trials.append(trial)
         self.store(trial)
         self.progress.trial_ended(trial)

@@ -37,9 +37,9 @@ class Experience:
     """What earlier warm-ups have shown: how long the next one should last at least.
 
     Noise and the pauses of a compiler may let a warm-up seem long enough before it is. So the next one of the same
-    subject takes at least three quarters of its time, if that was longer than usual. If what was measured after it cost clearly less than its end, it
-    was too short, and the next one takes as long as the subject was loaded until then. Only a subject's own cost
-    counts, never that of another.
+    subject takes at least three quarters of its time, if that was longer than usual. If what was measured after it
+    cost clearly less than its end, it was too short, and the next one takes as long as the subject was loaded until
+    then. Only a subject's own cost counts, never that of another.
     """
 
     _lives: dict[Cell, _Life] = field(default_factory=dict)

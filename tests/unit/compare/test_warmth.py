@@ -1,0 +1,77 @@
+"""Warnings about cells that were measured before they were warm."""
+
+from typing import Any
+
+import pytest
+from tests.unit.factories import make_trial
+
+from bench_action.compare.warmth import compute_fall, is_fall, measure_warm_up_s, warn_of_cold_cells
+from bench_action.model.result import Trial, WarmUp
+from bench_action.model.warning import Code
+
+pytestmark = pytest.mark.unit
+
+WARM = WarmUp(duration_s=1.1, limit_s=20, steady=True, cpu_ms_first=2.0, cpu_ms_last=0.9, change_per_s=0.01)
+COLD = WarmUp(duration_s=20.1, limit_s=20, steady=False, cpu_ms_first=4.5, cpu_ms_last=2.06, change_per_s=-0.061)
+
+
+def duet(block: int, warm_up: WarmUp | None, cost_ms: float = 0.9, **changes: Any) -> Trial:
+    """Build a trial of 10,000 requests."""
+    fields = {"phase": "duet", "pair": "web · list", "side": "head", "warm_up": warm_up, "connections_live": 0}
+    cpu_ms = {"application": cost_ms * 10_000}
+    return make_trial("web", block=block, profile="list", **({"cpu_ms": cpu_ms} | fields | changes))
+
+
+def test_warn_of_cold_cells__says_what_it_cost_and_what_to_set() -> None:
+    (warning,) = warn_of_cold_cells([duet(1, COLD), duet(2, WARM), duet(3, COLD), duet(3, COLD, position=1)])
+    assert (warning.code, warning.cell) == (Code.COLD, "web · list")
+    assert warning.message == (
+        "the longest warm-up, 20 s, was too short: CPU/request was 4.5 ms at first, 2.06 ms at the end, and still "
+        "falling by 6.1 % a second (in 2 of 3 restarts)"
+    )
+    assert "Set `warmup: 40s` in profile `list`" in warning.advice
+    assert not warning.code.invalidates
+
+
+def test_warn_of_cold_cells__a_rising_cost_is_no_reason_to_wait_longer() -> None:
+    (warning,) = warn_of_cold_cells([duet(1, COLD.model_copy(update={"change_per_s": 0.02}))])
+    assert "and still rising by 2.0 % a second" in warning.message
+    assert "leak" in warning.advice
+    assert "warmup" not in warning.advice
+
+
+def test_warn_of_cold_cells__too_few_requests_are_named() -> None:
+    stuck = COLD.model_copy(update={"cpu_ms_last": None, "change_per_s": None})
+    (warning,) = warn_of_cold_cells([duet(1, stuck)])
+    assert warning.message.endswith("was too short: too few requests were answered")
+
+
+def test_warn_of_cold_cells__what_became_cheaper_while_it_was_measured_was_cold() -> None:
+    trials = [duet(block, WARM, cost_ms=0.6) for block in range(1, 6)]
+    (warning,) = warn_of_cold_cells(trials)
+    assert "CPU/request kept falling while it was measured: it was 33 % lower" in warning.message
+    assert not list(warn_of_cold_cells(trials[:3]))  # too few to tell it from noise
+    assert not list(warn_of_cold_cells([*trials, *(duet(block, WARM) for block in range(6, 12))]))
+
+
+@pytest.mark.parametrize("phase", ["latency", "count"])
+def test_warn_of_cold_cells__requests_of_another_load_have_another_cost(phase: str) -> None:
+    assert not list(warn_of_cold_cells([duet(block, WARM, cost_ms=0.5, phase=phase) for block in range(6)]))
+
+
+@pytest.mark.parametrize("warm_up", [None, WARM, WARM.model_copy(update={"steady": None, "cpu_ms_last": None})])
+def test_warn_of_cold_cells__nothing_about_warm_ones_and_unknown_ones(warm_up: WarmUp | None) -> None:
+    assert not list(warn_of_cold_cells([duet(block, warm_up) for block in range(6)]))
+
+
+def test_compute_fall__is_a_fraction_of_the_warm_ups_end() -> None:
+    assert compute_fall(duet(1, WARM, cost_ms=0.45), WARM) == pytest.approx(0.5)
+    assert compute_fall(duet(1, WARM, cpu_ms={}), WARM) is None
+    assert [is_fall(fall) for fall in (None, -0.5, 0.1, 0.21)] == [False, False, False, True]
+
+
+def test_measure_warm_up_s__is_that_of_pairs_if_there_are_any() -> None:
+    alone = make_trial("web", warm_up=COLD)
+    assert measure_warm_up_s([alone, duet(1, WARM)]) == pytest.approx(1.1)
+    assert measure_warm_up_s([alone, duet(1, None)]) == pytest.approx(20.1)
+    assert measure_warm_up_s([]) == 0.0

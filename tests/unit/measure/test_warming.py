@@ -1,0 +1,208 @@
+"""Warming subjects up: what the agent is told, what is kept of it, and what the next warm-up learns from it."""
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from tests.quiet import Quiet
+from tests.unit.factories import make_count, make_trial
+
+from bench_action.config.schema import Profile
+from bench_action.engine.protocol import Handle
+from bench_action.load.messages import WarmRun
+from bench_action.load.wrk import SENTINEL
+from bench_action.measure import measurer as module
+from bench_action.measure import warming
+from bench_action.measure.limits import LimitError
+from bench_action.measure.measurer import Measurer
+from bench_action.measure.trials import TrialPlan
+from bench_action.measure.warming import Experience, describe_warm_up, warm_up
+from bench_action.model.result import Trial, WarmUp
+from bench_action.plan.blocks import Block, Cell, Pair, Step
+from bench_action.stack.stack import Stack
+from bench_action.stack.subject import Subject
+
+pytestmark = pytest.mark.unit
+
+PROFILE = Profile(connections=4, threads=2, duration=2, warmup=30)
+BASE, HEAD = Cell("web", "base", "list"), Cell("web", "head", "list")
+NUMBERS = ("duration_us", "requests", "bytes", "connect", "read", "write", "status", "timeout", "min_us", "max_us")
+TIMES = ("p50_us", "p90_us", "p99_us", "p999_us", "mean_us", "stdev_us")
+REPORT = SENTINEL + "{" + ",".join(f'"{name}":1' for name in (*NUMBERS, *TIMES)) + "}"
+FINE = {"cpu_ms": 1.0, "memory_mib": 1.0, "throttled_ms": 0.0, "oom_kills": 0, "refused_forks": 0}
+
+
+def make_run(*costs_ms: float, **changes: Any) -> WarmRun:
+    """Build a run of 100 requests a second, each second of which has a cost."""
+    readings = [(float(at), 100 * sum(costs_ms[:at]), 100 * at) for at in range(len(costs_ms) + 1)]
+    fields = {"output": REPORT, "status": 0, "duration_s": len(costs_ms) + 0.1, "readings": readings}
+    return cast(WarmRun, {"before": {"application": FINE}, "after": {"application": FINE}} | fields | changes)
+
+
+def make_warm_up(duration_s: float, last_ms: float = 1.0, *, steady: bool = True) -> WarmUp:
+    return WarmUp(
+        duration_s=duration_s, limit_s=20, steady=steady, cpu_ms_first=4.0, cpu_ms_last=last_ms, change_per_s=-0.1
+    )
+
+
+def test_describe_warm_up__of_one_that_became_steady() -> None:
+    found = describe_warm_up(make_run(4.0, 2.0, 1.0, 1.0, 1.0, 1.0), 30.0)
+    assert (found.duration_s, found.limit_s, found.steady) == (6.1, 30.0, True)
+    assert (found.cpu_ms_first, found.cpu_ms_last, found.change_per_s) == (None, 1.0, 0.0)
+
+
+def test_describe_warm_up__of_one_that_did_not() -> None:
+    found = describe_warm_up(make_run(4.0, 4.0, 2.0, 2.0, 1.0, 1.0), 6.0)
+    assert (found.steady, found.cpu_ms_last) == (False, 1.0)
+    assert found.change_per_s == pytest.approx(0.5**0.5 - 1)
+
+
+def test_describe_warm_up__without_counters_nothing_is_known() -> None:
+    found = describe_warm_up(make_run(readings=[]), 20.0)
+    assert (found.steady, found.cpu_ms_first, found.cpu_ms_last, found.change_per_s) == (None, None, None, None)
+
+
+def make_stack(runs: Sequence[WarmRun], seen: list[dict[str, Any]]) -> tuple[Stack, list[Subject]]:
+    def warm(orders: Sequence[dict[str, Any]], _check: object, **times: float) -> Sequence[WarmRun]:
+        seen.append({"orders": orders, **times})
+        return runs
+
+    names = ["web@base", "web"][-len(runs) :]
+    handles = [Handle(name, name, "subject", "web", 8000) for name in names]
+    subjects = [
+        SimpleNamespace(
+            name=handle.name,
+            handle=handle,
+            handles=(handle,),
+            addresses={},
+            parts={"application": handle.id},
+            services={},
+        )
+        for handle in handles
+    ]
+    engine = SimpleNamespace(ended=list, logs=lambda _: [])
+    return cast(Stack, SimpleNamespace(agent=SimpleNamespace(warm=warm), engine=engine)), cast(list[Subject], subjects)
+
+
+@pytest.mark.parametrize(
+    ("least_s", "limit_s", "sent"), [(1, 30, (1.0, 30.0)), (1, 2, (1.0, 2.0)), (9.5, 4, (4.0, 4.0))]
+)
+def test_warm_up__loads_both_at_the_same_time_between_its_bounds(
+    least_s: float, limit_s: int, sent: tuple[float, float]
+) -> None:
+    seen: list[dict[str, Any]] = []
+    stack, subjects = make_stack([make_run(1.0, 1.0, 1.0), make_run(1.0, 1.0, 1.0)], seen)
+    found = warm_up(stack, subjects, PROFILE.model_copy(update={"warmup": limit_s}), least_s)
+    assert [each.steady for each in found] == [True, True]
+    (order,) = seen
+    assert (order["least_s"], order["most_s"]) == sent
+    assert [each["parts"]["application"] for each in order["orders"]] == ["web@base", "web"]
+    assert all("function request()" in each["script"] for each in order["orders"])
+
+
+def test_warm_up__a_limit_that_is_reached_costs_the_subject() -> None:
+    stack, subjects = make_stack([make_run(1.0, after={"application": FINE | {"oom_kills": 1}})], [])
+    with pytest.raises(LimitError, match="lost a process for lack of memory"):
+        warm_up(stack, subjects, PROFILE, 1)
+
+
+def test_experience__what_took_its_usual_time_changes_nothing() -> None:
+    experience = Experience()
+    assert experience.find_least_s([BASE, HEAD], 1) == 1
+    experience.add_warm_up(BASE, make_warm_up(1.2), 1)
+    experience.add_warm_up(HEAD, make_warm_up(2.4), 2)
+    assert experience.find_least_s([BASE, HEAD], 1) == 1
+
+
+def test_experience__what_took_long_once_is_not_thought_warm_after_a_moment() -> None:
+    experience = Experience()
+    experience.add_warm_up(BASE, make_warm_up(12.0), 1)
+    assert experience.find_least_s([BASE, HEAD], 1) == 9.0
+    assert experience.find_least_s([HEAD], 1) == 1
+    for needed_s in (6.75, 5.0625):  # chance may make one warm-up long, and is forgotten
+        experience.add_warm_up(BASE, make_warm_up(experience.find_least_s([BASE], 1)), 1)
+        assert experience.find_least_s([BASE], 1) == needed_s
+
+
+def trial_of(cost_ms: float, **changes: Any) -> Trial:
+    return make_trial("web", duration_s=4.0, requests=1000, cpu_ms={"application": cost_ms * 1000}, **changes)
+
+
+def test_experience__what_became_cheaper_while_it_was_measured_needs_that_time_too() -> None:
+    experience = Experience()
+    experience.add_warm_up(HEAD, make_warm_up(3.0, last_ms=1.0), 1)
+    experience.add_trial(HEAD, trial_of(0.9))
+    assert experience.find_least_s([HEAD], 1) == 2.25
+    experience.add_trial(HEAD, trial_of(0.5))
+    assert experience.find_least_s([BASE, HEAD], 1) == 11.0
+
+
+@pytest.mark.parametrize("phase", ["latency", "count"])
+def test_experience__requests_of_another_load_tell_nothing(phase: str) -> None:
+    experience = Experience()
+    experience.add_warm_up(HEAD, make_warm_up(1.0), 1)
+    experience.add_trial(HEAD, trial_of(0.1, phase=phase))
+    experience.add_trial(BASE, trial_of(0.1))
+    assert experience.find_least_s([HEAD], 1) == 1
+
+
+def measure(
+    monkeypatch: pytest.MonkeyPatch, warmup: int = 20
+) -> tuple[list[tuple[int, float]], list[Trial], list[str]]:
+    """Measure a count, and a duet whose two subjects are never warm: what was warmed up, the trials, and warnings."""
+    asked: list[tuple[int, float]] = []
+
+    def warm(_stack: object, subjects: Sequence[Subject], _profile: Profile, least_s: float) -> list[WarmUp]:
+        asked.append((len(subjects), least_s))
+        return [make_warm_up(12.0, steady=len(subjects) == 1)] * len(subjects)
+
+    def count(_stack: object, place: TrialPlan, *_: object) -> Trial:
+        return make_count("web", warm_up=place.warm_up)
+
+    def duet(_stack: object, places: Sequence[TrialPlan], *_: object) -> list[Trial]:
+        return [make_trial("web", phase="duet", side=each.cell.revision, warm_up=each.warm_up) for each in places]
+
+    monkeypatch.setattr(module, "warm_up", warm)
+    monkeypatch.setattr(module, "run_count_trial", count)
+    monkeypatch.setattr(module, "run_duet_trials", duet)
+    monkeypatch.setattr(module, "require_alive", lambda _: None)
+    subject = SimpleNamespace(name="web", handle=SimpleNamespace(id="1"))
+    slots = SimpleNamespace(arrange=lambda **_: (subject, subject))
+    stack: Any = SimpleNamespace(
+        subject=lambda *_: subject,
+        agent=SimpleNamespace(settle=lambda *_: []),
+        engine=None,
+        pair_of_slots=lambda _: slots,
+        retire=lambda: None,
+        wait_for=lambda *_: None,
+    )
+    quiet, warned = Quiet(), list[str]()
+    monkeypatch.setattr(quiet, "warn", warned.append)
+    profile = PROFILE.model_copy(update={"warmup": warmup})
+    measurer = Measurer(stack, lambda *_: profile, 10, 2, quiet, lambda _: None)
+    step = Step(0, (BASE, HEAD), slice_s=4)
+    blocks = [Block("duet", number, (step,), Pair("revision", BASE, HEAD), warmup_s=1) for number in (1, 2)]
+    measurer.walk([Block("count", 0, (Step(0, (HEAD,), warmup_s=1),)), *blocks])
+    return asked, measurer.trials, warned
+
+
+def test_walk__both_of_a_pair_are_warmed_up_together_and_each_trial_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, trials, warned = measure(monkeypatch)
+    assert asked == [(1, 1), (2, 9.0), (2, 9.0)]
+    assert [trial.warm_up.steady if trial.warm_up else None for trial in trials] == [True, *[False] * 4]
+    assert [text.partition(":")[0] for text in warned] == ["web@base · list", "web · list"]  # once for each
+
+
+def test_walk__a_profile_may_have_no_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, trials, _ = measure(monkeypatch, warmup=0)
+    assert asked == []
+    assert {trial.warm_up for trial in trials} == {None}
+
+
+def test_warm_up__wrk_runs_longer_than_the_longest_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[str, Any]] = []
+    stack, subjects = make_stack([make_run(1.0, 1.0, 1.0)], seen)
+    warm_up(stack, subjects, PROFILE, 1)
+    argv = seen[0]["orders"][0]["argv"]
+    assert argv[argv.index("--duration") + 1] == f"{PROFILE.warmup + warming._SPARE_S}s"
