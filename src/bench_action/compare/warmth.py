@@ -11,7 +11,7 @@ from bench_action.stats.interval import LEAST_BLOCKS
 
 LOADED_PHASES: tuple[PhaseName, ...] = ("capacity", "duet", "interleaved")  # with the load of the warm-up
 _LONGEST_S = 600  # the largest `warmup` that a profile may set
-_CLEAR_FALL = 0.2  # the machine's speed changes by about as much from one second to the next
+_CLEAR_FALL = 0.15  # three times the error of what a request costs at the end of a warm-up of a second
 
 
 def compute_fall(trial: Trial, warm_up: WarmUp) -> float | None:

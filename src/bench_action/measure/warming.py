@@ -25,11 +25,16 @@ _SPARE_S = 60  # wrk's own time beyond the longest warm-up: it is interrupted be
 
 @dataclass(slots=True)
 class _Life:
-    """A subject since its last restart: for how long it has been loaded, and how long it should be warmed up next."""
+    """A subject since its last restart: for how long it has been loaded, and how long it should be warmed up next.
+
+    `fell`: whether a trial cost clearly less than the end of its warm-up. `fell_before`: the same before its restart.
+    """
 
     warm_up: WarmUp
     loaded_s: float
     needed_s: float
+    fell: bool = False
+    fell_before: bool = False
 
 
 @dataclass(slots=True)
@@ -39,7 +44,8 @@ class Experience:
     Noise and the pauses of a compiler may let a warm-up seem long enough before it is. So the next one of the same
     subject takes at least three quarters of its time, if that was longer than usual. If what was measured after it
     cost clearly less than its end, it was too short, and the next one takes as long as the subject was loaded until
-    then. Only a subject's own cost counts, never that of another.
+    then; in pairs, which have many restarts, only if this happens twice in a row, as noise does it now and then. Only
+    a subject's own cost counts, never that of another.
     """
 
     _lives: dict[Cell, _Life] = field(default_factory=dict)
@@ -50,8 +56,9 @@ class Experience:
 
     def add_warm_up(self, cell: Cell, warm_up: WarmUp, usual_s: float) -> None:
         """Add the warm-up after a restart; `usual_s`: how long it lasts for what is steady at once."""
-        long = warm_up.duration_s > usual_s + _SLACK_S
-        self._lives[cell] = _Life(warm_up, warm_up.duration_s, _KEPT * warm_up.duration_s if long else 0.0)
+        needed_s = _KEPT * warm_up.duration_s if warm_up.duration_s > usual_s + _SLACK_S else 0.0
+        before = self._lives.get(cell)
+        self._lives[cell] = _Life(warm_up, warm_up.duration_s, needed_s, fell_before=before is not None and before.fell)
 
     def add_trial(self, cell: Cell, trial: Trial) -> None:
         """Add what was measured after the warm-up."""
@@ -59,7 +66,9 @@ class Experience:
         if life is not None and trial.phase in LOADED_PHASES:
             life.loaded_s += trial.duration_s
             if is_fall(compute_fall(trial, life.warm_up)):
-                life.needed_s = life.loaded_s
+                life.fell = True
+                if life.fell_before or not trial.pair:
+                    life.needed_s = life.loaded_s
 
 
 def warm_up(stack: Stack, subjects: Sequence[Subject], profile: Profile, least_s: float) -> list[WarmUp]:

@@ -28,13 +28,17 @@ from bench_action.stats.steady import LONG_WARM_UP_S
 
 def describe_outcome(trial: Trial) -> str:
     """Describe a trial that has ended, in one line."""
+    warmed = trial.warm_up.duration_s if trial.warm_up is not None else 0.0
+    before = f"warmed up for {warmed:.0f} s; " if warmed > LONG_WARM_UP_S else ""
+    return before + _describe_figures(trial)
+
+
+def _describe_figures(trial: Trial) -> str:
     if trial.phase == "count":
         work = trial.work
         return f"{work.queries} queries and {work.cache_commands} cache commands in {trial.requests} requests"
     text = f"{numbers.count(trial.requests_per_second)} requests/s"
     text += f", p99 {numbers.latency(trial.latency.p99_us)}" if trial.latency else ""
-    if trial.warm_up is not None and trial.warm_up.duration_s > LONG_WARM_UP_S:
-        text += f"; warmed up for {trial.warm_up.duration_s:.0f} s"
     text += "".join(f"; {warning.message}" for warning in trial.warnings)
     return text if trial.valid else f"INVALID: {text}"
 

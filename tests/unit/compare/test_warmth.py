@@ -67,7 +67,7 @@ def test_warn_of_cold_cells__nothing_about_warm_ones_and_unknown_ones(warm_up: W
 def test_compute_fall__is_a_fraction_of_the_warm_ups_end() -> None:
     assert compute_fall(duet(1, WARM, cost_ms=0.45), WARM) == pytest.approx(0.5)
     assert compute_fall(duet(1, WARM, cpu_ms={}), WARM) is None
-    assert [is_fall(fall) for fall in (None, -0.5, 0.1, 0.21)] == [False, False, False, True]
+    assert [is_fall(fall) for fall in (None, -0.5, 0.1, 0.16)] == [False, False, False, True]
 
 
 def test_measure_warm_up_s__is_that_of_pairs_if_there_are_any() -> None:

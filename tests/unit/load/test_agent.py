@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain, count, repeat
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -918,8 +919,10 @@ def warm_order(port: int, *, least_s: float = 0.0, most_s: float = 60.0, program
 
 
 def serve_costs(monkeypatch: pytest.MonkeyPatch, costs: Mapping[str, Iterator[float]]) -> None:
-    """Let each part use the next of its costs for every request, once its load has begun."""
-    monkeypatch.setattr(agent, "WINDOW_S", 0.01)
+    """Let each part use the next of its costs for every request, once its load has begun. No time passes meanwhile."""
+    now_s = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: now_s[0], sleep=lambda seconds: now_s.append(now_s.pop() + seconds))
+    monkeypatch.setattr(agent, "time", clock)
     sizes: dict[str, int] = {}
     used: dict[str, float] = {}
     get_size = os.path.getsize
@@ -939,27 +942,27 @@ def serve_costs(monkeypatch: pytest.MonkeyPatch, costs: Mapping[str, Iterator[fl
 
 
 def test_warm__lasts_until_both_are_steady(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
-    falling = chain((4 - 3 * step / 20 for step in range(20)), repeat(1.0))
+    falling = chain((4 - 3 * window / 20 for window in range(20)), repeat(1.0))
     serve_costs(monkeypatch, {"base": repeat(1.0), "head": falling})
-    runs = agent.warm(warm_order(port))["runs"]
-    assert [run["output"] for run in runs] == ["done\n", "done\n"]
-    assert [run["status"] for run in runs] == [0, 0]
+    runs = agent.warm(warm_order(port, least_s=1.0))["runs"]
+    assert [(run["output"], run["status"]) for run in runs] == [("done\n", 0)] * 2
     assert [is_steady([Reading(*row) for row in run["readings"]]) for run in runs] == [True, True]
-    assert len(runs[0]["readings"]) == len(runs[1]["readings"]) > 20
+    assert len(runs[0]["readings"]) == len(runs[1]["readings"])
+    assert 5 < runs[0]["duration_s"] == runs[1]["duration_s"] < 12  # the fall takes three seconds and a third
     assert runs[0]["readings"][0] == (0.0, 0.0, 0)
 
 
 def test_warm__ends_at_its_limit(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
-    serve_costs(monkeypatch, {"base": repeat(1.0), "head": (0.9**step for step in count())})
-    runs = agent.warm(warm_order(port, most_s=0.3))["runs"]
+    serve_costs(monkeypatch, {"base": repeat(1.0), "head": (0.9**window for window in count())})
+    runs = agent.warm(warm_order(port, most_s=20.0))["runs"]
     assert [is_steady([Reading(*row) for row in run["readings"]]) for run in runs] == [True, False]
-    assert all(run["duration_s"] >= 0.3 for run in runs)
+    assert all(20 <= run["duration_s"] < 20.2 for run in runs)
 
 
 def test_warm__lasts_as_long_as_it_must(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     serve_costs(monkeypatch, {"base": repeat(1.0), "head": repeat(1.0)})
-    runs = agent.warm(warm_order(port, least_s=0.2))["runs"]
-    assert all(run["duration_s"] >= 0.2 for run in runs)
+    runs = agent.warm(warm_order(port, least_s=5.0))["runs"]
+    assert all(5 <= run["duration_s"] < 5.2 for run in runs)
 
 
 def test_warm__ends_soon_if_cpu_times_are_hidden(monkeypatch: pytest.MonkeyPatch, cgroups: Path, port: int) -> None:

@@ -126,7 +126,8 @@ def test_experience__what_took_long_once_is_not_thought_warm_after_a_moment() ->
 
 
 def trial_of(cost_ms: float, **changes: Any) -> Trial:
-    return make_trial("web", duration_s=4.0, requests=1000, cpu_ms={"application": cost_ms * 1000}, **changes)
+    fields: dict[str, Any] = {"duration_s": 4.0, "requests": 1000, "cpu_ms": {"application": cost_ms * 1000}}
+    return make_trial("web", **(fields | changes))
 
 
 def test_experience__what_became_cheaper_while_it_was_measured_needs_that_time_too() -> None:
@@ -136,6 +137,16 @@ def test_experience__what_became_cheaper_while_it_was_measured_needs_that_time_t
     assert experience.find_least_s([HEAD], 1) == 2.25
     experience.add_trial(HEAD, trial_of(0.5))
     assert experience.find_least_s([BASE, HEAD], 1) == 11.0
+
+
+def test_experience__in_pairs_one_fall_may_be_noise() -> None:
+    experience = Experience()
+    found = []
+    for cost_ms in (0.8, 1.0, 0.8, 0.8, 1.0):
+        experience.add_warm_up(HEAD, make_warm_up(1.1, last_ms=1.0), 1)
+        experience.add_trial(HEAD, trial_of(cost_ms, phase="duet", pair="web · list", connections_live=0))
+        found.append(experience.find_least_s([BASE, HEAD], 1))
+    assert found == [1, 1, 1, 5.1, 1]
 
 
 @pytest.mark.parametrize("phase", ["latency", "count"])

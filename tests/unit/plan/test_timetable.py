@@ -59,6 +59,16 @@ def test_must_yield__measured_blocks_replace_the_estimate() -> None:
     assert times.must_yield(latency(3), ElapsedTime(30, [13.5, 13.5]))
 
 
+def test_must_yield__warm_ups_count_as_long_as_they_took() -> None:
+    # five blocks of latency and five duets take 6.5 and 7.5 s each; with warm-ups of 11 s, 10 s more
+    times = replace(FAST, limit_s=150)
+    assert not times.must_yield(latency(1), ElapsedTime(40, [], warmup_s=1.0))
+    assert times.must_yield(latency(1), ElapsedTime(40, [], warmup_s=11.0))
+    assert not times.must_yield(capacity(2), ElapsedTime(40, [4.6], warmup_s=1.0))
+    assert times.must_yield(capacity(2), ElapsedTime(40, [4.6], warmup_s=11.0))
+    assert times.must_yield(capacity(2), ElapsedTime(40, [46.0], warmup_s=1.0))  # each trial was preceded by a warm-up
+
+
 def test_must_yield__never_begins_latency_that_could_not_be_judged() -> None:
     # 72.5 s for the duets and 20 s: one block would fit, three would not
     assert replace(SLOW, limit_s=92.5).must_yield(latency(1), ElapsedTime(0, []))
@@ -95,3 +105,12 @@ def test_must_yield__copies_of_large_data_count() -> None:
     times = replace(FAST, limit_s=150)
     assert not times.must_yield(latency(1), ElapsedTime(10, []))
     assert replace(times, restart_s=22.5, renewal_s=20.0).must_yield(latency(1), ElapsedTime(10, []))
+
+
+def test_explain_shortage__names_long_warm_ups() -> None:
+    times = {("duet", str(PAIR)): [44.0, 46.0]}
+    text = replace(SLOW, limit_s=120).explain_shortage(times, warmup_s=18.0)
+    # five duets of 45 s, five latency blocks of 44 s and 4.6 s alone: 449.6 s, plus a tenth
+    assert text == "restarting took 23 s and warming up 18 s of each block of 45 s; --max-minutes 9 would do"
+    text = replace(SLOW, limit_s=120).explain_shortage({("count", "None"): [22.0]}, warmup_s=18.0)
+    assert text == "restarting took 10 s and warming up 18 s of each block of 32 s; --max-minutes 7 would do"

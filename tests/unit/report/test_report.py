@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 from tests.unit.factories import make_count, make_result, make_subject, make_trial, two_variants, warn
 
-from bench_action.model.result import Errors, Result
+from bench_action.model.result import Errors, Result, WarmUp
 from bench_action.model.visible import remove_invisible
 from bench_action.model.warning import Code
 from bench_action.report import numbers
@@ -304,6 +304,31 @@ def test_print_view__a_name_is_never_markup() -> None:
 
 def test_describe_outcome__of_a_count_is_its_work() -> None:
     assert describe_outcome(make_count()) == "10 queries and 10 cache commands in 10 requests"
+
+
+def make_warm_up(duration_s: float) -> WarmUp:
+    return WarmUp(duration_s=duration_s, limit_s=20, steady=True, cpu_ms_first=4.0, cpu_ms_last=1.0, change_per_s=-0.01)
+
+
+@pytest.mark.parametrize(("duration_s", "before"), [(1.1, ""), (13.2, "warmed up for 13 s; ")])
+def test_describe_outcome__a_long_warm_up_is_mentioned(duration_s: float, before: str) -> None:
+    trial = make_trial(warm_up=make_warm_up(duration_s))
+    assert describe_outcome(trial) == f"{before}1,000 requests/s, p99 130 ms"
+
+
+def test_make_view__says_how_long_warm_ups_took_if_that_is_unusual() -> None:
+    trials = [make_trial(block=n, warm_up=make_warm_up(seconds)) for n, seconds in ((1, 9.8), (2, 12.9), (3, 12.1))]
+    sentence = "After each restart, subjects were warmed up until CPU/request had levelled off: for 10 to 13 s."
+    assert sentence in make_view(make_result(trials)).method
+    usual = [make_trial(block=n, warm_up=make_warm_up(1.1)) for n in (1, 2, 3)]
+    assert not any("warmed up until" in text for text in make_view(make_result(usual)).method)
+
+
+def test_make_view__what_was_measured_cold_is_a_concern_with_what_to_set() -> None:
+    cold = make_warm_up(20.1).model_copy(update={"steady": False, "change_per_s": -0.06})
+    (concern,) = make_view(make_result([make_trial(block=n, warm_up=cold) for n in (1, 2, 3)])).concerns
+    assert concern.text.startswith("aiohttp · article-500: the longest warm-up, 20 s, was too short: CPU/request was 4")
+    assert "Set `warmup: 40s` in profile `article-500`" in concern.advice
 
 
 def test_describe_outcome__of_a_trial_is_its_speed_and_what_is_wrong() -> None:
