@@ -55,7 +55,7 @@ class Experience:
         return max([least_s, *(self._lives[cell].needed_s for cell in cells if cell in self._lives)])
 
     def add_warm_up(self, cell: Cell, warm_up: WarmUp, usual_s: float) -> None:
-        """Add the warm-up after a restart; `usual_s`: how long it lasts for what is steady at once."""
+        """Add the warm-up after a restart; `usual_s`: how long it lasts if nothing has to be waited for."""
         needed_s = _KEPT * warm_up.duration_s if warm_up.duration_s > usual_s + _SLACK_S else 0.0
         before = self._lives.get(cell)
         self._lives[cell] = _Life(warm_up, warm_up.duration_s, needed_s, fell_before=before is not None and before.fell)

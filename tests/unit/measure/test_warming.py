@@ -1,4 +1,4 @@
-"""Warming subjects up: what the agent is told, what is kept of it, and what the next warm-up learns from it."""
+"""Warming subjects up: what is sent to the agent, what is kept, and what the next warm-up learns from it."""
 
 from collections.abc import Sequence
 from types import SimpleNamespace

@@ -17,7 +17,7 @@ RUNS, LIMIT_S = 200, 30.0
 
 
 def started(_at_s: float) -> float:
-    """Cost the same at once, except for the first tenth of a second."""
+    """Cost the same, except for the first tenth of a second."""
     return 1 + 0.6 * math.exp(-_at_s / 0.1)
 
 
@@ -95,7 +95,7 @@ def test_is_steady__a_fall_is_waited_for(time_constant_s: float, least_s: float,
     assert sum(share > 0.1 for share in left) <= 0.16 * RUNS
 
 
-def test_is_steady__within_a_second_a_slow_fall_cannot_be_told_from_noise() -> None:
+def test_is_steady__within_a_second_a_slow_fall_is_smaller_than_the_noise() -> None:
     """This is what measuring itself has to show: see Experience, which then lets the next warm-up last longer."""
     assert median(find_ends_s(falling(10.0), 0.02)) < 2
 
@@ -107,7 +107,7 @@ def test_is_steady__a_fall_is_not_waited_for_longer_than_it_matters(time_constan
 
 
 def test_is_steady__a_fall_slower_than_a_minute_is_level_enough() -> None:
-    """Over a slice of four seconds it changes nothing that matters, and both subjects alike."""
+    """Over a slice of four seconds it changes nothing that matters, and both subjects equally."""
     assert fmean(find_ends_s(falling(60.0, excess=0.5), 0.02)) < 2
 
 

@@ -1,0 +1,52 @@
+"""Warming a server up with the real wrk: it counts what it sends, and reports when it is interrupted."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from tests.integration.test_replies import Server, make_profile, serving
+
+from bench_action.engine.protocol import Handle
+from bench_action.load import agent
+from bench_action.load.messages import WarmAnswer, WarmRun, require_shape
+from bench_action.load.wrk import SENTINEL, build_order, parse_errors
+
+pytestmark = pytest.mark.integration
+
+KEPT = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+CLOSED = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi"
+
+
+def warm(server: Server, folder: Path) -> WarmRun:
+    """Warm a server of this process up, for as short a time as possible."""
+    pidfile = folder / "server.pid"
+    pidfile.write_text(str(os.getpid()))
+    order = build_order(
+        make_profile(),
+        Handle("", "app", "subject", "127.0.0.1", server.port),
+        duration_s=60,
+        parts={"application": f"pidfile:{pidfile}"},
+        limit_s=30.0,
+        counted=True,
+    )
+    answer = agent.warm({"op": "warm", "orders": [order], "least_s": 1.0, "most_s": 2.0})
+    (run,) = require_shape(json.loads(json.dumps(answer)), WarmAnswer)["runs"]
+    return run
+
+
+@pytest.mark.parametrize("reply", [KEPT, CLOSED])
+def test_warm__counts_what_wrk_sends_until_it_is_interrupted(reply: bytes, tmp_path: Path) -> None:
+    with serving(lambda _request, _number: reply) as server:
+        run = warm(server, tmp_path)
+    (line,) = (line for line in run["output"].splitlines() if line.startswith(SENTINEL))
+    report = json.loads(line.removeprefix(SENTINEL))
+    assert run["status"] == 0
+    assert parse_errors(run, "").status == 0
+    assert 1 <= run["duration_s"] < 60
+    sent = [requests for _, _, requests in run["readings"]]
+    assert sent == sorted(sent)
+    assert 0 < sent[-1] <= len(server.requests) + 1 + 2  # one to verify the script, one under way on each connection
+    assert report["requests"] > 0
+    used_ms = [cpu_ms for _, cpu_ms, _ in run["readings"]]
+    assert used_ms[-1] > 0
