@@ -341,10 +341,10 @@ class Measurer:
         """Warm subjects up at the same time, none if `least_s` or the profile's `warmup` is 0."""
         if not least_s or not profile.warmup:
             return {}
-        needed_s = self._experience.find_least_s(subjects, least_s)
-        warmed = dict(zip(subjects, warm_up(self.stack, list(subjects.values()), profile, needed_s), strict=True))
+        least_s = self._experience.find_least_s(subjects, least_s)
+        warmed = dict(zip(subjects, warm_up(self.stack, list(subjects.values()), profile, least_s), strict=True))
         for cell, each in warmed.items():
-            self._experience.add_warm_up(cell, each, least_s)
+            self._experience.add_warm_up(cell, each)
             if each.steady is False and cell not in self._cold:
                 self._cold.add(cell)
                 self.progress.warn(f"{cell}: {describe_cold(each)}")

@@ -19,7 +19,7 @@ from bench_action.stats.steady import Reading, find_trend, measure_first_cost
 
 _LATE_S = 15.0
 _KEPT = 0.75
-_SLACK_S = 0.5
+_MANY_TIMES = 2.0
 _SPARE_S = 60  # wrk's own time beyond the longest warm-up: it is interrupted before
 
 
@@ -41,11 +41,11 @@ class _Life:
 class Experience:
     """What earlier warm-ups have shown: how long the next one should last at least.
 
-    Noise and the pauses of a compiler may let a warm-up seem long enough before it is. So the next one of the same
-    subject takes at least three quarters of its time, if that was longer than usual. If what was measured after it
-    cost clearly less than its end, it was too short, and the next one takes as long as the subject was loaded until
-    then; in pairs, which have many restarts, only if this happens twice in a row, as noise does it now and then. Only
-    a subject's own cost counts, never that of another.
+    Noise and the pauses of a compiler may let a warm-up seem long enough before it is. So if a request cost at least
+    twice as much at first as at the end, which noise does not do, the next warm-up of the subject takes at least three
+    quarters of the time. If what was measured after it cost clearly less than its end, it was too short, and the next
+    one takes as long as the subject was loaded until then; in pairs, which have many restarts, only if this happens
+    twice in a row, as noise does it now and then. Only a subject's own cost counts, never that of another.
     """
 
     _lives: dict[Cell, _Life] = field(default_factory=dict)
@@ -54,10 +54,10 @@ class Experience:
         """Find how long the cells are to be warmed up together, at least."""
         return max([least_s, *(self._lives[cell].needed_s for cell in cells if cell in self._lives)])
 
-    def add_warm_up(self, cell: Cell, warm_up: WarmUp, usual_s: float) -> None:
-        """Add the warm-up after a restart; `usual_s`: how long it lasts if nothing has to be waited for."""
-        needed_s = _KEPT * warm_up.duration_s if warm_up.duration_s > usual_s + _SLACK_S else 0.0
-        before = self._lives.get(cell)
+    def add_warm_up(self, cell: Cell, warm_up: WarmUp) -> None:
+        """Add the warm-up after a restart."""
+        first, last, before = warm_up.cpu_ms_first, warm_up.cpu_ms_last, self._lives.get(cell)
+        needed_s = _KEPT * warm_up.duration_s if first and last and first >= _MANY_TIMES * last else 0.0
         self._lives[cell] = _Life(warm_up, warm_up.duration_s, needed_s, fell_before=before is not None and before.fell)
 
     def add_trial(self, cell: Cell, trial: Trial) -> None:

@@ -55,9 +55,10 @@ class Trend(NamedTuple):
     def steady(self) -> bool:
         """Whether the cost of a request has levelled off.
 
-        A rise is no level either: a compiler that works in the background makes requests dearer before cheaper.
+        A rise is no level either: a compiler that works in the background makes requests dearer before cheaper. Over a
+        span below a second it may be larger, as is the noise, because to miss a rise so early costs little.
         """
-        return abs(self.change) <= _TOLERANCE
+        return -_TOLERANCE <= self.change <= _TOLERANCE / math.sqrt(min(self.span_s, 1.0))
 
 
 def find_trend(readings: Sequence[Reading]) -> Trend | None:

@@ -1,12 +1,15 @@
 """Warming subjects up: what is sent to the agent, what is kept, and what the next warm-up learns from it."""
 
 from collections.abc import Sequence
+from random import Random
+from statistics import fmean
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from tests.quiet import Quiet
 from tests.unit.factories import make_count, make_trial
+from tests.unit.stats.test_steady import Cost, falling, find_end_s, simulate, started
 
 from bench_action.config.schema import Profile
 from bench_action.engine.protocol import Handle
@@ -22,6 +25,7 @@ from bench_action.model.result import Trial, WarmUp
 from bench_action.plan.blocks import Block, Cell, Pair, Step
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
+from bench_action.stats.steady import Reading, measure_cost
 
 pytestmark = pytest.mark.unit
 
@@ -40,9 +44,9 @@ def make_run(*costs_ms: float, **changes: Any) -> WarmRun:
     return cast(WarmRun, {"before": {"application": FINE}, "after": {"application": FINE}} | fields | changes)
 
 
-def make_warm_up(duration_s: float, last_ms: float = 1.0, *, steady: bool = True) -> WarmUp:
+def make_warm_up(duration_s: float, first_ms: float | None = 4.0, *, steady: bool = True) -> WarmUp:
     return WarmUp(
-        duration_s=duration_s, limit_s=20, steady=steady, cpu_ms_first=4.0, cpu_ms_last=last_ms, change_per_s=-0.1
+        duration_s=duration_s, limit_s=20, steady=steady, cpu_ms_first=first_ms, cpu_ms_last=1.0, change_per_s=-0.1
     )
 
 
@@ -107,21 +111,21 @@ def test_warm_up__a_limit_that_is_reached_costs_the_subject() -> None:
         warm_up(stack, subjects, PROFILE, 1)
 
 
-def test_experience__what_took_its_usual_time_changes_nothing() -> None:
+@pytest.mark.parametrize("first_ms", [None, 0.9, 1.9])
+def test_experience__what_took_long_by_chance_is_forgotten(first_ms: float | None) -> None:
     experience = Experience()
     assert experience.find_least_s([BASE, HEAD], 1) == 1
-    experience.add_warm_up(BASE, make_warm_up(1.2), 1)
-    experience.add_warm_up(HEAD, make_warm_up(2.4), 2)
+    experience.add_warm_up(BASE, make_warm_up(6.0, first_ms))
     assert experience.find_least_s([BASE, HEAD], 1) == 1
 
 
-def test_experience__what_took_long_once_is_not_thought_warm_after_a_moment() -> None:
+def test_experience__what_became_much_cheaper_is_not_thought_warm_after_a_moment() -> None:
     experience = Experience()
-    experience.add_warm_up(BASE, make_warm_up(12.0), 1)
+    experience.add_warm_up(BASE, make_warm_up(12.0))
     assert experience.find_least_s([BASE, HEAD], 1) == 9.0
     assert experience.find_least_s([HEAD], 1) == 1
-    for needed_s in (6.75, 5.0625):  # chance may make one warm-up long, and is forgotten
-        experience.add_warm_up(BASE, make_warm_up(experience.find_least_s([BASE], 1)), 1)
+    for needed_s in (6.75, 5.0625):
+        experience.add_warm_up(BASE, make_warm_up(experience.find_least_s([BASE], 1)))
         assert experience.find_least_s([BASE], 1) == needed_s
 
 
@@ -132,7 +136,7 @@ def trial_of(cost_ms: float, **changes: Any) -> Trial:
 
 def test_experience__what_became_cheaper_while_it_was_measured_needs_that_time_too() -> None:
     experience = Experience()
-    experience.add_warm_up(HEAD, make_warm_up(3.0, last_ms=1.0), 1)
+    experience.add_warm_up(HEAD, make_warm_up(3.0))
     experience.add_trial(HEAD, trial_of(0.9))
     assert experience.find_least_s([HEAD], 1) == 2.25
     experience.add_trial(HEAD, trial_of(0.5))
@@ -143,7 +147,7 @@ def test_experience__in_pairs_one_fall_may_be_noise() -> None:
     experience = Experience()
     found = []
     for cost_ms in (0.8, 1.0, 0.8, 0.8, 1.0):
-        experience.add_warm_up(HEAD, make_warm_up(1.1, last_ms=1.0), 1)
+        experience.add_warm_up(HEAD, make_warm_up(1.1))
         experience.add_trial(HEAD, trial_of(cost_ms, phase="duet", pair="web · list", connections_live=0))
         found.append(experience.find_least_s([BASE, HEAD], 1))
     assert found == [1, 1, 1, 5.1, 1]
@@ -152,10 +156,47 @@ def test_experience__in_pairs_one_fall_may_be_noise() -> None:
 @pytest.mark.parametrize("phase", ["latency", "count"])
 def test_experience__requests_of_another_load_tell_nothing(phase: str) -> None:
     experience = Experience()
-    experience.add_warm_up(HEAD, make_warm_up(1.0), 1)
+    experience.add_warm_up(HEAD, make_warm_up(1.0))
     experience.add_trial(HEAD, trial_of(0.1, phase=phase))
     experience.add_trial(BASE, trial_of(0.1))
     assert experience.find_least_s([HEAD], 1) == 1
+
+
+def live(cost: Cost, noise: float, wander: float, seed: int) -> list[tuple[float, float]]:
+    """Measure a pair alone and in ten blocks. Returns how long each block was warmed up, and what was left to fall."""
+    dice, experience, blocks = Random(f"{seed}"), Experience(), list[tuple[float, float]]()
+    for number in range(11):
+        curves = simulate(cost, noise, dice, wander)
+        end_s = find_end_s(curves, experience.find_least_s([BASE, HEAD], 1))
+        for cell, curve in zip((BASE, HEAD), curves, strict=True):
+            taken = [reading for reading in curve if reading.at_s <= end_s]
+            experience.add_warm_up(cell, describe_warm_up(make_run(duration_s=end_s, readings=taken), 30.0))
+            for begin_s, seconds in ((end_s, 2), (end_s + 2, 2)) if number == 0 else ((end_s, 4),):
+                pair = {"phase": "duet", "pair": "web · list", "connections_live": 0} if number else {}
+                cost_ms = find_cost(curve, begin_s, begin_s + seconds)
+                experience.add_trial(cell, trial_of(cost_ms, duration_s=float(seconds), **pair))
+        blocks.append((end_s, cost(end_s) - 1))
+    return blocks[1:]
+
+
+def find_cost(curve: Sequence[Reading], begin_s: float, end_s: float) -> float:
+    inside = [reading for reading in curve if begin_s - 1e-9 <= reading.at_s <= end_s + 1e-9]
+    return measure_cost(inside[0], inside[-1]) or 1.0
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.05])
+@pytest.mark.parametrize("time_constant_s", [3.0, 10.0])
+def test_experience__slow_falls_are_found_by_what_is_measured_after_them(time_constant_s: float, noise: float) -> None:
+    """At the end of warm-ups in pairs, no more than an eighth is left on average of what a request becomes cheaper."""
+    runs = [live(falling(time_constant_s), noise, 0.0, seed) for seed in range(10)]
+    left = [excess / 2.9 for blocks in runs for _, excess in blocks]
+    assert fmean(left) < 1 / 8
+
+
+@pytest.mark.parametrize(("noise", "wander", "mean_s"), [(0.02, 0.0, 1.05), (0.05, 0.0, 1.4), (0.05, 0.2, 3.0)])
+def test_experience__noise_makes_few_warm_ups_longer(noise: float, wander: float, mean_s: float) -> None:
+    runs = [live(started, noise, wander, seed) for seed in range(30)]
+    assert fmean(end_s for blocks in runs for end_s, _ in blocks) < mean_s
 
 
 def measure(

@@ -80,7 +80,7 @@ def test_is_steady__what_is_steady_after_a_second_waits_no_longer(
 def test_is_steady__noise_of_the_machine_does_not_last_to_the_limit() -> None:
     """The speed of this machine has a standard deviation of 20 %, the most that was ever recorded."""
     ends = find_ends_s(started, 0.05, wander=0.2)
-    assert fmean(ends) < 3
+    assert fmean(ends) < 2.1
     assert ends[-1] < LIMIT_S
 
 
@@ -92,7 +92,7 @@ def test_is_steady__a_fall_is_waited_for(time_constant_s: float, least_s: float,
     ends = find_ends_s(cost, noise, least_s=least_s)
     left = sorted((cost(end_s) - 1) / 2.9 for end_s in ends)
     assert median(left) < 0.06
-    assert sum(share > 0.1 for share in left) <= 0.16 * RUNS
+    assert sum(share > 0.1 for share in left) <= 0.18 * RUNS
 
 
 def test_is_steady__within_a_second_a_slow_fall_is_smaller_than_the_noise() -> None:
