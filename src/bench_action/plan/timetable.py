@@ -56,7 +56,7 @@ class Timetable:
         """
         if self.limit_s is None or not self.pairs:
             return False
-        left_s, longer_s = self.limit_s - elapsed.total_s, max(0.0, elapsed.warmup_s - self.duet.warmup)
+        left_s, longer_s = self.limit_s - elapsed.total_s, self._lengthen_warm_up_s(elapsed.warmup_s)
         if block.phase == "capacity" and block.number > 1:
             capacity_s = max([self.capacity_s, *elapsed.blocks_s])
             latency_s = self.revisions * self.latency.blocks * (self.latency_s + longer_s)
@@ -64,9 +64,15 @@ class Timetable:
         if block.phase == "latency":
             block_s = fmean(elapsed.blocks_s) if elapsed.blocks_s else self.latency_s + longer_s
             others_s = self.pairs * LEAST_BLOCKS * max(self.duet_s, self._estimate_duet_s(block_s))
-            needed = self.revisions * max(1, min(_LEAST_LATENCY, self.latency.blocks) - block.number + 1)
-            return left_s < needed * block_s + others_s
+            needed = min(_LEAST_LATENCY, self.latency.blocks) - len(elapsed.blocks_s)
+            if needed > self.latency.blocks - block.number + 1:
+                return True  # earlier ones have yielded, and the rest would not be enough
+            return left_s < self.revisions * max(1, needed) * block_s + others_s
         return False
+
+    def _lengthen_warm_up_s(self, alone_s: float) -> float:
+        """Estimate by how much a pair's warm-up is longer than the shortest: the two share the CPU that one had."""
+        return 2 * max(0.0, alone_s - self.duet.warmup)
 
     def explain_shortage(self, times: Times, warmup_s: float = 0.0) -> str:
         """Say what took the time, and which limit would be long enough; empty without a limit or a pair.

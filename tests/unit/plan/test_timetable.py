@@ -41,7 +41,7 @@ def test_must_yield__a_short_limit_leaves_out_latency() -> None:
 
 
 def test_must_yield__nothing_if_there_is_time() -> None:
-    for block in (capacity(2), latency(1), latency(5)):
+    for block in (capacity(2), latency(1), latency(2)):
         assert not FAST.must_yield(block, ElapsedTime(30, []))
         assert not SLOW.must_yield(block, ElapsedTime(30, []))
 
@@ -60,13 +60,20 @@ def test_must_yield__measured_blocks_replace_the_estimate() -> None:
 
 
 def test_must_yield__warm_ups_count_as_long_as_they_took() -> None:
-    # five blocks of latency and five duets take 6.5 and 7.5 s each; with warm-ups of 11 s, 10 s more
+    # five blocks of latency and five duets take 6.5 and 7.5 s each: 20 s more if a subject took 11 s to warm up alone
     times = replace(FAST, limit_s=150)
     assert not times.must_yield(latency(1), ElapsedTime(40, [], warmup_s=1.0))
     assert times.must_yield(latency(1), ElapsedTime(40, [], warmup_s=11.0))
     assert not times.must_yield(capacity(2), ElapsedTime(40, [4.6], warmup_s=1.0))
     assert times.must_yield(capacity(2), ElapsedTime(40, [4.6], warmup_s=11.0))
     assert times.must_yield(capacity(2), ElapsedTime(40, [46.0], warmup_s=1.0))  # each trial was preceded by a warm-up
+
+
+def test_must_yield__latency_that_has_yielded_does_not_come_back_for_too_few_blocks() -> None:
+    times = replace(FAST, limit_s=300)
+    assert not times.must_yield(latency(2), ElapsedTime(30, []))  # four are left
+    assert times.must_yield(latency(4), ElapsedTime(30, [5.5]))  # two are left, and one was measured
+    assert not times.must_yield(latency(5), ElapsedTime(30, [5.5, 5.5, 5.5]))
 
 
 def test_must_yield__never_begins_latency_that_could_not_be_judged() -> None:
