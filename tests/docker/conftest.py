@@ -104,6 +104,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         "connections": 4,
         "threads": 2,
         "duration": "1s",
+        "warmup": "1s",
     }
     body |= {"variants": correct | changed | closing | tiny, "compare": [], "profiles": {"writing": profile}}
     (folder / "bench.yml").write_text(yaml.safe_dump(body, sort_keys=False), encoding="utf-8")

@@ -31,7 +31,7 @@ from bench_action.stack.stack import Stack, bring_up
 
 pytestmark = pytest.mark.docker
 
-SHORT = Profile(path="/", connections=4, threads=2, duration=1)
+SHORT = Profile(path="/", connections=4, threads=2, duration=1, warmup=1)
 PACE = Pace(warmup_s=1, slice_s=1)
 AIOHTTP = Pair("revision", Cell("aiohttp", "base", "short"), Cell("aiohttp", "head", "short"))
 FALLING, FALLEN, BOMB = (

@@ -33,7 +33,7 @@ def test_run__pairs_take_turns_and_it_warns_if_pinning_is_ignored(tmp_path: Path
     """An engine that has no cpuset controller is tested as it is."""
     shutil.copytree(TINY_APP, tmp_path / "app")
     variant = {"build": "app", "ready": {"path": "/health"}}
-    profile = {"path": "/", "connections": 8, "threads": 1, "duration": "1s"}
+    profile = {"path": "/", "connections": 8, "threads": 1, "duration": "1s", "warmup": "1s"}
     body = {"variants": {"one": variant, "two": variant}, "services": {}, "profiles": {"home": profile}}
     (tmp_path / "bench.yml").write_text(yaml.safe_dump(body), encoding="utf-8")
     options = Options(tmp_path / "bench.yml", "ci", output=tmp_path / "out", compare=[("one", "two")], max_minutes=0.3)

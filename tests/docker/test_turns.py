@@ -21,7 +21,7 @@ from bench_action.verify.subjects import verify_subjects
 pytestmark = pytest.mark.docker
 
 NAMES = ("aiohttp", "again")
-SHORT = Profile(path="/", connections=4, threads=2, duration=1)
+SHORT = Profile(path="/", connections=4, threads=2, duration=1, warmup=1)
 # writes a row into the application's own database at each start, as an identity server does with its tables
 WRITE = """\
 psql "$URL" -qc 'CREATE TABLE IF NOT EXISTS keys (n int); INSERT INTO keys VALUES (1)' && echo written && exec sleep 900

@@ -29,7 +29,7 @@ WAIT_S = 180.0
 PORTS = (8000, 5432, 6379)
 _TINY = "tiny-app"
 _UNWANTED = shutil.ignore_patterns("__pycache__")
-SHORT = {"path": "/", "connections": 8, "threads": 2, "duration": "1s", "timeout": "1s"}
+SHORT = {"path": "/", "connections": 8, "threads": 2, "duration": "1s", "timeout": "1s", "warmup": "1s"}
 
 
 @dataclass(frozen=True)

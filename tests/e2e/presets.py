@@ -16,7 +16,7 @@ _SHORT: Mapping[str, Mapping[str, Any]] = {
     "quick": {
         "blocks": 2,
         "warmup": 1,
-        "profiles": {"quick-64": {"path": "/", "connections": 64, "threads": 2, "duration": 1}},
+        "profiles": {"quick-64": {"path": "/", "connections": 64, "threads": 2, "duration": 1, "warmup": 1}},
     },
 }
 

@@ -24,7 +24,7 @@ variants:
 checks:
   - {name: the home page, request: {path: /}, expect: {status: 200, contains: ["Water the plants"], same: all-variants}}
 profiles:
-  home: {path: /, connections: 16, threads: 2, duration: 1s}
+  home: {path: /, connections: 16, threads: 2, duration: 1s, warmup: 1s}
 """
 _READ = "        items = await self.request.app[POOL].fetch(_SELECT)\n"
 _IN_A_LOOP = (

@@ -63,7 +63,9 @@ def checkout(folder: Path, repository: str, changes: Mapping[str, tuple[str, str
     """
     shutil.copytree(SHOP, folder)
     config = folder / "bench.yml"
-    config.write_text(config.read_text(encoding="utf-8").replace("duration: 2s", "duration: 1s"), encoding="utf-8")
+    config.write_text(
+        config.read_text(encoding="utf-8").replace("duration: 2s", "duration: 1s, warmup: 1s"), encoding="utf-8"
+    )
     workflow = folder / ".github" / "workflows" / "benchmark.yml"
     workflow.parent.mkdir(parents=True)
     workflow.write_text(readme_workflow(), encoding="utf-8")
