@@ -243,6 +243,8 @@ class Measurer:
         except StackError as error:
             error.where = ", ".join(filter(None, (error.where, f"in {block.phase} {block.number} of {cell}")))
             if not self._leave_out(error):
+                if (ends := self.stack.engine.ended()) and not isinstance(error, LimitError):
+                    raise self._explain(ends[0], error.where) from error
                 raise
             self._take_alone(block, step)  # once more, if it was another subject that broke it off
 

@@ -168,6 +168,16 @@ def test_walk__the_only_head_ends_the_run(monkeypatch: pytest.MonkeyPatch, other
         measure(monkeypatch, FakeEngine(), [subject, *others], {"api": error})
 
 
+def test_walk__the_exit_of_the_only_head_is_named_even_if_something_else_failed_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    subject = make_subject("api")
+    error = StackError("the load generator failed: gaierror: Name or service not known", where="order: wrk")
+    with pytest.raises(StackError, match="api exited with status 7") as caught:
+        measure(monkeypatch, FakeEngine(Exit(subject.handle, 7, False)), [subject], {"api": error})
+    assert caught.value.where == "order: wrk, in count 0 of api · list"
+
+
 def test_walk__a_service_that_exits_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     subjects = [make_subject("api"), make_subject("worker")]
     with pytest.raises(StackError, match="postgres ran out of memory and was killed"):
