@@ -25,6 +25,7 @@ from bench_action.model.result import (
     Comparison,
     Environment,
     Finding,
+    NoiseSource,
     ProfileInfo,
     Result,
     RunInfo,
@@ -72,7 +73,7 @@ class Measured:
     `dropped`: warnings about blocks that a subject did not survive, and about how subjects behaved. `lost`: variant →
     how its base ended; the run went on without it. `gone`: the same of head, if others were left to measure. `times`:
     phase and pair → seconds of each block. `courses`: how the blocks of each pair and phase were planned. `stopped`:
-    the error that ended measuring early.
+    the error that ended measuring early. `noise`: where the noise of each pair's duets came from.
     """
 
     trials: tuple[Trial, ...]
@@ -82,6 +83,7 @@ class Measured:
     times: Mapping[tuple[str, str], Sequence[float]] = field(default_factory=dict)
     courses: Mapping[Key, Course] = field(default_factory=dict)
     stopped: BenchError | None = None
+    noise: tuple[NoiseSource, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,7 @@ def assemble(plan: Plan, measured: Measured, facts: Facts) -> Result:
         comparisons=judged.comparisons,
         findings=judged.findings,
         warnings=(*differences, *warnings),
+        noise=measured.noise,
         control=dict(facts.control),
         verdict="invalid" if differences else judged.verdict,
         compared=compared,

@@ -8,9 +8,10 @@ from typing import Literal
 from bench_action.compare.counting import count_metric, is_settled, is_unused, select_counts
 from bench_action.compare.evidence import build_paired_evidence, check_duets, pair_blocks
 from bench_action.compare.gating import judge_losses
+from bench_action.compare.slicing import Choice, choose, describe_noise
 from bench_action.config.gates import PAIRED, SERVICES, Gates
-from bench_action.model.result import PhaseName, Trial
-from bench_action.plan.blocks import PAIRED_PHASES, Block, ElapsedTime, Pair
+from bench_action.model.result import NoiseSource, PhaseName, Trial
+from bench_action.plan.blocks import PAIRED_PHASES, Block, ElapsedTime, Pair, fit_slices
 from bench_action.plan.timetable import Timetable
 from bench_action.stats.sequential import Course
 
@@ -40,6 +41,7 @@ class Decider:
     timetable: Timetable | None = None
     _budgets_s: dict[PhaseName, float] = field(default_factory=dict)
     _caps: dict[Key, int] = field(default_factory=dict)
+    _choices: dict[str, Choice] = field(default_factory=dict)
     _over: dict[Key, Ended] = field(default_factory=dict)
     _broken: set[str] = field(default_factory=set)
 
@@ -68,6 +70,17 @@ class Decider:
         """Get the course of each pair and phase, to judge its blocks at the end."""
         return {key: Course(cap, ended=self._over.get(key) != "decided") for key, cap in self._caps.items()}
 
+    def fit(self, block: Block) -> Block:
+        """Give a duet slices of the length that its pair's first blocks have shown to be best."""
+        choice = self._choices.get(str(block.pair)) if block.phase == "duet" else None
+        return fit_slices(block, choice.slice_s) if choice is not None else block
+
+    def list_noise(self, trials: Sequence[Trial]) -> tuple[NoiseSource, ...]:
+        """List where the noise of the duets of each pair came from."""
+        return tuple(
+            describe_noise(pair, choice, pair_blocks(trials, pair, "duet")) for pair, choice in self._choices.items()
+        )
+
     def _why_ended(self, block: Block, key: Key, trials: Sequence[Trial], spent: ElapsedTime) -> Ended | None:
         if block.phase == "interleaved" and not self._needs_turns(block, trials):
             return "decided"
@@ -76,11 +89,25 @@ class Decider:
             self._budgets_s[block.phase] = self._budget_s(block.phase, trials, spent)
         if len(blocks_s) < _TIMED:
             return None
-        if key not in self._caps:  # by time alone: no measured value may influence the looks
-            self._caps[key] = max(_TIMED, int(self._budgets_s[block.phase] / fmean(blocks_s[:_TIMED])))
+        if key not in self._caps:
+            self._caps[key] = max(_TIMED, self._plan_blocks(key, trials, blocks_s))
         if len(blocks_s) >= self._caps[key]:
             return "time"
         return "decided" if not self.to_the_end and self._is_decided(block.pair, key, trials) else None
+
+    def _plan_blocks(self, key: Key, trials: Sequence[Trial], blocks_s: Sequence[float]) -> int:
+        """Compute how many blocks fit in the time, and choose the length of the later duets' slices.
+
+        By times and variances alone: the difference of base and head may influence neither.
+        """
+        pair, phase = key
+        budget_s = self._budgets_s[phase]
+        if phase != "duet" or self.timetable is None:
+            return int(budget_s / fmean(blocks_s))
+        left_s = budget_s - sum(blocks_s)
+        choice = choose(pair_blocks(trials, pair, phase), blocks_s, self.timetable.duet, left_s)
+        self._choices[pair] = choice
+        return choice.count_blocks(left_s)
 
     def _budget_s(self, phase: PhaseName, trials: Sequence[Trial], spent: ElapsedTime) -> float:
         """Compute how long one pair may take in this phase: its part of the time left, at most `seconds`."""

@@ -724,13 +724,21 @@ class Config(Model):
 class PairPhase(Model):
     """A phase of pairs: the shortest `warmup` and the `slice` of a block.
 
-    It ends after `blocks`, or after `seconds` per pair.
+    It ends after `blocks`, or after `seconds` per pair. The slice is fitted to what a restart takes, from `shortest` to
+    `longest`, if these are set.
     """
 
     warmup: WholeSeconds = Field(ge=0, le=60)
     slice: WholeSeconds = Field(ge=1, le=60)
+    shortest: WholeSeconds | None = Field(None, ge=1, le=60)
+    longest: WholeSeconds | None = Field(None, ge=1, le=60)
     blocks: int = Field(1000, ge=0, le=1000)
     seconds: Seconds = Field(3600.0, gt=0)
+
+    @property
+    def lengths(self) -> range:
+        """The lengths that a slice may have."""
+        return range(self.shortest or self.slice, (self.longest or self.slice) + 1)
 
 
 class Policy(Model):

@@ -31,11 +31,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 from bench_action.load.counters import (
     compute_idle_shares,
     compute_steal_percent,
+    find_interface,
     read_all_usage,
     read_cpu_ms,
     read_cpu_ticks,
     read_first_line,
     read_idle_ticks,
+    read_received,
     read_siblings,
     read_usage,
 )
@@ -52,6 +54,7 @@ from bench_action.load.messages import (
     GetOrder,
     MachineAnswer,
     MachineOrder,
+    MarkRow,
     Order,
     RequestsAnswer,
     RequestsOrder,
@@ -82,6 +85,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SAMPLE_S = 0.25
+_MARK_S = 1.0
 _SETTLE_S = 0.05
 _IDLE_CORES = 0.1
 _LARGEST_BODY = 4 * 1024**2
@@ -591,6 +595,7 @@ def wrk(order: WrkOrder) -> WrkAnswer:
         "after": after,
         "steal_percent": compute_steal_percent(ticks, read_cpu_ticks()),
         "idle": compute_idle_shares(idle, read_idle_ticks()),
+        "marks": watcher.marks,
     }
 
 
@@ -771,9 +776,10 @@ class Prober(threading.Thread):
 
 
 class Watcher(threading.Thread):
-    """Records peaks while wrk runs: connections established to the server, and memory of the application.
+    """Records peaks while wrk runs, and marks: connections to the server, memory and CPU time of the application.
 
     `peak_open`: with those that the server has closed after its reply, which wrk has not noticed yet.
+    Marks divide wrk's run into parts without ending it: a second run would have to open its connections again.
     """
 
     def __init__(self, order: WrkOrder, prober: Prober | None = None) -> None:
@@ -781,15 +787,18 @@ class Watcher(threading.Thread):
         self._prober = prober
         address = socket.inet_aton(socket.gethostbyname(order["host"]))
         # /proc/net/tcp writes the address as one number in the machine's byte order, the port in hexadecimal
-        self._remote = f"{int.from_bytes(address, sys.byteorder):08X}:{order['port']:04X}"
+        number = int.from_bytes(address, sys.byteorder)
+        self._remote, self._interface = f"{number:08X}:{order['port']:04X}", find_interface(number)
         self._wanted = order["connections"]
         self._part = order["parts"].get("application")
         self._over = threading.Event()
         self.peak_connections = self.peak_open = 0
         self.peak_memory_mib: float | None = None
+        self.marks: list[MarkRow] = []
 
     def run(self) -> None:
         """Sample until `stop`; connections only until all of them have been seen."""
+        began = time.monotonic()
         while not self._over.wait(_SAMPLE_S):
             if self.peak_connections < self._wanted:
                 states = self._read_states()
@@ -798,6 +807,15 @@ class Watcher(threading.Thread):
             used = read_usage(self._part)
             if used is not None:
                 self.peak_memory_mib = max(self.peak_memory_mib or 0.0, used["memory_mib"])
+                self._mark(time.monotonic() - began, used["cpu_ms"])
+
+    def _mark(self, at_s: float, cpu_ms: float) -> None:
+        """Add a mark if the last one is a second old."""
+        if self.marks and at_s - self.marks[-1][0] < _MARK_S - _SAMPLE_S / 2:
+            return
+        received = read_received(self._interface)
+        if received is not None:
+            self.marks.append((round(at_s, 4), received, round(cpu_ms, 3)))
 
     def stop(self) -> None:
         """Take no further sample, and wait for the one in progress."""

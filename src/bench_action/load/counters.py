@@ -34,6 +34,34 @@ def read_first_line(path: str) -> str:
         return ""
 
 
+def find_interface(address: int) -> str:
+    """Find the interface of the network that an address is in, written as in /proc/net/tcp; empty if none is.
+
+    /proc/net/route has destination and mask in the same form, without the loopback network.
+    """
+    for row in read_rows("/proc/net/route"):
+        name, destination, mask = row[0], row[1], row[7]
+        if int(mask, 16) and address & int(mask, 16) == int(destination, 16):
+            return name
+    return ""
+
+
+def read_received(interface: str) -> int | None:
+    """Read how many bytes an interface has received; None if there is no such interface."""
+    name = f"{interface}:"
+    return next((int(row[1]) for row in read_rows("/proc/net/dev") if row[0] == name), None)
+
+
+def read_rows(path: str) -> list[list[str]]:
+    """Read a table of /proc below its heading, which has one line or two; none if it cannot be read."""
+    try:
+        with open(path, encoding="ascii") as file:
+            rows = [line.split() for line in file.read().splitlines()]
+    except OSError:
+        return []
+    return [row for row in rows[1:] if row and "|" not in row[0]]
+
+
 def read_all_usage(parts: Mapping[str, str]) -> PartCounters:
     """Read the counters of each part by its name, None if they cannot be read."""
     return {name: read_usage(part) for name, part in parts.items()}

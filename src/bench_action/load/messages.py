@@ -24,6 +24,8 @@ from typing import (
 # status, bytes as they were sent, where a redirect points to, digest of the body
 SampleRow = tuple[int, int, str, str]
 ReadingRow = tuple[float, float, int]  # see stats/steady.py
+# seconds since wrk began, bytes that came from the server, CPU time of the application in ms
+MarkRow = tuple[float, int, float]
 CpuNumber = NewType("CpuNumber", str)  # in decimal digits, as a key in JSON is text
 # why a server gave no HTTP reply; empty if it did
 Failure = Literal["", "unresolved", "refused", "late", "closed", "not-http", "tls", "other"]
@@ -242,8 +244,9 @@ class WrkAnswer(TypedDict):
     `output` and exit `status` are wrk's, `cpu_s` is its CPU time, `wall_s` its duration by a monotonic clock, and
     `live` the peak number of its connections, `open` the same with those that the server has just closed. `sampled`:
     replies that the agent itself received meanwhile. `memory_mib`: the application's peak, null if it cannot be read.
-    `before` and `after`: the counters of each part.
-    `idle`: CPU → the share of the time in which it had nothing to do.
+    `before` and `after`: the counters of each part. `idle`: CPU → the share of the time in which it had nothing to do.
+    `marks`: what was read about every second; none if the bytes of other servers cannot be kept apart, or a counter
+    cannot be read.
     """
 
     output: str
@@ -258,6 +261,7 @@ class WrkAnswer(TypedDict):
     after: PartCounters
     steal_percent: float
     idle: dict[CpuNumber, float]
+    marks: list[MarkRow]
 
 
 class DuetOrder(TypedDict):

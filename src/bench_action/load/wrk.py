@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 from bench_action.config.schema import Profile
 from bench_action.engine.protocol import Handle
 from bench_action.load.generator import HttpRequest, Sample
-from bench_action.load.messages import ShapeError, WarmRun, WrkAnswer, WrkOrder, require_shape
+from bench_action.load.messages import MarkRow, ShapeError, WarmRun, WrkAnswer, WrkOrder, require_shape
 from bench_action.model.errors import InvalidMeasurementError
 from bench_action.model.result import Errors, Latency
 from bench_action.model.warning import Code
@@ -49,7 +49,8 @@ class Report:
     """The figures of one run of wrk. `duration_s` is by wrk's own clock, `wall_s` by a monotonic one outside of it.
 
     `connections_open`: `connections_live` with those that the server has just closed. `idle`: CPU → the share of that
-    time in which it had nothing to do. `sampled`: replies that the agent received.
+    time in which it had nothing to do. `sampled`: replies that the agent received. `marks`: seconds, bytes received and
+    the application's CPU time in ms, about every second.
     """
 
     duration_s: float
@@ -63,6 +64,7 @@ class Report:
     steal_percent: float
     idle: Mapping[int, float] = field(default_factory=dict)
     sampled: Sequence[Sample] = ()
+    marks: Sequence[MarkRow] = ()
     connections_open: int = 0
 
     def without_keep_alive(self) -> "Report":
@@ -149,6 +151,7 @@ def parse_report(answer: WrkAnswer, where: str) -> Report:
         steal_percent=answer["steal_percent"],
         idle={int(cpu): share for cpu, share in answer["idle"].items()},
         sampled=[Sample(*row) for row in answer["sampled"]],
+        marks=[(seconds, received, cpu_ms) for seconds, received, cpu_ms in answer["marks"]],
     )
 
 

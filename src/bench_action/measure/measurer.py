@@ -47,6 +47,8 @@ _MOST_DROPPED = 3
 
 # Whether a block is not needed any more, from the trials so far. Measuring itself knows no statistics.
 Enough = Callable[[Block, Sequence[Trial], ElapsedTime], bool]
+# A block that is needed, with slices of the length that is best for it.
+Fit = Callable[[Block], Block]
 
 
 def measure(
@@ -84,6 +86,7 @@ def measure(
         progress,
         store,
         enough=decider.enough,
+        fit=decider.fit,
         places=plan.places,
     )
     stopped = _walk(measurer, design.make_blocks(project), hold)
@@ -95,6 +98,7 @@ def measure(
         measurer.times,
         decider.courses(),
         stopped,
+        decider.list_noise(measurer.trials),
     )
 
 
@@ -134,9 +138,14 @@ def never(block: Block, trials: Sequence[Trial], spent: ElapsedTime) -> bool:
     return False
 
 
+def keep(block: Block) -> Block:
+    """Measure a block as it was planned."""
+    return block
+
+
 @dataclass(slots=True)
 class Measurer:
-    """Measures one run. `store` is called with each trial as it ends, `enough` before each block.
+    """Measures one run. `store` is called with each trial as it ends, `enough` and then `fit` before each block.
 
     `profile`: a variant's and a profile's name → what it is loaded with.
     `places`: the placements between which the phases of pairs alternate, none where there is only one CPU.
@@ -152,6 +161,7 @@ class Measurer:
     progress: Progress
     store: Callable[[Trial], None]
     enough: Enough = never
+    fit: Fit = keep
     places: Sequence[Placement] = ()
     trials: list[Trial] = field(default_factory=list)
     dropped: list[RunWarning] = field(default_factory=list)
@@ -184,7 +194,7 @@ class Measurer:
             if self.enough(block, self.trials, ElapsedTime(time.monotonic() - began, times, self._warmed_alone_s)):
                 continue
             started = time.monotonic()
-            self._take(block)
+            self._take(self.fit(block))
             times.append(time.monotonic() - started)
         return tuple(self.trials)
 

@@ -23,7 +23,7 @@ from bench_action.load.validity import Circumstances, compute_generator_busy, ju
 from bench_action.load.wrk import Report, parse_report
 from bench_action.measure.limits import Strain, require_within_limits
 from bench_action.model.machine import Usage
-from bench_action.model.result import Errors, Latency, Replies, Trial, WarmUp, Work
+from bench_action.model.result import Errors, Latency, Mark, Replies, Trial, WarmUp, Work
 from bench_action.model.warning import Code, RunWarning
 from bench_action.plan.blocks import Block, Cell, Step
 from bench_action.plan.placement import Placement
@@ -174,6 +174,9 @@ def _build_load_trial(
         steal_percent=report.steal_percent,
         **_average_idle(place.placement, report),
         replies=summarise_replies(report.sampled),
+        marks=tuple(Mark(s=s, bytes_read=received, cpu_ms=cpu_ms) for s, received, cpu_ms in report.marks)
+        if place.paired
+        else (),
         warnings=_judge_load(place, subject, profile, run, report, cores=cores),
     )
 

@@ -119,6 +119,14 @@ class WarmUp(Frozen):
     )
 
 
+class Mark(Frozen):
+    """What was read while wrk ran: both counters count from an arbitrary point, so only differences mean something."""
+
+    s: float = Field(description="seconds since wrk began")
+    bytes_read: int = Field(description="received from the subject's network")
+    cpu_ms: float = Field(description="CPU time of the application")
+
+
 class Trial(Frozen):
     """One measured run of one cell in one phase; a line of `trials.jsonl`."""
 
@@ -156,6 +164,7 @@ class Trial(Frozen):
     idle_statements: tuple[Statement, ...] = Field((), description="the queries of idle work")
     replies: Replies | None = None
     warm_up: WarmUp | None = Field(None, description="the warm-up after the restart before it; null without one")
+    marks: tuple[Mark, ...] = Field((), description="about every second, in phase `duet`")
     warnings: tuple[RunWarning, ...] = ()
 
     @property
@@ -353,6 +362,24 @@ class Comparison(Frozen):
         return self.method == "count" and self.confidence == 1.0
 
 
+class NoiseSource(Frozen):
+    """Where the noise of a pair's duets comes from: what a restart adds, and what measuring adds.
+
+    Standard deviations are those of the logarithm of head ÷ base.
+    """
+
+    pair: str
+    blocks: int = Field(description="how many were measured; each has one restart and one slice")
+    first_blocks: int = Field(description="those measured before the length of the others was chosen")
+    first_slice_s: int = Field(description="the length of their slices, as requested")
+    slice_s: int = Field(description="the length of the other blocks' slices")
+    cost_s: float = Field(description="what a block took beyond its slice: restart, warm-up and reading counters")
+    restart_sd: float = Field(description="what a restart adds")
+    second_sd: float = Field(description="what one second of measuring adds")
+    restart_share: float = Field(description="the restart's share of the variance of a block with `slice_s`")
+    measured: bool = Field(description="whether the two were measured in this run, or are the usual ones")
+
+
 class NotCompared(Frozen):
     """A cell of head that was not compared with base, and why."""
 
@@ -399,6 +426,7 @@ class Result(Frozen):
     comparisons: tuple[Comparison, ...]
     findings: tuple[Finding, ...]
     warnings: tuple[RunWarning, ...]
+    noise: tuple[NoiseSource, ...] = Field((), description="of the duets of each pair")
     control: dict[str, str]
     verdict: Verdict
     compared: tuple[str, ...] = Field((), description="cells of head that were compared with base's")

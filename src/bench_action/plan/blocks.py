@@ -189,6 +189,11 @@ def _make_joint_blocks(phase: PhaseName, pairs: Sequence[Pair], blocks: int, pac
         yield _balance(Block(phase, number, (step,), pair, pace.warmup_s), dice)
 
 
+def fit_slices(block: Block, slice_s: int) -> Block:
+    """Give the slices of a block another length; nothing else of it changes."""
+    return replace(block, steps=tuple(replace(step, slice_s=slice_s) for step in block.steps))
+
+
 def make_interleaved_blocks(pairs: Sequence[Pair], *, blocks: int, pace: Pace, seed: int) -> Iterator[Block]:
     """Yield blocks of slices in turn under the profile's load, for machines on which a duet is impossible.
 

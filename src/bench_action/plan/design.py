@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from bench_action.config.load import Project
-from bench_action.config.schema import PairPhase
+from bench_action.config.schema import PairPhase, Policy
 from bench_action.model.wording import plural
 from bench_action.plan.blocks import (
     COUNTS,
@@ -19,6 +19,7 @@ from bench_action.plan.blocks import (
     make_solo_blocks,
 )
 from bench_action.plan.timetable import LEAST_BLOCKS, Timetable
+from bench_action.stats.nested import USUAL, choose_slice
 
 _OVERHEAD_S = 0.3  # of a trial, in addition to wrk's own duration (benchmarks/harness.py measures it)
 _SWITCH_S = 1.5  # of a pair's block: stopping and starting its subjects, without the time they take to boot
@@ -64,9 +65,8 @@ class Design:
             make_latency_blocks(latency, blocks=policy.latency.blocks, pace=_pace(policy.latency), seed=self.seed),
         ]
         if self.duets:
-            phases.append(
-                make_duet_blocks(self.pairs, blocks=policy.duet.blocks, pace=_pace(policy.duet), seed=self.seed)
-            )
+            duet = self._fit_duet(policy)
+            phases.append(make_duet_blocks(self.pairs, blocks=duet.blocks, pace=_pace(duet), seed=self.seed))
         turns = latency if self.duets else self.pairs
         phases.append(make_interleaved_blocks(turns, blocks=policy.duet.blocks, pace=_INTERLEAVED, seed=self.seed))
         return chain.from_iterable(phases)
@@ -110,7 +110,7 @@ class Design:
             restart_s=_SWITCH_S + self.boot_s + renewal_s,
             capacity_s=sum(project.profiles[cell.profile].duration + _OVERHEAD_S + alone_s for cell in self.cells),
             latency=policy.latency,
-            duet=policy.duet,
+            duet=self._fit_duet(policy),
             renewal_s=renewal_s,
         )
 
@@ -139,6 +139,14 @@ class Design:
             return 1.0
         subjects = {(pair.base.variant, pair.base.revision, pair.head.variant) for pair in self.pairs}
         return 1 - 0.5 / max(1, len(subjects))
+
+    def _fit_duet(self, policy: Policy) -> PairPhase:
+        """Fit the slices of the first duets to what starting the subjects takes: rare restarts need long slices."""
+        duet, seconds = policy.duet, policy.duet.seconds
+        cost_s = _SWITCH_S + self.boot_s + duet.warmup + _OVERHEAD_S
+        if policy.minutes is not None:
+            seconds = min(seconds, policy.minutes * 60 / max(1, len(self.pairs)))
+        return duet.model_copy(update={"slice": choose_slice(USUAL, cost_s, duet.lengths, seconds)})
 
     def _capacity_blocks(self, project: Project) -> int:
         return project.policy.paired_blocks if self.pairs else project.policy.blocks

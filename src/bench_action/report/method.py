@@ -4,8 +4,8 @@ from statistics import median
 
 from bench_action.config.control import BUILT_IN_VARIANT
 from bench_action.config.gates import ALONE
-from bench_action.model.result import Result
-from bench_action.model.wording import percent
+from bench_action.model.result import NoiseSource, Result
+from bench_action.model.wording import percent, plural
 from bench_action.report.change import list_comparisons
 from bench_action.report.sentences import name_metric
 from bench_action.stats.steady import LONG_WARM_UP_S
@@ -49,6 +49,7 @@ def describe_method(result: Result) -> tuple[str, ...]:
         *_describe_connections(result),
         *((_ALONE,) if variants else ()),
         *(_PAIRED if paired else ()),
+        *map(_describe_noise, result.noise),
         *_describe_gates(result),
     )
 
@@ -65,6 +66,8 @@ def _describe_connections(result: Result) -> tuple[str, ...]:
         for how, names in groups.items()
         if names
     )
+
+
 def _describe_warm_ups(result: Result) -> tuple[str, ...]:
     """Say how long subjects were warmed up, if that was longer than usual."""
     seconds = sorted(trial.warm_up.duration_s for trial in result.trials if trial.warm_up is not None)
@@ -73,6 +76,21 @@ def _describe_warm_ups(result: Result) -> tuple[str, ...]:
     shortest, longest = round(seconds[0]), round(seconds[-1])
     lasted = f"{shortest} s" if shortest == longest else f"{shortest} to {longest} s"
     return (f"After each restart, subjects were warmed up until CPU/request had levelled off: for {lasted}.",)
+
+
+def _describe_noise(noise: NoiseSource) -> str:
+    """Say how the duets of a pair were divided into restarts and slices, and where their noise comes from."""
+    slices = f"a slice of {noise.slice_s} s"
+    later = noise.blocks - noise.first_blocks
+    if later and noise.slice_s != noise.first_slice_s:
+        slices = (
+            f"a slice of {noise.first_slice_s} s in the first {noise.first_blocks} and {noise.slice_s} s in the others"
+        )
+    explain = "explain" if noise.measured else "usually explain"
+    return (
+        f"`{noise.pair}`: {plural(noise.blocks, 'restart')}, each followed by {slices}. A block took "
+        f"{noise.cost_s:.1f} s in addition, and restarts {explain} {percent(noise.restart_share)} of the noise."
+    )
 
 
 def _describe_gates(result: Result) -> tuple[str, ...]:

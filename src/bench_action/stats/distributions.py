@@ -31,6 +31,16 @@ def t_quantile(share: float, degrees: float) -> float:
     return float(_special().stdtrit(degrees, share))
 
 
+def log_mean_square(degrees: float) -> float:
+    """Compute the expected value of log(χ² ÷ n), the logarithm of a mean square with n degrees of freedom."""
+    return float(_special().digamma(degrees / 2)) - math.log(degrees / 2)
+
+
+def log_mean_square_variance(degrees: float) -> float:
+    """Compute the variance of log(χ² ÷ n): the trigamma function of n ÷ 2."""
+    return float(_special().polygamma(1, degrees / 2))
+
+
 def find_detectable_change(error: float, degrees: float, critical: float) -> float:
     """Compute the change, as a fraction, that a t-test finds in 95 of 100 runs: exp(δ · error) − 1.
 

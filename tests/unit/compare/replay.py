@@ -29,7 +29,10 @@ from bench_action.stats.sequential import Course
 FOLDER = Path(__file__).parent / "replays"
 NAMES = sorted(path.name.removesuffix(".json.gz") for path in FOLDER.glob("*.json.gz"))
 _TEXTS = {"message", "advice", "reason"}  # wording may change, but a text may not appear or vanish
-_INPUTS = {"run", "timings", "source", "profiles", "subjects", "trials", "control", "schema_version", "rule_changes"}
+_INPUTS = {
+    *("run", "timings", "source", "profiles", "subjects", "trials", "noise", "control", "schema_version"),
+    "rule_changes",
+}
 
 
 def read_replay(name: str) -> dict[str, Any]:

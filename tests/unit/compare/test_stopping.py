@@ -160,3 +160,32 @@ def test_enough__reserves_time_for_pairs_before_the_other_phases() -> None:
     assert chosen.enough(Block("capacity", 2, ()), [], early)
     assert chosen.enough(Block("latency", 1, (), PAIR), [], early)
     assert not chosen.enough(Block("duet", 1, (), PAIR), [], early)
+
+
+def test_fit__duets_get_the_length_that_the_first_three_have_shown_and_the_cap_follows_from_time_alone() -> None:
+    caps = {}
+    for loss in (0.0, 0.05):
+        phase = PairPhase(warmup=1, slice=4, shortest=3, longest=8)
+        times = Timetable(None, 1, 1, 20.0, 4.6, PairPhase(warmup=1, slice=3, blocks=5), phase)
+        chosen = Decider(default_gates(), 0.0025, 1, 300.0, None, to_the_end=True, timetable=times)
+        step = Step(0, (PAIR.base, PAIR.head), slice_s=4)
+        spent: list[float] = []
+        for number in range(1, MOST):
+            block = Block("duet", number, (step,), PAIR)
+            if chosen.enough(block, duets(number - 1, loss, 1.0), ElapsedTime(sum(spent), spent)):
+                break
+            (fitted,) = chosen.fit(block).steps
+            assert fitted.cells == step.cells
+            assert fitted.slice_s == 4 if number <= 3 else 4 < fitted.slice_s <= 8
+            spent.append(21.0 + fitted.slice_s)
+        caps[loss] = chosen.courses()[str(PAIR), "duet"].cap
+        assert len(spent) == caps[loss]
+        assert 290 - 29 < sum(spent) <= 300
+        (noise,) = chosen.list_noise(duets(len(spent), loss, 1.0))
+        assert (noise.first_blocks, noise.first_slice_s, noise.cost_s, noise.measured) == (3, 4, 21.0, False)
+    assert caps[0.0] == caps[0.05]
+
+
+def test_fit__other_phases_stay_as_planned() -> None:
+    block = Block("latency", 1, (Step(0, (PAIR.base, PAIR.head), slice_s=3),), PAIR)
+    assert decider().fit(block) is block

@@ -525,6 +525,40 @@ def test_prober__gives_up_a_request_that_is_not_answered() -> None:
     assert (prober.seen, prober.is_alive()) == ([], False)
 
 
+def test_watcher__marks_what_came_from_the_servers_network_every_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent, "find_interface", lambda _address: "eth1")
+    monkeypatch.setattr(agent, "read_received", {"eth1": 5000}.get)
+    watcher = watch(9, connections=0)
+    for at_s in (0.25, 0.5, 1.2, 1.3, 2.2):
+        watcher._mark(at_s, 7.0)
+    assert watcher.marks == [(0.25, 5000, 7.0), (1.2, 5000, 7.0), (2.2, 5000, 7.0)]
+
+
+def test_watcher__has_no_marks_of_a_server_that_shares_its_network(port: int) -> None:
+    watcher = watch(port, connections=0)
+    watcher._mark(0.25, 7.0)
+    assert watcher.marks == []
+
+
+def test_find_interface__is_that_of_the_network_itself_and_not_of_a_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 172.18.0.0/16 on eth0, 172.19.0.0/16 on eth1, all else through a gateway on eth0
+    rows = [
+        ["eth0", "00000000", "010012AC", "0003", "0", "0", "0", "00000000", "0", "0", "0"],
+        ["eth0", "000012AC", "00000000", "0001", "0", "0", "0", "0000FFFF", "0", "0", "0"],
+        ["eth1", "000013AC", "00000000", "0001", "0", "0", "0", "0000FFFF", "0", "0", "0"],
+    ]
+    monkeypatch.setattr(counters, "read_rows", lambda _path: rows)
+    assert counters.find_interface(0x050013AC) == "eth1"
+    assert counters.find_interface(0x0100007F) == ""
+
+
+def test_read_received__is_that_of_the_interface(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (counters.read_received("lo") or 0) >= 0
+    assert counters.read_received("lo") is not None
+    assert counters.read_received("no-such") is None
+    assert counters.read_rows("/proc/no/such") == []
+
+
 def test_watcher__keeps_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent, "_SAMPLE_S", 0.001)
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -80,6 +80,19 @@ def test_make_timetable__includes_how_long_subjects_take_to_start() -> None:
     assert times.capacity_s == pytest.approx(3 * 2.3)
 
 
+def test_make_blocks__slices_of_duets_are_longer_if_subjects_start_slowly() -> None:
+    lengths = {}
+    for boot_s in (1.0, 20.0):
+        chosen = make_design(
+            [("aiohttp", "base"), ("aiohttp", "head")], ["ci-64"], (), duets=True, seed=3, boot_s=boot_s
+        )
+        project = load_project(Path("apps/bench.yml"), "ci", profiles=["ci-64"])
+        duets = [block for block in make_blocks(chosen, "ci", most=30) if block.phase == "duet"]
+        lengths[boot_s] = {step.slice_s for block in duets for step in block.steps}
+        assert lengths[boot_s] == {chosen.make_timetable(project).duet.slice}
+    assert lengths == {1.0: {4}, 20.0: {7}}
+
+
 def test_describe_starts__says_how_many_blocks_a_slow_start_leaves() -> None:
     project = load_project(Path("apps/bench.yml"), "ci")
     slow = make_design(BOTH, list(project.profiles), (), duets=True, seed=3, boot_s=61.0)

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -12,7 +13,7 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 from tests.unit.factories import make_count, make_result, make_subject, make_trial, two_variants, warn
 
-from bench_action.model.result import Errors, Result, WarmUp
+from bench_action.model.result import Errors, NoiseSource, Result, WarmUp
 from bench_action.model.visible import remove_invisible
 from bench_action.model.warning import Code
 from bench_action.report import numbers
@@ -387,3 +388,23 @@ def test_make_view__other_services_and_workers_have_their_own_cpu_and_memory() -
     assert [heading for heading in view.work.headings if heading.startswith("database")] == ["database CPU"]
     footprint = dict(zip(view.footprint.headings, view.footprint.rows[0], strict=True))
     assert (footprint["database memory"], footprint["rabbitmq memory"]) == ("120 MiB", "140 MiB")
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        (
+            {},
+            "a slice of 4 s. A block took 3.3 s in addition, and restarts explain 60 % of the noise.",
+        ),
+        ({"slice_s": 6}, "each followed by a slice of 4 s in the first 3 and 6 s in the others. A block took"),
+        ({"measured": False}, "and restarts usually explain 60 % of the noise."),
+    ],
+)
+def test_make_view__says_where_the_noise_comes_from(changes: dict[str, Any], text: str) -> None:
+    fields = {"pair": "web · list", "blocks": 12, "first_blocks": 3, "first_slice_s": 4, "slice_s": 4, "cost_s": 3.3}
+    variances = {"restart_sd": 0.0105, "second_sd": 0.0155, "restart_share": 0.6, "measured": True}
+    noise = NoiseSource(**(fields | variances | changes))
+    (line,) = [line for line in make_view(make_result(noise=(noise,))).method if "of the noise" in line]
+    assert line.startswith("`web · list`: 12 restarts")
+    assert text in line
