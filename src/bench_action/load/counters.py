@@ -53,13 +53,13 @@ def read_received(interface: str) -> int | None:
 
 
 def read_rows(path: str) -> list[list[str]]:
-    """Read a table of /proc below its heading, which has one line or two; none if it cannot be read."""
+    """Read the rows of a table of /proc below its first line; none if it cannot be read."""
     try:
         with open(path, encoding="ascii") as file:
             rows = [line.split() for line in file.read().splitlines()]
     except OSError:
         return []
-    return [row for row in rows[1:] if row and "|" not in row[0]]
+    return [row for row in rows[1:] if row]
 
 
 def read_all_usage(parts: Mapping[str, str]) -> PartCounters:
