@@ -41,7 +41,7 @@ _SERVICE_SD = 0.04  # of a service's CPU per request, block by block
 _RATE, _CONNECTIONS = 1000.0, 64
 _RESTART_S, _OVERHEAD_S, _TURN_S = 2.2, 0.3, 0.05
 _LATENCY_PACE = PairPhase(warmup=1, slice=3, blocks=5)
-_DUET_PACE = PairPhase(warmup=1, slice=4, shortest=3, longest=8, seconds=180.0)
+_DUET_PACE = PairPhase(warmup=1, slice=4, shortest=4, longest=8, seconds=180.0)
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 _LATENCY = Latency(mean_us=5e3, stdev_us=1e3, min_us=1e3, max_us=9e4, p50_us=5e3, p90_us=7e3, p99_us=2e4, p999_us=5e4)
 _PLAIN = Trial(

@@ -16,10 +16,11 @@ seconds has less, R + S · (1 + q ÷ (m · s)) ÷ (m · s), and takes less time,
 So only s is chosen.
 
 **Estimating R and S.** While wrk runs, its replies and the CPU time are read at intervals of u seconds, so that a slice
-has parts without being interrupted. From K blocks with the values Y_k, and the losses y_kj of their p parts
-(Searle, Casella and McCulloch 1992, "Variance Components", 3.5):
+has parts without being interrupted. A part has ends like a slice, as requests are under way at a reading, too. From K
+blocks with the values Y_k, and the losses y_kj of their p parts (Searle, Casella and McCulloch 1992, "Variance
+Components", 3.5):
 
-    within  = Σ_k Σ_j (y_kj − ȳ_k)² ÷ (K · (p − 1))     with the expected value S ÷ u
+    within  = Σ_k Σ_j (y_kj − ȳ_k)² ÷ (K · (p − 1))     with the expected value v(u)
     between = Σ_k (Y_k − Ȳ)² ÷ (K − 1)                  with the expected value R + v(s) = v(s) · φ
 
 For normal noise, log between − log within has the variance ψ((K − 1) ÷ 2) + ψ(K · (p − 1) ÷ 2), ψ being the trigamma
@@ -108,7 +109,7 @@ def estimate_noise(spreads: Sequence[Spread], slice_s: float, part_s: float) -> 
         return USUAL
     between, within = fmean(s.between for s in spreads), fmean(s.within for s in spreads)
     free = min(s.between_free for s in spreads), min(s.within_free for s in spreads)
-    unit = Noise(0.0, 1.0).slice(slice_s) / (1 / part_s)  # v(s) ÷ within
+    unit = USUAL.slice(slice_s) / USUAL.slice(part_s)
     found = math.log(between / (within * unit)) - log_mean_square(free[0]) + log_mean_square(free[1])
     usual = math.log(USUAL.block(slice_s) / USUAL.slice(slice_s))
     weights = 1 / (log_mean_square_variance(free[0]) + log_mean_square_variance(free[1])), 1 / _SPREAD**2

@@ -15,7 +15,7 @@ from bench_action.stats.nested import USUAL
 
 pytestmark = pytest.mark.unit
 
-CI = PairPhase(warmup=1, slice=4, shortest=3, longest=8)
+CI = PairPhase(warmup=1, slice=4, shortest=4, longest=8)
 
 
 def marks(speeds: Sequence[float], cost_ms: float) -> tuple[Mark, ...]:
@@ -55,7 +55,7 @@ def test_choose__is_the_same_whatever_the_difference_of_base_and_head() -> None:
 def test_choose__costs_decide_if_there_are_no_marks() -> None:
     blocks = pair_blocks([trial for n in (1, 2, 3) for trial in make_duet(n)], str(PAIR), "duet")
     assert estimate_block_noise(blocks, 4) == (USUAL, False)
-    assert choose(blocks, [5.5] * 3, CI, 600).slice_s == 3
+    assert choose(blocks, [5.5] * 3, CI, 600).slice_s == 4
     assert choose(blocks, [28.0] * 3, CI, 600).slice_s >= 6
     assert choose([], [7.3] * 3, CI, 150).slice_s in CI.lengths
 

@@ -165,7 +165,7 @@ def test_enough__reserves_time_for_pairs_before_the_other_phases() -> None:
 def test_fit__duets_get_the_length_that_the_first_three_have_shown_and_the_cap_follows_from_time_alone() -> None:
     caps = {}
     for loss in (0.0, 0.05):
-        phase = PairPhase(warmup=1, slice=4, shortest=3, longest=8)
+        phase = PairPhase(warmup=1, slice=4, shortest=4, longest=8)
         times = Timetable(None, 1, 1, 20.0, 4.6, PairPhase(warmup=1, slice=3, blocks=5), phase)
         chosen = Decider(default_gates(), 0.0025, 1, 300.0, None, to_the_end=True, timetable=times)
         step = Step(0, (PAIR.base, PAIR.head), slice_s=4)
