@@ -24,10 +24,10 @@ Components", 3.5):
     between = Σ_k (Y_k − Ȳ)² ÷ (K − 1)                  with the expected value R + v(s) = v(s) · φ
 
 For normal noise, log between − log within has the variance ψ((K − 1) ÷ 2) + ψ(K · (p − 1) ÷ 2), ψ being the trigamma
-function: a standard deviation of 1.4 with three blocks, which tells little. So log φ is shrunk towards its usual value,
+function: a standard deviation of 1.4 with three blocks, which means little. So log φ is shrunk towards its usual value,
 both weighted by their precision, before it is truncated at 0 (R cannot be negative).
 
-**Choosing s.** A block takes c + s seconds, c for restart, warm-up and whatever else measures nothing. The K blocks
+**Choosing s.** A block takes c + s seconds, c for restart, warm-up and all else that measures nothing. The K blocks
 that fit have a mean whose interval has the half-width t(K − 1) · √(Σ V_k) ÷ K. The choice makes it as narrow as
 possible: V per second of measuring, and the price of few degrees of freedom.
 

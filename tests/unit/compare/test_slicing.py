@@ -40,7 +40,7 @@ def make_blocks(count: int, *, restart: float, second: float, loss: float = 0.0,
     return pair_blocks(trials, str(PAIR), "duet")
 
 
-def test_choose__is_the_same_whatever_the_difference_of_base_and_head() -> None:
+def test_choose__does_not_depend_on_the_difference_of_base_and_head() -> None:
     chosen = {
         loss: [
             choose(make_blocks(3, restart=0.012, second=0.03, loss=loss, seed=seed), [7.3] * 3, CI, 150).slice_s

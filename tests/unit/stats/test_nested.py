@@ -87,7 +87,7 @@ def test_estimate_noise__the_restart_is_never_negative() -> None:
     assert estimate_noise([calm], 4, 1).restart == 0.0
 
 
-def test_estimate_noise__is_the_usual_one_if_nothing_tells() -> None:
+def test_estimate_noise__is_the_usual_one_without_information() -> None:
     assert estimate_noise([], 4, 1) == USUAL
     assert estimate_noise([Spread(0.0, 2, 0.0, 6)], 4, 1) == USUAL
     assert measure_spread([0.1], [[0.1, 0.2]]) is None
