@@ -22,7 +22,7 @@ from bench_action.model.errors import InputError, InterruptedRunError, StackErro
 from bench_action.model.progress import Progress
 from bench_action.model.result import Replies, Trial
 from bench_action.model.warning import Code
-from bench_action.plan.blocks import Block, Cell, Pair, Step
+from bench_action.plan.blocks import Block, Cell, Pair, Step, fit_slices
 from bench_action.plan.plan import Plan, make_plan
 from bench_action.stack.stack import Stack
 
@@ -80,6 +80,16 @@ def test_walk__each_trial_knows_the_replies_of_its_own_count(monkeypatch: pytest
     _, places = walk(monkeypatch, None)
     counted = [(place.block.phase, place.counted.bytes_max if place.counted else None) for place in places]
     assert counted == [("count", None), ("count", None), ("capacity", 20), ("capacity", 10), ("capacity", 20)]
+
+
+def test_walk__takes_each_block_as_it_was_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[Block] = []
+    monkeypatch.setattr(Measurer, "_take", lambda _self, block: taken.append(block))
+    stack, quiet = cast(Stack, SimpleNamespace()), Quiet()
+    measurer = Measurer(stack, lambda *_: PROFILE, 10, 2, quiet, lambda _: None, fit=lambda block: fit_slices(block, 7))
+    measurer.walk(PLAN)
+    assert [block.number for block in taken] == [block.number for block in PLAN]
+    assert {step.slice_s for block in taken for step in block.steps} == {7}
 
 
 def plan() -> Plan:
