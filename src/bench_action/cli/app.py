@@ -390,8 +390,11 @@ def _run_command(invocation: Invocation) -> None:
     try:
         app(obj=invocation)  # raises SystemExit; its status is 2 if the arguments are invalid
     except BenchError as error:
-        _print_error(hide(error))
-        sys.exit(error.exit_status)
+        cause = invocation.interrupts.find_cause(error)
+        if cause is not error:
+            add_notes(cause, [error])
+        _print_error(hide(cause))
+        sys.exit(cause.exit_status)
     except Exception as error:  # noqa: BLE001 (anything else is a bug of ours, and the user should know)
         if isinstance(error, OSError) and (exhausted := explain_exhaustion(error)):
             _print_error(hide(exhausted))

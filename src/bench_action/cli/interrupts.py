@@ -3,7 +3,7 @@
 import signal
 from types import FrameType
 
-from bench_action.model.errors import InterruptedRunError
+from bench_action.model.errors import BenchError, InterruptedRunError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Modules that an exception must not interrupt: it would leave locks that all threads share in an undefined state, or a
@@ -50,6 +50,12 @@ class SignalInterrupts:
         self._held = False
         if self._received and not self._raised:
             self._raise()
+
+    def find_cause(self, error: BenchError) -> BenchError:
+        """Return the interrupt instead, if one was raised before: a library may have turned it into this error."""
+        if not self._raised or isinstance(error, InterruptedRunError):
+            return error
+        return InterruptedRunError(self._received)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self._received = self._received or number

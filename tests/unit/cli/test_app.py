@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -192,6 +193,21 @@ def test_main__an_interrupted_run_exits_with_the_status_of_its_signal(
 ) -> None:
     monkeypatch.setattr(cli, "app", failing(InterruptedRunError(signal.SIGTERM)))
     assert command() == 143
+
+
+def test_main__names_the_signal_that_a_library_has_turned_into_another_error(
+    command: Command, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect(*_: object, **__: object) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(30)
+        except Exception as error:
+            raise StackError(f"no engine answers: {error}") from error
+
+    monkeypatch.setattr(cli, "app", connect)
+    assert command() == 128 + signal.SIGTERM
+    assert "interrupted by SIGTERM" in capsys.readouterr().err
 
 
 def test_main__a_bug_is_reported_as_one(command: Command, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -273,6 +273,7 @@ class DockerEngine:
         while any(left := self._list_until(label, deadline)) and not kept:
             self._remove_all(left)
             if time.monotonic() > deadline:
+                self._remove_all(self._list(label))  # networks, if containers have taken all the time
                 kept = self._require_unused(self._list(label))
         self._images.release()
         for session in self._sessions:
