@@ -2,6 +2,8 @@
 
 import re
 
+from bench_action.model.visible import remove_invisible
+
 _UNCHANGED = {"series"}
 # ECMA-48: CSI with its parameters; OSC, DCS, SOS, PM and APC up to their end; all others. As ESC and one letter, or C1
 _ESCAPES = re.compile(
@@ -14,8 +16,8 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u
 
 
 def strip_controls(text: str) -> str:
-    """Remove everything that a terminal obeys (colours, titles, the clipboard), except tabs and newlines."""
-    return _CONTROLS.sub("", _ESCAPES.sub("", text))
+    """Remove all that a terminal obeys (colours, titles, the clipboard) except tabs and newlines, and all unseen."""
+    return remove_invisible(_CONTROLS.sub("", _ESCAPES.sub("", text)))
 
 
 def plural(count: int, noun: str) -> str:

@@ -27,6 +27,7 @@ def test_plural__follows_the_count(count: int, noun: str, text: str) -> None:
         (0.0996, "10 %"),
         (0.123, "12 %"),
         (12.34, "1,234 %"),
+        ("a\u200bb\ufeff", "ab"),
     ],
 )
 def test_percent__shows_no_more_figures_than_noise_allows(fraction: float | None, text: str) -> None:
