@@ -213,8 +213,10 @@ class Ready(Model):
 
 
 def _name_secrets(value: object) -> object:
-    """Turn a list of variables into ids of the same names."""
-    return {name: f"${{{name}}}" for name in value} if isinstance(value, list) else value
+    """Turn a list of variables into ids of the same names; what is no such list is refused later."""
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        return value
+    return {name: f"${{{name}}}" for name in value}
 
 
 SecretId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]

@@ -67,6 +67,10 @@ REFUSED = {
         MINIMAL + "secrets: [KEY, GITHUB_TOKEN]\n",
         "bench.yml:3: secrets.1: no configuration may read GITHUB_TOKEN",
     ),
+    "a secret of a build that is no name": (
+        "variants: {web: {build: {context: ., secrets: [{KEY: x}]}}}\n",
+        "bench.yml:1: variants.web.build.secrets: Input should be a valid dictionary",
+    ),
     "a variable of the linker": (
         MINIMAL + "compose: {env: {LD_PRELOAD: ./evil.so}}\n",
         "bench.yml:3: compose.env: no configuration may set LD_PRELOAD",
