@@ -661,7 +661,7 @@ def wait_until_warm(loads: Sequence[WarmLoad], least_s: float, most_s: float) ->
 
 
 class WarmLoad:
-    """A run of wrk that lasts until it is interrupted, and what its server did meanwhile.
+    """A run of wrk that lasts until it is interrupted, and what its server did during it.
 
     `readings`: empty if the CPU time of the application cannot be read.
     """

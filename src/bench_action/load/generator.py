@@ -322,7 +322,7 @@ class Agent:
     ) -> list[WarmRun]:
         """Run wrk for each order at the same time until every server is warm. Returns what became of each.
 
-        `while_running` is called every second meanwhile, and may raise to give up.
+        `while_running` is called every second, and may raise to give up.
         """
         order: WarmOrder = {"op": "warm", "orders": list(orders), "least_s": least_s, "most_s": most_s}
         limit_s = most_s + max(each["limit_s"] for each in orders)

@@ -243,7 +243,7 @@ class WrkAnswer(TypedDict):
 
     `output` and exit `status` are wrk's, `cpu_s` is its CPU time, `wall_s` its duration by a monotonic clock, and
     `live` the peak number of its connections, `open` the same with those that the server has just closed. `sampled`:
-    replies that the agent itself received meanwhile. `memory_mib`: the application's peak, null if it cannot be read.
+    replies that the agent itself received. `memory_mib`: the application's peak, null if it cannot be read.
     `before` and `after`: the counters of each part. `idle`: CPU → the share of the time in which it had nothing to do.
     `marks`: what was read about every second; none if the bytes of other servers cannot be kept apart, or a counter
     cannot be read.

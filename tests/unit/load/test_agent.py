@@ -953,7 +953,7 @@ def warm_order(port: int, *, least_s: float = 0.0, most_s: float = 60.0, program
 
 
 def serve_costs(monkeypatch: pytest.MonkeyPatch, costs: Mapping[str, Iterator[float]]) -> None:
-    """Let each part use the next of its costs for every request, once its load has begun. No time passes meanwhile."""
+    """Let each part use the next of its costs for every request, once its load has begun. It takes no time."""
     now_s = [0.0]
     clock = SimpleNamespace(monotonic=lambda: now_s[0], sleep=lambda seconds: now_s.append(now_s.pop() + seconds))
     monkeypatch.setattr(agent, "time", clock)
