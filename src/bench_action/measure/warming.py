@@ -4,10 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bench_action.compare.warmth import LOADED_PHASES, compute_fall, is_fall
-from bench_action.config.environment import fill_in_request
 from bench_action.config.schema import Profile
-from bench_action.load.messages import WarmRun, WrkOrder
-from bench_action.load.wrk import build_order, parse_errors
+from bench_action.load.messages import WarmRun
+from bench_action.load.wrk import parse_errors
 from bench_action.measure.limits import Strain, require_within_limits
 from bench_action.measure.trials import subtract_counters
 from bench_action.model.result import Trial, WarmUp
@@ -17,10 +16,8 @@ from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
 from bench_action.stats.steady import Reading, find_trend, measure_first_cost
 
-_LATE_S = 15.0
 _KEPT = 0.75
 _MANY_TIMES = 2.0
-_SPARE_S = 60  # wrk's own time beyond the longest warm-up: it is interrupted before
 
 
 @dataclass(slots=True)
@@ -76,7 +73,7 @@ def warm_up(stack: Stack, subjects: Sequence[Subject], profile: Profile, least_s
 
     Each is judged by its own CPU time alone. Raises StackError if a part dies or reaches a limit.
     """
-    orders = [_build_order(subject, profile) for subject in subjects]
+    orders = [subject.order_warm_up(profile) for subject in subjects]
     limit_s = float(profile.warmup)
     runs = stack.agent.warm(
         orders,
@@ -101,17 +98,6 @@ def describe_warm_up(run: WarmRun, limit_s: float) -> WarmUp:
         cpu_ms_first=measure_first_cost(readings),
         cpu_ms_last=trend.last if trend is not None else None,
         change_per_s=trend.change_per_s if trend is not None else None,
-    )
-
-
-def _build_order(subject: Subject, profile: Profile) -> WrkOrder:
-    return build_order(
-        fill_in_request(profile, subject.addresses),
-        subject.handle,
-        duration_s=profile.warmup + _SPARE_S,
-        parts=subject.parts,
-        limit_s=profile.timeout + _LATE_S,
-        counted=True,
     )
 
 

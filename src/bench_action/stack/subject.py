@@ -16,6 +16,7 @@ from bench_action.stack.seeding.redis import RedisSeed
 from bench_action.stack.server import DatabaseServer, Statements
 
 _LATE_S = 15.0  # wrk may take so much longer than it should
+_SPARE_S = 60  # wrk's own time beyond the longest warm-up: it is interrupted before
 _NOWHERE = Handle("", "", "subject", "", 0)
 
 
@@ -81,12 +82,20 @@ class Subject:
 
     def order_load(self, profile: Profile, duration_s: int) -> WrkOrder:
         """Order wrk to load it for so many seconds, with the placeholders of the profile filled in."""
+        return self._order(profile, duration_s, patience_s=duration_s)
+
+    def order_warm_up(self, profile: Profile) -> WrkOrder:
+        """Order wrk to load it until it is interrupted, and to count its requests; then it may only be late."""
+        return self._order(profile, profile.warmup + _SPARE_S, patience_s=0, counted=True)
+
+    def _order(self, profile: Profile, duration_s: int, *, patience_s: int, counted: bool = False) -> WrkOrder:
         return build_order(
             fill_in_request(profile, self.addresses),
             self.handle,
             duration_s=duration_s,
             parts=self.parts,
-            limit_s=duration_s + profile.timeout + _LATE_S,
+            limit_s=patience_s + profile.timeout + _LATE_S,
+            counted=counted,
         )
 
     def keeps_open(self, profile: str) -> bool:

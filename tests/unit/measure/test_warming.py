@@ -11,18 +11,19 @@ from tests.quiet import Quiet
 from tests.unit.factories import make_count, make_trial
 from tests.unit.stats.test_steady import Cost, falling, find_end_s, simulate, started
 
-from bench_action.config.schema import Profile
+from bench_action.config.schema import Profile, Variant
 from bench_action.engine.protocol import Handle
 from bench_action.load.messages import WarmRun
 from bench_action.load.wrk import SENTINEL
 from bench_action.measure import measurer as module
-from bench_action.measure import warming
 from bench_action.measure.limits import LimitError
 from bench_action.measure.measurer import Measurer
 from bench_action.measure.trials import TrialPlan
 from bench_action.measure.warming import Experience, describe_warm_up, warm_up
-from bench_action.model.result import Trial, WarmUp
+from bench_action.model.result import Revision, Trial, WarmUp
 from bench_action.plan.blocks import Block, Cell, Pair, Step
+from bench_action.stack import subject as subject_module
+from bench_action.stack.images import Image
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
 from bench_action.stats.steady import Reading, measure_cost
@@ -72,21 +73,13 @@ def make_stack(runs: Sequence[WarmRun], seen: list[dict[str, Any]]) -> tuple[Sta
         seen.append({"orders": orders, **times})
         return runs
 
-    names = ["web@base", "web"][-len(runs) :]
-    handles = [Handle(name, name, "subject", "web", 8000) for name in names]
+    revisions: list[Revision] = ["base", "head"]
     subjects = [
-        SimpleNamespace(
-            name=handle.name,
-            handle=handle,
-            handles=(handle,),
-            addresses={},
-            parts={"application": handle.id},
-            services={},
-        )
-        for handle in handles
-    ]
+        Subject("web", revision, Variant(image="x"), Image("x", "x"), "", Handle(name, name, "subject", "web", 8000))
+        for revision, name in zip(revisions, ["web@base", "web"], strict=True)
+    ][-len(runs) :]
     engine = SimpleNamespace(ended=list, logs=lambda _: [])
-    return cast(Stack, SimpleNamespace(agent=SimpleNamespace(warm=warm), engine=engine)), cast(list[Subject], subjects)
+    return cast(Stack, SimpleNamespace(agent=SimpleNamespace(warm=warm), engine=engine)), subjects
 
 
 @pytest.mark.parametrize(
@@ -257,4 +250,4 @@ def test_warm_up__wrk_runs_longer_than_the_longest_warm_up(monkeypatch: pytest.M
     stack, subjects = make_stack([make_run(1.0, 1.0, 1.0)], seen)
     warm_up(stack, subjects, PROFILE, 1)
     argv = seen[0]["orders"][0]["argv"]
-    assert argv[argv.index("--duration") + 1] == f"{PROFILE.warmup + warming._SPARE_S}s"
+    assert argv[argv.index("--duration") + 1] == f"{PROFILE.warmup + subject_module._SPARE_S}s"
