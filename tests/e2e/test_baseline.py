@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.e2e.conftest import BUILTIN_APPS, SHORT, Tool, tiny
 from tests.e2e.sites import DockerSite, LocalSite, Site
 from tests.git import git
@@ -107,28 +108,31 @@ def test_baseline__work_in_the_background_is_no_alarm_and_one_more_query_is(tool
     text = resources.read_text(encoding="utf-8")
     assert _OPENED in text
     resources.write_text(text.replace(_OPENED, _SCHEDULER), encoding="utf-8")
+    shutil.copytree(todo / "aiohttp", todo / "more")
+    bench = yaml.safe_load(_CONFIG)
+    bench["variants"] = {name: {"build": name, "ready": {"path": "/health"}} for name in ("aiohttp", "more")}
+    (todo / "bench.yml").write_text(yaml.safe_dump(bench), encoding="utf-8")
     commit(todo)
-    views = todo / "aiohttp" / "todo_aiohttp" / "views.py"
-    views.write_text(views.read_text(encoding="utf-8") + "\n# nothing\n", encoding="utf-8")
+    views, more = (todo / name / "todo_aiohttp" / "views.py" for name in ("aiohttp", "more"))
+    text = views.read_text(encoding="utf-8")
+    views.write_text(text + "\n# nothing\n", encoding="utf-8")
+    more.write_text(text.replace(_READ, _READ + _READ), encoding="utf-8")
 
-    same = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
+    finished = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
 
-    assert same.status == 0, same.stderr
-    counts = [trial for trial in same.trials if trial.phase == "count"]
+    finished.assert_failed(1, "each request of more on home makes ")
+    result = finished.result
+    counts = [trial for trial in finished.trials if trial.phase == "count" and trial.variant == "aiohttp"]
     assert len(counts) == 2 * 6
     assert sum(trial.idle.queries for trial in counts if trial.idle is not None) > 0
-    assert {one.code.value for one in same.result.warnings} >= {"counts-vary"}
-    (counted,) = [one for one in same.result.comparisons if one.metric == "queries_per_request"]
-    assert (counted.verdict, counted.blocks, counted.exact) == ("unchanged", 5, False)
-    assert same.result.findings == ()
-
-    views.write_text(views.read_text(encoding="utf-8").replace(_READ, _READ + _READ), encoding="utf-8")
-    more = tool.run("--preset", "ci", "--max-minutes", "0.1", "--baseline", "HEAD")
-
-    more.assert_failed(1, "")
-    (counted,) = [one for one in more.result.comparisons if one.metric == "queries_per_request"]
-    assert counted.verdict == "regressed"
-    assert 0.8 < counted.difference < 1.2
+    assert {one.code.value for one in result.warnings} >= {"counts-vary"}
+    counted = {one.variant: one for one in result.comparisons if one.metric == "queries_per_request"}
+    same, another = counted["aiohttp"], counted["more"]
+    assert (same.verdict, same.blocks, same.exact) == ("unchanged", 5, False)
+    assert another.verdict == "regressed"
+    assert 0.8 < another.difference < 1.2
+    assert {one.variant for one in result.comparisons if one.verdict == "regressed"} == {"more"}
+    assert {one.cell for one in result.findings} == {"more · home"}
 
 
 @pytest.mark.alone
@@ -138,7 +142,7 @@ def test_baseline__the_same_code_runs_in_duets_and_is_no_alarm(tool: Tool, todo:
     views.write_text(views.read_text(encoding="utf-8") + "\n# nothing\n", encoding="utf-8")
     commit(todo)
 
-    finished = tool.run("--preset", "ci", "--max-minutes", "0.7", "--baseline", base)
+    finished = tool.run("--preset", "ci", "--max-minutes", "0.5", "--baseline", base)
 
     assert finished.status == 0, finished.stderr
     result = finished.result

@@ -111,32 +111,33 @@ class Stack:
     def start(self, heads: Sequence[Subject], bases: Sequence[Subject], base: Baseline | None) -> None:
         """Start all subjects and wait until they are ready. Raises StackError, except for base's: `lacks` says why."""
         if not self.in_turns:
-            self._start_heads(heads, self.slots)
-            self._start_bases(bases, self.slots[len(heads) :], base)
+            self._start(heads, bases, base)
             return
         for variant in dict.fromkeys(subject.variant for subject in (*heads, *bases)):
-            self._start_heads([head for head in heads if head.variant == variant], self.slots[:1])
-            self._start_bases([own for own in bases if own.variant == variant], self.slots[1:], base)
+            own = [subject for subject in heads if subject.variant == variant]
+            self._start(own, [subject for subject in bases if subject.variant == variant], base)
 
-    def _start_heads(self, heads: Sequence[Subject], slots: Sequence[Slot]) -> None:
-        """Start head's subjects, each in a slot; return when all are ready. Raises StackError."""
-        placed = list(zip(heads, slots, strict=False))
+    def _start(self, heads: Sequence[Subject], bases: Sequence[Subject], base: Baseline | None) -> None:
+        """Make the data of slots new, one for each subject; start head's there together, then base's one by one."""
+        placed = list(zip((*heads, *bases), self.slots, strict=False))
         run_in_parallel(lambda both: both[1].clear(grace_s=1), placed)
-        placed = list(zip(run_in_parallel(lambda both: _renew(*both), placed), slots, strict=False))
-        self._add(run_in_parallel(lambda both: both[1].start(both[0], self.starter), placed))
-
-    def _start_bases(self, bases: Sequence[Subject], slots: Sequence[Slot], base: Baseline | None) -> None:
-        """Start base's subjects in slots, one after the other; keep in `lacks` why one did not start."""
-        for subject, slot in zip(bases, slots, strict=False):
-            slot.clear(grace_s=1)
+        ready = list(zip(run_in_parallel(lambda both: _renew(*both), placed), self.slots, strict=False))
+        self._add(run_in_parallel(lambda both: self._start_in(*both), ready[: len(heads)]))
+        for subject, (renewed, slot) in zip(bases, ready[len(heads) :], strict=True):
             try:
-                self._add([slot.start(_renew(subject, slot), self.starter)])
+                self._add([self._start_in(renewed, slot)])
             except StackError as error:
                 slot.clear()
                 if base is None:
                     raise
                 lack = explain_failed_base(subject.variant, self.starter.head, base, "started", error)
                 self.lacks = {**self.lacks, subject.variant: lack}
+
+    def _start_in(self, renewed: Subject | StackError, slot: Slot) -> Subject:
+        """Start a subject in its slot. Raises StackError, also the one that its data have had."""
+        if isinstance(renewed, StackError):
+            raise renewed
+        return slot.start(renewed, self.starter)
 
     def _add(self, started: Sequence[Subject]) -> None:
         """Wait for subjects that have been started; keep how long they took, and whether the seed is still there."""
@@ -153,10 +154,13 @@ class Stack:
         return make_check(self.engine, self.agent, subject.handle, subject.config, addresses=subject.addresses)
 
 
-def _renew(subject: Subject, slot: Slot) -> Subject:
-    """Make the data of an empty slot new for a subject; return it with how long that took."""
+def _renew(subject: Subject, slot: Slot) -> Subject | StackError:
+    """Make the data of an empty slot new for a subject; return it with how long that took, or what went wrong."""
     began = time.monotonic()
-    slot.renew(subject)
+    try:
+        slot.renew(subject)
+    except StackError as error:  # of base's, which costs its cells only
+        return error
     return replace(subject, renewal_s=time.monotonic() - began)
 
 

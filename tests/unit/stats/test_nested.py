@@ -17,7 +17,7 @@ pytestmark = pytest.mark.unit
 LENGTHS = range(4, 9)
 PILOTS, FIXED_S, PARTS = 3, 4, 3
 OVERHEAD_S = 3.0  # of a block, in addition to its slice and to what the subjects take to boot
-ALPHA, RUNS = 0.01, 2000
+ALPHA, RUNS = 0.01, 1000
 # from restarts that add nothing to restarts that add ten times as much as usual, and the same for a second of measuring
 NOISES = (Noise(0.0, USUAL.second), USUAL, Noise(10 * USUAL.restart, USUAL.second), Noise(USUAL.restart, 0.004))
 
@@ -71,7 +71,7 @@ def test_noise__one_slice_is_never_worse_than_several_as_long_together(slice_s: 
 
 @pytest.mark.parametrize("noise", NOISES)
 def test_estimate_noise__many_blocks_show_both_variances(noise: Noise) -> None:
-    found = estimate_noise([spread_of(noise, 20_000)], 4, 1)
+    found = estimate_noise([spread_of(noise, 5_000)], 4, 1)
     assert found.restart == pytest.approx(noise.restart, rel=0.1, abs=0.05 * noise.second)
     assert found.second == pytest.approx(noise.second, rel=0.1)
 
@@ -131,13 +131,12 @@ def draw_runs(noise: Noise, boot_s: float, budget_s: float, *, fitted: bool) -> 
     values = math.sqrt(noise.block(first_s)) * dice.standard_normal((RUNS, PILOTS))
     parts = math.sqrt(noise.slice(1)) * dice.standard_normal((RUNS, PILOTS, PARTS))
     left_s = budget_s - PILOTS * (cost_s(boot_s) + first_s)
-    chosen = []
-    for run in range(RUNS):
+    chosen = [FIXED_S] * RUNS
+    for run in range(RUNS if fitted else 0):
         spread = measure_spread(values[run].tolist(), parts[run].tolist())
         assert spread is not None
         found = estimate_noise([spread], first_s, 1)
-        lengths = LENGTHS if fitted else [FIXED_S]
-        chosen.append(choose_slice(found, cost_s(boot_s), lengths, left_s, [first_s] * PILOTS))
+        chosen[run] = choose_slice(found, cost_s(boot_s), LENGTHS, left_s, [first_s] * PILOTS)
     for length, runs in Counter(chosen).items():
         own = values[[choice == length for choice in chosen]]
         later = math.sqrt(noise.block(length)) * dice.standard_normal((runs, int(left_s / (cost_s(boot_s) + length))))
