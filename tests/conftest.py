@@ -66,8 +66,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> GroupSche
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put tests that no run may disturb behind those that start runs, and unit tests last."""
-    items.sort(key=lambda item: (_is_unit(item), item.get_closest_marker(_SWEEPS) is not None))
+    """Put tests that no run may disturb behind those that start runs, and unit tests last.
+
+    Single steps come late, as all but one of the workers would wait for the action's image, which workflows need too.
+    """
+    items.sort(key=lambda item: (_is_unit(item), item.get_closest_marker(_SWEEPS) is not None, _is_step(item)))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -78,6 +81,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     folder: pytest.TempPathFactory = item.config._tmp_path_factory  # type: ignore[attr-defined]
     with hold_runs(folder, alone=item.get_closest_marker(_SWEEPS) is not None):
         return (yield)
+
+
+def _is_step(item: pytest.Item) -> bool:
+    return item.nodeid.startswith("tests/e2e/test_action.py::test_step__")
 
 
 def _is_unit(item: pytest.Item) -> bool:

@@ -43,6 +43,9 @@ _SCHEDULER = """\
             ticking.cancel()
 """
 
+# what base's rules and routes mean is not the engine's business
+_ON_ONE_ENGINE = pytest.mark.parametrize("site", ["local"], indirect=True)
+
 
 @pytest.fixture(params=["docker", "local"])
 def site(request: pytest.FixtureRequest, docker_site: DockerSite, local_site: LocalSite) -> Site:
@@ -240,6 +243,7 @@ def lacking(result: Result) -> dict[str, str]:
     return {one.cell: one.status for one in result.not_compared if one.cell not in others}
 
 
+@_ON_ONE_ENGINE
 def test_baseline__a_new_route_a_changed_text_and_loosened_gates_cost_nothing_else(tool: Tool) -> None:
     git(tool.folder, "init", "--quiet")
     write_app(tool.folder)
@@ -272,6 +276,7 @@ def test_baseline__a_new_route_a_changed_text_and_loosened_gates_cost_nothing_el
     assert "of 2 cells with base" in finished.stderr
 
 
+@_ON_ONE_ENGINE
 def test_baseline__the_first_measurement_compares_nothing_and_says_why(tool: Tool) -> None:
     git(tool.folder, "init", "--quiet")
     write_app(tool.folder)
@@ -287,6 +292,7 @@ def test_baseline__the_first_measurement_compares_nothing_and_says_why(tool: Too
     assert {(one.variant, one.revision) for one in finished.result.summaries} == {("web", "head")}
 
 
+@_ON_ONE_ENGINE
 def test_baseline__an_invalid_configuration_does_not_stop_the_change_that_fixes_it(tool: Tool) -> None:
     git(tool.folder, "init", "--quiet")
     write_app(tool.folder)
@@ -303,6 +309,7 @@ def test_baseline__an_invalid_configuration_does_not_stop_the_change_that_fixes_
     assert "has no valid bench.yml: head's own rules judge" in finished.stderr
 
 
+@_ON_ONE_ENGINE
 def test_baseline__a_check_that_base_fails_costs_its_profile_and_not_the_run(tool: Tool) -> None:
     git(tool.folder, "init", "--quiet")
     write_app(tool.folder, other=b"broken")
@@ -322,6 +329,7 @@ def test_baseline__a_check_that_base_fails_costs_its_profile_and_not_the_run(too
     assert "does not pass `other`: expected a body that contains 'other'" in reason
 
 
+@_ON_ONE_ENGINE
 def test_baseline__a_check_that_both_fail_is_heads_failure(tool: Tool) -> None:
     git(tool.folder, "init", "--quiet")
     write_app(tool.folder)
