@@ -2,6 +2,8 @@
 
 import functools
 import io
+import itertools
+import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -91,13 +93,17 @@ def list_all_fields() -> Sequence[Field]:
     return fields
 
 
+@functools.cache
+def _shuffle_cases(seed: int) -> Sequence[tuple[Field, str]]:
+    """List each text in each field, in an order in which any part of the list has all texts and fields."""
+    cases = list(itertools.product(list_all_fields(), TEXTS))
+    random.Random(seed).shuffle(cases)
+    return cases
+
+
 def examine(case: Case) -> Iterator[Problem]:
-    """Put one text into one field: the first cases have each text once in each field, the others two texts."""
-    fields = list_all_fields()
-    field = fields[case.number % len(fields)]
-    text = TEXTS[case.number // len(fields) % len(TEXTS)]
-    if case.number >= len(fields) * len(TEXTS):
-        text += case.chance.choice(TEXTS)
+    """Put one text into one field: no case is like another until each text was in each field."""
+    field, text = _shuffle_cases(case.seed)[case.number % len(_shuffle_cases(case.seed))]
     try:
         for escaped in _RENDERINGS.get(field.kind, _find_in_result)(field, text, case.folder):
             yield Problem("wrong", f"{escaped}\n{field} = {text[:200]!r}")

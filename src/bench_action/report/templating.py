@@ -19,7 +19,7 @@ _UNIT = re.compile(r"(?<=\d) (?=(?:%|µs|ms|s|MiB)(?:\W|$))")  # a number and it
 _SPACE = re.compile(r"[^\S\u00a0]+")  # line ends too; not what keeps a cell on one line
 _BLOCK = re.compile(r"^(\d*)([-+=.)])")  # what begins a list, a rule or a heading
 _JOINER = "\u2060"  # word joiner: not seen, and no letter of a name
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!@])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!@&])")  # & too: `&commat;` is a mention's @
 
 
 def markdown_environment() -> "SandboxedEnvironment":

@@ -124,7 +124,7 @@ HOSTILE = [
     "\\@octocat",
     "http://x.y",
     "```\n",
-    "&lt;b&gt;",
+    "&lt;b&gt; &commat;octocat &#64;octocat",
     "javascript:alert(1)",
     "^[x]",
     "~~~",
@@ -146,6 +146,7 @@ def test_comment__gives_untrusted_text_no_power(text: str) -> None:
 
 @example("`@1")
 @example("1@.a")
+@example("&commat;octocat www&period;evil&period;example")
 @given(st.text(alphabet=st.sampled_from(list("@#:/.wGH-12ab`|<>[]()!*_~\\&; \n")), max_size=40))
 def test_escaped_text__is_powerless(text: str) -> None:
     assert_powerless(page(escape_text(text)))
