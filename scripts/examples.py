@@ -2,8 +2,9 @@
 
     .venv/bin/python scripts/examples.py [NAME…] [--minutes N] [--output DIR]
 
-For each example: two commits (the example, and its slowdown), a clone, and `bench-action run --baseline` of the
-slowdown, which must be found and named. Then the example against itself, which must pass. Prints a table in markdown;
+For each example: two commits (the example without our files, and its slowdown), a clone, `bench-action init`, a
+correction of what that wrote if it chose another path, and `bench-action run --baseline` of the slowdown, which must be
+found and named. Then the example with its own `bench.yml` against itself, which must pass. Prints a table in markdown;
 exit status 1 if a verdict is not as expected.
 """
 
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from bench_action.report.headline import choose_headline
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "examples"
 PATCH = "slowdown.patch"
+OWN_FILES = ("bench.yml", ".github")  # what `init` writes
+_TOOL = (sys.executable, "-m", "bench_action")
 _GIT = ("git", "-c", "user.name=An Author", "-c", "user.email=author@example.invalid", "-c", "commit.gpgsign=false")
 _CHANGED = ("improved", "regressed", "invalid")
 
@@ -34,7 +37,8 @@ class Example:
     """A folder of `examples`, and how its slowdown is found.
 
     `images`: the base images that not every run needs, as `tests/images/build.sh` names them. `cause`: what the
-    report says, as a regular expression.
+    report says, as a regular expression. `path`: what is measured, if `init` chooses another path, as it does if routes
+    have parameters or if it does not know the framework.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Example:
     slowdown: str
     cause: str
     images: tuple[str, ...] = ()
+    path: str = ""
 
     @property
     def folder(self) -> Path:
@@ -54,13 +59,15 @@ EXAMPLES = {
     example.name: example
     for example in (
         Example("django", "Django, Celery", "a query for each row (N+1)", "new query: .*todo_project"),
-        Example("fastapi", "FastAPI, SQLAlchemy, Alembic", "a migration drops an index", "a lost index"),
+        Example(
+            "fastapi", "FastAPI, SQLAlchemy, Alembic", "a migration drops an index", "a lost index", path="/authors/7"
+        ),
         Example("flask", "Flask", "counting in quadratic time", _OWN_CODE),
         Example("sinatra", "Sinatra, Sequel", "no cache", "new query: .*sum.*points", ("ruby",)),
         Example("express", "Express", "a query in a loop (N+1)", "new query: .*FROM comment", ("node",)),
-        Example("go", "Go, in an image without a shell", "JSON encoded twice", _OWN_CODE, ("go",)),
-        Example("jvm", "Java, JDBC", "a regular expression for each text", _OWN_CODE, ("java",)),
-        Example("php", "PHP, Apache", "an array copied in a loop", _OWN_CODE, ("php",)),
+        Example("go", "Go, in an image without a shell", "JSON encoded twice", _OWN_CODE, ("go",), "/stations/3"),
+        Example("jvm", "Java, JDBC", "a regular expression for each text", _OWN_CODE, ("java",), "/products"),
+        Example("php", "PHP, Apache", "an array copied in a loop", _OWN_CODE, ("php",), "/genres"),
     )
 }
 
@@ -76,23 +83,52 @@ class Measured:
     report: str = ""
 
 
-def make_repository(example: Example, folder: Path) -> None:
-    """Make a repository in a new folder, with two commits: the example, and its slowdown."""
-    unwanted = shutil.ignore_patterns(PATCH, "bench-results", "node_modules", "__pycache__")
-    shutil.copytree(example.folder, folder, ignore=unwanted)
+def make_repository(example: Example, folder: Path, *, unwanted: Iterable[str] = ()) -> None:
+    """Make a repository in a new folder, with two commits: the example, and its slowdown; without `unwanted` files."""
+    ignored = shutil.ignore_patterns(PATCH, "bench-results", "node_modules", "__pycache__", *unwanted)
+    shutil.copytree(example.folder, folder, ignore=ignored)
     _git(folder, "init", "--quiet", "--initial-branch=main")
     _commit(folder, f"Add {example.title}")
     _git(folder, "apply", str(example.folder / PATCH))
     _commit(folder, f"Slow down: {example.slowdown}")
 
 
-def measure(repository: Path, clone: Path, output: Path, minutes: str, *, slow: bool) -> Measured:
-    """Clone a repository and measure its slowdown, or else its first commit, against the first commit."""
+def measure_slowdown(example: Example, folder: Path, output: Path, minutes: str) -> Measured:
+    """Measure the slowdown from a clone without our files, with what `init` writes for it."""
+    make_repository(example, folder / "origin", unwanted=OWN_FILES)
     began = time.monotonic()
-    _git(repository, "clone", "--quiet", str(repository), str(clone))
-    _git(clone, "checkout", "--quiet", "main" if slow else "main~1")
-    command = [sys.executable, "-m", "bench_action", "run", "--engine", "docker", "--preset", "ci"]
-    command += ["--max-minutes", minutes, "--baseline", "HEAD~1" if slow else "HEAD", "--output", str(output)]
+    clone = _clone(folder / "origin", folder / "clone")
+    subprocess.run([*_TOOL, "init"], cwd=clone, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    correct(example, clone / "bench.yml")
+    _commit(clone, "Add a benchmark")
+    _git(clone, "cherry-pick", "main")
+    return _measure(clone, output, minutes, "HEAD~1", began)
+
+
+def measure_unchanged(example: Example, folder: Path, output: Path, minutes: str) -> Measured:
+    """Measure the example, with its own `bench.yml`, against itself."""
+    make_repository(example, folder / "origin")
+    began = time.monotonic()
+    return _measure(_clone(folder / "origin", folder / "clone"), output, minutes, "HEAD", began)
+
+
+def correct(example: Example, file: Path) -> None:
+    """Put another path into what `init` wrote, if it chose another."""
+    if example.path:
+        text = re.sub(r"(?<=\bpath: )[^\s,{}]+(?=[,}])", example.path, file.read_text(encoding="utf-8"))
+        file.write_text(text, encoding="utf-8")
+
+
+def _clone(origin: Path, clone: Path) -> Path:
+    """Clone a repository, and check its first commit out."""
+    _git(origin, "clone", "--quiet", str(origin), str(clone))
+    _git(clone, "checkout", "--quiet", "--detach", "main~1")
+    return clone
+
+
+def _measure(clone: Path, output: Path, minutes: str, baseline: str, began: float) -> Measured:
+    command = [*_TOOL, "run", "--engine", "docker", "--preset", "ci", "--max-minutes", minutes]
+    command += ["--baseline", baseline, "--output", str(output)]
     done = subprocess.run(command, cwd=clone, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     measured = Measured(done.returncode, time.monotonic() - began, done.stderr + done.stdout)
     if not (output / "report.md").is_file():
@@ -138,11 +174,10 @@ def main(arguments: Sequence[str]) -> int:
 def _measure_both(example: Example, output: Path, minutes: str) -> tuple[Measured, Measured]:
     shutil.rmtree(output, ignore_errors=True)
     with tempfile.TemporaryDirectory() as text:
-        folder = Path(text)
-        make_repository(example, folder / "origin")
+        slow, same = Path(text) / "slow", Path(text) / "same"
         return (
-            measure(folder / "origin", folder / "slow", output / "slow", minutes, slow=True),
-            measure(folder / "origin", folder / "same", output / "same", minutes, slow=False),
+            measure_slowdown(example, slow, output / "slow", minutes),
+            measure_unchanged(example, same, output / "same", minutes),
         )
 
 
@@ -174,7 +209,7 @@ def _commit(folder: Path, subject: str) -> None:
 
 
 def _git(folder: Path, *arguments: str) -> None:
-    subprocess.run([*_GIT, *arguments], cwd=folder, check=True)
+    subprocess.run([*_GIT, *arguments], cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from scripts.examples import EXAMPLES, FOLDER, PATCH, ROOT, Example, make_repository
-from tests.e2e.conftest import Tool
+from scripts.examples import EXAMPLES, FOLDER, OWN_FILES, PATCH, ROOT, Example, correct, make_repository
+from tests.e2e.conftest import COMMAND, Tool
 from tests.git import git
 
 from bench_action.config.load import load_project
@@ -93,6 +93,21 @@ def test_example__is_read_before_and_after_its_slowdown(
     assert {service.kind for service in base.services.values()} >= {"postgres"}
     assert len(base.profiles) == 1
     assert not list(folder.glob("bench-results"))
+
+
+def test_example__is_measured_with_what_init_writes_for_it(
+    example: Example, tmp_path: Path, compose: Mapping[str, str]
+) -> None:
+    folder = tmp_path / "origin"
+    make_repository(example, folder, unwanted=OWN_FILES)
+    subprocess.run([*COMMAND, "init"], cwd=folder, check=True, capture_output=True)
+    correct(example, folder / "bench.yml")
+    (own, written) = (
+        load_project(each / "bench.yml", "ci", environ={**os.environ, **compose}).config
+        for each in (example.folder, folder)
+    )
+    assert written.variants.keys() == own.variants.keys()
+    assert [one.path for one in own.profiles.values()] == [one.path for one in written.profiles.values()]
 
 
 def test_example__is_measured_by_the_workflow_that_the_others_have(example: Example) -> None:
