@@ -8,6 +8,7 @@ from bench_action.model.result import PhaseName, Trial, WarmUp
 from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import percent
 from bench_action.stats.interval import LEAST_BLOCKS
+from bench_action.stats.steady import measure_span_s
 
 LOADED_PHASES: tuple[PhaseName, ...] = ("capacity", "duet", "interleaved")  # with the load of the warm-up
 _LONGEST_S = 600  # the largest `warmup` that a profile may set
@@ -54,10 +55,12 @@ def describe_cold(warm_up: WarmUp) -> str:
     limit = f"the longest warm-up, {warm_up.limit_s:.0f} s, was too short"
     if warm_up.cpu_ms_first is None or warm_up.cpu_ms_last is None or warm_up.change_per_s is None:
         return f"{limit}: too few requests were answered"
-    verb = "falling" if warm_up.change_per_s < 0 else "rising"
+    span_s = measure_span_s(warm_up.duration_s)
+    change = (1 + warm_up.change_per_s) ** span_s - 1
+    than = f"{percent(abs(change))} {'less' if change < 0 else 'more'} than {span_s:.2g} s before"
     return (
         f"{limit}: CPU/request was {warm_up.cpu_ms_first:.3g} ms at first, {warm_up.cpu_ms_last:.3g} ms at the end, "
-        f"and still {verb} by {percent(abs(warm_up.change_per_s))} a second"
+        f"{than}"
     )
 
 

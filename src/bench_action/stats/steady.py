@@ -61,6 +61,11 @@ class Trend(NamedTuple):
         return -_TOLERANCE <= self.change <= _TOLERANCE / math.sqrt(min(self.span_s, 1.0))
 
 
+def measure_span_s(duration_s: float) -> float:
+    """Measure how long the spans at the end of a warm-up are that are compared, in seconds."""
+    return min(duration_s / 3, _LONGEST_SPAN_S)
+
+
 def find_trend(readings: Sequence[Reading]) -> Trend | None:
     """Compare the last two spans of a warm-up, whose first reading was taken at its start.
 
@@ -69,7 +74,7 @@ def find_trend(readings: Sequence[Reading]) -> Trend | None:
     if len(readings) < 4:
         return None
     end = readings[-1]
-    span_s = min(end.at_s / 3, _LONGEST_SPAN_S)
+    span_s = measure_span_s(end.at_s)
     first, middle = (_find_nearest(readings, end.at_s - spans * span_s) for spans in (2, 1))
     before, last = measure_cost(first, middle), measure_cost(middle, end)
     return Trend(before, last, span_s) if before and last else None
