@@ -76,7 +76,7 @@ def test_wrk__sends_method_headers_and_body_exactly(stack: Stack, agent: Agent, 
 
 def test_wrk__opens_as_many_connections_as_requested(stack: Stack, tiny: Subject) -> None:
     report = load(stack, tiny, Profile(path="/", connections=300, threads=2, duration=2))
-    assert report.connections_live == 300
+    assert report.connections_live in {300, 301}  # the agent may have one itself
     assert report.errors.connect == 0
 
 
