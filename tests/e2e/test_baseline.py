@@ -104,7 +104,6 @@ def test_baseline__a_query_in_a_loop_is_counted_and_named(tool: Tool, todo: Path
     assert (finished.output / "report.html").is_file()
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("site", ["docker"], indirect=True)
 def test_baseline__work_in_the_background_is_no_alarm_and_one_more_query_is(tool: Tool, todo: Path) -> None:
     resources = todo / "aiohttp" / "todo_aiohttp" / "resources.py"
@@ -145,7 +144,7 @@ def test_baseline__the_same_code_runs_in_duets_and_is_no_alarm(tool: Tool, todo:
     views.write_text(views.read_text(encoding="utf-8") + "\n# nothing\n", encoding="utf-8")
     commit(todo)
 
-    finished = tool.run("--preset", "ci", "--max-minutes", "0.5", "--baseline", base)
+    finished = tool.run("--preset", "ci", "--max-minutes", "0.4", "--baseline", base)
 
     assert finished.status == 0, finished.stderr
     result = finished.result
