@@ -21,7 +21,7 @@ _OUR_TAGS = frozenset(
 )
 _OUR_ATTRIBUTES = frozenset({("align", "right"), ("align", "left"), ("open", None), ("open", ""), ("lang", "mermaid")})
 _LANGUAGE = re.compile(r"language-\w+")
-_CHART = re.compile(r"requests-per-second-[\w-]+\.svg")
+_CHART = re.compile(r"requests-per-second-[\w-]*\.svg")
 # what GitHub looks for in rendered text: mentions, references, addresses
 _ALIVE = re.compile(
     r"(?<!\w)@\w|\w@\w[\w-]*\.\w|\w#\d|(?<!\w)#\d|\bGH-\d|https?://|\bwww\.|(?<![\w:]):\w+:(?!\w)", re.IGNORECASE

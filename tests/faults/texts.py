@@ -1,8 +1,10 @@
 """Hostile texts in every field that is shown somewhere, and what the parsers of each format make of them."""
 
+import contextlib
 import functools
 import io
 import itertools
+import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -32,7 +34,7 @@ from tests.faults.oracles import (
 from tests.faults.results import list_fields, make_results, put_text, read_result
 from tests.unit.history.places import make_record
 
-from bench_action.cli import app
+from bench_action.cli import app, trend
 from bench_action.github.commands import Commands
 from bench_action.github.texts import make_marker
 from bench_action.history.record import Record
@@ -212,12 +214,14 @@ def _find_in_error(field: Field, text: str, folder: Path) -> Iterator[str]:
         app._print_error(error)
     print_conditions([Condition("engine", "fatal", text, text)], Console(file=page, width=100))
     yield from _label("terminal", find_in_terminal(page.getvalue()))
-    commands = Commands(page, {"GITHUB_OUTPUT": str(output)})
-    commands.stop()
+    step = io.StringIO()
+    commands = Commands(step, {"GITHUB_OUTPUT": str(output)})
+    commands.stop()  # as a step does before it prints anything
+    step.write(page.getvalue())
     Publisher(commands, Links(_RUN)).publish_failure(error)
-    print(error, file=page)
+    print(error, file=step)
     sent = [_write_annotation("error", "bench-action", str(error))]
-    yield from _label("workflow", find_in_commands(page.getvalue(), sent))
+    yield from _label("workflow", find_in_commands(step.getvalue(), sent))
 
 
 def _find_in_record(field: Field, text: str, folder: Path) -> Iterator[str]:
@@ -235,8 +239,10 @@ def _find_in_record(field: Field, text: str, folder: Path) -> Iterator[str]:
             yield f"trend data: a tag in {name}"
         elif name.endswith(".svg"):
             yield from _label("badge", find_in_junit(page, None))
-    for point in points:
-        yield from _label("terminal", find_in_terminal(describe_change(point, text)))
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        for point in points:
+            trend._echo(describe_change(point, text))
+    yield from _label("terminal", find_in_terminal(printed.getvalue()))
     if points:
         marker = make_marker(f"trend {points[0].series.benchmark.id}")
         title, body = render_issue(points)
@@ -245,7 +251,7 @@ def _find_in_record(field: Field, text: str, folder: Path) -> Iterator[str]:
 
 def _put_into_record(record: Record, name: str, text: str, number: int) -> Record:
     value = f"{text}{number}" if name in {"run_id", "sha"} else text
-    return Record.model_validate({**record.model_dump(), name: value})
+    return Record.model_validate_json(json.dumps({**record.model_dump(), name: value}))  # as a history is read
 
 
 @functools.cache

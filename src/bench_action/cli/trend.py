@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _Store = Annotated[str, typer.Option("--store", metavar="PATH", help="A folder, a git repository, or its address.")]
 _Branch = Annotated[str, typer.Option(metavar="NAME", help="The repository's branch; created if it does not exist.")]
 
+_SPACES = str.maketrans("\t\n", "  ")
+
 app = typer.Typer(help="Work with trends over many runs: append, check, render, and backtest a gate.")
 
 
@@ -81,8 +83,8 @@ def _open_trends(store: str, branch: str) -> Iterator["Trends"]:
 
 
 def _echo(text: str, *, err: bool = False) -> None:
-    """Print text that a history may contain, which others may have written to."""
-    typer.echo(strip_controls(text), err=err)
+    """Print one line of text that a history may contain, which others may have written to."""
+    typer.echo(strip_controls(text).translate(_SPACES), err=err)
 
 
 def _parse_loss(text: str) -> float:
