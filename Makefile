@@ -111,7 +111,7 @@ history: .venv ## measure how a history grows: append, read, page (minutes)
 	.venv/bin/python benchmarks/trend_page.py
 
 # As root: it mounts the disks that it fills, and makes control groups.
-faults: engine images buildx compose packages .venv/.dev ## inject every fault and fuzz every input, and print one table (an hour at most)
+faults: engine images buildx compose packages .venv/.dev ## inject every fault and fuzz every input, and print one table (more than an hour)
 	@scripts/packages.sh gcc libc6-dev
 	env --unset=PYTHONDONTWRITEBYTECODE .venv/bin/python -m tests.faults $(ARGS)
 
