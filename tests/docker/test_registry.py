@@ -4,7 +4,6 @@ import io
 import json
 import os
 import secrets
-import socket
 import subprocess
 import tarfile
 import time
@@ -22,6 +21,7 @@ from tests.docker.footprint import Footprint
 
 from bench_action.engine.docker import DockerEngine
 from bench_action.engine.docker.credentials import Login, add_logins
+from bench_action.engine.local.ports import Ports
 from bench_action.engine.protocol import BuildSpec
 from bench_action.model.errors import StackError
 
@@ -54,8 +54,8 @@ class Registry:
 def registry() -> Iterator[Registry]:
     """Run a registry on the loopback address of the engine, wherever that is: from there engines pull without TLS."""
     program = subprocess.run([SCRIPTS / "registry.sh"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    ports = Ports()
+    address = f"127.0.0.1:{ports.reserve()}"
     config = {
         "version": 0.1,
         "storage": {"filesystem": {"rootdirectory": "/data"}},

@@ -23,6 +23,9 @@ import psycopg2
 import pytest
 from redis import Redis
 
+from bench_action.engine.local.ports import Ports
+
+_PORTS = Ports()
 APPS = Path(__file__).resolve().parents[2] / "apps"
 TEMPLATE = "seeded"
 START_TIMEOUT_S = 60.0
@@ -173,9 +176,8 @@ def _listens(port: int) -> bool:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that no other test gets, not even one that lets the system choose: a probe would ask a stranger."""
+    return _PORTS.reserve()
 
 
 def _program(name: str) -> str:

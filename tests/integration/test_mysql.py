@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from tests.integration.conftest import _free_port
 
 from bench_action.engine.local.session import LocalSession
 from bench_action.engine.protocol import Engine, Handle
@@ -59,9 +59,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mysql]:
     if shutil.which("mariadbd") is None or shutil.which("mariadb-dump") is None:
         pytest.skip("MariaDB is not installed")
     folder = tmp_path_factory.mktemp("mariadb")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = _free_port()
     # at its start, a server deletes the temporary tables that it finds: those of another test's, in a common folder
     common = ["--no-defaults", "--user=root", f"--datadir={folder}/data", f"--tmpdir={folder}"]
     install = ["mariadb-install-db", *common, "--auth-root-authentication-method=normal", "--skip-test-db"]
