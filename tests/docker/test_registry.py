@@ -79,6 +79,7 @@ def registry() -> Iterator[Registry]:
     finally:
         container.remove(force=True, v=True)
         client.close()
+        ports.release()
 
 
 def _pack(files: Mapping[str, bytes]) -> bytes:

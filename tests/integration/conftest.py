@@ -3,6 +3,7 @@
 Each has a free port. All of it ends with the session, or with the test that requested it.
 """
 
+import atexit
 import http.client
 import json
 import os
@@ -26,6 +27,7 @@ from redis import Redis
 from bench_action.engine.local.ports import Ports
 
 _PORTS = Ports()
+atexit.register(_PORTS.release)
 APPS = Path(__file__).resolve().parents[2] / "apps"
 TEMPLATE = "seeded"
 START_TIMEOUT_S = 60.0
