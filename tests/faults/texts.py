@@ -105,7 +105,8 @@ def _shuffle_cases(seed: int) -> Sequence[tuple[Field, str]]:
 
 def examine(case: Case) -> Iterator[Problem]:
     """Put one text into one field: no case is like another until each text was in each field."""
-    field, text = _shuffle_cases(case.seed)[case.number % len(_shuffle_cases(case.seed))]
+    cases = _shuffle_cases(case.seed)
+    field, text = cases[case.number % len(cases)]
     try:
         for escaped in _RENDERINGS.get(field.kind, _find_in_result)(field, text, case.folder):
             yield Problem("wrong", f"{escaped}\n{field} = {text[:200]!r}")

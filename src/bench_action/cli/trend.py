@@ -11,7 +11,7 @@ from rich.console import Console
 
 from bench_action.history import DEFAULT_BRANCH
 from bench_action.model.errors import InputError
-from bench_action.model.wording import strip_controls
+from bench_action.model.wording import make_line
 from bench_action.report.folder import explain_contradictions, read_result
 from bench_action.report.terminal import print_table
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 # The history and its readers are imported when a command needs them, so that other commands start fast.
 _Store = Annotated[str, typer.Option("--store", metavar="PATH", help="A folder, a git repository, or its address.")]
 _Branch = Annotated[str, typer.Option(metavar="NAME", help="The repository's branch; created if it does not exist.")]
-
-_SPACES = str.maketrans("\t\n", "  ")
 
 app = typer.Typer(help="Work with trends over many runs: append, check, render, and backtest a gate.")
 
@@ -84,7 +82,7 @@ def _open_trends(store: str, branch: str) -> Iterator["Trends"]:
 
 def _echo(text: str, *, err: bool = False) -> None:
     """Print one line of text that a history may contain, which others may have written to."""
-    typer.echo(strip_controls(text).translate(_SPACES), err=err)
+    typer.echo(make_line(text), err=err)
 
 
 def _parse_loss(text: str) -> float:

@@ -5,6 +5,7 @@ import re
 from bench_action.model.visible import remove_invisible
 
 _UNCHANGED = {"series"}
+_SPACES = str.maketrans("\t\n", "  ")
 # ECMA-48: CSI with its parameters; OSC, DCS, SOS, PM and APC up to their end; all others. As ESC and one letter, or C1
 _ESCAPES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
@@ -18,6 +19,11 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u
 def strip_controls(text: str) -> str:
     """Remove all that a terminal obeys (colours, titles, the clipboard) except tabs and newlines, and all unseen."""
     return remove_invisible(_CONTROLS.sub("", _ESCAPES.sub("", text)))
+
+
+def make_line(text: str) -> str:
+    """Make one line of a stranger's text, of which a terminal obeys nothing: a line end could begin a line of ours."""
+    return strip_controls(text).translate(_SPACES)
 
 
 def plural(count: int, noun: str) -> str:

@@ -12,7 +12,7 @@ from bench_action.history.recording import make_records
 from bench_action.model.benchmark import Benchmark
 from bench_action.model.errors import PublishError
 from bench_action.model.result import Result
-from bench_action.model.wording import plural
+from bench_action.model.wording import make_line, plural
 from bench_action.report.templating import escape_text
 from bench_action.trend.change_points import ChangePoint
 from bench_action.trend.check import describe_change, describe_false_alarms
@@ -45,7 +45,8 @@ class HistoryPublisher:
         If the token may not write, or the run has nothing to append, a notice is shown. Raises PublishError,
         InputError.
         """
-        trends = Trends(open_github_history(self.access, self.branch, warn=self._notice), self.say)
+        history = open_github_history(self.access, self.branch, warn=self._notice)
+        trends = Trends(history, lambda text: self.say(make_line(text)))
         new: Sequence[ChangePoint] = ()
         try:
             if make_records(result):

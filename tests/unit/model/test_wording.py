@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench_action.model.wording import percent, plural, strip_controls
+from bench_action.model.wording import make_line, percent, plural, strip_controls
 
 pytestmark = pytest.mark.unit
 
@@ -58,3 +58,7 @@ ESCAPES = {
 @pytest.mark.parametrize(("text", "plain"), ESCAPES.values(), ids=ESCAPES)
 def test_strip_controls__leaves_nothing_that_a_terminal_obeys(text: str, plain: str) -> None:
     assert strip_controls(text) == plain
+
+
+def test_make_line__a_line_end_of_a_stranger_begins_no_line() -> None:
+    assert make_line("web\n- list\t\x1b[2Jslower\r") == "web - list slower"
