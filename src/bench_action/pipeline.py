@@ -209,6 +209,7 @@ def _describe(
         compares=revisions.base is not None,
         warnings=stack.warnings,
         applied=revisions.applied,
+        runner=environ.get("RUNNER_ENVIRONMENT", ""),
     )
 
 

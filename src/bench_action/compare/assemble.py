@@ -46,7 +46,8 @@ class Facts:
 
     `generator`: the machine as the load generator's agent describes it. `images`: name of a service → image id.
     `timings`: seconds of each step. `compares`: whether a base was requested. `warnings`: what was found before
-    anything was measured. `findings`: what verification found to differ from base.
+    anything was measured. `findings`: what verification found to differ from base. `runner`: who hosts the runner of
+    GitHub Actions, empty outside of it.
     """
 
     run: RunInfo
@@ -60,6 +61,7 @@ class Facts:
     warnings: tuple[RunWarning, ...] = ()
     applied: AppliedRules = field(default_factory=AppliedRules)
     findings: tuple[Finding, ...] = ()
+    runner: str = ""
 
     def add(self, findings: Sequence[Finding], warnings: Sequence[RunWarning]) -> "Facts":
         """Add what verification found."""
@@ -236,7 +238,7 @@ def fingerprint(machine: Machine, generator: Mapping[str, Any]) -> str:
 def _run_warnings(run: _Run) -> list[RunWarning]:
     source, plan, measured = run.facts.source, run.plan, run.measured
     found = [Code.VARIANT_FAILED.warn(why, name) for name, why in plan.failed.items() if "@" not in name]
-    if source.base_sha and source.base_sha == source.head_sha and not source.dirty and not run.facts.run.self_test:
+    if source.is_same_commit and not run.facts.run.self_test:
         found.append(Code.IDENTICAL.warn(f"base and head are the same commit, {source.base_sha[:12]}"))
     if plan.unpinned:
         message = f"could not pin containers to CPUs: {plan.unpinned}"
@@ -262,6 +264,8 @@ def _environment(facts: Facts, trials: Sequence[Trial]) -> Environment:
         fingerprint=fingerprint(machine, facts.generator),
         images=dict(facts.images),
         steal_percent=fmean([trial.steal_percent for trial in trials if trial.phase != "count"] or [0.0]),
+        architecture=facts.generator["machine"],
+        runner=facts.runner,
     )
 
 

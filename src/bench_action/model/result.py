@@ -227,6 +227,8 @@ class Environment(Frozen):
     fingerprint: str = Field(description="the same for machines of one kind; only their figures may be compared")
     images: dict[str, str]
     steal_percent: float
+    architecture: str = Field("", description="as the kernel names it, such as x86_64 or aarch64")
+    runner: str = Field("", description="`github-hosted` or `self-hosted`; empty outside of GitHub Actions")
 
 
 class Source(Frozen):
@@ -239,6 +241,11 @@ class Source(Frozen):
     event: str = ""
     dirty: bool = False
     committed_at: str = Field("", description="when head's commit was committed (ISO 8601); empty if unknown")
+
+    @property
+    def is_same_commit(self) -> bool:
+        """Whether base and head are one commit, without changes to it."""
+        return bool(self.base_sha) and self.base_sha == self.head_sha and not self.dirty
 
 
 class ProfileInfo(Frozen):
@@ -434,3 +441,8 @@ class Result(Frozen):
     rules: Literal["head", "base"] = Field("head", description="whose gates, checks, work and profiles were applied")
     rule_changes: tuple[RuleChange, ...] = ()
     verdict_by_head_rules: Verdict | None = Field(None, description="by head's own rules, if they differ from base's")
+
+    @property
+    def is_unchanged_code(self) -> bool:
+        """Whether head was compared with itself, so that any difference is an error of measurement."""
+        return self.run.self_test or self.source.is_same_commit

@@ -29,9 +29,10 @@ from bench_action.stats.sequential import Course
 FOLDER = Path(__file__).parent / "replays"
 NAMES = sorted(path.name.removesuffix(".json.gz") for path in FOLDER.glob("*.json.gz"))
 _TEXTS = {"message", "advice", "reason"}  # wording may change, but a text may not appear or vanish
-_INPUTS = {
-    *("run", "timings", "source", "profiles", "subjects", "trials", "noise", "control", "schema_version"),
-    "rule_changes",
+_INPUTS: dict[str, Any] = {
+    **dict.fromkeys(("run", "timings", "source", "profiles", "subjects", "trials", "noise", "control"), True),
+    **dict.fromkeys(("schema_version", "rule_changes"), True),
+    "environment": {"architecture", "runner"},
 }
 
 

@@ -125,3 +125,9 @@ def test_assemble__a_head_that_reached_a_limit_is_not_judged_by_what_was_left_of
 def test_assemble__without_a_baseline_nothing_is_said_of_a_comparison() -> None:
     result = assemble(plan(), measured([make_count()]), facts(compares=False))
     assert (result.compared, result.not_compared) == ((), ())
+
+
+def test_environment__names_the_architecture_and_who_hosts_the_runner() -> None:
+    environment = assemble(plan(), measured([]), facts(runner="github-hosted")).environment
+    assert (environment.architecture, environment.runner) == ("x86_64", "github-hosted")
+    assert assemble(plan(), measured([]), facts()).environment.runner == ""
