@@ -201,7 +201,8 @@ never force-push it.
 
 `records/YYYY-MM.jsonl` has the runs that began in that month (UTC), one line of JSON for each cell (variant and
 profile) of each run. `index.json` lists what is in each month; if it is missing, the next append rebuilds it from the
-records. Old records are thinned: all of the last 90 days are kept, then one per day, and after a year one per week.
+records. Old records are thinned: all of the last 90 days are kept, then one per day, and after a year one per week;
+runs of unchanged code are all kept.
 
 | field | meaning |
 |---|---|
@@ -214,6 +215,7 @@ records. Old records are thinned: all of the last 90 days are kept, then one per
 | `m` | metrics: mean, and the bounds of its 99 % interval |
 | `c`, `cid` | the same divided by the control's in the same run: ratio and bounds; and which control it was |
 | `work` | queries, rows and cache commands per request |
+| `same` | of a run that compared code with itself: verdict, false alarms, smallest detectable changes, runner |
 
 Metrics: {short}.
 """

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
 from bench_action.model.benchmark import Benchmark
 from bench_action.model.errors import InputError
-from bench_action.model.result import Frozen, cell_name
+from bench_action.model.result import Frozen, Verdict, cell_name
 
 RECORD_VERSION: Final = 1
 LONGEST_LINE: Final = 1024  # bytes of a usual record; a longer one is stored anyway
@@ -33,7 +33,7 @@ SHORT: Final = {
     "startup_s": "start",
 }
 _LONG = {short: name for name, short in SHORT.items()}
-_LEFT_OUT = ("ct", "cfg", "key", "job")  # if empty, as in every record that was written before they existed
+_LEFT_OUT = ("ct", "cfg", "key", "job", "same")  # if empty, as in every record that was written before they existed
 
 
 @functools.lru_cache(maxsize=1024)  # all cells of a run share one start
@@ -74,6 +74,20 @@ class WorkPerRequest(Frozen):
     cache_commands: float
 
 
+class UnchangedCode(Frozen):
+    """What a run of unchanged code found in one cell, and where: every change in it is a false alarm.
+
+    Runner, architecture and cores are those of a result's environment.
+    """
+
+    verdict: Verdict = Field(description="of the whole run")
+    alarms: dict[str, Verdict] = Field({}, description="metric → `regressed` or `improved`")
+    detectable: dict[str, float] = Field({}, description="gated metric → smallest detectable change, as a fraction")
+    runner: str = ""
+    architecture: str = ""
+    cores: int = 0
+
+
 class Record(Frozen):
     """One cell of one run. `metrics`: mean and interval over the blocks; `control`: the same ÷ the control's."""
 
@@ -102,6 +116,9 @@ class Record(Frozen):
     control: Estimates = Field(alias="c", description="ratio to the control's of the same profile in the same run")
     control_id: str = Field(alias="cid", description="identifies the control; empty without one")
     work: WorkPerRequest | None
+    unchanged: UnchangedCode | None = Field(
+        None, alias="same", description="what a run that compared head with itself found in this cell; else null"
+    )
 
     @property
     def cell(self) -> str:

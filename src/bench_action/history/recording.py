@@ -4,7 +4,15 @@ import hashlib
 from collections.abc import Sequence
 
 from bench_action.compare.summary import trial_values
-from bench_action.history.record import SHORT, Estimate, Record, WorkPerRequest, normalize_time, round_digits
+from bench_action.history.record import (
+    SHORT,
+    Estimate,
+    Record,
+    UnchangedCode,
+    WorkPerRequest,
+    normalize_time,
+    round_digits,
+)
 from bench_action.model.result import Result, Source, Summary, Trial
 from bench_action.model.warning import Code
 from bench_action.stats.interval import estimate_ratio
@@ -17,18 +25,23 @@ _WORK = ("queries_per_request", "rows_per_request", "cache_commands_per_request"
 
 
 def make_records(result: Result) -> list[Record]:
-    """Make the records: none if the run is invalid, and none of a cell without a valid trial of head."""
-    if any(warned.code is Code.UNRELIABLE for warned in result.warnings):
-        return []
+    """Make the records: none if the run is unreliable, and none of a cell without a valid trial of head.
+
+    If head was compared with itself, every cell has a record, as errors are what counts; it has no metrics if these do
+    not count.
+    """
+    reliable = not any(warned.code is Code.UNRELIABLE for warned in result.warnings)
     verified = {subject.variant for subject in result.subjects if subject.revision == "head" and subject.verified}
+    own = [summary for summary in result.summaries if summary.revision == "head" and summary.variant in verified]
+    counts = [reliable and summary.trials > summary.invalid_trials for summary in own]
     return [
-        _make_record(result, summary)
-        for summary in result.summaries
-        if summary.revision == "head" and summary.variant in verified and summary.trials > summary.invalid_trials
+        _make_record(result, summary, counts=valid)
+        for summary, valid in zip(own, counts, strict=True)
+        if valid or result.is_unchanged_code
     ]
 
 
-def _make_record(result: Result, summary: Summary) -> Record:
+def _make_record(result: Result, summary: Summary, *, counts: bool) -> Record:
     run, source, machine = result.run, result.source, result.environment
     return Record(
         run_id=run.id,
@@ -50,11 +63,30 @@ def _make_record(result: Result, summary: Summary) -> Record:
         metrics={
             name: _round_estimate(metric.mean, metric.ci_low, metric.ci_high)
             for name, metric in summary.metrics.items()
-            if name in SHORT
+            if name in SHORT and counts
         },
-        control=_compare_with_control(result, summary),
+        control=_compare_with_control(result, summary) if counts else {},
         control_id=_identify_control(result),
-        work=_read_work(summary),
+        work=_read_work(summary) if counts else None,
+        unchanged=_read_unchanged_code(result, summary) if result.is_unchanged_code else None,
+    )
+
+
+def _read_unchanged_code(result: Result, summary: Summary) -> UnchangedCode:
+    """Read what a run that compared head with itself found in a cell."""
+    machine = result.environment
+    own = [c for c in result.comparisons if c.kind == "revision" and c.cell == summary.cell]
+    return UnchangedCode(
+        verdict=result.verdict,
+        alarms={c.metric: c.verdict for c in own if c.verdict in {"regressed", "improved"}},
+        detectable={
+            c.metric: round_digits(c.smallest_detectable, _BOUND_DIGITS)
+            for c in own
+            if c.gate is not None and c.smallest_detectable
+        },
+        runner=machine.runner,
+        architecture=machine.architecture,
+        cores=machine.cores,
     )
 
 

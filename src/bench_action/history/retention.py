@@ -32,6 +32,8 @@ def is_due(shard: str, kept: Kept, now: datetime) -> bool:
 def select_kept(records: Sequence[Record], level: Kept, marks: Collection[tuple[str, str]] = ()) -> list[int]:
     """Select the places of the records to keep, in order: the first of each day or week, and every marked one.
 
+    Runs of unchanged code are all kept, as their errors are counted.
+
     A cell of one benchmark on one kind of machine, against one control, is a series; each series is thinned separately.
     `marks` are (run id, cell).
     """
@@ -43,7 +45,11 @@ def select_kept(records: Sequence[Record], level: Kept, marks: Collection[tuple[
         if bucket not in first or record.at < records[first[bucket]].at:
             first[bucket] = place
     kept = set(first.values())
-    return [place for place, record in enumerate(records) if place in kept or (record.run_id, record.cell) in marked]
+    return [
+        place
+        for place, record in enumerate(records)
+        if place in kept or record.unchanged is not None or (record.run_id, record.cell) in marked
+    ]
 
 
 def _choose_bucket(at: str, level: Kept) -> Hashable:

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tests.unit.factories import make_count, make_paired, make_result, make_subject, make_trial, two_variants, warn
+from tests.unit.factories import (
+    make_compared,
+    make_count,
+    make_paired,
+    make_result,
+    make_subject,
+    make_trial,
+    two_variants,
+    warn,
+)
 from tests.unit.history.places import make_record
 
 from bench_action.history.record import (
@@ -213,3 +222,47 @@ def test_make_records__names_the_benchmark() -> None:
     (first, _) = make_records(result.model_copy(update={"run": run}))
     assert first.benchmark == run.benchmark == Benchmark("a/bench.yml", "a", "trend/bench", "article", "docker")
     assert parse_line(render_line(first)) == first
+
+
+SAME = Source(head_sha="b" * 40, base_sha="b" * 40)
+
+
+def test_make_records__of_unchanged_code_have_what_the_run_found() -> None:
+    result = make_compared(make_paired(1000), source=SAME)
+    (record,) = make_records(result)
+    assert record.unchanged is not None
+    assert (record.unchanged.verdict, record.unchanged.alarms) == (result.verdict, {})
+    found = {c.metric: c.smallest_detectable for c in result.comparisons if c.gate is not None}
+    assert record.unchanged.detectable["requests_per_second"] == pytest.approx(found["requests_per_second"], rel=1e-4)
+    assert "queries_per_request" not in record.unchanged.detectable, "it is exact"
+    assert record.metrics
+    assert parse_line(render_line(record)) == record
+
+
+def test_make_records__other_runs_have_nothing_about_unchanged_code() -> None:
+    others = (Source(head_sha="b" * 40, base_sha="c" * 40), Source(head_sha="b" * 40), Source())
+    dirty = SAME.model_copy(update={"dirty": True})
+    for source in (*others, dirty):
+        (record,) = make_records(make_compared(make_paired(1000), source=source))
+        assert record.unchanged is None
+        assert '"same"' not in render_line(record)
+
+
+def test_make_records__of_a_self_test_that_found_a_difference_have_its_alarms_and_no_metrics() -> None:
+    result = make_compared(make_paired(900), verdict="invalid", warnings=(warn(Code.UNRELIABLE),))
+    assert make_records(result) == []
+    run = result.run.model_copy(update={"self_test": True})
+    (record,) = make_records(result.model_copy(update={"run": run}))
+    assert record.unchanged is not None
+    assert record.unchanged.verdict == "invalid"
+    assert record.unchanged.alarms["requests_per_second"] == "regressed"
+    assert (record.metrics, record.control, record.work) == ({}, {}, None)
+
+
+def test_make_records__of_unchanged_code_that_could_not_be_measured_count_too() -> None:
+    bad = warn(Code.GENERATOR_SATURATED)
+    result = make_result([make_trial("broken", 1, warnings=(bad,))], source=SAME)
+    (record,) = make_records(result)
+    assert (record.blocks, record.metrics) == (0, {})
+    assert record.unchanged is not None
+    assert record.unchanged.verdict == "invalid"

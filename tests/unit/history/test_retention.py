@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.unit.history.places import make_record
 
 from bench_action.history.layout import name_shard
+from bench_action.history.record import UnchangedCode
 from bench_action.history.retention import choose_level, is_due, select_kept
 
 pytestmark = pytest.mark.unit
@@ -51,6 +52,12 @@ def test_select_kept__one_per_bucket_of_each_series_and_marked_records(
     assert all(any(records[place].run_id == run for place in kept) for run, _ in marks)
     again = [records[place] for place in kept]
     assert select_kept(again, level, marks) == list(range(len(again))), "thinning again changes nothing"  # type: ignore[arg-type]
+
+
+def test_select_kept__runs_of_unchanged_code_are_all_kept() -> None:
+    code = UnchangedCode(verdict="unchanged")
+    records = [make_record(f"run-{n}", unchanged=code if n % 2 else None) for n in range(6)]
+    assert select_kept(records, "week") == [0, 1, 3, 5]
 
 
 def test_select_kept__level_all_keeps_all() -> None:
