@@ -505,10 +505,11 @@ def git(folder: Path, *arguments: str) -> str:
 def kept(result: Mapping[str, Any]) -> dict[str, Any]:
     """Of a result, what the table and a replay need."""
     compared = ("metric", "method", "ratio", "ci_low", "ci_high", "smallest_detectable", "blocks", "verdict")
+    machine = ("fingerprint", "cpu_model", "cores", "architecture")
     return {
         "verdict": result["verdict"],
-        "started_at": result["run"]["started_at"],
-        "fingerprint": result["environment"]["fingerprint"],
+        **{name: result["run"][name] for name in ("id", "started_at", "tool_version")},
+        **{name: result["environment"][name] for name in machine},
         "steal_percent": round(result["environment"]["steal_percent"], 1),
         "seconds": round(result["timings"]["measure"], 1),
         "stack_s": round(result["timings"]["stack"], 1),
