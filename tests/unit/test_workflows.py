@@ -202,6 +202,19 @@ def test_fork_results__are_published_from_the_artifact_that_was_uploaded() -> No
     ]:
         measuring, publishing = _load(_ROOT / measures), _load(_ROOT / publishes)
         assert _triggers(publishing)["workflow_run"]["workflows"] == [measuring["name"]]
-        (upload,) = [step for step in _steps(measuring) if step.get("uses", "").startswith("actions/upload-artifact@")]
+        steps = measuring["jobs"]["benchmark"]["steps"]
+        (upload,) = [step for step in steps if step.get("uses", "").startswith("actions/upload-artifact@")]
         (given,) = _calls(publishing, "org/bench-action")
         assert given["publish"] == upload["with"]["name"]
+
+
+def test_unchanged_code__is_measured_every_week_on_each_type_of_runner_and_kept_in_the_history() -> None:
+    workflow = _load(_ROOT / ".github/workflows/self-benchmark.yml")
+    assert "schedule" in _triggers(workflow)
+    job = workflow["jobs"]["unchanged"]
+    assert {"ubuntu-24.04", "ubuntu-24.04-arm"} <= set(job["strategy"]["matrix"]["runner"])
+    assert job["permissions"] == {"contents": "write"}
+    (given,) = [step["with"] for step in job["steps"] if step.get("uses") == "./"]
+    assert given["baseline"] == "${{ github.sha }}"
+    assert given["fail-on"] == "never"
+    assert "history-branch" not in given, "trend.yml publishes the ledger of the default branch's history"
