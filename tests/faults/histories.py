@@ -19,7 +19,7 @@ from tests.unit.history.places import Memory, make_history, make_record
 
 from bench_action.history import DEFAULT_BRANCH
 from bench_action.history.layout import INDEX
-from bench_action.history.record import Record, render_line
+from bench_action.history.record import Record, UnchangedCode, render_line
 
 _RUNS = 45
 _PENDING, _UNFINISHED = ".pending", ".unfinished"  # what a killed writer left
@@ -49,21 +49,23 @@ _Files = dict[str, bytes]
 
 
 def examine(case: Case) -> Iterator[Problem]:
-    """Append to a history, check it, draw it, and replay a gate over it. What it had stays in it."""
+    """Append to a history, check it, draw it, replay a gate, and count errors of it. What it had stays in it."""
     chance = case.chance
     files = chance.choice(_MUTATIONS)(dict(_make_files()), chance)
     store = case.folder / "store"
     _write(store, files, as_repository=case.number % 20 == 0)
     result = case.folder / "result.json"
     result.write_text(_make_run(f"new-{case.number}"), encoding="utf-8")
-    commands = [("append", str(result)), ("check",), ("backtest", "--gate", "5%"), ("append", str(result))]
+    append = ("trend", "append", str(result))
+    commands: list[tuple[str, ...]] = [append, ("trend", "check"), ("trend", "backtest", "--gate", "5%"), append]
     if case.number % 5 == 0:
-        commands.append(("render", "--output", str(case.folder / "site")))
-    for name, *arguments in commands:
-        ended = run_command(case.folder, "trend", name, *arguments, "--store", str(store))
+        commands.append(("trend", "render", "--output", str(case.folder / "site")))
+        commands.append(("ledger", "--output", str(case.folder / "ledger")))
+    for words in commands:
+        ended = run_command(case.folder, *words, "--store", str(store))
         yield from judge_ending(ended.status, ended.log, (0, 1, 2, 6))
-        yield from (Problem("wrong", f"trend {name}: {text}") for text in find_in_terminal(ended.log))
-        if name == "append" and not (store / ".git").exists():
+        yield from (Problem("wrong", f"{words[:2]}: {text}") for text in find_in_terminal(ended.log))
+        if words is append and not (store / ".git").exists():
             yield from _find_lost(files, store, ended.status, ended.log)
 
 
@@ -112,6 +114,7 @@ def _list_records() -> tuple[Record, ...]:
         speed = (200 if day < 30 else 150) * (1 + 0.004 * (day * 7 % 5 - 2))
         at = (now - timedelta(days=_RUNS - day)).strftime("%Y-%m-%dT%H:%M:%SZ")
         more: dict[str, Any] = {"metrics": {"requests_per_second": (speed, speed - 1, speed + 1)}}
+        more["unchanged"] = UnchangedCode(verdict="unchanged") if day % 3 == 0 else None
         records.append(make_record(f"run-{day}", at, sha=f"{day:040x}", config="bench.yml", **more))
     return tuple(records)
 

@@ -37,7 +37,7 @@ from tests.unit.history.places import make_record
 from bench_action.cli import app, trend
 from bench_action.github.commands import Commands
 from bench_action.github.texts import make_marker
-from bench_action.history.record import Record
+from bench_action.history.record import Record, UnchangedCode
 from bench_action.model.errors import StackError
 from bench_action.model.machine import Condition
 from bench_action.model.result import Result
@@ -50,10 +50,12 @@ from bench_action.report.junit import render_junit
 from bench_action.report.markdown import render_markdown
 from bench_action.report.openmetrics import render_openmetrics
 from bench_action.report.progress import PlainProgress
-from bench_action.report.terminal import print_conditions, print_view
+from bench_action.report.terminal import print_conditions, print_table, print_view
 from bench_action.report.view import make_view
 from bench_action.trend.change_points import ChangePoint, find_latest_change_points
 from bench_action.trend.check import describe_change
+from bench_action.trend.ledger import make_ledger, make_ledger_table
+from bench_action.trend.ledger_page import render_ledger
 from bench_action.trend.page import CommitLinks, render_site
 from bench_action.trend.series import make_series
 
@@ -65,6 +67,7 @@ _OUTPUTS = frozenset(
 )
 _RECORD = ("run_id", "sha", "ref", "config", "key", "job", "preset", "engine", "tool_version", "fingerprint")
 _RECORD_CELL = ("cpu_model", "variant", "profile", "control_id")
+_CODE = UnchangedCode(verdict="regressed", alarms={"requests_per_second": "regressed"}, runner="self-hosted")
 _ERROR = ("what", "where", "cause", "advice", "log")
 _DATES = frozenset({"started_at", "committed_at"})  # read as such, and refused if they are none
 _Place = tuple[str | int, ...]
@@ -85,6 +88,7 @@ class Field:
 def list_all_fields() -> Sequence[Field]:
     """List every field that may hold a stranger's text."""
     fields = [Field("record", (name,)) for name in (*_RECORD, *_RECORD_CELL)]
+    fields += [Field("record", ("unchanged", name)) for name in ("runner", "architecture")]
     fields += [Field("error", (name,)) for name in _ERROR]
     seen: set[_Place] = set()
     for kind, tree in make_results().items():
@@ -229,7 +233,7 @@ def _find_in_record(field: Field, text: str, folder: Path) -> Iterator[str]:
     """A history with this text in all of its records: its site, its issue, and what a check prints."""
     records = _list_records()
     try:
-        changed = [_put_into_record(record, str(field.place[0]), text, n) for n, record in enumerate(records)]
+        changed = [_put_into_record(record, field.place, text, n) for n, record in enumerate(records)]
     except ValidationError:
         return
     points = _find_points(changed)
@@ -243,6 +247,7 @@ def _find_in_record(field: Field, text: str, folder: Path) -> Iterator[str]:
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         for point in points:
             trend._echo(describe_change(point, text))
+        print_table(make_ledger_table(make_ledger(changed)), Console())
     yield from _label("terminal", find_in_terminal(printed.getvalue()))
     if points:
         marker = make_marker(f"trend {points[0].series.benchmark.id}")
@@ -250,9 +255,11 @@ def _find_in_record(field: Field, text: str, folder: Path) -> Iterator[str]:
         yield from _label("issue", find_in_markdown(f"{marker}\n{title}\n\n{body}", ours=(marker,)))
 
 
-def _put_into_record(record: Record, name: str, text: str, number: int) -> Record:
-    value = f"{text}{number}" if name in {"run_id", "sha"} else text
-    return Record.model_validate_json(json.dumps({**record.model_dump(), name: value}))  # as a history is read
+def _put_into_record(record: Record, place: _Place, text: str, number: int) -> Record:
+    value = f"{text}{number}" if place[0] in {"run_id", "sha"} else text
+    tree = record.model_dump()
+    (tree if len(place) == 1 else tree[str(place[0])])[str(place[-1])] = value
+    return Record.model_validate_json(json.dumps(tree))  # as a history is read
 
 
 @functools.cache
@@ -267,6 +274,7 @@ def _list_records() -> Sequence[Record]:
             "sha": f"{day:040x}",
             "metrics": {"requests_per_second": (speed, speed - 1, speed + 1)},
             "control": {},
+            "unchanged": _CODE,
         }
         records.append(make_record(f"run-{day}", at, config="bench.yml", key="k", job="ci/benchmark", **more))
     return records
@@ -279,6 +287,8 @@ def _find_points(records: Sequence[Record]) -> list[ChangePoint]:
 def _render_trend(records: Sequence[Record], points: Sequence[ChangePoint]) -> Iterator[tuple[str, str]]:
     with mock.patch("plotly.offline.get_plotlyjs", return_value=""):
         yield from render_site(make_series(records), points, CommitLinks(_SITE))
+    for name, page in render_ledger(make_ledger(records), CommitLinks(_SITE)):
+        yield f"ledger/{name}", page
 
 
 @functools.cache
@@ -286,8 +296,8 @@ def _parse_usual_trend(kind: str) -> Outline:
     """Parse the usual page: the index, or that of any chart."""
     records = _list_records()
     pages = dict(_render_trend(records, _find_points(records)))
-    charts = [name for name in pages if name.endswith(".html") and name != "index.html"]
-    return parse_page(pages["index.html" if kind == "index.html" else charts[0]])
+    charts = [name for name in pages if name.endswith(".html") and not name.endswith("index.html")]
+    return parse_page(pages[kind if kind.endswith("index.html") else charts[0]])
 
 
 _RENDERINGS: Mapping[str, Callable[[Field, str, Path], Iterator[str]]] = {

@@ -30,7 +30,7 @@ from bench_action.history.layout import INDEX, parse_index
 from bench_action.history.record import Record, parse_line
 from bench_action.history.recording import make_records
 from bench_action.model.errors import InputError, StackError
-from bench_action.model.result import Result
+from bench_action.model.result import Result, Source
 from bench_action.model.warning import Code
 from bench_action.pipeline import Outcome
 
@@ -180,6 +180,17 @@ def test_step__without_anything_for_the_history_still_draws_the_page(step: Step)
     page.unlink()
     assert step.run(INVALID) == 5
     assert page.is_file()
+
+
+def test_step__of_unchanged_code_is_in_the_ledger_even_if_it_is_invalid(step: Step, github: GitHubDouble) -> None:
+    trial = make_trial("shop", 1, warnings=(warn(Code.NOTHING_SERVED),))
+    same = Source(head_sha="a" * 40, base_sha="a" * 40)
+    assert step.run(make_result([trial], source=same), "schedule", fail_on="never", baseline="a" * 40) == 0, step.log
+    (record,) = kept(github)
+    assert record.unchanged is not None
+    assert record.unchanged.verdict == "invalid"
+    page = step.folder / "out" / "trend" / "ledger" / "index.html"
+    assert "0 false alarms in 1 run" in page.read_text(encoding="utf-8")
 
 
 TREES = r"/git/trees"

@@ -147,6 +147,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(trend.app, name="trend")
+app.command()(trend.ledger)
 
 
 @app.command()

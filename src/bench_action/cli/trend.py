@@ -1,4 +1,4 @@
-"""The commands `bench-action trend …`, which read and write a history."""
+"""The commands `bench-action trend …` and `bench-action ledger`, which read and write a history."""
 
 import re
 from collections.abc import Iterator
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # The history and its readers are imported when a command needs them, so that other commands start fast.
 _Store = Annotated[str, typer.Option("--store", metavar="PATH", help="A folder, a git repository, or its address.")]
 _Branch = Annotated[str, typer.Option(metavar="NAME", help="The repository's branch; created if it does not exist.")]
+_Repository = Annotated[str, typer.Option(metavar="URL", help="The repository's page, to link commits.")]
+
+_LEDGER = Path("bench-results/ledger")
 
 app = typer.Typer(help="Work with trends over many runs: append, check, render, and backtest a gate.")
 
@@ -50,7 +53,7 @@ def render(
     store: _Store,
     output: Annotated[Path, typer.Option(metavar="DIR", help="The folder for the site.")],
     branch: _Branch = DEFAULT_BRANCH,
-    repository: Annotated[str, typer.Option(metavar="URL", help="The repository's page, to link commits.")] = "",
+    repository: _Repository = "",
 ) -> None:
     """Render the history as a static site."""
     with _open_trends(store, branch) as trends:
@@ -69,6 +72,26 @@ def backtest(
     """Count the alarms that a gate would have raised, and how many of them later runs undid."""
     with _open_trends(store, branch) as trends:
         print_table(trends.backtest([_parse_loss(text) for text in gate]), Console())
+
+
+def ledger(
+    store: _Store,
+    output: Annotated[Path, typer.Option(metavar="DIR", help="The folder for the page and the badge.")] = _LEDGER,
+    branch: _Branch = DEFAULT_BRANCH,
+    repository: _Repository = "",
+) -> None:
+    """Count false alarms and the smallest detectable change in runs of unchanged code, by runner and CPU."""
+    from bench_action.trend.ledger import OPTIONAL  # noqa: PLC0415
+
+    with _open_trends(store, branch) as trends:
+        table = trends.render_ledger(output, repository)
+    if table is None:
+        raise InputError(
+            "the history has no runs of unchanged code",
+            advice="measure a commit against itself (`bench-action run --baseline HEAD`), and append the result: "
+            "`bench-action trend append RESULT.json`",
+        )
+    print_table(table, Console(), OPTIONAL)
 
 
 @contextmanager

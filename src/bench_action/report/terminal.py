@@ -33,7 +33,7 @@ def print_view(view: View, console: Console) -> None:
         console.print(make_text(_plain(sentence)))
     if view.changes.rows and view.trusted:
         console.print()
-        _print_table(view.changes, console, (DETECTABLE, INTERVAL))
+        print_table(view.changes, console, (DETECTABLE, INTERVAL))
     console.print()
     for sentence in view.uncompared:
         console.print(make_text(_plain(sentence)))
@@ -41,7 +41,7 @@ def print_view(view: View, console: Console) -> None:
     if view.uncompared or not all(concern.grave for concern in view.concerns):
         console.print()
     # sentences above say how variants compare, so that 80 columns are enough
-    _print_table(view.results.leave_out(AGAINST), console, (CONNECTIONS, "Spread"))
+    print_table(view.results.leave_out(AGAINST), console, (CONNECTIONS, "Spread"))
     for chart in view.charts:
         if chart.bars:
             console.print()
@@ -60,7 +60,7 @@ def _print_concerns(concerns: Sequence[Concern], console: Console) -> None:
 
 def print_compared(comparisons: Sequence[Comparison], console: Console) -> None:
     """Print two stored results side by side, with what their intervals cannot know."""
-    _print_table(tabulate_comparisons(comparisons).leave_out(VERDICT), console, (DETECTABLE,))
+    print_table(tabulate_comparisons(comparisons).leave_out(VERDICT), console, (DETECTABLE,))
     console.print()
     for c in comparisons:
         if c.method == "count" and c.significant:
@@ -71,11 +71,6 @@ def print_compared(comparisons: Sequence[Comparison], console: Console) -> None:
             "changed. `bench-action run --baseline REF` measures both at the same time."
         )
     )
-
-
-def print_table(table: Table, console: Console) -> None:
-    """Print nothing but a table."""
-    _print_table(table, console)
 
 
 def print_conditions(lines: Sequence[Condition], console: Console) -> None:
@@ -90,7 +85,7 @@ def print_conditions(lines: Sequence[Condition], console: Console) -> None:
             console.print(make_text(f"{'':<8}{'':<{width}}  → {line.cure}"), soft_wrap=True)
 
 
-def _print_table(table: Table, console: Console, optional: Sequence[str] = ()) -> None:
+def print_table(table: Table, console: Console, optional: Sequence[str] = ()) -> None:
     """Print a table; if it is too wide, without the first of the `optional` columns, then without the second."""
     for heading in optional:
         if sum(_measure_columns(table)) + len(table.headings) > console.width:

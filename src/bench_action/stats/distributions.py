@@ -31,6 +31,11 @@ def t_quantile(share: float, degrees: float) -> float:
     return float(_special().stdtrit(degrees, share))
 
 
+def beta_quantile(share: float, a: float, b: float) -> float:
+    """Compute the quantile of the beta distribution with the parameters a and b at `share`."""
+    return float(_special().betaincinv(a, b, share))
+
+
 def log_mean_square(degrees: float) -> float:
     """Compute the expected value of log(χ² ÷ n), the logarithm of a mean square with n degrees of freedom."""
     return float(_special().digamma(degrees / 2)) - math.log(degrees / 2)

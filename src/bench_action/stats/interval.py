@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from bench_action.stats.distributions import LARGEST_LOG, find_detectable_change, t_quantile
+from bench_action.stats.distributions import LARGEST_LOG, beta_quantile, find_detectable_change, t_quantile
 
 CONFIDENCE = 0.99
 LEAST_BLOCKS = 4  # with fewer, the interval is wider than any change that matters: no size, no verdict
@@ -55,6 +55,17 @@ def estimate_mean(values: Sequence[float], confidence: float = CONFIDENCE) -> In
         return _exponentiate(fmean(logs), t_quantile((1 + confidence) / 2, len(logs) - 1) * _standard_error(logs))
     middle, half = fmean(values), t_quantile((1 + confidence) / 2, len(values) - 1) * _standard_error(values)
     return Interval(max(0.0, middle - half), middle + half)
+
+
+def estimate_share(count: int, total: int, confidence: float = CONFIDENCE) -> Interval:
+    """Compute the interval of a share of which `count` of `total` independent runs are a sample; 0 to 1 without runs.
+
+    It is never too narrow, however small the share. Source: Clopper and Pearson 1934, Biometrika 26.
+    """
+    tail = (1 - confidence) / 2
+    low = beta_quantile(tail, count, total - count + 1) if count else 0.0
+    high = beta_quantile(1 - tail, count + 1, total - count) if count < total else 1.0
+    return Interval(low, high)
 
 
 def estimate_ratio(base: Sequence[float], head: Sequence[float], confidence: float = CONFIDENCE) -> Ratio | None:

@@ -4,7 +4,7 @@ The site needs nothing from elsewhere, as it has plotly's script too, once; it w
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -27,8 +27,8 @@ from bench_action.trend.series import Series
 _HASH: Final = re.compile(r"[0-9a-f]{7,64}")
 _REPOSITORY: Final = re.compile(r"https?://[\w.-]+(?::\d+)?/[\w.~/-]+")
 _RECENT_CHANGES: Final = 20
-_STYLES: Final = ("palette.css", "page.css", "trend.css")
-_SCRIPTS: Final = ("page.js", "trend_text.js", "trend_chart.js", "trend_controls.js")
+STYLES: Final = ("palette.css", "page.css", "trend.css")
+SCRIPTS: Final = ("page.js", "trend_text.js", "trend_chart.js", "trend_controls.js")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +56,29 @@ class CommitLinks:
 
 
 def write_site(all_series: Sequence[Series], points: Sequence[ChangePoint], links: CommitLinks, output: Path) -> None:
-    """Write the site into the folder `output`, creating it if necessary; no link is followed.
+    """Write the site into the folder `output`, as `write_files` does."""
+    write_files(render_site(all_series, points, links), output)
+
+
+def write_files(files: Iterable[tuple[str, str]], output: Path) -> None:
+    """Write files, by name, into the folder `output`, creating it if necessary; no link is followed.
 
     Raises InputError for a link of the repository on the way there, and OSError.
     """
-    require_no_link(output / "data")
-    (output / "data").mkdir(parents=True, exist_ok=True)
-    for name, text in render_site(all_series, points, links):
-        replace_file(output / name, text)
+    for name, text in files:
+        path = output / name
+        require_no_link(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, text)
 
 
 def render_site(
-    all_series: Sequence[Series], points: Sequence[ChangePoint], links: CommitLinks
+    all_series: Sequence[Series], points: Sequence[ChangePoint], links: CommitLinks, ledger: str = ""
 ) -> Iterator[tuple[str, str]]:
-    """Render every file of the site: its path and its text."""
+    """Render every file of the site: its path and its text.
+
+    `ledger`: the summary of the ledger, whose page is in the folder `ledger`; empty without one.
+    """
     names = name_each(series.benchmark for series in all_series)
     pages = html_environment()
     pages.globals.update(
@@ -81,14 +90,14 @@ def render_site(
     latest = max((point.at for series in all_series for point in series.points[-1:]), default=None)
     badge = make_badge(points, latest)
     index = pages.get_template("trend_index.html.j2")
-    yield "index.html", index.render(_describe_index(charts, points), latest=latest, badge=badge)
+    yield "index.html", index.render(_describe_index(charts, points), latest=latest, badge=badge, ledger=ledger)
     page = pages.get_template("trend_chart.html.j2")
     for chart in charts:
         counterpart = next((other.name for other in charts if chart.is_counterpart(other)), None)
         yield f"{chart.name}.html", page.render(chart=chart, counterpart=counterpart)
         yield from _render_data(chart, links)
-    yield "trend.css", read_assets(*_STYLES)
-    yield "trend.js", read_assets(*_SCRIPTS)
+    yield "trend.css", read_assets(*STYLES)
+    yield "trend.js", read_assets(*SCRIPTS)
     yield "plotly.min.js", plotly.offline.get_plotlyjs()
     yield "badge.svg", badge.svg
     yield "badge.json", badge.endpoint

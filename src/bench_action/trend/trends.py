@@ -1,8 +1,9 @@
 """Work with a history: append to it, check it, draw it, replay a gate over it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 
 from bench_action.history.changes import is_from_the_future
@@ -22,7 +23,9 @@ from bench_action.trend.change_points import (
     select_new,
 )
 from bench_action.trend.check import describe_change, describe_false_alarms, summarize_check
-from bench_action.trend.page import CommitLinks, write_site
+from bench_action.trend.ledger import make_ledger, make_ledger_table, summarize_ledger
+from bench_action.trend.ledger_page import render_ledger
+from bench_action.trend.page import CommitLinks, render_site, write_files
 from bench_action.trend.series import Series, make_series
 
 _DAYS = 450
@@ -80,22 +83,43 @@ class Trends:
     def render(self, folder: Path, repository: str) -> bool:
         """Write the static site, and return whether there was anything to show; an empty history has no site.
 
+        If the history has runs of unchanged code, the site has their ledger, too.
+
         `repository`: the address that shows commits, empty for no links. Raises InputError if `folder` cannot be
         written to.
         """
-        records = self._read_records()
-        judged = make_series(records)
-        if not judged:
+        records, links = self._read_records(), CommitLinks(repository)
+        judged, ledger = make_series(records), make_ledger(records)
+        if not judged and not ledger.tallies:
             self.say("no page: the history is empty")
             return False
         identities = {_identify(series) for series in judged}
         plain = [series for series in make_series(records, absolute=True) if _identify(series) not in identities]
-        try:
-            write_site([*judged, *plain], find_all_change_points(judged), CommitLinks(repository), folder)
-        except OSError as error:
-            raise InputError(f"could not write the trend's page to {folder}: {error}") from error
-        self.say(f"wrote the page {folder / 'index.html'}")
+        summary = summarize_ledger(ledger) if ledger.tallies else ""
+        site = render_site([*judged, *plain], find_all_change_points(judged), links, summary)
+        own = render_ledger(ledger, links) if ledger.tallies else ()
+        self._write(chain(site, ((f"ledger/{name}", text) for name, text in own)), folder)
         return True
+
+    def render_ledger(self, folder: Path, repository: str) -> Table | None:
+        """Write the page of the runs of unchanged code, and return its table; None without such runs.
+
+        `repository`: the address that shows commits, empty for no links. Raises InputError if `folder` cannot be
+        written to.
+        """
+        ledger = make_ledger(self._read_records())
+        if not ledger.tallies:
+            return None
+        self._write(render_ledger(ledger, CommitLinks(repository)), folder)
+        return make_ledger_table(ledger)
+
+    def _write(self, files: Iterable[tuple[str, str]], folder: Path) -> None:
+        """Write the files of a page. Raises InputError."""
+        try:
+            write_files(files, folder)
+        except OSError as error:
+            raise InputError(f"could not write the page to {folder}: {error}") from error
+        self.say(f"wrote the page {folder / 'index.html'}")
 
     def backtest(self, gates: Sequence[float]) -> Table:
         """Replay each gate, between one run and the next, over the history."""

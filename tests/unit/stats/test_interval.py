@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bench_action.stats.distributions import t_quantile
-from bench_action.stats.interval import LEAST_BLOCKS, Interval, Ratio, estimate_mean, estimate_ratio
+from bench_action.stats.interval import LEAST_BLOCKS, Interval, Ratio, estimate_mean, estimate_ratio, estimate_share
 
 pytestmark = pytest.mark.unit
 
@@ -205,3 +205,21 @@ def test_estimate_mean__is_wider_for_more_confidence() -> None:
     assert narrow is not None
     assert wide is not None
     assert wide.low < narrow.low < narrow.high < wide.high
+
+
+@given(st.integers(1, 2000).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total))))
+def test_estimate_share__is_the_exact_interval(counted: tuple[int, int]) -> None:
+    expected = stats.binomtest(*counted).proportion_ci(0.99, method="exact")
+    found = estimate_share(*counted)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_estimate_share__without_runs_knows_nothing() -> None:
+    assert estimate_share(0, 0) == Interval(0.0, 1.0)
+
+
+@pytest.mark.parametrize("share", [0.002, 0.01, 0.3])
+def test_estimate_share__misses_the_truth_in_one_of_a_hundred_samples_at_most(share: float) -> None:
+    counts = np.random.default_rng(11).binomial(150, share, RUNS)
+    found = [estimate_share(int(count), 150) for count in counts]
+    assert sum(not interval.low <= share <= interval.high for interval in found) <= 0.01 * RUNS + 8
