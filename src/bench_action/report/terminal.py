@@ -18,6 +18,8 @@ from bench_action.report.table import Table
 from bench_action.report.tables import AGAINST, CONNECTIONS
 from bench_action.report.view import View
 
+_NARROWEST = 12  # characters of a column of text
+
 
 def print_view(view: View, console: Console) -> None:
     """Print the headline, its reasons, the tables and the warnings; the rest is in report.md."""
@@ -101,13 +103,24 @@ def print_table(table: Table, console: Console, optional: Sequence[str] = ()) ->
 def _lay_out(table: Table, rows: Sequence[tuple[str, ...]], console: Console) -> RichTable:
     """Lay out some rows of a table, or only its header without rows; columns are as wide as the whole table needs."""
     part = RichTable(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_header=not rows)
-    widths = _measure_columns(table)
+    widths = _narrow_text(_measure_columns(table), table.numeric, console.width)
     fits = sum(widths) + len(widths) <= console.width
     for title, right, width in zip(table.headings, table.numeric, widths, strict=True):
-        part.add_column(title, justify="right" if right else "left", no_wrap=right, min_width=width if fits else None)
+        part.add_column(title, justify="right" if right else "left", no_wrap=right, width=width if fits else None)
     for row in rows:
         part.add_row(*map(make_text, row))
     return part
+
+
+def _narrow_text(widths: Sequence[int], numeric: Sequence[bool], room: int) -> list[int]:
+    """Narrow the widest column of text, which is then wrapped, if the columns do not fit otherwise."""
+    excess = sum(widths) + len(widths) - room
+    texts = [column for column, right in enumerate(numeric) if not right]
+    widest = max(texts, key=lambda column: widths[column], default=-1)
+    return [
+        max(width - excess, min(width, _NARROWEST)) if column == widest and excess > 0 else width
+        for column, width in enumerate(widths)
+    ]
 
 
 def _measure_columns(table: Table) -> list[int]:

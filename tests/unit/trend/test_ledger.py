@@ -1,5 +1,6 @@
 """Runs of unchanged code are counted by kind of runner; a change that one reports is a false alarm."""
 
+import io
 import re
 from typing import Any
 
@@ -7,13 +8,16 @@ import numpy as np
 import pytest
 from benchmarks.detection import detect
 from benchmarks.detection.ledger import is_unchanged, read_records
+from rich.console import Console
 from tests.unit.history.places import make_history, make_record
 
 from bench_action.history.record import Record, UnchangedCode, parse_line, render_line
 from bench_action.model.result import Verdict
+from bench_action.report.terminal import print_table
 from bench_action.stats.sequential import ALPHA
 from bench_action.trend.badge import make_ledger_badge
 from bench_action.trend.ledger import (
+    OPTIONAL,
     Ledger,
     RunnerKind,
     Tally,
@@ -109,7 +113,7 @@ def test_tally__the_detectable_change_is_the_median_of_the_runs_that_know_theirs
     ledger = make_ledger(records)
     assert summarize_ledger(ledger) == "0 false alarms in 4 runs, 2.0 % detectable"
     (_, row) = make_ledger_table(ledger).rows
-    assert row[-3:-1] == ("2.0 %", "1.0 % to over 100 %")
+    assert row[-3:-1] == ("2.0 %", "1.0 to over 100 %")
     assert make_ledger([make_entry(detectable={})]).total.detectable is None
 
 
@@ -170,3 +174,15 @@ def test_recordings__of_unchanged_code_become_entries_once() -> None:
     tallies = make_ledger(history.read()).tallies
     assert sum(len(tally.runs) for tally in tallies.values()) == len(records)
     assert all(tally.detectable is not None for tally in tallies.values())
+
+
+def test_table__in_a_narrow_terminal_wraps_the_cpu_and_keeps_its_columns() -> None:
+    page = io.StringIO()
+    table = make_ledger_table(make_ledger([make_entry("a"), make_entry("b", architecture="aarch64")]))
+    print_table(table, Console(file=page, width=80), OPTIONAL)
+    lines = page.getvalue().splitlines()
+    column = lines[0].index("Runs") + len("Runs")
+    counts = [line[:column].split()[-1] for line in lines if line.rstrip().endswith("1.2 %")]
+    assert counts == ["1", "1", "2"]
+    assert "Processor" in page.getvalue()
+    assert all(len(line) <= 80 for line in lines)
