@@ -113,9 +113,10 @@ def measure_unchanged(example: Example, folder: Path, output: Path, minutes: str
 
 
 def correct(example: Example, file: Path) -> None:
-    """Put another path into what `init` wrote, if it chose another."""
+    """Put another path into what `init` wrote, if it chose another, and name its profile after it."""
     if example.path:
         text = re.sub(r"(?<=\bpath: )[^\s,{}]+(?=[,}])", example.path, file.read_text(encoding="utf-8"))
+        text = re.sub(r"^  [\w-]+(?=: \{path: )", f"  {example.path.split('/')[1]}", text, flags=re.MULTILINE)
         file.write_text(text, encoding="utf-8")
 
 

@@ -85,6 +85,21 @@ class ComposeFile:
         others = [service.name for service in likely[1:]]
         return likely[0], f"{', '.join(others)} could be meant as well" if others else ""
 
+    def mounts_in_image(self, file: Path, folder: Path) -> bool:
+        """Whether a file is mounted in a service that is not built, alone or with its folder, to be read at its start.
+
+        `folder`: the repository's.
+        """
+        place = (folder / self.path).parent
+        sources = (
+            (place / mount.source).resolve()
+            for service in self.services
+            if service.parsed.build is None
+            for mount in service.parsed.mounts
+            if "/" in mount.source
+        )
+        return any(file.resolve().is_relative_to(source) for source in sources)
+
     def list_profiles(self, service: ComposeService) -> list[str]:
         """List compose's profiles without which a service, or one that it depends on, would not be started."""
         needed = [service, *(other for other in self.services if other.name in service.parsed.conditions)]

@@ -31,6 +31,8 @@ _MIGRATES = re.compile(
 )
 _POSTGRES = re.compile(r"postg|pgvector|timescale")
 _REDIS = re.compile(r"redis|valkey")
+_SEEDS = ("seed*.sql", "*seed.sql", "seeds/*.sql", "dump.sql", "fixtures.sql", "sample*data*.sql", "testdata.sql")
+_INITIAL_DATA = "docker-entrypoint-initdb.d"  # whose files the official images of databases run
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,8 @@ class Draft:
     `port`: None if the compose file says it. `services`: kind → image,
     without a compose file. `elsewhere`: kinds that an application needs and that must be described by hand.
     `setup`: a command, and what to check about it. `profiles` are measured; `others` are only listed.
-    `counts_queries`: whether there is a PostgreSQL, whose queries are counted and which can be seeded.
+    `seed`: a file of test data; `loaded`: one that a database loads itself. `counts_queries`: whether there is a
+    PostgreSQL, whose queries are counted and which can be seeded.
     """
 
     folder: Path
@@ -68,6 +71,7 @@ class Draft:
     setup: tuple[Sequence[str], str] | None
     migrated_by: str
     seed: str
+    loaded: str
     profiles: Sequence[Route]
     others: Sequence[Route]
     counts_queries: bool
@@ -102,6 +106,7 @@ def make_draft(start: Path) -> Draft:
     routes = sort_routes(framework.find_routes(sources))
     profiles, others = _choose_profiles(routes)
     setup, migrated_by = _find_setup(application, framework, manifests)
+    seed, loaded = _find_seed(application)
     compose = application.compose.path if application.compose is not None else ""
     return Draft(
         folder=application.folder,
@@ -119,7 +124,8 @@ def make_draft(start: Path) -> Draft:
         settings=_choose_settings(application, framework, kinds, manifests),
         setup=setup,
         migrated_by=migrated_by,
-        seed=_find_seed(application),
+        seed=seed,
+        loaded=loaded,
         profiles=profiles,
         others=others,
         counts_queries=_uses_postgres(application.compose) if application.compose is not None else "postgres" in kinds,
@@ -342,13 +348,30 @@ def _find_migration(
     return next(((command, note) for found, command, note in tools if found), ([], ""))
 
 
-def _find_seed(application: _Application) -> str:
-    """Find a file of SQL that looks like test data, relative to the configuration."""
-    for name in application.sources.find(
-        "seed*.sql", "*seed.sql", "seeds/*.sql", "dump.sql", "fixtures.sql", "sample*data*.sql", "testdata.sql"
-    ):
-        return name if application.context == "." else f"{application.context}/{name}"
-    return ""
+def _find_seed(application: _Application) -> tuple[str, str]:
+    """Find a file of SQL that looks like test data, relative to the configuration; or one that is loaded anyway."""
+    loaded = ""
+    for name in application.sources.find(*_SEEDS):
+        path = name if application.context == "." else f"{application.context}/{name}"
+        if not _is_loaded(application, path):
+            return path, ""
+        loaded = loaded or path
+    return "", loaded
+
+
+def _is_loaded(application: _Application, path: str) -> bool:
+    """Whether a service of the compose file loads a file when it starts: a second time would be an error."""
+    if application.compose is None:
+        return False
+    file = application.folder / path
+    if application.compose.mounts_in_image(file, application.folder):
+        return True
+    sources = Sources.from_folder(application.folder)
+    for name in sources.find("Dockerfile", "Dockerfile.*", "*.Dockerfile"):
+        text, place = sources.read(name), (application.folder / name).parent
+        if _INITIAL_DATA in text and (file.name in text or file.is_relative_to(place)):
+            return True
+    return False
 
 
 def _list_env_files(application: _Application) -> Iterator[tuple[str, str]]:

@@ -243,6 +243,41 @@ def test_profiles__have_names_that_a_configuration_allows() -> None:
     Config.model_validate({"variants": {"w": {"build": "."}}, "profiles": dict.fromkeys(names, profile)})
 
 
+@pytest.mark.parametrize(
+    ("files", "seed", "loaded"),
+    [
+        (
+            {"compose.yml": "{image: postgres, volumes: ['./db/seed.sql:/docker-entrypoint-initdb.d/2.sql']}"},
+            "",
+            True,
+        ),
+        ({"compose.yml": "{image: postgres, volumes: [./db:/docker-entrypoint-initdb.d]}"}, "", True),
+        ({"compose.yml": "{image: postgres, volumes: [{type: bind, source: ./db, target: /x}]}"}, "", True),
+        ({"docker/compose.yml": "{image: mysql, volumes: ['../db/seed.sql:/x']}"}, "", True),
+        ({"compose.yml": "{build: ./db}", "db/Dockerfile": "FROM x\nCOPY . /docker-entrypoint-initdb.d/"}, "", True),
+        ({"compose.yml": "{build: d}", "d/Dockerfile": "COPY db/seed.sql /docker-entrypoint-initdb.d"}, "", True),
+        ({"compose.yml": "{build: ./db}", "db/Dockerfile": "FROM x"}, "db/seed.sql", False),
+        ({"compose.yml": "{image: postgres, volumes: ['db:/var/lib/postgresql/data']}"}, "db/seed.sql", False),
+        ({"compose.yml": "{image: postgres}"}, "db/seed.sql", False),
+        ({}, "db/seed.sql", False),
+    ],
+)
+def test_seed__is_not_what_a_database_loads_itself(
+    repository: Repository, files: dict[str, str], seed: str, loaded: bool
+) -> None:
+    app = {"Dockerfile": "FROM x", "db/seed.sql": "SELECT 1;", "requirements.txt": "psycopg"}
+    top = {"": "..", "compose.yml": ".", "docker/compose.yml": ".."}
+    made = {
+        name: f"services: {{web: {{build: {top[name]}}}, db: {text}}}" if "compose" in name else text
+        for name, text in files.items()
+    }
+    draft = make_draft(repository({**app, **made}))
+    assert (draft.seed, draft.loaded) == (seed, "db/seed.sql" if loaded else "")
+    configuration = render_configuration(draft)
+    assert ("loads db/seed.sql" in configuration) == (loaded and draft.counts_queries)
+    assert yaml.safe_load(configuration).get("seed", "") == (seed if draft.counts_queries else "")
+
+
 def test_compose__profiles_and_files_of_variables(repository: Repository) -> None:
     compose = {
         "web": {"build": ".", "profiles": ["web"], "ports": [80], "depends_on": {"db": {}}, "env_file": ["./.env.dev"]},
