@@ -22,7 +22,7 @@ from tests.e2e.browser import chromium
 
 from bench_action.model.benchmark import UNNAMED, Benchmark
 from bench_action.trend.change_points import find_all_change_points
-from bench_action.trend.page import CommitLinks, write_site
+from bench_action.trend.page import CommitLinks, render_site, write_files
 from bench_action.trend.series import make_series
 
 CELLS, DAYS = 27, 3_704
@@ -92,7 +92,7 @@ def measure(count: int, folder: Path) -> str:
     changes = find_all_change_points(series)
     searched = time.perf_counter() - before
     before = time.perf_counter()
-    write_site(series, changes, CommitLinks("https://example.org/o/r"), folder)
+    write_files(render_site(series, changes, CommitLinks("https://example.org/o/r")), folder)
     rendered = time.perf_counter() - before
     page = next(folder.glob("*-requests-per-second.html"))
     index, _ = zip(*(_time_page(folder / "index.html", "true") for _ in range(_TRIES)), strict=True)

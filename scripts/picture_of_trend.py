@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # tests/, which have the 
 from tests.e2e.browser import chromium
 
 from bench_action.trend.change_points import find_all_change_points
-from bench_action.trend.page import CommitLinks, write_site
+from bench_action.trend.page import CommitLinks, render_site, write_files
 from bench_action.trend.series import Point, Series
 
 _RUNS = 120
@@ -32,7 +32,8 @@ def main(picture: Path) -> None:
     machines = random.choice(_MACHINES, _RUNS, p=(0.5, 0.3, 0.2))
     series = [_simulate(variant, machines, random) for variant in _LEVELS]
     with tempfile.TemporaryDirectory() as folder:
-        write_site(series, find_all_change_points(series), CommitLinks("https://github.com/org/shop"), Path(folder))
+        links = CommitLinks("https://github.com/org/shop")
+        write_files(render_site(series, find_all_change_points(series), links), Path(folder))
         with chromium() as page:
             page.open((Path(folder) / "quick-64-requests-per-second.html").as_uri(), _WIDTH, _HEIGHT)
             page.until("document.getElementById('chart').dataset.drawn")

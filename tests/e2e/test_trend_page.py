@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.browser import Page
 
 from bench_action.trend.change_points import find_all_change_points
-from bench_action.trend.page import CommitLinks, write_site
+from bench_action.trend.page import CommitLinks, render_site, write_files
 from bench_action.trend.series import Point, Series
 
 pytestmark = pytest.mark.e2e
@@ -42,7 +42,8 @@ def _series(variant: str, profile: str, *, evil: bool = False) -> Series:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trend") / "a site"
     shown = [_series("django", "list"), _series("aiohttp", "list"), _series(EVIL, EVIL, evil=True)]
-    write_site(shown, find_all_change_points(shown), CommitLinks("https://example.org/o/r", f"trend of {EVIL}"), folder)
+    links = CommitLinks("https://example.org/o/r", f"trend of {EVIL}")
+    write_files(render_site(shown, find_all_change_points(shown), links), folder)
     return folder
 
 

@@ -55,11 +55,6 @@ class CommitLinks:
         return self.repository.rstrip("/") if _REPOSITORY.fullmatch(self.repository) else ""
 
 
-def write_site(all_series: Sequence[Series], points: Sequence[ChangePoint], links: CommitLinks, output: Path) -> None:
-    """Write the site into the folder `output`, as `write_files` does."""
-    write_files(render_site(all_series, points, links), output)
-
-
 def write_files(files: Iterable[tuple[str, str]], output: Path) -> None:
     """Write files, by name, into the folder `output`, creating it if necessary; no link is followed.
 
