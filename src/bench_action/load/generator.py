@@ -2,6 +2,7 @@
 
 import base64
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
@@ -226,7 +227,7 @@ def build_agent_source() -> str:
 
 
 class Agent:
-    """The agent's other end: one order at a time, each with a deadline.
+    """The agent's other end: one order at a time, each with a deadline; threads wait for each other's.
 
     Every method raises StackError if the agent has exited, is late, fails, or answers in the wrong shape.
     """
@@ -235,6 +236,7 @@ class Agent:
         """Start the agent in the load container that `handle` names."""
         self._session: Session = engine.session(handle, ["python3", "-u", "-c", build_agent_source()])
         self._unread = 0
+        self._turn = threading.Lock()
 
     def machine(self) -> MachineAnswer:
         """Describe the machine as the load container sees it."""
@@ -373,24 +375,32 @@ class Agent:
         while_waiting: Callable[[], None] = lambda: None,
         every_s: float = 1.0,
     ) -> _Answer:
+        with self._turn:
+            line = self._exchange(order, allowed_s, while_waiting, every_s)
+        with _wrong_shape_raised(order):
+            reply = _parse_line(line)
+            if "error" in reply:
+                problem = require_shape(reply, ErrorReply)["error"]
+                raise StackError(f"the load generator failed: {problem}", where=f"order: {order['op']}")
+            return require_shape(reply["ok"], shape)
+
+    def _exchange(
+        self, order: Mapping[str, object], allowed_s: float, while_waiting: Callable[[], None], every_s: float
+    ) -> str:
+        """Send an order, and return the line that answers it."""
         self._session.send(json.dumps(order) + "\n")
         self._unread += 1
-        deadline = time.monotonic() + allowed_s + _GRACE_S
-        line = None
+        deadline, line = time.monotonic() + allowed_s + _GRACE_S, ""
         while self._unread:
-            line = self._session.read_line(every_s)
-            if line is not None:
+            read = self._session.read_line(every_s)
+            if read is not None:
+                line = read
                 self._unread -= 1  # answers come in order: earlier ones answer orders that were given up
             elif time.monotonic() > deadline:
                 raise StackError("the load generator does not answer", where=f"order: {order['op']}")
             else:
                 while_waiting()
-        with _wrong_shape_raised(order):
-            reply = _parse_line(line or "")
-            if "error" in reply:
-                problem = require_shape(reply, ErrorReply)["error"]
-                raise StackError(f"the load generator failed: {problem}", where=f"order: {order['op']}")
-            return require_shape(reply["ok"], shape)
+        return line
 
 
 @contextmanager

@@ -5,8 +5,10 @@ import base64
 import json
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from typing import Any, cast
 
@@ -110,6 +112,21 @@ def test_agent__get_returns_status_or_problem() -> None:
     assert agent.get(HEALTH, 2.0).status == 200
     assert agent.get(HEALTH, 2.0).problem == "refused"
     assert scripted.sent[0] == {"op": "get", **HttpRequest("django", 8000, "/health").order, "timeout_s": 2.0}
+
+
+class Echo(Scripted):
+    """A session whose answer is the last order's timeout, so that threads that do not wait get each other's."""
+
+    def read_line(self, timeout_s: float) -> str | None:  # noqa: ARG002
+        time.sleep(0.001)
+        return json.dumps({"ok": get_answer(int(self.sent[-1]["timeout_s"]))})
+
+
+def test_agent__threads_wait_for_each_others_orders() -> None:
+    agent = make_agent(Echo())
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        answers = list(pool.map(lambda number: agent.get(HEALTH, float(number)).status, range(1, 101)))
+    assert answers == list(range(1, 101))
 
 
 def test_agent__requests_carry_everything_and_come_back_as_bytes() -> None:
