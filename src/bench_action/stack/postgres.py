@@ -6,8 +6,10 @@ import hmac
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import copy
+from functools import partial
 from typing import Self
 
 from bench_action.engine.protocol import Engine, Handle, Session
@@ -164,7 +166,9 @@ class Postgres:
 
     def open(self) -> None:
         """Create our role and database, and check that queries can be counted. Raises StackError if not."""
-        self.execute_as(self.login.user, _ALWAYS_THERE, *self._create_own())
+        with self.connected_as(self.login.user, _ALWAYS_THERE) as run:
+            for statement in self._create_own(run("SELECT datname FROM pg_database")):
+                run(statement)
         self._version = int(self._execute("SHOW server_version_num")[0])
         if self._version < _OLDEST:
             raise StackError(
@@ -180,10 +184,10 @@ class Postgres:
             ) from error
         self.keep_as(_PRISTINE)
 
-    def _create_own(self) -> list[str]:
+    def _create_own(self, known: Sequence[str]) -> list[str]:
+        """Return what creates our role and database, and the application's if it is not among the known ones."""
         own = f"CREATE ROLE {_OWN} SUPERUSER LOGIN PASSWORD '{make_verifier(self._password)}'"
         statements = [own, f"CREATE DATABASE {_OWN} OWNER {_OWN}"]
-        known = self.execute_as(self.login.user, _ALWAYS_THERE, "SELECT datname FROM pg_database")
         return statements if self.login.database in known else [*statements, self._create_database()]
 
     def close(self) -> None:
@@ -235,18 +239,28 @@ class Postgres:
 
     def execute_as(self, role: str, database: str, *texts: str, patience_s: float = _ANSWER_S) -> list[str]:
         """Run statements as a role, over a separate connection; return their rows. Raises QueryError."""
+        with self.connected_as(role, database) as run:
+            return [row for text in texts for row in run(text, patience_s)]
+
+    @contextmanager
+    def connected_as(self, role: str, database: str) -> Iterator[Callable[..., list[str]]]:
+        """Yield what runs a text of statements as a role and returns its rows, over a separate connection.
+
+        It takes a second to open a dozen of them, and a database with connections cannot become a template.
+        """
         session = self._connect(role, database)
         try:
-            return [row for text in texts for row in self._converse(session, text, patience_s)]
+            yield partial(self._converse, session)
         finally:
             session.close()
 
     def describe_template(self, template: str) -> list[str]:
         """List the schema of a template and the rows of each table: equal for two that look the same to the planner."""
-        lines = self.execute_as(_OWN, template, _SCHEMA)
-        tables = [line.removeprefix("table ") for line in lines if line.startswith("table ")]
-        counts = [f"SELECT '{name}', count(*) FROM {name};" for name in tables]
-        return lines + (self.execute_as(_OWN, template, "\n".join(counts)) if counts else [])
+        with self.connected_as(_OWN, template) as run:
+            lines = run(_SCHEMA)
+            tables = [line.removeprefix("table ") for line in lines if line.startswith("table ")]
+            counts = [f"SELECT '{name}', count(*) FROM {name};" for name in tables]
+            return lines + (run("\n".join(counts)) if counts else [])
 
     def drop_template(self, template: str) -> None:
         """Drop a template."""

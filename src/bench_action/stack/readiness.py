@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bench_action.engine.protocol import Engine, Handle
 from bench_action.model.errors import StackError
@@ -32,35 +32,82 @@ class ReadinessCheck:
     probe: Probe
 
 
-def wait_until_ready(engine: Engine, checks: Sequence[ReadinessCheck]) -> list[float]:
-    """Poll all of them together; return the seconds from now until each was ready, in order.
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The checks of what starts together. `parts`: what else belongs to it, and must keep running as well."""
 
-    Raises StackError, with its log, for one that has exited, or that is not ready within its timeout.
-    """
-    started = time.monotonic()
-    ready: dict[str, float] = {}
-    while True:
-        require_alive(engine, _WAITING)
-        for check in checks:
-            if check.handle.id in ready:
+    checks: Sequence[ReadinessCheck]
+    parts: Sequence[Handle] = ()
+    _ready: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def waited_s(self) -> list[float] | None:
+        """The seconds until each was ready, in order; None as long as one is not."""
+        if len(self._ready) < len(self.checks):
+            return None
+        return [self._ready[check.handle.id] for check in self.checks]
+
+    def look(self, engine: Engine, started: float) -> None:
+        """Probe what was not ready yet. Raises StackError if one has exited, or is not ready within its timeout.
+
+        Exits of services count, and of what belongs to the group; another subject may start at the same time.
+        """
+        self._require_alive(engine)
+        for check in self.checks:
+            if check.handle.id in self._ready:
                 continue
-            missing = _probe(engine, check)
+            missing = self._probe(engine, check)
             waited_s = time.monotonic() - started
             if missing is None:
-                ready[check.handle.id] = waited_s
+                self._ready[check.handle.id] = waited_s
             elif waited_s > check.timeout_s:
                 raise _make_timeout_error(engine, check, missing)
-        if len(ready) == len(checks):
-            return [ready[check.handle.id] for check in checks]
+
+    def _probe(self, engine: Engine, check: ReadinessCheck) -> Unready | None:
+        try:
+            return check.probe()
+        except StackError:
+            self._require_alive(engine)  # if it has just exited, its log says more than the failed probe
+            raise
+
+    def _require_alive(self, engine: Engine) -> None:
+        own = {handle.id for handle in (*self.parts, *(check.handle for check in self.checks))}
+        for end in engine.ended():
+            if end.handle.kind != "subject" or end.handle.id in own:
+                raise make_exit_error(end, engine.logs(end.handle), _WAITING)
+
+
+def wait_until_ready(engine: Engine, checks: Sequence[ReadinessCheck], parts: Sequence[Handle] = ()) -> list[float]:
+    """Poll all of them together; return the seconds from now until each was ready, in order.
+
+    `parts`: what else belongs to them. Raises StackError, with its log, for one that has exited, or that is not ready
+    within its timeout.
+    """
+    return wait_for_groups(engine, Group(checks, parts))[0]
+
+
+def wait_for_groups(
+    engine: Engine, needed: Group, others: Sequence[Group] = ()
+) -> tuple[list[float], list[list[float] | StackError]]:
+    """Poll groups together; return what each has waited for its checks, or what went wrong with it.
+
+    Raises StackError as soon as something goes wrong with the one that is needed.
+    """
+    started = time.monotonic()
+    failed: dict[int, StackError] = {}
+    while True:
+        needed.look(engine, started)
+        for number, group in enumerate(others):
+            if number not in failed and group.waited_s is None:
+                try:
+                    group.look(engine, started)
+                except StackError as error:
+                    failed[number] = error
+        found = [failed.get(number, group.waited_s) for number, group in enumerate(others)]
+        known = [each for each in found if each is not None]
+        if needed.waited_s is not None and len(known) == len(others):
+            return needed.waited_s, known
         time.sleep(_PAUSE_S)
-
-
-def _probe(engine: Engine, check: ReadinessCheck) -> Unready | None:
-    try:
-        return check.probe()
-    except StackError:
-        require_alive(engine, _WAITING)  # if it has just exited, its log says more than the failed probe
-        raise
 
 
 def require_alive(engine: Engine, doing: str = "") -> None:

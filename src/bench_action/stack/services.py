@@ -58,7 +58,7 @@ class SlotServices:
         for wave in find_waves(self._shared):
             now = [name for name in wave if name not in late]
             self._start([(slot, name) for slot in slots for name in now if slot is slots[0] or name in early])
-            self._wait(slots[0], now)
+            self._wait(slots[:1], now)
             for server in (slots[0].servers[name] for name in now if name in slots[0].servers):
                 server.open()
         for slot in slots:
@@ -81,8 +81,7 @@ class SlotServices:
         for wave in find_waves(self._shared) if others else ():
             now = [name for name in wave if name not in first.late]
             self._start([(slot, name) for slot in others for name in now if name not in slot.handles])
-            for slot in slots:
-                self._wait(slot, now)
+            self._wait(slots, now)
         for cache in (cache for slot in others for cache in slot.caches.values()):
             cache.open()
 
@@ -115,8 +114,8 @@ class SlotServices:
         if service.kind not in SERVERS and service.reset != "keep":
             slot.resets[name] = Reset(check, [] if service.reset == "restart" else service.reset)
 
-    def _wait(self, slot: Slot, names: Sequence[str]) -> None:
-        wait_until_ready(self.engine, [self._checks[slot.name, name] for name in names])
+    def _wait(self, slots: Sequence[Slot], names: Sequence[str]) -> None:
+        wait_until_ready(self.engine, [self._checks[slot.name, name] for slot in slots for name in names])
 
     def _make_check(self, slot: Slot, name: str) -> ReadinessCheck:
         service, handle = self.config.services[name], slot.handles[name]

@@ -196,10 +196,15 @@ class Slot:
     def start(self, subject: Subject, starter: SlotStarter, cpus: Sequence[int] = ()) -> Subject:
         """Start a subject in the empty slot; it is not ready yet.
 
-        `cpus`: where it may boot, if it has been in this slot before and may have been pinned.
+        `cpus`: where it may boot, if it has been in this slot before and may have been pinned. Raises StackError, with
+        the slot empty again.
         """
         started = self._started.setdefault(subject.name, {})
-        self._inside = starter.start(self.settle(subject), started, cpus)
+        try:
+            self._inside = starter.start(self.settle(subject), started, cpus)
+        except StackError:
+            run_in_parallel(self.engine.stop, list(started.values()))
+            raise
         return self._inside
 
 

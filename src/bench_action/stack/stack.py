@@ -20,7 +20,7 @@ from bench_action.plan.placement import Placement
 from bench_action.stack.images import Images, explain_failed_base, make_images
 from bench_action.stack.parallel import run_in_parallel
 from bench_action.stack.probes import make_check
-from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
+from bench_action.stack.readiness import Group, ReadinessCheck, wait_for_groups, wait_until_ready
 from bench_action.stack.services import SlotServices, start_generator
 from bench_action.stack.slots import PairOfSlots, Slot
 from bench_action.stack.starter import Starter
@@ -86,7 +86,8 @@ class Stack:
 
     def wait_for(self, *subjects: Subject) -> list[float]:
         """Wait until each subject answers; return the seconds until it did, in order."""
-        return wait_until_ready(self.engine, [self._make_check(subject) for subject in subjects])
+        parts = [handle for subject in subjects for handle in subject.handles]
+        return wait_until_ready(self.engine, [self._make_check(subject) for subject in subjects], parts)
 
     def place(self, placement: Placement) -> None:
         """Move services and wrk to their CPUs, away from the application's."""
@@ -118,40 +119,73 @@ class Stack:
             self._start(own, [subject for subject in bases if subject.variant == variant], base)
 
     def _start(self, heads: Sequence[Subject], bases: Sequence[Subject], base: Baseline | None) -> None:
-        """Make the data of slots new, one for each subject; start head's there together, then base's one by one."""
+        """Make the data of slots new, one for each subject, and start all there at the same time."""
         placed = list(zip((*heads, *bases), self.slots, strict=False))
         run_in_parallel(lambda both: both[1].clear(grace_s=1), placed)
-        ready = list(zip(run_in_parallel(lambda both: _renew(*both), placed), self.slots, strict=False))
-        self._add(run_in_parallel(lambda both: self._start_in(*both), ready[: len(heads)]))
-        for subject, (renewed, slot) in zip(bases, ready[len(heads) :], strict=True):
-            try:
-                self._add([self._start_in(renewed, slot)])
-            except StackError as error:
+        renewed = zip(run_in_parallel(lambda both: _renew(*both), placed), self.slots, strict=False)
+        started = run_in_parallel(lambda both: self._start_in(*both), renewed)
+        ready = _wait_for_all(self.engine, started[: len(heads)], started[len(heads) :])
+        for (subject, slot), found in zip(placed[len(heads) :], ready[len(heads) :], strict=True):
+            if isinstance(found, StackError):
                 slot.clear()
                 if base is None:
-                    raise
-                lack = explain_failed_base(subject.variant, self.starter.head, base, "started", error)
+                    raise found
+                lack = explain_failed_base(subject.variant, self.starter.head, base, "started", found)
                 self.lacks = {**self.lacks, subject.variant: lack}
+        up = [each for each in ready if isinstance(each, Subject)]
+        self.subjects = (*self.subjects, *up)
+        self.warnings = (*self.warnings, *filter(None, run_in_parallel(self.starter.check_seed, up)))
 
-    def _start_in(self, renewed: Subject | StackError, slot: Slot) -> Subject:
-        """Start a subject in its slot. Raises StackError, also the one that its data have had."""
+    def _start_in(self, renewed: Subject | StackError, slot: Slot) -> "_Starting | StackError":
+        """Start a subject in its slot, unless its data have failed; return it, or what went wrong."""
         if isinstance(renewed, StackError):
-            raise renewed
-        return slot.start(renewed, self.starter)
-
-    def _add(self, started: Sequence[Subject]) -> None:
-        """Wait for subjects that have been started; keep how long they took, and whether the seed is still there."""
-        startup_s = self.wait_for(*started)
-        ready = [replace(subject, startup_s=seconds) for subject, seconds in zip(started, startup_s, strict=True)]
-        self.subjects = (*self.subjects, *ready)
-        found = (self.starter.check_seed(subject) for subject in ready)
-        self.warnings = (*self.warnings, *filter(None, found))
+            return renewed
+        try:
+            started = slot.start(renewed, self.starter)
+            return _Starting(started, Group([self._make_check(started)], started.handles))
+        except StackError as error:
+            return error
 
     def _find_slot(self, subject: Subject) -> Slot:
         return next(slot for slot in self.slots if slot.name == subject.slot)
 
     def _make_check(self, subject: Subject) -> ReadinessCheck:
         return make_check(self.engine, self.agent, subject.handle, subject.config, addresses=subject.addresses)
+
+
+@dataclass(frozen=True, slots=True)
+class _Starting:
+    """A subject that was started, and how to find out whether it is ready."""
+
+    subject: Subject
+    group: Group
+
+
+def _wait_for_all(
+    engine: Engine, heads: Sequence[_Starting | StackError], bases: Sequence[_Starting | StackError]
+) -> list[Subject | StackError]:
+    """Wait for subjects that start; return each with how long it took, or what went wrong with it.
+
+    Raises StackError for the first of head's that fails; each of base's may fail on its own.
+    """
+    for failed in heads:
+        if isinstance(failed, StackError):
+            raise failed
+    needed = [each for each in heads if isinstance(each, _Starting)]
+    others = [each for each in bases if isinstance(each, _Starting)]
+    together = Group(
+        [check for each in needed for check in each.group.checks],
+        [part for each in needed for part in each.group.parts],
+    )
+    waited_s, found = wait_for_groups(engine, together, [each.group for each in others])
+    ready: list[Subject | StackError] = [
+        replace(each.subject, startup_s=seconds) for each, seconds in zip(needed, waited_s, strict=True)
+    ]
+    outcomes = iter(
+        replace(each.subject, startup_s=outcome[0]) if isinstance(outcome, list) else outcome
+        for each, outcome in zip(others, found, strict=True)
+    )
+    return ready + [each if isinstance(each, StackError) else next(outcomes) for each in bases]
 
 
 def _renew(subject: Subject, slot: Slot) -> Subject | StackError:

@@ -89,7 +89,7 @@ class Starter:
                 for name in wave
                 if name in awaited
             ]
-            wait_until_ready(self.engine, checks)
+            wait_until_ready(self.engine, checks, list(started.values()))
         return replace(
             subject,
             handle=started[subject.variant],
@@ -190,7 +190,7 @@ class Starter:
         if any(step.after == "ready" for step in seeder.project.config.seed):
             started = slot.start(subject, self)
             check = make_check(self.engine, self.agent, started.handle, subject.config, addresses=started.addresses)
-            wait_until_ready(self.engine, [check])
+            wait_until_ready(self.engine, [check], started.handles)
             seeder.seed("ready")
             slot.clear(grace_s=1)
 

@@ -6,7 +6,15 @@ import pytest
 
 from bench_action.engine.protocol import Engine, Exit, Handle
 from bench_action.model.errors import StackError
-from bench_action.stack.readiness import Probe, ReadinessCheck, Unready, require_alive, wait_until_ready
+from bench_action.stack.readiness import (
+    Group,
+    Probe,
+    ReadinessCheck,
+    Unready,
+    require_alive,
+    wait_for_groups,
+    wait_until_ready,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -75,6 +83,38 @@ def test_wait_until_ready__one_that_exits_after_it_was_ready_ends_the_wait() -> 
     checks = [ReadinessCheck(REDIS, 600, lambda: None), ReadinessCheck(DJANGO, 600, lambda: REFUSED)]
     with pytest.raises(StackError, match="redis exited with status 0"):
         wait_until_ready(make_engine(Exit(REDIS, 0, False), after=1), checks)
+
+
+def test_wait_until_ready__another_subject_that_exits_does_not_end_the_wait() -> None:
+    base = Handle("3", "django-base", "subject", "django", 8000)
+    checks = [ReadinessCheck(DJANGO, 600, ready_after(3))]
+    wait_until_ready(make_engine(Exit(base, 3, False)), checks)
+    with pytest.raises(StackError, match="django-base exited with status 3"):
+        wait_until_ready(make_engine(Exit(base, 3, False)), checks, [base])
+
+
+def test_wait_for_groups__each_but_the_needed_one_may_fail() -> None:
+    one, two = (Handle(str(number), f"base-{number}", "subject", "web", 8000) for number in (3, 4))
+    needed = Group([ReadinessCheck(DJANGO, 600, ready_after(3))])
+    late = Group([ReadinessCheck(two, 0, lambda: NOT_YET)])
+    waited_s, found = wait_for_groups(
+        make_engine(Exit(one, 3, False)), needed, [Group([ReadinessCheck(one, 600, lambda: None)]), late]
+    )
+    assert len(waited_s) == 1
+    assert [str(each.what) for each in found if isinstance(each, StackError)] == [
+        "base-3 exited with status 3",
+        "base-4 was not ready after 0 s",
+    ]
+    fine = Group([ReadinessCheck(two, 600, ready_after(5))])
+    (first_s,), (second_s,) = wait_for_groups(make_engine(), Group([ReadinessCheck(DJANGO, 600, lambda: None)]), [fine])
+    assert isinstance(second_s, list)
+    assert first_s < second_s[0]
+
+
+def test_wait_for_groups__a_failure_of_the_needed_one_is_raised_while_others_are_not_ready() -> None:
+    base = Group([ReadinessCheck(Handle("3", "base", "subject", "web", 8000), 600, lambda: NOT_YET)])
+    with pytest.raises(StackError, match="django was not ready after 0 s"):
+        wait_for_groups(make_engine(), Group([ReadinessCheck(DJANGO, 0, lambda: NOT_YET)]), [base])
 
 
 def test_wait_until_ready__one_that_exits_before_its_probe_is_reported_as_exited() -> None:

@@ -6,14 +6,15 @@ from typing import cast
 import pytest
 from tests.probes import make_probe
 
-from bench_action.config.schema import Service
+from bench_action.config.schema import Service, Variant
 from bench_action.engine.protocol import Engine, Exit, Handle
 from bench_action.model.errors import StackError
+from bench_action.stack.images import Image
 from bench_action.stack.postgres import Postgres
 from bench_action.stack.readiness import ReadinessCheck
 from bench_action.stack.redis import Redis
 from bench_action.stack.server import DatabaseServer, Login
-from bench_action.stack.slots import LateService, Reset, Slot
+from bench_action.stack.slots import LateService, Reset, Slot, SlotStarter
 from bench_action.stack.subject import Subject
 
 pytestmark = pytest.mark.unit
@@ -28,7 +29,8 @@ class Recorder:
         self.status = status
         self.done: list[str] = []
 
-    def stop(self, handle: Handle) -> None:
+    def stop(self, handle: Handle, grace_s: int = 1) -> None:
+        assert grace_s in {0, 1}
         self.done.append(f"stop {handle.name}")
 
     def restart(self, handle: Handle) -> None:
@@ -162,3 +164,20 @@ def test_renew__what_depends_on_a_database_is_reset_by_its_command() -> None:
     slot.renew(subject("web", "one"))
     slot.renew(subject("web", "one"))
     assert engine.done == ["data of one", "start keys", "data of one", "keys: purge"]
+
+
+class Failing:
+    """A starter whose subject's first part runs when the second does not start."""
+
+    def start(self, subject: Subject, started: dict[str, Handle], cpus: Sequence[int]) -> Subject:
+        started["queue"] = QUEUE
+        raise StackError(f"{subject.name} exited with status {len(cpus)}")
+
+
+def test_start__that_fails_leaves_nothing_running() -> None:
+    engine = Recorder()
+    slot = Slot(cast(Engine, engine), "a")
+    web = Subject("web", "head", Variant.model_validate({"image": "x"}), Image("x", "1"), "")
+    with pytest.raises(StackError, match="web exited"):
+        slot.start(web, cast(SlotStarter, Failing()))
+    assert (engine.done, slot.inside) == (["stop queue"], None)

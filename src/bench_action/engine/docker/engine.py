@@ -161,9 +161,11 @@ class DockerEngine:
             self.stop(origin, _SAVING_S)
             with translate_errors(f"could not copy the data of {origin.name}"):
                 copy()
-            self.restart(origin)
             with ThreadPoolExecutor(max_workers=8) as pool:
-                return list(pool.map(self.start, specs))
+                again = pool.submit(self.restart, origin)
+                handles = list(pool.map(self.start, specs))
+            again.result()
+            return handles
 
     def run_once(self, spec: ServiceSpec, timeout_s: float) -> None:
         """Run a container until it exits, and remove it."""

@@ -40,12 +40,12 @@ def count_rows(server: Postgres) -> dict[str, int]:
 
     It opens a separate connection and closes it, so that the database can be a template.
     """
-    user, database = server.login.user, server.login.database
-    tables = server.execute_as(user, database, _TABLES)
-    if not tables:
-        return {}
-    counts = [f"(SELECT count(*) FROM (SELECT FROM {table} LIMIT {_COUNTED}) AS t)" for table in tables]
-    rows = server.execute_as(user, database, ";\n".join(f"SELECT {count}" for count in counts))
+    with server.connected_as(server.login.user, server.login.database) as run:
+        tables = run(_TABLES)
+        if not tables:
+            return {}
+        counts = [f"(SELECT count(*) FROM (SELECT FROM {table} LIMIT {_COUNTED}) AS t)" for table in tables]
+        rows = run(";\n".join(f"SELECT {count}" for count in counts))
     return {table: int(number) for table, number in zip(tables, rows, strict=True)}
 
 
