@@ -25,6 +25,7 @@ from bench_action.plan.blocks import (
     make_interleaved_blocks,
     make_latency_blocks,
     make_solo_blocks,
+    share_restarts,
 )
 from bench_action.plan.placement import Placement, choose_placements
 from bench_action.stack.stack import Stack, bring_up
@@ -160,8 +161,16 @@ def test_measurer__duets_share_one_cpu_and_alternate(pairs: Stack, places: tuple
     assert {allowed(pairs, subject.handle) for subject in up} == {str(last.application[0])}
 
 
-def test_measurer__latency_includes_the_services_cpu(pairs: Stack, places: tuple[Placement, ...]) -> None:
-    base, head = measurer(pairs, places).walk(make_latency_blocks([AIOHTTP], blocks=1, pace=PACE, seed=4))
+def test_measurer__latency_includes_the_services_cpu_and_shares_the_restart_of_a_duet(
+    pairs: Stack, places: tuple[Placement, ...]
+) -> None:
+    taken = measurer(pairs, places)
+    latency = make_latency_blocks([AIOHTTP], blocks=1, pace=PACE, seed=4)
+    base, head, *duet = taken.walk(share_restarts(make_duet_blocks([AIOHTTP], blocks=1, pace=PACE, seed=4), latency))
+    assert [trial.phase for trial in (base, head, *duet)] == ["latency"] * 2 + ["duet"] * 2
+    assert [trial.warm_up is not None for trial in (base, head, *duet)] == [False] * 2 + [True] * 2
+    (latency_s,), (duet_s,) = (taken.times[phase, str(AIOHTTP)] for phase in ("latency", "duet"))
+    assert min(latency_s, duet_s) >= PACE.slice_s
     for trial in (base, head):
         assert trial.latency is not None
         assert trial.requests >= 5

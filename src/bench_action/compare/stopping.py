@@ -86,7 +86,7 @@ class Decider:
             return "decided"
         blocks_s = spent.blocks_s
         if block.phase not in self._budgets_s:
-            self._budgets_s[block.phase] = self._budget_s(block.phase, trials, spent)
+            self._budgets_s[block.phase] = self._budget_s(block, trials, spent)
         if len(blocks_s) < _TIMED:
             return None
         if key not in self._caps:
@@ -109,14 +109,16 @@ class Decider:
         self._choices[pair] = choice
         return choice.count_blocks(left_s)
 
-    def _budget_s(self, phase: PhaseName, trials: Sequence[Trial], spent: ElapsedTime) -> float:
-        """Compute how long one pair may take in this phase: its part of the time left, at most `seconds`."""
+    def _budget_s(self, block: Block, trials: Sequence[Trial], spent: ElapsedTime) -> float:
+        """Compute how long one pair may take in this block's phase: its part of the time left, at most `seconds`."""
         if self.minutes is None:
             return self.seconds
-        sharing = self.pairs
-        if phase == "interleaved" and (duets := {trial.pair for trial in trials if trial.phase == "duet"}):
+        left_s, sharing = self.minutes * 60 - spent.total_s, self.pairs
+        if self.timetable is not None:
+            left_s -= self.timetable.reserve_s(block, spent)
+        if block.phase == "interleaved" and (duets := {trial.pair for trial in trials if trial.phase == "duet"}):
             sharing = sum(self._is_unfit(pair, trials) for pair in duets)
-        return max(0.0, min(self.seconds, (self.minutes * 60 - spent.total_s) / max(1, sharing)))
+        return max(0.0, min(self.seconds, left_s / max(1, sharing)))
 
     def _needs_turns(self, block: Block, trials: Sequence[Trial]) -> bool:
         """Whether slices in turn have to decide: always without duets, else if the duets cannot compare rates.

@@ -26,7 +26,7 @@ from bench_action.model.progress import Progress
 from bench_action.model.result import Replies, Trial, WarmUp
 from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import plural
-from bench_action.plan.blocks import Block, Cell, ElapsedTime, Pair, Step
+from bench_action.plan.blocks import PAIRED_PHASES, Block, Cell, ElapsedTime, Pair, Step
 from bench_action.plan.placement import Placement
 from bench_action.plan.plan import Plan
 from bench_action.stack.exits import make_exit_error
@@ -143,6 +143,16 @@ def keep(block: Block) -> Block:
     return block
 
 
+@dataclass(frozen=True, slots=True)
+class _Restarted:
+    """A pair whose subjects have been restarted and warmed up."""
+
+    subjects: Mapping[Cell, Subject]
+    profile: Profile
+    placement: Placement | None
+    warm_ups: Mapping[Cell, WarmUp]
+
+
 @dataclass(slots=True)
 class Measurer:
     """Measures one run. `store` is called with each trial as it ends, `enough` and then `fit` before each block.
@@ -190,13 +200,19 @@ class Measurer:
                 continue
             if block.pair is not None and self._lacks_subject(block.pair):
                 continue
-            times = self.times.setdefault((block.phase, str(block.pair)), [])
-            if self.enough(block, self.trials, ElapsedTime(time.monotonic() - began, times, self._warmed_alone_s)):
-                continue
-            started = time.monotonic()
-            self._take(self.fit(block))
-            times.append(time.monotonic() - started)
+            parts = [part for part in block.parts if not self._is_enough(part, time.monotonic() - began)]
+            if parts:
+                self._take([self.fit(part) for part in parts])
         return tuple(self.trials)
+
+    def _is_enough(self, block: Block, total_s: float) -> bool:
+        pair = str(block.pair)
+        loads_s = [seconds for phase in PAIRED_PHASES for seconds in self.times.get((phase, pair), ())]
+        blocks_s = self.times.get((block.phase, pair), ())
+        return self.enough(block, self.trials, ElapsedTime(total_s, blocks_s, self._warmed_alone_s, loads_s))
+
+    def _add_time(self, block: Block, seconds: float) -> None:
+        self.times.setdefault((block.phase, str(block.pair)), []).append(seconds)
 
     def _hopeless(self) -> bool:
         return any(warning.code in _HOPELESS for trial in self.trials for warning in trial.warnings)
@@ -223,13 +239,17 @@ class Measurer:
         own = [trial.replies for trial in self.trials if trial.phase == "count" and trial.cell == str(cell)]
         return merge_counts([replies for replies in own if replies is not None])
 
-    def _take(self, block: Block) -> None:
-        if block.pair is None:
-            for step in block.steps:
-                if not self._answers_wrongly(step.cells[0]):
-                    self._take_alone(block, step)
-        elif self._lost[str(block.pair)] < _MOST_DROPPED:
-            self._take_pair(block, block.pair)
+    def _take(self, parts: Sequence[Block]) -> None:
+        """Take blocks that share a restart: one, unless they are of a pair."""
+        block, began = parts[-1], time.monotonic()
+        if block.pair is not None:
+            if self._lost[str(block.pair)] < _MOST_DROPPED:
+                self._take_pair(parts, block.pair)
+            return
+        for step in block.steps:
+            if not self._answers_wrongly(step.cells[0]):
+                self._take_alone(block, step)
+        self._add_time(block, time.monotonic() - began)
 
     def _take_alone(self, block: Block, step: Step) -> None:
         (cell,) = step.cells
@@ -291,27 +311,38 @@ class Measurer:
         self.gone[subject.variant] = reason
         self.dropped.append(Code.BLOCKS_DROPPED.warn(f"it was not measured any further: {reason.what}", subject.name))
 
-    def _take_pair(self, block: Block, pair: Pair) -> None:
-        """Take a block of a pair. If one of the two dies or reaches a limit, the block is dropped.
+    def _take_pair(self, parts: Sequence[Block], pair: Pair) -> None:
+        """Take the blocks of a pair that share a restart, whose time is the last one's.
 
-        If another part dies, the run ends.
+        If one of the two subjects dies or reaches a limit, the block is dropped that was being measured, and those
+        after it. If another part dies, the run ends.
         """
+        began, others_s, block = time.monotonic(), 0.0, parts[0]
         self.progress.trial_starts(str(pair), block.phase, block.number)
-        slots = self.stack.pair_of_slots(pair)
         try:
-            for trial in self._paired_trials(block, pair):
-                self._keep(trial)
+            restarted = self._restart(parts[-1], pair)
+            for block in parts:
+                part_began = time.monotonic()
+                self._measure_pair(block, restarted, warmed_up=block is parts[-1])
+                if block is not parts[-1]:
+                    self._add_time(block, time.monotonic() - part_began)
+                    others_s += self.times[block.phase, str(pair)][-1]
         except StackError as error:
-            ends = self.stack.engine.ended()
-            ended = {end.handle.id for end in ends}
-            if isinstance(error, LimitError):
-                ended |= {handle.id for subject in error.subjects for handle in subject.handles}
-            if not slots.hold_any(ended):
-                raise
-            reason = error if isinstance(error, LimitError) or not ends else self._explain(ends[0], error.where)
-            only_base = pair.kind == "revision" and slots.hold_only_base(ended)
-            slots.clear()
-            self._drop(block, pair, reason, only_base=only_base)
+            self._drop_or_raise(block, pair, error)
+        self._add_time(parts[-1], time.monotonic() - began - others_s)
+
+    def _drop_or_raise(self, block: Block, pair: Pair, error: StackError) -> None:
+        """Drop a block if one of its subjects has ended, or reached a limit; raise the error if not."""
+        slots, ends = self.stack.pair_of_slots(pair), self.stack.engine.ended()
+        ended = {end.handle.id for end in ends}
+        if isinstance(error, LimitError):
+            ended |= {handle.id for subject in error.subjects for handle in subject.handles}
+        if not slots.hold_any(ended):
+            raise error
+        reason = error if isinstance(error, LimitError) or not ends else self._explain(ends[0], error.where)
+        only_base = pair.kind == "revision" and slots.hold_only_base(ended)
+        slots.clear()
+        self._drop(block, pair, reason, only_base=only_base)
 
     def _explain(self, end: Exit, doing: str) -> StackError:
         """Make the error for a subject that exited, even if something else failed first because of it."""
@@ -328,17 +359,24 @@ class Measurer:
         self.dropped.append(code.warn(message, str(pair.head)))
         self.progress.warn(f"{pair}: {message}")
 
-    def _paired_trials(self, block: Block, pair: Pair) -> list[Trial]:
+    def _restart(self, block: Block, pair: Pair) -> _Restarted:
+        """Restart both subjects of a pair, and warm them up."""
         profile, placement = self.profile(pair.head.variant, pair.head.profile), self._place(block)
         base, head = self._arrange(block, pair, placement, profile)
         subjects = {pair.base: base, pair.head: head}
-        warmed = self._warm_up(subjects, profile, block.warmup_s)
-        trials = []
+        return _Restarted(subjects, profile, placement, self._warm_up(subjects, profile, block.warmup_s))
+
+    def _measure_pair(self, block: Block, pair: _Restarted, *, warmed_up: bool) -> None:
+        """Take the trials of a block, and keep them if all succeed. `warmed_up`: the warm-up is stored with them."""
+        profile, placement, trials = pair.profile, pair.placement, list[Trial]()
         for step in block.steps:
             places = [
-                TrialPlan(block, step, cell, placement, self._counted(cell), warmed.get(cell)) for cell in step.cells
+                TrialPlan(
+                    block, step, cell, placement, self._counted(cell), pair.warm_ups.get(cell) if warmed_up else None
+                )
+                for cell in step.cells
             ]
-            loaded = [subjects[cell] for cell in step.cells]
+            loaded = [pair.subjects[cell] for cell in step.cells]
             match block.phase:
                 case "duet":
                     trials += run_duet_trials(self.stack, places, loaded, profile, self._wrk_cores(placement))
@@ -347,7 +385,8 @@ class Measurer:
                 case _:
                     trials.append(run_capacity_trial(self.stack, places[0], loaded[0], profile, self.generator_cores))
             self._settle(*loaded)
-        return trials
+        for trial in trials:
+            self._keep(trial)
 
     def _warm_up(self, subjects: Mapping[Cell, Subject], profile: Profile, least_s: float) -> Mapping[Cell, WarmUp]:
         """Warm subjects up at the same time, none if `least_s` or the profile's `warmup` is 0."""

@@ -12,7 +12,7 @@ Pure: the same seed gives the same order on every machine.
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
@@ -73,8 +73,8 @@ class Block:
     """Steps that follow each other closely; the unit of statistics.
 
     With a `pair`, its two subjects are restarted at the start of the block and warmed up together, for at least
-    `warmup_s`. `swapped`: base is in the second slot. `head_first`: head is started first. `side`: which of the
-    placements is used.
+    `warmup_s`. `first`: a block of another phase that is measured before it, after the same restart. `swapped`: base is
+    in the second slot. `head_first`: head is started first. `side`: which of the placements is used.
     """
 
     phase: PhaseName
@@ -85,6 +85,12 @@ class Block:
     swapped: bool = False
     head_first: bool = False
     side: int = 0
+    first: "Block | None" = None
+
+    @property
+    def parts(self) -> "tuple[Block, ...]":
+        """What is measured after its restart, in this order."""
+        return (self,) if self.first is None else (self.first, self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +109,14 @@ class Pace:
 class ElapsedTime:
     """Seconds spent on measuring: in total, and on each block so far of one pair in one phase.
 
+    `loads_s`: the same of its blocks under load, which also bear the time of a restart that two phases share.
     `warmup_s`: the longest that a subject took to warm up alone; 0 if none has been.
     """
 
     total_s: float
     blocks_s: Sequence[float]
     warmup_s: float = 0.0
+    loads_s: Sequence[float] = ()
 
 
 def make_solo_blocks(
@@ -187,6 +195,15 @@ def _make_joint_blocks(phase: PhaseName, pairs: Sequence[Pair], blocks: int, pac
         cells = (pair.base, pair.head)
         step = Step(0, cells[::-1] if dice.random() < 0.5 else cells, slice_s=pace.slice_s)
         yield _balance(Block(phase, number, (step,), pair, pace.warmup_s), dice)
+
+
+def share_restarts(blocks: Iterable[Block], others: Iterable[Block]) -> Iterator[Block]:
+    """Let each of `others` share the restart of its pair's block with the same number; those without one come last."""
+    waiting = {(other.pair, other.number): other for other in others}
+    for block in blocks:
+        first = waiting.pop((block.pair, block.number), None)
+        yield replace(block, first=first) if first is not None else block
+    yield from waiting.values()
 
 
 def fit_slices(block: Block, slice_s: int) -> Block:

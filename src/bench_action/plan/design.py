@@ -17,6 +17,7 @@ from bench_action.plan.blocks import (
     make_interleaved_blocks,
     make_latency_blocks,
     make_solo_blocks,
+    share_restarts,
 )
 from bench_action.plan.timetable import LEAST_BLOCKS, Timetable
 from bench_action.stats.nested import USUAL, choose_slice
@@ -45,10 +46,11 @@ class Design:
     in_turns: bool = False
 
     def make_blocks(self, project: Project) -> Iterator[Block]:
-        """Yield every block, phase by phase: `count`, `capacity`, `latency`, `duet` (if possible), `interleaved`.
+        """Yield every block, phase by phase: `count`, `capacity`, `duet` (if possible), `interleaved`.
 
-        `latency` compares revisions only. `interleaved` follows even if duets are possible, in case the duets of base
-        and head turn out to be unable to compare rates. The measurer skips the blocks that are not needed.
+        `latency` compares revisions only, and shares the restarts of the phase that comes first of these two.
+        `interleaved` follows even if duets are possible, in case the duets of base and head turn out to be unable to
+        compare rates. The measurer skips the blocks that are not needed.
         """
         policy = project.policy
         alone = make_solo_blocks(
@@ -59,17 +61,16 @@ class Design:
             renew=_writes(project),
             in_turns=self.in_turns,
         )
-        latency = [pair for pair in self.pairs if pair.kind == "revision"]
-        phases: list[Iterator[Block]] = [
-            alone,
-            make_latency_blocks(latency, blocks=policy.latency.blocks, pace=_pace(policy.latency), seed=self.seed),
-        ]
-        if self.duets:
-            duet = self._fit_duet(policy)
-            phases.append(make_duet_blocks(self.pairs, blocks=duet.blocks, pace=_pace(duet), seed=self.seed))
-        turns = latency if self.duets else self.pairs
-        phases.append(make_interleaved_blocks(turns, blocks=policy.duet.blocks, pace=_INTERLEAVED, seed=self.seed))
-        return chain.from_iterable(phases)
+        revisions = [pair for pair in self.pairs if pair.kind == "revision"]
+        pace = _pace(policy.latency)
+        latency = make_latency_blocks(revisions, blocks=policy.latency.blocks, pace=pace, seed=self.seed)
+        turns = revisions if self.duets else self.pairs
+        in_turn = make_interleaved_blocks(turns, blocks=policy.duet.blocks, pace=_INTERLEAVED, seed=self.seed)
+        if not self.duets:
+            return chain(alone, share_restarts(in_turn, latency))
+        duet = self._fit_duet(policy)
+        duets = make_duet_blocks(self.pairs, blocks=duet.blocks, pace=_pace(duet), seed=self.seed)
+        return chain(alone, share_restarts(duets, latency), in_turn)
 
     def estimate(self, project: Project) -> tuple[int, float]:
         """Estimate the number of trials and the seconds that they take, if nothing is decided early."""

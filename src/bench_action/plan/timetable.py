@@ -13,6 +13,7 @@ from bench_action.stats.steady import LONG_WARM_UP_S
 LEAST_BLOCKS = 5  # of a pair's duets: the first interim analysis comes after five
 _LEAST_LATENCY = LEAST_SAMPLE  # fewer latency blocks decide nothing
 _MARGIN = 1.1
+_STEP_S = 0.3  # of what is measured after a restart, in addition to its slice
 
 # phase and pair → seconds that each of its blocks took
 Times = Mapping[tuple[str, str], Sequence[float]]
@@ -44,8 +45,8 @@ class Timetable:
 
     @property
     def latency_s(self) -> float:
-        """The estimated duration of a latency block."""
-        return self.restart_s + self.latency.warmup + self.latency.slice
+        """The estimated duration of a latency block, which shares the restart and the warm-up of another."""
+        return self.latency.slice + _STEP_S
 
     def must_yield(self, block: Block, elapsed: ElapsedTime) -> bool:
         """Tell whether a block must be left out, because the pairs' first five duets need its time.
@@ -59,16 +60,23 @@ class Timetable:
         left_s, longer_s = self.limit_s - elapsed.total_s, self._lengthen_warm_up_s(elapsed.warmup_s)
         if block.phase == "capacity" and block.number > 1:
             capacity_s = max([self.capacity_s, *elapsed.blocks_s])
-            latency_s = self.revisions * self.latency.blocks * (self.latency_s + longer_s)
+            latency_s = self.revisions * self.latency.blocks * self.latency_s
             return left_s < capacity_s + latency_s + self.pairs * LEAST_BLOCKS * (self.duet_s + longer_s)
         if block.phase == "latency":
-            block_s = fmean(elapsed.blocks_s) if elapsed.blocks_s else self.latency_s + longer_s
-            others_s = self.pairs * LEAST_BLOCKS * max(self.duet_s, self._estimate_duet_s(block_s))
+            block_s = fmean(elapsed.blocks_s) if elapsed.blocks_s else self.latency_s
+            load_s = fmean(elapsed.loads_s) if elapsed.loads_s else self.duet_s + longer_s
+            loads_s = self.pairs * max(0, LEAST_BLOCKS - len(elapsed.loads_s)) * load_s
             needed = min(_LEAST_LATENCY, self.latency.blocks) - len(elapsed.blocks_s)
             if needed > self.latency.blocks - block.number + 1:
                 return True  # earlier ones have yielded, and the rest would not be enough
-            return left_s < self.revisions * max(1, needed) * block_s + others_s
+            return left_s < self.revisions * max(1, needed) * block_s + loads_s
         return False
+
+    def reserve_s(self, block: Block, elapsed: ElapsedTime) -> float:
+        """Estimate what the blocks still take that share restarts with a pair's blocks from this one on."""
+        if block.first is None or self.must_yield(block.first, elapsed):
+            return 0.0
+        return self.revisions * max(0, self.latency.blocks - block.number + 1) * self.latency_s
 
     def _lengthen_warm_up_s(self, alone_s: float) -> float:
         """Estimate by how much a pair's warm-up is longer than the shortest: the two share the CPU that one had."""
@@ -81,15 +89,12 @@ class Timetable:
         """
         if self.limit_s is None or not self.pairs:
             return ""
-        latencies = [seconds for (phase, _), blocks in times.items() if phase == "latency" for seconds in blocks]
         duets = [seconds for (phase, _), blocks in times.items() if phase in PAIRED_PHASES for seconds in blocks]
         warmup_s = max(warmup_s, self.duet.warmup)
-        guess_s = self.duet_s + warmup_s - self.duet.warmup
-        duet_s = fmean(duets) if duets else self._estimate_duet_s(fmean(latencies)) if latencies else guess_s
+        duet_s = fmean(duets) if duets else self.duet_s + warmup_s - self.duet.warmup
         restart_s = max(0.0, duet_s - warmup_s - self.duet.slice)
         alone_s = sum(sum(blocks) for (phase, _), blocks in times.items() if phase in {"count", "capacity"})
-        pairs_s = self.pairs * LEAST_BLOCKS * duet_s
-        pairs_s += self.revisions * self.latency.blocks * (duet_s + self.latency.slice - self.duet.slice)
+        pairs_s = self.pairs * LEAST_BLOCKS * duet_s + self.revisions * self.latency.blocks * self.latency_s
         minutes = ceil(_MARGIN * (max(alone_s, self.capacity_s) + pairs_s) / 60)
         copies = 2 * self.renewal_s > self.restart_s
         what = "copying the data again and restarting" if copies else "restarting"
@@ -99,7 +104,3 @@ class Timetable:
             f"{what} took {restart_s:.0f} s{warming} of each block of {duet_s:.0f} s; "
             f"{limit}{' or a smaller seed' if copies else ''} would do"
         )
-
-    def _estimate_duet_s(self, latency_s: float) -> float:
-        """Estimate the duration of a duet block from that of a latency block, which restarts the same subjects."""
-        return latency_s - self.latency.warmup - self.latency.slice + self.duet.warmup + self.duet.slice

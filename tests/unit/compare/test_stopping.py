@@ -162,6 +162,24 @@ def test_enough__reserves_time_for_pairs_before_the_other_phases() -> None:
     assert not chosen.enough(Block("duet", 1, (), PAIR), [], early)
 
 
+def test_enough__latency_that_shares_the_first_restarts_has_its_time_reserved() -> None:
+    caps = {}
+    for shared in (False, True):
+        phase = PairPhase(warmup=1, slice=4)
+        times = Timetable(60, 1, 1, 2.5, 4.6, PairPhase(warmup=1, slice=3, blocks=5), phase)
+        chosen = Decider(default_gates(), 0.0025, 1, 180.0, 1.0, to_the_end=True, timetable=times)
+        spent: list[float] = []
+        for number in range(1, MOST):
+            first = Block("latency", number, (), PAIR) if shared and number <= 5 else None
+            block = Block("duet", number, (), PAIR, first=first)
+            total_s = sum(spent) + (3.3 * min(5, len(spent)) if shared else 0.0)
+            if chosen.enough(block, duets(number - 1, 0.0, 1.0), ElapsedTime(total_s, spent)):
+                break
+            spent.append(7.5)
+        caps[shared] = len(spent)
+    assert caps == {False: 8, True: 5}
+
+
 def test_fit__duets_get_the_length_that_the_first_three_have_shown_and_the_cap_follows_from_time_alone() -> None:
     caps = {}
     for loss in (0.0, 0.05):

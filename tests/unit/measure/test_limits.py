@@ -215,10 +215,10 @@ def test_walk__an_exit_in_a_pair_is_named_even_if_something_else_failed_first(mo
 def take_pairs(monkeypatch: pytest.MonkeyPatch, engine: FakeEngine, error: StackError) -> Measurer:
     """Take five blocks of a pair, each of which fails."""
 
-    def fail(*_: object) -> list[Trial]:
+    def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(Measurer, "_paired_trials", fail)
+    monkeypatch.setattr(Measurer, "_restart", fail)
     ids = {"api", "api@base"}
     slots = SimpleNamespace(
         hold_any=lambda ended: bool(ids & set(ended)),

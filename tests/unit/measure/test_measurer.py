@@ -84,7 +84,7 @@ def test_walk__each_trial_knows_the_replies_of_its_own_count(monkeypatch: pytest
 
 def test_walk__takes_each_block_as_it_was_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[Block] = []
-    monkeypatch.setattr(Measurer, "_take", lambda _self, block: taken.append(block))
+    monkeypatch.setattr(Measurer, "_take", lambda _self, parts: taken.extend(parts))
     stack, quiet = cast(Stack, SimpleNamespace()), Quiet()
     measurer = Measurer(stack, lambda *_: PROFILE, 10, 2, quiet, lambda _: None, fit=lambda block: fit_slices(block, 7))
     measurer.walk(PLAN)

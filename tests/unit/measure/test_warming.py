@@ -20,8 +20,8 @@ from bench_action.measure.limits import LimitError
 from bench_action.measure.measurer import Measurer
 from bench_action.measure.trials import TrialPlan
 from bench_action.measure.warming import Experience, describe_warm_up, warm_up
-from bench_action.model.result import Revision, Trial, WarmUp
-from bench_action.plan.blocks import Block, Cell, Pair, Step
+from bench_action.model.result import PhaseName, Revision, Trial, WarmUp
+from bench_action.plan.blocks import Block, Cell, Pair, Step, share_restarts
 from bench_action.stack import subject as subject_module
 from bench_action.stack.images import Image
 from bench_action.stack.stack import Stack
@@ -32,6 +32,7 @@ pytestmark = pytest.mark.unit
 
 PROFILE = Profile(connections=4, threads=2, duration=2, warmup=30)
 BASE, HEAD = Cell("web", "base", "list"), Cell("web", "head", "list")
+PHASES: tuple[PhaseName, PhaseName] = ("duet", "latency")
 NUMBERS = ("duration_us", "requests", "bytes", "connect", "read", "write", "status", "timeout", "min_us", "max_us")
 TIMES = ("p50_us", "p90_us", "p99_us", "p999_us", "mean_us", "stdev_us")
 REPORT = SENTINEL + "{" + ",".join(f'"{name}":1' for name in (*NUMBERS, *TIMES)) + "}"
@@ -193,9 +194,12 @@ def test_experience__noise_makes_few_warm_ups_longer(noise: float, wander: float
 
 
 def measure(
-    monkeypatch: pytest.MonkeyPatch, warmup: int = 20
-) -> tuple[list[tuple[int, float]], list[Trial], list[str]]:
-    """Measure a count, and a duet whose two subjects are never warm: what was warmed up, the trials, and warnings."""
+    monkeypatch: pytest.MonkeyPatch, warmup: int = 20, *, latency: bool = False
+) -> tuple[list[tuple[int, float]], Measurer, list[str]]:
+    """Measure a count, and two duets whose subjects are never warm: what was warmed up, the measurer, and warnings.
+
+    `latency`: each duet shares its restart with a block of that phase.
+    """
     asked: list[tuple[int, float]] = []
 
     def warm(_stack: object, subjects: Sequence[Subject], _profile: Profile, least_s: float) -> list[WarmUp]:
@@ -205,12 +209,14 @@ def measure(
     def count(_stack: object, place: TrialPlan, *_: object) -> Trial:
         return make_count("web", warm_up=place.warm_up)
 
-    def duet(_stack: object, places: Sequence[TrialPlan], *_: object) -> list[Trial]:
-        return [make_trial("web", phase="duet", side=each.cell.revision, warm_up=each.warm_up) for each in places]
+    def pair(_stack: object, places: Sequence[TrialPlan], *_: object) -> list[Trial]:
+        phase = places[0].block.phase
+        return [make_trial("web", phase=phase, side=each.cell.revision, warm_up=each.warm_up) for each in places]
 
     monkeypatch.setattr(module, "warm_up", warm)
     monkeypatch.setattr(module, "run_count_trial", count)
-    monkeypatch.setattr(module, "run_duet_trials", duet)
+    monkeypatch.setattr(module, "run_duet_trials", pair)
+    monkeypatch.setattr(module, "run_latency_trials", pair)
     monkeypatch.setattr(module, "require_alive", lambda _: None)
     subject = SimpleNamespace(name="web", handle=SimpleNamespace(id="1"))
     slots = SimpleNamespace(arrange=lambda **_: (subject, subject))
@@ -227,22 +233,38 @@ def measure(
     profile = PROFILE.model_copy(update={"warmup": warmup})
     measurer = Measurer(stack, lambda *_: profile, 10, 2, quiet, lambda _: None)
     step = Step(0, (BASE, HEAD), slice_s=4)
-    blocks = [Block("duet", number, (step,), Pair("revision", BASE, HEAD), warmup_s=1) for number in (1, 2)]
-    measurer.walk([Block("count", 0, (Step(0, (HEAD,), warmup_s=1),)), *blocks])
-    return asked, measurer.trials, warned
+    blocks, others = (
+        [Block(phase, number, (step,), Pair("revision", BASE, HEAD), warmup_s=1) for number in (1, 2)]
+        for phase in PHASES
+    )
+    shared = share_restarts(blocks, others if latency else ())
+    measurer.walk([Block("count", 0, (Step(0, (HEAD,), warmup_s=1),)), *shared])
+    return asked, measurer, warned
 
 
 def test_walk__both_of_a_pair_are_warmed_up_together_and_each_trial_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, trials, warned = measure(monkeypatch)
+    asked, measurer, warned = measure(monkeypatch)
     assert asked == [(1, 1), (2, 9.0), (2, 9.0)]
-    assert [trial.warm_up.steady if trial.warm_up else None for trial in trials] == [True, *[False] * 4]
+    assert [trial.warm_up.steady if trial.warm_up else None for trial in measurer.trials] == [True, *[False] * 4]
     assert [text.partition(":")[0] for text in warned] == ["web@base · list", "web · list"]  # once for each
 
 
 def test_walk__a_profile_may_have_no_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, trials, _ = measure(monkeypatch, warmup=0)
+    asked, measurer, _ = measure(monkeypatch, warmup=0)
     assert asked == []
-    assert {trial.warm_up for trial in trials} == {None}
+    assert {trial.warm_up for trial in measurer.trials} == {None}
+
+
+def test_walk__blocks_that_share_a_restart_are_warmed_up_once_and_timed_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, measurer, _ = measure(monkeypatch, latency=True)
+    assert asked == [(1, 1), (2, 9.0), (2, 9.0)]
+    phases = [(trial.phase, trial.warm_up is not None) for trial in measurer.trials]
+    assert phases == [("count", True)] + ([("latency", False)] * 2 + [("duet", True)] * 2) * 2
+    assert {key: len(times) for key, times in measurer.times.items()} == {
+        ("count", "None"): 1,
+        ("latency", "web · list"): 2,
+        ("duet", "web · list"): 2,
+    }
 
 
 def test_warm_up__wrk_runs_longer_than_the_longest_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from bench_action.plan.blocks import (
     make_interleaved_blocks,
     make_latency_blocks,
     make_solo_blocks,
+    share_restarts,
 )
 
 pytestmark = pytest.mark.unit
@@ -146,6 +147,18 @@ def test_make_latency_blocks__take_both_of_a_pair_in_one_step() -> None:
     assert {block.phase for block in plan} == {"latency"}
     assert len(plan) == 6
     assert all(len(block.steps[0].cells) == 2 for block in plan)
+
+
+def test_share_restarts__what_finds_no_block_of_its_number_comes_last() -> None:
+    duets = list(make_duet_blocks(PAIRS[:1], blocks=2, pace=PACE, seed=2))
+    latency = list(make_latency_blocks(PAIRS[:1], blocks=3, pace=PACE, seed=2))
+    shared = list(share_restarts(duets, latency))
+    assert [[(part.phase, part.number) for part in block.parts] for block in shared] == [
+        [("latency", 1), ("duet", 1)],
+        [("latency", 2), ("duet", 2)],
+        [("latency", 3)],
+    ]
+    assert [block.steps for block in shared[:2]] == [block.steps for block in duets]
 
 
 def test_make_interleaved_blocks__give_each_as_many_turns_mirrored() -> None:

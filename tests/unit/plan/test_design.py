@@ -39,16 +39,23 @@ def test_make_design__pairs_the_requested_variants() -> None:
     ]
 
 
-def test_make_blocks__come_phase_by_phase_with_duets_last() -> None:
-    phases = [block.phase for block in make_blocks(design(), "ci")]
-    assert list(dict.fromkeys(phases)) == ["count", "capacity", "latency", "duet"]
+def test_make_blocks__come_phase_by_phase_with_duets_last_and_latency_after_the_same_restarts() -> None:
+    blocks = make_blocks(design(), "ci")
+    phases = [block.phase for block in blocks]
+    assert list(dict.fromkeys(phases)) == ["count", "capacity", "duet"]
     assert phases.count("capacity") == 2
-    assert phases.count("latency") == 2 * 5
+    shared = [block for block in blocks if block.first is not None]
+    assert [(block.phase, block.number) for block in shared] == [("duet", n) for n in range(1, 6) for _ in range(2)]
+    for block in shared:
+        first, own = block.parts
+        assert (first.phase, first.number, first.pair, own) == ("latency", block.number, block.pair, block)
 
 
 def test_make_blocks__with_one_cpu_take_turns_instead() -> None:
     assert {block.phase for block in make_blocks(design(duets=False), "ci")} >= {"interleaved"}
     assert "duet" not in {block.phase for block in make_blocks(design(duets=False), "ci")}
+    shared = [block.first.phase for block in make_blocks(design(duets=False), "ci") if block.first is not None]
+    assert shared == ["latency"] * 10
 
 
 def test_make_blocks__without_pairs_end_after_capacity() -> None:
@@ -60,7 +67,9 @@ def test_make_blocks__variants_have_no_latency_phase() -> None:
     pair = make_design(
         [("django", "head"), ("aiohttp", "head")], ["small"], (("django", "aiohttp"),), duets=True, seed=3
     )
-    assert [block.phase for block in make_blocks(pair, "ci", most=20) if block.phase == "latency"] == []
+    parts = [part.phase for block in make_blocks(pair, "ci", most=20) for part in block.parts]
+    assert "duet" in parts
+    assert "latency" not in parts
 
 
 def test_make_design__a_cell_that_base_lacks_is_measured_alone() -> None:

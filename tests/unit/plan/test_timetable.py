@@ -47,26 +47,29 @@ def test_must_yield__nothing_if_there_is_time() -> None:
 
 
 def test_must_yield__latency_comes_before_a_second_capacity_block() -> None:
-    # five blocks of each take 67.5 and 72.5 s: 145 s are enough for them, but not for more capacity
-    times = replace(SLOW, limit_s=162)
+    # five blocks of each take 16.5 and 72.5 s: 92 s are enough for them, but not for more capacity
+    times = replace(SLOW, limit_s=112)
     assert times.must_yield(capacity(2), ElapsedTime(20, []))
     assert not times.must_yield(latency(1), ElapsedTime(20, []))
 
 
 def test_must_yield__measured_blocks_replace_the_estimate() -> None:
+    # 70 s are left for two blocks of latency and three duets
     times = replace(FAST, limit_s=100)
-    assert not times.must_yield(latency(3), ElapsedTime(30, [6.5, 6.5]))
-    assert times.must_yield(latency(3), ElapsedTime(30, [13.5, 13.5]))
+    assert not times.must_yield(latency(3), ElapsedTime(30, [3.3, 3.3], loads_s=[7.5, 7.5]))
+    assert times.must_yield(latency(3), ElapsedTime(30, [3.3, 3.3], loads_s=[25.0, 25.0]))
+    assert times.must_yield(latency(3), ElapsedTime(30, [25.0, 25.0], loads_s=[7.5, 7.5]))
+    assert not times.must_yield(latency(3), ElapsedTime(30, [25.0, 25.0], loads_s=[7.5] * 5))
 
 
 def test_must_yield__warm_ups_count_as_long_as_they_took() -> None:
-    # five blocks of latency and five duets take 6.5 and 7.5 s each: 20 s more if a subject took 11 s to warm up alone
+    # four blocks of latency take 3.3 s each, five duets 7.5 s: 20 s more if a subject took 11 s to warm up alone
     times = replace(FAST, limit_s=150)
     assert not times.must_yield(latency(1), ElapsedTime(40, [], warmup_s=1.0))
     assert times.must_yield(latency(1), ElapsedTime(40, [], warmup_s=11.0))
     assert not times.must_yield(capacity(2), ElapsedTime(40, [4.6], warmup_s=1.0))
     assert times.must_yield(capacity(2), ElapsedTime(40, [4.6], warmup_s=11.0))
-    assert times.must_yield(capacity(2), ElapsedTime(40, [46.0], warmup_s=1.0))  # each trial was preceded by a warm-up
+    assert times.must_yield(capacity(2), ElapsedTime(40, [60.0], warmup_s=1.0))  # each trial was preceded by a warm-up
 
 
 def test_must_yield__latency_that_has_yielded_does_not_come_back_for_too_few_blocks() -> None:
@@ -77,8 +80,18 @@ def test_must_yield__latency_that_has_yielded_does_not_come_back_for_too_few_blo
 
 
 def test_must_yield__never_begins_latency_that_could_not_be_judged() -> None:
-    # 72.5 s for the duets and 20 s: one block would fit, three would not
-    assert replace(SLOW, limit_s=92.5).must_yield(latency(1), ElapsedTime(0, []))
+    # 72.5 s for the duets and 12 s: three blocks would fit, four would not
+    assert replace(SLOW, limit_s=84.5).must_yield(latency(1), ElapsedTime(0, []))
+
+
+def test_reserve_s__is_what_shares_restarts_from_a_block_on() -> None:
+    def duet(number: int) -> Block:
+        return Block("duet", number, (), PAIR, first=latency(number))
+
+    assert FAST.reserve_s(duet(1), ElapsedTime(30, [])) == pytest.approx(5 * 3.3)
+    assert FAST.reserve_s(duet(4), ElapsedTime(30, [3.3] * 3)) == pytest.approx(2 * 3.3)
+    assert FAST.reserve_s(Block("duet", 6, (), PAIR), ElapsedTime(30, [])) == 0
+    assert replace(FAST, limit_s=60).reserve_s(duet(1), ElapsedTime(30, [])) == 0  # it yields
 
 
 @pytest.mark.parametrize("times", [replace(SLOW, limit_s=None), replace(SLOW, pairs=0, revisions=0)])
@@ -89,15 +102,13 @@ def test_must_yield__nothing_without_a_limit_or_a_pair(times: Timetable) -> None
 
 def test_explain_shortage__names_what_took_the_time_and_a_sufficient_limit() -> None:
     text = replace(SLOW, limit_s=60).explain_shortage({("count", "None"): [22.0], ("capacity", "None"): [4.6]})
-    # 26.6 s alone, five duets of 14.5 s and five latency blocks of 13.5 s: 166.6 s, plus a tenth
-    assert text == "restarting took 10 s of each block of 14 s; --max-minutes 4 would do"
+    # 26.6 s alone, five duets of 14.5 s and five latency blocks of 3.3 s: 115.6 s, plus a tenth
+    assert text == "restarting took 10 s of each block of 14 s; --max-minutes 3 would do"
 
 
 def test_explain_shortage__uses_measured_times() -> None:
-    text = replace(SLOW, limit_s=60).explain_shortage(
-        {("capacity", "None"): [4.0], ("latency", str(PAIR)): [17.0, 17.0]}
-    )
-    assert text == "restarting took 13 s of each block of 18 s; --max-minutes 4 would do"
+    text = replace(SLOW, limit_s=60).explain_shortage({("capacity", "None"): [4.0], ("duet", str(PAIR)): [18.0, 18.0]})
+    assert text == "restarting took 13 s of each block of 18 s; --max-minutes 3 would do"
     assert replace(SLOW, limit_s=None).explain_shortage({}) == ""
 
 
@@ -117,7 +128,7 @@ def test_must_yield__copies_of_large_data_count() -> None:
 def test_explain_shortage__names_long_warm_ups() -> None:
     times = {("duet", str(PAIR)): [44.0, 46.0]}
     text = replace(SLOW, limit_s=120).explain_shortage(times, warmup_s=18.0)
-    # five duets of 45 s, five latency blocks of 44 s and 4.6 s alone: 449.6 s, plus a tenth
-    assert text == "restarting took 23 s and warming up 18 s of each block of 45 s; --max-minutes 9 would do"
+    # five duets of 45 s, five latency blocks of 3.3 s and 4.6 s alone: 246.1 s, plus a tenth
+    assert text == "restarting took 23 s and warming up 18 s of each block of 45 s; --max-minutes 5 would do"
     text = replace(SLOW, limit_s=120).explain_shortage({("count", "None"): [22.0]}, warmup_s=18.0)
-    assert text == "restarting took 10 s and warming up 18 s of each block of 32 s; --max-minutes 7 would do"
+    assert text == "restarting took 10 s and warming up 18 s of each block of 32 s; --max-minutes 4 would do"
