@@ -578,7 +578,7 @@ def wrk(order: WrkOrder) -> WrkAnswer:
         started = time.monotonic()
         # a server that is to get one request at a time would get two
         helpers = [watcher, prober] if order["connections"] > 1 else [watcher]
-        output, status, cpu_s = run_program(argv, order["limit_s"], helpers)
+        output, status, cpu_s = run_program(argv, order["limit_s"], order["interrupt_s"], helpers)
         wall_s, after = time.monotonic() - started, read_all_usage(order["parts"])
         prober.stop()
         watcher.stop()
@@ -604,8 +604,10 @@ def make_url(order: WrkOrder) -> str:
     return f"http://{socket.gethostbyname(order['host'])}:{order['port']}/"
 
 
-def run_program(argv: Sequence[str], limit_s: float, helpers: Sequence[threading.Thread]) -> tuple[str, int, float]:
-    """Run a program, killed after `limit_s`, and start the helpers with it.
+def run_program(
+    argv: Sequence[str], limit_s: float, interrupt_s: float, helpers: Sequence[threading.Thread]
+) -> tuple[str, int, float]:
+    """Run a program, interrupted after `interrupt_s` and killed after `limit_s`, and start the helpers with it.
 
     Returns its output, its exit status (negative: the signal that ended it) and its CPU time in seconds.
     """
@@ -614,10 +616,12 @@ def run_program(argv: Sequence[str], limit_s: float, helpers: Sequence[threading
         cast("io.BufferedReader", process.stdout) as stdout,
     ):
         limit = threading.Timer(limit_s, process.kill)
-        limit.start()
-        for helper in helpers:
-            helper.start()
+        interrupt = threading.Timer(interrupt_s, os.kill, [process.pid, signal.SIGINT])
+        for thread in (limit, interrupt, *helpers):
+            thread.start()
         output = stdout.read().decode(errors="replace")
+        interrupt.cancel()
+        interrupt.join()  # before its number may be another program's
         _pid, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)  # now waited for: nobody may signal it any more
         limit.cancel()

@@ -228,7 +228,11 @@ class TurnsAnswer(TypedDict):
 
 
 class WrkOrder(WireRequest):
-    """Run wrk (`argv` without script and address), and kill it after `limit_s`. `parts`: name → container id."""
+    """Run wrk (`argv` without script and address). `parts`: name → container id.
+
+    If it still runs then, it is interrupted after `interrupt_s`, and so ends as at the end of its time, and killed
+    after `limit_s`.
+    """
 
     op: Literal["wrk"]
     argv: list[str]
@@ -236,6 +240,7 @@ class WrkOrder(WireRequest):
     connections: int
     parts: dict[str, str]
     limit_s: float
+    interrupt_s: float
 
 
 class WrkAnswer(TypedDict):

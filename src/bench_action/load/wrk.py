@@ -79,10 +79,12 @@ def build_order(
     duration_s: int,
     parts: Mapping[str, str],
     limit_s: float,
+    interrupt_s: float | None = None,
     counted: bool = False,
 ) -> WrkOrder:
     """Build the agent's order to run wrk for a profile. `parts`: name → id of the containers that it watches.
 
+    `interrupt_s`: after how long wrk is interrupted, if it has not ended; None: it is only killed, after `limit_s`.
     `counted`: wrk writes a byte to the file that its last argument names for each request that it sends.
     """
     argv = [
@@ -105,6 +107,7 @@ def build_order(
         "connections": profile.connections,
         "parts": dict(parts),
         "limit_s": limit_s,
+        "interrupt_s": limit_s if interrupt_s is None else interrupt_s,
     }
 
 

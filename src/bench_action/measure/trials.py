@@ -115,7 +115,7 @@ def load_together(
     stack: Stack, subjects: Sequence[Subject], profile: Profile, duration_s: int, where: Sequence[str]
 ) -> list[LoadRun]:
     """Run wrk for each subject at the same time, started in this order. Raises StackError if a part has died."""
-    orders = [subject.order_load(profile, duration_s) for subject in subjects]
+    orders = [subject.order_slice(profile, duration_s) for subject in subjects]
     answers = stack.agent.duet(orders, lambda: None, 60.0)
     require_alive(stack.engine)
     runs = [_build_load_run(answer, name, 0) for answer, name in zip(answers, where, strict=True)]

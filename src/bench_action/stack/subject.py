@@ -16,6 +16,8 @@ from bench_action.stack.seeding.redis import RedisSeed
 from bench_action.stack.server import DatabaseServer, Statements
 
 _LATE_S = 15.0  # wrk may take so much longer than it should
+_EARLY_S = 0.04  # a little less than half of the time between two looks at wrk's clock, as it takes a while to start
+_LATE_LOOKS = 0.006  # by which share of its time the looks come late: 0.4 to 0.9 % (benchmarks/detection/recordings)
 _SPARE_S = 60  # wrk's own time beyond the longest warm-up: it is interrupted before
 _NOWHERE = Handle("", "", "subject", "", 0)
 
@@ -84,17 +86,36 @@ class Subject:
         """Order wrk to load it for so many seconds, with the placeholders of the profile filled in."""
         return self._order(profile, duration_s, patience_s=duration_s)
 
+    def order_slice(self, profile: Profile, duration_s: int) -> WrkOrder:
+        """Order wrk to load it for so many seconds, and to end with another wrk that was started with it.
+
+        wrk's threads look every 100 ms whether its time is up. The first look after it may be so close to it that one
+        wrk ends there and another 100 ms later, with the whole CPU for itself. So they are interrupted earlier, between
+        two looks. Looks come late, and the later the longer it runs: with long slices, wrk's own end is between two.
+        """
+        early_s = max(0.0, _EARLY_S - _LATE_LOOKS * duration_s)
+        return self._order(profile, duration_s, patience_s=duration_s, interrupt_s=duration_s - early_s)
+
     def order_warm_up(self, profile: Profile) -> WrkOrder:
         """Order wrk to load it until it is interrupted, and to count its requests; then it may only be late."""
         return self._order(profile, profile.warmup + _SPARE_S, patience_s=0, counted=True)
 
-    def _order(self, profile: Profile, duration_s: int, *, patience_s: int, counted: bool = False) -> WrkOrder:
+    def _order(
+        self,
+        profile: Profile,
+        duration_s: int,
+        *,
+        patience_s: int,
+        interrupt_s: float | None = None,
+        counted: bool = False,
+    ) -> WrkOrder:
         return build_order(
             fill_in_request(profile, self.addresses),
             self.handle,
             duration_s=duration_s,
             parts=self.parts,
             limit_s=patience_s + profile.timeout + _LATE_S,
+            interrupt_s=interrupt_s,
             counted=counted,
         )
 

@@ -769,7 +769,8 @@ def complete_orders() -> dict[str, dict[str, Any]]:
     """One order of each kind that the agent takes."""
     request = HttpRequest("app", 8000, "/").order
     requests = {"op": "requests", **request, "repeat": 1, "timeout_s": 1, "bodies": True, "limit_s": 1.5}
-    fields = {"argv": ["wrk"], "script": "", "connections": 1, "parts": {"application": "a"}, "limit_s": 1}
+    limits = {"limit_s": 1, "interrupt_s": 1}
+    fields = {"argv": ["wrk"], "script": "", "connections": 1, "parts": {"application": "a"}} | limits
     wrk = {"op": "wrk", **request, **fields}
     loads = [{**request, "parts": {}}]
     return {
@@ -848,6 +849,7 @@ def test_wrk__runs_a_program_and_reports_how_it_went(monkeypatch: pytest.MonkeyP
             connections=1,
             parts={},
             limit_s=60.0,
+            interrupt_s=60.0,
         )
     )
     assert answer["output"] == f"-- lua http://127.0.0.1:{port}/\n"  # an IPv4 address, which the watcher counts
@@ -865,9 +867,24 @@ def test_wrk__is_killed_at_its_limit(port: int) -> None:
             connections=1,
             parts={},
             limit_s=0.05,
+            interrupt_s=60.0,
         )
     )
     assert answer["status"] == -9
+
+
+def test_wrk__is_interrupted_before_and_reports_like_one_whose_time_is_up(port: int, tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    program = (
+        "import pathlib, signal, sys, time\n"
+        "signal.signal(signal.SIGINT, lambda *_: (print('report'), sys.exit(0)))\n"
+        "pathlib.Path(sys.argv[1]).touch()\n"
+        "time.sleep(600)\n"
+    )
+    fields = {"script": "", "connections": 1, "parts": {}, "limit_s": 60.0, "interrupt_s": 4.0}
+    answer = agent.wrk(order(port, argv=[sys.executable, "-c", program, str(ready)], **fields))
+    assert ready.exists()
+    assert (answer["output"], answer["status"]) == ("report\n", 0)
 
 
 def turns_order(*ports: int, **changes: Any) -> Any:
@@ -922,6 +939,7 @@ def test_duet__runs_both_at_the_same_time_and_answers_in_order(port: int, tmp_pa
             connections=1,
             parts={},
             limit_s=60.0,
+            interrupt_s=60.0,
         )
         for names in (files, files[::-1])
     ]
