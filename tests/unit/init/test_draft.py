@@ -278,6 +278,13 @@ def test_seed__is_not_what_a_database_loads_itself(
     assert yaml.safe_load(configuration).get("seed", "") == (seed if draft.counts_queries else "")
 
 
+@pytest.mark.parametrize("name", ["django", "fastapi", "flask", "sinatra", "express", "go", "jvm", "php"])
+def test_seed__of_an_example_is_what_its_own_configuration_says(name: str) -> None:
+    folder = Path("examples") / name
+    own = yaml.safe_load((folder / "bench.yml").read_text(encoding="utf-8"))
+    assert make_draft(folder.resolve()).seed == own.get("seed", "")
+
+
 def test_compose__profiles_and_files_of_variables(repository: Repository) -> None:
     compose = {
         "web": {"build": ".", "profiles": ["web"], "ports": [80], "depends_on": {"db": {}}, "env_file": ["./.env.dev"]},
