@@ -13,9 +13,11 @@ from bench_action.config.compose.parse import ComposeService as ParsedService
 from bench_action.config.compose.parse import parse_service
 from bench_action.config.compose.roles import find_danger, list_applications
 from bench_action.config.documents import Loader, check_document
+from bench_action.config.kinds import SQL_KINDS, guess_kind
 from bench_action.config.paths import find_problem
 from bench_action.config.schema import COMPOSE_FILES
 
+INITIAL_DATA = "docker-entrypoint-initdb.d"  # whose files the official images of databases run
 _FOLDERS = ("", "docker", "deploy", "deployment", ".docker", "infra")
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)(?::?[-?+]([^}]*))?\}|\$(\w+)")
 # what the parser raises for a service that compose would refuse
@@ -86,19 +88,20 @@ class ComposeFile:
         return likely[0], f"{', '.join(others)} could be meant as well" if others else ""
 
     def mounts_in_image(self, file: Path, folder: Path) -> bool:
-        """Whether a file is mounted in a service that is not built, alone or with its folder, to be read at its start.
+        """Whether a file is mounted in a service that is not built, alone or with a folder of data, to be read there.
 
         `folder`: the repository's.
         """
-        place = (folder / self.path).parent
-        sources = (
-            (place / mount.source).resolve()
-            for service in self.services
-            if service.parsed.build is None
-            for mount in service.parsed.mounts
-            if "/" in mount.source
-        )
-        return any(file.resolve().is_relative_to(source) for source in sources)
+        place, file = (folder / self.path).parent, file.resolve()
+        for service in (each for each in self.services if each.parsed.build is None):
+            database = guess_kind(service.parsed.image) in SQL_KINDS
+            for mount in service.parsed.mounts:
+                # without compose, a relative path looks like the name of a volume
+                source = (place / mount.source).resolve() if mount.type == "bind" or mount.source[:1] == "." else None
+                data = database or INITIAL_DATA in mount.target
+                if source is not None and (file == source or (data and file.is_relative_to(source))):
+                    return True
+        return False
 
     def list_profiles(self, service: ComposeService) -> list[str]:
         """List compose's profiles without which a service, or one that it depends on, would not be started."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from bench_action.config.paths import find_top
-from bench_action.init.compose import ComposeFile, ComposeService, find_compose_file, read_compose_file
+from bench_action.init.compose import INITIAL_DATA, ComposeFile, ComposeService, find_compose_file, read_compose_file
 from bench_action.init.dockerfile import Dockerfile, parse_dockerfile
 from bench_action.init.frameworks import UNKNOWN, Framework, find_framework, read_manifests
 from bench_action.init.needs import Setting, choose_settings, find_kinds, find_variables
@@ -32,7 +32,7 @@ _MIGRATES = re.compile(
 _POSTGRES = re.compile(r"postg|pgvector|timescale")
 _REDIS = re.compile(r"redis|valkey")
 _SEEDS = ("seed*.sql", "*seed.sql", "seeds/*.sql", "dump.sql", "fixtures.sql", "sample*data*.sql", "testdata.sql")
-_INITIAL_DATA = "docker-entrypoint-initdb.d"  # whose files the official images of databases run
+_DOCKERFILES = ("Dockerfile", "Dockerfile.*", "*.Dockerfile", "Containerfile")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +169,7 @@ def _find_application(start: Path) -> tuple[_Application, str]:
         else next((folder for folder in folders if (folder / "Dockerfile").is_file()), top)
     )
     files = Sources.from_folder(place)
-    found = [
-        name
-        for name in files.find("Dockerfile", "Dockerfile.*", "*.Dockerfile", "Containerfile")
-        if not name.endswith(".dockerignore")
-    ]
+    found = [name for name in files.find(*_DOCKERFILES) if not name.endswith(".dockerignore")]
     if not found:
         raise _explain_nothing_to_build(place, compose, files)
     return _from_dockerfile(place, found, compose, files)
@@ -350,28 +346,28 @@ def _find_migration(
 
 def _find_seed(application: _Application) -> tuple[str, str]:
     """Find a file of SQL that looks like test data, relative to the configuration; or one that is loaded anyway."""
-    loaded = ""
-    for name in application.sources.find(*_SEEDS):
-        path = name if application.context == "." else f"{application.context}/{name}"
-        if not _is_loaded(application, path):
-            return path, ""
-        loaded = loaded or path
-    return "", loaded
+    names = application.sources.find(*_SEEDS)
+    paths = [name if application.context == "." else f"{application.context}/{name}" for name in names]
+    loaded = _find_loaded(application, paths)
+    seed = next((path for path in paths if path not in loaded), "")
+    return seed, "" if seed else next(iter(paths), "")
 
 
-def _is_loaded(application: _Application, path: str) -> bool:
-    """Whether a service of the compose file loads a file when it starts: a second time would be an error."""
-    if application.compose is None:
-        return False
-    file = application.folder / path
-    if application.compose.mounts_in_image(file, application.folder):
-        return True
+def _find_loaded(application: _Application, paths: Sequence[str]) -> set[str]:
+    """Find the files that a service of the compose file loads when it starts: a second time would be an error."""
+    if application.compose is None or not paths:
+        return set()
     sources = Sources.from_folder(application.folder)
-    for name in sources.find("Dockerfile", "Dockerfile.*", "*.Dockerfile"):
-        text, place = sources.read(name), (application.folder / name).parent
-        if _INITIAL_DATA in text and (file.name in text or file.is_relative_to(place)):
-            return True
-    return False
+    copying = {name: text for name in sources.find(*_DOCKERFILES) if INITIAL_DATA in (text := sources.read(name))}
+    return {
+        path
+        for path in paths
+        if application.compose.mounts_in_image(application.folder / path, application.folder)
+        or any(
+            PurePosixPath(path).name in text or PurePosixPath(path).is_relative_to(PurePosixPath(name).parent)
+            for name, text in copying.items()
+        )
+    }
 
 
 def _list_env_files(application: _Application) -> Iterator[tuple[str, str]]:
