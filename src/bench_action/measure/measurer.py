@@ -325,8 +325,9 @@ class Measurer:
                 part_began = time.monotonic()
                 self._measure_pair(block, restarted, warmed_up=block is parts[-1])
                 if block is not parts[-1]:
-                    self._add_time(block, time.monotonic() - part_began)
-                    others_s += self.times[block.phase, str(pair)][-1]
+                    part_s = time.monotonic() - part_began
+                    self._add_time(block, part_s)
+                    others_s += part_s
         except StackError as error:
             self._drop_or_raise(block, pair, error)
         self._add_time(parts[-1], time.monotonic() - began - others_s)

@@ -19,10 +19,9 @@ from bench_action.plan.blocks import (
     make_solo_blocks,
     share_restarts,
 )
-from bench_action.plan.timetable import LEAST_BLOCKS, Timetable
+from bench_action.plan.timetable import LEAST_BLOCKS, OVERHEAD_S, Timetable
 from bench_action.stats.nested import USUAL, choose_slice
 
-_OVERHEAD_S = 0.3  # of a trial, in addition to wrk's own duration (benchmarks/harness.py measures it)
 _SWITCH_S = 1.5  # of a pair's block: stopping and starting its subjects, without the time they take to boot
 _SLOW_S = 10.0  # subjects that take longer to start have their cost in the log
 _INTERLEAVED = Pace(warmup_s=1, slice_s=1, turns=2)
@@ -109,7 +108,7 @@ class Design:
             pairs=len(self.pairs),
             revisions=sum(1 for pair in self.pairs if pair.kind == "revision"),
             restart_s=_SWITCH_S + self.boot_s + renewal_s,
-            capacity_s=sum(project.profiles[cell.profile].duration + _OVERHEAD_S + alone_s for cell in self.cells),
+            capacity_s=sum(project.profiles[cell.profile].duration + OVERHEAD_S + alone_s for cell in self.cells),
             latency=policy.latency,
             duet=self._fit_duet(policy),
             renewal_s=renewal_s,
@@ -144,7 +143,7 @@ class Design:
     def _fit_duet(self, policy: Policy) -> PairPhase:
         """Fit the slices of the first duets to what starting the subjects takes: rare restarts need long slices."""
         duet, seconds = policy.duet, policy.duet.seconds
-        cost_s = _SWITCH_S + self.boot_s + duet.warmup + _OVERHEAD_S
+        cost_s = _SWITCH_S + self.boot_s + duet.warmup + OVERHEAD_S
         if policy.minutes is not None:
             seconds = min(seconds, policy.minutes * 60 / max(1, len(self.pairs)))
         return duet.model_copy(update={"slice": choose_slice(USUAL, cost_s, duet.lengths, seconds)})

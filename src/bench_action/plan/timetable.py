@@ -13,7 +13,7 @@ from bench_action.stats.steady import LONG_WARM_UP_S
 LEAST_BLOCKS = 5  # of a pair's duets: the first interim analysis comes after five
 _LEAST_LATENCY = LEAST_SAMPLE  # fewer latency blocks decide nothing
 _MARGIN = 1.1
-_STEP_S = 0.3  # of what is measured after a restart, in addition to its slice
+OVERHEAD_S = 0.3  # of a trial, in addition to wrk's own duration (benchmarks/harness.py measures it)
 
 # phase and pair → seconds that each of its blocks took
 Times = Mapping[tuple[str, str], Sequence[float]]
@@ -46,7 +46,7 @@ class Timetable:
     @property
     def latency_s(self) -> float:
         """The estimated duration of a latency block, which shares the restart and the warm-up of another."""
-        return self.latency.slice + _STEP_S
+        return self.latency.slice + OVERHEAD_S
 
     def must_yield(self, block: Block, elapsed: ElapsedTime) -> bool:
         """Tell whether a block must be left out, because the pairs' first five duets need its time.

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from bench_action.engine.protocol import Engine, Handle
+from bench_action.engine.protocol import Engine, Exit, Handle
 from bench_action.model.errors import StackError
 from bench_action.stack.exits import make_exit_error
 
@@ -47,12 +47,12 @@ class Group:
             return None
         return [self._ready[check.handle.id] for check in self.checks]
 
-    def look(self, engine: Engine, started: float) -> None:
+    def look(self, engine: Engine, ended: Sequence[Exit], started: float) -> None:
         """Probe what was not ready yet. Raises StackError if one has exited, or is not ready within its timeout.
 
         Exits of services count, and of what belongs to the group; another subject may start at the same time.
         """
-        self._require_alive(engine)
+        self._require_alive(engine, ended)
         for check in self.checks:
             if check.handle.id in self._ready:
                 continue
@@ -67,14 +67,13 @@ class Group:
         try:
             return check.probe()
         except StackError:
-            self._require_alive(engine)  # if it has just exited, its log says more than the failed probe
+            # if it has just exited, its log says more than the failed probe
+            self._require_alive(engine, engine.ended())
             raise
 
-    def _require_alive(self, engine: Engine) -> None:
+    def _require_alive(self, engine: Engine, ended: Sequence[Exit]) -> None:
         own = {handle.id for handle in (*self.parts, *(check.handle for check in self.checks))}
-        for end in engine.ended():
-            if end.handle.kind != "subject" or end.handle.id in own:
-                raise make_exit_error(end, engine.logs(end.handle), _WAITING)
+        _raise_first(engine, [end for end in ended if end.handle.kind != "subject" or end.handle.id in own], _WAITING)
 
 
 def wait_until_ready(engine: Engine, checks: Sequence[ReadinessCheck], parts: Sequence[Handle] = ()) -> list[float]:
@@ -96,11 +95,12 @@ def wait_for_groups(
     started = time.monotonic()
     failed: dict[int, StackError] = {}
     while True:
-        needed.look(engine, started)
+        ended = engine.ended()
+        needed.look(engine, ended, started)
         for number, group in enumerate(others):
             if number not in failed and group.waited_s is None:
                 try:
-                    group.look(engine, started)
+                    group.look(engine, ended, started)
                 except StackError as error:
                     failed[number] = error
         found = [failed.get(number, group.waited_s) for number, group in enumerate(others)]
@@ -112,7 +112,12 @@ def wait_for_groups(
 
 def require_alive(engine: Engine, doing: str = "") -> None:
     """Raise StackError, with its log, if a part of the run has exited on its own."""
-    for end in engine.ended():
+    _raise_first(engine, engine.ended(), doing)
+
+
+def _raise_first(engine: Engine, ended: Sequence[Exit], doing: str) -> None:
+    """Raise StackError, with its log, for the first that has exited, if any has."""
+    for end in ended:
         raise make_exit_error(end, engine.logs(end.handle), doing)
 
 
