@@ -7,12 +7,13 @@ Recordings from before 2026-11-28 name their machine by its fingerprint, which s
 """
 
 import argparse
+import itertools
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from benchmarks.detection.detect import DEDICATED, SCENARIOS, UNCHANGED, Scenario, recorded
+from benchmarks.detection.recordings import name_recordings, recorded
+from benchmarks.detection.scenarios import SCENARIOS, Scenario
 
 from bench_action.compare.assemble import fingerprint
 from bench_action.config.load import load_policy
@@ -22,7 +23,6 @@ from bench_action.history.record import Record, UnchangedCode
 from bench_action.model.machine import Machine
 from bench_action.model.wording import plural
 
-_RECORDINGS = Path(__file__).parent / "recordings"
 _MACHINES = (("AMD EPYC", 2, 24, "x86_64"), ("Intel(R) Xeon(R) Processor", 2, 24, "x86_64"))  # cores, memory in GiB
 _PRESET = "ci"  # of every recorded run
 _GATED = {"unchanged", "regressed", "improved", "inconclusive"}  # verdicts of a comparison that has a gate
@@ -42,18 +42,12 @@ def main() -> None:
 
 def read_records() -> Iterator[Record]:
     """Read the recorded runs of unchanged code, with a record for each."""
-    scenarios = {scenario.name: scenario for scenario in (*SCENARIOS, *UNCHANGED, *DEDICATED)}
-    for path in sorted(_RECORDINGS.glob("*.jsonl.gz")):
-        name = path.name.removesuffix(".jsonl.gz")
+    for engine, kind in itertools.product(("docker", "local"), SCENARIOS):
+        scenarios, name = {scenario.name: scenario for scenario in SCENARIOS[kind]}, name_recordings(engine, kind)
         for run in recorded(name):
             scenario = scenarios.get(run["scenario"])
-            if scenario is not None and is_unchanged(scenario) and "verdict" in run:
+            if scenario is not None and scenario.unchanged and "verdict" in run:
                 yield make_record(name, scenario, run)
-
-
-def is_unchanged(scenario: Scenario) -> bool:
-    """Return whether head does not differ from base."""
-    return not (scenario.code or scenario.edits or scenario.slowdown)
 
 
 def identify_machine(name: str) -> dict[str, Any]:
@@ -82,8 +76,8 @@ def make_record(name: str, scenario: Scenario, run: Mapping[str, Any]) -> Record
         tool_version=run.get("tool_version", ""),
         fingerprint=run["fingerprint"],
         cpu_model=run.get("cpu_model", ""),
-        variant=scenario.application,
-        profile=profile,
+        variant=scenario.application.name,
+        profile=run.get("profile", profile),
         blocks=max((one["blocks"] for one in run["comparisons"]), default=0),
         metrics={},
         control={},

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
 
+from bench_action.compare.memory import find_memory
 from bench_action.compare.summary import trial_values
 from bench_action.model.metric import METRICS
 from bench_action.model.result import PhaseName, Trial
@@ -89,7 +90,7 @@ def pair_blocks(trials: Sequence[Trial], pair: str, phase: PhaseName) -> list[Pa
 
 def build_evidence(blocks: Sequence[PairedBlock], metric: str) -> Evidence | None:
     """Compute the loss of each block that has the metric on both sides, above zero; None if no block has."""
-    means = [(_average_side(block.base, metric), _average_side(block.head, metric)) for block in blocks]
+    means = [_average_sides(block, metric) for block in blocks]
     pairs = [(base, head) for base, head in means if base and head]
     if not pairs:
         return None
@@ -178,6 +179,12 @@ def _share_of_both(block: PairedBlock) -> float | None:
 def _median_idle(duets: Sequence[PairedBlock], name: str) -> float | None:
     values = [value for block in duets if (value := getattr(block.base[0], name)) is not None]
     return median(values) if values else None
+
+
+def _average_sides(block: PairedBlock, metric: str) -> tuple[float | None, float | None]:
+    if metric == "memory_mib":
+        return find_memory(block.base[0], block.head[0]) or (None, None)
+    return _average_side(block.base, metric), _average_side(block.head, metric)
 
 
 def _average_side(trials: Sequence[Trial], metric: str) -> float | None:

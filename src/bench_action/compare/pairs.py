@@ -20,11 +20,12 @@ from bench_action.stats.sequential import ALPHA, Course
 # compared between variants that are loaded alone; the summaries have the rest
 _COMPARED = ("requests_per_second", "latency_p50_us", "latency_p99_us", "cpu_ms_per_request", "memory_peak_mib")
 _UNGATED = Gate(max_gain=0.0, level="warn")
-_RATE, _COST = "requests_per_second", "cpu_ms_per_request"
+_RATE, _COST, _TOTAL = "requests_per_second", "cpu_ms_per_request", "total_cpu_ms_per_request"
 _ORDER = (*PAIRED, *ALONE, *EXACT)
 _WITHOUT_USE = {
     "db_cpu_ms_per_request": "no request makes a query",
     "cache_cpu_ms_per_request": "no request uses the cache",
+    _TOTAL: "the application has no services",
 }
 
 
@@ -104,7 +105,7 @@ def _compare_pair(trials: Sequence[Trial], pair: Pair, rules: Rules) -> list[Com
             found[_RATE] = solo
     else:
         attempt = Attempt(pair, trials, rules.shortage)
-        _ungate_unused_services(found, pair)
+        _ungate_unused_services(found, attempt)
         for metric, gate in rules.gates.items():
             found[metric] = _add_reason(found.get(metric) or _report_uncompared(metric, attempt, gate), attempt)
         _let_stand_in(found, attempt)
@@ -167,23 +168,26 @@ def _values_by_block(metric: str, trials: Sequence[Trial]) -> dict[int, float]:
     return {trial.block: values[metric] for trial in valid if metric in (values := trial_values(trial))}
 
 
-def _ungate_unused_services(found: dict[str, Comparison], pair: Pair) -> None:
-    """Remove the gate from a service's cost if requests do not use the service: its cost is then noise."""
-    for metric, count in SERVICES.items():
-        used = found.get(count)
-        if used is not None and is_unused(metric, used.base_value, used.head_value):
-            found[metric] = found.get(metric, build_unmeasured(metric, pair)).model_copy(
-                update={
-                    "gate": None,
-                    "level": None,
-                    "verdict": "measured",
-                    "significant": False,
-                    "relevant": False,
-                    "fires": None,
-                    "blocks_wanted": None,
-                    "reason": _WITHOUT_USE[metric],
-                }
-            )
+def _ungate_unused_services(found: dict[str, Comparison], attempt: Attempt) -> None:
+    """Remove the gate from the cost of services that requests do not use, which is noise, or that do not exist."""
+    unused = [
+        metric
+        for metric, count in SERVICES.items()
+        if (used := found.get(count)) is not None and is_unused(metric, used.base_value, used.head_value)
+    ]
+    for metric in unused if attempt.has_services else (*unused, _TOTAL):
+        found[metric] = found.get(metric, build_unmeasured(metric, attempt.pair)).model_copy(
+            update={
+                "gate": None,
+                "level": None,
+                "verdict": "measured",
+                "significant": False,
+                "relevant": False,
+                "fires": None,
+                "blocks_wanted": None,
+                "reason": _WITHOUT_USE[metric],
+            }
+        )
 
 
 def _report_uncompared(metric: str, attempt: Attempt, gate: Gate) -> Comparison:
@@ -217,7 +221,7 @@ def _let_stand_in(found: dict[str, Comparison], attempt: Attempt) -> None:
     CPU/request stands in if duets had unequal shares of the CPU and nothing else is wrong: costs do not depend on
     shares. Requests/s stands in if the host does not show CPU time: in a duet, one follows from the other.
     """
-    rate, cost = found.get(_RATE), found.get(_COST)
+    rate, cost, total = (found.get(metric) for metric in (_RATE, _COST, _TOTAL))
     if rate is None or cost is None:
         return
     undecided = rate.verdict == "inconclusive" and not _excludes_no_change(rate)
@@ -226,7 +230,8 @@ def _let_stand_in(found: dict[str, Comparison], attempt: Attempt) -> None:
         found[_RATE] = rate.model_copy(update={"verdict": "measured", "blocks_wanted": None, "reason": why})
     elif cost.verdict == "inconclusive" and not cost.blocks and _is_judged(rate):
         why = f"{cost.reason}; {METRICS[_RATE].title} stands in for it"
-        found[_COST] = cost.model_copy(update={"verdict": "measured", "reason": why})
+        for unseen in filter(None, (cost, total)):
+            found[unseen.metric] = unseen.model_copy(update={"verdict": "measured", "reason": why})
 
 
 def _is_judged(c: Comparison) -> bool:

@@ -22,6 +22,7 @@ _COMPARED = (
     "cpu_ms_per_request",
     "db_cpu_ms_per_request",
     "cache_cpu_ms_per_request",
+    "total_cpu_ms_per_request",
     "memory_peak_mib",
 )
 

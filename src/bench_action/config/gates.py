@@ -57,6 +57,7 @@ PAIRED = (
     "total_cpu_ms_per_request",
     *SERVICES,
     "latency_p99_us",
+    "memory_mib",
     "memory_peak_mib",
 )
 # measured on one connection, as concurrency would hide them
@@ -70,6 +71,7 @@ def default_gates() -> Gates:
     return {
         "requests_per_second": Gate(max_loss=0.01),
         "cpu_ms_per_request": Gate(max_gain=0.01),
+        "total_cpu_ms_per_request": Gate(max_gain=0.03),
         "latency_p50_us": Gate(max_gain=0.10, absolute=200),
         "db_cpu_ms_per_request": Gate(max_gain=0.15),
         "queries_per_request": Gate(max_gain=0),
@@ -82,8 +84,8 @@ RELEVANT: Gates = {
     **default_gates(),
     "latency_p90_us": Gate(max_gain=0.10, absolute=200),
     "latency_p99_us": Gate(max_gain=0.25, absolute=1000),
-    "total_cpu_ms_per_request": Gate(max_gain=0.03),
     "cache_cpu_ms_per_request": Gate(max_gain=0.15),
+    "memory_mib": Gate(max_gain=0.10, absolute=5),
     "memory_peak_mib": Gate(max_gain=0.10, absolute=5),
     "rows_per_request": Gate(max_gain=0),
 }

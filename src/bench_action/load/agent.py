@@ -46,6 +46,7 @@ from bench_action.load.messages import (
     ConnectionsAnswer,
     ConnectionsOrder,
     ConnectOrder,
+    Counters,
     CpuNumber,
     DuetAnswer,
     DuetOrder,
@@ -811,15 +812,15 @@ class Watcher(threading.Thread):
             used = read_usage(self._part)
             if used is not None:
                 self.peak_memory_mib = max(self.peak_memory_mib or 0.0, used["memory_mib"])
-                self._mark(time.monotonic() - began, used["cpu_ms"])
+                self._mark(time.monotonic() - began, used)
 
-    def _mark(self, at_s: float, cpu_ms: float) -> None:
+    def _mark(self, at_s: float, used: Counters) -> None:
         """Add a mark if the last one is a second old."""
         if self.marks and at_s - self.marks[-1][0] < _MARK_S - _SAMPLE_S / 2:
             return
         received = read_received(self._interface)
         if received is not None:
-            self.marks.append((round(at_s, 4), received, round(cpu_ms, 3)))
+            self.marks.append((round(at_s, 4), received, round(used["cpu_ms"], 3), round(used["memory_mib"], 3)))
 
     def stop(self) -> None:
         """Take no further sample, and wait for the one in progress."""

@@ -25,7 +25,7 @@ from typing import (
 SampleRow = tuple[int, int, str, str]
 ReadingRow = tuple[float, float, int]  # see stats/steady.py
 # seconds since wrk began, bytes that came from the server, CPU time of the application in ms
-MarkRow = tuple[float, int, float]
+MarkRow = tuple[float, int, float, float]
 CpuNumber = NewType("CpuNumber", str)  # in decimal digits, as a key in JSON is text
 # why a server gave no HTTP reply; empty if it did
 Failure = Literal["", "unresolved", "refused", "late", "closed", "not-http", "tls", "other"]

@@ -49,8 +49,8 @@ class Report:
     """The figures of one run of wrk. `duration_s` is by wrk's own clock, `wall_s` by a monotonic one outside of it.
 
     `connections_open`: `connections_live` with those that the server has just closed. `idle`: CPU → the share of that
-    time in which it had nothing to do. `sampled`: replies that the agent received. `marks`: seconds, bytes received and
-    the application's CPU time in ms, about every second.
+    time in which it had nothing to do. `sampled`: replies that the agent received. `marks`: seconds, bytes received,
+    and the application's CPU time in ms and memory in MiB, about every second.
     """
 
     duration_s: float
@@ -154,7 +154,7 @@ def parse_report(answer: WrkAnswer, where: str) -> Report:
         steal_percent=answer["steal_percent"],
         idle={int(cpu): share for cpu, share in answer["idle"].items()},
         sampled=[Sample(*row) for row in answer["sampled"]],
-        marks=[(seconds, received, cpu_ms) for seconds, received, cpu_ms in answer["marks"]],
+        marks=[(seconds, received, cpu_ms, mib) for seconds, received, cpu_ms, mib in answer["marks"]],
     )
 
 

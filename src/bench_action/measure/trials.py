@@ -174,7 +174,10 @@ def _build_load_trial(
         steal_percent=report.steal_percent,
         **_average_idle(place.placement, report),
         replies=summarise_replies(report.sampled),
-        marks=tuple(Mark(s=s, bytes_read=received, cpu_ms=cpu_ms) for s, received, cpu_ms in report.marks)
+        marks=tuple(
+            Mark(s=s, bytes_read=received, cpu_ms=cpu_ms, memory_mib=memory_mib)
+            for s, received, cpu_ms, memory_mib in report.marks
+        )
         if place.paired
         else (),
         warnings=_judge_load(place, subject, profile, run, report, cores=cores),

@@ -93,6 +93,7 @@ def describe_warm_up(run: WarmRun, limit_s: float) -> WarmUp:
     trend = find_trend(readings)
     return WarmUp(
         duration_s=run["duration_s"],
+        requests=readings[-1].requests if readings else None,
         limit_s=limit_s,
         steady=(trend is not None and trend.steady) if readings else None,
         cpu_ms_first=measure_first_cost(readings),

@@ -34,6 +34,7 @@ METRICS: dict[str, Metric] = {
         Metric("cache_commands_per_request", "1", "lower", "cache commands/request"),
         Metric("db_connections_peak", "1", "lower", "database connections"),
         Metric("memory_peak_mib", "MiB", "lower", "memory"),
+        Metric("memory_mib", "MiB", "lower", "memory after equal requests"),
         Metric("startup_s", "s", "lower", "start-up"),
     )
 }

@@ -110,6 +110,7 @@ class WarmUp(Frozen):
     """
 
     duration_s: float
+    requests: int | None = Field(None, description="how many requests wrk sent; null if its CPU cannot be read")
     limit_s: float = Field(description="the longest that it may last: the profile's `warmup`")
     steady: bool | None = Field(description="whether CPU/request had levelled off; null if its CPU cannot be read")
     cpu_ms_first: float | None = Field(description="CPU/request over the first half second")
@@ -125,6 +126,7 @@ class Mark(Frozen):
     s: float = Field(description="seconds since wrk began")
     bytes_read: int = Field(description="received from the subject's network")
     cpu_ms: float = Field(description="CPU time of the application")
+    memory_mib: float | None = Field(None, description="memory of the application; not a counter")
 
 
 class Trial(Frozen):

@@ -9,6 +9,7 @@ _FIRST = (
     "requests_per_second",
     "latency_p50_us",
     "cpu_ms_per_request",
+    "total_cpu_ms_per_request",
     "queries_per_request",
     "cache_commands_per_request",
     "db_cpu_ms_per_request",

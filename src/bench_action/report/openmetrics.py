@@ -54,6 +54,7 @@ _TARGETS: Final = {
     "cpu_ms_per_request": _cpu("application"),
     "db_cpu_ms_per_request": _cpu("database"),
     "cache_cpu_ms_per_request": _cpu("cache"),
+    "total_cpu_ms_per_request": _cpu("all"),
     "queries_per_request": _Target("request_queries", "", "Database queries of one request."),
     "rows_per_request": _Target("request_rows", "", "Database rows of one request."),
     "cache_commands_per_request": _Target("request_cache_commands", "", "Cache commands of one request."),

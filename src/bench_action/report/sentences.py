@@ -90,6 +90,8 @@ def _causes(result: Result, comparisons: Sequence[Comparison]) -> Iterator[str]:
             yield f"`{cell}` does the same work, but the application's own code takes more CPU."
         elif (database := metrics.get("db_cpu_ms_per_request")) is not None and is_loss(database):
             yield f"`{cell}` makes the same queries, but the database needs more CPU for them: a lost index, or a plan?"
+        elif (total := metrics.get("total_cpu_ms_per_request")) is not None and is_loss(total):
+            yield f"`{cell}` needs no more CPU itself, but its services do."
 
 
 def list_certainties(result: Result) -> tuple[str, ...]:

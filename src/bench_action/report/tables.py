@@ -25,6 +25,7 @@ _WORK = (
     "cpu_ms_per_request",
     "db_cpu_ms_per_request",
     "cache_cpu_ms_per_request",
+    "total_cpu_ms_per_request",
 )
 _FOOTPRINT = ("db_connections_peak", "memory_peak_mib", "startup_s")
 # parts whose CPU is a metric → what people call them

@@ -107,8 +107,8 @@ def test_compare_pairs__a_duet_compares_rate_and_cost() -> None:
 
 def test_split_alpha__divides_alpha_among_everything_that_may_raise_an_alarm() -> None:
     gates = default_gates()
-    assert split_alpha(gates, 1) == pytest.approx(0.01 / 5)  # requests/s by duets, and by slices in turn
-    assert split_alpha(gates, 5) == pytest.approx(0.01 / 25)
+    assert split_alpha(gates, 1) == pytest.approx(0.01 / 6)  # requests/s by duets, and by slices in turn
+    assert split_alpha(gates, 5) == pytest.approx(0.01 / 30)
     assert split_alpha({}, 1) == 0.01
 
 

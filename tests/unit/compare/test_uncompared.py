@@ -14,7 +14,7 @@ from bench_action.model.warning import Code
 
 pytestmark = pytest.mark.unit
 
-RATE, COST = "requests_per_second", "cpu_ms_per_request"
+RATE, COST, TOTAL = "requests_per_second", "cpu_ms_per_request", "total_cpu_ms_per_request"
 UNEQUAL: dict[str, Any] = {"shares": (0.57, 0.43)}
 IDLE: dict[str, Any] = {"application_idle": 0.4, "used": 0.6}
 
@@ -142,6 +142,27 @@ def test_a_page_without_queries__has_no_gate_on_the_databases_cpu() -> None:
     assert judged([*counts(queries=10), *slower, *duets()])["db_cpu_ms_per_request"].verdict == "regressed"
 
 
+def test_services__that_need_more_cpu_are_found_even_if_they_have_no_separate_gate() -> None:
+    def add_search(extra: float) -> list[Trial]:
+        return [
+            trial.model_copy(
+                update={"cpu_ms": trial.cpu_ms | {"search": 900.0 + extra * (trial.side == "head") + trial.block % 3}}
+            )
+            for trial in duets(head=1000)
+        ]
+
+    found = judged([*counts(), *latencies(), *add_search(150.0)])
+    assert found[TOTAL].verdict == "regressed"
+    assert not is_loss(found[COST])
+    assert found[TOTAL].ratio == pytest.approx(1 + 150 / 2880, rel=0.01)
+    assert not is_loss(judged([*counts(), *latencies(), *add_search(0.0)])[TOTAL])
+
+
+def test_an_application_without_services__has_no_gate_on_its_total_cpu() -> None:
+    found = judged([*counts(queries=0), *latencies(), *duets()])[TOTAL]
+    assert (found.gate, found.verdict, found.reason) == (None, "measured", "the application has no services")
+
+
 def test_a_host_without_counters__lets_rate_stand_in_for_cost() -> None:
     trials = [
         trial.model_copy(update={"cpu_ms": {}}) for trial in (*counts(queries=0), *latencies(), *duets(head=1003))
@@ -152,6 +173,7 @@ def test_a_host_without_counters__lets_rate_stand_in_for_cost() -> None:
         "measured",
         "no block has a value for both sides; requests/s stands in for it",
     )
+    assert (found[TOTAL].verdict, found[TOTAL].reason) == (found[COST].verdict, found[COST].reason)
 
 
 def test_a_certain_loss_without_a_broken_gate__is_neither_unchanged_nor_improved() -> None:

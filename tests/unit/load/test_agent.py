@@ -29,7 +29,7 @@ from cryptography.x509.oid import NameOID
 
 from bench_action.load import agent, counters
 from bench_action.load.generator import HttpRequest
-from bench_action.load.messages import CpuNumber, ShapeError, WireReply, require_shape
+from bench_action.load.messages import Counters, CpuNumber, ShapeError, WireReply, require_shape
 from bench_action.stats.steady import Reading, is_steady
 
 pytestmark = pytest.mark.unit
@@ -525,18 +525,22 @@ def test_prober__gives_up_a_request_that_is_not_answered() -> None:
     assert (prober.seen, prober.is_alive()) == ([], False)
 
 
+def make_usage() -> Counters:
+    return {"cpu_ms": 7.0, "throttled_ms": 0.0, "memory_mib": 64.5, "oom_kills": 0, "refused_forks": 0}
+
+
 def test_watcher__marks_what_came_from_the_servers_network_every_second(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent, "find_interface", lambda _address: "eth1")
     monkeypatch.setattr(agent, "read_received", {"eth1": 5000}.get)
-    watcher = watch(9, connections=0)
+    watcher, used = watch(9, connections=0), make_usage()
     for at_s in (0.25, 0.5, 1.2, 1.3, 2.2):
-        watcher._mark(at_s, 7.0)
-    assert watcher.marks == [(0.25, 5000, 7.0), (1.2, 5000, 7.0), (2.2, 5000, 7.0)]
+        watcher._mark(at_s, used)
+    assert watcher.marks == [(0.25, 5000, 7.0, 64.5), (1.2, 5000, 7.0, 64.5), (2.2, 5000, 7.0, 64.5)]
 
 
 def test_watcher__has_no_marks_of_a_server_that_shares_its_network(port: int) -> None:
     watcher = watch(port, connections=0)
-    watcher._mark(0.25, 7.0)
+    watcher._mark(0.25, make_usage())
     assert watcher.marks == []
 
 

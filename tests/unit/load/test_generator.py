@@ -53,7 +53,7 @@ WRK = {
     "after": {},
     "steal_percent": 0.0,
     "idle": {"0": 0.5},
-    "marks": [[0.25, 100, 3.0]],
+    "marks": [[0.25, 100, 3.0, 64.5]],
 }
 TURNS = {
     "latencies_us": [10.0, 20],
@@ -368,7 +368,11 @@ MACHINE = {
         ("wrk", WRK | {"before": {"db": {"cpu_ms": 1.0}}}, "`before['db'].throttled_ms` is missing"),
         ("wrk", WRK | {"idle": {"cpu": 0.5}}, "`idle` must have the numbers of CPUs as its keys"),
         ("wrk", WRK | {"memory_mib": "1"}, "`memory_mib` must be a number, not text"),
-        ("wrk", WRK | {"marks": [[0.25, 0.5, 3.0]]}, "`marks[0]` must be a list of a number, a whole number, a number"),
+        (
+            "wrk",
+            WRK | {"marks": [[0.25, 0.5, 3.0, 64.5]]},
+            "`marks[0]` must be a list of a number, a whole number, a number, a number",
+        ),
         ("duet", {"answers": [WRK]}, "`answers` must have 2 entries, not 1"),
         ("duet", {"answers": [WRK, WRK | {"live": None}]}, "`answers[1].live` must be a whole number, not null"),
         ("usage", {"application": COUNTERS}, "`parts` is missing"),

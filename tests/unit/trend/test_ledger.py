@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks.detection import detect
-from benchmarks.detection.ledger import is_unchanged, read_records
+from benchmarks.detection.ledger import read_records
+from benchmarks.detection.recordings import recorded
+from benchmarks.detection.scenarios import CHANGES
 from rich.console import Console
 from tests.unit.history.places import make_history, make_record
 
@@ -162,11 +163,11 @@ def test_record__of_unchanged_code_is_read_as_it_was_written() -> None:
 
 def test_recordings__of_unchanged_code_become_entries_once() -> None:
     records = list(read_records())
-    same = [scenario.name for scenario in detect.SCENARIOS if is_unchanged(scenario)]
+    same = [scenario.name for scenario in CHANGES if scenario.unchanged]
     assert "same code" in same
     assert {"calibrate", "CPU + 2 %", "wait + 5 ms", "1 sync worker, 2 in head"}.isdisjoint(same)
     for engine in ("docker", "local"):
-        runs = [run for run in detect.recorded(engine) if run["scenario"] in same]
+        runs = [run for run in recorded(engine) if run["scenario"] in same]
         own = [record for record in records if record.engine == engine and record.run_id.partition(engine)[1]]
         assert len(own) >= len(runs) >= 20
     assert {record.cpu_model for record in records if record.fingerprint == "4a0f8c514f9f"} == {"AMD EPYC"}

@@ -1,0 +1,420 @@
+"""What is measured: two revisions of an application that differ in one thing, and what a run should report of them."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parents[2]
+_AIOHTTP, _DJANGO = "aiohttp/todo_aiohttp/views.py", "django/todo_django/views.py"
+_CONFIG_OF_AIOHTTP, _GUNICORN = "aiohttp/todo_aiohttp/config.py", "django/gunicorn.conf.py"
+_SERVER, _RESOURCES = "aiohttp/todo_aiohttp/server.py", "aiohttp/todo_aiohttp/resources.py"
+_FETCH = "        items = await self.request.app[POOL].fetch(_SELECT)\n"
+_LIST = '        items = list(Item.objects.order_by("pk"))\n'
+_CALIBRATING_TURNS = 40_000
+_UNCHANGED_RUNS = 10
+_SLOWER = ("requests_per_second", "cpu_ms_per_request")
+_CONFIG = """\
+seed: seed.sql
+variants:
+  VARIANT
+checks:
+  - {name: the home page, request: {path: /}, expect: {status: 200, contains: ["Water the plants"]}}
+"""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A text of the application, and what stands there instead."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Application:
+    """What is measured: the files of `folder`, with `variant` in their bench.yml instead of their own if it is given.
+
+    Code of a scenario is added to `file`, behind the line `anchor`. `loop`: code that costs CPU, in proportion to
+    TURNS, with `indent` before each line. `calibrating_turns`: so many cost about as much as the rest of a request.
+    `comment`: how a comment begins. `both`: edits of both revisions.
+    """
+
+    name: str
+    folder: str
+    file: str
+    anchor: str
+    loop: str
+    indent: str
+    calibrating_turns: int = _CALIBRATING_TURNS
+    variant: str = ""
+    comment: str = "#"
+    both: tuple[Edit, ...] = ()
+
+    @property
+    def config(self) -> str:
+        """What is in bench.yml; empty if that is the application's own."""
+        return _CONFIG.replace("VARIANT", f"{self.name}: {self.variant}") if self.variant else ""
+
+    @property
+    def path(self) -> Path:
+        """Where its files are."""
+        return _ROOT / self.folder
+
+    def spin(self, turns: int) -> str:
+        """Write a loop of so many turns."""
+        lines = self.loop.replace("TURNS", str(turns)).splitlines()
+        return "".join(f"{self.indent}{line}\n" for line in lines) if turns else ""
+
+
+AIOHTTP = Application(
+    "aiohttp",
+    "apps",
+    _AIOHTTP,
+    _FETCH,
+    "for _ in range(TURNS):\n    pass",
+    " " * 8,
+    variant="{build: aiohttp, ready: {path: /health}, "
+    "local: {command: [python, -m, todo_aiohttp], requirements: aiohttp/requirements.txt}}",
+)
+DJANGO = Application(
+    "django",
+    "apps",
+    _DJANGO,
+    _LIST,
+    AIOHTTP.loop,
+    AIOHTTP.indent,
+    variant="{build: django, ready: {path: /health}, keep_alive: false, "
+    "local: {command: [python, -m, gunicorn], requirements: django/requirements.txt}}",
+)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What head does differently from base. `slowdown`: share of the application's CPU that head uses in addition.
+
+    `wanted`: how many runs with Docker, `locally`: with the local engine. `minutes`: the limit of a run, if not the
+    preset's. `found`: metrics of which one must be `regressed`; `named`: warnings of which one must be given; neither
+    for unchanged code. `calm`: a run that reports no loss is right, too. `unnamed`: the only condition is that none of
+    these warnings is given. `both`: edits of base and head, `edits`: of head only. `one_cpu`: the tool may use one CPU
+    only.
+    """
+
+    name: str
+    wanted: int
+    code: str = ""
+    slowdown: float = 0.0
+    found: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
+    locally: int = 0
+    unnamed: tuple[str, ...] = ()
+    calm: bool = False
+    application: Application = AIOHTTP
+    both: tuple[Edit, ...] = ()
+    edits: tuple[Edit, ...] = ()
+    one_cpu: bool = False
+    minutes: float | None = None
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether head does not differ from base."""
+        return not (self.code or self.edits or self.slowdown)
+
+    def count_wanted(self, engine: str) -> int:
+        """How many runs are wanted."""
+        return self.wanted if engine == "docker" else self.locally
+
+
+def _waiting(seconds: float) -> Edit:
+    return Edit(_AIOHTTP, _FETCH, f"{_FETCH}        await __import__('asyncio').sleep({seconds})\n")
+
+
+_LOCK = """\
+        async with self.request.app[POOL].acquire() as connection, connection.transaction():
+            await connection.execute('SELECT pg_advisory_xact_lock(1)')
+            items = await connection.fetch(_SELECT)
+"""
+_FOUR_WORKERS = Edit(_GUNICORN, "    workers = 2 ", "    workers = 4 ")
+_ONE_WORKER = Edit(_GUNICORN, "    workers = 2 ", "    workers = 1 ")
+_TWO_WORKERS = Edit(_GUNICORN, _ONE_WORKER.new, _ONE_WORKER.old)
+# processes that share a port, without what only the tuned application's image has
+_SHARED_PORT = (
+    Edit(_CONFIG_OF_AIOHTTP, 'get("TODO_PROFILE", "published")', 'get("TODO_PROFILE", "tuned")'),
+    Edit(_SERVER, "_uvloop() if config.tuned else None", "None"),
+    Edit(_CONFIG_OF_AIOHTTP, "processes = len(os.sched_getaffinity(0)) if tuned else 1", "processes = 1"),
+)
+_POOL = "pool_size=max(1, min(10, _DATABASE_CONNECTIONS // processes)),"
+
+
+CALIBRATE, SAME = "calibrate", "same code"
+CHANGES = (
+    Scenario(CALIBRATE, 4, slowdown=math.nan, locally=1),
+    Scenario(SAME, 20, locally=20),
+    Scenario("CPU + 2.4 %", 20, slowdown=0.024, found=_SLOWER),
+    Scenario("CPU + 6 %", 20, slowdown=0.06, found=_SLOWER),
+    Scenario("CPU + 2 %", 20, slowdown=0.02, found=_SLOWER),
+    Scenario("CPU + 5 %", 20, slowdown=0.05, found=_SLOWER, locally=10),
+    Scenario("wait + 5 ms", 2, edits=(_waiting(0.005),), found=("latency_p50_us",)),
+    Scenario(
+        "one more query",
+        2,
+        "        await self.request.app[POOL].fetchval('SELECT count(*) FROM item')\n",
+        found=("queries_per_request",),
+    ),
+    Scenario(
+        "N+1",
+        2,
+        "        for item in items:\n"
+        "            await self.request.app[POOL].fetchval('SELECT text FROM item WHERE id = $1', item['id'])\n",
+        found=("queries_per_request",),
+    ),
+    Scenario(
+        "wait + 5 ms, 4 sync workers",
+        2,
+        application=DJANGO,
+        both=(_FOUR_WORKERS,),
+        found=("latency_p50_us",),
+        edits=(Edit(_DJANGO, _LIST, f"{_LIST}        __import__('time').sleep(0.005)\n"),),
+    ),
+    Scenario(
+        "a database lock", 2, edits=(Edit(_AIOHTTP, _FETCH, _LOCK),), found=("latency_p50_us", "cpu_ms_per_request")
+    ),
+    Scenario("neither fills its CPU", 2, both=(_waiting(0.3),), named=("not-saturated",)),
+    Scenario(
+        "1 sync worker, 2 in head",
+        2,
+        application=DJANGO,
+        both=(_ONE_WORKER,),
+        edits=(_TWO_WORKERS,),
+        named=("unequal-shares",),
+        calm=True,
+    ),
+    Scenario(
+        "a pool of 10, 1 in head",
+        2,
+        edits=(Edit(_CONFIG_OF_AIOHTTP, _POOL, "pool_size=1,"),),
+        named=("unequal-shares", "not-saturated"),
+        found=("requests_per_second", "latency_p50_us", "cpu_ms_per_request"),
+    ),
+    Scenario(
+        "1 busy process, 2 in head",
+        2,
+        both=_SHARED_PORT,
+        locally=2,
+        unnamed=("unequal-shares",),
+        edits=(Edit(_CONFIG_OF_AIOHTTP, "processes = 1", "processes = 2"),),
+    ),
+)
+
+
+COUNTED_RUNS = 20
+_ONE_MORE = "        await self.request.app[POOL].fetchval('SELECT count(*) FROM item')\n"
+_OPENED = "            app[POOL] = pool\n            yield\n"
+
+
+def _scheduler(seconds: float) -> Edit:
+    """Make the application send a query at an interval, as long as it runs."""
+    tick = """\
+            async def tick():
+                while True:
+                    await pool.fetchval('SELECT count(*) FROM item')
+                    await __import__('asyncio').sleep(SECONDS)
+            app[POOL], ticking = pool, __import__('asyncio').create_task(tick())
+            yield
+            ticking.cancel()
+"""
+    return Edit(_RESOURCES, _OPENED, tick.replace("SECONDS", str(seconds)))
+
+
+# read again after a second, by the next request
+_EXPIRING = """\
+        clock = __import__('time').monotonic()
+        if clock > self.request.app.setdefault('expires', [0.0])[0]:
+            await self.request.app[POOL].fetchval('SELECT max(id) FROM item')
+            self.request.app['expires'][0] = clock + 1.0
+"""
+# as SQLAlchemy's `pool_pre_ping`: a ping when a connection is taken, unless it is new; some are replaced now and then
+_PING = """\
+        known = set()
+
+        async def ping(connection):
+            if connection.get_server_pid() in known:
+                await connection.execute('SELECT 1')
+            known.add(connection.get_server_pid())
+
+        async with asyncpg.create_pool(
+            config.database_url, min_size=size, max_size=size, server_settings=settings, setup=ping, max_queries=100
+        ) as pool:
+"""
+_POOLED = """\
+        async with asyncpg.create_pool(
+            config.database_url, min_size=size, max_size=size, server_settings=settings
+        ) as pool:
+"""
+_BACKGROUND = {
+    "a query every 50 ms": _scheduler(0.05),
+    "a query every 2 s": _scheduler(2.0),
+    "a cache that expires after 1 s": Edit(_AIOHTTP, _FETCH, _EXPIRING + _FETCH),
+    "a pool that pings": Edit(_RESOURCES, _POOLED, _PING),
+}
+# the same code in base and head, and one more query for each request in head
+COUNTED = tuple(
+    Scenario(f"{name}{also}", COUNTED_RUNS, code, both=(work,), found=found)
+    for name, work in _BACKGROUND.items()
+    for also, code, found in ((", same code", "", ()), (", one more query", _ONE_MORE, ("queries_per_request",)))
+)
+
+
+# unchanged code on every way to a verdict
+UNCHANGED = (
+    Scenario("duets, aiohttp", _UNCHANGED_RUNS, minutes=2),
+    Scenario("duets, Django", _UNCHANGED_RUNS, minutes=2, application=DJANGO),
+    Scenario("turns: the CPU is idle", _UNCHANGED_RUNS, minutes=2, both=(_waiting(0.3),)),
+    Scenario("turns: one CPU", _UNCHANGED_RUNS, minutes=2, one_cpu=True),
+)
+
+
+_LOOKED_UP = """\
+        await self.request.app[POOL].fetchval('SELECT count(*) FROM note WHERE item_id = $1', 7)
+"""
+_NOTES = """\
+CREATE TABLE note (item_id int, text text);
+INSERT INTO note SELECT n, repeat('x', 200) FROM generate_series(1, 2000) AS n;
+CREATE INDEX note_item ON note (item_id);
+INSERT INTO item"""
+_INDEXED = (Edit("seed.sql", "INSERT INTO item", _NOTES), Edit(_AIOHTTP, _FETCH, _LOOKED_UP + _FETCH))
+DATABASE = ("db_cpu_ms_per_request", "total_cpu_ms_per_request")
+# the same as with shared services, of which `docker.jsonl.gz` has the runs, and a query that only the database feels
+DEDICATED = (
+    Scenario(SAME, 20),
+    Scenario("CPU + 2 %", 20, slowdown=0.02, found=_SLOWER),
+    Scenario("one more query", 10, _ONE_MORE, found=("queries_per_request",)),
+    Scenario(
+        "a lost index",
+        10,
+        both=_INDEXED,
+        edits=(Edit("seed.sql", "CREATE INDEX note_item ON note (item_id);\n", ""),),
+        found=(*DATABASE, "requests_per_second"),
+    ),
+)
+
+
+# the aims: found in at least 19 of 20 runs; no alarm in 40 of unchanged code
+AIMS = (
+    Scenario(CALIBRATE, 2, slowdown=math.nan),
+    Scenario(SAME, 40),
+    Scenario("CPU + 2 % within 60 s", 20, slowdown=0.02, found=_SLOWER, minutes=1),
+    Scenario("CPU + 1.3 % within 120 s", 20, slowdown=0.013, found=_SLOWER, minutes=2),
+)
+
+
+def _spin(*, let: str, loop: str, show: str) -> str:
+    return f"{let}\n{loop}\n{show}"
+
+
+_PYTHON = _spin(
+    let="spun = 0",
+    loop="for turn in range(TURNS):\n    spun = (spun * 31 + turn) & 0xFFFF",
+    show='if spun == 1:\n    print("", end="")',
+)
+# the examples, for runtimes that compile while they run. A compiler may leave out what has no effect, so what the loop
+# computes is used.
+NODE = Application(
+    "express",
+    "examples/express",
+    "src/server.js",
+    "  const posts = await findPosts(20);\n",
+    _spin(
+        let="let spun = 0;",
+        loop="for (let turn = 0; turn < TURNS; turn++) spun = (spun * 31 + turn) | 0;",
+        show='if (spun === 1) console.log("");',
+    ),
+    "  ",
+    400_000,
+    comment="//",
+)
+JVM = Application(
+    "jvm",
+    "examples/jvm",
+    "src/main/java/shop/Server.java",
+    '    if (method.equals("GET") && path.length == 2) {\n',
+    _spin(
+        let="int spun = 0;",
+        loop="for (int turn = 0; turn < TURNS; turn++) {\n  spun = spun * 31 + turn;\n}",
+        show='if (spun == 1) {\n  System.out.println("");\n}',
+    ),
+    "      ",
+    300_000,
+    comment="//",
+)
+PYPY = Application(
+    "flask",
+    "examples/flask",
+    "app.py",
+    "def shopping_list() -> Response:\n",
+    _PYTHON,
+    "    ",
+    200_000,
+    both=(
+        Edit(
+            "Dockerfile",
+            "FROM python:3.13-slim\n",
+            "FROM pypy:3.11-slim\nRUN apt-get update && apt-get install --yes --no-install-recommends libpq5\n",
+        ),
+        Edit("requirements.txt", "psycopg[binary,pool]", "psycopg[pool]"),  # its binary parts are for CPython
+        Edit("compose.yaml", '"python", "-c"', '"pypy3", "-c"'),
+    ),
+)
+RUBY = Application(
+    "sinatra",
+    "examples/sinatra",
+    "app.rb",
+    '  get "/ranking" do\n',
+    _spin(
+        let="spun = turn = 0",
+        loop="while turn < TURNS\n  spun = (spun * 31 + turn) & 0xffff\n  turn += 1\nend",
+        show='puts "" if spun == 1',
+    ),
+    "    ",
+    20_000,
+    both=(Edit("Dockerfile", "WORKDIR /app\n", "ENV RUBY_YJIT_ENABLE=1\nWORKDIR /app\n"),),
+)
+PHP = Application(
+    "php",
+    "examples/php",
+    "public/index.php",
+    "if ($route === 'GET /genres') {\n",
+    _spin(
+        let="$spun = 0;",
+        loop="for ($turn = 0; $turn < TURNS; $turn++) {\n    $spun = ($spun * 31 + $turn) & 0xffff;\n}",
+        show="if ($spun === 1) {\n    header('Spun: 1');\n}",
+    ),
+    "    ",
+    20_000,
+    comment="//",
+    both=(Edit("Dockerfile", "docker-php-ext-install pdo_pgsql ", "docker-php-ext-install opcache pdo_pgsql "),),
+)
+
+
+def _make_runtime(application: Application, same: int, slower: int, minutes: float) -> tuple[Scenario, ...]:
+    return (
+        Scenario(CALIBRATE, 2, slowdown=math.nan, application=application, minutes=minutes),
+        Scenario(SAME, same, application=application, minutes=minutes),
+        Scenario("CPU + 5 %", slower, slowdown=0.05, found=_SLOWER, application=application, minutes=minutes),
+    )
+
+
+# each kind has recordings and a table of its own
+SCENARIOS: Mapping[str, tuple[Scenario, ...]] = {
+    "changes": CHANGES,
+    "counts": COUNTED,
+    "unchanged": UNCHANGED,
+    "services": DEDICATED,
+    "aims": AIMS,
+    "node": _make_runtime(NODE, 20, 10, 2),
+    "jvm": _make_runtime(JVM, 20, 10, 5),
+    "pypy": _make_runtime(PYPY, 5, 5, 4),
+    "ruby": _make_runtime(RUBY, 5, 5, 2),
+    "php": _make_runtime(PHP, 5, 5, 2),
+}
