@@ -34,7 +34,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class Application:
-    """What is measured: the files of `folder`, with `variant` in their bench.yml instead of their own if it is given.
+    """What is measured: the files of `folder`, with `variant` in bench.yml instead of what is there, if it is given.
 
     Code of a scenario is added to `file`, behind the line `anchor`. `loop`: code that costs CPU, in proportion to
     TURNS, with `indent` before each line. `calibrating_turns`: so many cost about as much as the rest of a request.
@@ -405,7 +405,7 @@ def _make_runtime(application: Application, same: int, slower: int, minutes: flo
     )
 
 
-# each kind has recordings and a table of its own
+# each kind has separate recordings and a separate table
 SCENARIOS: Mapping[str, tuple[Scenario, ...]] = {
     "changes": CHANGES,
     "counts": COUNTED,

@@ -3,12 +3,14 @@
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from tests.docker.conftest import make_owner
 from tests.docker.footprint import Footprint
 from tests.quiet import Quiet
 
+from bench_action.compare.evidence import build_evidence, pair_blocks
 from bench_action.config.baseline import Baseline
 from bench_action.config.load import Project
 from bench_action.config.schema import Config, Profile, Request
@@ -121,7 +123,7 @@ def test_slots__either_is_in_either_with_the_slots_own_services_and_data(pairs: 
     slots = pairs.pair_of_slots(AIOHTTP)
     seen, environments = {}, set()
     for swapped in (False, True):
-        both = slots.arrange(swapped=swapped, head_first=swapped, cpus=(), fresh_data=False)
+        (both,) = slots.arrange(swapped=swapped, head_first=swapped, cpus=(), fresh_data=False)
         pairs.wait_for(*both)
         for subject in both:
             assert subject.database is not None
@@ -176,6 +178,34 @@ def test_measurer__latency_includes_the_services_cpu_and_shares_the_restart_of_a
         assert trial.requests >= 5
         assert set(trial.cpu_ms) == {"application", "db", "cache"}
         assert trial.connections_asked == 1
+
+
+def test_measurer__tracks_run_at_the_same_time_each_in_slots_and_on_a_cpu_of_its_own(
+    pairs: Stack, places: tuple[Placement, ...]
+) -> None:
+    """As with four cores, which this machine need not have: services and wrk share the CPUs of the two tracks here."""
+    cpus = places[0].everywhere[:2]
+    taken = measurer(pairs, (Placement(cpus, cpus, cpus, tracks=2),))
+    latency = make_latency_blocks([AIOHTTP], blocks=1, pace=PACE, seed=4)
+    trials = taken.walk(share_restarts(make_duet_blocks([AIOHTTP], blocks=2, pace=PACE, seed=4), latency))
+    assert [trial.track for trial in trials if trial.phase == "latency"] == [0, 0]
+    blocks = pair_blocks(trials, str(AIOHTTP), "duet")
+    assert [block.number for block in blocks] == [1, 2]
+    for block in blocks:
+        duets = [trial for duet in block.tracks for trial in duet]
+        assert [(trial.track, trial.side) for trial in duets] == [(0, "base"), (0, "head"), (1, "base"), (1, "head")]
+        assert len({trial.slot for trial in duets}) == 4
+        assert all(trial.requests > 0 and trial.warm_up is not None and trial.marks for trial in duets)
+        began = [datetime.fromisoformat(trial.started_at).timestamp() for trial in duets]
+        assert max(began) < min(start + trial.wall_s for start, trial in zip(began, duets, strict=True))
+    slots = pairs.pair_of_slots(AIOHTTP)
+    assert [slot.inside is not None for slot in slots.slots[:5]] == [True] * 4 + [False]
+    for number, slot in enumerate(slots.slots[:4]):
+        assert slot.inside is not None
+        assert allowed(pairs, slot.inside.handle) == str(cpus[number // 2])
+    evidence = build_evidence(blocks, "requests_per_second")
+    assert evidence is not None
+    assert len(evidence.losses) == 2
 
 
 def test_measurer__takes_turns_where_there_is_one_cpu(pairs: Stack) -> None:

@@ -30,7 +30,7 @@ FAULTS = SHARE_FAULTS | {Code.NOT_SATURATED, Code.SERVICES_SATURATED}  # why due
 
 @dataclass(frozen=True, slots=True)
 class PairedBlock:
-    """One block: the trials of base and of head, equally many of each."""
+    """One block: the trials of base and of head, equally many of each; those of duets in the order of their tracks."""
 
     number: int
     base: tuple[Trial, ...]
@@ -41,13 +41,17 @@ class PairedBlock:
         """Why this block cannot compare rates; empty if it can, and for any phase other than `duet`."""
         if self.base[0].phase != "duet":
             return ()
-        base, head = self.base[0], self.head[0]
         found = []
-        if _has_unequal_shares(base, head):
+        if any(_has_unequal_shares(*duet) for duet in self.tracks):
             found.append(Code.UNEQUAL_SHARES)
-        if abs(base.duration_s - head.duration_s) > _DURATIONS * base.duration_s:
+        if any(abs(base.duration_s - head.duration_s) > _DURATIONS * base.duration_s for base, head in self.tracks):
             found.append(Code.SLICES_DIFFER)
         return tuple(found)
+
+    @property
+    def tracks(self) -> tuple[tuple[Trial, Trial], ...]:
+        """The two trials of each duet that ran at the same time."""
+        return tuple(zip(self.base, self.head, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,10 @@ def pair_blocks(trials: Sequence[Trial], pair: str, phase: PhaseName) -> list[Pa
     found = []
     for number in dict.fromkeys(trial.block for trial in own):
         block = [trial for trial in own if trial.block == number]
-        base, head = (tuple(trial for trial in block if trial.side == side) for side in ("base", "head"))
+        base, head = (
+            tuple(sorted((trial for trial in block if trial.side == side), key=lambda trial: trial.track))
+            for side in ("base", "head")
+        )
         if base and len(base) == len(head) and all(trial.valid for trial in block):
             found.append(PairedBlock(number, base, head))
     return found
@@ -133,7 +140,8 @@ def _find_faults(duets: Sequence[PairedBlock], left_out: frozenset[int]) -> Iter
 
 
 def _find_doubts(duets: Sequence[PairedBlock]) -> Iterator[tuple[Code, str]]:
-    shares = [share for block in duets if (share := _share_of_both(block)) is not None]
+    tracks = [duet for block in duets for duet in block.tracks]
+    shares = [share for duet in tracks if (share := _share_of_both(*duet)) is not None]
     idle = _median_idle(duets, "application_idle")
     if shares and idle is not None and idle <= _IDLE and median(shares) < _OTHERS:
         yield Code.OTHERS_ON_CPU, f"the two got only {percent(median(shares))} of their CPU"
@@ -142,7 +150,8 @@ def _find_doubts(duets: Sequence[PairedBlock]) -> Iterator[tuple[Code, str]]:
 def _describe_flaw(code: Code, duets: Sequence[PairedBlock]) -> str:
     if code is Code.SLICES_DIFFER:
         return f"the two were loaded for times that differ by more than {percent(_DURATIONS, exact=True)}"
-    shares = [share for block in duets if (share := _share_of_head(block.base[0], block.head[0])) is not None]
+    tracks = [duet for block in duets for duet in block.tracks]
+    shares = [share for duet in tracks if (share := _share_of_head(*duet)) is not None]
     if shares and abs(median(shares) - 0.5) <= _SHARE:
         return f"requests/s and CPU/request of the two disagree by more than {percent(_IDENTITY, exact=True)}"
     head = f" (head had {percent(median(shares))})" if shares else ""
@@ -168,22 +177,23 @@ def _share_of_head(base: Trial, head: Trial) -> float | None:
     return used[1] / sum(used) if len(used) == 2 and sum(used) > 0 else None
 
 
-def _share_of_both(block: PairedBlock) -> float | None:
+def _share_of_both(base: Trial, head: Trial) -> float | None:
     """Compute which part of their one CPU the two used together."""
-    cpu_ms = [trial.cpu_ms.get("application") for trial in (block.base[0], block.head[0])]
+    cpu_ms = [trial.cpu_ms.get("application") for trial in (base, head)]
     if cpu_ms[0] is None or cpu_ms[1] is None:
         return None
-    return (cpu_ms[0] + cpu_ms[1]) / 1000 / fmean((block.base[0].duration_s, block.head[0].duration_s))
+    return (cpu_ms[0] + cpu_ms[1]) / 1000 / fmean((base.duration_s, head.duration_s))
 
 
 def _median_idle(duets: Sequence[PairedBlock], name: str) -> float | None:
-    values = [value for block in duets if (value := getattr(block.base[0], name)) is not None]
+    values = [value for block in duets for base in block.base if (value := getattr(base, name)) is not None]
     return median(values) if values else None
 
 
 def _average_sides(block: PairedBlock, metric: str) -> tuple[float | None, float | None]:
     if metric == "memory_mib":
-        return find_memory(block.base[0], block.head[0]) or (None, None)
+        found = [memory for duet in block.tracks if (memory := find_memory(*duet)) is not None]
+        return (fmean(base for base, _ in found), fmean(head for _, head in found)) if found else (None, None)
     return _average_side(block.base, metric), _average_side(block.head, metric)
 
 

@@ -11,7 +11,7 @@ from statistics import fmean
 
 from bench_action.compare.evidence import PairedBlock, build_evidence
 from bench_action.config.schema import PairPhase
-from bench_action.model.result import Mark, NoiseSource
+from bench_action.model.result import Mark, NoiseSource, Trial
 from bench_action.stats.nested import Noise, Spread, choose_slice, estimate_noise, measure_spread
 
 _METRICS = ("requests_per_second", "cpu_ms_per_request")  # both have a gate of 1 %
@@ -53,6 +53,7 @@ def describe_noise(pair: str, choice: Choice, blocks: Sequence[PairedBlock]) -> 
     return NoiseSource(
         pair=pair,
         blocks=len(blocks),
+        tracks=max((len(block.tracks) for block in blocks), default=1),
         first_blocks=min(choice.blocks, len(blocks)),
         first_slice_s=choice.first_s,
         slice_s=choice.slice_s,
@@ -88,12 +89,20 @@ def _measure_spread(blocks: Sequence[PairedBlock], parts: Sequence[Sequence[_Par
 
 
 def _cut(block: PairedBlock) -> Iterator[_Part]:
-    """Cut a block's slice into parts at its marks; none if it has too few of them.
+    """Cut a block's slice into parts at its marks; none if it has too few of them. The tracks are averaged."""
+    tracks = [list(_cut_track(*duet)) for duet in block.tracks]
+    for parts in zip(*tracks, strict=False):
+        losses = {metric: fmean(part.losses[metric] for part in parts) for metric in _METRICS}
+        yield _Part(fmean(part.seconds for part in parts), losses)
+
+
+def _cut_track(base: Trial, head: Trial) -> Iterator[_Part]:
+    """Cut one duet at its marks.
 
     Bytes stand for replies: all are equally long, and a constant factor does not change how losses vary.
     """
-    for base, head in zip(*(pairwise(side[0].marks) for side in (block.base, block.head)), strict=False):
-        steps = [_subtract(*marks) for marks in (base, head)]
+    for base_marks, head_marks in zip(pairwise(base.marks), pairwise(head.marks), strict=False):
+        steps = [_subtract(*marks) for marks in (base_marks, head_marks)]
         if all(min(step.s, step.bytes_read, step.cpu_ms) > 0 for step in steps):
             rates = [step.bytes_read / step.s for step in steps]
             costs = [step.cpu_ms / step.bytes_read for step in steps]

@@ -76,7 +76,7 @@ def measure(
 
     if starts := design.describe_starts(project):
         progress.step(starts)
-    progress.expect(*design.estimate(project))
+    progress.expect(*design.estimate(project, plan.places[0].tracks if plan.places else 1))
     cores = stack.agent.machine()["cores"]
     measurer = Measurer(
         stack,
@@ -145,12 +145,12 @@ def keep(block: Block) -> Block:
 
 @dataclass(frozen=True, slots=True)
 class _Restarted:
-    """A pair whose subjects have been restarted and warmed up."""
+    """A pair whose subjects have been restarted and warmed up: in each track, by cell."""
 
-    subjects: Mapping[Cell, Subject]
+    tracks: Sequence[Mapping[Cell, Subject]]
     profile: Profile
     placement: Placement | None
-    warm_ups: Mapping[Cell, WarmUp]
+    warm_ups: Mapping[tuple[int, Cell], WarmUp]
 
 
 @dataclass(slots=True)
@@ -260,9 +260,9 @@ class Measurer:
         try:
             if step.renew:
                 self.stack.renew(subject)
-            warmed = self._warm_up({cell: subject}, profile, step.warmup_s)
-            self._warmed_alone_s = max([self._warmed_alone_s, *(each.duration_s for each in warmed.values())])
-            place = TrialPlan(block, step, cell, counted=self._counted(cell), warm_up=warmed.get(cell))
+            warmed = self._warm_up([(cell, subject)], profile, step.warmup_s)
+            self._warmed_alone_s = max([self._warmed_alone_s, *(each.duration_s for each in warmed)])
+            place = TrialPlan(block, step, cell, counted=self._counted(cell), warm_up=warmed[0] if warmed else None)
             if block.phase == "count":
                 counted = run_count_trial(self.stack, place, subject, profile, self.count_requests)
                 require_alive(self.stack.engine)
@@ -361,23 +361,28 @@ class Measurer:
         self.progress.warn(f"{pair}: {message}")
 
     def _restart(self, block: Block, pair: Pair) -> _Restarted:
-        """Restart both subjects of a pair, and warm them up."""
+        """Restart both subjects of a pair in each track, and warm them up."""
         profile, placement = self.profile(pair.head.variant, pair.head.profile), self._place(block)
-        base, head = self._arrange(block, pair, placement, profile)
-        subjects = {pair.base: base, pair.head: head}
-        return _Restarted(subjects, profile, placement, self._warm_up(subjects, profile, block.warmup_s))
+        tracks = [
+            dict(zip((pair.base, pair.head), both, strict=True))
+            for both in self._arrange(block, pair, placement, profile)
+        ]
+        loaded = [(number, cell, subject) for number, track in enumerate(tracks) for cell, subject in track.items()]
+        warmed = self._warm_up([(cell, subject) for _, cell, subject in loaded], profile, block.warmup_s)
+        warm_ups = {(number, cell): each for (number, cell, _), each in zip(loaded, warmed, strict=False)}
+        return _Restarted(tracks, profile, placement, warm_ups)
 
     def _measure_pair(self, block: Block, pair: _Restarted, *, warmed_up: bool) -> None:
         """Take the trials of a block, and keep them if all succeed. `warmed_up`: the warm-up is stored with them."""
         profile, placement, trials = pair.profile, pair.placement, list[Trial]()
+        warm_ups = pair.warm_ups if warmed_up else {}
         for step in block.steps:
             places = [
-                TrialPlan(
-                    block, step, cell, placement, self._counted(cell), pair.warm_ups.get(cell) if warmed_up else None
-                )
-                for cell in step.cells
+                TrialPlan(block, step, cell, placement, self._counted(cell), warm_ups.get((track, cell)), track)
+                for track in range(len(pair.tracks) if block.phase == "duet" else 1)
+                for cell in step.cells[:: -1 if track % 2 else 1]
             ]
-            loaded = [pair.subjects[cell] for cell in step.cells]
+            loaded = [pair.tracks[place.track][place.cell] for place in places]
             match block.phase:
                 case "duet":
                     trials += run_duet_trials(self.stack, places, loaded, profile, self._wrk_cores(placement))
@@ -389,37 +394,41 @@ class Measurer:
         for trial in trials:
             self._keep(trial)
 
-    def _warm_up(self, subjects: Mapping[Cell, Subject], profile: Profile, least_s: float) -> Mapping[Cell, WarmUp]:
+    def _warm_up(self, loaded: Sequence[tuple[Cell, Subject]], profile: Profile, least_s: float) -> list[WarmUp]:
         """Warm subjects up at the same time, none if `least_s` or the profile's `warmup` is 0."""
         if not least_s or not profile.warmup:
-            return {}
-        least_s = self._experience.find_least_s(subjects, least_s)
-        warmed = dict(zip(subjects, warm_up(self.stack, list(subjects.values()), profile, least_s), strict=True))
-        for cell, each in warmed.items():
+            return []
+        cells, subjects = [cell for cell, _ in loaded], [subject for _, subject in loaded]
+        warmed = warm_up(self.stack, subjects, profile, self._experience.find_least_s(cells, least_s))
+        firsts: dict[Cell, WarmUp] = {}  # those in other tracks took as long
+        for cell, each in zip(cells, warmed, strict=True):
+            firsts.setdefault(cell, each)
+        for cell, each in firsts.items():
             self._experience.add_warm_up(cell, each)
             if each.steady is False and cell not in self._cold:
                 self._cold.add(cell)
                 self.progress.warn(f"{cell}: {describe_cold(each)}")
-        self._settle(*subjects.values())
+        self._settle(*subjects)
         return warmed
 
     def _arrange(
         self, block: Block, pair: Pair, placement: Placement | None, profile: Profile
-    ) -> tuple[Subject, Subject]:
+    ) -> list[tuple[Subject, Subject]]:
         if not self._retired:
             self.stack.retire()
             self._retired = True
         slots = self.stack.pair_of_slots(pair)
-        base, head = slots.arrange(
+        tracks = slots.arrange(
             swapped=block.swapped,
             head_first=block.head_first,
             fresh_data=profile.writes,
             cpus=placement.everywhere if placement is not None else (),
+            tracks=placement.tracks if placement is not None and block.phase == "duet" else 1,
         )
-        self.stack.wait_for(base, head)
+        self.stack.wait_for(*(subject for both in tracks for subject in both))
         if placement is not None:
             slots.pin(placement)  # only now: on one CPU the two would boot one after the other
-        return base, head
+        return tracks
 
     def _place(self, block: Block) -> Placement | None:
         if not self.places:
@@ -446,7 +455,8 @@ class Measurer:
             self.stack.agent.settle([subject.handle.id for subject in known], _RESTLESS_S)
 
     def _keep(self, trial: Trial) -> None:
-        self._experience.add_trial(Cell(trial.variant, trial.revision, trial.profile), trial)
+        if trial.track == 0:
+            self._experience.add_trial(Cell(trial.variant, trial.revision, trial.profile), trial)
         self.trials.append(trial)
         self.store(trial)
         self.progress.trial_ended(trial)

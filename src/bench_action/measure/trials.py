@@ -52,7 +52,7 @@ class TrialPlan:
     """One trial to run: its place in the plan, and the CPUs that it runs on (None: all of them).
 
     `counted`: the replies of earlier counts of its cell, None before the first count. `warm_up`: the warm-up after the
-    restart before it, None without one.
+    restart before it, None without one. `track`: which of the duets at the same time it belongs to.
     """
 
     block: Block
@@ -61,6 +61,7 @@ class TrialPlan:
     placement: Placement | None = None
     counted: Replies | None = None
     warm_up: WarmUp | None = None
+    track: int = 0
 
     @property
     def paired(self) -> bool:
@@ -135,7 +136,7 @@ def run_capacity_trial(stack: Stack, place: TrialPlan, subject: Subject, profile
 def run_duet_trials(
     stack: Stack, places: Sequence[TrialPlan], subjects: Sequence[Subject], profile: Profile, cores: int
 ) -> list[Trial]:
-    """Load two subjects at the same time. Their work is not counted here, but exactly, in the trials for that."""
+    """Load the subjects of all tracks at the same time. Their work is counted exactly, in the trials for that."""
     names = [str(place.cell) for place in places]
     runs = load_together(stack, subjects, profile, places[0].step.slice_s, names)
     return [
@@ -172,7 +173,7 @@ def _build_load_trial(
             name: part.memory_mib for name, part in run.usage.items() if name.partition(":")[0] != "application"
         },
         steal_percent=report.steal_percent,
-        **_average_idle(place.placement, report),
+        **_average_idle(place, report),
         replies=summarise_replies(report.sampled),
         marks=tuple(
             Mark(s=s, bytes_read=received, cpu_ms=cpu_ms, memory_mib=memory_mib)
@@ -344,6 +345,7 @@ def _locate(place: TrialPlan, subject: Subject) -> dict[str, Any]:
     location: dict[str, Any] = {
         "phase": block.phase,
         "block": block.number,
+        "track": place.track,
         "position": place.step.cells.index(cell) + place.step.position,
         "variant": cell.variant,
         "revision": cell.revision,
@@ -356,11 +358,11 @@ def _locate(place: TrialPlan, subject: Subject) -> dict[str, Any]:
     return location
 
 
-def _average_idle(placement: Placement | None, report: Report) -> dict[str, float]:
+def _average_idle(place: TrialPlan, report: Report) -> dict[str, float]:
     """Average the idle shares of the application's and the services' CPUs, if it is known which they are."""
-    if placement is None:
+    if place.placement is None:
         return {}
-    groups = {"application_idle": placement.application, "services_idle": placement.services}
+    groups = {"application_idle": place.placement.track(place.track), "services_idle": place.placement.services}
     return {
         name: sum(report.idle[cpu] for cpu in cpus) / len(cpus)
         for name, cpus in groups.items()

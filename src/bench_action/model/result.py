@@ -134,6 +134,7 @@ class Trial(Frozen):
 
     phase: PhaseName
     block: int
+    track: int = Field(0, description="which of the duets that ran at the same time")
     position: int
     variant: str
     revision: Revision
@@ -379,6 +380,7 @@ class NoiseSource(Frozen):
 
     pair: str
     blocks: int = Field(description="how many were measured; each has one restart and one slice")
+    tracks: int = Field(1, description="how many duets ran at the same time in each block; their mean is its value")
     first_blocks: int = Field(description="those measured before the length of the others was chosen")
     first_slice_s: int = Field(description="the length of their slices, as requested")
     slice_s: int = Field(description="the length of the other blocks' slices")

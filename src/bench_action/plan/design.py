@@ -71,14 +71,17 @@ class Design:
         duets = make_duet_blocks(self.pairs, blocks=duet.blocks, pace=_pace(duet), seed=self.seed)
         return chain(alone, share_restarts(duets, latency), in_turn)
 
-    def estimate(self, project: Project) -> tuple[int, float]:
-        """Estimate the number of trials and the seconds that they take, if nothing is decided early."""
+    def estimate(self, project: Project, tracks: int = 1) -> tuple[int, float]:
+        """Estimate the number of trials and the seconds that they take, if nothing is decided early.
+
+        `tracks`: how many duets run at the same time.
+        """
         policy, times, blocks = project.policy, self.make_timetable(project), self._capacity_blocks(project)
         alone_s = self._estimate_counts_s(project) + blocks * times.capacity_s
         latency_s = times.revisions * policy.latency.blocks * times.latency_s
         duet_s = len(self.pairs) * policy.duet.seconds
         duets = min(policy.duet.blocks, int(policy.duet.seconds / times.duet_s))
-        paired = times.revisions * policy.latency.blocks + len(self.pairs) * duets
+        paired = times.revisions * policy.latency.blocks + len(self.pairs) * duets * tracks
         trials, total_s = len(self.cells) * (COUNTS + blocks) + 2 * paired, alone_s + latency_s + duet_s
         return trials, min(total_s, times.limit_s) if times.limit_s is not None else total_s
 

@@ -3,19 +3,32 @@
 The two subjects of a duet share one CPU: the scheduler divides it fairly, so anything that slows the machine down
 affects both equally. On a CPU each, the neighbours of the two CPUs would be compared as well: a change has to be 15
 times as large to be found (docs/how-it-decides.md, the table of designs).
+
+More cores allow several duets of the same pair at the same time: *tracks*, each with two more subjects, on a CPU of
+its own. Their mean is the value of the block.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+MOST_TRACKS = 4  # eight subjects with their services boot at the same time
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """CPUs by number. Nothing else that we start runs on the application's CPU, or on one that shares its core."""
+    """CPUs by number. Nothing else that we start runs on the application's CPUs, or on one that shares their cores.
+
+    `tracks`: how many duets run at the same time; if there are several, each has one CPU of the application's.
+    """
 
     application: tuple[int, ...]
     services: tuple[int, ...]
     load: tuple[int, ...]
+    tracks: int = 1
+
+    def track(self, number: int) -> tuple[int, ...]:
+        """Return the CPUs of the application in one of the tracks."""
+        return self.application if self.tracks == 1 else (self.application[number],)
 
     @property
     def everywhere(self) -> tuple[int, ...]:
@@ -23,21 +36,24 @@ class Placement:
         return tuple(sorted({*self.application, *self.services, *self.load}))
 
     def __str__(self) -> str:
+        own = _format_cpus(self.application)
+        duets = f"application on {own}" if self.tracks == 1 else f"{self.tracks} duets at the same time on {own}"
         if self.services == self.load:
-            return f"application on {_format_cpus(self.application)}, services and wrk on {_format_cpus(self.services)}"
-        services, load = _format_cpus(self.services), _format_cpus(self.load)
-        return f"application on {_format_cpus(self.application)}, services on {services}, wrk on {load}"
+            return f"{duets}, services and wrk on {_format_cpus(self.services)}"
+        return f"{duets}, services on {_format_cpus(self.services)}, wrk on {_format_cpus(self.load)}"
 
 
-def choose_placements(cpus: Iterable[int], siblings: Mapping[int, Sequence[int]]) -> tuple[Placement, ...]:
+def choose_placements(
+    cpus: Iterable[int], siblings: Mapping[int, Sequence[int]], most: int = 1
+) -> tuple[Placement, ...]:
     """Choose the two placements between which duets alternate, block by block; empty if there is only one CPU.
 
-    The application gets the first core in one, the last core in the other. It runs on one CPU of it; the core's other
-    CPUs stay idle. wrk gets the last of the remaining cores, and the services get the others; if only one core remains,
-    they share it.
+    The application gets the first cores in one, the last cores in the other: one for each track, and at most half of
+    all. It runs on one CPU of each; the cores' other CPUs stay idle. wrk gets the last of the remaining cores, as many
+    as there are tracks, and the services get the others; if fewer remain than two for each track, they share them.
 
     `cpus`: those that may be used. `siblings`: CPU → those that share its core. If all CPUs share one core, each counts
-    as a core: the speed of their core at any moment is the same for both subjects.
+    as a core: the speed of their core at any moment is the same for both subjects. `most`: no more tracks than this.
     """
     usable = sorted(set(cpus))
     cores = sorted({tuple(sorted({cpu, *siblings.get(cpu, ())} & set(usable))) for cpu in usable})
@@ -45,14 +61,18 @@ def choose_placements(cpus: Iterable[int], siblings: Mapping[int, Sequence[int]]
         cores = [(cpu,) for cpu in usable]
     if len(cores) < 2:
         return ()
-    return _make_placement(cores[0], cores[1:]), _make_placement(cores[-1], cores[:-1])
+    tracks = max(1, min(most, MOST_TRACKS, len(cores) // 2))
+    return _make_placement(cores[:tracks], cores[tracks:]), _make_placement(cores[-tracks:], cores[:-tracks])
 
 
-def _make_placement(own: tuple[int, ...], others: Sequence[tuple[int, ...]]) -> Placement:
-    services = others[:-1] or others
-    return Placement(
-        application=own[:1], services=tuple(cpu for core in services for cpu in core), load=tuple(others[-1])
-    )
+def _make_placement(own: Sequence[tuple[int, ...]], others: Sequence[tuple[int, ...]]) -> Placement:
+    tracks = len(own)
+    services, load = (others[:-tracks], others[-tracks:]) if len(others) >= 2 * tracks else (others, others)
+    return Placement(tuple(core[0] for core in own), _join(services), _join(load), tracks)
+
+
+def _join(cores: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    return tuple(cpu for core in cores for cpu in core)
 
 
 def _format_cpus(numbers: Sequence[int]) -> str:

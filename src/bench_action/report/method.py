@@ -86,6 +86,8 @@ def _describe_noise(noise: NoiseSource) -> str:
         slices = (
             f"a slice of {noise.first_slice_s} s in the first {noise.first_blocks} and {noise.slice_s} s in the others"
         )
+    if noise.tracks > 1:
+        slices += f", of {noise.tracks} duets at the same time, whose mean counts"
     explain = "explain" if noise.measured else "usually explain"
     return (
         f"`{noise.pair}`: {plural(noise.blocks, 'restart')}, each followed by {slices}. A block took "

@@ -18,6 +18,7 @@ _OTHER_MIB = 80
 _MIB = 1024**2
 _TITLE = "memory of the slots"
 _FEWER = "measure fewer variants at a time (`--variant`), use a machine with more memory"
+_PLENTY_MIB = 2048  # so much is left for each slot that a run could do without: limits are shares of a slot
 _NEAR, _HOPELESS = 0.8, 1.5  # of what is available: a run may, or will, run out of memory
 _HEAP = re.compile(r"-Xmx(\d+[kmgtKMGT]?)")
 # kind → MiB when idle, with its data folder, and the setting that limits its buffers, with its default
@@ -44,7 +45,8 @@ class Room:
     """How many slots of a run fit into memory, and the condition that reports it.
 
     `slots`: as many as there are subjects or, if memory is too short for that, the fewest that a run can do with: one,
-    or two if pairs are compared. Variants then take turns in them.
+    or two if pairs are compared. Variants then take turns in them. More than subjects if several duets of a pair are to
+    run at the same time, and there is plenty of memory.
     """
 
     slots: int
@@ -69,14 +71,18 @@ def _estimate_by_kind(service: Service) -> float:
     return _IMAGES.get(name, _OTHER_MIB) + (_read_mib(heap, 1) if heap else _HEAPS.get(name, 0.0))
 
 
-def find_room(config: Config, subjects: int, available_mib: int | None, *, paired: bool) -> Room:
+def find_room(config: Config, subjects: int, available_mib: int | None, *, paired: bool, tracks: int = 1) -> Room:
     """Find out how many slots fit into the memory that is available.
 
-    `subjects`: how many there are, of base and head together. `paired`: some of them are compared in pairs.
+    `subjects`: how many there are, of base and head together. `paired`: some of them are compared in pairs. `tracks`:
+    how many duets of a pair are to run at the same time; fewer if memory is short.
     """
     services = {name: estimate_service(service) for name, service in config.services.items()}
     slot = sum(services.values()) + _SUBJECT_MIB
     parts = ", ".join([*(f"{name} {mib:.0f}" for name, mib in services.items()), f"application {_SUBJECT_MIB}"])
+    if paired:
+        fits = (count for count in range(tracks, 1, -1) if _has_plenty(max(subjects, 2 * count), slot, available_mib))
+        subjects = max(subjects, 2 * next(fits, 0))
     if available_mib is None:
         return Room(subjects, Condition(_TITLE, "ok", f"{_describe_sum(subjects, slot, parts)}; not checked"))
     least = min(subjects, 2 if paired else 1)
@@ -92,6 +98,10 @@ def find_room(config: Config, subjects: int, available_mib: int | None, *, paire
     turns = f"; {subjects} slots would need {subjects * slot + _LOAD_MIB:,.0f}, so variants take turns"
     found = f"{found}{turns if slots < subjects else ''}; {available_mib:,} MiB are available"
     return Room(slots, Condition(_TITLE, level, found, cure))
+
+
+def _has_plenty(slots: int, slot_mib: float, available_mib: int | None) -> bool:
+    return available_mib is not None and slots * max(slot_mib, _PLENTY_MIB) + _LOAD_MIB <= _NEAR * available_mib
 
 
 def _describe_sum(slots: int, slot_mib: float, parts: str) -> str:

@@ -15,7 +15,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def find_placements(stack: Stack) -> tuple[Placement, ...]:
-    """Find the placements on the engine's machine.
+    """Find the placements on the engine's machine, with as many tracks as the stack has pairs of slots.
 
     If this process runs on that machine too, only the CPUs that it may use are considered.
     """
@@ -23,7 +23,8 @@ def find_placements(stack: Stack) -> tuple[Placement, ...]:
     usable = set(generator["cpus"])
     if _BOOT_ID.is_file() and _BOOT_ID.read_text(encoding="ascii").strip() == generator["boot_id"]:
         usable = usable & os.sched_getaffinity(0) or usable
-    return choose_placements(usable, {int(cpu): found for cpu, found in generator["siblings"].items()})
+    siblings = {int(cpu): found for cpu, found in generator["siblings"].items()}
+    return choose_placements(usable, siblings, len(stack.slots) // 2)
 
 
 def fit_to_pinning(stack: Stack, plan: Plan, progress: Progress) -> Plan:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from bench_action.config.load import Project
 from bench_action.engine.protocol import Engine
+from bench_action.load.counters import read_siblings
 from bench_action.model.errors import StackError
 from bench_action.model.machine import Condition, Level
+from bench_action.plan.placement import MOST_TRACKS, choose_placements
 from bench_action.stack.memory import Room, find_room
 
 _SPARE_FILES = 100  # of wrk, in addition to its connections: script, libraries, event queues
@@ -79,8 +81,15 @@ def measure_room(project: Project, bases: int = 0, *, paired: bool = False) -> R
 
     `bases`: how many variants of the base revision are measured too. `paired`: subjects are compared in pairs.
     """
-    subjects = len(project.config.variants) + bases
-    return find_room(project.config, subjects, read_facts(Path("/")).available_mib, paired=paired)
+    subjects, available_mib = len(project.config.variants) + bases, read_facts(Path("/")).available_mib
+    return find_room(project.config, subjects, available_mib, paired=paired, tracks=count_tracks())
+
+
+def count_tracks() -> int:
+    """Count how many duets can run at the same time on the CPUs of this process."""
+    cpus = os.sched_getaffinity(0)
+    places = choose_placements(cpus, {cpu: read_siblings(cpu) for cpu in cpus}, MOST_TRACKS)
+    return places[0].tracks if places else 1
 
 
 def require_fit(conditions: Sequence[Condition]) -> None:

@@ -210,32 +210,44 @@ class Slot:
 
 @dataclass(slots=True)
 class PairOfSlots:
-    """The two slots in which the subjects of a pair are compared."""
+    """The slots in which the subjects of a pair are compared: two for each track."""
 
     engine: Engine
     starter: SlotStarter
     base: Subject
     head: Subject
-    slots: tuple[Slot, Slot]
+    slots: tuple[Slot, ...]
     _base_ids: frozenset[str] = frozenset()
 
     def arrange(
-        self, *, swapped: bool, head_first: bool, cpus: Sequence[int], fresh_data: bool
-    ) -> tuple[Subject, Subject]:
-        """Start base and head again in their slots; return both, not ready yet.
+        self, *, swapped: bool, head_first: bool, cpus: Sequence[int], fresh_data: bool, tracks: int = 1
+    ) -> list[tuple[Subject, Subject]]:
+        """Start base and head again in the slots of each track; return both of each, not ready yet.
 
-        `swapped`: base is in the second slot. `cpus`: where they may boot, as `pin` has moved them elsewhere before.
-        `fresh_data`: recreate the databases, even if their subjects have not changed.
+        `swapped`: base is in the second slot. `head_first`: head is started first. Both are the other way round in
+        every second track. `cpus`: where they may boot, as `pin` has moved them elsewhere before. `fresh_data`:
+        recreate the databases, even if their subjects have not changed.
         """
         self.clear()
-        base_slot, head_slot = self.slots[::-1] if swapped else self.slots
-        placed = [(self.base, base_slot), (self.head, head_slot)]
+        wanted = [self._place(track, swapped=swapped, head_first=head_first) for track in range(tracks)]
+        placed = [each for track in wanted for each in track]
         run_in_parallel(lambda both: both[1].renew(both[0], fresh_data=fresh_data), placed)
-        order = placed[::-1] if head_first else placed
-        started = run_in_parallel(lambda both: both[1].start(both[0], self.starter, cpus), order)
-        base, head = started[::-1] if head_first else started
-        self._base_ids = frozenset(handle.id for handle in base.handles)
-        return base, head
+        started = run_in_parallel(lambda both: both[1].start(both[0], self.starter, cpus), placed)
+        found = {(subject.name, slot.name): up for (subject, slot), up in zip(placed, started, strict=True)}
+        pairs = []
+        for track in wanted:
+            slots = {subject.name: slot.name for subject, slot in track}
+            base, head = (found[subject.name, slots[subject.name]] for subject in (self.base, self.head))
+            pairs.append((base, head))
+        self._base_ids = frozenset(handle.id for base, _ in pairs for handle in base.handles)
+        return pairs
+
+    def _place(self, track: int, *, swapped: bool, head_first: bool) -> list[tuple[Subject, Slot]]:
+        """List the subjects of a track with their slots, in the order in which they are started."""
+        slots, odd = self.slots[2 * track : 2 * track + 2], bool(track % 2)
+        base_slot, head_slot = slots[::-1] if swapped != odd else slots
+        placed = [(self.base, base_slot), (self.head, head_slot)]
+        return placed[::-1] if head_first != odd else placed
 
     def hold_any(self, ids: Collection[str]) -> bool:
         """Tell whether one of these handles (by id) is in a slot now."""
@@ -247,14 +259,15 @@ class PairOfSlots:
         return bool(ended) and ended <= self._base_ids
 
     def clear(self) -> None:
-        """Empty both slots."""
+        """Empty all slots."""
         run_in_parallel(lambda slot: slot.clear(), self.slots)
 
     def pin(self, placement: Placement) -> None:
-        """Restrict the subjects that are in the slots now to the application's CPUs, their workers to the services'."""
+        """Restrict the subjects in the slots to the CPUs of their track, and their workers to those of the services."""
         moving = [
-            (handle, placement.services if handle in subject.workers.values() else placement.application)
-            for subject in self._inside
+            (handle, placement.services if handle in subject.workers.values() else placement.track(number // 2))
+            for number, slot in enumerate(self.slots)
+            if (subject := slot.inside) is not None
             for handle in subject.handles
         ]
         run_in_parallel(lambda move: self.engine.pin(*move), moving)

@@ -32,7 +32,7 @@ class Stack:
     """The running parts of a run, for verification and measuring.
 
     `load`: wrk's container; `agent` runs in it. `subjects`: each in its own slot, until pairs are measured in the
-    first two slots. `in_turns`: memory is too short for that, so variants take turns: head in the first slot, and base,
+    first slots. `in_turns`: memory is too short for that, so variants take turns: head in the first slot, and base,
     if there is one, in the second. `lacks`: variant → why it has no base subject.
     """
 
@@ -98,11 +98,11 @@ class Stack:
         self._cpus |= {handle.id: cpus for handle, cpus in moving}
 
     def pair_of_slots(self, pair: Pair) -> PairOfSlots:
-        """Return the first two slots, in which all pairs are measured, for this pair."""
+        """Return the slots for this pair: all pairs are measured in the same ones, from the first on."""
         base, head = (self.subject(cell.variant, cell.revision) for cell in (pair.base, pair.head))
         key = (base.name, head.name)
         if key not in self._pairs:
-            self._pairs[key] = PairOfSlots(self.engine, self.starter, base, head, (self.slots[0], self.slots[1]))
+            self._pairs[key] = PairOfSlots(self.engine, self.starter, base, head, self.slots)
         return self._pairs[key]
 
     def retire(self) -> None:
@@ -211,11 +211,12 @@ def bring_up(
     """Bring up images, services, data and subjects, in this order; return when all answer. Raises StackError.
 
     `base`: also start the variants of the base revision; what fails there is kept in `lacks`, and head goes on.
-    `results`: the folder of our own results, which is left out of every build. `slots`: for how many there is memory;
-    if that is fewer than there are subjects, variants take turns in them. None: one for each subject.
+    `results`: the folder of our own results, which is left out of every build. `slots`: how many to bring up; if that
+    is fewer than there are subjects, variants take turns in them, and if it is more, several duets of a pair can run at
+    the same time. None: one for each subject.
     """
     variants = len(project.config.variants) + (len(base.project.config.variants) if base is not None else 0)
-    names = name_slots(min(slots or variants, variants))
+    names = name_slots(slots or variants)
     engine.open(names)  # first, so that other runs on this engine can see that a run is under way
     images = make_images(engine, project, base, progress, environ=environ, results=results)
     progress.step(f"starting services{_describe_slots(project.config)}")
@@ -225,7 +226,8 @@ def bring_up(
         engine, project.config, project.folder, images, agent, aliases, read_secrets(project.config, environ)
     )
     subjects = len(project.config.variants) + len(images.base)
-    places = services.start(names[:subjects])
+    comparable = base is None or bool(images.base)
+    places = services.start(names if comparable and len(names) > variants else names[:subjects])
     progress.step("starting subjects")
     starter = Starter(engine, project, base, images, agent, environ, progress)
     heads = starter.prepare_heads(places[0])

@@ -60,7 +60,7 @@ def assemble_replay(replay: dict[str, Any]) -> Result:
             without=lacks,
             boot_s=replay["boot_s"],
         ),
-        places=tuple(Placement(*(tuple(cpus) for cpus in place)) for place in replay["places"]),
+        places=tuple(Placement(tuple(own), tuple(services), tuple(load)) for own, services, load in replay["places"]),
         lacks=lacks,
         unpinned=replay["unpinned"],
     )

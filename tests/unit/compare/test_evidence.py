@@ -45,6 +45,30 @@ def test_build_evidence__leaves_out_a_block_without_the_metric() -> None:
     assert build_evidence(pair_blocks(trials, PAIR, "duet"), "queries_per_request") is None
 
 
+def make_tracks(heads: tuple[float, ...], block: int = 1, **changes: Any) -> list[Trial]:
+    """Build duets that ran at the same time, in a mixed order; base serves 1,000 requests/s."""
+    duets = [make_duet(block, head=head, track=track, **changes) for track, head in enumerate(heads)]
+    return [*(head for _, head in duets), *(base for base, _ in reversed(duets))]
+
+
+def test_build_evidence__the_mean_of_duets_at_the_same_time_is_one_loss() -> None:
+    trials = [trial for number in (1, 2) for trial in make_tracks((900, 1000, 1100), number)]
+    blocks = pair_blocks(trials, PAIR, "duet")
+    assert [[duet[0].track for duet in block.tracks] for block in blocks] == [[0, 1, 2]] * 2
+    assert all(base.track == head.track for block in blocks for base, head in block.tracks)
+    found = build_evidence(blocks, "requests_per_second")
+    assert found is not None
+    assert found.losses == pytest.approx([-math.log(0.9 * 1.1) / 3] * 2)
+
+
+def test_check_duets__one_bad_track_is_enough_to_leave_a_block_out() -> None:
+    trials = [trial for number in range(1, 9) for trial in make_tracks((1000, 1000), number)]
+    bad = make_duet(8, shares=(0.57, 0.43), track=1)
+    replaced = [next((t for t in bad if (t.block, t.track, t.side) == (o.block, o.track, o.side)), o) for o in trials]
+    assert check_duets(pair_blocks(trials, PAIR, "duet")).left_out == frozenset()
+    assert check_duets(pair_blocks(replaced, PAIR, "duet")).left_out == {8}
+
+
 def test_check_duets__finds_nothing_wrong_with_equal_shares_of_a_busy_cpu() -> None:
     found = check_duets(pair_blocks(duets(), PAIR, "duet"))
     assert (found.faults, found.doubts, found.left_out) == ({}, {}, frozenset())

@@ -15,7 +15,7 @@ KIB = 1 / 1024
 
 
 def make_leaking(base: float, head: float, *, leaks: tuple[float, float], warmed: int = 1000) -> list[Trial]:
-    """Build a duet of 4 s with these rates; each side keeps `leaks` MiB of every request, beside 60 MiB."""
+    """Build a duet of 4 s with these rates; each side keeps `leaks` MiB of every request, in addition to 60 MiB."""
     trials = []
     for trial, leak in zip(make_duet(1, base=base, head=head), leaks, strict=True):
         rate = trial.requests / trial.duration_s

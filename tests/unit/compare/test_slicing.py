@@ -52,6 +52,27 @@ def test_choose__does_not_depend_on_the_difference_of_base_and_head() -> None:
     assert len(set(chosen[0.0])) > 1
 
 
+def test_estimate_block_noise__of_duets_at_the_same_time_is_that_of_their_mean() -> None:
+    def merge(number: int) -> list[Trial]:
+        """Make four tracks of the blocks with this number, each with its own noise."""
+        return [
+            trial.model_copy(update={"track": track})
+            for track in range(4)
+            for block in noises[track][number : number + 1]
+            for trial in (*block.base, *block.head)
+        ]
+
+    noises = [make_blocks(400, restart=0.012, second=0.03, seed=seed) for seed in range(4)]
+    blocks = pair_blocks([trial for number in range(400) for trial in merge(number)], str(PAIR), "duet")
+    assert [len(block.tracks) for block in blocks] == [4] * 400
+    (one, _), (mean, measured) = estimate_block_noise(noises[0], 4), estimate_block_noise(blocks, 4)
+    assert measured
+    assert mean.second == pytest.approx(one.second / 4, rel=0.15)
+    assert mean.restart == pytest.approx(one.restart / 4, rel=0.3)
+    choice = choose(blocks[:3], [7.3] * 3, CI, 150)
+    assert describe_noise("web", choice, blocks).tracks == 4
+
+
 def test_choose__costs_decide_if_there_are_no_marks() -> None:
     blocks = pair_blocks([trial for n in (1, 2, 3) for trial in make_duet(n)], str(PAIR), "duet")
     assert estimate_block_noise(blocks, 4) == (USUAL, False)

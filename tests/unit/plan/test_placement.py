@@ -38,12 +38,42 @@ def test_choose_placements__one_cpu_is_not_enough() -> None:
     assert choose_placements([3], {3: [3, 7]}) == ()
 
 
-@given(st.sets(st.integers(0, 15), min_size=2), st.sampled_from([1, 2, 4]))
-def test_choose_placements__stay_within_the_usable_cpus_and_apart(cpus: set[int], threads: int) -> None:
+@pytest.mark.parametrize(
+    ("cores", "most", "own", "services", "load"),
+    [
+        (4, 8, (0, 1), (2, 3), (2, 3)),
+        (5, 8, (0, 1), (2, 3, 4), (2, 3, 4)),
+        (8, 2, (0, 1), (2, 3, 4, 5), (6, 7)),
+        (8, 8, (0, 1, 2, 3), (4, 5, 6, 7), (4, 5, 6, 7)),
+        (16, 8, (0, 1, 2, 3), (*range(4, 12),), (12, 13, 14, 15)),
+        (3, 8, (0,), (1,), (2,)),
+    ],
+)
+def test_choose_placements__each_track_has_a_core_and_half_of_them_are_for_the_rest(
+    cores: int, most: int, own: tuple[int, ...], services: tuple[int, ...], load: tuple[int, ...]
+) -> None:
+    first, second = choose_placements(range(cores), {cpu: [cpu] for cpu in range(cores)}, most)
+    assert (first.application, first.services, first.load) == (own, services, load)
+    assert [first.track(number) for number in range(first.tracks)] == [(cpu,) for cpu in own]
+    assert second.application == tuple(range(cores - len(own), cores))
+
+
+def test_choose_placements__threads_of_a_core_are_no_cores_for_tracks() -> None:
+    """Place as on GitHub's runner: two cores with two threads each."""
+    first, _ = choose_placements(range(4), {0: [0, 1], 1: [0, 1], 2: [2, 3], 3: [2, 3]}, 4)
+    assert (first.tracks, first.track(0)) == (1, (0,))
+    many, _ = choose_placements(range(8), {cpu: [cpu - cpu % 2, cpu - cpu % 2 + 1] for cpu in range(8)}, 4)
+    assert (many.application, many.services) == ((0, 2), (4, 5, 6, 7))
+    assert str(many).startswith("2 duets at the same time on CPUs 0 and 2, services and wrk on CPUs 4, 5")
+
+
+@given(st.sets(st.integers(0, 15), min_size=2), st.sampled_from([1, 2, 4]), st.integers(1, 8))
+def test_choose_placements__stay_within_the_usable_cpus_and_apart(cpus: set[int], threads: int, most: int) -> None:
     siblings = {cpu: [other for other in range(16) if other // threads == cpu // threads] for cpu in range(16)}
-    for place in choose_placements(cpus, siblings):
+    for place in choose_placements(cpus, siblings, most):
         assert set(place.everywhere) <= cpus
-        assert len(place.application) == 1
+        assert len(set(place.application)) == place.tracks <= most
+        assert len({cpu // threads for cpu in place.application}) in {place.tracks, len({c // threads for c in cpus})}
         assert not set(place.application) & {*place.services, *place.load}
         assert place.services
         assert place.load

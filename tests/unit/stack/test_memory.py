@@ -56,6 +56,18 @@ def test_find_room__compares_the_sum_with_what_is_available(available_mib: int |
 
 
 @pytest.mark.parametrize(
+    ("available_mib", "paired", "slots"),
+    [(24_000, True, 8), (16_000, True, 6), (11_000, True, 4), (10_000, True, 2), (None, True, 2), (24_000, False, 2)],
+)
+def test_find_room__several_duets_at_the_same_time_need_plenty_of_memory(
+    available_mib: int | None, paired: bool, slots: int
+) -> None:
+    room = find_room(config(), 2, available_mib, paired=paired, tracks=4)
+    assert (room.slots, room.condition.level) == (slots, "ok")
+    assert find_room(config(), 6, 20_000, paired=True, tracks=2).slots == 6  # two of six are enough for each
+
+
+@pytest.mark.parametrize(
     ("available_mib", "paired", "slots", "level"),
     [
         (7_400, True, 6, "warning"),

@@ -175,3 +175,11 @@ def test_choose_slice__finds_as_much_as_slices_of_four_seconds_and_more_if_resta
     fitted, fixed = (count_alarms(USUAL, boot_s, budget_s, effect, fitted=choice) for choice in (True, False))
     assert 0.3 < fixed < 0.7
     assert fitted >= fixed + gain
+
+
+@pytest.mark.parametrize(("tracks", "effect", "share"), [(1, 0.02, 0.68), (2, 0.02, 0.95), (4, 0.013, 0.90)])
+def test_tracks__find_more_within_a_minute_and_keep_the_error_rate(tracks: int, effect: float, share: float) -> None:
+    """As many duets at the same time, whose mean is the value of a block (docs/how-it-decides.md, "Every core")."""
+    noise = Noise(USUAL.restart / tracks, USUAL.second / tracks)
+    assert count_alarms(noise, 1, 60, effect) == pytest.approx(share, abs=0.04)
+    assert count_alarms(noise, 1, 60) < 1.15 * ALPHA + 3 * math.sqrt(ALPHA * (1 - ALPHA) / RUNS)
