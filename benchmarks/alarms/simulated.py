@@ -37,7 +37,8 @@ from bench_action.plan.timetable import Timetable
 _SD, _WAVES, _PER_SECOND = 0.209, 0.791, 0.8345
 _PROCESS_SD = 0.0074  # of each process of the same code, so that two of them differ by 1.05 %
 _SLICE_SD = 0.008  # remaining noise between two subjects that share a CPU for a slice
-_SERVICE_SD = 0.04  # of a service's CPU per request, block by block
+_SERVICE_SD = 0.015  # of the difference of the databases' CPU per request (docker-services.jsonl.gz)
+_DATABASE_MS, _UNUSED_MS = 0.25, 0.002  # of a request; of one without queries
 _RATE, _CONNECTIONS = 1000.0, 64
 _RESTART_S, _OVERHEAD_S, _TURN_S = 2.2, 0.3, 0.05
 _LATENCY_PACE = PairPhase(warmup=1, slice=3, blocks=5)
@@ -216,7 +217,10 @@ def _measure(scenario: Scenario, machine: Machine, block: Block) -> Iterator[Tri
                 (cell,) = step.cells
                 seconds = step.slice_s or 2
                 rate = _RATE * float(machine.speeds(1, seconds)[0]) / process[cell]
-                cpu_ms = {"application": 950.0 * seconds * (1 - scenario.idle)}
+                cpu_ms = {
+                    "application": 950.0 * seconds * (1 - scenario.idle),
+                    "db": _use_database(scenario, machine, rate * seconds),
+                }
                 yield _trial(scenario, machine, Sample(block, step, cell, seconds, rate), cpu_ms=cpu_ms)
                 machine.wait(_OVERHEAD_S)
 
@@ -239,7 +243,7 @@ def _duet(
             scenario,
             machine,
             Sample(block, step, cell, seconds, rate),
-            cpu_ms={"application": cpu_ms},
+            cpu_ms={"application": cpu_ms, "db": _use_database(scenario, machine, rate * seconds)},
             application_idle=scenario.idle,
             services_idle=0.5,
         )
@@ -254,11 +258,16 @@ def _latency(
     for side, cell in enumerate(step.cells):
         own = speeds[side::2] / process[cell]
         p50_us = 5000.0 / float(np.median(own))
-        noise = math.exp(scenario.service_sd * machine.dice.standard_normal())
         latency = _LATENCY.model_copy(update={"p50_us": p50_us, "p90_us": 1.4 * p50_us})
-        cpu_ms = {"application": 500.0, "db": 150.0 * noise * process[cell], "cache": 20.0}
+        cpu_ms = {"application": 500.0, "db": _use_database(scenario, machine, 100.0 * step.slice_s)}
         sample = Sample(block, step, cell, step.slice_s, 100.0)
         yield _trial(scenario, machine, sample, cpu_ms=cpu_ms, latency=latency)
+
+
+def _use_database(scenario: Scenario, machine: Machine, requests: float) -> float:
+    """Draw the CPU time of a database in ms."""
+    usual_ms = _DATABASE_MS if scenario.queries else _UNUSED_MS
+    return usual_ms * requests * math.exp(scenario.service_sd / math.sqrt(2) * machine.dice.standard_normal())
 
 
 def _trial(scenario: Scenario, machine: Machine, sample: Sample, **more: Any) -> Trial:

@@ -104,6 +104,7 @@ def build_paired(
         blocks=judgement.blocks,
         significant=judgement.significant,
         relevant=judgement.relevant,
+        test=judgement.test,
         **gated,
     )
 

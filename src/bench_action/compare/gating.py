@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bench_action.compare.evidence import Evidence
 from bench_action.config.gates import RELEVANT, Gate
 from bench_action.model.metric import METRICS
-from bench_action.model.result import Verdict
+from bench_action.model.result import SequentialTest, Verdict
 from bench_action.model.wording import percent, plural
 from bench_action.stats.distributions import LARGEST_LOG, normal_cdf, normal_quantile
 from bench_action.stats.interval import CONFIDENCE, LEAST_BLOCKS
@@ -39,6 +39,7 @@ class Judgement:
     blocks_wanted: int | None = None
     fires: tuple[float, ...] | None = None
     reason: str = ""
+    test: SequentialTest | None = None
 
 
 def judge_losses(evidence: Evidence, course: Course, alpha: float, gate: Gate) -> Judgement:
@@ -69,6 +70,14 @@ def judge_losses(evidence: Evidence, course: Course, alpha: float, gate: Gate) -
         blocks_wanted=_count_wanted_blocks(seen, gate, level, higher=higher) if verdict == "inconclusive" else None,
         fires=tuple(estimate_firing_rate(gate.size, share, error, sure) for share in _SHARES),
         reason=_explain_pass(evidence.metric, gate, seen, relevant=relevant) if verdict == "measured" else "",
+        test=SequentialTest(
+            alpha=alpha,
+            planned_blocks=course.cap,
+            last=course.ended or seen.blocks >= course.cap,
+            level=level,
+            p_worse=seen.worse,
+            p_better=seen.better,
+        ),
     )
 
 

@@ -326,6 +326,17 @@ class Summary(Frozen):
         return cell_name(self.variant, self.revision, self.profile)
 
 
+class SequentialTest(Frozen):
+    """How a pair's blocks were tested for a change in one metric (docs/how-it-decides.md, "One verdict by hand")."""
+
+    alpha: float = Field(description="of all looks at this metric together, for a loss; a gain has as much")
+    planned_blocks: int = Field(description="the most blocks that were planned; the last look comes after them")
+    last: bool = Field(description="whether this was the last look: no more blocks would come")
+    level: float = Field(description="the one-sided p-value that must not be exceeded at this look")
+    p_worse: float = Field(description="one-sided p-value of a loss")
+    p_better: float = Field(description="one-sided p-value of a gain")
+
+
 class Comparison(Frozen):
     """A metric of a cell against the same metric of another cell."""
 
@@ -356,6 +367,7 @@ class Comparison(Frozen):
     level: Literal["fail", "warn"] | None = Field(None, description="what the gate does; null without a gate")
     significant: bool
     relevant: bool
+    test: SequentialTest | None = Field(None, description="null if no blocks were tested")
     verdict: Verdict
     reason: str = Field(
         "", description="why it was not compared, why there is no verdict, or why the gate lets it pass"
