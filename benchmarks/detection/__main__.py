@@ -19,7 +19,7 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks.detection import tables
-from benchmarks.detection.recordings import kept_counts, name_recordings, record, recorded
+from benchmarks.detection.records import kept_counts, name_recordings, record, recorded
 from benchmarks.detection.runs import RunError, counted, loops_of, measure
 from benchmarks.detection.scenarios import CALIBRATE, COUNTED, COUNTED_RUNS, SCENARIOS
 

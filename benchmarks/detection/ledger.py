@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmarks.detection.recordings import name_recordings, recorded
+from benchmarks.detection.records import name_recordings, recorded
 from benchmarks.detection.scenarios import SCENARIOS, Scenario
 
 from bench_action.compare.assemble import fingerprint

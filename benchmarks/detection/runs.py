@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.detection.recordings import kept, share_of_a_turn
+from benchmarks.detection.records import kept, share_of_a_turn
 from benchmarks.detection.scenarios import AIOHTTP, COUNTED, Application, Edit, Scenario
 
 _GIT = ("git", "-c", "user.name=detection", "-c", "user.email=detection@example.org", "-c", "commit.gpgsign=false")

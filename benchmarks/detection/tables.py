@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from benchmarks.detection.recordings import duets, share_of_a_turn
+from benchmarks.detection.records import duets, share_of_a_turn
 from benchmarks.detection.scenarios import CALIBRATE, DATABASE, SAME, Scenario
 
 

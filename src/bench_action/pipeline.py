@@ -79,7 +79,7 @@ def _run(options: Options, ports: Ports) -> Outcome:
         engine = _make_engine(options, revisions, ports, clock.run_id, room)
         with cleaned_up(engine, ports.interrupts, ports.progress.warn):
             with clock.time("stack"):
-                stack = _bring_up(engine, revisions, options, ports, room.slots)  # stack
+                stack = _bring_up(engine, revisions, options, ports, room)  # stack
             _warn([steal.read()], progress)
             with clock.time("verify"):
                 verified = verify(stack, revisions, progress)  # verify
@@ -154,7 +154,7 @@ def _warn(conditions: Sequence[Condition], progress: Progress) -> None:
             progress.warn(f"{condition.name}: {condition.found} ({condition.cure})")
 
 
-def _bring_up(engine: Engine, revisions: Revisions, options: Options, ports: Ports, slots: int | None = None) -> Stack:
+def _bring_up(engine: Engine, revisions: Revisions, options: Options, ports: Ports, room: Room) -> Stack:
     """Bring up the stack. A self-test needs both of its sides: one alone would prove nothing, and look good."""
     stack = bring_up(
         engine,
@@ -163,7 +163,8 @@ def _bring_up(engine: Engine, revisions: Revisions, options: Options, ports: Por
         ports.progress,
         base=revisions.base,
         results=options.output,
-        slots=slots,
+        slots=room.slots,
+        tracks=room.tracks,
     )
     for variant, lack in stack.lacks.items():
         reason = lack.reason.replace("`", "")

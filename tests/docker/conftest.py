@@ -23,10 +23,11 @@ TINY_APP = Path(__file__).parent / "app"
 APPS = Path(__file__).parents[2] / "apps"
 TINY_IMAGE = "bench-action/tiny"
 
+_FETCH = "self.request.app[POOL].fetch(_SELECT)"
 # Each is the aiohttp application with one fault: the file, the code to replace, and its replacement.
 FAULTS = {
     "unescaped": ("templates/home.html", "{{ item.text }}", "{{ item.text | safe }}"),
-    "extra-query": ("views.py", "fetch(_SELECT)", "fetch(_SELECT); await self.request.app[POOL].fetch(_SELECT)"),
+    "extra-query": ("views.py", _FETCH, f"{_FETCH}; await {_FETCH}"),
     "lost-row": ("views.py", "await self.request.app[POOL].fetchval(_INSERT, item.text)", "21"),
 }
 _FAILED = "    except _DATABASE_FAILURES:\n"

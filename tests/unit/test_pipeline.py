@@ -15,11 +15,15 @@ from bench_action.config.options import Options
 from bench_action.engine.protocol import Engine
 from bench_action.git.revisions import Revisions
 from bench_action.model.errors import BenchError, InputError, InterruptedRunError, StackError
+from bench_action.model.machine import Condition
 from bench_action.model.result import Result
 from bench_action.pipeline import Ports, add_notes
 from bench_action.report.folder import OutputFolder
+from bench_action.stack.memory import Room
 
 pytestmark = pytest.mark.unit
+
+ROOM = Room(2, Condition("memory of the slots", "ok", ""))
 
 
 def bring_up(monkeypatch: pytest.MonkeyPatch, **options: Any) -> list[str]:
@@ -31,7 +35,7 @@ def bring_up(monkeypatch: pytest.MonkeyPatch, **options: Any) -> list[str]:
     monkeypatch.setattr(pipeline, "bring_up", lambda *_, **__: stack)
     ports = cast(Ports, SimpleNamespace(environ={}, progress=quiet))
     revisions = cast(Revisions, SimpleNamespace(head=None, base=None))
-    pipeline._bring_up(cast(Engine, None), revisions, Options(Path("bench.yml"), **options), ports)
+    pipeline._bring_up(cast(Engine, None), revisions, Options(Path("bench.yml"), **options), ports, ROOM)
     return warned
 
 

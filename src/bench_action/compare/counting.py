@@ -4,7 +4,7 @@ Counting the same requests twice gives the same number, unless something works o
 then (a cache that expires, a pool that pings a connection). Rules and their false alarms: docs/how-it-decides.md.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -13,7 +13,7 @@ from bench_action.model.metric import METRICS
 from bench_action.model.result import Trial
 from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import plural
-from bench_action.plan.blocks import COUNTS
+from bench_action.plan.blocks import COUNTS, PAIRED_PHASES, Pair
 
 _FIELDS = {"queries_per_request": "queries", "rows_per_request": "rows", "cache_commands_per_request": "cache_commands"}
 _STRAY = 2  # fewer than this many more in a whole count are never a change, unless it is one for every request
@@ -97,6 +97,17 @@ def count_metric(counts: Sequence[Trial], metric: str) -> Count | None:
 def is_unused(metric: str, *per_request: float) -> bool:
     """Whether requests use a service so rarely, by the counts of each side, that its cost per request is noise."""
     return metric in SERVICES and max(per_request, default=1.0) < _UNUSED
+
+
+def has_no_service(trials: Sequence[Trial], pair: Pair, unused: Collection[str]) -> bool:
+    """Whether a pair's subjects used CPU under load, and no service that requests use did.
+
+    `unused`: the metrics of services that requests do not use.
+    """
+    loaded = [trial for trial in trials if trial.pair == str(pair) and trial.phase in PAIRED_PHASES]
+    names = {name for trial in loaded for name in trial.cpu_ms}
+    idle = {metric.partition("_")[0] for metric in unused}  # `db`, `cache`
+    return "application" in names and not names - {"application", "generator"} - idle
 
 
 def count_statements(counts: Sequence[Trial]) -> Mapping[str, Count]:

@@ -5,7 +5,7 @@ is busy and shared equally: ln(rate_base ÷ rate_head) − ln(cpu_head ÷ cpu_ba
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
 
@@ -37,21 +37,16 @@ class PairedBlock:
     head: tuple[Trial, ...]
 
     @property
-    def flaws(self) -> tuple[Code, ...]:
-        """Why this block cannot compare rates; empty if it can, and for any phase other than `duet`."""
-        if self.base[0].phase != "duet":
-            return ()
-        found = []
-        if any(_has_unequal_shares(*duet) for duet in self.tracks):
-            found.append(Code.UNEQUAL_SHARES)
-        if any(abs(base.duration_s - head.duration_s) > _DURATIONS * base.duration_s for base, head in self.tracks):
-            found.append(Code.SLICES_DIFFER)
-        return tuple(found)
-
-    @property
     def tracks(self) -> tuple[tuple[Trial, Trial], ...]:
         """The two trials of each duet that ran at the same time."""
         return tuple(zip(self.base, self.head, strict=True))
+
+    def without(self, places: Collection[tuple[int, int]]) -> "PairedBlock | None":
+        """Leave out the duets in these places, by block and track; None if no duet is left."""
+        kept = [(base, head) for base, head in self.tracks if (self.number, base.track) not in places]
+        if not kept:
+            return None
+        return PairedBlock(self.number, tuple(base for base, _ in kept), tuple(head for _, head in kept))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +66,28 @@ class Evidence:
 class DuetCheck:
     """Whether the duets of a pair can compare rates.
 
-    `faults` say why they cannot, `doubts` what to know if they can, each as a clause. `left_out`: the numbers of the
-    blocks that do not count.
+    `faults` say why they cannot, `doubts` what to know if they can, each as a clause. `left_out`: the duets that
+    do not count, by block and track.
     """
 
     faults: dict[Code, str] = field(default_factory=dict)
     doubts: dict[Code, str] = field(default_factory=dict)
-    left_out: frozenset[int] = frozenset()
+    left_out: frozenset[tuple[int, int]] = frozenset()
 
 
 def pair_blocks(trials: Sequence[Trial], pair: str, phase: PhaseName) -> list[PairedBlock]:
-    """Pair the trials of base and head by block; only blocks that are complete and valid, in the order of measuring."""
+    """Pair the trials of base and head by block, in the order of measuring.
+
+    Only what is complete and valid: of blocks of duets at the same time, those that are.
+    """
     own = [trial for trial in trials if trial.pair == pair and trial.phase == phase]
     found = []
     for number in dict.fromkeys(trial.block for trial in own):
         block = [trial for trial in own if trial.block == number]
+        for track in sorted({trial.track for trial in block} if phase == "duet" else ()):
+            own_track = [trial for trial in block if trial.track == track]
+            if len(own_track) != 2 or not all(trial.valid for trial in own_track):
+                block = [trial for trial in block if trial.track != track]
         base, head = (
             tuple(sorted((trial for trial in block if trial.side == side), key=lambda trial: trial.track))
             for side in ("base", "head")
@@ -114,7 +116,9 @@ def build_paired_evidence(blocks: Sequence[PairedBlock], metric: str) -> Evidenc
     if metric != "requests_per_second":
         return build_evidence(blocks, metric)
     check = check_duets(blocks)
-    return None if check.faults else build_evidence([b for b in blocks if b.number not in check.left_out], metric)
+    if check.faults:
+        return None
+    return build_evidence([kept for block in blocks if (kept := block.without(check.left_out)) is not None], metric)
 
 
 def check_duets(blocks: Sequence[PairedBlock]) -> DuetCheck:
@@ -122,15 +126,30 @@ def check_duets(blocks: Sequence[PairedBlock]) -> DuetCheck:
     duets = [block for block in blocks if block.base[0].phase == "duet"]
     if not duets:
         return DuetCheck()
-    left_out = frozenset(block.number for block in duets if block.flaws)
-    return DuetCheck(dict(_find_faults(duets, left_out)), dict(_find_doubts(duets)), left_out)
+    flaws = {(block.number, base.track): _find_flaws(base, head) for block in duets for base, head in block.tracks}
+    left_out = frozenset(place for place, found in flaws.items() if found)
+    return DuetCheck(dict(_find_faults(duets, flaws)), dict(_find_doubts(duets)), left_out)
 
 
-def _find_faults(duets: Sequence[PairedBlock], left_out: frozenset[int]) -> Iterator[tuple[Code, str]]:
-    if len(left_out) > _FLAWED * len(duets):
-        flaws = [flaw for block in duets for flaw in block.flaws]
-        code = max(dict.fromkeys(flaws), key=flaws.count)
-        yield code, f"in {len(left_out)} of {len(duets)} blocks {_describe_flaw(code, duets)}"
+def _find_flaws(base: Trial, head: Trial) -> tuple[Code, ...]:
+    """Find why a duet cannot compare rates; empty if it can."""
+    found = []
+    if _has_unequal_shares(base, head):
+        found.append(Code.UNEQUAL_SHARES)
+    if abs(base.duration_s - head.duration_s) > _DURATIONS * base.duration_s:
+        found.append(Code.SLICES_DIFFER)
+    return tuple(found)
+
+
+def _find_faults(
+    duets: Sequence[PairedBlock], flaws: Mapping[tuple[int, int], tuple[Code, ...]]
+) -> Iterator[tuple[Code, str]]:
+    flawed = sum(1 for found in flaws.values() if found)
+    if flawed > _FLAWED * len(flaws):
+        codes = [code for found in flaws.values() for code in found]
+        code = max(dict.fromkeys(codes), key=codes.count)
+        what = "blocks" if len(flaws) == len(duets) else "duets"
+        yield code, f"in {flawed} of {len(flaws)} {what} {_describe_flaw(code, duets)}"
     idle = _median_idle(duets, "application_idle")
     if idle is not None and idle > _IDLE:
         yield Code.NOT_SATURATED, f"their CPU was idle for {percent(idle)} of the time, although both were under load"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from bench_action.compare.comparison import build_exact, build_paired, build_solo, build_unmeasured
-from bench_action.compare.counting import count_metric, is_unused, select_counts
+from bench_action.compare.counting import count_metric, has_no_service, is_unused, select_counts
 from bench_action.compare.evidence import Evidence, build_evidence, build_paired_evidence, check_duets, pair_blocks
 from bench_action.compare.gating import judge_losses
 from bench_action.compare.summary import trial_values
@@ -25,7 +25,7 @@ _ORDER = (*PAIRED, *ALONE, *EXACT)
 _WITHOUT_USE = {
     "db_cpu_ms_per_request": "no request makes a query",
     "cache_cpu_ms_per_request": "no request uses the cache",
-    _TOTAL: "the application has no services",
+    _TOTAL: "no request uses a service",
 }
 
 
@@ -121,6 +121,8 @@ def _compare_blocks(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterat
         in_turn = bool(turns) and not (fit if metric == _RATE else duets)
         phase: Literal["duet", "interleaved"] = "interleaved" if in_turn else "duet"
         blocks = turns if in_turn else duets
+        if metric == "memory_peak_mib" and build_paired_evidence(blocks, "memory_mib") is not None:
+            continue  # the slower side answers fewer requests
         if evidence := build_paired_evidence(blocks, metric):
             yield _judge(pair, evidence, rules.course(pair, phase, len(blocks)), rules, phase)
         elif metric in SERVICES:  # in results of older versions, whose subjects shared their services
@@ -169,13 +171,14 @@ def _values_by_block(metric: str, trials: Sequence[Trial]) -> dict[int, float]:
 
 
 def _ungate_unused_services(found: dict[str, Comparison], attempt: Attempt) -> None:
-    """Remove the gate from the cost of services that requests do not use, which is noise, or that do not exist."""
-    unused = [
+    """Remove the gate from the cost of services that requests do not use: it is noise."""
+    counts = {metric: found.get(count) for metric, count in SERVICES.items()}
+    unused = {
         metric
-        for metric, count in SERVICES.items()
-        if (used := found.get(count)) is not None and is_unused(metric, used.base_value, used.head_value)
-    ]
-    for metric in unused if attempt.has_services else (*unused, _TOTAL):
+        for metric, used in counts.items()
+        if used is not None and is_unused(metric, used.base_value, used.head_value)
+    }
+    for metric in (*unused, *([_TOTAL] if has_no_service(attempt.trials, attempt.pair, unused) else [])):
         found[metric] = found.get(metric, build_unmeasured(metric, attempt.pair)).model_copy(
             update={
                 "gate": None,
@@ -230,8 +233,9 @@ def _let_stand_in(found: dict[str, Comparison], attempt: Attempt) -> None:
         found[_RATE] = rate.model_copy(update={"verdict": "measured", "blocks_wanted": None, "reason": why})
     elif cost.verdict == "inconclusive" and not cost.blocks and _is_judged(rate):
         why = f"{cost.reason}; {METRICS[_RATE].title} stands in for it"
-        for unseen in filter(None, (cost, total)):
-            found[unseen.metric] = unseen.model_copy(update={"verdict": "measured", "reason": why})
+        found[_COST] = cost.model_copy(update={"verdict": "measured", "reason": why})
+        if total is not None:
+            found[_TOTAL] = total.model_copy(update={"verdict": "measured", "reason": cost.reason})
 
 
 def _is_judged(c: Comparison) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Literal
 
-from bench_action.compare.counting import count_metric, is_settled, is_unused, select_counts
+from bench_action.compare.counting import count_metric, has_no_service, is_settled, is_unused, select_counts
 from bench_action.compare.evidence import build_paired_evidence, check_duets, pair_blocks
 from bench_action.compare.gating import judge_losses
 from bench_action.compare.slicing import Choice, choose, describe_noise
@@ -171,4 +171,6 @@ def _find_unused_services(pair: Pair | None, trials: Sequence[Trial]) -> set[str
         counts = [count_metric(side, work) for side in sides]
         if is_unused(metric, *(count.per_request for count in counts if count is not None)):
             found.add(metric)
+    if pair is not None and has_no_service(trials, pair, found):
+        found.add("total_cpu_ms_per_request")
     return found

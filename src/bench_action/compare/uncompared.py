@@ -20,13 +20,6 @@ class Attempt:
     shortage: str = ""
 
     @property
-    def has_services(self) -> bool:
-        """Whether the application had services while it was under load; True as well if the host shows no CPU time."""
-        loaded = [t for t in self.trials if t.pair == str(self.pair) and t.phase in PAIRED_PHASES]
-        used = [trial.cpu_ms.keys() - {"generator"} for trial in loaded]
-        return not any("application" in names for names in used) or any(len(names) > 1 for names in used)
-
-    @property
     def duets(self) -> DuetCheck:
         """Whether the pair's duets can compare rates."""
         return check_duets(pair_blocks(self.trials, str(self.pair), "duet"))

@@ -40,7 +40,9 @@ def warn_of_cold_cells(trials: Sequence[Trial]) -> Iterator[RunWarning]:
         if trial.warm_up is not None:
             cells.setdefault(trial.cell, []).append(trial)
     for cell, own in cells.items():
-        warm_ups = {(trial.phase, trial.block): trial.warm_up for trial in own if trial.warm_up is not None}
+        warm_ups = {
+            (trial.phase, trial.block, trial.track): trial.warm_up for trial in own if trial.warm_up is not None
+        }
         cold = [each for each in warm_ups.values() if each.steady is False]
         if cold:
             worst = max(cold, key=lambda each: abs(each.change_per_s or 0.0))

@@ -13,6 +13,7 @@ from bench_action.config.schema import Profile
 from bench_action.engine.protocol import Exit
 from bench_action.load.replies import merge_counts
 from bench_action.measure.limits import LimitError
+from bench_action.measure.tracks import count_tracks
 from bench_action.measure.trials import (
     TrialPlan,
     run_capacity_trial,
@@ -183,6 +184,7 @@ class Measurer:
     _warmed_alone_s: float = 0.0
     _cold: set[Cell] = field(default_factory=set)
     _lost: Counter[str] = field(default_factory=Counter)
+    _tracks: dict[str, int] = field(default_factory=dict)
     _retired: bool = False
 
     def walk(self, plan: Iterable[Block]) -> tuple[Trial, ...]:
@@ -402,9 +404,8 @@ class Measurer:
         warmed = warm_up(self.stack, subjects, profile, self._experience.find_least_s(cells, least_s))
         firsts: dict[Cell, WarmUp] = {}  # those in other tracks took as long
         for cell, each in zip(cells, warmed, strict=True):
-            firsts.setdefault(cell, each)
-        for cell, each in firsts.items():
-            self._experience.add_warm_up(cell, each)
+            if firsts.setdefault(cell, each) is each:
+                self._experience.add_warm_up(cell, each)
             if each.steady is False and cell not in self._cold:
                 self._cold.add(cell)
                 self.progress.warn(f"{cell}: {describe_cold(each)}")
@@ -427,6 +428,7 @@ class Measurer:
         )
         self.stack.wait_for(*(subject for both in tracks for subject in both))
         if placement is not None:
+            self.stack.place(placement)  # services that started with the subjects
             slots.pin(placement)  # only now: on one CPU the two would boot one after the other
         return tracks
 
@@ -434,10 +436,22 @@ class Measurer:
         if not self.places:
             return None
         placement = self.places[block.side % len(self.places)]
+        if block.pair is not None and placement.tracks > 1:
+            placement = placement.narrow(self._count_tracks(block.pair, placement))
         if block.phase == "interleaved":  # one subject is loaded at a time: with every CPU, as alone
             placement = Placement(*(placement.everywhere,) * 3)
         self.stack.place(placement)
         return placement
+
+    def _count_tracks(self, pair: Pair, placement: Placement) -> int:
+        """Count the tracks of a pair, once for all of its blocks."""
+        name = str(pair)
+        if name not in self._tracks:
+            self._tracks[name] = count_tracks(self.trials, pair, placement)
+            if self._tracks[name] < placement.tracks:
+                duets = plural(self._tracks[name], "duet")
+                self.progress.step(f"{pair}: {duets} at the same time, as the services need the other CPUs")
+        return self._tracks[name]
 
     def _wrk_cores(self, placement: Placement | None) -> int:
         return len(placement.load) if placement is not None else self.generator_cores
@@ -448,6 +462,8 @@ class Measurer:
         others = {subject.handle.id: subject for subject in subjects if subject.name not in self.restless}
         for part in self.stack.agent.settle(list(others), _SETTLE_S):
             name = others[part].name
+            if name in self.restless:
+                continue  # of another track
             message = f"it used CPU for {_SETTLE_S:g} s after its last request; later trials wait {_RESTLESS_S:g} s"
             self.restless[name] = Code.NEVER_IDLE.warn(message, name)
             self.progress.warn(f"{name}: {message}")

@@ -181,6 +181,11 @@ class Trial(Frozen):
         return self.requests - self.errors.status
 
     @property
+    def place(self) -> str:
+        """Where it was in the plan, for people."""
+        return f"{self.phase} {self.block}{f', track {self.track}' if self.track else ''}"
+
+    @property
     def requests_per_second(self) -> float:
         """The rate of successful replies."""
         return self.successful / self.duration_s if self.duration_s > 0 else 0.0

@@ -35,6 +35,16 @@ class Placement:
         """All CPUs of the placement, in order."""
         return tuple(sorted({*self.application, *self.services, *self.load}))
 
+    def narrow(self, tracks: int) -> "Placement":
+        """Return it with no more tracks than this; the services have the CPUs of the others as well."""
+        freed = self.application[tracks:] if self.tracks > tracks else ()
+        if not freed:
+            return self
+        services = tuple(sorted((*self.services, *freed)))
+        return Placement(
+            self.application[:tracks], services, services if self.load == self.services else self.load, tracks
+        )
+
     def __str__(self) -> str:
         own = _format_cpus(self.application)
         duets = f"application on {own}" if self.tracks == 1 else f"{self.tracks} duets at the same time on {own}"
@@ -58,7 +68,7 @@ def choose_placements(
     usable = sorted(set(cpus))
     cores = sorted({tuple(sorted({cpu, *siblings.get(cpu, ())} & set(usable))) for cpu in usable})
     if len(cores) == 1:
-        cores = [(cpu,) for cpu in usable]
+        cores, most = [(cpu,) for cpu in usable], 1
     if len(cores) < 2:
         return ()
     tracks = max(1, min(most, MOST_TRACKS, len(cores) // 2))

@@ -73,7 +73,7 @@ class PlainProgress:
         """Print what a trial that has ended came to."""
         self._done += 1
         cell = cell_name(trial.variant, trial.revision, trial.profile)
-        self._print(f"[{self._done}/{self._trials}] {trial.phase} {trial.block} {cell}: {describe_outcome(trial)}")
+        self._print(f"[{self._done}/{self._trials}] {trial.place} {cell}: {describe_outcome(trial)}")
 
     def warn(self, text: str) -> None:
         """Print something that the user should know now."""
@@ -155,7 +155,7 @@ class LiveProgress:
         """Show what a trial that has ended came to."""
         cell = cell_name(trial.variant, trial.revision, trial.profile)
         style = "" if trial.valid else "red"
-        self._console.print(make_text(f"{trial.phase} {trial.block} {cell}: {describe_outcome(trial)}", style))
+        self._console.print(make_text(f"{trial.place} {cell}: {describe_outcome(trial)}", style))
         self._update(advance=1)
 
     def warn(self, text: str) -> None:

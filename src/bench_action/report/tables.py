@@ -182,7 +182,7 @@ def tabulate_trials(trials: Sequence[Trial]) -> Table:
 
 def _format_trial(t: Trial) -> tuple[str, ...]:
     return (
-        f"{t.phase} {t.block}{f', track {t.track}' if t.track else ''}",
+        t.place,
         t.cell,
         f"{t.duration_s:.2f} s",
         numbers.count(t.requests),

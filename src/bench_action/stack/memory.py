@@ -18,7 +18,9 @@ _OTHER_MIB = 80
 _MIB = 1024**2
 _TITLE = "memory of the slots"
 _FEWER = "measure fewer variants at a time (`--variant`), use a machine with more memory"
-_PLENTY_MIB = 2048  # so much is left for each slot that a run could do without: limits are shares of a slot
+_PLENTY_MIB = 2048  # so much may each container use, with slots that a run could do without
+_BEYOND_HEAP = 1.25  # what a virtual machine needs, as a multiple of its heap
+_LIMIT = 0.675  # of a slot's share of what is available: the limit of a container (engine/docker/limits.py)
 _NEAR, _HOPELESS = 0.8, 1.5  # of what is available: a run may, or will, run out of memory
 _HEAP = re.compile(r"-Xmx(\d+[kmgtKMGT]?)")
 # kind → MiB when idle, with its data folder, and the setting that limits its buffers, with its default
@@ -45,12 +47,13 @@ class Room:
     """How many slots of a run fit into memory, and the condition that reports it.
 
     `slots`: as many as there are subjects or, if memory is too short for that, the fewest that a run can do with: one,
-    or two if pairs are compared. Variants then take turns in them. More than subjects if several duets of a pair are to
-    run at the same time, and there is plenty of memory.
+    or two if pairs are compared. Variants then take turns in them. `tracks`: how many duets of a pair can run at the
+    same time, in two slots each, which may be more slots than there are subjects.
     """
 
     slots: int
     condition: Condition
+    tracks: int = 1
 
 
 def estimate_service(service: Service) -> float:
@@ -80,17 +83,17 @@ def find_room(config: Config, subjects: int, available_mib: int | None, *, paire
     services = {name: estimate_service(service) for name, service in config.services.items()}
     slot = sum(services.values()) + _SUBJECT_MIB
     parts = ", ".join([*(f"{name} {mib:.0f}" for name, mib in services.items()), f"application {_SUBJECT_MIB}"])
-    if paired:
-        fits = (count for count in range(tracks, 1, -1) if _has_plenty(max(subjects, 2 * count), slot, available_mib))
-        subjects = max(subjects, 2 * next(fits, 0))
     if available_mib is None:
         return Room(subjects, Condition(_TITLE, "ok", f"{_describe_sum(subjects, slot, parts)}; not checked"))
     least = min(subjects, 2 if paired else 1)
     short = subjects * slot + _LOAD_MIB > available_mib
     slots = least if short else subjects
-    needed, found = slots * slot + _LOAD_MIB, _describe_sum(slots, slot, parts)
+    needed = slots * slot + _LOAD_MIB
     if needed <= _NEAR * available_mib and slots == subjects:
-        return Room(slots, Condition(_TITLE, "ok", found))
+        tracks = _count_tracks(config, subjects, slot, available_mib, tracks if paired else 1)
+        slots = max(subjects, 2 * tracks if tracks > 1 else 0)
+        return Room(slots, Condition(_TITLE, "ok", _describe_sum(slots, slot, parts)), tracks)
+    found = _describe_sum(slots, slot, parts)
     most = max(services, key=lambda name: services[name], default="")
     cure = "use a machine with more memory" if slots == least else _FEWER
     cure += f", or limit {most} in its `settings` or `env`" if most else ""
@@ -100,8 +103,19 @@ def find_room(config: Config, subjects: int, available_mib: int | None, *, paire
     return Room(slots, Condition(_TITLE, level, found, cure))
 
 
-def _has_plenty(slots: int, slot_mib: float, available_mib: int | None) -> bool:
-    return available_mib is not None and slots * max(slot_mib, _PLENTY_MIB) + _LOAD_MIB <= _NEAR * available_mib
+def _count_tracks(config: Config, subjects: int, slot_mib: float, available_mib: int, most: int) -> int:
+    """Count how many duets can run at the same time, without slots for which there is not plenty of memory."""
+    containers = [*config.services.values(), *config.variants.values()]
+    named = [container.memory / _MIB for container in containers if container.memory]
+    texts = [text for each in containers for text in (*each.env.values(), *each.command)]
+    heaps = [_read_mib(match[1], 1) * _BEYOND_HEAP for text in texts for match in _HEAP.finditer(text)]
+    largest = max([_PLENTY_MIB, *named, *heaps])
+    for tracks in range(most, 1, -1):
+        slots = 2 * tracks
+        plenty = slots * slot_mib + _LOAD_MIB <= _NEAR * available_mib and _LIMIT * available_mib / slots >= largest
+        if slots <= subjects or plenty:
+            return tracks
+    return 1
 
 
 def _describe_sum(slots: int, slot_mib: float, parts: str) -> str:

@@ -15,7 +15,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def find_placements(stack: Stack) -> tuple[Placement, ...]:
-    """Find the placements on the engine's machine, with as many tracks as the stack has pairs of slots.
+    """Find the placements on the engine's machine, with as many tracks as the stack has slots for.
 
     If this process runs on that machine too, only the CPUs that it may use are considered.
     """
@@ -24,7 +24,7 @@ def find_placements(stack: Stack) -> tuple[Placement, ...]:
     if _BOOT_ID.is_file() and _BOOT_ID.read_text(encoding="ascii").strip() == generator["boot_id"]:
         usable = usable & os.sched_getaffinity(0) or usable
     siblings = {int(cpu): found for cpu, found in generator["siblings"].items()}
-    return choose_placements(usable, siblings, len(stack.slots) // 2)
+    return choose_placements(usable, siblings, stack.tracks)
 
 
 def fit_to_pinning(stack: Stack, plan: Plan, progress: Progress) -> Plan:

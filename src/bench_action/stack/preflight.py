@@ -86,10 +86,26 @@ def measure_room(project: Project, bases: int = 0, *, paired: bool = False) -> R
 
 
 def count_tracks() -> int:
-    """Count how many duets can run at the same time on the CPUs of this process."""
+    """Count how many duets can run at the same time on the CPUs of this process, and within their quota."""
     cpus = os.sched_getaffinity(0)
     places = choose_placements(cpus, {cpu: read_siblings(cpu) for cpu in cpus}, MOST_TRACKS)
-    return places[0].tracks if places else 1
+    quota = read_cpu_quota(Path("/"))
+    most = places[0].tracks if places else 1
+    return most if quota is None else max(1, min(most, int(quota / 2)))
+
+
+def read_cpu_quota(root: Path) -> float | None:
+    """Read how many CPUs the control group of this process may use on average; None without a limit.
+
+    A container sees its own group as the root. `root` is the folder that has /sys.
+    """
+    words = (_read_text(root / "sys/fs/cgroup/cpu.max") or "").split()
+    if not words:
+        folder = root / "sys/fs/cgroup/cpu"
+        words = [_read_text(folder / name) or "" for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")]
+    if len(words) != 2 or not all(word.isdecimal() and int(word) for word in words):
+        return None  # `max`, -1, or no such controller
+    return int(words[0]) / int(words[1])
 
 
 def require_fit(conditions: Sequence[Condition]) -> None:

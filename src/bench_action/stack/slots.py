@@ -229,16 +229,15 @@ class PairOfSlots:
         recreate the databases, even if their subjects have not changed.
         """
         self.clear()
-        wanted = [self._place(track, swapped=swapped, head_first=head_first) for track in range(tracks)]
-        placed = [each for track in wanted for each in track]
+        placed = [
+            each for track in range(tracks) for each in self._place(track, swapped=swapped, head_first=head_first)
+        ]
         run_in_parallel(lambda both: both[1].renew(both[0], fresh_data=fresh_data), placed)
         started = run_in_parallel(lambda both: both[1].start(both[0], self.starter, cpus), placed)
-        found = {(subject.name, slot.name): up for (subject, slot), up in zip(placed, started, strict=True)}
-        pairs = []
-        for track in wanted:
-            slots = {subject.name: slot.name for subject, slot in track}
-            base, head = (found[subject.name, slots[subject.name]] for subject in (self.base, self.head))
-            pairs.append((base, head))
+        pairs = [
+            (first, second) if first.name == self.base.name else (second, first)
+            for first, second in zip(started[::2], started[1::2], strict=True)
+        ]
         self._base_ids = frozenset(handle.id for base, _ in pairs for handle in base.handles)
         return pairs
 

@@ -33,7 +33,8 @@ class Stack:
 
     `load`: wrk's container; `agent` runs in it. `subjects`: each in its own slot, until pairs are measured in the
     first slots. `in_turns`: memory is too short for that, so variants take turns: head in the first slot, and base,
-    if there is one, in the second. `lacks`: variant → why it has no base subject.
+    if there is one, in the second. `tracks`: for how many duets at the same time there are slots. `lacks`: variant →
+    why it has no base subject.
     """
 
     engine: Engine
@@ -43,6 +44,7 @@ class Stack:
     images: Images
     starter: Starter
     in_turns: bool = False
+    tracks: int = 1
     subjects: tuple[Subject, ...] = ()
     lacks: Mapping[str, Lack] = field(default_factory=dict)
     warnings: tuple[RunWarning, ...] = ()
@@ -207,16 +209,18 @@ def bring_up(
     base: Baseline | None = None,
     results: Path | None = None,
     slots: int | None = None,
+    tracks: int = 1,
 ) -> Stack:
     """Bring up images, services, data and subjects, in this order; return when all answer. Raises StackError.
 
     `base`: also start the variants of the base revision; what fails there is kept in `lacks`, and head goes on.
-    `results`: the folder of our own results, which is left out of every build. `slots`: how many to bring up; if that
-    is fewer than there are subjects, variants take turns in them, and if it is more, several duets of a pair can run at
-    the same time. None: one for each subject.
+    `results`: the folder of our own results, which is left out of every build. `slots`: how many to bring up, at most;
+    if that is fewer than there are subjects, variants take turns in them. None: one for each subject. `tracks`: how
+    many duets of a pair are to run at the same time, in two slots each.
     """
     variants = len(project.config.variants) + (len(base.project.config.variants) if base is not None else 0)
-    names = name_slots(slots or variants)
+    extra = 2 * tracks if tracks > 1 else 0
+    names = name_slots(max(min(slots or variants, variants), extra))
     engine.open(names)  # first, so that other runs on this engine can see that a run is under way
     images = make_images(engine, project, base, progress, environ=environ, results=results)
     progress.step(f"starting services{_describe_slots(project.config)}")
@@ -226,15 +230,22 @@ def bring_up(
         engine, project.config, project.folder, images, agent, aliases, read_secrets(project.config, environ)
     )
     subjects = len(project.config.variants) + len(images.base)
-    comparable = base is None or bool(images.base)
-    places = services.start(names if comparable and len(names) > variants else names[:subjects])
+    places = services.start(names[: max(subjects, extra)])
     progress.step("starting subjects")
     starter = Starter(engine, project, base, images, agent, environ, progress)
     heads = starter.prepare_heads(places[0])
     bases, lacks = _prepare_bases(starter, base, places[0]) if base is not None else ([], {})
     services.copy(places)
     stack = Stack(
-        engine, load, agent, places, images, starter, in_turns=len(names) < subjects, lacks={**images.lacks, **lacks}
+        engine,
+        load,
+        agent,
+        places,
+        images,
+        starter,
+        in_turns=len(names) < subjects,
+        tracks=tracks,
+        lacks={**images.lacks, **lacks},
     )
     stack.start(heads, bases, base)
     _report(stack, progress)

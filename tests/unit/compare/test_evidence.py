@@ -61,12 +61,25 @@ def test_build_evidence__the_mean_of_duets_at_the_same_time_is_one_loss() -> Non
     assert found.losses == pytest.approx([-math.log(0.9 * 1.1) / 3] * 2)
 
 
-def test_check_duets__one_bad_track_is_enough_to_leave_a_block_out() -> None:
-    trials = [trial for number in range(1, 9) for trial in make_tracks((1000, 1000), number)]
-    bad = make_duet(8, shares=(0.57, 0.43), track=1)
-    replaced = [next((t for t in bad if (t.block, t.track, t.side) == (o.block, o.track, o.side)), o) for o in trials]
-    assert check_duets(pair_blocks(trials, PAIR, "duet")).left_out == frozenset()
-    assert check_duets(pair_blocks(replaced, PAIR, "duet")).left_out == {8}
+def test_check_duets__a_bad_duet_is_left_out_and_the_others_of_its_block_count() -> None:
+    good = [trial for number in range(1, 8) for trial in make_tracks((1000, 1000), number)]
+    trials = [*good, *make_duet(8, head=500, track=0, connections_live=1), *make_duet(8, shares=(0.57, 0.43), track=1)]
+    found = check_duets(pair_blocks(trials, PAIR, "duet"))
+    assert (found.left_out, found.faults) == (frozenset({(8, 1)}), {})
+    evidence = build_paired_evidence(pair_blocks(trials, PAIR, "duet"), "requests_per_second")
+    assert evidence is not None
+    assert evidence.losses == pytest.approx([0.0] * 7 + [math.log(2)])
+    bad = [trial for number in range(1, 9) for trial in make_tracks((1000, 1000), number, shares=(0.57, 0.43))]
+    (clause,) = check_duets(pair_blocks(bad, PAIR, "duet")).faults.values()
+    assert clause.startswith("in 16 of 16 duets the two did not get equal shares")
+
+
+def test_pair_blocks__an_invalid_duet_costs_only_its_track() -> None:
+    trials = [trial for number in (1, 2) for trial in make_tracks((1000, 1000), number)]
+    trials[1] = trials[1].model_copy(update={"warnings": (warn(Code.CLOCK_STEP),)})
+    first, second = pair_blocks(trials, PAIR, "duet")
+    assert [base.track for base in first.base] == [1 - trials[1].track]
+    assert len(second.tracks) == 2
 
 
 def test_check_duets__finds_nothing_wrong_with_equal_shares_of_a_busy_cpu() -> None:
@@ -86,7 +99,7 @@ def test_check_duets__reports_unequal_shares_with_the_one_of_head() -> None:
 def test_check_duets__leaves_out_one_odd_block_and_counts_the_rest() -> None:
     trials = [*duets(7), *make_duet(8, shares=(0.55, 0.45))]
     blocks = pair_blocks(trials, PAIR, "duet")
-    assert check_duets(blocks).left_out == {8}
+    assert check_duets(blocks).left_out == frozenset({(8, 0)})
     found = build_paired_evidence(blocks, "requests_per_second")
     assert found is not None
     assert len(found.losses) == 7

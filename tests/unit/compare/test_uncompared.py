@@ -160,7 +160,10 @@ def test_services__that_need_more_cpu_are_found_even_if_they_have_no_separate_ga
 
 def test_an_application_without_services__has_no_gate_on_its_total_cpu() -> None:
     found = judged([*counts(queries=0), *latencies(), *duets()])[TOTAL]
-    assert (found.gate, found.verdict, found.reason) == (None, "measured", "the application has no services")
+    assert (found.gate, found.verdict, found.reason) == (None, "measured", "no request uses a service")
+    idle = [trial.model_copy(update={"cpu_ms": trial.cpu_ms | {"db": 3.0 + trial.block % 3}}) for trial in duets()]
+    assert judged([*counts(queries=0), *latencies(), *idle])[TOTAL].gate is None
+    assert judged([*counts(), *latencies(), *idle])[TOTAL].gate == 0.03
 
 
 def test_a_host_without_counters__lets_rate_stand_in_for_cost() -> None:
@@ -173,7 +176,7 @@ def test_a_host_without_counters__lets_rate_stand_in_for_cost() -> None:
         "measured",
         "no block has a value for both sides; requests/s stands in for it",
     )
-    assert (found[TOTAL].verdict, found[TOTAL].reason) == (found[COST].verdict, found[COST].reason)
+    assert (found[TOTAL].verdict, found[TOTAL].reason) == ("measured", "no block has a value for both sides")
 
 
 def test_a_certain_loss_without_a_broken_gate__is_neither_unchanged_nor_improved() -> None:

@@ -56,15 +56,35 @@ def test_find_room__compares_the_sum_with_what_is_available(available_mib: int |
 
 
 @pytest.mark.parametrize(
-    ("available_mib", "paired", "slots"),
-    [(24_000, True, 8), (16_000, True, 6), (11_000, True, 4), (10_000, True, 2), (None, True, 2), (24_000, False, 2)],
+    ("available_mib", "paired", "tracks"),
+    [(25_000, True, 4), (20_000, True, 3), (13_000, True, 2), (12_000, True, 1), (None, True, 1), (25_000, False, 1)],
 )
 def test_find_room__several_duets_at_the_same_time_need_plenty_of_memory(
-    available_mib: int | None, paired: bool, slots: int
+    available_mib: int | None, paired: bool, tracks: int
 ) -> None:
     room = find_room(config(), 2, available_mib, paired=paired, tracks=4)
-    assert (room.slots, room.condition.level) == (slots, "ok")
-    assert find_room(config(), 6, 20_000, paired=True, tracks=2).slots == 6  # two of six are enough for each
+    assert (room.tracks, room.slots, room.condition.level) == (tracks, max(2, 2 * tracks), "ok")
+
+
+def test_find_room__slots_that_a_run_has_anyway_need_no_more_memory() -> None:
+    room = find_room(config(), 6, 10_000, paired=True, tracks=4)
+    assert (room.tracks, room.slots) == (3, 6)
+
+
+@pytest.mark.parametrize(
+    ("keys", "tracks"),
+    [
+        ({}, 4),
+        ({"memory": "3g"}, 2),
+        ({"command": "java -Xmx3g -jar app.jar"}, 2),
+        ({"env": {"JAVA_OPTS": "-Xms1g -Xmx6g"}}, 1),
+    ],
+)
+def test_find_room__limits_of_containers_stay_as_large_as_they_are_named(keys: dict[str, Any], tracks: int) -> None:
+    plain = config()
+    variants = {"web": plain.variants["web"].model_validate({"image": "x", **keys})}
+    named = plain.model_copy(update={"variants": variants})
+    assert find_room(named, 2, 25_000, paired=True, tracks=4).tracks == tracks
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import pytest
 
 from bench_action.model.errors import StackError
 from bench_action.model.machine import Condition
-from bench_action.stack.preflight import HostFacts, StealMeter, judge_host, read_facts, require_fit
+from bench_action.stack import preflight
+from bench_action.stack.preflight import HostFacts, StealMeter, count_tracks, judge_host, read_facts, require_fit
 
 pytestmark = pytest.mark.unit
 
@@ -114,3 +115,39 @@ def test_steal_meter__measures_the_share_since_it_was_started(tmp_path: Path, st
 
 def test_steal_meter__is_ok_if_the_kernel_reports_nothing(tmp_path: Path) -> None:
     assert StealMeter(tmp_path).read().level == "ok"
+
+
+def limit_cpus(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = root / "sys/fs/cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("files", "quota"),
+    [
+        ({}, None),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu.max": "250000 100000\n"}, 2.5),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4.0),
+    ],
+)
+def test_read_cpu_quota__is_that_of_either_version_of_control_groups(
+    tmp_path: Path, files: dict[str, str], quota: float | None
+) -> None:
+    assert preflight.read_cpu_quota(limit_cpus(tmp_path, files)) == quota
+
+
+@pytest.mark.parametrize(
+    ("cpus", "quota", "tracks"), [(1, None, 1), (4, None, 2), (64, None, 4), (64, 4.0, 2), (64, 1.5, 1)]
+)
+def test_count_tracks__is_one_for_every_two_cores_within_the_quota(
+    monkeypatch: pytest.MonkeyPatch, cpus: int, quota: float | None, tracks: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cpus)))
+    monkeypatch.setattr(preflight, "read_siblings", lambda cpu: [cpu])
+    monkeypatch.setattr(preflight, "read_cpu_quota", lambda _: quota)
+    assert count_tracks() == tracks

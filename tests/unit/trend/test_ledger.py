@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from benchmarks.detection.ledger import read_records
-from benchmarks.detection.recordings import recorded
+from benchmarks.detection.records import recorded
 from benchmarks.detection.scenarios import CHANGES
 from rich.console import Console
 from tests.unit.history.places import make_history, make_record

@@ -1,0 +1,92 @@
+"""In which slots the subjects of a pair are, in each of the tracks, and on which CPUs."""
+
+from collections.abc import Sequence
+from itertools import product
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bench_action.plan.placement import Placement
+from bench_action.stack.slots import PairOfSlots
+
+pytestmark = pytest.mark.unit
+
+
+class FakeSlot:
+    """A slot whose subject has a handle with the names of both."""
+
+    def __init__(self, name: str, log: list[str]) -> None:
+        self.name, self._log = name, log
+        self.inside: SimpleNamespace | None = None
+
+    def clear(self) -> None:
+        self.inside = None
+
+    def renew(self, subject: Any, *, fresh_data: bool) -> None:
+        self._log.append(f"renew {subject.name} in {self.name}{' with new data' if fresh_data else ''}")
+
+    def start(self, subject: Any, _starter: object, _cpus: Sequence[int]) -> Any:
+        self._log.append(f"start {subject.name} in {self.name}")
+        handles = [SimpleNamespace(id=f"{subject.name}/{self.name}"), SimpleNamespace(id=f"worker/{self.name}")]
+        self.inside = SimpleNamespace(name=subject.name, handles=handles, workers={"worker": handles[1]})
+        return self.inside
+
+
+def make_pair(
+    slots: int, monkeypatch: pytest.MonkeyPatch
+) -> tuple[PairOfSlots, list[str], list[tuple[str, tuple[int, ...]]]]:
+    """Make a pair of slots, with a log of what is done in which order, and of what is pinned."""
+    log: list[str] = []
+    pinned: list[tuple[str, tuple[int, ...]]] = []
+    monkeypatch.setattr(
+        "bench_action.stack.slots.run_in_parallel", lambda action, items: [action(item) for item in items]
+    )
+    engine: Any = SimpleNamespace(pin=lambda handle, cpus: pinned.append((handle.id, cpus)))
+    base, head = (SimpleNamespace(name=name) for name in ("web@base", "web"))
+    places: Any = tuple(FakeSlot(name, log) for name in "abcdefgh"[:slots])
+    starter: Any = None
+    return PairOfSlots(engine, starter, base, head, places), log, pinned  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("swapped", "head_first", "tracks"), list(product((False, True), (False, True), (1, 2, 3))))
+def test_arrange__each_track_has_two_slots_and_every_second_one_is_the_other_way_round(
+    monkeypatch: pytest.MonkeyPatch, swapped: bool, head_first: bool, tracks: int
+) -> None:
+    pair, log, _ = make_pair(8, monkeypatch)
+    found = pair.arrange(swapped=swapped, head_first=head_first, cpus=(), fresh_data=True, tracks=tracks)
+    assert [(base.name, head.name) for base, head in found] == [("web@base", "web")] * tracks
+    begun = [line.removeprefix("start ") for line in log if line.startswith("start")]
+    for track in range(tracks):
+        odd, slots = bool(track % 2), "abcdef"[2 * track : 2 * track + 2]
+        base, head = (
+            f"{name} in {slot}"
+            for name, slot in zip(("web@base", "web"), slots[:: -1 if swapped != odd else 1], strict=True)
+        )
+        assert begun[2 * track : 2 * track + 2] == ([head, base] if head_first != odd else [base, head])
+    assert len(begun) == 2 * tracks
+    assert sum(slot.inside is not None for slot in pair.slots) == 2 * tracks
+    pair.clear()
+    assert not any(slot.inside for slot in pair.slots)
+
+
+def test_pin__moves_each_track_to_its_cpu_and_workers_to_those_of_the_services(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair, _, pinned = make_pair(4, monkeypatch)
+    pair.arrange(swapped=False, head_first=False, cpus=(), fresh_data=False, tracks=2)
+    pair.pin(Placement((4, 5), (6, 7), (6, 7), tracks=2))
+    assert dict(pinned) == {
+        "web@base/a": (4,),
+        "web/b": (4,),
+        "web/c": (5,),
+        "web@base/d": (5,),
+        **{f"worker/{slot}": (6, 7) for slot in "abcd"},
+    }
+
+
+def test_hold_only_base__tells_which_side_ended_in_any_track(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair, _, _ = make_pair(4, monkeypatch)
+    pair.arrange(swapped=False, head_first=False, cpus=(), fresh_data=False, tracks=2)
+    assert pair.hold_any({"web@base/d"})
+    assert pair.hold_only_base({"web@base/d"})
+    assert not pair.hold_only_base({"web@base/d", "web/c"})
+    assert not pair.hold_any({"web/a"})
