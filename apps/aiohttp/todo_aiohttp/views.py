@@ -4,12 +4,15 @@ import json
 from typing import Any
 
 import aiohttp_jinja2
+import jinja2
 from aiohttp import web
 from pydantic import ValidationError
 
 from todo_aiohttp.errors import error
 from todo_aiohttp.resources import POOL, REDIS
 from todo_aiohttp.schema import NewItem, reasons
+
+HOME = web.AppKey("HOME", jinja2.Template)
 
 _SELECT = "SELECT id, text, date_posted FROM item ORDER BY id"
 _INSERT = "INSERT INTO item (text) VALUES ($1) RETURNING id"
@@ -23,6 +26,15 @@ class Home(web.View):
         items = await self.request.app[POOL].fetch(_SELECT)
         counter = await self.request.app[REDIS].incr("counter")
         return aiohttp_jinja2.render_template("home.html", self.request, {"items": items, "counter": counter})
+
+
+async def get_tuned_home(request: web.Request) -> web.Response:
+    """Render the same page from tuples, as a template looks up attributes before items, which a row does not have."""
+    rows = await request.app[POOL].fetch(_SELECT)
+    counter = await request.app[REDIS].incr("counter")
+    items = [(item_id, text, date_posted.isoformat()) for item_id, text, date_posted in rows]
+    page = request.app[HOME].render(items=items, counter=counter)
+    return web.Response(text=page, content_type="text/html")
 
 
 class Items(web.View):

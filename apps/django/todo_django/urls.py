@@ -2,10 +2,11 @@
 
 from django.urls import path
 
-from todo_django.views import HealthView, HomeView, ItemsView
+from todo_django.profile import TUNED
+from todo_django.views import HealthView, HomeView, ItemsView, TunedHomeView
 
 urlpatterns = [
-    path("", HomeView.as_view(), name="home"),
+    path("", TunedHomeView.as_view() if TUNED else HomeView.as_view(), name="home"),
     path("items", ItemsView.as_view(), name="items"),
     path("health", HealthView.as_view(), name="health"),
 ]

@@ -6,15 +6,18 @@ is busy and shared equally: ln(rate_base ÷ rate_head) − ln(cpu_head ÷ cpu_ba
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean, median
 
 from bench_action.compare.memory import find_memory
+from bench_action.compare.parts import METRICS as MARKED
+from bench_action.compare.parts import cut
 from bench_action.compare.summary import trial_values
 from bench_action.model.metric import METRICS
 from bench_action.model.result import PhaseName, Trial
 from bench_action.model.warning import Code
 from bench_action.model.wording import percent
+from bench_action.stats.nested import bound_sd
 
 # limits and their evidence: docs/how-it-decides.md, "When a duet is no duet"
 _SHARE = 0.01
@@ -53,13 +56,15 @@ class PairedBlock:
 class Evidence:
     """The losses of head against base in one metric, one for each block: logarithms, above 0 if head is worse.
 
-    `base` and `head` are geometric means of the metric.
+    `base` and `head` are geometric means of the metric. `least_sd`: the standard deviation of the noise within
+    slices, so that a smaller one of few losses is chance; 0 if slices have no marks.
     """
 
     metric: str
     losses: tuple[float, ...]
     base: float
     head: float
+    least_sd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +118,23 @@ def build_paired_evidence(blocks: Sequence[PairedBlock], metric: str) -> Evidenc
 
     Requests/s counts only blocks that can compare rates; None if too many duets cannot.
     """
-    if metric != "requests_per_second":
-        return build_evidence(blocks, metric)
-    check = check_duets(blocks)
-    if check.faults:
-        return None
-    return build_evidence([kept for block in blocks if (kept := block.without(check.left_out)) is not None], metric)
+    if metric == "requests_per_second":
+        check = check_duets(blocks)
+        if check.faults:
+            return None
+        blocks = [kept for block in blocks if (kept := block.without(check.left_out)) is not None]
+    evidence = build_evidence(blocks, metric)
+    if evidence is None or metric not in MARKED or not blocks or blocks[0].base[0].phase != "duet":
+        return evidence
+    return replace(evidence, least_sd=_bound_sd(blocks, metric))
+
+
+def _bound_sd(blocks: Sequence[PairedBlock], metric: str) -> float:
+    """Compute the standard deviation of the noise within slices, by the parts between their marks."""
+    parts = [cut(block.tracks) for block in blocks]
+    part_s = fmean([part.seconds for block in parts for part in block] or [1.0])
+    slice_s = fmean(block.base[0].duration_s for block in blocks)
+    return bound_sd([[part.losses[metric] for part in block] for block in parts], part_s, slice_s)
 
 
 def check_duets(blocks: Sequence[PairedBlock]) -> DuetCheck:

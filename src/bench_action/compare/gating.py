@@ -44,7 +44,7 @@ class Judgement:
 
 def judge_losses(evidence: Evidence, course: Course, alpha: float, gate: Gate) -> Judgement:
     """Judge by the look that is due, `alpha` being that of all looks at this metric."""
-    seen = look(evidence.losses, course, alpha)
+    seen = look(evidence.losses, course, alpha, evidence.least_sd)
     if seen is None or seen.blocks < LEAST_BLOCKS:
         return _decline(len(evidence.losses))
     higher = METRICS[evidence.metric].better == "higher"
@@ -74,6 +74,7 @@ def judge_losses(evidence: Evidence, course: Course, alpha: float, gate: Gate) -
             alpha=alpha,
             planned_blocks=course.cap,
             last=course.ended or seen.blocks >= course.cap,
+            sd=seen.sd,
             level=level,
             p_worse=seen.worse,
             p_better=seen.better,

@@ -337,6 +337,9 @@ class SequentialTest(Frozen):
     alpha: float = Field(description="of all looks at this metric together, for a loss; a gain has as much")
     planned_blocks: int = Field(description="the most blocks that were planned; the last look comes after them")
     last: bool = Field(description="whether this was the last look: no more blocks would come")
+    sd: float = Field(
+        description="standard deviation of a block's loss, a logarithm: of the blocks, or of the noise within slices"
+    )
     level: float = Field(description="the one-sided p-value that must not be exceeded at this look")
     p_worse: float = Field(description="one-sided p-value of a loss")
     p_better: float = Field(description="one-sided p-value of a gain")

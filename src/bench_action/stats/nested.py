@@ -99,6 +99,18 @@ def measure_spread(values: Sequence[float], parts: Sequence[Sequence[float]]) ->
     return Spread(variance(values), len(values) - 1, squares / within_free, within_free)
 
 
+def bound_sd(parts: Sequence[Sequence[float]], part_s: float, slice_s: float) -> float:
+    """Compute √v(slice_s), below which the standard deviation of a block cannot be, from the losses of parts.
+
+    `part_s`: how many seconds a part lasts. 0.0 without parts to compare.
+    """
+    free = sum(len(block) - 1 for block in parts if len(block) > 1)
+    if not free:
+        return 0.0
+    within = sum((len(block) - 1) * variance(block) for block in parts if len(block) > 1) / free
+    return math.sqrt(within * USUAL.slice(slice_s) / USUAL.slice(part_s))
+
+
 def estimate_noise(spreads: Sequence[Spread], slice_s: float, part_s: float) -> Noise:
     """Estimate both variances from blocks with slices of `slice_s` seconds and parts of `part_s` seconds.
 

@@ -66,8 +66,9 @@ def plan_looks(cap: int) -> tuple[int, ...]:
 class Look:
     """The result of one interim analysis, after `blocks` blocks.
 
-    `mean` and `sd` are those of the losses, logarithms that are above 0 if head is worse. `worse` and `better` are
-    one-sided p-values, and `level` is the value that they must not exceed to be significant.
+    `mean` and `sd` are those of the losses, logarithms that are above 0 if head is worse; `sd` is never below its known
+    bound. `worse` and `better` are one-sided p-values, and `level` is the value that they must not exceed to be
+    significant.
     """
 
     blocks: int
@@ -84,13 +85,17 @@ class Look:
         return t_quantile(confidence, self.blocks - 1) * self.sd / math.sqrt(self.blocks)
 
 
-def look(losses: Sequence[float], course: Course, alpha: float) -> Look | None:
-    """Analyse the blocks of the look that is due; None before the first look, or with fewer than two blocks."""
+def look(losses: Sequence[float], course: Course, alpha: float, least_sd: float = 0.0) -> Look | None:
+    """Analyse the blocks of the look that is due; None before the first look, or with fewer than two blocks.
+
+    `least_sd`: a lower bound of the standard deviation. Few losses may agree by chance, and Student's t, which allows
+    for that, still makes most of its false alarms then; with a bound it makes fewer.
+    """
     due = course.reached(len(losses))
     if due < 2:
         return None
     seen = losses[:due]
-    mean, sd = fmean(seen), stdev(seen)
+    mean, sd = fmean(seen), max(stdev(seen), least_sd)
     worse = _compute_p_value(mean, sd / math.sqrt(due), due - 1)
     return Look(due, mean, sd, worse, 1.0 - worse, course.level(due, alpha))
 

@@ -2,16 +2,20 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from tests.unit.factories import PAIR, make_duet
 
-from bench_action.compare.evidence import PairedBlock, pair_blocks
+from bench_action.compare.evidence import Evidence, PairedBlock, build_paired_evidence, pair_blocks
+from bench_action.compare.gating import judge_losses
 from bench_action.compare.slicing import choose, describe_noise, estimate_block_noise
+from bench_action.config.gates import Gate
 from bench_action.config.schema import PairPhase
 from bench_action.model.result import Mark, Trial
 from bench_action.stats.nested import USUAL
+from bench_action.stats.sequential import Course
 
 pytestmark = pytest.mark.unit
 
@@ -105,3 +109,23 @@ def test_estimate_block_noise__marks_that_stand_still_tell_nothing() -> None:
     stuck = [Mark(s=n, bytes_read=5, cpu_ms=n) for n in (0.25, 1.25, 2.25)]
     trials = [trial.model_copy(update={"marks": tuple(stuck)}) for n in (1, 2, 3) for trial in make_duet(n)]
     assert estimate_block_noise(pair_blocks(trials, str(PAIR), "duet"), 4) == (USUAL, False)
+
+
+def test_build_paired_evidence__knows_that_blocks_vary_at_least_as_seconds_within_them_do() -> None:
+    blocks = make_blocks(200, restart=0.0, second=0.03)
+    evidence = build_paired_evidence(blocks, "requests_per_second")
+    assert evidence is not None
+    assert evidence.least_sd == pytest.approx(math.sqrt(0.03**2 * USUAL.slice(4) / USUAL.slice(1)), rel=0.05)
+    trials = [trial for number in range(1, 9) for trial in make_duet(number)]
+    without = build_paired_evidence(pair_blocks(trials, str(PAIR), "duet"), "requests_per_second")
+    assert without is not None
+    assert without.least_sd == 0.0
+
+
+def test_judge_losses__is_not_convinced_by_five_blocks_that_happen_to_agree() -> None:
+    losses = (0.016, 0.017, 0.016, 0.021, 0.014)  # of unchanged code, recorded on 2026-11-28
+    course, gate = Course(22, ended=False), Gate(max_gain=0.01)
+    alone = Evidence("cpu_ms_per_request", losses, 1.0, 1.0)
+    assert judge_losses(alone, course, 0.002, gate).verdict == "regressed"
+    known = judge_losses(replace(alone, least_sd=0.009), course, 0.002, gate)
+    assert (known.verdict, known.test and known.test.sd) == ("inconclusive", 0.009)

@@ -66,7 +66,7 @@ def test_narrow__gives_the_services_the_cpus_of_the_other_tracks() -> None:
 
 
 class FakeStack:
-    """A stack with two tracks, which logs what it is asked for."""
+    """A stack with two tracks, which logs every request to it."""
 
     def __init__(self) -> None:
         self.engine, self.agent = None, SimpleNamespace(settle=lambda *_: [])

@@ -83,7 +83,7 @@ def test_pin__moves_each_track_to_its_cpu_and_workers_to_those_of_the_services(m
     }
 
 
-def test_hold_only_base__tells_which_side_ended_in_any_track(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hold_only_base__knows_which_side_ended_in_any_track(monkeypatch: pytest.MonkeyPatch) -> None:
     pair, _, _ = make_pair(4, monkeypatch)
     pair.arrange(swapped=False, head_first=False, cpus=(), fresh_data=False, tracks=2)
     assert pair.hold_any({"web@base/d"})
