@@ -76,6 +76,7 @@ def _blocks(trials: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         yield {
             "phase": trial["phase"],
             "block": trial["block"],
+            **({"track": trial["track"]} if trial["track"] else {}),
             "side": trial["side"],
             "slot": trial["slot"],
             "s": round(trial["duration_s"], 4),
@@ -130,7 +131,7 @@ def _mean_cost(run: Mapping[str, Any], side: str) -> float:
 
 def duets(blocks: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
     """Base and head of each duet."""
-    sides = {(one["block"], one["side"]): one for one in blocks if one["phase"] == "duet"}
-    for number, side in sides:
-        if side == "base" and (number, "head") in sides:
-            yield sides[number, "base"], sides[number, "head"]
+    sides = {(one["block"], one.get("track", 0), one["side"]): one for one in blocks if one["phase"] == "duet"}
+    for number, track, side in sides:
+        if side == "base" and (number, track, "head") in sides:
+            yield sides[number, track, "base"], sides[number, track, "head"]
