@@ -7,11 +7,12 @@ is busy and shared equally: ln(rate_base ÷ rate_head) − ln(cpu_head ÷ cpu_ba
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from statistics import fmean, median
 
 from bench_action.compare.memory import find_memory
 from bench_action.compare.parts import METRICS as MARKED
-from bench_action.compare.parts import cut
+from bench_action.compare.parts import average_seconds, cut, list_losses
 from bench_action.compare.summary import trial_values
 from bench_action.model.metric import METRICS
 from bench_action.model.result import PhaseName, Trial
@@ -88,18 +89,23 @@ def pair_blocks(trials: Sequence[Trial], pair: str, phase: PhaseName) -> list[Pa
     own = [trial for trial in trials if trial.pair == pair and trial.phase == phase]
     found = []
     for number in dict.fromkeys(trial.block for trial in own):
-        block = [trial for trial in own if trial.block == number]
-        for track in sorted({trial.track for trial in block} if phase == "duet" else ()):
-            own_track = [trial for trial in block if trial.track == track]
-            if len(own_track) != 2 or not all(trial.valid for trial in own_track):
-                block = [trial for trial in block if trial.track != track]
-        base, head = (
-            tuple(sorted((trial for trial in block if trial.side == side), key=lambda trial: trial.track))
-            for side in ("base", "head")
-        )
+        block = sorted((trial for trial in own if trial.block == number), key=lambda trial: trial.track)
+        if phase == "duet":
+            block = [trial for duet in _split_by_track(block) if _is_complete_and_valid(duet) for trial in duet]
+        base, head = (tuple(trial for trial in block if trial.side == side) for side in ("base", "head"))
         if base and len(base) == len(head) and all(trial.valid for trial in block):
             found.append(PairedBlock(number, base, head))
     return found
+
+
+def _split_by_track(block: Sequence[Trial]) -> list[list[Trial]]:
+    """Split trials that are in the order of their tracks."""
+    return [list(duet) for _, duet in groupby(block, key=lambda trial: trial.track)]
+
+
+def _is_complete_and_valid(duet: Sequence[Trial]) -> bool:
+    """Return whether a duet has both of its trials, and both are valid."""
+    return len(duet) == 2 and all(trial.valid for trial in duet)
 
 
 def build_evidence(blocks: Sequence[PairedBlock], metric: str) -> Evidence | None:
@@ -124,17 +130,16 @@ def build_paired_evidence(blocks: Sequence[PairedBlock], metric: str) -> Evidenc
             return None
         blocks = [kept for block in blocks if (kept := block.without(check.left_out)) is not None]
     evidence = build_evidence(blocks, metric)
-    if evidence is None or metric not in MARKED or not blocks or blocks[0].base[0].phase != "duet":
+    if evidence is None or metric not in MARKED:
         return evidence
     return replace(evidence, least_sd=_bound_sd(blocks, metric))
 
 
 def _bound_sd(blocks: Sequence[PairedBlock], metric: str) -> float:
-    """Compute the standard deviation of the noise within slices, by the parts between their marks."""
+    """Compute the standard deviation of the noise within slices, by the parts between their marks, if they have any."""
     parts = [cut(block.tracks) for block in blocks]
-    part_s = fmean([part.seconds for block in parts for part in block] or [1.0])
     slice_s = fmean(block.base[0].duration_s for block in blocks)
-    return bound_sd([[part.losses[metric] for part in block] for block in parts], part_s, slice_s)
+    return bound_sd(list_losses(parts, metric), average_seconds(parts), slice_s)
 
 
 def check_duets(blocks: Sequence[PairedBlock]) -> DuetCheck:

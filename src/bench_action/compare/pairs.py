@@ -116,14 +116,15 @@ def _compare_blocks(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterat
     """Compare each metric by the phase that measures it."""
     duets, turns, latency = (pair_blocks(trials, str(pair), phase) for phase in ("duet", "interleaved", "latency"))
     fit = bool(duets) and not check_duets(duets).faults
-    alone = list(ALONE)
+    alone, compared = list(ALONE), set[str]()
     for metric in PAIRED:
         in_turn = bool(turns) and not (fit if metric == _RATE else duets)
         phase: Literal["duet", "interleaved"] = "interleaved" if in_turn else "duet"
         blocks = turns if in_turn else duets
-        if metric == "memory_peak_mib" and build_paired_evidence(blocks, "memory_mib") is not None:
+        if metric == "memory_peak_mib" and "memory_mib" in compared:
             continue  # the slower side answers fewer requests
         if evidence := build_paired_evidence(blocks, metric):
+            compared.add(metric)
             yield _judge(pair, evidence, rules.course(pair, phase, len(blocks)), rules, phase)
         elif metric in SERVICES:  # in results of older versions, whose subjects shared their services
             alone.append(metric)

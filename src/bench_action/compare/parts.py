@@ -31,6 +31,16 @@ def cut(duets: Sequence[tuple[Trial, Trial]]) -> list[Part]:
     ]
 
 
+def average_seconds(blocks: Sequence[Sequence[Part]]) -> float:
+    """Compute how many seconds a part of these blocks lasts on average; 1.0 without any."""
+    return fmean([part.seconds for block in blocks for part in block] or [1.0])
+
+
+def list_losses(blocks: Sequence[Sequence[Part]], metric: str) -> list[list[float]]:
+    """List the losses of the parts of each block in one metric."""
+    return [[part.losses[metric] for part in block] for block in blocks]
+
+
 def _cut_duet(base: Trial, head: Trial) -> Iterator[Part]:
     """Cut one duet at its marks.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from bench_action.compare.evidence import PairedBlock, build_evidence
-from bench_action.compare.parts import METRICS, Part, cut
+from bench_action.compare.parts import METRICS, Part, average_seconds, cut, list_losses
 from bench_action.config.schema import PairPhase
 from bench_action.model.result import NoiseSource
 from bench_action.stats.nested import Noise, Spread, choose_slice, estimate_noise, measure_spread
@@ -67,12 +67,11 @@ def estimate_block_noise(blocks: Sequence[PairedBlock], slice_s: float) -> tuple
     """Estimate the noise of blocks with slices of this length, and whether their marks tell."""
     parts = [cut(block.tracks) for block in blocks]
     spreads = [spread for metric in METRICS if (spread := _measure_spread(blocks, parts, metric)) is not None]
-    part_s = fmean([part.seconds for block in parts for part in block] or [1.0])
-    return estimate_noise(spreads, slice_s, part_s), bool(spreads)
+    return estimate_noise(spreads, slice_s, average_seconds(parts)), bool(spreads)
 
 
 def _measure_spread(blocks: Sequence[PairedBlock], parts: Sequence[Sequence[Part]], metric: str) -> Spread | None:
     evidence = build_evidence(blocks, metric)
     if evidence is None:
         return None
-    return measure_spread(evidence.losses, [[part.losses[metric] for part in block] for block in parts])
+    return measure_spread(evidence.losses, list_losses(parts, metric))

@@ -24,7 +24,7 @@ from typing import (
 # status, bytes as they were sent, where a redirect points to, digest of the body
 SampleRow = tuple[int, int, str, str]
 ReadingRow = tuple[float, float, int]  # see stats/steady.py
-# seconds since wrk began, bytes that came from the server, CPU time of the application in ms
+# seconds since wrk began, bytes that came from the server, the application's CPU time in ms and memory in MiB
 MarkRow = tuple[float, int, float, float]
 CpuNumber = NewType("CpuNumber", str)  # in decimal digits, as a key in JSON is text
 # why a server gave no HTTP reply; empty if it did

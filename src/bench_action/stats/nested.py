@@ -92,11 +92,10 @@ def measure_spread(values: Sequence[float], parts: Sequence[Sequence[float]]) ->
 
     None if there are fewer than two blocks, or no parts to compare.
     """
-    within_free = sum(len(block) - 1 for block in parts if len(block) > 1)
+    within, within_free = _pool_within(parts)
     if len(values) < 2 or not within_free:
         return None
-    squares = sum((len(block) - 1) * variance(block) for block in parts if len(block) > 1)
-    return Spread(variance(values), len(values) - 1, squares / within_free, within_free)
+    return Spread(variance(values), len(values) - 1, within, within_free)
 
 
 def bound_sd(parts: Sequence[Sequence[float]], part_s: float, slice_s: float) -> float:
@@ -104,11 +103,16 @@ def bound_sd(parts: Sequence[Sequence[float]], part_s: float, slice_s: float) ->
 
     `part_s`: how many seconds a part lasts. 0.0 without parts to compare.
     """
-    free = sum(len(block) - 1 for block in parts if len(block) > 1)
-    if not free:
-        return 0.0
-    within = sum((len(block) - 1) * variance(block) for block in parts if len(block) > 1) / free
+    within, _ = _pool_within(parts)
     return math.sqrt(within * USUAL.slice(slice_s) / USUAL.slice(part_s))
+
+
+def _pool_within(parts: Sequence[Sequence[float]]) -> tuple[float, int]:
+    """Compute the mean square of parts within their blocks, and its degrees of freedom; both are 0 without any."""
+    blocks = [block for block in parts if len(block) > 1]
+    free = sum(len(block) - 1 for block in blocks)
+    squares = sum((len(block) - 1) * variance(block) for block in blocks)
+    return (squares / free, free) if free else (0.0, 0)
 
 
 def estimate_noise(spreads: Sequence[Spread], slice_s: float, part_s: float) -> Noise:
