@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks.detection import tables
 from benchmarks.detection.records import kept_counts, name_recordings, record, recorded
-from benchmarks.detection.runs import RunError, counted, loops_of, measure
+from benchmarks.detection.runs import RunError, counted, loops_of, measure, prepare
 from benchmarks.detection.scenarios import CALIBRATE, COUNTED, COUNTED_RUNS, SCENARIOS
 
 _KINDS_OF_COSTS = {"unchanged": "changes", "services": "changes"}  # whose calibration shows the cost of a turn
@@ -65,6 +65,8 @@ def print_table(kind: str, engine: str) -> None:
 
 def run_missing(kind: str, engine: str, deadline: float) -> None:
     """One run of each scenario in turn, until each has as many as it wants or the time is up."""
+    if engine == "docker":
+        prepare(SCENARIOS[kind])
     name, calibration = name_recordings(engine, kind), name_recordings(engine, _KINDS_OF_COSTS.get(kind, kind))
     while time.monotonic() < deadline:
         counts = Counter(run["scenario"] for run in recorded(name))

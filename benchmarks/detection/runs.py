@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 from benchmarks.detection.records import kept, share_of_a_turn
 from benchmarks.detection.scenarios import AIOHTTP, COUNTED, Application, Edit, Scenario
 
+_ROOT = Path(__file__).resolve().parents[2]
 _GIT = ("git", "-c", "user.name=detection", "-c", "user.email=detection@example.org", "-c", "commit.gpgsign=false")
 _COUNTED_CONFIG = """\
 seed: seed.sql
@@ -20,6 +22,14 @@ profiles:
   home: {path: /, connections: 8, threads: 2, duration: 1s}
 variants:
 """
+
+
+def prepare(scenarios: Sequence[Scenario]) -> None:
+    """Have the base images of the applications, and compose, which describes those of the examples."""
+    if images := {scenario.application.image for scenario in scenarios} - {""}:
+        subprocess.run([_ROOT / "tests" / "images" / "build.sh", *sorted(images)], check=True)
+        compose = subprocess.run([_ROOT / "scripts" / "compose.sh"], check=True, capture_output=True, text=True)
+        os.environ["DOCKER_CONFIG"] = compose.stdout.strip()
 
 
 def measure(engine: str, scenario: Scenario, seed: int, loops: int) -> dict[str, Any]:

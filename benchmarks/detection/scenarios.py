@@ -38,7 +38,8 @@ class Application:
 
     Code of a scenario is added to `file`, behind the line `anchor`. `loop`: code that costs CPU, in proportion to
     TURNS, with `indent` before each line. `calibrating_turns`: so many cost about as much as the rest of a request.
-    `comment`: how a comment begins. `both`: edits of both revisions.
+    `comment`: how a comment begins. `image`: what `tests/images/build.sh` calls its base image. `both`: edits of both
+    revisions.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Application:
     calibrating_turns: int = _CALIBRATING_TURNS
     variant: str = ""
     comment: str = "#"
+    image: str = ""
     both: tuple[Edit, ...] = ()
 
     @property
@@ -330,6 +332,7 @@ NODE = Application(
     "  ",
     400_000,
     comment="//",
+    image="node",
 )
 JVM = Application(
     "jvm",
@@ -344,6 +347,7 @@ JVM = Application(
     "      ",
     300_000,
     comment="//",
+    image="java",
 )
 PYPY = Application(
     "flask",
@@ -353,6 +357,7 @@ PYPY = Application(
     _PYTHON,
     "    ",
     200_000,
+    image="pypy",
     both=(
         Edit(
             "Dockerfile",
@@ -375,6 +380,7 @@ RUBY = Application(
     ),
     "    ",
     20_000,
+    image="ruby",
     both=(Edit("Dockerfile", "WORKDIR /app\n", "ENV RUBY_YJIT_ENABLE=1\nWORKDIR /app\n"),),
 )
 PHP = Application(
@@ -390,6 +396,7 @@ PHP = Application(
     "    ",
     20_000,
     comment="//",
+    image="php",
     both=(Edit("Dockerfile", "docker-php-ext-install pdo_pgsql ", "docker-php-ext-install opcache pdo_pgsql "),),
 )
 
