@@ -165,6 +165,7 @@ def _bring_up(engine: Engine, revisions: Revisions, options: Options, ports: Por
         results=options.output,
         slots=room.slots,
         tracks=room.tracks,
+        seed=options.seed,
     )
     for variant, lack in stack.lacks.items():
         reason = lack.reason.replace("`", "")

@@ -36,7 +36,7 @@ def read_received(agent: Agent, subject: Subject) -> dict[str, int]:
 def load(stack: Stack, subject: Subject, profile: Profile) -> Report:
     order = build_order(
         profile,
-        subject.handle,
+        subject.address_profile(profile),
         duration_s=profile.duration,
         parts=subject.parts,
         limit_s=WAIT_S,

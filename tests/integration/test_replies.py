@@ -81,9 +81,8 @@ def make_profile(**changes: Any) -> Profile:
 
 
 def run_wrk(port: int, profile: Profile) -> WrkAnswer:
-    order = build_order(
-        profile, Handle("", "app", "subject", "127.0.0.1", port), duration_s=profile.duration, parts={}, limit_s=30.0
-    )
+    tape = HttpRequest.from_config(Handle("", "app", "subject", "127.0.0.1", port), profile).tape
+    order = build_order(profile, tape, duration_s=profile.duration, parts={}, limit_s=30.0).order
     return require_shape(as_sent(agent.wrk(order)), WrkAnswer)
 
 
@@ -98,7 +97,7 @@ def send(port: int, profile: Profile, repeat: int = 3, timeout_s: float = 10.0) 
     answer = agent.requests(
         {
             "op": "requests",
-            **request.order,
+            **request.tape.order,
             "repeat": repeat,
             "timeout_s": timeout_s,
             "bodies": False,
@@ -111,7 +110,7 @@ def send(port: int, profile: Profile, repeat: int = 3, timeout_s: float = 10.0) 
 def counted(port: int, profile: Profile, repeat: int = 3) -> Replies:
     """Record replies as phase `count` does."""
     replies = send(port, profile, repeat)
-    seen = [Sample(*agent.make_sample(reply)) for reply in replies if not reply["problem"]]
+    seen = [Sample(*agent.make_sample(reply, 0)) for reply in replies if not reply["problem"]]
     return summarise_replies(seen, replies[-1]["problem"])
 
 
@@ -150,7 +149,9 @@ def test_requests__of_the_agent_and_of_wrk_are_the_same_bytes() -> None:
         profile = make_profile(**REQUESTS[name])
         with serving(lambda *_: OK) as by_agent, serving(lambda *_: OK) as by_wrk:
             port = by_agent.port
-            request = HttpRequest("127.0.0.1", port, profile.path, profile.method, profile.headers, profile.body).order
+            request = HttpRequest(
+                "127.0.0.1", port, profile.path, profile.method, profile.headers, profile.body
+            ).tape.order
             agent.obey({"op": "requests", **request, "repeat": 2, "timeout_s": 10.0, "bodies": True, "limit_s": 30.0})
             agent.obey({"op": "get", **request, "timeout_s": 10.0})
             agent.obey({"op": "connections", **request, "count": 3, "hold": True, "limit_s": 10.0})

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from tests.integration.test_replies import Server, make_profile, serving
 
-from bench_action.engine.protocol import Handle
 from bench_action.load import agent
+from bench_action.load.generator import HttpRequest
 from bench_action.load.messages import WarmAnswer, WarmRun, require_shape
 from bench_action.load.wrk import SENTINEL, build_order, parse_errors
 
@@ -24,12 +24,12 @@ def warm(server: Server, folder: Path) -> WarmRun:
     pidfile.write_text(str(os.getpid()))
     order = build_order(
         make_profile(),
-        Handle("", "app", "subject", "127.0.0.1", server.port),
+        HttpRequest("127.0.0.1", server.port, "/").tape,
         duration_s=60,
         parts={"application": f"pidfile:{pidfile}"},
         limit_s=30.0,
         counted=True,
-    )
+    ).order
     answer = agent.warm({"op": "warm", "orders": [order], "least_s": 1.0, "most_s": 2.0})
     (run,) = require_shape(json.loads(json.dumps(answer)), WarmAnswer)["runs"]
     return run

@@ -50,7 +50,7 @@ def list_missing(tryout: Tryout, project: Project) -> list[str]:
 def list_hints(tryout: Tryout, project: Project) -> list[str]:
     """List what could be added: routes that the application itself describes, and the work that was counted."""
     lines = []
-    measured = {profile.path.partition("?")[0] for profile in project.profiles.values()}
+    measured = {route.path.partition("?")[0] for profile in project.profiles.values() for route in profile.routes}
     for subject, routes in tryout.routes.items():
         if others := [route for route in routes if route not in measured]:
             more = f" and {len(others) - _MOST_ROUTES} more" if len(others) > _MOST_ROUTES else ""
@@ -59,6 +59,8 @@ def list_hints(tryout: Tryout, project: Project) -> list[str]:
             )
     counted: dict[str, int] = {}
     for attempt in tryout.attempts:
+        if attempt.name not in project.profiles:
+            continue
         if attempt.profile is not None and attempt.work is not None and attempt.is_expected and attempt.work.queries:
             counted[attempt.name] = max(attempt.work.queries, counted.get(attempt.name, 0))
     if counted and not project.config.work:
@@ -79,8 +81,8 @@ def _explain_reply(attempt: Attempt) -> Iterator[str]:
         return
     if first.status != reply.status and not first.problem and not reply.problem and first.status < 400 <= reply.status:
         yield (
-            f"{name} answers {first.status}, and {reply.status} when the same request is sent again. All requests of a "
-            "profile have the same bytes: send one that can be repeated"
+            f"{name} answers {first.status}, and {reply.status} when it is sent again. Send a request that can be "
+            "repeated, or put `{seq}` where a value must be new each time"
         )
         return
     text = _quote(reply.text)
@@ -119,7 +121,8 @@ def _explain_work(attempt: Attempt) -> Iterator[str]:
     if reads and writes:
         statement = _shorten(writes[0], _LONGEST_STATEMENT)
         yield f"{name} writes although it is a {attempt.request.method} ({statement}): its data grow under load"
-    if attempt.profile is not None and attempt.profile.expect.size is None and attempt.first.size != attempt.reply.size:
+    own = attempt.profile
+    if own is not None and not own.varies and own.expect.size is None and attempt.first.size != attempt.reply.size:
         yield (
             f"{name}: two replies have {attempt.first.size:,} and {attempt.reply.size:,} bytes. If that is how it "
             f"should be, add `expect: {{size: varies}}` to profile {attempt.name}"
@@ -130,7 +133,7 @@ def _list_missing_parts(tryout: Tryout, project: Project) -> Iterator[str]:
     """List the parts that a configuration lacks."""
     config = project.config
     if config.profiles == project.policy.profiles:  # the preset's replace them
-        paths = ", ".join(dict.fromkeys(profile.path for profile in project.profiles.values()))
+        paths = ", ".join(dict.fromkeys(profile.path for profile in project.policy.profiles.values()))
         yield f"no `profiles`, so only {paths} is measured. Name the pages that matter"
     queries = any(attempt.work is not None and attempt.work.queries for attempt in tryout.attempts)
     if queries and not config.seed:

@@ -10,6 +10,7 @@ from bench_action.compare.coverage import Coverage
 from bench_action.compare.explain import find_changes
 from bench_action.compare.pairs import Rules, compare_pairs, compare_variants, default_pairs, split_alpha
 from bench_action.compare.replies import compare_replies
+from bench_action.compare.routes import sum_up_routes
 from bench_action.compare.stopping import Key
 from bench_action.compare.summary import summarise
 from bench_action.compare.verdict import collect_warnings, decide_verdict
@@ -17,7 +18,7 @@ from bench_action.compare.warmth import measure_warm_up_s
 from bench_action.config.gates import Gate
 from bench_action.config.load import Project
 from bench_action.config.rules import AppliedRules
-from bench_action.config.schema import ExpectedWork
+from bench_action.config.schema import ExpectedWork, Profile
 from bench_action.model.errors import BenchError, StackError
 from bench_action.model.machine import Machine
 from bench_action.model.metric import METRICS
@@ -28,11 +29,13 @@ from bench_action.model.result import (
     NoiseSource,
     ProfileInfo,
     Result,
+    RouteInfo,
     RunInfo,
     Source,
     SubjectInfo,
     Trial,
     Verdict,
+    name_route,
 )
 from bench_action.model.warning import Code, RunWarning
 from bench_action.plan.blocks import Cell, Pair
@@ -151,6 +154,7 @@ def assemble(plan: Plan, measured: Measured, facts: Facts) -> Result:
         subjects=plan.subjects,
         trials=trials,
         summaries=summaries,
+        routes=sum_up_routes(trials),
         comparisons=judged.comparisons,
         findings=judged.findings,
         warnings=(*differences, *warnings),
@@ -177,15 +181,30 @@ def _judge(
     solo = [pair for pair in project.config.compare if set(pair) <= set(own)]
     if not solo and not run.pairs:
         solo = default_pairs(own)
-    rules = Rules(dict(gates), run.measured.courses, split_alpha(dict(gates), len(plan.design.pairs)), run.shortage)
+    rules = Rules(
+        dict(gates),
+        run.measured.courses,
+        split_alpha(dict(gates), len(plan.design.pairs), plan.count_routes()),
+        run.shortage,
+    )
     comparisons = (*compare_pairs(trials, run.pairs, rules), *compare_variants(trials, solo, profiles))
     trials_of_own = [trial for trial in trials if trial.variant in own]
     findings = (
         *run.facts.findings,
         *find_changes(trials_of_own, run.pairs, work),
-        *compare_replies(trials_of_own, run.pairs, project.profiles, project.config.checks),
+        *compare_replies(trials_of_own, run.pairs, _list_profiles(project), project.config.checks),
     )
     return _Judged(comparisons, findings, decide_verdict(trials, warnings, comparisons, findings))
+
+
+def _list_profiles(project: Project) -> dict[str, Profile]:
+    """List profiles and each request of a mix by the names that trials have."""
+    parts = {
+        name_route(name, title): part
+        for name, profile in project.profiles.items()
+        for title, part in profile.parts.items()
+    }
+    return {**project.profiles, **parts}
 
 
 def _verdict_by_head(run: _Run, warnings: Sequence[RunWarning]) -> Verdict | None:
@@ -273,11 +292,15 @@ def _profile_info(name: str, project: Project) -> ProfileInfo:
     profile = project.profiles[name]
     return ProfileInfo(
         name=name,
-        path=profile.path,
-        method=profile.method,
+        path="" if profile.is_mix else profile.path,
+        method="" if profile.is_mix else profile.method,
         connections=profile.connections,
         threads=profile.threads,
         duration_s=profile.duration,
         timeout_s=profile.timeout,
         preset_connections=project.preset_connections.get(name),
+        routes=tuple(
+            RouteInfo(name=route.title, method=route.method, path=route.path, weight=route.weight)
+            for route in (profile.routes if profile.is_mix else ())
+        ),
     )

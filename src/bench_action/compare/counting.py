@@ -10,7 +10,7 @@ from statistics import fmean
 
 from bench_action.config.gates import SERVICES
 from bench_action.model.metric import METRICS
-from bench_action.model.result import Trial
+from bench_action.model.result import Trial, split_route
 from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import plural
 from bench_action.plan.blocks import COUNTS, PAIRED_PHASES, Pair
@@ -134,16 +134,26 @@ def count_no_calls(counts: Sequence[Trial]) -> Count:
 
 
 def is_settled(counts: Sequence[Trial]) -> bool:
-    """Whether the counts of a cell agree, so that it need not be counted again."""
+    """Whether the counts of a cell agree, so that it need not be counted again; of a mix, those of each request."""
+    routes = dict.fromkeys(trial.route for trial in counts if trial.route)
+    groups = [[trial for trial in counts if trial.route == route] for route in routes or ("",)]
+    return all(map(_is_settled, groups))
+
+
+def _is_settled(counts: Sequence[Trial]) -> bool:
     if len(counts) >= COUNTS or any(not trial.valid or not trial.requests for trial in counts):
         return True
-    metrics = [count_metric(counts, metric) for metric in _FIELDS]
+    # the data of requests of a mix differ, and so does how many rows they read; both sides get the same
+    names = [name for name in _FIELDS if name != "rows_per_request" or not counts[0].route]
+    metrics = [count_metric(counts, name) for name in names]
     return len(counts) > 1 and all(count is not None and count.exact for count in metrics)
 
 
 def warn_of_varying_counts(trials: Sequence[Trial]) -> Iterator[RunWarning]:
-    """Warn of each cell whose counts differ from one another."""
-    cells = dict.fromkeys((t.variant, t.revision, t.profile) for t in trials if t.phase == "count")
+    """Warn of each cell whose counts differ from one another; of a mix, of each request that does."""
+    mixes = {split_route(trial.profile)[0] for trial in trials if trial.route}
+    own = (trial for trial in trials if trial.phase == "count" and trial.profile not in mixes)
+    cells = dict.fromkeys((trial.variant, trial.revision, trial.profile) for trial in own)
     for cell in cells:
         counts = select_counts(trials, *cell)
         if len(counts) > 1 and (varying := list(_describe_variation(counts))):

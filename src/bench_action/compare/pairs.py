@@ -12,7 +12,7 @@ from bench_action.compare.summary import trial_values
 from bench_action.compare.uncompared import Attempt, explain_few_blocks, explain_uncompared
 from bench_action.config.gates import ALONE, EXACT, PAIRED, SERVICES, Gate, Gates
 from bench_action.model.metric import METRICS
-from bench_action.model.result import Comparison, PhaseName, Trial
+from bench_action.model.result import Comparison, PhaseName, Trial, find_routes
 from bench_action.plan.blocks import Cell, Pair
 from bench_action.stats.interval import LEAST_BLOCKS, estimate_ratio
 from bench_action.stats.sequential import ALPHA, Course
@@ -54,14 +54,15 @@ class Rules:
         return self.alpha * max(1, len(noisy)) / max(1, ungated)
 
 
-def split_alpha(gates: Gates, pairs: int) -> float:
+def split_alpha(gates: Gates, pairs: int, routes: int = 0) -> float:
     """Divide the run's alpha among all comparisons in which noise may raise an alarm (Bonferroni).
 
     So one run in 100 raises a false alarm, at most. Requests/s counts twice: by duets, and by slices in turn if duets
-    cannot compare it.
+    cannot compare it. `routes`: how many requests of mixes are compared, each by what is measured with one connection.
     """
     noisy = sum(1 for metric in gates if metric not in EXACT) + (_RATE in gates)
-    return ALPHA / max(1, noisy * pairs)
+    alone = sum(1 for metric in gates if metric in ALONE)
+    return ALPHA / max(1, noisy * pairs + alone * routes)
 
 
 def compare_variants(
@@ -90,9 +91,19 @@ def default_pairs(variants: Sequence[str]) -> list[tuple[str, str]]:
 def compare_pairs(trials: Sequence[Trial], pairs: Sequence[Pair], rules: Rules) -> tuple[Comparison, ...]:
     """Compare every metric of every pair; gates apply to pairs of two revisions of one variant.
 
-    Every gated metric of such a pair is in the result, judged or with the reason why it was not.
+    Every gated metric of such a pair is in the result, judged or with the reason why it was not. What is counted, and
+    what is measured with one connection, is compared for each request of a mix separately.
     """
-    return tuple(comparison for pair in pairs for comparison in _compare_pair(trials, pair, rules))
+    found: list[Comparison] = []
+    for pair in pairs:
+        titles = find_routes(trials, pair.head.profile)
+        separate = (*EXACT, *ALONE)
+        whole = {metric: gate for metric, gate in rules.gates.items() if not titles or metric not in separate}
+        found += _compare_pair(trials, pair, replace(rules, gates=whole))
+        single = {metric: gate for metric, gate in rules.gates.items() if metric in separate}
+        for title in titles:
+            found += _compare_pair(trials, pair.take_route(title), replace(rules, gates=single))
+    return tuple(found)
 
 
 def _compare_pair(trials: Sequence[Trial], pair: Pair, rules: Rules) -> list[Comparison]:
@@ -105,10 +116,12 @@ def _compare_pair(trials: Sequence[Trial], pair: Pair, rules: Rules) -> list[Com
             found[_RATE] = solo
     else:
         attempt = Attempt(pair, trials, rules.shortage)
-        _ungate_unused_services(found, attempt)
+        if not pair.head.route:
+            _ungate_unused_services(found, attempt)
         for metric, gate in rules.gates.items():
             found[metric] = _add_reason(found.get(metric) or _report_uncompared(metric, attempt, gate), attempt)
-        _let_stand_in(found, attempt)
+        if not pair.head.route:
+            _let_stand_in(found, attempt)
     return sorted(found.values(), key=lambda comparison: _ORDER.index(comparison.metric))
 
 
@@ -128,6 +141,8 @@ def _compare_blocks(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterat
             yield _judge(pair, evidence, rules.course(pair, phase, len(blocks)), rules, phase)
         elif metric in SERVICES:  # in results of older versions, whose subjects shared their services
             alone.append(metric)
+    if pair.head.route:
+        alone.append(_COST)
     for metric in alone:
         if evidence := build_evidence(latency, metric):
             yield _judge(pair, evidence, Course(max(2, len(latency)), ended=True), rules, "interleaved")

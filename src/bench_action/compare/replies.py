@@ -6,7 +6,7 @@ from statistics import fmean
 
 from bench_action.config.schema import Check, ExpectedReply, Profile
 from bench_action.load.replies import compute_size_gap, find_unexpected, is_larger, merge_counts
-from bench_action.model.result import Finding, Replies, Trial
+from bench_action.model.result import Finding, Replies, Trial, find_routes
 from bench_action.plan.blocks import Pair
 
 _LOADED = frozenset({"capacity", "duet", "interleaved"})
@@ -30,8 +30,9 @@ def compare_replies(
         if _is_constant(profile, checks):
             found += _compare_bodies(loaded, counted)
     for pair in pairs:
-        if pair.kind == "revision" and pair.head.profile in profiles:
-            found += _compare_revisions(trials, pair, profiles[pair.head.profile].expect)
+        for each in (pair.take_route(title) for title in find_routes(trials, pair.head.profile) or [""]):
+            if pair.kind == "revision" and each.head.profile in profiles:
+                found += _compare_revisions(trials, each, profiles[each.head.profile].expect)
     return tuple(found)
 
 
@@ -104,7 +105,7 @@ def _compare_revisions(trials: Sequence[Trial], pair: Pair, expected: ExpectedRe
 
 def _is_constant(profile: Profile, checks: Sequence[Check]) -> bool:
     """Whether a check declares the whole body of a profile's request, or that it is the same for all variants."""
-    return any(
+    return not profile.varies and any(
         (profile.path, profile.method, profile.headers, profile.body)
         == (check.request.path, check.request.method, check.request.headers, check.request.body)
         and (check.expect.body is not None or check.expect.same is not None)

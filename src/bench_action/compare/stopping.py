@@ -50,7 +50,7 @@ class Decider:
         out_of_time = self.minutes is not None and spent.total_s >= self.minutes * 60
         if block.phase == "count":
             return block.number >= _COUNTED and all(
-                is_settled([trial for trial in trials if trial.phase == "count" and trial.cell == str(cell)])
+                is_settled([trial for trial in trials if trial.phase == "count" and trial.whole_cell == str(cell)])
                 for step in block.steps
                 for cell in step.cells
             )

@@ -15,7 +15,7 @@ _PARTS = (("", "application"), ("db_", "db"), ("cache_", "cache"))
 
 def summarise(trials: Sequence[Trial], subjects: Sequence[SubjectInfo]) -> tuple[Summary, ...]:
     """Summarise each cell, by profile in the order of measuring, then in the order of `subjects`."""
-    profiles = sorted({trial.profile for trial in trials}, key=[trial.profile for trial in trials].index)
+    profiles = dict.fromkeys(trial.profile for trial in trials if not trial.route)
     startup_s = {(subject.variant, subject.revision): subject.startup_s for subject in subjects}
     cells = [(subject.variant, subject.revision, profile) for profile in profiles for subject in subjects]
     by_cell = {cell: [t for t in trials if (t.variant, t.revision, t.profile) == cell] for cell in cells}

@@ -8,6 +8,7 @@ from typing import TypeVar
 from bench_action.config.baseline import Baseline, Lack
 from bench_action.config.kinds import ATTRIBUTES, DATABASE
 from bench_action.config.schema import PLACEHOLDER, SECRET, Build, Config, Container, Request, Variant
+from bench_action.config.templates import drop_placeholders
 from bench_action.model.errors import InputError
 
 # attribute → value: how a subject reaches a service
@@ -94,6 +95,8 @@ def check_subjects(config: Config, environ: Mapping[str, str]) -> None:
             _check_container(f"service {name}", service, addresses, secrets)
     for where, request in _list_requests(config):
         check_request(where, request, addresses)
+    for where, text in _list_session_texts(config):
+        _check_text(drop_placeholders(text), where, addresses, secrets)
 
 
 def _find_dependencies(config: Config, name: str) -> set[str]:
@@ -151,14 +154,22 @@ def _check_text(
 def check_request(where: str, request: Request, services: Mapping[str, Address]) -> None:
     """Check that all placeholders of a request can be filled in. Raises InputError."""
     for text in (*request.headers.values(), request.body):
-        _check_text(text, where, services)
+        _check_text(drop_placeholders(text), where, services)
 
 
 def _list_requests(config: Config) -> Iterator[tuple[str, Request]]:
     """List the requests that subjects receive, and what messages call them."""
-    yield from ((f"profile {name}", profile) for name, profile in config.profiles.items())
+    for name, profile in config.profiles.items():
+        yield from ((f"profile {name}", request) for request in (profile, *profile.requests))
     yield from ((f"check {check.name!r}", check.request) for check in config.checks)
     yield from ((f"`ready` of {name}", variant.ready.request) for name, variant in config.variants.items())
+
+
+def _list_session_texts(config: Config) -> Iterator[tuple[str, str]]:
+    """List the texts of sessions in which secrets may be named, and what messages call them."""
+    for name, profile in config.profiles.items():
+        for request in profile.session.requests if profile.session is not None else ():
+            yield from ((f"the session of profile {name}", text) for text in (*request.headers.values(), request.body))
 
 
 def fill_in_build_secrets(build: Build, secrets: Mapping[str, str]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from bench_action.config.compose.merge import find_choice, merge
 from bench_action.config.compose.read import ComposeReading, convert_project, read_compose_project
 from bench_action.config.compose.roles import NothingBuiltError
 from bench_action.config.documents import Loader, check_document
+from bench_action.config.mixes import read_mixes
 from bench_action.config.paths import ALLOWED_FILES, Role, find_problem, find_root
 from bench_action.config.schema import Compose, ComposeInputs, Config, Container, Policy, Profile, SeedStep, Variant
 from bench_action.config.secrets import NONE_ALLOWED, Secrets
@@ -186,7 +187,7 @@ def read_config(
     elif "compose" not in data and _needs_compose(data):
         compose = _find_compose(file, place)
     if compose is None:
-        return Reading(_check(Config, file, document))
+        return Reading(read_mixes(_check(Config, file, document), file.parent, root))
     found = read_compose_project(
         compose,
         place.folder,
@@ -198,7 +199,8 @@ def read_config(
     )
     reading = convert_project(found, place.folder, place.root, find_choice(data, found.services))
     merged = _Document(document.node, merge(data, reading), reading.file)
-    return Reading(_check(Config, file, merged), reading.file, _list_notes(file, data, reading), reading.health_path)
+    config = read_mixes(_check(Config, file, merged), file.parent, root)
+    return Reading(config, reading.file, _list_notes(file, data, reading), reading.health_path)
 
 
 def _is_compose_file(file: Path) -> bool:

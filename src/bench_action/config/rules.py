@@ -165,7 +165,9 @@ def _describe_model(model: BaseModel) -> str:
 
 def _flatten(model: BaseModel) -> dict[str, Any]:
     """Return a model's values by dotted key, without its name and those that equal their defaults."""
-    return dict(_walk(model.model_dump(exclude_defaults=True, exclude={"name"}), ""))
+    values = dict(_walk(model.model_dump(exclude_defaults=True, exclude={"name"}), ""))
+    data = {"data": model.digest} if isinstance(model, Profile) and model.digest else {}
+    return {**values, **data}
 
 
 def _walk(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:

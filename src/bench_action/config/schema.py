@@ -1,16 +1,34 @@
 """Models of the configuration (`bench.yml`). `bench-action schema` generates the JSON Schema for editors from them."""
 
+import hashlib
 import re
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StringConstraints,
+    model_validator,
+)
 
 from bench_action.config.gates import Gate, Gates, check_gates, default_gates
 from bench_action.config.kinds import SQL_KINDS, ServiceKind, find_port, guess_kind
 from bench_action.config.secrets import check_readable, check_settable
+from bench_action.config.templates import (
+    FromSession,
+    check_header_name,
+    check_path,
+    check_template,
+    find_placeholders,
+    shorten_template,
+)
 from bench_action.config.units import Bytes, Seconds, WholeSeconds
 from bench_action.model.machine import OPEN_FILES
 
@@ -19,7 +37,16 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 UrlPath = Annotated[str, StringConstraints(pattern=r"^/[!-~]*$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[^\r\n\x00]*$")]
-Headers = dict[Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")], HeaderValue]
+_HEADER_NAME = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
+Headers = dict[Annotated[str, StringConstraints(pattern=_HEADER_NAME)], HeaderValue]
+# of requests under load, in which placeholders for data are filled in
+PathTemplate = Annotated[str, StringConstraints(pattern=r"^/(\{[^{}]*\}|[!-~])*$"), AfterValidator(check_path)]
+HeaderTemplates = dict[
+    Annotated[str, BeforeValidator(check_header_name), StringConstraints(pattern=_HEADER_NAME)],
+    Annotated[HeaderValue, AfterValidator(check_template)],
+]
+Template = Annotated[str, AfterValidator(check_template)]
+RouteName = Annotated[str, StringConstraints(pattern=r"^[!-_a-~]([ -_a-~]*[!-_a-~])?$", max_length=80)]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[^=\s\x00]+$")]
 SecretName = Annotated[str, AfterValidator(check_readable)]
 ContainerPath = Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$")]
@@ -391,24 +418,230 @@ class Request(Model):
     body: str = ""
 
 
-class Profile(Request):
-    """A named wrk load."""
+def _check_weight(weight: int) -> int:
+    if weight < 1:
+        raise ValueError("a weight of 0 means that the request is never sent: leave the request out")
+    return weight
 
+
+Weight = Annotated[int, Field(le=1000), AfterValidator(_check_weight)]
+Row = Mapping[str, str]
+
+
+class Route(Request):
+    """One request of a mix. `weight`: how often it is sent, in proportion to the weights of the others.
+
+    `expect`, `headers`: in addition to the profile's, or in their place.
+    """
+
+    name: RouteName | None = Field(None, description="left out: its method and path")
+    weight: Weight = 1
+    path: PathTemplate = "/"
+    headers: HeaderTemplates = {}
+    body: Template = ""
+    expect: ExpectedReply | None = Field(None, description="left out: the profile's")
+    _paths: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths of a file with URLs that belong to it, in its order; none if it has one path only."""
+        return self._paths
+
+    def with_paths(self, paths: Iterable[str]) -> Self:
+        """Give it the paths of a file with URLs."""
+        found = self.model_copy()
+        found._paths = tuple(paths)  # noqa: SLF001 (of the same class)
+        return found
+
+    @property
+    def title(self) -> str:
+        """What reports call it."""
+        return self.name or f"{self.method} {shorten_template(self.path.partition('?')[0])}"
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may change data (RFC 9110, 9.2.1: requests with safe methods do not)."""
+        return self.method not in {"GET", "HEAD", "OPTIONS"}
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """Every text in which placeholders are filled in: path, values of headers, body."""
+        return (self.path, *self.headers.values(), self.body)
+
+
+class Extract(Model):
+    """Where a reply contains a value, by exactly one of these.
+
+    `json`: names and indices, such as `data.items.0.id`. `regex`: what its first group matches in the body.
+    """
+
+    json_path: Annotated[str, Field(min_length=1)] | None = Field(None, alias="json")
+    header: Annotated[str, StringConstraints(pattern=_HEADER_NAME)] | None = None
+    cookie: Annotated[str, Field(min_length=1)] | None = None
+    regex: Annotated[str, Field(min_length=1), AfterValidator(_check_pattern)] | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if len([value for value in (self.json_path, self.header, self.cookie, self.regex) if value is not None]) != 1:
+            raise ValueError("set exactly one of `json`, `header`, `cookie` and `regex`")
+        if self.regex is not None and re.compile(self.regex).groups != 1:
+            raise ValueError("the regular expression must have one group, which is the value: write others as `(?:…)`")
+        return self
+
+
+ValueName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+
+
+class SessionRequest(Request):
+    """A request that is sent before the load, such as a log-in; `${NAME}` of `secrets` is filled in."""
+
+    path: PathTemplate = "/"
+    headers: HeaderTemplates = {}
+    body: Template = ""
+    expect: ExpectedReply = ExpectedReply(status=["2xx", "3xx"])
+    extract: dict[ValueName, Extract] = {}
+
+
+class Session(Model):
+    """What is sent once for each of `users` after each restart, before the load. Cookies are kept and sent again."""
+
+    requests: list[SessionRequest] = Field(min_length=1)
+    users: int = Field(1, ge=1, le=1000)
+
+    @property
+    def key(self) -> str:
+        """What decides its requests, as text."""
+        return self.model_dump_json()
+
+    @property
+    def names(self) -> set[str]:
+        """The values that its replies contain."""
+        return {name for request in self.requests for name in request.extract}
+
+
+def _session_from_list(value: object) -> object:
+    return {"requests": value} if isinstance(value, list) else value
+
+
+class Profile(Request):
+    """A named wrk load: one request, or a mix of several (`requests` or `urls`)."""
+
+    path: PathTemplate = "/"
+    headers: HeaderTemplates = {}
+    body: Template = ""
+    requests: list[Route] = Field([], description="a mix of requests, each with a `weight`")
+    urls: str | None = Field(
+        None, description="a file with the URLs of a mix: one a line, a HAR, or an access log; its GETs are sent"
+    )
+    session: Annotated[
+        Session | None,
+        BeforeValidator(_session_from_list, json_schema_input_type=Session | list[SessionRequest] | None),
+    ] = Field(None, description="requests before the load, such as a log-in, whose replies contain values for it")
     connections: int = Field(ge=1, le=60_000)
     threads: int = Field(ge=1, le=512)
     duration: WholeSeconds = Field(ge=1, le=3600)
     timeout: WholeSeconds = Field(2, ge=1, le=60)
     warmup: WholeSeconds = Field(20, ge=0, le=600, description="the longest warm-up after a restart; 0: none")
     expect: ExpectedReply = ExpectedReply()
+    _rows: Mapping[str, tuple[Row, ...]] = PrivateAttr(default_factory=dict)
+    _digest: str = PrivateAttr(default="")
+
+    @property
+    def is_mix(self) -> bool:
+        """Whether it has several requests, each of which is counted separately."""
+        return bool(self.requests) or self.urls is not None
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """Its requests: those of a mix, else the one that it has itself."""
+        if self.is_mix:
+            return tuple(self.requests)
+        own = {name: getattr(self, name) for name in ("path", "method", "headers", "body", "expect")}
+        return (Route.model_construct(name=None, weight=1, **own),)
+
+    @property
+    def rows(self) -> Mapping[str, tuple[Row, ...]]:
+        """The rows of the CSV files that its placeholders name, once they have been read."""
+        return self._rows
+
+    @property
+    def digest(self) -> str:
+        """The digest of what files say about it; empty if it names none."""
+        return self._digest
+
+    @property
+    def varies(self) -> bool:
+        """Whether one request differs from the next: a mix, or data that are filled in."""
+        texts = (text for route in self.routes for text in (*route.templates, *self.headers.values()))
+        return self.is_mix or self.session is not None or any(find_placeholders(text) for text in texts)
 
     @property
     def writes(self) -> bool:
-        """Whether its requests may change data (RFC 9110, 9.2.1: requests with safe methods do not)."""
-        return self.method not in {"GET", "HEAD", "OPTIONS"}
+        """Whether its requests may change data."""
+        return any(route.writes for route in self.routes)
+
+    @property
+    def reading(self) -> "Profile":
+        """The mix without requests that may change data; itself if none would be left, or if it is no mix."""
+        kept = [route for route in self.requests if not route.writes]
+        return self.model_copy(update={"requests": kept}) if kept else self
+
+    @property
+    def summary(self) -> str:
+        """Its request in a few words; of a mix, how many there are."""
+        return f"{len(self.requests)} requests" if self.is_mix else f"{self.method} {self.path}"
+
+    @property
+    def parts(self) -> "dict[str, Profile]":
+        """Each request of a mix as a profile, by its name; none if it is no mix."""
+        if not self.is_mix:
+            return {}
+        return {route.title: self._take_part(route) for route in self.requests}
+
+    def _take_part(self, route: Route) -> "Profile":
+        own = {name: getattr(route, name) for name in ("path", "method", "headers", "body")}
+        return self.model_copy(update={"requests": [], "urls": None, "expect": route.expect or self.expect, **own})
+
+    def with_data(self, rows: Mapping[str, tuple[Row, ...]], **update: Any) -> Self:
+        """Give it the rows of the CSV files that it names, and other values of its fields."""
+        found = self.model_copy(update=update)
+        found._rows = dict(rows)  # noqa: SLF001 (of the same class)
+        read = [rows, [route.paths for route in found.requests]]
+        found._digest = hashlib.sha256(repr(read).encode()).hexdigest()[:12]  # noqa: SLF001 (of the same class)
+        return found
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if self.requests and self.urls is not None:
+            raise ValueError("set only one of `requests` and `urls`")
+        if self.is_mix and (own := {"path", "method", "body"} & self.model_fields_set):
+            raise ValueError(f"`{min(own)}` has no meaning with a mix: each of its requests has a separate one")
+        titles = [route.title for route in self.requests]
+        if repeated := next((title for title in titles if titles.count(title) > 1), None):
+            raise ValueError(f"two requests are called {repeated!r}: give each a `name`")
+        return self
+
+    @model_validator(mode="after")
+    def _session_has_values(self) -> Self:
+        known = self.session.names if self.session is not None else set[str]()
+        earlier: set[str] = set()
+        for request in self.session.requests if self.session is not None else ():
+            self._require_values((request.path, *request.headers.values(), request.body), earlier, "an earlier request")
+            earlier |= set(request.extract)
+        if self.session is not None:
+            for route in self.routes:
+                self._require_values((*route.templates, *self.headers.values()), known, "any request")
+        return self
+
+    @staticmethod
+    def _require_values(texts: Iterable[str], known: set[str], whose: str) -> None:
+        wanted = {part.name for text in texts for part in find_placeholders(text) if isinstance(part, FromSession)}
+        if missing := sorted(wanted - known):
+            raise ValueError(f"`{{session.{missing[0]}}}` is in no `extract` of {whose} of the session")
 
     @model_validator(mode="after")
     def _replies_have_bodies(self) -> Self:
-        if self.method == "HEAD":  # wrk's parser does not know which request a reply belongs to
+        if any(route.method == "HEAD" for route in self.routes):  # wrk's parser does not know whose a reply is
             raise ValueError("wrk cannot measure HEAD: it waits for the body that the reply announces; use GET")
         return self
 
@@ -636,7 +869,11 @@ class Config(Model):
     @model_validator(mode="after")
     def _requests_are_literal(self) -> Self:
         """Reject placeholders of secrets in requests, which are sent literally."""
-        requests: list[tuple[str, Request]] = [(f"profile {name}", p) for name, p in self.profiles.items()]
+        requests: list[tuple[str, Request]] = [
+            (f"profile {name}", request)
+            for name, profile in self.profiles.items()
+            for request in (profile, *profile.requests)
+        ]
         requests += [(f"check {check.name!r}", check.request) for check in self.checks]
         containers: dict[str, Container] = {**self.services, **self.variants}
         requests += [(f"`ready` of {name}", container.ready.request) for name, container in containers.items()]

@@ -13,7 +13,7 @@ from bench_action.history.record import (
     normalize_time,
     round_digits,
 )
-from bench_action.model.result import Result, Source, Summary, Trial
+from bench_action.model.result import Result, Source, Summary, Trial, split_route
 from bench_action.model.warning import Code
 from bench_action.stats.interval import estimate_ratio
 
@@ -75,7 +75,8 @@ def _make_record(result: Result, summary: Summary, *, counts: bool) -> Record:
 def _read_unchanged_code(result: Result, summary: Summary) -> UnchangedCode:
     """Read what a run that compared head with itself found in a cell."""
     machine = result.environment
-    own = [c for c in result.comparisons if c.kind == "revision" and c.cell == summary.cell]
+    place = (summary.variant, summary.profile)
+    own = [c for c in result.comparisons if c.kind == "revision" and (c.variant, split_route(c.profile)[0]) == place]
     return UnchangedCode(
         verdict=result.verdict,
         alarms={c.metric: c.verdict for c in own if c.verdict in {"regressed", "improved"}},

@@ -53,6 +53,8 @@ from bench_action.load.messages import (
     Failure,
     GetAnswer,
     GetOrder,
+    KeepAnswer,
+    KeepOrder,
     MachineAnswer,
     MachineOrder,
     MarkRow,
@@ -74,6 +76,7 @@ from bench_action.load.messages import (
     WarmAnswer,
     WarmOrder,
     WarmRun,
+    WireMessage,
     WireReply,
     WireRequest,
     WrkAnswer,
@@ -104,6 +107,8 @@ _STOP_S = 0.05
 _REPEATED_AT = 100  # offset of tcpi_total_retrans in struct tcp_info (linux/tcp.h), which has four bytes
 _ESTABLISHED, _CLOSE_WAIT = "01", "08"  # as in /proc/net/tcp
 _INTERRUPT_S = 0.5
+_DIGITS = 9  # of a serial number
+_PROBED_APART = 50_000_000  # serial numbers of sampled requests begin so much later than those of wrk
 
 _Order = TypeVar("_Order")
 _Answer = TypeVar("_Answer")
@@ -128,6 +133,39 @@ def machine(_order: MachineOrder) -> MachineAnswer:
         "siblings": {CpuNumber(str(cpu)): read_siblings(cpu) for cpu in cpus},
         "boot_id": read_first_line("/proc/sys/kernel/random/boot_id"),
     }
+
+
+# name → the requests of a tape that was kept
+_TAPES: dict[str, list[WireMessage]] = {}
+
+
+def keep(order: KeepOrder) -> KeepAnswer:
+    """Keep requests under a name, and forget others."""
+    for name in order["forget"]:
+        _TAPES.pop(name, None)
+    _TAPES[order["tape"]] = order["messages"]
+    return {"kept": len(order["messages"])}
+
+
+def find_messages(order: WireRequest) -> list[WireMessage]:
+    """Find the requests of an order: those in it, or those that were kept. Raises KeyError."""
+    return _TAPES[order["tape"]] if order["tape"] else order["messages"]
+
+
+def fill_in_serial(message: WireMessage, serial: int) -> bytes:
+    """Decode a request, and fill in a serial number where it leaves room for one."""
+    raw = base64.b64decode(message["raw"])
+    for place in message["serials"]:
+        raw = raw[:place] + b"%09d" % serial + raw[place + _DIGITS :]
+    return raw
+
+
+def write_tape(order: WrkOrder, path: str) -> None:
+    """Write the file that tape.lua reads: for each request a line about it, then its bytes."""
+    with open(path, "wb") as file:
+        for message in find_messages(order):
+            raw, places = base64.b64decode(message["raw"]), " ".join(map(str, message["serials"]))
+            file.write(f"{len(raw)} {places}\n".encode() + raw)
 
 
 def get(order: GetOrder) -> GetAnswer:
@@ -171,7 +209,7 @@ def speaks_tls(host: str, port: int, timeout_s: float) -> bool:
 
 
 def requests(order: RequestsOrder) -> RequestsAnswer:
-    """Send the same request repeatedly over one connection, reopened whenever the server closes it.
+    """Send requests one after the other over one connection, reopened whenever the server closes it.
 
     Stops after the first request without a reply, and after `limit_s` seconds. Without `bodies`, replies have a digest
     of their body only.
@@ -201,30 +239,38 @@ def requests_together(order: RequestsTogetherOrder) -> RequestsTogetherAnswer:
 
 
 class Wire:
-    """Sends one request, exactly the bytes of its order, over a connection that is opened when it is needed.
+    """Sends the requests of its order in turn, exactly their bytes, over a connection that is opened when it is needed.
 
-    `error`: what the last request failed with, if it did.
+    `error`: what the last request failed with, if it did. `route`: the number of the last request's route.
     """
 
-    def __init__(self, request: WireRequest, *, bind_first: bool = False) -> None:
-        """`bind_first`: set `local_port` before anyone can see the connection."""
+    def __init__(self, request: WireRequest, *, bind_first: bool = False, skipped: int = 0) -> None:
+        """`bind_first`: set `local_port` before anyone can see the connection. `skipped`: serial numbers left out."""
         self.local_port: int | None = None
         self.error: Exception | None = None
+        self.route = 0
         self._address, self._bind_first = (request["host"], request["port"]), bind_first
-        self._raw, self._method = base64.b64decode(request["raw"]), request["method"]
+        self._messages, self._first_serial = find_messages(request), request["first_serial"] + skipped
+        self._asked = 0
         self._socket: socket.socket | None = None
 
     def ask(self, timeout_s: float, read: ReadContent) -> WireReply:
-        """Send the request and read the reply with `read`, all within `timeout_s`. `problem` says why it failed."""
+        """Send the next request and read the reply with `read`, within `timeout_s`. `problem` says why it failed."""
+        return self.send(self._messages[self._asked % len(self._messages)], timeout_s, read)
+
+    def send(self, message: WireMessage, timeout_s: float, read: ReadContent) -> WireReply:
+        """Send a request in the same way."""
+        raw = fill_in_serial(message, self._first_serial + self._asked)
+        self.route, self._asked = message["route"], self._asked + 1
         deadline = time.monotonic() + timeout_s
         stream: ReplyStream | None = None
         self.error = None
         try:
             connection = self._connect(deadline)
             stream = ReplyStream(connection, deadline)
-            connection.sendall(self._raw)
+            connection.sendall(raw)
             # HTTPResponse wants a socket and calls nothing but its makefile
-            response = http.client.HTTPResponse(cast("socket.socket", stream), method=self._method)
+            response = http.client.HTTPResponse(cast("socket.socket", stream), method=message["method"])
             with contextlib.closing(response):
                 response.begin()
                 content = read(response)
@@ -408,13 +454,18 @@ def read_to_end(response: http.client.HTTPResponse) -> Content:
 
 
 def read_body(response: http.client.HTTPResponse) -> Content:
-    """Read the headers, by lower-case name, and the body. Raises TooLargeError."""
+    """Read the headers, by lower-case name, and the body; cookies are on a line each. Raises TooLargeError."""
     data = bytearray()
     for piece in read_pieces(response):
         data += piece
         if len(data) > _LARGEST_BODY:
             raise TooLargeError("the body is larger than 4 MiB, too large to check")
-    headers = {name.lower(): value for name, value in response.getheaders()}
+    headers: dict[str, str] = {}
+    for name, value in response.getheaders():
+        if name.lower() == "set-cookie":  # the only header whose values a comma does not separate
+            headers["set-cookie"] = "\n".join(filter(None, (headers.get("set-cookie"), value)))
+        else:
+            headers[name.lower()] = value
     return Content(headers, base64.b64encode(data).decode(), hashlib.sha256(data).hexdigest()[:_DIGEST])
 
 
@@ -427,12 +478,13 @@ def read_pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
 
 
 def turns(order: TurnsOrder) -> TurnsAnswer:
-    """Send requests to several servers in turn, a few at a time, over one connection to each, until the time is up.
+    """Send requests of several loads in turn, a few at a time, over one connection to each server, for some time.
 
     A turn lasts some hundredths of a second, so that drift affects all servers equally.
     """
     dice = random.Random(order["seed"])
-    lanes = [Lane(load, order["timeout_s"]) for load in order["loads"]]
+    wires = {(load["host"], load["port"]): Wire(load) for load in order["loads"]}
+    lanes = [Lane(load, wires[load["host"], load["port"]], order["timeout_s"]) for load in order["loads"]]
     shuffled = list(lanes)
     began = time.monotonic()
     try:
@@ -441,16 +493,16 @@ def turns(order: TurnsOrder) -> TurnsAnswer:
             for lane in shuffled:
                 lane.take_turn(order["requests"])
     finally:
-        for lane in lanes:
-            lane.wire.close()
+        for wire in wires.values():
+            wire.close()
     return {"loads": [lane.summarise() for lane in lanes], "seconds": time.monotonic() - began}
 
 
 class Lane:
-    """One connection to one server, and what was seen of it over its turns."""
+    """One load over a connection that others may share, and what was seen of it over its turns."""
 
-    def __init__(self, load: TurnsLoad, timeout_s: float) -> None:
-        self.wire = Wire(load)
+    def __init__(self, load: TurnsLoad, wire: Wire, timeout_s: float) -> None:
+        self._wire, self._messages, self._sent = wire, find_messages(load), 0
         self._parts, self._timeout_s = load["parts"], timeout_s
         self._cpu_ms: dict[str, float | None] = dict.fromkeys(self._parts, 0.0)
         self._latencies_ns: list[int] = []
@@ -462,15 +514,17 @@ class Lane:
         """Send `count` requests, and read the CPU time of the server's parts before and after them."""
         before, began = self._read_cpu_ms(), time.perf_counter_ns()
         for _ in range(count):
+            message = self._messages[self._sent % len(self._messages)]
+            self._sent += 1
             sent = time.perf_counter_ns()
-            reply = self.wire.ask(self._timeout_s, read_to_end)
+            reply = self._wire.send(message, self._timeout_s, read_to_end)
             took_ns = time.perf_counter_ns() - sent
             if reply["problem"]:
                 self._errors += 1
                 self._problem = self._problem or reply["problem"]
             else:
                 self._latencies_ns.append(took_ns)
-                self._seen.append(make_sample(reply))
+                self._seen.append(make_sample(reply, self._wire.route))
         self._time_ns += time.perf_counter_ns() - began
         for part, cpu_ms in self._read_cpu_ms().items():
             total_ms, earlier_ms = self._cpu_ms[part], before[part]
@@ -495,18 +549,23 @@ class Lane:
 
 
 def connections(order: ConnectionsOrder) -> ConnectionsAnswer:
-    """Open many connections at the same time, send one request on each, and count those that were answered.
+    """Open many connections at the same time, send a request on each, and count those that were answered.
 
     With `hold`, all stay open until the last one is answered, which shows whether the server can keep them all. A
     server without keep-alive waits for its client to close, so without `hold` each is closed once it is answered.
     """
-    request, deadline = base64.b64decode(order["raw"]), time.monotonic() + order["limit_s"]
+    messages, deadline = find_messages(order), time.monotonic() + order["limit_s"]
+    sent = 0
     waiting, replies, late = selectors.DefaultSelector(), list[bytes](), 0
     opened = open_together(order, waiting)
     try:
         while waiting.get_map() and time.monotonic() < deadline:
             for key, event in waiting.select(timeout=0.5):
                 connection = cast("socket.socket", key.fileobj)
+                request = b""
+                if event & selectors.EVENT_WRITE:
+                    request = fill_in_serial(messages[sent % len(messages)], order["first_serial"] + sent)
+                    sent += 1
                 if reply := converse(waiting, connection, event, request):
                     replies.append(reply)
                     late += has_repeated(connection)
@@ -571,10 +630,8 @@ def wrk(order: WrkOrder) -> WrkAnswer:
     """Run wrk once; report its output and CPU time, and what was seen of its connections, the parts and the machine."""
     prober = Prober(order)
     watcher = Watcher(order, prober)
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(order["script"])
-        script.flush()
-        argv = [*order["argv"], "-s", script.name, make_url(order)]
+    with tempfile.TemporaryDirectory() as folder:
+        argv = [*order["argv"], *prepare_wrk(order, f"{folder}/wrk")]
         before, ticks, idle = read_all_usage(order["parts"]), read_cpu_ticks(), read_idle_ticks()
         started = time.monotonic()
         # a server that is to get one request at a time would get two
@@ -598,6 +655,14 @@ def wrk(order: WrkOrder) -> WrkAnswer:
         "idle": compute_idle_shares(idle, read_idle_ticks()),
         "marks": watcher.marks,
     }
+
+
+def prepare_wrk(order: WrkOrder, path: str, *arguments: str) -> list[str]:
+    """Write the files that wrk reads, whose names begin with `path`; return its arguments: script, URL, those, tape."""
+    with open(f"{path}.lua", "w", encoding="utf-8") as script:
+        script.write(order["script"])
+    write_tape(order, f"{path}.tape")
+    return ["-s", f"{path}.lua", make_url(order), *arguments, f"{path}.tape"]
 
 
 def make_url(order: WrkOrder) -> str:
@@ -673,17 +738,17 @@ class WarmLoad:
 
     def __init__(self, order: WrkOrder, path: str) -> None:
         """`path`: the beginning of the names of files for wrk."""
-        script, self._sent = f"{path}.lua", f"{path}.sent"
-        for name, content in ((script, order["script"]), (self._sent, "")):
-            with open(name, "w", encoding="utf-8") as file:
-                file.write(content)
+        self._sent = f"{path}.sent"
+        with open(self._sent, "wb"):
+            pass  # so that it has a size before wrk runs
+        arguments = prepare_wrk(order, path, self._sent)
         self._parts, self._limit_s = order["parts"], order["limit_s"]
         self._application = [part for name, part in self._parts.items() if name.partition(":")[0] == "application"]
         self._before, self._used_ms = read_all_usage(self._parts), self._read_cpu_ms()
         self.readings = [Reading(0.0, 0.0, 0)] if self._used_ms is not None else []
         self._started, self._duration_s = time.monotonic(), 0.0
         self._process = subprocess.Popen(
-            [*order["argv"], "-s", script, make_url(order), self._sent],
+            [*order["argv"], *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -737,9 +802,9 @@ class WarmLoad:
         return float(sum(known_ms)) if len(known_ms) == len(used_ms) else None
 
 
-def make_sample(reply: WireReply) -> SampleRow:
+def make_sample(reply: WireReply, route: int) -> SampleRow:
     """Reduce a reply to what is kept of each of many replies."""
-    return reply["status"], reply["size"], reply["location"], reply["digest"]
+    return reply["status"], reply["size"], reply["location"], reply["digest"], route
 
 
 class Prober(threading.Thread):
@@ -752,7 +817,8 @@ class Prober(threading.Thread):
     def __init__(self, order: WrkOrder) -> None:
         super().__init__(daemon=True)
         self.seen: list[SampleRow] = []
-        self._wire, self._connections = Wire(order, bind_first=True), order["connections"]
+        self._wire = Wire(order, bind_first=True, skipped=_PROBED_APART)
+        self._connections = order["connections"]
         self._limit_s = order["limit_s"]
         self._over = threading.Event()
 
@@ -769,7 +835,7 @@ class Prober(threading.Thread):
             reply = self._wire.ask(self._limit_s, read_digest)
             self._wire.close()
             if not self._over.is_set() and not reply["problem"]:  # otherwise it is not a reply under load
-                self.seen.append(make_sample(reply))
+                self.seen.append(make_sample(reply, self._wire.route))
             pause_s = max(_PROBE_S, (time.monotonic() - sent) / _PROBED_SHARE / self._connections)
 
     def stop(self) -> None:
@@ -863,6 +929,7 @@ def has_grown(limit: float, before: float | None, after: float | None) -> bool:
 # each order's name → its shape, and the function that carries it out
 OPERATIONS: Mapping[str, tuple[type, Callable[[Any], object]]] = {
     "machine": (MachineOrder, machine),
+    "keep": (KeepOrder, keep),
     "get": (GetOrder, get),
     "connect": (ConnectOrder, connect),
     "requests": (RequestsOrder, requests),

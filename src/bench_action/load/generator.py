@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import NamedTuple, TypeVar
 
@@ -23,6 +23,8 @@ from bench_action.load.messages import (
     Failure,
     GetAnswer,
     GetOrder,
+    KeepAnswer,
+    KeepOrder,
     MachineAnswer,
     MachineOrder,
     PartCounters,
@@ -41,6 +43,7 @@ from bench_action.load.messages import (
     WarmAnswer,
     WarmOrder,
     WarmRun,
+    WireMessage,
     WireReply,
     WireRequest,
     WrkAnswer,
@@ -57,6 +60,7 @@ AGENT_MODULES = (
     "bench_action.load.counters",
     "bench_action.load.agent",
 )
+_MOST_TAPES = 32  # that the agent keeps: more than one order is about
 _REPLIES_S = 60.0  # for requests one after the other: a slow application gets fewer of them
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 _GRACE_S = 20.0  # beyond what an order itself may take: the agent answers promptly, on a loaded machine too
@@ -87,6 +91,56 @@ class Reply:
     def text(self) -> str:
         """The body as text, with a replacement character for each byte that is not UTF-8."""
         return self.body.decode(errors="replace")
+
+
+class Message(NamedTuple):
+    """The bytes of a request. `route`: the number of its route. `serials`: offsets of nine digits to be filled in."""
+
+    method: str
+    raw: bytes
+    route: int = 0
+    serials: tuple[int, ...] = ()
+
+    @property
+    def order(self) -> WireMessage:
+        """The message as the agent takes it."""
+        raw = base64.b64encode(self.raw).decode()
+        return {"method": self.method, "raw": raw, "route": self.route, "serials": list(self.serials)}
+
+
+@dataclass(frozen=True, slots=True)
+class Tape:
+    """Requests to a server in the order in which they are sent; after the last, the first is sent again.
+
+    `name`: under which the agent keeps it, empty if each order repeats it. `first_serial`: see WireRequest.
+    """
+
+    host: str
+    port: int
+    messages: tuple[Message, ...]
+    name: str = ""
+    first_serial: int = 0
+
+    @property
+    def order(self) -> WireRequest:
+        """The requests as the agent takes them; those of a tape with a name must have been kept before."""
+        messages = [] if self.name else [message.order for message in self.messages]
+        return {
+            "host": self.host,
+            "port": self.port,
+            "messages": messages,
+            "tape": self.name,
+            "first_serial": self.first_serial,
+        }
+
+    def cut(self, messages: Sequence[Message], first: int, count: int) -> "Tape":
+        """Cut `count` of these messages of it, from `first` on; after the last comes the first."""
+        chosen = tuple(messages[(first + number) % len(messages)] for number in range(count))
+        return Tape(self.host, self.port, chosen, "", self.first_serial)
+
+    def number_from(self, serial: int) -> "Tape":
+        """Begin its serial numbers at another one."""
+        return replace(self, first_serial=serial)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +189,16 @@ class HttpRequest:
         return "\r\n".join([*lines, "", ""]).encode() + body
 
     @property
-    def order(self) -> WireRequest:
-        """The request as the agent takes it."""
-        raw = base64.b64encode(self.wire).decode()
-        return {"host": self.address or self.host, "port": self.port, "method": self.method, "raw": raw}
+    def tape(self) -> Tape:
+        """A tape with nothing else."""
+        return Tape(self.address or self.host, self.port, (Message(self.method, self.wire),))
+
+
+class Load(NamedTuple):
+    """An order to run wrk, and the tape that it is about."""
+
+    order: WrkOrder
+    tape: Tape
 
 
 class Answer(NamedTuple):
@@ -174,6 +234,7 @@ class Sample(NamedTuple):
     size: int
     location: str = ""
     digest: str = ""
+    route: int = 0
 
     @classmethod
     def from_reply(cls, reply: Reply) -> "Sample":
@@ -237,14 +298,31 @@ class Agent:
         self._session: Session = engine.session(handle, ["python3", "-u", "-c", build_agent_source()])
         self._unread = 0
         self._turn = threading.Lock()
+        self._kept: dict[str, None] = {}
 
     def machine(self) -> MachineAnswer:
         """Describe the machine as the load container sees it."""
         return self._send(MachineOrder(op="machine"), MachineAnswer, 0)
 
+    def keep(self, tape: Tape) -> None:
+        """Let the agent keep a tape that has a name; orders about it may follow."""
+        if not tape.name:
+            return
+        known = tape.name in self._kept
+        self._kept.pop(tape.name, None)
+        self._kept[tape.name] = None  # the last used is the last
+        if known:
+            return
+        forgotten = list(self._kept)[:-_MOST_TAPES]
+        for name in forgotten:
+            del self._kept[name]
+        messages = [message.order for message in tape.messages]
+        order: KeepOrder = {"op": "keep", "tape": tape.name, "forget": forgotten, "messages": messages}
+        self._send(order, KeepAnswer, 0)
+
     def get(self, request: HttpRequest, timeout_s: float) -> Answer:
         """Send one request, to see whether a server is ready."""
-        order: GetOrder = {"op": "get", **request.order, "timeout_s": timeout_s}
+        order: GetOrder = {"op": "get", **request.tape.order, "timeout_s": timeout_s}
         answer = self._send(order, GetAnswer, 2 * timeout_s)  # if it does not answer HTTP, TLS is tried
         with _wrong_shape_raised(order):
             text = _decode_body(answer["body"], ".body").decode(errors="replace")
@@ -263,25 +341,27 @@ class Agent:
 
     def requests(
         self,
-        request: HttpRequest,
+        request: HttpRequest | Tape,
         repeat: int,
         *,
         timeout_s: float = 10.0,
         bodies: bool = True,
         limit_s: float = _REPLIES_S,
     ) -> list[Reply]:
-        """Send the same request `repeat` times in turn; stops after the first without a reply, and after `limit_s`."""
+        """Send `repeat` requests in turn; stops after the first without a reply, and after `limit_s`."""
+        self._keep_all([request])
         order = _build_requests_order(request, repeat, timeout_s, bodies=bodies, limit_s=limit_s)
         answer = self._send(order, RequestsAnswer, limit_s + timeout_s)
         with _wrong_shape_raised(order):
             return _decode_replies(answer)
 
     def requests_together(
-        self, requests: Sequence[HttpRequest], repeat: int, *, timeout_s: float = 10.0, bodies: bool = True
+        self, requests: Sequence[HttpRequest | Tape], repeat: int, *, timeout_s: float = 10.0, bodies: bool = True
     ) -> list[list[Reply]]:
         """Send as `requests` does, several at the same time. Returns the replies to each."""
         if not requests:
             return []
+        self._keep_all(requests)
         limit_s = repeat * timeout_s
         orders = [_build_requests_order(each, repeat, timeout_s, bodies=bodies, limit_s=limit_s) for each in requests]
         order: RequestsTogetherOrder = {"op": "requests_together", "orders": orders}
@@ -290,15 +370,16 @@ class Agent:
             _require_length(answer["answers"], len(orders), ".answers")
             return [_decode_replies(each, f".answers[{index}]") for index, each in enumerate(answer["answers"])]
 
-    def connections(self, request: HttpRequest, count: int, *, hold: bool, limit_s: float) -> Burst:
+    def connections(self, request: HttpRequest | Tape, count: int, *, hold: bool, limit_s: float) -> Burst:
         """Open `count` connections at the same time, and send the request on each. `hold`: until all are answered.
 
         Those that the load container could not open count as answered: they say nothing about the server, and make
         every trial invalid.
         """
+        self._keep_all([request])
         order: ConnectionsOrder = {
             "op": "connections",
-            **request.order,
+            **_get_tape(request).order,
             "count": count,
             "hold": hold,
             "limit_s": limit_s,
@@ -306,36 +387,40 @@ class Agent:
         answer = self._send(order, ConnectionsAnswer, limit_s)
         return Burst(answer["answered"] + answer["refused_here"], answer["late"], answer["statuses"])
 
-    def wrk(self, order: WrkOrder, while_running: Callable[[], None], every_s: float) -> WrkAnswer:
+    def wrk(self, load: Load, while_running: Callable[[], None], every_s: float) -> WrkAnswer:
         """Run wrk; `while_running` is called every `every_s` seconds meanwhile, and may raise to give up."""
-        return self._send(order, WrkAnswer, order["limit_s"], while_running, every_s)
+        self._keep_all([load.tape])
+        return self._send(load.order, WrkAnswer, load.order["limit_s"], while_running, every_s)
 
-    def duet(self, orders: Sequence[WrkOrder], while_running: Callable[[], None], every_s: float) -> list[WrkAnswer]:
-        """Run wrk once for each order, all at the same time, started in this order. Returns the answer to each."""
-        order: DuetOrder = {"op": "duet", "orders": list(orders)}
-        limit_s = max(each["limit_s"] for each in orders)
+    def duet(self, loads: Sequence[Load], while_running: Callable[[], None], every_s: float) -> list[WrkAnswer]:
+        """Run wrk once for each load, all at the same time, started in this order. Returns the answer to each."""
+        self._keep_all([load.tape for load in loads])
+        order: DuetOrder = {"op": "duet", "orders": [load.order for load in loads]}
+        limit_s = max(load.order["limit_s"] for load in loads)
         answers = self._send(order, DuetAnswer, limit_s, while_running, every_s)["answers"]
         with _wrong_shape_raised(order):
-            _require_length(answers, len(orders), ".answers")
+            _require_length(answers, len(loads), ".answers")
         return answers
 
     def warm(
-        self, orders: Sequence[WrkOrder], while_running: Callable[[], None], *, least_s: float, most_s: float
+        self, loads: Sequence[Load], while_running: Callable[[], None], *, least_s: float, most_s: float
     ) -> list[WarmRun]:
-        """Run wrk for each order at the same time until every server is warm. Returns what became of each.
+        """Run wrk for each load at the same time until every server is warm. Returns what became of each.
 
         `while_running` is called every second, and may raise to give up.
         """
-        order: WarmOrder = {"op": "warm", "orders": list(orders), "least_s": least_s, "most_s": most_s}
+        self._keep_all([load.tape for load in loads])
+        orders = [load.order for load in loads]
+        order: WarmOrder = {"op": "warm", "orders": orders, "least_s": least_s, "most_s": most_s}
         limit_s = most_s + max(each["limit_s"] for each in orders)
         runs = self._send(order, WarmAnswer, limit_s, while_running)["runs"]
         with _wrong_shape_raised(order):
-            _require_length(runs, len(orders), ".runs")
+            _require_length(runs, len(loads), ".runs")
         return runs
 
     def turns(
         self,
-        requests: Sequence[HttpRequest],
+        tapes: Sequence[Tape],
         parts: Sequence[Mapping[str, str]],
         *,
         seconds: float,
@@ -343,18 +428,22 @@ class Agent:
         timeout_s: float,
         seed: int,
     ) -> list[Turns]:
-        """Send requests to several servers in turn for `seconds`, over one connection each. Returns what each did."""
+        """Send requests of several tapes in turn for `seconds`, over one connection to each server.
+
+        Returns what was seen of each tape.
+        """
+        self._keep_all(tapes)
         order: TurnsOrder = {
             "op": "turns",
-            "loads": [{**each.order, "parts": dict(own)} for each, own in zip(requests, parts, strict=True)],
+            "loads": [{**tape.order, "parts": dict(own)} for tape, own in zip(tapes, parts, strict=True)],
             "seconds": seconds,
             "requests": per_turn,
             "timeout_s": timeout_s,
             "seed": seed,
         }
-        answer = self._send(order, TurnsAnswer, seconds + len(requests) * per_turn * timeout_s)
+        answer = self._send(order, TurnsAnswer, seconds + len(tapes) * per_turn * timeout_s)
         with _wrong_shape_raised(order):
-            _require_length(answer["loads"], len(requests), ".loads")
+            _require_length(answer["loads"], len(tapes), ".loads")
         return [_convert_turns(load) for load in answer["loads"]]
 
     def usage(self, parts: Mapping[str, str]) -> dict[str, Usage | None]:
@@ -366,6 +455,10 @@ class Agent:
         """Wait until parts (their handles' ids) are idle, for at most `limit_s`. Returns those that still work."""
         order: SettleOrder = {"op": "settle", "parts": list(parts), "limit_s": limit_s}
         return self._send(order, SettleAnswer, limit_s)["working"]
+
+    def _keep_all(self, requests: Sequence[HttpRequest | Tape]) -> None:
+        for request in requests:
+            self.keep(_get_tape(request))
 
     def _send(
         self,
@@ -431,12 +524,16 @@ def _require_length(items: Sized, length: int, step: str) -> None:
         raise ShapeError(f"must have {length} entries, not {len(items)}", step)
 
 
+def _get_tape(request: HttpRequest | Tape) -> Tape:
+    return request.tape if isinstance(request, HttpRequest) else request
+
+
 def _build_requests_order(
-    request: HttpRequest, repeat: int, timeout_s: float, *, bodies: bool, limit_s: float
+    request: HttpRequest | Tape, repeat: int, timeout_s: float, *, bodies: bool, limit_s: float
 ) -> RequestsOrder:
     return {
         "op": "requests",
-        **request.order,
+        **_get_tape(request).order,
         "repeat": repeat,
         "timeout_s": timeout_s,
         "bodies": bodies,

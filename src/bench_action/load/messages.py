@@ -21,8 +21,8 @@ from typing import (
     get_type_hints,
 )
 
-# status, bytes as they were sent, where a redirect points to, digest of the body
-SampleRow = tuple[int, int, str, str]
+# status, bytes as they were sent, where a redirect points to, digest of the body, number of the route
+SampleRow = tuple[int, int, str, str, int]
 ReadingRow = tuple[float, float, int]  # see stats/steady.py
 # seconds since wrk began, bytes that came from the server, the application's CPU time in ms and memory in MiB
 MarkRow = tuple[float, int, float, float]
@@ -43,13 +43,27 @@ class ErrorReply(TypedDict):
     error: str
 
 
+class WireMessage(TypedDict):
+    """A request as bytes (`raw`, in base64). `route`: its number. `serials`: where nine digits are to be filled in."""
+
+    method: str
+    raw: str
+    route: int
+    serials: list[int]
+
+
 class WireRequest(TypedDict):
-    """A request as bytes (`raw`, in base64), and the server to send it to."""
+    """The requests that are sent to a server, one after the other and then from the beginning.
+
+    `tape`: the name under which an earlier order gave them, if `messages` is empty. `first_serial`: the first number
+    that is filled in where a message leaves room for one.
+    """
 
     host: str
     port: int
-    method: str
-    raw: str
+    messages: list[WireMessage]
+    tape: str
+    first_serial: int
 
 
 class WireReply(TypedDict):
@@ -103,6 +117,21 @@ class MachineAnswer(TypedDict):
     cpus: list[int]
     siblings: dict[CpuNumber, list[int]]
     boot_id: str
+
+
+class KeepOrder(TypedDict):
+    """Keep requests under a name, so that later orders need not repeat them, and forget those of other names."""
+
+    op: Literal["keep"]
+    tape: str
+    forget: list[str]
+    messages: list[WireMessage]
+
+
+class KeepAnswer(TypedDict):
+    """How many requests are kept under that name."""
+
+    kept: int
 
 
 class GetOrder(WireRequest):
@@ -193,13 +222,16 @@ class ConnectionsAnswer(TypedDict):
 
 
 class TurnsLoad(WireRequest):
-    """A server that takes its turn. `parts`: name → id of the containers whose CPU time is read."""
+    """Requests that take their turn; those of one server share a connection.
+
+    `parts`: name → id of the containers whose CPU time is read.
+    """
 
     parts: dict[str, str]
 
 
 class TurnsOrder(TypedDict):
-    """Send `requests` requests to each server in turn, in an order drawn from `seed`, for `seconds`."""
+    """Send `requests` requests of each load in turn, in an order drawn from `seed`, for `seconds`."""
 
     op: Literal["turns"]
     loads: list[TurnsLoad]
@@ -210,7 +242,7 @@ class TurnsOrder(TypedDict):
 
 
 class ServerTurns(TypedDict):
-    """What was seen of one server over its turns. `problem` is that of the first request without a reply."""
+    """What was seen of one load over its turns. `problem` is that of the first request without a reply."""
 
     latencies_us: list[float]
     errors: int
@@ -231,7 +263,7 @@ class WrkOrder(WireRequest):
     """Run wrk (`argv` without script and address). `parts`: name → container id.
 
     If it still runs then, it is interrupted after `interrupt_s`, and so ends as at the end of its time, and killed
-    after `limit_s`.
+    after `limit_s`. A script that reads its requests from a tape finds its file in wrk's last argument.
     """
 
     op: Literal["wrk"]
@@ -286,7 +318,7 @@ class WarmOrder(TypedDict):
     """Carry out several `wrk` orders at the same time until every server is warm.
 
     wrk runs for at least `least_s` and at most `most_s`, and for equally long for all. Its script must write a byte to
-    the file that wrk's last argument names for each request that it sends.
+    the file that wrk's first argument names for each request that it sends.
     """
 
     op: Literal["warm"]

@@ -159,9 +159,8 @@ def _warn_mostly(unexpected: Mapping[str, int], text: str, profile: Profile, loc
         return _make_warning(Code.REDIRECTS, text, cell, _redirect_advice(profile, location, most))
     if most == "409" and profile.writes:
         advice = (
-            "All requests of a profile have the same body, so a value that must be unique is refused from the second "
-            "request on. Let the route accept it again, measure another route, or declare "
-            "`expect: {status: [2xx, 409]}`."
+            "A value that must be unique is refused from the second request on: put `{seq}` there, which is another "
+            "number in each request, measure another route, or declare `expect: {status: [2xx, 409]}`."
         )
         return _make_warning(Code.MOSTLY_ERRORS, text, cell, advice)
     hint, declare = _ADVICE.get(most, "Read the application's log"), f"`expect: {{status: {most}}}`"

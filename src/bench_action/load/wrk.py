@@ -9,8 +9,7 @@ from importlib import resources
 from typing import Any, TypedDict
 
 from bench_action.config.schema import Profile
-from bench_action.engine.protocol import Handle
-from bench_action.load.generator import HttpRequest, Sample
+from bench_action.load.generator import Load, Sample, Tape
 from bench_action.load.messages import MarkRow, ShapeError, WarmRun, WrkAnswer, WrkOrder, require_shape
 from bench_action.model.errors import InvalidMeasurementError
 from bench_action.model.result import Errors, Latency
@@ -42,6 +41,7 @@ class ReportLine(TypedDict):
     p90_us: float
     p99_us: float
     p999_us: float
+    sent: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,8 @@ class Report:
 
     `connections_open`: `connections_live` with those that the server has just closed. `idle`: CPU → the share of that
     time in which it had nothing to do. `sampled`: replies that the agent received. `marks`: seconds, bytes received,
-    and the application's CPU time in ms and memory in MiB, about every second.
+    and the application's CPU time in ms and memory in MiB, about every second. `sent`: how many requests of its tape
+    each of wrk's threads has sent; empty if all requests are the same.
     """
 
     duration_s: float
@@ -66,6 +67,7 @@ class Report:
     sampled: Sequence[Sample] = ()
     marks: Sequence[MarkRow] = ()
     connections_open: int = 0
+    sent: Sequence[int] = ()
 
     def without_keep_alive(self) -> "Report":
         """Count connections that the server closes after each reply until wrk has noticed that."""
@@ -74,18 +76,19 @@ class Report:
 
 def build_order(
     profile: Profile,
-    handle: Handle,
+    tape: Tape,
     *,
     duration_s: int,
     parts: Mapping[str, str],
     limit_s: float,
     interrupt_s: float | None = None,
     counted: bool = False,
-) -> WrkOrder:
-    """Build the agent's order to run wrk for a profile. `parts`: name → id of the containers that it watches.
+) -> Load:
+    """Build the agent's order to run wrk with the requests of a tape and everything else from a profile.
 
-    `interrupt_s`: after how long wrk is interrupted, if it has not ended; None: it is only killed, after `limit_s`.
-    `counted`: wrk writes a byte to the file that its last argument names for each request that it sends.
+    `parts`: name → id of the containers that it watches. `interrupt_s`: after how long wrk is interrupted, if it has
+    not ended; None: it is only killed, after `limit_s`. `counted`: wrk writes a byte for each request that it sends, to
+    the file that its first argument names.
     """
     argv = [
         "wrk",
@@ -98,31 +101,35 @@ def build_order(
         "--timeout",
         f"{profile.timeout}s",
     ]
-    request = HttpRequest.from_config(handle, profile)
-    return {
+    order: WrkOrder = {
         "op": "wrk",
-        **request.order,
+        **tape.order,
         "argv": argv,
-        "script": build_script(request.wire, counted=counted),
+        "script": build_script(tape, threads=profile.threads, counted=counted),
         "connections": profile.connections,
         "parts": dict(parts),
         "limit_s": limit_s,
         "interrupt_s": limit_s if interrupt_s is None else interrupt_s,
     }
+    return Load(order, tape)
 
 
-def build_script(request: bytes, *, counted: bool = False) -> str:
-    """Build the Lua script: the request as a constant, then `done()` from report.lua, and sent.lua if it is `counted`.
+def build_script(tape: Tape, *, threads: int = 1, counted: bool = False) -> str:
+    """Build the Lua script: its constants, `done()` from report.lua, and what `request()` there is, if any.
 
-    wrk formats its request once, with `wrk.format`. Its own version orders headers differently in each process; ours
-    returns the bytes that the agent sends.
+    tape.lua is for requests that differ, sent.lua if they are `counted`. A single request is a constant, which wrk
+    formats once, with `wrk.format`. Its own version orders headers differently in each process; ours returns the bytes
+    that the agent sends.
     """
+    first = tape.messages[0]
+    same = len(tape.messages) == 1 and not first.serials
     lines = [
         f"local sentinel = {_lua(SENTINEL.encode())}",
-        f"local bytes = {_lua(request)}",
+        f"local bytes = {_lua(first.raw)}",
+        f"local threads_asked, first_serial = {threads}, {tape.first_serial}",
         "wrk.format = function() return bytes end",
     ]
-    files = ("report.lua", "sent.lua") if counted else ("report.lua",)
+    files = ["report.lua", *([] if same else ["tape.lua"]), *(["sent.lua"] if counted else [])]
     return (
         "\n".join(lines) + "\n" + "".join(resources.files("bench_action.load").joinpath(f).read_text() for f in files)
     )
@@ -155,6 +162,7 @@ def parse_report(answer: WrkAnswer, where: str) -> Report:
         idle={int(cpu): share for cpu, share in answer["idle"].items()},
         sampled=[Sample(*row) for row in answer["sampled"]],
         marks=[(seconds, received, cpu_ms, mib) for seconds, received, cpu_ms, mib in answer["marks"]],
+        sent=line["sent"],
     )
 
 

@@ -17,7 +17,7 @@ from bench_action.measure.tracks import count_tracks
 from bench_action.measure.trials import (
     TrialPlan,
     run_capacity_trial,
-    run_count_trial,
+    run_count_trials,
     run_duet_trials,
     run_latency_trials,
 )
@@ -124,7 +124,7 @@ def _make_decider(plan: Plan) -> Decider:
     gates = project.config.all_gates
     return Decider(
         gates,
-        split_alpha(gates, pairs),
+        split_alpha(gates, pairs, plan.count_routes()),
         max(1, pairs),
         project.policy.duet.seconds,
         project.policy.minutes,
@@ -226,7 +226,7 @@ class Measurer:
         return bool(bad) if block.pair is not None else cells == bad
 
     def _answers_wrongly(self, cell: Cell) -> bool:
-        own = (trial for trial in self.trials if trial.cell == str(cell))
+        own = (trial for trial in self.trials if trial.whole_cell == str(cell))
         return any(warning.code in _CELL_HOPELESS for trial in own for warning in trial.warnings)
 
     def _lacks_subject(self, pair: Pair) -> bool:
@@ -262,13 +262,17 @@ class Measurer:
         try:
             if step.renew:
                 self.stack.renew(subject)
-            warmed = self._warm_up([(cell, subject)], profile, step.warmup_s)
+            subject = self.stack.open_session(subject, cell.profile, profile)
+            # what is counted must find the same data in base and in head, so nothing is written before
+            warming = profile.reading if block.phase == "count" else profile
+            warmed = self._warm_up([(cell, subject)], warming, step.warmup_s)
             self._warmed_alone_s = max([self._warmed_alone_s, *(each.duration_s for each in warmed)])
             place = TrialPlan(block, step, cell, counted=self._counted(cell), warm_up=warmed[0] if warmed else None)
             if block.phase == "count":
-                counted = run_count_trial(self.stack, place, subject, profile, self.count_requests)
+                counted = run_count_trials(self.stack, place, subject, profile, self.count_requests)
                 require_alive(self.stack.engine)
-                self._keep(counted)
+                for trial in counted:
+                    self._keep(trial)
             else:
                 self._keep(run_capacity_trial(self.stack, place, subject, profile, self.generator_cores))
             self._settle(subject)
@@ -366,7 +370,10 @@ class Measurer:
         """Restart both subjects of a pair in each track, and warm them up."""
         profile, placement = self.profile(pair.head.variant, pair.head.profile), self._place(block)
         tracks = [
-            dict(zip((pair.base, pair.head), both, strict=True))
+            {
+                cell: self.stack.open_session(subject, cell.profile, profile)
+                for cell, subject in zip((pair.base, pair.head), both, strict=True)
+            }
             for both in self._arrange(block, pair, placement, profile)
         ]
         loaded = [(number, cell, subject) for number, track in enumerate(tracks) for cell, subject in track.items()]

@@ -2,23 +2,25 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from statistics import fmean, pstdev
 from typing import Any
 
 from bench_action.config.schema import Profile
-from bench_action.load.generator import Reply, Sample, Turns, convert_counters
+from bench_action.load.generator import Reply, Sample, Tape, Turns, convert_counters
 from bench_action.load.messages import PartCounters, WrkAnswer
 from bench_action.load.replies import (
     describe_statuses,
     find_unexpected,
     judge_each,
     judge_loaded,
+    merge_counts,
     recount_errors,
     summarise_replies,
 )
+from bench_action.load.tape import count_sent, cut_count, cut_routes
 from bench_action.load.validity import Circumstances, compute_generator_busy, judge
 from bench_action.load.wrk import Report, parse_report
 from bench_action.measure.limits import Strain, require_within_limits
@@ -52,7 +54,8 @@ class TrialPlan:
     """One trial to run: its place in the plan, and the CPUs that it runs on (None: all of them).
 
     `counted`: the replies of earlier counts of its cell, None before the first count. `warm_up`: the warm-up after the
-    restart before it, None without one. `track`: which of the duets at the same time it belongs to.
+    restart before it, None without one. `track`: which of the duets at the same time it belongs to. `route`: the name
+    of the request of a mix that is measured alone.
     """
 
     block: Block
@@ -62,6 +65,12 @@ class TrialPlan:
     counted: Replies | None = None
     warm_up: WarmUp | None = None
     track: int = 0
+    route: str = ""
+
+    @property
+    def measured(self) -> Cell:
+        """What is measured: its cell, or one request of it."""
+        return self.cell.take_route(self.route)
 
     @property
     def paired(self) -> bool:
@@ -94,8 +103,13 @@ class CountRun:
     after: Reading
 
 
-def load_alone(stack: Stack, subject: Subject, profile: Profile, duration_s: int, where: str) -> LoadRun:
-    """Run wrk once, and check meanwhile that the stack is alive. Raises StackError if a part dies."""
+def load_alone(
+    stack: Stack, subject: Subject, profile: Profile, duration_s: int, where: str, *, number: int = 0
+) -> LoadRun:
+    """Run wrk once, and check meanwhile that the stack is alive. Raises StackError if a part dies.
+
+    `number`: how often the subject was loaded since its restart.
+    """
     peak = 0
 
     def check() -> None:
@@ -104,8 +118,8 @@ def load_alone(stack: Stack, subject: Subject, profile: Profile, duration_s: int
         if subject.database is not None:
             peak = max(peak, subject.database.connections())
 
-    order = subject.order_load(profile, duration_s)
-    answer = stack.agent.wrk(order, check, _CHECK_S)
+    load = subject.order_load(profile, duration_s, number)
+    answer = stack.agent.wrk(load, check, _CHECK_S)
     require_alive(stack.engine)
     run = _build_load_run(answer, where, peak)
     require_within_limits(stack.engine, [run.measure_strain(subject)])
@@ -116,8 +130,8 @@ def load_together(
     stack: Stack, subjects: Sequence[Subject], profile: Profile, duration_s: int, where: Sequence[str]
 ) -> list[LoadRun]:
     """Run wrk for each subject at the same time, started in this order. Raises StackError if a part has died."""
-    orders = [subject.order_slice(profile, duration_s) for subject in subjects]
-    answers = stack.agent.duet(orders, lambda: None, 60.0)
+    loads = [subject.order_slice(profile, duration_s) for subject in subjects]
+    answers = stack.agent.duet(loads, lambda: None, 60.0)
     require_alive(stack.engine)
     runs = [_build_load_run(answer, name, 0) for answer, name in zip(answers, where, strict=True)]
     strains = [run.measure_strain(subject) for run, subject in zip(runs, subjects, strict=True)]
@@ -128,7 +142,8 @@ def load_together(
 def run_capacity_trial(stack: Stack, place: TrialPlan, subject: Subject, profile: Profile, cores: int) -> Trial:
     """Load one subject alone, and count the work that it does meanwhile. `cores`: those that wrk has."""
     before = read_work(subject)
-    run = load_alone(stack, subject, profile, place.step.slice_s or profile.duration, str(place.cell))
+    duration_s, number = place.step.slice_s or profile.duration, place.step.position if place.block.pair else 0
+    run = load_alone(stack, subject, profile, duration_s, str(place.cell), number=number)
     work = count_work(before, read_work(subject))
     return _build_load_trial(place, subject, profile, run, work=work, cores=cores)
 
@@ -175,6 +190,7 @@ def _build_load_trial(
         steal_percent=report.steal_percent,
         **_average_idle(place, report),
         replies=summarise_replies(report.sampled),
+        sent=count_sent(profile, subject.address_profile(profile), report.sent) if profile.is_mix else {},
         marks=tuple(
             Mark(s=s, bytes_read=received, cpu_ms=cpu_ms, memory_mib=memory_mib)
             for s, received, cpu_ms, memory_mib in report.marks
@@ -203,14 +219,67 @@ def _judge_load(
     )
 
 
-def run_count_trial(stack: Stack, place: TrialPlan, subject: Subject, profile: Profile, requests: int) -> Trial:
+def run_count_trials(stack: Stack, place: TrialPlan, subject: Subject, profile: Profile, requests: int) -> list[Trial]:
     """Send a fixed number of requests one after the other, to find the work per request.
 
-    The trial's `wall_s` is the time between the two readings, so work in the background is counted as well. If the step
-    is `idle`, the work done without requests is measured afterwards, for as long as the count took.
+    A mix gives a trial for each of its requests, and one for all of them. A trial's `wall_s` is the time between the
+    two readings, so work in the background is counted as well. If the step is `idle`, the work done without requests is
+    measured afterwards, for as long as the count took.
     """
     time.sleep(place.step.pause_s)
-    run = _send_counted_requests(stack, subject, profile, requests)
+    tape = subject.address_profile(profile, "count", place.block.number)
+    if not profile.is_mix:
+        one = tape.cut(tape.messages, requests * place.block.number, requests)
+        return [_count(stack, place, subject, profile, one)]
+    trials = []
+    serial = tape.first_serial
+    for (title, part), cut in zip(
+        profile.parts.items(), cut_count(profile, tape, requests, place.block.number), strict=True
+    ):
+        own = replace(place, route=title)
+        trials.append(_count(stack, own, subject, part, cut.number_from(serial)))
+        serial += len(cut.messages)
+    return [*trials, _add_up(trials, place)]
+
+
+def _add_up(routes: Sequence[Trial], place: TrialPlan) -> Trial:
+    """Add up the counts of all requests of a mix, which were sent as often as their weights say."""
+    first = routes[0]
+    ended = [trial.replies for trial in routes if trial.replies is not None]
+    idle = [trial.idle for trial in routes if trial.idle is not None]
+    cpu = [name for name in first.cpu_ms if all(name in trial.cpu_ms for trial in routes)]
+    return first.model_copy(
+        update={
+            "profile": place.cell.profile,
+            "duration_s": sum(trial.duration_s for trial in routes),
+            "wall_s": sum(trial.wall_s for trial in routes),
+            "requests": sum(trial.requests for trial in routes),
+            "bytes_read": sum(trial.bytes_read for trial in routes),
+            "errors": sum((trial.errors for trial in routes), Errors()),
+            "cpu_ms": {name: sum(trial.cpu_ms[name] for trial in routes) for name in cpu},
+            "work": _add_work([trial.work for trial in routes]),
+            "work_known": all(trial.work_known for trial in routes),
+            "statements": (),
+            "idle": _add_work(idle) if idle else None,
+            "idle_s": sum(trial.idle_s for trial in routes),
+            "idle_statements": (),
+            "replies": merge_counts(ended) or ended[0],
+            "warnings": (),
+        }
+    )
+
+
+def _add_work(work: Sequence[Work]) -> Work:
+    return Work(
+        queries=sum(each.queries for each in work),
+        rows=sum(each.rows for each in work),
+        cache_commands=sum(each.cache_commands for each in work),
+    )
+
+
+def _count(stack: Stack, place: TrialPlan, subject: Subject, profile: Profile, tape: Tape) -> Trial:
+    """Count the work of the requests of a tape."""
+    run = _send_counted_requests(stack, subject, tape, profile.timeout)
     trial = _build_count_trial(place, subject, profile, run)
     require_within_limits(stack.engine, [_measure_strain(subject, run.usage, trial)])
     if not place.step.idle:
@@ -226,11 +295,11 @@ def run_count_trial(stack: Stack, place: TrialPlan, subject: Subject, profile: P
     )
 
 
-def _send_counted_requests(stack: Stack, subject: Subject, profile: Profile, count: int) -> CountRun:
-    agent, parts, request = stack.agent, subject.parts, subject.address_request(profile)
+def _send_counted_requests(stack: Stack, subject: Subject, tape: Tape, timeout_s: float) -> CountRun:
+    agent, parts = stack.agent, subject.parts
     before, usage_before = read_work(subject), agent.usage(parts)
     began = time.monotonic()
-    replies = agent.requests(request, count, timeout_s=max(10.0, profile.timeout), bodies=False)
+    replies = agent.requests(tape, len(tape.messages), timeout_s=max(10.0, timeout_s), bodies=False)
     duration_s, usage_after = time.monotonic() - began, agent.usage(parts)
     agent.settle([subject.handle.id], _SETTLE_S)  # some work of a request follows its reply, as in Django
     return CountRun(replies, duration_s, _subtract_usage(usage_before, usage_after), before, read_work(subject))
@@ -241,7 +310,7 @@ def _build_count_trial(place: TrialPlan, subject: Subject, profile: Profile, run
     replies = summarise_replies([Sample.from_reply(reply) for reply in answered], run.replies[-1].problem)
     unexpected = sum(find_unexpected(replies, profile.expect).values())
     work, wall_s = count_work(run.before, run.after), run.after.at - run.before.at
-    warnings = judge_each(replies, profile, str(place.cell))
+    warnings = judge_each(replies, profile, str(place.measured))
     return Trial(
         **_locate(place, subject),
         **_WITHOUT_WRK,
@@ -263,31 +332,57 @@ def _build_count_trial(place: TrialPlan, subject: Subject, profile: Profile, run
 
 def _warn_of_lost_counters(place: TrialPlan) -> RunWarning:
     message = "the statistics of a database or Redis were reset, switched off or overflowed while its work was counted"
-    return Code.COUNTERS_LOST.warn(message, str(place.cell))
+    return Code.COUNTERS_LOST.warn(message, str(place.measured))
 
 
 def run_latency_trials(
     stack: Stack, places: Sequence[TrialPlan], subjects: Sequence[Subject], profile: Profile
 ) -> list[Trial]:
-    """Send requests over one connection to each subject, a few in turn, to find how long one takes and its cost."""
-    requests = [subject.address_request(profile) for subject in subjects]
+    """Send requests over one connection to each subject, a few in turn, to find how long one takes and its cost.
+
+    A mix gives a trial for each of its requests and each subject.
+    """
     before = [stack.agent.usage(subject.parts) for subject in subjects]
+    lanes = [
+        (place, subject, part, tape)
+        for place, subject in zip(places, subjects, strict=True)
+        for place, part, tape in _split_into_lanes(place, subject, profile)
+    ]
     turns = stack.agent.turns(
-        requests,
-        [subject.parts for subject in subjects],
+        [tape for *_, tape in lanes],
+        [subject.parts for _, subject, *_ in lanes],
         seconds=places[0].step.slice_s,
         per_turn=_PER_TURN,
         timeout_s=max(10.0, profile.timeout),
         seed=places[0].block.number,
     )
     require_alive(stack.engine)
-    trials = [_build_latency_trial(*each, profile) for each in zip(places, subjects, turns, strict=True)]
+    trials = [
+        _build_latency_trial(place, subject, each, part)
+        for (place, subject, part, _), each in zip(lanes, turns, strict=True)
+    ]
     usages = [
         _subtract_usage(early, stack.agent.usage(subject.parts))
         for early, subject in zip(before, subjects, strict=True)
     ]
-    require_within_limits(stack.engine, list(map(_measure_strain, subjects, usages, trials)))
+    failed = {subject.name: 0 for subject in subjects}
+    for (_, subject, *_), trial in zip(lanes, trials, strict=True):
+        failed[subject.name] += trial.errors.read + trial.errors.status
+    strains = [Strain(each, usage, failed[each.name]) for each, usage in zip(subjects, usages, strict=True)]
+    require_within_limits(stack.engine, strains)
     return trials
+
+
+def _split_into_lanes(
+    place: TrialPlan, subject: Subject, profile: Profile
+) -> Iterator[tuple[TrialPlan, Profile, Tape]]:
+    """Yield what takes turns of one subject: the requests of a profile, of a mix each separately."""
+    tape = subject.address_profile(profile, "latency")
+    if not profile.is_mix:
+        yield place, profile, tape
+        return
+    for (title, part), own in zip(profile.parts.items(), cut_routes(profile, tape), strict=True):
+        yield replace(place, route=title), part, own
 
 
 def _measure_strain(subject: Subject, usage: Mapping[str, Usage], trial: Trial) -> Strain:
@@ -311,7 +406,7 @@ def _build_latency_trial(place: TrialPlan, subject: Subject, turns: Turns, profi
         work=_NO_WORK,
         work_known=False,
         replies=replies,
-        warnings=judge_each(replies, profile, str(place.cell)),
+        warnings=judge_each(replies, profile, str(place.measured)),
     )
 
 
@@ -349,12 +444,12 @@ def _locate(place: TrialPlan, subject: Subject) -> dict[str, Any]:
         "position": place.step.cells.index(cell) + place.step.position,
         "variant": cell.variant,
         "revision": cell.revision,
-        "profile": cell.profile,
+        "profile": place.measured.profile,
         "warm_up": place.warm_up,
     }
     if block.pair is not None:
         side = "base" if cell == block.pair.base else "head"
-        location |= {"pair": str(block.pair), "side": side, "slot": subject.slot}
+        location |= {"pair": str(block.pair.take_route(place.route)), "side": side, "slot": subject.slot}
     return location
 
 

@@ -73,10 +73,10 @@ def warm_up(stack: Stack, subjects: Sequence[Subject], profile: Profile, least_s
 
     Each is judged by its own CPU time alone. Raises StackError if a part dies or reaches a limit.
     """
-    orders = [subject.order_warm_up(profile) for subject in subjects]
+    loads = [subject.order_warm_up(profile) for subject in subjects]
     limit_s = float(profile.warmup)
     runs = stack.agent.warm(
-        orders,
+        loads,
         lambda: require_alive(stack.engine),
         least_s=min(float(least_s), limit_s),
         most_s=limit_s,

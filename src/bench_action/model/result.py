@@ -1,5 +1,6 @@
 """The contents of `result.json`. Field names are a contract: docs/result.schema.json is generated from here."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
@@ -168,12 +169,23 @@ class Trial(Frozen):
     replies: Replies | None = None
     warm_up: WarmUp | None = Field(None, description="the warm-up after the restart before it; null without one")
     marks: tuple[Mark, ...] = Field((), description="about every second, in phase `duet`")
+    sent: dict[str, int] = Field({}, description="how often wrk sent each request of a mix")
     warnings: tuple[RunWarning, ...] = ()
 
     @property
     def cell(self) -> str:
         """The name of the cell, for people."""
         return cell_name(self.variant, self.revision, self.profile)
+
+    @property
+    def route(self) -> str:
+        """The request of a mix that it measured alone; empty if it is about a whole profile."""
+        return split_route(self.profile)[1]
+
+    @property
+    def whole_cell(self) -> str:
+        """The name of the cell of the whole profile."""
+        return cell_name(self.variant, self.revision, split_route(self.profile)[0])
 
     @property
     def successful(self) -> int:
@@ -196,10 +208,30 @@ class Trial(Frozen):
         return not any(warning.code.invalidates for warning in self.warnings)
 
 
+_ROUTE = " · "  # no name of a profile contains it
+
+
+def name_route(profile: str, title: str) -> str:
+    """Name one request of a mix as results do: `shop · GET /items`."""
+    return f"{profile}{_ROUTE}{title}"
+
+
+def split_route(profile: str) -> tuple[str, str]:
+    """Split the name of a profile in results into that of the configuration and the request of a mix, if it is one."""
+    mix, _, title = profile.partition(_ROUTE)
+    return mix, title
+
+
 def cell_name(variant: str, revision: str, profile: str) -> str:
     """Name a cell: `aiohttp · article-500`, `aiohttp@base · article-500`; head, the normal case, is not named."""
     subject = variant if revision == "head" else f"{variant}@{revision}"
     return f"{subject} · {profile}"
+
+
+def find_routes(trials: Sequence[Trial], profile: str) -> list[str]:
+    """Find the requests of a mix that trials measured separately; none if the profile is no mix."""
+    titles = (trial.route for trial in trials if trial.route and split_route(trial.profile)[0] == profile)
+    return list(dict.fromkeys(titles))
 
 
 class RunInfo(Frozen):
@@ -256,8 +288,17 @@ class Source(Frozen):
         return bool(self.base_sha) and self.base_sha == self.head_sha and not self.dirty
 
 
+class RouteInfo(Frozen):
+    """One request of a mix. `path`: with its placeholders; of a file with URLs, the first one."""
+
+    name: str
+    method: str
+    path: str
+    weight: int
+
+
 class ProfileInfo(Frozen):
-    """A named wrk load."""
+    """A named wrk load; `path` and `method` are empty if it is a mix."""
 
     name: str
     path: str
@@ -269,6 +310,7 @@ class ProfileInfo(Frozen):
     preset_connections: int | None = Field(
         None, description="what the preset asks for, if a server holds fewer connections; null if it holds them"
     )
+    routes: tuple[RouteInfo, ...] = Field((), description="the requests of a mix; none if it has one request")
 
 
 class SubjectInfo(Frozen):
@@ -329,6 +371,18 @@ class Summary(Frozen):
     def cell(self) -> str:
         """The name of the cell, for people."""
         return cell_name(self.variant, self.revision, self.profile)
+
+
+class RouteFigures(Frozen):
+    """What was measured of one request of a mix and one subject."""
+
+    variant: str
+    revision: Revision
+    profile: str = Field(description="the mix, as the configuration calls it")
+    route: str
+    sent: int = Field(description="how often wrk sent it, over all trials")
+    error_rate: float = Field(description="unexpected or missing replies ÷ requests, counted and with one connection")
+    metrics: dict[str, float] = Field(description="counts, and medians over the blocks with one connection")
 
 
 class SequentialTest(Frozen):
@@ -454,6 +508,7 @@ class Result(Frozen):
     subjects: tuple[SubjectInfo, ...]
     trials: tuple[Trial, ...]
     summaries: tuple[Summary, ...]
+    routes: tuple[RouteFigures, ...] = Field((), description="each request of each mix")
     comparisons: tuple[Comparison, ...]
     findings: tuple[Finding, ...]
     warnings: tuple[RunWarning, ...]

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
-from bench_action.model.result import PhaseName, Revision, cell_name
+from bench_action.model.result import PhaseName, Revision, cell_name, name_route, split_route
 
 COUNTS = 6  # the most counts of a cell: two, and four more if those two disagree
 PAIRED_PHASES: tuple[PhaseName, ...] = ("duet", "interleaved")  # the phases that compare two subjects under load
@@ -35,6 +35,15 @@ class Cell:
     def __str__(self) -> str:
         return cell_name(self.variant, self.revision, self.profile)
 
+    @property
+    def route(self) -> str:
+        """The request of a mix that it is about; empty if it is about a whole profile."""
+        return split_route(self.profile)[1]
+
+    def take_route(self, title: str) -> "Cell":
+        """Return the cell of one request of its mix; itself without a title."""
+        return replace(self, profile=name_route(self.profile, title)) if title else self
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -48,6 +57,10 @@ class Pair:
         if self.kind == "variant":
             return f"{self.head.variant} against {self.base.variant} · {self.head.profile}"
         return f"{self.head.variant} · {self.head.profile}"
+
+    def take_route(self, title: str) -> "Pair":
+        """Return the pair of one request of its mix; itself without a title."""
+        return replace(self, base=self.base.take_route(title), head=self.head.take_route(title))
 
 
 @dataclass(frozen=True, slots=True)

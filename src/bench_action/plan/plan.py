@@ -40,6 +40,11 @@ class Plan:
         """Whether pairs are to share a CPU."""
         return bool(self.design.pairs and self.places)
 
+    def count_routes(self) -> int:
+        """Count the requests of mixes that are compared, each separately, over all pairs of revisions."""
+        compared = [pair.head.profile for pair in self.design.pairs if pair.kind == "revision"]
+        return sum(len(self.project.profiles[name].parts) for name in compared if name in self.project.profiles)
+
     def without_pinning(self, reason: str) -> "Plan":
         """Measure pairs in turn instead of at the same time, because containers cannot be pinned to CPUs."""
         return replace(self, design=replace(self.design, duets=False), places=(), unpinned=reason)

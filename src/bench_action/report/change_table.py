@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from bench_action.compare.verdict import is_loss
 from bench_action.model.metric import METRICS
-from bench_action.model.result import Comparison, Result
+from bench_action.model.result import Comparison, Result, split_route
 from bench_action.model.wording import percent
 from bench_action.report import numbers
 from bench_action.report.change import (
@@ -26,8 +26,13 @@ _MARKS = {"improved": "🟢", "unchanged": "🟢", "inconclusive": "⚪"}
 
 def tabulate_changes(result: Result) -> Table:
     """Lay out every metric that has a gate or changed by an amount that matters."""
-    comparisons = [c for c in list_comparisons(result) if c.gate is not None or c.relevant]
+    comparisons = [c for c in list_comparisons(result) if c.relevant or (c.gate is not None and not _is_calm_route(c))]
     return tabulate_comparisons(comparisons, valid=result.verdict != "invalid")
+
+
+def _is_calm_route(c: Comparison) -> bool:
+    """Whether it is about one request of a mix in which nothing changed; all are in a separate table."""
+    return bool(split_route(c.profile)[1]) and c.verdict == "unchanged"
 
 
 def tabulate_comparisons(comparisons: Sequence[Comparison], *, valid: bool = True) -> Table:

@@ -175,6 +175,7 @@ def _make_sections(result: Result, view: View) -> list[Section]:
         Section(_RESULTS, "Compared with base", _render_table(shorten_verdicts(view.changes))),
         Section(_RESULTS, alone, _render_table(view.results.leave_out(CONNECTIONS, AGAINST))),
         Section(_RESULTS, "", "\n\n".join(charts)),
+        Section(_RESULTS, "Requests of each mix, with one connection", _render_table(view.routes)),
         Section(_RESULTS, "Work per request", _render_table(view.work)),
         Section(_RESULTS, "Connections, memory and start-up", _render_table(view.footprint)),
         Section(_RESULTS, "Variants compared with each other", _render_table(view.comparisons)),

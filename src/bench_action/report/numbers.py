@@ -15,7 +15,7 @@ def count(value: float) -> str:
 
 def plain(value: float) -> str:
     """Format an exact number with no more digits than it has: 1.0 → `1`, 20.5 → `20.5`, 1234.0 → `1,234`."""
-    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}".rstrip("0")
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}".rstrip("0").rstrip(".")
 
 
 def duration(seconds: float) -> str:

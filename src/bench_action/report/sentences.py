@@ -1,11 +1,11 @@
 """Say what changed between base and head, and how sure that is, for readers who know no statistics."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from bench_action.compare.verdict import is_loss
 from bench_action.config.gates import ALONE
 from bench_action.model.metric import METRICS
-from bench_action.model.result import Comparison, Result
+from bench_action.model.result import Comparison, Result, name_route
 from bench_action.model.wording import percent, plural
 from bench_action.report import numbers
 from bench_action.report.change import fails_gate, has_meaning, list_comparisons, list_losses, relative_change
@@ -78,20 +78,27 @@ def _causes(result: Result, comparisons: Sequence[Comparison]) -> Iterator[str]:
     cells: dict[str, dict[str, Comparison]] = {}
     for c in comparisons:
         cells.setdefault(c.cell, {})[c.metric] = c
-    for cell in sorted({c.cell for c in comparisons if is_loss(c)}):
+    lost = sorted({c.cell for c in comparisons if is_loss(c)})
+    for cell in lost:
+        if any(other.startswith(name_route(cell, "")) and other in messages for other in lost):
+            continue  # what is known of one request of a mix explains the whole
         if changed := messages.get(cell):
             yield f"`{cell}`{', counted exactly' if cell in counted else ''}: {'; '.join(changed)}."
             continue
-        metrics = cells[cell]
-        latency, cpu = metrics.get("latency_p50_us"), metrics.get("cpu_ms_per_request")
-        if latency is not None and cpu is not None and is_loss(latency) and not cpu.relevant:
-            yield f"`{cell}` needs no more CPU per request than before, so it spends the time waiting."
-        elif cpu is not None and is_loss(cpu):
-            yield f"`{cell}` does the same work, but the application's own code takes more CPU."
-        elif (database := metrics.get("db_cpu_ms_per_request")) is not None and is_loss(database):
-            yield f"`{cell}` makes the same queries, but the database needs more CPU for them: a lost index, or a plan?"
-        elif (total := metrics.get("total_cpu_ms_per_request")) is not None and is_loss(total):
-            yield f"`{cell}` needs no more CPU itself, but its services do."
+        yield from _explain_loss(cell, cells[cell])
+
+
+def _explain_loss(cell: str, metrics: Mapping[str, Comparison]) -> Iterator[str]:
+    """Explain a loss of a cell in which nothing that was counted has changed."""
+    latency, cpu = metrics.get("latency_p50_us"), metrics.get("cpu_ms_per_request")
+    if latency is not None and cpu is not None and is_loss(latency) and not cpu.relevant:
+        yield f"`{cell}` needs no more CPU per request than before, so it spends the time waiting."
+    elif cpu is not None and is_loss(cpu):
+        yield f"`{cell}` does the same work, but the application's own code takes more CPU."
+    elif (database := metrics.get("db_cpu_ms_per_request")) is not None and is_loss(database):
+        yield f"`{cell}` makes the same queries, but the database needs more CPU for them: a lost index, or a plan?"
+    elif (total := metrics.get("total_cpu_ms_per_request")) is not None and is_loss(total):
+        yield f"`{cell}` needs no more CPU itself, but its services do."
 
 
 def list_certainties(result: Result) -> tuple[str, ...]:

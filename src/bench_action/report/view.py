@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bench_action.compare.verdict import is_loss
 from bench_action.config.schema import BUILT_IN
-from bench_action.model.result import Comparison, Result
+from bench_action.model.result import Comparison, Result, split_route
 from bench_action.model.wording import percent, plural
 from bench_action.report import numbers, tables
 from bench_action.report.cells import collect_logs, describe_rule_changes, describe_uncompared
@@ -15,6 +15,7 @@ from bench_action.report.choosing import suggest_profiles
 from bench_action.report.concerns import Concern, group_warnings
 from bench_action.report.headline import choose_headline
 from bench_action.report.method import describe_method
+from bench_action.report.routes import tabulate_routes
 from bench_action.report.sentences import capitalise, list_causes, list_certainties
 from bench_action.report.table import Table
 from bench_action.report.undecided import list_explanations
@@ -82,6 +83,7 @@ class View:
     hint: str
     results: Table
     charts: tuple[Chart, ...]
+    routes: Table
     work: Table
     footprint: Table
     comparisons: Table
@@ -115,6 +117,7 @@ def make_view(result: Result) -> View:
         hint=suggest_profiles(result),
         results=tables.tabulate_capacity(result),
         charts=tuple(_make_chart(result, profile.name) for profile in result.profiles),
+        routes=tabulate_routes(result),
         work=tables.tabulate_work(result.summaries),
         footprint=tables.tabulate_footprint(result.summaries),
         comparisons=tables.tabulate_variants(result.comparisons),
@@ -153,7 +156,7 @@ def _advise(result: Result) -> str:
     command = result.run.command
     if failing := [c for c in list_comparisons(result) if fails_gate(c)]:
         command = re.sub(r" --(variant|profile) \S+", "", command)
-        command += f" --variant {failing[0].variant} --profile {failing[0].profile}"
+        command += f" --variant {failing[0].variant} --profile {split_route(failing[0].profile)[0]}"
     command = re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28}\b", r"\1", command).replace("`", "'")
     config = "the configuration" if result.run.config in {"", BUILT_IN} else f"`{result.run.config}`"
     return f"reproduce it with `{command}`. If you accept the cost, raise the gate in {config}."

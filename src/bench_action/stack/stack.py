@@ -8,7 +8,7 @@ from pathlib import Path
 from bench_action.config.baseline import Baseline, Lack
 from bench_action.config.environment import read_secrets
 from bench_action.config.load import Project
-from bench_action.config.schema import Config
+from bench_action.config.schema import Config, Profile
 from bench_action.engine.protocol import Engine, Handle
 from bench_action.load.generator import Agent
 from bench_action.model.errors import StackError
@@ -22,6 +22,7 @@ from bench_action.stack.parallel import run_in_parallel
 from bench_action.stack.probes import make_check
 from bench_action.stack.readiness import Group, ReadinessCheck, wait_for_groups, wait_until_ready
 from bench_action.stack.services import SlotServices, start_generator
+from bench_action.stack.session import open_session
 from bench_action.stack.slots import PairOfSlots, Slot
 from bench_action.stack.starter import Starter
 from bench_action.stack.subject import Subject
@@ -45,6 +46,7 @@ class Stack:
     starter: Starter
     in_turns: bool = False
     tracks: int = 1
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     subjects: tuple[Subject, ...] = ()
     lacks: Mapping[str, Lack] = field(default_factory=dict)
     warnings: tuple[RunWarning, ...] = ()
@@ -68,6 +70,10 @@ class Stack:
         run_in_parallel(lambda both: both[1].clear(grace_s=1), placed)
         run_in_parallel(lambda both: both[1].renew(both[0]), placed)
         self.wait_for(*run_in_parallel(lambda both: both[1].start(both[0], self.starter), placed))
+
+    def open_session(self, subject: Subject, name: str, profile: Profile) -> Subject:
+        """Open the session of a profile, if it has one, as the subject has been restarted. Raises SessionError."""
+        return open_session(self.agent, subject, name, profile, self.secrets)
 
     def split_into_turns(self, subjects: Sequence[Subject]) -> list[list[Subject]]:
         """Split subjects into groups that fit into the slots at the same time: one, unless variants take turns."""
@@ -210,13 +216,14 @@ def bring_up(
     results: Path | None = None,
     slots: int | None = None,
     tracks: int = 1,
+    seed: int = 0,
 ) -> Stack:
     """Bring up images, services, data and subjects, in this order; return when all answer. Raises StackError.
 
     `base`: also start the variants of the base revision; what fails there is kept in `lacks`, and head goes on.
     `results`: the folder of our own results, which is left out of every build. `slots`: how many to bring up, at most;
     if that is fewer than there are subjects, variants take turns in them. None: one for each subject. `tracks`: how
-    many duets of a pair are to run at the same time, in two slots each.
+    many duets of a pair are to run at the same time, in two slots each. `seed`: by which requests are drawn.
     """
     variants = len(project.config.variants) + (len(base.project.config.variants) if base is not None else 0)
     extra = 2 * tracks if tracks > 1 else 0
@@ -232,7 +239,7 @@ def bring_up(
     subjects = len(project.config.variants) + len(images.base)
     places = services.start(names[: max(subjects, extra)])
     progress.step("starting subjects")
-    starter = Starter(engine, project, base, images, agent, environ, progress)
+    starter = Starter(engine, project, base, images, agent, environ, progress, seed)
     heads = starter.prepare_heads(places[0])
     bases, lacks = _prepare_bases(starter, base, places[0]) if base is not None else ([], {})
     services.copy(places)
@@ -245,6 +252,7 @@ def bring_up(
         starter,
         in_turns=len(names) < subjects,
         tracks=tracks,
+        secrets=read_secrets(project.config, environ),
         lacks={**images.lacks, **lacks},
     )
     stack.start(heads, bases, base)

@@ -36,7 +36,7 @@ _SETUP_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Starter:
-    """Starts the subjects of head, and of base if there is one."""
+    """Starts the subjects of head, and of base if there is one. `seed`: by which their requests are drawn."""
 
     engine: Engine
     head: Project
@@ -45,6 +45,7 @@ class Starter:
     agent: Agent
     environ: Mapping[str, str] = field(repr=False)
     progress: Progress
+    seed: int = 0
     _descriptions: dict[str, list[str]] = field(default_factory=dict)
     _seeded: dict[str, dict[str, int]] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)
@@ -111,7 +112,7 @@ class Starter:
         """Run the setup and the seed on new databases, and keep these as the subject's templates."""
         config = self._project(name, revision).config.variants[name]
         template = f"bench_action_{name.replace('-', '_')}_{revision}"
-        subject = slot.settle(Subject(name, revision, config, image, template))
+        subject = slot.settle(Subject(name, revision, config, image, template, seed=self.seed))
         cache_seeds = {
             service: RedisSeed(self.engine, cache.handle, cache.password) for service, cache in subject.caches.items()
         }

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bench_action.config.environment import Address, fill_in_request
+from bench_action.config.environment import Address, fill_in_addresses, fill_in_request
 from bench_action.config.schema import Profile, Request, Variant
 from bench_action.engine.protocol import Handle
-from bench_action.load.generator import HttpRequest
-from bench_action.load.messages import WrkOrder
+from bench_action.load.generator import HttpRequest, Load, Tape
+from bench_action.load.tape import Purpose, User, build_tape, find_first_serial
 from bench_action.load.wrk import build_order
 from bench_action.model.result import Revision, SubjectInfo
 from bench_action.stack.images import Image
@@ -51,7 +51,8 @@ class Subject:
     `cache_seeds`: what its caches begin with, by the name of the service. `addresses`: how it reaches each service.
     `startup_s`, `renewal_s`: how long it took to start, and to make its slot's data new before. `kept`: profile →
     whether its server was seen to keep a connection open after a reply. `held`: profile → how many connections it
-    holds, if the preset chose their number.
+    holds, if the preset chose their number. `seed`: by which the requests of profiles are drawn.
+    `users`: session → what its replies contained, for each user, if it was opened.
     """
 
     variant: str
@@ -72,6 +73,8 @@ class Subject:
     kept: Mapping[str, bool] = field(default_factory=dict)
     held: Mapping[str, int] = field(default_factory=dict)
     addresses: Mapping[str, Address] = field(default_factory=dict, repr=False)
+    seed: int = 0
+    users: Mapping[str, tuple[User, ...]] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
@@ -82,11 +85,20 @@ class Subject:
         """Address a request to it, with the placeholders of its headers and its body filled in."""
         return HttpRequest.from_config(self.handle, fill_in_request(wanted, self.addresses))
 
-    def order_load(self, profile: Profile, duration_s: int) -> WrkOrder:
-        """Order wrk to load it for so many seconds, with the placeholders of the profile filled in."""
-        return self._order(profile, duration_s, patience_s=duration_s)
+    def address_profile(self, profile: Profile, purpose: Purpose = "count", number: int = 0) -> Tape:
+        """Address the requests of a profile to it, with placeholders filled in.
 
-    def order_slice(self, profile: Profile, duration_s: int) -> WrkOrder:
+        `purpose`, `number`: what they are for, and how often it was there since a restart; for serial numbers.
+        """
+        users = self.users.get(profile.session.key, ()) if profile.session is not None else ()
+        tape = build_tape(self.handle, profile, lambda text: fill_in_addresses(text, self.addresses), self.seed, users)
+        return tape.number_from(find_first_serial(purpose, number))
+
+    def order_load(self, profile: Profile, duration_s: int, number: int = 0) -> Load:
+        """Order wrk to load it for so many seconds. `number`: how often it was loaded since its restart."""
+        return self._order(profile, duration_s, patience_s=duration_s, number=number)
+
+    def order_slice(self, profile: Profile, duration_s: int) -> Load:
         """Order wrk to load it for so many seconds, and to end with another wrk that was started with it.
 
         wrk's threads look every 100 ms whether its time is up. The first look after it may be so close to it that one
@@ -96,7 +108,7 @@ class Subject:
         early_s = max(0.0, _EARLY_S - _LATE_LOOKS * duration_s)
         return self._order(profile, duration_s, patience_s=duration_s, interrupt_s=duration_s - early_s)
 
-    def order_warm_up(self, profile: Profile) -> WrkOrder:
+    def order_warm_up(self, profile: Profile) -> Load:
         """Order wrk to load it until it is interrupted, and to count its requests; then it may only be late."""
         return self._order(profile, profile.warmup + _SPARE_S, patience_s=0, counted=True)
 
@@ -108,10 +120,11 @@ class Subject:
         patience_s: int,
         interrupt_s: float | None = None,
         counted: bool = False,
-    ) -> WrkOrder:
+        number: int = 0,
+    ) -> Load:
         return build_order(
-            fill_in_request(profile, self.addresses),
-            self.handle,
+            profile,
+            self.address_profile(profile, "warm-up" if counted else "load", number),
             duration_s=duration_s,
             parts=self.parts,
             limit_s=patience_s + profile.timeout + _LATE_S,

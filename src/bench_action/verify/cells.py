@@ -5,27 +5,37 @@ from dataclasses import dataclass
 
 from bench_action.config.baseline import Baseline, Lack
 from bench_action.config.load import Project
-from bench_action.config.schema import Profile
+from bench_action.config.schema import Profile, Route
 from bench_action.load.generator import Reply
+from bench_action.load.tape import take_one_each
 from bench_action.plan.blocks import Cell
+from bench_action.stack.session import SessionError
 from bench_action.stack.stack import Stack
 from bench_action.verify.failures import Failure
 
-# revision, variant and profile → what the subject replied to the profile's request
-Replies = Mapping[tuple[str, str, str], Reply]
+# revision, variant and profile → what the subject replied to each request of the profile
+Replies = Mapping[tuple[str, str, str], Sequence[Reply]]
 
 
 def send_profiles(stack: Stack, profiles: Mapping[str, Profile], variants: Collection[str]) -> Replies:
-    """Send the request of each profile once to the subjects of these variants, base and head together."""
+    """Send each request of each profile once to the subjects of these variants, base and head together."""
     subjects = [subject for subject in stack.subjects if subject.variant in variants]
-    replies: dict[tuple[str, str, str], Reply] = {}
+    replies: dict[tuple[str, str, str], list[Reply]] = {}
     for turn in stack.split_into_turns(subjects):
         stack.admit(turn)
         for name, profile in profiles.items():
-            requests = [subject.address_request(profile) for subject in turn]
-            answers = stack.agent.requests_together(requests, 1, bodies=False)
-            for subject, answer in zip(turn, answers, strict=True):
-                replies[subject.revision, subject.variant, name] = answer[-1]
+            opened = []
+            for subject in turn:
+                try:
+                    opened.append(stack.open_session(subject, name, profile))
+                except SessionError as error:
+                    replies[subject.revision, subject.variant, name] = [
+                        Reply(0, {}, b"", kept=False, problem=error.what)
+                    ]
+            tapes = [take_one_each(profile, subject.address_profile(profile)) for subject in opened]
+            answers = stack.agent.requests_together(tapes, len(profile.routes), bodies=False)
+            for subject, answer in zip(opened, answers, strict=True):
+                replies[subject.revision, subject.variant, name] = answer
     return replies
 
 
@@ -41,7 +51,7 @@ def choose_profiles(
     for name, profile in judged.items():
         if own.get(name) == profile or not _only_base_serves(name, profile, replies):
             continue
-        request = f"{profile.method} {profile.path}"
+        request = profile.summary
         if name in own:
             kept[name] = own[name]
             changed[name] = f"this pull request changes profile `{name}`, and head no longer serves `{request}`"
@@ -94,17 +104,32 @@ class Counterparts:
         base, head = (self.replies.get((revision, variant, name)) for revision in ("base", "head"))
         if base is None or head is None or is_served(base, profile) or not is_served(head, profile):
             return
-        request = f"{profile.method} {profile.path}"
+        number, reply = next(
+            (number, reply)
+            for number, reply in enumerate(base)
+            if not _is_expected(reply, profile.routes[number], profile)
+        )
+        route = profile.routes[number]
+        request = f"{route.method} {route.path}"
         got = (
-            f"does not answer `{request}`: {base.problem}" if base.problem else f"answers {base.status} to `{request}`"
+            f"does not answer `{request}`: {reply.problem}"
+            if reply.problem
+            else f"answers {reply.status} to `{request}`"
         )
         known = self.base.valid and self.base.profiles.get(name) == profile
         yield Lack("base-failed" if known else "new", f"{self.base.name} {got}")
 
 
-def is_served(reply: Reply, profile: Profile) -> bool:
-    """Tell whether a reply to a profile's request has a status that the profile expects."""
-    return not reply.problem and profile.expect.accepts(reply.status)
+def is_served(replies: Sequence[Reply], profile: Profile) -> bool:
+    """Tell whether the replies to all requests of a profile have statuses that it expects."""
+    routes = profile.routes
+    return len(replies) == len(routes) and all(
+        _is_expected(reply, route, profile) for reply, route in zip(replies, routes, strict=True)
+    )
+
+
+def _is_expected(reply: Reply, route: Route, profile: Profile) -> bool:
+    return not reply.problem and (route.expect or profile.expect).accepts(reply.status)
 
 
 def _only_base_serves(name: str, profile: Profile, replies: Replies) -> bool:

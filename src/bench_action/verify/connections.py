@@ -1,14 +1,14 @@
 """Find out what servers do with connections: whether they keep them open, and how many they hold."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from bench_action.config.baseline import Baseline
 from bench_action.config.load import Project
 from bench_action.config.schema import Profile
-from bench_action.load.generator import HttpRequest, Reply
+from bench_action.load.generator import HttpRequest, Reply, Tape
 from bench_action.load.replies import judge_loaded, recount_errors, summarise_replies
 from bench_action.load.validity import Circumstances, judge
 from bench_action.load.wrk import parse_report
@@ -16,6 +16,7 @@ from bench_action.model.progress import Progress
 from bench_action.model.result import Finding, cell_name
 from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import plural
+from bench_action.stack.session import SessionError
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
 from bench_action.verify.failures import Failure
@@ -56,7 +57,10 @@ def check_connections(
     That is: whether they stay open after a reply, which must be as configured, if it is; and whether there may be as
     many as the profiles open. If the preset chose that number, fewer are enough: how many is found out.
     """
-    seen = _observe_all(stack, subjects, own.profiles, base)
+    failures = list(_open_sessions(stack, subjects, own.profiles, base))
+    yield from failures
+    failed = {failure.subject: failure.profiles or frozenset() for failure in failures}
+    seen = _observe_all(stack, subjects, own.profiles, base, failed)
     for subject in subjects:
         first = next(iter(seen[subject.name].values()), None)
         first = first or _observe(stack, subject)
@@ -71,22 +75,49 @@ def check_connections(
         yield from _judge_number(stack, own, known, held)
 
 
-def _observe_all(
+def _list_asked(subjects: Sequence[Subject], profile: str, base: Baseline | None) -> list[Subject]:
+    return [each for each in subjects if each.revision == "head" or (base is not None and profile in base.profiles)]
+
+
+def _open_sessions(
     stack: Stack, subjects: Sequence[Subject], profiles: Mapping[str, Profile], base: Baseline | None
+) -> Iterator[Failure]:
+    """Open the session of each profile that has one. Yields the subjects that do not let it be opened."""
+    for name, profile in profiles.items():
+        for subject in _list_asked(subjects, name, base) if profile.session is not None else ():
+            try:
+                stack.open_session(subject, name, profile)
+            except SessionError as error:
+                rule, concerned = f"session of profile {name}", frozenset({name})
+                yield Failure(subject.name, rule, error.expected, error.got, concerned, advice=error.advice)
+
+
+def _observe_all(
+    stack: Stack,
+    subjects: Sequence[Subject],
+    profiles: Mapping[str, Profile],
+    base: Baseline | None,
+    failed: Mapping[str, Collection[str]],
 ) -> dict[str, dict[str, _Seen]]:
-    """Send each profile that only reads twice, to all subjects together: subject → profile → what was seen."""
+    """Send each profile that only reads twice, to all subjects together: subject → profile → what was seen.
+
+    `failed`: subject → profiles whose session cannot be opened.
+    """
     seen: dict[str, dict[str, _Seen]] = {subject.name: {} for subject in subjects}
     for name, profile in profiles.items():
-        asked = [each for each in subjects if each.revision == "head" or (base is not None and name in base.profiles)]
+        asked = _list_asked(subjects, name, base)
         if profile.writes or not asked:
             continue
-        requests = [subject.address_request(profile) for subject in asked]
-        answers = stack.agent.requests_together(requests, 2, bodies=False)
-        for subject, request, replies in zip(asked, requests, answers, strict=True):
+        asked = [stack.open_session(each, name, profile) for each in asked if name not in failed.get(each.name, ())]
+        if not asked:
+            continue
+        tapes = [subject.address_profile(profile) for subject in asked]
+        answers = stack.agent.requests_together(tapes, 2, bodies=False)
+        for subject, tape, replies in zip(asked, tapes, answers, strict=True):
             if replies[0].problem:  # an endless stream, for example, which concerns its own profile only
                 seen[subject.name][name] = _observe(stack, subject)
             else:
-                seen[subject.name][name] = _describe(stack, request, replies)
+                seen[subject.name][name] = _describe(stack, tape, replies)
     return seen
 
 
@@ -96,7 +127,7 @@ def _observe(stack: Stack, subject: Subject) -> _Seen:
     return _describe(stack, request, stack.agent.requests(request, 2))
 
 
-def _describe(stack: Stack, request: HttpRequest, replies: Sequence[Reply]) -> _Seen:
+def _describe(stack: Stack, request: HttpRequest | Tape, replies: Sequence[Reply]) -> _Seen:
     """Describe the replies to two requests. A server may also close a connection without announcing it."""
     first, last = replies[0], replies[-1]
     problem = last.problem
@@ -181,7 +212,7 @@ def _find_held(stack: Stack, subject: Subject, name: str, profile: Profile, *, a
 
 def _count_held(stack: Stack, subject: Subject, name: str, profile: Profile, *, answers: bool, limit_s: float) -> int:
     """Count the connections that are accepted at the same time and answered, out of as many as a profile opens."""
-    request = subject.address_request(profile)
+    request = subject.address_profile(profile)
     hold = subject.keeps_open(name)
     burst = stack.agent.connections(request, profile.connections, hold=hold, limit_s=limit_s)
     held = burst.answered - burst.late

@@ -115,7 +115,11 @@ def is_gone(answers: Answers) -> bool:
 def find_profiles(path: str, profiles: Mapping[str, Profile]) -> frozenset[str] | None:
     """Find the profiles that load the path of a check; None if no profile does, so that it concerns all of them."""
     own, _, _ = path.partition("?")
-    loading = frozenset(name for name, profile in profiles.items() if profile.path.partition("?")[0] == own)
+    loading = frozenset(
+        name
+        for name, profile in profiles.items()
+        if any(route.path.partition("?")[0] == own for route in profile.routes)
+    )
     return loading or None
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from bench_action.config.load import Project
 from bench_action.config.schema import Check, Profile, Request
-from bench_action.load.generator import HttpRequest, Reply
+from bench_action.load.generator import HttpRequest, Reply, Tape
+from bench_action.load.tape import cut_routes
 from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
-from bench_action.model.result import Statement, Work
+from bench_action.model.result import Statement, Work, name_route
 from bench_action.stack.meters.work import count_work, list_queries, read_work
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
@@ -94,12 +95,17 @@ def try_requests(stack: Stack, project: Project, progress: Progress) -> Tryout:
 def _try_subject(stack: Stack, project: Project, subject: Subject) -> Iterator[Attempt]:
     sent = []
     for name, profile in project.profiles.items():
-        sent.append(_describe(profile))
-        yield _try_request(stack, subject, name, profile, profile=profile)
+        opened = stack.open_session(subject, name, profile)
+        tapes = cut_routes(profile, opened.address_profile(profile), 2)
+        for (title, part), tape in zip((profile.parts or {"": profile}).items(), tapes, strict=True):
+            sent.append(_describe(part))
+            own_name = name_route(name, title) if title else name
+            yield _try_request(stack, subject, own_name, part, tape, profile=part)
     for check in project.config.checks:
         if not check.before_sql and _describe(check.request) not in sent:
             sent.append(_describe(check.request))
-            yield _try_request(stack, subject, check.name, check.request, check=check)
+            request = subject.address_request(check.request).tape
+            yield _try_request(stack, subject, check.name, check.request, request, check=check)
 
 
 def _describe(request: Profile | Request) -> tuple[object, ...]:
@@ -111,14 +117,14 @@ def _try_request(
     subject: Subject,
     name: str,
     wanted: Profile | Request,
+    tape: Tape,
     *,
     profile: Profile | None = None,
     check: Check | None = None,
 ) -> Attempt:
-    request = subject.address_request(wanted)
-    first = _send(stack, request)
+    first = _send(stack, tape.cut(tape.messages, 0, 1))
     before, began = read_work(subject), time.monotonic()
-    reply = _send(stack, request)
+    reply = _send(stack, tape.cut(tape.messages, 1, 1).number_from(tape.first_serial + 1))
     took_s = time.monotonic() - began
     after = read_work(subject)
     return Attempt(
@@ -136,7 +142,7 @@ def _try_request(
     )
 
 
-def _send(stack: Stack, request: HttpRequest) -> Reply:
+def _send(stack: Stack, request: HttpRequest | Tape) -> Reply:
     return stack.agent.requests(request, 1, timeout_s=_ANSWER_S, limit_s=_ANSWER_S)[-1]
 
 

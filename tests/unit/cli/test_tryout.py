@@ -13,7 +13,7 @@ from bench_action.cli.check import print_tryout
 from bench_action.cli.tryout import list_hints, list_missing, tabulate_attempts
 from bench_action.config.load import Project, load_policy
 from bench_action.config.schema import Check, Config, Profile, Variant
-from bench_action.load.generator import HttpRequest, Reply
+from bench_action.load.generator import HttpRequest, Reply, Tape
 from bench_action.model.errors import StackError, VerificationError
 from bench_action.model.progress import Progress
 from bench_action.model.result import Statement, Work
@@ -94,7 +94,7 @@ def test_missing__an_error_comes_with_the_log() -> None:
 def test_missing__a_request_that_cannot_be_repeated() -> None:
     attempt = make_attempt(make_reply(409), WRITING, first=make_reply(201))
     (line,) = explain(attempt)
-    assert "answers 201, and 409 when the same request is sent again" in line
+    assert "answers 201, and 409 when it is sent again. Send a request that can be repeated, or put `{seq}`" in line
 
 
 @pytest.mark.parametrize(
@@ -184,8 +184,8 @@ def test_openapi__routes_that_need_no_parameter(text: str, routes: list[str]) ->
 def test_tryout__fills_in_the_placeholders_of_each_request() -> None:
     sent = []
 
-    def answer(request: HttpRequest, _repeat: int, **_limits: float) -> list[Reply]:
-        sent.append(request.wire)
+    def answer(request: HttpRequest | Tape, _repeat: int, **_limits: float) -> list[Reply]:
+        sent.append(request.wire if isinstance(request, HttpRequest) else request.messages[0].raw)
         return [make_reply()]
 
     def stop() -> None:
@@ -194,6 +194,7 @@ def test_tryout__fills_in_the_placeholders_of_each_request() -> None:
     subject = Subject("web", "head", Variant(image="x"), Image("x", "1"), "", addresses={"db": {"password": "S3cret"}})
     profile = {"path": "/items", "headers": {"X-Key": "{db.password}"}, **LOAD}
     fields = {"subjects": [subject], "present": [], "admit": lambda _: None, "renew": stop}
+    fields["open_session"] = lambda subject, *_: subject
     stack = SimpleNamespace(agent=SimpleNamespace(requests=answer), **fields)
     project = make_project(profiles={"items": profile})
     found = try_requests(cast(Stack, stack), project, cast(Progress, SimpleNamespace(step=lambda _: None)))

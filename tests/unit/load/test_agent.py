@@ -136,7 +136,7 @@ REQUEST = ("host", "path", "method", "headers", "body")
 def order(port: int, **changes: Any) -> Any:
     sent = {"host": "127.0.0.1", "path": "/"} | {key: changes.pop(key) for key in REQUEST if key in changes}
     fields = {"repeat": 1, "timeout_s": 10.0, "bodies": True, "limit_s": 60.0, "connections": 1} | changes
-    return {**HttpRequest(port=port, **sent).order, **fields}
+    return {**HttpRequest(port=port, **sent).tape.order, **fields}
 
 
 def received(reply: WireReply) -> Any:
@@ -771,7 +771,7 @@ def test_main__does_not_offer_its_inner_functions(monkeypatch: pytest.MonkeyPatc
 
 def complete_orders() -> dict[str, dict[str, Any]]:
     """One order of each kind that the agent takes."""
-    request = HttpRequest("app", 8000, "/").order
+    request = HttpRequest("app", 8000, "/").tape.order
     requests = {"op": "requests", **request, "repeat": 1, "timeout_s": 1, "bodies": True, "limit_s": 1.5}
     limits = {"limit_s": 1, "interrupt_s": 1}
     fields = {"argv": ["wrk"], "script": "", "connections": 1, "parts": {"application": "a"}} | limits
@@ -779,6 +779,7 @@ def complete_orders() -> dict[str, dict[str, Any]]:
     loads = [{**request, "parts": {}}]
     return {
         "machine": {"op": "machine"},
+        "keep": {"op": "keep", "tape": "0123", "forget": ["a"], "messages": request["messages"]},
         "get": {"op": "get", **request, "timeout_s": 1.0},
         "connect": {"op": "connect", "host": "app", "port": 8000, "timeout_s": 1.0},
         "requests": requests,
@@ -825,7 +826,7 @@ def test_obey__a_field_of_the_wrong_type_is_named(op: str, field: str) -> None:
         ([], "it must be an object, not a list"),
         ({}, "field `op` is missing"),
         ({"op": ["get"]}, "field `op` must be text, not a list"),
-        ({"op": "dance"}, "field `op` must be one of machine, get, "),
+        ({"op": "dance"}, "field `op` must be one of machine, keep, get, "),
         (complete_orders()["get"] | {"port": "8000"}, "field `port` must be a whole number, not text"),
         (complete_orders()["get"] | {"port": True}, "field `port` must be a whole number, not true or false"),
         (complete_orders()["get"] | {"port": 80.5}, "field `port` must be a whole number, not a decimal number"),
@@ -957,7 +958,7 @@ WRK = """
 import signal, sys, time
 over = []
 signal.signal(signal.SIGINT, lambda *_: over.append(1))
-with open(sys.argv[-1], "ab", buffering=0) as sent:
+with open(sys.argv[-2], "ab", buffering=0) as sent:
     while not over:
         sent.write(b".")
         time.sleep(0.001)

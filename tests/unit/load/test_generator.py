@@ -17,8 +17,7 @@ import pytest
 from bench_action.config.schema import Profile
 from bench_action.engine.protocol import Engine, Handle, Session
 from bench_action.load import generator
-from bench_action.load.generator import Agent, HttpRequest, Reply, Turns
-from bench_action.load.messages import WrkOrder
+from bench_action.load.generator import Agent, HttpRequest, Load, Reply, Turns
 from bench_action.load.wrk import build_order
 from bench_action.model.errors import StackError
 from bench_action.model.machine import Usage
@@ -47,7 +46,7 @@ WRK = {
     "wall_s": 1.0,
     "live": 1,
     "open": 1,
-    "sampled": [[200, 40, "", "8f43"]],
+    "sampled": [[200, 40, "", "8f43", 0]],
     "memory_mib": None,
     "before": {"application": COUNTERS, "db": None},
     "after": {},
@@ -59,15 +58,15 @@ TURNS = {
     "latencies_us": [10.0, 20],
     "errors": 0,
     "problem": "",
-    "seen": [[200, 40, "", ""], [200, 41, "", ""]],
+    "seen": [[200, 40, "", "", 0], [200, 41, "", "", 1]],
     "duration_s": 0.1,
     "cpu_ms": {"application": 0.5, "db": None},
 }
 
 
-def wrk_order(host: str = "django") -> WrkOrder:
-    handle = Handle("1", host, "subject", host, 8000)
-    return build_order(Profile(connections=1, threads=1, duration=1), handle, duration_s=1, parts={}, limit_s=10.0)
+def wrk_order(host: str = "django") -> Load:
+    tape = HttpRequest(host, 8000, "/").tape
+    return build_order(Profile(connections=1, threads=1, duration=1), tape, duration_s=1, parts={}, limit_s=10.0)
 
 
 class Scripted:
@@ -111,7 +110,7 @@ def test_agent__get_returns_status_or_problem() -> None:
     agent = make_agent(scripted)
     assert agent.get(HEALTH, 2.0).status == 200
     assert agent.get(HEALTH, 2.0).problem == "refused"
-    assert scripted.sent[0] == {"op": "get", **HttpRequest("django", 8000, "/health").order, "timeout_s": 2.0}
+    assert scripted.sent[0] == {"op": "get", **HttpRequest("django", 8000, "/health").tape.order, "timeout_s": 2.0}
 
 
 class Echo(Scripted):
@@ -143,12 +142,13 @@ def test_agent__requests_carry_everything_and_come_back_as_bytes() -> None:
             "op": "requests",
             "host": "django",
             "port": 8000,
-            "method": "POST",
+            "messages": [{"method": "POST", "raw": base64.b64encode(request.wire).decode(), "route": 0, "serials": []}],
+            "tape": "",
+            "first_serial": 0,
             "repeat": 2,
             "timeout_s": 10.0,
             "bodies": True,
             "limit_s": 60.0,
-            "raw": base64.b64encode(request.wire).decode(),
         }
     ]
 
@@ -190,7 +190,7 @@ def test_agent__checks_the_stack_while_wrk_runs() -> None:
     answer = make_agent(scripted).wrk(wrk_order(), lambda: checks.append(1), 0.5)
     assert answer == WRK
     assert len(checks) == 2
-    assert scripted.sent == [wrk_order()]
+    assert scripted.sent == [wrk_order().order]
 
 
 def test_agent__a_check_may_give_up() -> None:
@@ -278,7 +278,7 @@ def test_wire__has_the_configured_headers_and_those_that_it_needs(request_: Http
 
 def call_turns(agent: Agent) -> list[Turns]:
     parts = [{"application": "a", "db": "b"}]
-    return agent.turns([HOME], parts, seconds=0.1, per_turn=5, timeout_s=1.0, seed=1)
+    return agent.turns([HOME.tape], parts, seconds=0.1, per_turn=5, timeout_s=1.0, seed=1)
 
 
 def test_agent__turns_come_back_as_samples_and_figures() -> None:

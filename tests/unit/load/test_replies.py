@@ -137,7 +137,7 @@ def test_judge_each__a_value_that_must_be_unique() -> None:
     profile = make_profile(method="POST", body="a@example.org")
     (warning,) = judge_each(sampled(s201=1, s409=49), profile, CELL)
     assert warning.message == "98 % of 50 replies had the status 409, not 2xx"
-    assert "the same body" in warning.advice
+    assert "put `{seq}` there" in warning.advice
     declared = make_profile(method="POST", expect={"status": ["2xx", 409]})
     assert judge_each(sampled(s201=1, s409=49), declared, CELL) == ()
 

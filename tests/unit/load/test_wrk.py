@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench_action.config.schema import Profile
 from bench_action.engine.protocol import Handle
-from bench_action.load.generator import Sample
+from bench_action.load.generator import HttpRequest, Message, Sample, Tape
 from bench_action.load.messages import WrkOrder
 from bench_action.load.wrk import SENTINEL, build_order, build_script, parse_report
 from bench_action.model.errors import InvalidMeasurementError
@@ -38,6 +38,7 @@ REPORTED = {
     "p90_us": 70,
     "p99_us": 130,
     "p999_us": 310,
+    "sent": [],
 }
 
 
@@ -53,7 +54,7 @@ def answer(output: str, **changes: Any) -> Any:
         "idle": {"0": 0.25},
     }
     parts: dict[str, Any] = {"before": {}, "after": {}, "memory_mib": None}
-    seen: dict[str, Any] = {"sampled": [[200, 5000, "", "ab"]], "marks": [[0.25, 70_000, 12.5, 64.5]]}
+    seen: dict[str, Any] = {"sampled": [[200, 5000, "", "ab", 0]], "marks": [[0.25, 70_000, 12.5, 64.5]]}
     return {"output": output} | seen | figures | parts | changes
 
 
@@ -69,8 +70,8 @@ def parsed_strings(script: str) -> list[str]:
 
 
 def make_order(profile: Profile, duration_s: int) -> WrkOrder:
-    parts = {"application": "0123"}
-    return build_order(profile, DJANGO, duration_s=duration_s, parts=parts, limit_s=27.0)
+    parts, tape = {"application": "0123"}, HttpRequest.from_config(DJANGO, profile).tape
+    return build_order(profile, tape, duration_s=duration_s, parts=parts, limit_s=27.0).order
 
 
 def test_build_order__is_the_articles_command() -> None:
@@ -78,7 +79,7 @@ def test_build_order__is_the_articles_command() -> None:
     assert " ".join(order["argv"]) == "wrk --connections 500 --threads 10 --duration 10s --timeout 2s"
     assert (order["host"], order["port"]) == ("slot-a-django", 8000)
     assert "Host: django:8000" in order["script"]
-    assert order["method"] == "GET"
+    assert order["messages"][0]["method"] == "GET"
     assert (order["host"], order["port"], order["connections"]) == ("slot-a-django", 8000, 500)
     assert (order["op"], order["parts"], order["limit_s"]) == ("wrk", {"application": "0123"}, 27.0)
 
@@ -87,22 +88,28 @@ def test_build_order__a_warm_up_is_shorter_than_its_profile() -> None:
     assert "--duration 3s" in " ".join(make_order(ARTICLE, 3)["argv"])
 
 
+def make_tape(*requests: bytes) -> Tape:
+    return Tape("app", 8000, tuple(Message("GET", raw, route) for route, raw in enumerate(requests)))
+
+
 def make_script(**changes: Any) -> str:
     """Build the script for a profile with these fields."""
     profile = Profile(connections=1, threads=1, duration=1, **changes)
-    return build_order(profile, replace(DJANGO, host="app", address=""), duration_s=1, parts={}, limit_s=1.0)["script"]
+    tape = HttpRequest.from_config(replace(DJANGO, host="app", address=""), profile).tape
+    return build_order(profile, tape, duration_s=1, parts={}, limit_s=1.0).order["script"]
 
 
 def test_build_script__defines_done_and_no_callback_that_slows_wrk_down() -> None:
     script = make_script()
     assert re.findall(r"^function (\w+)", script, re.MULTILINE) == ["done"]
-    assert re.findall(r"^(?:wrk\.)?(\w+) =", script, re.MULTILINE) == ["format"]
+    assert re.findall(r"^(?:wrk\.)?(\w+) =", script, re.MULTILINE) == ["format", "threads"]
     assert parsed_strings(script) == [SENTINEL, "GET / HTTP/1.1\r\nHost: app:8000\r\n\r\n"]
 
 
 def test_build_script__counts_requests_for_warm_ups_only() -> None:
-    counted = build_script(b"GET / HTTP/1.1\r\n\r\n", counted=True)
-    assert counted.startswith(build_script(b"GET / HTTP/1.1\r\n\r\n"))
+    tape = make_tape(b"GET / HTTP/1.1\r\n\r\n")
+    counted = build_script(tape, counted=True)
+    assert counted.startswith(build_script(tape))
     assert re.findall(r"^function (\w+)", counted, re.MULTILINE) == ["done", "init", "request"]
 
 
@@ -111,13 +118,13 @@ def test_build_script__no_text_can_leave_its_string(body: str) -> None:
     body = body.encode(errors="replace").decode()
     script = make_script(method="POST", body=body)
     own = script.partition("-- Only done()")[0]
-    assert own.count("\n") == 3  # sentinel, bytes, format: one line each
+    assert own.count("\n") == 4  # sentinel, bytes, numbers, format: one line each
     assert own.isascii()
     assert parsed_strings(script)[1].endswith(f"\r\n\r\n{body}")
 
 
 def test_build_script__escapes_what_would_end_a_string() -> None:
-    script = build_script(b'a"b\\c\nd\re\0f]]\xc3\xbc1')
+    script = build_script(make_tape(b'a"b\\c\nd\re\0f]]\xc3\xbc1'))
     assert 'local bytes = "a\\034b\\092c\\010d\\013e\\000f]]\\195\\1881"' in script
 
 

@@ -121,13 +121,14 @@ def measure(
         for end in engine.ended():
             raise StackError(f"{end.handle.name} {end}")
 
-    monkeypatch.setattr(module, "run_count_trial", take)
+    monkeypatch.setattr(module, "run_count_trials", lambda *arguments: [take(*arguments)])
     monkeypatch.setattr(module, "run_capacity_trial", take)
     monkeypatch.setattr(module, "require_alive", require_alive)
     stack = SimpleNamespace(
         subjects=subjects,
         subject=lambda *key: next(each for each in subjects if (each.variant, each.revision) == key),
         agent=SimpleNamespace(settle=lambda *_: []),
+        open_session=lambda subject, *_: subject,
         engine=engine,
     )
     measurer = Measurer(cast(Stack, stack), lambda *_: PROFILE, 10, 2, Quiet(), lambda _: None)

@@ -52,11 +52,13 @@ def walk(monkeypatch: pytest.MonkeyPatch, code: Code | None) -> tuple[list[str],
 
         return trial
 
-    monkeypatch.setattr(module, "run_count_trial", take("count"))
+    count = take("count")
+    monkeypatch.setattr(module, "run_count_trials", lambda *arguments: [count(*arguments)])
     monkeypatch.setattr(module, "run_capacity_trial", take("capacity"))
     agent = SimpleNamespace(settle=lambda *_: [])
     stack = SimpleNamespace(
         subject=lambda *_: SimpleNamespace(name="api", handle=SimpleNamespace(id="1")),
+        open_session=lambda subject, *_: subject,
         agent=agent,
         engine=SimpleNamespace(ended=list),
     )

@@ -87,6 +87,9 @@ class FakeStack:
     def place(self, placement: Placement) -> None:
         self.placed.append(placement)
 
+    def open_session(self, subject: Any, *_: object) -> Any:
+        return subject
+
     def retire(self) -> None: ...
     def wait_for(self, *_: object) -> None: ...
     def pin(self, _: object) -> None: ...

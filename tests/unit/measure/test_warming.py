@@ -13,6 +13,7 @@ from tests.unit.stats.test_steady import Cost, falling, find_end_s, simulate, st
 
 from bench_action.config.schema import Profile, Variant
 from bench_action.engine.protocol import Handle
+from bench_action.load.generator import Load
 from bench_action.load.messages import WarmRun
 from bench_action.load.wrk import SENTINEL
 from bench_action.measure import measurer as module
@@ -35,7 +36,7 @@ BASE, HEAD = Cell("web", "base", "list"), Cell("web", "head", "list")
 PHASES: tuple[PhaseName, PhaseName] = ("duet", "latency")
 NUMBERS = ("duration_us", "requests", "bytes", "connect", "read", "write", "status", "timeout", "min_us", "max_us")
 TIMES = ("p50_us", "p90_us", "p99_us", "p999_us", "mean_us", "stdev_us")
-REPORT = SENTINEL + "{" + ",".join(f'"{name}":1' for name in (*NUMBERS, *TIMES)) + "}"
+REPORT = SENTINEL + "{" + ",".join(f'"{name}":1' for name in (*NUMBERS, *TIMES)) + ',"sent":[]}'
 FINE = {"cpu_ms": 1.0, "memory_mib": 1.0, "throttled_ms": 0.0, "oom_kills": 0, "refused_forks": 0}
 
 
@@ -70,8 +71,8 @@ def test_describe_warm_up__without_counters_nothing_is_known() -> None:
 
 
 def make_stack(runs: Sequence[WarmRun], seen: list[dict[str, Any]]) -> tuple[Stack, list[Subject]]:
-    def warm(orders: Sequence[dict[str, Any]], _check: object, **times: float) -> Sequence[WarmRun]:
-        seen.append({"orders": orders, **times})
+    def warm(loads: Sequence[Load], _check: object, **times: float) -> Sequence[WarmRun]:
+        seen.append({"orders": [load.order for load in loads], **times})
         return runs
 
     revisions: list[Revision] = ["base", "head"]
@@ -214,7 +215,7 @@ def measure(
         return [make_trial("web", phase=phase, side=each.cell.revision, warm_up=each.warm_up) for each in places]
 
     monkeypatch.setattr(module, "warm_up", warm)
-    monkeypatch.setattr(module, "run_count_trial", count)
+    monkeypatch.setattr(module, "run_count_trials", lambda *arguments: [count(*arguments)])
     monkeypatch.setattr(module, "run_duet_trials", pair)
     monkeypatch.setattr(module, "run_latency_trials", pair)
     monkeypatch.setattr(module, "require_alive", lambda _: None)
@@ -223,6 +224,7 @@ def measure(
     stack: Any = SimpleNamespace(
         subject=lambda *_: subject,
         agent=SimpleNamespace(settle=lambda *_: []),
+        open_session=lambda subject, *_: subject,
         engine=None,
         pair_of_slots=lambda _: slots,
         retire=lambda: None,

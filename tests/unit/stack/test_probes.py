@@ -120,7 +120,7 @@ def test_http__the_configured_host_and_headers_are_sent_with_their_placeholders(
     assert isinstance(own, HttpRequest)
     assert own.wire == b"GET / HTTP/1.1\r\nHost: shop:8000\r\n\r\n"  # its own port must answer as well
     assert request.wire == b"GET /up HTTP/1.1\r\nHost: shop.example\r\nX-Db: postgres\r\n\r\n"
-    assert (request.order["host"], request.order["port"]) == ("bench-action-a-shop", 9000)
+    assert (request.tape.order["host"], request.tape.order["port"]) == ("bench-action-a-shop", 9000)
 
 
 def test_http__a_port_that_the_engine_has_moved_is_followed() -> None:

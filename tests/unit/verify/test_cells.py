@@ -24,10 +24,10 @@ def reply(status: int, problem: str = "") -> Reply:
     return Reply(status, {}, b"", kept=True, problem=problem)
 
 
-def make_replies(**statuses: tuple[int, int]) -> dict[tuple[str, str, str], Reply]:
+def make_replies(**statuses: tuple[int, int]) -> dict[tuple[str, str, str], list[Reply]]:
     """Make the replies of base and head of both variants to each profile."""
     return {
-        (revision, variant, name): reply(status)
+        (revision, variant, name): [reply(status)]
         for name, pair in statuses.items()
         for revision, status in zip(("base", "head"), pair, strict=True)
         for variant in ("web", "api")
@@ -77,7 +77,7 @@ def test_find_missing__a_page_that_base_redirects_is_another_page() -> None:
 
 
 def test_find_missing__a_missing_reply_is_reported_with_its_cause() -> None:
-    replies = SAME | {("base", "web", "old"): reply(0, "connection refused")}
+    replies = SAME | {("base", "web", "old"): [reply(0, "connection refused")]}
     assert find_missing(replace(COUNTERPARTS, replies=replies)) == {
         "web · old": ("base-failed", "base `1a2b3c4` does not answer `GET /old`: connection refused")
     }

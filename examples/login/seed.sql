@@ -1,0 +1,11 @@
+CREATE TABLE customer (id integer PRIMARY KEY, name text NOT NULL UNIQUE);
+CREATE TABLE session (id text PRIMARY KEY, customer_id integer NOT NULL REFERENCES customer);
+CREATE TABLE product (id integer PRIMARY KEY, name text NOT NULL, price integer NOT NULL);
+CREATE TABLE review (id integer PRIMARY KEY, product_id integer NOT NULL REFERENCES product, text text NOT NULL);
+CREATE TABLE cart (customer_id integer NOT NULL REFERENCES customer, product_id integer NOT NULL REFERENCES product);
+CREATE INDEX review_of_product ON review (product_id);
+CREATE INDEX cart_of_customer ON cart (customer_id);
+INSERT INTO customer SELECT n, 'customer' || n FROM generate_series(1, 50) AS n;
+INSERT INTO product SELECT n, 'Product no. ' || n, n % 90 FROM generate_series(1, 500) AS n;
+INSERT INTO review SELECT n, 1 + n % 500, 'Review no. ' || n FROM generate_series(1, 2500) AS n;
+INSERT INTO cart SELECT 1 + n % 50, 1 + n % 500 FROM generate_series(1, 500) AS n;

@@ -1,0 +1,178 @@
+"""Read the files that a profile names: URLs of a mix, and CSV files whose values its requests contain."""
+
+import csv
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from bench_action.config.paths import ALLOWED_FILES, find_problem
+from bench_action.config.schema import Config, ExpectedReply, Profile, Route, Row
+from bench_action.config.templates import Column, find_placeholders
+from bench_action.model.errors import InputError
+
+_MOST_ROUTES = 20
+_MOST_ROWS = 1_000_000
+_OTHERS = "other GETs"
+# the common and the combined format of access logs
+_LOGGED = re.compile(r'"([A-Z]+) (\S+) HTTP/[0-9.]+"')
+_LINE = re.compile(r"(?:GET\s+)?(/\S*|https?://\S+)")
+# parts of a path that say which object, not which route
+_ID = re.compile(r"\d+|[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_SECRET = re.compile(
+    r"(?i)(access|auth|csrf|id|refresh)?_?-?(token|jwt)|.*(secret|password|passwd|api_?-?key|signature)|sid"
+)
+_UNSAFE_BYTES = re.compile(r"[^!-~]")
+
+
+def read_mixes(config: Config, folder: Path, root: Path) -> Config:
+    """Read the files that profiles name, and complete the requests of mixes. Raises InputError.
+
+    `folder`: what their paths are relative to. `root`: the folder that they must be in.
+    """
+    profiles = {name: _complete(name, profile, folder, root) for name, profile in config.profiles.items()}
+    return config.model_copy(update={"profiles": profiles}) if profiles != config.profiles else config
+
+
+def _complete(name: str, profile: Profile, folder: Path, root: Path) -> Profile:
+    """Complete a profile: routes from URLs, what routes take from their profile, and rows of CSV files."""
+    if not profile.varies:
+        return profile
+    where = f"profile {name}"
+    routes = profile.routes
+    if profile.urls is not None:
+        routes = tuple(_read_urls(profile.urls, _read_text(profile.urls, folder, root, where), where))
+    texts = [text for route in routes for text in (route.templates if not route.paths else route.templates[1:])]
+    for request in profile.session.requests if profile.session is not None else ():
+        texts += [request.path, *request.headers.values(), request.body]
+    columns = {part for text in texts for part in find_placeholders(text) if isinstance(part, Column)}
+    rows = {
+        file: _read_rows(file, folder, root, columns, where) for file in sorted({column.file for column in columns})
+    }
+    if not profile.is_mix:
+        return profile.with_data(rows)
+    routes = tuple(_inherit(route, profile) for route in routes)
+    return profile.with_data(rows, requests=list(routes), expect=_unite(routes))
+
+
+def _inherit(route: Route, profile: Profile) -> Route:
+    """Fill in what a route does not set itself: its name, what is expected of its replies, headers of the profile."""
+    own = {name.lower() for name in route.headers}
+    shared = {name: value for name, value in profile.headers.items() if name.lower() not in own}
+    update = {"name": route.title, "expect": route.expect or profile.expect, "headers": {**shared, **route.headers}}
+    return route.model_copy(update=update)
+
+
+def _unite(routes: Sequence[Route]) -> ExpectedReply:
+    """Unite what is expected of all replies: under load, no reply says which request it belongs to.
+
+    If some of them write, others have more to show later: their sizes vary.
+    """
+    expected = [route.expect for route in routes if route.expect is not None]
+    statuses = dict.fromkeys(status for each in expected for status in each.status)
+    varies = any(each.size is not None for each in expected) or any(route.writes for route in routes)
+    return ExpectedReply(status=list(statuses), size="varies" if varies else None)
+
+
+def _read_text(file: str, folder: Path, root: Path, where: str) -> str:
+    if problem := find_problem(folder / file, root, "file"):
+        raise InputError(f"{where} names {file}, which {problem.text}", advice=ALLOWED_FILES)
+    try:
+        return (folder / file).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{where}: could not read {file}: {error}", advice="save it as a text file in UTF-8"
+        ) from error
+
+
+def _read_rows(file: str, folder: Path, root: Path, columns: set[Column], where: str) -> tuple[Row, ...]:
+    """Read a CSV file with a line of headings. Raises InputError if a column or every row is missing."""
+    wanted = {column.name for column in columns if column.file == file}
+    reader = csv.DictReader(io.StringIO(_read_text(file, folder, root, where), newline=""), skipinitialspace=True)
+    try:
+        headings = [heading.strip() for heading in reader.fieldnames or ()]
+        reader.fieldnames = headings
+        if missing := sorted(wanted - set(headings)):
+            raise InputError(
+                f"{where}: {file} has no column {missing[0]!r}",
+                advice=f"its first line must name the columns; it names {', '.join(headings) or 'none'}",
+            )
+        rows = tuple({name: row[name] or "" for name in wanted} for row in reader)
+    except csv.Error as error:
+        raise InputError(f"{where}: could not read {file} as CSV: {error}", where=f"line {reader.line_num}") from error
+    if not rows:
+        raise InputError(f"{where}: {file} has no rows", advice="write one row for each request that may be sent")
+    if len(rows) > _MOST_ROWS:
+        raise InputError(f"{where}: {file} has more than {_MOST_ROWS:,} rows")
+    for number, row in enumerate(rows, 2):
+        if any("\0" in value or "\n" in value or "\r" in value for value in row.values()):
+            raise InputError(f"{where}: {file}: row {number} has a line break or a NUL, which no request can contain")
+    return rows
+
+
+def _read_urls(file: str, text: str, where: str) -> Iterator[Route]:
+    """Group the GETs of a file into routes, the most frequent first. Raises InputError if it has none, or a secret."""
+    targets = list(_list_har(text, file, where) if file.lower().endswith(".har") else _list_lines(text))
+    paths = [_UNSAFE_BYTES.sub(lambda found: quote(found[0]), target) for target in targets]
+    if not paths:
+        raise InputError(
+            f"{where}: {file} has no GET requests",
+            advice="write one URL a line, such as `/items?page=2`, or name a HAR file or an access log",
+        )
+    for path in paths:
+        for name, value in parse_qsl(urlsplit(path).query):
+            if value and _SECRET.fullmatch(name):
+                raise InputError(
+                    f"{where}: {file} has a URL with a value for {name!r}, which looks like a secret",
+                    cause="the paths of a profile are sent as they are, and shown in results",
+                    advice="remove the parameter, or log in with a test user",
+                )
+    names = [_name_route(path) for path in paths]
+    counts = Counter(names).most_common()
+    shown = [name for name, _ in (counts if len(counts) <= _MOST_ROUTES else counts[: _MOST_ROUTES - 1])]
+    grouped: dict[str, list[str]] = {name: [] for name in shown}
+    for name, path in zip(names, paths, strict=True):
+        grouped.setdefault(name if name in grouped else _OTHERS, []).append(path)
+    largest = max(map(len, grouped.values()))
+    for name, own in grouped.items():
+        weight = len(own) if largest <= 1000 else max(1, round(1000 * len(own) / largest))
+        yield Route.model_construct(
+            path=own[0], method="GET", headers={}, body="", name=name, weight=weight
+        ).with_paths(own)
+
+
+def _name_route(path: str) -> str:
+    segments = path.partition("?")[0].replace("`", "'").split("/")
+    return f"GET {'/'.join('{id}' if _ID.fullmatch(segment) else segment for segment in segments)}"[:80]
+
+
+def _list_har(text: str, file: str, where: str) -> Iterator[str]:
+    """List the GETs of a HAR; of each only path and query, never headers or cookies."""
+    try:
+        entries = json.loads(text)["log"]["entries"]
+        requests: list[Mapping[str, Any]] = [entry["request"] for entry in entries]
+        found = [(request["method"], str(request["url"])) for request in requests]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(
+            f"{where}: {file} is not a HAR file", cause=f"no `log.entries` with requests ({type(error).__name__})"
+        ) from error
+    yield from (_strip_host(url) for method, url in found if method == "GET")
+
+
+def _list_lines(text: str) -> Iterator[str]:
+    """List the GETs of lines with a URL each, or of an access log; other lines are left out."""
+    for line in text.splitlines():
+        if logged := _LOGGED.search(line):
+            if logged[1] == "GET" and logged[2].startswith(("/", "http")):
+                yield _strip_host(logged[2])
+        elif written := _LINE.fullmatch(line.strip()):
+            yield _strip_host(written[1])
+
+
+def _strip_host(url: str) -> str:
+    parts = urlsplit(url)
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

@@ -1,0 +1,147 @@
+"""Open the sessions that a profile asks for: requests such as a log-in, whose replies contain values for the load."""
+
+import json
+import random
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from urllib.parse import quote
+
+from bench_action.config.environment import fill_in
+from bench_action.config.schema import Extract, Profile, Row, SessionRequest
+from bench_action.config.templates import Column, FromSession, Part, Random, Serial, parse_template
+from bench_action.load.generator import Agent, HttpRequest, Reply
+from bench_action.load.tape import User
+from bench_action.model.errors import StackError
+from bench_action.stack.subject import Subject
+
+_REPLY_S = 30.0
+_FIRST_SERIAL = 500_000_000  # those of the load begin below (load/tape.py)
+_ADVICE = "send what the application expects; `bench-action check --up` shows each reply"
+
+
+class SessionError(StackError):
+    """A session could not be opened. `expected` and `got`: of the request that failed."""
+
+    def __init__(self, profile: str, request: SessionRequest, expected: str, got: str) -> None:
+        self.expected, self.got = f"{expected} to {request.method} {request.path}", got
+        super().__init__(
+            f"the session of profile {profile} could not be opened: expected {self.expected}, got {got}", advice=_ADVICE
+        )
+
+
+@dataclass(slots=True)
+class _Visit:
+    """One user's requests: what their replies contained so far."""
+
+    number: int
+    rows: Mapping[str, Row]
+    dice: random.Random
+    values: dict[str, str] = field(default_factory=dict)
+    cookies: dict[str, str] = field(default_factory=dict)
+
+    def write(self, part: Part) -> str:
+        """Write a part of a template."""
+        match part:
+            case str():
+                return part
+            case Serial():
+                return str(_FIRST_SERIAL + self.number)
+            case Random():
+                return str(self.dice.randint(part.low, part.high))
+            case Column():
+                return self.rows[part.file][part.name]
+            case FromSession():
+                return self.values[part.name]
+
+    def write_cookies(self) -> str:
+        """Write all cookies as the value of a header."""
+        return "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+
+    def keep(self, profile: str, request: SessionRequest, reply: Reply) -> None:
+        """Keep the cookies of a reply, and the values that the request extracts. Raises SessionError."""
+        for line in reply.headers.get("set-cookie", "").splitlines():
+            name, _, value = line.partition(";")[0].partition("=")
+            self.cookies[name.strip()] = value.strip()
+        for name, wanted in request.extract.items():
+            found = extract(wanted, reply, self.cookies)
+            if found is None:
+                raise SessionError(profile, request, f"a reply with the value `{name}`", "a reply without it")
+            if any(character in found for character in "\r\n\0"):
+                raise SessionError(profile, request, f"a value `{name}` that a request can contain", "a line break")
+            self.values[name] = found
+
+
+def open_session(agent: Agent, subject: Subject, name: str, profile: Profile, secrets: Mapping[str, str]) -> Subject:
+    """Send the requests of a profile's session for each of its users. Returns the subject with what they contained.
+
+    `name`: the profile's. `secrets`: the values that the configuration may use. Raises SessionError.
+    """
+    session = profile.session
+    if session is None:
+        return subject
+    users = []
+    for number in range(session.users):
+        rows = {file: rows[number % len(rows)] for file, rows in profile.rows.items()}
+        visit = _Visit(number, rows, random.Random(f"{subject.seed}/session/{number}"))
+        for request in session.requests:
+            visit.keep(name, request, _send(agent, _address(subject, request, visit, secrets), name, request))
+        users.append(User(tuple(visit.values.items()), visit.write_cookies()))
+    return replace(subject, users={**subject.users, session.key: tuple(users)})
+
+
+def _send(agent: Agent, sent: HttpRequest, name: str, request: SessionRequest) -> Reply:
+    """Send a request of a session. Raises SessionError if its reply is not as expected."""
+    (reply,) = agent.requests(sent, 1, timeout_s=_REPLY_S, limit_s=_REPLY_S)
+    if reply.problem or not request.expect.accepts(reply.status):
+        got = reply.problem or f"status {reply.status}"
+        raise SessionError(name, request, f"a reply with status {request.expect.statuses}", got)
+    return reply
+
+
+def _address(subject: Subject, request: SessionRequest, visit: _Visit, secrets: Mapping[str, str]) -> HttpRequest:
+    def join(text: str) -> str:
+        parts = parse_template(text)
+        return "".join(
+            fill_in(part, subject.addresses, secrets) if isinstance(part, str) else visit.write(part) for part in parts
+        )
+
+    path = "".join(
+        part if isinstance(part, str) else quote(visit.write(part), safe="-._~")
+        for part in parse_template(request.path)
+    )
+    headers = {name: join(value) for name, value in request.headers.items()}
+    if visit.cookies and "cookie" not in {name.lower() for name in headers}:
+        headers["Cookie"] = visit.write_cookies()
+    handle = subject.handle
+    return HttpRequest(handle.host, handle.port, path, request.method, headers, join(request.body), handle.address)
+
+
+def extract(wanted: Extract, reply: Reply, cookies: Mapping[str, str]) -> str | None:
+    """Extract a value from a reply; None if it is not there. `cookies`: those of this reply and earlier ones."""
+    if wanted.cookie is not None:
+        return cookies.get(wanted.cookie)
+    if wanted.header is not None:
+        return reply.headers.get(wanted.header.lower())
+    if wanted.regex is not None:
+        found = re.search(wanted.regex, reply.text)
+        return found[1] if found is not None else None
+    return _find_in_json(reply.text, (wanted.json_path or "").split("."))
+
+
+def _find_in_json(text: str, steps: list[str]) -> str | None:
+    """Follow names and indices; a number or a boolean is written as JSON does."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    for step in steps:
+        if isinstance(value, dict) and step in value:
+            value = value[step]
+        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return None
+    if value is None or isinstance(value, dict | list):
+        return None
+    return value if isinstance(value, str) else json.dumps(value)
