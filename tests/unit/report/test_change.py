@@ -185,7 +185,9 @@ def test_duration__as_people_say_it(seconds: float, text: str) -> None:
     assert numbers.duration(seconds) == text
 
 
-@pytest.mark.parametrize(("value", "text"), [(1.0, "1"), (20.5, "20.5"), (1234.0, "1,234"), (0.25, "0.25"), (4.4 - 2.4, "2")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(1.0, "1"), (20.5, "20.5"), (1234.0, "1,234"), (0.25, "0.25"), (4.4 - 2.4, "2")]
+)
 def test_plain__has_no_more_figures_than_the_number(value: float, text: str) -> None:
     assert numbers.plain(value) == text
 
