@@ -5,7 +5,7 @@ threads = {}
 function done(summary, latency, requests)
    local errors, sent = summary.errors, {}
    for number, thread in ipairs(threads) do
-      sent[number] = string.format("%d", thread:get("sent"))
+      sent[number] = string.format("%d", thread:get("sent")[1])
    end
    io.write(string.format(
       '%s{"duration_us":%d,"requests":%d,"bytes":%d,'

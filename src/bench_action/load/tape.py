@@ -21,7 +21,7 @@ from bench_action.load.generator import HttpRequest, Message, Tape
 
 Purpose = Literal["count", "warm-up", "latency", "load"]
 
-_LENGTH = 10_000  # requests, if they contain data
+_LENGTH = 5_000  # requests, if they contain data: what wrk still finds in its caches
 _SAME = 1_000  # at least, if they do not
 _LARGEST_DECK = 1_000
 _FEWEST, _MOST = 5, 500  # requests of a count: of the rarest route, and of all
@@ -121,11 +121,15 @@ def cut_routes(profile: Profile, tape: Tape, most: int = 200) -> list[Tape]:
 
 
 def count_sent(profile: Profile, tape: Tape, sent: Sequence[int]) -> dict[str, int]:
-    """Count the requests of each route that wrk sent. `sent`: of each of its threads, which share the tape in turn."""
+    """Count the requests of each route that wrk sent. `sent`: of each of its threads, which share the tape in turn.
+
+    The first thread begins with its second request: wrk only looks at the first.
+    """
     totals = dict.fromkeys((route.title for route in profile.routes), 0)
     titles = list(totals)
     for thread, count in enumerate(sent):
         own = [message.route for message in tape.messages[thread :: len(sent)]]
+        own = own if thread else [*own[1:], *own[:1]]
         rounds, rest = divmod(count, len(own))
         for number, route in enumerate(own):
             totals[titles[route]] += rounds + (number < rest)

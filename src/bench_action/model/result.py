@@ -441,6 +441,16 @@ class Comparison(Frozen):
         return cell_name(self.variant, "head", self.profile)
 
     @property
+    def route(self) -> str:
+        """The request of a mix that it is about; empty if it is about a whole profile."""
+        return split_route(self.profile)[1]
+
+    @property
+    def whole_cell(self) -> str:
+        """The name of head's cell of the whole profile."""
+        return cell_name(self.variant, "head", split_route(self.profile)[0])
+
+    @property
     def exact(self) -> bool:
         """Whether it was counted and every count agreed, so that its interval has no width."""
         return self.method == "count" and self.confidence == 1.0

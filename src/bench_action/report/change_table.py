@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from bench_action.compare.verdict import is_loss
 from bench_action.model.metric import METRICS
-from bench_action.model.result import Comparison, Result, split_route
+from bench_action.model.result import Comparison, Result
 from bench_action.model.wording import percent
 from bench_action.report import numbers
 from bench_action.report.change import (
@@ -32,7 +32,7 @@ def tabulate_changes(result: Result) -> Table:
 
 def _is_calm_route(c: Comparison) -> bool:
     """Whether it is about one request of a mix in which nothing changed; all are in a separate table."""
-    return bool(split_route(c.profile)[1]) and c.verdict == "unchanged"
+    return bool(c.route) and c.verdict == "unchanged"
 
 
 def tabulate_comparisons(comparisons: Sequence[Comparison], *, valid: bool = True) -> Table:

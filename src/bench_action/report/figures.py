@@ -23,6 +23,7 @@ _PARTS = (
 )
 _PERCENTILES = ("p50", "p90", "p99", "p999")
 _GREY = _PALETTE["dim"]
+_OF_ROUTES = frozenset({"latency_p50_us", "cpu_ms_per_request"})  # more would be too many rows for a mix
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,10 @@ def draw_figures(result: Result) -> tuple[Figure, ...]:
 
 def _figures(result: Result) -> Iterator[Figure]:
     comparisons = list_comparisons(result) if result.verdict != "invalid" else []
-    for cell in dict.fromkeys(c.cell for c in comparisons):
-        yield from _draw_intervals(cell, [c for c in comparisons if c.cell == cell])
+    for cell in dict.fromkeys(c.whole_cell for c in comparisons):
+        own = [c for c in comparisons if c.whole_cell == cell]
+        yield from _draw_intervals(cell, [c for c in own if not c.route])
+        yield from _draw_intervals(f"{cell}, each request", [c for c in own if c.route and c.metric in _OF_ROUTES])
     for pair in dict.fromkeys(trial.pair for trial in result.trials if trial.pair):
         yield from _draw_blocks(result, pair)
     for profile in (profile.name for profile in result.profiles):
@@ -59,7 +62,7 @@ def _draw_intervals(cell: str, comparisons: Sequence[Comparison]) -> Iterator[Fi
     figure = go.Figure(
         go.Scatter(
             x=sizes,
-            y=[METRICS[c.metric].title for c, _, _ in shown],
+            y=[" · ".join(filter(None, (c.route, METRICS[c.metric].title))) for c, _, _ in shown],
             mode="markers",
             marker={"size": 11, "color": [_COLOURS.get(c.verdict, _GREY) for c, _, _ in shown]},
             error_x={

@@ -13,6 +13,8 @@ from bench_action.compare.routes import sum_up_routes
 from bench_action.config.gates import default_gates
 from bench_action.model.result import Comparison, Errors, Statement, Trial, Work, find_routes, name_route, split_route
 from bench_action.plan.blocks import Cell, Pair
+from bench_action.report.figures import draw_figures
+from bench_action.report.headline import choose_headline
 from bench_action.report.routes import tabulate_routes
 from bench_action.report.sentences import list_causes
 
@@ -187,3 +189,21 @@ def test_tabulate_routes__the_worst_comes_first() -> None:
     assert table.rows[1][1:3] == ("25 %", "1 → 13")
     assert table.rows[2][2] == "2"
     assert "Errors" not in table.headings
+
+
+def test_report__a_mix_that_one_of_its_requests_makes_slower_is_no_other_cell() -> None:
+    trials = make_mix(item_queries=130, item_us=3000.0)
+    comparisons = tuple(c for metrics in compare(trials).values() for c in metrics.values())
+    slower = tuple(
+        c.model_copy(update={"verdict": "regressed", "relevant": True, "difference": 1.0})
+        if (c.profile, c.metric) == ("shop", "cpu_ms_per_request")
+        else c
+        for c in comparisons
+    )
+    result = make_result(trials).model_copy(update={"comparisons": slower, "verdict": "regressed"})
+    assert choose_headline(result).text == (
+        f"`web` answers 1.0 ms later on `shop · {ITEM}`: 13 queries per request instead of 1"
+    )
+    titles = [figure.title for figure in draw_figures(result)]
+    assert "web · shop, each request: change, with 99 % intervals" in titles
+    assert not [title for title in titles if title.startswith(f"web · shop · {ITEM}")]
