@@ -371,7 +371,7 @@ class Measurer:
         profile, placement = self.profile(pair.head.variant, pair.head.profile), self._place(block)
         tracks = [
             {
-                cell: self.stack.open_session(subject, cell.profile, profile)
+                cell: self._open_session(cell, subject, profile)
                 for cell, subject in zip((pair.base, pair.head), both, strict=True)
             }
             for both in self._arrange(block, pair, placement, profile)
@@ -380,6 +380,11 @@ class Measurer:
         warmed = self._warm_up([(cell, subject) for _, cell, subject in loaded], profile, block.warmup_s)
         warm_ups = {(number, cell): each for (number, cell, _), each in zip(loaded, warmed, strict=False)}
         return _Restarted(tracks, profile, placement, warm_ups)
+
+    def _open_session(self, cell: Cell, subject: Subject, profile: Profile) -> Subject:
+        """Open the session of a subject that has been restarted; another track's is on other data."""
+        self.stack.forget_sessions(subject)
+        return self.stack.open_session(subject, cell.profile, profile)
 
     def _measure_pair(self, block: Block, pair: _Restarted, *, warmed_up: bool) -> None:
         """Take the trials of a block, and keep them if all succeed. `warmed_up`: the warm-up is stored with them."""

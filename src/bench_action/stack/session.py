@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote
@@ -17,6 +18,7 @@ from bench_action.stack.subject import Subject
 
 _REPLY_S = 30.0
 _FIRST_SERIAL = 500_000_000  # those of the load begin below (load/tape.py)
+_MOST_USERS = 1000  # as config/schema.py allows
 _ADVICE = "send what the application expects; `bench-action check --up` shows each reply"
 
 
@@ -32,9 +34,9 @@ class SessionError(StackError):
 
 @dataclass(slots=True)
 class _Visit:
-    """One user's requests: what their replies contained so far."""
+    """One user's requests: what their replies contained so far. `serial`: the number that `{seq}` stands for."""
 
-    number: int
+    serial: int
     rows: Mapping[str, Row]
     dice: random.Random
     values: dict[str, str] = field(default_factory=dict)
@@ -46,7 +48,7 @@ class _Visit:
             case str():
                 return part
             case Serial():
-                return str(_FIRST_SERIAL + self.number)
+                return str(self.serial)
             case Random():
                 return str(self.dice.randint(part.low, part.high))
             case Column():
@@ -72,22 +74,43 @@ class _Visit:
             self.values[name] = found
 
 
-def open_session(agent: Agent, subject: Subject, name: str, profile: Profile, secrets: Mapping[str, str]) -> Subject:
-    """Send the requests of a profile's session for each of its users. Returns the subject with what they contained.
+@dataclass(slots=True)
+class Sessions:
+    """Opens the sessions of a run. `secrets`: the values that the configuration may use."""
 
-    `name`: the profile's. `secrets`: the values that the configuration may use. Raises SessionError.
-    """
-    session = profile.session
-    if session is None:
-        return subject
-    users = []
-    for number in range(session.users):
-        rows = {file: rows[number % len(rows)] for file, rows in profile.rows.items()}
-        visit = _Visit(number, rows, random.Random(f"{subject.seed}/session/{number}"))
-        for request in session.requests:
-            visit.keep(name, request, _send(agent, _address(subject, request, visit, secrets), name, request))
-        users.append(User(tuple(visit.values.items()), visit.write_cookies()))
-    return replace(subject, users={**subject.users, session.key: tuple(users)})
+    agent: Agent
+    secrets: Mapping[str, str] = field(repr=False)
+    _opened: Counter[str] = field(default_factory=Counter)
+    _users: dict[str, dict[str, tuple[User, ...]]] = field(default_factory=dict)
+
+    def forget(self, subject: Subject) -> None:
+        """Forget a subject's sessions, as its data are made new."""
+        self._users.pop(subject.name, None)
+
+    def open(self, subject: Subject, name: str, profile: Profile) -> Subject:
+        """Send the requests of a profile's session for each of its users, unless they have been sent to these data.
+
+        Returns the subject with what the replies contained. `name`: the profile's. A subject's sessions have serial
+        numbers that no earlier one of it had. Raises SessionError.
+        """
+        session = profile.session
+        if session is None:
+            return subject
+        known = self._users.setdefault(subject.name, {})
+        if session.key in known:
+            return replace(subject, users=dict(known))
+        first = _FIRST_SERIAL + self._opened[subject.name] * _MOST_USERS
+        self._opened[subject.name] += 1
+        users = []
+        for number in range(session.users):
+            rows = {file: rows[number % len(rows)] for file, rows in profile.rows.items()}
+            visit = _Visit(first + number, rows, random.Random(f"{subject.seed}/session/{number}"))
+            for request in session.requests:
+                reply = _send(self.agent, _address(subject, request, visit, self.secrets), name, request)
+                visit.keep(name, request, reply)
+            users.append(User(tuple(visit.values.items()), visit.write_cookies()))
+        known[session.key] = tuple(users)
+        return replace(subject, users=dict(known))
 
 
 def _send(agent: Agent, sent: HttpRequest, name: str, request: SessionRequest) -> Reply:

@@ -22,7 +22,7 @@ from bench_action.stack.parallel import run_in_parallel
 from bench_action.stack.probes import make_check
 from bench_action.stack.readiness import Group, ReadinessCheck, wait_for_groups, wait_until_ready
 from bench_action.stack.services import SlotServices, start_generator
-from bench_action.stack.session import open_session
+from bench_action.stack.session import Sessions
 from bench_action.stack.slots import PairOfSlots, Slot
 from bench_action.stack.starter import Starter
 from bench_action.stack.subject import Subject
@@ -44,9 +44,9 @@ class Stack:
     slots: tuple[Slot, ...]
     images: Images
     starter: Starter
+    sessions: Sessions
     in_turns: bool = False
     tracks: int = 1
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     subjects: tuple[Subject, ...] = ()
     lacks: Mapping[str, Lack] = field(default_factory=dict)
     warnings: tuple[RunWarning, ...] = ()
@@ -66,14 +66,20 @@ class Stack:
 
         Anything in these slots is stopped first: a connection pool would reconnect to the database that is dropped.
         """
+        self.forget_sessions(*subjects)
         placed = [(subject, self._find_slot(subject)) for subject in subjects]
         run_in_parallel(lambda both: both[1].clear(grace_s=1), placed)
         run_in_parallel(lambda both: both[1].renew(both[0]), placed)
         self.wait_for(*run_in_parallel(lambda both: both[1].start(both[0], self.starter), placed))
 
+    def forget_sessions(self, *subjects: Subject) -> None:
+        """Let the sessions of subjects be opened again, as these have been restarted."""
+        for subject in subjects:
+            self.sessions.forget(subject)
+
     def open_session(self, subject: Subject, name: str, profile: Profile) -> Subject:
-        """Open the session of a profile, if it has one, as the subject has been restarted. Raises SessionError."""
-        return open_session(self.agent, subject, name, profile, self.secrets)
+        """Open the session of a profile, if it has one, unless it is open. Raises SessionError."""
+        return self.sessions.open(subject, name, profile)
 
     def split_into_turns(self, subjects: Sequence[Subject]) -> list[list[Subject]]:
         """Split subjects into groups that fit into the slots at the same time: one, unless variants take turns."""
@@ -250,9 +256,9 @@ def bring_up(
         places,
         images,
         starter,
+        Sessions(agent, read_secrets(project.config, environ)),
         in_turns=len(names) < subjects,
         tracks=tracks,
-        secrets=read_secrets(project.config, environ),
         lacks={**images.lacks, **lacks},
     )
     stack.start(heads, bases, base)

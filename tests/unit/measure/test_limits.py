@@ -129,6 +129,7 @@ def measure(
         subject=lambda *key: next(each for each in subjects if (each.variant, each.revision) == key),
         agent=SimpleNamespace(settle=lambda *_: []),
         open_session=lambda subject, *_: subject,
+        forget_sessions=lambda *_: None,
         engine=engine,
     )
     measurer = Measurer(cast(Stack, stack), lambda *_: PROFILE, 10, 2, Quiet(), lambda _: None)

@@ -59,6 +59,7 @@ def walk(monkeypatch: pytest.MonkeyPatch, code: Code | None) -> tuple[list[str],
     stack = SimpleNamespace(
         subject=lambda *_: SimpleNamespace(name="api", handle=SimpleNamespace(id="1")),
         open_session=lambda subject, *_: subject,
+        forget_sessions=lambda *_: None,
         agent=agent,
         engine=SimpleNamespace(ended=list),
     )

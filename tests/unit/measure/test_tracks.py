@@ -87,6 +87,7 @@ class FakeStack:
     def place(self, placement: Placement) -> None:
         self.placed.append(placement)
 
+    def forget_sessions(self, *_: object) -> None: ...
     def open_session(self, subject: Any, *_: object) -> Any:
         return subject
 

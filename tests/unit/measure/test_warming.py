@@ -225,6 +225,7 @@ def measure(
         subject=lambda *_: subject,
         agent=SimpleNamespace(settle=lambda *_: []),
         open_session=lambda subject, *_: subject,
+        forget_sessions=lambda *_: None,
         engine=None,
         pair_of_slots=lambda _: slots,
         retire=lambda: None,

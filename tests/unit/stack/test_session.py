@@ -15,7 +15,7 @@ from bench_action.engine.protocol import Handle
 from bench_action.load.generator import Agent, HttpRequest, Reply
 from bench_action.model.errors import InputError
 from bench_action.stack.images import Image
-from bench_action.stack.session import SessionError, extract, open_session
+from bench_action.stack.session import SessionError, Sessions, extract
 from bench_action.stack.subject import Subject
 
 pytestmark = pytest.mark.unit
@@ -43,7 +43,7 @@ def open_it(
 
     subject = Subject("web", "head", Variant(image="x"), Image("x", "1"), "", WEB, addresses={"db": {"user": "bob"}})
     agent = cast(Agent, SimpleNamespace(requests=send))
-    return open_session(agent, subject, "shop", profile, secrets or {}), sent
+    return Sessions(agent, secrets or {}).open(subject, "shop", profile), sent
 
 
 FORM = {
@@ -159,3 +159,22 @@ def test_session__secrets_must_be_allowed() -> None:
         check_environment(make_config(fields), {})
     assert "the session of profile shop" in str(caught.value)
     check_environment(make_config(fields, secrets=["TEST_PASSWORD"]), {"TEST_PASSWORD": "pw"})
+
+
+def test_sessions__no_serial_number_is_used_twice() -> None:
+    fields = {"session": {"users": 2, "requests": [{"path": "/users/{seq}", "method": "POST"}, {"path": "/me/{seq}"}]}}
+    profile = make_config(fields).profiles["shop"]
+    sent: list[bytes] = []
+
+    def send(request: HttpRequest, _repeat: int, **_limits: float) -> list[Reply]:
+        sent.append(request.wire.split(b" ")[1])
+        return [make_reply()]
+
+    sessions = Sessions(cast(Agent, SimpleNamespace(requests=send)), {})
+    subjects = [Subject("web", revision, Variant(image="x"), Image("x", "1"), "", WEB) for revision in ("head", "base")]
+    for subject in (*subjects, subjects[0]):
+        opened = sessions.open(subject, "shop", profile)
+        assert sessions.open(subject, "shop", profile) == opened  # nothing is sent to the same data again
+        sessions.forget(subjects[0])
+    first = [b"/users/500000000", b"/me/500000000", b"/users/500000001", b"/me/500000001"]
+    assert sent == [*first, *first, b"/users/500001000", b"/me/500001000", b"/users/500001001", b"/me/500001001"]
