@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -319,7 +319,7 @@ _PYTHON = _spin(
 )
 # the examples, for runtimes that compile while they run. A compiler may leave out what has no effect, so what the loop
 # computes is used.
-NODE = Application(
+NODE_BUSY_DATABASE = Application(
     "express",
     "examples/express",
     "src/server.js",
@@ -333,6 +333,12 @@ NODE = Application(
     400_000,
     comment="//",
     image="node",
+)
+# one row by its key: the database needs a fifth of the application's CPU, and not as much
+NODE = replace(
+    NODE_BUSY_DATABASE,
+    anchor="  const post = await findPost(Number(request.params.id));\n",
+    both=(Edit("bench.yml", "{path: /posts, conn", "{path: /posts/1, conn"),),
 )
 JVM = Application(
     "jvm",
@@ -417,6 +423,7 @@ SCENARIOS: Mapping[str, tuple[Scenario, ...]] = {
     "services": DEDICATED,
     "aims": AIMS,
     "node": _make_runtime(NODE, 20, 10, 2),
+    "node-busy-database": _make_runtime(NODE_BUSY_DATABASE, 20, 10, 2),
     "jvm": _make_runtime(JVM, 20, 10, 5),
     "pypy": _make_runtime(PYPY, 5, 5, 4),
     "ruby": _make_runtime(RUBY, 5, 5, 2),

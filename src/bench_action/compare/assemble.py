@@ -141,7 +141,7 @@ def assemble(plan: Plan, measured: Measured, facts: Facts) -> Result:
     config, trials = plan.project.config, measured.trials
     summaries = summarise(trials, plan.subjects)
     warnings = (*_run_warnings(run), *collect_warnings(trials, summaries, run.pairs, _identical(plan.subjects)))
-    judged = _judge(run, warnings, config.all_gates, config.work)
+    judged = _judge(run, warnings, config.all_gates, config.all_work)
     differences = _list_false_differences(judged.comparisons) if facts.run.self_test else []
     compared, not_compared = _coverage(run).split(trials) if facts.compares else ((), ())
     return Result(

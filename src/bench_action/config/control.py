@@ -3,9 +3,10 @@
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bench_action.config.load import Project, find_builtin_file, load_project
-from bench_action.config.schema import BUILT_IN, Variant
+from bench_action.config.schema import BUILT_IN, ExpectedReply, Variant
 from bench_action.model.errors import InputError
 from bench_action.model.result import SubjectInfo
 
@@ -14,7 +15,17 @@ BUILT_IN_VARIANT = "bench-action-control"
 _SOURCE = "aiohttp"
 _IGNORED = frozenset({"__pycache__", ".git"})
 _SMALL = 1024  # bytes
-_REQUEST = {"path": "/", "method": "GET", "headers": {}, "body": ""}
+# what the control is sent in the place of the user's requests
+_REQUEST: dict[str, Any] = {
+    "path": "/",
+    "method": "GET",
+    "headers": {},
+    "body": "",
+    "expect": ExpectedReply(),
+    "requests": [],
+    "urls": None,
+    "session": None,
+}
 
 
 def add_control(project: Project, requested: str | None) -> Project:

@@ -194,6 +194,7 @@ def drop_unusable_variants(base: Baseline, environ: Mapping[str, str]) -> Baseli
         texts = [text for container in own for text in container.env.values()]
         texts += [file.content or "" for container in own for file in container.files.values()]
         texts += [text for build in builds for text in build.secrets.values()]
+        texts += [text for _, text in _list_session_texts(config)]
         used = {match[1] for text in texts for match in SECRET.finditer(text)}
         needed = [secret for secret in config.secrets if secret in used]
         try:

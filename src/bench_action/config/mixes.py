@@ -92,7 +92,10 @@ def _read_text(file: str, folder: Path, root: Path, where: str) -> str:
 def _read_rows(file: str, folder: Path, root: Path, columns: set[Column], where: str) -> tuple[Row, ...]:
     """Read a CSV file with a line of headings. Raises InputError if a column or every row is missing."""
     wanted = {column.name for column in columns if column.file == file}
-    reader = csv.DictReader(io.StringIO(_read_text(file, folder, root, where), newline=""), skipinitialspace=True)
+    text = _read_text(file, folder, root, where)
+    first = text.partition("\n")[0]
+    delimiter = ";" if ";" in first and "," not in first else ","  # as spreadsheets write where `,` is in numbers
+    reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True, delimiter=delimiter)
     try:
         headings = [heading.strip() for heading in reader.fieldnames or ()]
         reader.fieldnames = headings

@@ -52,7 +52,7 @@ def apply_rules(head: Project, base: Baseline, rules: RulesOwner) -> tuple[Proje
     services = {name: service for name, service in shared.items() if service.build is None} | head.config.built_services
     update["services"] = {name: service for name, service in services.items() if name not in head.config.variants}
     changes = [change for change in list_rule_changes(head, base) if rules == "base" or change.what == _LOAD_GENERATOR]
-    applied = AppliedRules(rules, tuple(changes), head.config.all_gates, head.config.work, head.profiles)
+    applied = AppliedRules(rules, tuple(changes), head.config.all_gates, head.config.all_work, head.profiles)
     judged = replace(head, config=head.config.model_copy(update=update))
     return judged, replace(_map_services(base, judged.config), judges=rules == "base"), applied
 

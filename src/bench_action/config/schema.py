@@ -31,6 +31,7 @@ from bench_action.config.templates import (
 )
 from bench_action.config.units import Bytes, Seconds, WholeSeconds
 from bench_action.model.machine import OPEN_FILES
+from bench_action.model.result import name_route
 
 # A variant's name becomes a host name (Django refuses `_` in one), a database and an image tag.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40)]
@@ -428,6 +429,14 @@ Weight = Annotated[int, Field(le=1000), AfterValidator(_check_weight)]
 Row = Mapping[str, str]
 
 
+class ExpectedWork(Model):
+    """The exact work per request. What is left out is not checked."""
+
+    queries: Amount | None = None
+    rows: Amount | None = None
+    cache_commands: Amount | None = None
+
+
 class Route(Request):
     """One request of a mix. `weight`: how often it is sent, in proportion to the weights of the others.
 
@@ -440,6 +449,7 @@ class Route(Request):
     headers: HeaderTemplates = {}
     body: Template = ""
     expect: ExpectedReply | None = Field(None, description="left out: the profile's")
+    work: ExpectedWork = ExpectedWork()
     _paths: tuple[str, ...] = PrivateAttr(default=())
 
     @property
@@ -456,7 +466,7 @@ class Route(Request):
     @property
     def title(self) -> str:
         """What reports call it."""
-        return self.name or f"{self.method} {shorten_template(self.path.partition('?')[0])}"
+        return self.name or f"{self.method} {shorten_template(self.path.partition('?')[0])}".replace("`", "'")
 
     @property
     def writes(self) -> bool:
@@ -656,14 +666,6 @@ class Profile(Request):
         return self
 
 
-class ExpectedWork(Model):
-    """The exact work per request. What is left out is not checked."""
-
-    queries: Amount | None = None
-    rows: Amount | None = None
-    cache_commands: Amount | None = None
-
-
 Change = Annotated[int, Field(ge=-(2**53), le=2**53)]
 
 
@@ -855,6 +857,16 @@ class Config(Model):
         return {name: gate for name, gate in merged.items() if gate is not None}
 
     @property
+    def all_work(self) -> dict[str, ExpectedWork]:
+        """The declared work, by the names that profiles and requests of mixes have in results."""
+        of_routes = {
+            name_route(name, route.title): route.work
+            for name, profile in self.profiles.items()
+            for route in (profile.routes if profile.is_mix else ())
+        }
+        return {**of_routes, **self.work}
+
+    @property
     def built_services(self) -> dict[str, Service]:
         """Services that are built from the sources of a revision, such as workers and migrations: its own code."""
         return {name: service for name, service in self.services.items() if service.build is not None}
@@ -864,6 +876,8 @@ class Config(Model):
         check_gates(self.gates)
         if self.profiles and (unknown := set(self.work) - set(self.profiles)):
             raise ValueError(f"`work` names profiles that do not exist: {', '.join(sorted(unknown))}")
+        if mixes := sorted(name for name in self.work if name in self.profiles and self.profiles[name].is_mix):
+            raise ValueError(f"`work` names the mix {mixes[0]}: declare the work of each of its `requests` there")
         return self
 
     @model_validator(mode="after")

@@ -36,6 +36,7 @@ from bench_action.stack.subject import Subject
 
 _CHECK_S = 0.5  # how often, during a trial, containers are checked to be alive and connections to the database counted
 _SETTLE_S = 1.0
+_COUNT_S, _ROUTE_S = 60.0, 10.0  # for a count, and for each request of a mix at least: a slow one is sent less often
 _PER_TURN = 5  # requests: about a hundredth of a second, so that drift of the machine affects both subjects equally
 _NO_WORK = Work(queries=0, rows=0, cache_commands=0)
 # the fields of a trial in which the agent itself sends the requests, over one connection to each subject
@@ -231,13 +232,13 @@ def run_count_trials(stack: Stack, place: TrialPlan, subject: Subject, profile: 
     if not profile.is_mix:
         one = tape.cut(tape.messages, requests * place.block.number, requests)
         return [_count(stack, place, subject, profile, one)]
-    trials = []
-    serial = tape.first_serial
+    trials, serial = [], tape.first_serial
+    limit_s = max(_ROUTE_S, _COUNT_S / len(profile.routes))
     for (title, part), cut in zip(
         profile.parts.items(), cut_count(profile, tape, requests, place.block.number), strict=True
     ):
         own = replace(place, route=title)
-        trials.append(_count(stack, own, subject, part, cut.number_from(serial)))
+        trials.append(_count(stack, own, subject, part, cut.number_from(serial), limit_s=limit_s))
         serial += len(cut.messages)
     return [*trials, _add_up(trials, place)]
 
@@ -277,9 +278,11 @@ def _add_work(work: Sequence[Work]) -> Work:
     )
 
 
-def _count(stack: Stack, place: TrialPlan, subject: Subject, profile: Profile, tape: Tape) -> Trial:
-    """Count the work of the requests of a tape."""
-    run = _send_counted_requests(stack, subject, tape, profile.timeout)
+def _count(
+    stack: Stack, place: TrialPlan, subject: Subject, profile: Profile, tape: Tape, *, limit_s: float = _COUNT_S
+) -> Trial:
+    """Count the work of the requests of a tape, of fewer if they take longer than `limit_s`."""
+    run = _send_counted_requests(stack, subject, tape, profile.timeout, limit_s)
     trial = _build_count_trial(place, subject, profile, run)
     require_within_limits(stack.engine, [_measure_strain(subject, run.usage, trial)])
     if not place.step.idle:
@@ -295,11 +298,11 @@ def _count(stack: Stack, place: TrialPlan, subject: Subject, profile: Profile, t
     )
 
 
-def _send_counted_requests(stack: Stack, subject: Subject, tape: Tape, timeout_s: float) -> CountRun:
+def _send_counted_requests(stack: Stack, subject: Subject, tape: Tape, timeout_s: float, limit_s: float) -> CountRun:
     agent, parts = stack.agent, subject.parts
     before, usage_before = read_work(subject), agent.usage(parts)
     began = time.monotonic()
-    replies = agent.requests(tape, len(tape.messages), timeout_s=max(10.0, timeout_s), bodies=False)
+    replies = agent.requests(tape, len(tape.messages), timeout_s=max(10.0, timeout_s), bodies=False, limit_s=limit_s)
     duration_s, usage_after = time.monotonic() - began, agent.usage(parts)
     agent.settle([subject.handle.id], _SETTLE_S)  # some work of a request follows its reply, as in Django
     return CountRun(replies, duration_s, _subtract_usage(usage_before, usage_after), before, read_work(subject))

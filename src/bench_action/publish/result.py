@@ -28,7 +28,7 @@ from bench_action.report.view import make_view
 _LONGEST_STRING = 4000
 _LARGEST_NUMBER = 2**53  # up to which a float is exact
 # more than any run has: 20,000 trials of a second take 6 h. Rendering takes time for each pair of some of them
-_MOST = {"trials": 20_000, "profiles": 200, "subjects": 200, "summaries": 2_000, "compared": 2_000}
+_MOST = {"trials": 20_000, "profiles": 200, "subjects": 200, "summaries": 2_000, "compared": 2_000, "routes": 2_000}
 _MOST_OTHERS = 5_000
 _SAME_VERSION = "use the same version of bench-action in both jobs"
 _READ_ONLY = (

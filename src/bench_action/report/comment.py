@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from bench_action.compare.verdict import is_loss
 from bench_action.model.errors import BenchError
-from bench_action.model.result import Comparison, Result
+from bench_action.model.result import Comparison, Result, split_route
 from bench_action.model.visible import remove_invisible
 from bench_action.model.wording import percent, plural
 from bench_action.report.change import has_meaning, list_comparisons, list_losses, meaningful_detectable
@@ -109,13 +109,13 @@ def _describe_scope(result: Result) -> str:
     nothing = bool(result.not_compared) and not result.compared
     if not comparisons or nothing or result.verdict == "invalid":
         return ""
-    variants, profiles = {c.variant for c in comparisons}, {c.profile for c in comparisons}
-    cells = dict.fromkeys(c.cell for c in comparisons)
+    variants, mixes = {c.variant for c in comparisons}, {split_route(c.profile)[0] for c in comparisons if c.route}
+    profiles, cells = {c.profile for c in comparisons if not c.route}, dict.fromkeys(c.whole_cell for c in comparisons)
     scope = f"{plural(len(variants), 'variant')} × {plural(len(profiles), 'profile')}, each"
     if len(cells) == 1:
         scope = f"`{next(iter(cells))}`,"
     base = f" `{result.source.base_sha[:7]}`" if result.source.base_sha else ""
-    work = [c for c in comparisons if c.method == "count"]
+    work = [c for c in comparisons if c.method == "count" and c.profile not in mixes]
     same = " Work per request is identical." if work and all(c.exact and not c.difference for c in work) else ""
     return f"{scope} paired with base{base} on this runner.{same}"
 
@@ -154,7 +154,7 @@ def _describe_calm_cells(result: Result) -> str:
 
 def _list_compared(result: Result) -> list[Comparison]:
     nowhere = {missing.cell for missing in result.not_compared}
-    return [c for c in list_comparisons(result) if c.cell not in nowhere]
+    return [c for c in list_comparisons(result) if c.whole_cell not in nowhere]
 
 
 def _has_moved(c: Comparison) -> bool:

@@ -41,8 +41,7 @@ def _describe_regression(result: Result, comparisons: Sequence[Comparison]) -> s
     if not losses:
         failing = [f"{finding.cell}: {finding.message}" for finding in result.findings if finding.fails]
         return failing[0] if failing else "something got worse that a gate forbids"
-    explained = {c.whole_cell for c in losses if c.route}  # a mix got worse because one of its requests did
-    more = len({c.cell for c in losses} - explained - {losses[0].cell})
+    more = len({c.whole_cell for c in losses}) - 1  # a mix and its requests are one
     others = f", and {plural(more, 'other cell')} got worse too" if more else ""
     return describe_loss(losses[0]) + add_reason(losses) + others
 

@@ -55,12 +55,18 @@ def _describe_count(c: Comparison) -> str:
 
 
 def add_reason(losses: Sequence[Comparison]) -> str:
-    """Continue a headline with the exact count behind its loss, if any: `: 21 queries per request instead of 1`."""
+    """Continue a headline with the exact count behind its loss, if any: `: 21 queries per request instead of 1`.
+
+    Of a mix, the count of one of its requests.
+    """
     first = losses[0]
-    for c in losses[1:]:
-        if c.method == "count" and c.cell == first.cell:
-            before, after = numbers.plain(c.base_value), numbers.plain(c.head_value)
-            return f": {after} {_name_work(c, after)} per request instead of {before}"
+    counts = [c for c in losses[1:] if c.method == "count" and first.cell in {c.cell, c.whole_cell}]
+    for c in counts[:1]:
+        before, after = numbers.plain(c.base_value), numbers.plain(c.head_value)
+        work = f"{after} {_name_work(c, after)}"
+        if c.cell != first.cell:
+            return f": its request `{c.route}` makes {work} instead of {before}"
+        return f": {work} per request instead of {before}"
     return ""
 
 

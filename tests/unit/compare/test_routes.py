@@ -11,8 +11,19 @@ from bench_action.compare.explain import find_changes
 from bench_action.compare.pairs import Rules, compare_pairs, split_alpha
 from bench_action.compare.routes import sum_up_routes
 from bench_action.config.gates import default_gates
-from bench_action.model.result import Comparison, Errors, Statement, Trial, Work, find_routes, name_route, split_route
+from bench_action.model.result import (
+    Comparison,
+    Errors,
+    Result,
+    Statement,
+    Trial,
+    Work,
+    find_routes,
+    name_route,
+    split_route,
+)
 from bench_action.plan.blocks import Cell, Pair
+from bench_action.report.comment import Links, render_comment
 from bench_action.report.figures import draw_figures
 from bench_action.report.headline import choose_headline
 from bench_action.report.routes import tabulate_routes
@@ -191,19 +202,47 @@ def test_tabulate_routes__the_worst_comes_first() -> None:
     assert "Errors" not in table.headings
 
 
-def test_report__a_mix_that_one_of_its_requests_makes_slower_is_no_other_cell() -> None:
-    trials = make_mix(item_queries=130, item_us=3000.0)
-    comparisons = tuple(c for metrics in compare(trials).values() for c in metrics.values())
-    slower = tuple(
-        c.model_copy(update={"verdict": "regressed", "relevant": True, "difference": 1.0})
-        if (c.profile, c.metric) == ("shop", "cpu_ms_per_request")
+def make_slower_mix(item_queries: int, item_us: float, *metrics: str) -> Result:
+    """Build the result of a mix of which one request got worse, and so did these metrics of the whole."""
+    trials = make_mix(item_queries=item_queries, item_us=item_us)
+    lost = {"verdict": "regressed", "level": "fail", "relevant": True, "significant": True}
+    worse = [
+        c.model_copy(update={**lost, "ratio": 0.95 if c.metric == "requests_per_second" else 1.05, "difference": 1.0})
+        if c.profile == "shop" and c.metric in metrics
         else c
-        for c in comparisons
-    )
-    result = make_result(trials).model_copy(update={"comparisons": slower, "verdict": "regressed"})
+        for metrics_of in compare(trials).values()
+        for c in metrics_of.values()
+    ]
+    return make_result(trials).model_copy(update={"comparisons": tuple(worse), "verdict": "regressed"})
+
+
+def test_headline__a_mix_that_one_of_its_requests_makes_slower_is_no_other_cell() -> None:
+    result = make_slower_mix(130, 3000.0, "cpu_ms_per_request")
     assert choose_headline(result).text == (
         f"`web` answers 1.0 ms later on `shop · {ITEM}`: 13 queries per request instead of 1"
     )
-    titles = [figure.title for figure in draw_figures(result)]
+
+
+def test_headline__a_loss_of_a_mix_names_the_request_that_does_more() -> None:
+    result = make_slower_mix(130, 2000.0, "requests_per_second")
+    assert choose_headline(result).text == (
+        f"`web` is 5.0 % slower on `shop`: its request `{ITEM}` makes 13 queries instead of 1"
+    )
+
+
+def test_draw_figures__all_requests_of_a_mix_are_in_one() -> None:
+    titles = [figure.title for figure in draw_figures(make_slower_mix(130, 3000.0, "cpu_ms_per_request"))]
     assert "web · shop, each request: change, with 99 % intervals" in titles
     assert not [title for title in titles if title.startswith(f"web · shop · {ITEM}")]
+
+
+def test_comment__good_news_of_a_mix_is_about_one_cell() -> None:
+    trials = make_mix()
+    comparisons = tuple(c for metrics in compare(trials).values() for c in metrics.values())
+    result = make_result(trials).model_copy(
+        update={"comparisons": comparisons, "verdict": "unchanged", "compared": ("web · shop",)}
+    )
+    comment = render_comment(result, Links())
+    assert "`web · shop`, paired with base" in comment
+    assert "Work per request is identical." in comment
+    assert ITEM not in comment.partition("<details")[0]

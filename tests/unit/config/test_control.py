@@ -95,6 +95,19 @@ def test_built_in__has_its_own_configuration_under_the_users_load(tmp_path: Path
     assert (ours.connections, ours.threads, ours.duration) == (8, 2, 3)
 
 
+def test_built_in__is_sent_its_own_request_in_the_place_of_a_mix(tmp_path: Path) -> None:
+    load = "expect: {status: 404}, connections: 4, threads: 2, duration: 3"
+    mix = f"  mix: {{requests: [{{path: /a}}, {{path: /b}}], session: [{{path: /in}}], {load}}}\n"
+    file = tmp_path / "bench.yml"
+    file.write_text(SHOP.replace("checks:\n", f"{mix}checks:\n"), encoding="utf-8")
+    project = add_control(load_project(file, "quick"), "built-in")
+    own, control = project.find_profile("one", "mix"), project.find_profile(BUILT_IN_VARIANT, "mix")
+    assert (own.is_mix, own.varies) == (True, True)
+    assert (control.is_mix, control.varies, control.path, control.session) == (False, False, "/", None)
+    assert control.expect.accepts(200)
+    assert control.connections == own.connections == 4
+
+
 def test_built_in__uses_the_users_services_and_adds_the_missing_one(tmp_path: Path) -> None:
     services = add_control(shop(tmp_path), "built-in").config.services
     assert {name: (service.kind, service.image) for name, service in services.items()} == {

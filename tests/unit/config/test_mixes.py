@@ -123,6 +123,24 @@ def test_read_mixes__a_file_outside_of_the_repository_is_refused(tmp_path: Path,
         read(tmp_path / "own", path=f"/{{csv: {file}, column: id}}")
 
 
+def test_read_mixes__reads_a_csv_of_a_spreadsheet(tmp_path: Path) -> None:
+    (tmp_path / "users.csv").write_text("id;price\n1;2,50\n2\n")
+    profile = read(tmp_path, path="/{csv: users.csv, column: id}?p={csv: users.csv, column: price}")
+    assert profile.rows["users.csv"] == ({"id": "1", "price": "2,50"}, {"id": "2", "price": ""})
+
+
+def test_config__work_of_a_mix_is_declared_for_each_request(tmp_path: Path) -> None:
+    requests = [{"path": "/a", "work": {"queries": 1}}, {"path": "/b"}]
+    config = read_mixes(make_config(requests=requests), tmp_path, tmp_path)
+    assert config.all_work["shop · GET /a"].queries == 1
+    assert config.all_work["shop · GET /b"].queries is None
+    profiles = {"shop": LOAD | {"requests": requests}}
+    with pytest.raises(ValueError, match="declare the work of each of its `requests` there"):
+        Config.model_validate(
+            {"variants": {"web": {"build": "."}}, "profiles": profiles, "work": {"shop": {"queries": 1}}}
+        )
+
+
 def test_read_mixes__groups_urls_by_route(tmp_path: Path) -> None:
     lines = [
         "# the busiest pages",

@@ -8,7 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from bench_action.config.environment import check_environment
+from bench_action.config.baseline import Baseline
+from bench_action.config.environment import check_environment, drop_unusable_variants
+from bench_action.config.load import Project, load_policy
 from bench_action.config.mixes import read_mixes
 from bench_action.config.schema import Config, Extract, Profile, Variant
 from bench_action.engine.protocol import Handle
@@ -178,3 +180,12 @@ def test_sessions__no_serial_number_is_used_twice() -> None:
         sessions.forget(subjects[0])
     first = [b"/users/500000000", b"/me/500000000", b"/users/500000001", b"/me/500000001"]
     assert sent == [*first, *first, b"/users/500001000", b"/me/500001000", b"/users/500001001", b"/me/500001001"]
+
+
+def test_session__bases_secret_is_no_reason_to_leave_its_variants_out() -> None:
+    fields = {"session": [{"path": "/login", "method": "POST", "body": "${TEST_PASSWORD}"}]}
+    config = make_config(fields, secrets=["TEST_PASSWORD"])
+    project = Project(config, load_policy("quick"), "quick", Path(), "")
+    environ = {"TEST_PASSWORD": "pw"}
+    assert drop_unusable_variants(Baseline(project), environ).lacks == {}
+    assert set(drop_unusable_variants(Baseline(project), {}).lacks) == {"web"}
