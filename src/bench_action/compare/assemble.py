@@ -300,7 +300,10 @@ def _profile_info(name: str, project: Project) -> ProfileInfo:
         timeout_s=profile.timeout,
         preset_connections=project.preset_connections.get(name),
         routes=tuple(
-            RouteInfo(name=route.title, method=route.method, path=route.path, weight=route.weight)
+            RouteInfo(
+                name=route.title, method=route.method, path="" if route.paths else route.path, weight=route.weight
+            )
             for route in (profile.routes if profile.is_mix else ())
         ),
+        data=profile.digest,
     )

@@ -37,7 +37,7 @@ def warn_of_cold_cells(trials: Sequence[Trial]) -> Iterator[RunWarning]:
     """Warn once of each cell that was measured before its CPU/request had levelled off."""
     cells: dict[str, list[Trial]] = {}
     for trial in trials:
-        if trial.warm_up is not None:
+        if trial.warm_up is not None and not trial.route:
             cells.setdefault(trial.cell, []).append(trial)
     for cell, own in cells.items():
         warm_ups = {

@@ -19,13 +19,14 @@ _MOST_ROUTES = 20
 _MOST_ROWS = 1_000_000
 _OTHERS = "other GETs"
 # the common and the combined format of access logs
-_LOGGED = re.compile(r'"([A-Z]+) (\S+) HTTP/[0-9.]+"')
+_LOGGED = re.compile(r'"([A-Z]+) (\S+) HTTP/[0-9.]+" (\d{3})\b')
 _LINE = re.compile(r"(?:GET\s+)?(/\S*|https?://\S+)")
 # parts of a path that say which object, not which route
 _ID = re.compile(r"\d+|[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SECRET = re.compile(
-    r"(?i)(access|auth|csrf|id|refresh)?_?-?(token|jwt)|.*(secret|password|passwd|api_?-?key|signature)|sid"
+    r"(?i).*(token|session|secret|passw|credential|signature|api_?-?key|jwt|auth).*|.*sess?id|si[dg]|otp|pin"
 )
+_SECRET_VALUE = re.compile(r"eyJ[\w-]{8,}\.[\w-]+|;jsessionid=", re.IGNORECASE)  # a JSON Web Token, a servlet's session
 _UNSAFE_BYTES = re.compile(r"[^!-~]")
 
 
@@ -34,8 +35,11 @@ def read_mixes(config: Config, folder: Path, root: Path) -> Config:
 
     `folder`: what their paths are relative to. `root`: the folder that they must be in.
     """
-    profiles = {name: _complete(name, profile, folder, root) for name, profile in config.profiles.items()}
-    return config.model_copy(update={"profiles": profiles}) if profiles != config.profiles else config
+    profiles = {
+        name: _complete(name, profile, folder, root).at(position) if profile.varies else profile
+        for position, (name, profile) in enumerate(config.profiles.items())
+    }
+    return config.model_copy(update={"profiles": profiles})
 
 
 def _complete(name: str, profile: Profile, folder: Path, root: Path) -> Profile:
@@ -104,7 +108,7 @@ def _read_rows(file: str, folder: Path, root: Path, columns: set[Column], where:
                 f"{where}: {file} has no column {missing[0]!r}",
                 advice=f"its first line must name the columns; it names {', '.join(headings) or 'none'}",
             )
-        rows = tuple({name: row[name] or "" for name in wanted} for row in reader)
+        rows = tuple({name: row[name] or "" for name in sorted(wanted)} for row in reader)
     except csv.Error as error:
         raise InputError(f"{where}: could not read {file} as CSV: {error}", where=f"line {reader.line_num}") from error
     if not rows:
@@ -126,14 +130,12 @@ def _read_urls(file: str, text: str, where: str) -> Iterator[Route]:
             f"{where}: {file} has no GET requests",
             advice="write one URL a line, such as `/items?page=2`, or name a HAR file or an access log",
         )
-    for path in paths:
-        for name, value in parse_qsl(urlsplit(path).query):
-            if value and _SECRET.fullmatch(name):
-                raise InputError(
-                    f"{where}: {file} has a URL with a value for {name!r}, which looks like a secret",
-                    cause="the paths of a profile are sent as they are, and shown in results",
-                    advice="remove the parameter, or log in with a test user",
-                )
+    if named := next(filter(None, map(_find_secret, paths)), ""):
+        raise InputError(
+            f"{where}: {file} has a URL with {named}, which looks like a secret",
+            cause="the paths of a profile are sent as they are, and shown in results",
+            advice="remove it from the file, or log in with a test user (`session`)",
+        )
     names = [_name_route(path) for path in paths]
     counts = Counter(names).most_common()
     shown = [name for name, _ in (counts if len(counts) <= _MOST_ROUTES else counts[: _MOST_ROUTES - 1])]
@@ -148,34 +150,65 @@ def _read_urls(file: str, text: str, where: str) -> Iterator[Route]:
         ).with_paths(own)
 
 
+def _find_secret(path: str) -> str:
+    """Say what in a path looks like a secret, without quoting it; empty if nothing does."""
+    parameters = parse_qsl(path.partition("?")[2])
+    named = next((name for name, value in parameters if value and _SECRET.fullmatch(name)), "")
+    if named:
+        return f"a value for {named!r}"
+    return "a token in its path or query" if _SECRET_VALUE.search(path) else ""
+
+
 def _name_route(path: str) -> str:
     segments = path.partition("?")[0].replace("`", "'").split("/")
     return f"GET {'/'.join('{id}' if _ID.fullmatch(segment) else segment for segment in segments)}"[:80]
 
 
 def _list_har(text: str, file: str, where: str) -> Iterator[str]:
-    """List the GETs of a HAR; of each only path and query, never headers or cookies."""
+    """List the GETs of a HAR that were answered with 2xx by the server of the first one.
+
+    Of each only path and query, never headers or cookies; what a browser asks other servers for is left out.
+    """
     try:
-        entries = json.loads(text)["log"]["entries"]
-        requests: list[Mapping[str, Any]] = [entry["request"] for entry in entries]
-        found = [(request["method"], str(request["url"])) for request in requests]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        entries: list[Mapping[str, Any]] = json.loads(text)["log"]["entries"]
+        found = [
+            (each["request"]["method"], str(each["request"]["url"]), (each.get("response") or {}).get("status", 200))
+            for each in entries
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{where}: {file} is not a HAR file", cause=f"no `log.entries` with requests ({type(error).__name__})"
         ) from error
-    yield from (_strip_host(url) for method, url in found if method == "GET")
+    pages = [
+        (_find_host(url), url)
+        for method, url, status in found
+        if method == "GET" and url.startswith(("http://", "https://")) and str(status).startswith("2")
+    ]
+    yield from (path for host, url in pages if host == pages[0][0] and (path := _strip_host(url)))
 
 
 def _list_lines(text: str) -> Iterator[str]:
-    """List the GETs of lines with a URL each, or of an access log; other lines are left out."""
+    """List the GETs of lines with a URL each, or of an access log those with a status of 2xx; others are left out."""
     for line in text.splitlines():
         if logged := _LOGGED.search(line):
-            if logged[1] == "GET" and logged[2].startswith(("/", "http")):
-                yield _strip_host(logged[2])
-        elif written := _LINE.fullmatch(line.strip()):
-            yield _strip_host(written[1])
+            if logged[1] == "GET" and logged[3].startswith("2") and (path := _strip_host(logged[2])):
+                yield path
+        elif (written := _LINE.fullmatch(line.strip())) and (path := _strip_host(written[1])):
+            yield path
+
+
+def _find_host(url: str) -> str:
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return ""
 
 
 def _strip_host(url: str) -> str:
-    parts = urlsplit(url)
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    """Return path and query of a URL; empty if it is none that can be requested."""
+    try:
+        parts = urlsplit(f"http://host{url}" if url.startswith("/") else url)
+    except ValueError:
+        return ""
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return path if path.startswith("/") and not path.startswith("//") else ""

@@ -46,6 +46,8 @@ def apply_rules(head: Project, base: Baseline, rules: RulesOwner) -> tuple[Proje
     if rules == "base":
         work = {name: expected for name, expected in head.config.work.items() if name not in base.profiles}
         profiles = {name: base.profiles.get(name, profile) for name, profile in head.profiles.items()}
+        used = {name for profile in base.profiles.values() for name in profile.list_secrets()} & set(own.secrets)
+        update["secrets"] = list(dict.fromkeys((*head.config.secrets, *sorted(used))))
         update |= {"gates": own.gates, "work": {**work, **own.work}, "profiles": {**profiles, **base.profiles}}
     first, second = (own, head.config) if rules == "base" else (head.config, own)
     shared = share_services(first.services, second.services)

@@ -555,6 +555,8 @@ class Profile(Request):
     expect: ExpectedReply = ExpectedReply()
     _rows: Mapping[str, tuple[Row, ...]] = PrivateAttr(default_factory=dict)
     _digest: str = PrivateAttr(default="")
+    _position: int = PrivateAttr(default=0)
+    _only_reads: bool = PrivateAttr(default=False)
 
     @property
     def is_mix(self) -> bool:
@@ -575,6 +577,17 @@ class Profile(Request):
         return self._rows
 
     @property
+    def position(self) -> int:
+        """How many profiles come before it in its configuration."""
+        return self._position
+
+    def at(self, position: int) -> Self:
+        """Give it a position."""
+        found = self.model_copy()
+        found._position = position  # noqa: SLF001 (of the same class)
+        return found
+
+    @property
     def digest(self) -> str:
         """The digest of what files say about it; empty if it names none."""
         return self._digest
@@ -592,9 +605,17 @@ class Profile(Request):
 
     @property
     def reading(self) -> "Profile":
-        """The mix without requests that may change data; itself if none would be left, or if it is no mix."""
-        kept = [route for route in self.requests if not route.writes]
-        return self.model_copy(update={"requests": kept}) if kept else self
+        """The mix of which only requests are sent that change no data; itself if there are none, or if it is no mix."""
+        if not self.is_mix or all(route.writes for route in self.requests):
+            return self
+        found = self.model_copy()
+        found._only_reads = True  # noqa: SLF001 (of the same class)
+        return found
+
+    @property
+    def only_reads(self) -> bool:
+        """Whether requests that may change data are left out."""
+        return self._only_reads
 
     @property
     def summary(self) -> str:
@@ -612,12 +633,20 @@ class Profile(Request):
         own = {name: getattr(route, name) for name in ("path", "method", "headers", "body")}
         return self.model_copy(update={"requests": [], "urls": None, "expect": route.expect or self.expect, **own})
 
+    def list_secrets(self) -> set[str]:
+        """List the secrets that its session names."""
+        requests = self.session.requests if self.session is not None else []
+        texts = (text for request in requests for text in (*request.headers.values(), request.body))
+        return {match[1] for text in texts for match in SECRET.finditer(text)}
+
     def with_data(self, rows: Mapping[str, tuple[Row, ...]], **update: Any) -> Self:
         """Give it the rows of the CSV files that it names, and other values of its fields."""
         found = self.model_copy(update=update)
         found._rows = dict(rows)  # noqa: SLF001 (of the same class)
-        read = [rows, [route.paths for route in found.requests]]
-        found._digest = hashlib.sha256(repr(read).encode()).hexdigest()[:12]  # noqa: SLF001 (of the same class)
+        paths = [route.paths for route in found.requests if route.paths]
+        if rows or paths:
+            digest = hashlib.sha256(repr([rows, paths]).encode()).hexdigest()
+            found._digest = digest[:12]  # noqa: SLF001 (of the same class)
         return found
 
     @model_validator(mode="after")
@@ -633,14 +662,12 @@ class Profile(Request):
 
     @model_validator(mode="after")
     def _session_has_values(self) -> Self:
-        known = self.session.names if self.session is not None else set[str]()
-        earlier: set[str] = set()
+        known, earlier = self.session.names if self.session is not None else set[str](), set[str]()
         for request in self.session.requests if self.session is not None else ():
             self._require_values((request.path, *request.headers.values(), request.body), earlier, "an earlier request")
             earlier |= set(request.extract)
-        if self.session is not None:
-            for route in self.routes:
-                self._require_values((*route.templates, *self.headers.values()), known, "any request")
+        for route in self.routes:
+            self._require_values((*route.templates, *self.headers.values()), known, "any request")
         return self
 
     @staticmethod
@@ -891,13 +918,17 @@ class Config(Model):
         requests += [(f"check {check.name!r}", check.request) for check in self.checks]
         containers: dict[str, Container] = {**self.services, **self.variants}
         requests += [(f"`ready` of {name}", container.ready.request) for name, container in containers.items()]
+        for name, profile in self.profiles.items():
+            paths = (each.path for each in (profile.session.requests if profile.session is not None else ()))
+            requests += [(f"session of profile {name}", Request.model_construct(path=path)) for path in paths]
         for where, request in requests:
             secrets = {match[1] for text in request.headers.values() for match in SECRET.finditer(text)}
             secrets |= {match[1] for match in SECRET.finditer(request.path + request.body)} & set(self.secrets)
             if secrets:
                 raise ValueError(
                     f"the request of the {where} contains `${{{min(secrets)}}}`, which is sent literally: secrets are "
-                    "filled in only in a variant's `env`. Write a test token that `env` or the seed makes valid"
+                    "filled in only in a variant's `env`, and in headers and bodies of a `session`. Write a test token "
+                    "that `env` or the seed makes valid, or log in"
                 )
         return self
 

@@ -1,8 +1,10 @@
 """Placeholders in requests: `{seq}`, `{random: 1..50}`, `{csv: users.csv, column: id}`, `{session.token}`."""
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from urllib.parse import quote_plus
 
 # `{{seq}}` and `${seq}` are other programs' own
 _PLACEHOLDER = re.compile(r"(?<![{$])\{(?:(seq|random|csv)\b([^{}]*)|session\.([a-z][a-z0-9_]*))\}")
@@ -71,6 +73,21 @@ def check_header_name(text: str) -> str:
     if _PLACEHOLDER.search(text):
         raise ValueError("a header's name is the same in all requests: placeholders are for values")
     return text
+
+
+def find_content_type(headers: Mapping[str, str]) -> str:
+    """Find the type of a body; empty if no header says it."""
+    return next((value for name, value in headers.items() if name.lower() == "content-type"), "")
+
+
+def encode_value(value: str, content_type: str) -> str:
+    """Encode a value for a body of this type: for a form, or for a text within JSON; as it is for any other."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "application/x-www-form-urlencoded":
+        return quote_plus(value)
+    if kind == "application/json" or kind.endswith("+json"):
+        return json.dumps(value, ensure_ascii=False)[1:-1]
+    return value
 
 
 def shorten_template(text: str) -> str:

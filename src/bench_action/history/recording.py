@@ -79,10 +79,11 @@ def _read_unchanged_code(result: Result, summary: Summary) -> UnchangedCode:
     own = [c for c in result.comparisons if c.kind == "revision" and (c.variant, split_route(c.profile)[0]) == place]
     return UnchangedCode(
         verdict=result.verdict,
-        alarms={c.metric: c.verdict for c in own if c.verdict in {"regressed", "improved"}},
+        # of the requests of a mix, the worst counts
+        alarms={c.metric: c.verdict for alarm in ("improved", "regressed") for c in own if c.verdict == alarm},
         detectable={
             c.metric: round_digits(c.smallest_detectable, _BOUND_DIGITS)
-            for c in own
+            for c in sorted(own, key=lambda c: c.smallest_detectable or 0.0)
             if c.gate is not None and c.smallest_detectable
         },
         runner=machine.runner,

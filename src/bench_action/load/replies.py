@@ -170,6 +170,8 @@ def _warn_mostly(unexpected: Mapping[str, int], text: str, profile: Profile, loc
 
 def _redirect_advice(profile: Profile, location: str, status: str) -> str:
     declare = f"or declare `expect: {{status: {status}}}` in the profile"
+    if profile.is_mix:
+        return f"Measure the pages that its requests are redirected to, {declare}."
     parts = urlsplit(location)
     path = parts.path + (f"?{parts.query}" if parts.query else "")
     if path == profile.path and parts.scheme == "https":

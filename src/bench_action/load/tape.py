@@ -15,7 +15,16 @@ from typing import Literal
 from urllib.parse import quote
 
 from bench_action.config.schema import Profile, Request, Route, Row
-from bench_action.config.templates import Column, FromSession, Part, Random, Serial, parse_template
+from bench_action.config.templates import (
+    Column,
+    FromSession,
+    Part,
+    Random,
+    Serial,
+    encode_value,
+    find_content_type,
+    parse_template,
+)
 from bench_action.engine.protocol import Handle
 from bench_action.load.generator import HttpRequest, Message, Tape
 
@@ -37,7 +46,13 @@ _FIRST: dict[Purpose, int] = {
     "latency": 300_000_000,
     "load": 400_000_000,
 }
-_APART = 1_000_000  # of one count and the next
+_APART = 1_000_000  # of one use and the next
+_USES: dict[Purpose, tuple[int, int]] = {  # how many uses a profile has, and all profiles together
+    "count": (6, 100),
+    "warm-up": (6, 100),
+    "latency": (6, 100),
+    "load": (50, 500),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +85,10 @@ class _Text:
     raw_path: bool
 
 
-def find_first_serial(purpose: Purpose, number: int = 0) -> int:
-    """Find the first serial number for a purpose; `number`: how often it was there since a restart."""
-    return _FIRST[purpose] + number * _APART
+def find_first_serial(profile: Profile, purpose: Purpose, number: int = 0) -> int:
+    """Find the first serial number for a purpose; `number`: how often it was there for these data."""
+    own, every = _USES[purpose]
+    return _FIRST[purpose] + (profile.position * own + number % own) % every * _APART
 
 
 def build_tape(
@@ -234,32 +250,33 @@ def _format(
 def _format_entry(text: _Text, route: int, values: Sequence[str], host: str, user: User) -> Message:
     left = iter(values)
 
-    def fill(part: Part, *, encoded: bool) -> str:
-        if isinstance(part, str):
-            return part
-        value = user.find(part.name) if isinstance(part, FromSession) else next(left)
-        return quote(value, safe="-._~\0") if encoded else value
+    def join(parts: Sequence[Part], encode: Callable[[str], str] = str) -> str:
+        return "".join(part if isinstance(part, str) else encode(find(part)) for part in parts)
 
-    def join(parts: Sequence[Part], *, encoded: bool = False) -> str:
-        return "".join(fill(part, encoded=encoded) for part in parts)
+    def find(part: Part) -> str:
+        return user.find(part.name) if isinstance(part, FromSession) else next(left)
 
-    path = next(left) if text.raw_path else join(text.path, encoded=True)
+    path = next(left) if text.raw_path else join(text.path, lambda value: quote(value, safe="-._~\0"))
     headers = {name: join(parts) for name, parts in text.headers}
+    kind = find_content_type(headers)
     name, _, port = host.rpartition(":")
-    request = HttpRequest(name, int(port), path, text.method, headers, join(text.body))
+    body = join(text.body, lambda value: value if value == _UNKNOWN else encode_value(value, kind))
+    request = HttpRequest(name, int(port), path, text.method, headers, body)
     raw = request.wire
     return Message(text.method, raw, route, tuple(found.start() for found in _SERIALS.finditer(raw)))
 
 
-_DRAWN: dict[tuple[int, str], Drawn] = {}
+_DRAWN: dict[tuple[int, str], tuple[Drawn, Drawn]] = {}  # all requests, and those that only read
 
 
 def _draw_once(profile: Profile, seed: int) -> Drawn:
     """Draw each profile once: its tapes for all servers have the same requests."""
     key = (seed, _describe(profile))
     if key not in _DRAWN:
-        _DRAWN[key] = draw(profile, seed)
-    return _DRAWN[key]
+        entries = draw(profile, seed).entries
+        reading = tuple(entry for entry in entries if not profile.routes[entry[0]].writes)
+        _DRAWN[key] = Drawn(entries), Drawn(reading)
+    return _DRAWN[key][profile.only_reads]
 
 
 def _describe(profile: Profile) -> str:

@@ -128,10 +128,10 @@ def load_alone(
 
 
 def load_together(
-    stack: Stack, subjects: Sequence[Subject], profile: Profile, duration_s: int, where: Sequence[str]
+    stack: Stack, subjects: Sequence[Subject], profile: Profile, duration_s: int, where: Sequence[str], *, number: int
 ) -> list[LoadRun]:
     """Run wrk for each subject at the same time, started in this order. Raises StackError if a part has died."""
-    loads = [subject.order_slice(profile, duration_s) for subject in subjects]
+    loads = [subject.order_slice(profile, duration_s, number) for subject in subjects]
     answers = stack.agent.duet(loads, lambda: None, 60.0)
     require_alive(stack.engine)
     runs = [_build_load_run(answer, name, 0) for answer, name in zip(answers, where, strict=True)]
@@ -143,7 +143,8 @@ def load_together(
 def run_capacity_trial(stack: Stack, place: TrialPlan, subject: Subject, profile: Profile, cores: int) -> Trial:
     """Load one subject alone, and count the work that it does meanwhile. `cores`: those that wrk has."""
     before = read_work(subject)
-    duration_s, number = place.step.slice_s or profile.duration, place.step.position if place.block.pair else 0
+    duration_s = place.step.slice_s or profile.duration
+    number = place.step.position if place.block.pair else place.block.number
     run = load_alone(stack, subject, profile, duration_s, str(place.cell), number=number)
     work = count_work(before, read_work(subject))
     return _build_load_trial(place, subject, profile, run, work=work, cores=cores)
@@ -154,7 +155,8 @@ def run_duet_trials(
 ) -> list[Trial]:
     """Load the subjects of all tracks at the same time. Their work is counted exactly, in the trials for that."""
     names = [str(place.cell) for place in places]
-    runs = load_together(stack, subjects, profile, places[0].step.slice_s, names)
+    number = places[0].block.number
+    runs = load_together(stack, subjects, profile, places[0].step.slice_s, names, number=number)
     return [
         _build_load_trial(place, subject, profile, run, work=None, cores=cores)
         for place, subject, run in zip(places, subjects, runs, strict=True)
@@ -206,18 +208,33 @@ def _judge_load(
     place: TrialPlan, subject: Subject, profile: Profile, run: LoadRun, report: Report, *, cores: int
 ) -> tuple[RunWarning, ...]:
     cell, sampled = str(place.cell), summarise_replies(report.sampled)
+    unexpected = _describe_unexpected(report, profile)
     circumstances = Circumstances(
         cell,
         subject.keeps_open(place.cell.profile),
         cores,
         throttled_ms=max((usage.throttled_ms for usage in run.usage.values()), default=0.0),
         paired=place.paired,
-        unexpected=describe_statuses(sampled, profile.expect),
+        unexpected=unexpected,
     )
+    unseen = profile.is_mix and unexpected and not report.errors.total  # by wrk, to which they are expected statuses
     return (
         *judge_loaded(report, profile, sampled, place.counted, cell),
         *judge(report, profile, circumstances),
+        *([Code.APPLICATION_ERRORS.warn(f"unexpected replies: {unexpected}", cell)] if unseen else []),
     )
+
+
+def _describe_unexpected(report: Report, profile: Profile) -> str:
+    """Describe the unexpected statuses among sampled replies; of a mix, those of each request."""
+    if not profile.is_mix:
+        return describe_statuses(summarise_replies(report.sampled), profile.expect)
+    texts = []
+    for number, (title, part) in enumerate(profile.parts.items()):
+        own = summarise_replies([sample for sample in report.sampled if sample.route == number])
+        if text := describe_statuses(own, part.expect):
+            texts.append(f"{title}: {text}")
+    return "; ".join(texts)
 
 
 def run_count_trials(stack: Stack, place: TrialPlan, subject: Subject, profile: Profile, requests: int) -> list[Trial]:
@@ -265,7 +282,7 @@ def _add_up(routes: Sequence[Trial], place: TrialPlan) -> Trial:
             "idle_s": sum(trial.idle_s for trial in routes),
             "idle_statements": (),
             "replies": merge_counts(ended) or ended[0],
-            "warnings": (),
+            "warnings": tuple(each for trial in routes for each in trial.warnings if each.code.invalidates),
         }
     )
 
@@ -380,7 +397,7 @@ def _split_into_lanes(
     place: TrialPlan, subject: Subject, profile: Profile
 ) -> Iterator[tuple[TrialPlan, Profile, Tape]]:
     """Yield what takes turns of one subject: the requests of a profile, of a mix each separately."""
-    tape = subject.address_profile(profile, "latency")
+    tape = subject.address_profile(profile, "latency", place.block.number)
     if not profile.is_mix:
         yield place, profile, tape
         return

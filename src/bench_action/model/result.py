@@ -289,7 +289,7 @@ class Source(Frozen):
 
 
 class RouteInfo(Frozen):
-    """One request of a mix. `path`: with its placeholders; of a file with URLs, the first one."""
+    """One request of a mix. `path`: with its placeholders; empty if a file has several."""
 
     name: str
     method: str
@@ -311,6 +311,7 @@ class ProfileInfo(Frozen):
         None, description="what the preset asks for, if a server holds fewer connections; null if it holds them"
     )
     routes: tuple[RouteInfo, ...] = Field((), description="the requests of a mix; none if it has one request")
+    data: str = Field("", description="digest of the files with URLs and values that it names; empty without any")
 
 
 class SubjectInfo(Frozen):

@@ -24,6 +24,7 @@ from bench_action.stats.nested import USUAL, choose_slice
 
 _SWITCH_S = 1.5  # of a pair's block: stopping and starting its subjects, without the time they take to boot
 _SLOW_S = 10.0  # subjects that take longer to start have their cost in the log
+_SHARED, _LONGEST_SHARED = 0.25, 3.0  # by how much each more request lengthens the slices of a mix, and the most
 _INTERLEAVED = Pace(warmup_s=1, slice_s=1, turns=2)
 
 
@@ -61,7 +62,7 @@ class Design:
             in_turns=self.in_turns,
         )
         revisions = [pair for pair in self.pairs if pair.kind == "revision"]
-        pace = _pace(policy.latency)
+        pace = _pace(_fit_latency(project))
         latency = make_latency_blocks(revisions, blocks=policy.latency.blocks, pace=pace, seed=self.seed)
         turns = revisions if self.duets else self.pairs
         in_turn = make_interleaved_blocks(turns, blocks=policy.duet.blocks, pace=_INTERLEAVED, seed=self.seed)
@@ -82,8 +83,16 @@ class Design:
         duet_s = len(self.pairs) * policy.duet.seconds
         duets = min(policy.duet.blocks, int(policy.duet.seconds / times.duet_s))
         paired = times.revisions * policy.latency.blocks + len(self.pairs) * duets * tracks
-        trials, total_s = len(self.cells) * (COUNTS + blocks) + 2 * paired, alone_s + latency_s + duet_s
+        trials = len(self.cells) * (COUNTS + blocks) + 2 * paired + self._count_more_trials(project)
+        total_s = alone_s + latency_s + duet_s
         return trials, min(total_s, times.limit_s) if times.limit_s is not None else total_s
+
+    def _count_more_trials(self, project: Project) -> int:
+        """Count the trials that mixes have more: one for each of their requests in counts and with one connection."""
+        routes = {name: len(profile.parts) for name, profile in project.profiles.items() if profile.is_mix}
+        counts = COUNTS * sum(routes.get(cell.profile, 0) for cell in self.cells)
+        pairs = [pair.head.profile for pair in self.pairs if pair.kind == "revision"]
+        return counts + 2 * project.policy.latency.blocks * sum(routes[name] - 1 for name in pairs if name in routes)
 
     def describe_starts(self, project: Project) -> str:
         """Say what it costs that each block of a pair restarts its subjects; empty if that is fast."""
@@ -112,7 +121,7 @@ class Design:
             revisions=sum(1 for pair in self.pairs if pair.kind == "revision"),
             restart_s=_SWITCH_S + self.boot_s + renewal_s,
             capacity_s=sum(project.profiles[cell.profile].duration + OVERHEAD_S + alone_s for cell in self.cells),
-            latency=policy.latency,
+            latency=_fit_latency(project),
             duet=self._fit_duet(policy),
             renewal_s=renewal_s,
         )
@@ -193,6 +202,14 @@ def make_design(
 
 def _writes(project: Project) -> bool:
     return any(profile.writes for profile in project.profiles.values())
+
+
+def _fit_latency(project: Project) -> PairPhase:
+    """Fit the slices with one connection to the requests of a mix, which share them."""
+    latency = project.policy.latency
+    routes = max((len(profile.routes) for profile in project.profiles.values()), default=1)
+    longer = min(_LONGEST_SHARED, 1 + (routes - 1) * _SHARED)
+    return latency.model_copy(update={"slice": min(60, round(latency.slice * longer))})
 
 
 def _pace(paced: PairPhase) -> Pace:

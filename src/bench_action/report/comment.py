@@ -141,7 +141,7 @@ def _tabulate_what_matters(result: Result) -> Table:
 def _describe_calm_cells(result: Result) -> str:
     """Name the cells that the table leaves out because nothing in them moved, each with its detectable change."""
     comparisons = _list_compared(result)
-    moved = {c.cell for c in comparisons if _has_moved(c)}
+    moved = {c.whole_cell for c in comparisons if _has_moved(c)}
     calm = [c for c in comparisons if c.metric == "requests_per_second" and c.cell not in moved]
     cells = []
     for c in calm[:_MOST_CELLS]:

@@ -37,4 +37,4 @@ def measure_pace(result: Result) -> Pace:
         gaps = [(later[1] - earlier[1]).total_seconds() for earlier, later in pairwise(sorted(times.items()))]
         if gaps and (usual := median(gaps)) > 0:
             block_s[key] = usual
-    return Pace(block_s, len({comparison.cell for comparison in list_comparisons(result)}))
+    return Pace(block_s, len({comparison.whole_cell for comparison in list_comparisons(result)}))

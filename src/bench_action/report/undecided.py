@@ -45,7 +45,7 @@ def _explain_uncompared(result: Result, comparisons: Sequence[Comparison]) -> It
     cells = {missing.cell for missing in result.not_compared}
     reasons: dict[tuple[str, str], list[Comparison]] = {}
     for c in comparisons:
-        if is_uncompared(c) and c.cell not in cells:
+        if is_uncompared(c) and c.whole_cell not in cells:
             reasons.setdefault((c.cell, c.reason or "no block of the pair counts"), []).append(c)
     for (cell, reason), metrics in reasons.items():
         names = " and ".join(name_metric(c) for c in metrics)

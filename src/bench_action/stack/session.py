@@ -4,22 +4,34 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
 from bench_action.config.environment import fill_in
 from bench_action.config.schema import Extract, Profile, Row, SessionRequest
-from bench_action.config.templates import Column, FromSession, Part, Random, Serial, parse_template
+from bench_action.config.templates import (
+    Column,
+    FromSession,
+    Part,
+    Random,
+    Serial,
+    encode_value,
+    find_content_type,
+    parse_template,
+)
 from bench_action.load.generator import Agent, HttpRequest, Reply
 from bench_action.load.tape import User
-from bench_action.model.errors import StackError
+from bench_action.model.errors import InputError, StackError
 from bench_action.stack.subject import Subject
 
 _REPLY_S = 30.0
-_FIRST_SERIAL = 500_000_000  # those of the load begin below (load/tape.py)
+_FIRST_SERIAL = 900_000_000  # those of the load are below (load/tape.py)
+_SERIALS = 99_000_000
 _MOST_USERS = 1000  # as config/schema.py allows
-_ADVICE = "send what the application expects; `bench-action check --up` shows each reply"
+_DELETED = re.compile(r"(?i);\s*max-age=(0|-\d+)\s*(;|$)|;\s*expires=[^;]*\b1970\b")
+_SENDABLE = re.compile(r"[^\r\n\0\ud800-\udfff]*")
+_ADVICE = "send what the application expects: its log, and the requests of a browser that logs in, show what is missing"
 
 
 class SessionError(StackError):
@@ -64,12 +76,15 @@ class _Visit:
         """Keep the cookies of a reply, and the values that the request extracts. Raises SessionError."""
         for line in reply.headers.get("set-cookie", "").splitlines():
             name, _, value = line.partition(";")[0].partition("=")
-            self.cookies[name.strip()] = value.strip()
+            if _DELETED.search(line):
+                self.cookies.pop(name.strip(), None)
+            else:
+                self.cookies[name.strip()] = value.strip()
         for name, wanted in request.extract.items():
             found = extract(wanted, reply, self.cookies)
             if found is None:
                 raise SessionError(profile, request, f"a reply with the value `{name}`", "a reply without it")
-            if any(character in found for character in "\r\n\0"):
+            if not _SENDABLE.fullmatch(found):
                 raise SessionError(profile, request, f"a value `{name}` that a request can contain", "a line break")
             self.values[name] = found
 
@@ -99,7 +114,7 @@ class Sessions:
         known = self._users.setdefault(subject.name, {})
         if session.key in known:
             return replace(subject, users=dict(known))
-        first = _FIRST_SERIAL + self._opened[subject.name] * _MOST_USERS
+        first = _FIRST_SERIAL + self._opened[subject.name] * _MOST_USERS % _SERIALS
         self._opened[subject.name] += 1
         users = []
         for number in range(session.users):
@@ -123,21 +138,31 @@ def _send(agent: Agent, sent: HttpRequest, name: str, request: SessionRequest) -
 
 
 def _address(subject: Subject, request: SessionRequest, visit: _Visit, secrets: Mapping[str, str]) -> HttpRequest:
-    def join(text: str) -> str:
+    """Address a request of a session, with everything filled in. Raises InputError if a header has a line break."""
+
+    def join(text: str, encode: Callable[[str], str] = str) -> str:
         parts = parse_template(text)
         return "".join(
-            fill_in(part, subject.addresses, secrets) if isinstance(part, str) else visit.write(part) for part in parts
+            fill_in(p, subject.addresses, encoded) if isinstance(p, str) else encode(visit.write(p)) for p in parts
         )
 
-    path = "".join(
-        part if isinstance(part, str) else quote(visit.write(part), safe="-._~")
-        for part in parse_template(request.path)
-    )
+    encoded = secrets
     headers = {name: join(value) for name, value in request.headers.items()}
     if visit.cookies and "cookie" not in {name.lower() for name in headers}:
         headers["Cookie"] = visit.write_cookies()
+    if broken := next((name for name, value in headers.items() if any(c in value for c in "\r\n\0")), ""):
+        raise InputError(
+            f"the header {broken} of {request.method} {request.path} would have a line break",
+            where="a session",
+            advice="remove the line break at the end of the secret or of the value in the CSV file",
+        )
+    kind = find_content_type(headers)
+    encoded = {name: encode_value(value, kind) for name, value in secrets.items()}
+    body = join(request.body, lambda value: encode_value(value, kind))
+    encoded = {}
+    path = join(request.path, lambda value: quote(value, safe="-._~"))
     handle = subject.handle
-    return HttpRequest(handle.host, handle.port, path, request.method, headers, join(request.body), handle.address)
+    return HttpRequest(handle.host, handle.port, path, request.method, headers, body, handle.address)
 
 
 def extract(wanted: Extract, reply: Reply, cookies: Mapping[str, str]) -> str | None:

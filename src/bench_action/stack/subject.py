@@ -92,13 +92,13 @@ class Subject:
         """
         users = self.users.get(profile.session.key, ()) if profile.session is not None else ()
         tape = build_tape(self.handle, profile, lambda text: fill_in_addresses(text, self.addresses), self.seed, users)
-        return tape.number_from(find_first_serial(purpose, number))
+        return tape.number_from(find_first_serial(profile, purpose, number))
 
     def order_load(self, profile: Profile, duration_s: int, number: int = 0) -> Load:
         """Order wrk to load it for so many seconds. `number`: how often it was loaded since its restart."""
         return self._order(profile, duration_s, patience_s=duration_s, number=number)
 
-    def order_slice(self, profile: Profile, duration_s: int) -> Load:
+    def order_slice(self, profile: Profile, duration_s: int, number: int = 0) -> Load:
         """Order wrk to load it for so many seconds, and to end with another wrk that was started with it.
 
         wrk's threads look every 100 ms whether its time is up. The first look after it may be so close to it that one
@@ -106,7 +106,7 @@ class Subject:
         two looks. Looks come late, and the later the longer it runs: with long slices, wrk's own end is between two.
         """
         early_s = max(0.0, _EARLY_S - _LATE_LOOKS * duration_s)
-        return self._order(profile, duration_s, patience_s=duration_s, interrupt_s=duration_s - early_s)
+        return self._order(profile, duration_s, patience_s=duration_s, interrupt_s=duration_s - early_s, number=number)
 
     def order_warm_up(self, profile: Profile) -> Load:
         """Order wrk to load it until it is interrupted, and to count its requests; then it may only be late."""

@@ -13,6 +13,7 @@ from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
 from bench_action.model.result import Statement, Work, name_route
 from bench_action.stack.meters.work import count_work, list_queries, read_work
+from bench_action.stack.session import SessionError
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
 from bench_action.verify.connections import choose_connections
@@ -95,9 +96,14 @@ def try_requests(stack: Stack, project: Project, progress: Progress) -> Tryout:
 def _try_subject(stack: Stack, project: Project, subject: Subject) -> Iterator[Attempt]:
     sent = []
     for name, profile in project.profiles.items():
-        opened = stack.open_session(subject, name, profile)
+        try:
+            opened = stack.open_session(subject, name, profile)
+        except SessionError:
+            continue  # which verification reports, with what was expected
         tapes = cut_routes(profile, opened.address_profile(profile), 2)
-        for (title, part), tape in zip((profile.parts or {"": profile}).items(), tapes, strict=True):
+        parts = (profile.parts or {"": profile}).items()
+        for number, ((title, part), cut) in enumerate(zip(parts, tapes, strict=True)):
+            tape = cut.number_from(cut.first_serial + 2 * number)
             sent.append(_describe(part))
             own_name = name_route(name, title) if title else name
             yield _try_request(stack, subject, own_name, part, tape, profile=part)

@@ -164,6 +164,8 @@ def test_read_mixes__reads_the_gets_of_an_access_log(tmp_path: Path) -> None:
         '10.0.0.1 - - [10/Oct/2026:13:55:36 +0000] "GET /items/7 HTTP/1.1" 200 2326 "-" "curl"',
         '10.0.0.1 - - [10/Oct/2026:13:55:36 +0000] "POST /items HTTP/1.1" 201 12',
         '10.0.0.1 - - [10/Oct/2026:13:55:36 +0000] "GET /items/9 HTTP/2.0" 200 2326',
+        '10.0.0.1 - - [10/Oct/2026:13:55:36 +0000] "GET /missing HTTP/1.1" 404 12',
+        '10.0.0.1 - - [10/Oct/2026:13:55:36 +0000] "GET //[x HTTP/1.1" 200 12',
         "no request",
     ]
     (tmp_path / "access.log").write_text("\n".join(lines))
@@ -172,26 +174,46 @@ def test_read_mixes__reads_the_gets_of_an_access_log(tmp_path: Path) -> None:
 
 def make_har(*requests: tuple[str, str]) -> str:
     entries = [
-        {"request": {"method": method, "url": url, "headers": [{"name": "Cookie", "value": "s3cret"}]}}
+        {
+            "request": {"method": method, "url": url, "headers": [{"name": "Cookie", "value": "s3cret"}]},
+            "response": {"status": 404 if "missing" in url else 200},
+        }
         for method, url in requests
     ]
     return json.dumps({"log": {"entries": entries}})
 
 
 def test_read_mixes__takes_paths_of_a_har_and_none_of_its_headers(tmp_path: Path) -> None:
-    text = make_har(("GET", "https://shop.example/items/1?page=2"), ("POST", "https://shop.example/cart"))
+    text = make_har(
+        ("GET", "https://shop.example/items/1?page=2"),
+        ("POST", "https://shop.example/cart"),
+        ("GET", "https://fonts.example/font.woff2"),
+        ("GET", "data:image/png;base64,AAAA"),
+        ("GET", "https://shop.example/missing"),
+        ("GET", "http://[x"),
+    )
     (tmp_path / "shop.har").write_text(text)
     (route,) = read(tmp_path, urls="shop.har").routes
     assert (route.paths, route.headers) == (("/items/1?page=2",), {})
 
 
-@pytest.mark.parametrize("name", ["access_token", "token", "api_key", "X-Amz-Signature", "password"])
+@pytest.mark.parametrize(
+    "name",
+    ["access_token", "token", "api_key", "X-Amz-Signature", "password", "PHPSESSID", "sig", "X-Amz-Security-Token"],
+)
 def test_read_mixes__refuses_urls_with_secrets_without_quoting_them(tmp_path: Path, name: str) -> None:
     (tmp_path / "shop.har").write_text(make_har(("GET", f"https://shop.example/items?{name}=s3cret")))
     with pytest.raises(InputError) as caught:
         read(tmp_path, urls="shop.har")
     assert name in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["/reset/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "/cart;jsessionid=1A2B"])
+def test_read_mixes__refuses_tokens_in_paths(tmp_path: Path, path: str) -> None:
+    (tmp_path / "urls.txt").write_text(f"{path}\n")
+    with pytest.raises(InputError, match="a token in its path or query"):
+        read(tmp_path, urls="urls.txt")
 
 
 @pytest.mark.parametrize(("file", "text"), [("urls.txt", "# nothing\n"), ("shop.har", "{}"), ("shop.har", "[")])
