@@ -605,7 +605,7 @@ class Profile(Request):
 
     @property
     def reading(self) -> "Profile":
-        """The mix of which only requests are sent that change no data; itself if there are none, or if it is no mix."""
+        """The mix of which only requests are sent that change no data; itself if it has none of these, or is no mix."""
         if not self.is_mix or all(route.writes for route in self.requests):
             return self
         found = self.model_copy()
