@@ -334,7 +334,7 @@ NODE_BUSY_DATABASE = Application(
     comment="//",
     image="node",
 )
-# one row by its key: the database needs a fifth of the application's CPU, and not as much
+# one row by its key, so that the application needs more CPU than its database
 NODE = replace(
     NODE_BUSY_DATABASE,
     anchor="  const post = await findPost(Number(request.params.id));\n",
