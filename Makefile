@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 # Debian packages that the tests and checks use; empty where their equivalents are there already
-PACKAGES ?= postgresql redis-server mariadb-server-core mariadb-client-core wrk shellcheck chromium python3-pip $(if $(shell command -v npm),,nodejs npm)
+PACKAGES ?= postgresql redis-server mariadb-server-core mariadb-client wrk shellcheck chromium python3-pip $(if $(shell command -v npm),,nodejs npm)
 # passed on: make run ARGS="--preset article", make test ARGS="-k engine", make lock ARGS=--upgrade
 ARGS ?=
 
