@@ -141,25 +141,23 @@ def _address(subject: Subject, request: SessionRequest, visit: _Visit, secrets: 
     """Address a request of a session, with everything filled in. Raises InputError if a header has a line break."""
 
     def join(text: str, encode: Callable[[str], str] = str) -> str:
-        parts = parse_template(text)
+        encoded = {name: encode(value) for name, value in secrets.items()}
         return "".join(
-            fill_in(p, subject.addresses, encoded) if isinstance(p, str) else encode(visit.write(p)) for p in parts
+            fill_in(part, subject.addresses, encoded) if isinstance(part, str) else encode(visit.write(part))
+            for part in parse_template(text)
         )
 
-    encoded = secrets
     headers = {name: join(value) for name, value in request.headers.items()}
     if visit.cookies and "cookie" not in {name.lower() for name in headers}:
         headers["Cookie"] = visit.write_cookies()
-    if broken := next((name for name, value in headers.items() if any(c in value for c in "\r\n\0")), ""):
+    if broken := next((name for name, value in headers.items() if not _SENDABLE.fullmatch(value)), ""):
         raise InputError(
             f"the header {broken} of {request.method} {request.path} would have a line break",
             where="a session",
             advice="remove the line break at the end of the secret or of the value in the CSV file",
         )
     kind = find_content_type(headers)
-    encoded = {name: encode_value(value, kind) for name, value in secrets.items()}
     body = join(request.body, lambda value: encode_value(value, kind))
-    encoded = {}
     path = join(request.path, lambda value: quote(value, safe="-._~"))
     handle = subject.handle
     return HttpRequest(handle.host, handle.port, path, request.method, headers, body, handle.address)
