@@ -7,7 +7,7 @@ from bench_action.compare.counting import count_metric, count_no_calls, count_st
 from bench_action.config.gates import EXACT
 from bench_action.config.schema import ExpectedWork
 from bench_action.model.metric import METRICS
-from bench_action.model.result import Finding, Trial, find_routes
+from bench_action.model.result import Finding, Trial
 from bench_action.model.wording import percent
 from bench_action.plan.blocks import Pair
 
@@ -27,7 +27,7 @@ def find_changes(
     for variant, profile in counted:
         found += _find_deviations(select_counts(trials, variant, "head", profile), work.get(profile))
     for pair in pairs:
-        for each in (pair.take_route(title) for title in find_routes(trials, pair.head.profile) or [""]):
+        for each in pair.split(trials):
             base, head = (
                 select_counts(trials, cell.variant, cell.revision, cell.profile) for cell in (each.base, each.head)
             )

@@ -6,7 +6,7 @@ from statistics import fmean
 
 from bench_action.config.schema import Check, ExpectedReply, Profile
 from bench_action.load.replies import compute_size_gap, find_unexpected, is_larger, merge_counts
-from bench_action.model.result import Finding, Replies, Trial, find_routes
+from bench_action.model.result import Finding, Replies, Trial
 from bench_action.plan.blocks import Pair
 
 _LOADED = frozenset({"capacity", "duet", "interleaved"})
@@ -30,7 +30,7 @@ def compare_replies(
         if _is_constant(profile, checks):
             found += _compare_bodies(loaded, counted)
     for pair in pairs:
-        for each in (pair.take_route(title) for title in find_routes(trials, pair.head.profile) or [""]):
+        for each in pair.split(trials):
             if pair.kind == "revision" and each.head.profile in profiles:
                 found += _compare_revisions(trials, each, profiles[each.head.profile].expect)
     return tuple(found)

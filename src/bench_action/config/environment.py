@@ -169,7 +169,7 @@ def _list_session_texts(config: Config) -> Iterator[tuple[str, str]]:
     """List the texts of sessions in which secrets may be named, and what messages call them."""
     for name, profile in config.profiles.items():
         for request in profile.session.requests if profile.session is not None else ():
-            yield from ((f"the session of profile {name}", text) for text in (*request.headers.values(), request.body))
+            yield from ((f"the session of profile {name}", text) for text in request.templates[1:])
 
 
 def fill_in_build_secrets(build: Build, secrets: Mapping[str, str]) -> dict[str, str]:

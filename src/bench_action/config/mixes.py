@@ -52,7 +52,7 @@ def _complete(name: str, profile: Profile, folder: Path, root: Path) -> Profile:
         routes = tuple(_read_urls(profile.urls, _read_text(profile.urls, folder, root, where), where))
     texts = [text for route in routes for text in (route.templates if not route.paths else route.templates[1:])]
     for request in profile.session.requests if profile.session is not None else ():
-        texts += [request.path, *request.headers.values(), request.body]
+        texts += request.templates
     columns = {part for text in texts for part in find_placeholders(text) if isinstance(part, Column)}
     rows = {
         file: _read_rows(file, folder, root, columns, where) for file in sorted({column.file for column in columns})

@@ -418,6 +418,11 @@ class Request(Model):
     headers: Headers = {}
     body: str = ""
 
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """Every text in which placeholders may be filled in: path, values of headers, body."""
+        return (self.path, *self.headers.values(), self.body)
+
 
 def _check_weight(weight: int) -> int:
     if weight < 1:
@@ -472,11 +477,6 @@ class Route(Request):
     def writes(self) -> bool:
         """Whether it may change data (RFC 9110, 9.2.1: requests with safe methods do not)."""
         return self.method not in {"GET", "HEAD", "OPTIONS"}
-
-    @property
-    def templates(self) -> tuple[str, ...]:
-        """Every text in which placeholders are filled in: path, values of headers, body."""
-        return (self.path, *self.headers.values(), self.body)
 
 
 class Extract(Model):
@@ -636,7 +636,7 @@ class Profile(Request):
     def list_secrets(self) -> set[str]:
         """List the secrets that its session names."""
         requests = self.session.requests if self.session is not None else []
-        texts = (text for request in requests for text in (*request.headers.values(), request.body))
+        texts = (text for request in requests for text in request.templates[1:])
         return {match[1] for text in texts for match in SECRET.finditer(text)}
 
     def with_data(self, rows: Mapping[str, tuple[Row, ...]], **update: Any) -> Self:
@@ -664,7 +664,7 @@ class Profile(Request):
     def _session_has_values(self) -> Self:
         known, earlier = self.session.names if self.session is not None else set[str](), set[str]()
         for request in self.session.requests if self.session is not None else ():
-            self._require_values((request.path, *request.headers.values(), request.body), earlier, "an earlier request")
+            self._require_values(request.templates, earlier, "an earlier request")
             earlier |= set(request.extract)
         for route in self.routes:
             self._require_values((*route.templates, *self.headers.values()), known, "any request")

@@ -135,27 +135,41 @@ def machine(_order: MachineOrder) -> MachineAnswer:
     }
 
 
+class Message(NamedTuple):
+    """A request as bytes; see WireMessage. It is decoded before anything is timed."""
+
+    method: str
+    raw: bytes
+    route: int
+    serials: list[int]
+
+
 # name → the requests of a tape that was kept
-_TAPES: dict[str, list[WireMessage]] = {}
+_TAPES: dict[str, list[Message]] = {}
 
 
 def keep(order: KeepOrder) -> KeepAnswer:
     """Keep requests under a name, and forget others."""
     for name in order["forget"]:
         _TAPES.pop(name, None)
-    _TAPES[order["tape"]] = order["messages"]
+    _TAPES[order["tape"]] = decode_messages(order["messages"])
     return {"kept": len(order["messages"])}
 
 
-def find_messages(order: WireRequest) -> list[WireMessage]:
+def decode_messages(messages: Sequence[WireMessage]) -> list[Message]:
+    """Decode requests."""
+    return [Message(m["method"], base64.b64decode(m["raw"]), m["route"], m["serials"]) for m in messages]
+
+
+def find_messages(order: WireRequest) -> list[Message]:
     """Find the requests of an order: those in it, or those that were kept. Raises KeyError."""
-    return _TAPES[order["tape"]] if order["tape"] else order["messages"]
+    return _TAPES[order["tape"]] if order["tape"] else decode_messages(order["messages"])
 
 
-def fill_in_serial(message: WireMessage, serial: int) -> bytes:
-    """Decode a request, and fill in a serial number where it leaves room for one."""
-    raw = base64.b64decode(message["raw"])
-    for place in message["serials"]:
+def fill_in_serial(message: Message, serial: int) -> bytes:
+    """Fill in a serial number where a request leaves room for one."""
+    raw = message.raw
+    for place in message.serials:
         raw = raw[:place] + b"%09d" % serial + raw[place + _DIGITS :]
     return raw
 
@@ -164,8 +178,8 @@ def write_tape(order: WrkOrder, path: str) -> None:
     """Write the file that tape.lua reads: for each request a line about it, then its bytes."""
     with open(path, "wb") as file:
         for message in find_messages(order):
-            raw, places = base64.b64decode(message["raw"]), " ".join(map(str, message["serials"]))
-            file.write(f"{len(raw)} {places}\n".encode() + raw)
+            places = " ".join(map(str, message.serials))
+            file.write(f"{len(message.raw)} {places}\n".encode() + message.raw)
 
 
 def get(order: GetOrder) -> GetAnswer:
@@ -258,10 +272,10 @@ class Wire:
         """Send the next request and read the reply with `read`, within `timeout_s`. `problem` says why it failed."""
         return self.send(self._messages[self._asked % len(self._messages)], timeout_s, read)
 
-    def send(self, message: WireMessage, timeout_s: float, read: ReadContent) -> WireReply:
+    def send(self, message: Message, timeout_s: float, read: ReadContent) -> WireReply:
         """Send a request in the same way."""
         raw = fill_in_serial(message, self._first_serial + self._asked)
-        self.route, self._asked = message["route"], self._asked + 1
+        self.route, self._asked = message.route, self._asked + 1
         deadline = time.monotonic() + timeout_s
         stream: ReplyStream | None = None
         self.error = None
@@ -270,7 +284,7 @@ class Wire:
             stream = ReplyStream(connection, deadline)
             connection.sendall(raw)
             # HTTPResponse wants a socket and calls nothing but its makefile
-            response = http.client.HTTPResponse(cast("socket.socket", stream), method=message["method"])
+            response = http.client.HTTPResponse(cast("socket.socket", stream), method=message.method)
             with contextlib.closing(response):
                 response.begin()
                 content = read(response)

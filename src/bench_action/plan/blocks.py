@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
-from bench_action.model.result import PhaseName, Revision, cell_name, name_route, split_route
+from bench_action.model.result import PhaseName, Revision, Trial, cell_name, find_routes, name_route, split_route
 
 COUNTS = 6  # the most counts of a cell: two, and four more if those two disagree
 PAIRED_PHASES: tuple[PhaseName, ...] = ("duet", "interleaved")  # the phases that compare two subjects under load
@@ -57,6 +57,10 @@ class Pair:
         if self.kind == "variant":
             return f"{self.head.variant} against {self.base.variant} · {self.head.profile}"
         return f"{self.head.variant} · {self.head.profile}"
+
+    def split(self, trials: Sequence[Trial]) -> "list[Pair]":
+        """Return the pairs of each request of its mix, by what was measured; itself if its profile is no mix."""
+        return [self.take_route(title) for title in find_routes(trials, self.head.profile) or [""]]
 
     def take_route(self, title: str) -> "Pair":
         """Return the pair of one request of its mix; itself without a title."""

@@ -61,13 +61,14 @@ def add_reason(losses: Sequence[Comparison]) -> str:
     """
     first = losses[0]
     counts = [c for c in losses[1:] if c.method == "count" and first.cell in {c.cell, c.whole_cell}]
-    for c in counts[:1]:
-        before, after = numbers.plain(c.base_value), numbers.plain(c.head_value)
-        work = f"{after} {_name_work(c, after)}"
-        if c.cell != first.cell:
-            return f": its request `{c.route}` makes {work} instead of {before}"
-        return f": {work} per request instead of {before}"
-    return ""
+    if not counts:
+        return ""
+    c = counts[0]
+    before, after = numbers.plain(c.base_value), numbers.plain(c.head_value)
+    work = f"{after} {_name_work(c, after)}"
+    if c.cell != first.cell:
+        return f": its request `{c.route}` makes {work} instead of {before}"
+    return f": {work} per request instead of {before}"
 
 
 def list_causes(result: Result) -> tuple[str, ...]:
