@@ -11,7 +11,7 @@ from bench_action.model.warning import Code, RunWarning
 SATURATED = 0.7
 # without keep-alive, a few connections are always just being reopened
 _LIVE_WITHOUT_KEEP_ALIVE = 0.98
-_CLOCK_S, _CLOCK_SHARE = 0.5, 0.02
+_CLOCK_SHARE = 0.01  # NTP corrects a clock by 0.05 % at most, unless it sets it
 _STEAL_PERCENT = 5.0
 _THROTTLED_SHARE = 0.01
 
@@ -79,7 +79,10 @@ def _judge_generator(report: Report, profile: Profile, circumstances: Circumstan
     busy = compute_generator_busy(report, profile, circumstances.generator_cores)
     if busy > SATURATED:
         yield Code.GENERATOR_SATURATED, f"wrk used {busy * 100:.0f} % of the CPU time available to its threads"
-    if abs(report.wall_s - report.duration_s) > _CLOCK_S + _CLOCK_SHARE * report.wall_s:
+    step_s = report.clock_step_s
+    if abs(step_s) > _CLOCK_SHARE * report.wall_s:
+        yield Code.CLOCK_STEP, f"the clock was set by {step_s:+.2f} s within {report.wall_s:.2f} s"
+    elif not 0 < report.duration_s <= (1 + _CLOCK_SHARE) * report.wall_s:  # less is no fault: wrk may end late
         yield Code.CLOCK_STEP, f"wrk reports {report.duration_s:.2f} s, a monotonic clock {report.wall_s:.2f} s"
 
 

@@ -48,14 +48,16 @@ class ReportLine(TypedDict):
 class Report:
     """The figures of one run of wrk. `duration_s` is by wrk's own clock, `wall_s` by a monotonic one outside of it.
 
-    `connections_open`: `connections_live` with those that the server has just closed. `idle`: CPU → the share of that
-    time in which it had nothing to do. `sampled`: replies that the agent received. `marks`: seconds, bytes received,
-    and the application's CPU time in ms and memory in MiB, about every second. `sent`: how many requests of its tape
-    each of wrk's threads has sent; empty if all requests are the same.
+    `clock_step_s`: by how much wrk's clock was set meanwhile. `connections_open`: `connections_live` with those that
+    the server has just closed. `idle`: CPU → the share of that time in which it had nothing to do. `sampled`: replies
+    that the agent received. `marks`: seconds, bytes received, and the application's CPU time in ms and memory in MiB,
+    about every second. `sent`: how many requests of its tape each of wrk's threads has sent; empty if all requests are
+    the same.
     """
 
     duration_s: float
     wall_s: float
+    clock_step_s: float
     requests: int
     bytes_read: int
     errors: Errors
@@ -151,6 +153,7 @@ def parse_report(answer: WrkAnswer, where: str) -> Report:
     return Report(
         duration_s=line["duration_us"] / 1e6,
         wall_s=answer["wall_s"],
+        clock_step_s=answer["clock_step_s"],
         requests=line["requests"],
         bytes_read=line["bytes"],
         errors=_build_errors(figures),

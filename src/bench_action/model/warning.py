@@ -93,8 +93,8 @@ _ADVICE = {
     "machine's cores), or lower `connections`.",
     Code.NOTHING_SERVED: "Check the application's log. If it was only slow, lower `connections`, or raise `duration` "
     "and `timeout`.",
-    Code.CLOCK_STEP: "The machine's clock was probably set during the trial, and wrk times itself with that clock. "
-    "Run again once the clock is steady.",
+    Code.CLOCK_STEP: "wrk times itself with the machine's clock. Run again once nobody sets it, such as a time service "
+    "that has just started.",
     Code.THROTTLED: "A CPU limit slowed it down. Remove the limit from the container, or from the runner that "
     "everything runs in.",
     Code.APPLICATION_ERRORS: "Error replies do not count towards requests/s; late replies do. Check the application's "

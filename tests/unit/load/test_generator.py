@@ -44,6 +44,7 @@ WRK = {
     "status": 0,
     "cpu_s": 0.5,
     "wall_s": 1.0,
+    "clock_step_s": 0.0,
     "live": 1,
     "open": 1,
     "sampled": [[200, 40, "", "8f43", 0]],

@@ -28,6 +28,7 @@ COUNTED = Replies(statuses={"200": 50}, bytes_min=6000, bytes_mean=6000.0, bytes
 REPORT = Report(
     duration_s=4.0,
     wall_s=4.1,
+    clock_step_s=0.0,
     requests=1000,
     bytes_read=6_000_000,
     errors=Errors(),

@@ -17,6 +17,7 @@ PROFILE = Profile(connections=500, threads=10, duration=10, timeout=2)
 VALID = Report(
     duration_s=10.0,
     wall_s=10.1,
+    clock_step_s=0.0,
     requests=10_000,
     bytes_read=1,
     errors=Errors(),
@@ -114,18 +115,20 @@ def test_compute_generator_busy__is_cpu_time_over_what_its_threads_can_use() -> 
 
 
 @pytest.mark.parametrize(
-    ("duration_s", "wall_s", "found"),
+    ("duration_s", "wall_s", "step_s", "found"),
     [
-        (10.0, 10.7, []),
-        (10.0, 10.72, [Code.CLOCK_STEP]),
-        (10.72, 10.0, [Code.CLOCK_STEP]),
-        (10.69, 10.0, []),
-        (60.0, 61.5, []),
-        (-3600.0, 10.0, [Code.GENERATOR_SATURATED, Code.CLOCK_STEP]),
+        (10.0, 10.2, 0.1, []),
+        (10.0, 10.2, 0.11, [Code.CLOCK_STEP]),
+        (10.0, 10.2, -0.11, [Code.CLOCK_STEP]),
+        (1.1, 1.73, 0.0, []),  # it was started late, or its end was seen late
+        (10.2, 10.0, 0.0, [Code.CLOCK_STEP]),
+        (-3600.0, 10.0, 0.0, [Code.GENERATOR_SATURATED, Code.CLOCK_STEP]),
     ],
 )
-def test_judge__wrks_clock_against_a_monotonic_one(duration_s: float, wall_s: float, found: list[Code]) -> None:
-    assert codes(replace(VALID, duration_s=duration_s, wall_s=wall_s)) == found
+def test_judge__wrks_clock_against_a_monotonic_one(
+    duration_s: float, wall_s: float, step_s: float, found: list[Code]
+) -> None:
+    assert codes(replace(VALID, duration_s=duration_s, wall_s=wall_s, clock_step_s=step_s)) == found
 
 
 @pytest.mark.parametrize(("throttled_ms", "found"), [(100.9, []), (101.1, [Code.THROTTLED])])

@@ -48,6 +48,7 @@ def answer(output: str, **changes: Any) -> Any:
         "status": 0,
         "cpu_s": 0.8,
         "wall_s": 10.1,
+        "clock_step_s": 0.0,
         "live": 500,
         "open": 500,
         "steal_percent": 0.5,
