@@ -70,7 +70,7 @@ def kept_counts(result: Mapping[str, Any], variant: str) -> dict[str, Any]:
 
 def _blocks(trials: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     for trial in trials:
-        if trial["phase"] not in {"duet", "latency"}:
+        if trial["phase"] not in {"duet", "latency", "rate"}:
             continue
         latency = trial["latency"] or {}
         yield {
@@ -84,6 +84,7 @@ def _blocks(trials: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
             "connections": trial["connections_live"],
             "cpu_ms": {name: round(ms, 2) for name, ms in trial["cpu_ms"].items()},
             "p50_us": round(latency.get("p50_us", 0)),
+            **({"p90_us": round(latency.get("p90_us", 0))} if trial["phase"] == "rate" else {}),
             "p99_us": round(latency.get("p99_us", 0)),
             "idle": [
                 trial["application_idle"] and round(trial["application_idle"], 4),

@@ -110,6 +110,8 @@ def make_repository(folder: Path, scenario: Scenario, seed: int, loops: int) -> 
     shutil.copytree(application.path, folder, ignore=shutil.ignore_patterns("__pycache__"))
     if application.config:
         (folder / "bench.yml").write_text(application.config, encoding="utf-8")
+    for path, text in application.added:
+        (folder / path).write_text(text, encoding="utf-8")
     git(folder, "init", "--quiet")
     edit(folder, (*application.both, *scenario.both))
     mark(folder, application, f"build {seed} of base")

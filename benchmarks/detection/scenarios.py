@@ -38,8 +38,8 @@ class Application:
 
     Code of a scenario is added to `file`, behind the line `anchor`. `loop`: code that costs CPU, in proportion to
     TURNS, with `indent` before each line. `calibrating_turns`: so many cost about as much as the rest of a request.
-    `comment`: how a comment begins. `image`: what `tests/images/build.sh` calls its base image. `both`: edits of both
-    revisions.
+    `comment`: how a comment begins. `image`: what `tests/images/build.sh` calls an image that it needs. `both`: edits
+    of both revisions. `more`: what else is in bench.yml. `added`: more files, by their paths.
     """
 
     name: str
@@ -53,11 +53,14 @@ class Application:
     comment: str = "#"
     image: str = ""
     both: tuple[Edit, ...] = ()
+    more: str = ""
+    added: tuple[tuple[str, str], ...] = ()
 
     @property
     def config(self) -> str:
         """What is in bench.yml; empty if that is the application's own."""
-        return _CONFIG.replace("VARIANT", f"{self.name}: {self.variant}") if self.variant else ""
+        config = _CONFIG.replace("VARIANT", f"{self.name}: {self.variant}") + self.more
+        return config if self.variant else ""
 
     @property
     def path(self) -> Path:
@@ -415,6 +418,48 @@ def _make_runtime(application: Application, same: int, slower: int, minutes: flo
     )
 
 
+# a page at a fixed rate that waits for its database for 5 ms, as many do
+_PAUSED = "        await self.request.app[POOL].execute('SELECT pg_sleep(0.005)')\n"
+AT_RATE = replace(
+    AIOHTTP,
+    image="k6",
+    both=(Edit(_AIOHTTP, _FETCH, _FETCH + _PAUSED),),
+    more="profiles:\n  home: {k6: load.js, rate: 300/s, duration: 3s}\n",
+    added=(
+        (
+            "load.js",
+            "import http from 'k6/http';\n\nexport default function () {\n  http.get(`${__ENV.BASE_URL}/`);\n}\n",
+        ),
+    ),
+)
+_LOCKED = """\
+        async with self.request.app[POOL].acquire() as connection, connection.transaction():
+            await connection.execute('SELECT pg_advisory_xact_lock(1)')
+            await connection.execute('SELECT pg_sleep(0.001)')
+"""
+_QUEUE = """\
+        worker = self.request.app.setdefault('worker', __import__('asyncio').Lock())
+        async with worker:
+            await __import__('asyncio').sleep(0.001)
+"""
+_WAITED = "        await __import__('asyncio').sleep(0.005)\n"
+
+
+def _at_rate(name: str, edit: Edit) -> Scenario:
+    """Make a scenario of what makes requests wait, or wait for each other."""
+    found = ("latency_p50_at_rate_us", "latency_p90_at_rate_us")
+    return Scenario(name, 10, application=AT_RATE, edits=(edit,), found=found)
+
+
+RATES = (
+    Scenario(SAME, 20, application=AT_RATE),
+    _at_rate("a pool of 10, 2 in head", Edit(_CONFIG_OF_AIOHTTP, _POOL, "pool_size=2,")),
+    _at_rate("a lock that is held for 1 ms", Edit(_AIOHTTP, _PAUSED, _PAUSED + _LOCKED)),
+    _at_rate("wait + 5 ms", Edit(_AIOHTTP, _PAUSED, _PAUSED + _WAITED)),
+    _at_rate("a queue with one worker, 1 ms each", Edit(_AIOHTTP, _PAUSED, _PAUSED + _QUEUE)),
+)
+
+
 # each kind has separate recordings and a separate table
 SCENARIOS: Mapping[str, tuple[Scenario, ...]] = {
     "changes": CHANGES,
@@ -422,6 +467,7 @@ SCENARIOS: Mapping[str, tuple[Scenario, ...]] = {
     "unchanged": UNCHANGED,
     "services": DEDICATED,
     "aims": AIMS,
+    "rates": RATES,
     "node": _make_runtime(NODE, 20, 10, 2),
     "node-busy-database": _make_runtime(NODE_BUSY_DATABASE, 20, 10, 2),
     "jvm": _make_runtime(JVM, 20, 10, 5),

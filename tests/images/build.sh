@@ -3,7 +3,7 @@
 #
 #   build.sh          get the images that every run needs: the local one, else the registry's, else a stand-in built from
 #                     Debian's archive. A stand-in whose recipe has changed is rebuilt
-#   build.sh NAME…    get these images: node ruby go java php nginx pypy, which the examples are based on
+#   build.sh NAME…    get these images: node ruby go java php nginx pypy k6, which examples and fixed rates need
 #   build.sh remove   remove the stand-ins, but no official image
 #
 # The build copies this machine's network settings (certificates, package mirrors, proxies) into the images, so that pip and
@@ -15,7 +15,7 @@ readonly here
 # shellcheck source=scripts/debian.sh
 source "$here/../../scripts/debian.sh"
 readonly images=(python:3.13-slim postgres:17 redis:8)
-readonly -A optional=([node]=node:24-slim [ruby]=ruby:3.3 [go]=golang:1.24 [php]=php:8.4-apache [nginx]=nginx:1.26 [pypy]=pypy:3.11-slim
+readonly -A optional=([node]=node:24-slim [ruby]=ruby:3.3 [go]=golang:1.24 [php]=php:8.4-apache [nginx]=nginx:1.26 [pypy]=pypy:3.11-slim [k6]=grafana/k6:1.2.1
   [java]="eclipse-temurin:21-jre maven:3.9-eclipse-temurin-21")
 readonly suite=trixie # the Debian release of the official images; it has Python 3.13, PostgreSQL 17 and Redis 8
 readonly base=bench-action-standin:$suite

@@ -9,6 +9,7 @@ from typing import Any
 from bench_action.compare.coverage import Coverage
 from bench_action.compare.explain import find_changes
 from bench_action.compare.pairs import Rules, compare_pairs, compare_variants, default_pairs, split_alpha
+from bench_action.compare.rates import find_missed_rates
 from bench_action.compare.replies import compare_replies
 from bench_action.compare.routes import sum_up_routes
 from bench_action.compare.stopping import Key
@@ -184,8 +185,10 @@ def _judge(
     rules = Rules(
         dict(gates),
         run.measured.courses,
-        split_alpha(dict(gates), len(plan.design.pairs), plan.count_routes()),
+        split_alpha(dict(gates), plan.count_loaded(), plan.count_routes(), plan.count_rated()),
         run.shortage,
+        frozenset(project.scripts),
+        frozenset(project.rated),
     )
     comparisons = (*compare_pairs(trials, run.pairs, rules), *compare_variants(trials, solo, profiles))
     trials_of_own = [trial for trial in trials if trial.variant in own]
@@ -193,6 +196,7 @@ def _judge(
         *run.facts.findings,
         *find_changes(trials_of_own, run.pairs, work),
         *compare_replies(trials_of_own, run.pairs, _list_profiles(project), project.config.checks),
+        *find_missed_rates(trials_of_own, run.pairs),
     )
     return _Judged(comparisons, findings, decide_verdict(trials, warnings, comparisons, findings))
 
@@ -306,4 +310,6 @@ def _profile_info(name: str, project: Project) -> ProfileInfo:
             for route in (profile.routes if profile.is_mix else ())
         ),
         data=profile.digest,
+        rate=str(profile.rate) if profile.rate is not None else "",
+        script=profile.k6 or "",
     )

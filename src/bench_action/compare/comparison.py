@@ -79,7 +79,11 @@ def build_solo(metric: str, pair: Pair, figures: Ratio, blocks: int) -> Comparis
 
 
 def build_paired(
-    pair: Pair, evidence: Evidence, judgement: Judgement, gate: Gate | None, method: Literal["duet", "interleaved"]
+    pair: Pair,
+    evidence: Evidence,
+    judgement: Judgement,
+    gate: Gate | None,
+    method: Literal["duet", "interleaved", "rate"],
 ) -> Comparison:
     """Compare what the blocks of a pair showed, as they were judged; without a gate there is no verdict."""
     gated: dict[str, Any] = {}

@@ -49,7 +49,7 @@ class Coverage:
             reason = f"base exited while it was being measured: {error.what}"
             return NotCompared(cell=str(cell), status="base-failed", reason=reason, log=error.log)
         pair = next((str(pair) for pair in self.pairs if pair.kind == "revision" and pair.head == cell), "")
-        if any(pair_blocks(trials, pair, phase) for phase in PAIRED_PHASES):
+        if any(pair_blocks(trials, pair, phase) for phase in (*PAIRED_PHASES, "rate")):
             return None
         return NotCompared(cell=str(cell), status="not-measured", reason=next(self._explain_unmeasured(pair, trials)))
 

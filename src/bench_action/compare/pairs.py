@@ -1,6 +1,6 @@
 """Compare the cells of every pair, metric by metric. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -10,7 +10,7 @@ from bench_action.compare.evidence import Evidence, build_evidence, build_paired
 from bench_action.compare.gating import judge_losses
 from bench_action.compare.summary import trial_values
 from bench_action.compare.uncompared import Attempt, explain_few_blocks, explain_uncompared
-from bench_action.config.gates import ALONE, EXACT, PAIRED, SERVICES, Gate, Gates
+from bench_action.config.gates import ALONE, AT_RATE, EXACT, PAIRED, SERVICES, Gate, Gates
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, PhaseName, Trial, find_routes
 from bench_action.plan.blocks import Cell, Pair
@@ -21,7 +21,8 @@ from bench_action.stats.sequential import ALPHA, Course
 _COMPARED = ("requests_per_second", "latency_p50_us", "latency_p99_us", "cpu_ms_per_request", "memory_peak_mib")
 _UNGATED = Gate(max_gain=0.0, level="warn")
 _RATE, _COST, _TOTAL = "requests_per_second", "cpu_ms_per_request", "total_cpu_ms_per_request"
-_ORDER = (*PAIRED, *ALONE, *EXACT)
+_ORDER = (*PAIRED, *ALONE, *AT_RATE, *EXACT)
+_TAIL, _TAIL_BLOCKS = "latency_p99_at_rate_us", 10  # with fewer, its gate cannot be decided
 _WITHOUT_USE = {
     "db_cpu_ms_per_request": "no request makes a query",
     "cache_cpu_ms_per_request": "no request uses the cache",
@@ -33,13 +34,21 @@ _WITHOUT_USE = {
 class Rules:
     """How pairs are judged: the gates, the course of each pair's phases, and the alpha of one comparison.
 
-    `shortage` says what took the run's time, for metrics that no block compares; empty without a time limit.
+    `shortage` says what took the run's time, for metrics that no block compares; empty without a time limit. `scripts`,
+    `rated`: the profiles that are scripts, and all that are compared at a fixed rate.
     """
 
     gates: Gates
     courses: Mapping[tuple[str, PhaseName], Course]
     alpha: float
     shortage: str = ""
+    scripts: Collection[str] = ()
+    rated: Collection[str] = ()
+
+    def choose_gates(self, profile: str) -> Gates:
+        """Choose the gates of what is measured with a profile."""
+        unknown = {*(() if profile in self.rated else AT_RATE), *((*PAIRED, *ALONE) if profile in self.scripts else ())}
+        return {metric: gate for metric, gate in self.gates.items() if metric not in unknown}
 
     def course(self, pair: Pair, phase: PhaseName, blocks: int) -> Course:
         """Get the course that was planned for a pair and phase; without a plan, a single look at all blocks."""
@@ -49,20 +58,23 @@ class Rules:
         """Get the alpha of a metric. Metrics without a gate share a separate alpha, as large as that of the others."""
         if metric in self.gates:
             return self.alpha
-        noisy = [name for name in self.gates if name not in EXACT]
-        ungated = sum(1 for name in (*PAIRED, *ALONE) if name not in self.gates)
+        at_rate = metric in AT_RATE
+        noisy = [name for name in self.gates if name not in EXACT and (name in AT_RATE) == at_rate]
+        ungated = sum(1 for name in (AT_RATE if at_rate else (*PAIRED, *ALONE)) if name not in self.gates)
         return self.alpha * max(1, len(noisy)) / max(1, ungated)
 
 
-def split_alpha(gates: Gates, pairs: int, routes: int = 0) -> float:
+def split_alpha(gates: Gates, pairs: int, routes: int = 0, rated: int = 0) -> float:
     """Divide the run's alpha among all comparisons in which noise may raise an alarm (Bonferroni).
 
     So one run in 100 raises a false alarm, at most. Requests/s counts twice: by duets, and by slices in turn if duets
     cannot compare it. `routes`: how many requests of mixes are compared, each by what is measured with one connection.
+    `rated`: how many pairs are compared at a fixed rate; `pairs`: how many are under full load.
     """
-    noisy = sum(1 for metric in gates if metric not in EXACT) + (_RATE in gates)
+    noisy = sum(1 for metric in gates if metric not in {*EXACT, *AT_RATE}) + (_RATE in gates)
     alone = sum(1 for metric in gates if metric in ALONE)
-    return ALPHA / max(1, noisy * pairs + alone * routes)
+    at_rate = sum(1 for metric in gates if metric in AT_RATE)
+    return ALPHA / max(1, noisy * pairs + alone * routes + at_rate * rated)
 
 
 def compare_variants(
@@ -98,9 +110,10 @@ def compare_pairs(trials: Sequence[Trial], pairs: Sequence[Pair], rules: Rules) 
     for pair in pairs:
         titles = find_routes(trials, pair.head.profile)
         separate = (*EXACT, *ALONE)
-        whole = {metric: gate for metric, gate in rules.gates.items() if not titles or metric not in separate}
+        gates = rules.choose_gates(pair.head.profile)
+        whole = {metric: gate for metric, gate in gates.items() if not titles or metric not in separate}
         found += _compare_pair(trials, pair, replace(rules, gates=whole))
-        single = {metric: gate for metric, gate in rules.gates.items() if metric in separate}
+        single = {metric: gate for metric, gate in gates.items() if metric in separate}
         for title in titles:
             found += _compare_pair(trials, pair.take_route(title), replace(rules, gates=single))
     return tuple(found)
@@ -119,6 +132,8 @@ def _compare_pair(trials: Sequence[Trial], pair: Pair, rules: Rules) -> list[Com
         if not pair.head.route:
             _ungate_unused_services(found, attempt)
         for metric, gate in rules.gates.items():
+            if metric == _TAIL and metric in found and found[metric].gate is None:
+                continue
             found[metric] = _add_reason(found.get(metric) or _report_uncompared(metric, attempt, gate), attempt)
         if not pair.head.route:
             _let_stand_in(found, attempt)
@@ -146,10 +161,21 @@ def _compare_blocks(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterat
     for metric in alone:
         if evidence := build_evidence(latency, metric):
             yield _judge(pair, evidence, Course(max(2, len(latency)), ended=True), rules, "interleaved")
+    yield from _compare_at_rate(trials, pair, rules)
+
+
+def _compare_at_rate(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterator[Comparison]:
+    """Compare what turns at a fixed rate show. The gate of p99 needs more blocks than others."""
+    blocks = pair_blocks(trials, str(pair), "rate")
+    for metric in AT_RATE:
+        if evidence := build_evidence(blocks, metric):
+            compared = _judge(pair, evidence, Course(max(2, len(blocks)), ended=True), rules, "rate")
+            few = metric == _TAIL and len(blocks) < _TAIL_BLOCKS and compared.verdict == "inconclusive"
+            yield _ungate(compared, f"its gate needs {_TAIL_BLOCKS} blocks") if few else compared
 
 
 def _judge(
-    pair: Pair, evidence: Evidence, course: Course, rules: Rules, method: Literal["duet", "interleaved"]
+    pair: Pair, evidence: Evidence, course: Course, rules: Rules, method: Literal["duet", "interleaved", "rate"]
 ) -> Comparison:
     gate = rules.gates.get(evidence.metric) if pair.kind == "revision" else None
     judgement = judge_losses(evidence, course, rules.alpha_for(evidence.metric), gate or _UNGATED)
@@ -195,18 +221,24 @@ def _ungate_unused_services(found: dict[str, Comparison], attempt: Attempt) -> N
         if used is not None and is_unused(metric, used.base_value, used.head_value)
     }
     for metric in (*unused, *([_TOTAL] if has_no_service(attempt.trials, attempt.pair, unused) else [])):
-        found[metric] = found.get(metric, build_unmeasured(metric, attempt.pair)).model_copy(
-            update={
-                "gate": None,
-                "level": None,
-                "verdict": "measured",
-                "significant": False,
-                "relevant": False,
-                "fires": None,
-                "blocks_wanted": None,
-                "reason": _WITHOUT_USE[metric],
-            }
-        )
+        unmeasured = found.get(metric, build_unmeasured(metric, attempt.pair))
+        found[metric] = _ungate(unmeasured, _WITHOUT_USE[metric])
+
+
+def _ungate(comparison: Comparison, reason: str) -> Comparison:
+    """Remove the gate of what is noise, and say why."""
+    return comparison.model_copy(
+        update={
+            "gate": None,
+            "level": None,
+            "verdict": "measured",
+            "significant": False,
+            "relevant": False,
+            "fires": None,
+            "blocks_wanted": None,
+            "reason": reason,
+        }
+    )
 
 
 def _report_uncompared(metric: str, attempt: Attempt, gate: Gate) -> Comparison:

@@ -30,15 +30,20 @@ def _sum_up(trials: Sequence[Trial], variant: str, revision: str, profile: str) 
         route=title,
         sent=sum(trial.sent.get(title, 0) for trial in whole),
         error_rate=failed / max(1, answered + sum(trial.errors.read for trial in own)),
-        metrics=dict(_list_metrics(own, select_counts(trials, variant, revision, profile))),
+        metrics=dict(_list_metrics(own, whole, title, select_counts(trials, variant, revision, profile))),
     )
 
 
-def _list_metrics(own: Sequence[Trial], counts: Sequence[Trial]) -> Iterator[tuple[str, float]]:
+def _list_metrics(
+    own: Sequence[Trial], whole: Sequence[Trial], title: str, counts: Sequence[Trial]
+) -> Iterator[tuple[str, float]]:
     alone = [trial_values(trial) for trial in own if trial.phase == "latency" and trial.valid]
     for name in _FIGURES:
         if values := [each[name] for each in alone if name in each]:
             yield name, median(values)
+    turns = [trial.at_rate.routes[title] for trial in whole if trial.at_rate and title in trial.at_rate.routes]
+    for share in ("p50", "p99") if turns else ():
+        yield f"latency_{share}_at_rate_us", median(getattr(turn, f"{share}_us") for turn in turns)
     for name in EXACT:
         if (count := count_metric(counts, name)) is not None:
             yield name, count.per_request

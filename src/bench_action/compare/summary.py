@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import fmean, median
 
 from bench_action.compare.counting import count_metric
-from bench_action.config.gates import EXACT
+from bench_action.config.gates import AT_RATE, EXACT
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Errors, Estimate, ServiceUse, SubjectInfo, Summary, Trial
 from bench_action.plan.blocks import PAIRED_PHASES
@@ -24,10 +24,17 @@ def summarise(trials: Sequence[Trial], subjects: Sequence[SubjectInfo]) -> tuple
 
 def trial_values(trial: Trial) -> dict[str, float]:
     """Compute the metrics of one trial, by name; without those that its phase does not measure."""
+    if trial.phase == "rate":
+        return _list_values_at_rate(trial)
+    return _list_values_under_load(trial)
+
+
+def _list_values_under_load(trial: Trial) -> dict[str, float]:
     requests = max(1, trial.requests)
     # when wrk stops, each connection has a running request that has already cost CPU; in a duet that is not negligible
     sampled = trial.replies.total if trial.replies is not None else 0
-    handled = requests + (trial.connections_live + sampled if trial.phase in PAIRED_PHASES else 0)
+    handled = requests if trial.at_rate is None else max(1, trial.at_rate.all_requests)
+    handled += trial.connections_live + sampled if trial.phase in PAIRED_PHASES else 0
     values = {
         f"{part}cpu_ms_per_request": trial.cpu_ms[name] / handled for part, name in _PARTS if name in trial.cpu_ms
     }
@@ -55,13 +62,29 @@ def trial_values(trial: Trial) -> dict[str, float]:
     return values
 
 
+def _list_values_at_rate(trial: Trial) -> dict[str, float]:
+    """List the metrics of a turn at a fixed rate. CPU belongs to the requests of the warm-up as well."""
+    values = {"error_rate": trial.errors.total / max(1, trial.requests)}
+    if trial.at_rate is not None and "application" in trial.cpu_ms:
+        values["cpu_ms_per_request_at_rate"] = trial.cpu_ms["application"] / max(1, trial.at_rate.all_requests)
+    if trial.latency is not None:
+        values |= {f"latency_{p}_at_rate_us": getattr(trial.latency, f"{p}_us") for p in ("p50", "p90", "p99", "p999")}
+    return values
+
+
 def _summarise_cell(trials: Sequence[Trial], startup_s: float) -> Summary:
-    capacity = [trial for trial in trials if trial.phase == "capacity"]
+    turns = [trial for trial in trials if trial.phase == "rate"]
+    # wrk loads no script: its turns stand for it
+    capacity = [trial for trial in trials if trial.phase == "capacity"] or turns
     valid = [trial for trial in capacity if trial.valid]
     values: dict[str, list[float]] = {"startup_s": [startup_s]}
     for trial in valid:
-        for name, value in trial_values(trial).items():
+        for name, value in _list_values_under_load(trial).items():
             values.setdefault(name, []).append(value)
+    for trial in turns:
+        for name, value in _list_values_at_rate(trial).items() if trial.valid else ():
+            if name in AT_RATE:
+                values.setdefault(name, []).append(value)
     counts = [trial for trial in trials if trial.phase == "count" and trial.valid]
     for name in EXACT:
         if (count := count_metric(counts, name)) is not None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench_action.compare.evidence import SHARE_FAULTS, DuetCheck, check_duets, pair_blocks
-from bench_action.config.gates import ALONE, EXACT
+from bench_action.config.gates import ALONE, AT_RATE, EXACT
 from bench_action.model.result import Trial
 from bench_action.model.wording import plural
 from bench_action.plan.blocks import PAIRED_PHASES, Pair
@@ -37,7 +37,7 @@ class Attempt:
 
     def count_blocks(self, metric: str) -> int:
         """Count the blocks of the phases that compare this metric."""
-        phases = ("latency",) if metric in ALONE else PAIRED_PHASES
+        phases = ("latency",) if metric in ALONE else ("rate",) if metric in AT_RATE else PAIRED_PHASES
         return len({(t.phase, t.block) for t in self.trials if t.pair == str(self.pair) and t.phase in phases})
 
 
@@ -51,7 +51,7 @@ def explain_uncompared(metric: str, attempt: Attempt) -> str:
         return f"{attempt.faults}, and no time was left to measure the two in turn"
     if attempt.count_blocks(metric):
         return "no block has a value for both sides"
-    blocks = "with one connection" if metric in ALONE else "of the pair"
+    blocks = "with one connection" if metric in ALONE else "at a fixed rate" if metric in AT_RATE else "of the pair"
     return "; ".join(filter(None, (f"no block {blocks} was measured", attempt.shortage)))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from bench_action.compare.counting import warn_of_varying_counts
 from bench_action.compare.evidence import SHARE_FAULTS, check_duets, pair_blocks
+from bench_action.compare.rates import warn_of_rates
 from bench_action.compare.warmth import warn_of_cold_cells
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, Finding, Summary, Trial, Verdict
@@ -67,6 +68,7 @@ def collect_warnings(
             groups.setdefault((warning.code, warning.cell), []).append(warning)
     found = [_merge(group) for group in groups.values()]
     found += [warning for pair in pairs for warning in _warn_of_duets(trials, pair, identical)]
+    found += [warning for pair in pairs for warning in warn_of_rates(trials, pair)]
     found += warn_of_varying_counts(trials)
     found += warn_of_cold_cells(trials)
     found += [

@@ -74,7 +74,10 @@ def _add_built_in(project: Project) -> Project:
     lacking = {name: service for name, service in own.config.services.items() if service.kind not in kinds}
     services = {**project.config.services, **lacking}
     variants = {BUILT_IN_VARIANT: own.config.variants[_SOURCE]}
-    profiles = {name: profile.model_copy(update=_REQUEST) for name, profile in project.profiles.items()}
+    profiles = {
+        name: profile.model_copy(update=_REQUEST | {"k6": None, "rate": None})
+        for name, profile in project.profiles.items()
+    }
     control = own.config.model_copy(update={"services": services, "variants": variants, "profiles": profiles})
     both = {"services": services, "variants": {**project.config.variants, **variants}, "control": BUILT_IN_VARIANT}
     return replace(

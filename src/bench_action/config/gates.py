@@ -63,6 +63,15 @@ PAIRED = (
 # measured on one connection, as concurrency would hide them
 ALONE = ("latency_p50_us", "latency_p90_us")
 
+# measured in turns at a fixed rate, as waiting shows only below saturation
+AT_RATE = (
+    "latency_p50_at_rate_us",
+    "latency_p90_at_rate_us",
+    "latency_p99_at_rate_us",
+    "latency_p999_at_rate_us",
+    "cpu_ms_per_request_at_rate",
+)
+
 Gates = dict[str, Gate]
 
 
@@ -76,12 +85,17 @@ def default_gates() -> Gates:
         "db_cpu_ms_per_request": Gate(max_gain=0.15),
         "queries_per_request": Gate(max_gain=0),
         "cache_commands_per_request": Gate(max_gain=0),
+        "latency_p50_at_rate_us": Gate(max_gain=0.10, absolute=200),
+        "latency_p90_at_rate_us": Gate(max_gain=0.25, absolute=500),
+        "latency_p99_at_rate_us": Gate(max_gain=0.50, absolute=2000),
+        "cpu_ms_per_request_at_rate": Gate(max_gain=0.10),
     }
 
 
 # from which size on a change matters to a reader, even if no gate forbids it
 RELEVANT: Gates = {
     **default_gates(),
+    "latency_p999_at_rate_us": Gate(max_gain=0.50, absolute=5000),
     "latency_p90_us": Gate(max_gain=0.10, absolute=200),
     "latency_p99_us": Gate(max_gain=0.25, absolute=1000),
     "cache_cpu_ms_per_request": Gate(max_gain=0.15),
@@ -93,7 +107,7 @@ RELEVANT: Gates = {
 
 def check_gates(gates: Mapping[str, Gate | None]) -> None:
     """Raise ValueError for an unknown metric, one that cannot be gated, or a limit in its better direction."""
-    known = (*PAIRED, *ALONE, *EXACT)
+    known = (*PAIRED, *ALONE, *AT_RATE, *EXACT)
     for name, gate in gates.items():
         if name not in METRICS:
             raise ValueError(f"`gates` names an unknown metric, {name!r}; use one of {', '.join(known)}")

@@ -72,6 +72,21 @@ class Project:
         """The configuration's own profiles, else the preset's."""
         return self.config.profiles or self.policy.profiles
 
+    @property
+    def requested(self) -> dict[str, Profile]:
+        """The profiles whose requests are known: all except scripts."""
+        return {name: profile for name, profile in self.profiles.items() if not profile.is_script}
+
+    @property
+    def scripts(self) -> dict[str, Profile]:
+        """The profiles that are scripts."""
+        return {name: profile for name, profile in self.profiles.items() if profile.is_script}
+
+    @property
+    def rated(self) -> tuple[str, ...]:
+        """The names of the profiles that are compared in turns with k6: scripts, and those with a rate."""
+        return tuple(name for name, profile in self.profiles.items() if profile.is_rated)
+
 
 def load_project(
     path: Path | None,

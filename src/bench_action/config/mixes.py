@@ -1,4 +1,4 @@
-"""Read the files that a profile names: URLs of a mix, and CSV files whose values its requests contain."""
+"""Read the files that a profile names: URLs of a mix, CSV files whose values its requests contain, a k6 script."""
 
 import csv
 import io
@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from bench_action.config.paths import ALLOWED_FILES, find_problem
 from bench_action.config.schema import Config, ExpectedReply, Profile, Route, Row
+from bench_action.config.scripts import read_script
 from bench_action.config.templates import Column, find_placeholders
 from bench_action.model.errors import InputError
 
@@ -36,7 +37,7 @@ def read_mixes(config: Config, folder: Path, root: Path) -> Config:
     `folder`: what their paths are relative to. `root`: the folder that they must be in.
     """
     profiles = {
-        name: _complete(name, profile, folder, root).at(position) if profile.varies else profile
+        name: _complete(name, profile, folder, root).at(position)
         for position, (name, profile) in enumerate(config.profiles.items())
     }
     return config.model_copy(update={"profiles": profiles})
@@ -44,9 +45,11 @@ def read_mixes(config: Config, folder: Path, root: Path) -> Config:
 
 def _complete(name: str, profile: Profile, folder: Path, root: Path) -> Profile:
     """Complete a profile: routes from URLs, what routes take from their profile, and rows of CSV files."""
+    where = f"profile {name}"
+    if profile.k6 is not None:
+        return profile.with_files(*read_script(profile.k6, folder, root, where))
     if not profile.varies:
         return profile
-    where = f"profile {name}"
     routes = profile.routes
     if profile.urls is not None:
         routes = tuple(_read_urls(profile.urls, _read_text(profile.urls, folder, root, where), where))

@@ -533,8 +533,45 @@ def _session_from_list(value: object) -> object:
     return {"requests": value} if isinstance(value, list) else value
 
 
+_PER_SECOND = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*s")
+_SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+_LOWEST_RATE, _HIGHEST_RATE = 1, 100_000
+_HIGHEST_SHARE = 0.95  # above, chance decides whether requests pile up
+
+
+class Rate(BaseModel):
+    """How many requests (of a script: iterations) are begun each second: so many, or a `share` of base's capacity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    per_second: float | None = None
+    share: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.per_second:g}/s" if self.per_second is not None else f"{100 * (self.share or 0):g} %"
+
+
+def _parse_rate(value: object) -> object:
+    """Parse `200/s` or `60%`. Raises ValueError for other text."""
+    if isinstance(value, Rate):
+        return value
+    text = value.strip() if isinstance(value, str) else ""
+    if match := _PER_SECOND.fullmatch(text):
+        if not _LOWEST_RATE <= float(match[1]) <= _HIGHEST_RATE:
+            raise ValueError(f"a rate is at least {_LOWEST_RATE}/s and at most {_HIGHEST_RATE:,}/s")
+        return Rate(per_second=float(match[1]))
+    if match := _SHARE.fullmatch(text):
+        if not 0 < float(match[1]) <= 100 * _HIGHEST_SHARE:
+            raise ValueError(f"a share of base's capacity is at most {_HIGHEST_SHARE:.0%}: more requests would pile up")
+        return Rate(share=float(match[1]) / 100)
+    raise ValueError("expected a number of requests each second, such as `200/s`, or a share of base's capacity: `60%`")
+
+
 class Profile(Request):
-    """A named wrk load: one request, or a mix of several (`requests` or `urls`)."""
+    """A named load: one request, a mix of several (`requests` or `urls`), or a script (`k6`).
+
+    wrk sends all but scripts, as fast as replies come. With a `rate`, base and head are also loaded at that rate.
+    """
 
     path: PathTemplate = "/"
     headers: HeaderTemplates = {}
@@ -547,6 +584,12 @@ class Profile(Request):
         Session | None,
         BeforeValidator(_session_from_list, json_schema_input_type=Session | list[SessionRequest] | None),
     ] = Field(None, description="requests before the load, such as a log-in, whose replies contain values for it")
+    k6: str | None = Field(
+        None, description="a k6 script, relative to the configuration file; `__ENV.BASE_URL` is the target"
+    )
+    rate: Annotated[Rate, BeforeValidator(_parse_rate, json_schema_input_type=str)] | None = Field(
+        None, description="base and head are also compared at this rate: `200/s`, or `60%` of base's capacity"
+    )
     connections: int = Field(ge=1, le=60_000)
     threads: int = Field(ge=1, le=512)
     duration: WholeSeconds = Field(ge=1, le=3600)
@@ -557,6 +600,39 @@ class Profile(Request):
     _digest: str = PrivateAttr(default="")
     _position: int = PrivateAttr(default=0)
     _only_reads: bool = PrivateAttr(default=False)
+    _files: tuple[tuple[str, bytes], ...] = PrivateAttr(default=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_for_script(cls, value: object) -> object:
+        """Fill in what a script decides itself: connections and threads are those of wrk."""
+        if not isinstance(value, dict) or value.get("k6") is None:
+            return value
+        if unused := next((key for key in _NOT_FOR_SCRIPTS if key in value), ""):
+            raise ValueError(f"`{unused}` has no meaning with `k6`: the script decides it")
+        return {"connections": 1, "threads": 1, "duration": _SCRIPT_S, **value}
+
+    @property
+    def is_script(self) -> bool:
+        """Whether a k6 script is its load."""
+        return self.k6 is not None
+
+    @property
+    def is_rated(self) -> bool:
+        """Whether base and head are compared in turns with k6."""
+        return self.is_script or self.rate is not None
+
+    @property
+    def files(self) -> tuple[tuple[str, bytes], ...]:
+        """The files of its script, once they have been read: path, relative to a folder of them all, and contents."""
+        return self._files
+
+    def with_files(self, files: Iterable[tuple[str, bytes]], main: str) -> Self:
+        """Give it the files of its script, and the path of the script among them."""
+        found = self.model_copy(update={"k6": main})
+        found._files = tuple(files)  # noqa: SLF001 (of the same class)
+        found._digest = hashlib.sha256(repr(found._files).encode()).hexdigest()[:12]  # noqa: SLF001
+        return found
 
     @property
     def is_mix(self) -> bool:
@@ -565,8 +641,8 @@ class Profile(Request):
 
     @property
     def routes(self) -> tuple[Route, ...]:
-        """Its requests: those of a mix, else the one that it has itself."""
-        if self.is_mix:
+        """Its requests: those of a mix, else the one that it has itself; none that are known of a script."""
+        if self.is_mix or self.is_script:
             return tuple(self.requests)
         own = {name: getattr(self, name) for name in ("path", "method", "headers", "body", "expect")}
         return (Route.model_construct(name=None, weight=1, **own),)
@@ -600,8 +676,8 @@ class Profile(Request):
 
     @property
     def writes(self) -> bool:
-        """Whether its requests may change data."""
-        return any(route.writes for route in self.routes)
+        """Whether its requests may change data, as those of a script may."""
+        return self.is_script or any(route.writes for route in self.routes)
 
     @property
     def reading(self) -> "Profile":
@@ -620,6 +696,8 @@ class Profile(Request):
     @property
     def summary(self) -> str:
         """Its request in a few words; of a mix, how many there are."""
+        if self.k6 is not None:
+            return self.k6
         return f"{len(self.requests)} requests" if self.is_mix else f"{self.method} {self.path}"
 
     @property
@@ -648,6 +726,14 @@ class Profile(Request):
             digest = hashlib.sha256(repr([rows, paths]).encode()).hexdigest()
             found._digest = digest[:12]  # noqa: SLF001 (of the same class)
         return found
+
+    @model_validator(mode="after")
+    def _rate_has_a_measure(self) -> Self:
+        if self.is_script and self.rate is not None and self.rate.share is not None:
+            raise ValueError(
+                "`rate` must be a number with `k6`, such as `50/s`: wrk cannot find the capacity of a script"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
@@ -693,6 +779,11 @@ class Profile(Request):
         return self
 
 
+_SCRIPT_S = 5  # of a turn, if a script's profile says nothing
+_NOT_FOR_SCRIPTS = (
+    *("path", "method", "headers", "body", "requests", "urls", "session"),
+    *("connections", "threads", "timeout", "warmup", "expect"),
+)
 Change = Annotated[int, Field(ge=-(2**53), le=2**53)]
 
 
@@ -782,7 +873,10 @@ Extension = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$
 class Load(Model):
     """The container that wrk runs in."""
 
-    image: str | None = Field(None, description="an image with wrk and python3; if left out, one is built when needed")
+    image: str | None = Field(
+        None,
+        description="an image with wrk and python3, and k6 if a profile needs it; left out: one is built when needed",
+    )
     ulimits: Ulimits = {"nofile": OPEN_FILES}
 
 
@@ -1025,6 +1119,14 @@ class PairPhase(Model):
         return range(self.shortest or self.slice, (self.longest or self.slice) + 1)
 
 
+class RatePhase(Model):
+    """Phase `rate`: the `warmup` and the `slice` of a turn, and how many `blocks` there are, each with two turns."""
+
+    warmup: WholeSeconds = Field(1, ge=0, le=60)
+    slice: WholeSeconds = Field(4, ge=1, le=60)
+    blocks: int = Field(6, ge=2, le=1000)
+
+
 class Policy(Model):
     """A preset: how to measure. Its profiles are used if the configuration has none."""
 
@@ -1034,5 +1136,6 @@ class Policy(Model):
     count_requests: int = Field(ge=1, le=10_000)
     latency: PairPhase
     duet: PairPhase
+    rate: RatePhase = RatePhase()
     minutes: float | None = Field(None, gt=0, description="measuring ends after this, at the end of a block")
     profiles: dict[Name, Profile]

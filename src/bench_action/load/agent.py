@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import http.client
 import io
+import ipaddress
 import json
 import os
 import random
@@ -53,6 +54,8 @@ from bench_action.load.messages import (
     Failure,
     GetAnswer,
     GetOrder,
+    K6Answer,
+    K6Order,
     KeepAnswer,
     KeepOrder,
     MachineAnswer,
@@ -76,6 +79,7 @@ from bench_action.load.messages import (
     WarmAnswer,
     WarmOrder,
     WarmRun,
+    WireFile,
     WireMessage,
     WireReply,
     WireRequest,
@@ -643,7 +647,7 @@ def read_status(reply: bytes) -> str:
 def wrk(order: WrkOrder) -> WrkAnswer:
     """Run wrk once; report its output and CPU time, and what was seen of its connections, the parts and the machine."""
     prober = Prober(order)
-    watcher = Watcher(order, prober)
+    watcher = Watcher(order, order["connections"], prober)
     with tempfile.TemporaryDirectory() as folder:
         argv = [*order["argv"], *prepare_wrk(order, f"{folder}/wrk")]
         before, ticks, idle = read_all_usage(order["parts"]), read_cpu_ticks(), read_idle_ticks()
@@ -673,8 +677,75 @@ def wrk(order: WrkOrder) -> WrkAnswer:
     }
 
 
+def k6(order: K6Order) -> K6Answer:
+    """Run k6 once; report its output and CPU time, and what was seen of the parts and the machine."""
+    address = socket.gethostbyname(order["host"])
+    with tempfile.TemporaryDirectory() as folder:
+        write_files(order["files"], folder)
+        write_requests(order, os.path.join(folder, "tape.json"))
+        given = {"BENCH_ACTION_ADDRESS": address, "BENCH_ACTION_OTHERS": json.dumps(list_other_addresses(address))}
+        argv = [*order["argv"], *(f"--env={name}={value}" for name, value in given.items())]
+        environ = {"PATH": os.environ.get("PATH", os.defpath), "HOME": folder}
+        watcher = Watcher(order, 0)
+        before, ticks = read_all_usage(order["parts"]), read_cpu_ticks()
+        started = time.monotonic()
+        output, status, cpu_s = run_program(
+            argv, order["limit_s"], order["limit_s"], [watcher], folder=folder, environ=environ
+        )
+        wall_s, after = time.monotonic() - started, read_all_usage(order["parts"])
+        watcher.stop()
+    return {
+        "output": output[-_LONGEST_OUTPUT:],
+        "status": status,
+        "cpu_s": cpu_s,
+        "wall_s": wall_s,
+        "memory_mib": watcher.peak_memory_mib,
+        "before": before,
+        "after": after,
+        "steal_percent": compute_steal_percent(ticks, read_cpu_ticks()),
+    }
+
+
+def write_files(files: Sequence[WireFile], folder: str) -> None:
+    """Write files below a folder. Raises ValueError for a path that leads out of it."""
+    for file in files:
+        path = os.path.normpath(os.path.join(folder, file["path"]))
+        if not path.startswith(folder + os.sep):
+            raise ValueError(f"{file['path']!r} is not below its folder")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as written:
+            written.write(base64.b64decode(file["data"]))
+
+
+def write_requests(order: K6Order, path: str) -> None:
+    """Write the requests of a tape as requests.js reads them; NULs stand for a serial number."""
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump([split_request(message) for message in find_messages(order)], file)
+
+
+def split_request(message: Message) -> dict[str, object]:
+    """Split the bytes of a request into the parameters that k6 takes. It adds Content-Length itself."""
+    head, _, body = message.raw.decode("utf-8", errors="surrogateescape").partition("\r\n\r\n")
+    first, *lines = head.split("\r\n")
+    fields = (line.partition(": ") for line in lines)
+    return {
+        "method": message.method,
+        "path": first.split(" ")[1],
+        "headers": {name: value for name, _, value in fields if name.lower() != "content-length"},
+        "body": body,
+        "route": message.route,
+        "serial": bool(message.serials),
+    }
+
+
+def list_other_addresses(address: str) -> list[str]:
+    """List the networks that together have every address except this one."""
+    others = ipaddress.IPv4Network("0.0.0.0/0").address_exclude(ipaddress.IPv4Network(address))
+    return [*(str(network) for network in others), "::/0"]
+
+
 def read_clock_s() -> float:
-    """Read by how much the machine's clock is ahead of the monotonic one: the median of three, as a pause may be long."""
+    """Read by how much the machine's clock is ahead of the monotonic one: the median of three, as one may pause."""
     return sorted(time.time() - time.monotonic() for _ in range(3))[1]
 
 
@@ -692,14 +763,29 @@ def make_url(order: WrkOrder) -> str:
 
 
 def run_program(
-    argv: Sequence[str], limit_s: float, interrupt_s: float, helpers: Sequence[threading.Thread]
+    argv: Sequence[str],
+    limit_s: float,
+    interrupt_s: float,
+    helpers: Sequence[threading.Thread],
+    *,
+    folder: str | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> tuple[str, int, float]:
     """Run a program, interrupted after `interrupt_s` and killed after `limit_s`, and start the helpers with it.
+
+    `folder`, `environ`: those it runs with; None: ours.
 
     Returns its output, its exit status (negative: the signal that ended it) and its CPU time in seconds.
     """
     with (
-        subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process,
+        subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=environ,
+        ) as process,
         cast("io.BufferedReader", process.stdout) as stdout,
     ):
         limit = threading.Timer(limit_s, process.kill)
@@ -874,14 +960,15 @@ class Watcher(threading.Thread):
     Marks divide wrk's run into parts without ending it: a second run would have to open its connections again.
     """
 
-    def __init__(self, order: WrkOrder, prober: Prober | None = None) -> None:
+    def __init__(self, order: WrkOrder | K6Order, connections: int, prober: Prober | None = None) -> None:
+        """Watch a run of an order; connections are counted until as many as these have been seen."""
         super().__init__(daemon=True)
         self._prober = prober
         address = socket.inet_aton(socket.gethostbyname(order["host"]))
         # /proc/net/tcp writes the address as one number in the machine's byte order, the port in hexadecimal
         number = int.from_bytes(address, sys.byteorder)
         self._remote, self._interface = f"{number:08X}:{order['port']:04X}", find_interface(number)
-        self._wanted = order["connections"]
+        self._wanted = connections
         self._part = order["parts"].get("application")
         self._over = threading.Event()
         self.peak_connections = self.peak_open = 0
@@ -958,6 +1045,7 @@ OPERATIONS: Mapping[str, tuple[type, Callable[[Any], object]]] = {
     "connections": (ConnectionsOrder, connections),
     "turns": (TurnsOrder, turns),
     "wrk": (WrkOrder, wrk),
+    "k6": (K6Order, k6),
     "duet": (DuetOrder, duet),
     "warm": (WarmOrder, warm),
     "usage": (UsageOrder, usage),

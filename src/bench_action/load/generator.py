@@ -23,6 +23,8 @@ from bench_action.load.messages import (
     Failure,
     GetAnswer,
     GetOrder,
+    K6Answer,
+    K6Order,
     KeepAnswer,
     KeepOrder,
     MachineAnswer,
@@ -391,6 +393,13 @@ class Agent:
         """Run wrk; `while_running` is called every `every_s` seconds meanwhile, and may raise to give up."""
         self._keep_all([load.tape])
         return self._send(load.order, WrkAnswer, load.order["limit_s"], while_running, every_s)
+
+    def k6(
+        self, order: K6Order, tape: Tape, while_running: Callable[[], None] = lambda: None, every_s: float = 1.0
+    ) -> K6Answer:
+        """Run k6; `tape`: what the order is about, if it has a name. See `wrk`."""
+        self.keep(tape)
+        return self._send(order, K6Answer, order["limit_s"], while_running, every_s)
 
     def duet(self, loads: Sequence[Load], while_running: Callable[[], None], every_s: float) -> list[WrkAnswer]:
         """Run wrk once for each load, all at the same time, started in this order. Returns the answer to each."""

@@ -280,10 +280,10 @@ class WrkAnswer(TypedDict):
 
     `output` and exit `status` are wrk's, `cpu_s` is its CPU time, `wall_s` its duration by a monotonic clock,
     `clock_step_s` by how much the machine's clock was set meanwhile, and `live` the peak number of its connections,
-    `open` the same with those that the server has just closed. `sampled`: replies that the agent itself received. `memory_mib`: the application's peak, null if it cannot be read.
-    `before` and `after`: the counters of each part. `idle`: CPU → the share of the time in which it had nothing to do.
-    `marks`: what was read about every second; none if the bytes of other servers cannot be kept apart, or a counter
-    cannot be read.
+    `open` the same with those that the server has just closed. `sampled`: replies that the agent itself received.
+    `memory_mib`: the application's peak, null if it cannot be read. `before` and `after`: the counters of each part.
+    `idle`: CPU → the share of the time in which it had nothing to do. `marks`: what was read about every second; none
+    if the bytes of other servers cannot be kept apart, or a counter cannot be read.
     """
 
     output: str
@@ -300,6 +300,40 @@ class WrkAnswer(TypedDict):
     steal_percent: float
     idle: dict[CpuNumber, float]
     marks: list[MarkRow]
+
+
+class WireFile(TypedDict):
+    """A file that a program reads: its path in the program's folder, and its contents in base64."""
+
+    path: str
+    data: str
+
+
+class K6Order(WireRequest):
+    """Run k6 with these files in a folder, and watch it: `argv` is its command line, which may name them.
+
+    The requests of the tape, if there are any, are written to `tape.json` as requests.js reads them. k6 may connect to
+    no other server. `parts`, `limit_s`: as in WrkOrder.
+    """
+
+    op: Literal["k6"]
+    argv: list[str]
+    files: list[WireFile]
+    parts: dict[str, str]
+    limit_s: float
+
+
+class K6Answer(TypedDict):
+    """What is known of one run of k6: see WrkAnswer."""
+
+    output: str
+    status: int
+    cpu_s: float
+    wall_s: float
+    memory_mib: Optional[float]
+    before: PartCounters
+    after: PartCounters
+    steal_percent: float
 
 
 class DuetOrder(TypedDict):

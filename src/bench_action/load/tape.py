@@ -28,7 +28,7 @@ from bench_action.config.templates import (
 from bench_action.engine.protocol import Handle
 from bench_action.load.generator import HttpRequest, Message, Tape
 
-Purpose = Literal["count", "warm-up", "latency", "load"]
+Purpose = Literal["count", "warm-up", "latency", "load", "rate"]
 
 _LENGTH = 5_000  # requests, if they contain data: what wrk still finds in its caches
 _SAME = 1_000  # at least, if they do not
@@ -45,13 +45,15 @@ _FIRST: dict[Purpose, int] = {
     "warm-up": 200_000_000,
     "latency": 300_000_000,
     "load": 400_000_000,
+    "rate": 600_000_000,
 }
 _APART = 1_000_000  # of one use and the next
 _USES: dict[Purpose, tuple[int, int]] = {  # how many uses a profile has, and all profiles together
     "count": (6, 100),
     "warm-up": (6, 100),
     "latency": (6, 100),
-    "load": (50, 500),
+    "load": (50, 200),
+    "rate": (30, 300),
 }
 
 

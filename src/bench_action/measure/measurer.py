@@ -11,8 +11,10 @@ from bench_action.compare.stopping import Decider
 from bench_action.compare.warmth import describe_cold
 from bench_action.config.schema import Profile
 from bench_action.engine.protocol import Exit
+from bench_action.load.k6 import LONGEST_S, Turn
 from bench_action.load.replies import merge_counts
 from bench_action.measure.limits import LimitError
+from bench_action.measure.rates import find_longest_s, find_rate, run_script_count, run_turn, warm_up_by_script
 from bench_action.measure.tracks import count_tracks
 from bench_action.measure.trials import (
     TrialPlan,
@@ -89,6 +91,7 @@ def measure(
         enough=decider.enough,
         fit=decider.fit,
         places=plan.places,
+        rate_warmup_s=project.policy.rate.warmup,
     )
     stopped = _walk(measurer, design.make_blocks(project), hold)
     return Measured(
@@ -120,11 +123,11 @@ def _walk(measurer: "Measurer", blocks: Iterable[Block], hold: Callable[[], None
 
 
 def _make_decider(plan: Plan) -> Decider:
-    project, pairs = plan.project, len(plan.design.pairs)
+    project, pairs = plan.project, plan.count_loaded()
     gates = project.config.all_gates
     return Decider(
         gates,
-        split_alpha(gates, pairs, plan.count_routes()),
+        split_alpha(gates, pairs, plan.count_routes(), plan.count_rated()),
         max(1, pairs),
         project.policy.duet.seconds,
         project.policy.minutes,
@@ -146,8 +149,9 @@ def keep(block: Block) -> Block:
 
 @dataclass(frozen=True, slots=True)
 class _Restarted:
-    """A pair whose subjects have been restarted and warmed up: in each track, by cell."""
+    """A pair whose subjects have been restarted and warmed up: in each track, by cell. `base`: the first of them."""
 
+    base: Cell
     tracks: Sequence[Mapping[Cell, Subject]]
     profile: Profile
     placement: Placement | None
@@ -160,6 +164,7 @@ class Measurer:
 
     `profile`: a variant's and a profile's name → what it is loaded with.
     `places`: the placements between which the phases of pairs alternate, none where there is only one CPU.
+    `rate_warmup_s`: how long k6 sends requests before those that are measured.
     `dropped`: what became of blocks that a subject did not survive. `lost`: variant → how its base ended when it was
     loaded alone, which leaves it out of the rest. `gone`: the same of head, if others are left to measure. `restless`:
     subject → a warning that it never came to rest. `times`: phase and pair → seconds of each block.
@@ -174,6 +179,7 @@ class Measurer:
     enough: Enough = never
     fit: Fit = keep
     places: Sequence[Placement] = ()
+    rate_warmup_s: int = 1
     trials: list[Trial] = field(default_factory=list)
     dropped: list[RunWarning] = field(default_factory=list)
     lost: dict[str, StackError] = field(default_factory=dict)
@@ -269,10 +275,16 @@ class Measurer:
             self._warmed_alone_s = max([self._warmed_alone_s, *(each.duration_s for each in warmed)])
             place = TrialPlan(block, step, cell, counted=self._counted(cell), warm_up=warmed[0] if warmed else None)
             if block.phase == "count":
-                counted = run_count_trials(self.stack, place, subject, profile, self.count_requests)
+                counted = (
+                    [run_script_count(self.stack, place, subject, profile)]
+                    if profile.is_script
+                    else run_count_trials(self.stack, place, subject, profile, self.count_requests)
+                )
                 require_alive(self.stack.engine)
                 for trial in counted:
                     self._keep(trial)
+            elif block.phase == "rate":
+                self._keep(self._run_turn(place, subject, profile, cell))
             else:
                 self._keep(run_capacity_trial(self.stack, place, subject, profile, self.generator_cores))
             self._settle(subject)
@@ -283,6 +295,15 @@ class Measurer:
                     raise self._explain(ends[0], error.where) from error
                 raise
             self._take_alone(block, step)  # once more, if it was another subject that broke it off
+
+    def _run_turn(self, place: TrialPlan, subject: Subject, profile: Profile, base: Cell) -> Trial:
+        """Load a subject for one turn at a fixed rate; a share is one of the capacity of `base`."""
+        rate = find_rate(profile, self.trials, base)
+        seconds = profile.duration if profile.is_script else place.step.slice_s
+        seconds = LONGEST_S if rate is None else seconds
+        longest_s = find_longest_s(profile, self.trials, base)
+        turn = Turn(rate, seconds, self.rate_warmup_s if rate is not None else 0, longest_s=longest_s)
+        return run_turn(self.stack, place, subject, profile, turn, cores=self.generator_cores)
 
     def _leave_out(self, error: StackError) -> bool:
         """Leave out the subjects that have ended or reached a limit. Returns False if then no head is left to measure.
@@ -379,7 +400,7 @@ class Measurer:
         loaded = [(number, cell, subject) for number, track in enumerate(tracks) for cell, subject in track.items()]
         warmed = self._warm_up([(cell, subject) for _, cell, subject in loaded], profile, block.warmup_s)
         warm_ups = {(number, cell): each for (number, cell, _), each in zip(loaded, warmed, strict=False)}
-        return _Restarted(tracks, profile, placement, warm_ups)
+        return _Restarted(pair.base, tracks, profile, placement, warm_ups)
 
     def _open_session(self, cell: Cell, subject: Subject, profile: Profile) -> Subject:
         """Open the session of a subject that has been restarted; another track's is on other data."""
@@ -400,6 +421,8 @@ class Measurer:
             match block.phase:
                 case "duet":
                     trials += run_duet_trials(self.stack, places, loaded, profile, self._wrk_cores(placement))
+                case "rate":
+                    trials.append(self._run_turn(places[0], loaded[0], profile, pair.base))
                 case "latency":
                     trials += run_latency_trials(self.stack, places, loaded, profile)
                 case _:
@@ -411,6 +434,9 @@ class Measurer:
     def _warm_up(self, loaded: Sequence[tuple[Cell, Subject]], profile: Profile, least_s: float) -> list[WarmUp]:
         """Warm subjects up at the same time, none if `least_s` or the profile's `warmup` is 0."""
         if not least_s or not profile.warmup:
+            return []
+        if profile.is_script:
+            warm_up_by_script(self.stack, [subject for _, subject in loaded], profile)
             return []
         cells, subjects = [cell for cell, _ in loaded], [subject for _, subject in loaded]
         warmed = warm_up(self.stack, subjects, profile, self._experience.find_least_s(cells, least_s))
@@ -450,7 +476,7 @@ class Measurer:
         placement = self.places[block.side % len(self.places)]
         if block.pair is not None and placement.tracks > 1:
             placement = placement.narrow(self._count_tracks(block.pair, placement))
-        if block.phase == "interleaved":  # one subject is loaded at a time: with every CPU, as alone
+        if block.phase in {"interleaved", "rate"}:  # one subject is loaded at a time: with every CPU, as alone
             placement = Placement(*(placement.everywhere,) * 3)
         self.stack.place(placement)
         return placement

@@ -34,11 +34,11 @@ from bench_action.stack.readiness import require_alive
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
 
-_CHECK_S = 0.5  # how often, during a trial, containers are checked to be alive and connections to the database counted
+CHECK_S = 0.5  # how often, during a trial, containers are checked to be alive and connections to the database counted
 _SETTLE_S = 1.0
 _COUNT_S, _ROUTE_S = 60.0, 10.0  # for a count, and for each request of a mix at least: a slow one is sent less often
 _PER_TURN = 5  # requests: about a hundredth of a second, so that drift of the machine affects both subjects equally
-_NO_WORK = Work(queries=0, rows=0, cache_commands=0)
+NO_WORK = Work(queries=0, rows=0, cache_commands=0)
 # the fields of a trial in which the agent itself sends the requests, over one connection to each subject
 _WITHOUT_WRK: Mapping[str, Any] = {
     "connections_asked": 1,
@@ -120,7 +120,7 @@ def load_alone(
             peak = max(peak, subject.database.connections())
 
     load = subject.order_load(profile, duration_s, number)
-    answer = stack.agent.wrk(load, check, _CHECK_S)
+    answer = stack.agent.wrk(load, check, CHECK_S)
     require_alive(stack.engine)
     run = _build_load_run(answer, where, peak)
     require_within_limits(stack.engine, [run.measure_strain(subject)])
@@ -171,8 +171,8 @@ def _build_load_trial(
     if not subject.keeps_open(place.cell.profile):
         report = report.without_keep_alive()
     return Trial(
-        **_locate(place, subject),
-        started_at=_compute_start(report.wall_s),
+        **locate(place, subject),
+        started_at=compute_start(report.wall_s),
         duration_s=report.duration_s,
         wall_s=report.wall_s,
         requests=report.requests,
@@ -183,7 +183,7 @@ def _build_load_trial(
         connections_live=report.connections_live,
         generator_busy=compute_generator_busy(report, profile, cores),
         cpu_ms=_get_cpu_ms(run.usage) | {"generator": report.generator_cpu_s * 1000},
-        work=work or _NO_WORK,
+        work=work or NO_WORK,
         work_known=work is not None,
         db_connections_peak=run.db_connections,
         memory_peak_mib=run.memory_mib,
@@ -308,7 +308,7 @@ def _count(
     idle_end = read_work(subject)
     return trial.model_copy(
         update={
-            "idle": count_work(run.after, idle_end) or _NO_WORK,
+            "idle": count_work(run.after, idle_end) or NO_WORK,
             "idle_s": idle_end.at - run.after.at,
             "idle_statements": list_queries(run.after, idle_end),
         }
@@ -332,9 +332,9 @@ def _build_count_trial(place: TrialPlan, subject: Subject, profile: Profile, run
     work, wall_s = count_work(run.before, run.after), run.after.at - run.before.at
     warnings = judge_each(replies, profile, str(place.measured))
     return Trial(
-        **_locate(place, subject),
+        **locate(place, subject),
         **_WITHOUT_WRK,
-        started_at=_compute_start(wall_s),
+        started_at=compute_start(wall_s),
         duration_s=run.duration_s,
         wall_s=wall_s,
         requests=len(answered),
@@ -342,7 +342,7 @@ def _build_count_trial(place: TrialPlan, subject: Subject, profile: Profile, run
         errors=Errors(read=len(run.replies) - len(answered), status=unexpected),
         latency=None,
         cpu_ms=_get_cpu_ms(run.usage),
-        work=work or _NO_WORK,
+        work=work or NO_WORK,
         work_known=work is not None,
         statements=list_queries(run.before, run.after),
         replies=replies,
@@ -413,9 +413,9 @@ def _build_latency_trial(place: TrialPlan, subject: Subject, turns: Turns, profi
     replies = summarise_replies(turns.seen, turns.problem)
     unexpected = sum(find_unexpected(replies, profile.expect).values())
     return Trial(
-        **_locate(place, subject),
+        **locate(place, subject),
         **_WITHOUT_WRK,
-        started_at=_compute_start(turns.duration_s),
+        started_at=compute_start(turns.duration_s),
         duration_s=turns.duration_s,
         wall_s=turns.duration_s,
         requests=replies.total,
@@ -423,7 +423,7 @@ def _build_latency_trial(place: TrialPlan, subject: Subject, turns: Turns, profi
         errors=Errors(read=turns.errors, status=unexpected),
         latency=summarise_latencies(turns.latencies_us),
         cpu_ms=add_companions({name: cpu_ms for name, cpu_ms in turns.cpu_ms.items() if cpu_ms is not None}),
-        work=_NO_WORK,
+        work=NO_WORK,
         work_known=False,
         replies=replies,
         warnings=judge_each(replies, profile, str(place.measured)),
@@ -454,7 +454,7 @@ def summarise_latencies(values_us: Sequence[float]) -> Latency | None:
     )
 
 
-def _locate(place: TrialPlan, subject: Subject) -> dict[str, Any]:
+def locate(place: TrialPlan, subject: Subject) -> dict[str, Any]:
     """Fill in the fields that say which trial of the plan this is."""
     block, cell = place.block, place.cell
     location: dict[str, Any] = {
@@ -524,5 +524,6 @@ def add_companions(cpu_ms: Mapping[str, float]) -> dict[str, float]:
     return added
 
 
-def _compute_start(seconds_ago: float) -> str:
+def compute_start(seconds_ago: float) -> str:
+    """Compute when something began, in ISO 8601."""
     return datetime.fromtimestamp(time.time() - seconds_ago, UTC).isoformat()

@@ -14,7 +14,9 @@ SCHEMA_VERSION: Final = 1
 
 Revision = Literal["base", "head"]
 Verdict = Literal["improved", "unchanged", "regressed", "inconclusive", "invalid", "measured"]
-PhaseName = Literal["count", "capacity", "latency", "duet", "interleaved"]
+PhaseName = Literal["count", "capacity", "latency", "duet", "interleaved", "rate"]
+# of the latencies at a fixed rate, as shares of the requests
+QUANTILES: Final = (*(percent / 100 for percent in (1, 5, *range(10, 90, 10), 90, 95, 98, 99)), 0.995, 0.999)
 
 
 def _check_time(text: str) -> str:
@@ -130,6 +132,37 @@ class Mark(Frozen):
     memory_mib: float | None = Field(None, description="memory of the application; not a counter")
 
 
+class RouteAtRate(Frozen):
+    """The latencies of one request of a mix at a fixed rate."""
+
+    requests: int
+    p50_us: float
+    p90_us: float
+    p99_us: float
+
+
+class AtRate(Frozen):
+    """What k6 reported of one turn in phase `rate`. What was measured came after a warm-up at the same rate."""
+
+    rate: float | None = Field(description="iterations to begin each second; null: as the script itself says")
+    iterations: int = Field(description="how many ended in time; of a profile's own requests, each is one request")
+    iteration_us: float = Field(description="how long half of them took at most")
+    dropped: int = Field(description="iterations that were not begun, as all users still waited for a reply")
+    all_requests: int = Field(description="with those of the warm-up, to which CPU times belong as well")
+    timed: str = Field(
+        description="what latencies are of: k6's http_req_duration, grpc_req_duration or iteration_duration"
+    )
+    quantiles_us: tuple[float, ...] = Field(
+        (), description="latency of 1, 5, 10, 20, …, 90, 95, 98, 99, 99.5 and 99.9 % of the requests at most"
+    )
+    checks: int = Field(0, description="how often a check of the script was made")
+    checks_failed: int = 0
+    failed_checks: tuple[str, ...] = Field((), description="their names")
+    thresholds: tuple[str, ...] = Field((), description="those of the script that were crossed")
+    ended: str = Field("", description="why the script ended early; empty if it did not")
+    routes: dict[str, RouteAtRate] = Field({}, description="each request of a mix")
+
+
 class Trial(Frozen):
     """One measured run of one cell in one phase; a line of `trials.jsonl`."""
 
@@ -169,6 +202,7 @@ class Trial(Frozen):
     replies: Replies | None = None
     warm_up: WarmUp | None = Field(None, description="the warm-up after the restart before it; null without one")
     marks: tuple[Mark, ...] = Field((), description="about every second, in phase `duet`")
+    at_rate: AtRate | None = Field(None, description="in phase `rate`, and in counts of a script")
     sent: dict[str, int] = Field({}, description="how often wrk sent each request of a mix")
     warnings: tuple[RunWarning, ...] = ()
 
@@ -311,7 +345,11 @@ class ProfileInfo(Frozen):
         None, description="what the preset asks for, if a server holds fewer connections; null if it holds them"
     )
     routes: tuple[RouteInfo, ...] = Field((), description="the requests of a mix; none if it has one request")
-    data: str = Field("", description="digest of the files with URLs and values that it names; empty without any")
+    data: str = Field(
+        "", description="digest of the files with URLs, values and scripts that it names; empty without any"
+    )
+    rate: str = Field("", description="the rate at which base and head are compared as well; empty without one")
+    script: str = Field("", description="the k6 script that is its load; empty if wrk loads it")
 
 
 class SubjectInfo(Frozen):
@@ -404,7 +442,7 @@ class Comparison(Frozen):
     """A metric of a cell against the same metric of another cell."""
 
     kind: Literal["revision", "variant"]
-    method: Literal["duet", "interleaved", "solo", "count"]
+    method: Literal["duet", "interleaved", "solo", "count", "rate"]
     metric: str
     profile: str
     variant: str

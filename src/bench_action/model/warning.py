@@ -44,6 +44,11 @@ class Code(StrEnum):
     IN_TURNS = "variants-in-turn"
     CONNECTIONS_CHOSEN = "connections-chosen"
     COLD = "measured-cold"
+    K6_SATURATED = "k6-saturated"
+    RATE_MISSED = "rate-missed"
+    RATE_NOT_REACHED = "rate-not-reached"
+    SCRIPT_ENDED = "script-ended"
+    SCRIPT_FAILS = "script-fails"
 
     @property
     def invalidates(self) -> bool:
@@ -81,6 +86,9 @@ _INVALIDATING = frozenset(
         Code.REDIRECTS,
         Code.MOSTLY_ERRORS,
         Code.REPLIES_DIFFER,
+        Code.K6_SATURATED,
+        Code.RATE_NOT_REACHED,
+        Code.SCRIPT_FAILS,
     }
 )
 
@@ -140,6 +148,12 @@ _ADVICE = {
     "database, hold few. Use the server that you deploy, or name `profiles` with the `connections` that you expect.",
     Code.NO_COUNTERS: "CPU and memory of the containers are missing, so warm-ups were as short as possible. Requests/s "
     "and latencies are not affected.",
+    Code.K6_SATURATED: "k6 was the bottleneck, not the application. Lower `rate`, let the script do less, or use a "
+    "machine with more CPUs.",
+    Code.RATE_MISSED: "Requests that wait for others are part of the latencies; those that were not begun are missing.",
+    Code.RATE_NOT_REACHED: "Above its capacity, a service shows only how long its queue is. Lower `rate`.",
+    Code.SCRIPT_ENDED: "The application's log, and the script run by `k6 run`, may show why.",
+    Code.SCRIPT_FAILS: "Fix the script or what it expects, so that base passes; then head is judged by it.",
     Code.COLD: "It was measured before its speed was the usual one, so a change may be larger or smaller than shown.",
 }
 

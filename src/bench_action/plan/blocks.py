@@ -7,12 +7,13 @@
 | `latency` | how long does one request take? | one connection each, the two subjects of a pair in turn |
 | `duet` | by how much do two subjects differ? | both under load at the same time, on the same CPU |
 | `interleaved` | the same, if a duet is impossible | both under load, in short slices in turn |
+| `rate` | how long do users wait at a usual load? | requests at a fixed rate (k6), one subject after the other |
 
 Pure: the same seed gives the same order on every machine.
 """
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
@@ -137,7 +138,14 @@ class ElapsedTime:
 
 
 def make_solo_blocks(
-    cells: Sequence[Cell], *, blocks: int, warmup_s: int, seed: int, renew: bool = False, in_turns: bool = False
+    cells: Sequence[Cell],
+    *,
+    blocks: int,
+    warmup_s: int,
+    seed: int,
+    renew: bool = False,
+    in_turns: bool = False,
+    without: Collection[Cell] = (),
 ) -> Iterator[Block]:
     """Yield the blocks of `count`, then `blocks` blocks of `capacity`.
 
@@ -151,7 +159,8 @@ def make_solo_blocks(
 
     With `renew`, for profiles that write, the restart and the warm-up come before the first count of every cell and
     before every `capacity` trial, which would otherwise find more data than the one before it. `in_turns`, as subjects
-    share slots: they come before every trial, since another subject may have been in the slot before it.
+    share slots: they come before every trial, since another subject may have been in the slot before it. `without`:
+    cells that are only counted, as wrk cannot load them.
     """
     renew, again_s = renew or in_turns, warmup_s if in_turns else 0
     order = _shuffled(cells, f"{seed}/count")
@@ -163,8 +172,9 @@ def make_solo_blocks(
     order = _shuffled(cells, f"{seed}/count/1")
     yield Block("count", 1, tuple(Step(i, (cell,), again_s, in_turns) for i, cell in enumerate(order)))
     yield from _make_recounts(cells, seed, again_s, renew=in_turns)
-    for number in range(1, blocks + 1):
-        order = _shuffled(cells, f"{seed}/capacity/{number}")
+    loaded = [cell for cell in cells if cell not in without]
+    for number in range(1, blocks + 1 if loaded else 1):
+        order = _shuffled(loaded, f"{seed}/capacity/{number}")
         yield Block(
             "capacity",
             number,
@@ -241,6 +251,26 @@ def make_interleaved_blocks(pairs: Sequence[Pair], *, blocks: int, pace: Pace, s
             order += [*turn, *turn[::-1]]
         steps = tuple(Step(i, (cell,), slice_s=pace.slice_s) for i, cell in enumerate(order))
         yield _balance(Block("interleaved", number, steps, pair, pace.warmup_s), dice)
+
+
+def make_rate_blocks(pairs: Sequence[Pair], *, blocks: int, pace: Pace, seed: int) -> Iterator[Block]:
+    """Yield blocks in which a pair's two subjects are loaded at a fixed rate, one after the other.
+
+    Which of the two comes first is random: at the usual share of a subject's capacity, two would not fit on its CPUs.
+    """
+    for number, pair, dice in _deal("rate", pairs, blocks, seed):
+        order = [pair.base, pair.head]
+        dice.shuffle(order)
+        steps = tuple(Step(i, (cell,), slice_s=pace.slice_s) for i, cell in enumerate(order))
+        yield _balance(Block("rate", number, steps, pair, pace.warmup_s), dice)
+
+
+def make_solo_rate_blocks(cells: Sequence[Cell], *, blocks: int, pace: Pace, seed: int) -> Iterator[Block]:
+    """Yield blocks in which each cell is loaded at a fixed rate, with nothing to compare it with."""
+    for number in range(1, blocks + 1 if cells else 1):
+        order = _shuffled(cells, f"{seed}/rate/{number}")
+        steps = tuple(Step(i, (cell,), pace.warmup_s, renew=True, slice_s=pace.slice_s) for i, cell in enumerate(order))
+        yield Block("rate", number, steps)
 
 
 def _deal(phase: PhaseName, pairs: Sequence[Pair], blocks: int, seed: int) -> Iterator[tuple[int, Pair, random.Random]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from bench_action.config.load import Project
-from bench_action.config.schema import PairPhase, Policy
+from bench_action.config.schema import PairPhase, Policy, Profile
 from bench_action.model.wording import plural
 from bench_action.plan.blocks import (
     COUNTS,
@@ -16,7 +16,9 @@ from bench_action.plan.blocks import (
     make_duet_blocks,
     make_interleaved_blocks,
     make_latency_blocks,
+    make_rate_blocks,
     make_solo_blocks,
+    make_solo_rate_blocks,
     share_restarts,
 )
 from bench_action.plan.timetable import LEAST_BLOCKS, OVERHEAD_S, Timetable
@@ -25,6 +27,7 @@ from bench_action.stats.nested import USUAL, choose_slice
 _SWITCH_S = 1.5  # of a pair's block: stopping and starting its subjects, without the time they take to boot
 _SLOW_S = 10.0  # subjects that take longer to start have their cost in the log
 _SHARED, _LONGEST_SHARED = 0.25, 3.0  # by how much each more request lengthens the slices of a mix, and the most
+_K6_S = 0.7  # from starting k6 to its first request, and from its last one to its report
 _INTERLEAVED = Pace(warmup_s=1, slice_s=1, turns=2)
 
 
@@ -46,8 +49,9 @@ class Design:
     in_turns: bool = False
 
     def make_blocks(self, project: Project) -> Iterator[Block]:
-        """Yield every block, phase by phase: `count`, `capacity`, `duet` (if possible), `interleaved`.
+        """Yield every block, phase by phase: `count`, `capacity`, `rate`, `duet` (if possible), `interleaved`.
 
+        wrk cannot load scripts: they are counted, and compared in phase `rate` alone.
         `latency` compares revisions only, and shares the restarts of the phase that comes first of these two.
         `interleaved` follows even if duets are possible, in case the duets of base and head turn out to be unable to
         compare rates. The measurer skips the blocks that are not needed.
@@ -60,17 +64,48 @@ class Design:
             seed=self.seed,
             renew=_writes(project),
             in_turns=self.in_turns,
+            without=[cell for cell in self.cells if _is_script(project, cell)],
         )
-        revisions = [pair for pair in self.pairs if pair.kind == "revision"]
+        alone = chain(alone, self._make_rate_blocks(project))
+        pairs = self.list_loaded(project)
+        revisions = [pair for pair in pairs if pair.kind == "revision"]
         pace = _pace(_fit_latency(project))
         latency = make_latency_blocks(revisions, blocks=policy.latency.blocks, pace=pace, seed=self.seed)
-        turns = revisions if self.duets else self.pairs
+        turns = revisions if self.duets else pairs
         in_turn = make_interleaved_blocks(turns, blocks=policy.duet.blocks, pace=_INTERLEAVED, seed=self.seed)
         if not self.duets:
             return chain(alone, share_restarts(in_turn, latency))
         duet = self._fit_duet(policy)
-        duets = make_duet_blocks(self.pairs, blocks=duet.blocks, pace=_pace(duet), seed=self.seed)
+        duets = make_duet_blocks(pairs, blocks=duet.blocks, pace=_pace(duet), seed=self.seed)
         return chain(alone, share_restarts(duets, latency), in_turn)
+
+    def list_loaded(self, project: Project) -> list[Pair]:
+        """List the pairs that wrk loads: all except those of scripts."""
+        return [pair for pair in self.pairs if not _is_script(project, pair.head)]
+
+    def list_rated(self, project: Project) -> list[Pair]:
+        """List the pairs that are compared in turns with k6."""
+        return [pair for pair in self.pairs if _is_rated(project, pair.head)]
+
+    def _make_rate_blocks(self, project: Project) -> Iterator[Block]:
+        """Yield the blocks of phase `rate`: of pairs, else of each cell alone."""
+        policy = project.policy
+        if self.pairs:
+            pairs = self.list_rated(project)
+            pace = Pace(policy.duet.warmup, policy.rate.slice)
+            return make_rate_blocks(pairs, blocks=policy.rate.blocks, pace=pace, seed=self.seed)
+        cells = [cell for cell in self.cells if _is_rated(project, cell)]
+        pace = Pace(policy.warmup, policy.rate.slice)
+        return make_solo_rate_blocks(cells, blocks=policy.blocks, pace=pace, seed=self.seed)
+
+    def _estimate_rates_s(self, project: Project) -> dict[Cell, float]:
+        """Estimate how long a block of phase `rate` takes, for each pair (by its head)."""
+        rate = project.policy.rate
+        restart_s = _SWITCH_S + self.boot_s + self.renewal_s + project.policy.duet.warmup
+        return {
+            pair.head: restart_s + 2 * (_K6_S + rate.warmup + _find_turn_s(project, pair.head))
+            for pair in self.list_rated(project)
+        }
 
     def estimate(self, project: Project, tracks: int = 1) -> tuple[int, float]:
         """Estimate the number of trials and the seconds that they take, if nothing is decided early.
@@ -80,11 +115,14 @@ class Design:
         policy, times, blocks = project.policy, self.make_timetable(project), self._capacity_blocks(project)
         alone_s = self._estimate_counts_s(project) + blocks * times.capacity_s
         latency_s = times.revisions * policy.latency.blocks * times.latency_s
-        duet_s = len(self.pairs) * policy.duet.seconds
+        loaded = len(self.list_loaded(project))
+        rates_s = policy.rate.blocks * sum(self._estimate_rates_s(project).values())
+        duet_s = loaded * policy.duet.seconds
         duets = min(policy.duet.blocks, int(policy.duet.seconds / times.duet_s))
-        paired = times.revisions * policy.latency.blocks + len(self.pairs) * duets * tracks
+        paired = times.revisions * policy.latency.blocks + loaded * duets * tracks
+        paired += len(self.list_rated(project)) * policy.rate.blocks
         trials = len(self.cells) * (COUNTS + blocks) + 2 * paired + self._count_more_trials(project)
-        total_s = alone_s + latency_s + duet_s
+        total_s = alone_s + rates_s + latency_s + duet_s
         return trials, min(total_s, times.limit_s) if times.limit_s is not None else total_s
 
     def _count_more_trials(self, project: Project) -> int:
@@ -117,10 +155,15 @@ class Design:
         renewal_s = self.renewal_s * self._find_renewed_share(project)
         return Timetable(
             limit_s=policy.minutes * 60 if policy.minutes is not None else None,
-            pairs=len(self.pairs),
-            revisions=sum(1 for pair in self.pairs if pair.kind == "revision"),
+            pairs=len(self.list_loaded(project)),
+            revisions=sum(1 for pair in self.list_loaded(project) if pair.kind == "revision"),
             restart_s=_SWITCH_S + self.boot_s + renewal_s,
-            capacity_s=sum(project.profiles[cell.profile].duration + OVERHEAD_S + alone_s for cell in self.cells),
+            capacity_s=sum(
+                project.profiles[cell.profile].duration + OVERHEAD_S + alone_s
+                for cell in self.cells
+                if not _is_script(project, cell)
+            ),
+            rate_s=max(self._estimate_rates_s(project).values(), default=0.0),
             latency=_fit_latency(project),
             duet=self._fit_duet(policy),
             renewal_s=renewal_s,
@@ -198,6 +241,26 @@ def make_design(
             if known.issuperset(sides):
                 pairs.append(Pair("variant", *sides))
     return Design(cells, tuple(pairs), duets, seed, boot_s, renewal_s, in_turns)
+
+
+def _find_profile(project: Project, cell: Cell) -> Profile | None:
+    return project.find_owner(cell.variant).profiles.get(cell.profile)
+
+
+def _is_script(project: Project, cell: Cell) -> bool:
+    profile = _find_profile(project, cell)
+    return profile is not None and profile.is_script
+
+
+def _is_rated(project: Project, cell: Cell) -> bool:
+    profile = _find_profile(project, cell)
+    return profile is not None and profile.is_rated
+
+
+def _find_turn_s(project: Project, cell: Cell) -> int:
+    """Find how long a turn lasts in phase `rate`: what a script's profile says, else what the preset does."""
+    profile = _find_profile(project, cell)
+    return profile.duration if profile is not None and profile.is_script else project.policy.rate.slice
 
 
 def _writes(project: Project) -> bool:

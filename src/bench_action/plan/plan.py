@@ -45,6 +45,14 @@ class Plan:
         compared = [pair.head.profile for pair in self.design.pairs if pair.kind == "revision"]
         return sum(len(self.project.profiles[name].parts) for name in compared if name in self.project.profiles)
 
+    def count_loaded(self) -> int:
+        """Count the pairs that wrk loads."""
+        return len(self.design.list_loaded(self.project))
+
+    def count_rated(self) -> int:
+        """Count the pairs that are compared in turns with k6."""
+        return len(self.design.list_rated(self.project))
+
     def without_pinning(self, reason: str) -> "Plan":
         """Measure pairs in turn instead of at the same time, because containers cannot be pinned to CPUs."""
         return replace(self, design=replace(self.design, duets=False), places=(), unpinned=reason)

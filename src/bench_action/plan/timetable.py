@@ -27,6 +27,7 @@ class Timetable:
     them are base and head of a variant, which have latency blocks as well. `restart_s`: restarting both subjects of a
     pair, once per block; `renewal_s`: the part of it in which data are made new, on average. `capacity_s`: one
     `capacity` block, with all its cells. `latency`, `duet`: warm-up, slice and number of blocks of these phases.
+    `rate_s`: one block of phase `rate`.
     """
 
     limit_s: float | None
@@ -37,6 +38,7 @@ class Timetable:
     latency: PairPhase
     duet: PairPhase
     renewal_s: float = 0.0
+    rate_s: float = 0.0
 
     @property
     def duet_s(self) -> float:
@@ -52,8 +54,9 @@ class Timetable:
         """Tell whether a block must be left out, because the pairs' first five duets need its time.
 
         A `capacity` block after the first yields to all latency blocks and to those duets; the first is always
-        measured, as it holds head's own figures. A latency block yields if the time left is too short for those duets
-        and the fewest latency blocks that can be judged. Other blocks never yield.
+        measured, as it holds head's own figures. A block at a fixed rate yields to those duets too. A latency block
+        yields if the time left is too short for those duets and the fewest latency blocks that can be judged. Other
+        blocks never yield.
         """
         if self.limit_s is None or not self.pairs:
             return False
@@ -62,6 +65,9 @@ class Timetable:
             capacity_s = max([self.capacity_s, *elapsed.blocks_s])
             latency_s = self.revisions * self.latency.blocks * self.latency_s
             return left_s < capacity_s + latency_s + self.pairs * LEAST_BLOCKS * (self.duet_s + longer_s)
+        if block.phase == "rate":
+            block_s = fmean(elapsed.blocks_s) if elapsed.blocks_s else self.rate_s
+            return left_s < block_s + self.pairs * LEAST_BLOCKS * (self.duet_s + longer_s)
         if block.phase == "latency":
             block_s = fmean(elapsed.blocks_s) if elapsed.blocks_s else self.latency_s
             load_s = fmean(elapsed.loads_s) if elapsed.loads_s else self.duet_s + longer_s

@@ -8,6 +8,8 @@ from bench_action.stats.interval import LEAST_BLOCKS
 _FIRST = (
     "requests_per_second",
     "latency_p50_us",
+    "latency_p50_at_rate_us",
+    "latency_p90_at_rate_us",
     "cpu_ms_per_request",
     "total_cpu_ms_per_request",
     "queries_per_request",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench_action.compare.verdict import is_loss
+from bench_action.config.gates import AT_RATE
 from bench_action.model.errors import BenchError
 from bench_action.model.result import Comparison, Result, split_route
 from bench_action.model.visible import remove_invisible
@@ -17,6 +18,7 @@ from bench_action.report.table import Table
 from bench_action.report.tables import AGAINST, CONNECTIONS, DETAILS
 from bench_action.report.templating import escape_text, fenced, markdown_environment, markdown_table
 from bench_action.report.view import Chart, View, make_view
+from bench_action.report.waits import Waits
 
 # of 65,536 characters: room for what github/comments.py adds (marker, origin, whose comment it replaces) and for GitHub
 LONGEST = 64_000
@@ -24,6 +26,7 @@ _INSTALL = "pipx install git+https://github.com/org/bench-action@v1"
 _MOST_BARS = 24
 _MOST_SENTENCES = 6
 _MOST_CELLS = 6
+_MOST_DRAWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ def _render(result: Result, view: View, links: Links, changes: Table | None, sec
             leads=_shorten(view.leads),
             scope=_describe_scope(result),
             changes=changes,
+            waits="\n".join(_draw_moved_waits(result, view)),
             calm=_describe_calm_cells(result) if changes is not None and changes.rows else "",
             uncompared=_shorten(view.uncompared),
             folds={fold: [section for section in sections if section.fold == fold] for fold in _FOLDS},
@@ -168,13 +172,15 @@ def _make_sections(result: Result, view: View) -> list[Section]:
     command = " ".join(remove_invisible(result.run.command).split()).replace("`", "'")
     method = [*(f"- {escape_text(sentence)}" for sentence in view.method), "", "```", _INSTALL, command, "```"]
     profiles = result.profiles
-    alone = f"Each alone, with {profiles[0].connections} connections" if len(profiles) == 1 else "Each alone"
+    one = len(profiles) == 1 and not profiles[0].script
+    alone = f"Each alone, with {profiles[0].connections} connections" if one else "Each alone"
     sections = (
         Section(_LOG, "", logs),
         Section(_METHOD, "", "\n".join(method)),
         Section(_RESULTS, "Compared with base", _render_table(shorten_verdicts(view.changes))),
         Section(_RESULTS, alone, _render_table(view.results.leave_out(CONNECTIONS, AGAINST))),
         Section(_RESULTS, "", "\n\n".join(charts)),
+        Section(_RESULTS, "Latency at a fixed rate", _draw_waits(view.waits)),
         Section(_RESULTS, "Requests of each mix, with one connection", _render_table(view.routes)),
         Section(_RESULTS, "Work per request", _render_table(view.work)),
         Section(_RESULTS, "Connections, memory and start-up", _render_table(view.footprint)),
@@ -183,6 +189,18 @@ def _make_sections(result: Result, view: View) -> list[Section]:
         Section(_RESULTS, "Every single run", _render_table(view.trials.leave_out(*DETAILS))),
     )
     return [section for section in sections if section.body]
+
+
+def _draw_moved_waits(result: Result, view: View) -> list[str]:
+    """Draw the latencies of cells whose waiting moved, which everybody should see; the others are folded."""
+    moved = {c.cell for c in list_comparisons(result) if c.metric in AT_RATE and c.relevant}
+    waits = [each for each in view.waits if each.cell in moved][:_MOST_DRAWN]
+    return [_draw_waits(waits)] if waits else []
+
+
+def _draw_waits(waits: Sequence[Waits]) -> str:
+    """Draw boxes in a block of code, whose letters have one width."""
+    return "\n\n".join(fenced([each.title, *each.draw()]) for each in waits)
 
 
 def _render_table(table: Table) -> str:

@@ -8,11 +8,12 @@ import plotly.graph_objects as go
 
 from bench_action.compare.evidence import build_evidence, pair_blocks
 from bench_action.model.metric import METRICS
-from bench_action.model.result import Comparison, Result
+from bench_action.model.result import QUANTILES, Comparison, Result
 from bench_action.report.assets import read_light_colours
 from bench_action.report.change import has_meaning, is_uncompared, list_comparisons, relative_change
 from bench_action.report.tables import name_subject
 from bench_action.report.templating import escape_script_json
+from bench_action.report.waits import Waits, list_waits
 
 _PALETTE = read_light_colours()  # plotly draws both themes with the light one
 _COLOURS = {"regressed": _PALETTE["c5"], "improved": _PALETTE["c2"], "unchanged": _PALETTE["c0"]}  # the others: dim
@@ -46,6 +47,7 @@ def _figures(result: Result) -> Iterator[Figure]:
         own = [c for c in comparisons if c.whole_cell == cell]
         yield from _draw_intervals(cell, [c for c in own if not c.route])
         yield from _draw_intervals(f"{cell}, each request", [c for c in own if c.route and c.metric in _OF_ROUTES])
+    yield from map(_draw_waits, list_waits(result))
     for pair in dict.fromkeys(trial.pair for trial in result.trials if trial.pair):
         yield from _draw_blocks(result, pair)
     for profile in (profile.name for profile in result.profiles):
@@ -105,6 +107,25 @@ def _draw_blocks(result: Result, pair: str) -> Iterator[Figure]:
     figure.update_layout(xaxis_title="block", yaxis_title="head against base, %", height=340)
     reading = "Each point is one restart of both. Points should scatter around one level, without a trend."
     yield _finish(f"{pair}: block by block", reading, figure)
+
+
+def _draw_waits(waits: Waits) -> Figure:
+    figure = go.Figure()
+    for label, values in waits.sides:
+        figure.add_scatter(
+            x=[value / 1000 for value in values],
+            y=[100 * share for share in QUANTILES],
+            mode="lines+markers",
+            name=label,
+            line={"width": 2, "color": _GREY if label == "base" and len(waits.sides) > 1 else _PALETTE["c0"]},
+            marker={"size": 5},
+            hovertemplate="%{y} % within %{x:.2f} ms<extra>%{fullData.name}</extra>",
+        )
+    figure.update_layout(xaxis_title="ms", xaxis_type="log", yaxis_title="% of requests answered by then", height=360)
+    reading = (
+        "The line that is further left answers sooner; far apart at the top means that some users wait. Log scale."
+    )
+    return _finish(f"{waits.title}: latency", reading, figure)
 
 
 def _draw_latency(result: Result, profile: str) -> Iterator[Figure]:

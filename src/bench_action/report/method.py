@@ -1,10 +1,11 @@
 """Say how a run was measured, and what its numbers mean."""
 
+from collections.abc import Sequence
 from statistics import median
 
 from bench_action.config.control import BUILT_IN_VARIANT
 from bench_action.config.gates import ALONE
-from bench_action.model.result import NoiseSource, Result
+from bench_action.model.result import NoiseSource, Result, Trial
 from bench_action.model.wording import percent, plural
 from bench_action.report.change import list_comparisons
 from bench_action.report.sentences import name_metric
@@ -30,7 +31,7 @@ _PAIRED = (
     "Each slot has its own services: databases are copied from a template, and Redis is emptied.",
     "Latency was measured with one connection to each of the two, in turns of five requests.",
     "Interim analyses were planned before the first result. All of them, all metrics and all cells share a 1 % error.",
-    "A duet cannot see what concurrency hides (waits, locks, small pools), nor slow leaks: docs/how-it-decides.md.",
+    "A duet cannot see what concurrency hides (a profile's `rate` does), nor slow leaks: docs/how-it-decides.md.",
 )
 
 
@@ -41,6 +42,7 @@ def describe_method(result: Result) -> tuple[str, ...]:
     variants = any(c.kind == "variant" and c.method == "solo" for c in result.comparisons)
     paired = any(trial.pair for trial in result.trials)
     built_in = result.control.get("variant") == BUILT_IN_VARIANT
+    turns = [trial for trial in result.trials if trial.phase == "rate"]
     return (
         f"{order} (seed {result.run.seed}).",
         *_describe_warm_ups(result),
@@ -49,9 +51,25 @@ def describe_method(result: Result) -> tuple[str, ...]:
         *_describe_connections(result),
         *((_ALONE,) if variants else ()),
         *(_PAIRED if paired else ()),
+        *(_describe_rates(turns) if turns else ()),
         *map(_describe_noise, result.noise),
         *_describe_gates(result),
     )
+
+
+def _describe_rates(turns: Sequence[Trial]) -> tuple[str, ...]:
+    """Say how requests were sent at a fixed rate, and what that cost."""
+    busy = percent(max(trial.generator_busy for trial in turns))
+    cost = median(trial.cpu_ms.get("generator", 0.0) / max(1, _count_sent(trial)) for trial in turns)
+    return (
+        "At a fixed rate, requests began at their time, whether or not earlier ones had been answered.",
+        "There, base and head took turns in random order, restarted for each block. Percentiles are exact.",
+        f"k6 used {cost:.2f} ms of CPU for each request, and at most {busy} of the CPU time that it could.",
+    )
+
+
+def _count_sent(trial: Trial) -> int:
+    return trial.at_rate.all_requests if trial.at_rate is not None else trial.requests
 
 
 def _describe_connections(result: Result) -> tuple[str, ...]:

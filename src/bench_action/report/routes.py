@@ -14,8 +14,14 @@ _METRICS = (
     "latency_p50_us",
     "latency_p99_us",
     "cpu_ms_per_request",
+    "latency_p50_at_rate_us",
+    "latency_p99_at_rate_us",
 )
-_TITLES = {"cpu_ms_per_request": "CPU"}
+_TITLES = {
+    "cpu_ms_per_request": "CPU",
+    "latency_p50_at_rate_us": "p50 at the rate",
+    "latency_p99_at_rate_us": "p99 at the rate",
+}
 _Key = tuple[str, str, str]
 
 

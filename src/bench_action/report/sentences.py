@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from bench_action.compare.verdict import is_loss
-from bench_action.config.gates import ALONE
+from bench_action.config.gates import ALONE, AT_RATE
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, Result, name_route
 from bench_action.model.wording import percent, plural
@@ -26,8 +26,9 @@ def describe_loss(c: Comparison) -> str:
     match c.metric:
         case "requests_per_second":
             return f"`{c.variant}` is {size} slower on `{c.profile}`"
-        case "latency_p50_us":
-            return f"`{c.variant}` answers {numbers.latency(abs(c.difference))} later on `{c.profile}`"
+        case "latency_p50_us" | "latency_p50_at_rate_us":
+            at = " at a fixed rate" if c.metric in AT_RATE else ""
+            return f"`{c.variant}` answers {numbers.latency(abs(c.difference))} later on `{c.profile}`{at}"
         case metric if metric in _CPU:
             subject, what = _CPU[metric]
             return f"`{c.variant}` {subject} {size} more {what} for each request of `{c.profile}`"
@@ -42,8 +43,9 @@ def describe_gain(c: Comparison) -> str:
     size = percent(abs(relative_change(c)))
     if c.metric == "requests_per_second":
         return f"`{c.variant}` is {size} faster on `{c.profile}`"
-    if c.metric == "latency_p50_us":
-        return f"`{c.variant}` answers {numbers.latency(abs(c.difference))} sooner on `{c.profile}`"
+    if c.metric in {"latency_p50_us", "latency_p50_at_rate_us"}:
+        at = " at a fixed rate" if c.metric in AT_RATE else ""
+        return f"`{c.variant}` answers {numbers.latency(abs(c.difference))} sooner on `{c.profile}`{at}"
     if c.method == "count":
         return _describe_count(c)
     return f"`{c.cell}` needs {size} less {name_metric(c)}"
@@ -98,7 +100,13 @@ def _causes(result: Result, comparisons: Sequence[Comparison]) -> Iterator[str]:
 def _explain_loss(cell: str, metrics: Mapping[str, Comparison]) -> Iterator[str]:
     """Explain a loss of a cell in which nothing that was counted has changed."""
     latency, cpu = metrics.get("latency_p50_us"), metrics.get("cpu_ms_per_request")
-    if latency is not None and cpu is not None and is_loss(latency) and not cpu.relevant:
+    waits = any(is_loss(c) for metric, c in metrics.items() if metric in AT_RATE and metric.startswith("latency"))
+    at_rate = metrics.get("cpu_ms_per_request_at_rate")
+    if waits and latency is None and (at_rate is None or not is_loss(at_rate)):
+        yield f"`{cell}` needs no more CPU at a fixed rate than before, so it spends the time waiting."
+    elif waits and latency is not None and not is_loss(latency) and (cpu is None or not is_loss(cpu)):
+        yield f"`{cell}` takes no longer with one connection, so requests wait for each other: a pool, a lock, a queue?"
+    elif latency is not None and cpu is not None and is_loss(latency) and not cpu.relevant:
         yield f"`{cell}` needs no more CPU per request than before, so it spends the time waiting."
     elif cpu is not None and is_loss(cpu):
         yield f"`{cell}` does the same work, but the application's own code takes more CPU."

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from bench_action.model.metric import METRICS
-from bench_action.model.result import Comparison, Result, Summary, Trial
+from bench_action.model.result import Comparison, ProfileInfo, Result, Summary, Trial
 from bench_action.model.wording import percent
 from bench_action.report import numbers
 from bench_action.report.change import meaningful_detectable
@@ -52,7 +52,7 @@ def describe_lead(c: Comparison) -> str:
 
 def tabulate_capacity(result: Result) -> Table:
     """Lay out the article's table (Connections, Library, Requests, Timeouts, Req/sec), extended."""
-    connections = {profile.name: profile.connections for profile in result.profiles}
+    profiles = {profile.name: profile for profile in result.profiles}
     variants = [c for c in result.comparisons if c.kind == "variant" and c.metric == "requests_per_second"]
     against = {(c.profile, c.head): c for c in variants}
 
@@ -60,7 +60,7 @@ def tabulate_capacity(result: Result) -> Table:
         comparison = against.get((s.profile, s.variant)) if s.revision == "head" else None
         runs = max(1, s.trials)
         return (
-            str(connections[s.profile]),
+            numbers.NONE if profiles[s.profile].script else str(profiles[s.profile].connections),
             name_subject(s),
             numbers.count(s.requests),
             numbers.count(s.errors.timeout / runs),
@@ -76,9 +76,16 @@ def tabulate_capacity(result: Result) -> Table:
 
     # the article's own word
     who = "Library" if result.run.preset == "article" else "Variant"
-    rows = _group_by_profile(result.summaries, row, lambda profile: f"{profile}, {connections[profile]} connections")
+    rows = _group_by_profile(result.summaries, row, lambda name: _describe_profile(profiles[name]))
     table = Table((CONNECTIONS, who, *_CAPACITY), (False, False, *(True,) * 7, False), rows)
     return table if against else table.leave_out(AGAINST)
+
+
+def _describe_profile(profile: ProfileInfo) -> str:
+    """Name a profile with its load."""
+    if profile.script:
+        return f"{profile.name}, {profile.script}{f' at {profile.rate}' if profile.rate else ''}"
+    return f"{profile.name}, {profile.connections} connections"
 
 
 def tabulate_work(summaries: Sequence[Summary]) -> Table:

@@ -47,10 +47,11 @@ def print_view(view: View, console: Console) -> None:
     if view.routes.rows:
         console.print()
         print_table(view.routes, console, ("p99",))
-    for chart in view.charts:
-        if chart.bars:
-            console.print()
-            console.print(make_text("\n".join(render_text(chart))))
+    drawn = [[waits.title, *waits.draw()] for waits in view.waits]
+    drawn += [render_text(chart) for chart in view.charts if chart.bars]
+    for lines in drawn:
+        console.print()
+        console.print(make_text("\n".join(lines)))
     if view.hint:
         console.print()
         console.print(make_text(_plain(view.hint)))

@@ -19,6 +19,7 @@ from bench_action.report.routes import tabulate_routes
 from bench_action.report.sentences import capitalise, list_causes, list_certainties
 from bench_action.report.table import Table
 from bench_action.report.undecided import list_explanations
+from bench_action.report.waits import Waits, list_waits
 from bench_action.stats.interval import LEAST_BLOCKS
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9-]")
@@ -84,6 +85,7 @@ class View:
     results: Table
     charts: tuple[Chart, ...]
     routes: Table
+    waits: tuple[Waits, ...]
     work: Table
     footprint: Table
     comparisons: Table
@@ -118,6 +120,7 @@ def make_view(result: Result) -> View:
         results=tables.tabulate_capacity(result),
         charts=tuple(_make_chart(result, profile.name) for profile in result.profiles),
         routes=tabulate_routes(result),
+        waits=list_waits(result),
         work=tables.tabulate_work(result.summaries),
         footprint=tables.tabulate_footprint(result.summaries),
         comparisons=tables.tabulate_variants(result.comparisons),

@@ -20,6 +20,7 @@ from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
 
 _LOAD = "bench-action/load"
+_K6, _K6_DIGEST = "grafana/k6:1.2.1", "sha256:f19307b2ffb216bd38a5cee297a74b3b6d20706b5c904cf7e0f8919f4370fb96"
 # A build of base that hangs must not use up the job's time: it may take ten minutes, or four times as long as head's.
 _PATIENCE_S = 600
 _PATIENCE = 4
@@ -71,7 +72,8 @@ def make_images(
     secrets. `results`: the folder of our own results, which is left out of every build.
     """
     config = project.config
-    load = _make_load_image(engine, config.load.image, progress)
+    needs_k6 = bool(project.rated or (base is not None and base.project.rated))
+    load = _make_load_image(engine, config.load.image, progress, needs_k6=needs_k6)
     make = partial(_make_image, engine, progress=progress, environ=environ, results=results)
     variants, built_s = {}, {}
     for name in config.variants:
@@ -191,12 +193,19 @@ def make_local_form(variant: Variant, folder: Path, root: Path) -> LocalForm | N
     return LocalForm(variant.local.command, context, requirements, root)
 
 
-def _make_load_image(engine: Engine, name: str | None, progress: Progress) -> Image:
-    """Use the configured image, else the action's own if we run in it, else build one."""
+def _make_load_image(engine: Engine, name: str | None, progress: Progress, *, needs_k6: bool) -> Image:
+    """Use the configured image, else the action's own if we run in it and need no more than wrk, else build one.
+
+    k6 comes from its official image: the one that is here under its tag, else the one with the digest that we know.
+    """
     if name:
         return _pull(engine, name, "load", progress)
-    if own := engine.tool_image():
+    if not needs_k6 and (own := engine.tool_image()):
         return Image(own, own)
     progress.step("building the load generator")
     with resources.as_file(resources.files("bench_action.load")) as folder:
-        return Image(_LOAD, engine.build(BuildSpec("load", _LOAD, folder)))
+        if not needs_k6:
+            return Image(_LOAD, engine.build(BuildSpec("load", _LOAD, folder, target="wrk")))
+        k6 = _K6 if engine.has_image(_K6) else f"{_K6}@{_K6_DIGEST}"
+        spec = BuildSpec("load", f"{_LOAD}-with-k6", folder, target="wrk-and-k6", args={"K6": k6})
+        return Image(spec.name, engine.build(spec))

@@ -7,6 +7,8 @@ from bench_action.config.environment import Address, fill_in_addresses, fill_in_
 from bench_action.config.schema import Profile, Request, Variant
 from bench_action.engine.protocol import Handle
 from bench_action.load.generator import HttpRequest, Load, Tape
+from bench_action.load.k6 import Turn, build_turn_order
+from bench_action.load.messages import K6Order
 from bench_action.load.tape import Purpose, User, build_tape, find_first_serial
 from bench_action.load.wrk import build_order
 from bench_action.model.result import Revision, SubjectInfo
@@ -131,6 +133,15 @@ class Subject:
             interrupt_s=interrupt_s,
             counted=counted,
         )
+
+    def order_turn(self, profile: Profile, turn: Turn, number: int = 0) -> tuple[K6Order, Tape]:
+        """Order k6 to load it for one turn; also return what the order is about. `number`: how often it was before."""
+        if profile.is_script:
+            tape = Tape(self.handle.address or self.handle.host, self.handle.port, ())
+        else:
+            tape = self.address_profile(profile, "rate", number)
+        limit_s = turn.limit_s + profile.timeout + _LATE_S
+        return build_turn_order(self.handle, profile, tape, turn, parts=self.parts, limit_s=limit_s), tape
 
     def keeps_open(self, profile: str) -> bool:
         """Whether its server keeps connections open under a profile: as configured, else as was found out."""

@@ -57,10 +57,10 @@ def check_connections(
     That is: whether they stay open after a reply, which must be as configured, if it is; and whether there may be as
     many as the profiles open. If the preset chose that number, fewer are enough: how many is found out.
     """
-    failures = list(_open_sessions(stack, subjects, own.profiles, base))
+    failures = list(_open_sessions(stack, subjects, own.requested, base))
     yield from failures
     failed = {failure.subject: failure.profiles or frozenset() for failure in failures}
-    seen = _observe_all(stack, subjects, own.profiles, base, failed)
+    seen = _observe_all(stack, subjects, own.requested, base, failed)
     for subject in subjects:
         first = next(iter(seen[subject.name].values()), None)
         first = first or _observe(stack, subject)
@@ -160,7 +160,7 @@ def _judge_number(stack: Stack, own: Project, subject: Subject, held: Mapping[st
     if none := frozenset(name for name, count in held.items() if not count):
         expected = f"a reply on one connection within {_CHOSEN_S:g} s"
         yield Failure(subject.name, "live connections", expected, "none", none, advice=_ANSWERS)
-    profiles = {name: profile for name, profile in own.profiles.items() if name not in list_chosen(own)}
+    profiles = {name: profile for name, profile in own.requested.items() if name not in list_chosen(own)}
     if not profiles:
         return
     name, most = max(profiles.items(), key=lambda item: item[1].connections)

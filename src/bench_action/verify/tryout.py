@@ -95,7 +95,7 @@ def try_requests(stack: Stack, project: Project, progress: Progress) -> Tryout:
 
 def _try_subject(stack: Stack, project: Project, subject: Subject) -> Iterator[Attempt]:
     sent = []
-    for name, profile in project.profiles.items():
+    for name, profile in project.requested.items():
         try:
             opened = stack.open_session(subject, name, profile)
         except SessionError:

@@ -14,6 +14,7 @@ from bench_action.stack.stack import Stack
 from bench_action.verify.cells import Counterparts, choose_profiles, send_profiles
 from bench_action.verify.connections import choose_connections, find_changed_connections
 from bench_action.verify.failures import Failure, describe_failures, make_verification_error
+from bench_action.verify.scripts import check_scripts
 from bench_action.verify.subjects import verify_subjects
 
 
@@ -46,6 +47,7 @@ def verify(stack: Stack, revisions: Revisions, progress: Progress) -> Verificati
     regression. Raises VerificationError if no subject of head is left to measure, StackError if a part of the stack
     exits.
     """
+    check_scripts(stack, revisions.head)
     found = verify_subjects(stack, revisions.head, progress, revisions.base)
     broken = {failure.subject for failure in found if not failure.regression}
     failures = tuple(failure for failure in found if failure.subject in broken)
@@ -84,7 +86,7 @@ def _match_base(
 ) -> Verification:
     """Choose between base's and head's version of each profile, and find head's cells without a counterpart."""
     head, applied = revisions.head, revisions.applied
-    replies = send_profiles(stack, head.profiles, head.own_variants)
+    replies = send_profiles(stack, head.requested, head.own_variants)
     profiles, changed = choose_profiles(head.profiles, applied.head_profiles or head.profiles, replies)
     project = replace(head, config=head.config.model_copy(update={"profiles": profiles}))
     lacks = Counterparts(base, stack.lacks, verification.failures, replies, changed).find_missing(project)

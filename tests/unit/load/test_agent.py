@@ -490,7 +490,7 @@ def test_connections__its_own_limit_of_open_files_is_not_the_servers_fault(port:
 
 
 def watch(port: int, connections: int) -> agent.Watcher:
-    return agent.Watcher(order(port, connections=connections, parts={}))
+    return agent.Watcher(order(port, parts={}), connections)
 
 
 def test_watcher__counts_established_connections_to_the_server_and_no_others() -> None:
@@ -508,7 +508,7 @@ def test_watcher__does_not_count_the_connection_of_the_probe() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         order_ = order(server.getsockname()[1], limit_s=30.0, connections=1)
         prober = agent.Prober(order_)
-        watcher = agent.Watcher(order_ | {"parts": {}}, prober)
+        watcher = agent.Watcher(order_ | {"parts": {}}, 1, prober)
         with closing(socket.create_connection(server.getsockname())), closing(prober._wire):
             prober._wire._connect(time.monotonic() + 30)
             assert watcher._read_states()["01"] == 1
@@ -787,6 +787,7 @@ def complete_orders() -> dict[str, dict[str, Any]]:
         "connections": {"op": "connections", **request, "count": 1, "hold": True, "limit_s": 1.0},
         "turns": {"op": "turns", "loads": loads, "seconds": 1, "requests": 1, "timeout_s": 1, "seed": 1},
         "wrk": wrk,
+        "k6": {"op": "k6", **request, "argv": ["k6"], "files": [{"path": "a", "data": ""}], "parts": {}, "limit_s": 1},
         "duet": {"op": "duet", "orders": [wrk]},
         "warm": {"op": "warm", "orders": [wrk], "least_s": 1, "most_s": 20},
         "usage": {"op": "usage", "parts": {}},

@@ -31,7 +31,7 @@ def make_plan(cells: list[Cell], *, blocks: int = 5, seed: int = 0, renew: bool 
     return list(make_solo_blocks(cells, blocks=blocks, warmup_s=2, seed=seed, renew=renew))
 
 
-@given(st.lists(st.sampled_from(CELLS), unique=True), st.integers(0, 12), numbers, st.booleans())
+@given(st.lists(st.sampled_from(CELLS), unique=True, min_size=1), st.integers(0, 12), numbers, st.booleans())
 def test_make_solo_blocks__count_each_cell_then_load_each_once_per_block(
     cells: list[Cell], blocks: int, seed: int, renew: bool
 ) -> None:

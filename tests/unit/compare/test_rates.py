@@ -1,0 +1,165 @@
+"""What turns at a fixed rate decide: waiting, rates that are missed, scripts that fail."""
+
+from typing import Any
+
+import pytest
+from tests.unit.factories import LATENCY, make_result, make_trial
+
+from bench_action.compare.pairs import Rules, compare_pairs, split_alpha
+from bench_action.compare.rates import find_missed_rates, warn_of_rates
+from bench_action.compare.summary import trial_values
+from bench_action.config.gates import AT_RATE, EXACT, default_gates
+from bench_action.model.result import QUANTILES, AtRate, Comparison, Finding, Trial
+from bench_action.model.warning import Code
+from bench_action.plan.blocks import Cell, Pair
+from bench_action.report.waits import list_waits
+
+pytestmark = pytest.mark.unit
+
+PROFILE = "article-500"
+PAIR = Pair("revision", Cell("aiohttp", "base", PROFILE), Cell("aiohttp", "head", PROFILE))
+
+
+def make_turn(side: str, block: int, p50_us: float, *, rate: dict[str, Any] | None = None, **changes: Any) -> Trial:
+    """Build a turn of 3 s at 200/s, after a warm-up of 1 s."""
+    figures: dict[str, Any] = {
+        "rate": 200.0,
+        "iterations": 599,
+        "iteration_us": p50_us,
+        "dropped": 0,
+        "all_requests": 799,
+        "timed": "http_req_duration",
+        "quantiles_us": tuple(p50_us * (0.5 + share) for share in QUANTILES),
+    }
+    fields: dict[str, Any] = {
+        "phase": "rate",
+        "side": side,
+        "revision": side,
+        "pair": str(PAIR),
+        "duration_s": 3.0,
+        "requests": 599,
+        "latency": LATENCY.model_copy(update={"p50_us": p50_us, "p90_us": 1.4 * p50_us, "p99_us": 3 * p50_us}),
+        "cpu_ms": {"application": 799.0, "db": 100.0, "generator": 400.0},
+        "at_rate": AtRate(**figures | (rate or {})),
+    }
+    return make_trial(block=block, **fields | changes)
+
+
+def make_turns(
+    head_us: float = 5000.0, blocks: int = 6, *, base: dict[str, Any] | None = None, head: dict[str, Any] | None = None
+) -> list[Trial]:
+    return [
+        turn
+        for block in range(1, blocks + 1)
+        for turn in (
+            make_turn("base", block, 5000.0 + 40 * (block % 3), rate=base),
+            make_turn("head", block, head_us + 40 * (block % 2), rate=head),
+        )
+    ]
+
+
+def compare(trials: list[Trial], *, script: bool = False) -> dict[str, Comparison]:
+    gates = default_gates()
+    rules = Rules(gates, {}, split_alpha(gates, 0, 0, 1), scripts={PROFILE} if script else (), rated={PROFILE})
+    return {c.metric: c for c in compare_pairs(trials, [PAIR], rules)}
+
+
+def test_trial_values__of_a_turn_have_the_cpu_of_every_request() -> None:
+    values = trial_values(make_turn("head", 1, 5000.0))
+    assert values["cpu_ms_per_request_at_rate"] == 1.0
+    assert values["latency_p90_at_rate_us"] == 7000.0
+    assert "requests_per_second" not in values
+
+
+def test_compare_pairs__waiting_regresses_at_a_fixed_rate_and_the_same_code_does_not() -> None:
+    same, slower = compare(make_turns()), compare(make_turns(head_us=5800.0))
+    assert (same["latency_p50_at_rate_us"].verdict, same["latency_p50_at_rate_us"].method) == ("unchanged", "rate")
+    assert (slower["latency_p50_at_rate_us"].verdict, slower["latency_p50_at_rate_us"].blocks) == ("regressed", 6)
+    assert slower["cpu_ms_per_request_at_rate"].verdict == "unchanged"
+    assert slower["latency_p999_at_rate_us"].gate is None
+
+
+def test_compare_pairs__a_script_has_no_metric_of_full_load() -> None:
+    names = set(compare(make_turns(), script=True))
+    assert "requests_per_second" not in names
+    assert set(AT_RATE) <= names
+
+
+def test_compare_pairs__a_rate_that_was_not_measured_has_a_reason() -> None:
+    found = compare([], script=True)["latency_p50_at_rate_us"]
+    assert (found.verdict, found.reason) == ("inconclusive", "no block at a fixed rate was measured")
+
+
+def test_compare_pairs__p99_is_gated_only_with_enough_blocks() -> None:
+    def scatter(blocks: int) -> list[Trial]:
+        trials = make_turns(blocks=blocks)
+        wide = LATENCY.model_copy(update={"p50_us": 5000.0, "p90_us": 7000.0, "p99_us": 40_000.0})
+        return [t.model_copy(update={"latency": wide}) if t.block % 2 and t.side == "head" else t for t in trials]
+
+    few, many = (compare(scatter(blocks))["latency_p99_at_rate_us"] for blocks in (6, 10))
+    assert (few.verdict, few.gate, few.reason) == ("measured", None, "its gate needs 10 blocks")
+    assert (many.verdict, many.gate) == ("inconclusive", 0.5)
+
+
+def test_split_alpha__turns_share_the_error_with_what_else_a_run_compares() -> None:
+    gates = default_gates()
+    noisy = sum(1 for metric in gates if metric not in {*AT_RATE, *EXACT}) + 1
+    at_rate = sum(1 for metric in gates if metric in AT_RATE)
+    assert split_alpha(gates, 1) == pytest.approx(0.01 / noisy)
+    assert split_alpha(gates, 1, 0, 1) == pytest.approx(0.01 / (noisy + at_rate))
+    assert split_alpha(gates, 0, 0, 2) == pytest.approx(0.01 / (2 * at_rate))
+
+
+def findings(trials: list[Trial]) -> list[Finding]:
+    return list(find_missed_rates(trials, [PAIR]))
+
+
+def codes(trials: list[Trial]) -> list[Code]:
+    return [warning.code for warning in warn_of_rates(trials, PAIR)]
+
+
+MISSED, FAILING = {"dropped": 50, "iterations": 400}, {"checks": 10, "checks_failed": 4, "failed_checks": ("is 200",)}
+
+
+def test_find_missed_rates__what_head_alone_misses_fails() -> None:
+    (finding,) = findings(make_turns(head=MISSED))
+    assert (finding.code, finding.fails) == ("rate-missed", True)
+    assert finding.message == "it keeps up with 67 % of 200/s, and base with all of it"
+    assert codes(make_turns(head=MISSED)) == []
+    assert findings(make_turns()) == []
+
+
+def test_warn_of_rates__what_base_misses_too_is_invalid() -> None:
+    trials = make_turns(base=MISSED, head=MISSED)
+    assert (codes(trials), findings(trials)) == ([Code.RATE_NOT_REACHED], [])
+    trials = make_turns(base=FAILING, head=FAILING)
+    assert (codes(trials), findings(trials)) == ([Code.SCRIPT_FAILS], [])
+    assert codes(make_turns(base={"ended": "it raised an exception"})) == [Code.SCRIPT_FAILS]
+
+
+def test_find_missed_rates__checks_and_thresholds_of_a_script_count() -> None:
+    (check,) = findings(make_turns(head=FAILING))
+    assert (check.code, check.fails) == ("script-checks", True)
+    assert check.message == "checks of the script fail: is 200 (24 of 60)"
+    crossed = {"thresholds": ("http_req_duration: p(95)<6",)}
+    (alone,), (both,) = findings(make_turns(head=crossed)), findings(make_turns(base=crossed, head=crossed))
+    assert (alone.fails, both.fails) == (True, False)
+    assert both.message == "the script's threshold is crossed, as in base: http_req_duration: p(95)<6"
+
+
+def test_find_missed_rates__a_single_turn_is_chance() -> None:
+    trials = make_turns()
+    trials[1] = make_turn("head", 1, 5000.0, rate=MISSED)
+    assert (findings(trials), codes(trials)) == ([], [])
+
+
+def test_list_waits__draws_base_above_head_on_one_scale() -> None:
+    result = make_result(make_turns(head_us=10_000.0))
+    (waits,) = list_waits(result)
+    scale, base, head = waits.draw()
+    assert scale.split() == ["2.8", "ms", "15", "ms"]
+    assert base.startswith("base ")
+    assert "p50 5.0 ms" in base
+    assert "p50 10 ms" in head
+    assert base.index("█") < head.index("█")
+    assert list_waits(make_result(make_turns(), verdict="invalid")) == ()
