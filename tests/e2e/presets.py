@@ -12,6 +12,7 @@ _SHORT: Mapping[str, Mapping[str, Any]] = {
         "paired_blocks": 1,
         "latency": {"warmup": 0, "slice": 1, "blocks": 1},
         "duet": {"warmup": 1, "slice": 1, "seconds": 180},
+        "rate": {"warmup": 1, "slice": 1, "blocks": 5},
     },
     "quick": {
         "blocks": 2,

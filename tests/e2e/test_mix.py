@@ -11,7 +11,7 @@ from tests.git import git
 pytestmark = pytest.mark.e2e
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "login"
-_SHORT = ("--preset", "ci", "--max-minutes", "0.1")
+_SHORT = ("--preset", "ci", "--max-minutes", "0.1", "--profile", "customers")
 _REVIEWS = """\
     reviews = await pool.fetch("SELECT text FROM review WHERE product_id = $1 ORDER BY id", number)
 """

@@ -137,6 +137,33 @@ export function write() {{ http.post(`${{__ENV.BASE_URL}}/write`, 'x'); }}
         report = run(server.port, profile, Turn(None, 5))
         assert len(server.requests) == 10
     assert (report.requests, report.at_rate.all_requests, report.at_rate.iterations) == (9, 10, 9)
+    with serving(lambda *_: OK) as server:  # it has no default function: what is counted is each of its scenarios
+        counted = run(server.port, profile, Turn(None, 20, iterations=4))
+        paths = Counter(request.split(b" ")[1] for request in server.requests)
+    assert paths == {b"/setup": 1, b"/read": 4, b"/write": 4}
+    assert counted.at_rate.iterations == 8
+
+
+def test_k6__iterations_that_are_not_begun_are_counted(tmp_path: Path) -> None:
+    script = (
+        f"{GET}import {{ sleep }} from 'k6';\nexport default function () {{ http.get(__ENV.BASE_URL); sleep(1); }}\n"
+    )
+    with serving(lambda *_: OK) as server:
+        report = run(server.port, make_script(tmp_path, script), Turn(20.0, 2, longest_s=0.25))
+    assert 25 <= report.at_rate.dropped <= 36
+    assert is_missed(report.at_rate, report.duration_s)
+
+
+def test_k6__base_and_head_draw_the_same_random_numbers(tmp_path: Path) -> None:
+    script = f"{GET}export default function () {{ http.get(__ENV.BASE_URL + '/' + Math.random()); }}\n"
+    paths = []
+    for seed in (1, 1, 2):
+        with serving(lambda *_: OK) as server:
+            report = run(server.port, make_script(tmp_path, script), Turn(None, 5, iterations=5, seed=seed))
+            assert (report.at_rate.iterations, report.requests) == (5, 5)
+            paths.append([request.split(b" ")[1] for request in server.requests])
+    assert paths[0] == paths[1] != paths[2]
+    assert len(set(paths[0])) == 5
 
 
 def test_k6__reaches_no_other_server(tmp_path: Path) -> None:
@@ -169,7 +196,8 @@ def test_k6__a_script_that_raises_an_exception_reports_what_it_sent(tmp_path: Pa
     script = f"{GET}export default function () {{ http.get(__ENV.BASE_URL); throw new Error('no'); }}\n"
     with serving(lambda *_: OK) as server:
         report = run(server.port, make_script(tmp_path, script), Turn(20.0, 1))
-    assert report.requests >= 19
+    assert report.requests >= 18
+    assert report.at_rate.exceptions >= 18
     aborting = "import exec from 'k6/execution';\nexport default function () { exec.test.abort('enough'); }\n"
     with serving(lambda *_: OK) as server:
         report = run(server.port, make_script(tmp_path, aborting), Turn(20.0, 1))

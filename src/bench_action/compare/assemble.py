@@ -8,6 +8,7 @@ from typing import Any
 
 from bench_action.compare.coverage import Coverage
 from bench_action.compare.explain import find_changes
+from bench_action.compare.objectives import find_lost_objectives, warn_of_objectives
 from bench_action.compare.pairs import Rules, compare_pairs, compare_variants, default_pairs, split_alpha
 from bench_action.compare.rates import find_missed_rates
 from bench_action.compare.replies import compare_replies
@@ -140,8 +141,12 @@ def assemble(plan: Plan, measured: Measured, facts: Facts) -> Result:
     """Assemble the result of a run, also of one that ended early."""
     run = _Run(plan, measured, facts)
     config, trials = plan.project.config, measured.trials
-    summaries = summarise(trials, plan.subjects)
-    warnings = (*_run_warnings(run), *collect_warnings(trials, summaries, run.pairs, _identical(plan.subjects)))
+    summaries = summarise(trials, plan.subjects, plan.project.objectives)
+    warnings = (
+        *_run_warnings(run),
+        *warn_of_objectives(trials, run.pairs, plan.project.objectives),
+        *collect_warnings(trials, summaries, run.pairs, _identical(plan.subjects)),
+    )
     judged = _judge(run, warnings, config.all_gates, config.all_work)
     differences = _list_false_differences(judged.comparisons) if facts.run.self_test else []
     compared, not_compared = _coverage(run).split(trials) if facts.compares else ((), ())
@@ -185,10 +190,11 @@ def _judge(
     rules = Rules(
         dict(gates),
         run.measured.courses,
-        split_alpha(dict(gates), plan.count_loaded(), plan.count_routes(), plan.count_rated()),
+        split_alpha(dict(gates), plan.count_loaded(), plan.count_routes(), plan.count_rated(), plan.count_objectives()),
         run.shortage,
         frozenset(project.scripts),
         frozenset(project.rated),
+        project.objectives,
     )
     comparisons = (*compare_pairs(trials, run.pairs, rules), *compare_variants(trials, solo, profiles))
     trials_of_own = [trial for trial in trials if trial.variant in own]
@@ -197,6 +203,7 @@ def _judge(
         *find_changes(trials_of_own, run.pairs, work),
         *compare_replies(trials_of_own, run.pairs, _list_profiles(project), project.config.checks),
         *find_missed_rates(trials_of_own, run.pairs),
+        *find_lost_objectives(trials_of_own, run.pairs, project.objectives),
     )
     return _Judged(comparisons, findings, decide_verdict(trials, warnings, comparisons, findings))
 
@@ -311,5 +318,6 @@ def _profile_info(name: str, project: Project) -> ProfileInfo:
         ),
         data=profile.digest,
         rate=str(profile.rate) if profile.rate is not None else "",
+        slo=str(profile.slo) if profile.slo is not None else "",
         script=profile.k6 or "",
     )

@@ -83,7 +83,7 @@ def build_paired(
     evidence: Evidence,
     judgement: Judgement,
     gate: Gate | None,
-    method: Literal["duet", "interleaved", "rate"],
+    method: Literal["duet", "interleaved", "rate", "slo"],
 ) -> Comparison:
     """Compare what the blocks of a pair showed, as they were judged; without a gate there is no verdict."""
     gated: dict[str, Any] = {}

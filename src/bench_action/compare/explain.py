@@ -14,7 +14,7 @@ from bench_action.plan.blocks import Pair
 _MANY = 10  # so many more queries per request mean a query in a loop
 _ERRORS = 0.001
 _LONGEST = 160  # characters of a statement
-_CHANCE = 0.005  # of a false alarm by errors that occur by chance: five bad trials of head and none of base suffice
+CHANCE = 0.005  # of a false alarm by errors that occur by chance: five bad trials of head and none of base suffice
 _WORK = {"queries": "queries_per_request", "rows": "rows_per_request", "cache_commands": "cache_commands_per_request"}
 
 
@@ -91,18 +91,18 @@ def _find_errors(trials: Sequence[Trial], pair: Pair) -> Iterator[Finding]:
     """
     sides = []
     for side in (pair.base, pair.head):
-        own = [t for t in trials if t.cell == str(side) and t.phase in {"capacity", "duet", "interleaved"}]
+        own = [t for t in trials if t.cell == str(side) and t.phase in {"capacity", "duet", "interleaved", "rate"}]
         sides.append([(t.errors.total - t.errors.timeout, t.requests) for t in own])
     before, after = (sum(e for e, _ in own) / max(1, sum(n for _, n in own)) for own in sides)
     if after > _ERRORS and after > 2 * before:
         bad = [sum(1 for errors, requests in own if errors > _ERRORS * requests) for own in sides]
-        fails = _compute_chance(bad[0], len(sides[0]), bad[1], len(sides[1])) <= _CHANCE
+        fails = compute_chance(bad[0], len(sides[0]), bad[1], len(sides[1])) <= CHANCE
         text = f"errors: {percent(before)} → {percent(after)} of all requests"
         text += "" if fails else f", in {bad[1]} of {len(sides[1])} trials: this may be chance"
         yield Finding(code="errors", message=text, cell=str(pair.head), before=before, after=after, fails=fails)
 
 
-def _compute_chance(base_bad: int, base_all: int, head_bad: int, head_all: int) -> float:
+def compute_chance(base_bad: int, base_all: int, head_bad: int, head_all: int) -> float:
     """Compute how likely chance gives head at least so many of the bad trials (Fisher's exact test, one-sided)."""
     bad, both = base_bad + head_bad, base_all + head_all
     ways = [math.comb(head_all, k) * math.comb(base_all, bad - k) for k in range(head_bad, min(bad, head_all) + 1)]

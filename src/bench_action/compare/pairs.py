@@ -1,16 +1,18 @@
 """Compare the cells of every pair, metric by metric. Pure."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from bench_action.compare.comparison import build_exact, build_paired, build_solo, build_unmeasured
 from bench_action.compare.counting import count_metric, has_no_service, is_unused, select_counts
 from bench_action.compare.evidence import Evidence, build_evidence, build_paired_evidence, check_duets, pair_blocks
 from bench_action.compare.gating import judge_losses
+from bench_action.compare.objectives import build_rate_evidence
 from bench_action.compare.summary import trial_values
 from bench_action.compare.uncompared import Attempt, explain_few_blocks, explain_uncompared
-from bench_action.config.gates import ALONE, AT_RATE, EXACT, PAIRED, SERVICES, Gate, Gates
+from bench_action.config.gates import ALONE, AT_RATE, EXACT, OBJECTIVE, PAIRED, SERVICES, Gate, Gates
+from bench_action.config.schema import Objective
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, PhaseName, Trial, find_routes
 from bench_action.plan.blocks import Cell, Pair
@@ -21,7 +23,7 @@ from bench_action.stats.sequential import ALPHA, Course
 _COMPARED = ("requests_per_second", "latency_p50_us", "latency_p99_us", "cpu_ms_per_request", "memory_peak_mib")
 _UNGATED = Gate(max_gain=0.0, level="warn")
 _RATE, _COST, _TOTAL = "requests_per_second", "cpu_ms_per_request", "total_cpu_ms_per_request"
-_ORDER = (*PAIRED, *ALONE, *AT_RATE, *EXACT)
+_ORDER = (*PAIRED, *ALONE, *AT_RATE, *OBJECTIVE, *EXACT)
 _TAIL, _TAIL_BLOCKS = "latency_p99_at_rate_us", 10  # with fewer, its gate cannot be decided
 _WITHOUT_USE = {
     "db_cpu_ms_per_request": "no request makes a query",
@@ -35,7 +37,7 @@ class Rules:
     """How pairs are judged: the gates, the course of each pair's phases, and the alpha of one comparison.
 
     `shortage` says what took the run's time, for metrics that no block compares; empty without a time limit. `scripts`,
-    `rated`: the profiles that are scripts, and all that are compared at a fixed rate.
+    `rated`: the profiles that are scripts, and all that are compared at a fixed rate. `objectives`: profile → its own.
     """
 
     gates: Gates
@@ -44,10 +46,15 @@ class Rules:
     shortage: str = ""
     scripts: Collection[str] = ()
     rated: Collection[str] = ()
+    objectives: Mapping[str, Objective] = field(default_factory=dict)
 
     def choose_gates(self, profile: str) -> Gates:
         """Choose the gates of what is measured with a profile."""
-        unknown = {*(() if profile in self.rated else AT_RATE), *((*PAIRED, *ALONE) if profile in self.scripts else ())}
+        unknown = {
+            *(() if profile in self.rated else AT_RATE),
+            *(() if profile in self.objectives else OBJECTIVE),
+            *((*PAIRED, *ALONE) if profile in self.scripts else ()),
+        }
         return {metric: gate for metric, gate in self.gates.items() if metric not in unknown}
 
     def course(self, pair: Pair, phase: PhaseName, blocks: int) -> Course:
@@ -58,23 +65,26 @@ class Rules:
         """Get the alpha of a metric. Metrics without a gate share a separate alpha, as large as that of the others."""
         if metric in self.gates:
             return self.alpha
-        at_rate = metric in AT_RATE
-        noisy = [name for name in self.gates if name not in EXACT and (name in AT_RATE) == at_rate]
-        ungated = sum(1 for name in (AT_RATE if at_rate else (*PAIRED, *ALONE)) if name not in self.gates)
+        own = (*AT_RATE, *OBJECTIVE)
+        at_rate = metric in own
+        noisy = [name for name in self.gates if name not in EXACT and (name in own) == at_rate]
+        ungated = sum(1 for name in (own if at_rate else (*PAIRED, *ALONE)) if name not in self.gates)
         return self.alpha * max(1, len(noisy)) / max(1, ungated)
 
 
-def split_alpha(gates: Gates, pairs: int, routes: int = 0, rated: int = 0) -> float:
+def split_alpha(gates: Gates, pairs: int, routes: int = 0, rated: int = 0, objectives: int = 0) -> float:
     """Divide the run's alpha among all comparisons in which noise may raise an alarm (Bonferroni).
 
     So one run in 100 raises a false alarm, at most. Requests/s counts twice: by duets, and by slices in turn if duets
     cannot compare it. `routes`: how many requests of mixes are compared, each by what is measured with one connection.
-    `rated`: how many pairs are compared at a fixed rate; `pairs`: how many are under full load.
+    `rated`: how many pairs are compared at a fixed rate, `objectives`: how many by the highest rate that holds one;
+    `pairs`: how many are under full load.
     """
-    noisy = sum(1 for metric in gates if metric not in {*EXACT, *AT_RATE}) + (_RATE in gates)
+    noisy = sum(1 for metric in gates if metric not in {*EXACT, *AT_RATE, *OBJECTIVE}) + (_RATE in gates)
     alone = sum(1 for metric in gates if metric in ALONE)
     at_rate = sum(1 for metric in gates if metric in AT_RATE)
-    return ALPHA / max(1, noisy * pairs + alone * routes + at_rate * rated)
+    held = sum(1 for metric in gates if metric in OBJECTIVE)
+    return ALPHA / max(1, noisy * pairs + alone * routes + at_rate * rated + held * objectives)
 
 
 def compare_variants(
@@ -162,6 +172,7 @@ def _compare_blocks(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterat
         if evidence := build_evidence(latency, metric):
             yield _judge(pair, evidence, Course(max(2, len(latency)), ended=True), rules, "interleaved")
     yield from _compare_at_rate(trials, pair, rules)
+    yield from _compare_objective(trials, pair, rules)
 
 
 def _compare_at_rate(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterator[Comparison]:
@@ -174,8 +185,16 @@ def _compare_at_rate(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Itera
             yield _ungate(compared, f"its gate needs {_TAIL_BLOCKS} blocks") if few else compared
 
 
+def _compare_objective(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterator[Comparison]:
+    """Compare the highest rates that hold the profile's objective."""
+    objective = rules.objectives.get(pair.head.profile)
+    evidence = build_rate_evidence(trials, pair, objective) if objective is not None else None
+    if evidence is not None:
+        yield _judge(pair, evidence, Course(max(2, len(evidence.losses)), ended=True), rules, "slo")
+
+
 def _judge(
-    pair: Pair, evidence: Evidence, course: Course, rules: Rules, method: Literal["duet", "interleaved", "rate"]
+    pair: Pair, evidence: Evidence, course: Course, rules: Rules, method: Literal["duet", "interleaved", "rate", "slo"]
 ) -> Comparison:
     gate = rules.gates.get(evidence.metric) if pair.kind == "revision" else None
     judgement = judge_losses(evidence, course, rules.alpha_for(evidence.metric), gate or _UNGATED)

@@ -4,11 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from bench_action.compare.explain import CHANCE, compute_chance
 from bench_action.load.rates import compute_reached, is_missed
 from bench_action.model.result import AtRate, Finding, Trial
 from bench_action.model.warning import Code, RunWarning
-from bench_action.model.wording import percent
+from bench_action.model.wording import percent, plural
 from bench_action.plan.blocks import Pair
+
+_Bad = Callable[[Trial, AtRate], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,65 +20,89 @@ class _Side:
 
     turns: tuple[tuple[Trial, AtRate], ...]
 
-    def fails(self, is_bad: Callable[[Trial, AtRate], bool]) -> bool:
-        """Whether more than half of the turns are bad in this way: single ones are chance."""
-        return 2 * sum(is_bad(trial, at_rate) for trial, at_rate in self.turns) > len(self.turns)
+    def count(self, is_bad: _Bad) -> int:
+        """Count the turns that are bad in this way."""
+        return sum(is_bad(trial, at_rate) for trial, at_rate in self.turns)
 
-    def crosses(self, threshold: str) -> bool:
-        """Whether more than half of the turns cross a threshold of the script."""
-        return self.fails(lambda _, at_rate: threshold in at_rate.thresholds)
+    def fails(self, is_bad: _Bad) -> bool:
+        """Whether more than half of the turns are bad in this way."""
+        return 2 * self.count(is_bad) > len(self.turns)
 
-    @property
-    def reached(self) -> float:
-        """The median share of the rate that it kept up with."""
-        return median(compute_reached(at_rate, trial.duration_s) for trial, at_rate in self.turns)
+    def describe_rate(self) -> str:
+        """Say how far it kept up with its rate."""
+        dropped = sum(at_rate.dropped for _, at_rate in self.turns)
+        if dropped:
+            return f"{dropped:,} iterations were not begun, as all users waited for replies"
+        reached = median(compute_reached(at_rate, trial.duration_s) for trial, at_rate in self.turns)
+        return f"it keeps up with {percent(reached)} of {self.turns[0][1].rate or 0:g}/s"
 
-    @property
-    def rate(self) -> float:
-        """The rate that was asked for."""
-        return self.turns[0][1].rate or 0.0
+    def describe_faults(self) -> str:
+        """Name the checks that fail, and how often, or how many exceptions there were."""
+        names = dict.fromkeys(name for _, at_rate in self.turns for name in at_rate.failed_checks)
+        failed = sum(at_rate.checks_failed for _, at_rate in self.turns)
+        raised = sum(at_rate.exceptions for _, at_rate in self.turns)
+        checks = f"{', '.join(names)} ({failed:,} of {sum(at_rate.checks for _, at_rate in self.turns):,})"
+        parts = [*([f"checks fail: {checks}"] if failed else []), *([plural(raised, "exception")] if raised else [])]
+        return " and ".join(parts)
+
+    def describe_end(self) -> str:
+        """Say why the script ended early."""
+        return next((at_rate.ended for _, at_rate in self.turns if at_rate.ended), "")
 
 
 def warn_of_rates(trials: Sequence[Trial], pair: Pair) -> Iterator[RunWarning]:
-    """Warn if base itself does not keep up with the rate, or fails the script: then head cannot be judged by them."""
-    base, _ = _split(trials, pair)
-    if not base.turns:
+    """Warn if neither side keeps up with the rate, or passes the script: nothing can be judged by them then."""
+    base, head = _split(trials, pair)
+    if not base.turns or not head.turns:
         return
+    both = [is_bad for is_bad in (_is_missed, _fails_script, _ends_early) if base.fails(is_bad) and head.fails(is_bad)]
     name = str(pair)
-    if base.fails(_is_missed):
-        reached = f"base keeps up with {percent(base.reached)} of {base.rate:g}/s"
-        yield Code.RATE_NOT_REACHED.warn(reached, name)
-    if base.fails(_fails_checks):
-        failed = _name_checks(base)
-        yield Code.SCRIPT_FAILS.warn(f"the script's checks fail in base too: {failed}", name)
-    if base.fails(_ends_early):
-        ended = next(at_rate.ended for _, at_rate in base.turns if at_rate.ended)
-        yield Code.SCRIPT_FAILS.warn(f"the script does not run to its end in base: {ended}", name)
+    if _is_missed in both:
+        yield Code.RATE_NOT_REACHED.warn(f"neither side reaches the rate; of base, {base.describe_rate()}", name)
+    if _fails_script in both:
+        yield Code.SCRIPT_FAILS.warn(f"the script fails on both sides; in base, {base.describe_faults()}", name)
+    if _ends_early in both:
+        yield Code.SCRIPT_FAILS.warn(f"the script runs to its end on neither side: {base.describe_end()}", name)
 
 
 def find_missed_rates(trials: Sequence[Trial], pairs: Sequence[Pair]) -> Iterator[Finding]:
-    """Find what base does at a fixed rate and head does not: keep up with it, and pass the script's checks.
+    """Find what base does at a fixed rate and head does not: keep up with it, and pass the script.
 
-    A threshold of the script that base crosses as well fails nothing.
+    Such a finding fails the run only if chance hardly ever gives head so many more of the bad turns than base.
     """
     for pair in pairs:
         base, head = _split(trials, pair)
-        if not base.turns or not head.turns or pair.kind != "revision":
-            continue
-        cell = str(pair.head)
-        if head.fails(_is_missed) and not base.fails(_is_missed):
-            message = f"it keeps up with {percent(head.reached)} of {head.rate:g}/s, and base with all of it"
-            yield _make("rate-missed", message, cell, base.reached, head.reached)
-        if head.fails(_fails_checks) and not base.fails(_fails_checks):
-            yield _make("script-checks", f"checks of the script fail: {_name_checks(head)}", cell)
-        if head.fails(_ends_early) and not base.fails(_ends_early):
-            ended = next(at_rate.ended for _, at_rate in head.turns if at_rate.ended)
-            yield _make("script-ended", f"the script does not run to its end: {ended}", cell)
-        for name in dict.fromkeys(name for _, at_rate in head.turns for name in at_rate.thresholds):
-            if head.crosses(name):
-                also = base.crosses(name)
-                text = f"the script's threshold is crossed{', as in base' if also else ''}: {name}"
-                yield _make("script-threshold", text, cell, fails=not also)
+        if base.turns and head.turns and pair.kind == "revision":
+            yield from _find(base, head, str(pair.head))
+
+
+def _find(base: _Side, head: _Side, cell: str) -> Iterator[Finding]:
+    if head.fails(_ends_early):
+        yield from _make(base, head, _ends_early, code="script-ended", cell=cell, message=head.describe_end())
+    elif head.fails(_is_missed):
+        yield from _make(base, head, _is_missed, code="rate-missed", cell=cell, message=head.describe_rate())
+    if head.fails(_fails_script):
+        yield from _make(base, head, _fails_script, code="script-fails", cell=cell, message=head.describe_faults())
+    for name in dict.fromkeys(name for _, at_rate in head.turns for name in at_rate.thresholds):
+
+        def crosses(_trial: Trial, at_rate: AtRate, name: str = name) -> bool:
+            return name in at_rate.thresholds
+
+        if head.fails(crosses):
+            yield from _make(
+                base, head, crosses, code="script-threshold", cell=cell, message=f"a threshold is crossed: {name}"
+            )
+
+
+def _make(base: _Side, head: _Side, is_bad: _Bad, *, code: str, cell: str, message: str) -> Iterator[Finding]:
+    before, after = base.count(is_bad), head.count(is_bad)
+    also = base.fails(is_bad)
+    fails = not also and compute_chance(before, len(base.turns), after, len(head.turns)) <= CHANCE
+    if also and is_bad in {_is_missed, _fails_script, _ends_early}:
+        return  # a warning says so
+    often = f" (in {after} of {len(head.turns)} turns, of base in {before} of {len(base.turns)})"
+    tail = "" if fails else ", as in base" if also else ": this may be chance"
+    yield Finding(code=code, message=f"{message}{often}{tail}", cell=cell, before=None, after=None, fails=fails)
 
 
 def _split(trials: Sequence[Trial], pair: Pair) -> tuple[_Side, _Side]:
@@ -88,25 +115,12 @@ def _take(trials: Sequence[Trial], side: str) -> _Side:
 
 
 def _is_missed(trial: Trial, at_rate: AtRate) -> bool:
-    return is_missed(at_rate, trial.duration_s)
+    return not at_rate.ended and is_missed(at_rate, trial.duration_s)
 
 
-def _fails_checks(_trial: Trial, at_rate: AtRate) -> bool:
-    return at_rate.checks_failed > 0
+def _fails_script(_trial: Trial, at_rate: AtRate) -> bool:
+    return at_rate.checks_failed + at_rate.exceptions > 0
 
 
 def _ends_early(_trial: Trial, at_rate: AtRate) -> bool:
     return bool(at_rate.ended)
-
-
-def _name_checks(side: _Side) -> str:
-    """Name the checks that fail, and how often."""
-    names = dict.fromkeys(name for _, at_rate in side.turns for name in at_rate.failed_checks)
-    failed, made = (sum(getattr(at_rate, field) for _, at_rate in side.turns) for field in ("checks_failed", "checks"))
-    return f"{', '.join(names)} ({failed:,} of {made:,})"
-
-
-def _make(
-    code: str, message: str, cell: str, before: float | None = None, after: float | None = None, *, fails: bool = True
-) -> Finding:
-    return Finding(code=code, message=message, cell=cell, before=before, after=after, fails=fails)

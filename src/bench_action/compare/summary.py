@@ -1,10 +1,12 @@
 """Compute the metrics of a trial, and summarise all trials of a cell. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 
 from bench_action.compare.counting import count_metric
+from bench_action.compare.steps import SLO_RATE, list_rates
 from bench_action.config.gates import AT_RATE, EXACT
+from bench_action.config.schema import Objective
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Errors, Estimate, ServiceUse, SubjectInfo, Summary, Trial
 from bench_action.plan.blocks import PAIRED_PHASES
@@ -13,18 +15,25 @@ from bench_action.stats.interval import estimate_mean
 _PARTS = (("", "application"), ("db_", "db"), ("cache_", "cache"))
 
 
-def summarise(trials: Sequence[Trial], subjects: Sequence[SubjectInfo]) -> tuple[Summary, ...]:
-    """Summarise each cell, by profile in the order of measuring, then in the order of `subjects`."""
+def summarise(
+    trials: Sequence[Trial], subjects: Sequence[SubjectInfo], objectives: Mapping[str, Objective] = {}
+) -> tuple[Summary, ...]:
+    """Summarise each cell, by profile in the order of measuring, then in the order of `subjects`.
+
+    `objectives`: profile → its own, if it has one.
+    """
     profiles = dict.fromkeys(trial.profile for trial in trials if not trial.route)
     startup_s = {(subject.variant, subject.revision): subject.startup_s for subject in subjects}
     cells = [(subject.variant, subject.revision, profile) for profile in profiles for subject in subjects]
     by_cell = {cell: [t for t in trials if (t.variant, t.revision, t.profile) == cell] for cell in cells}
-    return tuple(_summarise_cell(own, startup_s[cell[:2]]) for cell, own in by_cell.items() if own)
+    return tuple(
+        _summarise_cell(own, startup_s[cell[:2]], objectives.get(cell[2])) for cell, own in by_cell.items() if own
+    )
 
 
 def trial_values(trial: Trial) -> dict[str, float]:
     """Compute the metrics of one trial, by name; without those that its phase does not measure."""
-    if trial.phase == "rate":
+    if trial.phase in {"rate", "slo"}:
         return _list_values_at_rate(trial)
     return _list_values_under_load(trial)
 
@@ -72,7 +81,7 @@ def _list_values_at_rate(trial: Trial) -> dict[str, float]:
     return values
 
 
-def _summarise_cell(trials: Sequence[Trial], startup_s: float) -> Summary:
+def _summarise_cell(trials: Sequence[Trial], startup_s: float, objective: Objective | None) -> Summary:
     turns = [trial for trial in trials if trial.phase == "rate"]
     # wrk loads no script: its turns stand for it
     capacity = [trial for trial in trials if trial.phase == "capacity"] or turns
@@ -81,6 +90,8 @@ def _summarise_cell(trials: Sequence[Trial], startup_s: float) -> Summary:
     for trial in valid:
         for name, value in _list_values_under_load(trial).items():
             values.setdefault(name, []).append(value)
+    if objective is not None and (rates := list_rates(trials, objective)):
+        values[SLO_RATE] = list(rates.values())
     for trial in turns:
         for name, value in _list_values_at_rate(trial).items() if trial.valid else ():
             if name in AT_RATE:

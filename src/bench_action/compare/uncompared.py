@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench_action.compare.evidence import SHARE_FAULTS, DuetCheck, check_duets, pair_blocks
-from bench_action.config.gates import ALONE, AT_RATE, EXACT
+from bench_action.compare.steps import is_usable
+from bench_action.config.gates import ALONE, AT_RATE, EXACT, OBJECTIVE
 from bench_action.model.result import Trial
 from bench_action.model.wording import plural
 from bench_action.plan.blocks import PAIRED_PHASES, Pair
 from bench_action.stats.interval import LEAST_BLOCKS
+
+_PHASES = {ALONE: ("latency",), AT_RATE: ("rate",), OBJECTIVE: ("slo",)}
+_NAMES = {ALONE: "with one connection", AT_RATE: "at a fixed rate", OBJECTIVE: "with steps of the rate"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Attempt:
 
     def count_blocks(self, metric: str) -> int:
         """Count the blocks of the phases that compare this metric."""
-        phases = ("latency",) if metric in ALONE else ("rate",) if metric in AT_RATE else PAIRED_PHASES
+        phases = next((phases for metrics, phases in _PHASES.items() if metric in metrics), PAIRED_PHASES)
         return len({(t.phase, t.block) for t in self.trials if t.pair == str(self.pair) and t.phase in phases})
 
 
@@ -50,8 +54,13 @@ def explain_uncompared(metric: str, attempt: Attempt) -> str:
     if metric == "requests_per_second" and attempt.faults:
         return f"{attempt.faults}, and no time was left to measure the two in turn"
     if attempt.count_blocks(metric):
+        if metric in OBJECTIVE:
+            own = [t for t in attempt.trials if t.phase == "slo" and t.pair == str(attempt.pair)]
+            if not all(map(is_usable, own)):
+                return "k6 was the bottleneck before the objective was missed"
+            return "in no block was it known of both sides which rate holds the objective"
         return "no block has a value for both sides"
-    blocks = "with one connection" if metric in ALONE else "at a fixed rate" if metric in AT_RATE else "of the pair"
+    blocks = next((name for metrics, name in _NAMES.items() if metric in metrics), "of the pair")
     return "; ".join(filter(None, (f"no block {blocks} was measured", attempt.shortage)))
 
 

@@ -75,7 +75,7 @@ def _add_built_in(project: Project) -> Project:
     services = {**project.config.services, **lacking}
     variants = {BUILT_IN_VARIANT: own.config.variants[_SOURCE]}
     profiles = {
-        name: profile.model_copy(update=_REQUEST | {"k6": None, "rate": None})
+        name: profile.model_copy(update=_REQUEST | {"k6": None, "rate": None, "slo": None})
         for name, profile in project.profiles.items()
     }
     control = own.config.model_copy(update={"services": services, "variants": variants, "profiles": profiles})

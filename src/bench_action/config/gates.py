@@ -72,6 +72,9 @@ AT_RATE = (
     "cpu_ms_per_request_at_rate",
 )
 
+# the highest rate that holds a profile's objective
+OBJECTIVE = ("slo_rate",)
+
 Gates = dict[str, Gate]
 
 
@@ -89,6 +92,7 @@ def default_gates() -> Gates:
         "latency_p90_at_rate_us": Gate(max_gain=0.25, absolute=500),
         "latency_p99_at_rate_us": Gate(max_gain=0.50, absolute=2000),
         "cpu_ms_per_request_at_rate": Gate(max_gain=0.10),
+        "slo_rate": Gate(max_loss=0.10),
     }
 
 
@@ -107,7 +111,7 @@ RELEVANT: Gates = {
 
 def check_gates(gates: Mapping[str, Gate | None]) -> None:
     """Raise ValueError for an unknown metric, one that cannot be gated, or a limit in its better direction."""
-    known = (*PAIRED, *ALONE, *AT_RATE, *EXACT)
+    known = (*PAIRED, *ALONE, *AT_RATE, *OBJECTIVE, *EXACT)
     for name, gate in gates.items():
         if name not in METRICS:
             raise ValueError(f"`gates` names an unknown metric, {name!r}; use one of {', '.join(known)}")

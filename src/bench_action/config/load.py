@@ -18,7 +18,17 @@ from bench_action.config.compose.roles import NothingBuiltError
 from bench_action.config.documents import Loader, check_document
 from bench_action.config.mixes import read_mixes
 from bench_action.config.paths import ALLOWED_FILES, Role, find_problem, find_root
-from bench_action.config.schema import Compose, ComposeInputs, Config, Container, Policy, Profile, SeedStep, Variant
+from bench_action.config.schema import (
+    Compose,
+    ComposeInputs,
+    Config,
+    Container,
+    Objective,
+    Policy,
+    Profile,
+    SeedStep,
+    Variant,
+)
 from bench_action.config.secrets import NONE_ALLOWED, Secrets
 from bench_action.config.seed_files import CONTENTS, FILLS, SeedFileError, find_format
 from bench_action.model.errors import InputError
@@ -81,6 +91,16 @@ class Project:
     def scripts(self) -> dict[str, Profile]:
         """The profiles that are scripts."""
         return {name: profile for name, profile in self.profiles.items() if profile.is_script}
+
+    @property
+    def needs_k6(self) -> bool:
+        """Whether a profile is loaded by k6."""
+        return bool(self.rated or self.objectives)
+
+    @property
+    def objectives(self) -> dict[str, Objective]:
+        """Profile → its objective, of those that have one."""
+        return {name: profile.slo for name, profile in self.profiles.items() if profile.slo is not None}
 
     @property
     def rated(self) -> tuple[str, ...]:

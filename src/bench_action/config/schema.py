@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from bench_action.config.gates import Gate, Gates, check_gates, default_gates
+from bench_action.config.gates import Gate, Gates, Share, check_gates, default_gates
 from bench_action.config.kinds import SQL_KINDS, ServiceKind, find_port, guess_kind
 from bench_action.config.secrets import check_readable, check_settable
 from bench_action.config.templates import (
@@ -567,6 +567,42 @@ def _parse_rate(value: object) -> object:
     raise ValueError("expected a number of requests each second, such as `200/s`, or a share of base's capacity: `60%`")
 
 
+_PERCENTILES = ("p50", "p90", "p99", "p999")
+
+
+class Objective(Model):
+    """What users of a service may expect: a latency that this share of the replies does not exceed, and few errors.
+
+    Exactly one of `p50`, `p90`, `p99` and `p999`.
+    """
+
+    p50: Seconds | None = Field(None, gt=0, le=60)
+    p90: Seconds | None = Field(None, gt=0, le=60)
+    p99: Seconds | None = Field(None, gt=0, le=60)
+    p999: Seconds | None = Field(None, gt=0, le=60)
+    errors: Share = 0.001
+
+    @property
+    def percentile(self) -> str:
+        """Which percentile has a limit."""
+        return next(name for name in _PERCENTILES if getattr(self, name) is not None)
+
+    @property
+    def limit_s(self) -> float:
+        """The limit of that percentile."""
+        return float(getattr(self, self.percentile))
+
+    def __str__(self) -> str:
+        limit = f"{1000 * self.limit_s:g} ms" if self.limit_s < 1 else f"{self.limit_s:g} s"
+        return f"{self.percentile.replace('p999', 'p99.9')} ≤ {limit}"
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if len([name for name in _PERCENTILES if getattr(self, name) is not None]) != 1:
+            raise ValueError("set exactly one of `p50`, `p90`, `p99` and `p999`, such as `p99: 200ms`")
+        return self
+
+
 class Profile(Request):
     """A named load: one request, a mix of several (`requests` or `urls`), or a script (`k6`).
 
@@ -590,6 +626,9 @@ class Profile(Request):
     rate: Annotated[Rate, BeforeValidator(_parse_rate, json_schema_input_type=str)] | None = Field(
         None, description="base and head are also compared at this rate: `200/s`, or `60%` of base's capacity"
     )
+    slo: Objective | None = Field(
+        None, description="the highest rate at which base and head hold this objective is compared"
+    )
     connections: int = Field(ge=1, le=60_000)
     threads: int = Field(ge=1, le=512)
     duration: WholeSeconds = Field(ge=1, le=3600)
@@ -601,6 +640,7 @@ class Profile(Request):
     _position: int = PrivateAttr(default=0)
     _only_reads: bool = PrivateAttr(default=False)
     _files: tuple[tuple[str, bytes], ...] = PrivateAttr(default=())
+    _main: str = PrivateAttr(default="")
 
     @model_validator(mode="before")
     @classmethod
@@ -627,11 +667,15 @@ class Profile(Request):
         """The files of its script, once they have been read: path, relative to a folder of them all, and contents."""
         return self._files
 
-    def with_files(self, files: Iterable[tuple[str, bytes]], main: str) -> Self:
-        """Give it the files of its script, and the path of the script among them."""
-        found = self.model_copy(update={"k6": main})
-        found._files = tuple(files)  # noqa: SLF001 (of the same class)
-        found._digest = hashlib.sha256(repr(found._files).encode()).hexdigest()[:12]  # noqa: SLF001
+    @property
+    def main(self) -> str:
+        """The path of its script among these files."""
+        return self._main
+
+    def with_files(self, files: Iterable[tuple[str, bytes]], main: str, digest: str) -> Self:
+        """Give it the files of its script, the path of the script among them, and the digest of what it imports."""
+        found = self.model_copy()
+        found._files, found._main, found._digest = tuple(files), main, digest  # noqa: SLF001 (of the same class)
         return found
 
     @property
@@ -728,7 +772,19 @@ class Profile(Request):
         return found
 
     @model_validator(mode="after")
+    def _objective_has_a_beginning(self) -> Self:
+        if self.is_script and self.rate is None and self.slo is not None:
+            raise ValueError("`slo` needs a `rate` with `k6`, such as `50/s`: the one to begin with")
+        return self
+
+    @model_validator(mode="after")
     def _rate_has_a_measure(self) -> Self:
+        users = (self.rate.per_second or 0.0) * self.timeout if self.rate is not None else 0.0
+        if users > _MOST_USERS:
+            raise ValueError(
+                f"{self.rate} with a timeout of {self.timeout} s needs {users:,.0f} users, more than {_MOST_USERS:,}: "
+                "lower one of the two"
+            )
         if self.is_script and self.rate is not None and self.rate.share is not None:
             raise ValueError(
                 "`rate` must be a number with `k6`, such as `50/s`: wrk cannot find the capacity of a script"
@@ -779,6 +835,7 @@ class Profile(Request):
         return self
 
 
+_MOST_USERS = 10_000  # of k6, each of which takes about 100 kB and a millisecond to start
 _SCRIPT_S = 5  # of a turn, if a script's profile says nothing
 _NOT_FOR_SCRIPTS = (
     *("path", "method", "headers", "body", "requests", "urls", "session"),
@@ -1127,6 +1184,13 @@ class RatePhase(Model):
     blocks: int = Field(6, ge=2, le=1000)
 
 
+class ObjectivePhase(Model):
+    """Phase `slo`: how long requests are sent before each step, and how many `blocks` of steps there are."""
+
+    warmup: WholeSeconds = Field(1, ge=0, le=60)
+    blocks: int = Field(5, ge=2, le=1000)
+
+
 class Policy(Model):
     """A preset: how to measure. Its profiles are used if the configuration has none."""
 
@@ -1137,5 +1201,6 @@ class Policy(Model):
     latency: PairPhase
     duet: PairPhase
     rate: RatePhase = RatePhase()
+    slo: ObjectivePhase = ObjectivePhase()
     minutes: float | None = Field(None, gt=0, description="measuring ends after this, at the end of a block")
     profiles: dict[Name, Profile]

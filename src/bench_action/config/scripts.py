@@ -1,5 +1,6 @@
 """Read the k6 script of a profile with everything that it needs: what it imports and opens, and its folder."""
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -11,9 +12,8 @@ from bench_action.model.errors import InputError
 
 # modules of k6 itself; all others are files
 _BUILT_IN = re.compile(r"k6(/(?!x/).*)?$")
-_IMPORT = re.compile(
-    r"""(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*|\bopen\s*\(\s*)(["'`])([^"'`\n]+)\1""",
-)
+_IMPORT = re.compile(r"""^\s*(?:import|export)\b[^;"'`=()]*?(["'])([^"'\n]+)\1""", re.MULTILINE)
+_OPENED = re.compile(r"""(?<![.\w])(?:require|import|open)\s*\(\s*(["'`])([^"'`\n]+)\1""")
 _COMMENT = re.compile(r"""(["'`])(?:\\.|(?!\1).)*\1|//[^\n]*|/\*.*?\*/""", re.DOTALL)
 _SCRIPTS = {".js", ".ts", ".mjs", ".cjs"}
 _SKIPPED = {"node_modules", "__pycache__"}
@@ -67,7 +67,9 @@ class _Closure:
         if target.startswith(("./", "../", "/")) or "." in Path(target).name:
             if _BUILT_IN.match(target) or "${" in target:
                 return
-            self.add_script(Path(os.path.normpath(path.parent / target)), target)
+            found = Path(os.path.normpath(path.parent / target))
+            if find_problem(found, self.root, "file") is None:  # if it is missing, k6 says so
+                self.add_script(found, target)
 
     def _read(self, path: Path, name: str) -> bytes:
         if problem := find_problem(path, self.root, "file"):
@@ -78,24 +80,26 @@ class _Closure:
             raise InputError(f"{self.where}: could not read {name}: {error}") from error
 
 
-def read_script(script: str, folder: Path, root: Path, where: str) -> tuple[tuple[tuple[str, bytes], ...], str]:
-    """Read a script and its files. Returns them by paths relative to a common folder, and the path of the script.
+def read_script(script: str, folder: Path, root: Path, where: str) -> tuple[tuple[tuple[str, bytes], ...], str, str]:
+    """Read a script and its files. Returns them by paths relative to a common folder, the path of the script, a digest.
 
-    `folder`: what `script` is relative to; `root`: the folder that all must be in. Raises InputError.
+    The digest is of what the script imports and opens, without the rest of its folder. `folder`: what `script` is
+    relative to; `root`: the folder that all must be in. Raises InputError.
     """
     main = Path(os.path.normpath(folder / script))
     closure = _Closure(root, where)
     closure.add_script(main, script)
+    digest = hashlib.sha256(repr(sorted(closure.files.values())).encode()).hexdigest()[:12]
     closure.add_folder(main.parent)
     top = Path(os.path.commonpath([path.parent for path in closure.files]))
     files = sorted((str(path.relative_to(top)), data) for path, data in closure.files.items())
-    return tuple(files), str(main.relative_to(top))
+    return tuple(files), str(main.relative_to(top)), digest
 
 
 def _find_targets(text: str) -> list[str]:
     """Find what a script imports and opens by a literal name, outside of comments."""
     code = _COMMENT.sub(lambda found: found[0] if found[1] else " ", text)
-    return [match[2] for match in _IMPORT.finditer(code)]
+    return [match[2] for pattern in (_IMPORT, _OPENED) for match in pattern.finditer(code)]
 
 
 def _list_folder(folder: Path) -> Iterator[Path]:

@@ -16,7 +16,7 @@ from bench_action.model.errors import InputError
 from bench_action.model.result import Frozen, Verdict, cell_name
 
 RECORD_VERSION: Final = 1
-LONGEST_LINE: Final = 1024  # bytes of a usual record; a longer one is stored anyway
+LONGEST_LINE: Final = 1200  # bytes of a usual record; a longer one is stored anyway
 
 SHORT: Final = {
     "requests_per_second": "rps",
@@ -24,6 +24,10 @@ SHORT: Final = {
     "latency_p90_us": "p90",
     "latency_p99_us": "p99",
     "latency_p999_us": "p999",
+    "latency_p50_at_rate_us": "rp50",
+    "latency_p99_at_rate_us": "rp99",
+    "cpu_ms_per_request_at_rate": "rcpu",
+    "slo_rate": "slo",
     "error_rate": "err",
     "cpu_ms_per_request": "cpu",
     "db_cpu_ms_per_request": "dbcpu",

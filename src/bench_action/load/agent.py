@@ -682,9 +682,9 @@ def k6(order: K6Order) -> K6Answer:
     address = socket.gethostbyname(order["host"])
     with tempfile.TemporaryDirectory() as folder:
         write_files(order["files"], folder)
-        write_requests(order, os.path.join(folder, "tape.json"))
+        write_requests(order, folder)
         given = {"BENCH_ACTION_ADDRESS": address, "BENCH_ACTION_OTHERS": json.dumps(list_other_addresses(address))}
-        argv = [*order["argv"], *(f"--env={name}={value}" for name, value in given.items())]
+        argv = [*order["argv"], *(f"--env={name}={value}" for name, value in given.items() if order["files"])]
         environ = {"PATH": os.environ.get("PATH", os.defpath), "HOME": folder}
         watcher = Watcher(order, 0)
         before, ticks = read_all_usage(order["parts"]), read_cpu_ticks()
@@ -697,6 +697,7 @@ def k6(order: K6Order) -> K6Answer:
     return {
         "output": output[-_LONGEST_OUTPUT:],
         "status": status,
+        "exceptions": output.count("source=stacktrace"),
         "cpu_s": cpu_s,
         "wall_s": wall_s,
         "memory_mib": watcher.peak_memory_mib,
@@ -717,10 +718,12 @@ def write_files(files: Sequence[WireFile], folder: str) -> None:
             written.write(base64.b64decode(file["data"]))
 
 
-def write_requests(order: K6Order, path: str) -> None:
-    """Write the requests of a tape as requests.js reads them; NULs stand for a serial number."""
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump([split_request(message) for message in find_messages(order)], file)
+def write_requests(order: K6Order, folder: str) -> None:
+    """Write the requests of a tape next to requests.js, if there are any; NULs stand for a serial number."""
+    messages = find_messages(order)
+    if messages:
+        with open(os.path.join(folder, "bench_action", "tape.json"), "w", encoding="utf-8") as file:
+            json.dump([split_request(message) for message in messages], file)
 
 
 def split_request(message: Message) -> dict[str, object]:

@@ -15,18 +15,33 @@ from bench_action.load.generator import Tape
 from bench_action.load.messages import K6Answer, K6Order, ShapeError, WireFile, require_shape
 from bench_action.model.errors import InputError, InvalidMeasurementError
 from bench_action.model.result import QUANTILES, AtRate, Latency, RouteAtRate
+from bench_action.model.visible import remove_invisible
 from bench_action.model.wording import plural
 
 SENTINEL = "bench-action-k6-result:"
 _OWN_FOLDER = "bench_action"  # of our files, next to the script, whose paths are relative to its own folder
 _THRESHOLDS_BROKEN = 99  # k6's exit status if everything else went well
-_ENDINGS = {107: "it raised an exception", 108: "it ended itself (`exec.test.abort`)", 110: "its `setup` took too long"}
+_ENDINGS = {
+    100: "its `setup` took too long",
+    101: "its `teardown` took too long",
+    107: "it raised an exception",
+    108: "it ended itself (`exec.test.abort`)",
+    110: "it marked itself as failed (`exec.test.fail`)",
+}
+_STOPPED = "stopping test prematurely"  # by a threshold with `abortOnFail`
+# whose latencies a script is judged by: the first that it has; of our own requests, with the time to connect
+_TRENDS = ("http_req_duration", "grpc_req_duration", "iteration_duration")
+_LONGEST_NAME = 100
 _APART = 500_000  # serial numbers of the measured requests begin so much later than those of the warm-up
 LONGEST_S = 60  # that the scenarios of a script may take, as each block has two turns
 # what k6 says about a request to another server
 _REFUSED = re.compile(r"is in a blacklisted range|no such host|server misbehaving|i/o timeout on lookup")
 _URL = re.compile(r"\w+://[^\s\"\\\\/]+")
 _INSPECT_S = 30.0
+
+
+class TurnError(InvalidMeasurementError):
+    """k6 reported nothing: a turn is missing, and others may not be."""
 
 
 class ReportLine(TypedDict):
@@ -55,7 +70,7 @@ class Turn:
 
     `rate`: iterations each second for `duration_s`, after a warm-up of `warmup_s` at the same rate; None: as the script
     itself says. `longest_s`: how long an iteration may take before users are missing. `iterations`: instead, so many by
-    one user, to count their work.
+    one user, to count their work. `seed`: of the random numbers that a script draws.
     """
 
     rate: float | None
@@ -63,6 +78,7 @@ class Turn:
     warmup_s: int = 0
     iterations: int = 0
     longest_s: float = 2.0
+    seed: int = 0
 
     @property
     def limit_s(self) -> float:
@@ -76,15 +92,6 @@ class Turn:
 
     def build_options(self) -> dict[str, Any]:
         """Build k6's options that say so."""
-        if self.iterations:
-            counted = {
-                "executor": "shared-iterations",
-                "vus": 1,
-                "iterations": self.iterations,
-                "maxDuration": f"{self.duration_s}s",
-                "gracefulStop": "0s",
-            }
-            return {"scenarios": {"measured": counted | {"tags": {"turn": "measured"}}}}
         if self.rate is None:
             return {}
         scenarios = {}
@@ -126,7 +133,7 @@ def build_turn_order(
 ) -> K6Order:
     """Build the agent's order to load a server for one turn, with the profile's script or the requests of a tape."""
     if profile.is_script:
-        script, files = f"../{profile.k6}", list(profile.files)
+        script, files = f"../{profile.main}", list(profile.files)
         options = turn.build_options()
     else:
         script, files = "./requests.js", [(f"{_OWN_FOLDER}/requests.js", _read("requests.js"))]
@@ -154,6 +161,11 @@ def build_turn_order(
     return _build_order(argv, files, tape, parts=parts, limit_s=limit_s)
 
 
+def build_version_order(tape: Tape) -> K6Order:
+    """Build the agent's order to see whether there is a k6. `tape`: a server, and no request."""
+    return _build_order(["k6", "version"], [], tape, parts={}, limit_s=_INSPECT_S)
+
+
 def build_inspect_order(tape: Tape, profile: Profile) -> K6Order:
     """Build the agent's order to read a script and to print what its options say. `tape`: a server, and no request."""
     argv = [
@@ -163,7 +175,7 @@ def build_inspect_order(tape: Tape, profile: Profile) -> K6Order:
         "--include-system-env-vars=false",
         f"--env=BASE_URL=http://{tape.host}:{tape.port}",
     ]
-    return _build_order([*argv, str(profile.k6)], list(profile.files), tape, parts={}, limit_s=_INSPECT_S)
+    return _build_order([*argv, profile.main], list(profile.files), tape, parts={}, limit_s=_INSPECT_S)
 
 
 def _build_order(
@@ -186,6 +198,11 @@ def _build_settings(
     first = tape.first_serial
     return {
         "sentinel": SENTINEL,
+        "seed": turn.seed,
+        "iterations": turn.iterations,
+        "longest": f"{turn.duration_s}s",
+        "needs_default": turn.rate is not None,
+        "trends": list(_TRENDS if profile.is_script else _TRENDS[-1:]),
         "host": handle.host,
         "quantiles": [100 * share if share < 0.99 else round(100 * share, 1) for share in QUANTILES],
         "options": dict(options),
@@ -212,14 +229,13 @@ def _pack(path: str, data: bytes) -> WireFile:
 def parse_k6_report(answer: K6Answer, profile: Profile, turn: Turn, where: str) -> K6Report:
     """Build a K6Report from the agent's answer.
 
-    Raises InvalidMeasurementError if k6 reported nothing, InputError if the script requested another server.
+    Raises TurnError if k6 reported nothing, InputError if the script requested another server.
     """
     _require_own_host(answer["output"], profile, where)
     line = _find_line(answer, profile, where)
     times_us = [1000 * value for value in line["times_ms"]]
     quantiles_us = times_us[3:]
     titles = [] if profile.is_script else [route.title for route in profile.routes]
-    status = answer["status"]
     at_rate = AtRate(
         rate=turn.rate,
         iterations=line["iterations"],
@@ -230,9 +246,10 @@ def parse_k6_report(answer: K6Answer, profile: Profile, turn: Turn, where: str) 
         quantiles_us=tuple(quantiles_us),
         checks=line["checks"] + line["checks_failed"],
         checks_failed=line["checks_failed"],
-        failed_checks=tuple(line["failed_names"]),
-        thresholds=tuple(line["thresholds"]),
-        ended="" if status in {0, _THRESHOLDS_BROKEN} else _ENDINGS.get(status, f"k6 exited with status {status}"),
+        failed_checks=tuple(map(_tidy, line["failed_names"])),
+        thresholds=tuple(map(_tidy, line["thresholds"])),
+        exceptions=answer["exceptions"],
+        ended=_explain_end(answer),
         routes={
             title: RouteAtRate(requests=int(row[0]), p50_us=1000 * row[1], p90_us=1000 * row[2], p99_us=1000 * row[3])
             for title, row in zip(titles, line["routes_ms"], strict=True)
@@ -247,6 +264,19 @@ def parse_k6_report(answer: K6Answer, profile: Profile, turn: Turn, where: str) 
         line["bytes"],
         turn.duration_s if turn.rate is not None else max(0.001, measured_s),
     )
+
+
+def _explain_end(answer: K6Answer) -> str:
+    """Explain why k6 ended before its time; empty if it did not."""
+    if _STOPPED in answer["output"]:
+        return "a threshold with `abortOnFail` was crossed"
+    status = answer["status"]
+    return "" if status in {0, _THRESHOLDS_BROKEN} else _ENDINGS.get(status, f"k6 exited with status {status}")
+
+
+def _tidy(name: str) -> str:
+    """Fit a name that a script chose into a sentence."""
+    return " ".join(remove_invisible(name).split()).replace("`", "'")[:_LONGEST_NAME]
 
 
 def _build_latency(times_us: Sequence[float]) -> Latency | None:
@@ -267,7 +297,8 @@ def _build_latency(times_us: Sequence[float]) -> Latency | None:
 
 
 def _require_own_host(output: str, profile: Profile, where: str) -> None:
-    line = next((line for line in output.splitlines() if _REFUSED.search(line)), "")
+    lines = (line for line in output.splitlines() if 'msg="Request Failed"' in line or "source=stacktrace" in line)
+    line = next((line for line in lines if _REFUSED.search(line)), "")
     if not line or not profile.is_script:
         return
     url = _URL.search(line)
@@ -286,9 +317,9 @@ def _find_line(answer: K6Answer, profile: Profile, where: str) -> ReportLine:
         try:
             return require_shape(json.loads(lines[0].removeprefix(SENTINEL)), ReportLine)
         except (json.JSONDecodeError, ShapeError) as error:
-            raise InvalidMeasurementError(f"k6's report cannot be read: {error}", where=where, log=lines) from error
+            raise TurnError(f"k6's report cannot be read: {error}", where=where, log=lines) from error
     what = f"the script {profile.k6} failed" if profile.is_script else "k6 failed"
-    raise InvalidMeasurementError(
+    raise TurnError(
         f"{what}: k6 exited with status {answer['status']} and printed {plural(len(lines), 'report')}",
         where=where,
         advice="run it with `k6 run` against the application: it must end by itself" if profile.is_script else "",
@@ -348,11 +379,15 @@ def _describe_load(options: Mapping[str, Any]) -> str:
     if own:
         return ", ".join(f"`{name}`" for name in own)
     scenarios = options.get("scenarios") or {}
-    if list(scenarios) == ["default"] and not any(
-        scenarios["default"].get(name) for name in ("vus", "iterations", "maxDuration")
-    ):
-        return ""  # what k6 does with a script that says nothing: one iteration
+    if list(scenarios) == ["default"] and _says_nothing(scenarios["default"]):
+        return ""
     return ", ".join(f"scenario `{name}` ({one.get('executor')})" for name, one in scenarios.items())
+
+
+def _says_nothing(scenario: Mapping[str, Any]) -> bool:
+    """Whether a scenario is what k6 does with a script that has none: one iteration."""
+    values = (value for name, value in scenario.items() if name != "executor")
+    return scenario.get("executor") == "per-vu-iterations" and not any(values)
 
 
 def _measure_length(options: Mapping[str, Any]) -> float:

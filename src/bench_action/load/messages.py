@@ -312,8 +312,8 @@ class WireFile(TypedDict):
 class K6Order(WireRequest):
     """Run k6 with these files in a folder, and watch it: `argv` is its command line, which may name them.
 
-    The requests of the tape, if there are any, are written to `tape.json` as requests.js reads them. k6 may connect to
-    no other server. `parts`, `limit_s`: as in WrkOrder.
+    The requests of the tape, if there are any, are written next to requests.js. k6 may connect to no other server.
+    `parts`, `limit_s`: as in WrkOrder.
     """
 
     op: Literal["k6"]
@@ -324,10 +324,11 @@ class K6Order(WireRequest):
 
 
 class K6Answer(TypedDict):
-    """What is known of one run of k6: see WrkAnswer."""
+    """What is known of one run of k6: see WrkAnswer. `exceptions`: how often its script raised one."""
 
     output: str
     status: int
+    exceptions: int
     cpu_s: float
     wall_s: float
     memory_mib: Optional[float]

@@ -9,35 +9,41 @@ from bench_action.model.result import AtRate
 from bench_action.model.warning import Code, RunWarning
 
 _REACHED = 0.99
+_SPARE = 2  # iterations
+_SINGLE = "iteration_duration"  # what is timed if each iteration is one of our requests
 
 
 def compute_reached(at_rate: AtRate, duration_s: float) -> float:
     """Compute which part of the rate a server kept up with; 1 if a script has no rate.
 
-    Iterations that were under way at the end count, as many as a server that keeps up has: those of a median latency.
+    Iterations that were under way at the end count, as many as a server that keeps up has (Little's law).
     """
     if at_rate.rate is None:
         return 1.0
-    under_way = at_rate.rate * min(duration_s, at_rate.iteration_us / 1e6)
+    under_way = at_rate.rate * min(duration_s, at_rate.iteration_us / 1e6) + _SPARE
     return min(1.0, (at_rate.iterations + under_way) / (at_rate.rate * duration_s))
 
 
 def is_missed(at_rate: AtRate, duration_s: float) -> bool:
-    """Whether a server did not keep up with the rate: iterations were dropped, or piled up."""
-    return at_rate.dropped > 0 or compute_reached(at_rate, duration_s) < _REACHED
+    """Whether a server did not keep up with the rate: iterations were dropped, or, of single requests, piled up.
+
+    How many iterations of a script are under way depends on its pauses, so that only what was dropped counts there.
+    """
+    single = at_rate.timed == _SINGLE
+    return at_rate.dropped > 0 or (single and compute_reached(at_rate, duration_s) < _REACHED)
 
 
 def judge_turn(report: K6Report, profile: Profile, cell: str, *, busy: float) -> list[RunWarning]:
     """Warn about everything that is wrong with a turn. `busy`: k6's CPU time as a share of what it could use."""
-    faults = [*_judge_replies(report), *_judge_generator(report, profile, busy)]
+    faults = [*_judge_replies(report, profile), *_judge_generator(report, profile, busy)]
     return [code.warn(message, cell) for code, message in faults]
 
 
-def _judge_replies(report: K6Report) -> Iterator[tuple[Code, str]]:
+def _judge_replies(report: K6Report, profile: Profile) -> Iterator[tuple[Code, str]]:
     at_rate = report.at_rate
     if not report.requests:
         yield Code.NOTHING_SERVED, "no request was answered"
-    elif 2 * report.failed > report.requests:
+    elif 2 * report.failed > report.requests and not profile.is_script:
         yield Code.MOSTLY_ERRORS, f"{report.failed:,} of {report.requests:,} replies were unexpected, or never came"
     elif report.failed:
         yield (
@@ -53,7 +59,9 @@ def _judge_generator(report: K6Report, profile: Profile, busy: float) -> Iterato
     if busy > SATURATED:
         yield Code.K6_SATURATED, f"k6 used {busy * 100:.0f} % of the CPU time that it could"
     elif is_missed(at_rate, report.duration_s):
-        reached = compute_reached(at_rate, report.duration_s)
-        dropped = f", {at_rate.dropped:,} were not begun" if at_rate.dropped else ""
         what = "iterations" if profile.is_script else "requests"
-        yield Code.RATE_MISSED, f"it kept up with {reached:.0%} of {at_rate.rate:g} {what}/s{dropped}"
+        if at_rate.dropped:
+            yield Code.RATE_MISSED, f"{at_rate.dropped:,} {what} were not begun, as all users waited for replies"
+        else:
+            reached = compute_reached(at_rate, report.duration_s)
+            yield Code.RATE_MISSED, f"it kept up with {reached:.0%} of {at_rate.rate:g} {what}/s"

@@ -1,9 +1,9 @@
-// Sends the requests of a tape, one in each iteration, in their order. The agent writes the tape above this folder.
+// Sends the requests of a tape, one in each iteration, in their order. The agent writes the tape next to this file.
 import http from "k6/http";
 import exec from "k6/execution";
 import { SharedArray } from "k6/data";
 
-const tape = new SharedArray("tape", () => JSON.parse(open("../tape.json")));
+const tape = new SharedArray("tape", () => JSON.parse(open("./tape.json")));
 const settings = JSON.parse(open("./settings.json"));
 const unknown = "\0".repeat(9); // stands for a serial number
 http.setResponseCallback(http.expectedStatuses(...settings.expected));

@@ -5,36 +5,80 @@ export default script.default;
 
 const settings = JSON.parse(open("./settings.json"));
 const own = script.options || {};
+const tag = { turn: "measured" }; // what is measured, apart from warm-up, `setup` and `teardown`
+const scenarios = settings.options.scenarios || own.scenarios;
+const measured = settings.iterations || scenarios ? "turn:measured" : "scenario:default";
 
-function mark(scenarios) {
-  const marked = ([name, one]) => [name, Object.assign({}, one, { tags: Object.assign({}, one.tags, { turn: "measured" }) })];
-  return Object.fromEntries(Object.entries(scenarios).map(marked));
+// Each user draws other numbers, and the same ones in base and in head. (mulberry32; k6's own randomSeed holds for one call
+// of a function only)
+let state = (Math.imul(settings.seed, 0x9e3779b1) + (typeof __VU === "number" ? __VU : 0)) >>> 0;
+Math.random = () => {
+  state = (state + 0x6d2b79f5) >>> 0;
+  let z = Math.imul(state ^ (state >>> 15), state | 1);
+  z ^= z + Math.imul(z ^ (z >>> 7), z | 61);
+  return ((z ^ (z >>> 14)) >>> 0) / 0x100000000;
+};
+
+if (settings.needs_default && typeof script.default !== "function") {
+  throw new Error("the script has no default function, which a `rate` would run");
 }
 
-// what is measured, apart from warm-up, `setup` and `teardown`
-const measured = settings.options.scenarios || own.scenarios ? "turn:measured" : "scenario:default";
-const trends = ["http_req_duration", "grpc_req_duration", "iteration_duration"];
-const kept = [...trends, "http_reqs", "http_req_failed", "iterations", "dropped_iterations", "checks"];
-const thresholds = Object.fromEntries(kept.map((name) => [`${name}{${measured}}`, []]));
-settings.routes.forEach((_, route) => {
-  thresholds[`http_req_duration{${measured},route:${route}}`] = [];
-});
+function tagAll(all) {
+  const tagged = ([name, one]) => [name, Object.assign({}, one, { tags: Object.assign({}, one.tags, tag) })];
+  return Object.fromEntries(Object.entries(all).map(tagged));
+}
 
-export const options = Object.assign(
-  {},
-  own,
-  own.scenarios && !settings.options.scenarios ? { scenarios: mark(own.scenarios) } : {},
-  settings.options,
-  {
-    thresholds: Object.assign({}, own.thresholds, thresholds),
-    blacklistIPs: [...(own.blacklistIPs || []), ...JSON.parse(__ENV.BENCH_ACTION_OTHERS)],
-    hosts:
-      settings.host === __ENV.BENCH_ACTION_ADDRESS
-        ? own.hosts
-        : Object.assign({}, own.hosts, { [settings.host]: __ENV.BENCH_ACTION_ADDRESS }),
-    summaryTrendStats: ["count", "avg", "min", "max", ...settings.quantiles.map((percent) => `p(${percent})`)],
-  },
-);
+// One user runs each scenario of the script a few times, or its default function.
+function countAll(all) {
+  const count = {
+    executor: "shared-iterations",
+    vus: 1,
+    iterations: settings.iterations,
+    maxDuration: settings.longest,
+  };
+  const kept = (one) => Object.fromEntries(["exec", "env"].filter((key) => one[key]).map((key) => [key, one[key]]));
+  return Object.fromEntries(
+    Object.entries(all).map(([name, one]) => [name, Object.assign({ gracefulStop: "0s" }, count, kept(one))]),
+  );
+}
+
+function chooseScenarios() {
+  if (settings.iterations) {
+    return tagAll(countAll(own.scenarios || { measured: {} }));
+  }
+  return settings.options.scenarios || (own.scenarios ? tagAll(own.scenarios) : undefined);
+}
+
+const trends = settings.trends;
+const kept = [...trends, "http_reqs", "http_req_failed", "iterations", "iteration_duration", "checks"];
+const dropped = settings.options.scenarios ? "dropped_iterations{scenario:measured}" : "dropped_iterations";
+const thresholds = Object.assign({}, own.thresholds);
+const routes = settings.routes.map((_, route) => `http_req_duration{${measured},route:${route}}`);
+for (const name of [...kept.map((metric) => `${metric}{${measured}}`), dropped, ...routes]) {
+  thresholds[name] = thresholds[name] || [];
+}
+
+export const options = Object.assign({}, own, settings.options, {
+  scenarios: chooseScenarios(),
+  thresholds,
+  blacklistIPs: [...(own.blacklistIPs || []), ...JSON.parse(__ENV.BENCH_ACTION_OTHERS || "[]")],
+  hosts:
+    settings.host === __ENV.BENCH_ACTION_ADDRESS
+      ? own.hosts
+      : Object.assign({}, own.hosts, { [settings.host]: __ENV.BENCH_ACTION_ADDRESS }),
+  systemTags: own.systemTags ? [...own.systemTags, "scenario"] : undefined,
+  summaryTrendStats: ["count", "avg", "min", "max", ...settings.quantiles.map((percent) => `p(${percent})`)],
+});
+for (const name of ["scenarios", "hosts", "systemTags"]) {
+  if (options[name] === undefined) {
+    delete options[name];
+  }
+}
+if (settings.iterations) {
+  for (const name of ["vus", "duration", "iterations", "stages"]) {
+    delete options[name];
+  }
+}
 
 function listFailedChecks(group) {
   const failed = group.checks.filter((check) => check.fails > 0).map((check) => check.name);
@@ -51,22 +95,28 @@ function listBrokenThresholds(metrics) {
 
 export function handleSummary(data) {
   const find = (name) => (data.metrics[name] || { values: {} }).values;
-  const list = (values) => [values.avg, values.min, values.max, ...settings.quantiles.map((percent) => values[`p(${percent})`])];
+  const list = (values) => [
+    values.avg,
+    values.min,
+    values.max,
+    ...settings.quantiles.map((percent) => values[`p(${percent})`]),
+  ];
   const trend = trends.find((name) => find(`${name}{${measured}}`).count > 0) || trends[0];
   const chosen = find(`${trend}{${measured}}`);
+  const iteration = find(`iteration_duration{${measured}}`);
   const report = {
     trend,
     requests: chosen.count || 0,
     all_requests: find(trend).count || 0,
     failed: find(`http_req_failed{${measured}}`).passes || 0,
     iterations: find(`iterations{${measured}}`).count || 0,
-    iteration_ms: find(`iteration_duration{${measured}}`)["p(50)"] || 0,
-    dropped: find(`dropped_iterations{${measured}}`).count || 0,
+    iteration_ms: iteration.avg || 0,
+    dropped: find(dropped).count || 0,
     bytes: find("data_received").count || 0,
     duration_ms: data.state.testRunDurationMs,
     times_ms: chosen.count ? list(chosen) : [],
-    routes_ms: settings.routes.map((_, route) => {
-      const values = find(`http_req_duration{${measured},route:${route}}`);
+    routes_ms: routes.map((name) => {
+      const values = find(name);
       return values.count ? [values.count, values["p(50)"], values["p(90)"], values["p(99)"]] : [0, 0, 0, 0];
     }),
     checks: find(`checks{${measured}}`).passes || 0,

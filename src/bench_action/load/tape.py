@@ -39,21 +39,22 @@ _COOKIES = "COOKIES"  # no value that a configuration names is in capitals
 # stands for a serial number until it is known; neither a header nor a body of text contains it
 _UNKNOWN = "\0" * _DIGITS
 _SERIALS = re.compile(rb"\0{9}")
-# serial numbers begin at another one for each purpose, so that no number is sent twice between two restarts
+# serial numbers begin at another one for each purpose, so that no number is sent twice between two restarts; turns at a
+# fixed rate come after other restarts than wrk's load
 _FIRST: dict[Purpose, int] = {
     "count": 100_000_000,
     "warm-up": 200_000_000,
     "latency": 300_000_000,
     "load": 400_000_000,
-    "rate": 600_000_000,
+    "rate": 400_000_000,
 }
 _APART = 1_000_000  # of one use and the next
 _USES: dict[Purpose, tuple[int, int]] = {  # how many uses a profile has, and all profiles together
     "count": (6, 100),
     "warm-up": (6, 100),
     "latency": (6, 100),
-    "load": (50, 200),
-    "rate": (30, 300),
+    "load": (50, 500),
+    "rate": (50, 500),
 }
 
 

@@ -11,10 +11,18 @@ from bench_action.compare.stopping import Decider
 from bench_action.compare.warmth import describe_cold
 from bench_action.config.schema import Profile
 from bench_action.engine.protocol import Exit
-from bench_action.load.k6 import LONGEST_S, Turn
+from bench_action.load.k6 import LONGEST_S, Turn, TurnError
 from bench_action.load.replies import merge_counts
 from bench_action.measure.limits import LimitError
-from bench_action.measure.rates import find_longest_s, find_rate, run_script_count, run_turn, warm_up_by_script
+from bench_action.measure.objectives import Search, find_start
+from bench_action.measure.rates import (
+    find_capacity,
+    find_longest_s,
+    find_rate,
+    run_script_count,
+    run_turn,
+    warm_up_by_script,
+)
 from bench_action.measure.tracks import count_tracks
 from bench_action.measure.trials import (
     TrialPlan,
@@ -92,6 +100,7 @@ def measure(
         fit=decider.fit,
         places=plan.places,
         rate_warmup_s=project.policy.rate.warmup,
+        step_warmup_s=project.policy.slo.warmup,
     )
     stopped = _walk(measurer, design.make_blocks(project), hold)
     return Measured(
@@ -127,7 +136,7 @@ def _make_decider(plan: Plan) -> Decider:
     gates = project.config.all_gates
     return Decider(
         gates,
-        split_alpha(gates, pairs, plan.count_routes(), plan.count_rated()),
+        split_alpha(gates, pairs, plan.count_routes(), plan.count_rated(), plan.count_objectives()),
         max(1, pairs),
         project.policy.duet.seconds,
         project.policy.minutes,
@@ -164,7 +173,7 @@ class Measurer:
 
     `profile`: a variant's and a profile's name → what it is loaded with.
     `places`: the placements between which the phases of pairs alternate, none where there is only one CPU.
-    `rate_warmup_s`: how long k6 sends requests before those that are measured.
+    `rate_warmup_s`, `step_warmup_s`: how long k6 sends requests before those that are measured.
     `dropped`: what became of blocks that a subject did not survive. `lost`: variant → how its base ended when it was
     loaded alone, which leaves it out of the rest. `gone`: the same of head, if others are left to measure. `restless`:
     subject → a warning that it never came to rest. `times`: phase and pair → seconds of each block.
@@ -180,6 +189,7 @@ class Measurer:
     fit: Fit = keep
     places: Sequence[Placement] = ()
     rate_warmup_s: int = 1
+    step_warmup_s: int = 1
     trials: list[Trial] = field(default_factory=list)
     dropped: list[RunWarning] = field(default_factory=list)
     lost: dict[str, StackError] = field(default_factory=dict)
@@ -207,6 +217,8 @@ class Measurer:
             if self._given_up(block):
                 continue
             if block.pair is not None and self._lacks_subject(block.pair):
+                continue
+            if self._lacks_capacity(block):
                 continue
             parts = [part for part in block.parts if not self._is_enough(part, time.monotonic() - began)]
             if parts:
@@ -238,6 +250,14 @@ class Measurer:
     def _lacks_subject(self, pair: Pair) -> bool:
         """Whether one of the two is left out of the rest."""
         return any(self._is_left_out(cell) for cell in (pair.base, pair.head))
+
+    def _lacks_capacity(self, block: Block) -> bool:
+        """Whether a block needs the capacity of its base, or of its cells, and no valid trial has shown it."""
+        cells = (block.pair.base,) if block.pair is not None else tuple(step.cells[0] for step in block.steps)
+        if block.phase not in {"rate", "slo"} or all(find_capacity(self.trials, cell) for cell in cells):
+            return False
+        profile = self.profile(cells[0].variant, cells[0].profile)
+        return profile.rate.share is not None if profile.rate is not None else not profile.is_script
 
     def _is_left_out(self, cell: Cell) -> bool:
         return cell.variant in self.gone or (cell.revision == "base" and cell.variant in self.lost)
@@ -274,19 +294,8 @@ class Measurer:
             warmed = self._warm_up([(cell, subject)], warming, step.warmup_s)
             self._warmed_alone_s = max([self._warmed_alone_s, *(each.duration_s for each in warmed)])
             place = TrialPlan(block, step, cell, counted=self._counted(cell), warm_up=warmed[0] if warmed else None)
-            if block.phase == "count":
-                counted = (
-                    [run_script_count(self.stack, place, subject, profile)]
-                    if profile.is_script
-                    else run_count_trials(self.stack, place, subject, profile, self.count_requests)
-                )
-                require_alive(self.stack.engine)
-                for trial in counted:
-                    self._keep(trial)
-            elif block.phase == "rate":
-                self._keep(self._run_turn(place, subject, profile, cell))
-            else:
-                self._keep(run_capacity_trial(self.stack, place, subject, profile, self.generator_cores))
+            for trial in self._measure_alone(place, subject, profile):
+                self._keep(trial)
             self._settle(subject)
         except StackError as error:
             error.where = ", ".join(filter(None, (error.where, f"in {block.phase} {block.number} of {cell}")))
@@ -296,14 +305,59 @@ class Measurer:
                 raise
             self._take_alone(block, step)  # once more, if it was another subject that broke it off
 
+    def _measure_alone(self, place: TrialPlan, subject: Subject, profile: Profile) -> list[Trial]:
+        """Take the trials of one step: several if it counts a mix, or looks for a rate."""
+        match place.block.phase:
+            case "count":
+                counted = (
+                    [run_script_count(self.stack, place, subject, profile)]
+                    if profile.is_script
+                    else run_count_trials(self.stack, place, subject, profile, self.count_requests)
+                )
+                require_alive(self.stack.engine)
+                return counted
+            case "rate":
+                return [self._run_turn(place, subject, profile, place.cell)]
+            case "slo":
+                return self._search([place], [subject], profile, place.cell)
+            case _:
+                return [run_capacity_trial(self.stack, place, subject, profile, self.generator_cores)]
+
     def _run_turn(self, place: TrialPlan, subject: Subject, profile: Profile, base: Cell) -> Trial:
         """Load a subject for one turn at a fixed rate; a share is one of the capacity of `base`."""
-        rate = find_rate(profile, self.trials, base)
+        rate = find_rate(profile, self.trials, base, self.generator_cores)
         seconds = profile.duration if profile.is_script else place.step.slice_s
         seconds = LONGEST_S if rate is None else seconds
         longest_s = find_longest_s(profile, self.trials, base)
-        turn = Turn(rate, seconds, self.rate_warmup_s if rate is not None else 0, longest_s=longest_s)
+        turn = Turn(
+            rate, seconds, self.rate_warmup_s if rate is not None else 0, longest_s=longest_s, seed=subject.seed
+        )
         return run_turn(self.stack, place, subject, profile, turn, cores=self.generator_cores)
+
+    def _search(
+        self, places: Sequence[TrialPlan], subjects: Sequence[Subject], profile: Profile, base: Cell
+    ) -> list[Trial]:
+        """Find the highest rates at which subjects hold the objective, from what is known of `base` on."""
+        objective = profile.slo
+        if objective is None:
+            return []
+        capacity = (
+            find_capacity(self.trials, base) or (profile.rate.per_second if profile.rate is not None else None) or 1.0
+        )
+        starts = tuple(
+            find_start([trial for trial in self.trials if trial.cell == str(place.cell)], objective, capacity)
+            for place in places
+        )
+        warmup_s, longest_s = self.step_warmup_s, find_longest_s(profile, self.trials, base)
+
+        def step(number: int, rate: float, seconds: int) -> Trial:
+            turn = Turn(rate, seconds, warmup_s, longest_s=max(longest_s, 2 * objective.limit_s))
+            place, subject = places[number], subjects[number]
+            trial = run_turn(self.stack, place, subject, profile, turn, cores=self.generator_cores)
+            self._settle(subject)
+            return trial.model_copy(update={"warnings": ()})  # to fail is what some steps are for
+
+        return Search(objective, starts).run(step)
 
     def _leave_out(self, error: StackError) -> bool:
         """Leave out the subjects that have ended or reached a limit. Returns False if then no head is left to measure.
@@ -355,6 +409,8 @@ class Measurer:
                     part_s = time.monotonic() - part_began
                     self._add_time(block, part_s)
                     others_s += part_s
+        except TurnError as error:
+            self._drop(block, pair, error, only_base=False)
         except StackError as error:
             self._drop_or_raise(block, pair, error)
         self._add_time(parts[-1], time.monotonic() - began - others_s)
@@ -376,11 +432,11 @@ class Measurer:
         """Make the error for a subject that exited, even if something else failed first because of it."""
         return make_exit_error(end, self.stack.engine.logs(end.handle), doing)
 
-    def _drop(self, block: Block, pair: Pair, error: StackError, *, only_base: bool) -> None:
+    def _drop(self, block: Block, pair: Pair, error: StackError | TurnError, *, only_base: bool) -> None:
         """Keep that a block was dropped. The third makes the run invalid, or, if base ended, leaves base out."""
         self._lost[str(pair)] += 1
         last = self._lost[str(pair)] >= _MOST_DROPPED
-        if last and only_base:
+        if last and only_base and isinstance(error, StackError):
             self.lost[pair.base.variant] = error
         code = Code.BLOCKS_DROPPED if last and not only_base else Code.BLOCK_DROPPED
         message = f"{block.phase} {block.number} was dropped: {error.what}"
@@ -423,6 +479,8 @@ class Measurer:
                     trials += run_duet_trials(self.stack, places, loaded, profile, self._wrk_cores(placement))
                 case "rate":
                     trials.append(self._run_turn(places[0], loaded[0], profile, pair.base))
+                case "slo":
+                    trials += self._search(places, loaded, profile, pair.base)
                 case "latency":
                     trials += run_latency_trials(self.stack, places, loaded, profile)
                 case _:
@@ -476,7 +534,7 @@ class Measurer:
         placement = self.places[block.side % len(self.places)]
         if block.pair is not None and placement.tracks > 1:
             placement = placement.narrow(self._count_tracks(block.pair, placement))
-        if block.phase in {"interleaved", "rate"}:  # one subject is loaded at a time: with every CPU, as alone
+        if block.phase in {"interleaved", "rate", "slo"}:  # one subject is loaded at a time: with every CPU, as alone
             placement = Placement(*(placement.everywhere,) * 3)
         self.stack.place(placement)
         return placement

@@ -1,6 +1,8 @@
 """Run one turn with k6: at a fixed rate, as a script says, or to count the work of a script."""
 
+import math
 import time
+from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
@@ -28,27 +30,30 @@ from bench_action.stack.subject import Subject
 _COUNTED = 10  # iterations of a script, by one user
 _COUNT_S = 20
 _WARM_S = 5
+_MOST_PER_CORE = 700.0  # requests/s that k6 sends without using up the CPUs; it takes about 0.3 to 1 ms for each
+_MOST_USERS = 10_000
 _PAUSES = 1.5  # of the time that an iteration takes without others
 
 
-def find_rate(profile: Profile, trials: list[Trial], cell: Cell) -> float | None:
+def find_rate(profile: Profile, trials: Sequence[Trial], cell: Cell, cores: int) -> float | None:
     """Find the rate of a profile; None if its script says itself how it is run.
 
-    A share is one of the capacity of `cell`, by the trials so far. Raises InputError if that is not known.
+    A share is one of the capacity of `cell`, by the trials so far, which must be known (`find_capacity`). It is never
+    more than k6 can send with `cores` CPUs.
     """
     if profile.rate is None or profile.rate.share is None:
         return profile.rate.per_second if profile.rate is not None else None
+    most = min(_MOST_PER_CORE * cores, _MOST_USERS / profile.timeout)
+    return max(1.0, min(most, round(profile.rate.share * find_capacity(trials, cell))))
+
+
+def find_capacity(trials: Sequence[Trial], cell: Cell) -> float:
+    """Find how many requests a cell answers each second at full load; 0 if no valid trial shows it."""
     own = [t.requests_per_second for t in trials if t.phase == "capacity" and t.cell == str(cell) and t.valid]
-    if not own or median(own) <= 0:
-        raise InputError(
-            f"the rate of {profile.rate} of the capacity of {cell} is not known",
-            cause="no trial under full load was valid",
-            advice="set a number, such as `rate: 100/s`",
-        )
-    return max(1.0, round(profile.rate.share * median(own)))
+    return median(own) if own else 0.0
 
 
-def find_longest_s(profile: Profile, trials: list[Trial], cell: Cell) -> float:
+def find_longest_s(profile: Profile, trials: Sequence[Trial], cell: Cell) -> float:
     """Find how long an iteration may take before users are missing: its timeout, and the pauses of a script."""
     if not profile.is_script:
         return float(profile.timeout)
@@ -97,13 +102,14 @@ def run_script_count(stack: Stack, place: TrialPlan, subject: Subject, profile: 
     """Let one user run a script a few times, to find the work of each of its requests, those of `setup` included."""
     time.sleep(place.step.pause_s)
     before = read_work(subject)
-    turn = Turn(None, _COUNT_S, iterations=_COUNTED)
+    turn = Turn(None, _COUNT_S, iterations=_COUNTED, seed=subject.seed)
     order, tape = subject.order_turn(profile, turn)
     answer = stack.agent.k6(order, tape, lambda: require_alive(stack.engine))
     stack.agent.settle([subject.handle.id], 1.0)
     after = read_work(subject)
     report = parse_k6_report(answer, profile, turn, str(place.cell))
-    require_requests(report, profile, str(place.cell))
+    _require_requests(report, profile, str(place.cell))
+    _require_time(report, profile, str(place.cell))
     usage = subtract_counters(answer["before"], answer["after"])
     require_within_limits(stack.engine, [Strain(subject, usage, report.failed)])
     work = count_work(before, after)
@@ -137,11 +143,24 @@ def run_script_count(stack: Stack, place: TrialPlan, subject: Subject, profile: 
 def warm_up_by_script(stack: Stack, subjects: list[Subject], profile: Profile) -> None:
     """Let one user run a script a few times on each subject: wrk cannot load it with what a script sends."""
     for subject in subjects:
-        order, tape = subject.order_turn(profile, Turn(None, _WARM_S, iterations=_COUNTED))
+        order, tape = subject.order_turn(profile, Turn(None, _WARM_S, iterations=_COUNTED, seed=subject.seed))
         stack.agent.k6(order, tape, lambda: require_alive(stack.engine))
 
 
-def require_requests(report: K6Report, profile: Profile, where: str) -> None:
+def _require_time(report: K6Report, profile: Profile, where: str) -> None:
+    """Raise InputError if a turn is too short for an iteration of a script."""
+    iteration_s = report.at_rate.iteration_us / 1e6
+    if profile.rate is None or (report.at_rate.iterations and iteration_s < profile.duration):
+        return
+    longest_s = math.ceil(2 * max(iteration_s, _COUNT_S if not report.at_rate.iterations else 0))
+    raise InputError(
+        f"an iteration of the script {profile.k6} takes longer than a turn of {profile.duration} s",
+        where=where,
+        advice=f"set `duration: {longest_s}s` in the profile, or let the script wait less",
+    )
+
+
+def _require_requests(report: K6Report, profile: Profile, where: str) -> None:
     """Raise InputError if a script sends nothing."""
     if report.bytes_read or report.failed:
         return

@@ -29,6 +29,7 @@ METRICS: dict[str, Metric] = {
         Metric("latency_p99_at_rate_us", "µs", "lower", "p99 at a fixed rate"),
         Metric("latency_p999_at_rate_us", "µs", "lower", "p99.9 at a fixed rate"),
         Metric("cpu_ms_per_request_at_rate", "ms", "lower", "application CPU/request at a fixed rate"),
+        Metric("slo_rate", "1/s", "higher", "requests/s within the objective"),
         Metric("error_rate", "1", "lower", "errors/request"),
         Metric("cpu_ms_per_request", "ms", "lower", "application CPU/request"),
         Metric("total_cpu_ms_per_request", "ms", "lower", "total CPU/request"),

@@ -14,7 +14,7 @@ SCHEMA_VERSION: Final = 1
 
 Revision = Literal["base", "head"]
 Verdict = Literal["improved", "unchanged", "regressed", "inconclusive", "invalid", "measured"]
-PhaseName = Literal["count", "capacity", "latency", "duet", "interleaved", "rate"]
+PhaseName = Literal["count", "capacity", "latency", "duet", "interleaved", "rate", "slo"]
 # of the latencies at a fixed rate, as shares of the requests
 QUANTILES: Final = (*(percent / 100 for percent in (1, 5, *range(10, 90, 10), 90, 95, 98, 99)), 0.995, 0.999)
 
@@ -146,7 +146,7 @@ class AtRate(Frozen):
 
     rate: float | None = Field(description="iterations to begin each second; null: as the script itself says")
     iterations: int = Field(description="how many ended in time; of a profile's own requests, each is one request")
-    iteration_us: float = Field(description="how long half of them took at most")
+    iteration_us: float = Field(description="how long they took, on average")
     dropped: int = Field(description="iterations that were not begun, as all users still waited for a reply")
     all_requests: int = Field(description="with those of the warm-up, to which CPU times belong as well")
     timed: str = Field(
@@ -159,6 +159,7 @@ class AtRate(Frozen):
     checks_failed: int = 0
     failed_checks: tuple[str, ...] = Field((), description="their names")
     thresholds: tuple[str, ...] = Field((), description="those of the script that were crossed")
+    exceptions: int = Field(0, description="how often the script raised one, which ends its iteration")
     ended: str = Field("", description="why the script ended early; empty if it did not")
     routes: dict[str, RouteAtRate] = Field({}, description="each request of a mix")
 
@@ -349,6 +350,7 @@ class ProfileInfo(Frozen):
         "", description="digest of the files with URLs, values and scripts that it names; empty without any"
     )
     rate: str = Field("", description="the rate at which base and head are compared as well; empty without one")
+    slo: str = Field("", description="the objective whose highest rate is compared; empty without one")
     script: str = Field("", description="the k6 script that is its load; empty if wrk loads it")
 
 
@@ -442,7 +444,7 @@ class Comparison(Frozen):
     """A metric of a cell against the same metric of another cell."""
 
     kind: Literal["revision", "variant"]
-    method: Literal["duet", "interleaved", "solo", "count", "rate"]
+    method: Literal["duet", "interleaved", "solo", "count", "rate", "slo"]
     metric: str
     profile: str
     variant: str

@@ -48,6 +48,7 @@ class Code(StrEnum):
     RATE_MISSED = "rate-missed"
     RATE_NOT_REACHED = "rate-not-reached"
     SCRIPT_ENDED = "script-ended"
+    SLO_NOT_HELD = "slo-not-held"
     SCRIPT_FAILS = "script-fails"
 
     @property
@@ -89,6 +90,7 @@ _INVALIDATING = frozenset(
         Code.K6_SATURATED,
         Code.RATE_NOT_REACHED,
         Code.SCRIPT_FAILS,
+        Code.SLO_NOT_HELD,
     }
 )
 
@@ -153,6 +155,7 @@ _ADVICE = {
     Code.RATE_MISSED: "Requests that wait for others are part of the latencies; those that were not begun are missing.",
     Code.RATE_NOT_REACHED: "Above its capacity, a service shows only how long its queue is. Lower `rate`.",
     Code.SCRIPT_ENDED: "The application's log, and the script run by `k6 run`, may show why.",
+    Code.SLO_NOT_HELD: "The objective is too strict for this machine, or `timeout` is too short. Allow more latency.",
     Code.SCRIPT_FAILS: "Fix the script or what it expects, so that base passes; then head is judged by it.",
     Code.COLD: "It was measured before its speed was the usual one, so a change may be larger or smaller than shown.",
 }

@@ -8,6 +8,7 @@
 | `duet` | by how much do two subjects differ? | both under load at the same time, on the same CPU |
 | `interleaved` | the same, if a duet is impossible | both under load, in short slices in turn |
 | `rate` | how long do users wait at a usual load? | requests at a fixed rate (k6), one subject after the other |
+| `slo` | which rate holds the objective? | steps of different rates (k6), the subjects in turn |
 
 Pure: the same seed gives the same order on every machine.
 """
@@ -265,12 +266,19 @@ def make_rate_blocks(pairs: Sequence[Pair], *, blocks: int, pace: Pace, seed: in
         yield _balance(Block("rate", number, steps, pair, pace.warmup_s), dice)
 
 
-def make_solo_rate_blocks(cells: Sequence[Cell], *, blocks: int, pace: Pace, seed: int) -> Iterator[Block]:
-    """Yield blocks in which each cell is loaded at a fixed rate, with nothing to compare it with."""
+def make_objective_blocks(pairs: Sequence[Pair], *, blocks: int, warmup_s: int, seed: int) -> Iterator[Block]:
+    """Yield blocks in which the highest rates of a pair's two subjects are found that hold an objective."""
+    return _make_joint_blocks("slo", pairs, blocks, Pace(warmup_s, 0), seed)
+
+
+def make_solo_rate_blocks(
+    phase: Literal["rate", "slo"], cells: Sequence[Cell], *, blocks: int, pace: Pace, seed: int
+) -> Iterator[Block]:
+    """Yield blocks in which each cell is loaded at fixed rates, with nothing to compare it with."""
     for number in range(1, blocks + 1 if cells else 1):
-        order = _shuffled(cells, f"{seed}/rate/{number}")
+        order = _shuffled(cells, f"{seed}/{phase}/{number}")
         steps = tuple(Step(i, (cell,), pace.warmup_s, renew=True, slice_s=pace.slice_s) for i, cell in enumerate(order))
-        yield Block("rate", number, steps)
+        yield Block(phase, number, steps)
 
 
 def _deal(phase: PhaseName, pairs: Sequence[Pair], blocks: int, seed: int) -> Iterator[tuple[int, Pair, random.Random]]:

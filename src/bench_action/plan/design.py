@@ -16,6 +16,7 @@ from bench_action.plan.blocks import (
     make_duet_blocks,
     make_interleaved_blocks,
     make_latency_blocks,
+    make_objective_blocks,
     make_rate_blocks,
     make_solo_blocks,
     make_solo_rate_blocks,
@@ -27,6 +28,7 @@ from bench_action.stats.nested import USUAL, choose_slice
 _SWITCH_S = 1.5  # of a pair's block: stopping and starting its subjects, without the time they take to boot
 _SLOW_S = 10.0  # subjects that take longer to start have their cost in the log
 _SHARED, _LONGEST_SHARED = 0.25, 3.0  # by how much each more request lengthens the slices of a mix, and the most
+_STEPS, _STEP_S = 4, 3  # of a subject in a block of phase `slo`, and how long each usually takes
 _K6_S = 0.7  # from starting k6 to its first request, and from its last one to its report
 _INTERLEAVED = Pace(warmup_s=1, slice_s=1, turns=2)
 
@@ -49,7 +51,7 @@ class Design:
     in_turns: bool = False
 
     def make_blocks(self, project: Project) -> Iterator[Block]:
-        """Yield every block, phase by phase: `count`, `capacity`, `rate`, `duet` (if possible), `interleaved`.
+        """Yield every block, phase by phase: `count`, `capacity`, `rate`, `slo`, `duet` (if possible), `interleaved`.
 
         wrk cannot load scripts: they are counted, and compared in phase `rate` alone.
         `latency` compares revisions only, and shares the restarts of the phase that comes first of these two.
@@ -87,16 +89,31 @@ class Design:
         """List the pairs that are compared in turns with k6."""
         return [pair for pair in self.pairs if _is_rated(project, pair.head)]
 
+    def list_objectives(self, project: Project) -> list[Pair]:
+        """List the pairs whose highest rates are compared that hold an objective."""
+        return [pair for pair in self.pairs if _has_objective(project, pair.head)]
+
     def _make_rate_blocks(self, project: Project) -> Iterator[Block]:
-        """Yield the blocks of phase `rate`: of pairs, else of each cell alone."""
-        policy = project.policy
-        if self.pairs:
-            pairs = self.list_rated(project)
-            pace = Pace(policy.duet.warmup, policy.rate.slice)
-            return make_rate_blocks(pairs, blocks=policy.rate.blocks, pace=pace, seed=self.seed)
-        cells = [cell for cell in self.cells if _is_rated(project, cell)]
-        pace = Pace(policy.warmup, policy.rate.slice)
-        return make_solo_rate_blocks(cells, blocks=policy.blocks, pace=pace, seed=self.seed)
+        """Yield the blocks of phases `rate` and `slo`: of cells in no pair, then of pairs."""
+        policy, seed = project.policy, self.seed
+        paired = {cell for pair in self.pairs for cell in (pair.base, pair.head)}
+        alone = [cell for cell in self.cells if cell not in paired]
+        rated = [cell for cell in alone if _is_rated(project, cell)]
+        held = [cell for cell in alone if _has_objective(project, cell)]
+        pace, solo = Pace(policy.duet.warmup, policy.rate.slice), Pace(policy.warmup, policy.rate.slice)
+        return chain(
+            make_solo_rate_blocks("rate", rated, blocks=self._capacity_blocks(project), pace=solo, seed=seed),
+            make_solo_rate_blocks("slo", held, blocks=self._capacity_blocks(project), pace=solo, seed=seed),
+            make_rate_blocks(self.list_rated(project), blocks=policy.rate.blocks, pace=pace, seed=seed),
+            make_objective_blocks(
+                self.list_objectives(project), blocks=policy.slo.blocks, warmup_s=pace.warmup_s, seed=seed
+            ),
+        )
+
+    def _estimate_objective_s(self, project: Project) -> float:
+        """Estimate how long a block of phase `slo` takes."""
+        restart_s = _SWITCH_S + self.boot_s + self.renewal_s + project.policy.duet.warmup
+        return restart_s + 2 * _STEPS * (_K6_S + project.policy.slo.warmup + _STEP_S)
 
     def _estimate_rates_s(self, project: Project) -> dict[Cell, float]:
         """Estimate how long a block of phase `rate` takes, for each pair (by its head)."""
@@ -116,11 +133,13 @@ class Design:
         alone_s = self._estimate_counts_s(project) + blocks * times.capacity_s
         latency_s = times.revisions * policy.latency.blocks * times.latency_s
         loaded = len(self.list_loaded(project))
+        held = len(self.list_objectives(project)) * policy.slo.blocks
         rates_s = policy.rate.blocks * sum(self._estimate_rates_s(project).values())
+        rates_s += held * self._estimate_objective_s(project)
         duet_s = loaded * policy.duet.seconds
         duets = min(policy.duet.blocks, int(policy.duet.seconds / times.duet_s))
         paired = times.revisions * policy.latency.blocks + loaded * duets * tracks
-        paired += len(self.list_rated(project)) * policy.rate.blocks
+        paired += len(self.list_rated(project)) * policy.rate.blocks + held * _STEPS
         trials = len(self.cells) * (COUNTS + blocks) + 2 * paired + self._count_more_trials(project)
         total_s = alone_s + rates_s + latency_s + duet_s
         return trials, min(total_s, times.limit_s) if times.limit_s is not None else total_s
@@ -164,6 +183,7 @@ class Design:
                 if not _is_script(project, cell)
             ),
             rate_s=max(self._estimate_rates_s(project).values(), default=0.0),
+            objective_s=self._estimate_objective_s(project),
             latency=_fit_latency(project),
             duet=self._fit_duet(policy),
             renewal_s=renewal_s,
@@ -255,6 +275,11 @@ def _is_script(project: Project, cell: Cell) -> bool:
 def _is_rated(project: Project, cell: Cell) -> bool:
     profile = _find_profile(project, cell)
     return profile is not None and profile.is_rated
+
+
+def _has_objective(project: Project, cell: Cell) -> bool:
+    profile = _find_profile(project, cell)
+    return profile is not None and profile.slo is not None
 
 
 def _find_turn_s(project: Project, cell: Cell) -> int:

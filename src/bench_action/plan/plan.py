@@ -53,6 +53,10 @@ class Plan:
         """Count the pairs that are compared in turns with k6."""
         return len(self.design.list_rated(self.project))
 
+    def count_objectives(self) -> int:
+        """Count the pairs whose highest rates are compared that hold an objective."""
+        return len(self.design.list_objectives(self.project))
+
     def without_pinning(self, reason: str) -> "Plan":
         """Measure pairs in turn instead of at the same time, because containers cannot be pinned to CPUs."""
         return replace(self, design=replace(self.design, duets=False), places=(), unpinned=reason)

@@ -27,7 +27,7 @@ class Timetable:
     them are base and head of a variant, which have latency blocks as well. `restart_s`: restarting both subjects of a
     pair, once per block; `renewal_s`: the part of it in which data are made new, on average. `capacity_s`: one
     `capacity` block, with all its cells. `latency`, `duet`: warm-up, slice and number of blocks of these phases.
-    `rate_s`: one block of phase `rate`.
+    `rate_s`, `objective_s`: one block of phases `rate` and `slo`.
     """
 
     limit_s: float | None
@@ -39,6 +39,7 @@ class Timetable:
     duet: PairPhase
     renewal_s: float = 0.0
     rate_s: float = 0.0
+    objective_s: float = 0.0
 
     @property
     def duet_s(self) -> float:
@@ -65,8 +66,9 @@ class Timetable:
             capacity_s = max([self.capacity_s, *elapsed.blocks_s])
             latency_s = self.revisions * self.latency.blocks * self.latency_s
             return left_s < capacity_s + latency_s + self.pairs * LEAST_BLOCKS * (self.duet_s + longer_s)
-        if block.phase == "rate":
-            block_s = fmean(elapsed.blocks_s) if elapsed.blocks_s else self.rate_s
+        if block.phase in {"rate", "slo"}:
+            planned_s = self.rate_s if block.phase == "rate" else self.objective_s
+            block_s = fmean(elapsed.blocks_s) if elapsed.blocks_s else planned_s
             return left_s < block_s + self.pairs * LEAST_BLOCKS * (self.duet_s + longer_s)
         if block.phase == "latency":
             block_s = fmean(elapsed.blocks_s) if elapsed.blocks_s else self.latency_s

@@ -10,6 +10,7 @@ _FIRST = (
     "latency_p50_us",
     "latency_p50_at_rate_us",
     "latency_p90_at_rate_us",
+    "slo_rate",
     "cpu_ms_per_request",
     "total_cpu_ms_per_request",
     "queries_per_request",

@@ -61,9 +61,16 @@ def _describe_rates(turns: Sequence[Trial]) -> tuple[str, ...]:
     """Say how requests were sent at a fixed rate, and what that cost."""
     busy = percent(max(trial.generator_busy for trial in turns))
     cost = median(trial.cpu_ms.get("generator", 0.0) / max(1, _count_sent(trial)) for trial in turns)
+    rated = any(trial.at_rate is not None and trial.at_rate.rate is not None for trial in turns)
+    paired = any(trial.pair for trial in turns)
     return (
-        "At a fixed rate, requests began at their time, whether or not earlier ones had been answered.",
-        "There, base and head took turns in random order, restarted for each block. Percentiles are exact.",
+        *(
+            ("At a fixed rate, requests began at their time, whether or not earlier ones had been answered.",)
+            if rated
+            else ()
+        ),
+        *(("With k6, the two of a pair took turns in random order, restarted for each block.",) if paired else ()),
+        "Percentiles of k6 are exact, without requests under way at the end.",
         f"k6 used {cost:.2f} ms of CPU for each request, and at most {busy} of the CPU time that it could.",
     )
 

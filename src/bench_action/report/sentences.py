@@ -29,6 +29,8 @@ def describe_loss(c: Comparison) -> str:
         case "latency_p50_us" | "latency_p50_at_rate_us":
             at = " at a fixed rate" if c.metric in AT_RATE else ""
             return f"`{c.variant}` answers {numbers.latency(abs(c.difference))} later on `{c.profile}`{at}"
+        case "slo_rate":
+            return f"`{c.variant}` holds its objective {_describe_highest(c)} on `{c.profile}`"
         case metric if metric in _CPU:
             subject, what = _CPU[metric]
             return f"`{c.variant}` {subject} {size} more {what} for each request of `{c.profile}`"
@@ -46,9 +48,15 @@ def describe_gain(c: Comparison) -> str:
     if c.metric in {"latency_p50_us", "latency_p50_at_rate_us"}:
         at = " at a fixed rate" if c.metric in AT_RATE else ""
         return f"`{c.variant}` answers {numbers.latency(abs(c.difference))} sooner on `{c.profile}`{at}"
+    if c.metric == "slo_rate":
+        return f"`{c.variant}` holds its objective {_describe_highest(c)} on `{c.profile}`"
     if c.method == "count":
         return _describe_count(c)
     return f"`{c.cell}` needs {size} less {name_metric(c)}"
+
+
+def _describe_highest(c: Comparison) -> str:
+    return f"up to {numbers.count(c.head_value)} instead of {numbers.count(c.base_value)} requests/s"
 
 
 def _describe_count(c: Comparison) -> str:
@@ -102,9 +110,10 @@ def _explain_loss(cell: str, metrics: Mapping[str, Comparison]) -> Iterator[str]
     latency, cpu = metrics.get("latency_p50_us"), metrics.get("cpu_ms_per_request")
     waits = any(is_loss(c) for metric, c in metrics.items() if metric in AT_RATE and metric.startswith("latency"))
     at_rate = metrics.get("cpu_ms_per_request_at_rate")
-    if waits and latency is None and (at_rate is None or not is_loss(at_rate)):
+    calm = at_rate is not None and at_rate.verdict == "unchanged"
+    if waits and latency is None and calm:
         yield f"`{cell}` needs no more CPU at a fixed rate than before, so it spends the time waiting."
-    elif waits and latency is not None and not is_loss(latency) and (cpu is None or not is_loss(cpu)):
+    elif waits and latency is not None and latency.verdict == "unchanged" and (calm or _is_unchanged(cpu)):
         yield f"`{cell}` takes no longer with one connection, so requests wait for each other: a pool, a lock, a queue?"
     elif latency is not None and cpu is not None and is_loss(latency) and not cpu.relevant:
         yield f"`{cell}` needs no more CPU per request than before, so it spends the time waiting."
@@ -114,6 +123,10 @@ def _explain_loss(cell: str, metrics: Mapping[str, Comparison]) -> Iterator[str]
         yield f"`{cell}` makes the same queries, but the database needs more CPU for them: a lost index, or a plan?"
     elif (total := metrics.get("total_cpu_ms_per_request")) is not None and is_loss(total):
         yield f"`{cell}` needs no more CPU itself, but its services do."
+
+
+def _is_unchanged(c: Comparison | None) -> bool:
+    return c is not None and c.verdict == "unchanged"
 
 
 def list_certainties(result: Result) -> tuple[str, ...]:

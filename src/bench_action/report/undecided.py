@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from bench_action.compare.evidence import FAULTS
-from bench_action.config.gates import ALONE, AT_RATE
+from bench_action.config.gates import ALONE, AT_RATE, OBJECTIVE
 from bench_action.model.result import Comparison, Result
 from bench_action.model.wording import percent, plural
 from bench_action.report.change import (
@@ -76,7 +76,7 @@ def _advise_more(c: Comparison, result: Result, pace: Pace) -> str:
     if c.blocks_wanted is not None and c.blocks_wanted >= _AT_THE_GATE:
         return "The change is as large as the gate, so no amount of time decides it: choose another gate."
     block_s = pace.find_block_s(c)
-    if c.blocks_wanted is not None and block_s and c.metric not in {*ALONE, *AT_RATE}:
+    if c.blocks_wanted is not None and block_s and c.metric not in {*ALONE, *AT_RATE, *OBJECTIVE}:
         more_s = (c.blocks_wanted - c.blocks) * block_s * pace.cells
         minutes = math.ceil((result.timings.get("measure", 0.0) + more_s) / 60)
         if minutes <= _LONGEST_MIN:
@@ -96,6 +96,6 @@ def _describe_self_test(comparisons: Sequence[Comparison]) -> Iterator[str]:
     )
     for c in comparisons:
         detectable = meaningful_detectable(c)
-        if c.method in {"duet", "interleaved", "rate"} and c.gate is not None and detectable is not None:
+        if c.method in {"duet", "interleaved", "rate", "slo"} and c.gate is not None and detectable is not None:
             size = f"{percent(detectable)} in {name_metric(c)} of `{c.cell}`"
             yield f"On this machine, 95 of 100 such runs detect a loss of {size}."

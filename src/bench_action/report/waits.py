@@ -8,7 +8,7 @@ from statistics import median
 from bench_action.model.result import QUANTILES, Result, Trial, cell_name
 from bench_action.report import numbers
 
-_WIDTH = 44
+_WIDTH = 34
 _WHISKER, _BOX, _MEDIAN = "─", "▒", "█"
 _LOWEST, _LOW, _HIGH, _HIGHEST = (QUANTILES.index(share) for share in (0.05, 0.1, 0.9, 0.99))
 
@@ -60,13 +60,15 @@ def list_waits(result: Result) -> tuple[Waits, ...]:
 
 
 def _list(result: Result) -> Iterator[Waits]:
-    loads = {profile.name: _describe_load(profile.rate, profile.script) for profile in result.profiles}
+    loads = {profile.name: (profile.rate, profile.script) for profile in result.profiles}
     turns = [trial for trial in result.trials if trial.phase == "rate" and trial.valid and _has_quantiles(trial)]
     for variant, profile in dict.fromkeys((trial.variant, trial.profile) for trial in turns):
         own = [trial for trial in turns if (trial.variant, trial.profile) == (variant, profile)]
         sides = [(side, [t for t in own if t.revision == side]) for side in ("base", "head")]
         shown = tuple((side, _average(trials)) for side, trials in sides if trials)
-        yield Waits(cell_name(variant, "head", profile), loads.get(profile, ""), shown)
+        rates = {trial.at_rate.rate for trial in own if trial.at_rate is not None and trial.at_rate.rate is not None}
+        load = _describe_load(*loads.get(profile, ("", "")), rates)
+        yield Waits(cell_name(variant, "head", profile), load, shown)
 
 
 def _has_quantiles(trial: Trial) -> bool:
@@ -76,10 +78,12 @@ def _has_quantiles(trial: Trial) -> bool:
 def _average(trials: Sequence[Trial]) -> tuple[float, ...]:
     """Take the median of each quantile over turns."""
     rows = [trial.at_rate.quantiles_us for trial in trials if trial.at_rate is not None]
-    return tuple(median(values) for values in zip(*rows, strict=True))
+    return tuple(max(1.0, median(values)) for values in zip(*rows, strict=True))  # 0: refused connections
 
 
-def _describe_load(rate: str, script: str) -> str:
+def _describe_load(rate: str, script: str, rates: set[float]) -> str:
+    """Describe the rate; of a share, the requests/s that it came to, which all turns have in common."""
+    found = f"{rates.pop():g}/s" if len(rates) == 1 else ""
     if rate and "%" in rate:
-        return f"at {rate} of base's capacity"
+        return f"at {rate} of the capacity" + (f" ({found})" if found else "")
     return f"at {rate}" if rate else f"as {script} says" if script else ""

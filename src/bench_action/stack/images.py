@@ -72,7 +72,7 @@ def make_images(
     secrets. `results`: the folder of our own results, which is left out of every build.
     """
     config = project.config
-    needs_k6 = bool(project.rated or (base is not None and base.project.rated))
+    needs_k6 = project.needs_k6 or (base is not None and base.project.needs_k6)
     load = _make_load_image(engine, config.load.image, progress, needs_k6=needs_k6)
     make = partial(_make_image, engine, progress=progress, environ=environ, results=results)
     variants, built_s = {}, {}

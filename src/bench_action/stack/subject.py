@@ -20,6 +20,7 @@ from bench_action.stack.server import DatabaseServer, Statements
 _LATE_S = 15.0  # wrk may take so much longer than it should
 _EARLY_S = 0.04  # a little less than half of the time between two looks at wrk's clock, as it takes a while to start
 _LATE_LOOKS = 0.006  # by which share of its time the looks come late: 0.4 to 0.9 % (benchmarks/detection/recordings)
+_SCRIPT_ENDS_S = 120.0  # how long `setup`, `teardown` and what is under way at the end of a script may take
 _SPARE_S = 60  # wrk's own time beyond the longest warm-up: it is interrupted before
 _NOWHERE = Handle("", "", "subject", "", 0)
 
@@ -140,7 +141,7 @@ class Subject:
             tape = Tape(self.handle.address or self.handle.host, self.handle.port, ())
         else:
             tape = self.address_profile(profile, "rate", number)
-        limit_s = turn.limit_s + profile.timeout + _LATE_S
+        limit_s = turn.limit_s + profile.timeout + (_SCRIPT_ENDS_S if turn.rate is None else _LATE_S)
         return build_turn_order(self.handle, profile, tape, turn, parts=self.parts, limit_s=limit_s), tape
 
     def keeps_open(self, profile: str) -> bool:

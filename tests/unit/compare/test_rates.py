@@ -8,7 +8,7 @@ from tests.unit.factories import LATENCY, make_result, make_trial
 from bench_action.compare.pairs import Rules, compare_pairs, split_alpha
 from bench_action.compare.rates import find_missed_rates, warn_of_rates
 from bench_action.compare.summary import trial_values
-from bench_action.config.gates import AT_RATE, EXACT, default_gates
+from bench_action.config.gates import AT_RATE, EXACT, OBJECTIVE, default_gates
 from bench_action.model.result import QUANTILES, AtRate, Comparison, Finding, Trial
 from bench_action.model.warning import Code
 from bench_action.plan.blocks import Cell, Pair
@@ -103,7 +103,7 @@ def test_compare_pairs__p99_is_gated_only_with_enough_blocks() -> None:
 
 def test_split_alpha__turns_share_the_error_with_what_else_a_run_compares() -> None:
     gates = default_gates()
-    noisy = sum(1 for metric in gates if metric not in {*AT_RATE, *EXACT}) + 1
+    noisy = sum(1 for metric in gates if metric not in {*AT_RATE, *OBJECTIVE, *EXACT}) + 1
     at_rate = sum(1 for metric in gates if metric in AT_RATE)
     assert split_alpha(gates, 1) == pytest.approx(0.01 / noisy)
     assert split_alpha(gates, 1, 0, 1) == pytest.approx(0.01 / (noisy + at_rate))
@@ -119,38 +119,50 @@ def codes(trials: list[Trial]) -> list[Code]:
 
 
 MISSED, FAILING = {"dropped": 50, "iterations": 400}, {"checks": 10, "checks_failed": 4, "failed_checks": ("is 200",)}
+SLOW = {"iterations": 400, "timed": "iteration_duration"}
+ENDED = {"ended": "it ended itself", "dropped": 50}
 
 
 def test_find_missed_rates__what_head_alone_misses_fails() -> None:
-    (finding,) = findings(make_turns(head=MISSED))
-    assert (finding.code, finding.fails) == ("rate-missed", True)
-    assert finding.message == "it keeps up with 67 % of 200/s, and base with all of it"
+    (dropped,), (slow,) = findings(make_turns(head=MISSED)), findings(make_turns(head=SLOW))
+    assert (dropped.code, dropped.fails) == (slow.code, slow.fails) == ("rate-missed", True)
+    assert dropped.message.startswith("300 iterations were not begun, as all users waited for replies (in 6 of 6 turns")
+    assert slow.message == "it keeps up with 67 % of 200/s (in 6 of 6 turns, of base in 0 of 6)"
     assert codes(make_turns(head=MISSED)) == []
     assert findings(make_turns()) == []
 
 
-def test_warn_of_rates__what_base_misses_too_is_invalid() -> None:
-    trials = make_turns(base=MISSED, head=MISSED)
-    assert (codes(trials), findings(trials)) == ([Code.RATE_NOT_REACHED], [])
-    trials = make_turns(base=FAILING, head=FAILING)
-    assert (codes(trials), findings(trials)) == ([Code.SCRIPT_FAILS], [])
-    assert codes(make_turns(base={"ended": "it raised an exception"})) == [Code.SCRIPT_FAILS]
+def test_warn_of_rates__what_neither_side_can_do_is_invalid_and_what_head_mends_is_not() -> None:
+    for both, code in ((MISSED, Code.RATE_NOT_REACHED), (FAILING, Code.SCRIPT_FAILS), (ENDED, Code.SCRIPT_FAILS)):
+        trials = make_turns(base=both, head=both)
+        assert (codes(trials), findings(trials)) == ([code], [])
+        mended = make_turns(base=both)
+        assert (codes(mended), findings(mended)) == ([], [])
 
 
-def test_find_missed_rates__checks_and_thresholds_of_a_script_count() -> None:
-    (check,) = findings(make_turns(head=FAILING))
-    assert (check.code, check.fails) == ("script-checks", True)
-    assert check.message == "checks of the script fail: is 200 (24 of 60)"
+def test_find_missed_rates__checks_exceptions_thresholds_and_the_end_of_a_script_count() -> None:
+    (check,), (raised,) = findings(make_turns(head=FAILING)), findings(make_turns(head={"exceptions": 2}))
+    assert (check.code, check.fails, raised.code, raised.fails) == ("script-fails", True, "script-fails", True)
+    assert check.message.startswith("checks fail: is 200 (24 of 60) (in 6 of 6 turns")
+    assert raised.message.startswith("12 exceptions (in 6 of 6")
+    (ended,) = findings(make_turns(head=ENDED))  # and not that its rate is missed
+    assert (ended.code, ended.fails) == ("script-ended", True)
     crossed = {"thresholds": ("http_req_duration: p(95)<6",)}
     (alone,), (both,) = findings(make_turns(head=crossed)), findings(make_turns(base=crossed, head=crossed))
     assert (alone.fails, both.fails) == (True, False)
-    assert both.message == "the script's threshold is crossed, as in base: http_req_duration: p(95)<6"
+    assert both.message.endswith("p(95)<6 (in 6 of 6 turns, of base in 6 of 6), as in base")
 
 
-def test_find_missed_rates__a_single_turn_is_chance() -> None:
+def test_find_missed_rates__what_may_be_chance_fails_nothing() -> None:
     trials = make_turns()
     trials[1] = make_turn("head", 1, 5000.0, rate=MISSED)
     assert (findings(trials), codes(trials)) == ([], [])
+    for at in (3, 5, 7, 0):  # four of head's turns and one of base's
+        side = "base" if at == 0 else "head"
+        trials[at] = make_turn(side, 1 + at // 2, 5000.0, rate=MISSED)
+    (finding,) = findings(trials)
+    assert not finding.fails
+    assert finding.message.endswith("(in 4 of 6 turns, of base in 1 of 6): this may be chance")
 
 
 def test_list_waits__draws_base_above_head_on_one_scale() -> None:

@@ -10,7 +10,7 @@ from bench_action.compare.counting import is_settled, warn_of_varying_counts
 from bench_action.compare.explain import find_changes
 from bench_action.compare.pairs import Rules, compare_pairs, split_alpha
 from bench_action.compare.routes import sum_up_routes
-from bench_action.config.gates import AT_RATE, EXACT, default_gates
+from bench_action.config.gates import AT_RATE, EXACT, OBJECTIVE, default_gates
 from bench_action.model.result import (
     Comparison,
     Errors,
@@ -142,7 +142,7 @@ def test_list_causes__what_is_known_of_one_request_explains_the_mix() -> None:
 def test_split_alpha__the_requests_of_mixes_have_their_share() -> None:
     gates = default_gates()
     assert split_alpha(gates, 1, 0) == split_alpha(gates, 1)
-    noisy = sum(1 for metric in gates if metric not in {*AT_RATE, *EXACT}) + 1
+    noisy = sum(1 for metric in gates if metric not in {*AT_RATE, *OBJECTIVE, *EXACT}) + 1
     assert split_alpha(gates, 1, 5) == pytest.approx(split_alpha(gates, 1) * noisy / (noisy + 5))
 
 

@@ -8,7 +8,7 @@ from tests.unit.factories import PAIR, make_count, make_duet, make_latency, make
 
 from bench_action.compare.pairs import Rules, compare_pairs, split_alpha
 from bench_action.compare.verdict import collect_warnings, decide_verdict, is_loss
-from bench_action.config.gates import AT_RATE, Gate, default_gates
+from bench_action.config.gates import AT_RATE, OBJECTIVE, Gate, default_gates
 from bench_action.model.result import Comparison, Trial
 from bench_action.model.warning import Code
 
@@ -53,7 +53,7 @@ def verdict(trials: list[Trial], found: dict[str, Comparison]) -> str:
 def test_compare_pairs__has_every_gated_metric_judged_or_with_a_reason() -> None:
     for trials in ([], counts(), [*counts(), *alone()], [*counts(), *duets()], [*counts(), *duets(**UNEQUAL)]):
         found = judged(trials)
-        assert set(default_gates()) - set(AT_RATE) <= set(found)  # without a rate, nothing is compared at one
+        assert set(default_gates()) - {*AT_RATE, *OBJECTIVE} <= set(found)  # without a rate, nothing is compared at one
         for c in found.values():
             assert c.verdict in {"regressed", "improved", "unchanged"} or c.reason or c.gate is None
 

@@ -93,7 +93,7 @@ def test_make_records__head_only() -> None:
     assert [record.variant for record in make_records(make_result(make_paired(1000)))] == ["aiohttp"]
 
 
-def test_render_line__a_full_record_is_under_a_kilobyte() -> None:
+def test_render_line__a_full_record_is_a_short_line() -> None:
     """Everything that a run on a large machine can measure, for a service of a monorepo in a leg of a matrix."""
     full: dict[str, Any] = dict.fromkeys(
         [name for name in METRICS if name in SHORT],

@@ -28,11 +28,11 @@ pytestmark = pytest.mark.unit
 HANDLE = Handle("id", "web", "subject", "web", 8000, "web-2")
 PROFILE = Profile(connections=8, threads=2, duration=2, path="/items", rate="200/s")
 SCRIPT = Profile.model_validate({"k6": "load/buy.js", "rate": "50/s"}).with_files(
-    [("load/buy.js", b"x")], "load/buy.js"
+    [("load/buy.js", b"x")], "load/buy.js", "0123"
 )
 TURN = Turn(200.0, 3, warmup_s=1)
 REPORT: dict[str, Any] = {
-    "trend": "http_req_duration",
+    "trend": "iteration_duration",
     "requests": 600,
     "all_requests": 800,
     "failed": 0,
@@ -52,7 +52,14 @@ REPORT: dict[str, Any] = {
 
 def answer(*, status: int = 0, output: str | None = None, **changes: Any) -> K6Answer:
     text = f"{SENTINEL}{json.dumps(REPORT | changes)}\n" if output is None else output
-    values: dict[str, Any] = {"output": text, "status": status, "cpu_s": 1.0, "wall_s": 5.0, "memory_mib": 30.0}
+    values: dict[str, Any] = {
+        "output": text,
+        "status": status,
+        "exceptions": 0,
+        "cpu_s": 1.0,
+        "wall_s": 5.0,
+        "memory_mib": 30.0,
+    }
     return require_shape(values | {"before": {}, "after": {}, "steal_percent": 0.0}, K6Answer)
 
 
@@ -76,6 +83,7 @@ def test_build_turn_order__begins_requests_at_a_rate_with_users_for_every_late_r
     assert (measured["executor"], measured["rate"], measured["timeUnit"]) == ("constant-arrival-rate", 200_000, "1000s")
     assert measured["preAllocatedVUs"] == measured["maxVUs"] == 400
     assert (measured["gracefulStop"], measured["tags"]) == ("0s", {"turn": "measured"})
+    assert settings["trends"] == ["iteration_duration"]  # with the time to connect
     assert settings["serials"] == {"warmup": 600_000_000, "measured": 600_500_000}
     assert settings["routes"] == ["GET /items"]
     assert settings["expected"] == [{"min": 200, "max": 299}]
@@ -88,8 +96,14 @@ def test_build_turn_order__a_script_is_imported_by_its_path_and_keeps_its_own_sc
     assert b'from "../load/buy.js"' in files["bench_action/run.js"]
     assert read_settings(built)["options"] == {}
     assert "--env=BASE_URL=http://web:8000" in built["argv"]
-    counted = read_settings(order(SCRIPT, Turn(None, 20, iterations=10)))["options"]["scenarios"]["measured"]
-    assert (counted["executor"], counted["vus"], counted["iterations"]) == ("shared-iterations", 1, 10)
+    counted = read_settings(order(SCRIPT, Turn(None, 20, iterations=10, seed=7)))
+    assert (counted["iterations"], counted["longest"], counted["seed"], counted["needs_default"]) == (
+        10,
+        "20s",
+        7,
+        False,
+    )
+    assert read_settings(order(SCRIPT))["needs_default"]
 
 
 def test_parse_k6_report__has_exact_percentiles_of_what_was_measured() -> None:
@@ -106,6 +120,11 @@ def test_parse_k6_report__crossed_thresholds_are_no_error_and_an_exception_is() 
     crossed = parse_k6_report(answer(status=99, thresholds=["http_req_duration: p(95)<1"]), PROFILE, TURN, "x")
     assert (crossed.at_rate.thresholds, crossed.at_rate.ended) == (("http_req_duration: p(95)<1",), "")
     assert parse_k6_report(answer(status=107), PROFILE, TURN, "x").at_rate.ended == "it raised an exception"
+    stopped = answer(status=99)
+    stopped["output"] += 'level=error msg="thresholds …; one has abortOnFail enabled, stopping test prematurely"'
+    assert "abortOnFail" in parse_k6_report(stopped, PROFILE, TURN, "x").at_rate.ended
+    named = answer(failed_names=["a\nb `c`"], checks_failed=1)
+    assert parse_k6_report(named, PROFILE, TURN, "x").at_rate.failed_checks == ("a b 'c'",)
 
 
 @pytest.mark.parametrize("output", ["", "level=error", f"{SENTINEL}{{", f"{SENTINEL}[]", f'{SENTINEL}{{"trend": 1}}'])
@@ -121,6 +140,9 @@ def test_parse_k6_report__a_script_that_requests_another_server_is_refused_by_it
     )
     with pytest.raises(InputError, match=r"requests another server, http://10.1.2.3"):
         parse_k6_report(answer(output=line + answer()["output"]), SCRIPT, TURN, "web · buy")
+    printed = 'level=info msg="lookup db: no such host" source=console\n'  # by the script, of what it received
+    quiet = printed + answer(routes_ms=[])["output"]
+    assert parse_k6_report(answer(output=quiet), SCRIPT, TURN, "web · buy").requests == 600
 
 
 def inspect(**options: Any) -> K6Answer:
@@ -151,6 +173,8 @@ def test_judge_script__what_it_asks_for_is_used_or_refused_by_name(
 
 def test_judge_script__accepts_what_says_how_it_is_run_once() -> None:
     judge_script(inspect(), Profile.model_validate({"k6": "buy.js", "rate": "5/s"}), "profile buy")
+    own = {"scenarios": {"default": {"executor": "constant-arrival-rate", "rate": 50, "vus": None}}}
+    judge_script(inspect(**own), Profile.model_validate({"k6": "buy.js"}), "profile buy")
     default = {"scenarios": {"default": {"executor": "per-vu-iterations", "vus": None}}}
     judge_script(inspect(**default), Profile.model_validate({"k6": "buy.js", "rate": "5/s"}), "profile buy")
     judge_script(inspect(**RAMP), Profile.model_validate({"k6": "buy.js"}), "profile buy")
@@ -170,12 +194,14 @@ def at_rate(**changes: Any) -> AtRate:
 
 def test_compute_reached__counts_what_is_under_way_at_the_end() -> None:
     assert compute_reached(at_rate(), 3) == 1
-    assert compute_reached(at_rate(iterations=598, iteration_ms=10.0), 3) == 1
+    assert compute_reached(at_rate(iterations=596, iteration_ms=10.0), 3) == 1
     slow = at_rate(iterations=500, iteration_ms=300.0)  # of 600: 60 of them are as long under way as usual
-    assert compute_reached(slow, 3) == pytest.approx(560 / 600)
+    assert compute_reached(slow, 3) == pytest.approx(562 / 600)
     assert is_missed(slow, 3)
     assert is_missed(at_rate(dropped=1), 3)
     assert not is_missed(at_rate(iterations=595), 3)
+    assert not is_missed(at_rate(iterations=100, trend="http_req_duration"), 3)  # a script that waits itself
+    assert is_missed(at_rate(dropped=1, trend="http_req_duration"), 3)
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,7 @@ def test_codes__these_and_no_others_invalidate() -> None:
         "k6-saturated",
         "rate-not-reached",
         "script-fails",
+        "slo-not-held",
         "throttled",
         "stopped-early",
         "blocks-dropped",

@@ -36,7 +36,7 @@ def verify_with(
     monkeypatch.setattr(module, "verify_subjects", lambda *_: failures)
     monkeypatch.setattr(module, "choose_connections", lambda project, _: (project, ()))
     subjects = [subject("web", "head"), subject("old", "head"), *([subject("web", "base")] if base else [])]
-    revisions = cast(Revisions, SimpleNamespace(head=SimpleNamespace(scripts={}), base=None))
+    revisions = cast(Revisions, SimpleNamespace(head=SimpleNamespace(scripts={}, needs_k6=False), base=None))
     warnings: list[str] = []
     progress = Quiet()
     monkeypatch.setattr(progress, "warn", warnings.append)

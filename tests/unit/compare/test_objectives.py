@@ -1,0 +1,126 @@
+"""The highest rates of base and head that hold an objective, compared."""
+
+from typing import Any
+
+import pytest
+from tests.unit.compare.test_rates import PAIR, PROFILE, make_turn
+from tests.unit.factories import make_subject
+
+from bench_action.compare.objectives import build_rate_evidence, find_lost_objectives, warn_of_objectives
+from bench_action.compare.pairs import Rules, compare_pairs, split_alpha
+from bench_action.compare.steps import judge_step
+from bench_action.compare.summary import summarise
+from bench_action.config.gates import default_gates
+from bench_action.config.schema import Objective, Profile
+from bench_action.measure.objectives import Search, choose_seconds, find_start
+from bench_action.model.result import Comparison, Errors, Trial
+from bench_action.model.warning import Code
+
+pytestmark = pytest.mark.unit
+
+OBJECTIVE = Objective.model_validate({"p99": "30ms"})
+OBJECTIVES = {PROFILE: OBJECTIVE}
+
+
+def make_step(side: str, block: int, rate: float, highest: float, **changes: Any) -> Trial:
+    """Build a step of a subject whose p99 is at 30 ms at its highest rate, and grows with the fourth power."""
+    p50_us = 10_000 * (rate / highest) ** 4
+    figures = {"rate": rate, "iterations": round(3 * rate), "iteration_us": p50_us}
+    return make_turn(side, block, p50_us, rate=figures, phase="slo", requests=round(3 * rate), **changes)
+
+
+def measure(head: float, blocks: int = 5, base: float = 400.0) -> list[Trial]:
+    trials: list[Trial] = []
+    for block in range(1, blocks + 1):
+        highest = {"base": base * (1 + 0.01 * (block % 3)), "head": head * (1 + 0.01 * (block % 2))}
+        starts = tuple(find_start([t for t in trials if t.side == side], OBJECTIVE, 500.0) for side in ("base", "head"))
+
+        def step(
+            number: int, rate: float, _seconds: int, block: int = block, highest: dict[str, float] = highest
+        ) -> Trial:
+            side = ("base", "head")[number]
+            return make_step(side, block, rate, highest[side])
+
+        trials += Search(OBJECTIVE, starts).run(step)
+    return trials
+
+
+def compare(trials: list[Trial]) -> dict[str, Comparison]:
+    gates = default_gates()
+    rules = Rules(gates, {}, split_alpha(gates, 1, 0, 0, 1), objectives=OBJECTIVES)
+    return {c.metric: c for c in compare_pairs(trials, [PAIR], rules)}
+
+
+def test_judge_step__errors_and_rates_that_are_missed_do_not_hold() -> None:
+    held = make_step("head", 1, 300, 400)
+    assert judge_step(held, OBJECTIVE).over == pytest.approx((3 / 4) ** 4, rel=0.01)
+    assert judge_step(held, OBJECTIVE).holds
+    assert not judge_step(held.model_copy(update={"errors": Errors(status=5)}), OBJECTIVE).holds
+    assert judge_step(
+        held.model_copy(update={"errors": Errors(status=1)}), OBJECTIVE.model_copy(update={"errors": 0.01})
+    ).holds
+    assert not judge_step(held.model_copy(update={"latency": None}), OBJECTIVE).holds
+    assert held.at_rate is not None
+    dropped = held.model_copy(update={"at_rate": held.at_rate.model_copy(update={"dropped": 3})})
+    assert not judge_step(dropped, OBJECTIVE).holds
+
+
+def test_compare_pairs__a_lower_rate_regresses_with_its_interval() -> None:
+    worse = compare(measure(340.0))["slo_rate"]
+    assert (worse.verdict, worse.method, worse.blocks) == ("regressed", "slo", 5)
+    assert worse.base_value == pytest.approx(404, rel=0.02)
+    assert worse.head_value == pytest.approx(342, rel=0.02)
+    assert worse.ci_low is not None
+    assert worse.ci_high is not None
+    assert worse.ci_low < 0.85 < worse.ci_high < 1
+    assert compare(measure(400.0))["slo_rate"].verdict == "unchanged"
+
+
+def test_compare_pairs__without_an_objective_nothing_is_said_of_it() -> None:
+    gates = default_gates()
+    assert "slo_rate" not in {c.metric for c in compare_pairs([], [PAIR], Rules(gates, {}, 0.01))}
+    unmeasured = compare([])["slo_rate"]
+    assert (unmeasured.verdict, unmeasured.reason) == ("inconclusive", "no block with steps of the rate was measured")
+
+
+def test_objectives__that_no_rate_holds() -> None:
+    never = [make_step(side, block, 50.0, 1.0) for block in range(1, 6) for side in ("base", "head")]
+    assert build_rate_evidence(never, PAIR, OBJECTIVE) is None
+    (warning,) = warn_of_objectives(never, [PAIR], OBJECTIVES)
+    assert (warning.code, warning.message) == (Code.SLO_NOT_HELD, "base does not hold p99 ≤ 30 ms at 50/s either")
+    assert list(find_lost_objectives(never, [PAIR], OBJECTIVES)) == []
+    lost = [trial for trial in measure(400.0) if trial.side == "base"] + [t for t in never if t.side == "head"]
+    (finding,) = find_lost_objectives(lost, [PAIR], OBJECTIVES)
+    assert finding.fails
+    assert finding.message == "it holds p99 ≤ 30 ms at no rate from 50/s on, and base does"
+    assert "in no block was it known of both sides" in compare(lost)["slo_rate"].reason
+
+
+def test_summarise__has_the_highest_rate_of_each_cell() -> None:
+    trials = [trial for trial in measure(340.0) if trial.side == "head"]
+    (summary,) = summarise(trials, [make_subject("aiohttp")], OBJECTIVES)
+    assert summary.metrics["slo_rate"].median == pytest.approx(342, rel=0.02)
+
+
+def test_search__ends_where_k6_is_the_bottleneck() -> None:
+    def step(_number: int, rate: float, _seconds: int) -> Trial:
+        return make_step("head", 1, rate, 1e6, generator_busy=0.9 if rate > 1500 else 0.2)
+
+    trials = Search(OBJECTIVE, ((1000.0, True),)).run(step)
+    assert [round(trial.at_rate.rate or 0) for trial in trials if trial.at_rate] == [1000, 1300, 1690]
+    both = [trial.model_copy(update={"side": side}) for trial in trials for side in ("base", "head")]
+    found = compare(both)["slo_rate"]
+    assert (found.verdict, found.reason) == ("inconclusive", "k6 was the bottleneck before the objective was missed")
+
+
+def test_choose_seconds__gives_a_percentile_enough_requests() -> None:
+    assert [choose_seconds(rate) for rate in (5, 100, 250, 4000)] == [10, 5, 3, 3]
+
+
+def test_objective__has_one_limit() -> None:
+    assert str(Objective.model_validate({"p999": "2s", "errors": "1%"})) == "p99.9 ≤ 2 s"
+    for wrong in ({}, {"p50": "1s", "p99": "2s"}, {"p95": "1s"}):
+        with pytest.raises(ValueError, match="p9"):
+            Objective.model_validate(wrong)
+    with pytest.raises(ValueError, match="`slo` needs a `rate` with `k6`"):
+        Profile.model_validate({"k6": "buy.js", "slo": {"p99": "1s"}})
