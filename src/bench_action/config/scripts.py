@@ -13,6 +13,7 @@ from bench_action.model.errors import InputError
 # modules of k6 itself; all others are files
 _BUILT_IN = re.compile(r"k6(/(?!x/).*)?$")
 _IMPORT = re.compile(r"""^\s*(?:import|export)\b[^;"'`=()]*?(["'])([^"'\n]+)\1""", re.MULTILINE)
+_LOADED = re.compile(r"""\.load\s*\(\s*(?:\[([^\]]*)\]|null)\s*,\s*(["'])([^"'\n]+\.proto)\2""")  # of gRPC
 _OPENED = re.compile(r"""(?<![.\w])(?:require|import|open)\s*\(\s*(["'`])([^"'`\n]+)\1""")
 _COMMENT = re.compile(r"""(["'`])(?:\\.|(?!\1).)*\1|//[^\n]*|/\*.*?\*/""", re.DOTALL)
 _SCRIPTS = {".js", ".ts", ".mjs", ".cjs"}
@@ -99,7 +100,11 @@ def read_script(script: str, folder: Path, root: Path, where: str) -> tuple[tupl
 def _find_targets(text: str) -> list[str]:
     """Find what a script imports and opens by a literal name, outside of comments."""
     code = _COMMENT.sub(lambda found: found[0] if found[1] else " ", text)
-    return [match[2] for pattern in (_IMPORT, _OPENED) for match in pattern.finditer(code)]
+    found = [match[2] for pattern in (_IMPORT, _OPENED) for match in pattern.finditer(code)]
+    for match in _LOADED.finditer(code):
+        folders = re.findall(r"""["']([^"'\n]+)["']""", match[1] or "") or ["."]
+        found += [f"./{folder}/{match[3]}" for folder in folders]
+    return found
 
 
 def _list_folder(folder: Path) -> Iterator[Path]:

@@ -59,6 +59,8 @@ def check_connections(
     """
     failures = list(_open_sessions(stack, subjects, own.requested, base))
     yield from failures
+    if not own.requested:
+        return  # scripts may speak another protocol than HTTP
     failed = {failure.subject: failure.profiles or frozenset() for failure in failures}
     seen = _observe_all(stack, subjects, own.requested, base, failed)
     for subject in subjects:
