@@ -57,6 +57,8 @@ def print_table(kind: str, engine: str) -> None:
             tables.print_unchanged(scenarios, runs)
         case "services":
             tables.print_services(scenarios, runs, recorded(engine))
+        case "rates":
+            tables.print_rates(scenarios, runs)
         case _:
             tables.print_changes(scenarios, runs)
             print()

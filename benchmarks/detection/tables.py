@@ -67,6 +67,18 @@ def print_services(
             print(f"{row} | {', '.join(sizes[1:])} | {block_s:.1f} s |")
 
 
+def print_rates(scenarios: Sequence[Scenario], runs: Sequence[Mapping[str, Any]]) -> None:
+    """Print as markdown what turns at a fixed rate found, and by how much it differed."""
+    print("| head | runs | regressed | inconclusive | p50 | p90 | CPU/request |\n|---|---:|---:|---:|---|---|---|")
+    for scenario in scenarios:
+        own = [run for run in runs if run["scenario"] == scenario.name]
+        if own:
+            verdicts = Counter(run["verdict"] for run in own)
+            metrics = ("latency_p50_at_rate_us", "latency_p90_at_rate_us", "cpu_ms_per_request_at_rate")
+            sizes = " | ".join(_describe_mean(own, metric) for metric in metrics)
+            print(f"| {scenario.name} | {len(own)} | {verdicts['regressed']} | {verdicts['inconclusive']} | {sizes} |")
+
+
 def _describe_mean(runs: Sequence[Mapping[str, Any]], metric: str) -> str:
     """Describe the mean change of a metric over runs, with its standard error."""
     changes = [

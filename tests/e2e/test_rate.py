@@ -40,7 +40,7 @@ def test_script__checks_that_head_alone_fails_and_waits_are_named(tool: Tool, sh
     assert "checks fail: is in the cart" in finding.message
     found = {c.metric: c for c in result.comparisons}
     assert "requests_per_second" not in found
-    assert (found["queries_per_request"].verdict, found["queries_per_request"].exact) == ("unchanged", True)
+    assert found["queries_per_request"].verdict == "unchanged"
     waited = found["latency_p90_at_rate_us"]
     assert (waited.method, waited.verdict) == ("rate", "regressed")
     assert 20_000 < waited.difference < 60_000

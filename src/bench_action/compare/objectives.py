@@ -50,7 +50,7 @@ def find_lost_objectives(
 
 
 def _fails_everywhere(trials: Sequence[Trial], pair: Pair, side: str, objective: Objective) -> list[Attempt]:
-    """List the steps of a side if none of them holds; empty if one does, or there are none."""
+    """List the steps of a side if none of them holds; empty if one does, or without steps."""
     steps = [
         judge_step(t, objective) for t in _select(trials, pair, side) if t.phase == "slo" and t.valid and is_usable(t)
     ]

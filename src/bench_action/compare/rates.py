@@ -99,7 +99,7 @@ def _make(base: _Side, head: _Side, is_bad: _Bad, *, code: str, cell: str, messa
     also = base.fails(is_bad)
     fails = not also and compute_chance(before, len(base.turns), after, len(head.turns)) <= CHANCE
     if also and is_bad in {_is_missed, _fails_script, _ends_early}:
-        return  # a warning says so
+        return  # a warning reports it
     often = f" (in {after} of {len(head.turns)} turns, of base in {before} of {len(base.turns)})"
     tail = "" if fails else ", as in base" if also else ": this may be chance"
     yield Finding(code=code, message=f"{message}{often}{tail}", cell=cell, before=None, after=None, fails=fails)

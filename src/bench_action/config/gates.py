@@ -91,7 +91,7 @@ def default_gates() -> Gates:
         "latency_p50_at_rate_us": Gate(max_gain=0.10, absolute=200),
         "latency_p90_at_rate_us": Gate(max_gain=0.25, absolute=500),
         "latency_p99_at_rate_us": Gate(max_gain=0.50, absolute=2000),
-        "cpu_ms_per_request_at_rate": Gate(max_gain=0.10),
+        "cpu_ms_per_request_at_rate": Gate(max_gain=0.15),
         "slo_rate": Gate(max_loss=0.10),
     }
 

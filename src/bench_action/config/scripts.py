@@ -69,7 +69,7 @@ class _Closure:
             if _BUILT_IN.match(target) or "${" in target:
                 return
             found = Path(os.path.normpath(path.parent / target))
-            if find_problem(found, self.root, "file") is None:  # if it is missing, k6 says so
+            if find_problem(found, self.root, "file") is None:  # if it is missing, k6 reports it
                 self.add_script(found, target)
 
     def _read(self, path: Path, name: str) -> bytes:

@@ -70,7 +70,8 @@ class Turn:
 
     `rate`: iterations each second for `duration_s`, after a warm-up of `warmup_s` at the same rate; None: as the script
     itself says. `longest_s`: how long an iteration may take before users are missing. `iterations`: instead, so many by
-    one user, to count their work. `seed`: of the random numbers that a script draws.
+    one user, to count their work. `seed`: of the random numbers that a script draws. `together`: of
+    how many users these iterations are.
     """
 
     rate: float | None
@@ -79,6 +80,7 @@ class Turn:
     iterations: int = 0
     longest_s: float = 2.0
     seed: int = 0
+    together: int = 1
 
     @property
     def limit_s(self) -> float:
@@ -200,6 +202,7 @@ def _build_settings(
         "sentinel": SENTINEL,
         "seed": turn.seed,
         "iterations": turn.iterations,
+        "together": turn.together,
         "longest": f"{turn.duration_s}s",
         "needs_default": turn.rate is not None,
         "trends": list(_TRENDS if profile.is_script else _TRENDS[-1:]),

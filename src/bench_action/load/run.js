@@ -5,7 +5,7 @@ export default script.default;
 
 const settings = JSON.parse(open("./settings.json"));
 const own = script.options || {};
-const tag = { turn: "measured" }; // what is measured, apart from warm-up, `setup` and `teardown`
+const tag = { turn: "measured" }; // what is measured, without warm-up, `setup` and `teardown`
 const scenarios = settings.options.scenarios || own.scenarios;
 const measured = settings.iterations || scenarios ? "turn:measured" : "scenario:default";
 
@@ -32,7 +32,7 @@ function tagAll(all) {
 function countAll(all) {
   const count = {
     executor: "shared-iterations",
-    vus: 1,
+    vus: settings.together,
     iterations: settings.iterations,
     maxDuration: settings.longest,
   };

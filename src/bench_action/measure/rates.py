@@ -30,6 +30,7 @@ from bench_action.stack.subject import Subject
 _COUNTED = 10  # iterations of a script, by one user
 _COUNT_S = 20
 _WARM_S = 5
+_WARMED, _TOGETHER = 30, 10  # iterations of a warm-up, and users at the same time: pools open their connections
 _MOST_PER_CORE = 700.0  # requests/s that k6 sends without using up the CPUs; it takes about 0.3 to 1 ms for each
 _MOST_USERS = 10_000
 _PAUSES = 1.5  # of the time that an iteration takes without others
@@ -141,9 +142,11 @@ def run_script_count(stack: Stack, place: TrialPlan, subject: Subject, profile: 
 
 
 def warm_up_by_script(stack: Stack, subjects: list[Subject], profile: Profile) -> None:
-    """Let one user run a script a few times on each subject: wrk cannot load it with what a script sends."""
+    """Let some users run a script a few times on each subject: wrk cannot load it with what a script sends."""
     for subject in subjects:
-        order, tape = subject.order_turn(profile, Turn(None, _WARM_S, iterations=_COUNTED, seed=subject.seed))
+        order, tape = subject.order_turn(
+            profile, Turn(None, _WARM_S, iterations=_WARMED, seed=subject.seed, together=_TOGETHER)
+        )
         stack.agent.k6(order, tape, lambda: require_alive(stack.engine))
 
 

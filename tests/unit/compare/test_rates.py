@@ -132,12 +132,12 @@ def test_find_missed_rates__what_head_alone_misses_fails() -> None:
     assert findings(make_turns()) == []
 
 
-def test_warn_of_rates__what_neither_side_can_do_is_invalid_and_what_head_mends_is_not() -> None:
+def test_warn_of_rates__what_neither_side_can_do_is_invalid_and_what_head_fixes_is_not() -> None:
     for both, code in ((MISSED, Code.RATE_NOT_REACHED), (FAILING, Code.SCRIPT_FAILS), (ENDED, Code.SCRIPT_FAILS)):
         trials = make_turns(base=both, head=both)
         assert (codes(trials), findings(trials)) == ([code], [])
-        mended = make_turns(base=both)
-        assert (codes(mended), findings(mended)) == ([], [])
+        fixed = make_turns(base=both)
+        assert (codes(fixed), findings(fixed)) == ([], [])
 
 
 def test_find_missed_rates__checks_exceptions_thresholds_and_the_end_of_a_script_count() -> None:

@@ -73,7 +73,7 @@ def test_read_script__what_it_may_not_need_is_refused_by_name(tmp_path: Path, te
 @pytest.mark.parametrize(
     "text",
     [
-        "import { x } from './gone.js';",  # k6 itself says so
+        "import { x } from './gone.js';",  # k6 itself reports it
         "const x = open('../../etc/passwd');",
         "page.open('https://example.org/');",
         "const text = \"SELECT x from 'a.b'\";",
