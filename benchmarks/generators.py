@@ -81,7 +81,7 @@ def _serve(port: Connection) -> None:
 
 @contextmanager
 def stalling() -> Iterator[int]:
-    """Start such a server in a process of its own; return its port."""
+    """Start such a server in a separate process; return its port."""
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs,))
     process.start()
