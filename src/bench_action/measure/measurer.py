@@ -19,6 +19,7 @@ from bench_action.measure.rates import (
     find_capacity,
     find_longest_s,
     find_rate,
+    limit_rate,
     run_script_count,
     run_turn,
     warm_up_by_script,
@@ -201,6 +202,7 @@ class Measurer:
     _cold: set[Cell] = field(default_factory=set)
     _lost: Counter[str] = field(default_factory=Counter)
     _tracks: dict[str, int] = field(default_factory=dict)
+    _lowered: set[Cell] = field(default_factory=set)
     _retired: bool = False
 
     def walk(self, plan: Iterable[Block]) -> tuple[Trial, ...]:
@@ -325,7 +327,7 @@ class Measurer:
 
     def _run_turn(self, place: TrialPlan, subject: Subject, profile: Profile, base: Cell) -> Trial:
         """Load a subject for one turn at a fixed rate; a share is one of the capacity of `base`."""
-        rate = find_rate(profile, self.trials, base, self.generator_cores)
+        rate = self._find_rate(profile, base)
         seconds = profile.duration if profile.is_script else place.step.slice_s
         seconds = LONGEST_S if rate is None else seconds
         longest_s = find_longest_s(profile, self.trials, base)
@@ -333,6 +335,17 @@ class Measurer:
             rate, seconds, self.rate_warmup_s if rate is not None else 0, longest_s=longest_s, seed=subject.seed
         )
         return run_turn(self.stack, place, subject, profile, turn, cores=self.generator_cores)
+
+    def _find_rate(self, profile: Profile, base: Cell) -> float | None:
+        """Find the rate of a profile; if k6 cannot send as much here, it is lower, with a warning."""
+        wanted = find_rate(profile, self.trials, base)
+        rate = limit_rate(profile, wanted, self.generator_cores)
+        if rate is not None and wanted is not None and rate < wanted and base not in self._lowered:
+            self._lowered.add(base)
+            message = f"{profile.rate} of its capacity are {wanted:,.0f} requests/s; {rate:,.0f}/s were sent"
+            self.dropped.append(Code.RATE_LOWERED.warn(message, str(base)))
+            self.progress.warn(f"{base}: {message}")
+        return rate
 
     def _search(
         self, places: Sequence[TrialPlan], subjects: Sequence[Subject], profile: Profile, base: Cell

@@ -36,16 +36,21 @@ _MOST_USERS = 10_000
 _PAUSES = 1.5  # of the time that an iteration takes without others
 
 
-def find_rate(profile: Profile, trials: Sequence[Trial], cell: Cell, cores: int) -> float | None:
+def find_rate(profile: Profile, trials: Sequence[Trial], cell: Cell) -> float | None:
     """Find the rate of a profile; None if its script says itself how it is run.
 
-    A share is one of the capacity of `cell`, by the trials so far, which must be known (`find_capacity`). It is never
-    more than k6 can send with `cores` CPUs.
+    A share is one of the capacity of `cell`, by the trials so far, which must be known (`find_capacity`).
     """
     if profile.rate is None or profile.rate.share is None:
         return profile.rate.per_second if profile.rate is not None else None
-    most = min(_MOST_PER_CORE * cores, _MOST_USERS / profile.timeout)
-    return max(1.0, min(most, round(profile.rate.share * find_capacity(trials, cell))))
+    return max(1.0, round(profile.rate.share * find_capacity(trials, cell)))
+
+
+def limit_rate(profile: Profile, rate: float | None, cores: int) -> float | None:
+    """Limit the rate of a share to what k6 can send with `cores` CPUs; a number is sent, or makes the run invalid."""
+    if rate is None or profile.rate is None or profile.rate.share is None:
+        return rate
+    return min(rate, _MOST_PER_CORE * cores, float(_MOST_USERS // profile.timeout))
 
 
 def find_capacity(trials: Sequence[Trial], cell: Cell) -> float:

@@ -46,6 +46,7 @@ class Code(StrEnum):
     COLD = "measured-cold"
     K6_SATURATED = "k6-saturated"
     RATE_MISSED = "rate-missed"
+    RATE_LOWERED = "rate-lowered"
     RATE_NOT_REACHED = "rate-not-reached"
     SCRIPT_ENDED = "script-ended"
     SLO_NOT_HELD = "slo-not-held"
@@ -152,6 +153,7 @@ _ADVICE = {
     "and latencies are not affected.",
     Code.K6_SATURATED: "k6 was the bottleneck, not the application. Lower `rate`, let the script do less, or use a "
     "machine with more CPUs.",
+    Code.RATE_LOWERED: "k6 takes up to 1 ms of CPU for each request. Use a machine with more CPUs, or set a number.",
     Code.RATE_MISSED: "Requests that wait for others are part of the latencies; those that were not begun are missing.",
     Code.RATE_NOT_REACHED: "Above its capacity, a service shows only how long its queue is. Lower `rate`.",
     Code.SCRIPT_ENDED: "The application's log, and the script run by `k6 run`, may show why.",

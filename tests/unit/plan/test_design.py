@@ -139,3 +139,30 @@ def test_describe_starts__names_the_data_if_copying_them_takes_the_time() -> Non
     assert text.endswith("too few to decide: allow more time or a smaller seed")
     assert large.estimate(project)[1] == 300  # the limit
     assert replace(large, renewal_s=0.4).describe_starts(project) == ""
+
+
+def test_make_blocks__rates_and_objectives_come_before_duets_and_scripts_have_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").touch()
+    (tmp_path / "buy.js").touch()
+    load = "{path: /, connections: 4, threads: 2, duration: 1s"
+    profiles = f"  list: {load}, rate: 60%, slo: {{p99: 1s}}}}\n  plain: {load}}}\n  buy: {{k6: buy.js, rate: 5/s}}\n"
+    (tmp_path / "bench.yml").write_text(
+        f"services: {{}}\nvariants: {{web: {{build: .}}, old: {{build: .}}}}\nprofiles:\n{profiles}"
+    )
+    project = load_project(tmp_path / "bench.yml", "ci")
+    names = [("web", "head"), ("web", "base"), ("old", "head")]
+    chosen = make_design(names, list(project.profiles), (), duets=True, seed=3)
+    blocks = [block for block, _ in zip(chosen.make_blocks(project), range(200), strict=False)]
+    phases = {(block.phase, str(block.pair)) for block in blocks}
+    pairs = {pair: {phase for phase, other in phases if other == f"web · {pair}"} for pair in project.profiles}
+    assert pairs == {"list": {"rate", "slo", "duet"}, "plain": {"duet"}, "buy": {"rate"}}
+    capacity = {step.cells[0].profile for block in blocks if block.phase == "capacity" for step in block.steps}
+    assert capacity == {"list", "plain"}
+    alone = [block for block in blocks if block.phase in {"rate", "slo"} and block.pair is None]
+    cells = {(block.phase, str(step.cells[0])) for block in alone for step in block.steps}
+    assert cells == {("rate", "old · list"), ("rate", "old · buy"), ("slo", "old · list")}  # which have no base
+    order = list(dict.fromkeys(block.phase for block in blocks))
+    assert order == ["count", "capacity", "rate", "slo", "duet"]
+    turns = next(block for block in blocks if block.phase == "rate" and block.pair is not None)
+    assert sorted(step.cells[0].revision for step in turns.steps) == ["base", "head"]
+    assert chosen.make_timetable(project).pairs == 2
