@@ -279,7 +279,7 @@ class WrkAnswer(TypedDict):
     """What is known of one run of wrk.
 
     `output` and exit `status` are wrk's, `cpu_s` is its CPU time, `wall_s` its duration by a monotonic clock,
-    `clock_step_s` by how much the machine's clock was set meanwhile, and `live` the peak number of its connections,
+    `clock_step_s` by how much the machine's clock was set in that time, and `live` the peak number of its connections,
     `open` the same with those that the server has just closed. `sampled`: replies that the agent itself received.
     `memory_mib`: the application's peak, null if it cannot be read. `before` and `after`: the counters of each part.
     `idle`: CPU → the share of the time in which it had nothing to do. `marks`: what was read about every second; none

@@ -48,7 +48,7 @@ class ReportLine(TypedDict):
 class Report:
     """The figures of one run of wrk. `duration_s` is by wrk's own clock, `wall_s` by a monotonic one outside of it.
 
-    `clock_step_s`: by how much wrk's clock was set meanwhile. `connections_open`: `connections_live` with those that
+    `clock_step_s`: by how much wrk's clock was set while it ran. `connections_open`: `connections_live` with those that
     the server has just closed. `idle`: CPU → the share of that time in which it had nothing to do. `sampled`: replies
     that the agent received. `marks`: seconds, bytes received, and the application's CPU time in ms and memory in MiB,
     about every second. `sent`: how many requests of its tape each of wrk's threads has sent; empty if all requests are

@@ -14,7 +14,9 @@ from bench_action.measure.trials import (
     CHECK_S,
     NO_WORK,
     TrialPlan,
+    Watch,
     add_companions,
+    add_idle_work,
     compute_start,
     locate,
     subtract_counters,
@@ -71,17 +73,10 @@ def find_longest_s(profile: Profile, trials: Sequence[Trial], cell: Cell) -> flo
 
 def run_turn(stack: Stack, place: TrialPlan, subject: Subject, profile: Profile, turn: Turn, *, cores: int) -> Trial:
     """Load one subject for a turn. `cores`: those that k6 has."""
-    peak = 0
-
-    def check() -> None:
-        nonlocal peak
-        require_alive(stack.engine)
-        if subject.database is not None:
-            peak = max(peak, subject.database.connections())
-
+    watch = Watch(stack, subject)
     number = 2 * place.block.number + place.step.position
     order, tape = subject.order_turn(profile, turn, number)
-    answer = stack.agent.k6(order, tape, check, CHECK_S)
+    answer = stack.agent.k6(order, tape, watch, CHECK_S)
     require_alive(stack.engine)
     report = parse_k6_report(answer, profile, turn, str(place.cell))
     usage = subtract_counters(answer["before"], answer["after"])
@@ -97,7 +92,7 @@ def run_turn(stack: Stack, place: TrialPlan, subject: Subject, profile: Profile,
         cpu_ms=cpu_ms | {"generator": answer["cpu_s"] * 1000},
         work=NO_WORK,
         work_known=False,
-        db_connections_peak=peak,
+        db_connections_peak=watch.peak,
         memory_peak_mib=answer["memory_mib"],
         steal_percent=answer["steal_percent"],
         warnings=tuple(judge_turn(report, profile, str(place.cell), busy=busy)),
@@ -133,17 +128,7 @@ def run_script_count(stack: Stack, place: TrialPlan, subject: Subject, profile: 
         memory_peak_mib=None,
         steal_percent=0.0,
     )
-    if not place.step.idle:
-        return trial
-    time.sleep(trial.wall_s)
-    idle_end = read_work(subject)
-    return trial.model_copy(
-        update={
-            "idle": count_work(after, idle_end) or NO_WORK,
-            "idle_s": idle_end.at - after.at,
-            "idle_statements": list_queries(after, idle_end),
-        }
-    )
+    return add_idle_work(trial, subject, after) if place.step.idle else trial
 
 
 def warm_up_by_script(stack: Stack, subjects: list[Subject], profile: Profile) -> None:

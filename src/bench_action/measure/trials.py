@@ -104,6 +104,21 @@ class CountRun:
     after: Reading
 
 
+@dataclass(slots=True)
+class Watch:
+    """Called while a subject is loaded: checks that the stack is alive, and counts connections to the database."""
+
+    stack: Stack
+    subject: Subject
+    peak: int = 0
+
+    def __call__(self) -> None:
+        """Raise StackError if a part has died."""
+        require_alive(self.stack.engine)
+        if self.subject.database is not None:
+            self.peak = max(self.peak, self.subject.database.connections())
+
+
 def load_alone(
     stack: Stack, subject: Subject, profile: Profile, duration_s: int, where: str, *, number: int = 0
 ) -> LoadRun:
@@ -111,18 +126,11 @@ def load_alone(
 
     `number`: how often the subject was loaded since its restart.
     """
-    peak = 0
-
-    def check() -> None:
-        nonlocal peak
-        require_alive(stack.engine)
-        if subject.database is not None:
-            peak = max(peak, subject.database.connections())
-
+    watch = Watch(stack, subject)
     load = subject.order_load(profile, duration_s, number)
-    answer = stack.agent.wrk(load, check, CHECK_S)
+    answer = stack.agent.wrk(load, watch, CHECK_S)
     require_alive(stack.engine)
-    run = _build_load_run(answer, where, peak)
+    run = _build_load_run(answer, where, watch.peak)
     require_within_limits(stack.engine, [run.measure_strain(subject)])
     return run
 
@@ -302,15 +310,18 @@ def _count(
     run = _send_counted_requests(stack, subject, tape, profile.timeout, limit_s)
     trial = _build_count_trial(place, subject, profile, run)
     require_within_limits(stack.engine, [_measure_strain(subject, run.usage, trial)])
-    if not place.step.idle:
-        return trial
+    return add_idle_work(trial, subject, run.after) if place.step.idle else trial
+
+
+def add_idle_work(trial: Trial, subject: Subject, after: Reading) -> Trial:
+    """Add the work without requests to a count that ended at `after`, for as long as it took."""
     time.sleep(trial.wall_s)
     idle_end = read_work(subject)
     return trial.model_copy(
         update={
-            "idle": count_work(run.after, idle_end) or NO_WORK,
-            "idle_s": idle_end.at - run.after.at,
-            "idle_statements": list_queries(run.after, idle_end),
+            "idle": count_work(after, idle_end) or NO_WORK,
+            "idle_s": idle_end.at - after.at,
+            "idle_statements": list_queries(after, idle_end),
         }
     )
 
