@@ -37,7 +37,8 @@ def read_mixes(config: Config, folder: Path, root: Path) -> Config:
     `folder`: what their paths are relative to. `root`: the folder that they must be in.
     """
     profiles = {
-        name: _complete(name, profile, folder, root).at(position)
+        # a position is for serial numbers; without any, it may not tell one revision from the other
+        name: _complete(name, profile, folder, root).at(position if profile.varies else 0)
         for position, (name, profile) in enumerate(config.profiles.items())
     }
     return config.model_copy(update={"profiles": profiles})

@@ -237,3 +237,12 @@ def test_profile__a_changed_file_changes_the_profile(tmp_path: Path) -> None:
         found.append(read(tmp_path, path="/{csv: ids.csv, column: id}"))
     assert found[0] != found[1]
     assert found[0].digest != found[1].digest
+
+
+def test_read_mixes__a_profile_before_it_does_not_change_a_single_request(tmp_path: Path) -> None:
+    def read_last(*others: str) -> Profile:
+        profiles = {name: LOAD | {"path": "/"} for name in (*others, "shop")}
+        config = Config.model_validate({"variants": {"web": {"build": "."}}, "profiles": profiles})
+        return read_mixes(config, tmp_path, tmp_path).profiles["shop"]
+
+    assert read_last() == read_last("new")
