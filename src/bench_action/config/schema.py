@@ -780,9 +780,9 @@ class Profile(Request):
     @model_validator(mode="after")
     def _rate_has_a_measure(self) -> Self:
         users = (self.rate.per_second or 0.0) * self.timeout if self.rate is not None else 0.0
-        if users > _MOST_USERS:
+        if users > MOST_USERS:
             raise ValueError(
-                f"{self.rate} with a timeout of {self.timeout} s needs {users:,.0f} users, more than {_MOST_USERS:,}: "
+                f"{self.rate} with a timeout of {self.timeout} s needs {users:,.0f} users, more than {MOST_USERS:,}: "
                 "lower one of the two"
             )
         if self.is_script and self.rate is not None and self.rate.share is not None:
@@ -835,7 +835,7 @@ class Profile(Request):
         return self
 
 
-_MOST_USERS = 10_000  # of k6, each of which takes about 100 kB and a millisecond to start
+MOST_USERS = 10_000  # of k6, each of which takes about 100 kB and a millisecond to start
 _SCRIPT_S = 5  # of a turn, if a script's profile says nothing
 _NOT_FOR_SCRIPTS = (
     *("path", "method", "headers", "body", "requests", "urls", "session"),

@@ -43,13 +43,10 @@ def _judge_replies(report: K6Report, profile: Profile) -> Iterator[tuple[Code, s
     at_rate = report.at_rate
     if not report.requests:
         yield Code.NOTHING_SERVED, "no request was answered"
-    elif 2 * report.failed > report.requests and not profile.is_script:
-        yield Code.MOSTLY_ERRORS, f"{report.failed:,} of {report.requests:,} replies were unexpected, or never came"
     elif report.failed:
-        yield (
-            Code.APPLICATION_ERRORS,
-            f"{report.failed:,} of {report.requests:,} replies were unexpected, or never came",
-        )
+        most = 2 * report.failed > report.requests and not profile.is_script
+        text = f"{report.failed:,} of {report.requests:,} replies were unexpected, or never came"
+        yield (Code.MOSTLY_ERRORS if most else Code.APPLICATION_ERRORS), text
     if at_rate.ended:
         yield Code.SCRIPT_ENDED, at_rate.ended
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from bench_action.config.schema import Profile
+from bench_action.config.schema import MOST_USERS, Profile
 from bench_action.load.k6 import K6Report, Turn, parse_k6_report
 from bench_action.load.rates import judge_turn
 from bench_action.measure.limits import Strain, require_within_limits
@@ -34,7 +34,6 @@ _COUNT_S = 20
 _WARM_S = 5
 _WARMED, _TOGETHER = 30, 10  # iterations of a warm-up, and users at the same time: pools open their connections
 _MOST_PER_CORE = 700.0  # requests/s that k6 sends without using up the CPUs; it takes about 0.3 to 1 ms for each
-_MOST_USERS = 10_000
 _PAUSES = 1.5  # of the time that an iteration takes without others
 
 
@@ -52,7 +51,7 @@ def limit_rate(profile: Profile, rate: float | None, cores: int) -> float | None
     """Limit the rate of a share to what k6 can send with `cores` CPUs; a number is sent, or makes the run invalid."""
     if rate is None or profile.rate is None or profile.rate.share is None:
         return rate
-    return min(rate, _MOST_PER_CORE * cores, float(_MOST_USERS // profile.timeout))
+    return min(rate, _MOST_PER_CORE * cores, float(MOST_USERS // profile.timeout))
 
 
 def find_capacity(trials: Sequence[Trial], cell: Cell) -> float:
