@@ -97,6 +97,26 @@ def test_k6__a_stall_of_the_server_is_in_the_latencies_and_delays_no_request(tmp
     assert len(report.at_rate.quantiles_us) == len(QUANTILES)
 
 
+def test_k6__what_is_under_way_at_the_end_is_answered_and_no_check_of_it_fails(tmp_path: Path) -> None:
+    script = (
+        f"{GET}export default function () {{\n"
+        "  check(http.get(`${__ENV.BASE_URL}/`), { 'is 200': (r) => r.status === 200 });\n}\n"
+    )
+
+    def answer(*_: object) -> bytes:
+        time.sleep(0.7)
+        return OK
+
+    with serving(answer) as server:
+        report = run(server.port, make_script(tmp_path, script), Turn(20.0, 2, warmup_s=1))
+        sent = len(server.requests)
+    assert (report.at_rate.checks_failed, report.failed) == (0, 0)
+    assert report.at_rate.all_requests == sent >= 58
+    assert report.requests == report.at_rate.checks >= 38
+    assert 24 <= report.at_rate.iterations <= 28  # 0.7 s of 2 s began too late to end in time
+    assert not is_missed(report.at_rate, report.duration_s)
+
+
 def test_k6__a_script_runs_as_it_is_with_its_checks_and_thresholds(tmp_path: Path) -> None:
     (tmp_path / "users.json").write_text('["ann", "bob"]')
     script = f"""{GET}

@@ -69,7 +69,7 @@ class Turn:
     """How k6 loads a subject in one turn.
 
     `rate`: iterations each second for `duration_s`, after a warm-up of `warmup_s` at the same rate; None: as the script
-    itself says. `longest_s`: how long an iteration may take before users are missing. `iterations`: instead, so many by
+    itself says. `longest_s`: how long an iteration may take before users are missing, or it is interrupted. `iterations`: instead, so many by
     one user, to count their work. `seed`: of the random numbers that a script draws. `together`: of
     how many users these iterations are.
     """
@@ -84,8 +84,8 @@ class Turn:
 
     @property
     def limit_s(self) -> float:
-        """How long the turn may take."""
-        return self.warmup_s + self.duration_s
+        """How long the turn may take, without `setup` and `teardown`."""
+        return self.warmup_s + self.duration_s + self.longest_s
 
     @property
     def users(self) -> int:
@@ -111,7 +111,7 @@ class Turn:
             "duration": f"{length_s}s",
             "preAllocatedVUs": self.users,  # those made while it runs would come too late
             "maxVUs": self.users,
-            "gracefulStop": "0s",
+            "gracefulStop": f"{math.ceil(self.longest_s)}s",
         }
 
 

@@ -141,7 +141,7 @@ class Subject:
             tape = Tape(self.handle.address or self.handle.host, self.handle.port, ())
         else:
             tape = self.address_profile(profile, "rate", number)
-        limit_s = turn.limit_s + profile.timeout + (_SCRIPT_ENDS_S if turn.rate is None else _LATE_S)
+        limit_s = turn.limit_s + (_SCRIPT_ENDS_S if turn.rate is None else _LATE_S)
         return build_turn_order(self.handle, profile, tape, turn, parts=self.parts, limit_s=limit_s), tape
 
     def keeps_open(self, profile: str) -> bool:

@@ -82,7 +82,7 @@ def test_build_turn_order__begins_requests_at_a_rate_with_users_for_every_late_r
     measured = scenarios["measured"]
     assert (measured["executor"], measured["rate"], measured["timeUnit"]) == ("constant-arrival-rate", 200_000, "1000s")
     assert measured["preAllocatedVUs"] == measured["maxVUs"] == 400
-    assert (measured["gracefulStop"], measured["tags"]) == ("0s", {"turn": "measured"})
+    assert (measured["gracefulStop"], measured["tags"]) == ("2s", {"turn": "measured"})
     assert settings["trends"] == ["iteration_duration"]  # with the time to connect
     assert settings["serials"] == {"warmup": 600_000_000, "measured": 600_500_000}
     assert settings["routes"] == ["GET /items"]
