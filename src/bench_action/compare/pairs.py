@@ -11,7 +11,7 @@ from bench_action.compare.gating import judge_losses
 from bench_action.compare.objectives import build_rate_evidence
 from bench_action.compare.summary import trial_values
 from bench_action.compare.uncompared import Attempt, explain_few_blocks, explain_uncompared
-from bench_action.config.gates import ALONE, AT_RATE, EXACT, OBJECTIVE, PAIRED, SERVICES, Gate, Gates
+from bench_action.config.gates import ALONE, AT_RATE, EXACT, OBJECTIVE, PAIRED, SERVICES, TAIL, Gate, Gates
 from bench_action.config.schema import Objective
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, PhaseName, Trial, find_routes
@@ -24,7 +24,7 @@ _COMPARED = ("requests_per_second", "latency_p50_us", "latency_p99_us", "cpu_ms_
 _UNGATED = Gate(max_gain=0.0, level="warn")
 _RATE, _COST, _TOTAL = "requests_per_second", "cpu_ms_per_request", "total_cpu_ms_per_request"
 _ORDER = (*PAIRED, *ALONE, *AT_RATE, *OBJECTIVE, *EXACT)
-_TAIL, _TAIL_BLOCKS = "latency_p99_at_rate_us", 10  # with fewer, its gate cannot be decided
+_TAIL_BLOCKS = 10  # with fewer, its gate cannot be decided
 _WITHOUT_USE = {
     "db_cpu_ms_per_request": "no request makes a query",
     "cache_cpu_ms_per_request": "no request uses the cache",
@@ -142,7 +142,7 @@ def _compare_pair(trials: Sequence[Trial], pair: Pair, rules: Rules) -> list[Com
         if not pair.head.route:
             _ungate_unused_services(found, attempt)
         for metric, gate in rules.gates.items():
-            if metric == _TAIL and metric in found and found[metric].gate is None:
+            if metric == TAIL and metric in found and found[metric].gate is None:
                 continue
             found[metric] = _add_reason(found.get(metric) or _report_uncompared(metric, attempt, gate), attempt)
         if not pair.head.route:
@@ -180,8 +180,8 @@ def _compare_at_rate(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Itera
     blocks = pair_blocks(trials, str(pair), "rate")
     for metric in AT_RATE:
         if evidence := build_evidence(blocks, metric):
-            compared = _judge(pair, evidence, Course(max(2, len(blocks)), ended=True), rules, "rate")
-            few = metric == _TAIL and len(blocks) < _TAIL_BLOCKS and compared.verdict == "inconclusive"
+            compared = _judge(pair, evidence, rules.course(pair, "rate", len(blocks)), rules, "rate")
+            few = metric == TAIL and len(blocks) < _TAIL_BLOCKS and compared.verdict == "inconclusive"
             yield _ungate(compared, f"its gate needs {_TAIL_BLOCKS} blocks") if few else compared
 
 

@@ -6,10 +6,11 @@ from statistics import fmean
 from typing import Literal
 
 from bench_action.compare.counting import count_metric, has_no_service, is_settled, is_unused, select_counts
-from bench_action.compare.evidence import build_paired_evidence, check_duets, pair_blocks
+from bench_action.compare.evidence import build_evidence, build_paired_evidence, check_duets, pair_blocks
 from bench_action.compare.gating import judge_losses
+from bench_action.compare.rates import find_missed_rates
 from bench_action.compare.slicing import Choice, choose, describe_noise
-from bench_action.config.gates import PAIRED, SERVICES, Gates
+from bench_action.config.gates import AT_RATE, PAIRED, SERVICES, TAIL, Gates
 from bench_action.model.result import NoiseSource, PhaseName, Trial
 from bench_action.plan.blocks import PAIRED_PHASES, Block, ElapsedTime, Pair, fit_slices
 from bench_action.plan.timetable import Timetable
@@ -29,7 +30,8 @@ class Decider:
     `alpha` is that of one comparison, `seconds` the time that a pair may take for all blocks of one phase, and
     `minutes` the limit of the whole run. `to_the_end`: no pair stops early, so that the smallest detectable change is
     known as well as time allows. `timetable` reserves time for pairs, which other phases must not use up. Blocks of
-    phase `interleaved` that follow a pair's duets are needed only if the duets cannot compare rates.
+    phase `interleaved` that follow a pair's duets are needed only if the duets cannot compare rates. `rate_blocks`: the
+    most blocks of phase `rate`.
     """
 
     gates: Gates
@@ -39,6 +41,7 @@ class Decider:
     minutes: float | None = None
     to_the_end: bool = False
     timetable: Timetable | None = None
+    rate_blocks: int = 0
     _budgets_s: dict[PhaseName, float] = field(default_factory=dict)
     _caps: dict[Key, int] = field(default_factory=dict)
     _choices: dict[str, Choice] = field(default_factory=dict)
@@ -54,6 +57,8 @@ class Decider:
                 for step in block.steps
                 for cell in step.cells
             )
+        if block.phase == "rate" and block.pair is not None and self._is_rate_decided(block.pair, trials):
+            return True
         if block.phase not in PAIRED_PHASES or block.pair is None:
             if (block.phase, block.number) == ("capacity", 1):
                 return False  # head's own figures are always measured
@@ -65,6 +70,30 @@ class Decider:
         if ended is not None:
             self._over[key] = ended
         return ended is not None
+
+    def _is_rate_decided(self, pair: Pair, trials: Sequence[Trial]) -> bool:
+        """Whether the blocks of a pair at a fixed rate answer everything, findings included, before they are all done."""
+        key: Key = (str(pair), "rate")
+        if key not in self._caps:
+            self._caps[key] = self.rate_blocks
+        if key in self._over or self.to_the_end:
+            return key in self._over
+        blocks, course = pair_blocks(trials, str(pair), "rate"), Course(self._caps[key], ended=False)
+        if not blocks or course.reached(len(blocks)) != len(blocks):
+            return False
+        findings = list(find_missed_rates(trials, [pair]))
+        gated = [metric for metric in AT_RATE if metric in self.gates and metric != TAIL]
+        evidence = [(self.gates[metric], build_evidence(blocks, metric)) for metric in gated]
+        verdicts = [
+            (judge_losses(found, course, self.alpha, gate).verdict, gate.level)
+            for gate, found in evidence
+            if found is not None
+        ]
+        broken = any(finding.fails for finding in findings) or ("regressed", "fail") in verdicts
+        undecided = any(not finding.fails for finding in findings) or any(v == "inconclusive" for v, _ in verdicts)
+        if broken or (verdicts and not undecided):
+            self._over[key] = "decided"
+        return key in self._over
 
     def courses(self) -> Mapping[Key, Course]:
         """Get the course of each pair and phase, to judge its blocks at the end."""

@@ -1177,11 +1177,11 @@ class PairPhase(Model):
 
 
 class RatePhase(Model):
-    """Phase `rate`: the `warmup` and the `slice` of a turn, and how many `blocks` there are, each with two turns."""
+    """Phase `rate`: the `warmup` and the `slice` of a turn, and how many `blocks` there are at most, each of two turns."""
 
     warmup: WholeSeconds = Field(1, ge=0, le=60)
     slice: WholeSeconds = Field(4, ge=1, le=60)
-    blocks: int = Field(6, ge=2, le=1000)
+    blocks: int = Field(8, ge=2, le=1000)
 
 
 class ObjectivePhase(Model):

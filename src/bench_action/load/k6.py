@@ -69,9 +69,9 @@ class Turn:
     """How k6 loads a subject in one turn.
 
     `rate`: iterations each second for `duration_s`, after a warm-up of `warmup_s` at the same rate; None: as the script
-    itself says. `longest_s`: how long an iteration may take before users are missing, or it is interrupted. `iterations`: instead, so many by
-    one user, to count their work. `seed`: of the random numbers that a script draws. `together`: of
-    how many users these iterations are.
+    itself says. `longest_s`: how long an iteration may take before users are missing, or it is interrupted.
+    `iterations`: instead, so many by one user, to count their work. `seed`: of the random numbers that a script draws.
+    `together`: of how many users these iterations are.
     """
 
     rate: float | None

@@ -143,6 +143,7 @@ def _make_decider(plan: Plan) -> Decider:
         project.policy.minutes,
         to_the_end=plan.to_the_end,
         timetable=plan.design.make_timetable(project),
+        rate_blocks=project.policy.rate.blocks,
     )
 
 

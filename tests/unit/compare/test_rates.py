@@ -7,11 +7,12 @@ from tests.unit.factories import LATENCY, make_result, make_trial
 
 from bench_action.compare.pairs import Rules, compare_pairs, split_alpha
 from bench_action.compare.rates import find_missed_rates, warn_of_rates
+from bench_action.compare.stopping import Decider
 from bench_action.compare.summary import trial_values
 from bench_action.config.gates import AT_RATE, EXACT, OBJECTIVE, default_gates
 from bench_action.model.result import QUANTILES, AtRate, Comparison, Finding, Trial
 from bench_action.model.warning import Code
-from bench_action.plan.blocks import Cell, Pair
+from bench_action.plan.blocks import Block, Cell, ElapsedTime, Pair
 from bench_action.report.waits import list_waits
 
 pytestmark = pytest.mark.unit
@@ -77,6 +78,31 @@ def test_compare_pairs__waiting_regresses_at_a_fixed_rate_and_the_same_code_does
     assert (slower["latency_p50_at_rate_us"].verdict, slower["latency_p50_at_rate_us"].blocks) == ("regressed", 6)
     assert slower["cpu_ms_per_request_at_rate"].verdict == "unchanged"
     assert slower["latency_p999_at_rate_us"].gate is None
+
+
+def blocks_needed(trials: list[Trial], *, to_the_end: bool = False) -> int:
+    """Count the blocks of two turns that are measured, eight at most."""
+    decider = Decider(
+        default_gates(), split_alpha(default_gates(), 0, 0, 1), 1, 120.0, to_the_end=to_the_end, rate_blocks=8
+    )
+    for number in range(1, 9):
+        so_far = [trial for trial in trials if trial.block < number]
+        if decider.enough(Block("rate", number, (), PAIR), so_far, ElapsedTime(60.0, [10.0] * (number - 1))):
+            return number - 1
+    return 8
+
+
+def test_enough__turns_at_a_fixed_rate_end_at_a_look_that_decides_everything() -> None:
+    assert blocks_needed(make_turns(blocks=8)) == 5
+    assert blocks_needed(make_turns(9000.0, blocks=8)) == 5
+    assert blocks_needed(make_turns(blocks=8), to_the_end=True) == 8
+    noisy = [
+        make_turn(side, block, 5000.0 * (1.5 if (block + (side == "head")) % 2 else 1.0))
+        for block in range(1, 9)
+        for side in ("base", "head")
+    ]
+    assert blocks_needed(noisy) == 8
+    assert blocks_needed(make_turns(blocks=8, head={"checks": 600, "checks_failed": 9, "failed_checks": ("ok",)})) == 5
 
 
 def test_compare_pairs__a_script_has_no_metric_of_full_load() -> None:
