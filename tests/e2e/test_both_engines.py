@@ -69,6 +69,23 @@ def test_placeholder__that_is_unknown_is_refused_before_anything_starts(tool: To
     finished.assert_failed(2, "unknown placeholder {postgres.schema}", "{postgres.database}")
 
 
+def test_https__is_measured_with_the_certificate_of_the_run(tool: Tool) -> None:
+    app = tiny(CERT="{tls.cert}", KEY="{tls.key}") | {"tls": True}
+    finished = tool.run(tool.config({"tiny": app}))
+    assert finished.status == 0, finished.stderr
+    loaded = [trial for trial in finished.trials if trial.phase == "capacity"]
+    assert loaded
+    assert all(t.requests > 100 and t.errors.total == 0 and t.connections_live == 8 for t in loaded)
+    assert all(t.replies is not None and set(t.replies.statuses) == {"200"} for t in finished.trials)
+
+
+def test_https__that_a_server_does_not_speak_or_speaks_without_being_asked_to(tool: Tool) -> None:
+    plain = tiny() | {"tls": True, "ready": {"path": "/health", "timeout": "1s"}}
+    tool.run(tool.config({"tiny": plain})).assert_failed(3, "does not answer in TLS", "leave `tls: true` out")
+    asked = tiny() | {"tls": True, "command": ["serve", "{tls.chain}"]}
+    tool.run(tool.config({"tiny": asked})).assert_failed(2, "unknown placeholder {tls.chain}", "{tls.cert}")
+
+
 def test_setting__that_postgresql_refuses(tool: Tool) -> None:
     postgres = {"image": "postgres:17", "settings": {"wrk_mem": "4MB"}}
     finished = tool.run(tool.config({"tiny": tiny()}, services={"postgres": postgres}))

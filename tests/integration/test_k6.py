@@ -35,8 +35,8 @@ def k6_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
 
 
-def run(port: int, profile: Profile, turn: Turn, tape: Tape | None = None) -> K6Report:
-    handle = Handle("", "app", "subject", "web", port, "127.0.0.1")
+def run(port: int, profile: Profile, turn: Turn, tape: Tape | None = None, *, tls: bool = False) -> K6Report:
+    handle = Handle("", "app", "subject", "web", port, "127.0.0.1", tls=tls)
     order = build_turn_order(handle, profile, tape or Tape("127.0.0.1", port, ()), turn, parts={}, limit_s=30.0)
     answer = require_shape(as_sent(agent.k6(order)), K6Answer)
     return parse_k6_report(answer, profile, turn, "web · shop")

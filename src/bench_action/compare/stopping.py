@@ -72,7 +72,7 @@ class Decider:
         return ended is not None
 
     def _is_rate_decided(self, pair: Pair, trials: Sequence[Trial]) -> bool:
-        """Whether the blocks of a pair at a fixed rate answer everything, findings included, before they are all done."""
+        """Whether a look at the blocks of a pair at a fixed rate answers everything, findings included."""
         key: Key = (str(pair), "rate")
         if key not in self._caps:
             self._caps[key] = self.rate_blocks

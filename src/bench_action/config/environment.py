@@ -13,6 +13,9 @@ from bench_action.model.errors import InputError
 
 # attribute → value: how a subject reaches a service
 Address = Mapping[str, str]
+# the files of the run's certificate that placeholders may name in a variant that serves HTTPS
+TLS_FILES = ("cert", "key")
+_TLS: Mapping[str, Address] = {"tls": dict.fromkeys(TLS_FILES, "")}
 _DEPENDENCIES = "a service may name those that it depends on (`depends_on`)"
 
 
@@ -87,9 +90,10 @@ def check_subjects(config: Config, environ: Mapping[str, str]) -> None:
         if container.build is not None:
             fill_in_build_secrets(container.build, secrets)
     for name, variant in config.variants.items():
-        _check_container(f"variant {name}", variant, addresses, secrets)
+        known = {**addresses, **(_TLS if variant.tls else {})}
+        _check_container(f"variant {name}", variant, known, secrets)
         for word in (*variant.setup, *(variant.local.command if variant.local else ())):
-            _check_text(word, f"a command of variant {name}", addresses)
+            _check_text(word, f"a command of variant {name}", known)
     for name, service in config.services.items():
         if service.is_companion:  # it may name any service
             _check_container(f"service {name}", service, addresses, secrets)
@@ -138,6 +142,9 @@ def _check_text(
     `rule`: which services may be named here, if not all.
     """
     for match in PLACEHOLDER.finditer(text):
+        if match[1] == "tls" and "tls" not in services and match[2] in TLS_FILES:
+            advice = "it stands in `env`, `command`, `setup` and `files` of a variant that has `tls: true`"
+            raise InputError(f"unknown placeholder {match[0]}", where=where, advice=advice)
         if match[1] not in services and match[2] in DATABASE:
             known = f"use one of {', '.join(services)}" if services else "no service can be named here"
             advice = "; ".join(filter(None, (known, rule)))

@@ -404,6 +404,10 @@ class Variant(Container):
     ready: Annotated[Ready, AfterValidator(_answers_http)] = Ready(path="/")
     ulimits: Ulimits = {"nofile": OPEN_FILES}
     local: Local | None = None
+    tls: bool = Field(
+        False,
+        description="it serves HTTPS; `{tls.cert}` and `{tls.key}` are the files of a certificate of the run",
+    )
     keep_alive: bool | None = Field(
         None,
         description="whether the server keeps a connection open after a reply; left out: found out before measuring",
@@ -1129,6 +1133,10 @@ class Config(Model):
             raise ValueError(f"`compare` pairs {same[0]} with itself")
         if ours := [name for name in (*self.variants, *self.services) if name.startswith("bench-action")]:
             raise ValueError(f"the name {ours[0]} is reserved: it must not begin with bench-action")
+        if "tls" in self.services and any(variant.tls for variant in self.variants.values()):
+            raise ValueError(
+                "a service has the name tls, and a variant `tls: true`, whose `{tls.cert}` would be that service's"
+            )
         if clash := set(self.variants) & set(self.services):
             raise ValueError(f"a variant and a service share the name {', '.join(sorted(clash))}")
         kinds = [service.kind for service in self.services.values()]
@@ -1177,7 +1185,7 @@ class PairPhase(Model):
 
 
 class RatePhase(Model):
-    """Phase `rate`: the `warmup` and the `slice` of a turn, and how many `blocks` there are at most, each of two turns."""
+    """Phase `rate`: the `warmup` and the `slice` of a turn, and the most `blocks`, each of two turns."""
 
     warmup: WholeSeconds = Field(1, ge=0, le=60)
     slice: WholeSeconds = Field(4, ge=1, le=60)

@@ -66,13 +66,26 @@ class ContainerForm:
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate and its private key, in PEM: two files, `cert.pem` and `key.pem`, in the engine's `tls_folder`."""
+
+    cert: str
+    key: str = field(repr=False)
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The contents of the files, by name. Every account may read them: they are of no use after the run."""
+        return {"cert.pem": self.cert, "key.pem": self.key}
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceSpec:
     """What to run. The engine decides how, by `kind`: command line, data directory, limits.
 
     `slot`: the slot that it belongs to, which is its network; empty for the load generator, which reaches every slot.
     Others in the slot reach the service as `host`, or as `name` if `host` is empty, and by its form's aliases. Two
     services of a slot may share a host if only one of them runs at a time. `image` is a name or an id; `settings` are
-    the service's own (`max_connections: 500`).
+    the service's own (`max_connections: 500`). `certificate`: it serves HTTPS, and may do so with this one.
     """
 
     kind: Kind
@@ -87,6 +100,7 @@ class ServiceSpec:
     host: str = ""
     slot: str = ""
     container: ContainerForm = ContainerForm()
+    certificate: Certificate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +133,7 @@ class Handle:
 
     `host`: the name by which the others in its slot reach it, the same in every slot. `address`: by which the load
     generator does, which is in every slot. `memory_limit` (bytes) and `process_limit` are those of its container; 0:
-    it has none.
+    it has none. `tls`: it serves HTTPS.
     """
 
     id: str
@@ -130,6 +144,7 @@ class Handle:
     address: str = ""
     memory_limit: int = 0
     process_limit: int = 0
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +189,10 @@ class Engine(Protocol):
     """
 
     name: str
+
+    @property
+    def tls_folder(self) -> str:
+        """Where a service finds the files of its certificate."""
 
     def machine(self) -> Machine:
         """Describe the machine that everything runs on."""

@@ -11,6 +11,7 @@ import hashlib
 import http.client
 import io
 import ipaddress
+import itertools
 import json
 import os
 import random
@@ -194,7 +195,11 @@ def get(order: GetOrder) -> GetAnswer:
     finally:
         wire.close()
     failure = classify_failure(wire.error)
-    if failure in {"closed", "not-http"} and speaks_tls(order["host"], order["port"], order["timeout_s"]):
+    if (
+        not order["tls"]
+        and failure in {"closed", "not-http"}
+        and speaks_tls(order["host"], order["port"], order["timeout_s"])
+    ):
         failure = "tls"
     return {
         "status": reply["status"],
@@ -216,14 +221,22 @@ def connect(order: ConnectOrder) -> ConnectAnswer:
 
 def speaks_tls(host: str, port: int, timeout_s: float) -> bool:
     """Tell whether a server that does not answer HTTP answers TLS."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
     try:
-        with socket.create_connection((host, port), timeout_s) as connection, context.wrap_socket(connection):
+        with socket.create_connection((host, port), timeout_s) as connection, wrap_in_tls(connection):
             return True
     except OSError:  # ssl.SSLError is one
         return False
+
+
+def wrap_in_tls(connection: socket.socket, *, handshake: bool = True) -> ssl.SSLSocket:
+    """Speak TLS over a connection, with any certificate: it is made for the run, or the server's own.
+
+    The connection that it is given must not be used any more.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(connection, do_handshake_on_connect=handshake)
 
 
 def requests(order: RequestsOrder) -> RequestsAnswer:
@@ -267,7 +280,7 @@ class Wire:
         self.local_port: int | None = None
         self.error: Exception | None = None
         self.route = 0
-        self._address, self._bind_first = (request["host"], request["port"]), bind_first
+        self._address, self._tls, self._bind_first = (request["host"], request["port"]), request["tls"], bind_first
         self._messages, self._first_serial = find_messages(request), request["first_serial"] + skipped
         self._asked = 0
         self._socket: socket.socket | None = None
@@ -318,7 +331,7 @@ class Wire:
         """End the wait for a reply, from another thread."""
         if (connection := self._socket) is not None:
             with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)  # not that of TLS, which a reader would trip over
 
     def _connect(self, deadline: float) -> socket.socket:
         if self._socket is None:
@@ -331,6 +344,8 @@ class Wire:
             self._socket.settimeout(compute_left_s(deadline))
             self._socket.connect(address)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls:
+                self._socket = wrap_in_tls(self._socket)
         self._socket.settimeout(compute_left_s(deadline))
         return self._socket
 
@@ -441,7 +456,11 @@ def classify_failure(error: Exception | None) -> Failure:
         ("unresolved", (socket.gaierror,)),
         ("refused", (ConnectionRefusedError,)),
         ("late", (socket.timeout,)),
-        ("closed", (http.client.RemoteDisconnected, http.client.IncompleteRead, ConnectionError)),
+        (
+            "closed",
+            (http.client.RemoteDisconnected, http.client.IncompleteRead, ConnectionError, ssl.SSLEOFError),
+        ),
+        ("no-tls", (ssl.SSLError,)),
         ("not-http", (http.client.HTTPException,)),
     )
     return next((failure for failure, classes in kinds if isinstance(error, classes)), "other")
@@ -573,62 +592,89 @@ def connections(order: ConnectionsOrder) -> ConnectionsAnswer:
     server without keep-alive waits for its client to close, so without `hold` each is closed once it is answered.
     """
     messages, deadline = find_messages(order), time.monotonic() + order["limit_s"]
-    sent = 0
-    waiting, replies, late = selectors.DefaultSelector(), list[bytes](), 0
-    opened = open_together(order, waiting)
+    numbers = itertools.count()
+
+    def write_next() -> bytes:
+        number = next(numbers)
+        return fill_in_serial(messages[number % len(messages)], order["first_serial"] + number)
+
+    waiting, late = selectors.DefaultSelector(), 0
+    visitors = open_together(order, waiting)
     try:
         while waiting.get_map() and time.monotonic() < deadline:
-            for key, event in waiting.select(timeout=0.5):
-                connection = cast("socket.socket", key.fileobj)
-                request = b""
-                if event & selectors.EVENT_WRITE:
-                    request = fill_in_serial(messages[sent % len(messages)], order["first_serial"] + sent)
-                    sent += 1
-                if reply := converse(waiting, connection, event, request):
-                    replies.append(reply)
-                    late += has_repeated(connection)
-                if not order["hold"] and connection not in waiting.get_map():
-                    connection.close()
+            for key, _event in waiting.select(timeout=0.5):
+                visitor = cast("Visitor", key.data)
+                if events := visitor.advance(write_next):
+                    waiting.modify(key.fd, events, visitor)
+                    continue
+                waiting.unregister(key.fd)
+                late += bool(visitor.reply) and has_repeated(visitor.connection)
+                if not order["hold"]:
+                    visitor.connection.close()
     finally:
         waiting.close()
-        for connection in opened:
-            connection.close()
+        for visitor in visitors:
+            visitor.connection.close()
+    replies = [visitor.reply for visitor in visitors if visitor.reply]
     return {
         "answered": len(replies),
         "late": late,
         "statuses": dict(Counter(map(read_status, replies))),
-        "refused_here": order["count"] - len(opened),
+        "refused_here": order["count"] - len(visitors),
     }
 
 
-def open_together(order: ConnectionsOrder, waiting: selectors.BaseSelector) -> list[socket.socket]:
+class Visitor:
+    """One of many connections: it is opened, a request is sent on it, and the beginning of the reply is read.
+
+    `reply`: empty if none came yet, or at all.
+    """
+
+    def __init__(self, address: tuple[str, int], *, tls: bool) -> None:
+        """Begin to open a connection. Raises OSError if this container may open no more files."""
+        self.connection = socket.socket()
+        self.connection.setblocking(False)
+        self.connection.connect_ex(address)
+        self.reply = b""
+        self._handshake, self._sent = tls, False
+
+    def advance(self, write_next: Callable[[], bytes]) -> int:
+        """Take the next step, and return the events to wait for after it; none once everything is done, or failed."""
+        try:
+            if self._handshake:
+                self._shake_hands()
+            if not self._sent:
+                self.connection.send(write_next())
+                self._sent = True
+                return selectors.EVENT_READ
+            self.reply = self.connection.recv(65536)
+        except ssl.SSLWantReadError:
+            return selectors.EVENT_READ
+        except ssl.SSLWantWriteError:
+            return selectors.EVENT_WRITE
+        except OSError:
+            pass
+        return 0
+
+    def _shake_hands(self) -> None:
+        if not isinstance(self.connection, ssl.SSLSocket):
+            self.connection = wrap_in_tls(self.connection, handshake=False)
+        self.connection.do_handshake()
+        self._handshake = False
+
+
+def open_together(order: ConnectionsOrder, waiting: selectors.BaseSelector) -> list[Visitor]:
     """Begin to open connections, and let `waiting` report each that is open. Returns those that could be begun."""
     address = (socket.gethostbyname(order["host"]), order["port"])
-    opened: list[socket.socket] = []
+    opened: list[Visitor] = []
     for _ in range(order["count"]):
         try:
-            connection = socket.socket()
+            visitor = Visitor(address, tls=order["tls"])
         except OSError:  # this container's limit of open files, which is not the server's fault
             continue
-        opened.append(connection)
-        connection.setblocking(False)
-        connection.connect_ex(address)
-        waiting.register(connection, selectors.EVENT_WRITE)
+        opened.append(visitor)
+        waiting.register(visitor.connection.fileno(), selectors.EVENT_WRITE, visitor)
     return opened
-
-
-def converse(waiting: selectors.BaseSelector, connection: socket.socket, event: int, request: bytes) -> bytes:
-    """Take the next step on one connection. Returns the reply once it is there; empty: not yet, or none came."""
-    try:
-        if event & selectors.EVENT_WRITE:
-            connection.send(request)
-            waiting.modify(connection, selectors.EVENT_READ)
-            return b""
-        answer = connection.recv(65536)
-    except OSError:
-        answer = b""
-    waiting.unregister(connection)
-    return answer
 
 
 def has_repeated(connection: socket.socket) -> bool:
@@ -762,7 +808,8 @@ def prepare_wrk(order: WrkOrder, path: str, *arguments: str) -> list[str]:
 
 def make_url(order: WrkOrder) -> str:
     """Make the URL for wrk from the IPv4 address: wrk would take an IPv6 one, and watcher and prober see IPv4 only."""
-    return f"http://{socket.gethostbyname(order['host'])}:{order['port']}/"
+    scheme = "https" if order["tls"] else "http"
+    return f"{scheme}://{socket.gethostbyname(order['host'])}:{order['port']}/"
 
 
 def run_program(

@@ -114,7 +114,7 @@ class Message(NamedTuple):
 class Tape:
     """Requests to a server in the order in which they are sent; after the last, the first is sent again.
 
-    `name`: under which the agent keeps it, empty if each order repeats it. `first_serial`: see WireRequest.
+    `name`: under which the agent keeps it, empty if each order repeats it. `first_serial`, `tls`: see WireRequest.
     """
 
     host: str
@@ -122,6 +122,7 @@ class Tape:
     messages: tuple[Message, ...]
     name: str = ""
     first_serial: int = 0
+    tls: bool = False
 
     @property
     def order(self) -> WireRequest:
@@ -130,6 +131,7 @@ class Tape:
         return {
             "host": self.host,
             "port": self.port,
+            "tls": self.tls,
             "messages": messages,
             "tape": self.name,
             "first_serial": self.first_serial,
@@ -138,7 +140,7 @@ class Tape:
     def cut(self, messages: Sequence[Message], first: int, count: int) -> "Tape":
         """Cut `count` of these messages of it, from `first` on; after the last comes the first."""
         chosen = tuple(messages[(first + number) % len(messages)] for number in range(count))
-        return Tape(self.host, self.port, chosen, "", self.first_serial)
+        return replace(self, messages=chosen, name="")
 
     def number_from(self, serial: int) -> "Tape":
         """Begin its serial numbers at another one."""
@@ -149,7 +151,7 @@ class Tape:
 class HttpRequest:
     """A request, and the server to send it to: `host` is what its Host header says.
 
-    `address`: the name to connect to, if it is another than `host`.
+    `address`: the name to connect to, if it is another than `host`. `tls`: see WireRequest.
     """
 
     host: str
@@ -159,12 +161,20 @@ class HttpRequest:
     headers: Mapping[str, str] | None = None
     body: str = ""
     address: str = ""
+    tls: bool = False
 
     @classmethod
     def from_config(cls, handle: Handle, wanted: Request) -> "HttpRequest":
         """Address the request of a check or a profile to one server."""
         return cls(
-            handle.host, handle.port, wanted.path, wanted.method, wanted.headers, wanted.body, address=handle.address
+            handle.host,
+            handle.port,
+            wanted.path,
+            wanted.method,
+            wanted.headers,
+            wanted.body,
+            address=handle.address,
+            tls=handle.tls,
         )
 
     @property
@@ -193,7 +203,7 @@ class HttpRequest:
     @property
     def tape(self) -> Tape:
         """A tape with nothing else."""
-        return Tape(self.address or self.host, self.port, (Message(self.method, self.wire),))
+        return Tape(self.address or self.host, self.port, (Message(self.method, self.wire),), tls=self.tls)
 
 
 class Load(NamedTuple):

@@ -50,6 +50,7 @@ class ReportLine(TypedDict):
     trend: str
     requests: int
     all_requests: int
+    over_http2: int
     failed: int
     iterations: int
     iteration_ms: float
@@ -157,7 +158,7 @@ def build_turn_order(
         "--no-usage-report",
         "--address=",
         "--include-system-env-vars=false",
-        f"--env=BASE_URL=http://{handle.host}:{handle.port}",
+        f"--env=BASE_URL={'https' if handle.tls else 'http'}://{handle.host}:{handle.port}",
         f"{_OWN_FOLDER}/run.js",
     ]
     return _build_order(argv, files, tape, parts=parts, limit_s=limit_s)
@@ -207,6 +208,7 @@ def _build_settings(
         "needs_default": turn.rate is not None,
         "trends": list(_TRENDS if profile.is_script else _TRENDS[-1:]),
         "host": handle.host,
+        "tls": handle.tls,
         "quantiles": [100 * share if share < 0.99 else round(100 * share, 1) for share in QUANTILES],
         "options": dict(options),
         "routes": [] if profile.is_script else [route.title for route in profile.routes],
@@ -245,6 +247,7 @@ def parse_k6_report(answer: K6Answer, profile: Profile, turn: Turn, where: str) 
         iteration_us=1000 * line["iteration_ms"],
         dropped=line["dropped"],
         all_requests=line["all_requests"],
+        over_http2=line["over_http2"],
         timed=line["trend"],
         quantiles_us=tuple(quantiles_us),
         checks=line["checks"] + line["checks_failed"],

@@ -28,7 +28,7 @@ ReadingRow = tuple[float, float, int]  # see stats/steady.py
 MarkRow = tuple[float, int, float, float]
 CpuNumber = NewType("CpuNumber", str)  # in decimal digits, as a key in JSON is text
 # why a server gave no HTTP reply; empty if it did
-Failure = Literal["", "unresolved", "refused", "late", "closed", "not-http", "tls", "other"]
+Failure = Literal["", "unresolved", "refused", "late", "closed", "not-http", "tls", "no-tls", "other"]
 
 
 class Order(TypedDict):
@@ -55,12 +55,13 @@ class WireMessage(TypedDict):
 class WireRequest(TypedDict):
     """The requests that are sent to a server, one after the other and then from the beginning.
 
-    `tape`: the name under which an earlier order gave them, if `messages` is empty. `first_serial`: the first number
-    that is filled in where a message leaves room for one.
+    `tls`: over TLS, with any certificate. `tape`: the name under which an earlier order gave them, if
+    `messages` is empty. `first_serial`: the first number that is filled in where a message leaves room for one.
     """
 
     host: str
     port: int
+    tls: bool
     messages: list[WireMessage]
     tape: str
     first_serial: int

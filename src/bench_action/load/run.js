@@ -72,10 +72,11 @@ function chooseScenarios() {
 const trends = settings.trends;
 const inTimeName = `bench_action_in_time{${measured}}`;
 const kept = [...trends, "http_reqs", "http_req_failed", "iterations", "iteration_duration", "checks"];
+const http2 = `http_reqs{${measured},proto:HTTP/2.0}`;
 const dropped = settings.options.scenarios ? "dropped_iterations{scenario:measured}" : "dropped_iterations";
 const thresholds = Object.assign({}, own.thresholds);
 const routes = settings.routes.map((_, route) => `http_req_duration{${measured},route:${route}}`);
-for (const name of [...kept.map((metric) => `${metric}{${measured}}`), dropped, inTimeName, ...routes]) {
+for (const name of [...kept.map((metric) => `${metric}{${measured}}`), dropped, inTimeName, http2, ...routes]) {
   thresholds[name] = thresholds[name] || [];
 }
 
@@ -87,10 +88,11 @@ export const options = Object.assign({}, own, settings.options, {
     settings.host === __ENV.BENCH_ACTION_ADDRESS
       ? own.hosts
       : Object.assign({}, own.hosts, { [settings.host]: __ENV.BENCH_ACTION_ADDRESS }),
-  systemTags: own.systemTags ? [...own.systemTags, "scenario"] : undefined,
+  systemTags: own.systemTags ? [...own.systemTags, "scenario", "proto"] : undefined,
+  insecureSkipTLSVerify: settings.tls || own.insecureSkipTLSVerify, // the certificate is made for the run
   summaryTrendStats: ["count", "avg", "min", "max", ...settings.quantiles.map((percent) => `p(${percent})`)],
 });
-for (const name of ["scenarios", "hosts", "systemTags"]) {
+for (const name of ["scenarios", "hosts", "systemTags", "insecureSkipTLSVerify"]) {
   if (options[name] === undefined) {
     delete options[name];
   }
@@ -129,6 +131,7 @@ export function handleSummary(data) {
     trend,
     requests: chosen.count || 0,
     all_requests: find(trend).count || 0,
+    over_http2: find(http2).count || 0,
     failed: find(`http_req_failed{${measured}}`).passes || 0,
     iterations: find(settings.needs_default ? inTimeName : `iterations{${measured}}`).count || 0,
     iteration_ms: iteration.avg || 0,

@@ -107,7 +107,7 @@ def build_tape(
     texts = tuple(_prepare(route, fill_in, cookies=cookies) for route in profile.routes)
     host = f"{handle.host}:{handle.port}"
     messages, name = _format(_draw_once(profile, seed), texts, host, tuple(users) or (User(),))
-    return Tape(handle.address or handle.host, handle.port, messages, name)
+    return Tape(handle.address or handle.host, handle.port, messages, name, tls=handle.tls)
 
 
 def cut_count(profile: Profile, tape: Tape, requests: int, number: int) -> list[Tape]:

@@ -149,6 +149,7 @@ class AtRate(Frozen):
     iteration_us: float = Field(description="how long they took, on average")
     dropped: int = Field(description="iterations that were not begun, as all users still waited for a reply")
     all_requests: int = Field(description="with those of the warm-up, to which CPU times belong as well")
+    over_http2: int = Field(0, description="how many of the measured requests were sent over HTTP/2")
     timed: str = Field(
         description="what latencies are of: k6's http_req_duration, grpc_req_duration or iteration_duration"
     )

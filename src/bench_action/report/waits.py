@@ -68,11 +68,16 @@ def _list(result: Result) -> Iterator[Waits]:
         shown = tuple((side, _average(trials)) for side, trials in sides if trials)
         rates = {trial.at_rate.rate for trial in own if trial.at_rate is not None and trial.at_rate.rate is not None}
         load = _describe_load(*loads.get(profile, ("", "")), rates)
+        load = " ".join(filter(None, (load, "over HTTP/2" if any(_is_over_http2(trial) for trial in own) else "")))
         yield Waits(cell_name(variant, "head", profile), load, shown)
 
 
 def _has_quantiles(trial: Trial) -> bool:
     return trial.at_rate is not None and len(trial.at_rate.quantiles_us) == len(QUANTILES)
+
+
+def _is_over_http2(trial: Trial) -> bool:
+    return trial.at_rate is not None and trial.at_rate.over_http2 > 0
 
 
 def _average(trials: Sequence[Trial]) -> tuple[float, ...]:

@@ -160,7 +160,7 @@ def _address(subject: Subject, request: SessionRequest, visit: _Visit, secrets: 
     body = join(request.body, lambda value: encode_value(value, kind))
     path = join(request.path, lambda value: quote(value, safe="-._~"))
     handle = subject.handle
-    return HttpRequest(handle.host, handle.port, path, request.method, headers, body, handle.address)
+    return HttpRequest(handle.host, handle.port, path, request.method, headers, body, handle.address, handle.tls)
 
 
 def extract(wanted: Extract, reply: Reply, cookies: Mapping[str, str]) -> str | None:

@@ -9,7 +9,7 @@ from bench_action.config.baseline import Baseline, Lack
 from bench_action.config.environment import read_secrets
 from bench_action.config.load import Project
 from bench_action.config.schema import Config, Profile
-from bench_action.engine.protocol import Engine, Handle
+from bench_action.engine.protocol import Certificate, Engine, Handle
 from bench_action.load.generator import Agent
 from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
@@ -17,6 +17,7 @@ from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import plural
 from bench_action.plan.blocks import Pair
 from bench_action.plan.placement import Placement
+from bench_action.stack.certificate import make_certificate
 from bench_action.stack.images import Images, explain_failed_base, make_images
 from bench_action.stack.parallel import run_in_parallel
 from bench_action.stack.probes import make_check
@@ -245,7 +246,7 @@ def bring_up(
     subjects = len(project.config.variants) + len(images.base)
     places = services.start(names[: max(subjects, extra)])
     progress.step("starting subjects")
-    starter = Starter(engine, project, base, images, agent, environ, progress, seed)
+    starter = Starter(engine, project, base, images, agent, environ, progress, seed, _make_certificate(project, base))
     heads = starter.prepare_heads(places[0])
     bases, lacks = _prepare_bases(starter, base, places[0]) if base is not None else ([], {})
     services.copy(places)
@@ -273,6 +274,13 @@ def _report(stack: Stack, progress: Progress) -> None:
         stack.warnings = (*stack.warnings, Code.IN_TURNS.warn(message))
     for warning in stack.warnings:
         progress.warn(f"{warning.message}. {warning.advice}")
+
+
+def _make_certificate(project: Project, base: Baseline | None) -> Certificate | None:
+    """Make the certificate of the variants that serve HTTPS, which is the same for base and head."""
+    projects = [project, *([base.project] if base is not None else [])]
+    hosts = [name for each in projects for name, variant in each.config.variants.items() if variant.tls]
+    return make_certificate(hosts) if hosts else None
 
 
 def _describe_slots(config: Config) -> str:

@@ -5,11 +5,18 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from bench_action.config.baseline import Baseline
-from bench_action.config.environment import Address, build_environment, fill_in, fill_in_addresses, read_secrets
+from bench_action.config.environment import (
+    TLS_FILES,
+    Address,
+    build_environment,
+    fill_in,
+    fill_in_addresses,
+    read_secrets,
+)
 from bench_action.config.kinds import find_port
 from bench_action.config.load import Project
 from bench_action.config.schema import PLACEHOLDER, Container, Service
-from bench_action.engine.protocol import Engine, Handle, ServiceSpec
+from bench_action.engine.protocol import Certificate, Engine, Handle, ServiceSpec
 from bench_action.load.generator import Agent
 from bench_action.model.errors import InputError, StackError
 from bench_action.model.progress import Progress
@@ -36,7 +43,10 @@ _SETUP_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Starter:
-    """Starts the subjects of head, and of base if there is one. `seed`: by which their requests are drawn."""
+    """Starts the subjects of head, and of base if there is one.
+
+    `seed`: by which their requests are drawn. `certificate`: of those that serve HTTPS.
+    """
 
     engine: Engine
     head: Project
@@ -46,6 +56,7 @@ class Starter:
     environ: Mapping[str, str] = field(repr=False)
     progress: Progress
     seed: int = 0
+    certificate: Certificate | None = None
     _descriptions: dict[str, list[str]] = field(default_factory=dict)
     _seeded: dict[str, dict[str, int]] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)
@@ -221,6 +232,7 @@ class Starter:
             env={**_list_urls(subject), **build_environment(variant, addresses, secrets)},
             ulimits=variant.ulimits,
             local=local,
+            certificate=self.certificate if variant.tls else None,
             container=make_container_form(
                 variant, project.folder, partial(fill_in, services=addresses, secrets=secrets)
             ),
@@ -268,6 +280,8 @@ class Starter:
             for name, service in companions.items()
         }
         found |= subject.addresses
+        if subject.config.tls:
+            found["tls"] = {name: f"{self.engine.tls_folder}/{name}.pem" for name in TLS_FILES}
         if subject.revision == "base" and self.base is not None:
             found |= {name: found[other] for name, other in self.base.aliases.items() if other in found}
         return found

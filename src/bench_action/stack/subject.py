@@ -138,7 +138,7 @@ class Subject:
     def order_turn(self, profile: Profile, turn: Turn, number: int = 0) -> tuple[K6Order, Tape]:
         """Order k6 to load it for one turn; also return what the order is about. `number`: how often it was before."""
         if profile.is_script:
-            tape = Tape(self.handle.address or self.handle.host, self.handle.port, ())
+            tape = Tape(self.handle.address or self.handle.host, self.handle.port, (), tls=self.handle.tls)
         else:
             tape = self.address_profile(profile, "rate", number)
         limit_s = turn.limit_s + (_SCRIPT_ENDS_S if turn.rate is None else _LATE_S)

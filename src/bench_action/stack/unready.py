@@ -16,7 +16,11 @@ _LISTEN = (
     "set `port` to the port that it listens on; in a container it must listen on all addresses (0.0.0.0), "
     "not on 127.0.0.1 only"
 )
-_NO_TLS = "let it serve plain HTTP in the benchmark, or set `port` to a port without TLS"
+_SET_TLS = (
+    "set `tls: true` if it is a variant, which is then measured over HTTPS; else let it serve plain HTTP, or set "
+    "`port` to a port without TLS"
+)
+_NO_TLS = "let it serve HTTPS with `{tls.cert}` and `{tls.key}`, or leave `tls: true` out"
 _LONGEST = 400  # characters of a command's output in a message
 _NOT_THERE = frozenset({126, 127})  # what engines and shells return for a program that cannot be run
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -58,7 +62,7 @@ def explain_answer(answer: Answer, request: HttpRequest, expect: ExpectedReply) 
         return _explain_redirect(answer, request)
     got = f"{what}: answered {status}, expected {expect.statuses}"
     if _WANTS_TLS.search(answer.text):
-        return Unready(f"{got}: port {request.port} expects TLS", _NO_TLS)
+        return Unready(f"{got}: port {request.port} expects TLS", _SET_TLS)
     if _REFUSED_HOST.search(answer.text) or status in _REFUSALS:
         return _explain_refusal(answer, request, got)
     return _explain_status(status, got)
@@ -94,6 +98,7 @@ def _explain_redirect(answer: Answer, request: HttpRequest) -> Unready:
     if target.scheme == "https":
         proxy = "`ready: {headers: {X-Forwarded-Proto: https}}`, and the same `headers` in profiles and checks"
         turn_off = "turn the redirect to HTTPS off (Django: SECURE_SSL_REDIRECT, Rails: config.force_ssl)"
+        turn_off += ", let it serve HTTPS itself with `tls: true`"
         return Unready(got, f"{turn_off}, or send what its proxy would: {proxy}; or accept it: {accept}")
     if target.hostname != urlsplit(f"http://{host}").hostname:
         name = f"`ready: {{host: {target.netloc}}}`, and `headers: {{Host: {target.netloc}}}` in profiles and checks"
@@ -134,7 +139,8 @@ def explain_failure(answer: Answer, what: str, server: HttpRequest | Handle) -> 
         "late": (answer.problem, f"its log may say what it waits for; {MORE_TIME}"),
         "closed": ("it closed the connection without an answer", f"see its log; {_HTTP_PORT}"),
         "not-http": (f"port {port} does not answer in HTTP", _HTTP_PORT),
-        "tls": (f"port {port} expects TLS", _NO_TLS),
+        "tls": (f"port {port} expects TLS", _SET_TLS),
+        "no-tls": (f"port {port} does not answer in TLS ({answer.problem})", _NO_TLS),
     }
     problem, advice = explanations.get(answer.failure, (answer.problem, f"check `port`; {MORE_TIME}"))
     return Unready(f"{what}: {problem}", advice)

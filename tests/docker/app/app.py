@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import socketserver
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,7 @@ LARGE_MIB = int(os.environ.get("LARGE_MIB", "0"))
 STREAM = bool(os.environ.get("STREAM"))
 FORK = bool(os.environ.get("FORK"))
 LOCATION = os.environ.get("LOCATION", "")
+CERT, KEY = os.environ.get("CERT", ""), os.environ.get("KEY", "")
 BUSY_CONNECTIONS = 4
 BUSY_DELAY_S = float(os.environ.get("BUSY_DELAY_S", "0.01"))  # so that a load takes little CPU from other tests
 BUSY_STATUS = int(os.environ.get("BUSY_STATUS", "0")) or STATUS
@@ -164,7 +166,13 @@ def main() -> None:
     if LISTEN == "twice":
         other = socketserver.TCPServer(("0.0.0.0", PORT), Handler)  # noqa: S104 (inside a separate container)
         say(f"somebody else listens on {other.server_address}")
-    Server(("0.0.0.0", PORT), Handler).serve_forever()  # noqa: S104
+    server = Server(("0.0.0.0", PORT), Handler)  # noqa: S104
+    if CERT:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(CERT, KEY)
+        # the handshake waits for the first read, so that it keeps no other connection from being accepted
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    server.serve_forever()
 
 
 if __name__ == "__main__":

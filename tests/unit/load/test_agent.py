@@ -14,7 +14,6 @@ import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain, count, repeat
 from pathlib import Path
@@ -22,14 +21,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from bench_action.load import agent, counters
 from bench_action.load.generator import HttpRequest
 from bench_action.load.messages import Counters, CpuNumber, ShapeError, WireReply, require_shape
+from bench_action.stack.certificate import make_certificate
 from bench_action.stats.steady import Reading, is_steady
 
 pytestmark = pytest.mark.unit
@@ -130,7 +126,7 @@ def say_nothing(connection: socket.socket) -> None:
         pass
 
 
-REQUEST = ("host", "path", "method", "headers", "body")
+REQUEST = ("host", "path", "method", "headers", "body", "tls")
 
 
 def order(port: int, **changes: Any) -> Any:
@@ -176,28 +172,44 @@ def test_get__reports_what_kind_of_server_does_not_answer(serve: Callable[[socke
         assert agent.get(order(port, timeout_s=0.5))["failure"] == failure
 
 
-def make_certificate(folder: Path) -> Path:
-    """Make a certificate that nobody has signed, in one file with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "app")])
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    builder = builder.serial_number(1).not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
-    certificate = builder.not_valid_after(datetime(2100, 1, 1, tzinfo=UTC)).sign(key, hashes.SHA256())
-    pem, private = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    file = folder / "app.pem"
-    file.write_bytes(certificate.public_bytes(pem) + key.private_bytes(pem, private, serialization.NoEncryption()))
-    return file
+@contextmanager
+def listening_in_tls(folder: Path, serve: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Serve connections over TLS, with a certificate as it is made for a run."""
+    certificate = make_certificate(["app"])
+    for name, text in certificate.files.items():
+        (folder / name).write_text(text)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+
+    def secure(connection: socket.socket) -> None:
+        with suppress(OSError), context.wrap_socket(connection, server_side=True) as wrapped:
+            serve(wrapped)
+
+    with (
+        ThreadPoolExecutor(max_workers=60) as pool,
+        listening(lambda c: (pool.submit(secure, c.dup()), None)[1]) as port,
+    ):
+        yield port
 
 
 def test_get__recognises_tls(tmp_path: Path) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(make_certificate(tmp_path))
-
-    def serve(connection: socket.socket) -> None:
-        context.wrap_socket(connection, server_side=True).close()  # fails, and closes, if HTTP is spoken
-
-    with listening(serve) as port:
+    with listening_in_tls(tmp_path, reply_and_close) as port:
         assert agent.get(order(port))["failure"] == "tls"
+        assert agent.get(order(port, tls=True)) == ANSWERED
+
+
+def test_get__reports_a_server_that_does_not_speak_tls(port: int) -> None:
+    answer = agent.get(order(port, tls=True))
+    assert (answer["failure"], answer["status"]) == ("no-tls", 0)
+    with listening(lambda connection: (connection.recv(1), None)[1]) as other:
+        assert agent.get(order(other, tls=True, timeout_s=5.0))["failure"] == "closed"
+
+
+@pytest.mark.parametrize("hold", [True, False])
+def test_connections__over_tls_are_counted_like_others(tmp_path: Path, *, hold: bool) -> None:
+    with listening_in_tls(tmp_path, reply_and_close) as port:
+        answer = agent.connections(order(port, tls=True, count=50, hold=hold, limit_s=10.0))
+    assert answer == {"answered": 50, "late": 0, "statuses": {"200": 50}, "refused_here": 0}
 
 
 def test_get__reports_where_a_redirect_leads_and_how_an_error_begins() -> None:

@@ -143,6 +143,7 @@ def test_agent__requests_carry_everything_and_come_back_as_bytes() -> None:
             "op": "requests",
             "host": "django",
             "port": 8000,
+            "tls": False,
             "messages": [{"method": "POST", "raw": base64.b64encode(request.wire).decode(), "route": 0, "serials": []}],
             "tape": "",
             "first_serial": 0,

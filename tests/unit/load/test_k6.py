@@ -35,6 +35,7 @@ REPORT: dict[str, Any] = {
     "trend": "iteration_duration",
     "requests": 600,
     "all_requests": 800,
+    "over_http2": 0,
     "failed": 0,
     "iterations": 600,
     "iteration_ms": 5.0,

@@ -25,7 +25,7 @@ from bench_action.engine.docker.recipes import make_container_options
 from bench_action.engine.docker.registry import check_requested_platform, pull, require_platform
 from bench_action.engine.docker.session import DockerSession, collect_output
 from bench_action.engine.ownership import Ownership
-from bench_action.engine.protocol import KILLED, BuildSpec, Exit, Handle, Kind, ServiceSpec
+from bench_action.engine.protocol import KILLED, BuildSpec, Exit, FileCopy, Handle, Kind, ServiceSpec
 from bench_action.model.errors import StackError
 from bench_action.model.machine import Machine
 
@@ -60,6 +60,7 @@ class DockerEngine:
     """Runs services in labelled containers, which publish no port on the host and mount nothing of the workspace."""
 
     name = "docker"
+    tls_folder = "/bench-action"
 
     def __init__(self, owner: Ownership, environ: Mapping[str, str]) -> None:
         """Connect. Raises StackError if no engine answers."""
@@ -150,7 +151,15 @@ class DockerEngine:
             container = self._creations.make(partial(self._create, spec, host, aliases, limits))
             container.start()
         handle = Handle(
-            str(container.id), spec.name, spec.kind, host, spec.port, address, limits.memory, limits.processes
+            str(container.id),
+            spec.name,
+            spec.kind,
+            host,
+            spec.port,
+            address,
+            limits.memory,
+            limits.processes,
+            spec.certificate is not None,
         )
         self._expected[handle.id] = handle
         return handle
@@ -322,7 +331,9 @@ class DockerEngine:
         )
         for network in networks[1:]:
             self._client.api.connect_container_to_network(str(container.id), network)
-        put_files(self._client, str(container.id), spec.container.files)
+        pem = spec.certificate.files if spec.certificate is not None else {}
+        copies = [FileCopy(f"{self.tls_folder}/{name}", content=text) for name, text in pem.items()]
+        put_files(self._client, str(container.id), [*spec.container.files, *copies])
         return container
 
     def _wait(self, handle: Handle, timeout_s: float) -> int:

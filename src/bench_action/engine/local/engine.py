@@ -34,7 +34,7 @@ from bench_action.engine.local.processes import (
 from bench_action.engine.local.servers import Servers
 from bench_action.engine.local.session import LocalSession
 from bench_action.engine.ownership import Ownership
-from bench_action.engine.protocol import BuildSpec, Exit, Handle, Kind, ServiceSpec
+from bench_action.engine.protocol import BuildSpec, Certificate, Exit, Handle, Kind, ServiceSpec
 from bench_action.model.errors import StackError
 from bench_action.model.machine import OPEN_FILES, Machine
 
@@ -71,6 +71,11 @@ class LocalEngine:
     def run_id(self) -> str:
         """The id of the run that this engine works for."""
         return self._owner.run_id
+
+    @property
+    def tls_folder(self) -> str:
+        """Where a process finds the files of its certificate."""
+        return str(self.folder / "tls")
 
     @property
     def folder(self) -> Path:
@@ -149,9 +154,20 @@ class LocalEngine:
                 env = {**self._inherit(), "HOME": str(self._folder.home), MARK: self.run_id}
                 data, cache = self._locate_data(spec), find_cache_folder(self._environ)
                 init_cluster(self.servers, data, spec, env, account=self._account, cache=cache)
+            if spec.certificate is not None:
+                self._write_certificate(spec.certificate)
             if spec.kind != "load":
                 self.restart(handle)
         return handle
+
+    def _write_certificate(self, certificate: Certificate) -> None:
+        """Write the files of a certificate, the same of all processes, unless they are there."""
+        folder = Path(self.tls_folder)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            for name, text in certificate.files.items():
+                (folder / name).write_text(text, encoding="ascii")
+            self._folder.give(folder)
 
     def clone(self, origin: Handle, specs: Sequence[ServiceSpec]) -> list[Handle]:
         """Start services with a copy of the data of `origin`, which is stopped for it and started again."""
@@ -301,7 +317,8 @@ class LocalEngine:
     def _register(self, spec: ServiceSpec) -> Handle:
         """Reserve a port for a service, and remember what it is."""
         pidfile = self.folder / f"{_make_key(spec)}.pid"
-        handle = Handle(f"pidfile:{pidfile}", spec.name, spec.kind, _HOST, self._ports.reserve(), _HOST)
+        tls = spec.certificate is not None
+        handle = Handle(f"pidfile:{pidfile}", spec.name, spec.kind, _HOST, self._ports.reserve(), _HOST, tls=tls)
         self._specs[handle.id], self._handles[handle.id] = spec, handle
         return handle
 
