@@ -28,6 +28,7 @@ from bench_action.model.progress import Progress
 from bench_action.model.result import Result, RunInfo
 from bench_action.model.wording import plural
 from bench_action.plan.plan import Plan, make_plan
+from bench_action.plan.shares import Share, divide
 from bench_action.report.folder import OutputFolder
 from bench_action.stack.cleanup import Interrupts, cleaned_up
 from bench_action.stack.memory import Room
@@ -73,8 +74,9 @@ def run(options: Options, ports: Ports) -> Outcome:
 
 def _run(options: Options, ports: Ports) -> Outcome:
     clock, steal, progress, hide = Clock(), StealMeter(), ports.progress, ports.redaction.hide
-    with load_revisions(options, ports.environ, progress) as revisions:  # config
+    with load_revisions(options, ports.environ, progress) as loaded:  # config
         output = OutputFolder(options.output)
+        revisions, share = _take_share(loaded, options)
         room = _measure_room(options, revisions)
         engine = _make_engine(options, revisions, ports, clock.run_id, room)
         with cleaned_up(engine, ports.interrupts, ports.progress.warn):
@@ -85,7 +87,7 @@ def _run(options: Options, ports: Ports) -> Outcome:
                 verified = verify(stack, revisions, progress)  # verify
             places = find_placements(stack)
             found = verified.project, verified.subjects, verified.lacks, places
-            plan = make_plan(*found, options, in_turns=stack.in_turns)  # plan
+            plan = make_plan(*found, options, in_turns=stack.in_turns, share=share)  # plan
             plan = fit_to_pinning(stack, plan, progress)
             facts = _describe(stack, revisions, plan, options, environ=ports.environ, clock=clock)
             facts = facts.add(verified.findings, verified.warnings)
@@ -129,6 +131,24 @@ class Clock:
         """Return the facts with how long the run and its steps have taken."""
         duration_s = round(time.monotonic() - self._started, 3)
         return replace(facts, run=facts.run.model_copy(update={"duration_s": duration_s}), timings=self.timings)
+
+
+def _take_share(revisions: Revisions, options: Options) -> tuple[Revisions, Share | None]:
+    """Leave out what other shards measure, if the run is divided among runners."""
+    if options.shard is None:
+        return revisions, None
+    source = revisions.source
+    facts = {
+        "tool": __version__,
+        "seed": options.seed,
+        "rules": options.rules,
+        "self_test": options.self_test,
+        "dirty": source.dirty,
+        "commits": [source.base_sha, source.head_sha],
+    }
+    share = divide(options.shard, revisions.head, revisions.base, options.compare, facts=facts)
+    base = share.narrow_base(revisions.base) if revisions.base is not None else None
+    return replace(revisions, head=share.narrow(revisions.head), base=base), share
 
 
 def _measure_room(options: Options, revisions: Revisions) -> Room:

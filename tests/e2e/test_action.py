@@ -168,6 +168,33 @@ def test_workflow__that_calls_the_reusable_one_gets_its_outputs(
     assert len(comments(github)) == 1
 
 
+@pytest.mark.alone
+def test_workflow__of_shards_has_one_comment_with_the_verdict_of_all_and_names_a_missing_one(
+    action: Path, github: GitHubDouble, tmp_path: Path
+) -> None:
+    """Three runners, of which two measure the same pair, and a job that merges; then without the first runner's."""
+    place = checkout(tmp_path / "shop", github.state.repository, {FLASK: IN_A_LOOP})
+    workflow = place.folder / ".github" / "workflows" / "benchmark.yml"
+    shutil.copy(ROOT / "examples" / "sharded.yml", workflow)
+    runner, event = Runner(tmp_path, action, github), open_history(github, place)
+    ran = runner.run(place, "pull_request", event, jobs=1)
+    assert ran.status == 1, ran.log
+    (text,) = comments(github)
+    assert text.startswith(f"{make_marker('bench-action')}\n### 🔴 bench-action: `flask`"), text
+    assert "SELECT price FROM product WHERE id" in text
+    assert "Shards 1, 2, 3 of 3" in text
+    assert "Shard 3 of 3" in text
+    assert {path.name for path in runner.artifacts.iterdir()} == {"shard-1", "shard-2", "shard-3", "bench-results"}
+    shutil.copytree(runner.artifacts, place.folder / "shards")
+    for name in ("shard-1", "bench-results"):
+        shutil.rmtree(place.folder / "shards" / name)
+    again = ContainerAction(IMAGE, place, github, tmp_path).run("pull_request", event, merge="shards", fail_on="never")
+    (text,) = comments(github)
+    first = text.splitlines()[1]
+    assert "shard 1 of 3 is missing" in first, again.log
+    assert again.outputs["verdict"] in {"regressed", "invalid"}
+
+
 def kept(github: GitHubDouble) -> list[Record]:
     """The records in the history's one shard."""
     files = github.state.git.files("bench-history")

@@ -30,12 +30,20 @@ RUN apt-get update && apt-get install --yes --no-install-recommends git && rm -r
 """
 _STAND_IN = """\
 name: stands in for an action that is had from GitHub
-inputs: {name: {default: artifact}, path: {default: .}}
+inputs: {name: {default: artifact}, path: {default: .}, pattern: {default: none}}
 runs:
   using: composite
-  steps: [{run: "ls ${{ inputs.path }}", shell: bash}]
+  steps: [{run: "%s", shell: bash}]
 """
-_STOOD_IN_FOR = re.compile(r"actions/(?:upload-artifact|upload-pages-artifact|deploy-pages)@\w+")
+# artifacts are in a folder that all jobs of a test share
+_STAND_INS = {
+    "upload-artifact": "mkdir -p '/artifacts/${{ inputs.name }}' && "
+    "cp -r '${{ inputs.path }}/.' '/artifacts/${{ inputs.name }}'",
+    "download-artifact": "mkdir -p '${{ inputs.path }}' && cp -r /artifacts/${{ inputs.pattern }} '${{ inputs.path }}'",
+    "upload-pages-artifact": "ls ${{ inputs.path }}",
+    "deploy-pages": "ls ${{ inputs.path }}",
+}
+_STOOD_IN_FOR = re.compile(rf"actions/(?:{'|'.join(_STAND_INS)})@\w+")
 
 
 def gateway() -> str:
@@ -137,6 +145,17 @@ class Runner:
     action: Path
     github: GitHubDouble
 
+    @property
+    def artifacts(self) -> Path:
+        """Where jobs keep their artifacts, each in a folder of its name."""
+        return self.folder / "artifacts"
+
+    def _stand_in(self, folder: Path) -> list[str]:
+        """The options that let ours stand in for actions that are had from GitHub."""
+        names = {ref: ref.partition("/")[2].partition("@")[0] for ref in _stood_in_for(folder)}
+        pairs = (("--local-repository", f"{ref}={self.folder / 'stand-in' / name}") for ref, name in names.items())
+        return [word for pair in pairs for word in pair]
+
     def run(
         self,
         place: Checkout,
@@ -146,12 +165,15 @@ class Runner:
         token: str = "token",
         env: Sequence[str] = (),
         workflow: str = "",
+        jobs: int = 2,
     ) -> Ran:
-        """The workflow for an event, by its file's name where there are several."""
-        event_file, stand_in = self.folder / "event.json", self.folder / "stand-in"
+        """The workflow for an event, by its file's name where there are several; so many jobs at the same time."""
+        event_file = self.folder / "event.json"
         event_file.write_text(json.dumps(payload), encoding="utf-8")
-        stand_in.mkdir(exist_ok=True)
-        (stand_in / "action.yml").write_text(_STAND_IN, encoding="utf-8")
+        self.artifacts.mkdir(exist_ok=True)
+        for name, command in _STAND_INS.items():
+            (self.folder / "stand-in" / name).mkdir(parents=True, exist_ok=True)
+            (self.folder / "stand-in" / name / "action.yml").write_text(_STAND_IN % command, encoding="utf-8")
         command = [
             str(_ACT),
             event,
@@ -172,7 +194,11 @@ class Runner:
             f"GITHUB_TOKEN={token}",
             "--local-repository",
             f"org/bench-action@v1={self.action}",
-            *(word for ref in _stood_in_for(place.folder) for word in ("--local-repository", f"{ref}={stand_in}")),
+            "--container-options",
+            f"--volume {self.artifacts}:/artifacts",
+            "--concurrent-jobs",
+            str(jobs),
+            *self._stand_in(place.folder),
             *(word for one in env for word in ("--env", one)),
         ]
         own = {"HOME": str(self.folder), "XDG_CACHE_HOME": str(self.folder), "XDG_CONFIG_HOME": str(self.folder)}

@@ -10,7 +10,7 @@ import pytest
 from tests.github.double import GitHubDouble
 from tests.github.exchange import Answer, Fault, Token
 
-from bench_action.github.artifacts import fetch_result, unpack_result
+from bench_action.github.artifacts import fetch_results, unpack_result
 from bench_action.github.client import Access
 from bench_action.github.comments import upsert_comment
 from bench_action.github.event import WorkflowRun
@@ -250,17 +250,30 @@ def test_find_pull__of_a_fork_matches_branch_and_commit(github: GitHubDouble) ->
     assert find_pull(access(github), run) is None
 
 
-def test_fetch_result__writes_the_one_file_and_sends_no_token(github: GitHubDouble, tmp_path: Path) -> None:
+def test_fetch_results__writes_the_newest_of_each_name_and_nothing_else(github: GitHubDouble, tmp_path: Path) -> None:
+    run = github.state.run(github.state.pulls[1])
+    for number in (1, 2):
+        github.state.artifact(run, f"shard-{number}", {"result.json": str(number), "trials.jsonl": "x"})
+    github.state.artifact(run, "logs", {"log.txt": "y"})
+    fetch_results(access(github), run.id, "shard-*", tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*.*"))] == [
+        "0/result.json",
+        "1/result.json",
+    ]
+    assert [(tmp_path / str(number) / "result.json").read_text() for number in (0, 1)] == ["1", "2"]
+
+
+def test_fetch_results__writes_the_one_file_and_sends_no_token(github: GitHubDouble, tmp_path: Path) -> None:
     run = github.state.run(github.state.pulls[1])
     github.state.artifact(run, "bench-results", {"result.json": "of the first attempt"})
     github.state.artifacts[next(iter(github.state.artifacts))].created_at = "2020-01-01T00:00:00Z"
     github.state.artifact(run, "bench-results", {"result.json": "{}", "../evil.txt": "x", "report.md": "y"})
-    fetch_result(access(github), run.id, "bench-results", tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
-    assert (tmp_path / "result.json").read_text() == "{}"
+    fetch_results(access(github), run.id, "bench-results", tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")] == ["0/result.json"]
+    assert (tmp_path / "0" / "result.json").read_text() == "{}"
     assert [one.authorized for one in github.downloads] == [False]
     with pytest.raises(PublishError, match="no artifact 'other'"):
-        fetch_result(access(github), run.id, "other", tmp_path)
+        fetch_results(access(github), run.id, "other", tmp_path)
 
 
 def test_unpack_result__refuses_what_is_not_a_result() -> None:

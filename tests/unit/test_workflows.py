@@ -17,7 +17,7 @@ _ACTION = _ROOT / "action.yml"
 _REUSABLE = _ROOT / ".github/workflows/benchmark.yml"
 _WORKFLOWS = sorted([*_ROOT.glob(".github/workflows/*.y*ml"), *_ROOT.glob("examples/*.y*ml")])
 _DEPENDABOT = _ROOT / ".github/dependabot.yml"
-_OURS = re.compile(r"org/bench-action(/\.github/workflows/benchmark\.yml)?@v1")
+_OURS = re.compile(r"org/bench-action(/\.github/workflows/(?:benchmark|sharded)\.yml)?@v1")
 _PINNED = re.compile(r"[\w.-]+(?:/[\w.-]+)+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 _USES = re.compile(r"^\s*(?:- )?uses: (.+)$", re.MULTILINE)
 # in a script, text that others write would be code; the same rule applies to what GitHub itself writes
@@ -156,7 +156,8 @@ def test_reusable_workflow__passes_on_every_input_with_the_action_s_default() ->
     assert {name: given[name] for name in secret} == {name: f"${{{{ secrets.{name} }}}}" for name in secret}
     assert set(_triggers(workflow)["workflow_call"]["secrets"]) == secret
     given = {name: value for name, value in given.items() if name not in {"history-branch", *secret}}
-    own = {"github-token", "publish", "matrix", "history-branch", "trend-issue", *secret}
+    # parts of a run are measured by sharded.yml
+    own = {"github-token", "publish", "shard", "merge", "matrix", "history-branch", "trend-issue", *secret}
     assert set(given) == set(action) - own
     assert given == {name: f"${{{{ inputs.{name} }}}}" for name in given}
     assert {name: inputs[name]["default"] for name in given} == {
@@ -192,6 +193,32 @@ def test_reusable_workflow__passes_on_every_output() -> None:
     workflow, outputs = _load(_REUSABLE), set(_load(_ACTION)["outputs"])
     assert set(_triggers(workflow)["workflow_call"]["outputs"]) == outputs
     assert set(workflow["jobs"]["benchmark"]["outputs"]) == outputs
+
+
+def test_shards__are_merged_from_the_artifacts_that_were_uploaded_and_commented_on_by_the_last_job_only() -> None:
+    for path in (_ROOT / ".github/workflows/sharded.yml", _ROOT / "examples/sharded.yml"):
+        jobs = _load(path)["jobs"]
+        measure, report = jobs["measure"], jobs["report"]
+        (upload,) = [step["with"] for step in measure["steps"] if "upload-artifact@" in step.get("uses", "")]
+        (fetch,) = [step["with"] for step in report["steps"] if "download-artifact@" in step.get("uses", "")]
+        (measured,) = _calls({"jobs": {"": measure}}, "org/bench-action")
+        (merged,) = _calls({"jobs": {"": report}}, "org/bench-action")
+        assert fetch["pattern"] == upload["name"].replace("${{ matrix.shard }}", "*")
+        assert merged["merge"] == fetch["path"]
+        assert measured["shard"].startswith("${{ matrix.shard }}/")
+        assert upload["path"] == "bench-results"
+        assert report["needs"] == "measure"
+        assert report["if"] == "${{ !cancelled() }}"
+        assert measure["strategy"]["fail-fast"] is False
+        assert [name for name, job in jobs.items() if "pull-requests" in job["permissions"]] == ["report"]
+
+
+def test_sharded_workflow__has_the_inputs_of_the_other_one_with_its_defaults() -> None:
+    inputs = _triggers(_load(_ROOT / ".github/workflows/sharded.yml"))["workflow_call"]["inputs"]
+    known = _triggers(_load(_REUSABLE))["workflow_call"]["inputs"]
+    assert set(inputs) - set(known) == {"shards"}
+    assert set(known) - set(inputs) == {"output", "control"}
+    assert all(inputs[name].get("default") == known[name].get("default") for name in set(inputs) & set(known))
 
 
 def test_fork_results__are_published_from_the_artifact_that_was_uploaded() -> None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from bench_action.config.control import AUTO
 from bench_action.config.load import PRESETS
 from bench_action.config.secrets import Secrets
+from bench_action.config.shard import Shard
 from bench_action.engine.docker.credentials import Login
 from bench_action.history import DEFAULT_BRANCH
 from bench_action.model.errors import InputError
@@ -50,6 +51,21 @@ def _read_secrets(value: object) -> object:
     return secrets
 
 
+def _read_shard(value: object) -> object:
+    """Read a shard such as 2/5."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return Shard.parse(value)
+    except InputError as error:
+        raise ValueError(f"{error.what}: {error.advice}") from error
+
+
+def _split_lines(value: object) -> object:
+    """Split folders, one a line."""
+    return [line.strip() for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
+
+
 def _check_preset(value: str) -> str:
     if value not in PRESETS:
         raise ValueError(f"expected a preset: {', '.join(PRESETS)}")
@@ -78,6 +94,8 @@ class Inputs(BaseModel):
     summary: bool = True
     output: Path = Path("bench-results")
     publish: str = ""
+    shard: Annotated[Shard | None, BeforeValidator(_read_shard)] = None
+    merge: Annotated[tuple[Path, ...], BeforeValidator(_split_lines)] = ()
     history_branch: str = DEFAULT_BRANCH
     control: str = AUTO
     trend_issue: bool = False

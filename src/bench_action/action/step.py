@@ -23,7 +23,7 @@ from bench_action.config.redaction import Redaction
 from bench_action.engine.docker import DockerEngine
 from bench_action.engine.docker.credentials import add_logins
 from bench_action.engine.ownership import Ownership
-from bench_action.github.artifacts import fetch_result
+from bench_action.github.artifacts import fetch_results
 from bench_action.github.client import Access
 from bench_action.github.commands import Commands
 from bench_action.github.event import Event, WorkflowRun
@@ -35,6 +35,7 @@ from bench_action.model.wording import strip_controls
 from bench_action.pipeline import Outcome, Ports, run
 from bench_action.publish.history import HistoryPublisher
 from bench_action.publish.result import Publisher, read_foreign_result
+from bench_action.publish.shards import merge_folders, read_published, write_merged
 from bench_action.report.comment import Links
 from bench_action.report.progress import PlainProgress, RedactedProgress
 from bench_action.report.terminal import print_view
@@ -104,17 +105,19 @@ class Action:
                 with tempfile.TemporaryDirectory(prefix="bench-action-publish-") as name:
 
                     def fetch() -> Result:
-                        fetch_result(allowed, run.id, inputs.publish, Path(name))
-                        return read_foreign_result(Path(name))
+                        fetch_results(allowed, run.id, inputs.publish, Path(name))
+                        return read_published(Path(name), read_foreign_result)
 
                     self._publish(fetch, inputs, event, access)
                 return None, inputs
+            if inputs.merge:
+                return self._merge(inputs, event, access), inputs
             return self._measure(inputs, event, access), inputs
 
     def publish(self, folder: Path) -> None:
         """Publish the result that another job measured and left in a folder. Raises InputError, PublishError."""
         inputs, event, access = self._read_inputs()
-        self._publish(lambda: read_foreign_result(folder), inputs, event, access, folder=folder)
+        self._publish(lambda: read_published(folder, read_foreign_result), inputs, event, access, folder=folder)
 
     def sweep(self) -> None:
         """Clean up after the step, even if it was killed: remove what its runs left behind, and hand over its files."""
@@ -135,17 +138,38 @@ class Action:
     def _workspace(self) -> Path:
         return Path(self.environ.get("GITHUB_WORKSPACE") or Path.cwd())
 
-    def _measure(self, inputs: Inputs, event: Event, access: Access | None) -> Outcome:
-        publisher = Publisher(
+    def _make_publisher(self, inputs: Inputs, event: Event, access: Access | None) -> Publisher:
+        """Make the publisher of this job's own result. Of several shards, only the job that merges them comments."""
+        return Publisher(
             self.commands,
             Links(event.run_url),
-            event.pull if inputs.comment == "auto" else None,
+            event.pull if inputs.comment == "auto" and inputs.shard is None else None,
             access,
             inputs.comment_key,
             inputs.summary,
             self._say,
             self._make_origin(str(inputs.config or "bench.yml"), inputs),
         )
+
+    def _merge(self, inputs: Inputs, event: Event, access: Access | None) -> Outcome:
+        """Merge the results of the shards that other jobs of this workflow have measured, and publish one."""
+        publisher = self._make_publisher(inputs, event, access)
+        folders = [self._workspace() / folder for folder in inputs.merge]
+        try:
+            merged = merge_folders(folders, read_foreign_result)
+            run = merged.run.model_copy(
+                update={"job": name_workflow_job(self.environ, inputs.matrix), "key": inputs.comment_key}
+            )
+            result = self.redaction.hide(merged.model_copy(update={"run": run}))
+            write_merged(result, inputs.output)
+        except BenchError as error:
+            _publish_failure(publisher, self.redaction.hide(error))
+            raise
+        print_view(make_view(result), Console(file=self.stream, width=150, highlight=False))
+        return Outcome(result, (), self._publish_run(publisher, result, inputs, event, access))
+
+    def _measure(self, inputs: Inputs, event: Event, access: Access | None) -> Outcome:
+        publisher = self._make_publisher(inputs, event, access)
         console = Console(file=self.stream, width=150, highlight=False)
         try:
             options = self._make_options(inputs, event, access)
@@ -224,6 +248,7 @@ class Action:
             workflow_job=name_workflow_job(self.environ, inputs.matrix),
             git=_make_git_environ(self.environ, event, access),
             secrets=secrets,
+            shard=inputs.shard,
         )
 
     def _publish(
@@ -300,7 +325,8 @@ def choose_control(inputs: Inputs, event: Event) -> str | None:
 
 
 def _keeps_history(inputs: Inputs, event: Event) -> bool:
-    return event.on_default_branch and inputs.history_branch != "none" and bool(inputs.github_token)
+    kept = event.on_default_branch and inputs.history_branch != "none" and inputs.shard is None
+    return kept and bool(inputs.github_token)
 
 
 def _require_workflow_run(event: Event, access: Access | None) -> tuple[WorkflowRun, Access]:

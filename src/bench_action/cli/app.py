@@ -28,6 +28,7 @@ from bench_action.config.options import Options
 from bench_action.config.redaction import Redaction
 from bench_action.config.schema import Config
 from bench_action.config.secrets import Secrets
+from bench_action.config.shard import Shard
 from bench_action.engine.ownership import Ownership
 from bench_action.github.commands import Commands
 from bench_action.model.errors import (
@@ -36,6 +37,7 @@ from bench_action.model.errors import (
     InterruptedRunError,
     InvalidMeasurementError,
     RegressionError,
+    VerificationError,
     explain_exhaustion,
 )
 from bench_action.model.machine import Condition
@@ -139,6 +141,11 @@ _MaxMinutes = Annotated[
     float | None, typer.Option(metavar="N", min=0.1, help="Stop measuring after N minutes, at the end of a block.")
 ]
 
+_Shard = Annotated[
+    str | None,
+    typer.Option(metavar="N/M", help="Measure only this part of the run, for `merge`: 2/5 is the second of five."),
+]
+
 app = typer.Typer(
     help="Start PostgreSQL, Redis and every variant of a web application, prove that the variants do the same work, "
     "load them with wrk, and report how they compare.",
@@ -167,6 +174,7 @@ def run(
     self_test: _SelfTest = False,
     max_minutes: _MaxMinutes = None,
     secrets: _Secrets = None,
+    shard: _Shard = None,
 ) -> None:
     """Measure on this machine."""
     if self_test and baseline is not None:
@@ -185,8 +193,10 @@ def run(
         self_test=self_test,
         max_minutes=max_minutes,
         secrets=invocation.allow_secrets(secrets),
+        shard=Shard.parse(shard) if shard is not None else None,
     )
-    conclude(_measure(options, engine, invocation), fail_on)
+    # `merge` decides, once it has all shards
+    conclude(_measure(options, engine, invocation), fail_on if options.shard is None else FailOn.NEVER)
 
 
 def _measure(options: Options, engine: EngineChoice, invocation: Invocation) -> Outcome:
@@ -317,6 +327,25 @@ def action(
 
 
 @app.command()
+def merge(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR…", help="Output folders of shards, or a folder of such.")
+    ],
+    output: _Output = _OUTPUT,
+    fail_on: _FailOn = FailOn.REGRESSION,
+) -> None:
+    """Merge the results of a run's shards into one, and report its verdict."""
+    # imported here, as publishing needs GitHub's client, and other commands should start fast
+    from bench_action.publish.shards import merge_folders, write_merged  # noqa: PLC0415
+
+    result = merge_folders(folders, lambda folder: read_result(folder / "result.json"))
+    write_merged(result, output)
+    print_view(make_view(result), Console())
+    typer.echo(f"\nThe full report, with every trial: {output / 'report.html'}")
+    conclude(Outcome(result, ()), fail_on)
+
+
+@app.command()
 def publish(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The output folder of a run in another job.")],
@@ -443,6 +472,9 @@ def raise_verdict(outcome: Outcome, fail_on: FailOn, *, require_comparison: bool
     result = outcome.result
     if outcome.failures:
         raise make_verification_error(outcome.failures)
+    if failed := [subject for subject in result.subjects if subject.failure and subject.revision == "head"]:
+        text = "\n".join(f"  - {subject.name}: {subject.failure}" for subject in failed)
+        raise VerificationError(f"{', '.join(subject.name for subject in failed)} cannot be compared\n{text}")
     if result.verdict == "regressed" and fail_on is FailOn.REGRESSION:
         what = choose_headline(result).text.replace("`", "")
         raise RegressionError(what, advice="fix the regression, or raise the gate in `gates:`")

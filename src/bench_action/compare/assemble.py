@@ -28,11 +28,13 @@ from bench_action.model.result import (
     Comparison,
     Environment,
     Finding,
+    GateInfo,
     NoiseSource,
     ProfileInfo,
     Result,
     RouteInfo,
     RunInfo,
+    ShardInfo,
     Source,
     SubjectInfo,
     Trial,
@@ -150,10 +152,11 @@ def assemble(plan: Plan, measured: Measured, facts: Facts) -> Result:
     judged = _judge(run, warnings, config.all_gates, config.all_work)
     differences = _list_false_differences(judged.comparisons) if facts.run.self_test else []
     compared, not_compared = _coverage(run).split(trials) if facts.compares else ((), ())
+    environment = _environment(facts, trials)
     return Result(
         run=facts.run,
         timings=dict(facts.timings),
-        environment=_environment(facts, trials),
+        environment=environment,
         placement=_placement(plan),
         source=facts.source,
         profiles=tuple(_profile_info(name, plan.project) for name in plan.project.profiles),
@@ -166,12 +169,35 @@ def assemble(plan: Plan, measured: Measured, facts: Facts) -> Result:
         warnings=(*differences, *warnings),
         noise=measured.noise,
         control=dict(facts.control),
+        shards=_describe_shard(run, environment),
         verdict="invalid" if differences else judged.verdict,
         compared=compared,
         not_compared=not_compared,
         rules=facts.applied.rules,
         rule_changes=facts.applied.changes,
         verdict_by_head_rules=_verdict_by_head(run, warnings),
+    )
+
+
+def _describe_shard(run: _Run, environment: Environment) -> tuple[ShardInfo, ...]:
+    share, info = run.plan.share, run.facts.run
+    if share is None:
+        return ()
+    return (
+        ShardInfo(
+            number=share.shard.number,
+            count=share.shard.count,
+            cells=tuple(map(str, share.cells)),
+            shares=share.shares,
+            digest=share.digest,
+            gates={
+                name: GateInfo(size=gate.size, absolute=gate.absolute, level=gate.level)
+                for name, gate in run.plan.project.config.all_gates.items()
+            },
+            run_id=info.id,
+            duration_s=info.duration_s,
+            environment=environment,
+        ),
     )
 
 
@@ -190,7 +216,7 @@ def _judge(
     rules = Rules(
         dict(gates),
         run.measured.courses,
-        split_alpha(dict(gates), plan.count_loaded(), plan.count_routes(), plan.count_rated(), plan.count_objectives()),
+        split_alpha(dict(gates), *plan.counts),
         run.shortage,
         frozenset(project.scripts),
         frozenset(project.rated),
@@ -228,7 +254,8 @@ def _verdict_by_head(run: _Run, warnings: Sequence[RunWarning]) -> Verdict | Non
 
 def _coverage(run: _Run) -> Coverage:
     plan, project = run.plan, run.plan.project
-    cells = [Cell(variant, "head", profile) for variant in project.own_variants for profile in project.profiles]
+    every = [Cell(variant, "head", profile) for variant in project.own_variants for profile in project.profiles]
+    cells = [cell for cell in every if plan.measures(cell)]
     lost, gone = run.measured.lost, run.measured.gone
     return Coverage(cells, run.pairs, plan.lacks, plan.failed, lost, run.shortage, run.stopped, gone)
 

@@ -113,6 +113,30 @@ def build_paired(
     )
 
 
+def rebuild_paired(first: Comparison, evidence: Evidence, judgement: Judgement, *, gated: bool) -> Comparison:
+    """Replace the figures of a comparison by those of a judgement; without a gate there is no verdict."""
+    verdicts: dict[str, Any] = {
+        "blocks_wanted": judgement.blocks_wanted,
+        "fires": judgement.fires,
+        "verdict": judgement.verdict,
+        "reason": judgement.reason,
+    }
+    figures: dict[str, Any] = {
+        "base_value": evidence.base,
+        "head_value": evidence.head,
+        "difference": evidence.head - evidence.base,
+        "ratio": judgement.ratio,
+        "ci_low": judgement.ci_low,
+        "ci_high": judgement.ci_high,
+        "smallest_detectable": judgement.smallest_detectable,
+        "blocks": judgement.blocks,
+        "significant": judgement.significant,
+        "relevant": judgement.relevant,
+        "test": judgement.test,
+    }
+    return first.model_copy(update=figures | (verdicts if gated else {}))
+
+
 def build_unmeasured(metric: str, pair: Pair) -> Comparison:
     """Stand in for a metric that was not measured at all."""
     return _build("solo", metric, pair, base_value=0.0, head_value=0.0)

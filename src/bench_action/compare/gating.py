@@ -47,6 +47,11 @@ def judge_losses(evidence: Evidence, course: Course, alpha: float, gate: Gate) -
     seen = look(evidence.losses, course, alpha, evidence.least_sd)
     if seen is None or seen.blocks < LEAST_BLOCKS:
         return _decline(len(evidence.losses))
+    return judge_look(seen, evidence, course, alpha, gate)
+
+
+def judge_look(seen: Look, evidence: Evidence, course: Course, alpha: float, gate: Gate) -> Judgement:
+    """Judge by a look, which may be at the blocks of several runners. `evidence`: of the metric and its values."""
     higher = METRICS[evidence.metric].better == "higher"
     level = min(seen.level, _ONE_SIDED)
     significant = min(seen.worse, seen.better) <= level
@@ -64,7 +69,7 @@ def judge_losses(evidence: Evidence, course: Course, alpha: float, gate: Gate) -
         ratio=math.exp(-seen.mean if higher else seen.mean),
         ci_low=_exp(low),
         ci_high=_exp(high),
-        smallest_detectable=smallest_detectable(seen.sd, blocks, final),
+        smallest_detectable=smallest_detectable(seen.sd, blocks, final, seen.groups),
         significant=significant,
         relevant=relevant,
         blocks_wanted=_count_wanted_blocks(seen, gate, level, higher=higher) if verdict == "inconclusive" else None,

@@ -7,11 +7,15 @@ from pathlib import Path
 
 from bench_action.config.rules import RulesOwner
 from bench_action.config.secrets import Secrets
+from bench_action.config.shard import Shard
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of one run. `max_minutes` limits measuring. `git`: the whole environment of git, None for ours."""
+    """The options of one run. `max_minutes` limits measuring. `git`: the whole environment of git, None for ours.
+
+    `shard`: the part of the run that is measured here; None: all of it.
+    """
 
     config: Path | None = None
     preset: str = "quick"
@@ -30,6 +34,7 @@ class Options:
     workflow_job: str = ""
     secrets: Secrets = field(default_factory=Secrets, repr=False)
     git: Mapping[str, str] | None = field(default=None, repr=False)
+    shard: Shard | None = None
 
     @property
     def command(self) -> str:
@@ -46,4 +51,5 @@ class Options:
         words += ["--self-test"] if self.self_test else []
         words += ["--secrets", ",".join(self.secrets.allowed)] if self.secrets.allowed else []
         words += ["--max-minutes", f"{self.max_minutes:g}"] if self.max_minutes is not None else []
+        words += ["--shard", str(self.shard)] if self.shard is not None else []
         return shlex.join([*words, "--seed", str(self.seed)])

@@ -5,8 +5,10 @@ import io
 import struct
 import zipfile
 import zlib
+from fnmatch import fnmatchcase
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from gidgethub import RedirectionException
@@ -30,31 +32,38 @@ _UNREADABLE = (
     *(zipfile.BadZipFile, zlib.error, struct.error),
     *(OSError, RuntimeError, EOFError, ValueError, LookupError, OverflowError),
 )
+MOST = 256  # artifacts of one result: as many jobs as a matrix may have
 _ATTEMPTS = 4
 _FINAL = frozenset({404, 410})  # the artifact has expired or was deleted
 
 
-def fetch_result(access: Access, run: int, name: str, folder: Path) -> None:
-    """Write the `result.json` of a run's artifact, and no other file, to `folder`. Raises PublishError, InputError."""
-    archive = asyncio.run(_download(access, run, name))
-    (folder / RESULT).write_bytes(unpack_result(archive))
+def fetch_results(access: Access, run: int, name: str, folder: Path) -> None:
+    """Write the `result.json` of each of a run's artifacts of this name, and no other file, to folders in `folder`.
+
+    `name`: with `*` for any characters, as shards have one artifact each. Raises PublishError, InputError.
+    """
+    for number, archive in enumerate(asyncio.run(_download(access, run, name))):
+        place = folder / str(number)
+        place.mkdir()
+        (place / RESULT).write_bytes(unpack_result(archive))
 
 
-async def _download(access: Access, run: int, name: str) -> bytes:
+async def _download(access: Access, run: int, name: str) -> list[bytes]:
     async with open_client(access) as client:
         where = {"repository": access.repository, "run": str(run)}
-        artifacts = [
-            artifact
-            async for artifact in client.getiter(_LIST, where, iterable_key="artifacts")
-            if artifact["name"] == name and not artifact["expired"]
-        ]
-        if not artifacts:
+        newest: dict[str, dict[str, Any]] = {}  # a repeated run has several of one name
+        async for artifact in client.getiter(_LIST, where, iterable_key="artifacts"):
+            known = newest.get(artifact["name"])
+            if not artifact["expired"] and fnmatchcase(artifact["name"], name):
+                newest[artifact["name"]] = max(known or artifact, artifact, key=lambda one: str(one["created_at"]))
+        if not newest:
             raise PublishError(
                 f"run {run} has no artifact {name!r}",
                 advice="in the job that measures, upload the output folder under this name, also if the job fails",
             )
-        newest = max(artifacts, key=lambda artifact: str(artifact["created_at"]))  # a repeated run has several
-        return await _download_artifact(client, access, str(newest["id"]))
+        if len(newest) > MOST:
+            raise InputError(f"run {run} has {len(newest):,} artifacts {name!r}: {MOST} shards are the most")
+        return [await _download_artifact(client, access, str(newest[each]["id"])) for each in sorted(newest)]
 
 
 async def _download_artifact(client: Client, access: Access, artifact: str) -> bytes:

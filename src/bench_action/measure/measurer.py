@@ -133,11 +133,11 @@ def _walk(measurer: "Measurer", blocks: Iterable[Block], hold: Callable[[], None
 
 
 def _make_decider(plan: Plan) -> Decider:
-    project, pairs = plan.project, plan.count_loaded()
+    project, pairs = plan.project, len(plan.design.list_loaded(plan.project))
     gates = project.config.all_gates
     return Decider(
         gates,
-        split_alpha(gates, pairs, plan.count_routes(), plan.count_rated(), plan.count_objectives()),
+        split_alpha(gates, *plan.counts),
         max(1, pairs),
         project.policy.duet.seconds,
         project.policy.minutes,

@@ -171,6 +171,7 @@ class Trial(Frozen):
     phase: PhaseName
     block: int
     track: int = Field(0, description="which of the duets that ran at the same time")
+    shard: int = Field(0, description="the number of the shard that measured it; 0: the run was not divided")
     position: int
     variant: str
     revision: Revision
@@ -292,6 +293,14 @@ class RunInfo(Frozen):
         return Benchmark(self.config, self.key, self.job, self.preset, self.engine)
 
 
+class GateInfo(Frozen):
+    """A gate, as `gates` of the configuration has it."""
+
+    size: float
+    absolute: float
+    level: Literal["fail", "warn"]
+
+
 class Environment(Frozen):
     """The machine that the engine runs on."""
 
@@ -305,6 +314,20 @@ class Environment(Frozen):
     steal_percent: float
     architecture: str = Field("", description="as the kernel names it, such as x86_64 or aarch64")
     runner: str = Field("", description="`github-hosted` or `self-hosted`; empty outside of GitHub Actions")
+
+
+class ShardInfo(Frozen):
+    """The part of a run that one runner has measured."""
+
+    number: int
+    count: int = Field(description="how many parts the run has")
+    cells: tuple[str, ...] = Field(description="cells of head that were measured there")
+    shares: tuple[tuple[str, ...], ...] = Field(description="the same of each part; equal in all of them")
+    digest: str = Field(description="of what decides how the run is measured; equal in all parts")
+    gates: dict[str, GateInfo] = Field(description="by metric: what parts that measured the same are judged by")
+    run_id: str
+    duration_s: float
+    environment: Environment
 
 
 class Source(Frozen):
@@ -472,6 +495,7 @@ class Comparison(Frozen):
     significant: bool
     relevant: bool
     test: SequentialTest | None = Field(None, description="null if no blocks were tested")
+    by_shard: dict[str, float] = Field({}, description="shard → its own ratio, if several have measured it")
     verdict: Verdict
     reason: str = Field(
         "", description="why it was not compared, why there is no verdict, or why the gate lets it pass"
@@ -566,6 +590,7 @@ class Result(Frozen):
     warnings: tuple[RunWarning, ...]
     noise: tuple[NoiseSource, ...] = Field((), description="of the duets of each pair")
     control: dict[str, str]
+    shards: tuple[ShardInfo, ...] = Field((), description="the parts of a run that several runners share; else none")
     verdict: Verdict
     compared: tuple[str, ...] = Field((), description="cells of head that were compared with base's")
     not_compared: tuple[NotCompared, ...] = Field((), description="the other cells of head, if a base was requested")

@@ -51,6 +51,8 @@ class Code(StrEnum):
     SCRIPT_ENDED = "script-ended"
     SLO_NOT_HELD = "slo-not-held"
     SCRIPT_FAILS = "script-fails"
+    SHARD_MISSING = "shard-missing"
+    RUNNERS_DISAGREE = "runners-disagree"
 
     @property
     def invalidates(self) -> bool:
@@ -92,6 +94,7 @@ _INVALIDATING = frozenset(
         Code.RATE_NOT_REACHED,
         Code.SCRIPT_FAILS,
         Code.SLO_NOT_HELD,
+        Code.SHARD_MISSING,
     }
 )
 
@@ -159,6 +162,9 @@ _ADVICE = {
     Code.SCRIPT_ENDED: "The application's log, and the script run by `k6 run`, may show why.",
     Code.SLO_NOT_HELD: "The objective is too strict for this machine, or `timeout` is too short. Allow more latency.",
     Code.SCRIPT_FAILS: "Fix the script or what it expects, so that base passes; then head is judged by it.",
+    Code.SHARD_MISSING: "Its cells were not measured. The log of its job says why: run that job again.",
+    Code.RUNNERS_DISAGREE: "The change differs between machines, so their mean may be true of none of them. Use "
+    "runners of one kind.",
     Code.COLD: "It was measured before its speed was the usual one, so a change may be larger or smaller than shown.",
 }
 

@@ -49,6 +49,11 @@ def percent(fraction: float | None, *, exact: bool = False) -> str:
     return f"{value:,.{decimals}f} %"
 
 
+def signed_percent(fraction: float) -> str:
+    """Spell a change as a percentage with its sign: 0.0612 → `+6.1 %`, −0.01 → `−1.0 %`."""
+    return f"{'−' if fraction < 0 else '+'}{percent(abs(fraction))}"
+
+
 def memory(size: int) -> str:
     """Spell bytes of memory: `1.2 GiB`, `512 MiB`."""
     mib = size / 2**20

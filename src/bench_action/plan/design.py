@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import NamedTuple
 
 from bench_action.config.load import Project
 from bench_action.config.schema import PairPhase, Policy, Profile
@@ -31,6 +32,19 @@ _SHARED, _LONGEST_SHARED = 0.25, 3.0  # by how much each more request lengthens 
 _STEPS, _STEP_S = 4, 3  # of a subject in a block of phase `slo`, and how long each usually takes
 _K6_S = 0.7  # from starting k6 to its first request, and from its last one to its report
 _INTERLEAVED = Pace(warmup_s=1, slice_s=1, turns=2)
+
+
+class Counts(NamedTuple):
+    """How many comparisons of each kind a run makes, among which its error is divided.
+
+    `pairs`: under full load. `routes`: requests of mixes. `rated`: pairs in turns at a fixed rate. `objectives`: pairs
+    whose highest rates are found.
+    """
+
+    pairs: int
+    routes: int = 0
+    rated: int = 0
+    objectives: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +106,18 @@ class Design:
     def list_objectives(self, project: Project) -> list[Pair]:
         """List the pairs whose highest rates are compared that hold an objective."""
         return [pair for pair in self.pairs if _has_objective(project, pair.head)]
+
+    def count(self, project: Project) -> Counts:
+        """Count the comparisons in which noise may raise an alarm."""
+        compared = [pair.head.profile for pair in self.pairs if pair.kind == "revision"]
+        routes = sum(len(project.profiles[name].parts) for name in compared if name in project.profiles)
+        loaded, rated, held = self.list_loaded(project), self.list_rated(project), self.list_objectives(project)
+        return Counts(len(loaded), routes, len(rated), len(held))
+
+    def estimate_unlimited_s(self, project: Project) -> float:
+        """Estimate how long it would take without the preset's limit, to balance shards."""
+        policy = project.policy.model_copy(update={"minutes": None})
+        return self.estimate(replace(project, policy=policy))[1]
 
     def _make_rate_blocks(self, project: Project) -> Iterator[Block]:
         """Yield the blocks of phases `rate` and `slo`: of cells in no pair, then of pairs."""
@@ -238,6 +264,7 @@ def make_design(
     boot_s: float = 1.0,
     renewal_s: float = 0.0,
     in_turns: bool = False,
+    only: Collection[Cell] | None = None,
 ) -> Design:
     """Lay out the cells and pairs of a run.
 
@@ -245,10 +272,12 @@ def make_design(
     of variants, each under each profile.
 
     `names`: variant and revision of every subject to measure. `compare`: the requested pairs of variants, base first.
-    `without`: cells of head without a counterpart in base, which are measured alone.
+    `without`: cells of head without a counterpart in base, which are measured alone. `only`: the cells of head that are
+    measured at all, None for every one.
     """
     every = (Cell(name, "base" if revision == "base" else "head", p) for p in profiles for name, revision in names)
-    cells = tuple(cell for cell in every if cell.revision == "head" or replace(cell, revision="head") not in without)
+    wanted = [cell for cell in every if only is None or replace(cell, revision="head") in only]
+    cells = tuple(cell for cell in wanted if cell.revision == "head" or replace(cell, revision="head") not in without)
     known = set(cells)
     pairs: list[Pair] = []
     for cell in cells:

@@ -8,8 +8,9 @@ from bench_action.config.load import Project
 from bench_action.config.options import Options
 from bench_action.model.result import SubjectInfo
 from bench_action.plan.blocks import Cell
-from bench_action.plan.design import Design, make_design
+from bench_action.plan.design import Counts, Design, make_design
 from bench_action.plan.placement import Placement
+from bench_action.plan.shares import Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,8 @@ class Plan:
     `project`: head, with the profiles to measure. `subjects`: all that came up, also those that broke a rule.
     `places`: the placements between which the blocks of pairs alternate; empty if there are too few CPUs. `lacks`:
     cells of head without a counterpart in base. `unpinned`: why containers cannot be pinned to CPUs; empty if they can,
-    or if no pair needs it. `to_the_end`: no pair is decided early.
+    or if no pair needs it. `to_the_end`: no pair is decided early. `share`: the part of a run that is measured here;
+    None: all of it.
     """
 
     project: Project
@@ -29,6 +31,7 @@ class Plan:
     lacks: Mapping[Cell, Lack] = field(default_factory=dict)
     unpinned: str = ""
     to_the_end: bool = False
+    share: Share | None = None
 
     @property
     def failed(self) -> Mapping[str, str]:
@@ -40,22 +43,14 @@ class Plan:
         """Whether pairs are to share a CPU."""
         return bool(self.design.pairs and self.places)
 
-    def count_routes(self) -> int:
-        """Count the requests of mixes that are compared, each separately, over all pairs of revisions."""
-        compared = [pair.head.profile for pair in self.design.pairs if pair.kind == "revision"]
-        return sum(len(self.project.profiles[name].parts) for name in compared if name in self.project.profiles)
+    @property
+    def counts(self) -> Counts:
+        """How many comparisons the whole run makes, also on other runners."""
+        return self.share.counts if self.share is not None else self.design.count(self.project)
 
-    def count_loaded(self) -> int:
-        """Count the pairs that wrk loads."""
-        return len(self.design.list_loaded(self.project))
-
-    def count_rated(self) -> int:
-        """Count the pairs that are compared in turns with k6."""
-        return len(self.design.list_rated(self.project))
-
-    def count_objectives(self) -> int:
-        """Count the pairs whose highest rates are compared that hold an objective."""
-        return len(self.design.list_objectives(self.project))
+    def measures(self, cell: Cell) -> bool:
+        """Whether a cell of head is measured here, and not by another shard."""
+        return self.share is None or cell in self.share.cells
 
     def without_pinning(self, reason: str) -> "Plan":
         """Measure pairs in turn instead of at the same time, because containers cannot be pinned to CPUs."""
@@ -76,11 +71,13 @@ def make_plan(
     options: Options,
     *,
     in_turns: bool = False,
+    share: Share | None = None,
 ) -> Plan:
     """Plan a run of the subjects that came up.
 
     A base that broke a rule stays: `lacks` says which cells it cannot be compared in. `in_turns`: variants share slots,
-    as memory is too short for all of them.
+    as memory is too short for all of them. `share`: the part of a run that is measured here. What several shards
+    measure is not decided early: their blocks are judged together.
     """
     measured = [subject for subject in subjects if subject.revision == "base" or subject.verified]
     design = make_design(
@@ -93,5 +90,14 @@ def make_plan(
         boot_s=max(subject.startup_s for subject in subjects),
         renewal_s=max(subject.renewal_s for subject in subjects),
         in_turns=in_turns,
+        only=_list_measured(project, share) if share is not None else None,
     )
-    return Plan(project, tuple(subjects), design, tuple(places), lacks, to_the_end=options.self_test)
+    to_the_end = options.self_test or (share is not None and share.repeated)
+    return Plan(project, tuple(subjects), design, tuple(places), lacks, to_the_end=to_the_end, share=share)
+
+
+def _list_measured(project: Project, share: Share) -> set[Cell]:
+    """List the cells of head that a shard measures, and those of the built-in control."""
+    own = project.own_variants
+    control = [name for name in project.config.variants if name not in own]
+    return {*share.cells, *(Cell(name, "head", profile) for name in control for profile in project.profiles)}

@@ -27,6 +27,7 @@ _MOST_BARS = 24
 _MOST_SENTENCES = 6
 _MOST_CELLS = 6
 _MOST_DRAWN = 3
+_MOST_METHOD = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,9 @@ def render_comment(result: Result, links: Links, *, longest: int = LONGEST) -> s
         text = _render(result, view, links, _tabulate_what_matters(result), sections[:kept])
         if len(text) <= longest:
             return text
-    regressed = [c for c in list_comparisons(result) if c.verdict == "regressed"]
-    for table in (tabulate_comparisons(regressed), None):
-        text = _render(result, view, links, table, sections[:1])
+    regressed = tabulate_comparisons([c for c in list_comparisons(result) if c.verdict == "regressed"])
+    for table, kept in ((regressed, sections[:1]), (regressed, []), (None, sections[:1]), (None, [])):
+        text = _render(result, view, links, table, kept)
         if len(text) <= longest:
             return text
     short = replace(view, causes=(), findings=(), explanations=(), certainties=(), leads=(), concerns=view.concerns[:3])
@@ -170,7 +171,10 @@ def _make_sections(result: Result, view: View) -> list[Section]:
     charts = [_draw_mermaid(chart) for chart in view.charts if chart.bars]
     logs = "\n\n".join(f"{escape_text(', '.join(log.cells))}:\n\n{fenced(log.lines)}" for log in view.logs)
     command = " ".join(remove_invisible(result.run.command).split()).replace("`", "'")
-    method = [*(f"- {escape_text(sentence)}" for sentence in view.method), "", "```", _INSTALL, command, "```"]
+    told = [f"- {escape_text(sentence)}" for sentence in view.method[:_MOST_METHOD]]
+    if (more := len(view.method) - _MOST_METHOD) > 0:
+        told.append(f"- {more} more sentences, on other cells, are in the report.")
+    method = [*told, "", "```", _INSTALL, command, "```"]
     profiles = result.profiles
     one = len(profiles) == 1 and not profiles[0].script
     alone = f"Each alone, with {profiles[0].connections} connections" if one else "Each alone"

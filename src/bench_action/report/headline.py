@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench_action.model.result import Comparison, Result
+from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import percent, plural
 from bench_action.report.change import fails_gate, is_uncompared, list_allowed_losses, list_comparisons
 from bench_action.report.sentences import add_reason, describe_gain, describe_loss, name_metric
 from bench_action.report.tables import describe_lead, format_speed, name_subject
 
+_MOST_SHARDS = 3
 BAD, NOTABLE, GOOD, OPEN, FIRST = "🔴", "🟡", "🟢", "⚪", "👋"
 
 
@@ -22,6 +24,11 @@ class Headline:
 
 def choose_headline(result: Result) -> Headline:
     """Choose the headline: green only when everything was measured and nothing that matters got worse."""
+    missing = [warning for warning in result.warnings if warning.code is Code.SHARD_MISSING]
+    return _name_missing_shards(result, missing) if missing else _choose(result)
+
+
+def _choose(result: Result) -> Headline:
     comparisons = list_comparisons(result)
     if result.verdict == "invalid":
         return Headline(OPEN, "no verdict, the measurement is invalid")
@@ -34,6 +41,15 @@ def choose_headline(result: Result) -> Headline:
     if not comparisons:
         return Headline("", _describe_variants(result))
     return _judge(result, comparisons)
+
+
+def _name_missing_shards(result: Result, missing: Sequence[RunWarning]) -> Headline:
+    """Name the shards without a result; a loss that the others have found stands."""
+    names = ", ".join(warning.message.partition(":")[0] for warning in missing[:_MOST_SHARDS])
+    names += f", and {len(missing) - _MOST_SHARDS} more" if len(missing) > _MOST_SHARDS else ""
+    if result.verdict == "regressed":
+        return Headline(BAD, f"{names}; {_describe_regression(result, list_comparisons(result))}")
+    return Headline(OPEN, f"no verdict: {names}")
 
 
 def _describe_regression(result: Result, comparisons: Sequence[Comparison]) -> str:

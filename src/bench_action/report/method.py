@@ -5,8 +5,8 @@ from statistics import median
 
 from bench_action.config.control import BUILT_IN_VARIANT
 from bench_action.config.gates import ALONE
-from bench_action.model.result import NoiseSource, Result, Trial
-from bench_action.model.wording import percent, plural
+from bench_action.model.result import Comparison, NoiseSource, Result, Trial
+from bench_action.model.wording import percent, plural, signed_percent
 from bench_action.report.change import list_comparisons
 from bench_action.report.sentences import name_metric
 from bench_action.stats.steady import LONG_WARM_UP_S
@@ -45,6 +45,7 @@ def describe_method(result: Result) -> tuple[str, ...]:
     turns = [trial for trial in result.trials if trial.phase == "rate"]
     return (
         f"{order} (seed {result.run.seed}).",
+        *_describe_shards(result),
         *_describe_warm_ups(result),
         *((_CONTROL,) if built_in else ()),
         *_METHOD,
@@ -54,6 +55,30 @@ def describe_method(result: Result) -> tuple[str, ...]:
         *(_describe_rates(turns) if turns else ()),
         *map(_describe_noise, result.noise),
         *_describe_gates(result),
+    )
+
+
+def _describe_shards(result: Result) -> tuple[str, ...]:
+    """Say that several runners measured it, what they differ by, and what each of several saw of one cell."""
+    if not result.shards:
+        return ()
+    first, kinds = result.shards[0], {shard.environment.fingerprint for shard in result.shards}
+    numbers = ", ".join(str(shard.number) for shard in result.shards)
+    text = (
+        f"Shards {numbers} of {first.count}: each measured whole pairs on one runner, with the error of the whole run."
+    )
+    if len(kinds) > 1:
+        models = dict.fromkeys(f"{s.environment.cpu_model}, {s.environment.cores} cores" for s in result.shards)
+        text += f" Runners were of {len(kinds)} kinds ({'; '.join(models)}): only ratios may be compared between them."
+    return (text, *(_describe_strata(c) for c in list_comparisons(result) if c.by_shard and c.gate is not None))
+
+
+def _describe_strata(c: Comparison) -> str:
+    """Say what each of several runners saw of one cell."""
+    sizes = ", ".join(f"{signed_percent(ratio - 1)} on shard {number}" for number, ratio in c.by_shard.items())
+    return (
+        f"{name_metric(c)} of `{c.cell}` was measured by several runners, whose blocks were judged together, each with "
+        f"its own mean: {sizes}."
     )
 
 

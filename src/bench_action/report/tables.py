@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from bench_action.model.metric import METRICS
-from bench_action.model.result import Comparison, ProfileInfo, Result, Summary, Trial
+from bench_action.model.result import Comparison, ProfileInfo, Result, ShardInfo, Summary, Trial
 from bench_action.model.wording import percent
 from bench_action.report import numbers
 from bench_action.report.change import meaningful_detectable
@@ -204,6 +204,12 @@ def _format_trial(t: Trial) -> tuple[str, ...]:
     )
 
 
+def _describe_shard(shard: ShardInfo) -> str:
+    """Say what a shard measured, and on which machine."""
+    machine = shard.environment
+    return f"{machine.cpu_model}, {machine.cores} cores, {shard.duration_s:.0f} s: {', '.join(shard.cells)}"
+
+
 def tabulate_environment(result: Result) -> Table:
     """Lay out where this was measured, and with what."""
     environment, run, source = result.environment, result.run, result.source
@@ -224,5 +230,6 @@ def tabulate_environment(result: Result) -> Table:
         ("Tool", f"bench-action {run.tool_version}"),
         ("Run", f"{run.id}, {run.started_at}, {run.duration_s:.0f} s"),
         ("Time", ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.timings.items())),
+        *((f"Shard {shard.number} of {shard.count}", _describe_shard(shard)) for shard in result.shards),
     ]
     return Table(("What", "Value"), (False, False), tuple((name, value) for name, value in facts if value))

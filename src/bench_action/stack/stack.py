@@ -17,7 +17,6 @@ from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import plural
 from bench_action.plan.blocks import Pair
 from bench_action.plan.placement import Placement
-from bench_action.stack.certificate import make_certificate
 from bench_action.stack.images import Images, explain_failed_base, make_images
 from bench_action.stack.parallel import run_in_parallel
 from bench_action.stack.probes import make_check
@@ -280,7 +279,12 @@ def _make_certificate(project: Project, base: Baseline | None) -> Certificate | 
     """Make the certificate of the variants that serve HTTPS, which is the same for base and head."""
     projects = [project, *([base.project] if base is not None else [])]
     hosts = [name for each in projects for name, variant in each.config.variants.items() if variant.tls]
-    return make_certificate(hosts) if hosts else None
+    if not hosts:
+        return None
+    # imported here, as few runs need cryptography
+    from bench_action.stack.certificate import make_certificate  # noqa: PLC0415
+
+    return make_certificate(hosts)
 
 
 def _describe_slots(config: Config) -> str:

@@ -31,6 +31,11 @@ def t_quantile(share: float, degrees: float) -> float:
     return float(_special().stdtrit(degrees, share))
 
 
+def f_survival(value: float, between: float, within: float) -> float:
+    """Compute how likely F exceeds `value`, with so many degrees of freedom between groups and within them."""
+    return float(_special().fdtrc(between, within, value))
+
+
 def beta_quantile(share: float, a: float, b: float) -> float:
     """Compute the quantile of the beta distribution with the parameters a and b at `share`."""
     return float(_special().betaincinv(a, b, share))

@@ -13,7 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from bench_action.stats.distributions import POWER, find_detectable_change, normal_quantile, t_cdf, t_quantile
+from bench_action.stats.distributions import (
+    POWER,
+    f_survival,
+    find_detectable_change,
+    normal_quantile,
+    t_cdf,
+    t_quantile,
+)
 
 ALPHA = 0.01  # of a run: for all false alarms of all its comparisons together
 _FIRST_LOOK, _GROWTH = 5, 1.48
@@ -67,8 +74,8 @@ class Look:
     """The result of one interim analysis, after `blocks` blocks.
 
     `mean` and `sd` are those of the losses, logarithms that are above 0 if head is worse; `sd` is never below its known
-    bound. `worse` and `better` are one-sided p-values, and `level` is the value that they must not exceed to be
-    significant.
+    bound. `groups`: of how many groups of blocks, such as runners, each with its own mean, `sd` is pooled. `worse` and
+    `better` are one-sided p-values, and `level` is the value that they must not exceed to be significant.
     """
 
     blocks: int
@@ -77,12 +84,13 @@ class Look:
     worse: float
     better: float
     level: float
+    groups: int = 1
 
     def bound(self, confidence: float) -> float:
-        """Compute t(blocks − 1) · sd ÷ √blocks: how far the true mean lies from the mean, on one side, at most."""
-        if self.blocks < 2:
+        """Compute t(blocks − groups) · sd ÷ √blocks: how far the true mean is from the mean, on one side, at most."""
+        if self.blocks <= self.groups:
             return math.inf
-        return t_quantile(confidence, self.blocks - 1) * self.sd / math.sqrt(self.blocks)
+        return t_quantile(confidence, self.blocks - self.groups) * self.sd / math.sqrt(self.blocks)
 
 
 def look(losses: Sequence[float], course: Course, alpha: float, least_sd: float = 0.0) -> Look | None:
@@ -100,6 +108,43 @@ def look(losses: Sequence[float], course: Course, alpha: float, least_sd: float 
     return Look(due, mean, sd, worse, 1.0 - worse, course.level(due, alpha))
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The blocks of one runner: how many, and mean and standard deviation of their losses."""
+
+    blocks: int
+    mean: float
+    sd: float
+
+
+def pool(groups: Sequence[Group], level: float) -> Look | None:
+    """Analyse the blocks of several runners together, each with its own mean; None with too few blocks.
+
+    A stratified test: the mean of all blocks, and the standard deviation within groups, with as many degrees of freedom
+    as blocks minus groups. What differs between runners adds no noise. `level`: of the only look that there is.
+    """
+    blocks = sum(group.blocks for group in groups)
+    degrees = blocks - len(groups)
+    if degrees < 1:
+        return None
+    mean = sum(group.blocks * group.mean for group in groups) / blocks
+    sd = math.sqrt(sum((group.blocks - 1) * group.sd**2 for group in groups) / degrees)
+    worse = _compute_p_value(mean, sd / math.sqrt(blocks), degrees)
+    return Look(blocks, mean, sd, worse, 1.0 - worse, level, len(groups))
+
+
+def compute_agreement(groups: Sequence[Group]) -> float:
+    """Compute how likely means differ at least as much if all groups have the same: the p-value of an F test.
+
+    F = Σ nᵢ · (mᵢ − m)² ÷ (k − 1) ÷ sd² with k − 1 and n − k degrees of freedom (one-way analysis of variance).
+    """
+    seen = pool(groups, 1.0)
+    if seen is None or len(groups) < 2 or seen.sd == 0:
+        return 1.0
+    between = sum(group.blocks * (group.mean - seen.mean) ** 2 for group in groups) / (len(groups) - 1)
+    return f_survival(between / seen.sd**2, len(groups) - 1, seen.blocks - len(groups))
+
+
 def _compute_p_value(mean: float, error: float, degrees: int) -> float:
     """Compute how likely a mean at least so large is if there is no loss: P(T ≥ mean ÷ error)."""
     if error > 0:
@@ -107,14 +152,15 @@ def _compute_p_value(mean: float, error: float, degrees: int) -> float:
     return 0.5 if mean == 0 else float(mean < 0)
 
 
-def smallest_detectable(sd: float, blocks: int, level: float) -> float:
+def smallest_detectable(sd: float, blocks: int, level: float, groups: int = 1) -> float:
     """Compute the change, as a fraction, that `blocks` blocks find in 95 of 100 runs at a one-sided `level`.
 
-    `sd` is the standard deviation of a block's loss; infinite with fewer than two blocks.
+    `sd` is the standard deviation of a block's loss, pooled over `groups`; infinite with too few blocks.
     """
-    if blocks < 2:
+    degrees = blocks - groups
+    if degrees < 1:
         return math.inf
-    return find_detectable_change(sd / math.sqrt(blocks), blocks - 1, t_quantile(1 - level, blocks - 1))
+    return find_detectable_change(sd / math.sqrt(blocks), degrees, t_quantile(1 - level, degrees))
 
 
 def count_blocks(sd: float, distance: float, level: float) -> int:

@@ -152,6 +152,7 @@ def test_codes__these_and_no_others_invalidate() -> None:
         "rate-not-reached",
         "script-fails",
         "slo-not-held",
+        "shard-missing",
         "throttled",
         "stopped-early",
         "blocks-dropped",

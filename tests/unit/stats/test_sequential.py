@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from scipy.special import stdtr
 
 from bench_action.stats.levels import nominal_levels
-from bench_action.stats.sequential import Course, count_blocks, look, plan_looks, smallest_detectable
+from bench_action.stats.sequential import (
+    Course,
+    Group,
+    compute_agreement,
+    count_blocks,
+    look,
+    plan_looks,
+    pool,
+    smallest_detectable,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -106,3 +115,35 @@ def test_smallest_detectable__is_infinite_for_one_block() -> None:
 def test_count_blocks__grows_near_the_limit() -> None:
     assert count_blocks(0.0134, 0.02, 0.003) < count_blocks(0.0134, 0.01, 0.003) < count_blocks(0.0134, 0.001, 0.003)
     assert count_blocks(0.0134, 0.0, 0.003) == 10_000
+
+
+def test_pool__runners_with_means_of_their_own_raise_no_more_alarms_than_alpha() -> None:
+    """Two runners of five blocks, whose own offsets cancel: a true mean of zero, and an sd within runners of 1."""
+    blocks = np.random.default_rng(11).standard_normal((4000, 2, 5)) + np.array([[[2.0], [-2.0]]])
+    alarms = 0
+    for run in blocks:
+        seen = pool([Group(5, float(one.mean()), float(one.std(ddof=1))) for one in run], 0.05)
+        assert seen is not None
+        assert seen.blocks - seen.groups == 8
+        alarms += seen.worse <= seen.level
+    assert alarms / len(blocks) == pytest.approx(0.05, abs=0.011)
+
+
+def test_pool__one_runner_is_as_if_there_were_no_groups() -> None:
+    losses = [0.01, 0.03, 0.02, -0.01, 0.015]
+    alone = look(losses, Course(5, ended=True), 0.01)
+    assert alone is not None
+    pooled = pool([Group(5, alone.mean, alone.sd)], alone.level)
+    assert pooled is not None
+    assert pooled.worse == pytest.approx(alone.worse)
+    assert pooled.bound(0.99) == pytest.approx(alone.bound(0.99))
+    assert pool([Group(1, 0.1, 0.0), Group(1, 0.2, 0.0)], 0.01) is None
+
+
+def test_compute_agreement__is_uniform_for_runners_that_agree_and_small_for_others() -> None:
+    blocks = np.random.default_rng(5).standard_normal((2000, 3, 6))
+    groups = [[Group(6, float(one.mean()), float(one.std(ddof=1))) for one in run] for run in blocks]
+    p_values = np.array([compute_agreement(run) for run in groups])
+    assert (p_values < 0.1).mean() == pytest.approx(0.1, abs=0.021)
+    assert compute_agreement([Group(6, 0.0, 1.0), Group(6, 9.0, 1.0)]) < 1e-6
+    assert compute_agreement([Group(6, 0.0, 1.0)]) == 1.0

@@ -1,0 +1,121 @@
+"""The results of shards, merged into one."""
+
+from typing import Any
+
+import pytest
+from tests.unit.shards import make_shard
+
+from bench_action.compare.merge import merge
+from bench_action.model.errors import InputError
+from bench_action.model.result import NotCompared, Result, Source
+from bench_action.model.warning import Code
+from bench_action.report.headline import choose_headline
+from bench_action.report.markdown import render_markdown
+from bench_action.report.view import make_view
+
+pytestmark = pytest.mark.unit
+
+SHARES = (("aiohttp · list",), ("aiohttp · detail",), ("aiohttp · search",))
+
+
+def shard(number: int, head: float = 1000.0, *, shares: tuple[tuple[str, ...], ...] = SHARES, **changes: Any) -> Result:
+    return make_shard(number, shares, head, **changes)
+
+
+def test_merge__is_what_one_run_of_everything_would_show() -> None:
+    merged = merge([shard(3), shard(1), shard(2, 700.0)])
+    assert merged.verdict == "regressed"
+    assert merged.compared == ("aiohttp · list", "aiohttp · detail", "aiohttp · search")
+    assert not merged.not_compared
+    assert {trial.shard for trial in merged.trials} == {1, 2, 3}
+    assert [profile.name for profile in merged.profiles] == ["list", "detail", "search"]
+    assert len(merged.subjects) == 2
+    assert len({c.cell for c in merged.comparisons}) == 3
+    assert merged.run.command == "bench-action run --seed 0"
+    assert merged.run.id == "run-1"
+    assert [one.number for one in merged.shards] == [1, 2, 3]
+    assert "detail" in choose_headline(merged).text
+    assert merge([shard(1), shard(2), shard(3)]).verdict in {"unchanged", "inconclusive"}
+
+
+def test_merge__a_missing_shard_is_named_first_and_is_never_green() -> None:
+    merged = merge([shard(1), shard(3)])
+    assert merged.verdict == "invalid"
+    assert choose_headline(merged).text == "no verdict: shard 2 of 3 is missing"
+    assert merged.not_compared == (
+        NotCompared(cell="aiohttp · detail", status="not-measured", reason="shard 2 of 3 is missing"),
+    )
+    assert merged.warnings[0].message == "shard 2 of 3 is missing: aiohttp · detail"
+    slower = merge([shard(1, 700.0)])
+    assert slower.verdict == "regressed"
+    text = choose_headline(slower).text
+    assert text.startswith("shard 2 of 3 is missing, shard 3 of 3 is missing; ")
+    assert "`aiohttp`" in text
+    page = render_markdown(make_view(merged))
+    assert "Shard 3 of 3" in page
+    assert "Shards 1, 3 of 3" in page
+
+
+@pytest.mark.parametrize(
+    ("other", "problem"),
+    [
+        (shard(1), "shard 1 of 3 is there 2 times"),
+        (shard(2, source=Source(head_sha="c" * 40)), "the commit of head differs"),
+        (shard(2, shares=(*SHARES[:2], ("aiohttp · other",))), "divide the run in different ways"),
+        (shard(2, shards=()), "not divided into shards"),
+        (merge([shard(1), shard(2)]), "has been merged already"),
+    ],
+)
+def test_merge__results_that_are_not_of_one_run_are_refused_by_name(other: Result, problem: str) -> None:
+    with pytest.raises(InputError) as caught:
+        merge([shard(1), other])
+    assert problem in f"{caught.value.what} {caught.value.cause}"
+
+
+def test_merge__another_configuration_is_named() -> None:
+    other = shard(2)
+    other = other.model_copy(update={"shards": (other.shards[0].model_copy(update={"digest": "e"}),)})
+    with pytest.raises(InputError, match="shards 1 and 2 are not of one run: the configuration differs"):
+        merge([shard(1), other])
+    with pytest.raises(InputError, match="no result to merge"):
+        merge([])
+
+
+SAME = (("aiohttp · list",), ("aiohttp · list",))
+
+
+def test_merge__what_several_runners_measured_is_judged_together() -> None:
+    merged = merge([shard(1, 985.0, shares=SAME), shard(2, 985.0, shares=SAME)])
+    rates = next(c for c in merged.comparisons if c.metric == "requests_per_second" and c.kind == "revision")
+    alone = next(
+        c
+        for c in shard(1, 985.0, shares=SAME).comparisons
+        if c.metric == "requests_per_second" and c.kind == "revision"
+    )
+    assert rates.blocks == 2 * alone.blocks == 16
+    assert set(rates.by_shard) == {"1", "2"}
+    assert rates.ratio == pytest.approx(alone.ratio)
+    assert rates.ci_high - rates.ci_low < alone.ci_high - alone.ci_low  # type: ignore[operator]
+    assert rates.smallest_detectable < alone.smallest_detectable  # type: ignore[operator]
+    assert rates.verdict == "regressed"
+    duets = [(t.block, t.side) for t in merged.trials if t.phase == "duet" and t.pair]
+    assert len(duets) == len(set(duets)) == 32
+    assert "measured by several runners" in render_markdown(make_view(merged))
+    summaries = [s for s in merged.summaries if s.revision == "head"]
+    assert [s.trials for s in summaries] == [16]
+
+
+def test_merge__runners_that_disagree_are_mentioned() -> None:
+    merged = merge([shard(1, 1000.0, shares=SAME), shard(2, 900.0, shares=SAME)])
+    told = [warning.message for warning in merged.warnings if warning.code is Code.RUNNERS_DISAGREE]
+    assert "requests/s changes by −0.5 % on shard 1, −10 % on shard 2" in told
+
+
+def test_merge__machines_of_two_kinds_have_no_common_fingerprint() -> None:
+    other = shard(2)
+    environment = other.environment.model_copy(update={"cpu_model": "Other CPU", "fingerprint": "f"})
+    other = other.model_copy(update={"shards": (other.shards[0].model_copy(update={"environment": environment}),)})
+    merged = merge([shard(1), other, shard(3)])
+    assert merged.environment.cpu_model == "Some CPU (2), Other CPU (1)"
+    assert merged.environment.fingerprint == "0123456789ab+f"
+    assert "only ratios may be compared" in render_markdown(make_view(merged))
