@@ -171,9 +171,9 @@ class Runner:
         event_file = self.folder / "event.json"
         event_file.write_text(json.dumps(payload), encoding="utf-8")
         self.artifacts.mkdir(exist_ok=True)
-        for name, command in _STAND_INS.items():
+        for name, script in _STAND_INS.items():
             (self.folder / "stand-in" / name).mkdir(parents=True, exist_ok=True)
-            (self.folder / "stand-in" / name / "action.yml").write_text(_STAND_IN % command, encoding="utf-8")
+            (self.folder / "stand-in" / name / "action.yml").write_text(_STAND_IN % script, encoding="utf-8")
         command = [
             str(_ACT),
             event,

@@ -60,8 +60,10 @@ def render_comment(result: Result, links: Links, *, longest: int = LONGEST) -> s
         if len(text) <= longest:
             return text
     regressed = tabulate_comparisons([c for c in list_comparisons(result) if c.verdict == "regressed"])
-    for table, kept in ((regressed, sections[:1]), (regressed, []), (None, sections[:1]), (None, [])):
-        text = _render(result, view, links, table, kept)
+    fewer: tuple[tuple[Table | None, Sequence[Section]], ...]
+    fewer = ((regressed, sections[:1]), (regressed, ()), (None, sections[:1]), (None, ()))
+    for table, shown in fewer:
+        text = _render(result, view, links, table, shown)
         if len(text) <= longest:
             return text
     short = replace(view, causes=(), findings=(), explanations=(), certainties=(), leads=(), concerns=view.concerns[:3])
