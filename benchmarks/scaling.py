@@ -37,7 +37,7 @@ _Found = TypeVar("_Found")
 
 
 def main() -> None:
-    """Measure each size in a process of its own, so that its peak memory is known."""
+    """Measure each size in a separate process, so that its peak memory is known."""
     if len(sys.argv) > 1:
         _print_row(int(sys.argv[1]), int(sys.argv[2]))
         return

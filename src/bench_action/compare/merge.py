@@ -244,7 +244,7 @@ def _merge_summaries(
     }
     found: dict[str, Summary] = {}
     for summary in chain.from_iterable(part.summaries for part in parts):
-        # a shard's own has what only the configuration tells, such as the rate that holds an objective
+        # a shard has what only the configuration says, such as the rate that holds an objective
         metrics = {**summary.metrics, **again[summary.cell].metrics} if summary.cell in again else {}
         whole = again[summary.cell].model_copy(update={"metrics": metrics}) if metrics else summary
         found.setdefault(summary.cell, whole)

@@ -113,7 +113,7 @@ def divide(
 
 
 def list_units(head: Project, base: Baseline | None, compare: Sequence[tuple[str, str]] = ()) -> list[Unit]:
-    """List what may be measured apart from each other, in the order of the configuration.
+    """List what different machines may measure, in the order of the configuration.
 
     With a base, variants are compared with their own base only, unless they are to be compared with each other; without
     one, and with a control, all variants of a profile are.

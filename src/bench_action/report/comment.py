@@ -173,10 +173,10 @@ def _make_sections(result: Result, view: View) -> list[Section]:
     charts = [_draw_mermaid(chart) for chart in view.charts if chart.bars]
     logs = "\n\n".join(f"{escape_text(', '.join(log.cells))}:\n\n{fenced(log.lines)}" for log in view.logs)
     command = " ".join(remove_invisible(result.run.command).split()).replace("`", "'")
-    told = [f"- {escape_text(sentence)}" for sentence in view.method[:_MOST_METHOD]]
+    method = [f"- {escape_text(sentence)}" for sentence in view.method[:_MOST_METHOD]]
     if (more := len(view.method) - _MOST_METHOD) > 0:
-        told.append(f"- {more} more sentences, on other cells, are in the report.")
-    method = [*told, "", "```", _INSTALL, command, "```"]
+        method.append(f"- {more} more sentences, on other cells, are in the report.")
+    method += ["", "```", _INSTALL, command, "```"]
     profiles = result.profiles
     one = len(profiles) == 1 and not profiles[0].script
     alone = f"Each alone, with {profiles[0].connections} connections" if one else "Each alone"

@@ -107,8 +107,8 @@ def test_merge__what_several_runners_measured_is_judged_together() -> None:
 
 def test_merge__runners_that_disagree_are_mentioned() -> None:
     merged = merge([shard(1, 1000.0, shares=SAME), shard(2, 900.0, shares=SAME)])
-    told = [warning.message for warning in merged.warnings if warning.code is Code.RUNNERS_DISAGREE]
-    assert "requests/s changes by −0.5 % on shard 1, −10 % on shard 2" in told
+    messages = [warning.message for warning in merged.warnings if warning.code is Code.RUNNERS_DISAGREE]
+    assert "requests/s changes by −0.5 % on shard 1, −10 % on shard 2" in messages
 
 
 def test_merge__machines_of_two_kinds_have_no_common_fingerprint() -> None:
