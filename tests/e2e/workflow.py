@@ -165,9 +165,8 @@ class Runner:
         token: str = "token",
         env: Sequence[str] = (),
         workflow: str = "",
-        jobs: int = 2,
     ) -> Ran:
-        """The workflow for an event, by its file's name where there are several; so many jobs at the same time."""
+        """The workflow for an event, by its file's name where there are several."""
         event_file = self.folder / "event.json"
         event_file.write_text(json.dumps(payload), encoding="utf-8")
         self.artifacts.mkdir(exist_ok=True)
@@ -196,8 +195,6 @@ class Runner:
             f"org/bench-action@v1={self.action}",
             "--container-options",
             f"--volume {self.artifacts}:/artifacts",
-            "--concurrent-jobs",
-            str(jobs),
             *self._stand_in(place.folder),
             *(word for one in env for word in ("--env", one)),
         ]

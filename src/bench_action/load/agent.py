@@ -1053,10 +1053,11 @@ class Watcher(threading.Thread):
 
     def _read_states(self) -> Counter[str]:
         """Count the connections to the server by state."""
-        probing = f":{self._prober.local_port or 0:04X}" if self._prober else ":0000"
         with open("/proc/net/tcp", encoding="ascii") as table:
-            rows = (line.split(None, 4) for line in table)
-            return Counter(row[3] for row in rows if row[2] == self._remote and not row[1].endswith(probing))
+            rows = [line.split(None, 4) for line in table]
+        # read after the table, which may have a connection that the prober has just begun
+        probing = f":{self._prober.local_port or 0:04X}" if self._prober else ":0000"
+        return Counter(row[3] for row in rows if row[2] == self._remote and not row[1].endswith(probing))
 
 
 def usage(order: UsageOrder) -> UsageAnswer:
