@@ -183,6 +183,7 @@ def test_workflow__of_shards_has_one_comment_with_the_verdict_of_all_and_names_a
     (text,) = comments(github)
     assert text.startswith(f"{make_marker('bench-action')}\n### 🔴 bench-action: each request of `flask`"), ran.log
     assert "SELECT price FROM product WHERE id" in text
+    assert all(f"[benchmark/measure ({n})-{n}] 🏁  Job succeeded" in ran.log for n in (1, 2, 3)), ran.log
     assert "Shards 1, 2, 3 of 3" in text
     assert "Shard 3 of 3" in text
     assert {path.name for path in runner.artifacts.iterdir()} == {"shard-1", "shard-2", "shard-3", "bench-results"}

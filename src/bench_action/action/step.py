@@ -321,12 +321,16 @@ def require_baseline(inputs: Inputs, event: Event, baseline: str | None) -> None
 
 def choose_control(inputs: Inputs, event: Event) -> str | None:
     """Choose the run's control; None if `auto` would only measure it for a history that is not kept."""
-    return None if inputs.control == AUTO and not _keeps_history(inputs, event) else inputs.control
+    return None if inputs.control == AUTO and not _belongs_in_history(inputs, event) else inputs.control
 
 
 def _keeps_history(inputs: Inputs, event: Event) -> bool:
-    kept = event.on_default_branch and inputs.history_branch != "none" and inputs.shard is None
-    return kept and bool(inputs.github_token)
+    """Whether this job appends its result to the history: of shards, the job that merges them does."""
+    return _belongs_in_history(inputs, event) and inputs.shard is None
+
+
+def _belongs_in_history(inputs: Inputs, event: Event) -> bool:
+    return event.on_default_branch and inputs.history_branch != "none" and bool(inputs.github_token)
 
 
 def _require_workflow_run(event: Event, access: Access | None) -> tuple[WorkflowRun, Access]:

@@ -18,6 +18,7 @@ from bench_action.compare.gating import judge_look
 from bench_action.compare.summary import summarise
 from bench_action.compare.verdict import decide_verdict
 from bench_action.config.gates import Gate
+from bench_action.config.shard import MOST
 from bench_action.model.errors import InputError
 from bench_action.model.metric import METRICS
 from bench_action.model.result import (
@@ -98,6 +99,8 @@ def _require_one_run(results: Sequence[Result]) -> list[Result]:
             )
     if not results:
         raise InputError("there is no result to merge", advice="name the output folders of the shards")
+    for result in results:
+        _require_consistency(result.shards[0])
     parts = sorted(results, key=lambda result: result.shards[0].number)
     first = parts[0]
     for part in parts[1:]:
@@ -112,6 +115,17 @@ def _require_one_run(results: Sequence[Result]) -> list[Result]:
                 advice="name each output folder once, and give each shard's artifact another name",
             )
     return parts
+
+
+def _require_consistency(info: ShardInfo) -> None:
+    """Require that a shard is one of those that it names, and not of very many. Raises InputError."""
+    consistent = 1 <= info.number <= info.count <= MOST and len(info.shares) == info.count
+    if not consistent or set(info.cells) != set(info.shares[info.number - 1]):
+        raise InputError(
+            f"the result of run {info.run_id} contradicts itself about its shard",
+            cause="no bench-action of this version wrote it",
+            advice=_AGAIN,
+        )
 
 
 def _require_agreement(first: Result, other: Result) -> None:
@@ -133,7 +147,7 @@ def _require_agreement(first: Result, other: Result) -> None:
                 cause=f"{before or 'none'} and {after or 'none'}",
                 advice=_AGAIN,
             )
-    if (one.shares, one.gates) != (two.shares, two.gates) or set(two.cells) != set(two.shares[two.number - 1]):
+    if (one.shares, one.gates) != (two.shares, two.gates):
         raise InputError(
             f"shards {one.number} and {two.number} divide the run in different ways",
             cause="no bench-action of this version wrote them",
@@ -142,15 +156,20 @@ def _require_agreement(first: Result, other: Result) -> None:
 
 
 def _number_trials(parts: Sequence[Result]) -> Iterator[Trial]:
-    """Give trials the number of their shard; blocks of what several shards measured have different numbers."""
-    last: dict[tuple[str, str], int] = {}
-    for part in parts:
-        before = dict(last)
+    """Give trials the number of their shard; blocks of what several shards measured have different numbers.
+
+    All blocks of a phase move together, as those of a control belong to those of the others with the same number.
+    """
+    for at, part in enumerate(parts):
+        shard = part.shards[0]
+        others = [other for other in parts[:at] if set(other.shards[0].cells) & set(shard.cells)]
+        last: Counter[str] = Counter()
+        for other in others:
+            highest = {trial.phase: trial.block for trial in sorted(other.trials, key=lambda trial: trial.block)}
+            last.update(highest)
         for trial in part.trials:
-            key = (trial.phase, trial.pair or trial.whole_cell)
-            block = trial.block + before.get(key, 0)
-            last[key] = max(last.get(key, 0), block)
-            yield trial.model_copy(update={"shard": part.shards[0].number, "block": block})
+            block = trial.block + last[trial.phase] + (len(others) if trial.phase == "count" else 0)
+            yield trial.model_copy(update={"shard": shard.number, "block": block})
 
 
 def _merge_comparisons(parts: Sequence[Result]) -> tuple[tuple[Comparison, ...], list[RunWarning]]:

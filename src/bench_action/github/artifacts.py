@@ -21,6 +21,7 @@ _LIST = "/repos/{+repository}/actions/runs/{run}/artifacts?per_page=100"
 _ZIP = "/repos/{+repository}/actions/artifacts/{id}/zip"
 _LARGEST_ZIP = 32 * 1024 * 1024
 LARGEST_RESULT = 32 * 1024 * 1024
+_LARGEST_RESULTS = 4 * LARGEST_RESULT  # of all shards together
 RESULT = "result.json"
 _CHUNK = 1 << 16
 _ENTRY = b"PK\x01\x02"  # begins each entry of a zip file's directory
@@ -42,10 +43,14 @@ def fetch_results(access: Access, run: int, name: str, folder: Path) -> None:
 
     `name`: with `*` for any characters, as shards have one artifact each. Raises PublishError, InputError.
     """
+    size = 0
     for number, archive in enumerate(asyncio.run(_download(access, run, name))):
-        place = folder / str(number)
+        place, result = folder / str(number), unpack_result(archive)
+        size += len(result)
+        if size > _LARGEST_RESULTS:
+            raise InputError(f"the artifacts {name!r} have more than {_LARGEST_RESULTS:,} bytes of results")
         place.mkdir()
-        (place / RESULT).write_bytes(unpack_result(archive))
+        (place / RESULT).write_bytes(result)
 
 
 async def _download(access: Access, run: int, name: str) -> list[bytes]:

@@ -42,7 +42,7 @@ def make_records(result: Result) -> list[Record]:
 
 
 def _make_record(result: Result, summary: Summary, *, counts: bool) -> Record:
-    run, source, machine = result.run, result.source, result.environment
+    run, source, machine = result.run, result.source, result.find_environment(summary.cell)
     return Record(
         run_id=run.id,
         at=run.started_at,
@@ -74,7 +74,7 @@ def _make_record(result: Result, summary: Summary, *, counts: bool) -> Record:
 
 def _read_unchanged_code(result: Result, summary: Summary) -> UnchangedCode:
     """Read what a run that compared head with itself found in a cell."""
-    machine = result.environment
+    machine = result.find_environment(summary.cell)
     place = (summary.variant, summary.profile)
     own = [c for c in result.comparisons if c.kind == "revision" and (c.variant, split_route(c.profile)[0]) == place]
     return UnchangedCode(

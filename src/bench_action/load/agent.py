@@ -1055,9 +1055,11 @@ class Watcher(threading.Thread):
         """Count the connections to the server by state."""
         with open("/proc/net/tcp", encoding="ascii") as table:
             rows = [line.split(None, 4) for line in table]
+        # by the local end, as the kernel may list a connection twice while the table changes
+        states = {row[1]: row[3] for row in rows if row[2] == self._remote}
         # read after the table, which may have a connection that the prober has just begun
         probing = f":{self._prober.local_port or 0:04X}" if self._prober else ":0000"
-        return Counter(row[3] for row in rows if row[2] == self._remote and not row[1].endswith(probing))
+        return Counter(state for local, state in states.items() if not local.endswith(probing))
 
 
 def usage(order: UsageOrder) -> UsageAnswer:

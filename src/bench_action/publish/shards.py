@@ -7,7 +7,7 @@ from bench_action.compare.merge import merge
 from bench_action.github.artifacts import RESULT
 from bench_action.model.errors import InputError
 from bench_action.model.result import Result
-from bench_action.report.folder import OutputFolder
+from bench_action.report.folder import OutputFolder, explain_contradictions
 
 
 def merge_folders(folders: Sequence[Path], read: Callable[[Path], Result]) -> Result:
@@ -15,7 +15,9 @@ def merge_folders(folders: Sequence[Path], read: Callable[[Path], Result]) -> Re
 
     Raises InputError.
     """
-    return merge([read(folder) for folder in find_results(folders)])
+    results = [read(folder) for folder in find_results(folders)]
+    with explain_contradictions("could not merge the results of these shards"):
+        return merge(results)
 
 
 def write_merged(result: Result, folder: Path) -> None:
@@ -44,4 +46,7 @@ def find_results(folders: Sequence[Path]) -> list[Path]:
 def read_published(folder: Path, read: Callable[[Path], Result]) -> Result:
     """Read the result of another run: one, or those of its shards, which are merged. Raises InputError."""
     results = [read(path) for path in find_results([folder])]
-    return merge(results) if len(results) > 1 or results[0].shards else results[0]
+    if len(results) == 1 and not results[0].shards:
+        return results[0]
+    with explain_contradictions("could not merge the other jobs' results"):
+        return merge(results)

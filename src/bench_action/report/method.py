@@ -95,7 +95,7 @@ def _describe_rates(turns: Sequence[Trial]) -> tuple[str, ...]:
             else ()
         ),
         *(("With k6, the two of a pair took turns in random order, restarted for each block.",) if paired else ()),
-        "Percentiles of k6 are exact, without requests under way at the end.",
+        "Percentiles of k6 are exact, of every request.",
         f"k6 used {cost:.2f} ms of CPU for each request, and at most {busy} of the CPU time that it could.",
     )
 

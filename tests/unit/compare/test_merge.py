@@ -72,6 +72,15 @@ def test_merge__results_that_are_not_of_one_run_are_refused_by_name(other: Resul
     assert problem in f"{caught.value.what} {caught.value.cause}"
 
 
+@pytest.mark.parametrize("wrong", [{"number": 0}, {"number": 9}, {"count": 10**9}, {"cells": ("x",)}, {"shares": ()}])
+def test_merge__a_shard_that_contradicts_itself_is_refused(wrong: dict[str, Any]) -> None:
+    part = shard(2)
+    part = part.model_copy(update={"shards": (part.shards[0].model_copy(update=wrong),)})
+    for parts in ([part], [shard(1), part]):
+        with pytest.raises(InputError, match="contradicts itself"):
+            merge(parts)
+
+
 def test_merge__another_configuration_is_named() -> None:
     other = shard(2)
     other = other.model_copy(update={"shards": (other.shards[0].model_copy(update={"digest": "e"}),)})

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -161,13 +162,16 @@ class LocalEngine:
         return handle
 
     def _write_certificate(self, certificate: Certificate) -> None:
-        """Write the files of a certificate, the same of all processes, unless they are there."""
+        """Write the files of a certificate, whole or not at all, unless they are there: all processes share them."""
         folder = Path(self.tls_folder)
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir()
-            for name, text in certificate.files.items():
-                (folder / name).write_text(text, encoding="ascii")
-            self._folder.give(folder)
+        if folder.is_dir():
+            return
+        new = Path(tempfile.mkdtemp(prefix="tls-", dir=self.folder))
+        for name, text in certificate.files.items():
+            (new / name).write_text(text, encoding="ascii")
+        self._folder.give(new)
+        with contextlib.suppress(OSError):  # another slot was faster
+            new.rename(folder)
 
     def clone(self, origin: Handle, specs: Sequence[ServiceSpec]) -> list[Handle]:
         """Start services with a copy of the data of `origin`, which is stopped for it and started again."""
