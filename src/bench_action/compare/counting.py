@@ -94,12 +94,18 @@ def count_metric(counts: Sequence[Trial], metric: str) -> Count | None:
     return _build_count([(trial, getattr(trial.work, field)) for trial in counts], idle)
 
 
-def is_unused(metric: str, *per_request: float) -> bool:
-    """Whether requests use a service so rarely, by the counts of each side, that its cost per request is noise."""
-    return metric in SERVICES and max(per_request, default=1.0) < _UNUSED
+def find_unused_services(trials: Sequence[Trial], pair: Pair) -> set[str]:
+    """Find the metrics of services that no request of a pair uses, by both counts: they are noise, never decided."""
+    sides = [select_counts(trials, cell.variant, cell.revision, cell.profile) for cell in (pair.base, pair.head)]
+    found = set()
+    for metric, work in SERVICES.items():
+        counts = [count for count in (count_metric(side, work) for side in sides) if count is not None]
+        if len(counts) == len(sides) and max(count.per_request for count in counts) < _UNUSED:
+            found.add(metric)
+    return found | ({"total_cpu_ms_per_request"} if _has_no_service(trials, pair, found) else set())
 
 
-def has_no_service(trials: Sequence[Trial], pair: Pair, unused: Collection[str]) -> bool:
+def _has_no_service(trials: Sequence[Trial], pair: Pair, unused: Collection[str]) -> bool:
     """Whether a pair's subjects used CPU under load, and no service that requests use did.
 
     `unused`: the metrics of services that requests do not use.

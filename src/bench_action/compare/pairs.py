@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from bench_action.compare.comparison import build_exact, build_paired, build_solo, build_unmeasured
-from bench_action.compare.counting import count_metric, has_no_service, is_unused, select_counts
+from bench_action.compare.counting import count_metric, find_unused_services, select_counts
 from bench_action.compare.evidence import Evidence, build_evidence, build_paired_evidence, check_duets, pair_blocks
 from bench_action.compare.gating import judge_losses
 from bench_action.compare.objectives import build_rate_evidence
@@ -233,13 +233,7 @@ def _values_by_block(metric: str, trials: Sequence[Trial]) -> dict[int, float]:
 
 def _ungate_unused_services(found: dict[str, Comparison], attempt: Attempt) -> None:
     """Remove the gate from the cost of services that requests do not use: it is noise."""
-    counts = {metric: found.get(count) for metric, count in SERVICES.items()}
-    unused = {
-        metric
-        for metric, used in counts.items()
-        if used is not None and is_unused(metric, used.base_value, used.head_value)
-    }
-    for metric in (*unused, *([_TOTAL] if has_no_service(attempt.trials, attempt.pair, unused) else [])):
+    for metric in find_unused_services(attempt.trials, attempt.pair):
         unmeasured = found.get(metric, build_unmeasured(metric, attempt.pair))
         found[metric] = _ungate(unmeasured, _WITHOUT_USE[metric])
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Literal
 
-from bench_action.compare.counting import count_metric, has_no_service, is_settled, is_unused, select_counts
+from bench_action.compare.counting import find_unused_services, is_settled
 from bench_action.compare.evidence import build_evidence, build_paired_evidence, check_duets, pair_blocks
 from bench_action.compare.gating import judge_losses
 from bench_action.compare.rates import find_missed_rates
 from bench_action.compare.slicing import Choice, choose, describe_noise
-from bench_action.config.gates import AT_RATE, PAIRED, SERVICES, TAIL, Gates
+from bench_action.config.gates import AT_RATE, PAIRED, TAIL, Gates
 from bench_action.model.result import NoiseSource, PhaseName, Trial
 from bench_action.plan.blocks import PAIRED_PHASES, Block, ElapsedTime, Pair, fit_slices
 from bench_action.plan.timetable import Timetable
@@ -172,7 +172,7 @@ class Decider:
             return False
         after_duets = phase == "interleaved" and any(trial.pair == pair and trial.phase == "duet" for trial in trials)
         verdicts = []
-        unused = _find_unused_services(cells, trials)
+        unused = find_unused_services(trials, cells) if cells is not None else set()
         for metric in (name for name in ((_RATE,) if after_duets else PAIRED) if name in self.gates):
             if metric in unused:
                 continue
@@ -189,17 +189,3 @@ class Decider:
             return True
         # more duets would not become comparable: the rest of the time is for slices in turn
         return phase == "duet" and 2 * len(blocks) >= course.cap and self._is_unfit(pair, trials)
-
-
-def _find_unused_services(pair: Pair | None, trials: Sequence[Trial]) -> set[str]:
-    """Find the metrics of services that no request of the pair uses: noise would never be decided."""
-    cells = (pair.base, pair.head) if pair is not None else ()
-    sides = [select_counts(trials, cell.variant, cell.revision, cell.profile) for cell in cells]
-    found = set()
-    for metric, work in SERVICES.items():
-        counts = [count_metric(side, work) for side in sides]
-        if is_unused(metric, *(count.per_request for count in counts if count is not None)):
-            found.add(metric)
-    if pair is not None and has_no_service(trials, pair, found):
-        found.add("total_cpu_ms_per_request")
-    return found
