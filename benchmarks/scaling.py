@@ -31,7 +31,7 @@ from bench_action.report.html import render_html
 from bench_action.stats.sequential import smallest_detectable
 
 _SIZES = ((1, 1), (8, 4), (40, 5), (40, 20), (200, 5), (200, 50))
-_SD = 0.008  # of a block's loss in requests/s: docs/how-it-decides.md, "Restarts and slices"
+_SD = 0.019  # of a block's loss in requests/s: docs/how-it-decides.md, "Restarts and slices"
 _BLOCKS = 40  # five minutes
 _Found = TypeVar("_Found")
 
