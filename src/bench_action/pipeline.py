@@ -143,6 +143,7 @@ def _take_share(revisions: Revisions, options: Options) -> tuple[Revisions, Shar
         "seed": options.seed,
         "rules": options.rules,
         "self_test": options.self_test,
+        "compare": [list(pair) for pair in options.compare],
         "dirty": source.dirty,
         "commits": [source.base_sha, source.head_sha],
     }
@@ -240,7 +241,7 @@ def _write(output: OutputFolder, result: Result, progress: Progress) -> list[Ben
 
     A result that could not be written is in a note of the error, which the log shows.
     """
-    if not result.trials:
+    if not result.trials and not result.shards:  # a shard may have nothing left to measure
         return []
     try:
         output.write(result)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from bench_action.config.control import AUTO
 from bench_action.config.load import PRESETS
@@ -104,6 +104,13 @@ class Inputs(BaseModel):
     secrets: Annotated[Mapping[str, str | None], BeforeValidator(_read_secrets)] = Field({}, repr=False)
     registries: Annotated[tuple[Login, ...], BeforeValidator(_read_logins)] = Field((), repr=False)
 
+    @model_validator(mode="after")
+    def _one_task(self) -> Self:
+        tasks = {"shard": self.shard, "merge": self.merge, "publish": self.publish}
+        if len(named := [name for name, value in tasks.items() if value]) > 1:
+            raise ValueError(f"a step has one task: set only one of {', '.join(f'`{name}`' for name in named)}")
+        return self
+
     def allow_secrets(self, environ: Mapping[str, str]) -> Secrets:
         """Allow the secrets that the workflow names, with values given here or in `environ`. Raises InputError."""
         given = {name: value for name, value in self.secrets.items() if value is not None}
@@ -120,5 +127,8 @@ class Inputs(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            faults = [f"`{fault['loc'][0]}`: {fault['msg']}" for fault in error.errors(include_url=False)]
+            faults = [
+                f"`{fault['loc'][0]}`: {fault['msg']}" if fault["loc"] else str(fault["msg"])
+                for fault in error.errors(include_url=False)
+            ]
             raise InputError("an input of the action is invalid", cause="; ".join(faults)) from error

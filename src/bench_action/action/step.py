@@ -23,7 +23,7 @@ from bench_action.config.redaction import Redaction
 from bench_action.engine.docker import DockerEngine
 from bench_action.engine.docker.credentials import add_logins
 from bench_action.engine.ownership import Ownership
-from bench_action.github.artifacts import fetch_results
+from bench_action.github.artifacts import RESULT, fetch_results
 from bench_action.github.client import Access
 from bench_action.github.commands import Commands
 from bench_action.github.event import Event, WorkflowRun
@@ -37,6 +37,7 @@ from bench_action.publish.history import HistoryPublisher
 from bench_action.publish.result import Publisher, read_foreign_result
 from bench_action.publish.shards import merge_folders, read_published, write_merged
 from bench_action.report.comment import Links
+from bench_action.report.folder import read_result
 from bench_action.report.progress import PlainProgress, RedactedProgress
 from bench_action.report.terminal import print_view
 from bench_action.report.view import make_view
@@ -156,7 +157,7 @@ class Action:
         publisher = self._make_publisher(inputs, event, access)
         folders = [self._workspace() / folder for folder in inputs.merge]
         try:
-            merged = merge_folders(folders, read_foreign_result)
+            merged = merge_folders(folders, lambda folder: read_result(folder / RESULT))
             run = merged.run.model_copy(
                 update={"job": name_workflow_job(self.environ, inputs.matrix), "key": inputs.comment_key}
             )

@@ -15,7 +15,7 @@ from bench_action.compare.replies import compare_replies
 from bench_action.compare.routes import sum_up_routes
 from bench_action.compare.stopping import Key
 from bench_action.compare.summary import summarise
-from bench_action.compare.verdict import collect_warnings, decide_verdict
+from bench_action.compare.verdict import collect_warnings, decide_verdict, list_false_differences
 from bench_action.compare.warmth import measure_warm_up_s
 from bench_action.config.gates import Gate
 from bench_action.config.load import Project
@@ -23,7 +23,6 @@ from bench_action.config.rules import AppliedRules
 from bench_action.config.schema import ExpectedWork, Profile
 from bench_action.model.errors import BenchError, StackError
 from bench_action.model.machine import Machine
-from bench_action.model.metric import METRICS
 from bench_action.model.result import (
     Comparison,
     Environment,
@@ -150,7 +149,7 @@ def assemble(plan: Plan, measured: Measured, facts: Facts) -> Result:
         *collect_warnings(trials, summaries, run.pairs, _identical(plan.subjects)),
     )
     judged = _judge(run, warnings, config.all_gates, config.all_work)
-    differences = _list_false_differences(judged.comparisons) if facts.run.self_test else []
+    differences = list_false_differences(judged.comparisons) if facts.run.self_test else []
     compared, not_compared = _coverage(run).split(trials) if facts.compares else ((), ())
     environment = _environment(facts, trials)
     return Result(
@@ -211,7 +210,7 @@ def _judge(
     ]
     profiles = [name for name in project.profiles if any(trial.profile == name for trial in trials)]
     solo = [pair for pair in project.config.compare if set(pair) <= set(own)]
-    if not solo and not run.pairs:
+    if not solo and not run.pairs and not any(plan.counts):  # pairs that other shards measure are pairs too
         solo = default_pairs(own)
     rules = Rules(
         dict(gates),
@@ -275,15 +274,6 @@ def _placement(plan: Plan) -> dict[str, str]:
     elif plan.design.pairs:
         found["latency, interleaved"] = f"not pinned: {plan.unpinned or 'there is one CPU only'}"
     return found
-
-
-def _list_false_differences(comparisons: Sequence[Comparison]) -> list[RunWarning]:
-    """Warn of each difference that a self-test found: it measured head against itself."""
-    return [
-        Code.UNRELIABLE.warn(f"identical code was called {c.verdict} by {METRICS[c.metric].title}", c.cell)
-        for c in comparisons
-        if c.verdict in {"regressed", "improved"}
-    ]
 
 
 def fingerprint(machine: Machine, generator: Mapping[str, Any]) -> str:

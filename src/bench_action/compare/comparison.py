@@ -113,14 +113,8 @@ def build_paired(
     )
 
 
-def rebuild_paired(first: Comparison, evidence: Evidence, judgement: Judgement, *, gated: bool) -> Comparison:
+def rebuild_paired(first: Comparison, evidence: Evidence, judgement: Judgement, gate: Gate | None) -> Comparison:
     """Replace the figures of a comparison by those of a judgement; without a gate there is no verdict."""
-    verdicts: dict[str, Any] = {
-        "blocks_wanted": judgement.blocks_wanted,
-        "fires": judgement.fires,
-        "verdict": judgement.verdict,
-        "reason": judgement.reason,
-    }
     figures: dict[str, Any] = {
         "base_value": evidence.base,
         "head_value": evidence.head,
@@ -133,8 +127,14 @@ def rebuild_paired(first: Comparison, evidence: Evidence, judgement: Judgement, 
         "significant": judgement.significant,
         "relevant": judgement.relevant,
         "test": judgement.test,
+        "gate": gate.size if gate is not None else None,
+        "level": gate.level if gate is not None else None,
+        "verdict": judgement.verdict if gate is not None else "measured",
+        "reason": judgement.reason if gate is not None else first.reason,
+        "blocks_wanted": judgement.blocks_wanted if gate is not None else None,
+        "fires": judgement.fires if gate is not None else None,
     }
-    return first.model_copy(update=figures | (verdicts if gated else {}))
+    return first.model_copy(update=figures)
 
 
 def build_unmeasured(metric: str, pair: Pair) -> Comparison:

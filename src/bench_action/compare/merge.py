@@ -8,24 +8,28 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any, TypeVar
 
 from bench_action.compare.comparison import rebuild_paired
-from bench_action.compare.evidence import Evidence
+from bench_action.compare.evidence import Evidence, build_evidence, build_paired_evidence, pair_blocks
 from bench_action.compare.gating import judge_look
+from bench_action.compare.rates import AT_RATE_FINDINGS, find_missed_rates
 from bench_action.compare.summary import summarise
-from bench_action.compare.verdict import decide_verdict
-from bench_action.config.gates import Gate
+from bench_action.compare.verdict import decide_verdict, list_false_differences
+from bench_action.config.gates import PAIRED, TAIL, TAIL_BLOCKS, Gate
 from bench_action.config.shard import MOST
 from bench_action.model.errors import InputError
 from bench_action.model.metric import METRICS
 from bench_action.model.result import (
     Comparison,
     Environment,
+    Finding,
     GateInfo,
     NotCompared,
+    PhaseName,
     Result,
     RunInfo,
     ShardInfo,
@@ -33,15 +37,20 @@ from bench_action.model.result import (
     Summary,
     Trial,
     Verdict,
+    split_route,
 )
 from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import signed_percent
+from bench_action.plan.blocks import Cell, Pair
 from bench_action.stats.distributions import LARGEST_LOG
+from bench_action.stats.interval import LEAST_BLOCKS
 from bench_action.stats.sequential import Course, Group, compute_agreement, pool
 
 _DISAGREE = 0.001  # how unlikely a difference between runners is before it is mentioned: there are many comparisons
 _GRAVEST: Sequence[Verdict] = ("regressed", "invalid", "inconclusive", "measured", "improved", "unchanged")
 _AGAIN = "run all jobs of the workflow again, so that all shards are of one run"
+_MOST_NAMED = 6
+_NUMBER = re.compile(r"\d[\d,.]*")
 _Item = TypeVar("_Item")
 
 
@@ -57,8 +66,8 @@ def merge(results: Sequence[Result]) -> Result:
     comparisons, disagreements = _merge_comparisons(parts)
     subjects = _merge_subjects(parts)
     missing = tuple(_find_missing(infos))
-    warnings = _merge_warnings(parts, infos, disagreements)
-    findings = _unique(chain.from_iterable(part.findings for part in parts))
+    warnings = _merge_warnings(parts, comparisons, repeated, disagreements)
+    findings = _merge_findings(parts, trials, repeated)
     compared, not_compared = _merge_coverage(parts, infos, missing)
     verdict = decide_verdict(trials, warnings, comparisons, findings)
     first = parts[0]
@@ -67,7 +76,10 @@ def merge(results: Sequence[Result]) -> Result:
             "run": _merge_runs(parts),
             "timings": _merge_timings(parts),
             "environment": _merge_environments([info.environment for info in infos]),
-            "profiles": _unique(chain.from_iterable(part.profiles for part in parts), lambda profile: profile.name),
+            "profiles": _unique(
+                (profile for part in parts for profile in part.profiles if _is_shared(profile.name, infos)),
+                lambda profile: profile.name,
+            ),
             "subjects": subjects,
             "trials": trials,
             "summaries": _merge_summaries(parts, trials, subjects, repeated),
@@ -83,7 +95,8 @@ def merge(results: Sequence[Result]) -> Result:
             "verdict": "invalid" if any(warning.code is Code.UNRELIABLE for warning in warnings) else verdict,
             "compared": compared,
             "not_compared": not_compared,
-            "verdict_by_head_rules": _find_gravest(part.verdict_by_head_rules for part in parts),
+            "control": next((part.control for part in parts if part.control), {}),
+            "verdict_by_head_rules": _find_verdict_by_head(parts, verdict, whole=not missing and not repeated),
         }
     )
 
@@ -110,9 +123,9 @@ def _require_one_run(results: Sequence[Result]) -> list[Result]:
         if often > 1:
             runs = ", ".join([part.run.id for part in parts if part.shards[0].number == number])
             raise InputError(
-                f"shard {number} of {first.shards[0].count} is there {often} times",
-                cause=f"these runs measured it: {runs}",
-                advice="name each output folder once, and give each shard's artifact another name",
+                f"{often} results are of shard {number} of {first.shards[0].count}",
+                cause=f"they are of the runs {runs}",
+                advice="name each output folder once, and give each shard's artifact its own name",
             )
     return parts
 
@@ -123,7 +136,7 @@ def _require_consistency(info: ShardInfo) -> None:
     if not consistent or set(info.cells) != set(info.shares[info.number - 1]):
         raise InputError(
             f"the result of run {info.run_id} contradicts itself about its shard",
-            cause="no bench-action of this version wrote it",
+            cause="it was edited, or written by another version of bench-action",
             advice=_AGAIN,
         )
 
@@ -138,6 +151,8 @@ def _require_agreement(first: Result, other: Result) -> None:
         "the version of bench-action": (first.run.tool_version, other.run.tool_version),
         "the preset": (first.run.preset, other.run.preset),
         "the seed": (str(first.run.seed), str(other.run.seed)),
+        "the engine": (first.run.engine, other.run.engine),
+        "the configuration's path": (first.run.config, other.run.config),
         "the configuration": (one.digest, two.digest),
     }
     for what, (before, after) in pairs.items():
@@ -150,7 +165,7 @@ def _require_agreement(first: Result, other: Result) -> None:
     if (one.shares, one.gates) != (two.shares, two.gates):
         raise InputError(
             f"shards {one.number} and {two.number} divide the run in different ways",
-            cause="no bench-action of this version wrote them",
+            cause="they were edited, or written by another version of bench-action",
             advice=_AGAIN,
         )
 
@@ -172,60 +187,95 @@ def _number_trials(parts: Sequence[Result]) -> Iterator[Trial]:
             yield trial.model_copy(update={"shard": shard.number, "block": block})
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one shard says about a comparison, and the evidence of its blocks, if it has any."""
+
+    shard: int
+    comparison: Comparison
+    evidence: Evidence | None
+
+    @property
+    def group(self) -> Group | None:
+        """Its blocks; None with fewer than two, whose spread is not known."""
+        losses = self.evidence.losses if self.evidence is not None else ()
+        if self.evidence is not None and len(losses) > 1:
+            return Group(len(losses), fmean(losses), max(stdev(losses), self.evidence.least_sd))
+        c = self.comparison
+        if self.evidence is None and c.test is not None and c.ratio is not None and c.blocks > 1:
+            sign = -1.0 if METRICS[c.metric].better == "higher" else 1.0
+            return Group(c.blocks, sign * math.log(c.ratio), c.test.sd)
+        return None
+
+
 def _merge_comparisons(parts: Sequence[Result]) -> tuple[tuple[Comparison, ...], list[RunWarning]]:
     """Take each shard's comparisons, and judge together what several shards have compared."""
-    found: dict[tuple[str, ...], list[tuple[int, Comparison]]] = {}
+    found: dict[tuple[str, ...], list[tuple[Result, Comparison]]] = {}
     for part in parts:
         for c in part.comparisons:
-            found.setdefault((c.kind, c.metric, c.base, c.head, c.profile), []).append((part.shards[0].number, c))
+            found.setdefault((c.kind, c.metric, c.base, c.head, c.profile), []).append((part, c))
     comparisons, warnings = [], []
     for group in found.values():
         if len(group) == 1:
             comparisons.append(group[0][1])
             continue
-        merged, warning = _judge_together(group, parts[0].shards[0].gates)
+        seen = [_Seen(part.shards[0].number, c, _find_evidence(part, c)) for part, c in group]
+        merged, warning = _judge_together(seen, parts[0].shards[0].gates)
         comparisons.append(merged)
         warnings += [warning] if warning is not None else []
     return tuple(comparisons), warnings
 
 
-def _judge_together(
-    group: Sequence[tuple[int, Comparison]], gates: Mapping[str, GateInfo]
-) -> tuple[Comparison, RunWarning | None]:
-    """Judge what several shards have compared: with the runner as stratum, or, of counts, by the gravest."""
-    tested = [
-        (number, c, c.test, c.ratio)
-        for number, c in group
-        if c.test is not None and c.ratio is not None and c.blocks > 1
-    ]
-    if len(tested) < 2:
-        gravest = min((c for _, c in group), key=lambda c: (_GRAVEST.index(c.verdict), -c.blocks))
-        return tested[0][1] if tested else gravest, None
-    first, metric = tested[0][1], tested[0][1].metric
-    sign = -1.0 if METRICS[metric].better == "higher" else 1.0
-    groups = [Group(c.blocks, sign * math.log(ratio), test.sd) for _, c, test, ratio in tested]
-    alpha = tested[0][2].alpha
-    seen = pool(groups, alpha)
-    if seen is None:
-        return first, None
-    blocks = [c.blocks for _, c, _, _ in tested]
+def _find_evidence(part: Result, c: Comparison) -> Evidence | None:
+    """Find the losses of a comparison's blocks; None if only the configuration tells how they were found."""
+    if c.kind != "revision" or c.method in {"solo", "count", "slo"}:
+        return None
+    profile, route = split_route(c.profile)
+    pair = Pair("revision", Cell(c.variant, "base", profile), Cell(c.variant, "head", profile))
+    pair = pair.take_route(route) if route else pair
+    if c.method == "rate":
+        return build_evidence(pair_blocks(part.trials, str(pair), "rate"), c.metric)
+    if c.metric in PAIRED and not route:
+        phase: PhaseName = "interleaved" if c.method == "interleaved" else "duet"
+        return build_paired_evidence(pair_blocks(part.trials, str(pair), phase), c.metric)
+    return build_evidence(pair_blocks(part.trials, str(pair), "latency"), c.metric)
+
+
+def _judge_together(seen: Sequence[_Seen], gates: Mapping[str, GateInfo]) -> tuple[Comparison, RunWarning | None]:
+    """Judge what several shards have compared: with the runner as stratum, or, of counts, by the gravest.
+
+    Only blocks of one method are judged together: the one with most.
+    """
+    blocks = Counter[str]()
+    for one in seen:
+        blocks[one.comparison.method] += one.group.blocks if one.group is not None else 0
+    method = blocks.most_common(1)[0][0]
+    usable = [(one, one.group) for one in seen if one.group is not None and one.comparison.method == method]
+    alphas = [one.comparison.test.alpha for one in seen if one.comparison.test is not None]
+    groups = [group for _, group in usable]
+    pooled = pool(groups, min(alphas)) if alphas else None
+    if pooled is None or len(usable) < 2 or pooled.blocks < LEAST_BLOCKS:
+        gravest = min(seen, key=lambda one: (_GRAVEST.index(one.comparison.verdict), -one.comparison.blocks))
+        return (usable[0][0] if len(usable) == 1 else gravest).comparison, None
+    first = next((one.comparison for one, _ in usable if one.comparison.gate is not None), usable[0][0].comparison)
+    gated = first.gate is not None or (first.metric == TAIL and pooled.blocks >= TAIL_BLOCKS)
+    gate = _restore_gate(first.metric, gates[first.metric]) if gated and first.metric in gates else None
+    weights = [group.blocks for group in groups]
     evidence = Evidence(
-        metric,
+        first.metric,
         (),
-        _weigh([c.base_value for _, c, _, _ in tested], blocks),
-        _weigh([c.head_value for _, c, _, _ in tested], blocks),
+        _weigh([one.comparison.base_value for one, _ in usable], weights),
+        _weigh([one.comparison.head_value for one, _ in usable], weights),
     )
-    gate = gates.get(metric) if first.gate is not None else None
-    judged_by = _restore_gate(metric, gate)
-    judgement = judge_look(seen, evidence, Course(seen.blocks, ended=True), alpha, judged_by)
-    by_shard = {str(number): ratio for number, _, _, ratio in tested}
-    merged = rebuild_paired(first, evidence, judgement, gated=gate is not None).model_copy(
-        update={"by_shard": by_shard}
-    )
+    course = Course(pooled.blocks, ended=True)
+    judgement = judge_look(pooled, evidence, course, min(alphas), gate or _restore_gate(first.metric, None))
+    sign = -1.0 if METRICS[first.metric].better == "higher" else 1.0
+    by_shard = {str(one.shard): math.exp(sign * group.mean) for one, group in usable}
+    merged = rebuild_paired(first, evidence, judgement, gate).model_copy(update={"by_shard": by_shard})
     warning = None
     if compute_agreement(groups) < _DISAGREE:
         sizes = [f"{signed_percent(ratio - 1)} on shard {number}" for number, ratio in by_shard.items()]
-        warning = Code.RUNNERS_DISAGREE.warn(f"{METRICS[metric].title} changes by {', '.join(sizes)}", first.cell)
+        warning = Code.RUNNERS_DISAGREE.warn(f"{METRICS[first.metric].title} changes by {', '.join(sizes)}", first.cell)
     return merged, warning
 
 
@@ -270,22 +320,80 @@ def _merge_summaries(
     return tuple(found.values())
 
 
+def _is_shared(profile: str, infos: Sequence[ShardInfo]) -> bool:
+    """Whether a profile is of a cell: one that is measured by no shard any more is not."""
+    return any(cell.partition(" · ")[2] == profile for info in infos for cell in info.cells)
+
+
 def _head_of(cell: str) -> str:
     """Name head's cell of the same variant and profile."""
     return cell.replace("@base · ", " · ", 1)
 
 
 def _merge_warnings(
-    parts: Sequence[Result], infos: Sequence[ShardInfo], disagreements: Sequence[RunWarning]
+    parts: Sequence[Result], comparisons: Sequence[Comparison], repeated: set[str], disagreements: Sequence[RunWarning]
 ) -> tuple[RunWarning, ...]:
-    count, known = infos[0].count, {info.number for info in infos}
-    missing = [
-        Code.SHARD_MISSING.warn(f"shard {number} of {count} is missing: {', '.join(infos[0].shares[number - 1])}")
-        for number in range(1, count + 1)
-        if number not in known
+    """List missing shards first, then each warning once; a self-test is judged by the merged comparisons."""
+    self_test = parts[0].run.self_test
+    every = [
+        warning
+        for warning in chain.from_iterable(part.warnings for part in parts)
+        if not (self_test and warning.code is Code.UNRELIABLE)
     ]
-    every = _unique([*missing, *chain.from_iterable(part.warnings for part in parts), *disagreements])
-    return tuple(sorted(every, key=lambda warning: not warning.code.invalidates))
+    differences = list_false_differences(comparisons) if self_test else []
+    kept = _unique(every, lambda one: (one.code, one.cell, _blur(one.message, one.cell, repeated)))
+    found = [*_warn_of_missing([part.shards[0] for part in parts]), *differences, *kept, *disagreements]
+    return tuple(sorted(found, key=lambda warning: not warning.code.invalidates))
+
+
+def _warn_of_missing(infos: Sequence[ShardInfo]) -> Iterator[RunWarning]:
+    """Warn of missing shards: the run is invalid without their cells, unless others have measured these as well."""
+    lost = {number for number, _ in _find_missing(infos)}
+    for number in sorted({*range(1, infos[0].count + 1)} - {info.number for info in infos}):
+        text = f"shard {number} of {infos[0].count} is missing"
+        if number in lost:
+            yield Code.SHARD_MISSING.warn(f"{text}: {_name_cells(infos[0].shares[number - 1])}")
+        else:
+            yield Code.FEWER_RUNNERS.warn(f"{text}: others measured the same cells")
+
+
+def _name_cells(cells: Sequence[str]) -> str:
+    more = f" and {len(cells) - _MOST_NAMED} more" if len(cells) > _MOST_NAMED else ""
+    return ", ".join(cells[:_MOST_NAMED]) + more
+
+
+def _blur(message: str, cell: str, repeated: set[str]) -> str:
+    """Leave numbers out of what is said of a cell that several shards measured, as each has its own."""
+    return _NUMBER.sub("#", message) if _head_of(cell) in repeated else message
+
+
+def _merge_findings(parts: Sequence[Result], trials: Sequence[Trial], repeated: set[str]) -> tuple[Finding, ...]:
+    """List findings once; what turns of a repeated cell show together is found again, as chance would be otherwise."""
+    every = [
+        finding
+        for finding in chain.from_iterable(part.findings for part in parts)
+        if not (finding.cell in repeated and finding.code in AT_RATE_FINDINGS)
+    ]
+    every.sort(key=lambda finding: not finding.fails)
+    kept = _unique(every, lambda one: (one.code, one.cell, _blur(one.message, one.cell, repeated)))
+    pairs = [_make_pair(cell) for cell in sorted(repeated)]
+    return (*kept, *find_missed_rates(trials, pairs))
+
+
+def _make_pair(cell: str) -> Pair:
+    variant, _, profile = cell.partition(" · ")
+    return Pair("revision", Cell(variant, "base", profile), Cell(variant, "head", profile))
+
+
+def _find_verdict_by_head(parts: Sequence[Result], verdict: Verdict, *, whole: bool) -> Verdict | None:
+    """Find the verdict by head's own rules: that of the run if no shard's differs; None if not all of it is known."""
+    own = [part.verdict_by_head_rules for part in parts if part.verdict_by_head_rules is not None]
+    if not own or not whole:
+        return None
+    if all(part.verdict_by_head_rules in {None, part.verdict} for part in parts):
+        return verdict
+    decided = [one for one in own if one != "measured"] or own
+    return min(decided, key=_GRAVEST.index)
 
 
 def _find_missing(infos: Sequence[ShardInfo]) -> Iterator[tuple[int, str]]:
@@ -324,7 +432,7 @@ def _merge_timings(parts: Sequence[Result]) -> dict[str, float]:
 
 
 def _merge_environments(found: Sequence[Environment]) -> Environment:
-    """Describe the machines; if they are of several kinds, there is no fingerprint by which figures may be compared."""
+    """Describe the machines; of several kinds, all fingerprints are named, and nothing may be compared by them."""
     first = found[0]
     models = Counter(environment.cpu_model for environment in found)
     kinds = _unique(environment.fingerprint for environment in found)
@@ -339,10 +447,6 @@ def _merge_environments(found: Sequence[Environment]) -> Environment:
             "images": {name: image for environment in reversed(found) for name, image in environment.images.items()},
         }
     )
-
-
-def _find_gravest(verdicts: Iterable[Verdict | None]) -> Verdict | None:
-    return min((verdict for verdict in verdicts if verdict is not None), key=_GRAVEST.index, default=None)
 
 
 def _unique(items: Iterable[_Item], key: Callable[[_Item], object] = repr) -> tuple[_Item, ...]:

@@ -11,7 +11,7 @@ from bench_action.compare.gating import judge_losses
 from bench_action.compare.objectives import build_rate_evidence
 from bench_action.compare.summary import trial_values
 from bench_action.compare.uncompared import Attempt, explain_few_blocks, explain_uncompared
-from bench_action.config.gates import ALONE, AT_RATE, EXACT, OBJECTIVE, PAIRED, SERVICES, TAIL, Gate, Gates
+from bench_action.config.gates import ALONE, AT_RATE, EXACT, OBJECTIVE, PAIRED, SERVICES, TAIL, TAIL_BLOCKS, Gate, Gates
 from bench_action.config.schema import Objective
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, PhaseName, Trial, find_routes
@@ -24,7 +24,6 @@ _COMPARED = ("requests_per_second", "latency_p50_us", "latency_p99_us", "cpu_ms_
 _UNGATED = Gate(max_gain=0.0, level="warn")
 _RATE, _COST, _TOTAL = "requests_per_second", "cpu_ms_per_request", "total_cpu_ms_per_request"
 _ORDER = (*PAIRED, *ALONE, *AT_RATE, *OBJECTIVE, *EXACT)
-_TAIL_BLOCKS = 10  # with fewer, its gate cannot be decided
 _WITHOUT_USE = {
     "db_cpu_ms_per_request": "no request makes a query",
     "cache_cpu_ms_per_request": "no request uses the cache",
@@ -181,8 +180,8 @@ def _compare_at_rate(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Itera
     for metric in AT_RATE:
         if evidence := build_evidence(blocks, metric):
             compared = _judge(pair, evidence, rules.course(pair, "rate", len(blocks)), rules, "rate")
-            few = metric == TAIL and len(blocks) < _TAIL_BLOCKS and compared.verdict == "inconclusive"
-            yield _ungate(compared, f"its gate needs {_TAIL_BLOCKS} blocks") if few else compared
+            few = metric == TAIL and len(blocks) < TAIL_BLOCKS and compared.verdict == "inconclusive"
+            yield _ungate(compared, f"its gate needs {TAIL_BLOCKS} blocks") if few else compared
 
 
 def _compare_objective(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterator[Comparison]:

@@ -11,6 +11,7 @@ from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import percent, plural
 from bench_action.plan.blocks import Pair
 
+AT_RATE_FINDINGS = frozenset({"rate-missed", "script-fails", "script-ended", "script-threshold"})
 _Bad = Callable[[Trial, AtRate], bool]
 
 

@@ -67,7 +67,8 @@ def _require_comparable(base: Result, head: Result) -> None:
         )
         if before != after
     ]
-    if differences or base.environment.fingerprint != head.environment.fingerprint:
+    mixed = "+" in base.environment.fingerprint  # merged from runners of several kinds
+    if differences or mixed or base.environment.fingerprint != head.environment.fingerprint:
         raise InputError(
             "the two results come from different machines, so their figures show no change of the code",
             cause="; ".join(differences) or "their fingerprints differ",

@@ -79,6 +79,15 @@ def collect_warnings(
     return tuple(sorted(found, key=lambda warning: not warning.code.invalidates))
 
 
+def list_false_differences(comparisons: Sequence[Comparison]) -> list[RunWarning]:
+    """Warn of each difference that a self-test found: it measured head against itself."""
+    return [
+        Code.UNRELIABLE.warn(f"identical code was called {c.verdict} by {METRICS[c.metric].title}", c.cell)
+        for c in comparisons
+        if c.verdict in {"regressed", "improved"}
+    ]
+
+
 def _warn_of_duets(trials: Sequence[Trial], pair: Pair, identical: Collection[str]) -> Iterator[RunWarning]:
     """Warn if the duets of a pair cannot compare rates, and of anything to know if they can."""
     check = check_duets(pair_blocks(trials, str(pair), "duet"))

@@ -23,7 +23,7 @@ class Shard:
         found = _SHARD.fullmatch(text.strip())
         if found is None or not 1 <= int(found[1]) <= int(found[2]) <= MOST:
             raise InputError(
-                f"{text!r} is no shard",
+                f"{text!r} is not a shard",
                 advice=f"write number/count, such as `2/5` for the second of five; {MOST} at most",
             )
         return cls(int(found[1]), int(found[2]))

@@ -2,10 +2,10 @@
 
 import asyncio
 import io
+import re
 import struct
 import zipfile
 import zlib
-from fnmatch import fnmatchcase
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -43,32 +43,40 @@ def fetch_results(access: Access, run: int, name: str, folder: Path) -> None:
 
     `name`: with `*` for any characters, as shards have one artifact each. Raises PublishError, InputError.
     """
-    size = 0
-    for number, archive in enumerate(asyncio.run(_download(access, run, name))):
-        place, result = folder / str(number), unpack_result(archive)
-        size += len(result)
-        if size > _LARGEST_RESULTS:
-            raise InputError(f"the artifacts {name!r} have more than {_LARGEST_RESULTS:,} bytes of results")
-        place.mkdir()
-        (place / RESULT).write_bytes(result)
+    asyncio.run(_fetch(access, run, name, folder))
 
 
-async def _download(access: Access, run: int, name: str) -> list[bytes]:
+async def _fetch(access: Access, run: int, name: str, folder: Path) -> None:
+    """Download and unpack one after the other, so that no more than one is in memory."""
     async with open_client(access) as client:
-        where = {"repository": access.repository, "run": str(run)}
-        newest: dict[str, dict[str, Any]] = {}  # a repeated run has several of one name
-        async for artifact in client.getiter(_LIST, where, iterable_key="artifacts"):
-            known = newest.get(artifact["name"])
-            if not artifact["expired"] and fnmatchcase(artifact["name"], name):
-                newest[artifact["name"]] = max(known or artifact, artifact, key=lambda one: str(one["created_at"]))
-        if not newest:
-            raise PublishError(
-                f"run {run} has no artifact {name!r}",
-                advice="in the job that measures, upload the output folder under this name, also if the job fails",
-            )
-        if len(newest) > MOST:
-            raise InputError(f"run {run} has {len(newest):,} artifacts {name!r}: {MOST} shards are the most")
-        return [await _download_artifact(client, access, str(newest[each]["id"])) for each in sorted(newest)]
+        size = 0
+        for number, artifact in enumerate(await _find_artifacts(client, access, run, name)):
+            result = unpack_result(await _download_artifact(client, access, artifact))
+            size += len(result)
+            if size > _LARGEST_RESULTS:
+                raise InputError(f"the artifacts {name!r} have more than {_LARGEST_RESULTS:,} bytes of results")
+            place = folder / str(number)
+            place.mkdir()
+            (place / RESULT).write_bytes(result)
+
+
+async def _find_artifacts(client: Client, access: Access, run: int, name: str) -> list[str]:
+    """Find the newest artifact of each name, by their ids; a repeated run has several of one name."""
+    wanted = re.compile(".*".join(map(re.escape, name.split("*"))), re.DOTALL)
+    newest: dict[str, dict[str, Any]] = {}
+    where = {"repository": access.repository, "run": str(run)}
+    async for artifact in client.getiter(_LIST, where, iterable_key="artifacts"):
+        known = newest.get(artifact["name"])
+        if not artifact["expired"] and wanted.fullmatch(artifact["name"]):
+            newest[artifact["name"]] = max(known or artifact, artifact, key=lambda one: str(one["created_at"]))
+    if not newest:
+        raise PublishError(
+            f"run {run} has no artifact {name!r}",
+            advice="in the job that measures, upload the output folder under this name, also if the job fails",
+        )
+    if len(newest) > MOST:
+        raise InputError(f"run {run} has {len(newest):,} artifacts {name!r}: {MOST} shards are the most")
+    return [str(newest[each]["id"]) for each in sorted(newest)]
 
 
 async def _download_artifact(client: Client, access: Access, artifact: str) -> bytes:

@@ -110,6 +110,8 @@ _PROBE_S = 0.5
 _PROBED_SHARE = 0.01
 _STOP_S = 0.05
 _REPEATED_AT = 100  # offset of tcpi_total_retrans in struct tcp_info (linux/tcp.h), which has four bytes
+# what OpenSSL calls a server that answers a handshake in plain text
+_PLAIN = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"})
 _ESTABLISHED, _CLOSE_WAIT = "01", "08"  # as in /proc/net/tcp
 _INTERRUPT_S = 0.5
 _DIGITS = 9  # of a serial number
@@ -222,21 +224,21 @@ def connect(order: ConnectOrder) -> ConnectAnswer:
 def speaks_tls(host: str, port: int, timeout_s: float) -> bool:
     """Tell whether a server that does not answer HTTP answers TLS."""
     try:
-        with socket.create_connection((host, port), timeout_s) as connection, wrap_in_tls(connection):
+        with socket.create_connection((host, port), timeout_s) as connection, wrap_in_tls(connection, host):
             return True
     except OSError:  # ssl.SSLError is one
         return False
 
 
-def wrap_in_tls(connection: socket.socket, *, handshake: bool = True) -> ssl.SSLSocket:
-    """Speak TLS over a connection, with any certificate: it is made for the run, or the server's own.
+def wrap_in_tls(connection: socket.socket, host: str, *, handshake: bool = True) -> ssl.SSLSocket:
+    """Speak TLS over a connection to a host, with any certificate: it is made for the run, or the server's own.
 
     The connection that it is given must not be used any more.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    return context.wrap_socket(connection, do_handshake_on_connect=handshake)
+    return context.wrap_socket(connection, server_hostname=host, do_handshake_on_connect=handshake)
 
 
 def requests(order: RequestsOrder) -> RequestsAnswer:
@@ -345,7 +347,7 @@ class Wire:
             self._socket.connect(address)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls:
-                self._socket = wrap_in_tls(self._socket)
+                self._socket = wrap_in_tls(self._socket, host)
         self._socket.settimeout(compute_left_s(deadline))
         return self._socket
 
@@ -452,6 +454,8 @@ def classify_failure(error: Exception | None) -> Failure:
     """Tell why a request got no reply, by the error that it failed with; None if it did not fail."""
     if error is None:
         return ""
+    if isinstance(error, ssl.SSLError) and error.reason in _PLAIN:
+        return "no-tls"
     kinds: Sequence[tuple[Failure, tuple[type[Exception], ...]]] = (
         ("unresolved", (socket.gaierror,)),
         ("refused", (ConnectionRefusedError,)),
@@ -460,7 +464,6 @@ def classify_failure(error: Exception | None) -> Failure:
             "closed",
             (http.client.RemoteDisconnected, http.client.IncompleteRead, ConnectionError, ssl.SSLEOFError),
         ),
-        ("no-tls", (ssl.SSLError,)),
         ("not-http", (http.client.HTTPException,)),
     )
     return next((failure for failure, classes in kinds if isinstance(error, classes)), "other")
@@ -630,13 +633,14 @@ class Visitor:
     `reply`: empty if none came yet, or at all.
     """
 
-    def __init__(self, address: tuple[str, int], *, tls: bool) -> None:
+    def __init__(self, host: str, address: tuple[str, int], *, tls: bool) -> None:
         """Begin to open a connection. Raises OSError if this container may open no more files."""
         self.connection = socket.socket()
         self.connection.setblocking(False)
         self.connection.connect_ex(address)
         self.reply = b""
-        self._handshake, self._sent = tls, False
+        self._host, self._handshake = host, tls
+        self._request, self._sent = b"", False
 
     def advance(self, write_next: Callable[[], bytes]) -> int:
         """Take the next step, and return the events to wait for after it; none once everything is done, or failed."""
@@ -644,7 +648,8 @@ class Visitor:
             if self._handshake:
                 self._shake_hands()
             if not self._sent:
-                self.connection.send(write_next())
+                self._request = self._request or write_next()  # again the same, if it has to be tried again
+                self.connection.send(self._request)
                 self._sent = True
                 return selectors.EVENT_READ
             self.reply = self.connection.recv(65536)
@@ -658,7 +663,7 @@ class Visitor:
 
     def _shake_hands(self) -> None:
         if not isinstance(self.connection, ssl.SSLSocket):
-            self.connection = wrap_in_tls(self.connection, handshake=False)
+            self.connection = wrap_in_tls(self.connection, self._host, handshake=False)
         self.connection.do_handshake()
         self._handshake = False
 
@@ -669,7 +674,7 @@ def open_together(order: ConnectionsOrder, waiting: selectors.BaseSelector) -> l
     opened: list[Visitor] = []
     for _ in range(order["count"]):
         try:
-            visitor = Visitor(address, tls=order["tls"])
+            visitor = Visitor(order["host"], address, tls=order["tls"])
         except OSError:  # this container's limit of open files, which is not the server's fault
             continue
         opened.append(visitor)

@@ -175,7 +175,7 @@ def _redirect_advice(profile: Profile, location: str, status: str) -> str:
     parts = urlsplit(location)
     path = parts.path + (f"?{parts.query}" if parts.query else "")
     if path == profile.path and parts.scheme == "https":
-        return f"The application redirects HTTP to HTTPS: switch that off in its `env`, {declare}."
+        return f"It redirects HTTP to HTTPS: switch that off in its `env`, let it serve HTTPS (`tls: true`), {declare}."
     if path.startswith("/") and path != profile.path:
         return f"Set `path: {path}` in the profile, {declare}."
     return f"Measure the page that it redirects to, {declare}."

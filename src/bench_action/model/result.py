@@ -599,9 +599,9 @@ class Result(Frozen):
     verdict_by_head_rules: Verdict | None = Field(None, description="by head's own rules, if they differ from base's")
 
     def find_environment(self, cell: str) -> Environment:
-        """Find the machine on which a cell of head was measured; of several, what they have in common."""
+        """Find the machine on which a cell of head was measured; of several kinds, what they have in common."""
         machines = [shard.environment for shard in self.shards if cell in shard.cells]
-        return machines[0] if len(machines) == 1 else self.environment
+        return machines[0] if len({machine.fingerprint for machine in machines}) == 1 else self.environment
 
     @property
     def is_unchanged_code(self) -> bool:

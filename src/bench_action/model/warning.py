@@ -52,6 +52,7 @@ class Code(StrEnum):
     SLO_NOT_HELD = "slo-not-held"
     SCRIPT_FAILS = "script-fails"
     SHARD_MISSING = "shard-missing"
+    FEWER_RUNNERS = "fewer-runners"
     RUNNERS_DISAGREE = "runners-disagree"
 
     @property
@@ -162,7 +163,9 @@ _ADVICE = {
     Code.SCRIPT_ENDED: "The application's log, and the script run by `k6 run`, may show why.",
     Code.SLO_NOT_HELD: "The objective is too strict for this machine, or `timeout` is too short. Allow more latency.",
     Code.SCRIPT_FAILS: "Fix the script or what it expects, so that base passes; then head is judged by it.",
-    Code.SHARD_MISSING: "Its cells were not measured. The log of its job says why: run that job again.",
+    Code.SHARD_MISSING: "Its cells did not start or failed a check, or its job was cancelled: the log of that job says "
+    "which. Run it again once that is fixed.",
+    Code.FEWER_RUNNERS: "There are fewer blocks than planned. The log of its job says why.",
     Code.RUNNERS_DISAGREE: "The change differs between machines, so their mean may be true of none of them. Use "
     "runners of one kind.",
     Code.COLD: "It was measured before its speed was the usual one, so a change may be larger or smaller than shown.",

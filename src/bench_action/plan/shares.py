@@ -152,7 +152,8 @@ def _group(head: Project, base: Baseline | None, compare: Sequence[tuple[str, st
     """Group the variants that are compared with each other."""
     variants = head.own_variants
     pairs = [*head.config.compare, *compare]
-    if (base is None and not pairs) or head.config.control is not None:
+    paired = base is not None and not {*variants}.isdisjoint(base.project.config.variants)
+    if (not paired and not pairs) or head.config.control is not None:
         return [variants]
     groups = {name: {name} for name in variants}
     for first, second in pairs:
@@ -195,4 +196,8 @@ def _make_digest(
         "policy": head.policy.model_dump(mode="json"),
         "facts": facts,
     }
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    text = json.dumps(content, sort_keys=True, default=str)
+    for side in sides:  # where a runner has its checkouts decides nothing
+        for folder in map(str, (side.folder, side.root)):
+            text = text.replace(f"{folder}/", "") if len(folder) > 1 else text
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -179,6 +179,13 @@ def read_foreign_result(folder: Path) -> Result:
         raise InputError(f"could not read the other job's {RESULT}: {str(error)[:200]}") from error
 
 
+def require_usual_size(result: Result) -> None:
+    """Require that what was merged is no larger than what one run may have. Raises InputError."""
+    for name, most in _MOST.items():
+        if name != "compared" and len(getattr(result, name)) > most:
+            raise InputError(f"the other jobs' results have more than {most:,} {name} together")
+
+
 def _refuse_constant(text: str) -> float:
     raise ValueError(f"a result must not contain {text}")
 
@@ -196,6 +203,8 @@ def _clean(value: Any) -> Any:
                 raise ValueError(f"`{_clean(name)[:80]}` has {len(item):,} entries, more than any run has")
         return {_clean(name): _clean(item) for name, item in value.items()}
     if isinstance(value, tuple):
+        if len(value) > _MOST_OTHERS and not isinstance(value[0], Mapping):
+            raise ValueError(f"a list has {len(value):,} entries, more than any run has")
         return [_clean(item) for item in value]
     if isinstance(value, float | int) and abs(value) > _LARGEST_NUMBER:
         raise ValueError("it has a number that no run measures")

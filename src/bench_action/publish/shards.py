@@ -7,6 +7,7 @@ from bench_action.compare.merge import merge
 from bench_action.github.artifacts import RESULT
 from bench_action.model.errors import InputError
 from bench_action.model.result import Result
+from bench_action.publish.result import require_usual_size
 from bench_action.report.folder import OutputFolder, explain_contradictions
 
 
@@ -46,7 +47,9 @@ def find_results(folders: Sequence[Path]) -> list[Path]:
 def read_published(folder: Path, read: Callable[[Path], Result]) -> Result:
     """Read the result of another run: one, or those of its shards, which are merged. Raises InputError."""
     results = [read(path) for path in find_results([folder])]
-    if len(results) == 1 and not results[0].shards:
+    if len(results) == 1 and len(results[0].shards) != 1:  # of one runner, or merged by its own workflow
         return results[0]
     with explain_contradictions("could not merge the other jobs' results"):
-        return merge(results)
+        merged = merge(results)
+    require_usual_size(merged)
+    return merged

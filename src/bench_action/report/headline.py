@@ -24,7 +24,7 @@ class Headline:
 
 def choose_headline(result: Result) -> Headline:
     """Choose the headline: green only when everything was measured and nothing that matters got worse."""
-    missing = [warning for warning in result.warnings if warning.code is Code.SHARD_MISSING]
+    missing = [warning for warning in result.warnings if warning.code in {Code.SHARD_MISSING, Code.FEWER_RUNNERS}]
     return _name_missing_shards(result, missing) if missing else _choose(result)
 
 
@@ -44,11 +44,13 @@ def _choose(result: Result) -> Headline:
 
 
 def _name_missing_shards(result: Result, missing: Sequence[RunWarning]) -> Headline:
-    """Name the shards without a result; a loss that the others have found stands."""
+    """Name the shards without a result; what the others have found stands, if it is a loss or all of it."""
     names = ", ".join(warning.message.partition(":")[0] for warning in missing[:_MOST_SHARDS])
     names += f", and {len(missing) - _MOST_SHARDS} more" if len(missing) > _MOST_SHARDS else ""
-    if result.verdict == "regressed":
-        return Headline(BAD, f"{names}; {_describe_regression(result, list_comparisons(result))}")
+    whole = all(warning.code is Code.FEWER_RUNNERS for warning in missing)
+    if whole or result.verdict == "regressed":
+        found = _choose(result)
+        return Headline(found.mark if whole else BAD, f"{names}; {found.text}")
     return Headline(OPEN, f"no verdict: {names}")
 
 

@@ -6,11 +6,13 @@ from statistics import median
 from bench_action.config.control import BUILT_IN_VARIANT
 from bench_action.config.gates import ALONE
 from bench_action.model.result import Comparison, NoiseSource, Result, Trial
+from bench_action.model.warning import Code
 from bench_action.model.wording import percent, plural, signed_percent
 from bench_action.report.change import list_comparisons
 from bench_action.report.sentences import name_metric
 from bench_action.stats.steady import LONG_WARM_UP_S
 
+_MISSING = frozenset({Code.SHARD_MISSING, Code.FEWER_RUNNERS})
 _CONTROL = (
     f"{BUILT_IN_VARIANT} is the built-in aiohttp application, loaded at / with the same connections. Trends are ratios"
     " to it, so that they agree between different machines."
@@ -63,10 +65,11 @@ def _describe_shards(result: Result) -> tuple[str, ...]:
     if not result.shards:
         return ()
     first, kinds = result.shards[0], {shard.environment.fingerprint for shard in result.shards}
-    numbers = ", ".join(str(shard.number) for shard in result.shards)
-    text = (
-        f"Shards {numbers} of {first.count}: each measured whole pairs on one runner, with the error of the whole run."
-    )
+    text = f"This is shard {first.number} of {first.count}."
+    if len(result.shards) > 1 or any(warning.code in _MISSING for warning in result.warnings):
+        numbers = ", ".join(str(shard.number) for shard in result.shards)
+        text = f"Shards {numbers} of {first.count} are in it: runners that shared the run's pairs."
+    text += " The run's 1 % of false alarms is divided among all of its pairs."
     if len(kinds) > 1:
         models = dict.fromkeys(f"{s.environment.cpu_model}, {s.environment.cores} cores" for s in result.shards)
         text += f" Runners were of {len(kinds)} kinds ({'; '.join(models)}): only ratios may be compared between them."

@@ -68,7 +68,7 @@ def _list(result: Result) -> Iterator[Waits]:
         shown = tuple((side, _average(trials)) for side, trials in sides if trials)
         rates = {trial.at_rate.rate for trial in own if trial.at_rate is not None and trial.at_rate.rate is not None}
         load = _describe_load(*loads.get(profile, ("", "")), rates)
-        load = " ".join(filter(None, (load, "over HTTP/2" if any(_is_over_http2(trial) for trial in own) else "")))
+        load = " ".join(filter(None, (load, _describe_protocols(own))))
         yield Waits(cell_name(variant, "head", profile), load, shown)
 
 
@@ -76,8 +76,15 @@ def _has_quantiles(trial: Trial) -> bool:
     return trial.at_rate is not None and len(trial.at_rate.quantiles_us) == len(QUANTILES)
 
 
-def _is_over_http2(trial: Trial) -> bool:
-    return trial.at_rate is not None and trial.at_rate.over_http2 > 0
+def _describe_protocols(trials: Sequence[Trial]) -> str:
+    """Say who was loaded over HTTP/2; empty if nobody was."""
+    used = {
+        side for side in ("base", "head") for t in trials if t.revision == side and t.at_rate and t.at_rate.over_http2
+    }
+    known = {trial.revision for trial in trials}
+    if not used or used == known:
+        return "over HTTP/2" if used else ""
+    return ", ".join(f"{side} over HTTP/{2 if side in used else 1.1}" for side in ("base", "head"))
 
 
 def _average(trials: Sequence[Trial]) -> tuple[float, ...]:

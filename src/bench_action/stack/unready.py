@@ -17,8 +17,8 @@ _LISTEN = (
     "not on 127.0.0.1 only"
 )
 _SET_TLS = (
-    "set `tls: true` if it is a variant, which is then measured over HTTPS; else let it serve plain HTTP, or set "
-    "`port` to a port without TLS"
+    "for a variant, set `tls: true`: it is then measured over HTTPS; else let it serve plain HTTP, or set `port` to a "
+    "port without TLS"
 )
 _NO_TLS = "let it serve HTTPS with `{tls.cert}` and `{tls.key}`, or leave `tls: true` out"
 _LONGEST = 400  # characters of a command's output in a message
@@ -85,22 +85,20 @@ def _accept(status: int) -> str:
 
 
 def _explain_redirect(answer: Answer, request: HttpRequest) -> Unready:
-    accept, host = _accept(answer.status), request.host_header
+    accept = _accept(answer.status)
     got = f"{request.method} {request.path}: answered {answer.status}"
     if not answer.location:
         return Unready(f"{got}, a redirect without Location", f"set `ready: {{path: …}}`, or accept it: {accept}")
     got = f"{got}, to {answer.location}"
-    target, host = (
-        urlsplit(urljoin(f"http://{request.host_header}{request.path}", answer.location)),
-        request.host_header,
-    )
+    own = urlsplit(f"{'https' if request.tls else 'http'}://{request.host_header}{request.path}")
+    target = urlsplit(urljoin(own.geturl(), answer.location))
     path = f"{target.path or '/'}{f'?{target.query}' if target.query else ''}"
-    if target.scheme == "https":
+    if target.scheme == "https" and not request.tls:
         proxy = "`ready: {headers: {X-Forwarded-Proto: https}}`, and the same `headers` in profiles and checks"
         turn_off = "turn the redirect to HTTPS off (Django: SECURE_SSL_REDIRECT, Rails: config.force_ssl)"
         turn_off += ", let it serve HTTPS itself with `tls: true`"
         return Unready(got, f"{turn_off}, or send what its proxy would: {proxy}; or accept it: {accept}")
-    if target.hostname != urlsplit(f"http://{host}").hostname:
+    if target.hostname != own.hostname:
         name = f"`ready: {{host: {target.netloc}}}`, and `headers: {{Host: {target.netloc}}}` in profiles and checks"
         return Unready(got, f"send the host name that it wants: {name}; or accept it: {accept}")
     if path == request.path:

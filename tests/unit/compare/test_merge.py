@@ -59,7 +59,7 @@ def test_merge__a_missing_shard_is_named_first_and_is_never_green() -> None:
 @pytest.mark.parametrize(
     ("other", "problem"),
     [
-        (shard(1), "shard 1 of 3 is there 2 times"),
+        (shard(1), "2 results are of shard 1 of 3"),
         (shard(2, source=Source(head_sha="c" * 40)), "the commit of head differs"),
         (shard(2, shares=(*SHARES[:2], ("aiohttp · other",))), "divide the run in different ways"),
         (shard(2, shards=()), "not divided into shards"),
@@ -128,3 +128,52 @@ def test_merge__machines_of_two_kinds_have_no_common_fingerprint() -> None:
     assert merged.environment.cpu_model == "Some CPU (2), Other CPU (1)"
     assert merged.environment.fingerprint == "0123456789ab+f"
     assert "only ratios may be compared" in render_markdown(make_view(merged))
+
+
+def test_merge__a_shard_that_others_stand_in_for_is_named_and_their_verdict_stands() -> None:
+    three = (("aiohttp · list",),) * 3
+    merged = merge([shard(1, 985.0, shares=three), shard(2, 985.0, shares=three)])
+    assert merged.verdict == "regressed"
+    assert choose_headline(merged).text.startswith("shard 3 of 3 is missing; ")
+    assert [w.code for w in merged.warnings if "missing" in w.message] == [Code.FEWER_RUNNERS]
+    same = merge([shard(1, shares=three), shard(2, shares=three)])
+    assert same.verdict != "invalid"
+    assert not same.not_compared
+
+
+def test_merge__few_blocks_of_several_runners_are_judged_together() -> None:
+    def few(number: int) -> Result:
+        found = shard(number, 900.0, shares=SAME)
+        kept = tuple(trial for trial in found.trials if trial.phase != "duet" or trial.block <= 3)
+        declined = tuple(
+            c.model_copy(update={"test": None, "blocks": 3, "verdict": "inconclusive"})
+            if c.metric == "requests_per_second" and number == 2
+            else c
+            for c in found.comparisons
+        )
+        return found.model_copy(update={"trials": kept, "comparisons": declined})
+
+    merged = merge([few(1), few(2)])
+    rates = next(c for c in merged.comparisons if c.metric == "requests_per_second" and c.kind == "revision")
+    assert (rates.blocks, rates.verdict) == (6, "regressed")
+
+
+def test_merge__a_self_test_is_judged_by_all_blocks_together() -> None:
+    def tested(number: int, head: float) -> Result:
+        found = shard(number, head, shares=SAME)
+        own = Code.UNRELIABLE.warn("identical code was called regressed by requests/s", "aiohttp · list")
+        run = found.run.model_copy(update={"self_test": True})
+        return found.model_copy(update={"run": run, "warnings": (own,)})
+
+    assert merge([tested(1, 1000.0), tested(2, 1000.0)]).verdict != "invalid"
+    assert merge([tested(1, 900.0), tested(2, 900.0)]).verdict == "invalid"
+
+
+def test_merge__head_s_own_rules_change_a_verdict_only_if_they_do_in_a_shard() -> None:
+    parts = [shard(n).model_copy(update={"verdict": "unchanged", "verdict_by_head_rules": "unchanged"}) for n in (1, 2)]
+    new = shard(3).model_copy(update={"verdict": "measured", "verdict_by_head_rules": "measured"})
+    merged = merge([*parts, new])
+    assert merged.verdict_by_head_rules == merged.verdict
+    assert merge(parts).verdict_by_head_rules is None
+    other = new.model_copy(update={"verdict_by_head_rules": "regressed"})
+    assert merge([*parts, other]).verdict_by_head_rules == "regressed"

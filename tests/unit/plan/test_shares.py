@@ -48,7 +48,7 @@ def divided(count: int, head: Project, base: Baseline | None = None, **facts: ob
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "3", "1/0", "a/b", "1/300", ""])
 def test_shard__parse_refuses_what_is_none(text: str) -> None:
-    with pytest.raises(InputError, match="is no shard"):
+    with pytest.raises(InputError, match="is not a shard"):
         Shard.parse(text)
     assert str(Shard.parse(" 2 / 5 ")) == "2/5"
 
@@ -78,6 +78,12 @@ def test_list_units__a_pair_is_whole_and_variants_are_apart_only_with_a_base() -
     compared = project(compare=[["web", "api"]])
     assert len(list_units(compared, with_base(compared))) == 3
     assert len(list_units(head, with_base(head), [("web", "api")])) == 3
+
+
+def test_list_units__variants_stay_together_if_base_has_none_of_them() -> None:
+    head = project()
+    empty = replace(with_base(head), project=project(("old",)))
+    assert [len(unit.variants) for unit in list_units(head, empty)] == [2, 2, 2]
 
 
 def test_list_units__ratios_to_a_control_are_of_one_machine() -> None:
