@@ -227,7 +227,7 @@ def _merge_comparisons(parts: Sequence[Result]) -> tuple[tuple[Comparison, ...],
 
 
 def _find_evidence(part: Result, c: Comparison) -> Evidence | None:
-    """Find the losses of a comparison's blocks; None if only the configuration tells how they were found."""
+    """Find the losses of a comparison's blocks; None if only the configuration says how they were found."""
     if c.kind != "revision" or c.method in {"solo", "count", "slo"}:
         return None
     profile, route = split_route(c.profile)
