@@ -64,16 +64,17 @@ class Checkout:
     head: str
 
 
-def checkout(folder: Path, repository: str, changes: Mapping[str, tuple[str, str]]) -> Checkout:
+def checkout(folder: Path, repository: str, changes: Mapping[str, tuple[str, str]], *, without: str = "") -> Checkout:
     """Copy the shop, loaded for a second at a time, with the README's workflow; and a pull request on it.
 
-    `changes`: the text that the pull request replaces in the shop's files, path → (old, new).
+    `changes`: the text that the pull request replaces in the shop's files, path → (old, new). `without`: what is left
+    out of its configuration.
     """
     shutil.copytree(SHOP, folder)
     config = folder / "bench.yml"
-    config.write_text(
-        config.read_text(encoding="utf-8").replace("duration: 2s", "duration: 1s, warmup: 1s"), encoding="utf-8"
-    )
+    text = config.read_text(encoding="utf-8").replace("duration: 2s", "duration: 1s, warmup: 1s")
+    assert without in text
+    config.write_text(text.replace(without, "") if without else text, encoding="utf-8")
     workflow = folder / ".github" / "workflows" / "benchmark.yml"
     workflow.parent.mkdir(parents=True)
     workflow.write_text(readme_workflow(), encoding="utf-8")

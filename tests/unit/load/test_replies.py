@@ -124,7 +124,7 @@ def test_judge_each__a_redirect_names_its_target_and_how_to_measure_it() -> None
     ("location", "advice"),
     [
         ("http://api:8000/items/", "Set `path: /items/`"),
-        ("https://api/items", "The application redirects HTTP to HTTPS"),
+        ("https://api/items", "It redirects HTTP to HTTPS"),
         ("/items", "Measure the page that it redirects to"),
         ("", "Measure the page that it redirects to"),
     ],
