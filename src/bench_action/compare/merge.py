@@ -37,7 +37,6 @@ from bench_action.model.result import (
     Summary,
     Trial,
     Verdict,
-    split_route,
 )
 from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import signed_percent
@@ -230,12 +229,11 @@ def _find_evidence(part: Result, c: Comparison) -> Evidence | None:
     """Find the losses of a comparison's blocks; None if only the configuration says how they were found."""
     if c.kind != "revision" or c.method in {"solo", "count", "slo"}:
         return None
-    profile, route = split_route(c.profile)
-    pair = Pair("revision", Cell(c.variant, "base", profile), Cell(c.variant, "head", profile))
-    pair = pair.take_route(route) if route else pair
+    pair = _make_pair(c.whole_cell)
+    pair = pair.take_route(c.route) if c.route else pair
     if c.method == "rate":
         return build_evidence(pair_blocks(part.trials, str(pair), "rate"), c.metric)
-    if c.metric in PAIRED and not route:
+    if c.metric in PAIRED and not c.route:
         phase: PhaseName = "interleaved" if c.method == "interleaved" else "duet"
         return build_paired_evidence(pair_blocks(part.trials, str(pair), phase), c.metric)
     return build_evidence(pair_blocks(part.trials, str(pair), "latency"), c.metric)
