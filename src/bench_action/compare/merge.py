@@ -39,7 +39,7 @@ from bench_action.model.result import (
     Verdict,
 )
 from bench_action.model.warning import Code, RunWarning
-from bench_action.model.wording import signed_percent
+from bench_action.model.wording import format_change
 from bench_action.plan.blocks import Cell, Pair
 from bench_action.stats.distributions import LARGEST_LOG
 from bench_action.stats.interval import LEAST_BLOCKS
@@ -202,8 +202,7 @@ class _Seen:
             return Group(len(losses), fmean(losses), max(stdev(losses), self.evidence.least_sd))
         c = self.comparison
         if self.evidence is None and c.test is not None and c.ratio is not None and c.blocks > 1:
-            sign = -1.0 if METRICS[c.metric].better == "higher" else 1.0
-            return Group(c.blocks, sign * math.log(c.ratio), c.test.sd)
+            return Group(c.blocks, _find_direction(c.metric) * math.log(c.ratio), c.test.sd)
         return None
 
 
@@ -267,14 +266,19 @@ def _judge_together(seen: Sequence[_Seen], gates: Mapping[str, GateInfo]) -> tup
     )
     course = Course(pooled.blocks, ended=True)
     judgement = judge_look(pooled, evidence, course, min(alphas), gate or _restore_gate(first.metric, None))
-    sign = -1.0 if METRICS[first.metric].better == "higher" else 1.0
-    by_shard = {str(one.shard): math.exp(sign * group.mean) for one, group in usable}
+    direction = _find_direction(first.metric)
+    by_shard = {str(one.shard): math.exp(direction * group.mean) for one, group in usable}
     merged = rebuild_paired(first, evidence, judgement, gate).model_copy(update={"by_shard": by_shard})
     warning = None
     if compute_agreement(groups) < _DISAGREE:
-        sizes = [f"{signed_percent(ratio - 1)} on shard {number}" for number, ratio in by_shard.items()]
+        sizes = [f"{format_change(ratio - 1)} on shard {number}" for number, ratio in by_shard.items()]
         warning = Code.RUNNERS_DISAGREE.warn(f"{METRICS[first.metric].title} changes by {', '.join(sizes)}", first.cell)
     return merged, warning
+
+
+def _find_direction(metric: str) -> float:
+    """Find the sign between the logarithm of a ratio and a loss, which is above 0 if head is worse."""
+    return -1.0 if METRICS[metric].better == "higher" else 1.0
 
 
 def _restore_gate(metric: str, gate: GateInfo | None) -> Gate:

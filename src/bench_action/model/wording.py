@@ -49,9 +49,14 @@ def percent(fraction: float | None, *, exact: bool = False) -> str:
     return f"{value:,.{decimals}f} %"
 
 
-def signed_percent(fraction: float) -> str:
-    """Spell a change as a percentage with its sign: 0.0612 → `+6.1 %`, −0.01 → `−1.0 %`."""
-    return f"{'−' if fraction < 0 else '+'}{percent(abs(fraction))}"
+def format_change(fraction: float) -> str:
+    """Format a change with its sign: `+6.1 %`, `−0.4 %`."""
+    return f"{sign(fraction)}{percent(abs(fraction))}"
+
+
+def sign(value: float) -> str:
+    """Return the sign of a number: `+`, `−` or, for zero, `±`."""
+    return "+" if value > 0 else "−" if value < 0 else "±"
 
 
 def memory(size: int) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from bench_action.compare.verdict import is_loss
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, Result
-from bench_action.model.wording import percent
+from bench_action.model.wording import format_change, percent, sign
 from bench_action.report import numbers
 from bench_action.report.change import (
     has_meaning,
@@ -15,7 +15,7 @@ from bench_action.report.change import (
     meaningful_detectable,
     relative_change,
 )
-from bench_action.report.sentences import format_change, format_interval, name_metric, sign
+from bench_action.report.sentences import format_interval, name_metric
 from bench_action.report.table import Table
 
 INTERVAL, DETECTABLE, VERDICT = "99 % interval", "Detectable change", "Verdict"

@@ -7,7 +7,7 @@ from bench_action.config.control import BUILT_IN_VARIANT
 from bench_action.config.gates import ALONE
 from bench_action.model.result import Comparison, NoiseSource, Result, Trial
 from bench_action.model.warning import Code
-from bench_action.model.wording import percent, plural, signed_percent
+from bench_action.model.wording import format_change, percent, plural
 from bench_action.report.change import list_comparisons
 from bench_action.report.sentences import name_metric
 from bench_action.stats.steady import LONG_WARM_UP_S
@@ -78,7 +78,7 @@ def _describe_shards(result: Result) -> tuple[str, ...]:
 
 def _describe_strata(c: Comparison) -> str:
     """Say what each of several runners saw of one cell."""
-    sizes = ", ".join(f"{signed_percent(ratio - 1)} on shard {number}" for number, ratio in c.by_shard.items())
+    sizes = ", ".join(f"{format_change(ratio - 1)} on shard {number}" for number, ratio in c.by_shard.items())
     return (
         f"{name_metric(c)} of `{c.cell}` was measured by several runners, whose blocks were judged together, each with "
         f"its own mean: {sizes}."

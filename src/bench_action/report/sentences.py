@@ -6,7 +6,7 @@ from bench_action.compare.verdict import is_loss
 from bench_action.config.gates import ALONE, AT_RATE
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, Result, name_route
-from bench_action.model.wording import percent, plural
+from bench_action.model.wording import format_change, percent, plural
 from bench_action.report import numbers
 from bench_action.report.change import fails_gate, has_meaning, list_comparisons, list_losses, relative_change
 from bench_action.report.pace import Pace, measure_pace
@@ -153,16 +153,6 @@ def format_interval(c: Comparison) -> str:
     if c.ci_low is None or c.ci_high is None or not has_meaning(c):
         return numbers.NONE
     return f"{format_change(c.ci_low - 1).removesuffix(' %')} to {format_change(c.ci_high - 1)}"
-
-
-def format_change(fraction: float) -> str:
-    """Format a change with its sign: `+6.1 %`, `−0.4 %`."""
-    return f"{sign(fraction)}{percent(abs(fraction))}"
-
-
-def sign(value: float) -> str:
-    """Return the sign of a number: `+`, `−` or, for zero, `±`."""
-    return "+" if value > 0 else "−" if value < 0 else "±"
 
 
 def name_metric(c: Comparison) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from bench_action.compare.evidence import FAULTS
 from bench_action.config.gates import ALONE, AT_RATE, OBJECTIVE
 from bench_action.model.result import Comparison, Result
-from bench_action.model.wording import percent, plural
+from bench_action.model.wording import format_change, percent, plural
 from bench_action.report.change import (
     has_meaning,
     is_uncompared,
@@ -15,7 +15,7 @@ from bench_action.report.change import (
     relative_change,
 )
 from bench_action.report.pace import Pace, measure_pace
-from bench_action.report.sentences import format_change, format_interval, name_metric
+from bench_action.report.sentences import format_interval, name_metric
 
 _LONGEST_MIN = 30  # nobody waits longer for a pull request's check
 _SMALLEST_GATE, _WIDEST_GATE = 0.02, 0.25
