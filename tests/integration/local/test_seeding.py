@@ -235,6 +235,16 @@ def test_monitor__a_working_statement_is_waited_for_and_a_hang_is_not(
     assert "lock" in caught.value.cause
 
 
+def test_monitor__a_program_that_has_not_connected_yet_is_waited_for(
+    database: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seeder_module, "_PROBE_S", 0.0)
+    monkeypatch.setattr(seeder_module, "_HANG_S", 0.0)
+    monitor = Monitor("a.sql", print, SeedDatabase(database))
+    for _ in range(3):
+        monitor.wait()
+
+
 def test_create_extensions__and_what_to_do_about_one_that_is_not_there(database: Postgres) -> None:
     create_extensions(database, ["hstore", "earthdistance"])
     rows = database.execute_as(USER, "seeded", "SELECT extname FROM pg_extension ORDER BY 1")

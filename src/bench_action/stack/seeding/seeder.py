@@ -103,6 +103,7 @@ class Monitor:
         self._title, self._say, self._target, self._file = title, say, target, file
         now = time.monotonic()
         self._started = self._moved = self._working = self._probed = now
+        self._connected = False
         self._report_at = now + _REPORT_S
 
     def move(self) -> None:
@@ -120,11 +121,24 @@ class Monitor:
         if now - max(self._moved, self._probed) < _PROBE_S:
             return
         self._probed = now
-        problem = _find_hang(self._target)
+        problem = self._find_hang()
         if not problem:
             self._working = now
         elif now - self._working > _HANG_S:
             raise self._make_error(problem)
+
+    def _find_hang(self) -> str:
+        """Find out why nothing moves; empty if the server works. Of others than PostgreSQL it cannot be found out.
+
+        A program that has not connected yet is still starting: if it cannot connect, it ends.
+        """
+        if not isinstance(self._target, SeedDatabase):
+            return ""
+        rows = self._target.server.execute(f"{_ACTIVITY}{quote_text(self._target.name)}")
+        if rows:
+            self._connected = True
+            return rows[0]
+        return "its connection to the server is gone" if self._connected else ""
 
     def _make_error(self, cause: str) -> StackError:
         return StackError("the seed hangs", where=f"seed: {self._title}{self._describe_position()}", cause=cause)
@@ -142,14 +156,6 @@ class Monitor:
         position = self._file.position
         size = f"{position / 1e6:,.0f} MB" if position >= 1e6 else f"{position / 1e3:,.0f} kB"
         return f": {percent(round(position / self._file.size, 2), exact=True)} ({size})"
-
-
-def _find_hang(target: Target) -> str:
-    """Find out why nothing moves; empty if the server works. Of others than PostgreSQL it cannot be found out."""
-    if not isinstance(target, SeedDatabase):
-        return ""
-    rows = target.server.execute(f"{_ACTIVITY}{quote_text(target.name)}")
-    return rows[0] if rows else "its connection to the server is gone"
 
 
 def create_extensions(server: Postgres, extensions: Sequence[str]) -> None:
