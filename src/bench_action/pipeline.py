@@ -77,8 +77,7 @@ def _run(options: Options, ports: Ports) -> Outcome:
     with load_revisions(options, ports.environ, progress) as loaded:  # config
         output = OutputFolder(options.output)
         revisions, share = _take_share(loaded, options)
-        room = _measure_room(options, revisions)
-        engine = _make_engine(options, revisions, ports, clock.run_id, room)
+        engine, room = _make_engine(options, revisions, ports, clock.run_id)
         with cleaned_up(engine, ports.interrupts, ports.progress.warn):
             with clock.time("stack"):
                 stack = _bring_up(engine, revisions, options, ports, room)  # stack
@@ -152,21 +151,20 @@ def _take_share(revisions: Revisions, options: Options) -> tuple[Revisions, Shar
     return replace(revisions, head=share.narrow(revisions.head), base=base), share
 
 
-def _measure_room(options: Options, revisions: Revisions) -> Room:
-    bases = len(revisions.base.project.config.variants) if revisions.base is not None else 0
-    return measure_room(revisions.head, bases, paired=revisions.base is not None or bool(options.compare))
-
-
-def _make_engine(options: Options, revisions: Revisions, ports: Ports, run_id: str, room: Room) -> Engine:
+def _make_engine(options: Options, revisions: Revisions, ports: Ports, run_id: str) -> tuple[Engine, Room]:
     """Make the engine, remove what dead runs have left on it, and require that it can take this run."""
     owner = Ownership.claim(run_id, revisions.source.repository, options.job)
     engine = ports.make_engine(owner, revisions.head)
     if swept := engine.sweep():
         ports.progress.step(f"removed what dead runs had left: {', '.join(swept)}")
+    bases = len(revisions.base.project.config.variants) if revisions.base is not None else 0
+    paired = revisions.base is not None or bool(options.compare)
+    require_fit(engine.check_machines())
+    room = measure_room(engine, revisions.head, bases, paired=paired)
     conditions = preflight(engine, revisions.head, room)
     _warn(conditions, ports.progress)
     require_fit(conditions)
-    return engine
+    return engine, room
 
 
 def _warn(conditions: Sequence[Condition], progress: Progress) -> None:

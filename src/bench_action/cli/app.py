@@ -19,10 +19,11 @@ from rich.console import Console
 from bench_action import __version__
 from bench_action.cli import trend
 from bench_action.cli.check import print_tryout, start_once
-from bench_action.cli.engines import choose_engine, make_docker_engine
+from bench_action.cli.engines import Machines, choose_engine, make_docker_engine
 from bench_action.cli.interrupts import SignalInterrupts
 from bench_action.compare.stored import compare_results
 from bench_action.config.environment import check_environment
+from bench_action.config.hosts import Hosts, SshFiles
 from bench_action.config.load import PRESETS, load_project
 from bench_action.config.options import Options
 from bench_action.config.redaction import Redaction
@@ -146,6 +147,17 @@ _Shard = Annotated[
     typer.Option(metavar="N/M", help="Measure only this part of the run, for `merge`: 2/5 is the second of five."),
 ]
 
+_Hosts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--host",
+        metavar="ROLE=URL",
+        help="A machine of the run: app=ssh://USER@HOST, services=…, load=… (repeatable); see docs/hosts.md.",
+    ),
+]
+_SshKey = Annotated[Path | None, typer.Option(metavar="FILE", help="The private key for the hosts.")]
+_KnownHosts = Annotated[Path | None, typer.Option(metavar="FILE", help="The keys of the hosts that are known.")]
+
 app = typer.Typer(
     help="Start PostgreSQL, Redis and every variant of a web application, prove that the variants do the same work, "
     "load them with wrk, and report how they compare.",
@@ -175,8 +187,11 @@ def run(
     max_minutes: _MaxMinutes = None,
     secrets: _Secrets = None,
     shard: _Shard = None,
+    host: _Hosts = None,
+    ssh_key: _SshKey = None,
+    known_hosts: _KnownHosts = None,
 ) -> None:
-    """Measure on this machine."""
+    """Measure on this machine, or on others."""
     if self_test and baseline is not None:
         raise InputError("--self-test compares head with itself, so it cannot be combined with --baseline")
     invocation: Invocation = context.obj
@@ -194,6 +209,8 @@ def run(
         max_minutes=max_minutes,
         secrets=invocation.allow_secrets(secrets),
         shard=Shard.parse(shard) if shard is not None else None,
+        hosts=Hosts.read(host) if host else None,
+        ssh=_read_ssh_files(ssh_key, known_hosts),
     )
     # `merge` decides, once it has all shards
     conclude(_measure(options, engine, invocation), fail_on if options.shard is None else FailOn.NEVER)
@@ -205,7 +222,7 @@ def _measure(options: Options, engine: EngineChoice, invocation: Invocation) -> 
     console = Console(stderr=True)
     with LiveProgress(console) if console.is_terminal else PlainProgress(console) as shown:
         progress = RedactedProgress(shown, invocation.redaction)
-        make_engine = partial(choose_engine, engine.value, environ, progress)
+        make_engine = partial(choose_engine, engine.value, environ, progress, Machines(options.hosts, options.ssh))
         ports = Ports(environ, invocation.interrupts, progress, make_engine, invocation.redaction)
         outcome = run_pipeline(options, ports)
     with contextlib.suppress(OSError):  # a full disk, or a closed pipe: the verdict remains
@@ -213,6 +230,14 @@ def _measure(options: Options, engine: EngineChoice, invocation: Invocation) -> 
         if not outcome.unpublished:
             typer.echo(f"\nThe full report, with every trial: {options.output / 'report.html'}")
     return outcome
+
+
+def _read_ssh_files(key: Path | None, known_hosts: Path | None) -> SshFiles:
+    """Check that the files for SSH are there. Raises InputError."""
+    for path in (key, known_hosts):
+        if path is not None and not path.is_file():
+            raise InputError(f"there is no file {path}")
+    return SshFiles(*(str(path.resolve()) if path is not None else "" for path in (key, known_hosts)))
 
 
 @app.command()
@@ -242,8 +267,11 @@ def check(
     engine: _Engine = EngineChoice.AUTO,
     up: Annotated[bool, typer.Option("--up", help="Also start the stack once, and try each request.")] = False,
     secrets: _Secrets = None,
+    host: _Hosts = None,
+    ssh_key: _SshKey = None,
+    known_hosts: _KnownHosts = None,
 ) -> None:
-    """Validate a configuration and this machine; measure nothing."""
+    """Validate a configuration and this machine, or the hosts; measure nothing."""
     environ, console, steal = dict(os.environ), Console(), StealMeter()
     invocation: Invocation = context.obj
     allowed, hide = invocation.allow_secrets(secrets), invocation.redaction.hide
@@ -251,7 +279,8 @@ def check(
     allowed.require(project.config.secrets)
     check_environment(project.config, allowed.values)
     owner = Ownership.claim(Clock().run_id if up else "check", "")
-    chosen = choose_engine(engine.value, environ, PlainProgress(console), owner, project)
+    machines = Machines(Hosts.read(host) if host else None, _read_ssh_files(ssh_key, known_hosts))
+    chosen = choose_engine(engine.value, environ, PlainProgress(console), machines, owner, project)
     lines = [Condition("configuration", "ok", f"{project.origin}: {', '.join(project.config.variants)}")]
     lines += [Condition("engine", "ok", chosen.name), *preflight(chosen, project), steal.read()]
     print_conditions(hide(lines), console)

@@ -28,7 +28,7 @@ def start_once(options: Options, ports: Ports, owner: Ownership) -> tuple[Projec
         if swept := engine.sweep():
             ports.progress.step(f"removed what dead runs had left: {', '.join(swept)}")
         with cleaned_up(engine, ports.interrupts, ports.progress.warn):
-            slots = measure_room(revisions.head).slots
+            slots = measure_room(engine, revisions.head).slots
             given = options.secrets.values
             stack = bring_up(engine, revisions.head, given, ports.progress, results=options.output, slots=slots)
             return revisions.head, ports.redaction.hide(try_requests(stack, revisions.head, ports.progress))

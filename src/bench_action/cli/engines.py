@@ -2,30 +2,54 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from bench_action.config.hosts import Hosts, SshFiles
 from bench_action.config.load import Project
 from bench_action.config.schema import Container
 from bench_action.engine.local import LocalEngine
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import Engine
-from bench_action.model.errors import StackError
+from bench_action.model.errors import InputError, StackError
 from bench_action.model.progress import Progress
 
 if TYPE_CHECKING:
     from bench_action.engine.docker import DockerEngine
+    from bench_action.engine.hosts import HostsEngine
 
 EngineName = Literal["auto", "docker", "local"]
 _FROM = re.compile(r"^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(\S+)(?:[ \t]+AS[ \t]+(\S+))?", re.IGNORECASE | re.MULTILINE)
 
 
-def choose_engine(
-    requested: EngineName, environ: Mapping[str, str], progress: Progress, owner: Ownership, project: Project
-) -> Engine:
-    """Choose Docker if it answers and has, or can pull, every image, else the local engine.
+@dataclass(frozen=True, slots=True)
+class Machines:
+    """The hosts that the user names; None: those of the configuration. `ssh`: the files by which they are reached."""
 
-    Raises StackError if neither can be used.
+    given: Hosts | None = None
+    ssh: SshFiles = SshFiles()
+
+    def find(self, project: Project) -> Hosts | None:
+        """Find the hosts of a run; None: this machine."""
+        return self.given or project.config.hosts
+
+
+def choose_engine(
+    requested: EngineName,
+    environ: Mapping[str, str],
+    progress: Progress,
+    machines: Machines,
+    owner: Ownership,
+    project: Project,
+) -> Engine:
+    """Choose the hosts if there are any, Docker if it answers and has, or can pull, every image, else the local engine.
+
+    Raises StackError if none of them can be used.
     """
+    if (hosts := machines.find(project)) is not None:
+        if requested == "local":
+            raise InputError("--engine local runs on this machine only", advice="leave out the hosts, or `--engine`")
+        return make_hosts_engine(owner, environ, hosts, machines.ssh)
     if requested == "local":
         return LocalEngine(owner, environ)
     if requested == "docker":
@@ -44,6 +68,13 @@ def choose_engine(
         return LocalEngine(owner, environ)
     progress.step("engine: docker, which answers" + ("" if obstacle else " and has every image"))
     return engine
+
+
+def make_hosts_engine(owner: Ownership, environ: Mapping[str, str], hosts: Hosts, ssh: SshFiles) -> "HostsEngine":
+    """Make the engine of several hosts."""
+    from bench_action.engine.hosts import HostsEngine  # noqa: PLC0415 (as for Docker)
+
+    return HostsEngine(owner, environ, hosts, ssh)
 
 
 def make_docker_engine(owner: Ownership, environ: Mapping[str, str]) -> "DockerEngine":

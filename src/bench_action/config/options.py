@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench_action.config.hosts import Hosts, SshFiles
 from bench_action.config.rules import RulesOwner
 from bench_action.config.secrets import Secrets
 from bench_action.config.shard import Shard
@@ -14,7 +15,8 @@ from bench_action.config.shard import Shard
 class Options:
     """The options of one run. `max_minutes` limits measuring. `git`: the whole environment of git, None for ours.
 
-    `shard`: the part of the run that is measured here; None: all of it.
+    `shard`: the part of the run that is measured here; None: all of it. `hosts`: the machines that it runs on; None:
+    those of the configuration. `ssh`: the files by which these are reached.
     """
 
     config: Path | None = None
@@ -35,6 +37,8 @@ class Options:
     secrets: Secrets = field(default_factory=Secrets, repr=False)
     git: Mapping[str, str] | None = field(default=None, repr=False)
     shard: Shard | None = None
+    hosts: Hosts | None = None
+    ssh: SshFiles = SshFiles()
 
     @property
     def command(self) -> str:
@@ -51,5 +55,6 @@ class Options:
         words += ["--self-test"] if self.self_test else []
         words += ["--secrets", ",".join(self.secrets.allowed)] if self.secrets.allowed else []
         words += ["--max-minutes", f"{self.max_minutes:g}"] if self.max_minutes is not None else []
+        words += [word for text in (self.hosts.texts if self.hosts else ()) for word in ("--host", text)]
         words += ["--shard", str(self.shard)] if self.shard is not None else []
         return shlex.join([*words, "--seed", str(self.seed)])

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from bench_action.config.gates import Gate, Gates, Share, check_gates, default_gates
+from bench_action.config.hosts import Hosts
 from bench_action.config.kinds import SQL_KINDS, ServiceKind, find_port, guess_kind
 from bench_action.config.secrets import check_readable, check_settable
 from bench_action.config.templates import (
@@ -1016,6 +1017,7 @@ class Config(Model):
     )
     compose: ComposeChoice = None
     load: Load = Load()
+    hosts: Hosts | None = Field(None, description="the machines of a run, if there are several; see docs/hosts.md")
     seed: Seed = []
     extensions: list[Extension] = Field(
         [], description="extensions of PostgreSQL, created as superuser before the seed"

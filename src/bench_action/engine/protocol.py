@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
-from bench_action.model.machine import Machine
+from bench_action.model.machine import Condition, Machine
 from bench_action.model.wording import memory
 
-Kind = Literal["postgres", "redis", "mysql", "other", "load", "subject"]
+Kind = Literal["postgres", "redis", "mysql", "other", "load", "watch", "subject"]
 KILLED: Final = 137  # as a shell reports SIGKILL
+# the network that load generators share with what watches the other machines, and with nothing else
+COMMON_SLOT: Final = "hosts"
+WATCH_PORT: Final = 7301
 # services whose data are made once, in one slot, and copied to the others
 COPIED: frozenset[Kind] = frozenset({"postgres", "mysql"})
 
@@ -85,7 +88,8 @@ class ServiceSpec:
     `slot`: the slot that it belongs to, which is its network; empty for the load generator, which reaches every slot.
     Others in the slot reach the service as `host`, or as `name` if `host` is empty, and by its form's aliases. Two
     services of a slot may share a host if only one of them runs at a time. `image` is a name or an id; `settings` are
-    the service's own (`max_connections: 500`). `certificate`: it serves HTTPS, and may do so with this one.
+    the service's own (`max_connections: 500`). `certificate`: it serves HTTPS, and may do so with this one. `machine`:
+    the one that it runs on, of those that the engine lists; None: where its kind belongs.
     """
 
     kind: Kind
@@ -101,6 +105,7 @@ class ServiceSpec:
     slot: str = ""
     container: ContainerForm = ContainerForm()
     certificate: Certificate | None = None
+    machine: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +138,7 @@ class Handle:
 
     `host`: the name by which the others in its slot reach it, the same in every slot. `address`: by which the load
     generator does, which is in every slot. `memory_limit` (bytes) and `process_limit` are those of its container; 0:
-    it has none. `tls`: it serves HTTPS.
+    it has none. `tls`: it serves HTTPS. `machine`: the one that it runs on, empty for that of the load generator.
     """
 
     id: str
@@ -145,6 +150,17 @@ class Handle:
     memory_limit: int = 0
     process_limit: int = 0
     tls: bool = False
+    machine: str = ""
+
+    @property
+    def part(self) -> str:
+        """How the load generator's agent names it: the agent on its own machine is asked for its counters."""
+        return f"peer:{name_watch(self.machine)}:{WATCH_PORT}/{self.id}" if self.machine else self.id
+
+
+def name_watch(machine: str) -> str:
+    """Name the host under which load generators reach the agent on another machine."""
+    return f"bench-action-{COMMON_SLOT}-watch-{machine}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +178,17 @@ class Exit:
         if self.exit_code == KILLED:
             return f"ran out of memory and was killed{limit}"
         return f"exited with status {self.exit_code}, after processes of it ran out of memory and were killed{limit}"
+
+
+@dataclass(frozen=True, slots=True)
+class MachineRoles:
+    """What a machine of several does. `title`: what a person knows it by. `name`: that of Handle, and so may be empty."""
+
+    name: str
+    title: str
+    application: bool = False
+    services: bool = False
+    load: bool = False
 
 
 class Session(Protocol):
@@ -194,8 +221,18 @@ class Engine(Protocol):
     def tls_folder(self) -> str:
         """Where a service finds the files of its certificate."""
 
+    @property
+    def machines(self) -> Sequence[MachineRoles]:
+        """The machines that the run is on, the first load generator's first; empty if there is only one."""
+
     def machine(self) -> Machine:
-        """Describe the machine that everything runs on."""
+        """Describe the machine that the application runs on."""
+
+    def check_machines(self) -> list[Condition]:
+        """Check each machine, if there are several: what it lacks, and the command that cures it."""
+
+    def measure_memory(self) -> int | None:
+        """Measure how much memory a run can use, in MiB; None if it is this machine's, which its kernel tells."""
 
     def describe(self, kinds: Sequence[str]) -> dict[str, str]:
         """Map each program that serves these kinds to its version. Raises StackError if a program is missing."""
@@ -209,8 +246,8 @@ class Engine(Protocol):
     def tool_image(self) -> str | None:
         """Return the image that this process runs in if it is the action's own, which contains wrk; else None."""
 
-    def has_image(self, name: str) -> bool:
-        """Return whether an image can be used without pulling it."""
+    def has_image(self, name: str, kind: Kind) -> bool:
+        """Return whether an image can be used for this kind without pulling it."""
 
     def image(self, name: str, kind: Kind, platform: str = "") -> str:
         """Pull an image if it is missing, and return its id; without images, the version of the program for `kind`.

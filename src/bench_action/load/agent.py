@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from bench_action.load.counters import (
     compute_idle_shares,
+    compute_machine_shares,
     compute_steal_percent,
     find_interface,
     read_all_usage,
@@ -39,6 +40,8 @@ from bench_action.load.counters import (
     read_cpu_ticks,
     read_first_line,
     read_idle_ticks,
+    read_machine,
+    read_machines,
     read_received,
     read_siblings,
     read_usage,
@@ -63,11 +66,15 @@ from bench_action.load.messages import (
     MachineOrder,
     MarkRow,
     Order,
+    ReachAnswer,
+    ReachOrder,
     RequestsAnswer,
     RequestsOrder,
     RequestsTogetherAnswer,
     RequestsTogetherOrder,
     SampleRow,
+    ServeAnswer,
+    ServeOrder,
     ServerTurns,
     SettleAnswer,
     SettleOrder,
@@ -88,6 +95,9 @@ from bench_action.load.messages import (
     WrkOrder,
     require_shape,
 )
+from bench_action.load.peers import PeerError
+from bench_action.load.peers import connect as connect_to
+from bench_action.load.peers import serve as serve_others
 from bench_action.stats.steady import WINDOW_S, Reading, is_steady
 
 if TYPE_CHECKING:
@@ -109,6 +119,7 @@ _START = 8 * 1024
 _PROBE_S = 0.5
 _PROBED_SHARE = 0.01
 _STOP_S = 0.05
+_LARGE = 256 * 1024  # bytes: many packets of any size
 _REPEATED_AT = 100  # offset of tcpi_total_retrans in struct tcp_info (linux/tcp.h), which has four bytes
 # what OpenSSL calls a server that answers a handshake in plain text
 _PLAIN = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"})
@@ -140,6 +151,42 @@ def machine(_order: MachineOrder) -> MachineAnswer:
         "siblings": {CpuNumber(str(cpu)): read_siblings(cpu) for cpu in cpus},
         "boot_id": read_first_line("/proc/sys/kernel/random/boot_id"),
     }
+
+
+def serve(order: ServeOrder) -> ServeAnswer:
+    """Answer the questions of agents on other machines from now on."""
+    serve_others(order["port"], answer_question)
+    return {"port": order["port"]}
+
+
+def answer_question(question: Mapping[str, str]) -> object:
+    """Answer what another agent asks."""
+    if question["read"] == "usage":
+        return read_usage(question["part"])
+    if question["read"] == "cpu":
+        return read_cpu_ms(question["part"])
+    if question["read"] == "machine":
+        return read_machine()
+    return question  # as it came, so that the other end sees whether large packets arrive
+
+
+def reach(order: ReachOrder) -> ReachAnswer:
+    """Try to reach another agent, with few bytes and then with many, which fill packets of any size in both directions."""
+    reached, host = "nothing", order["address"].rpartition(":")[0]
+    try:
+        socket.gethostbyname(host)
+        reached = "name"
+        with connect_to(order["address"], order["timeout_s"]) as connection:
+            reader = connection.makefile("r", encoding="ascii")
+            for size, name in ((1, "small"), (_LARGE, "large")):
+                question = json.dumps({"read": "back", "text": "x" * size})
+                connection.sendall(question.encode() + b"\n")
+                if json.loads(reader.readline() or "null") != json.loads(question):
+                    raise ConnectionError("something else came back")
+                reached = name
+    except (OSError, ValueError) as error:
+        return {"reached": cast("Any", reached), "problem": describe_failure(error, order["timeout_s"], 0)}
+    return {"reached": "large", "problem": ""}
 
 
 class Message(NamedTuple):
@@ -701,13 +748,15 @@ def wrk(order: WrkOrder) -> WrkAnswer:
     watcher = Watcher(order, order["connections"], prober)
     with tempfile.TemporaryDirectory() as folder:
         argv = [*order["argv"], *prepare_wrk(order, f"{folder}/wrk")]
-        before, ticks, idle = read_all_usage(order["parts"]), read_cpu_ticks(), read_idle_ticks()
+        machines, before = read_machines(order["parts"]), read_all_usage(order["parts"])
+        ticks, idle = read_cpu_ticks(), read_idle_ticks()
         started, clock_s = time.monotonic(), read_clock_s()
         # a server that is to get one request at a time would get two
         helpers = [watcher, prober] if order["connections"] > 1 else [watcher]
         output, status, cpu_s = run_program(argv, order["limit_s"], order["interrupt_s"], helpers)
         wall_s, after = time.monotonic() - started, read_all_usage(order["parts"])
         clock_step_s = read_clock_s() - clock_s
+        shares = compute_machine_shares(machines, read_machines(order["parts"]))
         prober.stop()
         watcher.stop()
     return {
@@ -725,6 +774,7 @@ def wrk(order: WrkOrder) -> WrkAnswer:
         "steal_percent": compute_steal_percent(ticks, read_cpu_ticks()),
         "idle": compute_idle_shares(idle, read_idle_ticks()),
         "marks": watcher.marks,
+        "machines": shares,
     }
 
 
@@ -1038,7 +1088,10 @@ class Watcher(threading.Thread):
                 states = self._read_states()
                 self.peak_connections = max(self.peak_connections, states[_ESTABLISHED])
                 self.peak_open = max(self.peak_open, states[_ESTABLISHED] + states[_CLOSE_WAIT])
-            used = read_usage(self._part)
+            try:
+                used = read_usage(self._part)
+            except PeerError:  # the run of wrk fails with it as well
+                return
             if used is not None:
                 self.peak_memory_mib = max(self.peak_memory_mib or 0.0, used["memory_mib"])
                 self._mark(time.monotonic() - began, used)
@@ -1095,6 +1148,8 @@ def has_grown(limit: float, before: float | None, after: float | None) -> bool:
 # each order's name → its shape, and the function that carries it out
 OPERATIONS: Mapping[str, tuple[type, Callable[[Any], object]]] = {
     "machine": (MachineOrder, machine),
+    "serve": (ServeOrder, serve),
+    "reach": (ReachOrder, reach),
     "keep": (KeepOrder, keep),
     "get": (GetOrder, get),
     "connect": (ConnectOrder, connect),

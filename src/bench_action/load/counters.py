@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import functools
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from bench_action.load.messages import Counters, CpuNumber, PartCounters
+from bench_action.load.messages import Counters, CpuNumber, MachineShares, MachineTicks, PartCounters
+from bench_action.load.peers import ask_peer, find_peer, strip_peer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 CGROUPS = os.environ.get("BENCH_ACTION_CGROUPS", "/sys/fs/cgroup")
+OWN_CPUS = frozenset(os.sched_getaffinity(0))  # before this container is pinned: those that the run may use
 _PIDFILE = "pidfile:"
 
 
@@ -70,8 +72,12 @@ def read_all_usage(parts: Mapping[str, str]) -> PartCounters:
 def read_usage(part: str | None) -> Counters | None:
     """Read CPU and throttled time in ms and memory in MiB without inactive file pages; None if they cannot be read.
 
-    `part` is a container's id, or `pidfile:` and the path of a file that names a process.
+    `part` is a container's id, or `pidfile:` and the path of a file that names a process; with the agent that reads it
+    in front, if that is another. Raises PeerError if that one does not answer.
     """
+    if part and (peer := find_peer(part)):
+        counters: Counters | None = ask_peer(peer, {"read": "usage", "part": strip_peer(part)})
+        return counters
     if part and part.startswith(_PIDFILE):
         return read_tree_usage(part[len(_PIDFILE) :])
     folders = find_cgroups(part) if part else {}
@@ -82,7 +88,10 @@ def read_usage(part: str | None) -> Counters | None:
 
 
 def read_cpu_ms(part: str) -> float | None:
-    """Read only the CPU time of a part, for readings that must not take long; None if it cannot be read."""
+    """Read only the CPU time of a part, for readings that must not take long; see `read_usage`."""
+    if peer := find_peer(part):
+        cpu_ms: float | None = ask_peer(peer, {"read": "cpu", "part": strip_peer(part)})
+        return cpu_ms
     if part.startswith(_PIDFILE):
         members, ticks = read_process_tree(part[len(_PIDFILE) :])
         return sum_cpu_ms(members, ticks) if members else None
@@ -250,6 +259,35 @@ def read_idle_ticks() -> dict[CpuNumber, tuple[int, int]]:
         rows = [line.split() for line in stat if line.startswith("cpu") and line[3].isdecimal()]
     fields = {CpuNumber(row[0][3:]): [int(field) for field in row[1:9]] for row in rows}
     return {cpu: (sum(ticks), ticks[3] + ticks[4]) for cpu, ticks in fields.items()}
+
+
+def read_machine() -> MachineTicks:
+    """Read what the CPUs of this machine have done that the run may use, in ticks."""
+    idle = {cpu: list(ticks) for cpu, ticks in read_idle_ticks().items() if int(cpu) in OWN_CPUS}
+    return {"idle": idle, "steal": list(read_cpu_ticks())}
+
+
+def read_machines(parts: Mapping[str, str]) -> dict[str, MachineTicks]:
+    """Read what the CPUs of the machines of parts have done, by their agents' addresses, and of this one (empty).
+
+    None at all if all parts are on this machine.
+    """
+    peers = sorted({find_peer(part) for part in parts.values()} - {""})
+    found = {peer: cast("MachineTicks", ask_peer(peer, {"read": "machine"})) for peer in peers}
+    return {**found, "": read_machine()} if found else {}
+
+
+def compute_machine_shares(
+    before: Mapping[str, MachineTicks], after: Mapping[str, MachineTicks]
+) -> dict[str, MachineShares]:
+    """Compute what each machine did between two readings of all."""
+    shares: dict[str, MachineShares] = {}
+    for name, now in after.items():
+        then = before[name]
+        early, late = ({cpu: (row[0], row[1]) for cpu, row in each["idle"].items()} for each in (then, now))
+        steal = compute_steal_percent((then["steal"][0], then["steal"][1]), (now["steal"][0], now["steal"][1]))
+        shares[name] = {"idle": compute_idle_shares(early, late), "steal_percent": steal}
+    return shares
 
 
 def compute_idle_shares(

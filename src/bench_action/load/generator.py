@@ -30,10 +30,14 @@ from bench_action.load.messages import (
     MachineAnswer,
     MachineOrder,
     PartCounters,
+    ReachAnswer,
+    ReachOrder,
     RequestsAnswer,
     RequestsOrder,
     RequestsTogetherAnswer,
     RequestsTogetherOrder,
+    ServeAnswer,
+    ServeOrder,
     ServerTurns,
     SettleAnswer,
     SettleOrder,
@@ -59,6 +63,7 @@ from bench_action.model.machine import Usage
 AGENT_MODULES = (
     "bench_action.stats.steady",
     "bench_action.load.messages",
+    "bench_action.load.peers",
     "bench_action.load.counters",
     "bench_action.load.agent",
 )
@@ -315,6 +320,16 @@ class Agent:
     def machine(self) -> MachineAnswer:
         """Describe the machine as the load container sees it."""
         return self._send(MachineOrder(op="machine"), MachineAnswer, 0)
+
+    def serve(self, port: int) -> None:
+        """Let it answer agents on other machines, at this port."""
+        order: ServeOrder = {"op": "serve", "port": port}
+        self._send(order, ServeAnswer, 0)
+
+    def reach(self, address: str, timeout_s: float) -> ReachAnswer:
+        """Let it try to reach another agent (`host:port`) over the run's network, with small and with large packets."""
+        order: ReachOrder = {"op": "reach", "address": address, "timeout_s": timeout_s}
+        return self._send(order, ReachAnswer, 3 * timeout_s)
 
     def keep(self, tape: Tape) -> None:
         """Let the agent keep a tape that has a name; orders about it may follow."""

@@ -94,8 +94,50 @@ class Counters(TypedDict):
     refused_forks: int
 
 
+class MachineTicks(TypedDict):
+    """What the CPUs of a machine have done since it started, in ticks: all and idle of each; all and stolen of all."""
+
+    idle: dict[CpuNumber, list[int]]
+    steal: list[int]
+
+
+class MachineShares(TypedDict):
+    """What a machine did for some time: the share in which each CPU was idle, and how much other guests took."""
+
+    idle: dict[CpuNumber, float]
+    steal_percent: float
+
+
 # a part's name → its counters, null if they cannot be read
 PartCounters = dict[str, Optional[Counters]]
+
+
+class ServeOrder(TypedDict):
+    """Answer the questions of agents on other machines, at this port."""
+
+    op: Literal["serve"]
+    port: int
+
+
+class ServeAnswer(TypedDict):
+    """The port that is served."""
+
+    port: int
+
+
+class ReachOrder(TypedDict):
+    """Try to reach the agent at an address (`host:port`): first with few bytes, then with large packets."""
+
+    op: Literal["reach"]
+    address: str
+    timeout_s: float
+
+
+class ReachAnswer(TypedDict):
+    """How far it got. `problem` says why it got no further; empty if everything came back."""
+
+    reached: Literal["nothing", "name", "small", "large"]
+    problem: str
 
 
 class MachineOrder(TypedDict):
@@ -284,7 +326,8 @@ class WrkAnswer(TypedDict):
     `open` the same with those that the server has just closed. `sampled`: replies that the agent itself received.
     `memory_mib`: the application's peak, null if it cannot be read. `before` and `after`: the counters of each part.
     `idle`: CPU → the share of the time in which it had nothing to do. `marks`: what was read about every second; none
-    if the bytes of other servers cannot be kept apart, or a counter cannot be read.
+    if the bytes of other servers cannot be kept apart, or a counter cannot be read. `machines`: address of an agent →
+    what its machine did, and ours (empty), if parts are on several.
     """
 
     output: str
@@ -301,6 +344,7 @@ class WrkAnswer(TypedDict):
     steal_percent: float
     idle: dict[CpuNumber, float]
     marks: list[MarkRow]
+    machines: dict[str, MachineShares]
 
 
 class WireFile(TypedDict):

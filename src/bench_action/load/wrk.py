@@ -52,7 +52,8 @@ class Report:
     the server has just closed. `idle`: CPU → the share of that time in which it had nothing to do. `sampled`: replies
     that the agent received. `marks`: seconds, bytes received, and the application's CPU time in ms and memory in MiB,
     about every second. `sent`: how many requests of its tape each of wrk's threads has sent; empty if all requests are
-    the same.
+    the same. `machines`: address of an agent, empty for the load generator's → `idle` of its machine, if there are
+    several.
     """
 
     duration_s: float
@@ -70,6 +71,7 @@ class Report:
     marks: Sequence[MarkRow] = ()
     connections_open: int = 0
     sent: Sequence[int] = ()
+    machines: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
     def without_keep_alive(self) -> "Report":
         """Count connections that the server closes after each reply until wrk has noticed that."""
@@ -161,11 +163,14 @@ def parse_report(answer: WrkAnswer, where: str) -> Report:
         connections_live=answer["live"],
         connections_open=answer["open"],
         generator_cpu_s=answer["cpu_s"],
-        steal_percent=answer["steal_percent"],
+        steal_percent=max([answer["steal_percent"], *(each["steal_percent"] for each in answer["machines"].values())]),
         idle={int(cpu): share for cpu, share in answer["idle"].items()},
         sampled=[Sample(*row) for row in answer["sampled"]],
         marks=[(seconds, received, cpu_ms, mib) for seconds, received, cpu_ms, mib in answer["marks"]],
         sent=line["sent"],
+        machines={
+            name: {int(cpu): share for cpu, share in each["idle"].items()} for name, each in answer["machines"].items()
+        },
     )
 
 

@@ -51,7 +51,7 @@ def require_within_limits(engine: Engine, strains: Sequence[Strain]) -> None:
 def _find_limits(engine: Engine, strain: Strain) -> Iterator[_Reached]:
     """Find the limits that a subject's parts reached. A full folder shows only in logs, read if requests failed."""
     subject = strain.subject
-    handles = {handle.id: handle for handle in (*subject.handles, *subject.services.values())}
+    handles = {handle.part: handle for handle in (*subject.handles, *subject.services.values())}
     for name, part in subject.parts.items():
         what = _describe_limit(handles[part], strain.usage[name]) if name in strain.usage else ""
         if what:

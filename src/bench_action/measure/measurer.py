@@ -533,7 +533,7 @@ class Measurer:
             swapped=block.swapped,
             head_first=block.head_first,
             fresh_data=profile.writes,
-            cpus=placement.everywhere if placement is not None else (),
+            cpus=placement.boot if placement is not None else (),
             tracks=placement.tracks if placement is not None and block.phase == "duet" else 1,
         )
         self.stack.wait_for(*(subject for both in tracks for subject in both))
@@ -549,7 +549,7 @@ class Measurer:
         if block.pair is not None and placement.tracks > 1:
             placement = placement.narrow(self._count_tracks(block.pair, placement))
         if block.phase in {"interleaved", "rate", "slo"}:  # one subject is loaded at a time: with every CPU, as alone
-            placement = Placement(*(placement.everywhere,) * 3)
+            placement = placement.spread()
         self.stack.place(placement)
         return placement
 
@@ -569,7 +569,7 @@ class Measurer:
     def _settle(self, *subjects: Subject) -> None:
         """Let subjects finish what wrk no longer waits for, so that the next trial does not pay for it."""
         known = [subject for subject in subjects if subject.name in self.restless]
-        others = {subject.handle.id: subject for subject in subjects if subject.name not in self.restless}
+        others = {subject.handle.part: subject for subject in subjects if subject.name not in self.restless}
         for part in self.stack.agent.settle(list(others), _SETTLE_S):
             name = others[part].name
             if name in self.restless:
@@ -578,7 +578,7 @@ class Measurer:
             self.restless[name] = Code.NEVER_IDLE.warn(message, name)
             self.progress.warn(f"{name}: {message}")
         if known:
-            self.stack.agent.settle([subject.handle.id for subject in known], _RESTLESS_S)
+            self.stack.agent.settle([subject.handle.part for subject in known], _RESTLESS_S)
 
     def _keep(self, trial: Trial) -> None:
         if trial.track == 0:

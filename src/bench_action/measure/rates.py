@@ -105,7 +105,7 @@ def run_script_count(stack: Stack, place: TrialPlan, subject: Subject, profile: 
     turn = Turn(None, _COUNT_S, iterations=_COUNTED, seed=subject.seed)
     order, tape = subject.order_turn(profile, turn)
     answer = stack.agent.k6(order, tape, lambda: require_alive(stack.engine))
-    stack.agent.settle([subject.handle.id], 1.0)
+    stack.agent.settle([subject.handle.part], 1.0)
     after = read_work(subject)
     report = parse_k6_report(answer, profile, turn, str(place.cell))
     _require_requests(report, profile, str(place.cell))

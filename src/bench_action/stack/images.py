@@ -132,7 +132,7 @@ def _explain_missing_files(
 
 
 def _pull(engine: Engine, name: str, kind: Kind, progress: Progress, platform: str = "") -> Image:
-    if not engine.has_image(name):
+    if not engine.has_image(name, kind):
         progress.step(f"pulling image {name}")
     return Image(name, engine.image(name, kind, platform))
 
@@ -206,6 +206,6 @@ def _make_load_image(engine: Engine, name: str | None, progress: Progress, *, ne
     with resources.as_file(resources.files("bench_action.load")) as folder:
         if not needs_k6:
             return Image(_LOAD, engine.build(BuildSpec("load", _LOAD, folder, target="wrk")))
-        k6 = _K6 if engine.has_image(_K6) else f"{_K6}@{_K6_DIGEST}"
+        k6 = _K6 if engine.has_image(_K6, "load") else f"{_K6}@{_K6_DIGEST}"
         spec = BuildSpec("load", f"{_LOAD}-with-k6", folder, target="wrk-and-k6", args={"K6": k6})
         return Image(spec.name, engine.build(spec))

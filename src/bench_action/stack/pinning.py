@@ -7,8 +7,9 @@ from pathlib import Path
 from bench_action.engine.protocol import Engine, Handle
 from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
-from bench_action.plan.placement import Placement, choose_placements
+from bench_action.plan.placement import Placement, Processors, choose_placements, place_on_machines
 from bench_action.plan.plan import Plan
+from bench_action.stack.machines import Watcher, find_watcher
 from bench_action.stack.stack import Stack
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -19,6 +20,9 @@ def find_placements(stack: Stack) -> tuple[Placement, ...]:
 
     If this process runs on that machine too, only the CPUs that it may use are considered.
     """
+    if stack.watchers:
+        found = (find_watcher(stack.watchers, role) for role in ("application", "services", "load"))
+        return place_on_machines(*map(_describe_processors, found))
     generator = stack.agent.machine()
     usable = set(generator["cpus"])
     if _BOOT_ID.is_file() and _BOOT_ID.read_text(encoding="ascii").strip() == generator["boot_id"]:
@@ -27,11 +31,19 @@ def find_placements(stack: Stack) -> tuple[Placement, ...]:
     return choose_placements(usable, siblings, stack.tracks)
 
 
+def _describe_processors(watcher: Watcher) -> Processors:
+    found = watcher.found
+    siblings = {int(cpu): shared for cpu, shared in found["siblings"].items()}
+    return Processors(watcher.roles.title, tuple(sorted(found["cpus"])), siblings)
+
+
 def fit_to_pinning(stack: Stack, plan: Plan, progress: Progress) -> Plan:
     """Return the plan, or one that measures pairs in turn if the engine cannot pin containers to CPUs."""
     if not plan.needs_pinning:
         return plan
-    why = check_pinning(stack.engine, stack.load, lambda: stack.agent.machine()["cpus"])
+    checked = [(watcher.handle, watcher.agent) for watcher in stack.watchers] or [(stack.load, stack.agent)]
+    problems = [check_pinning(stack.engine, handle, lambda: agent.machine()["cpus"]) for handle, agent in checked]
+    why = next(filter(None, problems), "")
     if not why:
         return plan
     progress.warn(f"base and head are measured in turn, not at the same time: {why}")

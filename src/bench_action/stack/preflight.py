@@ -65,9 +65,12 @@ def preflight(engine: Engine, project: Project, room: Room | None = None) -> lis
     `room`: for how many slots there is memory; left out: head is measured alone.
     """
     most = max(profile.connections for profile in project.profiles.values())
-    facts = read_facts(Path("/"))
-    conditions = list(judge_host(facts, most, own_network=engine.name == "docker"))
-    conditions.append((room or measure_room(project)).condition)
+    conditions = engine.check_machines()
+    if any(condition.level == "fatal" for condition in conditions):
+        return conditions
+    if not conditions:
+        conditions = list(judge_host(read_facts(Path("/")), most, own_network=engine.name == "docker"))
+    conditions.append((room or measure_room(engine, project)).condition)
     kinds = sorted({service.kind for service in project.config.services.values()})
     try:
         conditions += [Condition(name, "ok", found) for name, found in engine.describe(kinds).items()]
@@ -76,13 +79,17 @@ def preflight(engine: Engine, project: Project, room: Room | None = None) -> lis
     return conditions
 
 
-def measure_room(project: Project, bases: int = 0, *, paired: bool = False) -> Room:
-    """Measure for how many slots this machine has memory now.
+def measure_room(engine: Engine, project: Project, bases: int = 0, *, paired: bool = False) -> Room:
+    """Measure for how many slots the engine's machine, or machines, have memory now.
 
     `bases`: how many variants of the base revision are measured too. `paired`: subjects are compared in pairs.
     """
-    subjects, available_mib = len(project.config.variants) + bases, read_facts(Path("/")).available_mib
-    return find_room(project.config, subjects, available_mib, paired=paired, tracks=count_tracks())
+    subjects, available_mib = len(project.config.variants) + bases, engine.measure_memory()
+    if available_mib is not None:
+        return find_room(project.config, subjects, available_mib, paired=paired)
+    return find_room(
+        project.config, subjects, read_facts(Path("/")).available_mib, paired=paired, tracks=count_tracks()
+    )
 
 
 def count_tracks() -> int:

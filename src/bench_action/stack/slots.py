@@ -262,9 +262,9 @@ class PairOfSlots:
         run_in_parallel(lambda slot: slot.clear(), self.slots)
 
     def pin(self, placement: Placement) -> None:
-        """Restrict the subjects in the slots to the CPUs of their track, and their workers to those of the services."""
+        """Restrict the subjects in the slots to the CPUs of their track, and their workers to others."""
         moving = [
-            (handle, placement.services if handle in subject.workers.values() else placement.track(number // 2))
+            (handle, placement.background if handle in subject.workers.values() else placement.track(number // 2))
             for number, slot in enumerate(self.slots)
             if (subject := slot.inside) is not None
             for handle in subject.handles

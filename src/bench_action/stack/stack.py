@@ -18,6 +18,7 @@ from bench_action.model.wording import plural
 from bench_action.plan.blocks import Pair
 from bench_action.plan.placement import Placement
 from bench_action.stack.images import Images, explain_failed_base, make_images
+from bench_action.stack.machines import Watcher, watch_machines
 from bench_action.stack.parallel import run_in_parallel
 from bench_action.stack.probes import make_check
 from bench_action.stack.readiness import Group, ReadinessCheck, wait_for_groups, wait_until_ready
@@ -33,7 +34,7 @@ class Stack:
     """The running parts of a run, for verification and measuring.
 
     `load`: wrk's container; `agent` runs in it. `subjects`: each in its own slot, until pairs are measured in the
-    first slots. `in_turns`: memory is too short for that, so variants take turns: head in the first slot, and base,
+    first slots. `watchers`: the agents on each machine, if there are several. `in_turns`: memory is too short for that, so variants take turns: head in the first slot, and base,
     if there is one, in the second. `tracks`: for how many duets at the same time there are slots. `lacks`: variant →
     why it has no base subject.
     """
@@ -47,6 +48,7 @@ class Stack:
     sessions: Sessions
     in_turns: bool = False
     tracks: int = 1
+    watchers: tuple[Watcher, ...] = ()
     subjects: tuple[Subject, ...] = ()
     lacks: Mapping[str, Lack] = field(default_factory=dict)
     warnings: tuple[RunWarning, ...] = ()
@@ -107,6 +109,9 @@ class Stack:
         """Move services and wrk to their CPUs, away from the application's."""
         wanted = {handle.id: (handle, placement.services) for slot in self.slots for handle in slot.handles.values()}
         wanted[self.load.id] = (self.load, placement.load)
+        for watcher in self.watchers:
+            if watcher.roles.application and watcher.handle is not self.load:
+                wanted[watcher.handle.id] = (watcher.handle, placement.background)
         moving = [(handle, cpus) for handle, cpus in wanted.values() if self._cpus.get(handle.id) != cpus]
         run_in_parallel(lambda move: self.engine.pin(*move), moving)
         self._cpus |= {handle.id: cpus for handle, cpus in moving}
@@ -238,6 +243,7 @@ def bring_up(
     images = make_images(engine, project, base, progress, environ=environ, results=results)
     progress.step(f"starting services{_describe_slots(project.config)}")
     load, agent = start_generator(engine, project.config, images)
+    watchers = watch_machines(engine, images.load, load, agent)
     aliases = base.aliases if base is not None else {}
     services = SlotServices(
         engine, project.config, project.folder, images, agent, aliases, read_secrets(project.config, environ)
@@ -259,6 +265,7 @@ def bring_up(
         Sessions(agent, read_secrets(project.config, environ)),
         in_turns=len(names) < subjects,
         tracks=tracks,
+        watchers=watchers,
         lacks={**images.lacks, **lacks},
     )
     stack.start(heads, bases, base)

@@ -166,14 +166,14 @@ class Subject:
 
     @property
     def parts(self) -> dict[str, str]:
-        """The containers whose counters the agent reads: name of the part → id.
+        """The containers whose counters the agent reads: name of the part → what the agent calls it.
 
         The first database is `db` and the first Redis `cache`; all other services, and workers, have their own names.
         Those of companions begin with `application:`, as they are part of it.
         """
-        companions = {f"application:{name}": handle.id for name, handle in self.companions.items()}
-        workers = {name: handle.id for name, handle in self.workers.items()}
-        return {"application": self.handle.id, **companions, **workers, **dict(self._name_parts())}
+        companions = {f"application:{name}": handle.part for name, handle in self.companions.items()}
+        workers = {name: handle.part for name, handle in self.workers.items()}
+        return {"application": self.handle.part, **companions, **workers, **dict(self._name_parts())}
 
     def _name_parts(self) -> Iterator[tuple[str, str]]:
         first: Sequence[tuple[str, str]] = [
@@ -181,7 +181,7 @@ class Subject:
         ]
         names = dict(first)
         for name, handle in self.services.items():
-            yield names.get(name, name), handle.id
+            yield names.get(name, name), handle.part
 
     def describe(self, failure: str = "") -> SubjectInfo:
         """Describe it for the result; `failure`: the rules that it broke."""

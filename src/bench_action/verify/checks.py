@@ -81,7 +81,7 @@ def run_check(stack: Stack, subjects: Sequence[Subject], check: Check, restless:
         restless.clear()
     _send(stack, answers, check, counted=counted)
     if check.before_sql:
-        restless |= {answer.subject.handle.id for answer in answers}
+        restless |= {answer.subject.handle.part for answer in answers}
     return answers
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,18 +17,30 @@ from bench_action.engine.docker.creations import Creations
 from bench_action.engine.docker.data import DataVolumes
 from bench_action.engine.docker.files import put_files
 from bench_action.engine.docker.health import parse_healthcheck, parse_time
-from bench_action.engine.docker.images import RunImages
+from bench_action.engine.docker.images import RunImages, is_run_tag
 from bench_action.engine.docker.itself import find_tool_image
 from bench_action.engine.docker.labels import MARK, RUN, is_left_behind, make_labels
 from bench_action.engine.docker.limits import Limits
+from bench_action.engine.docker.networks import BRIDGE, NetworkForm, Swarm, read_swarm
 from bench_action.engine.docker.recipes import make_container_options
 from bench_action.engine.docker.registry import check_requested_platform, pull, require_platform
 from bench_action.engine.docker.session import DockerSession, collect_output
 from bench_action.engine.ownership import Ownership
-from bench_action.engine.protocol import KILLED, BuildSpec, Exit, FileCopy, Handle, Kind, ServiceSpec
+from bench_action.engine.protocol import (
+    COMMON_SLOT,
+    KILLED,
+    BuildSpec,
+    Exit,
+    FileCopy,
+    Handle,
+    Kind,
+    MachineRoles,
+    ServiceSpec,
+)
 from bench_action.model.errors import StackError
-from bench_action.model.machine import Machine
+from bench_action.model.machine import Condition, Machine
 
+_PIECE = 2**20  # bytes of an image at a time
 _SAVING_S = 60  # for a database to write down its data
 _EXEC_S = 600.0  # as long as a container may take to become ready
 _REMOVAL_S = 6.0  # GitHub kills a cancelled job after 7.5 + 2.5 s (docs/architecture.md, "In a workflow")
@@ -62,9 +74,12 @@ class DockerEngine:
     name = "docker"
     tls_folder = "/bench-action"
 
-    def __init__(self, owner: Ownership, environ: Mapping[str, str]) -> None:
-        """Connect. Raises StackError if no engine answers."""
-        self._owner = owner
+    def __init__(self, owner: Ownership, environ: Mapping[str, str], machine: str = "") -> None:
+        """Connect. Raises StackError if no engine answers.
+
+        `machine`: what handles call this engine's machine, if there are several.
+        """
+        self._owner, self._machine = owner, machine
         self._environ = environ
         self._client = connect(environ)
         self._labels = make_labels(owner)
@@ -76,6 +91,20 @@ class DockerEngine:
         self._sessions: list[DockerSession] = []
         self._expected: dict[str, Handle] = {}  # containers that should be running, by id
         self._images = RunImages(self._client, owner)
+        self._manages_swarm: bool | None = None
+
+    @property
+    def machines(self) -> Sequence[MachineRoles]:
+        """None: there is only one."""
+        return ()
+
+    def check_machines(self) -> list[Condition]:
+        """Check nothing: there is only one machine."""
+        return []
+
+    def measure_memory(self) -> int | None:
+        """Leave it to the caller, who reads this machine's kernel."""
+        return None
 
     def machine(self) -> Machine:
         """Describe the machine that the engine runs on."""
@@ -104,21 +133,23 @@ class DockerEngine:
         still = set(self._list({"label": MARK}).names) if left.names else set()
         return [name for name in left.names if name not in still]
 
-    def open(self, slots: Sequence[str]) -> None:
-        """Create a network for each slot, and share out the machine among them."""
+    def open(self, slots: Sequence[str], networks: NetworkForm = BRIDGE) -> None:
+        """Create a network for each slot, and share out the machine among them. `networks`: how they are made."""
         self._slots = tuple(slots)
         with translate_errors("could not read how much memory the Docker engine has"):
-            self._limits = Limits.share_out(self._client.info()["MemTotal"], len(slots))
+            self._limits = Limits.share_out(self._client.info()["MemTotal"], len({*slots} - {COMMON_SLOT}))
+        if not networks.made_here:
+            return
         with translate_errors("could not create the run's networks"):
             for slot in slots:
-                create = partial(self._client.networks.create, self._name_network(slot), driver="bridge")
+                create = partial(self._client.networks.create, self._name_network(slot), **networks.options)
                 self._creations.make(partial(create, labels=self._labels))
 
     def tool_image(self) -> str | None:
         """Return the action's own image if we run in it, else None."""
         return find_tool_image(self._client)
 
-    def has_image(self, name: str) -> bool:
+    def has_image(self, name: str, kind: Kind = "other") -> bool:  # noqa: ARG002 (all kinds are images)
         """Return whether the engine has an image already."""
         with translate_errors(f"could not look up image {name}"):
             try:
@@ -160,6 +191,7 @@ class DockerEngine:
             limits.memory,
             limits.processes,
             spec.certificate is not None,
+            self._machine,
         )
         self._expected[handle.id] = handle
         return handle
@@ -303,6 +335,36 @@ class DockerEngine:
             )
         return left.names
 
+    def read_swarm(self) -> Swarm:
+        """Read which Swarm this engine is in, if it is in one."""
+        with translate_errors("could not read which Swarm the Docker engine is in"):
+            return read_swarm(self._client)
+
+    def read_clock(self) -> float:
+        """Read the clock of the engine's machine, in seconds since 1970."""
+        with translate_errors("could not read the clock of the Docker engine's machine"):
+            return parse_time(self._client.info()["SystemTime"]) or 0.0
+
+    def export_image(self, image: str) -> Iterator[bytes]:
+        """Read an image with one of its names, as another engine imports it."""
+        with translate_errors(f"could not read image {image}"):
+            names = [name for name in self._client.images.get(image).tags if not is_run_tag(name)]
+            yield from self._client.api.get_image(names[0] if names else image, chunk_size=_PIECE)
+
+    def import_image(self, stream: Iterable[bytes]) -> None:
+        """Take an image from another engine."""
+        with translate_errors("could not copy an image from another host"):
+            for line in self._client.api.load_image(stream, quiet=True):
+                if "error" in line:
+                    raise StackError("could not copy an image from another host", cause=str(line["error"]))
+
+    def list_other_runs(self) -> list[str]:
+        """List the runs that are under way on this engine, without this one."""
+        with translate_errors("could not list the containers of other runs"):
+            found = self._client.api.containers(filters={"label": MARK})
+        runs = {(item.get("Labels") or {}).get(RUN, "") for item in found}
+        return sorted(runs - {self._owner.run_id, ""})
+
     def _pull_missing(self, name: str) -> str:
         if not self.has_image(name):
             pull(self._client, name)
@@ -362,9 +424,17 @@ class DockerEngine:
         with translate_errors("could not list containers, networks and volumes"):
             return Leftovers(
                 api.containers(all=True, filters=dict(filters)),
-                api.networks(filters=dict(filters)),
+                # a network of a Swarm is there because a container used it, and only managers can remove it
+                [item for item in api.networks(filters=dict(filters)) if self._is_removable(item)],
                 api.volumes(filters=dict(filters))["Volumes"] or [],
             )
+
+    def _is_removable(self, network: Mapping[str, Any]) -> bool:
+        if network.get("Scope") != "swarm":
+            return True
+        if self._manages_swarm is None:
+            self._manages_swarm = self.read_swarm().manages
+        return self._manages_swarm
 
     def _list_until(self, filters: Mapping[str, str], deadline: float) -> Leftovers:
         """List what there is; if the engine does not answer, try again until the deadline, as it may be restarting."""

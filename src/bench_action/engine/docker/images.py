@@ -25,6 +25,11 @@ _UNUSED_S = 3600.0  # age of a nameless image from which on the run that replace
 _RUN_TAG = re.compile(r":run-(?P<expires>\d+)-(?P<run>.+)-\d+")
 
 
+def is_run_tag(name: str) -> bool:
+    """Return whether an image has this name only until a run is over."""
+    return _RUN_TAG.search(name) is not None
+
+
 class RunImages:
     """The images that one run builds, and the cleaning up after other runs."""
 

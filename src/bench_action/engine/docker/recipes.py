@@ -51,7 +51,7 @@ def make_container_options(spec: ServiceSpec, volumes: Sequence[str], data: Bind
             options |= {"command": make_redis_options(spec), "tmpfs": dict.fromkeys(volumes, "")}
         case "mysql":
             options |= {"command": make_mysql_options(spec), "volumes": data}
-        case "load":
+        case "load" | "watch":
             options |= _make_load_options()
         case "subject" | "other":
             pass
@@ -60,7 +60,7 @@ def make_container_options(spec: ServiceSpec, volumes: Sequence[str], data: Bind
 
 
 def _list_capabilities(kind: Kind) -> Sequence[str]:
-    if kind == "load":
+    if kind in {"load", "watch"}:
         return ()
     return (*_CAPABILITIES, *_MORE_CAPABILITIES) if kind in {"subject", "other"} else _CAPABILITIES
 

@@ -35,9 +35,9 @@ from bench_action.engine.local.processes import (
 from bench_action.engine.local.servers import Servers
 from bench_action.engine.local.session import LocalSession
 from bench_action.engine.ownership import Ownership
-from bench_action.engine.protocol import BuildSpec, Certificate, Exit, Handle, Kind, ServiceSpec
+from bench_action.engine.protocol import BuildSpec, Certificate, Exit, Handle, Kind, MachineRoles, ServiceSpec
 from bench_action.model.errors import StackError
-from bench_action.model.machine import OPEN_FILES, Machine
+from bench_action.model.machine import OPEN_FILES, Condition, Machine
 
 _HOST = "127.0.0.1"
 _SAVING_S = 60  # for a database to write down its data
@@ -83,6 +83,19 @@ class LocalEngine:
         """The folder that contains everything of the run."""
         return self._folder.path
 
+    @property
+    def machines(self) -> Sequence[MachineRoles]:
+        """None: there is only one."""
+        return ()
+
+    def check_machines(self) -> list[Condition]:
+        """Check nothing: there is only one machine."""
+        return []
+
+    def measure_memory(self) -> int | None:
+        """Leave it to the caller, who reads this machine's kernel."""
+        return None
+
     def machine(self) -> Machine:
         """Describe this machine."""
         return Machine(
@@ -110,7 +123,7 @@ class LocalEngine:
         """Return None, as there are no images."""
         return None
 
-    def has_image(self, name: str) -> bool:  # noqa: ARG002
+    def has_image(self, name: str, kind: Kind) -> bool:  # noqa: ARG002
         """Return True, as nothing ever needs to be pulled."""
         return True
 

@@ -1,0 +1,204 @@
+"""Reach a host's Docker engine by SSH: OpenSSH forwards the engine's socket to one on this machine."""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bench_action.config.hosts import Host, SshFiles
+from bench_action.model.errors import StackError
+
+_CONNECT_S = 10
+_OPEN_S = 20.0
+_ALIVE_S, _ALIVE_COUNT = 5, 3  # ssh gives up a host that has not answered for 15 s
+_CLOSE_S = 3.0
+# The shell ends ssh when its own input does, which is when this process ends, even by SIGKILL.
+_UNTIL_WE_END = """
+exec 3<&0
+"$@" 3<&- </dev/null & ssh=$!
+{ read -r _ <&3; kill "$ssh"; } 2>/dev/null & reader=$!
+wait "$ssh"
+status=$?
+kill "$reader" 2>/dev/null
+exit "$status"
+"""
+_OPTIONS = {
+    "BatchMode": "yes",
+    "ExitOnForwardFailure": "yes",
+    "StrictHostKeyChecking": "yes",
+    "StreamLocalBindUnlink": "yes",
+    "ConnectTimeout": str(_CONNECT_S),
+    "ServerAliveInterval": str(_ALIVE_S),
+    "ServerAliveCountMax": str(_ALIVE_COUNT),
+    "ControlMaster": "no",
+    "ControlPath": "none",
+    "ForwardAgent": "no",
+    "ForwardX11": "no",
+    "PermitLocalCommand": "no",
+    "Tunnel": "no",
+    "LogLevel": "ERROR",
+}
+
+
+class Tunnel:
+    """The way to a host's engine. `address` is what Docker clients on this machine connect to."""
+
+    def __init__(self, host: Host, files: SshFiles, environ: Mapping[str, str]) -> None:
+        self.host = host
+        self._files, self._environ = files, environ
+        self._folder: Path | None = None
+        self._ssh: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """The address of the socket on this machine."""
+        return f"unix://{self._socket}" if self.host.name else self.host.url
+
+    @property
+    def is_open(self) -> bool:
+        """Whether ssh still runs."""
+        return not self.host.name or (self._ssh is not None and self._ssh.poll() is None)
+
+    def open(self) -> None:
+        """Connect, again if the connection was lost. Raises StackError that says why it is not possible."""
+        if self.is_open:
+            return
+        program = shutil.which("ssh", path=self._environ.get("PATH"))
+        if program is None:
+            raise StackError("there is no ssh on this machine", advice="install OpenSSH's client")
+        self._folder = self._folder or Path(tempfile.mkdtemp(prefix="bench-action-ssh-"))
+        self._socket.unlink(missing_ok=True)
+        with self._log.open("wb") as log:
+            self._ssh = subprocess.Popen(
+                ["sh", "-c", _UNTIL_WE_END, "sh", program, *self._make_arguments()],
+                env=dict(self._environ),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for us: the hosts are still to be cleaned
+            )
+        self._wait()
+
+    def close(self) -> None:
+        """Close the connection. Never raises."""
+        if self._ssh is not None:
+            self._end(self._ssh)
+            self._ssh = None
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def explain(self) -> str:
+        """Return the last line that ssh has printed, which may say why the engine cannot be reached."""
+        with contextlib.suppress(OSError):
+            lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            return lines[-1].strip() if lines else ""
+        return ""
+
+    @property
+    def _socket(self) -> Path:
+        return (self._folder or Path()) / "engine.sock"
+
+    @property
+    def _log(self) -> Path:
+        return (self._folder or Path()) / "ssh.log"
+
+    def _make_arguments(self) -> list[str]:
+        host, files = self.host, self._files
+        options = dict(_OPTIONS)
+        if files.key:
+            options |= {"IdentityFile": files.key, "IdentitiesOnly": "yes"}
+        if files.known_hosts:
+            options |= {"UserKnownHostsFile": files.known_hosts, "GlobalKnownHostsFile": "/dev/null"}
+        words = ["-N", "-T", *(word for name, value in options.items() for word in ("-o", f"{name}={value}"))]
+        words += ["-l", host.user] if host.user else []
+        words += ["-p", str(host.port)] if host.port else []
+        return [*words, "-L", f"{self._socket}:{host.socket}", "--", host.name]
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + _OPEN_S
+        while not self._socket.exists():
+            if not self.is_open or time.monotonic() > deadline:
+                said = self._log.read_text(encoding="utf-8", errors="replace").strip()
+                self._give_up()
+                raise make_connection_error(self.host, said or f"no connection within {_OPEN_S:g} s")
+            time.sleep(0.01)
+
+    def _give_up(self) -> None:
+        if self._ssh is not None:
+            self._end(self._ssh)
+            self._ssh = None
+
+    @staticmethod
+    def _end(ssh: "subprocess.Popen[bytes]") -> None:
+        if ssh.stdin is not None:
+            with contextlib.suppress(OSError):
+                ssh.stdin.close()  # the shell ends ssh
+        try:
+            ssh.wait(_CLOSE_S)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(ssh.pid, 9)
+            ssh.wait()
+
+
+# what ssh prints → what is wrong, and how to put it right
+_FAULTS: Sequence[tuple[str, str, str]] = (
+    (
+        r"REMOTE HOST IDENTIFICATION HAS CHANGED",
+        "its host key is another than the known one: it was installed again, or somebody is in between",
+        "compare `ssh-keyscan {name}` with the host's own /etc/ssh/ssh_host_*_key.pub; if that is it, run "
+        "`ssh-keygen -R {known}` and add the new key",
+    ),
+    (
+        r"Host key verification failed|host key is known|authenticity of host",
+        "its host key is not known",
+        "compare `ssh-keyscan {scan}` with the host's own /etc/ssh/ssh_host_*_key.pub, and add it to known_hosts",
+    ),
+    (
+        r"Permission denied|Too many authentication failures",
+        "it refuses our SSH key",
+        "run `ssh-copy-id {destination}`, or give the key that it knows (`--ssh-key`)",
+    ),
+    (r"Could not resolve|Name or service not known", "its name is not known", "write its IP address, or fix DNS"),
+    (r"Connection refused", "nothing answers at its SSH port", "start sshd there, or give its port: ssh://{name}:PORT"),
+    (
+        r"timed out|No route to host|Network is unreachable|no connection within",
+        "it cannot be reached",
+        "check that it runs, and that its SSH port is open for this machine",
+    ),
+    (
+        r"administratively prohibited|forwarding .*disabled",
+        "its sshd forwards no sockets",
+        "set `AllowStreamLocalForwarding yes` in its sshd_config",
+    ),
+)
+
+
+def make_connection_error(host: Host, said: str) -> StackError:
+    """Make the error for what ssh has said, with the command that puts it right."""
+    names = {
+        "name": host.name,
+        "destination": host.destination,
+        "scan": f"-p {host.port} {host.name}" if host.port else host.name,
+        "known": f"[{host.name}]:{host.port}" if host.port else host.name,
+    }
+    for pattern, cause, advice in _FAULTS:
+        if re.search(pattern, said, re.IGNORECASE):
+            return StackError(
+                f"no SSH connection to {host.url}",
+                cause=cause,
+                advice=advice.format(**names),
+                log=said.splitlines()[-5:],
+            )
+    return StackError(
+        f"no SSH connection to {host.url}",
+        cause=said.splitlines()[-1] if said else "ssh ended without a word",
+        advice=f"try `ssh -v {host.destination}`",
+        log=said.splitlines()[-5:],
+    )
