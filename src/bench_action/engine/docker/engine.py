@@ -24,6 +24,7 @@ from bench_action.engine.docker.limits import Limits
 from bench_action.engine.docker.networks import BRIDGE, NetworkForm, Swarm, read_swarm
 from bench_action.engine.docker.recipes import make_container_options
 from bench_action.engine.docker.registry import check_requested_platform, pull, require_platform
+from bench_action.engine.docker.sandboxes import Sandboxes
 from bench_action.engine.docker.session import DockerSession, collect_output
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import (
@@ -77,7 +78,8 @@ class DockerEngine:
     def __init__(self, owner: Ownership, environ: Mapping[str, str], machine: str = "") -> None:
         """Connect. Raises StackError if no engine answers.
 
-        `machine`: what handles call this engine's machine, if there are several.
+        `machine`: what handles call this engine's machine, if there are several. `sandbox_image`, if it is set, is used
+        for containers that hold the places of others in networks.
         """
         self._owner, self._machine = owner, machine
         self._environ = environ
@@ -91,6 +93,8 @@ class DockerEngine:
         self._sessions: list[DockerSession] = []
         self._expected: dict[str, Handle] = {}  # containers that should be running, by id
         self._images = RunImages(self._client, owner)
+        self._sandboxes = Sandboxes(self._client, self._creations, self._labels)
+        self.sandbox_image = ""
         self._manages_swarm: bool | None = None
 
     @property
@@ -379,17 +383,13 @@ class DockerEngine:
         data = self._volumes.make(spec, declared, limits)
         options = make_container_options(spec, declared, data, limits)
         networks = [self._name_network(slot) for slot in ([spec.slot] if spec.slot else self._slots)]
-        endpoint = self._client.api.create_endpoint_config(aliases=list(aliases))
         container = self._client.containers.create(
             spec.image,
             name="-".join(filter(None, (self._prefix, spec.slot, spec.name))),
-            hostname=host,
             labels=self._labels,
             detach=True,
-            network=networks[0],
             use_config_proxy=False,  # may contain a password, and no request of a run goes through a proxy
-            networking_config={networks[0]: endpoint},
-            **options,
+            **self._make_network_options(spec, networks[0], host, aliases, options),
         )
         for network in networks[1:]:
             self._client.api.connect_container_to_network(str(container.id), network)
@@ -397,6 +397,17 @@ class DockerEngine:
         copies = [FileCopy(f"{self.tls_folder}/{name}", content=text) for name, text in pem.items()]
         put_files(self._client, str(container.id), [*spec.container.files, *copies])
         return container
+
+    def _make_network_options(
+        self, spec: ServiceSpec, network: str, host: str, aliases: Sequence[str], options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Add how a container is in a network: itself, or in the place that another one holds, with that one's name."""
+        if self.sandbox_image and spec.kind not in {"load", "watch"}:
+            sandbox = self._sandboxes.hold(self.sandbox_image, network, host, aliases)
+            own = {name: value for name, value in options.items() if name != "sysctls"}
+            return {**own, "network_mode": f"container:{sandbox}"}
+        endpoint = self._client.api.create_endpoint_config(aliases=list(aliases))
+        return {**options, "hostname": host, "network": network, "networking_config": {network: endpoint}}
 
     def _wait(self, handle: Handle, timeout_s: float) -> int:
         """Wait until a container exits, and return its status."""

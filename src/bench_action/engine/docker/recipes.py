@@ -13,7 +13,7 @@ from bench_action.engine.protocol import COPIED, ContainerForm, Kind, ServiceSpe
 from bench_action.model.machine import OPEN_FILES
 
 # Linux caps a listen backlog at somaxconn (listen(2)), 4096 by default since 5.4 and 128 before.
-_SOCKETS = {"net.core.somaxconn": "4096", "net.ipv4.tcp_max_syn_backlog": "4096"}
+SOCKETS = {"net.core.somaxconn": "4096", "net.ipv4.tcp_max_syn_backlog": "4096"}
 # wrk needs one local port per connection; the default range has 28,232 (ip-sysctl, ip_local_port_range). It is in the
 # networks of all slots, and must not be a way from one to another.
 _LOAD_NETWORK = {"net.ipv4.ip_local_port_range": "1024 65535", "net.ipv4.ip_forward": "0"}
@@ -41,7 +41,7 @@ def make_container_options(spec: ServiceSpec, volumes: Sequence[str], data: Bind
         "healthcheck": {"test": ["NONE"]},  # an image's own probe would put load on what is measured
         "log_config": LogConfig(type="json-file", config={"max-size": "10m", "max-file": "1"}),
         "ulimits": [Ulimit(name=name, soft=value, hard=value) for name, value in ulimits.items()],
-        "sysctls": _SOCKETS,
+        "sysctls": SOCKETS,
         **limits.make_options(_list_capabilities(spec.kind)),
     }
     match spec.kind:
@@ -93,7 +93,7 @@ def _make_load_options() -> dict[str, Any]:
         "entrypoint": ["sleep"],
         "command": ["infinity"],
         "init": True,
-        "sysctls": _SOCKETS | _LOAD_NETWORK,
+        "sysctls": SOCKETS | _LOAD_NETWORK,
         "user": "65534:65534",
         "volumes": {"/sys/fs/cgroup": {"bind": _CGROUPS, "mode": "ro"}},
         "environment": {"BENCH_ACTION_CGROUPS": _CGROUPS},

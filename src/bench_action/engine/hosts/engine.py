@@ -190,6 +190,8 @@ class HostsEngine:
     def start(self, spec: ServiceSpec) -> Handle:
         """Start a container on its host, to which its image is copied if another host has made it."""
         place = self._find(spec.kind) if spec.machine is None else self._by_name[spec.machine]
+        if spec.kind == "load" and self.machines:
+            self._hold_places(spec.image)
         self._bring_image(spec.image, place)
         with place.use() as engine:
             return engine.start(spec)
@@ -284,6 +286,13 @@ class HostsEngine:
                 if engine.read_swarm().manages:
                     return place
         raise StackError("none of the hosts manages a Swarm", advice="run `bench-action check --hosts`")
+
+    def _hold_places(self, image: str) -> None:
+        """Let every host hold places in the networks with the load generator's image, which is small and there anyway."""
+        for place in self._places.values():
+            self._bring_image(image, place)
+            with place.use() as engine:
+                engine.sandbox_image = image
 
     def _bring_image(self, image: str, place: _Place) -> None:
         """Copy an image to a host from one that has it, as each host builds and pulls only what belongs there."""
