@@ -224,13 +224,15 @@ def _describe(
         run=run,
         source=revisions.source,
         machine=engine.machine(),
-        generator=stack.agent.machine(),
+        generator=stack.watchers.find("application").found if stack.watchers.all else stack.agent.machine(),
         images=stack.images.ids,
         control=identify_control(plan.project, plan.subjects),
         compares=revisions.base is not None,
         warnings=stack.warnings,
         applied=revisions.applied,
         runner=environ.get("RUNNER_ENVIRONMENT", ""),
+        hosts=stack.watchers.describe(),
+        network_bytes_per_s=stack.watchers.bytes_per_s,
     )
 
 

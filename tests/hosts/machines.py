@@ -304,7 +304,7 @@ class Machines:
 
 
 def _list_rules() -> list[tuple[tuple[str, ...], *tuple[str, ...]]]:
-    """List the rules that let the machines reach what this machine reaches: options of iptables, then chain and rule."""
+    """List the rules that let the machines reach other networks: options of iptables, then chain and rule."""
     network = f"{NETWORK}.0/24"
     return [
         (("-t", "nat"), "POSTROUTING", "-s", network, "!", "-d", network, "-j", "MASQUERADE"),
@@ -330,7 +330,7 @@ def remove_groups(name: str) -> None:
     for controller in _CGROUPS.iterdir():
         for folder, _, _ in os.walk(controller / name, topdown=False):
             with contextlib.suppress(OSError):
-                os.rmdir(folder)
+                Path(folder).rmdir()
 
 
 @contextmanager

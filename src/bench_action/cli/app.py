@@ -222,7 +222,8 @@ def _measure(options: Options, engine: EngineChoice, invocation: Invocation) -> 
     console = Console(stderr=True)
     with LiveProgress(console) if console.is_terminal else PlainProgress(console) as shown:
         progress = RedactedProgress(shown, invocation.redaction)
-        make_engine = partial(choose_engine, engine.value, environ, progress, Machines(options.hosts, options.ssh))
+        machines = Machines(options.hosts, options.ssh)
+        make_engine = partial(choose_engine, engine.value, environ, progress, machines=machines)
         ports = Ports(environ, invocation.interrupts, progress, make_engine, invocation.redaction)
         outcome = run_pipeline(options, ports)
     with contextlib.suppress(OSError):  # a full disk, or a closed pipe: the verdict remains
@@ -280,7 +281,7 @@ def check(
     check_environment(project.config, allowed.values)
     owner = Ownership.claim(Clock().run_id if up else "check", "")
     machines = Machines(Hosts.read(host) if host else None, _read_ssh_files(ssh_key, known_hosts))
-    chosen = choose_engine(engine.value, environ, PlainProgress(console), machines, owner, project)
+    chosen = choose_engine(engine.value, environ, PlainProgress(console), owner, project, machines=machines)
     lines = [Condition("configuration", "ok", f"{project.origin}: {', '.join(project.config.variants)}")]
     lines += [Condition("engine", "ok", chosen.name), *preflight(chosen, project), steal.read()]
     print_conditions(hide(lines), console)

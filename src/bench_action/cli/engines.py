@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from bench_action.config.hosts import Hosts, SshFiles
@@ -27,7 +27,7 @@ class Machines:
     """The hosts that the user names; None: those of the configuration. `ssh`: the files by which they are reached."""
 
     given: Hosts | None = None
-    ssh: SshFiles = SshFiles()
+    ssh: SshFiles = field(default_factory=SshFiles)
 
     def find(self, project: Project) -> Hosts | None:
         """Find the hosts of a run; None: this machine."""
@@ -38,9 +38,10 @@ def choose_engine(
     requested: EngineName,
     environ: Mapping[str, str],
     progress: Progress,
-    machines: Machines,
     owner: Ownership,
     project: Project,
+    *,
+    machines: Machines,
 ) -> Engine:
     """Choose the hosts if there are any, Docker if it answers and has, or can pull, every image, else the local engine.
 

@@ -28,6 +28,7 @@ from bench_action.model.result import (
     Environment,
     Finding,
     GateInfo,
+    HostInfo,
     NoiseSource,
     ProfileInfo,
     Result,
@@ -53,7 +54,7 @@ class Facts:
     `generator`: the machine as the load generator's agent describes it. `images`: name of a service → image id.
     `timings`: seconds of each step. `compares`: whether a base was requested. `warnings`: what was found before
     anything was measured. `findings`: what verification found to differ from base. `runner`: who hosts the runner of
-    GitHub Actions, empty outside of it.
+    GitHub Actions, empty outside of it. `hosts`, `network_bytes_per_s`: the machines, if there are several.
     """
 
     run: RunInfo
@@ -68,6 +69,8 @@ class Facts:
     applied: AppliedRules = field(default_factory=AppliedRules)
     findings: tuple[Finding, ...] = ()
     runner: str = ""
+    hosts: tuple[HostInfo, ...] = ()
+    network_bytes_per_s: float | None = None
 
     def add(self, findings: Sequence[Finding], warnings: Sequence[RunWarning]) -> "Facts":
         """Add what verification found."""
@@ -142,7 +145,8 @@ def assemble(plan: Plan, measured: Measured, facts: Facts) -> Result:
     """Assemble the result of a run, also of one that ended early."""
     run = _Run(plan, measured, facts)
     config, trials = plan.project.config, measured.trials
-    summaries = summarise(trials, plan.subjects, plan.project.objectives)
+    environment = _environment(facts, trials)
+    summaries = summarise(trials, plan.subjects, plan.project.objectives, environment)
     warnings = (
         *_run_warnings(run),
         *warn_of_objectives(trials, run.pairs, plan.project.objectives),
@@ -276,9 +280,10 @@ def _placement(plan: Plan) -> dict[str, str]:
     return found
 
 
-def fingerprint(machine: Machine, generator: Mapping[str, Any]) -> str:
+def fingerprint(machine: Machine, generator: Mapping[str, Any], hosts: Sequence[HostInfo] = ()) -> str:
     """Fingerprint a kind of machine; memory in whole GiB, as firmware takes slightly different amounts."""
-    parts = (generator["cpu_model"], machine.cores, round(machine.memory_mib / 1024), generator["machine"])
+    own = (generator["cpu_model"], machine.cores, round(machine.memory_mib / 1024), generator["machine"])
+    parts = (*own, *(value for host in hosts for value in (host.roles, host.cpu_model, host.cores)))
     return hashlib.sha256("|".join(str(part) for part in parts).encode()).hexdigest()[:12]
 
 
@@ -308,11 +313,13 @@ def _environment(facts: Facts, trials: Sequence[Trial]) -> Environment:
         memory_mib=machine.memory_mib,
         kernel=machine.kernel,
         docker=machine.engine_version,
-        fingerprint=fingerprint(machine, facts.generator),
+        fingerprint=fingerprint(machine, facts.generator, facts.hosts),
         images=dict(facts.images),
         steal_percent=fmean([trial.steal_percent for trial in trials if trial.phase != "count"] or [0.0]),
         architecture=facts.generator["machine"],
         runner=facts.runner,
+        hosts=facts.hosts,
+        network_bytes_per_s=facts.network_bytes_per_s,
     )
 
 

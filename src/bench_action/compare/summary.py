@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 
+from bench_action.compare.bottleneck import average_hosts, name_bottleneck
 from bench_action.compare.counting import count_metric
 from bench_action.compare.steps import SLO_RATE, list_rates
 from bench_action.config.gates import AT_RATE, EXACT
 from bench_action.config.schema import Objective
 from bench_action.model.metric import METRICS
-from bench_action.model.result import Errors, Estimate, ServiceUse, SubjectInfo, Summary, Trial
+from bench_action.model.result import Environment, Errors, Estimate, ServiceUse, SubjectInfo, Summary, Trial
 from bench_action.plan.blocks import PAIRED_PHASES
 from bench_action.stats.interval import estimate_mean
 
@@ -16,19 +17,38 @@ _PARTS = (("", "application"), ("db_", "db"), ("cache_", "cache"))
 
 
 def summarise(
-    trials: Sequence[Trial], subjects: Sequence[SubjectInfo], objectives: Mapping[str, Objective] = {}
+    trials: Sequence[Trial],
+    subjects: Sequence[SubjectInfo],
+    objectives: Mapping[str, Objective] = {},
+    environment: Environment | None = None,
 ) -> tuple[Summary, ...]:
     """Summarise each cell, by profile in the order of measuring, then in the order of `subjects`.
 
-    `objectives`: profile → its own, if it has one.
+    `objectives`: profile → its own, if it has one. `environment`: the machines, to name bottlenecks.
     """
     profiles = dict.fromkeys(trial.profile for trial in trials if not trial.route)
     startup_s = {(subject.variant, subject.revision): subject.startup_s for subject in subjects}
     cells = [(subject.variant, subject.revision, profile) for profile in profiles for subject in subjects]
     by_cell = {cell: [t for t in trials if (t.variant, t.revision, t.profile) == cell] for cell in cells}
-    return tuple(
+    summaries = (
         _summarise_cell(own, startup_s[cell[:2]], objectives.get(cell[2])) for cell, own in by_cell.items() if own
     )
+    return tuple(_add_hosts(each, trials, environment) for each in summaries)
+
+
+def _add_hosts(summary: Summary, trials: Sequence[Trial], environment: Environment | None) -> Summary:
+    """Add how busy each of several machines was while a cell was loaded alone, and what limited it."""
+    if environment is None or not environment.hosts:
+        return summary
+    own = [trial for trial in trials if trial.phase == "capacity" and trial.cell == summary.cell and trial.valid]
+    if not own:
+        return summary
+    cpus = {host.roles: host.cores for host in environment.hosts}
+    found = {
+        "host_busy": average_hosts(own),
+        "bottleneck": name_bottleneck(own, cpus, environment.network_bytes_per_s),
+    }
+    return summary.model_copy(update=found)
 
 
 def trial_values(trial: Trial) -> dict[str, float]:

@@ -76,7 +76,7 @@ class Hosts(BaseModel):
         DEFAULT_MTU,
         ge=_LEAST_MTU,
         le=_MOST_MTU,
-        description="the largest packet of the run's networks, in bytes: 50 less than that of the network between the hosts",
+        description="the largest packet of the run's networks, in bytes: 50 less than of that between the hosts",
     )
 
     @property
@@ -98,8 +98,8 @@ class Hosts(BaseModel):
         services = [f"services={self.services}"] if self.services else []
         return [f"app={self.app}", *services, *(f"load={url}" for url in self.load)]
 
-    @classmethod
-    def read(cls, texts: Sequence[str]) -> Self:
+    @staticmethod
+    def read(texts: Sequence[str]) -> "Hosts":
         """Read `ROLE=URL` as options and inputs have it; `load` may occur several times. Raises InputError."""
         values: dict[str, Any] = {}
         for text in texts:
@@ -110,12 +110,12 @@ class Hosts(BaseModel):
                 raise InputError(f"the host of {role} is given twice", advice="only `load` may have several hosts")
             else:
                 values[role.strip()] = url.strip()
-        return _validate(cls, values)
+        return _validate(values)
 
 
-def _validate(model: type[Hosts], values: Mapping[str, Any]) -> Any:
+def _validate(values: Mapping[str, Any]) -> Hosts:
     try:
-        return model.model_validate(values)
+        return Hosts.model_validate(values)
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors(include_url=False)]
         raise InputError(

@@ -38,7 +38,7 @@ class Options:
     git: Mapping[str, str] | None = field(default=None, repr=False)
     shard: Shard | None = None
     hosts: Hosts | None = None
-    ssh: SshFiles = SshFiles()
+    ssh: SshFiles = field(default_factory=SshFiles)
 
     @property
     def command(self) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
-from bench_action.model.machine import Condition, Machine
+from bench_action.model.machine import Condition, Machine, join_roles
 from bench_action.model.wording import memory
 
 Kind = Literal["postgres", "redis", "mysql", "other", "load", "watch", "subject"]
@@ -182,13 +182,18 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class MachineRoles:
-    """What a machine of several does. `title`: what a person knows it by. `name`: that of Handle, and so may be empty."""
+    """What a machine of several does. `title`: what a person knows it by. `name`: as in Handle, so it may be empty."""
 
     name: str
     title: str
     application: bool = False
     services: bool = False
     load: bool = False
+
+    @property
+    def label(self) -> str:
+        """Its roles, as results name it."""
+        return join_roles(application=self.application, services=self.services, load=self.load)
 
 
 class Session(Protocol):

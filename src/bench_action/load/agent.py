@@ -120,6 +120,7 @@ _PROBE_S = 0.5
 _PROBED_SHARE = 0.01
 _STOP_S = 0.05
 _LARGE = 256 * 1024  # bytes: many packets of any size
+_FILL = 8 * 1024**2  # a tenth of a second at 1 Gbit/s
 _REPEATED_AT = 100  # offset of tcpi_total_retrans in struct tcp_info (linux/tcp.h), which has four bytes
 # what OpenSSL calls a server that answers a handshake in plain text
 _PLAIN = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"})
@@ -167,11 +168,13 @@ def answer_question(question: Mapping[str, str]) -> object:
         return read_cpu_ms(question["part"])
     if question["read"] == "machine":
         return read_machine()
+    if question["read"] == "fill":
+        return "x" * _FILL
     return question  # as it came, so that the other end sees whether large packets arrive
 
 
 def reach(order: ReachOrder) -> ReachAnswer:
-    """Try to reach another agent, with few bytes and then with many, which fill packets of any size in both directions."""
+    """Try to reach another agent, with few bytes and then with many, which fill large packets in both directions."""
     reached, host = "nothing", order["address"].rpartition(":")[0]
     try:
         socket.gethostbyname(host)
@@ -184,9 +187,22 @@ def reach(order: ReachOrder) -> ReachAnswer:
                 if json.loads(reader.readline() or "null") != json.loads(question):
                     raise ConnectionError("something else came back")
                 reached = name
+            speed = measure_speed(connection)
     except (OSError, ValueError) as error:
-        return {"reached": cast("Any", reached), "problem": describe_failure(error, order["timeout_s"], 0)}
-    return {"reached": "large", "problem": ""}
+        problem = describe_failure(error, order["timeout_s"], 0)
+        return {"reached": cast("Any", reached), "problem": problem, "bytes_per_s": 0.0}
+    return {"reached": "large", "problem": "", "bytes_per_s": speed}
+
+
+def measure_speed(connection: socket.socket) -> float:
+    """Measure how many bytes/s arrive from another agent; what it does before it sends does not count."""
+    connection.sendall(json.dumps({"read": "fill"}).encode() + b"\n")
+    piece = connection.recv(_PIECE)
+    began, received = time.monotonic(), 0
+    while piece and not piece.endswith(b"\n"):
+        piece = connection.recv(_PIECE)
+        received += len(piece)
+    return received / max(1e-6, time.monotonic() - began)
 
 
 class Message(NamedTuple):

@@ -134,10 +134,11 @@ class ReachOrder(TypedDict):
 
 
 class ReachAnswer(TypedDict):
-    """How far it got. `problem` says why it got no further; empty if everything came back."""
+    """How far it got. `problem` says why it got no further; empty if everything came back, `bytes_per_s` from there."""
 
     reached: Literal["nothing", "name", "small", "large"]
     problem: str
+    bytes_per_s: float
 
 
 class MachineOrder(TypedDict):

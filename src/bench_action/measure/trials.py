@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import fmean, pstdev
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from bench_action.config.schema import Profile
 from bench_action.load.generator import Reply, Sample, Tape, Turns, convert_counters
 from bench_action.load.messages import PartCounters, WrkAnswer
+from bench_action.load.peers import find_peer
 from bench_action.load.replies import (
     describe_statuses,
     find_unexpected,
@@ -81,12 +82,16 @@ class TrialPlan:
 
 @dataclass(frozen=True, slots=True)
 class LoadRun:
-    """One run of wrk, and what was seen meanwhile. `usage`: what each part used over wrk's own window."""
+    """One run of wrk, and what was seen meanwhile. `usage`: what each part used over wrk's own window.
+
+    `host_busy`: what each machine does → the share of time in which its CPUs were busy, if there are several.
+    """
 
     report: Report
     usage: Mapping[str, Usage]
     memory_mib: float | None
     db_connections: int
+    host_busy: Mapping[str, float] = field(default_factory=dict)
 
     def measure_strain(self, subject: Subject) -> Strain:
         """Sum up what it did to a subject."""
@@ -130,7 +135,7 @@ def load_alone(
     load = subject.order_load(profile, duration_s, number)
     answer = stack.agent.wrk(load, watch, CHECK_S)
     require_alive(stack.engine)
-    run = _build_load_run(answer, where, watch.peak)
+    run = _build_load_run(stack, answer, where, watch.peak)
     require_within_limits(stack.engine, [run.measure_strain(subject)])
     return run
 
@@ -142,7 +147,7 @@ def load_together(
     loads = [subject.order_slice(profile, duration_s, number) for subject in subjects]
     answers = stack.agent.duet(loads, lambda: None, 60.0)
     require_alive(stack.engine)
-    runs = [_build_load_run(answer, name, 0) for answer, name in zip(answers, where, strict=True)]
+    runs = [_build_load_run(stack, answer, name, 0) for answer, name in zip(answers, where, strict=True)]
     strains = [run.measure_strain(subject) for run, subject in zip(runs, subjects, strict=True)]
     require_within_limits(stack.engine, strains)
     return runs
@@ -199,7 +204,8 @@ def _build_load_trial(
             name: part.memory_mib for name, part in run.usage.items() if name.partition(":")[0] != "application"
         },
         steal_percent=report.steal_percent,
-        **_average_idle(place, report),
+        **_average_idle(place, subject, report),
+        host_busy={name: round(share, 4) for name, share in run.host_busy.items()},
         replies=summarise_replies(report.sampled),
         sent=count_sent(profile, subject.address_profile(profile), report.sent) if profile.is_mix else {},
         marks=tuple(
@@ -484,21 +490,28 @@ def locate(place: TrialPlan, subject: Subject) -> dict[str, Any]:
     return location
 
 
-def _average_idle(place: TrialPlan, report: Report) -> dict[str, float]:
+def _average_idle(place: TrialPlan, subject: Subject, report: Report) -> dict[str, float]:
     """Average the idle shares of the application's and the services' CPUs, if it is known which they are."""
     if place.placement is None:
         return {}
-    groups = {"application_idle": place.placement.track(place.track), "services_idle": place.placement.services}
+    handles = {
+        "application_idle": subject.handle,
+        "services_idle": next(iter(subject.services.values()), subject.handle),
+    }
+    cpus = {"application_idle": place.placement.track(place.track), "services_idle": place.placement.services}
+    shares = {name: report.machines.get(find_peer(handle.part), report.idle) for name, handle in handles.items()}
     return {
-        name: sum(report.idle[cpu] for cpu in cpus) / len(cpus)
-        for name, cpus in groups.items()
-        if all(cpu in report.idle for cpu in cpus)
+        name: fmean(shares[name][cpu] for cpu in own)
+        for name, own in cpus.items()
+        if all(cpu in shares[name] for cpu in own)
     }
 
 
-def _build_load_run(answer: WrkAnswer, where: str, db_connections: int) -> LoadRun:
-    usage = subtract_counters(answer["before"], answer["after"])
-    return LoadRun(parse_report(answer, where), usage, answer["memory_mib"], db_connections)
+def _build_load_run(stack: Stack, answer: WrkAnswer, where: str, db_connections: int) -> LoadRun:
+    usage, report = subtract_counters(answer["before"], answer["after"]), parse_report(answer, where)
+    labels = stack.watchers.labels
+    busy = {labels[name]: 1 - fmean(idle.values()) for name, idle in report.machines.items() if idle}
+    return LoadRun(report, usage, answer["memory_mib"], db_connections, busy)
 
 
 def subtract_counters(before: PartCounters, after: PartCounters) -> dict[str, Usage]:

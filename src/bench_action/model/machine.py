@@ -4,8 +4,23 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Level = Literal["ok", "warning", "fatal"]
+# what a machine of several does, as results and tables call it
+APPLICATION: Final = "application"
+SERVICES: Final = "services"
+WRK: Final = "wrk"
+_AND = " and "
 # the limit for wrk, subjects and services (docs/architecture.md, "Choices that look odd, and why they stand")
 OPEN_FILES: Final = 16384
+
+
+def join_roles(*, application: bool, services: bool, load: bool) -> str:
+    """Name a machine by what it does: `application`, `services and wrk`."""
+    return _AND.join(name for name, has in ((APPLICATION, application), (SERVICES, services), (WRK, load)) if has)
+
+
+def split_roles(name: str) -> list[str]:
+    """Split such a name into roles."""
+    return name.split(_AND)
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,6 +198,10 @@ class Trial(Frozen):
     slot: str = Field("", description="its slot, in the phases of pairs")
     application_idle: float | None = Field(None, description="share of the application's CPUs that was idle")
     services_idle: float | None = Field(None, description="the same for the services' CPUs")
+    host_busy: dict[str, float] = Field(
+        {},
+        description="share of its CPUs' time that each machine was busy, by what it does; empty if there is only one",
+    )
     statements: tuple[Statement, ...] = Field((), description="its queries, in phase `count`")
     idle: Work | None = Field(None, description="work without requests, measured after this count; null: not measured")
     idle_s: float = Field(0.0, description="for how long idle work was measured")
@@ -301,8 +305,17 @@ class GateInfo(Frozen):
     level: Literal["fail", "warn"]
 
 
+class HostInfo(Frozen):
+    """One machine of a run on several."""
+
+    roles: str = Field(description="what it does: `application`, `services`, `wrk`, or several of them")
+    cpu_model: str
+    cores: int = Field(description="CPUs that the run may use there")
+    architecture: str
+
+
 class Environment(Frozen):
-    """The machine that the engine runs on."""
+    """The machine that the engine runs on; of several, that of the application."""
 
     cpu_model: str
     cores: int
@@ -314,6 +327,10 @@ class Environment(Frozen):
     steal_percent: float
     architecture: str = Field("", description="as the kernel names it, such as x86_64 or aarch64")
     runner: str = Field("", description="`github-hosted` or `self-hosted`; empty outside of GitHub Actions")
+    hosts: tuple[HostInfo, ...] = Field((), description="the machines, if there are several")
+    network_bytes_per_s: float | None = Field(
+        None, description="how much arrived at wrk's machine from the application's, with nothing else on the network"
+    )
 
 
 class ShardInfo(Frozen):
@@ -431,6 +448,8 @@ class Summary(Frozen):
     spread: float | None = Field(description="(highest − lowest) ÷ median of requests/s; null for one trial")
     metrics: dict[str, Estimate]
     services: dict[str, ServiceUse] = Field({}, description="of its services and workers, over its valid trials")
+    host_busy: dict[str, float] = Field({}, description="medians of `host_busy` of its trials")
+    bottleneck: str = Field("", description="what limited it; empty if that is not known, or nothing was busy")
 
     @property
     def cell(self) -> str:

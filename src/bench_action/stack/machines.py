@@ -1,6 +1,5 @@
 """What watches the machines of a run that the load generator is not on, and the network between all of them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -16,6 +15,7 @@ from bench_action.engine.protocol import (
 from bench_action.load.generator import Agent
 from bench_action.load.messages import MachineAnswer, ReachAnswer
 from bench_action.model.errors import StackError
+from bench_action.model.result import HostInfo
 from bench_action.stack.images import Image
 from bench_action.stack.parallel import run_in_parallel
 
@@ -39,16 +39,49 @@ class Watcher:
         return f"{host}:{WATCH_PORT}"
 
 
-def watch_machines(engine: Engine, image: Image, load: Handle, agent: Agent) -> tuple[Watcher, ...]:
+@dataclass(frozen=True, slots=True)
+class Watchers:
+    """The agents on all machines of a run; none if it is only one. `bytes_per_s`: from the application's to wrk's."""
+
+    all: tuple[Watcher, ...] = ()
+    bytes_per_s: float | None = None
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What each machine does, by the address of its agent, empty for the load generator's."""
+        return {watcher.address if watcher.roles.name else "": watcher.roles.label for watcher in self.all}
+
+    def find(self, role: str) -> Watcher:
+        """Find the agent on the machine with a role: `application`, `services` or `load`."""
+        return next(watcher for watcher in self.all if getattr(watcher.roles, role))
+
+    def describe(self) -> tuple[HostInfo, ...]:
+        """Describe the machines for the result, without their addresses."""
+        return tuple(
+            HostInfo(
+                roles=watcher.roles.label,
+                cpu_model=watcher.found["cpu_model"] or watcher.found["machine"],
+                cores=watcher.found["cores"],
+                architecture=watcher.found["machine"],
+            )
+            for watcher in sorted(self.all, key=lambda each: not each.roles.application)
+        )
+
+
+def watch_machines(engine: Engine, image: Image, load: Handle, agent: Agent) -> Watchers:
     """Start an agent on each other machine, and prove that all reach each other; none if there is only one machine."""
     if not engine.machines:
-        return ()
+        return Watchers()
     watchers = tuple(run_in_parallel(lambda roles: _watch(engine, roles, image, load, agent), engine.machines))
     for watcher in watchers:
         watcher.agent.serve(WATCH_PORT)
+    bytes_per_s = None
     for here, there in permutations(watchers, 2):
-        _require_reached(here, there, here.agent.reach(there.address, _REACH_S))
-    return watchers
+        answer = here.agent.reach(there.address, _REACH_S)
+        _require_reached(here, there, answer)
+        if not here.roles.name and there.roles.application:
+            bytes_per_s = answer["bytes_per_s"]
+    return Watchers(watchers, bytes_per_s)
 
 
 def _watch(engine: Engine, roles: MachineRoles, image: Image, load: Handle, agent: Agent) -> Watcher:
@@ -78,8 +111,3 @@ def _require_reached(here: Watcher, there: Watcher, answer: ReachAnswer) -> None
         cause=f"the Swarm's ports are closed between them ({answer['problem']})",
         advice=f"let the hosts reach each other at {_PORTS}",
     )
-
-
-def find_watcher(watchers: Sequence[Watcher], role: str) -> Watcher:
-    """Find the agent on the machine with a role: `application`, `services` or `load`."""
-    return next(watcher for watcher in watchers if getattr(watcher.roles, role))

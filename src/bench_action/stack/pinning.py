@@ -2,14 +2,16 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from bench_action.engine.protocol import Engine, Handle
+from bench_action.load.generator import Agent
 from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
 from bench_action.plan.placement import Placement, Processors, choose_placements, place_on_machines
 from bench_action.plan.plan import Plan
-from bench_action.stack.machines import Watcher, find_watcher
+from bench_action.stack.machines import Watcher
 from bench_action.stack.stack import Stack
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -20,8 +22,8 @@ def find_placements(stack: Stack) -> tuple[Placement, ...]:
 
     If this process runs on that machine too, only the CPUs that it may use are considered.
     """
-    if stack.watchers:
-        found = (find_watcher(stack.watchers, role) for role in ("application", "services", "load"))
+    if stack.watchers.all:
+        found = (stack.watchers.find(role) for role in ("application", "services", "load"))
         return place_on_machines(*map(_describe_processors, found))
     generator = stack.agent.machine()
     usable = set(generator["cpus"])
@@ -29,6 +31,10 @@ def find_placements(stack: Stack) -> tuple[Placement, ...]:
         usable = usable & os.sched_getaffinity(0) or usable
     siblings = {int(cpu): found for cpu, found in generator["siblings"].items()}
     return choose_placements(usable, siblings, stack.tracks)
+
+
+def _read_cpus(agent: Agent) -> Sequence[int]:
+    return agent.machine()["cpus"]
 
 
 def _describe_processors(watcher: Watcher) -> Processors:
@@ -41,8 +47,8 @@ def fit_to_pinning(stack: Stack, plan: Plan, progress: Progress) -> Plan:
     """Return the plan, or one that measures pairs in turn if the engine cannot pin containers to CPUs."""
     if not plan.needs_pinning:
         return plan
-    checked = [(watcher.handle, watcher.agent) for watcher in stack.watchers] or [(stack.load, stack.agent)]
-    problems = [check_pinning(stack.engine, handle, lambda: agent.machine()["cpus"]) for handle, agent in checked]
+    checked = [(watcher.handle, watcher.agent) for watcher in stack.watchers.all] or [(stack.load, stack.agent)]
+    problems = (check_pinning(stack.engine, handle, partial(_read_cpus, agent)) for handle, agent in checked)
     why = next(filter(None, problems), "")
     if not why:
         return plan

@@ -18,7 +18,7 @@ from bench_action.model.wording import plural
 from bench_action.plan.blocks import Pair
 from bench_action.plan.placement import Placement
 from bench_action.stack.images import Images, explain_failed_base, make_images
-from bench_action.stack.machines import Watcher, watch_machines
+from bench_action.stack.machines import Watchers, watch_machines
 from bench_action.stack.parallel import run_in_parallel
 from bench_action.stack.probes import make_check
 from bench_action.stack.readiness import Group, ReadinessCheck, wait_for_groups, wait_until_ready
@@ -33,10 +33,10 @@ from bench_action.stack.subject import Subject
 class Stack:
     """The running parts of a run, for verification and measuring.
 
-    `load`: wrk's container; `agent` runs in it. `subjects`: each in its own slot, until pairs are measured in the
-    first slots. `watchers`: the agents on each machine, if there are several. `in_turns`: memory is too short for that, so variants take turns: head in the first slot, and base,
-    if there is one, in the second. `tracks`: for how many duets at the same time there are slots. `lacks`: variant →
-    why it has no base subject.
+    `load`: wrk's container; `agent` runs in it. `watchers`: the agents on all machines, if there are several.
+    `subjects`: each in its own slot, until pairs are measured in the first slots. `in_turns`: memory is too short for
+    that, so variants take turns: head in the first slot, and base, if there is one, in the second. `tracks`: for how
+    many duets at the same time there are slots. `lacks`: variant → why it has no base subject.
     """
 
     engine: Engine
@@ -48,7 +48,7 @@ class Stack:
     sessions: Sessions
     in_turns: bool = False
     tracks: int = 1
-    watchers: tuple[Watcher, ...] = ()
+    watchers: Watchers = field(default_factory=Watchers)
     subjects: tuple[Subject, ...] = ()
     lacks: Mapping[str, Lack] = field(default_factory=dict)
     warnings: tuple[RunWarning, ...] = ()
@@ -109,7 +109,7 @@ class Stack:
         """Move services and wrk to their CPUs, away from the application's."""
         wanted = {handle.id: (handle, placement.services) for slot in self.slots for handle in slot.handles.values()}
         wanted[self.load.id] = (self.load, placement.load)
-        for watcher in self.watchers:
+        for watcher in self.watchers.all:
             if watcher.roles.application and watcher.handle is not self.load:
                 wanted[watcher.handle.id] = (watcher.handle, placement.background)
         moving = [(handle, cpus) for handle, cpus in wanted.values() if self._cpus.get(handle.id) != cpus]

@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+import docker
 from docker.errors import APIError, DockerException, ImageNotFound
 from docker.models.containers import Container
 from requests.exceptions import RequestException
@@ -358,7 +359,7 @@ class DockerEngine:
     def import_image(self, stream: Iterable[bytes]) -> None:
         """Take an image from another engine."""
         with translate_errors("could not copy an image from another host"):
-            for line in self._client.api.load_image(stream, quiet=True):
+            for line in _load(self._client, stream):
                 if "error" in line:
                     raise StackError("could not copy an image from another host", cause=str(line["error"]))
 
@@ -478,3 +479,9 @@ def _try(action: Callable[[], object]) -> None:
     """Ignore a failed removal: somebody else may be removing the same, and our caller lists what is left."""
     with contextlib.suppress(APIError, RequestException):
         action()
+
+
+def _load(client: docker.DockerClient, stream: Iterable[bytes]) -> Iterable[Mapping[str, object]]:
+    """Load an image; what the engine says of it."""
+    api: Any = client.api  # the SDK has no types for it
+    return cast("Iterable[Mapping[str, object]]", api.load_image(stream, quiet=True))

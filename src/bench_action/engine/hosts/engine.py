@@ -262,7 +262,7 @@ class HostsEngine:
         return engine.logs(handle, lines) if engine is not None else []
 
     def remove(self) -> list[str]:
-        """Remove everything on every host, and close the connections. Raises StackError naming each host that is left."""
+        """Remove everything on every host, and close the connections. Raises StackError naming each host that fails."""
         reached = [place for place in self._places.values() if place.engine is not None]
         outcomes = _in_parallel(_remove, reached)
         for place in self._places.values():
@@ -288,7 +288,7 @@ class HostsEngine:
         raise StackError("none of the hosts manages a Swarm", advice="run `bench-action check --hosts`")
 
     def _hold_places(self, image: str) -> None:
-        """Let every host hold places in the networks with the load generator's image, which is small and there anyway."""
+        """Let every host hold places in the networks with the load generator's image, which is there anyway."""
         for place in self._places.values():
             self._bring_image(image, place)
             with place.use() as engine:
@@ -356,7 +356,7 @@ def _remove(place: _Place) -> list[str] | StackError:
         return StackError(
             f"could not clean {place.roles.title}",
             cause=": ".join(filter(None, (error.what, error.cause))),
-            advice="once it can be reached, the next run on it removes what is left, as does `bench-action check --hosts`",
+            advice="once it can be reached, the next run on it, or `bench-action check --hosts`, removes what is left",
         )
 
 

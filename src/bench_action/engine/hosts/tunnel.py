@@ -74,8 +74,8 @@ class Tunnel:
         self._folder = self._folder or Path(tempfile.mkdtemp(prefix="bench-action-ssh-"))
         self._socket.unlink(missing_ok=True)
         with self._log.open("wb") as log:
-            self._ssh = subprocess.Popen(
-                ["sh", "-c", _UNTIL_WE_END, "sh", program, *self._make_arguments()],
+            self._ssh = subprocess.Popen(  # noqa: S603 (the configuration can name no option of ssh)
+                ["/bin/sh", "-c", _UNTIL_WE_END, "sh", program, *self._make_arguments()],
                 env=dict(self._environ),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
@@ -152,13 +152,12 @@ _FAULTS: Sequence[tuple[str, str, str]] = (
     (
         r"REMOTE HOST IDENTIFICATION HAS CHANGED",
         "its host key is another than the known one: it was installed again, or somebody is in between",
-        "compare `ssh-keyscan {name}` with the host's own /etc/ssh/ssh_host_*_key.pub; if that is it, run "
-        "`ssh-keygen -R {known}` and add the new key",
+        "compare `ssh-keyscan {scan}` with /etc/ssh/ssh_host_*_key.pub there; run `ssh-keygen -R {known}`, and add it",
     ),
     (
         r"Host key verification failed|host key is known|authenticity of host",
         "its host key is not known",
-        "compare `ssh-keyscan {scan}` with the host's own /etc/ssh/ssh_host_*_key.pub, and add it to known_hosts",
+        "compare `ssh-keyscan {scan}` with /etc/ssh/ssh_host_*_key.pub there, and add it to known_hosts",
     ),
     (
         r"Permission denied|Too many authentication failures",

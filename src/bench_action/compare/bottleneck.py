@@ -1,0 +1,73 @@
+"""Name what limits a cell that is loaded alone, if the parts of the run have machines of their own. Pure."""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Final
+
+from bench_action.model.machine import APPLICATION, SERVICES, WRK, split_roles
+from bench_action.model.result import Trial
+
+_FULL: Final = 0.9  # of the CPUs of a machine: with more, requests wait for one
+_GENERATOR_FULL = 0.7  # of wrk's threads: with more, a trial is not valid (load/validity.py)
+_NETWORK_FULL = 0.7  # of what arrived when nothing else was sent
+_NEAR = 0.06  # of a whole number of CPUs: that many processes of one thread each were busy all the time
+
+
+def average_hosts(trials: Sequence[Trial]) -> dict[str, float]:
+    """Compute the median over trials of how busy each machine was, by what it does."""
+    names = dict.fromkeys(name for trial in trials for name in trial.host_busy)
+    return {name: median(trial.host_busy[name] for trial in trials if name in trial.host_busy) for name in names}
+
+
+def name_bottleneck(trials: Sequence[Trial], cpus: Mapping[str, int], network_bytes_per_s: float | None) -> str:
+    """Name the part that limits a cell: `application`, `database`, `generator`, `network`, or another service.
+
+    `cpus`: how many each machine has, by what it does. `network_bytes_per_s`: how much the network carried when nothing
+    else was sent. Empty if nothing was busy: requests wait for a lock, a pool or a timer, or there are too few
+    connections. With machines that share roles, the part that used most of its machine.
+    """
+    busy = average_hosts(trials)
+    if not busy:
+        return ""
+    if median(trial.generator_busy for trial in trials) > _GENERATOR_FULL or busy.get(WRK, 0.0) > _FULL:
+        return "generator"
+    if network_bytes_per_s:
+        sent = median(trial.bytes_read / trial.wall_s for trial in trials)
+        if sent > _NETWORK_FULL * network_bytes_per_s:
+            return "network"
+    used = _average_use(trials)
+    for roles, share in busy.items():
+        parts = _list_parts(roles, used)
+        if share > _FULL and parts:
+            return _call(max(parts, key=lambda part: used[part]))
+    for roles, count in cpus.items():
+        for part in _list_parts(roles, used):
+            whole = round(used[part])
+            if 1 <= whole < count and abs(used[part] - whole) < _NEAR * whole:
+                return _call(part)
+    return ""
+
+
+def _average_use(trials: Sequence[Trial]) -> dict[str, float]:
+    """Compute the median over trials of how many CPUs each part used."""
+    names = dict.fromkeys(name for trial in trials for name in trial.cpu_ms)
+    return {
+        name: median(trial.cpu_ms[name] / 1000 / trial.wall_s for trial in trials if name in trial.cpu_ms)
+        for name in names
+    }
+
+
+def _list_parts(roles: str, used: Mapping[str, float]) -> list[str]:
+    """List the parts that a machine with these roles runs."""
+    own = split_roles(roles)
+    return [
+        part
+        for part in used
+        if (part == "application" and APPLICATION in own)
+        or (part == "generator" and WRK in own)
+        or (part not in {"application", "generator"} and SERVICES in own)
+    ]
+
+
+def _call(part: str) -> str:
+    return {"db": "database"}.get(part, part)
