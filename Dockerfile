@@ -25,7 +25,7 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels .
 
 FROM python:3.13-slim
 # git and git-lfs read the base revision's sources; docker-cli and docker-buildx build images with BuildKit, docker-compose
-# reads compose files; wrk is here because the load generator runs from this image.
+# reads compose files, openssh-client reaches hosts; wrk is here because the load generator runs from this image.
 # Left out, which saves as much as docker-compose takes: perl, which only git's mail, svn and web commands need (perl-base
 # stays), and git's servers and programs for other protocols. git-core's copy of git becomes a link to it.
 RUN apt-get update \
@@ -39,7 +39,7 @@ RUN apt-get update \
     --option Dpkg::Options::=--path-exclude=/usr/lib/git-core/git-daemon \
     --option Dpkg::Options::=--path-exclude=/usr/lib/git-core/git-http-[bfp]* \
     --option Dpkg::Options::=--path-exclude=/usr/lib/git-core/git-imap-send \
-    docker-buildx docker-cli docker-compose git git-lfs wrk \
+    docker-buildx docker-cli docker-compose git git-lfs openssh-client wrk \
     && ln --symbolic --force ../../bin/git /usr/lib/git-core/git \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/bench-action /opt/bench-action

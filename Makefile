@@ -3,11 +3,11 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv run test test-newer-engine unit check format lock schemas harness examples history faults engine images buildx compose packages clean
+.PHONY: help .venv run test test-newer-engine unit check format lock schemas harness examples hosts-demo history faults engine images buildx compose packages clean
 
 PYTHON ?= python3
 # Debian packages that the tests and checks use; empty where their equivalents are there already
-PACKAGES ?= postgresql redis-server mariadb-server-core mariadb-client wrk shellcheck chromium python3-pip $(if $(shell command -v npm),,nodejs npm)
+PACKAGES ?= postgresql redis-server mariadb-server-core mariadb-client wrk shellcheck chromium openssh-server iproute2 iptables python3-pip $(if $(shell command -v npm),,nodejs npm)
 # passed on: make run ARGS="--preset article", make test ARGS="-k engine", make lock ARGS=--upgrade
 ARGS ?=
 
@@ -105,6 +105,10 @@ harness: engine images .venv ## measure what the harness itself costs (a few min
 
 examples: engine .venv ## measure every example, with and without its slowdown (ARGS=NAME…; an hour at most)
 	.venv/bin/python scripts/examples.py $(ARGS)
+
+hosts-demo: engine images packages .venv ## measure the built-in applications over three machines on this one (as root)
+	@scripts/packages.sh openssh-server iproute2 iptables
+	.venv/bin/python -m tests.hosts.demo $(ARGS)
 
 history: .venv ## measure how a history grows: append, read, page (minutes)
 	.venv/bin/python benchmarks/history.py

@@ -81,7 +81,8 @@ def _run(options: Options, ports: Ports) -> Outcome:
         with cleaned_up(engine, ports.interrupts, ports.progress.warn):
             with clock.time("stack"):
                 stack = _bring_up(engine, revisions, options, ports, room)  # stack
-            _warn([steal.read()], progress)
+            if not engine.machines:
+                _warn([steal.read()], progress)
             with clock.time("verify"):
                 verified = verify(stack, revisions, progress)  # verify
             places = find_placements(stack)

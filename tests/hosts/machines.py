@@ -84,6 +84,12 @@ class Machine:
             raise MachineError(f"{self.name}: docker {' '.join(argv)} failed: {done.stderr.strip()}")
         return done.stdout.strip()
 
+    def list_left(self) -> str:
+        """List what runs of the tool have left on its engine: containers, networks and volumes; empty if nothing."""
+        kinds = (("ps", "--all"), ("network", "ls"), ("volume", "ls"))
+        found = (self.docker(*kind, "--quiet", "--filter", "label=bench-action") for kind in kinds)
+        return " ".join(text.replace("\n", " ") for text in found if text)
+
     def boot(self) -> None:
         """Start its first process, plug its cable in, and start SSH."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -235,9 +241,14 @@ class Machines:
         """Make the first machine the manager of a Swarm, and let the others join it."""
         first, *others = self.by_name.values()
         first.docker("swarm", "init", "--advertise-addr", first.address)
-        token = first.docker("swarm", "join-token", "--quiet", "worker")
         for machine in others:
-            machine.docker("swarm", "join", "--token", token, f"{first.address}:2377")
+            self.join_one(machine)
+
+    def join_one(self, machine: Machine) -> None:
+        """Let a machine join the Swarm of the first one."""
+        first = next(iter(self.by_name.values()))
+        token = first.docker("swarm", "join-token", "--quiet", "worker")
+        machine.docker("swarm", "join", "--token", token, f"{first.address}:2377")
 
     def write_known_hosts(self) -> None:
         """Write down the host keys of all machines."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from bench_action.config.control import AUTO
+from bench_action.config.hosts import Hosts
 from bench_action.config.load import PRESETS
 from bench_action.config.secrets import Secrets
 from bench_action.config.shard import Shard
@@ -61,6 +62,16 @@ def _read_shard(value: object) -> object:
         raise ValueError(f"{error.what}: {error.advice}") from error
 
 
+def _read_hosts(value: object) -> object:
+    """Read the machines of the run, one a line: `app=ssh://bench@10.0.0.7`."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return Hosts.read(value.split())
+    except InputError as error:
+        raise ValueError(f"{error.what}: {error.cause or error.advice}") from error
+
+
 def _split_lines(value: object) -> object:
     """Split folders, one a line."""
     return [line.strip() for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
@@ -96,6 +107,9 @@ class Inputs(BaseModel):
     publish: str = ""
     shard: Annotated[Shard | None, BeforeValidator(_read_shard)] = None
     merge: Annotated[tuple[Path, ...], BeforeValidator(_split_lines)] = ()
+    hosts: Annotated[Hosts | None, BeforeValidator(_read_hosts)] = None
+    ssh_key: str = Field("", repr=False)
+    known_hosts: str = ""
     history_branch: str = DEFAULT_BRANCH
     control: str = AUTO
     trend_issue: bool = False

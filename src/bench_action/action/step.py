@@ -6,7 +6,8 @@ import posixpath
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -17,12 +18,16 @@ from bench_action.action.inputs import Inputs
 from bench_action.action.revisions import choose_revisions
 from bench_action.action.workspace import Traces
 from bench_action.config.control import AUTO
-from bench_action.config.load import find_configuration
+from bench_action.config.hosts import Hosts, SshFiles
+from bench_action.config.load import Project, find_configuration
 from bench_action.config.options import Options
 from bench_action.config.redaction import Redaction
 from bench_action.engine.docker import DockerEngine
 from bench_action.engine.docker.credentials import add_logins
+from bench_action.engine.hosts import HostsEngine
+from bench_action.engine.hosts.engine import sweep_hosts
 from bench_action.engine.ownership import Ownership
+from bench_action.engine.protocol import Engine
 from bench_action.github.artifacts import RESULT, fetch_results
 from bench_action.github.client import Access
 from bench_action.github.commands import Commands
@@ -44,6 +49,7 @@ from bench_action.report.view import make_view
 from bench_action.stack.cleanup import Interrupts
 
 _TRACES = "traces"
+_HOSTS = "hosts"
 
 
 class GroupedProgress(PlainProgress):
@@ -126,8 +132,13 @@ class Action:
             Traces.parse(self._workspace(), state).hand_over()
         job = identify_job(self.environ)
         owner = Ownership.claim("sweep", self.environ.get("GITHUB_REPOSITORY", ""), job)
-        engine = self.make_engine(owner, self.environ)
-        if swept := engine.sweep(job):
+        inputs = Inputs.read(self.environ)
+        with _write_ssh_files(inputs) as ssh:
+            if used := self.environ.get(f"STATE_{_HOSTS}", ""):
+                swept = sweep_hosts(owner, self.environ, Hosts.read(used.split()), ssh)
+            else:
+                swept = self.make_engine(owner, self.environ).sweep(job)
+        if swept:
             self._say(f"removed what an earlier run left behind: {', '.join(swept)}")
 
     def _note_traces(self, inputs: Inputs) -> Traces:
@@ -177,9 +188,10 @@ class Action:
             require_baseline(inputs, event, options.baseline)
             with (
                 add_logins(inputs.registries, self.environ) as environ,
+                _write_ssh_files(inputs) as ssh,
                 GroupedProgress(console, self.commands) as progress,
             ):
-                outcome = run(options, self._make_ports(environ, progress))
+                outcome = run(options, self._make_ports(inputs, environ, ssh, progress))
         except InterruptedRunError:
             raise  # the job was cancelled: only seconds are left, and the user who cancelled it needs no comment
         except BenchError as error:
@@ -190,14 +202,15 @@ class Action:
         failures = self._publish_run(publisher, outcome.result, inputs, event, access)
         return replace(outcome, unpublished=(*outcome.unpublished, *failures))
 
-    def _make_ports(self, environ: Mapping[str, str], progress: PlainProgress) -> Ports:
-        return Ports(
-            environ,
-            self.interrupts,
-            RedactedProgress(progress, self.redaction),
-            lambda owner, _: self.make_engine(owner, environ),
-            self.redaction,
-        )
+    def _make_ports(self, inputs: Inputs, environ: Mapping[str, str], ssh: SshFiles, progress: PlainProgress) -> Ports:
+        def choose(owner: Ownership, project: Project) -> Engine:
+            if (hosts := inputs.hosts or project.config.hosts) is None:
+                return self.make_engine(owner, environ)
+            self.commands.save_state({_HOSTS: " ".join(hosts.texts)})
+            self.redaction.add([host.destination for host in hosts.all if host.name])
+            return HostsEngine(owner, environ, hosts, ssh)
+
+        return Ports(environ, self.interrupts, RedactedProgress(progress, self.redaction), choose, self.redaction)
 
     def _publish_run(
         self, publisher: Publisher, result: Result, inputs: Inputs, event: Event, access: Access | None
@@ -250,6 +263,7 @@ class Action:
             git=_make_git_environ(self.environ, event, access),
             secrets=secrets,
             shard=inputs.shard,
+            hosts=inputs.hosts,
         )
 
     def _publish(
@@ -293,7 +307,7 @@ class Action:
 
     def _hide_secrets(self, inputs: Inputs) -> None:
         """Hide the token, passwords and allowed secrets in all that follows, and mask them in the runner's log."""
-        passwords = [inputs.github_token, *(login.password for login in inputs.registries)]
+        passwords = [inputs.github_token, inputs.ssh_key, *(login.password for login in inputs.registries)]
         self.redaction.add([*passwords, *inputs.allow_secrets(self.environ).values.values()])
         for secret in dict.fromkeys([*passwords, *self.redaction.forms]):
             if "\n" not in secret:  # each of its lines is a form too
@@ -301,6 +315,20 @@ class Action:
 
     def _say(self, text: str) -> None:
         print(strip_controls(text), file=self.stream, flush=True)
+
+
+@contextmanager
+def _write_ssh_files(inputs: Inputs) -> Iterator[SshFiles]:
+    """Write the key and the known hosts that the inputs give to files that nobody else may read."""
+    with tempfile.TemporaryDirectory(prefix="bench-action-ssh-") as name:
+        paths = []
+        for file, text in (("key", inputs.ssh_key), ("known_hosts", inputs.known_hosts)):
+            path = Path(name) / file
+            if text:
+                path.touch(0o600)
+                path.write_text(f"{text.strip()}\n", encoding="utf-8")
+            paths.append(str(path) if text else "")
+        yield SshFiles(*paths)
 
 
 def _publish_failure(publisher: Publisher, error: BenchError) -> None:

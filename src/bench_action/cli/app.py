@@ -18,7 +18,7 @@ from rich.console import Console
 
 from bench_action import __version__
 from bench_action.cli import trend
-from bench_action.cli.check import print_tryout, start_once
+from bench_action.cli.check import print_tryout, probe_hosts, start_once
 from bench_action.cli.engines import Machines, choose_engine, make_docker_engine
 from bench_action.cli.interrupts import SignalInterrupts
 from bench_action.compare.stored import compare_results
@@ -267,6 +267,7 @@ def check(
     preset: _Preset = "quick",
     engine: _Engine = EngineChoice.AUTO,
     up: Annotated[bool, typer.Option("--up", help="Also start the stack once, and try each request.")] = False,
+    hosts: Annotated[bool, typer.Option("--hosts", help="Also try the network between the hosts.")] = False,
     secrets: _Secrets = None,
     host: _Hosts = None,
     ssh_key: _SshKey = None,
@@ -279,18 +280,27 @@ def check(
     project = load_project(config, preset, environ=environ, secrets=allowed)
     allowed.require(project.config.secrets)
     check_environment(project.config, allowed.values)
-    owner = Ownership.claim(Clock().run_id if up else "check", "")
+    owner = Ownership.claim(Clock().run_id if up or hosts else "check", "")
     machines = Machines(Hosts.read(host) if host else None, _read_ssh_files(ssh_key, known_hosts))
-    chosen = choose_engine(engine.value, environ, PlainProgress(console), owner, project, machines=machines)
+    choose = partial(choose_engine, engine.value, environ, machines=machines)
+    chosen = choose(PlainProgress(console), owner, project)
     lines = [Condition("configuration", "ok", f"{project.origin}: {', '.join(project.config.variants)}")]
-    lines += [Condition("engine", "ok", chosen.name), *preflight(chosen, project), steal.read()]
+    lines += [
+        Condition("engine", "ok", chosen.name),
+        *preflight(chosen, project),
+        *([] if machines.find(project) else [steal.read()]),
+    ]
     print_conditions(hide(lines), console)
     require_fit(lines)
+    stderr = Console(stderr=True)
+    if hosts:
+        ports = Ports(environ, invocation.interrupts, PlainProgress(stderr), lambda *_: chosen, invocation.redaction)
+        print_conditions(hide(probe_hosts(project, chosen, ports)), console)
     if up:
-        stderr = Console(stderr=True)
+        engine_up = choose(PlainProgress(Console(quiet=True)), owner, project) if hosts else chosen
         with LiveProgress(stderr) if stderr.is_terminal else PlainProgress(stderr) as shown:
             progress = RedactedProgress(shown, invocation.redaction)
-            ports = Ports(environ, invocation.interrupts, progress, lambda *_: chosen, invocation.redaction)
+            ports = Ports(environ, invocation.interrupts, progress, lambda *_: engine_up, invocation.redaction)
             tried, tryout = start_once(Options(config, preset, secrets=allowed), ports, owner)
         print_tryout(tryout, tried, console)
 

@@ -8,14 +8,19 @@ from bench_action.cli.tryout import list_hints, list_missing, tabulate_attempts
 from bench_action.config.load import Project
 from bench_action.config.options import Options
 from bench_action.engine.ownership import Ownership
+from bench_action.engine.protocol import Engine
 from bench_action.git.revisions import load_revisions
 from bench_action.model.errors import VerificationError
+from bench_action.model.machine import Condition
 from bench_action.model.wording import plural
 from bench_action.pipeline import Ports
 from bench_action.report.plain import make_text
 from bench_action.report.terminal import print_table
 from bench_action.stack.cleanup import cleaned_up
+from bench_action.stack.images import make_load_image
+from bench_action.stack.machines import watch_machines
 from bench_action.stack.preflight import measure_room
+from bench_action.stack.services import start_generator
 from bench_action.stack.stack import bring_up
 from bench_action.verify.failures import make_verification_error
 from bench_action.verify.tryout import Tryout, try_requests
@@ -32,6 +37,21 @@ def start_once(options: Options, ports: Ports, owner: Ownership) -> tuple[Projec
             given = options.secrets.values
             stack = bring_up(engine, revisions.head, given, ports.progress, results=options.output, slots=slots)
             return revisions.head, ports.redaction.hide(try_requests(stack, revisions.head, ports.progress))
+
+
+def probe_hosts(project: Project, engine: Engine, ports: Ports) -> list[Condition]:
+    """Prove that the hosts reach each other over a network of the run, and remove it again. Raises BenchError."""
+    if not engine.machines:
+        return []
+    if swept := engine.sweep():
+        ports.progress.step(f"removed what dead runs had left: {', '.join(swept)}")
+    with cleaned_up(engine, ports.interrupts, ports.progress.warn):
+        engine.open(["a"])
+        image = make_load_image(engine, project.config.load.image, ports.progress, needs_k6=project.needs_k6)
+        load, agent = start_generator(engine, project.config, image)
+        speed = watch_machines(engine, image, load, agent).bytes_per_s or 0.0
+    found = f"all reach each other; {speed / 1e6:,.0f} MB/s arrive at wrk's host from the application's"
+    return [Condition("network of the hosts", "ok", found)]
 
 
 def print_tryout(tryout: Tryout, project: Project, console: Console) -> None:

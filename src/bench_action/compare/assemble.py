@@ -51,7 +51,7 @@ from bench_action.stats.sequential import Course
 class Facts:
     """What neither the plan nor the trials show: the run, its sources, its machine, and whose rules judge.
 
-    `generator`: the machine as the load generator's agent describes it. `images`: name of a service → image id.
+    `generator`: the application's machine as the agent on it describes it. `images`: name of a service → image id.
     `timings`: seconds of each step. `compares`: whether a base was requested. `warnings`: what was found before
     anything was measured. `findings`: what verification found to differ from base. `runner`: who hosts the runner of
     GitHub Actions, empty outside of it. `hosts`, `network_bytes_per_s`: the machines, if there are several.
@@ -146,7 +146,7 @@ def assemble(plan: Plan, measured: Measured, facts: Facts) -> Result:
     run = _Run(plan, measured, facts)
     config, trials = plan.project.config, measured.trials
     environment = _environment(facts, trials)
-    summaries = summarise(trials, plan.subjects, plan.project.objectives, environment)
+    summaries = summarise(trials, plan.subjects, plan.project.objectives, environment, _list_workers(plan.project))
     warnings = (
         *_run_warnings(run),
         *warn_of_objectives(trials, run.pairs, plan.project.objectives),
@@ -271,6 +271,10 @@ def _identical(infos: Sequence[SubjectInfo]) -> set[str]:
     return {variant for variant, ids in images.items() if len(ids) > 1 and len(set(ids)) == 1}
 
 
+def _list_workers(project: Project) -> list[str]:
+    return [name for name, service in project.config.services.items() if service.worker]
+
+
 def _placement(plan: Plan) -> dict[str, str]:
     found = {"count, capacity": "not pinned: every part may use every CPU"}
     if plan.needs_pinning:
@@ -283,7 +287,7 @@ def _placement(plan: Plan) -> dict[str, str]:
 def fingerprint(machine: Machine, generator: Mapping[str, Any], hosts: Sequence[HostInfo] = ()) -> str:
     """Fingerprint a kind of machine; memory in whole GiB, as firmware takes slightly different amounts."""
     own = (generator["cpu_model"], machine.cores, round(machine.memory_mib / 1024), generator["machine"])
-    parts = (*own, *(value for host in hosts for value in (host.roles, host.cpu_model, host.cores)))
+    parts = (*own, *(value for host in hosts for value in (host.roles, host.cpu_model, host.cores, host.architecture)))
     return hashlib.sha256("|".join(str(part) for part in parts).encode()).hexdigest()[:12]
 
 

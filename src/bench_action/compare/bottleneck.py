@@ -1,6 +1,6 @@
 """Name what limits a cell that is loaded alone, if the parts of the run have machines of their own. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from statistics import median
 from typing import Final
 
@@ -10,7 +10,9 @@ from bench_action.model.result import Trial
 _FULL: Final = 0.9  # of the CPUs of a machine: with more, requests wait for one
 _GENERATOR_FULL = 0.7  # of wrk's threads: with more, a trial is not valid (load/validity.py)
 _NETWORK_FULL = 0.7  # of what arrived when nothing else was sent
-_NEAR = 0.06  # of a whole number of CPUs: that many processes of one thread each were busy all the time
+# A part that uses so little less than a whole number of CPUs probably has that many processes of one thread each, which
+# were busy all the time. Of many, the number would fit by chance.
+_BELOW, _ABOVE, _MOST_PROCESSES = 0.06, 0.02, 4
 
 
 def average_hosts(trials: Sequence[Trial]) -> dict[str, float]:
@@ -19,12 +21,15 @@ def average_hosts(trials: Sequence[Trial]) -> dict[str, float]:
     return {name: median(trial.host_busy[name] for trial in trials if name in trial.host_busy) for name in names}
 
 
-def name_bottleneck(trials: Sequence[Trial], cpus: Mapping[str, int], network_bytes_per_s: float | None) -> str:
+def name_bottleneck(
+    trials: Sequence[Trial], cpus: Mapping[str, int], network_bytes_per_s: float | None, workers: Collection[str] = ()
+) -> str:
     """Name the part that limits a cell: `application`, `database`, `generator`, `network`, or another service.
 
-    `cpus`: how many each machine has, by what it does. `network_bytes_per_s`: how much the network carried when nothing
-    else was sent. Empty if nothing was busy: requests wait for a lock, a pool or a timer, or there are too few
-    connections. With machines that share roles, the part that used most of its machine.
+    `cpus`: how many each machine has, by what it does. `workers`: parts that run with the application.
+    `network_bytes_per_s`: how much the network carried when nothing else was sent. Empty if nothing was busy: requests
+    wait for a lock, a pool or a timer, or there are too few connections. With machines that share roles, the part that
+    used most of its machine.
     """
     busy = average_hosts(trials)
     if not busy:
@@ -37,13 +42,13 @@ def name_bottleneck(trials: Sequence[Trial], cpus: Mapping[str, int], network_by
             return "network"
     used = _average_use(trials)
     for roles, share in busy.items():
-        parts = _list_parts(roles, used)
+        parts = _list_parts(roles, used, workers)
         if share > _FULL and parts:
             return _call(max(parts, key=lambda part: used[part]))
     for roles, count in cpus.items():
-        for part in _list_parts(roles, used):
+        for part in _list_parts(roles, used, workers):
             whole = round(used[part])
-            if 1 <= whole < count and abs(used[part] - whole) < _NEAR * whole:
+            if 1 <= whole < count and whole <= _MOST_PROCESSES and -_BELOW < used[part] - whole < _ABOVE:
                 return _call(part)
     return ""
 
@@ -57,16 +62,16 @@ def _average_use(trials: Sequence[Trial]) -> dict[str, float]:
     }
 
 
-def _list_parts(roles: str, used: Mapping[str, float]) -> list[str]:
+def _list_parts(roles: str, used: Mapping[str, float], workers: Collection[str]) -> list[str]:
     """List the parts that a machine with these roles runs."""
     own = split_roles(roles)
-    return [
-        part
-        for part in used
-        if (part == "application" and APPLICATION in own)
-        or (part == "generator" and WRK in own)
-        or (part not in {"application", "generator"} and SERVICES in own)
-    ]
+    return [part for part in used if _find_role(part, workers) in own]
+
+
+def _find_role(part: str, workers: Collection[str]) -> str:
+    if part == "application" or part in workers:
+        return APPLICATION
+    return WRK if part == "generator" else SERVICES
 
 
 def _call(part: str) -> str:

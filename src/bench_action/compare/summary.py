@@ -1,6 +1,6 @@
 """Compute the metrics of a trial, and summarise all trials of a cell. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from statistics import fmean, median
 
 from bench_action.compare.bottleneck import average_hosts, name_bottleneck
@@ -21,10 +21,12 @@ def summarise(
     subjects: Sequence[SubjectInfo],
     objectives: Mapping[str, Objective] = {},
     environment: Environment | None = None,
+    workers: Collection[str] = (),
 ) -> tuple[Summary, ...]:
     """Summarise each cell, by profile in the order of measuring, then in the order of `subjects`.
 
-    `objectives`: profile → its own, if it has one. `environment`: the machines, to name bottlenecks.
+    `objectives`: profile → its own, if it has one. `environment`, `workers`: the machines, and what runs on that
+    of the application, to name bottlenecks.
     """
     profiles = dict.fromkeys(trial.profile for trial in trials if not trial.route)
     startup_s = {(subject.variant, subject.revision): subject.startup_s for subject in subjects}
@@ -33,10 +35,12 @@ def summarise(
     summaries = (
         _summarise_cell(own, startup_s[cell[:2]], objectives.get(cell[2])) for cell, own in by_cell.items() if own
     )
-    return tuple(_add_hosts(each, trials, environment) for each in summaries)
+    return tuple(_add_hosts(each, trials, environment, workers) for each in summaries)
 
 
-def _add_hosts(summary: Summary, trials: Sequence[Trial], environment: Environment | None) -> Summary:
+def _add_hosts(
+    summary: Summary, trials: Sequence[Trial], environment: Environment | None, workers: Collection[str]
+) -> Summary:
     """Add how busy each of several machines was while a cell was loaded alone, and what limited it."""
     if environment is None or not environment.hosts:
         return summary
@@ -46,7 +50,7 @@ def _add_hosts(summary: Summary, trials: Sequence[Trial], environment: Environme
     cpus = {host.roles: host.cores for host in environment.hosts}
     found = {
         "host_busy": average_hosts(own),
-        "bottleneck": name_bottleneck(own, cpus, environment.network_bytes_per_s),
+        "bottleneck": name_bottleneck(own, cpus, environment.network_bytes_per_s, workers),
     }
     return summary.model_copy(update=found)
 

@@ -96,11 +96,12 @@ class Hosts(BaseModel):
     def texts(self) -> list[str]:
         """The hosts as `read` takes them."""
         services = [f"services={self.services}"] if self.services else []
-        return [f"app={self.app}", *services, *(f"load={url}" for url in self.load)]
+        mtu = [f"mtu={self.mtu}"] if self.mtu != DEFAULT_MTU else []
+        return [f"app={self.app}", *services, *(f"load={url}" for url in self.load), *mtu]
 
     @staticmethod
     def read(texts: Sequence[str]) -> "Hosts":
-        """Read `ROLE=URL` as options and inputs have it; `load` may occur several times. Raises InputError."""
+        """Read `ROLE=URL` (`load` may occur several times) and `mtu=BYTES` of options and inputs. Raises InputError."""
         values: dict[str, Any] = {}
         for text in texts:
             role, _, url = text.partition("=")

@@ -16,6 +16,7 @@ from bench_action.config.compose.merge import find_choice, merge
 from bench_action.config.compose.read import ComposeReading, convert_project, read_compose_project
 from bench_action.config.compose.roles import NothingBuiltError
 from bench_action.config.documents import Loader, check_document
+from bench_action.config.levels import spread_levels
 from bench_action.config.mixes import read_mixes
 from bench_action.config.paths import ALLOWED_FILES, Role, find_problem, find_root
 from bench_action.config.schema import (
@@ -33,7 +34,7 @@ from bench_action.config.secrets import NONE_ALLOWED, Secrets
 from bench_action.config.seed_files import CONTENTS, FILLS, SeedFileError, find_format
 from bench_action.model.errors import InputError
 
-PRESETS = ("quick", "article", "ci")
+PRESETS = ("quick", "article", "ci", "capacity")
 _Checked = TypeVar("_Checked", bound=BaseModel)
 _Location = tuple[int | str, ...]
 _MOST_SHOWN = 40  # characters of a scalar in a message
@@ -134,7 +135,7 @@ def load_project(
     project = Project(reading.config, policy, preset, folder, origin, file.name, root=root)
     project = replace(project, compose=reading.compose, notes=tuple(reading.notes))
     _check_files(project, file)
-    return _narrow(project, variants, profiles)
+    return spread_levels(_narrow(project, variants, profiles))
 
 
 def find_configuration(environ: Mapping[str, str], secrets: Secrets = NONE_ALLOWED) -> Path | None:

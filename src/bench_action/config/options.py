@@ -42,7 +42,7 @@ class Options:
 
     @property
     def command(self) -> str:
-        """The command line that repeats this run."""
+        """The command line that repeats this run; without addresses of hosts, which results do not tell."""
         words = ["bench-action", "run", *([str(self.config)] if self.config else []), "--preset", self.preset]
         for variant in self.variants:
             words += ["--variant", variant]
@@ -55,6 +55,5 @@ class Options:
         words += ["--self-test"] if self.self_test else []
         words += ["--secrets", ",".join(self.secrets.allowed)] if self.secrets.allowed else []
         words += ["--max-minutes", f"{self.max_minutes:g}"] if self.max_minutes is not None else []
-        words += [word for text in (self.hosts.texts if self.hosts else ()) for word in ("--host", text)]
         words += ["--shard", str(self.shard)] if self.shard is not None else []
         return shlex.join([*words, "--seed", str(self.seed)])

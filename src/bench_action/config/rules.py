@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from bench_action.config.baseline import Baseline
 from bench_action.config.gates import Gate, Gates
+from bench_action.config.hosts import Hosts
 from bench_action.config.load import Project
 from bench_action.config.schema import Config, ExpectedWork, Profile, Service
 from bench_action.model.metric import METRICS
@@ -17,6 +18,7 @@ from bench_action.model.wording import percent
 _LONGEST = 200
 _NO_GATE = "no gate"
 _LOAD_GENERATOR = "load generator"
+_HOSTS = "hosts"
 
 RulesOwner = Literal["base", "head"]
 
@@ -35,14 +37,19 @@ def apply_rules(head: Project, base: Baseline, rules: RulesOwner) -> tuple[Proje
     """Return head and base with the rules by which they are measured and judged.
 
     Base's rules: gates, declared work, profiles, services and the load generator of base; what only head has is added.
-    Head's rules: all of head's, except the load generator, which a pull request never chooses. Services that only the
-    other revision has are started as well: base and head share them. Checks, and services that are built, such as
-    workers, are each revision's own. If base has no valid configuration, head's rules apply.
+    Head's rules: all of head's, except the load generator and the hosts, which a pull request never chooses. Services
+    that only the other revision has are started as well: base and head share them. Checks, and services that are built,
+    such as workers, are each revision's own. If base has no valid configuration, head's rules apply, without hosts.
     """
     if not base.valid:
-        return head, _map_services(base, head.config), AppliedRules("head")
+        local = replace(head, config=head.config.model_copy(update={"hosts": None}))
+        return (
+            local,
+            _map_services(base, head.config),
+            AppliedRules("head", tuple(_compare_hosts(None, head.config.hosts))),
+        )
     own = base.project.config
-    update: dict[str, Any] = {"load": own.load}
+    update: dict[str, Any] = {"load": own.load, "hosts": own.hosts}
     if rules == "base":
         work = {name: expected for name, expected in head.config.work.items() if name not in base.profiles}
         profiles = {name: base.profiles.get(name, profile) for name, profile in head.profiles.items()}
@@ -53,7 +60,11 @@ def apply_rules(head: Project, base: Baseline, rules: RulesOwner) -> tuple[Proje
     shared = share_services(first.services, second.services)
     services = {name: service for name, service in shared.items() if service.build is None} | head.config.built_services
     update["services"] = {name: service for name, service in services.items() if name not in head.config.variants}
-    changes = [change for change in list_rule_changes(head, base) if rules == "base" or change.what == _LOAD_GENERATOR]
+    changes = [
+        change
+        for change in list_rule_changes(head, base)
+        if rules == "base" or change.what in {_LOAD_GENERATOR, _HOSTS}
+    ]
     applied = AppliedRules(rules, tuple(changes), head.config.all_gates, head.config.all_work, head.profiles)
     judged = replace(head, config=head.config.model_copy(update=update))
     return judged, replace(_map_services(base, judged.config), judges=rules == "base"), applied
@@ -89,11 +100,20 @@ def map_service_aliases(own: Mapping[str, Service], shared: Mapping[str, Service
     return aliases
 
 
+def _compare_hosts(old: Hosts | None, new: Hosts | None) -> Iterator[RuleChange]:
+    """Say that head has other hosts, without addresses."""
+    if new != old:
+        yield RuleChange(
+            what=_HOSTS, before="this machine" if old is None else "base's", after="others" if new else "none"
+        )
+
+
 def list_rule_changes(head: Project, base: Baseline) -> tuple[RuleChange, ...]:
     """List every rule that differs between head's configuration and base's, in plain words."""
     old, new = base.project.config, head.config
     old_checks, new_checks = ({check.name: check for check in config.checks} for config in (old, new))
     return (
+        *_compare_hosts(old.hosts, new.hosts),
         *_compare_gates(old.all_gates, new.all_gates),
         *_compare_work(old, new, base.profiles),
         *(RuleChange(what=f"variant {name}", before="measured", after="") for name in base.removed),

@@ -1213,4 +1213,8 @@ class Policy(Model):
     rate: RatePhase = RatePhase()
     slo: ObjectivePhase = ObjectivePhase()
     minutes: float | None = Field(None, gt=0, description="measuring ends after this, at the end of a block")
+    levels: list[Annotated[int, Field(ge=1, le=65_000)]] = Field(
+        [], description="numbers of connections with which each profile is loaded, instead of its own"
+    )
+    duration: WholeSeconds | None = Field(None, ge=1, le=3600, description="of each of these runs")
     profiles: dict[Name, Profile]

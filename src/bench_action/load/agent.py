@@ -95,7 +95,7 @@ from bench_action.load.messages import (
     WrkOrder,
     require_shape,
 )
-from bench_action.load.peers import PeerError
+from bench_action.load.peers import PeerError, stop_serving, write_question
 from bench_action.load.peers import connect as connect_to
 from bench_action.load.peers import serve as serve_others
 from bench_action.stats.steady import WINDOW_S, Reading, is_steady
@@ -120,7 +120,8 @@ _PROBE_S = 0.5
 _PROBED_SHARE = 0.01
 _STOP_S = 0.05
 _LARGE = 256 * 1024  # bytes: many packets of any size
-_FILL = 8 * 1024**2  # a tenth of a second at 1 Gbit/s
+_FILL = 1024**2
+_SPEED_S = 0.5
 _REPEATED_AT = 100  # offset of tcpi_total_retrans in struct tcp_info (linux/tcp.h), which has four bytes
 # what OpenSSL calls a server that answers a handshake in plain text
 _PLAIN = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"})
@@ -155,22 +156,31 @@ def machine(_order: MachineOrder) -> MachineAnswer:
 
 
 def serve(order: ServeOrder) -> ServeAnswer:
-    """Answer the questions of agents on other machines from now on."""
-    serve_others(order["port"], answer_question)
+    """Answer the questions of agents on other machines from now on; at no port: no longer."""
+    if order["port"]:
+        serve_others(order["port"], order["token"], answer_question)
+    else:
+        stop_serving()
     return {"port": order["port"]}
 
 
 def answer_question(question: Mapping[str, str]) -> object:
-    """Answer what another agent asks."""
-    if question["read"] == "usage":
-        return read_usage(question["part"])
-    if question["read"] == "cpu":
-        return read_cpu_ms(question["part"])
-    if question["read"] == "machine":
+    """Answer what another agent asks; of parts, only containers of this machine are read."""
+    asked, part = question["read"], question.get("part", "")
+    if asked in {"usage", "cpu"}:
+        if not is_container(part):
+            return None
+        return read_usage(part) if asked == "usage" else read_cpu_ms(part)
+    if asked == "machine":
         return read_machine()
-    if question["read"] == "fill":
+    if asked == "fill":
         return "x" * _FILL
     return question  # as it came, so that the other end sees whether large packets arrive
+
+
+def is_container(part: str) -> bool:
+    """Tell whether a part is the id of a container."""
+    return len(part) == 64 and all(digit in "0123456789abcdef" for digit in part)
 
 
 def reach(order: ReachOrder) -> ReachAnswer:
@@ -182,9 +192,9 @@ def reach(order: ReachOrder) -> ReachAnswer:
         with connect_to(order["address"], order["timeout_s"]) as connection:
             reader = connection.makefile("r", encoding="ascii")
             for size, name in ((1, "small"), (_LARGE, "large")):
-                question = json.dumps({"read": "back", "text": "x" * size})
-                connection.sendall(question.encode() + b"\n")
-                if json.loads(reader.readline() or "null") != json.loads(question):
+                question = {"read": "back", "text": "x" * size}
+                connection.sendall(write_question(question))
+                if json.loads(reader.readline() or "null") != question:
                     raise ConnectionError("something else came back")
                 reached = name
             speed = measure_speed(connection)
@@ -195,14 +205,21 @@ def reach(order: ReachOrder) -> ReachAnswer:
 
 
 def measure_speed(connection: socket.socket) -> float:
-    """Measure how many bytes/s arrive from another agent; what it does before it sends does not count."""
-    connection.sendall(json.dumps({"read": "fill"}).encode() + b"\n")
-    piece = connection.recv(_PIECE)
-    began, received = time.monotonic(), 0
-    while piece and not piece.endswith(b"\n"):
+    """Measure how many bytes/s arrive from another agent, for half a second after a first answer."""
+    question = write_question({"read": "fill"})
+    connection.sendall(question * 2)  # one ahead, so that it is never waited for
+    received, began, ended = 0, 0.0, 0.0
+    while not began or ended - began < _SPEED_S:
         piece = connection.recv(_PIECE)
-        received += len(piece)
-    return received / max(1e-6, time.monotonic() - began)
+        if not piece:
+            raise ConnectionError("it closed the connection")
+        ended = time.monotonic()
+        if began:
+            received += len(piece)
+        if piece.endswith(b"\n") or b"\n" in piece:
+            began = began or ended
+            connection.sendall(question)
+    return received / max(1e-6, ended - began)
 
 
 class Message(NamedTuple):
@@ -769,12 +786,14 @@ def wrk(order: WrkOrder) -> WrkAnswer:
         started, clock_s = time.monotonic(), read_clock_s()
         # a server that is to get one request at a time would get two
         helpers = [watcher, prober] if order["connections"] > 1 else [watcher]
-        output, status, cpu_s = run_program(argv, order["limit_s"], order["interrupt_s"], helpers)
-        wall_s, after = time.monotonic() - started, read_all_usage(order["parts"])
-        clock_step_s = read_clock_s() - clock_s
-        shares = compute_machine_shares(machines, read_machines(order["parts"]))
-        prober.stop()
-        watcher.stop()
+        try:
+            output, status, cpu_s = run_program(argv, order["limit_s"], order["interrupt_s"], helpers)
+            wall_s, after = time.monotonic() - started, read_all_usage(order["parts"])
+            clock_step_s = read_clock_s() - clock_s
+            shares = compute_machine_shares(machines, read_machines(order["parts"]))
+        finally:
+            prober.stop()
+            watcher.stop()
     return {
         "output": output[-_LONGEST_OUTPUT:],
         "status": status,

@@ -321,9 +321,9 @@ class Agent:
         """Describe the machine as the load container sees it."""
         return self._send(MachineOrder(op="machine"), MachineAnswer, 0)
 
-    def serve(self, port: int) -> None:
-        """Let it answer agents on other machines, at this port."""
-        order: ServeOrder = {"op": "serve", "port": port}
+    def serve(self, port: int, token: str = "") -> None:
+        """Let it answer agents on other machines that know the token, at this port; 0: no longer."""
+        order: ServeOrder = {"op": "serve", "port": port, "token": token}
         self._send(order, ServeAnswer, 0)
 
     def reach(self, address: str, timeout_s: float) -> ReachAnswer:

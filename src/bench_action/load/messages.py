@@ -113,10 +113,11 @@ PartCounters = dict[str, Optional[Counters]]
 
 
 class ServeOrder(TypedDict):
-    """Answer the questions of agents on other machines, at this port."""
+    """Answer the questions of agents on other machines that know the token, at this port; 0: no longer."""
 
     op: Literal["serve"]
     port: int
+    token: str
 
 
 class ServeAnswer(TypedDict):

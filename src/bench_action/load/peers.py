@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import secrets
 import socket
 import socketserver
 import threading
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _PREFIX = "peer:"
 _LATE_S = 5.0
+_LONGEST = 2**20  # characters of a question
 
 
 class PeerError(Exception):
@@ -55,7 +57,7 @@ class _Line:
         if self._connection is None:
             self._connection = connect(self._address, _LATE_S)
             self._reader = self._connection.makefile("r", encoding="ascii")
-        self._connection.sendall(json.dumps(question).encode() + b"\n")
+        self._connection.sendall(write_question(question))
         line = self._reader.readline()
         if not line:
             raise ConnectionError("it closed the connection")
@@ -77,6 +79,16 @@ def ask_peer(address: str, question: dict[str, str]) -> Any:
     return _LINES.setdefault(address, _Line(address)).ask(question)
 
 
+# what agents of one run know, and nobody else; and the server, while there is one
+_SECRET: dict[str, str] = {}
+_SERVERS: list[socketserver.ThreadingTCPServer] = []
+
+
+def write_question(question: dict[str, str]) -> bytes:
+    """Write a question as it is sent: with the secret, by which agents know each other."""
+    return json.dumps({**question, **_SECRET}).encode() + b"\n"
+
+
 def connect(address: str, timeout_s: float) -> socket.socket:
     """Connect to `host:port`. Raises OSError."""
     host, _, port = address.rpartition(":")
@@ -85,19 +97,31 @@ def connect(address: str, timeout_s: float) -> socket.socket:
     return connection
 
 
-def serve(port: int, answer: Callable[[dict[str, str]], object]) -> None:
-    """Answer the questions of other agents from now on, in threads. Raises OSError if the port is taken."""
+def serve(port: int, token: str, answer: Callable[[dict[str, str]], object]) -> None:
+    """Answer the questions of agents that know the token, in threads. Raises OSError if the port is taken."""
+    _SECRET["token"] = token
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with contextlib.suppress(OSError, ValueError):
-                for line in self.rfile:
-                    self.wfile.write(json.dumps(answer(json.loads(line))).encode() + b"\n")
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                while line := self.rfile.readline(_LONGEST):
+                    question = json.loads(line)
+                    if not secrets.compare_digest(question.pop("token"), token):
+                        return  # not an agent: an application that has found this port
+                    self.wfile.write(json.dumps(answer(question)).encode() + b"\n")
 
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads = True
         allow_reuse_address = True
 
-    server = Server(("", port), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    _SERVERS.append(Server(("", port), Handler))
+    threading.Thread(target=_SERVERS[-1].serve_forever, daemon=True).start()
+
+
+def stop_serving() -> None:
+    """Answer no further agent."""
+    while _SERVERS:
+        server = _SERVERS.pop()
+        server.shutdown()
+        server.server_close()

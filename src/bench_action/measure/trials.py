@@ -494,16 +494,14 @@ def _average_idle(place: TrialPlan, subject: Subject, report: Report) -> dict[st
     """Average the idle shares of the application's and the services' CPUs, if it is known which they are."""
     if place.placement is None:
         return {}
-    handles = {
-        "application_idle": subject.handle,
-        "services_idle": next(iter(subject.services.values()), subject.handle),
-    }
+    services = list(subject.services.values())[:1] or ([] if report.machines else [subject.handle])
+    handles = {"application_idle": subject.handle, **({"services_idle": services[0]} if services else {})}
     cpus = {"application_idle": place.placement.track(place.track), "services_idle": place.placement.services}
     shares = {name: report.machines.get(find_peer(handle.part), report.idle) for name, handle in handles.items()}
     return {
         name: fmean(shares[name][cpu] for cpu in own)
         for name, own in cpus.items()
-        if all(cpu in shares[name] for cpu in own)
+        if name in shares and all(cpu in shares[name] for cpu in own)
     }
 
 

@@ -57,6 +57,10 @@ class StackError(BenchError):
     exit_status = 3
 
 
+class LostHostError(StackError):
+    """The connection to a host was lost, so that nothing else on it can be blamed."""
+
+
 class VerificationError(BenchError):
     """A variant failed its checks: it does not do the work that it is compared by."""
 

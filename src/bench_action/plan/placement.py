@@ -19,7 +19,8 @@ class Placement:
     """CPUs by number. Nothing else that we start runs on the application's CPUs, or on one that shares their cores.
 
     `tracks`: how many duets run at the same time; if there are several, each has one CPU of the application's.
-    `machines`: all CPUs of the machines of the application, the services and wrk, if these are not all the same one.
+    `machines`: all CPUs of the machines of the application, the services and wrk, if these are not all the same one;
+    `rest`: those of the application's other cores.
     """
 
     application: tuple[int, ...]
@@ -27,6 +28,7 @@ class Placement:
     load: tuple[int, ...]
     tracks: int = 1
     machines: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] | None = None
+    rest: tuple[int, ...] = ()
 
     def track(self, number: int) -> tuple[int, ...]:
         """Return the CPUs of the application in one of the tracks."""
@@ -44,7 +46,7 @@ class Placement:
         """CPUs of the application's machine for what runs there and is not measured, such as workers."""
         if self.machines is None:
             return self.services
-        return tuple(cpu for cpu in self.machines[0] if cpu not in self.application) or self.machines[0]
+        return self.rest or self.machines[0]
 
     def spread(self) -> "Placement":
         """Return it with every CPU of its machine for each part."""
@@ -64,6 +66,9 @@ class Placement:
 
     def __str__(self) -> str:
         own = _format_cpus(self.application)
+        if self.machines is not None:
+            services, load = _format_cpus(self.services), _format_cpus(self.load)
+            return f"application on {own}, services on {services} and wrk on {load}, of their hosts"
         duets = f"application on {own}" if self.tracks == 1 else f"{self.tracks} duets at the same time on {own}"
         if self.services == self.load:
             return f"{duets}, services and wrk on {_format_cpus(self.services)}"
@@ -124,7 +129,7 @@ def _place_around(
     loading = rest if load.machine == application.machine else load.cores
     if services.machine == load.machine and len(serving) > 1:
         serving, loading = serving[:-1], serving[-1:]
-    return Placement(tuple(core[0] for core in own), _join(serving), _join(loading), 1, cpus)
+    return Placement(tuple(core[0] for core in own), _join(serving), _join(loading), 1, cpus, _join(rest))
 
 
 def choose_placements(

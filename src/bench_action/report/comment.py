@@ -185,6 +185,7 @@ def _make_sections(result: Result, view: View) -> list[Section]:
         Section(_METHOD, "", "\n".join(method)),
         Section(_RESULTS, "Compared with base", _render_table(shorten_verdicts(view.changes))),
         Section(_RESULTS, alone, _render_table(view.results.leave_out(CONNECTIONS, AGAINST))),
+        Section(_RESULTS, "CPU of each host", _render_table(view.hosts)),
         Section(_RESULTS, "", "\n\n".join(charts)),
         Section(_RESULTS, "Latency at a fixed rate", _draw_waits(view.waits)),
         Section(_RESULTS, "Requests of each mix, with one connection", _render_table(view.routes)),

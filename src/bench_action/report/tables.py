@@ -56,8 +56,6 @@ def tabulate_capacity(result: Result) -> Table:
     variants = [c for c in result.comparisons if c.kind == "variant" and c.metric == "requests_per_second"]
     against = {(c.profile, c.head): c for c in variants}
 
-    hosts = list(dict.fromkeys(name for summary in result.summaries for name in summary.host_busy))
-
     def row(s: Summary) -> tuple[str, ...]:
         comparison = against.get((s.profile, s.variant)) if s.revision == "head" else None
         runs = max(1, s.trials)
@@ -73,19 +71,26 @@ def tabulate_capacity(result: Result) -> Table:
                 for name in ("latency_p50_us", "latency_p99_us")
             ),
             percent(s.spread),
-            *(percent(s.host_busy.get(name)) for name in hosts),
-            *((s.bottleneck or "not known",) if hosts else ()),
             numbers.ratio(comparison, f" {comparison.base}" if comparison else ""),
         )
 
     # the article's own word
     who = "Library" if result.run.preset == "article" else "Variant"
     rows = _group_by_profile(result.summaries, row, lambda name: _describe_profile(profiles[name]))
-    busy = (*(f"CPU of {name}" for name in hosts), *(("Limited by",) if hosts else ()))
-    headings = (CONNECTIONS, who, *_CAPACITY[:-1], *busy, AGAINST)
-    numeric = (False, False, *(True,) * (7 + len(hosts)), *((False,) if hosts else ()), False)
-    table = Table(headings, numeric, rows)
+    table = Table((CONNECTIONS, who, *_CAPACITY), (False, False, *(True,) * 7, False), rows)
     return table if against else table.leave_out(AGAINST)
+
+
+def tabulate_hosts(result: Result) -> Table:
+    """Lay out how busy the CPUs of each host were while a subject was loaded alone, and what limited it."""
+    hosts = list(dict.fromkeys(name for summary in result.summaries for name in summary.host_busy))
+    measured = [summary for summary in result.summaries if summary.host_busy]
+
+    def row(s: Summary) -> tuple[str, ...]:
+        return (name_subject(s), *(percent(s.host_busy.get(name)) for name in hosts), s.bottleneck or "nothing busy")
+
+    headings = ("Variant", *(f"CPU of {name}" for name in hosts), "Limited by")
+    return Table(headings, (False, *(True,) * len(hosts), False), _group_by_profile(measured, row))
 
 
 def _describe_profile(profile: ProfileInfo) -> str:

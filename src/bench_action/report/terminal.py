@@ -44,6 +44,9 @@ def print_view(view: View, console: Console) -> None:
         console.print()
     # sentences above say how variants compare, so that 80 columns are enough
     print_table(view.results.leave_out(AGAINST), console, (CONNECTIONS, "Spread"))
+    if view.hosts.rows:
+        console.print()
+        print_table(view.hosts, console)
     if view.routes.rows:
         console.print()
         print_table(view.routes, console, ("p99",))

@@ -8,6 +8,7 @@ from bench_action.config.schema import BUILT_IN
 from bench_action.model.result import Comparison, Result, split_route
 from bench_action.model.wording import percent, plural
 from bench_action.report import numbers, tables
+from bench_action.report.capacity import describe_best
 from bench_action.report.cells import collect_logs, describe_rule_changes, describe_uncompared
 from bench_action.report.change import fails_gate, list_comparisons
 from bench_action.report.change_table import tabulate_changes
@@ -83,6 +84,7 @@ class View:
     next_step: str
     hint: str
     results: Table
+    hosts: Table
     charts: tuple[Chart, ...]
     routes: Table
     waits: tuple[Waits, ...]
@@ -110,7 +112,7 @@ def make_view(result: Result) -> View:
         findings=_list_findings(result),
         certainties=list_certainties(result),
         explanations=list_explanations(result),
-        leads=tuple(map(_describe_variant_pair, speeds)) if trusted else (),
+        leads=(*map(_describe_variant_pair, speeds), *describe_best(result)) if trusted else (),
         changes=tabulate_changes(result),
         uncompared=describe_uncompared(result),
         logs=tuple(Log(cells, lines) for lines, cells in collect_logs(result).items()),
@@ -118,6 +120,7 @@ def make_view(result: Result) -> View:
         next_step=_advise(result),
         hint=suggest_profiles(result),
         results=tables.tabulate_capacity(result),
+        hosts=tables.tabulate_hosts(result),
         charts=tuple(_make_chart(result, profile.name) for profile in result.profiles),
         routes=tabulate_routes(result),
         waits=list_waits(result),

@@ -16,7 +16,7 @@ from bench_action.config.redaction import Redaction
 from bench_action.config.schema import Container, Variant
 from bench_action.engine.protocol import BuildSpec, Engine, Kind, LocalForm
 from bench_action.git.missing import explain_missing
-from bench_action.model.errors import StackError
+from bench_action.model.errors import LostHostError, StackError
 from bench_action.model.progress import Progress
 
 _LOAD = "bench-action/load"
@@ -73,7 +73,7 @@ def make_images(
     """
     config = project.config
     needs_k6 = project.needs_k6 or (base is not None and base.project.needs_k6)
-    load = _make_load_image(engine, config.load.image, progress, needs_k6=needs_k6)
+    load = make_load_image(engine, config.load.image, progress, needs_k6=needs_k6)
     make = partial(_make_image, engine, progress=progress, environ=environ, results=results)
     variants, built_s = {}, {}
     for name in config.variants:
@@ -102,6 +102,8 @@ def _add_base_images(
                     same = _find_same_build(service, base.project, {**images.base, name: image})
                     images.base_services[service] = same or build(service)
             images.base[name] = image
+        except LostHostError:
+            raise
         except StackError as error:  # head goes on without it
             images.lacks[name] = explain_failed_base(name, head, base, "built", error)
 
@@ -193,7 +195,7 @@ def make_local_form(variant: Variant, folder: Path, root: Path) -> LocalForm | N
     return LocalForm(variant.local.command, context, requirements, root)
 
 
-def _make_load_image(engine: Engine, name: str | None, progress: Progress, *, needs_k6: bool) -> Image:
+def make_load_image(engine: Engine, name: str | None, progress: Progress, *, needs_k6: bool) -> Image:
     """Use the configured image, else the action's own if we run in it and need no more than wrk, else build one.
 
     k6 comes from its official image: the one that is here under its tag, else the one with the digest that we know.

@@ -1,5 +1,7 @@
 """What watches the machines of a run that the load generator is not on, and the network between all of them."""
 
+import secrets
+import time
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -13,14 +15,19 @@ from bench_action.engine.protocol import (
     name_watch,
 )
 from bench_action.load.generator import Agent
-from bench_action.load.messages import MachineAnswer, ReachAnswer
+from bench_action.load.messages import MachineAnswer
 from bench_action.model.errors import StackError
 from bench_action.model.result import HostInfo
 from bench_action.stack.images import Image
 from bench_action.stack.parallel import run_in_parallel
 
 _REACH_S = 5.0
-_PORTS = "2377/tcp, 7946/tcp, 7946/udp and 4789/udp"
+# how far it got → for how long it may become better: engines tell each other of names, at the latest every 30 s
+_PATIENCE_S = {"nothing": 35.0, "name": 10.0, "small": 0.0}
+_CLOSED = {
+    "nothing": ("no name is known", "2377/tcp, 7946/tcp and 7946/udp"),
+    "name": ("no packet arrives", "4789/udp"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +80,15 @@ def watch_machines(engine: Engine, image: Image, load: Handle, agent: Agent) -> 
     if not engine.machines:
         return Watchers()
     watchers = tuple(run_in_parallel(lambda roles: _watch(engine, roles, image, load, agent), engine.machines))
+    token = secrets.token_hex(16)
     for watcher in watchers:
-        watcher.agent.serve(WATCH_PORT)
+        watcher.agent.serve(WATCH_PORT, token)
     bytes_per_s = None
     for here, there in permutations(watchers, 2):
-        answer = here.agent.reach(there.address, _REACH_S)
-        _require_reached(here, there, answer)
+        speed = _require_reached(here, there)
         if not here.roles.name and there.roles.application:
-            bytes_per_s = answer["bytes_per_s"]
+            bytes_per_s = speed
+    agent.serve(0)  # nobody asks it, and applications can reach it
     return Watchers(watchers, bytes_per_s)
 
 
@@ -95,19 +103,26 @@ def _watch(engine: Engine, roles: MachineRoles, image: Image, load: Handle, agen
     return Watcher(roles, handle, own, own.machine())
 
 
-def _require_reached(here: Watcher, there: Watcher, answer: ReachAnswer) -> None:
-    """Raise StackError, with the cure, unless large packets arrive and come back."""
-    if answer["reached"] == "large":
-        return
+def _require_reached(here: Watcher, there: Watcher) -> float:
+    """Return how many bytes/s arrive from there. Raises StackError, with the cure, unless large packets do."""
+    began = time.monotonic()
+    while True:
+        answer = here.agent.reach(there.address, _REACH_S)
+        if answer["reached"] == "large":
+            return answer["bytes_per_s"]
+        if time.monotonic() - began > _PATIENCE_S[answer["reached"]]:
+            break
+        time.sleep(1.0)
     way = f"from {here.roles.title} to {there.roles.title}"
     if answer["reached"] == "small":
         raise StackError(
             f"large packets are lost on the way {way}",
             cause=f"the network between them takes smaller packets than the run's own ({answer['problem']})",
-            advice="set `mtu` in `hosts` to 50 less than the MTU that `ip link` shows there, such as `mtu: 1350`",
+            advice="set `mtu` in `hosts`, or `--host mtu=…`, to 50 less than the MTU that `ip link` shows there",
         )
+    what, ports = _CLOSED[answer["reached"]]
     raise StackError(
-        f"nothing arrives on the way {way}",
-        cause=f"the Swarm's ports are closed between them ({answer['problem']})",
-        advice=f"let the hosts reach each other at {_PORTS}",
+        f"{what} on the way {way}",
+        cause=f"ports of the Swarm are closed between them ({answer['problem']})",
+        advice=f"open {ports} for each other on both hosts",
     )

@@ -13,7 +13,7 @@ from bench_action.engine.protocol import COPIED, Engine, Handle, ServiceSpec
 from bench_action.load.generator import Agent
 from bench_action.stack.companions import find_dependents, find_late, find_waves
 from bench_action.stack.container import make_container_form
-from bench_action.stack.images import Images
+from bench_action.stack.images import Image, Images
 from bench_action.stack.kinds import SERVERS, write_settings
 from bench_action.stack.parallel import run_in_parallel
 from bench_action.stack.probes import make_check
@@ -22,9 +22,9 @@ from bench_action.stack.server import Setup
 from bench_action.stack.slots import LateService, Reset, Slot
 
 
-def start_generator(engine: Engine, config: Config, images: Images) -> tuple[Handle, Agent]:
+def start_generator(engine: Engine, config: Config, image: Image) -> tuple[Handle, Agent]:
     """Start the load generator, which reaches every slot. Returns its container, and the agent in it."""
-    handle = engine.start(ServiceSpec("load", "bench-action-load", images.load.id, ulimits=config.load.ulimits))
+    handle = engine.start(ServiceSpec("load", "bench-action-load", image.id, ulimits=config.load.ulimits))
     return handle, Agent(engine, handle)
 
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import docker
@@ -43,10 +44,12 @@ from bench_action.model.errors import StackError
 from bench_action.model.machine import Condition, Machine
 
 _PIECE = 2**20  # bytes of an image at a time
+_COPY_S = 900
 _SAVING_S = 60  # for a database to write down its data
 _EXEC_S = 600.0  # as long as a container may take to become ready
 _REMOVAL_S = 6.0  # GitHub kills a cancelled job after 7.5 + 2.5 s (docs/architecture.md, "In a workflow")
 _AGAIN_S = 0.2
+_SOON_S = 0.05
 _NOT_RUNNING = ("exited", "dead")
 _DEATH_S = 10.0  # the sockets of a dead container close shortly before the engine reports that it exited
 
@@ -76,13 +79,14 @@ class DockerEngine:
     name = "docker"
     tls_folder = "/bench-action"
 
-    def __init__(self, owner: Ownership, environ: Mapping[str, str], machine: str = "") -> None:
+    def __init__(self, owner: Ownership, environ: Mapping[str, str], machine: str = "", *, here: bool = True) -> None:
         """Connect. Raises StackError if no engine answers.
 
-        `machine`: what handles call this engine's machine, if there are several. `sandbox_image`, if it is set, is used
-        for containers that hold the places of others in networks.
+        `machine`: what handles call this engine's machine, if there are several. `here`: it may be this one, whose
+        kernel then says how much memory is free. `sandbox_image`, if it is set, is used for containers that hold the
+        places of others in networks.
         """
-        self._owner, self._machine = owner, machine
+        self._owner, self._machine, self._here = owner, machine, here
         self._environ = environ
         self._client = connect(environ)
         self._labels = make_labels(owner)
@@ -132,8 +136,15 @@ class DockerEngine:
         left = Leftovers(
             *([item for item in items if is_left_behind(item.get("Labels") or {}, now=now, job=job)] for items in found)
         )
-        for part in (left, left._replace(containers=())):
-            self._remove_all(part)
+        self._remove_all(left)
+        # other hosts' engines take a moment to leave a network
+        deadline = time.monotonic() + (_REMOVAL_S if self._manages_swarm else 0)
+        while True:
+            self._remove_all(left._replace(containers=()))
+            rest = {item["Name"] for item in self._list({"label": MARK}).networks}
+            if time.monotonic() >= deadline or not rest & {item["Name"] for item in left.networks}:
+                break
+            time.sleep(_AGAIN_S)
         self._images.sweep(left.runs, found.runs - left.runs)
         still = set(self._list({"label": MARK}).names) if left.names else set()
         return [name for name in left.names if name not in still]
@@ -142,7 +153,8 @@ class DockerEngine:
         """Create a network for each slot, and share out the machine among them. `networks`: how they are made."""
         self._slots = tuple(slots)
         with translate_errors("could not read how much memory the Docker engine has"):
-            self._limits = Limits.share_out(self._client.info()["MemTotal"], len({*slots} - {COMMON_SLOT}))
+            proc = Path("/proc") if self._here else None
+            self._limits = Limits.share_out(self._client.info()["MemTotal"], len({*slots} - {COMMON_SLOT}), proc)
         if not networks.made_here:
             return
         with translate_errors("could not create the run's networks"):
@@ -320,6 +332,8 @@ class DockerEngine:
         kept: list[str] = []
         while any(left := self._list_until(label, deadline)) and not kept:
             self._remove_all(left)
+            if not left.containers:
+                time.sleep(_SOON_S)  # a network may still be in use by another host
             if time.monotonic() > deadline:
                 self._remove_all(self._list(label))  # networks, if containers have taken all the time
                 kept = self._require_unused(self._list(label))
@@ -350,18 +364,34 @@ class DockerEngine:
         with translate_errors("could not read the clock of the Docker engine's machine"):
             return parse_time(self._client.info()["SystemTime"]) or 0.0
 
+    def read_processor(self) -> str:
+        """Read what processor the engine's machine has, as the kernel names it."""
+        with translate_errors("could not read what processor the Docker engine's machine has"):
+            return str(self._client.info()["Architecture"])
+
     def export_image(self, image: str) -> Iterator[bytes]:
         """Read an image with one of its names, as another engine imports it."""
         with translate_errors(f"could not read image {image}"):
-            names = [name for name in self._client.images.get(image).tags if not is_run_tag(name)]
-            yield from self._client.api.get_image(names[0] if names else image, chunk_size=_PIECE)
+            names = sorted(self._client.images.get(image).tags, key=is_run_tag)
+            with self._patiently():
+                yield from self._client.api.get_image(names[0] if names else image, chunk_size=_PIECE)
 
     def import_image(self, stream: Iterable[bytes]) -> None:
         """Take an image from another engine."""
-        with translate_errors("could not copy an image from another host"):
+        with translate_errors("could not copy an image from another host"), self._patiently():
             for line in _load(self._client, stream):
                 if "error" in line:
                     raise StackError("could not copy an image from another host", cause=str(line["error"]))
+
+    @contextlib.contextmanager
+    def _patiently(self) -> Iterator[None]:
+        """Wait longer for answers: an engine says nothing while it packs or unpacks a large image."""
+        api: Any = self._client.api
+        usual_s, api.timeout = api.timeout, _COPY_S
+        try:
+            yield
+        finally:
+            api.timeout = usual_s
 
     def list_other_runs(self) -> list[str]:
         """List the runs that are under way on this engine, without this one."""
@@ -393,7 +423,8 @@ class DockerEngine:
             **self._make_network_options(spec, networks[0], host, aliases, options),
         )
         for network in networks[1:]:
-            self._client.api.connect_container_to_network(str(container.id), network)
+            known = aliases if network == self._name_network(COMMON_SLOT) else []
+            self._client.api.connect_container_to_network(str(container.id), network, aliases=known)
         pem = spec.certificate.files if spec.certificate is not None else {}
         copies = [FileCopy(f"{self.tls_folder}/{name}", content=text) for name, text in pem.items()]
         put_files(self._client, str(container.id), [*spec.container.files, *copies])

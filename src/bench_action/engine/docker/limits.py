@@ -23,12 +23,14 @@ class Limits:
     processes: int
 
     @classmethod
-    def share_out(cls, engine_memory: int, slots: int, proc: Path = Path("/proc")) -> Self:
+    def share_out(cls, engine_memory: int, slots: int, proc: Path | None = Path("/proc")) -> Self:
         """Share out a machine among slots, so that all of them can reach their limits at the same time.
 
         `engine_memory`: all memory of the engine's machine, in bytes. How much of it is available, and how many
-        processes it can have, is known only if it is this machine, which `proc` describes.
+        processes it can have, is known only if it is this machine, which `proc` describes; None: it is not.
         """
+        if proc is None:
+            return cls(_share_memory(engine_memory, slots), _MOST_PROCESSES)
         total, available = (_read_bytes(proc, name) for name in ("MemTotal", "MemAvailable"))
         if abs(total - engine_memory) > _SAME_MACHINE:
             return cls(_share_memory(engine_memory, slots), _MOST_PROCESSES)

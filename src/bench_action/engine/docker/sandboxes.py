@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 import docker
+from docker.errors import DockerException
 from docker.models.containers import Container
 
 from bench_action.engine.docker.creations import Creations
@@ -29,20 +30,38 @@ class Sandboxes:
         self._held: dict[tuple[str, str], tuple[str, set[str]]] = {}  # network, host → container, its names there
 
     def hold(self, image: str, network: str, host: str, aliases: Sequence[str]) -> str:
-        """Hold the place of a host in a network, under all of these names. Returns the container that holds it."""
+        """Hold the place of a host in a network, under these names. Returns the container that holds it.
+
+        Raises DockerException.
+        """
         with self._turn:
             key = (network, host)
             if key not in self._held:
-                container = self._creations.make(partial(self._create, image, network, host, aliases))
-                container.start()
-                self._held[key] = str(container.id), set(aliases)
+                self._held[key] = self._start(image, network, host, aliases), set(aliases)
             container_id, known = self._held[key]
-            if missing := set(aliases) - known:
-                known |= missing
-                api = self._client.api
-                api.disconnect_container_from_network(container_id, network)
-                api.connect_container_to_network(container_id, network, aliases=sorted(known))
+            self._call(container_id, network, known, known | set(aliases))
+            for other, (other_id, names) in self._held.items():
+                if other != key and other[0] == network:  # a name leads to what was started last
+                    self._call(other_id, network, names, names - set(aliases))
             return container_id
+
+    def _call(self, container_id: str, network: str, known: set[str], wanted: set[str]) -> None:
+        """Give a place other names, if it has not these."""
+        if known != wanted:
+            api = self._client.api
+            api.disconnect_container_from_network(container_id, network)
+            api.connect_container_to_network(container_id, network, aliases=sorted(wanted))
+            known.clear()
+            known.update(wanted)
+
+    def _start(self, image: str, network: str, host: str, aliases: Sequence[str]) -> str:
+        container = self._creations.make(partial(self._create, image, network, host, aliases))
+        try:
+            container.start()
+        except DockerException:
+            container.remove(force=True)
+            raise
+        return str(container.id)
 
     def _create(self, image: str, network: str, host: str, aliases: Sequence[str]) -> Container:
         endpoint = self._client.api.create_endpoint_config(aliases=list(aliases))

@@ -1,6 +1,6 @@
 """What a host must have: each condition says what was found and, if need be, the command that cures it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from bench_action.engine.docker import DockerEngine
 from bench_action.engine.docker.networks import Swarm
@@ -10,12 +10,13 @@ _LATE_S = 2.0  # between the clocks of two machines, with the time that an answe
 _PORTS = "2377/tcp, 7946/tcp, 7946/udp and 4789/udp"
 
 
-def check_host(engine: DockerEngine, title: str, now: float) -> Iterator[Condition]:
-    """Check a host that was reached: its engine, its clock, and whether it is free. `now`: this machine's clock."""
+def check_host(engine: DockerEngine, title: str, clock: Callable[[], float]) -> Iterator[Condition]:
+    """Check a host that was reached: its engine, its clock, and whether it is free. `clock`: this machine's."""
     machine = engine.machine()
     found = f"Docker {machine.engine_version}, {machine.cores} CPUs, {machine.memory_mib:,} MiB"
     yield Condition(title, "ok", found)
-    ahead_s = engine.read_clock() - now
+    before = clock()
+    ahead_s = engine.read_clock() - (before + clock()) / 2
     if abs(ahead_s) > _LATE_S:
         which = "ahead of" if ahead_s > 0 else "behind"
         yield Condition(
@@ -35,14 +36,17 @@ def check_host(engine: DockerEngine, title: str, now: float) -> Iterator[Conditi
 
 def check_swarm(swarms: Mapping[str, Swarm]) -> list[Condition]:
     """Check that all hosts are in one Swarm that one of them manages. `swarms`: by the host's title."""
+    nodes = [swarm.node for swarm in swarms.values()]
+    if twice := [title for title, swarm in swarms.items() if swarm.node and nodes.count(swarm.node) > 1]:
+        cure = "write the same address for it everywhere"
+        return [Condition("Swarm", "fatal", f"{' and '.join(twice)} are the same machine", cure)]
     outside = [title for title, swarm in swarms.items() if swarm.state != "active"]
     managers = {title: swarm for title, swarm in swarms.items() if swarm.manages}
     if outside:
-        first = next(iter(managers), "") or next(iter(swarms))
-        init = "" if managers else f"run `docker swarm init` on {first}; "
-        cure = f"{init}run what `docker swarm join-token worker` prints on {first} on {' and '.join(outside)}"
-        if not managers:
-            cure = cure.replace(f" on {' and '.join(outside)}", " on the others")
+        first = next(iter(managers), "") or outside[0]
+        others = " and ".join(title for title in outside if title != first) or "the other hosts"
+        init = "" if managers else f"run `docker swarm init` on {first}; then "
+        cure = f"{init}run what `docker swarm join-token worker` prints on {first} on {others}"
         return [Condition("Swarm", "fatal", f"{', '.join(outside)} in none", cure)]
     if not managers:
         cure = "run `docker node promote NODE` for one of them on the Swarm's manager"

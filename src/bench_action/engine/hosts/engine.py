@@ -1,17 +1,19 @@
 """Docker engines on several hosts as one engine: the application on one, its services and the load on others."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TypeVar
 
 from bench_action.config.hosts import ROLES, Host, Hosts, Role, SshFiles
 from bench_action.engine.docker import DockerEngine
 from bench_action.engine.docker.networks import BRIDGE, make_overlay
 from bench_action.engine.hosts.conditions import check_host, check_swarm
-from bench_action.engine.hosts.tunnel import Tunnel
+from bench_action.engine.hosts.tunnel import Tunnel, make_connection_error
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import (
     COMMON_SLOT,
@@ -23,7 +25,7 @@ from bench_action.engine.protocol import (
     ServiceSpec,
     Session,
 )
-from bench_action.model.errors import StackError
+from bench_action.model.errors import LostHostError, StackError
 from bench_action.model.machine import Condition, Machine
 
 _USABLE = 0.8  # of a host's memory: what else runs there is not known
@@ -34,12 +36,13 @@ _Result = TypeVar("_Result")
 
 @dataclass(slots=True)
 class _Place:
-    """One host: how it is reached, its engine once it was, and why not if it was not."""
+    """One host: how it is reached, its engine once it was, and why not if it was not. `manages`: the Swarm."""
 
     roles: MachineRoles
     tunnel: Tunnel
     engine: DockerEngine | None = None
     fault: StackError | None = None
+    manages: bool = False
 
     @property
     def name(self) -> str:
@@ -58,13 +61,13 @@ class _Place:
 
     def _complete(self, error: StackError) -> StackError:
         where = ", ".join(filter(None, (error.where, f"on {self.roles.title}")))
-        if self.tunnel.is_open:
+        if not self.tunnel.has_just_closed():
             return StackError(error.what, where=where, cause=error.cause, advice=error.advice, log=error.log)
-        return StackError(
+        return LostHostError(
             f"the connection to {self.roles.title} was lost",
             where=error.what,
             cause=self.tunnel.explain() or error.cause,
-            advice="check that the host runs and that its network is up; the next run on it removes what is left there",
+            advice="check that the host runs and that its network is up",
         )
 
 
@@ -106,6 +109,7 @@ class HostsEngine:
         self._places = {
             host: _Place(_describe_roles(host, by_role), Tunnel(host, files, environ)) for host in (self._load, *rest)
         }
+        self._copying = threading.Lock()
         self._by_name = {place.name: place for place in self._places.values()}
         _in_parallel(lambda place: _connect(place, owner, environ), list(self._places.values()))
 
@@ -118,7 +122,7 @@ class HostsEngine:
     def check_machines(self) -> list[Condition]:
         """Check that each host can be reached and used, and that all are in one Swarm."""
         found: list[Condition] = []
-        swarms = {}
+        swarms, processors = {}, {}
         for place in self._places.values():
             title = place.roles.title
             if place.engine is None:
@@ -127,18 +131,22 @@ class HostsEngine:
                 found.append(Condition(title, "fatal", what, fault.advice))
                 continue
             with place.use() as engine:
-                found += check_host(engine, title, time.time())
+                found += check_host(engine, title, time.time)
                 swarms[title] = engine.read_swarm()
+                processors[engine.read_processor()] = title
+        if len(processors) > 1:
+            which = " and ".join(f"{kind} ({title})" for kind, title in processors.items())
+            found.append(Condition("processors", "fatal", which, "use hosts of one kind, as they share images"))
         return found + (check_swarm(swarms) if len(self._places) > 1 and len(swarms) == len(self._places) else [])
 
     def measure_memory(self) -> int | None:
-        """Add up the memory of the hosts of application and services, in MiB."""
+        """Measure the memory of the smaller of the hosts of application and services, in MiB."""
         roles = self._hosts.by_role
-        total = 0
+        found = []
         for host in dict.fromkeys((*roles["app"], *roles["services"])):
             with self._places[host].use() as engine:
-                total += engine.machine().memory_mib
-        return int(_USABLE * total)
+                found.append(engine.machine().memory_mib)
+        return int(_USABLE * min(found))
 
     def machine(self) -> Machine:
         """Describe the application's host."""
@@ -151,8 +159,8 @@ class HostsEngine:
 
     def sweep(self, job: str = "") -> list[str]:
         """Remove what dead runs left behind on every host that can be reached."""
-        reached = [place for place in self._places.values() if place.engine is not None]
-        swept = _in_parallel(lambda place: _sweep(place, job), reached)
+        reached = [place for place in self._in_order() if place.engine is not None]
+        swept = [_sweep(place, job) for place in reached]
         return [
             f"{name} (on {place.roles.title})" for place, names in zip(reached, swept, strict=True) for name in names
         ]
@@ -263,8 +271,10 @@ class HostsEngine:
 
     def remove(self) -> list[str]:
         """Remove everything on every host, and close the connections. Raises StackError naming each host that fails."""
-        reached = [place for place in self._places.values() if place.engine is not None]
-        outcomes = _in_parallel(_remove, reached)
+        outcomes: list[list[str] | StackError] = []
+        # a network goes once no other host has a container in it
+        for _, group in groupby(self._in_order(), lambda place: place.manages):
+            outcomes += _in_parallel(_remove, [place for place in group if place.engine is not None])
         for place in self._places.values():
             place.tunnel.close()
         faults = [outcome for outcome in outcomes if isinstance(outcome, StackError)]
@@ -275,16 +285,30 @@ class HostsEngine:
             raise first
         return [name for outcome in outcomes if not isinstance(outcome, StackError) for name in outcome]
 
+    def require_connected(self) -> None:
+        """Raise StackError if a host could not be reached."""
+        for place in self._places.values():
+            with place.use():
+                pass
+
+    def close(self) -> None:
+        """Close the connections, and remove nothing."""
+        for place in self._places.values():
+            place.tunnel.close()
+
     def _find(self, kind: Kind) -> _Place:
         """Find the host of a kind; of several load generators, the first."""
         role: Role = "app" if kind == "subject" else "load" if kind == "load" else "services"
         return self._places[self._hosts.by_role[role][0]]
 
+    def _in_order(self) -> list[_Place]:
+        """List the hosts, those that manage the Swarm last."""
+        return sorted(self._places.values(), key=lambda place: place.manages)
+
     def _find_manager(self) -> _Place:
         for place in self._places.values():
-            with place.use() as engine:
-                if engine.read_swarm().manages:
-                    return place
+            if place.manages:
+                return place
         raise StackError("none of the hosts manages a Swarm", advice="run `bench-action check --hosts`")
 
     def _hold_places(self, image: str) -> None:
@@ -296,13 +320,35 @@ class HostsEngine:
 
     def _bring_image(self, image: str, place: _Place) -> None:
         """Copy an image to a host from one that has it, as each host builds and pulls only what belongs there."""
-        with place.use() as target:
+        with self._copying, place.use() as target:
             if target.has_image(image):
                 return
             for other in self._places.values():
-                if other is not place and other.engine is not None and other.engine.has_image(image):
-                    target.import_image(other.engine.export_image(image))
-                    return
+                if other is place:
+                    continue
+                with other.use() as source:
+                    if not source.has_image(image):
+                        continue
+                    stream = source.export_image(image)
+                target.import_image(stream)
+                if not target.has_image(image):
+                    raise StackError(
+                        f"{place.roles.title} gives an image that was copied from {other.roles.title} another id",
+                        cause="their engines store images in different ways",
+                        advice="let both use the same image store: `docker info` shows it as Storage Driver",
+                    )
+                return
+
+
+def sweep_hosts(owner: Ownership, environ: Mapping[str, str], hosts: Hosts, files: SshFiles) -> list[str]:
+    """Remove what the runs of the owner's workflow job left on hosts; raises StackError if one cannot be reached."""
+    engine = HostsEngine(owner, environ, hosts, files)
+    try:
+        swept = engine.sweep(owner.job)
+        engine.require_connected()
+        return swept
+    finally:
+        engine.close()
 
 
 def _describe_roles(host: Host, by_role: Mapping[Role, Sequence[Host]]) -> MachineRoles:
@@ -322,15 +368,19 @@ def _connect(place: _Place, owner: Ownership, environ: Mapping[str, str]) -> Non
     own = {name: value for name, value in environ.items() if name not in _OTHER_ENGINES}
     try:
         place.tunnel.open()
-        place.engine = DockerEngine(owner, {**own, "DOCKER_HOST": place.tunnel.address}, place.name)
+        engine = DockerEngine(owner, {**own, "DOCKER_HOST": place.tunnel.address}, place.name, here=False)
+        place.manages = engine.read_swarm().manages
+        place.engine = engine
     except StackError as error:
-        place.fault = error if not place.tunnel.is_open else _explain_engine(place, error)
+        place.fault = error if place.tunnel.has_just_closed() else _explain_engine(place, error)
         place.tunnel.close()
 
 
 def _explain_engine(place: _Place, error: StackError) -> StackError:
     """Explain that a host was reached, but not its Docker engine."""
     host, said = place.tunnel.host, place.tunnel.explain()
+    if "prohibited" in said:
+        return make_connection_error(host, said)
     user = host.user or "USER"
     cure = f"install and start Docker there; if it runs, let {user} use it: `sudo usermod -aG docker {user}`"
     return StackError(
@@ -347,17 +397,22 @@ def _sweep(place: _Place, job: str) -> list[str]:
 
 
 def _remove(place: _Place) -> list[str] | StackError:
-    """Remove what a run has on a host, after connecting again if the connection was lost."""
-    try:
-        place.tunnel.open()
-        with place.use() as engine:
-            return engine.remove()
-    except StackError as error:
-        return StackError(
-            f"could not clean {place.roles.title}",
-            cause=": ".join(filter(None, (error.what, error.cause))),
-            advice="once it can be reached, the next run on it, or `bench-action check --hosts`, removes what is left",
-        )
+    """Remove what a run has on a host, after connecting again if the connection was, or is being, lost."""
+    for again in (True, False):
+        try:
+            place.tunnel.open()
+            with place.use() as engine:
+                return engine.remove()
+        except StackError as error:
+            if again and place.tunnel.has_just_closed():
+                continue
+            return StackError(
+                f"could not clean {place.roles.title}",
+                cause=": ".join(filter(None, (error.what, error.cause))),
+                advice="once it can be reached, run `bench-action check --hosts` here, which removes what is left; runs on "
+                "other machines do so after six hours",
+            )
+    raise AssertionError
 
 
 def _in_parallel(act: Callable[[_Place], _Result], places: Sequence[_Place]) -> list[_Result]:

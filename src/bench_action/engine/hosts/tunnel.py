@@ -17,6 +17,7 @@ _CONNECT_S = 10
 _OPEN_S = 20.0
 _ALIVE_S, _ALIVE_COUNT = 5, 3  # ssh gives up a host that has not answered for 15 s
 _CLOSE_S = 3.0
+_CLOSING_S = 0.5
 # The shell ends ssh when its own input does, which is when this process ends, even by SIGKILL.
 _UNTIL_WE_END = """
 exec 3<&0
@@ -41,7 +42,7 @@ _OPTIONS = {
     "ForwardX11": "no",
     "PermitLocalCommand": "no",
     "Tunnel": "no",
-    "LogLevel": "ERROR",
+    "LogLevel": "INFO",
 }
 
 
@@ -51,13 +52,20 @@ class Tunnel:
     def __init__(self, host: Host, files: SshFiles, environ: Mapping[str, str]) -> None:
         self.host = host
         self._files, self._environ = files, environ
-        self._folder: Path | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._ssh: subprocess.Popen[bytes] | None = None
 
     @property
     def address(self) -> str:
         """The address of the socket on this machine."""
         return f"unix://{self._socket}" if self.host.name else self.host.url
+
+    def has_just_closed(self) -> bool:
+        """Return whether ssh has ended, after waiting a moment: sockets close shortly before it ends."""
+        if self._ssh is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._ssh.wait(_CLOSING_S)
+        return not self.is_open
 
     @property
     def is_open(self) -> bool:
@@ -71,7 +79,7 @@ class Tunnel:
         program = shutil.which("ssh", path=self._environ.get("PATH"))
         if program is None:
             raise StackError("there is no ssh on this machine", advice="install OpenSSH's client")
-        self._folder = self._folder or Path(tempfile.mkdtemp(prefix="bench-action-ssh-"))
+        self._folder = self._folder or tempfile.TemporaryDirectory(prefix="bench-action-ssh-")
         self._socket.unlink(missing_ok=True)
         with self._log.open("wb") as log:
             self._ssh = subprocess.Popen(  # noqa: S603 (the configuration can name no option of ssh)
@@ -90,7 +98,7 @@ class Tunnel:
             self._end(self._ssh)
             self._ssh = None
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.cleanup()
             self._folder = None
 
     def explain(self) -> str:
@@ -102,20 +110,24 @@ class Tunnel:
 
     @property
     def _socket(self) -> Path:
-        return (self._folder or Path()) / "engine.sock"
+        return self._path / "engine.sock"
 
     @property
     def _log(self) -> Path:
-        return (self._folder or Path()) / "ssh.log"
+        return self._path / "ssh.log"
+
+    @property
+    def _path(self) -> Path:
+        return Path(self._folder.name) if self._folder is not None else Path()
 
     def _make_arguments(self) -> list[str]:
         host, files = self.host, self._files
         options = dict(_OPTIONS)
-        if files.key:
-            options |= {"IdentityFile": files.key, "IdentitiesOnly": "yes"}
         if files.known_hosts:
-            options |= {"UserKnownHostsFile": files.known_hosts, "GlobalKnownHostsFile": "/dev/null"}
+            options |= {"UserKnownHostsFile": _quote(files.known_hosts), "GlobalKnownHostsFile": "/dev/null"}
+        options |= {"IdentitiesOnly": "yes"} if files.key else {}
         words = ["-N", "-T", *(word for name, value in options.items() for word in ("-o", f"{name}={value}"))]
+        words += ["-i", files.key] if files.key else []
         words += ["-l", host.user] if host.user else []
         words += ["-p", str(host.port)] if host.port else []
         return [*words, "-L", f"{self._socket}:{host.socket}", "--", host.name]
@@ -145,6 +157,11 @@ class Tunnel:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(ssh.pid, 9)
             ssh.wait()
+
+
+def _quote(path: str) -> str:
+    """Write a path as a value of ssh's configuration."""
+    return '"' + path.replace("%", "%%") + '"'
 
 
 # what ssh prints → what is wrong, and how to put it right

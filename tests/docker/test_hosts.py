@@ -1,0 +1,322 @@
+"""Several machines on this one, each with its own engine and SSH server: real containers, a real overlay, real wrk."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.hosts.machines import Machine, Machines, bring_up, make_key
+
+pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("hosts")]
+
+LIMIT_S = 150
+# an application that asks Redis for each reply, with nothing but Python
+APPLICATION = """\
+import os, socket, threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+local = threading.local()
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_GET(self):
+        if not hasattr(local, "cache"):
+            local.cache = socket.create_connection((os.environ["CACHE"], 6379))
+        local.cache.sendall(b"GET a\\r\\n")
+        local.cache.recv(100)
+        self.send_response(200)
+        self.send_header("Content-Length", "5")
+        self.end_headers()
+        self.wfile.write(b"hello")
+
+    def log_message(self, *_):
+        pass
+
+ThreadingHTTPServer.request_queue_size = 100
+ThreadingHTTPServer(("", 8000), Handler).serve_forever()
+"""
+CONFIG = f"""\
+services: {{redis: {{image: "redis:8"}}}}
+profiles: {{home: {{path: /, connections: 8, threads: 2, duration: 1s}}}}
+variants:
+  app:
+    image: python:3.13-slim
+    command: ["python3", "-u", "-c", {json.dumps(APPLICATION)}]
+    port: 8000
+    env: {{CACHE: "{{redis.host}}"}}
+"""
+
+
+@pytest.fixture(scope="module")
+def machines() -> Iterator[Machines]:
+    """Three machines: the application has a CPU, the services and wrk have the other one."""
+    with bring_up({"app": "0", "services": "1", "load": "1"}) as machines:
+        machines.copy_images(["python:3.13-slim"], ["app", "load"])
+        machines.copy_images(["redis:8"], ["services"])
+        yield machines
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "bench.yml").write_text(CONFIG, encoding="utf-8")
+    return tmp_path
+
+
+def make_command(machines: Machines, *words: str, **changed: str) -> list[str]:
+    """Make a command of the tool on the machines; `changed`: other files or hosts than theirs."""
+    roles = {role: changed.get(role, machines[role].url) for role in ("app", "services", "load")}
+    hosts = [word for role, url in roles.items() for word in ("--host", f"{role}={url}")]
+    files = ["--ssh-key", changed.get("key", str(machines.key))]
+    files += ["--known-hosts", changed.get("known_hosts", str(machines.known_hosts))]
+    return [sys.executable, "-m", "bench_action", *words, *hosts, *files]
+
+
+def call(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=LIMIT_S)
+
+
+def list_left(machines: Machines) -> dict[str, str]:
+    return {name: left for name, machine in machines.by_name.items() if (left := machine.list_left())}
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "bench-results/result.json").read_text(encoding="utf-8"))
+    return found
+
+
+def start_run(machines: Machines, project: Path) -> "subprocess.Popen[str]":
+    """Start a run that goes on for long, and return once it measures."""
+    command = make_command(machines, "run", "--preset", "ci", "--self-test")
+    run = subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    trials = project / "bench-results/trials.jsonl"
+    deadline = time.monotonic() + LIMIT_S
+    while not trials.exists() or len(trials.read_text(encoding="utf-8").splitlines()) < 6:
+        if run.poll() is not None or time.monotonic() > deadline:
+            pytest.fail(f"the run ended: {run.communicate()[0]}")
+        time.sleep(0.1)
+    return run
+
+
+def end_run(run: "subprocess.Popen[str]") -> str:
+    text, _ = run.communicate(timeout=LIMIT_S)
+    return text
+
+
+def test_run__each_part_on_its_own_host_and_nothing_is_left(machines: Machines, project: Path) -> None:
+    done = call(make_command(machines, "run", "--preset", "ci", "--self-test", "--max-minutes", "0.3"), project)
+    assert done.returncode == 0, done.stderr
+    result = read_result(project)
+    assert [host["roles"] for host in result["environment"]["hosts"]] == ["application", "wrk", "services"]
+    assert result["environment"]["network_bytes_per_s"] > 1e6
+    assert "application on CPU 0, services and wrk on CPU 1" in str(result["placement"])
+    trials = result["trials"]
+    assert all({"application", "cache"} <= set(trial["cpu_ms"]) for trial in trials)
+    assert {trial["work"]["cache_commands"] for trial in trials if trial["phase"] == "count"} == {50}
+    loaded = [trial for trial in trials if trial["phase"] in {"capacity", "duet"}]
+    assert all(set(trial["host_busy"]) == {"application", "services", "wrk"} for trial in loaded)
+    assert all(trial["warm_up"] is None or trial["warm_up"]["steady"] for trial in loaded)
+    duets = [trial for trial in trials if trial["phase"] == "duet"]
+    assert duets
+    assert all(trial["application_idle"] is not None and trial["marks"] for trial in duets)
+    assert "CPU of application" in done.stdout
+    assert machines["app"].url not in (project / "bench-results/result.json").read_text(encoding="utf-8")
+    assert list_left(machines) == {}
+
+
+def test_check__proves_the_network(machines: Machines, project: Path) -> None:
+    done = call(make_command(machines, "check", "--hosts"), project)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"ok +Swarm +3 hosts, managed by app", done.stdout)
+    assert "all reach each other" in done.stdout
+    assert list_left(machines) == {}
+
+
+def test_key__that_is_refused(machines: Machines, project: Path) -> None:
+    make_key(project / "stranger")
+    done = call(make_command(machines, "run", key=str(project / "stranger")), project)
+    assert done.returncode == 3
+    assert "it refuses our SSH key" in done.stderr
+    assert f"ssh-copy-id root@{machines['app'].address}" in done.stderr
+
+
+def test_host_key__that_is_another(machines: Machines, project: Path) -> None:
+    make_key(project / "other")
+    wrong = (project / "other.pub").read_text(encoding="ascii")
+    lines = machines.known_hosts.read_text(encoding="ascii").splitlines(keepends=True)
+    (project / "known").write_text("".join([f"{machines['app'].address} {wrong}", *lines[1:]]), encoding="ascii")
+    done = call(make_command(machines, "run", known_hosts=str(project / "known")), project)
+    assert done.returncode == 3
+    assert "its host key is another than the known one" in done.stderr
+    (project / "known").write_text("".join(lines[1:]), encoding="ascii")
+    done = call(make_command(machines, "check", known_hosts=str(project / "known")), project)
+    assert done.returncode == 3
+    assert "its host key is not known" in done.stdout
+
+
+def test_host__that_is_not_there(machines: Machines, project: Path) -> None:
+    nowhere = f"ssh://root@{machines['app'].address}:2022"
+    done = call(make_command(machines, "check", app=nowhere), project)
+    assert done.returncode == 3
+    assert "nothing answers at its SSH port" in done.stdout
+    done = call(make_command(machines, "check", app=f"{machines['app'].url}/run/nothing.sock"), project)
+    assert done.returncode == 3
+    assert "no Docker engine answers at /run/nothing.sock" in done.stdout
+
+
+def test_engine__that_is_stopped_in_mid_trial(machines: Machines, project: Path) -> None:
+    run = start_run(machines, project)
+    machines["services"].stop_engine()
+    text = end_run(run)
+    machines["services"].start_engine()
+    assert run.returncode == 3, text
+    assert "on services (root@" in text
+    assert re.search(r"kept: +\d+ finished trials", text)
+    assert read_result(project)["trials"]
+    sweep(machines, project)
+
+
+def test_host__that_loses_its_power_in_mid_trial(machines: Machines, project: Path) -> None:
+    run = start_run(machines, project)
+    machines["app"].kill()
+    text = end_run(run)
+    machines.start(machines["app"])
+    assert run.returncode == 3, text
+    assert "app (root@" in text
+    assert re.search(r"kept: +\d+ finished trials", text)
+    sweep(machines, project)
+
+
+def test_link__that_is_cut_in_mid_trial(machines: Machines, project: Path) -> None:
+    run = start_run(machines, project)
+    machines["app"].cut()
+    text = end_run(run)
+    machines["app"].plug_in()
+    assert run.returncode == 3, text
+    assert "the connection to app (root@" in text
+    assert "could not clean app" in text
+    assert re.search(r"kept: +\d+ finished trials", text)
+    sweep(machines, project)
+
+
+def test_tool__that_is_killed(machines: Machines, project: Path) -> None:
+    run = start_run(machines, project)
+    ssh = find_ssh(run.pid)
+    assert ssh
+    run.send_signal(signal.SIGKILL)
+    end_run(run)
+    wait_until_gone(ssh)
+    assert list_left(machines)
+    sweep(machines, project)
+
+
+def test_tool__that_is_interrupted(machines: Machines, project: Path) -> None:
+    run = start_run(machines, project)
+    run.send_signal(signal.SIGINT)
+    text = end_run(run)
+    assert run.returncode == 130, text
+    assert list_left(machines) == {}
+
+
+def test_network__whose_packets_are_smaller(machines: Machines, project: Path) -> None:
+    with changed_mtu(machines["services"], 1000):
+        done = call(make_command(machines, "check", "--hosts"), project)
+    assert done.returncode == 3, done.stdout
+    assert "large packets are lost on the way" in done.stderr
+    assert "set `mtu` in `hosts`" in done.stderr
+    assert list_left(machines) == {}
+
+
+def test_network__whose_ports_are_closed(machines: Machines, project: Path) -> None:
+    rule = ("INPUT", "-p", "udp", "--dport", "4789", "-j", "DROP")
+    machines["services"].run("iptables", "-I", *rule)
+    try:
+        done = call(make_command(machines, "check", "--hosts"), project)
+    finally:
+        machines["services"].run("iptables", "-D", *rule)
+    assert done.returncode == 3, done.stdout
+    assert "nothing arrives on the way" in done.stderr
+    assert "4789/udp" in done.stderr
+    assert list_left(machines) == {}
+
+
+def test_swarm__that_a_host_is_not_in(machines: Machines, project: Path) -> None:
+    machines["load"].docker("swarm", "leave", "--force")
+    done = call(make_command(machines, "run"), project)
+    machines.join_one(machines["load"])
+    assert done.returncode == 3
+    assert re.search(r"load \(root@.*\) in none", done.stderr)
+    assert "docker swarm join-token worker" in done.stderr
+
+
+def test_disk__that_is_full(machines: Machines, project: Path) -> None:
+    machines["load"].run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(machines["load"].folder / "docker/tmp"))
+    try:
+        machines["load"].docker("image", "prune", "--all", "--force")
+        machines["load"].docker("builder", "prune", "--all", "--force")
+        done = call(make_command(machines, "run"), project)
+    finally:
+        machines["load"].run("umount", str(machines["load"].folder / "docker/tmp"))
+        machines.copy_images(["python:3.13-slim"], ["load"])
+    assert done.returncode == 3
+    assert "no space left on device" in done.stderr
+    assert list_left(machines) == {}
+
+
+def sweep(machines: Machines, project: Path) -> None:
+    """Let the next command sweep what a lost host has kept, and prove that nothing of it is left."""
+    wait_for_swarm(machines)
+    done = call(make_command(machines, "check", "--hosts"), project)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list_left(machines) == {}
+
+
+def wait_for_swarm(machines: Machines) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while set(machines["app"].docker("node", "ls", "--format", "{{.Status}}").split()) != {"Ready"}:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def find_ssh(pid: int) -> list[int]:
+    """Find the processes that a process has started."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    return [int(child) for child in found] + [each for child in found for each in find_ssh(int(child))]
+
+
+def wait_until_gone(pids: Sequence[int]) -> None:
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() and not is_zombie(pid) for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def is_zombie(pid: int) -> bool:
+    try:
+        return "State:\tZ" in Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    except OSError:
+        return True
+
+
+class changed_mtu:
+    """While it is entered, the link of a machine takes smaller packets, and drops larger ones that arrive."""
+
+    def __init__(self, machine: Machine, mtu: int) -> None:
+        self._machine, self._mtu = machine, mtu
+        size = ["-m", "length", "--length", f"{mtu + 1}:65535"]
+        self._rules = [(chain, "-p", "udp", "--dport", "4789", *size, "-j", "DROP") for chain in ("INPUT", "OUTPUT")]
+
+    def __enter__(self) -> None:
+        for rule in self._rules:
+            self._machine.run("iptables", "-I", *rule)
+
+    def __exit__(self, *_: object) -> None:
+        for rule in self._rules:
+            self._machine.run("iptables", "-D", *rule)
