@@ -41,7 +41,9 @@ def _spread(profiles: Mapping[str, Profile], policy: Policy) -> dict[str, Profil
             spread[name] = profile
             continue
         for level in policy.levels:
-            update = {"connections": level, "threads": min(profile.threads, level)}
+            # wrk divides connections evenly among its threads
+            threads = next(count for count in range(min(profile.threads, level), 0, -1) if level % count == 0)
+            update = {"connections": level, "threads": threads}
             update |= {"duration": policy.duration} if policy.duration is not None else {}
             spread[f"{name}{_AT}{level}"] = profile.model_copy(update=update)
     return spread

@@ -182,18 +182,24 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class MachineRoles:
-    """What a machine of several does. `title`: what a person knows it by. `name`: as in Handle, so it may be empty."""
+    """What a machine of several does.
+
+    `name`: that of Handle, so it may be empty. `title`: what a person knows it by. `number`: which of several with the
+    same roles it is.
+    """
 
     name: str
     title: str
     application: bool = False
     services: bool = False
     load: bool = False
+    number: int = 1
 
     @property
     def label(self) -> str:
         """Its roles, as results name it."""
-        return join_roles(application=self.application, services=self.services, load=self.load)
+        name = join_roles(application=self.application, services=self.services, load=self.load)
+        return f"{name} {self.number}" if self.number > 1 else name
 
 
 class Session(Protocol):

@@ -47,6 +47,7 @@ from bench_action.load.counters import (
     read_usage,
 )
 from bench_action.load.messages import (
+    HISTOGRAM,
     ConnectAnswer,
     ConnectionsAnswer,
     ConnectionsOrder,
@@ -781,7 +782,8 @@ def wrk(order: WrkOrder) -> WrkAnswer:
     watcher = Watcher(order, order["connections"], prober)
     with tempfile.TemporaryDirectory() as folder:
         argv = [*order["argv"], *prepare_wrk(order, f"{folder}/wrk")]
-        machines, before = read_machines(order["parts"]), read_all_usage(order["parts"])
+        machines = read_machines(order["parts"], and_ours=order["divided"])
+        before = read_all_usage(order["parts"])
         ticks, idle = read_cpu_ticks(), read_idle_ticks()
         started, clock_s = time.monotonic(), read_clock_s()
         # a server that is to get one request at a time would get two
@@ -790,12 +792,12 @@ def wrk(order: WrkOrder) -> WrkAnswer:
             output, status, cpu_s = run_program(argv, order["limit_s"], order["interrupt_s"], helpers)
             wall_s, after = time.monotonic() - started, read_all_usage(order["parts"])
             clock_step_s = read_clock_s() - clock_s
-            shares = compute_machine_shares(machines, read_machines(order["parts"]))
+            shares = compute_machine_shares(machines, read_machines(order["parts"], and_ours=order["divided"]))
         finally:
             prober.stop()
             watcher.stop()
     return {
-        "output": output[-_LONGEST_OUTPUT:],
+        "output": leave_out_histogram(output)[-_LONGEST_OUTPUT:],
         "status": status,
         "cpu_s": cpu_s,
         "wall_s": wall_s,
@@ -810,7 +812,22 @@ def wrk(order: WrkOrder) -> WrkAnswer:
         "idle": compute_idle_shares(idle, read_idle_ticks()),
         "marks": watcher.marks,
         "machines": shares,
+        "histogram": read_histogram(output),
+        "lateness_s": 0.0,
     }
+
+
+def read_histogram(output: str) -> list[list[int]]:
+    """Read the latencies and their counts that wrk's script has printed, if it has."""
+    for line in output.splitlines():
+        if line.startswith(HISTOGRAM) and len(line) > len(HISTOGRAM):
+            return [[int(number) for number in row.split()] for row in line[len(HISTOGRAM) :].split(",")]
+    return []
+
+
+def leave_out_histogram(output: str) -> str:
+    """Leave that line out."""
+    return "\n".join(line for line in output.split("\n") if not line.startswith(HISTOGRAM))
 
 
 def k6(order: K6Order) -> K6Answer:

@@ -212,10 +212,11 @@ class HttpRequest:
 
 
 class Load(NamedTuple):
-    """An order to run wrk, and the tape that it is about."""
+    """An order to run wrk, and the tape that it is about. `divide`: make orders for so many generators of it."""
 
     order: WrkOrder
     tape: Tape
+    divide: "Callable[[int], list[Load]]" = lambda _: []
 
 
 class Answer(NamedTuple):
@@ -316,6 +317,11 @@ class Agent:
         self._unread = 0
         self._turn = threading.Lock()
         self._kept: dict[str, None] = {}
+
+    @property
+    def count(self) -> int:
+        """How many load generators it speaks for."""
+        return 1
 
     def machine(self) -> MachineAnswer:
         """Describe the machine as the load container sees it."""

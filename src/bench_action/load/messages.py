@@ -31,6 +31,10 @@ CpuNumber = NewType("CpuNumber", str)  # in decimal digits, as a key in JSON is 
 Failure = Literal["", "unresolved", "refused", "late", "closed", "not-http", "tls", "no-tls", "other"]
 
 
+# what the line begins with on which wrk's script prints latencies and their counts
+HISTOGRAM = "bench-action-wrk-histogram:"
+
+
 class Order(TypedDict):
     """What every order has: the name of the operation."""
 
@@ -308,10 +312,12 @@ class WrkOrder(WireRequest):
     """Run wrk (`argv` without script and address). `parts`: name → container id.
 
     If it still runs then, it is interrupted after `interrupt_s`, and so ends as at the end of its time, and killed
-    after `limit_s`. A script that reads its requests from a tape finds its file in wrk's last argument.
+    after `limit_s`. A script that reads its requests from a tape finds its file in wrk's last argument. `divided`:
+    other agents have the rest of the load, so that all latencies are needed.
     """
 
     op: Literal["wrk"]
+    divided: bool
     argv: list[str]
     script: str
     connections: int
@@ -329,7 +335,8 @@ class WrkAnswer(TypedDict):
     `memory_mib`: the application's peak, null if it cannot be read. `before` and `after`: the counters of each part.
     `idle`: CPU → the share of the time in which it had nothing to do. `marks`: what was read about every second; none
     if the bytes of other servers cannot be kept apart, or a counter cannot be read. `machines`: address of an agent →
-    what its machine did, and ours (empty), if parts are on several.
+    what its machine did, and ours (empty), if parts are on several. `histogram`: latency in µs and how many requests
+    took so long, if the load is divided. `lateness_s`: set by who adds the answers of several agents up.
     """
 
     output: str
@@ -347,6 +354,8 @@ class WrkAnswer(TypedDict):
     idle: dict[CpuNumber, float]
     marks: list[MarkRow]
     machines: dict[str, MachineShares]
+    histogram: list[list[int]]
+    lateness_s: float
 
 
 class WireFile(TypedDict):

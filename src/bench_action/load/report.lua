@@ -1,4 +1,5 @@
 -- Only done(): a script without request() and response() leaves wrk on its fast path (static request, no callback).
+-- `histogram` is set if several generators load a server: then their latencies are added up, and each prints all of its own.
 -- %d of the numbers below is exact: they are whole and far below 2^53.
 threads = {}
 
@@ -17,4 +18,11 @@ function done(summary, latency, requests)
       latency.mean, latency.stdev, latency.min, latency.max,
       latency:percentile(50), latency:percentile(90), latency:percentile(99), latency:percentile(99.9),
       table.concat(sent, ",")))
+   if histogram then
+      local rows = {}
+      for number = 1, #latency do
+         rows[number] = string.format("%d %d", latency(number))
+      end
+      io.write(histogram, table.concat(rows, ","), "\n")
+   end
 end

@@ -13,6 +13,7 @@ SATURATED = 0.7
 _LIVE_WITHOUT_KEEP_ALIVE = 0.98
 _CLOCK_SHARE = 0.01  # NTP corrects a clock by 0.05 % at most, unless it sets it
 _STEAL_PERCENT = 5.0
+_LATE_SHARE, _LATE_S = 0.05, 0.2  # by which several generators may begin one after the other
 _THROTTLED_SHARE = 0.01
 
 
@@ -44,6 +45,7 @@ def judge(report: Report, profile: Profile, circumstances: Circumstances) -> lis
         *_judge_connections(report, profile, circumstances),
         *_judge_service(report, circumstances.unexpected),
         *_judge_generator(report, profile, circumstances),
+        *_judge_generators(report),
         *_judge_machine(report, circumstances),
     ]
     cell = circumstances.cell
@@ -84,6 +86,11 @@ def _judge_generator(report: Report, profile: Profile, circumstances: Circumstan
         yield Code.CLOCK_STEP, f"the clock was set by {step_s:+.2f} s within {report.wall_s:.2f} s"
     elif not 0 < report.duration_s <= (1 + _CLOCK_SHARE) * report.wall_s:  # less is no fault: wrk may end late
         yield Code.CLOCK_STEP, f"wrk reports {report.duration_s:.2f} s, a monotonic clock {report.wall_s:.2f} s"
+
+
+def _judge_generators(report: Report) -> _Faults:
+    if report.lateness_s > max(_LATE_SHARE * report.wall_s, _LATE_S):
+        yield Code.GENERATORS_APART, f"the last generator began {report.lateness_s:.2f} s after the first"
 
 
 def _judge_machine(report: Report, circumstances: Circumstances) -> _Faults:

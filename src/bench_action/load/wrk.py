@@ -10,13 +10,14 @@ from typing import Any, TypedDict
 
 from bench_action.config.schema import Profile
 from bench_action.load.generator import Load, Sample, Tape
-from bench_action.load.messages import MarkRow, ShapeError, WarmRun, WrkAnswer, WrkOrder, require_shape
+from bench_action.load.messages import HISTOGRAM, MarkRow, ShapeError, WarmRun, WrkAnswer, WrkOrder, require_shape
 from bench_action.model.errors import InvalidMeasurementError
 from bench_action.model.result import Errors, Latency
 from bench_action.model.warning import Code
 from bench_action.model.wording import plural
 
 SENTINEL = "bench-action-wrk-result:"
+_APART = 5_000_000  # serial numbers of each of several generators begin so much later
 # strerror(3) of EMFILE: the connections of a first thread can use up the files that a second needs to start
 _NO_FILE_LEFT = "Too many open files"
 _NO_NUMBER = re.compile(r"-?(nan|inf)\b")  # as C prints them; JSON knows neither
@@ -53,7 +54,7 @@ class Report:
     that the agent received. `marks`: seconds, bytes received, and the application's CPU time in ms and memory in MiB,
     about every second. `sent`: how many requests of its tape each of wrk's threads has sent; empty if all requests are
     the same. `machines`: address of an agent, empty for the load generator's → `idle` of its machine, if there are
-    several.
+    several. `lateness_s`: how much later than the first the last of several generators began.
     """
 
     duration_s: float
@@ -72,6 +73,7 @@ class Report:
     connections_open: int = 0
     sent: Sequence[int] = ()
     machines: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    lateness_s: float = 0.0
 
     def without_keep_alive(self) -> "Report":
         """Count connections that the server closes after each reply until wrk has noticed that."""
@@ -87,12 +89,13 @@ def build_order(
     limit_s: float,
     interrupt_s: float | None = None,
     counted: bool = False,
+    divided: bool = False,
 ) -> Load:
     """Build the agent's order to run wrk with the requests of a tape and everything else from a profile.
 
     `parts`: name → id of the containers that it watches. `interrupt_s`: after how long wrk is interrupted, if it has
     not ended; None: it is only killed, after `limit_s`. `counted`: wrk writes a byte for each request that it sends, to
-    the file that its first argument names.
+    the file that its first argument names. `divided`: it is one of several generators with a part of the load.
     """
     argv = [
         "wrk",
@@ -109,16 +112,42 @@ def build_order(
         "op": "wrk",
         **tape.order,
         "argv": argv,
-        "script": build_script(tape, threads=profile.threads, counted=counted),
+        "script": build_script(tape, threads=profile.threads, counted=counted, divided=divided),
+        "divided": divided,
         "connections": profile.connections,
         "parts": dict(parts),
         "limit_s": limit_s,
         "interrupt_s": limit_s if interrupt_s is None else interrupt_s,
     }
-    return Load(order, tape)
+
+    def divide(count: int) -> list[Load]:
+        """Divide it among several generators; only the first watches the containers."""
+        shares = [
+            build_order(
+                share_profile(profile, number, count),
+                tape.number_from(tape.first_serial + number * _APART),
+                duration_s=duration_s,
+                parts=parts if number == 0 else {},
+                limit_s=limit_s,
+                interrupt_s=interrupt_s,
+                divided=True,
+            )
+            for number in range(count)
+        ]
+        return [share for share in shares if share.order["connections"]]
+
+    return Load(order, tape, divide)
 
 
-def build_script(tape: Tape, *, threads: int = 1, counted: bool = False) -> str:
+def share_profile(profile: Profile, number: int, count: int) -> Profile:
+    """Return the part of a load that one of several generators has; threads must divide its connections evenly."""
+    connections = profile.connections // count + (number < profile.connections % count)
+    most = max(1, profile.threads // count)
+    threads = next((threads for threads in range(most, 0, -1) if connections % threads == 0), 1)
+    return profile.model_copy(update={"connections": connections, "threads": threads})
+
+
+def build_script(tape: Tape, *, threads: int = 1, counted: bool = False, divided: bool = False) -> str:
     """Build the Lua script: its constants, `done()` from report.lua, and what `request()` there is, if any.
 
     tape.lua is for requests that differ, sent.lua if they are `counted`. A single request is a constant, which wrk
@@ -131,6 +160,7 @@ def build_script(tape: Tape, *, threads: int = 1, counted: bool = False) -> str:
         f"local sentinel = {_lua(SENTINEL.encode())}",
         f"local bytes = {_lua(first.raw)}",
         f"local threads_asked, first_serial = {threads}, {tape.first_serial}",
+        f"local histogram = {_lua(HISTOGRAM.encode()) if divided else 'nil'}",
         "wrk.format = function() return bytes end",
     ]
     files = ["report.lua", *([] if same else ["tape.lua"]), *(["sent.lua"] if counted else [])]
@@ -168,6 +198,7 @@ def parse_report(answer: WrkAnswer, where: str) -> Report:
         sampled=[Sample(*row) for row in answer["sampled"]],
         marks=[(seconds, received, cpu_ms, mib) for seconds, received, cpu_ms, mib in answer["marks"]],
         sent=line["sent"],
+        lateness_s=answer["lateness_s"],
         machines={
             name: {int(cpu): share for cpu, share in each["idle"].items()} for name, each in answer["machines"].items()
         },
@@ -196,6 +227,11 @@ def _find_line(output: str, status: int, where: str) -> ReportLine:
             log=output.splitlines()[-15:],
         )
     return _parse_line(lines[0].removeprefix(SENTINEL), where)
+
+
+def read_line(output: str) -> ReportLine:
+    """Read the line that report.lua has printed once. Raises InvalidMeasurementError."""
+    return _find_line(output, 0, "")
 
 
 def _parse_line(text: str, where: str) -> ReportLine:

@@ -11,6 +11,7 @@ class Code(StrEnum):
     CONNECT_ERRORS = "connect-errors"
     FEWER_CONNECTIONS = "fewer-connections"
     GENERATOR_SATURATED = "generator-saturated"
+    GENERATORS_APART = "generators-apart"
     NOTHING_SERVED = "nothing-served"
     CLOCK_STEP = "clock-step"
     THROTTLED = "throttled"
@@ -80,6 +81,7 @@ _INVALIDATING = frozenset(
         Code.CONNECT_ERRORS,
         Code.FEWER_CONNECTIONS,
         Code.GENERATOR_SATURATED,
+        Code.GENERATORS_APART,
         Code.NOTHING_SERVED,
         Code.CLOCK_STEP,
         Code.THROTTLED,
@@ -106,6 +108,8 @@ _ADVICE = {
     "{nofile: …}`, or lower `connections`.",
     Code.GENERATOR_SATURATED: "wrk was the bottleneck, not the application. Give wrk more `threads` (up to the "
     "machine's cores), or lower `connections`.",
+    Code.GENERATORS_APART: "A load generator's host, or the way to it, was busy. Close other programs there, and run "
+    "again.",
     Code.NOTHING_SERVED: "Check the application's log. If it was only slow, lower `connections`, or raise `duration` "
     "and `timeout`.",
     Code.CLOCK_STEP: "wrk times itself with the machine's clock. Run again once nobody sets it, such as a time service "

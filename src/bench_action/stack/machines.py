@@ -55,8 +55,10 @@ class Watchers:
 
     @property
     def labels(self) -> dict[str, str]:
-        """What each machine does, by the address of its agent, empty for the load generator's."""
-        return {watcher.address if watcher.roles.name else "": watcher.roles.label for watcher in self.all}
+        """What each machine does, by its agent's address (empty: the load generator's), and further ones by number."""
+        found = {watcher.address if watcher.roles.name else "": watcher.roles.label for watcher in self.all}
+        others = [watcher for watcher in self.all if watcher.roles.load and watcher.roles.name]
+        return found | {f"load{number}": watcher.roles.label for number, watcher in enumerate(others, 2)}
 
     def find(self, role: str) -> Watcher:
         """Find the agent on the machine with a role: `application`, `services` or `load`."""

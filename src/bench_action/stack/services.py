@@ -11,6 +11,7 @@ from bench_action.config.kinds import find_port
 from bench_action.config.schema import Config, Service
 from bench_action.engine.protocol import COPIED, Engine, Handle, ServiceSpec
 from bench_action.load.generator import Agent
+from bench_action.load.several import Agents
 from bench_action.stack.companions import find_dependents, find_late, find_waves
 from bench_action.stack.container import make_container_form
 from bench_action.stack.images import Image, Images
@@ -23,9 +24,12 @@ from bench_action.stack.slots import LateService, Reset, Slot
 
 
 def start_generator(engine: Engine, config: Config, image: Image) -> tuple[Handle, Agent]:
-    """Start the load generator, which reaches every slot. Returns its container, and the agent in it."""
-    handle = engine.start(ServiceSpec("load", "bench-action-load", image.id, ulimits=config.load.ulimits))
-    return handle, Agent(engine, handle)
+    """Start the load generators, which reach every slot. Returns the container of the first, and the agent in it."""
+    spec = ServiceSpec("load", "bench-action-load", image.id, ulimits=config.load.ulimits)
+    handle = engine.start(spec)
+    more = [roles.name for roles in engine.machines if roles.load and roles.name]
+    others = [engine.start(replace(spec, name=f"{spec.name}-{name}", machine=name)) for name in more]
+    return handle, Agents(engine, [handle, *others]) if others else Agent(engine, handle)
 
 
 @dataclass(frozen=True, slots=True)

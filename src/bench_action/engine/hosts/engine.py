@@ -359,7 +359,7 @@ def _describe_roles(host: Host, by_role: Mapping[Role, Sequence[Host]]) -> Machi
     title = f"{name}{number if number > 1 else ''} ({host.destination or host.url})"
     own = f"{name}{number if number > 1 else ''}"
     return MachineRoles(
-        "" if host == by_role["load"][0] else own, title, "app" in roles, "services" in roles, "load" in roles
+        "" if host == by_role["load"][0] else own, title, "app" in roles, "services" in roles, "load" in roles, number
     )
 
 
@@ -409,7 +409,7 @@ def _remove(place: _Place) -> list[str] | StackError:
             return StackError(
                 f"could not clean {place.roles.title}",
                 cause=": ".join(filter(None, (error.what, error.cause))),
-                advice="once it can be reached, run `bench-action check --hosts` here, which removes what is left; runs on "
+                advice="once it can be reached, run `bench-action check --hosts` here, which removes what is left; "
                 "other machines do so after six hours",
             )
     raise AssertionError
