@@ -4,6 +4,7 @@
     python -m benchmarks.detection run --only node         only what is missing in this one
     python -m benchmarks.detection run --minutes 60        begin no further run after an hour
     python -m benchmarks.detection run --engine local      the local engine instead of Docker
+    python -m benchmarks.detection run --only hosts        over three hosts in namespaces of this machine; as root
     python -m benchmarks.detection table --only node
 
 Each run is `bench-action run --preset ci --baseline BASE` on a git repository made for it, whose head differs from base
@@ -16,11 +17,12 @@ import math
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.detection import tables
 from benchmarks.detection.records import kept_counts, name_recordings, record, recorded
-from benchmarks.detection.runs import RunError, counted, loops_of, measure, prepare
+from benchmarks.detection.runs import RunError, counted, loops_of, measure, over_hosts, prepare
 from benchmarks.detection.scenarios import CALIBRATE, COUNTED, COUNTED_RUNS, SCENARIOS
 
 _KINDS_OF_COSTS = {"unchanged": "changes", "services": "changes"}  # whose calibration shows the cost of a turn
@@ -40,6 +42,9 @@ def main() -> None:
             print_table(kind, asked.engine)
         elif kind == "counts":
             run_counts(asked.engine, deadline)
+        elif kind == "hosts":
+            with over_hosts() as options:
+                run_missing(kind, asked.engine, deadline, options)
         else:
             run_missing(kind, asked.engine, deadline)
 
@@ -65,8 +70,8 @@ def print_table(kind: str, engine: str) -> None:
             tables.print_pooled(runs)
 
 
-def run_missing(kind: str, engine: str, deadline: float) -> None:
-    """One run of each scenario in turn, until each has as many as it wants or the time is up."""
+def run_missing(kind: str, engine: str, deadline: float, options: Sequence[str] = ()) -> None:
+    """One run of each scenario in turn, until each has as many as it wants or the time is up; with these options."""
     if engine == "docker":
         prepare(SCENARIOS[kind])
     name, calibration = name_recordings(engine, kind), name_recordings(engine, _KINDS_OF_COSTS.get(kind, kind))
@@ -79,7 +84,7 @@ def run_missing(kind: str, engine: str, deadline: float) -> None:
         chosen = min(missing, key=lambda one: (one.name != CALIBRATE, counts[one.name] / one.count_wanted(engine)))
         number, wanted = counts[chosen.name], chosen.count_wanted(engine)
         print(f"{time.strftime('%H:%M:%S')} {kind}: {chosen.name}, run {number + 1} of {wanted}", flush=True)
-        record(name, measure(engine, chosen, number, loops_of(recorded(calibration), chosen)))
+        record(name, measure(engine, chosen, number, loops_of(recorded(calibration), chosen), options))
 
 
 def run_counts(engine: str, deadline: float) -> None:

@@ -7,12 +7,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from benchmarks.detection.records import kept, share_of_a_turn
 from benchmarks.detection.scenarios import AIOHTTP, COUNTED, Application, Edit, Scenario
+from tests.hosts.demo import CPUS, copy_images, make_options
+from tests.hosts.machines import bring_up
 
 _ROOT = Path(__file__).resolve().parents[2]
 _GIT = ("git", "-c", "user.name=detection", "-c", "user.email=detection@example.org", "-c", "commit.gpgsign=false")
@@ -32,13 +35,21 @@ def prepare(scenarios: Sequence[Scenario]) -> None:
         os.environ["DOCKER_CONFIG"] = compose.stdout.strip()
 
 
-def measure(engine: str, scenario: Scenario, seed: int, loops: int) -> dict[str, Any]:
+@contextmanager
+def over_hosts() -> Iterator[list[str]]:
+    """Bring three hosts up on this machine; yields the tool's options for them."""
+    with bring_up(CPUS) as machines:
+        copy_images(machines)
+        yield make_options(machines)
+
+
+def measure(engine: str, scenario: Scenario, seed: int, loops: int, options: Sequence[str] = ()) -> dict[str, Any]:
     """One run, from the repository on."""
     limit = ("--max-minutes", str(scenario.minutes)) if scenario.minutes is not None else ()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         base = make_repository(folder / "repository", scenario, seed, loops)
-        result = run_tool(engine, folder, base, seed, *limit, one_cpu=scenario.one_cpu)
+        result = run_tool(engine, folder, base, seed, *limit, *options, one_cpu=scenario.one_cpu)
     return {"scenario": scenario.name, "seed": seed, "loops": loops, **kept(result)}
 
 

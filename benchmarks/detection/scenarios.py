@@ -451,6 +451,13 @@ def _at_rate(name: str, edit: Edit) -> Scenario:
     return Scenario(name, 10, application=AT_RATE, edits=(edit,), found=found)
 
 
+# over three hosts on one machine (`tests/hosts`): the application on one CPU, the services and wrk on the other
+HOSTS = (
+    Scenario(CALIBRATE, 1, slowdown=math.nan),
+    Scenario(SAME, 10, minutes=1.5),
+    Scenario("CPU + 5 %", 10, slowdown=0.05, found=_SLOWER, minutes=1.5),
+)
+
 RATES = (
     Scenario(SAME, 20, application=AT_RATE),
     _at_rate("a pool of 10, 2 in head", Edit(_CONFIG_OF_AIOHTTP, _POOL, "pool_size=2,")),
@@ -468,6 +475,7 @@ SCENARIOS: Mapping[str, tuple[Scenario, ...]] = {
     "services": DEDICATED,
     "aims": AIMS,
     "rates": RATES,
+    "hosts": HOSTS,
     "node": _make_runtime(NODE, 20, 10, 2),
     "node-busy-database": _make_runtime(NODE_BUSY_DATABASE, 20, 10, 2),
     "jvm": _make_runtime(JVM, 20, 10, 5),

@@ -184,7 +184,7 @@ def test_measurer__tracks_run_at_the_same_time_each_in_slots_and_on_a_cpu_of_its
     pairs: Stack, places: tuple[Placement, ...]
 ) -> None:
     """As with four cores, which this machine need not have: services and wrk share the CPUs of the two tracks here."""
-    cpus = places[0].everywhere[:2]
+    cpus = places[0].boot[:2]
     taken = measurer(pairs, (Placement(cpus, cpus, cpus, tracks=2),))
     latency = make_latency_blocks([AIOHTTP], blocks=1, pace=PACE, seed=4)
     trials = taken.walk(share_restarts(make_duet_blocks([AIOHTTP], blocks=2, pace=PACE, seed=4), latency))

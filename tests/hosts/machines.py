@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 NETWORK = "10.213.0"
 _CABLE = "bahosts"  # the interface of the machine that the tests run on
@@ -39,13 +40,17 @@ class MachineError(Exception):
 
 @dataclass(slots=True)
 class Machine:
-    """One machine: `pid` is its first process, as this machine sees it. `cpus`: those that its containers may use."""
+    """One machine: `pid` is its first process, as this machine sees it. `cpus`: those that its containers may use.
+
+    `disk`: the size of its engine's disk, such as `1g`, which then is in memory.
+    """
 
     name: str
     address: str
     folder: Path
     cpus: str = ""
     mtu: int = 1500
+    disk: str = ""
     pid: int = 0
     _first: "subprocess.Popen[str] | None" = None
     _engine: "subprocess.Popen[bytes] | None" = None
@@ -130,6 +135,9 @@ class Machine:
         """Start its Docker engine."""
         self._limit_cpus()
         data = self.folder / "docker"
+        data.mkdir(exist_ok=True)
+        if self.disk and self.run("mountpoint", "--quiet", str(data), check=False).returncode:
+            self.run("mount", "-t", "tmpfs", "-o", f"size={self.disk}", "tmpfs", str(data))
         with self.log.open("ab") as log:
             self._engine = subprocess.Popen(
                 self._enter(
@@ -219,12 +227,12 @@ class Machines:
         """The host keys of the machines, for OpenSSH."""
         return self.folder / "known_hosts"
 
-    def boot(self, cpus: Mapping[str, str], *, mtu: int = 1500) -> None:
-        """Bring up machines (name → their CPUs), with an engine each, in one Swarm."""
+    def boot(self, cpus: Mapping[str, str], disks: Mapping[str, str], *, mtu: int = 1500) -> None:
+        """Bring up machines (name → their CPUs), with an engine each, in one Swarm. `disks`: name → size."""
         self._start_switch(mtu)
         make_key(self.key)
         for number, (name, own) in enumerate(cpus.items()):
-            machine = Machine(name, f"{NETWORK}.{11 + number}", self.folder / name, own, mtu)
+            machine = Machine(name, f"{NETWORK}.{11 + number}", self.folder / name, own, mtu, disks.get(name, ""))
             self.by_name[name] = machine
             self.start(machine)
         self.write_known_hosts()
@@ -345,11 +353,13 @@ def remove_groups(name: str) -> None:
 
 
 @contextmanager
-def bring_up(cpus: Mapping[str, str], *, mtu: int = 1500) -> Iterator[Machines]:
-    """Bring up machines, and take them away again."""
+def bring_up(
+    cpus: Mapping[str, str], disks: Mapping[str, str] = MappingProxyType({}), *, mtu: int = 1500
+) -> Iterator[Machines]:
+    """Bring up machines, and take them away again; see `Machines.boot`."""
     machines = Machines(Path(tempfile.mkdtemp(prefix="bench-action-hosts-")))
     try:
-        machines.boot(cpus, mtu=mtu)
+        machines.boot(cpus, disks, mtu=mtu)
         yield machines
     finally:
         machines.remove()

@@ -157,7 +157,9 @@ def test_reusable_workflow__passes_on_every_input_with_the_action_s_default() ->
     assert set(_triggers(workflow)["workflow_call"]["secrets"]) == secret
     given = {name: value for name, value in given.items() if name not in {"history-branch", *secret}}
     # parts of a run are measured by sharded.yml
-    own = {"github-token", "publish", "shard", "merge", "matrix", "history-branch", "trend-issue", *secret}
+    # hosts need a key of the caller's own
+    hosts = {"hosts", "ssh-key", "known-hosts"}
+    own = {*hosts, "github-token", "publish", "shard", "merge", "matrix", "history-branch", "trend-issue", *secret}
     assert set(given) == set(action) - own
     assert given == {name: f"${{{{ inputs.{name} }}}}" for name in given}
     assert {name: inputs[name]["default"] for name in given} == {

@@ -50,7 +50,7 @@ class _Line:
             try:
                 return self._exchange(question)
             except (OSError, ValueError) as error:
-                self._close()
+                self.close()
                 raise PeerError(f"the agent at {self._address} does not answer: {error}") from None
 
     def _exchange(self, question: dict[str, str]) -> Any:
@@ -63,7 +63,8 @@ class _Line:
             raise ConnectionError("it closed the connection")
         return json.loads(line)
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close the connection; the next question opens another one."""
         for each in (self._reader, self._connection):
             if each is not None:
                 with contextlib.suppress(OSError):

@@ -786,11 +786,13 @@ def complete_orders() -> dict[str, dict[str, Any]]:
     request = HttpRequest("app", 8000, "/").tape.order
     requests = {"op": "requests", **request, "repeat": 1, "timeout_s": 1, "bodies": True, "limit_s": 1.5}
     limits = {"limit_s": 1, "interrupt_s": 1}
-    fields = {"argv": ["wrk"], "script": "", "connections": 1, "parts": {"application": "a"}} | limits
+    fields = {"argv": ["wrk"], "script": "", "connections": 1, "parts": {"application": "a"}, "divided": False} | limits
     wrk = {"op": "wrk", **request, **fields}
     loads = [{**request, "parts": {}}]
     return {
         "machine": {"op": "machine"},
+        "serve": {"op": "serve", "port": 7301, "token": "secret"},
+        "reach": {"op": "reach", "address": "app:7301", "timeout_s": 1.0},
         "keep": {"op": "keep", "tape": "0123", "forget": ["a"], "messages": request["messages"]},
         "get": {"op": "get", **request, "timeout_s": 1.0},
         "connect": {"op": "connect", "host": "app", "port": 8000, "timeout_s": 1.0},
@@ -839,7 +841,7 @@ def test_obey__a_field_of_the_wrong_type_is_named(op: str, field: str) -> None:
         ([], "it must be an object, not a list"),
         ({}, "field `op` is missing"),
         ({"op": ["get"]}, "field `op` must be text, not a list"),
-        ({"op": "dance"}, "field `op` must be one of machine, keep, get, "),
+        ({"op": "dance"}, "field `op` must be one of machine, serve, reach, keep, get, "),
         (complete_orders()["get"] | {"port": "8000"}, "field `port` must be a whole number, not text"),
         (complete_orders()["get"] | {"port": True}, "field `port` must be a whole number, not true or false"),
         (complete_orders()["get"] | {"port": 80.5}, "field `port` must be a whole number, not a decimal number"),
@@ -868,6 +870,7 @@ def test_wrk__runs_a_program_and_reports_how_it_went(monkeypatch: pytest.MonkeyP
             parts={},
             limit_s=60.0,
             interrupt_s=60.0,
+            divided=False,
         )
     )
     assert answer["output"] == f"-- lua http://127.0.0.1:{port}/\n"  # an IPv4 address, which the watcher counts
@@ -886,6 +889,7 @@ def test_wrk__is_killed_at_its_limit(port: int) -> None:
             parts={},
             limit_s=0.05,
             interrupt_s=60.0,
+            divided=False,
         )
     )
     assert answer["status"] == -9
@@ -899,7 +903,7 @@ def test_wrk__is_interrupted_before_and_reports_like_one_whose_time_is_up(port: 
         "pathlib.Path(sys.argv[1]).touch()\n"
         "time.sleep(600)\n"
     )
-    fields = {"script": "", "connections": 1, "parts": {}, "limit_s": 60.0, "interrupt_s": 4.0}
+    fields = {"script": "", "connections": 1, "parts": {}, "limit_s": 60.0, "interrupt_s": 4.0, "divided": False}
     answer = agent.wrk(order(port, argv=[sys.executable, "-c", program, str(ready)], **fields))
     assert ready.exists()
     assert (answer["output"], answer["status"]) == ("report\n", 0)
@@ -958,6 +962,7 @@ def test_duet__runs_both_at_the_same_time_and_answers_in_order(port: int, tmp_pa
             parts={},
             limit_s=60.0,
             interrupt_s=60.0,
+            divided=False,
         )
         for names in (files, files[::-1])
     ]

@@ -54,6 +54,9 @@ WRK = {
     "steal_percent": 0.0,
     "idle": {"0": 0.5},
     "marks": [[0.25, 100, 3.0, 64.5]],
+    "machines": {"app:7301": {"idle": {"0": 0.5}, "steal_percent": 0.0}},
+    "histogram": [],
+    "lateness_s": 0.0,
 }
 TURNS = {
     "latencies_us": [10.0, 20],

@@ -146,6 +146,7 @@ def test_codes__these_and_no_others_invalidate() -> None:
         "connect-errors",
         "fewer-connections",
         "generator-saturated",
+        "generators-apart",
         "nothing-served",
         "clock-step",
         "k6-saturated",

@@ -53,6 +53,9 @@ def answer(output: str, **changes: Any) -> Any:
         "open": 500,
         "steal_percent": 0.5,
         "idle": {"0": 0.25},
+        "machines": {},
+        "histogram": [],
+        "lateness_s": 0.0,
     }
     parts: dict[str, Any] = {"before": {}, "after": {}, "memory_mib": None}
     seen: dict[str, Any] = {"sampled": [[200, 5000, "", "ab", 0]], "marks": [[0.25, 70_000, 12.5, 64.5]]}
@@ -119,7 +122,7 @@ def test_build_script__no_text_can_leave_its_string(body: str) -> None:
     body = body.encode(errors="replace").decode()
     script = make_script(method="POST", body=body)
     own = script.partition("-- Only done()")[0]
-    assert own.count("\n") == 4  # sentinel, bytes, numbers, format: one line each
+    assert own.count("\n") == 5  # sentinel, bytes, numbers, histogram, format: one line each
     assert own.isascii()
     assert parsed_strings(script)[1].endswith(f"\r\n\r\n{body}")
 

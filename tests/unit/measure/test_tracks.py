@@ -62,14 +62,14 @@ def test_narrow__gives_the_services_the_cpus_of_the_other_tracks() -> None:
     assert shared.narrow(3) == Placement((0, 1, 2), (3, 4, 5, 6, 7), (3, 4, 5, 6, 7), 3)
     assert split.narrow(1) == Placement((0,), (1, 2, 3, *range(4, 12)), (12, 13, 14, 15))
     assert split.narrow(4) is split
-    assert shared.narrow(1).everywhere == shared.everywhere
+    assert shared.narrow(1).boot == shared.boot
 
 
 class FakeStack:
     """A stack with two tracks, which logs every request to it."""
 
     def __init__(self) -> None:
-        self.engine, self.agent = None, SimpleNamespace(settle=lambda *_: [])
+        self.engine, self.agent = None, SimpleNamespace(settle=lambda *_: [], count=1)
         self.arranged: list[int] = []
         self.placed: list[Placement] = []
 
@@ -80,7 +80,7 @@ class FakeStack:
         self.arranged.append(tracks)
 
         def start(side: str, track: int) -> SimpleNamespace:
-            return SimpleNamespace(name=f"{side} {track}", handle=SimpleNamespace(id=side))
+            return SimpleNamespace(name=f"{side} {track}", handle=SimpleNamespace(id=side, part=side))
 
         return [(start("base", track), start("head", track)) for track in range(tracks)]
 

@@ -219,11 +219,11 @@ def measure(
     monkeypatch.setattr(module, "run_duet_trials", pair)
     monkeypatch.setattr(module, "run_latency_trials", pair)
     monkeypatch.setattr(module, "require_alive", lambda _: None)
-    subject = SimpleNamespace(name="web", handle=SimpleNamespace(id="1"))
+    subject = SimpleNamespace(name="web", handle=SimpleNamespace(id="1", part="1"))
     slots = SimpleNamespace(arrange=lambda **_: [(subject, subject)])
     stack: Any = SimpleNamespace(
         subject=lambda *_: subject,
-        agent=SimpleNamespace(settle=lambda *_: []),
+        agent=SimpleNamespace(settle=lambda *_: [], count=1),
         open_session=lambda subject, *_: subject,
         forget_sessions=lambda *_: None,
         engine=None,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench_action.plan.placement import choose_placements
+from bench_action.plan.placement import Placement, Processors, choose_placements, place_on_machines
 
 pytestmark = pytest.mark.unit
 
@@ -71,9 +71,59 @@ def test_choose_placements__threads_of_a_core_are_no_cores_for_tracks() -> None:
 def test_choose_placements__stay_within_the_usable_cpus_and_apart(cpus: set[int], threads: int, most: int) -> None:
     siblings = {cpu: [other for other in range(16) if other // threads == cpu // threads] for cpu in range(16)}
     for place in choose_placements(cpus, siblings, most):
-        assert set(place.everywhere) <= cpus
+        assert set(place.boot) <= cpus
         assert len(set(place.application)) == place.tracks <= most
         assert len({cpu // threads for cpu in place.application}) in {place.tracks, len({c // threads for c in cpus})}
         assert not set(place.application) & {*place.services, *place.load}
         assert place.services
         assert place.load
+
+
+def make_processors(machine: str, cpus: int, threads: int = 1) -> Processors:
+    siblings = {
+        cpu: [other for other in range(cpus) if other % (cpus // threads) == cpu % (cpus // threads)]
+        for cpu in range(cpus)
+    }
+    return Processors(machine, tuple(range(cpus)), siblings)
+
+
+def test_place_on_machines__each_part_has_its_own_machine() -> None:
+    first, second = place_on_machines(make_processors("a", 4), make_processors("s", 8), make_processors("l", 2))
+    assert (first.application, second.application) == ((0,), (3,))
+    assert (first.background, first.boot) == ((1, 2, 3), (0, 1, 2, 3))
+    assert (first.services, first.load) == (tuple(range(8)), (0, 1))
+    assert first.spread() == Placement((0, 1, 2, 3), tuple(range(8)), (0, 1), machines=first.machines)
+    assert (
+        str(first)
+        == "application on CPU 0, services on CPUs 0, 1, 2, 3, 4, 5, 6 and 7 and wrk on CPUs 0 and 1, of their hosts"
+    )
+
+
+def test_place_on_machines__the_other_thread_of_the_application_s_core_is_idle() -> None:
+    first, _ = place_on_machines(make_processors("a", 8, threads=2), make_processors("s", 2), make_processors("l", 2))
+    assert first.application == (0,)
+    assert set(first.background) == {1, 2, 3, 5, 6, 7}
+
+
+@pytest.mark.parametrize(
+    ("machines", "services", "load"),
+    [
+        (("a", "a", "l"), (1, 2, 3), (0, 1, 2, 3)),
+        (("a", "s", "a"), (0, 1, 2, 3), (1, 2, 3)),
+        (("a", "s", "s"), (0, 1, 2), (3,)),
+        (("a", "a", "a"), (1, 2), (3,)),
+    ],
+)
+def test_place_on_machines__that_share_roles(
+    machines: tuple[str, str, str], services: tuple[int, ...], load: tuple[int, ...]
+) -> None:
+    first, _ = place_on_machines(*(make_processors(name, 4) for name in machines))
+    assert first.application == (0,)
+    assert (first.services, first.load) == (services, load)
+
+
+def test_place_on_machines__with_one_cpu() -> None:
+    one = make_processors("a", 1)
+    (only,) = place_on_machines(one, make_processors("s", 2), make_processors("l", 1))
+    assert (only.application, only.background) == ((0,), (0,))
+    assert place_on_machines(one, one, make_processors("l", 2)) == ()

@@ -25,7 +25,7 @@ class Builder:
     def __init__(self, build: Callable[[BuildSpec], str]) -> None:
         self.build = build
 
-    def has_image(self, name: str) -> bool:
+    def has_image(self, name: str, kind: str) -> bool:  # noqa: ARG002
         return bool(name)
 
     def image(self, name: str, kind: str, _platform: str = "") -> str:

@@ -190,7 +190,7 @@ class FakeStack:
             return Statements([("1", "SELECT a FROM b", next(calls), 0)] if calls else [], "0 then")
 
         database = SimpleNamespace(execute=execute, statements=statements)
-        handle = SimpleNamespace(id=name, host=name, port=80, address="", tls=False)
+        handle = SimpleNamespace(id=name, part=name, host=name, port=80, address="", tls=False)
         return SimpleNamespace(
             name=name,
             handle=handle,

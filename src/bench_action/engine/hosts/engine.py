@@ -398,21 +398,26 @@ def _sweep(place: _Place, job: str) -> list[str]:
 
 def _remove(place: _Place) -> list[str] | StackError:
     """Remove what a run has on a host, after connecting again if the connection was, or is being, lost."""
-    for again in (True, False):
-        try:
-            place.tunnel.open()
-            with place.use() as engine:
-                return engine.remove()
-        except StackError as error:
-            if again and place.tunnel.has_just_closed():
-                continue
-            return StackError(
-                f"could not clean {place.roles.title}",
-                cause=": ".join(filter(None, (error.what, error.cause))),
-                advice="once it can be reached, run `bench-action check --hosts` here, which removes what is left; "
-                "other machines do so after six hours",
-            )
-    raise AssertionError
+    try:
+        return _connect_and_remove(place)
+    except StackError as error:
+        return StackError(
+            f"could not clean {place.roles.title}",
+            cause=": ".join(filter(None, (error.what, error.cause))),
+            advice="once it can be reached, run `bench-action check --hosts` here, which removes what is left; "
+            "other machines do so after six hours",
+        )
+
+
+def _connect_and_remove(place: _Place) -> list[str]:
+    place.tunnel.open()
+    try:
+        with place.use() as engine:
+            return engine.remove()
+    except LostHostError:
+        place.tunnel.open()
+        with place.use() as engine:
+            return engine.remove()
 
 
 def _in_parallel(act: Callable[[_Place], _Result], places: Sequence[_Place]) -> list[_Result]:
