@@ -1,6 +1,7 @@
 """Several machines on this one, each with its own engine and SSH server: real containers, a real overlay, real wrk."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -60,7 +61,24 @@ def machines() -> Iterator[Machines]:
     with bring_up({"app": "0", "services": "1", "load": "1"}, disks={"services": "1g"}) as machines:
         machines.copy_images(["python:3.13-slim"], ["app", "load"])
         machines.copy_images(["redis:8"], ["services"])
+        strangers = {name: add_strangers(machine) for name, machine in machines.by_name.items() if name != "app"}
         yield machines
+        # nothing is ever touched that is not ours, however a run ends
+        assert {name: list_strangers(machines[name]) for name in strangers} == strangers
+
+
+def add_strangers(machine: Machine) -> list[str]:
+    """Let somebody else have a container, a network and a volume on a machine, with names like ours."""
+    image = machine.docker("image", "ls", "--quiet").split()[0]
+    machine.docker("create", "--name", "bench-action-stranger", image)
+    machine.docker("network", "create", "bench-action-stranger")
+    machine.docker("volume", "create", "bench-action-stranger")
+    return list_strangers(machine)
+
+
+def list_strangers(machine: Machine) -> list[str]:
+    kinds = (("ps", "--all"), ("network", "ls"), ("volume", "ls"))
+    return [machine.docker(*kind, "--quiet", "--filter", "name=bench-action-stranger") for kind in kinds]
 
 
 @pytest.fixture
@@ -92,21 +110,28 @@ def read_result(folder: Path) -> dict[str, Any]:
 
 
 def start_run(machines: Machines, project: Path) -> "subprocess.Popen[str]":
-    """Start a run that goes on for long, and return once it measures."""
-    command = make_command(machines, "run", "--preset", "ci", "--self-test")
-    run = subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    """Start a run that goes on for long, and return once it measures. Its output is in the file `log`."""
+    log = project / "log"
+    with log.open("w", encoding="utf-8") as file:
+        command = make_command(machines, "run", "--preset", "ci", "--self-test")
+        run = subprocess.Popen(command, cwd=project, stdout=file, stderr=file, text=True)
+    wait_for_trials(run, project, log)
+    return run
+
+
+def wait_for_trials(run: "subprocess.Popen[Any]", project: Path, log: Path) -> None:
+    """Wait until a run has finished some trials."""
     trials = project / "bench-results/trials.jsonl"
     deadline = time.monotonic() + LIMIT_S
     while not trials.exists() or len(trials.read_text(encoding="utf-8").splitlines()) < 3:
         if run.poll() is not None or time.monotonic() > deadline:
-            pytest.fail(f"the run ended: {run.communicate()[0]}")
+            pytest.fail(f"the run does not measure: {log.read_text(encoding='utf-8')}")
         time.sleep(0.1)
-    return run
 
 
-def end_run(run: "subprocess.Popen[str]") -> str:
-    text, _ = run.communicate(timeout=LIMIT_S)
-    return text
+def end_run(run: "subprocess.Popen[str]", project: Path) -> str:
+    run.wait(LIMIT_S)
+    return (project / "log").read_text(encoding="utf-8")
 
 
 def test_run__each_part_on_its_own_host_and_nothing_is_left(machines: Machines, project: Path) -> None:
@@ -127,6 +152,24 @@ def test_run__each_part_on_its_own_host_and_nothing_is_left(machines: Machines, 
     assert all(trial["application_idle"] is not None and trial["marks"] for trial in duets)
     assert "CPU of application" in done.stdout
     assert machines["app"].url not in (project / "bench-results/result.json").read_text(encoding="utf-8")
+    assert list_left(machines) == {}
+
+
+def test_run__of_two_load_generators_adds_up(machines: Machines, project: Path) -> None:
+    """The second one is on the services' host."""
+    command = make_command(machines, "run", "--preset", "quick", "--max-minutes", "0.1")
+    done = call([*command, "--host", f"load={machines['services'].url}"], project)
+    assert done.returncode == 0, done.stderr
+    (host,) = [host for host in read_result(project)["environment"]["hosts"] if "wrk" in host["roles"][:3]]
+    assert host["roles"] == "wrk"
+    loaded = [trial for trial in read_result(project)["trials"] if trial["phase"] == "capacity"]
+    assert loaded
+    for trial in loaded:
+        assert (trial["connections_live"], trial["connections_asked"]) == (8, 8)
+        assert set(trial["host_busy"]) == {"application", "wrk", "services and wrk"}
+        assert trial["requests"] > 100
+        assert trial["latency"]["min_us"] <= trial["latency"]["p50_us"] <= trial["latency"]["max_us"]
+        assert not trial["warnings"]
     assert list_left(machines) == {}
 
 
@@ -173,7 +216,7 @@ def test_host__that_is_not_there(machines: Machines, project: Path) -> None:
 def test_engine__that_is_stopped_in_mid_trial(machines: Machines, project: Path) -> None:
     run = start_run(machines, project)
     machines["services"].stop_engine()
-    text = end_run(run)
+    text = end_run(run, project)
     machines["services"].start_engine()
     assert run.returncode == 3, text
     assert "on services (root@" in text
@@ -185,7 +228,7 @@ def test_engine__that_is_stopped_in_mid_trial(machines: Machines, project: Path)
 def test_host__that_loses_its_power_in_mid_trial(machines: Machines, project: Path) -> None:
     run = start_run(machines, project)
     machines["app"].kill()
-    text = end_run(run)
+    text = end_run(run, project)
     machines.start(machines["app"])
     assert run.returncode == 3, text
     assert "app (root@" in text
@@ -196,7 +239,7 @@ def test_host__that_loses_its_power_in_mid_trial(machines: Machines, project: Pa
 def test_link__that_is_cut_in_mid_trial(machines: Machines, project: Path) -> None:
     run = start_run(machines, project)
     machines["app"].cut()
-    text = end_run(run)
+    text = end_run(run, project)
     machines["app"].plug_in()
     assert run.returncode == 3, text
     assert "the connection to app (root@" in text
@@ -205,21 +248,38 @@ def test_link__that_is_cut_in_mid_trial(machines: Machines, project: Path) -> No
     sweep(machines, project)
 
 
-def test_tool__that_is_killed(machines: Machines, project: Path) -> None:
-    run = start_run(machines, project)
-    ssh = find_ssh(run.pid)
+def test_step__that_is_killed_is_cleaned_up_after_by_its_post_step(machines: Machines, project: Path) -> None:
+    hosts = "\n".join(f"{role}={machines[role].url}" for role in ("app", "services", "load"))
+    state, log = project / "state", project / "log"
+    state.touch()
+    inputs = {"HOSTS": hosts, "SSH-KEY": machines.key.read_text(encoding="ascii"), "PRESET": "quick"}
+    inputs |= {"KNOWN-HOSTS": machines.known_hosts.read_text(encoding="ascii")}
+    job = {"GITHUB_RUN_ID": "1", "GITHUB_JOB": "bench", "GITHUB_WORKSPACE": str(project), "GITHUB_STATE": str(state)}
+    environ = {**os.environ, **job, **{f"INPUT_{name}": value for name, value in inputs.items()}}
+    command = [sys.executable, "-m", "bench_action", "action"]
+    with log.open("w", encoding="utf-8") as file:
+        run = subprocess.Popen(command, cwd=project, env=environ, stdout=file, stderr=file)
+    wait_for_trials(run, project, log)
+    ssh = find_children(run.pid)
     assert ssh
     run.send_signal(signal.SIGKILL)
-    end_run(run)
+    run.wait()
     wait_until_gone(ssh)
     assert list_left(machines)
-    sweep(machines, project)
+    saved = (line.split("=", 1) for line in state.read_text(encoding="utf-8").splitlines())
+    environ |= {f"STATE_{name}": value for name, value in saved}
+    done = subprocess.run([*command, "--sweep"], cwd=project, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "removed what an earlier run left behind" in done.stdout
+    assert list_left(machines) == {}
+    for secret in (machines.key.read_text(encoding="ascii").splitlines()[1], machines["app"].address):
+        assert secret not in log.read_text(encoding="utf-8").partition("::stop-commands")[2]
 
 
 def test_tool__that_is_interrupted(machines: Machines, project: Path) -> None:
     run = start_run(machines, project)
     run.send_signal(signal.SIGINT)
-    text = end_run(run)
+    text = end_run(run, project)
     assert run.returncode == 130, text
     assert list_left(machines) == {}
 
@@ -290,10 +350,10 @@ def wait_for_swarm(machines: Machines) -> None:
         time.sleep(0.2)
 
 
-def find_ssh(pid: int) -> list[int]:
-    """Find the processes that a process has started."""
+def find_children(pid: int) -> list[int]:
+    """Find the processes that a process has started, and those that they have."""
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    return [int(child) for child in found] + [each for child in found for each in find_ssh(int(child))]
+    return [int(child) for child in found] + [each for child in found for each in find_children(int(child))]
 
 
 def wait_until_gone(pids: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""Several machines on one: each with namespaces, a Docker engine, an SSH server and an address of its own.
+"""Several machines on one: each with its own namespaces, Docker engine, SSH server and address.
 
 A machine is a set of namespaces (network, mounts, processes, host name). Its first process reaps the others, and ends
 when this process does; the kernel then ends everything in the machine. A switch, which is a bridge in one more network
@@ -168,7 +168,7 @@ class Machine:
         self._engine = None
 
     def kill(self) -> None:
-        """Cut its power: everything in it ends at once, and its disk is kept."""
+        """Cut its power: everything in it ends immediately, and its disk is kept."""
         if self._first is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)

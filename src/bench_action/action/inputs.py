@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from bench_action.config.control import AUTO
-from bench_action.config.hosts import Hosts
 from bench_action.config.load import PRESETS
 from bench_action.config.secrets import Secrets
 from bench_action.config.shard import Shard
 from bench_action.engine.docker.credentials import Login
 from bench_action.history import DEFAULT_BRANCH
 from bench_action.model.errors import InputError
+from bench_action.model.hosts import Hosts
 
 
 def _split_names(value: object) -> object:

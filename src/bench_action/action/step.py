@@ -18,7 +18,6 @@ from bench_action.action.inputs import Inputs
 from bench_action.action.revisions import choose_revisions
 from bench_action.action.workspace import Traces
 from bench_action.config.control import AUTO
-from bench_action.config.hosts import Hosts, SshFiles
 from bench_action.config.load import Project, find_configuration
 from bench_action.config.options import Options
 from bench_action.config.redaction import Redaction
@@ -35,6 +34,7 @@ from bench_action.github.event import Event, WorkflowRun
 from bench_action.github.pulls import find_pull
 from bench_action.github.texts import Origin
 from bench_action.model.errors import BenchError, InputError, InterruptedRunError, PublishError
+from bench_action.model.hosts import Hosts, SshFiles
 from bench_action.model.result import Result
 from bench_action.model.wording import strip_controls
 from bench_action.pipeline import Outcome, Ports, run
@@ -207,7 +207,7 @@ class Action:
             if (hosts := inputs.hosts or project.config.hosts) is None:
                 return self.make_engine(owner, environ)
             self.commands.save_state({_HOSTS: " ".join(hosts.texts)})
-            self.redaction.add([host.destination for host in hosts.all if host.name])
+            self.redaction.add([text for host in hosts.all if host.name for text in (host.destination, host.name)])
             return HostsEngine(owner, environ, hosts, ssh)
 
         return Ports(environ, self.interrupts, RedactedProgress(progress, self.redaction), choose, self.redaction)

@@ -23,7 +23,6 @@ from bench_action.cli.engines import Machines, choose_engine, make_docker_engine
 from bench_action.cli.interrupts import SignalInterrupts
 from bench_action.compare.stored import compare_results
 from bench_action.config.environment import check_environment
-from bench_action.config.hosts import Hosts, SshFiles
 from bench_action.config.load import PRESETS, load_project
 from bench_action.config.options import Options
 from bench_action.config.redaction import Redaction
@@ -41,6 +40,7 @@ from bench_action.model.errors import (
     VerificationError,
     explain_exhaustion,
 )
+from bench_action.model.hosts import Hosts, SshFiles
 from bench_action.model.machine import Condition
 from bench_action.model.result import Result
 from bench_action.model.wording import strip_controls

@@ -1,6 +1,7 @@
 """`bench-action check --up`: bring the stack up once, try each request, and take it down."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 from rich.console import Console
 
@@ -18,7 +19,8 @@ from bench_action.report.plain import make_text
 from bench_action.report.terminal import print_table
 from bench_action.stack.cleanup import cleaned_up
 from bench_action.stack.images import make_load_image
-from bench_action.stack.machines import watch_machines
+from bench_action.stack.machines import Watchers, judge_machines, watch_machines
+from bench_action.stack.pinning import check_pinning, read_cpus
 from bench_action.stack.preflight import measure_room
 from bench_action.stack.services import start_generator
 from bench_action.stack.stack import bring_up
@@ -49,9 +51,18 @@ def probe_hosts(project: Project, engine: Engine, ports: Ports) -> list[Conditio
         engine.open(["a"])
         image = make_load_image(engine, project.config.load.image, ports.progress, needs_k6=project.needs_k6)
         load, agent = start_generator(engine, project.config, image)
-        speed = watch_machines(engine, image, load, agent).bytes_per_s or 0.0
+        watchers = watch_machines(engine, image, load, agent)
+        speed, conditions = watchers.bytes_per_s or 0.0, [*judge_machines(watchers), *_check_pinning(engine, watchers)]
     found = f"all reach each other; {speed / 1e6:,.0f} MB/s arrive at wrk's host from the application's"
-    return [Condition("network of the hosts", "ok", found)]
+    return [Condition("network of the hosts", "ok", found), *conditions]
+
+
+def _check_pinning(engine: Engine, watchers: Watchers) -> Iterator[Condition]:
+    """Check that containers can be pinned to CPUs on each host."""
+    for watcher in watchers.all:
+        if why := check_pinning(engine, watcher.handle, partial(read_cpus, watcher.agent)):
+            cure = "use an engine with the cpuset controller; for rootless Docker, delegate it to the user"
+            yield Condition(f"{watcher.roles.title}: CPUs", "warning", why, cure)
 
 
 def print_tryout(tryout: Tryout, project: Project, console: Console) -> None:

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from bench_action.config.hosts import Hosts, SshFiles
 from bench_action.config.load import Project
 from bench_action.config.schema import Container
 from bench_action.engine.local import LocalEngine
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import Engine
 from bench_action.model.errors import InputError, StackError
+from bench_action.model.hosts import Hosts, SshFiles
 from bench_action.model.progress import Progress
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Name what limits a cell that is loaded alone, if the parts of the run have machines of their own. Pure."""
+"""Name what limits a cell that is loaded alone, if the parts of the run have separate machines. Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
 from statistics import median

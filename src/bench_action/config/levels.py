@@ -15,7 +15,7 @@ _AT = "-at-"
 def spread_levels(project: "Project") -> "Project":
     """Replace each profile by one for each level of the preset, if it has levels: `home` by `home-at-16` and so on.
 
-    Scripts and fixed rates choose their own load, and stay as they are.
+    Scripts and fixed rates choose their own load, and do not change.
     """
     policy = project.policy
     if not policy.levels:

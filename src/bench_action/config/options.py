@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench_action.config.hosts import Hosts, SshFiles
 from bench_action.config.rules import RulesOwner
 from bench_action.config.secrets import Secrets
 from bench_action.config.shard import Shard
+from bench_action.model.hosts import Hosts, SshFiles
 
 
 @dataclass(frozen=True, slots=True)

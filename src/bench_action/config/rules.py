@@ -8,9 +8,9 @@ from pydantic import BaseModel
 
 from bench_action.config.baseline import Baseline
 from bench_action.config.gates import Gate, Gates
-from bench_action.config.hosts import Hosts
 from bench_action.config.load import Project
 from bench_action.config.schema import Config, ExpectedWork, Profile, Service
+from bench_action.model.hosts import Hosts
 from bench_action.model.metric import METRICS
 from bench_action.model.result import RuleChange
 from bench_action.model.wording import percent

@@ -19,7 +19,6 @@ from pydantic import (
 )
 
 from bench_action.config.gates import Gate, Gates, Share, check_gates, default_gates
-from bench_action.config.hosts import Hosts
 from bench_action.config.kinds import SQL_KINDS, ServiceKind, find_port, guess_kind
 from bench_action.config.secrets import check_readable, check_settable
 from bench_action.config.templates import (
@@ -31,6 +30,7 @@ from bench_action.config.templates import (
     shorten_template,
 )
 from bench_action.config.units import Bytes, Seconds, WholeSeconds
+from bench_action.model.hosts import Hosts
 from bench_action.model.machine import OPEN_FILES
 from bench_action.model.result import name_route
 
@@ -1214,7 +1214,7 @@ class Policy(Model):
     slo: ObjectivePhase = ObjectivePhase()
     minutes: float | None = Field(None, gt=0, description="measuring ends after this, at the end of a block")
     levels: list[Annotated[int, Field(ge=1, le=65_000)]] = Field(
-        [], description="numbers of connections with which each profile is loaded, instead of its own"
+        [], description="numbers of connections with which each profile is loaded, instead of that in the profile"
     )
     duration: WholeSeconds | None = Field(None, ge=1, le=3600, description="of each of these runs")
     profiles: dict[Name, Profile]

@@ -154,7 +154,7 @@ class Handle:
 
     @property
     def part(self) -> str:
-        """How the load generator's agent names it: the agent on its own machine is asked for its counters."""
+        """How the load generator's agent names it: that on its machine reads its counters."""
         return f"peer:{name_watch(self.machine)}:{WATCH_PORT}/{self.id}" if self.machine else self.id
 
 
@@ -243,7 +243,7 @@ class Engine(Protocol):
         """Check each machine, if there are several: what it lacks, and the command that cures it."""
 
     def measure_memory(self) -> int | None:
-        """Measure how much memory a run can use, in MiB; None if it is this machine's, which its kernel tells."""
+        """Measure how much memory a run can use, in MiB; None if it is this machine's, whose kernel knows."""
 
     def describe(self, kinds: Sequence[str]) -> dict[str, str]:
         """Map each program that serves these kinds to its version. Raises StackError if a program is missing."""

@@ -153,7 +153,15 @@ def machine(_order: MachineOrder) -> MachineAnswer:
         "cpus": cpus,
         "siblings": {CpuNumber(str(cpu)): read_siblings(cpu) for cpu in cpus},
         "boot_id": read_first_line("/proc/sys/kernel/random/boot_id"),
+        "load_average": os.getloadavg()[0],
+        "free_disk_mib": read_free_disk_mib(),
     }
+
+
+def read_free_disk_mib() -> int:
+    """Read how much of the disk is free that this container, as all others, has its files on."""
+    disk = os.statvfs("/")
+    return disk.f_bavail * disk.f_frsize // 2**20
 
 
 def serve(order: ServeOrder) -> ServeAnswer:
@@ -198,7 +206,7 @@ def reach(order: ReachOrder) -> ReachAnswer:
                 if json.loads(reader.readline() or "null") != question:
                     raise ConnectionError("something else came back")
                 reached = name
-            speed = measure_speed(connection)
+            speed = measure_speed(connection) if order["timed"] else 0.0
     except (OSError, ValueError) as error:
         problem = describe_failure(error, order["timeout_s"], 0)
         return {"reached": cast("Any", reached), "problem": problem, "bytes_per_s": 0.0}

@@ -332,9 +332,12 @@ class Agent:
         order: ServeOrder = {"op": "serve", "port": port, "token": token}
         self._send(order, ServeAnswer, 0)
 
-    def reach(self, address: str, timeout_s: float) -> ReachAnswer:
-        """Let it try to reach another agent (`host:port`) over the run's network, with small and with large packets."""
-        order: ReachOrder = {"op": "reach", "address": address, "timeout_s": timeout_s}
+    def reach(self, address: str, timeout_s: float, *, timed: bool = False) -> ReachAnswer:
+        """Let it try to reach another agent (`host:port`) over the run's network, with small and with large packets.
+
+        `timed`: also measure how many bytes/s arrive from there.
+        """
+        order: ReachOrder = {"op": "reach", "address": address, "timeout_s": timeout_s, "timed": timed}
         return self._send(order, ReachAnswer, 3 * timeout_s)
 
     def keep(self, tape: Tape) -> None:

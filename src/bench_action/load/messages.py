@@ -131,15 +131,22 @@ class ServeAnswer(TypedDict):
 
 
 class ReachOrder(TypedDict):
-    """Try to reach the agent at an address (`host:port`): first with few bytes, then with large packets."""
+    """Try to reach the agent at an address (`host:port`): first with few bytes, then with large packets.
+
+    `timed`: also measure how many bytes/s arrive from there.
+    """
 
     op: Literal["reach"]
     address: str
     timeout_s: float
+    timed: bool
 
 
 class ReachAnswer(TypedDict):
-    """How far it got. `problem` says why it got no further; empty if everything came back, `bytes_per_s` from there."""
+    """How far it got. `problem` says why it got no further; empty if everything came back.
+
+    `bytes_per_s`: how much arrived from there; 0 if it was not measured.
+    """
 
     reached: Literal["nothing", "name", "small", "large"]
     problem: str
@@ -157,6 +164,7 @@ class MachineAnswer(TypedDict):
 
     `cores` and `cpus`: how many CPUs wrk may use, and which. `open_files`: the container's limit. `machine`: such as
     x86_64. `siblings`: CPU → the CPUs that share its core, itself included. `boot_id` distinguishes machines and boots.
+    `load_average`: of the last minute. `free_disk_mib`: on the disk that containers are on.
     """
 
     cpu_model: str
@@ -166,6 +174,8 @@ class MachineAnswer(TypedDict):
     cpus: list[int]
     siblings: dict[CpuNumber, list[int]]
     boot_id: str
+    load_average: float
+    free_disk_mib: int
 
 
 class KeepOrder(TypedDict):

@@ -1,5 +1,5 @@
 -- Only done(): a script without request() and response() leaves wrk on its fast path (static request, no callback).
--- `histogram` is set if several generators load a server: then their latencies are added up, and each prints all of its own.
+-- `histogram` is set if several generators load a server: then their latencies are added up, and each prints all that it has.
 -- %d of the numbers below is exact: they are whole and far below 2^53.
 threads = {}
 

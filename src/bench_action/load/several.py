@@ -100,7 +100,7 @@ def add_up(answers: Sequence[WrkAnswer], ended_s: Sequence[float]) -> WrkAnswer:
 
 
 def _add_lines(lines: Sequence[ReportLine], histograms: Sequence[Sequence[Sequence[int]]]) -> Mapping[str, object]:
-    """Add up wrk's reports; latencies are computed anew from all of them."""
+    """Add up wrk's reports; latencies are computed from all of them."""
     figures: Sequence[Mapping[str, Any]] = lines
     sums = {name: sum(each[name] for each in figures) for name in _SUMMED}
     rate = sum(line["requests"] / line["duration_us"] for line in lines if line["duration_us"])
@@ -109,7 +109,7 @@ def _add_lines(lines: Sequence[ReportLine], histograms: Sequence[Sequence[Sequen
 
 
 def summarise_histogram(histograms: Sequence[Sequence[Sequence[int]]]) -> dict[str, float]:
-    """Summarise the latencies of several generators, in µs, as wrk does for one; all 0 if there are none."""
+    """Summarise the latencies of several generators, in µs, as wrk does for one; all 0 without any."""
     counts: Counter[int] = Counter()
     for histogram in histograms:
         for value, count in histogram:

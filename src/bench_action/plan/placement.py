@@ -19,7 +19,7 @@ class Placement:
     """CPUs by number. Nothing else that we start runs on the application's CPUs, or on one that shares their cores.
 
     `tracks`: how many duets run at the same time; if there are several, each has one CPU of the application's.
-    `machines`: all CPUs of the machines of the application, the services and wrk, if these are not all the same one;
+    `machines`: all CPUs of the machines of the application, the services and wrk, if there are several;
     `rest`: those of the application's other cores.
     """
 

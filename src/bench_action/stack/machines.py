@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -17,11 +18,14 @@ from bench_action.engine.protocol import (
 from bench_action.load.generator import Agent
 from bench_action.load.messages import MachineAnswer
 from bench_action.model.errors import StackError
+from bench_action.model.machine import Condition
 from bench_action.model.result import HostInfo
 from bench_action.stack.images import Image
 from bench_action.stack.parallel import run_in_parallel
 
 _REACH_S = 5.0
+_BUSY_SHARE = 0.5  # as of this machine (preflight.py)
+_LOW_DISK_MIB = 2048
 # how far it got → for how long it may become better: engines tell each other of names, at the latest every 30 s
 _PATIENCE_S = {"nothing": 35.0, "name": 10.0, "small": 0.0}
 _CLOSED = {
@@ -87,11 +91,23 @@ def watch_machines(engine: Engine, image: Image, load: Handle, agent: Agent) -> 
         watcher.agent.serve(WATCH_PORT, token)
     bytes_per_s = None
     for here, there in permutations(watchers, 2):
-        speed = _require_reached(here, there)
-        if not here.roles.name and there.roles.application:
-            bytes_per_s = speed
+        timed = not here.roles.name and there.roles.application
+        speed = _require_reached(here, there, timed=timed)
+        bytes_per_s = speed if timed else bytes_per_s
     agent.serve(0)  # nobody asks it, and applications can reach it
     return Watchers(watchers, bytes_per_s)
+
+
+def judge_machines(watchers: Watchers) -> Iterator[Condition]:
+    """Judge each machine as its agent sees it: does something else run there, and is its disk nearly full?"""
+    for watcher in watchers.all:
+        title, found = watcher.roles.title, watcher.found
+        if found["load_average"] > _BUSY_SHARE * found["cores"]:
+            text = f"load average {found['load_average']:.2f} on {found['cores']} CPUs"
+            yield Condition(f"{title}: load", "warning", text, "stop other programs there, or wait")
+        if found["free_disk_mib"] < _LOW_DISK_MIB:
+            text = f"{found['free_disk_mib']:,} MiB of its disk are free"
+            yield Condition(f"{title}: disk", "warning", text, "run `docker system prune --all` there")
 
 
 def _watch(engine: Engine, roles: MachineRoles, image: Image, load: Handle, agent: Agent) -> Watcher:
@@ -105,11 +121,14 @@ def _watch(engine: Engine, roles: MachineRoles, image: Image, load: Handle, agen
     return Watcher(roles, handle, own, own.machine())
 
 
-def _require_reached(here: Watcher, there: Watcher) -> float:
-    """Return how many bytes/s arrive from there. Raises StackError, with the cure, unless large packets do."""
+def _require_reached(here: Watcher, there: Watcher, *, timed: bool) -> float:
+    """Return how many bytes/s arrive from there, if that is timed.
+
+    Raises StackError, with the cure, unless large packets arrive.
+    """
     began = time.monotonic()
     while True:
-        answer = here.agent.reach(there.address, _REACH_S)
+        answer = here.agent.reach(there.address, _REACH_S, timed=timed)
         if answer["reached"] == "large":
             return answer["bytes_per_s"]
         if time.monotonic() - began > _PATIENCE_S[answer["reached"]]:

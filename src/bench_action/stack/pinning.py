@@ -33,7 +33,8 @@ def find_placements(stack: Stack) -> tuple[Placement, ...]:
     return choose_placements(usable, siblings, stack.tracks)
 
 
-def _read_cpus(agent: Agent) -> Sequence[int]:
+def read_cpus(agent: Agent) -> Sequence[int]:
+    """Ask an agent which CPUs it may use."""
     return agent.machine()["cpus"]
 
 
@@ -48,7 +49,7 @@ def fit_to_pinning(stack: Stack, plan: Plan, progress: Progress) -> Plan:
     if not plan.needs_pinning:
         return plan
     checked = [(watcher.handle, watcher.agent) for watcher in stack.watchers.all] or [(stack.load, stack.agent)]
-    problems = (check_pinning(stack.engine, handle, partial(_read_cpus, agent)) for handle, agent in checked)
+    problems = (check_pinning(stack.engine, handle, partial(read_cpus, agent)) for handle, agent in checked)
     why = next(filter(None, problems), "")
     if not why:
         return plan

@@ -18,7 +18,7 @@ from bench_action.model.wording import plural
 from bench_action.plan.blocks import Pair
 from bench_action.plan.placement import Placement
 from bench_action.stack.images import Images, explain_failed_base, make_images
-from bench_action.stack.machines import Watchers, watch_machines
+from bench_action.stack.machines import Watchers, judge_machines, watch_machines
 from bench_action.stack.parallel import run_in_parallel
 from bench_action.stack.probes import make_check
 from bench_action.stack.readiness import Group, ReadinessCheck, wait_for_groups, wait_until_ready
@@ -248,6 +248,8 @@ def bring_up(
     progress.step(f"starting services{_describe_slots(project.config)}")
     load, agent = start_generator(engine, project.config, images.load)
     watchers = watch_machines(engine, images.load, load, agent)
+    for condition in judge_machines(watchers):
+        progress.warn(f"{condition.name}: {condition.found} ({condition.cure})")
     aliases = base.aliases if base is not None else {}
     services = SlotServices(
         engine, project.config, project.folder, images, agent, aliases, read_secrets(project.config, environ)

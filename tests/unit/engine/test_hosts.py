@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from bench_action.config.hosts import Host
 from bench_action.engine.docker.networks import Swarm
 from bench_action.engine.hosts.conditions import check_host, check_swarm
 from bench_action.engine.hosts.tunnel import make_connection_error
+from bench_action.model.hosts import Host
 from bench_action.model.machine import Machine
 
 OUT = Swarm("inactive")

@@ -792,7 +792,7 @@ def complete_orders() -> dict[str, dict[str, Any]]:
     return {
         "machine": {"op": "machine"},
         "serve": {"op": "serve", "port": 7301, "token": "secret"},
-        "reach": {"op": "reach", "address": "app:7301", "timeout_s": 1.0},
+        "reach": {"op": "reach", "address": "app:7301", "timeout_s": 1.0, "timed": True},
         "keep": {"op": "keep", "tape": "0123", "forget": ["a"], "messages": request["messages"]},
         "get": {"op": "get", **request, "timeout_s": 1.0},
         "connect": {"op": "connect", "host": "app", "port": 8000, "timeout_s": 1.0},
@@ -1082,6 +1082,8 @@ def test_machine__lists_cpus_and_those_that_share_a_core() -> None:
     assert found["cpus"] == sorted(os.sched_getaffinity(0))
     assert all(cpu in found["siblings"][CpuNumber(str(cpu))] for cpu in found["cpus"])
     assert found["boot_id"]
+    assert found["load_average"] >= 0
+    assert found["free_disk_mib"] > 0
 
 
 def test_read_scheduled_ms__grows_with_work() -> None:

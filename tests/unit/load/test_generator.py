@@ -314,6 +314,8 @@ MACHINE = {
     "cpus": [0, 1],
     "siblings": {"0": [0], "1": [1]},
     "boot_id": "",
+    "load_average": 0.5,
+    "free_disk_mib": 9000,
 }
 
 

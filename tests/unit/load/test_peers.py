@@ -51,7 +51,7 @@ def test_counters__of_another_machine(port: int, monkeypatch: pytest.MonkeyPatch
     assert all(0 <= share <= 1 for machine in shares.values() for share in machine["idle"].values())
 
 
-def test_serve__tells_strangers_nothing(port: int) -> None:
+def test_serve__answers_no_stranger(port: int) -> None:
     question = {"read": "machine"}
     assert talk(port, write_question(dict(question)))
     assert talk(port, json.dumps({**question, "token": "guess"}).encode() + b"\n") == b""
@@ -67,13 +67,13 @@ def test_serve__reads_containers_only(port: int, part: str) -> None:
 
 
 def test_reach__goes_as_far_as_large_packets(port: int) -> None:
-    answer = agent.reach({"op": "reach", "address": f"127.0.0.1:{port}", "timeout_s": 5.0})
+    answer = agent.reach({"op": "reach", "address": f"127.0.0.1:{port}", "timeout_s": 5.0, "timed": True})
     assert (answer["reached"], answer["problem"]) == ("large", "")
     assert answer["bytes_per_s"] > 1e6
     stop_serving()
-    answer = agent.reach({"op": "reach", "address": f"127.0.0.1:{port}", "timeout_s": 1.0})
+    answer = agent.reach({"op": "reach", "address": f"127.0.0.1:{port}", "timeout_s": 1.0, "timed": False})
     assert answer["reached"] == "name"
-    answer = agent.reach({"op": "reach", "address": "nobody.invalid:1", "timeout_s": 1.0})
+    answer = agent.reach({"op": "reach", "address": "nobody.invalid:1", "timeout_s": 1.0, "timed": False})
     assert answer["reached"] == "nothing"
 
 

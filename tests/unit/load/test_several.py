@@ -65,9 +65,7 @@ def test_summarise_histogram__of_nothing() -> None:
 
 @pytest.mark.parametrize(("connections", "threads", "count"), [(64, 2, 2), (65, 10, 2), (500, 10, 3), (1, 1, 2)])
 def test_share_profile__divides_connections_that_threads_can_divide(connections: int, threads: int, count: int) -> None:
-    profile = Profile(connections=max(connections, threads), threads=threads, duration=1).model_copy(
-        update={"connections": connections}
-    )
+    profile = Profile(connections=threads, threads=threads, duration=1).model_copy(update={"connections": connections})
     shares = [share_profile(profile, number, count) for number in range(count)]
     assert sum(share.connections for share in shares) == connections
     assert all(share.connections % share.threads == 0 and share.threads <= threads for share in shares)

@@ -131,6 +131,15 @@ def test_judge__wrks_clock_against_a_monotonic_one(
     assert codes(replace(VALID, duration_s=duration_s, wall_s=wall_s, clock_step_s=step_s)) == found
 
 
+@pytest.mark.parametrize(
+    ("wall_s", "lateness_s", "found"),
+    [(10.05, 0.5, []), (10.05, 0.51, [Code.GENERATORS_APART]), (1.0, 0.2, []), (1.0, 0.21, [Code.GENERATORS_APART])],
+)
+def test_judge__generators_that_do_not_begin_together(wall_s: float, lateness_s: float, found: list[Code]) -> None:
+    report = replace(VALID, wall_s=wall_s, duration_s=wall_s, lateness_s=lateness_s)
+    assert [code for code in codes(report) if code is Code.GENERATORS_APART] == found
+
+
 @pytest.mark.parametrize(("throttled_ms", "found"), [(100.9, []), (101.1, [Code.THROTTLED])])
 def test_judge__throttling(throttled_ms: float, found: list[Code]) -> None:
     assert codes(circumstances=replace(CIRCUMSTANCES, throttled_ms=throttled_ms)) == found

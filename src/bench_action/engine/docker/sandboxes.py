@@ -7,6 +7,7 @@ announced once.
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import docker
@@ -19,6 +20,15 @@ from bench_action.engine.docker.recipes import SOCKETS
 _MEMORY = 64 * 2**20
 
 
+@dataclass(slots=True)
+class _Place:
+    """The container that holds a place, and the names that lead to it; one thread at a time changes it."""
+
+    container: str = ""
+    names: set[str] = field(default_factory=set)
+    turn: threading.Lock = field(default_factory=threading.Lock)
+
+
 class Sandboxes:
     """The places of one run: one for each host name in each slot."""
 
@@ -27,7 +37,7 @@ class Sandboxes:
         self._creations = creations
         self._labels = labels
         self._turn = threading.Lock()
-        self._held: dict[tuple[str, str], tuple[str, set[str]]] = {}  # network, host → container, its names there
+        self._places: dict[tuple[str, str], _Place] = {}  # by network and host
 
     def hold(self, image: str, network: str, host: str, aliases: Sequence[str]) -> str:
         """Hold the place of a host in a network, under these names. Returns the container that holds it.
@@ -35,24 +45,25 @@ class Sandboxes:
         Raises DockerException.
         """
         with self._turn:
-            key = (network, host)
-            if key not in self._held:
-                self._held[key] = self._start(image, network, host, aliases), set(aliases)
-            container_id, known = self._held[key]
-            self._call(container_id, network, known, known | set(aliases))
-            for other, (other_id, names) in self._held.items():
-                if other != key and other[0] == network:  # a name leads to what was started last
-                    self._call(other_id, network, names, names - set(aliases))
-            return container_id
+            place = self._places.setdefault((network, host), _Place())
+            others = [each for (there, name), each in self._places.items() if there == network and name != host]
+        with place.turn:
+            if not place.container:
+                place.container = self._start(image, network, host, aliases)
+                place.names = set(aliases)
+            self._call(place, network, place.names | set(aliases))
+        for other in others:  # a name leads to what was started last
+            with other.turn:
+                self._call(other, network, other.names - set(aliases))
+        return place.container
 
-    def _call(self, container_id: str, network: str, known: set[str], wanted: set[str]) -> None:
-        """Give a place other names, if it has not these."""
-        if known != wanted:
+    def _call(self, place: "_Place", network: str, names: set[str]) -> None:
+        """Give a place these names, if it has others."""
+        if place.names != names:
             api = self._client.api
-            api.disconnect_container_from_network(container_id, network)
-            api.connect_container_to_network(container_id, network, aliases=sorted(wanted))
-            known.clear()
-            known.update(wanted)
+            api.disconnect_container_from_network(place.container, network)
+            api.connect_container_to_network(place.container, network, aliases=sorted(names))
+            place.names = names
 
     def _start(self, image: str, network: str, host: str, aliases: Sequence[str]) -> str:
         container = self._creations.make(partial(self._create, image, network, host, aliases))

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TypeVar
 
-from bench_action.config.hosts import ROLES, Host, Hosts, Role, SshFiles
 from bench_action.engine.docker import DockerEngine
 from bench_action.engine.docker.networks import BRIDGE, make_overlay
 from bench_action.engine.hosts.conditions import check_host, check_swarm
@@ -26,6 +25,7 @@ from bench_action.engine.protocol import (
     Session,
 )
 from bench_action.model.errors import LostHostError, StackError
+from bench_action.model.hosts import ROLES, Host, Hosts, Role, SshFiles
 from bench_action.model.machine import Condition, Machine
 
 _USABLE = 0.8  # of a host's memory: what else runs there is not known

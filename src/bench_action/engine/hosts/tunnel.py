@@ -10,8 +10,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench_action.config.hosts import Host, SshFiles
 from bench_action.model.errors import StackError
+from bench_action.model.hosts import Host, SshFiles
 
 _CONNECT_S = 10
 _OPEN_S = 20.0

@@ -2,10 +2,10 @@
 
 import pytest
 
-from bench_action.config.hosts import Host, Hosts
 from bench_action.config.levels import find_profile, spread_levels
 from bench_action.config.load import load_project
 from bench_action.model.errors import InputError
+from bench_action.model.hosts import Host, Hosts
 
 
 @pytest.mark.parametrize(
