@@ -132,14 +132,24 @@ class Action:
             Traces.parse(self._workspace(), state).hand_over()
         job = identify_job(self.environ)
         owner = Ownership.claim("sweep", self.environ.get("GITHUB_REPOSITORY", ""), job)
-        inputs = Inputs.read(self.environ)
-        with _write_ssh_files(inputs) as ssh:
-            if used := self.environ.get(f"STATE_{_HOSTS}", ""):
-                swept = sweep_hosts(owner, self.environ, Hosts.read(used.split()), ssh)
-            else:
-                swept = self.make_engine(owner, self.environ).sweep(job)
+        key, known_hosts = (self.environ.get(f"INPUT_{name}", "") for name in ("SSH-KEY", "KNOWN-HOSTS"))
+        self.redaction.add([key])
+        if used := self.environ.get(f"STATE_{_HOSTS}", ""):
+            hosts = self._hide_hosts(Hosts.read(used.split()))
+            with _write_ssh_files(key, known_hosts) as ssh:
+                swept = sweep_hosts(owner, self.environ, hosts, ssh)
+        else:
+            swept = self.make_engine(owner, self.environ).sweep(job)
         if swept:
-            self._say(f"removed what an earlier run left behind: {', '.join(swept)}")
+            self._say(self.redaction.hide(f"removed what an earlier run left behind: {', '.join(swept)}"))
+
+    def _hide_hosts(self, hosts: Hosts) -> Hosts:
+        """Hide the addresses of hosts in all that follows; of a plain word, such as `database`, only with its user."""
+        for host in filter(lambda each: each.name, hosts.all):
+            self.redaction.add([host.url, *([host.destination] if host.user else [])])
+            if not host.name.replace("-", "").isalnum():
+                self.redaction.add([host.name])
+        return hosts
 
     def _note_traces(self, inputs: Inputs) -> Traces:
         """Note where this step leaves files for the post step, which hands them over if this one is killed."""
@@ -188,7 +198,7 @@ class Action:
             require_baseline(inputs, event, options.baseline)
             with (
                 add_logins(inputs.registries, self.environ) as environ,
-                _write_ssh_files(inputs) as ssh,
+                _write_ssh_files(inputs.ssh_key, inputs.known_hosts) as ssh,
                 GroupedProgress(console, self.commands) as progress,
             ):
                 outcome = run(options, self._make_ports(inputs, environ, ssh, progress))
@@ -207,8 +217,7 @@ class Action:
             if (hosts := inputs.hosts or project.config.hosts) is None:
                 return self.make_engine(owner, environ)
             self.commands.save_state({_HOSTS: " ".join(hosts.texts)})
-            self.redaction.add([text for host in hosts.all if host.name for text in (host.destination, host.name)])
-            return HostsEngine(owner, environ, hosts, ssh)
+            return HostsEngine(owner, environ, self._hide_hosts(hosts), ssh)
 
         return Ports(environ, self.interrupts, RedactedProgress(progress, self.redaction), choose, self.redaction)
 
@@ -318,16 +327,16 @@ class Action:
 
 
 @contextmanager
-def _write_ssh_files(inputs: Inputs) -> Iterator[SshFiles]:
-    """Write the key and the known hosts that the inputs give to files that nobody else may read."""
+def _write_ssh_files(key: str, known_hosts: str) -> Iterator[SshFiles]:
+    """Write a key and known hosts to files that nobody else may read; OpenSSH wants the ends of lines of Unix."""
     with tempfile.TemporaryDirectory(prefix="bench-action-ssh-") as name:
         paths = []
-        for file, text in (("key", inputs.ssh_key), ("known_hosts", inputs.known_hosts)):
+        for file, text in (("key", key), ("known_hosts", known_hosts)):
             path = Path(name) / file
-            if text:
+            if lines := text.strip().splitlines():
                 path.touch(0o600)
-                path.write_text(f"{text.strip()}\n", encoding="utf-8")
-            paths.append(str(path) if text else "")
+                path.write_text("\n".join([*lines, ""]), encoding="utf-8")
+            paths.append(str(path) if lines else "")
         yield SshFiles(*paths)
 
 

@@ -156,7 +156,7 @@ _Hosts = Annotated[
     ),
 ]
 _SshKey = Annotated[Path | None, typer.Option(metavar="FILE", help="The private key for the hosts.")]
-_KnownHosts = Annotated[Path | None, typer.Option(metavar="FILE", help="The keys of the hosts that are known.")]
+_KnownHosts = Annotated[Path | None, typer.Option(metavar="FILE", help="A known_hosts file with the hosts' keys.")]
 
 app = typer.Typer(
     help="Start PostgreSQL, Redis and every variant of a web application, prove that the variants do the same work, "
@@ -294,6 +294,8 @@ def check(
     require_fit(lines)
     stderr = Console(stderr=True)
     if hosts:
+        if machines.find(project) is None:
+            raise InputError("--hosts: no hosts are named", advice="name them with `hosts` in bench.yml, or `--host`")
         ports = Ports(environ, invocation.interrupts, PlainProgress(stderr), lambda *_: chosen, invocation.redaction)
         print_conditions(hide(probe_hosts(project, chosen, ports)), console)
     if up:

@@ -34,22 +34,24 @@ def name_bottleneck(
     busy = average_hosts(trials)
     if not busy:
         return ""
-    if median(trial.generator_busy for trial in trials) > _GENERATOR_FULL or busy.get(WRK, 0.0) > _FULL:
+    generators = [name for name in busy if WRK in split_roles(name)]
+    full = any(busy[name] > _FULL for name in generators if split_roles(name) == [WRK])
+    if full or median(trial.generator_busy for trial in trials) > _GENERATOR_FULL:
         return "generator"
     if network_bytes_per_s:
         sent = median(trial.bytes_read / trial.wall_s for trial in trials)
-        if sent > _NETWORK_FULL * network_bytes_per_s:
+        if sent > _NETWORK_FULL * network_bytes_per_s * max(1, len(generators)):
             return "network"
     used = _average_use(trials)
     for roles, share in busy.items():
         parts = _list_parts(roles, used, workers)
         if share > _FULL and parts:
-            return _call(max(parts, key=lambda part: used[part]))
+            return name_part(max(parts, key=lambda part: used[part]))
     for roles, count in cpus.items():
         for part in _list_parts(roles, used, workers):
-            whole = round(used[part])
+            whole = round(used[part]) if part != "generator" else 0
             if 1 <= whole < count and whole <= _MOST_PROCESSES and -_BELOW < used[part] - whole < _ABOVE:
-                return _call(part)
+                return name_part(part)
     return ""
 
 
@@ -74,5 +76,6 @@ def _find_role(part: str, workers: Collection[str]) -> str:
     return WRK if part == "generator" else SERVICES
 
 
-def _call(part: str) -> str:
+def name_part(part: str) -> str:
+    """Name a part as people do."""
     return {"db": "database"}.get(part, part)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from bench_action.config.levels import find_profile, spread_levels
 from bench_action.config.load import (
     Place,
     Project,
@@ -109,13 +110,17 @@ def load_base(
 def _narrow(own: Project, head: Project, commit: str, variants: Sequence[str], profiles: Sequence[str]) -> Baseline:
     """Keep base's variants that head has, and the profiles that head was narrowed to."""
     config = own.config
-    kept_profiles = {name: profile for name, profile in own.profiles.items() if not profiles or name in profiles}
+    kept_profiles = {
+        name: profile
+        for name, profile in own.profiles.items()
+        if not profiles or {name, find_profile(name, profile.connections)} & set(profiles)
+    }
     kept = {name: variant for name, variant in config.variants.items() if name in head.config.variants}
-    own = replace(own, config=config.model_copy(update={"variants": kept, "profiles": kept_profiles}))
+    own = spread_levels(replace(own, config=config.model_copy(update={"variants": kept, "profiles": kept_profiles})))
     new = [name for name in head.own_variants if name not in kept]
     lacks = {name: Lack("new", f"{name_base(commit)} has no variant `{name}`") for name in new}
     removed = tuple(name for name in config.variants if name not in kept and not variants)
-    return Baseline(own, commit, valid=True, profiles=kept_profiles, lacks=lacks, removed=removed)
+    return Baseline(own, commit, valid=True, profiles=own.config.profiles, lacks=lacks, removed=removed)
 
 
 def _read_with_own_compose_file(

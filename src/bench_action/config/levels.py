@@ -1,4 +1,4 @@
-"""Profiles at several numbers of connections, as presets for capacity ask for. No I/O."""
+"""Profiles at several numbers of connections, as presets for capacity request them. No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,7 +15,7 @@ _AT = "-at-"
 def spread_levels(project: "Project") -> "Project":
     """Replace each profile by one for each level of the preset, if it has levels: `home` by `home-at-16` and so on.
 
-    Scripts and fixed rates choose their own load, and do not change.
+    Scripts, fixed rates and objectives choose their own load, and do not change, nor does what is a level already.
     """
     policy = project.policy
     if not policy.levels:
@@ -25,19 +25,29 @@ def spread_levels(project: "Project") -> "Project":
     work = {
         name: expected
         for profile, expected in config.work.items()
-        for name in ([other for other in profiles if find_profile(other) == profile] or [profile])
+        for name in _list_levels(profile, profiles) or [profile]
     }
     return replace(
         project,
         config=config.model_copy(update={"profiles": profiles, "work": work}),
-        policy=policy.model_copy(update={"profiles": _spread(policy.profiles, policy), "levels": []}),
+        policy=policy.model_copy(update={"profiles": _spread(policy.profiles, policy)}),
     )
+
+
+def find_profile(name: str, connections: int) -> str:
+    """Find which profile a level belongs to; itself if it is no level."""
+    profile, at, level = name.rpartition(_AT)
+    return profile if at and level == str(connections) else name
+
+
+def _list_levels(profile: str, profiles: Mapping[str, Profile]) -> list[str]:
+    return [name for name, each in profiles.items() if profile == find_profile(name, each.connections) != name]
 
 
 def _spread(profiles: Mapping[str, Profile], policy: Policy) -> dict[str, Profile]:
     spread: dict[str, Profile] = {}
     for name, profile in profiles.items():
-        if profile.is_rated:
+        if profile.is_rated or profile.slo is not None or find_profile(name, profile.connections) != name:
             spread[name] = profile
             continue
         for level in policy.levels:
@@ -47,9 +57,3 @@ def _spread(profiles: Mapping[str, Profile], policy: Policy) -> dict[str, Profil
             update |= {"duration": policy.duration} if policy.duration is not None else {}
             spread[f"{name}{_AT}{level}"] = profile.model_copy(update=update)
     return spread
-
-
-def find_profile(name: str) -> str:
-    """Find which profile a level belongs to; itself if it is no level."""
-    profile, at, level = name.rpartition(_AT)
-    return profile if at and level.isdecimal() else name

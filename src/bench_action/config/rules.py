@@ -103,9 +103,8 @@ def map_service_aliases(own: Mapping[str, Service], shared: Mapping[str, Service
 def _compare_hosts(old: Hosts | None, new: Hosts | None) -> Iterator[RuleChange]:
     """Say that head has other hosts, without addresses."""
     if new != old:
-        yield RuleChange(
-            what=_HOSTS, before="this machine" if old is None else "base's", after="others" if new else "none"
-        )
+        after = "this machine" if new is None else "hosts" if old is None else "different hosts"
+        yield RuleChange(what=_HOSTS, before="this machine" if old is None else "hosts", after=after)
 
 
 def list_rule_changes(head: Project, base: Baseline) -> tuple[RuleChange, ...]:

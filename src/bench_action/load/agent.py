@@ -790,7 +790,7 @@ def wrk(order: WrkOrder) -> WrkAnswer:
     watcher = Watcher(order, order["connections"], prober)
     with tempfile.TemporaryDirectory() as folder:
         argv = [*order["argv"], *prepare_wrk(order, f"{folder}/wrk")]
-        machines = read_machines(order["parts"], and_ours=order["divided"])
+        machines = read_machines(order["parts"], include_own=order["divided"])
         before = read_all_usage(order["parts"])
         ticks, idle = read_cpu_ticks(), read_idle_ticks()
         started, clock_s = time.monotonic(), read_clock_s()
@@ -800,7 +800,7 @@ def wrk(order: WrkOrder) -> WrkAnswer:
             output, status, cpu_s = run_program(argv, order["limit_s"], order["interrupt_s"], helpers)
             wall_s, after = time.monotonic() - started, read_all_usage(order["parts"])
             clock_step_s = read_clock_s() - clock_s
-            shares = compute_machine_shares(machines, read_machines(order["parts"], and_ours=order["divided"]))
+            shares = compute_machine_shares(machines, read_machines(order["parts"], include_own=order["divided"]))
         finally:
             prober.stop()
             watcher.stop()
@@ -822,6 +822,8 @@ def wrk(order: WrkOrder) -> WrkAnswer:
         "machines": shares,
         "histogram": read_histogram(output),
         "lateness_s": 0.0,
+        "cores": len(os.sched_getaffinity(0)),
+        "busy": None,
     }
 
 

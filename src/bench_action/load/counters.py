@@ -267,14 +267,14 @@ def read_machine() -> MachineTicks:
     return {"idle": idle, "steal": list(read_cpu_ticks())}
 
 
-def read_machines(parts: Mapping[str, str], *, and_ours: bool = False) -> dict[str, MachineTicks]:
+def read_machines(parts: Mapping[str, str], *, include_own: bool = False) -> dict[str, MachineTicks]:
     """Read what the CPUs of the machines of parts have done, by their agents' addresses, and of this one (empty).
 
     None at all if all parts are on this machine, unless it is one of several anyway.
     """
     peers = sorted({find_peer(part) for part in parts.values()} - {""})
     found = {peer: cast("MachineTicks", ask_peer(peer, {"read": "machine"})) for peer in peers}
-    return {**found, "": read_machine()} if found or and_ours else {}
+    return {**found, "": read_machine()} if found or include_own else {}
 
 
 def compute_machine_shares(

@@ -212,10 +212,11 @@ class HttpRequest:
 
 
 class Load(NamedTuple):
-    """An order to run wrk, and the tape that it is about. `divide`: make orders for so many generators of it."""
+    """An order to run wrk, and the tape that it is about. `divide`: split it among so many generators."""
 
     order: WrkOrder
     tape: Tape
+    threads: int = 1
     divide: "Callable[[int], list[Load]]" = lambda _: []
 
 
@@ -318,10 +319,9 @@ class Agent:
         self._turn = threading.Lock()
         self._kept: dict[str, None] = {}
 
-    @property
-    def count(self) -> int:
-        """How many load generators it speaks for."""
-        return 1
+    def close(self) -> None:
+        """End the conversation, also one that another thread waits in."""
+        self._session.close()
 
     def machine(self) -> MachineAnswer:
         """Describe the machine as the load container sees it."""

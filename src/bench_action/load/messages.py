@@ -346,7 +346,8 @@ class WrkAnswer(TypedDict):
     `idle`: CPU → the share of the time in which it had nothing to do. `marks`: what was read about every second; none
     if the bytes of other servers cannot be kept apart, or a counter cannot be read. `machines`: address of an agent →
     what its machine did, and ours (empty), if parts are on several. `histogram`: latency in µs and how many requests
-    took so long, if the load is divided. `lateness_s`: set by who adds the answers of several agents up.
+    took so long, if the load is divided. `cores`: how many CPUs wrk may use. `lateness_s` and `busy` are set by who
+    adds the answers of several agents up.
     """
 
     output: str
@@ -366,6 +367,8 @@ class WrkAnswer(TypedDict):
     machines: dict[str, MachineShares]
     histogram: list[list[int]]
     lateness_s: float
+    cores: int
+    busy: Optional[float]
 
 
 class WireFile(TypedDict):

@@ -31,21 +31,23 @@ class Agents(Agent):
         """Start an agent in each of these load containers, of which the first reads counters."""
         super().__init__(engine, handles[0])
         self._others = [Agent(engine, handle) for handle in handles[1:]]
-
-    @property
-    def count(self) -> int:
-        """How many load generators it speaks for."""
-        return 1 + len(self._others)
+        self._count = len(handles)
 
     def wrk(self, load: Load, while_running: Callable[[], None], every_s: float) -> WrkAnswer:
         """Run wrk on every generator at the same time, each with a part of the connections. Returns their sum."""
         return self.duet([load], while_running, every_s)[0]
 
+    def close_others(self) -> None:
+        """Give up what the others are doing."""
+        for agent in self._others:
+            agent.close()
+
     def duet(self, loads: Sequence[Load], while_running: Callable[[], None], every_s: float) -> list[WrkAnswer]:
         """Run wrk for each load on every generator, all at the same time. Returns the sum for each load."""
-        divided = [load.divide(self.count) for load in loads]
-        shares = [[parts[number] for parts in divided if number < len(parts)] for number in range(self.count)]
-        with ThreadPoolExecutor(max_workers=self.count) as pool:
+        divided = [load.divide(self._count) for load in loads]
+        shares = [[parts[number] for parts in divided if number < len(parts)] for number in range(self._count)]
+        pool = ThreadPoolExecutor(max_workers=self._count)
+        try:
             others = [
                 pool.submit(_run, agent, own, lambda: None, 60.0)
                 for agent, own in zip(self._others, shares[1:], strict=True)
@@ -53,9 +55,18 @@ class Agents(Agent):
             ]
             first = super().duet(shares[0], while_running, every_s)
             timed = [_Timed(first, time.monotonic()), *(other.result() for other in others)]
+        except BaseException:  # an interrupt must not wait for the others
+            self.close_others()
+            raise
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
         return [
-            add_up([each.answers[number] for each in timed if number < len(each.answers)], [t.at_s for t in timed])
-            for number in range(len(loads))
+            add_up(
+                [each.answers[number] for each in timed if number < len(each.answers)],
+                [each.at_s for each in timed if number < len(each.answers)],
+                [part.threads for part in parts],
+            )
+            for number, parts in enumerate(divided)
         ]
 
 
@@ -64,13 +75,17 @@ def _run(agent: Agent, loads: Sequence[Load], while_running: Callable[[], None],
     return _Timed(answers, time.monotonic())
 
 
-def add_up(answers: Sequence[WrkAnswer], ended_s: Sequence[float]) -> WrkAnswer:
-    """Add up what several generators saw of one server. `ended_s`: when each had finished, by one clock.
+def add_up(answers: Sequence[WrkAnswer], ended_s: Sequence[float], threads: Sequence[int]) -> WrkAnswer:
+    """Add up what several generators saw of one server.
+
+    `ended_s`: when each had finished, by one clock. `threads`: how many each had.
 
     Requests, errors and bytes are summed; the rate is the sum of their rates; percentiles are those of all requests.
     Clocks of the generators are not compared: each says how long it took, and all end before our clock.
     """
     first = answers[0]
+    if len(answers) == 1:
+        return first
     began_s = [at - answer["wall_s"] for at, answer in zip(ended_s, answers, strict=False)]
     machines = {
         f"load{number + 1}" if number else name: shares
@@ -81,10 +96,10 @@ def add_up(answers: Sequence[WrkAnswer], ended_s: Sequence[float]) -> WrkAnswer:
     if failed:
         return failed[0]
     lines = [read_line(answer["output"]) for answer in answers]
-    line = _add_lines(lines, [answer["histogram"] for answer in answers])
+    total = _add_lines(lines, [answer["histogram"] for answer in answers])
     return {
         **first,
-        "output": SENTINEL + json.dumps(line),
+        "output": SENTINEL + json.dumps(total),
         "cpu_s": sum(answer["cpu_s"] for answer in answers),
         "wall_s": max(answer["wall_s"] for answer in answers),
         "clock_step_s": max((answer["clock_step_s"] for answer in answers), key=abs),
@@ -96,6 +111,10 @@ def add_up(answers: Sequence[WrkAnswer], ended_s: Sequence[float]) -> WrkAnswer:
         "machines": machines,
         "histogram": [],
         "lateness_s": max(began_s) - min(began_s),
+        "busy": max(
+            answer["cpu_s"] / (line["duration_us"] / 1e6 * min(own, answer["cores"])) if line["duration_us"] else 1.0
+            for answer, line, own in zip(answers, lines, threads, strict=True)
+        ),
     }
 
 

@@ -34,7 +34,12 @@ class Circumstances:
 
 
 def compute_generator_busy(report: Report, profile: Profile, cores: int) -> float:
-    """Compute wrk's CPU time ÷ (duration × the smaller of its threads and its cores); 1 means fully busy."""
+    """Compute wrk's CPU time ÷ (duration × the smaller of its threads and its cores); 1 means fully busy.
+
+    Of several generators it is the busiest one's.
+    """
+    if report.busiest is not None:
+        return report.busiest
     capacity_s = report.duration_s * min(profile.threads, cores)
     return report.generator_cpu_s / capacity_s if capacity_s > 0 else 1.0
 

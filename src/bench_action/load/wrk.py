@@ -17,7 +17,7 @@ from bench_action.model.warning import Code
 from bench_action.model.wording import plural
 
 SENTINEL = "bench-action-wrk-result:"
-_APART = 5_000_000  # serial numbers of each of several generators begin so much later
+_SERIALS = 1_000_000  # serial numbers for one load (tape.py), which several generators share
 # strerror(3) of EMFILE: the connections of a first thread can use up the files that a second needs to start
 _NO_FILE_LEFT = "Too many open files"
 _NO_NUMBER = re.compile(r"-?(nan|inf)\b")  # as C prints them; JSON knows neither
@@ -54,7 +54,8 @@ class Report:
     that the agent received. `marks`: seconds, bytes received, and the application's CPU time in ms and memory in MiB,
     about every second. `sent`: how many requests of its tape each of wrk's threads has sent; empty if all requests are
     the same. `machines`: address of an agent, empty for the load generator's → `idle` of its machine, if there are
-    several. `lateness_s`: how much later than the first the last of several generators began.
+    several. `lateness_s`: how much later than the first the last of several generators began; `busiest`: how busy the
+    busiest of them was, as `compute_generator_busy` has it.
     """
 
     duration_s: float
@@ -74,6 +75,7 @@ class Report:
     sent: Sequence[int] = ()
     machines: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     lateness_s: float = 0.0
+    busiest: float | None = None
 
     def without_keep_alive(self) -> "Report":
         """Count connections that the server closes after each reply until wrk has noticed that."""
@@ -121,11 +123,16 @@ def build_order(
     }
 
     def divide(count: int) -> list[Load]:
-        """Divide it among several generators; only the first watches the containers."""
+        """Split it among generators; only the first watches the containers.
+
+        A user of a session has one request under way at a time, so these loads are not divided.
+        """
+        if profile.session is not None:
+            return [Load(order, tape, profile.threads)]
         shares = [
             build_order(
                 share_profile(profile, number, count),
-                tape.number_from(tape.first_serial + number * _APART),
+                tape.number_from(tape.first_serial + number * (_SERIALS // count)),
                 duration_s=duration_s,
                 parts=parts if number == 0 else {},
                 limit_s=limit_s,
@@ -136,7 +143,7 @@ def build_order(
         ]
         return [share for share in shares if share.order["connections"]]
 
-    return Load(order, tape, divide)
+    return Load(order, tape, profile.threads, divide)
 
 
 def share_profile(profile: Profile, number: int, count: int) -> Profile:
@@ -199,6 +206,7 @@ def parse_report(answer: WrkAnswer, where: str) -> Report:
         marks=[(seconds, received, cpu_ms, mib) for seconds, received, cpu_ms, mib in answer["marks"]],
         sent=line["sent"],
         lateness_s=answer["lateness_s"],
+        busiest=answer["busy"],
         machines={
             name: {int(cpu): share for cpu, share in each["idle"].items()} for name, each in answer["machines"].items()
         },

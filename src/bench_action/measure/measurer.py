@@ -89,7 +89,7 @@ def measure(
     if starts := design.describe_starts(project):
         progress.step(starts)
     progress.expect(*design.estimate(project, plan.places[0].tracks if plan.places else 1))
-    cores = stack.agent.count * stack.agent.machine()["cores"]
+    cores = stack.agent.machine()["cores"]
     measurer = Measurer(
         stack,
         project.find_profile,
@@ -564,7 +564,7 @@ class Measurer:
         return self._tracks[name]
 
     def _wrk_cores(self, placement: Placement | None) -> int:
-        return self.stack.agent.count * len(placement.load) if placement is not None else self.generator_cores
+        return len(placement.load) if placement is not None else self.generator_cores
 
     def _settle(self, *subjects: Subject) -> None:
         """Let subjects finish what wrk no longer waits for, so that the next trial does not pay for it."""

@@ -207,7 +207,9 @@ def _build_load_trial(
         **_average_idle(place, subject, report),
         host_busy={name: round(share, 4) for name, share in run.host_busy.items()},
         replies=summarise_replies(report.sampled),
-        sent=count_sent(profile, subject.address_profile(profile), report.sent) if profile.is_mix else {},
+        sent=count_sent(profile, subject.address_profile(profile), report.sent)
+        if profile.is_mix and report.sent
+        else {},
         marks=tuple(
             Mark(s=s, bytes_read=received, cpu_ms=cpu_ms, memory_mib=memory_mib)
             for s, received, cpu_ms, memory_mib in report.marks
@@ -216,6 +218,13 @@ def _build_load_trial(
         else (),
         warnings=_judge_load(place, subject, profile, run, report, cores=cores),
     )
+
+
+def _count_sent(subject: Subject, profile: Profile, report: Report) -> dict[str, int]:
+    """Count how often each request of a mix was sent; empty for others, and if several generators loaded it."""
+    if not profile.is_mix or not report.sent:
+        return {}
+    return count_sent(profile, subject.address_profile(profile), report.sent)
 
 
 def _judge_load(

@@ -19,8 +19,8 @@ def join_roles(*, application: bool, services: bool, load: bool) -> str:
 
 
 def split_roles(name: str) -> list[str]:
-    """Split such a name into roles."""
-    return name.split(_AND)
+    """Split such a name into roles; a number after it, as one of several has, is left out."""
+    return name.rstrip(" 0123456789").split(_AND)
 
 
 @dataclass(frozen=True, slots=True)

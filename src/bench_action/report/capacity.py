@@ -10,7 +10,7 @@ from bench_action.report.tables import name_subject
 
 
 def describe_best(result: Result) -> tuple[str, ...]:
-    """Say for each variant and profile at which level it served most, with its spread, and what limited it there."""
+    """Describe for each variant and profile how much it served at most, with the spread, and what limited it there."""
     return tuple(_describe(result))
 
 
@@ -18,7 +18,7 @@ def _describe(result: Result) -> Iterator[str]:
     connections = {profile.name: profile.connections for profile in result.profiles}
     groups: dict[tuple[str, str], list[Summary]] = {}
     for summary in result.summaries:
-        profile = find_profile(summary.profile)
+        profile = find_profile(summary.profile, connections.get(summary.profile, 0))
         if profile != summary.profile and "requests_per_second" in summary.metrics:
             groups.setdefault((profile, name_subject(summary)), []).append(summary)
     for (profile, subject), levels in groups.items():

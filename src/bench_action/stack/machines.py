@@ -29,8 +29,8 @@ _LOW_DISK_MIB = 2048
 # how far it got → for how long it may become better: engines tell each other of names, at the latest every 30 s
 _PATIENCE_S = {"nothing": 35.0, "name": 10.0, "small": 0.0}
 _CLOSED = {
-    "nothing": ("no name is known", "2377/tcp, 7946/tcp and 7946/udp"),
-    "name": ("no packet arrives", "4789/udp"),
+    "nothing": ("does not know the name of", "2377/tcp, 7946/tcp and 7946/udp"),
+    "name": ("cannot reach", "4789/udp"),
 }
 
 
@@ -134,16 +134,15 @@ def _require_reached(here: Watcher, there: Watcher, *, timed: bool) -> float:
         if time.monotonic() - began > _PATIENCE_S[answer["reached"]]:
             break
         time.sleep(1.0)
-    way = f"from {here.roles.title} to {there.roles.title}"
     if answer["reached"] == "small":
         raise StackError(
-            f"large packets are lost on the way {way}",
+            f"large packets are lost between {here.roles.title} and {there.roles.title}",
             cause=f"the network between them takes smaller packets than the run's own ({answer['problem']})",
             advice="set `mtu` in `hosts`, or `--host mtu=…`, to 50 less than the MTU that `ip link` shows there",
         )
     what, ports = _CLOSED[answer["reached"]]
     raise StackError(
-        f"{what} on the way {way}",
-        cause=f"ports of the Swarm are closed between them ({answer['problem']})",
+        f"{here.roles.title} {what} {there.roles.title} over the overlay network",
+        cause=f"probably ports of the Swarm are closed between them ({answer['problem']})",
         advice=f"open {ports} for each other on both hosts",
     )

@@ -19,10 +19,20 @@ WORKER = Swarm("active", "w")
     ("swarms", "level", "found", "cure"),
     [
         ({"app": MANAGER, "db": WORKER}, "ok", "2 hosts, managed by app", ""),
-        ({"app": OUT, "db": OUT}, "fatal", "app, db in none", "run `docker swarm init` on app; then run"),
-        ({"app": MANAGER, "db": OUT}, "fatal", "db in none", "`docker swarm join-token worker` prints on app on db"),
+        ({"app": OUT, "db": OUT}, "fatal", "app and db are in no Swarm", "run `docker swarm init` on app; then run"),
+        (
+            {"app": MANAGER, "db": OUT},
+            "fatal",
+            "db is in no Swarm",
+            "prints on app on db",
+        ),
         ({"app": WORKER, "db": Swarm("active", "v")}, "fatal", "none of the hosts manages", "docker node promote"),
-        ({"app": MANAGER, "db": Swarm("active", "x")}, "fatal", "db in another than app", "docker swarm leave --force"),
+        (
+            {"app": MANAGER, "db": Swarm("active", "x")},
+            "fatal",
+            "db is in a different Swarm than app",
+            "swarm leave --force",
+        ),
         (
             {"app": Swarm("active", "m", manages=True, nodes={"m": "ready", "w": "down"}), "db": WORKER},
             "fatal",
@@ -63,7 +73,7 @@ def check(engine: FakeEngine) -> dict[str, Any]:
 def test_check_host__a_clock_that_is_an_hour_off_is_a_warning() -> None:
     assert set(check(FakeEngine(1.5))) == {"db"}
     clock = check(FakeEngine(-3600.0))["db: clock"]
-    assert (clock.level, clock.found.startswith("it is 3,600 s behind")) == ("warning", True)
+    assert (clock.level, clock.found.startswith("its clock is 3,600 s behind")) == ("warning", True)
     assert "timedatectl set-ntp true" in clock.cure
 
 
@@ -74,19 +84,19 @@ def test_check_host__another_run_is_a_warning() -> None:
 @pytest.mark.parametrize(
     ("said", "cause", "cure"),
     [
-        ("root@h: Permission denied (publickey).", "refuses our SSH key", "ssh-copy-id bench@h"),
+        ("root@h: Permission denied (publickey).", "rejects the SSH key", "ssh-copy-id -p 2222 bench@h"),
         ("Host key verification failed.", "its host key is not known", "ssh-keyscan -p 2222 h"),
         (
             "REMOTE HOST IDENTIFICATION HAS CHANGED!",
-            "another than the known one",
+            "its host key has changed",
             "ssh-keygen -R [h]:2222",
         ),
         ("ssh: Could not resolve hostname h: Name or service not known", "its name is not known", "DNS"),
         ("connect to host h port 2222: Connection refused", "nothing answers", "sshd"),
         ("connect to host h port 2222: No route to host", "cannot be reached", "runs"),
         ("channel 2: open failed: administratively prohibited: open failed", "forwards no sockets", "sshd_config"),
-        ("something new", "something new", "ssh -v bench@h"),
-        ("", "without a word", "ssh -v"),
+        ("something new", "something new", "ssh -v -p 2222 bench@h"),
+        ("", "without a message", "ssh -v"),
     ],
 )
 def test_connection_error__has_the_cause_and_the_cure(said: str, cause: str, cure: str) -> None:

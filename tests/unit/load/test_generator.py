@@ -57,6 +57,8 @@ WRK = {
     "machines": {"app:7301": {"idle": {"0": 0.5}, "steal_percent": 0.0}},
     "histogram": [],
     "lateness_s": 0.0,
+    "cores": 2,
+    "busy": None,
 }
 TURNS = {
     "latencies_us": [10.0, 20],

@@ -21,7 +21,7 @@ def make_answer(values: list[int], *, duration_s: float, wall_s: float = 2.0, li
     counts = {value: values.count(value) for value in set(values)}
     line = LINE | LATENCY | {"requests": len(values), "bytes": 10 * len(values), "duration_us": round(1e6 * duration_s)}
     figures = {"status": 0, "cpu_s": 0.5, "wall_s": wall_s, "clock_step_s": 0.0, "live": live, "open": live}
-    parts = {
+    parts: dict[str, Any] = {
         "sampled": [],
         "memory_mib": None,
         "before": {},
@@ -30,7 +30,13 @@ def make_answer(values: list[int], *, duration_s: float, wall_s: float = 2.0, li
         "idle": {},
         "marks": [],
     }
-    seen = {"machines": {"": {"idle": {"0": 0.5}, "steal_percent": 0.0}}, "lateness_s": 0.0, "marks": []}
+    seen = {
+        "machines": {"": {"idle": {"0": 0.5}, "steal_percent": 0.0}},
+        "lateness_s": 0.0,
+        "cores": 4,
+        "busy": None,
+        "marks": [],
+    }
     histogram = sorted([value, count] for value, count in counts.items())
     return {"output": SENTINEL + json.dumps(line), "histogram": histogram, **figures, **parts, **seen, **changes}
 
@@ -39,7 +45,7 @@ def test_add_up__is_what_one_generator_would_have_seen() -> None:
     dice = random.Random(1)
     first, second = ([dice.randrange(100, 100_000) for _ in range(count)] for count in (4000, 1000))
     answers = [make_answer(first, duration_s=2.0), make_answer(second, duration_s=1.9, live=7)]
-    report = parse_report(add_up(answers, [10.0, 10.05]), "a · b")
+    report = parse_report(add_up(answers, [10.0, 10.05], [2, 1]), "a · b")
     both = sorted(first + second)
     assert report.requests == 5000
     assert report.requests / report.duration_s == pytest.approx(4000 / 2.0 + 1000 / 1.9, rel=1e-5)
@@ -52,11 +58,12 @@ def test_add_up__is_what_one_generator_would_have_seen() -> None:
     assert (report.connections_live, report.generator_cpu_s, report.bytes_read) == (15, 1.0, 50_000)
     assert report.lateness_s == pytest.approx(0.05)
     assert set(report.machines) == {"", "load2"}
+    assert report.busiest == pytest.approx(0.5 / 1.9)  # of the one with one thread
 
 
 def test_add_up__a_generator_that_failed_is_not_hidden() -> None:
     failed = make_answer([], duration_s=1.0, status=1, output="unable to connect")
-    assert add_up([make_answer([5], duration_s=1.0), failed], [1.0, 1.0]) == failed
+    assert add_up([make_answer([5], duration_s=1.0), failed], [1.0, 1.0], [1, 1]) == failed
 
 
 def test_summarise_histogram__of_nothing() -> None:
@@ -80,3 +87,11 @@ def test_divide__only_the_first_watches_containers_and_serial_numbers_are_apart(
     assert len({share.order["first_serial"] for share in shares}) == 3
     assert all(share.order["divided"] for share in shares)
     assert not load.order["divided"]
+
+
+def test_divide__a_user_of_a_session_has_one_request_at_a_time() -> None:
+    session = {"users": 2, "requests": [{"path": "/login"}]}
+    profile = Profile.model_validate({"connections": 4, "threads": 1, "duration": 1, "session": session})
+    load = build_order(profile, HttpRequest("app", 80, "/").tape, duration_s=1, parts={}, limit_s=5)
+    (only,) = load.divide(3)
+    assert only.order == load.order

@@ -56,6 +56,8 @@ def answer(output: str, **changes: Any) -> Any:
         "machines": {},
         "histogram": [],
         "lateness_s": 0.0,
+        "cores": 2,
+        "busy": None,
     }
     parts: dict[str, Any] = {"before": {}, "after": {}, "memory_mib": None}
     seen: dict[str, Any] = {"sampled": [[200, 5000, "", "ab", 0]], "marks": [[0.25, 70_000, 12.5, 64.5]]}

@@ -55,7 +55,7 @@ def walk(monkeypatch: pytest.MonkeyPatch, code: Code | None) -> tuple[list[str],
     count = take("count")
     monkeypatch.setattr(module, "run_count_trials", lambda *arguments: [count(*arguments)])
     monkeypatch.setattr(module, "run_capacity_trial", take("capacity"))
-    agent = SimpleNamespace(settle=lambda *_: [], count=1)
+    agent = SimpleNamespace(settle=lambda *_: [])
     stack = SimpleNamespace(
         subject=lambda *_: SimpleNamespace(name="api", handle=SimpleNamespace(id="1", part="1")),
         open_session=lambda subject, *_: subject,
@@ -128,7 +128,7 @@ def run_plan(
     monkeypatch.setattr(Measurer, "walk", walk)
     quiet = Quiet()
     monkeypatch.setattr(quiet, "warn", warned.append)
-    agent = SimpleNamespace(machine=lambda: {"cores": 2}, count=1)
+    agent = SimpleNamespace(machine=lambda: {"cores": 2})
     stack = cast(Stack, SimpleNamespace(agent=agent))
     return measure(stack, plan(), append, quiet, hold), stored, warned
 

@@ -69,7 +69,7 @@ class FakeStack:
     """A stack with two tracks, which logs every request to it."""
 
     def __init__(self) -> None:
-        self.engine, self.agent = None, SimpleNamespace(settle=lambda *_: [], count=1)
+        self.engine, self.agent = None, SimpleNamespace(settle=lambda *_: [])
         self.arranged: list[int] = []
         self.placed: list[Placement] = []
 

@@ -223,7 +223,7 @@ def measure(
     slots = SimpleNamespace(arrange=lambda **_: [(subject, subject)])
     stack: Any = SimpleNamespace(
         subject=lambda *_: subject,
-        agent=SimpleNamespace(settle=lambda *_: [], count=1),
+        agent=SimpleNamespace(settle=lambda *_: []),
         open_session=lambda subject, *_: subject,
         forget_sessions=lambda *_: None,
         engine=None,

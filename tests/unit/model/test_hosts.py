@@ -91,5 +91,5 @@ def test_levels__replace_each_profile_and_keep_its_work(tmp_path, monkeypatch) -
     assert all(profile.connections % profile.threads == 0 and profile.duration == 10 for profile in levels.values())
     assert project.profiles["steady"].connections == 10
     assert set(project.config.all_work) == set(levels)
-    assert {find_profile(name) for name in project.profiles} == {"home", "steady"}
+    assert {find_profile(name, profile.connections) for name, profile in project.profiles.items()} == {"home", "steady"}
     assert spread_levels(project) == project

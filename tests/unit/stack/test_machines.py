@@ -65,7 +65,7 @@ class FakeEngine:
 def watch(engine: FakeEngine, agent: FakeAgent, monkeypatch: pytest.MonkeyPatch) -> Watchers:
     others = iter([FakeAgent(), FakeAgent()])
     monkeypatch.setattr(machines, "Agent", lambda *_: next(others))
-    monkeypatch.setattr(machines.time, "sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
     image = Image("load", "sha256:0")
     return watch_machines(cast(Engine, engine), image, LOAD, cast(Agent, agent))
 
@@ -99,8 +99,8 @@ def test_watch__a_name_that_becomes_known_late_is_waited_for(monkeypatch: pytest
 @pytest.mark.parametrize(
     ("reached", "what", "cure"),
     [
-        ("nothing", "no name is known on the way from load (l) to app (a)", "7946/udp"),
-        ("name", "no packet arrives", "4789/udp"),
+        ("nothing", "load (l) does not know the name of app (a)", "7946/udp"),
+        ("name", "cannot reach", "4789/udp"),
         ("small", "large packets are lost", "mtu"),
     ],
 )

@@ -7,7 +7,7 @@ announced once.
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import docker
@@ -21,12 +21,11 @@ _MEMORY = 64 * 2**20
 
 
 @dataclass(slots=True)
-class _Place:
-    """The container that holds a place, and the names that lead to it; one thread at a time changes it."""
+class _Placeholder:
+    """The container that holds a place, and the names that lead to it."""
 
-    container: str = ""
-    names: set[str] = field(default_factory=set)
-    turn: threading.Lock = field(default_factory=threading.Lock)
+    container: str
+    names: set[str]
 
 
 class Sandboxes:
@@ -37,7 +36,8 @@ class Sandboxes:
         self._creations = creations
         self._labels = labels
         self._turn = threading.Lock()
-        self._places: dict[tuple[str, str], _Place] = {}  # by network and host
+        self._turns: dict[str, threading.Lock] = {}  # by network, whose places one thread at a time changes
+        self._places: dict[tuple[str, str], _Placeholder] = {}  # by network and host
 
     def hold(self, image: str, network: str, host: str, aliases: Sequence[str]) -> str:
         """Hold the place of a host in a network, under these names. Returns the container that holds it.
@@ -45,19 +45,19 @@ class Sandboxes:
         Raises DockerException.
         """
         with self._turn:
-            place = self._places.setdefault((network, host), _Place())
+            turn = self._turns.setdefault(network, threading.Lock())
+        with turn:
             others = [each for (there, name), each in self._places.items() if there == network and name != host]
-        with place.turn:
-            if not place.container:
-                place.container = self._start(image, network, host, aliases)
-                place.names = set(aliases)
-            self._call(place, network, place.names | set(aliases))
-        for other in others:  # a name leads to what was started last
-            with other.turn:
-                self._call(other, network, other.names - set(aliases))
-        return place.container
+            place = self._places.get((network, host))
+            if place is None:
+                place = _Placeholder(self._start(image, network, host, aliases), set(aliases))
+                self._places[network, host] = place
+            self._rename(place, network, place.names | set(aliases))
+            for other in others:  # a name leads to what was started last
+                self._rename(other, network, other.names - set(aliases))
+            return place.container
 
-    def _call(self, place: "_Place", network: str, names: set[str]) -> None:
+    def _rename(self, place: "_Placeholder", network: str, names: set[str]) -> None:
         """Give a place these names, if it has others."""
         if place.names != names:
             api = self._client.api

@@ -1,6 +1,6 @@
-"""What a host must have: each condition says what was found and, if need be, the command that cures it."""
+"""What a host must have: each condition says what was found and, if need be, the command that fixes it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bench_action.engine.docker import DockerEngine
 from bench_action.engine.docker.networks import Swarm
@@ -22,7 +22,7 @@ def check_host(engine: DockerEngine, title: str, clock: Callable[[], float]) -> 
         yield Condition(
             f"{title}: clock",
             "warning",
-            f"it is {abs(ahead_s):,.0f} s {which} this machine's, so times in logs and data differ",
+            f"its clock is {abs(ahead_s):,.0f} s {which} this machine's, so times in logs and data differ",
             "run `sudo timedatectl set-ntp true` there",
         )
     if runs := engine.list_other_runs():
@@ -47,7 +47,7 @@ def check_swarm(swarms: Mapping[str, Swarm]) -> list[Condition]:
         others = " and ".join(title for title in outside if title != first) or "the other hosts"
         init = "" if managers else f"run `docker swarm init` on {first}; then "
         cure = f"{init}run what `docker swarm join-token worker` prints on {first} on {others}"
-        return [Condition("Swarm", "fatal", f"{', '.join(outside)} in none", cure)]
+        return [Condition("Swarm", "fatal", f"{_join(outside)} in no Swarm", cure)]
     if not managers:
         cure = "run `docker node promote NODE` for one of them on the Swarm's manager"
         return [Condition("Swarm", "fatal", "none of the hosts manages the Swarm that they are in", cure)]
@@ -55,9 +55,13 @@ def check_swarm(swarms: Mapping[str, Swarm]) -> list[Condition]:
     strangers = [other for other, swarm in swarms.items() if swarm.node not in manager.nodes]
     if strangers:
         cure = f"run `docker swarm leave --force`, then what `docker swarm join-token worker` prints on {title}, there"
-        return [Condition("Swarm", "fatal", f"{', '.join(strangers)} in another than {title}", cure)]
+        return [Condition("Swarm", "fatal", f"{_join(strangers)} in a different Swarm than {title}", cure)]
     down = [other for other, swarm in swarms.items() if manager.nodes[swarm.node] != "ready"]
     if down:
         cure = f"let the hosts reach each other at {_PORTS}"
         return [Condition("Swarm", "fatal", f"{title} does not reach {', '.join(down)}", cure)]
     return [Condition("Swarm", "ok", f"{len(swarms)} hosts, managed by {title}")]
+
+
+def _join(titles: Sequence[str]) -> str:
+    return f"{' and '.join(titles)} {'is' if len(titles) == 1 else 'are'}"

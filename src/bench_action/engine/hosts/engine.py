@@ -137,6 +137,10 @@ class HostsEngine:
         if len(processors) > 1:
             which = " and ".join(f"{kind} ({title})" for kind, title in processors.items())
             found.append(Condition("processors", "fatal", which, "use hosts of one kind, as they share images"))
+        roles = self._hosts.by_role
+        if len(roles["load"]) > 1 and roles["app"][0] in roles["load"]:
+            what = "the application's host is one of several that run wrk"
+            found.append(Condition("load", "fatal", what, "let other hosts run wrk, or only this one"))
         return found + (check_swarm(swarms) if len(self._places) > 1 and len(swarms) == len(self._places) else [])
 
     def measure_memory(self) -> int | None:
@@ -160,10 +164,17 @@ class HostsEngine:
     def sweep(self, job: str = "") -> list[str]:
         """Remove what dead runs left behind on every host that can be reached."""
         reached = [place for place in self._in_order() if place.engine is not None]
-        swept = [_sweep(place, job) for place in reached]
-        return [
-            f"{name} (on {place.roles.title})" for place, names in zip(reached, swept, strict=True) for name in names
-        ]
+        swept: list[str] = []
+        faults: list[StackError] = []
+        for place in reached:
+            try:
+                with place.use() as engine:
+                    swept += [f"{name} (on {place.roles.title})" for name in engine.sweep(job)]
+            except StackError as error:
+                faults.append(error)
+        if faults:
+            raise faults[0]
+        return swept
 
     def open(self, slots: Sequence[str]) -> None:
         """Create the networks, on the Swarm's manager if there are several hosts."""
@@ -333,7 +344,7 @@ class HostsEngine:
                 target.import_image(stream)
                 if not target.has_image(image):
                     raise StackError(
-                        f"{place.roles.title} gives an image that was copied from {other.roles.title} another id",
+                        f"the image copied from {other.roles.title} has a different id on {place.roles.title}",
                         cause="their engines store images in different ways",
                         advice="let both use the same image store: `docker info` shows it as Storage Driver",
                     )
@@ -389,11 +400,6 @@ def _explain_engine(place: _Place, error: StackError) -> StackError:
         advice=cure,
         log=error.log,
     )
-
-
-def _sweep(place: _Place, job: str) -> list[str]:
-    with place.use() as engine:
-        return engine.sweep(job)
 
 
 def _remove(place: _Place) -> list[str] | StackError:

@@ -168,7 +168,7 @@ def _quote(path: str) -> str:
 _FAULTS: Sequence[tuple[str, str, str]] = (
     (
         r"REMOTE HOST IDENTIFICATION HAS CHANGED",
-        "its host key is another than the known one: it was installed again, or somebody is in between",
+        "its host key has changed: it was installed again, or somebody intercepts the connection",
         "compare `ssh-keyscan {scan}` with /etc/ssh/ssh_host_*_key.pub there; run `ssh-keygen -R {known}`, and add it",
     ),
     (
@@ -177,8 +177,13 @@ _FAULTS: Sequence[tuple[str, str, str]] = (
         "compare `ssh-keyscan {scan}` with /etc/ssh/ssh_host_*_key.pub there, and add it to known_hosts",
     ),
     (
+        r"invalid format|error in libcrypto|UNPROTECTED PRIVATE KEY|incorrect passphrase",
+        "ssh cannot use the key file",
+        "give a private key of OpenSSH without a passphrase, which only you may read (`chmod 600`)",
+    ),
+    (
         r"Permission denied|Too many authentication failures",
-        "it refuses our SSH key",
+        "it rejects the SSH key",
         "run `ssh-copy-id {destination}`, or give the key that it knows (`--ssh-key`)",
     ),
     (r"Could not resolve|Name or service not known", "its name is not known", "write its IP address, or fix DNS"),
@@ -198,9 +203,10 @@ _FAULTS: Sequence[tuple[str, str, str]] = (
 
 def make_connection_error(host: Host, said: str) -> StackError:
     """Make the error for what ssh has said, with the command that puts it right."""
+    port = f"-p {host.port} " if host.port else ""
     names = {
-        "name": host.name,
-        "destination": host.destination,
+        "name": f"[{host.name}]" if ":" in host.name else host.name,
+        "destination": f"{port}{host.destination}",
         "scan": f"-p {host.port} {host.name}" if host.port else host.name,
         "known": f"[{host.name}]:{host.port}" if host.port else host.name,
     }
@@ -214,7 +220,7 @@ def make_connection_error(host: Host, said: str) -> StackError:
             )
     return StackError(
         f"no SSH connection to {host.url}",
-        cause=said.splitlines()[-1] if said else "ssh ended without a word",
-        advice=f"try `ssh -v {host.destination}`",
+        cause=said.splitlines()[-1] if said else "ssh exited without a message",
+        advice=f"try `ssh -v {names['destination']}`",
         log=said.splitlines()[-5:],
     )
