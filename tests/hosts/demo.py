@@ -8,7 +8,6 @@ base images.
 
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -33,11 +32,11 @@ def copy_images(machines: Machines) -> None:
 def main() -> int:
     """Run the demonstration; return the tool's exit status, or 1 if something was left on a machine."""
     arguments = sys.argv[1:] or ["--preset", "quick"]
-    with tempfile.TemporaryDirectory() as folder, bring_up(CPUS) as machines:
+    with bring_up(CPUS) as machines:
         _say("three machines are up, in one Swarm; copying images to them")
         copy_images(machines)
-        command = [sys.executable, "-m", "bench_action", "run", *make_options(machines), "--output", folder, *arguments]
-        status = subprocess.run(command, check=False, cwd=Path(__file__).parents[2] / "apps").returncode
+        command = [sys.executable, "-m", "bench_action", "run", *make_options(machines), *arguments]
+        status = subprocess.run(command, check=False, cwd=Path(__file__).parents[2]).returncode
         left = [f"{machine.name}: {found}" for machine in machines.by_name.values() if (found := machine.list_left())]
     _say("\n".join(["left on the machines:", *left]) if left else "nothing was left on the machines, and they are gone")
     return status or int(bool(left))

@@ -99,15 +99,17 @@ class Machine:
         """Start its first process, plug its cable in, and start SSH."""
         self.folder.mkdir(parents=True, exist_ok=True)
         unshare = ["unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
-        self._first = subprocess.Popen(
-            [*unshare, "--propagation", "private", "bash", "-c", _FIRST, "bash", self.name],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        with (self.folder / "first.log").open("ab") as log:
+            self._first = subprocess.Popen(
+                [*unshare, "--propagation", "private", "bash", "-c", _FIRST, "bash", self.name],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
         if self._first.stdout is None or self._first.stdout.readline().strip() != "there":
-            raise MachineError(f"{self.name} does not start")
+            raise MachineError(f"{self.name} does not start: {(self.folder / 'first.log').read_text()}")
         children = Path(f"/proc/{self._first.pid}/task/{self._first.pid}/children").read_text(encoding="ascii")
         self.pid = int(children.split()[0])
 

@@ -31,7 +31,7 @@ ROLES = (
 
 
 class FakeAgent:
-    """An agent that gets as far as it is told, and keeps what it was asked."""
+    """An agent that gets as far as the test wants, and keeps its orders."""
 
     def __init__(self, *answers: str) -> None:
         self.served: list[tuple[int, str]] = []
