@@ -76,7 +76,7 @@ def tabulate_capacity(result: Result) -> Table:
 
     # the article's own word
     who = "Library" if result.run.preset == "article" else "Variant"
-    rows = _group_by_profile(result.summaries, row, lambda name: _describe_profile(profiles[name]))
+    rows = _group_by_profile(_sort_by_profile(result), row, lambda name: _describe_profile(profiles[name]))
     table = Table((CONNECTIONS, who, *_CAPACITY), (False, False, *(True,) * 7, False), rows)
     return table if against else table.leave_out(AGAINST)
 
@@ -84,13 +84,19 @@ def tabulate_capacity(result: Result) -> Table:
 def tabulate_hosts(result: Result) -> Table:
     """Lay out how busy the CPUs of each host were while a subject was loaded alone, and what limited it."""
     hosts = list(dict.fromkeys(name for summary in result.summaries for name in summary.host_busy))
-    measured = [summary for summary in result.summaries if summary.host_busy]
+    measured = [summary for summary in _sort_by_profile(result) if summary.host_busy]
 
     def row(s: Summary) -> tuple[str, ...]:
         return (name_subject(s), *(percent(s.host_busy.get(name)) for name in hosts), s.bottleneck or "nothing busy")
 
     headings = ("Variant", *(f"CPU of {name}" for name in hosts), "Limited by")
     return Table(headings, (False, *(True,) * len(hosts), False), _group_by_profile(measured, row))
+
+
+def _sort_by_profile(result: Result) -> list[Summary]:
+    """Sort summaries by profile as the configuration lists them, as blocks have them in any order."""
+    places = {profile.name: place for place, profile in enumerate(result.profiles)}
+    return sorted(result.summaries, key=lambda summary: places.get(summary.profile, len(places)))
 
 
 def _describe_profile(profile: ProfileInfo) -> str:
