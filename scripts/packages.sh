@@ -18,6 +18,13 @@ echo "packages: installing ${missing[*]}" >&2
 export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)
 trap 'rm -f -- "$log"' EXIT
+# Debian starts a server when it is installed. Nobody who runs tests wants an SSH server that listens to everyone.
+readonly policy=/usr/sbin/policy-rc.d
+if [[ " ${missing[*]} " == *' openssh-server '* && ! -e $policy ]]; then
+  trap 'rm -f -- "$log" "$policy"' EXIT
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod 755 "$policy"
+fi
 exec 9>/run/bench-action-packages.lock # make installs from two targets at the same time
 flock 9
 # Another apt may be running, as on many machines in the first minutes after they start.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bench_action.model.result import Comparison, Result
 from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import percent, plural
+from bench_action.report.capacity import describe_best
 from bench_action.report.change import fails_gate, is_uncompared, list_allowed_losses, list_comparisons
 from bench_action.report.sentences import add_reason, describe_gain, describe_loss, name_metric
 from bench_action.report.tables import describe_lead, format_speed, name_subject
@@ -119,7 +120,9 @@ def _describe_detectable(comparisons: Sequence[Comparison]) -> str:
 
 
 def _describe_variants(result: Result) -> str:
-    """Describe a run without a base: who is ahead, or how fast each variant is."""
+    """Describe a run without a base: how much each serves at most, who is ahead, or how fast each variant is."""
+    if best := describe_best(result):
+        return "; ".join(best)
     if leads := [describe_lead(c) for c in result.comparisons if c.metric == "requests_per_second"]:
         return "; ".join(dict.fromkeys(leads[:2]))
     if not result.summaries:

@@ -8,7 +8,6 @@ from bench_action.config.schema import BUILT_IN
 from bench_action.model.result import Comparison, Result, split_route
 from bench_action.model.wording import percent, plural
 from bench_action.report import numbers, tables
-from bench_action.report.capacity import describe_best
 from bench_action.report.cells import collect_logs, describe_rule_changes, describe_uncompared
 from bench_action.report.change import fails_gate, list_comparisons
 from bench_action.report.change_table import tabulate_changes
@@ -112,7 +111,7 @@ def make_view(result: Result) -> View:
         findings=_list_findings(result),
         certainties=list_certainties(result),
         explanations=list_explanations(result),
-        leads=(*map(_describe_variant_pair, speeds), *describe_best(result)) if trusted else (),
+        leads=tuple(map(_describe_variant_pair, speeds)) if trusted else (),
         changes=tabulate_changes(result),
         uncompared=describe_uncompared(result),
         logs=tuple(Log(cells, lines) for lines, cells in collect_logs(result).items()),

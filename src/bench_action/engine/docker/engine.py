@@ -26,7 +26,7 @@ from bench_action.engine.docker.limits import Limits
 from bench_action.engine.docker.networks import BRIDGE, NetworkForm, Swarm, read_swarm
 from bench_action.engine.docker.recipes import make_container_options
 from bench_action.engine.docker.registry import check_requested_platform, pull, require_platform
-from bench_action.engine.docker.sandboxes import Sandboxes
+from bench_action.engine.docker.sandboxes import Sandboxes, start_attached
 from bench_action.engine.docker.session import DockerSession, collect_output
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import (
@@ -48,6 +48,7 @@ _COPY_S = 900
 _SAVING_S = 60  # for a database to write down its data
 _EXEC_S = 600.0  # as long as a container may take to become ready
 _REMOVAL_S = 6.0  # GitHub kills a cancelled job after 7.5 + 2.5 s (docs/architecture.md, "In a workflow")
+_REMOTE_REMOVAL_S = 20.0  # networks go once all hosts have left them
 _AGAIN_S = 0.2
 _SOON_S = 0.05
 _NOT_RUNNING = ("exited", "dead")
@@ -197,7 +198,7 @@ class DockerEngine:
         with translate_errors(f"could not start {spec.name}", where=f"its container ({spec.kind})"):
             aliases = [host, address, *spec.container.aliases]
             container = self._creations.make(partial(self._create, spec, host, aliases, limits))
-            container.start()
+            start_attached(container)
         handle = Handle(
             str(container.id),
             spec.name,
@@ -326,8 +327,9 @@ class DockerEngine:
         Returns the networks that the engine keeps although nothing is in them: some engines lose count of endpoints.
         """
         self._expected.clear()
-        deadline = time.monotonic() + _REMOVAL_S
-        self._creations.end(_REMOVAL_S / 2)
+        patience_s = _REMOVAL_S if self._here else _REMOTE_REMOVAL_S
+        deadline = time.monotonic() + patience_s
+        self._creations.end(patience_s / 2)
         label = {"label": f"{RUN}={self._owner.run_id}"}
         kept: list[str] = []
         while any(left := self._list_until(label, deadline)) and not kept:

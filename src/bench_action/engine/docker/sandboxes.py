@@ -6,18 +6,20 @@ announced once.
 """
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import docker
-from docker.errors import DockerException
+from docker.errors import APIError, DockerException
 from docker.models.containers import Container
 
 from bench_action.engine.docker.creations import Creations
 from bench_action.engine.docker.recipes import SOCKETS
 
 _MEMORY = 64 * 2**20
+_NOT_ATTACHED, _AGAIN_S = "attaching to network failed", 1.0
 
 
 @dataclass(slots=True)
@@ -26,6 +28,17 @@ class _Placeholder:
 
     container: str
     names: set[str]
+
+
+def start_attached(container: Container) -> None:
+    """Start a container, twice if a busy Swarm did not attach it to its network in time. Raises DockerException."""
+    try:
+        container.start()
+    except APIError as error:
+        if _NOT_ATTACHED not in str(error.explanation):
+            raise
+        time.sleep(_AGAIN_S)
+        container.start()
 
 
 class Sandboxes:
@@ -68,7 +81,7 @@ class Sandboxes:
     def _start(self, image: str, network: str, host: str, aliases: Sequence[str]) -> str:
         container = self._creations.make(partial(self._create, image, network, host, aliases))
         try:
-            container.start()
+            start_attached(container)
         except DockerException:
             container.remove(force=True)
             raise
