@@ -316,3 +316,20 @@ class Engine(Protocol):
 
         Raises StackError naming anything else that is left.
         """
+
+
+class OneMachine:
+    """What every engine of a single machine says of its machines."""
+
+    @property
+    def machines(self) -> Sequence[MachineRoles]:
+        """None: there is only one."""
+        return ()
+
+    def check_machines(self) -> list[Condition]:
+        """Check nothing: there is only one machine."""
+        return []
+
+    def measure_memory(self) -> int | None:
+        """Leave it to the caller, who reads this machine's kernel."""
+        return None

@@ -82,7 +82,7 @@ class TrialPlan:
 
 @dataclass(frozen=True, slots=True)
 class LoadRun:
-    """One run of wrk, and what was seen meanwhile. `usage`: what each part used over wrk's own window.
+    """One run of wrk, and what was seen in that time. `usage`: what each part used over wrk's own window.
 
     `host_busy`: what each machine does → the share of time in which its CPUs were busy, if there are several.
     """

@@ -37,11 +37,11 @@ from bench_action.engine.protocol import (
     FileCopy,
     Handle,
     Kind,
-    MachineRoles,
+    OneMachine,
     ServiceSpec,
 )
 from bench_action.model.errors import StackError
-from bench_action.model.machine import Condition, Machine
+from bench_action.model.machine import Machine
 
 _PIECE = 2**20  # bytes of an image at a time
 _COPY_S = 900
@@ -74,7 +74,7 @@ class Leftovers(NamedTuple):
         return {str((item.get("Labels") or {}).get(RUN, "")) for item in (*self.containers, *self.networks)}
 
 
-class DockerEngine:
+class DockerEngine(OneMachine):
     """Runs services in labelled containers, which publish no port on the host and mount nothing of the workspace."""
 
     name = "docker"
@@ -102,19 +102,6 @@ class DockerEngine:
         self._sandboxes = Sandboxes(self._client, self._creations, self._labels)
         self.sandbox_image = ""
         self._manages_swarm: bool | None = None
-
-    @property
-    def machines(self) -> Sequence[MachineRoles]:
-        """None: there is only one."""
-        return ()
-
-    def check_machines(self) -> list[Condition]:
-        """Check nothing: there is only one machine."""
-        return []
-
-    def measure_memory(self) -> int | None:
-        """Leave it to the caller, who reads this machine's kernel."""
-        return None
 
     def machine(self) -> Machine:
         """Describe the machine that the engine runs on."""

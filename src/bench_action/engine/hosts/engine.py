@@ -286,8 +286,7 @@ class HostsEngine:
         # a network goes once no other host has a container in it
         for _, group in groupby(self._in_order(), lambda place: place.manages):
             outcomes += _in_parallel(_remove, [place for place in group if place.engine is not None])
-        for place in self._places.values():
-            place.tunnel.close()
+        self.close()
         faults = [outcome for outcome in outcomes if isinstance(outcome, StackError)]
         if faults:
             first, *others = faults
@@ -365,13 +364,10 @@ def sweep_hosts(owner: Ownership, environ: Mapping[str, str], hosts: Hosts, file
 def _describe_roles(host: Host, by_role: Mapping[Role, Sequence[Host]]) -> MachineRoles:
     """Describe what a host does, and name it by its first role, or as one of several load generators."""
     roles = [role for role in ROLES if host in by_role[role]]
-    name = roles[0]
     number = by_role["load"].index(host) + 1 if roles == ["load"] else 1
-    title = f"{name}{number if number > 1 else ''} ({host.destination or host.url})"
-    own = f"{name}{number if number > 1 else ''}"
-    return MachineRoles(
-        "" if host == by_role["load"][0] else own, title, "app" in roles, "services" in roles, "load" in roles, number
-    )
+    own = f"{roles[0]}{number if number > 1 else ''}"
+    name, title = "" if host == by_role["load"][0] else own, f"{own} ({host.destination or host.url})"
+    return MachineRoles(name, title, "app" in roles, "services" in roles, "load" in roles, number)
 
 
 def _connect(place: _Place, owner: Ownership, environ: Mapping[str, str]) -> None:

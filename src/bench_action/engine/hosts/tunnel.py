@@ -94,9 +94,7 @@ class Tunnel:
 
     def close(self) -> None:
         """Close the connection. Never raises."""
-        if self._ssh is not None:
-            self._end(self._ssh)
-            self._ssh = None
+        self._give_up()
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
@@ -104,9 +102,11 @@ class Tunnel:
     def explain(self) -> str:
         """Return the last line that ssh has printed, which may say why the engine cannot be reached."""
         with contextlib.suppress(OSError):
-            lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            return lines[-1].strip() if lines else ""
+            return self._read_log().rpartition("\n")[2].strip()
         return ""
+
+    def _read_log(self) -> str:
+        return self._log.read_text(encoding="utf-8", errors="replace").strip()
 
     @property
     def _socket(self) -> Path:
@@ -136,7 +136,7 @@ class Tunnel:
         deadline = time.monotonic() + _OPEN_S
         while not self._socket.exists():
             if not self.is_open or time.monotonic() > deadline:
-                said = self._log.read_text(encoding="utf-8", errors="replace").strip()
+                said = self._read_log()
                 self._give_up()
                 raise make_connection_error(self.host, said or f"no connection within {_OPEN_S:g} s")
             time.sleep(0.01)

@@ -35,9 +35,9 @@ from bench_action.engine.local.processes import (
 from bench_action.engine.local.servers import Servers
 from bench_action.engine.local.session import LocalSession
 from bench_action.engine.ownership import Ownership
-from bench_action.engine.protocol import BuildSpec, Certificate, Exit, Handle, Kind, MachineRoles, ServiceSpec
+from bench_action.engine.protocol import BuildSpec, Certificate, Exit, Handle, Kind, OneMachine, ServiceSpec
 from bench_action.model.errors import StackError
-from bench_action.model.machine import OPEN_FILES, Condition, Machine
+from bench_action.model.machine import OPEN_FILES, Machine
 
 _HOST = "127.0.0.1"
 _SAVING_S = 60  # for a database to write down its data
@@ -47,7 +47,7 @@ _DEATH_S = 10.0  # the pipes of a dead process close shortly before its status c
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ")
 
 
-class LocalEngine:
+class LocalEngine(OneMachine):
     """Runs services as processes that carry the run's id in their environment, with every file in the run's folder."""
 
     name = "local"
@@ -82,19 +82,6 @@ class LocalEngine:
     def folder(self) -> Path:
         """The folder that contains everything of the run."""
         return self._folder.path
-
-    @property
-    def machines(self) -> Sequence[MachineRoles]:
-        """None: there is only one."""
-        return ()
-
-    def check_machines(self) -> list[Condition]:
-        """Check nothing: there is only one machine."""
-        return []
-
-    def measure_memory(self) -> int | None:
-        """Leave it to the caller, who reads this machine's kernel."""
-        return None
 
     def machine(self) -> Machine:
         """Describe this machine."""
