@@ -207,9 +207,7 @@ def _build_load_trial(
         **_average_idle(place, subject, report),
         host_busy={name: round(share, 4) for name, share in run.host_busy.items()},
         replies=summarise_replies(report.sampled),
-        sent=count_sent(profile, subject.address_profile(profile), report.sent)
-        if profile.is_mix and report.sent
-        else {},
+        sent=_count_sent(subject, profile, report),
         marks=tuple(
             Mark(s=s, bytes_read=received, cpu_ms=cpu_ms, memory_mib=memory_mib)
             for s, received, cpu_ms, memory_mib in report.marks

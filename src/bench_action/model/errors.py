@@ -57,8 +57,10 @@ class StackError(BenchError):
     exit_status = 3
 
 
-class LostHostError(StackError):
-    """The connection to a host was lost, so that nothing else on it can be blamed."""
+class LostHostError(BenchError):
+    """The connection to a host was lost. No StackError, as nothing on the host can be blamed, nor done without."""
+
+    exit_status = 3
 
 
 class VerificationError(BenchError):

@@ -16,7 +16,7 @@ from bench_action.config.redaction import Redaction
 from bench_action.config.schema import Container, Variant
 from bench_action.engine.protocol import BuildSpec, Engine, Kind, LocalForm
 from bench_action.git.missing import explain_missing
-from bench_action.model.errors import LostHostError, StackError
+from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
 
 _LOAD = "bench-action/load"
@@ -102,8 +102,6 @@ def _add_base_images(
                     same = _find_same_build(service, base.project, {**images.base, name: image})
                     images.base_services[service] = same or build(service)
             images.base[name] = image
-        except LostHostError:
-            raise
         except StackError as error:  # head goes on without it
             images.lacks[name] = explain_failed_base(name, head, base, "built", error)
 

@@ -11,7 +11,7 @@ from bench_action.config.load import Project
 from bench_action.config.schema import Config, Profile
 from bench_action.engine.protocol import Certificate, Engine, Handle
 from bench_action.load.generator import Agent
-from bench_action.model.errors import LostHostError, StackError
+from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
 from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import plural
@@ -162,8 +162,6 @@ class Stack:
         try:
             started = slot.start(renewed, self.starter)
             return _Starting(started, Group([self._make_check(started)], started.handles))
-        except LostHostError:
-            raise
         except StackError as error:
             return error
 
@@ -214,8 +212,6 @@ def _renew(subject: Subject, slot: Slot) -> Subject | StackError:
     began = time.monotonic()
     try:
         slot.renew(subject)
-    except LostHostError:
-        raise
     except StackError as error:  # of base's, which costs its cells only
         return error
     return replace(subject, renewal_s=time.monotonic() - began)

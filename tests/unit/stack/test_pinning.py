@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from bench_action.engine.protocol import Engine, Handle
-from bench_action.model.errors import StackError
+from bench_action.model.errors import BenchError, LostHostError, StackError
 from bench_action.stack.pinning import check_pinning
 
 pytestmark = pytest.mark.unit
@@ -17,14 +17,14 @@ LOAD = Handle("1", "load", "load", "load", 0)
 class Pinning:
     """An engine that moves one process, ignores that, or refuses."""
 
-    def __init__(self, *, obeys: bool = True, refusal: str = "") -> None:
+    def __init__(self, refusal: BenchError | None = None, *, obeys: bool = True) -> None:
         self.cpus: tuple[int, ...] = (0, 2, 3)
         self._obeys, self._refusal = obeys, refusal
 
     def pin(self, handle: Handle, cpus: Sequence[int]) -> None:
         assert handle == LOAD
-        if self._refusal:
-            raise StackError("load cannot be pinned to CPUs", cause=self._refusal)
+        if self._refusal is not None:
+            raise self._refusal
         if self._obeys:
             self.cpus = tuple(cpus)
 
@@ -44,7 +44,12 @@ def test_check_pinning__an_engine_that_accepts_and_ignores() -> None:
 
 
 def test_check_pinning__an_engine_that_refuses() -> None:
-    assert Pinning(refusal="no cpuset is delegated").check() == "no cpuset is delegated"
+    assert Pinning(StackError("load cannot be pinned to CPUs", cause="no cpuset is delegated")).check() == "no cpuset is delegated"
+
+
+def test_check_pinning__a_lost_host_is_no_engine_that_refuses() -> None:
+    with pytest.raises(LostHostError):
+        Pinning(LostHostError("the connection to host app was lost")).check()
 
 
 def test_check_pinning__a_process_that_has_exited_ends_the_run() -> None:

@@ -24,7 +24,7 @@ from bench_action.engine.protocol import (
     ServiceSpec,
     Session,
 )
-from bench_action.model.errors import LostHostError, StackError
+from bench_action.model.errors import BenchError, LostHostError, StackError
 from bench_action.model.hosts import ROLES, Host, Hosts, Role, SshFiles
 from bench_action.model.machine import Condition, Machine
 
@@ -59,7 +59,7 @@ class _Place:
         except StackError as error:
             raise self._complete(error) from error
 
-    def _complete(self, error: StackError) -> StackError:
+    def _complete(self, error: StackError) -> StackError | LostHostError:
         where = ", ".join(filter(None, (error.where, f"on {self.roles.title}")))
         if not self.tunnel.has_just_closed():
             return StackError(error.what, where=where, cause=error.cause, advice=error.advice, log=error.log)
@@ -165,12 +165,12 @@ class HostsEngine:
         """Remove what dead runs left behind on every host that can be reached."""
         reached = [place for place in self._in_order() if place.engine is not None]
         swept: list[str] = []
-        faults: list[StackError] = []
+        faults: list[BenchError] = []
         for place in reached:
             try:
                 with place.use() as engine:
                     swept += [f"{name} (on {place.roles.title})" for name in engine.sweep(job)]
-            except StackError as error:
+            except (StackError, LostHostError) as error:
                 faults.append(error)
         if faults:
             raise faults[0]
@@ -402,7 +402,7 @@ def _remove(place: _Place) -> list[str] | StackError:
     """Remove what a run has on a host, after connecting again if the connection was, or is being, lost."""
     try:
         return _connect_and_remove(place)
-    except StackError as error:
+    except (StackError, LostHostError) as error:
         return StackError(
             f"could not clean {place.roles.title}",
             cause=": ".join(filter(None, (error.what, error.cause))),
