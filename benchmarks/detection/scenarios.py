@@ -337,11 +337,20 @@ NODE_BUSY_DATABASE = Application(
     comment="//",
     image="node",
 )
-# one row by its key, so that the application needs more CPU than its database
+# one row by its key, and a list that is rendered from it, so that the application needs more CPU than its database
+_POST = "  const post = await findPost(Number(request.params.id));\n"
+_RENDERED = """\
+  const items = [];
+  for (let n = 0; n < 5000; n++) items.push(`<li class="part-${n % 7}">${n}: ${post?.title.slice(n % 5)}</li>`);
+  response.set("Rendered", String(items.join("").length));
+"""
 NODE = replace(
     NODE_BUSY_DATABASE,
-    anchor="  const post = await findPost(Number(request.params.id));\n",
-    both=(Edit("bench.yml", "{path: /posts, conn", "{path: /posts/1, conn"),),
+    anchor=_POST,
+    both=(
+        Edit("bench.yml", "{path: /posts, conn", "{path: /posts/1, conn"),
+        Edit("src/server.js", _POST, _POST + _RENDERED),
+    ),
 )
 JVM = Application(
     "jvm",

@@ -15,7 +15,7 @@ from bench_action.stats.sequential import Course
 BLOCK_S = 8.5  # both restarted and ready in about 2 s, warmed up for 1 to 2 s, 4 to 5 s measured
 _METRICS = ("requests_per_second", "cpu_ms_per_request")
 _GATES = default_gates()
-_ALPHA = split_alpha(_GATES, pairs=1)
+_ALPHAS = split_alpha(_GATES, pairs=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def _verdict(losses: Values, course: Course) -> Verdict:
     verdicts: list[Verdict] = []
     for column, metric in enumerate(_METRICS):
         evidence = Evidence(metric, tuple(map(float, losses[:, column])), 1.0, 1.0)
-        verdicts.append(judge_losses(evidence, course, _ALPHA, _GATES[metric]).verdict)
+        verdicts.append(judge_losses(evidence, course, _ALPHAS[metric], _GATES[metric]).verdict)
         if verdicts[-1] == "regressed":
             break
     order: tuple[Verdict, ...] = ("regressed", "inconclusive", "improved", "unchanged", "measured")

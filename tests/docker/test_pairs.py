@@ -123,7 +123,7 @@ def test_slots__either_is_in_either_with_the_slots_own_services_and_data(pairs: 
     slots = pairs.pair_of_slots(AIOHTTP)
     seen, environments = {}, set()
     for swapped in (False, True):
-        (both,) = slots.arrange(swapped=swapped, head_first=swapped, cpus=(), fresh_data=False)
+        (both,) = slots.arrange(swapped=swapped, head_first=swapped, cpus=(), fresh_data=False, hash_seed=7)
         pairs.wait_for(*both)
         for subject in both:
             assert subject.database is not None
@@ -136,6 +136,7 @@ def test_slots__either_is_in_either_with_the_slots_own_services_and_data(pairs: 
             assert (before, subject.cache.integer("counter")) == (0, 1)
             _, environment = pairs.engine.exec(subject.handle, ["env"])
             assert subject.database.server.address()["url"] in environment
+            assert "PYTHONHASHSEED=7" in environment.splitlines()
             environments.add(environment)
     assert len(environments) == 1  # nothing shows a subject which slot it is in
     assert seen["base", False] == seen["head", True] != seen["head", False] == seen["base", True]

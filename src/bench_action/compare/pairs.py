@@ -23,6 +23,7 @@ from bench_action.stats.sequential import ALPHA, Course
 _COMPARED = ("requests_per_second", "latency_p50_us", "latency_p99_us", "cpu_ms_per_request", "memory_peak_mib")
 _UNGATED = Gate(max_gain=0.0, level="warn")
 _RATE, _COST, _TOTAL = "requests_per_second", "cpu_ms_per_request", "total_cpu_ms_per_request"
+_FINEST, _COARSEST = 0.01, 0.05
 _ORDER = (*PAIRED, *ALONE, *AT_RATE, *OBJECTIVE, *EXACT)
 _WITHOUT_USE = {
     "db_cpu_ms_per_request": "no request makes a query",
@@ -33,7 +34,7 @@ _WITHOUT_USE = {
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How pairs are judged: the gates, the course of each pair's phases, and the alpha of one comparison.
+    """How pairs are judged: the gates, the course of each pair's phases, and the alpha of each gated metric.
 
     `shortage` says what took the run's time, for metrics that no block compares; empty without a time limit. `scripts`,
     `rated`: the profiles that are scripts, and all that are compared at a fixed rate. `objectives`: profile → its own.
@@ -41,7 +42,7 @@ class Rules:
 
     gates: Gates
     courses: Mapping[tuple[str, PhaseName], Course]
-    alpha: float
+    alphas: Mapping[str, float]
     shortage: str = ""
     scripts: Collection[str] = ()
     rated: Collection[str] = ()
@@ -63,27 +64,35 @@ class Rules:
     def alpha_for(self, metric: str) -> float:
         """Get the alpha of a metric. Metrics without a gate share a separate alpha, as large as that of the others."""
         if metric in self.gates:
-            return self.alpha
+            return self.alphas[metric]
         own = (*AT_RATE, *OBJECTIVE)
         at_rate = metric in own
-        noisy = [name for name in self.gates if name not in EXACT and (name in own) == at_rate]
+        gated = sum(self.alphas[name] for name in self.gates if name not in EXACT and (name in own) == at_rate)
         ungated = sum(1 for name in (own if at_rate else (*PAIRED, *ALONE)) if name not in self.gates)
-        return self.alpha * max(1, len(noisy)) / max(1, ungated)
+        return (gated or ALPHA) / max(1, ungated)
 
 
-def split_alpha(gates: Gates, pairs: int, routes: int = 0, rated: int = 0, objectives: int = 0) -> float:
-    """Divide the run's alpha among all comparisons in which noise may raise an alarm (Bonferroni).
+def split_alpha(gates: Gates, pairs: int, routes: int = 0, rated: int = 0, objectives: int = 0) -> dict[str, float]:
+    """Divide the run's alpha among all comparisons in which noise may raise an alarm (Bonferroni, with weights).
 
-    So one run in 100 raises a false alarm, at most. Requests/s counts twice: by duets, and by slices in turn if duets
-    cannot compare it. `routes`: how many requests of mixes are compared, each by what is measured with one connection.
-    `rated`: how many pairs are compared at a fixed rate, `objectives`: how many by the highest rate that holds one;
-    `pairs`: how many are under full load.
+    So one run in 100 raises a false alarm, at most. Returns the alpha of one comparison of each gated metric, in
+    inverse proportion to the size of its gate, from 1 % to 5 %: noise seldom reaches a coarse gate with any alpha,
+    and a fine one needs most of it. Weights that are chosen before the data keep the error rate (Genovese, Roeder and
+    Wasserman 2006, Biometrika 93). Requests/s counts twice: by duets, and by slices in turn if duets cannot compare it.
+    `routes`: how many requests of mixes are compared, each by what is measured with one connection. `rated`: how many
+    pairs are compared at a fixed rate, `objectives`: how many by the highest rate that holds one; `pairs`: how many are
+    under full load.
     """
-    noisy = sum(1 for metric in gates if metric not in {*EXACT, *AT_RATE, *OBJECTIVE}) + (_RATE in gates)
-    alone = sum(1 for metric in gates if metric in ALONE)
-    at_rate = sum(1 for metric in gates if metric in AT_RATE)
-    held = sum(1 for metric in gates if metric in OBJECTIVE)
-    return ALPHA / max(1, noisy * pairs + alone * routes + at_rate * rated + held * objectives)
+    weights = {metric: 1 / min(max(gate.size, _FINEST), _COARSEST) for metric, gate in gates.items()}
+    times = {
+        **dict.fromkeys(PAIRED, pairs),
+        _RATE: 2 * pairs,
+        **dict.fromkeys(ALONE, pairs + routes),
+        **dict.fromkeys(AT_RATE, rated),
+        **dict.fromkeys(OBJECTIVE, objectives),
+    }
+    total = sum(weight * times.get(metric, 0) for metric, weight in weights.items())
+    return {metric: ALPHA * weight / total if total else ALPHA for metric, weight in weights.items()}
 
 
 def compare_variants(

@@ -27,7 +27,7 @@ Key = tuple[str, PhaseName]
 class Decider:
     """Decides for each block whether it is still needed.
 
-    `alpha` is that of one comparison, `seconds` the time that a pair may take for all blocks of one phase, and
+    `alphas`: metric → that of one comparison, `seconds` the time that a pair may take for all blocks of one phase, and
     `minutes` the limit of the whole run. `to_the_end`: no pair stops early, so that the smallest detectable change is
     known as well as time allows. `timetable` reserves time for pairs, which other phases must not use up. Blocks of
     phase `interleaved` that follow a pair's duets are needed only if the duets cannot compare rates. `rate_blocks`: the
@@ -35,7 +35,7 @@ class Decider:
     """
 
     gates: Gates
-    alpha: float
+    alphas: Mapping[str, float]
     pairs: int
     seconds: float
     minutes: float | None = None
@@ -83,10 +83,10 @@ class Decider:
             return False
         findings = list(find_missed_rates(trials, [pair]))
         gated = [metric for metric in AT_RATE if metric in self.gates and metric != TAIL]
-        evidence = [(self.gates[metric], build_evidence(blocks, metric)) for metric in gated]
+        evidence = [(metric, build_evidence(blocks, metric)) for metric in gated]
         verdicts = [
-            (judge_losses(found, course, self.alpha, gate).verdict, gate.level)
-            for gate, found in evidence
+            (judge_losses(found, course, self.alphas[metric], self.gates[metric]).verdict, self.gates[metric].level)
+            for metric, found in evidence
             if found is not None
         ]
         broken = any(finding.fails for finding in findings) or ("regressed", "fail") in verdicts
@@ -180,7 +180,7 @@ class Decider:
             if evidence is None:
                 continue
             gate = self.gates[metric]
-            verdict = judge_losses(evidence, course, self.alpha, gate).verdict
+            verdict = judge_losses(evidence, course, self.alphas[metric], gate).verdict
             if verdict == "regressed" and gate.level == "fail":
                 self._broken.add(pair)
                 return True

@@ -1,9 +1,9 @@
 """The contract of an engine: nothing above this layer knows which engine it talks to."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from bench_action.model.machine import Condition, Machine, join_roles
 from bench_action.model.wording import memory
@@ -106,6 +106,13 @@ class ServiceSpec:
     container: ContainerForm = ContainerForm()
     certificate: Certificate | None = None
     machine: str | None = None
+
+
+class Program(NamedTuple):
+    """What runs: the words of its command, and the names of the variables in its environment."""
+
+    words: Sequence[str]
+    variables: Collection[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,8 +288,14 @@ class Engine(Protocol):
     def stop(self, handle: Handle, grace_s: int = 1) -> None:
         """Ask a service or a subject to exit, and kill it after `grace_s` seconds; `restart` starts it again."""
 
-    def restart(self, handle: Handle) -> None:
-        """Start what was stopped, at the same address."""
+    def restart(self, handle: Handle, env: Mapping[str, str] | None = None) -> Handle:
+        """Start what was stopped, at the same address; with `env`, these are added to its variables.
+
+        Returns its handle, another one if it had to be made again for that.
+        """
+
+    def describe_program(self, handle: Handle) -> Program:
+        """Describe what a service or a subject runs."""
 
     def pin(self, handle: Handle, cpus: Sequence[int]) -> None:
         """Restrict a part of the run to these CPUs, including sessions next to it, and also after a restart."""

@@ -23,6 +23,7 @@ from bench_action.model.result import PhaseName, Revision, Trial, cell_name, fin
 COUNTS = 6  # the most counts of a cell: two, and four more if those two disagree
 PAIRED_PHASES: tuple[PhaseName, ...] = ("duet", "interleaved")  # the phases that compare two subjects under load
 _PAUSE_S = 1.0
+_HASH_SEEDS = 2**31  # fits every runtime, also after adding the number of a track
 _Item = TypeVar("_Item")
 
 
@@ -93,7 +94,8 @@ class Block:
 
     With a `pair`, its two subjects are restarted at the start of the block and warmed up together, for at least
     `warmup_s`. `first`: a block of another phase that is measured before it, after the same restart. `swapped`: base is
-    in the second slot. `head_first`: head is started first. `side`: which of the placements is used.
+    in the second slot. `head_first`: head is started first. `side`: which of the placements is used. `hash_seed`: for
+    both subjects, if they use one.
     """
 
     phase: PhaseName
@@ -104,6 +106,7 @@ class Block:
     swapped: bool = False
     head_first: bool = False
     side: int = 0
+    hash_seed: int = 0
     first: "Block | None" = None
 
     @property
@@ -289,9 +292,10 @@ def _deal(phase: PhaseName, pairs: Sequence[Pair], blocks: int, seed: int) -> It
 
 
 def _balance(block: Block, dice: random.Random) -> Block:
-    """Set what must favour neither subject: slot and start order at random, the placement in turn."""
+    """Set what must favour neither subject: slot, start order and hash seed at random, the placement in turn."""
     swapped, head_first = dice.random() < 0.5, dice.random() < 0.5
-    return replace(block, swapped=swapped, head_first=head_first, side=block.number % 2)
+    seed = dice.randrange(_HASH_SEEDS)
+    return replace(block, swapped=swapped, head_first=head_first, side=block.number % 2, hash_seed=seed)
 
 
 def _shuffled(items: Sequence[_Item], key: str) -> list[_Item]:

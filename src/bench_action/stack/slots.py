@@ -26,12 +26,17 @@ from bench_action.stack.subject import Database, Subject
 class SlotStarter(Protocol):
     """Starts a subject in a slot."""
 
-    def start(self, subject: Subject, started: dict[str, Handle], cpus: Sequence[int]) -> Subject:
+    def start(
+        self, subject: Subject, started: dict[str, Handle], cpus: Sequence[int], hash_seed: int | None
+    ) -> Subject:
         """Start it with its companions in the slot whose services it has, and return it; it need not be ready yet.
 
         `started`: what has been started here for this subject before, by name, which is started again; changed here.
-        `cpus`: where these may boot.
+        `cpus`: where these may boot. `hash_seed`: see `PairOfSlots.arrange`.
         """
+
+    def takes_hash_seed(self, subject: Subject) -> bool:
+        """Return whether a subject that has run before would use a hash seed that it is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,15 +198,17 @@ class Slot:
         """Stop what depends on the databases, whose data are about to be copied or replaced."""
         run_in_parallel(LateService.stop, list(self.late.values()))
 
-    def start(self, subject: Subject, starter: SlotStarter, cpus: Sequence[int] = ()) -> Subject:
+    def start(
+        self, subject: Subject, starter: SlotStarter, cpus: Sequence[int] = (), hash_seed: int | None = None
+    ) -> Subject:
         """Start a subject in the empty slot; it is not ready yet.
 
-        `cpus`: where it may boot, if it has been in this slot before and may have been pinned. Raises StackError, with
-        the slot empty again.
+        `cpus`: where it may boot, if it has been in this slot before and may have been pinned. `hash_seed`: see
+        `PairOfSlots.arrange`. Raises StackError, with the slot empty again.
         """
         started = self._started.setdefault(subject.name, {})
         try:
-            self._inside = starter.start(self.settle(subject), started, cpus)
+            self._inside = starter.start(self.settle(subject), started, cpus, hash_seed)
         except StackError:
             run_in_parallel(self.engine.stop, list(started.values()))
             raise
@@ -220,20 +227,32 @@ class PairOfSlots:
     _base_ids: frozenset[str] = frozenset()
 
     def arrange(
-        self, *, swapped: bool, head_first: bool, cpus: Sequence[int], fresh_data: bool, tracks: int = 1
+        self,
+        *,
+        swapped: bool,
+        head_first: bool,
+        cpus: Sequence[int],
+        fresh_data: bool,
+        hash_seed: int,
+        tracks: int = 1,
     ) -> list[tuple[Subject, Subject]]:
         """Start base and head again in the slots of each track; return both of each, not ready yet.
 
         `swapped`: base is in the second slot. `head_first`: head is started first. Both are the other way round in
         every second track. `cpus`: where they may boot, as `pin` has moved them elsewhere before. `fresh_data`:
-        recreate the databases, even if their subjects have not changed.
+        recreate the databases, even if their subjects have not changed. `hash_seed`: of the first track's subjects,
+        the next ones' of the others, if both use one: two processes then put the same keys into the same places.
         """
         self.clear()
+        seeded = self.starter.takes_hash_seed(self.base) and self.starter.takes_hash_seed(self.head)
         placed = [
             each for track in range(tracks) for each in self._place(track, swapped=swapped, head_first=head_first)
         ]
         run_in_parallel(lambda both: both[1].renew(both[0], fresh_data=fresh_data), placed)
-        started = run_in_parallel(lambda both: both[1].start(both[0], self.starter, cpus), placed)
+        seeds = [hash_seed + number // 2 if seeded else None for number in range(len(placed))]
+        started = run_in_parallel(
+            lambda each: each[0][1].start(each[0][0], self.starter, cpus, each[1]), zip(placed, seeds, strict=True)
+        )
         pairs = [
             (first, second) if first.name == self.base.name else (second, first)
             for first, second in zip(started[::2], started[1::2], strict=True)

@@ -16,7 +16,7 @@ from bench_action.config.environment import (
 from bench_action.config.kinds import find_port
 from bench_action.config.load import Project
 from bench_action.config.schema import PLACEHOLDER, Container, Service
-from bench_action.engine.protocol import Certificate, Engine, Handle, ServiceSpec
+from bench_action.engine.protocol import Certificate, Engine, Handle, Program, ServiceSpec
 from bench_action.load.generator import Agent
 from bench_action.model.errors import InputError, StackError
 from bench_action.model.progress import Progress
@@ -24,6 +24,7 @@ from bench_action.model.result import Revision
 from bench_action.model.warning import RunWarning
 from bench_action.stack.companions import find_awaited, find_waves, list_companions
 from bench_action.stack.container import make_container_form
+from bench_action.stack.hash_seed import make_hash_seed, takes_hash_seed
 from bench_action.stack.images import Image, Images, make_local_form
 from bench_action.stack.parallel import run_in_parallel
 from bench_action.stack.postgres import Postgres
@@ -39,6 +40,7 @@ from bench_action.stack.slots import Slot
 from bench_action.stack.subject import Subject
 
 _SETUP_S = 600.0
+_LONG_START_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Starter:
     progress: Progress
     seed: int = 0
     certificate: Certificate | None = None
+    _programs: dict[str, Program] = field(default_factory=dict)
     _descriptions: dict[str, list[str]] = field(default_factory=dict)
     _seeded: dict[str, dict[str, int]] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)
@@ -79,11 +82,17 @@ class Starter:
         except InputError as error:  # head's seed works, so the fault is in base's
             raise StackError(error.what, where=error.where, advice=error.advice, log=error.log) from error
 
-    def start(self, subject: Subject, started: dict[str, Handle], cpus: Sequence[int] = ()) -> Subject:
+    def start(
+        self,
+        subject: Subject,
+        started: dict[str, Handle],
+        cpus: Sequence[int] = (),
+        hash_seed: int | None = None,
+    ) -> Subject:
         """Start a subject with its companions in its slot, and return it; it need not be ready yet.
 
         `started`: what has been started here for it before, by name, which is started again; changed here. `cpus`:
-        where these may boot.
+        where these may boot. `hash_seed`: for the subject itself.
         """
         companions = self._list_companions(subject, once=False)
         containers: dict[str, Container] = {**companions, subject.variant: subject.config}
@@ -95,13 +104,16 @@ class Starter:
                 else self._make_spec(subject, self._mark(subject, name))
                 for name in wave
             }
-            run_in_parallel(partial(self._start, started, cpus), specs.items())
+            seeds = {subject.variant: make_hash_seed(hash_seed)} if hash_seed is not None else {}
+            run_in_parallel(partial(self._start, started, cpus, seeds), specs.items())
             checks = [
                 make_check(self.engine, self.agent, started[name], containers[name], addresses=addresses)
                 for name in wave
                 if name in awaited
             ]
             wait_until_ready(self.engine, checks, list(started.values()))
+        if subject.name not in self._programs:
+            self._programs[subject.name] = self.engine.describe_program(started[subject.variant])
         return replace(
             subject,
             handle=started[subject.variant],
@@ -110,14 +122,32 @@ class Starter:
             workers={name: started[name] for name, service in companions.items() if service.worker},
         )
 
-    def _start(self, started: dict[str, Handle], cpus: Sequence[int], wanted: tuple[str, ServiceSpec]) -> None:
+    def takes_hash_seed(self, subject: Subject) -> bool:
+        """Return whether a subject that has run before would use a hash seed, and has none from its user.
+
+        Not one that took long to start: its container is kept, as it may have work behind it that a new one would
+        repeat, such as installing packages.
+        """
+        quick = subject.startup_s <= _LONG_START_S
+        return quick and subject.name in self._programs and takes_hash_seed(self._programs[subject.name])
+
+    def _start(
+        self,
+        started: dict[str, Handle],
+        cpus: Sequence[int],
+        seeds: Mapping[str, Mapping[str, str]],
+        wanted: tuple[str, ServiceSpec],
+    ) -> None:
+        """Start one part, again if it has been started before. `seeds`: name → variables with its hash seed."""
         name, spec = wanted
+        seed = seeds.get(name)
         if name not in started:
-            started[name] = self.engine.start(spec)
+            started[name] = self.engine.start(replace(spec, env={**spec.env, **(seed or {})}))
             return
+        handle = started.pop(name) if seed else started[name]  # with a seed, it may have to be replaced
         if cpus:
-            self.engine.pin(started[name], cpus)
-        self.engine.restart(started[name])
+            self.engine.pin(handle, cpus)
+        started[name] = self.engine.restart(handle, seed)
 
     def _prepare(self, name: str, revision: Revision, image: Image, slot: Slot) -> Subject:
         """Run the setup and the seed on new databases, and keep these as the subject's templates."""

@@ -228,6 +228,12 @@ def test_stop_and_restart__keep_the_port(engine: LocalEngine, tmp_path: Path) ->
     assert engine.ended() == [], "it was stopped on purpose"
     engine.restart(handle)
     assert wait_for_reply(agent, handle.port) == ""
+    assert "PYTHONHASHSEED" not in engine.describe_program(handle).variables
+    engine.stop(handle)
+    assert engine.restart(handle, {"PYTHONHASHSEED": "7"}) == handle
+    assert wait_for_reply(agent, handle.port) == ""
+    assert engine.exec_inside(handle, ["printenv", "PYTHONHASHSEED"]) == (0, "7\n")
+    assert Path(engine.describe_program(handle).words[0]).name.startswith("python")
 
 
 def test_ended__reports_how_a_process_exited(engine: LocalEngine, tmp_path: Path) -> None:

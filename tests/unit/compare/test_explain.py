@@ -107,9 +107,24 @@ def test_compare_pairs__a_duet_compares_rate_and_cost() -> None:
 
 def test_split_alpha__divides_alpha_among_everything_that_may_raise_an_alarm() -> None:
     gates = default_gates()
-    assert split_alpha(gates, 1) == pytest.approx(0.01 / 6)  # requests/s by duets, and by slices in turn
-    assert split_alpha(gates, 5) == pytest.approx(0.01 / 30)
-    assert split_alpha({}, 1) == 0.01
+    alphas = split_alpha(gates, 1)
+    # requests/s by duets, and by slices in turn
+    once = ("cpu_ms_per_request", "total_cpu_ms_per_request", "latency_p50_us", "db_cpu_ms_per_request")
+    assert 2 * alphas["requests_per_second"] + sum(alphas[metric] for metric in once) == pytest.approx(0.01)
+    assert split_alpha(gates, 5)["latency_p50_us"] == pytest.approx(alphas["latency_p50_us"] / 5)
+    assert split_alpha({}, 1) == {}
+
+
+def test_split_alpha__a_coarse_gate_needs_less_of_it() -> None:
+    alphas = split_alpha(default_gates(), 1)
+    assert alphas["requests_per_second"] == alphas["cpu_ms_per_request"] == pytest.approx(0.01 * 100 / 373.3, rel=0.001)
+    assert alphas["total_cpu_ms_per_request"] == pytest.approx(alphas["cpu_ms_per_request"] / 3)
+    assert (
+        alphas["latency_p50_us"] == alphas["db_cpu_ms_per_request"] == pytest.approx(alphas["cpu_ms_per_request"] / 5)
+    )
+    tiny, large = Gate(max_loss=0.0001), Gate(max_gain=5.0)
+    odd = split_alpha({"requests_per_second": tiny, "cpu_ms_per_request": large}, 1)
+    assert odd["requests_per_second"] == pytest.approx(5 * odd["cpu_ms_per_request"])
 
 
 @pytest.mark.parametrize(

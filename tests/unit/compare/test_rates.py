@@ -129,11 +129,12 @@ def test_compare_pairs__p99_is_gated_only_with_enough_blocks() -> None:
 
 def test_split_alpha__turns_share_the_error_with_what_else_a_run_compares() -> None:
     gates = default_gates()
-    noisy = sum(1 for metric in gates if metric not in {*AT_RATE, *OBJECTIVE, *EXACT}) + 1
-    at_rate = sum(1 for metric in gates if metric in AT_RATE)
-    assert split_alpha(gates, 1) == pytest.approx(0.01 / noisy)
-    assert split_alpha(gates, 1, 0, 1) == pytest.approx(0.01 / (noisy + at_rate))
-    assert split_alpha(gates, 0, 0, 2) == pytest.approx(0.01 / (2 * at_rate))
+    both, alone = split_alpha(gates, 1, 0, 1), split_alpha(gates, 0, 0, 2)
+    paired = [metric for metric in gates if metric not in {*AT_RATE, *OBJECTIVE, *EXACT}]
+    at_rate = [metric for metric in gates if metric in AT_RATE]
+    assert sum(both[metric] for metric in (*paired, "requests_per_second", *at_rate)) == pytest.approx(0.01)
+    assert sum(alone[metric] for metric in at_rate) == pytest.approx(0.01 / 2)
+    assert both["requests_per_second"] < split_alpha(gates, 1)["requests_per_second"]
 
 
 def findings(trials: list[Trial]) -> list[Finding]:

@@ -19,10 +19,11 @@ PROFILE = "article-500"
 PAIR = Pair("revision", Cell("aiohttp", "base", PROFILE), Cell("aiohttp", "head", PROFILE))
 MOST = 60
 WIGGLE = (0.004, -0.006, 0.002, -0.003, 0.005, -0.002, 0.001, -0.001)
+ALPHAS = dict.fromkeys(default_gates(), 0.0025)
 
 
 def decider(seconds: float = 120.0, minutes: float | None = None, *, to_the_end: bool = False) -> Decider:
-    return Decider(default_gates(), 0.0025, 1, seconds, minutes, to_the_end=to_the_end)
+    return Decider(default_gates(), ALPHAS, 1, seconds, minutes, to_the_end=to_the_end)
 
 
 def duets(count: int, loss: float, noise: float) -> list[Trial]:
@@ -91,7 +92,7 @@ def test_enough__turns_follow_only_duets_that_cannot_compare_rates() -> None:
     assert not turns_needed(decider(), equal)
     assert turns_needed(decider(), unequal)
     without = {name: gate for name, gate in default_gates().items() if name != "requests_per_second"}
-    assert not turns_needed(Decider(without, 0.0025, 1, 120.0), unequal)
+    assert not turns_needed(Decider(without, ALPHAS, 1, 120.0), unequal)
 
 
 def test_enough__turns_are_not_needed_once_a_gate_is_broken() -> None:
@@ -153,7 +154,7 @@ def test_enough__minutes_also_bound_the_cap() -> None:
 
 def test_enough__reserves_time_for_pairs_before_the_other_phases() -> None:
     slow = Timetable(60, 1, 1, 9.5, 4.6, PairPhase(warmup=1, slice=3, blocks=5), PairPhase(warmup=1, slice=4))
-    chosen = Decider(default_gates(), 0.0025, 1, 180.0, 1.0, timetable=slow)
+    chosen = Decider(default_gates(), ALPHAS, 1, 180.0, 1.0, timetable=slow)
     early = ElapsedTime(25.0, [])
     assert not chosen.enough(Block("count", 0, ()), [], early)
     assert not chosen.enough(Block("capacity", 1, ()), [], early)
@@ -167,7 +168,7 @@ def test_enough__latency_that_shares_the_first_restarts_has_its_time_reserved() 
     for shared in (False, True):
         phase = PairPhase(warmup=1, slice=4)
         times = Timetable(60, 1, 1, 2.5, 4.6, PairPhase(warmup=1, slice=3, blocks=5), phase)
-        chosen = Decider(default_gates(), 0.0025, 1, 180.0, 1.0, to_the_end=True, timetable=times)
+        chosen = Decider(default_gates(), ALPHAS, 1, 180.0, 1.0, to_the_end=True, timetable=times)
         spent: list[float] = []
         for number in range(1, MOST):
             first = Block("latency", number, (), PAIR) if shared and number <= 5 else None
@@ -185,7 +186,7 @@ def test_fit__duets_get_the_length_that_the_first_three_have_shown_and_the_cap_f
     for loss in (0.0, 0.05):
         phase = PairPhase(warmup=1, slice=4, shortest=4, longest=8)
         times = Timetable(None, 1, 1, 20.0, 4.6, PairPhase(warmup=1, slice=3, blocks=5), phase)
-        chosen = Decider(default_gates(), 0.0025, 1, 300.0, None, to_the_end=True, timetable=times)
+        chosen = Decider(default_gates(), ALPHAS, 1, 300.0, None, to_the_end=True, timetable=times)
         step = Step(0, (PAIR.base, PAIR.head), slice_s=4)
         spent: list[float] = []
         for number in range(1, MOST):

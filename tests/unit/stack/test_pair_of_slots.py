@@ -1,6 +1,6 @@
 """In which slots the subjects of a pair are, in each of the tracks, and on which CPUs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import product
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +19,7 @@ class FakeSlot:
     def __init__(self, name: str, log: list[str]) -> None:
         self.name, self._log = name, log
         self.inside: SimpleNamespace | None = None
+        self.hash_seed: int | None = None
 
     def clear(self) -> None:
         self.inside = None
@@ -26,17 +27,21 @@ class FakeSlot:
     def renew(self, subject: Any, *, fresh_data: bool) -> None:
         self._log.append(f"renew {subject.name} in {self.name}{' with new data' if fresh_data else ''}")
 
-    def start(self, subject: Any, _starter: object, _cpus: Sequence[int]) -> Any:
+    def start(self, subject: Any, _starter: object, _cpus: Sequence[int], hash_seed: int | None) -> Any:
         self._log.append(f"start {subject.name} in {self.name}")
+        self.hash_seed = hash_seed
         handles = [SimpleNamespace(id=f"{subject.name}/{self.name}"), SimpleNamespace(id=f"worker/{self.name}")]
         self.inside = SimpleNamespace(name=subject.name, handles=handles, workers={"worker": handles[1]})
         return self.inside
 
 
 def make_pair(
-    slots: int, monkeypatch: pytest.MonkeyPatch
+    slots: int, monkeypatch: pytest.MonkeyPatch, seeded: Collection[str] = ("web@base", "web")
 ) -> tuple[PairOfSlots, list[str], list[tuple[str, tuple[int, ...]]]]:
-    """Make a pair of slots, with a log of what is done in which order, and of what is pinned."""
+    """Make a pair of slots, with a log of what is done in which order, and of what is pinned.
+
+    `seeded`: the subjects that use a hash seed.
+    """
     log: list[str] = []
     pinned: list[tuple[str, tuple[int, ...]]] = []
     monkeypatch.setattr(
@@ -45,7 +50,7 @@ def make_pair(
     engine: Any = SimpleNamespace(pin=lambda handle, cpus: pinned.append((handle.id, cpus)))
     base, head = (SimpleNamespace(name=name) for name in ("web@base", "web"))
     places: Any = tuple(FakeSlot(name, log) for name in "abcdefgh"[:slots])
-    starter: Any = None
+    starter: Any = SimpleNamespace(takes_hash_seed=lambda subject: subject.name in seeded)
     return PairOfSlots(engine, starter, base, head, places), log, pinned  # type: ignore[arg-type]
 
 
@@ -54,7 +59,7 @@ def test_arrange__each_track_has_two_slots_and_every_second_one_is_the_other_way
     monkeypatch: pytest.MonkeyPatch, swapped: bool, head_first: bool, tracks: int
 ) -> None:
     pair, log, _ = make_pair(8, monkeypatch)
-    found = pair.arrange(swapped=swapped, head_first=head_first, cpus=(), fresh_data=True, tracks=tracks)
+    found = pair.arrange(swapped=swapped, head_first=head_first, cpus=(), fresh_data=True, hash_seed=7, tracks=tracks)
     assert [(base.name, head.name) for base, head in found] == [("web@base", "web")] * tracks
     begun = [line.removeprefix("start ") for line in log if line.startswith("start")]
     for track in range(tracks):
@@ -72,7 +77,7 @@ def test_arrange__each_track_has_two_slots_and_every_second_one_is_the_other_way
 
 def test_pin__moves_each_track_to_its_cpu_and_workers_to_those_of_the_services(monkeypatch: pytest.MonkeyPatch) -> None:
     pair, _, pinned = make_pair(4, monkeypatch)
-    pair.arrange(swapped=False, head_first=False, cpus=(), fresh_data=False, tracks=2)
+    pair.arrange(swapped=False, head_first=False, cpus=(), fresh_data=False, hash_seed=7, tracks=2)
     pair.pin(Placement((4, 5), (6, 7), (6, 7), tracks=2))
     assert dict(pinned) == {
         "web@base/a": (4,),
@@ -85,8 +90,21 @@ def test_pin__moves_each_track_to_its_cpu_and_workers_to_those_of_the_services(m
 
 def test_hold_only_base__knows_which_side_ended_in_any_track(monkeypatch: pytest.MonkeyPatch) -> None:
     pair, _, _ = make_pair(4, monkeypatch)
-    pair.arrange(swapped=False, head_first=False, cpus=(), fresh_data=False, tracks=2)
+    pair.arrange(swapped=False, head_first=False, cpus=(), fresh_data=False, hash_seed=7, tracks=2)
     assert pair.hold_any({"web@base/d"})
     assert pair.hold_only_base({"web@base/d"})
     assert not pair.hold_only_base({"web@base/d", "web/c"})
     assert not pair.hold_any({"web/a"})
+
+
+@pytest.mark.parametrize(
+    ("seeded", "seeds"),
+    [(("web@base", "web"), [7, 7, 8, 8]), (("web",), [None] * 4), (("web@base",), [None] * 4)],
+)
+def test_arrange__both_of_a_track_have_the_same_hash_seed_if_both_use_one(
+    monkeypatch: pytest.MonkeyPatch, seeded: Collection[str], seeds: list[int | None]
+) -> None:
+    pair, _, _ = make_pair(4, monkeypatch, seeded)
+    pair.arrange(swapped=True, head_first=False, cpus=(), fresh_data=False, hash_seed=7, tracks=2)
+    slots: Any = pair.slots
+    assert [slot.hash_seed for slot in slots] == seeds

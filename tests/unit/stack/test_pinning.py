@@ -44,7 +44,8 @@ def test_check_pinning__an_engine_that_accepts_and_ignores() -> None:
 
 
 def test_check_pinning__an_engine_that_refuses() -> None:
-    assert Pinning(StackError("load cannot be pinned to CPUs", cause="no cpuset is delegated")).check() == "no cpuset is delegated"
+    refusal = StackError("load cannot be pinned to CPUs", cause="no cpuset is delegated")
+    assert Pinning(refusal).check() == "no cpuset is delegated"
 
 
 def test_check_pinning__a_lost_host_is_no_engine_that_refuses() -> None:

@@ -33,8 +33,9 @@ class Recorder:
         assert grace_s in {0, 1}
         self.done.append(f"stop {handle.name}")
 
-    def restart(self, handle: Handle) -> None:
+    def restart(self, handle: Handle) -> Handle:
         self.done.append(f"restart {handle.name}")
+        return handle
 
     def exec(self, handle: Handle, argv: Sequence[str]) -> tuple[int, str]:
         self.done.append(f"{handle.name}: {' '.join(argv)}")
@@ -169,7 +170,9 @@ def test_renew__what_depends_on_a_database_is_reset_by_its_command() -> None:
 class Failing:
     """A starter whose subject's first part runs when the second does not start."""
 
-    def start(self, subject: Subject, started: dict[str, Handle], cpus: Sequence[int]) -> Subject:
+    def start(
+        self, subject: Subject, started: dict[str, Handle], cpus: Sequence[int], _hash_seed: int | None
+    ) -> Subject:
         started["queue"] = QUEUE
         raise StackError(f"{subject.name} exited with status {len(cpus)}")
 

@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -38,6 +39,7 @@ from bench_action.engine.protocol import (
     Handle,
     Kind,
     OneMachine,
+    Program,
     ServiceSpec,
 )
 from bench_action.model.errors import StackError
@@ -98,6 +100,7 @@ class DockerEngine(OneMachine):
         self._volumes = DataVolumes(self._client, self._creations, self._prefix, self._labels)
         self._sessions: list[DockerSession] = []
         self._expected: dict[str, Handle] = {}  # containers that should be running, by id
+        self._subjects: dict[str, ServiceSpec] = {}  # those that may be replaced, by id
         self._images = RunImages(self._client, owner)
         self._sandboxes = Sandboxes(self._client, self._creations, self._labels)
         self.sandbox_image = ""
@@ -179,12 +182,16 @@ class DockerEngine(OneMachine):
 
     def start(self, spec: ServiceSpec) -> Handle:
         """Create and start a container."""
+        return self._start(spec)
+
+    def _start(self, spec: ServiceSpec, cpus: str = "") -> Handle:
+        """Create and start a container; `cpus`: those that it may use, as the engine writes them."""
         self._pull_missing(spec.image)
         host, limits = spec.host or spec.name, self._limits.lower_to(spec.container.memory)
         address = f"bench-action-{spec.slot}-{host}" if spec.slot else host
         with translate_errors(f"could not start {spec.name}", where=f"its container ({spec.kind})"):
             aliases = [host, address, *spec.container.aliases]
-            container = self._creations.make(partial(self._create, spec, host, aliases, limits))
+            container = self._creations.make(partial(self._create, spec, host, aliases, limits, cpus))
             start_attached(container)
         handle = Handle(
             str(container.id),
@@ -199,6 +206,8 @@ class DockerEngine(OneMachine):
             self._machine,
         )
         self._expected[handle.id] = handle
+        if spec.kind == "subject":
+            self._subjects[handle.id] = spec
         return handle
 
     def clone(self, origin: Handle, specs: Sequence[ServiceSpec]) -> list[Handle]:
@@ -235,11 +244,28 @@ class DockerEngine(OneMachine):
         with translate_errors(f"could not stop {handle.name}"):
             self._client.api.stop(handle.id, timeout=grace_s)
 
-    def restart(self, handle: Handle) -> None:
-        """Start a stopped container."""
+    def restart(self, handle: Handle, env: Mapping[str, str] | None = None) -> Handle:
+        """Start a stopped container; with `env`, a new one in its place, as variables belong to a container."""
+        if env is not None:
+            return self._replace(handle, env)
         with translate_errors(f"could not restart {handle.name}"):
             self._client.api.start(handle.id)
         self._expected[handle.id] = handle
+        return handle
+
+    def _replace(self, handle: Handle, env: Mapping[str, str]) -> Handle:
+        spec = self._subjects.pop(handle.id)
+        with translate_errors(f"could not replace the container of {handle.name}"):
+            cpus = self._client.api.inspect_container(handle.id)["HostConfig"]["CpusetCpus"]
+            self._client.api.remove_container(handle.id, v=True, force=True)
+        return self._start(replace(spec, env={**spec.env, **env}), cpus)
+
+    def describe_program(self, handle: Handle) -> Program:
+        """Describe what a container runs; its image may say all of it."""
+        with translate_errors(f"could not read what {handle.name} runs"):
+            config = self._client.api.inspect_container(handle.id)["Config"]
+        words = [*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())]
+        return Program(words, {entry.partition("=")[0] for entry in config.get("Env") or ()})
 
     def pin(self, handle: Handle, cpus: Sequence[int]) -> None:
         """Move a container, running or not, to these CPUs."""
@@ -397,7 +423,7 @@ class DockerEngine(OneMachine):
     def _name_network(self, slot: str) -> str:
         return f"{self._prefix}-{slot}"
 
-    def _create(self, spec: ServiceSpec, host: str, aliases: Sequence[str], limits: Limits) -> Container:
+    def _create(self, spec: ServiceSpec, host: str, aliases: Sequence[str], limits: Limits, cpus: str) -> Container:
         """Create a container in its slot's network, or in those of all slots if it is in none."""
         declared = list(self._client.images.get(spec.image).attrs["Config"].get("Volumes") or {})
         data = self._volumes.make(spec, declared, limits)
@@ -408,6 +434,7 @@ class DockerEngine(OneMachine):
             name="-".join(filter(None, (self._prefix, spec.slot, spec.name))),
             labels=self._labels,
             detach=True,
+            cpuset_cpus=cpus,
             use_config_proxy=False,  # may contain a password, and no request of a run goes through a proxy
             **self._make_network_options(spec, networks[0], host, aliases, options),
         )

@@ -21,6 +21,7 @@ from bench_action.engine.protocol import (
     Handle,
     Kind,
     MachineRoles,
+    Program,
     ServiceSpec,
     Session,
 )
@@ -232,10 +233,15 @@ class HostsEngine:
         with self._by_name[handle.machine].use() as engine:
             engine.stop(handle, grace_s)
 
-    def restart(self, handle: Handle) -> None:
-        """Start a stopped container."""
+    def restart(self, handle: Handle, env: Mapping[str, str] | None = None) -> Handle:
+        """Start a stopped container, or with `env` a new one in its place."""
         with self._by_name[handle.machine].use() as engine:
-            engine.restart(handle)
+            return engine.restart(handle, env)
+
+    def describe_program(self, handle: Handle) -> Program:
+        """Describe what a container runs."""
+        with self._by_name[handle.machine].use() as engine:
+            return engine.describe_program(handle)
 
     def pin(self, handle: Handle, cpus: Sequence[int]) -> None:
         """Move a container to these CPUs of its host."""

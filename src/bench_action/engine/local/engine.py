@@ -9,7 +9,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import psutil
@@ -35,7 +37,7 @@ from bench_action.engine.local.processes import (
 from bench_action.engine.local.servers import Servers
 from bench_action.engine.local.session import LocalSession
 from bench_action.engine.ownership import Ownership
-from bench_action.engine.protocol import BuildSpec, Certificate, Exit, Handle, Kind, OneMachine, ServiceSpec
+from bench_action.engine.protocol import BuildSpec, Certificate, Exit, Handle, Kind, OneMachine, Program, ServiceSpec
 from bench_action.model.errors import StackError
 from bench_action.model.machine import OPEN_FILES, Machine
 
@@ -206,9 +208,10 @@ class LocalEngine(OneMachine):
         if process is not None:
             stop(process, grace_s=grace_s)
 
-    def restart(self, handle: Handle) -> None:
-        """Start a process that is not running, on the port of its handle."""
+    def restart(self, handle: Handle, env: Mapping[str, str] | None = None) -> Handle:
+        """Start a process that is not running, on the port of its handle; `env` is added to its variables."""
         spec = self._specs[handle.id]
+        spec = self._specs[handle.id] = replace(spec, env={**spec.env, **(env or {})})
         with self._locate_log(handle).open("ab") as log:
             self._log_starts[handle.id] = log.tell()
             process = start(
@@ -222,6 +225,12 @@ class LocalEngine(OneMachine):
             )
         self._running[handle.id] = process
         self._folder.record(_make_key(spec), process.pid)
+        return handle
+
+    def describe_program(self, handle: Handle) -> Program:
+        """Describe what a process runs."""
+        spec = self._specs[handle.id]
+        return Program(self._make_argv(spec, handle), self._make_environment(spec, handle).keys())
 
     def pin(self, handle: Handle, cpus: Sequence[int]) -> None:
         """Move a process, its descendants, and our sessions next to it to these CPUs."""
@@ -408,7 +417,8 @@ class LocalEngine(OneMachine):
             return self._folder.home
         if self._choose_account(spec) is None:
             return spec.local.folder
-        copy = self.folder / f"{_make_key(spec)}-sources"
+        # as long for base as for head, as a program keeps the paths of its files
+        copy = self.folder / f"sources-{sha256(_make_key(spec).encode()).hexdigest()[:8]}"
         if not copy.exists():
             # links stay links: what they lead to may be nothing that the account may read
             unused = shutil.ignore_patterns(".git", "__pycache__")

@@ -1,0 +1,33 @@
+"""Give both subjects of a pair the same hash seed, so that chance does not make one of them slower.
+
+Python draws a seed for the hashes of texts at every start. It decides where dictionaries and sets put their keys, how
+often two keys meet, and in which order sets are gone through, so two processes of the same code differ by about 1 % in
+what a request costs (docs/how-it-decides.md, "Restarts and slices"). With the same seed they do not. Each block has
+another one, so that what one seed favours is not taken for an effect of the code.
+
+Other runtimes draw none (PHP, Java, .NET), or take none from outside (Ruby, Node, Go).
+"""
+
+import re
+from collections.abc import Mapping
+
+from bench_action.engine.protocol import Program
+
+_VARIABLE = "PYTHONHASHSEED"
+_IMAGES = frozenset({"PYTHON_VERSION", "PYPY_VERSION"})  # what the official images set
+_COMMANDS = re.compile(
+    r"\b(?:python|pypy|gunicorn|uvicorn|hypercorn|granian|daphne|uwsgi|waitress-serve|flask|django-admin|fastapi|litestar"
+    r"|sanic|poetry|pdm|pipenv|uv)(?:[\d.]*)\b"
+)
+
+
+def takes_hash_seed(program: Program) -> bool:
+    """Return whether a program is Python, as far as its command and its image show, and its user set no hash seed."""
+    if _VARIABLE in program.variables:
+        return False
+    return not _IMAGES.isdisjoint(program.variables) or any(_COMMANDS.search(word) for word in program.words)
+
+
+def make_hash_seed(number: int) -> Mapping[str, str]:
+    """Make the variables that set a hash seed, from 0 to 2³² − 1."""
+    return {_VARIABLE: str(number)}
