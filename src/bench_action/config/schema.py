@@ -428,6 +428,11 @@ class Request(Model):
         """Every text in which placeholders may be filled in: path, values of headers, body."""
         return (self.path, *self.headers.values(), self.body)
 
+    @property
+    def writes(self) -> bool:
+        """Whether it may change data (RFC 9110, 9.2.1: requests with safe methods do not)."""
+        return self.method not in {"GET", "HEAD", "OPTIONS"}
+
 
 def _check_weight(weight: int) -> int:
     if weight < 1:
@@ -477,11 +482,6 @@ class Route(Request):
     def title(self) -> str:
         """What reports call it."""
         return self.name or f"{self.method} {shorten_template(self.path.partition('?')[0])}".replace("`", "'")
-
-    @property
-    def writes(self) -> bool:
-        """Whether it may change data (RFC 9110, 9.2.1: requests with safe methods do not)."""
-        return self.method not in {"GET", "HEAD", "OPTIONS"}
 
 
 class Extract(Model):
@@ -727,6 +727,11 @@ class Profile(Request):
     def writes(self) -> bool:
         """Whether its requests may change data, as those of a script may."""
         return self.is_script or any(route.writes for route in self.routes)
+
+    @property
+    def adds_data(self) -> bool:
+        """Whether each restart may leave more data behind: its requests may change them, or those of its session."""
+        return self.writes or (self.session is not None and any(each.writes for each in self.session.requests))
 
     @property
     def reading(self) -> "Profile":

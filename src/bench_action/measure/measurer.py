@@ -532,7 +532,7 @@ class Measurer:
         tracks = slots.arrange(
             swapped=block.swapped,
             head_first=block.head_first,
-            fresh_data=profile.writes,
+            fresh_data=profile.adds_data,
             hash_seed=block.hash_seed,
             cpus=placement.boot if placement is not None else (),
             tracks=placement.tracks if placement is not None and block.phase == "duet" else 1,

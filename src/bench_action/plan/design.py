@@ -236,7 +236,7 @@ class Design:
 
         The two swap slots at random, and pairs of other subjects come in between, in random order.
         """
-        if _writes(project):
+        if any(profile.adds_data for profile in project.profiles.values()):
             return 1.0
         subjects = {(pair.base.variant, pair.base.revision, pair.head.variant) for pair in self.pairs}
         return 1 - 0.5 / max(1, len(subjects))

@@ -90,6 +90,17 @@ def test_read_mixes__a_route_takes_from_its_profile_what_it_does_not_set(tmp_pat
     assert profile.parts["POST /cart"].method == "POST"
 
 
+@pytest.mark.parametrize(
+    ("session", "writes", "adds"),
+    [([], False, False), ([{"path": "/token"}], False, False), ([{"path": "/users", "method": "POST"}], False, True)],
+)
+def test_adds_data__a_session_that_writes_does_at_each_restart(
+    tmp_path: Path, session: list[dict[str, Any]], writes: bool, adds: bool
+) -> None:
+    profile = read(tmp_path, path="/items", **({"session": session} if session else {}))
+    assert (profile.writes, profile.adds_data) == (writes, adds)
+
+
 def test_read_mixes__reads_the_columns_of_a_csv(tmp_path: Path) -> None:
     (tmp_path / "users.csv").write_text('\ufeffid, name\n1, "Ann, A."\n2,Bo\n', encoding="utf-8")
     profile = read(tmp_path, path="/users/{csv: users.csv, column: id}?q={csv: users.csv, column: name}")

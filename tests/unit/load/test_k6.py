@@ -212,6 +212,8 @@ def test_compute_reached__counts_what_is_under_way_at_the_end() -> None:
         ({}, 0.71, [Code.K6_SATURATED]),
         ({"failed": 3}, 0.1, [Code.APPLICATION_ERRORS]),
         ({"failed": 301}, 0.1, [Code.MOSTLY_ERRORS]),
+        ({"failed": 301, "dropped": 20}, 0.1, [Code.APPLICATION_ERRORS, Code.RATE_MISSED]),
+        ({"failed": 301, "iterations": 400}, 0.1, [Code.APPLICATION_ERRORS, Code.RATE_MISSED]),
         ({"requests": 0, "times_ms": []}, 0.1, [Code.NOTHING_SERVED]),
         ({"dropped": 20}, 0.1, [Code.RATE_MISSED]),
         ({"iterations": 400}, 0.1, [Code.RATE_MISSED]),
