@@ -169,14 +169,13 @@ def test_ended__leaves_out_what_was_stopped_on_purpose(engine: DockerEngine, tin
     assert wait_for_end(engine).handle == handle
 
 
-def test_restart__with_a_variable_is_a_new_container_on_the_same_cpus(
-    engine: DockerEngine, tiny: Tiny, footprint: Footprint
-) -> None:
-    handle = engine.start(tiny(command=("sh", "-c", "touch /tmp/left; sleep 600")))
+def test_replace__is_a_new_container_on_the_same_cpus(engine: DockerEngine, tiny: Tiny, footprint: Footprint) -> None:
+    spec = tiny(command=("sh", "-c", "touch /tmp/left; sleep 600"))
+    handle = engine.start(spec)
     before = footprint.containers()
     engine.pin(handle, [0])
     engine.stop(handle, 0)
-    again = engine.restart(handle, {"PYTHONHASHSEED": "7"})
+    again = engine.replace(handle, replace(spec, env={"PYTHONHASHSEED": "7"}))
     assert {"PYTHONHASHSEED", "PATH"} <= set(engine.describe_program(again).variables)
     assert engine.describe_program(again).words == ["sh", "-c", "touch /tmp/left; sleep 600"]
     assert engine.exec(again, ["printenv", "PYTHONHASHSEED"]) == (0, "7\n")
@@ -186,7 +185,7 @@ def test_restart__with_a_variable_is_a_new_container_on_the_same_cpus(
     assert engine.ended() == []
     assert len(footprint.containers()) == len(before)
     engine.stop(again, 0)
-    third = engine.restart(again, {"PYTHONHASHSEED": "8"})
+    third = engine.replace(again, replace(spec, env={"PYTHONHASHSEED": "8"}))
     assert engine.exec(third, ["printenv", "PYTHONHASHSEED"]) == (0, "8\n")
 
 

@@ -288,10 +288,13 @@ class Engine(Protocol):
     def stop(self, handle: Handle, grace_s: int = 1) -> None:
         """Ask a service or a subject to exit, and kill it after `grace_s` seconds; `restart` starts it again."""
 
-    def restart(self, handle: Handle, env: Mapping[str, str] | None = None) -> Handle:
-        """Start what was stopped, at the same address; with `env`, these are added to its variables.
+    def restart(self, handle: Handle) -> None:
+        """Start what was stopped, at the same address."""
 
-        Returns its handle, another one if it had to be made again for that.
+    def replace(self, handle: Handle, spec: ServiceSpec) -> Handle:
+        """Start a subject in the place of what was stopped, on its CPUs and at its address, with other variables.
+
+        Returns its handle, which may be another one.
         """
 
     def describe_program(self, handle: Handle) -> Program:

@@ -9,9 +9,9 @@ Other runtimes draw none (PHP, Java, .NET), or take none from outside (Ruby, Nod
 """
 
 import re
-from collections.abc import Mapping
+from dataclasses import replace
 
-from bench_action.engine.protocol import Program
+from bench_action.engine.protocol import Program, ServiceSpec
 
 _VARIABLE = "PYTHONHASHSEED"
 _IMAGES = frozenset({"PYTHON_VERSION", "PYPY_VERSION"})  # what the official images set
@@ -28,6 +28,6 @@ def takes_hash_seed(program: Program) -> bool:
     return not _IMAGES.isdisjoint(program.variables) or any(_COMMANDS.search(word) for word in program.words)
 
 
-def make_hash_seed(number: int) -> Mapping[str, str]:
-    """Make the variables that set a hash seed, from 0 to 2³² − 1."""
-    return {_VARIABLE: str(number)}
+def add_hash_seed(spec: ServiceSpec, number: int) -> ServiceSpec:
+    """Add a hash seed, from 0 to 2³² − 1, to the variables of a subject."""
+    return replace(spec, env={**spec.env, _VARIABLE: str(number)})

@@ -224,7 +224,6 @@ class PairOfSlots:
     base: Subject
     head: Subject
     slots: tuple[Slot, ...]
-    _base_ids: frozenset[str] = frozenset()
 
     def arrange(
         self,
@@ -253,12 +252,10 @@ class PairOfSlots:
         started = run_in_parallel(
             lambda each: each[0][1].start(each[0][0], self.starter, cpus, each[1]), zip(placed, seeds, strict=True)
         )
-        pairs = [
+        return [
             (first, second) if first.name == self.base.name else (second, first)
             for first, second in zip(started[::2], started[1::2], strict=True)
         ]
-        self._base_ids = frozenset(handle.id for base, _ in pairs for handle in base.handles)
-        return pairs
 
     def _place(self, track: int, *, swapped: bool, head_first: bool) -> list[tuple[Subject, Slot]]:
         """List the subjects of a track with their slots, in the order in which they are started."""
@@ -273,8 +270,8 @@ class PairOfSlots:
 
     def hold_only_base(self, ids: Collection[str]) -> bool:
         """Tell whether base is in a slot now and among these handles (by id), and head is not."""
-        ended = {handle.id for subject in self._inside for handle in subject.handles if handle.id in ids}
-        return bool(ended) and ended <= self._base_ids
+        ended = {subject.name for subject in self._inside for handle in subject.handles if handle.id in ids}
+        return ended == {self.base.name}
 
     def clear(self) -> None:
         """Empty all slots."""

@@ -24,7 +24,7 @@ from bench_action.model.result import Revision
 from bench_action.model.warning import RunWarning
 from bench_action.stack.companions import find_awaited, find_waves, list_companions
 from bench_action.stack.container import make_container_form
-from bench_action.stack.hash_seed import make_hash_seed, takes_hash_seed
+from bench_action.stack.hash_seed import add_hash_seed, takes_hash_seed
 from bench_action.stack.images import Image, Images, make_local_form
 from bench_action.stack.parallel import run_in_parallel
 from bench_action.stack.postgres import Postgres
@@ -97,6 +97,7 @@ class Starter:
         companions = self._list_companions(subject, once=False)
         containers: dict[str, Container] = {**companions, subject.variant: subject.config}
         awaited, addresses = find_awaited(containers), self._find_addresses(subject)
+        seeded = subject.variant if hash_seed is not None else None
         for wave in find_waves(containers):
             specs = {
                 name: self._make_companion_spec(subject, name, companions[name])
@@ -104,8 +105,9 @@ class Starter:
                 else self._make_spec(subject, self._mark(subject, name))
                 for name in wave
             }
-            seeds = {subject.variant: make_hash_seed(hash_seed)} if hash_seed is not None else {}
-            run_in_parallel(partial(self._start, started, cpus, seeds), specs.items())
+            if hash_seed is not None and subject.variant in specs:
+                specs[subject.variant] = add_hash_seed(specs[subject.variant], hash_seed)
+            run_in_parallel(partial(self._start, started, cpus, seeded), specs.items())
             checks = [
                 make_check(self.engine, self.agent, started[name], containers[name], addresses=addresses)
                 for name in wave
@@ -135,19 +137,20 @@ class Starter:
         self,
         started: dict[str, Handle],
         cpus: Sequence[int],
-        seeds: Mapping[str, Mapping[str, str]],
+        seeded: str | None,
         wanted: tuple[str, ServiceSpec],
     ) -> None:
-        """Start one part, again if it has been started before. `seeds`: name → variables with its hash seed."""
+        """Start one part, again if it has been started before. `seeded`: the one that has a hash seed, by name."""
         name, spec = wanted
-        seed = seeds.get(name)
         if name not in started:
-            started[name] = self.engine.start(replace(spec, env={**spec.env, **(seed or {})}))
+            started[name] = self.engine.start(spec)
             return
-        handle = started.pop(name) if seed else started[name]  # with a seed, it may have to be replaced
         if cpus:
-            self.engine.pin(handle, cpus)
-        started[name] = self.engine.restart(handle, seed)
+            self.engine.pin(started[name], cpus)
+        if name == seeded:
+            started[name] = self.engine.replace(started.pop(name), spec)
+        else:
+            self.engine.restart(started[name])
 
     def _prepare(self, name: str, revision: Revision, image: Image, slot: Slot) -> Subject:
         """Run the setup and the seed on new databases, and keep these as the subject's templates."""

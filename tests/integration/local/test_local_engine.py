@@ -220,7 +220,8 @@ def test_usage__covers_the_whole_process_tree(engine: LocalEngine, tmp_path: Pat
 
 
 def test_stop_and_restart__keep_the_port(engine: LocalEngine, tmp_path: Path) -> None:
-    handle = engine.start(make_subject(engine, tmp_path / "app"))
+    spec = make_subject(engine, tmp_path / "app")
+    handle = engine.start(spec)
     agent = Agent(engine, engine.start(ServiceSpec("load", "load", "")))
     assert wait_for_reply(agent, handle.port) == ""
     engine.stop(handle)
@@ -230,7 +231,7 @@ def test_stop_and_restart__keep_the_port(engine: LocalEngine, tmp_path: Path) ->
     assert wait_for_reply(agent, handle.port) == ""
     assert "PYTHONHASHSEED" not in engine.describe_program(handle).variables
     engine.stop(handle)
-    assert engine.restart(handle, {"PYTHONHASHSEED": "7"}) == handle
+    assert engine.replace(handle, replace(spec, env={**spec.env, "PYTHONHASHSEED": "7"})) == handle
     assert wait_for_reply(agent, handle.port) == ""
     assert engine.exec_inside(handle, ["printenv", "PYTHONHASHSEED"]) == (0, "7\n")
     assert Path(engine.describe_program(handle).words[0]).name.startswith("python")

@@ -33,9 +33,8 @@ class Recorder:
         assert grace_s in {0, 1}
         self.done.append(f"stop {handle.name}")
 
-    def restart(self, handle: Handle) -> Handle:
+    def restart(self, handle: Handle) -> None:
         self.done.append(f"restart {handle.name}")
-        return handle
 
     def exec(self, handle: Handle, argv: Sequence[str]) -> tuple[int, str]:
         self.done.append(f"{handle.name}: {' '.join(argv)}")

@@ -37,9 +37,12 @@ class Recorder:
         self.specs.append(spec)
         return WEB
 
-    def restart(self, handle: Handle, env: Mapping[str, str] | None = None) -> Handle:
-        self.again.append((handle, env))
-        return replace(handle, id=f"{handle.id}'") if env else handle
+    def restart(self, handle: Handle) -> None:
+        self.again.append((handle, None))
+
+    def replace(self, handle: Handle, spec: ServiceSpec) -> Handle:
+        self.again.append((handle, {"PYTHONHASHSEED": spec.env["PYTHONHASHSEED"]}))
+        return replace(handle, id=f"{handle.id}'")
 
     def pin(self, _handle: Handle, cpus: Sequence[int]) -> None:
         self.pinned.append(cpus)

@@ -4,7 +4,6 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -100,7 +99,6 @@ class DockerEngine(OneMachine):
         self._volumes = DataVolumes(self._client, self._creations, self._prefix, self._labels)
         self._sessions: list[DockerSession] = []
         self._expected: dict[str, Handle] = {}  # containers that should be running, by id
-        self._subjects: dict[str, ServiceSpec] = {}  # those that may be replaced, by id
         self._images = RunImages(self._client, owner)
         self._sandboxes = Sandboxes(self._client, self._creations, self._labels)
         self.sandbox_image = ""
@@ -206,8 +204,6 @@ class DockerEngine(OneMachine):
             self._machine,
         )
         self._expected[handle.id] = handle
-        if spec.kind == "subject":
-            self._subjects[handle.id] = spec
         return handle
 
     def clone(self, origin: Handle, specs: Sequence[ServiceSpec]) -> list[Handle]:
@@ -244,21 +240,18 @@ class DockerEngine(OneMachine):
         with translate_errors(f"could not stop {handle.name}"):
             self._client.api.stop(handle.id, timeout=grace_s)
 
-    def restart(self, handle: Handle, env: Mapping[str, str] | None = None) -> Handle:
-        """Start a stopped container; with `env`, a new one in its place, as variables belong to a container."""
-        if env is not None:
-            return self._replace(handle, env)
+    def restart(self, handle: Handle) -> None:
+        """Start a stopped container."""
         with translate_errors(f"could not restart {handle.name}"):
             self._client.api.start(handle.id)
         self._expected[handle.id] = handle
-        return handle
 
-    def _replace(self, handle: Handle, env: Mapping[str, str]) -> Handle:
-        spec = self._subjects.pop(handle.id)
+    def replace(self, handle: Handle, spec: ServiceSpec) -> Handle:
+        """Start another container in the place of a stopped one, as variables belong to a container."""
         with translate_errors(f"could not replace the container of {handle.name}"):
             cpus = self._client.api.inspect_container(handle.id)["HostConfig"]["CpusetCpus"]
             self._client.api.remove_container(handle.id, v=True, force=True)
-        return self._start(replace(spec, env={**spec.env, **env}), cpus)
+        return self._start(spec, cpus)
 
     def describe_program(self, handle: Handle) -> Program:
         """Describe what a container runs; its image may say all of it."""

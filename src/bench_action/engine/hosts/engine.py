@@ -233,10 +233,15 @@ class HostsEngine:
         with self._by_name[handle.machine].use() as engine:
             engine.stop(handle, grace_s)
 
-    def restart(self, handle: Handle, env: Mapping[str, str] | None = None) -> Handle:
-        """Start a stopped container, or with `env` a new one in its place."""
+    def restart(self, handle: Handle) -> None:
+        """Start a stopped container."""
         with self._by_name[handle.machine].use() as engine:
-            return engine.restart(handle, env)
+            engine.restart(handle)
+
+    def replace(self, handle: Handle, spec: ServiceSpec) -> Handle:
+        """Start another container in the place of a stopped one."""
+        with self._by_name[handle.machine].use() as engine:
+            return engine.replace(handle, spec)
 
     def describe_program(self, handle: Handle) -> Program:
         """Describe what a container runs."""

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -208,10 +207,9 @@ class LocalEngine(OneMachine):
         if process is not None:
             stop(process, grace_s=grace_s)
 
-    def restart(self, handle: Handle, env: Mapping[str, str] | None = None) -> Handle:
-        """Start a process that is not running, on the port of its handle; `env` is added to its variables."""
+    def restart(self, handle: Handle) -> None:
+        """Start a process that is not running, on the port of its handle."""
         spec = self._specs[handle.id]
-        spec = self._specs[handle.id] = replace(spec, env={**spec.env, **(env or {})})
         with self._locate_log(handle).open("ab") as log:
             self._log_starts[handle.id] = log.tell()
             process = start(
@@ -225,6 +223,11 @@ class LocalEngine(OneMachine):
             )
         self._running[handle.id] = process
         self._folder.record(_make_key(spec), process.pid)
+
+    def replace(self, handle: Handle, spec: ServiceSpec) -> Handle:
+        """Start a process that is not running with other variables, on the port of its handle."""
+        self._specs[handle.id] = spec
+        self.restart(handle)
         return handle
 
     def describe_program(self, handle: Handle) -> Program:
