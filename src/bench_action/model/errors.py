@@ -58,7 +58,7 @@ class StackError(BenchError):
 
 
 class LostHostError(BenchError):
-    """The connection to a host was lost. No StackError, as nothing on the host can be blamed, nor done without."""
+    """The connection to a host was lost. Not a StackError: nothing on the host is to blame, and no step can go on."""
 
     exit_status = 3
 

@@ -1,11 +1,11 @@
 """Give both subjects of a pair the same hash seed, so that chance does not make one of them slower.
 
 Python draws a seed for the hashes of texts at every start. It decides where dictionaries and sets put their keys, how
-often two keys meet, and in which order sets are gone through, so two processes of the same code differ by about 1 % in
-what a request costs (docs/how-it-decides.md, "Restarts and slices"). With the same seed they do not. Each block has
-another one, so that what one seed favours is not taken for an effect of the code.
+often two keys meet, and in which order sets are gone through. With the same seed, two processes of the same code differ
+less in what a request costs: a block has about a third less variance (docs/how-it-decides.md, "Restarts and slices").
+Each block has another seed, so that what one favours is not taken for an effect of the code.
 
-Other runtimes draw none (PHP, Java, .NET), or take none from outside (Ruby, Node, Go).
+Other runtimes draw none for texts (PHP, Java), or take none from a variable (.NET, Ruby, Node, Go).
 """
 
 import re
