@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from docker.errors import APIError
 from tests.docker.conftest import make_owner, open_engine
 from tests.docker.footprint import Footprint
 
@@ -170,15 +171,17 @@ def test_ended__leaves_out_what_was_stopped_on_purpose(engine: DockerEngine, tin
 
 
 def test_replace__is_a_new_container_on_the_same_cpus(engine: DockerEngine, tiny: Tiny, footprint: Footprint) -> None:
-    spec = tiny(command=("sh", "-c", "touch /tmp/left; sleep 600"))
+    spec = tiny(command=("sleep", "600"))
     handle = engine.start(spec)
     before = footprint.containers()
+    assert engine.exec(handle, ["touch", "/left"])[0] == 0
     engine.pin(handle, [0])
     engine.stop(handle, 0)
     again = engine.replace(handle, replace(spec, env={"PYTHONHASHSEED": "7"}))
     assert {"PYTHONHASHSEED", "PATH"} <= set(engine.describe_program(again).variables)
-    assert engine.describe_program(again).words == ["sh", "-c", "touch /tmp/left; sleep 600"]
+    assert engine.describe_program(again).words == ["sleep", "600"]
     assert engine.exec(again, ["printenv", "PYTHONHASHSEED"]) == (0, "7\n")
+    assert engine.exec(again, ["test", "-e", "/left"])[0] == 1
     assert footprint.client.api.inspect_container(again.id)["HostConfig"]["CpusetCpus"] == "0"
     assert replace(again, id=handle.id) == handle
     assert again.id != handle.id
@@ -187,6 +190,23 @@ def test_replace__is_a_new_container_on_the_same_cpus(engine: DockerEngine, tiny
     engine.stop(again, 0)
     third = engine.replace(again, replace(spec, env={"PYTHONHASHSEED": "8"}))
     assert engine.exec(third, ["printenv", "PYTHONHASHSEED"]) == (0, "8\n")
+
+
+@pytest.mark.parametrize("step", ["create", "start"])
+def test_start__that_fails_leaves_no_container_with_the_name(
+    engine: DockerEngine, tiny: Tiny, footprint: Footprint, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise APIError("no space left on device")
+
+    before = footprint.containers()
+    with monkeypatch.context() as patched:
+        if step == "create":
+            patched.setattr("bench_action.engine.docker.engine.put_files", refuse)
+        with pytest.raises(StackError):
+            engine.start(tiny(command=("no-such-program",)))
+    assert footprint.containers() == before
+    engine.start(tiny())
 
 
 def test_logs__returns_the_last_lines(engine: DockerEngine, tiny: Tiny) -> None:

@@ -35,7 +35,7 @@ def find_changes(
                 found += _find_changed_work(base, head)
                 found += _find_statements(base, head)
         if pair.kind == "revision":
-            found += _find_errors(trials, pair)
+            found += find_errors(trials, pair)
     return tuple(found)
 
 
@@ -83,7 +83,7 @@ def _find_statements(base: Sequence[Trial], head: Sequence[Trial]) -> Iterator[F
             )
 
 
-def _find_errors(trials: Sequence[Trial], pair: Pair) -> Iterator[Finding]:
+def find_errors(trials: Sequence[Trial], pair: Pair) -> Iterator[Finding]:
     """Find errors under load that base does not have: a change that fails requests may well be fast.
 
     Such a finding fails the run only if chance hardly ever gives head so many more trials with errors than base: an

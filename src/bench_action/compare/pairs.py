@@ -34,7 +34,7 @@ _WITHOUT_USE = {
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How pairs are judged: the gates, the course of each pair's phases, and the alpha of each gated metric.
+    """How pairs are judged: the gates, the course of each pair's phases, and the alpha of each metric.
 
     `shortage` says what took the run's time, for metrics that no block compares; empty without a time limit. `scripts`,
     `rated`: the profiles that are scripts, and all that are compared at a fixed rate. `objectives`: profile → its own.
@@ -61,29 +61,20 @@ class Rules:
         """Get the course that was planned for a pair and phase; without a plan, a single look at all blocks."""
         return self.courses.get((str(pair), phase), Course(max(2, blocks), ended=True))
 
-    def alpha_for(self, metric: str) -> float:
-        """Get the alpha of a metric. Metrics without a gate share a separate alpha, as large as that of the others."""
-        if metric in self.gates:
-            return self.alphas[metric]
-        own = (*AT_RATE, *OBJECTIVE)
-        at_rate = metric in own
-        gated = sum(self.alphas[name] for name in self.gates if name not in EXACT and (name in own) == at_rate)
-        ungated = sum(1 for name in (own if at_rate else (*PAIRED, *ALONE)) if name not in self.gates)
-        return (gated or ALPHA) / max(1, ungated)
-
 
 def split_alpha(gates: Gates, pairs: int, routes: int = 0, rated: int = 0, objectives: int = 0) -> dict[str, float]:
     """Divide the run's alpha among all comparisons in which noise may raise an alarm (Bonferroni, with weights).
 
-    So one run in 100 raises a false alarm, at most. Returns the alpha of one comparison of each gated metric, in
-    inverse proportion to the size of its gate, from 1 % to 5 %: noise seldom reaches a coarse gate with any alpha,
-    and a fine one needs most of it. Weights that are chosen before the data keep the error rate (Genovese, Roeder and
-    Wasserman 2006, Biometrika 93). Requests/s counts twice: by duets, and by slices in turn if duets cannot compare it.
+    So one run in 100 raises a false alarm, at most. Returns the alpha of one comparison of each metric, that of a
+    gated one in inverse proportion to the size of its gate, from 1 % to 5 %: noise seldom reaches a coarse gate with
+    any alpha, and a fine one needs most of it. Weights that are chosen before the data keep the error rate (Genovese,
+    Roeder and Wasserman 2006, Biometrika 93). Requests/s counts twice: by duets, and by slices in turn if duets cannot
+    compare it. Metrics without a gate raise no alarm; they share a separate 1 % in equal parts.
+
     `routes`: how many requests of mixes are compared, each by what is measured with one connection. `rated`: how many
     pairs are compared at a fixed rate, `objectives`: how many by the highest rate that holds one; `pairs`: how many are
     under full load.
     """
-    weights = {metric: 1 / min(max(gate.size, _FINEST), _COARSEST) for metric, gate in gates.items()}
     times = {
         **dict.fromkeys(PAIRED, pairs),
         _RATE: 2 * pairs,
@@ -91,7 +82,13 @@ def split_alpha(gates: Gates, pairs: int, routes: int = 0, rated: int = 0, objec
         **dict.fromkeys(AT_RATE, rated),
         **dict.fromkeys(OBJECTIVE, objectives),
     }
-    total = sum(weight * times.get(metric, 0) for metric, weight in weights.items())
+    weights = {metric: 1 / min(max(gate.size, _FINEST), _COARSEST) for metric, gate in gates.items() if metric in times}
+    return _share(weights, times) | _share({metric: 1.0 for metric in times if metric not in gates}, times)
+
+
+def _share(weights: Mapping[str, float], times: Mapping[str, int]) -> dict[str, float]:
+    """Divide alpha by these weights among metrics, each of which is compared so many times; all of it if none is."""
+    total = sum(weight * times[metric] for metric, weight in weights.items())
     return {metric: ALPHA * weight / total if total else ALPHA for metric, weight in weights.items()}
 
 
@@ -205,7 +202,7 @@ def _judge(
     pair: Pair, evidence: Evidence, course: Course, rules: Rules, method: Literal["duet", "interleaved", "rate", "slo"]
 ) -> Comparison:
     gate = rules.gates.get(evidence.metric) if pair.kind == "revision" else None
-    judgement = judge_losses(evidence, course, rules.alpha_for(evidence.metric), gate or _UNGATED)
+    judgement = judge_losses(evidence, course, rules.alphas[evidence.metric], gate or _UNGATED)
     return build_paired(pair, evidence, judgement, gate, method)
 
 

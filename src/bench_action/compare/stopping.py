@@ -7,11 +7,13 @@ from typing import Literal
 
 from bench_action.compare.counting import find_unused_services, is_settled
 from bench_action.compare.evidence import build_evidence, build_paired_evidence, check_duets, pair_blocks
+from bench_action.compare.explain import find_errors
 from bench_action.compare.gating import judge_losses
 from bench_action.compare.rates import find_missed_rates
 from bench_action.compare.slicing import Choice, choose, describe_noise
 from bench_action.config.gates import AT_RATE, PAIRED, TAIL, Gates
 from bench_action.model.result import NoiseSource, PhaseName, Trial
+from bench_action.model.warning import WRONG_REPLIES
 from bench_action.plan.blocks import PAIRED_PHASES, Block, ElapsedTime, Pair, fit_slices
 from bench_action.plan.timetable import Timetable
 from bench_action.stats.sequential import Course
@@ -57,7 +59,7 @@ class Decider:
                 for step in block.steps
                 for cell in step.cells
             )
-        if block.phase == "rate" and block.pair is not None and self._is_rate_decided(block.pair, trials):
+        if block.pair is not None and self._is_answered(block, block.pair, trials):
             return True
         if block.phase not in PAIRED_PHASES or block.pair is None:
             if (block.phase, block.number) == ("capacity", 1):
@@ -70,6 +72,10 @@ class Decider:
         if ended is not None:
             self._over[key] = ended
         return ended is not None
+
+    def _is_answered(self, block: Block, pair: Pair, trials: Sequence[Trial]) -> bool:
+        """Whether errors of head, or turns at a fixed rate, leave nothing open."""
+        return _fails_by_errors(pair, trials) or (block.phase == "rate" and self._is_rate_decided(pair, trials))
 
     def _is_rate_decided(self, pair: Pair, trials: Sequence[Trial]) -> bool:
         """Whether a look at the blocks of a pair at a fixed rate answers everything, findings included."""
@@ -189,3 +195,10 @@ class Decider:
             return True
         # more duets would not become comparable: the rest of the time is for slices in turn
         return phase == "duet" and 2 * len(blocks) >= course.cap and self._is_unfit(pair, trials)
+
+
+def _fails_by_errors(pair: Pair, trials: Sequence[Trial]) -> bool:
+    """Whether head answers most requests with errors, in so many more trials than base that nothing else matters."""
+    own = (trial for trial in trials if trial.whole_cell == str(pair.head))
+    mostly = any(warning.code in WRONG_REPLIES for trial in own for warning in trial.warnings)
+    return mostly and pair.kind == "revision" and any(finding.fails for finding in find_errors(trials, pair))

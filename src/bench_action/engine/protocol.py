@@ -227,8 +227,9 @@ class Session(Protocol):
 
 
 class Engine(Protocol):
-    """A place to build, start and remove things. Every method raises StackError if the engine refuses.
+    """A place to build, start and remove things.
 
+    Every method raises StackError if the engine refuses, and LostHostError if the connection to a host is lost.
     A run sweeps, opens, builds and starts. While it measures, it talks to sessions, and pins, stops and restarts what
     it has started. Whether it succeeds or fails, it calls `remove` at the end.
     """

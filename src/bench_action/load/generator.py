@@ -309,7 +309,8 @@ def build_agent_source() -> str:
 class Agent:
     """The agent's other end: one order at a time, each with a deadline; threads wait for each other's.
 
-    Every method raises StackError if the agent has exited, is late, fails, or answers in the wrong shape.
+    Every method raises StackError if the agent has exited, is late, fails, or answers in the wrong shape, and
+    LostHostError if the connection to its machine is lost.
     """
 
     def __init__(self, engine: Engine, handle: Handle) -> None:

@@ -36,7 +36,7 @@ from bench_action.measure.warming import Experience, warm_up
 from bench_action.model.errors import BenchError, InputError, StackError, explain_exhaustion
 from bench_action.model.progress import Progress
 from bench_action.model.result import Replies, Trial, WarmUp
-from bench_action.model.warning import Code, RunWarning
+from bench_action.model.warning import WRONG_REPLIES, Code, RunWarning
 from bench_action.model.wording import plural
 from bench_action.plan.blocks import PAIRED_PHASES, Block, Cell, ElapsedTime, Pair, Step
 from bench_action.plan.placement import Placement
@@ -51,9 +51,7 @@ _RESTLESS_S = 2.0  # for a subject that did not come to rest in that time before
 # these do not go away: if one is in a block, it will be in the next
 _HOPELESS = frozenset({Code.CONNECT_ERRORS, Code.FEWER_CONNECTIONS})
 # the same, of what a cell answers: the others are measured
-_CELL_HOPELESS = frozenset(
-    {Code.NOTHING_SERVED, Code.NO_REPLY, Code.REDIRECTS, Code.MOSTLY_ERRORS, Code.REPLIES_DIFFER}
-)
+_CELL_HOPELESS = WRONG_REPLIES | {Code.NOTHING_SERVED, Code.NO_REPLY, Code.REPLIES_DIFFER}
 _MOST_DROPPED = 3
 
 
@@ -241,14 +239,21 @@ class Measurer:
         return any(warning.code in _HOPELESS for trial in self.trials for warning in trial.warnings)
 
     def _given_up(self, block: Block) -> bool:
-        """Whether nothing is left of a block, because of what its cells have answered so far."""
-        cells = {cell for step in block.steps for cell in step.cells}
-        bad = {cell for cell in cells if self._answers_wrongly(cell)}
-        return bool(bad) if block.pair is not None else cells == bad
+        """Whether nothing is left of a block, because of what its cells have answered so far.
 
-    def _answers_wrongly(self, cell: Cell) -> bool:
+        Errors of head alone are a regression, if a few blocks show that they are no chance: `enough` decides that.
+        """
+        cells = {cell for step in block.steps for cell in step.cells}
+        bad = {cell: codes for cell in cells if (codes := self._find_wrong(cell))}
+        if block.pair is None:
+            return cells == bad.keys()
+        of_head = bad.pop(block.pair.head, set()) if block.pair.kind == "revision" else set()
+        return bool(bad) or not of_head <= WRONG_REPLIES
+
+    def _find_wrong(self, cell: Cell) -> set[Code]:
+        """Find what is wrong with a cell's answers, and will be again."""
         own = (trial for trial in self.trials if trial.whole_cell == str(cell))
-        return any(warning.code in _CELL_HOPELESS for trial in own for warning in trial.warnings)
+        return {warning.code for trial in own for warning in trial.warnings} & _CELL_HOPELESS
 
     def _lacks_subject(self, pair: Pair) -> bool:
         """Whether one of the two is left out of the rest."""
@@ -278,7 +283,7 @@ class Measurer:
                 self._take_pair(parts, block.pair)
             return
         for step in block.steps:
-            if not self._answers_wrongly(step.cells[0]):
+            if not self._find_wrong(step.cells[0]):
                 self._take_alone(block, step)
         self._add_time(block, time.monotonic() - began)
 

@@ -101,6 +101,9 @@ _INVALIDATING = frozenset(
     }
 )
 
+# of most requests, and of the next ones as well
+WRONG_REPLIES = frozenset({Code.REDIRECTS, Code.MOSTLY_ERRORS})
+
 _ADVICE = {
     Code.CONNECT_ERRORS: "wrk probably ran out of file descriptors. Raise `load: {ulimits: {nofile: …}}` above "
     "`connections`, or lower `connections`.",

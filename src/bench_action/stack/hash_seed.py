@@ -9,10 +9,12 @@ Other runtimes draw none for texts (PHP, Java), or take none from a variable (.N
 """
 
 import re
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from bench_action.engine.protocol import Program, ServiceSpec
 
+ITSELF = ""  # a subject without its companions; two variants have different names
 _VARIABLE = "PYTHONHASHSEED"
 _IMAGES = frozenset({"PYTHON_VERSION", "PYPY_VERSION"})  # what the official images set
 _COMMANDS = re.compile(
@@ -28,6 +30,16 @@ def takes_hash_seed(program: Program) -> bool:
     return not _IMAGES.isdisjoint(program.variables) or any(_COMMANDS.search(word) for word in program.words)
 
 
-def add_hash_seed(spec: ServiceSpec, number: int) -> ServiceSpec:
-    """Add a hash seed, from 0 to 2³² − 1, to the variables of a subject."""
-    return replace(spec, env={**spec.env, _VARIABLE: str(number)})
+@dataclass(frozen=True, slots=True)
+class HashSeed:
+    """A hash seed, from 0 to 2³² − 1, and the parts of a subject that get it: names of companions, and `ITSELF`."""
+
+    number: int
+    parts: Collection[str]
+
+    def add_to(self, part: str, spec: ServiceSpec) -> ServiceSpec:
+        """Add it to the variables of a part that is to get it; return any other as it is."""
+        return replace(spec, env={**spec.env, _VARIABLE: str(self.number)}) if part in self.parts else spec
+
+
+NO_HASH_SEED = HashSeed(0, ())

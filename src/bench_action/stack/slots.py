@@ -15,6 +15,7 @@ from bench_action.config.schema import Service
 from bench_action.engine.protocol import Engine, Handle
 from bench_action.model.errors import StackError
 from bench_action.plan.placement import Placement
+from bench_action.stack.hash_seed import NO_HASH_SEED, HashSeed
 from bench_action.stack.parallel import run_in_parallel
 from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
 from bench_action.stack.redis import Redis
@@ -26,17 +27,15 @@ from bench_action.stack.subject import Database, Subject
 class SlotStarter(Protocol):
     """Starts a subject in a slot."""
 
-    def start(
-        self, subject: Subject, started: dict[str, Handle], cpus: Sequence[int], hash_seed: int | None
-    ) -> Subject:
+    def start(self, subject: Subject, started: dict[str, Handle], cpus: Sequence[int], hash_seed: HashSeed) -> Subject:
         """Start it with its companions in the slot whose services it has, and return it; it need not be ready yet.
 
         `started`: what has been started here for this subject before, by name, which is started again; changed here.
-        `cpus`: where these may boot. `hash_seed`: see `PairOfSlots.arrange`.
+        `cpus`: where these may boot. What is not among the parts of `hash_seed` has none, even if it had one before.
         """
 
-    def takes_hash_seed(self, subject: Subject) -> bool:
-        """Return whether a subject that has run before would use a hash seed that it is given."""
+    def list_seedable(self, subject: Subject) -> Collection[str]:
+        """List the parts of a subject that has run before which would use a hash seed that they are given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +198,16 @@ class Slot:
         run_in_parallel(LateService.stop, list(self.late.values()))
 
     def start(
-        self, subject: Subject, starter: SlotStarter, cpus: Sequence[int] = (), hash_seed: int | None = None
+        self,
+        subject: Subject,
+        starter: SlotStarter,
+        cpus: Sequence[int] = (),
+        hash_seed: HashSeed = NO_HASH_SEED,
     ) -> Subject:
         """Start a subject in the empty slot; it is not ready yet.
 
-        `cpus`: where it may boot, if it has been in this slot before and may have been pinned. `hash_seed`: see
-        `PairOfSlots.arrange`. Raises StackError, with the slot empty again.
+        `cpus`: where it may boot, if it has been in this slot before and may have been pinned. Raises StackError, with
+        the slot empty again.
         """
         started = self._started.setdefault(subject.name, {})
         try:
@@ -240,15 +243,16 @@ class PairOfSlots:
         `swapped`: base is in the second slot. `head_first`: head is started first. Both are the other way round in
         every second track. `cpus`: where they may boot, as `pin` has moved them elsewhere before. `fresh_data`:
         recreate the databases, even if their subjects have not changed. `hash_seed`: of the first track's subjects,
-        the next ones' of the others, if both use one: two processes then put the same keys into the same places.
+        the next ones' of the others, for parts that use one in both: two processes then put the same keys into the
+        same places.
         """
         self.clear()
-        seeded = self.starter.takes_hash_seed(self.base) and self.starter.takes_hash_seed(self.head)
+        parts = frozenset(self.starter.list_seedable(self.base)).intersection(self.starter.list_seedable(self.head))
         placed = [
             each for track in range(tracks) for each in self._place(track, swapped=swapped, head_first=head_first)
         ]
         run_in_parallel(lambda both: both[1].renew(both[0], fresh_data=fresh_data), placed)
-        seeds = [hash_seed + number // 2 if seeded else None for number in range(len(placed))]
+        seeds = [HashSeed(hash_seed + number // 2, parts) for number in range(len(placed))]
         started = run_in_parallel(
             lambda each: each[0][1].start(each[0][0], self.starter, cpus, each[1]), zip(placed, seeds, strict=True)
         )

@@ -34,9 +34,10 @@ class Stack:
     """The running parts of a run, for verification and measuring.
 
     `load`: wrk's container; `agent` runs in it. `watchers`: the agents on all machines, if there are several.
-    `subjects`: each in its own slot, until pairs are measured in the first slots. `in_turns`: memory is too short for
-    that, so variants take turns: head in the first slot, and base, if there is one, in the second. `tracks`: for how
-    many duets at the same time there are slots. `lacks`: variant → why it has no base subject.
+    `subjects`: each in its own slot, until pairs are measured in the first slots; containers may be others from then
+    on, which only `PairOfSlots.arrange` returns. `in_turns`: memory is too short for that, so variants take turns: head
+    in the first slot, and base, if there is one, in the second. `tracks`: for how many duets at the same time there are
+    slots. `lacks`: variant → why it has no base subject.
     """
 
     engine: Engine

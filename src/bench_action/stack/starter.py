@@ -1,6 +1,6 @@
 """Prepare each subject's data, and start subjects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -24,7 +24,7 @@ from bench_action.model.result import Revision
 from bench_action.model.warning import RunWarning
 from bench_action.stack.companions import find_awaited, find_waves, list_companions
 from bench_action.stack.container import make_container_form
-from bench_action.stack.hash_seed import add_hash_seed, takes_hash_seed
+from bench_action.stack.hash_seed import ITSELF, NO_HASH_SEED, HashSeed, takes_hash_seed
 from bench_action.stack.images import Image, Images, make_local_form
 from bench_action.stack.parallel import run_in_parallel
 from bench_action.stack.postgres import Postgres
@@ -40,7 +40,8 @@ from bench_action.stack.slots import Slot
 from bench_action.stack.subject import Subject
 
 _SETUP_S = 600.0
-_LONG_START_S = 10.0
+# what is made again may repeat all that its first start did; a seed saves about as much as that costs (3 s a block)
+_LONG_START_S = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,8 @@ class Starter:
     progress: Progress
     seed: int = 0
     certificate: Certificate | None = None
-    _programs: dict[str, Program] = field(default_factory=dict)
+    _programs: dict[str, dict[str, Program]] = field(default_factory=dict)
+    _with_hash_seed: set[str] = field(default_factory=set)
     _descriptions: dict[str, list[str]] = field(default_factory=dict)
     _seeded: dict[str, dict[str, int]] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)
@@ -87,17 +89,18 @@ class Starter:
         subject: Subject,
         started: dict[str, Handle],
         cpus: Sequence[int] = (),
-        hash_seed: int | None = None,
+        hash_seed: HashSeed = NO_HASH_SEED,
     ) -> Subject:
         """Start a subject with its companions in its slot, and return it; it need not be ready yet.
 
         `started`: what has been started here for it before, by name, which is started again; changed here. `cpus`:
-        where these may boot. `hash_seed`: for the subject itself.
+        where these may boot. What is not among the parts of `hash_seed` has none, even if it had one before.
         """
         companions = self._list_companions(subject, once=False)
         containers: dict[str, Container] = {**companions, subject.variant: subject.config}
         awaited, addresses = find_awaited(containers), self._find_addresses(subject)
-        seeded = subject.variant if hash_seed is not None else None
+        parts = {name: name if name in companions else ITSELF for name in containers}
+        seeded = {name for name, part in parts.items() if part in hash_seed.parts}
         for wave in find_waves(containers):
             specs = {
                 name: self._make_companion_spec(subject, name, companions[name])
@@ -105,8 +108,7 @@ class Starter:
                 else self._make_spec(subject, self._mark(subject, name))
                 for name in wave
             }
-            if hash_seed is not None and subject.variant in specs:
-                specs[subject.variant] = add_hash_seed(specs[subject.variant], hash_seed)
+            specs = {name: hash_seed.add_to(parts[name], spec) for name, spec in specs.items()}
             run_in_parallel(partial(self._start, started, cpus, seeded), specs.items())
             checks = [
                 make_check(self.engine, self.agent, started[name], containers[name], addresses=addresses)
@@ -115,7 +117,9 @@ class Starter:
             ]
             wait_until_ready(self.engine, checks, list(started.values()))
         if subject.name not in self._programs:
-            self._programs[subject.name] = self.engine.describe_program(started[subject.variant])
+            self._programs[subject.name] = {
+                part: self.engine.describe_program(started[name]) for name, part in parts.items()
+            }
         return replace(
             subject,
             handle=started[subject.variant],
@@ -124,33 +128,37 @@ class Starter:
             workers={name: started[name] for name, service in companions.items() if service.worker},
         )
 
-    def takes_hash_seed(self, subject: Subject) -> bool:
-        """Return whether a subject that has run before would use a hash seed, and has none from its user.
+    def list_seedable(self, subject: Subject) -> Collection[str]:
+        """List the parts of a subject that has run before which would use a hash seed, and have none from their user.
 
-        Not one that took long to start: its container is kept, as it may have work behind it that a new one would
-        repeat, such as installing packages.
+        None of one that took long to start: its containers are kept, as they may have work behind them that new ones
+        would repeat, such as installing packages.
         """
-        quick = subject.startup_s <= _LONG_START_S
-        return quick and subject.name in self._programs and takes_hash_seed(self._programs[subject.name])
+        programs = self._programs.get(subject.name, {}) if subject.startup_s <= _LONG_START_S else {}
+        return [part for part, program in programs.items() if takes_hash_seed(program)]
 
     def _start(
         self,
         started: dict[str, Handle],
         cpus: Sequence[int],
-        seeded: str | None,
+        seeded: Collection[str],
         wanted: tuple[str, ServiceSpec],
     ) -> None:
-        """Start one part, again if it has been started before. `seeded`: the one that has a hash seed, by name."""
+        """Start one part, again if it has been started before. `seeded`: those that get a hash seed, by name."""
         name, spec = wanted
         if name not in started:
             started[name] = self.engine.start(spec)
-            return
-        if cpus:
-            self.engine.pin(started[name], cpus)
-        if name == seeded:
-            started[name] = self.engine.replace(started.pop(name), spec)
         else:
-            self.engine.restart(started[name])
+            if cpus:
+                self.engine.pin(started[name], cpus)
+            if name in seeded or started[name].id in self._with_hash_seed:
+                old = started.pop(name)
+                self._with_hash_seed.discard(old.id)
+                started[name] = self.engine.replace(old, spec)
+            else:
+                self.engine.restart(started[name])
+        if name in seeded:
+            self._with_hash_seed.add(started[name].id)
 
     def _prepare(self, name: str, revision: Revision, image: Image, slot: Slot) -> Subject:
         """Run the setup and the seed on new databases, and keep these as the subject's templates."""

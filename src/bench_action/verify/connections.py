@@ -14,7 +14,7 @@ from bench_action.load.validity import Circumstances, judge
 from bench_action.load.wrk import parse_report
 from bench_action.model.progress import Progress
 from bench_action.model.result import Finding, cell_name
-from bench_action.model.warning import Code, RunWarning
+from bench_action.model.warning import WRONG_REPLIES, Code, RunWarning
 from bench_action.model.wording import plural
 from bench_action.stack.session import SessionError
 from bench_action.stack.stack import Stack
@@ -38,7 +38,6 @@ _CHANGED = {
     False: "its server closes connections after each reply, and base's keeps them open: each request needs a new one",
 }
 _UNCONNECTED = frozenset({Code.CONNECT_ERRORS, Code.FEWER_CONNECTIONS})
-_FAILING = frozenset({Code.MOSTLY_ERRORS, Code.REDIRECTS})
 
 
 class _Seen(NamedTuple):
@@ -231,7 +230,7 @@ def _bears(stack: Stack, subject: Subject, name: str, profile: Profile, *, answe
     circumstances = Circumstances(subject.name, keeps_open, 1, throttled_ms=0.0)
     loaded = judge_loaded(report, profile, summarise_replies(report.sampled), None, subject.name)
     codes = {warning.code for warning in (*judge(report, profile, circumstances), *loaded)}
-    return not codes & (_UNCONNECTED | (_FAILING if answers else frozenset()))
+    return not codes & (_UNCONNECTED | (WRONG_REPLIES if answers else frozenset()))
 
 
 def resize(profile: Profile, connections: int) -> Profile:

@@ -1,5 +1,6 @@
 """Exact changes and their statements, and the verdict of a run."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from tests.unit.factories import make_count, make_duet, make_trial, warn
 from bench_action.compare.explain import find_changes
 from bench_action.compare.pairs import Rules, compare_pairs, split_alpha
 from bench_action.compare.verdict import collect_warnings, decide_verdict
-from bench_action.config.gates import Gate, default_gates
+from bench_action.config.gates import ALONE, AT_RATE, OBJECTIVE, PAIRED, Gate, default_gates
 from bench_action.config.schema import ExpectedWork
 from bench_action.model.result import Comparison, Errors, Statement, Trial, Verdict
 from bench_action.model.warning import Code
@@ -112,7 +113,26 @@ def test_split_alpha__divides_alpha_among_everything_that_may_raise_an_alarm() -
     once = ("cpu_ms_per_request", "total_cpu_ms_per_request", "latency_p50_us", "db_cpu_ms_per_request")
     assert 2 * alphas["requests_per_second"] + sum(alphas[metric] for metric in once) == pytest.approx(0.01)
     assert split_alpha(gates, 5)["latency_p50_us"] == pytest.approx(alphas["latency_p50_us"] / 5)
-    assert split_alpha({}, 1) == {}
+
+
+@pytest.mark.parametrize("without", [(), ("latency_p50_us",), tuple(default_gates())])
+@pytest.mark.parametrize("counts", [(1,), (3, 5), (0, 0, 2), (2, 4, 2, 1)])
+def test_split_alpha__metrics_without_a_gate_share_one_percent_whether_others_have_gates_or_not(
+    without: Sequence[str], counts: Sequence[int]
+) -> None:
+    gates = {metric: gate for metric, gate in default_gates().items() if metric not in without}
+    pairs, routes, rated, objectives = (*counts, 0, 0, 0)[:4]
+    times = {
+        **dict.fromkeys(PAIRED, pairs),
+        **dict.fromkeys(ALONE, pairs + routes),
+        **dict.fromkeys(AT_RATE, rated),
+        **dict.fromkeys(OBJECTIVE, objectives),
+    }
+    alphas = split_alpha(gates, *counts)
+    ungated = [metric for metric, number in times.items() if metric not in gates and number]
+    twice = alphas["requests_per_second"] * pairs if "requests_per_second" in ungated else 0.0
+    assert sum(alphas[metric] * times[metric] for metric in ungated) + twice == pytest.approx(0.01)
+    assert len({alphas[metric] for metric in ungated}) == 1
 
 
 def test_split_alpha__a_coarse_gate_needs_less_of_it() -> None:

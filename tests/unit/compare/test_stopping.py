@@ -9,7 +9,8 @@ from tests.unit.factories import make_count, make_duet
 from bench_action.compare.stopping import Decider
 from bench_action.config.gates import default_gates
 from bench_action.config.schema import PairPhase
-from bench_action.model.result import Trial
+from bench_action.model.result import Errors, PhaseName, Trial
+from bench_action.model.warning import Code
 from bench_action.plan.blocks import Block, Cell, ElapsedTime, Pair, Step
 from bench_action.plan.timetable import Timetable
 
@@ -76,6 +77,27 @@ def test_enough__a_decided_pair_is_never_resumed() -> None:
     later = Block("duet", blocks + 2, (), PAIR)
     assert chosen.enough(later, [], ElapsedTime(50, [7.5] * blocks))
     assert not chosen.courses()[str(PAIR), "duet"].ended
+
+
+@pytest.mark.parametrize("phase", ["duet", "rate"])
+def test_enough__a_head_that_answers_with_errors_ends_a_pair_once_that_is_no_chance(phase: PhaseName) -> None:
+    most = Code.MOSTLY_ERRORS.warn("500 in 9 of 10 sampled", str(PAIR.head))
+
+    def make_both(number: int, *, base_fails: bool) -> list[Trial]:
+        base, head = (trial.model_copy(update={"phase": phase}) for trial in make_duet(number))
+        wrong = {"errors": Errors(status=round(0.9 * head.requests)), "warnings": (most,)}
+        return [base.model_copy(update=wrong) if base_fails else base, head.model_copy(update=wrong)]
+
+    for base_fails, wanted in ((False, 6), (True, None)):
+        trials: list[Trial] = []
+        chosen = decider(to_the_end=True)
+        for number in range(1, 9):
+            if chosen.enough(Block(phase, number, (), PAIR), trials, ElapsedTime(0.0, [7.5] * (number - 1))):
+                assert number == wanted
+                break
+            trials += make_both(number, base_fails=base_fails)
+        else:
+            assert wanted is None
 
 
 def turns_needed(chosen: Decider, trials: Sequence[Trial]) -> bool:

@@ -21,7 +21,7 @@ from bench_action.measure.trials import TrialPlan
 from bench_action.model.errors import InputError, InterruptedRunError, StackError
 from bench_action.model.progress import Progress
 from bench_action.model.result import Replies, Trial
-from bench_action.model.warning import Code
+from bench_action.model.warning import WRONG_REPLIES, Code
 from bench_action.plan.blocks import Block, Cell, Pair, Step, fit_slices
 from bench_action.plan.plan import Plan, make_plan
 from bench_action.stack.stack import Stack
@@ -34,17 +34,23 @@ PLAN = [
     Block("count", 0, (Step(0, (GOOD,)), Step(1, (BAD,)))),
     Block("capacity", 1, (Step(0, (BAD,)), Step(1, (GOOD,)))),
     Block("capacity", 2, (Step(0, (BAD,)),)),
-    Block("latency", 1, (Step(0, (BASE, BAD)),), Pair("revision", BASE, BAD)),
 ]
+PAIR = Pair("revision", BASE, BAD)
 
 
-def walk(monkeypatch: pytest.MonkeyPatch, code: Code | None) -> tuple[list[str], list[TrialPlan]]:
-    """Walk the plan while the count of BAD carries this warning. Returns the trials taken, and their places."""
+def walk(monkeypatch: pytest.MonkeyPatch, code: Code | None, pair: Pair = PAIR) -> tuple[list[str], list[TrialPlan]]:
+    """Walk the plan while the count of BAD carries this warning. Returns the trials and pairs taken, and their places.
+
+    Without a warning, there is no pair.
+    """
+    last = Block("latency", 1, (Step(0, (pair.base, pair.head)),), pair)
+    taken: list[str] = []
     places: list[TrialPlan] = []
 
     def take(kind: str) -> Any:
         def trial(_stack: object, place: TrialPlan, *_: object) -> Trial:
             places.append(place)
+            taken.append(f"{place.block.phase} {place.block.number} {place.cell}")
             doubts = (warn(code),) if kind == "count" and place.cell == BAD and code else ()
             make = make_count if kind == "count" else make_trial
             seen = Replies(statuses={"200": 10}, bytes_max=10 if place.cell == GOOD else 20)
@@ -55,6 +61,7 @@ def walk(monkeypatch: pytest.MonkeyPatch, code: Code | None) -> tuple[list[str],
     count = take("count")
     monkeypatch.setattr(module, "run_count_trials", lambda *arguments: [count(*arguments)])
     monkeypatch.setattr(module, "run_capacity_trial", take("capacity"))
+    monkeypatch.setattr(Measurer, "_take_pair", lambda _self, parts, pair: taken.append(f"{parts[0].phase} {pair}"))
     agent = SimpleNamespace(settle=lambda *_: [])
     stack = SimpleNamespace(
         subject=lambda *_: SimpleNamespace(name="api", handle=SimpleNamespace(id="1", part="1")),
@@ -65,8 +72,8 @@ def walk(monkeypatch: pytest.MonkeyPatch, code: Code | None) -> tuple[list[str],
     )
     quiet = cast(Progress, SimpleNamespace(trial_starts=lambda *_: None, trial_ended=lambda *_: None))
     measurer = Measurer(cast(Stack, stack), lambda *_: PROFILE, 10, 2, quiet, lambda _: None)
-    measurer.walk(PLAN[:3] if code is None else PLAN)
-    return [f"{place.block.phase} {place.block.number} {place.cell}" for place in places], places
+    measurer.walk(PLAN if code is None else [*PLAN, last])
+    return taken, places
 
 
 @pytest.mark.parametrize(
@@ -76,7 +83,17 @@ def test_walk__a_cell_that_answers_wrongly_is_left_out_and_the_others_are_measur
     monkeypatch: pytest.MonkeyPatch, code: Code
 ) -> None:
     taken, _ = walk(monkeypatch, code)
-    assert taken == ["count 0 api · list", "count 0 api · old", "capacity 1 api · list"]
+    assert taken[:3] == ["count 0 api · list", "count 0 api · old", "capacity 1 api · list"]
+    # whether errors of head alone are chance is seen in the blocks of its pair
+    assert len(taken) == (4 if code in WRONG_REPLIES else 3)
+
+
+@pytest.mark.parametrize("pair", [Pair("revision", BAD, GOOD), Pair("variant", GOOD, BAD)])
+def test_walk__errors_are_a_regression_of_head_only_if_base_is_another_revision_without_them(
+    monkeypatch: pytest.MonkeyPatch, pair: Pair
+) -> None:
+    taken, _ = walk(monkeypatch, Code.MOSTLY_ERRORS, pair)
+    assert len(taken) == 3
 
 
 def test_walk__each_trial_knows_the_replies_of_its_own_count(monkeypatch: pytest.MonkeyPatch) -> None:

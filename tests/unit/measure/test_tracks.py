@@ -70,14 +70,14 @@ class FakeStack:
 
     def __init__(self) -> None:
         self.engine, self.agent = None, SimpleNamespace(settle=lambda *_: [])
-        self.arranged: list[int] = []
+        self.arranged: list[tuple[int, int]] = []
         self.placed: list[Placement] = []
 
     def pair_of_slots(self, _pair: object) -> "FakeStack":
         return self
 
-    def arrange(self, *, tracks: int, **_: object) -> list[tuple[Any, Any]]:
-        self.arranged.append(tracks)
+    def arrange(self, *, tracks: int, hash_seed: int, **_: object) -> list[tuple[Any, Any]]:
+        self.arranged.append((tracks, hash_seed))
 
         def start(side: str, track: int) -> SimpleNamespace:
             return SimpleNamespace(name=f"{side} {track}", handle=SimpleNamespace(id=side, part=side))
@@ -131,7 +131,7 @@ def test_measurer__loads_the_subjects_of_all_tracks_at_once_and_latency_in_the_f
     taken = Measurer(stack, lambda *_: PROFILE, 10, 2, quiet, lambda _: None, places=(place(4),))
     taken.trials = [alone(0.4)]
     duet, latency = (
-        Block(phase, 1, (Step(0, (PAIR.head, PAIR.base), slice_s=4),), PAIR, warmup_s=1)
+        Block(phase, 1, (Step(0, (PAIR.head, PAIR.base), slice_s=4),), PAIR, warmup_s=1, hash_seed=4711)
         for phase in ("duet", "latency")
     )
     taken.walk(share_restarts([duet], [latency]))
@@ -139,7 +139,7 @@ def test_measurer__loads_the_subjects_of_all_tracks_at_once_and_latency_in_the_f
         ("latency", ["head 0", "base 0"], ["", ""]),
         ("duet", ["head 0", "base 0", "base 1", "head 1"], ["2", "1", "3", "4"]),
     ]
-    assert stack.arranged == [2]
+    assert stack.arranged == [(2, 4711)]
     assert len(stack.placed) == 2  # again for services that started with the subjects
     assert [text.partition(":")[0] for text in warned] == [str(PAIR.head)]  # cold in the second track only
 

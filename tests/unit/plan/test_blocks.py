@@ -140,6 +140,8 @@ def test_make_duet_blocks__slots_and_orders_are_random() -> None:
         assert 150 < sum(drawn) < 250
     combinations = Counter((block.swapped, block.head_first, block.side) for block in plan)
     assert len(combinations) == 8
+    assert len({block.hash_seed for block in plan}) == 400
+    assert 150 < sum(block.hash_seed < 2**30 for block in plan) < 250
 
 
 def test_make_latency_blocks__take_both_of_a_pair_in_one_step() -> None:

@@ -11,7 +11,7 @@ from bench_action.config.baseline import Baseline, Lack
 from bench_action.config.load import Project, load_policy
 from bench_action.config.schema import Config
 from bench_action.engine.protocol import BuildSpec, Engine
-from bench_action.model.errors import StackError
+from bench_action.model.errors import LostHostError, StackError
 from bench_action.stack.images import make_images
 
 pytestmark = pytest.mark.unit
@@ -61,6 +61,18 @@ def test_make_images__a_variant_that_base_cannot_build_is_left_out() -> None:
     limits = {spec.name: spec.limit_s for spec in specs}
     assert limits["bench-action/good"] is None
     assert limits["bench-action/good:base"] == 600
+
+
+def test_make_images__a_lost_host_is_no_fault_of_base() -> None:
+    def build(spec: BuildSpec) -> str:
+        if spec.name.endswith(":base"):
+            raise LostHostError("the connection to host app was lost")
+        return spec.name
+
+    with pytest.raises(LostHostError):
+        make_images(
+            cast(Engine, Builder(build)), make_project("one"), Baseline(make_project("one")), Quiet(), environ={}
+        )
 
 
 def test_make_images__a_failed_build_of_head_ends_the_run() -> None:

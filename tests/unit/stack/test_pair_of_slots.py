@@ -1,6 +1,6 @@
 """In which slots the subjects of a pair are, in each of the tracks, and on which CPUs."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import product
 from types import SimpleNamespace
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bench_action.plan.placement import Placement
+from bench_action.stack.hash_seed import ITSELF, NO_HASH_SEED, HashSeed
 from bench_action.stack.slots import PairOfSlots
 
 pytestmark = pytest.mark.unit
@@ -19,7 +20,7 @@ class FakeSlot:
     def __init__(self, name: str, log: list[str]) -> None:
         self.name, self._log = name, log
         self.inside: SimpleNamespace | None = None
-        self.hash_seed: int | None = None
+        self.hash_seed = NO_HASH_SEED
 
     def clear(self) -> None:
         self.inside = None
@@ -27,7 +28,7 @@ class FakeSlot:
     def renew(self, subject: Any, *, fresh_data: bool) -> None:
         self._log.append(f"renew {subject.name} in {self.name}{' with new data' if fresh_data else ''}")
 
-    def start(self, subject: Any, _starter: object, _cpus: Sequence[int], hash_seed: int | None) -> Any:
+    def start(self, subject: Any, _starter: object, _cpus: Sequence[int], hash_seed: HashSeed) -> Any:
         self._log.append(f"start {subject.name} in {self.name}")
         self.hash_seed = hash_seed
         handles = [SimpleNamespace(id=f"{subject.name}/{self.name}"), SimpleNamespace(id=f"worker/{self.name}")]
@@ -36,11 +37,11 @@ class FakeSlot:
 
 
 def make_pair(
-    slots: int, monkeypatch: pytest.MonkeyPatch, seeded: Collection[str] = ("web@base", "web")
+    slots: int, monkeypatch: pytest.MonkeyPatch, seedable: Mapping[str, Collection[str]] | None = None
 ) -> tuple[PairOfSlots, list[str], list[tuple[str, tuple[int, ...]]]]:
     """Make a pair of slots, with a log of what is done in which order, and of what is pinned.
 
-    `seeded`: the subjects that use a hash seed.
+    `seedable`: the parts of each subject that use a hash seed.
     """
     log: list[str] = []
     pinned: list[tuple[str, tuple[int, ...]]] = []
@@ -50,7 +51,7 @@ def make_pair(
     engine: Any = SimpleNamespace(pin=lambda handle, cpus: pinned.append((handle.id, cpus)))
     base, head = (SimpleNamespace(name=name) for name in ("web@base", "web"))
     places: Any = tuple(FakeSlot(name, log) for name in "abcdefgh"[:slots])
-    starter: Any = SimpleNamespace(takes_hash_seed=lambda subject: subject.name in seeded)
+    starter: Any = SimpleNamespace(list_seedable=lambda subject: (seedable or {}).get(subject.name, ()))
     return PairOfSlots(engine, starter, base, head, places), log, pinned  # type: ignore[arg-type]
 
 
@@ -98,13 +99,20 @@ def test_hold_only_base__knows_which_side_ended_in_any_track(monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("seeded", "seeds"),
-    [(("web@base", "web"), [7, 7, 8, 8]), (("web",), [None] * 4), (("web@base",), [None] * 4)],
+    ("of_base", "of_head", "parts"),
+    [
+        ([ITSELF], [ITSELF], {ITSELF}),
+        ([ITSELF, "worker"], ["worker", ITSELF], {ITSELF, "worker"}),
+        ([ITSELF], [ITSELF, "worker"], {ITSELF}),
+        (["worker"], ["worker", ITSELF], {"worker"}),
+        ([], [ITSELF], set()),
+        ([ITSELF], [], set()),
+    ],
 )
-def test_arrange__both_of_a_track_have_the_same_hash_seed_if_both_use_one(
-    monkeypatch: pytest.MonkeyPatch, seeded: Collection[str], seeds: list[int | None]
+def test_arrange__both_of_a_track_have_the_same_hash_seed_in_parts_that_use_one_in_both(
+    monkeypatch: pytest.MonkeyPatch, of_base: list[str], of_head: list[str], parts: set[str]
 ) -> None:
-    pair, _, _ = make_pair(4, monkeypatch, seeded)
+    pair, _, _ = make_pair(4, monkeypatch, {"web@base": of_base, "web": of_head})
     pair.arrange(swapped=True, head_first=False, cpus=(), fresh_data=False, hash_seed=7, tracks=2)
     slots: Any = pair.slots
-    assert [slot.hash_seed for slot in slots] == seeds
+    assert [slot.hash_seed for slot in slots] == [HashSeed(number, parts) for number in (7, 7, 8, 8)]

@@ -9,6 +9,7 @@ from tests.probes import make_probe
 from bench_action.config.schema import Service, Variant
 from bench_action.engine.protocol import Engine, Exit, Handle
 from bench_action.model.errors import StackError
+from bench_action.stack.hash_seed import HashSeed
 from bench_action.stack.images import Image
 from bench_action.stack.postgres import Postgres
 from bench_action.stack.readiness import ReadinessCheck
@@ -169,9 +170,7 @@ def test_renew__what_depends_on_a_database_is_reset_by_its_command() -> None:
 class Failing:
     """A starter whose subject's first part runs when the second does not start."""
 
-    def start(
-        self, subject: Subject, started: dict[str, Handle], cpus: Sequence[int], _hash_seed: int | None
-    ) -> Subject:
+    def start(self, subject: Subject, started: dict[str, Handle], cpus: Sequence[int], _hash_seed: HashSeed) -> Subject:
         started["queue"] = QUEUE
         raise StackError(f"{subject.name} exited with status {len(cpus)}")
 

@@ -13,6 +13,7 @@ from bench_action.config.schema import Config
 from bench_action.engine.protocol import Engine, Exit, Handle, Program, ServiceSpec
 from bench_action.load.generator import Agent
 from bench_action.model.progress import Progress
+from bench_action.stack.hash_seed import ITSELF, NO_HASH_SEED, HashSeed
 from bench_action.stack.images import Image, Images
 from bench_action.stack.redis import Redis
 from bench_action.stack.server import DatabaseServer
@@ -22,26 +23,30 @@ from bench_action.stack.subject import Database, Subject
 pytestmark = pytest.mark.unit
 
 WEB = Handle("1", "web", "subject", "web", 8000)
+SEVEN = HashSeed(7, {ITSELF})
 
 
 class Recorder:
-    """An engine whose parts run these words; it keeps what is started, and what is started again with which seed."""
+    """An engine whose parts run these words; it keeps what is started, and what is started again with which seed.
+
+    What is restarted has True in place of a seed.
+    """
 
     def __init__(self, *words: str) -> None:
         self.words = words
         self.specs: list[ServiceSpec] = []
-        self.again: list[tuple[Handle, Mapping[str, str] | None]] = []
+        self.again: list[tuple[str, str | bool | None]] = []
         self.pinned: list[Sequence[int]] = []
 
     def start(self, spec: ServiceSpec) -> Handle:
         self.specs.append(spec)
-        return WEB
+        return WEB if spec.name == "web" else replace(WEB, id=spec.name, name=spec.name)
 
     def restart(self, handle: Handle) -> None:
-        self.again.append((handle, None))
+        self.again.append((handle.id, True))
 
     def replace(self, handle: Handle, spec: ServiceSpec) -> Handle:
-        self.again.append((handle, {"PYTHONHASHSEED": spec.env["PYTHONHASHSEED"]}))
+        self.again.append((handle.id, spec.env.get("PYTHONHASHSEED")))
         return replace(handle, id=f"{handle.id}'")
 
     def pin(self, _handle: Handle, cpus: Sequence[int]) -> None:
@@ -54,9 +59,9 @@ class Recorder:
         return []
 
 
-def make(engine: Recorder, **keys: Any) -> tuple[Starter, Subject]:
-    """Make a starter, and a variant with these keys next to a database and a cache."""
-    config = Config.model_validate({"variants": {"web": {"image": "x", **keys}}})
+def make(engine: Recorder, services: Mapping[str, Any] | None = None, **keys: Any) -> tuple[Starter, Subject]:
+    """Make a starter, and a variant with these keys next to a database and a cache, and its companions."""
+    config = Config.model_validate({"services": services or {}, "variants": {"web": {"image": "x", **keys}}})
     project = Project(config, load_policy("quick"), "quick", Path(), "bench.yml")
     database, cache = (
         SimpleNamespace(address=lambda url=url: {"url": url}) for url in ("postgresql://db", "redis://cache")
@@ -71,7 +76,7 @@ def make(engine: Recorder, **keys: Any) -> tuple[Starter, Subject]:
         caches={"cache": cast(Redis, cache)},
         addresses={"db": {"host": "db"}},
     )
-    images = Images(Image("load", "2"), {}, {})
+    images = Images(Image("load", "2"), {}, {name: Image("y", "3") for name in services or {}})
     agent, progress = cast(Agent, SimpleNamespace()), cast(Progress, SimpleNamespace())
     return Starter(cast(Engine, engine), project, None, images, agent, {}, progress), subject
 
@@ -97,28 +102,51 @@ def test_start__again_with_a_hash_seed_keeps_the_handle_that_it_gets_then() -> N
     engine = Recorder("gunicorn", "app")
     starter, subject = make(engine)
     started: dict[str, Handle] = {}
-    assert not starter.takes_hash_seed(subject)  # it has not run yet
+    assert not starter.list_seedable(subject)  # it has not run yet
     assert starter.start(subject, started).handle == WEB
-    assert starter.takes_hash_seed(subject)
-    again = starter.start(subject, started, [0, 1], 7)
-    assert engine.again == [(WEB, {"PYTHONHASHSEED": "7"})]
+    assert list(starter.list_seedable(subject)) == [ITSELF]
+    again = starter.start(subject, started, [0, 1], SEVEN)
+    assert engine.again == [("1", "7")]
     assert (again.handle.id, started, engine.pinned) == ("1'", {"web": again.handle}, [[0, 1]])
-    starter.start(subject, {}, [0, 1], 8)  # in another slot
+    starter.start(subject, {}, [0, 1], HashSeed(8, {ITSELF}))  # in another slot
     assert [spec.env.get("PYTHONHASHSEED") for spec in engine.specs] == [None, "8"]
 
 
-def test_takes_hash_seed__not_if_its_user_has_set_one() -> None:
+def test_start__a_hash_seed_does_not_outlast_its_block() -> None:
+    """Next to a subject that takes none, it would be the same one in every block."""
+    engine = Recorder("gunicorn", "app")
+    starter, subject = make(engine)
+    started: dict[str, Handle] = {}
+    for seed in (SEVEN, NO_HASH_SEED, NO_HASH_SEED, SEVEN, NO_HASH_SEED):
+        starter.start(subject, started, [], seed)
+    assert [spec.env.get("PYTHONHASHSEED") for spec in engine.specs] == ["7"]
+    assert engine.again == [("1", None), ("1'", True), ("1'", "7"), ("1''", None)]
+
+
+def test_start__companions_have_the_hash_seed_too() -> None:
+    engine = Recorder("gunicorn", "app")
+    services = {"worker": {"build": ".", "worker": True}, "proxy": {"build": "proxy", "worker": True}}
+    starter, subject = make(engine, services)
+    started: dict[str, Handle] = {}
+    starter.start(subject, started)
+    assert sorted(starter.list_seedable(subject)) == [ITSELF, "proxy", "worker"]
+    starter.start(subject, started, [], HashSeed(7, {ITSELF, "worker"}))
+    assert sorted(engine.again) == [("1", "7"), ("proxy", True), ("worker", "7")]
+    assert sorted(handle.id for handle in started.values()) == ["1'", "proxy", "worker'"]
+
+
+def test_list_seedable__nothing_that_has_one_from_its_user() -> None:
     engine = Recorder("gunicorn", "app")
     starter, subject = make(engine, env={"PYTHONHASHSEED": "random"})
     starter.start(subject, {})
-    assert not starter.takes_hash_seed(subject)
+    assert not starter.list_seedable(subject)
 
 
-def test_takes_hash_seed__not_if_a_new_container_might_repeat_long_work() -> None:
+def test_list_seedable__nothing_if_a_new_container_might_repeat_long_work() -> None:
     starter, subject = make(Recorder("sh", "-c", "pip install --requirement r.txt && python app.py"))
     starter.start(subject, {})
-    assert starter.takes_hash_seed(replace(subject, startup_s=9.0))
-    assert not starter.takes_hash_seed(replace(subject, startup_s=40.0))
+    assert starter.list_seedable(replace(subject, startup_s=3.5))
+    assert not starter.list_seedable(replace(subject, startup_s=6.0))
 
 
 def test_start__again_without_a_hash_seed_is_the_same_container() -> None:
@@ -126,6 +154,6 @@ def test_start__again_without_a_hash_seed_is_the_same_container() -> None:
     starter, subject = make(engine)
     started: dict[str, Handle] = {}
     starter.start(subject, started)
-    assert not starter.takes_hash_seed(subject)
+    assert not starter.list_seedable(subject)
     assert starter.start(subject, started).handle == WEB
-    assert engine.again == [(WEB, None)]
+    assert engine.again == [("1", True)]

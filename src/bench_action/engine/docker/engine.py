@@ -190,7 +190,8 @@ class DockerEngine(OneMachine):
         with translate_errors(f"could not start {spec.name}", where=f"its container ({spec.kind})"):
             aliases = [host, address, *spec.container.aliases]
             container = self._creations.make(partial(self._create, spec, host, aliases, limits, cpus))
-            start_attached(container)
+            with _removing_on_failure(container):
+                start_attached(container)
         handle = Handle(
             str(container.id),
             spec.name,
@@ -431,12 +432,13 @@ class DockerEngine(OneMachine):
             use_config_proxy=False,  # may contain a password, and no request of a run goes through a proxy
             **self._make_network_options(spec, networks[0], host, aliases, options),
         )
-        for network in networks[1:]:
-            known = aliases if network == self._name_network(COMMON_SLOT) else []
-            self._client.api.connect_container_to_network(str(container.id), network, aliases=known)
-        pem = spec.certificate.files if spec.certificate is not None else {}
-        copies = [FileCopy(f"{self.tls_folder}/{name}", content=text) for name, text in pem.items()]
-        put_files(self._client, str(container.id), [*spec.container.files, *copies])
+        with _removing_on_failure(container):
+            for network in networks[1:]:
+                known = aliases if network == self._name_network(COMMON_SLOT) else []
+                self._client.api.connect_container_to_network(str(container.id), network, aliases=known)
+            pem = spec.certificate.files if spec.certificate is not None else {}
+            copies = [FileCopy(f"{self.tls_folder}/{name}", content=text) for name, text in pem.items()]
+            put_files(self._client, str(container.id), [*spec.container.files, *copies])
         return container
 
     def _make_network_options(
@@ -513,6 +515,16 @@ class DockerEngine(OneMachine):
                 pool.submit(_try, partial(api.remove_network, item["Id"]))
             for item in () if left.containers else left.volumes:
                 pool.submit(_try, partial(api.remove_volume, item["Name"]))
+
+
+@contextlib.contextmanager
+def _removing_on_failure(container: Container) -> Iterator[None]:
+    """Remove a container that could not be made ready or started: the next one of its kind has its name."""
+    try:
+        yield
+    except Exception:
+        _try(partial(container.remove, v=True, force=True))
+        raise
 
 
 def _try(action: Callable[[], object]) -> None:
