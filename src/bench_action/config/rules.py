@@ -167,10 +167,11 @@ def _compare_models(
             yield RuleChange(what=what, before=_describe_model(old[name]), after="")
         elif name not in old:
             yield RuleChange(what=what, before="", after=_describe_model(new[name]))
-        elif old[name] != new[name]:
+        else:
             before, after = _flatten(old[name]), _flatten(new[name])
             keys = [key for key in dict.fromkeys((*before, *after)) if before.get(key) != after.get(key)]
-            yield RuleChange(what=what, before=_join_values(before, keys), after=_join_values(after, keys))
+            if keys:
+                yield RuleChange(what=what, before=_join_values(before, keys), after=_join_values(after, keys))
 
 
 def _compare_pairs(old: Config, new: Config) -> Iterator[RuleChange]:

@@ -155,7 +155,10 @@ def _describe_variant_pair(c: Comparison) -> str:
 
 
 def _advise(result: Result) -> str:
-    """Say what to do about a regression: the command that measures its cell again, on any machine."""
+    """Say what to do about a regression: the command that measures its cell again, on any machine.
+
+    A cost may be accepted; errors, and what else is no matter of a gate, may not.
+    """
     if result.verdict != "regressed":
         return ""
     command = result.run.command
@@ -164,7 +167,8 @@ def _advise(result: Result) -> str:
         command += f" --variant {failing[0].variant} --profile {split_route(failing[0].profile)[0]}"
     command = re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28}\b", r"\1", command).replace("`", "'")
     config = "the configuration" if result.run.config in {"", BUILT_IN} else f"`{result.run.config}`"
-    return f"reproduce it with `{command}`. If you accept the cost, raise the gate in {config}."
+    accept = f" If you accept the cost, raise the gate in {config}." if failing else ""
+    return f"reproduce it with `{command}`.{accept}"
 
 
 def _make_chart(result: Result, profile: str) -> Chart:

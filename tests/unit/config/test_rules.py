@@ -167,6 +167,19 @@ def test_list_rule_changes__writing_a_default_down_changes_nothing() -> None:
     )
 
 
+@pytest.mark.parametrize(("digest", "changed"), [("1a2b", {}), ("3c4d", {"profile list": ("data 1a2b", "data 3c4d")})])
+def test_list_rule_changes__code_next_to_a_script_is_no_rule(digest: str, changed: dict[str, tuple[str, str]]) -> None:
+    """A script may open any file of its folder, which is given to k6 as a whole; the digest is of what it imports."""
+
+    def read(code: bytes, digest: str) -> Project:
+        own = project(profiles={"list": {"k6": "load.js"}})
+        profile = own.config.profiles["list"].with_files([("app.py", code), ("load.js", b"")], "load.js", digest)
+        return replace(own, config=own.config.model_copy(update={"profiles": {"list": profile}}))
+
+    old = read(b"slow", "1a2b")
+    assert compare(read(b"slower", digest), Baseline(old, "1a2b3c4", valid=True, profiles=old.profiles)) == changed
+
+
 def test_list_rule_changes__a_long_text_is_cut() -> None:
     head = project(checks=[{"name": "home", "expect": {"contains": ["x" * 5000]}}])
     assert len(compare(head)["check home"][1]) == 200

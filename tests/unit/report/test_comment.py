@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.factories import make_compared, make_comparison, make_paired, make_result, warn
 
 from bench_action.model.errors import StackError
-from bench_action.model.result import Result, Statement
+from bench_action.model.result import Finding, Result, Statement
 from bench_action.model.warning import Code
 from bench_action.report.comment import LONGEST, Links, render_comment, render_failure
 from bench_action.report.templating import escape_text
@@ -43,6 +43,16 @@ def test_comment__of_a_loss_says_what_how_much_and_why_before_anything_else() ->
     assert text.index("| Metric | Base | Head |") < text.index("<details>")
     assert "**Next:** reproduce it with `bench-action run" in text
     assert "SELECT tag FROM item" in text
+
+
+def test_comment__of_errors_does_not_advise_to_accept_them() -> None:
+    message, cell = "errors: 0 % → 100 % of all requests", "aiohttp · article-500"
+    errors = Finding(code="errors", message=message, cell=cell, before=0.0, after=1.0, fails=True)
+    lost = make_compared(make_paired(940))
+    assert "raise the gate in" in comment(lost)
+    same = make_compared(make_paired(1003)).model_copy(update={"findings": (errors,), "verdict": "regressed"})
+    assert "**Next:** reproduce it with `bench-action run" in comment(same)
+    assert "raise the gate in" not in comment(same)
 
 
 def test_comment__of_no_change_is_calm() -> None:
