@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import indent
 
 _ROOT = Path(__file__).resolve().parents[2]
 _AIOHTTP, _DJANGO = "aiohttp/todo_aiohttp/views.py", "django/todo_django/views.py"
@@ -311,6 +312,10 @@ AIMS = (
 )
 
 
+# the same code while each process still drew a hash seed, and folders had names of different lengths (local engine)
+OWN_SEEDS = (Scenario(CALIBRATE, 0, slowdown=math.nan, locally=1), Scenario(SAME, 0, locally=20))
+
+
 def _spin(*, let: str, loop: str, show: str) -> str:
     return f"{let}\n{loop}\n{show}"
 
@@ -367,7 +372,7 @@ JVM = Application(
     comment="//",
     image="java",
 )
-PYPY = Application(
+PYPY_SLOW_DRIVER = Application(
     "flask",
     "examples/flask",
     "app.py",
@@ -384,6 +389,26 @@ PYPY = Application(
         ),
         Edit("requirements.txt", "psycopg[binary,pool]", "psycopg[pool]"),  # its binary parts are for CPython
         Edit("compose.yaml", '"python", "-c"', '"pypy3", "-c"'),
+    ),
+)
+# without its driver's calls of libpq, which PyPy does not compile: a row that is read once, in one process
+_RECIPE = "def recipe(recipe_id: int) -> Response:\n"
+_READ_ROW = """\
+    with pool.connection() as connection:
+        row = connection.execute("SELECT name, ingredients FROM recipe WHERE id = %s", [recipe_id]).fetchone()
+"""
+_READ_ONCE = (
+    f"    row = ROWS.get(recipe_id)\n    if row is None:\n{indent(_READ_ROW, '    ')}        ROWS[recipe_id] = row\n"
+)
+PYPY = replace(
+    PYPY_SLOW_DRIVER,
+    anchor=_RECIPE,
+    both=(
+        *PYPY_SLOW_DRIVER.both,
+        Edit("bench.yml", "{path: /shopping-list, conn", "{path: /recipes/7, conn"),
+        Edit("app.py", "app = Flask(__name__)\n", "app = Flask(__name__)\nROWS = {}\n"),
+        Edit("app.py", _READ_ROW, _READ_ONCE),
+        Edit("Dockerfile", "--workers=2", "--workers=1"),
     ),
 )
 RUBY = Application(
@@ -483,12 +508,14 @@ SCENARIOS: Mapping[str, tuple[Scenario, ...]] = {
     "unchanged": UNCHANGED,
     "services": DEDICATED,
     "aims": AIMS,
+    "own-seeds": OWN_SEEDS,
     "rates": RATES,
     "hosts": HOSTS,
     "node": _make_runtime(NODE, 20, 10, 2),
     "node-busy-database": _make_runtime(NODE_BUSY_DATABASE, 20, 10, 2),
     "jvm": _make_runtime(JVM, 20, 10, 5),
     "pypy": _make_runtime(PYPY, 5, 5, 4),
+    "pypy-slow-driver": _make_runtime(PYPY_SLOW_DRIVER, 5, 5, 4),
     "ruby": _make_runtime(RUBY, 5, 5, 2),
     "php": _make_runtime(PHP, 5, 5, 2),
 }
