@@ -65,7 +65,7 @@ def _print_row(cells: int, shards: int) -> None:
     comment_s, comment = _time(lambda: render_comment(merged, Links()))
     report_s, report = _time(lambda: render_html(merged))
     merged_mb = len(merged.model_dump_json(indent=2)) / 1e6
-    detected = smallest_detectable(_SD, _BLOCKS, split_alpha(default_gates(), cells)["requests_per_second"])
+    detected = smallest_detectable(_SD, _BLOCKS, split_alpha(default_gates(), cells).gated["requests_per_second"])
     print(
         f"{cells:>6} {shards:>6} {divide_s:>8.2f} {merge_s:>8.2f} {peak_mib:>8.0f} {shard_mb:>8.2f} {merged_mb:>9.2f} "
         f"{comment_s:>9.2f} {len(comment):>10,} {report_s:>8.2f} {len(report) / 1e6:>9.2f} {100 * detected:>10.2f}"

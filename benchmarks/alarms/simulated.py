@@ -168,7 +168,7 @@ def simulate(scenario: Scenario, dice: np.random.Generator) -> Outcome:
         duet=_DUET_PACE,
     )
     decider = Decider(
-        gates, split_alpha(gates, len(pairs)), len(pairs), _DUET_PACE.seconds, scenario.minutes, timetable=times
+        gates, split_alpha(gates, len(pairs)).gated, len(pairs), _DUET_PACE.seconds, scenario.minutes, timetable=times
     )
     trials = _walk(scenario, machine, pairs, decider)
     return _judge(trials, pairs, gates, decider, machine.now_s)

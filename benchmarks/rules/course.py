@@ -15,7 +15,7 @@ from bench_action.stats.sequential import Course
 BLOCK_S = 8.5  # both restarted and ready in about 2 s, warmed up for 1 to 2 s, 4 to 5 s measured
 _METRICS = ("requests_per_second", "cpu_ms_per_request")
 _GATES = default_gates()
-_ALPHAS = split_alpha(_GATES, pairs=1)
+_ALPHAS = split_alpha(_GATES, pairs=1).gated
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,23 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from bench_action.compare.counting import count_metric, count_no_calls, count_statements, select_counts
 from bench_action.config.gates import EXACT
 from bench_action.config.schema import ExpectedWork
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Finding, Trial
-from bench_action.model.wording import percent
-from bench_action.plan.blocks import Pair
+from bench_action.model.warning import WRONG_REPLIES
+from bench_action.model.wording import percent, plural
+from bench_action.plan.blocks import Cell, Pair
 
 _MANY = 10  # so many more queries per request mean a query in a loop
 _ERRORS = 0.001
+_UNEXPECTED = "most replies have a status that is not expected, and base's do not"
+_LOADED = frozenset({"capacity", "duet", "interleaved", "rate"})
 _LONGEST = 160  # characters of a statement
-CHANCE = 0.005  # of a false alarm by errors that occur by chance: five bad trials of head and none of base suffice
+CHANCE = 0.005  # of a false alarm by errors that occur by chance: five bad blocks of head and none of base suffice
 _WORK = {"queries": "queries_per_request", "rows": "rows_per_request", "cache_commands": "cache_commands_per_request"}
 
 
@@ -83,27 +87,55 @@ def _find_statements(base: Sequence[Trial], head: Sequence[Trial]) -> Iterator[F
             )
 
 
+class Load(NamedTuple):
+    """What a cell answered under load in one block, in all of its tracks. `wrong`: most replies, as samples show."""
+
+    requests: int
+    errors: int
+    wrong: bool
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether it had more than a few errors."""
+        return self.wrong or self.errors > _ERRORS * self.requests
+
+
+def list_loads(trials: Sequence[Trial], cell: Cell) -> list[Load]:
+    """List what a cell answered under load, block by block. Late replies are no errors."""
+    blocks: dict[tuple[int, str, int], list[Trial]] = {}
+    for trial in trials:
+        if trial.cell == str(cell) and trial.phase in _LOADED:
+            blocks.setdefault((trial.shard, trial.phase, trial.block), []).append(trial)
+    return [
+        Load(
+            sum(trial.requests for trial in own),
+            sum(trial.errors.total - trial.errors.timeout for trial in own),
+            any(warning.code in WRONG_REPLIES for trial in own for warning in trial.warnings),
+        )
+        for own in blocks.values()
+    ]
+
+
 def find_errors(trials: Sequence[Trial], pair: Pair) -> Iterator[Finding]:
     """Find errors under load that base does not have: a change that fails requests may well be fast.
 
-    Such a finding fails the run only if chance hardly ever gives head so many more trials with errors than base: an
-    application that fails now and then does so in any trial.
+    Such a finding fails the run only if chance hardly ever gives head so many more blocks with errors than base: an
+    application that fails now and then does so in any block. wrk counts no status below 400; that most replies have
+    one that is not expected, such as redirects, is known from samples.
     """
-    sides = []
-    for side in (pair.base, pair.head):
-        own = [t for t in trials if t.cell == str(side) and t.phase in {"capacity", "duet", "interleaved", "rate"}]
-        sides.append([(t.errors.total - t.errors.timeout, t.requests) for t in own])
-    before, after = (sum(e for e, _ in own) / max(1, sum(n for _, n in own)) for own in sides)
-    if after > _ERRORS and after > 2 * before:
-        bad = [sum(1 for errors, requests in own if errors > _ERRORS * requests) for own in sides]
-        fails = compute_chance(bad[0], len(sides[0]), bad[1], len(sides[1])) <= CHANCE
-        text = f"errors: {percent(before)} → {percent(after)} of all requests"
-        text += "" if fails else f", in {bad[1]} of {len(sides[1])} trials: this may be chance"
+    base, head = list_loads(trials, pair.base), list_loads(trials, pair.head)
+    before, after = (sum(one.errors for one in own) / max(1, sum(one.requests for one in own)) for own in (base, head))
+    counted = after > _ERRORS and after > 2 * before
+    if counted or (any(one.wrong for one in head) and not any(one.wrong for one in base)):
+        bad = [sum(one.is_bad for one in own) for own in (base, head)]
+        fails = compute_chance(bad[0], len(base), bad[1], len(head)) <= CHANCE
+        text = f"errors: {percent(before)} → {percent(after)} of all requests" if counted else _UNEXPECTED
+        text += "" if fails else f", in {bad[1]} of {plural(len(head), 'block')}: this may be chance"
         yield Finding(code="errors", message=text, cell=str(pair.head), before=before, after=after, fails=fails)
 
 
 def compute_chance(base_bad: int, base_all: int, head_bad: int, head_all: int) -> float:
-    """Compute how likely chance gives head at least so many of the bad trials (Fisher's exact test, one-sided)."""
+    """Compute how likely chance gives head at least so many of the bad blocks (Fisher's exact test, one-sided)."""
     bad, both = base_bad + head_bad, base_all + head_all
     ways = [math.comb(head_all, k) * math.comb(base_all, bad - k) for k in range(head_bad, min(bad, head_all) + 1)]
     return sum(ways) / math.comb(both, bad)

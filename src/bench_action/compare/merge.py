@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from bench_action.compare.comparison import rebuild_paired
 from bench_action.compare.evidence import Evidence, build_evidence, build_paired_evidence, pair_blocks
+from bench_action.compare.explain import find_errors
 from bench_action.compare.gating import judge_look
 from bench_action.compare.rates import AT_RATE_FINDINGS, find_missed_rates
 from bench_action.compare.summary import summarise
@@ -49,6 +50,7 @@ _DISAGREE = 0.001  # how unlikely a difference between runners is before it is m
 _GRAVEST: Sequence[Verdict] = ("regressed", "invalid", "inconclusive", "measured", "improved", "unchanged")
 _AGAIN = "run all jobs of the workflow again, so that all shards are of one run"
 _MOST_NAMED = 6
+_FOUND_TOGETHER = AT_RATE_FINDINGS | {"errors"}
 _NUMBER = re.compile(r"\d[\d,.]*")
 _Item = TypeVar("_Item")
 
@@ -370,16 +372,17 @@ def _blur(message: str, cell: str, repeated: set[str]) -> str:
 
 
 def _merge_findings(parts: Sequence[Result], trials: Sequence[Trial], repeated: set[str]) -> tuple[Finding, ...]:
-    """List findings once; what turns of a repeated cell show together is found again, as chance would be otherwise."""
+    """List findings once; what blocks of a repeated cell show together is found again, as chance would be otherwise."""
     every = [
         finding
         for finding in chain.from_iterable(part.findings for part in parts)
-        if not (finding.cell in repeated and finding.code in AT_RATE_FINDINGS)
+        if not (finding.cell in repeated and finding.code in _FOUND_TOGETHER)
     ]
     every.sort(key=lambda finding: not finding.fails)
     kept = _unique(every, lambda one: (one.code, one.cell, _blur(one.message, one.cell, repeated)))
     pairs = [_make_pair(cell) for cell in sorted(repeated)]
-    return (*kept, *find_missed_rates(trials, pairs))
+    errors = (finding for pair in pairs for finding in find_errors(trials, pair))
+    return (*kept, *errors, *find_missed_rates(trials, pairs))
 
 
 def _make_pair(cell: str) -> Pair:

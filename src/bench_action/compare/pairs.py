@@ -33,8 +33,16 @@ _WITHOUT_USE = {
 
 
 @dataclass(frozen=True, slots=True)
+class Alphas:
+    """The alpha of one comparison, in which noise may raise an alarm: of a gated metric, by name, and of any other."""
+
+    gated: Mapping[str, float]
+    ungated: float
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
-    """How pairs are judged: the gates, the course of each pair's phases, and the alpha of each metric.
+    """How pairs are judged: the gates, the course of each pair's phases, and the alphas.
 
     `shortage` says what took the run's time, for metrics that no block compares; empty without a time limit. `scripts`,
     `rated`: the profiles that are scripts, and all that are compared at a fixed rate. `objectives`: profile → its own.
@@ -42,7 +50,7 @@ class Rules:
 
     gates: Gates
     courses: Mapping[tuple[str, PhaseName], Course]
-    alphas: Mapping[str, float]
+    alphas: Alphas
     shortage: str = ""
     scripts: Collection[str] = ()
     rated: Collection[str] = ()
@@ -57,19 +65,23 @@ class Rules:
         }
         return {metric: gate for metric, gate in self.gates.items() if metric not in unknown}
 
+    def choose_alpha(self, metric: str) -> float:
+        """Choose the alpha of one comparison of a metric."""
+        return self.alphas.gated[metric] if metric in self.gates else self.alphas.ungated
+
     def course(self, pair: Pair, phase: PhaseName, blocks: int) -> Course:
         """Get the course that was planned for a pair and phase; without a plan, a single look at all blocks."""
         return self.courses.get((str(pair), phase), Course(max(2, blocks), ended=True))
 
 
-def split_alpha(gates: Gates, pairs: int, routes: int = 0, rated: int = 0, objectives: int = 0) -> dict[str, float]:
+def split_alpha(gates: Gates, pairs: int, routes: int = 0, rated: int = 0, objectives: int = 0) -> Alphas:
     """Divide the run's alpha among all comparisons in which noise may raise an alarm (Bonferroni, with weights).
 
-    So one run in 100 raises a false alarm, at most. Returns the alpha of one comparison of each metric, that of a
-    gated one in inverse proportion to the size of its gate, from 1 % to 5 %: noise seldom reaches a coarse gate with
-    any alpha, and a fine one needs most of it. Weights that are chosen before the data keep the error rate (Genovese,
-    Roeder and Wasserman 2006, Biometrika 93). Requests/s counts twice: by duets, and by slices in turn if duets cannot
-    compare it. Metrics without a gate raise no alarm; they share a separate 1 % in equal parts.
+    So one run in 100 raises a false alarm, at most. A gated metric gets alpha in inverse proportion to the size of its
+    gate, from 1 % to 5 %: noise seldom reaches a coarse gate with any alpha, and a fine one needs most of it. Weights
+    that are chosen before the data keep the error rate (Genovese, Roeder and Wasserman 2006, Biometrika 93). Requests/s
+    counts twice: by duets, and by slices in turn if duets cannot compare it. Metrics without a gate fail no run; they
+    share a separate 1 % in equal parts.
 
     `routes`: how many requests of mixes are compared, each by what is measured with one connection. `rated`: how many
     pairs are compared at a fixed rate, `objectives`: how many by the highest rate that holds one; `pairs`: how many are
@@ -83,13 +95,13 @@ def split_alpha(gates: Gates, pairs: int, routes: int = 0, rated: int = 0, objec
         **dict.fromkeys(OBJECTIVE, objectives),
     }
     weights = {metric: 1 / min(max(gate.size, _FINEST), _COARSEST) for metric, gate in gates.items() if metric in times}
-    return _share(weights, times) | _share({metric: 1.0 for metric in times if metric not in gates}, times)
-
-
-def _share(weights: Mapping[str, float], times: Mapping[str, int]) -> dict[str, float]:
-    """Divide alpha by these weights among metrics, each of which is compared so many times; all of it if none is."""
     total = sum(weight * times[metric] for metric, weight in weights.items())
-    return {metric: ALPHA * weight / total if total else ALPHA for metric, weight in weights.items()}
+    # CPU/request of a request of a mix has no gate
+    others = routes + sum(number for metric, number in times.items() if metric not in gates)
+    return Alphas(
+        {metric: ALPHA * weight / total if total else ALPHA for metric, weight in weights.items()},
+        ALPHA / max(1, others),
+    )
 
 
 def compare_variants(
@@ -202,7 +214,7 @@ def _judge(
     pair: Pair, evidence: Evidence, course: Course, rules: Rules, method: Literal["duet", "interleaved", "rate", "slo"]
 ) -> Comparison:
     gate = rules.gates.get(evidence.metric) if pair.kind == "revision" else None
-    judgement = judge_losses(evidence, course, rules.alphas[evidence.metric], gate or _UNGATED)
+    judgement = judge_losses(evidence, course, rules.choose_alpha(evidence.metric), gate or _UNGATED)
     return build_paired(pair, evidence, judgement, gate, method)
 
 

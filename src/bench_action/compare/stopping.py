@@ -7,7 +7,7 @@ from typing import Literal
 
 from bench_action.compare.counting import find_unused_services, is_settled
 from bench_action.compare.evidence import build_evidence, build_paired_evidence, check_duets, pair_blocks
-from bench_action.compare.explain import find_errors
+from bench_action.compare.explain import list_loads
 from bench_action.compare.gating import judge_losses
 from bench_action.compare.rates import find_missed_rates
 from bench_action.compare.slicing import Choice, choose, describe_noise
@@ -20,6 +20,7 @@ from bench_action.stats.sequential import Course
 
 _TIMED = 3  # blocks whose time decides how many there will be
 _COUNTED = 2  # how often every cell is counted
+_LOADED = 5  # blocks of head with errors, which chance does not give it alone (Fisher's test at `CHANCE`)
 _RATE = "requests_per_second"
 Ended = Literal["time", "decided"]
 Key = tuple[str, PhaseName]
@@ -75,7 +76,7 @@ class Decider:
 
     def _is_answered(self, block: Block, pair: Pair, trials: Sequence[Trial]) -> bool:
         """Whether errors of head, or turns at a fixed rate, leave nothing open."""
-        return _fails_by_errors(pair, trials) or (block.phase == "rate" and self._is_rate_decided(pair, trials))
+        return _errs_enough(pair, trials) or (block.phase == "rate" and self._is_rate_decided(pair, trials))
 
     def _is_rate_decided(self, pair: Pair, trials: Sequence[Trial]) -> bool:
         """Whether a look at the blocks of a pair at a fixed rate answers everything, findings included."""
@@ -197,8 +198,8 @@ class Decider:
         return phase == "duet" and 2 * len(blocks) >= course.cap and self._is_unfit(pair, trials)
 
 
-def _fails_by_errors(pair: Pair, trials: Sequence[Trial]) -> bool:
-    """Whether head answers most requests with errors, in so many more trials than base that nothing else matters."""
+def _errs_enough(pair: Pair, trials: Sequence[Trial]) -> bool:
+    """Whether head answers most requests wrongly, and has done so often enough to say whether that is chance."""
     own = (trial for trial in trials if trial.whole_cell == str(pair.head))
-    mostly = any(warning.code in WRONG_REPLIES for trial in own for warning in trial.warnings)
-    return mostly and pair.kind == "revision" and any(finding.fails for finding in find_errors(trials, pair))
+    wrong = any(warning.code in WRONG_REPLIES for trial in own for warning in trial.warnings)
+    return wrong and pair.kind == "revision" and len(list_loads(trials, pair.head)) >= _LOADED

@@ -135,7 +135,7 @@ def _make_decider(plan: Plan) -> Decider:
     gates = project.config.all_gates
     return Decider(
         gates,
-        split_alpha(gates, *plan.counts),
+        split_alpha(gates, *plan.counts).gated,
         max(1, pairs),
         project.policy.duet.seconds,
         project.policy.minutes,
@@ -241,13 +241,14 @@ class Measurer:
     def _given_up(self, block: Block) -> bool:
         """Whether nothing is left of a block, because of what its cells have answered so far.
 
-        Errors of head alone are a regression, if a few blocks show that they are no chance: `enough` decides that.
+        Errors of head alone are a regression, if a few blocks show that they are no chance: `enough` ends these.
         """
         cells = {cell for step in block.steps for cell in step.cells}
         bad = {cell: codes for cell in cells if (codes := self._find_wrong(cell))}
         if block.pair is None:
             return cells == bad.keys()
-        of_head = bad.pop(block.pair.head, set()) if block.pair.kind == "revision" else set()
+        shown = block.pair.kind == "revision" and block.phase != "slo"
+        of_head = bad.pop(block.pair.head, set()) if shown else set()
         return bool(bad) or not of_head <= WRONG_REPLIES
 
     def _find_wrong(self, cell: Cell) -> set[Code]:
@@ -543,6 +544,7 @@ class Measurer:
             tracks=placement.tracks if placement is not None and block.phase == "duet" else 1,
         )
         self.stack.wait_for(*(subject for both in tracks for subject in both))
+        slots.note_ready()
         if placement is not None:
             self.stack.place(placement)  # services that started with the subjects
             slots.pin(placement)  # only now: on one CPU the two would boot one after the other

@@ -101,7 +101,7 @@ _INVALIDATING = frozenset(
     }
 )
 
-# of most requests, and of the next ones as well
+# most replies are wrong, and will be in the next trials as well
 WRONG_REPLIES = frozenset({Code.REDIRECTS, Code.MOSTLY_ERRORS})
 
 _ADVICE = {

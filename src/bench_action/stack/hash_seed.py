@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from bench_action.engine.protocol import Program, ServiceSpec
 
 ITSELF = ""  # a subject without its companions; two variants have different names
+_WORTH_S = 3.0
 _VARIABLE = "PYTHONHASHSEED"
 _IMAGES = frozenset({"PYTHON_VERSION", "PYPY_VERSION"})  # what the official images set
 _COMMANDS = re.compile(
@@ -43,3 +44,31 @@ class HashSeed:
 
 
 NO_HASH_SEED = HashSeed(0, ())
+
+
+@dataclass(slots=True)
+class StartTimes:
+    """How long the subjects of a pair took to be ready, in s: in containers that were made for it, and in others.
+
+    A seed needs new containers, whose start may repeat work that is in the old ones, such as installing packages.
+    """
+
+    _made_s: float | None = None
+    _restarted_s: float | None = None
+
+    def add(self, seconds: float, *, made: bool) -> None:
+        """Keep the latest time. `made`: whether containers were made for it."""
+        if made:
+            self._made_s = seconds
+        else:
+            self._restarted_s = seconds
+
+    @property
+    def allow_seeds(self) -> bool:
+        """Whether new containers take no more seconds in addition than a seed saves; so they do while that is unknown.
+
+        A third of a block's variance is worth a third of its time, 2 to 3 s of a block that is not very long.
+        """
+        if self._made_s is None or self._made_s <= _WORTH_S:
+            return True
+        return self._restarted_s is not None and self._made_s - self._restarted_s <= _WORTH_S

@@ -6,6 +6,7 @@ subject faster or slower, and has nothing to do with its code: the subjects of a
 block, so these effects cancel.
 """
 
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -15,7 +16,7 @@ from bench_action.config.schema import Service
 from bench_action.engine.protocol import Engine, Handle
 from bench_action.model.errors import StackError
 from bench_action.plan.placement import Placement
-from bench_action.stack.hash_seed import NO_HASH_SEED, HashSeed
+from bench_action.stack.hash_seed import NO_HASH_SEED, HashSeed, StartTimes
 from bench_action.stack.parallel import run_in_parallel
 from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
 from bench_action.stack.redis import Redis
@@ -143,6 +144,10 @@ class Slot:
         """Return whether this subject runs in it now."""
         return self._inside is not None and self._inside.name == subject.name
 
+    def list_started(self, subject: Subject) -> list[Handle]:
+        """List what has been started in it for this subject before, and can be started again."""
+        return list(self._started.get(subject.name, {}).values())
+
     def add(self, name: str, server: Server) -> None:
         """Add a service that we know."""
         self.servers[name], self.handles[name] = server, server.handle
@@ -227,6 +232,9 @@ class PairOfSlots:
     base: Subject
     head: Subject
     slots: tuple[Slot, ...]
+    _times: StartTimes = field(default_factory=StartTimes)
+    _began: float = 0.0
+    _made: bool = False
 
     def arrange(
         self,
@@ -243,23 +251,36 @@ class PairOfSlots:
         `swapped`: base is in the second slot. `head_first`: head is started first. Both are the other way round in
         every second track. `cpus`: where they may boot, as `pin` has moved them elsewhere before. `fresh_data`:
         recreate the databases, even if their subjects have not changed. `hash_seed`: of the first track's subjects,
-        the next ones' of the others, for parts that use one in both: two processes then put the same keys into the
-        same places.
+        the next ones' of the others, for parts that use one in both, unless that takes too long: two processes then put
+        the same keys into the same places.
         """
         self.clear()
-        parts = frozenset(self.starter.list_seedable(self.base)).intersection(self.starter.list_seedable(self.head))
+        parts = self._list_seeded()
         placed = [
             each for track in range(tracks) for each in self._place(track, swapped=swapped, head_first=head_first)
         ]
         run_in_parallel(lambda both: both[1].renew(both[0], fresh_data=fresh_data), placed)
+        known = {handle.id for subject, slot in placed for handle in slot.list_started(subject)}
+        self._began = time.monotonic()
         seeds = [HashSeed(hash_seed + number // 2, parts) for number in range(len(placed))]
         started = run_in_parallel(
             lambda each: each[0][1].start(each[0][0], self.starter, cpus, each[1]), zip(placed, seeds, strict=True)
         )
+        self._made = any(handle.id not in known for subject in started for handle in subject.handles)
         return [
             (first, second) if first.name == self.base.name else (second, first)
             for first, second in zip(started[::2], started[1::2], strict=True)
         ]
+
+    def note_ready(self) -> None:
+        """Keep how long it took until now, when all that `arrange` has started is ready."""
+        self._times.add(time.monotonic() - self._began, made=self._made)
+
+    def _list_seeded(self) -> frozenset[str]:
+        """List the parts that get a hash seed."""
+        if not self._times.allow_seeds:
+            return frozenset()
+        return frozenset(self.starter.list_seedable(self.base)).intersection(self.starter.list_seedable(self.head))
 
     def _place(self, track: int, *, swapped: bool, head_first: bool) -> list[tuple[Subject, Slot]]:
         """List the subjects of a track with their slots, in the order in which they are started."""

@@ -40,8 +40,6 @@ from bench_action.stack.slots import Slot
 from bench_action.stack.subject import Subject
 
 _SETUP_S = 600.0
-# what is made again may repeat all that its first start did; a seed saves about as much as that costs (3 s a block)
-_LONG_START_S = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +115,9 @@ class Starter:
             ]
             wait_until_ready(self.engine, checks, list(started.values()))
         if subject.name not in self._programs:
-            self._programs[subject.name] = {
-                part: self.engine.describe_program(started[name]) for name, part in parts.items()
-            }
+            # companions of foreign images may install something when they start, for which nobody waits
+            own = [name for name in parts if name not in companions or companions[name].build is not None]
+            self._programs[subject.name] = {parts[name]: self.engine.describe_program(started[name]) for name in own}
         return replace(
             subject,
             handle=started[subject.variant],
@@ -129,13 +127,8 @@ class Starter:
         )
 
     def list_seedable(self, subject: Subject) -> Collection[str]:
-        """List the parts of a subject that has run before which would use a hash seed, and have none from their user.
-
-        None of one that took long to start: its containers are kept, as they may have work behind them that new ones
-        would repeat, such as installing packages.
-        """
-        programs = self._programs.get(subject.name, {}) if subject.startup_s <= _LONG_START_S else {}
-        return [part for part, program in programs.items() if takes_hash_seed(program)]
+        """List the parts of a subject that has run before which use a hash seed, and have none from their user."""
+        return [part for part, program in self._programs.get(subject.name, {}).items() if takes_hash_seed(program)]
 
     def _start(
         self,

@@ -76,7 +76,7 @@ def test_find_changes__errors_that_base_does_not_have_fail() -> None:
 def test_find_changes__errors_that_may_be_chance_fail_nothing(base: int, head: int, trials: int) -> None:
     (found,) = find_changes(with_errors(base, head, trials, read=500), [PAIR], {})
     assert (found.code, found.fails) == ("errors", False)
-    assert found.message.endswith(f"in {head} of {trials} trials: this may be chance")
+    assert found.message.endswith(f"in {head} of {trials} blocks: this may be chance")
 
 
 def test_find_changes__an_application_that_fails_now_and_then_hardly_ever_fails_the_run() -> None:
@@ -108,11 +108,11 @@ def test_compare_pairs__a_duet_compares_rate_and_cost() -> None:
 
 def test_split_alpha__divides_alpha_among_everything_that_may_raise_an_alarm() -> None:
     gates = default_gates()
-    alphas = split_alpha(gates, 1)
+    alphas = split_alpha(gates, 1).gated
     # requests/s by duets, and by slices in turn
     once = ("cpu_ms_per_request", "total_cpu_ms_per_request", "latency_p50_us", "db_cpu_ms_per_request")
     assert 2 * alphas["requests_per_second"] + sum(alphas[metric] for metric in once) == pytest.approx(0.01)
-    assert split_alpha(gates, 5)["latency_p50_us"] == pytest.approx(alphas["latency_p50_us"] / 5)
+    assert split_alpha(gates, 5).gated["latency_p50_us"] == pytest.approx(alphas["latency_p50_us"] / 5)
 
 
 @pytest.mark.parametrize("without", [(), ("latency_p50_us",), tuple(default_gates())])
@@ -122,28 +122,31 @@ def test_split_alpha__metrics_without_a_gate_share_one_percent_whether_others_ha
 ) -> None:
     gates = {metric: gate for metric, gate in default_gates().items() if metric not in without}
     pairs, routes, rated, objectives = (*counts, 0, 0, 0)[:4]
-    times = {
-        **dict.fromkeys(PAIRED, pairs),
-        **dict.fromkeys(ALONE, pairs + routes),
-        **dict.fromkeys(AT_RATE, rated),
-        **dict.fromkeys(OBJECTIVE, objectives),
-    }
     alphas = split_alpha(gates, *counts)
-    ungated = [metric for metric, number in times.items() if metric not in gates and number]
-    twice = alphas["requests_per_second"] * pairs if "requests_per_second" in ungated else 0.0
-    assert sum(alphas[metric] * times[metric] for metric in ungated) + twice == pytest.approx(0.01)
-    assert len({alphas[metric] for metric in ungated}) == 1
+    times = dict.fromkeys(PAIRED, pairs) | {"requests_per_second": 2 * pairs, "cpu_ms_per_request of a request": routes}
+    times |= dict.fromkeys(ALONE, pairs + routes) | dict.fromkeys(AT_RATE, rated) | dict.fromkeys(OBJECTIVE, objectives)
+    assert sum(number for metric, number in times.items() if metric not in gates) * alphas.ungated == pytest.approx(
+        0.01
+    )
+
+
+def test_rules__cpu_of_a_request_of_a_mix_has_no_gate_and_no_gated_alpha() -> None:
+    gates = default_gates()
+    whole, single = gates, {metric: gate for metric, gate in gates.items() if metric in ALONE}
+    alphas = split_alpha(gates, 1, 5)
+    assert Rules(whole, {}, alphas).choose_alpha("cpu_ms_per_request") == alphas.gated["cpu_ms_per_request"]
+    assert Rules(single, {}, alphas).choose_alpha("cpu_ms_per_request") == alphas.ungated == pytest.approx(0.01 / 15)
 
 
 def test_split_alpha__a_coarse_gate_needs_less_of_it() -> None:
-    alphas = split_alpha(default_gates(), 1)
+    alphas = split_alpha(default_gates(), 1).gated
     assert alphas["requests_per_second"] == alphas["cpu_ms_per_request"] == pytest.approx(0.01 * 100 / 373.3, rel=0.001)
     assert alphas["total_cpu_ms_per_request"] == pytest.approx(alphas["cpu_ms_per_request"] / 3)
     assert (
         alphas["latency_p50_us"] == alphas["db_cpu_ms_per_request"] == pytest.approx(alphas["cpu_ms_per_request"] / 5)
     )
     tiny, large = Gate(max_loss=0.0001), Gate(max_gain=5.0)
-    odd = split_alpha({"requests_per_second": tiny, "cpu_ms_per_request": large}, 1)
+    odd = split_alpha({"requests_per_second": tiny, "cpu_ms_per_request": large}, 1).gated
     assert odd["requests_per_second"] == pytest.approx(5 * odd["cpu_ms_per_request"])
 
 

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 from tests.unit.shards import make_shard
 
+from bench_action.compare.explain import find_errors
 from bench_action.compare.merge import merge
 from bench_action.model.errors import InputError
-from bench_action.model.result import NotCompared, Result, Source
+from bench_action.model.result import Errors, NotCompared, Result, Source, Trial
 from bench_action.model.warning import Code
+from bench_action.plan.blocks import Cell, Pair
 from bench_action.report.headline import choose_headline
 from bench_action.report.markdown import render_markdown
 from bench_action.report.view import make_view
@@ -156,6 +158,25 @@ def test_merge__few_blocks_of_several_runners_are_judged_together() -> None:
     merged = merge([few(1), few(2)])
     rates = next(c for c in merged.comparisons if c.metric == "requests_per_second" and c.kind == "revision")
     assert (rates.blocks, rates.verdict) == (6, "regressed")
+
+
+def test_merge__errors_in_few_blocks_of_several_runners_are_judged_together() -> None:
+    pair = Pair("revision", Cell("aiohttp", "base", "list"), Cell("aiohttp", "head", "list"))
+
+    def fail(trial: Trial) -> Trial:
+        return trial.model_copy(update={"errors": Errors(status=trial.requests // 2)} if trial.side == "head" else {})
+
+    def few(number: int) -> Result:
+        found = shard(number, shares=SAME)
+        kept = tuple(fail(trial) for trial in found.trials if trial.phase == "duet" and trial.block <= 3)
+        (alone,) = find_errors(kept, pair)
+        assert alone.message.endswith("of all requests, in 3 of 3 blocks: this may be chance")
+        return found.model_copy(update={"trials": kept, "findings": (alone,)})
+
+    merged = merge([few(1), few(2)])
+    (both,) = (finding for finding in merged.findings if finding.code == "errors")
+    assert both.message.endswith("of all requests")
+    assert merged.verdict == "regressed"
 
 
 def test_merge__a_self_test_is_judged_by_all_blocks_together() -> None:

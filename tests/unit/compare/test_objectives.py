@@ -78,7 +78,7 @@ def test_compare_pairs__a_lower_rate_regresses_with_its_interval() -> None:
 
 def test_compare_pairs__without_an_objective_nothing_is_said_of_it() -> None:
     gates = default_gates()
-    assert "slo_rate" not in {c.metric for c in compare_pairs([], [PAIR], Rules(gates, {}, {}))}
+    assert "slo_rate" not in {c.metric for c in compare_pairs([], [PAIR], Rules(gates, {}, split_alpha(gates, 1)))}
     unmeasured = compare([])["slo_rate"]
     assert (unmeasured.verdict, unmeasured.reason) == ("inconclusive", "no block with steps of the rate was measured")
 

@@ -142,7 +142,7 @@ def test_list_causes__what_is_known_of_one_request_explains_the_mix() -> None:
 def test_split_alpha__the_requests_of_mixes_have_their_share() -> None:
     gates = default_gates()
     assert split_alpha(gates, 1, 0) == split_alpha(gates, 1)
-    alphas, without = split_alpha(gates, 1, 5), split_alpha(gates, 1)
+    alphas, without = split_alpha(gates, 1, 5).gated, split_alpha(gates, 1).gated
     noisy = [metric for metric in gates if metric not in {*AT_RATE, *OBJECTIVE, *EXACT}]
     latency = alphas["latency_p50_us"]
     assert sum(alphas[metric] for metric in noisy) + alphas["requests_per_second"] + 5 * latency == pytest.approx(0.01)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 from tests.unit.factories import make_count, make_duet
 
+from bench_action.compare.explain import find_errors
 from bench_action.compare.stopping import Decider
 from bench_action.config.gates import default_gates
 from bench_action.config.schema import PairPhase
@@ -80,24 +81,32 @@ def test_enough__a_decided_pair_is_never_resumed() -> None:
 
 
 @pytest.mark.parametrize("phase", ["duet", "rate"])
-def test_enough__a_head_that_answers_with_errors_ends_a_pair_once_that_is_no_chance(phase: PhaseName) -> None:
-    most = Code.MOSTLY_ERRORS.warn("500 in 9 of 10 sampled", str(PAIR.head))
+@pytest.mark.parametrize("tracks", [1, 4])
+@pytest.mark.parametrize(
+    ("code", "share"), [(Code.MOSTLY_ERRORS, 0.9), (Code.REDIRECTS, 0.0)], ids=["counted", "sampled"]
+)
+def test_enough__a_head_that_answers_wrongly_ends_a_pair_after_five_blocks(
+    phase: PhaseName, tracks: int, code: Code, share: float
+) -> None:
+    wrong = code.warn("302 in 9 of 10 sampled", str(PAIR.head))
 
-    def make_both(number: int, *, base_fails: bool) -> list[Trial]:
-        base, head = (trial.model_copy(update={"phase": phase}) for trial in make_duet(number))
-        wrong = {"errors": Errors(status=round(0.9 * head.requests)), "warnings": (most,)}
-        return [base.model_copy(update=wrong) if base_fails else base, head.model_copy(update=wrong)]
+    def make_track(number: int, track: int) -> list[Trial]:
+        base, head = (
+            trial.model_copy(update={"phase": phase, "track": track}) for trial in make_duet(number, track=track)
+        )
+        errors = Errors(status=round(share * head.requests))
+        return [base, head.model_copy(update={"errors": errors, "warnings": (wrong,)})]
 
-    for base_fails, wanted in ((False, 6), (True, None)):
-        trials: list[Trial] = []
-        chosen = decider(to_the_end=True)
-        for number in range(1, 9):
-            if chosen.enough(Block(phase, number, (), PAIR), trials, ElapsedTime(0.0, [7.5] * (number - 1))):
-                assert number == wanted
-                break
-            trials += make_both(number, base_fails=base_fails)
-        else:
-            assert wanted is None
+    trials: list[Trial] = []
+    chosen = decider(to_the_end=True)
+    for number in range(1, 6):
+        assert not chosen.enough(Block(phase, number, (), PAIR), trials, ElapsedTime(0.0, [7.5] * (number - 1)))
+        trials += [trial for track in range(tracks) for trial in make_track(number, track)]
+    assert chosen.enough(Block(phase, 6, (), PAIR), trials, ElapsedTime(0.0, [7.5] * 5))
+    (found,) = find_errors(trials, PAIR)
+    assert found.fails
+    assert ("of all requests" in found.message) == (share > 0)
+    assert not any(finding.fails for finding in find_errors(trials[: 2 * tracks], PAIR))
 
 
 def turns_needed(chosen: Decider, trials: Sequence[Trial]) -> bool:

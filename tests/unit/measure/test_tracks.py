@@ -84,6 +84,7 @@ class FakeStack:
 
         return [(start("base", track), start("head", track)) for track in range(tracks)]
 
+    def note_ready(self) -> None: ...
     def place(self, placement: Placement) -> None:
         self.placed.append(placement)
 

@@ -220,7 +220,7 @@ def measure(
     monkeypatch.setattr(module, "run_latency_trials", pair)
     monkeypatch.setattr(module, "require_alive", lambda _: None)
     subject = SimpleNamespace(name="web", handle=SimpleNamespace(id="1", part="1"))
-    slots = SimpleNamespace(arrange=lambda **_: [(subject, subject)])
+    slots = SimpleNamespace(arrange=lambda **_: [(subject, subject)], note_ready=lambda: None)
     stack: Any = SimpleNamespace(
         subject=lambda *_: subject,
         agent=SimpleNamespace(settle=lambda *_: []),

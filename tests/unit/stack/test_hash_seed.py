@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from bench_action.engine.protocol import Program
-from bench_action.stack.hash_seed import takes_hash_seed
+from bench_action.stack.hash_seed import StartTimes, takes_hash_seed
 
 pytestmark = pytest.mark.unit
 
@@ -30,3 +30,24 @@ pytestmark = pytest.mark.unit
 )
 def test_takes_hash_seed__python_without_one(words: Sequence[str], variables: Sequence[str], expected: bool) -> None:
     assert takes_hash_seed(Program(words, set(variables))) is expected
+
+
+@pytest.mark.parametrize(
+    ("made_s", "restarted_s", "expected"),
+    [
+        (None, None, True),
+        (2.5, None, True),
+        (2.5, 0.5, True),
+        (8.0, None, False),  # it may be all the same after a restart, which is to be seen first
+        (8.0, 7.0, True),
+        (8.0, 2.0, False),
+    ],
+)
+def test_start_times__allow_seeds_that_cost_no_more_than_they_save(
+    made_s: float | None, restarted_s: float | None, expected: bool
+) -> None:
+    times = StartTimes()
+    for seconds, made in ((made_s, True), (restarted_s, False)):
+        if seconds is not None:
+            times.add(seconds, made=made)
+    assert times.allow_seeds is expected

@@ -21,9 +21,13 @@ class FakeSlot:
         self.name, self._log = name, log
         self.inside: SimpleNamespace | None = None
         self.hash_seed = NO_HASH_SEED
+        self.started: dict[str, list[Any]] = {}
 
     def clear(self) -> None:
         self.inside = None
+
+    def list_started(self, subject: Any) -> list[Any]:
+        return self.started.get(subject.name, [])
 
     def renew(self, subject: Any, *, fresh_data: bool) -> None:
         self._log.append(f"renew {subject.name} in {self.name}{' with new data' if fresh_data else ''}")
@@ -116,3 +120,42 @@ def test_arrange__both_of_a_track_have_the_same_hash_seed_in_parts_that_use_one_
     pair.arrange(swapped=True, head_first=False, cpus=(), fresh_data=False, hash_seed=7, tracks=2)
     slots: Any = pair.slots
     assert [slot.hash_seed for slot in slots] == [HashSeed(number, parts) for number in (7, 7, 8, 8)]
+
+
+@pytest.mark.parametrize(
+    ("made_s", "restarted_s", "seeded"),
+    [
+        (2.0, 1.0, [True] * 7),
+        (9.0, 8.0, [True, False, False, False, True, True, True]),
+        (9.0, 1.0, [True] + [False] * 6),
+    ],
+)
+def test_arrange__new_containers_that_take_longer_to_start_than_a_seed_is_worth_are_made_once(
+    monkeypatch: pytest.MonkeyPatch, made_s: float, restarted_s: float, seeded: list[bool]
+) -> None:
+    """The first blocks without a seed take the one back that a container has, which makes it again as well."""
+    pair, _, _ = make_pair(2, monkeypatch, {"web@base": [ITSELF], "web": [ITSELF]})
+    slots: Any = pair.slots
+    clock, made = [0.0], [0]
+    containers: dict[tuple[str, str], tuple[int, bool]] = {}  # number, and whether it has a seed
+
+    def start(slot: FakeSlot, subject: Any, hash_seed: HashSeed) -> Any:
+        place, wanted = (slot.name, subject.name), bool(hash_seed.parts)
+        number, has_seed = containers.get(place, (0, False))
+        if not number or wanted or has_seed:
+            made[0] += 1
+            number = made[0]
+        containers[place] = (number, wanted)
+        slot.hash_seed, slot.started[subject.name] = hash_seed, [SimpleNamespace(id=number)]
+        return SimpleNamespace(name=subject.name, handles=slot.started[subject.name])
+
+    monkeypatch.setattr("bench_action.stack.slots.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(FakeSlot, "start", lambda slot, subject, _starter, _cpus, seed: start(slot, subject, seed))
+    found = []
+    for swapped in (False, True, False, True, False, True, False):
+        before = made[0]
+        pair.arrange(swapped=swapped, head_first=False, cpus=(), fresh_data=False, hash_seed=7)
+        found.append(bool(slots[0].hash_seed.parts))
+        clock[0] += made_s if made[0] > before else restarted_s
+        pair.note_ready()
+    assert found == seeded
