@@ -38,7 +38,7 @@ def test_takes_hash_seed__python_without_one(words: Sequence[str], variables: Se
         (None, None, True),
         (2.5, None, True),
         (2.5, 0.5, True),
-        (8.0, None, False),  # it may be all the same after a restart, which is to be seen first
+        (8.0, None, False),  # it may be as long after a restart, which is to be seen first
         (8.0, 7.0, True),
         (8.0, 2.0, False),
     ],
