@@ -22,7 +22,8 @@ from bench_action.model.wording import plural
 # without @, so that the token in `https://token@host/repo` is never taken for an owner
 _REPOSITORY = re.compile(r"[/:]([^/:@]+/[^/@]+?)(?:\.git)?/?$")
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
-_PREFIX = "bench-action-base-"
+_PREFIX = "base-"  # short, as few repositories then have a shorter path
+_LONGEST_NAME = 255
 _OWNER = "owner"
 _LATEST = "--max-count=1000"  # commits whose dates are compared
 # base's tree is complete even if this clone is sparse
@@ -146,8 +147,8 @@ def check_out(
 
     The tree is complete: submodules are filled if they are filled in the work tree, and files of LFS are fetched if
     git-lfs is installed. What could not be read is passed to `warn`. Nothing is written into the work tree, and no
-    worktree is registered that a killed run would leave behind. `environ`: as for `resolve_revision`. Raises
-    InputError.
+    worktree is registered that a killed run would leave behind. Its path is as long as that of the work tree, if that
+    is not very short. `environ`: as for `resolve_revision`. Raises InputError.
     """
     tree = WorkTree.find(folder, environ)
     if tree is None or not _COMMIT.fullmatch(commit):
@@ -156,7 +157,7 @@ def check_out(
     with tempfile.TemporaryDirectory(prefix=_PREFIX) as name:
         scratch = Path(name)
         (scratch / _OWNER).write_text(str(Process.from_pid(os.getpid()) or ""), encoding="ascii")
-        base = scratch / "tree"
+        base = scratch / _name_tree(scratch, tree.top)
         _Checkout(scratch, warn).write(tree, commit, base)
         if pointers := find_lfs_pointers(base, tree.top):
             why = "git-lfs could not fetch them" if tree.has_lfs else "git-lfs is not installed or not set up here"
@@ -165,6 +166,16 @@ def check_out(
                 f"{'is a pointer' if len(pointers) == 1 else 'are pointers'}: {', '.join(pointers[:5])}. {why}"
             )
         yield base / folder.relative_to(tree.top)
+
+
+def _name_tree(scratch: Path, top: Path) -> str:
+    """Name base's tree so that its path is as long as head's.
+
+    A process without a container keeps this path in its variables and in its code: where its memory is, and so what a
+    request costs, would otherwise depend on it.
+    """
+    length = len(str(top)) - len(str(scratch)) - 1
+    return "tree".ljust(min(length, _LONGEST_NAME), "-")[: max(1, length)]
 
 
 def _is_dirty(tree: WorkTree) -> bool:

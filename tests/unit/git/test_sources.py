@@ -13,6 +13,7 @@ from tests.git import git as git_in
 
 from bench_action.engine.ownership import Process
 from bench_action.git.sources import (
+    _name_tree,
     check_out,
     find_commit_time,
     find_former_name,
@@ -168,6 +169,21 @@ def test_check_out__yields_the_counterpart_of_a_folder_and_leaves_nothing(
         assert [path.name for path in older.iterdir()] == ["file"]
 
 
+@pytest.mark.parametrize("name", ["r", "shop", "a-repository-with-a-rather-long-name", "long" * 60])
+def test_check_out__has_a_path_as_long_as_that_of_head(tmp_path: Path, history: str, name: str) -> None:
+    """Where a process has its memory depends on the paths that it keeps."""
+    top = (tmp_path / ".git").parent.rename(tmp_path.with_name(name))
+    with check_out(top / "inner", history) as folder:
+        assert len(str(folder)) == len(str(top / "inner"))
+
+
+def test_check_out__of_a_repository_with_a_very_short_path_is_hardly_longer() -> None:
+    scratch = Path("/tmp/base-12345678")  # noqa: S108 (nothing is written there)
+    assert _name_tree(scratch, Path("/app")) == "t"
+    assert _name_tree(scratch, Path("/home/runner/work/a/a")) == "tr"
+    assert len(_name_tree(scratch, Path("/" + 400 * "x"))) == 255
+
+
 def test_check_out__removes_what_a_killed_run_left_behind(
     tmp_path: Path, git: Callable[..., str], history: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,12 +192,12 @@ def test_check_out__removes_what_a_killed_run_left_behind(
     monkeypatch.setattr("tempfile.tempdir", str(place))
     machine, namespace, *_ = str(Process.from_pid(os.getpid())).split("/")
     for name, owner in (("gone", f"{machine}/{namespace}/4194305/1"), ("mine", str(Process.from_pid(os.getpid())))):
-        (place / f"bench-action-base-{name}").mkdir()
-        (place / f"bench-action-base-{name}" / "owner").write_text(owner, encoding="ascii")
+        (place / f"base-{name}").mkdir()
+        (place / f"base-{name}" / "owner").write_text(owner, encoding="ascii")
     with check_out(tmp_path, history):
         left = {folder.name for folder in place.iterdir()}
-    assert "bench-action-base-mine" in left
-    assert "bench-action-base-gone" not in left
+    assert "base-mine" in left
+    assert "base-gone" not in left
 
 
 def test_find_former_name__follows_a_file_that_was_moved_and_changed(tmp_path: Path, git: Callable[..., str]) -> None:
