@@ -312,8 +312,9 @@ AIMS = (
 )
 
 
-# the same code while each process still drew a hash seed, and folders had names of different lengths (local engine)
-OWN_SEEDS = (Scenario(CALIBRATE, 0, slowdown=math.nan, locally=1), Scenario(SAME, 0, locally=20))
+# the same code while base's folder had a longer path than head's (local engine; in the first twenty runs, each process
+# drew a hash seed)
+UNEQUAL_PATHS = (Scenario(CALIBRATE, 0, slowdown=math.nan, locally=2), Scenario(SAME, 0, locally=29))
 
 
 def _spin(*, let: str, loop: str, show: str) -> str:
@@ -508,7 +509,7 @@ SCENARIOS: Mapping[str, tuple[Scenario, ...]] = {
     "unchanged": UNCHANGED,
     "services": DEDICATED,
     "aims": AIMS,
-    "own-seeds": OWN_SEEDS,
+    "unequal-paths": UNEQUAL_PATHS,
     "rates": RATES,
     "hosts": HOSTS,
     "node": _make_runtime(NODE, 20, 10, 2),
