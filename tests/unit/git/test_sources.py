@@ -169,7 +169,7 @@ def test_check_out__yields_the_counterpart_of_a_folder_and_leaves_nothing(
         assert [path.name for path in older.iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize("name", ["r", "shop", "a-repository-with-a-rather-long-name", "long" * 60])
+@pytest.mark.parametrize("name", ["r", "shop", "a-repository-with-a-rather-long-name", "long" * 40])
 def test_check_out__has_a_path_as_long_as_that_of_head(tmp_path: Path, history: str, name: str) -> None:
     """Where a process has its memory depends on the paths that it keeps."""
     top = (tmp_path / ".git").parent.rename(tmp_path.with_name(name))
