@@ -9,14 +9,12 @@ from bench_action.config.gates import EXACT
 from bench_action.config.schema import ExpectedWork
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Finding, Trial
-from bench_action.model.warning import WRONG_REPLIES
 from bench_action.model.wording import percent, plural
-from bench_action.plan.blocks import Cell, Pair
+from bench_action.plan.blocks import LOADED_PHASES, Cell, Pair
 
 _MANY = 10  # so many more queries per request mean a query in a loop
 _ERRORS = 0.001
 _UNEXPECTED = "most replies have a status that is not expected, and base's do not"
-_LOADED = frozenset({"capacity", "duet", "interleaved", "rate"})
 _LONGEST = 160  # characters of a statement
 CHANCE = 0.005  # of a false alarm by errors that occur by chance: five bad blocks of head and none of base suffice
 _WORK = {"queries": "queries_per_request", "rows": "rows_per_request", "cache_commands": "cache_commands_per_request"}
@@ -104,13 +102,13 @@ def list_loads(trials: Sequence[Trial], cell: Cell) -> list[Load]:
     """List what a cell answered under load, block by block. Late replies are no errors."""
     blocks: dict[tuple[int, str, int], list[Trial]] = {}
     for trial in trials:
-        if trial.cell == str(cell) and trial.phase in _LOADED:
+        if trial.cell == str(cell) and trial.phase in (*LOADED_PHASES, "rate"):
             blocks.setdefault((trial.shard, trial.phase, trial.block), []).append(trial)
     return [
         Load(
             sum(trial.requests for trial in own),
             sum(trial.errors.total - trial.errors.timeout for trial in own),
-            any(warning.code in WRONG_REPLIES for trial in own for warning in trial.warnings),
+            any(trial.answers_wrongly for trial in own),
         )
         for own in blocks.values()
     ]

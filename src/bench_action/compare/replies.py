@@ -7,9 +7,8 @@ from statistics import fmean
 from bench_action.config.schema import Check, ExpectedReply, Profile
 from bench_action.load.replies import compute_size_gap, find_unexpected, is_larger, merge_counts
 from bench_action.model.result import Finding, Replies, Trial
-from bench_action.plan.blocks import Pair
+from bench_action.plan.blocks import LOADED_PHASES, Pair
 
-_LOADED = frozenset({"capacity", "duet", "interleaved"})
 # replies may contain host names, which differ by a few letters between phases and revisions
 _SHARE, _BYTES = 0.02, 32
 _QUERIES_SHARE, _QUERIES = 0.10, 0.1
@@ -25,7 +24,7 @@ def compare_replies(
         profile, counted = profiles.get(own[0].profile), collect_counted_replies(own)
         if profile is None or counted is None:
             continue
-        loaded = [trial for trial in own if trial.phase in _LOADED and trial.requests]
+        loaded = [trial for trial in own if trial.phase in LOADED_PHASES and trial.requests]
         found += [*_compare_sizes(loaded, profile, counted), *_find_statuses(own, profile.expect), *_compare_work(own)]
         if _is_constant(profile, checks):
             found += _compare_bodies(loaded, counted)

@@ -13,14 +13,13 @@ from bench_action.compare.rates import find_missed_rates
 from bench_action.compare.slicing import Choice, choose, describe_noise
 from bench_action.config.gates import AT_RATE, PAIRED, TAIL, Gates
 from bench_action.model.result import NoiseSource, PhaseName, Trial
-from bench_action.model.warning import WRONG_REPLIES
 from bench_action.plan.blocks import PAIRED_PHASES, Block, ElapsedTime, Pair, fit_slices
 from bench_action.plan.timetable import Timetable
 from bench_action.stats.sequential import Course
 
 _TIMED = 3  # blocks whose time decides how many there will be
 _COUNTED = 2  # how often every cell is counted
-_LOADED = 5  # blocks of head with errors, which chance does not give it alone (Fisher's test at `CHANCE`)
+_BAD_BLOCKS = 5  # blocks of head with errors, which chance does not give it alone (Fisher's test at `CHANCE`)
 _RATE = "requests_per_second"
 Ended = Literal["time", "decided"]
 Key = tuple[str, PhaseName]
@@ -200,6 +199,5 @@ class Decider:
 
 def _errs_enough(pair: Pair, trials: Sequence[Trial]) -> bool:
     """Whether head answers most requests wrongly, and has done so often enough to say whether that is chance."""
-    own = (trial for trial in trials if trial.whole_cell == str(pair.head))
-    wrong = any(warning.code in WRONG_REPLIES for trial in own for warning in trial.warnings)
-    return wrong and pair.kind == "revision" and len(list_loads(trials, pair.head)) >= _LOADED
+    wrong = any(trial.answers_wrongly for trial in trials if trial.whole_cell == str(pair.head))
+    return wrong and pair.kind == "revision" and len(list_loads(trials, pair.head)) >= _BAD_BLOCKS

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean, median
 
 from bench_action.compare.summary import trial_values
-from bench_action.model.result import PhaseName, Trial, WarmUp
+from bench_action.model.result import Trial, WarmUp
 from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import percent
+from bench_action.plan.blocks import LOADED_PHASES
 from bench_action.stats.interval import LEAST_BLOCKS
 from bench_action.stats.steady import measure_span_s
 
-LOADED_PHASES: tuple[PhaseName, ...] = ("capacity", "duet", "interleaved")  # with the load of the warm-up
 _LONGEST_S = 600  # the largest `warmup` that a profile may set
 _CLEAR_FALL = 0.15  # three times the error of what a request costs at the end of a warm-up of a second
 

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from bench_action.compare.warmth import LOADED_PHASES, compute_fall, is_fall
+from bench_action.compare.warmth import compute_fall, is_fall
 from bench_action.config.schema import Profile
 from bench_action.load.messages import WarmRun
 from bench_action.load.wrk import parse_errors
 from bench_action.measure.limits import Strain, require_within_limits
 from bench_action.measure.trials import subtract_counters
 from bench_action.model.result import Trial, WarmUp
-from bench_action.plan.blocks import Cell
+from bench_action.plan.blocks import LOADED_PHASES, Cell
 from bench_action.stack.readiness import require_alive
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from bench_action.model.benchmark import Benchmark
 from bench_action.model.metric import Better
-from bench_action.model.warning import RunWarning
+from bench_action.model.warning import WRONG_REPLIES, RunWarning
 
 SCHEMA_VERSION: Final = 1
 
@@ -227,6 +227,11 @@ class Trial(Frozen):
     def whole_cell(self) -> str:
         """The name of the cell of the whole profile."""
         return cell_name(self.variant, self.revision, split_route(self.profile)[0])
+
+    @property
+    def answers_wrongly(self) -> bool:
+        """Whether most replies were errors or redirects that are not expected."""
+        return any(warning.code in WRONG_REPLIES for warning in self.warnings)
 
     @property
     def successful(self) -> int:

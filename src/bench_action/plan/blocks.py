@@ -21,6 +21,7 @@ from typing import Literal, TypeVar
 from bench_action.model.result import PhaseName, Revision, Trial, cell_name, find_routes, name_route, split_route
 
 COUNTS = 6  # the most counts of a cell: two, and four more if those two disagree
+LOADED_PHASES: tuple[PhaseName, ...] = ("capacity", "duet", "interleaved")  # with the load of the warm-up
 PAIRED_PHASES: tuple[PhaseName, ...] = ("duet", "interleaved")  # the phases that compare two subjects under load
 _PAUSE_S = 1.0
 _HASH_SEEDS = 2**31  # fits every runtime, also after adding the number of a track
