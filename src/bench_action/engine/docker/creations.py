@@ -1,9 +1,14 @@
 """Requests that create something: the engine completes them even if a signal interrupts us while we wait."""
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+from docker.errors import APIError
+from docker.models.containers import Container
+from requests.exceptions import RequestException
 
 from bench_action.model.errors import StackError
 
@@ -44,3 +49,14 @@ class Creations:
             with self._changed:
                 self._in_progress -= 1
                 self._changed.notify_all()
+
+
+@contextlib.contextmanager
+def removing_on_failure(container: Container) -> Iterator[None]:
+    """Remove a container that could not be made ready or started: the next one of its kind has its name."""
+    try:
+        yield
+    except Exception:
+        with contextlib.suppress(APIError, RequestException):
+            container.remove(v=True, force=True)
+        raise

@@ -15,7 +15,7 @@ from requests.exceptions import RequestException
 
 from bench_action.engine.docker.build import build_image
 from bench_action.engine.docker.client import connect, translate_errors
-from bench_action.engine.docker.creations import Creations
+from bench_action.engine.docker.creations import Creations, removing_on_failure
 from bench_action.engine.docker.data import DataVolumes
 from bench_action.engine.docker.files import put_files
 from bench_action.engine.docker.health import parse_healthcheck, parse_time
@@ -190,7 +190,7 @@ class DockerEngine(OneMachine):
         with translate_errors(f"could not start {spec.name}", where=f"its container ({spec.kind})"):
             aliases = [host, address, *spec.container.aliases]
             container = self._creations.make(partial(self._create, spec, host, aliases, limits, cpus))
-            with _removing_on_failure(container):
+            with removing_on_failure(container):
                 start_attached(container)
         handle = Handle(
             str(container.id),
@@ -432,7 +432,7 @@ class DockerEngine(OneMachine):
             use_config_proxy=False,  # may contain a password, and no request of a run goes through a proxy
             **self._make_network_options(spec, networks[0], host, aliases, options),
         )
-        with _removing_on_failure(container):
+        with removing_on_failure(container):
             for network in networks[1:]:
                 known = aliases if network == self._name_network(COMMON_SLOT) else []
                 self._client.api.connect_container_to_network(str(container.id), network, aliases=known)
@@ -515,16 +515,6 @@ class DockerEngine(OneMachine):
                 pool.submit(_try, partial(api.remove_network, item["Id"]))
             for item in () if left.containers else left.volumes:
                 pool.submit(_try, partial(api.remove_volume, item["Name"]))
-
-
-@contextlib.contextmanager
-def _removing_on_failure(container: Container) -> Iterator[None]:
-    """Remove a container that could not be made ready or started: the next one of its kind has its name."""
-    try:
-        yield
-    except Exception:
-        _try(partial(container.remove, v=True, force=True))
-        raise
 
 
 def _try(action: Callable[[], object]) -> None:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 
 import docker
-from docker.errors import APIError, DockerException
+from docker.errors import APIError
 from docker.models.containers import Container
 
-from bench_action.engine.docker.creations import Creations
+from bench_action.engine.docker.creations import Creations, removing_on_failure
 from bench_action.engine.docker.recipes import SOCKETS
 
 _MEMORY = 64 * 2**20
@@ -80,11 +80,8 @@ class Sandboxes:
 
     def _start(self, image: str, network: str, host: str, aliases: Sequence[str]) -> str:
         container = self._creations.make(partial(self._create, image, network, host, aliases))
-        try:
+        with removing_on_failure(container):
             start_attached(container)
-        except DockerException:
-            container.remove(force=True)
-            raise
         return str(container.id)
 
     def _create(self, image: str, network: str, host: str, aliases: Sequence[str]) -> Container:
