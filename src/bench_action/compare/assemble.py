@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
+from bench_action.compare.comparison import refuse_gains
 from bench_action.compare.coverage import Coverage
 from bench_action.compare.explain import find_changes
 from bench_action.compare.objectives import find_lost_objectives, warn_of_objectives
@@ -225,7 +226,7 @@ def _judge(
         frozenset(project.rated),
         project.objectives,
     )
-    comparisons = (*compare_pairs(trials, run.pairs, rules), *compare_variants(trials, solo, profiles))
+    compared = (*compare_pairs(trials, run.pairs, rules), *compare_variants(trials, solo, profiles))
     trials_of_own = [trial for trial in trials if trial.variant in own]
     findings = (
         *run.facts.findings,
@@ -234,6 +235,7 @@ def _judge(
         *find_missed_rates(trials_of_own, run.pairs),
         *find_lost_objectives(trials_of_own, run.pairs, project.objectives),
     )
+    comparisons = refuse_gains(compared, findings)
     return _Judged(comparisons, findings, decide_verdict(trials, warnings, comparisons, findings))
 
 

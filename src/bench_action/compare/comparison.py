@@ -1,5 +1,6 @@
 """Build the comparisons of a result, with one builder for each way to measure a metric. Pure."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from bench_action.compare.counting import Count
@@ -7,7 +8,7 @@ from bench_action.compare.evidence import Evidence
 from bench_action.compare.gating import Judgement
 from bench_action.config.gates import Gate
 from bench_action.model.metric import METRICS
-from bench_action.model.result import Comparison, Verdict
+from bench_action.model.result import Comparison, Finding, Verdict
 from bench_action.model.wording import percent
 from bench_action.plan.blocks import Pair
 from bench_action.stats.interval import CONFIDENCE, Ratio
@@ -135,6 +136,19 @@ def rebuild_paired(first: Comparison, evidence: Evidence, judgement: Judgement, 
         "fires": judgement.fires if gate is not None else None,
     }
     return first.model_copy(update=figures)
+
+
+def refuse_gains(comparisons: Sequence[Comparison], findings: Sequence[Finding]) -> tuple[Comparison, ...]:
+    """Compare no gain of a head that fails requests which base serves: an error is often quicker than a reply."""
+    failing = {finding.cell for finding in findings if finding.code == "errors" and finding.fails}
+    refused: dict[str, Any] = {"test": None, "blocks_wanted": None, "fires": None, "verdict": "inconclusive"}
+    refused |= _UNKNOWN | {"reason": "head answers with errors, which may be quicker than its replies"}
+    return tuple(
+        c.model_copy(update=refused)
+        if c.verdict == "improved" and c.method != "count" and c.kind == "revision" and c.whole_cell in failing
+        else c
+        for c in comparisons
+    )
 
 
 def build_unmeasured(metric: str, pair: Pair) -> Comparison:

@@ -13,7 +13,7 @@ from itertools import chain
 from statistics import fmean, stdev
 from typing import Any, TypeVar
 
-from bench_action.compare.comparison import rebuild_paired
+from bench_action.compare.comparison import rebuild_paired, refuse_gains
 from bench_action.compare.evidence import Evidence, build_evidence, build_paired_evidence, pair_blocks
 from bench_action.compare.explain import find_errors
 from bench_action.compare.gating import judge_look
@@ -64,11 +64,12 @@ def merge(results: Sequence[Result]) -> Result:
     infos = tuple(part.shards[0] for part in parts)
     repeated = {cell for cell, often in Counter(chain.from_iterable(info.cells for info in infos)).items() if often > 1}
     trials = tuple(_number_trials(parts))
-    comparisons, disagreements = _merge_comparisons(parts)
+    merged, disagreements = _merge_comparisons(parts)
     subjects = _merge_subjects(parts)
     missing = tuple(_find_missing(infos))
-    warnings = _merge_warnings(parts, comparisons, repeated, disagreements)
     findings = _merge_findings(parts, trials, repeated)
+    comparisons = refuse_gains(merged, findings)
+    warnings = _merge_warnings(parts, comparisons, repeated, disagreements)
     compared, not_compared = _merge_coverage(parts, infos, missing)
     verdict = decide_verdict(trials, warnings, comparisons, findings)
     first = parts[0]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tests.unit.factories import make_count, make_duet, make_trial, warn
 
+from bench_action.compare.comparison import refuse_gains
 from bench_action.compare.explain import find_changes
 from bench_action.compare.pairs import Rules, compare_pairs, split_alpha
 from bench_action.compare.verdict import collect_warnings, decide_verdict
@@ -77,6 +78,25 @@ def test_find_changes__errors_that_may_be_chance_fail_nothing(base: int, head: i
     (found,) = find_changes(with_errors(base, head, trials, read=500), [PAIR], {})
     assert (found.code, found.fails) == ("errors", False)
     assert found.message.endswith(f"in {head} of {trials} blocks: this may be chance")
+
+
+def test_refuse_gains__errors_that_are_quick_are_no_gain() -> None:
+    duets = [trial for n in range(1, 9) for trial in make_duet(n, base=1000 + n, head=1100 + n)]
+    compared = compare_pairs(duets, [PAIR], rules())
+    errors = find_changes(with_errors(0, 6, status=500), [PAIR], {})
+    (refused,) = (c for c in refuse_gains(compared, errors) if c.metric == "cpu_ms_per_request")
+    assert (refused.verdict, refused.ratio, refused.blocks) == ("inconclusive", None, 0)
+    assert refused.reason == "head answers with errors, which may be quicker than its replies"
+    assert decide_verdict(duets, [], refuse_gains(compared, errors), errors) == "regressed"
+    by_chance = find_changes(with_errors(0, 1, status=500), [PAIR], {})
+    assert refuse_gains(compared, by_chance) == compared
+    assert next(c for c in compared if c.metric == "cpu_ms_per_request").verdict == "improved"
+
+
+def test_refuse_gains__fewer_queries_are_a_gain_of_requests_that_are_served() -> None:
+    compared = compare_pairs(counts(queries=5), [PAIR], rules())
+    errors = find_changes(with_errors(0, 6, status=500), [PAIR], {})
+    assert refuse_gains(compared, errors) == compared
 
 
 def test_find_changes__an_application_that_fails_now_and_then_hardly_ever_fails_the_run() -> None:
