@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from tests.unit.shards import make_shard
 
-from bench_action.compare.pairs import split_alpha
+from bench_action.compare.alphas import split_alpha
 from bench_action.config.baseline import Baseline
 from bench_action.config.gates import default_gates
 from bench_action.config.load import Project, load_policy

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench_action.compare.pairs import Rules, compare_pairs, split_alpha
+from bench_action.compare.alphas import Alphas, split_alpha
+from bench_action.compare.pairs import Rules, compare_pairs
 from bench_action.compare.stopping import Decider
 from bench_action.compare.verdict import decide_verdict, is_loss
 from bench_action.config.gates import Gates, default_gates
@@ -168,10 +169,10 @@ def simulate(scenario: Scenario, dice: np.random.Generator) -> Outcome:
         duet=_DUET_PACE,
     )
     decider = Decider(
-        gates, split_alpha(gates, len(pairs)).gated, len(pairs), _DUET_PACE.seconds, scenario.minutes, timetable=times
+        gates, _split_alpha(scenario, gates), len(pairs), _DUET_PACE.seconds, scenario.minutes, timetable=times
     )
     trials = _walk(scenario, machine, pairs, decider)
-    return _judge(trials, pairs, gates, decider, machine.now_s)
+    return _judge(trials, pairs, decider, machine.now_s)
 
 
 def _walk(scenario: Scenario, machine: Machine, pairs: Sequence[Pair], decider: Decider) -> list[Trial]:
@@ -294,8 +295,12 @@ def _trial(scenario: Scenario, machine: Machine, sample: Sample, **more: Any) ->
     return _PLAIN.model_copy(update=update | more)
 
 
-def _judge(trials: list[Trial], pairs: Sequence[Pair], gates: Gates, decider: Decider, seconds: float) -> Outcome:
-    rules = Rules(gates, decider.courses(), split_alpha(gates, len(pairs)))
+def _split_alpha(scenario: Scenario, gates: Gates) -> Alphas:
+    return split_alpha(gates, scenario.pairs, duets=scenario.cpus > 1)
+
+
+def _judge(trials: list[Trial], pairs: Sequence[Pair], decider: Decider, seconds: float) -> Outcome:
+    rules = Rules(decider.gates, decider.courses(), decider.alphas)
     comparisons = compare_pairs(trials, pairs, rules)
     alarms = frozenset(comparison.metric for comparison in comparisons if comparison.verdict == "regressed")
     notable = any(is_loss(comparison) for comparison in comparisons)

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 from benchmarks.rules.rules import Values
 
+from bench_action.compare.alphas import split_alpha
 from bench_action.compare.evidence import Evidence
-from bench_action.compare.gating import judge_losses
-from bench_action.compare.pairs import split_alpha
-from bench_action.config.gates import default_gates
+from bench_action.compare.gating import confirms, judge_losses
+from bench_action.config.gates import COST, RATE, default_gates
 from bench_action.model.result import Verdict
 from bench_action.stats.sequential import Course
 
 BLOCK_S = 8.5  # both restarted and ready in about 2 s, warmed up for 1 to 2 s, 4 to 5 s measured
-_METRICS = ("requests_per_second", "cpu_ms_per_request")
+_METRICS = (RATE, COST)
 _GATES = default_gates()
 _ALPHAS = split_alpha(_GATES, pairs=1).gated
 
@@ -61,11 +61,14 @@ def _end(losses: Values, course: Course) -> End:
 
 def _verdict(losses: Values, course: Course) -> Verdict:
     """Combine both metrics, in the order of `verdict.decide_verdict`."""
-    verdicts: list[Verdict] = []
-    for column, metric in enumerate(_METRICS):
-        evidence = Evidence(metric, tuple(map(float, losses[:, column])), 1.0, 1.0)
-        verdicts.append(judge_losses(evidence, course, _ALPHAS[metric], _GATES[metric]).verdict)
-        if verdicts[-1] == "regressed":
-            break
+    judged = {
+        metric: judge_losses(
+            Evidence(metric, tuple(map(float, losses[:, column])), 1.0, 1.0), course, _ALPHAS[metric], _GATES[metric]
+        )
+        for column, metric in enumerate(_METRICS)
+    }
+    verdicts = [judgement.verdict for judgement in judged.values()]
+    if not confirms(judged[COST], judged[RATE]):
+        verdicts[0] = "inconclusive"
     order: tuple[Verdict, ...] = ("regressed", "inconclusive", "improved", "unchanged", "measured")
     return next(verdict for verdict in order if verdict in verdicts)

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from bench_action.compare.alphas import split_alpha
 from bench_action.compare.explain import find_changes
-from bench_action.compare.pairs import Rules, compare_pairs, compare_variants, default_pairs, split_alpha
+from bench_action.compare.pairs import Rules, compare_pairs, compare_variants, default_pairs
 from bench_action.compare.summary import summarise
 from bench_action.compare.verdict import collect_warnings, decide_verdict
 from bench_action.config.gates import Gates, default_gates

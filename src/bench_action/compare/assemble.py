@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
+from bench_action.compare.alphas import split_alpha
 from bench_action.compare.comparison import refuse_gains
 from bench_action.compare.coverage import Coverage
 from bench_action.compare.explain import find_changes
 from bench_action.compare.objectives import find_lost_objectives, warn_of_objectives
-from bench_action.compare.pairs import Rules, compare_pairs, compare_variants, default_pairs, split_alpha
+from bench_action.compare.pairs import Rules, compare_pairs, compare_variants, default_pairs
 from bench_action.compare.rates import find_missed_rates
 from bench_action.compare.replies import compare_replies
 from bench_action.compare.routes import sum_up_routes
@@ -220,7 +221,7 @@ def _judge(
     rules = Rules(
         dict(gates),
         run.measured.courses,
-        split_alpha(dict(gates), *plan.counts),
+        split_alpha(dict(gates), *plan.counts, duets=plan.design.duets),
         run.shortage,
         frozenset(project.scripts),
         frozenset(project.rated),

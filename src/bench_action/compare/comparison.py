@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from bench_action.compare.counting import Count
 from bench_action.compare.evidence import Evidence
-from bench_action.compare.gating import Judgement
+from bench_action.compare.gating import Judgement, confirms
 from bench_action.config.gates import Gate
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, Finding, Verdict
@@ -136,6 +136,17 @@ def rebuild_paired(first: Comparison, evidence: Evidence, judgement: Judgement, 
         "fires": judgement.fires if gate is not None else None,
     }
     return first.model_copy(update=figures)
+
+
+def refuse_unconfirmed(rate: Comparison, cost: Comparison) -> Comparison:
+    """Leave open a difference of requests/s in duets that CPU/request does not confirm, if both have a gate."""
+    gated = rate.gate is not None and cost.gate is not None
+    if not gated or cost.test is None or rate.method != "duet" or confirms(cost, rate):
+        return rate
+    reason = f"{METRICS[cost.metric].title} does not show the same"
+    return rate.model_copy(
+        update={"verdict": "inconclusive", "significant": False, "relevant": False, "reason": reason}
+    )
 
 
 def refuse_gains(comparisons: Sequence[Comparison], findings: Sequence[Finding]) -> tuple[Comparison, ...]:

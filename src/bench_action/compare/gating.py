@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 from bench_action.compare.evidence import Evidence
 from bench_action.config.gates import RELEVANT, Gate
@@ -87,6 +88,28 @@ def judge_look(seen: Look, evidence: Evidence, course: Course, alpha: float, gat
     )
 
 
+class Difference(Protocol):
+    """How base and head differ in a metric."""
+
+    @property
+    def significant(self) -> bool:
+        """Whether it is no chance."""
+
+    @property
+    def ratio(self) -> float | None:
+        """That of head to base."""
+
+
+def confirms(cost: Difference, rate: Difference) -> bool:
+    """Whether CPU/request shows the difference that requests/s shows in the same duets, if it shows one.
+
+    While both subjects share a busy CPU, one follows from the other, so the two have one alpha (`split_alpha`).
+    """
+    if not rate.significant:
+        return True
+    return cost.significant and ((cost.ratio or 1.0) > 1) == ((rate.ratio or 1.0) < 1)
+
+
 def _matters(seen: Look, evidence: Evidence) -> bool:
     """Whether a change is large enough to matter to a reader, with any gate or none."""
     limit = RELEVANT[evidence.metric]
@@ -137,14 +160,16 @@ def _difference(seen: Look, evidence: Evidence) -> float:
 
 
 def _is_bounded(seen: Look, evidence: Evidence, gate: Gate, course: Course, *, higher: bool) -> bool:
-    """Whether a loss that counts is excluded; before the end also a gain, which more blocks may show."""
+    """Whether a loss that counts is excluded; before the end also a gain and a broken gate, which more may show."""
     bound, size = seen.bound(0.99), max(gate.size, UNCHANGED)
     worst, best = seen.mean + bound, seen.mean - bound
     small = math.expm1(min(worst, LARGEST_LOG)) * evidence.base < gate.absolute
     if worst >= _log(size, higher=higher) and not small:
         return False
-    over = course.ended or seen.blocks >= course.cap
-    return over or small or -best < _log(size, higher=not higher)
+    if small or course.ended or seen.blocks >= course.cap:
+        return True
+    near = seen.mean + seen.sd / math.sqrt(seen.blocks)  # more blocks may well show a loss that breaks a fine gate
+    return -best < _log(size, higher=not higher) and near < _log(gate.size, higher=higher)
 
 
 def _count_wanted_blocks(seen: Look, gate: Gate, level: float, *, higher: bool) -> int:

@@ -13,14 +13,14 @@ from itertools import chain
 from statistics import fmean, stdev
 from typing import Any, TypeVar
 
-from bench_action.compare.comparison import rebuild_paired, refuse_gains
+from bench_action.compare.comparison import rebuild_paired, refuse_gains, refuse_unconfirmed
 from bench_action.compare.evidence import Evidence, build_evidence, build_paired_evidence, pair_blocks
 from bench_action.compare.explain import find_errors
 from bench_action.compare.gating import judge_look
 from bench_action.compare.rates import AT_RATE_FINDINGS, find_missed_rates
 from bench_action.compare.summary import summarise
 from bench_action.compare.verdict import decide_verdict, list_false_differences
-from bench_action.config.gates import PAIRED, TAIL, TAIL_BLOCKS, Gate
+from bench_action.config.gates import COST, PAIRED, RATE, TAIL, TAIL_BLOCKS, Gate
 from bench_action.config.shard import MOST
 from bench_action.model.errors import InputError
 from bench_action.model.metric import METRICS
@@ -224,7 +224,14 @@ def _merge_comparisons(parts: Sequence[Result]) -> tuple[tuple[Comparison, ...],
         merged, warning = _judge_together(seen, parts[0].shards[0].gates)
         comparisons.append(merged)
         warnings += [warning] if warning is not None else []
-    return tuple(comparisons), warnings
+    costs = {(c.kind, c.base, c.head, c.profile): c for c in comparisons if c.metric == COST}
+    confirmed = (
+        refuse_unconfirmed(c, costs[key])
+        if c.metric == RATE and (key := (c.kind, c.base, c.head, c.profile)) in costs
+        else c
+        for c in comparisons
+    )
+    return tuple(confirmed), warnings
 
 
 def _find_evidence(part: Result, c: Comparison) -> Evidence | None:

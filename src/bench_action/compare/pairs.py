@@ -4,40 +4,51 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from bench_action.compare.comparison import build_exact, build_paired, build_solo, build_unmeasured
+from bench_action.compare.alphas import Alphas
+from bench_action.compare.comparison import (
+    build_exact,
+    build_paired,
+    build_solo,
+    build_unmeasured,
+    refuse_unconfirmed,
+)
 from bench_action.compare.counting import count_metric, find_unused_services, select_counts
 from bench_action.compare.evidence import Evidence, build_evidence, build_paired_evidence, check_duets, pair_blocks
 from bench_action.compare.gating import judge_losses
 from bench_action.compare.objectives import build_rate_evidence
 from bench_action.compare.summary import trial_values
 from bench_action.compare.uncompared import Attempt, explain_few_blocks, explain_uncompared
-from bench_action.config.gates import ALONE, AT_RATE, EXACT, OBJECTIVE, PAIRED, SERVICES, TAIL, TAIL_BLOCKS, Gate, Gates
+from bench_action.config.gates import (
+    ALONE,
+    AT_RATE,
+    COST,
+    EXACT,
+    OBJECTIVE,
+    PAIRED,
+    RATE,
+    SERVICES,
+    TAIL,
+    TAIL_BLOCKS,
+    Gate,
+    Gates,
+)
 from bench_action.config.schema import Objective
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, PhaseName, Trial, find_routes
 from bench_action.plan.blocks import Cell, Pair
 from bench_action.stats.interval import LEAST_BLOCKS, estimate_ratio
-from bench_action.stats.sequential import ALPHA, Course
+from bench_action.stats.sequential import Course
 
 # compared between variants that are loaded alone; the summaries have the rest
-_COMPARED = ("requests_per_second", "latency_p50_us", "latency_p99_us", "cpu_ms_per_request", "memory_peak_mib")
+_COMPARED = (RATE, "latency_p50_us", "latency_p99_us", COST, "memory_peak_mib")
 _UNGATED = Gate(max_gain=0.0, level="warn")
-_RATE, _COST, _TOTAL = "requests_per_second", "cpu_ms_per_request", "total_cpu_ms_per_request"
-_FINEST, _COARSEST = 0.01, 0.05
+_TOTAL = "total_cpu_ms_per_request"
 _ORDER = (*PAIRED, *ALONE, *AT_RATE, *OBJECTIVE, *EXACT)
 _WITHOUT_USE = {
     "db_cpu_ms_per_request": "no request makes a query",
     "cache_cpu_ms_per_request": "no request uses the cache",
     _TOTAL: "no request uses a service",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Alphas:
-    """The alpha of one comparison, in which noise may raise an alarm: of a gated metric, by name, and of any other."""
-
-    gated: Mapping[str, float]
-    ungated: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,43 +76,13 @@ class Rules:
         }
         return {metric: gate for metric, gate in self.gates.items() if metric not in unknown}
 
-    def choose_alpha(self, metric: str) -> float:
-        """Choose the alpha of one comparison of a metric."""
-        return self.alphas.gated[metric] if metric in self.gates else self.alphas.ungated
+    def choose_alpha(self, metric: str, *, in_turn: bool = False) -> float:
+        """Choose the alpha of one comparison of a metric. `in_turn`: whether slices in turn measured it."""
+        return self.alphas.choose(metric, in_turn=in_turn) if metric in self.gates else self.alphas.ungated
 
     def course(self, pair: Pair, phase: PhaseName, blocks: int) -> Course:
         """Get the course that was planned for a pair and phase; without a plan, a single look at all blocks."""
         return self.courses.get((str(pair), phase), Course(max(2, blocks), ended=True))
-
-
-def split_alpha(gates: Gates, pairs: int, routes: int = 0, rated: int = 0, objectives: int = 0) -> Alphas:
-    """Divide the run's alpha among all comparisons in which noise may raise an alarm (Bonferroni, with weights).
-
-    So one run in 100 raises a false alarm, at most. A gated metric gets alpha in inverse proportion to the size of its
-    gate, from 1 % to 5 %: noise seldom reaches a coarse gate with any alpha, and a fine one needs most of it. Weights
-    that are chosen before the data keep the error rate (Genovese, Roeder and Wasserman 2006, Biometrika 93). Requests/s
-    counts twice: by duets, and by slices in turn if duets cannot compare it. Metrics without a gate fail no run; they
-    share a separate 1 % in equal parts.
-
-    `routes`: how many requests of mixes are compared, each by what is measured with one connection. `rated`: how many
-    pairs are compared at a fixed rate, `objectives`: how many by the highest rate that holds one; `pairs`: how many are
-    under full load.
-    """
-    times = {
-        **dict.fromkeys(PAIRED, pairs),
-        _RATE: 2 * pairs,
-        **dict.fromkeys(ALONE, pairs + routes),
-        **dict.fromkeys(AT_RATE, rated),
-        **dict.fromkeys(OBJECTIVE, objectives),
-    }
-    weights = {metric: 1 / min(max(gate.size, _FINEST), _COARSEST) for metric, gate in gates.items() if metric in times}
-    total = sum(weight * times[metric] for metric, weight in weights.items())
-    # CPU/request of a request of a mix has no gate
-    others = routes + sum(number for metric, number in times.items() if metric not in gates)
-    return Alphas(
-        {metric: ALPHA * weight / total if total else ALPHA for metric, weight in weights.items()},
-        ALPHA / max(1, others),
-    )
 
 
 def compare_variants(
@@ -152,8 +133,8 @@ def _compare_pair(trials: Sequence[Trial], pair: Pair, rules: Rules) -> list[Com
     counted = (_compare_counts(metric, pair, own, gates.get(metric)) for metric in EXACT)
     found = {c.metric: c for c in (*_compare_blocks(trials, pair, rules), *counted) if c is not None}
     if pair.kind == "variant":
-        if _RATE not in found and (solo := _compare_cells_alone(_RATE, trials, pair)):
-            found[_RATE] = solo
+        if RATE not in found and (solo := _compare_cells_alone(RATE, trials, pair)):
+            found[RATE] = solo
     else:
         attempt = Attempt(pair, trials, rules.shortage)
         if not pair.head.route:
@@ -163,6 +144,8 @@ def _compare_pair(trials: Sequence[Trial], pair: Pair, rules: Rules) -> list[Com
                 continue
             found[metric] = _add_reason(found.get(metric) or _report_uncompared(metric, attempt, gate), attempt)
         if not pair.head.route:
+            if {RATE, COST} <= found.keys():
+                found[RATE] = refuse_unconfirmed(found[RATE], found[COST])
             _let_stand_in(found, attempt)
     return sorted(found.values(), key=lambda comparison: _ORDER.index(comparison.metric))
 
@@ -173,7 +156,7 @@ def _compare_blocks(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterat
     fit = bool(duets) and not check_duets(duets).faults
     alone, compared = list(ALONE), set[str]()
     for metric in PAIRED:
-        in_turn = bool(turns) and not (fit if metric == _RATE else duets)
+        in_turn = bool(turns) and not (fit if metric == RATE else duets)
         phase: Literal["duet", "interleaved"] = "interleaved" if in_turn else "duet"
         blocks = turns if in_turn else duets
         if metric == "memory_peak_mib" and "memory_mib" in compared:
@@ -184,7 +167,7 @@ def _compare_blocks(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterat
         elif metric in SERVICES:  # in results of older versions, whose subjects shared their services
             alone.append(metric)
     if pair.head.route:
-        alone.append(_COST)
+        alone.append(COST)
     for metric in alone:
         if evidence := build_evidence(latency, metric):
             yield _judge(pair, evidence, Course(max(2, len(latency)), ended=True), rules, "interleaved")
@@ -214,7 +197,8 @@ def _judge(
     pair: Pair, evidence: Evidence, course: Course, rules: Rules, method: Literal["duet", "interleaved", "rate", "slo"]
 ) -> Comparison:
     gate = rules.gates.get(evidence.metric) if pair.kind == "revision" else None
-    judgement = judge_losses(evidence, course, rules.choose_alpha(evidence.metric), gate or _UNGATED)
+    alpha = rules.choose_alpha(evidence.metric, in_turn=method == "interleaved")
+    judgement = judge_losses(evidence, course, alpha, gate or _UNGATED)
     return build_paired(pair, evidence, judgement, gate, method)
 
 
@@ -291,7 +275,7 @@ def _add_reason(comparison: Comparison, attempt: Attempt) -> Comparison:
     if comparison.blocks < LEAST_BLOCKS:
         reason = explain_few_blocks(comparison.metric, comparison.blocks, attempt)
         return comparison.model_copy(update={"reason": reason})
-    if comparison.metric == _RATE and attempt.faults:
+    if comparison.metric == RATE and attempt.faults:
         return comparison.model_copy(update={"reason": f"{attempt.faults}, so the two were measured in turn"})
     return comparison
 
@@ -302,16 +286,16 @@ def _let_stand_in(found: dict[str, Comparison], attempt: Attempt) -> None:
     CPU/request stands in if duets had unequal shares of the CPU and nothing else is wrong: costs do not depend on
     shares. Requests/s stands in if the host does not show CPU time: in a duet, one follows from the other.
     """
-    rate, cost, total = (found.get(metric) for metric in (_RATE, _COST, _TOTAL))
+    rate, cost, total = (found.get(metric) for metric in (RATE, COST, _TOTAL))
     if rate is None or cost is None:
         return
     undecided = rate.verdict == "inconclusive" and not _excludes_no_change(rate)
     if undecided and attempt.only_shares and _is_judged(cost):
-        why = f"{attempt.faults}; {METRICS[_COST].title} stands in for it"
-        found[_RATE] = rate.model_copy(update={"verdict": "measured", "blocks_wanted": None, "reason": why})
+        why = f"{attempt.faults}; {METRICS[COST].title} stands in for it"
+        found[RATE] = rate.model_copy(update={"verdict": "measured", "blocks_wanted": None, "reason": why})
     elif cost.verdict == "inconclusive" and not cost.blocks and _is_judged(rate):
-        why = f"{cost.reason}; {METRICS[_RATE].title} stands in for it"
-        found[_COST] = cost.model_copy(update={"verdict": "measured", "reason": why})
+        why = f"{cost.reason}; {METRICS[RATE].title} stands in for it"
+        found[COST] = cost.model_copy(update={"verdict": "measured", "reason": why})
         if total is not None:
             found[_TOTAL] = total.model_copy(update={"verdict": "measured", "reason": cost.reason})
 

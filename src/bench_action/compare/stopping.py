@@ -5,14 +5,15 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Literal
 
+from bench_action.compare.alphas import Alphas
 from bench_action.compare.counting import find_unused_services, is_settled
 from bench_action.compare.evidence import build_evidence, build_paired_evidence, check_duets, pair_blocks
 from bench_action.compare.explain import list_loads
-from bench_action.compare.gating import judge_losses
+from bench_action.compare.gating import confirms, judge_losses
 from bench_action.compare.rates import find_missed_rates
 from bench_action.compare.slicing import Choice, choose, describe_noise
-from bench_action.config.gates import AT_RATE, PAIRED, TAIL, Gates
-from bench_action.model.result import NoiseSource, PhaseName, Trial
+from bench_action.config.gates import AT_RATE, COST, PAIRED, RATE, TAIL, Gates
+from bench_action.model.result import NoiseSource, PhaseName, Trial, Verdict
 from bench_action.plan.blocks import PAIRED_PHASES, Block, ElapsedTime, Pair, fit_slices
 from bench_action.plan.timetable import Timetable
 from bench_action.stats.sequential import Course
@@ -20,7 +21,6 @@ from bench_action.stats.sequential import Course
 _TIMED = 3  # blocks whose time decides how many there will be
 _COUNTED = 2  # how often every cell is counted
 _BAD_BLOCKS = 5  # blocks of head with errors, which chance does not give it alone (Fisher's test at `CHANCE`)
-_RATE = "requests_per_second"
 Ended = Literal["time", "decided"]
 Key = tuple[str, PhaseName]
 
@@ -29,7 +29,7 @@ Key = tuple[str, PhaseName]
 class Decider:
     """Decides for each block whether it is still needed.
 
-    `alphas`: metric → that of one comparison, `seconds` the time that a pair may take for all blocks of one phase, and
+    `alphas`: that of each comparison. `seconds`: the time that a pair may take for all blocks of one phase, and
     `minutes` the limit of the whole run. `to_the_end`: no pair stops early, so that the smallest detectable change is
     known as well as time allows. `timetable` reserves time for pairs, which other phases must not use up. Blocks of
     phase `interleaved` that follow a pair's duets are needed only if the duets cannot compare rates. `rate_blocks`: the
@@ -37,7 +37,7 @@ class Decider:
     """
 
     gates: Gates
-    alphas: Mapping[str, float]
+    alphas: Alphas
     pairs: int
     seconds: float
     minutes: float | None = None
@@ -89,17 +89,22 @@ class Decider:
             return False
         findings = list(find_missed_rates(trials, [pair]))
         gated = [metric for metric in AT_RATE if metric in self.gates and metric != TAIL]
-        evidence = [(metric, build_evidence(blocks, metric)) for metric in gated]
-        verdicts = [
-            (judge_losses(found, course, self.alphas[metric], self.gates[metric]).verdict, self.gates[metric].level)
-            for metric, found in evidence
-            if found is not None
-        ]
-        broken = any(finding.fails for finding in findings) or ("regressed", "fail") in verdicts
-        undecided = any(not finding.fails for finding in findings) or any(v == "inconclusive" for v, _ in verdicts)
-        if broken or (verdicts and not undecided):
+        judged = {
+            metric: judge_losses(found, course, self.alphas.gated[metric], self.gates[metric]).verdict
+            for metric in gated
+            if (found := build_evidence(blocks, metric)) is not None
+        }
+        broken = any(finding.fails for finding in findings) or self._breaks(judged)
+        undecided = any(not finding.fails for finding in findings) or "inconclusive" in judged.values()
+        if broken or (judged and not undecided):
             self._over[key] = "decided"
         return key in self._over
+
+    def _breaks(self, verdicts: Mapping[str, Verdict]) -> bool:
+        """Whether a gate is broken that fails the run."""
+        return any(
+            verdict == "regressed" and self.gates[metric].level == "fail" for metric, verdict in verdicts.items()
+        )
 
     def courses(self) -> Mapping[Key, Course]:
         """Get the course of each pair and phase, to judge its blocks at the end."""
@@ -163,7 +168,7 @@ class Decider:
         pair = str(block.pair)
         if not any(trial.pair == pair and trial.phase == "duet" for trial in trials):
             return not any(phase == "duet" for _, phase in (*self._over, *self._caps))
-        gated = _RATE in self.gates and block.pair is not None and block.pair.kind == "revision"
+        gated = RATE in self.gates and block.pair is not None and block.pair.kind == "revision"
         return gated and pair not in self._broken and self._is_unfit(pair, trials)
 
     def _is_unfit(self, pair: str, trials: Sequence[Trial]) -> bool:
@@ -177,21 +182,22 @@ class Decider:
         if course.reached(len(blocks)) != len(blocks):
             return False
         after_duets = phase == "interleaved" and any(trial.pair == pair and trial.phase == "duet" for trial in trials)
-        verdicts = []
         unused = find_unused_services(trials, cells) if cells is not None else set()
-        for metric in (name for name in ((_RATE,) if after_duets else PAIRED) if name in self.gates):
-            if metric in unused:
-                continue
-            evidence = build_paired_evidence(blocks, metric)
-            if evidence is None:
-                continue
-            gate = self.gates[metric]
-            verdict = judge_losses(evidence, course, self.alphas[metric], gate).verdict
-            if verdict == "regressed" and gate.level == "fail":
-                self._broken.add(pair)
-                return True
-            verdicts.append(verdict)
-        if bool(verdicts) and "inconclusive" not in verdicts:
+        gated = [name for name in ((RATE,) if after_duets else PAIRED) if name in self.gates and name not in unused]
+        judged = {
+            metric: judge_losses(
+                evidence, course, self.alphas.choose(metric, in_turn=phase == "interleaved"), self.gates[metric]
+            )
+            for metric in gated
+            if (evidence := build_paired_evidence(blocks, metric)) is not None
+        }
+        verdicts = {metric: judgement.verdict for metric, judgement in judged.items()}
+        if phase == "duet" and {RATE, COST} <= judged.keys() and not confirms(judged[COST], judged[RATE]):
+            verdicts[RATE] = "inconclusive"
+        if self._breaks(verdicts):
+            self._broken.add(pair)
+            return True
+        if verdicts and "inconclusive" not in verdicts.values():
             return True
         # more duets would not become comparable: the rest of the time is for slices in turn
         return phase == "duet" and 2 * len(blocks) >= course.cap and self._is_unfit(pair, trials)

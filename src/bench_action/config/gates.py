@@ -46,14 +46,15 @@ class Gate(BaseModel):
         return self
 
 
+RATE, COST = "requests_per_second", "cpu_ms_per_request"
 # counted over a fixed number of requests: the same code gives the same number, so any change counts
 EXACT = ("queries_per_request", "rows_per_request", "cache_commands_per_request")
 # the cost of services → how often requests use them
 SERVICES = {"db_cpu_ms_per_request": "queries_per_request", "cache_cpu_ms_per_request": "cache_commands_per_request"}
 # measured while both subjects share a CPU, each with its own services
 PAIRED = (
-    "requests_per_second",
-    "cpu_ms_per_request",
+    RATE,
+    COST,
     "total_cpu_ms_per_request",
     *SERVICES,
     "latency_p99_us",

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bench_action.compare.alphas import split_alpha
 from bench_action.compare.assemble import Measured
-from bench_action.compare.pairs import split_alpha
 from bench_action.compare.stopping import Decider
 from bench_action.compare.warmth import describe_cold
 from bench_action.config.schema import Profile
@@ -135,7 +135,7 @@ def _make_decider(plan: Plan) -> Decider:
     gates = project.config.all_gates
     return Decider(
         gates,
-        split_alpha(gates, *plan.counts).gated,
+        split_alpha(gates, *plan.counts, duets=plan.design.duets),
         max(1, pairs),
         project.policy.duet.seconds,
         project.policy.minutes,

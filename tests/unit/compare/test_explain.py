@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from tests.unit.factories import make_count, make_duet, make_trial, warn
 
+from bench_action.compare.alphas import split_alpha
 from bench_action.compare.comparison import refuse_gains
 from bench_action.compare.explain import find_changes
-from bench_action.compare.pairs import Rules, compare_pairs, split_alpha
+from bench_action.compare.pairs import Rules, compare_pairs
 from bench_action.compare.verdict import collect_warnings, decide_verdict
 from bench_action.config.gates import ALONE, AT_RATE, OBJECTIVE, PAIRED, Gate, default_gates
 from bench_action.config.schema import ExpectedWork
@@ -128,11 +129,23 @@ def test_compare_pairs__a_duet_compares_rate_and_cost() -> None:
 
 def test_split_alpha__divides_alpha_among_everything_that_may_raise_an_alarm() -> None:
     gates = default_gates()
-    alphas = split_alpha(gates, 1).gated
-    # requests/s by duets, and by slices in turn
+    alphas = split_alpha(gates, 1)
+    # requests/s by duets is no further way: it is tested only where CPU/request is significant
     once = ("cpu_ms_per_request", "total_cpu_ms_per_request", "latency_p50_us", "db_cpu_ms_per_request")
-    assert 2 * alphas["requests_per_second"] + sum(alphas[metric] for metric in once) == pytest.approx(0.01)
-    assert split_alpha(gates, 5).gated["latency_p50_us"] == pytest.approx(alphas["latency_p50_us"] / 5)
+    assert alphas.turns + sum(alphas.gated[metric] for metric in once) == pytest.approx(0.01)
+    assert split_alpha(gates, 5).gated["latency_p50_us"] == pytest.approx(alphas.gated["latency_p50_us"] / 5)
+    in_turn = split_alpha(gates, 1, duets=False)
+    assert sum(in_turn.gated[metric] for metric in ("requests_per_second", *once)) == pytest.approx(0.01)
+    assert in_turn.turns == in_turn.gated["requests_per_second"] > alphas.turns
+
+
+@pytest.mark.parametrize("without", ["requests_per_second", "cpu_ms_per_request"])
+def test_split_alpha__only_two_gates_share_theirs(without: str) -> None:
+    gates = {metric: gate for metric, gate in default_gates().items() if metric in {*PAIRED, *ALONE}}
+    del gates[without]
+    alphas = split_alpha(gates, 1)
+    turns = alphas.turns if "requests_per_second" in gates else 0.0
+    assert sum(alphas.gated.values()) + turns == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize("without", [(), ("latency_p50_us",), tuple(default_gates())])
@@ -143,7 +156,7 @@ def test_split_alpha__metrics_without_a_gate_share_one_percent_whether_others_ha
     gates = {metric: gate for metric, gate in default_gates().items() if metric not in without}
     pairs, routes, rated, objectives = (*counts, 0, 0, 0)[:4]
     alphas = split_alpha(gates, *counts)
-    times = dict.fromkeys(PAIRED, pairs) | {"requests_per_second": 2 * pairs, "cpu_ms_per_request of a request": routes}
+    times = dict.fromkeys(PAIRED, pairs) | {"cpu_ms_per_request of a request": routes}
     times |= dict.fromkeys(ALONE, pairs + routes) | dict.fromkeys(AT_RATE, rated) | dict.fromkeys(OBJECTIVE, objectives)
     assert sum(number for metric, number in times.items() if metric not in gates) * alphas.ungated == pytest.approx(
         0.01
@@ -160,14 +173,40 @@ def test_rules__cpu_of_a_request_of_a_mix_has_no_gate_and_no_gated_alpha() -> No
 
 def test_split_alpha__a_coarse_gate_needs_less_of_it() -> None:
     alphas = split_alpha(default_gates(), 1).gated
-    assert alphas["requests_per_second"] == alphas["cpu_ms_per_request"] == pytest.approx(0.01 * 100 / 373.3, rel=0.001)
-    assert alphas["total_cpu_ms_per_request"] == pytest.approx(alphas["cpu_ms_per_request"] / 3)
+    assert alphas["requests_per_second"] == alphas["cpu_ms_per_request"] == pytest.approx(0.01 * 200 / 293.3, rel=0.001)
+    assert alphas["total_cpu_ms_per_request"] == pytest.approx(alphas["cpu_ms_per_request"] / 6)
     assert (
-        alphas["latency_p50_us"] == alphas["db_cpu_ms_per_request"] == pytest.approx(alphas["cpu_ms_per_request"] / 5)
+        alphas["latency_p50_us"] == alphas["db_cpu_ms_per_request"] == pytest.approx(alphas["cpu_ms_per_request"] / 10)
     )
     tiny, large = Gate(max_loss=0.0001), Gate(max_gain=5.0)
-    odd = split_alpha({"requests_per_second": tiny, "cpu_ms_per_request": large}, 1).gated
-    assert odd["requests_per_second"] == pytest.approx(5 * odd["cpu_ms_per_request"])
+    odd = split_alpha({"requests_per_second": tiny, "total_cpu_ms_per_request": large}, 1).gated
+    assert odd["requests_per_second"] == pytest.approx(5 * odd["total_cpu_ms_per_request"])
+
+
+def compare_noise(seed: int) -> dict[str, Comparison]:
+    """Compare duets of the same code, whose shares of the CPU wander."""
+    dice = np.random.default_rng(seed)
+    trials = []
+    for n in range(1, 9):
+        for trial in make_duet(n, base=1000, head=1000):
+            cpu = {**trial.cpu_ms, "application": 2000.0 * float(np.exp(0.004 * dice.standard_normal()))}
+            requests = round(trial.requests * float(np.exp(0.01 * dice.standard_normal())))
+            trials.append(trial.model_copy(update={"cpu_ms": cpu, "requests": requests}))
+    return by_metric(trials)
+
+
+def test_compare_pairs__requests_per_second_differ_only_where_cpu_per_request_does() -> None:
+    found = [compare_noise(seed) for seed in range(400)]
+    alarms = [each for each in found if each["requests_per_second"].significant]
+    assert all(each["cpu_ms_per_request"].significant for each in alarms)
+    reasons = {each["requests_per_second"].reason for each in found}
+    assert reasons == {"", "application CPU/request does not show the same"}
+    refused = [each for each in found if each["requests_per_second"].reason]
+    assert {each["requests_per_second"].verdict for each in refused} == {"inconclusive"}
+    assert not any(each["requests_per_second"].relevant for each in refused)
+    # each of the two is tested at its alpha, and together they raise no more alarms than one
+    differing = sum(each["cpu_ms_per_request"].significant for each in found)
+    assert differing <= 400 * 2 * 0.01 + 3 * 3
 
 
 @pytest.mark.parametrize(

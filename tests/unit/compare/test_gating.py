@@ -154,6 +154,13 @@ def test_verdicts__a_slowdown_of_2_percent_is_found() -> None:
     assert verdicts["improved"] == 0
 
 
+def test_verdicts__a_slowdown_just_above_the_gate_is_not_called_unchanged_before_time_is_up() -> None:
+    verdicts, blocks = simulated(0.013, 0.0105, cap=14, runs=600)
+    assert verdicts["regressed"] >= 0.75 * 600
+    assert verdicts["unchanged"] <= 0.15 * 600
+    assert blocks > 10
+
+
 def test_verdicts__a_slowdown_of_5_percent_is_always_found_early() -> None:
     verdicts, blocks = simulated(0.05, 0.0134, cap=24, runs=300)
     assert verdicts["regressed"] == 300

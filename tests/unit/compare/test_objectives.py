@@ -6,8 +6,9 @@ import pytest
 from tests.unit.compare.test_rates import PAIR, PROFILE, make_turn
 from tests.unit.factories import make_subject
 
+from bench_action.compare.alphas import split_alpha
 from bench_action.compare.objectives import build_rate_evidence, find_lost_objectives, warn_of_objectives
-from bench_action.compare.pairs import Rules, compare_pairs, split_alpha
+from bench_action.compare.pairs import Rules, compare_pairs
 from bench_action.compare.steps import judge_step
 from bench_action.compare.summary import summarise
 from bench_action.config.gates import default_gates

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 from tests.unit.factories import make_count, make_duet
 
+from bench_action.compare.alphas import Alphas
 from bench_action.compare.explain import find_errors
 from bench_action.compare.stopping import Decider
 from bench_action.config.gates import default_gates
@@ -21,7 +22,7 @@ PROFILE = "article-500"
 PAIR = Pair("revision", Cell("aiohttp", "base", PROFILE), Cell("aiohttp", "head", PROFILE))
 MOST = 60
 WIGGLE = (0.004, -0.006, 0.002, -0.003, 0.005, -0.002, 0.001, -0.001)
-ALPHAS = dict.fromkeys(default_gates(), 0.0025)
+ALPHAS = Alphas(dict.fromkeys(default_gates(), 0.0025), 0.0025, 0.0025)
 
 
 def decider(seconds: float = 120.0, minutes: float | None = None, *, to_the_end: bool = False) -> Decider:

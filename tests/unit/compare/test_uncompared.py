@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from tests.unit.factories import PAIR, make_count, make_duet, make_latency, make_trial, make_turns
 
-from bench_action.compare.pairs import Rules, compare_pairs, split_alpha
+from bench_action.compare.alphas import split_alpha
+from bench_action.compare.pairs import Rules, compare_pairs
 from bench_action.compare.verdict import collect_warnings, decide_verdict, is_loss
 from bench_action.config.gates import AT_RATE, OBJECTIVE, Gate, default_gates
 from bench_action.model.result import Comparison, Trial
