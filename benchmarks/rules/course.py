@@ -7,7 +7,7 @@ from benchmarks.rules.rules import Values
 
 from bench_action.compare.alphas import split_alpha
 from bench_action.compare.evidence import Evidence
-from bench_action.compare.gating import confirms, judge_losses
+from bench_action.compare.gating import UNCONFIRMED, confirms, judge_losses
 from bench_action.config.gates import COST, RATE, default_gates
 from bench_action.model.result import Verdict
 from bench_action.stats.sequential import Course
@@ -69,6 +69,6 @@ def _verdict(losses: Values, course: Course) -> Verdict:
     }
     verdicts = [judgement.verdict for judgement in judged.values()]
     if not confirms(judged[COST], judged[RATE]):
-        verdicts[0] = "inconclusive"
+        verdicts[0] = UNCONFIRMED.get(verdicts[0], verdicts[0])
     order: tuple[Verdict, ...] = ("regressed", "inconclusive", "improved", "unchanged", "measured")
     return next(verdict for verdict in order if verdict in verdicts)

@@ -34,11 +34,10 @@ def split_alpha(
     gate, from 1 % to 5 %: noise seldom reaches a coarse gate with any alpha, and a fine one needs most of it. Weights
     that are chosen before the data keep the error rate (Genovese, Roeder and Wasserman 2006, Biometrika 93).
 
-    In duets, requests/s and CPU/request are one way to an alarm, and both have its alpha, the sum of what they would
-    have: requests/s is tested only where CPU/request is significant (`confirms`), so noise that raises an alarm has to
-    get past the test of CPU/request (fixed sequence: Maurer, Hothorn and Lehmacher 1995; with interim analyses: Glimm,
-    Maurer and Bretz 2010, Stat. Med. 29). Requests/s by slices in turn, if duets cannot compare it, is one more way,
-    with the weight of a coarse gate, as it cannot see small changes.
+    In duets, requests/s and CPU/request count as one way to an alarm, and both have the alpha of the two together:
+    requests/s is tested only where CPU/request is significant (`confirms`), so a false alarm in either must first pass
+    the test of CPU/request (fixed sequence: Maurer, Hothorn and Lehmacher 1995; with interim analyses: Glimm, Maurer
+    and Bretz 2010, Stat. Med. 29). Requests/s by slices in turn, if duets cannot compare it, is one more way.
 
     Metrics without a gate fail no run; they share a separate 1 % in equal parts.
 
@@ -53,12 +52,13 @@ def split_alpha(
         **dict.fromkeys(OBJECTIVE, objectives),
     }
     weights = {metric: 1 / min(max(gate.size, _FINEST), _COARSEST) for metric, gate in gates.items() if metric in times}
-    turns = 1 / _COARSEST if duets and RATE in gates else 0.0
+    shared = duets and {RATE, COST} <= weights.keys()
+    turns = weights.get(RATE, 0.0) if duets else 0.0
     total = sum(weight * times[metric] for metric, weight in weights.items()) + turns * pairs
-    if duets and {RATE, COST} <= weights.keys():
+    if shared:
         weights[RATE] = weights[COST] = weights[RATE] + weights[COST]
     each = {metric: ALPHA * weight / total if total else ALPHA for metric, weight in weights.items()}
-    # CPU/request of a request of a mix has no gate; requests/s without one has no turns
+    in_turn = ALPHA * turns / total if turns and total else each.get(RATE, ALPHA)
+    # CPU/request of a request of a mix has no gate
     others = routes + sum(number for metric, number in times.items() if metric not in gates)
-    in_turn = (ALPHA * turns / total if total else ALPHA) if turns else each.get(RATE, ALPHA)
     return Alphas(each, ALPHA / max(1, others), in_turn)

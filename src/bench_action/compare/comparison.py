@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from bench_action.compare.counting import Count
 from bench_action.compare.evidence import Evidence
-from bench_action.compare.gating import Judgement, confirms
+from bench_action.compare.gating import UNCONFIRMED, Judgement, confirms
 from bench_action.config.gates import Gate
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, Finding, Verdict
@@ -138,15 +138,23 @@ def rebuild_paired(first: Comparison, evidence: Evidence, judgement: Judgement, 
     return first.model_copy(update=figures)
 
 
-def refuse_unconfirmed(rate: Comparison, cost: Comparison) -> Comparison:
-    """Leave open a difference of requests/s in duets that CPU/request does not confirm, if both have a gate."""
-    gated = rate.gate is not None and cost.gate is not None
-    if not gated or cost.test is None or rate.method != "duet" or confirms(cost, rate):
+def confirm(rate: Comparison, cost: Comparison) -> Comparison:
+    """Let requests/s of duets differ only where CPU/request does, with which it shares alpha.
+
+    So what it detects is no smaller than what CPU/request detects.
+    """
+    if rate.method != "duet" or rate.test is None or cost.test is None:
         return rate
-    reason = f"{METRICS[cost.metric].title} does not show the same"
-    return rate.model_copy(
-        update={"verdict": "inconclusive", "significant": False, "relevant": False, "reason": reason}
-    )
+    if rate.smallest_detectable is not None and cost.smallest_detectable is not None:
+        detectable = max(rate.smallest_detectable, cost.smallest_detectable)
+        rate = rate.model_copy(update={"smallest_detectable": detectable})
+    if confirms(cost, rate):
+        return rate
+    update: dict[str, Any] = {"significant": False, "relevant": False}
+    if rate.verdict in UNCONFIRMED:
+        update |= {"verdict": UNCONFIRMED[rate.verdict], "fires": None, "blocks_wanted": None}
+        update["reason"] = f"{METRICS[cost.metric].title} does not show the same change"
+    return rate.model_copy(update=update)
 
 
 def refuse_gains(comparisons: Sequence[Comparison], findings: Sequence[Finding]) -> tuple[Comparison, ...]:
@@ -155,11 +163,17 @@ def refuse_gains(comparisons: Sequence[Comparison], findings: Sequence[Finding])
     refused: dict[str, Any] = {"test": None, "blocks_wanted": None, "fires": None, "verdict": "inconclusive"}
     refused |= _UNKNOWN | {"reason": "head answers with errors, which may be quicker than its replies"}
     return tuple(
-        c.model_copy(update=refused)
-        if c.verdict == "improved" and c.method != "count" and c.kind == "revision" and c.whole_cell in failing
+        c.model_copy(update=refused if c.gate is not None else {**refused, "verdict": "measured"})
+        if _is_gain(c) and c.kind == "revision" and c.whole_cell in failing
         else c
         for c in comparisons
     )
+
+
+def _is_gain(c: Comparison) -> bool:
+    """Whether something that is not counted became better."""
+    better = (c.difference < 0) == (METRICS[c.metric].better == "lower")
+    return c.method != "count" and (c.verdict == "improved" or (c.relevant and better))
 
 
 def build_unmeasured(metric: str, pair: Pair) -> Comparison:

@@ -1,6 +1,7 @@
 """Judge the losses of a metric by its gate. Pure."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from bench_action.stats.interval import CONFIDENCE, LEAST_BLOCKS
 from bench_action.stats.sequential import Course, Look, count_blocks, look, smallest_detectable
 
 UNCHANGED = 0.02  # a limit below this cannot be excluded in two minutes on a shared machine
+UNCONFIRMED: Mapping[Verdict, Verdict] = {"regressed": "inconclusive", "improved": "measured"}  # without CPU/request
 _SHARES = (0.8, 0.9, 1.0)
 _ONE_SIDED = (1 - CONFIDENCE) / 2  # so that the interval of a significant change never includes "no change"
 
@@ -70,7 +72,7 @@ def judge_look(seen: Look, evidence: Evidence, course: Course, alpha: float, gat
         ratio=math.exp(-seen.mean if higher else seen.mean),
         ci_low=_exp(low),
         ci_high=_exp(high),
-        smallest_detectable=smallest_detectable(seen.sd, blocks, final, seen.groups),
+        smallest_detectable=smallest_detectable(seen.sd, blocks, sure, seen.groups),
         significant=significant,
         relevant=relevant,
         blocks_wanted=_count_wanted_blocks(seen, gate, level, higher=higher) if verdict == "inconclusive" else None,
@@ -88,24 +90,29 @@ def judge_look(seen: Look, evidence: Evidence, course: Course, alpha: float, gat
     )
 
 
-class Difference(Protocol):
-    """How base and head differ in a metric."""
+class Tested(Protocol):
+    """What a test of a metric found."""
 
     @property
     def significant(self) -> bool:
-        """Whether it is no chance."""
+        """Whether base and head differ."""
 
     @property
     def ratio(self) -> float | None:
         """That of head to base."""
 
+    @property
+    def test(self) -> SequentialTest | None:
+        """The test; None if there were too few blocks for one."""
 
-def confirms(cost: Difference, rate: Difference) -> bool:
-    """Whether CPU/request shows the difference that requests/s shows in the same duets, if it shows one.
+
+def confirms(cost: Tested, rate: Tested) -> bool:
+    """Whether CPU/request shows the change that requests/s shows in the same duets, if it shows one.
 
     While both subjects share a busy CPU, one follows from the other, so the two have one alpha (`split_alpha`).
+    Without a test of CPU/request, requests/s has it alone.
     """
-    if not rate.significant:
+    if not rate.significant or cost.test is None:
         return True
     return cost.significant and ((cost.ratio or 1.0) > 1) == ((rate.ratio or 1.0) < 1)
 
@@ -160,7 +167,7 @@ def _difference(seen: Look, evidence: Evidence) -> float:
 
 
 def _is_bounded(seen: Look, evidence: Evidence, gate: Gate, course: Course, *, higher: bool) -> bool:
-    """Whether a loss that counts is excluded; before the end also a gain and a broken gate, which more may show."""
+    """Whether a loss that counts is excluded; before the end, also that more blocks are likely to show a change."""
     bound, size = seen.bound(0.99), max(gate.size, UNCHANGED)
     worst, best = seen.mean + bound, seen.mean - bound
     small = math.expm1(min(worst, LARGEST_LOG)) * evidence.base < gate.absolute

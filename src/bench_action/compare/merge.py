@@ -13,7 +13,7 @@ from itertools import chain
 from statistics import fmean, stdev
 from typing import Any, TypeVar
 
-from bench_action.compare.comparison import rebuild_paired, refuse_gains, refuse_unconfirmed
+from bench_action.compare.comparison import confirm, rebuild_paired, refuse_gains
 from bench_action.compare.evidence import Evidence, build_evidence, build_paired_evidence, pair_blocks
 from bench_action.compare.explain import find_errors
 from bench_action.compare.gating import judge_look
@@ -214,7 +214,7 @@ def _merge_comparisons(parts: Sequence[Result]) -> tuple[tuple[Comparison, ...],
     found: dict[tuple[str, ...], list[tuple[Result, Comparison]]] = {}
     for part in parts:
         for c in part.comparisons:
-            found.setdefault((c.kind, c.metric, c.base, c.head, c.profile), []).append((part, c))
+            found.setdefault((c.metric, *_name(c)), []).append((part, c))
     comparisons, warnings = [], []
     for group in found.values():
         if len(group) == 1:
@@ -224,14 +224,17 @@ def _merge_comparisons(parts: Sequence[Result]) -> tuple[tuple[Comparison, ...],
         merged, warning = _judge_together(seen, parts[0].shards[0].gates)
         comparisons.append(merged)
         warnings += [warning] if warning is not None else []
-    costs = {(c.kind, c.base, c.head, c.profile): c for c in comparisons if c.metric == COST}
-    confirmed = (
-        refuse_unconfirmed(c, costs[key])
-        if c.metric == RATE and (key := (c.kind, c.base, c.head, c.profile)) in costs
-        else c
-        for c in comparisons
-    )
-    return tuple(confirmed), warnings
+    if {RATE, COST} <= parts[0].shards[0].gates.keys():
+        costs = {_name(c): c for c in comparisons if c.metric == COST}
+        comparisons = [
+            confirm(c, costs[_name(c)]) if c.metric == RATE and _name(c) in costs else c for c in comparisons
+        ]
+    return tuple(comparisons), warnings
+
+
+def _name(c: Comparison) -> tuple[str, ...]:
+    """Name what was compared, with every metric."""
+    return c.kind, c.base, c.head, c.profile
 
 
 def _find_evidence(part: Result, c: Comparison) -> Evidence | None:
@@ -258,7 +261,7 @@ def _judge_together(seen: Sequence[_Seen], gates: Mapping[str, GateInfo]) -> tup
         blocks[one.comparison.method] += one.group.blocks if one.group is not None else 0
     method = blocks.most_common(1)[0][0]
     usable = [(one, one.group) for one in seen if one.group is not None and one.comparison.method == method]
-    alphas = [one.comparison.test.alpha for one in seen if one.comparison.test is not None]
+    alphas = [one.comparison.test.alpha for one, _ in usable if one.comparison.test is not None]
     groups = [group for _, group in usable]
     pooled = pool(groups, min(alphas)) if alphas else None
     if pooled is None or len(usable) < 2 or pooled.blocks < LEAST_BLOCKS:

@@ -10,7 +10,7 @@ from bench_action.compare.comparison import (
     build_paired,
     build_solo,
     build_unmeasured,
-    refuse_unconfirmed,
+    confirm,
 )
 from bench_action.compare.counting import count_metric, find_unused_services, select_counts
 from bench_action.compare.evidence import Evidence, build_evidence, build_paired_evidence, check_duets, pair_blocks
@@ -132,6 +132,8 @@ def _compare_pair(trials: Sequence[Trial], pair: Pair, rules: Rules) -> list[Com
     gates = rules.gates if pair.kind == "revision" else {}
     counted = (_compare_counts(metric, pair, own, gates.get(metric)) for metric in EXACT)
     found = {c.metric: c for c in (*_compare_blocks(trials, pair, rules), *counted) if c is not None}
+    if {RATE, COST} <= found.keys() & rules.gates.keys():
+        found[RATE] = confirm(found[RATE], found[COST])
     if pair.kind == "variant":
         if RATE not in found and (solo := _compare_cells_alone(RATE, trials, pair)):
             found[RATE] = solo
@@ -144,8 +146,6 @@ def _compare_pair(trials: Sequence[Trial], pair: Pair, rules: Rules) -> list[Com
                 continue
             found[metric] = _add_reason(found.get(metric) or _report_uncompared(metric, attempt, gate), attempt)
         if not pair.head.route:
-            if {RATE, COST} <= found.keys():
-                found[RATE] = refuse_unconfirmed(found[RATE], found[COST])
             _let_stand_in(found, attempt)
     return sorted(found.values(), key=lambda comparison: _ORDER.index(comparison.metric))
 

@@ -9,7 +9,7 @@ from bench_action.compare.alphas import Alphas
 from bench_action.compare.counting import find_unused_services, is_settled
 from bench_action.compare.evidence import build_evidence, build_paired_evidence, check_duets, pair_blocks
 from bench_action.compare.explain import list_loads
-from bench_action.compare.gating import confirms, judge_losses
+from bench_action.compare.gating import UNCONFIRMED, confirms, judge_losses
 from bench_action.compare.rates import find_missed_rates
 from bench_action.compare.slicing import Choice, choose, describe_noise
 from bench_action.config.gates import AT_RATE, COST, PAIRED, RATE, TAIL, Gates
@@ -21,7 +21,7 @@ from bench_action.stats.sequential import Course
 _TIMED = 3  # blocks whose time decides how many there will be
 _COUNTED = 2  # how often every cell is counted
 _BAD_BLOCKS = 5  # blocks of head with errors, which chance does not give it alone (Fisher's test at `CHANCE`)
-Ended = Literal["time", "decided"]
+Ended = Literal["time", "decided", "unfit"]
 Key = tuple[str, PhaseName]
 
 
@@ -133,7 +133,7 @@ class Decider:
             self._caps[key] = max(_TIMED, self._plan_blocks(key, trials, blocks_s))
         if len(blocks_s) >= self._caps[key]:
             return "time"
-        return "decided" if not self.to_the_end and self._is_decided(block.pair, key, trials) else None
+        return None if self.to_the_end else self._decide(block.pair, key, trials)
 
     def _plan_blocks(self, key: Key, trials: Sequence[Trial], blocks_s: Sequence[float]) -> int:
         """Compute how many blocks fit in the time, and choose the length of the later duets' slices.
@@ -174,13 +174,16 @@ class Decider:
     def _is_unfit(self, pair: str, trials: Sequence[Trial]) -> bool:
         return bool(check_duets(pair_blocks(trials, pair, "duet")).faults)
 
-    def _is_decided(self, cells: Pair | None, key: Key, trials: Sequence[Trial]) -> bool:
-        """Whether a look answers everything: every gate is decided, or one that fails the run is broken."""
+    def _decide(self, cells: Pair | None, key: Key, trials: Sequence[Trial]) -> Ended | None:
+        """Look at the blocks: `decided` if every gate is, or one that fails the run is broken; else None.
+
+        `unfit` if more duets would not become comparable, at half of them: the time left is for slices in turn.
+        """
         pair, phase = key
         blocks = pair_blocks(trials, pair, phase)
         course = Course(self._caps[key], ended=False)
         if course.reached(len(blocks)) != len(blocks):
-            return False
+            return None
         after_duets = phase == "interleaved" and any(trial.pair == pair and trial.phase == "duet" for trial in trials)
         unused = find_unused_services(trials, cells) if cells is not None else set()
         gated = [name for name in ((RATE,) if after_duets else PAIRED) if name in self.gates and name not in unused]
@@ -193,14 +196,14 @@ class Decider:
         }
         verdicts = {metric: judgement.verdict for metric, judgement in judged.items()}
         if phase == "duet" and {RATE, COST} <= judged.keys() and not confirms(judged[COST], judged[RATE]):
-            verdicts[RATE] = "inconclusive"
+            verdicts[RATE] = UNCONFIRMED.get(verdicts[RATE], verdicts[RATE])
         if self._breaks(verdicts):
             self._broken.add(pair)
-            return True
+            return "decided"
         if verdicts and "inconclusive" not in verdicts.values():
-            return True
-        # more duets would not become comparable: the rest of the time is for slices in turn
-        return phase == "duet" and 2 * len(blocks) >= course.cap and self._is_unfit(pair, trials)
+            return "decided"
+        unfit = phase == "duet" and 2 * len(blocks) >= course.cap and self._is_unfit(pair, trials)
+        return "unfit" if unfit else None
 
 
 def _errs_enough(pair: Pair, trials: Sequence[Trial]) -> bool:

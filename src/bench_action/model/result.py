@@ -477,7 +477,9 @@ class RouteFigures(Frozen):
 class SequentialTest(Frozen):
     """How a pair's blocks were tested for a change in one metric (docs/how-it-decides.md, "One verdict by hand")."""
 
-    alpha: float = Field(description="of all looks at this metric together, for a loss; a gain has as much")
+    alpha: float = Field(
+        description="of all looks, for a loss; a gain has as much. In duets, requests/s and CPU/request share it"
+    )
     planned_blocks: int = Field(description="the most blocks that were planned; the last look comes after them")
     last: bool = Field(description="whether this was the last look: no more blocks would come")
     sd: float = Field(

@@ -81,6 +81,8 @@ def _advise_more(c: Comparison, result: Result, pace: Pace) -> str:
         minutes = math.ceil((result.timings.get("measure", 0.0) + more_s) / 60)
         if minutes <= _LONGEST_MIN:
             return f"`--max-minutes {minutes}` would decide it."
+    if c.test is not None and c.test.p_worse <= c.test.level:  # CPU/request does not show it, with any gate
+        return "More blocks would show it there as well, or show that it is chance."
     if c.smallest_detectable is None or c.smallest_detectable > _WIDEST_GATE:
         return "More blocks are needed, or a quieter machine."
     wide = math.ceil(100 * max(_SMALLEST_GATE, c.smallest_detectable, 1.5 * (c.gate or 0.0)))

@@ -16,7 +16,7 @@ from bench_action.config.rules import AppliedRules
 from bench_action.config.schema import Config, ExpectedWork
 from bench_action.model.errors import StackError
 from bench_action.model.machine import Machine
-from bench_action.model.result import RuleChange, RunInfo, Source, Trial
+from bench_action.model.result import Errors, RuleChange, RunInfo, Source, Trial
 from bench_action.model.warning import Code
 from bench_action.plan.blocks import Cell
 from bench_action.plan.design import make_design
@@ -84,6 +84,19 @@ def test_assemble__base_judges_and_heads_verdict_is_stored_too() -> None:
     assert (result.verdict, result.rules, result.rule_changes) == ("regressed", "base", CHANGED)
     assert result.verdict_by_head_rules == "measured"  # a loss of a fifth, which no gate of head's forbids
     assert (result.compared, result.not_compared) == ((str(CELL),), ())
+
+
+def test_assemble__quick_errors_are_no_gain() -> None:
+    trials = [
+        trial.model_copy(update={"errors": Errors(read=trial.requests // 50)})
+        if (trial.phase, trial.side) == ("duet", "head")
+        else trial
+        for trial in slower(-0.2)
+    ]
+    result = assemble(plan(), measured(trials), facts())
+    assert result.verdict == "regressed"
+    assert not any(c.verdict == "improved" or c.relevant for c in result.comparisons)
+    assert assemble(plan(), measured(slower(-0.2)), facts()).verdict == "improved"
 
 
 def test_assemble__heads_verdict_also_goes_by_heads_work() -> None:

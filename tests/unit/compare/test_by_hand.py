@@ -86,7 +86,7 @@ def test_example__is_the_stored_run() -> None:
         assert float(loss) == pytest.approx(true, abs=6e-5)
     test = comparison["test"]
     assert (test["planned_blocks"], test["last"], comparison["verdict"]) == (9, False, "regressed")
-    expected = (0.01 * 200 / 293.3, 0.00282, 0.0000047)
+    expected = (0.01 * 200 / 373.3, 0.00222, 0.0000047)
     assert (test["alpha"], test["level"], test["p_worse"]) == pytest.approx(expected, rel=0.01)
     assert (comparison["ratio"], comparison["ci_low"], comparison["ci_high"]) == pytest.approx(
         (1.749, 1.596, 1.916), abs=6e-4
@@ -102,4 +102,4 @@ def test_levels__are_as_the_table_says() -> None:
     assert set(levels) == {9, 12, 16, 22}
     for cap, found in levels.items():
         course = Course(cap, ended=False)
-        assert found == pytest.approx([course.level(look, 0.01 * 200 / 293.3) for look in course.looks], abs=6e-6)
+        assert found == pytest.approx([course.level(look, 0.01 * 200 / 373.3) for look in course.looks], abs=6e-6)

@@ -179,6 +179,44 @@ def test_merge__errors_in_few_blocks_of_several_runners_are_judged_together() ->
     assert merged.verdict == "regressed"
 
 
+def test_merge__requests_per_second_differ_only_where_cpu_per_request_does() -> None:
+    def waiting(number: int) -> Result:
+        """Head answers 1.3 % fewer requests with the same CPU/request."""
+        found = shard(number, 992.0, shares=SAME)
+        trials = tuple(
+            trial.model_copy(update={"cpu_ms": {**trial.cpu_ms, "application": 0.989 * trial.cpu_ms["application"]}})
+            if trial.side == "head"
+            else trial
+            for trial in found.trials
+        )
+        return found.model_copy(update={"trials": trials})
+
+    slower, waits = merge([shard(n, 988.0, shares=SAME) for n in (1, 2)]), merge([waiting(n) for n in (1, 2)])
+    rates = [
+        next(c for c in found.comparisons if (c.metric, c.kind) == ("requests_per_second", "revision"))
+        for found in (slower, waits)
+    ]
+    assert [(c.verdict, c.significant) for c in rates] == [("regressed", True), ("inconclusive", False)]
+
+
+def test_merge__quick_errors_are_no_gain() -> None:
+    def fail(number: int) -> Result:
+        found = shard(number, 1200.0, shares=SAME)
+        trials = (
+            trial.model_copy(update={"errors": Errors(read=trial.requests // 50)})
+            if trial.revision == "head" and trial.phase != "count"
+            else trial
+            for trial in found.trials
+        )
+        return found.model_copy(update={"trials": tuple(trials)})
+
+    merged = merge([fail(1), fail(2)])
+    assert merged.verdict == "regressed"
+    assert not any(c.verdict == "improved" for c in merged.comparisons)
+    costs = next(c for c in merged.comparisons if (c.metric, c.kind) == ("cpu_ms_per_request", "revision"))
+    assert costs.reason == "head answers with errors, which may be quicker than its replies"
+
+
 def test_merge__a_self_test_is_judged_by_all_blocks_together() -> None:
     def tested(number: int, head: float) -> Result:
         found = shard(number, head, shares=SAME)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import pytest
 from tests.unit.factories import make_count, make_duet
 
-from bench_action.compare.alphas import Alphas
+from bench_action.compare.alphas import split_alpha
 from bench_action.compare.explain import find_errors
 from bench_action.compare.stopping import Decider
-from bench_action.config.gates import default_gates
+from bench_action.config.gates import Gate, default_gates
 from bench_action.config.schema import PairPhase
 from bench_action.model.result import Errors, PhaseName, Trial
 from bench_action.model.warning import Code
@@ -22,7 +22,7 @@ PROFILE = "article-500"
 PAIR = Pair("revision", Cell("aiohttp", "base", PROFILE), Cell("aiohttp", "head", PROFILE))
 MOST = 60
 WIGGLE = (0.004, -0.006, 0.002, -0.003, 0.005, -0.002, 0.001, -0.001)
-ALPHAS = Alphas(dict.fromkeys(default_gates(), 0.0025), 0.0025, 0.0025)
+ALPHAS = split_alpha(default_gates(), 1)
 
 
 def decider(seconds: float = 120.0, minutes: float | None = None, *, to_the_end: bool = False) -> Decider:
@@ -54,6 +54,37 @@ def test_enough__the_same_code_stops_at_a_look() -> None:
 
 def test_enough__a_large_loss_stops_at_the_first_look() -> None:
     assert blocks_taken(decider(), 0.10) == 5
+
+
+def make_disagreeing(count: int) -> list[Trial]:
+    """Make duets in which head answers 1.1 % fewer requests, with hardly more CPU/request, by 0.1 % ± 0.3."""
+    found = []
+    for number in range(1, count + 1):
+        for trial in make_duet(number, base=10_000 + number, head=9_890 + number):
+            factor = 0.989 * (1.001 + 0.003 * (-1) ** number) if trial.side == "head" else 1.0
+            cpu = {**trial.cpu_ms, "application": trial.cpu_ms["application"] * factor}
+            found.append(trial.model_copy(update={"cpu_ms": cpu}))
+    return found
+
+
+def test_enough__a_loss_of_requests_that_cpu_per_request_does_not_show_ends_no_pair() -> None:
+    for gates, expected in ((default_gates(), False), ({"requests_per_second": Gate(max_loss=0.01)}, True)):
+        chosen = Decider(gates, split_alpha(gates, 1), 1, 120.0)
+        for number in range(1, 6):
+            chosen.enough(Block("duet", number, (), PAIR), make_disagreeing(number - 1), ElapsedTime(0.0, [7.5] * 3))
+        blocks_s = [7.5] * 5
+        assert chosen.enough(Block("duet", 6, (), PAIR), make_disagreeing(5), ElapsedTime(0.0, blocks_s)) == expected
+
+
+def test_enough__duets_that_cannot_compare_are_judged_as_if_time_were_up() -> None:
+    chosen, trials = decider(), list[Trial]()
+    for number in range(1, MOST):
+        if chosen.enough(Block("duet", number, (), PAIR), trials, ElapsedTime(0.0, [7.5] * (number - 1))):
+            break
+        head = 10_000 * 0.55 / 0.45 * math.exp(-0.012 - 5 * WIGGLE[number % 8])  # so that CPU/request is undecided
+        trials += make_duet(number, base=10_000, head=head, shares=(0.45, 0.55))
+    assert number == 9
+    assert chosen.courses()[str(PAIR), "duet"].ended
 
 
 def test_enough__an_undecided_pair_continues_to_the_cap() -> None:
