@@ -13,7 +13,7 @@ _FINEST, _COARSEST = 0.01, 0.05
 class Alphas:
     """The alpha of one comparison: of a gated metric, by name, and of any other.
 
-    `turns`: of gated requests/s, if slices in turn decide it as duets cannot.
+    `turns`: of gated requests/s where slices in turn decide it, because duets cannot.
     """
 
     gated: Mapping[str, float]

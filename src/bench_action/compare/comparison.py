@@ -145,9 +145,9 @@ def confirm(rate: Comparison, cost: Comparison) -> Comparison:
     """
     if rate.method != "duet" or rate.test is None or cost.test is None:
         return rate
-    if rate.smallest_detectable is not None and cost.smallest_detectable is not None:
-        detectable = max(rate.smallest_detectable, cost.smallest_detectable)
-        rate = rate.model_copy(update={"smallest_detectable": detectable})
+    own, other = rate.smallest_detectable, cost.smallest_detectable
+    if own is not None and other is not None and other > own:
+        rate = rate.model_copy(update={"smallest_detectable": other, "fires": None})
     if confirms(cost, rate):
         return rate
     update: dict[str, Any] = {"significant": False, "relevant": False}
@@ -157,13 +157,20 @@ def confirm(rate: Comparison, cost: Comparison) -> Comparison:
     return rate.model_copy(update=update)
 
 
+def is_unconfirmed(c: Comparison) -> bool:
+    """Whether it would have broken its gate, had CPU/request shown the same (`confirm`)."""
+    level = min(c.test.level, (1 - CONFIDENCE) / 2) if c.test is not None else 0.0
+    broken = c.test is not None and c.test.p_worse <= level and c.blocks_wanted is None
+    return broken and c.method == "duet" and c.verdict == "inconclusive" and not c.significant
+
+
 def refuse_gains(comparisons: Sequence[Comparison], findings: Sequence[Finding]) -> tuple[Comparison, ...]:
-    """Compare no gain of a head that fails requests which base serves: an error is often quicker than a reply."""
+    """Withhold the gains of a head that fails requests which base serves: an error is often quicker than a reply."""
     failing = {finding.cell for finding in findings if finding.code == "errors" and finding.fails}
-    refused: dict[str, Any] = {"test": None, "blocks_wanted": None, "fires": None, "verdict": "inconclusive"}
+    refused: dict[str, Any] = {"test": None, "blocks_wanted": None, "fires": None, "by_shard": {}}
     refused |= _UNKNOWN | {"reason": "head answers with errors, which may be quicker than its replies"}
     return tuple(
-        c.model_copy(update=refused if c.gate is not None else {**refused, "verdict": "measured"})
+        c.model_copy(update={**refused, "verdict": "inconclusive" if c.gate is not None else "measured"})
         if _is_gain(c) and c.kind == "revision" and c.whole_cell in failing
         else c
         for c in comparisons

@@ -15,7 +15,7 @@ from bench_action.stats.interval import CONFIDENCE, LEAST_BLOCKS
 from bench_action.stats.sequential import Course, Look, count_blocks, look, smallest_detectable
 
 UNCHANGED = 0.02  # a limit below this cannot be excluded in two minutes on a shared machine
-UNCONFIRMED: Mapping[Verdict, Verdict] = {"regressed": "inconclusive", "improved": "measured"}  # without CPU/request
+UNCONFIRMED: Mapping[Verdict, Verdict] = {"regressed": "inconclusive", "improved": "measured"}  # of requests/s
 _SHARES = (0.8, 0.9, 1.0)
 _ONE_SIDED = (1 - CONFIDENCE) / 2  # so that the interval of a significant change never includes "no change"
 
@@ -167,7 +167,7 @@ def _difference(seen: Look, evidence: Evidence) -> float:
 
 
 def _is_bounded(seen: Look, evidence: Evidence, gate: Gate, course: Course, *, higher: bool) -> bool:
-    """Whether a loss that counts is excluded; before the end, also that more blocks are likely to show a change."""
+    """Whether a loss that counts is ruled out and, before the end, any change that more blocks may well show."""
     bound, size = seen.bound(0.99), max(gate.size, UNCHANGED)
     worst, best = seen.mean + bound, seen.mean - bound
     small = math.expm1(min(worst, LARGEST_LOG)) * evidence.base < gate.absolute

@@ -177,7 +177,7 @@ class Decider:
     def _decide(self, cells: Pair | None, key: Key, trials: Sequence[Trial]) -> Ended | None:
         """Look at the blocks: `decided` if every gate is, or one that fails the run is broken; else None.
 
-        `unfit` if more duets would not become comparable, at half of them: the time left is for slices in turn.
+        `unfit` if, halfway through, duets still cannot be compared: the time left goes to slices in turn.
         """
         pair, phase = key
         blocks = pair_blocks(trials, pair, phase)
@@ -196,7 +196,7 @@ class Decider:
         }
         verdicts = {metric: judgement.verdict for metric, judgement in judged.items()}
         if phase == "duet" and {RATE, COST} <= judged.keys() and not confirms(judged[COST], judged[RATE]):
-            verdicts[RATE] = UNCONFIRMED.get(verdicts[RATE], verdicts[RATE])
+            verdicts[RATE] = "inconclusive" if verdicts[RATE] in UNCONFIRMED else verdicts[RATE]
         if self._breaks(verdicts):
             self._broken.add(pair)
             return "decided"

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 
+from bench_action.compare.comparison import is_unconfirmed
 from bench_action.compare.evidence import FAULTS
 from bench_action.config.gates import ALONE, AT_RATE, OBJECTIVE
 from bench_action.model.result import Comparison, Result
@@ -81,8 +82,8 @@ def _advise_more(c: Comparison, result: Result, pace: Pace) -> str:
         minutes = math.ceil((result.timings.get("measure", 0.0) + more_s) / 60)
         if minutes <= _LONGEST_MIN:
             return f"`--max-minutes {minutes}` would decide it."
-    if c.test is not None and c.test.p_worse <= c.test.level:  # CPU/request does not show it, with any gate
-        return "More blocks would show it there as well, or show that it is chance."
+    if is_unconfirmed(c):  # another gate would need it, too
+        return "More blocks would tell whether it changes as well; if not, requests wait: compare at a fixed `rate`."
     if c.smallest_detectable is None or c.smallest_detectable > _WIDEST_GATE:
         return "More blocks are needed, or a quieter machine."
     wide = math.ceil(100 * max(_SMALLEST_GATE, c.smallest_detectable, 1.5 * (c.gate or 0.0)))

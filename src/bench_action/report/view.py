@@ -149,7 +149,7 @@ def _describe_variant_pair(c: Comparison) -> str:
         return f"{lead} ({plural(c.blocks, 'block')}: too few for an interval)."
     low, high = (c.ci_low, c.ci_high) if (c.ratio or 1.0) >= 1 else (1 / c.ci_high, 1 / c.ci_low)
     bounds = f"{numbers.factor(low)} to {numbers.factor(high)}"
-    unsure = "" if c.significant else ", which includes no difference"
+    unsure = ", which includes no difference" if low <= 1 <= high else "" if c.significant else ", which may be chance"
     together = ", both at the same time on one CPU" if c.method == "duet" else ""
     return f"{lead}: {percent(c.confidence)} interval {bounds}{unsure}, from {c.blocks} blocks{together}."
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.factories import make_count, make_duet, make_trial, warn
+from tests.unit.factories import LATENCY, make_count, make_duet, make_trial, warn
 
 from bench_action.compare.alphas import split_alpha
 from bench_action.compare.comparison import refuse_gains
@@ -24,6 +24,7 @@ pytestmark = pytest.mark.unit
 PROFILE = "article-500"
 PAIR = Pair("revision", Cell("aiohttp", "base", PROFILE), Cell("aiohttp", "head", PROFILE))
 SELECT = Statement(text="SELECT id FROM item", calls=10, rows=200)
+UNCONFIRMED = "application CPU/request does not show the same change"
 LOOP = Statement(text="SELECT text FROM tag WHERE id = $1", calls=200, rows=200)
 
 
@@ -83,7 +84,10 @@ def test_find_changes__errors_that_may_be_chance_fail_nothing(base: int, head: i
 
 def test_refuse_gains__errors_that_are_quick_are_no_gain() -> None:
     duets = [trial for n in range(1, 9) for trial in make_duet(n, base=1000 + n, head=1100 + n)]
+    quick = LATENCY.model_copy(update={"p99_us": 0.2 * LATENCY.p99_us})
+    duets = [t.model_copy(update={"latency": quick}) if t.side == "head" else t for t in duets]
     compared = compare_pairs(duets, [PAIR], rules())
+    assert any(c.relevant and c.gate is None for c in compared)
     errors = find_changes(with_errors(0, 6, status=500), [PAIR], {})
     (refused,) = (c for c in refuse_gains(compared, errors) if c.metric == "cpu_ms_per_request")
     assert (refused.verdict, refused.ratio, refused.blocks) == ("inconclusive", None, 0)
@@ -184,12 +188,12 @@ def test_split_alpha__a_coarse_gate_needs_less_of_it() -> None:
 
 
 def make_blocks(dice: np.random.Generator, blocks: int, rate_sd: float, cost_sd: float) -> list[Trial]:
-    """Duets of the same code: losses of requests/s and of CPU/request, of which only a part is the same."""
+    """Make duets of the same code whose CPU/request varies by `cost_sd`, and requests/s by `rate_sd` in addition."""
     trials = []
     for n in range(1, blocks + 1):
-        for trial in make_duet(n, base=1000, head=1000):
-            cost = float(np.exp(cost_sd * dice.standard_normal()))
-            rate = float(np.exp(rate_sd * dice.standard_normal())) / cost
+        for trial in make_duet(n, base=10_000, head=10_000):
+            cost, rate = (float(np.exp(sd * dice.standard_normal())) for sd in (cost_sd, rate_sd))
+            rate /= cost
             cpu = {**trial.cpu_ms, "application": trial.cpu_ms["application"] * cost * rate}
             trials.append(trial.model_copy(update={"cpu_ms": cpu, "requests": round(trial.requests * rate)}))
     return trials
@@ -200,20 +204,28 @@ def test_compare_pairs__requests_per_second_and_cpu_per_request_raise_no_more_al
     tiny = {"requests_per_second": Gate(max_loss=0.0001), "cpu_ms_per_request": Gate(max_gain=0.0001)}
     alphas = split_alpha(tiny, 1)
     assert alphas.gated["cpu_ms_per_request"] == alphas.gated["requests_per_second"] == pytest.approx(0.01 * 2 / 3)
-    runs, alarms, unconfirmed = 1500, 0, 0
-    dice = np.random.default_rng(8)
+    runs, alarms, separate, unconfirmed = 1500, 0, 0, 0
+    dice, only_rate = np.random.default_rng(8), {"requests_per_second": tiny["requests_per_second"]}
     for _ in range(runs):
         trials = make_blocks(dice, 12, 0.005, 0.01)
-        alarmed = False
+        alarmed = alone = False
         for due in Course(12, ended=False).looks:
             courses: dict[tuple[str, PhaseName], Course] = {(str(PAIR), "duet"): Course(12, ended=False)}
             seen = compare_pairs(trials[: 2 * due], [PAIR], Rules(tiny, courses, alphas))
             found = {c.metric: c for c in seen}
             alarmed |= any(c.verdict == "regressed" for c in found.values())
-            unconfirmed += found["requests_per_second"].reason != ""
+            unconfirmed += found["requests_per_second"].reason == UNCONFIRMED
+            (rate,) = (
+                c
+                for c in compare_pairs(trials[: 2 * due], [PAIR], Rules(only_rate, courses, alphas))
+                if c.metric == "requests_per_second"
+            )
+            alone |= rate.verdict == "regressed"
         alarms += alarmed
-    # the level is 0.5 % at most; two tests with the alpha of both would come to 1 % and more
-    assert 0 < alarms <= 0.005 * runs + 3 * (0.005 * runs) ** 0.5
+        separate += alarmed or alone
+    alpha = alphas.gated["cpu_ms_per_request"]
+    assert 0 < alarms <= alpha * runs + 2 * (alpha * runs) ** 0.5
+    assert separate > alarms
     assert unconfirmed
 
 
@@ -246,17 +258,22 @@ def test_compare_pairs__requests_per_second_differ_only_where_cpu_per_request_do
     found, _ = compare_changes(rate, cost)
     assert found.verdict == expected
     assert found.significant == (expected in {"regressed", "improved"})
-    assert (found.reason == "application CPU/request does not show the same change") == (
-        expected in {"inconclusive", "measured"}
-    )
+    assert (found.reason == UNCONFIRMED) == (expected in {"inconclusive", "measured"})
 
 
 def test_compare_pairs__requests_per_second_detect_no_less_than_cpu_per_request() -> None:
-    found = by_metric(make_blocks(np.random.default_rng(3), 8, 0.002, 0.02))
+    dice, trials = np.random.default_rng(3), list[Trial]()
+    for n in range(1, 9):
+        for trial in make_duet(n, base=10_000 + n, head=10_000 - n):
+            cpu_ms = trial.cpu_ms["application"] * float(np.exp(0.004 * dice.standard_normal()))
+            trials.append(trial.model_copy(update={"cpu_ms": {**trial.cpu_ms, "application": cpu_ms}}))
+    found = by_metric(trials)
     rate, cost = found["requests_per_second"], found["cpu_ms_per_request"]
-    assert rate.smallest_detectable is not None
-    assert cost.smallest_detectable is not None
-    assert rate.smallest_detectable >= cost.smallest_detectable
+    assert (rate.method, rate.fires) == ("duet", None)
+    assert rate.smallest_detectable == cost.smallest_detectable
+    assert rate.test is not None
+    assert cost.test is not None
+    assert rate.test.sd < cost.test.sd
 
 
 def test_compare_pairs__requests_per_second_without_cpu_times_stand_alone() -> None:
