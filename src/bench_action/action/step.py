@@ -50,6 +50,7 @@ from bench_action.stack.cleanup import Interrupts
 
 _TRACES = "traces"
 _HOSTS = "hosts"
+_STEP = "step"
 
 
 class GroupedProgress(PlainProgress):
@@ -99,6 +100,7 @@ class Action:
     stream: IO[str]
     make_engine: Callable[[Ownership, Mapping[str, str]], DockerEngine]
     redaction: Redaction = field(default_factory=Redaction)
+    _token: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def execute(self) -> tuple[Outcome | None, Inputs]:
         """Run the step, and return its outcome (None if it published another job's result) and the inputs.
@@ -130,7 +132,7 @@ class Action:
         """Clean up after the step, even if it was killed: remove what its runs left behind, and hand over its files."""
         if state := self.environ.get(f"STATE_{_TRACES}"):
             Traces.parse(self._workspace(), state).hand_over()
-        job = identify_job(self.environ)
+        job = identify_job(self.environ, self.environ.get(f"STATE_{_STEP}", ""))
         owner = Ownership.claim("sweep", self.environ.get("GITHUB_REPOSITORY", ""), job)
         key, known_hosts = (self.environ.get(f"INPUT_{name}", "") for name in ("SSH-KEY", "KNOWN-HOSTS"))
         self.redaction.add([key])
@@ -154,7 +156,7 @@ class Action:
     def _note_traces(self, inputs: Inputs) -> Traces:
         """Note where this step leaves files for the post step, which hands them over if this one is killed."""
         traces = Traces.begin(self._workspace(), inputs.config, inputs.output)
-        self.commands.save_state({_TRACES: str(traces)})
+        self.commands.save_state({_TRACES: str(traces), _STEP: self._token})
         return traces
 
     def _workspace(self) -> Path:
@@ -266,7 +268,7 @@ class Action:
             rules=inputs.rules,
             max_minutes=inputs.max_minutes,
             control=choose_control(inputs, event),
-            job=identify_job(self.environ),
+            job=identify_job(self.environ, self._token),
             key=inputs.comment_key,
             workflow_job=name_workflow_job(self.environ, inputs.matrix),
             git=_make_git_environ(self.environ, event, access),
@@ -380,10 +382,15 @@ def _require_workflow_run(event: Event, access: Access | None) -> tuple[Workflow
     return event.workflow_run, access
 
 
-def identify_job(environ: Mapping[str, str]) -> str:
-    """Identify the job and its runner, which runs one job at a time; empty outside of GitHub Actions."""
-    names = ("GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_JOB", "RUNNER_NAME")
-    return "/".join(environ.get(name, "") for name in names) if environ.get("GITHUB_RUN_ID") else ""
+def identify_job(environ: Mapping[str, str], step: str) -> str:
+    """Identify the job and its runner, which runs one job at a time; empty outside of GitHub Actions.
+
+    `step`: a token of the step, for runners without a name, as with `act`, which runs all legs of a matrix at the same
+    time on one engine. Empty without either, as the job could not be distinguished from others.
+    """
+    names = ("GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_JOB")
+    runner = environ.get("RUNNER_NAME") or step
+    return "/".join([*(environ.get(name, "") for name in names), runner]) if runner and environ.get(names[1]) else ""
 
 
 def name_workflow_job(environ: Mapping[str, str], matrix: str) -> str:

@@ -32,8 +32,17 @@ def test_choose_control__auto_applies_only_if_a_history_is_kept(
 
 def test_identify_job__differs_by_runner() -> None:
     environ = {"GITHUB_REPOSITORY": REPOSITORY, "GITHUB_RUN_ID": "1", "GITHUB_RUN_ATTEMPT": "2", "GITHUB_JOB": "b"}
-    assert identify_job(environ | {"RUNNER_NAME": "r1"}) != identify_job(environ | {"RUNNER_NAME": "r2"})
-    assert identify_job({}) == ""
+    one, two = (environ | {"RUNNER_NAME": name} for name in ("r1", "r2"))
+    assert identify_job(one, "a") != identify_job(two, "a")
+    assert identify_job(one, "a") == identify_job(one, "")  # also if the step could not save its state
+    assert identify_job({}, "a") == ""
+
+
+def test_identify_job__differs_by_step_on_runners_without_a_name() -> None:
+    """Else the step that ends first would remove what the other legs of its matrix are measuring."""
+    environ = {"GITHUB_REPOSITORY": REPOSITORY, "GITHUB_RUN_ID": "1", "GITHUB_RUN_ATTEMPT": "2", "GITHUB_JOB": "b"}
+    assert identify_job(environ, "a") != identify_job(environ, "b")
+    assert identify_job(environ, "") == ""
 
 
 def test_format_times__adds_up_to_the_run() -> None:
