@@ -8,7 +8,7 @@
     python -m benchmarks.detection table --only node
 
 Each run is `bench-action run --preset ci --baseline BASE` on a git repository made for it, whose head differs from base
-in one thing. The size of a slowdown is known: duets with a very long loop show the cost of a turn of a loop
+in one thing. The size of a slowdown is known: duets with a long loop show the cost of a turn of a loop
 (`share_of_a_turn`). Runs are kept, block by block, in `recordings/`.
 """
 
@@ -23,7 +23,7 @@ from pathlib import Path
 from benchmarks.detection import tables
 from benchmarks.detection.records import kept_counts, name_recordings, record, recorded
 from benchmarks.detection.runs import RunError, counted, loops_of, measure, over_hosts, prepare
-from benchmarks.detection.scenarios import CALIBRATE, COUNTED, COUNTED_RUNS, SCENARIOS
+from benchmarks.detection.scenarios import CALIBRATIONS, COUNTED, COUNTED_RUNS, SCENARIOS
 
 _KINDS_OF_COSTS = {"unchanged": "changes", "services": "changes"}  # whose calibration shows the cost of a turn
 
@@ -81,7 +81,9 @@ def run_missing(kind: str, engine: str, deadline: float, options: Sequence[str] 
         if not missing:
             return
         # whichever has the smallest part of its runs, so that a table half done is fair to all
-        chosen = min(missing, key=lambda one: (one.name != CALIBRATE, counts[one.name] / one.count_wanted(engine)))
+        chosen = min(
+            missing, key=lambda one: (one.name not in CALIBRATIONS, counts[one.name] / one.count_wanted(engine))
+        )
         number, wanted = counts[chosen.name], chosen.count_wanted(engine)
         print(f"{time.strftime('%H:%M:%S')} {kind}: {chosen.name}, run {number + 1} of {wanted}", flush=True)
         record(name, measure(engine, chosen, number, loops_of(recorded(calibration), chosen), options))

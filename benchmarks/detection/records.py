@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from benchmarks.detection.scenarios import CALIBRATE, SAME
+from benchmarks.detection.scenarios import CALIBRATE, CALIBRATE_FIFTH, SAME
 
 _RECORDINGS = Path(__file__).resolve().parent / "recordings"
 
@@ -110,9 +110,18 @@ def _count(trial: Mapping[str, Any]) -> dict[str, Any]:
 def share_of_a_turn(runs: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
     """What a turn of the loop adds to the application's CPU per request, as a share of base's, and its standard error.
 
-    Its cost is the difference of CPU time in the calibrating duets, not their ratio: next to a neighbour that keeps the
-    core for a millisecond at a time, base itself needs an eighth more. Base's cost is the one next to its equal.
+    With calibrations that add about a fifth, it is their ratio: both sides of a duet have the machine of the moment.
+    In older ones head needs twice the CPU, and next to a neighbour that keeps the core for a millisecond at a time,
+    base itself needs an eighth more. So a turn's cost is the difference there, and base's the one next to its equal; it
+    depends on how fast the machine was in each.
     """
+    fifths = [
+        (_mean_cost(run, "head") / _mean_cost(run, "base") - 1) / run["loops"]
+        for run in runs
+        if run["scenario"] == CALIBRATE_FIFTH
+    ]
+    if fifths:
+        return fmean(fifths), stdev(fifths) / math.sqrt(len(fifths)) if len(fifths) > 1 else math.nan
     turns = [
         (_mean_cost(run, "head") - _mean_cost(run, "base")) / run["loops"]
         for run in runs

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.detection.records import kept, share_of_a_turn
-from benchmarks.detection.scenarios import AIOHTTP, COUNTED, Application, Edit, Scenario
+from benchmarks.detection.scenarios import AIOHTTP, CALIBRATIONS, COUNTED, Application, Edit, Scenario
 from tests.hosts.demo import CPUS, copy_images, make_options
 from tests.hosts.machines import bring_up
 
@@ -76,7 +76,7 @@ def counted(engine: str, folder: Path, seed: int) -> dict[str, Any]:
 def loops_of(runs: Sequence[Mapping[str, Any]], scenario: Scenario) -> int:
     """How many turns of a loop cost so much: in proportion to the calibration's."""
     if math.isnan(scenario.slowdown):
-        return scenario.application.calibrating_turns
+        return round(CALIBRATIONS[scenario.name] * scenario.application.calibrating_turns)
     if not scenario.slowdown:
         return 0
     return round(scenario.slowdown / share_of_a_turn(runs)[0])

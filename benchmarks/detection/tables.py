@@ -7,12 +7,13 @@ from statistics import fmean, stdev
 from typing import Any
 
 from benchmarks.detection.records import duets, share_of_a_turn
-from benchmarks.detection.scenarios import CALIBRATE, DATABASE, SAME, Scenario
+from benchmarks.detection.scenarios import CALIBRATIONS, DATABASE, SAME, Scenario
 
 
 def print_changes(scenarios: Sequence[Scenario], runs: Sequence[Mapping[str, Any]]) -> None:
     """Markdown: what was found of each change, how large it looked, and how long it took."""
-    if {CALIBRATE, SAME} - {run["scenario"] for run in runs}:
+    known = {run["scenario"] for run in runs}
+    if SAME not in known or known.isdisjoint(CALIBRATIONS):
         print("nothing to tell before there are a calibration and a run of the same code")
         return
     share, error = share_of_a_turn(runs)
@@ -21,7 +22,7 @@ def print_changes(scenarios: Sequence[Scenario], runs: Sequence[Mapping[str, Any
     print("|---|---:|---:|---:|---:|---|---:|")
     for scenario in scenarios:
         own = [run for run in runs if run["scenario"] == scenario.name]
-        if own and scenario.name != CALIBRATE:
+        if own and scenario.name not in CALIBRATIONS:
             print(_row(scenario, own, share))
 
 
