@@ -312,6 +312,9 @@ AIMS = (
     Scenario(SAME, 40, locally=20),
     Scenario("CPU + 2 % within 60 s", 20, slowdown=0.02, found=_SLOWER, minutes=1),
     Scenario("CPU + 1.3 % within 120 s", 20, slowdown=0.013, found=_SLOWER, minutes=2),
+    # meant to be 2 % and 1.3 %, by an older calibration
+    Scenario("CPU + 2.4 % within 60 s", 6, slowdown=0.024, found=_SLOWER, minutes=1),
+    Scenario("CPU + 1.6 % within 120 s", 6, slowdown=0.016, found=_SLOWER, minutes=2),
 )
 
 
