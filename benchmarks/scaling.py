@@ -18,6 +18,7 @@ from typing import TypeVar
 from tests.unit.shards import make_shard
 
 from bench_action.compare.alphas import split_alpha
+from bench_action.compare.gating import ONE_SIDED
 from bench_action.config.baseline import Baseline
 from bench_action.config.gates import default_gates
 from bench_action.config.load import Project, load_policy
@@ -28,7 +29,6 @@ from bench_action.publish.shards import merge_folders
 from bench_action.report.comment import Links, render_comment
 from bench_action.report.folder import read_result
 from bench_action.report.html import render_html
-from bench_action.stats.interval import CONFIDENCE
 from bench_action.stats.sequential import smallest_detectable
 
 _SIZES = ((1, 1), (8, 4), (40, 5), (40, 20), (200, 5), (200, 50))
@@ -66,7 +66,7 @@ def _print_row(cells: int, shards: int) -> None:
     comment_s, comment = _time(lambda: render_comment(merged, Links()))
     report_s, report = _time(lambda: render_html(merged))
     merged_mb = len(merged.model_dump_json(indent=2)) / 1e6
-    level = min(split_alpha(default_gates(), cells).gated["requests_per_second"], (1 - CONFIDENCE) / 2)
+    level = min(split_alpha(default_gates(), cells).gated["requests_per_second"], ONE_SIDED)
     detected = smallest_detectable(_SD, _BLOCKS, level)
     print(
         f"{cells:>6} {shards:>6} {divide_s:>8.2f} {merge_s:>8.2f} {peak_mib:>8.0f} {shard_mb:>8.2f} {merged_mb:>9.2f} "

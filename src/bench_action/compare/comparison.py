@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from bench_action.compare.counting import Count
 from bench_action.compare.evidence import Evidence
-from bench_action.compare.gating import UNCONFIRMED, Judgement, confirms
+from bench_action.compare.gating import ONE_SIDED, UNCONFIRMED, Judgement, confirms
 from bench_action.config.gates import Gate
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, Finding, Verdict
@@ -159,9 +159,9 @@ def confirm(rate: Comparison, cost: Comparison) -> Comparison:
 
 def is_unconfirmed(c: Comparison) -> bool:
     """Whether it would have broken its gate, had CPU/request shown the same (`confirm`)."""
-    level = min(c.test.level, (1 - CONFIDENCE) / 2) if c.test is not None else 0.0
-    broken = c.test is not None and c.test.p_worse <= level and c.blocks_wanted is None
-    return broken and c.method == "duet" and c.verdict == "inconclusive" and not c.significant
+    if c.test is None or c.method != "duet" or c.verdict != "inconclusive" or c.significant:
+        return False
+    return c.test.p_worse <= min(c.test.level, ONE_SIDED) and c.blocks_wanted is None
 
 
 def refuse_gains(comparisons: Sequence[Comparison], findings: Sequence[Finding]) -> tuple[Comparison, ...]:

@@ -17,7 +17,7 @@ from bench_action.stats.sequential import Course, Look, count_blocks, look, smal
 UNCHANGED = 0.02  # a limit below this cannot be excluded in two minutes on a shared machine
 UNCONFIRMED: Mapping[Verdict, Verdict] = {"regressed": "inconclusive", "improved": "measured"}  # of requests/s
 _SHARES = (0.8, 0.9, 1.0)
-_ONE_SIDED = (1 - CONFIDENCE) / 2  # so that the interval of a significant change never includes "no change"
+ONE_SIDED = (1 - CONFIDENCE) / 2  # so that the interval of a significant change never includes "no change"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +56,16 @@ def judge_losses(evidence: Evidence, course: Course, alpha: float, gate: Gate) -
 def judge_look(seen: Look, evidence: Evidence, course: Course, alpha: float, gate: Gate) -> Judgement:
     """Judge by a look, which may be at the blocks of several runners. `evidence`: of the metric and its values."""
     higher = METRICS[evidence.metric].better == "higher"
-    level = min(seen.level, _ONE_SIDED)
+    level = min(seen.level, ONE_SIDED)
     significant = min(seen.worse, seen.better) <= level
     relevant = significant and _matters(seen, evidence)
     verdict = _decide(seen, evidence, course, gate, relevant=relevant)
-    half = seen.bound(1 - _ONE_SIDED)
+    half = seen.bound(1 - ONE_SIDED)
     low, high = sorted(-bound if higher else bound for bound in (seen.mean - half, seen.mean + half))
     # a pair that was decided early could have gone on to its cap; one that ran out of time could not
     blocks = seen.blocks if course.ended else max(course.cap, seen.blocks)
     final = Course(max(course.cap, blocks), ended=True).level(blocks, alpha)
-    error, sure = seen.sd / math.sqrt(blocks), min(final, _ONE_SIDED)
+    error, sure = seen.sd / math.sqrt(blocks), min(final, ONE_SIDED)
     return Judgement(
         verdict=verdict,
         blocks=seen.blocks,
@@ -119,13 +119,18 @@ def confirms(cost: Tested, rate: Tested) -> bool:
 
 def _matters(seen: Look, evidence: Evidence) -> bool:
     """Whether a change is large enough to matter to a reader, with any gate or none."""
-    limit = RELEVANT[evidence.metric]
-    return _difference(seen, evidence) >= limit.absolute and abs(seen.mean) >= math.log1p(limit.size)
+    return is_large(evidence.metric, seen.mean, _difference(seen, evidence))
+
+
+def is_large(metric: str, log_ratio: float, difference: float) -> bool:
+    """Whether a change of a metric would matter to a reader, were it certain. `difference`: in the metric's unit."""
+    limit = RELEVANT[metric]
+    return abs(difference) >= limit.absolute and abs(log_ratio) >= math.log1p(limit.size)
 
 
 def _decide(seen: Look, evidence: Evidence, course: Course, gate: Gate, *, relevant: bool) -> Verdict:
     """Decide by the rules of docs/how-it-decides.md, "Verdicts and gates"."""
-    higher, level = METRICS[evidence.metric].better == "higher", min(seen.level, _ONE_SIDED)
+    higher, level = METRICS[evidence.metric].better == "higher", min(seen.level, ONE_SIDED)
     is_broken = seen.mean >= _log(gate.size, higher=higher) and _difference(seen, evidence) >= gate.absolute
     if seen.worse <= level and is_broken:
         return "regressed"
@@ -133,7 +138,7 @@ def _decide(seen: Look, evidence: Evidence, course: Course, gate: Gate, *, relev
         return "improved"
     if not _is_bounded(seen, evidence, gate, course, higher=higher):
         return "inconclusive"
-    return "unchanged" if abs(seen.mean) <= seen.bound(1 - _ONE_SIDED) else "measured"
+    return "unchanged" if abs(seen.mean) <= seen.bound(1 - ONE_SIDED) else "measured"
 
 
 def _decline(blocks: int) -> Judgement:

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from bench_action.compare.gating import is_large
 from bench_action.compare.verdict import is_loss
-from bench_action.config.gates import RELEVANT
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, Result
 from bench_action.model.wording import format_change, percent, sign
@@ -84,12 +84,6 @@ def _format_values(c: Comparison) -> tuple[str, str, str, str, str]:
     return base, head, change, format_interval(c), percent(meaningful_detectable(c))
 
 
-def _is_large(c: Comparison) -> bool:
-    """Whether a change would matter to a reader, were it certain."""
-    matters = RELEVANT[c.metric]
-    return abs(math.log(c.ratio or 1.0)) >= math.log1p(matters.size) and abs(c.difference) >= matters.absolute
-
-
 def _describe_verdict(c: Comparison) -> str:
     """Say what a row comes to."""
     gate = percent(c.gate or 0.0, exact=True)
@@ -100,7 +94,8 @@ def _describe_verdict(c: Comparison) -> str:
     if c.verdict == "measured":
         if is_loss(c):
             return f"🟡 within the gate ({gate})"
-        return "⚪ not certain" if _is_large(c) else "🟢 too small to matter"
+        large = is_large(c.metric, math.log(c.ratio or 1.0), c.difference)
+        return "⚪ not certain" if large else "🟢 too small to matter"
     if c.verdict == "regressed":
         return f"🔴 regressed (gate {gate})" if c.level == "fail" else f"🟡 worse (warns at {gate})"
     return f"{_MARKS[c.verdict]} {c.verdict}" + (f" (gate {gate})" if c.verdict == "inconclusive" else "")
