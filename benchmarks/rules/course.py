@@ -69,6 +69,6 @@ def _verdict(losses: Values, course: Course) -> Verdict:
     }
     verdicts = [judgement.verdict for judgement in judged.values()]
     if not confirms(judged[COST], judged[RATE]):
-        verdicts[0] = UNCONFIRMED.get(verdicts[0], verdicts[0])
+        verdicts[0] = "inconclusive" if verdicts[0] in UNCONFIRMED else verdicts[0]
     order: tuple[Verdict, ...] = ("regressed", "inconclusive", "improved", "unchanged", "measured")
     return next(verdict for verdict in order if verdict in verdicts)
