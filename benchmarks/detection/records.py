@@ -35,8 +35,8 @@ def record(name: str, run: Mapping[str, Any]) -> None:
 
 
 def kept(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a result, what the table and a replay need."""
-    compared = ("metric", "method", "ratio", "ci_low", "ci_high", "smallest_detectable", "blocks", "verdict")
+    """Of a result, what the table and a replay need, and what follows from them by hand."""
+    compared = ("metric", "method", "ratio", "ci_low", "ci_high", "smallest_detectable", "blocks", "verdict", "test")
     machine = ("fingerprint", "cpu_model", "cores", "architecture")
     return {
         "verdict": result["verdict"],
@@ -76,7 +76,9 @@ def _blocks(trials: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         yield {
             "phase": trial["phase"],
             "block": trial["block"],
+            "position": trial["position"],
             **({"track": trial["track"]} if trial["track"] else {}),
+            **({"codes": codes} if (codes := sorted({one["code"] for one in trial["warnings"]})) else {}),
             "side": trial["side"],
             "slot": trial["slot"],
             "s": round(trial["duration_s"], 4),
@@ -91,7 +93,14 @@ def _blocks(trials: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
                 trial["services_idle"] and round(trial["services_idle"], 4),
             ],
             "steal": round(trial["steal_percent"], 1),
+            **({"warm_up": [round(warm["duration_s"], 2), warm["steady"]]} if (warm := trial["warm_up"]) else {}),
+            **({"marks": [*map(_mark, trial["marks"])]} if trial["marks"] else {}),
         }
+
+
+def _mark(mark: Mapping[str, Any]) -> list[float]:
+    """Seconds, bytes and CPU time in ms."""
+    return [round(mark["s"], 3), mark["bytes_read"], round(mark["cpu_ms"], 2)]
 
 
 def _count(trial: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def measure(engine: str, scenario: Scenario, seed: int, loops: int, options: Seq
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         base = make_repository(folder / "repository", scenario, seed, loops)
-        result = run_tool(engine, folder, base, seed, *limit, *options, one_cpu=scenario.one_cpu)
+        result = run_tool(engine, folder, base, seed, *limit, *options)
     return {"scenario": scenario.name, "seed": seed, "loops": loops, **kept(result)}
 
 
@@ -86,10 +86,9 @@ class RunError(Exception):
     """A run ended without a result."""
 
 
-def run_tool(engine: str, folder: Path, base: str, seed: int, *more: str, one_cpu: bool = False) -> dict[str, Any]:
+def run_tool(engine: str, folder: Path, base: str, seed: int, *more: str) -> dict[str, Any]:
     """The result of a run on the repository in a folder. Raises RunError."""
     command = [
-        *(("taskset", "--cpu-list", "0") if one_cpu else ()),
         sys.executable,
         "-m",
         "bench_action",

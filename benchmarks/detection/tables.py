@@ -10,13 +10,15 @@ from benchmarks.detection.records import duets, share_of_a_turn
 from benchmarks.detection.scenarios import CALIBRATIONS, DATABASE, SAME, Scenario
 
 
-def print_changes(scenarios: Sequence[Scenario], runs: Sequence[Mapping[str, Any]]) -> None:
+def print_changes(
+    scenarios: Sequence[Scenario], runs: Sequence[Mapping[str, Any]], calibration: Sequence[Mapping[str, Any]]
+) -> None:
     """Markdown: what was found of each change, how large it looked, and how long it took."""
-    known = {run["scenario"] for run in runs}
+    known = {run["scenario"] for run in calibration}
     if SAME not in known or known.isdisjoint(CALIBRATIONS):
         print("nothing to tell before there are a calibration and a run of the same code")
         return
-    share, error = share_of_a_turn(runs)
+    share, error = share_of_a_turn(calibration)
     print(f"1,000 turns of the loop: {1e5 * share:+.2f} % ± {1e5 * error:.2f}\n")
     print("| head | runs | regressed | as wanted | true size in the 99 % interval | mean change ± its error | time |")
     print("|---|---:|---:|---:|---:|---|---:|")
@@ -36,23 +38,11 @@ def print_counts(scenarios: Sequence[Scenario], runs: Sequence[Mapping[str, Any]
             print(_row_of_counts(scenario, own))
 
 
-def print_unchanged(scenarios: Sequence[Scenario], runs: Sequence[Mapping[str, Any]]) -> None:
-    """Print as markdown how often unchanged code was called what, and by how much it seemed to differ."""
-    print(
-        "| unchanged code | runs | regressed | improved | inconclusive | unchanged | loss noted | requests/s | time |"
-    )
-    print("|---|---:|---:|---:|---:|---:|---:|---|---:|")
-    for scenario in scenarios:
-        own = [run for run in runs if run["scenario"] == scenario.name]
-        if own:
-            print(_row_of_unchanged(scenario, own))
-
-
 def print_services(
-    scenarios: Sequence[Scenario], runs: Sequence[Mapping[str, Any]], shared: Sequence[Mapping[str, Any]]
+    scenarios: Sequence[Scenario], runs: Sequence[Mapping[str, Any]], calibration: Sequence[Mapping[str, Any]]
 ) -> None:
     """Print as markdown what was found with services of each subject's own, and the time of a block."""
-    share, _ = share_of_a_turn(shared)
+    share, _ = share_of_a_turn(calibration)
     costs = ", ".join(("application", "database", "all"))
     print(f"| head | runs | regressed | as wanted | requests/s | CPU/request: {costs} | block |")
     print("|---|---:|---:|---:|---|---|---:|")
@@ -90,15 +80,6 @@ def _describe_mean(runs: Sequence[Mapping[str, Any]], metric: str) -> str:
     ]
     error = f" ± {stdev(changes) / math.sqrt(len(changes)):.2f}" if len(changes) > 1 else ""
     return f"{fmean(changes):+.2f} %{error}" if changes else "–"
-
-
-def _row_of_unchanged(scenario: Scenario, own: Sequence[Mapping[str, Any]]) -> str:
-    verdicts = Counter(run["verdict"] for run in own)
-    named = [verdicts[verdict] for verdict in ("regressed", "improved", "inconclusive", "unchanged")]
-    noted = verdicts["regressed"] + verdicts["measured"]  # a red or yellow headline
-    size = _describe_mean(own, "requests_per_second")
-    numbers = " | ".join(map(str, [len(own), *named, noted]))
-    return f"| {scenario.name} | {numbers} | {size} | {fmean(run['seconds'] for run in own):.0f} s |"
 
 
 def _row_of_counts(scenario: Scenario, own: Sequence[Mapping[str, Any]]) -> str:

@@ -12,7 +12,6 @@ from bench_action.config.gates import COST, RATE, default_gates
 from bench_action.model.result import Verdict
 from bench_action.stats.sequential import Course
 
-BLOCK_S = 8.5  # both restarted and ready in about 2 s, warmed up for 1 to 2 s, 4 to 5 s measured
 _METRICS = (RATE, COST)
 _GATES = default_gates()
 _ALPHAS = split_alpha(_GATES, pairs=1).gated
@@ -20,10 +19,10 @@ _ALPHAS = split_alpha(_GATES, pairs=1).gated
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a run ended."""
+    """How a run ended, and after how many blocks."""
 
     verdict: Verdict
-    seconds: float
+    blocks: int
 
 
 def ends(runs: Values) -> Iterator[End]:
@@ -56,7 +55,7 @@ def _end(losses: Values, course: Course) -> End:
         verdict = _verdict(losses[:due], course)
         if verdict != "inconclusive":
             break
-    return End(verdict, due * BLOCK_S)
+    return End(verdict, due)
 
 
 def _verdict(losses: Values, course: Course) -> Verdict:

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 _HERE = Path(__file__).resolve().parent
 _DETECTION = _HERE.parent / "detection" / "recordings"
-# these runs differ only in what costs CPU, so their duets are those of the same code with a shift
-_SAME_KIND = ("same code", "CPU + 2 %", "CPU + 5 %")
+_SAME_KIND = ("same code", "CPU + ")  # how their scenarios begin
 Pair = tuple[Side, Side]
 Chosen = NDArray[np.bool_]
 
@@ -94,18 +93,20 @@ def duets() -> Values:
     return np.array([columns["loss"], columns["cpu_loss"]]).T
 
 
-def own_duets() -> tuple[Values, int]:
-    """Read those of the product's own runs (benchmarks/detection), centred in each run, and the number of runs."""
+def own_duets(name: str) -> Values:
+    """Read those of the product's own runs (benchmarks/detection), centred in each run.
+
+    Only of runs whose head differs in what costs CPU, or not at all: those are duets of the same code with a shift.
+    """
     losses: list[Sequence[float]] = []
     runs: list[int] = []
-    for path in sorted(_DETECTION.glob("*.jsonl.gz")):
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            for line in file:
-                run = json.loads(line)
-                own = list(_duet_losses(run["blocks"])) if run["scenario"] in _SAME_KIND else []
-                losses += own
-                runs += [max(runs, default=0) + 1] * len(own)
-    return (centre(losses, runs) if losses else np.zeros((0, 2))), len(set(runs))
+    with gzip.open(_DETECTION / f"{name}.jsonl.gz", "rt", encoding="utf-8") as file:
+        for number, line in enumerate(file):
+            run = json.loads(line)
+            own = list(_duet_losses(run["blocks"])) if run["scenario"].startswith(_SAME_KIND) else []
+            losses += own
+            runs += [number] * len(own)
+    return centre(losses, runs)
 
 
 def centre(losses: Sequence[Sequence[float]] | Values, groups: Sequence[object]) -> Values:

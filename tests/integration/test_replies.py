@@ -156,7 +156,17 @@ def test_requests__of_the_agent_and_of_wrk_are_the_same_bytes() -> None:
             agent.obey({"op": "get", **request, "timeout_s": 10.0})
             agent.obey({"op": "connections", **request, "count": 3, "hold": True, "limit_s": 10.0})
             loads = [{**request, "parts": {}}]
-            agent.obey({"op": "turns", "loads": loads, "seconds": 0.01, "requests": 2, "timeout_s": 10.0, "seed": 1})
+            agent.obey(
+                {
+                    "op": "turns",
+                    "loads": loads,
+                    "seconds": 0.01,
+                    "requests": 2,
+                    "enough": 10_000,
+                    "timeout_s": 10.0,
+                    "seed": 1,
+                }
+            )
             answer = run_wrk(by_wrk.port, profile)
             served = parse_report(answer, name).requests
             seen = {sent.replace(str(by_wrk.port).encode(), str(port).encode()) for sent in by_wrk.requests}

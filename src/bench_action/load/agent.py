@@ -607,9 +607,10 @@ def read_pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
 
 
 def turns(order: TurnsOrder) -> TurnsAnswer:
-    """Send requests of several loads in turn, a few at a time, over one connection to each server, for some time.
+    """Send requests of several loads in turn, a few at a time, over one connection to each server.
 
-    A turn lasts some hundredths of a second, so that drift affects all servers equally.
+    A turn lasts some hundredths of a second, so that drift affects all servers equally. They end when the time is up,
+    or after as many requests as are enough.
     """
     dice = random.Random(order["seed"])
     wires = {(load["host"], load["port"]): Wire(load) for load in order["loads"]}
@@ -617,7 +618,7 @@ def turns(order: TurnsOrder) -> TurnsAnswer:
     shuffled = list(lanes)
     began = time.monotonic()
     try:
-        while time.monotonic() - began < order["seconds"]:
+        while time.monotonic() - began < order["seconds"] and lanes[0].sent < order["enough"]:
             dice.shuffle(shuffled)
             for lane in shuffled:
                 lane.take_turn(order["requests"])
@@ -631,7 +632,7 @@ class Lane:
     """One load over a connection that others may share, and what was seen of it over its turns."""
 
     def __init__(self, load: TurnsLoad, wire: Wire, timeout_s: float) -> None:
-        self._wire, self._messages, self._sent = wire, find_messages(load), 0
+        self._wire, self._messages, self.sent = wire, find_messages(load), 0
         self._parts, self._timeout_s = load["parts"], timeout_s
         self._cpu_ms: dict[str, float | None] = dict.fromkeys(self._parts, 0.0)
         self._latencies_ns: list[int] = []
@@ -643,8 +644,8 @@ class Lane:
         """Send `count` requests, and read the CPU time of the server's parts before and after them."""
         before, began = self._read_cpu_ms(), time.perf_counter_ns()
         for _ in range(count):
-            message = self._messages[self._sent % len(self._messages)]
-            self._sent += 1
+            message = self._messages[self.sent % len(self._messages)]
+            self.sent += 1
             sent = time.perf_counter_ns()
             reply = self._wire.send(message, self._timeout_s, read_to_end)
             took_ns = time.perf_counter_ns() - sent

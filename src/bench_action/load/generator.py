@@ -469,12 +469,13 @@ class Agent:
         *,
         seconds: float,
         per_turn: int,
+        enough: int,
         timeout_s: float,
         seed: int,
     ) -> list[Turns]:
-        """Send requests of several tapes in turn for `seconds`, over one connection to each server.
+        """Send requests of several tapes in turn, over one connection to each server.
 
-        Returns what was seen of each tape.
+        They end after `seconds`, or once `enough` requests of each have been sent. Returns what was seen of each tape.
         """
         self._keep_all(tapes)
         order: TurnsOrder = {
@@ -482,6 +483,7 @@ class Agent:
             "loads": [{**tape.order, "parts": dict(own)} for tape, own in zip(tapes, parts, strict=True)],
             "seconds": seconds,
             "requests": per_turn,
+            "enough": enough,
             "timeout_s": timeout_s,
             "seed": seed,
         }

@@ -290,12 +290,16 @@ class TurnsLoad(WireRequest):
 
 
 class TurnsOrder(TypedDict):
-    """Send `requests` requests of each load in turn, in an order drawn from `seed`, for `seconds`."""
+    """Send `requests` requests of each load in turn, in an order drawn from `seed`, for `seconds`.
+
+    They end early once `enough` requests of each load have been sent.
+    """
 
     op: Literal["turns"]
     loads: list[TurnsLoad]
     seconds: float
     requests: int
+    enough: int
     timeout_s: float
     seed: int
 

@@ -30,6 +30,7 @@ from bench_action.model.result import Errors, Latency, Mark, Replies, Trial, War
 from bench_action.model.warning import Code, RunWarning
 from bench_action.plan.blocks import Block, Cell, Step
 from bench_action.plan.placement import Placement
+from bench_action.plan.timetable import ENOUGH_REQUESTS
 from bench_action.stack.meters.work import Reading, count_work, list_queries, read_work
 from bench_action.stack.readiness import require_alive
 from bench_action.stack.stack import Stack
@@ -397,6 +398,7 @@ def run_latency_trials(
         [subject.parts for _, subject, *_ in lanes],
         seconds=places[0].step.slice_s,
         per_turn=_PER_TURN,
+        enough=ENOUGH_REQUESTS,
         timeout_s=max(10.0, profile.timeout),
         seed=places[0].block.number,
     )

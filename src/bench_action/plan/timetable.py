@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 from statistics import fmean
 
 from bench_action.config.schema import PairPhase
@@ -12,6 +12,8 @@ from bench_action.stats.steady import LONG_WARM_UP_S
 
 LEAST_BLOCKS = 5  # of a pair's duets: the first interim analysis comes after five
 _LEAST_LATENCY = LEAST_SAMPLE  # fewer latency blocks decide nothing
+ENOUGH_REQUESTS = 500  # with one connection, of each subject, after which its slice ends early
+ENOUGH_BLOCKS = 10  # duets that show, with the usual noise, that unchanged code is unchanged
 _MARGIN = 1.1
 OVERHEAD_S = 0.3  # of a trial, in addition to wrk's own duration (benchmarks/harness.py measures it)
 
@@ -27,7 +29,8 @@ class Timetable:
     them are base and head of a variant, which have latency blocks as well. `restart_s`: restarting both subjects of a
     pair, once per block; `renewal_s`: the part of it in which data are made new, on average. `capacity_s`: one
     `capacity` block, with all its cells. `latency`, `duet`: warm-up, slice and number of blocks of these phases.
-    `rate_s`, `objective_s`: one block of phases `rate` and `slo`.
+    `rate_s`, `objective_s`: one block of phases `rate` and `slo`. `enough_s`: how long enough requests with one
+    connection take.
     """
 
     limit_s: float | None
@@ -40,6 +43,7 @@ class Timetable:
     renewal_s: float = 0.0
     rate_s: float = 0.0
     objective_s: float = 0.0
+    enough_s: float = inf
 
     @property
     def duet_s(self) -> float:
@@ -49,7 +53,7 @@ class Timetable:
     @property
     def latency_s(self) -> float:
         """The estimated duration of a latency block, which shares the restart and the warm-up of another."""
-        return self.latency.slice + OVERHEAD_S
+        return min(self.latency.slice, self.enough_s) + OVERHEAD_S
 
     def must_yield(self, block: Block, elapsed: ElapsedTime) -> bool:
         """Tell whether a block must be left out, because the pairs' first five duets need its time.
@@ -91,7 +95,7 @@ class Timetable:
         return 2 * max(0.0, alone_s - self.duet.warmup)
 
     def explain_shortage(self, times: Times, warmup_s: float = 0.0) -> str:
-        """Say what took the time, and which limit would be long enough; empty without a limit or a pair.
+        """Say what took the time, and which limit should be long enough; empty without a limit or a pair.
 
         `warmup_s`: how long subjects were warmed up, on average; 0 if none was.
         """
@@ -102,7 +106,7 @@ class Timetable:
         duet_s = fmean(duets) if duets else self.duet_s + warmup_s - self.duet.warmup
         restart_s = max(0.0, duet_s - warmup_s - self.duet.slice)
         alone_s = sum(sum(blocks) for (phase, _), blocks in times.items() if phase in {"count", "capacity"})
-        pairs_s = self.pairs * LEAST_BLOCKS * duet_s + self.revisions * self.latency.blocks * self.latency_s
+        pairs_s = self.pairs * ENOUGH_BLOCKS * duet_s + self.revisions * self.latency.blocks * self.latency_s
         minutes = ceil(_MARGIN * (max(alone_s, self.capacity_s) + pairs_s) / 60)
         copies = 2 * self.renewal_s > self.restart_s
         what = "copying the data again and restarting" if copies else "restarting"
@@ -110,5 +114,5 @@ class Timetable:
         limit = f"--max-minutes {max(minutes, int(self.limit_s // 60) + 1)}"
         return (
             f"{what} took {restart_s:.0f} s{warming} of each block of {duet_s:.0f} s; "
-            f"{limit}{' or a smaller seed' if copies else ''} would do"
+            f"{limit}{' or a smaller seed' if copies else ''} should do"
         )

@@ -28,13 +28,14 @@ _METHOD = (
 _ALONE = (
     "Variants were measured alone, one after the other: that shows large differences, and does not prove a small one."
 )
+_SWAPPED = "restarted for each block, in slots that they swapped at random"
+_IN_TURNS = f"Base and head were loaded in turns of a second, {_SWAPPED}."
+_LATENCY = "Latency was measured with one connection to each of the two, in turns of five requests."
 _PAIRED = (
-    "Base and head ran at the same time on one CPU, restarted for each block, in slots that they swapped at random.",
     "Each slot has its own services: databases are copied from a template, and Redis is emptied.",
-    "Latency was measured with one connection to each of the two, in turns of five requests.",
     "Interim analyses were planned before the first result. All of them, all metrics and all cells share a 1 % error.",
-    "A duet cannot see what concurrency hides (a profile's `rate` does), nor slow leaks: docs/how-it-decides.md.",
 )
+_UNSEEN = "A duet cannot see what concurrency hides (a profile's `rate` does), nor slow leaks: docs/how-it-decides.md."
 
 
 def describe_method(result: Result) -> tuple[str, ...]:
@@ -42,7 +43,6 @@ def describe_method(result: Result) -> tuple[str, ...]:
     blocks = max((trial.block for trial in result.trials if trial.phase == "capacity"), default=0)
     order = f"Each cell was loaded alone, once in each of {blocks} blocks, each block in its own random order"
     variants = any(c.kind == "variant" and c.method == "solo" for c in result.comparisons)
-    paired = any(trial.pair for trial in result.trials)
     built_in = result.control.get("variant") == BUILT_IN_VARIANT
     turns = [trial for trial in result.trials if trial.phase == "rate"]
     return (
@@ -53,10 +53,24 @@ def describe_method(result: Result) -> tuple[str, ...]:
         *_METHOD,
         *_describe_connections(result),
         *((_ALONE,) if variants else ()),
-        *(_PAIRED if paired else ()),
+        *_describe_pairs([trial for trial in result.trials if trial.pair]),
         *(_describe_rates(turns) if turns else ()),
         *map(_describe_noise, result.noise),
         *_describe_gates(result),
+    )
+
+
+def _describe_pairs(trials: Sequence[Trial]) -> tuple[str, ...]:
+    """Say how the two of a pair were loaded, in each way in which they were."""
+    phases = {trial.phase for trial in trials}
+    where = "on one CPU for each duet" if any(trial.track for trial in trials) else "on one CPU"
+    duets = f"Base and head ran at the same time {where}, {_SWAPPED}."
+    return (
+        *((duets,) if "duet" in phases else ()),
+        *((_IN_TURNS,) if "interleaved" in phases else ()),
+        *((_LATENCY,) if "latency" in phases else ()),
+        *(_PAIRED if trials else ()),
+        *((_UNSEEN,) if "duet" in phases else ()),
     )
 
 

@@ -4,20 +4,25 @@ import json
 import math
 import re
 from collections import defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+import numpy as np
 import pytest
 from scipy import stats
 from tests.unit.compare.replay import NAMES, assemble_replay, read_replay
 
+from bench_action.model.warning import Code
 from bench_action.stats.sequential import Course
 
 pytestmark = pytest.mark.unit
 
 _PAGE = Path(__file__).parents[3] / "docs/how-it-decides.md"
-COST = "cpu_ms_per_request"
+Duet = tuple[dict[str, Any], dict[str, Any]]
+COST, RATE = "cpu_ms_per_request", "requests_per_second"
 
 
 def read_result(name: str) -> dict[str, Any]:
@@ -26,20 +31,101 @@ def read_result(name: str) -> dict[str, Any]:
     return found
 
 
-def compute_cost(trial: dict[str, Any]) -> float:
+def count_handled(trial: dict[str, Any]) -> int:
     sampled = sum(trial["replies"]["statuses"].values()) if trial["replies"] else 0
-    requests = trial["requests"] + trial["connections_live"] + sampled
-    return float(trial["cpu_ms"]["application"] / requests)
+    return int(trial["requests"] + trial["connections_live"] + sampled)
 
 
-def list_losses(result: dict[str, Any], comparison: dict[str, Any]) -> list[float]:
-    """List the losses in CPU/request, block by block."""
-    blocks = defaultdict(lambda: defaultdict(list))  # type: ignore[var-annotated]
+def list_duets(result: dict[str, Any], comparison: dict[str, Any]) -> list[list[Duet]]:
+    """List the blocks of a comparison: of each, the valid duets as base and head."""
+    blocks: dict[int, dict[int, dict[str, dict[str, Any]]]] = defaultdict(lambda: defaultdict(dict))
     for trial in result["trials"]:
         own = (trial["variant"], trial["profile"]) == (comparison["variant"], comparison["profile"])
         if own and trial["pair"] and trial["phase"] == comparison["method"]:
-            blocks[trial["block"]][trial["side"]].append(math.log(compute_cost(trial)))
-    return [fmean(sides["head"]) - fmean(sides["base"]) for sides in blocks.values()]
+            blocks[trial["block"]][trial["track"]][trial["side"]] = trial
+    invalid = list_invalidating()
+    found = []
+    for tracks in blocks.values():
+        duets = [(sides["base"], sides["head"]) for sides in tracks.values() if len(sides) == 2]
+        valid = [duet for duet in duets if not any(w["code"] in invalid for trial in duet for w in trial["warnings"])]
+        if valid:
+            found.append(valid)
+    return found
+
+
+def list_invalidating() -> set[str]:
+    """List the codes that the section names."""
+    (line,) = (line for line in read_section().splitlines() if line.startswith("   Invalid is "))
+    return set(re.findall(r"`([a-z0-9-]+)`", line.partition(":")[2]))
+
+
+def compute_losses(base: dict[str, Any], head: dict[str, Any]) -> dict[str, float]:
+    rates = [(trial["requests"] - trial["errors"]["status"]) / trial["duration_s"] for trial in (base, head)]
+    costs = [trial["cpu_ms"]["application"] / count_handled(trial) for trial in (base, head)]
+    return {RATE: math.log(rates[0] / rates[1]), COST: math.log(costs[1] / costs[0])}
+
+
+def shares_are_equal(base: dict[str, Any], head: dict[str, Any]) -> bool:
+    """Check the first three limits of the table in "When a duet is no duet"."""
+    used = [trial["cpu_ms"]["application"] / trial["duration_s"] for trial in (base, head)]
+    losses = compute_losses(base, head)
+    return (
+        0.49 <= used[1] / sum(used) <= 0.51
+        and abs(losses[RATE] - losses[COST]) <= 0.015
+        and abs(base["duration_s"] - head["duration_s"]) <= 0.02 * base["duration_s"]
+    )
+
+
+def list_counted(result: dict[str, Any], comparison: dict[str, Any]) -> list[list[Duet]]:
+    """List the duets that count for a metric."""
+    blocks = list_duets(result, comparison)
+    if comparison["metric"] == RATE:
+        blocks = [kept for block in blocks if (kept := [duet for duet in block if shares_are_equal(*duet)])]
+    return blocks
+
+
+def list_losses(result: dict[str, Any], comparison: dict[str, Any]) -> list[float]:
+    """List the losses of the blocks that the comparison looked at."""
+    blocks = list_counted(result, comparison)[: comparison["blocks"]]
+    return [fmean(compute_losses(*duet)[comparison["metric"]] for duet in block) for block in blocks]
+
+
+def bound_sd(result: dict[str, Any], comparison: dict[str, Any]) -> float:
+    """Compute the standard deviation within slices, by the parts between marks; 0 without any."""
+    parts, seconds, squares, free = [], [], 0.0, 0
+    blocks = list_counted(result, comparison)
+    for block in blocks:
+        tracks = [list(cut(*duet)) for duet in block]
+        own = [(fmean(s for s, _ in row), fmean(one[comparison["metric"]] for _, one in row)) for row in zip(*tracks)]  # noqa: B905 (a track with fewer marks shortens the others)
+        parts.append([loss for _, loss in own])
+        seconds += [s for s, _ in own]
+    for losses in parts:
+        if len(losses) > 1:
+            squares += (len(losses) - 1) * stdev(losses) ** 2
+            free += len(losses) - 1
+    if not free:
+        return 0.0
+    slice_s, part_s = fmean(block[0][0]["duration_s"] for block in blocks), fmean(seconds)
+    return math.sqrt(squares / free * scale(slice_s) / scale(part_s))
+
+
+def scale(seconds: float) -> float:
+    return (1 + 1.6 / seconds) / seconds
+
+
+def cut(base: dict[str, Any], head: dict[str, Any]) -> Iterator[tuple[float, dict[str, float]]]:
+    for pairs in zip(pairwise(base["marks"]), pairwise(head["marks"])):  # noqa: B905 (as many as both have)
+        steps = [
+            {name: later[name] - earlier[name] for name in ("s", "bytes_read", "cpu_ms")} for earlier, later in pairs
+        ]
+        if min(value for step in steps for value in step.values()) <= 0:
+            continue
+        rates = [step["bytes_read"] / step["s"] for step in steps]
+        costs = [step["cpu_ms"] / step["bytes_read"] for step in steps]
+        yield (
+            fmean(step["s"] for step in steps),
+            {RATE: math.log(rates[0] / rates[1]), COST: math.log(costs[1] / costs[0])},
+        )
 
 
 def read_section() -> str:
@@ -48,28 +134,96 @@ def read_section() -> str:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_verdict_on_cost__follows_by_hand(name: str) -> None:
+def test_verdict__follows_by_hand(name: str) -> None:
     result = read_result(name)
     for comparison in result["comparisons"]:
-        if comparison["metric"] != COST or comparison["test"] is None or comparison["kind"] != "revision":
-            continue
-        test, losses = comparison["test"], list_losses(result, comparison)[: comparison["blocks"]]
-        assert test["sd"] == pytest.approx(stdev(losses)) or test["sd"] > stdev(losses)
-        mean, error, free = fmean(losses), test["sd"] / math.sqrt(len(losses)), len(losses) - 1
-        half = stats.t.ppf(0.995, free) * error
-        assert comparison["ratio"] == pytest.approx(math.exp(mean))
-        assert (comparison["ci_low"], comparison["ci_high"]) == pytest.approx(
-            (math.exp(mean - half), math.exp(mean + half))
+        duet = (comparison["kind"], comparison["method"]) == ("revision", "duet")
+        if duet and comparison["metric"] in {COST, RATE} and comparison["test"] is not None:
+            (cost,) = (c for c in result["comparisons"] if is_cost_of(c, comparison))
+            check_by_hand(result, comparison, cost)
+
+
+def is_cost_of(cost: dict[str, Any], other: dict[str, Any]) -> bool:
+    return cost["metric"] == COST and all(cost[name] == other[name] for name in ("kind", "method", "base", "head"))
+
+
+def check_by_hand(result: dict[str, Any], comparison: dict[str, Any], cost: dict[str, Any]) -> None:
+    """Check every number of a comparison, and its verdict."""
+    test, losses = comparison["test"], list_losses(result, comparison)
+    rate, gate = comparison["metric"] == RATE, comparison["gate"]
+    assert test["sd"] == pytest.approx(max(stdev(losses), bound_sd(result, comparison)))
+    mean, error, free = fmean(losses), test["sd"] / math.sqrt(len(losses)), len(losses) - 1
+    half = stats.t.ppf(0.995, free) * error
+    sign = -1 if rate else 1
+    bounds = sorted((math.exp(sign * (mean - half)), math.exp(sign * (mean + half))))
+    assert comparison["ratio"] == pytest.approx(math.exp(sign * mean))
+    assert (comparison["ci_low"], comparison["ci_high"]) == pytest.approx(tuple(bounds))
+    assert test["p_worse"] == pytest.approx(stats.t.sf(mean / error, free), rel=1e-3)
+    assert test["p_better"] == pytest.approx(1 - test["p_worse"])
+    level = Course(test["planned_blocks"], ended=test["last"]).level(len(losses), test["alpha"])
+    assert test["level"] == pytest.approx(min(level, 0.005))
+    significant = min(test["p_worse"], test["p_better"]) <= test["level"]
+    confirmed = not rate or (cost["significant"] and (cost["ratio"] > 1) == (comparison["ratio"] < 1))
+    assert comparison["significant"] == (significant and confirmed)
+    if gate is not None:
+        limits = {size: -math.log(1 - size) if rate else math.log1p(size) for size in (gate, 0.02)}
+        assert comparison["verdict"] == judge_by_hand(mean, error, free, limits, comparison)
+
+
+def judge_by_hand(mean: float, error: float, free: int, limits: dict[float, float], comparison: dict[str, Any]) -> str:
+    """Judge by the rules of "Verdicts and gates"; gates on requests/s and CPU/request have no absolute size."""
+    test, gate = comparison["test"], comparison["gate"]
+    bound, least = stats.t.ppf(0.99, free) * error, max(limits.values())
+    if comparison["significant"] and mean >= limits[gate]:
+        return "regressed"
+    if comparison["significant"] and -mean >= math.log1p(0.01):
+        return "improved"
+    early = not test["last"]
+    open_ = mean + bound >= least or (early and (bound - mean >= least or mean + error >= limits[gate]))
+    if open_ or is_unconfirmed(mean, limits[gate], comparison):
+        return "inconclusive"
+    return "unchanged" if abs(mean) <= stats.t.ppf(0.995, free) * error else "measured"
+
+
+def is_unconfirmed(mean: float, limit: float, comparison: dict[str, Any]) -> bool:
+    """Whether requests/s would have broken its gate, had CPU/request shown the same."""
+    broken = comparison["test"]["p_worse"] <= comparison["test"]["level"] and mean >= limit
+    return comparison["metric"] == RATE and broken and not comparison["significant"]
+
+
+@pytest.mark.parametrize("metric", [RATE, COST])
+def test_verdict__of_slices_with_marks_follows_by_hand(metric: str) -> None:
+    """A stored run whose slices were noisier than its blocks: the noise within them counts."""
+    replay = read_replay("simulated-duets-slower")
+    dice = np.random.default_rng(1)
+    for trial in replay["trials"]:
+        if trial["phase"] == "duet":
+            trial["marks"] = draw_marks(trial, dice)
+    result = json.loads(assemble_replay(replay).model_dump_json())
+    (comparison,) = (c for c in result["comparisons"] if (c["metric"], c["method"]) == (metric, "duet"))
+    (cost,) = (c for c in result["comparisons"] if is_cost_of(c, comparison))
+    assert comparison["test"]["sd"] > 1.1 * stdev(list_losses(result, comparison))
+    check_by_hand(result, comparison, cost)
+
+
+def draw_marks(trial: dict[str, Any], dice: np.random.Generator) -> list[dict[str, float]]:
+    """Draw readings at about each second, each second with other speeds; the third one read nothing."""
+    marks = [{"s": 0.0, "bytes_read": 1000, "cpu_ms": 50.0}]
+    for number in range(4):
+        seconds = trial["duration_s"] / 4 * dice.uniform(0.95, 1.05)
+        read = 0 if number == 2 else round(trial["requests"] / 4 * 500 * math.exp(0.2 * dice.standard_normal()))
+        cpu_ms = trial["cpu_ms"]["application"] / 4 * math.exp(0.2 * dice.standard_normal())
+        last = marks[-1]
+        marks.append(
+            {"s": last["s"] + seconds, "bytes_read": last["bytes_read"] + read, "cpu_ms": last["cpu_ms"] + cpu_ms}
         )
-        assert test["p_worse"] == pytest.approx(stats.t.sf(mean / error, free), rel=1e-3)
-        assert test["p_better"] == pytest.approx(1 - test["p_worse"])
-        assert comparison["significant"] == (min(test["p_worse"], test["p_better"]) <= test["level"])
-        regressed = test["p_worse"] <= test["level"] and mean >= math.log1p(comparison["gate"])
-        assert (comparison["verdict"] == "regressed") == regressed
-        if comparison["verdict"] == "unchanged":
-            assert mean + stats.t.ppf(0.99, free) * error < math.log(1.02)
-            assert test["last"] or mean + error < math.log1p(comparison["gate"])
-            assert abs(mean) <= half
+    return marks
+
+
+def test_section__names_all_codes_that_make_a_trial_of_a_duet_invalid() -> None:
+    of_runs = {Code.STOPPED_EARLY, Code.BLOCKS_DROPPED, Code.UNRELIABLE, Code.SHARD_MISSING}
+    of_rates = {Code.K6_SATURATED, Code.RATE_NOT_REACHED, Code.SCRIPT_FAILS, Code.SLO_NOT_HELD}
+    assert list_invalidating() == {code.value for code in Code if code.invalidates} - of_runs - of_rates
 
 
 def test_example__is_the_stored_run() -> None:

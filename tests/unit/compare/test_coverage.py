@@ -61,8 +61,8 @@ def test_split__a_head_that_failed_a_check_comes_before_what_base_lacks() -> Non
     ("changes", "reason"),
     [
         (
-            {"shortage": "restarting took 13 s of each block of 18 s; --max-minutes 8 would do"},
-            "no pair was measured in time: restarting took 13 s of each block of 18 s; --max-minutes 8 would do",
+            {"shortage": "restarting took 13 s of each block of 18 s; --max-minutes 8 should do"},
+            "no pair was measured in time: restarting took 13 s of each block of 18 s; --max-minutes 8 should do",
         ),
         ({"stopped": "interrupted"}, "no pair was measured because the run ended early: interrupted"),
         (

@@ -226,22 +226,31 @@ def test_enough__reserves_time_for_pairs_before_the_other_phases() -> None:
     assert not chosen.enough(Block("duet", 1, (), PAIR), [], early)
 
 
+def count_duets(latency_s: float, counts: Sequence[Trial] = ()) -> int:
+    """Count the duets in a minute, if so many seconds with one connection share the first five restarts, or none do."""
+    phase = PairPhase(warmup=1, slice=4)
+    times = Timetable(60, 1, 1, 2.5, 4.6, PairPhase(warmup=1, slice=3, blocks=5), phase)
+    chosen = Decider(default_gates(), ALPHAS, 1, 180.0, 1.0, to_the_end=True, timetable=times)
+    spent: list[float] = []
+    for number in range(1, MOST):
+        first = Block("latency", number, (), PAIR) if latency_s and number <= 5 else None
+        total_s = sum(spent) + latency_s * min(5, len(spent))
+        trials = [*counts, *duets(number - 1, 0.0, 1.0)]
+        if chosen.enough(Block("duet", number, (), PAIR, first=first), trials, ElapsedTime(total_s, spent)):
+            break
+        spent.append(7.5)
+    return len(spent)
+
+
 def test_enough__latency_that_shares_the_first_restarts_has_its_time_reserved() -> None:
-    caps = {}
-    for shared in (False, True):
-        phase = PairPhase(warmup=1, slice=4)
-        times = Timetable(60, 1, 1, 2.5, 4.6, PairPhase(warmup=1, slice=3, blocks=5), phase)
-        chosen = Decider(default_gates(), ALPHAS, 1, 180.0, 1.0, to_the_end=True, timetable=times)
-        spent: list[float] = []
-        for number in range(1, MOST):
-            first = Block("latency", number, (), PAIR) if shared and number <= 5 else None
-            block = Block("duet", number, (), PAIR, first=first)
-            total_s = sum(spent) + (3.3 * min(5, len(spent)) if shared else 0.0)
-            if chosen.enough(block, duets(number - 1, 0.0, 1.0), ElapsedTime(total_s, spent)):
-                break
-            spent.append(7.5)
-        caps[shared] = len(spent)
-    assert caps == {False: 8, True: 5}
+    assert (count_duets(0.0), count_duets(3.3)) == (8, 5)
+
+
+def test_enough__latency_is_planned_as_long_as_counts_show_that_enough_requests_take() -> None:
+    # ten requests of each side take 10 ms, so 500 of both take a second: five blocks of latency 6.5 s, no longer 16.5 s
+    quick = [make_count(revision=revision, duration_s=0.01, block=n) for revision in ("base", "head") for n in (0, 1)]
+    slow = [count.model_copy(update={"duration_s": 10.0}) for count in quick]
+    assert (count_duets(1.3, quick), count_duets(3.3, slow)) == (7, 5)
 
 
 def test_fit__duets_get_the_length_that_the_first_three_have_shown_and_the_cap_follows_from_time_alone() -> None:

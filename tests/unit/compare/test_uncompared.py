@@ -61,11 +61,11 @@ def test_compare_pairs__has_every_gated_metric_judged_or_with_a_reason() -> None
 
 def test_no_block_of_pairs__is_inconclusive_with_the_reason_and_never_unchanged() -> None:
     trials = [*counts(), *alone(head=770)]
-    found = judged(trials, "restarting took 13 s of each block; --max-minutes 3 would do")
+    found = judged(trials, "restarting took 13 s of each block; --max-minutes 4 should do")
     rate = found[RATE]
     assert (rate.verdict, rate.method, rate.blocks) == ("inconclusive", "solo", 0)
     assert rate.reason == (
-        "no block of the pair was measured; restarting took 13 s of each block; --max-minutes 3 would do"
+        "no block of the pair was measured; restarting took 13 s of each block; --max-minutes 4 should do"
     )
     assert round(rate.head_value) == 771  # each side's figure is still shown
     assert verdict(trials, found) == "inconclusive"

@@ -1,12 +1,19 @@
 """Which blocks yield so that pairs get their time."""
 
 from dataclasses import replace
+from math import sqrt
 
+import numpy as np
 import pytest
 
+from bench_action.compare.evidence import Evidence
+from bench_action.compare.gating import judge_losses
+from bench_action.config.gates import COST, default_gates
 from bench_action.config.schema import PairPhase
 from bench_action.plan.blocks import Block, Cell, ElapsedTime, Pair
-from bench_action.plan.timetable import Timetable
+from bench_action.plan.timetable import ENOUGH_BLOCKS, Timetable
+from bench_action.stats.nested import USUAL, choose_slice
+from bench_action.stats.sequential import Course
 
 pytestmark = pytest.mark.unit
 
@@ -102,13 +109,13 @@ def test_must_yield__nothing_without_a_limit_or_a_pair(times: Timetable) -> None
 
 def test_explain_shortage__names_what_took_the_time_and_a_sufficient_limit() -> None:
     text = replace(SLOW, limit_s=60).explain_shortage({("count", "None"): [22.0], ("capacity", "None"): [4.6]})
-    # 26.6 s alone, five duets of 14.5 s and five latency blocks of 3.3 s: 115.6 s, plus a tenth
-    assert text == "restarting took 10 s of each block of 14 s; --max-minutes 3 would do"
+    # 26.6 s alone, ten duets of 14.5 s and five latency blocks of 3.3 s: 188.1 s, plus a tenth
+    assert text == "restarting took 10 s of each block of 14 s; --max-minutes 4 should do"
 
 
 def test_explain_shortage__uses_measured_times() -> None:
     text = replace(SLOW, limit_s=60).explain_shortage({("capacity", "None"): [4.0], ("duet", str(PAIR)): [18.0, 18.0]})
-    assert text == "restarting took 13 s of each block of 18 s; --max-minutes 3 would do"
+    assert text == "restarting took 13 s of each block of 18 s; --max-minutes 4 should do"
     assert replace(SLOW, limit_s=None).explain_shortage({}) == ""
 
 
@@ -116,7 +123,7 @@ def test_explain_shortage__names_the_data_if_copying_them_takes_most_of_the_time
     large = replace(SLOW, limit_s=60, restart_s=63.5, renewal_s=60.0)
     text = large.explain_shortage({("capacity", "None"): [4.6]})
     assert text.startswith("copying the data again and restarting took 64 s of each block of 68 s; --max-minutes ")
-    assert text.endswith(" or a smaller seed would do")
+    assert text.endswith(" or a smaller seed should do")
 
 
 def test_must_yield__copies_of_large_data_count() -> None:
@@ -128,7 +135,19 @@ def test_must_yield__copies_of_large_data_count() -> None:
 def test_explain_shortage__names_long_warm_ups() -> None:
     times = {("duet", str(PAIR)): [44.0, 46.0]}
     text = replace(SLOW, limit_s=120).explain_shortage(times, warmup_s=18.0)
-    # five duets of 45 s, five latency blocks of 3.3 s and 4.6 s alone: 246.1 s, plus a tenth
-    assert text == "restarting took 23 s and warming up 18 s of each block of 45 s; --max-minutes 5 would do"
+    # ten duets of 45 s, five latency blocks of 3.3 s and 4.6 s alone: 471.1 s, plus a tenth
+    assert text == "restarting took 23 s and warming up 18 s of each block of 45 s; --max-minutes 9 should do"
     text = replace(SLOW, limit_s=120).explain_shortage({("count", "None"): [22.0]}, warmup_s=18.0)
-    assert text == "restarting took 10 s and warming up 18 s of each block of 32 s; --max-minutes 4 would do"
+    assert text == "restarting took 10 s and warming up 18 s of each block of 32 s; --max-minutes 7 should do"
+
+
+def test_enough_blocks__show_that_unchanged_code_is_unchanged() -> None:
+    """Of an application that takes 20 s to start; two blocks fewer are not enough."""
+    dice = np.random.default_rng(1)
+    sd = sqrt(USUAL.block(choose_slice(USUAL, 23, range(4, 9), 300)))
+    shares = []
+    for blocks in (ENOUGH_BLOCKS, ENOUGH_BLOCKS - 2):
+        runs = [Evidence(COST, tuple(sd * dice.standard_normal(blocks)), 5.0, 5.0) for _ in range(1000)]
+        course, gate = Course(blocks, ended=True), default_gates()[COST]
+        shares.append(sum(judge_losses(run, course, 0.005, gate).verdict == "unchanged" for run in runs) / len(runs))
+    assert shares[0] >= 0.95 > shares[1]

@@ -11,9 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
-from tests.unit.factories import make_count, make_result, make_subject, make_trial, two_variants, warn
+from tests.unit.factories import (
+    make_count,
+    make_duet,
+    make_latency,
+    make_result,
+    make_subject,
+    make_trial,
+    make_turns,
+    two_variants,
+    warn,
+)
 
-from bench_action.model.result import Errors, NoiseSource, Result, WarmUp
+from bench_action.model.result import Errors, NoiseSource, Result, Trial, WarmUp
 from bench_action.model.visible import remove_invisible
 from bench_action.model.warning import Code
 from bench_action.report import numbers
@@ -323,6 +333,24 @@ def test_make_view__says_how_long_warm_ups_took_if_that_is_unusual() -> None:
     assert sentence in make_view(make_result(trials)).method
     usual = [make_trial(block=n, warm_up=make_warm_up(1.1)) for n in (1, 2, 3)]
     assert not any("warmed up until" in text for text in make_view(make_result(usual)).method)
+
+
+@pytest.mark.parametrize(
+    ("trials", "said", "unsaid"),
+    [
+        (make_duet(1), ("at the same time on one CPU, ", "A duet cannot see"), ("in turns of",)),
+        (make_duet(1, track=1), ("at the same time on one CPU for each duet, ",), ("in turns of",)),
+        (make_turns(1), ("loaded in turns of a second",), ("at the same time", "A duet", "one connection to each")),
+        ([*make_duet(1), *make_latency(1)], ("at the same time", "one connection to each"), ("turns of a second",)),
+        ([make_trial()], (), ("slots", "Interim analyses", "A duet")),
+    ],
+)
+def test_make_view__says_how_pairs_were_loaded(
+    trials: list[Trial], said: tuple[str, ...], unsaid: tuple[str, ...]
+) -> None:
+    method = "\n".join(make_view(make_result(trials)).method)
+    assert [part for part in said if part not in method] == []
+    assert [part for part in unsaid if part in method] == []
 
 
 def test_make_view__what_was_measured_cold_is_a_concern_with_what_to_set() -> None:
