@@ -23,7 +23,7 @@ typed := $(wildcard src tests apps benchmarks scripts)
 # tests that run at the same time, as they wait more than they compute; those marked `alone` or `machines` come after them
 WORKERS ?= 4
 levels := tests/e2e tests/docker tests/integration
-# ARGS may choose tests of one level only: that the others have none is no failure then
+# ARGS may choose tests of one level only: that the others have none is no failure then, unless none has any
 or_none := $(if $(ARGS),|| [ $$? = 5 ])
 strict := -p no_skips --timeout 900
 side_by_side := --no-print-directory --jobs 2 --output-sync=line
@@ -62,14 +62,15 @@ run: .venv ## measure the built-in applications on this machine (ARGS=…); outp
 test: ## set this machine up, check, then run every test of every level
 	$(MAKE) $(side_by_side) packages .venv/.dev
 	$(MAKE) $(side_by_side) buildx compose images check
+	$(if $(ARGS),$(pytest) --collect-only --quiet --quiet $(levels) tests/unit $(ARGS))
 	$(pytest) $(strict) -m 'not alone and not machines' --durations 25 --durations-min 5 --numprocesses $(WORKERS) --dist loadscope \
 	  $(levels) $(ARGS) $(or_none)
-	$(pytest) $(strict) -m alone --durations 10 --durations-min 5 tests/e2e $(ARGS) $(or_none)
-	$(MAKE) $(side_by_side) test-machines test-unit
+	$(pytest) $(strict) -m alone --durations 10 --durations-min 5 $(levels) $(ARGS) $(or_none)
+	$(MAKE) --no-print-directory --jobs 2 test-machines test-unit
 
 # Three machines on this one mostly wait for each other, and unit tests of low priority do not disturb them.
 test-machines:
-	$(pytest) $(strict) -m machines --durations 10 --durations-min 5 tests/docker $(ARGS) $(or_none)
+	$(pytest) $(strict) -m machines --durations 10 --durations-min 5 $(levels) $(ARGS) $(or_none)
 
 test-unit:
 	nice $(pytest) $(strict) --durations 10 --durations-min 5 --numprocesses 2 tests/unit $(ARGS) $(or_none)

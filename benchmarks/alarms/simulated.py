@@ -6,7 +6,7 @@ of an Ornstein-Uhlenbeck process and white noise with 0.66, 0.32 and 0.13: somew
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -22,6 +22,7 @@ from bench_action.config.gates import Gates, default_gates
 from bench_action.config.schema import PairPhase
 from bench_action.model.result import Comparison, Errors, Latency, Trial, Verdict, Work
 from bench_action.plan.blocks import (
+    PAIRED_PHASES,
     Block,
     Cell,
     ElapsedTime,
@@ -32,6 +33,7 @@ from bench_action.plan.blocks import (
     make_interleaved_blocks,
     make_latency_blocks,
     make_solo_blocks,
+    share_restarts,
 )
 from bench_action.plan.timetable import Timetable
 
@@ -180,34 +182,51 @@ def _walk(scenario: Scenario, machine: Machine, pairs: Sequence[Pair], decider: 
     trials: list[Trial] = []
     times: dict[tuple[str, str], list[float]] = {}
     for block in _plan(scenario, pairs, int(machine.dice.integers(1 << 30))):
-        spent = times.setdefault((block.phase, str(block.pair)), [])
-        if decider.enough(block, trials, ElapsedTime(machine.now_s, spent)):
-            continue
-        before = machine.now_s
-        trials += _measure(scenario, machine, decider.fit(block))
-        spent.append(machine.now_s - before)
+        loads_s = [s for phase in PAIRED_PHASES for s in times.get((phase, str(block.pair)), ())]
+        parts = [
+            part
+            for part in block.parts
+            if not decider.enough(
+                part, trials, ElapsedTime(machine.now_s, times.get((part.phase, str(part.pair)), ()), loads_s=loads_s)
+            )
+        ]
+        began, others_s = machine.now_s, 0.0
+        process = _restart(scenario, machine, parts)
+        for part in parts:
+            before = machine.now_s
+            trials += _measure(scenario, machine, decider.fit(part), process)
+            # the last one bears the restart
+            part_s = machine.now_s - (began + others_s if part is parts[-1] else before)
+            times.setdefault((part.phase, str(part.pair)), []).append(part_s)
+            others_s += part_s
     return trials
+
+
+def _restart(scenario: Scenario, machine: Machine, parts: Sequence[Block]) -> dict[Cell, float]:
+    """Restart the subjects of blocks that share it, if there are any, and draw what a request costs each process."""
+    if not parts:
+        return {}
+    block = parts[-1]
+    if block.pair is not None or block.phase == "count":
+        machine.wait(_RESTART_S + scenario.boot_s + block.warmup_s)
+    process = {cell: math.exp(_PROCESS_SD * machine.dice.standard_normal()) for cell in _cells(block)}
+    return {cell: cost * (1 + scenario.slowdown * (cell.revision == "head")) for cell, cost in process.items()}
 
 
 def _plan(scenario: Scenario, pairs: Sequence[Pair], seed: int) -> Iterator[Block]:
     """Plan a run as `design.Design` does with the preset `ci`."""
     cells = [cell for pair in pairs for cell in (pair.base, pair.head)]
     turns = Pace(warmup_s=1, slice_s=1, turns=2)
-    phases = [
-        make_solo_blocks(cells, blocks=2, warmup_s=1, seed=seed),
-        make_latency_blocks(pairs, blocks=5, pace=Pace(_LATENCY_PACE.warmup, _LATENCY_PACE.slice), seed=seed),
-    ]
-    if scenario.cpus > 1:
-        phases.append(make_duet_blocks(pairs, blocks=60, pace=Pace(_DUET_PACE.warmup, _DUET_PACE.slice), seed=seed))
-    phases.append(make_interleaved_blocks(pairs, blocks=60, pace=turns, seed=seed))
-    return chain.from_iterable(phases)
+    alone = make_solo_blocks(cells, blocks=2, warmup_s=1, seed=seed)
+    latency = make_latency_blocks(pairs, blocks=5, pace=Pace(_LATENCY_PACE.warmup, _LATENCY_PACE.slice), seed=seed)
+    in_turn = make_interleaved_blocks(pairs, blocks=60, pace=turns, seed=seed)
+    if scenario.cpus == 1:
+        return chain(alone, share_restarts(in_turn, latency))
+    duets = make_duet_blocks(pairs, blocks=60, pace=Pace(_DUET_PACE.warmup, _DUET_PACE.slice), seed=seed)
+    return chain(alone, share_restarts(duets, latency), in_turn)
 
 
-def _measure(scenario: Scenario, machine: Machine, block: Block) -> Iterator[Trial]:
-    if block.pair is not None or block.phase == "count":
-        machine.wait(_RESTART_S + scenario.boot_s + block.warmup_s)
-    process = {cell: math.exp(_PROCESS_SD * machine.dice.standard_normal()) for cell in _cells(block)}
-    process = {cell: cost * (1 + scenario.slowdown * (cell.revision == "head")) for cell, cost in process.items()}
+def _measure(scenario: Scenario, machine: Machine, block: Block, process: Mapping[Cell, float]) -> Iterator[Trial]:
     for step in block.steps:
         match block.phase:
             case "latency":
@@ -231,7 +250,7 @@ def _cells(block: Block) -> list[Cell]:
 
 
 def _duet(
-    scenario: Scenario, machine: Machine, block: Block, step: Step, process: dict[Cell, float]
+    scenario: Scenario, machine: Machine, block: Block, step: Step, process: Mapping[Cell, float]
 ) -> Iterator[Trial]:
     seconds, dice = step.slice_s, machine.dice
     speed = float(machine.speeds(1, seconds)[0])
@@ -251,7 +270,7 @@ def _duet(
 
 
 def _latency(
-    scenario: Scenario, machine: Machine, block: Block, step: Step, process: dict[Cell, float]
+    scenario: Scenario, machine: Machine, block: Block, step: Step, process: Mapping[Cell, float]
 ) -> Iterator[Trial]:
     """Simulate turns of a few requests each, of base and head alternately."""
     turns = int(step.slice_s / _TURN_S / 2)

@@ -19,8 +19,9 @@ import math
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 
 from benchmarks.detection import tables
@@ -47,7 +48,7 @@ def main() -> None:
             if asked.do == "table":
                 print_table(kind, engine)
             elif kind == "counts":
-                run_counts(engine, deadline)
+                repeat(partial(run_next_counts, engine), deadline)
             else:
                 run_missing(kind, engine, deadline)
 
@@ -81,19 +82,27 @@ def run_missing(kind: str, engine: str, deadline: float) -> None:
         return
     if engine == "docker":
         prepare(SCENARIOS[kind])
-    failures = 0
     hosts: AbstractContextManager[list[str]] = over_hosts() if kind == "hosts" else nullcontext([])
     with hosts as options:
-        while time.monotonic() < deadline and (missing := list_missing(kind, engine)):
-            try:
-                run_one(kind, engine, missing[0], options)
-            except RunError as error:
-                print(error, flush=True)
-                failures += 1
-                if failures == _FAILURES:
-                    raise
-            else:
-                failures = 0
+        repeat(lambda: run_next(kind, engine, options), deadline)
+
+
+def repeat(run: Callable[[], bool], deadline: float) -> None:
+    """Run until nothing is missing, or the time is up.
+
+    A machine may be too busy now and then; after three failures in a row this kind is given up.
+    """
+    failures = 0
+    while time.monotonic() < deadline and failures < _FAILURES:
+        try:
+            if not run():
+                return
+            failures = 0
+        except RunError as error:
+            print(f"{error}\ntrying again", flush=True)
+            failures += 1
+    if failures:
+        print("given up", flush=True)
 
 
 def list_missing(kind: str, engine: str) -> list[Scenario]:
@@ -106,32 +115,33 @@ def list_missing(kind: str, engine: str) -> list[Scenario]:
     return sorted(missing, key=lambda one: (one.name not in CALIBRATIONS, counts[one.name] / one.count_wanted(engine)))
 
 
-def run_one(kind: str, engine: str, scenario: Scenario, options: Sequence[str]) -> None:
-    """Run a scenario once more, with these options, and keep the run. Raises RunError."""
+def run_next(kind: str, engine: str, options: Sequence[str]) -> bool:
+    """Run the next scenario once more, with these options, and keep the run. False if none is missing."""
+    missing = list_missing(kind, engine)
+    if not missing:
+        return False
+    scenario = missing[0]
     name, calibration = name_recordings(engine, kind), recorded(_name_calibration(engine, kind))
     number = sum(run["scenario"] == scenario.name for run in recorded(name))
     wanted = scenario.count_wanted(engine)
     print(f"{time.strftime('%H:%M:%S')} {kind}: {scenario.name}, run {number + 1} of {wanted}", flush=True)
     record(name, measure(engine, scenario, number, loops_of(calibration, scenario), options))
+    return True
 
 
-def run_counts(engine: str, deadline: float) -> None:
-    """Run all kinds of background work at the same time, as variants of one application, until there are enough."""
+def run_next_counts(engine: str) -> bool:
+    """Run all kinds of background work at the same time, as variants of one application. False if none is missing."""
     name, wanted = name_recordings(engine, "counts"), COUNTED[0].count_wanted(engine)
-    while time.monotonic() < deadline:
-        done = {run["seed"] for run in recorded(name)}
-        missing = [seed for seed in range(wanted) if seed not in done]
-        if not missing:
-            return
-        print(f"{time.strftime('%H:%M:%S')} counts: run {len(done) + 1} of {wanted}", flush=True)
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                result = counted(engine, Path(folder), missing[0])
-            except RunError as error:  # such as a machine that was too busy to start twenty containers in time
-                print(f"{error}\ntrying again", flush=True)
-                continue
-        for number, scenario in enumerate(COUNTED):
-            record(name, {"scenario": scenario.name, "seed": missing[0]} | kept_counts(result, f"kind-{number}"))
+    done = {run["seed"] for run in recorded(name)}
+    missing = [seed for seed in range(wanted) if seed not in done]
+    if not missing:
+        return False
+    print(f"{time.strftime('%H:%M:%S')} counts: run {len(done) + 1} of {wanted}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        result = counted(engine, Path(folder), missing[0])
+    for number, scenario in enumerate(COUNTED):
+        record(name, {"scenario": scenario.name, "seed": missing[0]} | kept_counts(result, f"kind-{number}"))
+    return True
 
 
 if __name__ == "__main__":

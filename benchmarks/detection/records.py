@@ -35,7 +35,7 @@ def record(name: str, run: Mapping[str, Any]) -> None:
 
 
 def kept(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a result, what the table and a replay need, and what follows from them by hand."""
+    """Of a result, what the tables and a replay of its duets need."""
     compared = ("metric", "method", "ratio", "ci_low", "ci_high", "smallest_detectable", "blocks", "verdict", "test")
     machine = ("fingerprint", "cpu_model", "cores", "architecture")
     return {

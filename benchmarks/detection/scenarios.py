@@ -531,7 +531,7 @@ SCENARIOS: Mapping[str, tuple[Scenario, ...]] = {
     "jvm-short-warm-up": _make_runtime(JVM_SHORT_WARM_UP, 1, 1, 5, calibration=CALIBRATE),
     "pypy": _make_runtime(PYPY, 5, 5, 4),
     "pypy-slow-driver": _make_runtime(PYPY_SLOW_DRIVER, 3, 2, 4, calibration=CALIBRATE),
-    # both were calibrated by doubling a request first
+    # the first calibrations of these two doubled a request
     "ruby": _make_runtime(RUBY, 5, 5, 2),
     "php": _make_runtime(PHP, 10, 5, 2),
 }

@@ -178,7 +178,7 @@ def test_measurer__latency_includes_the_services_cpu_and_shares_the_restart_of_a
     assert [trial.warm_up is not None for trial in (base, head, *duet)] == [False] * 2 + [True] * 2
     (latency_s,), (duet_s,) = (taken.times[phase, str(AIOHTTP)] for phase in ("latency", "duet"))
     assert duet_s >= PACE.slice_s
-    assert latency_s > 0
+    assert latency_s >= PACE.slice_s or base.requests == head.requests == ENOUGH_REQUESTS
     for trial in (base, head):
         assert trial.latency is not None
         assert 5 <= trial.requests <= ENOUGH_REQUESTS

@@ -123,7 +123,15 @@ def test_turns__routes_take_turns_over_one_connection(tmp_path: Path) -> None:
     profile = make_profile(tmp_path)
     with serving(lambda *_: OK) as server:
         tapes = cut_routes(profile, build(profile, server.port))
-        turns = {"op": "turns", "seconds": 0.3, "requests": 5, "enough": 10_000, "timeout_s": 10.0, "seed": 1}
+        turns = {
+            "op": "turns",
+            "seconds": 0.3,
+            "requests": 5,
+            "enough": 10_000,
+            "first": 0,
+            "timeout_s": 10.0,
+            "seed": 1,
+        }
         answer = agent.obey({**turns, "loads": [{**tape.order, "parts": {}} for tape in tapes]})
         loads = require_shape(as_sent(answer), TurnsAnswer)["loads"]
         serials = read_serials(server)

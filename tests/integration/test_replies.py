@@ -163,6 +163,7 @@ def test_requests__of_the_agent_and_of_wrk_are_the_same_bytes() -> None:
                     "seconds": 0.01,
                     "requests": 2,
                     "enough": 10_000,
+                    "first": 0,
                     "timeout_s": 10.0,
                     "seed": 1,
                 }

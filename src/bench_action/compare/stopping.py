@@ -1,6 +1,5 @@
 """Decide when a pair has been measured enough. Pure: times and trials come from the measurer."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
@@ -14,7 +13,7 @@ from bench_action.compare.gating import UNCONFIRMED, confirms, judge_losses
 from bench_action.compare.rates import find_missed_rates
 from bench_action.compare.slicing import Choice, choose, describe_noise
 from bench_action.config.gates import AT_RATE, COST, PAIRED, RATE, TAIL, Gates
-from bench_action.model.result import NoiseSource, PhaseName, Trial, Verdict
+from bench_action.model.result import NoiseSource, PhaseName, Trial, Verdict, split_route
 from bench_action.plan.blocks import PAIRED_PHASES, Block, ElapsedTime, Pair, fit_slices
 from bench_action.plan.timetable import ENOUGH_REQUESTS, Timetable
 from bench_action.stats.sequential import Course
@@ -66,7 +65,7 @@ class Decider:
             if (block.phase, block.number) == ("capacity", 1):
                 return False  # head's own figures are always measured
             return out_of_time or (
-                self.timetable is not None and self._time(self.timetable, block, trials).must_yield(block, spent)
+                self.timetable is not None and _time_requests(self.timetable, trials).must_yield(block, spent)
             )
         key: Key = (str(block.pair), block.phase)
         if key in self._over:
@@ -158,23 +157,10 @@ class Decider:
             return self.seconds
         left_s, sharing = self.minutes * 60 - spent.total_s, self.pairs
         if self.timetable is not None:
-            left_s -= self._time(self.timetable, block, trials).reserve_s(block, spent)
+            left_s -= _time_requests(self.timetable, trials).reserve_s(block, spent)
         if block.phase == "interleaved" and (duets := {trial.pair for trial in trials if trial.phase == "duet"}):
             sharing = sum(self._is_unfit(pair, trials) for pair in duets)
         return max(0.0, min(self.seconds, left_s / max(1, sharing)))
-
-    def _time(self, timetable: Timetable, block: Block, trials: Sequence[Trial]) -> Timetable:
-        """Time the slices with one connection by the counts of the pair, whose requests are sent one by one as well."""
-        pair = block.pair
-        counts = [trial for trial in trials if trial.phase == "count" and pair is not None and trial.requests]
-        enough_s = 0.0
-        for cell in (pair.base, pair.head) if pair is not None else ():
-            routes = defaultdict[str, list[float]](list)
-            for trial in counts:
-                if trial.whole_cell == str(cell):
-                    routes[trial.profile].append(trial.duration_s / trial.requests)
-            enough_s += ENOUGH_REQUESTS * sum(map(fmean, routes.values()))
-        return replace(timetable, enough_s=enough_s) if enough_s else timetable
 
     def _needs_turns(self, block: Block, trials: Sequence[Trial]) -> bool:
         """Whether slices in turn have to decide: always without duets, else if the duets cannot compare rates.
@@ -220,6 +206,24 @@ class Decider:
             return "decided"
         unfit = phase == "duet" and 2 * len(blocks) >= course.cap and self._is_unfit(pair, trials)
         return "unfit" if unfit else None
+
+
+def _time_requests(timetable: Timetable, trials: Sequence[Trial]) -> Timetable:
+    """Time requests with one connection by the counts, in which they are sent one by one as well."""
+    request_s: dict[tuple[str, str], dict[str, dict[str, list[float]]]] = {}
+    for trial in trials:
+        if trial.phase == "count" and trial.requests and trial.at_rate is None:
+            pair, route = (trial.variant, split_route(trial.profile)[0]), trial.route
+            routes = request_s.setdefault(pair, {}).setdefault(trial.revision, {})
+            routes.setdefault(route, []).append(trial.duration_s / trial.requests)
+    enough_s = []
+    for sides in request_s.values():
+        if len(sides) == 2:  # of a mix, its requests, without their sum
+            means = [
+                fmean(own) for routes in sides.values() for name, own in routes.items() if name or len(routes) == 1
+            ]
+            enough_s.append(ENOUGH_REQUESTS * sum(means))
+    return replace(timetable, enough_s=tuple(enough_s))
 
 
 def _errs_enough(pair: Pair, trials: Sequence[Trial]) -> bool:

@@ -614,7 +614,9 @@ def turns(order: TurnsOrder) -> TurnsAnswer:
     """
     dice = random.Random(order["seed"])
     wires = {(load["host"], load["port"]): Wire(load) for load in order["loads"]}
-    lanes = [Lane(load, wires[load["host"], load["port"]], order["timeout_s"]) for load in order["loads"]]
+    lanes = [
+        Lane(load, wires[load["host"], load["port"]], order["timeout_s"], order["first"]) for load in order["loads"]
+    ]
     shuffled = list(lanes)
     began = time.monotonic()
     try:
@@ -631,8 +633,8 @@ def turns(order: TurnsOrder) -> TurnsAnswer:
 class Lane:
     """One load over a connection that others may share, and what was seen of it over its turns."""
 
-    def __init__(self, load: TurnsLoad, wire: Wire, timeout_s: float) -> None:
-        self._wire, self._messages, self.sent = wire, find_messages(load), 0
+    def __init__(self, load: TurnsLoad, wire: Wire, timeout_s: float, first: int) -> None:
+        self._wire, self._messages, self._first, self.sent = wire, find_messages(load), first, 0
         self._parts, self._timeout_s = load["parts"], timeout_s
         self._cpu_ms: dict[str, float | None] = dict.fromkeys(self._parts, 0.0)
         self._latencies_ns: list[int] = []
@@ -644,7 +646,7 @@ class Lane:
         """Send `count` requests, and read the CPU time of the server's parts before and after them."""
         before, began = self._read_cpu_ms(), time.perf_counter_ns()
         for _ in range(count):
-            message = self._messages[self.sent % len(self._messages)]
+            message = self._messages[(self._first + self.sent) % len(self._messages)]
             self.sent += 1
             sent = time.perf_counter_ns()
             reply = self._wire.send(message, self._timeout_s, read_to_end)

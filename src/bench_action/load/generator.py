@@ -470,12 +470,13 @@ class Agent:
         seconds: float,
         per_turn: int,
         enough: int,
+        number: int,
         timeout_s: float,
-        seed: int,
     ) -> list[Turns]:
         """Send requests of several tapes in turn, over one connection to each server.
 
-        They end after `seconds`, or once `enough` requests of each have been sent. Returns what was seen of each tape.
+        They end after `seconds`, or once `enough` requests of each have been sent. `number`: of the block, from 1 on;
+        each goes on with the tapes where the last one may have ended. Returns what was seen of each tape.
         """
         self._keep_all(tapes)
         order: TurnsOrder = {
@@ -484,8 +485,9 @@ class Agent:
             "seconds": seconds,
             "requests": per_turn,
             "enough": enough,
+            "first": (number - 1) * enough,
             "timeout_s": timeout_s,
-            "seed": seed,
+            "seed": number,
         }
         answer = self._send(order, TurnsAnswer, seconds + len(tapes) * per_turn * timeout_s)
         with _wrong_shape_raised(order):

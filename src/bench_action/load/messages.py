@@ -292,7 +292,7 @@ class TurnsLoad(WireRequest):
 class TurnsOrder(TypedDict):
     """Send `requests` requests of each load in turn, in an order drawn from `seed`, for `seconds`.
 
-    They end early once `enough` requests of each load have been sent.
+    They end early once `enough` requests of each load have been sent. `first`: the index of a load's first message.
     """
 
     op: Literal["turns"]
@@ -300,6 +300,7 @@ class TurnsOrder(TypedDict):
     seconds: float
     requests: int
     enough: int
+    first: int
     timeout_s: float
     seed: int
 

@@ -399,8 +399,8 @@ def run_latency_trials(
         seconds=places[0].step.slice_s,
         per_turn=_PER_TURN,
         enough=ENOUGH_REQUESTS,
+        number=places[0].block.number,
         timeout_s=max(10.0, profile.timeout),
-        seed=places[0].block.number,
     )
     require_alive(stack.engine)
     trials = [

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, inf
+from math import ceil
 from statistics import fmean
 
 from bench_action.config.schema import PairPhase
@@ -30,7 +30,7 @@ class Timetable:
     pair, once per block; `renewal_s`: the part of it in which data are made new, on average. `capacity_s`: one
     `capacity` block, with all its cells. `latency`, `duet`: warm-up, slice and number of blocks of these phases.
     `rate_s`, `objective_s`: one block of phases `rate` and `slo`. `enough_s`: how long enough requests with one
-    connection take.
+    connection take, of each of the pairs whose requests have been timed.
     """
 
     limit_s: float | None
@@ -43,7 +43,7 @@ class Timetable:
     renewal_s: float = 0.0
     rate_s: float = 0.0
     objective_s: float = 0.0
-    enough_s: float = inf
+    enough_s: tuple[float, ...] = ()
 
     @property
     def duet_s(self) -> float:
@@ -52,8 +52,9 @@ class Timetable:
 
     @property
     def latency_s(self) -> float:
-        """The estimated duration of a latency block, which shares the restart and the warm-up of another."""
-        return min(self.latency.slice, self.enough_s) + OVERHEAD_S
+        """The estimated duration of a latency block, on average; it shares the restart and warm-up of another block."""
+        slices_s = [min(self.latency.slice, enough_s) for enough_s in self.enough_s] or [self.latency.slice]
+        return fmean(slices_s) + OVERHEAD_S
 
     def must_yield(self, block: Block, elapsed: ElapsedTime) -> bool:
         """Tell whether a block must be left out, because the pairs' first five duets need its time.
@@ -102,11 +103,13 @@ class Timetable:
         if self.limit_s is None or not self.pairs:
             return ""
         duets = [seconds for (phase, _), blocks in times.items() if phase in PAIRED_PHASES for seconds in blocks]
+        latencies = [seconds for (phase, _), blocks in times.items() if phase == "latency" for seconds in blocks]
+        latency_s = fmean(latencies) if latencies else self.latency_s
         warmup_s = max(warmup_s, self.duet.warmup)
         duet_s = fmean(duets) if duets else self.duet_s + warmup_s - self.duet.warmup
         restart_s = max(0.0, duet_s - warmup_s - self.duet.slice)
         alone_s = sum(sum(blocks) for (phase, _), blocks in times.items() if phase in {"count", "capacity"})
-        pairs_s = self.pairs * ENOUGH_BLOCKS * duet_s + self.revisions * self.latency.blocks * self.latency_s
+        pairs_s = self.pairs * ENOUGH_BLOCKS * duet_s + self.revisions * self.latency.blocks * latency_s
         minutes = ceil(_MARGIN * (max(alone_s, self.capacity_s) + pairs_s) / 60)
         copies = 2 * self.renewal_s > self.restart_s
         what = "copying the data again and restarting" if copies else "restarting"

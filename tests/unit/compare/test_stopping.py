@@ -11,7 +11,7 @@ from bench_action.compare.explain import find_errors
 from bench_action.compare.stopping import Decider
 from bench_action.config.gates import Gate, default_gates
 from bench_action.config.schema import PairPhase
-from bench_action.model.result import Errors, PhaseName, Trial
+from bench_action.model.result import Errors, PhaseName, Trial, name_route
 from bench_action.model.warning import Code
 from bench_action.plan.blocks import Block, Cell, ElapsedTime, Pair, Step
 from bench_action.plan.timetable import Timetable
@@ -251,6 +251,11 @@ def test_enough__latency_is_planned_as_long_as_counts_show_that_enough_requests_
     quick = [make_count(revision=revision, duration_s=0.01, block=n) for revision in ("base", "head") for n in (0, 1)]
     slow = [count.model_copy(update={"duration_s": 10.0}) for count in quick]
     assert (count_duets(1.3, quick), count_duets(3.3, slow)) == (7, 5)
+    assert count_duets(1.3, quick[:2]) == 5  # only of one side
+    mixed = [count.model_copy(update={"profile": name_route(PROFILE, title)}) for count in quick for title in "ab"]
+    assert count_duets(2.3, [*quick, *mixed]) == 6  # two requests, without their sum
+    other = [count.model_copy(update={"variant": "django"}) for count in slow]
+    assert count_duets(2.3, [*quick, *other]) == 6  # on average
 
 
 def test_fit__duets_get_the_length_that_the_first_three_have_shown_and_the_cap_follows_from_time_alone() -> None:

@@ -799,7 +799,16 @@ def complete_orders() -> dict[str, dict[str, Any]]:
         "requests": requests,
         "requests_together": {"op": "requests_together", "orders": [requests]},
         "connections": {"op": "connections", **request, "count": 1, "hold": True, "limit_s": 1.0},
-        "turns": {"op": "turns", "loads": loads, "seconds": 1, "requests": 1, "enough": 1, "timeout_s": 1, "seed": 1},
+        "turns": {
+            "op": "turns",
+            "loads": loads,
+            "seconds": 1,
+            "requests": 1,
+            "enough": 1,
+            "first": 0,
+            "timeout_s": 1,
+            "seed": 1,
+        },
         "wrk": wrk,
         "k6": {"op": "k6", **request, "argv": ["k6"], "files": [{"path": "a", "data": ""}], "parts": {}, "limit_s": 1},
         "duet": {"op": "duet", "orders": [wrk]},
@@ -911,7 +920,15 @@ def test_wrk__is_interrupted_before_and_reports_like_one_whose_time_is_up(port: 
 
 def turns_order(*ports: int, **changes: Any) -> Any:
     loads = [order(port, parts={}) for port in ports]
-    return {"loads": loads, "seconds": 0.05, "requests": 3, "enough": 10_000, "timeout_s": 10.0, "seed": 1} | changes
+    return {
+        "loads": loads,
+        "seconds": 0.05,
+        "requests": 3,
+        "enough": 10_000,
+        "first": 0,
+        "timeout_s": 10.0,
+        "seed": 1,
+    } | changes
 
 
 def test_turns__each_server_has_as_many_requests_in_the_order_it_was_named(port: int) -> None:
@@ -925,7 +942,7 @@ def test_turns__each_server_has_as_many_requests_in_the_order_it_was_named(port:
 
 
 def test_turns__end_after_enough_requests_of_each(port: int) -> None:
-    answer = agent.turns(turns_order(port, port, seconds=600.0, enough=7))
+    answer = agent.turns(turns_order(port, port, seconds=5.0, enough=7))
     assert [len(found["latencies_us"]) for found in answer["loads"]] == [9, 9]  # turns of three
 
 

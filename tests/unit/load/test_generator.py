@@ -285,7 +285,7 @@ def test_wire__has_the_configured_headers_and_those_that_it_needs(request_: Http
 
 def call_turns(agent: Agent) -> list[Turns]:
     parts = [{"application": "a", "db": "b"}]
-    return agent.turns([HOME.tape], parts, seconds=0.1, per_turn=5, enough=500, timeout_s=1.0, seed=1)
+    return agent.turns([HOME.tape], parts, seconds=0.1, per_turn=5, enough=500, number=3, timeout_s=1.0)
 
 
 def test_agent__turns_come_back_as_samples_and_figures() -> None:
