@@ -63,7 +63,7 @@ BEFORE = Blocks("bench-action", "duets", 8.5)
 # one connection as well
 OWN = (
     Blocks("bench-action, its runs of 2026-11-25 and 26", "docker", 9.0, 10.0),
-    Blocks("bench-action, its runs of 2026-11-29", "docker-aims", 8.0, 10.0),
+    Blocks("bench-action, its runs of 2026-11-29 and 30", "docker-aims", 7.3, 10.0),
 )
 
 

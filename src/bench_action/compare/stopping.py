@@ -15,7 +15,7 @@ from bench_action.compare.slicing import Choice, choose, describe_noise
 from bench_action.config.gates import AT_RATE, COST, PAIRED, RATE, TAIL, Gates
 from bench_action.model.result import NoiseSource, PhaseName, Trial, Verdict, split_route
 from bench_action.plan.blocks import PAIRED_PHASES, Block, ElapsedTime, Pair, fit_slices
-from bench_action.plan.timetable import ENOUGH_REQUESTS, Timetable
+from bench_action.plan.timetable import ENOUGH_REQUESTS, LEAST_BLOCKS, Timetable
 from bench_action.stats.sequential import Course
 
 _TIMED = 3  # blocks whose time decides how many there will be
@@ -132,7 +132,7 @@ class Decider:
         if len(blocks_s) < _TIMED:
             return None
         if key not in self._caps:
-            self._caps[key] = max(_TIMED, self._plan_blocks(key, trials, blocks_s))
+            self._caps[key] = self._plan_blocks(key, trials, blocks_s)
         if len(blocks_s) >= self._caps[key]:
             return "time"
         return None if self.to_the_end else self._decide(block.pair, key, trials)
@@ -144,12 +144,14 @@ class Decider:
         """
         pair, phase = key
         budget_s = self._budgets_s[phase]
-        if phase != "duet" or self.timetable is None:
-            return int(budget_s / fmean(blocks_s))
         left_s = budget_s - sum(blocks_s)
+        # what a busy machine made slow may be as quick as the quickest from now on: without five blocks there is no look
+        least = min(LEAST_BLOCKS, len(blocks_s) + int(max(0.0, left_s) / min(blocks_s)))
+        if phase != "duet" or self.timetable is None:
+            return max(least, int(budget_s / fmean(blocks_s)))
         choice = choose(pair_blocks(trials, pair, phase), blocks_s, self.timetable.duet, left_s)
         self._choices[pair] = choice
-        return choice.count_blocks(left_s)
+        return max(least, choice.count_blocks(left_s))
 
     def _budget_s(self, block: Block, trials: Sequence[Trial], spent: ElapsedTime) -> float:
         """Compute how long one pair may take in this block's phase: its part of the time left, at most `seconds`."""

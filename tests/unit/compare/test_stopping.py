@@ -226,6 +226,12 @@ def test_enough__reserves_time_for_pairs_before_the_other_phases() -> None:
     assert not chosen.enough(Block("duet", 1, (), PAIR), [], early)
 
 
+def test_enough__blocks_that_were_slow_by_chance_leave_time_for_as_many_quick_ones_as_a_look_needs() -> None:
+    # 42 s are spent after three blocks; their mean allows no more in a minute, the quickest two
+    assert blocks_taken(decider(seconds=60), 0.0, times=[16, 20, 6, 6, 6, 6]) == 5
+    assert blocks_taken(decider(seconds=60), 0.0, times=[22, 24, 8, 6, 6, 6]) == 3
+
+
 def count_duets(latency_s: float, counts: Sequence[Trial] = ()) -> int:
     """Count the duets in a minute, if so many seconds with one connection share the first five restarts, or none do."""
     phase = PairPhase(warmup=1, slice=4)
