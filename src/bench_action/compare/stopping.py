@@ -145,7 +145,7 @@ class Decider:
         pair, phase = key
         budget_s = self._budgets_s[phase]
         left_s = budget_s - sum(blocks_s)
-        # what a busy machine made slow may be as quick as the quickest from now on: without five blocks there is no look
+        # blocks that a busy machine made slow may be as quick as the quickest from now on; no look comes before five
         least = min(LEAST_BLOCKS, len(blocks_s) + int(max(0.0, left_s) / min(blocks_s)))
         if phase != "duet" or self.timetable is None:
             return max(least, int(budget_s / fmean(blocks_s)))
