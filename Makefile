@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv run test test-machines test-unit test-newer-engine unit check format lock schemas harness examples hosts-demo history faults engine images buildx compose packages clean
+.PHONY: help .venv run test test-newer-engine unit check format lock schemas harness examples hosts-demo history faults engine images buildx compose packages clean
 
 PYTHON ?= python3
 # Debian packages that the tests and checks use; empty where their equivalents are there already
@@ -20,10 +20,11 @@ lock = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --gene
 scripts := .ci/run $(wildcard *.sh) $(wildcard scripts/*.sh) $(wildcard tests/images/*.sh) \
 	$(wildcard tests/images/php-*) $(wildcard tests/github/*.sh) $(wildcard examples/*/*.sh)
 typed := $(wildcard src tests apps benchmarks scripts)
-# tests that run at the same time, as they wait more than they compute; those marked `alone` or `machines` come after them
+# tests that run at the same time, as they wait more than they compute; those marked `alone` come after them, none of which
+# is a unit test
 WORKERS ?= 4
-levels := tests/e2e tests/docker tests/integration
-# ARGS may choose tests of one level only: that the others have none is no failure then, unless none has any
+levels := tests/e2e tests/docker tests/integration tests/unit
+# ARGS may choose tests of one kind only: that the other has none is no failure then, unless none has any
 or_none := $(if $(ARGS),|| [ $$? = 5 ])
 strict := -p no_skips --timeout 900
 side_by_side := --no-print-directory --jobs 2 --output-sync=line
@@ -58,22 +59,14 @@ run: .venv ## measure the built-in applications on this machine (ARGS=…); outp
 	.venv/bin/bench-action run $(ARGS)
 
 # What waits for the network goes next to what computes: packages and the environment, then images and the checks. The slow
-# levels come first, so that at the end short tests fill what waits leave.
+# levels come first, so that at the end unit tests fill what waits leave.
 test: ## set this machine up, check, then run every test of every level
 	$(MAKE) $(side_by_side) packages .venv/.dev
 	$(MAKE) $(side_by_side) buildx compose images check
-	$(if $(ARGS),$(pytest) --collect-only --quiet --quiet $(levels) tests/unit $(ARGS))
-	$(pytest) $(strict) -m 'not alone and not machines' --durations 25 --durations-min 5 --numprocesses $(WORKERS) --dist loadscope \
+	$(if $(ARGS),$(pytest) --collect-only --quiet --quiet $(levels) $(ARGS))
+	$(pytest) $(strict) -m 'not alone' --durations 25 --durations-min 5 --numprocesses $(WORKERS) --dist loadscope \
 	  $(levels) $(ARGS) $(or_none)
-	$(pytest) $(strict) -m alone --durations 10 --durations-min 5 $(levels) $(ARGS) $(or_none)
-	$(MAKE) --no-print-directory --jobs 2 test-machines test-unit
-
-# Three machines on this one mostly wait for each other, and unit tests of low priority do not disturb them.
-test-machines:
-	$(pytest) $(strict) -m machines --durations 10 --durations-min 5 $(levels) $(ARGS) $(or_none)
-
-test-unit:
-	nice $(pytest) $(strict) --durations 10 --durations-min 5 --numprocesses 2 tests/unit $(ARGS) $(or_none)
+	$(pytest) $(strict) -m alone --durations 10 --durations-min 5 $(filter-out tests/unit,$(levels)) $(ARGS) $(or_none)
 
 # A second engine in separate namespaces, as root; its Debian tree stays in the cache. Not part of `make test`.
 test-newer-engine: engine images .venv/.dev ## run the tests of the engine against Docker 28 as well

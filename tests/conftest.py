@@ -1,7 +1,7 @@
 """How tests are shared out to workers, and which of them may run at the same time.
 
-Tests that share something go to one worker, which makes it once. Tests of the lower levels come last: at the end they
-fill what the waits of others leave.
+Tests that share something go to one worker, which makes it once. Unit tests come last: at the end they fill what the
+waits of others leave.
 """
 
 import functools
@@ -66,11 +66,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> GroupSche
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put tests that no run may disturb behind those that start runs, and those of the lower levels last.
+    """Put tests that no run may disturb behind those that start runs, and unit tests last.
 
     Single steps come late, as all but one of the workers would wait for the action's image, which workflows need too.
     """
-    items.sort(key=lambda item: (_is_low(item), item.get_closest_marker(_SWEEPS) is not None, _is_step(item)))
+    items.sort(key=lambda item: (_is_unit(item), item.get_closest_marker(_SWEEPS) is not None, _is_step(item)))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -85,10 +85,6 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 def _is_step(item: pytest.Item) -> bool:
     return item.nodeid.startswith("tests/e2e/test_action.py::test_step__")
-
-
-def _is_low(item: pytest.Item) -> bool:
-    return _is_unit(item) or item.get_closest_marker("integration") is not None
 
 
 def _is_unit(item: pytest.Item) -> bool:

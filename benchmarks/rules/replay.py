@@ -58,7 +58,7 @@ class Blocks:
 
 
 # both restarted and ready in about 2 s, warmed up for 1 to 2 s, 4 to 5 s measured; before the product existed
-BEFORE = Blocks("bench-action", "duets", 8.5)
+BEFORE = Blocks("bench-action, before the tool existed", "duets", 8.5)
 # the product's runs through Docker: when its first table was recorded, and now; the first five blocks have a slice with
 # one connection as well
 OWN = (

@@ -15,7 +15,7 @@ import pytest
 from tests.hosts.machines import Machine, Machines, bring_up, make_key
 
 # three engines and a Swarm, whose members must hear of each other within seconds, are enough for one machine
-pytestmark = [pytest.mark.docker, pytest.mark.machines]
+pytestmark = [pytest.mark.docker, pytest.mark.alone]
 
 LIMIT_S = 150
 # an application that asks Redis for each reply, with nothing but Python

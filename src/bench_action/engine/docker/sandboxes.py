@@ -5,6 +5,7 @@ are announced late, or in the wrong order, and a name is unknown for up to half 
 announced once.
 """
 
+import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,9 @@ from bench_action.engine.docker.creations import Creations, removing_on_failure
 from bench_action.engine.docker.recipes import SOCKETS
 
 _MEMORY = 64 * 2**20
-_NOT_ATTACHED, _AGAIN_S = "attaching to network failed", 1.0
+# a Swarm's host learns of its networks late, or has just forgotten one that no container was in
+_NOT_ATTACHED = re.compile(r"attaching to network failed|network [0-9a-z]{25} not found")
+_ATTEMPTS, _AGAIN_S = 5, 1.0
 
 
 @dataclass(slots=True)
@@ -30,15 +33,17 @@ class _Placeholder:
     names: set[str]
 
 
-def start_attached(container: Container) -> None:
-    """Start a container, twice if a busy Swarm did not attach it to its network in time. Raises DockerException."""
-    try:
-        container.start()
-    except APIError as error:
-        if _NOT_ATTACHED not in str(error.explanation):
-            raise
-        time.sleep(_AGAIN_S)
-        container.start()
+def start_attached(container: Container, again_s: float = _AGAIN_S) -> None:
+    """Start a container, again if a busy Swarm did not attach it to its network in time. Raises DockerException."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            container.start()
+        except APIError as error:
+            if attempt == _ATTEMPTS or not _NOT_ATTACHED.search(str(error.explanation)):
+                raise
+            time.sleep(again_s)
+        else:
+            return
 
 
 class Sandboxes:
