@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -134,7 +135,7 @@ class Tunnel:
 
     def _wait(self) -> None:
         deadline = time.monotonic() + _OPEN_S
-        while not self._socket.exists():
+        while not is_listening(self._socket):
             if not self.is_open or time.monotonic() > deadline:
                 said = self._read_log()
                 self._give_up()
@@ -199,6 +200,16 @@ _FAULTS: Sequence[tuple[str, str, str]] = (
         "set `AllowStreamLocalForwarding yes` in its sshd_config",
     ),
 )
+
+
+def is_listening(path: Path) -> bool:
+    """Whether a program listens at a socket; its file is there a moment earlier, when connections are still refused."""
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def make_connection_error(host: Host, said: str) -> StackError:
