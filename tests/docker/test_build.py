@@ -108,6 +108,15 @@ def test_build__excludes_our_results_from_the_context(either: DockerEngine, cont
         either.build(BuildSpec("subject", NAME, context))
 
 
+def test_build__leaves_out_the_credentials_of_a_checkout(either: DockerEngine, context: Path) -> None:
+    for name in (".git/HEAD", ".git/config", "lib/.git/modules/a/b/config", "lib/config"):
+        (context / name).parent.mkdir(parents=True, exist_ok=True)
+        (context / name).write_text("AUTHORIZATION: basic x", encoding="utf-8")
+    run = "RUN test -f .git/HEAD -a -f lib/config -a ! -e .git/config -a ! -e lib/.git/modules/a/b/config\n"
+    (context / "Dockerfile").write_text(PLAIN + run, encoding="utf-8")
+    assert either.build(BuildSpec("subject", NAME, context))
+
+
 def test_build__supports_everything_that_needs_buildkit(make_engine: MakeEngine, context: Path) -> None:
     (context / "Dockerfile").write_text(NEEDS_BUILDKIT, encoding="utf-8")
     engine = make_engine()

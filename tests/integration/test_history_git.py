@@ -125,6 +125,13 @@ def scratch(folder: Path) -> Path:
     return folder
 
 
+def test_is_repository__a_folder_of_a_work_tree_that_looks_bare_is_a_plain_one(bare: Path, tmp_path: Path) -> None:
+    assert is_repository(bare)
+    git(tmp_path, "init", "--quiet")
+    assert is_repository(tmp_path)
+    assert not is_repository(bare)
+
+
 def runs(history: History) -> list[str]:
     return [record.run_id for record in history.read()]
 

@@ -15,6 +15,7 @@ from bench_action.engine.local.session import LocalSession
 from bench_action.engine.protocol import Engine, Handle
 from bench_action.stack.meters.sql import count_queries
 from bench_action.stack.mysql import Mysql
+from bench_action.stack.seeding.check import count_rows, list_losses
 from bench_action.stack.server import DatabaseServer, QueryError, Setup
 
 pytestmark = pytest.mark.integration
@@ -230,3 +231,52 @@ def test_renew__undoes_what_was_set_for_the_whole_server(seeded: Mysql) -> None:
     run(seeded, "SET GLOBAL max_connections = 10, GLOBAL sort_buffer_size = 32768, GLOBAL sql_mode = ''")
     seeded.renew("seeded")
     assert seeded.execute("SELECT @@GLOBAL.max_connections, @@GLOBAL.sort_buffer_size, @@GLOBAL.sql_mode") == before
+
+
+def test_renew__drops_what_was_left_outside_of_the_database(seeded: Mysql) -> None:
+    seeded.renew("seeded")
+    run(
+        seeded,
+        """
+        SET GLOBAL event_scheduler = ON;
+        CREATE DATABASE `a b`;
+        CREATE USER 'odd''name'@'%' IDENTIFIED BY 'x';
+        CREATE ROLE helper;
+        CREATE EVENT `a b`.busy ON SCHEDULE EVERY 1 SECOND DO SELECT SLEEP(300);
+        """,
+    )
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not seeded._execute(
+        "SELECT id FROM information_schema.processlist WHERE info LIKE '%SLEEP(300)%' AND id <> connection_id()"
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    seeded.renew("seeded")
+    assert not seeded._execute("SELECT event_name FROM information_schema.events")
+    assert not seeded._execute("SELECT schema_name FROM information_schema.schemata WHERE schema_name = 'a b'")
+    assert not seeded._execute("SELECT user FROM mysql.user WHERE user LIKE 'odd%'")
+    assert seeded.execute("SELECT count(*) FROM note")
+
+
+def test_renew__drops_events_that_were_made_before_the_first_call(server: Mysql) -> None:
+    server.renew()
+    run(
+        server,
+        "CREATE DATABASE kept; CREATE EVENT kept.busy ON SCHEDULE EVERY 1 HOUR DO SELECT 1; CREATE TABLE t (i int);",
+    )
+    server.keep_as("prepared")
+    server._rest = {"EVENT": server._rest["EVENT"]}
+    server.renew("prepared")
+    assert not server._execute("SELECT event_name FROM information_schema.events")
+    assert server._execute("SELECT schema_name FROM information_schema.schemata WHERE schema_name = 'kept'")
+    server._execute("DROP DATABASE kept")
+
+
+def test_count_rows__counts_each_table_up_to_a_limit(seeded: Mysql) -> None:
+    seeded.renew("seeded")
+    before = count_rows(seeded)
+    assert before["book"] == int(seeded.execute("SELECT count(*) FROM book")[0]) > 0
+    assert seeded.count_rows(1)["book"] == 1
+    run(seeded, "DELETE FROM book")
+    (loss,) = list_losses(before, count_rows(seeded))
+    assert (loss.table, loss.left) == ("book", 0)

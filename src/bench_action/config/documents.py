@@ -1,6 +1,7 @@
 """Read YAML that strangers write: bounded in size and depth, and without anything that two parsers read differently."""
 
 import re
+from pathlib import Path
 from typing import Any, cast
 
 import yaml
@@ -11,6 +12,8 @@ _LARGEST_NUMBER = 2**63
 _LONGEST_NUMBER = 400  # characters: of a float that is written out
 # no text that a person writes; a lone half of a surrogate pair cannot be printed
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")
+_MOST_SHOWN = 40  # characters of a scalar in a message
+_QUOTED = re.compile(r"(?s)'.{41,}'")
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -86,3 +89,17 @@ def _check_event(event: yaml.Event, values: int, depth: int) -> None:
 
 def _make_error(problem: str, event: yaml.Event) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=problem, problem_mark=cast("yaml.error.Mark | None", event.start_mark))
+
+
+def describe_yaml_error(file: Path, error: Exception) -> str:
+    """Say where a file is no YAML that we read, and why, without quoting its line, which may hold a secret."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return f"{file}: {shorten(str(error))}"
+    what = _QUOTED.sub("'…'", str(getattr(error, "problem", None) or "could not be parsed"))
+    return f"{file}:{mark.line + 1}: column {mark.column + 1}: {what}"
+
+
+def shorten(value: Any) -> Any:
+    """Cut a text to 40 characters, as messages end up in logs and comments, and a scalar may be a secret."""
+    return f"{value[:_MOST_SHOWN]}…" if isinstance(value, str) and len(value) > _MOST_SHOWN else value

@@ -16,6 +16,8 @@ Address = Mapping[str, str]
 # the files of the run's certificate that placeholders may name in a variant that serves HTTPS
 TLS_FILES = ("cert", "key")
 _TLS: Mapping[str, Address] = {"tls": dict.fromkeys(TLS_FILES, "")}
+# what is not a placeholder, but may be meant as one of a service whose name in a compose file is `my_db`
+_MISSPELT = re.compile(r"(?<![{$])\{([A-Za-z][A-Za-z0-9_-]*)\.[a-z]+\}(?!\})")
 _DEPENDENCIES = "a service may name those that it depends on (`depends_on`)"
 
 
@@ -94,6 +96,8 @@ def check_subjects(config: Config, environ: Mapping[str, str]) -> None:
         _check_container(f"variant {name}", variant, known, secrets)
         for word in (*variant.setup, *(variant.local.command if variant.local else ())):
             _check_text(word, f"a command of variant {name}", known)
+    for word in (word for step in config.seed for word in step.run):
+        _check_text(word, "`run` of the seed", addresses)
     for name, service in config.services.items():
         if service.is_companion:  # it may name any service
             _check_container(f"service {name}", service, addresses, secrets)
@@ -149,6 +153,10 @@ def _check_text(
             known = f"use one of {', '.join(services)}" if services else "no service can be named here"
             advice = "; ".join(filter(None, (known, rule)))
             raise InputError(f"unknown placeholder {match[0]}", where=where, advice=advice)
+    for match in _MISSPELT.finditer(text):
+        meant = match[1].lower().replace("_", "-")
+        if meant in services and meant != match[1]:
+            raise InputError(f"unknown placeholder {match[0]}", where=where, advice=f"the service is {meant} here")
     try:
         if secrets is None:
             fill_in_addresses(text, services)

@@ -87,6 +87,7 @@ _TOOLS = re.compile(
 _WEB_SERVERS = re.compile(
     r"(.*/)?(nginx|nginx-unprivileged|nginx-proxy|openresty|caddy|traefik|haproxy|httpd|envoy|varnish|angie|apache2?)"
 )
+_KEEPS_NOTHING = re.compile(r"rabbitmq|memcached|mail|smtp|nats|zipkin|jaeger|otel|statsd|selenium|chrom|mock")
 
 
 def is_tool(image: str) -> bool:
@@ -97,3 +98,8 @@ def is_tool(image: str) -> bool:
 def is_web_server(image: str) -> bool:
     """Whether an image is a web server or a proxy that others stand behind, such as nginx."""
     return _WEB_SERVERS.fullmatch(split_image(image)) is not None
+
+
+def keeps_data(image: str) -> bool:
+    """Whether a service of this image may keep data for an application: it is no queue, cache or mail catcher."""
+    return _KEEPS_NOTHING.search(split_image(image)) is None

@@ -15,7 +15,7 @@ from bench_action.config.compose.find import find_compose_file
 from bench_action.config.compose.merge import find_choice, merge
 from bench_action.config.compose.read import ComposeReading, convert_project, read_compose_project
 from bench_action.config.compose.roles import NothingBuiltError
-from bench_action.config.documents import Loader, check_document
+from bench_action.config.documents import Loader, check_document, describe_yaml_error, shorten
 from bench_action.config.levels import spread_levels
 from bench_action.config.mixes import read_mixes
 from bench_action.config.paths import ALLOWED_FILES, Role, find_problem, find_root
@@ -37,8 +37,6 @@ from bench_action.model.errors import InputError
 PRESETS = ("quick", "article", "ci", "capacity")
 _Checked = TypeVar("_Checked", bound=BaseModel)
 _Location = tuple[int | str, ...]
-_MOST_SHOWN = 40  # characters of a scalar in a message
-_QUOTED = re.compile(r"(?s)'.{41,}'")
 _COMPOSE_NAME = re.compile(r"(docker-)?compose([.-][\w.-]+)?\.ya?ml")
 
 
@@ -323,7 +321,7 @@ def _read_document(file: Path, root: Path | None = None) -> _Document:
         node = loader.get_single_node()
         data = loader.construct_document(node) if node is not None else {}
     except (yaml.YAMLError, ValueError) as error:  # PyYAML does not wrap its constructors' errors (date 2017-13-45)
-        raise InputError(f"could not read the configuration as YAML\n  {_describe_yaml_error(file, error)}") from error
+        raise InputError(f"could not read the configuration as YAML\n  {describe_yaml_error(file, error)}") from error
     return _Document(node, data if data is not None else {})
 
 
@@ -341,28 +339,15 @@ def _check(model: type[_Checked], file: Path, document: _Document) -> _Checked:
 
 def _describe_problem(file: Path, document: _Document, problem: Any) -> str:
     location: _Location = problem["loc"]
-    key = ".".join(_shorten(str(part)) for part in location) or "the whole file"
+    key = ".".join(shorten(str(part)) for part in location) or "the whole file"
     line, depth = _find_line(document.node, location)
     foreign = document.compose and location and depth < min(len(location), 2)
     prefix = f"{file.with_name(document.compose)}: {key}" if foreign else f"{file}:{line}: {key}"
     if problem["type"] == "extra_forbidden":
         return f"{prefix}: unknown key"
     value = problem["input"]
-    got = f" (got {_shorten(value)!r})" if isinstance(value, str | int | float) else ""
+    got = f" (got {shorten(value)!r})" if isinstance(value, str | int | float) else ""
     return f"{prefix}: {problem['msg'].removeprefix('Value error, ')}{got}"
-
-
-def _describe_yaml_error(file: Path, error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:
-        return f"{file}: {_shorten(str(error))}"
-    what = _QUOTED.sub("'…'", str(getattr(error, "problem", None) or "could not be parsed"))
-    return f"{file}:{mark.line + 1}: column {mark.column + 1}: {what}"
-
-
-def _shorten(value: Any) -> Any:
-    """Cut a text to 40 characters, as messages end up in logs and comments, and a scalar may be a secret."""
-    return f"{value[:_MOST_SHOWN]}…" if isinstance(value, str) and len(value) > _MOST_SHOWN else value
 
 
 def _find_line(node: yaml.Node | None, location: _Location) -> tuple[int, int]:
@@ -395,7 +380,7 @@ def _check_files(project: Project, file: Path) -> None:
         (name, role, find_problem(project.folder / name, project.root, role)) for name, role in _list_files(project)
     ]
     refused = [
-        f"{role} {_shorten(name)} {problem.text}"
+        f"{role} {shorten(name)} {problem.text}"
         for name, role, problem in checked
         if problem is not None and not problem.absent
     ]
@@ -438,7 +423,7 @@ def _check_seed(project: Project, file: Path) -> None:
                 find_seed_service(project, step)
             except SeedFileError as error:
                 raise InputError(
-                    f"{file} names a seed that cannot be used: {_shorten(step.file)}",
+                    f"{file} names a seed that cannot be used: {shorten(step.file)}",
                     cause=error.why,
                     advice=error.advice,
                 ) from error

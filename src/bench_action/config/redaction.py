@@ -80,8 +80,9 @@ class Redaction:
     def _hide_text(self, text: str) -> str:
         if self._pattern is None:
             return text
-        text = self._pattern.sub(_HIDDEN, text)
-        return _CUT.join([*map(self._hide_end, (parts := text.split(_CUT))[:-1]), parts[-1]])
+        first, *others = self._pattern.sub(_HIDDEN, text).split(_CUT)
+        parts = [first, *map(self._hide_beginning, others)]
+        return _CUT.join([*map(self._hide_end, parts[:-1]), parts[-1]])
 
     def _hide_end(self, text: str) -> str:
         """Hide the beginning of a secret at the end of a text that was cut there."""
@@ -89,6 +90,14 @@ class Redaction:
             for length in range(min(len(form), len(text)), _SHORTEST - 1, -1):
                 if text.endswith(form[:length]):
                     return text[:-length] + _HIDDEN
+        return text
+
+    def _hide_beginning(self, text: str) -> str:
+        """Hide the end of a secret at the beginning of a text that was cut there."""
+        for form in self.forms:
+            for length in range(min(len(form), len(text)), _SHORTEST - 1, -1):
+                if text.startswith(form[-length:]):
+                    return _HIDDEN + text[length:]
         return text
 
 

@@ -249,7 +249,9 @@ def _name_secrets(value: object) -> object:
 
 
 SecretId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
-CacheSource = Annotated[str, StringConstraints(pattern=r"^(type=(registry|gha)(,[^\s,]+)*|[^\s,=-][^\s,=]*)$")]
+# GitHub's cache takes no address here: buildx would send the job's token there
+CACHE_SOURCE = r"^(type=gha(,(scope|version)=[^\s,]+)*|type=registry(,[^\s,]+)*|[^\s,=-][^\s,=]*)$"
+CacheSource = Annotated[str, StringConstraints(pattern=CACHE_SOURCE)]
 
 
 class Build(Model):
@@ -845,6 +847,11 @@ class Profile(Request):
         return self
 
 
+def _is_reserved(name: str) -> bool:
+    """Whether the load generator may reach another subject by this name; upper and lower case are the same."""
+    return name.lower().startswith("bench-action")
+
+
 MOST_USERS = 10_000  # of k6, each of which takes about 100 kB and a millisecond to start
 _SCRIPT_S = 5  # of a turn, if a script's profile says nothing
 _NOT_FOR_SCRIPTS = (
@@ -1138,7 +1145,9 @@ class Config(Model):
             raise ValueError(f"`compare` names variants that do not exist: {', '.join(sorted(unknown))}")
         if same := [name for name, other in self.compare if name == other]:
             raise ValueError(f"`compare` pairs {same[0]} with itself")
-        if ours := [name for name in (*self.variants, *self.services) if name.startswith("bench-action")]:
+        containers = (*self.variants.values(), *self.services.values())
+        aliases = [alias for container in containers for alias in container.aliases]
+        if ours := [name for name in (*self.variants, *self.services, *aliases) if _is_reserved(name)]:
             raise ValueError(f"the name {ours[0]} is reserved: it must not begin with bench-action")
         if "tls" in self.services and any(variant.tls for variant in self.variants.values()):
             raise ValueError(

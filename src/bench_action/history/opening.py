@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from bench_action.config.paths import find_top
 from bench_action.history import DEFAULT_BRANCH
 from bench_action.history.folder import Folder
 from bench_action.history.git import Git
@@ -29,8 +30,13 @@ def open_history(
 
 
 def is_repository(path: Path) -> bool:
-    """Return whether a folder is the top of a repository; a folder further inside a work tree is a plain folder."""
-    return (path / ".git").exists() or ((path / "HEAD").is_file() and (path / "objects").is_dir())
+    """Return whether a folder is the top of a repository; a folder further inside a work tree is a plain folder.
+
+    So is one there that looks like a bare repository, as its files could name programs that git runs.
+    """
+    if (path / ".git").exists():
+        return True
+    return (path / "HEAD").is_file() and (path / "objects").is_dir() and find_top(path.resolve()) is None
 
 
 def _find_place(location: str, branch: str, stack: contextlib.ExitStack) -> Place:

@@ -19,6 +19,13 @@ from bench_action.config.schema import COMPOSE_FILES
 
 INITIAL_DATA = "docker-entrypoint-initdb.d"  # whose files the official images of databases run
 _FOLDERS = ("", "docker", "deploy", "deployment", ".docker", "infra")
+# as templates of projects call them: `docker-compose.local.yml`
+_FOR_DEVELOPERS = tuple(
+    f"{name}.{purpose}.{ending}"
+    for purpose in ("local", "dev", "development")
+    for name in ("docker-compose", "compose")
+    for ending in ("yml", "yaml")
+)
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)(?::?[-?+]([^}]*))?\}|\$(\w+)")
 # what the parser raises for a service that compose would refuse
 _REFUSED = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
@@ -110,8 +117,10 @@ class ComposeFile:
 
 
 def find_compose_file(folder: Path) -> Path | None:
-    """Find the compose file of a repository, at its top or in a usual folder."""
-    candidates = (folder / place / name for place in _FOLDERS for name in COMPOSE_FILES)
+    """Find the compose file of a repository, at its top or in a usual folder; else one for developers, by its name."""
+    candidates = (
+        folder / place / name for names in (COMPOSE_FILES, _FOR_DEVELOPERS) for place in _FOLDERS for name in names
+    )
     return next((path for path in candidates if path.is_file()), None)
 
 

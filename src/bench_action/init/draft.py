@@ -17,7 +17,7 @@ from bench_action.model.errors import InputError
 _MOST_PROFILES = 3
 _MOST_LISTED = 20
 _BUILD_FOLDERS = frozenset(
-    {"docker", "build", "deploy", "deployment", "deployments", "docker-files", "dockerfiles", "infra"}
+    {"docker", "compose", "build", "deploy", "deployment", "deployments", "docker-files", "dockerfiles", "infra"}
 )
 _PORT = re.compile(
     r"(?:--port[= ]|-p |--server\.port=|(?:--bind|-b|--http|--http-socket)[= ]\S*:|0\.0\.0\.0:|\[::\]:|(?<=\s):)"

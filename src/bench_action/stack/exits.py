@@ -30,6 +30,11 @@ def make_exit_error(end: Exit, log: Sequence[str], doing: str = "") -> StackErro
     elif end.handle.process_limit and _lacks_processes(log):
         what = f"{what}: it seems to have reached its limit of {end.handle.process_limit:,} processes"
         advice = _PROCESS_ADVICE
+    elif end.handle.kind not in {"subject", "load"} and end.exit_code == 0:
+        advice = (
+            f"if it only sets something up, let it run once: `services: {{{end.handle.name}: {{once: true}}}}`; "
+            f"if nothing needs it, leave it out: `{{{end.handle.name}: null}}`"
+        )
     elif lacks_space(log):
         what, advice = f"{what}: it had no space left", SPACE_ADVICE
     return StackError(what, where=doing, cause=cause, advice=advice, log=log)

@@ -70,6 +70,17 @@ _EVADING = f"""SELECT
   AND name IN ('global_instrumentation', 'thread_instrumentation', 'statements_digest'))
 + (SELECT count(*) FROM performance_schema.setup_instruments WHERE enabled = 'NO' AND name LIKE 'statement/%')"""
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
+# what a revision may leave on the server outside of its database, and what lists it
+_REST = {
+    "EVENT": "SELECT event_schema, event_name FROM information_schema.events",
+    "DATABASE": "SELECT schema_name FROM information_schema.schemata",
+    "USER": "SELECT user, host FROM mysql.user",
+}
+# connections of clients and of events that run
+_OTHERS = (
+    "SELECT id FROM information_schema.processlist"
+    f" WHERE user NOT IN ('{_OWN}', 'event_scheduler', 'system user', 'unauthenticated user')"
+)
 _STATISTICS = {
     "innodb_table_stats": "table_name, last_update, n_rows, clustered_index_size, sum_of_other_index_sizes",
     "innodb_index_stats": "table_name, index_name, last_update, stat_name, stat_value, sample_size, stat_description",
@@ -102,6 +113,7 @@ class Mysql:
         self._sessions: dict[str, Session] = {}
         self._templates: dict[str, Template] = {}
         self._variables: dict[str, str] = {}
+        self._rest: dict[str, set[str]] = {}
 
     @classmethod
     def connect(cls, engine: Engine, handle: Handle, setup: Setup) -> Self:
@@ -151,6 +163,7 @@ class Mysql:
                 f"{self.handle.name} cannot count queries: its performance_schema is off",
                 advice="remove `performance_schema` from its `settings` and `command`, or use an image that has it",
             )
+        self._rest["EVENT"] = self._list_rest("EVENT")
         self.keep_as(_PRISTINE)
 
     def close(self) -> None:
@@ -168,6 +181,7 @@ class Mysql:
         self._cut_off()
         if template:
             self._restore_variables()
+            self._drop_rest()
         name = template or _PRISTINE
         kept, database = self._templates[name], quote_name(self.login.database)
         fast = "SET foreign_key_checks = 0, unique_checks = 0, sql_mode = 'NO_AUTO_VALUE_ON_ZERO';\n"
@@ -234,6 +248,13 @@ class Mysql:
         _require_plain(text)
         return self._execute(text, self.login.database)
 
+    def count_rows(self, most: int) -> dict[str, int]:
+        """Count the rows of each table of the application's database, up to `most`."""
+        names = [_unescape(table) for table in self._execute(_TABLES + quote_text(self.login.database))]
+        counts = [f"SELECT count(*) FROM (SELECT 1 FROM {quote_name(table)} LIMIT {most}) AS t" for table in names]
+        rows = self._execute(";\n".join(counts), self.login.database) if counts else []
+        return {table: int(number) for table, number in zip(names, rows, strict=True)}
+
     def connections(self) -> int:
         """Count the connections that applications have to their database now."""
         return len(self._list_clients())
@@ -258,6 +279,23 @@ class Mysql:
             if found.get(name) != value:
                 restored = _write_value(_unescape(value))
                 self._execute(f"SET GLOBAL {quote_name(name)} = {restored}", tolerated="ERROR 1238")  # read-only
+
+    def _drop_rest(self) -> None:
+        """Drop what a subject has left outside of its database: events, other databases and accounts.
+
+        Databases and accounts stay that were there at the first call, as `setup` may have made them. Of events, which
+        run on their own, only those of the image stay, and what one is running is ended.
+        """
+        for kind in _REST:
+            found = self._list_rest(kind)
+            for row in found - self._rest.setdefault(kind, found):
+                self._execute(f"DROP {kind} IF EXISTS {_name_rest(kind, row)}", tolerated="ERROR 1396")  # a role
+        for client in self._execute(_OTHERS):
+            self._execute(f"KILL {client}", tolerated="ERROR 1094")  # it may have ended by now
+
+    def _list_rest(self, kind: str) -> set[str]:
+        own = {_OWN, *self._templates, self.login.database}
+        return {row for row in self._execute(_REST[kind]) if kind == "USER" or row.split("\t")[0] not in own}
 
     def _create_own(self) -> list[str]:
         account = f"{quote_text(_OWN)}@'localhost'"
@@ -383,6 +421,12 @@ class Mysql:
 def quote_name(name: str) -> str:
     """Quote a name for SQL."""
     return "`" + name.replace("`", "``") + "`"
+
+
+def _name_rest(kind: str, row: str) -> str:
+    """Name what a row of `_REST` is about."""
+    parts = [_unescape(part) for part in row.split("\t")]
+    return "@".join(map(quote_text, parts)) if kind == "USER" else ".".join(map(quote_name, parts))
 
 
 def quote_text(text: str) -> str:

@@ -258,6 +258,7 @@ def bring_up(
     heads = starter.prepare_heads(places[0])
     bases, lacks = _prepare_bases(starter, base, places[0]) if base is not None else ([], {})
     services.copy(places)
+    run_in_parallel(lambda slot: starter.fill_others([*heads, *bases], slot), places[1:])
     stack = Stack(
         engine,
         load,

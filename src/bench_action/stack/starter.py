@@ -13,7 +13,7 @@ from bench_action.config.environment import (
     fill_in_addresses,
     read_secrets,
 )
-from bench_action.config.kinds import find_port
+from bench_action.config.kinds import find_port, keeps_data
 from bench_action.config.load import Project
 from bench_action.config.schema import PLACEHOLDER, Container, Service
 from bench_action.engine.protocol import Certificate, Engine, Handle, Program, ServiceSpec
@@ -157,7 +157,38 @@ class Starter:
         """Run the setup and the seed on new databases, and keep these as the subject's templates."""
         config = self._project(name, revision).config.variants[name]
         template = f"bench_action_{name.replace('-', '_')}_{revision}"
-        subject = slot.settle(Subject(name, revision, config, image, template, seed=self.seed))
+        subject = self._fill(Subject(name, revision, config, image, template, seed=self.seed), slot)
+        self._seeded[subject.name] = self._count_rows(subject)
+        slot.rest()
+        for server in slot.databases.values():
+            server.analyse(_SETUP_S)
+            server.keep_as(template)
+        return self._share_template(subject)
+
+    def fill_others(self, subjects: Sequence[Subject], slot: Slot) -> None:
+        """Fill the services of a further slot that cannot be copied as those of the first one were.
+
+        Its databases and caches are made new afterwards, when a subject enters. Raises StackError, InputError.
+        """
+        for subject in subjects:
+            if self._may_fill_others(subject):
+                self._fill(subject, slot)
+
+    def _may_fill_others(self, subject: Subject) -> bool:
+        """Whether commands of a subject may have put data into services that cannot be copied."""
+        project = self._project(subject.variant, subject.revision)
+        jobs = self._list_companions(subject, once=True)
+        if not (jobs or subject.config.setup or any(step.run for step in project.config.seed)):
+            return False
+        needed = {name for job in jobs.values() for name in job.depends_on}
+        return any(
+            service.kind == "other" and not service.is_companion and (name in needed or keeps_data(service.image or ""))
+            for name, service in project.config.services.items()
+        )
+
+    def _fill(self, subject: Subject, slot: Slot) -> Subject:
+        """Make the databases of a slot new, and run the jobs, the setup and the seed of a subject on them."""
+        subject = slot.settle(subject)
         cache_seeds = {
             service: RedisSeed(self.engine, cache.handle, cache.password) for service, cache in subject.caches.items()
         }
@@ -168,18 +199,13 @@ class Starter:
         for server in slot.databases.values():
             server.renew()
         for server in _list_postgres(subject):
-            create_extensions(server, self._project(name, revision).config.extensions)
+            create_extensions(server, self._project(subject.variant, subject.revision).config.extensions)
         subject = self._run_jobs(subject, slot)
-        self._run_once(subject, config.setup)
+        self._run_once(subject, subject.config.setup)
         seeder = self._make_seeder(subject)
         seeder.seed("setup")
         self._seed_when_ready(subject, slot, seeder)
-        self._seeded[subject.name] = self._count_rows(subject)
-        slot.rest()
-        for server in slot.databases.values():
-            server.analyse(_SETUP_S)
-            server.keep_as(template)
-        return self._share_template(subject)
+        return subject
 
     def _project(self, variant: str, revision: Revision) -> Project:
         return self.base.project if revision == "base" and self.base is not None else self.head.find_owner(variant)
@@ -219,7 +245,12 @@ class Starter:
 
     @staticmethod
     def _count_rows(subject: Subject) -> dict[str, int]:
-        return next((count_rows(server) for server in _list_postgres(subject)), {})
+        several = len(subject.databases) > 1
+        return {
+            f"{name}: {table}" if several else table: number
+            for name, database in subject.databases.items()
+            for table, number in count_rows(database.server).items()
+        }
 
     def _make_seeder(self, subject: Subject) -> Seeder:
         targets: dict[str, Target] = {
@@ -322,7 +353,7 @@ class Starter:
 
 
 def _list_postgres(subject: Subject) -> list[Postgres]:
-    """List the first PostgreSQL server, whose extensions and rows the seed is about, if there is one."""
+    """List the first PostgreSQL server, which gets the extensions, if there is one."""
     return [database.server for database in subject.databases.values() if isinstance(database.server, Postgres)][:1]
 
 

@@ -11,6 +11,7 @@ from bench_action.config.baseline import Baseline
 from bench_action.config.environment import (
     build_environment,
     check_environment,
+    check_subjects,
     drop_unusable_variants,
     fill_in,
     fill_in_addresses,
@@ -259,3 +260,28 @@ def test_check_environment__a_service_may_name_those_that_it_depends_on() -> Non
 def test_check_environment__a_service_has_only_secrets_that_are_listed() -> None:
     with pytest.raises(InputError, match=r"\$\{TOKEN\} is not allowed"):
         check_environment(make_services(env={"A": "${TOKEN}"}), {"TOKEN": "t"})
+
+
+def test_check_subjects__names_of_a_compose_file_are_corrected() -> None:
+    config = Config.model_validate(
+        {
+            "variants": {"web": {"image": "x", "env": {"DB": "{my_db.host}"}}},
+            "services": {"my-db": {"kind": "postgres", "image": "postgres:17"}},
+        }
+    )
+    with pytest.raises(InputError, match=r"unknown placeholder \{my_db.host\}") as caught:
+        check_subjects(config, {})
+    assert caught.value.advice == "the service is my-db here"
+
+
+def test_check_subjects__commands_of_the_seed_are_checked() -> None:
+    config = Config.model_validate(
+        {
+            "variants": {"web": {"image": "x"}},
+            "services": {"postgres": {"image": "postgres:17"}},
+            "seed": [{"run": ["load", "{postgres.schema}"]}],
+        }
+    )
+    with pytest.raises(InputError, match=r"unknown placeholder \{postgres.schema\}") as caught:
+        check_subjects(config, {})
+    assert caught.value.where == "`run` of the seed"

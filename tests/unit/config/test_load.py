@@ -130,6 +130,14 @@ REFUSED = {
     "compare unknown": (MINIMAL + "compare: [[one, two]]\n", "`compare` names variants that do not exist: two"),
     "compare with itself": (MINIMAL + "compare: [[one, one]]\n", "`compare` pairs one with itself"),
     "a reserved name": ("variants: {bench-action-load: {image: x}}", "must not begin with bench-action"),
+    "a reserved alias": (
+        "variants: {web: {image: x, aliases: [Bench-Action-b-web]}}",
+        "the name Bench-Action-b-web is reserved: it must not begin with bench-action",
+    ),
+    "a cache at an address": (
+        "variants: {web: {build: {context: ., cache_from: ['type=gha,url=https://evil.example/,version=1']}}}",
+        "cache_from",
+    ),
     "check without redis": (
         MINIMAL + "services: {}\nchecks: [{name: a, expect: {changes: {redis: {counter: 1}}}}]\n",
         "the check 'a' needs Redis, but `services` has no service of kind redis",

@@ -210,7 +210,11 @@ def test_read_mixes__takes_paths_of_a_har_and_none_of_its_headers(tmp_path: Path
 
 @pytest.mark.parametrize(
     "name",
-    ["access_token", "token", "api_key", "X-Amz-Signature", "password", "PHPSESSID", "sig", "X-Amz-Security-Token"],
+    [
+        *("access_token", "accessToken", "token", "api_key", "apikey", "AWSAccessKeyId", "client_secret", "password"),
+        *("X-Amz-Signature", "X-Amz-Security-Token", "PHPSESSID", "jsessionid", "sig", "pwd", "pass", "newPassword"),
+        *("oauth_nonce", "auth", "session_id"),
+    ],
 )
 def test_read_mixes__refuses_urls_with_secrets_without_quoting_them(tmp_path: Path, name: str) -> None:
     (tmp_path / "shop.har").write_text(make_har(("GET", f"https://shop.example/items?{name}=s3cret")))
@@ -218,6 +222,20 @@ def test_read_mixes__refuses_urls_with_secrets_without_quoting_them(tmp_path: Pa
         read(tmp_path, urls="shop.har")
     assert name in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+def test_read_mixes__refuses_long_codes_and_keys(tmp_path: Path) -> None:
+    for path in ("/callback?code=4%2F0AX4XfWh_s3cret_s3cret", "/map?key=AIzaSyD_s3cret_s3cret"):
+        (tmp_path / "urls.txt").write_text(f"{path}\n")
+        with pytest.raises(InputError, match=r"a value for '(code|key)'"):
+            read(tmp_path, urls="urls.txt")
+
+
+def test_read_mixes__words_that_only_begin_like_secrets_are_none(tmp_path: Path) -> None:
+    query = "author=jake&authorId=7&tokens_used=5&country_code=DE&code=SUMMER20&key=name&pinned=1&design=2&sessions=3"
+    (tmp_path / "urls.txt").write_text(f"/articles?{query}\n")
+    (route,) = read(tmp_path, urls="urls.txt").routes
+    assert route.paths == (f"/articles?{query}",)
 
 
 @pytest.mark.parametrize("path", ["/reset/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "/cart;jsessionid=1A2B"])

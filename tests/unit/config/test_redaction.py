@@ -77,6 +77,7 @@ def test_hide__what_is_left_of_a_value_that_was_cut() -> None:
     redaction = Redaction(["sk_test_4eC39HqLyjWDarjtT1"])
     assert redaction.hide("answered with: key sk_test_4eC39…, and more") == "answered with: key ***…, and more"
     assert redaction.hide("a mask…") == "a mask…"
+    assert redaction.hide("status 1: …HqLyjWDarjtT1 was wrong") == "status 1: …*** was wrong"
 
 
 def test_hide__every_part_of_an_error() -> None:

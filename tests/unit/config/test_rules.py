@@ -197,3 +197,16 @@ def test_apply_rules__services_that_are_built_are_each_revisions_own() -> None:
     assert judged.config.built_services == head.config.built_services
     assert with_base.project.config.built_services == own.project.config.built_services
     assert [change.what for change in applied.changes] == ["service postgres"]
+
+
+def test_list_rule_changes__other_data_are_named(tmp_path: Path) -> None:
+    def at(folder: str, seed: Any, text: str = "") -> Project:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "seed.sql").write_text(text, encoding="utf-8")
+        return replace(project(seed=seed), folder=tmp_path / folder)
+
+    old = replace(base(), project=at("base", "seed.sql", "INSERT 1"))
+    assert compare(at("head", "small.sql"), old) == {"seed": ("seed.sql", "small.sql")}
+    assert compare(at("head", None), old) == {"seed": ("seed.sql", "none")}
+    assert compare(at("head", "seed.sql", "INSERT 2"), old) == {"seed": ("seed.sql", "other contents of seed.sql")}
+    assert compare(at("head", "seed.sql", "INSERT 1"), old) == {}

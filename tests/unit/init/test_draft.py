@@ -168,6 +168,15 @@ def test_configuration__with_a_compose_file(repository: Repository) -> None:
     assert make_draft(folder / "web" / "shop").folder == folder
 
 
+def test_configuration__a_compose_file_for_developers(repository: Repository) -> None:
+    """As cookiecutter-django has it, with its Dockerfile in `compose/local/django`."""
+    dockerfile = {"compose/local/django/Dockerfile": "FROM python:3.13\nWORKDIR /app\nCOPY . .\n"}
+    assert make_draft(repository(dockerfile)).build == (".", "compose/local/django/Dockerfile")
+    build = "{context: ., dockerfile: ./compose/local/django/Dockerfile}"
+    compose = f"services: {{django: {{build: {build}, ports: ['8000:8000']}}}}"
+    assert make_draft(repository({"docker-compose.local.yml": compose})).compose == "docker-compose.local.yml"
+
+
 def test_configuration__a_compose_file_that_only_has_services(repository: Repository) -> None:
     files = {
         "compose.yaml": "services: {database: {image: 'postgres:17'}}",

@@ -1,5 +1,7 @@
 """Explaining how a part exited, with the limit that it had reached."""
 
+from dataclasses import replace
+
 import pytest
 
 from bench_action.engine.protocol import Exit, Handle
@@ -66,3 +68,10 @@ def test_make_exit_error__a_full_folder_is_named() -> None:
 
 def test_lacks_space__is_not_about_watched_files() -> None:
     assert not lacks_space(["inotify_add_watch(7, /app): No space left on device"])
+
+
+def test_make_exit_error__a_service_that_ends_well_may_be_one_that_runs_once() -> None:
+    end = Exit(Handle("1", "createbuckets", "other", "x", 0), 0, out_of_memory=False)
+    assert "`services: {createbuckets: {once: true}}`" in make_exit_error(end, []).advice
+    assert "once: true" not in make_exit_error(replace(end, exit_code=1), []).advice
+    assert "once: true" not in make_exit_error(replace(end, handle=replace(end.handle, kind="subject")), []).advice

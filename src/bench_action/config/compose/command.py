@@ -21,6 +21,11 @@ _MISSING_ENV_FILE = re.compile(r"(?:env file (.+?) not found|Couldn't find env f
 _SAMPLE = re.compile(r"example|sample|dist|template|default")
 # what prints no such version is read like the classic one: both print YAML unless JSON is requested
 _NEW = re.compile(r"\s*(docker compose version )?v?([2-9]|\d{2,})\.", re.IGNORECASE)
+# what compose quotes of a file's lines: they may be values of an environment file
+_CONTENT = re.compile(
+    r"(?P<what>in variable name(?: near)?|unterminated quoted value|cannot unmarshal \S+|unexpected character|near) "
+    r"(?:\"(?:[^\"\\]|\\.)*\"|`[^`]*`|'(?:[^'\\]|\\.)*'|\S.*)"
+)
 _OBSOLETE = "attribute `version` is obsolete"
 _INSTALL = (
     "install compose (Debian: `apt-get install docker-compose`; Ubuntu: `docker-compose-v2`; Docker's own packages: "
@@ -147,12 +152,12 @@ def find_compose(folder: Path, environ: Mapping[str, str], variables: Mapping[st
 
 
 def _split_log(text: str) -> tuple[list[str], list[str]]:
-    """Split what compose prints into warnings and everything else."""
+    """Split what compose prints into warnings and everything else, without what it quotes of a file's lines."""
     warnings, others = [], []
     for line in filter(None, (line.strip() for line in text.splitlines())):
         logged = _LOGGED.search(line)
         if logged is not None and logged[1] == "warning":
             warnings.append(logged[2].replace('\\"', '"'))
         else:
-            others.append(logged[2].replace('\\"', '"') if logged is not None else line)
+            others.append(_CONTENT.sub(r"\g<what> …", logged[2].replace('\\"', '"') if logged is not None else line))
     return list(dict.fromkeys(warning for warning in warnings if _OBSOLETE not in warning)), others

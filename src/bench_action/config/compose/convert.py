@@ -10,6 +10,7 @@ from typing import Any
 from bench_action.config.compose.parse import Attachment, ComposeService, Mount, parse_size
 from bench_action.config.kinds import find_usual_port
 from bench_action.config.paths import find_problem
+from bench_action.config.schema import CACHE_SOURCE
 from bench_action.model.errors import InputError
 
 _SHORTEST_S, _LONGEST_S = 60.0, 600.0  # within which something must become ready
@@ -36,6 +37,10 @@ _HONOURED = frozenset(
         *("develop", "pull_policy", "annotations", "attach", "devices", "gpus", "privileged", "network_mode", "deploy"),
     ]
 )
+# keys of `deploy` that are looked at, or mean nothing
+_OF_CLUSTERS = frozenset({"resources", "replicas", "labels", "mode"})
+# keys of a build that say how it is stored or named
+_WITHOUT_EFFECT = frozenset({"cache_to", "labels", "no_cache", "provenance", "pull", "sbom", "tags"})
 # how compose files limit CPU, except by `cpus`
 _CPU_LIMITS = ("cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "cpuset")
 _DATA = {"postgres": "/var/lib/postgresql", "redis": "/data", "mysql": "/var/lib/mysql"}
@@ -201,14 +206,19 @@ class Converter:
         args = dict(item.partition("=")[::2] for item in args) if isinstance(args, list) else args
         for name, value in args.items():
             self._require_plain(service, f"build.args.{name}", str(value))
-        converted = {
+        caches = [str(source) for source in build.get("cache_from") or []]
+        converted: dict[str, Any] = {
             "context": self._make_relative(str(build["context"])),
             "dockerfile": build.get("dockerfile") if build.get("dockerfile") != "Dockerfile" else None,
             "target": build.get("target"),
             "args": {name: str(value) for name, value in args.items() if value is not None},
             "secrets": self._convert_build_secrets(service, build.get("secrets") or []),
-            "cache_from": [str(source) for source in build.get("cache_from") or [] if _is_remote_cache(str(source))],
+            "cache_from": list(filter(_is_allowed_cache, caches)),
         }
+        if caches != converted["cache_from"]:
+            self.notes.ignore("build.cache_from, except images and `type=gha,scope=…`", service.name)
+        for key in (key for key, value in build.items() if value and key not in {*converted, *_WITHOUT_EFFECT}):
+            self.notes.ignore(f"build.{key}", service.name)
         return {key: value for key, value in converted.items() if value}
 
     def _convert_build_secrets(self, service: ComposeService, items: Sequence[Any]) -> dict[str, str]:
@@ -252,6 +262,8 @@ class Converter:
         if service.health is None:
             return None
         test = service.health.test
+        for word in [test] if isinstance(test, str) else test:
+            self._require_plain(service, "healthcheck", word)
         timeout_s = min(max(service.health.limit_s, _SHORTEST_S), _LONGEST_S)
         return {"command": test if isinstance(test, str) else list(test), "timeout": timeout_s}
 
@@ -329,9 +341,16 @@ class Converter:
                 f"{service.name} runs without its limit of CPU ({', '.join(named)}): a run decides which CPUs a part "
                 "gets, and a container that is throttled cannot be measured"
             )
-        for key, value in service.raw.items():
-            if value and key not in {*_HONOURED, *limits} and not key.startswith("x-"):
-                self.notes.ignore(key, service.name)
+        networks = service.raw.get("networks")
+        attached = networks.values() if isinstance(networks, dict) else ()
+        for prefix, values, known in (
+            ("deploy.", deploy, _OF_CLUSTERS),
+            *(("networks.", network or {}, {"aliases", "priority"}) for network in attached),
+            ("", service.raw, {*_HONOURED, *limits}),
+        ):
+            for key in (key for key, value in values.items() if value and key not in known):
+                if not key.startswith("x-"):
+                    self.notes.ignore(f"{prefix}{key}", service.name)
 
 
 def _read_limits(raw: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -344,9 +363,9 @@ def _read_cpus(raw: Mapping[str, Any]) -> Any:
     return cpus if str(cpus or "").strip("0.") else None  # 0: no limit
 
 
-def _is_remote_cache(source: str) -> bool:
-    """Whether a build may read this cache: an image or GitHub's, not a folder of the machine."""
-    return not source.startswith("type=") or source.startswith(("type=registry,", "type=gha"))
+def _is_allowed_cache(source: str) -> bool:
+    """Whether a build may read this cache: an image or GitHub's, neither a folder of the machine nor other servers."""
+    return re.match(CACHE_SOURCE, source) is not None
 
 
 def _list_aliases(service: ComposeService, own: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import yaml
 
 from bench_action.config.compose.command import ComposeCommand
-from bench_action.config.documents import Loader, check_document
+from bench_action.config.documents import Loader, check_document, describe_yaml_error
 from bench_action.config.paths import ALLOWED_FILES, Role, find_problem
 from bench_action.config.schema import COMPOSE_FILES
 from bench_action.model.errors import InputError
@@ -150,6 +150,10 @@ def _fill_in(command: ComposeCommand, reader: _Reader, references: Sequence[_Ref
     filled = dict(zip(variable, command.interpolate(variable), strict=True)) if variable else {}
     found = [reference._replace(text=filled.get(reference.text, reference.text)) for reference in references]
     for reference in found:
+        if reference.text.startswith("~"):  # compose reads it as a home folder's
+            raise InputError(
+                f"{reader.file} may not use {reference.text}, as it is in a home folder", advice=ALLOWED_FILES
+            )
         if reference.via and _REMOTE.match(reference.text):
             raise InputError(
                 f"{reader.file} names {reference.text}, which is not in this repository", advice=ALLOWED_FILES
@@ -171,8 +175,10 @@ def _list_references(file: Path) -> list[_Reference]:
         check_document(text)
         documents = list(yaml.load_all(text, _Loader))
         return list(dict.fromkeys(found for document in documents for found in _walk(document, set())))
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"could not read the compose file {file}: {error}") from error
+    except OSError as error:
+        raise InputError(f"could not read the compose file {file}: {error.strerror}") from error
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        raise InputError(f"could not read the compose file as YAML\n  {describe_yaml_error(file, error)}") from error
 
 
 def _walk(value: Any, seen: set[int]) -> Iterator[_Reference]:

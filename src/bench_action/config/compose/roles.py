@@ -16,6 +16,8 @@ _MIGRATES = re.compile(
     r"\b(migrate|migration|migrations|db:(migrate|prepare|setup|seed)|alembic upgrade|flyway|liquibase|collectstatic|"
     r"loaddata|prisma (migrate|db)|sequelize.* db:migrate|knex migrate|goose|dbmate|createcachetable)\b"
 )
+_ENDS = re.compile(r"(;|&&)\s*exit( 0)?\W*$")
+_SETS_UP = re.compile(r"(^|[-_.])(init|setup|provision|bootstrap|seeder|create[-_]?(buckets?|topics?))([-_.]|$)")
 _SERVES = re.compile(
     r"\b(runserver|gunicorn|uvicorn|uwsgi|hypercorn|daphne|granian|puma|unicorn|rails s|serve|server|start)\b"
 )
@@ -71,12 +73,9 @@ def choose_roles(services: Mapping[str, ComposeService], choice: Choice, file: s
     left_out = dict(_list_left_out(services, targets, needed, choice))
     kept = {name: service for name, service in services.items() if name not in left_out and name not in targets}
     once = {name for name, service in kept.items() if _runs_once(service, services)}
-    depended = {other for service in (*kept.values(), *measured.values()) for other in service.conditions}
-    workers = {
-        name
-        for name, service in kept.items()
-        if service.build is not None and find_own_port(service, services) is None and name not in {*once, *depended}
-    }
+    works = {name for name, service in kept.items() if name not in once and _may_work(service, services)}
+    others = [*measured.values(), *(service for name, service in kept.items() if name not in works)]
+    workers = works - {other for service in others for other in service.conditions}  # they may wait for each other
     return Roles(measured, kept, once, workers, left_out)
 
 
@@ -251,6 +250,8 @@ def _list_left_out(
 
 def _explain_left_out(service: ComposeService, services: Mapping[str, ComposeService], targets: Collection[str]) -> str:
     """Explain why nothing that is measured needs a service; empty if it may be needed."""
+    if 0 in (service.raw.get("scale"), (service.raw.get("deploy") or {}).get("replicas")):
+        return "it has no replicas"
     if is_tool(service.image) or "flower" in service.words:
         return "it is a tool of developers"
     if _is_test(service):
@@ -263,9 +264,17 @@ def _explain_left_out(service: ComposeService, services: Mapping[str, ComposeSer
 
 def _is_helper(service: ComposeService, services: Mapping[str, ComposeService]) -> bool:
     """Whether a service that is built is none that answers requests: a job, a worker, a tool or a test."""
+    return _works(service) or _is_test(service) or "flower" in service.words or _runs_once(service, services)
+
+
+def _may_work(service: ComposeService, services: Mapping[str, ComposeService]) -> bool:
+    """Whether a service that is built works in the background, also if a port of others is among its variables."""
+    return service.build is not None and (_works(service) or find_own_port(service, services) is None)
+
+
+def _works(service: ComposeService) -> bool:
     words = " ".join(service.words)
-    works = _WORKS.search(words) is not None and _SERVES.search(words) is None
-    return works or _is_test(service) or "flower" in service.words or _runs_once(service, services)
+    return _WORKS.search(words) is not None and _SERVES.search(words) is None
 
 
 def _is_built(service: ComposeService) -> bool:
@@ -277,13 +286,16 @@ def _is_test(service: ComposeService) -> bool:
 
 
 def _runs_once(service: ComposeService, services: Mapping[str, ComposeService]) -> bool:
-    """Whether a service runs to its end: another one waits for that, or it only migrates."""
+    """Whether a service runs to its end: another one waits for that, or it only migrates or sets something up."""
     if any(other.conditions.get(service.name) == COMPLETED for other in services.values()):
         return True
     if service.ports or service.raw.get("restart") in {"always", "unless-stopped"}:
         return False
-    words = " ".join((service.name.replace("_", " ").replace("-", " "), *service.words))
-    return _MIGRATES.search(words) is not None and _SERVES.search(words) is None
+    command = " ".join(service.words)
+    words = f"{service.name.replace('_', ' ').replace('-', ' ')} {command}"
+    if _MIGRATES.search(words) is not None and _SERVES.search(words) is None:
+        return True
+    return service.health is None and (_ENDS.search(command) is not None or _SETS_UP.search(service.name) is not None)
 
 
 def list_names(names: Sequence[str]) -> str:

@@ -14,8 +14,8 @@ from typing import IO
 from bench_action.engine.docker.build_log import LOG_LINES, make_build_error, split_log
 from bench_action.engine.docker.credentials import find_config_folder
 from bench_action.engine.docker.dockerfile import find_frontend
+from bench_action.engine.docker.excluded import find_ignore_file, make_own_rules
 from bench_action.engine.docker.labels import MARK
-from bench_action.engine.docker.results import find_ignore_file, make_results_rule
 from bench_action.engine.protocol import BuildSpec
 
 _VARIABLE = "BENCH_ACTION_SECRET_"  # variables that pass build secrets to buildx
@@ -49,18 +49,16 @@ def _read_frontend(spec: BuildSpec) -> str:
 
 
 def _prepare_dockerfile(spec: BuildSpec, spare: Path) -> Path:
-    """Return the Dockerfile, or a copy in `spare` if the context contains our results.
+    """Return a copy of the Dockerfile in `spare`.
 
-    Next to the copy is an ignore file that excludes them; BuildKit prefers that one to the context's.
+    Next to it is an ignore file with our own rules; BuildKit prefers that one to the context's.
     """
-    dockerfile, rule = spec.context.absolute() / spec.dockerfile, make_results_rule(spec)
-    if not rule:
-        return dockerfile
+    dockerfile = spec.context.absolute() / spec.dockerfile
     copy, ignore = spare / dockerfile.name, find_ignore_file(spec)
     try:
         copy.write_bytes(dockerfile.read_bytes())
         rules = ignore.read_bytes() if ignore else b""
-        copy.with_name(f"{copy.name}.dockerignore").write_bytes(rules + f"\n{rule}\n".encode())
+        copy.with_name(f"{copy.name}.dockerignore").write_bytes(rules + f"\n{make_own_rules(spec)}\n".encode())
     except OSError:
         return dockerfile  # buildx explains what is wrong with it
     return copy

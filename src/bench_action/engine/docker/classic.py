@@ -14,9 +14,9 @@ from urllib3.exceptions import HTTPError
 from bench_action.engine.docker.build_log import LOG_LINES, make_build_error, split_log
 from bench_action.engine.docker.client import translate_errors
 from bench_action.engine.docker.dockerfile import find_misread, find_platform_args
+from bench_action.engine.docker.excluded import find_ignore_file, make_own_rules
 from bench_action.engine.docker.ignore import IgnoreRules
 from bench_action.engine.docker.labels import MARK
-from bench_action.engine.docker.results import find_ignore_file, make_results_rule
 from bench_action.engine.protocol import BuildSpec
 from bench_action.model.errors import StackError
 
@@ -75,7 +75,7 @@ def _pack_context(spec: BuildSpec, dockerfile: str, extra: list[tuple[str, str]]
     """Pack the context folder into a tar file, without what its ignore file and our own rule exclude."""
     ignore_file = find_ignore_file(spec)
     text = _read(spec, ignore_file) if ignore_file else ""
-    rules = IgnoreRules.parse(f"{text}\n{make_results_rule(spec)}\n!{dockerfile}")
+    rules = IgnoreRules.parse(f"{text}\n{make_own_rules(spec)}\n!{dockerfile}")
     try:
         kept = list(rules.walk(spec.context))
         return cast(IO[bytes], create_archive(str(spec.context), kept, extra_files=extra))

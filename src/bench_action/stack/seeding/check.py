@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import plural
+from bench_action.stack.mysql import Mysql
 from bench_action.stack.postgres import Postgres
+from bench_action.stack.server import DatabaseServer
 
 _COUNTED = 100_000  # rows of a table that are counted one by one; more are as good as all
 _KEPT = 0.9  # a start may clean up a little, such as expired sessions
@@ -35,11 +37,15 @@ class Loss:
         return f"{self.table} was emptied ({what})" if not self.left else f"{self.table} has lost rows ({what})"
 
 
-def count_rows(server: Postgres) -> dict[str, int]:
+def count_rows(server: DatabaseServer) -> dict[str, int]:
     """Count the rows of the application's tables, up to 100,000 of each; an extension's tables are left out.
 
     It opens a separate connection and closes it, so that the database can be a template.
     """
+    if isinstance(server, Mysql):
+        return server.count_rows(_COUNTED)
+    if not isinstance(server, Postgres):
+        return {}
     with server.connected_as(server.login.user, server.login.database) as run:
         tables = run(_TABLES)
         if not tables:

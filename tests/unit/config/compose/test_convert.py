@@ -336,3 +336,31 @@ def test_limits_of_zero__are_none(tmp_path: Path) -> None:
     services = web(tmp_path, "  deploy: {resources: {limits: {cpus: '0', memory: '0'}}}")
     assert configure(tmp_path, services).variants["web"].memory == 0
     assert not [note for note in read(tmp_path, services).notes if "CPU" in note]
+
+
+def test_keys_without_effect__are_named(tmp_path: Path) -> None:
+    body = """
+  deploy: {placement: {constraints: [node.role == worker]}, restart_policy: {condition: any}}
+  networks: {back: {aliases: [api], ipv4_address: 10.0.0.5}}
+"""
+    text = web(tmp_path, body).replace(
+        "build: {",
+        "build: {shm_size: '64m', extra_hosts: ['a=1.2.3.4'], tags: [x], cache_from: [a/b, 'type=local,src=/x'], ",
+    )
+    (line,) = [note for note in read(tmp_path, text).notes if note.startswith("ignored")]
+    for key in (
+        "deploy.placement",
+        "deploy.restart_policy",
+        "networks.ipv4_address",
+        "build.shm_size",
+        "build.extra_hosts",
+    ):
+        assert f"{key} (web)" in line
+    assert "build.cache_from, except images" in line
+    assert "tags" not in line
+
+
+def test_a_secret_in_a_healthcheck__is_refused_by_name(tmp_path: Path) -> None:
+    body = f"  healthcheck: {{test: 'redis-cli -a {make_secret_mark('TOKEN')} ping'}}"
+    with pytest.raises(InputError, match="`healthcheck` of web contains the secret TOKEN"):
+        read(tmp_path, web(tmp_path, body))

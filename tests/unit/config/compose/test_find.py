@@ -19,7 +19,13 @@ class Interpolator:
 
     def __init__(self, folder: Path, **variables: str) -> None:
         self.folder = folder
-        self.variables = {"UP": "../..", "COMPOSE_FILE:-": "", "COMPOSE_PATH_SEPARATOR:-:": ":", **variables}
+        self.variables = {
+            "UP": "../..",
+            "OWN": "~/.npmrc",
+            "COMPOSE_FILE:-": "",
+            "COMPOSE_PATH_SEPARATOR:-:": ":",
+            **variables,
+        }
 
     def interpolate(self, texts: Sequence[str]) -> list[str]:
         for name, value in self.variables.items():
@@ -118,6 +124,11 @@ def test_list_compose_files__refuses_links(project: Path) -> None:
 
 
 REFUSED = {
+    "a home folder": ("services: {web: {env_file: ~/.npmrc}}", "may not use ~/.npmrc, as it is in a home folder"),
+    "a user's home folder": ("services: {web: {label_file: '~root/x'}}", "is in a home folder"),
+    "a home folder by a variable": ("services: {web: {env_file: '${OWN}'}}", "is in a home folder"),
+    "a home folder, extended": ("services: {web: {extends: {file: ~/a.yaml, service: web}}}", "is in a home folder"),
+    "a home folder, included": ("include: [{path: own.yaml, project_directory: '~/..'}]", "is in a home folder"),
     "a remote file": ("include: ['https://github.com/a/b.git']", "is not in this repository"),
     "a remote file by git": ("include: ['git@github.com:a/b.git']", "is not in this repository"),
     "a remote artefact": ("services: {web: {extends: {file: 'oci://x/y', service: web}}}", "is not in this repository"),
@@ -137,6 +148,14 @@ REFUSED = {
     "nesting without end": ("[" * 5000, "could not read the compose file"),
     "a circle of files": ("include: [circle-0.yaml]", "includes or extends more than 50 files"),
 }
+
+
+def test_list_compose_files__quotes_no_line_of_a_file_that_is_no_yaml(project: Path) -> None:
+    (project / ".env.local").write_text("A=1 # x\nSTRIPE_KEY=sk_live_4eC39HqLyjWDa\n", encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        list_files(project, "include: [.env.local]")
+    assert ".env.local:2: column" in str(caught.value)
+    assert "STRIPE" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("text", "problem"), REFUSED.values(), ids=REFUSED)

@@ -189,3 +189,48 @@ def test_final_stage__follows_stages_and_arguments() -> None:
     assert parse_final_stage("FROM python AS a\nEXPOSE 1\nFROM a\n").ports == (1,)
     assert parse_final_stage("FROM a AS a\n").image == "a"
     assert parse_final_stage("").image == ""
+
+
+def test_a_worker__is_one_also_if_another_worker_waits_for_it_or_a_port_is_in_a_shared_file(tmp_path: Path) -> None:
+    web = add_context(tmp_path, "web")
+    services = f"""
+      web: {{build: {{context: {web}}}, command: [gunicorn, -b, ":8000"],
+             depends_on: {{prices: {{condition: service_started}}}}}}
+      celery: {{build: {{context: {web}}}, command: [celery, -A, shop, worker], environment: {{PORT: "8000"}}}}
+      beat: {{build: {{context: {web}}}, command: [celery, -A, shop, beat],
+              depends_on: {{celery: {{condition: service_started}}}}}}
+      prices: {{build: {{context: {web}}}, command: [python, prices.py]}}
+      indexer: {{build: {{context: {web}}}, command: [python, index.py]}}
+    """
+    found = configure(tmp_path, services).services
+    assert {name for name, service in found.items() if service.worker} == {"celery", "beat", "indexer"}
+    assert not found["prices"].worker
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("buckets", "image: minio/mc, entrypoint: [sh, -c, 'mc mb local/shop; exit 0']"),
+        ("createbuckets", "image: minio/mc, entrypoint: [sh, -c, mc mb local/shop]"),
+        ("kafka-init", "image: kafka, command: [kafka-topics, --create]"),
+    ],
+)
+def test_a_service__that_only_sets_something_up_runs_once(tmp_path: Path, name: str, body: str) -> None:
+    web = add_context(tmp_path, "web")
+    services = f"""
+      web: {{build: {{context: {web}}}, ports: ["8000:8000"]}}
+      {name}: {{{body}}}
+    """
+    assert configure(tmp_path, services).services[name].once
+    serving = services.replace("{image: ", "{ports: ['9000:9000'], image: ")
+    assert not configure(tmp_path, serving).services[name].once
+
+
+def test_a_service__without_replicas_is_left_out(tmp_path: Path) -> None:
+    web = add_context(tmp_path, "web")
+    services = f"""
+      web: {{build: {{context: {web}}}, ports: ["8000:8000"]}}
+      spare: {{image: spare, deploy: {{replicas: 0}}}}
+      other: {{image: other, scale: 0}}
+    """
+    assert not configure(tmp_path, services).services

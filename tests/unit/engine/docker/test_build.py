@@ -31,6 +31,8 @@ if sys.argv[1:] == ["buildx", "version"]:
     sys.exit(0 if (here / "has-buildx").exists() else 1)
 (here / "argv.json").write_text(json.dumps(sys.argv[1:]))
 (here / "environ.json").write_text(json.dumps(dict(os.environ)))
+ignore = pathlib.Path(sys.argv[sys.argv.index("--file") + 1] + ".dockerignore")
+(here / "ignore").write_text(ignore.read_text() if ignore.exists() else "")
 if (here / "fails").exists():
     for number in range(100):
         print("step", number, file=sys.stderr if number % 2 else sys.stdout, flush=True)
@@ -138,11 +140,14 @@ def test_build_image__passes_the_folder_to_buildx(machine: Machine, spec: BuildS
     for expected in (
         "--label bench-action=",
         f"--tag bench-action/app --tag {RUNS_NAME}",
-        f"--file {spec.context}/Dockerfile",
         "--target final",
     ):
         assert expected in words
     assert [argv[i + 1] for i, word in enumerate(argv) if word == "--build-arg"] == ["A=1", "B=x y"]
+    assert argv[argv.index("--file") + 1].endswith("/Dockerfile")
+    rules = (machine.folder / "ignore").read_text(encoding="utf-8").splitlines()
+    assert rules[2:4] == ["*.md", "secrets"]
+    assert rules[-3:] == ["**/.git/config", "**/.git/config.worktree", "**/.git/modules/**/config"]
 
 
 def test_build_image__passes_secrets_in_the_environment_only(machine: Machine, spec: BuildSpec) -> None:
@@ -289,6 +294,19 @@ def test_build_image__uses_the_classic_builder_without_buildx(
     assert client.options["labels"] == {"bench-action": ""}
     assert client.options["custom_context"] is True
     assert client.context.keys() == {"Dockerfile", "app.py", "secrets/README", ".dockerignore"}
+
+
+def test_build_image__leaves_out_the_credentials_of_a_checkout(machine: Machine, spec: BuildSpec) -> None:
+    (spec.context / ".dockerignore").write_text("!.git/config\n", encoding="utf-8")
+    for name in (".git/HEAD", ".git/config", ".git/modules/lib/config", "lib/.git/config", "lib/config"):
+        (spec.context / name).parent.mkdir(parents=True, exist_ok=True)
+        (spec.context / name).write_text("AUTHORIZATION: basic x", encoding="utf-8")
+    client = Engine(BUILT)
+    build(machine, spec, client)
+    assert {name for name in client.context if "git" in name or "config" in name} == {
+        ".git/HEAD",
+        "lib/config",
+    }
 
 
 def test_build_image__classic_prefers_the_ignore_file_next_to_the_dockerfile(machine: Machine, spec: BuildSpec) -> None:
