@@ -194,6 +194,35 @@ def test_k6__reaches_no_other_server(tmp_path: Path) -> None:
         assert other.requests == []
 
 
+def test_k6__a_redirect_by_the_application_to_another_server_is_a_failed_reply(tmp_path: Path) -> None:
+    with serving(lambda *_: OK) as other:
+        away = f"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.2:{other.port}/\r\nContent-Length: 0\r\n\r\n".encode()
+        with serving(lambda *_: away) as server:
+            script = f"{GET}export default function () {{ http.get(__ENV.BASE_URL); }}\n"
+            report = run(server.port, make_script(tmp_path, script), Turn(20.0, 1))
+        assert other.requests == []
+    assert report.failed > 0
+    assert report.elsewhere == f"http://127.0.0.2:{other.port}"
+
+
+def test_k6__a_script_above_the_capacity_of_its_server_is_noticed(tmp_path: Path) -> None:
+    """None of its many users is missing, so that nothing is dropped."""
+    lock = threading.Lock()
+
+    def reply(*_: object) -> bytes:
+        with lock:
+            time.sleep(1 / 50)
+        return OK
+
+    script = f"{GET}export default function () {{ http.get(__ENV.BASE_URL); }}\n"
+    reports = {}
+    for rate in (20.0, 100.0):
+        with serving(reply) as server:
+            reports[rate] = run(server.port, make_script(tmp_path, script), Turn(rate, 4, longest_s=10.0))
+    assert [is_missed(report.at_rate, report.duration_s) for report in reports.values()] == [False, True]
+    assert reports[100.0].at_rate.dropped == 0
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [

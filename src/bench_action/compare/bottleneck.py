@@ -40,7 +40,7 @@ def name_bottleneck(
         return "generator"
     if network_bytes_per_s:
         sent = median(trial.bytes_read / trial.wall_s for trial in trials)
-        if sent > _NETWORK_FULL * network_bytes_per_s * max(1, len(generators)):
+        if sent > _NETWORK_FULL * network_bytes_per_s:  # what the application's machine sends, to all generators
             return "network"
     used = _average_use(trials)
     for roles, share in busy.items():

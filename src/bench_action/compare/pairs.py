@@ -181,7 +181,7 @@ def _compare_at_rate(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Itera
     for metric in AT_RATE:
         if evidence := build_evidence(blocks, metric):
             compared = _judge(pair, evidence, rules.course(pair, "rate", len(blocks)), rules, "rate")
-            few = metric == TAIL and len(blocks) < TAIL_BLOCKS and compared.verdict == "inconclusive"
+            few = metric == TAIL and len(blocks) < TAIL_BLOCKS
             yield _ungate(compared, f"its gate needs {TAIL_BLOCKS} blocks") if few else compared
 
 

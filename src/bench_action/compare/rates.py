@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from bench_action.compare.explain import CHANCE, compute_chance
-from bench_action.load.rates import compute_reached, is_missed
+from bench_action.load.rates import compute_reached, describe_missed, is_missed
 from bench_action.model.result import AtRate, Finding, Trial
 from bench_action.model.warning import Code, RunWarning
-from bench_action.model.wording import percent, plural
+from bench_action.model.wording import plural
 from bench_action.plan.blocks import Pair
 
 AT_RATE_FINDINGS = frozenset({"rate-missed", "script-fails", "script-ended", "script-threshold"})
@@ -34,8 +33,9 @@ class _Side:
         dropped = sum(at_rate.dropped for _, at_rate in self.turns)
         if dropped:
             return f"{dropped:,} iterations were not begun, as all users waited for replies"
-        reached = median(compute_reached(at_rate, trial.duration_s) for trial, at_rate in self.turns)
-        return f"it keeps up with {percent(reached)} of {self.turns[0][1].rate or 0:g}/s"
+        missed = [(trial, at_rate) for trial, at_rate in self.turns if _is_missed(trial, at_rate)] or self.turns
+        trial, at_rate = sorted(missed, key=lambda turn: compute_reached(turn[1], turn[0].duration_s))[len(missed) // 2]
+        return describe_missed(at_rate, trial.duration_s)
 
     def describe_faults(self) -> str:
         """Name the checks that fail, and how often, or how many exceptions there were."""
@@ -66,6 +66,20 @@ def warn_of_rates(trials: Sequence[Trial], pair: Pair) -> Iterator[RunWarning]:
         yield Code.SCRIPT_FAILS.warn(f"the script runs to its end on neither side: {base.describe_end()}", name)
 
 
+def warn_of_scripts_alone(trials: Sequence[Trial]) -> Iterator[RunWarning]:
+    """Warn if a script fails on a subject that is compared with nothing."""
+    alone: dict[str, list[Trial]] = {}
+    for trial in trials:
+        if trial.phase == "rate" and not trial.pair:
+            alone.setdefault(trial.cell, []).append(trial)
+    for cell, turns in alone.items():
+        side = _Side(tuple((turn, turn.at_rate) for turn in turns if turn.at_rate is not None))
+        if side.fails(_fails_script):
+            yield Code.SCRIPT_FAILS.warn(f"the script fails: {side.describe_faults()}", cell)
+        if side.fails(_ends_early):
+            yield Code.SCRIPT_FAILS.warn(f"the script does not run to its end: {side.describe_end()}", cell)
+
+
 def find_missed_rates(trials: Sequence[Trial], pairs: Sequence[Pair]) -> Iterator[Finding]:
     """Find what base does at a fixed rate and head does not: keep up with it, and pass the script.
 
@@ -82,7 +96,7 @@ def _find(base: _Side, head: _Side, cell: str) -> Iterator[Finding]:
         yield from _make(base, head, _ends_early, code="script-ended", cell=cell, message=head.describe_end())
     elif head.fails(_is_missed):
         yield from _make(base, head, _is_missed, code="rate-missed", cell=cell, message=head.describe_rate())
-    if head.fails(_fails_script):
+    if head.fails(_fails_script) or head.count(_fails_script) > base.count(_fails_script):
         yield from _make(base, head, _fails_script, code="script-fails", cell=cell, message=head.describe_faults())
     for name in dict.fromkeys(name for _, at_rate in head.turns for name in at_rate.thresholds):
 

@@ -24,9 +24,13 @@ _LOGGED = re.compile(r'"([A-Z]+) (\S+) HTTP/[0-9.]+" (\d{3})\b')
 _LINE = re.compile(r"(?:GET\s+)?(/\S*|https?://\S+)")
 # parts of a path that say which object, not which route
 _ID = re.compile(r"\d+|[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+# names of parameters, in words (`accessToken`, `api-key`), whose values may be secrets; not `tokens_used` and `author`
 _SECRET = re.compile(
-    r"(?i).*(token|session|secret|passw|credential|signature|api_?-?key|jwt|auth).*|.*sess?id|si[dg]|otp|pin"
+    r"(.* )?(token|session|secret|credentials?|signature|(api|access) ?key|jwt|bearer|auth|authorization|passw.*|pwd|"
+    r"hmac|\w*sess(ion)? ?id)( (id|hash|value|key))?|oauth .*|si[dg]|otp|pin|pass"
 )
+_SHORT_NAMES, _LONG = {"code", "key"}, 16  # whose values may be secrets if they have so many characters
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SECRET_VALUE = re.compile(r"eyJ[\w-]{8,}\.[\w-]+|;jsessionid=", re.IGNORECASE)  # a JSON Web Token, a servlet's session
 _UNSAFE_BYTES = re.compile(r"[^!-~]")
 
@@ -157,10 +161,18 @@ def _read_urls(file: str, text: str, where: str) -> Iterator[Route]:
 def _find_secret(path: str) -> str:
     """Say what in a path looks like a secret, without quoting it; empty if nothing does."""
     parameters = parse_qsl(path.partition("?")[2])
-    named = next((name for name, value in parameters if value and _SECRET.fullmatch(name)), "")
+    named = next((name for name, value in parameters if value and _may_be_secret(_split_words(name), value)), "")
     if named:
         return f"a value for {named!r}"
     return "a token in its path or query" if _SECRET_VALUE.search(path) else ""
+
+
+def _may_be_secret(name: str, value: str) -> bool:
+    return _SECRET.fullmatch(name) is not None or (name in _SHORT_NAMES and len(value) >= _LONG)
+
+
+def _split_words(name: str) -> str:
+    return " ".join(word.lower() for word in _WORD.findall(name))
 
 
 def _name_route(path: str) -> str:

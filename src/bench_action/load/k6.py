@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, TypedDict
+from urllib.parse import urlsplit
 
-from bench_action.config.schema import Profile
+from bench_action.config.schema import MOST_USERS, Profile
 from bench_action.engine.protocol import Handle
 from bench_action.load.generator import Tape
 from bench_action.load.messages import K6Answer, K6Order, ShapeError, WireFile, require_shape
@@ -37,6 +38,7 @@ LONGEST_S = 60  # that the scenarios of a script may take, as each block has two
 # what k6 says about a request to another server
 _REFUSED = re.compile(r"is in a blacklisted range|no such host|server misbehaving|i/o timeout on lookup")
 _URL = re.compile(r"\w+://[^\s\"\\\\/]+")
+_ADDRESS = re.compile(r"[\d.]+|.*:.*")
 _INSPECT_S = 30.0
 
 
@@ -54,6 +56,8 @@ class ReportLine(TypedDict):
     failed: int
     iterations: int
     iteration_ms: float
+    early_ms: float
+    late_ms: float
     dropped: int
     bytes: int
     duration_ms: float
@@ -90,8 +94,11 @@ class Turn:
 
     @property
     def users(self) -> int:
-        """How many users k6 has: enough that none is missing, even if no request is answered for `longest_s`."""
-        return math.ceil((self.rate or 0.0) * self.longest_s)
+        """How many users k6 has: enough that none is missing, even if no request is answered for `longest_s`.
+
+        A search for the highest rate may need more than k6 can start. What needs those misses its objective anyway.
+        """
+        return min(MOST_USERS, math.ceil((self.rate or 0.0) * self.longest_s))
 
     def build_options(self) -> dict[str, Any]:
         """Build k6's options that say so."""
@@ -120,7 +127,8 @@ class Turn:
 class K6Report:
     """The figures of one turn. `at_rate`, `latency`: of what was measured, after the warm-up.
 
-    `all_requests`: with those of the warm-up and of `setup`. `latency` is None if nothing was answered.
+    `all_requests`: with those of the warm-up and of `setup`. `latency` is None if nothing was answered. `elsewhere`:
+    another server's URL to which the application has sent k6, which may not connect to it.
     """
 
     at_rate: AtRate
@@ -129,6 +137,7 @@ class K6Report:
     failed: int
     bytes_read: int
     duration_s: float
+    elsewhere: str = ""
 
 
 def build_turn_order(
@@ -234,9 +243,11 @@ def _pack(path: str, data: bytes) -> WireFile:
 def parse_k6_report(answer: K6Answer, profile: Profile, turn: Turn, where: str) -> K6Report:
     """Build a K6Report from the agent's answer.
 
-    Raises TurnError if k6 reported nothing, InputError if the script requested another server.
+    Raises TurnError if k6 reported nothing, InputError if the script names another server that it requested.
     """
-    _require_own_host(answer["output"], profile, where)
+    elsewhere = _find_other_host(answer["output"])
+    if elsewhere is not None and profile.is_script and _is_named(elsewhere, profile):
+        raise _explain_other_host(elsewhere, profile, where)
     line = _find_line(answer, profile, where)
     times_us = [1000 * value for value in line["times_ms"]]
     quantiles_us = times_us[3:]
@@ -245,6 +256,8 @@ def parse_k6_report(answer: K6Answer, profile: Profile, turn: Turn, where: str) 
         rate=turn.rate,
         iterations=line["iterations"],
         iteration_us=1000 * line["iteration_ms"],
+        early_us=1000 * line["early_ms"],
+        late_us=1000 * line["late_ms"],
         dropped=line["dropped"],
         all_requests=line["all_requests"],
         over_http2=line["over_http2"],
@@ -257,7 +270,13 @@ def parse_k6_report(answer: K6Answer, profile: Profile, turn: Turn, where: str) 
         exceptions=answer["exceptions"],
         ended=_explain_end(answer),
         routes={
-            title: RouteAtRate(requests=int(row[0]), p50_us=1000 * row[1], p90_us=1000 * row[2], p99_us=1000 * row[3])
+            title: RouteAtRate(
+                requests=int(row[0]),
+                p50_us=1000 * row[1],
+                p90_us=1000 * row[2],
+                p99_us=1000 * row[3],
+                failed=int(row[4]),
+            )
             for title, row in zip(titles, line["routes_ms"], strict=True)
         },
     )
@@ -269,6 +288,7 @@ def parse_k6_report(answer: K6Answer, profile: Profile, turn: Turn, where: str) 
         line["failed"],
         line["bytes"],
         turn.duration_s if turn.rate is not None else max(0.001, measured_s),
+        elsewhere or "",
     )
 
 
@@ -302,14 +322,26 @@ def _build_latency(times_us: Sequence[float]) -> Latency | None:
     )
 
 
-def _require_own_host(output: str, profile: Profile, where: str) -> None:
+def _find_other_host(output: str) -> str | None:
+    """Find the URL of another server to which k6 was not allowed to connect, empty if it is not known; else None."""
     lines = (line for line in output.splitlines() if 'msg="Request Failed"' in line or "source=stacktrace" in line)
     line = next((line for line in lines if _REFUSED.search(line)), "")
-    if not line or not profile.is_script:
-        return
+    if not line:
+        return None
     url = _URL.search(line)
-    raise InputError(
-        f"the script {profile.k6} requests another server{f', {url[0]}' if url else ''}",
+    return remove_invisible(url[0])[:_LONGEST_NAME] if url else ""
+
+
+def _is_named(url: str, profile: Profile) -> bool:
+    """Whether a script names a server itself; if not, the application's replies do, such as a redirect."""
+    host = urlsplit(url).hostname or ""
+    domain = host if _ADDRESS.fullmatch(host) else ".".join(host.split(".")[-2:])
+    return not host or any(domain.encode() in data for _, data in profile.files)
+
+
+def _explain_other_host(url: str, profile: Profile, where: str) -> InputError:
+    return InputError(
+        f"the script {profile.k6} requests another server{f', {url}' if url else ''}",
         where=where,
         cause="k6 may connect to the application only: what others answer is no part of the comparison",
         advice="build each URL from `__ENV.BASE_URL`, and give the application what the other server would",

@@ -7,9 +7,11 @@ from bench_action.load.k6 import K6Report
 from bench_action.load.validity import SATURATED
 from bench_action.model.result import AtRate
 from bench_action.model.warning import Code, RunWarning
+from bench_action.model.wording import percent
 
 _REACHED = 0.99
 _SPARE = 2  # iterations
+_LONGER, _GROWTH = 1.5, 0.02  # times as long in the second half, by so much of a turn: the rate is 4 % too high
 _SINGLE = "iteration_duration"  # what is timed if each iteration is one of our requests
 
 
@@ -25,12 +27,28 @@ def compute_reached(at_rate: AtRate, duration_s: float) -> float:
 
 
 def is_missed(at_rate: AtRate, duration_s: float) -> bool:
-    """Whether a server did not keep up with the rate: iterations were dropped, or, of single requests, piled up.
+    """Whether a server did not keep up with the rate: iterations were dropped, piled up, or took ever longer.
 
-    How many iterations of a script are under way depends on its pauses, so that only what was dropped counts there.
+    How many iterations of a script are under way depends on its pauses, so that their number does not count there.
     """
-    single = at_rate.timed == _SINGLE
-    return at_rate.dropped > 0 or (single and compute_reached(at_rate, duration_s) < _REACHED)
+    single = at_rate.timed == _SINGLE and compute_reached(at_rate, duration_s) < _REACHED
+    return at_rate.dropped > 0 or single or _grows(at_rate, duration_s)
+
+
+def describe_missed(at_rate: AtRate, duration_s: float) -> str:
+    """Say how a server did not keep up with the rate, if no iteration was dropped."""
+    if _grows(at_rate, duration_s):
+        early_s, late_s = at_rate.early_us / 1e6, at_rate.late_us / 1e6
+        return (
+            f"its queue grew: iterations took {early_s:.2g} s in the first half of a turn, {late_s:.2g} s in the second"
+        )
+    return f"it kept up with {percent(compute_reached(at_rate, duration_s))} of {at_rate.rate or 0:g}/s"
+
+
+def _grows(at_rate: AtRate, duration_s: float) -> bool:
+    """Whether the queue of a server grew all the time: what comes later waits longer."""
+    growth_s = (at_rate.late_us - at_rate.early_us) / 1e6
+    return at_rate.rate is not None and at_rate.late_us > _LONGER * at_rate.early_us and growth_s > _GROWTH * duration_s
 
 
 def judge_turn(report: K6Report, profile: Profile, cell: str, *, busy: float) -> list[RunWarning]:
@@ -44,11 +62,16 @@ def _judge_replies(report: K6Report, profile: Profile) -> Iterator[tuple[Code, s
     if not report.requests:
         yield Code.NOTHING_SERVED, "no request was answered"
     elif report.failed:
-        # a server that does not keep up answers too late: that is what a fixed rate is to find, and no wrong request
+        # a server that does not keep up answers too late: that is what a fixed rate is to find, and no wrong request;
+        # of a script's replies, only its own checks know which are expected
         most = (
-            2 * report.failed > report.requests and not profile.is_script and not is_missed(at_rate, report.duration_s)
+            2 * report.failed > report.requests
+            and not (profile.is_script and at_rate.checks)
+            and not is_missed(at_rate, report.duration_s)
         )
         text = f"{report.failed:,} of {report.requests:,} replies were unexpected, or never came"
+        if report.elsewhere:
+            text += f"; one sent k6 to {report.elsewhere}, and it may connect to the application only"
         yield (Code.MOSTLY_ERRORS if most else Code.APPLICATION_ERRORS), text
     if at_rate.ended:
         yield Code.SCRIPT_ENDED, at_rate.ended
@@ -63,5 +86,4 @@ def _judge_generator(report: K6Report, profile: Profile, busy: float) -> Iterato
         if at_rate.dropped:
             yield Code.RATE_MISSED, f"{at_rate.dropped:,} {what} were not begun, as all users waited for replies"
         else:
-            reached = compute_reached(at_rate, report.duration_s)
-            yield Code.RATE_MISSED, f"it kept up with {reached:.0%} of {at_rate.rate:g} {what}/s"
+            yield Code.RATE_MISSED, describe_missed(at_rate, report.duration_s)

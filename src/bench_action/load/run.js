@@ -1,6 +1,6 @@
 // Runs a script with the settings of a turn, and prints what was measured as one line.
 import exec from "k6/execution";
-import { Counter } from "k6/metrics";
+import { Counter, Trend } from "k6/metrics";
 import * as script from "SCRIPT";
 export * from "SCRIPT";
 
@@ -25,15 +25,23 @@ Math.random = () => {
 const inTime = new Counter("bench_action_in_time");
 const countInTime = () => inTime.add(exec.scenario.progress < 1 ? 1 : 0);
 
+// How long iterations take that begin in the first and in the second half of a turn: a queue that grows makes them longer.
+const halves = [new Trend("bench_action_early", true), new Trend("bench_action_late", true)];
+
 function runOnce(data) {
   let waits = false;
+  const [half, began] = [halves[exec.scenario.progress < 0.5 ? 0 : 1], Date.now()];
+  const note = () => {
+    countInTime();
+    half.add(Date.now() - began);
+  };
   try {
     const result = script.default(data);
     waits = result instanceof Promise;
-    return waits ? result.finally(countInTime) : result;
+    return waits ? result.finally(note) : result;
   } finally {
     if (!waits) {
-      countInTime();
+      note();
     }
   }
 }
@@ -71,12 +79,24 @@ function chooseScenarios() {
 
 const trends = settings.trends;
 const inTimeName = `bench_action_in_time{${measured}}`;
+const halfNames = ["early", "late"].map((half) => `bench_action_${half}{${measured}}`);
 const kept = [...trends, "http_reqs", "http_req_failed", "iterations", "iteration_duration", "checks"];
 const http2 = `http_reqs{${measured},proto:HTTP/2.0}`;
 const dropped = settings.options.scenarios ? "dropped_iterations{scenario:measured}" : "dropped_iterations";
 const thresholds = Object.assign({}, own.thresholds);
-const routes = settings.routes.map((_, route) => `http_req_duration{${measured},route:${route}}`);
-for (const name of [...kept.map((metric) => `${metric}{${measured}}`), dropped, inTimeName, http2, ...routes]) {
+const nameRoute = (metric, route) => `${metric}{${measured},route:${route}}`;
+const routes = settings.routes.flatMap((_, route) => [
+  nameRoute("http_req_duration", route),
+  nameRoute("http_req_failed", route),
+]);
+for (const name of [
+  ...kept.map((metric) => `${metric}{${measured}}`),
+  dropped,
+  inTimeName,
+  http2,
+  ...halfNames,
+  ...routes,
+]) {
   thresholds[name] = thresholds[name] || [];
 }
 
@@ -135,13 +155,18 @@ export function handleSummary(data) {
     failed: find(`http_req_failed{${measured}}`).passes || 0,
     iterations: find(settings.needs_default ? inTimeName : `iterations{${measured}}`).count || 0,
     iteration_ms: iteration.avg || 0,
+    early_ms: find(halfNames[0]).avg || 0,
+    late_ms: find(halfNames[1]).avg || 0,
     dropped: find(dropped).count || 0,
     bytes: find("data_received").count || 0,
     duration_ms: data.state.testRunDurationMs,
     times_ms: chosen.count ? list(chosen) : [],
-    routes_ms: routes.map((name) => {
-      const values = find(name);
-      return values.count ? [values.count, values["p(50)"], values["p(90)"], values["p(99)"]] : [0, 0, 0, 0];
+    routes_ms: settings.routes.map((_, route) => {
+      const values = find(nameRoute("http_req_duration", route));
+      const failed = find(nameRoute("http_req_failed", route)).passes || 0;
+      return values.count
+        ? [values.count, values["p(50)"], values["p(90)"], values["p(99)"], failed]
+        : [0, 0, 0, 0, failed];
     }),
     checks: find(`checks{${measured}}`).passes || 0,
     checks_failed: find(`checks{${measured}}`).fails || 0,

@@ -46,6 +46,9 @@ class Agents(Agent):
         """Run wrk for each load on every generator, all at the same time. Returns the sum for each load."""
         divided = [load.divide(self._count) for load in loads]
         shares = [[parts[number] for parts in divided if number < len(parts)] for number in range(self._count)]
+        for agent, own in zip(self._others, shares[1:], strict=True):
+            for load in own:
+                agent.keep(load.tape)  # the first one has it since the warm-up, and all shall begin together
         pool = ThreadPoolExecutor(max_workers=self._count)
         try:
             others = [

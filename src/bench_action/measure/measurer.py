@@ -43,6 +43,7 @@ from bench_action.plan.placement import Placement
 from bench_action.plan.plan import Plan
 from bench_action.stack.exits import make_exit_error
 from bench_action.stack.readiness import require_alive
+from bench_action.stack.session import SessionError
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
 
@@ -341,7 +342,8 @@ class Measurer:
         turn = Turn(
             rate, seconds, self.rate_warmup_s if rate is not None else 0, longest_s=longest_s, seed=subject.seed
         )
-        return run_turn(self.stack, place, subject, profile, turn, cores=self.generator_cores)
+        number = 2 * place.block.number + place.step.position
+        return run_turn(self.stack, place, subject, profile, turn, cores=self.generator_cores, number=number)
 
     def _find_rate(self, profile: Profile, base: Cell) -> float | None:
         """Find the rate of a profile; if k6 cannot send as much here, it is lower, with a warning."""
@@ -369,11 +371,14 @@ class Measurer:
             for place in places
         )
         warmup_s, longest_s = self.step_warmup_s, find_longest_s(profile, self.trials, base)
+        steps = Counter[int]()
 
         def step(number: int, rate: float, seconds: int) -> Trial:
             turn = Turn(rate, seconds, warmup_s, longest_s=max(longest_s, 2 * objective.limit_s))
             place, subject = places[number], subjects[number]
-            trial = run_turn(self.stack, place, subject, profile, turn, cores=self.generator_cores)
+            before, cores = steps[number], self.generator_cores  # the data are new in each block
+            trial = run_turn(self.stack, place, subject, profile, turn, cores=cores, number=before)
+            steps[number] += 1
             self._settle(subject)
             return trial.model_copy(update={"warnings": ()})  # to fail is what some steps are for
 
@@ -436,11 +441,17 @@ class Measurer:
         self._add_time(parts[-1], time.monotonic() - began - others_s)
 
     def _drop_or_raise(self, block: Block, pair: Pair, error: StackError) -> None:
-        """Drop a block if one of its subjects has ended, or reached a limit; raise the error if not."""
+        """Drop a block if one of its subjects has ended, reached a limit or refused a log-in; raise the error if not.
+
+        Sessions were opened before, so that a refusal may be a moment's.
+        """
         slots, ends = self.stack.pair_of_slots(pair), self.stack.engine.ended()
         ended = {end.handle.id for end in ends}
         if isinstance(error, LimitError):
             ended |= {handle.id for subject in error.subjects for handle in subject.handles}
+        if isinstance(error, SessionError) and not ends:
+            self._drop(block, pair, error, only_base=False)
+            return
         if not slots.hold_any(ended):
             raise error
         reason = error if isinstance(error, LimitError) or not ends else self._explain(ends[0], error.where)

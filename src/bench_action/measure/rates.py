@@ -70,10 +70,11 @@ def find_longest_s(profile: Profile, trials: Sequence[Trial], cell: Cell) -> flo
     return profile.timeout + _PAUSES * max(counted, default=0.0)
 
 
-def run_turn(stack: Stack, place: TrialPlan, subject: Subject, profile: Profile, turn: Turn, *, cores: int) -> Trial:
-    """Load one subject for a turn. `cores`: those that k6 has."""
+def run_turn(
+    stack: Stack, place: TrialPlan, subject: Subject, profile: Profile, turn: Turn, *, cores: int, number: int
+) -> Trial:
+    """Load one subject for a turn. `cores`: those that k6 has. `number`: how many turns its data have had."""
     watch = Watch(stack, subject)
-    number = 2 * place.block.number + place.step.position
     order, tape = subject.order_turn(profile, turn, number)
     answer = stack.agent.k6(order, tape, watch, CHECK_S)
     require_alive(stack.engine)

@@ -133,12 +133,13 @@ class Mark(Frozen):
 
 
 class RouteAtRate(Frozen):
-    """The latencies of one request of a mix at a fixed rate."""
+    """The latencies of one request of a mix at a fixed rate. `failed`: unexpected replies, and those without any."""
 
     requests: int
     p50_us: float
     p90_us: float
     p99_us: float
+    failed: int = 0
 
 
 class AtRate(Frozen):
@@ -147,6 +148,8 @@ class AtRate(Frozen):
     rate: float | None = Field(description="iterations to begin each second; null: as the script itself says")
     iterations: int = Field(description="how many ended in time; of a profile's own requests, each is one request")
     iteration_us: float = Field(description="how long they took, on average")
+    early_us: float = Field(0.0, description="the same of those begun in the first half; 0 without a rate")
+    late_us: float = Field(0.0, description="the same of those begun in the second half")
     dropped: int = Field(description="iterations that were not begun, as all users still waited for a reply")
     all_requests: int = Field(description="with those of the warm-up, to which CPU times belong as well")
     over_http2: int = Field(0, description="how many of the measured requests were sent over HTTP/2")

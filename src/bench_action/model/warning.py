@@ -23,6 +23,7 @@ class Code(StrEnum):
     STOPPED_EARLY = "stopped-early"
     NO_COUNTERS = "no-counters"
     BASE_ABSENT = "base-absent"
+    BASE_INCOMPLETE = "base-incomplete"
     IDENTICAL = "identical-revisions"
     UNEQUAL_SHARES = "unequal-shares"
     SLICES_DIFFER = "slices-differ"
@@ -64,7 +65,7 @@ class Code(StrEnum):
     @property
     def grave(self) -> bool:
         """Whether something is missing or wrong, not only doubtful."""
-        return self.invalidates or self in {Code.VARIANT_FAILED, Code.BASE_ABSENT, Code.SEED_LOST}
+        return self.invalidates or self in {Code.VARIANT_FAILED, Code.BASE_ABSENT, Code.BASE_INCOMPLETE, Code.SEED_LOST}
 
     @property
     def advice(self) -> str:
@@ -127,6 +128,8 @@ _ADVICE = {
     Code.VARIANT_FAILED: "It was not measured. Fix the variant, and run again.",
     Code.STOPPED_EARLY: "Everything measured until then is kept. Run again once the cause is fixed.",
     Code.BASE_ABSENT: "Head was measured alone: its figures are below, but they cannot show a change.",
+    Code.BASE_INCOMPLETE: "It may do less than head, and seem quicker. Give actions/checkout `lfs: true`, "
+    "`submodules: true` and what else fetches them.",
     Code.IDENTICAL: "Any difference is noise. `--self-test` shows whether measurements are reliable here.",
     Code.UNEQUAL_SHARES: "Different numbers of workers or pool sizes cause this, and so does a wait that blocks a "
     "worker. Check the latency with one connection.",
@@ -169,7 +172,7 @@ _ADVICE = {
     Code.RATE_NOT_REACHED: "Above its capacity, a service shows only how long its queue is. Lower `rate`.",
     Code.SCRIPT_ENDED: "The application's log, and the script run by `k6 run`, may show why.",
     Code.SLO_NOT_HELD: "The objective is too strict for this machine, or `timeout` is too short. Allow more latency.",
-    Code.SCRIPT_FAILS: "Fix the script or what it expects, so that base passes; then head is judged by it.",
+    Code.SCRIPT_FAILS: "Fix the script or what it expects: only if base passes it, head is judged by it.",
     Code.SHARD_MISSING: "Its cells did not start or failed a check, or its job was cancelled: the log of that job says "
     "which. Run it again once that is fixed.",
     Code.FEWER_RUNNERS: "There are fewer blocks than planned. The log of its job says why.",

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench_action.config.baseline import Baseline
+from bench_action.config.levels import find_profile
 from bench_action.config.load import Project
 from bench_action.config.shard import Shard
 from bench_action.model.errors import InputError
@@ -18,16 +19,19 @@ from bench_action.plan.design import Counts, Design, make_design
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What is measured on one machine, as it is compared: the cells of these variants with one profile."""
+    """What is measured on one machine, as it is compared: the cells of these variants with these profiles.
+
+    They are the levels of one profile, of which the best is looked for, or one profile.
+    """
 
     variants: tuple[str, ...]
-    profile: str
+    profiles: tuple[str, ...]
     seconds: float
 
     @property
     def cells(self) -> tuple[Cell, ...]:
         """Its cells of head."""
-        return tuple(Cell(variant, "head", self.profile) for variant in self.variants)
+        return tuple(Cell(variant, "head", profile) for profile in self.profiles for variant in self.variants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +122,13 @@ def list_units(head: Project, base: Baseline | None, compare: Sequence[tuple[str
     With a base, variants are compared with their own base only, unless they are to be compared with each other; without
     one, and with a control, all variants of a profile are.
     """
+    levels: dict[str, tuple[str, ...]] = {}
+    for name, profile in head.profiles.items():
+        whole = find_profile(name, profile.connections)
+        levels[whole] = (*levels.get(whole, ()), name)
     return [
-        Unit(group, profile, _design(base, compare, group, (profile,)).estimate_unlimited_s(head))
-        for profile in head.profiles
+        Unit(group, profiles, _design(base, compare, group, profiles).estimate_unlimited_s(head))
+        for profiles in levels.values()
         for group in _group(head, base, compare)
     ]
 

@@ -22,6 +22,7 @@ _TITLES = {
     "latency_p50_at_rate_us": "p50 at the rate",
     "latency_p99_at_rate_us": "p99 at the rate",
 }
+_ERRORS = 0.01  # fewer may be chance
 _Key = tuple[str, str, str]
 
 
@@ -36,7 +37,7 @@ def tabulate_routes(result: Result) -> Table:
         own = [route for route in heads if (route.variant, route.profile) == (variant, profile)]
         rows.append((cell_name(variant, "head", profile),))
         sent = sum(route.sent for route in own)
-        for route in sorted(own, key=lambda route: -_find_worst(route, bases.get(_key(route)))):
+        for route in sorted(own, key=lambda route: _rank(route, bases.get(_key(route))), reverse=True):
             base = bases.get(_key(route))
             values = [_format(name, route, base) for name in names]
             errors = [_join(_format_errors(base) if base else "", _format_errors(route))] if failing else []
@@ -55,6 +56,12 @@ def tabulate_routes(result: Result) -> Table:
 
 def _key(route: RouteFigures) -> _Key:
     return route.variant, route.profile, route.route
+
+
+def _rank(head: RouteFigures, base: RouteFigures | None) -> tuple[float, float]:
+    """Rank a request by how much it got worse: by new errors first, as those are answered quickly."""
+    errors = head.error_rate - base.error_rate if base is not None else 0.0
+    return (errors if errors >= _ERRORS else 0.0), _find_worst(head, base)
 
 
 def _find_worst(head: RouteFigures, base: RouteFigures | None) -> float:

@@ -40,6 +40,11 @@ def test_bottleneck__is_named(changes: dict[str, Any], found: str) -> None:
     assert name_bottleneck(make_trials(**changes), CPUS, 100e6) == found
 
 
+def test_bottleneck__the_network_carries_what_all_generators_receive() -> None:
+    two = make_trials(host_busy=IDLE | {"wrk 2": 0.2}, bytes_read=900_000_000)
+    assert name_bottleneck(two, CPUS | {"wrk 2": 4}, 100e6) == "network"
+
+
 def test_bottleneck__workers_run_with_the_application() -> None:
     trials = make_trials(
         host_busy=IDLE | {"application": 0.95}, cpu_ms={"application": 9_000.0, "worker": 25_000.0, "db": 30_000.0}

@@ -7,12 +7,15 @@ from tests.unit.factories import LATENCY, make_result, make_trial
 
 from bench_action.compare.alphas import split_alpha
 from bench_action.compare.pairs import Rules, compare_pairs
-from bench_action.compare.rates import find_missed_rates, warn_of_rates
+from bench_action.compare.rates import find_missed_rates, warn_of_rates, warn_of_scripts_alone
 from bench_action.compare.stopping import Decider
 from bench_action.compare.summary import trial_values
 from bench_action.config.gates import AT_RATE, EXACT, OBJECTIVE, default_gates
+from bench_action.config.schema import Profile
+from bench_action.load.k6 import K6Report
+from bench_action.load.rates import judge_turn
 from bench_action.model.result import QUANTILES, AtRate, Comparison, Finding, Trial
-from bench_action.model.warning import Code
+from bench_action.model.warning import Code, RunWarning
 from bench_action.plan.blocks import Block, Cell, ElapsedTime, Pair
 from bench_action.report.waits import list_waits
 
@@ -125,6 +128,8 @@ def test_compare_pairs__p99_is_gated_only_with_enough_blocks() -> None:
 
     few, many = (compare(scatter(blocks))["latency_p99_at_rate_us"] for blocks in (6, 10))
     assert (few.verdict, few.gate, few.reason) == ("measured", None, "its gate needs 10 blocks")
+    worse = compare(make_turns(12_000.0))["latency_p99_at_rate_us"]
+    assert (worse.verdict, worse.gate) == ("measured", None)
     assert (many.verdict, many.gate) == ("inconclusive", 0.5)
 
 
@@ -157,7 +162,7 @@ def test_find_missed_rates__what_head_alone_misses_fails() -> None:
     (dropped,), (slow,) = findings(make_turns(head=MISSED)), findings(make_turns(head=SLOW))
     assert (dropped.code, dropped.fails) == (slow.code, slow.fails) == ("rate-missed", True)
     assert dropped.message.startswith("300 iterations were not begun, as all users waited for replies (in 6 of 6 turns")
-    assert slow.message == "it keeps up with 67 % of 200/s (in 6 of 6 turns, of base in 0 of 6)"
+    assert slow.message == "it kept up with 67 % of 200/s (in 6 of 6 turns, of base in 0 of 6)"
     assert codes(make_turns(head=MISSED)) == []
     assert findings(make_turns()) == []
 
@@ -181,6 +186,46 @@ def test_find_missed_rates__checks_exceptions_thresholds_and_the_end_of_a_script
     (alone,), (both,) = findings(make_turns(head=crossed)), findings(make_turns(base=crossed, head=crossed))
     assert (alone.fails, both.fails) == (True, False)
     assert both.message.endswith("p(95)<6 (in 6 of 6 turns, of base in 6 of 6), as in base")
+
+
+def test_find_missed_rates__checks_that_fail_in_some_turns_of_head_only_are_named() -> None:
+    trials = make_turns(blocks=8)
+    for at in (1, 3, 5):
+        trials[at] = make_turn("head", 1 + at // 2, 5000.0, rate=FAILING)
+    (finding,) = findings(trials)
+    assert (finding.code, finding.fails) == ("script-fails", False)
+    assert finding.message.endswith("(in 3 of 8 turns, of base in 0 of 8): this may be chance")
+
+
+def test_warn_of_scripts_alone__a_script_that_fails_without_a_pair_is_invalid() -> None:
+    def alone(**rate: Any) -> list[RunWarning]:
+        turns = [make_turn("head", block, 5000.0, rate=rate, pair="") for block in (1, 2, 3)]
+        return list(warn_of_scripts_alone(turns))
+
+    assert alone() == []
+    (failing,), (ended,) = alone(**FAILING), alone(**ENDED)
+    assert (failing.code, failing.message) == (Code.SCRIPT_FAILS, "the script fails: checks fail: is 200 (12 of 30)")
+    assert ended.message == "the script does not run to its end: it ended itself"
+    assert list(warn_of_scripts_alone(make_turns(head=FAILING))) == []
+
+
+def test_find_missed_rates__a_queue_that_grows_is_named_though_nothing_was_dropped() -> None:
+    (finding,) = findings(make_turns(head={"early_us": 4e5, "late_us": 13e5}))
+    assert (finding.code, finding.fails) == ("rate-missed", True)
+    assert finding.message.startswith("its queue grew: iterations took 0.4 s in the first half of a turn, 1.3 s in the")
+
+
+def test_judge_turn__a_script_without_checks_whose_requests_all_fail_is_no_measurement() -> None:
+    def judge(**rate: Any) -> list[Code]:
+        at_rate = make_turn("head", 1, 5000.0, rate={"rate": None, **rate}).at_rate
+        assert at_rate is not None
+        report = K6Report(at_rate, LATENCY, 600, 600, 1000, 3.0, "https://login.example/")
+        warnings = judge_turn(report, Profile.model_validate({"k6": "buy.js"}), "web", busy=0.1)
+        assert "one sent k6 to https://login.example/" in warnings[0].message
+        return [warning.code for warning in warnings]
+
+    assert judge() == [Code.MOSTLY_ERRORS]
+    assert judge(checks=600) == [Code.APPLICATION_ERRORS]  # that expect them
 
 
 def test_find_missed_rates__what_may_be_chance_fails_nothing() -> None:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from tests.unit.factories import make_count, make_duet, make_latency, make_result
+from tests.unit.compare.test_rates import make_turn
+from tests.unit.factories import make_count, make_duet, make_latency, make_result, warn
 
 from bench_action.compare.alphas import split_alpha
 from bench_action.compare.counting import is_settled, warn_of_varying_counts
@@ -16,6 +17,7 @@ from bench_action.model.result import (
     Comparison,
     Errors,
     Result,
+    RouteAtRate,
     Statement,
     Trial,
     Work,
@@ -23,6 +25,7 @@ from bench_action.model.result import (
     name_route,
     split_route,
 )
+from bench_action.model.warning import Code
 from bench_action.plan.blocks import Cell, Pair
 from bench_action.report.comment import Links, render_comment
 from bench_action.report.figures import draw_figures
@@ -205,6 +208,31 @@ def test_tabulate_routes__the_worst_comes_first() -> None:
     assert table.rows[1][1:3] == ("25 %", "1 → 13")
     assert table.rows[2][2] == "2"
     assert "Errors" not in table.headings
+
+
+def test_sum_up_routes__at_the_rate_only_valid_turns_at_that_rate_count() -> None:
+    def at_rate(phase: str, p99_us: float, failed: int, **changes: Any) -> Trial:
+        routes = {ITEM: RouteAtRate(requests=100, p50_us=2000, p90_us=3000, p99_us=p99_us, failed=failed)}
+        turn = make_turn("head", 1, 2000.0, rate={"routes": routes}, phase=phase, **changes)
+        return turn.model_copy(update={"variant": "web", "profile": "shop"})
+
+    steps = [at_rate("slo", 90_000, 50), at_rate("rate", 90_000, 50, warnings=(warn(Code.K6_SATURATED),))]
+    own = make_alone(ITEM, 2000, 2000)
+    (head,) = [each for each in sum_up_routes([*own, *steps]) if each.revision == "head"]
+    assert "latency_p99_at_rate_us" not in head.metrics
+    (head,) = [each for each in sum_up_routes([*own, *steps, at_rate("rate", 4000, 20)]) if each.revision == "head"]
+    assert head.metrics["latency_p99_at_rate_us"] == 4000
+    assert head.error_rate > 0
+
+
+def test_tabulate_routes__a_request_that_fails_quickly_comes_first() -> None:
+    trials = make_mix(item_us=3000.0)
+    routes = [
+        route.model_copy(update={"error_rate": 0.4 if (route.route, route.revision) == (LIST, "head") else 0.0})
+        for route in sum_up_routes(trials)
+    ]
+    table = tabulate_routes(make_result(trials).model_copy(update={"routes": tuple(routes)}))
+    assert [row[0].replace("\u00a0", " ") for row in table.rows[1:]] == [LIST, ITEM]
 
 
 def make_slower_mix(item_queries: int, item_us: float, *metrics: str) -> Result:

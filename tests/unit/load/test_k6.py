@@ -39,11 +39,13 @@ REPORT: dict[str, Any] = {
     "failed": 0,
     "iterations": 600,
     "iteration_ms": 5.0,
+    "early_ms": 5.0,
+    "late_ms": 5.0,
     "dropped": 0,
     "bytes": 12_000,
     "duration_ms": 4000.0,
     "times_ms": [6.0, 1.0, 80.0, *(5.0 + 0.1 * number for number in range(len(QUANTILES)))],
-    "routes_ms": [[600, 5.0, 6.0, 7.0]],
+    "routes_ms": [[600, 5.0, 6.0, 7.0, 3]],
     "checks": 0,
     "checks_failed": 0,
     "failed_names": [],
@@ -139,11 +141,20 @@ def test_parse_k6_report__a_script_that_requests_another_server_is_refused_by_it
         'time="…" level=warning msg="Request Failed" error="Get \\"http://10.1.2.3/login\\": '
         'IP (10.1.2.3) is in a blacklisted range (0.0.0.0/1)"\n'
     )
+    said = answer(output=line + answer(routes_ms=[])["output"])
+    naming = SCRIPT.with_files([("load/buy.js", b"http.get('http://10.1.2.3/login')")], "load/buy.js", "0123")
     with pytest.raises(InputError, match=r"requests another server, http://10.1.2.3"):
-        parse_k6_report(answer(output=line + answer()["output"]), SCRIPT, TURN, "web · buy")
+        parse_k6_report(said, naming, TURN, "web · buy")
+    sent = parse_k6_report(said, SCRIPT, TURN, "web · buy")  # by a redirect
+    assert sent.elsewhere == "http://10.1.2.3"
     printed = 'level=info msg="lookup db: no such host" source=console\n'  # by the script, of what it received
     quiet = printed + answer(routes_ms=[])["output"]
     assert parse_k6_report(answer(output=quiet), SCRIPT, TURN, "web · buy").requests == 600
+
+
+def test_turn__has_no_more_users_than_k6_can_start() -> None:
+    assert Turn(750.0, 3, longest_s=2.0).users == 1500
+    assert Turn(750.0, 3, longest_s=30.0).users == 10_000
 
 
 def inspect(**options: Any) -> K6Answer:
@@ -202,6 +213,9 @@ def test_compute_reached__counts_what_is_under_way_at_the_end() -> None:
     assert is_missed(at_rate(dropped=1), 3)
     assert not is_missed(at_rate(iterations=595), 3)
     assert not is_missed(at_rate(iterations=100, trend="http_req_duration"), 3)  # a script that waits itself
+    assert is_missed(at_rate(trend="http_req_duration", early_ms=200.0, late_ms=600.0), 3)
+    assert not is_missed(at_rate(early_ms=5.0, late_ms=50.0), 3)  # one stall
+    assert not is_missed(at_rate(early_ms=1000.0, late_ms=1200.0), 3)  # pauses that vary
     assert is_missed(at_rate(dropped=1, trend="http_req_duration"), 3)
 
 

@@ -11,6 +11,7 @@ from tests.unit.factories import make_subject
 
 from bench_action.config.baseline import Baseline
 from bench_action.config.control import add_control
+from bench_action.config.levels import spread_levels
 from bench_action.config.load import Project, load_policy
 from bench_action.config.options import Options
 from bench_action.config.schema import Config
@@ -55,7 +56,7 @@ def test_shard__parse_refuses_what_is_none(text: str) -> None:
 
 @given(st.lists(st.floats(1, 1000), min_size=1, max_size=40), st.integers(1, 60))
 def test_allocate__gives_everything_and_nobody_nothing(seconds: list[float], count: int) -> None:
-    units = [Unit(("web",), str(number), length) for number, length in enumerate(seconds)]
+    units = [Unit(("web",), (str(number),), length) for number, length in enumerate(seconds)]
     shares = allocate(units, count)
     assert len(shares) == count
     assert all(shares)
@@ -78,6 +79,14 @@ def test_list_units__a_pair_is_whole_and_variants_are_apart_only_with_a_base() -
     compared = project(compare=[["web", "api"]])
     assert len(list_units(compared, with_base(compared))) == 3
     assert len(list_units(head, with_base(head), [("web", "api")])) == 3
+
+
+def test_list_units__levels_of_a_profile_are_compared_on_one_machine() -> None:
+    head = spread_levels(replace(project(("web",)), policy=load_policy("capacity")))
+    units = list_units(head, None)
+    assert [{name.rpartition("-at-")[0] for name in unit.profiles} for unit in units] == [{"a"}, {"b"}, {"c"}]
+    assert all(len(unit.profiles) == len(head.policy.levels) > 1 for unit in units)
+    assert sum(len(unit.cells) for unit in units) == len(head.profiles)
 
 
 def test_list_units__variants_stay_together_if_base_has_none_of_them() -> None:
