@@ -55,7 +55,8 @@ help: ## list the targets
 
 # Docker where it answers; else the local engine, which needs no more than wrk
 run: .venv ## measure the built-in applications on this machine (ARGS=…); output in bench-results/
-	@if docker info >/dev/null 2>&1; then tests/images/build.sh; else scripts/packages.sh wrk; fi
+	@if docker info >/dev/null 2>&1; then tests/images/build.sh; \
+	elif ! command -v wrk >/dev/null; then scripts/packages.sh wrk; fi
 	.venv/bin/bench-action run $(ARGS)
 
 # What waits for the network goes next to what computes: packages and the environment, then images and the checks. The slow

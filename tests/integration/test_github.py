@@ -221,17 +221,24 @@ def test_no_server__is_a_publish_error() -> None:
 
 def test_upsert_issue__opens_one_and_updates_it(github: GitHubDouble) -> None:
     github.state.issue("somebody else's", login="octocat")
-    first = upsert_issue(access(github), "trend", "It is worse", "by 5 %")
-    assert upsert_issue(access(github), "trend", "It is worse still", "by 9 %") == first
+    first = upsert_issue(access(github), "trend", lambda former: ("It is worse", f"by 5 %{former}"))
+    known: list[str] = []
+
+    def render(former: str) -> tuple[str, str]:
+        known.append(former)
+        return "It is worse still", "by 9 %"
+
+    assert upsert_issue(access(github), "trend", render) == first
+    assert known == [f"{make_marker('trend')}\nby 5 %"]
     ours = [one for one in github.state.issues.values() if one.login == "github-actions[bot]"]
     assert [(one.title, one.body) for one in ours] == [("It is worse still", f"{make_marker('trend')}\nby 9 %")]
     ours[0].state = "closed"
-    assert upsert_issue(access(github), "trend", "Again", "by 5 %") != first
+    assert upsert_issue(access(github), "trend", lambda _: ("Again", "by 5 %")) != first
 
 
 def test_upsert_issue__whose_answer_is_lost_is_not_opened_twice(github: GitHubDouble) -> None:
     github.faults.append(Fault("POST", "/issues", drop=True, after_write=True))
-    upsert_issue(access(github), "trend", "It is worse", "by 5 %")
+    upsert_issue(access(github), "trend", lambda _: ("It is worse", "by 5 %"))
     assert sum(one.login == "github-actions[bot]" for one in github.state.issues.values()) == 1
 
 

@@ -38,6 +38,10 @@ _ATTEMPTS = 4
 _FINAL = frozenset({404, 410})  # the artifact has expired or was deleted
 
 
+class MissingArtifactError(PublishError):
+    """A run has no artifact of the name that is wanted."""
+
+
 def fetch_results(access: Access, run: int, name: str, folder: Path) -> None:
     """Write the `result.json` of each of a run's artifacts of this name, and no other file, to folders in `folder`.
 
@@ -70,9 +74,10 @@ async def _find_artifacts(client: Client, access: Access, run: int, name: str) -
         if not artifact["expired"] and wanted.fullmatch(artifact["name"]):
             newest[artifact["name"]] = max(known or artifact, artifact, key=lambda one: str(one["created_at"]))
     if not newest:
-        raise PublishError(
+        raise MissingArtifactError(
             f"run {run} has no artifact {name!r}",
-            advice="in the job that measures, upload the output folder under this name, also if the job fails",
+            cause="the job that measures failed before it had a result, or does not upload it",
+            advice="see that run's log; the job must upload the output folder under this name, also if it fails",
         )
     if len(newest) > MOST:
         raise InputError(f"run {run} has {len(newest):,} artifacts {name!r}: {MOST} shards are the most")

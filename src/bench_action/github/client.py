@@ -174,9 +174,12 @@ def explain_unclear_answer(error: Exception) -> PublishError:
 def explain_refusal(error: HTTPException) -> PublishError:
     """Make a PublishError of what GitHub refused, with advice on what to set."""
     status = error.status_code.value
+    if "rate limit" in str(error).lower():
+        status = int(HTTPStatus.TOO_MANY_REQUESTS)  # a 403 of GitHub's, and no lack of permissions
     advice = {
         401: "the token is invalid or has expired: leave `github-token` out, or set a valid one",
         403: "give the job `permissions: pull-requests: write` (and `actions: read` to publish another run's result)",
+        429: "the token's requests are used up for now: run the job again later, or let fewer jobs use this token",
         404: "the token cannot see the repository, or the requested object no longer exists",
     }.get(status, "run the job again later")
     return PublishError(f"GitHub refused with status {status}: {error}", advice=advice, status=status)

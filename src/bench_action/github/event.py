@@ -77,6 +77,11 @@ class Event:
         )
 
     @property
+    def has_own_code(self) -> bool:
+        """Whether it is about code that is not merged yet, which HEAD must be."""
+        return self.pull is not None or self.name == "merge_group" or self.workflow_run is not None
+
+    @property
     def repository_url(self) -> str:
         """The address of the repository's page."""
         return f"{self.server_url}/{self.repository}"

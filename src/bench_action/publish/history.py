@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench_action.github.client import Access
@@ -22,6 +23,7 @@ _NO_HISTORY = (
     "the token may not write to the repository: give the job `permissions: contents: write`, or set "
     "`history-branch: none`"
 )
+_MOST_KNOWN = 50  # lines of an issue that stay
 _NO_ISSUE = "the token may not write issues: give the job `permissions: issues: write`, or set `trend-issue: false`"
 
 
@@ -61,6 +63,7 @@ class HistoryPublisher:
             self._notice(f"no history: {_NO_HISTORY}")
             return
         self._announce(new, result.run.benchmark)
+        trends.mark(new)  # only now, so that the next run announces what this one could not
 
     def _announce(self, new: Sequence[ChangePoint], benchmark: Benchmark) -> None:
         worse = [point for point in new if point.direction == "worse"]
@@ -69,7 +72,8 @@ class HistoryPublisher:
         if not worse or not self.issue:
             return
         try:
-            self.say(f"issue: {upsert_issue(self.access, f'trend {benchmark.id}', *render_issue(worse))}")
+            address = upsert_issue(self.access, f"trend {benchmark.id}", partial(render_issue, worse))
+            self.say(f"issue: {address}")
         except PublishError as error:
             if error.status != 403:
                 raise
@@ -80,12 +84,18 @@ class HistoryPublisher:
         self.commands.annotate("notice", "trend", text)
 
 
-def render_issue(worse: Sequence[ChangePoint]) -> tuple[str, str]:
-    """Render the title and the markdown of an issue about change points of one benchmark."""
-    title = f"The trend has {plural(len(worse), 'new change point')} for the worse"
+def render_issue(worse: Sequence[ChangePoint], former: str = "") -> tuple[str, str]:
+    """Render the title and the markdown of an issue about change points of one benchmark.
+
+    `former`: the issue's present text; its change points stay, as it is still open.
+    """
+    new = [f"- {escape_text(describe_change(point))}" for point in worse]
+    known = [line for line in former.splitlines() if line.startswith("- ") and line not in new]
+    lost = len(new) + len(known)
+    title = f"The trend has {plural(lost, 'new change point')} for the worse"
     benchmark = worse[0].series.benchmark
     parts = (benchmark.config, benchmark.job, benchmark.key)
     name = escape_text(" · ".join(part for part in parts if part))
     lines = [f"Benchmark: {name}", ""] if name else []
-    lines += [f"- {escape_text(describe_change(point))}" for point in worse]
+    lines += [*new, *known[:_MOST_KNOWN]]
     return title, "\n".join([*lines, "", escape_text(describe_false_alarms())])

@@ -1,6 +1,7 @@
 """Publish a result: in the job's summary, annotations and outputs, and in one comment on the pull request."""
 
 import json
+import re
 import stat
 from collections.abc import Callable, Mapping, Sized
 from contextlib import nullcontext
@@ -16,7 +17,7 @@ from bench_action.github.commands import Commands, Level
 from bench_action.github.comments import upsert_comment
 from bench_action.github.texts import UNKNOWN, Origin
 from bench_action.model.errors import BenchError, InputError, PublishError
-from bench_action.model.result import Result
+from bench_action.model.result import Result, RunInfo
 from bench_action.model.visible import remove_invisible
 from bench_action.report.change import list_comparisons, list_losses
 from bench_action.report.comment import Links, render_comment, render_failure
@@ -30,6 +31,7 @@ _LARGEST_NUMBER = 2**53  # up to which a float is exact
 # more than any run has: 20,000 trials of a second take 6 h. Rendering takes time for each pair of some of them
 _MOST = {"trials": 20_000, "profiles": 200, "subjects": 200, "summaries": 2_000, "compared": 2_000, "routes": 2_000}
 _MOST_OTHERS = 5_000
+_COMMAND = re.compile(r"bench-action run( --?[a-z][a-z-]*| [A-Za-z0-9@%_.,:=/+][A-Za-z0-9@%_.,:=/+-]*)*")
 _SAME_VERSION = "use the same version of bench-action in both jobs"
 _READ_ONLY = (
     "this job's token is read-only, as on a pull request from a fork: let a `workflow_run` job publish the result "
@@ -169,7 +171,7 @@ def read_foreign_result(folder: Path) -> Result:
         result = Result.model_validate(_clean(Result.model_validate(content).model_dump()))
         # our own advice, not the other job's
         warnings = tuple(warning.model_copy(update={"advice": warning.code.advice}) for warning in result.warnings)
-        return result.model_copy(update={"warnings": warnings})
+        return result.model_copy(update={"warnings": warnings, "run": _make_plain(result.run)})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])[:200]
@@ -177,6 +179,11 @@ def read_foreign_result(folder: Path) -> Result:
         raise InputError(what, cause=f"{where}: {first['msg'][:200]}", advice=_SAME_VERSION) from error
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"could not read the other job's {RESULT}: {str(error)[:200]}") from error
+
+
+def _make_plain(run: RunInfo) -> RunInfo:
+    """Replace a command that is more than options of `bench-action run`, as people are advised to run it."""
+    return run if _COMMAND.fullmatch(run.command) else run.model_copy(update={"command": "bench-action run"})
 
 
 def require_usual_size(result: Result) -> None:

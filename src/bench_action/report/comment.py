@@ -39,6 +39,7 @@ class Links:
 
 
 _RESULTS, _METHOD, _LOG = "All results", "How this was measured, and how to repeat it", "Last lines of the log"
+_LONGEST_HEADLINE = 1000
 _FOLDS = (_LOG, _RESULTS, _METHOD)  # in the order in which a comment has them
 
 
@@ -67,7 +68,15 @@ def render_comment(result: Result, links: Links, *, longest: int = LONGEST) -> s
         if len(text) <= longest:
             return text
     short = replace(view, causes=(), findings=(), explanations=(), certainties=(), leads=(), concerns=view.concerns[:3])
-    return _render(result, short, links, None, ())[:longest]
+    text = _render(result, short, links, None, ())
+    return text if len(text) <= longest else _render_headline(view, links)
+
+
+def _render_headline(view: View, links: Links) -> str:
+    """Render only what everybody reads first, and who has measured it."""
+    headline = escape_text(f"{view.mark} bench-action: {view.headline}".strip()[:_LONGEST_HEADLINE])
+    rest = "The rest is too long for a comment: it is in the report."
+    return f"### {headline}\n\n{rest}\n\n<sub>{_make_footer(links, '')}</sub>\n"
 
 
 def render_failure(error: BenchError, links: Links) -> str:

@@ -72,12 +72,19 @@ def find_change_points(
     shifts = find_shifts(ranks, once_in)
     places = _refine_places(ranks, [shift.index for shift in shifts])
     edges = [0, *places, len(ranks)]
-    changes = []
+    changes, level = (
+        [],
+        (0, edges[1]),
+    )  # the level that is known: the first, and those of changes that were large enough
     for number, shift in enumerate(shifts):
         start, place, end = edges[number : number + 3]
-        point = _make_change_point(series, points, (start, place, end), shift.raised)
-        if point is not None and _is_large(point, smallest):
+        own = _make_change_point(series, points, (start, place), (place, end), shift.raised)
+        # of several small changes one after the other, their sum counts
+        whole = _make_change_point(series, points, level, (place, end), shift.raised)
+        point = next((each for each in (own, whole) if each is not None and _is_large(each, smallest)), None)
+        if point is not None:
             changes.append(point)
+            level = (place, end)
     return tuple(changes)
 
 
@@ -128,14 +135,14 @@ def _refine_places(ranks: Sequence[int], shifts: Sequence[int]) -> list[int]:
 
 
 def _make_change_point(
-    series: Series, points: Sequence[Point], edges: tuple[int, int, int], raised: int
+    series: Series, points: Sequence[Point], level: tuple[int, int], change: tuple[int, int], raised: int
 ) -> ChangePoint | None:
     """Make a change point; None if both levels are the same, which only equal values can cause.
 
-    `edges`: the start of the level before, the change, and the end of the level after.
+    `level`: the first record of the level before and the end of it. `change`: the same of the level after.
     """
-    start, place, end = edges
-    before, after = points[max(start, place - WINDOW) : place], points[place : min(end, place + WINDOW)]
+    (start, last), (place, end) = level, change
+    before, after = points[max(start, last - WINDOW) : last], points[place : min(end, place + WINDOW)]
     old, new = _compute_level(before), _compute_level(after)
     if old == new:
         return None

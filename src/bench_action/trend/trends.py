@@ -11,7 +11,7 @@ from bench_action.history.record import Record
 from bench_action.history.recording import make_records
 from bench_action.history.store import Store
 from bench_action.model.benchmark import Benchmark, name_each
-from bench_action.model.errors import InputError, RegressionError
+from bench_action.model.errors import InputError, PublishError, RegressionError
 from bench_action.model.result import Result
 from bench_action.model.wording import plural
 from bench_action.report.table import Table
@@ -57,7 +57,7 @@ class Trends:
         return new
 
     def check(self, benchmark: Benchmark | None = None) -> tuple[ChangePoint, ...]:
-        """Report the change points that no check has reported before, and mark them as reported.
+        """Report the change points that no check has reported before; `mark` keeps that they were.
 
         `benchmark`: check only the series of this one; None checks all.
         """
@@ -70,15 +70,30 @@ class Trends:
         for point in new:
             self.say(f"- {describe_change(point, names[point.series.benchmark])}")
         self.say(describe_false_alarms())
-        if new:
-            # the point was reported, and the first record after the change must not be thinned
-            reported = [(point.first_run, point.key) for point in new]
-            self.store.mark([*reported, *((point.first_run, point.series.cell) for point in new)])
         return new
 
+    def mark(self, new: Sequence[ChangePoint]) -> None:
+        """Keep that change points were reported, and their first records unthinned. Raises PublishError."""
+        if new:
+            reported = [(point.first_run, point.key) for point in new]
+            self.store.mark([*reported, *((point.first_run, point.series.cell) for point in new)])
+
     def require_nothing_worse(self) -> None:
-        """Check, and raise RegressionError if a new change point is for the worse."""
-        require_nothing_worse(self.check())
+        """Check, and raise RegressionError if a new change point is for the worse.
+
+        Raises InputError if there is no history, which may be because its name is wrong.
+        """
+        if not self.store.index().newest:
+            raise InputError("there is no history", advice="check `--store` and `--branch`; `trend append` begins one")
+        new = self.check()
+        try:
+            self.mark(new)
+        except PublishError as error:
+            if any(point.direction == "worse" for point in new):
+                self.say(f"could not keep that this was reported: {error.what}")
+            else:
+                raise
+        require_nothing_worse(new)
 
     def render(self, folder: Path, repository: str) -> bool:
         """Write the static site, and return whether there was anything to show; an empty history has no site.

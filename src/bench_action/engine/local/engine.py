@@ -375,7 +375,8 @@ class LocalEngine(OneMachine):
         if spec.kind == "subject":
             own["PORT"] = str(handle.port)
             inherited["PATH"] = f"{self._pythons[spec.image].parent}:{inherited.get('PATH', os.defpath)}"
-        return {**inherited, "HOME": str(self._folder.home), "PYTHONDONTWRITEBYTECODE": "1", **own, MARK: self.run_id}
+        home = str(self._folder.home)  # it is removed with everything in it, also if a process is killed
+        return {**inherited, "HOME": home, "TMPDIR": home, "PYTHONDONTWRITEBYTECODE": "1", **own, MARK: self.run_id}
 
     def _make_client_environment(self) -> dict[str, str]:
         """Return what a client needs of our environment, with this Python and the servers' clients first in PATH."""
