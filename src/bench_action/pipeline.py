@@ -229,7 +229,7 @@ def _describe(
         images=stack.images.ids,
         control=identify_control(plan.project, plan.subjects),
         compares=revisions.base is not None,
-        warnings=stack.warnings,
+        warnings=(*revisions.warnings, *stack.warnings),
         applied=revisions.applied,
         runner=environ.get("RUNNER_ENVIRONMENT", ""),
         hosts=stack.watchers.describe(),

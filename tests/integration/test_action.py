@@ -13,11 +13,13 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from tests.git import git
 from tests.github.double import GitHubDouble
 from tests.github.exchange import READ, Answer, Fault, Token
 from tests.unit.factories import make_comparison, make_result, make_trial, warn
 from tests.unit.history.places import make_record
 
+from bench_action.action import revisions
 from bench_action.action import step as action
 from bench_action.cli import app as cli
 from bench_action.config.options import Options
@@ -33,6 +35,9 @@ from bench_action.model.errors import InputError, StackError
 from bench_action.model.result import Result, Source
 from bench_action.model.warning import Code
 from bench_action.pipeline import Outcome
+from bench_action.publish.history import render_issue
+from bench_action.trend.change_points import find_all_change_points
+from bench_action.trend.series import make_series
 
 pytestmark = pytest.mark.integration
 
@@ -69,13 +74,15 @@ class Step:
         """Run the step on the default branch, or on pull request 1, and return its exit status."""
         payload: dict[str, Any] = {"repository": {"default_branch": "main"}}
         if event == "pull_request":
-            payload = {"number": 1, "pull_request": {"number": 1, "head": {"sha": "a" * 40}, "base": {"sha": "b" * 40}}}
+            commits = {"head": {"sha": git(self.workspace, "rev-parse", "HEAD")}, "base": {"sha": "b" * 40}}
+            payload = {"number": 1, "pull_request": {"number": 1, **commits}}
         (self.folder / "event.json").write_text(json.dumps(payload), encoding="utf-8")
         given = {"github_token": "token", "baseline": "none", "output": str(self.folder / "out"), **inputs}
         variables = {
             "GITHUB_REPOSITORY": "org/shop",
             "GITHUB_EVENT_NAME": event,
             "GITHUB_REF": "refs/heads/main",
+            "GITHUB_WORKSPACE": str(self.workspace),
             "GITHUB_EVENT_PATH": str(self.folder / "event.json"),
             "GITHUB_API_URL": self.github.url,
             "GITHUB_RUN_ID": "7",
@@ -96,6 +103,16 @@ class Step:
         self.log, _ = self.capture.readouterr()
         self.error = self.log[self.log.find("\nerror: ") :] if "\nerror: " in self.log else ""
         return int(ended.value.code or 0)
+
+    @property
+    def workspace(self) -> Path:
+        """The checkout."""
+        folder = self.folder / "workspace"
+        if not folder.exists():
+            folder.mkdir()
+            git(folder, "init", "--quiet", "--initial-branch", "main")
+            git(folder, "commit", "--quiet", "--allow-empty", "--message", "head")
+        return folder
 
     def _make_run(self, result: Result) -> Callable[..., Outcome]:
         """Make a run that has this result."""
@@ -234,6 +251,38 @@ def test_step__whose_history_branch_holds_something_else_exits_by_its_verdict_fi
     assert step.run(night(1, 200), history_branch="main") == 2
 
 
+def test_step__without_a_configuration_measures_nothing_else_as_a_pull_request(
+    step: Step, github: GitHubDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(step.folder)
+    assert step.run(make_result(), "pull_request") == 0  # a repository without one sees the built-in comparison
+    (step.workspace / "bench.yml").write_text("variants: {web: {build: .}}", encoding="utf-8")
+    git(step.workspace, "add", ".")
+    git(step.workspace, "commit", "--quiet", "--message", "measure")
+    base = git(step.workspace, "rev-parse", "HEAD")
+    git(step.workspace, "rm", "--quiet", "bench.yml")
+    git(step.workspace, "commit", "--quiet", "--message", "no more")
+    assert step.run(make_result(), "pull_request", baseline=base) == 2
+    assert "no bench.yml found, and" in step.error
+    nothing = {"GITHUB_WORKSPACE": str(step.folder)}
+    assert step.run(make_result(), "pull_request", environ=nothing) == 2
+    assert "could not check that HEAD is pull request #1" in step.error
+    assert "actions/checkout" in step.error
+    assert len(github.state.comments[1]) == 1
+
+
+def test_step__of_a_commit_that_is_not_on_the_default_branch_appends_nothing(
+    step: Step, github: GitHubDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older, branch = night(1, 200), night(2, 100)
+    job = {"GITHUB_SHA": f"{3:040x}"}
+    monkeypatch.setattr(revisions, "fetch_merge_base", lambda *_: older.source.head_sha)
+    assert step.run(older, "workflow_dispatch", environ=job) == 0
+    assert step.run(branch, "workflow_dispatch", environ=job) == 0
+    assert {record.sha for record in kept(github)} == {older.source.head_sha}
+    assert "is not a commit of the default branch" in step.log
+
+
 def test_step__that_cannot_comment_exits_by_its_verdict_first(step: Step, github: GitHubDouble) -> None:
     for result, status in ((REGRESSED, 1), (make_result(), 6)):
         github.faults[:] = [Fault("POST", "/comments", Answer(500, {}, {"message": "no"}), times=99)]
@@ -309,6 +358,35 @@ def test_two_benchmarks_that_get_worse__open_an_issue_each(step: Step, github: G
     assert {name for name in ("front/", "back/") for one in issues if name in str(one.body)} == {"front/", "back/"}
 
 
+def test_step__that_could_not_announce_a_change_does_so_next_time(
+    step: Step, github: GitHubDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(github).append(_records("bench.yml", range(40), 200.0))
+    statuses = []
+    for day in range(40, 48):
+        if "worse, since" not in step.log:
+            github.faults[:] = [
+                Fault(method, "/issues", Answer(500, {}, {"message": "no"}), times=99) for method in ("GET", "POST")
+            ]
+            statuses.append(step.run(night(day, 150.0), config="bench.yml", trend_issue="true"))
+    assert statuses[-1] == 6
+    github.faults.clear()
+    assert step.run(night(50, 150.0), config="bench.yml", trend_issue="true") == 0
+    (issue,) = [one for one in github.state.issues.values() if one.login == "github-actions[bot]"]
+    assert "worse" in str(issue.body)
+
+
+def test_render_issue__keeps_what_an_open_issue_has_said() -> None:
+    """Another cell got worse before, and nobody has closed the issue."""
+    records = [record for day in range(60) for record in make_records(night(day, 200.0 if day < 40 else 150.0))]
+    worse = [point for point in find_all_change_points(make_series(records)) if point.direction == "worse"]
+    title, body = render_issue(worse, "Benchmark: x\n\n- `web · list`: worse, since Monday\n\nFalse alarms: few")
+    lines = [line for line in body.splitlines() if line.startswith("- ")]
+    assert lines[-1] == "- `web · list`: worse, since Monday"
+    assert title == f"The trend has {len(lines)} new change points for the worse"
+    assert render_issue(worse, body) == (title, body)
+
+
 def test_schedule__whose_old_job_runs_again_reports_nothing_twice(step: Step, github: GitHubDouble) -> None:
     store(github).append(_records("bench.yml", range(40), 200))
     reports = 0
@@ -380,8 +458,8 @@ CONTRADICTION = make_result(verdict="regressed").model_copy(update={"profiles": 
 
 @pytest.mark.parametrize(
     "artifact",
-    [b"no zip", BOMB.getvalue(), {"result.json": b"{}"}, {"result.json": CONTRADICTION}, {"other.json": b"{}"}],
-    ids=["no zip", "bomb", "another schema", "contradiction", "no result"],
+    [b"no zip", BOMB.getvalue(), {"result.json": b"{}"}, {"result.json": CONTRADICTION}, {"other.json": b"{}"}, None],
+    ids=["no zip", "bomb", "another schema", "contradiction", "no result", "no artifact"],
 )
 def test_step__that_publishes_an_unusable_artifact_replaces_the_old_comment_and_is_bad_input(
     step: Step, github: GitHubDouble, artifact: Any
@@ -406,7 +484,10 @@ def test_step__that_publishes_an_unusable_artifact_replaces_the_old_comment_and_
         return status
 
     assert publish({"result.json": make_result().model_dump_json()}) == 0, step.log
-    assert publish(artifact) == 2, step.log
+    if artifact is None:  # the fork's next run failed before it had a result
+        assert step.run(make_result(), "workflow_run", environ=environ, publish="bench-results") == 6
+    else:
+        assert publish(artifact) == 2, step.log
     assert "Traceback" not in step.log
     (comment,) = github.state.comments[pull.number]
     assert comment.body.splitlines()[1].startswith("### ⚪ bench-action could not use the fork's result: ")

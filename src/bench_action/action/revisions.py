@@ -1,17 +1,20 @@
 """Choose the revisions that an event compares: HEAD, which must belong to it, and what that would be merged into."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench_action.git.sources import read_head_and_parents
+from bench_action.config.schema import COMPOSE_FILES
+from bench_action.git.sources import has_file, read_head_and_parents
 from bench_action.github.client import Access
 from bench_action.github.event import Event, WorkflowRun
 from bench_action.github.pulls import fetch_merge_base, fetch_pull_commits
-from bench_action.model.errors import InputError
+from bench_action.model.errors import InputError, PublishError
 
 _SHORT = 7
 _AUTO, _NONE = "auto", "none"
+_CONFIGURATIONS = ("bench.yml", *COMPOSE_FILES)
 # all characters but these are replaced before a log shows the name of a branch; it may legally contain @ and <
 _UNSAFE = re.compile(r"[^\w./+#-]")
 
@@ -67,6 +70,38 @@ def choose_revisions(baseline: str, event: Event, access: Access | None, folder:
         return Choice(event.base_sha, f"{_describe(event, checkout)}: compared with its base {event.base_sha[:_SHORT]}")
     why = "the default branch is" if event.on_default_branch else "nothing to compare with,"
     return Choice(None, f"{_describe(event, checkout)}: {why} measured alone; set `baseline:` to compare")
+
+
+def require_no_configuration(
+    choice: Choice, event: Event, folder: Path, environ: Mapping[str, str] | None = None
+) -> None:
+    """Raise InputError if the code that an event brings has no bench.yml, and what it is compared with has one."""
+    base = choice.baseline
+    missing = next((name for name in _CONFIGURATIONS if base and has_file(folder, base, name, environ)), None)
+    if base is None or missing is None or (folder / missing).is_file():
+        return
+    raise InputError(
+        f"no {missing} found, and {base[:_SHORT]}, which this would be merged into, has one",
+        cause="it was removed or moved, or the checkout has another `path:`" if event.pull else "it was removed",
+        advice="set `config:` to where it is; if nothing is to be measured any more, remove this step",
+    )
+
+
+def explain_stranger(head: str, event: Event, access: Access) -> str:
+    """Explain why a commit does not belong in the default branch's history; empty if it does.
+
+    A job for the default branch may check out another commit. One of another repository, which GitHub cannot compare,
+    is what the workflow wants to measure.
+    """
+    if not head or not event.sha or head == event.sha:
+        return ""
+    try:
+        known = fetch_merge_base(access, event.sha, head)
+    except PublishError:
+        return ""
+    if known == head:
+        return ""
+    return f"nothing was added, as {head[:_SHORT]} is not a commit of the default branch at {event.sha[:_SHORT]}"
 
 
 def require_pull_request(event: Event, checkout: Checkout) -> None:

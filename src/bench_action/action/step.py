@@ -15,7 +15,7 @@ from typing import IO
 from rich.console import Console
 
 from bench_action.action.inputs import Inputs
-from bench_action.action.revisions import choose_revisions
+from bench_action.action.revisions import choose_revisions, explain_stranger, require_no_configuration
 from bench_action.action.workspace import Traces
 from bench_action.config.control import AUTO
 from bench_action.config.load import Project, find_configuration
@@ -27,7 +27,7 @@ from bench_action.engine.hosts import HostsEngine
 from bench_action.engine.hosts.engine import sweep_hosts
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import Engine
-from bench_action.github.artifacts import RESULT, fetch_results
+from bench_action.github.artifacts import RESULT, MissingArtifactError, fetch_results
 from bench_action.github.client import Access
 from bench_action.github.commands import Commands
 from bench_action.github.event import Event, WorkflowRun
@@ -203,7 +203,8 @@ class Action:
                 _write_ssh_files(inputs.ssh_key, inputs.known_hosts) as ssh,
                 GroupedProgress(console, self.commands) as progress,
             ):
-                outcome = run(options, self._make_ports(inputs, environ, ssh, progress))
+                foreign = event.pull is not None and options.baseline is None
+                outcome = run(options, self._make_ports(inputs, environ, ssh, progress, foreign=foreign))
         except InterruptedRunError:
             raise  # the job was cancelled: only seconds are left, and the user who cancelled it needs no comment
         except BenchError as error:
@@ -214,10 +215,20 @@ class Action:
         failures = self._publish_run(publisher, outcome.result, inputs, event, access)
         return replace(outcome, unpublished=(*outcome.unpublished, *failures))
 
-    def _make_ports(self, inputs: Inputs, environ: Mapping[str, str], ssh: SshFiles, progress: PlainProgress) -> Ports:
+    def _make_ports(
+        self, inputs: Inputs, environ: Mapping[str, str], ssh: SshFiles, progress: PlainProgress, *, foreign: bool
+    ) -> Ports:
+        """Make what a run needs. `foreign`: the configuration is a pull request's, and no base says which hosts."""
+
         def choose(owner: Ownership, project: Project) -> Engine:
             if (hosts := inputs.hosts or project.config.hosts) is None:
                 return self.make_engine(owner, environ)
+            if foreign and inputs.hosts is None:
+                raise InputError(
+                    "a pull request does not choose the hosts that it is measured on",
+                    cause="without a baseline, its own configuration is the only one",
+                    advice="set the input `hosts` of this step, or leave `baseline` out, so that base's hosts apply",
+                )
             self.commands.save_state({_HOSTS: " ".join(hosts.texts)})
             return HostsEngine(owner, environ, self._hide_hosts(hosts), ssh)
 
@@ -229,6 +240,10 @@ class Action:
         """Publish a result and add it to the history, and return what failed."""
         failures = self._attempt("publish", lambda: publisher.publish(result, inputs.output))
         if access is not None and _keeps_history(inputs, event):
+            if stranger := explain_stranger(result.source.head_sha, event, access):
+                self._say(f"history: {stranger}")
+                self.commands.annotate("notice", "history", stranger)
+                return failures
             history = HistoryPublisher(
                 self.commands, access, inputs.history_branch, inputs.trend_issue, event.repository_url, self._say
             )
@@ -251,12 +266,16 @@ class Action:
     def _make_options(self, inputs: Inputs, event: Event, access: Access | None) -> Options:
         secrets = inputs.allow_secrets(self.environ)
         config = inputs.config or find_configuration(self.environ, secrets)
+        git = make_git_environ(self.environ, event, access)
         baseline = None if inputs.baseline in {"auto", "none"} else inputs.baseline
         if config is not None and config.is_file():
             choice = choose_revisions(inputs.baseline, event, access, config.parent.resolve())
             self._say(choice.why)
             baseline = choice.baseline
         elif inputs.config is None:
+            if event.has_own_code:
+                choice = choose_revisions(inputs.baseline, event, access, self._workspace().resolve())
+                require_no_configuration(choice, event, self._workspace().resolve(), git)
             self._say("no bench.yml or compose file found: comparing the built-in applications with each other")
         return Options(
             inputs.config,
@@ -271,7 +290,7 @@ class Action:
             job=identify_job(self.environ, self._token),
             key=inputs.comment_key,
             workflow_job=name_workflow_job(self.environ, inputs.matrix),
-            git=_make_git_environ(self.environ, event, access),
+            git=git,
             secrets=secrets,
             shard=inputs.shard,
             hosts=inputs.hosts,
@@ -299,8 +318,8 @@ class Action:
         try:
             result = read()
             replace(publisher, origin=self._make_origin(result.run.config, inputs)).publish(result, folder)
-        except InputError as error:
-            _publish_failure(publisher, error)
+        except (InputError, MissingArtifactError) as error:
+            _publish_failure(publisher, error)  # the former comment is about other code
             raise
 
     def _make_origin(self, config: str, inputs: Inputs) -> Origin:
@@ -419,14 +438,20 @@ def format_times(result: Result) -> str:
     return f"time: measure {result.timings.get('measure', 0.0):.1f} s; {others}"
 
 
-def _make_git_environ(environ: Mapping[str, str], event: Event, access: Access | None) -> Mapping[str, str] | None:
-    """Make git's environment with the token, as actions/checkout may not have left credentials."""
+def make_git_environ(environ: Mapping[str, str], event: Event, access: Access | None) -> Mapping[str, str] | None:
+    """Make git's environment with the token, as actions/checkout may not have left credentials.
+
+    If it has, they are in a header of the same key. An empty value removes that first: GitHub refuses two of them.
+    """
     if access is None:
         return None
     basic = base64.b64encode(f"x-access-token:{access.token}".encode()).decode("ascii")
+    key = f"http.{event.server_url}/.extraheader"
     return {
         **environ,
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"http.{event.server_url}/.extraheader",
-        "GIT_CONFIG_VALUE_0": f"AUTHORIZATION: basic {basic}",
+        "GIT_CONFIG_COUNT": "2",
+        "GIT_CONFIG_KEY_0": key,
+        "GIT_CONFIG_VALUE_0": "",
+        "GIT_CONFIG_KEY_1": key,
+        "GIT_CONFIG_VALUE_1": f"AUTHORIZATION: basic {basic}",
     }

@@ -22,6 +22,7 @@ from bench_action.cli.check import print_tryout, probe_hosts, start_once
 from bench_action.cli.engines import Machines, choose_engine, make_docker_engine
 from bench_action.cli.interrupts import SignalInterrupts
 from bench_action.compare.stored import compare_results
+from bench_action.compare.verdict import is_judged
 from bench_action.config.environment import check_environment
 from bench_action.config.load import PRESETS, load_project
 from bench_action.config.options import Options
@@ -56,6 +57,7 @@ from bench_action.report.progress import LiveProgress, PlainProgress, RedactedPr
 from bench_action.report.terminal import print_compared, print_conditions, print_view
 from bench_action.report.view import make_view
 from bench_action.stack.preflight import StealMeter, preflight, require_fit
+from bench_action.stats.interval import LEAST_BLOCKS
 from bench_action.verify.failures import make_verification_error
 
 if TYPE_CHECKING:
@@ -530,10 +532,19 @@ def raise_verdict(outcome: Outcome, fail_on: FailOn, *, require_comparison: bool
     if not result.compared and result.run.self_test:
         what = "no cell was compared, so the self-test shows nothing"
         raise _make_comparison_error(result, what, "fix the cause, and run it again")
-    if not result.compared and require_comparison:
+    if require_comparison and not result.compared:
         what = "no cell was compared with base, but `require-comparison` is set"
         advice = "fix the cause; the pull request that introduces the benchmark needs `require-comparison: false` once"
         raise _make_comparison_error(result, what, advice)
+    if require_comparison and not any(is_judged(c) for c in result.comparisons):
+        undecided = next((c for c in result.comparisons if c.kind == "revision" and c.reason), None)
+        raise InvalidMeasurementError(
+            f"no cell was compared with base under load in {LEAST_BLOCKS} blocks or more, but `require-comparison` is "
+            "set",
+            where=undecided.cell if undecided is not None else "",
+            cause=undecided.reason if undecided is not None else "",
+            advice="give the run more time: `max-minutes`",
+        )
 
 
 def _make_comparison_error(result: Result, what: str, advice: str) -> InvalidMeasurementError:

@@ -43,10 +43,10 @@ def start_once(options: Options, ports: Ports, owner: Ownership) -> tuple[Projec
 
 def probe_hosts(project: Project, engine: Engine, ports: Ports) -> list[Condition]:
     """Prove that the hosts reach each other over a network of the run, and remove it again. Raises BenchError."""
-    if not engine.machines:
-        return [Condition("network of the hosts", "ok", "there is one host only")]
     if swept := engine.sweep():
         ports.progress.step(f"removed what dead runs had left: {', '.join(swept)}")
+    if not engine.machines:
+        return [Condition("network of the hosts", "ok", "there is one host only")]
     with cleaned_up(engine, ports.interrupts, ports.progress.warn):
         engine.open(["a"])
         image = make_load_image(engine, project.config.load.image, ports.progress, needs_k6=project.needs_k6)

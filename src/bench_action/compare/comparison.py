@@ -1,6 +1,6 @@
 """Build the comparisons of a result, with one builder for each way to measure a metric. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from bench_action.compare.counting import Count
@@ -24,6 +24,7 @@ _UNKNOWN: dict[str, Any] = {
     "significant": False,
     "relevant": False,
 }
+_HALF = 0.5  # of base's reply: a shorter one may be another page
 
 
 def build_exact(metric: str, pair: Pair, base: Count, head: Count, gate: Gate | None = None) -> Comparison:
@@ -165,16 +166,37 @@ def is_unconfirmed(c: Comparison) -> bool:
 
 
 def refuse_gains(comparisons: Sequence[Comparison], findings: Sequence[Finding]) -> tuple[Comparison, ...]:
-    """Withhold the gains of a head that fails requests which base serves: an error is often quicker than a reply."""
-    failing = {finding.cell for finding in findings if finding.code == "errors" and finding.fails}
-    refused: dict[str, Any] = {"test": None, "blocks_wanted": None, "fires": None, "by_shard": {}}
-    refused |= _UNKNOWN | {"reason": "head answers with errors, which may be quicker than its replies"}
+    """Withhold the gains of a head that answers less than base: an error, or half a page, is often quicker."""
+    reasons: dict[str, str] = {}
+    for finding in findings:
+        if reason := _explain_quick_replies(finding):
+            reasons.setdefault(finding.cell, reason)
+    refused: dict[str, Any] = {"test": None, "blocks_wanted": None, "fires": None, "by_shard": {}} | _UNKNOWN
     return tuple(
-        c.model_copy(update={**refused, "verdict": "inconclusive" if c.gate is not None else "measured"})
-        if _is_gain(c) and c.kind == "revision" and c.whole_cell in failing
+        c.model_copy(
+            update={**refused, "verdict": "inconclusive" if c.gate is not None else "measured", "reason": reason}
+        )
+        if _is_gain(c) and c.kind == "revision" and (reason := _find_reason(c, reasons))
         else c
         for c in comparisons
     )
+
+
+def _explain_quick_replies(finding: Finding) -> str:
+    """Explain why a gain may be no gain; empty if a finding does not put it in doubt."""
+    if finding.code == "errors" and finding.fails:
+        return "head answers with errors, which may be quicker than its replies"
+    before, after = finding.before or 0.0, finding.after or 0.0
+    less = (finding.code == "replies-changed" and after < _HALF * before) or (
+        finding.code == "status-changed" and before // 100 != after // 100
+    )
+    return f"head may do less: {finding.message}" if less else ""
+
+
+def _find_reason(c: Comparison, reasons: Mapping[str, str]) -> str:
+    """Find why a gain of a cell is refused: what is wrong with its replies, or with those of a request of its mix."""
+    inside = f"{c.whole_cell} · "
+    return next((why for cell, why in reasons.items() if cell in {c.cell, c.whole_cell} or cell.startswith(inside)), "")
 
 
 def _is_gain(c: Comparison) -> bool:

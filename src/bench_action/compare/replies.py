@@ -70,20 +70,31 @@ def _compare_bodies(loaded: Sequence[Trial], counted: Replies) -> Iterator[Findi
 
 
 def _compare_work(own: Sequence[Trial]) -> Iterator[Finding]:
-    """Compare queries under load with those counted; requests still running at the end may have made theirs or not."""
+    """Compare queries under load with those counted, both without idle work, of which the least and the most is known.
+
+    Requests that were still running at the end may have made theirs or not.
+    """
     known = [trial for trial in own if trial.requests and trial.work_known and trial.valid]
     counts = [trial for trial in known if trial.phase == "count"]
     loaded = [trial for trial in known if trial.phase == "capacity"]
     if not loaded or not counts:
         return
-    counted = [trial.work.queries / trial.requests for trial in counts]
+    idle = [trial.idle.queries / trial.idle_s for trial in counts if trial.idle is not None and trial.idle_s > 0] or [
+        0.0
+    ]
+    fewest = min((trial.work.queries - max(idle) * trial.wall_s) / trial.requests for trial in counts)
+    highest = max((trial.work.queries - min(idle) * trial.wall_s) / trial.requests for trial in counts)
     queries, requests = sum(trial.work.queries for trial in loaded), sum(trial.requests for trial in loaded)
+    loaded_s = sum(trial.wall_s for trial in loaded)
     sampled = sum(trial.replies.total for trial in loaded if trial.replies is not None)
-    most, least = queries / requests, queries / (requests + sampled + sum(trial.connections_live for trial in loaded))
-    gap = max(min(counted) - most, least - max(counted))
-    if gap > max(_QUERIES, _QUERIES_SHARE * max(counted)):
-        text = f"a request makes {most:.3g} queries under load, but made {fmean(counted):.3g} when counted"
-        yield _finding("work-differs", text, own[0].cell, fmean(counted), most)
+    running = sum(trial.connections_live for trial in loaded)
+    most = (queries - min(idle) * loaded_s) / requests
+    least = (queries - max(idle) * loaded_s) / (requests + sampled + running)
+    gap = max(fewest - most, least - highest)
+    if gap > max(_QUERIES, _QUERIES_SHARE * highest):
+        counted = fmean([max(0.0, fewest), highest])
+        text = f"a request makes {max(0.0, most):.3g} queries under load, but made {counted:.3g} when counted"
+        yield _finding("work-differs", text, own[0].cell, counted, max(0.0, most))
 
 
 def _compare_revisions(trials: Sequence[Trial], pair: Pair, expected: ExpectedReply) -> Iterator[Finding]:

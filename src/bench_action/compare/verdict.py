@@ -4,13 +4,15 @@ from collections.abc import Collection, Iterator, Sequence
 
 from bench_action.compare.counting import warn_of_varying_counts
 from bench_action.compare.evidence import SHARE_FAULTS, check_duets, pair_blocks
-from bench_action.compare.rates import warn_of_rates
+from bench_action.compare.rates import warn_of_rates, warn_of_scripts_alone
 from bench_action.compare.warmth import warn_of_cold_cells
+from bench_action.config.gates import COST, RATE
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, Finding, Summary, Trial, Verdict
 from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import percent, plural
 from bench_action.plan.blocks import Pair
+from bench_action.stats.interval import LEAST_BLOCKS
 
 _WIDE_SPREAD = 0.3
 _SAME_IMAGE = (
@@ -45,6 +47,12 @@ def decide_verdict(
     return "improved" if "improved" in verdicts else "unchanged" if gated else "measured"
 
 
+def is_judged(c: Comparison) -> bool:
+    """Whether so many blocks compare base and head under load that a verdict is possible."""
+    loaded = c.metric in {RATE, COST} or c.method in {"rate", "slo"}
+    return c.kind == "revision" and loaded and c.method != "solo" and c.blocks >= LEAST_BLOCKS
+
+
 def is_loss(c: Comparison) -> bool:
     """Whether head is certainly worse than base in something that matters to a reader, with or without a gate."""
     if c.kind != "revision" or c.method == "solo" or not (c.relevant or c.verdict == "regressed"):
@@ -69,6 +77,7 @@ def collect_warnings(
     found = [_merge(group) for group in groups.values()]
     found += [warning for pair in pairs for warning in _warn_of_duets(trials, pair, identical)]
     found += [warning for pair in pairs for warning in warn_of_rates(trials, pair)]
+    found += warn_of_scripts_alone(trials)
     found += warn_of_varying_counts(trials)
     found += warn_of_cold_cells(trials)
     found += [

@@ -41,7 +41,7 @@ class Baseline:
     exists, is valid, and can judge head; otherwise head's replaces it. `profiles`: those of its configuration, narrowed
     like head's. `lacks`: variant → why there is nothing to compare it with. `aliases`: base's names of PostgreSQL and
     Redis → the names of the servers that run, if they differ. `judges`: whether its rules judge head. `removed`:
-    variants that head no longer has.
+    variants that head no longer has. `incomplete`: what its sources lack, such as files of LFS.
     """
 
     project: Project
@@ -52,6 +52,7 @@ class Baseline:
     aliases: Mapping[str, str] = field(default_factory=dict)
     judges: bool = False
     removed: tuple[str, ...] = ()
+    incomplete: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

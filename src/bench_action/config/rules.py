@@ -1,5 +1,6 @@
 """Whose rules judge a change, and which of the rules that judge it head's configuration changes. No I/O."""
 
+import filecmp
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
@@ -121,7 +122,23 @@ def list_rule_changes(head: Project, base: Baseline) -> tuple[RuleChange, ...]:
         *_compare_models("service", _list_pulled(old), _list_pulled(new), added=False),
         *_compare_models("", {_LOAD_GENERATOR: old.load}, {_LOAD_GENERATOR: new.load}, added=False),
         *_compare_pairs(old, new),
+        *_compare_seeds(base.project, head),
     )
+
+
+def _compare_seeds(base: Project, head: Project) -> Iterator[RuleChange]:
+    """Say that head runs on other data: each revision has its own."""
+    before, after = (", ".join(step.title for step in project.config.seed) for project in (base, head))
+    if before != after:
+        yield RuleChange(what="seed", before=before or "none", after=after or "none")
+    elif changed := [step.file for step in head.config.seed if step.file and _differs(base, head, step.file)]:
+        yield RuleChange(what="seed", before=before, after=f"other contents of {', '.join(changed)}")
+
+
+def _differs(base: Project, head: Project, name: str) -> bool:
+    """Whether a file has other contents in base and in head."""
+    before, after = (project.folder / name for project in (base, head))
+    return before.is_file() and after.is_file() and not filecmp.cmp(before, after, shallow=False)
 
 
 def _list_pulled(config: Config) -> dict[str, Service]:

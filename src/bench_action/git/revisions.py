@@ -14,6 +14,7 @@ from bench_action.git.sources import check_out, find_former_name, read_source, r
 from bench_action.model.errors import BenchError, InputError
 from bench_action.model.progress import Progress
 from bench_action.model.result import Source
+from bench_action.model.warning import Code, RunWarning
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,12 @@ class Revisions:
     head: Project
     base: Baseline | None = None
     applied: AppliedRules = field(default_factory=AppliedRules)
+
+    @property
+    def warnings(self) -> tuple[RunWarning, ...]:
+        """What base's sources lack, so that it may do less than head."""
+        missing = self.base.incomplete if self.base is not None else ()
+        return tuple(Code.BASE_INCOMPLETE.warn(what) for what in missing)
 
     def explain(self, error: BenchError) -> None:
         """Add a note to an error if services that head changes ran with base's settings, which may be the cause."""
@@ -93,8 +100,14 @@ def _load_base(
     progress: Progress,
 ) -> Baseline:
     """Load base from its own sources; if they cannot be read, nothing is compared, and head is measured alone."""
+    incomplete: list[str] = []
+
+    def warn(what: str) -> None:
+        progress.warn(what)
+        incomplete.append(what)
+
     try:
-        folder = folders.enter_context(check_out(head.folder, commit, options.git, progress.warn))
+        folder = folders.enter_context(check_out(head.folder, commit, options.git, warn))
     except InputError as error:
         return make_unreadable_base(head, commit, error)
     former = find_former_name(head.folder, head.file, commit, options.git)
@@ -110,7 +123,7 @@ def _load_base(
         adopts=adopts,
         **narrowed,
     )
-    return fill_in_base_commit(base)
+    return replace(fill_in_base_commit(base), incomplete=tuple(incomplete))
 
 
 def _apply_rules(revisions: Revisions, base: Baseline, options: Options, progress: Progress) -> Revisions:

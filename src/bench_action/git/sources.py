@@ -121,6 +121,22 @@ def resolve_revision(folder: Path, revision: str, environ: Mapping[str, str] | N
     )
 
 
+def has_file(folder: Path, commit: str, file: str, environ: Mapping[str, str] | None = None) -> bool:
+    """Whether a commit has a file, whose path is relative to `folder`; not if the commit cannot be found either.
+
+    `environ`: as for `resolve_revision`.
+    """
+    tree = WorkTree.find(folder, environ)
+    if tree is None:
+        return False
+    try:
+        found = resolve_revision(folder, commit, environ)
+    except InputError:
+        return False
+    inside = (folder.relative_to(tree.top) / file).as_posix()
+    return tree.run("cat-file", "-e", f"{found}:{inside}").returncode == 0
+
+
 def find_former_name(folder: Path, file: str, commit: str, environ: Mapping[str, str] | None = None) -> str:
     """Find the path, relative to `folder`, of a working tree's file in a commit; empty if it has not been moved.
 

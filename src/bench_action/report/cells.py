@@ -6,6 +6,7 @@ from bench_action.model.metric import METRICS
 from bench_action.model.result import NotCompared, Result, RuleChange, Summary
 from bench_action.model.wording import plural
 from bench_action.report import numbers
+from bench_action.report.headline import choose_headline
 from bench_action.report.sentences import capitalise
 
 _NEW = "new in this pull request: "
@@ -24,7 +25,11 @@ def describe_rule_changes(result: Result) -> str:
         return f"{text} It was judged by its own rules."
     own = result.verdict_by_head_rules
     by_head = f" By its own rules the verdict would be `{own}`." if own is not None else ""
-    return f"{text} It was judged by base's rules.{by_head}"
+    own_checks = any(
+        change.what.startswith("check ") and change.before and change.after for change in result.rule_changes
+    )
+    checks = ", except for checks that it changes" if own_checks else ""
+    return f"{text} It was judged by base's rules{checks}.{by_head}"
 
 
 def _describe_change(change: RuleChange) -> str:
@@ -41,7 +46,7 @@ def describe_uncompared(result: Result) -> tuple[str, ...]:
     summaries = {summary.cell: summary for summary in result.summaries}
     if missing and not result.compared and all(cell.status == "new" for cell in missing):
         return tuple(_describe_first(missing, summaries))
-    headline = "" if result.compared else next((cell.reason for cell in missing if cell.status != "new"), "")
+    headline = choose_headline(result).text
     return tuple(_describe_missing(cell, summaries.get(cell.cell), headline) for cell in missing)
 
 
@@ -57,11 +62,11 @@ def _describe_first(missing: tuple[NotCompared, ...], summaries: Mapping[str, Su
 
 
 def _describe_missing(cell: NotCompared, summary: Summary | None, headline: str) -> str:
-    """Describe one cell. `headline`: the reason that the headline already gives."""
+    """Describe one cell. `headline`: what the headline says, which may be the reason."""
     figures = _describe_figures(summary)
     if cell.status == "new":
         return f"`{cell.cell}` is new in this pull request{f': {figures}' if figures else ''} ({_reason(cell)})."
-    if cell.reason == headline:
+    if cell.reason and headline.endswith(cell.reason):
         return f"`{cell.cell}` alone: {figures}." if figures else f"`{cell.cell}` was not measured."
     alone = f" Head alone: {figures}." if figures else ""
     return f"`{cell.cell}` was not compared: {_reason(cell)}.{alone}"

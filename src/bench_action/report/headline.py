@@ -82,12 +82,18 @@ def _judge(result: Result, comparisons: Sequence[Comparison]) -> Headline:
         return Headline(OPEN, _describe_undecided(undecided[0]))
     lacking = sum(cell.status != "new" for cell in result.not_compared)
     where = f" in {len(result.compared)} of {len(result.compared) + lacking} cells" if lacking else ""
-    text = f"no change detected{where} ({_describe_detectable(comparisons)})"
+    text = f"no change{_name_stand_in(comparisons)} detected{where} ({_describe_detectable(comparisons)})"
     if better := [c for c in comparisons if c.verdict == "improved"]:
         text = describe_gain(better[0]) + (f"; compared{where}" if where else "")
     elif all(c.gate is None for c in comparisons):
         text = f"no change detected{where}; no gate applies"
     return Headline(OPEN if lacking else GOOD, text)
+
+
+def _name_stand_in(comparisons: Sequence[Comparison]) -> str:
+    """Name the metric that is judged in the place of requests/s, if its rates could not be compared."""
+    rates = [c for c in comparisons if c.metric == "requests_per_second" and c.gate is not None]
+    return " of CPU/request" if any(c.verdict == "measured" and c.reason for c in rates) else ""
 
 
 def _describe_undecided(c: Comparison) -> str:

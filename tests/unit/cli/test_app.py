@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.runner import RunnerLog
-from tests.unit.factories import make_compared, make_count, make_result
+from tests.unit.factories import make_compared, make_comparison, make_count, make_result
 
 from bench_action import __version__
 from bench_action.action.step import Action
@@ -419,9 +419,17 @@ def test_raise_verdict__nothing_compared_is_a_failure_only_if_a_comparison_is_re
     assert (caught.value.exit_status, caught.value.where, caught.value.cause) == (5, NEW.cell, NEW.reason)
 
 
-def test_raise_verdict__one_compared_cell_is_a_comparison() -> None:
-    some = make_result(compared=("web · item",), not_compared=(NEW,), verdict="unchanged")
-    cli.raise_verdict(Outcome(some, ()), cli.FailOn.REGRESSION, require_comparison=True)
+def test_raise_verdict__one_compared_cell_is_a_comparison_if_it_has_enough_blocks() -> None:
+    def compare(blocks: int) -> Outcome:
+        found = make_comparison(blocks=blocks, reason="" if blocks > 3 else "restarting took 13 s")
+        some = make_result(comparisons=(found,), compared=("web · item",), not_compared=(NEW,), verdict="unchanged")
+        return Outcome(some, ())
+
+    cli.raise_verdict(compare(4), cli.FailOn.REGRESSION, require_comparison=True)
+    cli.raise_verdict(compare(1), cli.FailOn.REGRESSION)
+    with pytest.raises(InvalidMeasurementError, match="under load in 4 blocks or more") as caught:
+        cli.raise_verdict(compare(1), cli.FailOn.REGRESSION, require_comparison=True)
+    assert caught.value.cause == "restarting took 13 s"
 
 
 def test_raise_verdict__a_regression_comes_first() -> None:

@@ -14,7 +14,7 @@ from bench_action.compare.pairs import Rules, compare_pairs
 from bench_action.compare.verdict import collect_warnings, decide_verdict
 from bench_action.config.gates import ALONE, AT_RATE, OBJECTIVE, PAIRED, Gate, default_gates
 from bench_action.config.schema import ExpectedWork
-from bench_action.model.result import Comparison, Errors, PhaseName, Statement, Trial, Verdict
+from bench_action.model.result import Comparison, Errors, Finding, PhaseName, Statement, Trial, Verdict
 from bench_action.model.warning import Code
 from bench_action.plan.blocks import Cell, Pair
 from bench_action.stats.sequential import Course
@@ -96,6 +96,31 @@ def test_refuse_gains__errors_that_are_quick_are_no_gain() -> None:
     by_chance = find_changes(with_errors(0, 1, status=500), [PAIR], {})
     assert refuse_gains(compared, by_chance) == compared
     assert next(c for c in compared if c.metric == "cpu_ms_per_request").verdict == "improved"
+
+
+@pytest.mark.parametrize(
+    ("code", "before", "after", "refused"),
+    [
+        ("replies-changed", 6013, 38, True),
+        ("replies-changed", 6013, 5800, False),
+        ("replies-changed", 38, 6013, False),
+        ("status-changed", 200, 302, True),
+        ("status-changed", 200, 201, False),
+    ],
+)
+def test_refuse_gains__a_head_that_answers_less_is_not_quicker(
+    code: str, before: float, after: float, *, refused: bool
+) -> None:
+    duets = [trial for n in range(1, 9) for trial in make_duet(n, base=1000 + n, head=1100 + n)]
+    compared = compare_pairs(duets, [PAIR], rules())
+    for cell in (str(PAIR.head), f"{PAIR.head} · GET /items"):  # of a mix, one of its requests
+        finding = Finding(code=code, message="other replies", cell=cell, before=before, after=after)
+        (cost,) = (c for c in refuse_gains(compared, [finding]) if c.metric == "cpu_ms_per_request")
+        assert (cost.verdict, cost.reason) == (
+            ("inconclusive", "head may do less: other replies") if refused else ("improved", "")
+        )
+    elsewhere = Finding(code=code, message="", cell=f"{PAIR.head}-2", before=before, after=after)
+    assert refuse_gains(compared, [elsewhere]) == compared
 
 
 def test_refuse_gains__fewer_queries_are_a_gain_of_requests_that_are_served() -> None:

@@ -85,6 +85,24 @@ def test_compare_replies__compares_queries_under_load(queries: int, found: int) 
     assert codes == ["work-differs"] * found
 
 
+def test_compare_replies__takes_off_idle_work_as_counts_do() -> None:
+    """One query each request, and a scheduler with twenty each second, in counts of half a second and loads of ten."""
+
+    def with_idle(rate: float) -> list[Finding]:
+        count = counted(
+            requests=10,
+            wall_s=0.6,
+            work=Work(queries=22, rows=0, cache_commands=0),
+            idle=Work(queries=round(0.6 * rate), rows=0, cache_commands=0),
+            idle_s=0.6,
+        )
+        return findings(count, loaded(wall_s=10.0, work=Work(queries=10_200, rows=0, cache_commands=0)))
+
+    assert with_idle(20) == []
+    (found,) = with_idle(0)
+    assert found.message == "a request makes 1.02 queries under load, but made 2.2 when counted"
+
+
 def test_compare_replies__compares_head_with_base() -> None:
     (found,) = findings(counted("base", 6013), counted(size=100))
     assert (found.code, found.before, found.after) == ("replies-changed", 6013, 100)

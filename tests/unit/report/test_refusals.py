@@ -178,6 +178,9 @@ ROWS: dict[str, Callable[[], Row]] = {
     ),
     "a gated metric that no block compares": lambda: Row(compared(without("latency"), shortage=SHORT)),
     "only one block of pairs": lambda: Row(compared(with_duets(make_duet(1)), shortage=SHORT)),
+    "only one block of pairs, and `require-comparison` is set": lambda: Row(
+        compared(with_duets(make_duet(1)), shortage=SHORT), require=True
+    ),
     "duets with unequal shares of the CPU": lambda: Row(compared(with_duets(unequal()))),
     "duets with an idle CPU, and slices in turn that decide nothing": lambda: Row(
         compared(with_duets([*idle(), *in_turn(90)]))
