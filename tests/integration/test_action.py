@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
@@ -32,9 +33,10 @@ from bench_action.history.layout import INDEX, parse_index
 from bench_action.history.record import Record, parse_line
 from bench_action.history.recording import make_records
 from bench_action.model.errors import InputError, StackError
+from bench_action.model.hosts import Hosts
 from bench_action.model.result import Result, Source
 from bench_action.model.warning import Code
-from bench_action.pipeline import Outcome
+from bench_action.pipeline import Outcome, Ports
 from bench_action.publish.history import render_issue
 from bench_action.trend.change_points import find_all_change_points
 from bench_action.trend.series import make_series
@@ -271,6 +273,22 @@ def test_step__without_a_configuration_measures_nothing_else_as_a_pull_request(
     assert len(github.state.comments[1]) == 1
 
 
+def test_step__a_pull_request_does_not_choose_its_hosts(
+    step: Step, github: GitHubDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts = Hosts.read(["app=ssh://root@evil.example", "load=ssh://root@other.example"])
+
+    def run(_options: Options, ports: Ports) -> Outcome:
+        ports.make_engine(cast(Any, None), cast(Any, SimpleNamespace(config=SimpleNamespace(hosts=hosts))))
+        raise AssertionError
+
+    monkeypatch.setattr(Step, "_make_run", lambda *_: run)
+    monkeypatch.chdir(step.workspace)
+    assert step.run(make_result(), "pull_request") == 2
+    assert "a pull request does not choose the hosts that it is measured on" in step.error
+    assert "evil.example" not in step.log
+
+
 def test_step__of_a_commit_that_is_not_on_the_default_branch_appends_nothing(
     step: Step, github: GitHubDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,7 +298,7 @@ def test_step__of_a_commit_that_is_not_on_the_default_branch_appends_nothing(
     assert step.run(older, "workflow_dispatch", environ=job) == 0
     assert step.run(branch, "workflow_dispatch", environ=job) == 0
     assert {record.sha for record in kept(github)} == {older.source.head_sha}
-    assert "is not a commit of the default branch" in step.log
+    assert "is not a commit of main" in step.log
 
 
 def test_step__that_cannot_comment_exits_by_its_verdict_first(step: Step, github: GitHubDouble) -> None:
@@ -383,7 +401,7 @@ def test_render_issue__keeps_what_an_open_issue_has_said() -> None:
     title, body = render_issue(worse, "Benchmark: x\n\n- `web · list`: worse, since Monday\n\nFalse alarms: few")
     lines = [line for line in body.splitlines() if line.startswith("- ")]
     assert lines[-1] == "- `web · list`: worse, since Monday"
-    assert title == f"The trend has {len(lines)} new change points for the worse"
+    assert title == f"The trend has {len(lines)} change points for the worse"
     assert render_issue(worse, body) == (title, body)
 
 

@@ -15,6 +15,10 @@ import pytest
 from tests.git import git
 from tests.unit.history.places import make_history, make_record
 
+from bench_action.action.step import make_git_environ
+from bench_action.git.sources import resolve_revision
+from bench_action.github.client import Access
+from bench_action.github.event import Event
 from bench_action.history import DEFAULT_BRANCH
 from bench_action.history.folder import Folder
 from bench_action.history.history import History
@@ -64,6 +68,11 @@ class Backend(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
+        if len(self.headers.get_all("Authorization", [])) > 1:  # GitHub: 400, Duplicate header: "Authorization"
+            self.send_response(400)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         for part, status in self.denied.items():
             if part in self.path:
                 self.send_response(status)
@@ -119,17 +128,34 @@ def served(bare: Path) -> Iterator[tuple[str, dict[str, int]]]:
         server.server_close()
 
 
+def test_step__fetches_base_although_the_checkout_has_kept_its_credentials(
+    served: tuple[str, dict[str, int]], shop: Path, bare: Path, tmp_path: Path
+) -> None:
+    address, _ = served
+    git(shop, "push", "--quiet", str(bare), "main")
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    git(clone, "init", "--quiet")
+    git(clone, "remote", "add", "origin", address)
+    server = address.rpartition("/")[0]
+    git(clone, "config", f"http.{server}/.extraheader", "AUTHORIZATION: basic b2xk")  # as actions/checkout does
+    event = Event("pull_request", "org/shop", server_url=server)
+    environ = make_git_environ(os.environ, event, Access("https://api.example", "token", "org/shop"))
+    assert resolve_revision(clone, "main", environ) == git(shop, "rev-parse", "main")
+
+
 def scratch(folder: Path) -> Path:
     folder.mkdir()
     git(folder, "init", "--quiet", "--bare")
     return folder
 
 
-def test_is_repository__a_folder_of_a_work_tree_that_looks_bare_is_a_plain_one(bare: Path, tmp_path: Path) -> None:
+def test_is_repository__a_folder_of_a_work_tree_that_looks_bare_is_refused(bare: Path, tmp_path: Path) -> None:
     assert is_repository(bare)
     git(tmp_path, "init", "--quiet")
     assert is_repository(tmp_path)
-    assert not is_repository(bare)
+    with pytest.raises(InputError, match="looks like a bare repository inside of the work tree"):
+        is_repository(bare)
 
 
 def runs(history: History) -> list[str]:

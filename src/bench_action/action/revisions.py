@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench_action.config.schema import COMPOSE_FILES
-from bench_action.git.sources import has_file, read_head_and_parents
+from bench_action.git.sources import read_file, read_head_and_parents
 from bench_action.github.client import Access
 from bench_action.github.event import Event, WorkflowRun
 from bench_action.github.pulls import fetch_merge_base, fetch_pull_commits
@@ -77,31 +77,37 @@ def require_no_configuration(
 ) -> None:
     """Raise InputError if the code that an event brings has no bench.yml, and what it is compared with has one."""
     base = choice.baseline
-    missing = next((name for name in _CONFIGURATIONS if base and has_file(folder, base, name, environ)), None)
-    if base is None or missing is None or (folder / missing).is_file():
+    if base is None or any((folder / name).is_file() for name in _CONFIGURATIONS):
+        return
+    own, *composes = _CONFIGURATIONS
+    found = [own] if read_file(folder, base, own, environ) else []
+    found += [name for name in composes if b"build:" in read_file(folder, base, name, environ)]
+    missing = next(iter(found), "")
+    if not missing:
         return
     raise InputError(
-        f"no {missing} found, and {base[:_SHORT]}, which this would be merged into, has one",
+        f"no {missing} found, and base {base[:_SHORT]} has one",
         cause="it was removed or moved, or the checkout has another `path:`" if event.pull else "it was removed",
-        advice="set `config:` to where it is; if nothing is to be measured any more, remove this step",
+        advice="set `config:` to where it is; to stop measuring, remove this step",
     )
 
 
 def explain_stranger(head: str, event: Event, access: Access) -> str:
     """Explain why a commit does not belong in the default branch's history; empty if it does.
 
-    A job for the default branch may check out another commit. One of another repository, which GitHub cannot compare,
-    is what the workflow wants to measure.
+    A job for the default branch may check out another commit. One of another repository, or one that this job has made,
+    is unknown to GitHub, and is what the workflow wants to measure.
     """
     if not head or not event.sha or head == event.sha:
         return ""
+    branch = event.ref.removeprefix("refs/heads/")
     try:
-        known = fetch_merge_base(access, event.sha, head)
+        known = fetch_merge_base(
+            access, branch, head
+        )  # the branch as it is now: it may have newer commits than the job's
     except PublishError:
         return ""
-    if known == head:
-        return ""
-    return f"nothing was added, as {head[:_SHORT]} is not a commit of the default branch at {event.sha[:_SHORT]}"
+    return "" if known == head else f"nothing was added, as {head[:_SHORT]} is not a commit of {_make_safe(branch)}"
 
 
 def require_pull_request(event: Event, checkout: Checkout) -> None:

@@ -203,7 +203,7 @@ class Action:
                 _write_ssh_files(inputs.ssh_key, inputs.known_hosts) as ssh,
                 GroupedProgress(console, self.commands) as progress,
             ):
-                foreign = event.pull is not None and options.baseline is None
+                foreign = event.has_own_code and options.baseline is None
                 outcome = run(options, self._make_ports(inputs, environ, ssh, progress, foreign=foreign))
         except InterruptedRunError:
             raise  # the job was cancelled: only seconds are left, and the user who cancelled it needs no comment
@@ -318,8 +318,11 @@ class Action:
         try:
             result = read()
             replace(publisher, origin=self._make_origin(result.run.config, inputs)).publish(result, folder)
-        except (InputError, MissingArtifactError) as error:
-            _publish_failure(publisher, error)  # the former comment is about other code
+        except InputError as error:
+            _publish_failure(publisher, error)
+            raise
+        except MissingArtifactError as error:  # a former comment is about other code; without one, nothing may be wrong
+            _publish_failure(publisher, error, only_replace=True)
             raise
 
     def _make_origin(self, config: str, inputs: Inputs) -> Origin:
@@ -361,9 +364,9 @@ def _write_ssh_files(key: str, known_hosts: str) -> Iterator[SshFiles]:
         yield SshFiles(*paths)
 
 
-def _publish_failure(publisher: Publisher, error: BenchError) -> None:
+def _publish_failure(publisher: Publisher, error: BenchError, *, only_replace: bool = False) -> None:
     try:
-        publisher.publish_failure(error)
+        publisher.publish_failure(error, only_replace=only_replace)
     except PublishError as other:
         error.add_note(f"  and it could not be published: {other.what}")
 

@@ -120,7 +120,7 @@ def _explain_work(attempt: Attempt) -> Iterator[str]:
     writes = [statement.text for statement in attempt.statements if statement.text.upper().startswith(_WRITES)]
     if reads and writes:
         statement = _shorten(writes[0], _LONGEST_STATEMENT)
-        yield f"{name} writes although it is a {attempt.request.method} ({statement}): its data grow under load"
+        yield f"{name} writes although it is a {attempt.request.method} ({statement}): its data grows under load"
     own = attempt.profile
     if own is not None and not own.varies and own.expect.size is None and attempt.first.size != attempt.reply.size:
         yield (

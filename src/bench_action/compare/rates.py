@@ -63,7 +63,7 @@ def warn_of_rates(trials: Sequence[Trial], pair: Pair) -> Iterator[RunWarning]:
     if _fails_script in both:
         yield Code.SCRIPT_FAILS.warn(f"the script fails on both sides; in base, {base.describe_faults()}", name)
     if _ends_early in both:
-        yield Code.SCRIPT_FAILS.warn(f"the script runs to its end on neither side: {base.describe_end()}", name)
+        yield Code.SCRIPT_FAILS.warn(f"the script does not finish on either side: {base.describe_end()}", name)
 
 
 def warn_of_scripts_alone(trials: Sequence[Trial]) -> Iterator[RunWarning]:

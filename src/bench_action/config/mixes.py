@@ -26,9 +26,11 @@ _LINE = re.compile(r"(?:GET\s+)?(/\S*|https?://\S+)")
 _ID = re.compile(r"\d+|[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 # names of parameters, in words (`accessToken`, `api-key`), whose values may be secrets; not `tokens_used` and `author`
 _SECRET = re.compile(
-    r"(.* )?(token|session|secret|credentials?|signature|(api|access) ?key|jwt|bearer|auth|authorization|passw.*|pwd|"
-    r"hmac|\w*sess(ion)? ?id)( (id|hash|value|key))?|oauth .*|si[dg]|otp|pin|pass"
+    r"(.* )?(signature|(api|access) ?key|bearer|auth|authorization|pwd|hmac|\w*sess(ion)? ?id)( (id|hash|value|key))?|"
+    r"o?auth .*|si[dg]|otp|pin|pass"
 )
+_SECRET_PART = re.compile(r"token|secret|passw|credential|session|jwt")  # also within a word
+_COUNTED = frozenset({"tokens", "sessions", "secrets"})  # `tokens_used` is a number
 _SHORT_NAMES, _LONG = {"code", "key"}, 16  # whose values may be secrets if they have so many characters
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SECRET_VALUE = re.compile(r"eyJ[\w-]{8,}\.[\w-]+|;jsessionid=", re.IGNORECASE)  # a JSON Web Token, a servlet's session
@@ -168,7 +170,9 @@ def _find_secret(path: str) -> str:
 
 
 def _may_be_secret(name: str, value: str) -> bool:
-    return _SECRET.fullmatch(name) is not None or (name in _SHORT_NAMES and len(value) >= _LONG)
+    compact = "".join(word for word in name.split() if word not in _COUNTED)
+    named = _SECRET.fullmatch(name) is not None or _SECRET_PART.search(compact) is not None
+    return named or (name in _SHORT_NAMES and len(value) >= _LONG)
 
 
 def _split_words(name: str) -> str:

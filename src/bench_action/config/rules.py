@@ -1,4 +1,7 @@
-"""Whose rules judge a change, and which of the rules that judge it head's configuration changes. No I/O."""
+"""Whose rules judge a change, and which of the rules that judge it head's configuration changes.
+
+Of the files, only seeds are read.
+"""
 
 import filecmp
 from collections.abc import Iterator, Mapping
@@ -136,9 +139,12 @@ def _compare_seeds(base: Project, head: Project) -> Iterator[RuleChange]:
 
 
 def _differs(base: Project, head: Project, name: str) -> bool:
-    """Whether a file has other contents in base and in head."""
+    """Whether a file, or a folder that `pg_dump` wrote, has other contents in base and in head."""
     before, after = (project.folder / name for project in (base, head))
-    return before.is_file() and after.is_file() and not filecmp.cmp(before, after, shallow=False)
+    if not before.is_dir() or not after.is_dir():
+        return before.is_file() and after.is_file() and not filecmp.cmp(before, after, shallow=False)
+    names = [sorted(path.name for path in folder.iterdir()) for folder in (before, after)]
+    return names[0] != names[1] or bool(filecmp.cmpfiles(before, after, names[0], shallow=False)[1])
 
 
 def _list_pulled(config: Config) -> dict[str, Service]:

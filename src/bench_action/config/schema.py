@@ -249,8 +249,8 @@ def _name_secrets(value: object) -> object:
 
 
 SecretId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
-# GitHub's cache takes no address here: buildx would send the job's token there
-CACHE_SOURCE = r"^(type=gha(,(scope|version)=[^\s,]+)*|type=registry(,[^\s,]+)*|[^\s,=-][^\s,=]*)$"
+# no other keys: buildx would send the job's token to an address, and the last `type` of several counts
+CACHE_SOURCE = r"^(type=gha(,(scope|version)=[^\s,]+)*|type=registry,ref=[^\s,]+|[^\s,=-][^\s,=]*)$"
 CacheSource = Annotated[str, StringConstraints(pattern=CACHE_SOURCE)]
 
 
@@ -1169,7 +1169,7 @@ class Config(Model):
             raise ValueError("`extensions` needs a service of kind postgres")
         files = [step for step in self.seed if step.file is not None]
         if files and not SEEDED_KINDS & set(kinds):
-            raise ValueError("`seed` needs a service of kind postgres or redis")
+            raise ValueError("`seed` needs a service of kind postgres, mysql or redis")
         for step in files:
             if step.service is not None and step.service not in self.services:
                 raise ValueError(f"`seed` names a service that does not exist: {step.service}")

@@ -36,9 +36,13 @@ def explain_missing(head: Path, base: Path, evidence: Sequence[str]) -> str:
 
 
 def find_lfs_pointers(base: Path, head: Path) -> list[str]:
-    """List files of base's tree that are still LFS pointers, and whose counterpart in head, if any, is not."""
+    """List files of base's tree that are still LFS pointers, and whose counterparts in head are not."""
     names = (path.relative_to(base) for path in islice(base.rglob("*"), _MOST_FILES))
-    return sorted(str(name) for name in names if _is_pointer(base / name) and not _is_pointer(head / name))
+    return sorted(
+        str(name)
+        for name in names
+        if _is_pointer(base / name) and (head / name).is_file() and not _is_pointer(head / name)
+    )
 
 
 def _is_pointer(path: Path) -> bool:

@@ -121,20 +121,20 @@ def resolve_revision(folder: Path, revision: str, environ: Mapping[str, str] | N
     )
 
 
-def has_file(folder: Path, commit: str, file: str, environ: Mapping[str, str] | None = None) -> bool:
-    """Whether a commit has a file, whose path is relative to `folder`; not if the commit cannot be found either.
+def read_file(folder: Path, commit: str, file: str, environ: Mapping[str, str] | None = None) -> bytes:
+    """Read a file of a commit, whose path is relative to `folder`; nothing if one of the two cannot be found.
 
     `environ`: as for `resolve_revision`.
     """
     tree = WorkTree.find(folder, environ)
     if tree is None:
-        return False
+        return b""
     try:
         found = resolve_revision(folder, commit, environ)
     except InputError:
-        return False
-    inside = (folder.relative_to(tree.top) / file).as_posix()
-    return tree.run("cat-file", "-e", f"{found}:{inside}").returncode == 0
+        return b""
+    done = tree.run("cat-file", "blob", f"{found}:{(folder.relative_to(tree.top) / file).as_posix()}")
+    return done.stdout if done.returncode == 0 else b""
 
 
 def find_former_name(folder: Path, file: str, commit: str, environ: Mapping[str, str] | None = None) -> str:

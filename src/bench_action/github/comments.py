@@ -25,12 +25,19 @@ class PostedComment:
     replaced: str = ""
 
 
-def upsert_comment(access: Access, number: int, key: str, body: str, origin: Origin = UNKNOWN) -> PostedComment:
-    """Create or edit the comment of this key, with a note if it was another benchmark's. Raises PublishError."""
-    return asyncio.run(_upsert(access, number, key, body, origin))
+def upsert_comment(
+    access: Access, number: int, key: str, body: str, origin: Origin = UNKNOWN, *, only_replace: bool = False
+) -> PostedComment:
+    """Create or edit the comment of this key, with a note if it was another benchmark's. Raises PublishError.
+
+    `only_replace`: create none. Then the address may be empty.
+    """
+    return asyncio.run(_upsert(access, number, key, body, origin, only_replace=only_replace))
 
 
-async def _upsert(access: Access, number: int, key: str, body: str, origin: Origin) -> PostedComment:
+async def _upsert(
+    access: Access, number: int, key: str, body: str, origin: Origin, *, only_replace: bool
+) -> PostedComment:
     where = {"repository": access.repository, "number": str(number)}
     replaced = ""
     async with open_client(access) as client:
@@ -42,6 +49,8 @@ async def _upsert(access: Access, number: int, key: str, body: str, origin: Orig
             clashes = [origin.explain_clash(Origin.parse(str(comment["body"]))) for comment in ours]
             replaced = next((other for other in clashes if other), replaced)
             data = {"body": _render(key, body, origin, replaced)}
+            if not ours and only_replace:
+                return ""
             if not ours:
                 return str((await client.post(_COMMENTS, where, data=data))["html_url"])
             oldest, *surplus = [{"repository": access.repository, "id": str(comment["id"])} for comment in ours]

@@ -13,6 +13,7 @@ from bench_action.history.git import Git
 from bench_action.history.history import History
 from bench_action.history.repository import Remote, Repository
 from bench_action.history.store import Place, Store
+from bench_action.model.errors import InputError
 
 _ADDRESS = re.compile(r"(https?|ssh|git|file)://|[\w.-]+@[\w.-]+:")
 
@@ -32,11 +33,19 @@ def open_history(
 def is_repository(path: Path) -> bool:
     """Return whether a folder is the top of a repository; a folder further inside a work tree is a plain folder.
 
-    So is one there that looks like a bare repository, as its files could name programs that git runs.
+    Raises InputError for one there that looks like a bare repository: its files could name programs that git runs.
     """
     if (path / ".git").exists():
         return True
-    return (path / "HEAD").is_file() and (path / "objects").is_dir() and find_top(path.resolve()) is None
+    if not (path / "HEAD").is_file() or not (path / "objects").is_dir():
+        return False
+    if (top := find_top(path.resolve())) is not None:
+        raise InputError(
+            f"{path} looks like a bare repository inside of the work tree {top}",
+            cause="a pull request could have written its files, which name programs that git runs",
+            advice="keep the history elsewhere, or name a branch of the repository itself",
+        )
+    return True
 
 
 def _find_place(location: str, branch: str, stack: contextlib.ExitStack) -> Place:

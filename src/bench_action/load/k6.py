@@ -38,6 +38,7 @@ LONGEST_S = 60  # that the scenarios of a script may take, as each block has two
 # what k6 says about a request to another server
 _REFUSED = re.compile(r"is in a blacklisted range|no such host|server misbehaving|i/o timeout on lookup")
 _URL = re.compile(r"\w+://[^\s\"\\\\/]+")
+_FALLBACK = re.compile(rb"(\|\||\?\?)\s*(['\"`]).*?\2")  # `__ENV.BASE_URL || "http://localhost:8000"`
 _ADDRESS = re.compile(r"[\d.]+|.*:.*")
 _INSPECT_S = 30.0
 
@@ -336,14 +337,14 @@ def _is_named(url: str, profile: Profile) -> bool:
     """Whether a script names a server itself; if not, the application's replies do, such as a redirect."""
     host = urlsplit(url).hostname or ""
     domain = host if _ADDRESS.fullmatch(host) else ".".join(host.split(".")[-2:])
-    return not host or any(domain.encode() in data for _, data in profile.files)
+    return not host or any(domain.encode() in _FALLBACK.sub(b"", data) for _, data in profile.files)
 
 
 def _explain_other_host(url: str, profile: Profile, where: str) -> InputError:
     return InputError(
         f"the script {profile.k6} requests another server{f', {url}' if url else ''}",
         where=where,
-        cause="k6 may connect to the application only: what others answer is no part of the comparison",
+        cause="k6 may connect to the application only: replies from other servers are not compared",
         advice="build each URL from `__ENV.BASE_URL`, and give the application what the other server would",
     )
 

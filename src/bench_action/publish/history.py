@@ -24,7 +24,10 @@ _NO_HISTORY = (
     "`history-branch: none`"
 )
 _MOST_KNOWN = 50  # lines of an issue that stay
-_NO_ISSUE = "the token may not write issues: give the job `permissions: issues: write`, or set `trend-issue: false`"
+_NO_ISSUE = (
+    "the token may not write issues, or the repository has none: give the job `permissions: issues: write`, or set "
+    "`trend-issue: false`"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ class HistoryPublisher:
             address = upsert_issue(self.access, f"trend {benchmark.id}", partial(render_issue, worse))
             self.say(f"issue: {address}")
         except PublishError as error:
-            if error.status != 403:
+            if error.status not in {403, 410}:  # 410: the repository has no issues
                 raise
             self._notice(f"no issue: {_NO_ISSUE}")
 
@@ -92,7 +95,7 @@ def render_issue(worse: Sequence[ChangePoint], former: str = "") -> tuple[str, s
     new = [f"- {escape_text(describe_change(point))}" for point in worse]
     known = [line for line in former.splitlines() if line.startswith("- ") and line not in new]
     lost = len(new) + len(known)
-    title = f"The trend has {plural(lost, 'new change point')} for the worse"
+    title = f"The trend has {plural(lost, 'change point')} for the worse"
     benchmark = worse[0].series.benchmark
     parts = (benchmark.config, benchmark.job, benchmark.key)
     name = escape_text(" · ".join(part for part in parts if part))

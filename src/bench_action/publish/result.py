@@ -31,7 +31,12 @@ _LARGEST_NUMBER = 2**53  # up to which a float is exact
 # more than any run has: 20,000 trials of a second take 6 h. Rendering takes time for each pair of some of them
 _MOST = {"trials": 20_000, "profiles": 200, "subjects": 200, "summaries": 2_000, "compared": 2_000, "routes": 2_000}
 _MOST_OTHERS = 5_000
-_COMMAND = re.compile(r"bench-action run( --?[a-z][a-z-]*| [A-Za-z0-9@%_.,:=/+][A-Za-z0-9@%_.,:=/+-]*)*")
+_ANY_RUN = "bench-action run"
+_WORD = re.compile(r"[A-Za-z0-9@%_.,:=/+][A-Za-z0-9@%_.,:=/+-]*")
+# what `Options.command` writes, without `--secrets`, as forks have none
+_OPTIONS = frozenset(
+    ["preset", "variant", "profile", "compare", "baseline", "rules", "self-test", "max-minutes", "shard", "seed"]
+)
 _SAME_VERSION = "use the same version of bench-action in both jobs"
 _READ_ONLY = (
     "this job's token is read-only, as on a pull request from a fork: let a `workflow_run` job publish the result "
@@ -79,14 +84,14 @@ class Publisher:
         self.commands.set_outputs(texts.outputs)
         self._write_comment(texts.comment)
 
-    def publish_failure(self, error: BenchError) -> None:
-        """Publish why there is no result. Raises PublishError."""
+    def publish_failure(self, error: BenchError, *, only_replace: bool = False) -> None:
+        """Publish why there is no result. `only_replace`: begin no comment for it. Raises PublishError."""
         text = render_failure(error, self.links)
         if self.summary:
             self.commands.write_summary(text, text)
         self.commands.annotate("error", "bench-action", str(error))
         self.commands.set_outputs({"verdict": "invalid", "compared": "0"})
-        self._write_comment(text)
+        self._write_comment(text, only_replace=only_replace)
 
     def _render(self, result: Result, folder: Path | None) -> Texts:
         """Render everything. What another job measured may contradict itself in any way."""
@@ -99,17 +104,20 @@ class Publisher:
                 make_outputs(result, folder),
             )
 
-    def _write_comment(self, text: str) -> None:
+    def _write_comment(self, text: str, *, only_replace: bool = False) -> None:
         if self.pull is None or self.access is None:
             return
         try:
-            posted = upsert_comment(self.access, self.pull, self.key, text, self.origin)
+            posted = upsert_comment(self.access, self.pull, self.key, text, self.origin, only_replace=only_replace)
         except PublishError as error:
             if error.status == 403 and "not accessible" in error.what:
                 self.say(f"no comment: {_READ_ONLY}")
                 self.commands.annotate("notice", "bench-action", f"No comment: {_READ_ONLY}.")
                 return
             raise
+        if not posted.url:
+            self.say("no comment: nothing to replace")
+            return
         self.say(f"comment: {posted.url}")
         self.commands.set_outputs({"comment-url": posted.url})
         if posted.replaced:
@@ -183,7 +191,11 @@ def read_foreign_result(folder: Path) -> Result:
 
 def _make_plain(run: RunInfo) -> RunInfo:
     """Replace a command that is more than options of `bench-action run`, as people are advised to run it."""
-    return run if _COMMAND.fullmatch(run.command) else run.model_copy(update={"command": "bench-action run"})
+    words = run.command.split(" ")
+    plain = all(
+        word.removeprefix("--") in _OPTIONS if word.startswith("-") else _WORD.fullmatch(word) for word in words
+    )
+    return run if plain and words[:2] == ["bench-action", "run"] else run.model_copy(update={"command": _ANY_RUN})
 
 
 def require_usual_size(result: Result) -> None:

@@ -25,11 +25,14 @@ def describe_rule_changes(result: Result) -> str:
         return f"{text} It was judged by its own rules."
     own = result.verdict_by_head_rules
     by_head = f" By its own rules the verdict would be `{own}`." if own is not None else ""
-    own_checks = any(
-        change.what.startswith("check ") and change.before and change.after for change in result.rule_changes
-    )
-    checks = ", except for checks that it changes" if own_checks else ""
-    return f"{text} It was judged by base's rules{checks}.{by_head}"
+    own_checks = any(c.what.startswith("check ") and c.before and c.after for c in result.rule_changes)
+    exempt = [*(["the checks that it changes"] if own_checks else []), *(["its data"] if _changes_data(result) else [])]
+    except_these = f", except for {' and '.join(exempt)}" if exempt else ""
+    return f"{text} It was judged by base's rules{except_these}.{by_head}"
+
+
+def _changes_data(result: Result) -> bool:
+    return any(change.what == "seed" for change in result.rule_changes)
 
 
 def _describe_change(change: RuleChange) -> str:

@@ -93,7 +93,7 @@ def _judge(result: Result, comparisons: Sequence[Comparison]) -> Headline:
 def _name_stand_in(comparisons: Sequence[Comparison]) -> str:
     """Name the metric that is judged in the place of requests/s, if its rates could not be compared."""
     rates = [c for c in comparisons if c.metric == "requests_per_second" and c.gate is not None]
-    return " of CPU/request" if any(c.verdict == "measured" and c.reason for c in rates) else ""
+    return " of CPU/request" if rates and all(c.verdict == "measured" and c.reason for c in rates) else ""
 
 
 def _describe_undecided(c: Comparison) -> str:

@@ -58,4 +58,4 @@ class _CleanUp:
             first.add_note(f"cleaning up failed as well: {error}")
             return
         for name in kept:
-            self._warn(f"{name} is left: the engine does not remove it, although nothing is in it. Restart the engine")
+            self._warn(f"could not remove {name}, although it is empty. Restart the engine")

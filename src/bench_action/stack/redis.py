@@ -63,7 +63,7 @@ class Redis:
             output = self._ping()
         if output.startswith("NOAUTH"):
             raise StackError(
-                f"{self.handle.name} wants a password that is not known here",
+                f"{self.handle.name} requires a password that bench-action does not have",
                 advice="give it as `settings: {requirepass: …}`, not in a configuration file",
             )
         return "" if output.strip() == "PONG" else output.strip() or "no answer to PING"

@@ -172,7 +172,7 @@ class Starter:
         """
         for subject in subjects:
             if self._may_fill_others(subject):
-                self._fill(subject, slot)
+                self._fill(subject, slot, only_commands=True)
 
     def _may_fill_others(self, subject: Subject) -> bool:
         """Whether commands of a subject may have put data into services that cannot be copied."""
@@ -186,8 +186,11 @@ class Starter:
             for name, service in project.config.services.items()
         )
 
-    def _fill(self, subject: Subject, slot: Slot) -> Subject:
-        """Make the databases of a slot new, and run the jobs, the setup and the seed of a subject on them."""
+    def _fill(self, subject: Subject, slot: Slot, *, only_commands: bool = False) -> Subject:
+        """Make the databases of a slot new, and run the jobs, the setup and the seed of a subject on them.
+
+        `only_commands`: the seed up to its last command only, as files fill nothing but databases and caches.
+        """
         subject = slot.settle(subject)
         cache_seeds = {
             service: RedisSeed(self.engine, cache.handle, cache.password) for service, cache in subject.caches.items()
@@ -203,6 +206,8 @@ class Starter:
         subject = self._run_jobs(subject, slot)
         self._run_once(subject, subject.config.setup)
         seeder = self._make_seeder(subject)
+        if only_commands:
+            seeder = seeder.leave_out_last_files()
         seeder.seed("setup")
         self._seed_when_ready(subject, slot, seeder)
         return subject

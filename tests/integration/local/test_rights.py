@@ -1,6 +1,7 @@
 """What code of a pull request can do on this machine without Docker, and which packages it gets."""
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -304,3 +305,16 @@ def test_accounts__of_two_runs_differ() -> None:
     assert accounts == [None, None] or accounts[0] != accounts[1]
     first.release()
     second.release()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another account")
+def test_can_run__a_link_in_a_folder_that_is_closed_leads_nowhere() -> None:
+    """As a virtual environment in root's home does, whose `python` is a link to /usr/bin/python3."""
+    for mode, found in ((0o755, True), (0o700, False)):
+        folder = Path(tempfile.mkdtemp())
+        try:
+            (folder / "python").symlink_to("/bin/true")
+            folder.chmod(mode)
+            assert Account(65534, 65534).can_run(folder / "python") is found
+        finally:
+            shutil.rmtree(folder)

@@ -278,4 +278,4 @@ def test_cleaned_up__warns_of_what_the_engine_keeps(interrupts: SignalInterrupts
     with clean(engine, interrupts):
         assert not engine.warnings
     (warning,) = engine.warnings
-    assert warning.startswith("bench-action-1-a is left")
+    assert warning.startswith("could not remove bench-action-1-a")

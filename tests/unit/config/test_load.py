@@ -112,7 +112,7 @@ REFUSED = {
     "ulimit size": ("variants: {one: {image: x, ulimits: {nofile: 63}}}", "variants.one.ulimits: `nofile` must be"),
     "seed without database": (
         MINIMAL + "services: {}\nseed: seed.sql\n",
-        "`seed` needs a service of kind postgres or redis",
+        "`seed` needs a service of kind postgres, mysql or redis",
     ),
     "extension without database": (MINIMAL + "services: {}\nextensions: [a]\n", "needs a service of kind postgres"),
     "seed of nothing": (MINIMAL + "seed: {after: ready}\n", "set exactly one of `file` and `run`"),
@@ -133,6 +133,10 @@ REFUSED = {
     "a reserved alias": (
         "variants: {web: {image: x, aliases: [Bench-Action-b-web]}}",
         "the name Bench-Action-b-web is reserved: it must not begin with bench-action",
+    ),
+    "a cache of two types": (
+        "variants: {web: {build: {context: ., cache_from: ['type=registry,type=gha,url=https://evil.example/']}}}",
+        "cache_from",
     ),
     "a cache at an address": (
         "variants: {web: {build: {context: ., cache_from: ['type=gha,url=https://evil.example/,version=1']}}}",

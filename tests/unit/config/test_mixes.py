@@ -213,7 +213,8 @@ def test_read_mixes__takes_paths_of_a_har_and_none_of_its_headers(tmp_path: Path
     [
         *("access_token", "accessToken", "token", "api_key", "apikey", "AWSAccessKeyId", "client_secret", "password"),
         *("X-Amz-Signature", "X-Amz-Security-Token", "PHPSESSID", "jsessionid", "sig", "pwd", "pass", "newPassword"),
-        *("oauth_nonce", "auth", "session_id"),
+        *("oauth_nonce", "auth", "session_id", "refreshtoken", "csrfmiddlewaretoken", "clientsecret", "userpassword"),
+        *("auth_code", "id_token_hint", "access_token_v2", "session_state"),
     ],
 )
 def test_read_mixes__refuses_urls_with_secrets_without_quoting_them(tmp_path: Path, name: str) -> None:

@@ -21,7 +21,7 @@ VALID = Report(
     requests=10_000,
     bytes_read=1,
     errors=Errors(),
-    latency=LATENCY,
+    latency=LATENCY.model_copy(update={"mean_us": 500_000.0}),
     connections_live=500,
     generator_cpu_s=1.0,
     steal_percent=0.0,
@@ -77,7 +77,15 @@ def test_judge__live_connections(keep_alive: bool, live: int, found: list[Code])
     ],
 )
 def test_judge__replies(requests: int, status: int, found: list[Code]) -> None:
-    assert codes(replace(VALID, requests=requests, errors=Errors(status=status))) == found
+    latency = LATENCY.model_copy(update={"mean_us": 1e6 * 500 * 10 / max(1, requests)})
+    assert codes(replace(VALID, requests=requests, latency=latency, errors=Errors(status=status))) == found
+
+
+def test_judge__a_server_that_stops_answering_shows_no_error() -> None:
+    """It has answered 10,000 requests in half a second each; then connections waited for replies that never came."""
+    assert codes(replace(VALID, requests=5100)) == []
+    assert codes(replace(VALID, requests=4900)) == [Code.STALLED]
+    assert codes(replace(VALID, requests=4900), replace(CIRCUMSTANCES, keep_alive=False)) == []  # opened again
 
 
 @pytest.mark.parametrize("name", ["read", "write", "status", "timeout"])

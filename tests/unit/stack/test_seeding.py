@@ -60,7 +60,7 @@ def test_warn_of_losses__names_the_tables_and_what_to_do() -> None:
     assert warning is not None
     assert warning.code is Code.SEED_LOST
     assert warning.message == (
-        "web: its start took away what the seed had put in: t0 was emptied (100 rows were seeded, 0 are left); "
+        "web: starting it removed seeded data: t0 was emptied (100 rows were seeded, 0 are left); "
         "t1 has lost rows (100 rows were seeded, 40 are left); t2 (100 rows) was dropped and 1 more table"
     )
     assert "after: ready" in warning.advice

@@ -21,11 +21,16 @@ _MISSING_ENV_FILE = re.compile(r"(?:env file (.+?) not found|Couldn't find env f
 _SAMPLE = re.compile(r"example|sample|dist|template|default")
 # what prints no such version is read like the classic one: both print YAML unless JSON is requested
 _NEW = re.compile(r"\s*(docker compose version )?v?([2-9]|\d{2,})\.", re.IGNORECASE)
-# what compose quotes of a file's lines: they may be values of an environment file
-_CONTENT = re.compile(
-    r"(?P<what>in variable name(?: near)?|unterminated quoted value|cannot unmarshal \S+|unexpected character|near) "
-    r"(?:\"(?:[^\"\\]|\\.)*\"|`[^`]*`|'(?:[^'\\]|\\.)*'|\S.*)"
+# what compose quotes of a file's lines, which may be values of an environment file
+_CONTENT = (
+    (re.compile(r"unexpected character .*? in variable name\b.*"), "unexpected character in the name of a variable"),
+    (
+        re.compile(r"(unterminated quoted value|[Ii]nvalid template:|invalid interpolation format for \S+|near) .*"),
+        r"\1 …",
+    ),
+    (re.compile(r"(cannot unmarshal \S+) `.*`"), r"\1 …"),
 )
+_INTERPOLATION = "invalid interpolation format"  # the whole value follows, on the next lines
 _OBSOLETE = "attribute `version` is obsolete"
 _INSTALL = (
     "install compose (Debian: `apt-get install docker-compose`; Ubuntu: `docker-compose-v2`; Docker's own packages: "
@@ -159,5 +164,14 @@ def _split_log(text: str) -> tuple[list[str], list[str]]:
         if logged is not None and logged[1] == "warning":
             warnings.append(logged[2].replace('\\"', '"'))
         else:
-            others.append(_CONTENT.sub(r"\g<what> …", logged[2].replace('\\"', '"') if logged is not None else line))
+            others.append(_hide_content(logged[2].replace('\\"', '"') if logged is not None else line))
+            if _INTERPOLATION in others[-1]:
+                break
     return list(dict.fromkeys(warning for warning in warnings if _OBSOLETE not in warning)), others
+
+
+def _hide_content(line: str) -> str:
+    """Leave out what a message quotes of a file."""
+    for content, shown in _CONTENT:
+        line = content.sub(shown, line)
+    return line

@@ -73,10 +73,13 @@ def choose_roles(services: Mapping[str, ComposeService], choice: Choice, file: s
     left_out = dict(_list_left_out(services, targets, needed, choice))
     kept = {name: service for name, service in services.items() if name not in left_out and name not in targets}
     once = {name for name, service in kept.items() if _runs_once(service, services)}
-    works = {name for name, service in kept.items() if name not in once and _may_work(service, services)}
-    others = [*measured.values(), *(service for name, service in kept.items() if name not in works)]
-    workers = works - {other for service in others for other in service.conditions}  # they may wait for each other
-    return Roles(measured, kept, once, workers, left_out)
+    workers = {name for name, service in kept.items() if name not in once and _may_work(service, services)}
+    while True:
+        others = [*measured.values(), *(service for name, service in kept.items() if name not in workers)]
+        needed_by_others = workers & {other for service in others for other in service.conditions}
+        if not needed_by_others:  # workers may wait for each other
+            return Roles(measured, kept, once, workers, left_out)
+        workers -= needed_by_others
 
 
 def _make_unknown(variant: str, service: str, services: Mapping[str, ComposeService], file: str) -> InputError:

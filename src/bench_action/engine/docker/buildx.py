@@ -17,7 +17,9 @@ from bench_action.engine.docker.dockerfile import find_frontend
 from bench_action.engine.docker.excluded import find_ignore_file, make_own_rules
 from bench_action.engine.docker.labels import MARK
 from bench_action.engine.protocol import BuildSpec
+from bench_action.model.errors import StackError
 
+_LONGEST_NAME = 200  # of a copy of a Dockerfile, as `.dockerignore` is added to it
 _VARIABLE = "BENCH_ACTION_SECRET_"  # variables that pass build secrets to buildx
 # the cause comes last: `failed to solve: rpc error: code = Unknown desc = …`
 _ERROR_PREFIX = re.compile(
@@ -54,13 +56,19 @@ def _prepare_dockerfile(spec: BuildSpec, spare: Path) -> Path:
     Next to it is an ignore file with our own rules; BuildKit prefers that one to the context's.
     """
     dockerfile = spec.context.absolute() / spec.dockerfile
-    copy, ignore = spare / dockerfile.name, find_ignore_file(spec)
     try:
-        copy.write_bytes(dockerfile.read_bytes())
-        rules = ignore.read_bytes() if ignore else b""
-        copy.with_name(f"{copy.name}.dockerignore").write_bytes(rules + f"\n{make_own_rules(spec)}\n".encode())
+        content = dockerfile.read_bytes()
     except OSError:
         return dockerfile  # buildx explains what is wrong with it
+    copy, ignore = spare / dockerfile.name[-_LONGEST_NAME:], find_ignore_file(spec)
+    try:
+        copy.write_bytes(content)
+        rules = ignore.read_bytes() if ignore else b""
+        copy.with_name(f"{copy.name}.dockerignore").write_bytes(rules + f"\n{make_own_rules(spec)}\n".encode())
+    except OSError as error:  # without our rules, nothing is built
+        raise StackError(
+            f"could not prepare the build of {spec.name}: {error.strerror}", where=str(dockerfile)
+        ) from error
     return copy
 
 

@@ -20,7 +20,14 @@ def find_ignore_file(spec: BuildSpec) -> Path | None:
     """
     dockerfile = spec.context / spec.dockerfile
     candidates = (dockerfile.with_name(f"{dockerfile.name}.dockerignore"), spec.context / ".dockerignore")
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if _is_file(path)), None)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # its name is too long, before Python 3.14
+        return False
 
 
 def make_own_rules(spec: BuildSpec) -> str:

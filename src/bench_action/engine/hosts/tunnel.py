@@ -79,7 +79,7 @@ class Tunnel:
             return
         program = shutil.which("ssh", path=self._environ.get("PATH"))
         if program is None:
-            raise StackError("there is no ssh on this machine", advice="install OpenSSH's client")
+            raise StackError("ssh not found on this machine", advice="install OpenSSH's client")
         self._folder = self._folder or tempfile.TemporaryDirectory(prefix="bench-action-ssh-")
         self._socket.unlink(missing_ok=True)
         with self._log.open("wb") as log:

@@ -67,7 +67,7 @@ def warn_of_losses(subject: str, losses: list[Loss]) -> RunWarning | None:
         return None
     more = f" and {plural(len(losses) - _SHOWN, 'more table')}" if len(losses) > _SHOWN else ""
     listed = "; ".join(map(str, losses[:_SHOWN]))
-    return Code.SEED_LOST.warn(f"{subject}: its start took away what the seed had put in: {listed}{more}")
+    return Code.SEED_LOST.warn(f"{subject}: starting it removed seeded data: {listed}{more}")
 
 
 def _shorten(table: str) -> str:

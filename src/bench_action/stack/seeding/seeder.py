@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -46,6 +46,13 @@ class Seeder:
     targets: Mapping[str, Target]
     run: Callable[[Sequence[str]], None]
     say: Callable[[str], None]
+
+    def leave_out_last_files(self) -> "Seeder":
+        """Leave out the files after the last command: nothing needs them but what reads the databases."""
+        steps = self.project.config.seed
+        count = max((number for number, step in enumerate(steps, 1) if step.run), default=0)
+        config = self.project.config.model_copy(update={"seed": steps[:count]})
+        return replace(self, project=replace(self.project, config=config))
 
     def seed(self, after: Literal["setup", "ready"]) -> bool:
         """Apply the steps for this moment; return whether there were any.

@@ -34,13 +34,22 @@ def test_find_compose__only_a_known_version_is_asked_for_json(tmp_path: Path, pr
     [
         (
             r'failed to read /app/.env: line 3: unexpected character "-" in variable name "API-KEY=hunter2"',
-            "failed to read /app/.env: line 3: unexpected character … in variable name …",
+            "failed to read /app/.env: line 3: unexpected character in the name of a variable",
         ),
-        ('line 2: unexpected character "\'" in variable name near "hunter2"', "variable name near …"),
+        (
+            'line 2: unexpected character "\'" in variable name near "hunter2"',
+            "line 2: unexpected character in the name",
+        ),
         ('line 1: unterminated quoted value "hunter2 and', "line 1: unterminated quoted value …"),
         (
             "yaml: unmarshal errors: line 1: cannot unmarshal !!str `KEY=hunter2` into map",
             "cannot unmarshal !!str … into",
+        ),
+        ('line 1: unterminated quoted value "abc" hunter2', "line 1: unterminated quoted value …"),
+        ('Invalid template: "hunter2${"', "Invalid template: …"),
+        (
+            "invalid interpolation format for services.web.environment.DB.\nYou may need to escape any $.\nhunter2${",
+            "invalid interpolation format for services.web.environment.DB",
         ),
         ("services.web additional properties 'imge' not allowed", "additional properties 'imge' not allowed"),
     ],

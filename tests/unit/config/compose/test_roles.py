@@ -199,7 +199,9 @@ def test_a_worker__is_one_also_if_another_worker_waits_for_it_or_a_port_is_in_a_
       celery: {{build: {{context: {web}}}, command: [celery, -A, shop, worker], environment: {{PORT: "8000"}}}}
       beat: {{build: {{context: {web}}}, command: [celery, -A, shop, beat],
               depends_on: {{celery: {{condition: service_started}}}}}}
-      prices: {{build: {{context: {web}}}, command: [python, prices.py]}}
+      prices: {{build: {{context: {web}}}, command: [python, prices.py],
+                depends_on: {{feeds: {{condition: service_started}}}}}}
+      feeds: {{build: {{context: {web}}}, command: [python, feeds.py]}}
       indexer: {{build: {{context: {web}}}, command: [python, index.py]}}
     """
     found = configure(tmp_path, services).services
