@@ -77,21 +77,19 @@ def recount_errors(report: Report, expected: ExpectedReply) -> Report:
 def judge_each(replies: Replies, profile: Profile, cell: str) -> tuple[RunWarning, ...]:
     """Warn about replies all of which were recorded: those of `count` and of `latency`."""
     if not replies.total:
-        return (
-            _make_warning(Code.NO_REPLY, f"no request was answered: {replies.problem or 'nothing was read'}", cell),
-        )
+        return (Code.NO_REPLY.warn(f"no request was answered: {replies.problem or 'nothing was read'}", cell),)
     unexpected = find_unexpected(replies, profile.expect)
     many = sum(unexpected.values())
     if not many and replies.problem:
         answered = plural(replies.total, "request")
         text = f"{answered} got a reply, and another one did not: {replies.problem}"
-        return (_make_warning(Code.APPLICATION_ERRORS, text, cell),)
+        return (Code.APPLICATION_ERRORS.warn(text, cell),)
     if not many:
         return ()
     text = f"{_format_share(many, replies.total)} {plural(replies.total, 'reply')} had the status "
     text += f"{_format_statuses(unexpected, replies.location)}, not {profile.expect.statuses}"
     if 2 * many <= replies.total:
-        return (_make_warning(Code.APPLICATION_ERRORS, text, cell),)
+        return (Code.APPLICATION_ERRORS.warn(text, cell),)
     return (_warn_mostly(unexpected, text, profile, replies.location, cell),)
 
 
@@ -105,7 +103,7 @@ def judge_loaded(
     if not report.requests and counted is not None and "304" in counted.statuses:
         text = "wrk read no reply to its end: it waits for the body that a 304 with a Content-Length promises"
         advice = "Measure the request without its conditional headers (such as If-None-Match)."
-        return (_make_warning(Code.NO_REPLY, text, cell, advice),)
+        return (Code.NO_REPLY.warn(text, cell, advice),)
     unexpected = find_unexpected(sampled, profile.expect)
     refused, share = report.errors.status, report.errors.status / max(1, report.requests)
     if share > 0.5:
@@ -123,7 +121,7 @@ def judge_loaded(
         if is_larger(gap, counted, share=_OTHER_SIZE, least=_OTHER_BYTES):
             text = f"replies under load have {_format_bytes(mean)} on average"
             text += f"; when they were counted, they had {_format_range(counted)}"
-            return (_make_warning(Code.REPLIES_DIFFER, text, cell),)
+            return (Code.REPLIES_DIFFER.warn(text, cell),)
     return ()
 
 
@@ -156,16 +154,16 @@ def describe_statuses(sampled: Replies, expected: ExpectedReply) -> str:
 def _warn_mostly(unexpected: Mapping[str, int], text: str, profile: Profile, location: str, cell: str) -> RunWarning:
     most = max(unexpected, key=lambda status: unexpected[status])
     if most.startswith("3"):
-        return _make_warning(Code.REDIRECTS, text, cell, _redirect_advice(profile, location, most))
+        return Code.REDIRECTS.warn(text, cell, _redirect_advice(profile, location, most))
     if most == "409" and profile.writes:
         advice = (
             "A value that must be unique is refused from the second request on: put `{seq}` there, which is another "
             "number in each request, measure another route, or declare `expect: {status: [2xx, 409]}`."
         )
-        return _make_warning(Code.MOSTLY_ERRORS, text, cell, advice)
+        return Code.MOSTLY_ERRORS.warn(text, cell, advice)
     hint, declare = _ADVICE.get(most, "Read the application's log"), f"`expect: {{status: {most}}}`"
     advice = f"{hint}, or declare {declare} in the profile if that is what you want to measure."
-    return _make_warning(Code.MOSTLY_ERRORS, text, cell, advice)
+    return Code.MOSTLY_ERRORS.warn(text, cell, advice)
 
 
 def _redirect_advice(profile: Profile, location: str, status: str) -> str:
@@ -179,10 +177,6 @@ def _redirect_advice(profile: Profile, location: str, status: str) -> str:
     if path.startswith("/") and path != profile.path:
         return f"Set `path: {path}` in the profile, {declare}."
     return f"Measure the page that it redirects to, {declare}."
-
-
-def _make_warning(code: Code, message: str, cell: str, advice: str = "") -> RunWarning:
-    return RunWarning(code=code, message=message, advice=advice or code.advice, cell=cell)
 
 
 def _format_statuses(statuses: Mapping[str, int], location: str) -> str:

@@ -56,7 +56,7 @@ def judge(report: Report, profile: Profile, circumstances: Circumstances) -> lis
         *_judge_machine(report, circumstances),
     ]
     cell = circumstances.cell
-    return [RunWarning(code=code, message=message, advice=code.advice, cell=cell) for code, message in faults]
+    return [code.warn(message, cell) for code, message in faults]
 
 
 _Faults = Iterator[tuple[Code, str]]

@@ -221,7 +221,7 @@ def _check_json_sql(subject: Subject, replies: Sequence[Reply], check: Check) ->
     for key, statement in check.expect.json_sql.items():
         wanted = _query_number(subject, statement)
         got = body.get(key) if isinstance(body, dict) else None
-        if got != wanted:
+        if isinstance(got, bool) or got != wanted:
             yield f"{key} = {wanted} ({statement})", _shorten(json.dumps(got))
 
 
