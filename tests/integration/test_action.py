@@ -266,6 +266,17 @@ def test_step__without_a_configuration_measures_nothing_else_as_a_pull_request(
     git(step.workspace, "commit", "--quiet", "--message", "no more")
     assert step.run(make_result(), "pull_request", baseline=base) == 2
     assert "no bench.yml found, and" in step.error
+    services, built = "services: {db: {image: postgres}}", "services: {web: {build: .}}"
+    for before, after, status in ((built, services, 2), (services, "", 0), (built, "", 2), (services, services, 0)):
+        (step.workspace / "compose.yml").write_text(before, encoding="utf-8")
+        git(step.workspace, "add", ".")
+        git(step.workspace, "commit", "--quiet", "--allow-empty", "--message", before)
+        base = git(step.workspace, "rev-parse", "HEAD")
+        (step.workspace / "compose.yml").write_text(after, encoding="utf-8")
+        if not after:
+            git(step.workspace, "rm", "--quiet", "--force", "compose.yml")
+        git(step.workspace, "commit", "--quiet", "--all", "--allow-empty", "--message", f"{before} {after}")
+        assert step.run(make_result(), "pull_request", baseline=base) == status, (before, after)
     nothing = {"GITHUB_WORKSPACE": str(step.folder)}
     assert step.run(make_result(), "pull_request", environ=nothing) == 2
     assert "could not check that HEAD is pull request #1" in step.error
@@ -294,11 +305,18 @@ def test_step__of_a_commit_that_is_not_on_the_default_branch_appends_nothing(
 ) -> None:
     older, branch = night(1, 200), night(2, 100)
     job = {"GITHUB_SHA": f"{3:040x}"}
-    monkeypatch.setattr(revisions, "fetch_merge_base", lambda *_: older.source.head_sha)
+    branches: list[str] = []
+
+    def fetch(_access: object, branch: str, _head: str) -> str:
+        branches.append(branch)
+        return older.source.head_sha
+
+    monkeypatch.setattr(revisions, "fetch_merge_base", fetch)
     assert step.run(older, "workflow_dispatch", environ=job) == 0
     assert step.run(branch, "workflow_dispatch", environ=job) == 0
     assert {record.sha for record in kept(github)} == {older.source.head_sha}
     assert "is not a commit of main" in step.log
+    assert branches == ["main", "main"]
 
 
 def test_step__that_cannot_comment_exits_by_its_verdict_first(step: Step, github: GitHubDouble) -> None:
@@ -489,6 +507,7 @@ def test_step__that_publishes_an_unusable_artifact_replaces_the_old_comment_and_
             "id": run.id,
             "head_sha": run.head_sha,
             "head_branch": run.head_branch,
+            "conclusion": "failure",
             "head_repository": {"owner": {"login": "stranger"}},
         }
     }

@@ -154,7 +154,7 @@ def test_is_repository__a_folder_of_a_work_tree_that_looks_bare_is_refused(bare:
     assert is_repository(bare)
     git(tmp_path, "init", "--quiet")
     assert is_repository(tmp_path)
-    with pytest.raises(InputError, match="looks like a bare repository inside of the work tree"):
+    with pytest.raises(InputError, match="looks like a bare repository inside the work tree"):
         is_repository(bare)
 
 

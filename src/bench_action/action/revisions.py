@@ -14,7 +14,7 @@ from bench_action.model.errors import InputError, PublishError
 
 _SHORT = 7
 _AUTO, _NONE = "auto", "none"
-_CONFIGURATIONS = ("bench.yml", *COMPOSE_FILES)
+_BUILDS = re.compile(rb"^\s*(build|include|extends)\s*:|[{,]\s*build\s*:", re.MULTILINE)
 # all characters but these are replaced before a log shows the name of a branch; it may legally contain @ and <
 _UNSAFE = re.compile(r"[^\w./+#-]")
 
@@ -77,12 +77,10 @@ def require_no_configuration(
 ) -> None:
     """Raise InputError if the code that an event brings has no bench.yml, and what it is compared with has one."""
     base = choice.baseline
-    if base is None or any((folder / name).is_file() for name in _CONFIGURATIONS):
+    if base is None:
         return
-    own, *composes = _CONFIGURATIONS
-    found = [own] if read_file(folder, base, own, environ) else []
-    found += [name for name in composes if b"build:" in read_file(folder, base, name, environ)]
-    missing = next(iter(found), "")
+    texts = {name: read_file(folder, base, name, environ) for name in ("bench.yml", *COMPOSE_FILES)}
+    missing = next((name for name, text in texts.items() if _is_missed(folder / name, text)), "")
     if not missing:
         return
     raise InputError(
@@ -90,6 +88,13 @@ def require_no_configuration(
         cause="it was removed or moved, or the checkout has another `path:`" if event.pull else "it was removed",
         advice="set `config:` to where it is; to stop measuring, remove this step",
     )
+
+
+def _is_missed(file: Path, text: bytes) -> bool:
+    """Whether base's file says what is measured, and head's does not: a compose file may only have services."""
+    if not text or file.name == "bench.yml":
+        return bool(text) and not file.is_file()
+    return _BUILDS.search(text) is not None and not (file.is_file() and file.read_bytes() == text)
 
 
 def explain_stranger(head: str, event: Event, access: Access) -> str:

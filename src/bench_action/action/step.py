@@ -203,7 +203,7 @@ class Action:
                 _write_ssh_files(inputs.ssh_key, inputs.known_hosts) as ssh,
                 GroupedProgress(console, self.commands) as progress,
             ):
-                foreign = event.has_own_code and options.baseline is None
+                foreign = (event.pull is not None or event.name == "merge_group") and options.baseline is None
                 outcome = run(options, self._make_ports(inputs, environ, ssh, progress, foreign=foreign))
         except InterruptedRunError:
             raise  # the job was cancelled: only seconds are left, and the user who cancelled it needs no comment
@@ -321,8 +321,9 @@ class Action:
         except InputError as error:
             _publish_failure(publisher, error)
             raise
-        except MissingArtifactError as error:  # a former comment is about other code; without one, nothing may be wrong
-            _publish_failure(publisher, error, only_replace=True)
+        except MissingArtifactError as error:
+            if run.failed:  # a former comment is about other code; without one, what failed may be another job
+                _publish_failure(publisher, error, only_replace=True)
             raise
 
     def _make_origin(self, config: str, inputs: Inputs) -> Origin:

@@ -29,8 +29,10 @@ _SECRET = re.compile(
     r"(.* )?(signature|(api|access) ?key|bearer|auth|authorization|pwd|hmac|\w*sess(ion)? ?id)( (id|hash|value|key))?|"
     r"o?auth .*|si[dg]|otp|pin|pass"
 )
-_SECRET_PART = re.compile(r"token|secret|passw|credential|session|jwt")  # also within a word
-_COUNTED = frozenset({"tokens", "sessions", "secrets"})  # `tokens_used` is a number
+# also within a word, as in `refreshtoken` and `secretkey`
+_SECRET_WORD = re.compile(r".*(token|secret|session|passwd|password)|(token|secret|session|credential|passw|jwt).*")
+_NO_SECRETS = frozenset({"tokens", "tokenizer", "sessions", "secrets", "secretary"})
+_ABOUT = frozenset({"count", "limit", "size", "ttl", "type", "used"})  # what such a name ends with if it is no secret
 _SHORT_NAMES, _LONG = {"code", "key"}, 16  # whose values may be secrets if they have so many characters
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SECRET_VALUE = re.compile(r"eyJ[\w-]{8,}\.[\w-]+|;jsessionid=", re.IGNORECASE)  # a JSON Web Token, a servlet's session
@@ -170,9 +172,9 @@ def _find_secret(path: str) -> str:
 
 
 def _may_be_secret(name: str, value: str) -> bool:
-    compact = "".join(word for word in name.split() if word not in _COUNTED)
-    named = _SECRET.fullmatch(name) is not None or _SECRET_PART.search(compact) is not None
-    return named or (name in _SHORT_NAMES and len(value) >= _LONG)
+    words = name.split()
+    part = any(_SECRET_WORD.fullmatch(word) and word not in _NO_SECRETS for word in words) and words[-1] not in _ABOUT
+    return part or _SECRET.fullmatch(name) is not None or (name in _SHORT_NAMES and len(value) >= _LONG)
 
 
 def _split_words(name: str) -> str:

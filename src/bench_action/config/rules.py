@@ -141,7 +141,9 @@ def _compare_seeds(base: Project, head: Project) -> Iterator[RuleChange]:
 def _differs(base: Project, head: Project, name: str) -> bool:
     """Whether a file, or a folder that `pg_dump` wrote, has other contents in base and in head."""
     before, after = (project.folder / name for project in (base, head))
-    if not before.is_dir() or not after.is_dir():
+    if before.is_dir() != after.is_dir():
+        return before.exists() and after.exists()
+    if not before.is_dir():
         return before.is_file() and after.is_file() and not filecmp.cmp(before, after, shallow=False)
     names = [sorted(path.name for path in folder.iterdir()) for folder in (before, after)]
     return names[0] != names[1] or bool(filecmp.cmpfiles(before, after, names[0], shallow=False)[1])

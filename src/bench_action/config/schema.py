@@ -267,7 +267,8 @@ class Build(Model):
         Field(description="id → value of what `RUN --mount=type=secret` reads; `${NAME}` as in `env`"),
     ] = {}
     cache_from: list[CacheSource] = Field(
-        [], description="images, or `type=registry,…` and `type=gha,…`, with layers that need not be built again"
+        [],
+        description="images, or `type=registry,ref=…` and `type=gha,scope=…`, with layers that need not be built again",
     )
 
 

@@ -35,13 +35,16 @@ def explain_missing(head: Path, base: Path, evidence: Sequence[str]) -> str:
     return ""
 
 
-def find_lfs_pointers(base: Path, head: Path) -> list[str]:
-    """List files of base's tree that are still LFS pointers, and whose counterparts in head are not."""
+def find_lfs_pointers(base: Path, head: Path, *, fetched: bool = False) -> list[str]:
+    """List files of base's tree that are still LFS pointers, and whose counterparts in head are not.
+
+    `fetched`: git-lfs was to fetch them, so that those count as well that head no longer has.
+    """
     names = (path.relative_to(base) for path in islice(base.rglob("*"), _MOST_FILES))
     return sorted(
         str(name)
         for name in names
-        if _is_pointer(base / name) and (head / name).is_file() and not _is_pointer(head / name)
+        if _is_pointer(base / name) and (fetched or (head / name).is_file()) and not _is_pointer(head / name)
     )
 
 

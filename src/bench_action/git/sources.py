@@ -175,7 +175,7 @@ def check_out(
         (scratch / _OWNER).write_text(str(Process.from_pid(os.getpid()) or ""), encoding="ascii")
         base = scratch / _name_tree(scratch, tree.top)
         _Checkout(scratch, warn).write(tree, commit, base)
-        if pointers := find_lfs_pointers(base, tree.top):
+        if pointers := find_lfs_pointers(base, tree.top, fetched=tree.has_lfs):
             why = "git-lfs could not fetch them" if tree.has_lfs else "git-lfs is not installed or not set up here"
             warn(
                 f"in the base revision, {plural(len(pointers), 'file')} of Git LFS could not be read and "

@@ -17,12 +17,16 @@ _API, _SERVER = "https://api.github.com", "https://github.com"
 
 @dataclass(frozen=True, slots=True)
 class WorkflowRun:
-    """The run that a `workflow_run` event is about: its commit, its branch, and the owner of that branch's fork."""
+    """The run that a `workflow_run` event is about: its commit, its branch, and the owner of that branch's fork.
+
+    `failed`: whether one of its jobs failed, or it was cancelled.
+    """
 
     id: int
     head_sha: str
     head_branch: str
     head_owner: str
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,8 @@ def _parse_workflow_run(run: Mapping[str, Any]) -> WorkflowRun | None:
     owner = _get_part(_get_part(run, "head_repository"), "owner").get("login")
     if identity is None or not isinstance(branch, str) or not isinstance(owner, str):
         return None
-    return WorkflowRun(identity, _parse_sha(run.get("head_sha")), branch, owner)
+    failed = run.get("conclusion") in {"failure", "cancelled", "timed_out", "startup_failure"}
+    return WorkflowRun(identity, _parse_sha(run.get("head_sha")), branch, owner, failed)
 
 
 def _read_payload(path: str) -> Mapping[str, Any]:

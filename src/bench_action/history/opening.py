@@ -41,7 +41,7 @@ def is_repository(path: Path) -> bool:
         return False
     if (top := find_top(path.resolve())) is not None:
         raise InputError(
-            f"{path} looks like a bare repository inside of the work tree {top}",
+            f"{path} looks like a bare repository inside the work tree {top}",
             cause="a pull request could have written its files, which name programs that git runs",
             advice="keep the history elsewhere, or name a branch of the repository itself",
         )

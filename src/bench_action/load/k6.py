@@ -38,7 +38,7 @@ LONGEST_S = 60  # that the scenarios of a script may take, as each block has two
 # what k6 says about a request to another server
 _REFUSED = re.compile(r"is in a blacklisted range|no such host|server misbehaving|i/o timeout on lookup")
 _URL = re.compile(r"\w+://[^\s\"\\\\/]+")
-_FALLBACK = re.compile(rb"(\|\||\?\?)\s*(['\"`]).*?\2")  # `__ENV.BASE_URL || "http://localhost:8000"`
+_FALLBACK = re.compile(rb"BASE_URL\s*(\|\||\?\?)\s*(['\"`]).*?\2")  # `__ENV.BASE_URL || "http://localhost:8000"`
 _ADDRESS = re.compile(r"[\d.]+|.*:.*")
 _INSPECT_S = 30.0
 

@@ -14,6 +14,7 @@ SATURATED = 0.7
 _LIVE_WITHOUT_KEEP_ALIVE = 0.98
 _CLOCK_SHARE = 0.01  # NTP corrects a clock by 0.05 % at most, unless it sets it
 _STEAL_PERCENT = 5.0
+_LONG = 2  # timeouts: in less time, requests that are under way at the end count for too much
 _LEAST_WAITED = 0.5  # 0.8 is the least that was seen where nothing was wrong
 _LATE_SHARE, _LATE_S = 0.05, 0.2  # by which several generators may begin one after the other
 _THROTTLED_SHARE = 0.01
@@ -50,7 +51,7 @@ def judge(report: Report, profile: Profile, circumstances: Circumstances) -> lis
     """Warn about everything that is wrong with a run of wrk; each code knows whether it invalidates a trial."""
     faults = [
         *_judge_connections(report, profile, circumstances),
-        *_judge_service(report, circumstances),
+        *_judge_service(report, profile, circumstances),
         *_judge_generator(report, profile, circumstances),
         *_judge_generators(report),
         *_judge_machine(report, circumstances),
@@ -62,13 +63,16 @@ def judge(report: Report, profile: Profile, circumstances: Circumstances) -> lis
 _Faults = Iterator[tuple[Code, str]]
 
 
-def _compute_waited(report: Report) -> float:
-    """Compute which share of their time connections waited for the replies that came, by Little's law.
+def _compute_waited(report: Report, timeout_s: float) -> float:
+    """Compute which share of their time connections spent on requests that were answered, by Little's law.
 
-    It is about 1 in a closed loop. A server that stops answering shows no error: its last requests have no reply.
+    It is about 1 in a closed loop. A server that stops answering shows no error: its last requests have no reply. wrk
+    times no reply that comes later than its timeout: it took that long at least.
     """
     mean_s = report.latency.mean_us / 1e6 if report.latency is not None else 0.0
-    return report.requests * mean_s / max(1e-9, report.connections_live * report.duration_s)
+    late = report.errors.timeout
+    spent_s = (report.requests - late) * mean_s + late * timeout_s
+    return spent_s / max(1e-9, report.connections_live * report.duration_s)
 
 
 def _judge_connections(report: Report, profile: Profile, circumstances: Circumstances) -> _Faults:
@@ -79,14 +83,16 @@ def _judge_connections(report: Report, profile: Profile, circumstances: Circumst
         yield Code.FEWER_CONNECTIONS, f"at most {live} of {wanted} connections were open at the same time"
 
 
-def _judge_service(report: Report, circumstances: Circumstances) -> _Faults:
+def _judge_service(report: Report, profile: Profile, circumstances: Circumstances) -> _Faults:
     errors, sampled = report.errors, circumstances.unexpected
     if not report.requests:
         yield Code.NOTHING_SERVED, "no request was served"
     elif report.requests < report.connections_live:
         yield Code.FEW_REPLIES, f"{report.requests} replies on {report.connections_live} connections"
-    elif circumstances.keep_alive and (waited := _compute_waited(report)) < _LEAST_WAITED:
-        yield Code.STALLED, f"its replies explain only {percent(waited)} of the time that connections waited"
+    waited = _compute_waited(report, profile.timeout)
+    long = report.duration_s >= _LONG * profile.timeout
+    if report.requests >= report.connections_live and long and circumstances.keep_alive and waited < _LEAST_WAITED:
+        yield Code.STALLED, f"connections spent only {percent(waited)} of their time on requests that were answered"
     counters = {name: n for name, n in errors.model_dump().items() if n and name != "connect"}
     if 2 * errors.status > report.requests:  # then replies.py warns that they are most replies
         counters.pop("status", None)

@@ -124,8 +124,8 @@ _ADVICE = {
     Code.APPLICATION_ERRORS: "Error replies do not count towards requests/s; late replies do. Check the application's "
     "log.",
     Code.FEW_REPLIES: "Some connections got no reply, so percentiles describe only those that did. Raise `duration`.",
-    Code.STALLED: "The application stopped answering for a while, and percentiles describe only the rest. Check its "
-    "log, pools and locks.",
+    Code.STALLED: "It answered some connections late or never, or stopped for a while; percentiles describe only the "
+    "replies that came. Check its log, workers, pools and locks.",
     Code.STEAL: "Run again, or use another machine.",
     Code.WIDE_SPREAD: "Something else probably used the machine. Close other programs, or use more and longer blocks.",
     Code.VARIANT_FAILED: "It was not measured. Fix the variant, and run again.",
@@ -175,7 +175,7 @@ _ADVICE = {
     Code.RATE_NOT_REACHED: "Above its capacity, a service shows only how long its queue is. Lower `rate`.",
     Code.SCRIPT_ENDED: "The application's log, and the script run by `k6 run`, may show why.",
     Code.SLO_NOT_HELD: "The objective is too strict for this machine, or `timeout` is too short. Allow more latency.",
-    Code.SCRIPT_FAILS: "Fix the script or what it expects: only if base passes is head judged by it.",
+    Code.SCRIPT_FAILS: "Fix the script or what it expects: head is judged by it only if base passes.",
     Code.SHARD_MISSING: "Its cells did not start or failed a check, or its job was cancelled: the log of that job says "
     "which. Run it again once that is fixed.",
     Code.FEWER_RUNNERS: "There are fewer blocks than planned. The log of its job says why.",

@@ -76,10 +76,9 @@ _REST = {
     "DATABASE": "SELECT schema_name FROM information_schema.schemata",
     "USER": "SELECT user, host FROM mysql.user",
 }
-# connections of clients and of events that run
 _OTHERS = (
-    "SELECT id FROM information_schema.processlist"
-    f" WHERE user NOT IN ('{_OWN}', 'event_scheduler', 'system user', 'unauthenticated user')"
+    "SELECT id FROM information_schema.processlist WHERE id <> connection_id()"
+    " AND user NOT IN ('event_scheduler', 'system user', 'unauthenticated user')"
 )
 _STATISTICS = {
     "innodb_table_stats": "table_name, last_update, n_rows, clustered_index_size, sum_of_other_index_sizes",
@@ -180,7 +179,7 @@ class Mysql:
         """Replace the application's database by a copy of a template; clients that are connected are cut off."""
         self._cut_off()
         if template:
-            self._restore_variables()
+            self._variables = self._variables or self._read_variables()
             self._drop_rest()
         name = template or _PRISTINE
         kept, database = self._templates[name], quote_name(self.login.database)
@@ -196,6 +195,9 @@ class Mysql:
         if kept.columns:
             script.append(f"FLUSH TABLES {', '.join(map(quote_name, kept.columns))};")
         self._run(_OWN, "", "\n".join(script) + "\n", _RENEW_S)
+        if template:
+            self._end_others()  # also what an event of the database that was dropped is still running
+            self._restore_variables()
 
     def analyse(self, patience_s: float) -> None:
         """Collect the planner's statistics on the tables of the application's database."""
@@ -271,10 +273,12 @@ class Mysql:
         statements = [(key, _unescape(text), int(calls), int(n)) for key, calls, n, text in columns]
         return Statements(statements, lost, whole=evading == "0")
 
+    def _read_variables(self) -> dict[str, str]:
+        return dict(row.split("\t", 1) for row in self._execute("SHOW GLOBAL VARIABLES"))
+
     def _restore_variables(self) -> None:
-        """Undo what a subject has set for the whole server since the first call, if it may be set while it runs."""
-        found = dict(row.split("\t", 1) for row in self._execute("SHOW GLOBAL VARIABLES"))
-        self._variables = self._variables or found
+        """Undo what a subject has set for the whole server since they were read, if it may be set while it runs."""
+        found = self._read_variables()
         for name, value in self._variables.items():
             if found.get(name) != value:
                 restored = _write_value(_unescape(value))
@@ -284,12 +288,20 @@ class Mysql:
         """Drop what a subject has left outside of its database: events, other databases and accounts.
 
         Databases and accounts stay that were there at the first call, as `setup` may have made them. Of events, which
-        run on their own, only those of the image stay, and what one is running is ended.
+        run on their own, only those of the image stay, and none runs until variables are restored.
         """
+        self._execute("SET GLOBAL event_scheduler = OFF", tolerated="ERROR 1290")  # it is disabled for good
         for kind in _REST:
             found = self._list_rest(kind)
             for row in found - self._rest.setdefault(kind, found):
                 self._execute(f"DROP {kind} IF EXISTS {_name_rest(kind, row)}", tolerated="ERROR 1396")  # a role
+        self._end_others()
+
+    def _end_others(self) -> None:
+        """End all connections but this one: of clients, and of events, which may run as any account."""
+        for database in [*self._sessions]:
+            if database != _OWN:
+                self._forget(database)
         for client in self._execute(_OTHERS):
             self._execute(f"KILL {client}", tolerated="ERROR 1094")  # it may have ended by now
 

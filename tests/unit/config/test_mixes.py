@@ -234,6 +234,7 @@ def test_read_mixes__refuses_long_codes_and_keys(tmp_path: Path) -> None:
 
 def test_read_mixes__words_that_only_begin_like_secrets_are_none(tmp_path: Path) -> None:
     query = "author=jake&authorId=7&tokens_used=5&country_code=DE&code=SUMMER20&key=name&pinned=1&design=2&sessions=3"
+    query += "&bypass_warnings=1&tokenizer=bert&secretary_id=4&session_type=yoga&token_count=5"
     (tmp_path / "urls.txt").write_text(f"/articles?{query}\n")
     (route,) = read(tmp_path, urls="urls.txt").routes
     assert route.paths == (f"/articles?{query}",)

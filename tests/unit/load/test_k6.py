@@ -145,6 +145,11 @@ def test_parse_k6_report__a_script_that_requests_another_server_is_refused_by_it
     naming = SCRIPT.with_files([("load/buy.js", b"http.get('http://10.1.2.3/login')")], "load/buy.js", "0123")
     with pytest.raises(InputError, match=r"requests another server, http://10.1.2.3"):
         parse_k6_report(said, naming, TURN, "web · buy")
+    fallback = SCRIPT.with_files([("load/buy.js", b"__ENV.BASE_URL || 'http://10.1.2.3'")], "load/buy.js", "0123")
+    assert parse_k6_report(said, fallback, TURN, "web · buy").elsewhere == "http://10.1.2.3"
+    other = SCRIPT.with_files([("load/buy.js", b"__ENV.AUTH_URL || 'http://10.1.2.3'")], "load/buy.js", "0123")
+    with pytest.raises(InputError, match=r"requests another server"):
+        parse_k6_report(said, other, TURN, "web · buy")
     sent = parse_k6_report(said, SCRIPT, TURN, "web · buy")  # by a redirect
     assert sent.elsewhere == "http://10.1.2.3"
     printed = 'level=info msg="lookup db: no such host" source=console\n'  # by the script, of what it received

@@ -86,6 +86,12 @@ def test_judge__a_server_that_stops_answering_shows_no_error() -> None:
     assert codes(replace(VALID, requests=5100)) == []
     assert codes(replace(VALID, requests=4900)) == [Code.STALLED]
     assert codes(replace(VALID, requests=4900), replace(CIRCUMSTANCES, keep_alive=False)) == []  # opened again
+    assert codes(replace(VALID, requests=4900, duration_s=3.0, wall_s=3.1)) == []  # too short to tell
+
+
+def test_judge__replies_after_the_timeout_have_taken_that_long_at_least() -> None:
+    late = replace(VALID, requests=1600, latency=None, errors=Errors(timeout=1600))
+    assert codes(late) == [Code.APPLICATION_ERRORS]
 
 
 @pytest.mark.parametrize("name", ["read", "write", "status", "timeout"])

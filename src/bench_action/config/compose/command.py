@@ -24,13 +24,11 @@ _NEW = re.compile(r"\s*(docker compose version )?v?([2-9]|\d{2,})\.", re.IGNOREC
 # what compose quotes of a file's lines, which may be values of an environment file
 _CONTENT = (
     (re.compile(r"unexpected character .*? in variable name\b.*"), "unexpected character in the name of a variable"),
-    (
-        re.compile(r"(unterminated quoted value|[Ii]nvalid template:|invalid interpolation format for \S+|near) .*"),
-        r"\1 …",
-    ),
+    (re.compile(r"(?i)(unterminated quoted value|invalid template:|invalid interpolation format|near) .*"), r"\1 …"),
     (re.compile(r"(cannot unmarshal \S+) `.*`"), r"\1 …"),
 )
-_INTERPOLATION = "invalid interpolation format"  # the whole value follows, on the next lines
+# the whole value follows it, on the next lines; another line may say what is missing
+_INTERPOLATION, _REQUIRED = "invalid interpolation format", "required variable"
 _OBSOLETE = "attribute `version` is obsolete"
 _INSTALL = (
     "install compose (Debian: `apt-get install docker-compose`; Ubuntu: `docker-compose-v2`; Docker's own packages: "
@@ -165,8 +163,8 @@ def _split_log(text: str) -> tuple[list[str], list[str]]:
             warnings.append(logged[2].replace('\\"', '"'))
         else:
             others.append(_hide_content(logged[2].replace('\\"', '"') if logged is not None else line))
-            if _INTERPOLATION in others[-1]:
-                break
+    hidden = next((number for number, line in enumerate(others) if _INTERPOLATION in line.lower()), len(others))
+    others = [line for number, line in enumerate(others) if number <= hidden or _REQUIRED in line]
     return list(dict.fromkeys(warning for warning in warnings if _OBSOLETE not in warning)), others
 
 

@@ -49,7 +49,7 @@ class Seeder:
 
     def leave_out_last_files(self) -> "Seeder":
         """Leave out the files after the last command: nothing needs them but what reads the databases."""
-        steps = self.project.config.seed
+        steps = sorted(self.project.config.seed, key=lambda step: step.after == "ready")  # the order in which they run
         count = max((number for number, step in enumerate(steps, 1) if step.run), default=0)
         config = self.project.config.model_copy(update={"seed": steps[:count]})
         return replace(self, project=replace(self.project, config=config))

@@ -49,7 +49,15 @@ def test_find_compose__only_a_known_version_is_asked_for_json(tmp_path: Path, pr
         ('Invalid template: "hunter2${"', "Invalid template: …"),
         (
             "invalid interpolation format for services.web.environment.DB.\nYou may need to escape any $.\nhunter2${",
-            "invalid interpolation format for services.web.environment.DB",
+            "invalid interpolation format …",
+        ),
+        (
+            'Invalid interpolation format for "environment" option in service "web": "hunter2${"',
+            "interpolation format …",
+        ),
+        (
+            "invalid interpolation format for a.b.\nYou may need to escape.\nhunter2\nrequired variable X is missing",
+            "invalid interpolation format …; required variable X is missing",
         ),
         ("services.web additional properties 'imge' not allowed", "additional properties 'imge' not allowed"),
     ],
