@@ -39,14 +39,14 @@ class Checkout:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class BaselineChoice:
     """The revision to compare with, if any, and a line for the log that says what is compared and why."""
 
     baseline: str | None
     why: str
 
 
-def choose_revisions(baseline: str, event: Event, access: Access | None, folder: Path) -> Choice:
+def choose_revisions(baseline: str, event: Event, access: Access | None, folder: Path) -> BaselineChoice:
     """Choose what is compared. `baseline`: the action's input. `folder`: the configuration's.
 
     Raises InputError if HEAD does not belong to the event, as a verdict on another commit would be reported as the pull
@@ -63,17 +63,19 @@ def choose_revisions(baseline: str, event: Event, access: Access | None, folder:
     if baseline != _AUTO:
         revision = None if baseline == _NONE else baseline
         why = f"compared with {_make_safe(baseline)}" if revision else "measured alone"
-        return Choice(revision, f"{_describe(event, checkout)}: {why}, as requested by `baseline`")
+        return BaselineChoice(revision, f"{_describe(event, checkout)}: {why}, as requested by `baseline`")
     if event.pull is not None:
         return _choose_pull_base(event, checkout, access)
     if event.name == "merge_group" and event.base_sha:
-        return Choice(event.base_sha, f"{_describe(event, checkout)}: compared with its base {event.base_sha[:_SHORT]}")
+        return BaselineChoice(
+            event.base_sha, f"{_describe(event, checkout)}: compared with its base {event.base_sha[:_SHORT]}"
+        )
     why = "the default branch is" if event.on_default_branch else "nothing to compare with,"
-    return Choice(None, f"{_describe(event, checkout)}: {why} measured alone; set `baseline:` to compare")
+    return BaselineChoice(None, f"{_describe(event, checkout)}: {why} measured alone; set `baseline:` to compare")
 
 
 def require_no_configuration(
-    choice: Choice, event: Event, folder: Path, environ: Mapping[str, str] | None = None
+    choice: BaselineChoice, event: Event, folder: Path, environ: Mapping[str, str] | None = None
 ) -> None:
     """Raise InputError if the code that an event brings has no bench.yml, and what it is compared with has one."""
     base = choice.baseline
@@ -186,19 +188,19 @@ def _add_commits(event: Event, access: Access | None) -> Event:
     return replace(event, base_sha=base, head_sha=head)
 
 
-def _choose_pull_base(event: Event, checkout: Checkout, access: Access | None) -> Choice:
+def _choose_pull_base(event: Event, checkout: Checkout, access: Access | None) -> BaselineChoice:
     """Choose the first parent of the pull request's merge commit or, if HEAD is not one, the merge base."""
     subject = _describe(event, checkout)
     if len(checkout.parents) == 2 and checkout.parents[1] == event.head_sha:
         base = checkout.parents[0]
-        return Choice(base, f"{subject}: compared with {base[:_SHORT]}, which it would be merged into")
+        return BaselineChoice(base, f"{subject}: compared with {base[:_SHORT]}, which it would be merged into")
     if access is None:
         raise InputError(
             "`baseline: auto` needs a token if HEAD is not the merge commit of the pull request",
             advice="leave `github-token` out, set `baseline`, or remove `ref` from actions/checkout",
         )
     base = fetch_merge_base(access, event.base_sha, event.head_sha)
-    return Choice(base, f"{subject}: compared with {base[:_SHORT]}, where it left its base branch")
+    return BaselineChoice(base, f"{subject}: compared with {base[:_SHORT]}, where it left its base branch")
 
 
 def _describe(event: Event, checkout: Checkout) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from bench_action.config.load import Project
 from bench_action.model.wording import plural
 from bench_action.report.table import Table
-from bench_action.verify.tryout import Attempt, Tryout
+from bench_action.verify.tryout import TriedRequest, Tryout
 
 _HEADINGS = ("Request", "Status", "Bytes", "Queries", "Cache", "Time")
 _LONGEST_REQUEST = 38
@@ -15,7 +15,7 @@ _MOST_ROUTES = 8
 _WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE")
 
 
-def tabulate_attempts(attempts: Sequence[Attempt]) -> Table:
+def tabulate_attempts(attempts: Sequence[TriedRequest]) -> Table:
     """Tabulate requests: status, bytes of the reply, queries, cache commands and time, in at most 80 columns."""
     rows: list[tuple[str, ...]] = []
     subjects = list(dict.fromkeys(attempt.subject for attempt in attempts))
@@ -27,7 +27,7 @@ def tabulate_attempts(attempts: Sequence[Attempt]) -> Table:
     return Table(_HEADINGS, (False, True, True, True, True, True), tuple(rows))
 
 
-def _make_row(attempt: Attempt, *, is_unique: bool) -> tuple[str, ...]:
+def _make_row(attempt: TriedRequest, *, is_unique: bool) -> tuple[str, ...]:
     reply, work = attempt.reply, attempt.work
     name = name_request(attempt)
     return (
@@ -69,12 +69,12 @@ def list_hints(tryout: Tryout, project: Project) -> list[str]:
     return lines
 
 
-def name_request(attempt: Attempt) -> str:
+def name_request(attempt: TriedRequest) -> str:
     """Name a request by its method and path."""
     return f"{attempt.request.method} {attempt.request.path}"
 
 
-def _explain_reply(attempt: Attempt) -> Iterator[str]:
+def _explain_reply(attempt: TriedRequest) -> Iterator[str]:
     """Explain a reply that is not what the profile or the check expects."""
     first, reply, name = attempt.first, attempt.reply, _name_with_subject(attempt)
     if attempt.is_expected:
@@ -106,7 +106,7 @@ def _explain_reply(attempt: Attempt) -> Iterator[str]:
         yield f"{name} answers {reply.status}, which is not what is expected{text}"
 
 
-def _explain_work(attempt: Attempt) -> Iterator[str]:
+def _explain_work(attempt: TriedRequest) -> Iterator[str]:
     """Explain what a good reply may hide: no data, writing, and replies that vary."""
     name, work = _name_with_subject(attempt), attempt.work
     reads = attempt.request.method in {"GET", "HEAD", "OPTIONS"}
@@ -142,7 +142,7 @@ def _list_missing_parts(tryout: Tryout, project: Project) -> Iterator[str]:
         yield "no `checks`: a wrong page with the right status would be measured"
 
 
-def _name_with_subject(attempt: Attempt) -> str:
+def _name_with_subject(attempt: TriedRequest) -> str:
     return f"{attempt.subject}: {name_request(attempt)}"
 
 
@@ -152,7 +152,7 @@ def _quote(text: str) -> str:
     return f": {_shorten(line, _LONGEST_QUOTE)}" if line else ""
 
 
-def _quote_log(attempt: Attempt) -> str:
+def _quote_log(attempt: TriedRequest) -> str:
     if not attempt.log:
         return ". Its log is empty"
     return ". The last lines of its log:" + "".join(f"\n    | {line}" for line in attempt.log)

@@ -85,7 +85,7 @@ def _find_statements(base: Sequence[Trial], head: Sequence[Trial]) -> Iterator[F
             )
 
 
-class Load(NamedTuple):
+class LoadErrors(NamedTuple):
     """What a cell answered under load in one block, in all of its tracks. `wrong`: most replies, as samples show."""
 
     requests: int
@@ -98,14 +98,14 @@ class Load(NamedTuple):
         return self.wrong or self.errors > _ERRORS * self.requests
 
 
-def list_loads(trials: Sequence[Trial], cell: Cell) -> list[Load]:
+def list_loads(trials: Sequence[Trial], cell: Cell) -> list[LoadErrors]:
     """List what a cell answered under load, block by block. Late replies are no errors."""
     blocks: dict[tuple[int, str, int], list[Trial]] = {}
     for trial in trials:
         if trial.cell == str(cell) and trial.phase in (*LOADED_PHASES, "rate"):
             blocks.setdefault((trial.shard, trial.phase, trial.block), []).append(trial)
     return [
-        Load(
+        LoadErrors(
             sum(trial.requests for trial in own),
             sum(trial.errors.total - trial.errors.timeout for trial in own),
             any(trial.answers_wrongly for trial in own),

@@ -17,7 +17,7 @@ from bench_action.compare.evidence import Evidence, build_evidence, build_paired
 from bench_action.compare.gating import judge_losses
 from bench_action.compare.objectives import build_rate_evidence
 from bench_action.compare.summary import trial_values
-from bench_action.compare.uncompared import Attempt, explain_few_blocks, explain_uncompared
+from bench_action.compare.uncompared import PairAttempt, explain_few_blocks, explain_uncompared
 from bench_action.config.gates import (
     ALONE,
     AT_RATE,
@@ -138,7 +138,7 @@ def _compare_pair(trials: Sequence[Trial], pair: Pair, rules: Rules) -> list[Com
         if RATE not in found and (solo := _compare_cells_alone(RATE, trials, pair)):
             found[RATE] = solo
     else:
-        attempt = Attempt(pair, trials, rules.shortage)
+        attempt = PairAttempt(pair, trials, rules.shortage)
         if not pair.head.route:
             _ungate_unused_services(found, attempt)
         for metric, gate in rules.gates.items():
@@ -232,7 +232,7 @@ def _values_by_block(metric: str, trials: Sequence[Trial]) -> dict[int, float]:
     return {trial.block: values[metric] for trial in valid if metric in (values := trial_values(trial))}
 
 
-def _ungate_unused_services(found: dict[str, Comparison], attempt: Attempt) -> None:
+def _ungate_unused_services(found: dict[str, Comparison], attempt: PairAttempt) -> None:
     """Remove the gate from the cost of services that requests do not use: it is noise."""
     for metric in find_unused_services(attempt.trials, attempt.pair):
         unmeasured = found.get(metric, build_unmeasured(metric, attempt.pair))
@@ -255,7 +255,7 @@ def _ungate(comparison: Comparison, reason: str) -> Comparison:
     )
 
 
-def _report_uncompared(metric: str, attempt: Attempt, gate: Gate) -> Comparison:
+def _report_uncompared(metric: str, attempt: PairAttempt, gate: Gate) -> Comparison:
     """Report a gated metric that no block compares: the figure of each side alone, if there is one, and the reason."""
     alone = _compare_cells_alone(metric, attempt.trials, attempt.pair) if metric in PAIRED else None
     update = {
@@ -268,7 +268,7 @@ def _report_uncompared(metric: str, attempt: Attempt, gate: Gate) -> Comparison:
     return (alone or build_unmeasured(metric, attempt.pair)).model_copy(update=update)
 
 
-def _add_reason(comparison: Comparison, attempt: Attempt) -> Comparison:
+def _add_reason(comparison: Comparison, attempt: PairAttempt) -> Comparison:
     """Add why blocks did not decide, unless the change that they found is the reason."""
     if comparison.verdict != "inconclusive" or not comparison.blocks:
         return comparison
@@ -280,7 +280,7 @@ def _add_reason(comparison: Comparison, attempt: Attempt) -> Comparison:
     return comparison
 
 
-def _let_stand_in(found: dict[str, Comparison], attempt: Attempt) -> None:
+def _let_stand_in(found: dict[str, Comparison], attempt: PairAttempt) -> None:
     """Let CPU/request stand in for requests/s, or the other way round.
 
     CPU/request stands in if duets had unequal shares of the CPU and nothing else is wrong: costs do not depend on

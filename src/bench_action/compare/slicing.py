@@ -16,7 +16,7 @@ from bench_action.stats.nested import Noise, Spread, choose_slice, estimate_nois
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class SlicingChoice:
     """The length of the slices after the first blocks, and what it is based on.
 
     `blocks`: how many were measured before, with slices of `first_s`. `cost_s`: what a block takes beyond its slice.
@@ -32,7 +32,7 @@ class Choice:
         return self.blocks + int(max(0.0, seconds) / (self.cost_s + self.slice_s))
 
 
-def choose(blocks: Sequence[PairedBlock], blocks_s: Sequence[float], phase: PairPhase, seconds: float) -> Choice:
+def choose(blocks: Sequence[PairedBlock], blocks_s: Sequence[float], phase: PairPhase, seconds: float) -> SlicingChoice:
     """Choose the length of the later slices of a pair, which has `seconds` left.
 
     `blocks` are those measured so far, and `blocks_s` what they took; a block that was dropped is only in the latter.
@@ -40,10 +40,10 @@ def choose(blocks: Sequence[PairedBlock], blocks_s: Sequence[float], phase: Pair
     cost_s = max(0.0, fmean(blocks_s) - phase.slice)
     noise = estimate_block_noise(blocks, phase.slice)[0]
     length = choose_slice(noise, cost_s, phase.lengths, seconds, [phase.slice] * len(blocks_s))
-    return Choice(length, phase.slice, len(blocks_s), cost_s)
+    return SlicingChoice(length, phase.slice, len(blocks_s), cost_s)
 
 
-def describe_noise(pair: str, choice: Choice, blocks: Sequence[PairedBlock]) -> NoiseSource:
+def describe_noise(pair: str, choice: SlicingChoice, blocks: Sequence[PairedBlock]) -> NoiseSource:
     """Describe where the noise of a pair's blocks came from, for the result."""
     groups = {s: [b for b in blocks if int(b.base[0].duration_s) == s] for s in (choice.slice_s, choice.first_s)}
     slice_s = max(groups, key=lambda length: len(groups[length]))

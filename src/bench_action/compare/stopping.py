@@ -11,7 +11,7 @@ from bench_action.compare.evidence import build_evidence, build_paired_evidence,
 from bench_action.compare.explain import list_loads
 from bench_action.compare.gating import UNCONFIRMED, confirms, judge_losses
 from bench_action.compare.rates import find_missed_rates
-from bench_action.compare.slicing import Choice, choose, describe_noise
+from bench_action.compare.slicing import SlicingChoice, choose, describe_noise
 from bench_action.config.gates import AT_RATE, COST, PAIRED, RATE, TAIL, Gates
 from bench_action.model.result import NoiseSource, PhaseName, Trial, Verdict, split_route
 from bench_action.plan.blocks import PAIRED_PHASES, Block, ElapsedTime, Pair, fit_slices
@@ -46,7 +46,7 @@ class Decider:
     rate_blocks: int = 0
     _budgets_s: dict[PhaseName, float] = field(default_factory=dict)
     _caps: dict[Key, int] = field(default_factory=dict)
-    _choices: dict[str, Choice] = field(default_factory=dict)
+    _choices: dict[str, SlicingChoice] = field(default_factory=dict)
     _over: dict[Key, Ended] = field(default_factory=dict)
     _broken: set[str] = field(default_factory=set)
 

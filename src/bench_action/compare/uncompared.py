@@ -16,7 +16,7 @@ _NAMES = {ALONE: "with one connection", AT_RATE: "at a fixed rate", OBJECTIVE: "
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class PairAttempt:
     """Everything that was measured of a pair. `shortage` says what took the time; empty without a time limit."""
 
     pair: Pair
@@ -45,7 +45,7 @@ class Attempt:
         return len({(t.phase, t.block) for t in self.trials if t.pair == str(self.pair) and t.phase in phases})
 
 
-def explain_uncompared(metric: str, attempt: Attempt) -> str:
+def explain_uncompared(metric: str, attempt: PairAttempt) -> str:
     """Say why no block compares a metric, as a clause."""
     if metric in EXACT:
         cells = {str(attempt.pair.base), str(attempt.pair.head)}
@@ -64,7 +64,7 @@ def explain_uncompared(metric: str, attempt: Attempt) -> str:
     return "; ".join(filter(None, (f"no block {blocks} was measured", attempt.shortage)))
 
 
-def explain_few_blocks(metric: str, blocks: int, attempt: Attempt) -> str:
+def explain_few_blocks(metric: str, blocks: int, attempt: PairAttempt) -> str:
     """Say why too few blocks compare a metric for a verdict, as a clause."""
     if metric == "requests_per_second" and attempt.faults:
         few = f"only {plural(blocks, 'block')} in turn could be measured, but a verdict needs {LEAST_BLOCKS}"

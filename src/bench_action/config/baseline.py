@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from bench_action.config.levels import find_profile, spread_levels
 from bench_action.config.load import (
-    Place,
+    ConfigPlace,
     Project,
     fill_in_commit,
     find_counterpart_root,
@@ -92,13 +92,13 @@ def load_base(
     base's is invalid, head's replaces it, so that the change that fixes it can be measured.
     """
     file = Path(os.path.normpath(folder / (moved_from or head.file)))
-    place = Place(folder, root := find_counterpart_root(head, folder), head.root)
+    place = ConfigPlace(folder, root := find_counterpart_root(head, folder), head.root)
     adopted = replace(head, folder=folder, root=root)
     if not file.is_file():
         own = _read_with_own_compose_file(head, place, environ, secrets) or (adopted if adopts else None)
         return _replace_configuration(own, head, commit) if own else _without_configuration(head, folder, commit)
     try:
-        reading = read_config(file, root, environ, secrets, Place(file.parent, root, head.root))
+        reading = read_config(file, root, environ, secrets, ConfigPlace(file.parent, root, head.root))
     except InputError:
         own = _read_with_own_compose_file(head, place, environ, secrets) or adopted
         return _replace_configuration(own, head, commit)
@@ -125,7 +125,7 @@ def _narrow(own: Project, head: Project, commit: str, variants: Sequence[str], p
 
 
 def _read_with_own_compose_file(
-    head: Project, place: Place, environ: Mapping[str, str], secrets: Secrets
+    head: Project, place: ConfigPlace, environ: Mapping[str, str], secrets: Secrets
 ) -> Project | None:
     """Read head's configuration with base's compose file; None if head uses none, or base has none that fits."""
     if not head.compose:

@@ -183,7 +183,7 @@ def load_policy(preset: str) -> Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ConfigReading:
     """A configuration, and what the compose file behind it says. `health_path`: of its application's healthcheck."""
 
     config: Config
@@ -193,7 +193,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ConfigPlace:
     """A folder in which a configuration's paths are looked up, and the root that they must be in.
 
     `spare`: the root of head, if this is base: environment files that base lacks are copied, as few are under git.
@@ -205,13 +205,13 @@ class Place:
 
 
 def read_config(
-    file: Path, root: Path, environ: Mapping[str, str], secrets: Secrets, place: Place | None = None
-) -> Reading:
+    file: Path, root: Path, environ: Mapping[str, str], secrets: Secrets, place: ConfigPlace | None = None
+) -> ConfigReading:
     """Read and check a configuration and its compose file, but not the other files it names.
 
     `place`: where its compose file is, if not next to it. Raises InputError, with the line if known.
     """
-    place = place or Place(file.parent.resolve(), root)
+    place = place or ConfigPlace(file.parent.resolve(), root)
     document = _Document(None, {}) if _is_compose_file(file) else _read_document(file, root)
     inputs = _check(ComposeInputs, file, document)
     data = document.data if isinstance(document.data, dict) else {}
@@ -221,7 +221,7 @@ def read_config(
     elif "compose" not in data and _needs_compose(data):
         compose = _find_compose(file, place)
     if compose is None:
-        return Reading(read_mixes(_check(Config, file, document), file.parent, root))
+        return ConfigReading(read_mixes(_check(Config, file, document), file.parent, root))
     found = read_compose_project(
         compose,
         place.folder,
@@ -234,7 +234,7 @@ def read_config(
     reading = convert_project(found, place.folder, place.root, find_choice(data, found.services))
     merged = _Document(document.node, merge(data, reading), reading.file)
     config = read_mixes(_check(Config, file, merged), file.parent, root)
-    return Reading(config, reading.file, _list_notes(file, data, reading), reading.health_path)
+    return ConfigReading(config, reading.file, _list_notes(file, data, reading), reading.health_path)
 
 
 def _is_compose_file(file: Path) -> bool:
@@ -250,7 +250,7 @@ def _needs_compose(data: Mapping[str, Any]) -> bool:
     return any(isinstance(body, dict) and ("service" in body or not {"build", "image"} & set(body)) for body in bodies)
 
 
-def _find_compose(file: Path, place: Place) -> Compose | None:
+def _find_compose(file: Path, place: ConfigPlace) -> Compose | None:
     """Find the compose file next to a configuration; None without one. Raises InputError if it is elsewhere."""
     if find_compose_file(place.folder) is not None:
         return Compose()

@@ -26,7 +26,7 @@ _MOST_ROUTES = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class TriedRequest:
     """A request that was sent twice: the first time warms the application up, the second time is counted.
 
     `profile` or `check`: the part of the configuration that it belongs to. `took_s`: until the second reply was read,
@@ -65,7 +65,7 @@ class Tryout:
     `failures`: the rules that subjects break. `error`: what ended verification, if something did.
     """
 
-    attempts: Sequence[Attempt]
+    attempts: Sequence[TriedRequest]
     routes: Mapping[str, Sequence[str]]
     failures: Sequence[Failure] = ()
     error: StackError | None = None
@@ -76,7 +76,7 @@ def try_requests(stack: Stack, project: Project, progress: Progress) -> Tryout:
 
     Checks with `before_sql` are only verified. Raises StackError if a subject exits before all requests were sent.
     """
-    attempts: list[Attempt] = []
+    attempts: list[TriedRequest] = []
     routes = {}
     for subject in stack.subjects:
         stack.admit([subject])
@@ -93,7 +93,7 @@ def try_requests(stack: Stack, project: Project, progress: Progress) -> Tryout:
     return Tryout(attempts, routes, failures)
 
 
-def _try_subject(stack: Stack, project: Project, subject: Subject) -> Iterator[Attempt]:
+def _try_subject(stack: Stack, project: Project, subject: Subject) -> Iterator[TriedRequest]:
     sent = []
     for name, profile in project.requested.items():
         try:
@@ -127,13 +127,13 @@ def _try_request(
     *,
     profile: Profile | None = None,
     check: Check | None = None,
-) -> Attempt:
+) -> TriedRequest:
     first = _send(stack, tape.cut(tape.messages, 0, 1))
     before, began = read_work(subject), time.monotonic()
     reply = _send(stack, tape.cut(tape.messages, 1, 1).number_from(tape.first_serial + 1))
     took_s = time.monotonic() - began
     after = read_work(subject)
-    return Attempt(
+    return TriedRequest(
         subject=subject.name,
         name=name,
         request=wanted,

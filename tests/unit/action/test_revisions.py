@@ -8,7 +8,7 @@ import pytest
 from tests.git import git
 
 from bench_action.action import revisions
-from bench_action.action.revisions import Choice, choose_revisions
+from bench_action.action.revisions import BaselineChoice, choose_revisions
 from bench_action.github.client import Access
 from bench_action.github.event import Event, WorkflowRun
 from bench_action.model.errors import InputError
@@ -192,7 +192,7 @@ def test_baseline_that_is_set_is_used(merged: Path, baseline: str, expected: str
 def test_names_of_branches_are_only_text(merged: Path) -> None:
     event = Event("push", "org/shop", ref="refs/heads/x\n::error::y@octocat<img>")
     choice = choose_revisions("auto", event, None, merged)
-    assert isinstance(choice, Choice)
+    assert isinstance(choice, BaselineChoice)
     assert not set("\n@<>:") & set(choice.why.partition(" at ")[0])
 
 

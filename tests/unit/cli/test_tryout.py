@@ -22,7 +22,7 @@ from bench_action.stack.images import Image
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
 from bench_action.verify.failures import Failure
-from bench_action.verify.tryout import Attempt, Tryout, parse_openapi, try_requests
+from bench_action.verify.tryout import TriedRequest, Tryout, parse_openapi, try_requests
 
 pytestmark = pytest.mark.unit
 
@@ -35,7 +35,7 @@ def make_reply(status: int = 200, body: str = "", *, size: int = 100, location: 
     return Reply(status, {}, body.encode(), kept=True, problem=problem, size=size, location=location)
 
 
-def make_attempt(reply: Reply | None = None, profile: Profile | None = PROFILE, **changes: Any) -> Attempt:
+def make_attempt(reply: Reply | None = None, profile: Profile | None = PROFILE, **changes: Any) -> TriedRequest:
     reply = reply or make_reply()
     fields: dict[str, Any] = {
         "subject": "web",
@@ -47,7 +47,7 @@ def make_attempt(reply: Reply | None = None, profile: Profile | None = PROFILE, 
         "work": Work(queries=2, rows=20, cache_commands=1),
         "profile": profile,
     }
-    return Attempt(**{**fields, **changes})
+    return TriedRequest(**{**fields, **changes})
 
 
 def make_project(**config: Any) -> Project:
@@ -58,7 +58,7 @@ def make_project(**config: Any) -> Project:
 COMPLETE = {"seed": "seed.sql", "checks": [{"name": "items"}]}
 
 
-def explain(*attempts: Attempt, **config: Any) -> Sequence[str]:
+def explain(*attempts: TriedRequest, **config: Any) -> Sequence[str]:
     return list_missing(Tryout(attempts, {}), make_project(**{**COMPLETE, **config}))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from bench_action.config.compose.convert import make_name
 from bench_action.config.compose.read import ComposeReading
-from bench_action.config.compose.roles import Choice
+from bench_action.config.compose.roles import RoleChoice
 from bench_action.config.schema import parse_conditions, parse_environment
 
 _ORIGINS = ("build", "image")
@@ -13,7 +13,7 @@ _NORMAL_FORMS = {"env": parse_environment, "depends_on": parse_conditions}
 _WHOLE = frozenset({"ready"})  # keys whose parts exclude each other, so that they are replaced together
 
 
-def find_choice(data: Mapping[str, Any], services: Mapping[str, Any]) -> Choice:
+def find_choice(data: Mapping[str, Any], services: Mapping[str, Any]) -> RoleChoice:
     """Find out which services of a compose file `bench.yml` chooses, keeps and leaves out. `services`: those there are.
 
     A variant that names no service is the service of the same name, unless it has a build or an image, and there is no
@@ -29,7 +29,7 @@ def find_choice(data: Mapping[str, Any], services: Mapping[str, Any]) -> Choice:
             variants[str(name)] = names.get(str(name), str(name))
     own = _mapping(data.get("services"))
     kept = [names.get(name, name) for name, body in own.items() if body is not None]
-    return Choice(variants, kept, [names.get(name, name) for name, body in own.items() if body is None])
+    return RoleChoice(variants, kept, [names.get(name, name) for name, body in own.items() if body is None])
 
 
 def merge(data: Mapping[str, Any], reading: ComposeReading) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from bench_action.config.compose.find import list_compose_files
 from bench_action.config.compose.parse import ComposeService, Mount, parse_service, unescape
 from bench_action.config.compose.roles import (
     COMPLETED,
-    Choice,
+    RoleChoice,
     Roles,
     choose_roles,
     find_danger,
@@ -110,7 +110,7 @@ def parse_project(answer: Answer, root: Path, file: str, variables: Mapping[str,
     return ComposeProject(services, defined, file, answer.warnings, variables)
 
 
-def convert_project(project: ComposeProject, folder: Path, root: Path, choice: Choice) -> ComposeReading:
+def convert_project(project: ComposeProject, folder: Path, root: Path, choice: RoleChoice) -> ComposeReading:
     """Convert what compose printed into services and variants. `folder`: that their paths become relative to."""
     roles = choose_roles(project.services, choice, project.file)
     notes = Notes([f"compose: {warning}" for warning in project.warnings])
@@ -193,7 +193,7 @@ def _find_kind(service: ComposeService, roles: Roles) -> str:
     return "other" if service.build is not None or service.name in roles.once else guess_kind(service.image)
 
 
-def _note_roles(roles: Roles, choice: Choice, notes: Notes) -> None:
+def _note_roles(roles: Roles, choice: RoleChoice, notes: Notes) -> None:
     if not choice.variants:
         notes.add(f"measured: {', '.join(service.name for service in roles.variants.values())}")
     for role, names in (("runs once, before the rest", roles.once), ("works in the background", roles.workers)):

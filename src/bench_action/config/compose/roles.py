@@ -38,7 +38,7 @@ class NothingBuiltError(InputError):
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class RoleChoice:
     """What `bench.yml` says: variant → service, services that it keeps, and those that it leaves out (null)."""
 
     variants: Mapping[str, str] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Roles:
     left_out: Mapping[str, str]
 
 
-def choose_roles(services: Mapping[str, ComposeService], choice: Choice, file: str) -> Roles:
+def choose_roles(services: Mapping[str, ComposeService], choice: RoleChoice, file: str) -> Roles:
     """Choose each service's role. Raises InputError if it is not clear what is measured, or it cannot be."""
     services = _share_builds(services)
     variants = choice.variants or _name_variant(find_application(services, file))
@@ -236,7 +236,7 @@ def _find_needed(
 
 
 def _list_left_out(
-    services: Mapping[str, ComposeService], targets: Collection[str], needed: Collection[str], choice: Choice
+    services: Mapping[str, ComposeService], targets: Collection[str], needed: Collection[str], choice: RoleChoice
 ) -> Iterator[tuple[str, str]]:
     for name, service in services.items():
         if name in targets or name in needed:

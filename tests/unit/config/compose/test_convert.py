@@ -8,7 +8,7 @@ from tests.unit.config.compose.project import add_context, configure, read
 from bench_action.config.compose.command import Answer
 from bench_action.config.compose.convert import make_name, make_secret_mark
 from bench_action.config.compose.read import convert_project, parse_project
-from bench_action.config.compose.roles import Choice
+from bench_action.config.compose.roles import RoleChoice
 from bench_action.config.schema import File
 from bench_action.model.errors import InputError
 
@@ -162,13 +162,13 @@ def test_secrets_of_the_workflow__never_reach_the_configuration(tmp_path: Path) 
         }
     }
     project = parse_project(Answer({"services": services}), tmp_path, "compose.yaml", {"TOKEN": mark})
-    env = convert_project(project, tmp_path, tmp_path, Choice()).variants["web"]["env"]
+    env = convert_project(project, tmp_path, tmp_path, RoleChoice()).variants["web"]["env"]
     assert env == {"URL": "https://${TOKEN}@x", "SHELL_LIKE": "$${HOME}"}
 
     services["web"]["command"] = ["serve", mark]
     project = parse_project(Answer({"services": services}), tmp_path, "compose.yaml", {"TOKEN": mark})
     with pytest.raises(InputError, match="`command` of web contains the secret TOKEN"):
-        convert_project(project, tmp_path, tmp_path, Choice())
+        convert_project(project, tmp_path, tmp_path, RoleChoice())
 
 
 @pytest.mark.parametrize(
