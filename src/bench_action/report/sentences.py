@@ -12,6 +12,7 @@ from bench_action.report.change import fails_gate, has_meaning, list_comparisons
 from bench_action.report.pace import Pace, measure_pace
 
 _ONE = {"queries": "query", "rows": "row", "cache commands": "cache command"}
+_PART_NAMES = {"db": "the database", "cache": "the cache"}
 _SEEN = frozenset({"keep-alive-changed", "connections-held"})  # codes of findings that are not counted
 _CPU = {
     "cpu_ms_per_request": ("needs", "CPU"),
@@ -102,10 +103,10 @@ def _causes(result: Result, comparisons: Sequence[Comparison]) -> Iterator[str]:
         if changed := messages.get(cell):
             yield f"`{cell}`{', counted exactly' if cell in counted else ''}: {'; '.join(changed)}."
             continue
-        yield from _explain_loss(cell, cells[cell])
+        yield from _explain_loss(result, cell, cells[cell])
 
 
-def _explain_loss(cell: str, metrics: Mapping[str, Comparison]) -> Iterator[str]:
+def _explain_loss(result: Result, cell: str, metrics: Mapping[str, Comparison]) -> Iterator[str]:
     """Explain a loss of a cell in which nothing that was counted has changed."""
     latency, cpu = metrics.get("latency_p50_us"), metrics.get("cpu_ms_per_request")
     waits = any(is_loss(c) for metric, c in metrics.items() if metric in AT_RATE and metric.startswith("latency"))
@@ -122,7 +123,27 @@ def _explain_loss(cell: str, metrics: Mapping[str, Comparison]) -> Iterator[str]
     elif (database := metrics.get("db_cpu_ms_per_request")) is not None and is_loss(database):
         yield f"`{cell}` makes the same queries, but the database needs more CPU for them: a lost index, or a plan?"
     elif (total := metrics.get("total_cpu_ms_per_request")) is not None and is_loss(total):
-        yield f"`{cell}` needs no more CPU itself, but its services do."
+        yield f"`{cell}` needs no more CPU itself, but its services do{_name_costlier_part(result, cell)}."
+
+
+def _name_costlier_part(result: Result, cell: str) -> str:
+    """Name the service or worker whose CPU/request grew most, with both figures; empty if none is known."""
+    costs: dict[str, dict[str, float]] = {}
+    for side in ("base", "head"):
+        own = [t for t in result.trials if t.phase == "duet" and t.side == side and t.valid and t.pair == cell]
+        requests = sum(trial.requests for trial in own)
+        for part in dict.fromkeys(name for trial in own for name in trial.cpu_ms) if requests else ():
+            costs.setdefault(part, {})[side] = sum(trial.cpu_ms.get(part, 0.0) for trial in own) / requests
+    grown = {
+        part: both["head"] - both.get("base", 0.0)
+        for part, both in costs.items()
+        if "head" in both and part not in {"application", "generator"}
+    }
+    if not grown or max(grown.values()) <= 0:
+        return ""
+    part = max(grown, key=lambda each: grown[each])
+    before, after = (numbers.metric_value(costs[part].get(side, 0.0), "ms") for side in ("base", "head"))
+    return f": {_PART_NAMES.get(part, part)}, {before} → {after} per request"
 
 
 def _is_unchanged(c: Comparison | None) -> bool:

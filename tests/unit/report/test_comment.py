@@ -9,12 +9,13 @@ import pytest
 from cmarkgfm.cmark import Options
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.unit.factories import make_compared, make_comparison, make_paired, make_result, warn
+from tests.unit.factories import make_compared, make_comparison, make_duet, make_paired, make_result, warn
 
 from bench_action.model.errors import StackError
 from bench_action.model.result import Finding, NotCompared, Result, RuleChange, Statement
 from bench_action.model.warning import Code
 from bench_action.report.comment import LONGEST, Links, render_comment, render_failure
+from bench_action.report.sentences import list_causes
 from bench_action.report.templating import escape_text
 
 pytestmark = pytest.mark.unit
@@ -79,6 +80,26 @@ def test_comment__names_what_base_s_rules_do_not_judge() -> None:
     ):
         result = make_compared(make_paired(1003)).model_copy(update={"rules": "base", "rule_changes": changes})
         assert f"It was judged by {said}" in comment(result)
+
+
+def test_list_causes__name_the_worker_that_needs_more_cpu() -> None:
+    duets = [
+        trial.model_copy(
+            update={"cpu_ms": {"application": 2000.0, "db": 400.0, "celery": 400.0 if trial.side == "base" else 1600.0}}
+        )
+        for block in range(1, 6)
+        for trial in make_duet(block)
+    ]
+    lost = make_comparison(
+        metric="total_cpu_ms_per_request", base_value=0.7, head_value=1.0, ratio=1.43, difference=0.3, gate=0.03
+    )
+    result = make_result(duets, comparisons=(lost,), verdict="regressed")
+    (cause,) = list_causes(result)
+    assert cause == (
+        "`aiohttp · article-500` needs no more CPU itself, but its services do: celery, 0.10 ms → 0.40 ms per request."
+    )
+    (unknown,) = list_causes(result.model_copy(update={"trials": ()}))
+    assert unknown.endswith("but its services do.")
 
 
 def test_comment__of_no_change_is_calm() -> None:
