@@ -183,8 +183,7 @@ def _make_payload(github: GitHubDouble, event: str) -> Mapping[str, Any]:
         head = {"head_sha": run.head_sha, "head_branch": run.head_branch}
         return {"workflow_run": {"id": run.id, **head, "head_repository": {"owner": {"login": "stranger"}}}}
     if event == "pull_request":
-        pull = {"number": 1, "head": {"sha": "a" * 40}, "base": {"sha": "b" * 40}}
-        return {"number": 1, "pull_request": pull}
+        return {"number": 1, "pull_request": {"number": 1, "base": {"sha": "b" * 40}}}
     return {"repository": {"default_branch": "main"}}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from unittest import mock
 
 from tests.faults.command import Ended, run_command
+from tests.git import git
 from tests.github.double import GitHubDouble
 from tests.github.state import State
 
@@ -59,7 +60,9 @@ def run_step(
     environ: Mapping[str, str] | None = None,
     **inputs: str,
 ) -> Step:
-    """Run a step. `result`: that of its run, which is not measured."""
+    """Run a step. `result`: that of its run, which is not measured. A pull request's head is what is checked out."""
+    if "pull_request" in payload:
+        payload = {**payload, "pull_request": {**payload["pull_request"], "head": {"sha": _check_out(folder)}}}
     (folder / "event.json").write_text(json.dumps(payload), encoding="utf-8")
     files = {"GITHUB_OUTPUT": folder / "outputs", "GITHUB_STEP_SUMMARY": folder / "summary"}
     for file in files.values():
@@ -85,6 +88,13 @@ def run_step(
         ended = run_command(folder, "action", environ=variables)
     texts = [file.read_text(encoding="utf-8", errors="replace") for file in files.values()]
     return Step(ended, *texts)
+
+
+def _check_out(folder: Path) -> str:
+    """Make a commit in a folder, which is in no repository yet, and return it."""
+    git(folder, "init", "--quiet")
+    git(folder, "commit", "--quiet", "--allow-empty", "--message", "head")
+    return git(folder, "rev-parse", "HEAD")
 
 
 def _make_run(result: Result | None) -> Any:
