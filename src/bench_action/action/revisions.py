@@ -108,10 +108,8 @@ def explain_stranger(head: str, event: Event, access: Access) -> str:
     if not head or not event.sha or head == event.sha:
         return ""
     branch = event.ref.removeprefix("refs/heads/")
-    try:
-        known = fetch_merge_base(
-            access, branch, head
-        )  # the branch as it is now: it may have newer commits than the job's
+    try:  # with the branch as it is now, which may have newer commits than the job's
+        known = fetch_merge_base(access, branch, head)
     except PublishError:
         return ""
     return "" if known == head else f"nothing was added, as {head[:_SHORT]} is not a commit of {_make_safe(branch)}"

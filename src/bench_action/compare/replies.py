@@ -79,9 +79,8 @@ def _compare_work(own: Sequence[Trial]) -> Iterator[Finding]:
     loaded = [trial for trial in known if trial.phase == "capacity"]
     if not loaded or not counts:
         return
-    idle = [trial.idle.queries / trial.idle_s for trial in counts if trial.idle is not None and trial.idle_s > 0] or [
-        0.0
-    ]
+    resting = [trial for trial in counts if trial.idle is not None and trial.idle_s > 0]
+    idle = [trial.idle.queries / trial.idle_s for trial in resting if trial.idle is not None] or [0.0]
     fewest = min((trial.work.queries - max(idle) * trial.wall_s) / trial.requests for trial in counts)
     highest = max((trial.work.queries - min(idle) * trial.wall_s) / trial.requests for trial in counts)
     queries, requests = sum(trial.work.queries for trial in loaded), sum(trial.requests for trial in loaded)
