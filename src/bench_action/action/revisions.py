@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench_action.config.schema import COMPOSE_FILES
-from bench_action.git.sources import read_file, read_head_and_parents
+from bench_action.git.sources import read_files, read_head_and_parents
 from bench_action.github.client import Access
 from bench_action.github.event import Event, WorkflowRun
 from bench_action.github.pulls import fetch_merge_base, fetch_pull_commits
@@ -81,7 +81,7 @@ def require_no_configuration(
     base = choice.baseline
     if base is None:
         return
-    texts = {name: read_file(folder, base, name, environ) for name in ("bench.yml", *COMPOSE_FILES)}
+    texts = read_files(folder, base, ("bench.yml", *COMPOSE_FILES), environ)
     missing = next((name for name, text in texts.items() if _is_missed(folder / name, text)), "")
     if not missing:
         return

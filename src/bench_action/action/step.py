@@ -274,8 +274,9 @@ class Action:
             baseline = choice.baseline
         elif inputs.config is None:
             if event.has_own_code:
-                choice = choose_revisions(inputs.baseline, event, access, self._workspace().resolve())
-                require_no_configuration(choice, event, self._workspace().resolve(), git)
+                workspace = self._workspace().resolve()
+                choice = choose_revisions(inputs.baseline, event, access, workspace)
+                require_no_configuration(choice, event, workspace, git)
             self._say("no bench.yml or compose file found: comparing the built-in applications with each other")
         return Options(
             inputs.config,

@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -121,20 +121,23 @@ def resolve_revision(folder: Path, revision: str, environ: Mapping[str, str] | N
     )
 
 
-def read_file(folder: Path, commit: str, file: str, environ: Mapping[str, str] | None = None) -> bytes:
-    """Read a file of a commit, whose path is relative to `folder`; nothing if one of the two cannot be found.
+def read_files(
+    folder: Path, commit: str, files: Sequence[str], environ: Mapping[str, str] | None = None
+) -> dict[str, bytes]:
+    """Read files of a commit, whose paths are relative to `folder`: path → contents of those that it has.
 
-    `environ`: as for `resolve_revision`.
+    `environ`: as for `resolve_revision`. Empty if the commit cannot be found.
     """
     tree = WorkTree.find(folder, environ)
     if tree is None:
-        return b""
+        return {}
     try:
         found = resolve_revision(folder, commit, environ)
     except InputError:
-        return b""
-    done = tree.run("cat-file", "blob", f"{found}:{(folder.relative_to(tree.top) / file).as_posix()}")
-    return done.stdout if done.returncode == 0 else b""
+        return {}
+    inside = folder.relative_to(tree.top)
+    read = {file: tree.run("cat-file", "blob", f"{found}:{(inside / file).as_posix()}") for file in files}
+    return {file: done.stdout for file, done in read.items() if done.returncode == 0}
 
 
 def find_former_name(folder: Path, file: str, commit: str, environ: Mapping[str, str] | None = None) -> str:
