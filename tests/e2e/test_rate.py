@@ -14,7 +14,7 @@ pytestmark = pytest.mark.e2e
 
 _IMAGES = Path(__file__).parents[1] / "images" / "build.sh"
 _SHOWN = '    return JSONResponse({**row, "reviews": [review["text"] for review in reviews]})\n'
-_LATER = f'    await __import__("asyncio").sleep(0.03)\n{_SHOWN}'
+_LATER = f'    await __import__("asyncio").sleep(0.4)\n{_SHOWN}'
 
 
 @pytest.fixture
@@ -43,6 +43,6 @@ def test_script__checks_that_head_alone_fails_and_waits_are_named(tool: Tool, sh
     assert found["queries_per_request"].verdict == "unchanged"
     waited = found["latency_p90_at_rate_us"]
     assert (waited.method, waited.verdict) == ("rate", "regressed")
-    assert 20_000 < waited.difference < 60_000
+    assert waited.difference > 300_000
     assert "Latency at a fixed rate: shop · checkout, at 10/s" in finished.report
     assert "█" in finished.report
