@@ -42,15 +42,17 @@ def main() -> None:
     parser.add_argument("--only", choices=[*SCENARIOS], help="one kind of scenarios")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no further run after so long")
     asked = parser.parse_args()
-    deadline = time.monotonic() + 60 * asked.minutes
+    deadline, complete = time.monotonic() + 60 * asked.minutes, True
     for engine in [asked.engine] if asked.engine else _ENGINES:
         for kind in [asked.only] if asked.only else SCENARIOS:
             if asked.do == "table":
                 print_table(kind, engine)
             elif kind == "counts":
-                repeat(partial(run_next_counts, engine), deadline)
+                complete &= repeat(partial(run_next_counts, engine), deadline)
             else:
-                run_missing(kind, engine, deadline)
+                complete &= run_missing(kind, engine, deadline)
+    if not complete:
+        raise SystemExit("runs are missing: too many failed")
 
 
 def print_table(kind: str, engine: str) -> None:
@@ -76,19 +78,19 @@ def _name_calibration(engine: str, kind: str) -> str:
     return name_recordings(engine, _KINDS_OF_COSTS.get(kind, kind))
 
 
-def run_missing(kind: str, engine: str, deadline: float) -> None:
-    """Run each scenario in turn, until each has as many runs as it wants or the time is up."""
+def run_missing(kind: str, engine: str, deadline: float) -> bool:
+    """Run each scenario in turn, until each has as many runs as it wants or the time is up; False if given up."""
     if not list_missing(kind, engine):
-        return
+        return True
     if engine == "docker":
         prepare(SCENARIOS[kind])
     hosts: AbstractContextManager[list[str]] = over_hosts() if kind == "hosts" else nullcontext([])
     with hosts as options:
-        repeat(lambda: run_next(kind, engine, options), deadline)
+        return repeat(lambda: run_next(kind, engine, options), deadline)
 
 
-def repeat(run: Callable[[], bool], deadline: float) -> None:
-    """Run until nothing is missing, or the time is up.
+def repeat(run: Callable[[], bool], deadline: float) -> bool:
+    """Run until nothing is missing, or the time is up; False if it is given up.
 
     A machine may be too busy now and then; after three failures in a row this kind is given up.
     """
@@ -96,13 +98,14 @@ def repeat(run: Callable[[], bool], deadline: float) -> None:
     while time.monotonic() < deadline and failures < _FAILURES:
         try:
             if not run():
-                return
+                return True
             failures = 0
         except RunError as error:
             print(f"{error}\ntrying again", flush=True)
             failures += 1
-    if failures:
+    if failures == _FAILURES:
         print("given up", flush=True)
+    return failures < _FAILURES
 
 
 def list_missing(kind: str, engine: str) -> list[Scenario]:

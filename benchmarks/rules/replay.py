@@ -1,4 +1,4 @@
-"""Compare other tools' rules with ours on recordings of one machine: false alarms, effects found, and time.
+"""Compare other tools' rules with ours on recordings of shared machines: false alarms, effects found, and time.
 
     python benchmarks/rules/replay.py
 

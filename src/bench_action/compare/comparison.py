@@ -37,7 +37,6 @@ def build_exact(metric: str, pair: Pair, base: Count, head: Count, gate: Gate | 
     exact = base.exact and head.exact
     ratio = _divide(head.per_request, base.per_request)
     differs = head.change_from(base) != 0
-    width = max(base.high - base.low, head.high - head.low)
     difference = head.per_request - base.per_request
     verdict, reason = _judge_count(metric, difference, base.per_request, gate) if differs else ("unchanged", "")
     return _build(
@@ -50,7 +49,7 @@ def build_exact(metric: str, pair: Pair, base: Count, head: Count, gate: Gate | 
         ci_low=ratio if exact else _divide(head.low, base.high),
         ci_high=ratio if exact else _divide(head.high, base.low),
         confidence=1.0 if exact else CONFIDENCE,
-        smallest_detectable=0.0 if exact else _divide(width, base.per_request),
+        smallest_detectable=0.0 if exact else _divide(head.compute_detectable(base), base.per_request),
         blocks=min(len(base.values), len(head.values)),
         significant=differs,
         relevant=differs,
@@ -129,8 +128,7 @@ def rebuild_paired(first: Comparison, evidence: Evidence, judgement: Judgement, 
         "significant": judgement.significant,
         "relevant": judgement.relevant,
         "test": judgement.test,
-        "gate": gate.size if gate is not None else None,
-        "level": gate.level if gate is not None else None,
+        **describe_gate(gate),
         "verdict": judgement.verdict if gate is not None else "measured",
         "reason": judgement.reason if gate is not None else first.reason,
         "blocks_wanted": judgement.blocks_wanted if gate is not None else None,
@@ -229,10 +227,15 @@ def _build(
         base_value=base_value,
         head_value=head_value,
         difference=head_value - base_value,
-        gate=gate.size if gate is not None else None,
-        level=gate.level if gate is not None else None,
-        **(_UNKNOWN | more),
+        **(_UNKNOWN | describe_gate(gate) | more),
     )
+
+
+def describe_gate(gate: Gate | None) -> dict[str, Any]:
+    """Fill in the fields of a comparison that describe its gate."""
+    if gate is None:
+        return {"gate": None, "gate_absolute": 0.0, "level": None}
+    return {"gate": gate.size, "gate_absolute": gate.absolute, "level": gate.level}
 
 
 def _judge_count(metric: str, difference: float, base_value: float, gate: Gate | None) -> tuple[Verdict, str]:

@@ -4,6 +4,7 @@ Counting the same requests twice gives the same number, unless something works o
 then (a cache that expires, a pool that pings a connection). Rules and their false alarms: docs/how-it-decides.md.
 """
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -74,10 +75,26 @@ class Count:
     def is_above(self, other: "Count") -> bool:
         """Whether every count is above all of the other's, by more than chance or idle work can explain."""
         distance = min(self.totals) - max(other.totals) * self.requests / other.requests
-        width = max(max(count.totals) - min(count.totals) for count in (self, other))
-        stray = min(_STRAY, self.requests)
-        background = self.idle[2] - other.idle[0] * self.requests / other.requests
-        return distance >= max(stray, _MARGIN * width) and distance > background
+        return distance >= self._find_margin(other) and distance > self._find_background(other)
+
+    def compute_detectable(self, base: "Count") -> float:
+        """Compute how far above base's mean its own would have to be, per request, to be above all of base's counts.
+
+        For counts that vary as these two do, at least one of which is not exact.
+        """
+        apart = max(self._find_margin(base), self._find_background(base))
+        below = fmean(self.totals) - min(self.totals)
+        above = max(base.totals) - fmean(base.totals)
+        return (apart + below) / self.requests + above / base.requests
+
+    def _find_margin(self, other: "Count") -> float:
+        """Find how far apart two ranges must be at least: strays, and half of the wider range."""
+        width = max((max(count.totals) - min(count.totals)) / count.requests for count in (self, other)) * self.requests
+        return max(min(_STRAY, self.requests), _MARGIN * width)
+
+    def _find_background(self, other: "Count") -> float:
+        """Find what idle work could explain: the most of this one, the least of the other."""
+        return self.idle[2] - other.idle[0] * self.requests / other.requests
 
 
 def select_counts(trials: Sequence[Trial], variant: str, revision: str, profile: str) -> list[Trial]:
@@ -169,15 +186,29 @@ def warn_of_varying_counts(trials: Sequence[Trial]) -> Iterator[RunWarning]:
 def _describe_variation(counts: Sequence[Trial]) -> Iterator[str]:
     for metric in ("queries_per_request", "cache_commands_per_request"):
         count = count_metric(counts, metric)
-        if count is not None and not count.exact:
-            counted = f"{plural(len(count.totals), 'count')} of {plural(count.requests, 'request')}"
-            idle = f", less {count.idle[1]:.2g} for idle work" if count.idle[1] else ""
-            mean = f"mean {count.per_request:.2f} in {counted}{idle}"
-            yield f"{METRICS[metric].title} varies from {count.low:.2f} to {count.high:.2f} ({mean})"
+        if count is not None and not count.exact and (count.idle[2] or not _agree(count)):
+            yield f"{METRICS[metric].title} {_describe_range(count)}"
+    if all(count is None or _agree(count) for count in (count_metric(counts, name) for name in _FIELDS)):
+        return  # statements that take turns
     widths = [(max(count.totals) - min(count.totals), text) for text, count in count_statements(counts).items()]
     width, text = max(widths, default=(0.0, ""))
     if width:
         yield f"mostly by `{text[:100].replace('`', chr(39))}`"
+
+
+def _agree(count: Count) -> bool:
+    return math.isclose(count.low, count.high, abs_tol=1e-9)
+
+
+def _describe_range(count: Count) -> str:
+    """Say between which numbers counts vary, with as many decimals as show that, and in how many counts."""
+    counted = f"{plural(len(count.totals), 'count')} of {plural(count.requests, 'request')}"
+    idle = f", less {count.idle[1]:.2g} for idle work" if count.idle[1] else ""
+    if _agree(count):
+        return f"is {count.per_request:.2f} in {counted}{idle}"
+    decimals = max(2, math.ceil(-math.log10(count.high - count.low)))
+    low, mean, high = (f"{value:.{decimals}f}" for value in (count.low, count.per_request, count.high))
+    return f"varies from {low} to {high} (mean {mean} in {counted}{idle})"
 
 
 def _drop_first(counts: Sequence[Trial]) -> Sequence[Trial]:

@@ -28,7 +28,7 @@ class Judgement:
     None with too few blocks. `verdict` is `measured` if the change is certain but within the gate, or too small to
     matter; `reason` says which, or why there is no verdict. `blocks_wanted`: how many blocks would decide an
     inconclusive comparison. `fires`: the share of such runs in which the gate fires, for true changes of 0.8, 0.9 and
-    1.0 times the gate.
+    1.0 times the gate, or its absolute limit, whichever is larger.
     """
 
     verdict: Verdict
@@ -64,8 +64,10 @@ def judge_look(seen: Look, evidence: Evidence, course: Course, alpha: float, gat
     low, high = sorted(-bound if higher else bound for bound in (seen.mean - half, seen.mean + half))
     # a pair that was decided early could have gone on to its cap; one that ran out of time could not
     blocks = seen.blocks if course.ended else max(course.cap, seen.blocks)
-    final = Course(max(course.cap, blocks), ended=True).level(blocks, alpha)
+    is_last = course.ended or seen.blocks >= course.cap
+    final = seen.level if is_last else Course(blocks, ended=True).level(blocks, alpha)
     error, sure = seen.sd / math.sqrt(blocks), min(final, ONE_SIDED)
+    size = max(gate.size, gate.absolute / evidence.base if evidence.base else 0.0)
     return Judgement(
         verdict=verdict,
         blocks=seen.blocks,
@@ -76,12 +78,12 @@ def judge_look(seen: Look, evidence: Evidence, course: Course, alpha: float, gat
         significant=significant,
         relevant=relevant,
         blocks_wanted=_count_wanted_blocks(seen, gate, level, higher=higher) if verdict == "inconclusive" else None,
-        fires=tuple(estimate_firing_rate(gate.size, share, error, sure) for share in _SHARES),
-        reason=_explain_pass(evidence.metric, gate, seen, relevant=relevant) if verdict == "measured" else "",
+        fires=tuple(estimate_firing_rate(size, share, error, sure) for share in _SHARES),
+        reason=_explain_pass(seen, evidence, gate, relevant=relevant) if verdict == "measured" else "",
         test=SequentialTest(
             alpha=alpha,
             planned_blocks=course.cap,
-            last=course.ended or seen.blocks >= course.cap,
+            last=is_last,
             sd=seen.sd,
             level=level,
             p_worse=seen.worse,
@@ -138,21 +140,28 @@ def _decide(seen: Look, evidence: Evidence, course: Course, gate: Gate, *, relev
         return "improved"
     if not _is_bounded(seen, evidence, gate, course, higher=higher):
         return "inconclusive"
-    return "unchanged" if abs(seen.mean) <= seen.bound(1 - ONE_SIDED) else "measured"
+    if abs(seen.mean) <= seen.bound(1 - ONE_SIDED):
+        return "unchanged"
+    return "inconclusive" if is_broken else "measured"  # too likely for "unchanged", too uncertain for an alarm
 
 
 def _decline(blocks: int) -> Judgement:
     """Decide nothing: the interval of so few blocks would be wider than any change worth a verdict."""
     reason = f"only {plural(blocks, 'block')} could be measured, but a verdict needs {LEAST_BLOCKS}"
+    if blocks >= LEAST_BLOCKS:
+        reason = f"the pair had been decided when {plural(blocks, 'block')} of it counted, before the first look"
     return Judgement("inconclusive", blocks, None, None, None, None, significant=False, relevant=False, reason=reason)
 
 
-def _explain_pass(metric: str, gate: Gate, seen: Look, *, relevant: bool) -> str:
-    """Say why a change that is certain does not break the gate."""
+def _explain_pass(seen: Look, evidence: Evidence, gate: Gate, *, relevant: bool) -> str:
+    """Say why a change whose interval excludes "no change" does not break the gate."""
+    what = "loss" if seen.mean > 0 else "gain"
     if seen.mean > 0 and relevant:
-        absolute = f" and {gate.absolute:g} {METRICS[metric].unit}" if gate.absolute else ""
+        absolute = f" and {gate.absolute:g} {METRICS[evidence.metric].unit}" if gate.absolute else ""
         return f"the loss is within the gate of {percent(gate.size, exact=True)}{absolute}"
-    return f"the {'loss' if seen.mean > 0 else 'gain'} is too small to matter"
+    if is_large(evidence.metric, seen.mean, _difference(seen, evidence)):
+        return f"the {what} is less certain than this metric's share of the run's 1 % of false alarms demands"
+    return f"the {what} is too small to matter"
 
 
 def estimate_firing_rate(size: float, share: float, error: float, level: float) -> float:

@@ -17,10 +17,11 @@ from bench_action.compare.comparison import confirm, rebuild_paired, refuse_gain
 from bench_action.compare.evidence import Evidence, build_evidence, build_paired_evidence, pair_blocks
 from bench_action.compare.explain import find_errors
 from bench_action.compare.gating import judge_look
+from bench_action.compare.pairs import has_stand_in, let_stand_in, needs_stand_in
 from bench_action.compare.rates import AT_RATE_FINDINGS, find_missed_rates
 from bench_action.compare.summary import summarise
 from bench_action.compare.verdict import decide_verdict, list_false_differences
-from bench_action.config.gates import COST, PAIRED, RATE, TAIL, TAIL_BLOCKS, Gate
+from bench_action.config.gates import COST, PAIRED, RATE, Gate
 from bench_action.config.shard import MOST
 from bench_action.model.errors import InputError
 from bench_action.model.metric import METRICS
@@ -227,9 +228,19 @@ def _merge_comparisons(parts: Sequence[Result]) -> tuple[tuple[Comparison, ...],
     if {RATE, COST} <= parts[0].shards[0].gates.keys():
         costs = {_name(c): c for c in comparisons if c.metric == COST}
         comparisons = [
-            confirm(c, costs[_name(c)]) if c.metric == RATE and _name(c) in costs else c for c in comparisons
+            _join(c, costs[_name(c)], [own for _, own in found[(RATE, *_name(c))]])
+            if c.metric == RATE and _name(c) in costs
+            else c
+            for c in comparisons
         ]
     return tuple(comparisons), warnings
+
+
+def _join(rate: Comparison, cost: Comparison, parts: Sequence[Comparison]) -> Comparison:
+    """Judge requests/s by CPU/request as well, as each shard does. `parts`: requests/s of each shard."""
+    rate = confirm(rate, cost)
+    reasons = [own.reason for own in parts if has_stand_in(own)]
+    return let_stand_in(rate, reasons[0]) if reasons and needs_stand_in(rate, cost) else rate
 
 
 def _name(c: Comparison) -> tuple[str, ...]:
@@ -268,8 +279,8 @@ def _judge_together(seen: Sequence[_Seen], gates: Mapping[str, GateInfo]) -> tup
         gravest = min(seen, key=lambda one: (_GRAVEST.index(one.comparison.verdict), -one.comparison.blocks))
         return (usable[0][0] if len(usable) == 1 else gravest).comparison, None
     first = next((one.comparison for one, _ in usable if one.comparison.gate is not None), usable[0][0].comparison)
-    gated = first.gate is not None or (first.metric == TAIL and pooled.blocks >= TAIL_BLOCKS)
-    gate = _restore_gate(first.metric, gates[first.metric]) if gated and first.metric in gates else None
+    gated = first.gate is not None and first.metric in gates
+    gate = _restore_gate(first.metric, gates[first.metric]) if gated else None
     weights = [group.blocks for group in groups]
     evidence = Evidence(
         first.metric,

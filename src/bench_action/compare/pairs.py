@@ -11,6 +11,7 @@ from bench_action.compare.comparison import (
     build_solo,
     build_unmeasured,
     confirm,
+    describe_gate,
 )
 from bench_action.compare.counting import count_metric, find_unused_services, select_counts
 from bench_action.compare.evidence import Evidence, build_evidence, build_paired_evidence, check_duets, pair_blocks
@@ -35,6 +36,7 @@ from bench_action.config.gates import (
 from bench_action.config.schema import Objective
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, PhaseName, Trial, find_routes
+from bench_action.model.wording import plural
 from bench_action.plan.blocks import Cell, Pair
 from bench_action.stats.interval import LEAST_BLOCKS, estimate_ratio
 from bench_action.stats.sequential import Course
@@ -43,6 +45,7 @@ from bench_action.stats.sequential import Course
 _COMPARED = (RATE, "latency_p50_us", "latency_p99_us", COST, "memory_peak_mib")
 _UNGATED = Gate(max_gain=0.0, level="warn")
 _TOTAL = "total_cpu_ms_per_request"
+_STANDS_IN = "stands in for it"  # the end of a reason
 _ORDER = (*PAIRED, *ALONE, *AT_RATE, *OBJECTIVE, *EXACT)
 _WITHOUT_USE = {
     "db_cpu_ms_per_request": "no request makes a query",
@@ -142,8 +145,6 @@ def _compare_pair(trials: Sequence[Trial], pair: Pair, rules: Rules) -> list[Com
         if not pair.head.route:
             _ungate_unused_services(found, attempt)
         for metric, gate in rules.gates.items():
-            if metric == TAIL and metric in found and found[metric].gate is None:
-                continue
             found[metric] = _add_reason(found.get(metric) or _report_uncompared(metric, attempt, gate), attempt)
         if not pair.head.route:
             _let_stand_in(found, attempt)
@@ -159,12 +160,14 @@ def _compare_blocks(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterat
         in_turn = bool(turns) and not (fit if metric == RATE else duets)
         phase: Literal["duet", "interleaved"] = "interleaved" if in_turn else "duet"
         blocks = turns if in_turn else duets
-        if metric == "memory_peak_mib" and "memory_mib" in compared:
+        if metric == "memory_peak_mib" and "memory_mib" in compared and metric not in rules.gates:
             continue  # the slower side answers fewer requests
         if evidence := build_paired_evidence(blocks, metric):
             compared.add(metric)
             yield _judge(pair, evidence, rules.course(pair, phase, len(blocks)), rules, phase)
-        elif metric in SERVICES:  # in results of older versions, whose subjects shared their services
+        elif (
+            metric in SERVICES and not pair.head.route
+        ):  # in results of older versions, whose subjects shared their services
             alone.append(metric)
     if pair.head.route:
         alone.append(COST)
@@ -176,13 +179,15 @@ def _compare_blocks(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterat
 
 
 def _compare_at_rate(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterator[Comparison]:
-    """Compare what turns at a fixed rate show. The gate of p99 needs more blocks than others."""
+    """Compare what turns at a fixed rate show. A gate on p99 needs more blocks than others."""
     blocks = pair_blocks(trials, str(pair), "rate")
     for metric in AT_RATE:
         if evidence := build_evidence(blocks, metric):
             compared = _judge(pair, evidence, rules.course(pair, "rate", len(blocks)), rules, "rate")
-            few = metric == TAIL and len(blocks) < TAIL_BLOCKS
-            yield _ungate(compared, f"its gate needs {TAIL_BLOCKS} blocks") if few else compared
+            if compared.gate is not None and metric == TAIL and len(blocks) < TAIL_BLOCKS:
+                reason = f"{plural(len(blocks), 'block')} could be measured, but its gate needs {TAIL_BLOCKS}"
+                compared = compared.model_copy(update={"verdict": "inconclusive", "reason": reason})
+            yield compared
 
 
 def _compare_objective(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterator[Comparison]:
@@ -243,8 +248,7 @@ def _ungate(comparison: Comparison, reason: str) -> Comparison:
     """Remove the gate of what is noise, and say why."""
     return comparison.model_copy(
         update={
-            "gate": None,
-            "level": None,
+            **describe_gate(None),
             "verdict": "measured",
             "significant": False,
             "relevant": False,
@@ -259,8 +263,7 @@ def _report_uncompared(metric: str, attempt: PairAttempt, gate: Gate) -> Compari
     """Report a gated metric that no block compares: the figure of each side alone, if there is one, and the reason."""
     alone = _compare_cells_alone(metric, attempt.trials, attempt.pair) if metric in PAIRED else None
     update = {
-        "gate": gate.size,
-        "level": gate.level,
+        **describe_gate(gate),
         "verdict": "inconclusive",
         "blocks": 0,
         "reason": explain_uncompared(metric, attempt),
@@ -289,15 +292,28 @@ def _let_stand_in(found: dict[str, Comparison], attempt: PairAttempt) -> None:
     rate, cost, total = (found.get(metric) for metric in (RATE, COST, _TOTAL))
     if rate is None or cost is None:
         return
-    undecided = rate.verdict == "inconclusive" and not _excludes_no_change(rate)
-    if undecided and attempt.only_shares and _is_judged(cost):
-        why = f"{attempt.faults}; {METRICS[COST].title} stands in for it"
-        found[RATE] = rate.model_copy(update={"verdict": "measured", "blocks_wanted": None, "reason": why})
+    if attempt.only_shares and needs_stand_in(rate, cost):
+        found[RATE] = let_stand_in(rate, f"{attempt.faults}; {METRICS[COST].title} {_STANDS_IN}")
     elif cost.verdict == "inconclusive" and not cost.blocks and _is_judged(rate):
-        why = f"{cost.reason}; {METRICS[RATE].title} stands in for it"
+        why = f"{cost.reason}; {METRICS[RATE].title} {_STANDS_IN}"
         found[COST] = cost.model_copy(update={"verdict": "measured", "reason": why})
         if total is not None:
             found[_TOTAL] = total.model_copy(update={"verdict": "measured", "reason": cost.reason})
+
+
+def needs_stand_in(rate: Comparison, cost: Comparison) -> bool:
+    """Whether requests/s are undecided, and CPU/request is not."""
+    return rate.verdict == "inconclusive" and not _excludes_no_change(rate) and _is_judged(cost)
+
+
+def let_stand_in(rate: Comparison, reason: str) -> Comparison:
+    """Leave the verdict on requests/s to CPU/request, which stands in for it."""
+    return rate.model_copy(update={"verdict": "measured", "blocks_wanted": None, "reason": reason})
+
+
+def has_stand_in(rate: Comparison) -> bool:
+    """Whether another metric stands in for requests/s."""
+    return rate.verdict == "measured" and rate.reason.endswith(_STANDS_IN)
 
 
 def _is_judged(c: Comparison) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bench_action.compare.explain import CHANCE, compute_chance
-from bench_action.load.rates import compute_reached, describe_missed, is_missed
+from bench_action.load.rates import compute_reached, describe_dropped, describe_missed, is_missed
 from bench_action.model.result import AtRate, Finding, Trial
 from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import plural
@@ -32,7 +32,7 @@ class _Side:
         """Say how far it kept up with its rate."""
         dropped = sum(at_rate.dropped for _, at_rate in self.turns)
         if dropped:
-            return f"{dropped:,} iterations were not begun, as all users waited for replies"
+            return describe_dropped(dropped, "iteration")
         missed = [(trial, at_rate) for trial, at_rate in self.turns if _is_missed(trial, at_rate)] or self.turns
         trial, at_rate = sorted(missed, key=lambda turn: compute_reached(turn[1], turn[0].duration_s))[len(missed) // 2]
         return describe_missed(at_rate, trial.duration_s)
@@ -42,7 +42,7 @@ class _Side:
         names = dict.fromkeys(name for _, at_rate in self.turns for name in at_rate.failed_checks)
         failed = sum(at_rate.checks_failed for _, at_rate in self.turns)
         raised = sum(at_rate.exceptions for _, at_rate in self.turns)
-        checks = f"{', '.join(names)} ({failed:,} of {sum(at_rate.checks for _, at_rate in self.turns):,})"
+        checks = f"{', '.join(names)} ({failed:,} of all {sum(at_rate.checks for _, at_rate in self.turns):,} checks)"
         parts = [*([f"checks fail: {checks}"] if failed else []), *([plural(raised, "exception")] if raised else [])]
         return " and ".join(parts)
 

@@ -92,7 +92,8 @@ def _compare_work(own: Sequence[Trial]) -> Iterator[Finding]:
     gap = max(fewest - most, least - highest)
     if gap > max(_QUERIES, _QUERIES_SHARE * highest):
         counted = fmean([max(0.0, fewest), highest])
-        text = f"a request makes {max(0.0, most):.3g} queries under load, but made {counted:.3g} when counted"
+        noun = "query" if f"{most:.3g}" == "1" else "queries"
+        text = f"a request makes {max(0.0, most):.3g} {noun} under load, but made {counted:.3g} when counted"
         yield _finding("work-differs", text, own[0].cell, counted, max(0.0, most))
 
 

@@ -30,9 +30,23 @@ def judge_step(trial: Trial, objective: Objective) -> Attempt:
 
 def list_rates(trials: Sequence[Trial], objective: Objective) -> dict[int, float]:
     """List the highest rate of one subject in each block in which it is known."""
+    found = {block: estimate_rate(attempts) for block, attempts in _list_attempts(trials, objective).items()}
+    return {block: rate for block, rate in found.items() if rate is not None}
+
+
+def list_bounds(trials: Sequence[Trial], objective: Objective) -> dict[int, float]:
+    """List the lowest rate that was tried in each block of one subject in which no rate held the objective."""
+    blocks = _list_attempts(trials, objective)
+    return {
+        block: min(each.rate for each in attempts)
+        for block, attempts in blocks.items()
+        if not any(each.holds for each in attempts)
+    }
+
+
+def _list_attempts(trials: Sequence[Trial], objective: Objective) -> dict[int, list[Attempt]]:
     blocks: dict[int, list[Attempt]] = {}
     for trial in trials:
         if trial.phase == "slo" and trial.valid and is_usable(trial):
             blocks.setdefault(trial.block, []).append(judge_step(trial, objective))
-    found = {block: estimate_rate(attempts) for block, attempts in blocks.items()}
-    return {block: rate for block, rate in found.items() if rate is not None}
+    return blocks

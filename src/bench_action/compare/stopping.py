@@ -12,7 +12,7 @@ from bench_action.compare.explain import list_loads
 from bench_action.compare.gating import UNCONFIRMED, confirms, judge_losses
 from bench_action.compare.rates import find_missed_rates
 from bench_action.compare.slicing import SlicingChoice, choose, describe_noise
-from bench_action.config.gates import AT_RATE, COST, PAIRED, RATE, TAIL, Gates
+from bench_action.config.gates import AT_RATE, COST, PAIRED, RATE, TAIL, TAIL_BLOCKS, Gates
 from bench_action.model.result import NoiseSource, PhaseName, Trial, Verdict, split_route
 from bench_action.plan.blocks import PAIRED_PHASES, Block, ElapsedTime, Pair, fit_slices
 from bench_action.plan.timetable import ENOUGH_REQUESTS, LEAST_BLOCKS, Timetable
@@ -90,12 +90,14 @@ class Decider:
         if not blocks or course.reached(len(blocks)) != len(blocks):
             return False
         findings = list(find_missed_rates(trials, [pair]))
-        gated = [metric for metric in AT_RATE if metric in self.gates and metric != TAIL]
+        gated = [metric for metric in AT_RATE if metric in self.gates]
         judged = {
             metric: judge_losses(found, course, self.alphas.gated[metric], self.gates[metric]).verdict
             for metric in gated
             if (found := build_evidence(blocks, metric)) is not None
         }
+        if TAIL in judged and len(blocks) < TAIL_BLOCKS:
+            judged[TAIL] = "inconclusive"
         broken = any(finding.fails for finding in findings) or self._breaks(judged)
         undecided = any(not finding.fails for finding in findings) or "inconclusive" in judged.values()
         if broken or (judged and not undecided):

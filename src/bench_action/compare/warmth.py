@@ -70,6 +70,8 @@ def _advise(warm_up: WarmUp, profile: str) -> str:
     longer_s = min(_LONGEST_S, 2 * max(1, round(warm_up.limit_s)))
     if (warm_up.change_per_s or 0.0) > 0:
         return f"{Code.COLD.advice} If it keeps rising, look for a leak, or for data that grow with each request."
+    if warm_up.limit_s >= _LONGEST_S:
+        return Code.COLD.advice
     return f"{Code.COLD.advice} Set `warmup: {longer_s}s` in profile `{profile}`, and allow more time if it is short."
 
 

@@ -72,7 +72,7 @@ AT_RATE = (
     "latency_p999_at_rate_us",
     "cpu_ms_per_request_at_rate",
 )
-# varies so much between restarts that its gate cannot be decided with fewer blocks
+# varies so much between restarts that its gate, if it is configured, is decided with no fewer blocks
 TAIL, TAIL_BLOCKS = "latency_p99_at_rate_us", 10
 
 # the highest rate that holds a profile's objective
@@ -93,7 +93,6 @@ def default_gates() -> Gates:
         "cache_commands_per_request": Gate(max_gain=0),
         "latency_p50_at_rate_us": Gate(max_gain=0.10, absolute=200),
         "latency_p90_at_rate_us": Gate(max_gain=0.25, absolute=500),
-        "latency_p99_at_rate_us": Gate(max_gain=0.50, absolute=2000),
         "cpu_ms_per_request_at_rate": Gate(max_gain=0.15),
         "slo_rate": Gate(max_loss=0.10),
     }
@@ -102,6 +101,7 @@ def default_gates() -> Gates:
 # from which size on a change matters to a reader, even if no gate forbids it
 RELEVANT: Gates = {
     **default_gates(),
+    TAIL: Gate(max_gain=0.50, absolute=2000),
     "latency_p999_at_rate_us": Gate(max_gain=0.50, absolute=5000),
     "latency_p90_us": Gate(max_gain=0.10, absolute=200),
     "latency_p99_us": Gate(max_gain=0.25, absolute=1000),

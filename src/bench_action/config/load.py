@@ -16,6 +16,7 @@ from bench_action.config.compose.merge import find_choice, merge
 from bench_action.config.compose.read import ComposeReading, convert_project, read_compose_project
 from bench_action.config.compose.roles import NothingBuiltError
 from bench_action.config.documents import Loader, check_document, describe_yaml_error, shorten
+from bench_action.config.gates import TAIL, TAIL_BLOCKS
 from bench_action.config.levels import spread_levels
 from bench_action.config.mixes import read_mixes
 from bench_action.config.paths import ALLOWED_FILES, Role, find_problem, find_root
@@ -80,6 +81,11 @@ class Project:
     def profiles(self) -> dict[str, Profile]:
         """The configuration's own profiles, else the preset's."""
         return self.config.profiles or self.policy.profiles
+
+    @property
+    def rate_blocks(self) -> int:
+        """The most blocks at a fixed rate: those of the preset, or as many as a gate on their p99 needs."""
+        return max(self.policy.rate.blocks, TAIL_BLOCKS if TAIL in self.config.all_gates else 0)
 
     @property
     def requested(self) -> dict[str, Profile]:

@@ -857,7 +857,7 @@ MOST_USERS = 10_000  # of k6, each of which takes about 100 kB and a millisecond
 _SCRIPT_S = 5  # of a turn, if a script's profile says nothing
 _NOT_FOR_SCRIPTS = (
     *("path", "method", "headers", "body", "requests", "urls", "session"),
-    *("connections", "threads", "timeout", "warmup", "expect"),
+    *("connections", "threads", "timeout", "expect"),
 )
 Change = Annotated[int, Field(ge=-(2**53), le=2**53)]
 

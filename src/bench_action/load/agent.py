@@ -52,7 +52,6 @@ from bench_action.load.messages import (
     ConnectionsAnswer,
     ConnectionsOrder,
     ConnectOrder,
-    Counters,
     CpuNumber,
     DuetAnswer,
     DuetOrder,
@@ -1020,7 +1019,7 @@ class WarmLoad:
             pass  # so that it has a size before wrk runs
         arguments = prepare_wrk(order, path, self._sent)
         self._parts, self._limit_s = order["parts"], order["limit_s"]
-        self._application = [part for name, part in self._parts.items() if name.partition(":")[0] == "application"]
+        self._application = list_application(self._parts)
         self._before, self._used_ms = read_all_usage(self._parts), self._read_cpu_ms()
         self.readings = [Reading(0.0, 0.0, 0)] if self._used_ms is not None else []
         self._started, self._duration_s = time.monotonic(), 0.0
@@ -1126,7 +1125,8 @@ class Prober(threading.Thread):
 class Watcher(threading.Thread):
     """Records peaks while wrk runs, and marks: connections to the server, memory and CPU time of the application.
 
-    `peak_open`: with those that the server has closed after its reply, which wrk has not noticed yet.
+    Those of its companions are added to its own. `peak_open`: with those that the server has closed after its reply,
+    which wrk has not noticed yet.
     Marks divide wrk's run into parts without ending it: a second run would have to open its connections again.
     """
 
@@ -1139,7 +1139,7 @@ class Watcher(threading.Thread):
         number = int.from_bytes(address, sys.byteorder)
         self._remote, self._interface = f"{number:08X}:{order['port']:04X}", find_interface(number)
         self._wanted = connections
-        self._part = order["parts"].get("application")
+        self._application = list_application(order["parts"])
         self._over = threading.Event()
         self.peak_connections = self.peak_open = 0
         self.peak_memory_mib: float | None = None
@@ -1154,20 +1154,22 @@ class Watcher(threading.Thread):
                 self.peak_connections = max(self.peak_connections, states[_ESTABLISHED])
                 self.peak_open = max(self.peak_open, states[_ESTABLISHED] + states[_CLOSE_WAIT])
             try:
-                used = read_usage(self._part)
+                found = [read_usage(part) for part in self._application]
             except PeerError:  # the run of wrk fails with it as well
                 return
-            if used is not None:
-                self.peak_memory_mib = max(self.peak_memory_mib or 0.0, used["memory_mib"])
-                self._mark(time.monotonic() - began, used)
+            used = [each for each in found if each is not None]
+            if used and len(used) == len(found):
+                memory_mib = sum(each["memory_mib"] for each in used)
+                self.peak_memory_mib = max(self.peak_memory_mib or 0.0, memory_mib)
+                self._mark(time.monotonic() - began, sum(each["cpu_ms"] for each in used), memory_mib)
 
-    def _mark(self, at_s: float, used: Counters) -> None:
+    def _mark(self, at_s: float, cpu_ms: float, memory_mib: float) -> None:
         """Add a mark if the last one is a second old."""
         if self.marks and at_s - self.marks[-1][0] < _MARK_S - _SAMPLE_S / 2:
             return
         received = read_received(self._interface)
         if received is not None:
-            self.marks.append((round(at_s, 4), received, round(used["cpu_ms"], 3), round(used["memory_mib"], 3)))
+            self.marks.append((round(at_s, 4), received, round(cpu_ms, 3), round(memory_mib, 3)))
 
     def stop(self) -> None:
         """Take no further sample, and wait for the one in progress."""
@@ -1183,6 +1185,11 @@ class Watcher(threading.Thread):
         # read after the table, which may have a connection that the prober has just begun
         probing = f":{self._prober.local_port or 0:04X}" if self._prober else ":0000"
         return Counter(state for local, state in states.items() if not local.endswith(probing))
+
+
+def list_application(parts: Mapping[str, str]) -> list[str]:
+    """List the parts that answer requests: the application, and its companions."""
+    return [part for name, part in parts.items() if name.partition(":")[0] == "application"]
 
 
 def usage(order: UsageOrder) -> UsageAnswer:

@@ -7,7 +7,7 @@ from bench_action.load.k6 import K6Report
 from bench_action.load.validity import SATURATED
 from bench_action.model.result import AtRate
 from bench_action.model.warning import Code, RunWarning
-from bench_action.model.wording import percent
+from bench_action.model.wording import percent, plural
 
 _REACHED = 0.99
 _SPARE = 2  # iterations
@@ -33,6 +33,12 @@ def is_missed(at_rate: AtRate, duration_s: float) -> bool:
     """
     single = at_rate.timed == _SINGLE and compute_reached(at_rate, duration_s) < _REACHED
     return at_rate.dropped > 0 or single or _grows(at_rate, duration_s)
+
+
+def describe_dropped(number: int, what: str) -> str:
+    """Say that so many requests or iterations (`what`) were not begun."""
+    were = "was" if number == 1 else "were"
+    return f"{plural(number, what)} {were} not begun, as all users waited for replies"
 
 
 def describe_missed(at_rate: AtRate, duration_s: float) -> str:
@@ -82,8 +88,7 @@ def _judge_generator(report: K6Report, profile: Profile, busy: float) -> Iterato
     if busy > SATURATED:
         yield Code.K6_SATURATED, f"k6 used {busy * 100:.0f} % of the CPU time that it could"
     elif is_missed(at_rate, report.duration_s):
-        what = "iterations" if profile.is_script else "requests"
         if at_rate.dropped:
-            yield Code.RATE_MISSED, f"{at_rate.dropped:,} {what} were not begun, as all users waited for replies"
+            yield Code.RATE_MISSED, describe_dropped(at_rate.dropped, "iteration" if profile.is_script else "request")
         else:
             yield Code.RATE_MISSED, describe_missed(at_rate, report.duration_s)

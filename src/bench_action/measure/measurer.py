@@ -14,7 +14,7 @@ from bench_action.engine.protocol import Exit
 from bench_action.load.k6 import LONGEST_S, Turn, TurnError
 from bench_action.load.replies import merge_counts
 from bench_action.measure.limits import LimitError
-from bench_action.measure.objectives import Search, find_start
+from bench_action.measure.objectives import plan_search
 from bench_action.measure.rates import (
     find_capacity,
     find_longest_s,
@@ -22,7 +22,6 @@ from bench_action.measure.rates import (
     limit_rate,
     run_script_count,
     run_turn,
-    warm_up_by_script,
 )
 from bench_action.measure.tracks import count_tracks
 from bench_action.measure.trials import (
@@ -32,7 +31,7 @@ from bench_action.measure.trials import (
     run_duet_trials,
     run_latency_trials,
 )
-from bench_action.measure.warming import Experience, warm_up
+from bench_action.measure.warming import Experience, ScriptWarmer, warm_up
 from bench_action.model.errors import BenchError, InputError, StackError, explain_exhaustion
 from bench_action.model.progress import Progress
 from bench_action.model.result import Replies, Trial, WarmUp
@@ -142,7 +141,7 @@ def _make_decider(plan: Plan) -> Decider:
         project.policy.minutes,
         to_the_end=plan.to_the_end,
         timetable=plan.design.make_timetable(project),
-        rate_blocks=project.policy.rate.blocks,
+        rate_blocks=project.rate_blocks,
     )
 
 
@@ -198,6 +197,7 @@ class Measurer:
     restless: dict[str, RunWarning] = field(default_factory=dict)
     times: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     _experience: Experience = field(default_factory=Experience)
+    _script_warmer: ScriptWarmer = field(default_factory=ScriptWarmer)
     _warmed_alone_s: float = 0.0
     _cold: set[Cell] = field(default_factory=set)
     _lost: Counter[str] = field(default_factory=Counter)
@@ -366,10 +366,7 @@ class Measurer:
         capacity = (
             find_capacity(self.trials, base) or (profile.rate.per_second if profile.rate is not None else None) or 1.0
         )
-        starts = tuple(
-            find_start([trial for trial in self.trials if trial.cell == str(place.cell)], objective, capacity)
-            for place in places
-        )
+        sides = [[trial for trial in self.trials if trial.cell == str(place.cell)] for place in places]
         warmup_s, longest_s = self.step_warmup_s, find_longest_s(profile, self.trials, base)
         steps = Counter[int]()
 
@@ -382,7 +379,7 @@ class Measurer:
             self._settle(subject)
             return trial.model_copy(update={"warnings": ()})  # to fail is what some steps are for
 
-        return Search(objective, starts).run(step)
+        return plan_search(sides, objective, capacity, places[0].block.number).run(step)
 
     def _leave_out(self, error: StackError) -> bool:
         """Leave out the subjects that have ended or reached a limit. Returns False if then no head is left to measure.
@@ -524,11 +521,11 @@ class Measurer:
         """Warm subjects up at the same time, none if `least_s` or the profile's `warmup` is 0."""
         if not least_s or not profile.warmup:
             return []
-        if profile.is_script:
-            warm_up_by_script(self.stack, [subject for _, subject in loaded], profile)
-            return []
         cells, subjects = [cell for cell, _ in loaded], [subject for _, subject in loaded]
-        warmed = warm_up(self.stack, subjects, profile, self._experience.find_least_s(cells, least_s))
+        if profile.is_script:
+            warmed = self._script_warmer.warm_up(self.stack, loaded, profile)
+        else:
+            warmed = warm_up(self.stack, subjects, profile, self._experience.find_least_s(cells, least_s))
         firsts: dict[Cell, WarmUp] = {}  # those in other tracks took as long
         for cell, each in zip(cells, warmed, strict=True):
             if firsts.setdefault(cell, each) is each:

@@ -13,6 +13,7 @@ from bench_action.stats.objective import RESOLUTION, Attempt, choose_rate
 _FIRST_FACTOR, _FACTOR = 1.3, RESOLUTION  # of the steps: in the first block nothing is known
 _FIRST_MOST, _MOST = 9, 6
 _SHARE, _FIRST_RATE = 0.75, 1000.0  # of the capacity at full load, where the first step begins; and the most there
+_GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples, less their whole part, fill the interval from 0 to 1 evenly
 _REQUESTS = 500  # at least, for a percentile
 _SHORTEST_S, _LONGEST_S = 3, 10
 
@@ -22,32 +23,34 @@ RunStep = Callable[[int, float, int], Trial]
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A search in one block. `starts`: for each subject, the rate to begin with, and whether nothing else is known."""
+    """A search in one block. `start`: the rate with which all subjects begin; `first`: nothing is known of them."""
 
     objective: Objective
-    starts: tuple[tuple[float, bool], ...]
+    subjects: int
+    start: float
+    first: bool
 
     def run(self, step: RunStep) -> list[Trial]:
         """Take steps of the subjects in turn until the highest rate of each is known."""
         trials: list[Trial] = []
-        attempts: list[list[Attempt]] = [[] for _ in self.starts]
+        attempts: list[list[Attempt]] = [[] for _ in range(self.subjects)]
         ended = set[int]()
         while True:
-            rates = [None if number in ended else self._choose(number, own) for number, own in enumerate(attempts)]
+            rates = [None if number in ended else self._choose(own) for number, own in enumerate(attempts)]
             if not any(rates):
                 return trials
             for number, rate in enumerate(rates):
                 if rate is not None:
                     trial = step(number, rate, choose_seconds(rate)).model_copy(update={"position": len(trials)})
                     trials.append(trial)
-                    attempts[number].append(judge_step(trial, self.objective))
-                    if not is_usable(trial):
+                    usable = is_usable(trial)
+                    attempts[number].append(judge_step(trial, self.objective) if usable else Attempt(rate, math.inf))
+                    if not usable and any(each.holds for each in attempts[number]):
                         ended.add(number)  # higher rates are beyond k6, and only those are left to try
 
-    def _choose(self, number: int, attempts: Sequence[Attempt]) -> float | None:
-        start, first = self.starts[number]
-        factor, most = (_FIRST_FACTOR, _FIRST_MOST) if first else (_FACTOR, _MOST)
-        return choose_rate(attempts, start, factor, most)
+    def _choose(self, attempts: Sequence[Attempt]) -> float | None:
+        factor, most = (_FIRST_FACTOR, _FIRST_MOST) if self.first else (_FACTOR, _MOST)
+        return choose_rate(attempts, self.start, factor, most)
 
 
 def choose_seconds(rate: float) -> int:
@@ -55,12 +58,23 @@ def choose_seconds(rate: float) -> int:
     return min(_LONGEST_S, max(_SHORTEST_S, math.ceil(_REQUESTS / rate)))
 
 
-def find_start(own: Sequence[Trial], objective: Objective, capacity: float) -> tuple[float, bool]:
-    """Find where a subject's search begins: at what its earlier blocks show, else below the capacity of base.
+def plan_search(sides: Sequence[Sequence[Trial]], objective: Objective, capacity: float, block: int) -> Search:
+    """Plan the search of one block from what earlier blocks have shown of each subject.
 
-    Also return whether nothing is known of it.
+    As long as one of them is unknown, the search begins below the `capacity` of base, in 1/s.
     """
-    known = list_rates(own, objective).values()
-    if known:
-        return math.exp(fmean(math.log(rate) for rate in known)), False
-    return max(1.0, min(_FIRST_RATE, _SHARE * capacity)), True
+    known = [tuple(list_rates(own, objective).values()) for own in sides]
+    if not all(known):
+        return Search(objective, len(sides), max(1.0, min(_FIRST_RATE, _SHARE * capacity)), first=True)
+    return Search(objective, len(sides), choose_start(known, block), first=False)
+
+
+def choose_start(known: Sequence[Sequence[float]], block: int) -> float:
+    """Choose the rate with which the search of a block begins. `known`: the earlier rates of each subject.
+
+    All subjects begin at one rate. If each began at what it had shown itself, what chance gave it in the first block
+    would stay with it, and blocks would agree more than they should. It is the mean of all sides, moved by up to 4 % in
+    each block, so that no side always begins at the same distance from its own.
+    """
+    middle = math.exp(fmean(fmean(math.log(rate) for rate in rates) for rates in known))
+    return middle * math.pow(RESOLUTION, block * _GOLDEN % 1 - 0.5)

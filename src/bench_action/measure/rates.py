@@ -31,8 +31,6 @@ from bench_action.stack.subject import Subject
 
 _COUNTED = 10  # iterations of a script, by one user
 _COUNT_S = 20
-_WARM_S = 5
-_WARMED, _TOGETHER = 30, 10  # iterations of a warm-up, and users at the same time: pools open their connections
 _MOST_PER_CORE = 700.0  # requests/s that k6 sends without using up the CPUs; it takes about 0.3 to 1 ms for each
 _PAUSES = 1.5  # of the time that an iteration takes without others
 
@@ -129,15 +127,6 @@ def run_script_count(stack: Stack, place: TrialPlan, subject: Subject, profile: 
         steal_percent=0.0,
     )
     return add_idle_work(trial, subject, after) if place.step.idle else trial
-
-
-def warm_up_by_script(stack: Stack, subjects: list[Subject], profile: Profile) -> None:
-    """Let some users run a script a few times on each subject: wrk cannot load it with what a script sends."""
-    for subject in subjects:
-        order, tape = subject.order_turn(
-            profile, Turn(None, _WARM_S, iterations=_WARMED, seed=subject.seed, together=_TOGETHER)
-        )
-        stack.agent.k6(order, tape, lambda: require_alive(stack.engine))
 
 
 def _require_time(report: K6Report, profile: Profile, where: str) -> None:

@@ -483,11 +483,12 @@ def summarise_latencies(values_us: Sequence[float]) -> Latency | None:
 def locate(place: TrialPlan, subject: Subject) -> dict[str, Any]:
     """Fill in the fields that say which trial of the plan this is."""
     block, cell = place.block, place.cell
+    cells = place.step.cells[::-1] if place.track % 2 else place.step.cells  # the order in which they were started
     location: dict[str, Any] = {
         "phase": block.phase,
         "block": block.number,
         "track": place.track,
-        "position": place.step.cells.index(cell) + place.step.position,
+        "position": cells.index(cell) + place.step.position,
         "variant": cell.variant,
         "revision": cell.revision,
         "profile": place.measured.profile,

@@ -1,23 +1,38 @@
 """Warm subjects up: load them until a request has stopped becoming cheaper."""
 
+import math
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from bench_action.compare.warmth import compute_fall, is_fall
 from bench_action.config.schema import Profile
-from bench_action.load.messages import WarmRun
+from bench_action.load.k6 import Turn, parse_k6_report
+from bench_action.load.messages import K6Answer, WarmRun
 from bench_action.load.wrk import parse_errors
 from bench_action.measure.limits import Strain, require_within_limits
-from bench_action.measure.trials import subtract_counters
+from bench_action.measure.trials import add_companions, subtract_counters
+from bench_action.model.errors import BenchError
 from bench_action.model.result import Trial, WarmUp
 from bench_action.plan.blocks import LOADED_PHASES, Cell
 from bench_action.stack.readiness import require_alive
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
-from bench_action.stats.steady import Reading, find_trend, measure_first_cost
+from bench_action.stats.steady import (
+    Reading,
+    find_trend,
+    is_level,
+    measure_cost,
+    measure_first_cost,
+    measure_span_s,
+)
 
 _KEPT = 0.75
 _MANY_TIMES = 2.0
+_ROUND_S = 5  # the longest round of a script
+_ITERATIONS, _TOGETHER = 20, 10  # of a round, and users at the same time: pools open their connections
+_TWO_ROUNDS = 3  # readings: one before the first, and one after each
 
 
 @dataclass(slots=True)
@@ -99,6 +114,67 @@ def describe_warm_up(run: WarmRun, limit_s: float) -> WarmUp:
         cpu_ms_first=measure_first_cost(readings),
         cpu_ms_last=trend.last if trend is not None else None,
         change_per_s=trend.change_per_s if trend is not None else None,
+    )
+
+
+@dataclass(slots=True)
+class ScriptWarmer:
+    """Warms subjects up by a k6 script, which runs in rounds: wrk cannot send what a script sends.
+
+    Rounds follow one another until an iteration has stopped becoming cheaper, for the profile's `warmup` at most. A
+    cell whose second round was no cheaper than its first needs only one from then on.
+    """
+
+    _quick: set[Cell] = field(default_factory=set)
+
+    def warm_up(self, stack: Stack, loaded: Sequence[tuple[Cell, Subject]], profile: Profile) -> list[WarmUp]:
+        """Warm each subject up, one after the other. Raises StackError if a part dies."""
+        return [self._warm_up(stack, cell, subject, profile) for cell, subject in loaded]
+
+    def _warm_up(self, stack: Stack, cell: Cell, subject: Subject, profile: Profile) -> WarmUp:
+        readings, began = [Reading(0.0, 0.0, 0)], time.monotonic()
+        turn = Turn(None, _ROUND_S, iterations=_ITERATIONS, seed=subject.seed, together=_TOGETHER)
+        while True:
+            order, tape = subject.order_turn(profile, turn)
+            answer = stack.agent.k6(order, tape, lambda: require_alive(stack.engine))
+            round_ = _read_round(answer, profile, turn)
+            if round_ is None:  # the turns report what is wrong
+                readings.clear()
+                break
+            at_s, last = time.monotonic() - began, readings[-1]
+            readings.append(Reading(at_s, last.cpu_ms + round_[0], last.requests + round_[1]))
+            if cell in self._quick or is_level(readings) or at_s + _ROUND_S > profile.warmup:
+                break
+        if len(readings) == _TWO_ROUNDS and is_level(readings):
+            self._quick.add(cell)
+        return _describe_rounds(readings, time.monotonic() - began, float(profile.warmup))
+
+
+def _read_round(answer: K6Answer, profile: Profile, turn: Turn) -> tuple[float, int] | None:
+    """Read the CPU time of a round in ms, and its iterations; None if they are not known."""
+    usage = subtract_counters(answer["before"], answer["after"])
+    cpu_ms = add_companions({name: part.cpu_ms for name, part in usage.items()}).get("application")
+    try:
+        iterations = parse_k6_report(answer, profile, turn, "").at_rate.iterations
+    except BenchError:
+        return None
+    return (cpu_ms, iterations) if cpu_ms is not None and iterations else None
+
+
+def _describe_rounds(readings: Sequence[Reading], duration_s: float, limit_s: float) -> WarmUp:
+    """Describe a warm-up from what had been used after each round of a script; `readings`: none if that is unknown."""
+    costs = [measure_cost(early, late) for early, late in pairwise(readings)]
+    change_per_s = None
+    if len(costs) > 1 and (before := costs[-2]) and (last := costs[-1]):
+        change_per_s = math.expm1(math.log(last / before) / measure_span_s(duration_s))
+    return WarmUp(
+        duration_s=duration_s,
+        requests=None,
+        limit_s=limit_s,
+        steady=is_level(readings) if len(costs) > 1 else None,
+        cpu_ms_first=costs[0] if costs else None,
+        cpu_ms_last=costs[-1] if costs else None,
+        change_per_s=change_per_s,
     )
 
 

@@ -520,6 +520,7 @@ class Comparison(Frozen):
         None, description="how often the gate fires for true changes of 0.8, 0.9, 1.0 times the gate"
     )
     gate: float | None
+    gate_absolute: float = Field(0.0, description="what a change must reach as well, in the metric's unit")
     level: Literal["fail", "warn"] | None = Field(None, description="what the gate does; null without a gate")
     significant: bool
     relevant: bool

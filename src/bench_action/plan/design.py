@@ -130,7 +130,7 @@ class Design:
         return chain(
             make_solo_rate_blocks("rate", rated, blocks=self._capacity_blocks(project), pace=solo, seed=seed),
             make_solo_rate_blocks("slo", held, blocks=self._capacity_blocks(project), pace=solo, seed=seed),
-            make_rate_blocks(self.list_rated(project), blocks=policy.rate.blocks, pace=pace, seed=seed),
+            make_rate_blocks(self.list_rated(project), blocks=project.rate_blocks, pace=pace, seed=seed),
             make_objective_blocks(
                 self.list_objectives(project), blocks=policy.slo.blocks, warmup_s=pace.warmup_s, seed=seed
             ),
@@ -160,12 +160,12 @@ class Design:
         latency_s = times.revisions * policy.latency.blocks * times.latency_s
         loaded = len(self.list_loaded(project))
         held = len(self.list_objectives(project)) * policy.slo.blocks
-        rates_s = policy.rate.blocks * sum(self._estimate_rates_s(project).values())
+        rates_s = project.rate_blocks * sum(self._estimate_rates_s(project).values())
         rates_s += held * self._estimate_objective_s(project)
         duet_s = loaded * policy.duet.seconds
         duets = min(policy.duet.blocks, int(policy.duet.seconds / times.duet_s))
         paired = times.revisions * policy.latency.blocks + loaded * duets * tracks
-        paired += len(self.list_rated(project)) * policy.rate.blocks + held * _STEPS
+        paired += len(self.list_rated(project)) * project.rate_blocks + held * _STEPS
         trials = len(self.cells) * (COUNTS + blocks) + 2 * paired + self._count_more_trials(project)
         total_s = alone_s + rates_s + latency_s + duet_s
         return trials, min(total_s, times.limit_s) if times.limit_s is not None else total_s

@@ -23,6 +23,7 @@ WINDOW_S = 1 / 6  # between two readings: four of them are in the later two thir
 LONG_WARM_UP_S = 3.0  # a warm-up that takes longer is worth a word
 _LONGEST_SPAN_S = 3.0
 _TOLERANCE = 0.05
+_ROUND_TOLERANCE = 0.1
 _FIRST_S = 0.5
 
 
@@ -84,6 +85,20 @@ def is_steady(readings: Sequence[Reading]) -> bool:
     """Tell whether the cost of a request has levelled off."""
     trend = find_trend(readings)
     return trend is not None and trend.steady
+
+
+def is_level(rounds: Sequence[Reading]) -> bool:
+    """Tell whether a request has stopped becoming cheaper from round to round: by at most 10 %, or dearer.
+
+    For rounds of a script, which are short and differ in what they send. As with `find_trend`, the last third of them
+    is compared with the one before. The first reading was taken at the start.
+    """
+    count = max(1, (len(rounds) - 1) // 3)
+    if len(rounds) <= 2 * count:
+        return False
+    before = measure_cost(rounds[-2 * count - 1], rounds[-count - 1])
+    last = measure_cost(rounds[-count - 1], rounds[-1])
+    return before is not None and last is not None and math.log(last / before) >= -_ROUND_TOLERANCE
 
 
 def measure_first_cost(readings: Sequence[Reading]) -> float | None:

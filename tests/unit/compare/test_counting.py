@@ -2,10 +2,14 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from tests.unit.factories import PAIR, make_count
 
 from bench_action.compare.counting import (
@@ -93,6 +97,13 @@ def test_change_from__must_be_large_compared_with_the_ranges() -> None:
     assert count(22, 30).change_from(count(10, 16)) > 0
 
 
+def test_is_above__compares_ranges_for_each_request() -> None:
+    """The two sides may have sent different numbers of requests, if time ended the counts of the slower one."""
+    few, many = Count((10.0, 15.0), 10, exact=False), Count((80.0, 81.0), 50, exact=False)
+    assert not many.is_above(few)
+    assert Count((30.0, 30.0), 10, exact=False).is_above(Count((50.0, 80.0), 50, exact=False))
+
+
 def test_deviates__at_all_if_exact_else_by_half() -> None:
     assert count(20, 20).deviates(1)
     assert not count(20, 20).deviates(2)
@@ -126,6 +137,31 @@ def test_warn_of_varying_counts__names_the_range_and_the_statement() -> None:
         "mostly by `SELECT max(id) FROM job`"
     )
     assert list(warn_of_varying_counts(counted(10, 10))) == []
+
+
+def test_warn_of_varying_counts__never_names_a_range_whose_ends_look_the_same() -> None:
+    """A script that makes three queries in two requests varies no more than one that makes two."""
+    assert list(warn_of_varying_counts(counted(15, 15, 15))) == []
+    (warning,) = warn_of_varying_counts([make_count(queries=queries, requests=1000) for queries in (2000, 2002)])
+    assert warning.message.startswith("queries/request varies from 2.000 to 2.002 (mean 2.001 in 2 counts of 1")
+    (warning,) = warn_of_varying_counts(counted(13, 13, idle=3))
+    assert warning.message.startswith("queries/request is 1.00 in 2 counts of 10 requests, less 3 for idle work")
+
+
+@given(
+    base=st.lists(st.integers(0, 40), min_size=2, max_size=6),
+    head=st.lists(st.integers(0, 40), min_size=2, max_size=6),
+    idle=st.integers(0, 5),
+)
+def test_compute_detectable__is_the_least_rise_that_is_a_change(base: list[int], head: list[int], idle: int) -> None:
+    counts = count(*base, idle=idle), count(*head, idle=idle)
+    assume(not all(each.exact for each in counts))
+    rise = counts[1].compute_detectable(counts[0])
+    shift = rise * 10 - fmean(counts[1].totals) + fmean(counts[0].totals)
+    above = replace(counts[1], totals=tuple(total + shift + 1e-6 for total in counts[1].totals))
+    below = replace(counts[1], totals=tuple(total + shift - 1e-3 for total in counts[1].totals))
+    assert above.is_above(counts[0])
+    assert not below.is_above(counts[0])
 
 
 # --- how often that is wrong -----------------------------------------------------------------------------------------

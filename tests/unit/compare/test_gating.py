@@ -75,6 +75,33 @@ def test_judge_losses__a_certain_loss_too_small_to_matter_is_not_relevant() -> N
     assert (found.significant, found.relevant) == (True, False)
 
 
+def test_judge_losses__a_loss_that_breaks_its_gate_less_surely_than_it_must_is_not_unchanged() -> None:
+    """Its interval excludes no change, but its share of the error is smaller than the interval's."""
+    losses = tuple(0.0112 + 2.4 * noise for noise in NOISE)
+    found = judge_losses(Evidence("cpu_ms_per_request", losses, 1.0, 1.0), ENDED, ALPHA, COST)
+    assert found.test is not None
+    assert found.test.level < found.test.p_worse < 0.005
+    assert (found.verdict, found.significant) == ("inconclusive", False)
+    allowed = judge_losses(Evidence("cpu_ms_per_request", losses, 1.0, 1.0), ENDED, ALPHA, Gate(max_gain=0.05))
+    assert allowed.verdict == "measured"
+    assert allowed.reason.startswith("the loss is less certain than")
+
+
+def test_judge_losses__a_pair_that_had_been_decided_before_a_look_has_a_reason() -> None:
+    found = judge_losses(Evidence("requests_per_second", NOISE[:4], 1.0, 1.0), Course(25, ended=False), ALPHA, RATE)
+    assert found.reason == "the pair had been decided when 4 blocks of it counted, before the first look"
+
+
+def test_judge_losses__a_gate_that_needs_an_absolute_change_fires_for_no_smaller_one() -> None:
+    gate, losses = Gate(max_gain=0.10, absolute=200), tuple(10 * noise for noise in NOISE)
+    small = judge_losses(Evidence("latency_p50_us", losses, 500.0, 500.0), ENDED, ALPHA, gate)
+    large = judge_losses(Evidence("latency_p50_us", losses, 5000.0, 5000.0), ENDED, ALPHA, gate)
+    assert small.fires is not None
+    assert large.fires is not None
+    assert small.fires[2] == large.fires[2] == pytest.approx(0.5)
+    assert small.fires[0] < large.fires[0] / 100  # for a change of 32 % instead of 40 %, and of 8 % instead of 10 %
+
+
 def test_judge_losses__a_gain_counts_if_it_matters_with_any_gate() -> None:
     assert judge(math.log(0.97), gate=Gate(max_loss=0.05)).verdict == "improved"
 

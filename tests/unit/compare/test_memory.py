@@ -3,9 +3,13 @@
 import pytest
 from tests.unit.factories import make_duet
 
+from bench_action.compare.alphas import split_alpha
 from bench_action.compare.evidence import build_evidence, pair_blocks
 from bench_action.compare.memory import find_memory
+from bench_action.compare.pairs import Rules, compare_pairs
+from bench_action.config.gates import Gate, default_gates
 from bench_action.model.result import Mark, Trial, WarmUp
+from bench_action.plan.blocks import Cell, Pair
 
 pytestmark = pytest.mark.unit
 
@@ -49,6 +53,22 @@ def test_find_memory__needs_requests_that_both_have_reached() -> None:
     assert find_memory(trials[0].model_copy(update={"marks": ()}), trials[1]) is None
     older = [mark.model_copy(update={"memory_mib": None}) for mark in trials[0].marks]
     assert find_memory(trials[0].model_copy(update={"marks": tuple(older)}), trials[1]) is None
+
+
+def test_compare_pairs__a_gate_on_the_peak_is_judged_next_to_memory_after_equal_requests() -> None:
+    trials = [
+        trial.model_copy(update={"block": block, "memory_peak_mib": 100.0 + 30 * (trial.side == "head") + block / 10})
+        for block in range(1, 6)
+        for trial in make_leaking(1000, 1000, leaks=(0, 0))
+    ]
+    pair = Pair("revision", Cell("aiohttp", "base", "article-500"), Cell("aiohttp", "head", "article-500"))
+    verdicts = []
+    for more in ({}, {"memory_peak_mib": Gate(max_gain=0.10)}):
+        gates = default_gates() | more
+        found = {c.metric: c for c in compare_pairs(trials, [pair], Rules(gates, {}, split_alpha(gates, 1)))}
+        assert "memory_mib" in found
+        verdicts.append(found["memory_peak_mib"].verdict if "memory_peak_mib" in found else None)
+    assert verdicts == [None, "regressed"]
 
 
 def test_build_evidence__compares_memory_after_equal_requests() -> None:

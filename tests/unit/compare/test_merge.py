@@ -6,7 +6,8 @@ import pytest
 from tests.unit.shards import make_shard
 
 from bench_action.compare.explain import find_errors
-from bench_action.compare.merge import merge
+from bench_action.compare.merge import _join, merge
+from bench_action.compare.pairs import let_stand_in
 from bench_action.model.errors import InputError
 from bench_action.model.result import Errors, NotCompared, Result, Source, Trial
 from bench_action.model.warning import Code
@@ -197,6 +198,21 @@ def test_merge__requests_per_second_differ_only_where_cpu_per_request_does() -> 
         for found in (slower, waits)
     ]
     assert [(c.verdict, c.significant) for c in rates] == [("regressed", True), ("inconclusive", False)]
+
+
+def test_merge__leaves_requests_per_second_to_cpu_per_request_where_each_shard_does() -> None:
+    merged = merge([shard(n, shares=SAME) for n in (1, 2)])
+    rate, cost = (
+        next(c for c in merged.comparisons if (c.metric, c.kind) == (metric, "revision"))
+        for metric in ("requests_per_second", "cpu_ms_per_request")
+    )
+    open_ = rate.model_copy(update={"verdict": "inconclusive", "ci_low": 0.9, "ci_high": 1.1})
+    cost = cost.model_copy(update={"verdict": "unchanged"})
+    assert _join(open_, cost, [rate, rate]).verdict == "inconclusive"
+    reason = "the two did not get equal shares of their CPU; CPU/request stands in for it"
+    stood_in = let_stand_in(rate, reason)
+    found = _join(open_, cost, [stood_in, stood_in])
+    assert (found.verdict, found.reason) == ("measured", reason)
 
 
 def test_merge__quick_errors_are_no_gain() -> None:

@@ -1,5 +1,8 @@
 """The highest rates of base and head that hold an objective, compared."""
 
+import math
+from random import Random
+from statistics import fmean, stdev
 from typing import Any
 
 import pytest
@@ -13,9 +16,11 @@ from bench_action.compare.steps import judge_step
 from bench_action.compare.summary import summarise
 from bench_action.config.gates import default_gates
 from bench_action.config.schema import Objective, Profile
-from bench_action.measure.objectives import Search, choose_seconds, find_start
+from bench_action.measure.objectives import Search, choose_seconds, choose_start, plan_search
 from bench_action.model.result import Comparison, Errors, Trial
 from bench_action.model.warning import Code
+from bench_action.stats.distributions import t_quantile
+from bench_action.stats.objective import RESOLUTION, Attempt, choose_rate, estimate_rate
 
 pytestmark = pytest.mark.unit
 
@@ -30,11 +35,13 @@ def make_step(side: str, block: int, rate: float, highest: float, **changes: Any
     return make_turn(side, block, p50_us, rate=figures, phase="slo", requests=round(3 * rate), **changes)
 
 
-def measure(head: float, blocks: int = 5, base: float = 400.0) -> list[Trial]:
+def measure(head: float, blocks: int = 5, base: float = 400.0, stuck: int = 0) -> list[Trial]:
+    """Measure some blocks; in block `stuck`, head holds nothing that is tried."""
     trials: list[Trial] = []
     for block in range(1, blocks + 1):
         highest = {"base": base * (1 + 0.01 * (block % 3)), "head": head * (1 + 0.01 * (block % 2))}
-        starts = tuple(find_start([t for t in trials if t.side == side], OBJECTIVE, 500.0) for side in ("base", "head"))
+        highest["head"] *= 0.3 if block == stuck else 1.0
+        sides = [[t for t in trials if t.side == side] for side in ("base", "head")]
 
         def step(
             number: int, rate: float, _seconds: int, block: int = block, highest: dict[str, float] = highest
@@ -42,7 +49,7 @@ def measure(head: float, blocks: int = 5, base: float = 400.0) -> list[Trial]:
             side = ("base", "head")[number]
             return make_step(side, block, rate, highest[side])
 
-        trials += Search(OBJECTIVE, starts).run(step)
+        trials += plan_search(sides, OBJECTIVE, 500.0, block).run(step)
     return trials
 
 
@@ -88,7 +95,14 @@ def test_objectives__that_no_rate_holds() -> None:
     never = [make_step(side, block, 50.0, 1.0) for block in range(1, 6) for side in ("base", "head")]
     assert build_rate_evidence(never, PAIR, OBJECTIVE) is None
     (warning,) = warn_of_objectives(never, [PAIR], OBJECTIVES)
-    assert (warning.code, warning.message) == (Code.SLO_NOT_HELD, "base does not hold p99 ≤ 30 ms at 50/s either")
+    assert (warning.code, warning.message) == (
+        Code.SLO_NOT_HELD,
+        "base does not hold p99 ≤ 30 ms at 50/s, and head does not either",
+    )
+    new = measure(400.0)
+    better = [trial for trial in new if trial.side == "head"] + [t for t in never if t.side == "base"]
+    (warning,) = warn_of_objectives(better, [PAIR], OBJECTIVES)
+    assert warning.message == "base does not hold p99 ≤ 30 ms at 50/s, the lowest rate tried"
     assert list(find_lost_objectives(never, [PAIR], OBJECTIVES)) == []
     lost = [trial for trial in measure(400.0) if trial.side == "base"] + [t for t in never if t.side == "head"]
     (finding,) = find_lost_objectives(lost, [PAIR], OBJECTIVES)
@@ -107,11 +121,51 @@ def test_search__ends_where_k6_is_the_bottleneck() -> None:
     def step(_number: int, rate: float, _seconds: int) -> Trial:
         return make_step("head", 1, rate, 1e6, generator_busy=0.9 if rate > 1500 else 0.2)
 
-    trials = Search(OBJECTIVE, ((1000.0, True),)).run(step)
+    trials = Search(OBJECTIVE, 1, 1000.0, first=True).run(step)
     assert [round(trial.at_rate.rate or 0) for trial in trials if trial.at_rate] == [1000, 1300, 1690]
     both = [trial.model_copy(update={"side": side}) for trial in trials for side in ("base", "head")]
     found = compare(both)["slo_rate"]
     assert (found.verdict, found.reason) == ("inconclusive", "k6 was the bottleneck before the objective was missed")
+
+
+def test_search__goes_down_from_a_step_that_k6_could_not_send() -> None:
+    def step(_number: int, rate: float, _seconds: int) -> Trial:
+        return make_step("head", 1, rate, 500.0, generator_busy=0.9 if rate > 900 else 0.2)
+
+    rates = [trial.at_rate.rate or 0 for trial in Search(OBJECTIVE, 1, 1000.0, first=True).run(step) if trial.at_rate]
+    assert min(rates) < 500
+    assert [rate for rate in rates if rate > 900] == [1000]
+
+
+def test_compare_pairs__a_block_in_which_head_holds_at_no_rate_counts() -> None:
+    """It would be called unchanged if just the blocks without trouble counted."""
+    found = compare(measure(400.0, stuck=3))["slo_rate"]
+    assert found.blocks == 5
+    assert found.head_value < found.base_value
+    assert found.verdict == "inconclusive"
+
+
+@pytest.mark.parametrize(("power", "noise"), [(1.0, 0.15), (1.0, 0.25), (4.0, 0.25), (20.0, 0.25)])
+def test_search__of_equal_subjects_seldom_finds_a_difference(power: float, noise: float) -> None:
+    """Counted over runs of five blocks; p99 grows with a power of the rate, and each step has noise."""
+    dice = Random(1)
+    runs, small, large = 1200, 0, 0
+    for _ in range(runs):
+        known: tuple[list[float], list[float]] = ([], [])
+        for block in range(1, 6):
+            start, factor, most = (300.0, 1.3, 9) if not all(known) else (choose_start(known, block), RESOLUTION, 6)
+            for own in known:
+                attempts: list[Attempt] = []
+                while (rate := choose_rate(attempts, start, factor, most)) is not None:
+                    attempts.append(Attempt(rate, (rate / 400) ** power * dice.lognormvariate(0, noise)))
+                own.append(estimate_rate(attempts) or min(each.rate for each in attempts))
+        losses = [math.log(base / head) for base, head in zip(*known, strict=True)]
+        error = stdev(losses) / math.sqrt(len(losses))
+        t = abs(fmean(losses)) / error if error else 0.0
+        small += t > t_quantile(0.995, 4)
+        large += t > t_quantile(0.9995, 4)
+    assert small <= 0.02 * runs  # both sides of 0.5 %, and chance
+    assert large <= 0.003 * runs
 
 
 def test_choose_seconds__gives_a_percentile_enough_requests() -> None:

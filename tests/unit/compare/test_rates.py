@@ -1,5 +1,6 @@
 """What turns at a fixed rate decide: waiting, rates that are missed, scripts that fail."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from bench_action.compare.pairs import Rules, compare_pairs
 from bench_action.compare.rates import find_missed_rates, warn_of_rates, warn_of_scripts_alone
 from bench_action.compare.stopping import Decider
 from bench_action.compare.summary import trial_values
-from bench_action.config.gates import AT_RATE, EXACT, OBJECTIVE, default_gates
-from bench_action.config.schema import Profile
+from bench_action.config.gates import AT_RATE, EXACT, OBJECTIVE, Gate, default_gates
+from bench_action.config.load import Project, load_policy
+from bench_action.config.schema import Config, Profile
 from bench_action.load.k6 import K6Report
 from bench_action.load.rates import judge_turn
 from bench_action.model.result import QUANTILES, AtRate, Comparison, Finding, Trial
@@ -63,8 +65,8 @@ def make_turns(
     ]
 
 
-def compare(trials: list[Trial], *, script: bool = False) -> dict[str, Comparison]:
-    gates = default_gates()
+def compare(trials: list[Trial], *, script: bool = False, **more: Gate) -> dict[str, Comparison]:
+    gates = default_gates() | more
     rules = Rules(gates, {}, split_alpha(gates, 0, 0, 1), scripts={PROFILE} if script else (), rated={PROFILE})
     return {c.metric: c for c in compare_pairs(trials, [PAIR], rules)}
 
@@ -84,16 +86,15 @@ def test_compare_pairs__waiting_regresses_at_a_fixed_rate_and_the_same_code_does
     assert slower["latency_p999_at_rate_us"].gate is None
 
 
-def blocks_needed(trials: list[Trial], *, to_the_end: bool = False) -> int:
-    """Count the blocks of two turns that are measured, eight at most."""
-    decider = Decider(
-        default_gates(), split_alpha(default_gates(), 0, 0, 1), 1, 120.0, to_the_end=to_the_end, rate_blocks=8
-    )
-    for number in range(1, 9):
+def blocks_needed(trials: list[Trial], *, to_the_end: bool = False, most: int = 8, **more: Gate) -> int:
+    """Count the blocks of two turns that are measured, `most` at most."""
+    gates = default_gates() | more
+    decider = Decider(gates, split_alpha(gates, 0, 0, 1), 1, 120.0, to_the_end=to_the_end, rate_blocks=most)
+    for number in range(1, most + 1):
         so_far = [trial for trial in trials if trial.block < number]
         if decider.enough(Block("rate", number, (), PAIR), so_far, ElapsedTime(60.0, [10.0] * (number - 1))):
             return number - 1
-    return 8
+    return most
 
 
 def test_enough__turns_at_a_fixed_rate_end_at_a_look_that_decides_everything() -> None:
@@ -120,17 +121,34 @@ def test_compare_pairs__a_rate_that_was_not_measured_has_a_reason() -> None:
     assert (found.verdict, found.reason) == ("inconclusive", "no block at a fixed rate was measured")
 
 
-def test_compare_pairs__p99_is_gated_only_with_enough_blocks() -> None:
+def test_compare_pairs__p99_has_no_gate_unless_one_is_configured() -> None:
+    worse = compare(make_turns(12_000.0))["latency_p99_at_rate_us"]
+    assert (worse.verdict, worse.gate) == ("measured", None)
+
+
+def test_compare_pairs__a_gate_on_p99_needs_ten_blocks() -> None:
     def scatter(blocks: int) -> list[Trial]:
         trials = make_turns(blocks=blocks)
         wide = LATENCY.model_copy(update={"p50_us": 5000.0, "p90_us": 7000.0, "p99_us": 40_000.0})
         return [t.model_copy(update={"latency": wide}) if t.block % 2 and t.side == "head" else t for t in trials]
 
-    few, many = (compare(scatter(blocks))["latency_p99_at_rate_us"] for blocks in (6, 10))
-    assert (few.verdict, few.gate, few.reason) == ("measured", None, "its gate needs 10 blocks")
-    worse = compare(make_turns(12_000.0))["latency_p99_at_rate_us"]
-    assert (worse.verdict, worse.gate) == ("measured", None)
+    gate = Gate(max_gain=0.5, absolute=2000)
+    few, many = (compare(scatter(blocks), latency_p99_at_rate_us=gate)["latency_p99_at_rate_us"] for blocks in (6, 10))
+    assert (few.verdict, few.reason) == ("inconclusive", "6 blocks could be measured, but its gate needs 10")
     assert (many.verdict, many.gate) == ("inconclusive", 0.5)
+    worse = compare(make_turns(12_000.0, blocks=10), latency_p99_at_rate_us=gate)["latency_p99_at_rate_us"]
+    assert worse.verdict == "regressed"
+
+
+def test_enough__a_gate_on_p99_gets_its_ten_blocks(tmp_path: Path) -> None:
+    config = {"variants": {"web": {"image": "w"}}, "gates": {"latency_p99_at_rate_us": {"max_gain": "50%"}}}
+    assert blocks_needed(make_turns(blocks=10), most=10, latency_p99_at_rate_us=Gate(max_gain=0.5)) == 10
+    policy = load_policy("ci")
+    projects = [
+        Project(Config.model_validate(each), policy, "ci", tmp_path, "bench.yml")
+        for each in (config, config | {"gates": {}})
+    ]
+    assert [project.rate_blocks for project in projects] == [10, 8]
 
 
 def test_split_alpha__turns_share_the_error_with_what_else_a_run_compares() -> None:
@@ -178,7 +196,7 @@ def test_warn_of_rates__what_neither_side_can_do_is_invalid_and_what_head_fixes_
 def test_find_missed_rates__checks_exceptions_thresholds_and_the_end_of_a_script_count() -> None:
     (check,), (raised,) = findings(make_turns(head=FAILING)), findings(make_turns(head={"exceptions": 2}))
     assert (check.code, check.fails, raised.code, raised.fails) == ("script-fails", True, "script-fails", True)
-    assert check.message.startswith("checks fail: is 200 (24 of 60) (in 6 of 6 turns")
+    assert check.message.startswith("checks fail: is 200 (24 of all 60 checks) (in 6 of 6 turns")
     assert raised.message.startswith("12 exceptions (in 6 of 6")
     (ended,) = findings(make_turns(head=ENDED))  # and not that its rate is missed
     assert (ended.code, ended.fails) == ("script-ended", True)
@@ -204,7 +222,10 @@ def test_warn_of_scripts_alone__a_script_that_fails_without_a_pair_is_invalid() 
 
     assert alone() == []
     (failing,), (ended,) = alone(**FAILING), alone(**ENDED)
-    assert (failing.code, failing.message) == (Code.SCRIPT_FAILS, "the script fails: checks fail: is 200 (12 of 30)")
+    assert (failing.code, failing.message) == (
+        Code.SCRIPT_FAILS,
+        "the script fails: checks fail: is 200 (12 of all 30 checks)",
+    )
     assert ended.message == "the script does not run to its end: it ended itself"
     assert list(warn_of_scripts_alone(make_turns(head=FAILING))) == []
 

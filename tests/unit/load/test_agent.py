@@ -544,16 +544,32 @@ def make_usage() -> Counters:
 def test_watcher__marks_what_came_from_the_servers_network_every_second(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent, "find_interface", lambda _address: "eth1")
     monkeypatch.setattr(agent, "read_received", {"eth1": 5000}.get)
-    watcher, used = watch(9, connections=0), make_usage()
+    watcher = watch(9, connections=0)
     for at_s in (0.25, 0.5, 1.2, 1.3, 2.2):
-        watcher._mark(at_s, used)
+        watcher._mark(at_s, 7.0, 64.5)
     assert watcher.marks == [(0.25, 5000, 7.0, 64.5), (1.2, 5000, 7.0, 64.5), (2.2, 5000, 7.0, 64.5)]
 
 
 def test_watcher__has_no_marks_of_a_server_that_shares_its_network(port: int) -> None:
     watcher = watch(port, connections=0)
-    watcher._mark(0.25, make_usage())
+    watcher._mark(0.25, 7.0, 64.5)
     assert watcher.marks == []
+
+
+def test_watcher__adds_what_companions_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An application of several containers leaks where any of them does."""
+    found = {"a": make_usage(), "b": make_usage() | {"memory_mib": 100.0}, "db": make_usage()}
+    monkeypatch.setattr(agent, "_SAMPLE_S", 0.001)
+    monkeypatch.setattr(agent, "find_interface", lambda _address: "eth1")
+    monkeypatch.setattr(agent, "read_received", {"eth1": 5000}.get)
+    monkeypatch.setattr(agent, "read_usage", found.get)
+    watcher = agent.Watcher(order(9, parts={"application": "a", "application:api": "b", "db": "db"}), 0)
+    watcher.start()
+    while not watcher.marks:
+        assert watcher.is_alive()
+    watcher.stop()
+    assert watcher.marks[0][1:] == (5000, 14.0, 164.5)
+    assert watcher.peak_memory_mib == 164.5
 
 
 def test_find_interface__is_that_of_the_network_itself_and_not_of_a_gateway(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from bench_action.config.schema import Config, Profile, Rate
 from bench_action.load.k6 import Turn
 from bench_action.measure import measurer as module
 from bench_action.measure.measurer import Measurer, measure
-from bench_action.measure.trials import TrialPlan
+from bench_action.measure.trials import TrialPlan, locate
 from bench_action.model.errors import InputError, InterruptedRunError, StackError
 from bench_action.model.progress import Progress
 from bench_action.model.result import Replies, Trial
@@ -219,3 +219,14 @@ def test_search__each_step_of_a_subject_has_serial_numbers_that_no_other_had(mon
     trials = measurer._search(places, cast(Any, [None, None]), profile, BASE)
     assert len(trials) > 4
     assert all(own == list(range(len(own))) for own in numbers.values())
+
+
+def test_locate__positions_are_those_in_the_order_of_start() -> None:
+    """Every second track starts the other way round."""
+    block = Block("duet", 1, (Step(0, (BASE, GOOD)),), Pair("revision", BASE, GOOD))
+    subject = cast(Any, SimpleNamespace(slot="a"))
+    found = [
+        [locate(TrialPlan(block, block.steps[0], cell, track=track), subject)["position"] for cell in (BASE, GOOD)]
+        for track in (0, 1)
+    ]
+    assert found == [[0, 1], [1, 0]]

@@ -1,6 +1,7 @@
 """Warming subjects up: what is sent to the agent, what is kept, and what the next warm-up learns from it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count
 from random import Random
 from statistics import fmean
 from types import SimpleNamespace
@@ -11,16 +12,18 @@ from tests.quiet import Quiet
 from tests.unit.factories import make_count, make_trial
 from tests.unit.stats.test_steady import Cost, falling, find_end_s, simulate, started
 
+from bench_action.compare.warmth import describe_cold
 from bench_action.config.schema import Profile, Variant
 from bench_action.engine.protocol import Handle
 from bench_action.load.generator import Load
 from bench_action.load.messages import WarmRun
 from bench_action.load.wrk import SENTINEL
 from bench_action.measure import measurer as module
+from bench_action.measure import warming
 from bench_action.measure.limits import LimitError
 from bench_action.measure.measurer import Measurer
 from bench_action.measure.trials import TrialPlan
-from bench_action.measure.warming import Experience, describe_warm_up, warm_up
+from bench_action.measure.warming import Experience, ScriptWarmer, describe_warm_up, warm_up
 from bench_action.model.result import PhaseName, Revision, Trial, WarmUp
 from bench_action.plan.blocks import Block, Cell, Pair, Step, share_restarts
 from bench_action.stack import subject as subject_module
@@ -276,3 +279,54 @@ def test_warm_up__wrk_runs_longer_than_the_longest_warm_up(monkeypatch: pytest.M
     warm_up(stack, subjects, PROFILE, 1)
     argv = seen[0]["orders"][0]["argv"]
     assert argv[argv.index("--duration") + 1] == f"{PROFILE.warmup + subject_module._SPARE_S}s"
+
+
+def warm_by_script(
+    monkeypatch: pytest.MonkeyPatch, *lives: Sequence[float | None], warmup: int = 20
+) -> tuple[list[WarmUp], list[int]]:
+    """Warm a subject up once for each life, in which rounds have these costs; what is found, and rounds taken."""
+    found, taken, warmer = [], [], ScriptWarmer()
+    clock = count()
+    monkeypatch.setattr(warming, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    monkeypatch.setattr(Subject, "order_turn", lambda *_: (None, None))
+    profile = Profile.model_validate({"k6": "buy.js", "rate": "10/s", "warmup": warmup})
+    for costs in lives:
+        rounds = iter(costs)
+        taken.append(0)
+
+        def read(*_: object, rounds: Iterator[float | None] = rounds) -> tuple[float, int] | None:
+            taken[-1] += 1
+            cost = next(rounds)
+            return None if cost is None else (20 * cost, 20)
+
+        monkeypatch.setattr(warming, "_read_round", read)
+        stack, subjects = make_stack([make_run()], [])
+        stack.agent.k6 = lambda *_: None  # type: ignore[method-assign, assignment]
+        found += warmer.warm_up(stack, [(HEAD, subjects[0])], profile)
+    return found, taken
+
+
+def test_script_warmer__goes_on_until_an_iteration_has_stopped_becoming_cheaper(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (found,), taken = warm_by_script(monkeypatch, [9.0, 6.0, 4.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
+    assert taken == [8]
+    assert (found.steady, found.cpu_ms_first, found.cpu_ms_last, found.limit_s) == (True, 9.0, 1.0, 20)
+
+
+def test_script_warmer__takes_one_round_of_what_was_warm_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, taken = warm_by_script(monkeypatch, [1.0, 1.05], [1.0, 0.5], [1.0, 0.5])
+    assert taken == [2, 1, 1]
+    assert [each.steady for each in found] == [True, None, None]
+
+
+def test_script_warmer__says_that_it_was_too_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    (found,), taken = warm_by_script(monkeypatch, [9.0, 6.0, 4.0, 2.0, 1.0, 0.5, 0.2, 0.1], warmup=9)
+    assert taken == [5]
+    assert found.steady is False
+    assert "CPU/request was 9 ms at first, 1 ms at the end" in describe_cold(found)
+
+
+def test_script_warmer__leaves_what_is_wrong_to_the_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    (found,), taken = warm_by_script(monkeypatch, [1.0, None])
+    assert (taken, found.steady, found.cpu_ms_last) == ([2], None, None)
