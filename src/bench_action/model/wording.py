@@ -36,8 +36,8 @@ def plural(count: int, noun: str) -> str:
 def percent(fraction: float | None, *, exact: bool = False) -> str:
     """Spell a fraction as a percentage: 0.0612 → `6.1 %`, 0.123 → `12 %`, 12.34 → `1,234 %`, 0 → `0 %`, None → `–`.
 
-    A measured value gets one decimal below 10 %, two below 0.1 %. `exact` is for a value that a person wrote, such as a
-    gate: it keeps the decimals that it has, 0.01 → `1 %`, 0.125 → `12.5 %`.
+    A measured value gets one decimal below 10 %, two below 0.1 %, and is `0 %` below 0.005 %. `exact` is for a value
+    that a person wrote, such as a gate: it keeps the decimals that it has, 0.01 → `1 %`, 0.125 → `12.5 %`.
     """
     if fraction is None:
         return "–"
@@ -45,13 +45,14 @@ def percent(fraction: float | None, *, exact: bool = False) -> str:
     if exact:
         return f"{value:g} %"
     size = abs(value)
-    decimals = 0 if size == 0 or size >= 9.95 else 1 if size >= 0.095 else 2
+    decimals = 0 if size < 0.005 or size >= 9.95 else 1 if size >= 0.095 else 2
     return f"{value:,.{decimals}f} %"
 
 
 def format_change(fraction: float) -> str:
-    """Format a change with its sign: `+6.1 %`, `−0.4 %`."""
-    return f"{sign(fraction)}{percent(abs(fraction))}"
+    """Format a change with its sign: `+6.1 %`, `−0.4 %`, `±0 %`."""
+    size = percent(abs(fraction))
+    return f"{'±' if size == '0 %' else sign(fraction)}{size}"
 
 
 def sign(value: float) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from bench_action.config.levels import find_profile
 from bench_action.model.result import Result, Summary
-from bench_action.model.wording import percent
+from bench_action.model.wording import percent, plural
 from bench_action.report import numbers
 from bench_action.report.tables import name_subject
 
@@ -26,5 +26,5 @@ def _describe(result: Result) -> Iterator[str]:
         speed = numbers.count(best.metrics["requests_per_second"].mean)
         spread = f" (spread {percent(best.spread)})" if best.spread is not None else ""
         limit = f", limited by the {best.bottleneck}" if best.bottleneck else ""
-        text = f"{subject} serves at most {speed} requests/s of {profile}{spread}, with {connections[best.profile]}"
-        yield f"{text} connections{limit}"
+        text = f"{subject} serves at most {speed} requests/s of {profile}{spread}"
+        yield f"{text}, with {plural(connections[best.profile], 'connection')}{limit}"

@@ -17,7 +17,7 @@ from bench_action.report.change import (
     meaningful_detectable,
     relative_change,
 )
-from bench_action.report.sentences import format_interval, name_metric
+from bench_action.report.sentences import format_gate, format_interval, name_metric
 from bench_action.report.table import Table
 
 INTERVAL, DETECTABLE, VERDICT = "99 % interval", "Detectable change", "Verdict"
@@ -71,6 +71,7 @@ def _format_values(c: Comparison) -> tuple[str, str, str, str, str]:
     unit = METRICS[c.metric].unit
     base, head = numbers.metric_value(c.base_value, unit), numbers.metric_value(c.head_value, unit)
     if c.method == "count":
+        base, head = numbers.plain(c.base_value), numbers.plain(c.head_value)
         change = "varies" if c.difference else "same"
         if c.significant:
             change = f"{sign(c.difference)}{numbers.plain(abs(c.difference))}"
@@ -86,7 +87,7 @@ def _format_values(c: Comparison) -> tuple[str, str, str, str, str]:
 
 def _describe_verdict(c: Comparison) -> str:
     """Say what a row comes to."""
-    gate = percent(c.gate or 0.0, exact=True)
+    gate = format_gate(c)
     if is_uncompared(c):
         return "⚪ not compared"
     if c.gate is None:

@@ -125,15 +125,20 @@ def _describe_scope(result: Result) -> str:
     nothing = bool(result.not_compared) and not result.compared
     if not comparisons or nothing or result.verdict == "invalid":
         return ""
-    variants, mixes = {c.variant for c in comparisons}, {split_route(c.profile)[0] for c in comparisons if c.route}
-    profiles, cells = {c.profile for c in comparisons if not c.route}, dict.fromkeys(c.whole_cell for c in comparisons)
+    compared = _list_compared(result)
+    mixes = {split_route(c.profile)[0] for c in comparisons if c.route}
+    variants, profiles = {c.variant for c in compared}, {c.profile for c in compared if not c.route}
+    cells = dict.fromkeys(c.whole_cell for c in compared)
     scope = f"{plural(len(variants), 'variant')} × {plural(len(profiles), 'profile')}, each"
+    if len(cells) != len(variants) * len(profiles):
+        scope = f"{plural(len(cells), 'cell')}, each"
     if len(cells) == 1:
         scope = f"`{next(iter(cells))}`,"
     base = f" `{result.source.base_sha[:7]}`" if result.source.base_sha else ""
     work = [c for c in comparisons if c.method == "count" and c.profile not in mixes]
     same = " Work per request is identical." if work and all(c.exact and not c.difference for c in work) else ""
-    return f"{scope} paired with base{base} on this runner.{same}"
+    where = f"{len(result.shards)} runners" if len(result.shards) > 1 else "this runner"
+    return f"{scope} paired with base{base} on {where}.{same}"
 
 
 def _tabulate_what_matters(result: Result) -> Table:
@@ -188,7 +193,7 @@ def _make_sections(result: Result, view: View) -> list[Section]:
     method += ["", "```", _INSTALL, command, "```"]
     profiles = result.profiles
     one = len(profiles) == 1 and not profiles[0].script
-    alone = f"Each alone, with {profiles[0].connections} connections" if one else "Each alone"
+    alone = f"Each alone, with {plural(profiles[0].connections, 'connection')}" if one else "Each alone"
     sections = (
         Section(_LOG, "", logs),
         Section(_METHOD, "", "\n".join(method)),

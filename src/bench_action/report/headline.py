@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench_action.config.gates import AT_RATE, OBJECTIVE
 from bench_action.model.result import Comparison, Result
 from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import percent, plural
 from bench_action.report.capacity import describe_best
 from bench_action.report.change import fails_gate, is_uncompared, list_allowed_losses, list_comparisons
-from bench_action.report.sentences import add_reason, describe_gain, describe_loss, name_metric
+from bench_action.report.sentences import add_reason, describe_gain, describe_loss, format_gate, name_metric
 from bench_action.report.tables import describe_lead, format_speed, name_subject
 
 _MOST_SHARDS = 3
@@ -34,7 +35,9 @@ def _choose(result: Result) -> Headline:
     if result.verdict == "invalid":
         return Headline(OPEN, "no verdict, the measurement is invalid")
     if failed := [subject.variant for subject in result.subjects if subject.failure and subject.revision == "head"]:
-        return Headline(BAD, f"{', '.join(f'`{name}`' for name in failed)} failed its checks and was not measured")
+        names = ", ".join(f"`{name}`" for name in failed)
+        what = "failed its checks and was" if len(failed) == 1 else "failed their checks and were"
+        return Headline(BAD, f"{names} {what} not measured")
     if result.verdict == "regressed":
         return Headline(BAD, _describe_regression(result, comparisons))
     if result.not_compared and not result.compared:
@@ -75,7 +78,7 @@ def _explain_nothing_compared(result: Result) -> Headline:
 def _judge(result: Result, comparisons: Sequence[Comparison]) -> Headline:
     judged = [c for c in comparisons if c.method != "count" and c.gate is not None and not is_uncompared(c)]
     if result.run.self_test and judged:
-        return Headline(GOOD, f"this machine's measurements are reliable ({_describe_detectable(comparisons)})")
+        return _describe_self_test(comparisons)
     if losses := list_allowed_losses(result):
         return Headline(NOTABLE, _describe_allowed_loss(losses[0]))
     if undecided := [c for c in comparisons if c.gate is not None and c.verdict == "inconclusive"]:
@@ -88,6 +91,14 @@ def _judge(result: Result, comparisons: Sequence[Comparison]) -> Headline:
     elif all(c.gate is None for c in comparisons):
         text = f"no change detected{where}; no gate applies"
     return Headline(OPEN if lacking else GOOD, text)
+
+
+def _describe_self_test(comparisons: Sequence[Comparison]) -> Headline:
+    """Say what a run of identical code, which found no difference, shows of the machine."""
+    largest = _find_detectable(comparisons)
+    if largest is None or largest > 1:
+        return Headline(OPEN, "no false difference was found, but more blocks are needed to say how small one may be")
+    return Headline(GOOD, f"this machine's measurements are reliable ({_describe_detectable(comparisons)})")
 
 
 def _name_stand_in(comparisons: Sequence[Comparison]) -> str:
@@ -108,21 +119,29 @@ def _describe_allowed_loss(c: Comparison) -> str:
     if c.gate is None or c.verdict == "regressed":
         return f"{text}; no gate forbids it"
     if c.verdict == "inconclusive":
-        return f"{text}; not sure whether that is within the gate of {percent(c.gate, exact=True)}"
-    return f"{text}, within the gate of {percent(c.gate, exact=True)}"
+        return f"{text}; not sure whether that is within the gate of {format_gate(c)}"
+    return f"{text}, within the gate of {format_gate(c)}"
 
 
 def _describe_detectable(comparisons: Sequence[Comparison]) -> str:
-    """Give the detectable change of the least precise cell, by requests/s, or by CPU/request in its place."""
-    rates, costs = (
-        {c.cell: c.smallest_detectable for c in comparisons if c.metric == metric and c.gate is not None}
-        for metric in ("requests_per_second", "cpu_ms_per_request")
-    )
-    sizes = [rates.get(cell) or costs.get(cell) for cell in dict.fromkeys((*rates, *costs))]
-    known = [size for size in sizes if size is not None]
-    if not known:
-        return "the work per request is the same"
-    return f"detectable: {percent(max(known))}" if max(known) <= 1 else "more blocks are needed to detect one"
+    """Give the detectable change of the least precise cell; of work that was only counted, what is known."""
+    largest = _find_detectable(comparisons)
+    if largest is None:
+        same = all(c.exact and not c.difference for c in comparisons if c.method == "count")
+        return "the work per request is the same" if same else "no gate is broken"
+    return f"detectable: {percent(largest)}" if largest <= 1 else "more blocks are needed to detect one"
+
+
+def _find_detectable(comparisons: Sequence[Comparison]) -> float | None:
+    """Find that of requests/s, or of CPU/request in its place, else of latencies at a fixed rate; None if unknown."""
+    sizes = {
+        metric: {c.cell: c.smallest_detectable for c in comparisons if c.metric == metric and c.gate is not None}
+        for metric in ("requests_per_second", "cpu_ms_per_request", *AT_RATE, *OBJECTIVE)
+    }
+    rates, costs, *others = sizes.values()
+    found = [rates.get(cell) or costs.get(cell) for cell in dict.fromkeys((*rates, *costs))]
+    found += [size for other in others for cell, size in other.items() if cell not in rates.keys() | costs.keys()]
+    return max((size for size in found if size is not None), default=None)
 
 
 def _describe_variants(result: Result) -> str:

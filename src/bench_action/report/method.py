@@ -8,8 +8,9 @@ from bench_action.config.gates import ALONE
 from bench_action.model.result import Comparison, NoiseSource, Result, Trial
 from bench_action.model.warning import Code
 from bench_action.model.wording import format_change, percent, plural
+from bench_action.plan.blocks import LOADED_PHASES
 from bench_action.report.change import list_comparisons
-from bench_action.report.sentences import name_metric
+from bench_action.report.sentences import format_gate, name_metric
 from bench_action.stats.steady import LONG_WARM_UP_S
 
 _MISSING = frozenset({Code.SHARD_MISSING, Code.FEWER_RUNNERS})
@@ -23,7 +24,9 @@ _METHOD = (
     "Timeouts are late replies, which count as Requests too; Errors are failed reads and writes, and status above 399.",
     "Req/sec counts successful replies only. p50 and p99 are medians over the runs.",
     "Spread is the fastest run minus the slowest, as a share of the median.",
-    "Latencies are closed-loop and corrected by wrk for coordinated omission; replies after the timeout are missing.",
+)
+_CLOSED = (
+    "Latencies are closed-loop and corrected by wrk for coordinated omission; replies after the timeout are missing."
 )
 _ALONE = (
     "Variants were measured alone, one after the other: that shows large differences, and does not prove a small one."
@@ -41,16 +44,18 @@ _UNSEEN = "A duet cannot see what concurrency hides (a profile's `rate` does), n
 def describe_method(result: Result) -> tuple[str, ...]:
     """Describe the order of trials, what each column means, and how sharp each gate is."""
     blocks = max((trial.block for trial in result.trials if trial.phase == "capacity"), default=0)
-    order = f"Each cell was loaded alone, once in each of {blocks} blocks, each block in its own random order"
+    order = f"Each cell was loaded alone, once in each of {plural(blocks, 'block')}, each block in its own random order"
+    seed = f"(seed {result.run.seed})"
     variants = any(c.kind == "variant" and c.method == "solo" for c in result.comparisons)
     built_in = result.control.get("variant") == BUILT_IN_VARIANT
     turns = [trial for trial in result.trials if trial.phase == "rate"]
     return (
-        f"{order} (seed {result.run.seed}).",
+        f"{order} {seed}." if blocks else f"The order of trials was drawn by lot {seed}.",
         *_describe_shards(result),
         *_describe_warm_ups(result),
         *((_CONTROL,) if built_in else ()),
         *_METHOD,
+        *((_CLOSED,) if any(trial.phase in LOADED_PHASES for trial in result.trials) else ()),
         *_describe_connections(result),
         *((_ALONE,) if variants else ()),
         *_describe_pairs([trial for trial in result.trials if trial.pair]),
@@ -137,12 +142,15 @@ def _describe_connections(result: Result) -> tuple[str, ...]:
 
 def _describe_warm_ups(result: Result) -> tuple[str, ...]:
     """Say how long subjects were warmed up, if that was longer than usual."""
-    seconds = sorted(trial.warm_up.duration_s for trial in result.trials if trial.warm_up is not None)
+    warm_ups = [trial.warm_up for trial in result.trials if trial.warm_up is not None]
+    seconds = sorted(each.duration_s for each in warm_ups)
     if not seconds or median(seconds) <= LONG_WARM_UP_S:
         return ()
     shortest, longest = round(seconds[0]), round(seconds[-1])
     lasted = f"{shortest} s" if shortest == longest else f"{shortest} to {longest} s"
-    return (f"After each restart, subjects were warmed up until CPU/request had levelled off: for {lasted}.",)
+    cold = sum(each.steady is False for each in warm_ups)
+    often = f" In {cold} of {plural(len(warm_ups), 'warm-up')} it had not when the longest was over." if cold else ""
+    return (f"After each restart, subjects were warmed up until CPU/request had levelled off: for {lasted}.{often}",)
 
 
 def _describe_noise(noise: NoiseSource) -> str:
@@ -166,7 +174,7 @@ def _describe_gates(result: Result) -> tuple[str, ...]:
     """Say how sharp each gate on throughput and CPU is: an estimate has an error, so no gate is a cliff."""
     gated = [c for c in list_comparisons(result) if c.fires and c.gate and c.metric not in ALONE]
     return tuple(
-        f"The gate of {percent(c.gate, exact=True)} on {name_metric(c)} of `{c.cell}` fires in "
+        f"The gate of {format_gate(c)} on {name_metric(c)} of `{c.cell}` fires in "
         f"{', '.join(f'{share * 100:.0f}' for share in c.fires or ())} of 100 such runs for true losses of 0.8, 0.9 "
         "and 1.0 times the gate."
         for c in gated

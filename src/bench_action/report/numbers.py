@@ -43,10 +43,11 @@ def latency(value_us: float | None) -> str:
 
 
 def factor(value: float | None) -> str:
-    """Format a ratio without its multiplication sign: 5.631 → `5.63`, 12.34 → `12.3`, 0.0123 → `0.012`."""
+    """Format a ratio without its multiplication sign: 5.631 → `5.63`, 12.34 → `12.3`, 1.0031 → `1.003`."""
     if value is None:
         return NONE
-    return f"{value:.{1 if value >= 9.995 else 2 if value >= 0.0995 else 3}f}"
+    fine = value < 0.0995 or 0 < abs(value - 1) < 0.0195
+    return f"{value:.{1 if value >= 9.995 else 3 if fine else 2}f}"
 
 
 def ratio(comparison: Comparison | None, of: str = "") -> str:
@@ -65,7 +66,7 @@ def metric_value(value: float, unit: str) -> str:
         case "µs":
             return latency(value)
         case "ms":
-            return f"{value:.2f} ms"
+            return f"{value:.2f} ms" if value >= 0.01 or not value else f"{value * 1000:.1f} µs"
         case "MiB":
             return f"{value:.0f} MiB"
         case "s":

@@ -5,15 +5,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from bench_action.compare.verdict import is_loss
 from bench_action.config.gates import ALONE, AT_RATE
 from bench_action.model.metric import METRICS
-from bench_action.model.result import Comparison, Result, name_route
+from bench_action.model.result import Comparison, Finding, Result, name_route
 from bench_action.model.wording import format_change, percent, plural
 from bench_action.report import numbers
 from bench_action.report.change import fails_gate, has_meaning, list_comparisons, list_losses, relative_change
 from bench_action.report.pace import Pace, measure_pace
 
+_VERBS = {"rows_per_request": "reads"}  # what a request does to what is counted; the others it makes
 _ONE = {"queries": "query", "rows": "row", "cache commands": "cache command"}
 _PART_NAMES = {"db": "the database", "cache": "the cache"}
-_SEEN = frozenset({"keep-alive-changed", "connections-held"})  # codes of findings that are not counted
+_COUNTED = frozenset({"work-changed", "n-plus-one"})  # codes of findings that are counted; others were seen
 _CPU = {
     "cpu_ms_per_request": ("needs", "CPU"),
     "total_cpu_ms_per_request": ("and its services need", "CPU"),
@@ -22,7 +23,11 @@ _CPU = {
 
 
 def describe_loss(c: Comparison) -> str:
-    """Begin a sentence on a loss: `aiohttp` is 6.1 % slower on `list-items`."""
+    """Begin a sentence on a loss: `aiohttp` is 6.1 % slower on `list-items`, without a size if none is known."""
+    return _describe_sized_loss(c) if has_meaning(c) else f"{name_metric(c)} of `{c.cell}` got worse"
+
+
+def _describe_sized_loss(c: Comparison) -> str:
     size = percent(abs(relative_change(c)))
     match c.metric:
         case "requests_per_second":
@@ -33,8 +38,7 @@ def describe_loss(c: Comparison) -> str:
         case "slo_rate":
             return f"`{c.variant}` holds its objective {_describe_highest(c)} on `{c.profile}`"
         case metric if metric in _CPU:
-            subject, what = _CPU[metric]
-            return f"`{c.variant}` {subject} {size} more {what} for each request of `{c.profile}`"
+            return _describe_cpu(c, f"{size} more")
         case "queries_per_request" | "rows_per_request" | "cache_commands_per_request":
             return _describe_count(c)
         case _:
@@ -53,7 +57,14 @@ def describe_gain(c: Comparison) -> str:
         return f"`{c.variant}` holds its objective {_describe_highest(c)} on `{c.profile}`"
     if c.method == "count":
         return _describe_count(c)
-    return f"`{c.cell}` needs {size} less {name_metric(c)}"
+    if c.metric in _CPU:
+        return _describe_cpu(c, f"{size} less")
+    return f"{name_metric(c)} of `{c.cell}` fell by {size}"
+
+
+def _describe_cpu(c: Comparison, size: str) -> str:
+    subject, what = _CPU[c.metric]
+    return f"`{c.variant}` {subject} {size} {what} for each request of `{c.profile}`"
 
 
 def _describe_highest(c: Comparison) -> str:
@@ -62,7 +73,8 @@ def _describe_highest(c: Comparison) -> str:
 
 def _describe_count(c: Comparison) -> str:
     before, after = numbers.plain(c.base_value), numbers.plain(c.head_value)
-    return f"each request of `{c.variant}` on `{c.profile}` makes {after} {_name_work(c, after)} instead of {before}"
+    verb = _VERBS.get(c.metric, "makes")
+    return f"each request of `{c.variant}` on `{c.profile}` {verb} {after} {_name_work(c, after)} instead of {before}"
 
 
 def add_reason(losses: Sequence[Comparison]) -> str:
@@ -77,6 +89,8 @@ def add_reason(losses: Sequence[Comparison]) -> str:
     c = counts[0]
     before, after = numbers.plain(c.base_value), numbers.plain(c.head_value)
     work = f"{after} {_name_work(c, after)}"
+    if first.method == "count":
+        return f", and {work} instead of {before}"
     if c.cell != first.cell:
         return f": its request `{c.route}` makes {work} instead of {before}"
     return f": {work} per request instead of {before}"
@@ -88,22 +102,30 @@ def list_causes(result: Result) -> tuple[str, ...]:
 
 
 def _causes(result: Result, comparisons: Sequence[Comparison]) -> Iterator[str]:
-    messages: dict[str, list[str]] = {}
-    counted = {finding.cell for finding in result.findings if finding.code not in _SEEN}
+    findings: dict[str, list[Finding]] = {}
     for finding in result.findings:
         if finding.code != "statement":
-            messages.setdefault(finding.cell, []).append(finding.message)
+            findings.setdefault(finding.cell, []).append(finding)
     cells: dict[str, dict[str, Comparison]] = {}
     for c in comparisons:
         cells.setdefault(c.cell, {})[c.metric] = c
     lost = sorted({c.cell for c in comparisons if is_loss(c)})
     for cell in lost:
-        if any(other.startswith(name_route(cell, "")) and other in messages for other in lost):
+        if any(other.startswith(name_route(cell, "")) and other in findings for other in lost):
             continue  # what is known of one request of a mix explains the whole
-        if changed := messages.get(cell):
-            yield f"`{cell}`{', counted exactly' if cell in counted else ''}: {'; '.join(changed)}."
+        if changed := findings.get(cell):
+            yield _describe_findings(cell, changed, cells[cell])
             continue
         yield from _explain_loss(result, cell, cells[cell])
+
+
+def _describe_findings(cell: str, findings: Sequence[Finding], metrics: Mapping[str, Comparison]) -> str:
+    """Describe what was found of a cell, and whether all of that was counted, with counts that agree."""
+    exact = all(finding.code in _COUNTED for finding in findings) and all(
+        c.exact for c in metrics.values() if c.method == "count"
+    )
+    messages = "; ".join(finding.message for finding in findings)
+    return f"`{cell}`{', counted exactly' if exact else ''}: {messages}."
 
 
 def _explain_loss(result: Result, cell: str, metrics: Mapping[str, Comparison]) -> Iterator[str]:
@@ -116,14 +138,17 @@ def _explain_loss(result: Result, cell: str, metrics: Mapping[str, Comparison]) 
         yield f"`{cell}` needs no more CPU at a fixed rate than before, so it spends the time waiting."
     elif waits and latency is not None and latency.verdict == "unchanged" and (calm or _is_unchanged(cpu)):
         yield f"`{cell}` takes no longer with one connection, so requests wait for each other: a pool, a lock, a queue?"
-    elif latency is not None and cpu is not None and is_loss(latency) and not cpu.relevant:
+    elif latency is not None and is_loss(latency) and _is_calm(cpu):
         yield f"`{cell}` needs no more CPU per request than before, so it spends the time waiting."
     elif cpu is not None and is_loss(cpu):
-        yield f"`{cell}` does the same work, but the application's own code takes more CPU."
+        same = "does the same work, but" if _is_counted_same(metrics) else "takes longer because"
+        yield f"`{cell}` {same} the application's own code takes more CPU."
     elif (database := metrics.get("db_cpu_ms_per_request")) is not None and is_loss(database):
-        yield f"`{cell}` makes the same queries, but the database needs more CPU for them: a lost index, or a plan?"
+        same = "makes the same queries, but" if _is_counted_same(metrics) else "costs more because"
+        yield f"`{cell}` {same} the database needs more CPU for them: a lost index, or a plan?"
     elif (total := metrics.get("total_cpu_ms_per_request")) is not None and is_loss(total):
-        yield f"`{cell}` needs no more CPU itself, but its services do{_name_costlier_part(result, cell)}."
+        where = "needs no more CPU itself, but its services do" if _is_calm(cpu) else "needs more CPU in its services"
+        yield f"`{cell}` {where}{_name_costlier_part(result, cell)}."
 
 
 def _name_costlier_part(result: Result, cell: str) -> str:
@@ -150,6 +175,16 @@ def _is_unchanged(c: Comparison | None) -> bool:
     return c is not None and c.verdict == "unchanged"
 
 
+def _is_calm(c: Comparison | None) -> bool:
+    """Whether a loss of a gated metric that would matter is ruled out."""
+    return c is not None and (c.verdict == "unchanged" or bool(c.reason and c.significant and not is_loss(c)))
+
+
+def _is_counted_same(metrics: Mapping[str, Comparison]) -> bool:
+    """Whether the queries of a cell were counted, and no count of its work has changed."""
+    return "queries_per_request" in metrics and not any(c.significant for c in metrics.values() if c.method == "count")
+
+
 def list_certainties(result: Result) -> tuple[str, ...]:
     """Say for each loss how sure it is: first the losses that fail a gate, then the others."""
     losses = [c for c in list_losses(result) if c.method != "count"]
@@ -161,19 +196,30 @@ def describe_confidence(c: Comparison, pace: Pace) -> str:
     """Say how sure a loss is, and why it fails no gate if it fails none."""
     seconds = pace.find_block_s(c)
     time = f" in {numbers.duration(c.blocks * seconds)}" if seconds else ""
-    text = f"99 % interval {format_interval(c)}, from {plural(c.blocks, 'paired block')}{time}."
+    blocks = f"{plural(c.blocks, 'paired block')}{time}"
+    text = f"99 % interval {format_interval(c)}, from {blocks}."
+    if not has_meaning(c):
+        text = f"{blocks} disagree too much to give a size."
     if fails_gate(c):
         return text
     if c.gate is None:
         return f"{text} {capitalise(METRICS[c.metric].title)} has no gate."
-    return f"{text} Its gate of {percent(c.gate, exact=True)} only warns." if c.verdict == "regressed" else text
+    return f"{text} Its gate of {format_gate(c)} only warns." if c.verdict == "regressed" else text
 
 
 def format_interval(c: Comparison) -> str:
-    """Format the interval of a change: `+0.2 to +1.4 %`."""
+    """Format the interval of a change: `+0.2 to +1.4 %`; counts that did not vary have one without a width."""
     if c.ci_low is None or c.ci_high is None or not has_meaning(c):
         return numbers.NONE
+    if c.ci_low == c.ci_high:
+        return format_change(c.ci_low - 1)
     return f"{format_change(c.ci_low - 1).removesuffix(' %')} to {format_change(c.ci_high - 1)}"
+
+
+def format_gate(c: Comparison) -> str:
+    """Format the limits of a gate: `10 %`, or `10 % and 200 µs` if a change must reach both."""
+    size = percent(c.gate or 0.0, exact=True)
+    return f"{size} and {numbers.metric_value(c.gate_absolute, METRICS[c.metric].unit)}" if c.gate_absolute else size
 
 
 def name_metric(c: Comparison) -> str:

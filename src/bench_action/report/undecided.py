@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from statistics import median
 
 from bench_action.compare.comparison import is_unconfirmed
 from bench_action.compare.evidence import FAULTS
@@ -18,7 +19,9 @@ from bench_action.report.change import (
 from bench_action.report.pace import Pace, measure_pace
 from bench_action.report.sentences import format_interval, name_metric
 
-_LONGEST_MIN = 30  # nobody waits longer for a pull request's check
+_LONGEST_MIN = 30  # nobody waits longer for a pull request's check,
+_MOST_MIN = 240  # but a run at night may take so long
+_LONG_BLOCK_S = 15
 _SMALLEST_GATE, _WIDEST_GATE = 0.02, 0.25
 _AT_THE_GATE = 10_000  # blocks: the change is as large as the gate
 
@@ -49,7 +52,8 @@ def _explain_uncompared(result: Result, comparisons: Sequence[Comparison]) -> It
         if is_uncompared(c) and c.whole_cell not in cells:
             reasons.setdefault((c.cell, c.reason or "no block of the pair counts"), []).append(c)
     for (cell, reason), metrics in reasons.items():
-        names = " and ".join(name_metric(c) for c in metrics)
+        *first, last = (name_metric(c) for c in metrics)
+        names = f"{', '.join(first)} and {last}" if first else last
         verb = "was" if len(metrics) == 1 else "were"
         yield f"`{cell}`: {names} {verb} not compared: {reason}.{_advise_on_faults(metrics[0], result)}"
 
@@ -60,7 +64,7 @@ def explain_undecided(c: Comparison, result: Result, pace: Pace) -> str:
     size = ""
     if has_meaning(c):
         size = f": the change is {format_change(relative_change(c))}, 99 % interval {format_interval(c)}"
-    advice = f"{_advise_more(c, result, pace)}{_advise_on_faults(c, result)}"
+    advice = f"{_advise_more(c, result, pace)}{_describe_restarts(c, result, pace)}{_advise_on_faults(c, result)}"
     return f"Not sure about {name_metric(c)} of `{c.cell}`{reason}{size}. {advice}"
 
 
@@ -77,17 +81,28 @@ def _advise_more(c: Comparison, result: Result, pace: Pace) -> str:
     if c.blocks_wanted is not None and c.blocks_wanted >= _AT_THE_GATE:
         return "The change is as large as the gate, so no amount of time decides it: choose another gate."
     block_s = pace.find_block_s(c)
+    enough = ""
     if c.blocks_wanted is not None and block_s and c.metric not in {*ALONE, *AT_RATE, *OBJECTIVE}:
         more_s = (c.blocks_wanted - c.blocks) * block_s * pace.cells
         minutes = math.ceil((result.timings.get("measure", 0.0) + more_s) / 60)
-        if minutes <= _LONGEST_MIN:
-            return f"`--max-minutes {minutes}` would decide it."
+        enough = f"`--max-minutes {minutes}` would decide it." if minutes <= _MOST_MIN else ""
+        if enough and minutes <= _LONGEST_MIN:
+            return enough
     if is_unconfirmed(c):  # another gate would need it, too
         return "More blocks would tell whether it changes as well; if not, requests wait: compare at a fixed `rate`."
     if c.smallest_detectable is None or c.smallest_detectable > _WIDEST_GATE:
-        return "More blocks are needed, or a quieter machine."
+        return enough or "More blocks are needed, or a quieter machine."
     wide = math.ceil(100 * max(_SMALLEST_GATE, c.smallest_detectable, 1.5 * (c.gate or 0.0)))
-    return f"A gate of {wide} % can be decided in the time of this run."
+    return f"{enough} A gate of {wide} % can be decided in the time of this run.".strip()
+
+
+def _describe_restarts(c: Comparison, result: Result, pace: Pace) -> str:
+    """Say what restarts and warm-ups cost, if they take most of each duet's time; else nothing."""
+    block_s = pace.find_block_s(c)
+    slices = [t.duration_s for t in result.trials if t.phase == "duet" and t.whole_cell == c.whole_cell]
+    if c.method != "duet" or not block_s or not slices or block_s < max(_LONG_BLOCK_S, 3 * median(slices)):
+        return ""
+    return f" A block takes {block_s:.0f} s, of which {median(slices):.0f} s are measured: restarts take the rest."
 
 
 def _describe_self_test(comparisons: Sequence[Comparison]) -> Iterator[str]:

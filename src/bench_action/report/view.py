@@ -167,7 +167,10 @@ def _advise(result: Result) -> str:
         command += f" --variant {failing[0].variant} --profile {split_route(failing[0].profile)[0]}"
     command = re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28}\b", r"\1", command).replace("`", "'")
     config = "the configuration" if result.run.config in {"", BUILT_IN} else f"`{result.run.config}`"
-    accept = f" If you accept the cost, raise the gate in {config}." if failing else ""
+    later = "; until that is merged, base's gate judges" if result.rules == "base" else ""
+    accept = f" If you accept the cost, raise the gate in {config}{later}."
+    if not failing or any(finding.fails for finding in result.findings):
+        accept = ""
     return f"reproduce it with `{command}`.{accept}"
 
 
