@@ -62,8 +62,8 @@ BEFORE = Blocks("bench-action, before the tool existed", "duets", 8.5)
 # the product's runs through Docker: when its first table was recorded, and now; the first five blocks have a slice with
 # one connection as well
 OWN = (
-    Blocks("bench-action, its runs of 2026-11-25 and 26", "docker", 9.0, 10.0),
-    Blocks("bench-action, its runs of 2026-11-29 and 30", "docker-aims", 7.3, 10.0),
+    Blocks("bench-action, its runs of 2026-11-25 and 26", "docker", 9.0, 13.0),
+    Blocks("bench-action, its runs of 2026-11-29 and 30", "docker-aims", 7.4, 19.0),
 )
 
 

@@ -23,7 +23,6 @@ class Code(StrEnum):
     VARIANT_FAILED = "variant-failed"
     STOPPED_EARLY = "stopped-early"
     NO_COUNTERS = "no-counters"
-    BASE_ABSENT = "base-absent"
     BASE_INCOMPLETE = "base-incomplete"
     IDENTICAL = "identical-revisions"
     UNEQUAL_SHARES = "unequal-shares"
@@ -66,7 +65,7 @@ class Code(StrEnum):
     @property
     def grave(self) -> bool:
         """Whether something is missing or wrong, not only doubtful."""
-        return self.invalidates or self in {Code.VARIANT_FAILED, Code.BASE_ABSENT, Code.BASE_INCOMPLETE, Code.SEED_LOST}
+        return self.invalidates or self in {Code.VARIANT_FAILED, Code.BASE_INCOMPLETE, Code.SEED_LOST}
 
     @property
     def advice(self) -> str:
@@ -130,7 +129,6 @@ _ADVICE = {
     Code.WIDE_SPREAD: "Something else probably used the machine. Close other programs, or use more and longer blocks.",
     Code.VARIANT_FAILED: "It was not measured. Fix the variant, and run again.",
     Code.STOPPED_EARLY: "Everything measured until then is kept. Run again once the cause is fixed.",
-    Code.BASE_ABSENT: "Head was measured alone: its figures are below, but they cannot show a change.",
     Code.BASE_INCOMPLETE: "It may do less than head, and seem quicker. Give actions/checkout `lfs: true`, "
     "`submodules: true` and what else fetches them.",
     Code.IDENTICAL: "Any difference is noise. `--self-test` shows whether measurements are reliable here.",
