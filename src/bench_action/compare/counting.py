@@ -184,15 +184,15 @@ def warn_of_varying_counts(trials: Sequence[Trial]) -> Iterator[RunWarning]:
 
 
 def _describe_variation(counts: Sequence[Trial]) -> Iterator[str]:
+    named = False
     for metric in ("queries_per_request", "cache_commands_per_request"):
         count = count_metric(counts, metric)
         if count is not None and not count.exact and (count.idle[2] or not _agree(count)):
             yield f"{METRICS[metric].title} {_describe_range(count)}"
-    if all(count is None or _agree(count) for count in (count_metric(counts, name) for name in _FIELDS)):
-        return  # statements that take turns
+            named = True
     widths = [(max(count.totals) - min(count.totals), text) for text, count in count_statements(counts).items()]
     width, text = max(widths, default=(0.0, ""))
-    if width:
+    if width and named:
         yield f"mostly by `{text[:100].replace('`', chr(39))}`"
 
 

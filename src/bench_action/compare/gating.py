@@ -159,7 +159,7 @@ def _explain_pass(seen: Look, evidence: Evidence, gate: Gate, *, relevant: bool)
     if seen.mean > 0 and relevant:
         absolute = f" and {gate.absolute:g} {METRICS[evidence.metric].unit}" if gate.absolute else ""
         return f"the loss is within the gate of {percent(gate.size, exact=True)}{absolute}"
-    if is_large(evidence.metric, seen.mean, _difference(seen, evidence)):
+    if not relevant and is_large(evidence.metric, seen.mean, _difference(seen, evidence)):
         return f"the {what} is less certain than this metric's share of the run's 1 % of false alarms demands"
     return f"the {what} is too small to matter"
 

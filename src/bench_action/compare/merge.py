@@ -17,7 +17,7 @@ from bench_action.compare.comparison import confirm, rebuild_paired, refuse_gain
 from bench_action.compare.evidence import Evidence, build_evidence, build_paired_evidence, pair_blocks
 from bench_action.compare.explain import find_errors
 from bench_action.compare.gating import judge_look
-from bench_action.compare.pairs import has_stand_in, let_stand_in, needs_stand_in
+from bench_action.compare.pairs import has_stand_in, let_stand_in, needs_stand_in, require_tail_blocks
 from bench_action.compare.rates import AT_RATE_FINDINGS, find_missed_rates
 from bench_action.compare.summary import summarise
 from bench_action.compare.verdict import decide_verdict, list_false_differences
@@ -239,8 +239,9 @@ def _merge_comparisons(parts: Sequence[Result]) -> tuple[tuple[Comparison, ...],
 def _join(rate: Comparison, cost: Comparison, parts: Sequence[Comparison]) -> Comparison:
     """Judge requests/s by CPU/request as well, as each shard does. `parts`: requests/s of each shard."""
     rate = confirm(rate, cost)
-    reasons = [own.reason for own in parts if has_stand_in(own)]
-    return let_stand_in(rate, reasons[0]) if reasons and needs_stand_in(rate, cost) else rate
+    if all(map(has_stand_in, parts)) and needs_stand_in(rate, cost):
+        return let_stand_in(rate, parts[0].reason)
+    return rate
 
 
 def _name(c: Comparison) -> tuple[str, ...]:
@@ -293,6 +294,7 @@ def _judge_together(seen: Sequence[_Seen], gates: Mapping[str, GateInfo]) -> tup
     direction = _find_direction(first.metric)
     by_shard = {str(one.shard): math.exp(direction * group.mean) for one, group in usable}
     merged = rebuild_paired(first, evidence, judgement, gate).model_copy(update={"by_shard": by_shard})
+    merged = require_tail_blocks(merged, pooled.blocks)
     warning = None
     if compute_agreement(groups) < _DISAGREE:
         sizes = [f"{format_change(ratio - 1)} on shard {number}" for number, ratio in by_shard.items()]

@@ -184,10 +184,15 @@ def _compare_at_rate(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Itera
     for metric in AT_RATE:
         if evidence := build_evidence(blocks, metric):
             compared = _judge(pair, evidence, rules.course(pair, "rate", len(blocks)), rules, "rate")
-            if compared.gate is not None and metric == TAIL and len(blocks) < TAIL_BLOCKS:
-                reason = f"{plural(len(blocks), 'block')} could be measured, but its gate needs {TAIL_BLOCKS}"
-                compared = compared.model_copy(update={"verdict": "inconclusive", "reason": reason})
-            yield compared
+            yield require_tail_blocks(compared, len(blocks))
+
+
+def require_tail_blocks(c: Comparison, blocks: int) -> Comparison:
+    """Leave a gate on p99 at a fixed rate undecided with fewer blocks than it needs."""
+    if c.metric != TAIL or c.gate is None or blocks >= TAIL_BLOCKS:
+        return c
+    reason = f"{plural(blocks, 'block')} were measured, but this gate needs {TAIL_BLOCKS}"
+    return c.model_copy(update={"verdict": "inconclusive", "reason": reason})
 
 
 def _compare_objective(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterator[Comparison]:

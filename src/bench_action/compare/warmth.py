@@ -9,7 +9,7 @@ from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import percent
 from bench_action.plan.blocks import LOADED_PHASES
 from bench_action.stats.interval import LEAST_BLOCKS
-from bench_action.stats.steady import measure_span_s
+from bench_action.stats.steady import measure_rounds_s, measure_span_s
 
 _LONGEST_S = 600  # the largest `warmup` that a profile may set
 _CLEAR_FALL = 0.15  # three times the error of what a request costs at the end of a warm-up of a second
@@ -27,8 +27,9 @@ def is_fall(fall: float | None) -> bool:
 
 
 def measure_warm_up_s(trials: Sequence[Trial]) -> float:
-    """Measure how long subjects were warmed up before they were compared, on average; else alone; 0 if none was."""
-    seconds = [(bool(trial.pair), trial.warm_up.duration_s) for trial in trials if trial.warm_up is not None]
+    """Measure how long wrk warmed subjects up before they were compared, on average; else alone; 0 if none was."""
+    warm_ups = [(bool(trial.pair), trial.warm_up) for trial in trials if trial.warm_up is not None]
+    seconds = [(in_pair, each.duration_s) for in_pair, each in warm_ups if each.rounds is None]
     paired = [each_s for in_pair, each_s in seconds if in_pair]
     return fmean(paired or [each_s for _, each_s in seconds] or [0.0])
 
@@ -57,12 +58,13 @@ def describe_cold(warm_up: WarmUp) -> str:
     limit = f"the longest warm-up, {warm_up.limit_s:.0f} s, was too short"
     if warm_up.cpu_ms_first is None or warm_up.cpu_ms_last is None or warm_up.change_per_s is None:
         return f"{limit}: too few requests were answered"
-    span_s = measure_span_s(warm_up.duration_s)
+    span_s, what = measure_span_s(warm_up.duration_s), "CPU/request"
+    if warm_up.rounds:
+        span_s, what = measure_rounds_s(warm_up.duration_s, warm_up.rounds), "the CPU time of an iteration"
     change = (1 + warm_up.change_per_s) ** span_s - 1
     than = f"{percent(abs(change))} {'less' if change < 0 else 'more'} than {span_s:.2g} s before"
     return (
-        f"{limit}: CPU/request was {warm_up.cpu_ms_first:.3g} ms at first, {warm_up.cpu_ms_last:.3g} ms at the end, "
-        f"{than}"
+        f"{limit}: {what} was {warm_up.cpu_ms_first:.3g} ms at first, {warm_up.cpu_ms_last:.3g} ms at the end, {than}"
     )
 
 

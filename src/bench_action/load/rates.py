@@ -7,7 +7,7 @@ from bench_action.load.k6 import K6Report
 from bench_action.load.validity import SATURATED
 from bench_action.model.result import AtRate
 from bench_action.model.warning import Code, RunWarning
-from bench_action.model.wording import percent, plural
+from bench_action.model.wording import percent
 
 _REACHED = 0.99
 _SPARE = 2  # iterations
@@ -37,8 +37,8 @@ def is_missed(at_rate: AtRate, duration_s: float) -> bool:
 
 def describe_dropped(number: int, what: str) -> str:
     """Say that so many requests or iterations (`what`) were not begun."""
-    were = "was" if number == 1 else "were"
-    return f"{plural(number, what)} {were} not begun, as all users waited for replies"
+    subject = f"1 {what} was" if number == 1 else f"{number:,} {what}s were"
+    return f"{subject} not begun, as all users waited for replies"
 
 
 def describe_missed(at_rate: AtRate, duration_s: float) -> str:

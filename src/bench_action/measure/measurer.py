@@ -301,8 +301,9 @@ class Measurer:
             subject = self.stack.open_session(subject, cell.profile, profile)
             # what is counted must find the same data in base and in head, so nothing is written before
             warming = profile.reading if block.phase == "count" else profile
-            warmed = self._warm_up([(cell, subject)], warming, step.warmup_s)
-            self._warmed_alone_s = max([self._warmed_alone_s, *(each.duration_s for each in warmed)])
+            warmed = self._warm_up([(cell, subject)], warming, step.warmup_s, counted=block.phase == "count")
+            if not profile.is_script:  # it says how long wrk's warm-ups of pairs will take
+                self._warmed_alone_s = max([self._warmed_alone_s, *(each.duration_s for each in warmed)])
             place = TrialPlan(block, step, cell, counted=self._counted(cell), warm_up=warmed[0] if warmed else None)
             for trial in self._measure_alone(place, subject, profile):
                 self._keep(trial)
@@ -517,13 +518,18 @@ class Measurer:
         for trial in trials:
             self._keep(trial)
 
-    def _warm_up(self, loaded: Sequence[tuple[Cell, Subject]], profile: Profile, least_s: float) -> list[WarmUp]:
-        """Warm subjects up at the same time, none if `least_s` or the profile's `warmup` is 0."""
+    def _warm_up(
+        self, loaded: Sequence[tuple[Cell, Subject]], profile: Profile, least_s: float, *, counted: bool = False
+    ) -> list[WarmUp]:
+        """Warm subjects up for equally long, none if `least_s` or the profile's `warmup` is 0.
+
+        `counted`: what follows must find the same data in all of them.
+        """
         if not least_s or not profile.warmup:
             return []
         cells, subjects = [cell for cell, _ in loaded], [subject for _, subject in loaded]
         if profile.is_script:
-            warmed = self._script_warmer.warm_up(self.stack, loaded, profile)
+            warmed = self._script_warmer.warm_up(self.stack, loaded, profile, counted=counted)
         else:
             warmed = warm_up(self.stack, subjects, profile, self._experience.find_least_s(cells, least_s))
         firsts: dict[Cell, WarmUp] = {}  # those in other tracks took as long

@@ -11,7 +11,7 @@ from bench_action.model.result import Trial
 from bench_action.stats.objective import RESOLUTION, Attempt, choose_rate
 
 _FIRST_FACTOR, _FACTOR = 1.3, RESOLUTION  # of the steps: in the first block nothing is known
-_FIRST_MOST, _MOST = 9, 6
+_MOST = 9
 _SHARE, _FIRST_RATE = 0.75, 1000.0  # of the capacity at full load, where the first step begins; and the most there
 _GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples, less their whole part, fill the interval from 0 to 1 evenly
 _REQUESTS = 500  # at least, for a percentile
@@ -49,8 +49,9 @@ class Search:
                         ended.add(number)  # higher rates are beyond k6, and only those are left to try
 
     def _choose(self, attempts: Sequence[Attempt]) -> float | None:
-        factor, most = (_FIRST_FACTOR, _FIRST_MOST) if self.first else (_FACTOR, _MOST)
-        return choose_rate(attempts, self.start, factor, most)
+        if self.first:
+            return choose_rate(attempts, self.start, _FIRST_FACTOR, _MOST)
+        return choose_rate(attempts, self.start, _FACTOR, _MOST, faster=True)  # sides may be far from their mean
 
 
 def choose_seconds(rate: float) -> int:

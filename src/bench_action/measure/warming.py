@@ -1,10 +1,8 @@
 """Warm subjects up: load them until a request has stopped becoming cheaper."""
 
-import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from bench_action.compare.warmth import compute_fall, is_fall
 from bench_action.config.schema import Profile
@@ -21,11 +19,11 @@ from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
 from bench_action.stats.steady import (
     Reading,
+    find_rounds,
     find_trend,
     is_level,
     measure_cost,
     measure_first_cost,
-    measure_span_s,
 )
 
 _KEPT = 0.75
@@ -121,33 +119,82 @@ def describe_warm_up(run: WarmRun, limit_s: float) -> WarmUp:
 class ScriptWarmer:
     """Warms subjects up by a k6 script, which runs in rounds: wrk cannot send what a script sends.
 
-    Rounds follow one another until an iteration has stopped becoming cheaper, for the profile's `warmup` at most. A
-    cell whose second round was no cheaper than its first needs only one from then on.
+    Rounds follow one another, for all subjects of a block as many, until an iteration has stopped becoming cheaper for
+    each, or the profile's `warmup` is over. Cells of which two rounds were enough need only one from then on.
     """
 
-    _quick: set[Cell] = field(default_factory=set)
+    _quick: set[frozenset[Cell]] = field(default_factory=set)
 
-    def warm_up(self, stack: Stack, loaded: Sequence[tuple[Cell, Subject]], profile: Profile) -> list[WarmUp]:
-        """Warm each subject up, one after the other. Raises StackError if a part dies."""
-        return [self._warm_up(stack, cell, subject, profile) for cell, subject in loaded]
+    def warm_up(
+        self, stack: Stack, loaded: Sequence[tuple[Cell, Subject]], profile: Profile, *, counted: bool
+    ) -> list[WarmUp]:
+        """Warm subjects up. Raises StackError if a part dies.
 
-    def _warm_up(self, stack: Stack, cell: Cell, subject: Subject, profile: Profile) -> WarmUp:
-        readings, began = [Reading(0.0, 0.0, 0)], time.monotonic()
-        turn = Turn(None, _ROUND_S, iterations=_ITERATIONS, seed=subject.seed, together=_TOGETHER)
+        `counted`: what follows is counted and must find the same data in all subjects, so each has one round.
+        """
+        lives = [_Rounds(stack, subject, profile) for _, subject in loaded]
+        cells = frozenset(cell for cell, _ in loaded)
         while True:
-            order, tape = subject.order_turn(profile, turn)
-            answer = stack.agent.k6(order, tape, lambda: require_alive(stack.engine))
-            round_ = _read_round(answer, profile, turn)
-            if round_ is None:  # the turns report what is wrong
-                readings.clear()
+            for life in lives:
+                life.run()
+            if counted or cells in self._quick or all(life.is_over for life in lives):
                 break
-            at_s, last = time.monotonic() - began, readings[-1]
-            readings.append(Reading(at_s, last.cpu_ms + round_[0], last.requests + round_[1]))
-            if cell in self._quick or is_level(readings) or at_s + _ROUND_S > profile.warmup:
-                break
-        if len(readings) == _TWO_ROUNDS and is_level(readings):
-            self._quick.add(cell)
-        return _describe_rounds(readings, time.monotonic() - began, float(profile.warmup))
+        if not counted and all(life.needed_two for life in lives):
+            self._quick.add(cells)
+        return [life.describe() for life in lives]
+
+
+@dataclass(slots=True)
+class _Rounds:
+    """The rounds of a script on one subject. `readings`: after each, from the first start on; none if unknown."""
+
+    stack: Stack
+    subject: Subject
+    profile: Profile
+    readings: list[Reading] = field(default_factory=lambda: [Reading(0.0, 0.0, 0)])
+    duration_s: float = 0.0
+
+    def run(self) -> None:
+        """Run the script once more, and read what it has cost."""
+        round_s = min(_ROUND_S, self.profile.warmup)
+        turn = Turn(None, round_s, iterations=_ITERATIONS, seed=self.subject.seed, together=_TOGETHER)
+        order, tape = self.subject.order_turn(self.profile, turn)
+        began = time.monotonic()
+        answer = self.stack.agent.k6(order, tape, lambda: require_alive(self.stack.engine))
+        self.duration_s += time.monotonic() - began
+        cost = _read_round(answer, self.profile, turn)
+        if cost is None or not self.readings:
+            self.readings.clear()  # the turns report what is wrong
+            return
+        last = self.readings[-1]
+        self.readings.append(Reading(self.duration_s, last.cpu_ms + cost[0], last.requests + cost[1]))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no further round is needed, or there is no time for one."""
+        return not self.readings or is_level(self.readings) or self.duration_s + _ROUND_S > self.profile.warmup
+
+    @property
+    def needed_two(self) -> bool:
+        """Whether the second round has shown that no third is needed."""
+        return len(self.readings) == _TWO_ROUNDS and is_level(self.readings)
+
+    def describe(self) -> WarmUp:
+        """Describe the warm-up by its rounds."""
+        rounds = max(0, len(self.readings) - 1)
+        span = find_rounds(self.readings)
+        first = measure_cost(*self.readings[:2]) if rounds else None
+        last = span.last if span is not None else first
+        return WarmUp(
+            duration_s=self.duration_s,
+            requests=None,
+            rounds=rounds,
+            limit_s=float(self.profile.warmup),
+            steady=is_level(self.readings) if span is not None else None,
+            cpu_ms_first=first,
+            cpu_ms_last=last,
+            change_per_s=span.change_per_s if span is not None else None,
+        )
 
 
 def _read_round(answer: K6Answer, profile: Profile, turn: Turn) -> tuple[float, int] | None:
@@ -159,23 +206,6 @@ def _read_round(answer: K6Answer, profile: Profile, turn: Turn) -> tuple[float, 
     except BenchError:
         return None
     return (cpu_ms, iterations) if cpu_ms is not None and iterations else None
-
-
-def _describe_rounds(readings: Sequence[Reading], duration_s: float, limit_s: float) -> WarmUp:
-    """Describe a warm-up from what had been used after each round of a script; `readings`: none if that is unknown."""
-    costs = [measure_cost(early, late) for early, late in pairwise(readings)]
-    change_per_s = None
-    if len(costs) > 1 and (before := costs[-2]) and (last := costs[-1]):
-        change_per_s = math.expm1(math.log(last / before) / measure_span_s(duration_s))
-    return WarmUp(
-        duration_s=duration_s,
-        requests=None,
-        limit_s=limit_s,
-        steady=is_level(readings) if len(costs) > 1 else None,
-        cpu_ms_first=costs[0] if costs else None,
-        cpu_ms_last=costs[-1] if costs else None,
-        change_per_s=change_per_s,
-    )
 
 
 def _measure_strain(subject: Subject, run: WarmRun) -> Strain:

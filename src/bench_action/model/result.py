@@ -109,11 +109,12 @@ class Replies(Frozen):
 class WarmUp(Frozen):
     """How a subject was loaded after a restart, before it was measured: until a request had stopped becoming cheaper.
 
-    Its CPU/request is that of the application, in ms.
+    Its CPU/request is that of the application, in ms; if a k6 script ran in rounds, that of an iteration.
     """
 
     duration_s: float
     requests: int | None = Field(None, description="how many requests wrk sent; null if its CPU cannot be read")
+    rounds: int | None = Field(None, description="how often a k6 script ran; null without one")
     limit_s: float = Field(description="the longest that it may last: the profile's `warmup`")
     steady: bool | None = Field(description="whether CPU/request had levelled off; null if its CPU cannot be read")
     cpu_ms_first: float | None = Field(description="CPU/request over the first half second")

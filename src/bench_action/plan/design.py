@@ -30,6 +30,7 @@ _SWITCH_S = 1.5  # of a pair's block: stopping and starting its subjects, withou
 _SLOW_S = 10.0  # subjects that take longer to start have their cost in the log
 _SHARED, _LONGEST_SHARED = 0.25, 3.0  # by how much each more request lengthens the slices of a mix, and the most
 _STEPS, _STEP_S = 4, 3  # of a subject in a block of phase `slo`, and how long each usually takes
+_SCRIPT_WARMUP_S = 4.0  # of two subjects, two rounds each of a quick script
 _K6_S = 0.7  # from starting k6 to its first request, and from its last one to its report
 _INTERLEAVED = Pace(warmup_s=1, slice_s=1, turns=2)
 
@@ -144,9 +145,10 @@ class Design:
     def _estimate_rates_s(self, project: Project) -> dict[Cell, float]:
         """Estimate how long a block of phase `rate` takes, for each pair (by its head)."""
         rate = project.policy.rate
-        restart_s = _SWITCH_S + self.boot_s + self.renewal_s + project.policy.duet.warmup
+        restart_s = _SWITCH_S + self.boot_s + self.renewal_s
+        turns_s = 2 * (_K6_S + rate.warmup)
         return {
-            pair.head: restart_s + 2 * (_K6_S + rate.warmup + _find_turn_s(project, pair.head))
+            pair.head: restart_s + _find_warmup_s(project, pair.head) + turns_s + 2 * _find_turn_s(project, pair.head)
             for pair in self.list_rated(project)
         }
 
@@ -315,6 +317,11 @@ def _find_turn_s(project: Project, cell: Cell) -> int:
     """Find how long a turn lasts in phase `rate`: what a script's profile says, else what the preset does."""
     profile = _find_profile(project, cell)
     return profile.duration if profile is not None and profile.is_script else project.policy.rate.slice
+
+
+def _find_warmup_s(project: Project, cell: Cell) -> float:
+    """Find how long the two of a pair are usually warmed up: the preset's shortest time, or rounds of a script."""
+    return _SCRIPT_WARMUP_S if _is_script(project, cell) else project.policy.duet.warmup
 
 
 def _writes(project: Project) -> bool:

@@ -95,7 +95,7 @@ def _describe_verdict(c: Comparison) -> str:
     if c.verdict == "measured":
         if is_loss(c):
             return f"🟡 within the gate ({gate})"
-        large = is_large(c.metric, math.log(c.ratio or 1.0), c.difference)
+        large = not c.relevant and is_large(c.metric, math.log(c.ratio or 1.0), c.difference)
         return "⚪ not certain" if large else "🟢 too small to matter"
     if c.verdict == "regressed":
         return f"🔴 regressed (gate {gate})" if c.level == "fail" else f"🟡 worse (warns at {gate})"

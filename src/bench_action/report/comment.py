@@ -137,7 +137,7 @@ def _describe_scope(result: Result) -> str:
     base = f" `{result.source.base_sha[:7]}`" if result.source.base_sha else ""
     work = [c for c in comparisons if c.method == "count" and c.profile not in mixes]
     same = " Work per request is identical." if work and all(c.exact and not c.difference for c in work) else ""
-    where = f"{len(result.shards)} runners" if len(result.shards) > 1 else "this runner"
+    where = f"one of {len(result.shards)} runners" if len(result.shards) > 1 else "this runner"
     return f"{scope} paired with base{base} on {where}.{same}"
 
 

@@ -127,7 +127,8 @@ def _describe_detectable(comparisons: Sequence[Comparison]) -> str:
     """Give the detectable change of the least precise cell; of work that was only counted, what is known."""
     largest = _find_detectable(comparisons)
     if largest is None:
-        same = all(c.exact and not c.difference for c in comparisons if c.method == "count")
+        counts = [c for c in comparisons if c.method == "count"]
+        same = bool(counts) and all(c.exact and not c.difference for c in counts)
         return "the work per request is the same" if same else "no gate is broken"
     return f"detectable: {percent(largest)}" if largest <= 1 else "more blocks are needed to detect one"
 

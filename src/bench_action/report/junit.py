@@ -8,10 +8,9 @@ from typing import Literal
 from xml.etree import ElementTree as ET
 
 from bench_action.model.result import Comparison, NotCompared, Result
-from bench_action.model.wording import percent
 from bench_action.report.change import fails_gate, is_uncompared, list_comparisons
 from bench_action.report.pace import Pace, measure_pace
-from bench_action.report.sentences import capitalise, describe_confidence, describe_loss, name_metric
+from bench_action.report.sentences import capitalise, describe_confidence, describe_loss, format_gate, name_metric
 from bench_action.report.undecided import explain_undecided
 
 # what XML 1.0 allows in a document, section 2.2
@@ -112,7 +111,7 @@ def _judge_gate(c: Comparison, result: Result, pace: Pace) -> TestCase:
         return replace(case, outcome="skipped", message=explain_undecided(c, result, pace))
     if c.verdict != "regressed":
         return replace(case, message=f"{c.verdict}{f': {c.reason}' if c.reason else ''}")
-    sentence = f"{capitalise(describe_loss(c)).replace('`', '')} (gate {percent(c.gate or 0.0, exact=True)})"
+    sentence = f"{capitalise(describe_loss(c)).replace('`', '')} (gate {format_gate(c)})"
     detail = "Counted exactly." if c.exact else describe_confidence(c, pace)
     if not fails_gate(c):
         return replace(case, message=f"{sentence}; the gate only warns", detail=detail)

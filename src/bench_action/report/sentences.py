@@ -46,7 +46,11 @@ def _describe_sized_loss(c: Comparison) -> str:
 
 
 def describe_gain(c: Comparison) -> str:
-    """Begin a sentence on a gain: `aiohttp` is 6.1 % faster on `list-items`."""
+    """Begin a sentence on a gain: `aiohttp` is 6.1 % faster on `list-items`, without a size if none is known."""
+    return _describe_sized_gain(c) if has_meaning(c) else f"{name_metric(c)} of `{c.cell}` got better"
+
+
+def _describe_sized_gain(c: Comparison) -> str:
     size = percent(abs(relative_change(c)))
     if c.metric == "requests_per_second":
         return f"`{c.variant}` is {size} faster on `{c.profile}`"
@@ -141,11 +145,11 @@ def _explain_loss(result: Result, cell: str, metrics: Mapping[str, Comparison]) 
     elif latency is not None and is_loss(latency) and _is_calm(cpu):
         yield f"`{cell}` needs no more CPU per request than before, so it spends the time waiting."
     elif cpu is not None and is_loss(cpu):
-        same = "does the same work, but" if _is_counted_same(metrics) else "takes longer because"
-        yield f"`{cell}` {same} the application's own code takes more CPU."
+        same = "does the same work, but" if _is_counted_same(metrics) else "needs more CPU:"
+        yield f"`{cell}` {same} the application's own code takes more of it."
     elif (database := metrics.get("db_cpu_ms_per_request")) is not None and is_loss(database):
-        same = "makes the same queries, but" if _is_counted_same(metrics) else "costs more because"
-        yield f"`{cell}` {same} the database needs more CPU for them: a lost index, or a plan?"
+        same = "makes the same queries, but the" if _is_counted_same(metrics) else "makes queries for which the"
+        yield f"`{cell}` {same} database needs more CPU: a lost index, or a plan?"
     elif (total := metrics.get("total_cpu_ms_per_request")) is not None and is_loss(total):
         where = "needs no more CPU itself, but its services do" if _is_calm(cpu) else "needs more CPU in its services"
         yield f"`{cell}` {where}{_name_costlier_part(result, cell)}."

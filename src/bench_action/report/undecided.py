@@ -6,7 +6,7 @@ from statistics import median
 
 from bench_action.compare.comparison import is_unconfirmed
 from bench_action.compare.evidence import FAULTS
-from bench_action.config.gates import ALONE, AT_RATE, OBJECTIVE
+from bench_action.config.gates import ALONE, AT_RATE, OBJECTIVE, TAIL, TAIL_BLOCKS
 from bench_action.model.result import Comparison, Result
 from bench_action.model.wording import format_change, percent, plural
 from bench_action.report.change import (
@@ -80,6 +80,8 @@ def _advise_more(c: Comparison, result: Result, pace: Pace) -> str:
     """Say what would decide it: more time if that is possible, else a gate that this much time can decide."""
     if c.blocks_wanted is not None and c.blocks_wanted >= _AT_THE_GATE:
         return "The change is as large as the gate, so no amount of time decides it: choose another gate."
+    if c.metric == TAIL and c.blocks < TAIL_BLOCKS:
+        return "A longer limit (`--max-minutes`) leaves time for them."
     block_s = pace.find_block_s(c)
     enough = ""
     if c.blocks_wanted is not None and block_s and c.metric not in {*ALONE, *AT_RATE, *OBJECTIVE}:
@@ -102,7 +104,8 @@ def _describe_restarts(c: Comparison, result: Result, pace: Pace) -> str:
     slices = [t.duration_s for t in result.trials if t.phase == "duet" and t.whole_cell == c.whole_cell]
     if c.method != "duet" or not block_s or not slices or block_s < max(_LONG_BLOCK_S, 3 * median(slices)):
         return ""
-    return f" A block takes {block_s:.0f} s, of which {median(slices):.0f} s are measured: restarts take the rest."
+    measured = f"of which {median(slices):.0f} s are measured"
+    return f" A block takes {block_s:.0f} s, {measured}: restarts and warm-ups take most of it."
 
 
 def _describe_self_test(comparisons: Sequence[Comparison]) -> Iterator[str]:

@@ -87,18 +87,29 @@ def is_steady(readings: Sequence[Reading]) -> bool:
     return trend is not None and trend.steady
 
 
-def is_level(rounds: Sequence[Reading]) -> bool:
-    """Tell whether a request has stopped becoming cheaper from round to round: by at most 10 %, or dearer.
+def find_rounds(rounds: Sequence[Reading]) -> Trend | None:
+    """Compare the last third of a warm-up's rounds with the third before; None if there are too few, or no costs.
 
-    For rounds of a script, which are short and differ in what they send. As with `find_trend`, the last third of them
-    is compared with the one before. The first reading was taken at the start.
+    For rounds of a script, which are short and differ in what they send. The first reading was taken at the start.
     """
-    count = max(1, (len(rounds) - 1) // 3)
-    if len(rounds) <= 2 * count:
-        return False
-    before = measure_cost(rounds[-2 * count - 1], rounds[-count - 1])
-    last = measure_cost(rounds[-count - 1], rounds[-1])
-    return before is not None and last is not None and math.log(last / before) >= -_ROUND_TOLERANCE
+    number = len(rounds) - 1
+    count = max(1, number // 3)
+    if number < 2 * count:
+        return None
+    first, middle, end = rounds[-2 * count - 1], rounds[-count - 1], rounds[-1]
+    before, last = measure_cost(first, middle), measure_cost(middle, end)
+    return Trend(before, last, measure_rounds_s(end.at_s, number)) if before and last else None
+
+
+def measure_rounds_s(duration_s: float, rounds: int) -> float:
+    """Measure how long a third of a warm-up's rounds took, in seconds, at least one."""
+    return duration_s * max(1, rounds // 3) / rounds
+
+
+def is_level(rounds: Sequence[Reading]) -> bool:
+    """Tell whether an iteration of a script has stopped becoming cheaper: by at most 10 %, or dearer."""
+    trend = find_rounds(rounds)
+    return trend is not None and trend.change >= -_ROUND_TOLERANCE
 
 
 def measure_first_cost(readings: Sequence[Reading]) -> float | None:

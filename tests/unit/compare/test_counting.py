@@ -144,6 +144,8 @@ def test_warn_of_varying_counts__never_names_a_range_whose_ends_look_the_same() 
     assert list(warn_of_varying_counts(counted(15, 15, 15))) == []
     (warning,) = warn_of_varying_counts([make_count(queries=queries, requests=1000) for queries in (2000, 2002)])
     assert warning.message.startswith("queries/request varies from 2.000 to 2.002 (mean 2.001 in 2 counts of 1")
+    turns = [counted(10, statements=(LIST, other))[0] for other in (LIST.model_copy(update={"text": t}) for t in "ab")]
+    assert list(warn_of_varying_counts(turns)) == []
     (warning,) = warn_of_varying_counts(counted(13, 13, idle=3))
     assert warning.message.startswith("queries/request is 1.00 in 2 counts of 10 requests, less 3 for idle work")
 

@@ -87,6 +87,12 @@ def test_judge_losses__a_loss_that_breaks_its_gate_less_surely_than_it_must_is_n
     assert allowed.reason.startswith("the loss is less certain than")
 
 
+def test_judge_losses__a_certain_gain_that_is_no_improvement_is_too_small_to_matter() -> None:
+    """10 % more is a larger step than 10 % less, on the scale of logarithms."""
+    found = judge(-math.log(1.10) - 0.002, "latency_p50_us", Gate(max_gain=0.10), base=9000.0)
+    assert (found.verdict, found.relevant, found.reason) == ("measured", True, "the gain is too small to matter")
+
+
 def test_judge_losses__a_pair_that_had_been_decided_before_a_look_has_a_reason() -> None:
     found = judge_losses(Evidence("requests_per_second", NOISE[:4], 1.0, 1.0), Course(25, ended=False), ALPHA, RATE)
     assert found.reason == "the pair had been decided when 4 blocks of it counted, before the first look"

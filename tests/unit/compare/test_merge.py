@@ -211,6 +211,7 @@ def test_merge__leaves_requests_per_second_to_cpu_per_request_where_each_shard_d
     assert _join(open_, cost, [rate, rate]).verdict == "inconclusive"
     reason = "the two did not get equal shares of their CPU; CPU/request stands in for it"
     stood_in = let_stand_in(rate, reason)
+    assert _join(open_, cost, [stood_in, rate]).verdict == "inconclusive"
     found = _join(open_, cost, [stood_in, stood_in])
     assert (found.verdict, found.reason) == ("measured", reason)
 

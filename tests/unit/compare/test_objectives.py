@@ -1,6 +1,7 @@
 """The highest rates of base and head that hold an objective, compared."""
 
 import math
+from collections import Counter
 from random import Random
 from statistics import fmean, stdev
 from typing import Any
@@ -16,11 +17,10 @@ from bench_action.compare.steps import judge_step
 from bench_action.compare.summary import summarise
 from bench_action.config.gates import default_gates
 from bench_action.config.schema import Objective, Profile
-from bench_action.measure.objectives import Search, choose_seconds, choose_start, plan_search
+from bench_action.measure.objectives import Search, choose_seconds, plan_search
 from bench_action.model.result import Comparison, Errors, Trial
 from bench_action.model.warning import Code
 from bench_action.stats.distributions import t_quantile
-from bench_action.stats.objective import RESOLUTION, Attempt, choose_rate, estimate_rate
 
 pytestmark = pytest.mark.unit
 
@@ -148,24 +148,50 @@ def test_compare_pairs__a_block_in_which_head_holds_at_no_rate_counts() -> None:
 @pytest.mark.parametrize(("power", "noise"), [(1.0, 0.15), (1.0, 0.25), (4.0, 0.25), (20.0, 0.25)])
 def test_search__of_equal_subjects_seldom_finds_a_difference(power: float, noise: float) -> None:
     """Counted over runs of five blocks; p99 grows with a power of the rate, and each step has noise."""
-    dice = Random(1)
-    runs, small, large = 1200, 0, 0
+    dice, runs, found = Random(1), 400, Counter[str]()
     for _ in range(runs):
-        known: tuple[list[float], list[float]] = ([], [])
-        for block in range(1, 6):
-            start, factor, most = (300.0, 1.3, 9) if not all(known) else (choose_start(known, block), RESOLUTION, 6)
-            for own in known:
-                attempts: list[Attempt] = []
-                while (rate := choose_rate(attempts, start, factor, most)) is not None:
-                    attempts.append(Attempt(rate, (rate / 400) ** power * dice.lognormvariate(0, noise)))
-                own.append(estimate_rate(attempts) or min(each.rate for each in attempts))
-        losses = [math.log(base / head) for base, head in zip(*known, strict=True)]
-        error = stdev(losses) / math.sqrt(len(losses))
-        t = abs(fmean(losses)) / error if error else 0.0
-        small += t > t_quantile(0.995, 4)
-        large += t > t_quantile(0.9995, 4)
-    assert small <= 0.02 * runs  # both sides of 0.5 %, and chance
-    assert large <= 0.003 * runs
+        evidence = build_rate_evidence(measure_noisy(dice, power, noise), PAIR, OBJECTIVE)
+        assert evidence is not None
+        error = stdev(evidence.losses) / math.sqrt(len(evidence.losses))
+        t, degrees = abs(fmean(evidence.losses)) / error if error else 0.0, len(evidence.losses) - 1
+        found["1 %"] += t > t_quantile(0.995, degrees)
+        found["0.1 %"] += t > t_quantile(0.9995, degrees)
+    assert found["1 %"] <= 0.025 * runs
+    assert found["0.1 %"] <= 0.005 * runs
+
+
+def measure_noisy(dice: Random, power: float, noise: float) -> list[Trial]:
+    """Measure two equal subjects in five blocks; the limit is at 400/s."""
+    trials: list[Trial] = []
+    for block in range(1, 6):
+
+        def step(number: int, rate: float, _seconds: int, block: int = block) -> Trial:
+            p99_us = 30_000 * (rate / 400) ** power * dice.lognormvariate(0, noise)
+            trial = TEMPLATES[number]
+            assert trial.at_rate is not None
+            assert trial.latency is not None
+            figures = trial.at_rate.model_copy(update={"rate": rate, "iterations": 3 * rate, "all_requests": 3 * rate})
+            latency = trial.latency.model_copy(update={"p99_us": p99_us})
+            return trial.model_copy(update={"block": block, "at_rate": figures, "latency": latency})
+
+        sides = [[t for t in trials if t.side == side] for side in ("base", "head")]
+        trials += plan_search(sides, OBJECTIVE, 400.0, block).run(step)
+    return trials
+
+
+TEMPLATES = [make_step(side, 1, 100.0, 400.0) for side in ("base", "head")]
+
+
+@pytest.mark.parametrize("head", [120.0, 160.0, 1000.0])
+def test_compare_pairs__finds_sides_that_are_far_apart(head: float) -> None:
+    found = compare(measure(head))["slo_rate"]
+    assert (found.verdict, found.blocks) == ("regressed" if head < 400 else "improved", 5)
+    assert found.ratio == pytest.approx(head / 400, rel=0.06)
+
+
+def test_find_lost_objectives__a_tenth_of_the_rate_is_lost() -> None:
+    (finding,) = find_lost_objectives(measure(40.0), [PAIR], OBJECTIVES)
+    assert finding.fails
 
 
 def test_choose_seconds__gives_a_percentile_enough_requests() -> None:

@@ -134,7 +134,7 @@ def test_compare_pairs__a_gate_on_p99_needs_ten_blocks() -> None:
 
     gate = Gate(max_gain=0.5, absolute=2000)
     few, many = (compare(scatter(blocks), latency_p99_at_rate_us=gate)["latency_p99_at_rate_us"] for blocks in (6, 10))
-    assert (few.verdict, few.reason) == ("inconclusive", "6 blocks could be measured, but its gate needs 10")
+    assert (few.verdict, few.reason) == ("inconclusive", "6 blocks were measured, but this gate needs 10")
     assert (many.verdict, many.gate) == ("inconclusive", 0.5)
     worse = compare(make_turns(12_000.0, blocks=10), latency_p99_at_rate_us=gate)["latency_p99_at_rate_us"]
     assert worse.verdict == "regressed"

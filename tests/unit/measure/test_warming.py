@@ -12,7 +12,7 @@ from tests.quiet import Quiet
 from tests.unit.factories import make_count, make_trial
 from tests.unit.stats.test_steady import Cost, falling, find_end_s, simulate, started
 
-from bench_action.compare.warmth import describe_cold
+from bench_action.compare.warmth import describe_cold, measure_warm_up_s
 from bench_action.config.schema import Profile, Variant
 from bench_action.engine.protocol import Handle
 from bench_action.load.generator import Load
@@ -282,51 +282,69 @@ def test_warm_up__wrk_runs_longer_than_the_longest_warm_up(monkeypatch: pytest.M
 
 
 def warm_by_script(
-    monkeypatch: pytest.MonkeyPatch, *lives: Sequence[float | None], warmup: int = 20
-) -> tuple[list[WarmUp], list[int]]:
-    """Warm a subject up once for each life, in which rounds have these costs; what is found, and rounds taken."""
+    monkeypatch: pytest.MonkeyPatch, *lives: Sequence[Sequence[float | None]], warmup: int = 20, counted: bool = False
+) -> tuple[list[list[WarmUp]], list[list[int]]]:
+    """Warm base and head up once for each life, in which their rounds have these costs; also return their rounds."""
     found, taken, warmer = [], [], ScriptWarmer()
     clock = count()
     monkeypatch.setattr(warming, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
-    monkeypatch.setattr(Subject, "order_turn", lambda *_: (None, None))
+    monkeypatch.setattr(Subject, "order_turn", lambda subject, *_: (subject, None))
     profile = Profile.model_validate({"k6": "buy.js", "rate": "10/s", "warmup": warmup})
-    for costs in lives:
-        rounds = iter(costs)
-        taken.append(0)
+    stack, subjects = make_stack([make_run(), make_run()], [])
+    stack.agent.k6 = lambda order, *_: order  # type: ignore[method-assign]
+    for both in lives:
+        rounds = {subject.name: iter(costs) for subject, costs in zip(subjects, both, strict=True)}
+        numbers = dict.fromkeys(rounds, 0)
 
-        def read(*_: object, rounds: Iterator[float | None] = rounds) -> tuple[float, int] | None:
-            taken[-1] += 1
-            cost = next(rounds)
+        def read(
+            answer: object,
+            *_: object,
+            rounds: dict[str, Iterator[float | None]] = rounds,
+            numbers: dict[str, int] = numbers,
+        ) -> tuple[float, int] | None:
+            name = cast(Subject, answer).name
+            numbers[name] += 1
+            cost = next(rounds[name])
             return None if cost is None else (20 * cost, 20)
 
         monkeypatch.setattr(warming, "_read_round", read)
-        stack, subjects = make_stack([make_run()], [])
-        stack.agent.k6 = lambda *_: None  # type: ignore[method-assign, assignment]
-        found += warmer.warm_up(stack, [(HEAD, subjects[0])], profile)
+        found.append(warmer.warm_up(stack, list(zip((BASE, HEAD), subjects, strict=True)), profile, counted=counted))
+        taken.append(list(numbers.values()))
     return found, taken
 
 
-def test_script_warmer__goes_on_until_an_iteration_has_stopped_becoming_cheaper(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    (found,), taken = warm_by_script(monkeypatch, [9.0, 6.0, 4.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
-    assert taken == [8]
-    assert (found.steady, found.cpu_ms_first, found.cpu_ms_last, found.limit_s) == (True, 9.0, 1.0, 20)
+FALLING = [9.0, 6.0, 4.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+LEVEL = [1.0, 1.05, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
 
 
-def test_script_warmer__takes_one_round_of_what_was_warm_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    found, taken = warm_by_script(monkeypatch, [1.0, 1.05], [1.0, 0.5], [1.0, 0.5])
-    assert taken == [2, 1, 1]
-    assert [each.steady for each in found] == [True, None, None]
+def test_script_warmer__goes_on_for_both_until_neither_becomes_cheaper(monkeypatch: pytest.MonkeyPatch) -> None:
+    ((base, head),), taken = warm_by_script(monkeypatch, [LEVEL, FALLING])
+    assert taken == [[8, 8]]
+    assert (base.steady, head.steady, head.rounds, head.limit_s) == (True, True, 8, 20)
+    assert (head.cpu_ms_first, head.cpu_ms_last) == (9.0, 1.0)
+
+
+def test_script_warmer__takes_one_round_of_what_two_were_enough_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, taken = warm_by_script(monkeypatch, [LEVEL, LEVEL], [LEVEL, [1.0, 0.5]], [LEVEL, [1.0, 0.5]])
+    assert taken == [[2, 2], [1, 1], [1, 1]]
+    assert [each.steady for both in found for each in both] == [True, True, None, None, None, None]
+    assert warm_by_script(monkeypatch, [LEVEL, [1.0, 0.5, 0.5]], [LEVEL, LEVEL])[1] == [[3, 3], [2, 2]]
+
+
+def test_script_warmer__takes_one_round_before_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script that writes must leave as many rows in base as in head, and in each count."""
+    assert warm_by_script(monkeypatch, [LEVEL, FALLING], [FALLING, LEVEL], counted=True)[1] == [[1, 1], [1, 1]]
 
 
 def test_script_warmer__says_that_it_was_too_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    (found,), taken = warm_by_script(monkeypatch, [9.0, 6.0, 4.0, 2.0, 1.0, 0.5, 0.2, 0.1], warmup=9)
-    assert taken == [5]
-    assert found.steady is False
-    assert "CPU/request was 9 ms at first, 1 ms at the end" in describe_cold(found)
+    ((_, head),), taken = warm_by_script(monkeypatch, [LEVEL, FALLING], warmup=9)
+    assert taken == [[5, 5]]
+    assert head.steady is False
+    assert "the CPU time of an iteration was 9 ms at first, 1 ms at the end, 50 % less than 1 s" in describe_cold(head)
+    assert measure_warm_up_s([make_trial(warm_up=head, pair="p")]) == 0
 
 
 def test_script_warmer__leaves_what_is_wrong_to_the_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    (found,), taken = warm_by_script(monkeypatch, [1.0, None])
-    assert (taken, found.steady, found.cpu_ms_last) == ([2], None, None)
+    ((base, head),), taken = warm_by_script(monkeypatch, [LEVEL, [1.0, None]])
+    assert (taken, head.rounds, head.steady, head.cpu_ms_last) == ([[2, 2]], 0, None, None)
+    assert base.steady
