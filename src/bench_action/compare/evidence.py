@@ -14,6 +14,7 @@ from bench_action.compare.memory import find_memory
 from bench_action.compare.parts import METRICS as MARKED
 from bench_action.compare.parts import average_seconds, cut, list_losses
 from bench_action.compare.summary import trial_values
+from bench_action.compare.warmth import find_cold_blocks
 from bench_action.model.metric import METRICS
 from bench_action.model.result import PhaseName, Trial
 from bench_action.model.warning import Code
@@ -84,11 +85,12 @@ class DuetCheck:
 def pair_blocks(trials: Sequence[Trial], pair: str, phase: PhaseName) -> list[PairedBlock]:
     """Pair the trials of base and head by block, in the order of measuring.
 
-    Only what is complete and valid: of blocks of duets at the same time, those that are.
+    Only what is complete, valid and warm: of blocks of duets at the same time, those that are.
     """
+    cold = find_cold_blocks(trials, pair, phase)
     own = [trial for trial in trials if trial.pair == pair and trial.phase == phase]
     found = []
-    for number in dict.fromkeys(trial.block for trial in own):
+    for number in dict.fromkeys(trial.block for trial in own if trial.block not in cold):
         block = sorted((trial for trial in own if trial.block == number), key=lambda trial: trial.track)
         if phase == "duet":
             block = [trial for duet in _split_by_track(block) if _is_complete_and_valid(duet) for trial in duet]

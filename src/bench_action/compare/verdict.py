@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from bench_action.compare.counting import warn_of_varying_counts
 from bench_action.compare.evidence import SHARE_FAULTS, check_duets, pair_blocks
 from bench_action.compare.rates import warn_of_rates, warn_of_scripts_alone
-from bench_action.compare.warmth import warn_of_cold_cells
+from bench_action.compare.warmth import warn_of_cold_blocks, warn_of_cold_cells
 from bench_action.config.gates import COST, RATE
 from bench_action.model.metric import METRICS
 from bench_action.model.result import Comparison, Finding, Summary, Trial, Verdict
@@ -80,6 +80,7 @@ def collect_warnings(
     found += warn_of_scripts_alone(trials)
     found += warn_of_varying_counts(trials)
     found += warn_of_cold_cells(trials)
+    found += [each for pair in pairs for each in warn_of_cold_blocks(trials, str(pair), str(pair.head))]
     found += [
         Code.WIDE_SPREAD.warn(f"its trials differ by {percent(summary.spread)} of their median", summary.cell)
         for summary in summaries

@@ -46,6 +46,7 @@ class Code(StrEnum):
     IN_TURNS = "variants-in-turn"
     CONNECTIONS_CHOSEN = "connections-chosen"
     COLD = "measured-cold"
+    COLD_BLOCKS = "cold-blocks"
     K6_SATURATED = "k6-saturated"
     RATE_MISSED = "rate-missed"
     RATE_LOWERED = "rate-lowered"
@@ -180,6 +181,7 @@ _ADVICE = {
     Code.RUNNERS_DISAGREE: "The change differs between machines, so their mean may be true of none of them. Use "
     "runners of one kind.",
     Code.COLD: "It was measured before its speed was the usual one, so a change may be larger or smaller than shown.",
+    Code.COLD_BLOCKS: "Compilers work in bursts. The other blocks decide; more time gives more of them.",
 }
 
 

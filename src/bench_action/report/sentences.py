@@ -145,8 +145,8 @@ def _explain_loss(result: Result, cell: str, metrics: Mapping[str, Comparison]) 
     elif latency is not None and is_loss(latency) and _is_calm(cpu):
         yield f"`{cell}` needs no more CPU per request than before, so it spends the time waiting."
     elif cpu is not None and is_loss(cpu):
-        same = "does the same work, but" if _is_counted_same(metrics) else "needs more CPU:"
-        yield f"`{cell}` {same} the application's own code takes more of it."
+        same = " does the same work, but" if _is_counted_same(metrics) else ":"
+        yield f"`{cell}`{same} the application's own code takes more CPU."
     elif (database := metrics.get("db_cpu_ms_per_request")) is not None and is_loss(database):
         same = "makes the same queries, but the" if _is_counted_same(metrics) else "makes queries for which the"
         yield f"`{cell}` {same} database needs more CPU: a lost index, or a plan?"

@@ -3,9 +3,17 @@
 from typing import Any
 
 import pytest
-from tests.unit.factories import make_trial
+from tests.unit.factories import make_duet, make_trial
 
-from bench_action.compare.warmth import compute_fall, is_fall, measure_warm_up_s, warn_of_cold_cells
+from bench_action.compare.evidence import pair_blocks
+from bench_action.compare.warmth import (
+    compute_fall,
+    find_cold_blocks,
+    is_fall,
+    measure_warm_up_s,
+    warn_of_cold_blocks,
+    warn_of_cold_cells,
+)
 from bench_action.model.result import Trial, WarmUp
 from bench_action.model.warning import Code
 
@@ -75,3 +83,58 @@ def test_measure_warm_up_s__is_that_of_pairs_if_there_are_any() -> None:
     assert measure_warm_up_s([alone, duet(1, WARM)]) == pytest.approx(1.1)
     assert measure_warm_up_s([alone, duet(1, None)]) == pytest.approx(20.1)
     assert measure_warm_up_s([]) == 0.0
+
+
+def make_duets(*warm_ups: tuple[float, float, float], **changes: Any) -> list[Trial]:
+    """Build duets, each after a warm-up of so many seconds, at whose end a request of base and of head cost so much."""
+    return [
+        trial.model_copy(
+            update={
+                "warm_up": WarmUp(
+                    duration_s=seconds,
+                    limit_s=60,
+                    steady=True,
+                    cpu_ms_first=2.0,
+                    cpu_ms_last=base if trial.side == "base" else head,
+                    change_per_s=0.0,
+                ),
+                **changes,
+            }
+        )
+        for block, (seconds, base, head) in enumerate(warm_ups, start=1)
+        for trial in make_duet(block)
+    ]
+
+
+USUAL = (24.0, 0.15, 0.15)
+
+
+@pytest.mark.parametrize(
+    ("warm_ups", "cold"),
+    [
+        (((6.5, 1.5, 1.4), (12.0, 0.8, 0.6), USUAL, USUAL, USUAL), {1, 2}),
+        (((6.5, 0.15, 0.5), USUAL, USUAL, USUAL), {1}),
+        (((6.5, 1.5, 1.4), USUAL, USUAL), set()),  # too few to know what is usual
+        (((6.5, 0.16, 0.16), USUAL, USUAL, USUAL), set()),  # quick, and as cheap as the others
+        (((24.0, 0.15, 0.40), USUAL, USUAL, USUAL), set()),  # head is slow after some restarts: that counts
+        (((1.0, 1.5, 1.5), (2.0, 0.5, 0.5), (2.0, 0.5, 0.5), (2.0, 0.5, 0.5)), set()),  # nothing compiles for long
+    ],
+)
+def test_find_cold_blocks__are_those_whose_compiler_had_not_begun(
+    warm_ups: tuple[tuple[float, float, float], ...], cold: set[int]
+) -> None:
+    trials = make_duets(*warm_ups)
+    pair = "aiohttp · article-500"
+    assert find_cold_blocks(trials, pair, "duet") == cold
+    assert [block.number for block in pair_blocks(trials, pair, "duet")] == sorted(
+        set(range(1, len(warm_ups) + 1)) - cold
+    )
+    latency = [trial.model_copy(update={"phase": "latency", "warm_up": None}) for trial in trials]
+    assert {block.number for block in pair_blocks([*trials, *latency], f"{pair} · GET /", "latency")} == set()
+    assert {block.number for block in pair_blocks([*trials, *latency], pair, "latency")} == set(
+        range(1, len(warm_ups) + 1)
+    ) - cold
+    found = [warning.message for warning in warn_of_cold_blocks(trials, pair, pair)]
+    assert [message.partition(" not count")[0] for message in found] == (
+        ["blocks 1, 2 do"] if cold == {1, 2} else ["block 1 does"] if cold else []
+    )
