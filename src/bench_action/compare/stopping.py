@@ -49,6 +49,7 @@ class Decider:
     _choices: dict[str, SlicingChoice] = field(default_factory=dict)
     _over: dict[Key, Ended] = field(default_factory=dict)
     _broken: set[str] = field(default_factory=set)
+    _looked: dict[Key, int] = field(default_factory=dict)  # how many blocks counted at the last look
 
     def enough(self, block: Block, trials: Sequence[Trial], spent: ElapsedTime) -> bool:
         """Whether this block need not be measured."""
@@ -188,8 +189,9 @@ class Decider:
         pair, phase = key
         blocks = pair_blocks(trials, pair, phase)
         course = Course(self._caps[key], ended=False)
-        if course.reached(len(blocks)) != len(blocks):
+        if course.reached(len(blocks)) != len(blocks) or len(blocks) <= self._looked.get(key, 0):
             return None
+        self._looked[key] = len(blocks)
         after_duets = phase == "interleaved" and any(trial.pair == pair and trial.phase == "duet" for trial in trials)
         unused = find_unused_services(trials, cells) if cells is not None else set()
         gated = [name for name in ((RATE,) if after_duets else PAIRED) if name in self.gates and name not in unused]

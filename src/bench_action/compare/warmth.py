@@ -1,16 +1,17 @@
 """Warn of cells that were measured before they were warm. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean, median
 
 from bench_action.compare.summary import trial_values
 from bench_action.model.result import PhaseName, Trial, WarmUp, name_route
 from bench_action.model.warning import Code, RunWarning
-from bench_action.model.wording import percent
+from bench_action.model.wording import percent, plural
 from bench_action.plan.blocks import LOADED_PHASES
 from bench_action.stats.interval import LEAST_BLOCKS
 from bench_action.stats.steady import LONG_WARM_UP_S, measure_rounds_s, measure_span_s
 
+_LOADS: tuple[PhaseName, ...] = ("duet", "interleaved")
 _LONGEST_S = 600  # the largest `warmup` that a profile may set
 _FAR_DEARER, _FAR_SHORTER = 1.5, 0.75  # than usual: of a warm-up that ended before a compiler had begun
 _CLEAR_FALL = 0.15  # three times the error of what a request costs at the end of a warm-up of a second
@@ -36,51 +37,62 @@ def measure_warm_up_s(trials: Sequence[Trial]) -> float:
 
 
 def find_cold_blocks(trials: Sequence[Trial], pair: str, phase: PhaseName) -> set[int]:
-    """Find the blocks of a pair whose warm-up ended long before it was usual, while a request still cost far more.
+    """Find the blocks of a pair whose warm-up ended long before it was usual, while requests still cost far more.
 
     A compiler that has not begun yet leaves the cost level for a while, which looks like the end of a warm-up; only the
-    other blocks show that it was not. Both conditions are about each side's own cost, and about time that both had,
-    never about their difference. Blocks of `latency` share the restarts of duets. None with fewer than four warm-ups.
+    other blocks show that it was not. Both sides must have been far dearer than usual, each compared with itself, so
+    that neither a difference of the two nor what one of them does after some restarts decides what counts. Blocks of
+    `latency` share the restarts of those that follow. Each shard is judged apart.
     """
-    warmed: dict[int, list[tuple[str, WarmUp]]] = {}
-    for trial in trials:
-        known = trial.pair == pair or pair.startswith(name_route(trial.pair, ""))
-        if known and trial.phase == ("duet" if phase == "latency" else phase) and trial.warm_up is not None:
-            warmed.setdefault(trial.block, []).append((trial.side, trial.warm_up))
-    if len(warmed) < LEAST_BLOCKS:
+    if phase not in {"latency", *LOADED_PHASES}:
         return set()
-    seconds = {block: max(each.duration_s for _, each in own) for block, own in warmed.items()}
-    costs = {
-        side: {block: cost for block, own in warmed.items() if (cost := _average_end(own, side)) is not None}
-        for side in ("base", "head")
-    }
+    own = [trial for trial in trials if trial.pair == pair or pair.startswith(name_route(trial.pair, ""))]
+    phases = ("duet", "interleaved") if phase == "latency" else (phase,)
+    for each in phases:
+        warmed = [trial for trial in own if trial.phase == each and trial.warm_up is not None]
+        if warmed:
+            shards = dict.fromkeys(trial.shard for trial in warmed)
+            return set().union(*(_find_cold([trial for trial in warmed if trial.shard == shard]) for shard in shards))
+    return set()
+
+
+def _find_cold(trials: Sequence[Trial]) -> set[int]:
+    """Find the cold blocks among those of one machine; none with fewer than four."""
+    blocks: dict[int, list[tuple[str, WarmUp]]] = {}
+    for trial in trials:
+        if trial.warm_up is not None:
+            blocks.setdefault(trial.block, []).append((trial.side, trial.warm_up))
+    if len(blocks) < LEAST_BLOCKS:
+        return set()
+    seconds = {block: max(each.duration_s for _, each in own) for block, own in blocks.items()}
     usual_s = median(seconds.values())
-    dear = {
-        block
-        for own in costs.values()
-        if own
-        for block, cost in own.items()
-        if cost >= _FAR_DEARER * median(own.values())
+    if usual_s <= LONG_WARM_UP_S:
+        return set()
+    short = {block for block, each_s in seconds.items() if each_s < _FAR_SHORTER * usual_s}
+    return short & _find_dear(blocks, "base") & _find_dear(blocks, "head")
+
+
+def _find_dear(blocks: Mapping[int, Sequence[tuple[str, WarmUp]]], side: str) -> set[int]:
+    """Find the blocks at the end of whose warm-up a request of this side cost far more than in the median."""
+    ends = {
+        block: fmean(costs)
+        for block, own in blocks.items()
+        if (costs := [each.cpu_ms_last for name, each in own if name == side and each.cpu_ms_last is not None])
     }
-    return {block for block in dear if usual_s > LONG_WARM_UP_S and seconds[block] < _FAR_SHORTER * usual_s}
-
-
-def _average_end(warm_ups: Sequence[tuple[str, WarmUp]], side: str) -> float | None:
-    """Average what a request of one side cost at the end of the warm-ups of a block; None if that is unknown."""
-    ends = [each.cpu_ms_last for own, each in warm_ups if own == side and each.cpu_ms_last is not None]
-    return fmean(ends) if ends else None
+    return {block for block, cost in ends.items() if cost >= _FAR_DEARER * median(ends.values())}
 
 
 def warn_of_cold_blocks(trials: Sequence[Trial], pair: str, cell: str) -> Iterator[RunWarning]:
-    """Warn of the duets of a pair that do not count because they were cold. `cell`: head's."""
-    cold = sorted(find_cold_blocks(trials, pair, "duet"))
-    if cold:
-        numbers = ", ".join(map(str, cold))
-        blocks = f"block {numbers} does" if len(cold) == 1 else f"blocks {numbers} do"
-        message = (
-            f"{blocks} not count: the warm-up ended early, when a request still cost far more than after the others"
-        )
-        yield Code.COLD_BLOCKS.warn(message, cell)
+    """Warn of the blocks of a pair under load that do not count because they were cold. `cell`: head's."""
+    for phase in _LOADS:
+        if cold := find_cold_blocks(trials, pair, phase):
+            blocks = len({trial.block for trial in trials if trial.pair == pair and trial.phase == phase})
+            verb = "does" if len(cold) == 1 else "do"
+            yield Code.COLD_BLOCKS.warn(
+                f"{len(cold)} of {plural(blocks, 'block')} {verb} not count: warm-ups ended early, when requests of "
+                "both sides still cost far more than after the others",
+                cell,
+            )
 
 
 def warn_of_cold_cells(trials: Sequence[Trial]) -> Iterator[RunWarning]:

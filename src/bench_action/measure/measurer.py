@@ -31,7 +31,7 @@ from bench_action.measure.trials import (
     run_duet_trials,
     run_latency_trials,
 )
-from bench_action.measure.warming import Experience, ScriptWarmer, warm_up
+from bench_action.measure.warming import Experience, warm_up, warm_up_by_script
 from bench_action.model.errors import BenchError, InputError, StackError, explain_exhaustion
 from bench_action.model.progress import Progress
 from bench_action.model.result import Replies, Trial, WarmUp
@@ -197,7 +197,6 @@ class Measurer:
     restless: dict[str, RunWarning] = field(default_factory=dict)
     times: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     _experience: Experience = field(default_factory=Experience)
-    _script_warmer: ScriptWarmer = field(default_factory=ScriptWarmer)
     _warmed_alone_s: float = 0.0
     _cold: set[Cell] = field(default_factory=set)
     _lost: Counter[str] = field(default_factory=Counter)
@@ -529,7 +528,7 @@ class Measurer:
             return []
         cells, subjects = [cell for cell, _ in loaded], [subject for _, subject in loaded]
         if profile.is_script:
-            warmed = self._script_warmer.warm_up(self.stack, loaded, profile, counted=counted)
+            warmed = warm_up_by_script(self.stack, subjects, profile, counted=counted)
         else:
             warmed = warm_up(self.stack, subjects, profile, self._experience.find_least_s(cells, least_s))
         firsts: dict[Cell, WarmUp] = {}  # those in other tracks took as long

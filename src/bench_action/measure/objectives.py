@@ -34,19 +34,17 @@ class Search:
         """Take steps of the subjects in turn until the highest rate of each is known."""
         trials: list[Trial] = []
         attempts: list[list[Attempt]] = [[] for _ in range(self.subjects)]
-        ended = set[int]()
         while True:
-            rates = [None if number in ended else self._choose(own) for number, own in enumerate(attempts)]
+            rates = [self._choose(own) for own in attempts]
             if not any(rates):
                 return trials
             for number, rate in enumerate(rates):
                 if rate is not None:
                     trial = step(number, rate, choose_seconds(rate)).model_copy(update={"position": len(trials)})
                     trials.append(trial)
-                    usable = is_usable(trial)
-                    attempts[number].append(judge_step(trial, self.objective) if usable else Attempt(rate, math.inf))
-                    if not usable and any(each.holds for each in attempts[number]):
-                        ended.add(number)  # higher rates are beyond k6, and only those are left to try
+                    # what k6 could not send is no rate of the subject's, but lower ones are left to try
+                    known = judge_step(trial, self.objective) if is_usable(trial) else Attempt(rate, math.inf)
+                    attempts[number].append(known)
 
     def _choose(self, attempts: Sequence[Attempt]) -> float | None:
         if self.first:

@@ -28,9 +28,8 @@ from bench_action.stats.steady import (
 
 _KEPT = 0.75
 _MANY_TIMES = 2.0
-_ROUND_S = 5  # the longest round of a script
+_ROUND_S, _COUNTED_S = 5, 20  # the longest round of a script, and before a count
 _ITERATIONS, _TOGETHER = 20, 10  # of a round, and users at the same time: pools open their connections
-_TWO_ROUNDS = 3  # readings: one before the first, and one after each
 
 
 @dataclass(slots=True)
@@ -115,48 +114,38 @@ def describe_warm_up(run: WarmRun, limit_s: float) -> WarmUp:
     )
 
 
-@dataclass(slots=True)
-class ScriptWarmer:
-    """Warms subjects up by a k6 script, which runs in rounds: wrk cannot send what a script sends.
+def warm_up_by_script(stack: Stack, subjects: Sequence[Subject], profile: Profile, *, counted: bool) -> list[WarmUp]:
+    """Warm subjects up by a k6 script, which runs in rounds: wrk cannot send what a script sends.
 
-    Rounds follow one another, for all subjects of a block as many, until an iteration has stopped becoming cheaper for
-    each, or the profile's `warmup` is over. Cells of which two rounds were enough need only one from then on.
+    Rounds follow one another, for all subjects as many, until an iteration has stopped becoming cheaper for each, or
+    one more would take longer than the profile's `warmup`. `counted`: what follows is counted and must find the same
+    data in all subjects, so each has one round. Raises StackError if a part dies.
     """
-
-    _quick: set[frozenset[Cell]] = field(default_factory=set)
-
-    def warm_up(
-        self, stack: Stack, loaded: Sequence[tuple[Cell, Subject]], profile: Profile, *, counted: bool
-    ) -> list[WarmUp]:
-        """Warm subjects up. Raises StackError if a part dies.
-
-        `counted`: what follows is counted and must find the same data in all subjects, so each has one round.
-        """
-        lives = [_Rounds(stack, subject, profile) for _, subject in loaded]
-        cells = frozenset(cell for cell, _ in loaded)
-        while True:
-            for life in lives:
-                life.run()
-            if counted or cells in self._quick or all(life.is_over for life in lives):
-                break
-        if not counted and all(life.needed_two for life in lives):
-            self._quick.add(cells)
-        return [life.describe() for life in lives]
+    lives = [_Rounds(stack, subject, profile, _COUNTED_S if counted else _ROUND_S) for subject in subjects]
+    while True:
+        for life in lives:
+            life.run()
+        if counted or all(life.is_level for life in lives) or any(life.is_over for life in lives):
+            return [life.describe() for life in lives]
 
 
 @dataclass(slots=True)
 class _Rounds:
-    """The rounds of a script on one subject. `readings`: after each, from the first start on; none if unknown."""
+    """The rounds of a script on one subject, each `longest_s` at most.
+
+    `readings`: after each round, from the first start on; none if it is not known what they cost.
+    """
 
     stack: Stack
     subject: Subject
     profile: Profile
+    longest_s: int
     readings: list[Reading] = field(default_factory=lambda: [Reading(0.0, 0.0, 0)])
     duration_s: float = 0.0
 
     def run(self) -> None:
         """Run the script once more, and read what it has cost."""
-        round_s = min(_ROUND_S, self.profile.warmup)
+        round_s = min(self.longest_s, self.profile.warmup)
         turn = Turn(None, round_s, iterations=_ITERATIONS, seed=self.subject.seed, together=_TOGETHER)
         order, tape = self.subject.order_turn(self.profile, turn)
         began = time.monotonic()
@@ -170,14 +159,14 @@ class _Rounds:
         self.readings.append(Reading(self.duration_s, last.cpu_ms + cost[0], last.requests + cost[1]))
 
     @property
-    def is_over(self) -> bool:
-        """Whether no further round is needed, or there is no time for one."""
-        return not self.readings or is_level(self.readings) or self.duration_s + _ROUND_S > self.profile.warmup
+    def is_level(self) -> bool:
+        """Whether an iteration has stopped becoming cheaper, or its cost is unknown."""
+        return not self.readings or is_level(self.readings)
 
     @property
-    def needed_two(self) -> bool:
-        """Whether the second round has shown that no third is needed."""
-        return len(self.readings) == _TWO_ROUNDS and is_level(self.readings)
+    def is_over(self) -> bool:
+        """Whether there is no time for another round."""
+        return self.duration_s + self.longest_s > self.profile.warmup
 
     def describe(self) -> WarmUp:
         """Describe the warm-up by its rounds."""

@@ -113,7 +113,7 @@ USUAL = (24.0, 0.15, 0.15)
     ("warm_ups", "cold"),
     [
         (((6.5, 1.5, 1.4), (12.0, 0.8, 0.6), USUAL, USUAL, USUAL), {1, 2}),
-        (((6.5, 0.15, 0.5), USUAL, USUAL, USUAL), {1}),
+        (((6.5, 0.15, 0.5), USUAL, USUAL, USUAL), set()),  # only head is dear: it may be what head does
         (((6.5, 1.5, 1.4), USUAL, USUAL), set()),  # too few to know what is usual
         (((6.5, 0.16, 0.16), USUAL, USUAL, USUAL), set()),  # quick, and as cheap as the others
         (((24.0, 0.15, 0.40), USUAL, USUAL, USUAL), set()),  # head is slow after some restarts: that counts
@@ -135,6 +135,20 @@ def test_find_cold_blocks__are_those_whose_compiler_had_not_begun(
         range(1, len(warm_ups) + 1)
     ) - cold
     found = [warning.message for warning in warn_of_cold_blocks(trials, pair, pair)]
-    assert [message.partition(" not count")[0] for message in found] == (
-        ["blocks 1, 2 do"] if cold == {1, 2} else ["block 1 does"] if cold else []
-    )
+    assert [message.partition(":")[0] for message in found] == (["2 of 5 blocks do not count"] if cold else [])
+
+
+def test_find_cold_blocks__of_slices_in_turn_take_latency_with_them() -> None:
+    pair = "aiohttp · article-500"
+    turns = make_duets((6.5, 1.5, 1.4), USUAL, USUAL, USUAL, phase="interleaved")
+    assert find_cold_blocks(turns, pair, "interleaved") == find_cold_blocks(turns, pair, "latency") == {1}
+    assert find_cold_blocks([t.model_copy(update={"phase": "rate"}) for t in turns], pair, "rate") == set()
+    (warning,) = warn_of_cold_blocks(turns, pair, pair)
+    assert warning.message.startswith("1 of 4 blocks does not count")
+
+
+def test_find_cold_blocks__what_is_usual_is_so_on_one_machine() -> None:
+    """All warm-ups of a slower machine may look cold next to those of another one."""
+    slow = make_duets(*((15.0, 0.3, 0.3),) * 4, shard=2)
+    slow = [trial.model_copy(update={"block": trial.block + 10}) for trial in slow]
+    assert find_cold_blocks([*make_duets(*(USUAL,) * 10, shard=1), *slow], "aiohttp · article-500", "duet") == set()

@@ -23,7 +23,7 @@ from bench_action.measure import warming
 from bench_action.measure.limits import LimitError
 from bench_action.measure.measurer import Measurer
 from bench_action.measure.trials import TrialPlan
-from bench_action.measure.warming import Experience, ScriptWarmer, describe_warm_up, warm_up
+from bench_action.measure.warming import Experience, describe_warm_up, warm_up, warm_up_by_script
 from bench_action.model.result import PhaseName, Revision, Trial, WarmUp
 from bench_action.plan.blocks import Block, Cell, Pair, Step, share_restarts
 from bench_action.stack import subject as subject_module
@@ -285,7 +285,7 @@ def warm_by_script(
     monkeypatch: pytest.MonkeyPatch, *lives: Sequence[Sequence[float | None]], warmup: int = 20, counted: bool = False
 ) -> tuple[list[list[WarmUp]], list[list[int]]]:
     """Warm base and head up once for each life, in which their rounds have these costs; also return their rounds."""
-    found, taken, warmer = [], [], ScriptWarmer()
+    found, taken = [], []
     clock = count()
     monkeypatch.setattr(warming, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
     monkeypatch.setattr(Subject, "order_turn", lambda subject, *_: (subject, None))
@@ -308,7 +308,7 @@ def warm_by_script(
             return None if cost is None else (20 * cost, 20)
 
         monkeypatch.setattr(warming, "_read_round", read)
-        found.append(warmer.warm_up(stack, list(zip((BASE, HEAD), subjects, strict=True)), profile, counted=counted))
+        found.append(warm_up_by_script(stack, subjects, profile, counted=counted))
         taken.append(list(numbers.values()))
     return found, taken
 
@@ -317,26 +317,32 @@ FALLING = [9.0, 6.0, 4.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
 LEVEL = [1.0, 1.05, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
 
 
-def test_script_warmer__goes_on_for_both_until_neither_becomes_cheaper(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warm_up_by_script__goes_on_for_both_until_neither_becomes_cheaper(monkeypatch: pytest.MonkeyPatch) -> None:
     ((base, head),), taken = warm_by_script(monkeypatch, [LEVEL, FALLING])
     assert taken == [[8, 8]]
     assert (base.steady, head.steady, head.rounds, head.limit_s) == (True, True, 8, 20)
     assert (head.cpu_ms_first, head.cpu_ms_last) == (9.0, 1.0)
 
 
-def test_script_warmer__takes_one_round_of_what_two_were_enough_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    found, taken = warm_by_script(monkeypatch, [LEVEL, LEVEL], [LEVEL, [1.0, 0.5]], [LEVEL, [1.0, 0.5]])
-    assert taken == [[2, 2], [1, 1], [1, 1]]
-    assert [each.steady for both in found for each in both] == [True, True, None, None, None, None]
-    assert warm_by_script(monkeypatch, [LEVEL, [1.0, 0.5, 0.5]], [LEVEL, LEVEL])[1] == [[3, 3], [2, 2]]
+def test_warm_up_by_script__takes_two_rounds_of_what_is_warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    ((base, head),), taken = warm_by_script(monkeypatch, [LEVEL, LEVEL])
+    assert (taken, base.steady, head.steady) == ([[2, 2]], True, True)
 
 
-def test_script_warmer__takes_one_round_before_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warm_up_by_script__ends_for_both_when_one_has_no_time_for_another_round(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (both,), taken = warm_by_script(monkeypatch, [FALLING, LEVEL], warmup=9)
+    assert taken == [[5, 5]]
+    assert all(each.duration_s <= each.limit_s for each in both)
+
+
+def test_warm_up_by_script__takes_one_round_before_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A script that writes must leave as many rows in base as in head, and in each count."""
     assert warm_by_script(monkeypatch, [LEVEL, FALLING], [FALLING, LEVEL], counted=True)[1] == [[1, 1], [1, 1]]
 
 
-def test_script_warmer__says_that_it_was_too_short(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warm_up_by_script__says_that_it_was_too_short(monkeypatch: pytest.MonkeyPatch) -> None:
     ((_, head),), taken = warm_by_script(monkeypatch, [LEVEL, FALLING], warmup=9)
     assert taken == [[5, 5]]
     assert head.steady is False
@@ -344,7 +350,7 @@ def test_script_warmer__says_that_it_was_too_short(monkeypatch: pytest.MonkeyPat
     assert measure_warm_up_s([make_trial(warm_up=head, pair="p")]) == 0
 
 
-def test_script_warmer__leaves_what_is_wrong_to_the_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warm_up_by_script__leaves_what_is_wrong_to_the_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     ((base, head),), taken = warm_by_script(monkeypatch, [LEVEL, [1.0, None]])
     assert (taken, head.rounds, head.steady, head.cpu_ms_last) == ([[2, 2]], 0, None, None)
     assert base.steady
