@@ -7,11 +7,12 @@ import pytest
 from tests.unit.factories import make_count, make_duet
 
 from bench_action.compare.alphas import split_alpha
+from bench_action.compare.evidence import pair_blocks
 from bench_action.compare.explain import find_errors
 from bench_action.compare.stopping import Decider
 from bench_action.config.gates import Gate, default_gates
 from bench_action.config.schema import PairPhase
-from bench_action.model.result import Errors, PhaseName, Trial, name_route
+from bench_action.model.result import Errors, PhaseName, Trial, WarmUp, name_route
 from bench_action.model.warning import Code
 from bench_action.plan.blocks import Block, Cell, ElapsedTime, Pair, Step
 from bench_action.plan.timetable import Timetable
@@ -85,6 +86,25 @@ def test_enough__duets_that_cannot_compare_are_judged_as_if_time_were_up() -> No
         trials += make_duet(number, base=10_000, head=head, shares=(0.45, 0.55))
     assert number == 9
     assert chosen.courses()[str(PAIR), "duet"].ended
+
+
+def make_warm_up(seconds: float, cost_ms: float) -> WarmUp:
+    return WarmUp(duration_s=seconds, limit_s=60, steady=True, cpu_ms_first=2.0, cpu_ms_last=cost_ms, change_per_s=0.0)
+
+
+def test_enough__a_number_of_blocks_is_looked_at_once() -> None:
+    """Three blocks turn out to have been cold after the first look, so that five count again after eight."""
+    chosen, trials = decider(), list[Trial]()
+    for number in range(1, 11):
+        if chosen.enough(Block("duet", number, (), PAIR), trials, ElapsedTime(0.0, [7.5] * (number - 1))):
+            break
+        cold = number <= 3
+        head = 10_000 * math.exp(-0.10 - (20 if cold else 0.1) * WIGGLE[number % 8])
+        warm_up = make_warm_up(6.0, 1.5) if cold else make_warm_up(24.0, 0.15)
+        trials += [trial.model_copy(update={"warm_up": warm_up}) for trial in make_duet(number, base=10_000, head=head)]
+        if number == 8:
+            assert len(pair_blocks(trials, str(PAIR), "duet")) == 5
+    assert number == 10  # the next look is at eight that count, after eleven
 
 
 def test_enough__an_undecided_pair_continues_to_the_cap() -> None:
