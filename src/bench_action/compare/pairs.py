@@ -165,10 +165,8 @@ def _compare_blocks(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Iterat
         if evidence := build_paired_evidence(blocks, metric):
             compared.add(metric)
             yield _judge(pair, evidence, rules.course(pair, phase, len(blocks)), rules, phase)
-        elif (
-            metric in SERVICES and not pair.head.route
-        ):  # in results of older versions, whose subjects shared their services
-            alone.append(metric)
+        elif metric in SERVICES and not pair.head.route:
+            alone.append(metric)  # in results of older versions, whose subjects shared their services
     if pair.head.route:
         alone.append(COST)
     for metric in alone:
