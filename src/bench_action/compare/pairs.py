@@ -28,10 +28,10 @@ from bench_action.config.gates import (
     PAIRED,
     RATE,
     SERVICES,
-    TAIL,
     TAIL_BLOCKS,
     Gate,
     Gates,
+    lacks_blocks,
 )
 from bench_action.config.schema import Objective
 from bench_action.model.metric import METRICS
@@ -187,7 +187,7 @@ def _compare_at_rate(trials: Sequence[Trial], pair: Pair, rules: Rules) -> Itera
 
 def require_tail_blocks(c: Comparison, blocks: int) -> Comparison:
     """Leave a gate on p99 at a fixed rate undecided with fewer blocks than it needs."""
-    if c.metric != TAIL or c.gate is None or blocks >= TAIL_BLOCKS:
+    if c.gate is None or not lacks_blocks(c.metric, blocks):
         return c
     reason = f"{plural(blocks, 'block')} were measured, but this gate needs {TAIL_BLOCKS}"
     return c.model_copy(update={"verdict": "inconclusive", "reason": reason})

@@ -12,7 +12,7 @@ from bench_action.compare.explain import list_loads
 from bench_action.compare.gating import UNCONFIRMED, confirms, judge_losses
 from bench_action.compare.rates import find_missed_rates
 from bench_action.compare.slicing import SlicingChoice, choose, describe_noise
-from bench_action.config.gates import AT_RATE, COST, PAIRED, RATE, TAIL, TAIL_BLOCKS, Gates
+from bench_action.config.gates import AT_RATE, COST, PAIRED, RATE, Gates, lacks_blocks
 from bench_action.model.result import NoiseSource, PhaseName, Trial, Verdict, split_route
 from bench_action.plan.blocks import PAIRED_PHASES, Block, ElapsedTime, Pair, fit_slices
 from bench_action.plan.timetable import ENOUGH_REQUESTS, LEAST_BLOCKS, Timetable
@@ -97,8 +97,7 @@ class Decider:
             for metric in gated
             if (found := build_evidence(blocks, metric)) is not None
         }
-        if TAIL in judged and len(blocks) < TAIL_BLOCKS:
-            judged[TAIL] = "inconclusive"
+        judged |= {metric: "inconclusive" for metric in judged if lacks_blocks(metric, len(blocks))}
         broken = any(finding.fails for finding in findings) or self._breaks(judged)
         undecided = any(not finding.fails for finding in findings) or "inconclusive" in judged.values()
         if broken or (judged and not undecided):

@@ -7,11 +7,10 @@ from bench_action.compare.summary import trial_values
 from bench_action.model.result import PhaseName, Trial, WarmUp, name_route
 from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import percent, plural
-from bench_action.plan.blocks import LOADED_PHASES
+from bench_action.plan.blocks import LOADED_PHASES, PAIRED_PHASES
 from bench_action.stats.interval import LEAST_BLOCKS
 from bench_action.stats.steady import LONG_WARM_UP_S, measure_rounds_s, measure_span_s
 
-_LOADS: tuple[PhaseName, ...] = ("duet", "interleaved")
 _LONGEST_S = 600  # the largest `warmup` that a profile may set
 _FAR_DEARER, _FAR_SHORTER = 1.5, 0.75  # than usual: of a warm-up that ended before a compiler had begun
 _CLEAR_FALL = 0.15  # three times the error of what a request costs at the end of a warm-up of a second
@@ -47,7 +46,7 @@ def find_cold_blocks(trials: Sequence[Trial], pair: str, phase: PhaseName) -> se
     if phase not in {"latency", *LOADED_PHASES}:
         return set()
     own = [trial for trial in trials if trial.pair == pair or pair.startswith(name_route(trial.pair, ""))]
-    phases = ("duet", "interleaved") if phase == "latency" else (phase,)
+    phases = PAIRED_PHASES if phase == "latency" else (phase,)
     for each in phases:
         warmed = [trial for trial in own if trial.phase == each and trial.warm_up is not None]
         if warmed:
@@ -84,7 +83,7 @@ def _find_dear(blocks: Mapping[int, Sequence[tuple[str, WarmUp]]], side: str) ->
 
 def warn_of_cold_blocks(trials: Sequence[Trial], pair: str, cell: str) -> Iterator[RunWarning]:
     """Warn of the blocks of a pair under load that do not count because they were cold. `cell`: head's."""
-    for phase in _LOADS:
+    for phase in PAIRED_PHASES:
         if cold := find_cold_blocks(trials, pair, phase):
             blocks = len({trial.block for trial in trials if trial.pair == pair and trial.phase == phase})
             verb = "does" if len(cold) == 1 else "do"

@@ -112,6 +112,11 @@ RELEVANT: Gates = {
 }
 
 
+def lacks_blocks(metric: str, blocks: int) -> bool:
+    """Tell whether a gate on a metric cannot be decided by so few blocks, however sure they are."""
+    return metric == TAIL and blocks < TAIL_BLOCKS
+
+
 def check_gates(gates: Mapping[str, Gate | None]) -> None:
     """Raise ValueError for an unknown metric, one that cannot be gated, or a limit in its better direction."""
     known = (*PAIRED, *ALONE, *AT_RATE, *OBJECTIVE, *EXACT)

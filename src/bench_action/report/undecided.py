@@ -6,7 +6,7 @@ from statistics import median
 
 from bench_action.compare.comparison import is_unconfirmed
 from bench_action.compare.evidence import FAULTS
-from bench_action.config.gates import ALONE, AT_RATE, OBJECTIVE, TAIL, TAIL_BLOCKS
+from bench_action.config.gates import ALONE, AT_RATE, OBJECTIVE, lacks_blocks
 from bench_action.model.result import Comparison, Result
 from bench_action.model.wording import format_change, percent, plural
 from bench_action.report.change import (
@@ -80,7 +80,7 @@ def _advise_more(c: Comparison, result: Result, pace: Pace) -> str:
     """Say what would decide it: more time if that is possible, else a gate that this much time can decide."""
     if c.blocks_wanted is not None and c.blocks_wanted >= _AT_THE_GATE:
         return "The change is as large as the gate, so no amount of time decides it: choose another gate."
-    if c.metric == TAIL and c.blocks < TAIL_BLOCKS:
+    if lacks_blocks(c.metric, c.blocks):
         return "A longer limit (`--max-minutes`) leaves time for them."
     block_s = pace.find_block_s(c)
     enough = ""

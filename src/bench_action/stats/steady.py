@@ -77,8 +77,7 @@ def find_trend(readings: Sequence[Reading]) -> Trend | None:
     end = readings[-1]
     span_s = measure_span_s(end.at_s)
     first, middle = (_find_nearest(readings, end.at_s - spans * span_s) for spans in (2, 1))
-    before, last = measure_cost(first, middle), measure_cost(middle, end)
-    return Trend(before, last, span_s) if before and last else None
+    return _compare_spans(first, middle, end, span_s)
 
 
 def is_steady(readings: Sequence[Reading]) -> bool:
@@ -97,8 +96,13 @@ def find_rounds(rounds: Sequence[Reading]) -> Trend | None:
     if number < 2 * count:
         return None
     first, middle, end = rounds[-2 * count - 1], rounds[-count - 1], rounds[-1]
+    return _compare_spans(first, middle, end, measure_rounds_s(end.at_s, number))
+
+
+def _compare_spans(first: Reading, middle: Reading, end: Reading, span_s: float) -> Trend | None:
+    """Compare what a request cost in two spans that follow each other; None if one of them has no cost."""
     before, last = measure_cost(first, middle), measure_cost(middle, end)
-    return Trend(before, last, measure_rounds_s(end.at_s, number)) if before and last else None
+    return Trend(before, last, span_s) if before and last else None
 
 
 def measure_rounds_s(duration_s: float, rounds: int) -> float:
