@@ -16,6 +16,7 @@ from tests.docker.conftest import make_owner, open_engine
 from tests.docker.footprint import Footprint
 
 from bench_action.engine.docker import DockerEngine
+from bench_action.engine.docker.health import ran_out_of_memory
 from bench_action.engine.docker.labels import make_labels
 from bench_action.engine.ownership import Ownership, Process
 from bench_action.engine.protocol import BuildSpec, ContainerForm, Exit, ServiceSpec
@@ -158,6 +159,17 @@ def test_ended__reports_that_memory_ran_out(engine: DockerEngine, tiny: Tiny) ->
     spec = tiny(command=("python", "-c", "x = b'x' * (1 << 30)"))
     engine.start(replace(spec, container=ContainerForm(memory=32 << 20)))
     assert str(wait_for_end(engine)) == "ran out of memory and was killed (limit 32 MiB)"
+
+
+def test_ran_out_of_memory__is_heard_of_after_the_exit(engine: DockerEngine, tiny: Tiny, footprint: Footprint) -> None:
+    spec = tiny(command=("python", "-c", "x = b'x' * (1 << 30)"))
+    short = engine.start(replace(spec, name="short", container=ContainerForm(memory=32 << 20)))
+    ample = engine.start(tiny("ample"))
+    footprint.client.api.kill(ample.id)
+    for handle, expected in ((short, True), (ample, False)):
+        footprint.client.api.wait(handle.id)
+        state = footprint.client.api.inspect_container(handle.id)["State"] | {"OOMKilled": False}
+        assert ran_out_of_memory(footprint.client, handle.id, state) is expected
 
 
 def test_ended__leaves_out_what_was_stopped_on_purpose(engine: DockerEngine, tiny: Tiny, footprint: Footprint) -> None:

@@ -18,7 +18,7 @@ from bench_action.engine.docker.client import connect, translate_errors
 from bench_action.engine.docker.creations import Creations, removing_on_failure
 from bench_action.engine.docker.data import DataVolumes
 from bench_action.engine.docker.files import put_files
-from bench_action.engine.docker.health import parse_healthcheck, parse_time
+from bench_action.engine.docker.health import parse_healthcheck, parse_time, ran_out_of_memory
 from bench_action.engine.docker.images import RunImages, is_run_tag
 from bench_action.engine.docker.itself import find_tool_image
 from bench_action.engine.docker.labels import MARK, RUN, is_left_behind, make_labels
@@ -316,7 +316,7 @@ class DockerEngine(OneMachine):
             handles = [self._expected[item["Id"]] for item in exited if item["Id"] in self._expected]
             states = [(handle, self._client.api.inspect_container(handle.id)["State"]) for handle in handles]
             return [
-                Exit(handle, int(state["ExitCode"]), bool(state["OOMKilled"]))
+                Exit(handle, int(state["ExitCode"]), ran_out_of_memory(self._client, handle.id, state))
                 for handle, state in states
                 if not state["Running"]  # the list is older: it may have been started again since
             ]

@@ -1,10 +1,16 @@
-"""Read what the engine says about a container's health and times."""
+"""Read what the engine says about a container's health, its times and its end."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import docker
+
+from bench_action.engine.protocol import KILLED
+
 _SHELL = ("/bin/sh", "-c")
+_LATE_S = 2
 
 
 def parse_healthcheck(config: Mapping[str, Any]) -> Sequence[str] | None:
@@ -23,3 +29,23 @@ def parse_time(text: str) -> float | None:
     """Return the seconds of a time since 1970, rounded down to µs; None for the year 1, which stands for never."""
     moment = datetime.fromisoformat(f"{text[:26].rstrip('Z')}+00:00")
     return None if moment.year == 1 else moment.timestamp()
+
+
+def ran_out_of_memory(client: docker.DockerClient, container_id: str, state: Mapping[str, Any]) -> bool:
+    """Return whether processes of an exited container were killed as its memory ran out.
+
+    `state`: what the engine says of it. If the engine hears of the lack of memory after the exit, that is not in the
+    state, but in an event up to two seconds later.
+    """
+    finished_at = parse_time(state["FinishedAt"])
+    if state["OOMKilled"] or state["ExitCode"] != KILLED or finished_at is None:
+        return bool(state["OOMKilled"])
+    started_at = parse_time(state["StartedAt"]) or finished_at
+    events = client.events(  # waits for those that are still to come
+        since=int(started_at),
+        until=int(finished_at) + _LATE_S,
+        filters={"container": container_id, "event": "oom"},
+        decode=True,
+    )
+    with contextlib.closing(events):
+        return any(True for _ in events)
