@@ -115,8 +115,24 @@ def test_warm__counts_every_request_of_a_mix(tmp_path: Path) -> None:
     counts = [requests for *_, requests in run["readings"]]
     assert counts == sorted(counts)
     assert received / 2 < counts[-1] <= received + 10
-    (line,) = (line for line in run["output"].splitlines() if line.startswith(SENTINEL))
+    (end,) = run["ends"]
+    (line,) = (line for line in end["output"].splitlines() if line.startswith(SENTINEL))
     assert sum(json.loads(line.removeprefix(SENTINEL))["sent"]) == pytest.approx(received, abs=10)
+
+
+def test_warm__sends_no_serial_number_again_when_it_connects_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(agent, "CONNECTED_S", 0.6)
+    profile = make_profile(tmp_path)
+    with serving(lambda *_: OK) as server:
+        load = order(profile, build(profile, server.port), counted=True)
+        orders = [{**load.order, "parts": {"application": "pidfile:/nowhere"}}]
+        answer = agent.obey({"op": "warm", "orders": orders, "least_s": 2.5, "most_s": 4.0})
+        (run,) = require_shape(as_sent(answer), WarmAnswer)["runs"]
+    assert len(run["ends"]) > 2
+    serials = read_serials(server)
+    assert len(serials) == len(set(serials)) > 100
 
 
 def test_turns__routes_take_turns_over_one_connection(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ class Server:
 
     def __init__(self, answer: Answer) -> None:
         self.requests: list[bytes] = []
+        self.accepted = 0  # connections
         self._answer = answer
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = int(self._listener.getsockname()[1])
@@ -54,6 +55,7 @@ class Server:
         with suppress(OSError):
             while True:
                 connection, _ = self._listener.accept()
+                self.accepted += 1
                 threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:

@@ -18,7 +18,7 @@ KEPT = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 CLOSED = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi"
 
 
-def warm(server: Server, folder: Path) -> WarmRun:
+def warm(server: Server, folder: Path, least_s: float = 1.0, most_s: float = 2.0) -> WarmRun:
     """Warm a server of this process up, for as short a time as possible."""
     pidfile = folder / "server.pid"
     pidfile.write_text(str(os.getpid()))
@@ -30,7 +30,7 @@ def warm(server: Server, folder: Path) -> WarmRun:
         limit_s=30.0,
         counted=True,
     ).order
-    answer = agent.warm({"op": "warm", "orders": [order], "least_s": 1.0, "most_s": 2.0})
+    answer = agent.warm({"op": "warm", "orders": [order], "least_s": least_s, "most_s": most_s})
     (run,) = require_shape(json.loads(json.dumps(answer)), WarmAnswer)["runs"]
     return run
 
@@ -39,9 +39,10 @@ def warm(server: Server, folder: Path) -> WarmRun:
 def test_warm__counts_what_wrk_sends_until_it_is_interrupted(reply: bytes, tmp_path: Path) -> None:
     with serving(lambda _request, _number: reply) as server:
         run = warm(server, tmp_path)
-    (line,) = (line for line in run["output"].splitlines() if line.startswith(SENTINEL))
+    (end,) = run["ends"]
+    (line,) = (line for line in end["output"].splitlines() if line.startswith(SENTINEL))
     report = json.loads(line.removeprefix(SENTINEL))
-    assert run["status"] == 0
+    assert end["status"] == 0
     assert parse_errors(run, "").status == 0
     assert 1 <= run["duration_s"] < 60
     sent = [requests for _, _, requests in run["readings"]]
@@ -50,3 +51,13 @@ def test_warm__counts_what_wrk_sends_until_it_is_interrupted(reply: bytes, tmp_p
     assert report["requests"] > 0
     used_ms = [cpu_ms for _, cpu_ms, _ in run["readings"]]
     assert used_ms[-1] > 0
+
+
+def test_warm__connects_again_as_it_does_before_a_slice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(agent, "CONNECTED_S", 0.6)
+    with serving(lambda _request, _number: KEPT) as server:
+        run = warm(server, tmp_path, least_s=2.0, most_s=3.0)
+        accepted = server.accepted
+    assert len(run["ends"]) > 2
+    assert parse_errors(run, "").total == 0
+    assert accepted == (2 + 1) * len(run["ends"])  # one to verify the script

@@ -15,6 +15,7 @@ import itertools
 import json
 import os
 import random
+import re
 import resource
 import selectors
 import signal
@@ -92,13 +93,14 @@ from bench_action.load.messages import (
     WireReply,
     WireRequest,
     WrkAnswer,
+    WrkEnd,
     WrkOrder,
     require_shape,
 )
 from bench_action.load.peers import PeerError, stop_serving, write_question
 from bench_action.load.peers import connect as connect_to
 from bench_action.load.peers import serve as serve_others
-from bench_action.stats.steady import WINDOW_S, Reading, is_steady
+from bench_action.stats.steady import CONNECTED_S, WINDOW_S, Reading, is_steady
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,6 +129,8 @@ _REPEATED_AT = 100  # offset of tcpi_total_retrans in struct tcp_info (linux/tcp
 _PLAIN = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"})
 _ESTABLISHED, _CLOSE_WAIT = "01", "08"  # as in /proc/net/tcp
 _INTERRUPT_S = 0.5
+_CONNECTING_S = 0.5  # for wrk to start and connect
+_SENT = re.compile(r'"sent":\[([\d,]+)\]')  # by each thread of wrk, in the line that report.lua prints
 _DIGITS = 9  # of a serial number
 _PROBED_APART = 50_000_000  # serial numbers of sampled requests begin so much later than those of wrk
 
@@ -997,43 +1001,58 @@ def warm(order: WarmOrder) -> WarmAnswer:
 
 def wait_until_warm(loads: Sequence[WarmLoad], least_s: float, most_s: float) -> None:
     """Read what the servers do until all of them are warm, one of the loads has ended, or the time is up."""
-    began = time.monotonic()
+    began = connected = time.monotonic()
     while time.monotonic() - began < most_s and not any(load.ended for load in loads):
         time.sleep(WINDOW_S)
         for load in loads:
             load.read()
-        if time.monotonic() - began >= least_s and all(load.warm for load in loads):
+        now = time.monotonic()
+        if now - began >= least_s and now - connected >= _CONNECTING_S and all(load.warm for load in loads):
             return
+        if now - connected >= CONNECTED_S and now - began + _CONNECTING_S < most_s:
+            reconnect(loads)
+            connected = time.monotonic()
+
+
+def reconnect(loads: Sequence[WarmLoad]) -> None:
+    """End all loads, and then start those again that have not failed."""
+    for load in loads:
+        load.interrupt()
+    for load in loads:
+        load.end()
+    for load in loads:
+        if not load.failed:
+            load.start()
 
 
 class WarmLoad:
-    """A run of wrk that lasts until it is interrupted, and what its server did during it.
+    """wrk, which loads a server until it is interrupted and may be started again, and what the server did.
 
-    `readings`: empty if the CPU time of the application cannot be read.
+    `readings`: empty if the CPU time of the application cannot be read. `ends`: how each run of wrk ended.
     """
 
     def __init__(self, order: WrkOrder, path: str) -> None:
         """`path`: the beginning of the names of files for wrk."""
-        self._sent = f"{path}.sent"
+        self._order, self._path, self._sent = order, path, f"{path}.sent"
         with open(self._sent, "wb"):
             pass  # so that it has a size before wrk runs
-        arguments = prepare_wrk(order, path, self._sent)
         self._parts, self._limit_s = order["parts"], order["limit_s"]
         self._application = list_application(self._parts)
         self._before, self._used_ms = read_all_usage(self._parts), self._read_cpu_ms()
         self.readings = [Reading(0.0, 0.0, 0)] if self._used_ms is not None else []
-        self._started, self._duration_s = time.monotonic(), 0.0
-        self._process = subprocess.Popen(
-            [*order["argv"], *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+        self.ends: list[WrkEnd] = []
+        self._began, self._duration_s = time.monotonic(), 0.0
+        self._process = self.start()
 
     @property
     def ended(self) -> bool:
-        """Whether wrk has ended by itself, because something is wrong."""
+        """Whether wrk has ended without being started again, because something is wrong."""
         return self._process.poll() is not None
+
+    @property
+    def failed(self) -> bool:
+        """Whether wrk has failed."""
+        return any(end["status"] != 0 for end in self.ends)
 
     @property
     def warm(self) -> bool:
@@ -1042,20 +1061,33 @@ class WarmLoad:
 
     def read(self) -> None:
         """Take a reading. If the counters are gone, as is the server, all readings are dropped."""
-        used_ms, at_s = self._read_cpu_ms(), time.monotonic() - self._started
+        used_ms, at_s = self._read_cpu_ms(), time.monotonic() - self._began
         if self._used_ms is None or used_ms is None:
             self.readings.clear()
         elif self.readings:
             self.readings.append(Reading(at_s, used_ms - self._used_ms, os.path.getsize(self._sent)))
 
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start wrk, with serial numbers that it has not sent before."""
+        counts = _SENT.findall(self.ends[-1]["output"]) if self.ends else []
+        first = f"\nsent[1] = {max(map(int, counts[-1].split(',')))}\n" if counts else ""
+        arguments = prepare_wrk({**self._order, "script": self._order["script"] + first}, self._path, self._sent)
+        self._process = subprocess.Popen(
+            [*self._order["argv"], *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        return self._process
+
     def interrupt(self) -> None:
         """Let wrk end as at the end of its time: it prints its report."""
-        self._duration_s = time.monotonic() - self._started
+        self._duration_s = time.monotonic() - self._began
         self._process.send_signal(signal.SIGINT)
 
-    def finish(self) -> WarmRun:
+    def end(self) -> None:
         """Wait for wrk's report. wrk ignores interrupts until all of its threads run, so they are repeated."""
-        after, deadline = read_all_usage(self._parts), time.monotonic() + self._limit_s
+        deadline = time.monotonic() + self._limit_s
         with self._process:
             while True:
                 try:
@@ -1063,9 +1095,16 @@ class WarmLoad:
                     break
                 except subprocess.TimeoutExpired:
                     self._process.send_signal(signal.SIGINT if time.monotonic() < deadline else signal.SIGKILL)
+        text = output.decode(errors="replace")[-_LONGEST_OUTPUT:]
+        self.ends.append({"output": text, "status": self._process.returncode})
+
+    def finish(self) -> WarmRun:
+        """Wait for wrk's last report, and describe the whole."""
+        after = read_all_usage(self._parts)
+        if not self.failed:
+            self.end()
         return {
-            "output": output.decode(errors="replace")[-_LONGEST_OUTPUT:],
-            "status": self._process.returncode,
+            "ends": self.ends,
             "duration_s": self._duration_s,
             "readings": list(self.readings),
             "before": self._before,

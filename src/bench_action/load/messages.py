@@ -427,8 +427,8 @@ class DuetAnswer(TypedDict):
 class WarmOrder(TypedDict):
     """Carry out several `wrk` orders at the same time until every server is warm.
 
-    wrk runs for at least `least_s` and at most `most_s`, and for equally long for all. Its script must write a byte to
-    the file that wrk's first argument names for each request that it sends.
+    wrk runs for at least `least_s` and at most `most_s`, and for equally long for all. Every few seconds it connects
+    again. Its script must write a byte to the file that wrk's first argument names for each request that it sends.
     """
 
     op: Literal["warm"]
@@ -437,15 +437,21 @@ class WarmOrder(TypedDict):
     most_s: float
 
 
-class WarmRun(TypedDict):
-    """What is known of one server that was warmed up: wrk's `output` and exit `status`, and the counters of each part.
-
-    `duration_s`: how long it was loaded. `readings`: what the application had done at which time, the first at its
-    start; empty if its CPU time cannot be read.
-    """
+class WrkEnd(TypedDict):
+    """How a run of wrk ended: what it printed, and its exit status."""
 
     output: str
     status: int
+
+
+class WarmRun(TypedDict):
+    """What is known of one server that was warmed up, and the counters of each part.
+
+    `ends`: of each run of wrk. `duration_s`: how long it was loaded. `readings`: what the application had done at which
+    time, the first at its start; empty if its CPU time cannot be read.
+    """
+
+    ends: list[WrkEnd]
     duration_s: float
     readings: list[ReadingRow]
     before: PartCounters

@@ -34,7 +34,7 @@ function init(args)
    end
    file:close()
    if number == 1 then
-      counter[1] = -1 -- wrk asks for one request to look at it, and does not send it
+      counter[1] = counter[1] - 1 -- wrk asks for one request to look at it, and does not send it
    end
 end
 

@@ -215,7 +215,8 @@ def parse_report(answer: WrkAnswer, where: str) -> Report:
 
 def parse_errors(run: WarmRun, where: str) -> Errors:
     """Read the errors that wrk counted while it warmed a server up. Raises InvalidMeasurementError, as parse_report."""
-    return _build_errors(_find_line(run["output"], run["status"], where))
+    lines = [_find_line(end["output"], end["status"], where) for end in run["ends"]]
+    return sum(map(_build_errors, lines), start=Errors())
 
 
 def _build_errors(figures: Mapping[str, Any]) -> Errors:

@@ -1038,11 +1038,13 @@ def serve_costs(monkeypatch: pytest.MonkeyPatch, costs: Mapping[str, Iterator[fl
     monkeypatch.setattr(agent, "time", clock)
     sizes: dict[str, int] = {}
     used: dict[str, float] = {}
+    written: dict[str, int] = {}
     get_size = os.path.getsize
 
     def size(path: str) -> int:
-        while path not in sizes and not get_size(path):
-            time.sleep(0.01)
+        while get_size(path) == written.get(path, 0):  # wrk runs, also after it was started again
+            time.sleep(0.001)
+        written[path] = get_size(path)
         sizes[path] = sizes.get(path, 0) + 100
         return sizes[path]
 
@@ -1058,7 +1060,7 @@ def test_warm__lasts_until_both_are_steady(monkeypatch: pytest.MonkeyPatch, port
     falling = chain((4 - 3 * window / 20 for window in range(20)), repeat(1.0))
     serve_costs(monkeypatch, {"base": repeat(1.0), "head": falling})
     runs = agent.warm(warm_order(port, least_s=1.0))["runs"]
-    assert [(run["output"], run["status"]) for run in runs] == [("done\n", 0)] * 2
+    assert all(end == {"output": "done\n", "status": 0} for run in runs for end in run["ends"])
     assert [is_steady([Reading(*row) for row in run["readings"]]) for run in runs] == [True, True]
     assert len(runs[0]["readings"]) == len(runs[1]["readings"])
     assert 5 < runs[0]["duration_s"] == runs[1]["duration_s"] < 12  # the fall takes three seconds and a third
@@ -1087,7 +1089,19 @@ def test_warm__ends_soon_if_cpu_times_are_hidden(monkeypatch: pytest.MonkeyPatch
 def test_warm__ends_if_wrk_does(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     monkeypatch.setattr(agent, "read_cpu_ms", lambda _part: 0.0)
     runs = agent.warm(warm_order(port, program="import sys; sys.exit('no')"))["runs"]
-    assert ("no\n", 1) in [(run["output"], run["status"]) for run in runs]
+    assert {"output": "no\n", "status": 1} in [end for run in runs for end in run["ends"]]
+
+
+def test_warm__connects_again_every_three_seconds(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    serve_costs(monkeypatch, {"base": repeat(1.0), "head": repeat(1.0)})
+    runs = agent.warm(warm_order(port, least_s=7.0))["runs"]
+    assert [run["ends"] for run in runs] == [[{"output": "done\n", "status": 0}] * 3] * 2
+
+
+def test_warm__is_not_started_again_after_a_failure(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    serve_costs(monkeypatch, {"base": repeat(1.0), "head": repeat(1.0)})
+    runs = agent.warm(warm_order(port, least_s=7.0, program=WRK + "sys.exit(3)"))["runs"]
+    assert [run["ends"] for run in runs] == [[{"output": "done\n", "status": 3}]] * 2
 
 
 def test_warm__counts_the_requests_that_are_sent(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
@@ -1105,7 +1119,7 @@ def test_warm__kills_what_does_not_end(monkeypatch: pytest.MonkeyPatch, port: in
     monkeypatch.setattr(agent, "_INTERRUPT_S", 0.01)
     program = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(600)"
     runs = agent.warm(warm_order(port, program=program, limit_s=0.0))["runs"]
-    assert all(run["status"] for run in runs)
+    assert all(end["status"] for run in runs for end in run["ends"])
 
 
 def test_compute_idle_shares__of_each_cpu() -> None:

@@ -46,7 +46,7 @@ FINE = {"cpu_ms": 1.0, "memory_mib": 1.0, "throttled_ms": 0.0, "oom_kills": 0, "
 def make_run(*costs_ms: float, **changes: Any) -> WarmRun:
     """Build a run of 100 requests a second, each second of which has a cost."""
     readings = [(float(at), 100 * sum(costs_ms[:at]), 100 * at) for at in range(len(costs_ms) + 1)]
-    fields = {"output": REPORT, "status": 0, "duration_s": len(costs_ms) + 0.1, "readings": readings}
+    fields = {"ends": [{"output": REPORT, "status": 0}], "duration_s": len(costs_ms) + 0.1, "readings": readings}
     return cast(WarmRun, {"before": {"application": FINE}, "after": {"application": FINE}} | fields | changes)
 
 
