@@ -69,7 +69,7 @@ jobs:
     runs-on: ubuntu-24.04
     strategy: {matrix: {python: ["3.11", "3.13"]}}
     steps:
-      - uses: actions/checkout@v4
+      - uses: actions/checkout@v7
       - uses: org/bench-action@v1
         with: {preset: quick, baseline: none, control: none, variants: starlette, fail-on: never}
 """
