@@ -123,12 +123,13 @@ def test_warm__counts_every_request_of_a_mix(tmp_path: Path) -> None:
 def test_warm__sends_no_serial_number_again_when_it_connects_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(agent, "CONNECTED_S", 0.6)
+    monkeypatch.setattr(agent, "CONNECTED_S", 0.8)
+    monkeypatch.setattr(agent, "JUDGED_S", 0.6)
     profile = make_profile(tmp_path)
     with serving(lambda *_: OK) as server:
         load = order(profile, build(profile, server.port), counted=True)
         orders = [{**load.order, "parts": {"application": "pidfile:/nowhere"}}]
-        answer = agent.obey({"op": "warm", "orders": orders, "least_s": 2.5, "most_s": 4.0})
+        answer = agent.obey({"op": "warm", "orders": orders, "least_s": 3.0, "most_s": 20.0})
         (run,) = require_shape(as_sent(answer), WarmAnswer)["runs"]
     assert len(run["ends"]) > 2
     serials = read_serials(server)

@@ -100,7 +100,7 @@ from bench_action.load.messages import (
 from bench_action.load.peers import PeerError, stop_serving, write_question
 from bench_action.load.peers import connect as connect_to
 from bench_action.load.peers import serve as serve_others
-from bench_action.stats.steady import CONNECTED_S, WINDOW_S, Reading, is_steady
+from bench_action.stats.steady import CONNECTED_S, JUDGED_S, WINDOW_S, Reading, is_steady
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,8 +129,9 @@ _REPEATED_AT = 100  # offset of tcpi_total_retrans in struct tcp_info (linux/tcp
 _PLAIN = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"})
 _ESTABLISHED, _CLOSE_WAIT = "01", "08"  # as in /proc/net/tcp
 _INTERRUPT_S = 0.5
-_CONNECTING_S = 0.5  # for wrk to start and connect
-_SENT = re.compile(r'"sent":\[([\d,]+)\]')  # by each thread of wrk, in the line that report.lua prints
+_IDLE_S = 1.0  # for a server to become idle while wrk is started again
+_START_S, _SENDS_S = 0.5, 0.005
+_REPORT = re.compile(r'"requests":(\d+),.*"sent":\[([\d,]*)\]')  # how many were answered, and each thread has sent
 _DIGITS = 9  # of a serial number
 _PROBED_APART = 50_000_000  # serial numbers of sampled requests begin so much later than those of wrk
 
@@ -988,70 +989,92 @@ def run_together(run: Callable[[_Order], _Answer], orders: Sequence[_Order]) -> 
 def warm(order: WarmOrder) -> WarmAnswer:
     """Carry out `wrk` orders at the same time until every server is warm, or the time is up."""
     with tempfile.TemporaryDirectory() as folder:
-        loads: list[WarmLoad] = []
+        loads = [WarmLoad(each, f"{folder}/{number}") for number, each in enumerate(order["orders"])]
         try:
-            for number, each in enumerate(order["orders"]):
-                loads.append(WarmLoad(each, f"{folder}/{number}"))
+            for load in loads:
+                load.start()
             wait_until_warm(loads, order["least_s"], order["most_s"])
+            end_all(loads)
+            return {"runs": [load.describe() for load in loads]}
         finally:
             for load in loads:
-                load.interrupt()
-        return {"runs": [load.finish() for load in loads]}
+                load.kill()
 
 
 def wait_until_warm(loads: Sequence[WarmLoad], least_s: float, most_s: float) -> None:
     """Read what the servers do until all of them are warm, one of the loads has ended, or the time is up."""
     began = connected = time.monotonic()
-    while time.monotonic() - began < most_s and not any(load.ended for load in loads):
+    while not any(load.ended for load in loads):
         time.sleep(WINDOW_S)
         for load in loads:
             load.read()
         now = time.monotonic()
-        if now - began >= least_s and now - connected >= _CONNECTING_S and all(load.warm for load in loads):
+        if connected > began and now - connected < JUDGED_S:
+            continue
+        if now - began >= most_s or (now - began >= least_s and all(load.warm for load in loads)):
             return
-        if now - connected >= CONNECTED_S and now - began + _CONNECTING_S < most_s:
+        if now - connected >= CONNECTED_S and now - began + _IDLE_S + JUDGED_S < most_s:
             reconnect(loads)
             connected = time.monotonic()
 
 
 def reconnect(loads: Sequence[WarmLoad]) -> None:
-    """End all loads, and then start those again that have not failed."""
+    """End all loads, wait a little until the servers are idle, and start all again, if none has failed."""
+    end_all(loads)
+    for load in loads:
+        load.read()
+    settle({"op": "settle", "parts": [part for load in loads for part in load.application], "limit_s": _IDLE_S})
+    if any(load.failed for load in loads):
+        return
+    for load in loads:
+        load.start()
+    deadline = time.monotonic() + _START_S
+    while not all(load.sends for load in loads) and time.monotonic() < deadline:
+        time.sleep(_SENDS_S)
+    for load in loads:
+        load.resume()
+
+
+def end_all(loads: Sequence[WarmLoad]) -> None:
+    """Let all loads end."""
     for load in loads:
         load.interrupt()
+    deadline = time.monotonic() + max(load.limit_s for load in loads)
     for load in loads:
-        load.end()
-    for load in loads:
-        if not load.failed:
-            load.start()
+        load.wait(deadline)
 
 
 class WarmLoad:
-    """wrk, which loads a server until it is interrupted and may be started again, and what the server did.
+    """wrk, which loads a server until it is interrupted and may then be started again, and what the server did.
 
-    `readings`: empty if the CPU time of the application cannot be read. `ends`: how each run of wrk ended.
+    `application`: the parts that answer. `ends`: how each run of wrk ended. `readings`: as if the runs had followed one
+    another without pauses; empty if the CPU time of the application cannot be read.
     """
 
     def __init__(self, order: WrkOrder, path: str) -> None:
         """`path`: the beginning of the names of files for wrk."""
-        self._order, self._path, self._sent = order, path, f"{path}.sent"
+        self.limit_s, self.application = order["limit_s"], list_application(order["parts"])
+        self.ends: list[WrkEnd] = []
+        self._script, self._sent = f"{path}.lua", f"{path}.sent"
         with open(self._sent, "wb"):
             pass  # so that it has a size before wrk runs
-        self._parts, self._limit_s = order["parts"], order["limit_s"]
-        self._application = list_application(self._parts)
-        self._before, self._used_ms = read_all_usage(self._parts), self._read_cpu_ms()
-        self.readings = [Reading(0.0, 0.0, 0)] if self._used_ms is not None else []
-        self.ends: list[WrkEnd] = []
-        self._began, self._duration_s = time.monotonic(), 0.0
-        self._process = self.start()
+        self._argv = [*order["argv"], *prepare_wrk(order, path, self._sent)]
+        self._parts = order["parts"]
+        self._before = self._after = read_all_usage(self._parts)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._began = self._started = self._ended = time.monotonic()
+        self._from = self._look()  # the clock, and what was used and sent, as the present run of wrk began
+        self.readings = [Reading(0.0, 0.0, 0)] if self._from is not None else []
+        self._sum = Reading(0.0, 0.0, 0)  # of the runs before the present one
 
     @property
     def ended(self) -> bool:
         """Whether wrk has ended without being started again, because something is wrong."""
-        return self._process.poll() is not None
+        return self._process is None or self._process.poll() is not None
 
     @property
     def failed(self) -> bool:
-        """Whether wrk has failed."""
+        """Whether a run of wrk has failed."""
         return any(end["status"] != 0 for end in self.ends)
 
     @property
@@ -1059,35 +1082,46 @@ class WarmLoad:
         """Whether the cost of a request has levelled off, or cannot be known."""
         return not self.readings or is_steady(self.readings)
 
+    @property
+    def sends(self) -> bool:
+        """Whether the present run of wrk sends requests, or cannot; it makes one before, to look at it."""
+        return self.ended or self._from is None or os.path.getsize(self._sent) > self._from.requests + 1
+
+    def start(self) -> None:
+        """Start wrk, or start it again: with other serial numbers, and where it was in its tape."""
+        if self.ends:
+            self._go_on()
+        self._process = subprocess.Popen(
+            self._argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        self._started = time.monotonic()
+
+    def resume(self) -> None:
+        """Go on with the readings where they ended."""
+        now = self._look()
+        self._from = now._replace(requests=self._from.requests) if now is not None and self._from is not None else None
+
     def read(self) -> None:
         """Take a reading. If the counters are gone, as is the server, all readings are dropped."""
-        used_ms, at_s = self._read_cpu_ms(), time.monotonic() - self._began
-        if self._used_ms is None or used_ms is None:
+        now = self._look()
+        if now is None or self._from is None:
             self.readings.clear()
-        elif self.readings:
-            self.readings.append(Reading(at_s, used_ms - self._used_ms, os.path.getsize(self._sent)))
-
-    def start(self) -> subprocess.Popen[bytes]:
-        """Start wrk, with serial numbers that it has not sent before."""
-        counts = _SENT.findall(self.ends[-1]["output"]) if self.ends else []
-        first = f"\nsent[1] = {max(map(int, counts[-1].split(',')))}\n" if counts else ""
-        arguments = prepare_wrk({**self._order, "script": self._order["script"] + first}, self._path, self._sent)
-        self._process = subprocess.Popen(
-            [*self._order["argv"], *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        return self._process
+            self._from = None
+        else:
+            done, begin = self._sum, self._from
+            at_s, cpu_ms = done.at_s + now.at_s - begin.at_s, done.cpu_ms + now.cpu_ms - begin.cpu_ms
+            self.readings.append(Reading(at_s, cpu_ms, done.requests + now.requests - begin.requests))
 
     def interrupt(self) -> None:
         """Let wrk end as at the end of its time: it prints its report."""
-        self._duration_s = time.monotonic() - self._began
-        self._process.send_signal(signal.SIGINT)
+        self._ended, self._after = time.monotonic(), read_all_usage(self._parts)
+        if self._process is not None and self._ended - self._started >= _INTERRUPT_S:
+            self._process.send_signal(signal.SIGINT)  # soon after its start, this would kill it
 
-    def end(self) -> None:
+    def wait(self, deadline: float) -> None:
         """Wait for wrk's report. wrk ignores interrupts until all of its threads run, so they are repeated."""
-        deadline = time.monotonic() + self._limit_s
+        if self._process is None:
+            return
         with self._process:
             while True:
                 try:
@@ -1097,22 +1131,43 @@ class WarmLoad:
                     self._process.send_signal(signal.SIGINT if time.monotonic() < deadline else signal.SIGKILL)
         text = output.decode(errors="replace")[-_LONGEST_OUTPUT:]
         self.ends.append({"output": text, "status": self._process.returncode})
+        self._process = None
 
-    def finish(self) -> WarmRun:
-        """Wait for wrk's last report, and describe the whole."""
-        after = read_all_usage(self._parts)
-        if not self.failed:
-            self.end()
+    def kill(self) -> None:
+        """End wrk if it still runs, as after an error."""
+        if self._process is not None:
+            with self._process:
+                self._process.kill()
+
+    def describe(self) -> WarmRun:
+        """Describe the whole."""
         return {
             "ends": self.ends,
-            "duration_s": self._duration_s,
+            "duration_s": self._ended - self._began,
             "readings": list(self.readings),
             "before": self._before,
-            "after": after,
+            "after": self._after,
         }
 
+    def _go_on(self) -> None:
+        reports = _REPORT.findall(self.ends[-1]["output"])
+        answered, counts = reports[-1] if reports else ("", "")
+        if counts:
+            with open(self._script, "a", encoding="utf-8") as script:
+                script.write(f"sent[1] = {max(map(int, counts.split(',')))}\n")
+        if self._from is not None:
+            size = os.path.getsize(self._sent)
+            # wrk left while some were under way
+            unanswered = size - self._from.requests - int(answered) if answered else 0
+            self._sum = self.readings[-1]._replace(requests=self.readings[-1].requests - unanswered)
+            self._from = self._from._replace(requests=size)
+
+    def _look(self) -> Reading | None:
+        used_ms = self._read_cpu_ms()
+        return None if used_ms is None else Reading(time.monotonic(), used_ms, os.path.getsize(self._sent))
+
     def _read_cpu_ms(self) -> float | None:
-        used_ms = [read_cpu_ms(part) for part in self._application]
+        used_ms = [read_cpu_ms(part) for part in self.application]
         known_ms = [value for value in used_ms if value is not None]
         return float(sum(known_ms)) if len(known_ms) == len(used_ms) else None
 

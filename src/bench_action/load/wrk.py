@@ -214,8 +214,12 @@ def parse_report(answer: WrkAnswer, where: str) -> Report:
 
 
 def parse_errors(run: WarmRun, where: str) -> Errors:
-    """Read the errors that wrk counted while it warmed a server up. Raises InvalidMeasurementError, as parse_report."""
-    lines = [_find_line(end["output"], end["status"], where) for end in run["ends"]]
+    """Read the errors that wrk counted while it warmed a server up. Raises InvalidMeasurementError, as parse_report.
+
+    If wrk failed when it was started again, that ended the warm-up; what is measured next shows what is wrong.
+    """
+    ends = [end for number, end in enumerate(run["ends"]) if not number or end["status"] == 0]
+    lines = [_find_line(end["output"], end["status"], where) for end in ends]
     return sum(map(_build_errors, lines), start=Errors())
 
 

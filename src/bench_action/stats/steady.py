@@ -8,8 +8,9 @@ is judged by seconds, over which noise averages out and a slow fall shows. After
 until the change is no longer in the two spans. Spans longer than three seconds would only add time: a slice, for which
 the cost should not change, is about as long. docs/how-it-decides.md has the evidence.
 
-As often, the load ends and begins again, as it does between a warm-up and what is measured. A compiler leaves out what
-a program has not yet done; if connections close for the first time at the end of a warm-up, it has to compile again.
+Every three seconds, the load pauses and connects again, as it does between a warm-up and what is measured. A compiler
+leaves out what a program has not done yet: if connections closed for the first time at the end of a warm-up, it would
+have to compile again while the program is measured.
 
 Part of the agent, which is sent to the load container as text: standard library only, Python 3.9.
 """
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 WINDOW_S = 1 / 6  # between two readings: four of them are in the later two thirds of a second
 LONG_WARM_UP_S = 3.0  # a warm-up that takes longer is worth a word
 _LONGEST_SPAN_S = 3.0
-CONNECTED_S = _LONGEST_SPAN_S  # a load, before it begins again
+CONNECTED_S = _LONGEST_SPAN_S  # how long a load keeps its connections
+# for how long it is then not judged: connecting takes CPU time, which must not be in the last span only
+JUDGED_S = CONNECTED_S / 2
 _TOLERANCE = 0.05
 _ROUND_TOLERANCE = 0.1
 _FIRST_S = 0.5

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -11,7 +12,7 @@ import sys
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,7 +27,7 @@ from bench_action.load import agent, counters
 from bench_action.load.generator import HttpRequest
 from bench_action.load.messages import Counters, CpuNumber, ShapeError, WireReply, require_shape
 from bench_action.stack.certificate import make_certificate
-from bench_action.stats.steady import Reading, is_steady
+from bench_action.stats.steady import WINDOW_S, Reading, is_steady
 
 pytestmark = pytest.mark.unit
 
@@ -1032,26 +1033,38 @@ def warm_order(port: int, *, least_s: float = 0.0, most_s: float = 60.0, program
 
 
 def serve_costs(monkeypatch: pytest.MonkeyPatch, costs: Mapping[str, Iterator[float]]) -> None:
-    """Let each part use the next of its costs for every request, once its load has begun. It takes no time."""
+    """Let each part answer 100 requests in each window, which each use the next of its costs. No real time passes.
+
+    wrk is waited for, also after it was started again: an interrupt would kill it before it has begun.
+    """
     now_s = [0.0]
-    clock = SimpleNamespace(monotonic=lambda: now_s[0], sleep=lambda seconds: now_s.append(now_s.pop() + seconds))
-    monkeypatch.setattr(agent, "time", clock)
-    sizes: dict[str, int] = {}
-    used: dict[str, float] = {}
-    written: dict[str, int] = {}
+    requests, used, cost = dict.fromkeys(costs, 0), dict.fromkeys(costs, 0.0), dict.fromkeys(costs, 0.0)
+    files: dict[str, int] = {}
     get_size = os.path.getsize
 
-    def size(path: str) -> int:
-        while get_size(path) == written.get(path, 0):  # wrk runs, also after it was started again
+    def sleep(seconds: float) -> None:
+        now_s[0] += seconds
+        deadline = time.monotonic() + 5
+        while any(get_size(path) == size for path, size in files.items()) and time.monotonic() < deadline:
             time.sleep(0.001)
-        written[path] = get_size(path)
-        sizes[path] = sizes.get(path, 0) + 100
-        return sizes[path]
+        files.update({path: get_size(path) for path in files})
 
     def read(part: str) -> float:
-        used[part] = used.get(part, -1.0) + 100 * next(costs[part])
+        while requests[part] < int(100 * now_s[0] / WINDOW_S + 0.01):
+            if requests[part] % 100 == 0:
+                cost[part] = next(costs[part])
+            requests[part] += 1
+            used[part] += cost[part]
         return used[part]
 
+    def size(path: str) -> int:
+        files.setdefault(path, 0)
+        part = list(costs)[int(Path(path).stem)]
+        read(part)
+        return requests[part]
+
+    monkeypatch.setattr(agent, "time", SimpleNamespace(monotonic=lambda: now_s[0], sleep=sleep))
+    monkeypatch.setattr(agent, "settle", lambda _order: {"working": []})
     monkeypatch.setattr(os.path, "getsize", size)
     monkeypatch.setattr(agent, "read_cpu_ms", read)
 
@@ -1100,8 +1113,25 @@ def test_warm__connects_again_every_three_seconds(monkeypatch: pytest.MonkeyPatc
 
 def test_warm__is_not_started_again_after_a_failure(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     serve_costs(monkeypatch, {"base": repeat(1.0), "head": repeat(1.0)})
-    runs = agent.warm(warm_order(port, least_s=7.0, program=WRK + "sys.exit(3)"))["runs"]
-    assert [run["ends"] for run in runs] == [[{"output": "done\n", "status": 3}]] * 2
+    order = warm_order(port, least_s=7.0)
+    order["orders"][1]["argv"] = [sys.executable, "-c", WRK + "sys.exit(3)"]
+    runs = agent.warm(order)["runs"]
+    assert [run["ends"] for run in runs] == [[{"output": "done\n", "status": status}] for status in (0, 3)]
+
+
+def test_warm__leaves_no_program_behind_if_it_fails(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+        if len(started) == 1:
+            raise OSError("no such host")
+        started.append(subprocess.Popen(argv, **options))
+        return started[-1]
+
+    monkeypatch.setattr(agent, "subprocess", SimpleNamespace(**vars(subprocess) | {"Popen": start}))
+    with pytest.raises(OSError, match="no such host"):
+        agent.warm(warm_order(port))
+    assert started[0].returncode == -signal.SIGKILL
 
 
 def test_warm__counts_the_requests_that_are_sent(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
