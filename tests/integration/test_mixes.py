@@ -1,6 +1,7 @@
 """A real wrk and the agent send the requests of a mix: in which shares, with which data, and how they are counted."""
 
 import json
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -126,9 +127,11 @@ def test_warm__sends_no_serial_number_again_when_it_connects_again(
     monkeypatch.setattr(agent, "CONNECTED_S", 0.8)
     monkeypatch.setattr(agent, "JUDGED_S", 0.6)
     profile = make_profile(tmp_path)
+    pidfile = tmp_path / "server.pid"
     with serving(lambda *_: OK) as server:
         load = order(profile, build(profile, server.port), counted=True)
-        orders = [{**load.order, "parts": {"application": "pidfile:/nowhere"}}]
+        pidfile.write_text(str(os.getpid()))
+        orders = [{**load.order, "parts": {"application": f"pidfile:{pidfile}"}}]
         answer = agent.obey({"op": "warm", "orders": orders, "least_s": 3.0, "most_s": 20.0})
         (run,) = require_shape(as_sent(answer), WarmAnswer)["runs"]
     assert len(run["ends"]) > 2

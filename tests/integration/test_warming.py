@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from tests.integration.test_replies import Server, make_profile, serving
 
 from bench_action.load import agent
 from bench_action.load.generator import HttpRequest
-from bench_action.load.messages import SettleAnswer, SettleOrder, WarmAnswer, WarmRun, WrkEnd, require_shape
+from bench_action.load.messages import WarmAnswer, WarmRun, WrkEnd, require_shape
 from bench_action.load.wrk import SENTINEL, build_order, parse_errors
 
 pytestmark = pytest.mark.integration
@@ -85,16 +86,28 @@ def test_warm__keeps_what_it_knows_if_a_server_is_gone_when_it_connects_again(
 ) -> None:
     monkeypatch.setattr(agent, "CONNECTED_S", 0.8)
     monkeypatch.setattr(agent, "JUDGED_S", 0.6)
-    settle = agent.settle
+    end_all = agent.end_all
 
-    def leave(order: SettleOrder) -> SettleAnswer:
+    def leave(loads: Sequence[agent.WarmLoad]) -> None:
+        end_all(loads)
         server.close()
-        return settle(order)
 
-    monkeypatch.setattr(agent, "settle", leave)
+    monkeypatch.setattr(agent, "end_all", leave)
     with serving(lambda _request, _number: KEPT) as server:
         run = warm(server, tmp_path, least_s=3.0, most_s=20.0)
     assert [end["status"] for end in run["ends"]] == [0, 1]
     assert "unable to connect" in run["ends"][1]["output"]
     assert run["readings"][-1][2] > 0
     assert parse_errors(run, "").total == 0
+
+
+def test_warm__stays_connected_if_a_server_is_slow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(agent, "CONNECTED_S", 0.8)
+
+    def answer(_request: bytes, _number: int) -> bytes:
+        time.sleep(0.5)
+        return KEPT
+
+    with serving(answer) as server:
+        run = warm(server, tmp_path, least_s=3.0, most_s=3.5)
+    assert [end["status"] for end in run["ends"]] == [0]

@@ -129,7 +129,7 @@ _REPEATED_AT = 100  # offset of tcpi_total_retrans in struct tcp_info (linux/tcp
 _PLAIN = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"})
 _ESTABLISHED, _CLOSE_WAIT = "01", "08"  # as in /proc/net/tcp
 _INTERRUPT_S = 0.5
-_IDLE_S = 1.0  # for a server to become idle while wrk is started again
+_MANY = 10  # requests of each connection, against the one that is under way
 _START_S, _SENDS_S = 0.5, 0.005
 _REPORT = re.compile(r'"requests":(\d+),.*"sent":\[([\d,]*)\]')  # how many were answered, and each thread has sent
 _DIGITS = 9  # of a serial number
@@ -1013,17 +1013,17 @@ def wait_until_warm(loads: Sequence[WarmLoad], least_s: float, most_s: float) ->
             continue
         if now - began >= most_s or (now - began >= least_s and all(load.warm for load in loads)):
             return
-        if now - connected >= CONNECTED_S and now - began + _IDLE_S + JUDGED_S < most_s:
+        lasts = now - connected >= CONNECTED_S and now - began + JUDGED_S < most_s
+        if lasts and all(load.leaves_little for load in loads):
             reconnect(loads)
             connected = time.monotonic()
 
 
 def reconnect(loads: Sequence[WarmLoad]) -> None:
-    """End all loads, wait a little until the servers are idle, and start all again, if none has failed."""
+    """End all loads and start them again, if none has failed."""
     end_all(loads)
     for load in loads:
         load.read()
-    settle({"op": "settle", "parts": [part for load in loads for part in load.application], "limit_s": _IDLE_S})
     if any(load.failed for load in loads):
         return
     for load in loads:
@@ -1047,13 +1047,14 @@ def end_all(loads: Sequence[WarmLoad]) -> None:
 class WarmLoad:
     """wrk, which loads a server until it is interrupted and may then be started again, and what the server did.
 
-    `application`: the parts that answer. `ends`: how each run of wrk ended. `readings`: as if the runs had followed one
-    another without pauses; empty if the CPU time of the application cannot be read.
+    `ends`: how each run of wrk ended. `readings`: as if the runs had followed one another without pauses; empty if the
+    CPU time of the application cannot be read.
     """
 
     def __init__(self, order: WrkOrder, path: str) -> None:
         """`path`: the beginning of the names of files for wrk."""
-        self.limit_s, self.application = order["limit_s"], list_application(order["parts"])
+        self.limit_s, self._application = order["limit_s"], list_application(order["parts"])
+        self._connections = order["connections"]
         self.ends: list[WrkEnd] = []
         self._script, self._sent = f"{path}.lua", f"{path}.sent"
         with open(self._sent, "wb"):
@@ -1086,6 +1087,12 @@ class WarmLoad:
     def sends(self) -> bool:
         """Whether the present run of wrk sends requests, or cannot; it makes one before, to look at it."""
         return self.ended or self._from is None or os.path.getsize(self._sent) > self._from.requests + 1
+
+    @property
+    def leaves_little(self) -> bool:
+        """Whether the requests that are under way, and go on after wrk has left, are few of those that it has sent."""
+        sent = 0 if self._from is None else os.path.getsize(self._sent) - self._from.requests
+        return sent >= _MANY * self._connections
 
     def start(self) -> None:
         """Start wrk, or start it again: with other serial numbers, and where it was in its tape."""
@@ -1167,7 +1174,7 @@ class WarmLoad:
         return None if used_ms is None else Reading(time.monotonic(), used_ms, os.path.getsize(self._sent))
 
     def _read_cpu_ms(self) -> float | None:
-        used_ms = [read_cpu_ms(part) for part in self.application]
+        used_ms = [read_cpu_ms(part) for part in self._application]
         known_ms = [value for value in used_ms if value is not None]
         return float(sum(known_ms)) if len(known_ms) == len(used_ms) else None
 

@@ -8,7 +8,7 @@ is judged by seconds, over which noise averages out and a slow fall shows. After
 until the change is no longer in the two spans. Spans longer than three seconds would only add time: a slice, for which
 the cost should not change, is about as long. docs/how-it-decides.md has the evidence.
 
-Every three seconds, the load pauses and connects again, as it does between a warm-up and what is measured. A compiler
+Every three seconds the load connects again, as it does between a warm-up and what is measured. A compiler
 leaves out what a program has not done yet: if connections closed for the first time at the end of a warm-up, it would
 have to compile again while the program is measured.
 

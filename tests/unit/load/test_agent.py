@@ -1064,7 +1064,6 @@ def serve_costs(monkeypatch: pytest.MonkeyPatch, costs: Mapping[str, Iterator[fl
         return requests[part]
 
     monkeypatch.setattr(agent, "time", SimpleNamespace(monotonic=lambda: now_s[0], sleep=sleep))
-    monkeypatch.setattr(agent, "settle", lambda _order: {"working": []})
     monkeypatch.setattr(os.path, "getsize", size)
     monkeypatch.setattr(agent, "read_cpu_ms", read)
 

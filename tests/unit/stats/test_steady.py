@@ -8,7 +8,17 @@ from statistics import fmean, median
 
 import pytest
 
-from bench_action.stats.steady import WINDOW_S, Reading, Trend, find_trend, is_steady, measure_cost, measure_first_cost
+from bench_action.stats.steady import (
+    CONNECTED_S,
+    JUDGED_S,
+    WINDOW_S,
+    Reading,
+    Trend,
+    find_trend,
+    is_steady,
+    measure_cost,
+    measure_first_cost,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -58,6 +68,8 @@ def find_end_s(curves: Sequence[Sequence[Reading]], least_s: float = 1.0) -> flo
     """Find when the warm-up of both ends."""
     for taken in range(len(curves[0])):
         at_s = curves[0][taken].at_s
+        if at_s > CONNECTED_S and at_s % CONNECTED_S < JUDGED_S:
+            continue  # connected again
         if at_s > least_s - 1e-9 and all(is_steady(curve[: taken + 1]) for curve in curves):
             return at_s
     return LIMIT_S
@@ -103,7 +115,7 @@ def test_is_steady__within_a_second_a_slow_fall_is_smaller_than_the_noise() -> N
 @pytest.mark.parametrize("time_constant_s", [0.3, 3.0])
 def test_is_steady__a_fall_is_not_waited_for_longer_than_it_matters(time_constant_s: float) -> None:
     ends = find_ends_s(falling(time_constant_s), 0.02)
-    assert ends[-1] < max(4.5, 7 * time_constant_s)
+    assert ends[-1] < max(5.0, 7 * time_constant_s)
 
 
 def test_is_steady__a_fall_slower_than_a_minute_is_level_enough() -> None:

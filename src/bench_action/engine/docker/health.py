@@ -1,6 +1,7 @@
 """Read what the engine says about a container's health, its times and its end."""
 
 import contextlib
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -37,15 +38,14 @@ def ran_out_of_memory(client: docker.DockerClient, container_id: str, state: Map
     `state`: what the engine says of it. If the engine hears of the lack of memory after the exit, that is not in the
     state, but in an event up to two seconds later.
     """
-    finished_at = parse_time(state["FinishedAt"])
-    if state["OOMKilled"] or state["ExitCode"] != KILLED or finished_at is None:
+    finished_at, started_at = parse_time(state["FinishedAt"]), parse_time(state["StartedAt"])
+    if state["OOMKilled"] or state["ExitCode"] != KILLED or finished_at is None or started_at is None:
         return bool(state["OOMKilled"])
-    started_at = parse_time(state["StartedAt"]) or finished_at
     events = client.events(  # waits for those that are still to come
         since=int(started_at),
-        until=int(finished_at) + _LATE_S,
+        until=math.ceil(finished_at) + _LATE_S,
         filters={"container": container_id, "event": "oom"},
         decode=True,
     )
     with contextlib.closing(events):
-        return any(True for _ in events)
+        return any(event["timeNano"] >= started_at * 1e9 for event in events)
