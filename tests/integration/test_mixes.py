@@ -55,6 +55,13 @@ def read_serials(server: Server) -> list[int]:
     return [int(body[1]) for body in bodies if body is not None]
 
 
+def find_message(tape: Tape, serial: int, threads: int) -> bytes:
+    """Find the request that has a serial number: each thread takes every so many, and the first one leaves one out."""
+    turn, thread = divmod(serial - tape.first_serial, threads)
+    share = tape.messages[thread::threads]
+    return share[(turn + (thread == 0)) % len(share)].raw
+
+
 def test_wrk__sends_a_mix_in_the_shares_of_its_weights_and_counts_it(tmp_path: Path) -> None:
     profile = make_profile(tmp_path)
     with serving(lambda *_: OK) as server:
@@ -121,15 +128,17 @@ def test_warm__counts_every_request_of_a_mix(tmp_path: Path) -> None:
     assert sum(json.loads(line.removeprefix(SENTINEL))["sent"]) == pytest.approx(received, abs=10)
 
 
-def test_warm__sends_no_serial_number_again_when_it_connects_again(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("threads", [1, 3])
+def test_warm__goes_on_in_its_tape_when_it_connects_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, threads: int
 ) -> None:
     monkeypatch.setattr(agent, "CONNECTED_S", 0.8)
     monkeypatch.setattr(agent, "JUDGED_S", 0.6)
-    profile = make_profile(tmp_path)
+    profile = make_profile(tmp_path, threads=threads)
     pidfile = tmp_path / "server.pid"
     with serving(lambda *_: OK) as server:
-        load = order(profile, build(profile, server.port), counted=True)
+        tape = build(profile, server.port)
+        load = order(profile, tape, counted=True)
         pidfile.write_text(str(os.getpid()))
         orders = [{**load.order, "parts": {"application": f"pidfile:{pidfile}"}}]
         answer = agent.obey({"op": "warm", "orders": orders, "least_s": 3.0, "most_s": 20.0})
@@ -137,6 +146,7 @@ def test_warm__sends_no_serial_number_again_when_it_connects_again(
     assert len(run["ends"]) > 2
     serials = read_serials(server)
     assert len(serials) == len(set(serials)) > 100
+    assert {name(find_message(tape, serial, threads)) for serial in serials} == {"POST /cart"}
 
 
 def test_turns__routes_take_turns_over_one_connection(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from bench_action.load import agent
 from bench_action.load.generator import HttpRequest
 from bench_action.load.messages import WarmAnswer, WarmRun, WrkEnd, require_shape
 from bench_action.load.wrk import SENTINEL, build_order, parse_errors
+from bench_action.measure.warming import describe_warm_up
 
 pytestmark = pytest.mark.integration
 
@@ -21,21 +22,23 @@ KEPT = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 CLOSED = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi"
 
 
-def warm(server: Server, folder: Path, least_s: float = 1.0, most_s: float = 2.0) -> WarmRun:
-    """Warm a server of this process up, for as short a time as possible."""
+def warm(*servers: Server, folder: Path, least_s: float = 1.0, most_s: float = 2.0) -> list[WarmRun]:
+    """Warm servers of this process up, for as short a time as possible."""
     pidfile = folder / "server.pid"
     pidfile.write_text(str(os.getpid()))
-    order = build_order(
-        make_profile(),
-        HttpRequest("127.0.0.1", server.port, "/").tape,
-        duration_s=60,
-        parts={"application": f"pidfile:{pidfile}"},
-        limit_s=30.0,
-        counted=True,
-    ).order
-    answer = agent.warm({"op": "warm", "orders": [order], "least_s": least_s, "most_s": most_s})
-    (run,) = require_shape(json.loads(json.dumps(answer)), WarmAnswer)["runs"]
-    return run
+    orders = [
+        build_order(
+            make_profile(),
+            HttpRequest("127.0.0.1", server.port, "/").tape,
+            duration_s=60,
+            parts={"application": f"pidfile:{pidfile}"},
+            limit_s=30.0,
+            counted=True,
+        ).order
+        for server in servers
+    ]
+    answer = agent.warm({"op": "warm", "orders": orders, "least_s": least_s, "most_s": most_s})
+    return require_shape(json.loads(json.dumps(answer)), WarmAnswer)["runs"]
 
 
 def read_report(end: WrkEnd) -> dict[str, Any]:
@@ -48,7 +51,7 @@ def read_report(end: WrkEnd) -> dict[str, Any]:
 @pytest.mark.parametrize("reply", [KEPT, CLOSED])
 def test_warm__counts_what_wrk_sends_until_it_is_interrupted(reply: bytes, tmp_path: Path) -> None:
     with serving(lambda _request, _number: reply) as server:
-        run = warm(server, tmp_path)
+        (run,) = warm(server, folder=tmp_path)
     (end,) = run["ends"]
     report = read_report(end)
     assert end["status"] == 0
@@ -66,19 +69,39 @@ def test_warm__connects_again_as_it_does_before_a_slice(monkeypatch: pytest.Monk
     monkeypatch.setattr(agent, "CONNECTED_S", 0.8)
     monkeypatch.setattr(agent, "JUDGED_S", 0.6)
     with serving(lambda _request, _number: KEPT) as server:
-        run = warm(server, tmp_path, least_s=3.0, most_s=20.0)
+        (run,) = warm(server, folder=tmp_path, least_s=3.0, most_s=20.0)
         assert len(run["ends"]) > 2
         expected = (2 + 1) * len(run["ends"])  # one connection to look at the server
-        while server.accepted < expected:
+        deadline = time.monotonic() + 20
+        while server.accepted < expected and time.monotonic() < deadline:
             time.sleep(0.01)
         assert server.accepted == expected
     assert parse_errors(run, "").total == 0
+
+
+def test_warm__leaves_pauses_out_of_its_readings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(agent, "CONNECTED_S", 0.8)
+    monkeypatch.setattr(agent, "JUDGED_S", 0.6)
+    start = agent.WarmLoad.start
+
+    def start_late(load: agent.WarmLoad) -> None:
+        until = time.thread_time() + 0.5
+        while load.ends and time.thread_time() < until:
+            pass
+        start(load)
+
+    monkeypatch.setattr(agent.WarmLoad, "start", start_late)
+    with serving(lambda _request, _number: KEPT) as server:
+        before_s = sum(os.times()[:4])  # of this process and its children, among them wrk
+        (run,) = warm(server, folder=tmp_path, least_s=3.0, most_s=20.0)
+        used_s = sum(os.times()[:4]) - before_s
+    pauses_s = 0.5 * (len(run["ends"]) - 1)
+    assert pauses_s > 0
     seconds, used_ms, sent = zip(*run["readings"], strict=True)
     assert list(seconds) == sorted(seconds)
-    assert list(used_ms) == sorted(used_ms)
-    assert seconds[-1] < run["duration_s"]  # without the pauses
-    answered = sum(report["requests"] for report in map(read_report, run["ends"]))
-    assert 0.8 * answered < sent[-1] <= answered + 2
+    assert list(sent) == sorted(sent)
+    assert 0 < seconds[-1] < run["duration_s"] - pauses_s
+    assert 0 < used_ms[-1] < 1000 * (used_s - pauses_s)
 
 
 def test_warm__keeps_what_it_knows_if_a_server_is_gone_when_it_connects_again(
@@ -90,15 +113,17 @@ def test_warm__keeps_what_it_knows_if_a_server_is_gone_when_it_connects_again(
 
     def leave(loads: Sequence[agent.WarmLoad]) -> None:
         end_all(loads)
-        server.close()
+        leaving.close()
 
     monkeypatch.setattr(agent, "end_all", leave)
-    with serving(lambda _request, _number: KEPT) as server:
-        run = warm(server, tmp_path, least_s=3.0, most_s=20.0)
-    assert [end["status"] for end in run["ends"]] == [0, 1]
-    assert "unable to connect" in run["ends"][1]["output"]
-    assert run["readings"][-1][2] > 0
-    assert parse_errors(run, "").total == 0
+    with serving(lambda _request, _number: KEPT) as staying, serving(lambda _request, _number: KEPT) as leaving:
+        stayed, left = warm(staying, leaving, folder=tmp_path, least_s=3.0, most_s=20.0)
+    assert [end["status"] for end in stayed["ends"]] == [0, 0]  # also of the wrk that had just been started
+    assert [end["status"] for end in left["ends"]] == [0, 1]
+    assert "unable to connect" in left["ends"][1]["output"]
+    assert left["readings"][-1][2] > 0
+    assert parse_errors(left, "").total == 0
+    assert describe_warm_up(left, 20.0).steady is None
 
 
 def test_warm__stays_connected_if_a_server_is_slow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -109,5 +134,5 @@ def test_warm__stays_connected_if_a_server_is_slow(monkeypatch: pytest.MonkeyPat
         return KEPT
 
     with serving(answer) as server:
-        run = warm(server, tmp_path, least_s=3.0, most_s=3.5)
+        (run,) = warm(server, folder=tmp_path, least_s=3.0, most_s=3.5)
     assert [end["status"] for end in run["ends"]] == [0]

@@ -129,9 +129,9 @@ _REPEATED_AT = 100  # offset of tcpi_total_retrans in struct tcp_info (linux/tcp
 _PLAIN = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"})
 _ESTABLISHED, _CLOSE_WAIT = "01", "08"  # as in /proc/net/tcp
 _INTERRUPT_S = 0.5
-_MANY = 10  # requests of each connection, against the one that is under way
-_START_S, _SENDS_S = 0.5, 0.005
-_REPORT = re.compile(r'"requests":(\d+),.*"sent":\[([\d,]*)\]')  # how many were answered, and each thread has sent
+_FROM_EACH = 30  # requests of each connection, before one of them is cut off
+_CONNECT_S, _POLL_S = 0.5, 0.005  # for each wrk to send its first request
+_SENT = re.compile(r'"sent":\[([\d,]+)\]')  # by each thread of wrk, in the line that report.lua prints
 _DIGITS = 9  # of a serial number
 _PROBED_APART = 50_000_000  # serial numbers of sampled requests begin so much later than those of wrk
 
@@ -1003,24 +1003,24 @@ def warm(order: WarmOrder) -> WarmAnswer:
 
 def wait_until_warm(loads: Sequence[WarmLoad], least_s: float, most_s: float) -> None:
     """Read what the servers do until all of them are warm, one of the loads has ended, or the time is up."""
-    began = connected = time.monotonic()
+    began = time.monotonic()
+    judge_at, reconnect_at = began + least_s, began + CONNECTED_S
     while not any(load.ended for load in loads):
         time.sleep(WINDOW_S)
         for load in loads:
             load.read()
         now = time.monotonic()
-        if connected > began and now - connected < JUDGED_S:
-            continue
-        if now - began >= most_s or (now - began >= least_s and all(load.warm for load in loads)):
+        if now - began >= most_s or (now >= judge_at and all(load.warm for load in loads)):
             return
-        lasts = now - connected >= CONNECTED_S and now - began + JUDGED_S < most_s
-        if lasts and all(load.leaves_little for load in loads):
+        worthwhile = now >= reconnect_at and now + JUDGED_S < began + most_s
+        if worthwhile and all(load.leaves_little for load in loads):
             reconnect(loads)
-            connected = time.monotonic()
+            now = time.monotonic()
+            judge_at, reconnect_at = max(judge_at, now + JUDGED_S), now + CONNECTED_S
 
 
 def reconnect(loads: Sequence[WarmLoad]) -> None:
-    """End all loads and start them again, if none has failed."""
+    """End all loads and start them again, if none has failed. What connecting costs is in none of the readings."""
     end_all(loads)
     for load in loads:
         load.read()
@@ -1028,9 +1028,10 @@ def reconnect(loads: Sequence[WarmLoad]) -> None:
         return
     for load in loads:
         load.start()
-    deadline = time.monotonic() + _START_S
+    deadline = time.monotonic() + _CONNECT_S
     while not all(load.sends for load in loads) and time.monotonic() < deadline:
-        time.sleep(_SENDS_S)
+        time.sleep(_POLL_S)
+    time.sleep(WINDOW_S)
     for load in loads:
         load.resume()
 
@@ -1053,20 +1054,19 @@ class WarmLoad:
 
     def __init__(self, order: WrkOrder, path: str) -> None:
         """`path`: the beginning of the names of files for wrk."""
-        self.limit_s, self._application = order["limit_s"], list_application(order["parts"])
-        self._connections = order["connections"]
-        self.ends: list[WrkEnd] = []
+        self.limit_s, self.ends = order["limit_s"], list[WrkEnd]()
+        self._parts, self._application = order["parts"], list_application(order["parts"])
+        self._few = _FROM_EACH * order["connections"]
         self._script, self._sent = f"{path}.lua", f"{path}.sent"
         with open(self._sent, "wb"):
             pass  # so that it has a size before wrk runs
         self._argv = [*order["argv"], *prepare_wrk(order, path, self._sent)]
-        self._parts = order["parts"]
-        self._before = self._after = read_all_usage(self._parts)
         self._process: subprocess.Popen[bytes] | None = None
         self._began = self._started = self._ended = time.monotonic()
-        self._from = self._look()  # the clock, and what was used and sent, as the present run of wrk began
-        self.readings = [Reading(0.0, 0.0, 0)] if self._from is not None else []
-        self._sum = Reading(0.0, 0.0, 0)  # of the runs before the present one
+        self._sent_before = 0  # by the runs before the present one
+        self._before = read_all_usage(self._parts)
+        self._sum, self._from = Reading(0.0, 0.0, 0), self._look()  # the reading from which they go on, and when
+        self.readings = [] if self._from is None else [self._sum]
 
     @property
     def ended(self) -> bool:
@@ -1085,45 +1085,45 @@ class WarmLoad:
 
     @property
     def sends(self) -> bool:
-        """Whether the present run of wrk sends requests, or cannot; it makes one before, to look at it."""
-        return self.ended or self._from is None or os.path.getsize(self._sent) > self._from.requests + 1
+        """Whether the present run of wrk sends requests, or cannot; it asks for one before, only to look at it."""
+        return self.ended or self._count_sent() > 1
 
     @property
     def leaves_little(self) -> bool:
         """Whether the requests that are under way, and go on after wrk has left, are few of those that it has sent."""
-        sent = 0 if self._from is None else os.path.getsize(self._sent) - self._from.requests
-        return sent >= _MANY * self._connections
+        return self._count_sent() >= self._few
 
     def start(self) -> None:
-        """Start wrk, or start it again: with other serial numbers, and where it was in its tape."""
-        if self.ends:
-            self._go_on()
+        """Start wrk, or start it again: it goes on in its tape, with other serial numbers."""
+        if self.ends and (counts := _SENT.findall(self.ends[-1]["output"])):
+            with open(self._script, "a", encoding="utf-8") as script:
+                script.write(f"begun = {{{counts[-1]}}}\n")
+        self._sent_before = os.path.getsize(self._sent)
+        self._started = time.monotonic()
         self._process = subprocess.Popen(
             self._argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
-        self._started = time.monotonic()
-
-    def resume(self) -> None:
-        """Go on with the readings where they ended."""
-        now = self._look()
-        self._from = now._replace(requests=self._from.requests) if now is not None and self._from is not None else None
 
     def read(self) -> None:
         """Take a reading. If the counters are gone, as is the server, all readings are dropped."""
-        now = self._look()
-        if now is None or self._from is None:
+        now, begin, done = self._look(), self._from, self._sum
+        if now is None or begin is None:
             self.readings.clear()
             self._from = None
         else:
-            done, begin = self._sum, self._from
             at_s, cpu_ms = done.at_s + now.at_s - begin.at_s, done.cpu_ms + now.cpu_ms - begin.cpu_ms
             self.readings.append(Reading(at_s, cpu_ms, done.requests + now.requests - begin.requests))
 
+    def resume(self) -> None:
+        """Leave out of the readings what has happened since the last one."""
+        if self.readings:
+            self._sum, self._from = self.readings[-1], self._look()
+
     def interrupt(self) -> None:
         """Let wrk end as at the end of its time: it prints its report."""
-        self._ended, self._after = time.monotonic(), read_all_usage(self._parts)
+        self._ended = time.monotonic()
         if self._process is not None and self._ended - self._started >= _INTERRUPT_S:
-            self._process.send_signal(signal.SIGINT)  # soon after its start, this would kill it
+            self._process.send_signal(signal.SIGINT)  # sooner it would kill wrk, so `wait` does it
 
     def wait(self, deadline: float) -> None:
         """Wait for wrk's report. wrk ignores interrupts until all of its threads run, so they are repeated."""
@@ -1153,21 +1153,11 @@ class WarmLoad:
             "duration_s": self._ended - self._began,
             "readings": list(self.readings),
             "before": self._before,
-            "after": self._after,
+            "after": read_all_usage(self._parts),
         }
 
-    def _go_on(self) -> None:
-        reports = _REPORT.findall(self.ends[-1]["output"])
-        answered, counts = reports[-1] if reports else ("", "")
-        if counts:
-            with open(self._script, "a", encoding="utf-8") as script:
-                script.write(f"sent[1] = {max(map(int, counts.split(',')))}\n")
-        if self._from is not None:
-            size = os.path.getsize(self._sent)
-            # wrk left while some were under way
-            unanswered = size - self._from.requests - int(answered) if answered else 0
-            self._sum = self.readings[-1]._replace(requests=self.readings[-1].requests - unanswered)
-            self._from = self._from._replace(requests=size)
+    def _count_sent(self) -> int:
+        return os.path.getsize(self._sent) - self._sent_before
 
     def _look(self) -> Reading | None:
         used_ms = self._read_cpu_ms()

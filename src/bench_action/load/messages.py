@@ -447,7 +447,7 @@ class WrkEnd(TypedDict):
 class WarmRun(TypedDict):
     """What is known of one server that was warmed up, and the counters of each part.
 
-    `ends`: of each run of wrk. `duration_s`: how long it was loaded. `readings`: what the application had done at which
+    `ends`: of each run of wrk. `duration_s`: how long that took. `readings`: what the application had done at which
     time, the first at its start; empty if its CPU time cannot be read.
     """
 

@@ -33,6 +33,7 @@ function init(args)
       index = index + 1
    end
    file:close()
+   counter[1] = begun and begun[number] or 0 -- by a run before this one
    position = counter[1] % size
    if number == 1 then
       counter[1] = counter[1] - 1 -- wrk asks for one request to look at it, and does not send it

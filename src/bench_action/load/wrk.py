@@ -218,7 +218,8 @@ def parse_errors(run: WarmRun, where: str) -> Errors:
 
     If wrk failed when it was started again, that ended the warm-up; what is measured next shows what is wrong.
     """
-    ends = [end for number, end in enumerate(run["ends"]) if not number or end["status"] == 0]
+    first, *later = run["ends"]
+    ends = [first, *(end for end in later if end["status"] == 0)]
     lines = [_find_line(end["output"], end["status"], where) for end in ends]
     return sum(map(_build_errors, lines), start=Errors())
 

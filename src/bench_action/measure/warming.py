@@ -103,11 +103,12 @@ def describe_warm_up(run: WarmRun, limit_s: float) -> WarmUp:
     """Describe the warm-up of one subject from its readings."""
     readings = [Reading(*row) for row in run["readings"]]
     trend = find_trend(readings)
+    failed = any(end["status"] != 0 for end in run["ends"])  # so wrk could not connect again, and has ended it
     return WarmUp(
         duration_s=run["duration_s"],
         requests=readings[-1].requests if readings else None,
         limit_s=limit_s,
-        steady=(trend is not None and trend.steady) if readings else None,
+        steady=(trend is not None and trend.steady) if readings and not failed else None,
         cpu_ms_first=measure_first_cost(readings),
         cpu_ms_last=trend.last if trend is not None else None,
         change_per_s=trend.change_per_s if trend is not None else None,
