@@ -533,8 +533,10 @@ SCENARIOS: Mapping[str, tuple[Scenario, ...]] = {
     "node": _make_runtime(NODE, 20, 10, 2),
     "node-busy-database": _make_runtime(NODE_BUSY_DATABASE, 20, 10, 2, calibration=CALIBRATE),
     "jvm": _make_runtime(JVM, 20, 10, 9),
-    # before a warm-up connected again every few seconds
+    # before warm-ups connected again every few seconds
     "jvm-one-load": _make_runtime(JVM, 1, 1, 9),
+    # before they were judged by spans of five seconds, and while `latency` came before the duet
+    "jvm-short-spans": _make_runtime(JVM, 1, 0, 9),
     "jvm-short-warm-up": _make_runtime(JVM_SHORT_WARM_UP, 1, 1, 5, calibration=CALIBRATE),
     "pypy": _make_runtime(PYPY, 5, 5, 7),
     "pypy-short-warm-up": _make_runtime(PYPY_SHORT_WARM_UP, 0, 0, 4),

@@ -173,9 +173,9 @@ def test_measurer__latency_includes_the_services_cpu_and_shares_the_restart_of_a
 ) -> None:
     taken = measurer(pairs, places)
     latency = make_latency_blocks([AIOHTTP], blocks=1, pace=PACE, seed=4)
-    base, head, *duet = taken.walk(share_restarts(make_duet_blocks([AIOHTTP], blocks=1, pace=PACE, seed=4), latency))
-    assert [trial.phase for trial in (base, head, *duet)] == ["latency"] * 2 + ["duet"] * 2
-    assert [trial.warm_up is not None for trial in (base, head, *duet)] == [False] * 2 + [True] * 2
+    *duet, base, head = taken.walk(share_restarts(make_duet_blocks([AIOHTTP], blocks=1, pace=PACE, seed=4), latency))
+    assert [trial.phase for trial in (*duet, base, head)] == ["duet"] * 2 + ["latency"] * 2
+    assert [trial.warm_up is not None for trial in (*duet, base, head)] == [True] * 2 + [False] * 2
     (latency_s,), (duet_s,) = (taken.times[phase, str(AIOHTTP)] for phase in ("latency", "duet"))
     assert duet_s >= PACE.slice_s
     assert latency_s >= PACE.slice_s or base.requests == head.requests == ENOUGH_REQUESTS

@@ -41,7 +41,7 @@ def find_cold_blocks(trials: Sequence[Trial], pair: str, phase: PhaseName) -> se
     A compiler that has not begun yet leaves the cost level for a while, which looks like the end of a warm-up; only the
     other blocks show that it was not. Both sides must have been far dearer than usual, each compared with itself, so
     that neither a difference of the two nor what one of them does after some restarts decides what counts. Blocks of
-    `latency` share the restarts of those that follow. Each shard is judged apart.
+    `latency` share the restarts of those before them. Each shard is judged apart.
     """
     if phase not in {"latency", *LOADED_PHASES}:
         return set()

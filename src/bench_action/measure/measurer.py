@@ -278,7 +278,7 @@ class Measurer:
 
     def _take(self, parts: Sequence[Block]) -> None:
         """Take blocks that share a restart: one, unless they are of a pair."""
-        block, began = parts[-1], time.monotonic()
+        block, began = parts[0], time.monotonic()
         if block.pair is not None:
             if self._lost[str(block.pair)] < _MOST_DROPPED:
                 self._take_pair(parts, block.pair)
@@ -415,7 +415,7 @@ class Measurer:
         self.dropped.append(Code.BLOCKS_DROPPED.warn(f"it was not measured any further: {reason.what}", subject.name))
 
     def _take_pair(self, parts: Sequence[Block], pair: Pair) -> None:
-        """Take the blocks of a pair that share a restart, whose time is the last one's.
+        """Take the blocks of a pair that share a restart, whose time is the first one's.
 
         If one of the two subjects dies or reaches a limit, the block is dropped that was being measured, and those
         after it. If another part dies, the run ends.
@@ -423,11 +423,11 @@ class Measurer:
         began, others_s, block = time.monotonic(), 0.0, parts[0]
         self.progress.trial_starts(str(pair), block.phase, block.number)
         try:
-            restarted = self._restart(parts[-1], pair)
+            restarted = self._restart(block, pair)
             for block in parts:
                 part_began = time.monotonic()
-                self._measure_pair(block, restarted, warmed_up=block is parts[-1])
-                if block is not parts[-1]:
+                self._measure_pair(block, restarted, warmed_up=block is parts[0])
+                if block is not parts[0]:
                     part_s = time.monotonic() - part_began
                     self._add_time(block, part_s)
                     others_s += part_s
@@ -435,7 +435,7 @@ class Measurer:
             self._drop(block, pair, error, only_base=False)
         except StackError as error:
             self._drop_or_raise(block, pair, error)
-        self._add_time(parts[-1], time.monotonic() - began - others_s)
+        self._add_time(parts[0], time.monotonic() - began - others_s)
 
     def _drop_or_raise(self, block: Block, pair: Pair, error: StackError) -> None:
         """Drop a block if one of its subjects has ended, reached a limit or refused a log-in; raise the error if not.

@@ -94,7 +94,7 @@ class Block:
     """Steps that follow each other closely; the unit of statistics.
 
     With a `pair`, its two subjects are restarted at the start of the block and warmed up together, for at least
-    `warmup_s`. `first`: a block of another phase that is measured before it, after the same restart. `swapped`: base is
+    `warmup_s`. `then`: a block of another phase that is measured after it, before the next restart. `swapped`: base is
     in the second slot. `head_first`: head is started first. `side`: which of the placements is used. `hash_seed`: for
     both subjects, if they use one.
     """
@@ -108,12 +108,12 @@ class Block:
     head_first: bool = False
     side: int = 0
     hash_seed: int = 0
-    first: "Block | None" = None
+    then: "Block | None" = None
 
     @property
     def parts(self) -> "tuple[Block, ...]":
         """What is measured after its restart, in this order."""
-        return (self,) if self.first is None else (self.first, self)
+        return (self,) if self.then is None else (self, self.then)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +230,14 @@ def _make_joint_blocks(phase: PhaseName, pairs: Sequence[Pair], blocks: int, pac
 
 
 def share_restarts(blocks: Iterable[Block], others: Iterable[Block]) -> Iterator[Block]:
-    """Let each of `others` share the restart of its pair's block with the same number; those without one come last."""
+    """Let each of `others` follow its pair's block with the same number, in one restart; those without one come last.
+
+    Load comes first: what a compiler has made for it does not fit a server that is nearly idle, and is made again.
+    """
     waiting = {(other.pair, other.number): other for other in others}
     for block in blocks:
-        first = waiting.pop((block.pair, block.number), None)
-        yield replace(block, first=first) if first is not None else block
+        then = waiting.pop((block.pair, block.number), None)
+        yield replace(block, then=then) if then is not None else block
     yield from waiting.values()
 
 

@@ -87,7 +87,7 @@ class Timetable:
 
     def reserve_s(self, block: Block, elapsed: ElapsedTime) -> float:
         """Estimate what the blocks still take that share restarts with a pair's blocks from this one on."""
-        if block.first is None or self.must_yield(block.first, elapsed):
+        if block.then is None or self.must_yield(block.then, elapsed):
             return 0.0
         return self.revisions * max(0, self.latency.blocks - block.number + 1) * self.latency_s
 

@@ -5,7 +5,7 @@ then ever more slowly. Two spans at the end of a warm-up are compared, each a th
 whose requests cost in the last span about as much as in the one before. The spans grow with the warm-up, so one rule
 fits all. A process that is steady after a second is judged by thirds of a second. One that compiles for half a minute
 is judged by seconds, over which noise averages out and a slow fall shows. After a sudden change, the warm-up lasts
-until the change is no longer in the two spans. Spans longer than six seconds would only add time: a slice, for which
+until the change is no longer in the two spans. Spans longer than five seconds would only add time: a slice, for which
 the cost should not change, is about as long. docs/how-it-decides.md has the evidence.
 
 Every three seconds the load connects again, as it does between a warm-up and what is measured. A compiler
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 WINDOW_S = 1 / 6  # between two readings: four of them are in the later two thirds of a second
 LONG_WARM_UP_S = 3.0  # a warm-up that takes longer is worth a word
-_LONGEST_SPAN_S = 6.0
+_LONGEST_SPAN_S = 5.0
 CONNECTED_S = 3.0  # how long a load keeps its connections
 # for how long it is not judged after it has connected again, so that it shows what has become dearer
 JUDGED_S = CONNECTED_S / 2
-_TOLERANCE = 0.05
+_TOLERANCE, _TOLERANCE_S = 0.05, 3.0
 _ROUND_TOLERANCE = 0.1
 _FIRST_S = 0.5
 
@@ -63,10 +63,12 @@ class Trend(NamedTuple):
     def steady(self) -> bool:
         """Whether the cost of a request has levelled off.
 
-        A rise is no level either: a compiler that works in the background makes requests dearer before cheaper. Over a
-        span below a second it may be larger, as is the noise, because to miss a rise so early costs little.
+        Over a span longer than three seconds it may change by as much each second as over one of three. A rise is no
+        level either: a compiler that works in the background makes requests dearer before cheaper. Over a span below a
+        second it may be larger, as is the noise, because to miss a rise so early costs little.
         """
-        return -_TOLERANCE <= self.change <= _TOLERANCE / math.sqrt(min(self.span_s, 1.0))
+        tolerance = _TOLERANCE * max(1.0, self.span_s / _TOLERANCE_S)
+        return -tolerance <= self.change <= tolerance / math.sqrt(min(self.span_s, 1.0))
 
 
 def measure_span_s(duration_s: float) -> float:

@@ -259,10 +259,10 @@ def count_duets(latency_s: float, counts: Sequence[Trial] = ()) -> int:
     chosen = Decider(default_gates(), ALPHAS, 1, 180.0, 1.0, to_the_end=True, timetable=times)
     spent: list[float] = []
     for number in range(1, MOST):
-        first = Block("latency", number, (), PAIR) if latency_s and number <= 5 else None
+        then = Block("latency", number, (), PAIR) if latency_s and number <= 5 else None
         total_s = sum(spent) + latency_s * min(5, len(spent))
         trials = [*counts, *duets(number - 1, 0.0, 1.0)]
-        if chosen.enough(Block("duet", number, (), PAIR, first=first), trials, ElapsedTime(total_s, spent)):
+        if chosen.enough(Block("duet", number, (), PAIR, then=then), trials, ElapsedTime(total_s, spent)):
             break
         spent.append(7.5)
     return len(spent)

@@ -137,8 +137,8 @@ def test_measurer__loads_the_subjects_of_all_tracks_at_once_and_latency_in_the_f
     )
     taken.walk(share_restarts([duet], [latency]))
     assert loads == [
-        ("latency", ["head 0", "base 0"], ["", ""]),
         ("duet", ["head 0", "base 0", "base 1", "head 1"], ["2", "1", "3", "4"]),
+        ("latency", ["head 0", "base 0"], ["", ""]),
     ]
     assert stack.arranged == [(2, 4711)]
     assert len(stack.placed) == 2  # again for services that started with the subjects

@@ -156,8 +156,8 @@ def test_share_restarts__what_finds_no_block_of_its_number_comes_last() -> None:
     latency = list(make_latency_blocks(PAIRS[:1], blocks=3, pace=PACE, seed=2))
     shared = list(share_restarts(duets, latency))
     assert [[(part.phase, part.number) for part in block.parts] for block in shared] == [
-        [("latency", 1), ("duet", 1)],
-        [("latency", 2), ("duet", 2)],
+        [("duet", 1), ("latency", 1)],
+        [("duet", 2), ("latency", 2)],
         [("latency", 3)],
     ]
     assert [block.steps for block in shared[:2]] == [block.steps for block in duets]

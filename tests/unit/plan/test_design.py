@@ -39,22 +39,22 @@ def test_make_design__pairs_the_requested_variants() -> None:
     ]
 
 
-def test_make_blocks__come_phase_by_phase_with_duets_last_and_latency_after_the_same_restarts() -> None:
+def test_make_blocks__come_phase_by_phase_with_duets_last_and_latency_after_the_first_of_them() -> None:
     blocks = make_blocks(design(), "ci")
     phases = [block.phase for block in blocks]
     assert list(dict.fromkeys(phases)) == ["count", "capacity", "duet"]
     assert phases.count("capacity") == 2
-    shared = [block for block in blocks if block.first is not None]
+    shared = [block for block in blocks if block.then is not None]
     assert [(block.phase, block.number) for block in shared] == [("duet", n) for n in range(1, 6) for _ in range(2)]
     for block in shared:
-        first, own = block.parts
-        assert (first.phase, first.number, first.pair, own) == ("latency", block.number, block.pair, block)
+        own, then = block.parts
+        assert (own, then.phase, then.number, then.pair) == (block, "latency", block.number, block.pair)
 
 
 def test_make_blocks__with_one_cpu_take_turns_instead() -> None:
     assert {block.phase for block in make_blocks(design(duets=False), "ci")} >= {"interleaved"}
     assert "duet" not in {block.phase for block in make_blocks(design(duets=False), "ci")}
-    shared = [block.first.phase for block in make_blocks(design(duets=False), "ci") if block.first is not None]
+    shared = [block.then.phase for block in make_blocks(design(duets=False), "ci") if block.then is not None]
     assert shared == ["latency"] * 10
 
 

@@ -93,7 +93,7 @@ def test_must_yield__never_begins_latency_that_could_not_be_judged() -> None:
 
 def test_reserve_s__is_what_shares_restarts_from_a_block_on() -> None:
     def duet(number: int) -> Block:
-        return Block("duet", number, (), PAIR, first=latency(number))
+        return Block("duet", number, (), PAIR, then=latency(number))
 
     assert FAST.reserve_s(duet(1), ElapsedTime(30, [])) == pytest.approx(5 * 3.3)
     assert FAST.reserve_s(duet(4), ElapsedTime(30, [3.3] * 3)) == pytest.approx(2 * 3.3)

@@ -162,11 +162,11 @@ def test_find_trend__compares_the_last_third_with_the_one_before() -> None:
     assert not trend.steady
 
 
-def test_find_trend__looks_back_twelve_seconds_at_most() -> None:
+def test_find_trend__looks_back_ten_seconds_at_most() -> None:
     readings = [
         Reading(float(second), 100.0 * second + (5000 if second > 20 else 0), 100 * second) for second in range(40)
     ]
-    assert [is_steady(readings[:taken]) for taken in (21, 22, 33, 34)] == [True, False, False, True]
+    assert [is_steady(readings[:taken]) for taken in (21, 22, 31, 32)] == [True, False, False, True]
 
 
 @pytest.mark.parametrize(
