@@ -190,15 +190,14 @@ def _walk(scenario: Scenario, machine: Machine, pairs: Sequence[Pair], decider: 
                 part, trials, ElapsedTime(machine.now_s, times.get((part.phase, str(part.pair)), ()), loads_s=loads_s)
             )
         ]
-        began, others_s = machine.now_s, 0.0
+        began = machine.now_s
         process = _restart(scenario, machine, parts)
         for part in parts:
             before = machine.now_s
             trials += _measure(scenario, machine, decider.fit(part), process)
-            # the last one bears the restart
-            part_s = machine.now_s - (began + others_s if part is parts[-1] else before)
+            # the first one bears the restart
+            part_s = machine.now_s - (began if part is parts[0] else before)
             times.setdefault((part.phase, str(part.pair)), []).append(part_s)
-            others_s += part_s
     return trials
 
 
@@ -206,7 +205,7 @@ def _restart(scenario: Scenario, machine: Machine, parts: Sequence[Block]) -> di
     """Restart the subjects of blocks that share it, if there are any, and draw what a request costs each process."""
     if not parts:
         return {}
-    block = parts[-1]
+    block = parts[0]
     if block.pair is not None or block.phase == "count":
         machine.wait(_RESTART_S + scenario.boot_s + block.warmup_s)
     process = {cell: math.exp(_PROCESS_SD * machine.dice.standard_normal()) for cell in _cells(block)}

@@ -133,7 +133,7 @@ def test_warm__goes_on_in_its_tape_when_it_connects_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, threads: int
 ) -> None:
     monkeypatch.setattr(agent, "CONNECTED_S", 0.8)
-    monkeypatch.setattr(agent, "JUDGED_S", 0.6)
+    monkeypatch.setattr(agent, "UNJUDGED_S", 0.6)
     profile = make_profile(tmp_path, threads=threads)
     pidfile = tmp_path / "server.pid"
     with serving(lambda *_: OK) as server:

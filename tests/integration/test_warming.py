@@ -67,7 +67,7 @@ def test_warm__counts_what_wrk_sends_until_it_is_interrupted(reply: bytes, tmp_p
 
 def test_warm__connects_again_as_it_does_before_a_slice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(agent, "CONNECTED_S", 0.8)
-    monkeypatch.setattr(agent, "JUDGED_S", 0.6)
+    monkeypatch.setattr(agent, "UNJUDGED_S", 0.6)
     with serving(lambda _request, _number: KEPT) as server:
         (run,) = warm(server, folder=tmp_path, least_s=3.0, most_s=20.0)
         assert len(run["ends"]) > 2
@@ -81,7 +81,7 @@ def test_warm__connects_again_as_it_does_before_a_slice(monkeypatch: pytest.Monk
 
 def test_warm__leaves_pauses_out_of_its_readings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(agent, "CONNECTED_S", 0.8)
-    monkeypatch.setattr(agent, "JUDGED_S", 0.6)
+    monkeypatch.setattr(agent, "UNJUDGED_S", 0.6)
     start = agent.WarmLoad.start
 
     def start_late(load: agent.WarmLoad) -> None:
@@ -108,7 +108,7 @@ def test_warm__keeps_what_it_knows_if_a_server_is_gone_when_it_connects_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(agent, "CONNECTED_S", 0.8)
-    monkeypatch.setattr(agent, "JUDGED_S", 0.6)
+    monkeypatch.setattr(agent, "UNJUDGED_S", 0.6)
     end_all = agent.end_all
 
     def leave(loads: Sequence[agent.WarmLoad]) -> None:

@@ -100,7 +100,7 @@ from bench_action.load.messages import (
 from bench_action.load.peers import PeerError, stop_serving, write_question
 from bench_action.load.peers import connect as connect_to
 from bench_action.load.peers import serve as serve_others
-from bench_action.stats.steady import CONNECTED_S, JUDGED_S, WINDOW_S, Reading, is_steady
+from bench_action.stats.steady import CONNECTED_S, UNJUDGED_S, WINDOW_S, Reading, is_steady
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,7 +130,7 @@ _PLAIN = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", 
 _ESTABLISHED, _CLOSE_WAIT = "01", "08"  # as in /proc/net/tcp
 _INTERRUPT_S = 0.5
 _FROM_EACH = 30  # requests of each connection, before one of them is cut off
-_CONNECT_S, _POLL_S = 0.5, 0.005  # for each wrk to send its first request
+_CONNECT_S, _POLL_S = 0.5, 0.005  # for each connection to send its first request
 _SENT = re.compile(r'"sent":\[([\d,]+)\]')  # by each thread of wrk, in the line that report.lua prints
 _DIGITS = 9  # of a serial number
 _PROBED_APART = 50_000_000  # serial numbers of sampled requests begin so much later than those of wrk
@@ -1012,11 +1012,11 @@ def wait_until_warm(loads: Sequence[WarmLoad], least_s: float, most_s: float) ->
         now = time.monotonic()
         if now - began >= most_s or (now >= judge_at and all(load.warm for load in loads)):
             return
-        worthwhile = now >= reconnect_at and now + JUDGED_S < began + most_s
+        worthwhile = now >= reconnect_at and now + UNJUDGED_S < began + most_s
         if worthwhile and all(load.leaves_little for load in loads):
             reconnect(loads)
             now = time.monotonic()
-            judge_at, reconnect_at = max(judge_at, now + JUDGED_S), now + CONNECTED_S
+            judge_at, reconnect_at = max(judge_at, now + UNJUDGED_S), now + CONNECTED_S
 
 
 def reconnect(loads: Sequence[WarmLoad]) -> None:
@@ -1056,7 +1056,7 @@ class WarmLoad:
         """`path`: the beginning of the names of files for wrk."""
         self.limit_s, self.ends = order["limit_s"], list[WrkEnd]()
         self._parts, self._application = order["parts"], list_application(order["parts"])
-        self._few = _FROM_EACH * order["connections"]
+        self._connections = order["connections"]
         self._script, self._sent = f"{path}.lua", f"{path}.sent"
         with open(self._sent, "wb"):
             pass  # so that it has a size before wrk runs
@@ -1085,13 +1085,16 @@ class WarmLoad:
 
     @property
     def sends(self) -> bool:
-        """Whether the present run of wrk sends requests, or cannot; it asks for one before, only to look at it."""
-        return self.ended or self._count_sent() > 1
+        """Whether each connection of the present run of wrk has sent a request, or wrk has ended.
+
+        wrk asks its script for one more before, only to look at it.
+        """
+        return self.ended or self._count_sent() > self._connections
 
     @property
     def leaves_little(self) -> bool:
         """Whether the requests that are under way, and go on after wrk has left, are few of those that it has sent."""
-        return self._count_sent() >= self._few
+        return self._count_sent() >= _FROM_EACH * self._connections
 
     def start(self) -> None:
         """Start wrk, or start it again: it goes on in its tape, with other serial numbers."""
@@ -1123,7 +1126,7 @@ class WarmLoad:
         """Let wrk end as at the end of its time: it prints its report."""
         self._ended = time.monotonic()
         if self._process is not None and self._ended - self._started >= _INTERRUPT_S:
-            self._process.send_signal(signal.SIGINT)  # sooner it would kill wrk, so `wait` does it
+            self._process.send_signal(signal.SIGINT)  # sooner, `wait` does it: it would kill wrk, which first starts
 
     def wait(self, deadline: float) -> None:
         """Wait for wrk's report. wrk ignores interrupts until all of its threads run, so they are repeated."""
@@ -1151,6 +1154,7 @@ class WarmLoad:
         return {
             "ends": self.ends,
             "duration_s": self._ended - self._began,
+            "requests": os.path.getsize(self._sent),
             "readings": list(self.readings),
             "before": self._before,
             "after": read_all_usage(self._parts),

@@ -447,12 +447,13 @@ class WrkEnd(TypedDict):
 class WarmRun(TypedDict):
     """What is known of one server that was warmed up, and the counters of each part.
 
-    `ends`: of each run of wrk. `duration_s`: how long that took. `readings`: what the application had done at which
-    time, the first at its start; empty if its CPU time cannot be read.
+    `ends`: of each run of wrk. `duration_s`: how long that took. `requests`: how many were sent. `readings`: what
+    the application had done at which time, the first at its start; empty if its CPU time cannot be read.
     """
 
     ends: list[WrkEnd]
     duration_s: float
+    requests: int
     readings: list[ReadingRow]
     before: PartCounters
     after: PartCounters

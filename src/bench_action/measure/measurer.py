@@ -417,6 +417,7 @@ class Measurer:
     def _take_pair(self, parts: Sequence[Block], pair: Pair) -> None:
         """Take the blocks of a pair that share a restart, whose time is the first one's.
 
+        If the load adds data, the first one is measured last: the other would find more data where more was served.
         If one of the two subjects dies or reaches a limit, the block is dropped that was being measured, and those
         after it. If another part dies, the run ends.
         """
@@ -424,7 +425,7 @@ class Measurer:
         self.progress.trial_starts(str(pair), block.phase, block.number)
         try:
             restarted = self._restart(block, pair)
-            for block in parts:
+            for block in parts[::-1] if restarted.profile.adds_data else parts:
                 part_began = time.monotonic()
                 self._measure_pair(block, restarted, warmed_up=block is parts[0])
                 if block is not parts[0]:

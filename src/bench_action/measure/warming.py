@@ -64,7 +64,9 @@ class Experience:
         return max([least_s, *(self._lives[cell].needed_s for cell in cells if cell in self._lives)])
 
     def add_warm_up(self, cell: Cell, warm_up: WarmUp) -> None:
-        """Add the warm-up after a restart."""
+        """Add the warm-up after a restart, unless it broke off."""
+        if warm_up.steady is None and cell in self._lives:
+            return
         first, last, before = warm_up.cpu_ms_first, warm_up.cpu_ms_last, self._lives.get(cell)
         needed_s = _KEPT * warm_up.duration_s if first and last and first >= _MANY_TIMES * last else 0.0
         self._lives[cell] = _Life(warm_up, warm_up.duration_s, needed_s, fell_before=before is not None and before.fell)
@@ -106,7 +108,7 @@ def describe_warm_up(run: WarmRun, limit_s: float) -> WarmUp:
     failed = any(end["status"] != 0 for end in run["ends"])  # so wrk could not connect again, and has ended it
     return WarmUp(
         duration_s=run["duration_s"],
-        requests=readings[-1].requests if readings else None,
+        requests=run["requests"],
         limit_s=limit_s,
         steady=(trend is not None and trend.steady) if readings and not failed else None,
         cpu_ms_first=measure_first_cost(readings),

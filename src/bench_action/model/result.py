@@ -113,12 +113,14 @@ class WarmUp(Frozen):
     """
 
     duration_s: float
-    requests: int | None = Field(None, description="how many requests wrk sent; null if its CPU cannot be read")
+    requests: int | None = Field(None, description="how many requests wrk sent; null if a k6 script ran")
     rounds: int | None = Field(None, description="how often a k6 script ran; null without one")
     limit_s: float = Field(description="the longest that it may last: the profile's `warmup`")
-    steady: bool | None = Field(description="whether CPU/request had levelled off; null if its CPU cannot be read")
+    steady: bool | None = Field(
+        description="whether CPU/request had levelled off; null if its CPU is not known, or wrk could not connect again"
+    )
     cpu_ms_first: float | None = Field(description="CPU/request over the first half second")
-    cpu_ms_last: float | None = Field(description="CPU/request over the last third, three seconds at most")
+    cpu_ms_last: float | None = Field(description="CPU/request over the last third, five seconds at most")
     change_per_s: float | None = Field(
         description="its change per second at the end, as a fraction: below 0 if it fell"
     )

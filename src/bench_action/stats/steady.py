@@ -8,7 +8,7 @@ is judged by seconds, over which noise averages out and a slow fall shows. After
 until the change is no longer in the two spans. Spans longer than five seconds would only add time: a slice, for which
 the cost should not change, is about as long. docs/how-it-decides.md has the evidence.
 
-Every three seconds the load connects again, as it does between a warm-up and what is measured. A compiler
+Twice in such a span the load connects again, as it does between a warm-up and what is measured. A compiler
 leaves out what a program has not done yet: if connections closed for the first time at the end of a warm-up, it would
 have to compile again while the program is measured.
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 WINDOW_S = 1 / 6  # between two readings: four of them are in the later two thirds of a second
 LONG_WARM_UP_S = 3.0  # a warm-up that takes longer is worth a word
 _LONGEST_SPAN_S = 5.0
-CONNECTED_S = 3.0  # how long a load keeps its connections
+CONNECTED_S = 2.4  # how long a load keeps its connections
 # for how long it is not judged after it has connected again, so that it shows what has become dearer
-JUDGED_S = CONNECTED_S / 2
+UNJUDGED_S = CONNECTED_S / 3
 _TOLERANCE, _TOLERANCE_S = 0.05, 3.0
 _ROUND_TOLERANCE = 0.1
 _FIRST_S = 0.5

@@ -10,7 +10,7 @@ import pytest
 
 from bench_action.stats.steady import (
     CONNECTED_S,
-    JUDGED_S,
+    UNJUDGED_S,
     WINDOW_S,
     Reading,
     Trend,
@@ -68,7 +68,7 @@ def find_end_s(curves: Sequence[Sequence[Reading]], least_s: float = 1.0) -> flo
     """Find when the warm-up of both ends."""
     for taken in range(len(curves[0])):
         at_s = curves[0][taken].at_s
-        if at_s > CONNECTED_S and at_s % CONNECTED_S < JUDGED_S:
+        if at_s > CONNECTED_S and at_s % CONNECTED_S < UNJUDGED_S:
             continue  # connected again
         if at_s > least_s - 1e-9 and all(is_steady(curve[: taken + 1]) for curve in curves):
             return at_s
