@@ -203,7 +203,7 @@ def test_experience__noise_makes_few_warm_ups_longer(noise: float, wander: float
 
 
 def measure(
-    monkeypatch: pytest.MonkeyPatch, warmup: int = 20, *, latency: bool = False
+    monkeypatch: pytest.MonkeyPatch, warmup: int = 20, *, latency: bool = False, method: str = "GET"
 ) -> tuple[list[tuple[int, float]], Measurer, list[str]]:
     """Measure a count, and two duets whose subjects are never warm: what was warmed up, the measurer, and warnings.
 
@@ -241,7 +241,7 @@ def measure(
     )
     quiet, warned = Quiet(), list[str]()
     monkeypatch.setattr(quiet, "warn", warned.append)
-    profile = PROFILE.model_copy(update={"warmup": warmup})
+    profile = PROFILE.model_copy(update={"warmup": warmup, "method": method})
     measurer = Measurer(stack, lambda *_: profile, 10, 2, quiet, lambda _: None)
     step = Step(0, (BASE, HEAD), slice_s=4)
     blocks, others = (
@@ -264,6 +264,13 @@ def test_walk__a_profile_may_have_no_warm_up(monkeypatch: pytest.MonkeyPatch) ->
     asked, measurer, _ = measure(monkeypatch, warmup=0)
     assert asked == []
     assert {trial.warm_up for trial in measurer.trials} == {None}
+
+
+def test_walk__latency_comes_before_a_duet_that_adds_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, measurer, _ = measure(monkeypatch, latency=True, method="POST")
+    phases = [(trial.phase, trial.warm_up is not None) for trial in measurer.trials]
+    assert phases == [("count", True)] + ([("latency", False)] * 2 + [("duet", True)] * 2) * 2
+    assert {phase: len(times) for (phase, _), times in measurer.times.items()} == {"count": 1, "latency": 2, "duet": 2}
 
 
 def test_walk__blocks_that_share_a_restart_are_warmed_up_once_and_timed_apart(monkeypatch: pytest.MonkeyPatch) -> None:
