@@ -1,6 +1,5 @@
 """A real wrk and the agent send the requests of a mix: in which shares, with which data, and how they are counted."""
 
-import json
 import os
 import re
 from collections import Counter
@@ -9,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.integration.test_replies import OK, Server, as_sent, serving
+from tests.integration.test_warming import read_report
 
 from bench_action.config.mixes import read_mixes
 from bench_action.config.schema import Config, Profile
@@ -17,7 +17,7 @@ from bench_action.load import agent
 from bench_action.load.generator import Load, Tape
 from bench_action.load.messages import TurnsAnswer, WarmAnswer, WrkAnswer, require_shape
 from bench_action.load.tape import build_tape, count_sent, cut_routes
-from bench_action.load.wrk import SENTINEL, build_order, parse_errors, parse_report
+from bench_action.load.wrk import build_order, parse_errors, parse_report
 
 pytestmark = pytest.mark.integration
 
@@ -124,8 +124,7 @@ def test_warm__counts_every_request_of_a_mix(tmp_path: Path) -> None:
     assert counts == sorted(counts)
     assert received / 2 < counts[-1] <= received + 10
     (end,) = run["ends"]
-    (line,) = (line for line in end["output"].splitlines() if line.startswith(SENTINEL))
-    assert sum(json.loads(line.removeprefix(SENTINEL))["sent"]) == pytest.approx(received, abs=10)
+    assert sum(read_report(end)["sent"]) == pytest.approx(received, abs=10)
 
 
 @pytest.mark.parametrize("threads", [1, 3])

@@ -112,7 +112,7 @@ class Block:
 
     @property
     def parts(self) -> "tuple[Block, ...]":
-        """What is measured after its restart, in this order."""
+        """What is measured after its restart, in this order unless the load adds data."""
         return (self,) if self.then is None else (self, self.then)
 
 

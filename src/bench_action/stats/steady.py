@@ -8,9 +8,9 @@ is judged by seconds, over which noise averages out and a slow fall shows. After
 until the change is no longer in the two spans. Spans longer than five seconds would only add time: a slice, for which
 the cost should not change, is about as long. docs/how-it-decides.md has the evidence.
 
-Twice in such a span the load connects again, as it does between a warm-up and what is measured. A compiler
-leaves out what a program has not done yet: if connections closed for the first time at the end of a warm-up, it would
-have to compile again while the program is measured.
+Twice in such a span the load connects again, as it does between a warm-up and what is measured. A compiler leaves out
+what a program has not done yet: if connections closed for the first time at the end of a warm-up, it would have to
+compile again while the program is measured.
 
 Part of the agent, which is sent to the load container as text: standard library only, Python 3.9.
 """

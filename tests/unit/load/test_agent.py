@@ -1104,7 +1104,7 @@ def test_warm__ends_if_wrk_does(monkeypatch: pytest.MonkeyPatch, port: int) -> N
     assert {"output": "no\n", "status": 1} in [end for run in runs for end in run["ends"]]
 
 
-def test_warm__connects_again_every_three_seconds(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+def test_warm__connects_again_every_few_seconds(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     serve_costs(monkeypatch, {"base": repeat(1.0), "head": repeat(1.0)})
     runs = agent.warm(warm_order(port, least_s=7.0))["runs"]
     assert [run["ends"] for run in runs] == [[{"output": "done\n", "status": 0}] * 3] * 2
