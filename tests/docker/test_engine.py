@@ -1,5 +1,6 @@
 """Our Docker engine against a real one: what it creates, what it notices, and that it removes everything again."""
 
+import http.client
 import json
 import os
 import subprocess
@@ -115,6 +116,32 @@ def test_exec__returns_status_and_output(engine: DockerEngine, tiny: Tiny) -> No
     handle = engine.start(tiny())
     status, output = engine.exec(handle, ["sh", "-c", "echo out; echo err >&2; exit 5"])
     assert (status, sorted(output.split())) == (5, ["err", "out"])
+
+
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read the headers of the engine's answers late, as a busy machine does: the first output comes with them."""
+    begin = http.client.HTTPResponse.begin
+
+    def wait(response: http.client.HTTPResponse) -> None:
+        time.sleep(0.4)
+        begin(response)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "begin", wait)
+
+
+@pytest.mark.usefixtures("late")
+def test_exec__loses_no_output_if_its_answer_is_read_late(engine: DockerEngine, tiny: Tiny) -> None:
+    handle = engine.start(tiny("early"))
+    assert engine.exec(handle, ["echo", "early"]) == (0, "early\n")
+
+
+@pytest.mark.usefixtures("late")
+def test_session__loses_no_line_if_its_answer_is_read_late(engine: DockerEngine, tiny: Tiny) -> None:
+    talking = engine.session(engine.start(tiny("early")), ["sh", "-c", "echo ready; exec cat"])
+    assert talking.read_line(10) == "ready"
+    talking.send("hello\n")
+    assert talking.read_line(10) == "hello"
 
 
 def test_session__talks_line_by_line(engine: DockerEngine, tiny: Tiny) -> None:

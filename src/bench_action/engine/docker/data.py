@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import cast
 
 import docker
 from docker.models.containers import Container
@@ -11,11 +10,15 @@ from docker.models.containers import Container
 from bench_action.engine.docker.client import translate_errors
 from bench_action.engine.docker.creations import Creations
 from bench_action.engine.docker.limits import Limits
+from bench_action.engine.docker.session import run_program
 from bench_action.engine.protocol import COPIED, Handle, ServiceSpec
 from bench_action.model.errors import StackError
 
 _IN_MEMORY = {"type": "tmpfs", "device": "tmpfs"}
 _FROM, _TO = "/from", "/to"
+_COPY_S = 600.0
+_PROBLEM = "could not copy a database to another slot"
+_ADVICE = "give the machine more memory, or use a smaller seed: each slot has its own copy"
 
 Binds = dict[str, dict[str, str]]  # volume → where it is mounted, as the SDK takes it
 
@@ -86,10 +89,11 @@ class DataVolumes:
         for number in range(targets):
             for at in range(paths):
                 copy = ["cp", "--archive", f"{_FROM}/{at}/.", f"{_TO}/{number}/{at}"]
-                status, output = cast(tuple[int, bytes], keeper.exec_run(copy))
+                try:
+                    with translate_errors(_PROBLEM):
+                        status, output = run_program(self._client.api, str(keeper.id), copy, "of a database", _COPY_S)
+                except StackError as error:
+                    raise StackError(_PROBLEM, cause=error.cause or error.what, advice=_ADVICE) from error
                 if status:
-                    raise StackError(
-                        "could not copy a database to another slot",
-                        cause=output.decode(errors="replace").strip() or f"cp exited with status {status}",
-                        advice="give the machine more memory, or use a smaller seed: each slot has its own copy",
-                    )
+                    cause = output.strip() or f"cp exited with status {status}"
+                    raise StackError(_PROBLEM, cause=cause, advice=_ADVICE)

@@ -27,11 +27,10 @@ from bench_action.engine.docker.networks import BRIDGE, NetworkForm, Swarm, read
 from bench_action.engine.docker.recipes import make_container_options
 from bench_action.engine.docker.registry import check_requested_platform, pull, require_platform
 from bench_action.engine.docker.sandboxes import Sandboxes, start_attached
-from bench_action.engine.docker.session import DockerSession, collect_output
+from bench_action.engine.docker.session import DockerSession, run_program
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import (
     COMMON_SLOT,
-    KILLED,
     BuildSpec,
     Exit,
     FileCopy,
@@ -284,12 +283,7 @@ class DockerEngine(OneMachine):
         """Run a short program in the container, and return its status and output."""
         where = f"in the container of {handle.name}"
         with translate_errors(f"could not run {argv[0]}", where=where):
-            started = self._client.api.exec_create(handle.id, list(argv))["Id"]
-            connection = self._client.api.exec_start(started, socket=True)
-            output = collect_output(connection, f"{argv[0]} {where}", _EXEC_S)
-            status = self._client.api.exec_inspect(started)["ExitCode"]
-        # the engine has no status for a program that died with its container: that is not success
-        return KILLED if status is None else int(status), output.decode(errors="replace")
+            return run_program(self._client.api, handle.id, argv, where, _EXEC_S)
 
     def exec_inside(self, handle: Handle, argv: Sequence[str]) -> tuple[int, str]:
         """Run a program of the container, and return its status and output."""

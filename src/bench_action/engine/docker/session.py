@@ -1,4 +1,7 @@
-"""A conversation with a long-lived `docker exec`: a new exec for each trial would cost more than 0.2 s."""
+"""Programs in a container: short ones, and conversations with long-lived ones.
+
+A new exec for each trial would cost more than 0.2 s.
+"""
 
 import contextlib
 import select
@@ -6,10 +9,13 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from docker import APIClient
+
 from bench_action.engine.lines import LineBuffer
+from bench_action.engine.protocol import KILLED
 from bench_action.model.errors import StackError
 
 _HEADER = 8  # Engine API, "Attach": stream type (1 byte), 3 zero bytes, length (4 bytes, big endian)
@@ -19,22 +25,34 @@ _LONGEST_OUTPUT = 64 * 2**20  # MySQL's statistics of statements take up to 20 M
 _LOOK_S = 1.0  # longest wait for the socket, which does not show what TLS has already read
 
 
+def run_program(api: APIClient, container: str, argv: Sequence[str], where: str, limit_s: float) -> tuple[int, str]:
+    """Run a short program in a container, and return its status and output. Raises StackError as `collect_output`."""
+    started = api.exec_create(container, list(argv))["Id"]
+    output = collect_output(api.exec_start(started, socket=True), f"{argv[0]} {where}", limit_s)
+    status = api.exec_inspect(started)["ExitCode"]
+    # the engine has no status for a program that died with its container: that is not success
+    return KILLED if status is None else int(status), output.decode(errors="replace")
+
+
 def collect_output(connection: Any, where: str, limit_s: float) -> bytes:
     """Read what a program prints until it ends, and close the connection, as `exec_start(socket=True)` returns it.
 
     Raises StackError if the program prints more than 64 MiB, or does not end within `limit_s` seconds.
     """
     connected: socket.socket = getattr(connection, "_sock", connection)
-    deadline, frames, output = time.monotonic() + limit_s, bytearray(), bytearray()
+    deadline, output = time.monotonic() + limit_s, bytearray()
     try:
-        while len(output) <= _LONGEST_OUTPUT and time.monotonic() < deadline:
+        frames = bytearray(_take_early(connection, connected))
+        while True:
+            for _, payload in _split_frames(frames):
+                output += payload
+            if len(output) > _LONGEST_OUTPUT or time.monotonic() >= deadline:
+                break
             connected.settimeout(max(0.001, deadline - time.monotonic()))
             with contextlib.suppress(TimeoutError):
                 if not (data := connected.recv(_PIECE)):
                     return bytes(output)
                 frames += data
-                for _, payload in _split_frames(frames):
-                    output += payload
     finally:
         _close(connection, connected)
     too_much = f"printed more than {_LONGEST_OUTPUT >> 20} MiB"
@@ -43,7 +61,10 @@ def collect_output(connection: Any, where: str, limit_s: float) -> bytes:
 
 
 class DockerSession:
-    """Input and output of one program in a container. Raises StackError once the program has exited."""
+    """Input and output of one program in a container. Raises StackError once the program has exited.
+
+    One that has exited before the session begins raises it as well.
+    """
 
     def __init__(self, connection: Any, where: str, explain: Callable[[], StackError | None] = lambda: None) -> None:
         """Take what the SDK's `exec_start(socket=True)` returns as `connection`.
@@ -54,9 +75,14 @@ class DockerSession:
         self._socket: socket.socket = getattr(connection, "_sock", connection)
         self._where = where
         self._explain = explain
-        self._frames = bytearray()
         self._lines = LineBuffer()
         self._stderr: deque[str] = deque(maxlen=15)
+        try:
+            self._frames = bytearray(_take_early(connection, self._socket))
+        except OSError as error:
+            self.close()
+            raise self._make_exit_error() from error
+        self._demultiplex()
 
     def send(self, text: str, patience_s: float = 30.0, waiting: Callable[[], None] = lambda: None) -> None:
         """Write to the program's input while reading its output, so that neither side blocks the other."""
@@ -126,6 +152,20 @@ class DockerSession:
             cause="it failed or was killed; its container is still running",
             log=list(self._stderr),
         )
+
+
+def _take_early(connection: Any, connected: socket.socket) -> bytes:
+    """Take the output that came with the headers of the engine's answer.
+
+    The SDK returns the socket, but its HTTP client reads ahead: on a busy machine, what a program prints first is in
+    the client's buffer, and would be lost (docker-py issue 3332).
+    """
+    if (response := getattr(connection, "_response", None)) is None:
+        return b""
+    connected.settimeout(0)  # an empty buffer is filled from the socket
+    with contextlib.suppress(ssl.SSLWantReadError):
+        return bytes(response.raw._fp.fp.peek())  # noqa: SLF001 (as the SDK finds the socket)
+    return b""
 
 
 def _split_frames(frames: bytearray) -> Iterator[tuple[int, bytes]]:

@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import requests
+import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +23,7 @@ from bench_action.model.errors import StackError
 pytestmark = pytest.mark.unit
 
 STDOUT, STDERR = 1, 2
+UPGRADED = b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\n\r\n"
 LONG_S = 10.0  # reached only if the test fails
 
 
@@ -210,19 +213,51 @@ def test_session__finds_the_socket_in_the_sdks_wrapper() -> None:
     engine.close()
 
 
+def upgrade(ours: socket.socket) -> tuple[Any, http.client.HTTPResponse]:
+    """Read the headers of the engine's answer; return what the SDK returns, and the answer that it keeps with it."""
+    answer = http.client.HTTPResponse(ours)
+    answer.begin()
+    response = requests.Response()
+    response.raw = urllib3.HTTPResponse(answer, preload_content=False)
+    assert isinstance(answer.fp, io.BufferedReader)
+    connection: Any = answer.fp.raw
+    connection._response = response
+    return connection, answer
+
+
 def test_close__closes_the_response_before_its_socket() -> None:
     """Python 3.13 prints a traceback for a response that is collected after its socket was closed."""
     ours, engine = socket.socketpair()
-    engine.sendall(b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\n\r\n" + frame(STDOUT, b"hello\n"))
-    response = http.client.HTTPResponse(ours)
-    response.begin()
-    assert isinstance(response.fp, io.BufferedReader)
-    raw: Any = response.fp.raw
-    raw._response = response  # as the SDK keeps it
-    DockerSession(raw, "somewhere", lambda: None).close()
-    assert response.isclosed()
+    engine.sendall(UPGRADED + frame(STDOUT, b"hello\n"))
+    connection, answer = upgrade(ours)
+    DockerSession(connection, "somewhere", lambda: None).close()
+    assert answer.isclosed()
     ours.close()
     engine.close()
+
+
+@pytest.mark.parametrize("early", range(0, 40, 3))
+def test_session__reads_what_came_with_the_headers(early: int) -> None:
+    ours, engine = socket.socketpair()
+    output = frame(STDOUT, b"first\n") + frame(STDERR, b"?") + frame(STDOUT, b"second\n")
+    with engine, ours:
+        engine.sendall(UPGRADED + output[:early])
+        talking = DockerSession(upgrade(ours)[0], "somewhere", lambda: None)
+        engine.sendall(output[early:])
+        assert [talking.read_line(LONG_S) for _ in range(2)] == ["first", "second"]
+        talking.close()
+
+
+@pytest.mark.parametrize("early", range(0, 40, 3))
+def test_collect_output__has_what_came_with_the_headers(early: int) -> None:
+    ours, engine = socket.socketpair()
+    output = frame(STDOUT, b"first\n") + frame(STDERR, b"?") + frame(STDOUT, b"second\n")
+    with engine, ours, ThreadPoolExecutor(max_workers=1) as pool:
+        engine.sendall(UPGRADED + output[:early])
+        collected = pool.submit(session.collect_output, upgrade(ours)[0], "cat in the container of app", LONG_S)
+        engine.sendall(output[early:])
+        engine.shutdown(socket.SHUT_WR)
+        assert collected.result() == b"first\n?second\n"
 
 
 def test_collect_output__joins_both_streams() -> None:
@@ -248,6 +283,28 @@ def test_collect_output__ends_with_a_program_that_prints_without_end(monkeypatch
         with pytest.raises(StackError, match="a program printed more than 1 MiB") as caught:
             session.collect_output(ours, "yes in the container of app", LONG_S)
     assert caught.value.where == "yes in the container of app"
+
+
+def test_collect_output__refuses_too_much_even_if_it_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "_LONGEST_OUTPUT", 1000)
+    engine, ours = socket.socketpair()
+    with engine:
+        engine.sendall(frame(STDOUT, b"y" * 1500))
+        engine.shutdown(socket.SHUT_WR)
+        with pytest.raises(StackError, match="a program printed more than"):
+            session.collect_output(ours, "yes in the container of app", LONG_S)
+
+
+def test_session__of_a_connection_that_is_lost_is_an_error_of_the_stack() -> None:
+    ours, engine = socket.socketpair()
+    with engine, ours:
+        engine.sendall(UPGRADED)
+        connection, answer = upgrade(ours)
+        ours.sendall(b"not read, so that the connection is reset")
+        engine.close()
+        with pytest.raises(StackError, match="a helper program exited unexpectedly"):
+            DockerSession(connection, "somewhere", lambda: None)
+        assert answer.isclosed()
 
 
 def test_collect_output__ends_with_a_program_that_never_ends() -> None:
