@@ -56,7 +56,7 @@ def prepare(folder: Path) -> Initial:
     configuration = draft.folder / CONFIGURATION
     files = {
         configuration: render_configuration(draft),
-        top / _WORKFLOW: render_workflow(configuration.relative_to(top).as_posix(), _name_env_files(draft, top)),
+        top / _WORKFLOW: render_workflow(configuration.relative_to(top).as_posix(), draft, _name_env_files(draft, top)),
     }
     return Initial(top, draft, files)
 

@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 _INSTRUCTION = re.compile(r"^\s*(FROM|EXPOSE|ENV|CMD|ENTRYPOINT|WORKDIR|ARG)\s+(.*)$", re.IGNORECASE)
@@ -11,8 +13,9 @@ _VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)(?::-([^}]*))?\}?")
 
 @dataclass(slots=True)
 class Dockerfile:
-    """One stage. `start`: the words of entrypoint and command. `ports`: those exposed, in order."""
+    """One stage. `image`: what it is based on. `ports`: those exposed, in order."""
 
+    image: str = ""
     env: dict[str, str] = field(default_factory=dict)
     ports: list[int] = field(default_factory=list)
     entrypoint: list[str] = field(default_factory=list)
@@ -39,15 +42,15 @@ def parse_dockerfile(text: str, target: str = "") -> Dockerfile:
         kind, value = match[1].upper(), match[2].strip()
         if kind == "FROM":
             words = [word for word in value.split() if not word.startswith("--")]
-            earlier = stages.get(words[0].lower(), Dockerfile()) if words else Dockerfile()
-            stage = Dockerfile(
-                dict(earlier.env), list(earlier.ports), list(earlier.entrypoint), list(earlier.command), earlier.workdir
-            )
+            base = _fill(words[0], arguments) if words else ""
+            stage = deepcopy(stages.get(base.lower(), Dockerfile(base)))
             if len(words) == 3:
                 stages[words[2].lower()] = stage
         elif kind == "ARG":
-            name, _, default = value.partition("=")
-            arguments[name] = default.strip("\"'")
+            for word in split_words(value):
+                name, _, default = word.partition("=")
+                # without a default, the name of one that has been given before the stages
+                arguments[name] = _fill(default, arguments) or arguments.get(name, "")
         else:
             _apply(stage, kind, value, arguments)
     return stages.get(target.lower(), stage)
@@ -63,14 +66,19 @@ def _apply(stage: Dockerfile, kind: str, value: str, arguments: dict[str, str]) 
     if kind == "ENV":
         stage.env.update(_parse_env(value))
     elif kind == "EXPOSE":
-        filled = _VARIABLE.sub(lambda match: known.get(match[1]) or match[2] or "", value)
-        stage.ports += [int(port) for port in re.findall(r"\b(\d{2,5})(?!/udp)\b", filled) if int(port) < 65536]
+        ports = re.findall(r"\b(\d{2,5})(?!/udp)\b", _fill(value, known))
+        stage.ports += [int(port) for port in ports if int(port) < 65536]
     elif kind == "WORKDIR":
         stage.workdir = value if value.startswith("/") else f"{stage.workdir}/{value}"
     elif kind == "ENTRYPOINT":
         stage.entrypoint, stage.command = split_command(value), []
     else:
         stage.command = split_command(value)
+
+
+def _fill(text: str, known: Mapping[str, str]) -> str:
+    """Put in the values of variables; where they have none, their defaults."""
+    return _VARIABLE.sub(lambda match: known.get(match[1]) or match[2] or "", text)
 
 
 def _parse_env(value: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from bench_action.init.dockerfile import Dockerfile, parse_dockerfile
 from bench_action.init.frameworks import UNKNOWN, Framework, find_framework, read_manifests
 from bench_action.init.needs import Setting, choose_settings, find_kinds, find_variables
 from bench_action.init.routes.route import Route, sort_routes
+from bench_action.init.runtimes import find_compiler
 from bench_action.init.sources import Sources
 from bench_action.model.errors import InputError
 
@@ -52,7 +53,8 @@ class Draft:
     without a compose file. `elsewhere`: kinds that an application needs and that must be described by hand.
     `setup`: a command, and what to check about it. `profiles` are measured; `others` are only listed.
     `seed`: a file of test data; `loaded`: one that a database loads itself. `counts_queries`: whether there is a
-    PostgreSQL, whose queries are counted and which can be seeded.
+    PostgreSQL, whose queries are counted and which can be seeded. `compiler`: the runtime that compiles it while it
+    runs, and so needs a long warm-up; empty if it has none.
     """
 
     folder: Path
@@ -75,6 +77,7 @@ class Draft:
     profiles: Sequence[Route]
     others: Sequence[Route]
     counts_queries: bool
+    compiler: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +93,17 @@ class _Application:
     parsed: Dockerfile
 
     @property
+    def words(self) -> Sequence[str]:
+        """The words of the command line that starts it, as far as it is known."""
+        if self.service is None or not self.service.start:
+            return self.parsed.start
+        # compose's own entrypoint replaces the image's, its command only the image's command
+        return self.service.start if self.service.parsed.entrypoint else [*self.parsed.entrypoint, *self.service.start]
+
+    @property
     def start(self) -> str:
         """The command line that starts it, as far as it is known."""
-        own = self.service.start if self.service is not None else ()
-        return " ".join(own or self.parsed.start)
+        return " ".join(self.words)
 
 
 def make_draft(start: Path) -> Draft:
@@ -129,6 +139,7 @@ def make_draft(start: Path) -> Draft:
         profiles=profiles,
         others=others,
         counts_queries=_uses_postgres(application.compose) if application.compose is not None else "postgres" in kinds,
+        compiler=find_compiler(framework.name, application.parsed.image, application.words),
     )
 
 

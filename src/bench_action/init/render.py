@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import yaml
@@ -11,6 +12,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from bench_action.init.draft import Draft, name_profiles
 from bench_action.init.routes.route import Route
+from bench_action.init.runtimes import WARMUP_S, compute_minutes
 
 _IMAGES = {
     "postgres": '{image: "postgres:17", settings: {max_connections: 500}}',
@@ -43,18 +45,20 @@ def render_configuration(draft: Draft) -> str:
             profiles=named[: len(draft.profiles)],
             literal=[(name, route) for name, route in others if route.is_literal],
             parameters=[(name, route) for name, route in others if not route.is_literal],
-            make_profile=_make_profile,
+            make_profile=partial(_make_profile, warmup_s=WARMUP_S if draft.compiler else None),
         )
     )
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
-def render_workflow(configuration: str, env_files: Sequence[tuple[str, str]] = ()) -> str:
+def render_workflow(configuration: str, draft: Draft, env_files: Sequence[tuple[str, str]] = ()) -> str:
     """Render the workflow for pull requests. `configuration`: the path of `bench.yml` in the repository.
 
     `env_files`: files to make before, and the examples that they are copied from.
     """
-    return _make_environment().get_template("benchmark.yml.j2").render(config=configuration, env_files=env_files)
+    minutes = compute_minutes(len(draft.profiles)) if draft.compiler else None
+    template = _make_environment().get_template("benchmark.yml.j2")
+    return template.render(config=configuration, env_files=env_files, compiler=draft.compiler, minutes=minutes)
 
 
 def _make_environment() -> SandboxedEnvironment:
@@ -90,8 +94,9 @@ def _write_text(value: str) -> str:
     return yaml.safe_dump(value, default_style='"', width=10**6, allow_unicode=True).strip()
 
 
-def _make_profile(route: Route) -> Mapping[str, object]:
-    return {"path": route.path, "connections": 64, "threads": 2, "duration": "5s"}
+def _make_profile(route: Route, warmup_s: int | None) -> Mapping[str, object]:
+    warmup = {} if warmup_s is None else {"warmup": f"{warmup_s}s"}
+    return {"path": route.path, "connections": 64, "threads": 2, "duration": "5s", **warmup}
 
 
 def _describe_compose(draft: Draft) -> object:

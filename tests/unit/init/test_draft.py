@@ -309,16 +309,75 @@ def test_compose__profiles_and_files_of_variables(repository: Repository) -> Non
     configuration = render_configuration(draft)
     assert yaml.safe_load(configuration)["compose"] == {"file": "docker/compose.yml", "profiles": ["web", "db"]}
     assert "# docker/.env.dev is needed: `cp docker/.env.dev-sample docker/.env.dev`" in configuration
-    workflow = yaml.safe_load(render_workflow("bench.yml", [("a b/.env", "x")]))
+    workflow = yaml.safe_load(render_workflow("bench.yml", draft, [("a b/.env", "x")]))
     assert [step["run"] for step in workflow["jobs"]["benchmark"]["steps"] if "run" in step] == ["cp x 'a b/.env'"]
 
 
 @pytest.mark.parametrize("config", ["bench.yml", "services/a b/bench.yml"])
-def test_workflow__names_the_configuration(config: str) -> None:
-    workflow = yaml.safe_load(render_workflow(config))
+def test_workflow__names_the_configuration(config: str, repository: Repository) -> None:
+    workflow = yaml.safe_load(render_workflow(config, make_draft(repository(WITH_COMPOSE))))
     (step,) = [step for step in workflow["jobs"]["benchmark"]["steps"] if "bench-action@" in step["uses"]]
     assert step["with"] == {"config": config}
     assert workflow["permissions"] == {"contents": "read", "pull-requests": "write"}
+
+
+@pytest.mark.parametrize(
+    ("image", "command", "compiler"),
+    [
+        ("eclipse-temurin:21-jre", "", "the JVM"),
+        ("amazoncorretto:21-alpine@sha256:0", "", "the JVM"),
+        ("gcr.io/distroless/java21-debian12", "", "the JVM"),
+        ("registry.example:5000/ubi9/openjdk-21-runtime", "", "the JVM"),
+        ("bellsoft/liberica-openjre-alpine:21", "", "the JVM"),
+        ("azul/zulu-openjdk:21", "", "the JVM"),
+        ("payara/micro:6.2025.1", "", "the JVM"),
+        ("debian:trixie", "/usr/bin/java -jar app.jar", "the JVM"),
+        ("alpine", '["sh", "-c", "exec java $JAVA_OPTS -jar /app.jar"]', "the JVM"),
+        ("pypy:3.11-slim", "", "PyPy"),
+        ("debian:trixie", "pypy3 -m app", "PyPy"),
+        ("python:3.13-slim", "gunicorn app", ""),
+        ("node:24", "node javascript.js", ""),
+        ("timbru31/java-node:21", "node server.js", ""),
+        ("ruby:3.4", "", ""),
+        ("scratch", "/app", ""),
+    ],
+)
+def test_profiles__have_a_long_warm_up_if_the_application_is_compiled_while_it_runs(
+    repository: Repository, image: str, command: str, compiler: str
+) -> None:
+    dockerfile = (
+        f"ARG NAME={image}\nARG IMAGE=$NAME\nFROM maven AS build\nARG IMAGE\nFROM ${{IMAGE}} AS base\nFROM base\n"
+    )
+    dockerfile += f"CMD {command}\n"
+    draft = make_draft(repository({"Dockerfile": dockerfile, "requirements.txt": ""}))
+    assert draft.compiler == compiler
+    configuration = render_configuration(draft)
+    (profile,) = yaml.safe_load(configuration)["profiles"].values()
+    assert profile.get("warmup") == ("60s" if compiler else None)
+    assert (f": {compiler} needs up to a minute" in configuration) == bool(compiler)
+    (step,) = [
+        step
+        for step in yaml.safe_load(render_workflow("bench.yml", draft))["jobs"]["benchmark"]["steps"]
+        if "bench-action@" in step["uses"]
+    ]
+    assert step["with"] == {"config": "bench.yml", **({"max-minutes": 9} if compiler else {})}
+
+
+def test_profiles__have_a_long_warm_up_if_compose_replaces_only_the_command_of_java(repository: Repository) -> None:
+    compose = "services: {web: {build: ., command: --server.port=80, ports: [80]}}"
+    files = {"Dockerfile": 'FROM team/base\nENTRYPOINT ["java", "-jar", "app.jar"]', "compose.yml": compose}
+    assert make_draft(repository(files)).compiler == "the JVM"
+    replaced = compose.replace("command", "entrypoint")
+    assert not make_draft(repository({**files, "compose.yml": replaced})).compiler
+
+
+def test_profiles__have_a_long_warm_up_with_spring_boot(repository: Repository) -> None:
+    """Its Dockerfile may start a script in an image of the team's own."""
+    files = {
+        "Dockerfile": "FROM team/base",
+        "pom.xml": "<parent><artifactId>spring-boot-starter-parent</artifactId></parent>",
+    }
+    assert make_draft(repository(files)).compiler == "the JVM"
 
 
 def test_names_from_a_repository__stay_inside_their_comment(repository: Repository) -> None:
