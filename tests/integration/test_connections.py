@@ -15,10 +15,11 @@ from tests.quiet import Quiet
 
 from bench_action.config.baseline import Baseline
 from bench_action.config.load import Project, load_policy
-from bench_action.config.schema import Config
+from bench_action.config.schema import Config, Profile
 from bench_action.engine.protocol import Engine, Handle
 from bench_action.load import agent as program
-from bench_action.load.generator import Agent
+from bench_action.load.generator import Agent, HttpRequest
+from bench_action.load.wrk import build_order
 from bench_action.model.result import Revision
 from bench_action.stack.images import Image
 from bench_action.stack.stack import Stack
@@ -83,6 +84,12 @@ class Threaded(ThreadingHTTPServer, Serving):
     """Serves all connections at the same time."""
 
     daemon_threads = True
+
+
+class ShortBacklog(Threaded):
+    """Accepts nothing for a moment, and holds only a few connections until then."""
+
+    request_queue_size = 4
 
 
 class Fragile(Threaded):
@@ -157,6 +164,18 @@ def verify(
     base = Baseline(project, valid=True, profiles=project.profiles)
     failures = check_connections(cast(Stack, site), project, site.subjects, base, Quiet())
     return site, list(failures)
+
+
+def test_wrk__opens_what_a_short_backlog_has_lost_a_second_later() -> None:
+    profile = Profile(connections=16, threads=1, duration=3)
+    with ShortBacklog(("127.0.0.1", 0), KeepAlive) as server:
+        starting = threading.Timer(0.9, server.serve_forever, kwargs={"poll_interval": 0.01})
+        starting.daemon = True
+        starting.start()
+        tape = HttpRequest.from_config(Handle("", "web", "subject", "127.0.0.1", server.server_port), profile).tape
+        answer = program.wrk(build_order(profile, tape, duration_s=3, parts={}, limit_s=30.0).order)
+        server.shutdown()
+    assert 0 < answer["early"] < answer["live"]
 
 
 CLOSING, KEEPING = (Threaded, Handler), (Threaded, KeepAlive)

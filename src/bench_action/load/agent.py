@@ -13,6 +13,7 @@ import io
 import ipaddress
 import itertools
 import json
+import math
 import os
 import random
 import re
@@ -106,6 +107,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SAMPLE_S = 0.25
+_OPENED_S = 0.5  # a connection that the server's backlog had no place for is tried again after a second
 _MARK_S = 1.0
 _SETTLE_S = 0.05
 _IDLE_CORES = 0.1
@@ -819,6 +821,7 @@ def wrk(order: WrkOrder) -> WrkAnswer:
         "clock_step_s": clock_step_s,
         "live": watcher.peak_connections,
         "open": watcher.peak_open,
+        "early": watcher.early_connections,
         "sampled": prober.seen,
         "memory_mib": watcher.peak_memory_mib,
         "before": before,
@@ -1221,7 +1224,7 @@ class Watcher(threading.Thread):
     """Records peaks while wrk runs, and marks: connections to the server, memory and CPU time of the application.
 
     Those of its companions are added to its own. `peak_open`: with those that the server has closed after its reply,
-    which wrk has not noticed yet.
+    which wrk has not noticed yet. `early_connections`: those within half a second after the first was seen.
     Marks divide wrk's run into parts without ending it: a second run would have to open its connections again.
     """
 
@@ -1236,18 +1239,23 @@ class Watcher(threading.Thread):
         self._wanted = connections
         self._application = list_application(order["parts"])
         self._over = threading.Event()
-        self.peak_connections = self.peak_open = 0
+        self.peak_connections = self.peak_open = self.early_connections = 0
         self.peak_memory_mib: float | None = None
         self.marks: list[MarkRow] = []
 
     def run(self) -> None:
         """Sample until `stop`; connections only until all of them have been seen."""
         began = time.monotonic()
+        early_until = math.inf
         while not self._over.wait(_SAMPLE_S):
             if self.peak_connections < self._wanted:
-                states = self._read_states()
+                states, now = self._read_states(), time.monotonic()
+                if states[_ESTABLISHED] and early_until == math.inf:
+                    early_until = now + _OPENED_S - _SAMPLE_S / 2
                 self.peak_connections = max(self.peak_connections, states[_ESTABLISHED])
                 self.peak_open = max(self.peak_open, states[_ESTABLISHED] + states[_CLOSE_WAIT])
+                if now < early_until:
+                    self.early_connections = self.peak_open
             try:
                 found = [read_usage(part) for part in self._application]
             except PeerError:  # the run of wrk fails with it as well

@@ -346,13 +346,13 @@ class WrkAnswer(TypedDict):
 
     `output` and exit `status` are wrk's, `cpu_s` is its CPU time, `wall_s` its duration by a monotonic clock,
     `clock_step_s` by how much the machine's clock was set in that time, and `live` the peak number of its connections,
-    `open` the same with those that the server has just closed. `sampled`: replies that the agent itself received.
-    `memory_mib`: the application's peak, null if it cannot be read. `before` and `after`: the counters of each part.
-    `idle`: CPU → the share of the time in which it had nothing to do. `marks`: what was read about every second; none
-    if the bytes of other servers cannot be kept apart, or a counter cannot be read. `machines`: address of an agent →
-    what its machine did, and ours (empty), if parts are on several. `histogram`: latency in µs and how many requests
-    took so long, if the load is divided. `cores`: how many CPUs wrk may use. `lateness_s` and `busy` are set by who
-    adds the answers of several agents up.
+    `open` the same with those that the server has just closed, `early` the peak within half a second after the first.
+    `sampled`: replies that the agent itself received. `memory_mib`: the application's peak, null if it cannot be read.
+    `before` and `after`: the counters of each part. `idle`: CPU → the share of the time in which it had nothing to do.
+    `marks`: what was read about every second; none if the bytes of other servers cannot be kept apart, or a counter
+    cannot be read. `machines`: address of an agent → what its machine did, and ours (empty), if parts are on several.
+    `histogram`: latency in µs and how many requests took so long, if the load is divided. `cores`: how many CPUs wrk
+    may use. `lateness_s` and `busy` are set by who adds the answers of several agents up.
     """
 
     output: str
@@ -362,6 +362,7 @@ class WrkAnswer(TypedDict):
     clock_step_s: float
     live: int
     open: int
+    early: int
     sampled: list[SampleRow]
     memory_mib: Optional[float]
     before: PartCounters

@@ -108,6 +108,7 @@ def add_up(answers: Sequence[WrkAnswer], ended_s: Sequence[float], threads: Sequ
         "clock_step_s": max((answer["clock_step_s"] for answer in answers), key=abs),
         "live": sum(answer["live"] for answer in answers),
         "open": sum(answer["open"] for answer in answers),
+        "early": sum(answer["early"] for answer in answers),
         "sampled": [row for answer in answers for row in answer["sampled"]],
         "steal_percent": max(answer["steal_percent"] for answer in answers),
         "marks": [],  # bytes that the others received are not in them

@@ -50,12 +50,13 @@ class Report:
     """The figures of one run of wrk. `duration_s` is by wrk's own clock, `wall_s` by a monotonic one outside of it.
 
     `clock_step_s`: by how much wrk's clock was set while it ran. `connections_open`: `connections_live` with those that
-    the server has just closed. `idle`: CPU → the share of that time in which it had nothing to do. `sampled`: replies
-    that the agent received. `marks`: seconds, bytes received, and the application's CPU time in ms and memory in MiB,
-    about every second. `sent`: how many requests of its tape each of wrk's threads has sent; empty if all requests are
-    the same. `machines`: address of an agent, empty for the load generator's → `idle` of its machine, if there are
-    several. `lateness_s`: how much later than the first the last of several generators began; `busiest`: how busy the
-    busiest of them was, as `compute_generator_busy` has it.
+    the server has just closed; `connections_early`: those within half a second after the first. `idle`: CPU → the share
+    of that time in which it had nothing to do. `sampled`: replies that the agent received. `marks`: seconds, bytes
+    received, and the application's CPU time in ms and memory in MiB, about every second. `sent`: how many requests of
+    its tape each of wrk's threads has sent; empty if all requests are the same. `machines`: address of an agent, empty
+    for the load generator's → `idle` of its machine, if there are several. `lateness_s`: how much later than the first
+    the last of several generators began; `busiest`: how busy the busiest of them was, as `compute_generator_busy` has
+    it.
     """
 
     duration_s: float
@@ -72,6 +73,7 @@ class Report:
     sampled: Sequence[Sample] = ()
     marks: Sequence[MarkRow] = ()
     connections_open: int = 0
+    connections_early: int = 0
     sent: Sequence[int] = ()
     machines: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     lateness_s: float = 0.0
@@ -199,6 +201,7 @@ def parse_report(answer: WrkAnswer, where: str) -> Report:
         latency=_build_latency(figures),
         connections_live=answer["live"],
         connections_open=answer["open"],
+        connections_early=answer["early"],
         generator_cpu_s=answer["cpu_s"],
         steal_percent=max([answer["steal_percent"], *(each["steal_percent"] for each in answer["machines"].values())]),
         idle={int(cpu): share for cpu, share in answer["idle"].items()},

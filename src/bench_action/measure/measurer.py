@@ -15,6 +15,7 @@ from bench_action.load.k6 import LONGEST_S, Turn, TurnError
 from bench_action.load.replies import merge_counts
 from bench_action.measure.limits import LimitError
 from bench_action.measure.objectives import plan_search
+from bench_action.measure.openings import Openings
 from bench_action.measure.rates import (
     find_capacity,
     find_longest_s,
@@ -104,7 +105,7 @@ def measure(
     stopped = _walk(measurer, design.make_blocks(project), hold)
     return Measured(
         tuple(measurer.trials),
-        (*measurer.dropped, *measurer.restless.values()),
+        (*measurer.dropped, *measurer.restless.values(), *measurer.openings.list_warnings()),
         measurer.lost,
         measurer.gone,
         measurer.times,
@@ -176,7 +177,8 @@ class Measurer:
     `rate_warmup_s`, `step_warmup_s`: how long k6 sends requests before those that are measured.
     `dropped`: what became of blocks that a subject did not survive. `lost`: variant → how its base ended when it was
     loaded alone, which leaves it out of the rest. `gone`: the same of head, if others are left to measure. `restless`:
-    subject → a warning that it never came to rest. `times`: phase and pair → seconds of each block.
+    subject → a warning that it never came to rest. `openings`: whose connections were late. `times`: phase
+    and pair → seconds of each block.
     """
 
     stack: Stack
@@ -195,6 +197,7 @@ class Measurer:
     lost: dict[str, StackError] = field(default_factory=dict)
     gone: dict[str, StackError] = field(default_factory=dict)
     restless: dict[str, RunWarning] = field(default_factory=dict)
+    openings: Openings = field(default_factory=Openings)
     times: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     _experience: Experience = field(default_factory=Experience)
     _warmed_alone_s: float = 0.0
@@ -331,7 +334,11 @@ class Measurer:
             case "slo":
                 return self._search([place], [subject], profile, place.cell)
             case _:
-                return [run_capacity_trial(self.stack, place, subject, profile, self.generator_cores)]
+                return [self._load_alone(place, subject, profile)]
+
+    def _load_alone(self, place: TrialPlan, subject: Subject, profile: Profile) -> Trial:
+        cores = self.generator_cores
+        return run_capacity_trial(self.stack, place, subject, profile, cores, openings=self.openings)
 
     def _run_turn(self, place: TrialPlan, subject: Subject, profile: Profile, base: Cell) -> Trial:
         """Load a subject for one turn at a fixed rate; a share is one of the capacity of `base`."""
@@ -505,7 +512,8 @@ class Measurer:
             loaded = [pair.tracks[place.track][place.cell] for place in places]
             match block.phase:
                 case "duet":
-                    trials += run_duet_trials(self.stack, places, loaded, profile, self._wrk_cores(placement))
+                    cores = self._wrk_cores(placement)
+                    trials += run_duet_trials(self.stack, places, loaded, profile, cores, openings=self.openings)
                 case "rate":
                     trials.append(self._run_turn(places[0], loaded[0], profile, pair.base))
                 case "slo":
@@ -513,7 +521,7 @@ class Measurer:
                 case "latency":
                     trials += run_latency_trials(self.stack, places, loaded, profile)
                 case _:
-                    trials.append(run_capacity_trial(self.stack, places[0], loaded[0], profile, self.generator_cores))
+                    trials.append(self._load_alone(places[0], loaded[0], profile))
             self._settle(*loaded)
         for trial in trials:
             self._keep(trial)

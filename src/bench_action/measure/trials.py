@@ -25,6 +25,7 @@ from bench_action.load.tape import count_sent, cut_count, cut_routes
 from bench_action.load.validity import Circumstances, compute_generator_busy, judge
 from bench_action.load.wrk import Report, parse_report
 from bench_action.measure.limits import Strain, require_within_limits
+from bench_action.measure.openings import Openings
 from bench_action.model.machine import Usage
 from bench_action.model.result import Errors, Latency, Mark, Replies, Trial, WarmUp, Work
 from bench_action.model.warning import Code, RunWarning
@@ -36,6 +37,7 @@ from bench_action.stack.readiness import require_alive
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
 
+_USES_APART = 8  # slices in turn of one restart; a slice that is taken again sends other serial numbers
 CHECK_S = 0.5  # how often, during a trial, containers are checked to be alive and connections to the database counted
 _SETTLE_S = 1.0
 _COUNT_S, _ROUTE_S = 60.0, 10.0  # for a count, and for each request of a mix at least: a slow one is sent less often
@@ -85,6 +87,7 @@ class TrialPlan:
 class LoadRun:
     """One run of wrk, and what was seen in that time. `usage`: what each part used over wrk's own window.
 
+    `work`: what the subject did meanwhile, None if it was not counted.
     `host_busy`: what each machine does → the share of time in which its CPUs were busy, if there are several.
     """
 
@@ -93,6 +96,7 @@ class LoadRun:
     memory_mib: float | None
     db_connections: int
     host_busy: Mapping[str, float] = field(default_factory=dict)
+    work: Work | None = None
 
     def measure_strain(self, subject: Subject) -> Strain:
         """Sum up what it did to a subject."""
@@ -132,13 +136,13 @@ def load_alone(
 
     `number`: how often the subject was loaded since its restart.
     """
-    watch = Watch(stack, subject)
+    before, watch = read_work(subject), Watch(stack, subject)
     load = subject.order_load(profile, duration_s, number)
     answer = stack.agent.wrk(load, watch, CHECK_S)
     require_alive(stack.engine)
     run = _build_load_run(stack, answer, where, watch.peak)
     require_within_limits(stack.engine, [run.measure_strain(subject)])
-    return run
+    return replace(run, work=count_work(before, read_work(subject)))
 
 
 def load_together(
@@ -154,33 +158,52 @@ def load_together(
     return runs
 
 
-def run_capacity_trial(stack: Stack, place: TrialPlan, subject: Subject, profile: Profile, cores: int) -> Trial:
-    """Load one subject alone, and count the work that it does meanwhile. `cores`: those that wrk has."""
-    before = read_work(subject)
+def run_capacity_trial(
+    stack: Stack, place: TrialPlan, subject: Subject, profile: Profile, cores: int, *, openings: Openings
+) -> Trial:
+    """Load one subject alone, and count the work that it does meanwhile. `cores`: those that wrk has.
+
+    A slice of a pair is longer if connections of one of the two are late, and is taken again if it is the first that
+    shows it.
+    """
     duration_s = place.step.slice_s or profile.duration
-    number = place.step.position if place.block.pair else place.block.number
-    run = load_alone(stack, subject, profile, duration_s, str(place.cell), number=number)
-    work = count_work(before, read_work(subject))
-    return _build_load_trial(place, subject, profile, run, work=work, cores=cores)
+    pair = place.block.pair
+    spare_s = openings.find_spare_s([pair.base, pair.head]) if pair else 0
+    number = place.step.position if pair else place.block.number
+    run = load_alone(stack, subject, profile, duration_s + spare_s, str(place.cell), number=number)
+    openings.note(place.cell, subject, profile, run.report)
+    late_s = openings.find_spare_s([place.cell]) if pair and not spare_s and not profile.adds_data else 0
+    if late_s and run.report.connections_live < profile.connections:
+        stack.agent.settle([subject.handle.part], _SETTLE_S)
+        again = number + _USES_APART
+        run = load_alone(stack, subject, profile, duration_s + late_s, str(place.cell), number=again)
+        openings.note(place.cell, subject, profile, run.report)
+    return _build_load_trial(place, subject, profile, run, cores=cores)
 
 
 def run_duet_trials(
-    stack: Stack, places: Sequence[TrialPlan], subjects: Sequence[Subject], profile: Profile, cores: int
+    stack: Stack,
+    places: Sequence[TrialPlan],
+    subjects: Sequence[Subject],
+    profile: Profile,
+    cores: int,
+    *,
+    openings: Openings,
 ) -> list[Trial]:
     """Load the subjects of all tracks at the same time. Their work is counted exactly, in the trials for that."""
     names = [str(place.cell) for place in places]
     number = places[0].block.number
     runs = load_together(stack, subjects, profile, places[0].step.slice_s, names, number=number)
+    for place, subject, run in zip(places, subjects, runs, strict=True):
+        openings.note(place.cell, subject, profile, run.report)
     return [
-        _build_load_trial(place, subject, profile, run, work=None, cores=cores)
+        _build_load_trial(place, subject, profile, run, cores=cores)
         for place, subject, run in zip(places, subjects, runs, strict=True)
     ]
 
 
-def _build_load_trial(
-    place: TrialPlan, subject: Subject, profile: Profile, run: LoadRun, *, work: Work | None, cores: int
-) -> Trial:
-    """Build a trial from one run of wrk. `work`: None if it could not be counted."""
+def _build_load_trial(place: TrialPlan, subject: Subject, profile: Profile, run: LoadRun, *, cores: int) -> Trial:
+    """Build a trial from one run of wrk."""
     report = recount_errors(run.report, profile.expect)
     if not subject.keeps_open(place.cell.profile):
         report = report.without_keep_alive()
@@ -197,8 +220,8 @@ def _build_load_trial(
         connections_live=report.connections_live,
         generator_busy=compute_generator_busy(report, profile, cores),
         cpu_ms=_get_cpu_ms(run.usage) | {"generator": report.generator_cpu_s * 1000},
-        work=work or NO_WORK,
-        work_known=work is not None,
+        work=run.work or NO_WORK,
+        work_known=run.work is not None,
         db_connections_peak=run.db_connections,
         memory_peak_mib=run.memory_mib,
         service_memory_mib={

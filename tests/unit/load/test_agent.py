@@ -605,6 +605,23 @@ def test_watcher__keeps_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
     assert watcher.peak_memory_mib is None
 
 
+def test_watcher__knows_how_many_connections_were_open_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent, "_SAMPLE_S", 0.001)
+    monkeypatch.setattr(agent, "_OPENED_S", 0.01)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        watcher = watch(server.getsockname()[1], 2)
+        with closing(socket.create_connection(server.getsockname())):
+            watcher.start()
+            while not watcher.peak_connections:
+                assert watcher.is_alive()
+            time.sleep(0.05)
+            with closing(socket.create_connection(server.getsockname())):
+                while watcher.peak_connections < 2:
+                    assert watcher.is_alive()
+        watcher.stop()
+    assert watcher.early_connections == 1
+
+
 def test_watcher__counts_connections_that_the_server_has_closed_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent, "_SAMPLE_S", 0.001)
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -47,6 +47,7 @@ WRK = {
     "clock_step_s": 0.0,
     "live": 1,
     "open": 1,
+    "early": 1,
     "sampled": [[200, 40, "", "8f43", 0]],
     "memory_mib": None,
     "before": {"application": COUNTERS, "db": None},

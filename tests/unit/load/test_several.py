@@ -20,7 +20,15 @@ LATENCY = dict.fromkeys(("mean_us", "stdev_us", "min_us", "max_us", "p50_us", "p
 def make_answer(values: list[int], *, duration_s: float, wall_s: float = 2.0, live: int = 8, **changes: Any) -> Any:
     counts = {value: values.count(value) for value in set(values)}
     line = LINE | LATENCY | {"requests": len(values), "bytes": 10 * len(values), "duration_us": round(1e6 * duration_s)}
-    figures = {"status": 0, "cpu_s": 0.5, "wall_s": wall_s, "clock_step_s": 0.0, "live": live, "open": live}
+    figures = {
+        "status": 0,
+        "cpu_s": 0.5,
+        "wall_s": wall_s,
+        "clock_step_s": 0.0,
+        "live": live,
+        "open": live,
+        "early": live,
+    }
     parts: dict[str, Any] = {
         "sampled": [],
         "memory_mib": None,

@@ -51,6 +51,7 @@ def answer(output: str, **changes: Any) -> Any:
         "clock_step_s": 0.0,
         "live": 500,
         "open": 500,
+        "early": 500,
         "steal_percent": 0.5,
         "idle": {"0": 0.25},
         "machines": {},

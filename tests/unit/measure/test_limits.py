@@ -111,7 +111,7 @@ def measure(
     """Measure each subject alone, twice; the trials of `failing` fail until the subject is stopped."""
     taken: list[str] = []
 
-    def take(_stack: object, place: TrialPlan, subject: Subject, *_: object) -> Trial:
+    def take(_stack: object, place: TrialPlan, subject: Subject, *_: object, **_options: object) -> Trial:
         if subject.name in failing:
             raise failing[subject.name]
         taken.append(f"{place.block.phase} {subject.name}")

@@ -50,7 +50,7 @@ def walk(monkeypatch: pytest.MonkeyPatch, code: Code | None, pair: Pair = PAIR) 
     places: list[TrialPlan] = []
 
     def take(kind: str) -> Any:
-        def trial(_stack: object, place: TrialPlan, *_: object) -> Trial:
+        def trial(_stack: object, place: TrialPlan, *_: object, **_options: object) -> Trial:
             places.append(place)
             taken.append(f"{place.block.phase} {place.block.number} {place.cell}")
             doubts = (warn(code),) if kind == "count" and place.cell == BAD and code else ()

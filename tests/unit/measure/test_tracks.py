@@ -102,7 +102,9 @@ def test_measurer__loads_the_subjects_of_all_tracks_at_once_and_latency_in_the_f
 ) -> None:
     loads: list[tuple[str, list[str], list[str]]] = []
 
-    def load(_stack: object, places: Sequence[TrialPlan], subjects: Sequence[Any], *_: object) -> list[Trial]:
+    def load(
+        _stack: object, places: Sequence[TrialPlan], subjects: Sequence[Any], *_: object, **_options: object
+    ) -> list[Trial]:
         names = [f"{place.cell.revision} {place.track}" for place in places]
         warmed = [f"{place.warm_up.duration_s:g}" if place.warm_up else "" for place in places]
         loads.append((places[0].block.phase, names, warmed))

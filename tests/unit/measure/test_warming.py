@@ -218,7 +218,7 @@ def measure(
     def count(_stack: object, place: TrialPlan, *_: object) -> Trial:
         return make_count("web", warm_up=place.warm_up)
 
-    def pair(_stack: object, places: Sequence[TrialPlan], *_: object) -> list[Trial]:
+    def pair(_stack: object, places: Sequence[TrialPlan], *_: object, **_options: object) -> list[Trial]:
         phase = places[0].block.phase
         return [make_trial("web", phase=phase, side=each.cell.revision, warm_up=each.warm_up) for each in places]
 
