@@ -118,9 +118,11 @@ def test_example__is_measured_by_the_workflow_that_the_others_have(example: Exam
         "org/bench-action",
         "actions/upload-artifact",
     ]
-    assert file.read_text(encoding="utf-8") == next(iter(EXAMPLES.values())).folder.joinpath(
-        ".github/workflows/benchmark.yml"
-    ).read_text(encoding="utf-8")
+    long = "        with:\n          max-minutes: 9 # the JVM needs a long warm-up in each block\n"
+    text = file.read_text(encoding="utf-8")
+    assert (long in text) == (example.name == "jvm")
+    first = next(iter(EXAMPLES.values())).folder / ".github" / "workflows" / "benchmark.yml"
+    assert text.replace(long, "") == first.read_text(encoding="utf-8")
 
 
 def test_example__is_based_on_images_that_the_tests_can_get(example: Example) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench_action.git.worktree import WorkTree
 from bench_action.init.draft import Draft, find_place, make_draft
-from bench_action.init.render import render_configuration, render_workflow
+from bench_action.init.render import compute_minutes, render_configuration, render_workflow
 from bench_action.model.errors import InputError
 from bench_action.model.wording import plural
 
@@ -85,9 +85,14 @@ def describe(initial: Initial, written: Sequence[Path]) -> list[str]:
         f"Read {config} and correct what is wrong. Then:",
         f"  bench-action check{argument} --up",
         "      start the stack once, and try each request",
-        f"  bench-action run{argument} --baseline {base} --rules head",
+        f"  bench-action run{argument} --baseline {base} --rules head{_limit(initial.draft)}",
         f"      compare your working tree with {base}; without --rules head, once {base} has {config} too",
     ]
+
+
+def _limit(draft: Draft) -> str:
+    minutes = compute_minutes(draft)
+    return f" --preset ci --max-minutes {minutes}" if minutes else ""
 
 
 def _summarise(draft: Draft) -> str:

@@ -77,7 +77,7 @@ def _apply(stage: Dockerfile, kind: str, value: str, arguments: dict[str, str]) 
 
 
 def _fill(text: str, known: Mapping[str, str]) -> str:
-    """Put in the values of variables; where they have none, their defaults."""
+    """Put in the values of variables; if they have none, their defaults."""
     return _VARIABLE.sub(lambda match: known.get(match[1]) or match[2] or "", text)
 
 

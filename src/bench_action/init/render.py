@@ -12,12 +12,13 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from bench_action.init.draft import Draft, name_profiles
 from bench_action.init.routes.route import Route
-from bench_action.init.runtimes import WARMUP_S, compute_minutes
+from bench_action.init.runtimes import WARMUP_S
 
 _IMAGES = {
     "postgres": '{image: "postgres:17", settings: {max_connections: 500}}',
     "redis": '{image: "redis:8"}',
 }
+_MINUTES_AROUND, _MINUTES_OF_A_PROFILE = 3, 6  # eight blocks of the JVM take 7 minutes, five take 4.5
 _NAMES = {
     "mysql": "MySQL",
     "mongo": "MongoDB",
@@ -51,12 +52,17 @@ def render_configuration(draft: Draft) -> str:
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
+def compute_minutes(draft: Draft) -> int:
+    """Compute the longest time in minutes for pairs that need a long warm-up in each block; 0 for others."""
+    return _MINUTES_AROUND + _MINUTES_OF_A_PROFILE * len(draft.profiles) if draft.compiler else 0
+
+
 def render_workflow(configuration: str, draft: Draft, env_files: Sequence[tuple[str, str]] = ()) -> str:
     """Render the workflow for pull requests. `configuration`: the path of `bench.yml` in the repository.
 
     `env_files`: files to make before, and the examples that they are copied from.
     """
-    minutes = compute_minutes(len(draft.profiles)) if draft.compiler else None
+    minutes = compute_minutes(draft)
     template = _make_environment().get_template("benchmark.yml.j2")
     return template.render(config=configuration, env_files=env_files, compiler=draft.compiler, minutes=minutes)
 

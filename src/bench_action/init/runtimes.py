@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 WARMUP_S = 60  # at most: the example on a JVM takes 37 to 44 s (docs/how-it-decides.md)
-_MINUTES_AROUND, _MINUTES_OF_A_PROFILE = 3, 6  # eight blocks of the JVM take 7 minutes, five take 4.5
 
 # the last part of an image's name, or the last two
 _JVM_IMAGE = (
@@ -14,7 +13,7 @@ _JVM_IMAGE = (
     "maven|gradle|clojure|sbt|jruby|azul/.*|sbtscala/.*"
 )
 _COMPILERS = {  # runtime → its images and its programs
-    "the JVM": (_JVM_IMAGE, r"java|catalina\.sh|mvnw?|gradlew?|lein|sbt"),
+    "the JVM": (_JVM_IMAGE, r"java|catalina\.sh|mvnw?|gradlew?|lein|sbt|jruby|clojure|clj"),
     "PyPy": ("pypy", r"pypy3?(?:\.\d+)?"),
 }
 
@@ -26,13 +25,8 @@ def find_compiler(framework: str, image: str, start: Sequence[str]) -> str:
     """
     parts = re.sub(r"(?:@|:[^/]*$).*", "", image.lower()).split("/")
     names = [parts[-1], "/".join(parts[-2:])]
-    programs = [PurePosixPath(part).name for word in start for part in re.split(r"[\s;&|]+", word)]
+    programs = [PurePosixPath(part).name for word in start for part in re.split(r"[\s;&|'\"]+", word)]
     for runtime, (images, program) in _COMPILERS.items():
         if any(re.fullmatch(images, name) for name in names) or any(re.fullmatch(program, name) for name in programs):
             return runtime
     return "the JVM" if framework == "Spring Boot" else ""
-
-
-def compute_minutes(profiles: int) -> int:
-    """Compute the longest time in minutes for pairs that need a long warm-up in each block."""
-    return _MINUTES_AROUND + _MINUTES_OF_A_PROFILE * profiles

@@ -1251,7 +1251,7 @@ class Watcher(threading.Thread):
             if self.peak_connections < self._wanted:
                 states, now = self._read_states(), time.monotonic()
                 if states[_ESTABLISHED] and early_until == math.inf:
-                    early_until = now + _OPENED_S - _SAMPLE_S / 2
+                    early_until = now + _OPENED_S + _SAMPLE_S / 2
                 self.peak_connections = max(self.peak_connections, states[_ESTABLISHED])
                 self.peak_open = max(self.peak_open, states[_ESTABLISHED] + states[_CLOSE_WAIT])
                 if now < early_until:

@@ -163,21 +163,20 @@ def run_capacity_trial(
 ) -> Trial:
     """Load one subject alone, and count the work that it does meanwhile. `cores`: those that wrk has.
 
-    A slice of a pair is longer if connections of one of the two are late, and is taken again if it is the first that
-    shows it.
+    A short one that ends without all connections is taken again, and lasts longer from then on, for both of a pair.
     """
     duration_s = place.step.slice_s or profile.duration
     pair = place.block.pair
-    spare_s = openings.find_spare_s([pair.base, pair.head]) if pair else 0
+    cells = [pair.base, pair.head] if pair else [place.cell]
+    spare_s = openings.find_spare_s(cells, duration_s)
     number = place.step.position if pair else place.block.number
     run = load_alone(stack, subject, profile, duration_s + spare_s, str(place.cell), number=number)
     openings.note(place.cell, subject, profile, run.report)
-    late_s = openings.find_spare_s([place.cell]) if pair and not spare_s and not profile.adds_data else 0
-    if late_s and run.report.connections_live < profile.connections:
+    late_s = 0 if spare_s or profile.adds_data else openings.find_spare_s(cells, duration_s)
+    if late_s:
         stack.agent.settle([subject.handle.part], _SETTLE_S)
         again = number + _USES_APART
         run = load_alone(stack, subject, profile, duration_s + late_s, str(place.cell), number=again)
-        openings.note(place.cell, subject, profile, run.report)
     return _build_load_trial(place, subject, profile, run, cores=cores)
 
 

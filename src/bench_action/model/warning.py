@@ -166,8 +166,8 @@ _ADVICE = {
     "a time (`--variant`), or use a machine with more memory.",
     Code.CONNECTIONS_CHOSEN: "Development servers, and applications whose requests share one connection to a "
     "database, hold few. Use the server that you deploy, or name `profiles` with the `connections` that you expect.",
-    Code.CONNECTIONS_LATE: "Its backlog is probably shorter than `connections`: some wait for a second, those of "
-    "clients as well. Raise it, or lower `connections`.",
+    Code.CONNECTIONS_LATE: "Its backlog is probably shorter than `connections`: some connections open a second late, "
+    "for real clients too. Raise it, or lower `connections`.",
     Code.NO_COUNTERS: "CPU and memory of the containers are missing, so warm-ups were as short as possible. Requests/s "
     "and latencies are not affected.",
     Code.K6_SATURATED: "k6 was the bottleneck, not the application. Lower `rate`, let the script do less, or use a "

@@ -32,7 +32,7 @@ _ALONE = (
     "Variants were measured alone, one after the other: that shows large differences, and does not prove a small one."
 )
 _SWAPPED = "restarted for each block, in slots that they swapped at random"
-_IN_TURNS = f"Base and head were loaded in turns of a second, {_SWAPPED}."
+_IN_TURNS = f"Base and head were loaded in short turns, {_SWAPPED}."
 _LATENCY = "Latency was measured with one connection to each of the two, in turns of five requests."
 _PAIRED = (
     "Each slot has its own services: databases are copied from a template, and Redis is emptied.",

@@ -332,6 +332,7 @@ def test_workflow__names_the_configuration(config: str, repository: Repository) 
         ("azul/zulu-openjdk:21", "", "the JVM"),
         ("payara/micro:6.2025.1", "", "the JVM"),
         ("debian:trixie", "/usr/bin/java -jar app.jar", "the JVM"),
+        ("alpine", '["sh", "-c", "exec \\"$JAVA_HOME/bin/java\\" -jar /app.jar"]', "the JVM"),
         ("alpine", '["sh", "-c", "exec java $JAVA_OPTS -jar /app.jar"]', "the JVM"),
         ("pypy:3.11-slim", "", "PyPy"),
         ("debian:trixie", "pypy3 -m app", "PyPy"),

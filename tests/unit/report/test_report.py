@@ -340,8 +340,8 @@ def test_make_view__says_how_long_warm_ups_took_if_that_is_unusual() -> None:
     [
         (make_duet(1), ("at the same time on one CPU, ", "A duet cannot see"), ("in turns of",)),
         (make_duet(1, track=1), ("at the same time on one CPU for each duet, ",), ("in turns of",)),
-        (make_turns(1), ("loaded in turns of a second",), ("at the same time", "A duet", "one connection to each")),
-        ([*make_duet(1), *make_latency(1)], ("at the same time", "one connection to each"), ("turns of a second",)),
+        (make_turns(1), ("loaded in short turns",), ("at the same time", "A duet", "one connection to each")),
+        ([*make_duet(1), *make_latency(1)], ("at the same time", "one connection to each"), ("short turns",)),
         ([make_trial()], (), ("slots", "Interim analyses", "A duet")),
     ],
 )
