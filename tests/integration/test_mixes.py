@@ -140,9 +140,9 @@ def test_warm__goes_on_in_its_tape_when_it_connects_again(
         load = order(profile, tape, counted=True)
         pidfile.write_text(str(os.getpid()))
         orders = [{**load.order, "parts": {"application": f"pidfile:{pidfile}"}}]
-        answer = agent.obey({"op": "warm", "orders": orders, "least_s": 3.0, "most_s": 20.0})
+        answer = agent.obey({"op": "warm", "orders": orders, "least_s": 5.0, "most_s": 20.0})
         (run,) = require_shape(as_sent(answer), WarmAnswer)["runs"]
-    assert len(run["ends"]) > 2
+    assert len(run["ends"]) > 1
     serials = read_serials(server)
     assert len(serials) == len(set(serials)) > 100
     assert {name(find_message(tape, serial, threads)) for serial in serials} == {"POST /cart"}
