@@ -151,7 +151,7 @@ def test_baseline__the_same_code_runs_in_duets_and_is_no_alarm(tool: Tool, todo:
     views.write_text(views.read_text(encoding="utf-8") + "\n# nothing\n", encoding="utf-8")
     commit(todo)
 
-    finished = tool.run("--preset", "ci", "--max-minutes", "0.5", "--baseline", base)
+    finished = tool.run("--preset", "ci", "--max-minutes", "0.75", "--baseline", base)
 
     assert finished.status == 0, finished.stderr
     result = finished.result
