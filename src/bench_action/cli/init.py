@@ -91,6 +91,7 @@ def describe(initial: Initial, written: Sequence[Path]) -> list[str]:
 
 
 def _limit(draft: Draft) -> str:
+    """Give a run the time that long warm-ups need; empty for others."""
     minutes = compute_minutes(draft)
     return f" --preset ci --max-minutes {minutes}" if minutes else ""
 

@@ -87,7 +87,7 @@ class TrialPlan:
 class LoadRun:
     """One run of wrk, and what was seen in that time. `usage`: what each part used over wrk's own window.
 
-    `work`: what the subject did meanwhile, None if it was not counted.
+    `work`: what the subject did in that time, None if it was not counted.
     `host_busy`: what each machine does → the share of time in which its CPUs were busy, if there are several.
     """
 
@@ -161,7 +161,7 @@ def load_together(
 def run_capacity_trial(
     stack: Stack, place: TrialPlan, subject: Subject, profile: Profile, cores: int, *, openings: Openings
 ) -> Trial:
-    """Load one subject alone, and count the work that it does meanwhile. `cores`: those that wrk has.
+    """Load one subject alone, and count the work that it does under load. `cores`: those that wrk has.
 
     A short one that ends without all connections is taken again, and lasts longer from then on, for both of a pair.
     """

@@ -89,11 +89,11 @@ class DataVolumes:
         for number in range(targets):
             for at in range(paths):
                 copy = ["cp", "--archive", f"{_FROM}/{at}/.", f"{_TO}/{number}/{at}"]
-                try:
-                    with translate_errors(_PROBLEM):
+                with translate_errors(_PROBLEM):
+                    try:
                         status, output = run_program(self._client.api, str(keeper.id), copy, "of a database", _COPY_S)
-                except StackError as error:
-                    raise StackError(_PROBLEM, cause=error.cause or error.what, advice=_ADVICE) from error
+                    except StackError as error:
+                        raise StackError(_PROBLEM, cause=error.what, advice=_ADVICE) from error
                 if status:
                     cause = output.strip() or f"cp exited with status {status}"
                     raise StackError(_PROBLEM, cause=cause, advice=_ADVICE)
