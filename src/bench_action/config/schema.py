@@ -787,7 +787,7 @@ class Profile(Request):
     @model_validator(mode="after")
     def _objective_has_a_beginning(self) -> Self:
         if self.is_script and self.rate is None and self.slo is not None:
-            raise ValueError("`slo` needs a `rate` with `k6`, such as `50/s`: the one to begin with")
+            raise ValueError("`slo` needs a `rate` with `k6`, such as `50/s`: it begins at 75 % of that")
         return self
 
     @model_validator(mode="after")
