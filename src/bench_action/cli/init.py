@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench_action.git.worktree import WorkTree
-from bench_action.init.draft import Draft, find_place, make_draft
+from bench_action.init.application import find_place
+from bench_action.init.draft import Draft, make_draft
 from bench_action.init.render import compute_minutes, render_configuration, render_workflow
 from bench_action.model.errors import InputError
 from bench_action.model.wording import plural
@@ -81,7 +82,11 @@ def describe(initial: Initial, written: Sequence[Path]) -> list[str]:
     return [
         *lines,
         "",
-        *(f"First: cp {example} {file}" for file, example in _name_env_files(initial.draft, initial.top)),
+        *(
+            f"First: cp {example} {file}"
+            for file, example in _name_env_files(initial.draft, initial.top)
+            if not (initial.top / file).exists()
+        ),
         f"Read {config} and correct what is wrong. Then:",
         f"  bench-action check{argument} --up",
         "      start the stack once, and try each request",
@@ -99,7 +104,9 @@ def _limit(draft: Draft) -> str:
 def _summarise(draft: Draft) -> str:
     """Say in one line what was found."""
     built = (
-        f"service {draft.variant} of {draft.compose}" if draft.build is None else f"the Dockerfile in {draft.build[0]}"
+        f"service {draft.variant} of {draft.compose[0]}"
+        if draft.build is None
+        else f"the Dockerfile in {draft.build[0]}"
     )
     framework = f"{draft.framework}, " if draft.framework != "unknown" else ""
     found = plural(len(draft.profiles), "profile")

@@ -84,6 +84,7 @@ _TOOLS = re.compile(
     r"portainer(-ce)?|watchtower|dozzle|prometheus|grafana|cadvisor|node[-_]exporter|postgres[-_]exporter|redis[-_]exporter|"
     r"promtail|swagger-ui|cloudbeaver|sqlpad|kafdrop|kafka-ui|cerebro|kibana|chronograf|certbot|cloudflared|ngrok)"
 )
+_MAIL_CATCHERS = re.compile(r"mail(hog|pit|dev|catcher|trap|crab|slurper)|smtp4dev|greenmail|inbucket|papercut")
 _WEB_SERVERS = re.compile(
     r"(.*/)?(nginx|nginx-unprivileged|nginx-proxy|openresty|caddy|traefik|haproxy|httpd|envoy|varnish|angie|apache2?)"
 )
@@ -93,6 +94,11 @@ _KEEPS_NOTHING = re.compile(r"rabbitmq|memcached|mail|smtp|nats|zipkin|jaeger|ot
 def is_tool(image: str) -> bool:
     """Whether an image is a tool of developers, such as pgAdmin."""
     return _TOOLS.fullmatch(split_image(image)) is not None
+
+
+def is_for_developers(name: str) -> bool:
+    """Whether a service of this name is for developers, also if it is built here: a tool, or one that catches mail."""
+    return is_tool(name) or _MAIL_CATCHERS.fullmatch(name.lower()) is not None
 
 
 def is_web_server(image: str) -> bool:

@@ -1,7 +1,7 @@
 """Find the compose file, and in it the service that is measured. `docker compose config` reads the rest."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,13 +9,15 @@ from typing import Any
 
 import yaml
 
+from bench_action.config.compose.find import OVERRIDES
 from bench_action.config.compose.parse import ComposeService as ParsedService
-from bench_action.config.compose.parse import parse_service
-from bench_action.config.compose.roles import find_danger, list_applications
+from bench_action.config.compose.parse import Mount, parse_service
+from bench_action.config.compose.roles import find_danger, find_front, list_applications
 from bench_action.config.documents import Loader, check_document
-from bench_action.config.kinds import SQL_KINDS, guess_kind
+from bench_action.config.kinds import SQL_KINDS, find_usual_port, guess_kind, is_tool, is_web_server, split_image
 from bench_action.config.paths import find_problem
-from bench_action.config.schema import COMPOSE_FILES
+from bench_action.config.schema import COMPOSE_FILES, parse_environment
+from bench_action.init.envfiles import find_example, read_variables
 
 INITIAL_DATA = "docker-entrypoint-initdb.d"  # whose files the official images of databases run
 _FOLDERS = ("", "docker", "deploy", "deployment", ".docker", "infra")
@@ -26,7 +28,8 @@ _FOR_DEVELOPERS = tuple(
     for name in ("docker-compose", "compose")
     for ending in ("yml", "yaml")
 )
-_VARIABLE = re.compile(r"\$\$|\$\{(\w+)(?::?[-?+]([^}]*))?\}|\$(\w+)")
+_VARIABLE = re.compile(r"\$\$|\$\{(\w+)(?::?([-?+])([^}]*))?\}|\$(\w+)")
+_REPLACED = frozenset({"command", "entrypoint", "test"})  # lists that an override file replaces as a whole
 # what the parser raises for a service that compose would refuse
 _REFUSED = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
 # of two services that answer requests, these are probably pages of another kind
@@ -74,18 +77,46 @@ class ComposeService:
 
 @dataclass(frozen=True, slots=True)
 class ComposeFile:
-    """A compose file. `path`: relative to the repository. `problem`: why it could not be read."""
+    """A compose file. `path`: relative to the repository. `problem`: why it could not be read.
+
+    `override`: the file next to it that is read as well; empty if it is not needed. `required`: variables that it needs
+    and that no `.env` sets. `example`: of that file; empty without one.
+    """
 
     path: str
     services: tuple[ComposeService, ...] = ()
     problem: str = ""
+    override: str = ""
+    required: frozenset[str] = frozenset()
+    example: str = ""
+
+    @property
+    def parsed(self) -> dict[str, ParsedService]:
+        """Its services, as a run reads them."""
+        return {service.name: service.parsed for service in self.services}
+
+    def find_front(self, service: ComposeService) -> ComposeService | None:
+        """Find the web server that a service is measured through, as it speaks no HTTP; None if it needs none."""
+        with suppress(*_REFUSED):
+            if front := find_front(service.parsed, self.parsed):
+                return next(each for each in self.services if each.name == front.name)
+        return None
+
+    def find_published(self, names: Collection[str]) -> ComposeService | None:
+        """Find a service that runs a published image of the application with one of these names, in small letters."""
+        for service in self.services:
+            image = split_image(service.parsed.image)
+            if service.parsed.danger or is_tool(image) or is_web_server(image) or find_usual_port(image) is not None:
+                continue
+            if image.rpartition("/")[2].lower() in names and service.parsed.ports:
+                return service
+        return None
 
     def choose(self) -> tuple[ComposeService | None, str]:
         """Choose the service that is built and answers requests; also return what to say if others could be meant."""
-        parsed = {service.name: service.parsed for service in self.services}
         named: list[str] = []
         with suppress(*_REFUSED):
-            named = [service.name for service in list_applications(parsed)]
+            named = [service.name for service in list_applications(self.parsed)]
         built = [service for service in self.services if service.parsed.build is not None]
         likely = [service for service in built if service.name in named] or built
         likely = [service for service in likely if not _PAGES.fullmatch(service.name)] or likely
@@ -94,19 +125,16 @@ class ComposeFile:
         others = [service.name for service in likely[1:]]
         return likely[0], f"{', '.join(others)} could be meant as well" if others else ""
 
-    def mounts_in_image(self, file: Path, folder: Path) -> bool:
-        """Whether a file is mounted in a service that is not built, alone or with a folder of data, to be read there.
-
-        `folder`: the repository's.
-        """
-        place, file = (folder / self.path).parent, file.resolve()
+    def mounts_in_image(self, file: Path) -> bool:
+        """Whether a file is mounted in a service that is not built, alone or with a folder of data, to be read."""
+        file = file.resolve()
         for service in (each for each in self.services if each.parsed.build is None):
             database = guess_kind(service.parsed.image) in SQL_KINDS
             for mount in service.parsed.mounts:
-                # without compose, a relative path looks like the name of a volume
-                source = (place / mount.source).resolve() if mount.type == "bind" or mount.source[:1] == "." else None
                 data = database or INITIAL_DATA in mount.target
-                if source is not None and (file == source or (data and file.is_relative_to(source))):
+                if mount.type == "bind" and (
+                    file == Path(mount.source) or (data and file.is_relative_to(mount.source))
+                ):
                     return True
         return False
 
@@ -125,26 +153,95 @@ def find_compose_file(folder: Path) -> Path | None:
 
 
 def read_compose_file(path: Path, folder: Path) -> ComposeFile:
-    """Read the services of a compose file. One that cannot be read has none, and a `problem`."""
+    """Read the services of a compose file. One that cannot be read has none, and a `problem`.
+
+    An override file counts only if the application is not described without it, as it is for developers otherwise.
+    """
     name = path.relative_to(folder).as_posix()
+    try:
+        data = _read_services(path, folder)
+    except _UnreadableError as error:
+        return ComposeFile(name, problem=str(error))
+    file = _make_file(name, data, path, folder)
+    override = next((path.with_name(each) for each in OVERRIDES if path.with_name(each).is_file()), None)
+    if override is None or path.name not in COMPOSE_FILES or _is_described(file):
+        return file
+    with suppress(_UnreadableError, RecursionError):
+        merged = _lay_over(data, _read_services(override, folder))
+        return replace(_make_file(name, merged, path, folder), override=override.relative_to(folder).as_posix())
+    return file
+
+
+class _UnreadableError(Exception):
+    """A compose file cannot be read: why."""
+
+
+def _read_services(path: Path, folder: Path) -> dict[Any, Any]:
+    """Read what a file says about each service. Raises _UnreadableError."""
     if problem := find_problem(path, folder.resolve(), "configuration"):
-        return ComposeFile(name, problem=f"it {problem.text}")
+        raise _UnreadableError(f"it {problem.text}")
     try:
         text = path.read_text(encoding="utf-8")
         check_document(text)
         data = yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        return ComposeFile(name, problem=" ".join(str(error).split()))
+        raise _UnreadableError(" ".join(str(error).split())) from error
     services = data.get("services") if isinstance(data, dict) else None
     if not isinstance(services, dict):
-        return ComposeFile(name, problem="it has no `services`")
+        raise _UnreadableError("it has no `services`")
+    return services
+
+
+def _make_file(name: str, services: Mapping[Any, Any], path: Path, folder: Path) -> ComposeFile:
+    """Make a compose file from its services, with variables from `.env`, or from an example of it."""
     dotenv = path.parent / ".env"
-    variables = {} if find_problem(dotenv, folder.resolve(), "env_file") else _read_dotenv(dotenv)
+    required = set[str]()
+    with suppress(RecursionError):
+        required = _find_required(services)
+    known = {} if find_problem(dotenv, folder.resolve(), "env_file") else read_variables(dotenv)
+    images = [str(body.get("image") or "") for body in services.values() if isinstance(body, dict)]
+    example = find_example(
+        dotenv, folder, required, [split_image(image).rpartition("/")[2] for image in images if image]
+    )
+    variables = {**(read_variables(example) if example is not None else {}), **known}
     found = []
     for key, body in services.items():
         with suppress(*_REFUSED):
             found.append(_read_service(str(key), body, path.parent, folder, variables))
-    return ComposeFile(name, tuple(found))
+    named = example.relative_to(folder).as_posix() if example is not None else ""
+    return ComposeFile(name, tuple(found), required=frozenset(required - known.keys()), example=named)
+
+
+def _is_described(file: ComposeFile) -> bool:
+    """Whether a file says more about the application than how it is built."""
+    service, _ = file.choose()
+    if service is None:
+        return False
+    parsed = service.parsed
+    return bool(parsed.ports or parsed.env or parsed.command or service.env_files or parsed.raw.get("labels"))
+
+
+def _lay_over(below: Any, above: Any, key: str = "") -> Any:
+    """Lay a value of an override file over one of the file: mappings are merged, and lists put together."""
+    if key == "environment":
+        below, above = parse_environment(below), parse_environment(above)
+    if key == "build":
+        below, above = ({"context": each} if isinstance(each, str) else each for each in (below, above))
+    if isinstance(below, dict) and isinstance(above, dict):
+        return {**below, **{name: _lay_over(below.get(name), value, str(name)) for name, value in above.items()}}
+    if isinstance(below, list) and isinstance(above, list) and key not in _REPLACED:
+        return [*below, *above]
+    return below if above is None else above
+
+
+def _find_required(value: Any) -> set[str]:
+    """Find the variables that a value names without a default."""
+    if isinstance(value, dict):
+        return set[str]().union(*(_find_required(item) for item in value.values()))
+    if isinstance(value, list):
+        return set[str]().union(*(_find_required(item) for item in value))
+    matches = _VARIABLE.finditer(value) if isinstance(value, str) else ()
+    return {match[1] or match[4] for match in matches if match[0] != "$$" and match[2] not in {"-", "+"}}
 
 
 class _Loader(Loader):
@@ -160,6 +257,7 @@ def _read_service(
     """Read a service. Raises what `parse_service` raises for one that compose would refuse."""
     raw = _fill(body, variables)
     parsed = parse_service(name, raw)
+    parsed = replace(parsed, mounts=[_place_mount(mount, place, top) for mount in parsed.mounts])
     if parsed.build is None:
         return ComposeService(parsed, "", _read_names(raw.get("profiles")), _read_names(raw.get("env_file")))
     context = str(parsed.build.get("context") or ".")
@@ -167,6 +265,14 @@ def _read_service(
     outside = "" if folder.is_relative_to(top.resolve()) else f"is built in {context}"
     parsed = replace(parsed, build={**parsed.build, "context": str(folder)}, danger=find_danger(raw) or outside)
     return ComposeService(parsed, context, _read_names(raw.get("profiles")), _read_names(raw.get("env_file")))
+
+
+def _place_mount(mount: Mount, place: Path, top: Path) -> Mount:
+    """Make the source of a mount an absolute path, as compose does."""
+    if mount.type != "bind" and mount.source[:1] != ".":  # without compose, it looks like the name of a volume
+        return mount
+    source = (place / mount.source).resolve()
+    return replace(mount, type="bind", source=str(source), inside=source.is_relative_to(top.resolve()))
 
 
 def _read_names(value: Any) -> tuple[str, ...]:
@@ -184,14 +290,10 @@ def _fill(value: Any, variables: Mapping[str, str]) -> Any:
     if not isinstance(value, str):
         return value
     return _VARIABLE.sub(
-        lambda match: "$" if match[0] == "$$" else variables.get(match[1] or match[3]) or match[2] or "", value
+        lambda match: (
+            "$"
+            if match[0] == "$$"
+            else variables.get(match[1] or match[4]) or (match[3] if match[2] == "-" else "") or ""
+        ),
+        value,
     )
-
-
-def _read_dotenv(path: Path) -> dict[str, str]:
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return {}
-    pairs = (line.removeprefix("export ").partition("=") for line in lines if not line.lstrip().startswith("#"))
-    return {name.strip(): value.strip().strip("\"'") for name, equals, value in pairs if equals}

@@ -7,13 +7,21 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 
-_INSTRUCTION = re.compile(r"^\s*(FROM|EXPOSE|ENV|CMD|ENTRYPOINT|WORKDIR|ARG)\s+(.*)$", re.IGNORECASE)
+_INSTRUCTION = re.compile(
+    r"^\s*(FROM|EXPOSE|ENV|CMD|ENTRYPOINT|WORKDIR|ARG|COPY|ADD|HEALTHCHECK)\s+(.*)$", re.IGNORECASE
+)
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)(?::-([^}]*))?\}?")
+_REMOTE = re.compile(r"^(?:\w+://|git@|<<)")
+_JOB = re.compile(r"\b(?:jobs?|workers?|cron|scheduler|migrat\w*|tasks?|tests?|lint|celery|sidekiq|rake)\b")
 
 
 @dataclass(slots=True)
 class Dockerfile:
-    """One stage. `image`: what it is based on. `ports`: those exposed, in order."""
+    """One stage. `image`: what it is based on. `ports`: those exposed, in order. `health`: its HEALTHCHECK's command.
+
+    `name`: its name if it has to be chosen, as a later stage is a job; empty for the one that is built anyway.
+    `copied`: what the whole file copies from the build context.
+    """
 
     image: str = ""
     env: dict[str, str] = field(default_factory=dict)
@@ -21,6 +29,9 @@ class Dockerfile:
     entrypoint: list[str] = field(default_factory=list)
     command: list[str] = field(default_factory=list)
     workdir: str = ""
+    health: str = ""
+    name: str = ""
+    copied: tuple[str, ...] = ()
 
     @property
     def start(self) -> list[str]:
@@ -29,12 +40,13 @@ class Dockerfile:
 
 
 def parse_dockerfile(text: str, target: str = "") -> Dockerfile:
-    """Parse the stage that is built: `target`, else the last.
+    """Parse the stage that is built: `target`, else the last, or, if that is a job, the last one that exposes a port.
 
     A stage begins with what an earlier stage of its name ended with.
     """
     stages: dict[str, Dockerfile] = {}
-    stage, arguments = Dockerfile(), dict[str, str]()
+    stage, arguments, last = Dockerfile(), dict[str, str](), ""
+    copied = list[str]()
     for line in _join_lines(text):
         match = _INSTRUCTION.match(line)
         if match is None:
@@ -44,16 +56,40 @@ def parse_dockerfile(text: str, target: str = "") -> Dockerfile:
             words = [word for word in value.split() if not word.startswith("--")]
             base = _fill(words[0], arguments) if words else ""
             stage = deepcopy(stages.get(base.lower(), Dockerfile(base)))
-            if len(words) == 3:
-                stages[words[2].lower()] = stage
+            last = words[2].lower() if len(words) == 3 else ""
+            if last:
+                stages[last] = stage
         elif kind == "ARG":
             for word in split_words(value):
                 name, _, default = word.partition("=")
                 # without a default, the name of one that has been given before the stages
                 arguments[name] = _fill(default, arguments) or arguments.get(name, "")
+        elif kind in {"COPY", "ADD"}:
+            copied += _list_copied(_fill(value, {**arguments, **stage.env}))
         else:
             _apply(stage, kind, value, arguments)
-    return stages.get(target.lower(), stage)
+    chosen = stages.get(target.lower()) or _leave_job(stages, stage, last)
+    chosen.copied = tuple(dict.fromkeys(copied))
+    return chosen
+
+
+def _leave_job(stages: Mapping[str, Dockerfile], stage: Dockerfile, name: str) -> Dockerfile:
+    """Choose the last stage that exposes a port if the last of all exposes none, and is a job by name or command."""
+    words = re.sub(r"[-_:/.]", " ", " ".join([name, *stage.start]))
+    serving = [(other, each) for other, each in stages.items() if each.ports]
+    if stage.ports or not serving or not _JOB.search(words):
+        return stage
+    name, chosen = serving[-1]
+    chosen.name = name
+    return chosen
+
+
+def _list_copied(value: str) -> list[str]:
+    """List what a COPY or ADD copies from the build context: nothing of another stage, of the network or of itself."""
+    words = split_command(re.sub(r"^(?:--\S+\s+)+", "", value))
+    if re.match(r"(?:--\S+\s+)*--from=", value) or any(word.startswith("<<") for word in words):
+        return []
+    return [word for word in words[:-1] if word and not _REMOTE.match(word)]
 
 
 def _join_lines(text: str) -> list[str]:
@@ -64,12 +100,15 @@ def _join_lines(text: str) -> list[str]:
 def _apply(stage: Dockerfile, kind: str, value: str, arguments: dict[str, str]) -> None:
     known = {**arguments, **stage.env}
     if kind == "ENV":
-        stage.env.update(_parse_env(value))
+        stage.env.update(_parse_env(_fill(value, known)))
     elif kind == "EXPOSE":
         ports = re.findall(r"\b(\d{2,5})(?!/udp)\b", _fill(value, known))
         stage.ports += [int(port) for port in ports if int(port) < 65536]
     elif kind == "WORKDIR":
         stage.workdir = value if value.startswith("/") else f"{stage.workdir}/{value}"
+    elif kind == "HEALTHCHECK":
+        words = split_command(re.sub(r"^(?:--\S+\s+)*(?:CMD\s+)?", "", value, flags=re.IGNORECASE))
+        stage.health = "" if words[:1] == ["NONE"] else " ".join(words)
     elif kind == "ENTRYPOINT":
         stage.entrypoint, stage.command = split_command(value), []
     else:

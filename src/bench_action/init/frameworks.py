@@ -28,7 +28,18 @@ _RUBY = ("Gemfile",)
 _GO = ("go.mod",)
 _JAVA = ("pom.xml", "build.gradle", "build.gradle.kts")
 _PHP = ("composer.json",)
-_MANIFESTS = (*_PYTHON, *_NODE, *_RUBY, *_GO, *_JAVA, *_PHP)
+_OTHERS = (
+    "Cargo.toml",
+    "*.csproj",
+    "*.fsproj",
+    "Directory.Packages.props",
+    "mix.exs",
+    "libs.versions.toml",
+    "build.sbt",
+    "deno.json",
+    "shard.yml",
+)
+MANIFESTS = (*_PYTHON, *_NODE, *_RUBY, *_GO, *_JAVA, *_PHP, *_OTHERS)
 
 _PYTHON_DOCKERFILE = """\
 FROM python:3.13-slim
@@ -209,4 +220,4 @@ def find_framework(sources: Sources) -> Framework:
 
 def read_manifests(sources: Sources) -> dict[str, str]:
     """Read all manifests: which packages an application needs."""
-    return {name: sources.read(name) for name in sources.find(*_MANIFESTS) if name.count("/") <= 3}
+    return {name: sources.read(name) for name in sources.find(*MANIFESTS) if name.count("/") <= 3}

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
+from bench_action.config.kinds import guess_kind
 from bench_action.init.sources import Sources
 
 _SUFFIXES = (
@@ -23,18 +25,34 @@ _SUFFIXES = (
     ".yaml",
     ".prisma",
     ".ini",
+    ".rs",
+    ".cs",
+    ".exs",
+    ".ex",
 )
 _KINDS: Mapping[str, str] = {
     "postgres": r"""psycopg|asyncpg|pg8000|["']pg["']|["']postgres["']|pg-promise|lib/pq|jackc/pgx|org\.postgresql|"""
-    r"""ext-pgsql|ext-pdo_pgsql""",
+    r"""ext-pgsql|ext-pdo_pgsql|tokio-postgres|Npgsql|postgrex|diesel[^\n]*\bpostgres\b""",
     "redis": r"""\bredis\b|aioredis|ioredis|go-redis|redigo|data-redis|\bjedis\b|lettuce|predis|phpredis|sidekiq|"""
-    r"""["']bull(?:mq)?["']|resque""",
-    "mysql": r"""mysqlclient|pymysql|aiomysql|["']mysql2?["']|go-sql-driver/mysql|mysql-connector|mariadb""",
-    "mongo": r"""pymongo|motor\b|mongoengine|mongoose|["']mongodb["']|mongo-driver|data-mongodb|mongoid""",
-    "rabbitmq": r"""\bpika\b|aio-pika|amqplib|amqp091|\bbunny\b|boot-starter-amqp|php-amqplib""",
+    r"""["']bull(?:mq)?["']|resque|StackExchange\.Redis|:redix\b""",
+    "mysql": r"""mysqlclient|pymysql|aiomysql|["']mysql2?["']|go-sql-driver/mysql|mysql-connector|mariadb|"""
+    r"""mysql_async|MySqlConnector|EntityFrameworkCore\.MySql|myxql""",
+    "mongo": r"""pymongo|motor\b|mongoengine|mongoose|["']mongodb["']|mongo-driver|data-mongodb|mongoid|"""
+    r"""MongoDB\.Driver|mongodb_driver|^mongodb\s*=""",
+    "rabbitmq": r"""\bpika\b|aio-pika|amqplib|amqp091|\bbunny\b|boot-starter-amqp|php-amqplib|RabbitMQ|^lapin\s*=""",
     "memcached": r"""pymemcache|python-memcached|pylibmc|memjs|\bdalli\b|gomemcache""",
-    "elasticsearch": r"""elasticsearch|opensearch""",
+    "elasticsearch": r"""elasticsearch|opensearch|Elastic\.Clients""",
+    "mssql": r"""Microsoft\.Data\.SqlClient|EntityFrameworkCore\.SqlServer|mssql-jdbc|["'](?:mssql|tedious)["']|"""
+    r"""pymssql""",
 }
+_PRISMA = {"postgresql": '"pg"', "mysql": '"mysql2"', "mongodb": '"mongodb"', "sqlserver": '"mssql"'}
+_WORKFLOWS = ("*.yml", "*.yaml")
+_IMAGE = re.compile(r"""^\s*image:\s*["']?([\w./-]+:[\w.-]*\w)["']?\s*(?:#.*)?$""", re.MULTILINE)
+_EXTENSIONS = {  # what an application says that needs an extension of PostgreSQL → an image that has it
+    "postgis/postgis:17-3.5": r"django\.contrib\.gis|geoalchemy2|postgis",
+    "pgvector/pgvector:pg17": r"pgvector",
+}
+_DEFAULT_IMAGES = {"postgres": "postgres:17", "redis": "redis:8"}
 _READS = re.compile(
     r"""(?:environ(?:\.get)?\s*[\[(]|getenv\(|\bconfig\(|\benv(?:\.\w+)?\(|ENV(?:\.fetch)?\s*[\[(]|Getenv\(|LookupEnv\(|(?<![\w.])env\()\s*["']([A-Z][A-Z0-9_]{2,})["']\s*([,)\]]?)"""
     r"""|process\.env(?:\.|\[["'])([A-Z][A-Z0-9_]{2,})|\benv:"([A-Z][A-Z0-9_]{2,})|\$\{([A-Z][A-Z0-9_]{2,})(:?)[^}]*\}"""
@@ -45,6 +63,7 @@ _ADDRESS = r"(?:DB|DATABASE|POSTGRES|POSTGRESQL|PG|SQL|DJANGO_DB|APP_DB|RDS)"
 _ASYNC_URL = (
     "postgresql+asyncpg://{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{postgres.database}"
 )
+_ENGINE = "django.db.backends.postgresql"
 _KNOWN: tuple[tuple[str, str], ...] = (
     (
         r"(?:DB|PG|POSTGRES|POSTGRESQL|SQLALCHEMY|SQLALCHEMY_DATABASE)_(?:URL|URI|DSN)|DATABASE_(?:URI|DSN)|DB_CONN(?:ECTION)?_STRING",
@@ -68,11 +87,14 @@ _KNOWN: tuple[tuple[str, str], ...] = (
     (r"(?:SPRING_(?:DATA_)?)?REDIS_?(?:HOST|HOSTNAME|SERVER)", "{redis.host}"),
     (r"(?:SPRING_(?:DATA_)?)?REDIS_?PORT", "{redis.port}"),
     (r"REDIS_?(?:DB|DATABASE)", "{redis.database}"),
-    (r"(?:DB|SQL|DATABASE|DJANGO_DB)_ENGINE", "django.db.backends.postgresql"),
+    (r"(?:DB|SQL|DATABASE|DJANGO_DB)_ENGINE", _ENGINE),
     (r"(?:DJANGO_)?ALLOWED_HOSTS", "*"),
     (r"DB_CONNECTION", "pgsql"),
 )
 _GIVEN = frozenset({"DATABASE_URL", "REDIS_URL", "PORT"})
+_GIS_ENGINE = "django.contrib.gis.db.backends.postgis"
+_STAND_IN = "benchmark-benchmark-benchmark-benchmark"
+_NOTE = "not a secret: nothing outside this benchmark uses it"
 _SECRET = re.compile(r"(?:.*_)?(?:SECRET|SECRET_KEY|SECRET_KEY_BASE|JWT_KEY|APP_KEY|SALT|TOKEN_KEY)")
 _ORDINARY = frozenset(
     [
@@ -117,15 +139,40 @@ def find_kinds(manifests: Mapping[str, str], sources: Sources) -> dict[str, str]
     """Find the services that an application has drivers for: kind → the manifest that names the driver."""
     texts = dict(manifests)
     for file in sources.find("schema.prisma"):
-        if re.search(r'provider\s*=\s*"postgresql"', sources.read(file)):
-            texts[file] = '"pg"'
+        if match := re.search(r'datasource[^}]*?provider\s*=\s*"(\w+)"', sources.read(file)):
+            texts[file] = _PRISMA.get(match[1], "")
     found = {}
     for kind, pattern in _KINDS.items():
-        names = [name for name, text in texts.items() if re.search(pattern, text, re.IGNORECASE)]
+        names = [name for name, text in texts.items() if re.search(pattern, text, re.IGNORECASE | re.MULTILINE)]
         ruby = [name for name, text in texts.items() if kind == "postgres" and re.search(r"""gem\s+["']pg["']""", text)]
         if names or ruby:
             found[kind] = (names or ruby)[0]
     return found
+
+
+def find_images(
+    top: Path, kinds: Mapping[str, str], manifests: Mapping[str, str], sources: Sources
+) -> dict[str, tuple[str, str]]:
+    """Find the image of each kind that we know: kind → image, and where that is from.
+
+    The workflows' own services have the version, and the extensions, that an application is tested with.
+    """
+    folder = top / ".github/workflows"
+    workflows = Sources(folder, tuple(path.name for each in _WORKFLOWS for path in sorted(folder.glob(each))))
+    found: dict[str, tuple[str, str]] = {}
+    for name in workflows.names:
+        for image in _IMAGE.findall(workflows.read(name)):
+            named = guess_kind(image)
+            if named in _DEFAULT_IMAGES and named not in found:
+                found[named] = (image, f"{kinds[named]} has a driver for it; as in {name}" if named in kinds else name)
+    for kind in kinds.keys() & _DEFAULT_IMAGES.keys() - found.keys():
+        found[kind] = (_DEFAULT_IMAGES[kind], f"{kinds[kind]} has a driver for it")
+    if "postgres" in kinds and found["postgres"][0] == _DEFAULT_IMAGES["postgres"]:
+        texts = {**manifests, **{name: sources.read(name) for name in sources.find("*settings*.py", "database.yml")}}
+        for image, pattern in _EXTENSIONS.items():
+            if name := next((each for each, text in texts.items() if re.search(pattern, text, re.IGNORECASE)), ""):
+                found["postgres"] = (image, f"{name} needs its extension")
+    return {kind: found[kind] for kind in _DEFAULT_IMAGES if kind in found}
 
 
 def find_variables(sources: Sources) -> list[Variable]:
@@ -154,9 +201,27 @@ def _read_match(match: re.Match[str]) -> tuple[str, bool]:
 
 
 def choose_settings(
-    variables: list[Variable], kinds: Mapping[str, str], framework: str, manifests: Mapping[str, str]
+    variables: list[Variable], kinds: Mapping[str, str], framework: str, manifests: Mapping[str, str], image: str = ""
 ) -> Iterator[Setting]:
-    """Choose a value for each variable that is about a service, and list those that must be set by the user."""
+    """Choose a value for each variable that is about a service, and list those that must be set by the user.
+
+    `image`: of PostgreSQL, if there is one.
+    """
+    settings = list(_choose_values(variables, kinds, framework, manifests, image))
+    yield from settings
+    named = " ".join(setting.value for setting in settings if setting.active)
+    for variable in variables:  # a run sets them only for services that no variable here names
+        kind = {"DATABASE_URL": "postgres", "REDIS_URL": "redis"}.get(variable.name, "")
+        known = any(setting.name == variable.name for setting in settings)
+        if kind in kinds and f"{{{kind}." in named and not known:
+            yield Setting(variable.name, f"{{{kind}.url}}")
+    if framework == "Rails" and not any(setting.name == "SECRET_KEY_BASE" for setting in settings):
+        yield Setting("SECRET_KEY_BASE", _STAND_IN, _NOTE)  # Rails itself reads it
+
+
+def _choose_values(
+    variables: list[Variable], kinds: Mapping[str, str], framework: str, manifests: Mapping[str, str], image: str
+) -> Iterator[Setting]:
     names = {variable.name for variable in variables}
     asynchronous = any("asyncpg" in text and "sqlalchemy" in text.lower() for text in manifests.values())
     if asynchronous and "postgres" in kinds and "DATABASE_URL" in names:
@@ -170,19 +235,16 @@ def choose_settings(
             continue
         value = _find_value(variable.name, kinds)
         if value is not None:
-            yield Setting(variable.name, value)
+            yield Setting(variable.name, _GIS_ENGINE if value == _ENGINE and "postgis" in image else value)
         elif _SECRET.fullmatch(variable.name):
-            note = "not a secret: nothing outside this benchmark uses it"
-            yield Setting(variable.name, "benchmark-benchmark-benchmark-benchmark", note, active=variable.required)
+            yield Setting(variable.name, _STAND_IN, _NOTE, active=variable.required)
         elif variable.required:
             yield Setting(variable.name, "…", f"{variable.file} reads it and has no default", active=False)
 
 
 def _find_value(name: str, kinds: Mapping[str, str]) -> str | None:
     for pattern, value in _KNOWN:
-        service = value.partition("{")[2].partition(".")[0] or (
-            "postgres" if value in {"pgsql", "django.db.backends.postgresql"} else ""
-        )
+        service = value.partition("{")[2].partition(".")[0] or ("postgres" if value in {"pgsql", _ENGINE} else "")
         if re.fullmatch(pattern, name) and (not service or service in kinds):
             return value
     return None

@@ -14,10 +14,6 @@ from bench_action.init.draft import Draft, name_profiles
 from bench_action.init.routes.route import Route
 from bench_action.init.runtimes import WARMUP_S
 
-_IMAGES = {
-    "postgres": '{image: "postgres:17", settings: {max_connections: 500}}',
-    "redis": '{image: "redis:8"}',
-}
 _MINUTES_AROUND, _MINUTES_OF_A_PROFILE = 3, 6  # eight blocks of the JVM take 7 minutes, five take 4.5
 _NAMES = {
     "mysql": "MySQL",
@@ -25,6 +21,7 @@ _NAMES = {
     "rabbitmq": "RabbitMQ",
     "memcached": "Memcached",
     "elasticsearch": "Elasticsearch",
+    "mssql": "SQL Server",
 }
 
 
@@ -38,15 +35,16 @@ def render_configuration(draft: Draft) -> str:
         .render(
             draft=draft,
             build=_describe_build(draft),
-            compose=_describe_compose(draft),
-            images=_IMAGES,
+            compose=_describe_compose(draft) if draft.compose else "",
+            ready=_describe_ready(draft),
             names=_NAMES,
             active=[setting for setting in draft.settings if setting.active],
             inactive=[setting for setting in draft.settings if not setting.active],
             profiles=named[: len(draft.profiles)],
             literal=[(name, route) for name, route in others if route.is_literal],
             parameters=[(name, route) for name, route in others if not route.is_literal],
-            make_profile=partial(_make_profile, warmup_s=WARMUP_S if draft.compiler else None),
+            make_profile=partial(_make_profile, draft),
+            make_request=partial(_make_request, draft),
         )
     )
     return re.sub(r"\n{3,}", "\n\n", text)
@@ -100,17 +98,32 @@ def _write_text(value: str) -> str:
     return yaml.safe_dump(value, default_style='"', width=10**6, allow_unicode=True).strip()
 
 
-def _make_profile(route: Route, warmup_s: int | None) -> Mapping[str, object]:
-    warmup = {} if warmup_s is None else {"warmup": f"{warmup_s}s"}
-    return {"path": route.path, "connections": 64, "threads": 2, "duration": "5s", **warmup}
+def _make_request(draft: Draft, route: Route) -> Mapping[str, object]:
+    return {"path": route.path, **({"headers": draft.headers.all} if draft.headers.all else {})}
+
+
+def _make_profile(draft: Draft, route: Route) -> Mapping[str, object]:
+    warmup = {"warmup": f"{WARMUP_S}s"} if draft.compiler else {}
+    return {**_make_request(draft, route), "connections": 64, "threads": 2, "duration": "5s", **warmup}
+
+
+def _describe_ready(draft: Draft) -> Mapping[str, object]:
+    """Describe the probe: a page, or, if its path is empty, the image's HEALTHCHECK."""
+    if draft.ready is None or not draft.ready.value:
+        return {"healthcheck": True}
+    host = {"host": draft.headers.host} if draft.headers.host else {}
+    others: dict[str, object] = {"headers": dict(draft.headers.others)} if draft.headers.others else {}
+    others |= {"status": [200, 401, 403]} if draft.ready.login else {}
+    return {"path": draft.ready.value, **host, **others}
 
 
 def _describe_compose(draft: Draft) -> object:
-    return (
-        {"file": draft.compose, "profiles": list(draft.compose_profiles)} if draft.compose_profiles else draft.compose
-    )
+    files = draft.compose[0] if len(draft.compose) == 1 else list(draft.compose)
+    return {"file": files, "profiles": list(draft.compose_profiles)} if draft.compose_profiles else files
 
 
 def _describe_build(draft: Draft) -> object:
-    context, dockerfile = draft.build or (".", "Dockerfile")
-    return context if dockerfile == "Dockerfile" else {"context": context, "dockerfile": dockerfile}
+    context, dockerfile, target = draft.build or (".", "Dockerfile", "")
+    others = {"dockerfile": dockerfile} if dockerfile != "Dockerfile" else {}
+    others |= {"target": target} if target else {}
+    return {"context": context, **others} if others else context

@@ -250,6 +250,194 @@ Route::post('/orders', 'X@y');
     "routes/api.php": "<?php\nRoute::group(['prefix' => 'v1'], function () {\n Route::get('tags/{tag}', 'X@y');\n});\n",
     "bootstrap/app.php": "<?php\nApplication::configure()->withRouting(health: '/up');",
 }
+EXPRESS_PROTECTED = {
+    "server.js": """
+const goals = require('./routes/goals'), api = require('./routes/private');
+app.use('/api/goals', goals);
+app.use('/api/private', protect, api);
+app.use(passport.initialize());
+app.get('/open', (req, res) => res.send('x'));
+""",
+    "routes/goals.js": """
+const router = express.Router();
+router.route('/').get(protect, getGoals).post(protect, setGoal);
+router.get('/public', list);
+router.get('/mine', ensureAuth, mine);
+router.get('/login-page', authController.page);
+router.use(verifyJWT);
+router.get('/after', list);
+""",
+    "routes/private.js": "const router = express.Router();\nrouter.get('/all', all);\n",
+}
+CLIENTS = {
+    "package.json": '{"dependencies": {"express": "4", "axios": "1"}}',
+    "server.js": "app.get('/', home);\n",
+    "web/api.js": "import axios from 'axios';\nexport default axios.create({baseURL: '/api'});\n",
+    "web/teams.js": "import api from './api';\napi.get('/teams');\n",
+    "web/users.js": "const api = axios.create({});\napi.get('/users', {});\n",
+}
+NEXT_ONLY = {
+    "package.json": '{"dependencies": {"next": "15"}}',
+    "next.config.ts": "",
+    "app/page.tsx": "",
+    "lib/api.ts": "api.get('/teams')",
+}
+NEST_VERSIONS = {
+    "apps/api/src/main.ts": """
+const globalPrefix = 'api';
+app.enableVersioning({ defaultVersion: '1', type: VersioningType.URI });
+app.setGlobalPrefix(globalPrefix, { exclude: ['sitemap.xml', 'info'] });
+""",
+    "apps/api/src/app.module.ts": "providers: [{ provide: APP_GUARD, useClass: JwtAuthGuard }]",
+    "health.controller.ts": "@Public()\n@Controller('health')\nclass A {\n  @Get()\n  x() {}\n}\n",
+    "info.controller.ts": """
+@Public()
+@Controller({ path: 'info', version: VERSION_NEUTRAL })
+class A {
+  @Get()
+  x() {}
+}
+""",
+    "new.controller.ts": "@Controller({ path: 'new', version: '2' })\nclass A {\n  @Get('all')\n  x() {}\n}\n",
+}
+LARAVEL_PROTECTED = {
+    "routes/web.php": """<?php
+Route::get('/dashboard', function () {
+    return view('dashboard');
+})->middleware(['auth', 'verified'])->name('dashboard');
+Route::prefix('shop')->group(function () {
+    Route::get('items', [X::class, 'index']);
+});
+Route::middleware('auth')->group(function () {
+    Route::get('/invoices', [X::class, 'edit']);
+});
+Route::group(['prefix' => 'team', 'middleware' => ['auth:sanctum']], function () {
+    Route::get('plans', [X::class, 'plans']);
+});
+Route::get('/after', [X::class, 'y']);
+""",
+}
+SPRING_SECURED = {
+    "src/main/resources/application.yml": "server:\n  servlet:\n    context-path: /shop\n",
+    "src/main/java/a/Security.java": """
+class Security {
+  SecurityFilterChain chain(HttpSecurity http) {
+    http.authorizeHttpRequests(auth -> auth
+      .requestMatchers(HttpMethod.POST, "/items/**").permitAll()
+      .requestMatchers("/items/**", "/public/*").permitAll()
+      .anyRequest().authenticated());
+  }
+}
+""",
+    "src/main/java/a/Items.java": """
+@RestController
+class Items {
+  @GetMapping("/items") List<Item> all(@RequestParam(defaultValue = "1") int page) { return x; }
+  @GetMapping("/items/search")
+  List<Item> search(@RequestParam String q, @RequestParam(required = false) String sort) { return x; }
+  @GetMapping("/public/a/b") String deep() { return x; }
+  @GetMapping("/orders") List<Order> orders() { return x; }
+}
+""",
+}
+SPRING_DEFAULT = {
+    "pom.xml": "<artifactId>spring-boot-starter-security</artifactId>",
+    "A.java": '@RestController class A { @GetMapping("/items") String all() { return x; } }',
+}
+FASTAPI_QUERY = {
+    "main.py": """
+app = FastAPI()
+@app.get("/video")
+async def video(url: str = Query(example="x"), minimal: bool = Query(default=False)): ...
+@app.get("/search")
+def search(q: Annotated[str, Query(min_length=3)], page: int = 1, db: Session = Depends(get)): ...
+@app.get("/items/{item_id}")
+def item(item_id: int, request: Request): ...
+@app.get("/list")
+def all(limit: int | None = None, size: Annotated[int, Query()] = 10, user: Annotated[str, Depends(x)] = ""): ...
+"""
+}
+GO_GROUPS = {
+    "main.go": """
+func main() {
+	v1 := r.Group("/api")
+	articles.AnonymousRegister(v1.Group("/articles"))
+	r.Mount("/todos", todosResource{}.Routes())
+	r.Mount("/admin", adminRouter())
+	r.Group(func(r chi.Router) {
+		r.Use(jwtauth.Verifier(tokenAuth))
+		r.Get("/secret", x)
+	})
+	r.Get("/open", x)
+}
+func adminRouter() http.Handler {
+	r := chi.NewRouter()
+	r.Get("/list", x)
+	return r
+}
+""",
+    "articles/routers.go": """
+func AnonymousRegister(router *gin.RouterGroup) {
+	router.GET("", ArticleList)
+	router.GET("/:slug", ArticleRetrieve)
+}
+""",
+    "todos.go": """
+func (rs todosResource) Routes() chi.Router {
+	r := chi.NewRouter()
+	r.Get("/", rs.List)
+	return r
+}
+""",
+}
+RAILS_CONTROLLERS = {
+    "config/routes.rb": """
+Rails.application.routes.draw do
+  root "pages#home"
+  resources :posts, only: [:index, :show] do
+    get :popular, on: :collection
+  end
+  namespace :api do
+    resources :orders, only: :index
+    resources :tags, only: :index
+  end
+  get "/about", to: "pages#about"
+  get "/pricing", to: "plans#index"
+end
+""",
+    "app/controllers/application_controller.rb": """
+class ApplicationController < ActionController::Base
+  before_action :authenticate_user!
+end
+""",
+    "app/controllers/pages_controller.rb": """
+class PagesController < ApplicationController
+  skip_before_action :authenticate_user!, only: [:home]
+end
+""",
+    "app/controllers/posts_controller.rb": """
+class PostsController < ApplicationController
+  skip_before_action :authenticate_user!, except: %i[popular]
+end
+""",
+    "app/controllers/api/base_controller.rb": """
+class Api::BaseController < ActionController::API
+  before_action :authenticate, only: %i[index]
+end
+""",
+    "app/controllers/api/orders_controller.rb": "class Api::OrdersController < Api::BaseController\nend\n",
+    "app/controllers/api/tags_controller.rb": """
+class Api::TagsController < Api::BaseController
+  skip_before_action :authenticate
+end
+""",
+    "app/controllers/plans_controller.rb": """
+class PlansController < ActionController::Base
+  include Authentication
+  allow_unauthenticated_access
+end
+""",
+}
 CASES: dict[str, tuple[Finder, dict[str, str], list[str]]] = {
     "django": (
         find_django_routes,
@@ -295,6 +483,32 @@ CASES: dict[str, tuple[Finder, dict[str, str], list[str]]] = {
         LARAVEL,
         ["/", "/up", "/shop/items", "/shop/photos", "/shop/photos/{id}", "/api/v1/tags/{tag}"],
     ),
+    "express, protected": (
+        find_node_routes,
+        EXPRESS_PROTECTED,
+        ["/open", "/api/goals/public", "/api/goals/login-page"],
+    ),
+    "clients of a server": (find_node_routes, CLIENTS, ["/"]),
+    "next, with a client": (find_node_routes, NEXT_ONLY, ["/"]),
+    "nest, with versions": (find_node_routes, NEST_VERSIONS, ["/info", "/api/v1/health"]),
+    "laravel, protected": (find_php_routes, LARAVEL_PROTECTED, ["/after", "/shop/items"]),
+    "spring, secured": (find_spring_routes, SPRING_SECURED, ["/shop/items", "/shop/items/search?q={q}"]),
+    "spring, secured by default": (find_spring_routes, SPRING_DEFAULT, []),
+    "fastapi, with a query": (
+        find_decorated_routes,
+        FASTAPI_QUERY,
+        ["/list", "/items/{item_id}", "/search?q={q}", "/video?url={url}"],
+    ),
+    "go, mounted": (
+        find_go_routes,
+        GO_GROUPS,
+        ["/open", "/todos/", "/admin/list", "/api/articles", "/api/articles/{slug}"],
+    ),
+    "rails, by controllers": (
+        find_rails_routes,
+        RAILS_CONTROLLERS,
+        ["/", "/posts", "/posts/{id}", "/pricing", "/api/tags"],
+    ),
 }
 GUARDED = {
     "django": ["/cart/"],
@@ -303,6 +517,13 @@ GUARDED = {
     "rails": ["/private", "/api/v1/profile", "/api/v1/articles/feed"],
     "express": ["/admin/stats", "/api/items/recent"],
     "go": ["/v2/users/list"],
+    "express, protected": ["/api/goals/", "/api/goals/mine", "/api/goals/after", "/api/private/all"],
+    "nest, with versions": ["/api/v2/new/all"],
+    "laravel, protected": ["/dashboard", "/invoices", "/team/plans"],
+    "spring, secured": ["/shop/orders", "/shop/public/a/b"],
+    "spring, secured by default": ["/items"],
+    "go, mounted": ["/secret"],
+    "rails, by controllers": ["/about", "/api/orders", "/posts/popular"],
 }
 
 

@@ -18,7 +18,7 @@ from bench_action.config.paths import ALLOWED_FILES, Role, find_problem
 from bench_action.config.schema import COMPOSE_FILES
 from bench_action.model.errors import InputError
 
-_OVERRIDES = tuple(name.replace("compose.", "compose.override.") for name in COMPOSE_FILES)
+OVERRIDES = tuple(name.replace("compose.", "compose.override.") for name in COMPOSE_FILES)
 _DOTENV = ".env"
 _MOST_FILES = 50
 _REMOTE = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|git@|github\.com/)", re.IGNORECASE)
@@ -89,7 +89,7 @@ def _list_usual_files(command: ComposeCommand) -> list[Path]:
     file = find_compose_file(command.folder)
     if file is None:
         raise InputError(f"no compose file in {command.folder}", advice=f"name it, or call it {COMPOSE_FILES[0]}")
-    override = next((command.folder / name for name in _OVERRIDES if (command.folder / name).is_file()), None)
+    override = next((command.folder / name for name in OVERRIDES if (command.folder / name).is_file()), None)
     return [file, *([override] if override is not None else [])]
 
 

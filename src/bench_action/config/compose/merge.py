@@ -20,16 +20,19 @@ def find_choice(data: Mapping[str, Any], services: Mapping[str, Any]) -> RoleCho
     such service.
     """
     names = {make_name(service): service for service in services}
-    variants: dict[str, str] = {}
+    variants, builds = dict[str, str](), False
     for name, body in _mapping(data.get("variants")).items():
         service = _mapping(body).get("service")
         if isinstance(service, str):
             variants[str(name)] = names.get(service, service)
         elif name in names or not any(_mapping(body).get(origin) for origin in _ORIGINS):
             variants[str(name)] = names.get(str(name), str(name))
+        else:
+            builds = True
     own = _mapping(data.get("services"))
     kept = [names.get(name, name) for name, body in own.items() if body is not None]
-    return RoleChoice(variants, kept, [names.get(name, name) for name, body in own.items() if body is None])
+    dropped = [names.get(name, name) for name, body in own.items() if body is None]
+    return RoleChoice(variants, kept, dropped, builds)
 
 
 def merge(data: Mapping[str, Any], reading: ComposeReading) -> dict[str, Any]:

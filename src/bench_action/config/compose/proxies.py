@@ -1,4 +1,4 @@
-"""Find out from the configuration of a web server on which port the service behind it listens."""
+"""Find out from the configuration of a web server how it reaches the service behind it: on which port, and by HTTP?"""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -19,6 +19,12 @@ def find_proxied_port(name: str, proxies: Sequence[ComposeService]) -> int | Non
             if found := named.search(text):
                 return int(found[1])
     return None
+
+
+def passes_fastcgi(name: str, proxy: ComposeService) -> bool:
+    """Whether a web server reaches a service by FastCGI or uwsgi, as its variables or configuration say."""
+    passed = re.compile(rf"(?:fastcgi_pass|uwsgi_pass|php_fastcgi|fcgi:/)[\s/]*{re.escape(name)}[:/;\s]")
+    return any(passed.search(text) for text in (*proxy.env.values(), *_read_configurations(proxy)))
 
 
 def _read_configurations(proxy: ComposeService) -> Iterator[str]:

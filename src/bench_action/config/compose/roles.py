@@ -7,8 +7,8 @@ from typing import Any
 
 from bench_action.config.compose.dockerfile import read_final_stage
 from bench_action.config.compose.parse import ComposeService
-from bench_action.config.compose.proxies import find_proxied_port
-from bench_action.config.kinds import is_tool, is_web_server
+from bench_action.config.compose.proxies import find_proxied_port, passes_fastcgi
+from bench_action.config.kinds import find_usual_port, is_for_developers, is_tool, is_web_server
 from bench_action.model.errors import InputError
 
 COMPLETED = "service_completed_successfully"
@@ -31,6 +31,9 @@ _TEST_NAME = re.compile(r"(^|[-_.])(e2e|tests?|lint|linter|cypress|playwright)([
 _PORT = re.compile(r"(?:--port[= ]|-p |--bind[= ]\S*:|-b \S*:|--http[= ]\S*:|0\.0\.0\.0:|\[::\]:|(?<=\s):)(\d{2,5})\b")
 _LISTENS = re.compile(r"(?:0\.0\.0\.0|//\+|//\*|\[::\]):(\d{2,5})\b|^traefik\..*\.server\.port=(\d{2,5})$")
 _SOCKET = "docker.sock"
+_FASTCGI_IMAGE = re.compile(r"(?:^|[:/-])(?:php-)?fpm(?!.*(?:nginx|apache|caddy|unit))")
+_FASTCGI_PORT = 9000
+_SERVES_HTTP = re.compile(r"nginx|apache|httpd|caddy|supervisor|artisan serve|php -S|--http")
 
 
 class NothingBuiltError(InputError):
@@ -39,11 +42,15 @@ class NothingBuiltError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class RoleChoice:
-    """What `bench.yml` says: variant → service, services that it keeps, and those that it leaves out (null)."""
+    """What `bench.yml` says: variant → service, services that it keeps, and those that it leaves out (null).
+
+    `builds`: whether it has variants that are no services, with a build or an image.
+    """
 
     variants: Mapping[str, str] = field(default_factory=dict)
     kept: Collection[str] = ()
     dropped: Collection[str] = ()
+    builds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,10 @@ class Roles:
 def choose_roles(services: Mapping[str, ComposeService], choice: RoleChoice, file: str) -> Roles:
     """Choose each service's role. Raises InputError if it is not clear what is measured, or it cannot be."""
     services = _share_builds(services)
-    variants = choice.variants or _name_variant(find_application(services, file))
+    if choice.variants or (choice.builds and not list_measurable(services)):
+        variants = choice.variants
+    else:
+        variants = _name_variant(find_application(services, file))
     for name, service in variants.items():
         if service not in services:
             raise _make_unknown(name, service, services, file)
@@ -84,7 +94,7 @@ def choose_roles(services: Mapping[str, ComposeService], choice: RoleChoice, fil
 
 def _make_unknown(variant: str, service: str, services: Mapping[str, ComposeService], file: str) -> InputError:
     """Make the error for a variant that is no service of the file, with the likeliest one in its advice."""
-    likely = next((each.name for each in list_applications(services)), next(iter(services), "NAME"))
+    likely = next((each.name for each in list_measurable(services)), next(iter(services), "NAME"))
     own = "a variant without `service`, `build` and `image` is the service of its name"
     return InputError(
         f"{file} has no service {service}",
@@ -106,7 +116,7 @@ def find_application(services: Mapping[str, ComposeService], file: str) -> str:
             where=f"services: {', '.join(services)}",
             advice="choose one in bench.yml: `variants: {NAME: {service: NAME}}`",
         )
-    candidates = list_applications(services)
+    candidates = list_measurable(services)
     if len(candidates) == 1:
         return candidates[0].name
     if not candidates:
@@ -124,6 +134,34 @@ def find_application(services: Mapping[str, ComposeService], file: str) -> str:
     )
 
 
+def list_measurable(services: Mapping[str, ComposeService]) -> list[ComposeService]:
+    """List the services that may be measured: the applications, or the web server of one that speaks no HTTP."""
+    found = [find_front(service, services) or service for service in list_applications(services)]
+    return list({service.name: service for service in found}.values())
+
+
+def find_front(service: ComposeService, services: Mapping[str, ComposeService]) -> ComposeService | None:
+    """Find the web server in front of a service that speaks FastCGI or uwsgi, such as PHP-FPM; None if it needs none.
+
+    It does so if a web server says that, or by its image if nothing says that it serves another port than PHP-FPM's.
+    """
+    proxies = [other for other in services.values() if is_proxy(other) and not other.danger]
+    for proxy in proxies:
+        if passes_fastcgi(service.name, proxy):
+            return proxy
+    if service.build is None or service.danger:
+        return None
+    stage = read_final_stage(service.build)
+    ports = {*service.ports, *stage.ports}
+    if (
+        not _FASTCGI_IMAGE.search(stage.image)
+        or ports - {_FASTCGI_PORT}
+        or _SERVES_HTTP.search(" ".join(service.words))
+    ):
+        return None
+    return next((proxy for proxy in proxies if proxy.published), None)
+
+
 def list_applications(services: Mapping[str, ComposeService]) -> list[ComposeService]:
     """List the services that are built and may answer requests: those that publish a port, else those that have one."""
     built = _list_built(services)
@@ -136,7 +174,13 @@ def list_applications(services: Mapping[str, ComposeService]) -> list[ComposeSer
 
 
 def _list_built(services: Mapping[str, ComposeService]) -> list[ComposeService]:
-    return [service for service in services.values() if _is_built(service) and not _is_helper(service, services)]
+    built = [service for service in services.values() if _is_built(service) and not _is_server(service)]
+    return [service for service in built if not _is_helper(service, services)]
+
+
+def _is_server(service: ComposeService) -> bool:
+    """Whether a service that is built is a database or a queue with something added, by the image it comes from."""
+    return service.build is not None and find_usual_port(read_final_stage(service.build).image) is not None
 
 
 def has_application(services: Mapping[str, ComposeService]) -> bool:
@@ -267,7 +311,13 @@ def _explain_left_out(service: ComposeService, services: Mapping[str, ComposeSer
 
 def _is_helper(service: ComposeService, services: Mapping[str, ComposeService]) -> bool:
     """Whether a service that is built is none that answers requests: a job, a worker, a tool or a test."""
-    return _works(service) or _is_test(service) or "flower" in service.words or _runs_once(service, services)
+    return (
+        _works(service)
+        or _is_test(service)
+        or is_for_developers(service.name)
+        or "flower" in service.words
+        or _runs_once(service, services)
+    )
 
 
 def _may_work(service: ComposeService, services: Mapping[str, ComposeService]) -> bool:

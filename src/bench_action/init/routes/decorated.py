@@ -21,6 +21,8 @@ _ADDING = {"add_url_rule": 0, "add_get": 0, "add_resource": 1}
 _GUARDS = ("login_required", "jwt_required", "auth_required", "current_user", "currentuser", "superuser", "oauth2")
 _OPTIONAL = ("required=false", "auto_error=false", "optional")
 _CONSTANT = re.compile(r"^[A-Z][A-Z0-9_]*$|prefix$|_path$")
+# of parameters that FastAPI and Litestar read from the query, unless the path has them
+_SIMPLE = re.compile(r"(?:str|int|float|bool|UUID\d?|uuid\.UUID|date|datetime|Decimal|EmailStr|HttpUrl|AnyUrl)")
 _DEEPEST = 6
 _MARKS = (
     "route(",
@@ -100,7 +102,8 @@ def find_decorated_routes(sources: Sources) -> Iterator[Route]:
         _File(project, file, names[file], imports).read(tree)
     for key, route in project.routes:
         for prefix in project.list_prefixes(key):
-            yield Route(make_path(prefix, route.path), route.source, route.guarded)
+            path, _, query = route.path.partition("?")
+            yield Route(f"{make_path(prefix, path)}{'?' if query else ''}{query}", route.source, route.guarded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,8 @@ class _File:
         for decorator in node.decorator_list:
             if isinstance(decorator, ast.Call) and (path := self._find_path(decorator)) is not None:
                 router, _, _ = get_name(decorator.func).rpartition(".")
-                self.project.routes.append((self._resolve(router), Route(path, self.name, _is_guarded(node))))
+                route = Route(path + _find_query(node, path), self.name, _is_guarded(node))
+                self.project.routes.append((self._resolve(router), route))
 
     def _find_path(self, call: ast.Call) -> str | None:
         """Find the path of a decorator that declares a route for GET."""
@@ -200,6 +204,46 @@ def _is_guarded(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> 
         parts.append(ast.unparse(node.args))
     text = " ".join(parts).lower()
     return any(guard in text for guard in _GUARDS) and not any(mark in text for mark in _OPTIONAL)
+
+
+def _find_query(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, path: str) -> str:
+    """Find the parameters of the query without which a view answers with an error: `?name={name}`."""
+    if isinstance(node, ast.ClassDef):
+        return ""
+    plain, named = [*node.args.posonlyargs, *node.args.args], node.args.kwonlyargs
+    defaults: list[ast.expr | None] = [None] * (len(plain) - len(node.args.defaults))
+    given = zip([*plain, *named], [*defaults, *node.args.defaults, *node.args.kw_defaults], strict=True)
+    needed = [
+        argument.arg for argument, default in given if f"{{{argument.arg}" not in path and _is_needed(argument, default)
+    ]
+    return f"?{'&'.join(f'{name}={{{name}}}' for name in needed)}" if needed else ""
+
+
+def _is_needed(argument: ast.arg, default: ast.expr | None) -> bool:
+    """Whether a parameter is one of the query without a default, also as `Query(...)` or `Annotated[str, Query()]`."""
+    kind = argument.annotation
+    if (
+        isinstance(kind, ast.Subscript)
+        and get_name(kind.value).endswith("Annotated")
+        and isinstance(kind.slice, ast.Tuple)
+    ):
+        kind, *others = kind.slice.elts
+        calls = [each for each in others if isinstance(each, ast.Call)]
+        if any(get_name(call.func).rpartition(".")[2] != "Query" or _has_default(call) for call in calls):
+            return False
+    if kind is None or not _SIMPLE.fullmatch(ast.unparse(kind)):
+        return False
+    if isinstance(default, ast.Call) and get_name(default.func).rpartition(".")[2] == "Query":
+        return not _has_default(default)
+    return default is None
+
+
+def _has_default(call: ast.Call) -> bool:
+    """Whether `Query` has a default: its first argument, unless that is `...`."""
+    first = call.args[0] if call.args else get_keyword(call, "default")
+    if isinstance(first, ast.Constant) and first.value is ...:
+        return False
+    return first is not None or get_keyword(call, "default_factory") is not None
 
 
 def _name_module(file: str) -> str:

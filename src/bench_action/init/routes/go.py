@@ -13,6 +13,10 @@ _GROUP = re.compile(r'\b(\w+)\s*:?=\s*(\w+)(?:\.\w+\([^)"]*\))*\.(?:Group|PathPr
 _PASSED = re.compile(r"\b(?:\w+\.)?(\w+)\(\s*(\w+)\b")
 _FUNCTION = re.compile(r"\bfunc\s+(?:\([^)]*\)\s*)?(\w+)\(\s*(\w+)\s+[^)]*?(?:Router|Group|Engine|Echo|App|Mux)\b")
 _GUARD = re.compile(r"auth|jwt|login", re.IGNORECASE)
+_USES_GUARD = r"\.Use\([^)\n]*(?:[aA]uth|[jJ][wW][tT]|[lL]ogin|[vV]erif)"
+_PASSED_GROUP = re.compile(r'\b(?:\w+\.)?(\w+)\(\s*(\w+)\.(?:Group|PathPrefix|Party)\(\s*"([^"]*)"')
+_MOUNT = re.compile(r'\b(\w+)\.Mount\(\s*"([^"]*)"\s*,\s*&?(?:(\w+)(?:\{\})?\.)?(\w+)\(')
+_MADE = re.compile(r"^func\s+(?:\(\s*\w+\s+\*?(\w+)\s*\)\s*)?(\w+)\(", re.MULTILINE)
 _DEEPEST = 6
 
 
@@ -20,7 +24,7 @@ def find_go_routes(sources: Sources) -> Iterator[Route]:
     """Find all routes. Prefixes of groups are followed through variables, and into functions that take a group."""
     texts = {file: drop_comments(sources.read(file)) for file in sources.find_code(".go")}
     texts = {file: text for file, text in texts.items() if '("' in text}
-    passed = _find_passed(texts)
+    passed, mounted = _find_passed(texts), _find_mounted(texts)
     for file, text in texts.items():
         groups = {match[1]: (match[2], match[3]) for match in _GROUP.finditer(text)}
         guarded = {
@@ -29,14 +33,16 @@ def find_go_routes(sources: Sources) -> Iterator[Route]:
             if _GUARD.search(text[match.end() : text.find("\n", match.end())])
         }
         parameters = {match[2]: match[1] for match in _FUNCTION.finditer(text)}
-        for found in scan_blocks(text, _OPENING, _WANTED):
+        functions = [(match.start(), match[1] or "", match[2]) for match in _MADE.finditer(text)]
+        for found in scan_blocks(text, _OPENING, _WANTED, inside=_USES_GUARD):
             path = _read_path(found.match)
             if path is None:
                 continue
             variable, chain = found.match["var"], set[str]()
             prefix = _follow(variable, groups, parameters, passed, chain)
-            behind = bool(chain & guarded) or "Auth(" in found.match["rest"]
-            yield Route(make_path(prefix, *found.prefixes, path), file, behind)
+            behind = found.guarded or bool(chain & guarded) or "Auth(" in found.match["rest"]
+            mount = _find_mount(functions, found.match.start(), mounted)
+            yield Route(make_path(mount, prefix, *found.prefixes, path), file, behind)
 
 
 def _read_path(match: re.Match[str]) -> str | None:
@@ -79,7 +85,32 @@ def _find_passed(texts: dict[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for text in texts.values():
         groups = {match[1]: (match[2], match[3]) for match in _GROUP.finditer(text)}
+        for match in _PASSED_GROUP.finditer(text):
+            if match[1] in functions:
+                found.setdefault(match[1], make_path(_follow(match[2], groups, {}, {}, set()), match[3]))
         for match in _PASSED.finditer(text):
             if match[1] in functions and match[2] in groups:
                 found.setdefault(match[1], _follow(match[2], groups, {}, {}, set()))
     return found
+
+
+def _find_mounted(texts: dict[str, str]) -> dict[tuple[str, str], str]:
+    """Find what `Mount` mounts: receiver (empty: any) and name of the function that makes a router → its path."""
+    found: dict[tuple[str, str], str] = {}
+    for text in texts.values():
+        groups = {match[1]: (match[2], match[3]) for match in _GROUP.finditer(text)}
+        for match in _MOUNT.finditer(text):
+            path = make_path(_follow(match[1], groups, {}, {}, set()), match[2])
+            found.setdefault((match[3] or "", match[4]), path)
+    return found
+
+
+def _find_mount(functions: list[tuple[int, str, str]], at: int, mounted: dict[tuple[str, str], str]) -> str:
+    """Find under which path the router is mounted that the function at a place makes; empty if under none."""
+    around = next(((receiver, name) for start, receiver, name in reversed(functions) if start < at), None)
+    if around is None:
+        return ""
+    receiver, name = around
+    if receiver:
+        return mounted.get((receiver, name), "")
+    return next((path for (_, other), path in mounted.items() if other == name), "")

@@ -1,7 +1,7 @@
 """Find the routes of Spring (Java and Kotlin): mappings of classes and methods."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from bench_action.init.routes.route import Route, make_path
 from bench_action.init.routes.syntax import drop_comments
@@ -14,12 +14,69 @@ _TEXTS = re.compile(r'"([^"\\]*)"')
 _NAMED = re.compile(r'\b(?:value|path)\s*=\s*(\{[^}]*\}|\[[^\]]*\]|"[^"]*")')
 
 
+_RULE = re.compile(
+    r"(?:(?:request|ant|mvc|path)Matchers|pathMatchers|authorize)\s*\(((?:[^()]|\([^()]*\))*)\)\s*\.?(\w*)|"
+    r"\banyRequest(?:\(\))?\s*(?:\.|,\s*)(\w+)"
+)
+_SECURED = re.compile(r"SecurityFilterChain|WebSecurityConfigurerAdapter|SecurityWebFilterChain")
+_CONTEXT_PATH = re.compile(r"^\s*(?:server\.servlet\.)?context-path\s*[=:]\s*[\"']?(/[\w/.-]+)", re.MULTILINE)
+_PARAMETER = re.compile(
+    r"@RequestParam(?:\(((?:[^()\"]|\"[^\"]*\")*)\))?\s+"
+    r"(?:final\s+)?(?:@\w+(?:\([^)]*\))?\s+)*([\w<>,.? ]*?)\s*(\w+)\s*(?=[,):])"
+)
+
+
 def find_spring_routes(sources: Sources) -> Iterator[Route]:
     """Find all GET routes; `@RequestMapping` of a method counts unless it names another method."""
-    for file in sources.find_code(".java", ".kt"):
-        text = sources.read(file)
+    texts = {file: sources.read(file) for file in sources.find_code(".java", ".kt")}
+    context = next(
+        (
+            match[1]
+            for file in sources.find("application.properties", "application.yml", "application.yaml")
+            if (match := _CONTEXT_PATH.search(sources.read(file)))
+        ),
+        "",
+    )
+    rules = _read_rules(sources, texts)
+    for file, text in texts.items():
         if "Mapping" in text:
-            yield from _read(drop_comments(text), file)
+            for route in _read(drop_comments(text), file):
+                path, _, query = route.path.partition("?")
+                guarded = next((guards for matcher, guards in rules if matcher.fullmatch(path)), False)
+                full = f"{make_path(context, path)}?{query}" if query else make_path(context, path)
+                yield Route(full, file, guarded)
+
+
+def _read_rules(sources: Sources, texts: Mapping[str, str]) -> list[tuple[re.Pattern[str], bool]]:
+    """Read the rules of Spring Security in their order: which paths, and whether they ask who calls.
+
+    Without any rules, everything does once Spring Security is a dependency.
+    """
+    configured = [drop_comments(text) for text in texts.values() if _SECURED.search(text)]
+    if not configured:
+        manifests = sources.find("pom.xml", "build.gradle", "build.gradle.kts")
+        secured = any("starter-security" in sources.read(name) for name in manifests)
+        return [(re.compile(".*"), True)] if secured else []
+    rules = []
+    for text in configured:
+        for match in _RULE.finditer(text):
+            if match[3] or match[1].startswith("anyRequest"):
+                rules.append((re.compile(".*"), "permitAll" not in match[0]))
+                continue
+            if re.search(r"HttpMethod\.(?!GET)", match[1]):
+                continue
+            guards = "permitAll" not in (match[2], match[1].rpartition(",")[2].strip())
+            rules += [
+                (_compile_ant(pattern), guards) for pattern in _TEXTS.findall(match[1]) if pattern.startswith("/")
+            ]
+    return rules
+
+
+def _compile_ant(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern of Ant: `**` stands for any parts, `*` for one."""
+    parts = re.split(r"(/\*\*|\*\*|\*)", re.sub(r"\{\w+\}", "*", pattern))
+    forms = {"/**": "(?:/.*)?", "**": ".*", "*": "[^/]*"}
+    return re.compile("".join(forms.get(part) or re.escape(part) for part in parts))
 
 
 def _read(text: str, file: str) -> Iterator[Route]:
@@ -33,7 +90,20 @@ def _read(text: str, file: str) -> Iterator[Route]:
         if kind == "RequestMapping" and _precedes_class(text, match.end(), inside=inside):
             pending = paths
         elif kind == "GetMapping" or (kind == "RequestMapping" and ("method" not in arguments or "GET" in arguments)):
-            yield from (Route(make_path(prefix, path), file) for prefix in prefixes for path in paths)
+            query = _find_query(text, match.end())
+            yield from (Route(make_path(prefix, path) + query, file) for prefix in prefixes for path in paths)
+
+
+def _find_query(text: str, at: int) -> str:
+    """Find the parameters of the query without which a method answers with an error: `?name={name}`."""
+    end = next((match.start() for match in re.compile(r"\)[^(){};@]*[{;=]").finditer(text, at)), at)
+    needed = []
+    for match in _PARAMETER.finditer(text, at, end + 1):
+        given, kind, name = match[1] or "", match[2], match[3]
+        nullable = re.match(r"\s*:\s*[\w<>]+\?", text[match.end() : match.end() + 100]) is not None  # in Kotlin
+        if not re.search(r"required\s*=\s*false|defaultValue", given) and "Optional" not in kind and not nullable:
+            needed.append((_TEXTS.findall(given) or [name])[0])
+    return f"?{'&'.join(f'{name}={{{name}}}' for name in needed)}" if needed else ""
 
 
 def _precedes_class(text: str, at: int, *, inside: bool) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from posixpath import normpath
+from typing import NamedTuple
 
 from bench_action.init.routes.route import Route, make_path
 from bench_action.init.routes.syntax import drop_comments
@@ -20,9 +21,10 @@ _LISTED = re.compile(rf"\{{\s*path:\s*{_TEXT}\s*,\s*(?:route|router|handler):\s*
 _OBJECT = re.compile(rf"method:\s*[\"'`]GET[\"'`]\s*,\s*(?:url|path):\s*{_TEXT}", re.IGNORECASE)
 _CHAIN_GET = re.compile(rf"\)\s*\.get\(\s*{_TEXT}\s*,")
 _IMPORT = re.compile(
-    r"""(?:\bimport\s+(?:\*\s+as\s+)?([\w$]+)[^;'"\n]*from\s*|\b(?:const|let|var)\s+([\w$]+)\s*=\s*require\(\s*)["'](\.[^"']*)["']"""
+    r"""(?:\bimport\s+(?:\*\s+as\s+)?([\w$]+)[^;'"\n]*from\s*|(?:\b(?:const|let|var)|,)\s+([\w$]+)\s*=\s*require\(\s*)["'](\.[^"']*)["']"""
 )
 _USE = re.compile(rf"\.use\(\s*(?:{_TEXT}\s*,)?([^;{{}}]*?)\)\s*(?=[;.\n)]|$)")
+_USES_GUARD = re.compile(r"\b([\w$]+)\.use\(\s*([\w$.]+(?:\([^()]*\))?)\s*\)")
 _REGISTER = re.compile(rf"""\.register\(\s*([^;]*?),\s*\{{[^}}]*\bprefix:\s*{_TEXT}""")
 _ASSIGNED = re.compile(
     r"\b(?:const|let|var)\s+([\w$]+)\s*(?::[^=]+)?=\s*"
@@ -31,11 +33,26 @@ _ASSIGNED = re.compile(
 _REQUIRED = re.compile(r"""require\(\s*["'](\.[^"']*)["']""")
 _CONTROLLER = re.compile(rf"@Controller\(\s*(?:\{{[^}}]*path:\s*)?(?:{_TEXT})?")
 _NEST_GET = re.compile(rf"@Get\(\s*(?:{_TEXT})?\s*\)")
+_GLOBAL_GUARD = re.compile(r"APP_GUARD[^}]*[aA]uth|useGlobalGuards\([^;]*[aA]uth")
 _GUARD = re.compile(
-    r"auth\.required|\bauth\(|requireAuth|isAuth|authenticate|ensureLogged|verifyToken|authMiddleware|passport",
+    r"auth\.required|requireAuth|isAuth|authenticate|ensureLogged|verifyToken|authMiddleware|passport\.authenticate|"
+    r"\b(?:auth|protect(?:ed)?|authori[sz]e\w*|ensureAuth\w*|verifyJWT|verifyAuth\w*|verifyUser|checkAuth\w*|isLoggedIn|"
+    r"isAdmin|requires?(?:Login|User|Admin|SignIn)\w*|restrictTo|jwtAuth\w*|checkJwt|authGuard|authCheck|withAuth)\b(?!\.\w+\s*\))",
     re.IGNORECASE,
 )
+# clients of other servers, whose `get` is no route
+_CLIENT = r"(?:axios|ky|got|wretch|ofetch|\$fetch|supertest|request|superagent|needle|Http|HttpClient)\b"
+_EXPORTS_GET = re.compile(r"\bexport\b[^;\n]*\bGET\b|\bexport\s+\*")
+_SERVERS = re.compile(r'"(?:express|fastify|koa|hono|@nestjs/core|@hapi/hapi|restify)"\s*:')
 _DEEPEST = 6
+
+
+class _Mount(NamedTuple):
+    """A file that another one mounts. `guarded`: what is mounted asks who calls."""
+
+    prefix: str
+    file: str
+    guarded: bool = False
 
 
 @dataclass(slots=True)
@@ -43,33 +60,36 @@ class _Module:
     """A file: its routes by the variable of their router, the files that it mounts, and where its own routers are."""
 
     routes: list[tuple[str, Route]] = field(default_factory=list)
-    mounts: list[tuple[str, str]] = field(default_factory=list)
+    mounts: list[_Mount] = field(default_factory=list)
     local: dict[str, str] = field(default_factory=dict)
 
 
 def find_node_routes(sources: Sources) -> Iterator[Route]:
     """Find all routes, under the paths at which their files are mounted."""
-    modules = {file: _read_module(sources, file) for file in sources.find_code(*_SUFFIXES)}
-    mounted: dict[str, list[tuple[str, str]]] = {}
-    for file, module in modules.items():
-        for prefix, target in module.mounts:
-            mounted.setdefault(target, []).append((file, prefix))
-    for file, module in modules.items():
-        for variable, route in module.routes:
-            for prefix in _list_prefixes(file, mounted, 0):
-                own = module.local.get(variable, "")
-                yield Route(make_path(prefix, own, route.path), file, route.guarded)
     yield from _find_nest_routes(sources)
     yield from _find_next_routes(sources)
+    if _is_next(sources):
+        return
+    modules = {file: _read_module(sources, file) for file in sources.find_code(*_SUFFIXES)}
+    mounted: dict[str, list[_Mount]] = {}
+    for file, module in modules.items():
+        for mount in module.mounts:
+            mounted.setdefault(mount.file, []).append(mount._replace(file=file))
+    for file, module in modules.items():
+        for variable, route in module.routes:
+            for prefix, guarded in _list_prefixes(file, mounted, 0):
+                own = module.local.get(variable, "")
+                yield Route(make_path(prefix, own, route.path), file, route.guarded or guarded)
 
 
-def _list_prefixes(file: str, mounted: Mapping[str, list[tuple[str, str]]], depth: int) -> list[str]:
+def _list_prefixes(file: str, mounted: Mapping[str, list[_Mount]], depth: int) -> list[tuple[str, bool]]:
+    """List the paths at which a file is mounted, and whether something above it asks who calls."""
     if file not in mounted or depth >= _DEEPEST:
-        return [""]
+        return [("", False)]
     found = [
-        make_path(above, prefix)
-        for other, prefix in mounted[file]
-        for above in _list_prefixes(other, mounted, depth + 1)
+        (make_path(above, mount.prefix), mount.guarded or guarded)
+        for mount in mounted[file]
+        for above, guarded in _list_prefixes(mount.file, mounted, depth + 1)
     ]
     return list(dict.fromkeys(found))
 
@@ -80,9 +100,11 @@ def _read_module(sources: Sources, file: str) -> _Module:
         return module
     imports = {match[1] or match[2]: _find_file(sources, file, match[3]) for match in _IMPORT.finditer(text)}
     routers = set(_ASSIGNED.findall(text))
+    guards = [(match[1], match.start()) for match in _USES_GUARD.finditer(text) if _GUARD.search(match[2])]
     for match in _GET.finditer(text):
-        if match[2].startswith(("/", "*")) or not match[2]:
-            module.routes.append((match[1], Route(match[2], file, _GUARD.search(match[3]) is not None)))
+        if (match[2].startswith(("/", "*")) or not match[2]) and not _is_client(sources, text, match[1], imports):
+            behind = any(router == match[1] and at < match.start() for router, at in guards)
+            module.routes.append((match[1], Route(match[2], file, behind or _GUARD.search(match[3]) is not None)))
     for match in _CHAINED.finditer(text):
         if get := re.search(r"\.get\(([^\n]*)", match[2]):
             module.routes.append(("", Route(match[1], file, _GUARD.search(get[1]) is not None)))
@@ -94,7 +116,8 @@ def _read_module(sources: Sources, file: str) -> _Module:
     for prefix, arguments in uses:
         targets = [imports[name] for name in re.findall(r"[\w$]+", arguments) if name in imports]
         targets += [_find_file(sources, file, path) for path in _REQUIRED.findall(arguments)]
-        module.mounts += [(prefix, target) for target in targets if target and target != file]
+        guarded = bool(prefix) and _GUARD.search(arguments) is not None
+        module.mounts += [_Mount(prefix, target, guarded) for target in targets if target and target != file]
         for name in re.findall(r"[\w$]+", arguments):
             if name in routers and prefix:
                 module.local[name] = prefix
@@ -110,8 +133,17 @@ def _apply_local_prefixes(text: str, module: _Module, imports: Mapping[str, str]
             continue
         targets = {imports[name] for name in re.findall(r"\.use\(\s*([\w$]+)\s*\)", made[1]) if name in imports}
         module.mounts = [
-            (match[1] if target in targets and not prefix else prefix, target) for prefix, target in module.mounts
+            mount._replace(prefix=match[1]) if mount.file in targets and not mount.prefix else mount
+            for mount in module.mounts
         ]
+
+
+def _is_client(sources: Sources, text: str, variable: str, imports: Mapping[str, str]) -> bool:
+    """Whether a variable is a client of another server: made here, or in the file that it is imported from."""
+    if re.search(rf"\b{re.escape(variable)}\s*(?::[^=\n]+)?=\s*(?:await\s+)?(?:new\s+)?{_CLIENT}", text):
+        return True
+    made = sources.read(imports.get(variable, "")) if imports.get(variable) else ""
+    return re.search(rf"\b{_CLIENT}\s*\.\s*(?:create|extend)\(|from\s+[\"']{_CLIENT}[\"']", made) is not None
 
 
 def _find_file(sources: Sources, file: str, path: str) -> str:
@@ -126,18 +158,50 @@ def _find_file(sources: Sources, file: str, path: str) -> str:
 
 
 def _find_nest_routes(sources: Sources) -> Iterator[Route]:
-    prefix = ""
-    for file in sources.find("main.ts"):
-        if match := re.search(rf"setGlobalPrefix\(\s*{_TEXT}", sources.read(file)):
-            prefix = match[1]
+    main = "\n".join(drop_comments(sources.read(file)) for file in sources.find("main.ts"))
+    prefix, unprefixed = _find_nest_prefix(main)
+    version = _find_nest_version(main)
+    guarded = any(_GLOBAL_GUARD.search(sources.read(file)) for file in sources.find("*.module.ts", "main.ts"))
     for file in sources.find_code(".controller.ts"):
         text = drop_comments(sources.read(file))
-        base = ""
+        behind = "@UseGuards" in text or (guarded and "@Public" not in text)
+        base = own = ""
         for match in re.finditer(f"{_CONTROLLER.pattern}|{_NEST_GET.pattern}", text):
             if match[0].startswith("@Controller"):
-                base = match[1] or ""
+                base, options = match[1] or "", text[match.start() : match.start() + 200].partition(")")[0]
+                own = "" if "VERSION_NEUTRAL" in options else version
+                if own and (found := re.search(rf"version:\s*\[?\s*{_TEXT}", options)):
+                    own = f"{version[:1]}{found[1]}"
             else:
-                yield Route(make_path(prefix, base, match[2] or ""), file, "@UseGuards" in text)
+                path = make_path(base, match[2] or "")
+                kept = path.strip("/") not in unprefixed
+                yield Route(make_path(prefix if kept else "", own, path), file, behind)
+
+
+def _find_nest_prefix(main: str) -> tuple[str, set[str]]:
+    """Find the prefix of all routes, a text or a constant, and the routes that do not have it."""
+    match = re.search(rf"setGlobalPrefix\(\s*(?:{_TEXT}|([\w$]+))([^;]*)", main)
+    if match is None:
+        return "", set()
+    named = re.search(rf"\b{re.escape(match[2])}\s*(?::[^=]+)?=\s*{_TEXT}", main) if match[2] else None
+    excluded = re.findall(_TEXT, match[3].partition("exclude")[2])
+    return match[1] or (named[1] if named else ""), {text.strip("/") for text in excluded}
+
+
+def _find_nest_version(main: str) -> str:
+    """Find the part of the path that versioning adds: `v1`; empty without one, or if a header has it."""
+    match = re.search(r"enableVersioning\(([^;]*)", main)
+    if match is None or (match[1].strip(" )") and "URI" not in match[1]):
+        return ""
+    default = re.search(rf"defaultVersion:\s*\[?\s*{_TEXT}", match[1])
+    prefix = re.search(rf"\bprefix:\s*{_TEXT}", match[1])
+    return f"{prefix[1] if prefix else 'v'}{default[1]}" if default else ""
+
+
+def _is_next(sources: Sources) -> bool:
+    """Whether the pages are those of Next.js, and no server of another framework is in front of it."""
+    manifests = " ".join(sources.read(name) for name in sources.find("package.json") if "/" not in name)
+    return bool(sources.find("next.config.*")) and not _SERVERS.search(manifests)
 
 
 def _find_next_routes(sources: Sources) -> Iterator[Route]:
@@ -147,6 +211,6 @@ def _find_next_routes(sources: Sources) -> Iterator[Route]:
     for file in sources.names:
         match = re.fullmatch(r"(?:src/)?app/((?:.*/)?)(?:page|route)\.[jt]sx?", file)
         match = match or re.fullmatch(r"(?:src/)?pages/((?!_)(?:(?!/_).)*?)(?:index)?\.[jt]sx?", file)
-        if match:
+        if match and (PurePosixPath(file).stem != "route" or _EXPORTS_GET.search(sources.read(file))):
             path = re.sub(r"\([^/)]*\)/?", "", match[1]).strip("/")
             yield Route(make_path(re.sub(r"\[+(?:\.\.\.)?([^\]]+)\]+", r"{\1}", path)), file)

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from bench_action.init.routes.controllers import Controllers
 from bench_action.init.routes.route import Route, make_path
 from bench_action.init.sources import Sources
 
@@ -20,16 +21,22 @@ _COMMENT = re.compile(r"(?:^|\s)#(?!\{).*$")
 
 @dataclass(slots=True)
 class _Place:
-    """A block that is open: its path, and whether it is that of one member (`/items/{id}`) of a resource."""
+    """A block that is open: its path, and whether it is that of one member (`/items/{id}`) of a resource.
+
+    `module`: the folder of its controllers. `controller`: that of the resource.
+    """
 
     path: str
     collection: str = ""
     guarded: bool = False
+    module: str = ""
+    controller: str = ""
 
 
 @dataclass(slots=True)
 class _Reader:
     file: str
+    controllers: Controllers
     places: list[_Place] = field(default_factory=lambda: [_Place("")])
     routes: list[Route] = field(default_factory=list)
 
@@ -51,22 +58,24 @@ class _Reader:
         """Read one line, and return the block that it may open."""
         here = self.places[-1]
         if line.startswith("collection"):
-            return _Place(here.collection or here.path, here.collection, here.guarded)
+            return replace(here, path=here.collection or here.path)
         if line.startswith("authenticate"):
-            return _Place(here.path, here.collection, guarded=True)
+            return replace(here, guarded=True)
         match = _CALL.match(line)
         if match is None:
             return here
         kind, name = match[1], match[2] or match[3] or ""
         if kind == "root":
-            self._add(here.path or "/")
+            self._add(here.path or "/", _find_target(line) or name)
         elif kind in {"get", "match"}:
             self._read_get(line, kind, name, [match[1] or match[2] for match in _MORE.finditer(line)])
         elif kind in {"namespace", "scope"}:
             path = _find_option(line, "path") or (
                 [name] if name and "module:" not in line.split(name, maxsplit=1)[0] else []
             )
-            return _Place(make_path(here.path, *path) if path else here.path, "", here.guarded)
+            modules = _find_option(line, "module") or ([name] if kind == "namespace" else [])
+            module = "/".join(filter(None, [here.module, *modules]))
+            return _Place(make_path(here.path, *path) if path else here.path, "", here.guarded, module)
         else:
             names = [name, *(match[1] or match[2] for match in _MORE.finditer(_LISTED.sub("", line)))]
             return [self._read_resource(line, each, single=kind == "resource") for each in names][-1]
@@ -79,7 +88,8 @@ class _Reader:
         on_collection = "on: :collection" in line or ":on => :collection" in line
         base = (here.collection or here.path) if on_collection else here.path
         for each in [name, *(more if "to:" not in line and "=>" not in line else [])]:
-            self._add(make_path(base, re.sub(r"\(.*?\)", "", each)))
+            target = _find_target(line) or (f"{here.controller}#{each}" if here.controller else each.replace("/", "#"))
+            self._add(make_path(base, re.sub(r"\(.*?\)", "", each)), target)
 
     def _read_resource(self, line: str, name: str, *, single: bool) -> _Place:
         here = self.places[-1]
@@ -90,23 +100,30 @@ class _Reader:
             for action in ("index", "show")
             if (only is None or action in only) and action not in (left_out or [])
         ]
+        controller = (_find_option(line, "controller") or [f"{name.rstrip('s')}s" if single else name])[0]
         parameter = (_find_option(line, "param") or ["id"])[0]
         member = path if single else f"{path}/{{{parameter}}}"
         if "index" in actions and not single:
-            self._add(path)
+            self._add(path, f"{controller}#index")
         if "show" in actions:
-            self._add(member)
+            self._add(member, f"{controller}#show")
         nested = path if single else f"{path}/{{{name.rstrip('s')}_{parameter}}}"
-        return _Place(nested, path, here.guarded)
+        return _Place(nested, path, here.guarded, here.module, controller)
 
-    def _add(self, path: str) -> None:
-        self.routes.append(Route(make_path(path), self.file, self.places[-1].guarded))
+    def _add(self, path: str, target: str) -> None:
+        """Add a route. `target`: its controller and action, as in `to: "items#index"`."""
+        here = self.places[-1]
+        controller, _, action = target.partition("#")
+        named = "/".join(filter(None, [here.module, controller.strip("/")]))
+        guarded = here.guarded or self.controllers.is_guarded(named, action)
+        self.routes.append(Route(make_path(path), self.file, guarded))
 
 
 def find_rails_routes(sources: Sources) -> Iterator[Route]:
     """Find the routes of Rails."""
+    controllers = Controllers(sources)
     for file in sources.find("config/routes.rb", "*/config/routes.rb", "config/routes/*.rb"):
-        yield from _Reader(file).read(sources.read(file))
+        yield from _Reader(file, controllers).read(sources.read(file))
 
 
 def find_sinatra_routes(sources: Sources) -> Iterator[Route]:
@@ -114,6 +131,12 @@ def find_sinatra_routes(sources: Sources) -> Iterator[Route]:
     for file in sources.find_code(".rb", ".ru"):
         for match in _SINATRA.finditer(sources.read(file)):
             yield Route(make_path(match[1]), file)
+
+
+def _find_target(line: str) -> str:
+    """Find the controller and action that a line names: `to: "items#index"`, or `"/path" => "items#index"`."""
+    match = re.search(r"""(?:\bto:|=>)\s*["']([\w/]+#\w+)["']""", line)
+    return match[1] if match is not None else ""
 
 
 def _find_option(line: str, name: str) -> list[str] | None:

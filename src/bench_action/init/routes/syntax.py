@@ -57,23 +57,58 @@ def drop_comments(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A match inside nested blocks. `prefixes`: those of the blocks around it, the outermost first."""
+    """A match inside nested blocks. `prefixes`: those of the blocks around it, the outermost first.
+
+    `guarded`: whether one of the blocks asks who calls.
+    """
 
     match: re.Match[str]
     prefixes: tuple[str, ...]
+    guarded: bool = False
 
 
-def scan_blocks(text: str, opening: str, wanted: str) -> Iterator[Found]:
-    """Find `wanted` in text with `{}` blocks. A match of `opening` gives its group `prefix` to the next block."""
-    blocks: list[str] = []
-    pending = ""
-    for match in re.finditer(f"{wanted}|{opening}|{_OTHERS}", text):
+@dataclass(slots=True)
+class _Block:
+    prefix: str = ""
+    guarded: bool = False
+
+
+def scan_blocks(text: str, opening: str, wanted: str, *, before: str = "(?!)", inside: str = "(?!)") -> Iterator[Found]:
+    """Find `wanted` in text with `{}` blocks. A match of `opening` gives its group `prefix` to the next block.
+
+    A match of `before` says that the next block asks who calls, unless a `;` ends the statement first; one of `inside`,
+    that the block does which it is in.
+    """
+    blocks, pending = [_Block()], _Block()
+    for match in re.finditer(f"{wanted}|{opening}|(?P<before>{before})|(?P<inside>{inside})|{_OTHERS}|;", text):
         if match[0] == "{":
             blocks.append(pending)
-            pending = ""
+            pending = _Block()
         elif match[0] == "}":
-            del blocks[-1:]
+            del blocks[max(1, len(blocks) - 1) :]
+        elif match[0] == ";":
+            pending = _Block()
+        elif match["before"] is not None:
+            pending.guarded = True
+        elif match["inside"] is not None:
+            blocks[-1].guarded = True
         elif match["prefix"] is not None:
-            pending = match["prefix"]
+            pending.prefix = match["prefix"]
         elif match["path"] is not None:
-            yield Found(match, tuple(filter(None, blocks)))
+            prefixes = tuple(block.prefix for block in blocks if block.prefix)
+            yield Found(match, prefixes, guarded=any(block.guarded for block in blocks))
+
+
+def find_statement_end(text: str, at: int) -> int:
+    """Find where the statement at a place ends: at its `;`, or where the block ends that it is in."""
+    depth = 0
+    for match in re.compile(f"{_OTHERS}|[();]").finditer(text, at):
+        if match[0] in "({":
+            depth += 1
+        elif match[0] in ")}":
+            depth -= 1
+            if depth < 0:
+                return match.start()
+        elif match[0] == ";" and depth == 0:
+            return match.end()
+    return len(text)

@@ -236,3 +236,51 @@ def test_a_service__without_replicas_is_left_out(tmp_path: Path) -> None:
       other: {{image: other, scale: 0}}
     """
     assert not configure(tmp_path, services).services
+
+
+def test_a_database__that_is_built_is_not_measured(tmp_path: Path) -> None:
+    """As in dockersamples/atsea-sample-shop-app, where it stands before the application."""
+    database = add_context(tmp_path, "database", "FROM postgres:12\nEXPOSE 5432\n")
+    services = f"""
+      database: {{build: {{context: {database}}}, ports: ["5432:5432"]}}
+      appserver: {{build: {{context: {add_context(tmp_path, "app")}}}, ports: ["8080:8080"],
+                   depends_on: {{database: {{condition: service_started}}}}}}
+    """
+    assert list(configure(tmp_path, services).variants) == ["appserver"]
+
+
+@pytest.mark.parametrize("services", ["db: {image: postgres}", "db: {build: {context: DB}, ports: ['5432:5432']}"])
+def test_a_variant_with_a_build__uses_the_services_of_a_file_that_builds_no_application(
+    tmp_path: Path, services: str
+) -> None:
+    services = services.replace("DB", add_context(tmp_path, "db", "FROM postgres:17\n"))
+    config = configure(tmp_path, services, "variants: {web: {build: .}}")
+    assert (list(config.variants), list(config.services)) == (["web"], ["db"])
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "passes", "measured"),
+    [
+        ("FROM php:8.4-fpm-alpine\n", "fastcgi_pass app:9000;", "nginx"),
+        ("FROM php:8.4-fpm\nEXPOSE 9000\n", "include fastcgi.conf;", "nginx"),
+        ("FROM python:3\nEXPOSE 8000\n", "uwsgi_pass app:8000;", "nginx"),
+        ("FROM php:8.4-fpm\nEXPOSE 80\n", "proxy_pass http://app:80;", "app"),
+    ],
+)
+def test_an_application__that_speaks_no_http_is_measured_through_its_web_server(
+    tmp_path: Path, dockerfile: str, passes: str, measured: str
+) -> None:
+    app = add_context(tmp_path, "app", dockerfile)
+    (tmp_path / "nginx").mkdir()
+    (tmp_path / "nginx" / "site.conf").write_text(f"location / {{ {passes} }}", encoding="utf-8")
+    port = 80 if dockerfile.endswith(" 80\n") else 9000
+    services = f"""
+      app: {{build: {{context: {app}}}, expose: ["{port}"]}}
+      nginx: {{image: nginx, ports: [{{target: 80, published: "8080", protocol: tcp}}],
+               depends_on: {{app: {{condition: service_started}}}},
+               volumes: [{{type: bind, source: {tmp_path}/nginx, target: /etc/nginx/conf.d}}]}}
+    """
+    config = configure(tmp_path, services)
+    assert list(config.variants) == [measured]
+    assert ("app" in config.services) == (measured == "nginx")
+    assert measured == "app" or not config.services["app"].worker

@@ -1,0 +1,268 @@
+"""Find out how an application is started: the port, the page that shows that it is ready, and what makes its tables."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from bench_action.config.compose.parse import Health
+from bench_action.config.kinds import SQL_KINDS, guess_kind
+from bench_action.init.application import Application
+from bench_action.init.frameworks import UNKNOWN, Framework, read_manifests
+from bench_action.init.routes.route import Route
+
+_PORT = re.compile(
+    r"(?:--port[= ]|-p |--server\.port=|(?:--bind|-b|--http|--http-socket)[= ]\S*:|0\.0\.0\.0:|\[::\]:|(?<=\s):)"
+    r"(\d{2,5})\b"
+)
+_LISTENS = re.compile(r"(?:listen|Run|ListenAndServe|Start)\(\s*(?:[\w.]*PORT[\w.]*\s*\|\|\s*)?[\"'`]?:?(\d{4,5})\b")
+_PORT_DEFAULT = re.compile(r"PORT\s*(?:\|\||\?\?|,|\")\s*[\"'`]?:?(\d{4,5})\b|env-default:\"(\d{4,5})\"")
+_MIGRATES = re.compile(
+    r"\bmigrate\b|db:(?:prepare|migrate|setup|schema:load)|alembic upgrade|flask db upgrade|create_all|create_db|"
+    r"flyway|liquibase|\bgoose |dbmate|AutoMigrate|prisma db push"
+)
+_PACKAGE_MANAGER = re.compile(r"\b(?:npm|yarn|pnpm|bun)\b")
+_RUNNER = re.compile(r"\b((?:uv|poetry|pipenv|pdm|hatch|rye) run)\b")
+_PYTHON_TOOLS = frozenset({"python", "alembic", "flask"})
+_CASE = re.compile(r"""\bcase\s+["']?\$\{?1[^\n]*\n(.*?)^\s*esac\b""", re.DOTALL | re.MULTILINE)
+_BRANCH = re.compile(r"""^\s*\(?([\w*.?|"' -]+)\)(.*?)(?=;;|\Z)""", re.DOTALL | re.MULTILINE)
+_FUNCTION = re.compile(r"^(?:function\s+)?([\w-]+)\s*\(\)\s*\{(.*?)^\}", re.DOTALL | re.MULTILINE)
+# databases that a stack may keep tables in, by their image or the name of their service
+_DATABASE = re.compile(
+    r"postg|pgvector|timescale|mysql|maria|percona|mssql|sqlserver|oracle|cockroach|yugabyte|\bdb\b|database"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A value, and why it was chosen; an empty reason needs no comment. `login`: of a page that asks who calls."""
+
+    value: str
+    reason: str = ""
+    login: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What makes the tables: a command for `setup`, or for `command`, which then starts the application as well.
+
+    `note`: what to check about it; without either command, why there is none.
+    """
+
+    setup: Sequence[str] = ()
+    command: Sequence[str] = ()
+    note: str = ""
+
+
+def find_port(application: Application, framework: Framework) -> Guess | None:
+    """Find the port: the compose file's, else the most reliable of the others, else the framework's default."""
+    if application.measured is not None and application.measured.parsed.ports:
+        return None
+    if application.front is not None:
+        return Guess("80", f"a guess: {application.front.name} is a web server")
+    if found := next(_list_ports(application), None):
+        return found
+    if framework is UNKNOWN:
+        return Guess("8000", "a guess: nothing in the repository says which port")
+    return Guess(str(framework.port), f"a guess: the default of {framework.name}")
+
+
+def _list_ports(application: Application) -> Iterator[Guess]:
+    """List the ports that EXPOSE, commands, scripts, PORT and sources name, in this order."""
+    parsed = application.build.parsed
+    if parsed.ports:
+        several = len(parsed.ports) > 1
+        yield Guess(str(parsed.ports[0]), "the first port that the Dockerfile exposes" if several else "")
+    yield from (Guess(match[1]) for match in _PORT.finditer(f" {application.start}"))
+    for name, text in _list_scripts(application):
+        yield from (Guess(match[1], f"from {name}") for match in _PORT.finditer(f" {text}"))
+    port = application.find_variable("PORT")
+    if port.isdigit() and 0 < int(port) < 65536:
+        yield Guess(port)
+    for name in application.sources.find_code(".js", ".ts", ".go", ".py"):
+        text = application.sources.read(name)
+        if match := _LISTENS.search(text) or _PORT_DEFAULT.search(text):
+            yield Guess(next(filter(None, match.groups())), f"from {name}")
+
+
+def find_ready(
+    application: Application, framework: Framework, routes: Sequence[Route], profiles: Sequence[Route]
+) -> Guess | None:
+    """Find what to ask: nothing if the compose file has a healthcheck, else a health check, or a page.
+
+    An empty value stands for the HEALTHCHECK of the Dockerfile, which requests no page.
+    """
+    if application.measured is not None and application.measured.health:
+        return None
+    return _find_health_check(application, framework, routes, profiles) or Guess(
+        profiles[0].path,
+        "no health check found: any path that answers"
+        f"{'' if profiles[0].needs_login else ' 200'} as soon as the service works",
+        login=profiles[0].needs_login,
+    )
+
+
+def _find_health_check(
+    application: Application, framework: Framework, routes: Sequence[Route], profiles: Sequence[Route]
+) -> Guess | None:
+    """Find a health check: the Dockerfile's, else that of a route or of the framework; None if there is none."""
+    named = [Guess(route.path) for route in routes if route.is_health]
+    health = application.build.parsed.health if application.front is None else ""
+    url = Health(health, 0.0).find_url([]) if health else None
+    if url is not None and url[1] != "/":
+        return Guess(url[1])
+    if health and url is None and not named:
+        return Guess("", "the Dockerfile's HEALTHCHECK")
+    if named:
+        return named[0]
+    if any("actuator" in text for text in read_manifests(application.sources).values()):
+        return Guess("/actuator/health")
+    if framework.name == "FastAPI" and (profiles[0].needs_login or not routes):
+        return Guess("/docs", "FastAPI's own page: any path that answers 200 as soon as the service works")
+    return None
+
+
+def _list_scripts(application: Application) -> Iterator[tuple[str, str]]:
+    """List the scripts that may start the application: those that its command names, and entrypoints."""
+    sources = application.sources
+    package = _find_package_scripts(application)
+    if package:
+        yield "package.json", package
+    start = f"{application.start} {package}"
+    words = {PurePosixPath(word).name for word in re.split(r"[\s;&|]+", start) if "/" in word or "." in word}
+    for name in sources.names:
+        file = PurePosixPath(name).name
+        if file.startswith("Dockerfile"):
+            continue
+        if "entrypoint" in file.lower() or file in words or file in {"start.sh", "prestart.sh"}:
+            yield name, sources.read(name)
+
+
+def _find_package_scripts(application: Application) -> str:
+    """Find the scripts of `package.json` that the command runs, and those that they run in turn."""
+    try:
+        package = json.loads(application.sources.read("package.json") or "{}")
+    except (ValueError, RecursionError):
+        return ""
+    scripts = package.get("scripts") if isinstance(package, dict) else None
+    scripts = {str(name): str(text) for name, text in scripts.items()} if isinstance(scripts, dict) else {}
+    if not _PACKAGE_MANAGER.search(application.start):
+        return ""
+    found: list[str] = []
+    waiting = re.split(r"[\s;&|\"']+", application.start)
+    while waiting:
+        name = waiting.pop()
+        if name in scripts:
+            text = scripts.pop(name)
+            found.append(text)
+            waiting += re.split(r"[\s;&|\"']+", text)
+    return "\n".join(found)
+
+
+def find_setup(
+    application: Application, framework: Framework, manifests: Mapping[str, str], kinds: Mapping[str, str]
+) -> Setup:
+    """Find a command that makes the tables, unless starting the application does.
+
+    `kinds`: of the services that an application without a compose file has drivers for.
+    """
+    if by := _find_migrating(application):
+        return Setup(note=f"{by} creates the tables")
+    command, note = _find_migration(application, framework, manifests)
+    if not command:
+        return Setup()
+    if application.front is not None:
+        name = application.service.name if application.service is not None else "the application"
+        job = f"`{' '.join(command)}`"
+        return Setup(
+            note=f"it would run in the image of {application.front.name}. If nothing else creates the tables, "
+            f"add a service to the compose file that is built as {name}, and runs {job}"
+        )
+    if _has_database(application, kinds):
+        return Setup(command, note=note)
+    return _start_with(application, command, note)
+
+
+def _start_with(application: Application, command: Sequence[str], note: str) -> Setup:
+    """Make tables whenever the application starts: they are in a file of its container, where no `setup` reaches."""
+    if application.builds and application.build.parsed.command and not application.build.parsed.entrypoint:
+        start = " ".join(application.words)
+        words = ["sh", "-c", f"{' '.join(command)} && exec {start}"]
+        return Setup(
+            command=words, note="; ".join(filter(None, ["creates the tables, which are in its container", note]))
+        )
+    return Setup(note=f"what it writes to a file is lost. Run `{' '.join(command)}` in the Dockerfile, or in `command`")
+
+
+def _has_database(application: Application, kinds: Mapping[str, str]) -> bool:
+    """Whether the tables may be in a service; otherwise they are in a file, such as SQLite's."""
+    if application.compose is None:
+        return any(kind in kinds for kind in ("postgres", "mysql", "mssql"))
+    return any(
+        guess_kind(service.parsed.image) in SQL_KINDS
+        or _DATABASE.search(f"{service.name.replace('_', ' ')} {service.parsed.image}") is not None
+        for service in application.compose.services
+        if service is not application.service
+    )
+
+
+def _find_migrating(application: Application) -> str:
+    """Find what makes the tables when the stack starts; empty if nothing does."""
+    others = application.compose.services if application.compose is not None else ()
+    starts = [application.start, *(" ".join(other.start) for other in others)]
+    if any(_MIGRATES.search(start) for start in starts):
+        return f"a command in {application.compose.path}" if application.compose is not None else "its command"
+    for name, text in _list_scripts(application):
+        if _MIGRATES.search(_keep_what_runs(text, application.words)):
+            return name
+    return ""
+
+
+def _keep_what_runs(text: str, words: Sequence[str]) -> str:
+    """Keep what a script does for a command: of `case "$1"`, its own branch; of functions, those that are called."""
+    functions = {match[1]: match[2] for match in _FUNCTION.finditer(text)}
+    kept = _FUNCTION.sub("", text)
+    for case in _CASE.finditer(kept):
+        own = [match[2] for match in _BRANCH.finditer(case[1]) if _is_branch(match[1], words)]
+        kept = kept.replace(case[0], own[0] if own else "")
+    for _ in range(3):
+        called = [name for name in functions if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", kept)]
+        kept = "\n".join([kept, *(functions.pop(name) for name in called)])
+    return kept
+
+
+def _is_branch(pattern: str, words: Sequence[str]) -> bool:
+    names = [name.strip(" \"'") for name in pattern.split("|")]
+    return any(name in words for name in names) or "*" in names
+
+
+def _find_migration(
+    application: Application, framework: Framework, manifests: Mapping[str, str]
+) -> tuple[Sequence[str], str]:
+    """Find the command of the framework, else of the tool for migrations; also return what to check about it."""
+    sources = application.sources
+    manage = PurePosixPath(next(iter(sources.find("manage.py")), "manage.py"))
+    in_workdir = manage.parent.name == PurePosixPath(application.build.parsed.workdir).name
+    if framework.name == "Django" and manage.parent.name and not in_workdir:
+        return _run_with(application, ["python", str(manage), *framework.setup[2:]]), "check its path in the image"
+    everything = " ".join(manifests.values())
+    alembic = next(iter(sources.find("alembic.ini")), "")
+    tools: Sequence[tuple[object, Sequence[str], str]] = (
+        (framework.setup, framework.setup, ""),
+        ("flask-migrate" in everything.lower(), ["flask", "db", "upgrade"], ""),
+        ("alembic.ini" in sources.names, ["alembic", "upgrade", "head"], ""),
+        (alembic, ["alembic", "--config", alembic, "upgrade", "head"], "check its path in the image"),
+        (sources.find("schema.prisma"), ["npx", "prisma", "migrate", "deploy"], "needs prisma in the image"),
+        (sources.find("knexfile.*"), ["npx", "knex", "migrate:latest"], ""),
+        ('"sequelize-cli"' in everything, ["npx", "sequelize-cli", "db:migrate"], ""),
+    )
+    command, note = next(((command, note) for found, command, note in tools if found), ([], ""))
+    return _run_with(application, command), note
+
+
+def _run_with(application: Application, command: Sequence[str]) -> Sequence[str]:
+    """Run a program of Python as the application's own command is run, such as by `uv run`."""
+    texts = [application.start, *(text for _, text in _list_scripts(application))]
+    runner = next((match[1] for text in texts if (match := _RUNNER.search(text))), "")
+    return [*runner.split(), *command] if command and command[0] in _PYTHON_TOOLS else command
