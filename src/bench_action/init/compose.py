@@ -12,7 +12,7 @@ import yaml
 from bench_action.config.compose.find import OVERRIDES
 from bench_action.config.compose.parse import ComposeService as ParsedService
 from bench_action.config.compose.parse import Mount, parse_service
-from bench_action.config.compose.roles import find_danger, find_front, list_applications
+from bench_action.config.compose.roles import find_danger, find_front, is_server, list_applications
 from bench_action.config.documents import Loader, check_document
 from bench_action.config.kinds import SQL_KINDS, find_usual_port, guess_kind, is_tool, is_web_server, split_image
 from bench_action.config.paths import find_problem
@@ -117,7 +117,7 @@ class ComposeFile:
         named: list[str] = []
         with suppress(*_REFUSED):
             named = [service.name for service in list_applications(self.parsed)]
-        built = [service for service in self.services if service.parsed.build is not None]
+        built = [each for each in self.services if each.parsed.build is not None and not is_server(each.parsed)]
         likely = [service for service in built if service.name in named] or built
         likely = [service for service in likely if not _PAGES.fullmatch(service.name)] or likely
         if not likely:

@@ -8,9 +8,10 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 
 _INSTRUCTION = re.compile(
-    r"^\s*(FROM|EXPOSE|ENV|CMD|ENTRYPOINT|WORKDIR|ARG|COPY|ADD|HEALTHCHECK)\s+(.*)$", re.IGNORECASE
+    r"^\s*(FROM|EXPOSE|ENV|CMD|ENTRYPOINT|WORKDIR|ARG|COPY|ADD|HEALTHCHECK|RUN)\s+(.*)$", re.IGNORECASE
 )
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)(?::-([^}]*))?\}?")
+_EXTENSIONS = re.compile(r"\b(?:docker-php-ext-install|install-php-extensions)\b([^&|;]*)")
 _REMOTE = re.compile(r"^(?:\w+://|git@|<<)")
 _JOB = re.compile(r"\b(?:jobs?|workers?|cron|scheduler|migrat\w*|tasks?|tests?|lint|celery|sidekiq|rake)\b")
 
@@ -20,7 +21,7 @@ class Dockerfile:
     """One stage. `image`: what it is based on. `ports`: those exposed, in order. `health`: its HEALTHCHECK's command.
 
     `name`: its name if it has to be chosen, as a later stage is a job; empty for the one that is built anyway.
-    `copied`: what the whole file copies from the build context.
+    `copied`: what the whole file copies from the build context. `extensions`: those of PHP that it installs.
     """
 
     image: str = ""
@@ -32,6 +33,7 @@ class Dockerfile:
     health: str = ""
     name: str = ""
     copied: tuple[str, ...] = ()
+    extensions: list[str] = field(default_factory=list)
 
     @property
     def start(self) -> list[str]:
@@ -106,6 +108,9 @@ def _apply(stage: Dockerfile, kind: str, value: str, arguments: dict[str, str]) 
         stage.ports += [int(port) for port in ports if int(port) < 65536]
     elif kind == "WORKDIR":
         stage.workdir = value if value.startswith("/") else f"{stage.workdir}/{value}"
+    elif kind == "RUN":
+        for match in _EXTENSIONS.finditer(value):
+            stage.extensions += [f"ext-{name}" for name in match[1].split()]
     elif kind == "HEALTHCHECK":
         words = split_command(re.sub(r"^(?:--\S+\s+)*(?:CMD\s+)?", "", value, flags=re.IGNORECASE))
         stage.health = "" if words[:1] == ["NONE"] else " ".join(words)

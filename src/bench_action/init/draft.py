@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from posixpath import normpath
 
 from bench_action.config.kinds import guess_kind
 from bench_action.init.application import Application, find_application, find_place
@@ -69,10 +70,10 @@ def make_draft(start: Path) -> Draft:
     sources, build, compose = application.sources, application.build, application.compose
     framework = find_framework(sources)
     manifests = read_manifests(sources)
-    kinds = find_kinds(manifests, sources)
+    kinds = find_kinds({**manifests, build.dockerfile: "\n".join(build.parsed.extensions)}, sources)
     images = {} if compose is not None else find_images(find_place(start), kinds, manifests, sources)
-    kinds = {**{kind: source for kind, (_, source) in images.items()}, **kinds}
-    settings = _choose_settings(application, framework, kinds, manifests, images)
+    served = _list_served(compose) if compose is not None else {kind: why for kind, (_, why) in images.items()}
+    settings = _choose_settings(application, framework, served, manifests, images)
     routes = sort_routes(framework.find_routes(sources))
     profiles, others = _choose_profiles(routes)
     seed, loaded = _find_seed(application)
@@ -94,7 +95,7 @@ def make_draft(start: Path) -> Draft:
         elsewhere={} if compose else {kind: name for kind, name in kinds.items() if kind not in images},
         known=bool(manifests),
         settings=settings,
-        setup=find_setup(application, framework, manifests, kinds),
+        setup=find_setup(application, framework, manifests, {**kinds, **served}),
         seed=seed,
         loaded=loaded,
         profiles=profiles,
@@ -213,10 +214,15 @@ def _list_env_files(application: Application, manifests: Mapping[str, str]) -> I
     found = {}
     if compose.example and (compose.required or next_to_it):
         found[str(place / ".env")] = compose.example
-    for file in (str(place / name) for name in named):
+    for file in (normpath(place / name) for name in named):
         if file not in found and (example := find_example(folder / file, folder)):
             found[file] = example.relative_to(folder).as_posix()
     yield from found.items()
+
+
+def _list_served(compose: ComposeFile) -> dict[str, str]:
+    """List the kinds of services that `env` can refer to: kind → the compose file."""
+    return {kind: compose.path for kind in ("postgres", "mysql", "redis") if _find_service(compose, kind) is not None}
 
 
 def _has_postgres(compose: ComposeFile) -> bool:
@@ -238,7 +244,7 @@ def _find_service(compose: ComposeFile, kind: str) -> str | None:
 def _rename_services(settings: Sequence[Setting], compose: ComposeFile) -> list[Setting]:
     """Write placeholders with the names that services have in the compose file."""
     renamed = list(settings)
-    for kind in ("postgres", "redis"):
+    for kind in ("postgres", "mysql", "redis"):
         name = _make_name(_find_service(compose, kind) or kind)
         renamed = [replace(each, value=each.value.replace(f"{{{kind}.", f"{{{name}.")) for each in renamed]
     return renamed

@@ -207,9 +207,16 @@ UNKNOWN = Framework("unknown", (), "", _no_routes, "FROM …\nCOPY . .\nEXPOSE 8
 
 
 def find_framework(sources: Sources) -> Framework:
-    """Find the framework by the manifests nearest to the top; without one, by `manage.py`, else UNKNOWN."""
+    """Find the framework by the manifests nearest to the top; without one, by `manage.py`, else UNKNOWN.
+
+    It is unknown as well if only another language has a manifest at the top, such as Rust.
+    """
+    tops = {name for name in sources.find(*MANIFESTS) if "/" not in name}
+    others = {name for name in sources.find(*_OTHERS) if name in tops}
     for framework in FRAMEWORKS:
         for manifest in sources.find(*framework.manifests):
+            if "/" in manifest and tops and tops == others:
+                continue
             text = sources.read(manifest)
             if text and "/" in manifest and manifest.count("/") > 3:
                 continue

@@ -36,7 +36,7 @@ _KINDS: Mapping[str, str] = {
     "redis": r"""\bredis\b|aioredis|ioredis|go-redis|redigo|data-redis|\bjedis\b|lettuce|predis|phpredis|sidekiq|"""
     r"""["']bull(?:mq)?["']|resque|StackExchange\.Redis|:redix\b""",
     "mysql": r"""mysqlclient|pymysql|aiomysql|["']mysql2?["']|go-sql-driver/mysql|mysql-connector|mariadb|"""
-    r"""mysql_async|MySqlConnector|EntityFrameworkCore\.MySql|myxql""",
+    r"""ext-mysqli|ext-pdo_mysql|mysql_async|MySqlConnector|EntityFrameworkCore\.MySql|myxql""",
     "mongo": r"""pymongo|motor\b|mongoengine|mongoose|["']mongodb["']|mongo-driver|data-mongodb|mongoid|"""
     r"""MongoDB\.Driver|mongodb_driver|^mongodb\s*=""",
     "rabbitmq": r"""\bpika\b|aio-pika|amqplib|amqp091|\bbunny\b|boot-starter-amqp|php-amqplib|RabbitMQ|^lapin\s*=""",
@@ -52,7 +52,7 @@ _EXTENSIONS = {  # what an application says that needs an extension of PostgreSQ
     "postgis/postgis:17-3.5": r"django\.contrib\.gis|geoalchemy2|postgis",
     "pgvector/pgvector:pg17": r"pgvector",
 }
-_DEFAULT_IMAGES = {"postgres": "postgres:17", "redis": "redis:8"}
+_DEFAULT_IMAGES = {"postgres": "postgres:17", "mysql": "mysql:8.4", "redis": "redis:8"}
 _READS = re.compile(
     r"""(?:environ(?:\.get)?\s*[\[(]|getenv\(|\bconfig\(|\benv(?:\.\w+)?\(|ENV(?:\.fetch)?\s*[\[(]|Getenv\(|LookupEnv\(|(?<![\w.])env\()\s*["']([A-Z][A-Z0-9_]{2,})["']\s*([,)\]]?)"""
     r"""|process\.env(?:\.|\[["'])([A-Z][A-Z0-9_]{2,})|\benv:"([A-Z][A-Z0-9_]{2,})|\$\{([A-Z][A-Z0-9_]{2,})(:?)[^}]*\}"""
@@ -63,12 +63,19 @@ _ADDRESS = r"(?:DB|DATABASE|POSTGRES|POSTGRESQL|PG|SQL|DJANGO_DB|APP_DB|RDS)"
 _ASYNC_URL = (
     "postgresql+asyncpg://{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{postgres.database}"
 )
+_MYSQL = r"(?:MYSQL|MARIADB)"
 _ENGINE = "django.db.backends.postgresql"
 _KNOWN: tuple[tuple[str, str], ...] = (
     (
         r"(?:DB|PG|POSTGRES|POSTGRESQL|SQLALCHEMY|SQLALCHEMY_DATABASE)_(?:URL|URI|DSN)|DATABASE_(?:URI|DSN)|DB_CONN(?:ECTION)?_STRING",
         "{postgres.url}",
     ),
+    (rf"{_MYSQL}_(?:URL|URI|DSN)", "{mysql.url}"),
+    (rf"{_MYSQL}_?(?:HOST|HOSTNAME|SERVER|ADDR|ADDRESS)", "{mysql.host}"),
+    (rf"{_MYSQL}_?PORT", "{mysql.port}"),
+    (rf"{_MYSQL}_?(?:USER|USERNAME)", "{mysql.user}"),
+    (rf"{_MYSQL}_?(?:PASS|PASSWORD|PWD)", "{mysql.password}"),
+    (rf"{_MYSQL}_?(?:NAME|DB|DATABASE|DBNAME)", "{mysql.database}"),
     (rf"{_ADDRESS}_?(?:HOST|HOSTNAME|SERVER|SERVICE|ADDR|ADDRESS)", "{postgres.host}"),
     (rf"{_ADDRESS}_?PORT", "{postgres.port}"),
     (rf"{_ADDRESS}_?(?:USER|USERNAME)", "{postgres.user}"),
@@ -91,10 +98,12 @@ _KNOWN: tuple[tuple[str, str], ...] = (
     (r"(?:DJANGO_)?ALLOWED_HOSTS", "*"),
     (r"DB_CONNECTION", "pgsql"),
 )
+_OF_MYSQL = {_ENGINE: "django.db.backends.mysql", "pgsql": "mysql"}
 _GIVEN = frozenset({"DATABASE_URL", "REDIS_URL", "PORT"})
 _GIS_ENGINE = "django.contrib.gis.db.backends.postgis"
 _STAND_IN = "benchmark-benchmark-benchmark-benchmark"
 _NOTE = "not a secret: nothing outside this benchmark uses it"
+_LARAVEL_KEY = "base64:YmVuY2htYXJrLWJlbmNobWFyay1iZW5jaG1hcmshISE="  # of the 32 bytes that its cipher needs
 _SECRET = re.compile(r"(?:.*_)?(?:SECRET|SECRET_KEY|SECRET_KEY_BASE|JWT_KEY|APP_KEY|SALT|TOKEN_KEY)")
 _ORDINARY = frozenset(
     [
@@ -165,6 +174,8 @@ def find_images(
             named = guess_kind(image)
             if named in _DEFAULT_IMAGES and named not in found:
                 found[named] = (image, f"{kinds[named]} has a driver for it; as in {name}" if named in kinds else name)
+    if "mysql" not in found and "postgres" in {*found, *kinds}:  # many can use both
+        kinds = {kind: source for kind, source in kinds.items() if kind != "mysql"}
     for kind in kinds.keys() & _DEFAULT_IMAGES.keys() - found.keys():
         found[kind] = (_DEFAULT_IMAGES[kind], f"{kinds[kind]} has a driver for it")
     if "postgres" in kinds and found["postgres"][0] == _DEFAULT_IMAGES["postgres"]:
@@ -183,6 +194,7 @@ def find_variables(sources: Sources) -> list[Variable]:
             continue
         for match in _READS.finditer(sources.read(file)):
             name, required = _read_match(match)
+            required = required and not file.endswith(".php")  # there, one that is not set is null
             known = found.get(name)
             if known is None or (known.required and not required):
                 found[name] = Variable(name, required, file if known is None else known.file)
@@ -211,7 +223,8 @@ def choose_settings(
     yield from settings
     named = " ".join(setting.value for setting in settings if setting.active)
     for variable in variables:  # a run sets them only for services that no variable here names
-        kind = {"DATABASE_URL": "postgres", "REDIS_URL": "redis"}.get(variable.name, "")
+        sql = "postgres" if "postgres" in kinds else "mysql"
+        kind = {"DATABASE_URL": sql, "REDIS_URL": "redis"}.get(variable.name, "")
         known = any(setting.name == variable.name for setting in settings)
         if kind in kinds and f"{{{kind}." in named and not known:
             yield Setting(variable.name, f"{{{kind}.url}}")
@@ -234,7 +247,9 @@ def _choose_values(
         if variable.name in _GIVEN or variable.name in _ORDINARY or variable.name not in names:
             continue
         value = _find_value(variable.name, kinds)
-        if value is not None:
+        if variable.name == "APP_KEY" and framework == "Laravel":
+            yield Setting(variable.name, _LARAVEL_KEY, _NOTE)
+        elif value is not None:
             yield Setting(variable.name, _GIS_ENGINE if value == _ENGINE and "postgis" in image else value)
         elif _SECRET.fullmatch(variable.name):
             yield Setting(variable.name, _STAND_IN, _NOTE, active=variable.required)
@@ -243,7 +258,11 @@ def _choose_values(
 
 
 def _find_value(name: str, kinds: Mapping[str, str]) -> str | None:
-    for pattern, value in _KNOWN:
+    """Find the value of a variable for the services that there are: of PostgreSQL, or, if there is none, of MySQL."""
+    for pattern, known in _KNOWN:
+        value = known
+        if "mysql" in kinds and "postgres" not in kinds:
+            value = _OF_MYSQL.get(known) or known.replace("{postgres.", "{mysql.").replace(":postgresql:", ":mysql:")
         service = value.partition("{")[2].partition(".")[0] or ("postgres" if value in {"pgsql", _ENGINE} else "")
         if re.fullmatch(pattern, name) and (not service or service in kinds):
             return value

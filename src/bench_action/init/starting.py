@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from bench_action.config.compose.parse import Health
+from bench_action.config.compose.roles import find_own_port as find_compose_port
 from bench_action.config.kinds import SQL_KINDS, guess_kind
 from bench_action.init.application import Application
 from bench_action.init.frameworks import UNKNOWN, Framework, read_manifests
@@ -16,6 +17,7 @@ _PORT = re.compile(
     r"(?:--port[= ]|-p |--server\.port=|(?:--bind|-b|--http|--http-socket)[= ]\S*:|0\.0\.0\.0:|\[::\]:|(?<=\s):)"
     r"(\d{2,5})\b"
 )
+_IMAGE_PORTS = {r"^(?:.*/)?(?:php:.*apache|httpd|nginx)": "80", r"^(?:.*/)?(?:tomcat|jetty|wildfly)(?::|$)": "8080"}
 _LISTENS = re.compile(r"(?:listen|Run|ListenAndServe|Start)\(\s*(?:[\w.]*PORT[\w.]*\s*\|\|\s*)?[\"'`]?:?(\d{4,5})\b")
 _PORT_DEFAULT = re.compile(r"PORT\s*(?:\|\||\?\?|,|\")\s*[\"'`]?:?(\d{4,5})\b|env-default:\"(\d{4,5})\"")
 _MIGRATES = re.compile(
@@ -57,7 +59,8 @@ class Setup:
 
 def find_port(application: Application, framework: Framework) -> Guess | None:
     """Find the port: the compose file's, else the most reliable of the others, else the framework's default."""
-    if application.measured is not None and application.measured.parsed.ports:
+    measured, compose = application.measured, application.compose
+    if compose is not None and measured is not None and find_compose_port(measured.parsed, compose.parsed) is not None:
         return None
     if application.front is not None:
         return Guess("80", f"a guess: {application.front.name} is a web server")
@@ -80,6 +83,7 @@ def _list_ports(application: Application) -> Iterator[Guess]:
     port = application.find_variable("PORT")
     if port.isdigit() and 0 < int(port) < 65536:
         yield Guess(port)
+    yield from (Guess(port) for image, port in _IMAGE_PORTS.items() if re.search(image, parsed.image))
     for name in application.sources.find_code(".js", ".ts", ".go", ".py"):
         text = application.sources.read(name)
         if match := _LISTENS.search(text) or _PORT_DEFAULT.search(text):
@@ -110,9 +114,11 @@ def _find_health_check(
     named = [Guess(route.path) for route in routes if route.is_health]
     health = application.build.parsed.health if application.front is None else ""
     url = Health(health, 0.0).find_url([]) if health else None
-    if url is not None and url[1] != "/":
+    parsed = application.build.parsed
+    own = {0, *parsed.ports, *(application.measured.parsed.ports if application.measured is not None else ())}
+    if url is not None and url[0] in own and url[1] != "/":
         return Guess(url[1])
-    if health and url is None and not named:
+    if health and (url is None or (url[0] not in own and len(own) > 1)) and not named:
         return Guess("", "the Dockerfile's HEALTHCHECK")
     if named:
         return named[0]

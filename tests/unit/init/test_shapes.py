@@ -1,5 +1,6 @@
 """What `bench-action init` makes of repositories of shapes that public ones have: each once went wrong."""
 
+import base64
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -415,12 +416,40 @@ def test_setup__of_a_file_is_part_of_the_command(draft: Make) -> None:
         ("mix.exs", '{:postgrex, ">= 0.0.0"}', ["postgres"]),
         ("gradle/libs.versions.toml", 'postgresql = { module = "org.postgresql:postgresql" }', ["postgres"]),
         ("Cargo.toml", 'axum = "1"', []),
+        ("package.json", '{"dependencies": {"mysql2": "3"}}', ["mysql"]),
+        ("package.json", '{"dependencies": {"mysql2": "3", "pg": "8"}}', ["postgres"]),
+        ("Dockerfile", "FROM php:8.4-apache\nRUN apt-get update && docker-php-ext-install pdo pdo_pgsql", ["postgres"]),
     ],
 )
 def test_services__by_the_packages_of_any_language(draft: Make, manifest: str, text: str, services: list[str]) -> None:
     made = draft({"Dockerfile": "FROM x\nCOPY . .", manifest: text})
     assert sorted(_configure(made)["services"]) == services
     assert ("as far as its packages show" in render_configuration(made)) == (not services)
+
+
+def test_settings__name_only_services_that_there_are(draft: Make) -> None:
+    """As in dani-garcia/vaultwarden, whose tests read the variables of MySQL and MariaDB too."""
+    files = {"Cargo.toml": 'diesel = { features = ["mysql", "postgres"] }', "x.rs": 'env("MYSQL_HOST") env("DB_HOST")'}
+    assert _configure(draft({"Dockerfile": "FROM x\nCOPY . .", **files}))["variants"]["web"]["env"] == {
+        "DB_HOST": "{postgres.host}"
+    }
+
+
+def test_compose__with_tools_that_are_built_has_no_application(draft: Make) -> None:
+    """As in spring-petclinic-microservices."""
+    services = {
+        "web": {"image": "team/web"},
+        "grafana": {"build": "./grafana", "ports": [3000]},
+        "prometheus": {"build": "./prometheus", "ports": [9090]},
+    }
+    files = {
+        "compose.yml": _compose(**services),
+        "grafana/Dockerfile": "FROM grafana/grafana:5",
+        "prometheus/Dockerfile": "FROM prom/prometheus",
+        "docker/Dockerfile": "FROM eclipse-temurin\nCOPY . .\nEXPOSE 8080",
+    }
+    variants = _configure(draft(files))["variants"]
+    assert variants["app"]["build"] == {"context": ".", "dockerfile": "docker/Dockerfile"}
 
 
 def test_services__without_any_packages_nothing_is_claimed(draft: Make) -> None:
@@ -451,6 +480,39 @@ def test_settings__keep_a_url_that_another_variable_would_hide(draft: Make) -> N
     code = 'a = os.environ["CELERY_BROKER_URL"]\nb = os.environ["REDIS_URL"]\nc = os.environ["DATABASE_URL"]'
     data = _configure(draft({"Dockerfile": "FROM python", "requirements.txt": "flask\nredis\npsycopg", "x.py": code}))
     assert data["variants"]["web"]["env"] == {"CELERY_BROKER_URL": "{redis.url}", "REDIS_URL": "{redis.url}"}
+
+
+def test_settings__of_mysql_and_laravel(draft: Make) -> None:
+    """As monica has it: its services are in a compose file that builds nothing which is in the repository."""
+    files = {
+        "compose.yml": _compose(mysql={"image": "mysql:8"}),
+        "Dockerfile": "FROM php:8.4-apache\nCOPY . .",
+        "composer.json": '{"require": {"laravel/framework": "^12", "ext-pdo_mysql": "*"}}',
+        "config/app.php": "env('APP_KEY'); env('DB_HOST'); env('DB_CONNECTION', 'sqlite'); env('SLACK_SECRET');",
+        "package.json": '{"dependencies": {"mysql2": "1"}}',
+    }
+    variant = _configure(draft(files))["variants"]["web"]
+    assert variant["port"] == 80
+    assert {name: variant["env"][name] for name in ("DB_HOST", "DB_CONNECTION")} == {
+        "DB_HOST": "{mysql.host}",
+        "DB_CONNECTION": "mysql",
+    }
+    assert len(base64.b64decode(variant["env"]["APP_KEY"].removeprefix("base64:"))) == 32
+    assert "SLACK_SECRET" not in variant["env"]
+
+
+def test_framework__is_that_of_the_manifest_at_the_top(draft: Make) -> None:
+    """As in dani-garcia/vaultwarden, which is written in Rust and has tests for browsers."""
+    files = {"Dockerfile": "FROM rust\nCOPY . .", "Cargo.toml": "", "playwright/package.json": "{}"}
+    assert draft(files).framework == "unknown"
+
+
+def test_ready__of_a_healthcheck_that_asks_another_port_is_the_healthcheck(draft: Make) -> None:
+    """As in dunglas/symfony-docker, whose HEALTHCHECK asks Caddy's own port for metrics."""
+    made = draft(
+        {"Dockerfile": "FROM dunglas/frankenphp\nEXPOSE 80\nHEALTHCHECK CMD curl -f http://localhost:2019/metrics"}
+    )
+    assert _configure(made)["variants"]["web"]["ready"] == {"healthcheck": True}
 
 
 def test_seed__needs_a_database_that_a_run_knows(draft: Make) -> None:

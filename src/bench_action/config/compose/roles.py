@@ -174,13 +174,14 @@ def list_applications(services: Mapping[str, ComposeService]) -> list[ComposeSer
 
 
 def _list_built(services: Mapping[str, ComposeService]) -> list[ComposeService]:
-    built = [service for service in services.values() if _is_built(service) and not _is_server(service)]
+    built = [service for service in services.values() if _is_built(service) and not is_server(service)]
     return [service for service in built if not _is_helper(service, services)]
 
 
-def _is_server(service: ComposeService) -> bool:
-    """Whether a service that is built is a database or a queue with something added, by the image it comes from."""
-    return service.build is not None and find_usual_port(read_final_stage(service.build).image) is not None
+def is_server(service: ComposeService) -> bool:
+    """Whether a service that is built is a database, a queue or a tool with something added, by its image's base."""
+    image = read_final_stage(service.build).image if service.build is not None else ""
+    return find_usual_port(image) is not None or is_tool(image)
 
 
 def has_application(services: Mapping[str, ComposeService]) -> bool:

@@ -33,6 +33,7 @@ _ASSIGNED = re.compile(
 _REQUIRED = re.compile(r"""require\(\s*["'](\.[^"']*)["']""")
 _CONTROLLER = re.compile(rf"@Controller\(\s*(?:\{{[^}}]*path:\s*)?(?:{_TEXT})?")
 _NEST_GET = re.compile(rf"@Get\(\s*(?:{_TEXT})?\s*\)")
+_GUARDED = re.compile(r"@(?:UseGuards|HasPermissions?|Permissions?|Roles?|Auth|ApiBearerAuth|RequiresScope)\b")
 _GLOBAL_GUARD = re.compile(r"APP_GUARD[^}]*[aA]uth|useGlobalGuards\([^;]*[aA]uth")
 _GUARD = re.compile(
     r"auth\.required|requireAuth|isAuth|authenticate|ensureLogged|verifyToken|authMiddleware|passport\.authenticate|"
@@ -164,7 +165,7 @@ def _find_nest_routes(sources: Sources) -> Iterator[Route]:
     guarded = any(_GLOBAL_GUARD.search(sources.read(file)) for file in sources.find("*.module.ts", "main.ts"))
     for file in sources.find_code(".controller.ts"):
         text = drop_comments(sources.read(file))
-        behind = "@UseGuards" in text or (guarded and "@Public" not in text)
+        behind = _GUARDED.search(text) is not None or (guarded and "@Public" not in text)
         base = own = ""
         for match in re.finditer(f"{_CONTROLLER.pattern}|{_NEST_GET.pattern}", text):
             if match[0].startswith("@Controller"):
