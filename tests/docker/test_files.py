@@ -31,3 +31,24 @@ def test_put_files__are_there_when_a_container_starts(tmp_path: Path) -> None:
     finally:
         container.remove(force=True, v=True)
         client.close()
+
+
+def test_put_files__replace_what_the_image_has_in_a_folder_that_is_a_volume_too(tmp_path: Path) -> None:
+    """As a mount hides it: nginx would answer with the start page that its image has in `conf.d`."""
+    (tmp_path / "site.conf").write_text("site\n", encoding="utf-8")
+    files = [FileCopy("/etc/apt", tmp_path), FileCopy("/etc/dpkg/added", content="x")]
+    form = ContainerForm(files=files, volumes=["/etc/apt", "/etc/dpkg"])
+    spec = ServiceSpec("other", "files", "python:3.13-slim", command=["ls", "/etc/apt", "/etc/dpkg"], container=form)
+
+    client = docker.from_env()
+    container = client.containers.create(spec.image, **make_container_options(spec, [], {}, Limits(2**28, 256)))
+    try:
+        put_files(client, str(container.id), files)
+        container.start()
+        assert container.wait()["StatusCode"] == 0
+        apt, dpkg = container.logs().decode().split("/etc/dpkg:")
+        assert apt.split() == ["/etc/apt:", "site.conf"]
+        assert {"added", "dpkg.cfg"} <= set(dpkg.split())
+    finally:
+        container.remove(force=True, v=True)
+        client.close()

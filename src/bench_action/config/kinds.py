@@ -6,7 +6,7 @@ from typing import Literal
 
 # Only images whose command and variables are the official ones' are of these kinds: bitnami's, for example, are not.
 _POSTGRES = re.compile(
-    r"(docker\.io/)?((library/)?postgres|postgis/postgis|imresamu/postgis|pgvector/pgvector|timescale/timescaledb(-ha)?)"
+    r"(docker\.io/)?((library/)?postgres|postgis/postgis|imresamu/postgis|pgvector/pgvector|timescale/timescaledb(-ha)?|pgautoupgrade/pgautoupgrade)"
 )
 _REDIS = re.compile(r"(docker\.io/)?((library/)?redis|(valkey/)?valkey)")
 _MYSQL = re.compile(r"(docker\.io/)?((library/)?(mysql|mariadb)|mysql/mysql-server)")

@@ -316,7 +316,9 @@ class Container(Model):
     depends_on: Conditions = {}
     files: Files = Field({}, description="path in the container → a file or folder of the repository, copied there")
     volumes: list[ContainerPath] = Field(
-        [], description="folders in separate volumes, which are removed with the container"
+        [],
+        description="folders in separate volumes, which are removed with the container; one that is in `files` as well "
+        "contains nothing else",
     )
     tmpfs: list[ContainerPath] = Field([], description="folders in memory, such as `/run` or `/run:size=64m`")
     user: str = ""

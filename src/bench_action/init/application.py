@@ -51,7 +51,7 @@ class Application:
 
     @property
     def measured(self) -> ComposeService | None:
-        """The service of the compose file that answers requests; None if there is none."""
+        """The service of the compose file that answers requests; None without one."""
         return self.front or self.service
 
     def find_variable(self, name: str) -> str:
@@ -83,7 +83,7 @@ def find_application(start: Path) -> Application:
 
 
 def _from_service(folder: Path, file: Path, compose: ComposeFile) -> Application | None:
-    """Find the service that is built; None if there is none, or it is built outside of the folder."""
+    """Find the service that is built; None without one, or if it is built outside of the folder."""
     service, note = compose.choose()
     if service is None:
         return None
@@ -105,7 +105,8 @@ def _from_dockerfile(place: Path, compose: ComposeFile | None) -> Application:
     if build is None:
         raise _explain_nothing_to_build(place, compose, files)
     sources = files if build.context == "." else Sources.from_folder(place / build.context)
-    service = compose.find_published(_list_names(place, sources)) if compose is not None else None
+    names = {*_list_names(place, sources), PurePosixPath(build.context).name.lower()}
+    service = compose.find_published(names) if compose is not None else None
     note = f"other Dockerfiles: {', '.join(others[:_MOST_NAMED])}" if others else ""
     return Application(place, build, compose, service, sources, builds=True, note=note)
 

@@ -1,7 +1,7 @@
 """Choose the Dockerfile that builds the application, and the folder that it is built in."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -11,6 +11,7 @@ from bench_action.git.worktree import WorkTree
 from bench_action.init.dockerfile import Dockerfile, parse_dockerfile
 from bench_action.init.frameworks import MANIFESTS
 from bench_action.init.sources import Sources
+from bench_action.model.errors import InputError
 
 DOCKERFILES = ("Dockerfile", "Dockerfile.*", "Dockerfile-*", "*.Dockerfile", "*.dockerfile", "Containerfile")
 # folders that are about building and not part of the application
@@ -37,11 +38,13 @@ _BUILD_FOLDERS = frozenset(
 )
 # an image of pages or of a job, and not of what answers requests
 _UNLIKELY = re.compile(
-    r"(?:^|[/._-])(?:front-?end|client|ui|web-?ui|admin|docs?|proxy|nginx|dev|devel|development|local|debug|tests?|e2e|"
+    r"(?:^|[/._-])(?:front-?end|client|ui|web-?ui|admin|docs?|demo|proxy|nginx|dev|devel|development|local|debug|tests?|e2e|"
     r"ci|base|builder|worker|cron|jobs?|migrations?|examples?|devcontainer)(?:[/._-]|$)",
     re.IGNORECASE,
 )
+_FRAGMENTS = frozenset({"base", "builder", "build", "runtime", "deps"})  # stages that another file has to begin with
 _MOST_CANDIDATES = 40
+_MOST_PATTERNS = 3  # parts of a path
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,8 @@ def choose_build(files: Sources) -> tuple[Build | None, Sequence[str]]:
     there, and, below the top, one that exposes no port.
     """
     names = [name for name in files.find(*DOCKERFILES) if not name.endswith(".dockerignore")][:_MOST_CANDIDATES]
-    builds = {name: _make_build(files, name) for name in names}
+    folders = {PurePosixPath(name).parent for name in files.find(*MANIFESTS)}
+    builds = {name: _make_build(files, name, folders) for name in names}
     ordered = sorted(names, key=lambda name: (*_rank(builds[name], name), names.index(name)))
     if not ordered:
         return None, ()
@@ -79,58 +83,69 @@ def _rank(build: Build, name: str) -> tuple[bool, bool, bool, bool]:
     image = build.parsed.image
     is_server = find_usual_port(image) is not None or is_tool(image) or is_web_server(image)
     hidden = "/" in name and not build.parsed.ports
-    return is_server, _UNLIKELY.search(name) is not None, bool(build.missing), hidden
+    return is_server or image.lower() in _FRAGMENTS, _UNLIKELY.search(name) is not None, bool(build.missing), hidden
 
 
-def _make_build(files: Sources, name: str) -> Build:
+def _make_build(files: Sources, name: str, folders: Collection[PurePosixPath]) -> Build:
     parsed = parse_dockerfile(files.read(name))
-    contexts = list(dict.fromkeys(_list_contexts(files, PurePosixPath(name).parent)))
+    contexts = list(dict.fromkeys(_list_contexts(PurePosixPath(name).parent, folders)))
     missing = {context: _list_missing(files.folder / context, parsed.copied) for context in contexts}
     context = min(contexts, key=lambda each: len(missing[each]))  # of equals, the first
     dockerfile = PurePosixPath(name).relative_to(context) if context != "." else PurePosixPath(name)
     return Build(context, str(dockerfile), parsed.name, parsed, missing[context])
 
 
-def _list_contexts(files: Sources, place: PurePosixPath) -> Iterator[str]:
-    """List the folders that a Dockerfile may be built in, the likeliest first: its own, or the application's."""
+def _list_contexts(place: PurePosixPath, folders: Collection[PurePosixPath]) -> Iterator[str]:
+    """List the folders that a Dockerfile may be built in, the likeliest first: its own, or the application's.
+
+    `folders`: those that have a manifest.
+    """
     outermost = next((at for at, part in enumerate(place.parts) if part.lower() in _BUILD_FOLDERS), None)
     if outermost is not None:
         above = PurePosixPath(*place.parts[:outermost])
-        folders = [above, *above.parents]
-        named = [str(folder) for folder in folders if any(_has_manifest(files, folder, each) for each in MANIFESTS)]
-        yield from [*named[:1], "."]
+        yield next((str(folder) for folder in (above, *above.parents) if folder in folders), ".")
+        yield "."
     yield from (str(folder) for folder in (place, *place.parents))
 
 
-def _has_manifest(files: Sources, folder: PurePosixPath, pattern: str) -> bool:
-    return any(PurePosixPath(name).parent == folder for name in files.find(pattern))
+def _list_missing(context: Path, copied: Sequence[Sequence[str]]) -> list[str]:
+    """List what a build would copy from this folder and is not there.
 
-
-def _list_missing(context: Path, copied: Sequence[str]) -> list[str]:
-    """List what a build would copy from this folder and is not there."""
-    return [source for source in copied if not _find(context, source)]
+    A pattern without any match is no error for Docker if another source of the same COPY is there.
+    """
+    missing: list[str] = []
+    for sources in copied:
+        absent = [source for source in sources if not _find(context, source)]
+        some = len(absent) < len(sources)
+        missing += [source for source in absent if not (some and set(source) & set("*?["))]
+    return list(dict.fromkeys(missing))
 
 
 def _find(context: Path, source: str) -> list[Path]:
     """Find what a source of COPY names: paths are relative to the build context, also with a slash in front."""
     parts = [part for part in PurePosixPath(source.strip("/") or ".").parts if part not in {"..", "."}]
     path = context.joinpath(*parts)
+    patterns = [part for part in parts if set(part) & set("*?[")]
     try:
-        if not any(mark in part for part in parts for mark in "*?["):
+        if not patterns:
             return [path] if path.exists() else []
-        if "**" in source:
+        if len(patterns) > _MOST_PATTERNS or "**" in source:
             return [context]
         return list(islice(context.glob("/".join(parts)), 3))
-    except (OSError, ValueError, NotImplementedError):
+    except (OSError, ValueError, NotImplementedError, RuntimeError):
         return [context]
 
 
-def _list_ignored(folder: Path, context: str, copied: Sequence[str]) -> list[str]:
+def _list_ignored(folder: Path, context: str, copied: Sequence[Sequence[str]]) -> list[str]:
     """List what a build copies that is there, but not under git: somebody has built it here before."""
     tree = WorkTree.find(folder)
-    found = {source: _find(folder / context, source) for source in copied}
+    found = {source: _find(folder / context, source) for sources in copied for source in sources}
     paths = [str(path) for each in found.values() for path in each if path != folder / context]
     if tree is None or not paths:
         return []
-    ignored = set(tree.ask("check-ignore", "--", *paths).splitlines())
+    try:
+        answer = tree.run("check-ignore", "-z", "--stdin", given="\0".join(paths).encode(errors="surrogateescape"))
+    except (InputError, UnicodeError):
+        return []
+    ignored = set(answer.stdout.decode(errors="surrogateescape").split("\0"))
     return [source for source, each in found.items() if each and all(str(path) in ignored for path in each)]

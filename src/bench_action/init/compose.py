@@ -1,7 +1,7 @@
 """Find the compose file, and in it the service that is measured. `docker compose config` reads the rest."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,13 @@ import yaml
 from bench_action.config.compose.find import OVERRIDES
 from bench_action.config.compose.parse import ComposeService as ParsedService
 from bench_action.config.compose.parse import Mount, parse_service
-from bench_action.config.compose.roles import find_danger, find_front, is_server, list_applications
+from bench_action.config.compose.roles import (
+    find_danger,
+    find_front,
+    find_own_port,
+    is_backing_service,
+    list_applications,
+)
 from bench_action.config.documents import Loader, check_document
 from bench_action.config.kinds import SQL_KINDS, find_usual_port, guess_kind, is_tool, is_web_server, split_image
 from bench_action.config.paths import find_problem
@@ -31,7 +37,7 @@ _FOR_DEVELOPERS = tuple(
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)(?::?([-?+])([^}]*))?\}|\$(\w+)")
 _REPLACED = frozenset({"command", "entrypoint", "test"})  # lists that an override file replaces as a whole
 # what the parser raises for a service that compose would refuse
-_REFUSED = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
+_REFUSED = (ValueError, TypeError, AttributeError, KeyError, RecursionError, OSError, RuntimeError)
 # of two services that answer requests, these are probably pages of another kind
 _PAGES = re.compile(r"front-?end|client|ui|admin|docs|proxy")
 
@@ -41,12 +47,14 @@ class ComposeService:
     """A service, as far as the file alone says. `env_files`: as the compose file names them.
 
     `parsed`: what a run makes of it; its build context is an absolute path. `context`: as the compose file names it.
+    `passed_on`: variables that it gets from the environment of compose, if they are set there.
     """
 
     parsed: ParsedService
     context: str = ""
     profiles: tuple[str, ...] = ()
     env_files: tuple[str, ...] = ()
+    passed_on: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -102,13 +110,22 @@ class ComposeFile:
                 return next(each for each in self.services if each.name == front.name)
         return None
 
+    def has_port(self, service: ComposeService) -> bool:
+        """Whether the file says on which port a service listens."""
+        with suppress(*_REFUSED):
+            return find_own_port(service.parsed, self.parsed) is not None
+        return False
+
     def find_published(self, names: Collection[str]) -> ComposeService | None:
-        """Find a service that runs a published image of the application with one of these names, in small letters."""
+        """Find a service that runs a published image of the application, if that or it has one of these names.
+
+        `names`: in lower case.
+        """
         for service in self.services:
             image = split_image(service.parsed.image)
             if service.parsed.danger or is_tool(image) or is_web_server(image) or find_usual_port(image) is not None:
                 continue
-            if image.rpartition("/")[2].lower() in names and service.parsed.ports:
+            if image and (image.rpartition("/")[2].lower() in names or service.name.lower() in names):
                 return service
         return None
 
@@ -117,7 +134,9 @@ class ComposeFile:
         named: list[str] = []
         with suppress(*_REFUSED):
             named = [service.name for service in list_applications(self.parsed)]
-        built = [each for each in self.services if each.parsed.build is not None and not is_server(each.parsed)]
+        built = [
+            each for each in self.services if each.parsed.build is not None and not is_backing_service(each.parsed)
+        ]
         likely = [service for service in built if service.name in named] or built
         likely = [service for service in likely if not _PAGES.fullmatch(service.name)] or likely
         if not likely:
@@ -141,7 +160,14 @@ class ComposeFile:
     def list_profiles(self, service: ComposeService) -> list[str]:
         """List compose's profiles without which a service, or one that it depends on, would not be started."""
         needed = [service, *(other for other in self.services if other.name in service.parsed.conditions)]
-        return list(dict.fromkeys(each.profiles[0] for each in needed if each.profiles))
+        chosen: list[str] = []
+        for each in needed:
+            if each.profiles and not set(each.profiles) & set(chosen):  # the one that starts the fewest others
+                chosen.append(min(each.profiles, key=self._count_with_profile))
+        return chosen
+
+    def _count_with_profile(self, name: str) -> int:
+        return sum(name in service.profiles for service in self.services)
 
 
 def find_compose_file(folder: Path) -> Path | None:
@@ -159,7 +185,7 @@ def read_compose_file(path: Path, folder: Path) -> ComposeFile:
     """
     name = path.relative_to(folder).as_posix()
     try:
-        data = _read_services(path, folder)
+        data = _read_document(path, folder)
     except _UnreadableError as error:
         return ComposeFile(name, problem=str(error))
     file = _make_file(name, data, path, folder)
@@ -167,7 +193,7 @@ def read_compose_file(path: Path, folder: Path) -> ComposeFile:
     if override is None or path.name not in COMPOSE_FILES or _is_described(file):
         return file
     with suppress(_UnreadableError, RecursionError):
-        merged = _lay_over(data, _read_services(override, folder))
+        merged = _lay_over(data, _read_document(override, folder))
         return replace(_make_file(name, merged, path, folder), override=override.relative_to(folder).as_posix())
     return file
 
@@ -176,8 +202,8 @@ class _UnreadableError(Exception):
     """A compose file cannot be read: why."""
 
 
-def _read_services(path: Path, folder: Path) -> dict[Any, Any]:
-    """Read what a file says about each service. Raises _UnreadableError."""
+def _read_document(path: Path, folder: Path) -> dict[Any, Any]:
+    """Read a file that has services. Raises _UnreadableError."""
     if problem := find_problem(path, folder.resolve(), "configuration"):
         raise _UnreadableError(f"it {problem.text}")
     try:
@@ -186,24 +212,23 @@ def _read_services(path: Path, folder: Path) -> dict[Any, Any]:
         data = yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise _UnreadableError(" ".join(str(error).split())) from error
-    services = data.get("services") if isinstance(data, dict) else None
-    if not isinstance(services, dict):
+    if not isinstance(data, dict) or not isinstance(data.get("services"), dict):
         raise _UnreadableError("it has no `services`")
-    return services
+    return data
 
 
-def _make_file(name: str, services: Mapping[Any, Any], path: Path, folder: Path) -> ComposeFile:
+def _make_file(name: str, data: Mapping[Any, Any], path: Path, folder: Path) -> ComposeFile:
     """Make a compose file from its services, with variables from `.env`, or from an example of it."""
-    dotenv = path.parent / ".env"
-    required = set[str]()
+    services, dotenv = data["services"], path.parent / ".env"
+    required = set(_list_attached(data))
     with suppress(RecursionError):
-        required = _find_required(services)
-    known = {} if find_problem(dotenv, folder.resolve(), "env_file") else read_variables(dotenv)
+        required |= _find_required(services)
+    known = read_variables(dotenv, folder)
     images = [str(body.get("image") or "") for body in services.values() if isinstance(body, dict)]
     example = find_example(
         dotenv, folder, required, [split_image(image).rpartition("/")[2] for image in images if image]
     )
-    variables = {**(read_variables(example) if example is not None else {}), **known}
+    variables = {**(read_variables(example, folder) if example is not None else {}), **known}
     found = []
     for key, body in services.items():
         with suppress(*_REFUSED):
@@ -234,6 +259,15 @@ def _lay_over(below: Any, above: Any, key: str = "") -> Any:
     return below if above is None else above
 
 
+def _list_attached(data: Mapping[Any, Any]) -> Iterator[str]:
+    """List the variables that secrets and configs of the file are made from."""
+    for kind in ("secrets", "configs"):
+        bodies = data.get(kind)
+        for body in bodies.values() if isinstance(bodies, dict) else ():
+            if isinstance(body, dict) and isinstance(body.get("environment"), str):
+                yield body["environment"]
+
+
 def _find_required(value: Any) -> set[str]:
     """Find the variables that a value names without a default."""
     if isinstance(value, dict):
@@ -258,13 +292,16 @@ def _read_service(
     raw = _fill(body, variables)
     parsed = parse_service(name, raw)
     parsed = replace(parsed, mounts=[_place_mount(mount, place, top) for mount in parsed.mounts])
+    given = parse_environment(raw.get("environment"))
+    passed_on = tuple(name for name, text in given.items() if text is None) if isinstance(given, dict) else ()
+    names = _read_names(raw.get("profiles")), _read_names(raw.get("env_file")), passed_on
     if parsed.build is None:
-        return ComposeService(parsed, "", _read_names(raw.get("profiles")), _read_names(raw.get("env_file")))
+        return ComposeService(parsed, "", *names)
     context = str(parsed.build.get("context") or ".")
     folder = (place / context).resolve()
     outside = "" if folder.is_relative_to(top.resolve()) else f"is built in {context}"
     parsed = replace(parsed, build={**parsed.build, "context": str(folder)}, danger=find_danger(raw) or outside)
-    return ComposeService(parsed, context, _read_names(raw.get("profiles")), _read_names(raw.get("env_file")))
+    return ComposeService(parsed, context, *names)
 
 
 def _place_mount(mount: Mount, place: Path, top: Path) -> Mount:

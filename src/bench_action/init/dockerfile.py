@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 _INSTRUCTION = re.compile(
     r"^\s*(FROM|EXPOSE|ENV|CMD|ENTRYPOINT|WORKDIR|ARG|COPY|ADD|HEALTHCHECK|RUN)\s+(.*)$", re.IGNORECASE
 )
-_VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)(?::-([^}]*))?\}?")
+_VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)(?::?-([^}]*))?\}?")
 _EXTENSIONS = re.compile(r"\b(?:docker-php-ext-install|install-php-extensions)\b([^&|;]*)")
 _REMOTE = re.compile(r"^(?:\w+://|git@|<<)")
+_LONGEST = 4096  # characters: a value that refers to itself twice doubles with each line
+_FOR_DEVELOPERS = re.compile(r"dev|debug|test|local")
+_SERVES = re.compile(r"\b(?:start|serve|server|runserver|gunicorn|uvicorn|puma|unicorn|httpd|nginx)\b")
 _JOB = re.compile(r"\b(?:jobs?|workers?|cron|scheduler|migrat\w*|tasks?|tests?|lint|celery|sidekiq|rake)\b")
 
 
@@ -20,8 +23,10 @@ _JOB = re.compile(r"\b(?:jobs?|workers?|cron|scheduler|migrat\w*|tasks?|tests?|l
 class Dockerfile:
     """One stage. `image`: what it is based on. `ports`: those exposed, in order. `health`: its HEALTHCHECK's command.
 
-    `name`: its name if it has to be chosen, as a later stage is a job; empty for the one that is built anyway.
-    `copied`: what the whole file copies from the build context. `extensions`: those of PHP that it installs.
+    `line`: the CMD as it is written, if that is a line of a shell. `name`: the stage's name if it has to be chosen, as
+    a later stage is a job; empty for the one that is built anyway. `copied`: for each COPY of the whole file, what it
+    takes from the build context. `extensions`: those of PHP that it installs. `arguments`: the names of arguments
+    without a default that say what it is based on. `text`: the whole file.
     """
 
     image: str = ""
@@ -29,11 +34,14 @@ class Dockerfile:
     ports: list[int] = field(default_factory=list)
     entrypoint: list[str] = field(default_factory=list)
     command: list[str] = field(default_factory=list)
+    line: str = ""
     workdir: str = ""
     health: str = ""
     name: str = ""
-    copied: tuple[str, ...] = ()
+    copied: tuple[tuple[str, ...], ...] = ()
     extensions: list[str] = field(default_factory=list)
+    arguments: tuple[str, ...] = ()
+    text: str = ""
 
     @property
     def start(self) -> list[str]:
@@ -48,7 +56,7 @@ def parse_dockerfile(text: str, target: str = "") -> Dockerfile:
     """
     stages: dict[str, Dockerfile] = {}
     stage, arguments, last = Dockerfile(), dict[str, str](), ""
-    copied = list[str]()
+    copied, unknown = list[tuple[str, ...]](), list[str]()
     for line in _join_lines(text):
         match = _INSTRUCTION.match(line)
         if match is None:
@@ -57,6 +65,9 @@ def parse_dockerfile(text: str, target: str = "") -> Dockerfile:
         if kind == "FROM":
             words = [word for word in value.split() if not word.startswith("--")]
             base = _fill(words[0], arguments) if words else ""
+            unknown += [
+                match[1] for match in _VARIABLE.finditer(words[0] if words else "") if not _fill(match[0], arguments)
+            ]
             stage = deepcopy(stages.get(base.lower(), Dockerfile(base)))
             last = words[2].lower() if len(words) == 3 else ""
             if last:
@@ -67,31 +78,31 @@ def parse_dockerfile(text: str, target: str = "") -> Dockerfile:
                 # without a default, the name of one that has been given before the stages
                 arguments[name] = _fill(default, arguments) or arguments.get(name, "")
         elif kind in {"COPY", "ADD"}:
-            copied += _list_copied(_fill(value, {**arguments, **stage.env}))
+            copied.append(_list_copied(_fill(value, {**arguments, **stage.env})))
         else:
             _apply(stage, kind, value, arguments)
     chosen = stages.get(target.lower()) or _leave_job(stages, stage, last)
-    chosen.copied = tuple(dict.fromkeys(copied))
+    chosen.copied, chosen.arguments, chosen.text = tuple(copied), tuple(dict.fromkeys(unknown)), text
     return chosen
 
 
 def _leave_job(stages: Mapping[str, Dockerfile], stage: Dockerfile, name: str) -> Dockerfile:
     """Choose the last stage that exposes a port if the last of all exposes none, and is a job by name or command."""
     words = re.sub(r"[-_:/.]", " ", " ".join([name, *stage.start]))
-    serving = [(other, each) for other, each in stages.items() if each.ports]
-    if stage.ports or not serving or not _JOB.search(words):
+    serving = [(other, each) for other, each in stages.items() if each.ports and not _FOR_DEVELOPERS.search(other)]
+    if stage.ports or not serving or not _JOB.search(words) or _SERVES.search(words):
         return stage
     name, chosen = serving[-1]
     chosen.name = name
     return chosen
 
 
-def _list_copied(value: str) -> list[str]:
-    """List what a COPY or ADD copies from the build context: nothing of another stage, of the network or of itself."""
+def _list_copied(value: str) -> tuple[str, ...]:
+    """List what a COPY or ADD takes from the build context: nothing of another stage, of the network or of itself."""
     words = split_command(re.sub(r"^(?:--\S+\s+)+", "", value))
     if re.match(r"(?:--\S+\s+)*--from=", value) or any(word.startswith("<<") for word in words):
-        return []
-    return [word for word in words[:-1] if word and not _REMOTE.match(word)]
+        return ()
+    return tuple(word for word in words[:-1] if word and not _REMOTE.match(word))
 
 
 def _join_lines(text: str) -> list[str]:
@@ -112,17 +123,18 @@ def _apply(stage: Dockerfile, kind: str, value: str, arguments: dict[str, str]) 
         for match in _EXTENSIONS.finditer(value):
             stage.extensions += [f"ext-{name}" for name in match[1].split()]
     elif kind == "HEALTHCHECK":
-        words = split_command(re.sub(r"^(?:--\S+\s+)*(?:CMD\s+)?", "", value, flags=re.IGNORECASE))
+        text = re.sub(r"^(?:--\S+\s+)*(?:CMD\s+)?", "", _fill(value, known), flags=re.IGNORECASE)
+        words = split_command(text)
         stage.health = "" if words[:1] == ["NONE"] else " ".join(words)
     elif kind == "ENTRYPOINT":
-        stage.entrypoint, stage.command = split_command(value), []
+        stage.entrypoint, stage.command, stage.line = split_command(value), [], ""
     else:
-        stage.command = split_command(value)
+        stage.command, stage.line = split_command(value), "" if value.startswith("[") else value
 
 
 def _fill(text: str, known: Mapping[str, str]) -> str:
     """Put in the values of variables; if they have none, their defaults."""
-    return _VARIABLE.sub(lambda match: known.get(match[1]) or match[2] or "", text)
+    return _VARIABLE.sub(lambda match: known.get(match[1]) or match[2] or "", text)[:_LONGEST]
 
 
 def _parse_env(value: str) -> dict[str, str]:

@@ -13,7 +13,15 @@ from bench_action.init.compose import INITIAL_DATA, ComposeFile
 from bench_action.init.envfiles import find_example, is_loaded, read_variables
 from bench_action.init.frameworks import Framework, find_framework, read_manifests
 from bench_action.init.hosts import Headers, find_headers
-from bench_action.init.needs import Setting, choose_settings, find_images, find_kinds, find_variables
+from bench_action.init.needs import (
+    Setting,
+    choose_blank,
+    choose_settings,
+    find_images,
+    find_kinds,
+    find_variables,
+    stand_in,
+)
 from bench_action.init.routes.route import Route, sort_routes
 from bench_action.init.runtimes import find_compiler
 from bench_action.init.sources import Sources
@@ -29,11 +37,12 @@ _VARIANTS = ("web", "app", "application")
 class Draft:
     """What the configuration will say. Paths are relative to `folder`.
 
-    `compose`: its files; none without one. `env_files`: those that it needs, and the examples to copy them from.
-    `build`: context, Dockerfile and stage, unless the compose file says it. `missing`: what the image copies that is
-    not in the repository. `port`: None if the compose file says it. `services`: kind → image, and why, without a
-    compose file; `elsewhere`: kinds that an application needs and that must be described by hand; `known`: whether
-    there are packages that say what it needs. `profiles` are measured; `others` are only listed.
+    `compose`: its files; none without one. `compose_env`: variables that they need and that nothing sets.
+    `env_files`: those that it needs, and the examples to copy them from. `build`: context, Dockerfile and stage, unless
+    the compose file says it. `missing`: what the image copies that is not in the repository; `arguments`: those of its
+    Dockerfile that have no default. `port`: None if the compose file says it. `services`: kind → image, and why,
+    without a compose file; `elsewhere`: kinds that an application needs and that must be described by hand; `known`:
+    whether there are packages that say what it needs. `profiles` are measured; `others` are only listed.
     `seed`: a file of test data; `loaded`: one that a database loads itself. `counts_queries`: whether there is a
     PostgreSQL, whose queries are counted and which can be seeded. `compiler`: the runtime that compiles it while it
     runs, and so needs a long warm-up; empty if it has none.
@@ -43,11 +52,13 @@ class Draft:
     framework: str
     compose: Sequence[str]
     compose_profiles: Sequence[str]
+    compose_env: Sequence[Setting]
     env_files: Sequence[tuple[str, str]]
     variant: str
     note: str
     build: tuple[str, str, str] | None
     missing: Sequence[str]
+    arguments: Sequence[str]
     port: Guess | None
     ready: Guess | None
     headers: Headers
@@ -73,21 +84,24 @@ def make_draft(start: Path) -> Draft:
     kinds = find_kinds({**manifests, build.dockerfile: "\n".join(build.parsed.extensions)}, sources)
     images = {} if compose is not None else find_images(find_place(start), kinds, manifests, sources)
     served = _list_served(compose) if compose is not None else {kind: why for kind, (_, why) in images.items()}
+    env_files = list(_list_env_files(application, manifests))
     settings = _choose_settings(application, framework, served, manifests, images)
+    settings += _choose_blank(application, framework, env_files)
     routes = sort_routes(framework.find_routes(sources))
     profiles, others = _choose_profiles(routes)
     seed, loaded = _find_seed(application)
-    env_files = list(_list_env_files(application, manifests))
     return Draft(
         folder=application.folder,
         framework=framework.name,
         compose=list(filter(None, [compose.path, compose.override])) if compose is not None else [],
         compose_profiles=compose.list_profiles(application.measured) if compose and application.measured else (),
+        compose_env=_list_required(compose, framework, env_files, application.folder),
         env_files=env_files,
         variant=_name_variant(application),
         note=application.note,
         build=(build.context, build.dockerfile, build.target) if application.builds else None,
         missing=build.missing if application.builds else (),
+        arguments=build.parsed.arguments if application.builds else (),
         port=find_port(application, framework),
         ready=find_ready(application, framework, routes, profiles),
         headers=_find_headers(application, framework, env_files, settings),
@@ -120,6 +134,33 @@ def _choose_settings(
     return settings if application.compose is None else _rename_services(settings, application.compose)
 
 
+def _choose_blank(
+    application: Application, framework: Framework, env_files: Sequence[tuple[str, str]]
+) -> list[Setting]:
+    """Choose secrets that the service of a compose file needs and nothing sets: blank in an example, or passed on."""
+    service, folder = application.service, application.folder
+    if service is None or application.front is not None:
+        return []
+    values = dict.fromkeys(service.passed_on, "")
+    for _, example in env_files:
+        values |= read_variables(folder / example, folder)
+    set_here = {name: text for name, text in service.parsed.env.items() if text}
+    return list(choose_blank({name: text for name, text in values.items() if name not in set_here}, framework.name))
+
+
+def _list_required(
+    compose: ComposeFile | None, framework: Framework, env_files: Sequence[tuple[str, str]], folder: Path
+) -> list[Setting]:
+    """List the variables that the compose file itself needs and nothing sets, with a value if they are secrets."""
+    if compose is None:
+        return []
+    known = {
+        name for _, example in env_files for name, text in read_variables(folder / example, folder).items() if text
+    }
+    chosen = {name: stand_in(name, framework.name) for name in sorted(compose.required - known)}
+    return [Setting(name, value or "…", active=bool(value)) for name, value in chosen.items()]
+
+
 def _name_variant(application: Application) -> str:
     """Name the variant: as its service is called, else by a name that no service has."""
     if application.measured is not None:
@@ -134,9 +175,9 @@ def _find_headers(
     application: Application, framework: Framework, env_files: Sequence[tuple[str, str]], settings: Sequence[Setting]
 ) -> Headers:
     """Find the headers that requests need, by the variables that the application will have."""
-    variables = dict(application.build.parsed.env)
+    variables, folder = dict(application.build.parsed.env), application.folder
     for file, example in env_files:
-        variables |= read_variables(application.folder / example) | read_variables(application.folder / file)
+        variables |= read_variables(folder / example, folder) | read_variables(folder / file, folder)
     if application.service is not None:
         variables |= application.service.parsed.env
     variables |= {setting.name: setting.value for setting in settings if setting.active}
@@ -210,7 +251,7 @@ def _list_env_files(application: Application, manifests: Mapping[str, str]) -> I
     named = [name for each in compose.services for name in each.env_files]
     service, context = application.service, (folder / application.build.context).resolve()
     mounted = service is not None and any(mount.type == "bind" for mount in service.parsed.mounts)
-    next_to_it = context == (folder / place).resolve() and is_loaded(context, manifests, mounted=mounted)
+    next_to_it = context == (folder / place).resolve() and is_loaded(context, folder, manifests, mounted=mounted)
     found = {}
     if compose.example and (compose.required or next_to_it):
         found[str(place / ".env")] = compose.example

@@ -87,6 +87,16 @@ _PHP_DOCKERFILE = """\
 FROM php:8.4-apache
 COPY . /var/www/html
 EXPOSE 80"""
+_COMPOSER_DOCKERFILE = """\
+FROM composer:2 AS vendor
+WORKDIR /app
+COPY . .
+RUN composer install --no-dev --no-scripts --ignore-platform-reqs --optimize-autoloader
+FROM php:8.4-apache
+RUN docker-php-ext-install pdo_mysql && a2enmod rewrite \\
+ && sed -i 's#/var/www/html#/var/www/html/public#' /etc/apache2/sites-available/000-default.conf
+COPY --from=vendor --chown=www-data:www-data /app /var/www/html
+EXPOSE 80"""
 _GUNICORN = '["gunicorn", "--bind", "0.0.0.0:8000", "{}"]'
 
 
@@ -191,11 +201,11 @@ FRAMEWORKS: Sequence[Framework] = (
         _PHP,
         r'"laravel/framework"',
         find_php_routes,
-        _PHP_DOCKERFILE,
+        _COMPOSER_DOCKERFILE,
         8000,
         ("php", "artisan", "migrate", "--force"),
     ),
-    Framework("Symfony", _PHP, r'"symfony/framework-bundle"', find_php_routes, _PHP_DOCKERFILE, 80),
+    Framework("Symfony", _PHP, r'"symfony/framework-bundle"', find_php_routes, _COMPOSER_DOCKERFILE, 80),
     Framework("PHP", _PHP, r"\{", find_php_routes, _PHP_DOCKERFILE, 80),
     Framework("Go", _GO, r"^module ", find_go_routes, _GO_DOCKERFILE, 8080),
     Framework("Node", _NODE, r"\{", find_node_routes, _NODE_DOCKERFILE, 3000),

@@ -14,11 +14,11 @@ LOCAL = "localhost"  # what development settings of Django and Rails allow
 _MODULE = "DJANGO_SETTINGS_MODULE"
 _SET = re.compile(rf"""{_MODULE}["']?\s*[,=]\s*["']([\w.]+)["']""")
 _HOSTS = re.compile(r"(?:\w+_)?ALLOWED_HOSTS")
-_DEEPEST = 4
+_MOST_SETTINGS = 10  # files
 _OPEN = re.compile(r"config\.hosts\s*(?:\.clear|=\s*(?:nil|\[\s*\]))|HostAuthorization")
 _ADDED = re.compile(r"""config\.hosts\s*(?:<<|\+?=)\s*\[?\s*["']([\w.-]+)["']""")
-_FORCED = re.compile(r"^\s*config\.force_ssl\s*=\s*true", re.MULTILINE)
-_ASSUMED = re.compile(r"^\s*config\.assume_ssl\s*=\s*true", re.MULTILINE)
+_FORCED = re.compile(r"^[ \t]*config\.force_ssl\s*=\s*true", re.MULTILINE)
+_ASSUMED = re.compile(r"^[ \t]*config\.assume_ssl\s*=\s*true", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +40,17 @@ def find_headers(framework: str, application: Application, variables: Mapping[st
     if framework == "Django":
         return _find_django(application, variables)
     if framework == "Rails":
-        return _find_rails(application.sources, application.find_variable("RAILS_ENV"), variables)
+        return _find_rails(application.sources, variables.get("RAILS_ENV") or application.find_variable("RAILS_ENV"))
+    for file in application.sources.find("config/*.exs"):  # Phoenix
+        if re.search(r"^[ \t]*force_ssl:\s*(?!false)|:force_ssl\b", application.sources.read(file), re.MULTILINE):
+            return Headers(others={"X-Forwarded-Proto": "https"}, note=f"{file} redirects to HTTPS otherwise")
     return Headers()
 
 
 def _find_django(application: Application, variables: Mapping[str, str]) -> Headers:
     sources = application.sources
-    file = _find_settings(sources, application.find_variable(_MODULE) or variables.get(_MODULE, ""))
-    found, text = (_read_settings(sources, file, 0), sources.read(file)) if file else ({}, "")
+    file = _find_settings(sources, variables.get(_MODULE) or application.find_variable(_MODULE))
+    found, text = (_read_settings(sources, file, set()), sources.read(file)) if file else ({}, "")
     host, note = "", ""
     given = next((name for name in variables if _HOSTS.fullmatch(name) and re.search(rf"""["']{name}["']""", text)), "")
     hosts = _split(variables[given]) if given else None
@@ -77,16 +80,17 @@ def _find_settings(sources: Sources, module: str) -> str:
     )
 
 
-def _read_settings(sources: Sources, file: str, depth: int) -> dict[str, ast.expr]:
+def _read_settings(sources: Sources, file: str, seen: set[str]) -> dict[str, ast.expr]:
     """Read what a file of settings assigns; also what it imports with a star from files next to it."""
     found: dict[str, ast.expr] = {}
+    seen.add(file)
     for node in parse_python(sources.read(file)).body:
-        if isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names) and depth < _DEEPEST:
+        if isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names):
             last = (node.module or "").rpartition(".")[2]
             place = PurePosixPath(file).parent
             for other in (f"{place / last}.py", f"{place / last}/__init__.py", f"{place.parent / last}.py"):
-                if other in sources.names and other != file:
-                    found |= _read_settings(sources, other, depth + 1)
+                if other in sources.names and other not in seen and len(seen) < _MOST_SETTINGS:
+                    found |= _read_settings(sources, other, seen)
                     break
         elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -118,7 +122,7 @@ def _split(text: str) -> list[str]:
 
 
 def _is_true(value: ast.expr, variables: Mapping[str, str]) -> bool:
-    """Whether an expression is true: a constant, or a variable that is set, or whose default says so."""
+    """Whether an expression is true: a constant, or a variable that is set, or has a default that is."""
     if isinstance(value, ast.Constant):
         return value.value is True
     constants = list(_list_constants(value))
@@ -132,9 +136,9 @@ def _list_constants(value: ast.expr) -> Iterator[object]:
     yield from (node.value for node in walk(value) if isinstance(node, ast.Constant))
 
 
-def _find_rails(sources: Sources, environment: str, variables: Mapping[str, str]) -> Headers:
+def _find_rails(sources: Sources, environment: str) -> Headers:
     """Find what Rails needs: in development it allows `localhost` only, and in production it may want HTTPS."""
-    environment = environment or variables.get("RAILS_ENV") or "development"
+    environment = environment or "development"
     own = "\n".join(sources.read(name) for name in sources.find(f"config/environments/{environment}.rb"))
     text = own + "\n".join(sources.read(name) for name in sources.find("config/application.rb"))
     added = _ADDED.findall(text)

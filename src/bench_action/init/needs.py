@@ -1,7 +1,8 @@
 """Which services an application needs, and through which variables it finds them."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -32,7 +33,7 @@ _SUFFIXES = (
 )
 _KINDS: Mapping[str, str] = {
     "postgres": r"""psycopg|asyncpg|pg8000|["']pg["']|["']postgres["']|pg-promise|lib/pq|jackc/pgx|org\.postgresql|"""
-    r"""ext-pgsql|ext-pdo_pgsql|tokio-postgres|Npgsql|postgrex|diesel[^\n]*\bpostgres\b""",
+    r"""ext-pgsql|ext-pdo_pgsql|tokio-postgres|Npgsql|postgrex|diesel[^\n]{0,200}\bpostgres\b""",
     "redis": r"""\bredis\b|aioredis|ioredis|go-redis|redigo|data-redis|\bjedis\b|lettuce|predis|phpredis|sidekiq|"""
     r"""["']bull(?:mq)?["']|resque|StackExchange\.Redis|:redix\b""",
     "mysql": r"""mysqlclient|pymysql|aiomysql|["']mysql2?["']|go-sql-driver/mysql|mysql-connector|mariadb|"""
@@ -41,13 +42,15 @@ _KINDS: Mapping[str, str] = {
     r"""MongoDB\.Driver|mongodb_driver|^mongodb\s*=""",
     "rabbitmq": r"""\bpika\b|aio-pika|amqplib|amqp091|\bbunny\b|boot-starter-amqp|php-amqplib|RabbitMQ|^lapin\s*=""",
     "memcached": r"""pymemcache|python-memcached|pylibmc|memjs|\bdalli\b|gomemcache""",
+    "kafka": r"""kafka""",
     "elasticsearch": r"""elasticsearch|opensearch|Elastic\.Clients""",
     "mssql": r"""Microsoft\.Data\.SqlClient|EntityFrameworkCore\.SqlServer|mssql-jdbc|["'](?:mssql|tedious)["']|"""
     r"""pymssql""",
 }
 _PRISMA = {"postgresql": '"pg"', "mysql": '"mysql2"', "mongodb": '"mongodb"', "sqlserver": '"mssql"'}
+_WORKFLOW_FOLDER = ".github/workflows"
 _WORKFLOWS = ("*.yml", "*.yaml")
-_IMAGE = re.compile(r"""^\s*image:\s*["']?([\w./-]+:[\w.-]*\w)["']?\s*(?:#.*)?$""", re.MULTILINE)
+_IMAGE = re.compile(r"""^[ \t]*image:\s*["']?([\w./-]+:[\w.-]*\w)["']?\s*(?:#.*)?$""", re.MULTILINE)
 _EXTENSIONS = {  # what an application says that needs an extension of PostgreSQL → an image that has it
     "postgis/postgis:17-3.5": r"django\.contrib\.gis|geoalchemy2|postgis",
     "pgvector/pgvector:pg17": r"pgvector",
@@ -88,7 +91,7 @@ _KNOWN: tuple[tuple[str, str], ...] = (
     (r"SPRING_DATASOURCE_USERNAME", "{postgres.user}"),
     (r"SPRING_DATASOURCE_PASSWORD", "{postgres.password}"),
     (
-        r"(?:CACHE|CELERY_BROKER|BROKER|CELERY_RESULT_BACKEND|REDIS_CACHE|RQ_REDIS)_?(?:URL|URI)?|REDIS_(?:URI|DSN)|REDISCLOUD_URL",
+        r"(?:CACHE|CELERY_BROKER|BROKER|CELERY_RESULT_BACKEND|REDIS_CACHE|RQ_REDIS)_?(?:URL|URI)?|REDIS_(?:URI|DSN)|REDISCLOUD_URL|REDIS",
         "{redis.url}",
     ),
     (r"(?:SPRING_(?:DATA_)?)?REDIS_?(?:HOST|HOSTNAME|SERVER)", "{redis.host}"),
@@ -97,14 +100,24 @@ _KNOWN: tuple[tuple[str, str], ...] = (
     (r"(?:DB|SQL|DATABASE|DJANGO_DB)_ENGINE", _ENGINE),
     (r"(?:DJANGO_)?ALLOWED_HOSTS", "*"),
     (r"DB_CONNECTION", "pgsql"),
+    (r"(?:DATABASE|DB)_ADAPTER", "postgresql"),
 )
-_OF_MYSQL = {_ENGINE: "django.db.backends.mysql", "pgsql": "mysql"}
+_OF_MYSQL = {_ENGINE: "django.db.backends.mysql", "pgsql": "mysql", "postgresql": "mysql2"}
+_FEWEST_PREFIXED = 5  # variables
+_GENERIC = re.compile(
+    r"(?:DB|DATABASE|POSTGRES|PG|SQL|MYSQL|MARIADB|REDIS|CACHE|CELERY|SPRING|RAILS|DJANGO|AWS|EMAIL|SMTP)_"
+)
+_WITH_REFERENCES = (".properties", ".yml", ".yaml", ".ini")
 _GIVEN = frozenset({"DATABASE_URL", "REDIS_URL", "PORT"})
 _GIS_ENGINE = "django.contrib.gis.db.backends.postgis"
 _STAND_IN = "benchmark-benchmark-benchmark-benchmark"
 _NOTE = "not a secret: nothing outside this benchmark uses it"
 _LARAVEL_KEY = "base64:YmVuY2htYXJrLWJlbmNobWFyay1iZW5jaG1hcmshISE="  # of the 32 bytes that its cipher needs
-_SECRET = re.compile(r"(?:.*_)?(?:SECRET|SECRET_KEY|SECRET_KEY_BASE|JWT_KEY|APP_KEY|SALT|TOKEN_KEY)")
+_SECRET = re.compile(
+    r"(?:.*_)?(?:SECRET|SECRET_KEY|SECRET_KEY_BASE|SECRET_PASSWORD|JWT_KEY|APP_KEY|SALT|TOKEN_KEY|ENCRYPTION_KEY|SECRETKEY)"
+)
+# without which an application of any framework does not start
+_NEEDED = re.compile(r"(?:DJANGO_|FLASK_|APP_)?SECRET_KEY|SECRET_KEY_BASE|(?:.*_)?JWT_SECRET(?:_KEY)?")
 _ORDINARY = frozenset(
     [
         "PATH",
@@ -148,7 +161,7 @@ def find_kinds(manifests: Mapping[str, str], sources: Sources) -> dict[str, str]
     """Find the services that an application has drivers for: kind → the manifest that names the driver."""
     texts = dict(manifests)
     for file in sources.find("schema.prisma"):
-        if match := re.search(r'datasource[^}]*?provider\s*=\s*"(\w+)"', sources.read(file)):
+        if match := re.search(r'datasource[^}]{0,500}?provider\s*=\s*"(\w+)"', sources.read(file)):
             texts[file] = _PRISMA.get(match[1], "")
     found = {}
     for kind, pattern in _KINDS.items():
@@ -166,11 +179,11 @@ def find_images(
 
     The workflows' own services have the version, and the extensions, that an application is tested with.
     """
-    folder = top / ".github/workflows"
-    workflows = Sources(folder, tuple(path.name for each in _WORKFLOWS for path in sorted(folder.glob(each))))
+    files = [path for each in _WORKFLOWS for path in sorted((top / _WORKFLOW_FOLDER).glob(each))]
+    workflows = Sources(top, ())  # which reads nothing outside of the repository
     found: dict[str, tuple[str, str]] = {}
-    for name in workflows.names:
-        for image in _IMAGE.findall(workflows.read(name)):
+    for name in (path.name for path in files):
+        for image in _IMAGE.findall(workflows.read(f"{_WORKFLOW_FOLDER}/{name}")):
             named = guess_kind(image)
             if named in _DEFAULT_IMAGES and named not in found:
                 found[named] = (image, f"{kinds[named]} has a driver for it; as in {name}" if named in kinds else name)
@@ -194,6 +207,8 @@ def find_variables(sources: Sources) -> list[Variable]:
             continue
         for match in _READS.finditer(sources.read(file)):
             name, required = _read_match(match)
+            if match[5] and not file.endswith(_WITH_REFERENCES):
+                continue  # a template literal of JavaScript
             required = required and not file.endswith(".php")  # there, one that is not set is null
             known = found.get(name)
             if known is None or (known.required and not required):
@@ -204,6 +219,7 @@ def find_variables(sources: Sources) -> list[Variable]:
 def _read_match(match: re.Match[str]) -> tuple[str, bool]:
     if match[1]:
         optional = match[2] == "," or ".get" in match[0] or "getenv" in match[0].lower() or "LookupEnv" in match[0]
+        optional = optional or re.match(r"ENV\s*\[", match[0]) is not None  # nil in Ruby
         return match[1], not optional
     if match[5]:
         return match[5], not match[6]
@@ -228,7 +244,7 @@ def choose_settings(
         known = any(setting.name == variable.name for setting in settings)
         if kind in kinds and f"{{{kind}." in named and not known:
             yield Setting(variable.name, f"{{{kind}.url}}")
-    if framework == "Rails" and not any(setting.name == "SECRET_KEY_BASE" for setting in settings):
+    if framework == "Rails" and "SECRET_KEY_BASE" not in {setting.name for setting in settings}:
         yield Setting("SECRET_KEY_BASE", _STAND_IN, _NOTE)  # Rails itself reads it
 
 
@@ -236,6 +252,7 @@ def _choose_values(
     variables: list[Variable], kinds: Mapping[str, str], framework: str, manifests: Mapping[str, str], image: str
 ) -> Iterator[Setting]:
     names = {variable.name for variable in variables}
+    prefix = _find_prefix(names)
     asynchronous = any("asyncpg" in text and "sqlalchemy" in text.lower() for text in manifests.values())
     if asynchronous and "postgres" in kinds and "DATABASE_URL" in names:
         yield Setting("DATABASE_URL", _ASYNC_URL, "SQLAlchemy's form for asyncpg: check which one the code expects")
@@ -246,24 +263,50 @@ def _choose_values(
     for variable in variables:
         if variable.name in _GIVEN or variable.name in _ORDINARY or variable.name not in names:
             continue
-        value = _find_value(variable.name, kinds)
+        value = _find_value(variable.name, kinds) or _find_value(variable.name.removeprefix(prefix), kinds)
         if variable.name == "APP_KEY" and framework == "Laravel":
             yield Setting(variable.name, _LARAVEL_KEY, _NOTE)
         elif value is not None:
             yield Setting(variable.name, _GIS_ENGINE if value == _ENGINE and "postgis" in image else value)
         elif _SECRET.fullmatch(variable.name):
-            yield Setting(variable.name, _STAND_IN, _NOTE, active=variable.required)
+            needed = variable.required or _NEEDED.fullmatch(variable.name) is not None
+            yield Setting(variable.name, _STAND_IN, _NOTE, active=needed)
         elif variable.required:
             yield Setting(variable.name, "…", f"{variable.file} reads it and has no default", active=False)
 
 
+def stand_in(name: str, framework: str) -> str:
+    """Find a value for a variable that is a secret, so that an application starts; empty if it is none."""
+    if name == "APP_KEY" and framework == "Laravel":
+        return _LARAVEL_KEY
+    return _STAND_IN if _SECRET.fullmatch(name) else ""
+
+
+def choose_blank(values: Mapping[str, str], framework: str) -> Iterator[Setting]:
+    """Choose values for secrets that an example of variables leaves blank, or of a form that does not work."""
+    for name, value in values.items():
+        if name == "APP_KEY" and framework == "Laravel" and not value.startswith("base64:"):
+            yield Setting(name, _LARAVEL_KEY, _NOTE)
+        elif not value and (chosen := stand_in(name, framework)):
+            yield Setting(name, chosen, _NOTE)
+
+
+def _find_prefix(names: Collection[str]) -> str:
+    """Find the prefix that an application's own variables have, such as `PAPERLESS_`; empty if few have one."""
+    counts = Counter(f"{name.partition('_')[0]}_" for name in names if "_" in name)
+    prefix, number = max(counts.items(), key=lambda item: item[1], default=("", 0))
+    return prefix if number >= _FEWEST_PREFIXED and not _GENERIC.fullmatch(prefix) else ""
+
+
 def _find_value(name: str, kinds: Mapping[str, str]) -> str | None:
-    """Find the value of a variable for the services that there are: of PostgreSQL, or, if there is none, of MySQL."""
+    """Find the value of a variable for the services that there are: of PostgreSQL, else of MySQL."""
     for pattern, known in _KNOWN:
         value = known
         if "mysql" in kinds and "postgres" not in kinds:
             value = _OF_MYSQL.get(known) or known.replace("{postgres.", "{mysql.").replace(":postgresql:", ":mysql:")
-        service = value.partition("{")[2].partition(".")[0] or ("postgres" if value in {"pgsql", _ENGINE} else "")
+        service = value.partition("{")[2].partition(".")[0] or (
+            "postgres" if value in {"pgsql", "postgresql", _ENGINE} else ""
+        )
         if re.fullmatch(pattern, name) and (not service or service in kinds):
             return value
     return None

@@ -22,6 +22,7 @@ _NAMES = {
     "memcached": "Memcached",
     "elasticsearch": "Elasticsearch",
     "mssql": "SQL Server",
+    "kafka": "Kafka",
 }
 
 
@@ -37,6 +38,7 @@ def render_configuration(draft: Draft) -> str:
             build=_describe_build(draft),
             compose=_describe_compose(draft) if draft.compose else "",
             ready=_describe_ready(draft),
+            unset=[setting.name for setting in draft.compose_env if not setting.active],
             names=_NAMES,
             active=[setting for setting in draft.settings if setting.active],
             inactive=[setting for setting in draft.settings if not setting.active],
@@ -81,7 +83,9 @@ def _make_environment() -> SandboxedEnvironment:
 
 def _keep_on_one_line(value: Any) -> Any:
     """Keep names that come from a repository inside their comment."""
-    return " ".join(value.split("\n")).replace("\r", " ") if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return "".join(character if character.isprintable() else " " for character in value)
 
 
 def _write_yaml(value: Any) -> str:
@@ -119,7 +123,10 @@ def _describe_ready(draft: Draft) -> Mapping[str, object]:
 
 def _describe_compose(draft: Draft) -> object:
     files = draft.compose[0] if len(draft.compose) == 1 else list(draft.compose)
-    return {"file": files, "profiles": list(draft.compose_profiles)} if draft.compose_profiles else files
+    others: dict[str, object] = {"profiles": list(draft.compose_profiles)} if draft.compose_profiles else {}
+    env = {setting.name: setting.value for setting in draft.compose_env if setting.active}
+    others |= {"env": env} if env else {}
+    return {"file": files, **others} if others else files
 
 
 def _describe_build(draft: Draft) -> object:

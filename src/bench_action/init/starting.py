@@ -2,12 +2,12 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from bench_action.config.compose.parse import Health
-from bench_action.config.compose.roles import find_own_port as find_compose_port
 from bench_action.config.kinds import SQL_KINDS, guess_kind
 from bench_action.init.application import Application
 from bench_action.init.frameworks import UNKNOWN, Framework, read_manifests
@@ -24,12 +24,13 @@ _MIGRATES = re.compile(
     r"\bmigrate\b|db:(?:prepare|migrate|setup|schema:load)|alembic upgrade|flask db upgrade|create_all|create_db|"
     r"flyway|liquibase|\bgoose |dbmate|AutoMigrate|prisma db push"
 )
+_MOST_PACKAGES = 10
 _PACKAGE_MANAGER = re.compile(r"\b(?:npm|yarn|pnpm|bun)\b")
 _RUNNER = re.compile(r"\b((?:uv|poetry|pipenv|pdm|hatch|rye) run)\b")
 _PYTHON_TOOLS = frozenset({"python", "alembic", "flask"})
-_CASE = re.compile(r"""\bcase\s+["']?\$\{?1[^\n]*\n(.*?)^\s*esac\b""", re.DOTALL | re.MULTILINE)
-_BRANCH = re.compile(r"""^\s*\(?([\w*.?|"' -]+)\)(.*?)(?=;;|\Z)""", re.DOTALL | re.MULTILINE)
-_FUNCTION = re.compile(r"^(?:function\s+)?([\w-]+)\s*\(\)\s*\{(.*?)^\}", re.DOTALL | re.MULTILINE)
+_CASE = re.compile(r"""\bcase\s+["']?\$\{?1[^\n]*\n(.{0,20000}?)^[ \t]*esac\b""", re.DOTALL | re.MULTILINE)
+_BRANCH = re.compile(r"""^[ \t]*\(?([\w*.?|"' -]+)\)(.*?)(?=;;|\Z)""", re.DOTALL | re.MULTILINE)
+_FUNCTION = re.compile(r"^(?:function\s+)?([\w-]+)\s*\(\)\s*\{(.{0,20000}?)^\}", re.DOTALL | re.MULTILINE)
 # databases that a stack may keep tables in, by their image or the name of their service
 _DATABASE = re.compile(
     r"postg|pgvector|timescale|mysql|maria|percona|mssql|sqlserver|oracle|cockroach|yugabyte|\bdb\b|database"
@@ -49,7 +50,7 @@ class Guess:
 class Setup:
     """What makes the tables: a command for `setup`, or for `command`, which then starts the application as well.
 
-    `note`: what to check about it; without either command, why there is none.
+    `note`: what to check about it; without either command, why.
     """
 
     setup: Sequence[str] = ()
@@ -60,7 +61,7 @@ class Setup:
 def find_port(application: Application, framework: Framework) -> Guess | None:
     """Find the port: the compose file's, else the most reliable of the others, else the framework's default."""
     measured, compose = application.measured, application.compose
-    if compose is not None and measured is not None and find_compose_port(measured.parsed, compose.parsed) is not None:
+    if compose is not None and measured is not None and compose.has_port(measured):
         return None
     if application.front is not None:
         return Guess("80", f"a guess: {application.front.name} is a web server")
@@ -78,6 +79,8 @@ def _list_ports(application: Application) -> Iterator[Guess]:
         several = len(parsed.ports) > 1
         yield Guess(str(parsed.ports[0]), "the first port that the Dockerfile exposes" if several else "")
     yield from (Guess(match[1]) for match in _PORT.finditer(f" {application.start}"))
+    if parsed.health and (url := Health(parsed.health, 0.0).find_url([])) is not None and url[0]:
+        yield Guess(str(url[0]), "from the Dockerfile's HEALTHCHECK")
     for name, text in _list_scripts(application):
         yield from (Guess(match[1], f"from {name}") for match in _PORT.finditer(f" {text}"))
     port = application.find_variable("PORT")
@@ -110,15 +113,17 @@ def find_ready(
 def _find_health_check(
     application: Application, framework: Framework, routes: Sequence[Route], profiles: Sequence[Route]
 ) -> Guess | None:
-    """Find a health check: the Dockerfile's, else that of a route or of the framework; None if there is none."""
-    named = [Guess(route.path) for route in routes if route.is_health]
+    """Find a health check: the Dockerfile's, else that of a route or of the framework; None without one."""
+    open_ones = [route for route in routes if route.is_health and not route.guarded]
+    # a page called `status` is often one for people
+    named = [Guess(route.path) for route in sorted(open_ones, key=lambda route: "status" in route.path.lower())]
     health = application.build.parsed.health if application.front is None else ""
     url = Health(health, 0.0).find_url([]) if health else None
     parsed = application.build.parsed
-    own = {0, *parsed.ports, *(application.measured.parsed.ports if application.measured is not None else ())}
-    if url is not None and url[0] in own and url[1] != "/":
+    own = {*parsed.ports, *(application.measured.parsed.ports if application.measured is not None else ())}
+    if url is not None and url[1] != "/" and (not own or url[0] in {0, *own}):
         return Guess(url[1])
-    if health and (url is None or (url[0] not in own and len(own) > 1)) and not named:
+    if health and (not named or "status" in named[0].value.lower()):
         return Guess("", "the Dockerfile's HEALTHCHECK")
     if named:
         return named[0]
@@ -137,26 +142,26 @@ def _list_scripts(application: Application) -> Iterator[tuple[str, str]]:
         yield "package.json", package
     start = f"{application.start} {package}"
     words = {PurePosixPath(word).name for word in re.split(r"[\s;&|]+", start) if "/" in word or "." in word}
+    copied = application.build.parsed.text
     for name in sources.names:
         file = PurePosixPath(name).name
         if file.startswith("Dockerfile"):
             continue
-        if "entrypoint" in file.lower() or file in words or file in {"start.sh", "prestart.sh"}:
+        if file in words or ("entrypoint" in file.lower() and file in copied) or file in {"start.sh", "prestart.sh"}:
             yield name, sources.read(name)
 
 
 def _find_package_scripts(application: Application) -> str:
-    """Find the scripts of `package.json` that the command runs, and those that they run in turn."""
-    try:
-        package = json.loads(application.sources.read("package.json") or "{}")
-    except (ValueError, RecursionError):
+    """Find the scripts of `package.json` that the command runs, or an entrypoint, and those that they run in turn."""
+    entrypoints = [name for name in application.sources.names if "entrypoint" in PurePosixPath(name).name.lower()]
+    started = "\n".join([application.start, *(application.sources.read(name) for name in entrypoints)])
+    if not _PACKAGE_MANAGER.search(started):
         return ""
-    scripts = package.get("scripts") if isinstance(package, dict) else None
-    scripts = {str(name): str(text) for name, text in scripts.items()} if isinstance(scripts, dict) else {}
-    if not _PACKAGE_MANAGER.search(application.start):
-        return ""
+    scripts: dict[str, str] = {}
+    for name in application.sources.find("package.json")[:_MOST_PACKAGES]:
+        scripts = _read_scripts(application.sources.read(name)) | scripts
     found: list[str] = []
-    waiting = re.split(r"[\s;&|\"']+", application.start)
+    waiting = re.split(r"[\s;&|\"']+", started)
     while waiting:
         name = waiting.pop()
         if name in scripts:
@@ -164,6 +169,14 @@ def _find_package_scripts(application: Application) -> str:
             found.append(text)
             waiting += re.split(r"[\s;&|\"']+", text)
     return "\n".join(found)
+
+
+def _read_scripts(package: str) -> dict[str, str]:
+    try:
+        scripts = json.loads(package or "{}").get("scripts")
+    except (ValueError, AttributeError, RecursionError):
+        return {}
+    return {str(name): str(text) for name, text in scripts.items()} if isinstance(scripts, dict) else {}
 
 
 def find_setup(
@@ -192,9 +205,10 @@ def find_setup(
 
 def _start_with(application: Application, command: Sequence[str], note: str) -> Setup:
     """Make tables whenever the application starts: they are in a file of its container, where no `setup` reaches."""
-    if application.builds and application.build.parsed.command and not application.build.parsed.entrypoint:
-        start = " ".join(application.words)
-        words = ["sh", "-c", f"{' '.join(command)} && exec {start}"]
+    parsed = application.build.parsed
+    if application.builds and parsed.command and not parsed.entrypoint:
+        start = parsed.line or f"exec {shlex.join(parsed.command)}"
+        words = ["sh", "-c", f"{' '.join(command)} && {start}"]
         return Setup(
             command=words, note="; ".join(filter(None, ["creates the tables, which are in its container", note]))
         )
@@ -215,10 +229,11 @@ def _has_database(application: Application, kinds: Mapping[str, str]) -> bool:
 
 def _find_migrating(application: Application) -> str:
     """Find what makes the tables when the stack starts; empty if nothing does."""
-    others = application.compose.services if application.compose is not None else ()
-    starts = [application.start, *(" ".join(other.start) for other in others)]
-    if any(_MIGRATES.search(start) for start in starts):
-        return f"a command in {application.compose.path}" if application.compose is not None else "its command"
+    compose = application.compose
+    if compose is not None and any(_MIGRATES.search(" ".join(other.start)) for other in compose.services):
+        return f"a command in {compose.path}"
+    if _MIGRATES.search(application.start):
+        return "its command"
     for name, text in _list_scripts(application):
         if _MIGRATES.search(_keep_what_runs(text, application.words)):
             return name

@@ -312,7 +312,7 @@ def test_compose__profiles_and_files_of_variables(repository: Repository) -> Non
     assert "# docker/.env.dev is needed: `cp docker/.env.dev-sample docker/.env.dev`" in configuration
     workflow = yaml.safe_load(render_workflow("bench.yml", draft, [("a b/.env", "x")]))
     assert [step["run"] for step in workflow["jobs"]["benchmark"]["steps"] if "run" in step] == [
-        "test -e 'a b/.env' || cp x 'a b/.env'"
+        "test -e 'a b/.env' || cp -- x 'a b/.env'"
     ]
 
 

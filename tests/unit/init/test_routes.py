@@ -401,6 +401,8 @@ Rails.application.routes.draw do
     resources :orders, only: :index
     resources :tags, only: :index
   end
+  resource :session
+  resources :rooms
   get "/about", to: "pages#about"
   get "/pricing", to: "plans#index"
 end
@@ -418,11 +420,41 @@ end
     "app/controllers/posts_controller.rb": """
 class PostsController < ApplicationController
   skip_before_action :authenticate_user!, except: %i[popular]
+  def index = 1
+  def show = 2
 end
 """,
+    "app/controllers/concerns/authentication.rb": """
+module Authentication
+  included do
+    before_action :require_authentication
+  end
+  class_methods do
+    def allow_unauthenticated_access(**options)
+      skip_before_action :require_authentication, **options
+    end
+  end
+end
+""",
+    "app/controllers/sessions_controller.rb": """
+class SessionsController < ActionController::Base
+  def new
+  end
+end
+""",
+    "app/controllers/rooms_controller.rb": """
+class RoomsController < ActionController::Base
+  include AllowBrowser, Authentication
+  allow_unauthenticated_access only: :index
+end
+""",
+    "app/views/rooms/index.html.erb": "",
+    "app/views/rooms/show.html.erb": "",
     "app/controllers/api/base_controller.rb": """
 class Api::BaseController < ActionController::API
   before_action :authenticate, only: %i[index]
+  def index
+  end
 end
 """,
     "app/controllers/api/orders_controller.rb": "class Api::OrdersController < Api::BaseController\nend\n",
@@ -436,6 +468,38 @@ class PlansController < ActionController::Base
   include Authentication
   allow_unauthenticated_access
 end
+""",
+}
+DJANGO_REST = {
+    "shop/settings.py": """
+ROOT_URLCONF = "shop.urls"
+REST_FRAMEWORK = {"DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"]}
+""",
+    "shop/urls.py": """
+router = DefaultRouter()
+router.register("tags", TagViewSet)
+router.register("items", views.ItemViewSet)
+urlpatterns = [
+    path("", views.index), path("api/", include(router.urls)), path("status/", views.Status.as_view()),
+    path("open/", views.opened), path("closed/", views.closed), path("old/", RedirectView.as_view(url="/")),
+]
+""",
+    "shop/views.py": """
+class TagViewSet(ModelViewSet):
+    queryset = x
+class ItemViewSet(ModelViewSet):
+    permission_classes = [IsAuthenticatedOrReadOnly]
+class Status(APIView):
+    permission_classes = (permissions.AllowAny,)
+def index(request):
+    if request.user:
+        return redirect("a")
+    return HttpResponseRedirect("b")
+@api_view(["GET"])
+@permission_classes([AllowAny])
+def opened(request): ...
+@api_view(["GET"])
+def closed(request): ...
 """,
 }
 CASES: dict[str, tuple[Finder, dict[str, str], list[str]]] = {
@@ -483,6 +547,11 @@ CASES: dict[str, tuple[Finder, dict[str, str], list[str]]] = {
         LARAVEL,
         ["/", "/up", "/shop/items", "/shop/photos", "/shop/photos/{id}", "/api/v1/tags/{tag}"],
     ),
+    "django, with permissions": (
+        find_django_routes,
+        DJANGO_REST,
+        ["/open/", "/status/", "/api/items/", "/api/items/{id}/"],
+    ),
     "express, protected": (
         find_node_routes,
         EXPRESS_PROTECTED,
@@ -507,7 +576,7 @@ CASES: dict[str, tuple[Finder, dict[str, str], list[str]]] = {
     "rails, by controllers": (
         find_rails_routes,
         RAILS_CONTROLLERS,
-        ["/", "/posts", "/posts/{id}", "/pricing", "/api/tags"],
+        ["/", "/posts", "/rooms", "/posts/{id}", "/pricing", "/api/tags"],
     ),
 }
 GUARDED = {
@@ -517,13 +586,14 @@ GUARDED = {
     "rails": ["/private", "/api/v1/profile", "/api/v1/articles/feed"],
     "express": ["/admin/stats", "/api/items/recent"],
     "go": ["/v2/users/list"],
+    "django, with permissions": ["/closed/", "/api/tags/", "/api/tags/{id}/"],
     "express, protected": ["/api/goals/", "/api/goals/mine", "/api/goals/after", "/api/private/all"],
     "nest, with versions": ["/api/v2/new/all"],
     "laravel, protected": ["/dashboard", "/invoices", "/team/plans"],
     "spring, secured": ["/shop/orders", "/shop/public/a/b"],
     "spring, secured by default": ["/items"],
     "go, mounted": ["/secret"],
-    "rails, by controllers": ["/about", "/api/orders", "/posts/popular"],
+    "rails, by controllers": ["/about", "/api/orders", "/posts/popular", "/rooms/{id}"],
 }
 
 

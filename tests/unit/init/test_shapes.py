@@ -163,7 +163,7 @@ def test_env_file__that_only_variables_of_the_compose_file_need(draft: Make, exa
     assert made.port is None
     workflow = yaml.safe_load(render_workflow("bench.yml", made, made.env_files))
     assert [step["run"] for step in workflow["jobs"]["benchmark"]["steps"] if "run" in step] == [
-        f"test -e .env || cp {example} .env"
+        f"test -e .env || cp -- {example} .env"
     ]
 
 
@@ -184,6 +184,49 @@ def test_env_file__that_the_application_reads_itself(draft: Make, manifest: str,
         ".env.example": "JWT_SECRET=x\n",
     }
     assert list(draft(files).env_files) == ([(".env", ".env.example")] if needed else [])
+
+
+def test_secrets__that_nothing_sets_have_stand_ins(draft: Make) -> None:
+    """As in Checkmate, wakapi, formbricks, rallly and BookStack."""
+    compose = """
+services:
+  app:
+    build: .
+    ports: ["80:80"]
+    env_file: .env
+    environment:
+      ENCRYPTION_KEY:
+      JWT_SECRET: ${JWT_SECRET:?set it}
+      SMTP_HOST: ${SMTP_HOST}
+      OTHER: ${OTHER:-x}
+secrets:
+  salt: {environment: WAKAPI_PASSWORD_SALT}
+"""
+    files = {"compose.yml": compose, "Dockerfile": "FROM x", ".env.example": "SECRET_PASSWORD=\nNAME=\nSALT=given\n"}
+    made = draft(files)
+    data = _configure(made)
+    value = "benchmark-benchmark-benchmark-benchmark"
+    assert data["compose"] == {"file": "compose.yml", "env": {"JWT_SECRET": value, "WAKAPI_PASSWORD_SALT": value}}
+    assert data["variants"]["app"]["env"] == {"ENCRYPTION_KEY": value, "SECRET_PASSWORD": value}
+    assert "# It uses variables that nothing sets; give them values: compose: {file: …, env: {SMTP_HOST: …}}" in (
+        render_configuration(made)
+    )
+
+
+def test_secrets__of_laravel_have_the_length_that_it_needs(draft: Make) -> None:
+    files = {
+        "compose.yml": _compose(app={"build": ".", "ports": [80], "env_file": ".env"}),
+        "Dockerfile": "FROM php:8.4-apache",
+        "composer.json": '{"require": {"laravel/framework": "^12"}}',
+        ".env.example": "APP_KEY=SomeRandomString\n",
+    }
+    assert _configure(draft(files))["variants"]["app"]["env"]["APP_KEY"].startswith("base64:")
+
+
+def test_build__names_arguments_without_a_default(draft: Make) -> None:
+    """As in livebook, which is built on an image that an argument names."""
+    text = render_configuration(draft({"Dockerfile": "ARG BASE\nARG B=x\nFROM ${B} AS a\nFROM ${BASE}\n"}))
+    assert "# its Dockerfile has no default for BASE: build: {context: ., args: {…}}" in text
 
 
 def test_env_file__is_complete(draft: Make) -> None:
@@ -400,7 +443,7 @@ def test_setup__creates_tables_as_the_application_is_started(
 
 
 def test_setup__of_a_file_is_part_of_the_command(draft: Make) -> None:
-    """A command of `setup` runs in a container of its own kind: SQLite's file would be lost."""
+    """A command of `setup` runs in another container: SQLite's file would be lost."""
     files = {"requirements.txt": "django", "manage.py": "", "Dockerfile": 'FROM python\nCMD ["gunicorn", "x"]'}
     variant = _configure(draft(files))["variants"]["web"]
     assert variant["command"] == ["sh", "-c", "python manage.py migrate --noinput && exec gunicorn x"]

@@ -277,6 +277,9 @@ class Converter:
                 tmpfs.append(f"{mount.target}:{mount.size}" if mount.size else mount.target)
             elif mount.inside and not _is_data(kind, mount.target):
                 files[mount.target] = self._convert_bind(service, mount)
+                # what the image has there is hidden, as in compose; of one that is built, it may be what `.` lacks
+                if kind == "other" and service.build is None and Path(mount.source).is_dir():
+                    volumes.append(mount.target)
             elif not self._note_missing(service, mount) and not _is_data(kind, mount.target):
                 volumes.append(mount.target)
         for attachment in service.attachments:

@@ -42,9 +42,23 @@ def merge(data: Mapping[str, Any], reading: ComposeReading) -> dict[str, Any]:
         for name, body in _mapping(data.get("services")).items()
         if body is not None
     }
-    merged = {"services": _merge_all(reading.services, named)}
-    merged["variants"] = _merge_all(reading.variants, _mapping(data.get("variants")))
-    return {**data, **merged}
+    own = _mapping(data.get("variants"))
+    services = _merge_all({**reading.services, **_build_same_images(reading, own)}, named)
+    return {**data, "services": services, "variants": _merge_all(reading.variants, own)}
+
+
+def _build_same_images(reading: ComposeReading, own: Mapping[str, Any]) -> dict[str, Any]:
+    """Build the services whose image a variant builds instead, such as a migration in the same published image."""
+    builds = {
+        given["image"]: body["build"]
+        for name, given in reading.variants.items()
+        if given.get("image") and (body := _mapping(own.get(name))).get("build") and not body.get("image")
+    }
+    return {
+        name: {**{key: value for key, value in service.items() if key != "image"}, "build": builds[service["image"]]}
+        for name, service in reading.services.items()
+        if service.get("image") in builds
+    }
 
 
 def _merge_all(given: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

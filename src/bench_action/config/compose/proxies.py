@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from bench_action.config.compose.parse import ComposeService
 
 _CONFIGURATIONS = re.compile(r".*\.(conf|template|cfg|caddyfile|ya?ml|toml|vcl)|caddyfile", re.IGNORECASE)
+_COMMENT = re.compile(r"#[^\n]*")
+_UPSTREAM = re.compile(r"\bupstream\s+([\w.-]+)\s*\{([^}]*)\}")
 _LARGEST = 64 * 1024  # bytes
 _MOST_FILES = 100
 
@@ -23,8 +26,12 @@ def find_proxied_port(name: str, proxies: Sequence[ComposeService]) -> int | Non
 
 def passes_fastcgi(name: str, proxy: ComposeService) -> bool:
     """Whether a web server reaches a service by FastCGI or uwsgi, as its variables or configuration say."""
-    passed = re.compile(rf"(?:fastcgi_pass|uwsgi_pass|php_fastcgi|fcgi:/)[\s/]*{re.escape(name)}[:/;\s]")
-    return any(passed.search(text) for text in (*proxy.env.values(), *_read_configurations(proxy)))
+    texts = [_COMMENT.sub("", text) for text in (*proxy.env.values(), *_read_configurations(proxy))]
+    server = re.compile(rf"\bserver\s+{re.escape(name)}[:;\s]")
+    upstreams = [match[1] for text in texts for match in _UPSTREAM.finditer(text) if server.search(match[2])]
+    names = "|".join(re.escape(each) for each in (name, *upstreams))
+    passed = re.compile(rf"(?:fastcgi_pass|uwsgi_pass|php_fastcgi|fcgi:/)[\s/]*(?:{names})[:/;\s]")
+    return any(passed.search(text) for text in texts)
 
 
 def _read_configurations(proxy: ComposeService) -> Iterator[str]:
@@ -34,10 +41,11 @@ def _read_configurations(proxy: ComposeService) -> Iterator[str]:
     places = [Path(mount.source) for mount in proxy.mounts if mount.type == "bind" and mount.inside]
     places += [Path(str(proxy.build.get("context")))] if proxy.build is not None else []
     for place in places:
-        files = [place] if place.is_file() else sorted(place.rglob("*"))[:_MOST_FILES] if place.is_dir() else []
-        for file in files:
-            if _CONFIGURATIONS.fullmatch(file.name) and file.is_file() and _is_within(file, place):
-                yield from _read(file)
+        with suppress(OSError, RuntimeError):  # a name that no file can have, or a link to itself
+            files = [place] if place.is_file() else sorted(place.rglob("*"))[:_MOST_FILES] if place.is_dir() else []
+            for file in files:
+                if _CONFIGURATIONS.fullmatch(file.name) and file.is_file() and _is_within(file, place):
+                    yield from _read(file)
 
 
 def _is_within(file: Path, place: Path) -> bool:

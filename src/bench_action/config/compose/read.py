@@ -194,7 +194,7 @@ def _find_kind(service: ComposeService, roles: Roles) -> str:
 
 
 def _note_roles(roles: Roles, choice: RoleChoice, notes: Notes) -> None:
-    if not choice.variants:
+    if not choice.variants and roles.variants:
         notes.add(f"measured: {', '.join(service.name for service in roles.variants.values())}")
     for role, names in (("runs once, before the rest", roles.once), ("works in the background", roles.workers)):
         for name in roles.services:

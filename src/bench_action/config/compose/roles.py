@@ -116,7 +116,8 @@ def find_application(services: Mapping[str, ComposeService], file: str) -> str:
             where=f"services: {', '.join(services)}",
             advice="choose one in bench.yml: `variants: {NAME: {service: NAME}}`",
         )
-    candidates = list_measurable(services)
+    # one that is built from a database, or called like a tool, is the application if there is no other
+    candidates = list_measurable(services) or list_measurable(services, also_backing=True)
     if len(candidates) == 1:
         return candidates[0].name
     if not candidates:
@@ -134,9 +135,13 @@ def find_application(services: Mapping[str, ComposeService], file: str) -> str:
     )
 
 
-def list_measurable(services: Mapping[str, ComposeService]) -> list[ComposeService]:
-    """List the services that may be measured: the applications, or the web server of one that speaks no HTTP."""
-    found = [find_front(service, services) or service for service in list_applications(services)]
+def list_measurable(services: Mapping[str, ComposeService], *, also_backing: bool = False) -> list[ComposeService]:
+    """List the services that may be measured: the applications, or the web server of one that speaks no HTTP.
+
+    `also_backing`: also databases, queues and tools that are built.
+    """
+    applications = list_applications(services, also_backing=also_backing)
+    found = [find_front(service, services) or service for service in applications]
     return list({service.name: service for service in found}.values())
 
 
@@ -146,11 +151,11 @@ def find_front(service: ComposeService, services: Mapping[str, ComposeService]) 
     It does so if a web server says that, or by its image if nothing says that it serves another port than PHP-FPM's.
     """
     proxies = [other for other in services.values() if is_proxy(other) and not other.danger]
+    if service.build is None or service.danger or _SERVES_HTTP.search(" ".join(service.words)):
+        return None
     for proxy in proxies:
         if passes_fastcgi(service.name, proxy):
             return proxy
-    if service.build is None or service.danger:
-        return None
     stage = read_final_stage(service.build)
     ports = {*service.ports, *stage.ports}
     if (
@@ -162,9 +167,14 @@ def find_front(service: ComposeService, services: Mapping[str, ComposeService]) 
     return next((proxy for proxy in proxies if proxy.published), None)
 
 
-def list_applications(services: Mapping[str, ComposeService]) -> list[ComposeService]:
-    """List the services that are built and may answer requests: those that publish a port, else those that have one."""
+def list_applications(services: Mapping[str, ComposeService], *, also_backing: bool = False) -> list[ComposeService]:
+    """List the services that are built and may answer requests: those that publish a port, else those that have one.
+
+    `also_backing`: also databases, queues and tools.
+    """
     built = _list_built(services)
+    if not also_backing:
+        built = [each for each in built if not is_backing_service(each) and not is_for_developers(each.name)]
     served = [service for service in built if not is_proxy(service)]
     return (
         [service for service in served if service.ports]
@@ -174,11 +184,10 @@ def list_applications(services: Mapping[str, ComposeService]) -> list[ComposeSer
 
 
 def _list_built(services: Mapping[str, ComposeService]) -> list[ComposeService]:
-    built = [service for service in services.values() if _is_built(service) and not is_server(service)]
-    return [service for service in built if not _is_helper(service, services)]
+    return [service for service in services.values() if _is_built(service) and not _is_helper(service, services)]
 
 
-def is_server(service: ComposeService) -> bool:
+def is_backing_service(service: ComposeService) -> bool:
     """Whether a service that is built is a database, a queue or a tool with something added, by its image's base."""
     image = read_final_stage(service.build).image if service.build is not None else ""
     return find_usual_port(image) is not None or is_tool(image)
@@ -192,9 +201,12 @@ def has_application(services: Mapping[str, ComposeService]) -> bool:
 def find_port(service: ComposeService, services: Mapping[str, ComposeService]) -> int | None:
     """Find the port that a service listens on: its own, or one that its Dockerfile exposes."""
     port = find_own_port(service, services)
-    if port is None and service.build is not None and not service.danger:
-        return next(iter(read_final_stage(service.build).ports), None)
-    return port
+    if service.build is None or service.danger:
+        return port
+    exposed = read_final_stage(service.build).ports
+    if len(service.published) > 1 and (both := [each for each in service.published if each in exposed]):
+        return both[0]
+    return next(iter(exposed), None) if port is None else port
 
 
 def find_own_port(service: ComposeService, services: Mapping[str, ComposeService]) -> int | None:
@@ -312,13 +324,7 @@ def _explain_left_out(service: ComposeService, services: Mapping[str, ComposeSer
 
 def _is_helper(service: ComposeService, services: Mapping[str, ComposeService]) -> bool:
     """Whether a service that is built is none that answers requests: a job, a worker, a tool or a test."""
-    return (
-        _works(service)
-        or _is_test(service)
-        or is_for_developers(service.name)
-        or "flower" in service.words
-        or _runs_once(service, services)
-    )
+    return _works(service) or _is_test(service) or "flower" in service.words or _runs_once(service, services)
 
 
 def _may_work(service: ComposeService, services: Mapping[str, ComposeService]) -> bool:

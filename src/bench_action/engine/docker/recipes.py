@@ -84,7 +84,9 @@ def _add_form(options: dict[str, Any], form: ContainerForm, limits: Limits) -> d
     volumes = [path for path in form.volumes if path not in kept]
     if memory:
         options["tmpfs"] = {path: limits.size_folder(given) for path, given in memory.items()}
-    return options | ({"mounts": [Mount(path, None, no_copy=False) for path in volumes]} if volumes else {})
+    copied = {file.target.rstrip("/") for file in form.files}  # these contain nothing else
+    mounts = [Mount(path, None, no_copy=path.rstrip("/") in copied) for path in volumes]
+    return options | ({"mounts": mounts} if mounts else {})
 
 
 def _make_load_options() -> dict[str, Any]:

@@ -210,6 +210,7 @@ def _find_query(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, pat
     """Find the parameters of the query without which a view answers with an error: `?name={name}`."""
     if isinstance(node, ast.ClassDef):
         return ""
+    path = make_path(path)
     plain, named = [*node.args.posonlyargs, *node.args.args], node.args.kwonlyargs
     defaults: list[ast.expr | None] = [None] * (len(plain) - len(node.args.defaults))
     given = zip([*plain, *named], [*defaults, *node.args.defaults, *node.args.kw_defaults], strict=True)

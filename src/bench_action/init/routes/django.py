@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from bench_action.init.routes.route import Route, make_path
@@ -15,13 +15,20 @@ _GROUP = re.compile(r"\((?:[^()]|\([^()]*\))*\)")
 _SPECIAL = re.compile(r"[\[\]()*+?|^$\\]")
 _DEEPEST = 8
 _PAGE_TREES = ("wagtail.urls", "wagtail.core.urls", "cms.urls")  # packages that serve pages from the database
+_DEFAULT_PERMISSIONS = re.compile(r"""["']DEFAULT_PERMISSION_CLASSES["']\s*:\s*[\[(]([^\])]{0,500})""")
+_REDIRECTS = frozenset({"redirect", "HttpResponseRedirect", "HttpResponsePermanentRedirect"})
+_MARKS = (
+    *("require_POST", "require_http_methods", "api_view", "Mixin", "permission_classes", "APIView", "ViewSet"),
+    *("generics.", "redirect", "HttpResponseRedirect", "login_required", "permission_required"),
+    *("staff_member_required", "user_passes_test"),
+)
 _GUARDS = ("login_required", "permission_required", "staff_member_required", "user_passes_test")
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
     sources: Sources
-    only_post: frozenset[str]
+    unfit: frozenset[str]
     guarded: frozenset[str]
 
     def read_module(self, name: str, prefix: str, depth: int) -> Iterator[Route]:
@@ -57,7 +64,7 @@ class _Reader:
         elif name := get_name(value):
             router, _, attribute = name.rpartition(".")
             if attribute == "urls":
-                yield from _read_router(tree, router, prefix, file)
+                yield from _read_router(tree, router, prefix, file, self.guarded)
             elif not router:
                 yield from self._read_list(tree, name, prefix, file, depth + 1)
 
@@ -76,7 +83,7 @@ class _Reader:
             yield from self._read_include(tree, view, f"{prefix}{pattern}", file, depth)
         elif view is not None and not get_name(view).endswith(("site.urls", ".site.urls")):
             name = _name_view(view)
-            if name not in self.only_post:
+            if name not in self.unfit and name != "RedirectView":
                 yield Route(make_path(f"{prefix}{pattern}"), file, name in self.guarded or _is_wrapped(view))
 
     def _read_include(self, tree: ast.Module, call: ast.Call, prefix: str, file: str, depth: int) -> Iterator[Route]:
@@ -127,24 +134,58 @@ def _find_import(tree: ast.Module, name: str) -> str:
 
 
 def _find_views(sources: Sources, code: list[str]) -> tuple[frozenset[str], frozenset[str]]:
-    """Find the views that refuse GET, and those that ask who calls."""
-    only_post, guarded = set(), set()
+    """Find the views that refuse GET or only redirect, and those that ask who calls."""
+    unfit, guarded = set(), set()
+    by_default = _find_default_permissions(sources, code)
     for file in code:
         text = sources.read(file)
-        if not any(mark in text for mark in ("require_POST", "require_http_methods", "api_view", *_GUARDS, "Mixin")):
+        if not any(mark in text for mark in _MARKS):
             continue
         for node in walk(parse_python(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
-                if any(_refuses_get(decorator) for decorator in decorators):
-                    only_post.add(node.name)
-                if any(guard in decorator for decorator in decorators for guard in _GUARDS):
+                if any(_refuses_get(decorator) for decorator in decorators) or _only_redirects(node):
+                    unfit.add(node.name)
+                named = next((text for text in decorators if text.startswith("permission_classes(")), "")
+                behind = by_default if any(text.startswith("api_view") for text in decorators) else False
+                behind = _guards(named) if named else behind
+                if behind or any(guard in decorator for decorator in decorators for guard in _GUARDS):
                     guarded.add(node.name)
-            elif isinstance(node, ast.ClassDef):
-                bases = " ".join(map(ast.unparse, node.bases))
-                if any(mixin in bases for mixin in ("LoginRequired", "PermissionRequired", "UserPassesTest")):
-                    guarded.add(node.name)
-    return frozenset(only_post), frozenset(guarded)
+            elif isinstance(node, ast.ClassDef) and _is_guarded_class(node, by_default=by_default):
+                guarded.add(node.name)
+    return frozenset(unfit), frozenset(guarded)
+
+
+def _is_guarded_class(node: ast.ClassDef, *, by_default: bool) -> bool:
+    """Whether a view asks who calls: by a mixin, or by the permissions of REST framework."""
+    bases = " ".join(map(ast.unparse, node.bases))
+    if any(mixin in bases for mixin in ("LoginRequired", "PermissionRequired", "UserPassesTest")):
+        return True
+    for each in node.body:
+        if isinstance(each, ast.Assign) and get_name(each.targets[0]) == "permission_classes":
+            return _guards(ast.unparse(each.value))
+    return by_default and any(kind in bases for kind in ("APIView", "ViewSet", "generics."))
+
+
+def _guards(permissions: str) -> bool:
+    """Whether permissions of REST framework ask who calls when something is read."""
+    names = re.findall(r"\b[A-Z]\w+", permissions)
+    return bool(names) and not any(name == "AllowAny" or name.endswith("ReadOnly") for name in names)
+
+
+def _find_default_permissions(sources: Sources, code: list[str]) -> bool:
+    """Whether the settings of REST framework ask who calls unless a view has permissions."""
+    for file in code:
+        if "settings" in file and (match := _DEFAULT_PERMISSIONS.search(sources.read(file))):
+            return _guards(re.sub(r"[\w.]+\.(?=\w)", "", match[1]))
+    return False
+
+
+def _only_redirects(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether all that a view returns are redirects."""
+    returned = [each.value for each in walk(node) if isinstance(each, ast.Return)]
+    calls = [get_name(each.func).rpartition(".")[2] if isinstance(each, ast.Call) else "" for each in returned]
+    return bool(calls) and all(name in _REDIRECTS for name in calls)
 
 
 def _refuses_get(decorator: str) -> bool:
@@ -169,15 +210,16 @@ def _is_wrapped(view: ast.AST | None) -> bool:
     return isinstance(view, ast.Call) and get_name(view.func).rpartition(".")[2] in _GUARDS
 
 
-def _read_router(tree: ast.Module, router: str, prefix: str, file: str) -> Iterator[Route]:
+def _read_router(tree: ast.Module, router: str, prefix: str, file: str, guarded: Collection[str]) -> Iterator[Route]:
     """Read what is registered with a router of REST framework: a list and a detail for each name."""
     for node in walk(tree):
         if isinstance(node, ast.Call) and get_name(node.func) == f"{router}.register" and node.args:
             name = get_text(node.args[0])
             if name is not None:
                 pattern = _convert_regex(name)
-                yield Route(make_path(prefix, f"{pattern}/"), file)
-                yield Route(make_path(prefix, f"{pattern}/{{id}}/"), file)
+                behind = len(node.args) > 1 and get_name(node.args[1]).rpartition(".")[2] in guarded
+                yield Route(make_path(prefix, f"{pattern}/"), file, behind)
+                yield Route(make_path(prefix, f"{pattern}/{{id}}/"), file, behind)
 
 
 def _convert_regex(pattern: str) -> str:

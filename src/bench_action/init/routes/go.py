@@ -13,9 +13,11 @@ _GROUP = re.compile(r'\b(\w+)\s*:?=\s*(\w+)(?:\.\w+\([^)"]*\))*\.(?:Group|PathPr
 _PASSED = re.compile(r"\b(?:\w+\.)?(\w+)\(\s*(\w+)\b")
 _FUNCTION = re.compile(r"\bfunc\s+(?:\([^)]*\)\s*)?(\w+)\(\s*(\w+)\s+[^)]*?(?:Router|Group|Engine|Echo|App|Mux)\b")
 _GUARD = re.compile(r"auth|jwt|login", re.IGNORECASE)
-_USES_GUARD = r"\.Use\([^)\n]*(?:[aA]uth|[jJ][wW][tT]|[lL]ogin|[vV]erif)"
+_USES_GUARD = r"\b(?P<receiver>\w+)\.Use\([^)\n]*(?:[aA]uth|[jJ][wW][tT]|[lL]ogin|[vV]erif)"
 _PASSED_GROUP = re.compile(r'\b(?:\w+\.)?(\w+)\(\s*(\w+)\.(?:Group|PathPrefix|Party)\(\s*"([^"]*)"')
 _MOUNT = re.compile(r'\b(\w+)\.Mount\(\s*"([^"]*)"\s*,\s*&?(?:(\w+)(?:\{\})?\.)?(\w+)\(')
+_MOUNTED = re.compile(r'\b(\w+)\.Mount\(\s*"([^"]*)"\s*,\s*(\w+)\s*\)')
+_PACKAGE = re.compile(r"^package (\w+)", re.MULTILINE)
 _MADE = re.compile(r"^func\s+(?:\(\s*\w+\s+\*?(\w+)\s*\)\s*)?(\w+)\(", re.MULTILINE)
 _DEEPEST = 6
 
@@ -26,13 +28,14 @@ def find_go_routes(sources: Sources) -> Iterator[Route]:
     texts = {file: text for file, text in texts.items() if '("' in text}
     passed, mounted = _find_passed(texts), _find_mounted(texts)
     for file, text in texts.items():
-        groups = {match[1]: (match[2], match[3]) for match in _GROUP.finditer(text)}
+        groups = _find_groups(text)
         guarded = {
             match[1]
             for match in _GROUP.finditer(text)
             if _GUARD.search(text[match.end() : text.find("\n", match.end())])
         }
         parameters = {match[2]: match[1] for match in _FUNCTION.finditer(text)}
+        package = match[1] if (match := _PACKAGE.search(text)) else ""
         functions = [(match.start(), match[1] or "", match[2]) for match in _MADE.finditer(text)]
         for found in scan_blocks(text, _OPENING, _WANTED, inside=_USES_GUARD):
             path = _read_path(found.match)
@@ -40,9 +43,20 @@ def find_go_routes(sources: Sources) -> Iterator[Route]:
                 continue
             variable, chain = found.match["var"], set[str]()
             prefix = _follow(variable, groups, parameters, passed, chain)
-            behind = found.guarded or bool(chain & guarded) or "Auth(" in found.match["rest"]
-            mount = _find_mount(functions, found.match.start(), mounted)
+            behind = bool({found.match["var"], *chain} & (guarded | found.guards)) or _is_behind(found.match["rest"])
+            mount = _find_mount(functions, found.match.start(), mounted, package)
             yield Route(make_path(mount, prefix, *found.prefixes, path), file, behind)
+
+
+def _is_behind(arguments: str) -> bool:
+    """Whether what a route's path is followed by asks who calls: a function around the handler, or one before it."""
+    return "Auth(" in arguments or _GUARD.search(arguments.rstrip(" )").rpartition(",")[0]) is not None
+
+
+def _find_groups(text: str) -> dict[str, tuple[str, str]]:
+    """Find the groups of a file: variable → the variable that it belongs to, and its path."""
+    groups = {match[3]: (match[1], match[2]) for match in _MOUNTED.finditer(text)}
+    return {**groups, **{match[1]: (match[2], match[3]) for match in _GROUP.finditer(text)}}
 
 
 def _read_path(match: re.Match[str]) -> str | None:
@@ -84,7 +98,7 @@ def _find_passed(texts: dict[str, str]) -> dict[str, str]:
     functions = {match[1] for text in texts.values() for match in _FUNCTION.finditer(text)}
     found: dict[str, str] = {}
     for text in texts.values():
-        groups = {match[1]: (match[2], match[3]) for match in _GROUP.finditer(text)}
+        groups = _find_groups(text)
         for match in _PASSED_GROUP.finditer(text):
             if match[1] in functions:
                 found.setdefault(match[1], make_path(_follow(match[2], groups, {}, {}, set()), match[3]))
@@ -98,19 +112,24 @@ def _find_mounted(texts: dict[str, str]) -> dict[tuple[str, str], str]:
     """Find what `Mount` mounts: receiver (empty: any) and name of the function that makes a router → its path."""
     found: dict[tuple[str, str], str] = {}
     for text in texts.values():
-        groups = {match[1]: (match[2], match[3]) for match in _GROUP.finditer(text)}
+        groups = _find_groups(text)
         for match in _MOUNT.finditer(text):
             path = make_path(_follow(match[1], groups, {}, {}, set()), match[2])
             found.setdefault((match[3] or "", match[4]), path)
     return found
 
 
-def _find_mount(functions: list[tuple[int, str, str]], at: int, mounted: dict[tuple[str, str], str]) -> str:
+def _find_mount(
+    functions: list[tuple[int, str, str]], at: int, mounted: dict[tuple[str, str], str], package: str
+) -> str:
     """Find under which path the router is mounted that the function at a place makes; empty if under none."""
     around = next(((receiver, name) for start, receiver, name in reversed(functions) if start < at), None)
     if around is None:
         return ""
     receiver, name = around
-    if receiver:
-        return mounted.get((receiver, name), "")
-    return next((path for (_, other), path in mounted.items() if other == name), "")
+    if receiver and (receiver, name) in mounted:
+        return mounted[receiver, name]
+    if not receiver and (found := mounted.get((package, name), mounted.get(("", name)))) is not None:
+        return found
+    same = [path for (_, other), path in mounted.items() if other == name]
+    return same[0] if len(same) == 1 else ""

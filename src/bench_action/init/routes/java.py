@@ -18,11 +18,12 @@ _RULE = re.compile(
     r"(?:(?:request|ant|mvc|path)Matchers|pathMatchers|authorize)\s*\(((?:[^()]|\([^()]*\))*)\)\s*\.?(\w*)|"
     r"\banyRequest(?:\(\))?\s*(?:\.|,\s*)(\w+)"
 )
+_LONGEST_PATTERN, _MOST_STARS = 200, 8
 _SECURED = re.compile(r"SecurityFilterChain|WebSecurityConfigurerAdapter|SecurityWebFilterChain")
-_CONTEXT_PATH = re.compile(r"^\s*(?:server\.servlet\.)?context-path\s*[=:]\s*[\"']?(/[\w/.-]+)", re.MULTILINE)
+_CONTEXT_PATH = re.compile(r"^[ \t]*(?:server\.servlet\.)?context-path\s*[=:]\s*[\"']?(/[\w/.-]+)", re.MULTILINE)
 _PARAMETER = re.compile(
-    r"@RequestParam(?:\(((?:[^()\"]|\"[^\"]*\")*)\))?\s+"
-    r"(?:final\s+)?(?:@\w+(?:\([^)]*\))?\s+)*([\w<>,.? ]*?)\s*(\w+)\s*(?=[,):])"
+    r"@RequestParam(?:\(((?:[^()\"]|\"[^\"]{0,200}\"){0,200})\))?\s+"
+    r"(?:final\s+)?(?:@\w+(?:\([^)]*\))?\s+)*([\w<>,.? ]{0,100}?)\s*(\w+)\s*(?=[,):])"
 )
 
 
@@ -74,7 +75,10 @@ def _read_rules(sources: Sources, texts: Mapping[str, str]) -> list[tuple[re.Pat
 
 def _compile_ant(pattern: str) -> re.Pattern[str]:
     """Compile a pattern of Ant: `**` stands for any parts, `*` for one."""
-    parts = re.split(r"(/\*\*|\*\*|\*)", re.sub(r"\{\w+\}", "*", pattern))
+    pattern = re.sub(r"(?:/\*\*)+", "/**", re.sub(r"\{\w+\}", "*", pattern[:_LONGEST_PATTERN]))
+    if pattern.count("*") > _MOST_STARS:
+        return re.compile("(?!)")
+    parts = re.split(r"(/\*\*|\*\*|\*)", pattern)
     forms = {"/**": "(?:/.*)?", "**": ".*", "*": "[^/]*"}
     return re.compile("".join(forms.get(part) or re.escape(part) for part in parts))
 
@@ -100,8 +104,12 @@ def _find_query(text: str, at: int) -> str:
     needed = []
     for match in _PARAMETER.finditer(text, at, end + 1):
         given, kind, name = match[1] or "", match[2], match[3]
-        nullable = re.match(r"\s*:\s*[\w<>]+\?", text[match.end() : match.end() + 100]) is not None  # in Kotlin
-        if not re.search(r"required\s*=\s*false|defaultValue", given) and "Optional" not in kind and not nullable:
+        after = text[match.end() : match.end() + 100]
+        optional = re.match(r"\s*:\s*[\w<>]+(?:\?|\s*=)", after) is not None  # in Kotlin
+        optional = (
+            optional or kind.startswith(("Map", "Optional", "MultiValueMap")) or after.lstrip().startswith(": Map")
+        )
+        if not re.search(r"required\s*=\s*false|defaultValue", given) and not optional:
             needed.append((_TEXTS.findall(given) or [name])[0])
     return f"?{'&'.join(f'{name}={{{name}}}' for name in needed)}" if needed else ""
 

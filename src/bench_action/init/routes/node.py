@@ -21,8 +21,13 @@ _LISTED = re.compile(rf"\{{\s*path:\s*{_TEXT}\s*,\s*(?:route|router|handler):\s*
 _OBJECT = re.compile(rf"method:\s*[\"'`]GET[\"'`]\s*,\s*(?:url|path):\s*{_TEXT}", re.IGNORECASE)
 _CHAIN_GET = re.compile(rf"\)\s*\.get\(\s*{_TEXT}\s*,")
 _IMPORT = re.compile(
-    r"""(?:\bimport\s+(?:\*\s+as\s+)?([\w$]+)[^;'"\n]*from\s*|(?:\b(?:const|let|var)|,)\s+([\w$]+)\s*=\s*require\(\s*)["'](\.[^"']*)["']"""
+    r"""(?:\bimport\s+(?:\*\s+as\s+)?([\w$]+)[^;'"\n]*from\s*|(?:\b(?:const|let|var)|,)\s+([\w$]+)\s*=\s*require\(\s*)["']((?:\.|[@~#]/)[^"']*)["']"""
 )
+_NAMED_IMPORT = re.compile(
+    r"""\bimport\s*(?:[\w$]+\s*,\s*)?\{([^}]*)\}\s*from\s*["']((?:\.|[@~#]/)[^"']*)["']|"""
+    r"""\{([^{}]*)\}\s*=\s*require\(\s*["'](\.[^"']*)["']"""
+)
+_MADE = re.compile(r"\b(?:const|let|var)\s+([\w$]+)\s*=\s*(?:await\s+)?([\w$]+)\(")
 _USE = re.compile(rf"\.use\(\s*(?:{_TEXT}\s*,)?([^;{{}}]*?)\)\s*(?=[;.\n)]|$)")
 _USES_GUARD = re.compile(r"\b([\w$]+)\.use\(\s*([\w$.]+(?:\([^()]*\))?)\s*\)")
 _REGISTER = re.compile(rf"""\.register\(\s*([^;]*?),\s*\{{[^}}]*\bprefix:\s*{_TEXT}""")
@@ -33,12 +38,14 @@ _ASSIGNED = re.compile(
 _REQUIRED = re.compile(r"""require\(\s*["'](\.[^"']*)["']""")
 _CONTROLLER = re.compile(rf"@Controller\(\s*(?:\{{[^}}]*path:\s*)?(?:{_TEXT})?")
 _NEST_GET = re.compile(rf"@Get\(\s*(?:{_TEXT})?\s*\)")
-_GUARDED = re.compile(r"@(?:UseGuards|HasPermissions?|Permissions?|Roles?|Auth|ApiBearerAuth|RequiresScope)\b")
+_GUARDED = re.compile(
+    r"@(?:UseGuards(?!\(\s*Throttler)|HasPermissions?|Permissions?|Roles?|Auth|ApiBearerAuth|RequiresScope)\b"
+)
 _GLOBAL_GUARD = re.compile(r"APP_GUARD[^}]*[aA]uth|useGlobalGuards\([^;]*[aA]uth")
 _GUARD = re.compile(
     r"auth\.required|requireAuth|isAuth|authenticate|ensureLogged|verifyToken|authMiddleware|passport\.authenticate|"
     r"\b(?:auth|protect(?:ed)?|authori[sz]e\w*|ensureAuth\w*|verifyJWT|verifyAuth\w*|verifyUser|checkAuth\w*|isLoggedIn|"
-    r"isAdmin|requires?(?:Login|User|Admin|SignIn)\w*|restrictTo|jwtAuth\w*|checkJwt|authGuard|authCheck|withAuth)\b(?!\.\w+\s*\))",
+    r"isAdmin|requires?(?:Login|User|Admin|SignIn)\w*|restrictTo|jwtAuth\w*|checkJwt|authGuard|authCheck|withAuth|jwt(?:Page|Loose|Auth)?)\b(?!\.\w+\s*\))",
     re.IGNORECASE,
 )
 # clients of other servers, whose `get` is no route
@@ -58,11 +65,15 @@ class _Mount(NamedTuple):
 
 @dataclass(slots=True)
 class _Module:
-    """A file: its routes by the variable of their router, the files that it mounts, and where its own routers are."""
+    """A file: its routes by the variable of their router, the files that it mounts, and where its own routers are.
+
+    `unmounted`: routers that it makes and does not mount itself.
+    """
 
     routes: list[tuple[str, Route]] = field(default_factory=list)
     mounts: list[_Mount] = field(default_factory=list)
     local: dict[str, str] = field(default_factory=dict)
+    unmounted: set[str] = field(default_factory=set)
 
 
 def find_node_routes(sources: Sources) -> Iterator[Route]:
@@ -80,6 +91,8 @@ def find_node_routes(sources: Sources) -> Iterator[Route]:
         for variable, route in module.routes:
             for prefix, guarded in _list_prefixes(file, mounted, 0):
                 own = module.local.get(variable, "")
+                if variable in module.unmounted and file not in mounted:
+                    own = "{mounted}"  # nothing that is read here says where
                 yield Route(make_path(prefix, own, route.path), file, route.guarded or guarded)
 
 
@@ -99,18 +112,10 @@ def _read_module(sources: Sources, file: str) -> _Module:
     text, module = drop_comments(sources.read(file)), _Module()
     if ".get(" not in text and ".use(" not in text and ".register(" not in text and "GET" not in text:
         return module
-    imports = {match[1] or match[2]: _find_file(sources, file, match[3]) for match in _IMPORT.finditer(text)}
+    imports = _find_imports(sources, file, text)
     routers = set(_ASSIGNED.findall(text))
-    guards = [(match[1], match.start()) for match in _USES_GUARD.finditer(text) if _GUARD.search(match[2])]
-    for match in _GET.finditer(text):
-        if (match[2].startswith(("/", "*")) or not match[2]) and not _is_client(sources, text, match[1], imports):
-            behind = any(router == match[1] and at < match.start() for router, at in guards)
-            module.routes.append((match[1], Route(match[2], file, behind or _GUARD.search(match[3]) is not None)))
-    for match in _CHAINED.finditer(text):
-        if get := re.search(r"\.get\(([^\n]*)", match[2]):
-            module.routes.append(("", Route(match[1], file, _GUARD.search(get[1]) is not None)))
-    for pattern in (_OBJECT, _CHAIN_GET):
-        module.routes += [("", Route(match[1], file)) for match in pattern.finditer(text) if match[1].startswith("/")]
+    module.unmounted = set(routers)
+    _read_routes(sources, file, text, module, imports)
     uses = [(match[1] or "", match[2]) for match in _USE.finditer(text)]
     uses += [(match[2], match[1]) for match in _REGISTER.finditer(text)]
     uses += [(match[1], match[2]) for match in _LISTED.finditer(text)]
@@ -122,8 +127,36 @@ def _read_module(sources: Sources, file: str) -> _Module:
         for name in re.findall(r"[\w$]+", arguments):
             if name in routers and prefix:
                 module.local[name] = prefix
+            module.unmounted.discard(name)
     _apply_local_prefixes(text, module, imports)
     return module
+
+
+def _find_imports(sources: Sources, file: str, text: str) -> dict[str, str]:
+    """Find the files that names come from: imports, and what an imported function makes."""
+    imports = {match[1] or match[2]: _find_file(sources, file, match[3]) for match in _IMPORT.finditer(text)}
+    for match in _NAMED_IMPORT.finditer(text):
+        names = re.findall(r"([\w$]+)\s*(?:,|$)", (match[1] or match[3]).strip())
+        imports |= dict.fromkeys(names, _find_file(sources, file, match[2] or match[4]))
+    for match in _MADE.finditer(text):  # const users = createUserRoutes(service)
+        if imports.get(match[2]):
+            imports.setdefault(match[1], imports[match[2]])
+    return imports
+
+
+def _read_routes(sources: Sources, file: str, text: str, module: _Module, imports: Mapping[str, str]) -> None:
+    guards = [(match[1], match.start()) for match in _USES_GUARD.finditer(text) if _GUARD.search(match[2])]
+    variables = {match[1] for match in _GET.finditer(text)}
+    clients = {name for name in variables if _is_client(text, _read_import(sources, imports, name), name)}
+    for match in _GET.finditer(text):
+        if (match[2].startswith(("/", "*")) or not match[2]) and match[1] not in clients:
+            behind = any(router == match[1] and at < match.start() for router, at in guards)
+            module.routes.append((match[1], Route(match[2], file, behind or _GUARD.search(match[3]) is not None)))
+    for match in _CHAINED.finditer(text):
+        if get := re.search(r"\.get\(([^\n]*)", match[2]):
+            module.routes.append(("", Route(match[1], file, _GUARD.search(get[1]) is not None)))
+    for pattern in (_OBJECT, _CHAIN_GET):
+        module.routes += [("", Route(match[1], file)) for match in pattern.finditer(text) if match[1].startswith("/")]
 
 
 def _apply_local_prefixes(text: str, module: _Module, imports: Mapping[str, str]) -> None:
@@ -139,16 +172,30 @@ def _apply_local_prefixes(text: str, module: _Module, imports: Mapping[str, str]
         ]
 
 
-def _is_client(sources: Sources, text: str, variable: str, imports: Mapping[str, str]) -> bool:
-    """Whether a variable is a client of another server: made here, or in the file that it is imported from."""
-    if re.search(rf"\b{re.escape(variable)}\s*(?::[^=\n]+)?=\s*(?:await\s+)?(?:new\s+)?{_CLIENT}", text):
+def _read_import(sources: Sources, imports: Mapping[str, str], name: str) -> str:
+    return sources.read(imports[name]) if imports.get(name) else ""
+
+
+def _is_client(text: str, made: str, variable: str) -> bool:
+    """Whether a variable is a client of another server: made in `text`, or exported by the file it is imported from."""
+    if _makes_client(text, variable):
         return True
-    made = sources.read(imports.get(variable, "")) if imports.get(variable) else ""
-    return re.search(rf"\b{_CLIENT}\s*\.\s*(?:create|extend)\(|from\s+[\"']{_CLIENT}[\"']", made) is not None
+    named = re.search(r"\bexport\s+default\s+([\w$]+)|\bmodule\.exports\s*=\s*([\w$]+)", made)
+    if named is None:
+        return False
+    name = named[1] or named[2]
+    return re.fullmatch(_CLIENT, name) is not None or _makes_client(made, name)
+
+
+def _makes_client(text: str, name: str) -> bool:
+    return re.search(rf"\b{re.escape(name)}\s*(?::[^=\n]+)?=\s*(?:await\s+)?(?:new\s+)?{_CLIENT}", text) is not None
 
 
 def _find_file(sources: Sources, file: str, path: str) -> str:
-    """Find the file that a relative import names; empty if no such file exists."""
+    """Find the file that an import names, relative or from the top of the sources; empty if no such file exists."""
+    if path[:2] in {"@/", "~/", "#/"}:
+        tops = ("", "src/", f"{file.partition('/')[0]}/", f"{file.partition('/src/')[0]}/src/")
+        return next(filter(None, (_find_file(sources, "x", f"{top}{path[2:]}") for top in tops)), "")
     base = normpath(str(PurePosixPath(file).parent / path))
     candidates = [
         base,
@@ -165,18 +212,28 @@ def _find_nest_routes(sources: Sources) -> Iterator[Route]:
     guarded = any(_GLOBAL_GUARD.search(sources.read(file)) for file in sources.find("*.module.ts", "main.ts"))
     for file in sources.find_code(".controller.ts"):
         text = drop_comments(sources.read(file))
-        behind = _GUARDED.search(text) is not None or (guarded and "@Public" not in text)
         base = own = ""
+        behind_all = public_all = False
         for match in re.finditer(f"{_CONTROLLER.pattern}|{_NEST_GET.pattern}", text):
+            around = _find_decorators(text, match.start(), match.end())
+            behind, public = _GUARDED.search(around) is not None, "@Public" in around
             if match[0].startswith("@Controller"):
                 base, options = match[1] or "", text[match.start() : match.start() + 200].partition(")")[0]
-                own = "" if "VERSION_NEUTRAL" in options else version
-                if own and (found := re.search(rf"version:\s*\[?\s*{_TEXT}", options)):
-                    own = f"{version[:1]}{found[1]}"
+                found = re.search(rf"version:\s*\[?\s*{_TEXT}", options)
+                number = found[1] if found else version[1] if version and "VERSION_NEUTRAL" not in options else ""
+                own = f"{version[0]}{number}" if version and number else ""
+                behind_all, public_all = behind, public
             else:
                 path = make_path(base, match[2] or "")
-                kept = path.strip("/") not in unprefixed
-                yield Route(make_path(prefix if kept else "", own, path), file, behind)
+                full = make_path("" if path.strip("/") in unprefixed else prefix, own, path)
+                yield Route(full, file, behind or ((behind_all or guarded) and not (public or public_all)))
+
+
+def _find_decorators(text: str, start: int, end: int) -> str:
+    """Find the decorators around one of a class or a method: from the end of what is before it, to its own name."""
+    before = max(text.rfind("}\n", 0, start), text.rfind(";", 0, start), text.rfind("{\n", 0, start))
+    after = re.compile(r"\bclass\b|\)\s*(?::[^{};]*)?\{").search(text, end)
+    return text[before + 1 : after.start() if after else end]
 
 
 def _find_nest_prefix(main: str) -> tuple[str, set[str]]:
@@ -189,29 +246,30 @@ def _find_nest_prefix(main: str) -> tuple[str, set[str]]:
     return match[1] or (named[1] if named else ""), {text.strip("/") for text in excluded}
 
 
-def _find_nest_version(main: str) -> str:
-    """Find the part of the path that versioning adds: `v1`; empty without one, or if a header has it."""
+def _find_nest_version(main: str) -> tuple[str, str] | None:
+    """Find what versioning adds to a path: `v`, and the default version (empty: none); None if it adds nothing."""
     match = re.search(r"enableVersioning\(([^;]*)", main)
     if match is None or (match[1].strip(" )") and "URI" not in match[1]):
-        return ""
+        return None
     default = re.search(rf"defaultVersion:\s*\[?\s*{_TEXT}", match[1])
     prefix = re.search(rf"\bprefix:\s*{_TEXT}", match[1])
-    return f"{prefix[1] if prefix else 'v'}{default[1]}" if default else ""
+    return (prefix[1] if prefix else "v"), default[1] if default else ""
 
 
 def _is_next(sources: Sources) -> bool:
     """Whether the pages are those of Next.js, and no server of another framework is in front of it."""
-    manifests = " ".join(sources.read(name) for name in sources.find("package.json") if "/" not in name)
-    return bool(sources.find("next.config.*")) and not _SERVERS.search(manifests)
+    manifests = " ".join(sources.read(name) for name in sources.find("package.json"))
+    return any("/" not in name for name in sources.find("next.config.*")) and not _SERVERS.search(manifests)
 
 
 def _find_next_routes(sources: Sources) -> Iterator[Route]:
     """Find the pages and API routes of Next.js, which are files."""
-    if not sources.find("next.config.*"):
-        return
-    for file in sources.names:
-        match = re.fullmatch(r"(?:src/)?app/((?:.*/)?)(?:page|route)\.[jt]sx?", file)
-        match = match or re.fullmatch(r"(?:src/)?pages/((?!_)(?:(?!/_).)*?)(?:index)?\.[jt]sx?", file)
+    tops = {str(PurePosixPath(name).parent).removeprefix(".") for name in sources.find("next.config.*")}
+    for file, name in (
+        (file, file[len(top) :].lstrip("/")) for top in tops for file in sources.names if file.startswith(top)
+    ):
+        match = re.fullmatch(r"(?:src/)?app/((?:.*/)?)(?:page|route)\.[jt]sx?", name)
+        match = match or re.fullmatch(r"(?:src/)?pages/((?!_)(?:(?!/_).)*?)(?:index)?\.[jt]sx?", name)
         if match and (PurePosixPath(file).stem != "route" or _EXPORTS_GET.search(sources.read(file))):
             path = re.sub(r"\([^/)]*\)/?", "", match[1]).strip("/")
             yield Route(make_path(re.sub(r"\[+(?:\.\.\.)?([^\]]+)\]+", r"{\1}", path)), file)

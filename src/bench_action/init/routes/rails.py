@@ -103,6 +103,8 @@ class _Reader:
         controller = (_find_option(line, "controller") or [f"{name.rstrip('s')}s" if single else name])[0]
         parameter = (_find_option(line, "param") or ["id"])[0]
         member = path if single else f"{path}/{{{parameter}}}"
+        full = "/".join(filter(None, [here.module, controller]))
+        actions = [action for action in actions if self.controllers.has_action(full, action)]
         if "index" in actions and not single:
             self._add(path, f"{controller}#index")
         if "show" in actions:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _COMMENTS = re.compile(r'("(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|`(?:\\.|[^`\\])*`)|//[^\n]*|/\*.*?\*/', re.DOTALL)
+_LONGEST = 10_000  # characters of a statement
 _OTHERS = r""""(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[{}]"""
 
 
@@ -59,28 +60,32 @@ def drop_comments(text: str) -> str:
 class Found:
     """A match inside nested blocks. `prefixes`: those of the blocks around it, the outermost first.
 
-    `guarded`: whether one of the blocks asks who calls.
+    `guarded`: whether one of the blocks asks who calls. `guards`: the variables that do so inside them.
     """
 
     match: re.Match[str]
     prefixes: tuple[str, ...]
-    guarded: bool = False
+    guarded: bool
+    guards: frozenset[str]
 
 
 @dataclass(slots=True)
 class _Block:
     prefix: str = ""
     guarded: bool = False
+    guards: frozenset[str] = frozenset()
 
 
-def scan_blocks(text: str, opening: str, wanted: str, *, before: str = "(?!)", inside: str = "(?!)") -> Iterator[Found]:
+def scan_blocks(
+    text: str, opening: str, wanted: str, *, before: str = "(?!)", inside: str = "(?P<receiver>(?!))"
+) -> Iterator[Found]:
     """Find `wanted` in text with `{}` blocks. A match of `opening` gives its group `prefix` to the next block.
 
     A match of `before` says that the next block asks who calls, unless a `;` ends the statement first; one of `inside`,
-    that the block does which it is in.
+    that the variable in its group `receiver` does in this block.
     """
     blocks, pending = [_Block()], _Block()
-    for match in re.finditer(f"{wanted}|{opening}|(?P<before>{before})|(?P<inside>{inside})|{_OTHERS}|;", text):
+    for match in re.finditer(f"{wanted}|{opening}|(?P<before>{before})|{inside}|{_OTHERS}|;", text):
         if match[0] == "{":
             blocks.append(pending)
             pending = _Block()
@@ -90,19 +95,20 @@ def scan_blocks(text: str, opening: str, wanted: str, *, before: str = "(?!)", i
             pending = _Block()
         elif match["before"] is not None:
             pending.guarded = True
-        elif match["inside"] is not None:
-            blocks[-1].guarded = True
+        elif match["receiver"] is not None:
+            blocks[-1].guards |= {match["receiver"]}
         elif match["prefix"] is not None:
             pending.prefix = match["prefix"]
         elif match["path"] is not None:
             prefixes = tuple(block.prefix for block in blocks if block.prefix)
-            yield Found(match, prefixes, guarded=any(block.guarded for block in blocks))
+            guards = frozenset[str]().union(*(block.guards for block in blocks))
+            yield Found(match, prefixes, any(block.guarded for block in blocks), guards)
 
 
 def find_statement_end(text: str, at: int) -> int:
     """Find where the statement at a place ends: at its `;`, or where the block ends that it is in."""
     depth = 0
-    for match in re.compile(f"{_OTHERS}|[();]").finditer(text, at):
+    for match in re.compile(f"{_OTHERS}|[();]").finditer(text, at, at + _LONGEST):
         if match[0] in "({":
             depth += 1
         elif match[0] in ")}":
@@ -111,4 +117,4 @@ def find_statement_end(text: str, at: int) -> int:
                 return match.start()
         elif match[0] == ";" and depth == 0:
             return match.end()
-    return len(text)
+    return min(len(text), at + _LONGEST)

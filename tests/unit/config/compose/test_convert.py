@@ -73,6 +73,19 @@ def test_mounts__are_copied_or_the_containers_own(tmp_path: Path) -> None:
     assert "web does not get /etc/localtime: /etc/localtime is outside of" in notes
 
 
+def test_mounts__of_a_folder_hide_what_an_image_has_there(tmp_path: Path) -> None:
+    """An image's own, such as nginx's start page; one that is built may have packages there that the folder lacks."""
+    (tmp_path / "conf").mkdir()
+    mount = f"volumes: [{{type: bind, source: {tmp_path}/conf, target: /etc/nginx/conf.d}}]"
+    seeds = mount.replace("/etc/nginx/conf.d", "/docker-entrypoint-initdb.d")
+    others = f"nginx:\n  image: nginx\n  {mount}\ndb:\n  image: postgres:17\n  {seeds}"
+    config = configure(tmp_path, web(tmp_path, f"\n  {mount}\n", others=others), "services: {nginx: {}}")
+
+    assert config.services["nginx"].files == {"/etc/nginx/conf.d": File(source="conf")}
+    assert config.services["nginx"].volumes == ["/etc/nginx/conf.d"]
+    assert (config.variants["web"].volumes, config.services["db"].volumes) == ([], [])
+
+
 def test_data_of_databases__are_no_volumes_of_ours(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     others = f"""

@@ -19,6 +19,20 @@ def services(tmp_path: Path) -> str:
     """
 
 
+def test_merge__builds_what_else_runs_the_image_that_a_variant_builds(tmp_path: Path) -> None:
+    """As formbricks has it: migrations of the published image would make the tables of another version."""
+    services = """
+      web: {image: "team/web:latest", ports: ["3000:3000"],
+            depends_on: {migrate: {condition: service_completed_successfully}}}
+      migrate: {image: "team/web:latest", command: [migrate]}
+      other: {image: "team/other", expose: ["80"]}
+    """
+    config = configure(tmp_path, services, "variants: {web: {build: .}}")
+    assert (config.services["migrate"].build, config.services["migrate"].image) == (config.variants["web"].build, None)
+    assert config.services["migrate"].once
+    assert config.services["other"].image == "team/other"
+
+
 def test_merge__goes_into_mappings_and_replaces_the_rest(tmp_path: Path, services: str) -> None:
     bench = """
       variants: {web: {env: ["DEBUG=0"], port: 9000, build: {args: {B: 3}}, ready: {path: /up}}}
