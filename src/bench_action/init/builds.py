@@ -42,6 +42,9 @@ _UNLIKELY = re.compile(
     r"ci|base|builder|worker|cron|jobs?|migrations?|examples?|devcontainer)(?:[/._-]|$)",
     re.IGNORECASE,
 )
+_LIKELY = re.compile(
+    r"^[^/]*$|(?:^|[/._-])(?:default|prod|production|release|server|backend|api)(?:[/._-]|$)", re.IGNORECASE
+)
 _FRAGMENTS = frozenset({"base", "builder", "build", "runtime", "deps"})  # stages that another file has to begin with
 _MOST_CANDIDATES = 40
 _MOST_PATTERNS = 3  # parts of a path
@@ -79,11 +82,17 @@ def choose_build(files: Sources) -> tuple[Build | None, Sequence[str]]:
     return replace(build, missing=[*build.missing, *made]), ordered[1:]
 
 
-def _rank(build: Build, name: str) -> tuple[bool, bool, bool, bool]:
+def _rank(build: Build, name: str) -> tuple[bool, bool, bool, bool, bool]:
     image = build.parsed.image
     is_server = find_usual_port(image) is not None or is_tool(image) or is_web_server(image)
     hidden = "/" in name and not build.parsed.ports
-    return is_server or image.lower() in _FRAGMENTS, _UNLIKELY.search(name) is not None, bool(build.missing), hidden
+    return (
+        is_server or image.lower() in _FRAGMENTS,
+        _UNLIKELY.search(name) is not None,
+        bool(build.missing),
+        _LIKELY.search(name) is None,
+        hidden,
+    )
 
 
 def _make_build(files: Sources, name: str, folders: Collection[PurePosixPath]) -> Build:

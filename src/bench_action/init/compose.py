@@ -13,6 +13,7 @@ from bench_action.config.compose.find import OVERRIDES
 from bench_action.config.compose.parse import ComposeService as ParsedService
 from bench_action.config.compose.parse import Mount, parse_service
 from bench_action.config.compose.roles import (
+    COMPLETED,
     find_danger,
     find_front,
     find_own_port,
@@ -121,13 +122,20 @@ class ComposeFile:
 
         `names`: in lower case.
         """
+        found = []
+        awaited = {
+            name
+            for each in self.services
+            for name, condition in each.parsed.conditions.items()
+            if condition == COMPLETED
+        }
         for service in self.services:
             image = split_image(service.parsed.image)
             if service.parsed.danger or is_tool(image) or is_web_server(image) or find_usual_port(image) is not None:
                 continue
             if image and (image.rpartition("/")[2].lower() in names or service.name.lower() in names):
-                return service
-        return None
+                found.append(service)
+        return min(found, key=lambda each: (each.name in awaited, not each.parsed.ports), default=None)
 
     def choose(self) -> tuple[ComposeService | None, str]:
         """Choose the service that is built and answers requests; also return what to say if others could be meant."""

@@ -258,7 +258,8 @@ def _list_env_files(application: Application, manifests: Mapping[str, str]) -> I
     for file in (normpath(place / name) for name in named):
         if file not in found and (example := find_example(folder / file, folder)):
             found[file] = example.relative_to(folder).as_posix()
-    yield from found.items()
+    # GitHub fills in `${{ … }}` before a shell quotes anything
+    yield from ((file, example) for file, example in found.items() if "${{" not in f"{file} {example}")
 
 
 def _list_served(compose: ComposeFile) -> dict[str, str]:

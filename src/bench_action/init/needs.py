@@ -116,6 +116,12 @@ _LARAVEL_KEY = "base64:YmVuY2htYXJrLWJlbmNobWFyay1iZW5jaG1hcmshISE="  # of the 3
 _SECRET = re.compile(
     r"(?:.*_)?(?:SECRET|SECRET_KEY|SECRET_KEY_BASE|SECRET_PASSWORD|JWT_KEY|APP_KEY|SALT|TOKEN_KEY|ENCRYPTION_KEY|SECRETKEY)"
 )
+# of other services: a stand-in would switch their use on
+_FOREIGN = re.compile(
+    r"(?:CLIENT|CONSUMER|OAUTH|WEBHOOK)_SECRET|^(?:\w+_)?(?:FACEBOOK|GOOGLE|GITHUB|GITLAB|TWITTER|STRIPE|PLAID|AWS|S3|AZURE|"
+    r"MAILGUN|SLACK|DISCORD|PUSHER|TWILIO|PAYPAL|LINKEDIN|APPLE|OIDC|SAML|LDAP|ALGOLIA|RECAPTCHA|CAPTCHA|TURNSTILE|SENTRY|"
+    r"SMTP|MAIL|TRELLO|TELEGRAM|OPENAI)_"
+)
 # without which an application of any framework does not start
 _NEEDED = re.compile(r"(?:DJANGO_|FLASK_|APP_)?SECRET_KEY|SECRET_KEY_BASE|(?:.*_)?JWT_SECRET(?:_KEY)?")
 _ORDINARY = frozenset(
@@ -187,7 +193,9 @@ def find_images(
             named = guess_kind(image)
             if named in _DEFAULT_IMAGES and named not in found:
                 found[named] = (image, f"{kinds[named]} has a driver for it; as in {name}" if named in kinds else name)
-    if "mysql" not in found and "postgres" in {*found, *kinds}:  # many can use both
+    if "postgres" in found:  # many can use both
+        found.pop("mysql", None)
+    if "mysql" not in found and "postgres" in {*found, *kinds}:
         kinds = {kind: source for kind, source in kinds.items() if kind != "mysql"}
     for kind in kinds.keys() & _DEFAULT_IMAGES.keys() - found.keys():
         found[kind] = (_DEFAULT_IMAGES[kind], f"{kinds[kind]} has a driver for it")
@@ -269,7 +277,8 @@ def _choose_values(
         elif value is not None:
             yield Setting(variable.name, _GIS_ENGINE if value == _ENGINE and "postgis" in image else value)
         elif _SECRET.fullmatch(variable.name):
-            needed = variable.required or _NEEDED.fullmatch(variable.name) is not None
+            needed = variable.required or _NEEDED.fullmatch(variable.name.removeprefix(prefix)) is not None
+            needed = needed and not _FOREIGN.search(variable.name)
             yield Setting(variable.name, _STAND_IN, _NOTE, active=needed)
         elif variable.required:
             yield Setting(variable.name, "…", f"{variable.file} reads it and has no default", active=False)
@@ -279,7 +288,7 @@ def stand_in(name: str, framework: str) -> str:
     """Find a value for a variable that is a secret, so that an application starts; empty if it is none."""
     if name == "APP_KEY" and framework == "Laravel":
         return _LARAVEL_KEY
-    return _STAND_IN if _SECRET.fullmatch(name) else ""
+    return _STAND_IN if _SECRET.fullmatch(name) and not _FOREIGN.search(name) else ""
 
 
 def choose_blank(values: Mapping[str, str], framework: str) -> Iterator[Setting]:

@@ -269,6 +269,43 @@ router.get('/after', list);
 """,
     "routes/private.js": "const router = express.Router();\nrouter.get('/all', all);\n",
 }
+EXPRESS_EXPORTS = {
+    "server.js": """
+const routes = require('./routes');
+app.use('/', routes.render);
+app.use(['/api/v2', '/api'], routes.api);
+""",
+    "routes/index.js": """
+const { Router } = require('express');
+const renders = require('./renders'), health = require('./health');
+const { makeTeams } = require('./teams');
+const teams = makeTeams(service);
+const renderRouter = Router();
+renderRouter.use(renders);
+const apiRouter = Router();
+apiRouter.use('/health', health);
+apiRouter.use('/teams', teams);
+module.exports = { api: apiRouter, render: renderRouter };
+""",
+    "routes/health.js": "const router = Router();\nrouter.get('/', ok);\nmodule.exports = router;\n",
+    "routes/teams.js": """
+exports.makeTeams = () => {
+  const router = Router();
+  router.get('/all', all);
+  return router;
+}
+""",
+    "routes/renders.js": """
+const router = Router();
+router.get('/terms', terms);
+router.get(
+  '/stats',
+  handle(auth.jwtPage),
+  handle(stats)
+);
+""",
+    "routes/lost.js": "const router = Router();\nrouter.get('/somewhere', x);\n",
+}
 CLIENTS = {
     "package.json": '{"dependencies": {"express": "4", "axios": "1"}}',
     "server.js": "app.get('/', home);\n",
@@ -427,7 +464,15 @@ end
     "app/controllers/concerns/authentication.rb": """
 module Authentication
   included do
+    before_action :remember_something
     before_action :require_authentication
+    before_action :authenticate_softly
+  end
+  def require_authentication
+    resume_session || request_authentication
+  end
+  def authenticate_softly
+    @user = find_user
   end
   class_methods do
     def allow_unauthenticated_access(**options)
@@ -557,6 +602,11 @@ CASES: dict[str, tuple[Finder, dict[str, str], list[str]]] = {
         EXPRESS_PROTECTED,
         ["/open", "/api/goals/public", "/api/goals/login-page"],
     ),
+    "express, by exports": (
+        find_node_routes,
+        EXPRESS_EXPORTS,
+        ["/terms", "/api/v2/health/", "/api/v2/teams/all", "/{mounted}/somewhere"],
+    ),
     "clients of a server": (find_node_routes, CLIENTS, ["/"]),
     "next, with a client": (find_node_routes, NEXT_ONLY, ["/"]),
     "nest, with versions": (find_node_routes, NEST_VERSIONS, ["/info", "/api/v1/health"]),
@@ -588,6 +638,7 @@ GUARDED = {
     "go": ["/v2/users/list"],
     "django, with permissions": ["/closed/", "/api/tags/", "/api/tags/{id}/"],
     "express, protected": ["/api/goals/", "/api/goals/mine", "/api/goals/after", "/api/private/all"],
+    "express, by exports": ["/stats"],
     "nest, with versions": ["/api/v2/new/all"],
     "laravel, protected": ["/dashboard", "/invoices", "/team/plans"],
     "spring, secured": ["/shop/orders", "/shop/public/a/b"],

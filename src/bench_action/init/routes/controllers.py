@@ -8,7 +8,7 @@ from functools import cached_property
 from bench_action.init.sources import Sources
 
 _CLASS = re.compile(r"^[ \t]*class\s+([\w:]+)\s*<\s*([\w:]+)", re.MULTILINE)
-_NAMES = r"((?::\w+[!?]?\s*,?\s*)+)([^\n]*)"
+_NAMES = r"(:\w+[!?]?(?:\s*,\s*:\w+[!?]?)*)([^\n]*)"
 _CALLBACK = re.compile(rf"^[ \t]*(?:prepend_)?before_action\s*\(?\s*{_NAMES}", re.MULTILINE)
 _SKIPPED = re.compile(rf"^[ \t]*skip_before_action\s*\(?\s*{_NAMES}", re.MULTILINE)
 _INCLUDED = re.compile(r"^[ \t]*include[ \t]+([A-Z][\w:]*(?:\s*,\s*[A-Z][\w:]*)*)", re.MULTILINE)
@@ -17,8 +17,12 @@ _BASIC = re.compile(r"^[ \t]*http_basic_authenticate_with\b([^\n]*)", re.MULTILI
 _SKIPPING = re.compile(
     r"^[ \t]*def\s+(?:self\.)?(\w+)[^\n]*\n[ \t]*skip_before_action\s*\(?\s*:(\w+)[^\n]*", re.MULTILINE
 )
+_METHOD = re.compile(r"^([ \t]*)def\s+(\w+)[!?]?[^\n]*\n(.{0,3000}?)^\1end\b", re.MULTILINE | re.DOTALL)
+_REFUSES = re.compile(
+    r"redirect|render|head\b|raise|throw|request_|unauthori|forbid|deny|warden|authenticate_or|sign_in|!\s*$|super"
+)
 _GUARD = re.compile(
-    r"authenti\w*|require_(?:login|user|admin|sign\w*|account|session|auth\w*)|login_required|logged_in_\w+|"
+    r"authenti\w*|require_logged\w*|require_(?:login|user|admin|sign\w*|account|session|auth\w*)|login_required|logged_in_\w+|"
     r"ensure_(?:logged|signed|auth)\w*|doorkeeper_authorize|signed_in_user|check_(?:login|auth\w*)|"
     r"authorize_(?:user|request|admin)"
 )
@@ -51,6 +55,12 @@ class _Guards:
             for name in re.findall(r":(\w+)", found[1]):
                 if _GUARD.match(name):
                     self.callbacks[name] = (_list_actions(found[2], "only"), _list_actions(found[2], "except"))
+        for found in _METHOD.finditer(text):  # one that refuses nobody only remembers who calls
+            if found[2] in self.callbacks and not _REFUSES.search(found[3]):
+                del self.callbacks[found[2]]
+        self._read_skips(text)
+
+    def _read_skips(self, text: str) -> None:
         for found in _SKIPPED.finditer(text):
             for name in re.findall(r":(\w+)", found[1]):
                 self.skip(name, found[2])

@@ -29,11 +29,10 @@ def find_go_routes(sources: Sources) -> Iterator[Route]:
     passed, mounted = _find_passed(texts), _find_mounted(texts)
     for file, text in texts.items():
         groups = _find_groups(text)
-        guarded = {
-            match[1]
+        made = [
+            (match.start(), match[1], _GUARD.search(text[match.end() : text.find("\n", match.end())]) is not None)
             for match in _GROUP.finditer(text)
-            if _GUARD.search(text[match.end() : text.find("\n", match.end())])
-        }
+        ]
         parameters = {match[2]: match[1] for match in _FUNCTION.finditer(text)}
         package = match[1] if (match := _PACKAGE.search(text)) else ""
         functions = [(match.start(), match[1] or "", match[2]) for match in _MADE.finditer(text)]
@@ -43,7 +42,11 @@ def find_go_routes(sources: Sources) -> Iterator[Route]:
                 continue
             variable, chain = found.match["var"], set[str]()
             prefix = _follow(variable, groups, parameters, passed, chain)
-            behind = bool({found.match["var"], *chain} & (guarded | found.guards)) or _is_behind(found.match["rest"])
+            guards = {
+                name: guarded for start, name, guarded in made if start < found.match.start()
+            }  # the last of a name
+            behind = any(guards.get(name) or name in found.guards for name in {variable, *chain})
+            behind = behind or _is_behind(found.match["rest"])
             mount = _find_mount(functions, found.match.start(), mounted, package)
             yield Route(make_path(mount, prefix, *found.prefixes, path), file, behind)
 

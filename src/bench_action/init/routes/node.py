@@ -28,7 +28,10 @@ _NAMED_IMPORT = re.compile(
     r"""\{([^{}]*)\}\s*=\s*require\(\s*["'](\.[^"']*)["']"""
 )
 _MADE = re.compile(r"\b(?:const|let|var)\s+([\w$]+)\s*=\s*(?:await\s+)?([\w$]+)\(")
-_USE = re.compile(rf"\.use\(\s*(?:{_TEXT}\s*,)?([^;{{}}]*?)\)\s*(?=[;.\n)]|$)")
+_USE = re.compile(
+    rf"(?:\b([\w$]+)\s*)?\.use\(\s*(?:(?:\[\s*)?{_TEXT}(?:[^\]\n]*\])?\s*,)?([^;{{}}]*?)\)\s*(?=[;.\n)]|$)"
+)
+_EXPORTS = re.compile(r"(?:\bmodule\.exports\s*=|\bexport\s+default)\s*\{([^{}]*)\}")
 _USES_GUARD = re.compile(r"\b([\w$]+)\.use\(\s*([\w$.]+(?:\([^()]*\))?)\s*\)")
 _REGISTER = re.compile(rf"""\.register\(\s*([^;]*?),\s*\{{[^}}]*\bprefix:\s*{_TEXT}""")
 _ASSIGNED = re.compile(
@@ -56,24 +59,30 @@ _DEEPEST = 6
 
 
 class _Mount(NamedTuple):
-    """A file that another one mounts. `guarded`: what is mounted asks who calls."""
+    """A file that another one mounts. `guarded`: what is mounted asks who calls.
+
+    `router`: the variable that mounts it. `member`: which of the file's exports is mounted; empty if it has only one.
+    """
 
     prefix: str
     file: str
     guarded: bool = False
+    router: str = ""
+    member: str = ""
 
 
 @dataclass(slots=True)
 class _Module:
     """A file: its routes by the variable of their router, the files that it mounts, and where its own routers are.
 
-    `unmounted`: routers that it makes and does not mount itself.
+    `unmounted`: routers that it makes and does not mount itself. `exports`: name → variable, if it has several.
     """
 
     routes: list[tuple[str, Route]] = field(default_factory=list)
     mounts: list[_Mount] = field(default_factory=list)
     local: dict[str, str] = field(default_factory=dict)
     unmounted: set[str] = field(default_factory=set)
+    exports: dict[str, str] = field(default_factory=dict)
 
 
 def find_node_routes(sources: Sources) -> Iterator[Route]:
@@ -89,21 +98,25 @@ def find_node_routes(sources: Sources) -> Iterator[Route]:
             mounted.setdefault(mount.file, []).append(mount._replace(file=file))
     for file, module in modules.items():
         for variable, route in module.routes:
-            for prefix, guarded in _list_prefixes(file, mounted, 0):
+            for prefix, guarded in _list_prefixes(file, variable, modules, mounted, 0):
                 own = module.local.get(variable, "")
                 if variable in module.unmounted and file not in mounted:
                     own = "{mounted}"  # nothing that is read here says where
                 yield Route(make_path(prefix, own, route.path), file, route.guarded or guarded)
 
 
-def _list_prefixes(file: str, mounted: Mapping[str, list[_Mount]], depth: int) -> list[tuple[str, bool]]:
-    """List the paths at which a file is mounted, and whether something above it asks who calls."""
-    if file not in mounted or depth >= _DEEPEST:
+def _list_prefixes(
+    file: str, router: str, modules: Mapping[str, _Module], mounted: Mapping[str, list[_Mount]], depth: int
+) -> list[tuple[str, bool]]:
+    """List the paths at which a router of a file is mounted, and whether something above it asks who calls."""
+    exports = modules[file].exports
+    mounts = [each for each in mounted.get(file, ()) if exports.get(each.member, router) == router]
+    if not mounts or depth >= _DEEPEST:
         return [("", False)]
     found = [
-        (make_path(above, mount.prefix), mount.guarded or guarded)
-        for mount in mounted[file]
-        for above, guarded in _list_prefixes(mount.file, mounted, depth + 1)
+        (make_path(above, modules[mount.file].local.get(mount.router, ""), mount.prefix), mount.guarded or guarded)
+        for mount in mounts
+        for above, guarded in _list_prefixes(mount.file, mount.router, modules, mounted, depth + 1)
     ]
     return list(dict.fromkeys(found))
 
@@ -116,14 +129,20 @@ def _read_module(sources: Sources, file: str) -> _Module:
     routers = set(_ASSIGNED.findall(text))
     module.unmounted = set(routers)
     _read_routes(sources, file, text, module, imports)
-    uses = [(match[1] or "", match[2]) for match in _USE.finditer(text)]
-    uses += [(match[2], match[1]) for match in _REGISTER.finditer(text)]
-    uses += [(match[1], match[2]) for match in _LISTED.finditer(text)]
-    for prefix, arguments in uses:
-        targets = [imports[name] for name in re.findall(r"[\w$]+", arguments) if name in imports]
-        targets += [_find_file(sources, file, path) for path in _REQUIRED.findall(arguments)]
+    for match in _EXPORTS.finditer(text):
+        for name, variable in re.findall(r"([\w$]+)\s*(?::\s*([\w$]+))?\s*(?:,|$)", match[1].strip()):
+            module.exports[name] = variable or name
+    uses = [(match[1] or "", match[2] or "", match[3]) for match in _USE.finditer(text)]
+    uses += [("", match[2], match[1]) for match in _REGISTER.finditer(text)]
+    uses += [("", match[1], match[2]) for match in _LISTED.finditer(text)]
+    for router, prefix, arguments in uses:
+        named = re.findall(r"([\w$]+)(?:\.([\w$]+))?", arguments)
+        targets = [(imports[name], member) for name, member in named if name in imports]
+        targets += [(_find_file(sources, file, path), "") for path in _REQUIRED.findall(arguments)]
         guarded = bool(prefix) and _GUARD.search(arguments) is not None
-        module.mounts += [_Mount(prefix, target, guarded) for target in targets if target and target != file]
+        module.mounts += [
+            _Mount(prefix, target, guarded, router, member) for target, member in targets if target and target != file
+        ]
         for name in re.findall(r"[\w$]+", arguments):
             if name in routers and prefix:
                 module.local[name] = prefix
@@ -151,7 +170,8 @@ def _read_routes(sources: Sources, file: str, text: str, module: _Module, import
     for match in _GET.finditer(text):
         if (match[2].startswith(("/", "*")) or not match[2]) and match[1] not in clients:
             behind = any(router == match[1] and at < match.start() for router, at in guards)
-            module.routes.append((match[1], Route(match[2], file, behind or _GUARD.search(match[3]) is not None)))
+            rest = match[3] if match[3].strip(" ,") else text[match.end() : match.end() + 300].partition(");")[0]
+            module.routes.append((match[1], Route(match[2], file, behind or _GUARD.search(rest) is not None)))
     for match in _CHAINED.finditer(text):
         if get := re.search(r"\.get\(([^\n]*)", match[2]):
             module.routes.append(("", Route(match[1], file, _GUARD.search(get[1]) is not None)))

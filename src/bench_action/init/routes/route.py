@@ -23,7 +23,7 @@ _NOT_A_PAGE = re.compile(
     r"(?:^|/)(?:admin|login|logout|log-?in|log-?out|sign-?in|sign-?out|sign-?up|auth|oauth2?|oidc|sso|password|passwords|register|registration|"
     r"accounts|static|assets|media|docs|redoc|swagger|swagger-ui|openapi(?:\.\w+)?|schema|metrics|debug|pprof|__debug__|"
     r"up|health|healthz|actuator|upload|uploads|create|delete|add|remove|update|"
-    r"sse|ws|websocket|stream|graphiql|favicon\.ico|robots\.txt|sitemap\.xml|error|oups|webhooks?|callback|edit|new|test-?\d*|[45]\d\d)(?:/|$)|\{pattern\}"
+    r"sse|ws|websocket|stream|graphiql|favicon\.ico|robots(?:\.txt)?|sitemap|webmanifest|service-worker|manifest(?:\.json|\.webmanifest)?|sitemap\.xml|error|oups|webhooks?|callback|edit|new|test-?\d*|[45]\d\d)(?:/|$)|\{pattern\}"
     r"|\.(?!html?$|json$|php$)[a-z0-9]{2,5}$",
     re.IGNORECASE,
 )
