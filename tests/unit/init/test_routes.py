@@ -275,7 +275,8 @@ const routes = require('./routes');
 app.use('/', routes.render);
 app.use(['/api/v2', '/api'], routes.api);
 """,
-    "routes/index.js": """
+    "routes/index.js": "module.exports = require('./all');\n",
+    "routes/all.js": """
 const { Router } = require('express');
 const renders = require('./renders'), health = require('./health');
 const { makeTeams } = require('./teams');

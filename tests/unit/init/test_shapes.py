@@ -358,7 +358,7 @@ def test_files__outside_of_the_repository_are_not_read(draft: Make, tmp_path: Pa
     ],
 )
 def test_files__that_would_take_long_do_not(draft: Make, tmp_path: Path, name: str, text: str) -> None:
-    """Each took minutes, or all memory; this test has no limit of its own, as the suite has one."""
+    """Each took minutes, or all memory. The suite limits the time of each test."""
     for number in range(12):
         (tmp_path / f"link{number}").symlink_to(".")
     files = {

@@ -31,6 +31,10 @@ _MADE = re.compile(r"\b(?:const|let|var)\s+([\w$]+)\s*=\s*(?:await\s+)?([\w$]+)\
 _USE = re.compile(
     rf"(?:\b([\w$]+)\s*)?\.use\(\s*(?:(?:\[\s*)?{_TEXT}(?:[^\]\n]*\])?\s*,)?([^;{{}}]*?)\)\s*(?=[;.\n)]|$)"
 )
+_ONLY_EXPORTS = re.compile(
+    r"""\s*(?:["']use strict["'];?\s*)?(?:module\.exports\s*=\s*require\(|export\s*(?:\*|\{[^}]*\})\s*from)\s*"""
+    r"""["'](\.[^"']*)["']\s*\)?\s*;?\s*"""
+)
 _EXPORTS = re.compile(r"(?:\bmodule\.exports\s*=|\bexport\s+default)\s*\{([^{}]*)\}")
 _USES_GUARD = re.compile(r"\b([\w$]+)\.use\(\s*([\w$.]+(?:\([^()]*\))?)\s*\)")
 _REGISTER = re.compile(rf"""\.register\(\s*([^;]*?),\s*\{{[^}}]*\bprefix:\s*{_TEXT}""")
@@ -211,8 +215,11 @@ def _makes_client(text: str, name: str) -> bool:
     return re.search(rf"\b{re.escape(name)}\s*(?::[^=\n]+)?=\s*(?:await\s+)?(?:new\s+)?{_CLIENT}", text) is not None
 
 
-def _find_file(sources: Sources, file: str, path: str) -> str:
-    """Find the file that an import names, relative or from the top of the sources; empty if no such file exists."""
+def _find_file(sources: Sources, file: str, path: str, depth: int = 0) -> str:
+    """Find the file that an import names, relative or from the top of the sources; empty if no such file exists.
+
+    One that only exports what another one does stands for that.
+    """
     if path[:2] in {"@/", "~/", "#/"}:
         tops = ("", "src/", f"{file.partition('/')[0]}/", f"{file.partition('/src/')[0]}/src/")
         return next(filter(None, (_find_file(sources, "x", f"{top}{path[2:]}") for top in tops)), "")
@@ -222,7 +229,9 @@ def _find_file(sources: Sources, file: str, path: str) -> str:
         *(f"{base}{suffix}" for suffix in _SUFFIXES),
         *(f"{base}/index{suffix}" for suffix in _SUFFIXES),
     ]
-    return next((name for name in candidates if name in sources.names), "")
+    found = next((name for name in candidates if name in sources.names), "")
+    other = _ONLY_EXPORTS.fullmatch(drop_comments(sources.read(found))) if found and depth < _DEEPEST else None
+    return _find_file(sources, found, other[1], depth + 1) if other is not None else found
 
 
 def _find_nest_routes(sources: Sources) -> Iterator[Route]:

@@ -20,7 +20,7 @@ _PERSONAL = re.compile(
     r"/(?:user|me|profile|account|feed|dashboard|settings|cart|inbox|notifications)/?$", re.IGNORECASE
 )
 _NOT_A_PAGE = re.compile(
-    r"(?:^|/)(?:admin|login|logout|log-?in|log-?out|sign-?in|sign-?out|sign-?up|auth|oauth2?|oidc|sso|password|passwords|register|registration|"
+    r"(?:^|/)(?:\.well-known|admin|login|logout|log-?in|log-?out|sign-?in|sign-?out|sign-?up|auth|oauth2?|oidc|sso|password|passwords|register|registration|"
     r"accounts|static|assets|media|docs|redoc|swagger|swagger-ui|openapi(?:\.\w+)?|schema|metrics|debug|pprof|__debug__|"
     r"up|health|healthz|actuator|upload|uploads|create|delete|add|remove|update|"
     r"sse|ws|websocket|stream|graphiql|favicon\.ico|robots(?:\.txt)?|sitemap|webmanifest|service-worker|manifest(?:\.json|\.webmanifest)?|sitemap\.xml|error|oups|webhooks?|callback|edit|new|test-?\d*|[45]\d\d)(?:/|$)|\{pattern\}"
