@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from bench_action.config.load import Project
 from bench_action.model.wording import plural
 from bench_action.report.table import Table
-from bench_action.verify.tryout import TriedRequest, Tryout
+from bench_action.verify.tryout import NO_PATH, TriedRequest, Tryout
 
 _HEADINGS = ("Request", "Status", "Bytes", "Queries", "Cache", "Time")
 _LONGEST_REQUEST = 38
@@ -44,6 +44,7 @@ def list_missing(tryout: Tryout, project: Project) -> list[str]:
     """List what keeps this configuration from a useful result, the gravest first. Each is a sentence or two."""
     lines = [line for attempt in tryout.attempts for line in _explain_reply(attempt)]
     lines += [line for attempt in tryout.attempts if attempt.is_expected for line in _explain_work(attempt)]
+    lines += [line for attempt in tryout.attempts if attempt.is_expected for line in _explain_page(attempt, tryout)]
     return [*lines, *_list_missing_parts(tryout, project)]
 
 
@@ -126,6 +127,19 @@ def _explain_work(attempt: TriedRequest) -> Iterator[str]:
         yield (
             f"{name}: two replies have {attempt.first.size:,} and {attempt.reply.size:,} bytes. If that is how it "
             f"should be, add `expect: {{size: varies}}` to profile {attempt.name}"
+        )
+
+
+def _explain_page(attempt: TriedRequest, tryout: Tryout) -> Iterator[str]:
+    """Explain a page that an application answers at any path, such as the one page of an application for browsers."""
+    unknown = tryout.unknown.get(attempt.subject)
+    if unknown is None or unknown.problem or attempt.request.method != "GET" or attempt.request.path == "/":
+        return
+    same = (unknown.status, unknown.body) == (attempt.reply.status, attempt.reply.body)
+    if same and 200 <= unknown.status < 300 and unknown.body:
+        yield (
+            f"{_name_with_subject(attempt)} answers as any path does that does not exist ({NO_PATH}), such as the one "
+            "page of an application for browsers. Choose a path that the service itself answers, such as one of its API"
         )
 
 

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bench_action.config.load import Project
 from bench_action.config.schema import Check, Profile, Request
@@ -23,6 +23,7 @@ from bench_action.verify.subjects import verify_subjects
 _ANSWER_S = 30.0
 _DESCRIPTIONS = ["/openapi.json", "/api/openapi.json", "/api/v1/openapi.json", "/v3/api-docs", "/swagger.json"]
 _MOST_ROUTES = 1000
+NO_PATH = "/bench-action/no-such-page"  # that no application has
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +63,15 @@ class TriedRequest:
 class Tryout:
     """What a stack that was started once showed. `routes`: GET routes that a subject describes itself, by subject.
 
-    `failures`: the rules that subjects break. `error`: what ended verification, if something did.
+    `failures`: the rules that subjects break. `error`: what ended verification, if something did. `unknown`: what each
+    subject answers at a path that it does not have: a page that stands for all others looks like any profile's.
     """
 
     attempts: Sequence[TriedRequest]
     routes: Mapping[str, Sequence[str]]
     failures: Sequence[Failure] = ()
     error: StackError | None = None
+    unknown: Mapping[str, Reply] = field(default_factory=dict)
 
 
 def try_requests(stack: Stack, project: Project, progress: Progress) -> Tryout:
@@ -77,20 +80,22 @@ def try_requests(stack: Stack, project: Project, progress: Progress) -> Tryout:
     Checks with `before_sql` are only verified. Raises StackError if a subject exits before all requests were sent.
     """
     attempts: list[TriedRequest] = []
-    routes = {}
+    routes, unknown = {}, {}
     for subject in stack.subjects:
         stack.admit([subject])
         progress.step(f"trying each request of {subject.name}")
         attempts += _try_subject(stack, project.find_owner(subject.variant), subject)
         routes[subject.name] = find_described_routes(stack, subject)
+        ready = subject.config.ready.request
+        unknown[subject.name] = _send(stack, subject.address_request(Request(path=NO_PATH, headers=ready.headers)))
     try:
         stack.renew(*stack.present)
         failures = verify_subjects(stack, project, progress)
         for warning in choose_connections(project, stack.subjects)[1]:
             progress.warn(f"{warning.message}. {warning.advice}")
     except StackError as error:
-        return Tryout(attempts, routes, error=error)
-    return Tryout(attempts, routes, failures)
+        return Tryout(attempts, routes, error=error, unknown=unknown)
+    return Tryout(attempts, routes, failures, unknown=unknown)
 
 
 def _try_subject(stack: Stack, project: Project, subject: Subject) -> Iterator[TriedRequest]:

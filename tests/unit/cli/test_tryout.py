@@ -62,6 +62,24 @@ def explain(*attempts: TriedRequest, **config: Any) -> Sequence[str]:
     return list_missing(Tryout(attempts, {}), make_project(**{**COMPLETE, **config}))
 
 
+@pytest.mark.parametrize(
+    ("unknown", "path", "found"),
+    [
+        (make_reply(200, "<html>"), "/items", True),
+        (make_reply(200, "<html>"), "/", False),
+        (make_reply(200, "other"), "/items", False),
+        (make_reply(404, "<html>"), "/items", False),
+        (make_reply(0, problem="timed out"), "/items", False),
+    ],
+)
+def test_missing__a_page_that_any_path_has(unknown: Reply, path: str, found: bool) -> None:
+    """A path that does not exist then looks as if it did: profile and check pass, and a static page is measured."""
+    profile = Profile.model_validate({"path": path, **LOAD})
+    tryout = Tryout([make_attempt(make_reply(200, "<html>"), profile, request=profile)], {}, unknown={"web": unknown})
+    lines = list_missing(tryout, make_project(**COMPLETE))
+    assert [f"web: GET {path} answers as any path does that does not exist" in line for line in lines] == [True] * found
+
+
 def test_missing__nothing() -> None:
     assert explain(make_attempt()) == []
 
