@@ -1,5 +1,6 @@
 """Files of the repository in a container, which nothing is mounted into."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import docker
@@ -38,16 +39,18 @@ def test_put_files__replace_what_the_image_has_in_a_folder_that_is_a_volume_too(
     (tmp_path / "site.conf").write_text("site\n", encoding="utf-8")
     files = [FileCopy("/etc/apt", tmp_path), FileCopy("/etc/dpkg/added", content="x")]
     form = ContainerForm(files=files, volumes=["/etc/apt", "/etc/dpkg"])
-    spec = ServiceSpec("other", "files", "python:3.13-slim", command=["ls", "/etc/apt", "/etc/dpkg"], container=form)
+    look = ["sh", "-c", "touch /etc/apt/written; ls /etc/apt /etc/dpkg"]
+    form = replace(form, user="1000")  # as most images of databases and tools run
+    spec = ServiceSpec("other", "files", "python:3.13-slim", command=look, container=form)
 
     client = docker.from_env()
     container = client.containers.create(spec.image, **make_container_options(spec, [], {}, Limits(2**28, 256)))
     try:
-        put_files(client, str(container.id), files)
+        put_files(client, str(container.id), files, form.volumes)
         container.start()
         assert container.wait()["StatusCode"] == 0
         apt, dpkg = container.logs().decode().split("/etc/dpkg:")
-        assert apt.split() == ["/etc/apt:", "site.conf"]
+        assert apt.split() == ["/etc/apt:", "site.conf", "written"]
         assert {"added", "dpkg.cfg"} <= set(dpkg.split())
     finally:
         container.remove(force=True, v=True)

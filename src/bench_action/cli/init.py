@@ -87,6 +87,7 @@ def describe(initial: Initial, written: Sequence[Path]) -> list[str]:
             for file, example in _name_env_files(initial.draft, initial.top)
             if not (initial.top / file).exists()
         ),
+        *(f"First: write {file}, which is not under git" for file, _ in initial.draft.lost_files),
         f"Read {config} and correct what is wrong. Then:",
         f"  bench-action check{argument} --up",
         "      start the stack once, and try each request",

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from bench_action.config.compose.find import find_compose_file
-from bench_action.config.compose.merge import find_choice, merge
+from bench_action.config.compose.merge import find_rebuilt, find_choice, merge
 from bench_action.config.compose.read import ComposeReading, convert_project, read_compose_project
 from bench_action.config.compose.roles import NothingBuiltError
 from bench_action.config.documents import Loader, check_document, describe_yaml_error, shorten
@@ -272,6 +272,7 @@ def _find_compose(file: Path, place: ConfigPlace) -> Compose | None:
 
 def _list_notes(file: Path, data: Mapping[str, Any], reading: ComposeReading) -> list[str]:
     notes = [f"{reading.file}: {note}" for note in reading.notes]
+    notes += [f"{reading.file}: {name} is built like the variant" for name in find_rebuilt(data, reading)]
     if data.get("profiles"):
         return notes
     what = f"GET {reading.health_path or '/'}, as the configuration has no `profiles`"

@@ -11,6 +11,7 @@ _INSTRUCTION = re.compile(
     r"^\s*(FROM|EXPOSE|ENV|CMD|ENTRYPOINT|WORKDIR|ARG|COPY|ADD|HEALTHCHECK|RUN)\s+(.*)$", re.IGNORECASE
 )
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)(?::?-([^}]*))?\}?")
+_FROM = re.compile(r"^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(\S+)", re.IGNORECASE | re.MULTILINE)
 _EXTENSIONS = re.compile(r"\b(?:docker-php-ext-install|install-php-extensions)\b([^&|;]*)")
 _REMOTE = re.compile(r"^(?:\w+://|git@|<<)")
 _LONGEST = 4096  # characters: a value that refers to itself twice doubles with each line
@@ -42,6 +43,11 @@ class Dockerfile:
     extensions: list[str] = field(default_factory=list)
     arguments: tuple[str, ...] = ()
     text: str = ""
+
+    @property
+    def images(self) -> list[str]:
+        """What the file's stages are based on, in order."""
+        return _FROM.findall(self.text)
 
     @property
     def start(self) -> list[str]:

@@ -2,28 +2,22 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
 
-from bench_action.config.kinds import guess_kind
+from bench_action.git.worktree import WorkTree
 from bench_action.init.application import Application, find_application, find_place
 from bench_action.init.builds import DOCKERFILES
-from bench_action.init.compose import INITIAL_DATA, ComposeFile
+from bench_action.init.compose import INITIAL_DATA
 from bench_action.init.envfiles import find_example, is_loaded, read_variables
 from bench_action.init.frameworks import Framework, find_framework, read_manifests
 from bench_action.init.hosts import Headers, find_headers
-from bench_action.init.needs import (
-    Setting,
-    choose_blank,
-    choose_settings,
-    find_images,
-    find_kinds,
-    find_variables,
-    stand_in,
-)
+from bench_action.init.names import make_name
+from bench_action.init.needs import Setting, find_images, find_kinds, find_variables
 from bench_action.init.routes.route import Route, sort_routes
 from bench_action.init.runtimes import find_compiler
+from bench_action.init.settings import choose_all, list_required, list_served
 from bench_action.init.sources import Sources
 from bench_action.init.starting import Guess, Setup, find_port, find_ready, find_setup
 
@@ -38,7 +32,8 @@ class Draft:
     """What the configuration will say. Paths are relative to `folder`.
 
     `compose`: its files; none without one. `compose_env`: variables that they need and that nothing sets.
-    `env_files`: those that it needs, and the examples to copy them from. `build`: context, Dockerfile and stage, unless
+    `env_files`: those that it needs, and the examples to copy them from; `lost_files`: those that have no example, and
+    the variables that the code reads. `build`: context, Dockerfile and stage, unless
     the compose file says it. `missing`: what the image copies that is not in the repository; `arguments`: those of its
     Dockerfile that have no default. `port`: None if the compose file says it. `services`: kind → image, and why,
     without a compose file; `elsewhere`: kinds that an application needs and that must be described by hand; `known`:
@@ -54,6 +49,7 @@ class Draft:
     compose_profiles: Sequence[str]
     compose_env: Sequence[Setting]
     env_files: Sequence[tuple[str, str]]
+    lost_files: Sequence[tuple[str, Sequence[str]]]
     variant: str
     note: str
     build: tuple[str, str, str] | None
@@ -79,14 +75,13 @@ def make_draft(start: Path) -> Draft:
     """Make a draft for the repository that `start` is in. Raises InputError if nothing in it can be built."""
     application = find_application(start)
     sources, build, compose = application.sources, application.build, application.compose
-    framework = find_framework(sources)
+    framework = find_framework(sources, build.parsed.images)
     manifests = read_manifests(sources)
     kinds = find_kinds({**manifests, build.dockerfile: "\n".join(build.parsed.extensions)}, sources)
     images = {} if compose is not None else find_images(find_place(start), kinds, manifests, sources)
-    served = _list_served(compose) if compose is not None else {kind: why for kind, (_, why) in images.items()}
+    served = list_served(compose) if compose is not None else {kind: why for kind, (_, why) in images.items()}
     env_files = list(_list_env_files(application, manifests))
-    settings = _choose_settings(application, framework, served, manifests, images)
-    settings += _choose_blank(application, framework, env_files)
+    settings = choose_all(application, framework.name, served, manifests, images=images, env_files=env_files)
     routes = sort_routes(framework.find_routes(sources))
     profiles, others = _choose_profiles(routes)
     seed, loaded = _find_seed(application)
@@ -95,7 +90,8 @@ def make_draft(start: Path) -> Draft:
         framework=framework.name,
         compose=list(filter(None, [compose.path, compose.override])) if compose is not None else [],
         compose_profiles=compose.list_profiles(application.measured) if compose and application.measured else (),
-        compose_env=_list_required(compose, framework, env_files, application.folder),
+        compose_env=list_required(compose, framework.name, env_files, application.folder),
+        lost_files=_list_lost_files(application, env_files),
         env_files=env_files,
         variant=_name_variant(application),
         note=application.note,
@@ -114,59 +110,17 @@ def make_draft(start: Path) -> Draft:
         loaded=loaded,
         profiles=profiles,
         others=others,
-        counts_queries=_has_postgres(compose) if compose is not None else "postgres" in images,
+        counts_queries="postgres" in served,
         compiler=find_compiler(framework.name, build.parsed.image, application.words),
     )
-
-
-def _choose_settings(
-    application: Application,
-    framework: Framework,
-    kinds: Mapping[str, str],
-    manifests: Mapping[str, str],
-    images: Mapping[str, tuple[str, str]],
-) -> list[Setting]:
-    """Choose variables, unless a service of the compose file has its own."""
-    if application.service is not None:
-        return []
-    image = images.get("postgres", ("", ""))[0]
-    settings = list(choose_settings(find_variables(application.sources), kinds, framework.name, manifests, image))
-    return settings if application.compose is None else _rename_services(settings, application.compose)
-
-
-def _choose_blank(
-    application: Application, framework: Framework, env_files: Sequence[tuple[str, str]]
-) -> list[Setting]:
-    """Choose secrets that the service of a compose file needs and nothing sets: blank in an example, or passed on."""
-    service, folder = application.service, application.folder
-    if service is None or application.front is not None:
-        return []
-    values = dict.fromkeys(service.passed_on, "")
-    for _, example in env_files:
-        values |= read_variables(folder / example, folder)
-    set_here = {name: text for name, text in service.parsed.env.items() if text}
-    return list(choose_blank({name: text for name, text in values.items() if name not in set_here}, framework.name))
-
-
-def _list_required(
-    compose: ComposeFile | None, framework: Framework, env_files: Sequence[tuple[str, str]], folder: Path
-) -> list[Setting]:
-    """List the variables that the compose file itself needs and nothing sets, with a value if they are secrets."""
-    if compose is None:
-        return []
-    known = {
-        name for _, example in env_files for name, text in read_variables(folder / example, folder).items() if text
-    }
-    chosen = {name: stand_in(name, framework.name) for name in sorted(compose.required - known)}
-    return [Setting(name, value or "…", active=bool(value)) for name, value in chosen.items()]
 
 
 def _name_variant(application: Application) -> str:
     """Name the variant: as its service is called, else by a name that no service has."""
     if application.measured is not None:
-        return _make_name(application.measured.name)
+        return make_name(application.measured.name)
     taken = (
-        {_make_name(each.name) for each in application.compose.services} if application.compose is not None else set()
+        {make_name(each.name) for each in application.compose.services} if application.compose is not None else set()
     )
     return next((name for name in _VARIANTS if name not in taken), "bench")
 
@@ -199,18 +153,12 @@ def name_profiles(routes: Sequence[Route]) -> list[tuple[str, Route]]:
     named: dict[str, Route] = {}
     for route in routes:
         parts = [part for part in re.split(r"[/.]", route.path) if part and not part.startswith("{") and part != "html"]
-        names = [_make_name("-".join(parts[at:])) for at in range(len(parts) - 1, -1, -1)] or ["home"]
+        names = [make_name("-".join(parts[at:])) for at in range(len(parts) - 1, -1, -1)] or ["home"]
         if route.path.rstrip("/").endswith("}"):
-            names = [_make_name(f"one-{name.removesuffix('s')}") for name in names]
+            names = [make_name(f"one-{name.removesuffix('s')}") for name in names]
         numbered = (f"{names[-1]}-{number}" for number in range(2, 2 + len(routes)))
         named[next(name for name in (*names, *numbered) if name not in named)] = route
     return list(named.items())
-
-
-def _make_name(text: str) -> str:
-    """Make a name of `bench.yml`: small letters, digits and single hyphens, a letter first."""
-    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-    return (name if name[:1].isalpha() else f"s-{name}".rstrip("-"))[:40].rstrip("-")
 
 
 def _find_seed(application: Application) -> tuple[str, str]:
@@ -262,31 +210,26 @@ def _list_env_files(application: Application, manifests: Mapping[str, str]) -> I
     yield from ((file, example) for file, example in found.items() if "${{" not in f"{file} {example}")
 
 
-def _list_served(compose: ComposeFile) -> dict[str, str]:
-    """List the kinds of services that `env` can refer to: kind → the compose file."""
-    return {kind: compose.path for kind in ("postgres", "mysql", "redis") if _find_service(compose, kind) is not None}
+def _list_lost_files(application: Application, env_files: Sequence[tuple[str, str]]) -> list[tuple[str, Sequence[str]]]:
+    """List files of variables that the compose file names, and that are neither under git nor have an example."""
+    compose, folder = application.compose, application.folder
+    if compose is None:
+        return []
+    place, tree = PurePosixPath(compose.path).parent, WorkTree.find(folder)
+    named = {normpath(place / name) for each in compose.services for name in each.env_files}
+    named -= {file for file, _ in env_files}
+    lost = [
+        file
+        for file in sorted(named)
+        if "$" not in file
+        and (not _exists(folder / file) or (tree is not None and tree.ask("check-ignore", "--", file)))
+    ]
+    read = [variable.name for variable in find_variables(application.sources) if variable.required] if lost else []
+    return [(file, read[:_MOST_LISTED]) for file in lost]
 
 
-def _has_postgres(compose: ComposeFile) -> bool:
-    """Whether there is a PostgreSQL that a run knows: one that is built, or of another image, is any service."""
-    return _find_service(compose, "postgres") is not None
-
-
-def _find_service(compose: ComposeFile, kind: str) -> str | None:
-    return next(
-        (
-            service.name
-            for service in compose.services
-            if service.parsed.build is None and guess_kind(service.parsed.image) == kind
-        ),
-        None,
-    )
-
-
-def _rename_services(settings: Sequence[Setting], compose: ComposeFile) -> list[Setting]:
-    """Write placeholders with the names that services have in the compose file."""
-    renamed = list(settings)
-    for kind in ("postgres", "mysql", "redis"):
-        name = _make_name(_find_service(compose, kind) or kind)
-        renamed = [replace(each, value=each.value.replace(f"{{{kind}.", f"{{{name}.")) for each in renamed]
-    return renamed
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return True  # a name that no file can have

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bench_action.init.routes.decorated import find_decorated_routes
 from bench_action.init.routes.django import find_django_routes
+from bench_action.init.routes.dotnet import find_dotnet_routes
 from bench_action.init.routes.go import find_go_routes
 from bench_action.init.routes.java import find_spring_routes
 from bench_action.init.routes.node import find_node_routes
@@ -28,10 +29,9 @@ _RUBY = ("Gemfile",)
 _GO = ("go.mod",)
 _JAVA = ("pom.xml", "build.gradle", "build.gradle.kts")
 _PHP = ("composer.json",)
+_DOTNET = ("*.csproj", "*.fsproj")
 _OTHERS = (
     "Cargo.toml",
-    "*.csproj",
-    "*.fsproj",
     "Directory.Packages.props",
     "mix.exs",
     "libs.versions.toml",
@@ -39,7 +39,7 @@ _OTHERS = (
     "deno.json",
     "shard.yml",
 )
-MANIFESTS = (*_PYTHON, *_NODE, *_RUBY, *_GO, *_JAVA, *_PHP, *_OTHERS)
+MANIFESTS = (*_PYTHON, *_NODE, *_RUBY, *_GO, *_JAVA, *_PHP, *_DOTNET, *_OTHERS)
 
 _PYTHON_DOCKERFILE = """\
 FROM python:3.13-slim
@@ -97,6 +97,16 @@ RUN docker-php-ext-install pdo_mysql && a2enmod rewrite \\
  && sed -i 's#/var/www/html#/var/www/html/public#' /etc/apache2/sites-available/000-default.conf
 COPY --from=vendor --chown=www-data:www-data /app /var/www/html
 EXPOSE 80"""
+_DOTNET_DOCKERFILE = """\
+FROM mcr.microsoft.com/dotnet/sdk:9.0 AS build
+WORKDIR /src
+COPY . .
+RUN dotnet publish PROJECT --configuration Release --output /app
+FROM mcr.microsoft.com/dotnet/aspnet:9.0
+WORKDIR /app
+COPY --from=build /app .
+EXPOSE 8080
+CMD ["dotnet", "PROJECT.dll"]"""
 _GUNICORN = '["gunicorn", "--bind", "0.0.0.0:8000", "{}"]'
 
 
@@ -122,7 +132,7 @@ FRAMEWORKS: Sequence[Framework] = (
     Framework(
         "Django",
         _PYTHON,
-        r"\bdjango\b(?!-)",
+        r"\bdjango(?:restframework)?\b(?!-)",
         find_django_routes,
         _PYTHON_DOCKERFILE.format(command=_GUNICORN.format("PROJECT.wsgi")),
         setup=("python", "manage.py", "migrate", "--noinput"),
@@ -206,6 +216,14 @@ FRAMEWORKS: Sequence[Framework] = (
         ("php", "artisan", "migrate", "--force"),
     ),
     Framework("Symfony", _PHP, r'"symfony/framework-bundle"', find_php_routes, _COMPOSER_DOCKERFILE, 80),
+    Framework(
+        "ASP.NET Core",
+        _DOTNET,
+        r"Microsoft\.NET\.Sdk\.Web|Microsoft\.AspNetCore",
+        find_dotnet_routes,
+        _DOTNET_DOCKERFILE,
+        8080,
+    ),
     Framework("PHP", _PHP, r"\{", find_php_routes, _PHP_DOCKERFILE, 80),
     Framework("Go", _GO, r"^module ", find_go_routes, _GO_DOCKERFILE, 8080),
     Framework("Node", _NODE, r"\{", find_node_routes, _NODE_DOCKERFILE, 3000),
@@ -213,26 +231,51 @@ FRAMEWORKS: Sequence[Framework] = (
         "Python", _PYTHON, r"", find_decorated_routes, _PYTHON_DOCKERFILE.format(command='["python", "main.py"]')
     ),
 )
+_DEEPEST = 3  # folders above a manifest
 UNKNOWN = Framework("unknown", (), "", _no_routes, "FROM …\nCOPY . .\nEXPOSE 8000\nCMD […]")
 
 
-def find_framework(sources: Sources) -> Framework:
+# what an image is based on → the manifests of its language
+_LANGUAGES = {
+    r"dotnet|aspnet": _DOTNET,
+    r"golang": _GO,
+    r"ruby": _RUBY,
+    r"php": _PHP,
+    r"temurin|openjdk|corretto|\bj(?:re|dk)\b|maven|gradle": _JAVA,
+    r"python|\buv\b|pypy": _PYTHON,
+    r"node|\bbun\b": _NODE,
+}
+
+
+def find_framework(sources: Sources, images: Sequence[str] = ()) -> Framework:
     """Find the framework by the manifests nearest to the top; without one, by `manage.py`, else UNKNOWN.
 
-    It is unknown as well if only another language has a manifest at the top, such as Rust.
+    `images`: what the stages of its Dockerfile are based on; the last of a known language says which manifests count
+    first. It is unknown as well if only another language has a manifest at the top, such as Rust.
     """
+    for image in reversed(images):
+        manifests = next((names for language, names in _LANGUAGES.items() if re.search(language, image.lower())), None)
+        if manifests is not None:
+            found = _find_first(sources, [each for each in FRAMEWORKS if set(each.manifests) <= set(manifests)])
+            if found is not None:
+                return found
+            break
     tops = {name for name in sources.find(*MANIFESTS) if "/" not in name}
     others = {name for name in sources.find(*_OTHERS) if name in tops}
-    for framework in FRAMEWORKS:
+    found = _find_first(sources, FRAMEWORKS, only_top=bool(tops) and tops == others)
+    return found or (FRAMEWORKS[0] if sources.find("manage.py") else UNKNOWN)
+
+
+def _find_first(sources: Sources, frameworks: Sequence[Framework], *, only_top: bool = False) -> Framework | None:
+    for framework in frameworks:
+        if framework.name == "Python" and sources.find("manage.py"):
+            return FRAMEWORKS[0]
         for manifest in sources.find(*framework.manifests):
-            if "/" in manifest and tops and tops == others:
+            if manifest.count("/") > (0 if only_top else _DEEPEST):
                 continue
-            text = sources.read(manifest)
-            if text and "/" in manifest and manifest.count("/") > 3:
-                continue
-            if text and re.search(framework.mark, text, re.IGNORECASE | re.MULTILINE):
+            if re.search(framework.mark, sources.read(manifest) or "\0", re.IGNORECASE | re.MULTILINE):
                 return framework
-    return FRAMEWORKS[0] if sources.find("manage.py") else UNKNOWN
+    return None
 
 
 def read_manifests(sources: Sources) -> dict[str, str]:

@@ -266,12 +266,12 @@ def _choose_values(
         yield Setting("DATABASE_URL", _ASYNC_URL, "SQLAlchemy's form for asyncpg: check which one the code expects")
     if framework == "Spring Boot" and "postgres" in kinds:
         for name in ("SPRING_DATASOURCE_URL", "SPRING_DATASOURCE_USERNAME", "SPRING_DATASOURCE_PASSWORD"):
-            yield Setting(name, _find_value(name, kinds) or "")
+            yield Setting(name, find_value(name, kinds) or "")
             names.discard(name)
     for variable in variables:
         if variable.name in _GIVEN or variable.name in _ORDINARY or variable.name not in names:
             continue
-        value = _find_value(variable.name, kinds) or _find_value(variable.name.removeprefix(prefix), kinds)
+        value = find_value(variable.name, kinds) or find_value(variable.name.removeprefix(prefix), kinds)
         if variable.name == "APP_KEY" and framework == "Laravel":
             yield Setting(variable.name, _LARAVEL_KEY, _NOTE)
         elif value is not None:
@@ -307,7 +307,7 @@ def _find_prefix(names: Collection[str]) -> str:
     return prefix if number >= _FEWEST_PREFIXED and not _GENERIC.fullmatch(prefix) else ""
 
 
-def _find_value(name: str, kinds: Mapping[str, str]) -> str | None:
+def find_value(name: str, kinds: Mapping[str, str]) -> str | None:
     """Find the value of a variable for the services that there are: of PostgreSQL, else of MySQL."""
     for pattern, known in _KNOWN:
         value = known

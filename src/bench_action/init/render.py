@@ -64,7 +64,13 @@ def render_workflow(configuration: str, draft: Draft, env_files: Sequence[tuple[
     """
     minutes = compute_minutes(draft)
     template = _make_environment().get_template("benchmark.yml.j2")
-    return template.render(config=configuration, env_files=env_files, compiler=draft.compiler, minutes=minutes)
+    return template.render(
+        config=configuration,
+        env_files=env_files,
+        lost_files=[file for file, _ in draft.lost_files],
+        compiler=draft.compiler,
+        minutes=minutes,
+    )
 
 
 def _make_environment() -> SandboxedEnvironment:

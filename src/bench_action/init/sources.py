@@ -1,5 +1,6 @@
 """Read the files of a repository: small text files only, and never one that is linked from elsewhere."""
 
+import codecs
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -85,8 +86,9 @@ def _walk(folder: Path) -> Iterator[str]:
 
 
 def _is_test(name: str) -> bool:
+    before, main, _ = name.partition("src/main/")  # below it, folders are packages, such as `com.example`
     *folders, file = PurePosixPath(name).parts
-    stem = file.lower()
+    folders, stem = list(PurePosixPath(before).parts) if main else folders, file.lower()
     return bool(_TESTS & {part.lower() for part in folders}) or any(
         mark in stem for mark in (".test.", ".spec.", "_test.", "test_", "_spec.")
     )
@@ -97,6 +99,9 @@ def _read(folder: Path, name: str) -> str:
     try:
         if not path.resolve().is_relative_to(folder.resolve()) or path.stat().st_size > _LARGEST or not path.is_file():
             return ""
-        return path.read_text(encoding="utf-8-sig", errors="replace")
+        content = path.read_bytes()
+        # PowerShell writes UTF-16, also of `pip freeze > requirements.txt`
+        encoding = "utf-16" if content[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE} else "utf-8-sig"
+        return content.decode(encoding, errors="replace").replace("\r\n", "\n")
     except (OSError, RuntimeError):
         return ""

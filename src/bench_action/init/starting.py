@@ -29,6 +29,8 @@ _PACKAGE_MANAGER = re.compile(r"\b(?:npm|yarn|pnpm|bun)\b")
 _RUNNER = re.compile(r"\b((?:uv|poetry|pipenv|pdm|hatch|rye) run)\b")
 _PYTHON_TOOLS = frozenset({"python", "alembic", "flask"})
 _CASE = re.compile(r"""\bcase\s+["']?\$\{?1[^\n]*\n(.{0,20000}?)^[ \t]*esac\b""", re.DOTALL | re.MULTILINE)
+# of the entrypoint that Rails generates: only for the command `./bin/rails server`
+_IF_SERVER = re.compile(r"""^[ \t]*if \[ "\$\{@: -2:1\}" ==.{0,2000}?^[ \t]*fi\b""", re.DOTALL | re.MULTILINE)
 _BRANCH = re.compile(r"""^[ \t]*\(?([\w*.?|"' -]+)\)(.*?)(?=;;|\Z)""", re.DOTALL | re.MULTILINE)
 _FUNCTION = re.compile(r"^(?:function\s+)?([\w-]+)\s*\(\)\s*\{(.{0,20000}?)^\}", re.DOTALL | re.MULTILINE)
 # databases that a stack may keep tables in, by their image or the name of their service
@@ -247,6 +249,8 @@ def _keep_what_runs(text: str, words: Sequence[str]) -> str:
     for case in _CASE.finditer(kept):
         own = [match[2] for match in _BRANCH.finditer(case[1]) if _is_branch(match[1], words)]
         kept = kept.replace(case[0], own[0] if own else "")
+    if tuple(words[-2:]) not in {("./bin/rails", "server"), ("bin/rails", "server"), ("rails", "server")}:
+        kept = _IF_SERVER.sub("", kept)
     for _ in range(3):
         called = [name for name in functions if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", kept)]
         kept = "\n".join([kept, *(functions.pop(name) for name in called)])
@@ -269,14 +273,18 @@ def _find_migration(
         return _run_with(application, ["python", str(manage), *framework.setup[2:]]), "check its path in the image"
     everything = " ".join(manifests.values())
     alembic = next(iter(sources.find("alembic.ini")), "")
+    prisma = ["migrate", "deploy"] if sources.find("*migrations/*/migration.sql") else ["db", "push"]
+    scripts = _read_scripts(sources.read("package.json"))
+    script = next((name for name in scripts if re.fullmatch(r"(?:typeorm:)?migrations?:(?:run|up|latest)", name)), "")
     tools: Sequence[tuple[object, Sequence[str], str]] = (
         (framework.setup, framework.setup, ""),
         ("flask-migrate" in everything.lower(), ["flask", "db", "upgrade"], ""),
         ("alembic.ini" in sources.names, ["alembic", "upgrade", "head"], ""),
         (alembic, ["alembic", "--config", alembic, "upgrade", "head"], "check its path in the image"),
-        (sources.find("schema.prisma"), ["npx", "prisma", "migrate", "deploy"], "needs prisma in the image"),
+        (sources.find("schema.prisma"), ["npx", "prisma", *prisma], "needs prisma and its schema in the image"),
         (sources.find("knexfile.*"), ["npx", "knex", "migrate:latest"], ""),
         ('"sequelize-cli"' in everything, ["npx", "sequelize-cli", "db:migrate"], ""),
+        (script, ["npm", "run", script], "needs what it runs in the image"),
     )
     command, note = next(((command, note) for found, command, note in tools if found), ([], ""))
     return _run_with(application, command), note

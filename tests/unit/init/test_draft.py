@@ -122,6 +122,8 @@ variants:
   web:
     ready: {path: /}  # no health check found: any path that answers 200 as soon as the service works
     setup: [python, manage.py, migrate, --noinput]  # creates the tables
+    env:
+      DB_HOST: "{db.host}"
 
 # Data for every revision: with empty tables, a slow query is not slow. A file of SQL, such as a `pg_dump`:
 # seed: seed.sql

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bench_action.init.routes.decorated import find_decorated_routes
 from bench_action.init.routes.django import find_django_routes
+from bench_action.init.routes.dotnet import find_dotnet_routes
 from bench_action.init.routes.go import find_go_routes
 from bench_action.init.routes.java import find_spring_routes
 from bench_action.init.routes.node import find_node_routes
@@ -548,6 +549,74 @@ def opened(request): ...
 def closed(request): ...
 """,
 }
+FASTAPI_GUARDED = {
+    "main.py": """
+app = FastAPI()
+app.include_router(reports, prefix="/reports", dependencies=[Depends(get_current_user)])
+products = APIRouter(prefix="/products", dependencies=[Depends(get_current_user)])
+reports = APIRouter()
+app.include_router(products)
+@products.get("/")
+def all(): ...
+@reports.get("/low")
+def low(): ...
+@app.get("/open")
+def opened(): ...
+"""
+}
+NEST_QUERY = {
+    "main.ts": "",
+    "app.module.ts": "{ provide: APP_GUARD, useClass: AuthGuard }",
+    "x.controller.ts": """
+@IsPublic()
+@Controller('favorite')
+class A {
+  @Get('search')
+  search(@Query('query') query: string) {}
+  @Get('page')
+  page(@Query('page') page?: number, @Query('size', new DefaultValuePipe(5)) size: number) {}
+}
+""",
+}
+DOTNET = {
+    "Api/Controllers/DishController.cs": """
+[ApiController]
+[Route("api/[controller]")]
+public class DishController : ControllerBase
+{
+    [HttpGet]
+    public async Task<ActionResult<IEnumerable<Dish>>> GetAll() { }
+    [HttpGet("{id:int}")]
+    [ProducesResponseType(200)]
+    public IActionResult Get(int id) { }
+    [HttpGet("search")]
+    public IActionResult Search([FromQuery] string q, [FromQuery] int? page) { }
+    [HttpPost]
+    public IActionResult Add(Dish dish) { }
+    [Authorize(Roles = "Admin")]
+    [HttpGet, Route("all")]
+    public IActionResult All() { }
+}
+[Authorize]
+[Route("orders")]
+public class OrdersController : ControllerBase
+{
+    [HttpGet("mine")]
+    public IActionResult Mine() { }
+    [AllowAnonymous]
+    [HttpGet("/status-page")]
+    public IActionResult Status() { }
+}
+""",
+    "Api/Program.cs": """
+var group = app.MapGroup("/v2");
+var inner = group.MapGroup("/todos").RequireAuthorization();
+app.MapGet("/hello", () => "x");
+group.MapGet("/tags", () => "x");
+inner.MapGet("/", () => "x");
+app.MapGet("/secret", () => "x").RequireAuthorization();
+""",
+}
 CASES: dict[str, tuple[Finder, dict[str, str], list[str]]] = {
     "django": (
         find_django_routes,
@@ -619,6 +688,18 @@ CASES: dict[str, tuple[Finder, dict[str, str], list[str]]] = {
         FASTAPI_QUERY,
         ["/list", "/items/{item_id}", "/search?q={q}", "/video?url={url}"],
     ),
+    "fastapi, guarded": (find_decorated_routes, FASTAPI_GUARDED, ["/open"]),
+    "nest, with a query": (find_node_routes, NEST_QUERY, ["/favorite/page", "/favorite/search?query={query}"]),
+    "asp.net": (
+        find_dotnet_routes,
+        DOTNET,
+        ["/hello", "/v2/tags", "/api/Dish", "/api/Dish/{id}", "/api/Dish/search?q={q}", "/status-page"],
+    ),
+    "spring, in com.example": (
+        find_spring_routes,
+        {"src/main/java/com/example/docs/A.java": '@RestController class A { @GetMapping("/items") String x() { } }'},
+        ["/items"],
+    ),
     "go, mounted": (
         find_go_routes,
         GO_GROUPS,
@@ -645,6 +726,8 @@ GUARDED = {
     "spring, secured": ["/shop/orders", "/shop/public/a/b"],
     "spring, secured by default": ["/items"],
     "go, mounted": ["/secret"],
+    "fastapi, guarded": ["/products/", "/reports/low"],
+    "asp.net": ["/secret", "/api/Dish/all", "/orders/mine", "/v2/todos/"],
     "rails, by controllers": ["/about", "/api/orders", "/posts/popular", "/rooms/{id}"],
 }
 

@@ -636,6 +636,123 @@ def test_ready__of_a_healthcheck_that_asks_another_port_is_the_healthcheck(draft
     assert _configure(made)["variants"]["web"]["ready"] == {"healthcheck": True}
 
 
+def test_env_file__that_nothing_says_what_is_in_it(draft: Make) -> None:
+    """As in most repositories of teams: `.env` is not under git, and has no example."""
+    files = {
+        "compose.yml": _compose(api={"build": ".", "ports": [80], "env_file": [".env"]}, db={"image": "postgres"}),
+        "Dockerfile": "FROM python",
+        "requirements.txt": "flask\npsycopg\n",
+        "app.py": 'a = os.environ["DB_HOST"]\nb = os.environ.get("OTHER", "x")',
+    }
+    made = draft(files)
+    text = render_configuration(made)
+    assert "# .env is needed and not under git: write it in a step of the workflow. The code needs DB_HOST" in text
+    assert "# .env is needed and not under git: write it here, such as" in render_workflow("bench.yml", made)
+    assert yaml.safe_load(render_workflow("bench.yml", made))
+
+
+def test_env_file__whose_example_means_this_machine(draft: Make) -> None:
+    """In a container, `localhost` is the container itself."""
+    example = (
+        "POSTGRES_HOST=localhost\nREDIS_URL=redis://127.0.0.1:6379/0\nSITE=http://localhost:3000\nMAIL=localhost.x\n"
+    )
+    files = {
+        "compose.yml": _compose(
+            api={
+                "build": ".",
+                "ports": [80],
+                "env_file": [".env"],
+                "environment": {"MONGO_URL": "mongodb://localhost/x"},
+            },
+            db={"image": "postgis/postgis"},
+            cache={"image": "redis"},
+            docs={"image": "mongo:7"},
+        ),
+        "Dockerfile": "FROM python",
+        ".env.example": example,
+    }
+    assert _configure(draft(files))["variants"]["api"]["env"] == {
+        "POSTGRES_HOST": "db",
+        "REDIS_URL": "redis://cache:6379/0",
+        "MONGO_URL": "mongodb://docs/x",
+    }
+
+
+def test_settings__of_a_database_that_nothing_sets(draft: Make) -> None:
+    """As in 10-highthon/server: Prisma requires DATABASE_URL, and the compose file sets nothing."""
+    files = {
+        "compose.yml": _compose(api={"build": ".", "ports": [80]}, db={"image": "postgres"}),
+        "Dockerfile": "FROM node",
+        "package.json": '{"dependencies": {"prisma": "6"}}',
+        "prisma/schema.prisma": 'datasource db {\n provider = "postgresql"\n url = env("DATABASE_URL")\n}',
+    }
+    variant = _configure(draft(files))["variants"]["api"]
+    assert variant["env"] == {"DATABASE_URL": "{db.url}"}
+    assert variant["setup"] == ["npx", "prisma", "db", "push"]
+    files |= {"prisma/migrations/1/migration.sql": ""}
+    assert _configure(draft(files))["variants"]["api"]["setup"] == ["npx", "prisma", "migrate", "deploy"]
+    files["compose.yml"] = _compose(
+        api={"build": ".", "ports": [80], "environment": {"DATABASE_URL": "x"}}, db={"image": "postgres"}
+    )
+    assert "env" not in _configure(draft(files))["variants"]["api"]
+
+
+@pytest.mark.parametrize(("command", "made"), [(["./bin/rails", "server"], True), (["dev", "-b", "::"], False)])
+def test_setup__of_the_entrypoint_that_rails_generates(draft: Make, command: list[str], made: bool) -> None:
+    """It makes the tables only for its own command."""
+    entrypoint = """#!/bin/bash -e
+if [ "${@: -2:1}" == "./bin/rails" ] && [ "${@: -1:1}" == "server" ]; then
+  ./bin/rails db:prepare
+fi
+exec "${@}"
+"""
+    services = {"web": {"build": ".", "ports": [80], "command": command}, "db": {"image": "postgres"}}
+    files = {
+        "compose.yml": _compose(**services),
+        "Dockerfile": 'FROM ruby\nENTRYPOINT ["/rails/bin/docker-entrypoint"]',
+        "Gemfile": 'gem "rails"',
+        "bin/docker-entrypoint": entrypoint,
+    }
+    assert ("setup" in _configure(draft(files))["variants"]["web"]) != made
+
+
+def test_setup__is_a_script_of_the_package(draft: Make) -> None:
+    files = {
+        "Dockerfile": "FROM node",
+        "package.json": '{"scripts": {"migration:run": "typeorm migration:run"}, "dependencies": {"pg": "8"}}',
+    }
+    assert _configure(draft(files))["variants"]["web"]["setup"] == ["npm", "run", "migration:run"]
+
+
+@pytest.mark.parametrize(
+    ("files", "framework"),
+    [
+        ({"pyproject.toml": 'djangorestframework = "3"', "manage.py": ""}, "Django"),
+        ({"pyproject.toml": 'requests = "3"', "manage.py": ""}, "Django"),
+        ({"requirements.txt": "fastapi", "frontend/package.json": '{"dependencies": {"next": "15"}}'}, "FastAPI"),
+        (
+            {"backend/Api.csproj": '<Project Sdk="Microsoft.NET.Sdk.Web">', "web/package.json": '{"next": "1"}'},
+            "ASP.NET Core",
+        ),
+    ],
+)
+def test_framework__is_the_one_of_the_image(draft: Make, files: dict[str, str], framework: str) -> None:
+    image = "mcr.microsoft.com/dotnet/aspnet:9.0" if "NET" in framework else "python:3.13-slim"
+    assert draft({"Dockerfile": f"FROM node AS web\nFROM {image}", **files}).framework == framework
+
+
+def test_manifest__in_utf_16(draft: Make, tmp_path: Path) -> None:
+    """As PowerShell writes `pip freeze > requirements.txt`."""
+    (tmp_path / "requirements.txt").write_text("fastapi==1\r\npsycopg==3\r\n", encoding="utf-16")
+    made = draft({"Dockerfile": "FROM python"})
+    assert (made.framework, list(made.services)) == ("FastAPI", ["postgres"])
+
+
+def test_note__on_what_a_run_refuses(draft: Make) -> None:
+    files = {"compose.yml": _compose(web={"build": ".", "network_mode": "host"}), "Dockerfile": "FROM x"}
+    assert "web:  # a run refuses it, as it has `network_mode: host`" in render_configuration(draft(files))
+
+
 def test_seed__needs_a_database_that_a_run_knows(draft: Make) -> None:
     """One that is built from PostgreSQL is of no kind that can be seeded."""
     services = {"web": {"build": ".", "ports": [80]}, "db": {"build": "./db", "image": "shop_postgres"}}

@@ -43,22 +43,27 @@ def merge(data: Mapping[str, Any], reading: ComposeReading) -> dict[str, Any]:
         if body is not None
     }
     own = _mapping(data.get("variants"))
-    services = _merge_all({**reading.services, **_build_same_images(reading, own)}, named)
+    rebuilt = {
+        name: _merge_container(reading.services[name], {"build": build})
+        for name, build in find_rebuilt(data, reading).items()
+    }
+    services = _merge_all({**reading.services, **rebuilt}, named)
     return {**data, "services": services, "variants": _merge_all(reading.variants, own)}
 
 
-def _build_same_images(reading: ComposeReading, own: Mapping[str, Any]) -> dict[str, Any]:
-    """Build the services whose image a variant builds instead, such as a migration in the same published image."""
-    builds = {
-        given["image"]: body["build"]
-        for name, given in reading.variants.items()
-        if given.get("image") and (body := _mapping(own.get(name))).get("build") and not body.get("image")
-    }
-    return {
-        name: {**{key: value for key, value in service.items() if key != "image"}, "build": builds[service["image"]]}
-        for name, service in reading.services.items()
-        if service.get("image") in builds
-    }
+def find_rebuilt(data: Mapping[str, Any], reading: ComposeReading) -> dict[str, Any]:
+    """Find the services whose image all variants build that are based on it: service → how to build it.
+
+    A migration in the same published image would be that of another version.
+    """
+    own = _mapping(data.get("variants"))
+    builds: dict[str, list[Any]] = {}
+    for name, given in reading.variants.items():
+        if image := given.get("image"):
+            body = _mapping(own.get(name))
+            builds.setdefault(image, []).append(None if body.get("image") else body.get("build"))
+    agreed = {image: each[0] for image, each in builds.items() if each[0] and all(one == each[0] for one in each)}
+    return {name: agreed[body["image"]] for name, body in reading.services.items() if body.get("image") in agreed}
 
 
 def _merge_all(given: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,12 +71,18 @@ def _merge_all(given: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, An
 
 
 def _merge_container(given: Mapping[str, Any], own: Any) -> Any:
-    """Merge one service or variant. An image replaces a build, and the other way round."""
+    """Merge one service or variant. An image replaces a build, and the other way round.
+
+    A folder that hid what the image has there is added to what is built instead.
+    """
     if not isinstance(own, dict):
         return given if own is None else own
     own = {key: _NORMAL_FORMS[key](value) if key in _NORMAL_FORMS else value for key, value in own.items()}
     replaced = {other for key, other in (_ORIGINS, _ORIGINS[::-1]) if own.get(key)} - {key for key in own if own[key]}
-    return _merge_values({key: value for key, value in given.items() if key not in replaced}, own)
+    kept = {key: value for key, value in given.items() if key not in replaced}
+    if "image" in replaced and "image" in given:
+        kept["volumes"] = [path for path in given.get("volumes", ()) if path not in given.get("files", {})]
+    return _merge_values(kept, own)
 
 
 def _merge_values(given: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

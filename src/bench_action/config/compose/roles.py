@@ -31,6 +31,7 @@ _TEST_NAME = re.compile(r"(^|[-_.])(e2e|tests?|lint|linter|cypress|playwright)([
 _PORT = re.compile(r"(?:--port[= ]|-p |--bind[= ]\S*:|-b \S*:|--http[= ]\S*:|0\.0\.0\.0:|\[::\]:|(?<=\s):)(\d{2,5})\b")
 _LISTENS = re.compile(r"(?:0\.0\.0\.0|//\+|//\*|\[::\]):(\d{2,5})\b|^traefik\..*\.server\.port=(\d{2,5})$")
 _SOCKET = "docker.sock"
+_SIDE_PORTS = frozenset({443, 8443, 5005, 5678, 9090, 9229})  # of TLS, debuggers and metrics
 _FASTCGI_IMAGE = re.compile(r"(?:^|[:/-])(?:php-)?fpm(?!.*(?:nginx|apache|caddy|unit))")
 _FASTCGI_PORT = 9000
 _SERVES_HTTP = re.compile(r"nginx|apache|httpd|caddy|supervisor|artisan serve|php -S|--http")
@@ -116,8 +117,7 @@ def find_application(services: Mapping[str, ComposeService], file: str) -> str:
             where=f"services: {', '.join(services)}",
             advice="choose one in bench.yml: `variants: {NAME: {service: NAME}}`",
         )
-    # one that is built from a database, or called like a tool, is the application if there is no other
-    candidates = list_measurable(services) or list_measurable(services, also_backing=True)
+    candidates = list_measurable(services) or list_measurable(services, also_tools=True)
     if len(candidates) == 1:
         return candidates[0].name
     if not candidates:
@@ -135,12 +135,12 @@ def find_application(services: Mapping[str, ComposeService], file: str) -> str:
     )
 
 
-def list_measurable(services: Mapping[str, ComposeService], *, also_backing: bool = False) -> list[ComposeService]:
+def list_measurable(services: Mapping[str, ComposeService], *, also_tools: bool = False) -> list[ComposeService]:
     """List the services that may be measured: the applications, or the web server of one that speaks no HTTP.
 
-    `also_backing`: also databases, queues and tools that are built.
+    `also_tools`: also those that are called like a tool of developers, and a database that is all there is.
     """
-    applications = list_applications(services, also_backing=also_backing)
+    applications = list_applications(services, also_tools=also_tools)
     found = [find_front(service, services) or service for service in applications]
     return list({service.name: service for service in found}.values())
 
@@ -158,23 +158,21 @@ def find_front(service: ComposeService, services: Mapping[str, ComposeService]) 
             return proxy
     stage = read_final_stage(service.build)
     ports = {*service.ports, *stage.ports}
-    if (
-        not _FASTCGI_IMAGE.search(stage.image)
-        or ports - {_FASTCGI_PORT}
-        or _SERVES_HTTP.search(" ".join(service.words))
-    ):
+    if not _FASTCGI_IMAGE.search(stage.image) or ports - {_FASTCGI_PORT}:
         return None
     return next((proxy for proxy in proxies if proxy.published), None)
 
 
-def list_applications(services: Mapping[str, ComposeService], *, also_backing: bool = False) -> list[ComposeService]:
+def list_applications(services: Mapping[str, ComposeService], *, also_tools: bool = False) -> list[ComposeService]:
     """List the services that are built and may answer requests: those that publish a port, else those that have one.
 
-    `also_backing`: also databases, queues and tools.
+    `also_tools`: also those that are called like a tool of developers, and a database that is all there is.
     """
     built = _list_built(services)
-    if not also_backing:
-        built = [each for each in built if not is_backing_service(each) and not is_for_developers(each.name)]
+    if not also_tools or len(services) > 1:
+        built = [each for each in built if not is_backing_service(each)]
+    if not also_tools:
+        built = [each for each in built if not is_for_developers(each.name)]
     served = [service for service in built if not is_proxy(service)]
     return (
         [service for service in served if service.ports]
@@ -199,14 +197,20 @@ def has_application(services: Mapping[str, ComposeService]) -> bool:
 
 
 def find_port(service: ComposeService, services: Mapping[str, ComposeService]) -> int | None:
-    """Find the port that a service listens on: its own, or one that its Dockerfile exposes."""
+    """Find the port that a service listens on: its own, or one that its Dockerfile exposes.
+
+    Of several that it publishes, the first, unless nothing else names it and the Dockerfile exposes one of the others.
+    """
     port = find_own_port(service, services)
     if service.build is None or service.danger:
         return port
     exposed = read_final_stage(service.build).ports
-    if len(service.published) > 1 and (both := [each for each in service.published if each in exposed]):
-        return both[0]
-    return next(iter(exposed), None) if port is None else port
+    if port is None:
+        return next(iter(exposed), None)
+    if len(exposed) == 1 and exposed[0] in service.published and exposed[0] not in _SIDE_PORTS and port != exposed[0]:
+        named = find_own_port(replace(service, published=(), exposed=()), services)
+        return exposed[0] if named is None else port
+    return port
 
 
 def find_own_port(service: ComposeService, services: Mapping[str, ComposeService]) -> int | None:

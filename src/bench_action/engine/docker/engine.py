@@ -432,7 +432,8 @@ class DockerEngine(OneMachine):
                 self._client.api.connect_container_to_network(str(container.id), network, aliases=known)
             pem = spec.certificate.files if spec.certificate is not None else {}
             copies = [FileCopy(f"{self.tls_folder}/{name}", content=text) for name, text in pem.items()]
-            put_files(self._client, str(container.id), [*spec.container.files, *copies])
+            form = spec.container
+            put_files(self._client, str(container.id), [*form.files, *copies], form.volumes)
         return container
 
     def _make_network_options(

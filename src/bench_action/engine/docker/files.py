@@ -21,25 +21,31 @@ _LARGEST = 512 * 2**20  # bytes, all files of a container together
 _READABLE = 0o444
 
 
-def put_files(client: docker.DockerClient, container_id: str, files: Sequence[FileCopy]) -> None:
+def put_files(
+    client: docker.DockerClient, container_id: str, files: Sequence[FileCopy], volumes: Sequence[str] = ()
+) -> None:
     """Copy files and folders into a container that was created and has not started. Raises StackError.
 
     The engine creates folders that are missing; those that the image has keep their owner and mode, so that its user
-    may write there as before. Links stay links, so that nothing outside of the repository is read. Files belong to
-    root, and anybody may read them unless a mode says otherwise.
+    may write there as before. Into those that are `volumes`, anybody may. Links stay links, so that nothing outside of
+    the repository is read. Files belong to root, and anybody may read them unless a mode says otherwise.
     """
     if not files:
         return
     with tempfile.TemporaryFile() as archive:
-        write_archive(files, archive)
+        write_archive(files, archive, volumes)
         archive.seek(0)
         with translate_errors("could not copy files into a container"):
             client.api.put_archive(container_id, "/", archive)
 
 
-def write_archive(files: Sequence[FileCopy], archive: IO[bytes]) -> None:
+def write_archive(files: Sequence[FileCopy], archive: IO[bytes], volumes: Sequence[str] = ()) -> None:
     """Write a tar archive of these files, relative to the root folder. Raises StackError if one cannot be read."""
     with tarfile.open(fileobj=archive, mode="w") as tar:
+        for path in {file.target.rstrip("/") for file in files} & {path.rstrip("/") for path in volumes}:
+            folder = tarfile.TarInfo(str(PurePosixPath(os.path.normpath(path)).relative_to("/")))
+            folder.type, folder.mode = tarfile.DIRTYPE, 0o777  # it is not copied from the image, so root owns it
+            tar.addfile(folder)
         # folders before what is copied into them
         for file in sorted(files, key=lambda item: PurePosixPath(item.target).parts):
             target = PurePosixPath(os.path.normpath(file.target)).relative_to("/")

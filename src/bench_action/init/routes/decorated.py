@@ -18,7 +18,10 @@ _ROUTERS = frozenset({"APIRouter", "Blueprint", "Namespace", "Router", "APIBluep
 _INCLUDES = frozenset({"include_router", "register_blueprint", "blueprint", "mount", "add_namespace"})
 _PREFIXES = ("prefix", "url_prefix", "path")
 _ADDING = {"add_url_rule": 0, "add_get": 0, "add_resource": 1}
-_GUARDS = ("login_required", "jwt_required", "auth_required", "current_user", "currentuser", "superuser", "oauth2")
+_GUARDS = (
+    *("login_required", "jwt_required", "auth_required", "current_user", "currentuser", "superuser", "oauth2"),
+    *("verify_token", "get_user", "authenticate", "require_user", "api_key"),
+)
 _OPTIONAL = ("required=false", "auto_error=false", "optional")
 _CONSTANT = re.compile(r"^[A-Z][A-Z0-9_]*$|prefix$|_path$")
 # of parameters that FastAPI and Litestar read from the query, unless the path has them
@@ -50,33 +53,42 @@ class _Include(NamedTuple):
     child: _Key
     prefix: str
     replaces: bool
+    guarded: bool = False
 
 
 @dataclass(slots=True)
 class _Project:
     """What all files declare together. `own`: prefixes that routers are made with. `aliases`: names that are imported.
 
-    `modules`: every ending of a file's dotted name → the whole name, as imports may begin anywhere above it.
+    `guarded`: routers that ask who calls at each of their routes. `modules`: every ending of a file's dotted name → the
+    whole name, as imports may begin anywhere above it.
     """
 
     constants: Mapping[str, str]
     modules: Mapping[str, str]
     aliases: dict[_Key, _Key] = field(default_factory=dict)
     own: dict[_Key, str] = field(default_factory=dict)
+    guarded: set[_Key] = field(default_factory=set)
     includes: list[_Include] = field(default_factory=list)
     routes: list[tuple[_Key, Route]] = field(default_factory=list)
 
-    def list_prefixes(self, key: _Key, depth: int = 0) -> list[str]:
-        """List the prefixes under which a router answers; its own if nothing is known to include it."""
+    def list_prefixes(self, key: _Key, depth: int = 0) -> list[tuple[str, bool]]:
+        """List the prefixes under which a router answers; its own if nothing is known to include it.
+
+        With each: whether the router, or what includes it, asks who calls.
+        """
         key = self.find_original(key)
-        own = self.own.get(key, "")
+        own, behind = self.own.get(key, ""), key in self.guarded
         includes = [include for include in self.includes if self.find_original(include.child) == key != include.parent]
         if not includes:
-            return [own]
+            return [(own, behind)]
         found = []
         for include in includes if depth < _DEEPEST else ():
             below = include.prefix if include.replaces else make_path(include.prefix, own)
-            found += [make_path(above, below) for above in self.list_prefixes(include.parent, depth + 1)]
+            found += [
+                (make_path(above, below), behind or include.guarded or guarded)
+                for above, guarded in self.list_prefixes(include.parent, depth + 1)
+            ]
         return list(dict.fromkeys(found))
 
     def find_original(self, key: _Key) -> _Key:
@@ -101,9 +113,10 @@ def find_decorated_routes(sources: Sources) -> Iterator[Route]:
         project.aliases.update({_Key(names[file], name): key for name, key in imports.items()})
         _File(project, file, names[file], imports).read(tree)
     for key, route in project.routes:
-        for prefix in project.list_prefixes(key):
+        for prefix, guarded in project.list_prefixes(key):
             path, _, query = route.path.partition("?")
-            yield Route(f"{make_path(prefix, path)}{'?' if query else ''}{query}", route.source, route.guarded)
+            full = f"{make_path(prefix, path)}{'?' if query else ''}{query}"
+            yield Route(full, route.source, route.guarded or guarded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +137,13 @@ class _File:
                 self._read_call(node)
 
     def _read_router(self, name: str, call: ast.Call) -> None:
-        if get_name(call.func).rpartition(".")[2] in _ROUTERS:
+        made = get_name(call.func).rpartition(".")[2]
+        if made in _ROUTERS:
             self.project.own[_Key(self.module, name)] = self._find_prefix(call) or ""
+        if made in {*_ROUTERS, "FastAPI"} and _asks_who_calls(
+            ast.unparse(get_keyword(call, "dependencies") or call.func)
+        ):
+            self.project.guarded.add(_Key(self.module, name))
 
     def _read_decorators(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
         for decorator in node.decorator_list:
@@ -171,7 +189,9 @@ class _File:
             child, prefix = get_name(first), self._find_prefix(call)
         if child:
             replaces = method == "register_blueprint" and prefix is not None
-            include = _Include(self._resolve(owner), self._resolve(child), prefix or "", replaces)
+            needed = get_keyword(call, "dependencies")
+            guarded = needed is not None and _asks_who_calls(ast.unparse(needed))
+            include = _Include(self._resolve(owner), self._resolve(child), prefix or "", replaces, guarded)
             self.project.includes.append(include)
 
     def _resolve(self, name: str) -> _Key:
@@ -202,7 +222,11 @@ def _is_guarded(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> 
     parts = [ast.unparse(decorator) for decorator in node.decorator_list]
     if not isinstance(node, ast.ClassDef):
         parts.append(ast.unparse(node.args))
-    text = " ".join(parts).lower()
+    return _asks_who_calls(" ".join(parts))
+
+
+def _asks_who_calls(text: str) -> bool:
+    text = text.lower()
     return any(guard in text for guard in _GUARDS) and not any(mark in text for mark in _OPTIONAL)
 
 

@@ -9,7 +9,7 @@ from bench_action.init.routes.route import Route, make_path
 from bench_action.init.routes.syntax import get_keyword, get_name, get_text, parse_python, walk
 from bench_action.init.sources import Sources
 
-_ROOT = re.compile(r"""^\s*ROOT_URLCONF\s*[=:]\s*["']([\w.]+)["']""", re.MULTILINE)
+_ROOT = re.compile(r"""^[ \t]*ROOT_URLCONF\s*[=:]\s*["']([\w.]+)["']""", re.MULTILINE)
 _NAMED = re.compile(r"\(\?P<(\w+)>(?:[^()]|\([^()]*\))*\)")
 _GROUP = re.compile(r"\((?:[^()]|\([^()]*\))*\)")
 _SPECIAL = re.compile(r"[\[\]()*+?|^$\\]")

@@ -11,7 +11,9 @@ _OPENING = r'\.(?:Route|Group)\(\s*"(?P<prefix>[^"]*)"\s*,\s*func'
 _WANTED = r'\b(?P<var>\w+)\s*\.\s*(?P<kind>Get|GET|Handle|HandleFunc|HandlerFunc)\(\s*"(?P<path>[^"]*)"(?P<rest>[^\n]*)'
 _GROUP = re.compile(r'\b(\w+)\s*:?=\s*(\w+)(?:\.\w+\([^)"]*\))*\.(?:Group|PathPrefix|Party)\(\s*"([^"]*)"')
 _PASSED = re.compile(r"\b(?:\w+\.)?(\w+)\(\s*(\w+)\b")
-_FUNCTION = re.compile(r"\bfunc\s+(?:\([^)]*\)\s*)?(\w+)\(\s*(\w+)\s+[^)]*?(?:Router|Group|Engine|Echo|App|Mux)\b")
+_FUNCTION = re.compile(
+    r"\bfunc\s+(?:\([^)]{0,200}\)\s*)?(\w+)\(\s*(\w+)\s+[^)]{0,300}?(?:Router|Group|Engine|Echo|App|Mux)\b"
+)
 _GUARD = re.compile(r"auth|jwt|login", re.IGNORECASE)
 _USES_GUARD = r"\b(?P<receiver>\w+)\.Use\([^)\n]*(?:[aA]uth|[jJ][wW][tT]|[lL]ogin|[vV]erif)"
 _PASSED_GROUP = re.compile(r'\b(?:\w+\.)?(\w+)\(\s*(\w+)\.(?:Group|PathPrefix|Party)\(\s*"([^"]*)"')

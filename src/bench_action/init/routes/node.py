@@ -21,23 +21,24 @@ _LISTED = re.compile(rf"\{{\s*path:\s*{_TEXT}\s*,\s*(?:route|router|handler):\s*
 _OBJECT = re.compile(rf"method:\s*[\"'`]GET[\"'`]\s*,\s*(?:url|path):\s*{_TEXT}", re.IGNORECASE)
 _CHAIN_GET = re.compile(rf"\)\s*\.get\(\s*{_TEXT}\s*,")
 _IMPORT = re.compile(
-    r"""(?:\bimport\s+(?:\*\s+as\s+)?([\w$]+)[^;'"\n]*from\s*|(?:\b(?:const|let|var)|,)\s+([\w$]+)\s*=\s*require\(\s*)["']((?:\.|[@~#]/)[^"']*)["']"""
+    r"""(?:\bimport\s+(?:\*\s+as\s+)?([\w$]+)[^;'"\n]{0,1000}from\s*|(?:\b(?:const|let|var)|,)\s+([\w$]+)\s*=\s*require\(\s*)["']((?:\.|[@~#]/)[^"']*)["']"""
 )
 _NAMED_IMPORT = re.compile(
-    r"""\bimport\s*(?:[\w$]+\s*,\s*)?\{([^}]*)\}\s*from\s*["']((?:\.|[@~#]/)[^"']*)["']|"""
-    r"""\{([^{}]*)\}\s*=\s*require\(\s*["'](\.[^"']*)["']"""
+    r"""\bimport\s*(?:[\w$]+\s*,\s*)?\{([^}]{0,2000})\}\s*from\s*["']((?:\.|[@~#]/)[^"']*)["']|"""
+    r"""\{([^{}]{0,2000})\}\s*=\s*require\(\s*["'](\.[^"']*)["']"""
 )
 _MADE = re.compile(r"\b(?:const|let|var)\s+([\w$]+)\s*=\s*(?:await\s+)?([\w$]+)\(")
 _USE = re.compile(
-    rf"(?:\b([\w$]+)\s*)?\.use\(\s*(?:(?:\[\s*)?{_TEXT}(?:[^\]\n]*\])?\s*,)?([^;{{}}]*?)\)\s*(?=[;.\n)]|$)"
+    rf"(?:\b([\w$]+)\s*)?\.use\(\s*(?:(?:\[\s*)?{_TEXT}(?:[^\]\n]*\])?\s*,)?([^;{{}}]{{0,1000}}?)\)\s*(?=[;.\n)]|$)"
 )
+_LONGEST_EXPORT = 2000  # characters of a file that only exports what another one does
 _ONLY_EXPORTS = re.compile(
     r"""\s*(?:["']use strict["'];?\s*)?(?:module\.exports\s*=\s*require\(|export\s*(?:\*|\{[^}]*\})\s*from)\s*"""
     r"""["'](\.[^"']*)["']\s*\)?\s*;?\s*"""
 )
 _EXPORTS = re.compile(r"(?:\bmodule\.exports\s*=|\bexport\s+default)\s*\{([^{}]*)\}")
 _USES_GUARD = re.compile(r"\b([\w$]+)\.use\(\s*([\w$.]+(?:\([^()]*\))?)\s*\)")
-_REGISTER = re.compile(rf"""\.register\(\s*([^;]*?),\s*\{{[^}}]*\bprefix:\s*{_TEXT}""")
+_REGISTER = re.compile(rf"""\.register\(\s*([^;]{{0,1000}}?),\s*\{{[^}}]*\bprefix:\s*{_TEXT}""")
 _ASSIGNED = re.compile(
     r"\b(?:const|let|var)\s+([\w$]+)\s*(?::[^=]+)?=\s*"
     r"(?:express\.Router|Router|new Router|require\([\"']express[\"']\)\.Router)\("
@@ -45,10 +46,13 @@ _ASSIGNED = re.compile(
 _REQUIRED = re.compile(r"""require\(\s*["'](\.[^"']*)["']""")
 _CONTROLLER = re.compile(rf"@Controller\(\s*(?:\{{[^}}]*path:\s*)?(?:{_TEXT})?")
 _NEST_GET = re.compile(rf"@Get\(\s*(?:{_TEXT})?\s*\)")
+_PUBLIC = re.compile(r"@(?:(?:Is)?Public|SkipAuth|NoAuth|AllowAnonymous|Unprotected|AllowUnauthorized)\w*\b")
+_NEST_QUERY = re.compile(rf"@Query\(\s*{_TEXT}([^)]*\)\s*\w+\s*\??[^,)]*)")
+_OPTIONAL = re.compile(r"\?\s*:|=|optional|DefaultValue|undefined")
 _GUARDED = re.compile(
     r"@(?:UseGuards(?!\(\s*Throttler)|HasPermissions?|Permissions?|Roles?|Auth|ApiBearerAuth|RequiresScope)\b"
 )
-_GLOBAL_GUARD = re.compile(r"APP_GUARD[^}]*[aA]uth|useGlobalGuards\([^;]*[aA]uth")
+_GLOBAL_GUARD = re.compile(r"APP_GUARD[^}]{0,300}[aA]uth|useGlobalGuards\([^;]{0,300}[aA]uth")
 _GUARD = re.compile(
     r"auth\.required|requireAuth|isAuth|authenticate|ensureLogged|verifyToken|authMiddleware|passport\.authenticate|"
     r"\b(?:auth|protect(?:ed)?|authori[sz]e\w*|ensureAuth\w*|verifyJWT|verifyAuth\w*|verifyUser|checkAuth\w*|isLoggedIn|"
@@ -57,7 +61,7 @@ _GUARD = re.compile(
 )
 # clients of other servers, whose `get` is no route
 _CLIENT = r"(?:axios|ky|got|wretch|ofetch|\$fetch|supertest|request|superagent|needle|Http|HttpClient)\b"
-_EXPORTS_GET = re.compile(r"\bexport\b[^;\n]*\bGET\b|\bexport\s+\*")
+_EXPORTS_GET = re.compile(r"\bexport\b[^;\n]{0,300}\bGET\b|\bexport\s+\*")
 _SERVERS = re.compile(r'"(?:express|fastify|koa|hono|@nestjs/core|@hapi/hapi|restify)"\s*:')
 _DEEPEST = 6
 
@@ -230,7 +234,8 @@ def _find_file(sources: Sources, file: str, path: str, depth: int = 0) -> str:
         *(f"{base}/index{suffix}" for suffix in _SUFFIXES),
     ]
     found = next((name for name in candidates if name in sources.names), "")
-    other = _ONLY_EXPORTS.fullmatch(drop_comments(sources.read(found))) if found and depth < _DEEPEST else None
+    text = sources.read(found) if found and depth < _DEEPEST else ""
+    other = _ONLY_EXPORTS.fullmatch(drop_comments(text)) if 0 < len(text) < _LONGEST_EXPORT else None
     return _find_file(sources, found, other[1], depth + 1) if other is not None else found
 
 
@@ -245,7 +250,7 @@ def _find_nest_routes(sources: Sources) -> Iterator[Route]:
         behind_all = public_all = False
         for match in re.finditer(f"{_CONTROLLER.pattern}|{_NEST_GET.pattern}", text):
             around = _find_decorators(text, match.start(), match.end())
-            behind, public = _GUARDED.search(around) is not None, "@Public" in around
+            behind, public = _GUARDED.search(around) is not None, _PUBLIC.search(around) is not None
             if match[0].startswith("@Controller"):
                 base, options = match[1] or "", text[match.start() : match.start() + 200].partition(")")[0]
                 found = re.search(rf"version:\s*\[?\s*{_TEXT}", options)
@@ -255,7 +260,16 @@ def _find_nest_routes(sources: Sources) -> Iterator[Route]:
             else:
                 path = make_path(base, match[2] or "")
                 full = make_path("" if path.strip("/") in unprefixed else prefix, own, path)
-                yield Route(full, file, behind or ((behind_all or guarded) and not (public or public_all)))
+                behind = behind or ((behind_all or guarded) and not (public or public_all))
+                yield Route(full + _find_nest_query(text, match.end()), file, behind)
+
+
+def _find_nest_query(text: str, at: int) -> str:
+    """Find the parameters of the query that a method cannot do without: `?name={name}`."""
+    end = re.compile(r"\)\s*(?::[^{};]*)?\{").search(text, at)
+    parameters = text[at : end.start() if end else at]
+    needed = [match[1] for match in _NEST_QUERY.finditer(parameters) if not _OPTIONAL.search(match[2])]
+    return f"?{'&'.join(f'{name}={{{name}}}' for name in needed)}" if needed else ""
 
 
 def _find_decorators(text: str, start: int, end: int) -> str:

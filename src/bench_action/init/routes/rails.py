@@ -12,10 +12,10 @@ _WORD = r"""(?::(\w+)|["']([^"']*)["'])"""
 _CALL = re.compile(rf"^(namespace|scope|resources|resource|get|root|match)\b[ (]*(?:{_WORD})?")
 _MORE = re.compile(rf",\s*{_WORD}(?!\s*=>)(?=\s*(?:,|do\b|$|\)))")
 _OPTION = r"\b{}:\s*(?:\[([^\]]*)\]|%i\[([^\]]*)\]|:(\w+)|[\"']([^\"']*)[\"'])"
-_LISTED = re.compile(r"\[[^\]]*\]")
+_LISTED = re.compile(r"\[[^\]]{0,1000}\]")
 _OPENS = re.compile(r"\bdo\b\s*(?:\|[^|]*\|)?\s*$")
 _BLOCK = re.compile(r"^(?:if|unless|case|begin|while|def)\b")
-_SINATRA = re.compile(r"""^\s*get[ (]+["']([^"']+)["'].*\bdo\b""", re.MULTILINE)
+_SINATRA = re.compile(r"""^[ \t]*get[ (]+["']([^"']+)["'].*\bdo\b""", re.MULTILINE)
 _COMMENT = re.compile(r"(?:^|\s)#(?!\{).*$")
 
 

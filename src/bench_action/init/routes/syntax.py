@@ -6,7 +6,9 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_COMMENTS = re.compile(r'("(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|`(?:\\.|[^`\\])*`)|//[^\n]*|/\*.*?\*/', re.DOTALL)
+_COMMENTS = re.compile(
+    r'("(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|`(?:\\.|[^`\\])*`)|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL
+)
 _LONGEST = 10_000  # characters of a statement
 _OTHERS = r""""(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[{}]"""
 

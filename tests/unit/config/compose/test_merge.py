@@ -33,6 +33,32 @@ def test_merge__builds_what_else_runs_the_image_that_a_variant_builds(tmp_path: 
     assert config.services["other"].image == "team/other"
 
 
+def test_merge__adds_a_mounted_folder_to_what_is_built_instead_of_an_image(tmp_path: Path) -> None:
+    """Hidden, the image's own packages would be missing."""
+    (tmp_path / "Dockerfile").write_text("FROM node", encoding="utf-8")
+    mount = (
+        f"volumes: [{{type: bind, source: {tmp_path}, target: /app}}, {{type: volume, source: a, target: /app/tmp}}]"
+    )
+    services = f"""
+      web: {{image: team/web, ports: ["3000:3000"], {mount}}}
+      worker: {{image: team/web, command: [work], {mount}}}
+      other: {{image: team/other, {mount}}}
+    """
+    config = configure(tmp_path, services, "variants: {web: {build: .}}\nservices: {other: {}}")
+    for container in (config.variants["web"], config.services["worker"]):
+        assert container.volumes == ["/app/tmp"]
+    assert config.services["other"].volumes == ["/app", "/app/tmp"]
+
+
+def test_merge__keeps_an_image_that_another_variant_measures(tmp_path: Path) -> None:
+    services = """
+      app: {image: team/web, ports: ["3000:3000"]}
+      worker: {image: team/web, command: [work]}
+    """
+    bench = "variants: {old: {service: app}, new: {service: app, build: .}}"
+    assert configure(tmp_path, services, bench).services["worker"].image == "team/web"
+
+
 def test_merge__goes_into_mappings_and_replaces_the_rest(tmp_path: Path, services: str) -> None:
     bench = """
       variants: {web: {env: ["DEBUG=0"], port: 9000, build: {args: {B: 3}}, ready: {path: /up}}}

@@ -284,3 +284,35 @@ def test_an_application__that_speaks_no_http_is_measured_through_its_web_server(
     assert list(config.variants) == [measured]
     assert ("app" in config.services) == (measured == "nginx")
     assert measured == "app" or not config.services["app"].worker
+
+
+@pytest.mark.parametrize(
+    ("service", "dockerfile", "port"),
+    [
+        ('ports: ["3000:3000", "4000:4000"]', "FROM x\nEXPOSE 4000\n", 4000),  # papercups
+        ('ports: ["3000:3000", "9229:9229"]', "FROM x\nEXPOSE 9229\n", 3000),
+        ('ports: ["80:80", "443:443"]', "FROM x\nEXPOSE 443\n", 80),
+        ('ports: ["3000:3000", "4000:4000"], environment: {PORT: "3000"}', "FROM x\nEXPOSE 4000\n", 3000),
+        ('ports: ["3000:3000", "4000:4000"]', "FROM x\nEXPOSE 3000 4000\n", 3000),
+    ],
+)
+def test_port__of_several_is_the_one_that_the_dockerfile_exposes(
+    tmp_path: Path, service: str, dockerfile: str, port: int
+) -> None:
+    services = f"web: {{build: {{context: {add_context(tmp_path, 'web', dockerfile)}}}, {service}}}"
+    assert configure(tmp_path, services).variants["web"].port == port
+
+
+def test_a_database_that_is_built__is_measured_only_if_it_is_all_there_is(tmp_path: Path) -> None:
+    database = add_context(tmp_path, "db", "FROM elasticsearch:9\n")
+    alone = f"search: {{build: {{context: {database}}}, ports: ['9200:9200']}}"
+    assert list(configure(tmp_path, alone).variants) == ["search"]
+    with pytest.raises(InputError, match="does not say what to measure"):
+        configure(tmp_path, f"{alone}\napp: {{image: team/app, ports: ['80:80']}}")
+
+
+def test_a_service__called_like_a_tool_is_measured_if_there_is_no_other(tmp_path: Path) -> None:
+    mail = f"mailpit: {{build: {{context: {add_context(tmp_path, 'mail')}}}, ports: ['8025:8025']}}"
+    assert list(configure(tmp_path, mail).variants) == ["mailpit"]
+    web = f"web: {{build: {{context: {add_context(tmp_path, 'web')}}}, ports: ['80:80']}}"
+    assert list(configure(tmp_path, f"{mail}\n{web}").variants) == ["web"]
