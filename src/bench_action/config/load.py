@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from bench_action.config.compose.find import find_compose_file
-from bench_action.config.compose.merge import find_rebuilt, find_choice, merge
+from bench_action.config.compose.merge import find_choice, find_rebuilt, merge
 from bench_action.config.compose.read import ComposeReading, convert_project, read_compose_project
 from bench_action.config.compose.roles import NothingBuiltError
 from bench_action.config.documents import Loader, check_document, describe_yaml_error, shorten

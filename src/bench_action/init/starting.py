@@ -28,6 +28,7 @@ _MOST_PACKAGES = 10
 _PACKAGE_MANAGER = re.compile(r"\b(?:npm|yarn|pnpm|bun)\b")
 _RUNNER = re.compile(r"\b((?:uv|poetry|pipenv|pdm|hatch|rye) run)\b")
 _PYTHON_TOOLS = frozenset({"python", "alembic", "flask"})
+_COMMENT_LINE = re.compile(r"^[ \t]*(?:#|//).*$", re.MULTILINE)
 _CASE = re.compile(r"""\bcase\s+["']?\$\{?1[^\n]*\n(.{0,20000}?)^[ \t]*esac\b""", re.DOTALL | re.MULTILINE)
 # of the entrypoint that Rails generates: only for the command `./bin/rails server`
 _IF_SERVER = re.compile(r"""^[ \t]*if \[ "\$\{@: -2:1\}" ==.{0,2000}?^[ \t]*fi\b""", re.DOTALL | re.MULTILINE)
@@ -244,6 +245,7 @@ def _find_migrating(application: Application) -> str:
 
 def _keep_what_runs(text: str, words: Sequence[str]) -> str:
     """Keep what a script does for a command: of `case "$1"`, its own branch; of functions, those that are called."""
+    text = _COMMENT_LINE.sub("", text)
     functions = {match[1]: match[2] for match in _FUNCTION.finditer(text)}
     kept = _FUNCTION.sub("", text)
     for case in _CASE.finditer(kept):

@@ -701,6 +701,7 @@ def test_settings__of_a_database_that_nothing_sets(draft: Make) -> None:
 def test_setup__of_the_entrypoint_that_rails_generates(draft: Make, command: list[str], made: bool) -> None:
     """It makes the tables only for its own command."""
     entrypoint = """#!/bin/bash -e
+# If running the rails server then create or migrate existing database
 if [ "${@: -2:1}" == "./bin/rails" ] && [ "${@: -1:1}" == "server" ]; then
   ./bin/rails db:prepare
 fi
