@@ -107,7 +107,7 @@ def _summarise(draft: Draft) -> str:
     built = (
         f"service {draft.variant} of {draft.compose[0]}"
         if draft.build is None
-        else f"the Dockerfile in {draft.build[0]}"
+        else f"the Dockerfile in {draft.build.context}"
     )
     framework = f"{draft.framework}, " if draft.framework != "unknown" else ""
     found = plural(len(draft.profiles), "profile")

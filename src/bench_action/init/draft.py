@@ -8,7 +8,7 @@ from posixpath import normpath
 
 from bench_action.git.worktree import WorkTree
 from bench_action.init.application import Application, find_application, find_place
-from bench_action.init.builds import DOCKERFILES
+from bench_action.init.builds import DOCKERFILES, Build
 from bench_action.init.compose import INITIAL_DATA
 from bench_action.init.envfiles import find_example, is_loaded, read_variables
 from bench_action.init.frameworks import Framework, find_framework, read_manifests
@@ -33,11 +33,9 @@ class Draft:
 
     `compose`: its files; none without one. `compose_env`: variables that they need and that nothing sets.
     `env_files`: those that it needs, and the examples to copy them from; `lost_files`: those that have no example, and
-    the variables that the code reads. `build`: context, Dockerfile and stage, unless
-    the compose file says it. `missing`: what the image copies that is not in the repository; `arguments`: those of its
-    Dockerfile that have no default. `port`: None if the compose file says it. `services`: kind → image, and why,
-    without a compose file; `elsewhere`: kinds that an application needs and that must be described by hand; `known`:
-    whether there are packages that say what it needs. `profiles` are measured; `others` are only listed.
+    the variables that the code reads. `build`: None if the compose file says it, as `port`. `services`: kind → image,
+    and why, without a compose file; `elsewhere`: kinds that an application needs and that must be described by hand;
+    `known`: whether there are packages that say what it needs. `profiles` are measured; `others` are only listed.
     `seed`: a file of test data; `loaded`: one that a database loads itself. `counts_queries`: whether there is a
     PostgreSQL, whose queries are counted and which can be seeded. `compiler`: the runtime that compiles it while it
     runs, and so needs a long warm-up; empty if it has none.
@@ -52,9 +50,7 @@ class Draft:
     lost_files: Sequence[tuple[str, Sequence[str]]]
     variant: str
     note: str
-    build: tuple[str, str, str] | None
-    missing: Sequence[str]
-    arguments: Sequence[str]
+    build: Build | None
     port: Guess | None
     ready: Guess | None
     headers: Headers
@@ -95,9 +91,7 @@ def make_draft(start: Path) -> Draft:
         env_files=env_files,
         variant=_name_variant(application),
         note=application.note,
-        build=(build.context, build.dockerfile, build.target) if application.builds else None,
-        missing=build.missing if application.builds else (),
-        arguments=build.parsed.arguments if application.builds else (),
+        build=build if application.builds else None,
         port=find_port(application, framework),
         ready=find_ready(application, framework, routes, profiles),
         headers=_find_headers(application, framework, env_files, settings),

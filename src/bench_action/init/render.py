@@ -10,6 +10,7 @@ import yaml
 from jinja2 import PackageLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
+from bench_action.init.builds import Build
 from bench_action.init.draft import Draft, name_profiles
 from bench_action.init.routes.route import Route
 from bench_action.init.runtimes import WARMUP_S
@@ -35,7 +36,7 @@ def render_configuration(draft: Draft) -> str:
         .get_template("bench.yml.j2")
         .render(
             draft=draft,
-            build=_describe_build(draft),
+            build=_describe_build(draft.build),
             compose=_describe_compose(draft) if draft.compose else "",
             ready=_describe_ready(draft),
             unset=[setting.name for setting in draft.compose_env if not setting.active],
@@ -135,8 +136,9 @@ def _describe_compose(draft: Draft) -> object:
     return {"file": files, **others} if others else files
 
 
-def _describe_build(draft: Draft) -> object:
-    context, dockerfile, target = draft.build or (".", "Dockerfile", "")
-    others = {"dockerfile": dockerfile} if dockerfile != "Dockerfile" else {}
-    others |= {"target": target} if target else {}
-    return {"context": context, **others} if others else context
+def _describe_build(build: Build | None) -> object:
+    if build is None:
+        return ""
+    others = {"dockerfile": build.dockerfile} if build.dockerfile != "Dockerfile" else {}
+    others |= {"target": build.target} if build.target else {}
+    return {"context": build.context, **others} if others else build.context

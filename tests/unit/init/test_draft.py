@@ -173,7 +173,9 @@ def test_configuration__with_a_compose_file(repository: Repository) -> None:
 def test_configuration__a_compose_file_for_developers(repository: Repository) -> None:
     """As cookiecutter-django has it, with its Dockerfile in `compose/local/django`."""
     dockerfile = {"compose/local/django/Dockerfile": "FROM python:3.13\nWORKDIR /app\nCOPY . .\n"}
-    assert make_draft(repository(dockerfile)).build == (".", "compose/local/django/Dockerfile", "")
+    made = make_draft(repository(dockerfile)).build
+    assert made is not None
+    assert (made.context, made.dockerfile) == (".", "compose/local/django/Dockerfile")
     build = "{context: ., dockerfile: ./compose/local/django/Dockerfile}"
     compose = f"services: {{django: {{build: {build}, ports: ['8000:8000']}}}}"
     assert make_draft(repository({"docker-compose.local.yml": compose})).compose == ["docker-compose.local.yml"]
@@ -188,7 +190,8 @@ def test_configuration__a_compose_file_that_only_has_services(repository: Reposi
         "config/routes.rb": "Rails.application.routes.draw do\n  root 'x#y'\nend\n",
     }
     draft = make_draft(repository(files))
-    assert (draft.compose, draft.build) == (["compose.yaml"], (".", "Dockerfile", ""))
+    assert draft.build is not None
+    assert (draft.compose, draft.build.context, draft.build.dockerfile) == (["compose.yaml"], ".", "Dockerfile")
     assert draft.port is not None
     assert draft.port.value == "3000"
     settings = {setting.name: setting.value for setting in draft.settings if setting.name != "SECRET_KEY_BASE"}

@@ -113,7 +113,8 @@ def _compose(**services: object) -> str:
 def test_build__of_the_dockerfile_that_is_the_application_s(draft: Make, files: dict[str, str], build: object) -> None:
     made = draft(files)
     assert _configure(made)["variants"]["web"]["build"] == build
-    assert not made.missing
+    assert made.build is not None
+    assert not made.build.missing
 
 
 @pytest.mark.parametrize("is_there", [False, True])
@@ -122,8 +123,9 @@ def test_build__copies_what_is_not_under_git(draft: Make, is_there: bool) -> Non
     if is_there:
         files |= {"target/shop-1.jar": "", ".gitignore": "target/"}
     made = draft(files)
-    assert is_there or list(made.missing) == ["target/shop-*.jar"]
-    if made.missing:
+    assert made.build is not None
+    assert is_there or list(made.build.missing) == ["target/shop-*.jar"]
+    if made.build.missing:
         assert "# its image copies target/shop-*.jar, which is not under git: build it" in render_configuration(made)
 
 
@@ -319,7 +321,8 @@ def test_compose__with_odd_values_raises_nothing_else(draft: Make, tmp_path: Pat
 def test_comments__contain_no_line_of_a_repository(draft: Make, name: str) -> None:
     made = draft({"Dockerfile": f"FROM x\nCOPY [{json.dumps(name)}, '.']\n".replace("'", '"')})
     text = render_configuration(made)
-    assert made.missing
+    assert made.build is not None
+    assert made.build.missing
     assert text.encode()
     assert "setup" not in yaml.safe_load(text)["variants"]["web"]
 
