@@ -1,0 +1,186 @@
+"""Which variables `bench-action init` sets, and which files of variables it asks for."""
+
+import base64
+
+import pytest
+import yaml
+from tests.unit.init.drafts import Make, configure, write_compose
+
+from bench_action.init.render import render_configuration, render_workflow
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize(
+    "example", [".env.example", "env-example-relational", ".env.dist", "env.sample", ".env.local.example"]
+)
+def test_env_file__that_only_variables_of_the_compose_file_need(draft: Make, example: str) -> None:
+    files = {
+        "compose.yml": "services: {api: {build: ., ports: ['${APP_PORT}:${APP_PORT}']}, db: {image: 'x:${TAG:-1}'}}",
+        "Dockerfile": "FROM node",
+        example: "APP_PORT=3100\n",
+        "env-example-document": "OTHER=1\n",
+    }
+    made = draft(files)
+    assert list(made.env_files) == [(".env", example)]
+    assert made.port is None
+    workflow = yaml.safe_load(render_workflow("bench.yml", made, made.env_files))
+    assert [step["run"] for step in workflow["jobs"]["benchmark"]["steps"] if "run" in step] == [
+        f"test -e .env || cp -- {example} .env"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("manifest", "ignored", "needed"),
+    [
+        ('{"dependencies": {"dotenv": "1"}}', "node_modules\n", True),
+        ('{"dependencies": {"dotenv": "1"}}', ".env\n", False),
+        ("{}", "", False),
+    ],
+)
+def test_env_file__that_the_application_reads_itself(draft: Make, manifest: str, ignored: str, needed: bool) -> None:
+    files = {
+        "compose.yml": write_compose(api={"build": ".", "ports": ["80:80"]}),
+        "Dockerfile": "FROM node\nCOPY . .",
+        "package.json": manifest,
+        ".dockerignore": ignored,
+        ".env.example": "JWT_SECRET=x\n",
+    }
+    assert list(draft(files).env_files) == ([(".env", ".env.example")] if needed else [])
+
+
+def test_secrets__that_nothing_sets_have_stand_ins(draft: Make) -> None:
+    """As in Checkmate, wakapi, formbricks, rallly and BookStack."""
+    compose = """
+services:
+  app:
+    build: .
+    ports: ["80:80"]
+    env_file: .env
+    environment:
+      ENCRYPTION_KEY:
+      JWT_SECRET: ${JWT_SECRET:?set it}
+      SMTP_HOST: ${SMTP_HOST}
+      OTHER: ${OTHER:-x}
+secrets:
+  salt: {environment: WAKAPI_PASSWORD_SALT}
+"""
+    files = {"compose.yml": compose, "Dockerfile": "FROM x", ".env.example": "SECRET_PASSWORD=\nNAME=\nSALT=given\n"}
+    made = draft(files)
+    data = configure(made)
+    value = "benchmark-benchmark-benchmark-benchmark"
+    assert data["compose"] == {"file": "compose.yml", "env": {"JWT_SECRET": value, "WAKAPI_PASSWORD_SALT": value}}
+    assert data["variants"]["app"]["env"] == {"ENCRYPTION_KEY": value, "SECRET_PASSWORD": value}
+    assert "# It uses variables that nothing sets; give them values: compose: {file: …, env: {SMTP_HOST: …}}" in (
+        render_configuration(made)
+    )
+
+
+def test_secrets__of_laravel_have_the_length_that_it_needs(draft: Make) -> None:
+    files = {
+        "compose.yml": write_compose(app={"build": ".", "ports": [80], "env_file": ".env"}),
+        "Dockerfile": "FROM php:8.4-apache",
+        "composer.json": '{"require": {"laravel/framework": "^12"}}',
+        ".env.example": "APP_KEY=SomeRandomString\n",
+    }
+    assert configure(draft(files))["variants"]["app"]["env"]["APP_KEY"].startswith("base64:")
+
+
+def test_env_file__is_complete(draft: Make) -> None:
+    compose = "services: {api: {build: ., ports: ['${PORT}:80']}}"
+    made = draft({"compose.yml": compose, "Dockerfile": "FROM x", ".env": "PORT=1", ".env.example": "PORT=1"})
+    assert list(made.env_files) == []
+
+
+def test_settings__name_only_services_that_there_are(draft: Make) -> None:
+    """As in dani-garcia/vaultwarden, whose tests read the variables of MySQL and MariaDB too."""
+    files = {"Cargo.toml": 'diesel = { features = ["mysql", "postgres"] }', "x.rs": 'env("MYSQL_HOST") env("DB_HOST")'}
+    assert configure(draft({"Dockerfile": "FROM x\nCOPY . .", **files}))["variants"]["web"]["env"] == {
+        "DB_HOST": "{postgres.host}"
+    }
+
+
+def test_settings__keep_a_url_that_another_variable_would_hide(draft: Make) -> None:
+    code = 'a = os.environ["CELERY_BROKER_URL"]\nb = os.environ["REDIS_URL"]\nc = os.environ["DATABASE_URL"]'
+    data = configure(draft({"Dockerfile": "FROM python", "requirements.txt": "flask\nredis\npsycopg", "x.py": code}))
+    assert data["variants"]["web"]["env"] == {"CELERY_BROKER_URL": "{redis.url}", "REDIS_URL": "{redis.url}"}
+
+
+def test_settings__of_mysql_and_laravel(draft: Make) -> None:
+    """As monica has it: its services are in a compose file that builds nothing which is in the repository."""
+    files = {
+        "compose.yml": write_compose(mysql={"image": "mysql:8"}),
+        "Dockerfile": "FROM php:8.4-apache\nCOPY . .",
+        "composer.json": '{"require": {"laravel/framework": "^12", "ext-pdo_mysql": "*"}}',
+        "config/app.php": "env('APP_KEY'); env('DB_HOST'); env('DB_CONNECTION', 'sqlite'); env('SLACK_SECRET');",
+        "package.json": '{"dependencies": {"mysql2": "1"}}',
+    }
+    variant = configure(draft(files))["variants"]["web"]
+    assert variant["port"] == 80
+    assert {name: variant["env"][name] for name in ("DB_HOST", "DB_CONNECTION")} == {
+        "DB_HOST": "{mysql.host}",
+        "DB_CONNECTION": "mysql",
+    }
+    assert len(base64.b64decode(variant["env"]["APP_KEY"].removeprefix("base64:"))) == 32
+    assert "SLACK_SECRET" not in variant["env"]
+
+
+def test_env_file__that_nothing_says_what_is_in_it(draft: Make) -> None:
+    """As in most repositories of teams: `.env` is not under git, and has no example."""
+    files = {
+        "compose.yml": write_compose(api={"build": ".", "ports": [80], "env_file": [".env"]}, db={"image": "postgres"}),
+        "Dockerfile": "FROM python",
+        "requirements.txt": "flask\npsycopg\n",
+        "app.py": 'a = os.environ["DB_HOST"]\nb = os.environ.get("OTHER", "x")',
+    }
+    made = draft(files)
+    text = render_configuration(made)
+    assert "# .env is needed and not under git: write it in a step of the workflow. The code needs DB_HOST" in text
+    assert "# .env is needed and not under git: write it here, such as" in render_workflow("bench.yml", made)
+    assert yaml.safe_load(render_workflow("bench.yml", made))
+
+
+def test_env_file__whose_example_means_this_machine(draft: Make) -> None:
+    """In a container, `localhost` is the container itself."""
+    example = (
+        "POSTGRES_HOST=localhost\nREDIS_URL=redis://127.0.0.1:6379/0\nSITE=http://localhost:3000\nMAIL=localhost.x\n"
+    )
+    files = {
+        "compose.yml": write_compose(
+            api={
+                "build": ".",
+                "ports": [80],
+                "env_file": [".env"],
+                "environment": {"MONGO_URL": "mongodb://localhost/x"},
+            },
+            db={"image": "postgis/postgis"},
+            cache={"image": "redis"},
+            docs={"image": "mongo:7"},
+        ),
+        "Dockerfile": "FROM python",
+        ".env.example": example,
+    }
+    assert configure(draft(files))["variants"]["api"]["env"] == {
+        "POSTGRES_HOST": "db",
+        "REDIS_URL": "redis://cache:6379/0",
+        "MONGO_URL": "mongodb://docs/x",
+    }
+
+
+def test_settings__of_a_database_that_nothing_sets(draft: Make) -> None:
+    """As in 10-highthon/server: Prisma requires DATABASE_URL, and the compose file sets nothing."""
+    files = {
+        "compose.yml": write_compose(api={"build": ".", "ports": [80]}, db={"image": "postgres"}),
+        "Dockerfile": "FROM node",
+        "package.json": '{"dependencies": {"prisma": "6"}}',
+        "prisma/schema.prisma": 'datasource db {\n provider = "postgresql"\n url = env("DATABASE_URL")\n}',
+    }
+    variant = configure(draft(files))["variants"]["api"]
+    assert variant["env"] == {"DATABASE_URL": "{db.url}"}
+    assert variant["setup"] == ["npx", "prisma", "db", "push"]
+    files |= {"prisma/migrations/1/migration.sql": ""}
+    assert configure(draft(files))["variants"]["api"]["setup"] == ["npx", "prisma", "migrate", "deploy"]
+    files["compose.yml"] = write_compose(
+        api={"build": ".", "ports": [80], "environment": {"DATABASE_URL": "x"}}, db={"image": "postgres"}
+    )
+    assert "env" not in configure(draft(files))["variants"]["api"]

@@ -1,0 +1,89 @@
+"""What is odd, hostile or huge in a repository ends `bench-action init` with nothing but an InputError."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.unit.init.drafts import Make, write_compose
+
+from bench_action.init.render import render_configuration
+from bench_action.model.errors import InputError
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        "labels: 5",
+        "ports: [80], env_file: /",
+        f"ports: [80], env_file: {'x' * 300}",
+        "ports: [80], volumes: ['./loop:/x']",
+        f"ports: [80], volumes: ['./{'y' * 300}:/x']",
+        "ports: [80], volumes: ['../../../../etc:/x']",
+        "environment: 3, ports: 4",
+    ],
+)
+def test_compose__with_odd_values_raises_nothing_else(draft: Make, tmp_path: Path, service: str) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    compose = f"services: {{web: {{build: ., {service}}}, nginx: {{image: nginx, {service}}}}}"
+    with suppress(InputError):
+        assert render_configuration(draft({"compose.yml": compose, "Dockerfile": "FROM php:8-fpm"}))
+
+
+@pytest.mark.parametrize("name", ["x\u2028    setup: [evil]\u2028    #", "\ud800", "x\x85    setup: [evil]"])
+def test_comments__contain_no_line_of_a_repository(draft: Make, name: str) -> None:
+    made = draft({"Dockerfile": f"FROM x\nCOPY [{json.dumps(name)}, '.']\n".replace("'", '"')})
+    text = render_configuration(made)
+    assert made.build is not None
+    assert made.build.missing
+    assert text.encode()
+    assert "setup" not in yaml.safe_load(text)["variants"]["web"]
+
+
+def test_files__outside_of_the_repository_are_not_read(draft: Make, tmp_path: Path) -> None:
+    outside = tmp_path.parent / f"{tmp_path.name}-outside"
+    outside.mkdir()
+    (outside / "env").write_text("ALLOWED_HOSTS=secret.example", encoding="utf-8")
+    (outside / "ci.yml").write_text("    image: postgres:9-secret\n", encoding="utf-8")
+    (tmp_path / ".env").symlink_to(outside / "env")
+    (tmp_path / ".github").mkdir()
+    (tmp_path / ".github" / "workflows").symlink_to(outside)
+    files = {
+        "manage.py": 'setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")',
+        "shop/settings.py": 'ALLOWED_HOSTS = os.environ["ALLOWED_HOSTS"].split()',
+        "requirements.txt": "django\npsycopg\n",
+        "Dockerfile": "FROM python\nCOPY . .",
+    }
+    assert "secret" not in render_configuration(draft(files)).replace("not a secret", "")
+    compose = write_compose(web={"build": ".", "ports": [80], "env_file": ".env"})
+    assert "secret" not in render_configuration(draft({**files, "compose.yml": compose}))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Dockerfile", "FROM x\nENV A=xxxxxxxxxx\n" + "ENV A=$A$A\n" * 60),
+        ("Dockerfile", "FROM x\nCOPY */*/*/*/*/*/*/*/*/*/x .\n"),
+        ("a/Security.java", 'SecurityFilterChain requestMatchers("' + "/**" * 40 + '/z").permitAll()'),
+        ("a/Security.java", 'SecurityFilterChain requestMatchers("' + "/**/a" * 40 + '/z").permitAll()'),
+        ("docker-entrypoint.sh", 'case "$1" in\n' * 4000),
+        ("app/controllers/application_controller.rb", "\n" * 60_000),
+        (".github/workflows/ci.yml", "\n" * 60_000),
+        ("schema.prisma", "datasource " * 20_000),
+        ("routes/web.php", "<?php\n" + "Route::get('/x', [X::class, 'y'])\n" * 4000),
+    ],
+)
+def test_files__that_would_take_long_do_not(draft: Make, tmp_path: Path, name: str, text: str) -> None:
+    """Each took minutes, or all memory. The suite limits the time of each test."""
+    for number in range(12):
+        (tmp_path / f"link{number}").symlink_to(".")
+    files = {
+        "Dockerfile": 'FROM x\nENTRYPOINT ["/docker-entrypoint.sh"]\nCOPY . .',
+        "pom.xml": "spring-boot",
+        "A.java": '@GetMapping("/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a") String x() {}',
+        "config/routes.rb": "resources :items\n",
+    }
+    assert render_configuration(draft({**files, name: text}))
