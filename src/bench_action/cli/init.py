@@ -57,7 +57,12 @@ def prepare(folder: Path) -> Initial:
     configuration = draft.folder / CONFIGURATION
     files = {
         configuration: render_configuration(draft),
-        top / _WORKFLOW: render_workflow(configuration.relative_to(top).as_posix(), draft, _name_env_files(draft, top)),
+        top / _WORKFLOW: render_workflow(
+            configuration.relative_to(top).as_posix(),
+            draft,
+            _name_env_files(draft, top),
+            _name_lost_files(draft, top),
+        ),
     }
     return Initial(top, draft, files)
 
@@ -65,6 +70,10 @@ def prepare(folder: Path) -> Initial:
 def _name_env_files(draft: Draft, top: Path) -> list[tuple[str, str]]:
     place = draft.folder.relative_to(top)
     return [((place / file).as_posix(), (place / example).as_posix()) for file, example in draft.env_files]
+
+
+def _name_lost_files(draft: Draft, top: Path) -> list[str]:
+    return [(draft.folder.relative_to(top) / file).as_posix() for file, _ in draft.lost_files]
 
 
 def describe(initial: Initial, written: Sequence[Path]) -> list[str]:
@@ -87,7 +96,11 @@ def describe(initial: Initial, written: Sequence[Path]) -> list[str]:
             for file, example in _name_env_files(initial.draft, initial.top)
             if not (initial.top / file).exists()
         ),
-        *(f"First: write {file}, which is not under git" for file, _ in initial.draft.lost_files),
+        *(
+            f"First: create {file}, which is not under git"
+            for file in _name_lost_files(initial.draft, initial.top)
+            if not (initial.top / file).exists()
+        ),
         f"Read {config} and correct what is wrong. Then:",
         f"  bench-action check{argument} --up",
         "      start the stack once, and try each request",

@@ -138,8 +138,8 @@ def _explain_page(attempt: TriedRequest, tryout: Tryout) -> Iterator[str]:
     same = (unknown.status, unknown.body) == (attempt.reply.status, attempt.reply.body)
     if same and 200 <= unknown.status < 300 and unknown.body:
         yield (
-            f"{_name_with_subject(attempt)} answers as any path does that does not exist ({NO_PATH}), such as the one "
-            "page of an application for browsers. Choose a path that the service itself answers, such as one of its API"
+            f"{_name_with_subject(attempt)} gets the same reply as a path that does not exist ({NO_PATH}), such as the "
+            "one page of an application for browsers. Choose a path that the server itself handles, such as one of its API"
         )
 
 

@@ -272,7 +272,10 @@ def _find_compose(file: Path, place: ConfigPlace) -> Compose | None:
 
 def _list_notes(file: Path, data: Mapping[str, Any], reading: ComposeReading) -> list[str]:
     notes = [f"{reading.file}: {note}" for note in reading.notes]
-    notes += [f"{reading.file}: {name} is built like the variant" for name in find_rebuilt(data, reading)]
+    notes += [
+        f"{reading.file}: {name} has the image that a variant builds, so it is built too"
+        for name in find_rebuilt(data, reading)
+    ]
     if data.get("profiles"):
         return notes
     what = f"GET {reading.health_path or '/'}, as the configuration has no `profiles`"

@@ -317,8 +317,8 @@ class Container(Model):
     files: Files = Field({}, description="path in the container → a file or folder of the repository, copied there")
     volumes: list[ContainerPath] = Field(
         [],
-        description="folders in separate volumes, which are removed with the container; one that is in `files` as well "
-        "contains nothing else",
+        description="folders in separate volumes, which are removed with the container; one that is also in "
+        "`files` contains only those",
     )
     tmpfs: list[ContainerPath] = Field([], description="folders in memory, such as `/run` or `/run:size=64m`")
     user: str = ""

@@ -96,7 +96,7 @@ def _from_service(folder: Path, file: Path, compose: ComposeFile) -> Application
     parsed = parse_dockerfile(_read_dockerfile(folder / context / service.dockerfile), service.target)
     build = Build(context, service.dockerfile, service.target, parsed)
     if service.parsed.danger:
-        note = f"a run refuses it, as it {service.parsed.danger}: change that in a second compose file"
+        note = f"a run will refuse it, as it {service.parsed.danger}: override that in a second compose file"
     return Application(folder, build, compose, service, sources, front=compose.find_front(service), note=note)
 
 

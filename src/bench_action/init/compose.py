@@ -150,7 +150,7 @@ class ComposeFile:
         if not likely:
             return None, ""
         others = [service.name for service in likely[1:]]
-        return likely[0], f"{', '.join(others)} could be meant as well" if others else ""
+        return likely[0], f"other candidates: {', '.join(others)}" if others else ""
 
     def mounts_in_image(self, file: Path) -> bool:
         """Whether a file is mounted in a service that is not built, alone or with a folder of data, to be read."""
@@ -321,9 +321,14 @@ def _place_mount(mount: Mount, place: Path, top: Path) -> Mount:
 
 
 def _read_names(value: Any) -> tuple[str, ...]:
-    """Read a name, or a list of names or of `{path: …}`."""
+    """Read a name, or a list of names or of `{path: …}`, without those that may be missing."""
     items = value if isinstance(value, list) else [value]
-    return tuple(str(item.get("path", "") if isinstance(item, dict) else item) for item in items if item)
+    found = [str(item.get("path", "") if isinstance(item, dict) else item) for item in items if _is_needed(item)]
+    return tuple(filter(None, found))
+
+
+def _is_needed(item: Any) -> bool:
+    return bool(item) and not (isinstance(item, dict) and item.get("required") is False)
 
 
 def _fill(value: Any, variables: Mapping[str, str]) -> Any:

@@ -124,8 +124,8 @@ def _find_headers(
 ) -> Headers:
     """Find the headers that requests need, by the variables that the application will have."""
     variables, folder = dict(application.build.parsed.env), application.folder
-    for file, example in env_files:
-        variables |= read_variables(folder / example, folder) | read_variables(folder / file, folder)
+    for _, example in env_files:  # what a file that is not under git says is not for others
+        variables |= read_variables(folder / example, folder)
     if application.service is not None:
         variables |= application.service.parsed.env
     variables |= {setting.name: setting.value for setting in settings if setting.active}

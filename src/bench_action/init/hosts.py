@@ -59,12 +59,12 @@ def _find_django(application: Application, variables: Mapping[str, str]) -> Head
     if hosts and "*" not in hosts:
         host = next((name for name in (LOCAL, *hosts) if name in hosts and not name.startswith(".")), "")
         host = host or next((name.lstrip(".") for name in hosts), LOCAL)
-        note = f"{given or file} allows no other host name"
+        note = f"{given or file} accepts only certain host names"
     others = {}
     redirect, proxy = found.get("SECURE_SSL_REDIRECT"), found.get("SECURE_PROXY_SSL_HEADER")
     if redirect is not None and proxy is not None and _is_true(redirect, variables):
         others["X-Forwarded-Proto"] = "https"
-        note = note or f"{file} redirects to HTTPS otherwise"
+        note = " and ".join(filter(None, [note, f"{file} redirects to HTTPS otherwise"]))
     return Headers(host, others, note)
 
 
@@ -145,9 +145,9 @@ def _find_rails(sources: Sources, environment: str) -> Headers:
     host, note = "", ""
     if not _OPEN.search(text) and (environment == "development" or added):
         host = LOCAL if environment == "development" else added[0].lstrip(".")
-        note = f"Rails allows no other host name in {environment}"
+        note = f"Rails accepts only certain host names in {environment}"
     others = {}
     if _FORCED.search(own) and not _ASSUMED.search(own):
         others["X-Forwarded-Proto"] = "https"
-        note = note or f"config/environments/{environment}.rb redirects to HTTPS otherwise"
+        note = " and ".join(filter(None, [note, f"config/environments/{environment}.rb redirects to HTTPS otherwise"]))
     return Headers(host, others, note)

@@ -110,8 +110,8 @@ _GENERIC = re.compile(
 _WITH_REFERENCES = (".properties", ".yml", ".yaml", ".ini")
 _GIVEN = frozenset({"DATABASE_URL", "REDIS_URL", "PORT"})
 _GIS_ENGINE = "django.contrib.gis.db.backends.postgis"
-_STAND_IN = "benchmark-benchmark-benchmark-benchmark"
-_NOTE = "not a secret: nothing outside this benchmark uses it"
+_DUMMY = "benchmark-benchmark-benchmark-benchmark"
+_NOTE = "a dummy for the benchmark, not a real secret"
 _LARAVEL_KEY = "base64:YmVuY2htYXJrLWJlbmNobWFyay1iZW5jaG1hcmshISE="  # of the 32 bytes that its cipher needs
 _SECRET = re.compile(
     r"(?:.*_)?(?:SECRET|SECRET_KEY|SECRET_KEY_BASE|SECRET_PASSWORD|JWT_KEY|APP_KEY|SALT|TOKEN_KEY|ENCRYPTION_KEY|SECRETKEY)"
@@ -192,7 +192,10 @@ def find_images(
         for image in _IMAGE.findall(workflows.read(f"{_WORKFLOW_FOLDER}/{name}")):
             named = guess_kind(image)
             if named in _DEFAULT_IMAGES and named not in found:
-                found[named] = (image, f"{kinds[named]} has a driver for it; as in {name}" if named in kinds else name)
+                found[named] = (
+                    image,
+                    f"{kinds[named]} has a driver for it; version from {name}" if named in kinds else name,
+                )
     if "postgres" in found:  # many can use both
         found.pop("mysql", None)
     if "mysql" not in found and "postgres" in {*found, *kinds}:
@@ -203,7 +206,7 @@ def find_images(
         texts = {**manifests, **{name: sources.read(name) for name in sources.find("*settings*.py", "database.yml")}}
         for image, pattern in _EXTENSIONS.items():
             if name := next((each for each, text in texts.items() if re.search(pattern, text, re.IGNORECASE)), ""):
-                found["postgres"] = (image, f"{name} needs its extension")
+                found["postgres"] = (image, f"{name} needs an extension that it has")
     return {kind: found[kind] for kind in _DEFAULT_IMAGES if kind in found}
 
 
@@ -253,7 +256,7 @@ def choose_settings(
         if kind in kinds and f"{{{kind}." in named and not known:
             yield Setting(variable.name, f"{{{kind}.url}}")
     if framework == "Rails" and "SECRET_KEY_BASE" not in {setting.name for setting in settings}:
-        yield Setting("SECRET_KEY_BASE", _STAND_IN, _NOTE)  # Rails itself reads it
+        yield Setting("SECRET_KEY_BASE", _DUMMY, _NOTE)  # Rails itself reads it
 
 
 def _choose_values(
@@ -279,16 +282,16 @@ def _choose_values(
         elif _SECRET.fullmatch(variable.name):
             needed = variable.required or _NEEDED.fullmatch(variable.name.removeprefix(prefix)) is not None
             needed = needed and not _FOREIGN.search(variable.name)
-            yield Setting(variable.name, _STAND_IN, _NOTE, active=needed)
+            yield Setting(variable.name, _DUMMY, _NOTE, active=needed)
         elif variable.required:
-            yield Setting(variable.name, "…", f"{variable.file} reads it and has no default", active=False)
+            yield Setting(variable.name, "…", f"{variable.file} requires it", active=False)
 
 
-def stand_in(name: str, framework: str) -> str:
+def make_dummy(name: str, framework: str) -> str:
     """Find a value for a variable that is a secret, so that an application starts; empty if it is none."""
     if name == "APP_KEY" and framework == "Laravel":
         return _LARAVEL_KEY
-    return _STAND_IN if _SECRET.fullmatch(name) and not _FOREIGN.search(name) else ""
+    return _DUMMY if _SECRET.fullmatch(name) and not _FOREIGN.search(name) else ""
 
 
 def choose_blank(values: Mapping[str, str], framework: str) -> Iterator[Setting]:
@@ -296,7 +299,7 @@ def choose_blank(values: Mapping[str, str], framework: str) -> Iterator[Setting]
     for name, value in values.items():
         if name == "APP_KEY" and framework == "Laravel" and not value.startswith("base64:"):
             yield Setting(name, _LARAVEL_KEY, _NOTE)
-        elif not value and (chosen := stand_in(name, framework)):
+        elif not value and (chosen := make_dummy(name, framework)):
             yield Setting(name, chosen, _NOTE)
 
 

@@ -16,6 +16,7 @@ from bench_action.init.routes.route import Route
 from bench_action.init.runtimes import WARMUP_S
 
 _MINUTES_AROUND, _MINUTES_OF_A_PROFILE = 3, 6  # eight blocks of the JVM take 7 minutes, five take 4.5
+_URLS = (("postgres", "DATABASE_URL"), ("mysql", "DATABASE_URL"), ("redis", "REDIS_URL"))
 _NAMES = {
     "mysql": "MySQL",
     "mongo": "MongoDB",
@@ -39,6 +40,7 @@ def render_configuration(draft: Draft) -> str:
             build=_describe_build(draft.build),
             compose=_describe_compose(draft) if draft.compose else "",
             ready=_describe_ready(draft),
+            urls=" and ".join(name for kind, name in _URLS if kind in draft.services),
             unset=[setting.name for setting in draft.compose_env if not setting.active],
             names=_NAMES,
             active=[setting for setting in draft.settings if setting.active],
@@ -58,17 +60,19 @@ def compute_minutes(draft: Draft) -> int:
     return _MINUTES_AROUND + _MINUTES_OF_A_PROFILE * len(draft.profiles) if draft.compiler else 0
 
 
-def render_workflow(configuration: str, draft: Draft, env_files: Sequence[tuple[str, str]] = ()) -> str:
+def render_workflow(
+    configuration: str, draft: Draft, env_files: Sequence[tuple[str, str]] = (), lost_files: Sequence[str] = ()
+) -> str:
     """Render the workflow for pull requests. `configuration`: the path of `bench.yml` in the repository.
 
-    `env_files`: files to make before, and the examples that they are copied from.
+    `env_files`: files to make before, and the examples that they are copied from. `lost_files`: those without one.
     """
     minutes = compute_minutes(draft)
     template = _make_environment().get_template("benchmark.yml.j2")
     return template.render(
         config=configuration,
         env_files=env_files,
-        lost_files=[file for file, _ in draft.lost_files],
+        lost_files=lost_files,
         compiler=draft.compiler,
         minutes=minutes,
     )

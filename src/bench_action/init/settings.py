@@ -17,7 +17,7 @@ from bench_action.init.needs import (
     choose_settings,
     find_value,
     find_variables,
-    stand_in,
+    make_dummy,
 )
 
 _LOCAL = re.compile(r"(?<![\w.-])(?:localhost|127\.0\.0\.1)(?![\w.-])")
@@ -66,14 +66,14 @@ def _complete(
     if service is None or compose is None:
         return
     values = dict.fromkeys(service.passed_on, "")
-    for file, example in env_files:
-        values |= read_variables(folder / example, folder) | read_variables(folder / file, folder)
+    for _, example in env_files:  # what a file that is not under git says is not for others
+        values |= read_variables(folder / example, folder)
     set_here = {name: text for name, text in service.parsed.env.items() if text}
     yield from choose_blank({name: text for name, text in values.items() if name not in set_here}, framework)
     values |= set_here
     for name, text in values.items():
         if _LOCAL.search(text) and (other := _find_meant(name, text, compose)):
-            yield Setting(name, other.join(_LOCAL.split(text)), f"{text} would be the container itself")
+            yield Setting(name, other.join(_LOCAL.split(text)), "localhost would be the container itself")
     known = [each for each in find_variables(application.sources) if _is_address(each, served)]
     if known and not service.env_files and not any(values.get(each.name) for each in known):
         found = [Setting(each.name, _find_address(each.name, served)) for each in known]
@@ -115,7 +115,7 @@ def list_required(
     known = {
         name for _, example in env_files for name, text in read_variables(folder / example, folder).items() if text
     }
-    chosen = {name: stand_in(name, framework) for name in sorted(compose.required - known)}
+    chosen = {name: make_dummy(name, framework) for name in sorted(compose.required - known)}
     return [Setting(name, value or "…", active=bool(value)) for name, value in chosen.items()]
 
 

@@ -42,7 +42,10 @@ _DATABASE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """A value, and why it was chosen; an empty reason needs no comment. `login`: of a page that asks who calls."""
+    """A value, and why it was chosen; an empty reason needs no comment.
+
+    `login`: whether it is of a page that requires authentication.
+    """
 
     value: str
     reason: str = ""
@@ -108,7 +111,7 @@ def find_ready(
     return _find_health_check(application, framework, routes, profiles) or Guess(
         profiles[0].path,
         "no health check found: any path that answers"
-        f"{'' if profiles[0].needs_login else ' 200'} as soon as the service works",
+        f"{'' if profiles[0].needs_login else ' 200'} once the service is up",
         login=profiles[0].needs_login,
     )
 
@@ -133,7 +136,7 @@ def _find_health_check(
     if any("actuator" in text for text in read_manifests(application.sources).values()):
         return Guess("/actuator/health")
     if framework.name == "FastAPI" and (profiles[0].needs_login or not routes):
-        return Guess("/docs", "FastAPI's own page: any path that answers 200 as soon as the service works")
+        return Guess("/docs", "FastAPI's own page: any path that answers 200 once the service is up")
     return None
 
 
@@ -199,7 +202,7 @@ def find_setup(
         job = f"`{' '.join(command)}`"
         return Setup(
             note=f"it would run in the image of {application.front.name}. If nothing else creates the tables, "
-            f"add a service to the compose file that is built as {name}, and runs {job}"
+            f"add a service to the compose file that is built like {name} and runs {job}"
         )
     if _has_database(application, kinds):
         return Setup(command, note=note)
@@ -213,9 +216,15 @@ def _start_with(application: Application, command: Sequence[str], note: str) -> 
         start = parsed.line or f"exec {shlex.join(parsed.command)}"
         words = ["sh", "-c", f"{' '.join(command)} && {start}"]
         return Setup(
-            command=words, note="; ".join(filter(None, ["creates the tables, which are in its container", note]))
+            command=words,
+            note="; ".join(
+                filter(None, ["creates the tables in a file of the container, then starts the application", note])
+            ),
         )
-    return Setup(note=f"what it writes to a file is lost. Run `{' '.join(command)}` in the Dockerfile, or in `command`")
+    return Setup(
+        note=f"the tables are in a file, which it cannot reach. Run `{' '.join(command)}` in the Dockerfile, or "
+        "in `command`"
+    )
 
 
 def _has_database(application: Application, kinds: Mapping[str, str]) -> bool:
@@ -283,10 +292,10 @@ def _find_migration(
         ("flask-migrate" in everything.lower(), ["flask", "db", "upgrade"], ""),
         ("alembic.ini" in sources.names, ["alembic", "upgrade", "head"], ""),
         (alembic, ["alembic", "--config", alembic, "upgrade", "head"], "check its path in the image"),
-        (sources.find("schema.prisma"), ["npx", "prisma", *prisma], "needs prisma and its schema in the image"),
+        (sources.find("schema.prisma"), ["npx", "prisma", *prisma], "the image must contain prisma and its schema"),
         (sources.find("knexfile.*"), ["npx", "knex", "migrate:latest"], ""),
         ('"sequelize-cli"' in everything, ["npx", "sequelize-cli", "db:migrate"], ""),
-        (script, ["npm", "run", script], "needs what it runs in the image"),
+        (script, ["npm", "run", script], "the image must contain what it runs"),
     )
     command, note = next(((command, note) for found, command, note in tools if found), ([], ""))
     return _run_with(application, command), note

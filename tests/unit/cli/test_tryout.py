@@ -77,7 +77,9 @@ def test_missing__a_page_that_any_path_has(unknown: Reply, path: str, found: boo
     profile = Profile.model_validate({"path": path, **LOAD})
     tryout = Tryout([make_attempt(make_reply(200, "<html>"), profile, request=profile)], {}, unknown={"web": unknown})
     lines = list_missing(tryout, make_project(**COMPLETE))
-    assert [f"web: GET {path} answers as any path does that does not exist" in line for line in lines] == [True] * found
+    assert [f"web: GET {path} gets the same reply as a path that does not exist" in line for line in lines] == [
+        True
+    ] * found
 
 
 def test_missing__nothing() -> None:

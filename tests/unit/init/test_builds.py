@@ -89,7 +89,9 @@ def test_build__copies_what_is_not_under_git(draft: Make, is_there: bool) -> Non
     assert made.build is not None
     assert is_there or list(made.build.missing) == ["target/shop-*.jar"]
     if made.build.missing:
-        assert "# its image copies target/shop-*.jar, which is not under git: build it" in render_configuration(made)
+        assert "# the Dockerfile copies target/shop-*.jar, which is not under git: build it" in render_configuration(
+            made
+        )
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,7 @@ def test_compose__a_service_with_the_variant_s_usual_name_is_another_one(draft: 
 def test_build__names_arguments_without_a_default(draft: Make) -> None:
     """As in livebook, which is built on an image that an argument names."""
     text = render_configuration(draft({"Dockerfile": "ARG BASE\nARG B=x\nFROM ${B} AS a\nFROM ${BASE}\n"}))
-    assert "# its Dockerfile has no default for BASE: build: {context: ., args: {…}}" in text
+    assert "# its Dockerfile has no default for BASE: add `args: {…}` to `build`" in text
 
 
 @pytest.mark.parametrize(
@@ -198,4 +200,4 @@ def test_manifest__in_utf_16(draft: Make, tmp_path: Path) -> None:
 
 def test_note__on_what_a_run_refuses(draft: Make) -> None:
     files = {"compose.yml": write_compose(web={"build": ".", "network_mode": "host"}), "Dockerfile": "FROM x"}
-    assert "web:  # a run refuses it, as it has `network_mode: host`" in render_configuration(draft(files))
+    assert "web:  # a run will refuse it, as it has `network_mode: host`" in render_configuration(draft(files))

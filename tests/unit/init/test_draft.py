@@ -70,17 +70,17 @@ variants:
 # SQLAlchemy's form for asyncpg: check which one the code expects
       CELERY_BROKER_URL: "{redis.url}"
       DB_HOST: "{postgres.host}"
-      SECRET_KEY: "benchmark-benchmark-benchmark-benchmark"  # not a secret: nothing outside this benchmark uses it
-    #   STRIPE_KEY: "…"  # main.py reads it and has no default
+      SECRET_KEY: "benchmark-benchmark-benchmark-benchmark"  # a dummy for the benchmark, not a real secret
+    #   STRIPE_KEY: "…"  # main.py requires it
 
-# Data for every revision: with empty tables, a slow query is not slow.
+# Data for every revision: on empty tables, a slow query looks fast.
 seed: db/seed.sql
 
 # The requests that are measured, each as a separate load. Choose a few pages that matter and that do real work.
 profiles:
   items: {path: /items, connections: 64, threads: 2, duration: 5s}
   # more routes:
-  # me: {path: /me, connections: 64, threads: 2, duration: 5s}  # needs a login: add `headers`
+  # me: {path: /me, connections: 64, threads: 2, duration: 5s}  # may need a login: add a cookie or a token to `headers`
   # routes with parameters: fill in values that the seed contains
   # one-item: {path: '/items/{item_id}', connections: 64, threads: 2, duration: 5s}
 
@@ -120,12 +120,12 @@ compose: docker-compose.yml
 # What is built and measured: this revision and the one that it is compared with.
 variants:
   web:
-    ready: {path: /}  # no health check found: any path that answers 200 as soon as the service works
+    ready: {path: /}  # no health check found: any path that answers 200 once the service is up
     setup: [python, manage.py, migrate, --noinput]  # creates the tables
     env:
       DB_HOST: "{db.host}"
 
-# Data for every revision: with empty tables, a slow query is not slow. A file of SQL, such as a `pg_dump`:
+# Data for every revision: on empty tables, a slow query looks fast. A file of SQL, such as a `pg_dump`:
 # seed: seed.sql
 
 # The requests that are measured, each as a separate load. Choose a few pages that matter and that do real work.
@@ -314,7 +314,7 @@ def test_compose__profiles_and_files_of_variables(repository: Repository) -> Non
     draft = make_draft(repository({**files, "docker/Dockerfile": "FROM x"}))
     configuration = render_configuration(draft)
     assert yaml.safe_load(configuration)["compose"] == {"file": "docker/compose.yml", "profiles": ["web", "db"]}
-    assert "# docker/.env.dev is needed: `cp docker/.env.dev-sample docker/.env.dev`" in configuration
+    assert "# The stack needs docker/.env.dev: `cp docker/.env.dev-sample docker/.env.dev`" in configuration
     workflow = yaml.safe_load(render_workflow("bench.yml", draft, [("a b/.env", "x")]))
     assert [step["run"] for step in workflow["jobs"]["benchmark"]["steps"] if "run" in step] == [
         "test -e 'a b/.env' || cp -- x 'a b/.env'"

@@ -71,7 +71,7 @@ secrets:
     value = "benchmark-benchmark-benchmark-benchmark"
     assert data["compose"] == {"file": "compose.yml", "env": {"JWT_SECRET": value, "WAKAPI_PASSWORD_SALT": value}}
     assert data["variants"]["app"]["env"] == {"ENCRYPTION_KEY": value, "SECRET_PASSWORD": value}
-    assert "# It uses variables that nothing sets; give them values: compose: {file: …, env: {SMTP_HOST: …}}" in (
+    assert "# Nothing sets these variables; add them as `compose: {file: …, env: {…}}`: SMTP_HOST" in (
         render_configuration(made)
     )
 
@@ -135,8 +135,10 @@ def test_env_file__that_nothing_says_what_is_in_it(draft: Make) -> None:
     }
     made = draft(files)
     text = render_configuration(made)
-    assert "# .env is needed and not under git: write it in a step of the workflow. The code needs DB_HOST" in text
-    assert "# .env is needed and not under git: write it here, such as" in render_workflow("bench.yml", made)
+    assert "# Variables that the code requires: DB_HOST" in text
+    assert "# The stack needs .env, which is not under git: create it here" in render_workflow(
+        "bench.yml", made, lost_files=[".env"]
+    )
     assert yaml.safe_load(render_workflow("bench.yml", made))
 
 

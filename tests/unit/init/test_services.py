@@ -25,13 +25,13 @@ pytestmark = pytest.mark.unit
 def test_services__by_the_packages_of_any_language(draft: Make, manifest: str, text: str, services: list[str]) -> None:
     made = draft({"Dockerfile": "FROM x\nCOPY . .", manifest: text})
     assert sorted(configure(made)["services"]) == services
-    assert ("as far as its packages show" in render_configuration(made)) == (not services)
+    assert ("No package is a driver" in render_configuration(made)) == (not services)
 
 
 def test_services__without_any_packages_nothing_is_claimed(draft: Make) -> None:
     text = render_configuration(draft({"Dockerfile": "FROM x\nCOPY . ."}))
-    assert "No file of packages was found" in text
-    assert "as far as its packages show" not in text
+    assert "No list of packages was found" in text
+    assert "No package is a driver" not in text
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_php_fpm__is_measured_through_its_web_server(draft: Make, app: str, ngin
     made = draft(files)
     variant = configure(made)["variants"]["nginx" if front else "app"]
     assert ("setup" in variant) != front
-    assert ("built as app, and runs `php artisan migrate --force`" in render_configuration(made)) == front
+    assert ("built like app and runs `php artisan migrate --force`" in render_configuration(made)) == front
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_ready__takes_any_answer_of_a_page_that_asks_who_calls(draft: Make) -> N
     }
     made = draft(files)
     assert configure(made)["variants"]["web"]["ready"] == {"path": "/items", "status": [200, 401, 403]}
-    assert "duration: 5s}  # needs a login: add `headers`" in render_configuration(made)
+    assert "duration: 5s}  # may need a login: add a cookie or a token to `headers`" in render_configuration(made)
 
 
 def test_host__is_chosen_by_a_variable_that_the_configuration_sets(draft: Make) -> None:

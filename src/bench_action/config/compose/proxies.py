@@ -1,4 +1,4 @@
-"""Find out from the configuration of a web server how it reaches the service behind it: on which port, and by HTTP?"""
+"""Find out from the configuration of a web server how it reaches the service behind it."""
 
 import re
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Find out which actions Rails controllers have, and which ask who calls, by their callbacks and what they inherit."""
+"""Find out which actions Rails controllers have, and which of them require authentication, by their callbacks."""
 
 import re
 from collections.abc import Iterator
@@ -100,7 +100,7 @@ class Controllers:
         return found
 
     def is_guarded(self, controller: str, action: str) -> bool:
-        """Whether an action asks who calls."""
+        """Whether an action requires authentication."""
         return any(
             (not only or action in only) and action not in left_out
             for only, left_out in self._find_guards(controller, 0).callbacks.values()

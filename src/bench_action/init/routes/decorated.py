@@ -60,8 +60,8 @@ class _Include(NamedTuple):
 class _Project:
     """What all files declare together. `own`: prefixes that routers are made with. `aliases`: names that are imported.
 
-    `guarded`: routers that ask who calls at each of their routes. `modules`: every ending of a file's dotted name → the
-    whole name, as imports may begin anywhere above it.
+    `guarded`: routers all of whose routes require authentication. `modules`: every ending of a file's dotted name →
+    the whole name, as imports may begin anywhere above it.
     """
 
     constants: Mapping[str, str]
@@ -75,7 +75,7 @@ class _Project:
     def list_prefixes(self, key: _Key, depth: int = 0) -> list[tuple[str, bool]]:
         """List the prefixes under which a router answers; its own if nothing is known to include it.
 
-        With each: whether the router, or what includes it, asks who calls.
+        With each: whether the router, or what includes it, requires authentication.
         """
         key = self.find_original(key)
         own, behind = self.own.get(key, ""), key in self.guarded
@@ -218,7 +218,7 @@ class _File:
 
 
 def _is_guarded(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
-    """Whether a decorator or a parameter of a view says that it asks who calls."""
+    """Whether a decorator or a parameter of a view says that it requires authentication."""
     parts = [ast.unparse(decorator) for decorator in node.decorator_list]
     if not isinstance(node, ast.ClassDef):
         parts.append(ast.unparse(node.args))

@@ -134,7 +134,7 @@ def _find_import(tree: ast.Module, name: str) -> str:
 
 
 def _find_views(sources: Sources, code: list[str]) -> tuple[frozenset[str], frozenset[str]]:
-    """Find the views that refuse GET or only redirect, and those that ask who calls."""
+    """Find the views that refuse GET or only redirect, and those that require authentication."""
     unfit, guarded = set(), set()
     by_default = _find_default_permissions(sources, code)
     for file in code:
@@ -157,7 +157,7 @@ def _find_views(sources: Sources, code: list[str]) -> tuple[frozenset[str], froz
 
 
 def _is_guarded_class(node: ast.ClassDef, *, by_default: bool) -> bool:
-    """Whether a view asks who calls: by a mixin, or by the permissions of REST framework."""
+    """Whether a view requires authentication: by a mixin, or by the permissions of REST framework."""
     bases = " ".join(map(ast.unparse, node.bases))
     if any(mixin in bases for mixin in ("LoginRequired", "PermissionRequired", "UserPassesTest")):
         return True
@@ -168,13 +168,13 @@ def _is_guarded_class(node: ast.ClassDef, *, by_default: bool) -> bool:
 
 
 def _guards(permissions: str) -> bool:
-    """Whether permissions of REST framework ask who calls when something is read."""
+    """Whether permissions of REST framework require authentication when something is read."""
     names = re.findall(r"\b[A-Z]\w+", permissions)
     return bool(names) and not any(name == "AllowAny" or name.endswith("ReadOnly") for name in names)
 
 
 def _find_default_permissions(sources: Sources, code: list[str]) -> bool:
-    """Whether the settings of REST framework ask who calls unless a view has permissions."""
+    """Whether the settings of REST framework require authentication unless a view has permissions."""
     for file in code:
         if "settings" in file and (match := _DEFAULT_PERMISSIONS.search(sources.read(file))):
             return _guards(re.sub(r"[\w.]+\.(?=\w)", "", match[1]))

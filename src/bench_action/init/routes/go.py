@@ -54,7 +54,7 @@ def find_go_routes(sources: Sources) -> Iterator[Route]:
 
 
 def _is_behind(arguments: str) -> bool:
-    """Whether what a route's path is followed by asks who calls: a function around the handler, or one before it."""
+    """Whether what follows a route's path requires authentication: a function around the handler, or one before it."""
     return "Auth(" in arguments or _GUARD.search(arguments.rstrip(" )").rpartition(",")[0]) is not None
 
 

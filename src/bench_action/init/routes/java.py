@@ -49,7 +49,7 @@ def find_spring_routes(sources: Sources) -> Iterator[Route]:
 
 
 def _read_rules(sources: Sources, texts: Mapping[str, str]) -> list[tuple[re.Pattern[str], bool]]:
-    """Read the rules of Spring Security in their order: which paths, and whether they ask who calls.
+    """Read the rules of Spring Security in their order: which paths, and whether they require authentication.
 
     Without any rules, everything does once Spring Security is a dependency.
     """

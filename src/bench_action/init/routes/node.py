@@ -67,7 +67,7 @@ _DEEPEST = 6
 
 
 class _Mount(NamedTuple):
-    """A file that another one mounts. `guarded`: what is mounted asks who calls.
+    """A file that another one mounts. `guarded`: what is mounted requires authentication.
 
     `router`: the variable that mounts it. `member`: which of the file's exports is mounted; empty if it has only one.
     """
@@ -116,7 +116,7 @@ def find_node_routes(sources: Sources) -> Iterator[Route]:
 def _list_prefixes(
     file: str, router: str, modules: Mapping[str, _Module], mounted: Mapping[str, list[_Mount]], depth: int
 ) -> list[tuple[str, bool]]:
-    """List the paths at which a router of a file is mounted, and whether something above it asks who calls."""
+    """List the paths at which a router of a file is mounted, and whether something above it requires authentication."""
     exports = modules[file].exports
     mounts = [each for each in mounted.get(file, ()) if exports.get(each.member, router) == router]
     if not mounts or depth >= _DEEPEST:

@@ -31,7 +31,10 @@ _NOT_A_PAGE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path that answers GET, with its parameters in braces. `guarded`: it asks who calls. `source`: its file."""
+    """A path that answers GET, with its parameters in braces.
+
+    `guarded`: whether it requires authentication. `source`: its file.
+    """
 
     path: str
     source: str = ""
@@ -44,7 +47,7 @@ class Route:
 
     @property
     def needs_login(self) -> bool:
-        """Whether it asks who calls, or is about one user by its name."""
+        """Whether it requires authentication, or is about one user by its name."""
         return self.guarded or _PERSONAL.search(self.path) is not None
 
     @property

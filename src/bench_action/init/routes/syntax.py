@@ -62,7 +62,7 @@ def drop_comments(text: str) -> str:
 class Found:
     """A match inside nested blocks. `prefixes`: those of the blocks around it, the outermost first.
 
-    `guarded`: whether one of the blocks asks who calls. `guards`: the variables that do so inside them.
+    `guarded`: whether one of the blocks requires authentication. `guards`: the variables that do so inside them.
     """
 
     match: re.Match[str]
@@ -83,8 +83,8 @@ def scan_blocks(
 ) -> Iterator[Found]:
     """Find `wanted` in text with `{}` blocks. A match of `opening` gives its group `prefix` to the next block.
 
-    A match of `before` says that the next block asks who calls, unless a `;` ends the statement first; one of `inside`,
-    that the variable in its group `receiver` does in this block.
+    A match of `before` says that the next block requires authentication, unless a `;` ends the statement first; one of
+    `inside`, that the variable in its group `receiver` does in this block.
     """
     blocks, pending = [_Block()], _Block()
     for match in re.finditer(f"{wanted}|{opening}|(?P<before>{before})|{inside}|{_OTHERS}|;", text):
