@@ -139,7 +139,8 @@ def _explain_page(attempt: TriedRequest, tryout: Tryout) -> Iterator[str]:
     if same and 200 <= unknown.status < 300 and unknown.body:
         yield (
             f"{_name_with_subject(attempt)} gets the same reply as a path that does not exist ({NO_PATH}), such as the "
-            "one page of an application for browsers. Choose a path that the server itself handles, such as one of its API"
+            "one page of an application for browsers. Choose a path that the server itself handles, such as one of "
+            "its API"
         )
 
 

@@ -186,3 +186,24 @@ def test_settings__of_a_database_that_nothing_sets(draft: Make) -> None:
         api={"build": ".", "ports": [80], "environment": {"DATABASE_URL": "x"}}, db={"image": "postgres"}
     )
     assert "env" not in configure(draft(files))["variants"]["api"]
+
+
+def test_env_file__of_a_developer_is_not_copied(draft: Make) -> None:
+    """It is not under git, and may contain a password."""
+    files = {
+        "compose.yml": write_compose(
+            api={"build": ".", "ports": [80], "env_file": [".env"]}, db={"image": "postgres"}, cache={"image": "redis"}
+        ),
+        "Dockerfile": "FROM python",
+        ".env": "DATABASE_URL=postgresql://me:pa55@localhost/x\nJWT_SECRET=pa55\n",
+        ".env.example": "DATABASE_URL=\nREDIS_URL=redis://localhost\n",
+    }
+    text = render_configuration(draft(files))
+    assert "pa55" not in text
+    assert "redis://cache" in text
+
+
+def test_env_file__that_may_be_missing(draft: Make) -> None:
+    services = {"api": {"build": ".", "ports": [80], "env_file": [{"path": "other.env", "required": False}]}}
+    made = draft({"compose.yml": write_compose(**services), "Dockerfile": "FROM python"})
+    assert (list(made.env_files), list(made.lost_files)) == ([], [])
