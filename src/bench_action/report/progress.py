@@ -64,7 +64,7 @@ class PlainProgress:
     def expect(self, trials: int, seconds: float) -> None:
         """Print how many trials follow, and how long they take."""
         self._trials = trials
-        self._print(f"measuring: {trials} trials at most, about {numbers.duration(seconds)}")
+        self._print(f"measuring: about {trials} trials, {numbers.duration(seconds)}")
 
     def trial_starts(self, cell: str, phase: str, block: int) -> None:
         """Print nothing: the line comes when the trial ends."""
@@ -73,7 +73,9 @@ class PlainProgress:
         """Print what a trial that has ended came to."""
         self._done += 1
         cell = cell_name(trial.variant, trial.revision, trial.profile)
-        self._print(f"[{self._done}/{self._trials}] {trial.place} {cell}: {describe_outcome(trial)}")
+        # slices in turn, which follow duets that did not fit, are more than was planned
+        count = f"{self._done}/{self._trials}" if self._done <= self._trials else str(self._done)
+        self._print(f"[{count}] {trial.place} {cell}: {describe_outcome(trial)}")
 
     def warn(self, text: str) -> None:
         """Print something that the user should know now."""

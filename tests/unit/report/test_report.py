@@ -374,14 +374,17 @@ def test_plain_progress__is_a_line_for_each_event() -> None:
         progress.step("building [aiohttp]")
         progress.expect(2, 12.4)
         progress.trial_starts("aiohttp · quick-64", "capacity", 1)
-        progress.trial_ended(make_trial())
+        for _ in range(3):
+            progress.trial_ended(make_trial())
         progress.warn("not measured: django: " + "x" * 60)
     assert isinstance(console.file, io.StringIO)
     lines = [line.partition(" s  ")[2] for line in console.file.getvalue().splitlines()]
     assert lines == [
         "building [aiohttp]",
-        "measuring: 2 trials at most, about 12 s",
+        "measuring: about 2 trials, 12 s",
         "[1/2] capacity 1 aiohttp · article-500: 1,000 requests/s, p99 130 ms",
+        "[2/2] capacity 1 aiohttp · article-500: 1,000 requests/s, p99 130 ms",
+        "[3] capacity 1 aiohttp · article-500: 1,000 requests/s, p99 130 ms",
         "warning: not measured: django: " + "x" * 60,
     ]
 
