@@ -267,7 +267,7 @@ def _choose_values(
     asynchronous = any("asyncpg" in text and "sqlalchemy" in text.lower() for text in manifests.values())
     if asynchronous and "postgres" in kinds and "DATABASE_URL" in names:
         yield Setting("DATABASE_URL", _ASYNC_URL, "SQLAlchemy's form for asyncpg: check which one the code expects")
-    if framework == "Spring Boot" and "postgres" in kinds:
+    if framework == "Spring Boot" and ("postgres" in kinds or "mysql" in kinds):
         for name in ("SPRING_DATASOURCE_URL", "SPRING_DATASOURCE_USERNAME", "SPRING_DATASOURCE_PASSWORD"):
             yield Setting(name, find_value(name, kinds) or "")
             names.discard(name)

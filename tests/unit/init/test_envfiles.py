@@ -207,3 +207,17 @@ def test_env_file__that_may_be_missing(draft: Make) -> None:
     services = {"api": {"build": ".", "ports": [80], "env_file": [{"path": "other.env", "required": False}]}}
     made = draft({"compose.yml": write_compose(**services), "Dockerfile": "FROM python"})
     assert (list(made.env_files), list(made.lost_files)) == ([], [])
+
+
+@pytest.mark.parametrize(("driver", "kind"), [("org.postgresql", "postgres"), ("mysql-connector-j", "mysql")])
+def test_settings__of_spring(draft: Make, driver: str, kind: str) -> None:
+    pom = f"<artifactId>spring-boot-starter-web</artifactId><artifactId>{driver}</artifactId>"
+    env = configure(draft({"Dockerfile": "FROM eclipse-temurin:21\nEXPOSE 8080", "pom.xml": pom}))["variants"]["web"][
+        "env"
+    ]
+    scheme = {"postgres": "postgresql"}.get(kind, kind)
+    assert env == {
+        "SPRING_DATASOURCE_URL": f"jdbc:{scheme}://{{{kind}.host}}:{{{kind}.port}}/{{{kind}.database}}",
+        "SPRING_DATASOURCE_USERNAME": f"{{{kind}.user}}",
+        "SPRING_DATASOURCE_PASSWORD": f"{{{kind}.password}}",
+    }
