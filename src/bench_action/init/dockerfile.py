@@ -11,6 +11,10 @@ _INSTRUCTION = re.compile(
     r"^\s*(FROM|EXPOSE|ENV|CMD|ENTRYPOINT|WORKDIR|ARG|COPY|ADD|HEALTHCHECK|RUN)\s+(.*)$", re.IGNORECASE
 )
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)(?::?-([^}]*))?\}?")
+_STARTS_NOTHING = re.compile(
+    r"(?:.*/)?(?:python|node|ruby|golang|rust|debian|ubuntu|alpine|openjdk|eclipse-temurin|amazoncorretto|buildpack-deps)"
+    r"(?:[:@]|$)"
+)
 _FROM = re.compile(r"^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(\S+)", re.IGNORECASE | re.MULTILINE)
 _EXTENSIONS = re.compile(r"\b(?:docker-php-ext-install|install-php-extensions)\b([^&|;]*)")
 _REMOTE = re.compile(r"^(?:\w+://|git@|<<)")
@@ -43,6 +47,11 @@ class Dockerfile:
     extensions: list[str] = field(default_factory=list)
     arguments: tuple[str, ...] = ()
     text: str = ""
+
+    @property
+    def starts(self) -> bool:
+        """Whether it starts anything: by a command, or that of an image which is a server."""
+        return bool(self.start) or _STARTS_NOTHING.match(self.image) is None
 
     @property
     def images(self) -> list[str]:

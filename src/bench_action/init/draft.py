@@ -24,6 +24,7 @@ from bench_action.init.starting import Guess, Setup, find_port, find_ready, find
 _MOST_PROFILES = 3
 _MOST_LISTED = 20
 _SEEDS = ("seed*.sql", "*seed.sql", "seeds/*.sql", "dump.sql", "fixtures.sql", "sample*data*.sql", "testdata.sql")
+_PROCFILE = re.compile(r"^web:[ \t]*(\S[^\n]*)", re.MULTILINE)
 _VARIANTS = ("web", "app", "application")
 
 
@@ -33,9 +34,10 @@ class Draft:
 
     `compose`: its files; none without one. `compose_env`: variables that they need and that nothing sets.
     `env_files`: those that it needs, and the examples to copy them from; `lost_files`: those that have no example, and
-    the variables that the code reads. `build`: None if the compose file says it, as `port`. `services`: kind → image,
-    and why, without a compose file; `elsewhere`: kinds that an application needs and that must be described by hand;
-    `known`: whether there are packages that say what it needs. `profiles` are measured; `others` are only listed.
+    the variables that the code reads. `build`: None if the compose file says it, as `port`. `web`: the command of
+    a Procfile. `services`: kind → image, and why, without a compose file; `elsewhere`: kinds that an application needs
+    and that must be described by hand; `known`: whether there are packages that say what it needs. `profiles` are
+    measured; `others` are only listed.
     `seed`: a file of test data; `loaded`: one that a database loads itself. `counts_queries`: whether there is a
     PostgreSQL, whose queries are counted and which can be seeded. `compiler`: the runtime that compiles it while it
     runs, and so needs a long warm-up; empty if it has none.
@@ -51,6 +53,7 @@ class Draft:
     variant: str
     note: str
     build: Build | None
+    web: str
     port: Guess | None
     ready: Guess | None
     headers: Headers
@@ -92,6 +95,7 @@ def make_draft(start: Path) -> Draft:
         variant=_name_variant(application),
         note=application.note,
         build=build if application.builds else None,
+        web=match[1] if (match := _PROCFILE.search(sources.read("Procfile"))) else "",
         port=find_port(application, framework),
         ready=find_ready(application, framework, routes, profiles),
         headers=_find_headers(application, framework, env_files, settings),

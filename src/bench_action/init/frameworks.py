@@ -13,6 +13,7 @@ from bench_action.init.routes.node import find_node_routes
 from bench_action.init.routes.php import find_php_routes
 from bench_action.init.routes.rails import find_rails_routes, find_sinatra_routes
 from bench_action.init.routes.route import Route
+from bench_action.init.routes.rust import find_rust_routes
 from bench_action.init.sources import Sources
 
 _PYTHON = (
@@ -30,8 +31,8 @@ _GO = ("go.mod",)
 _JAVA = ("pom.xml", "build.gradle", "build.gradle.kts")
 _PHP = ("composer.json",)
 _DOTNET = ("*.csproj", "*.fsproj")
+_RUST = ("Cargo.toml",)
 _OTHERS = (
-    "Cargo.toml",
     "Directory.Packages.props",
     "mix.exs",
     "libs.versions.toml",
@@ -39,7 +40,7 @@ _OTHERS = (
     "deno.json",
     "shard.yml",
 )
-MANIFESTS = (*_PYTHON, *_NODE, *_RUBY, *_GO, *_JAVA, *_PHP, *_DOTNET, *_OTHERS)
+MANIFESTS = (*_PYTHON, *_NODE, *_RUBY, *_GO, *_JAVA, *_PHP, *_DOTNET, *_RUST, *_OTHERS)
 
 _PYTHON_DOCKERFILE = """\
 FROM python:3.13-slim
@@ -107,6 +108,15 @@ WORKDIR /app
 COPY --from=build /app .
 EXPOSE 8080
 CMD ["dotnet", "PROJECT.dll"]"""
+_RUST_DOCKERFILE = """\
+FROM rust:1-slim AS build
+WORKDIR /src
+COPY . .
+RUN cargo build --release
+FROM debian:stable-slim
+COPY --from=build /src/target/release/PROJECT /app
+EXPOSE 8080
+CMD ["/app"]"""
 _GUNICORN = '["gunicorn", "--bind", "0.0.0.0:8000", "{}"]'
 
 
@@ -224,6 +234,7 @@ FRAMEWORKS: Sequence[Framework] = (
         _DOTNET_DOCKERFILE,
         8080,
     ),
+    Framework("Rust", _RUST, r"\b(?:axum|actix-web|rocket)\b", find_rust_routes, _RUST_DOCKERFILE, 8080),
     Framework("PHP", _PHP, r"\{", find_php_routes, _PHP_DOCKERFILE, 80),
     Framework("Go", _GO, r"^module ", find_go_routes, _GO_DOCKERFILE, 8080),
     Framework("Node", _NODE, r"\{", find_node_routes, _NODE_DOCKERFILE, 3000),
@@ -239,6 +250,7 @@ UNKNOWN = Framework("unknown", (), "", _no_routes, "FROM …\nCOPY . .\nEXPOSE 8
 _LANGUAGES = {
     r"dotnet|aspnet": _DOTNET,
     r"golang": _GO,
+    r"\brust\b|cargo-chef": _RUST,
     r"ruby": _RUBY,
     r"php": _PHP,
     r"temurin|openjdk|corretto|\bj(?:re|dk)\b|maven|gradle": _JAVA,
@@ -261,7 +273,7 @@ def find_framework(sources: Sources, images: Sequence[str] = ()) -> Framework:
                 return found
             break
     tops = {name for name in sources.find(*MANIFESTS) if "/" not in name}
-    others = {name for name in sources.find(*_OTHERS) if name in tops}
+    others = {name for name in sources.find(*_RUST, *_OTHERS) if name in tops}
     found = _find_first(sources, FRAMEWORKS, only_top=bool(tops) and tops == others)
     return found or (FRAMEWORKS[0] if sources.find("manage.py") else UNKNOWN)
 

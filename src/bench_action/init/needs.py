@@ -62,9 +62,25 @@ _READS = re.compile(
     r"""|^\s{4}([A-Z][A-Z0-9_]{2,}): (?:str|int|SecretStr|PostgresDsn|RedisDsn)\s*($|=)|url\s*=\s*env\("([A-Z_]+)"\)""",
     re.MULTILINE,
 )
+# schemas of settings: Nest's service, zod and Joi, viper
+_SCHEMAS = re.compile(
+    r"""\.get(OrThrow)?(?:<[^>\n]{0,50}>)?\(\s*["']([A-Z][A-Z0-9_]{2,})["']|"""
+    r"""^[ \t]*([A-Z][A-Z0-9_]{2,}):[ \t]*(?:z|Joi|yup)\b([^\n]*)|mapstructure:"([A-Z][A-Z0-9_]{2,})\"""",
+    re.MULTILINE,
+)
+_CONNECTION_READ = re.compile(r'GetConnectionString\(\s*"(\w+)"')
+_FIELD = re.compile(
+    r"^ {4}([a-z][a-z0-9_]{2,}): (?:str|int|bool|\w*Url|SecretStr|\w*Dsn|Optional\[\w+\])(?: \| None)?[ \t]*(=?)",
+    re.MULTILINE,
+)
 _ADDRESS = r"(?:DB|DATABASE|POSTGRES|POSTGRESQL|PG|SQL|DJANGO_DB|APP_DB|RDS)"
-_ASYNC_URL = (
-    "postgresql+asyncpg://{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{postgres.database}"
+_URL = "{scheme}://{{{kind}.user}}:{{{kind}.password}}@{{{kind}.host}}:{{{kind}.port}}/{{{kind}.database}}"
+# of SQLAlchemy: the driver in a manifest → kind, and the scheme of its URLs
+_DRIVERS = (
+    (r"asyncpg", "postgres", "postgresql+asyncpg"),
+    (r"psycopg(?:\[|\b)", "postgres", "postgresql+psycopg"),
+    (r"aiomysql", "mysql", "mysql+aiomysql"),
+    (r"pymysql", "mysql", "mysql+pymysql"),
 )
 _MYSQL = r"(?:MYSQL|MARIADB)"
 _ENGINE = "django.db.backends.postgresql"
@@ -97,6 +113,7 @@ _KNOWN: tuple[tuple[str, str], ...] = (
     (r"(?:SPRING_(?:DATA_)?)?REDIS_?(?:HOST|HOSTNAME|SERVER)", "{redis.host}"),
     (r"(?:SPRING_(?:DATA_)?)?REDIS_?PORT", "{redis.port}"),
     (r"REDIS_?(?:DB|DATABASE)", "{redis.database}"),
+    (r"MONGO(?:DB)?_?(?:URL|URI|CONNECTION(?:_STRING|_URL|_URI)?)", "mongodb://{mongo.host}:{mongo.port}/bench"),
     (r"(?:DB|SQL|DATABASE|DJANGO_DB)_ENGINE", _ENGINE),
     (r"(?:DJANGO_)?ALLOWED_HOSTS", "*"),
     (r"DB_CONNECTION", "pgsql"),
@@ -221,10 +238,32 @@ def find_variables(sources: Sources) -> list[Variable]:
             if match[5] and not file.endswith(_WITH_REFERENCES):
                 continue  # a template literal of JavaScript
             required = required and not file.endswith(".php")  # there, one that is not set is null
-            known = found.get(name)
-            if known is None or (known.required and not required):
-                found[name] = Variable(name, required, file if known is None else known.file)
+            _note(found, Variable(name, required, file))
+        for name, required in _read_schemas(sources.read(file), file):
+            _note(found, Variable(name, required, file))
     return sorted(found.values())
+
+
+def _note(found: dict[str, Variable], variable: Variable) -> None:
+    """Note a variable. The file that reads it first counts, and that it has a default anywhere."""
+    known = found.get(variable.name)
+    if known is None or (known.required and not variable.required):
+        found[variable.name] = variable if known is None else variable._replace(file=known.file)
+
+
+def _read_schemas(text: str, file: str) -> Iterator[tuple[str, bool]]:
+    """Read the names that schemas of settings declare, and whether each is required."""
+    for match in _SCHEMAS.finditer(text) if not file.endswith(".py") else ():
+        if match[2]:
+            yield match[2], bool(match[1])
+        elif match[3]:
+            yield match[3], re.search(r"optional|default", match[4]) is None
+        else:
+            yield match[5], False
+    if file.endswith(".cs"):
+        yield from ((f"{_CONNECTION}{match[1]}", False) for match in _CONNECTION_READ.finditer(text))
+    if file.endswith(".py") and "BaseSettings" in text:
+        yield from ((match[1].upper(), not match[2]) for match in _FIELD.finditer(text))
 
 
 def _read_match(match: re.Match[str]) -> tuple[str, bool]:
@@ -237,6 +276,15 @@ def _read_match(match: re.Match[str]) -> tuple[str, bool]:
     if match[7]:
         return match[7], match[8] != "="
     return match[3] or match[4] or match[9], False
+
+
+_CONNECTION = "ConnectionStrings__"
+_CONNECTIONS = {
+    "postgres": "Host={postgres.host};Port={postgres.port};Username={postgres.user};Password={postgres.password};"
+    "Database={postgres.database}",
+    "mysql": "Server={mysql.host};Port={mysql.port};User={mysql.user};Password={mysql.password};"
+    "Database={mysql.database}",
+}
 
 
 def choose_settings(
@@ -255,6 +303,10 @@ def choose_settings(
         known = any(setting.name == variable.name for setting in settings)
         if kind in kinds and f"{{{kind}." in named and not known:
             yield Setting(variable.name, f"{{{kind}.url}}")
+    if framework == "ASP.NET Core":
+        text = _CONNECTIONS.get("postgres" if "postgres" in kinds else "mysql" if "mysql" in kinds else "", "")
+        read = [variable.name for variable in variables if variable.name.startswith(_CONNECTION)]
+        yield from (Setting(name, text) for name in read if text)
     if framework == "Rails" and "SECRET_KEY_BASE" not in {setting.name for setting in settings}:
         yield Setting("SECRET_KEY_BASE", _DUMMY, _NOTE)  # Rails itself reads it
 
@@ -264,9 +316,8 @@ def _choose_values(
 ) -> Iterator[Setting]:
     names = {variable.name for variable in variables}
     prefix = _find_prefix(names)
-    asynchronous = any("asyncpg" in text and "sqlalchemy" in text.lower() for text in manifests.values())
-    if asynchronous and "postgres" in kinds and "DATABASE_URL" in names:
-        yield Setting("DATABASE_URL", _ASYNC_URL, "SQLAlchemy's form for asyncpg: check which one the code expects")
+    if "DATABASE_URL" in names and (url := find_alchemy_url(manifests, kinds)):
+        yield Setting("DATABASE_URL", url, "SQLAlchemy's form for the driver: check which one the code expects")
     if framework == "Spring Boot" and ("postgres" in kinds or "mysql" in kinds):
         for name in ("SPRING_DATASOURCE_URL", "SPRING_DATASOURCE_USERNAME", "SPRING_DATASOURCE_PASSWORD"):
             yield Setting(name, find_value(name, kinds) or "")
@@ -285,6 +336,17 @@ def _choose_values(
             yield Setting(variable.name, _DUMMY, _NOTE, active=needed)
         elif variable.required:
             yield Setting(variable.name, "…", f"{variable.file} requires it", active=False)
+
+
+def find_alchemy_url(manifests: Mapping[str, str], kinds: Collection[str]) -> str:
+    """Find the URL that SQLAlchemy expects for the driver that is installed; empty if it is the usual one."""
+    text = "\n".join(manifests.values()).lower()
+    if not re.search(r"sqlalchemy|sqlmodel", text) or re.search(r"\bpsycopg2|mysqlclient", text):
+        return ""
+    for driver, kind, scheme in _DRIVERS:
+        if kind in kinds and re.search(driver, text):
+            return _URL.format(scheme=scheme, kind=kind)
+    return ""
 
 
 def make_dummy(name: str, framework: str) -> str:

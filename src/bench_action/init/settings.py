@@ -5,21 +5,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench_action.config.kinds import guess_kind
+from bench_action.config.kinds import find_usual_port, guess_kind
 from bench_action.init.application import Application
 from bench_action.init.compose import ComposeFile
 from bench_action.init.envfiles import read_variables
 from bench_action.init.names import make_name
 from bench_action.init.needs import (
     Setting,
-    Variable,
     choose_blank,
     choose_settings,
+    find_alchemy_url,
     find_value,
     find_variables,
     make_dummy,
 )
 
+_OF_USERS = dict.fromkeys(("WWWGROUP", "WWWUSER", "UID", "GID", "USER_ID", "GROUP_ID"), "1000")  # as of Laravel Sail
+_PORTS = {"mongo": 27017}  # of kinds that a run does not know
+_REFERRED = ("postgres", "mysql", "redis", *_PORTS)
 _LOCAL = re.compile(r"(?<![\w.-])(?:localhost|127\.0\.0\.1)(?![\w.-])")
 _SCHEMES = {  # of URLs → the image or name of the service that speaks it
     r"postgres": r"postg|pgvector|timescale",
@@ -52,16 +55,24 @@ def choose_all(
     A service of a compose file has its own, so only what they lack is added.
     """
     if application.service is not None:
-        return list(_complete(application, framework, served, env_files)) if application.front is None else []
+        url = find_alchemy_url(manifests, served)
+        return list(_complete(application, framework, served, env_files, url)) if application.front is None else []
     image = images.get("postgres", ("", ""))[0]
     settings = list(choose_settings(find_variables(application.sources), served, framework, manifests, image))
     return settings if application.compose is None else _rename_services(settings, application.compose)
 
 
 def _complete(
-    application: Application, framework: str, served: Mapping[str, str], env_files: Sequence[tuple[str, str]]
+    application: Application,
+    framework: str,
+    served: Mapping[str, str],
+    env_files: Sequence[tuple[str, str]],
+    url: str,
 ) -> Iterator[Setting]:
-    """Complete the variables of a compose file's service: blank secrets, hosts, and addresses that nothing sets."""
+    """Complete the variables of a compose file's service: blank secrets, hosts, and addresses that nothing sets.
+
+    `url`: of the database, if it is not the usual one.
+    """
     service, compose, folder = application.service, application.compose, application.folder
     if service is None or compose is None:
         return
@@ -74,19 +85,17 @@ def _complete(
     for name, text in values.items():
         if _LOCAL.search(text) and (other := _find_meant(name, text, compose)):
             yield Setting(name, other.join(_LOCAL.split(text)), "localhost would be the container itself")
-    known = [each for each in find_variables(application.sources) if _is_address(each, served)]
-    if known and not service.env_files and not any(values.get(each.name) for each in known):
-        found = [Setting(each.name, _find_address(each.name, served)) for each in known]
-        yield from _rename_services(found, compose)
+    read = {each.name: _find_address(each.name, served, url) for each in find_variables(application.sources)}
+    known = {name: value for name, value in read.items() if "{" in value}
+    if known and not service.env_files and not any(values.get(name) for name in known):
+        yield from _rename_services([Setting(name, value) for name, value in known.items()], compose)
 
 
-def _is_address(variable: Variable, served: Mapping[str, str]) -> bool:
-    return "{" in _find_address(variable.name, served)
-
-
-def _find_address(name: str, served: Mapping[str, str]) -> str:
+def _find_address(name: str, served: Mapping[str, str], url: str) -> str:
     kind = "postgres" if "postgres" in served else "mysql" if "mysql" in served else ""
-    return f"{{{kind}.url}}" if name == "DATABASE_URL" and kind else find_value(name, served) or ""
+    if name == "DATABASE_URL" and kind:
+        return url or f"{{{kind}.url}}"
+    return find_value(name, served) or ""
 
 
 def _find_meant(name: str, text: str, compose: ComposeFile) -> str:
@@ -115,13 +124,13 @@ def list_required(
     known = {
         name for _, example in env_files for name, text in read_variables(folder / example, folder).items() if text
     }
-    chosen = {name: make_dummy(name, framework) for name in sorted(compose.required - known)}
+    chosen = {name: _OF_USERS.get(name) or make_dummy(name, framework) for name in sorted(compose.required - known)}
     return [Setting(name, value or "…", active=bool(value)) for name, value in chosen.items()]
 
 
 def list_served(compose: ComposeFile) -> dict[str, str]:
     """List the kinds of services that `env` can refer to: kind → the compose file."""
-    return {kind: compose.path for kind in ("postgres", "mysql", "redis") if _find_service(compose, kind) is not None}
+    return {kind: compose.path for kind in _REFERRED if _find_service(compose, kind) is not None}
 
 
 def _find_service(compose: ComposeFile, kind: str) -> str | None:
@@ -130,7 +139,12 @@ def _find_service(compose: ComposeFile, kind: str) -> str | None:
         (
             service.name
             for service in compose.services
-            if service.parsed.build is None and guess_kind(service.parsed.image) == kind
+            if service.parsed.build is None
+            and (
+                find_usual_port(service.parsed.image) == _PORTS[kind]
+                if kind in _PORTS
+                else guess_kind(service.parsed.image) == kind
+            )
         ),
         None,
     )
@@ -139,7 +153,7 @@ def _find_service(compose: ComposeFile, kind: str) -> str | None:
 def _rename_services(settings: Sequence[Setting], compose: ComposeFile) -> list[Setting]:
     """Write placeholders with the names that services have in the compose file."""
     renamed = list(settings)
-    for kind in ("postgres", "mysql", "redis"):
+    for kind in _REFERRED:
         name = make_name(_find_service(compose, kind) or kind)
         renamed = [replace(each, value=each.value.replace(f"{{{kind}.", f"{{{name}.")) for each in renamed]
     return renamed

@@ -18,7 +18,10 @@ _PORT = re.compile(
     r"(\d{2,5})\b"
 )
 _IMAGE_PORTS = {r"^(?:.*/)?(?:php:.*apache|httpd|nginx)": "80", r"^(?:.*/)?(?:tomcat|jetty|wildfly)(?::|$)": "8080"}
-_LISTENS = re.compile(r"(?:listen|Run|ListenAndServe|Start)\(\s*(?:[\w.]*PORT[\w.]*\s*\|\|\s*)?[\"'`]?:?(\d{4,5})\b")
+_LISTENS = re.compile(r"(?:[lL]isten|Run|ListenAndServe|Start)\(\s*(?:[\w.]*PORT[\w.]*\s*\|\|\s*)?[\"'`]?:?(\d{4,5})\b")
+_SERVER_PORT = re.compile(
+    r"^server\.port\s*[=:]\s*(\d{2,5})\b|^server:\s*\n(?:[ \t]+[^\n]*\n){0,10}?[ \t]+port:\s*(\d{2,5})\b", re.MULTILINE
+)
 _PORT_DEFAULT = re.compile(r"PORT\s*(?:\|\||\?\?|,|\")\s*[\"'`]?:?(\d{4,5})\b|env-default:\"(\d{4,5})\"")
 _MIGRATES = re.compile(
     r"\bmigrate\b|db:(?:prepare|migrate|setup|schema:load)|alembic upgrade|flask db upgrade|create_all|create_db|"
@@ -93,6 +96,9 @@ def _list_ports(application: Application) -> Iterator[Guess]:
     if port.isdigit() and 0 < int(port) < 65536:
         yield Guess(port)
     yield from (Guess(port) for image, port in _IMAGE_PORTS.items() if re.search(image, parsed.image))
+    for name in application.sources.find("application.properties", "application.yml", "application.yaml"):
+        if match := _SERVER_PORT.search(application.sources.read(name)):
+            yield Guess(match[1] or match[2], f"from {name}")
     for name in application.sources.find_code(".js", ".ts", ".go", ".py"):
         text = application.sources.read(name)
         if match := _LISTENS.search(text) or _PORT_DEFAULT.search(text):

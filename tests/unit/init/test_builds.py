@@ -201,3 +201,22 @@ def test_manifest__in_utf_16(draft: Make, tmp_path: Path) -> None:
 def test_note__on_what_a_run_refuses(draft: Make) -> None:
     files = {"compose.yml": write_compose(web={"build": ".", "network_mode": "host"}), "Dockerfile": "FROM x"}
     assert "web:  # a run will refuse it, as it has `network_mode: host`" in render_configuration(draft(files))
+
+
+@pytest.mark.parametrize(
+    ("files", "comment"),
+    [
+        ({"Dockerfile": "FROM python:3.13\nCOPY . ."}, "# the Dockerfile has no CMD: add `command`\n"),
+        (
+            {"Dockerfile": "FROM python:3.13\nCOPY . .", "Procfile": "worker: x\nweb: gunicorn app\n"},
+            "# the Dockerfile has no CMD: add `command`, as the Procfile has it: gunicorn app\n",
+        ),
+        ({"Dockerfile": "FROM php:8.4-apache\nCOPY . ."}, ""),
+        ({"Dockerfile": "FROM team/base\nCOPY . ."}, ""),
+        ({"Dockerfile": "FROM python AS a\nCMD x\nFROM a"}, ""),
+    ],
+)
+def test_build__that_starts_nothing(draft: Make, files: dict[str, str], comment: str) -> None:
+    text = render_configuration(draft(files))
+    assert comment in text
+    assert ("has no CMD" in text) == bool(comment)

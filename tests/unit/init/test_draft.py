@@ -67,7 +67,7 @@ variants:
     env:
       DATABASE_URL: "postgresql+asyncpg://{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/\
 {postgres.database}"  \
-# SQLAlchemy's form for asyncpg: check which one the code expects
+# SQLAlchemy's form for the driver: check which one the code expects
       CELERY_BROKER_URL: "{redis.url}"
       DB_HOST: "{postgres.host}"
       SECRET_KEY: "benchmark-benchmark-benchmark-benchmark"  # a dummy for the benchmark, not a real secret
@@ -231,6 +231,12 @@ def test_draft__of_a_repository_that_nothing_builds(
         ({"Dockerfile": "FROM x\nCMD ./start.sh", "start.sh": "uvicorn app --port 7777"}, "7777", "from start.sh"),
         ({"Dockerfile": "FROM x", "index.js": "app.listen(process.env.PORT || 4321)"}, "4321", "from index.js"),
         ({"Dockerfile": "FROM x", "go.mod": "module x"}, "8080", "a guess: the default of Go"),
+        ({"Dockerfile": "FROM x", "main.go": 'app.Listen(":3210")'}, "3210", "from main.go"),
+        (
+            {"Dockerfile": "FROM x", "application.yml": "server:\n  a: b\n  port: 8181\n"},
+            "8181",
+            "from application.yml",
+        ),
         ({"Dockerfile": "FROM x"}, "8000", "a guess: nothing in the repository says which port"),
     ],
 )

@@ -221,3 +221,76 @@ def test_settings__of_spring(draft: Make, driver: str, kind: str) -> None:
         "SPRING_DATASOURCE_USERNAME": f"{{{kind}.user}}",
         "SPRING_DATASOURCE_PASSWORD": f"{{{kind}.password}}",
     }
+
+
+@pytest.mark.parametrize(
+    ("requirements", "code", "url"),
+    [
+        ("sqlmodel\nasyncpg", "postgresql+asyncpg", "postgres"),
+        ("sqlalchemy\npsycopg[binary]", "postgresql+psycopg", "postgres"),
+        ("SQLAlchemy\nPyMySQL", "mysql+pymysql", "mysql"),
+        ("sqlalchemy\naiomysql", "mysql+aiomysql", "mysql"),
+    ],
+)
+def test_settings__have_the_scheme_of_the_driver(draft: Make, requirements: str, code: str, url: str) -> None:
+    files = {"Dockerfile": "FROM python", "requirements.txt": requirements, "x.py": 'os.environ["DATABASE_URL"]'}
+    env = configure(draft(files))["variants"]["web"]["env"]
+    parts = f"{{{url}.user}}:{{{url}.password}}@{{{url}.host}}:{{{url}.port}}/{{{url}.database}}"
+    assert env["DATABASE_URL"] == f"{code}://{parts}"
+
+
+@pytest.mark.parametrize("requirements", ["sqlalchemy\npsycopg2-binary", "flask\npsycopg"])
+def test_settings__have_the_usual_scheme_otherwise(draft: Make, requirements: str) -> None:
+    files = {"Dockerfile": "FROM python", "requirements.txt": requirements, "x.py": 'os.environ["DATABASE_URL"]'}
+    assert "env" not in configure(draft(files))["variants"]["web"]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "env"),
+    [
+        ("config.py", "class Settings(BaseSettings):\n    db_host: str\n    debug: bool = False\n", {"DB_HOST"}),
+        (
+            "src/env.ts",
+            "  JWT_SECRET: z.string().min(32),\n  DB_HOST: Joi.string().optional(),\n",
+            {"JWT_SECRET", "DB_HOST"},
+        ),
+        ("src/app.ts", "configService.getOrThrow<string>('DB_HOST')", {"DB_HOST"}),
+        ("config.go", 'type Config struct {\n  Host string `mapstructure:"DB_HOST"`\n}', {"DB_HOST"}),
+        ("Api/Program.cs", 'x.GetConnectionString("Default")', {"ConnectionStrings__Default"}),
+    ],
+)
+def test_settings__that_a_schema_declares(draft: Make, file: str, text: str, env: set[str]) -> None:
+    files = {
+        "Dockerfile": "FROM mcr.microsoft.com/dotnet/aspnet:9.0" if file.endswith(".cs") else "FROM x",
+        "requirements.txt": "psycopg",
+        "package.json": '{"dependencies": {"pg": "8"}}',
+        "Api/Api.csproj": '<Project Sdk="Microsoft.NET.Sdk.Web"><PackageReference Include="Npgsql" />',
+        file: text,
+    }
+    found = configure(draft(files))["variants"]["web"]["env"]
+    assert set(found) == env
+    if file.endswith(".cs"):
+        assert found["ConnectionStrings__Default"].startswith("Host={postgres.host};Port={postgres.port};")
+
+
+def test_settings__of_mongo_in_the_compose_file(draft: Make) -> None:
+    files = {
+        "compose.yml": write_compose(docs={"image": "mongo:7"}),
+        "Dockerfile": "FROM node",
+        "package.json": '{"dependencies": {"mongoose": "8"}}',
+        "x.js": "mongoose.connect(process.env.MONGO_URI)",
+    }
+    assert configure(draft(files))["variants"]["web"]["env"] == {"MONGO_URI": "mongodb://{docs.host}:{docs.port}/bench"}
+
+
+def test_settings__of_laravel_sail(draft: Make) -> None:
+    """Its service is called as if it ran tests, and needs the account's numbers."""
+    compose = """
+services:
+  laravel.test:
+    build: {context: ./docker, args: {WWWGROUP: '${WWWGROUP}'}}
+    ports: ['80:80']
+"""
+    data = configure(draft({"compose.yml": compose, "docker/Dockerfile": "FROM ubuntu"}))
+    assert data["compose"] == {"file": "compose.yml", "env": {"WWWGROUP": "1000"}}
+    assert list(data["variants"]) == ["laravel-test"]

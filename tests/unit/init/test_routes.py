@@ -16,6 +16,7 @@ from bench_action.init.routes.node import find_node_routes
 from bench_action.init.routes.php import find_php_routes
 from bench_action.init.routes.rails import find_rails_routes, find_sinatra_routes
 from bench_action.init.routes.route import Route, make_path, sort_routes
+from bench_action.init.routes.rust import find_rust_routes
 from bench_action.init.sources import Sources
 
 pytestmark = pytest.mark.unit
@@ -617,6 +618,116 @@ inner.MapGet("/", () => "x");
 app.MapGet("/secret", () => "x").RequireAuthorization();
 """,
 }
+EXPRESS_HANDLERS = {
+    "server.js": "const todosRoutes = require('./todos');\napp.use('/todos', todosRoutes);\n",
+    "todos.js": """
+const userRoute = express.Router();
+module.exports = userRoute;
+userRoute.get('/', (req, res) => res.send('Auth route, protected'));
+userRoute.get('/maybe', auth.optional, list);
+userRoute.get('/authors', listAuthors);
+userRoute.get('/me-too', userAuth, list);
+userRoute.get('/by-token', validateToken, (req, res) => res.json({}));
+""",
+}
+FLASK_CLASSES = {
+    "app.py": """
+class Items(Resource):
+    def get(self): ...
+class Login(Resource):
+    def post(self): ...
+class Mine(Resource):
+    @jwt_required()
+    def get(self): ...
+api.add_resource(Items, "/items")
+api.add_resource(Login, "/login-now")
+api.add_resource(Mine, "/mine")
+@blp.route("/shop")
+class Shop(MethodView):
+    def post(self): ...
+@app.get("/services")
+def services(x: Service = Depends(get_user_service)): ...
+@app.get("/search")
+def search(q: Optional[str] = None, user=Depends(get_current_user)): ...
+@app.get("/token")
+@token_required
+def token(): ...
+"""
+}
+DJANGO_CREATE = {
+    "shop/urls.py": """
+from .routers import router
+urlpatterns = [
+    path("api/", include(router.urls)), path("token/", TokenObtainPairView.as_view()),
+    path("register-now/", views.Join.as_view()), path("post/", views.Post.as_view()),
+    path("both/", views.Both.as_view()),
+]
+""",
+    "shop/routers.py": 'router = DefaultRouter()\nrouter.register("tags", TagViewSet)\n',
+    "shop/views.py": """
+class Join(generics.CreateAPIView): ...
+class Post(APIView):
+    def post(self, request): ...
+class Both(APIView):
+    def get(self, request): ...
+    def post(self, request): ...
+""",
+}
+GO_AFTER = {
+    "main.go": """
+func main() {
+	e.GET("/mine", h.List, authMiddleware)
+	app.Get("/users", middleware.Protected(), h.Users)
+	e.GET("/authors", h.Authors)
+	e.GET("/by-author", cached, h.ByAuthor)
+}
+"""
+}
+SPRING_CONSTANTS = {
+    "src/main/java/a/Paths.java": 'class Paths { static final String POSTS = "/posts"; }',
+    "src/main/java/a/Posts.java": """
+@RestController
+@RequestMapping(path = Paths.POSTS)
+class Posts {
+  @GetMapping String all() { return x; }
+  @GetMapping(UNKNOWN_PATH) String other() { return x; }
+}
+""",
+}
+DOTNET_BASE = {
+    "Base.cs": """
+[ApiController]
+[Route("api/[controller]")]
+public abstract class BaseApiController : ControllerBase { }
+""",
+    "Products.cs": """
+public class ProductsController : BaseApiController
+{
+    [HttpGet]
+    public IActionResult All() { }
+}
+""",
+}
+RUST = {
+    "src/main.rs": """
+fn app() -> Router {
+    let api = Router::new()
+        .route("/tags", get(tags))
+        .route("/items", post(add).get(list));
+    Router::new().route("/", get(home)).route("/orders", post(order)).nest("/api", api).nest("/users", users::router())
+}
+""",
+    "src/users.rs": 'pub fn router() -> Router {\n    Router::new().route("/all", get(all))\n}\n',
+}
+ACTIX = {
+    "src/main.rs": """
+#[get("/items/{id}")]
+async fn item() {}
+#[post("/items")]
+async fn add() {}
+fn main() { web::scope("/v1").service(item); }
+"""
+}
 CASES: dict[str, tuple[Finder, dict[str, str], list[str]]] = {
     "django": (
         find_django_routes,
@@ -688,6 +799,14 @@ CASES: dict[str, tuple[Finder, dict[str, str], list[str]]] = {
         FASTAPI_QUERY,
         ["/list", "/items/{item_id}", "/search?q={q}", "/video?url={url}"],
     ),
+    "express, by handlers": (find_node_routes, EXPRESS_HANDLERS, ["/todos/", "/todos/maybe", "/todos/authors"]),
+    "flask, by classes": (find_decorated_routes, FLASK_CLASSES, ["/items", "/services"]),
+    "django, without get": (find_django_routes, DJANGO_CREATE, ["/both/", "/api/tags/", "/api/tags/{id}/"]),
+    "go, guarded after the handler": (find_go_routes, GO_AFTER, ["/authors", "/by-author"]),
+    "spring, by constants": (find_spring_routes, SPRING_CONSTANTS, ["/posts", "/posts/{UNKNOWN_PATH}"]),
+    "asp.net, by a base class": (find_dotnet_routes, DOTNET_BASE, ["/api/Products"]),
+    "rust": (find_rust_routes, RUST, ["/", "/api/tags", "/api/items", "/users/all"]),
+    "actix": (find_rust_routes, ACTIX, ["/v1/items/{id}"]),
     "fastapi, guarded": (find_decorated_routes, FASTAPI_GUARDED, ["/open"]),
     "nest, with a query": (find_node_routes, NEST_QUERY, ["/favorite/page", "/favorite/search?query={query}"]),
     "asp.net": (
@@ -727,6 +846,9 @@ GUARDED = {
     "spring, secured by default": ["/items"],
     "go, mounted": ["/secret"],
     "fastapi, guarded": ["/products/", "/reports/low"],
+    "express, by handlers": ["/todos/me-too", "/todos/by-token"],
+    "flask, by classes": ["/mine", "/search", "/token"],
+    "go, guarded after the handler": ["/mine", "/users"],
     "asp.net": ["/secret", "/api/Dish/all", "/orders/mine", "/v2/todos/"],
     "rails, by controllers": ["/about", "/api/orders", "/posts/popular", "/rooms/{id}"],
 }

@@ -346,7 +346,8 @@ def _is_built(service: ComposeService) -> bool:
 
 
 def _is_test(service: ComposeService) -> bool:
-    return _TEST_NAME.search(service.name) is not None or _TESTS.search(" ".join(service.words)) is not None
+    named = _TEST_NAME.search(service.name) is not None and service.name != "laravel.test"  # of Laravel Sail
+    return named or _TESTS.search(" ".join(service.words)) is not None
 
 
 def _runs_once(service: ComposeService, services: Mapping[str, ComposeService]) -> bool:

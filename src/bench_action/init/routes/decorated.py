@@ -18,9 +18,10 @@ _ROUTERS = frozenset({"APIRouter", "Blueprint", "Namespace", "Router", "APIBluep
 _INCLUDES = frozenset({"include_router", "register_blueprint", "blueprint", "mount", "add_namespace"})
 _PREFIXES = ("prefix", "url_prefix", "path")
 _ADDING = {"add_url_rule": 0, "add_get": 0, "add_resource": 1}
-_GUARDS = (
-    *("login_required", "jwt_required", "auth_required", "current_user", "currentuser", "superuser", "oauth2"),
-    *("verify_token", "get_user", "authenticate", "require_user", "api_key"),
+_GUARDS = re.compile(
+    r"login_required|jwt_required|auth_required|token_required|requires?_auth|admin_required|permission_required|"
+    r"current_\w*user|currentuser|superuser|oauth2|verify_token|get_user(?![a-z_])|authenticate|require_user|api_key|"
+    r"jwtbearer|httpbearer"
 )
 _OPTIONAL = ("required=false", "auto_error=false", "optional")
 _CONSTANT = re.compile(r"^[A-Z][A-Z0-9_]*$|prefix$|_path$")
@@ -61,7 +62,8 @@ class _Project:
     """What all files declare together. `own`: prefixes that routers are made with. `aliases`: names that are imported.
 
     `guarded`: routers all of whose routes require authentication. `modules`: every ending of a file's dotted name →
-    the whole name, as imports may begin anywhere above it.
+    the whole name, as imports may begin anywhere above it. `views`: classes, whether they answer GET, and whether they
+    require authentication for it; a route may name one.
     """
 
     constants: Mapping[str, str]
@@ -70,7 +72,8 @@ class _Project:
     own: dict[_Key, str] = field(default_factory=dict)
     guarded: set[_Key] = field(default_factory=set)
     includes: list[_Include] = field(default_factory=list)
-    routes: list[tuple[_Key, Route]] = field(default_factory=list)
+    routes: list[tuple[_Key, Route, str]] = field(default_factory=list)
+    views: dict[str, tuple[bool, bool]] = field(default_factory=dict)
 
     def list_prefixes(self, key: _Key, depth: int = 0) -> list[tuple[str, bool]]:
         """List the prefixes under which a router answers; its own if nothing is known to include it.
@@ -112,11 +115,13 @@ def find_decorated_routes(sources: Sources) -> Iterator[Route]:
         imports = _find_imports(tree, file, project.modules)
         project.aliases.update({_Key(names[file], name): key for name, key in imports.items()})
         _File(project, file, names[file], imports).read(tree)
-    for key, route in project.routes:
+    for key, route, view in project.routes:
+        answers, behind = project.views.get(view, (True, False))
         for prefix, guarded in project.list_prefixes(key):
             path, _, query = route.path.partition("?")
             full = f"{make_path(prefix, path)}{'?' if query else ''}{query}"
-            yield Route(full, route.source, route.guarded or guarded)
+            if answers:
+                yield Route(full, route.source, route.guarded or guarded or behind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +138,8 @@ class _File:
                 self._read_router(get_name(node.targets[0]), node.value)
             elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 self._read_decorators(node)
+                if isinstance(node, ast.ClassDef):
+                    self.project.views[node.name] = (_answers_get(node), _is_guarded(node))
             elif isinstance(node, ast.Call):
                 self._read_call(node)
 
@@ -140,7 +147,7 @@ class _File:
         made = get_name(call.func).rpartition(".")[2]
         if made in _ROUTERS:
             self.project.own[_Key(self.module, name)] = self._find_prefix(call) or ""
-        if made in {*_ROUTERS, "FastAPI"} and _asks_who_calls(
+        if made in {*_ROUTERS, "FastAPI"} and _requires_login(
             ast.unparse(get_keyword(call, "dependencies") or call.func)
         ):
             self.project.guarded.add(_Key(self.module, name))
@@ -150,7 +157,8 @@ class _File:
             if isinstance(decorator, ast.Call) and (path := self._find_path(decorator)) is not None:
                 router, _, _ = get_name(decorator.func).rpartition(".")
                 route = Route(path + _find_query(node, path), self.name, _is_guarded(node))
-                self.project.routes.append((self._resolve(router), route))
+                if not isinstance(node, ast.ClassDef) or _answers_get(node):
+                    self.project.routes.append((self._resolve(router), route, ""))
 
     def _find_path(self, call: ast.Call) -> str | None:
         """Find the path of a decorator that declares a route for GET."""
@@ -169,7 +177,7 @@ class _File:
             self._read_include(owner, method, call)
         elif method in _ADDING and owner and len(call.args) > _ADDING[method]:
             for argument in call.args[_ADDING[method] :]:
-                self._add(owner, self._get_text(argument))
+                self._add(owner, self._get_text(argument), get_name(call.args[0]).rpartition(".")[2])
         elif (
             method == "Route"
             and call.args
@@ -177,9 +185,9 @@ class _File:
         ) or ((owner, method) == ("web", "get") and call.args):
             self._add("", self._get_text(call.args[0]))
 
-    def _add(self, owner: str, path: str | None) -> None:
+    def _add(self, owner: str, path: str | None, view: str = "") -> None:
         if path is not None and path.startswith("/"):
-            self.project.routes.append((self._resolve(owner), Route(path, self.name)))
+            self.project.routes.append((self._resolve(owner), Route(path, self.name), view))
 
     def _read_include(self, owner: str, method: str, call: ast.Call) -> None:
         first, *others = call.args
@@ -190,7 +198,7 @@ class _File:
         if child:
             replaces = method == "register_blueprint" and prefix is not None
             needed = get_keyword(call, "dependencies")
-            guarded = needed is not None and _asks_who_calls(ast.unparse(needed))
+            guarded = needed is not None and _requires_login(ast.unparse(needed))
             include = _Include(self._resolve(owner), self._resolve(child), prefix or "", replaces, guarded)
             self.project.includes.append(include)
 
@@ -218,16 +226,31 @@ class _File:
 
 
 def _is_guarded(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
-    """Whether a decorator or a parameter of a view says that it requires authentication."""
+    """Whether a decorator or a parameter of a view, or of a class's `get`, says that it requires authentication."""
     parts = [ast.unparse(decorator) for decorator in node.decorator_list]
-    if not isinstance(node, ast.ClassDef):
-        parts.append(ast.unparse(node.args))
-    return _asks_who_calls(" ".join(parts))
+    if isinstance(node, ast.ClassDef):
+        own = _list_methods(node).get("get")
+        return any(map(_requires_login, parts)) or (own is not None and _is_guarded(own))
+    for argument, default in _list_arguments(node):
+        parts.append(
+            f"{ast.unparse(argument)} = {ast.unparse(default)}" if default is not None else ast.unparse(argument)
+        )
+    return any(map(_requires_login, parts))
 
 
-def _asks_who_calls(text: str) -> bool:
+def _list_methods(node: ast.ClassDef) -> dict[str, ast.FunctionDef | ast.AsyncFunctionDef]:
+    return {each.name: each for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+def _answers_get(node: ast.ClassDef) -> bool:
+    """Whether a class of views may answer GET: it has `get`, or none of the methods of HTTP itself."""
+    methods = _list_methods(node).keys()
+    return "get" in methods or not methods & {"post", "put", "patch", "delete"}
+
+
+def _requires_login(text: str) -> bool:
     text = text.lower()
-    return any(guard in text for guard in _GUARDS) and not any(mark in text for mark in _OPTIONAL)
+    return _GUARDS.search(text) is not None and not any(mark in text for mark in _OPTIONAL)
 
 
 def _find_query(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, path: str) -> str:
@@ -235,13 +258,19 @@ def _find_query(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, pat
     if isinstance(node, ast.ClassDef):
         return ""
     path = make_path(path)
-    plain, named = [*node.args.posonlyargs, *node.args.args], node.args.kwonlyargs
-    defaults: list[ast.expr | None] = [None] * (len(plain) - len(node.args.defaults))
-    given = zip([*plain, *named], [*defaults, *node.args.defaults, *node.args.kw_defaults], strict=True)
     needed = [
-        argument.arg for argument, default in given if f"{{{argument.arg}" not in path and _is_needed(argument, default)
+        argument.arg
+        for argument, default in _list_arguments(node)
+        if f"{{{argument.arg}" not in path and _is_needed(argument, default)
     ]
     return f"?{'&'.join(f'{name}={{{name}}}' for name in needed)}" if needed else ""
+
+
+def _list_arguments(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[tuple[ast.arg, ast.expr | None]]:
+    """List the parameters of a function, each with its default."""
+    plain, named = [*node.args.posonlyargs, *node.args.args], node.args.kwonlyargs
+    none: list[ast.expr | None] = [None] * (len(plain) - len(node.args.defaults))
+    return list(zip([*plain, *named], [*none, *node.args.defaults, *node.args.kw_defaults], strict=True))
 
 
 def _is_needed(argument: ast.arg, default: ast.expr | None) -> bool:

@@ -16,6 +16,9 @@ _SPECIAL = re.compile(r"[\[\]()*+?|^$\\]")
 _DEEPEST = 8
 _PAGE_TREES = ("wagtail.urls", "wagtail.core.urls", "cms.urls")  # packages that serve pages from the database
 _DEFAULT_PERMISSIONS = re.compile(r"""["']DEFAULT_PERMISSION_CLASSES["']\s*:\s*[\[(]([^\])]{0,500})""")
+_NOT_FOR_GET = re.compile(r"RedirectView|Token\w*View|ObtainAuthToken|obtain_\w*token|verify_\w*token|refresh_\w*token")
+_READS = re.compile(r"List|Retrieve|ModelViewSet|ReadOnly")
+_WRITES = re.compile(r"(?:Create|Update|Destroy)APIView")
 _REDIRECTS = frozenset({"redirect", "HttpResponseRedirect", "HttpResponsePermanentRedirect"})
 _MARKS = (
     *("require_POST", "require_http_methods", "api_view", "Mixin", "permission_classes", "APIView", "ViewSet"),
@@ -64,6 +67,10 @@ class _Reader:
         elif name := get_name(value):
             router, _, attribute = name.rpartition(".")
             if attribute == "urls":
+                module, _, last = _find_import(tree, router).rpartition(".")
+                other = _find_module(self.sources, module) if module else None
+                if other is not None:
+                    tree, router, file = parse_python(self.sources.read(other)), last, other
                 yield from _read_router(tree, router, prefix, file, self.guarded)
             elif not router:
                 yield from self._read_list(tree, name, prefix, file, depth + 1)
@@ -83,7 +90,7 @@ class _Reader:
             yield from self._read_include(tree, view, f"{prefix}{pattern}", file, depth)
         elif view is not None and not get_name(view).endswith(("site.urls", ".site.urls")):
             name = _name_view(view)
-            if name not in self.unfit and name != "RedirectView":
+            if name not in self.unfit and not _NOT_FOR_GET.fullmatch(name):
                 yield Route(make_path(f"{prefix}{pattern}"), file, name in self.guarded or _is_wrapped(view))
 
     def _read_include(self, tree: ast.Module, call: ast.Call, prefix: str, file: str, depth: int) -> Iterator[Route]:
@@ -151,9 +158,21 @@ def _find_views(sources: Sources, code: list[str]) -> tuple[frozenset[str], froz
                 behind = _guards(named) if named else behind
                 if behind or any(guard in decorator for decorator in decorators for guard in _GUARDS):
                     guarded.add(node.name)
-            elif isinstance(node, ast.ClassDef) and _is_guarded_class(node, by_default=by_default):
-                guarded.add(node.name)
+            elif isinstance(node, ast.ClassDef):
+                if _lacks_get(node):
+                    unfit.add(node.name)
+                elif _is_guarded_class(node, by_default=by_default):
+                    guarded.add(node.name)
     return frozenset(unfit), frozenset(guarded)
+
+
+def _lacks_get(node: ast.ClassDef) -> bool:
+    """Whether a view of REST framework answers other methods only."""
+    bases = " ".join(map(ast.unparse, node.bases))
+    own = {each.name for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
+    if "get" in own or _READS.search(bases):
+        return False
+    return _WRITES.search(bases) is not None or ("APIView" in bases and bool(own & {"post", "put", "patch", "delete"}))
 
 
 def _is_guarded_class(node: ast.ClassDef, *, by_default: bool) -> bool:

@@ -1,17 +1,18 @@
 """Find the routes of ASP.NET Core: attributes of controllers, and `MapGet` of minimal APIs."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from bench_action.init.routes.route import Route, make_path
 from bench_action.init.routes.syntax import drop_comments, find_statement_end
 from bench_action.init.sources import Sources
 
 _PART = re.compile(
-    r"\[(?P<attributes>[A-Z][^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*)\]|\bclass\s+(?P<class>\w+)|"
+    r"\[(?P<attributes>[A-Z][^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*)\]|\bclass\s+(?P<class>\w+)(?:\([^)]*\))?(?:\s*:\s*(?P<base>\w+))?|"
     r"\b(?:public|internal)\s+(?:(?:async|virtual|override|static)\s+)*"
     r"[\w<>\[\],.? ]{1,200}?\s+\w+\s*\((?P<parameters>[^;{}]{0,500})"
 )
+_BASE = re.compile(r'\[Route\(\s*"([^"]*)"\s*\)\](?:\s*\[[^\]]*\])*\s*public\s+(?:abstract\s+)?class\s+(\w+)')
 _MAP_GET = re.compile(r'\b(\w+)\.MapGet\(\s*"([^"]*)"')
 _GROUP = re.compile(r'\b(\w+)\s*=\s*(\w+)\.MapGroup\(\s*"([^"]*)"\s*\)([^;]*)')
 _QUERY = re.compile(r"\[FromQuery[^\]]*\]\s*(\w+)\s+(\w+)\s*(?=[,)]|$)")
@@ -22,16 +23,17 @@ _DEEPEST = 6
 
 def find_dotnet_routes(sources: Sources) -> Iterator[Route]:
     """Find all GET routes. `[controller]` and `[action]` stand for names."""
-    for file in sources.find_code(".cs"):
-        text = drop_comments(sources.read(file))
+    texts = {file: drop_comments(sources.read(file)) for file in sources.find_code(".cs")}
+    bases = {match[2]: match[1] for text in texts.values() for match in _BASE.finditer(text)}
+    for file, text in texts.items():
         if "[Http" in text or "[Route" in text:
-            yield from _read_controllers(text, file)
+            yield from _read_controllers(text, file, bases)
         if "MapGet(" in text:
             yield from _read_minimal(text, file)
 
 
-def _read_controllers(text: str, file: str) -> Iterator[Route]:
-    """Read attributes in front of classes and methods."""
+def _read_controllers(text: str, file: str, bases: Mapping[str, str]) -> Iterator[Route]:
+    """Read attributes in front of classes and methods. `bases`: classes with a route, which others inherit."""
     pending: list[str] = []
     prefix, name, behind = "", "", False
     for match in _PART.finditer(text):
@@ -41,7 +43,7 @@ def _read_controllers(text: str, file: str) -> Iterator[Route]:
         attributes, pending = pending, []
         if match["class"] is not None:
             name = match["class"].removesuffix("Controller")
-            prefix = _find_template(attributes, "Route") or ""
+            prefix = _find_template(attributes, "Route") or bases.get(match["base"] or "", "")
             behind = _is_guarded(attributes)
             continue
         if not any(re.search(r"\bHttpGet\b", each) for each in attributes):

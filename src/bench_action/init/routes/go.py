@@ -14,7 +14,7 @@ _PASSED = re.compile(r"\b(?:\w+\.)?(\w+)\(\s*(\w+)\b")
 _FUNCTION = re.compile(
     r"\bfunc\s+(?:\([^)]{0,200}\)\s*)?(\w+)\(\s*(\w+)\s+[^)]{0,300}?(?:Router|Group|Engine|Echo|App|Mux)\b"
 )
-_GUARD = re.compile(r"auth|jwt|login", re.IGNORECASE)
+_GUARD = re.compile(r"auth(?!ors?\b)|jwt|login|protect", re.IGNORECASE)
 _USES_GUARD = r"\b(?P<receiver>\w+)\.Use\([^)\n]*(?:[aA]uth|[jJ][wW][tT]|[lL]ogin|[vV]erif)"
 _PASSED_GROUP = re.compile(r'\b(?:\w+\.)?(\w+)\(\s*(\w+)\.(?:Group|PathPrefix|Party)\(\s*"([^"]*)"')
 _MOUNT = re.compile(r'\b(\w+)\.Mount\(\s*"([^"]*)"\s*,\s*&?(?:(\w+)(?:\{\})?\.)?(\w+)\(')
@@ -54,8 +54,9 @@ def find_go_routes(sources: Sources) -> Iterator[Route]:
 
 
 def _is_behind(arguments: str) -> bool:
-    """Whether what follows a route's path requires authentication: a function around the handler, or one before it."""
-    return "Auth(" in arguments or _GUARD.search(arguments.rstrip(" )").rpartition(",")[0]) is not None
+    """Whether what follows a route's path requires authentication: a function around the handler, or next to it."""
+    functions = arguments.partition("func(")[0].strip(" ,)").split(",")
+    return "Auth(" in arguments or (len(functions) > 1 and any(map(_GUARD.search, functions)))
 
 
 def _find_groups(text: str) -> dict[str, tuple[str, str]]:

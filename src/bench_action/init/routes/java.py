@@ -19,6 +19,10 @@ _RULE = re.compile(
     r"\banyRequest(?:\(\))?\s*(?:\.|,\s*)(\w+)"
 )
 _LONGEST_PATTERN, _MOST_STARS = 200, 8
+_CONSTANT = re.compile(r'\b(?:String|const val)\s+([A-Z][A-Z0-9_]*)\s*=\s*"([^"\n]*)"')
+_NAMED_PATH = re.compile(
+    r"(@(?:Get|Request)Mapping\(\s*(?:(?:value|path)\s*=\s*)?)((?:\w+\.)?[A-Z][A-Z0-9_]+)\b(?!\s*[.(])"
+)
 _SECURED = re.compile(r"SecurityFilterChain|WebSecurityConfigurerAdapter|SecurityWebFilterChain")
 _CONTEXT_PATH = re.compile(r"^[ \t]*(?:server\.servlet\.)?context-path\s*[=:]\s*[\"']?(/[\w/.-]+)", re.MULTILINE)
 _PARAMETER = re.compile(
@@ -39,13 +43,24 @@ def find_spring_routes(sources: Sources) -> Iterator[Route]:
         "",
     )
     rules = _read_rules(sources, texts)
+    constants = {match[1]: match[2] for text in texts.values() for match in _CONSTANT.finditer(text)}
     for file, text in texts.items():
         if "Mapping" in text:
-            for route in _read(drop_comments(text), file):
+            for route in _read(_fill_constants(drop_comments(text), constants), file):
                 path, _, query = route.path.partition("?")
                 guarded = next((guards for matcher, guards in rules if matcher.fullmatch(path)), False)
                 full = f"{make_path(context, path)}?{query}" if query else make_path(context, path)
                 yield Route(full, file, guarded)
+
+
+def _fill_constants(text: str, constants: Mapping[str, str]) -> str:
+    """Write the texts of constants into annotations that name them; `{name}` for one that is not known."""
+
+    def fill(match: re.Match[str]) -> str:
+        name = match[2].rpartition(".")[2]
+        return f'{match[1]}"{constants.get(name, f"{{{name}}}")}"'
+
+    return _NAMED_PATH.sub(fill, text)
 
 
 def _read_rules(sources: Sources, texts: Mapping[str, str]) -> list[tuple[re.Pattern[str], bool]]:

@@ -14,7 +14,7 @@ from bench_action.init.sources import Sources
 _SUFFIXES = (".js", ".ts", ".mjs", ".cjs", ".mts", ".cts")
 _TEXT = r"""["'`]([^"'`$]*)["'`]"""
 _GET = re.compile(
-    rf"\b(app|server|fastify|api|instance|routes?|r|hono|[\w$]*[rR]outer)\s*\.\s*get\s*(?:<[^>]*>)?\(\s*{_TEXT}\s*(,[^\n]*|\)?)"
+    rf"\b(app|server|fastify|api|instance|routes?|r|hono|[\w$]*[rR]oute(?:r|s|rs)?)\s*\.\s*get\s*(?:<[^>]*>)?\(\s*{_TEXT}\s*(,[^\n]*|\)?)"
 )
 _CHAINED = re.compile(rf"\.route\(\s*{_TEXT}\s*\)((?:\s*\.\w+\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))+)")
 _LISTED = re.compile(rf"\{{\s*path:\s*{_TEXT}\s*,\s*(?:route|router|handler):\s*([\w$]+)")
@@ -56,9 +56,11 @@ _GLOBAL_GUARD = re.compile(r"APP_GUARD[^}]{0,300}[aA]uth|useGlobalGuards\([^;]{0
 _GUARD = re.compile(
     r"auth\.required|requireAuth|isAuth|authenticate|ensureLogged|verifyToken|authMiddleware|passport\.authenticate|"
     r"\b(?:auth|protect(?:ed)?|authori[sz]e\w*|ensureAuth\w*|verifyJWT|verifyAuth\w*|verifyUser|checkAuth\w*|isLoggedIn|"
-    r"isAdmin|requires?(?:Login|User|Admin|SignIn)\w*|restrictTo|jwtAuth\w*|checkJwt|authGuard|authCheck|withAuth|jwt(?:Page|Loose|Auth)?)\b(?!\.\w+\s*\))",
+    r"isAdmin|requires?(?:Login|User|Admin|SignIn)\w*|restrictTo|jwtAuth\w*|checkJwt|authGuard|authCheck|withAuth|jwt(?:Page|Loose|Auth)?)\b(?!\.(?:optional|\w+\s*\)))",
     re.IGNORECASE,
 )
+# among the functions before a route's handler
+_BEFORE_HANDLER = re.compile(r"\b\w*auth(?!or)\w*\b(?!\.optional)|\b\w*token\w*\b", re.IGNORECASE)
 # clients of other servers, whose `get` is no route
 _CLIENT = r"(?:axios|ky|got|wretch|ofetch|\$fetch|supertest|request|superagent|needle|Http|HttpClient)\b"
 _EXPORTS_GET = re.compile(r"\bexport\b[^;\n]{0,300}\bGET\b|\bexport\s+\*")
@@ -179,12 +181,18 @@ def _read_routes(sources: Sources, file: str, text: str, module: _Module, import
         if (match[2].startswith(("/", "*")) or not match[2]) and match[1] not in clients:
             behind = any(router == match[1] and at < match.start() for router, at in guards)
             rest = match[3] if match[3].strip(" ,") else text[match.end() : match.end() + 300].partition(");")[0]
-            module.routes.append((match[1], Route(match[2], file, behind or _GUARD.search(rest) is not None)))
+            module.routes.append((match[1], Route(match[2], file, behind or _is_behind(rest))))
     for match in _CHAINED.finditer(text):
         if get := re.search(r"\.get\(([^\n]*)", match[2]):
-            module.routes.append(("", Route(match[1], file, _GUARD.search(get[1]) is not None)))
+            module.routes.append(("", Route(match[1], file, _is_behind(get[1]))))
     for pattern in (_OBJECT, _CHAIN_GET):
         module.routes += [("", Route(match[1], file)) for match in pattern.finditer(text) if match[1].startswith("/")]
+
+
+def _is_behind(arguments: str) -> bool:
+    """Whether one of the functions before a route's handler, which is the last, requires authentication."""
+    before = re.split(r"=>|\bfunction\b", arguments, maxsplit=1)[0].rpartition(",")[0]
+    return _GUARD.search(before) is not None or _BEFORE_HANDLER.search(before) is not None
 
 
 def _apply_local_prefixes(text: str, module: _Module, imports: Mapping[str, str]) -> None:
