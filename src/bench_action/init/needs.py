@@ -233,13 +233,16 @@ def find_variables(sources: Sources) -> list[Variable]:
     for file in sources.find_code(*_SUFFIXES):
         if file.endswith((".yml", ".yaml")) and not re.search(r"application|config/|settings", file):
             continue
-        for match in _READS.finditer(sources.read(file)):
+        text = sources.read(file)
+        for match in _READS.finditer(text):
             name, required = _read_match(match)
+            if file.endswith(".rb") and re.match(r"\s*(?:\{|do\b)", text[match.end() : match.end() + 5]):
+                required = False  # a block is its default
             if match[5] and not file.endswith(_WITH_REFERENCES):
                 continue  # a template literal of JavaScript
             required = required and not file.endswith(".php")  # there, one that is not set is null
             _note(found, Variable(name, required, file))
-        for name, required in _read_schemas(sources.read(file), file):
+        for name, required in _read_schemas(text, file):
             _note(found, Variable(name, required, file))
     return sorted(found.values())
 

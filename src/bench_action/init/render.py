@@ -40,7 +40,7 @@ def render_configuration(draft: Draft) -> str:
             build=_describe_build(draft.build),
             compose=_describe_compose(draft) if draft.compose else "",
             ready=_describe_ready(draft),
-            urls=" and ".join(name for kind, name in _URLS if kind in draft.services),
+            urls=", ".join(name for kind, name in _URLS if kind in draft.services),
             unset=[setting.name for setting in draft.compose_env if not setting.active],
             names=_NAMES,
             active=[setting for setting in draft.settings if setting.active],

@@ -294,3 +294,9 @@ services:
     data = configure(draft({"compose.yml": compose, "docker/Dockerfile": "FROM ubuntu"}))
     assert data["compose"] == {"file": "compose.yml", "env": {"WWWGROUP": "1000"}}
     assert list(data["variants"]) == ["laravel-test"]
+
+
+def test_settings__with_a_block_of_ruby_have_a_default(draft: Make) -> None:
+    code = 'threads ENV.fetch("RAILS_MAX_THREADS") { 5 }\nkey = ENV.fetch("API_ACCOUNT")\n'
+    made = draft({"Dockerfile": "FROM ruby", "Gemfile": 'gem "rails"', "config/puma.rb": code})
+    assert [setting.name for setting in made.settings] == ["API_ACCOUNT", "SECRET_KEY_BASE"]

@@ -625,6 +625,7 @@ const userRoute = express.Router();
 module.exports = userRoute;
 userRoute.get('/', (req, res) => res.send('Auth route, protected'));
 userRoute.get('/maybe', auth.optional, list);
+userRoute.get('/loose', handle(auth.jwtLoosePage), handle(list));
 userRoute.get('/authors', listAuthors);
 userRoute.get('/me-too', userAuth, list);
 userRoute.get('/by-token', validateToken, (req, res) => res.json({}));
@@ -799,7 +800,11 @@ CASES: dict[str, tuple[Finder, dict[str, str], list[str]]] = {
         FASTAPI_QUERY,
         ["/list", "/items/{item_id}", "/search?q={q}", "/video?url={url}"],
     ),
-    "express, by handlers": (find_node_routes, EXPRESS_HANDLERS, ["/todos/", "/todos/maybe", "/todos/authors"]),
+    "express, by handlers": (
+        find_node_routes,
+        EXPRESS_HANDLERS,
+        ["/todos/", "/todos/maybe", "/todos/loose", "/todos/authors"],
+    ),
     "flask, by classes": (find_decorated_routes, FLASK_CLASSES, ["/items", "/services"]),
     "django, without get": (find_django_routes, DJANGO_CREATE, ["/both/", "/api/tags/", "/api/tags/{id}/"]),
     "go, guarded after the handler": (find_go_routes, GO_AFTER, ["/authors", "/by-author"]),

@@ -60,7 +60,7 @@ _GUARD = re.compile(
     re.IGNORECASE,
 )
 # among the functions before a route's handler
-_BEFORE_HANDLER = re.compile(r"\b\w*auth(?!or)\w*\b(?!\.optional)|\b\w*token\w*\b", re.IGNORECASE)
+_BEFORE_HANDLER = re.compile(r"\b\w*auth(?!or)\w*\b(?!\.\w*(?:optional|loose|maybe))|\b\w*token\w*\b", re.IGNORECASE)
 # clients of other servers, whose `get` is no route
 _CLIENT = r"(?:axios|ky|got|wretch|ofetch|\$fetch|supertest|request|superagent|needle|Http|HttpClient)\b"
 _EXPORTS_GET = re.compile(r"\bexport\b[^;\n]{0,300}\bGET\b|\bexport\s+\*")
