@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from bench_action.config.compose.find import OVERRIDES
+from bench_action.config.compose.find import find_override
 from bench_action.config.compose.parse import ComposeService as ParsedService
 from bench_action.config.compose.parse import Mount, parse_service
 from bench_action.config.compose.roles import (
@@ -197,7 +197,7 @@ def read_compose_file(path: Path, folder: Path) -> ComposeFile:
     except _UnreadableError as error:
         return ComposeFile(name, problem=str(error))
     file = _make_file(name, data, path, folder)
-    override = next((path.with_name(each) for each in OVERRIDES if path.with_name(each).is_file()), None)
+    override = find_override(path.parent)
     if override is None or path.name not in COMPOSE_FILES or _is_described(file):
         return file
     with suppress(_UnreadableError, RecursionError):

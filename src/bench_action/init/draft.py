@@ -10,7 +10,7 @@ from bench_action.git.worktree import WorkTree
 from bench_action.init.application import Application, find_application, find_place
 from bench_action.init.builds import DOCKERFILES, Build
 from bench_action.init.compose import INITIAL_DATA
-from bench_action.init.envfiles import find_example, is_loaded, read_variables
+from bench_action.init.envfiles import find_example, is_loaded, read_examples
 from bench_action.init.frameworks import Framework, find_framework, read_manifests
 from bench_action.init.hosts import Headers, find_headers
 from bench_action.init.names import make_name
@@ -127,9 +127,7 @@ def _find_headers(
     application: Application, framework: Framework, env_files: Sequence[tuple[str, str]], settings: Sequence[Setting]
 ) -> Headers:
     """Find the headers that requests need, by the variables that the application will have."""
-    variables, folder = dict(application.build.parsed.env), application.folder
-    for _, example in env_files:  # what a file that is not under git says is not for others
-        variables |= read_variables(folder / example, folder)
+    variables = dict(application.build.parsed.env) | read_examples(env_files, application.folder)
     if application.service is not None:
         variables |= application.service.parsed.env
     variables |= {setting.name: setting.value for setting in settings if setting.active}

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from bench_action.config.paths import find_problem
@@ -60,6 +60,14 @@ def read_variables(path: Path, top: Path) -> dict[str, str]:
     lines = _read(path, top).splitlines()
     pairs = (line.removeprefix("export ").partition("=") for line in lines if not line.lstrip().startswith("#"))
     return {name.strip(): value.strip().strip("\"'") for name, equals, value in pairs if equals}
+
+
+def read_examples(env_files: Iterable[tuple[str, str]], top: Path) -> dict[str, str]:
+    """Read the examples of files of variables; what a file that is not under git says is not for others."""
+    found: dict[str, str] = {}
+    for _, example in env_files:
+        found |= read_variables(top / example, top)
+    return found
 
 
 def _read(path: Path, top: Path) -> str:

@@ -292,4 +292,4 @@ def _find_first(sources: Sources, frameworks: Sequence[Framework], *, only_top: 
 
 def read_manifests(sources: Sources) -> dict[str, str]:
     """Read all manifests: which packages an application needs."""
-    return {name: sources.read(name) for name in sources.find(*MANIFESTS) if name.count("/") <= 3}
+    return {name: sources.read(name) for name in sources.find(*MANIFESTS) if name.count("/") <= _DEEPEST}

@@ -300,14 +300,14 @@ def choose_settings(
     settings = list(_choose_values(variables, kinds, framework, manifests, image))
     yield from settings
     named = " ".join(setting.value for setting in settings if setting.active)
+    urls = {"DATABASE_URL": find_sql(kinds), "REDIS_URL": "redis"}
     for variable in variables:  # a run sets them only for services that no variable here names
-        sql = "postgres" if "postgres" in kinds else "mysql"
-        kind = {"DATABASE_URL": sql, "REDIS_URL": "redis"}.get(variable.name, "")
+        kind = urls.get(variable.name, "")
         known = any(setting.name == variable.name for setting in settings)
         if kind in kinds and f"{{{kind}." in named and not known:
             yield Setting(variable.name, f"{{{kind}.url}}")
     if framework == "ASP.NET Core":
-        text = _CONNECTIONS.get("postgres" if "postgres" in kinds else "mysql" if "mysql" in kinds else "", "")
+        text = _CONNECTIONS.get(find_sql(kinds), "")
         read = [variable.name for variable in variables if variable.name.startswith(_CONNECTION)]
         yield from (Setting(name, text) for name in read if text)
     if framework == "Rails" and "SECRET_KEY_BASE" not in {setting.name for setting in settings}:
@@ -321,7 +321,7 @@ def _choose_values(
     prefix = _find_prefix(names)
     if "DATABASE_URL" in names and (url := find_alchemy_url(manifests, kinds)):
         yield Setting("DATABASE_URL", url, "SQLAlchemy's form for the driver: check which one the code expects")
-    if framework == "Spring Boot" and ("postgres" in kinds or "mysql" in kinds):
+    if framework == "Spring Boot" and find_sql(kinds):
         for name in ("SPRING_DATASOURCE_URL", "SPRING_DATASOURCE_USERNAME", "SPRING_DATASOURCE_PASSWORD"):
             yield Setting(name, find_value(name, kinds) or "")
             names.discard(name)
@@ -339,6 +339,11 @@ def _choose_values(
             yield Setting(variable.name, _DUMMY, _NOTE, active=needed)
         elif variable.required:
             yield Setting(variable.name, "…", f"{variable.file} requires it", active=False)
+
+
+def find_sql(kinds: Collection[str]) -> str:
+    """Find the kind of the database of SQL: PostgreSQL, else MySQL; empty without either."""
+    return next((kind for kind in ("postgres", "mysql") if kind in kinds), "")
 
 
 def find_alchemy_url(manifests: Mapping[str, str], kinds: Collection[str]) -> str:
@@ -379,7 +384,7 @@ def find_value(name: str, kinds: Mapping[str, str]) -> str | None:
     """Find the value of a variable for the services that there are: of PostgreSQL, else of MySQL."""
     for pattern, known in _KNOWN:
         value = known
-        if "mysql" in kinds and "postgres" not in kinds:
+        if find_sql(kinds) == "mysql":
             value = _OF_MYSQL.get(known) or known.replace("{postgres.", "{mysql.").replace(":postgresql:", ":mysql:")
         service = value.partition("{")[2].partition(".")[0] or (
             "postgres" if value in {"pgsql", "postgresql", _ENGINE} else ""

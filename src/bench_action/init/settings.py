@@ -8,13 +8,14 @@ from pathlib import Path
 from bench_action.config.kinds import find_usual_port, guess_kind
 from bench_action.init.application import Application
 from bench_action.init.compose import ComposeFile
-from bench_action.init.envfiles import read_variables
+from bench_action.init.envfiles import read_examples, read_variables
 from bench_action.init.names import make_name
 from bench_action.init.needs import (
     Setting,
     choose_blank,
     choose_settings,
     find_alchemy_url,
+    find_sql,
     find_value,
     find_variables,
     make_dummy,
@@ -73,12 +74,10 @@ def _complete(
 
     `url`: of the database, if it is not the usual one.
     """
-    service, compose, folder = application.service, application.compose, application.folder
+    service, compose = application.service, application.compose
     if service is None or compose is None:
         return
-    values = dict.fromkeys(service.passed_on, "")
-    for _, example in env_files:  # what a file that is not under git says is not for others
-        values |= read_variables(folder / example, folder)
+    values = dict.fromkeys(service.passed_on, "") | read_examples(env_files, application.folder)
     set_here = {name: text for name, text in service.parsed.env.items() if text}
     yield from choose_blank({name: text for name, text in values.items() if name not in set_here}, framework)
     values |= set_here
@@ -92,7 +91,7 @@ def _complete(
 
 
 def _find_address(name: str, served: Mapping[str, str], url: str) -> str:
-    kind = "postgres" if "postgres" in served else "mysql" if "mysql" in served else ""
+    kind = find_sql(served)
     if name == "DATABASE_URL" and kind:
         return url or f"{{{kind}.url}}"
     return find_value(name, served) or ""

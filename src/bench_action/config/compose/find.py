@@ -18,7 +18,7 @@ from bench_action.config.paths import ALLOWED_FILES, Role, find_problem
 from bench_action.config.schema import COMPOSE_FILES
 from bench_action.model.errors import InputError
 
-OVERRIDES = tuple(name.replace("compose.", "compose.override.") for name in COMPOSE_FILES)
+_OVERRIDES = tuple(name.replace("compose.", "compose.override.") for name in COMPOSE_FILES)
 _DOTENV = ".env"
 _MOST_FILES = 50
 _REMOTE = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|git@|github\.com/)", re.IGNORECASE)
@@ -63,6 +63,11 @@ def find_compose_file(folder: Path) -> Path | None:
     return next((folder / name for name in COMPOSE_FILES if (folder / name).is_file()), None)
 
 
+def find_override(folder: Path) -> Path | None:
+    """Find the file that compose lays over the one of a usual name."""
+    return next((folder / name for name in _OVERRIDES if (folder / name).is_file()), None)
+
+
 def list_compose_files(
     command: ComposeCommand, root: Path, named: Sequence[Path], spare: Path | None = None
 ) -> list[Path]:
@@ -89,7 +94,7 @@ def _list_usual_files(command: ComposeCommand) -> list[Path]:
     file = find_compose_file(command.folder)
     if file is None:
         raise InputError(f"no compose file in {command.folder}", advice=f"name it, or call it {COMPOSE_FILES[0]}")
-    override = next((command.folder / name for name in OVERRIDES if (command.folder / name).is_file()), None)
+    override = find_override(command.folder)
     return [file, *([override] if override is not None else [])]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from bench_action.init.routes.route import Route, make_path
+from bench_action.init.routes.route import Route, make_path, make_query
 from bench_action.init.routes.syntax import get_keyword, get_name, get_text, parse_python, walk
 from bench_action.init.sources import Sources
 
@@ -263,7 +263,7 @@ def _find_query(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, pat
         for argument, default in _list_arguments(node)
         if f"{{{argument.arg}" not in path and _is_needed(argument, default)
     ]
-    return f"?{'&'.join(f'{name}={{{name}}}' for name in needed)}" if needed else ""
+    return make_query(needed)
 
 
 def _list_arguments(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[tuple[ast.arg, ast.expr | None]]:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from bench_action.init.routes.route import Route, make_path
+from bench_action.init.routes.route import Route, make_path, make_query
 from bench_action.init.routes.syntax import drop_comments, find_statement_end
 from bench_action.init.sources import Sources
 
@@ -52,9 +52,8 @@ def _read_controllers(text: str, file: str, bases: Mapping[str, str]) -> Iterato
         path = own[1:] if own.startswith("~") else own if own.startswith("/") else f"{prefix}/{own}"
         path = re.sub(r"\[controller\]", name, path, flags=re.IGNORECASE)
         needed = [found[2] for found in _QUERY.finditer(match["parameters"] or "") if not found[1].endswith("?")]
-        query = f"?{'&'.join(f'{each}={{{each}}}' for each in needed)}" if needed else ""
         guarded = _is_guarded(attributes) or (behind and not any(map(_ANONYMOUS.search, attributes)))
-        yield Route(make_path(path.rstrip("/")) + query, file, guarded)
+        yield Route(make_path(path.rstrip("/")) + make_query(needed), file, guarded)
 
 
 def _find_template(attributes: list[str], name: str) -> str | None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from bench_action.init.routes.route import Route, make_path
+from bench_action.init.routes.route import Route, make_path, make_query
 from bench_action.init.routes.syntax import drop_comments
 from bench_action.init.sources import Sources
 
@@ -126,7 +126,7 @@ def _find_query(text: str, at: int) -> str:
         )
         if not re.search(r"required\s*=\s*false|defaultValue", given) and not optional:
             needed.append((_TEXTS.findall(given) or [name])[0])
-    return f"?{'&'.join(f'{name}={{{name}}}' for name in needed)}" if needed else ""
+    return make_query(needed)
 
 
 def _precedes_class(text: str, at: int, *, inside: bool) -> bool:

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from posixpath import normpath
 from typing import NamedTuple
 
-from bench_action.init.routes.route import Route, make_path
+from bench_action.init.routes.route import Route, make_path, make_query
 from bench_action.init.routes.syntax import drop_comments
 from bench_action.init.sources import Sources
 
@@ -277,7 +277,7 @@ def _find_nest_query(text: str, at: int) -> str:
     end = re.compile(r"\)\s*(?::[^{};]*)?\{").search(text, at)
     parameters = text[at : end.start() if end else at]
     needed = [match[1] for match in _NEST_QUERY.finditer(parameters) if not _OPTIONAL.search(match[2])]
-    return f"?{'&'.join(f'{name}={{{name}}}' for name in needed)}" if needed else ""
+    return make_query(needed)
 
 
 def _find_decorators(text: str, start: int, end: int) -> str:

@@ -72,6 +72,12 @@ def make_path(*parts: str) -> str:
     return path
 
 
+def make_query(names: Iterable[str]) -> str:
+    """Write the parameters of a query that a route cannot do without: `?name={name}`; empty without any."""
+    needed = "&".join(f"{name}={{{name}}}" for name in names)
+    return f"?{needed}" if needed else ""
+
+
 def sort_routes(routes: Iterable[Route]) -> list[Route]:
     """Remove repeated paths; those that may be requested by anybody come first, then the shortest."""
     order: dict[str, Route] = {}
