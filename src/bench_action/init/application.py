@@ -2,16 +2,17 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from bench_action.config.dockerfile import parse_dockerfile
 from bench_action.config.paths import find_top
 from bench_action.init.builds import Build, choose_build
 from bench_action.init.compose import ComposeFile, ComposeService, find_compose_file, read_compose_file
-from bench_action.init.dockerfile import parse_dockerfile
 from bench_action.init.frameworks import UNKNOWN, find_framework
 from bench_action.init.sources import Sources
+from bench_action.init.versions import set_versions
 from bench_action.model.errors import InputError
 
 _MODULE = re.compile(r"^module\s+(\S+)", re.MULTILINE)
@@ -38,11 +39,11 @@ class Application:
     @property
     def words(self) -> Sequence[str]:
         """The words of the command line that starts it, as far as it is known."""
-        parsed = self.build.parsed
+        stage = self.build.stage
         if self.service is None or not self.service.start:
-            return parsed.start
+            return stage.start
         # compose's own entrypoint replaces the image's, its command only the image's command
-        return self.service.start if self.service.parsed.entrypoint else [*parsed.entrypoint, *self.service.start]
+        return self.service.start if self.service.parsed.entrypoint else [*stage.entrypoint, *self.service.start]
 
     @property
     def start(self) -> str:
@@ -54,10 +55,15 @@ class Application:
         """The service of the compose file that answers requests; None without one."""
         return self.front or self.service
 
+    @property
+    def env(self) -> Mapping[str, str]:
+        """The variables that the Dockerfile sets, and those to which the compose file gives a value."""
+        own = self.service.parsed.env if self.service is not None else {}
+        return {**self.build.stage.env, **{name: value for name, value in own.items() if value}}
+
     def find_variable(self, name: str) -> str:
         """Find the value of a variable in the compose file, else in the Dockerfile; empty if none sets it."""
-        own = self.service.parsed.env if self.service is not None else {}
-        return own.get(name) or self.build.parsed.env.get(name, "")
+        return self.env.get(name, "")
 
 
 def find_place(start: Path) -> Path:
@@ -93,8 +99,10 @@ def _from_service(folder: Path, file: Path, compose: ComposeFile) -> Application
     sources = Sources.from_folder(folder / context)
     if find_framework(sources) is UNKNOWN:  # its code is mounted or copied from elsewhere
         sources = Sources.from_folder(folder)
-    parsed = parse_dockerfile(_read_dockerfile(folder / context / service.dockerfile), service.target)
-    build = Build(context, service.dockerfile, service.target, parsed)
+    text = _read_dockerfile(folder / context / service.dockerfile)
+    dockerfile = parse_dockerfile(text, service.parsed.build_arguments)
+    stage = dockerfile.find_stage(service.target)
+    build = Build(context, service.dockerfile, service.target, dockerfile, stage)
     if service.parsed.danger:
         note = f"a run will refuse it, as it {service.parsed.danger}: override that in a second compose file"
     return Application(folder, build, compose, service, sources, front=compose.find_front(service), note=note)
@@ -144,7 +152,7 @@ def _read_dockerfile(path: Path) -> str:
 def _explain_nothing_to_build(place: Path, compose: ComposeFile | None, files: Sources) -> InputError:
     framework = find_framework(files)
     named = "" if framework is UNKNOWN else f" for {framework.name}"
-    lines = "\n".join(f"    {line}" for line in framework.dockerfile.splitlines())
+    lines = "\n".join(f"    {line}" for line in set_versions(framework.dockerfile, files).splitlines())
     cause = f"{compose.path} builds no service{f': {compose.problem}' if compose.problem else ''}" if compose else ""
     error = InputError(
         f"nothing to build in {place}: no Dockerfile{'' if compose else ' and no compose file'} found",

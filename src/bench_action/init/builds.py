@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
+from bench_action.config.dockerfile import Dockerfile, Stage, parse_dockerfile
 from bench_action.config.kinds import find_usual_port, is_tool, is_web_server
 from bench_action.git.worktree import WorkTree
-from bench_action.init.dockerfile import Dockerfile, parse_dockerfile
 from bench_action.init.frameworks import MANIFESTS
 from bench_action.init.sources import Sources
 from bench_action.model.errors import InputError
@@ -46,6 +46,13 @@ _LIKELY = re.compile(
     r"^[^/]*$|(?:^|[/._-])(?:default|prod|production|release|server|backend|api)(?:[/._-]|$)", re.IGNORECASE
 )
 _FRAGMENTS = frozenset({"base", "builder", "build", "runtime", "deps"})  # stages that another file has to begin with
+_FOR_DEVELOPERS = re.compile(r"dev|debug|test|local")
+_SERVES = re.compile(r"\b(?:start|serve|server|runserver|gunicorn|uvicorn|puma|unicorn|httpd|nginx)\b")
+_JOB = re.compile(r"\b(?:jobs?|workers?|cron|scheduler|migrat\w*|tasks?|tests?|lint|celery|sidekiq|rake)\b")
+_STARTS_NOTHING = re.compile(
+    r"(?:.*/)?(?:python|node|ruby|golang|rust|debian|ubuntu|alpine|openjdk|eclipse-temurin|amazoncorretto|buildpack-deps)"
+    r"(?:[:@]|$)"
+)
 _MOST_CANDIDATES = 40
 _MOST_PATTERNS = 3  # parts of a path
 
@@ -54,15 +61,22 @@ _MOST_PATTERNS = 3  # parts of a path
 class Build:
     """How an image is built: `dockerfile` is relative to `context`, and that to the repository.
 
-    `target`: a stage; empty for the one that is built anyway. `missing`: what it copies that is not in the repository,
-    so that something else must make it first.
+    `target`: a stage; empty for the one that is built anyway. `file`: what the Dockerfile says, `stage`: what it says
+    about the stage that is built. `missing`: what it copies that is not in the repository, so that something else must
+    make it first.
     """
 
     context: str
     dockerfile: str
     target: str
-    parsed: Dockerfile
+    file: Dockerfile
+    stage: Stage
     missing: Sequence[str] = ()
+
+    @property
+    def starts(self) -> bool:
+        """Whether the image starts anything: by a command, or that of a base which is a server."""
+        return bool(self.stage.start) or _STARTS_NOTHING.match(self.stage.image) is None
 
 
 def choose_build(files: Sources) -> tuple[Build | None, Sequence[str]]:
@@ -78,14 +92,14 @@ def choose_build(files: Sources) -> tuple[Build | None, Sequence[str]]:
     if not ordered:
         return None, ()
     build = builds[ordered[0]]
-    made = _list_ignored(files.folder, build.context, build.parsed.copied)
+    made = _list_ignored(files.folder, build.context, build.file.copied)
     return replace(build, missing=[*build.missing, *made]), ordered[1:]
 
 
 def _rank(build: Build, name: str) -> tuple[bool, bool, bool, bool, bool]:
-    image = build.parsed.image
+    image = build.stage.image
     is_server = find_usual_port(image) is not None or is_tool(image) or is_web_server(image)
-    hidden = "/" in name and not build.parsed.ports
+    hidden = "/" in name and not build.stage.ports
     return (
         is_server or image.lower() in _FRAGMENTS,
         _UNLIKELY.search(name) is not None,
@@ -96,12 +110,23 @@ def _rank(build: Build, name: str) -> tuple[bool, bool, bool, bool, bool]:
 
 
 def _make_build(files: Sources, name: str, folders: Collection[PurePosixPath]) -> Build:
-    parsed = parse_dockerfile(files.read(name))
+    file = parse_dockerfile(files.read(name))
+    target = _leave_job(file)
     contexts = list(dict.fromkeys(_list_contexts(PurePosixPath(name).parent, folders)))
-    missing = {context: _list_missing(files.folder / context, parsed.copied) for context in contexts}
+    missing = {context: _list_missing(files.folder / context, file.copied) for context in contexts}
     context = min(contexts, key=lambda each: len(missing[each]))  # of equals, the first
     dockerfile = PurePosixPath(name).relative_to(context) if context != "." else PurePosixPath(name)
-    return Build(context, str(dockerfile), parsed.name, parsed, missing[context])
+    return Build(context, str(dockerfile), target, file, file.find_stage(target), missing[context])
+
+
+def _leave_job(file: Dockerfile) -> str:
+    """Name the last stage that exposes a port if the last of all exposes none, and is a job by name or command."""
+    last = file.find_stage()
+    words = re.sub(r"[-_:/.]", " ", " ".join([last.name, *last.start]))
+    serving = [each.name for each in file.stages if each.name and each.ports and not _FOR_DEVELOPERS.search(each.name)]
+    if last.ports or not serving or not _JOB.search(words) or _SERVES.search(words):
+        return ""
+    return serving[-1]
 
 
 def _list_contexts(place: PurePosixPath, folders: Collection[PurePosixPath]) -> Iterator[str]:

@@ -74,9 +74,9 @@ def make_draft(start: Path) -> Draft:
     """Make a draft for the repository that `start` is in. Raises InputError if nothing in it can be built."""
     application = find_application(start)
     sources, build, compose = application.sources, application.build, application.compose
-    framework = find_framework(sources, build.parsed.images)
+    framework = find_framework(sources, build.file.images)
     manifests = read_manifests(sources)
-    kinds = find_kinds({**manifests, build.dockerfile: "\n".join(build.parsed.extensions)}, sources)
+    kinds = find_kinds({**manifests, build.dockerfile: "\n".join(build.stage.extensions)}, sources)
     images = {} if compose is not None else find_images(find_place(start), kinds, manifests, sources)
     served = list_served(compose) if compose is not None else {kind: why for kind, (_, why) in images.items()}
     env_files = list(_list_env_files(application, manifests))
@@ -109,7 +109,7 @@ def make_draft(start: Path) -> Draft:
         profiles=profiles,
         others=others,
         counts_queries="postgres" in served,
-        compiler=find_compiler(framework.name, build.parsed.image, application.words),
+        compiler=find_compiler(framework.name, build.stage.image, application.words),
     )
 
 
@@ -127,7 +127,7 @@ def _find_headers(
     application: Application, framework: Framework, env_files: Sequence[tuple[str, str]], settings: Sequence[Setting]
 ) -> Headers:
     """Find the headers that requests need, by the variables that the application will have."""
-    variables = dict(application.build.parsed.env) | read_examples(env_files, application.folder)
+    variables = dict(application.build.stage.env) | read_examples(env_files, application.folder)
     if application.service is not None:
         variables |= application.service.parsed.env
     variables |= {setting.name: setting.value for setting in settings if setting.active}

@@ -37,6 +37,8 @@ _TESTS = frozenset(
         "examples",
         "example",
         "fixtures",
+        "benchmark",
+        "benchmarks",
     ]
 )
 
@@ -64,14 +66,24 @@ class Sources:
         ]
 
     def find_code(self, *suffixes: str) -> list[str]:
-        """Find source files by their suffixes, except tests, documents and examples."""
-        return [name for name in self.names if name.endswith(suffixes) and not _is_test(name)]
+        """Find source files by their suffixes, except tests, documents, examples and benchmarks."""
+        return [name for name in self.names if name.endswith(suffixes) and not is_test(name)]
 
     def read(self, name: str) -> str:
         """Read a file as text; empty if it cannot be read, is too large, or is a link to another place."""
         if name not in self._texts:
             self._texts[name] = _read(self.folder, name)
         return self._texts[name]
+
+
+def is_test(name: str) -> bool:
+    """Whether a path is of a test, a document, an example or a benchmark."""
+    before, main, _ = name.partition("src/main/")  # below it, folders are packages, such as `com.example`
+    *folders, file = PurePosixPath(name).parts
+    folders, stem = list(PurePosixPath(before).parts) if main else folders, file.lower()
+    return bool(_TESTS & {part.lower() for part in folders}) or any(
+        mark in stem for mark in (".test.", ".spec.", "_test.", "test_", "_spec.")
+    )
 
 
 def _walk(folder: Path) -> Iterator[str]:
@@ -83,15 +95,6 @@ def _walk(folder: Path) -> Iterator[str]:
             if count > _MOST_FILES:
                 return
             yield (Path(place) / file).relative_to(folder).as_posix()
-
-
-def _is_test(name: str) -> bool:
-    before, main, _ = name.partition("src/main/")  # below it, folders are packages, such as `com.example`
-    *folders, file = PurePosixPath(name).parts
-    folders, stem = list(PurePosixPath(before).parts) if main else folders, file.lower()
-    return bool(_TESTS & {part.lower() for part in folders}) or any(
-        mark in stem for mark in (".test.", ".spec.", "_test.", "test_", "_spec.")
-    )
 
 
 def _read(folder: Path, name: str) -> str:

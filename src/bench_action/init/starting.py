@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from bench_action.config.compose.parse import Health
 from bench_action.config.kinds import SQL_KINDS, guess_kind
+from bench_action.config.variables import fill
 from bench_action.init.application import Application
 from bench_action.init.frameworks import UNKNOWN, Framework, read_manifests
 from bench_action.init.routes.route import Route
@@ -83,19 +84,20 @@ def find_port(application: Application, framework: Framework) -> Guess | None:
 
 def _list_ports(application: Application) -> Iterator[Guess]:
     """List the ports that EXPOSE, commands, scripts, PORT and sources name, in this order."""
-    parsed = application.build.parsed
-    if parsed.ports:
-        several = len(parsed.ports) > 1
-        yield Guess(str(parsed.ports[0]), "the first port that the Dockerfile exposes" if several else "")
-    yield from (Guess(match[1]) for match in _PORT.finditer(f" {application.start}"))
-    if parsed.health and (url := Health(parsed.health, 0.0).find_url([])) is not None and url[0]:
+    stage = application.build.stage
+    if stage.ports:
+        several = len(stage.ports) > 1
+        yield Guess(str(stage.ports[0]), "the first port that the Dockerfile exposes" if several else "")
+    start = fill(application.start, application.env, keep_quotes=True)
+    yield from (Guess(match[1]) for match in _PORT.finditer(f" {start}"))
+    if stage.health and (url := Health(stage.health, 0.0).find_url([])) is not None and url[0]:
         yield Guess(str(url[0]), "from the Dockerfile's HEALTHCHECK")
     for name, text in _list_scripts(application):
         yield from (Guess(match[1], f"from {name}") for match in _PORT.finditer(f" {text}"))
     port = application.find_variable("PORT")
-    if port.isdigit() and 0 < int(port) < 65536:
+    if re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) < 65536:
         yield Guess(port)
-    yield from (Guess(port) for image, port in _IMAGE_PORTS.items() if re.search(image, parsed.image))
+    yield from (Guess(port) for image, port in _IMAGE_PORTS.items() if re.search(image, stage.image))
     for name in application.sources.find("application.properties", "application.yml", "application.yaml"):
         if match := _SERVER_PORT.search(application.sources.read(name)):
             yield Guess(match[1] or match[2], f"from {name}")
@@ -129,10 +131,10 @@ def _find_health_check(
     open_ones = [route for route in routes if route.is_health and not route.guarded]
     # a page called `status` is often one for people
     named = [Guess(route.path) for route in sorted(open_ones, key=lambda route: "status" in route.path.lower())]
-    health = application.build.parsed.health if application.front is None else ""
+    health = application.build.stage.health if application.front is None else ""
     url = Health(health, 0.0).find_url([]) if health else None
-    parsed = application.build.parsed
-    own = {*parsed.ports, *(application.measured.parsed.ports if application.measured is not None else ())}
+    stage = application.build.stage
+    own = {*stage.ports, *(application.measured.parsed.ports if application.measured is not None else ())}
     if url is not None and url[1] != "/" and (not own or url[0] in {0, *own}):
         return Guess(url[1])
     if health and (not named or "status" in named[0].value.lower()):
@@ -154,7 +156,7 @@ def _list_scripts(application: Application) -> Iterator[tuple[str, str]]:
         yield "package.json", package
     start = f"{application.start} {package}"
     words = {PurePosixPath(word).name for word in re.split(r"[\s;&|]+", start) if "/" in word or "." in word}
-    copied = application.build.parsed.text
+    copied = application.build.file.text
     for name in sources.names:
         file = PurePosixPath(name).name
         if file.startswith("Dockerfile"):
@@ -217,9 +219,9 @@ def find_setup(
 
 def _start_with(application: Application, command: Sequence[str], note: str) -> Setup:
     """Make tables whenever the application starts: they are in a file of its container, where no `setup` reaches."""
-    parsed = application.build.parsed
-    if application.builds and parsed.command and not parsed.entrypoint:
-        start = parsed.line or f"exec {shlex.join(parsed.command)}"
+    stage = application.build.stage
+    if application.builds and stage.command and not stage.entrypoint:
+        start = stage.line or f"exec {shlex.join(stage.command)}"
         words = ["sh", "-c", f"{' '.join(command)} && {start}"]
         return Setup(
             command=words,
@@ -285,7 +287,7 @@ def _find_migration(
     """Find the command of the framework, else of the tool for migrations; also return what to check about it."""
     sources = application.sources
     manage = PurePosixPath(next(iter(sources.find("manage.py")), "manage.py"))
-    in_workdir = manage.parent.name == PurePosixPath(application.build.parsed.workdir).name
+    in_workdir = manage.parent.name == PurePosixPath(application.build.stage.workdir).name
     if framework.name == "Django" and manage.parent.name and not in_workdir:
         return _run_with(application, ["python", str(manage), *framework.setup[2:]]), "check its path in the image"
     everything = " ".join(manifests.values())

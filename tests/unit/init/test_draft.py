@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from bench_action.config.schema import Config
 from bench_action.init.compose import read_compose_file
-from bench_action.init.dockerfile import parse_dockerfile
 from bench_action.init.draft import make_draft, name_profiles
 from bench_action.init.frameworks import FRAMEWORKS
 from bench_action.init.needs import choose_settings, find_kinds, find_variables
@@ -228,6 +227,9 @@ def test_draft__of_a_repository_that_nothing_builds(
         ({"Dockerfile": "FROM x AS a\nEXPOSE 1234\nFROM a\nCMD run"}, "1234", ""),
         ({"Dockerfile": "FROM x\nCMD gunicorn -b 0.0.0.0:5001 app"}, "5001", ""),
         ({"Dockerfile": "FROM x\nENV A=1 PORT=6000"}, "6000", ""),
+        ({"Dockerfile": "FROM x\nENV PORT=²"}, "8000", "a guess: nothing in the repository says which port"),
+        ({"Dockerfile": "FROM x\nCMD uvicorn app --port ${PORT:-8080}"}, "8080", ""),
+        ({"Dockerfile": "FROM x\nENV WEB=8081\nENTRYPOINT gunicorn --bind :$WEB"}, "8081", ""),
         ({"Dockerfile": "FROM x\nCMD ./start.sh", "start.sh": "uvicorn app --port 7777"}, "7777", "from start.sh"),
         ({"Dockerfile": "FROM x", "index.js": "app.listen(process.env.PORT || 4321)"}, "4321", "from index.js"),
         ({"Dockerfile": "FROM x", "go.mod": "module x"}, "8080", "a guess: the default of Go"),
@@ -254,6 +256,12 @@ def test_port__of_the_stage_that_the_compose_file_builds(repository: Repository)
     draft = make_draft(repository({"compose.yml": compose, "Dockerfile": stages}))
     assert draft.port is not None
     assert draft.port.value == "5000"
+
+
+def test_a_stage_that_is_a_job__is_read_if_the_compose_file_builds_it(repository: Repository) -> None:
+    stages = "FROM x AS web\nEXPOSE 5000\nCMD rails s\nFROM x AS job\nCMD rake x\n"
+    draft = make_draft(repository({"compose.yml": "services: {web: {build: .}}", "Dockerfile": stages}))
+    assert draft.port is None or draft.port.value != "5000"
 
 
 def test_profiles__have_names_that_a_configuration_allows() -> None:
@@ -416,13 +424,11 @@ def test_names_from_a_repository__stay_inside_their_comment(repository: Reposito
         ),
         max_leaves=12,
     ),
-    dockerfile=st.text(max_size=80),
 )
-def test_damaged_files__raise_nothing(tmp_path: Path, compose: object, dockerfile: str) -> None:
+def test_damaged_files__raise_nothing(tmp_path: Path, compose: object) -> None:
     path = tmp_path / "compose.yml"
     path.write_text(yaml.safe_dump(compose), encoding="utf-8")
     read_compose_file(path, tmp_path).choose()
-    parse_dockerfile(f"FROM {dockerfile}\nEXPOSE {dockerfile}\nENV {dockerfile}\nCMD {dockerfile}")
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -202,16 +202,14 @@ class Converter:
                 advice="build it from one context and a Dockerfile, or name an image: "
                 f"`variants: {{{make_name(service.name)}: {{image: …}}}}`",
             )
-        args = build.get("args") or {}
-        args = dict(item.partition("=")[::2] for item in args) if isinstance(args, list) else args
-        for name, value in args.items():
-            self._require_plain(service, f"build.args.{name}", str(value))
+        for name, value in service.build_arguments.items():
+            self._require_plain(service, f"build.args.{name}", value)
         caches = [str(source) for source in build.get("cache_from") or []]
         converted: dict[str, Any] = {
             "context": self._make_relative(str(build["context"])),
             "dockerfile": build.get("dockerfile") if build.get("dockerfile") != "Dockerfile" else None,
             "target": build.get("target"),
-            "args": {name: str(value) for name, value in args.items() if value is not None},
+            "args": service.build_arguments,
             "secrets": self._convert_build_secrets(service, build.get("secrets") or []),
             "cache_from": list(filter(_is_allowed_cache, caches)),
         }

@@ -12,6 +12,7 @@ from bench_action.config.schema import parse_conditions, parse_environment
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|us|µs|ns|s)")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _LOCAL_URL = re.compile(r"https?://(?P<host>[A-Za-z0-9._-]+|\[::1\])(?::(?P<port>\d{1,5}))?(?P<path>/[!-~]*)?")
+_PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "0.0.0.0", "[::1]"})  # noqa: S104 (read in healthchecks, not bound)
 
 
@@ -84,6 +85,12 @@ class ComposeService:
     def ports(self) -> Sequence[int]:
         """Its ports: those that it publishes first."""
         return tuple(dict.fromkeys((*self.published, *self.exposed)))
+
+    @property
+    def build_arguments(self) -> Mapping[str, str]:
+        """The arguments of its build that have a value."""
+        given = _mapping((self.build or {}).get("args"))
+        return {name: str(value) for name, value in given.items() if value is not None}
 
     @property
     def words(self) -> Sequence[str]:
@@ -163,15 +170,10 @@ def _parse_link(text: str) -> tuple[str, str]:
 def _parse_port(item: Any) -> Iterator[int]:
     """Parse a port in any form, such as `127.0.0.1:80:8000/tcp` or `8000-8001`: the container's, in order."""
     if isinstance(item, dict):
-        if item.get("protocol", "tcp") == "tcp" and str(item.get("target", "")).isdigit():
-            yield int(item["target"])
-        return
+        item = f"{item.get('target')}/{item.get('protocol', 'tcp')}"
     text, _, protocol = str(item).partition("/")
-    if protocol not in {"", "tcp"}:
-        return
-    first, _, last = text.rpartition(":")[2].partition("-")
-    if first.isdigit():
-        yield from range(int(first), (int(last) if last.isdigit() else int(first)) + 1)
+    if protocol in {"", "tcp"} and (match := _PORTS.fullmatch(text.rpartition(":")[2])):
+        yield from range(int(match[1]), int(match[2] or match[1]) + 1)
 
 
 def _parse_mounts(raw: Mapping[str, Any]) -> Iterator[Mount]:

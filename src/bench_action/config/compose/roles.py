@@ -3,11 +3,12 @@
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from bench_action.config.compose.dockerfile import read_final_stage
 from bench_action.config.compose.parse import ComposeService
 from bench_action.config.compose.proxies import find_proxied_port, passes_fastcgi
+from bench_action.config.dockerfile import Stage, read_dockerfile
 from bench_action.config.kinds import find_usual_port, is_for_developers, is_tool, is_web_server
 from bench_action.model.errors import InputError
 
@@ -150,13 +151,13 @@ def find_front(service: ComposeService, services: Mapping[str, ComposeService]) 
 
     It does so if a web server says that, or by its image if nothing says that it serves another port than PHP-FPM's.
     """
-    proxies = [other for other in services.values() if is_proxy(other) and not other.danger]
     if service.build is None or service.danger or _SERVES_HTTP.search(" ".join(service.words)):
         return None
+    proxies = [other for other in services.values() if is_proxy(other) and not other.danger]
     for proxy in proxies:
         if passes_fastcgi(service.name, proxy):
             return proxy
-    stage = read_final_stage(service.build)
+    stage = _read_stage(service)
     ports = {*service.ports, *stage.ports}
     if not _FASTCGI_IMAGE.search(stage.image) or ports - {_FASTCGI_PORT}:
         return None
@@ -187,7 +188,7 @@ def _list_built(services: Mapping[str, ComposeService]) -> list[ComposeService]:
 
 def is_backing_service(service: ComposeService) -> bool:
     """Whether a service that is built is a database, a queue or a tool with something added, by its image's base."""
-    image = read_final_stage(service.build).image if service.build is not None else ""
+    image = _read_stage(service).image
     return find_usual_port(image) is not None or is_tool(image)
 
 
@@ -204,7 +205,7 @@ def find_port(service: ComposeService, services: Mapping[str, ComposeService]) -
     port = find_own_port(service, services)
     if service.build is None or service.danger:
         return port
-    exposed = read_final_stage(service.build).ports
+    exposed = _read_stage(service).ports
     if port is None:
         return next(iter(exposed), None)
     if len(exposed) == 1 and exposed[0] in service.published and exposed[0] not in _SIDE_PORTS and port != exposed[0]:
@@ -225,7 +226,7 @@ def find_own_port(service: ComposeService, services: Mapping[str, ComposeService
         return url[0]
     if found := _PORT.search(" " + " ".join((*(service.entrypoint or ()), *(service.command or ())))):
         return int(found[1])
-    if (port := service.env.get("PORT", "")).isdigit():
+    if re.fullmatch(r"[0-9]{1,5}", port := service.env.get("PORT", "")):
         return int(port)
     labels = service.raw.get("labels")
     texts = [f"{key}={value}" for key, value in labels.items()] if isinstance(labels, dict) else labels or []
@@ -239,7 +240,16 @@ def is_proxy(service: ComposeService) -> bool:
     """Whether a service is a web server that others stand behind."""
     if service.build is None or service.danger:
         return is_web_server(service.image)
-    return is_web_server(read_final_stage(service.build).image)
+    return is_web_server(_read_stage(service).image)
+
+
+def _read_stage(service: ComposeService) -> Stage:
+    """Read the stage that is built for a service; an empty one if it has no build or its Dockerfile cannot be read."""
+    build = service.build or {}
+    if not build:
+        return Stage()
+    path = Path(str(build.get("context") or ".")) / str(build.get("dockerfile") or "Dockerfile")
+    return read_dockerfile(path, service.build_arguments).find_stage(str(build.get("target") or ""))
 
 
 def find_danger(raw: Mapping[str, Any]) -> str:

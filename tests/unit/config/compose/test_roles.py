@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from tests.unit.config.compose.project import add_context, configure, read
 
-from bench_action.config.compose.dockerfile import parse_final_stage
-from bench_action.config.compose.roles import NothingBuiltError
+from bench_action.config.compose.parse import parse_service
+from bench_action.config.compose.roles import NothingBuiltError, find_port, is_proxy
 from bench_action.model.errors import InputError
 
 pytestmark = pytest.mark.unit
@@ -180,15 +181,21 @@ def test_dangerous_services__are_refused_if_needed_and_else_left_out(tmp_path: P
     assert "services: {agent: null}" in caught.value.advice
 
 
-def test_final_stage__follows_stages_and_arguments() -> None:
-    text = "ARG BASE=nginx\nFROM node AS web\nEXPOSE 3000\nFROM ${BASE}:1 AS last\nEXPOSE 80/tcp 53/udp\n"
+@pytest.mark.parametrize(
+    ("base", "args", "role"),
+    [
+        ("nginx", "{}", "proxy"),
+        ("node", "{BASE: nginx}", "proxy"),
+        ("node", "[BASE=nginx]", "proxy"),
+        ("nginx", "{BASE: node}", "application"),
+    ],
+)
+def test_build_arguments__say_what_an_image_is(tmp_path: Path, base: str, args: str, role: str) -> None:
+    web = add_context(tmp_path, "web", f"ARG BASE={base}\nFROM $BASE\nENV PORT=8080\nEXPOSE $PORT\n")
+    service = parse_service("web", {"build": {"context": web, "args": yaml.safe_load(args)}})
 
-    assert parse_final_stage(text).image == "nginx:1"
-    assert parse_final_stage(text).ports == (80,)
-    assert parse_final_stage(text, "web").image == "node"
-    assert parse_final_stage("FROM python AS a\nEXPOSE 1\nFROM a\n").ports == (1,)
-    assert parse_final_stage("FROM a AS a\n").image == "a"
-    assert parse_final_stage("").image == ""
+    assert is_proxy(service) == (role == "proxy")
+    assert find_port(service, {"web": service}) == 8080
 
 
 def test_a_worker__is_one_also_if_another_worker_waits_for_it_or_a_port_is_in_a_shared_file(tmp_path: Path) -> None:
@@ -301,6 +308,12 @@ def test_port__of_several_is_the_one_that_the_dockerfile_exposes(
 ) -> None:
     services = f"web: {{build: {{context: {add_context(tmp_path, 'web', dockerfile)}}}, {service}}}"
     assert configure(tmp_path, services).variants["web"].port == port
+
+
+@pytest.mark.parametrize(("text", "port"), [("8080", 8080), ("²", None), ("1" * 5000, None)])
+def test_port__may_be_a_variable(text: str, port: int | None) -> None:
+    service = parse_service("web", {"image": "x", "environment": {"PORT": text}})
+    assert find_port(service, {"web": service}) == port
 
 
 def test_a_database_that_is_built__is_measured_only_if_it_is_all_there_is(tmp_path: Path) -> None:
