@@ -140,9 +140,9 @@ def rebuild_paired(first: Comparison, evidence: Evidence, judgement: Judgement, 
 def confirm(rate: Comparison, cost: Comparison) -> Comparison:
     """Let requests/s of duets differ only where CPU/request does, with which it shares alpha.
 
-    So what it detects is no smaller than what CPU/request detects.
+    So what it detects is no smaller than what CPU/request detects. If no block has CPU/request, requests/s is alone.
     """
-    if rate.method != "duet" or rate.test is None or cost.test is None:
+    if rate.method != "duet" or rate.test is None or not cost.blocks:
         return rate
     own, other = rate.smallest_detectable, cost.smallest_detectable
     if own is not None and other is not None and other > own:
@@ -152,7 +152,8 @@ def confirm(rate: Comparison, cost: Comparison) -> Comparison:
     update: dict[str, Any] = {"significant": False, "relevant": False}
     if rate.verdict in UNCONFIRMED:
         update |= {"verdict": UNCONFIRMED[rate.verdict], "fires": None, "blocks_wanted": None}
-        update["reason"] = f"{METRICS[cost.metric].title} does not show the same change"
+        shows = "does not show" if cost.test is not None else "has too few blocks to show"
+        update["reason"] = f"{METRICS[cost.metric].title} {shows} the same change"
     return rate.model_copy(update=update)
 
 

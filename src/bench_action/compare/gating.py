@@ -27,7 +27,7 @@ class Judgement:
     `ratio` is head ÷ base, `ci_low` and `ci_high` bound it at 99 %, and `smallest_detectable` is a fraction; all are
     None with too few blocks. `verdict` is `measured` if the change is certain but within the gate, or too small to
     matter; `reason` says which, or why there is no verdict. `blocks_wanted`: how many blocks would decide an
-    inconclusive comparison. `fires`: the share of such runs in which the gate fires, for true changes of 0.8, 0.9 and
+    inconclusive comparison. `fires`: the share of such runs in which the gate fires, for true losses of 0.8, 0.9 and
     1.0 times the gate, or its absolute limit, whichever is larger.
     """
 
@@ -59,7 +59,8 @@ def judge_look(seen: Look, evidence: Evidence, course: Course, alpha: float, gat
     level = min(seen.level, ONE_SIDED)
     significant = min(seen.worse, seen.better) <= level
     relevant = significant and _matters(seen, evidence)
-    verdict = _decide(seen, evidence, course, gate, relevant=relevant)
+    size = _find_size(gate, evidence.base)
+    verdict = _decide(seen, evidence.metric, course, size, relevant=relevant)
     half = seen.bound(1 - ONE_SIDED)
     low, high = sorted(-bound if higher else bound for bound in (seen.mean - half, seen.mean + half))
     # a pair that was decided early could have gone on to its cap; one that ran out of time could not
@@ -67,7 +68,6 @@ def judge_look(seen: Look, evidence: Evidence, course: Course, alpha: float, gat
     is_last = course.ended or seen.blocks >= course.cap
     final = seen.level if is_last else Course(blocks, ended=True).level(blocks, alpha)
     error, sure = seen.sd / math.sqrt(blocks), min(final, ONE_SIDED)
-    size = max(gate.size, gate.absolute / evidence.base if evidence.base else 0.0)
     return Judgement(
         verdict=verdict,
         blocks=seen.blocks,
@@ -77,8 +77,8 @@ def judge_look(seen: Look, evidence: Evidence, course: Course, alpha: float, gat
         smallest_detectable=smallest_detectable(seen.sd, blocks, sure, seen.groups),
         significant=significant,
         relevant=relevant,
-        blocks_wanted=_count_wanted_blocks(seen, gate, level, higher=higher) if verdict == "inconclusive" else None,
-        fires=tuple(estimate_firing_rate(size, share, error, sure) for share in _SHARES),
+        blocks_wanted=_count_wanted_blocks(seen, size, level, higher=higher) if verdict == "inconclusive" else None,
+        fires=tuple(estimate_firing_rate(size, share, error, sure, higher=higher) for share in _SHARES),
         reason=_explain_pass(seen, evidence, gate, relevant=relevant) if verdict == "measured" else "",
         test=SequentialTest(
             alpha=alpha,
@@ -104,17 +104,17 @@ class Tested(Protocol):
         """That of head to base."""
 
     @property
-    def test(self) -> SequentialTest | None:
-        """The test; None if there were too few blocks for one."""
+    def blocks(self) -> int:
+        """How many blocks have the metric, also if they are too few for a test; 0 if none has."""
 
 
 def confirms(cost: Tested, rate: Tested) -> bool:
     """Whether CPU/request shows the change that requests/s shows in the same duets, if it shows one.
 
     While both subjects share a busy CPU, one follows from the other, so the two have one alpha (`split_alpha`).
-    Without a test of CPU/request, requests/s has it alone.
+    If no block has CPU/request, requests/s has it alone. While some have, but too few for a test, nothing is confirmed.
     """
-    if not rate.significant or cost.test is None:
+    if not rate.significant or not cost.blocks:
         return True
     return cost.significant and ((cost.ratio or 1.0) > 1) == ((rate.ratio or 1.0) < 1)
 
@@ -130,15 +130,20 @@ def is_large(metric: str, log_ratio: float, difference: float) -> bool:
     return abs(difference) >= limit.absolute and abs(log_ratio) >= math.log1p(limit.size)
 
 
-def _decide(seen: Look, evidence: Evidence, course: Course, gate: Gate, *, relevant: bool) -> Verdict:
-    """Decide by the rules of docs/how-it-decides.md, "Verdicts and gates"."""
-    higher, level = METRICS[evidence.metric].better == "higher", min(seen.level, ONE_SIDED)
-    is_broken = seen.mean >= _log(gate.size, higher=higher) and _difference(seen, evidence) >= gate.absolute
+def _find_size(gate: Gate, base: float) -> float:
+    """Find from which relative change on a loss counts: the gate's own limit, or its absolute one if that is more."""
+    return max(gate.size, gate.absolute / base if base else 0.0)
+
+
+def _decide(seen: Look, metric: str, course: Course, size: float, *, relevant: bool) -> Verdict:
+    """Decide by the rules of docs/how-it-decides.md, "Verdicts and gates". `size`: from which on a loss counts."""
+    higher, level = METRICS[metric].better == "higher", min(seen.level, ONE_SIDED)
+    is_broken = seen.mean >= _log(size, higher=higher)
     if seen.worse <= level and is_broken:
         return "regressed"
-    if relevant and -seen.mean >= _log(RELEVANT[evidence.metric].size, higher=not higher):
+    if relevant and -seen.mean >= _log(RELEVANT[metric].size, higher=not higher):
         return "improved"
-    if not _is_bounded(seen, evidence, gate, course, higher=higher):
+    if not _is_bounded(seen, size, course, higher=higher):
         return "inconclusive"
     if abs(seen.mean) <= seen.bound(1 - ONE_SIDED):
         return "unchanged"
@@ -164,39 +169,40 @@ def _explain_pass(seen: Look, evidence: Evidence, gate: Gate, *, relevant: bool)
     return f"the {what} is too small to matter"
 
 
-def estimate_firing_rate(size: float, share: float, error: float, level: float) -> float:
-    """Estimate how often a gate of `size` fires for a true change of `share · size`.
+def estimate_firing_rate(size: float, share: float, error: float, level: float, *, higher: bool) -> float:
+    """Estimate how often a gate of `size` fires for a true loss of `share · size`.
 
-    It fires if the estimated change reaches the gate and is significant: P(X ≥ max(ln(1 + size), z(1 − level) · error))
-    for a normal X with mean ln(1 + share · size) and standard deviation `error`. `level` is a one-sided p-value.
+    It fires if the estimated loss reaches the gate and is significant: P(X ≥ max(ln(1 + size), z(1 − level) · error))
+    for a normal X with mean ln(1 + share · size) and standard deviation `error`. `higher`: more is better, so that
+    losses are −ln(1 − size) and −ln(1 − share · size). `level` is a one-sided p-value.
     """
-    threshold = max(math.log1p(size), normal_quantile(1 - level) * error)
-    true = math.log1p(size * share)
+    threshold = max(_log(size, higher=higher), normal_quantile(1 - level) * error)
+    true = _log(size * share, higher=higher)
     return normal_cdf((true - threshold) / error) if error > 0 else float(true >= threshold)
 
 
 def _difference(seen: Look, evidence: Evidence) -> float:
     """Convert the mean loss to the metric's unit."""
-    return abs(math.expm1(seen.mean)) * evidence.base
+    ratio = -seen.mean if METRICS[evidence.metric].better == "higher" else seen.mean  # its logarithm
+    return abs(math.expm1(min(ratio, LARGEST_LOG))) * evidence.base
 
 
-def _is_bounded(seen: Look, evidence: Evidence, gate: Gate, course: Course, *, higher: bool) -> bool:
+def _is_bounded(seen: Look, size: float, course: Course, *, higher: bool) -> bool:
     """Whether a loss that counts is ruled out and, before the end, any change that more blocks may well show."""
-    bound, size = seen.bound(0.99), max(gate.size, UNCHANGED)
+    bound, limit = seen.bound(0.99), max(size, UNCHANGED)
     worst, best = seen.mean + bound, seen.mean - bound
-    small = math.expm1(min(worst, LARGEST_LOG)) * evidence.base < gate.absolute
-    if worst >= _log(size, higher=higher) and not small:
+    if worst >= _log(limit, higher=higher):
         return False
-    if small or course.ended or seen.blocks >= course.cap:
+    if course.ended or seen.blocks >= course.cap:
         return True
     near = seen.mean + seen.sd / math.sqrt(seen.blocks)  # more blocks may well show a loss that breaks a fine gate
-    return -best < _log(size, higher=not higher) and near < _log(gate.size, higher=higher)
+    return -best < _log(limit, higher=not higher) and near < _log(size, higher=higher)
 
 
-def _count_wanted_blocks(seen: Look, gate: Gate, level: float, *, higher: bool) -> int:
+def _count_wanted_blocks(seen: Look, size: float, level: float, *, higher: bool) -> int:
     """Estimate after how many blocks there would be a verdict if the mean did not change."""
-    limit = _log(max(gate.size, UNCHANGED), higher=higher)
-    margin = _log(gate.size, higher=higher)
+    limit = _log(max(size, UNCHANGED), higher=higher)
+    margin = _log(size, higher=higher)
     # above the limit only an alarm can come of it, below the margin only "unchanged"; in between, the nearer of the two
     distance = max(seen.mean if seen.mean >= margin else 0.0, limit - seen.mean)
     return max(seen.blocks + 1, count_blocks(seen.sd, distance, level))

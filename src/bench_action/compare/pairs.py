@@ -141,7 +141,7 @@ def _compare_pair(trials: Sequence[Trial], pair: Pair, rules: Rules) -> list[Com
         if RATE not in found and (solo := _compare_cells_alone(RATE, trials, pair)):
             found[RATE] = solo
     else:
-        attempt = PairAttempt(pair, trials, rules.shortage)
+        attempt = PairAttempt(pair, trials, rules.shortage, decided=not rules.course(pair, "duet", 0).ended)
         if not pair.head.route:
             _ungate_unused_services(found, attempt)
         for metric, gate in rules.gates.items():

@@ -183,7 +183,8 @@ class Decider:
     def _decide(self, cells: Pair | None, key: Key, trials: Sequence[Trial]) -> Ended | None:
         """Look at the blocks: `decided` if every gate is, or one that fails the run is broken; else None.
 
-        `unfit` if, halfway through, duets still cannot be compared: the time left goes to slices in turn.
+        While duets cannot compare rates, requests/s is not decided. `unfit` if they still cannot halfway through: the
+        time left goes to slices in turn.
         """
         pair, phase = key
         blocks = pair_blocks(trials, pair, phase)
@@ -204,13 +205,15 @@ class Decider:
         verdicts = {metric: judgement.verdict for metric, judgement in judged.items()}
         if phase == "duet" and {RATE, COST} <= judged.keys() and not confirms(judged[COST], judged[RATE]):
             verdicts[RATE] = "inconclusive" if verdicts[RATE] in UNCONFIRMED else verdicts[RATE]
+        is_unfit = phase == "duet" and RATE in gated and self._is_unfit(pair, trials)
+        if is_unfit:
+            verdicts[RATE] = "inconclusive"
         if self._breaks(verdicts):
             self._broken.add(pair)
             return "decided"
         if verdicts and "inconclusive" not in verdicts.values():
             return "decided"
-        unfit = phase == "duet" and 2 * len(blocks) >= course.cap and self._is_unfit(pair, trials)
-        return "unfit" if unfit else None
+        return "unfit" if is_unfit and 2 * len(blocks) >= course.cap else None
 
 
 def _time_requests(timetable: Timetable, trials: Sequence[Trial]) -> Timetable:

@@ -80,9 +80,9 @@ def _compare_cell(base: Result, head: Result, variant: str, profile: str) -> Ite
     pair = Pair("revision", Cell(variant, "base", profile), Cell(variant, "head", profile))
     before, after = ([t for t in result.trials if t.cell == str(pair.head) and t.valid] for result in (base, head))
     for metric in _COMPARED:
-        figures = estimate_unpaired_ratio(_take_values(before, metric), _take_values(after, metric))
-        if figures is not None:
-            yield build_solo(metric, pair, figures, min(len(before), len(after)))
+        base_values, head_values = _take_values(before, metric), _take_values(after, metric)
+        if (figures := estimate_unpaired_ratio(base_values, head_values)) is not None:
+            yield build_solo(metric, pair, figures, min(len(base_values), len(head_values)))
     for metric in EXACT:
         counts = [count_metric([t for t in trials if t.phase == "count"], metric) for trials in (before, after)]
         if counts[0] is not None and counts[1] is not None:

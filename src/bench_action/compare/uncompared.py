@@ -17,11 +17,16 @@ _NAMES = {ALONE: "with one connection", AT_RATE: "at a fixed rate", OBJECTIVE: "
 
 @dataclass(frozen=True, slots=True)
 class PairAttempt:
-    """Everything that was measured of a pair. `shortage` says what took the time; empty without a time limit."""
+    """Everything that was measured of a pair.
+
+    `shortage` says what took the time; empty without a time limit. `decided`: whether a look decided its duets. If they
+    cannot compare rates, only a broken gate does that, and nothing is measured in turn then.
+    """
 
     pair: Pair
     trials: Sequence[Trial]
     shortage: str = ""
+    decided: bool = False
 
     @property
     def duets(self) -> DuetCheck:
@@ -52,7 +57,8 @@ def explain_uncompared(metric: str, attempt: PairAttempt) -> str:
         lost = any(t.phase == "count" and t.cell in cells and not t.work_known for t in attempt.trials)
         return "counters were reset while its requests were being counted" if lost else "its requests were not counted"
     if metric == "requests_per_second" and attempt.faults:
-        return f"{attempt.faults}, and no time was left to measure the two in turn"
+        broken = "the two were not measured in turn, as another gate is broken"
+        return f"{attempt.faults}, and {broken if attempt.decided else 'no time was left to measure the two in turn'}"
     if attempt.count_blocks(metric):
         if metric in OBJECTIVE:
             own = [t for t in attempt.trials if t.phase == "slo" and t.pair == str(attempt.pair)]

@@ -1,6 +1,6 @@
 """Warn of cells that were measured before they were warm. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from statistics import fmean, median
 
 from bench_action.compare.summary import trial_values
@@ -14,6 +14,7 @@ from bench_action.stats.steady import LONG_WARM_UP_S, measure_rounds_s, measure_
 _LONGEST_S = 600  # the largest `warmup` that a profile may set
 _FAR_DEARER, _FAR_SHORTER = 1.5, 0.75  # than usual: of a warm-up that ended before a compiler had begun
 _CLEAR_FALL = 0.15  # three times the error of what a request costs at the end of a warm-up of a second
+_SURE_FALL = 0.5  # which no noise of a single warm-up explains
 
 
 def compute_fall(trial: Trial, warm_up: WarmUp) -> float | None:
@@ -98,7 +99,7 @@ def warn_of_cold_cells(trials: Sequence[Trial]) -> Iterator[RunWarning]:
     """Warn once of each cell that was measured before its CPU/request had levelled off."""
     cells: dict[str, list[Trial]] = {}
     for trial in trials:
-        if trial.warm_up is not None and not trial.route:
+        if not trial.route:
             cells.setdefault(trial.cell, []).append(trial)
     for cell, own in cells.items():
         warm_ups = {
@@ -109,7 +110,7 @@ def warn_of_cold_cells(trials: Sequence[Trial]) -> Iterator[RunWarning]:
             worst = max(cold, key=lambda each: abs(each.change_per_s or 0.0))
             often = f" (in {len(cold)} of {len(warm_ups)} restarts)" if len(warm_ups) > 1 else ""
             yield Code.COLD.warn(f"{describe_cold(worst)}{often}", cell, _advise(worst, own[0].profile))
-        elif message := _describe_falls(own):
+        elif message := _describe_falls(own) or _describe_broken_off(warm_ups.values()):
             yield Code.COLD.warn(message, cell)
 
 
@@ -123,30 +124,64 @@ def describe_cold(warm_up: WarmUp) -> str:
         span_s, what = measure_rounds_s(warm_up.duration_s, warm_up.rounds), "the CPU time of an iteration"
     change = (1 + warm_up.change_per_s) ** span_s - 1
     than = f"{percent(abs(change))} {'less' if change < 0 else 'more'} than {span_s:.2g} s before"
+    working = ", and it still used CPU when no request was under way" if warm_up.rested is False else ""
     return (
         f"{limit}: {what} was {warm_up.cpu_ms_first:.3g} ms at first, {warm_up.cpu_ms_last:.3g} ms at the end, {than}"
+        f"{working}"
     )
 
 
 def _advise(warm_up: WarmUp, profile: str) -> str:
     longer_s = min(_LONGEST_S, 2 * max(1, round(warm_up.limit_s)))
-    if (warm_up.change_per_s or 0.0) > 0:
+    if (warm_up.change_per_s or 0.0) > 0 and warm_up.rested is not False:
         return f"{Code.COLD.advice} If it keeps rising, look for a leak, or for data that grow with each request."
     if warm_up.limit_s >= _LONGEST_S:
         return Code.COLD.advice
     return f"{Code.COLD.advice} Set `warmup: {longer_s}s` in profile `{profile}`, and allow more time if it is short."
 
 
-def _describe_falls(own: Sequence[Trial]) -> str:
-    """Say that trials cost less than the ends of their warm-ups, if most of them did; empty if not."""
-    falls = [
-        fall
-        for trial in own
-        if trial.phase in LOADED_PHASES and trial.warm_up and (fall := compute_fall(trial, trial.warm_up)) is not None
-    ]
-    if len(falls) < LEAST_BLOCKS or not is_fall(median(falls)):
+def _describe_broken_off(warm_ups: Collection[WarmUp]) -> str:
+    """Say that warm-ups broke off, as their costs are known and whether they had levelled off is not; empty if none."""
+    broken = [each for each in warm_ups if each.steady is None and each.cpu_ms_last is not None and each.rounds is None]
+    if not broken:
         return ""
+    shortest_s = min(each.duration_s for each in broken)
+    return (
+        f"{len(broken)} of {plural(len(warm_ups), 'warm-up')} broke off, the shortest after {shortest_s:.2g} s, "
+        "as wrk could not connect again"
+    )
+
+
+def _describe_falls(own: Sequence[Trial]) -> str:
+    """Say that the trials of a cell cost less than the ends of their warm-ups, if most of them did; empty if not.
+
+    Trials after the same warm-up share its error, so they count as one. Of few warm-ups, only a large fall is sure.
+    """
+    falls = [median(shared) for shared in _list_falls(own)]
+    limit = _CLEAR_FALL if len(falls) >= LEAST_BLOCKS else _SURE_FALL
+    if not falls or median(falls) <= limit:
+        return ""
+    often = f", in the median of {len(falls)} warm-ups" if len(falls) > 1 else ""
     return (
         f"CPU/request kept falling while it was measured: it was {percent(median(falls))} lower than at the end of the "
-        f"warm-up, in the median of {len(falls)} trials"
+        f"warm-up{often}"
     )
+
+
+def _list_falls(own: Sequence[Trial]) -> list[list[float]]:
+    """List, for each warm-up of a cell, by which fractions the trials under load after it cost less than its end.
+
+    Trials alone follow the last warm-up alone, however long ago; those of pairs have their own.
+    """
+    falls: dict[tuple[object, ...], list[float]] = {}
+    last: Trial | None = None
+    for trial in own:
+        if not trial.pair and trial.warm_up is not None:
+            last = trial
+        warmed = trial if trial.pair else last
+        if warmed is None or warmed.warm_up is None or trial.phase not in LOADED_PHASES:
+            continue
+        if (fall := compute_fall(trial, warmed.warm_up)) is not None:
+            place = (warmed.shard, warmed.phase, warmed.pair, warmed.block, warmed.track)
+            falls.setdefault(place, []).append(fall)
+    return list(falls.values())

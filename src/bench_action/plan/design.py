@@ -180,9 +180,9 @@ class Design:
         return counts + 2 * project.policy.latency.blocks * sum(routes[name] - 1 for name in pairs if name in routes)
 
     def describe_starts(self, project: Project) -> str:
-        """Say what it costs that each block of a pair restarts its subjects; empty if that is fast."""
+        """Say what restarts leave of the time of pairs under load; empty if they are fast, or wrk loads no pair."""
         times, duet = self.make_timetable(project), project.policy.duet
-        if not self.pairs or times.restart_s - _SWITCH_S < _SLOW_S:
+        if not times.pairs or times.restart_s - _SWITCH_S < _SLOW_S:
             return ""
         seconds = duet.seconds
         if times.limit_s is not None:

@@ -16,6 +16,7 @@ from scipy import stats
 from tests.unit.compare.replay import NAMES, assemble_replay, read_replay
 
 from bench_action.model.warning import Code
+from bench_action.stats.levels import nominal_levels
 from bench_action.stats.sequential import Course
 
 pytestmark = pytest.mark.unit
@@ -289,3 +290,17 @@ def test_levels__are_as_the_table_says() -> None:
     for cap, found in levels.items():
         course = Course(cap, ended=False)
         assert found == pytest.approx([course.level(look, 0.01 * 200 / 373.3) for look in course.looks], abs=6e-6)
+
+
+@pytest.mark.parametrize("cap", [9, 12])
+def test_levels__spend_what_they_may_and_at_most_1_percent_less(cap: int) -> None:
+    """By the normal distribution of all looks together: means that share their earlier blocks."""
+    looks, alpha = Course(cap, ended=False).looks, 0.01 * 200 / 373.3
+    shares = np.array(looks) / cap
+    levels = nominal_levels(tuple(shares), tuple(alpha * shares**1.5))
+    related = np.sqrt(np.minimum.outer(shares, shares) / np.maximum.outer(shares, shares))
+    for last in range(1, len(looks)):
+        own = slice(last + 1)
+        bounds = stats.norm.isf(levels[own])
+        crossed = 1 - stats.multivariate_normal.cdf(bounds, cov=related[own, own], abseps=1e-7)
+        assert 0.99 <= crossed / (alpha * shares[last] ** 1.5) <= 1.0

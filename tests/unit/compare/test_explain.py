@@ -310,6 +310,21 @@ def test_compare_pairs__requests_per_second_without_cpu_times_stand_alone() -> N
     assert by_metric(trials)["requests_per_second"].verdict == "regressed"
 
 
+@pytest.mark.parametrize(("rate", "verdict"), [(0.94, "inconclusive"), (1.06, "measured")])
+def test_compare_pairs__requests_per_second_wait_for_cpu_per_request_that_has_too_few_blocks(
+    rate: float, verdict: Verdict
+) -> None:
+    trials = [
+        trial if n <= 3 else trial.model_copy(update={"cpu_ms": {}})
+        for n in range(1, 9)
+        for trial in make_duet(n, base=1000 + n, head=1000 * rate + n)
+    ]
+    found = by_metric(trials)
+    assert (found["cpu_ms_per_request"].blocks, found["cpu_ms_per_request"].test) == (3, None)
+    assert (found["requests_per_second"].verdict, found["requests_per_second"].significant) == (verdict, False)
+    assert found["requests_per_second"].reason.endswith("CPU/request has too few blocks to show the same change")
+
+
 @pytest.mark.parametrize(
     ("verdicts", "invalid", "expected"),
     [

@@ -12,7 +12,8 @@ from bench_action.compare.alphas import split_alpha
 from bench_action.compare.evidence import Evidence
 from bench_action.compare.gating import Judgement, estimate_firing_rate, judge_losses
 from bench_action.config.gates import Gate, default_gates
-from bench_action.stats.sequential import Course
+from bench_action.stats.distributions import normal_quantile
+from bench_action.stats.sequential import Course, count_blocks
 
 pytestmark = pytest.mark.unit
 
@@ -134,6 +135,23 @@ def test_judge_losses__an_absolute_limit_applies_in_addition_to_the_relative_one
     assert judge(math.log(1.5), "latency_p50_us", gate, base=3000.0).verdict == "regressed"
 
 
+@pytest.mark.parametrize(("loss", "verdict"), [(0.093, "measured"), (0.11, "regressed")])
+def test_judge_losses__an_absolute_limit_on_requests_is_how_many_fewer_there_are(loss: float, verdict: str) -> None:
+    """1000 requests/s that become 907 are 93 fewer, although base has 10.3 % more than head."""
+    assert judge(-math.log1p(-loss), gate=Gate(max_loss=0.05, absolute=100)).verdict == verdict
+
+
+def test_judge_losses__the_blocks_that_are_wanted_follow_from_the_absolute_limit_if_it_is_more() -> None:
+    losses = tuple(0.12 + 75 * noise for noise in NOISE)  # of 500 µs, so that 200 µs are a loss of 40 %
+    found = judge_losses(
+        Evidence("latency_p50_us", losses, 500.0, 500.0), ENDED, ALPHA, Gate(max_gain=0.10, absolute=200)
+    )
+    assert found.test is not None
+    assert found.verdict == "inconclusive"
+    wanted = count_blocks(found.test.sd, math.log(1.4) - sum(losses) / len(losses), found.test.level)
+    assert found.blocks_wanted == wanted > 8
+
+
 @pytest.mark.parametrize("losses", [(), (0.5,)])
 def test_judge_losses__too_few_blocks_have_no_interval(losses: tuple[float, ...]) -> None:
     found = judge_losses(Evidence("requests_per_second", losses, 1.0, 1.0), ENDED, ALPHA, RATE)
@@ -195,6 +213,12 @@ def test_verdicts__a_slowdown_just_above_the_gate_is_not_called_unchanged_before
     assert blocks > 10
 
 
+def test_verdicts__a_gain_is_not_called_unchanged_before_time_is_up() -> None:
+    verdicts, _ = simulated(-0.025, 0.0134, cap=16, runs=1000)
+    assert verdicts["unchanged"] <= 0.01 * 1000
+    assert verdicts["improved"] >= 0.9 * 1000
+
+
 def test_verdicts__a_slowdown_of_5_percent_is_always_found_early() -> None:
     verdicts, blocks = simulated(0.05, 0.0134, cap=24, runs=300)
     assert verdicts["regressed"] == 300
@@ -202,11 +226,23 @@ def test_verdicts__a_slowdown_of_5_percent_is_always_found_early() -> None:
 
 
 def test_estimate_firing_rate__grows_gradually_around_the_gate() -> None:
-    low, middle, high = (estimate_firing_rate(0.05, share, 0.003, 0.003) for share in (0.8, 0.9, 1.0))
+    low, middle, high = (estimate_firing_rate(0.05, share, 0.003, 0.003, higher=False) for share in (0.8, 0.9, 1.0))
     assert 0 < low < middle < high
     assert high == pytest.approx(0.5)
-    assert estimate_firing_rate(0.01, 1.0, 0.004, 0.003) < 0.5  # a small gate must be sure first
-    assert (estimate_firing_rate(0.05, 0.9, 0.0, 0.003), estimate_firing_rate(0.05, 1.0, 0.0, 0.003)) == (0.0, 1.0)
+    assert estimate_firing_rate(0.01, 1.0, 0.004, 0.003, higher=True) < 0.5  # a small gate must be sure first
+    certain = [estimate_firing_rate(0.05, share, 0.0, 0.003, higher=True) for share in (0.9, 1.0)]
+    assert certain == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("higher", [False, True])
+@pytest.mark.parametrize("share", [0.8, 1.0])
+def test_estimate_firing_rate__is_how_often_the_gate_fires(higher: bool, share: float) -> None:
+    size, error, level, sign = 0.30, 0.11, 0.003, -1 if higher else 1
+    noise = error * np.random.default_rng(5).standard_normal(20_000)
+    changes = np.exp(sign * noise) * (1 + sign * share * size) - 1
+    significant = sign * np.log1p(changes) >= normal_quantile(1 - level) * error
+    fires = (significant & (sign * changes >= size)).mean()
+    assert estimate_firing_rate(size, share, error, level, higher=higher) == pytest.approx(fires, abs=0.012)
 
 
 def test_judge_losses__a_pair_that_ran_out_of_time_promises_no_more_than_its_blocks() -> None:

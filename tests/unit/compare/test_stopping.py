@@ -77,6 +77,17 @@ def test_enough__a_loss_of_requests_that_cpu_per_request_does_not_show_ends_no_p
         assert chosen.enough(Block("duet", 6, (), PAIR), make_disagreeing(5), ElapsedTime(0.0, blocks_s)) == expected
 
 
+def test_enough__a_loss_of_requests_waits_until_cpu_per_request_is_tested() -> None:
+    """The first block has no CPU times, so that only four of five have CPU/request."""
+    chosen, trials = decider(), list[Trial]()
+    for number in range(1, MOST):
+        if chosen.enough(Block("duet", number, (), PAIR), trials, ElapsedTime(0.0, [7.5] * (number - 1))):
+            break
+        duet = make_duet(number, base=10_000, head=9_000 + number)
+        trials += duet if number > 1 else [trial.model_copy(update={"cpu_ms": {}}) for trial in duet]
+    assert number == 9
+
+
 def test_enough__duets_that_cannot_compare_are_judged_as_if_time_were_up() -> None:
     chosen, trials = decider(), list[Trial]()
     for number in range(1, MOST):
@@ -202,6 +213,33 @@ def test_enough__duets_that_cannot_compare_rates_leave_half_of_the_time() -> Non
         taken += 1
     assert taken == 8
     assert not chosen.enough(Block("interleaved", 1, (), PAIR), wild, ElapsedTime(sum(spent), []))
+
+
+def test_enough__duets_that_cannot_compare_rates_yet_go_on_to_half_of_their_time() -> None:
+    """Everything but requests/s is decided after five blocks, of which chance made two unequal."""
+    shares = {False: (0.5, 0.5), True: (0.52, 0.48)}
+    for unequal, expected in (({1, 2}, 8), ({1, 2, 4, 6, 8}, 8), (set[int](), 5)):
+        chosen, trials = decider(), list[Trial]()
+        for number in range(1, MOST):
+            if chosen.enough(Block("duet", number, (), PAIR), trials, ElapsedTime(0.0, [7.5] * (number - 1))):
+                break
+            share = shares[number in unequal]
+            head = 10_000 * share[1] / share[0] * math.exp(-WIGGLE[number % 8] / 4)
+            trials += make_duet(number, base=10_000, head=head, shares=share)
+        assert number - 1 == expected
+        turns = Block("interleaved", 1, (), PAIR)
+        assert chosen.enough(turns, trials, ElapsedTime(60.0, [])) == (len(unequal) <= 2)
+
+
+def test_enough__without_a_gate_on_requests_per_second_unequal_duets_go_on_until_all_is_decided() -> None:
+    gates = {"cpu_ms_per_request": Gate(max_gain=0.01)}
+    chosen, trials = Decider(gates, split_alpha(gates, 1), 1, 120.0), list[Trial]()
+    for number in range(1, MOST):
+        if chosen.enough(Block("duet", number, (), PAIR), trials, ElapsedTime(0.0, [7.5] * (number - 1))):
+            break
+        head = 10_000 * 0.55 / 0.45 * math.exp(-0.012 - 5 * WIGGLE[number % 8])
+        trials += make_duet(number, base=10_000, head=head, shares=(0.45, 0.55))
+    assert number == 17
 
 
 def test_enough__without_duets_turns_are_always_needed() -> None:

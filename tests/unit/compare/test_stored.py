@@ -30,6 +30,13 @@ def test_compare_results__compares_speed_with_an_interval_and_work_exactly() -> 
     assert {c.verdict for c in found.values()} == {"measured"}
 
 
+def test_compare_results__counts_the_blocks_that_have_a_value() -> None:
+    trials = [make_trial("aiohttp", n, 900 + n, cpu_ms={} if n <= 2 else {"application": 9e3}) for n in range(1, 6)]
+    compared = compare_results(make_result(), make_result([make_count("aiohttp"), *trials]))
+    blocks = {c.metric: c.blocks for c in compared if c.variant == "aiohttp"}
+    assert (blocks["requests_per_second"], blocks["cpu_ms_per_request"]) == (5, 3)
+
+
 @pytest.mark.parametrize(
     ("part", "changes", "cause"),
     [

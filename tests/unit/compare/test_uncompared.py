@@ -12,6 +12,7 @@ from bench_action.compare.verdict import collect_warnings, decide_verdict, is_lo
 from bench_action.config.gates import AT_RATE, OBJECTIVE, Gate, default_gates
 from bench_action.model.result import Comparison, Trial
 from bench_action.model.warning import Code
+from bench_action.stats.sequential import Course
 
 pytestmark = pytest.mark.unit
 
@@ -108,6 +109,15 @@ def test_a_cpu_that_is_idle__leaves_the_rate_to_slices_in_turn() -> None:
     assert slow[COST].method == "duet"
     same = judged([*counts(), *latencies(), *duets(**IDLE), *turns(head=1006)])
     assert (same[RATE].verdict, same[RATE].method) == ("unchanged", "interleaved")
+
+
+def test_a_broken_gate__is_why_slices_in_turn_were_left_out() -> None:
+    gates = default_gates()
+    for ended, reason in ((False, "as another gate is broken"), (True, "no time was left to measure the two in turn")):
+        rules = Rules(gates, {(str(PAIR), "duet"): Course(16, ended=ended)}, split_alpha(gates, 1))
+        found = {c.metric: c for c in compare_pairs([*counts(), *duets(5, head=600, **IDLE)], [PAIR], rules)}
+        assert (found[COST].verdict, found[RATE].verdict) == ("regressed", "inconclusive")
+        assert found[RATE].reason.endswith(reason)
 
 
 def test_slices_in_turn_that_decide_nothing__keep_the_reason_why_they_were_needed() -> None:

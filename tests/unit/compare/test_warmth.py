@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.unit.factories import make_duet, make_trial
 
@@ -54,12 +55,60 @@ def test_warn_of_cold_cells__too_few_requests_are_named() -> None:
     assert warning.message.endswith("was too short: too few requests were answered")
 
 
+def test_warn_of_cold_cells__what_still_works_without_requests_is_named() -> None:
+    compiling = COLD.model_copy(update={"change_per_s": 0.001, "rested": False})
+    (warning,) = warn_of_cold_cells([duet(1, compiling)])
+    assert warning.message.endswith("0.5 % more than 5 s before, and it still used CPU when no request was under way")
+    assert "Set `warmup: 40s` in profile `list`" in warning.advice
+
+
+def test_warn_of_cold_cells__what_broke_off_is_named() -> None:
+    broken = WARM.model_copy(update={"steady": None, "duration_s": 2.5})
+    unknown = WARM.model_copy(update={"steady": None, "cpu_ms_first": None, "cpu_ms_last": None})
+    (warning,) = warn_of_cold_cells([duet(1, broken), duet(2, WARM), duet(3, unknown)])
+    assert warning.message == "1 of 3 warm-ups broke off, the shortest after 2.5 s, as wrk could not connect again"
+
+
 def test_warn_of_cold_cells__what_became_cheaper_while_it_was_measured_was_cold() -> None:
     trials = [duet(block, WARM, cost_ms=0.6) for block in range(1, 6)]
     (warning,) = warn_of_cold_cells(trials)
     assert "CPU/request kept falling while it was measured: it was 33 % lower" in warning.message
     assert not list(warn_of_cold_cells(trials[:3]))  # too few to tell it from noise
     assert not list(warn_of_cold_cells([*trials, *(duet(block, WARM) for block in range(6, 12))]))
+
+
+def follow(end_ms: float, *costs_ms: float) -> list[Trial]:
+    """Build trials alone after the warm-up of a count, at whose end a request cost `end_ms`."""
+    alone: dict[str, Any] = {"pair": "", "side": ""}
+    return [
+        duet(0, WARM.model_copy(update={"cpu_ms_last": end_ms}), phase="count", **alone),
+        *(duet(block, None, cost_ms, phase="capacity", **alone) for block, cost_ms in enumerate(costs_ms, start=1)),
+    ]
+
+
+def test_warn_of_cold_cells__trials_alone_follow_the_last_warm_up_of_their_cell() -> None:
+    (warning,) = warn_of_cold_cells(follow(0.27, 0.12, 0.11, 0.10))
+    assert warning.message == (
+        "CPU/request kept falling while it was measured: it was 59 % lower than at the end of the warm-up"
+    )
+    assert not list(warn_of_cold_cells(follow(0.15, 0.12, 0.11, 0.10)))  # one warm-up that was noisy explains it
+
+
+def test_warn_of_cold_cells__noise_of_one_warm_up_is_in_all_trials_that_follow_it() -> None:
+    """On the machine of the docs, whose speed has a standard deviation of 20 %."""
+    dice = np.random.default_rng(20261201)
+    warned = 0
+    for _ in range(1000):
+        end_ms, *costs_ms = np.exp(0.2 * dice.standard_normal(6))
+        warned += bool(list(warn_of_cold_cells(follow(float(end_ms), *map(float, costs_ms)))))
+    assert warned <= 5
+
+
+def test_warn_of_cold_cells__slices_in_turn_after_one_warm_up_count_once() -> None:
+    turns = [duet(block, WARM, 0.6, phase="interleaved", position=at) for block in range(1, 5) for at in range(4)]
+    assert not list(warn_of_cold_cells(turns[:12]))
+    (warning,) = warn_of_cold_cells(turns)
+    assert warning.message.endswith("33 % lower than at the end of the warm-up, in the median of 4 warm-ups")
 
 
 @pytest.mark.parametrize("phase", ["latency", "count"])

@@ -113,6 +113,18 @@ def test_describe_starts__says_how_many_blocks_a_slow_start_leaves() -> None:
     assert replace(slow, pairs=()).describe_starts(project) == ""
 
 
+def test_describe_starts__says_nothing_of_scripts_which_have_no_duets(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").touch()
+    (tmp_path / "buy.js").touch()
+    text = "services: {}\nvariants: {web: {build: .}}\nprofiles: {buy: {k6: buy.js, rate: 5/s}}\n"
+    (tmp_path / "bench.yml").write_text(text)
+    project = load_project(tmp_path / "bench.yml", "ci")
+    chosen = make_design([("web", "base"), ("web", "head")], ["buy"], (), duets=True, seed=3, boot_s=12.0)
+    assert [str(pair) for pair in chosen.list_rated(project)] == ["web · buy"]
+    assert chosen.make_timetable(project).limit_s == 300
+    assert chosen.describe_starts(project) == ""
+
+
 def test_make_timetable__includes_how_long_data_take_to_be_copied_in_the_blocks_that_copy_them() -> None:
     project = load_project(Path("apps/bench.yml"), "ci", profiles=["ci-64"])
     pair = make_design(BOTH, ["ci-64"], (), duets=True, seed=3, boot_s=2.0, renewal_s=40.0)
