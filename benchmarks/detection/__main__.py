@@ -29,7 +29,11 @@ from benchmarks.detection.records import kept_counts, name_recordings, record, r
 from benchmarks.detection.runs import RunError, counted, loops_of, measure, over_hosts, prepare
 from benchmarks.detection.scenarios import CALIBRATIONS, COUNTED, SCENARIOS, Scenario
 
-_KINDS_OF_COSTS = {"services": "changes", "slow-start": "aims"}  # whose calibration shows the cost of a turn
+_KINDS_OF_COSTS = {
+    "services": "changes",
+    "slow-start": "aims",
+    "jvm-level-only": "jvm",
+}  # whose calibration shows the cost of a turn
 _ENGINES = ("docker", "local")
 _FAILURES = 3  # in a row
 

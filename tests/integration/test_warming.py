@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +14,9 @@ from tests.integration.test_replies import Server, make_profile, serving
 
 from bench_action.load import agent
 from bench_action.load.generator import HttpRequest
-from bench_action.load.messages import WarmAnswer, WarmRun, WrkEnd, require_shape
+from bench_action.load.messages import SettleAnswer, SettleOrder, WarmAnswer, WarmRun, WrkEnd, require_shape
 from bench_action.load.wrk import SENTINEL, build_order, parse_errors
-from bench_action.measure.warming import describe_warm_up
+from bench_action.measure.warming import describe_warm_ups
 
 pytestmark = pytest.mark.integration
 
@@ -22,7 +24,9 @@ KEPT = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 CLOSED = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi"
 
 
-def warm(*servers: Server, folder: Path, least_s: float = 1.0, most_s: float = 2.0) -> list[WarmRun]:
+def warm(
+    *servers: Server, folder: Path, least_s: float = 1.0, most_s: float = 2.0, rests: bool = True
+) -> list[WarmRun]:
     """Warm servers of this process up, for as short a time as possible."""
     pidfile = folder / "server.pid"
     pidfile.write_text(str(os.getpid()))
@@ -37,7 +41,7 @@ def warm(*servers: Server, folder: Path, least_s: float = 1.0, most_s: float = 2
         ).order
         for server in servers
     ]
-    answer = agent.warm({"op": "warm", "orders": orders, "least_s": least_s, "most_s": most_s})
+    answer = agent.warm({"op": "warm", "orders": orders, "least_s": least_s, "most_s": most_s, "rests": rests})
     return require_shape(json.loads(json.dumps(answer)), WarmAnswer)["runs"]
 
 
@@ -123,7 +127,43 @@ def test_warm__keeps_what_it_knows_if_a_server_is_gone_when_it_connects_again(
     assert "unable to connect" in left["ends"][1]["output"]
     assert left["readings"][-1][2] > 0
     assert parse_errors(left, "").total == 0
-    assert describe_warm_up(left, 20.0).steady is None
+    assert [each.steady for each in describe_warm_ups([stayed, left], 20.0)] == [None, None]
+
+
+@pytest.mark.parametrize(("rests", "fallen"), [(True, True), (False, True), (True, False)])
+def test_warm__waits_for_what_goes_on_without_requests(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, rests: bool, fallen: bool
+) -> None:
+    """As a compiler does; unless the application is known never to rest, or requests have not become cheaper."""
+    monkeypatch.setattr(agent, "CONNECTED_S", 0.8)
+    monkeypatch.setattr(agent, "UNJUDGED_S", 0.3)
+    monkeypatch.setattr(agent, "is_steady", lambda _: True)
+    monkeypatch.setattr(agent, "has_fallen_far", lambda _: fallen)
+    asked, settle = list[bool](), agent.settle
+
+    def settle_twice(order: SettleOrder) -> SettleAnswer:
+        found = settle(order)
+        asked.append(bool(found["working"]))
+        if len(asked) == 2:
+            compiler.kill()
+        return found
+
+    monkeypatch.setattr(agent, "settle", settle_twice)
+    with (
+        serving(lambda _request, _number: KEPT) as server,
+        subprocess.Popen([sys.executable, "-c", "while True: pass"]) as compiler,
+    ):
+        try:
+            (run,) = warm(server, folder=tmp_path, most_s=60.0, rests=rests)
+        finally:
+            compiler.kill()
+    if not (rests and fallen):
+        assert (asked, run["rested"]) == ([], None)
+        return
+    assert asked[:2] == [True, True]
+    assert run["rested"] is True
+    assert len(run["ends"]) >= 3  # it was loaded again after each look
+    assert describe_warm_ups([run], 60.0)[0].rested is True
 
 
 def test_warm__stays_connected_if_a_server_is_slow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -101,7 +101,15 @@ from bench_action.load.messages import (
 from bench_action.load.peers import PeerError, stop_serving, write_question
 from bench_action.load.peers import connect as connect_to
 from bench_action.load.peers import serve as serve_others
-from bench_action.stats.steady import CONNECTED_S, UNJUDGED_S, WINDOW_S, Reading, is_steady
+from bench_action.stats.steady import (
+    CONNECTED_S,
+    UNJUDGED_S,
+    WINDOW_S,
+    Reading,
+    find_trend,
+    has_fallen_far,
+    is_steady,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,6 +141,7 @@ _ESTABLISHED, _CLOSE_WAIT = "01", "08"  # as in /proc/net/tcp
 _INTERRUPT_S = 0.5
 _FROM_EACH = 30  # requests of each connection, before one of them is cut off
 _CONNECT_S, _POLL_S = 0.5, 0.005  # for each connection to send its first request
+_REST_S = 0.2  # after its last request, in which an application that is warm has been idle
 _SENT = re.compile(r'"sent":\[([\d,]+)\]')  # by each thread of wrk, in the line that report.lua prints
 _DIGITS = 9  # of a serial number
 _PROBED_APART = 50_000_000  # serial numbers of sampled requests begin so much later than those of wrk
@@ -996,7 +1005,7 @@ def warm(order: WarmOrder) -> WarmAnswer:
         try:
             for load in loads:
                 load.start()
-            wait_until_warm(loads, order["least_s"], order["most_s"])
+            wait_until_warm(loads, order["least_s"], order["most_s"], rests=order["rests"])
             end_all(loads)
             return {"runs": [load.describe() for load in loads]}
         finally:
@@ -1004,8 +1013,11 @@ def warm(order: WarmOrder) -> WarmAnswer:
                 load.kill()
 
 
-def wait_until_warm(loads: Sequence[WarmLoad], least_s: float, most_s: float) -> None:
-    """Read what the servers do until all of them are warm, one of the loads has ended, or the time is up."""
+def wait_until_warm(loads: Sequence[WarmLoad], least_s: float, most_s: float, *, rests: bool) -> None:
+    """Read what the servers do until all of them are warm, one of the loads has ended, or the time is up.
+
+    `rests`: those whose requests have become far cheaper are warm only if they rest when no request is under way.
+    """
     began = time.monotonic()
     judge_at, reconnect_at = began + least_s, began + CONNECTED_S
     while not any(load.ended for load in loads):
@@ -1013,22 +1025,38 @@ def wait_until_warm(loads: Sequence[WarmLoad], least_s: float, most_s: float) ->
         for load in loads:
             load.read()
         now = time.monotonic()
-        if now - began >= most_s or (now >= judge_at and all(load.warm for load in loads)):
+        if now - began >= most_s:
             return
-        worthwhile = now >= reconnect_at and now + UNJUDGED_S < began + most_s
+        level = now >= judge_at and all(load.level for load in loads)
+        if level and not (rests and any(load.fallen_far for load in loads)):
+            return
+        worthwhile = (level or now >= reconnect_at) and now + UNJUDGED_S < began + most_s
         if worthwhile and all(load.leaves_little for load in loads):
-            reconnect(loads)
+            end_all(loads)
+            if any(load.failed for load in loads) or (level and all_rest(loads)):
+                return
+            connect_again(loads)
             now = time.monotonic()
-            judge_at, reconnect_at = max(judge_at, now + UNJUDGED_S), now + CONNECTED_S
+            judge_at, reconnect_at = max(judge_at, now + (CONNECTED_S if level else UNJUDGED_S)), now + CONNECTED_S
+        elif level:
+            return
 
 
-def reconnect(loads: Sequence[WarmLoad]) -> None:
-    """End all loads and start them again, if none has failed. What connecting costs is in none of the readings."""
-    end_all(loads)
+def all_rest(loads: Sequence[WarmLoad]) -> bool:
+    """Look whether all servers rest, now that they have been left alone: a compiler goes on with its work.
+
+    They have as long for it as the requests need that are still under way, and a little longer. Companions, such as
+    workers with a queue, may go on.
+    """
+    limit_s = _REST_S + sum(load.under_way_s for load in loads)
+    working = settle({"op": "settle", "parts": [load.own_part for load in loads], "limit_s": limit_s})["working"]
     for load in loads:
-        load.read()
-    if any(load.failed for load in loads):
-        return
+        load.rested = load.own_part not in working
+    return not working
+
+
+def connect_again(loads: Sequence[WarmLoad]) -> None:
+    """Start loads again that have ended. What connecting costs is in none of the readings."""
     for load in loads:
         load.start()
     deadline = time.monotonic() + _CONNECT_S
@@ -1052,13 +1080,16 @@ class WarmLoad:
     """wrk, which loads a server until it is interrupted and may then be started again, and what the server did.
 
     `ends`: how each run of wrk ended. `readings`: as if the runs had followed one another without pauses; empty if the
-    CPU time of the application cannot be read.
+    CPU time of the application cannot be read. `own_part`: the application without companions. `rested`: whether that
+    was idle when it was last left alone; None if it never was.
     """
 
     def __init__(self, order: WrkOrder, path: str) -> None:
         """`path`: the beginning of the names of files for wrk."""
         self.limit_s, self.ends = order["limit_s"], list[WrkEnd]()
         self._parts, self._application = order["parts"], list_application(order["parts"])
+        self.own_part = order["parts"].get("application", "")
+        self.rested: bool | None = None
         self._connections = order["connections"]
         self._script, self._sent = f"{path}.lua", f"{path}.sent"
         with open(self._sent, "wb"):
@@ -1082,9 +1113,20 @@ class WarmLoad:
         return any(end["status"] != 0 for end in self.ends)
 
     @property
-    def warm(self) -> bool:
+    def level(self) -> bool:
         """Whether the cost of a request has levelled off, or cannot be known."""
         return not self.readings or is_steady(self.readings)
+
+    @property
+    def fallen_far(self) -> bool:
+        """Whether requests cost a fraction of what they cost at first."""
+        return has_fallen_far(self.readings)
+
+    @property
+    def under_way_s(self) -> float:
+        """How much CPU time requests need that are under way when wrk ends, in seconds."""
+        trend = find_trend(self.readings)
+        return self._connections * trend.last / 1000 if trend is not None else 0.0
 
     @property
     def sends(self) -> bool:
@@ -1127,8 +1169,10 @@ class WarmLoad:
 
     def interrupt(self) -> None:
         """Let wrk end as at the end of its time: it prints its report."""
+        if self._process is None:
+            return
         self._ended = time.monotonic()
-        if self._process is not None and self._ended - self._started >= _INTERRUPT_S:
+        if self._ended - self._started >= _INTERRUPT_S:
             self._process.send_signal(signal.SIGINT)  # sooner, `wait` does it: it would kill wrk, which first starts
 
     def wait(self, deadline: float) -> None:
@@ -1159,6 +1203,7 @@ class WarmLoad:
             "duration_s": self._ended - self._began,
             "requests": os.path.getsize(self._sent),
             "readings": list(self.readings),
+            "rested": self.rested,
             "before": self._before,
             "after": read_all_usage(self._parts),
         }

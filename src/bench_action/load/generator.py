@@ -447,15 +447,27 @@ class Agent:
         return answers
 
     def warm(
-        self, loads: Sequence[Load], while_running: Callable[[], None], *, least_s: float, most_s: float
+        self,
+        loads: Sequence[Load],
+        while_running: Callable[[], None],
+        *,
+        least_s: float,
+        most_s: float,
+        rests: bool = True,
     ) -> list[WarmRun]:
         """Run wrk for each load at the same time until every server is warm. Returns what became of each.
 
-        `while_running` is called every second, and may raise to give up.
+        `while_running` is called every second, and may raise to give up. `rests`: see WarmOrder.
         """
         self._keep_all([load.tape for load in loads])
         orders = [load.order for load in loads]
-        order: WarmOrder = {"op": "warm", "orders": orders, "least_s": least_s, "most_s": most_s}
+        order: WarmOrder = {
+            "op": "warm",
+            "orders": orders,
+            "least_s": least_s,
+            "most_s": most_s,
+            "rests": rests,
+        }
         limit_s = most_s + max(each["limit_s"] for each in orders)
         runs = self._send(order, WarmAnswer, limit_s, while_running)["runs"]
         with _wrong_shape_raised(order):

@@ -430,12 +430,15 @@ class WarmOrder(TypedDict):
 
     wrk runs for at least `least_s` and at most `most_s`, and for equally long for all. Every few seconds it connects
     again. Its script must write a byte to the file that wrk's first argument names for each request that it sends.
+    `rests`: a server whose requests have become far cheaper is warm only if it rests when no request is under way;
+    False if one of them never does.
     """
 
     op: Literal["warm"]
     orders: list[WrkOrder]
     least_s: float
     most_s: float
+    rests: bool
 
 
 class WrkEnd(TypedDict):
@@ -449,13 +452,15 @@ class WarmRun(TypedDict):
     """What is known of one server that was warmed up, and the counters of each part.
 
     `ends`: of each run of wrk. `duration_s`: how long that took. `requests`: how many were sent. `readings`: what
-    the application had done at which time, the first at its start; empty if its CPU time cannot be read.
+    the application had done at which time, the first at its start; empty if its CPU time cannot be read. `rested`:
+    whether it used no CPU, when it was last looked at, once no request was under way; null if it never was.
     """
 
     ends: list[WrkEnd]
     duration_s: float
     requests: int
     readings: list[ReadingRow]
+    rested: Optional[bool]
     before: PartCounters
     after: PartCounters
 

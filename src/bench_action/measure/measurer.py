@@ -434,11 +434,13 @@ class Measurer:
             restarted = self._restart(block, pair)
             for block in parts[::-1] if restarted.profile.adds_data else parts:
                 part_began = time.monotonic()
-                self._measure_pair(block, restarted, warmed_up=block is parts[0])
-                if block is not parts[0]:
-                    part_s = time.monotonic() - part_began
-                    self._add_time(block, part_s)
-                    others_s += part_s
+                try:
+                    self._measure_pair(block, restarted, warmed_up=block is parts[0])
+                finally:  # if it fails, its time is not that of the first one either
+                    if block is not parts[0]:
+                        part_s = time.monotonic() - part_began
+                        self._add_time(block, part_s)
+                        others_s += part_s
         except TurnError as error:
             self._drop(block, pair, error, only_base=False)
         except StackError as error:
@@ -539,7 +541,9 @@ class Measurer:
         if profile.is_script:
             warmed = warm_up_by_script(self.stack, subjects, profile, counted=counted)
         else:
-            warmed = warm_up(self.stack, subjects, profile, self._experience.find_least_s(cells, least_s))
+            least_s = self._experience.find_least_s(cells, least_s)
+            rests = self.restless.keys().isdisjoint(subject.name for subject in subjects)
+            warmed = warm_up(self.stack, subjects, profile, least_s, rests=rests)
         firsts: dict[Cell, WarmUp] = {}  # those in other tracks took as long
         for cell, each in zip(cells, warmed, strict=True):
             if firsts.setdefault(cell, each) is each:

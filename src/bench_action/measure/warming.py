@@ -18,6 +18,7 @@ from bench_action.stack.readiness import require_alive
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
 from bench_action.stats.steady import (
+    FAR_CHEAPER,
     Reading,
     find_rounds,
     find_trend,
@@ -27,7 +28,6 @@ from bench_action.stats.steady import (
 )
 
 _KEPT = 0.75
-_MANY_TIMES = 2.0
 _ROUND_S, _COUNTED_S = 5, 20  # the longest round of a script, and before a count
 _ITERATIONS, _TOGETHER = 20, 10  # of a round, and users at the same time: pools open their connections
 
@@ -64,11 +64,11 @@ class Experience:
         return max([least_s, *(self._lives[cell].needed_s for cell in cells if cell in self._lives)])
 
     def add_warm_up(self, cell: Cell, warm_up: WarmUp) -> None:
-        """Add the warm-up after a restart, unless it broke off."""
-        if warm_up.steady is None and cell in self._lives:
+        """Add the warm-up after a restart, unless it broke off, or nothing is known about it."""
+        if warm_up.steady is None:
             return
         first, last, before = warm_up.cpu_ms_first, warm_up.cpu_ms_last, self._lives.get(cell)
-        needed_s = _KEPT * warm_up.duration_s if first and last and first >= _MANY_TIMES * last else 0.0
+        needed_s = _KEPT * warm_up.duration_s if first and last and first >= FAR_CHEAPER * last else 0.0
         self._lives[cell] = _Life(warm_up, warm_up.duration_s, needed_s, fell_before=before is not None and before.fell)
 
     def add_trial(self, cell: Cell, trial: Trial) -> None:
@@ -82,10 +82,13 @@ class Experience:
                     life.needed_s = life.loaded_s
 
 
-def warm_up(stack: Stack, subjects: Sequence[Subject], profile: Profile, least_s: float) -> list[WarmUp]:
+def warm_up(
+    stack: Stack, subjects: Sequence[Subject], profile: Profile, least_s: float, *, rests: bool = True
+) -> list[WarmUp]:
     """Load subjects at the same time until all are warm, for `least_s` at least and the profile's `warmup` at most.
 
-    Each is judged by its own CPU time alone. Raises StackError if a part dies or reaches a limit.
+    Each is judged by its own CPU time alone. `rests`: once they are warm, all use no CPU when no request is under way.
+    Raises StackError if a part dies or reaches a limit.
     """
     loads = [subject.order_warm_up(profile) for subject in subjects]
     limit_s = float(profile.warmup)
@@ -94,23 +97,30 @@ def warm_up(stack: Stack, subjects: Sequence[Subject], profile: Profile, least_s
         lambda: require_alive(stack.engine),
         least_s=min(float(least_s), limit_s),
         most_s=limit_s,
+        rests=rests,
     )
     require_alive(stack.engine)
     strains = [_measure_strain(subject, run) for subject, run in zip(subjects, runs, strict=True)]
     require_within_limits(stack.engine, strains)
-    return [describe_warm_up(run, limit_s) for run in runs]
+    return describe_warm_ups(runs, limit_s)
 
 
-def describe_warm_up(run: WarmRun, limit_s: float) -> WarmUp:
-    """Describe the warm-up of one subject from its readings."""
+def describe_warm_ups(runs: Sequence[WarmRun], limit_s: float) -> list[WarmUp]:
+    """Describe warm-ups from their readings. If wrk could not connect to one again, it has ended those of all."""
+    broken_off = any(end["status"] != 0 for run in runs for end in run["ends"])
+    return [_describe_warm_up(run, limit_s, broken_off=broken_off) for run in runs]
+
+
+def _describe_warm_up(run: WarmRun, limit_s: float, *, broken_off: bool) -> WarmUp:
     readings = [Reading(*row) for row in run["readings"]]
     trend = find_trend(readings)
-    failed = any(end["status"] != 0 for end in run["ends"])  # so wrk could not connect again, and has ended it
+    steady = trend is not None and trend.steady and run["rested"] is not False
     return WarmUp(
         duration_s=run["duration_s"],
         requests=run["requests"],
         limit_s=limit_s,
-        steady=(trend is not None and trend.steady) if readings and not failed else None,
+        steady=steady if readings and not broken_off else None,
+        rested=run["rested"],
         cpu_ms_first=measure_first_cost(readings),
         cpu_ms_last=trend.last if trend is not None else None,
         change_per_s=trend.change_per_s if trend is not None else None,

@@ -124,6 +124,11 @@ class WarmUp(Frozen):
     change_per_s: float | None = Field(
         description="its change per second at the end, as a fraction: below 0 if it fell"
     )
+    rested: bool | None = Field(
+        None,
+        description="whether the application used no CPU once no request was under way; null if it was not looked at, "
+        "as CPU/request had not fallen to half of what it was at first",
+    )
 
 
 class Mark(Frozen):

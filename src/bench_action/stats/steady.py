@@ -12,6 +12,9 @@ Twice in such a span the load connects again, as it does between a warm-up and w
 what a program has not done yet: if connections closed for the first time at the end of a warm-up, it would have to
 compile again while the program is measured.
 
+A compiler that gets little CPU leaves the cost level for long, although requests will cost a fraction of it. So if
+requests have become far cheaper, an application is warm only if it also rests when no request is under way.
+
 Part of the agent, which is sent to the load container as text: standard library only, Python 3.9.
 """
 
@@ -32,6 +35,7 @@ UNJUDGED_S = CONNECTED_S / 3
 _TOLERANCE, _TOLERANCE_S = 0.05, 3.0
 _ROUND_TOLERANCE = 0.1
 _FIRST_S = 0.5
+FAR_CHEAPER = 2.0  # at the end than at first: more than noise does, and what a compiler does
 
 
 class Reading(NamedTuple):
@@ -93,6 +97,12 @@ def is_steady(readings: Sequence[Reading]) -> bool:
     """Tell whether the cost of a request has levelled off."""
     trend = find_trend(readings)
     return trend is not None and trend.steady
+
+
+def has_fallen_far(readings: Sequence[Reading]) -> bool:
+    """Tell whether requests cost a fraction of what they cost at first, as they do if a compiler works."""
+    first, trend = measure_first_cost(readings), find_trend(readings)
+    return first is not None and trend is not None and first >= FAR_CHEAPER * trend.last
 
 
 def find_rounds(rounds: Sequence[Reading]) -> Trend | None:

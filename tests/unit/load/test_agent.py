@@ -846,7 +846,7 @@ def complete_orders() -> dict[str, dict[str, Any]]:
         "wrk": wrk,
         "k6": {"op": "k6", **request, "argv": ["k6"], "files": [{"path": "a", "data": ""}], "parts": {}, "limit_s": 1},
         "duet": {"op": "duet", "orders": [wrk]},
-        "warm": {"op": "warm", "orders": [wrk], "least_s": 1, "most_s": 20},
+        "warm": {"op": "warm", "orders": [wrk], "least_s": 1, "most_s": 20, "rests": True},
         "usage": {"op": "usage", "parts": {}},
         "settle": {"op": "settle", "parts": [], "limit_s": 1},
     }
@@ -1046,7 +1046,7 @@ def warm_order(port: int, *, least_s: float = 0.0, most_s: float = 60.0, program
         order(port, op="wrk", argv=argv, script="", connections=1, parts={"application": part}, limit_s=60.0) | changes
         for part in ("base", "head")
     ]
-    return {"op": "warm", "orders": loads, "least_s": least_s, "most_s": most_s}
+    return {"op": "warm", "orders": loads, "least_s": least_s, "most_s": most_s, "rests": False}
 
 
 def serve_costs(monkeypatch: pytest.MonkeyPatch, costs: Mapping[str, Iterator[float]]) -> None:

@@ -111,7 +111,7 @@ def test_measurer__loads_the_subjects_of_all_tracks_at_once_and_latency_in_the_f
         assert [subject.name for subject in subjects] == names
         return [make_trial(phase=place.block.phase, side=place.cell.revision, track=place.track) for place in places]
 
-    def warm(_stack: object, subjects: Sequence[Any], *_: object) -> list[WarmUp]:
+    def warm(_stack: object, subjects: Sequence[Any], *_: object, **_options: object) -> list[WarmUp]:
         known = {"base 0": 1.0, "head 0": 2.0, "base 1": 3.0, "head 1": 4.0}
         return [
             WarmUp(

@@ -23,7 +23,7 @@ from bench_action.measure import warming
 from bench_action.measure.limits import LimitError
 from bench_action.measure.measurer import Measurer
 from bench_action.measure.trials import TrialPlan
-from bench_action.measure.warming import Experience, describe_warm_up, warm_up, warm_up_by_script
+from bench_action.measure.warming import Experience, describe_warm_ups, warm_up, warm_up_by_script
 from bench_action.model.result import PhaseName, Revision, Trial, WarmUp
 from bench_action.plan.blocks import Block, Cell, Pair, Step, share_restarts
 from bench_action.stack import subject as subject_module
@@ -51,6 +51,7 @@ def make_run(*costs_ms: float, **changes: Any) -> WarmRun:
         "duration_s": len(costs_ms) + 0.1,
         "requests": 7,
         "readings": readings,
+        "rested": None,
     }
     return cast(WarmRun, {"before": {"application": FINE}, "after": {"application": FINE}} | fields | changes)
 
@@ -62,20 +63,37 @@ def make_warm_up(duration_s: float, first_ms: float | None = 4.0, *, steady: boo
 
 
 def test_describe_warm_up__of_one_that_became_steady() -> None:
-    found = describe_warm_up(make_run(4.0, 2.0, 1.0, 1.0, 1.0, 1.0), 30.0)
+    (found,) = describe_warm_ups([make_run(4.0, 2.0, 1.0, 1.0, 1.0, 1.0)], 30.0)
     assert (found.duration_s, found.requests, found.limit_s, found.steady) == (6.1, 7, 30.0, True)
     assert (found.cpu_ms_first, found.cpu_ms_last, found.change_per_s) == (None, 1.0, 0.0)
 
 
 def test_describe_warm_up__of_one_that_did_not() -> None:
-    found = describe_warm_up(make_run(4.0, 4.0, 2.0, 2.0, 1.0, 1.0), 6.0)
+    (found,) = describe_warm_ups([make_run(4.0, 4.0, 2.0, 2.0, 1.0, 1.0)], 6.0)
     assert (found.steady, found.cpu_ms_last) == (False, 1.0)
     assert found.change_per_s == pytest.approx(0.5**0.5 - 1)
 
 
 def test_describe_warm_up__without_counters_nothing_is_known() -> None:
-    found = describe_warm_up(make_run(readings=[]), 20.0)
+    (found,) = describe_warm_ups([make_run(readings=[])], 20.0)
     assert (found.steady, found.cpu_ms_first, found.cpu_ms_last, found.change_per_s) == (None, None, None, None)
+
+
+def test_describe_warm_up__one_that_works_on_without_requests_is_not_steady() -> None:
+    for rested, steady in ((None, True), (True, True), (False, False)):
+        (found,) = describe_warm_ups([make_run(4.0, 1.0, 1.0, 1.0, 1.0, 1.0, rested=rested)], 30.0)
+        assert (found.rested, found.steady) == (rested, steady)
+
+
+def test_describe_warm_up__what_broke_off_is_not_known_of_either() -> None:
+    left = make_run(1.0, 1.0, 1.0, ends=[{"output": REPORT, "status": 0}, {"output": "", "status": 1}])
+    found = describe_warm_ups([make_run(4.0, 2.0, 1.0), left], 30.0)
+    assert [each.steady for each in found] == [None, None]
+    experience = Experience()
+    for cell, each in zip((BASE, HEAD), found, strict=True):
+        experience.add_warm_up(cell, make_warm_up(12.0))
+        experience.add_warm_up(cell, each)
+        assert experience.find_least_s([cell], 1) == 9.0
 
 
 def make_stack(runs: Sequence[WarmRun], seen: list[dict[str, Any]]) -> tuple[Stack, list[Subject]]:
@@ -173,7 +191,8 @@ def live(cost: Cost, noise: float, wander: float, seed: int) -> list[tuple[float
         end_s = find_end_s(curves, experience.find_least_s([BASE, HEAD], 1))
         for cell, curve in zip((BASE, HEAD), curves, strict=True):
             taken = [reading for reading in curve if reading.at_s <= end_s]
-            experience.add_warm_up(cell, describe_warm_up(make_run(duration_s=end_s, readings=taken), 30.0))
+            (warmed,) = describe_warm_ups([make_run(duration_s=end_s, readings=taken)], 30.0)
+            experience.add_warm_up(cell, warmed)
             for begin_s, seconds in ((end_s, 2), (end_s + 2, 2)) if number == 0 else ((end_s, 4),):
                 pair = {"phase": "duet", "pair": "web · list", "connections_live": 0} if number else {}
                 cost_ms = find_cost(curve, begin_s, begin_s + seconds)
@@ -211,7 +230,9 @@ def measure(
     """
     asked: list[tuple[int, float]] = []
 
-    def warm(_stack: object, subjects: Sequence[Subject], _profile: Profile, least_s: float) -> list[WarmUp]:
+    def warm(
+        _stack: object, subjects: Sequence[Subject], _profile: Profile, least_s: float, **_options: bool
+    ) -> list[WarmUp]:
         asked.append((len(subjects), least_s))
         return [make_warm_up(12.0, steady=len(subjects) == 1)] * len(subjects)
 
