@@ -12,7 +12,7 @@ from bench_action.init.builds import Build, choose_build
 from bench_action.init.compose import ComposeFile, ComposeService, find_compose_file, read_compose_file
 from bench_action.init.frameworks import UNKNOWN, find_framework
 from bench_action.init.sources import Sources
-from bench_action.init.versions import set_versions
+from bench_action.init.suggestion import suggest_dockerfile
 from bench_action.model.errors import InputError
 
 _MODULE = re.compile(r"^module\s+(\S+)", re.MULTILINE)
@@ -152,7 +152,7 @@ def _read_dockerfile(path: Path) -> str:
 def _explain_nothing_to_build(place: Path, compose: ComposeFile | None, files: Sources) -> InputError:
     framework = find_framework(files)
     named = "" if framework is UNKNOWN else f" for {framework.name}"
-    lines = "\n".join(f"    {line}" for line in set_versions(framework.dockerfile, files).splitlines())
+    lines = "\n".join(f"    {line}" for line in suggest_dockerfile(framework, files).splitlines())
     cause = f"{compose.path} builds no service{f': {compose.problem}' if compose.problem else ''}" if compose else ""
     error = InputError(
         f"nothing to build in {place}: no Dockerfile{'' if compose else ' and no compose file'} found",
