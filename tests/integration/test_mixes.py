@@ -115,7 +115,7 @@ def test_warm__counts_every_request_of_a_mix(tmp_path: Path) -> None:
         pidfile.write_text("1")
         parts = {"application": f"pidfile:{pidfile}"}
         orders = [{**load.order, "parts": parts}]
-        answer = agent.obey({"op": "warm", "orders": orders, "least_s": 1.0, "most_s": 2.0})
+        answer = agent.obey({"op": "warm", "orders": orders, "least_s": 1.0, "most_s": 2.0, "rests": True})
         (run,) = require_shape(as_sent(answer), WarmAnswer)["runs"]
         assert parse_errors(run, "").total == 0
         received = len(server.requests)
@@ -140,7 +140,7 @@ def test_warm__goes_on_in_its_tape_when_it_connects_again(
         load = order(profile, tape, counted=True)
         pidfile.write_text(str(os.getpid()))
         orders = [{**load.order, "parts": {"application": f"pidfile:{pidfile}"}}]
-        answer = agent.obey({"op": "warm", "orders": orders, "least_s": 5.0, "most_s": 20.0})
+        answer = agent.obey({"op": "warm", "orders": orders, "least_s": 5.0, "most_s": 20.0, "rests": False})
         (run,) = require_shape(as_sent(answer), WarmAnswer)["runs"]
     assert len(run["ends"]) > 1
     serials = read_serials(server)
