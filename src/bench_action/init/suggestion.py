@@ -23,13 +23,13 @@ def suggest_dockerfile(framework: Framework, sources: Sources) -> str:
 
 
 def _find_package(sources: Sources) -> str:
-    """Find the package with `wsgi.py`, as Python names it from the top; empty if there is none, or no `manage.py`."""
+    """Find the package with `wsgi.py`, as Python names it from the top; empty without one, or without `manage.py`."""
     packages = [PurePosixPath(name).parent.parts for name in sources.find("wsgi.py") if not is_test(name)]
     named = [parts for parts in packages if parts and all(part.isidentifier() for part in parts)]
     return ".".join(named[0]) if named and "manage.py" in sources.names else ""
 
 
 def _find_web_project(sources: Sources) -> str:
-    """Find the project that is a web application; empty if there is none."""
+    """Find the project that is a web application; empty without one."""
     found = (name for name in sources.find("*.csproj", "*.fsproj") if not is_test(name) and " " not in name)
     return next((name for name in found if "Microsoft.NET.Sdk.Web" in sources.read(name)), "")

@@ -117,7 +117,8 @@ class WarmUp(Frozen):
     rounds: int | None = Field(None, description="how often a k6 script ran; null without one")
     limit_s: float = Field(description="the longest that it may last: the profile's `warmup`")
     steady: bool | None = Field(
-        description="whether CPU/request had levelled off; null if its CPU is not known, or wrk could not connect again"
+        description="whether CPU/request had levelled off and compilers had finished; null if its CPU is not known, or "
+        "wrk could not connect again to one of those that were warmed up together"
     )
     cpu_ms_first: float | None = Field(description="CPU/request over the first half second")
     cpu_ms_last: float | None = Field(description="CPU/request over the last third, five seconds at most")
