@@ -61,10 +61,6 @@ class Application:
         own = self.service.parsed.env if self.service is not None else {}
         return {**self.build.stage.env, **{name: value for name, value in own.items() if value}}
 
-    def find_variable(self, name: str) -> str:
-        """Find the value of a variable in the compose file, else in the Dockerfile; empty if none sets it."""
-        return self.env.get(name, "")
-
 
 def find_place(start: Path) -> Path:
     """Find the top of the repository that a folder is in; without git, the folder itself."""

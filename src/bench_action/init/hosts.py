@@ -40,7 +40,7 @@ def find_headers(framework: str, application: Application, variables: Mapping[st
     if framework == "Django":
         return _find_django(application, variables)
     if framework == "Rails":
-        return _find_rails(application.sources, variables.get("RAILS_ENV") or application.find_variable("RAILS_ENV"))
+        return _find_rails(application.sources, variables.get("RAILS_ENV") or application.env.get("RAILS_ENV", ""))
     for file in application.sources.find("config/*.exs"):  # Phoenix
         if re.search(r"^[ \t]*force_ssl:\s*(?!false)|:force_ssl\b", application.sources.read(file), re.MULTILINE):
             return Headers(others={"X-Forwarded-Proto": "https"}, note=f"{file} redirects to HTTPS otherwise")
@@ -49,7 +49,7 @@ def find_headers(framework: str, application: Application, variables: Mapping[st
 
 def _find_django(application: Application, variables: Mapping[str, str]) -> Headers:
     sources = application.sources
-    file = _find_settings(sources, variables.get(_MODULE) or application.find_variable(_MODULE))
+    file = _find_settings(sources, variables.get(_MODULE) or application.env.get(_MODULE, ""))
     found, text = (_read_settings(sources, file, set()), sources.read(file)) if file else ({}, "")
     host, note = "", ""
     given = next((name for name in variables if _HOSTS.fullmatch(name) and re.search(rf"""["']{name}["']""", text)), "")

@@ -94,7 +94,7 @@ def _list_ports(application: Application) -> Iterator[Guess]:
         yield Guess(str(url[0]), "from the Dockerfile's HEALTHCHECK")
     for name, text in _list_scripts(application):
         yield from (Guess(match[1], f"from {name}") for match in _PORT.finditer(f" {text}"))
-    port = application.find_variable("PORT")
+    port = application.env.get("PORT", "")
     if re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) < 65536:
         yield Guess(port)
     yield from (Guess(port) for image, port in _IMAGE_PORTS.items() if re.search(image, stage.image))

@@ -18,10 +18,10 @@ from bench_action.stack.readiness import require_alive
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
 from bench_action.stats.steady import (
-    FAR_CHEAPER,
     Reading,
     find_rounds,
     find_trend,
+    is_far_cheaper,
     is_level,
     measure_cost,
     measure_first_cost,
@@ -67,8 +67,8 @@ class Experience:
         """Add the warm-up after a restart, unless it broke off, or nothing is known about it."""
         if warm_up.steady is None:
             return
-        first, last, before = warm_up.cpu_ms_first, warm_up.cpu_ms_last, self._lives.get(cell)
-        needed_s = _KEPT * warm_up.duration_s if first and last and first >= FAR_CHEAPER * last else 0.0
+        before = self._lives.get(cell)
+        needed_s = _KEPT * warm_up.duration_s if is_far_cheaper(warm_up.cpu_ms_first, warm_up.cpu_ms_last) else 0.0
         self._lives[cell] = _Life(warm_up, warm_up.duration_s, needed_s, fell_before=before is not None and before.fell)
 
     def add_trial(self, cell: Cell, trial: Trial) -> None:

@@ -35,7 +35,7 @@ UNJUDGED_S = CONNECTED_S / 3
 _TOLERANCE, _TOLERANCE_S = 0.05, 3.0
 _ROUND_TOLERANCE = 0.1
 _FIRST_S = 0.5
-FAR_CHEAPER = 2.0  # at the end than at first: more than noise does, and what a compiler does
+_FAR_CHEAPER = 2.0  # at the end than at first: more than noise does, and what a compiler does
 
 
 class Reading(NamedTuple):
@@ -101,8 +101,13 @@ def is_steady(readings: Sequence[Reading]) -> bool:
 
 def has_fallen_far(readings: Sequence[Reading]) -> bool:
     """Tell whether requests cost a fraction of what they cost at first, as they do if a compiler works."""
-    first, trend = measure_first_cost(readings), find_trend(readings)
-    return first is not None and trend is not None and first >= FAR_CHEAPER * trend.last
+    trend = find_trend(readings)
+    return trend is not None and is_far_cheaper(measure_first_cost(readings), trend.last)
+
+
+def is_far_cheaper(first_ms: float | None, last_ms: float | None) -> bool:
+    """Tell whether requests cost at most half of what they cost at first; False if one of both is not known."""
+    return first_ms is not None and last_ms is not None and first_ms >= _FAR_CHEAPER * last_ms
 
 
 def find_rounds(rounds: Sequence[Reading]) -> Trend | None:
