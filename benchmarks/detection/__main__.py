@@ -33,6 +33,7 @@ _KINDS_OF_COSTS = {
     "services": "changes",
     "slow-start": "aims",
     "jvm-level-only": "jvm",
+    "jvm-one-look": "jvm",
 }  # whose calibration shows the cost of a turn
 _ENGINES = ("docker", "local")
 _FAILURES = 3  # in a row

@@ -535,6 +535,8 @@ SCENARIOS: Mapping[str, tuple[Scenario, ...]] = {
     "jvm": _make_runtime(JVM, 20, 10, 9),
     # before warm-ups looked whether an application rests, on a machine where its compilers got little CPU
     "jvm-level-only": (Scenario(SAME, 2, application=JVM, minutes=9),),
+    # on the same machine, when it only had to rest once
+    "jvm-one-look": (Scenario(SAME, 1, application=JVM, minutes=9),),
     # before warm-ups connected again every few seconds
     "jvm-one-load": _make_runtime(JVM, 1, 1, 9),
     # before they were judged by spans of five seconds, and while `latency` came before the duet

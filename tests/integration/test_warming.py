@@ -17,6 +17,7 @@ from bench_action.load.generator import HttpRequest
 from bench_action.load.messages import SettleAnswer, SettleOrder, WarmAnswer, WarmRun, WrkEnd, require_shape
 from bench_action.load.wrk import SENTINEL, build_order, parse_errors
 from bench_action.measure.warming import describe_warm_ups
+from bench_action.stats.steady import measure_span_s
 
 pytestmark = pytest.mark.integration
 
@@ -164,6 +165,59 @@ def test_warm__waits_for_what_goes_on_without_requests(
     assert run["rested"] is True
     assert len(run["ends"]) >= 3  # it was loaded again after each look
     assert describe_warm_ups([run], 60.0)[0].rested is True
+
+
+@pytest.mark.parametrize("looks", ["", "w", "wrw"])
+def test_warm__ends_if_the_server_has_rested_since_the_cost_is_level(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, looks: str
+) -> None:
+    """Between two tasks, a compiler rests as well."""
+    monkeypatch.setattr(agent, "CONNECTED_S", 1.2)  # so that it is level when it is looked at first
+    monkeypatch.setattr(agent, "UNJUDGED_S", 0.2)
+    monkeypatch.setattr(agent, "is_steady", lambda _: True)
+    monkeypatch.setattr(agent, "has_fallen_far", lambda _: True)
+    orders, seen, script = list[SettleOrder](), list[tuple[bool, float]](), iter(looks)
+    see = agent.WarmLoad.see
+
+    def look(order: SettleOrder) -> SettleAnswer:
+        """Answer as scripted if it is asked whether the server rests; then it is asked to wait for what does not."""
+        orders.append(order)
+        works = len(orders) % 2 == 1 and next(script, "r") == "w"
+        return {"working": order["parts"] if works else []}
+
+    def note(load: agent.WarmLoad, *, works: bool) -> None:
+        seen.append((works, load.readings[-1].at_s))
+        see(load, works=works)
+
+    monkeypatch.setattr(agent, "settle", look)
+    monkeypatch.setattr(agent.WarmLoad, "see", note)
+    with serving(lambda _request, _number: KEPT) as server:
+        (run,) = warm(server, folder=tmp_path, most_s=60.0)
+    assert run["rested"] is True
+    assert len(run["ends"]) == len(seen) == len(orders) / 2
+    assert [works for works, _ in seen[: len(looks)]] == [each == "w" for each in looks]
+    assert [bool(order["parts"]) for order in orders[1::2]] == [works for works, _ in seen]
+    worked_s = max((at_s for works, at_s in seen if works), default=0.0)
+    ends = [at_s - 2 * measure_span_s(at_s) >= worked_s for _, at_s in seen]
+    assert ends == [False] * (len(seen) - 1) + [True]
+
+
+def test_warm__waits_for_what_works_within_the_limit_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(agent, "CONNECTED_S", 0.6)
+    monkeypatch.setattr(agent, "UNJUDGED_S", 0.2)
+    monkeypatch.setattr(agent, "is_steady", lambda _: True)
+    monkeypatch.setattr(agent, "has_fallen_far", lambda _: True)
+    limits_s = list[float]()
+
+    def work(order: SettleOrder) -> SettleAnswer:
+        limits_s.append(order["limit_s"])
+        return {"working": order["parts"]}
+
+    monkeypatch.setattr(agent, "settle", work)
+    with serving(lambda _request, _number: KEPT) as server:
+        (run,) = warm(server, folder=tmp_path, least_s=1.0, most_s=1.4)
+    assert run["rested"] is False
+    assert 0 <= limits_s[-1] < 0.6
 
 
 def test_warm__stays_connected_if_a_server_is_slow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

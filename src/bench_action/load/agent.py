@@ -141,7 +141,7 @@ _ESTABLISHED, _CLOSE_WAIT = "01", "08"  # as in /proc/net/tcp
 _INTERRUPT_S = 0.5
 _FROM_EACH = 30  # requests of each connection, before one of them is cut off
 _CONNECT_S, _POLL_S = 0.5, 0.005  # for each connection to send its first request
-_REST_S = 0.2  # after its last request, in which an application that is warm has been idle
+_REST_S = 0.05  # after its last request, in which an application that is warm has been idle
 _SENT = re.compile(r'"sent":\[([\d,]+)\]')  # by each thread of wrk, in the line that report.lua prints
 _DIGITS = 9  # of a serial number
 _PROBED_APART = 50_000_000  # serial numbers of sampled requests begin so much later than those of wrk
@@ -1016,7 +1016,8 @@ def warm(order: WarmOrder) -> WarmAnswer:
 def wait_until_warm(loads: Sequence[WarmLoad], least_s: float, most_s: float, *, rests: bool) -> None:
     """Read what the servers do until all of them are warm, one of the loads has ended, or the time is up.
 
-    `rests`: those whose requests have become far cheaper are warm only if they rest when no request is under way.
+    `rests`: those whose requests have become far cheaper are warm only if they rest when no request is under way, each
+    time since the cost has been level. Between two tasks, a compiler rests as well.
     """
     began = time.monotonic()
     judge_at, reconnect_at = began + least_s, began + CONNECTED_S
@@ -1028,13 +1029,18 @@ def wait_until_warm(loads: Sequence[WarmLoad], least_s: float, most_s: float, *,
         if now - began >= most_s:
             return
         level = now >= judge_at and all(load.level for load in loads)
-        if level and not (rests and any(load.fallen_far for load in loads)):
+        compiles = rests and any(load.fallen_far for load in loads)
+        if level and not compiles:
             return
         worthwhile = (level or now >= reconnect_at) and now + UNJUDGED_S < began + most_s
         if worthwhile and all(load.leaves_little for load in loads):
             end_all(loads)
-            if any(load.failed for load in loads) or (level and all_rest(loads)):
+            if any(load.failed for load in loads):
                 return
+            if compiles:
+                leave_alone(loads, began + most_s - UNJUDGED_S)
+                if level and all(load.rested for load in loads):
+                    return
             connect_again(loads)
             now = time.monotonic()
             judge_at, reconnect_at = max(judge_at, now + (CONNECTED_S if level else UNJUDGED_S)), now + CONNECTED_S
@@ -1042,17 +1048,19 @@ def wait_until_warm(loads: Sequence[WarmLoad], least_s: float, most_s: float, *,
             return
 
 
-def all_rest(loads: Sequence[WarmLoad]) -> bool:
-    """Look whether all servers rest, now that they have been left alone: a compiler goes on with its work.
+def leave_alone(loads: Sequence[WarmLoad], deadline: float) -> None:
+    """Look which servers rest, now that nobody asks for anything: a compiler goes on with its work.
 
-    They have as long for it as the requests need that are still under way, and a little longer. Companions, such as
-    workers with a queue, may go on.
+    They have as long for it as the requests need that are still under way, and a little longer. What goes on after
+    that gets the CPU for itself, for as long as it was loaded at most: it ends sooner. Companions, such as workers
+    with a queue, may go on.
     """
     limit_s = _REST_S + sum(load.under_way_s for load in loads)
     working = settle({"op": "settle", "parts": [load.own_part for load in loads], "limit_s": limit_s})["working"]
     for load in loads:
-        load.rested = load.own_part not in working
-    return not working
+        load.see(works=load.own_part in working)
+    left_s = deadline - time.monotonic()
+    settle({"op": "settle", "parts": working, "limit_s": max(0.0, min(CONNECTED_S, left_s))})
 
 
 def connect_again(loads: Sequence[WarmLoad]) -> None:
@@ -1080,8 +1088,7 @@ class WarmLoad:
     """wrk, which loads a server until it is interrupted and may then be started again, and what the server did.
 
     `ends`: how each run of wrk ended. `readings`: as if the runs had followed one another without pauses; empty if the
-    CPU time of the application cannot be read. `own_part`: the application without companions. `rested`: whether that
-    was idle when it was last left alone; None if it never was.
+    CPU time of the application cannot be read. `own_part`: the application without companions.
     """
 
     def __init__(self, order: WrkOrder, path: str) -> None:
@@ -1089,7 +1096,8 @@ class WarmLoad:
         self.limit_s, self.ends = order["limit_s"], list[WrkEnd]()
         self._parts, self._application = order["parts"], list_application(order["parts"])
         self.own_part = order["parts"].get("application", "")
-        self.rested: bool | None = None
+        # after how much time under load it was last seen to work without requests; None if it was never left alone
+        self._worked_s: float | None = None
         self._connections = order["connections"]
         self._script, self._sent = f"{path}.lua", f"{path}.sent"
         with open(self._sent, "wb"):
@@ -1121,6 +1129,14 @@ class WarmLoad:
     def fallen_far(self) -> bool:
         """Whether requests cost a fraction of what they cost at first."""
         return has_fallen_far(self.readings)
+
+    @property
+    def rested(self) -> bool | None:
+        """Whether the server was idle each time that it was left alone in the last two spans; None if it never was."""
+        if self._worked_s is None:
+            return None
+        trend = find_trend(self.readings)
+        return self._worked_s <= (self.readings[-1].at_s - 2 * trend.span_s if trend is not None else 0.0)
 
     @property
     def under_way_s(self) -> float:
@@ -1166,6 +1182,13 @@ class WarmLoad:
         """Leave out of the readings what has happened since the last one."""
         if self.readings:
             self._sum, self._from = self.readings[-1], self._look()
+
+    def see(self, *, works: bool) -> None:
+        """Remember whether the server worked when it was left alone."""
+        if works and self.readings:
+            self._worked_s = self.readings[-1].at_s
+        elif self._worked_s is None:
+            self._worked_s = 0.0
 
     def interrupt(self) -> None:
         """Let wrk end as at the end of its time: it prints its report."""

@@ -430,8 +430,8 @@ class WarmOrder(TypedDict):
 
     wrk runs for at least `least_s` and at most `most_s`, and for equally long for all. Every few seconds it connects
     again. Its script must write a byte to the file that wrk's first argument names for each request that it sends.
-    `rests`: a server whose requests have become far cheaper is warm only if it rests when no request is under way;
-    False if one of them never does.
+    `rests`: a server whose requests have become far cheaper is warm only if it rests each time that no request is
+    under way; False if one of them never does.
     """
 
     op: Literal["warm"]
@@ -453,7 +453,7 @@ class WarmRun(TypedDict):
 
     `ends`: of each run of wrk. `duration_s`: how long that took. `requests`: how many were sent. `readings`: what
     the application had done at which time, the first at its start; empty if its CPU time cannot be read. `rested`:
-    whether it used no CPU, when it was last looked at, once no request was under way; null if it never was.
+    whether it used no CPU in the pauses of the last two spans, once no request was under way; null without pauses.
     """
 
     ends: list[WrkEnd]

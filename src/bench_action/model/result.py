@@ -127,8 +127,8 @@ class WarmUp(Frozen):
     )
     rested: bool | None = Field(
         None,
-        description="whether the application used no CPU once no request was under way; null if it was not looked at, "
-        "as CPU/request had not fallen to half of what it was at first",
+        description="whether the application used no CPU in the pauses of the last two spans, once no request was "
+        "under way; null if it was not looked at, as CPU/request had not fallen to half of what it was at first",
     )
 
 

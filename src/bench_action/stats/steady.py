@@ -13,7 +13,8 @@ what a program has not done yet: if connections closed for the first time at the
 compile again while the program is measured.
 
 A compiler that gets little CPU leaves the cost level for long, although requests will cost a fraction of it. So if
-requests have become far cheaper, an application is warm only if it also rests when no request is under way.
+requests have become far cheaper, an application is warm only if it also rests when no request is under way, each time
+that the load connects again in the two spans. In these pauses, a compiler has the CPU for itself, and ends sooner.
 
 Part of the agent, which is sent to the load container as text: standard library only, Python 3.9.
 """
