@@ -9,7 +9,7 @@ from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import percent, plural
 from bench_action.plan.blocks import LOADED_PHASES, PAIRED_PHASES
 from bench_action.stats.interval import LEAST_BLOCKS
-from bench_action.stats.steady import LONG_WARM_UP_S, measure_rounds_s, measure_span_s
+from bench_action.stats.steady import LONG_WARM_UP_S
 
 _LONGEST_S = 600  # the largest `warmup` that a profile may set
 _FAR_DEARER, _FAR_SHORTER = 1.5, 0.75  # than usual: of a warm-up that ended before a compiler had begun
@@ -119,15 +119,12 @@ def describe_cold(warm_up: WarmUp) -> str:
     limit = f"the longest warm-up, {warm_up.limit_s:.0f} s, was too short"
     if warm_up.cpu_ms_first is None or warm_up.cpu_ms_last is None or warm_up.change_per_s is None:
         return f"{limit}: too few requests were answered"
-    span_s, what = measure_span_s(warm_up.duration_s), "CPU/request"
-    if warm_up.rounds:
-        span_s, what = measure_rounds_s(warm_up.duration_s, warm_up.rounds), "the CPU time of an iteration"
-    change = (1 + warm_up.change_per_s) ** span_s - 1
-    than = f"{percent(abs(change))} {'less' if change < 0 else 'more'} than {span_s:.2g} s before"
+    what = "the CPU time of an iteration" if warm_up.rounds else "CPU/request"
+    change = f"{'falling' if warm_up.change_per_s < 0 else 'rising'} by {percent(abs(warm_up.change_per_s))} a second"
     working = ", and it still used CPU when no request was under way" if warm_up.rested is False else ""
     return (
-        f"{limit}: {what} was {warm_up.cpu_ms_first:.3g} ms at first, {warm_up.cpu_ms_last:.3g} ms at the end, {than}"
-        f"{working}"
+        f"{limit}: {what} was {warm_up.cpu_ms_first:.3g} ms at first, {warm_up.cpu_ms_last:.3g} ms at the end, "
+        f"{change}{working}"
     )
 
 

@@ -121,7 +121,7 @@ def find_rounds(rounds: Sequence[Reading]) -> Trend | None:
     if number < 2 * count:
         return None
     first, middle, end = rounds[-2 * count - 1], rounds[-count - 1], rounds[-1]
-    return _compare_spans(first, middle, end, measure_rounds_s(end.at_s, number))
+    return _compare_spans(first, middle, end, _measure_rounds_s(end.at_s, number))
 
 
 def _compare_spans(first: Reading, middle: Reading, end: Reading, span_s: float) -> Trend | None:
@@ -130,7 +130,7 @@ def _compare_spans(first: Reading, middle: Reading, end: Reading, span_s: float)
     return Trend(before, last, span_s) if before and last else None
 
 
-def measure_rounds_s(duration_s: float, rounds: int) -> float:
+def _measure_rounds_s(duration_s: float, rounds: int) -> float:
     """Measure how long a third of a warm-up's rounds took, in seconds, at least one."""
     return duration_s * max(1, rounds // 3) / rounds
 

@@ -35,8 +35,8 @@ def test_warn_of_cold_cells__says_what_it_cost_and_what_to_set() -> None:
     (warning,) = warn_of_cold_cells([duet(1, COLD), duet(2, WARM), duet(3, COLD), duet(3, COLD, position=1)])
     assert (warning.code, warning.cell) == (Code.COLD, "web · list")
     assert warning.message == (
-        "the longest warm-up, 20 s, was too short: CPU/request was 4.5 ms at first, 2.06 ms at the end, 27 % less "
-        "than 5 s before (in 2 of 3 restarts)"
+        "the longest warm-up, 20 s, was too short: CPU/request was 4.5 ms at first, 2.06 ms at the end, falling "
+        "by 6.1 % a second (in 2 of 3 restarts)"
     )
     assert "Set `warmup: 40s` in profile `list`" in warning.advice
     assert not warning.code.invalidates
@@ -44,7 +44,7 @@ def test_warn_of_cold_cells__says_what_it_cost_and_what_to_set() -> None:
 
 def test_warn_of_cold_cells__a_rising_cost_is_no_reason_to_wait_longer() -> None:
     (warning,) = warn_of_cold_cells([duet(1, COLD.model_copy(update={"change_per_s": 0.02}))])
-    assert "2.06 ms at the end, 10 % more than 5 s before" in warning.message
+    assert "2.06 ms at the end, rising by 2.0 % a second" in warning.message
     assert "leak" in warning.advice
     assert "warmup" not in warning.advice
 
@@ -58,7 +58,7 @@ def test_warn_of_cold_cells__too_few_requests_are_named() -> None:
 def test_warn_of_cold_cells__what_still_works_without_requests_is_named() -> None:
     compiling = COLD.model_copy(update={"change_per_s": 0.001, "rested": False})
     (warning,) = warn_of_cold_cells([duet(1, compiling)])
-    assert warning.message.endswith("0.5 % more than 5 s before, and it still used CPU when no request was under way")
+    assert warning.message.endswith("rising by 0.1 % a second, and it still used CPU when no request was under way")
     assert "Set `warmup: 40s` in profile `list`" in warning.advice
 
 
