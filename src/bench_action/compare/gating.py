@@ -86,6 +86,7 @@ def judge_look(seen: Look, evidence: Evidence, course: Course, alpha: float, gat
             last=is_last,
             sd=seen.sd,
             level=level,
+            level_at_end=sure,
             p_worse=seen.worse,
             p_better=seen.better,
         ),

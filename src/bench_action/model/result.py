@@ -181,7 +181,7 @@ class Trial(Frozen):
     """One measured run of one cell in one phase; a line of `trials.jsonl`."""
 
     phase: PhaseName
-    block: int
+    block: int = Field(description="its number in its phase: trials of a pair with the same one are compared")
     track: int = Field(0, description="which of the duets that ran at the same time")
     shard: int = Field(0, description="the number of the shard that measured it; 0: the run was not divided")
     position: int
@@ -191,14 +191,18 @@ class Trial(Frozen):
     started_at: Time
     duration_s: float = Field(description="wrk's own duration (count: the tool's), never the requested one")
     wall_s: float = Field(description="the whole trial, including reading the meters, by the monotonic clock")
-    requests: int = Field(description="all replies, including error statuses")
+    requests: int = Field(description="all replies, including error statuses; under load, without the agent's samples")
     bytes_read: int
     errors: Errors
     latency: Latency | None = Field(description="null if nothing was answered, and in phase `count`")
     connections_asked: int
-    connections_live: int = Field(description="most connections seen open at the same time")
+    connections_live: int = Field(
+        description="most connections seen open at the same time: so many requests are under way when wrk ends"
+    )
     generator_busy: float = Field(description="wrk's CPU ÷ (duration × the smaller of threads and its cores)")
-    cpu_ms: dict[str, float] = Field(description="CPU time by part: application, db, cache, generator")
+    cpu_ms: dict[str, float] = Field(
+        description="CPU time by part (application, db, cache, generator) from before wrk's start until after its end"
+    )
     work: Work
     work_known: bool = Field(True, description="false if it is zero because it could not be counted")
     db_connections_peak: int
@@ -218,7 +222,9 @@ class Trial(Frozen):
     idle: Work | None = Field(None, description="work without requests, measured after this count; null: not measured")
     idle_s: float = Field(0.0, description="for how long idle work was measured")
     idle_statements: tuple[Statement, ...] = Field((), description="the queries of idle work")
-    replies: Replies | None = None
+    replies: Replies | None = Field(
+        None, description="what was replied to all requests in `count` and `latency`, under load to the agent's samples"
+    )
     warm_up: WarmUp | None = Field(None, description="the warm-up after the restart before it; null without one")
     marks: tuple[Mark, ...] = Field((), description="about every second, in phase `duet`")
     at_rate: AtRate | None = Field(None, description="in phase `rate`, and in counts of a script")
@@ -493,11 +499,17 @@ class SequentialTest(Frozen):
         description="of all looks, for a loss; a gain has as much. In duets, requests/s and CPU/request share it"
     )
     planned_blocks: int = Field(description="the most blocks that were planned; the last look comes after them")
-    last: bool = Field(description="whether this was the last look: no more blocks would come")
-    sd: float = Field(
-        description="standard deviation of a block's loss, a logarithm: of the blocks, or of the noise within slices"
+    last: bool = Field(
+        description="whether this was the last look: all planned blocks are measured, or no more would come"
     )
-    level: float = Field(description="the one-sided p-value that must not be exceeded at this look")
+    sd: float = Field(
+        description="standard deviation of a block's loss, a logarithm: the larger of that of the blocks and that of "
+        "the noise within slices"
+    )
+    level: float = Field(description="the one-sided p-value that must not be exceeded at this look, at most 0.005")
+    level_at_end: float | None = Field(
+        None, description="the same at the last look, from which `smallest_detectable` follows; null in old results"
+    )
     p_worse: float = Field(description="one-sided p-value of a loss")
     p_better: float = Field(description="one-sided p-value of a gain")
 
@@ -506,38 +518,47 @@ class Comparison(Frozen):
     """A metric of a cell against the same metric of another cell."""
 
     kind: Literal["revision", "variant"]
-    method: Literal["duet", "interleaved", "solo", "count", "rate", "slo"]
+    method: Literal["duet", "interleaved", "solo", "count", "rate", "slo"] = Field(
+        description="how the two were measured; duet: under load at the same time on one CPU; interleaved: in turn, "
+        "under load or with one connection; solo: each loaded alone; count: requests whose work was counted; rate: at "
+        "a fixed rate; slo: at the highest rate that holds an objective"
+    )
     metric: str
     profile: str
     variant: str
     revision: Revision
     base: str = Field(description="the reference cell, such as `web@base · list`; of two variants, its name")
     head: str = Field(description="the cell that is compared, such as `web · list`; of two variants, its name")
-    base_value: float
+    base_value: float = Field(description="in the metric's unit; of blocks, the geometric mean of all that count")
     head_value: float
-    ratio: float | None
-    difference: float
+    ratio: float | None = Field(description="head ÷ base; of blocks, the geometric mean over the first `blocks`")
+    difference: float = Field(description="`head_value` − `base_value`")
     ci_low: float | None = Field(
-        description="bounds of head ÷ base; both are the ratio for an exact count; null if unknown, or if base is 0"
+        description="bounds of head ÷ base with this `confidence`; both are the ratio for an exact count; null if "
+        "unknown, as with fewer than four blocks, or if base is 0"
     )
     ci_high: float | None
-    confidence: float
-    smallest_detectable: float | None
-    blocks: int
+    confidence: float = Field(description="0.99; 1 if every count agreed")
+    smallest_detectable: float | None = Field(
+        description="the loss, as a fraction, that 95 of 100 such runs would find, had they measured all planned blocks"
+    )
+    blocks: int = Field(description="how many were judged")
     blocks_wanted: int | None = Field(None, description="how many would decide it, if inconclusive")
     fires: tuple[float, ...] | None = Field(
         None, description="how often the gate fires for true changes of 0.8, 0.9, 1.0 times the gate"
     )
-    gate: float | None
+    gate: float | None = Field(description="the change, as a fraction of base, that breaks it; null without a gate")
     gate_absolute: float = Field(0.0, description="what a change must reach as well, in the metric's unit")
     level: Literal["fail", "warn"] | None = Field(None, description="what the gate does; null without a gate")
-    significant: bool
-    relevant: bool
+    significant: bool = Field(description="whether the difference is more than noise, with any gate or none")
+    relevant: bool = Field(description="whether it is, and also large enough to matter")
     test: SequentialTest | None = Field(None, description="null if no blocks were tested")
     by_shard: dict[str, float] = Field({}, description="shard → its own ratio, if several have measured it")
     verdict: Verdict
     reason: str = Field(
-        "", description="why it was not compared, why there is no verdict, or why the gate lets it pass"
+        "",
+        description="why it was not compared, why there is no verdict, or why the gate lets it pass; empty if only "
+        "more blocks would decide it (`blocks_wanted`)",
     )
 
     @property
@@ -631,7 +652,9 @@ class Result(Frozen):
     control: dict[str, str]
     shards: tuple[ShardInfo, ...] = Field((), description="the parts of a run that several runners share; else none")
     verdict: Verdict
-    compared: tuple[str, ...] = Field((), description="cells of head that were compared with base's")
+    compared: tuple[str, ...] = Field(
+        (), description="cells of head of which at least one block was compared with base's"
+    )
     not_compared: tuple[NotCompared, ...] = Field((), description="the other cells of head, if a base was requested")
     rules: Literal["head", "base"] = Field("head", description="whose gates, checks, work and profiles were applied")
     rule_changes: tuple[RuleChange, ...] = ()

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 from tests.unit.compare.replay import NAMES, assemble_replay, read_replay
 
 from bench_action.model.warning import Code
@@ -179,8 +179,23 @@ def check_by_hand(result: dict[str, Any], comparison: dict[str, Any], cost: dict
     significant = min(test["p_worse"], test["p_better"]) <= test["level"]
     confirmed = not rate or (cost["significant"] and (cost["ratio"] > 1) == (comparison["ratio"] < 1))
     assert comparison["significant"] == (significant and confirmed)
+    detectable = max(detect_by_hand(each) for each in ([comparison, cost] if rate else [comparison]))
+    assert comparison["smallest_detectable"] == pytest.approx(detectable, rel=1e-4)
     if gate is not None:
         assert comparison["verdict"] == judge_by_hand(mean, error, free, comparison)
+
+
+def detect_by_hand(comparison: dict[str, Any]) -> float:
+    """Compute the smallest loss that 95 of 100 runs would find at their last look."""
+    test = comparison["test"]
+    blocks = comparison["blocks"] if test["last"] else test["planned_blocks"]
+    critical = stats.t.isf(test["level_at_end"], blocks - 1)
+
+    def miss(shift: float) -> float:
+        return float(stats.nct.sf(critical, blocks - 1, shift)) - 0.95
+
+    found = optimize.brentq(miss, 0.0, 50.0)
+    return math.expm1(found * test["sd"] / math.sqrt(blocks))
 
 
 def judge_by_hand(mean: float, error: float, free: int, comparison: dict[str, Any]) -> str:
