@@ -25,7 +25,7 @@ from bench_action.model.result import Result, Trial
 TINY_APP = Path(__file__).parents[1] / "docker" / "app"
 BUILTIN_APPS = Path(__file__).parents[2] / "apps"
 COMMAND = (sys.executable, "-m", "bench_action")
-WAIT_S = 180.0
+WAIT_S = 600.0
 PORTS = (8000, 5432, 6379)
 _TINY = "tiny-app"
 _UNWANTED = shutil.ignore_patterns("__pycache__")

@@ -17,7 +17,7 @@ from bench_action.load.generator import HttpRequest
 from bench_action.load.messages import SettleAnswer, SettleOrder, WarmAnswer, WarmRun, WrkEnd, require_shape
 from bench_action.load.wrk import SENTINEL, build_order, parse_errors
 from bench_action.measure.warming import describe_warm_ups
-from bench_action.stats.steady import measure_span_s
+from bench_action.stats.steady import Trend, measure_span_s
 
 pytestmark = pytest.mark.integration
 
@@ -141,6 +141,7 @@ def test_warm__waits_for_what_goes_on_without_requests(
     monkeypatch.setattr(agent, "UNJUDGED_S", 0.3)
     monkeypatch.setattr(agent, "is_steady", lambda _: True)
     monkeypatch.setattr(agent, "has_fallen_far", lambda _: fallen)
+    monkeypatch.setattr(agent, "find_trend", lambda _: Trend(1.0, 1.0, span_s=0.3))
     asked, settle = list[bool](), agent.settle
 
     def settle_twice(order: SettleOrder) -> SettleAnswer:
@@ -156,7 +157,7 @@ def test_warm__waits_for_what_goes_on_without_requests(
         subprocess.Popen([sys.executable, "-c", "while True: pass"]) as compiler,
     ):
         try:
-            (run,) = warm(server, folder=tmp_path, most_s=60.0, rests=rests)
+            (run,) = warm(server, folder=tmp_path, most_s=300.0, rests=rests)
         finally:
             compiler.kill()
     if not (rests and fallen):
