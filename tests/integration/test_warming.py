@@ -204,6 +204,21 @@ def test_warm__ends_if_the_server_has_rested_since_the_cost_is_level(
     assert ends == [False] * (len(seen) - 1) + [True]
 
 
+def test_warm__looks_only_at_servers_whose_requests_have_become_cheaper(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(agent, "is_steady", lambda _: True)
+    monkeypatch.setattr(agent, "settle", lambda _: {"working": []})
+    with serving(lambda _request, _number: KEPT) as level, serving(lambda _request, _number: KEPT) as fallen:
+
+        def has_fallen(load: agent.WarmLoad) -> bool:
+            return any(str(fallen.port) in argument for argument in load._argv)
+
+        monkeypatch.setattr(agent.WarmLoad, "fallen_far", property(has_fallen))
+        runs = warm(level, fallen, folder=tmp_path, most_s=20.0)
+    assert [run["rested"] for run in runs] == [None, True]
+
+
 def test_warm__waits_for_what_works_within_the_limit_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(agent, "CONNECTED_S", 0.6)
     monkeypatch.setattr(agent, "UNJUDGED_S", 0.2)

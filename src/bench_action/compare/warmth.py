@@ -18,9 +18,17 @@ _SURE_FALL = 0.5  # which no noise of a single warm-up explains
 
 
 def compute_fall(trial: Trial, warm_up: WarmUp) -> float | None:
-    """Compute by which fraction CPU/request in a trial was below that at the end of its warm-up; None if unknown."""
+    """Compute by which fraction CPU/request in a trial was below that at the end of its warm-up; None if unknown.
+
+    Only replies count, as in the warm-up: a request that was under way at the end of a duet may have cost nothing yet.
+    """
     cost, end = trial_values(trial).get("cpu_ms_per_request"), warm_up.cpu_ms_last
-    return 1 - cost / end if cost and end else None
+    if not cost or not end:
+        return None
+    if trial.phase in PAIRED_PHASES:
+        replies = trial.requests + (trial.replies.total if trial.replies is not None else 0)
+        cost *= (replies + trial.connections_live) / max(1, replies)
+    return 1 - cost / end
 
 
 def is_fall(fall: float | None) -> bool:

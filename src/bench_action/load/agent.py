@@ -109,6 +109,7 @@ from bench_action.stats.steady import (
     find_trend,
     has_fallen_far,
     is_steady,
+    measure_reply_s,
 )
 
 if TYPE_CHECKING:
@@ -1029,17 +1030,17 @@ def wait_until_warm(loads: Sequence[WarmLoad], least_s: float, most_s: float, *,
         if now - began >= most_s:
             return
         level = now >= judge_at and all(load.level for load in loads)
-        compiles = rests and any(load.fallen_far for load in loads)
-        if level and not compiles:
+        compiling = [load for load in loads if load.fallen_far] if rests else []
+        if level and not compiling:
             return
         worthwhile = (level or now >= reconnect_at) and now + UNJUDGED_S < began + most_s
         if worthwhile and all(load.leaves_little for load in loads):
             end_all(loads)
             if any(load.failed for load in loads):
                 return
-            if compiles:
-                leave_alone(loads, began + most_s - UNJUDGED_S)
-                if level and all(load.rested for load in loads):
+            if compiling:
+                leave_alone(compiling, began + most_s - UNJUDGED_S)
+                if level and all(load.rested for load in compiling):
                     return
             connect_again(loads)
             now = time.monotonic()
@@ -1051,11 +1052,11 @@ def wait_until_warm(loads: Sequence[WarmLoad], least_s: float, most_s: float, *,
 def leave_alone(loads: Sequence[WarmLoad], deadline: float) -> None:
     """Look which servers rest, now that nobody asks for anything: a compiler goes on with its work.
 
-    They have as long for it as the requests need that are still under way, and a little longer. What goes on after
+    They have as long for it as a request needs, as some are still under way, and a little longer. What goes on after
     that gets the CPU for itself, for as long as it was loaded at most: it ends sooner. Companions, such as workers
     with a queue, may go on.
     """
-    limit_s = _REST_S + sum(load.under_way_s for load in loads)
+    limit_s = _REST_S + max(load.reply_s for load in loads)
     working = settle({"op": "settle", "parts": [load.own_part for load in loads], "limit_s": limit_s})["working"]
     for load in loads:
         load.see(works=load.own_part in working)
@@ -1139,10 +1140,9 @@ class WarmLoad:
         return self._worked_s <= (self.readings[-1].at_s - 2 * trend.span_s if trend is not None else 0.0)
 
     @property
-    def under_way_s(self) -> float:
-        """How much CPU time requests need that are under way when wrk ends, in seconds."""
-        trend = find_trend(self.readings)
-        return self._connections * trend.last / 1000 if trend is not None else 0.0
+    def reply_s(self) -> float:
+        """How long a reply takes, in seconds."""
+        return measure_reply_s(self.readings, self._connections)
 
     @property
     def sends(self) -> bool:
@@ -1236,7 +1236,10 @@ class WarmLoad:
 
     def _look(self) -> Reading | None:
         used_ms = self._read_cpu_ms()
-        return None if used_ms is None else Reading(time.monotonic(), used_ms, os.path.getsize(self._sent))
+        if used_ms is None:
+            return None
+        answered = max(0, os.path.getsize(self._sent) - self._connections)  # each has a request under way
+        return Reading(time.monotonic(), used_ms, answered)
 
     def _read_cpu_ms(self) -> float | None:
         used_ms = [read_cpu_ms(part) for part in self._application]

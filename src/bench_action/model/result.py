@@ -189,7 +189,9 @@ class Trial(Frozen):
     revision: Revision
     profile: str
     started_at: Time
-    duration_s: float = Field(description="wrk's own duration (count: the tool's), never the requested one")
+    duration_s: float = Field(
+        description="by the program that sent the requests (wrk, k6, the agent), never the requested one"
+    )
     wall_s: float = Field(description="the whole trial, including reading the meters, by the monotonic clock")
     requests: int = Field(description="all replies, including error statuses; under load, without the agent's samples")
     bytes_read: int
@@ -197,11 +199,12 @@ class Trial(Frozen):
     latency: Latency | None = Field(description="null if nothing was answered, and in phase `count`")
     connections_asked: int
     connections_live: int = Field(
-        description="most connections seen open at the same time: so many requests are under way when wrk ends"
+        description="most connections seen open at the same time: as many requests are under way when wrk ends"
     )
     generator_busy: float = Field(description="wrk's CPU ÷ (duration × the smaller of threads and its cores)")
     cpu_ms: dict[str, float] = Field(
-        description="CPU time by part (application, db, cache, generator) from before wrk's start until after its end"
+        description="CPU time by part, from before the load until after it: `application` with its companions, the "
+        "services (such as `db`, `cache`), and `generator` with wrk or k6"
     )
     work: Work
     work_known: bool = Field(True, description="false if it is zero because it could not be counted")
@@ -227,7 +230,7 @@ class Trial(Frozen):
     )
     warm_up: WarmUp | None = Field(None, description="the warm-up after the restart before it; null without one")
     marks: tuple[Mark, ...] = Field((), description="about every second, in phase `duet`")
-    at_rate: AtRate | None = Field(None, description="in phase `rate`, and in counts of a script")
+    at_rate: AtRate | None = Field(None, description="in phases `rate` and `slo`, and in counts of a script")
     sent: dict[str, int] = Field({}, description="how often wrk sent each request of a mix")
     warnings: tuple[RunWarning, ...] = ()
 
@@ -498,7 +501,9 @@ class SequentialTest(Frozen):
     alpha: float = Field(
         description="of all looks, for a loss; a gain has as much. In duets, requests/s and CPU/request share it"
     )
-    planned_blocks: int = Field(description="the most blocks that were planned; the last look comes after them")
+    planned_blocks: int = Field(
+        description="the most blocks that were planned; those measured, if there was a single look"
+    )
     last: bool = Field(
         description="whether this was the last look: all planned blocks are measured, or no more would come"
     )
@@ -531,18 +536,21 @@ class Comparison(Frozen):
     head: str = Field(description="the cell that is compared, such as `web · list`; of two variants, its name")
     base_value: float = Field(description="in the metric's unit; of blocks, the geometric mean of all that count")
     head_value: float
-    ratio: float | None = Field(description="head ÷ base; of blocks, the geometric mean over the first `blocks`")
+    ratio: float | None = Field(
+        description="head ÷ base; of blocks, the geometric mean over the first `blocks`; null if unknown or base is 0"
+    )
     difference: float = Field(description="`head_value` − `base_value`")
     ci_low: float | None = Field(
         description="bounds of head ÷ base with this `confidence`; both are the ratio for an exact count; null if "
         "unknown, as with fewer than four blocks, or if base is 0"
     )
     ci_high: float | None
-    confidence: float = Field(description="0.99; 1 if every count agreed")
+    confidence: float = Field(description="0.99; 1 if every count agreed; if counts vary, the bounds are their range")
     smallest_detectable: float | None = Field(
-        description="the loss, as a fraction, that 95 of 100 such runs would find, had they measured all planned blocks"
+        description="the loss, as a fraction, that 95 of 100 such runs would find with all planned blocks, or with "
+        "those measured if no more would come; of counts, the rise that a verdict needs; null if unknown"
     )
-    blocks: int = Field(description="how many were judged")
+    blocks: int = Field(description="how many were judged; of counts, how many counts of each side")
     blocks_wanted: int | None = Field(None, description="how many would decide it, if inconclusive")
     fires: tuple[float, ...] | None = Field(
         None, description="how often the gate fires for true changes of 0.8, 0.9, 1.0 times the gate"

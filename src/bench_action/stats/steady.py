@@ -100,6 +100,19 @@ def is_steady(readings: Sequence[Reading]) -> bool:
     return trend is not None and trend.steady
 
 
+def measure_reply_s(readings: Sequence[Reading], connections: int) -> float:
+    """Measure how long a reply took in the last span, in seconds; 0.0 without one.
+
+    By Little's law, it is the number of connections ÷ the rate of replies, as each connection always waits for one.
+    """
+    if not readings:
+        return 0.0
+    end = readings[-1]
+    begin = _find_nearest(readings, end.at_s - measure_span_s(end.at_s))
+    replies = end.requests - begin.requests
+    return connections * (end.at_s - begin.at_s) / replies if replies else 0.0
+
+
 def has_fallen_far(readings: Sequence[Reading]) -> bool:
     """Tell whether requests cost a fraction of what they cost at first, as they do if a compiler works."""
     trend = find_trend(readings)
@@ -142,8 +155,9 @@ def is_level(rounds: Sequence[Reading]) -> bool:
 
 
 def measure_first_cost(readings: Sequence[Reading]) -> float | None:
-    """Measure the CPU time of a request in ms over the first half second; None if it is not known."""
-    return measure_cost(readings[0], _find_nearest(readings, _FIRST_S)) if readings else None
+    """Measure the CPU time of a request in ms over the first half second, or until the first one is answered."""
+    answered = [reading for reading in readings if reading.requests > readings[0].requests]
+    return measure_cost(readings[0], _find_nearest(answered, _FIRST_S)) if answered else None
 
 
 def measure_cost(early: Reading, late: Reading) -> float | None:

@@ -62,6 +62,12 @@ def test_warn_of_cold_cells__what_still_works_without_requests_is_named() -> Non
     assert "Set `warmup: 40s` in profile `list`" in warning.advice
 
 
+def test_compute_fall__leaves_out_what_was_under_way_at_the_end() -> None:
+    """A request that waited in a queue until wrk left has cost nothing."""
+    trial = duet(1, WARM, cost_ms=1.0, requests=200, cpu_ms={"application": 200.0}, connections_live=64)
+    assert compute_fall(trial, WARM.model_copy(update={"cpu_ms_last": 1.0})) == pytest.approx(0.0)
+
+
 def test_warn_of_cold_cells__what_broke_off_is_named() -> None:
     broken = WARM.model_copy(update={"steady": None, "duration_s": 2.5})
     unknown = WARM.model_copy(update={"steady": None, "cpu_ms_first": None, "cpu_ms_last": None})

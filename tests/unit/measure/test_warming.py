@@ -65,7 +65,7 @@ def make_warm_up(duration_s: float, first_ms: float | None = 4.0, *, steady: boo
 def test_describe_warm_up__of_one_that_became_steady() -> None:
     (found,) = describe_warm_ups([make_run(4.0, 2.0, 1.0, 1.0, 1.0, 1.0)], 30.0)
     assert (found.duration_s, found.requests, found.limit_s, found.steady) == (6.1, 7, 30.0, True)
-    assert (found.cpu_ms_first, found.cpu_ms_last, found.change_per_s) == (None, 1.0, 0.0)
+    assert (found.cpu_ms_first, found.cpu_ms_last, found.change_per_s) == (4.0, 1.0, 0.0)
 
 
 def test_describe_warm_up__of_one_that_did_not() -> None:

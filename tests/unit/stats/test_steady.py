@@ -18,6 +18,7 @@ from bench_action.stats.steady import (
     is_steady,
     measure_cost,
     measure_first_cost,
+    measure_reply_s,
 )
 
 pytestmark = pytest.mark.unit
@@ -189,6 +190,17 @@ def test_measure_cost__is_cpu_time_for_each_request() -> None:
     assert measure_cost(late, late) is None
     assert measure_first_cost([Reading(0.0, 0.0, 0), Reading(0.5, 80.0, 20), late]) == 4.0
     assert measure_first_cost([]) is None
+
+
+def test_measure_first_cost__of_a_slow_first_request_lasts_until_it_is_answered() -> None:
+    slow = [Reading(0.0, 0.0, 0), Reading(0.5, 400.0, 0), Reading(1.0, 900.0, 3), Reading(1.5, 950.0, 50)]
+    assert measure_first_cost(slow) == 300.0
+
+
+def test_measure_reply_s__follows_from_the_rate_of_the_last_span() -> None:
+    readings = [Reading(float(at), 0.0, 10 * at if at < 8 else 80 + 40 * (at - 8)) for at in range(13)]
+    assert measure_reply_s(readings, 16) == pytest.approx(16 / 40)
+    assert measure_reply_s(readings[:1], 16) == measure_reply_s([], 16) == 0.0
 
 
 def test_simulate__has_the_noise_that_it_is_asked_for() -> None:
