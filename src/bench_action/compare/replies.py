@@ -85,7 +85,7 @@ def _compare_work(own: Sequence[Trial]) -> Iterator[Finding]:
     highest = max((trial.work.queries - min(idle) * trial.wall_s) / trial.requests for trial in counts)
     queries, requests = sum(trial.work.queries for trial in loaded), sum(trial.requests for trial in loaded)
     loaded_s = sum(trial.wall_s for trial in loaded)
-    sampled = sum(trial.replies.total for trial in loaded if trial.replies is not None)
+    sampled = sum(trial.sampled for trial in loaded)
     running = sum(trial.connections_live for trial in loaded)
     most = (queries - min(idle) * loaded_s) / requests
     least = (queries - max(idle) * loaded_s) / (requests + sampled + running)

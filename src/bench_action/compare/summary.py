@@ -65,9 +65,8 @@ def trial_values(trial: Trial) -> dict[str, float]:
 def _list_values_under_load(trial: Trial) -> dict[str, float]:
     requests = max(1, trial.requests)
     # when wrk stops, each connection has a running request that has already cost CPU; in a duet that is not negligible
-    sampled = trial.replies.total if trial.replies is not None else 0
     handled = requests if trial.at_rate is None else max(1, trial.at_rate.all_requests)
-    handled += trial.connections_live + sampled if trial.phase in PAIRED_PHASES else 0
+    handled += trial.connections_live + trial.sampled if trial.phase in PAIRED_PHASES else 0
     values = {
         f"{part}cpu_ms_per_request": trial.cpu_ms[name] / handled for part, name in _PARTS if name in trial.cpu_ms
     }

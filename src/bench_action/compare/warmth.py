@@ -26,7 +26,7 @@ def compute_fall(trial: Trial, warm_up: WarmUp) -> float | None:
     if not cost or not end:
         return None
     if trial.phase in PAIRED_PHASES:
-        replies = trial.requests + (trial.replies.total if trial.replies is not None else 0)
+        replies = trial.requests + trial.sampled
         cost *= (replies + trial.connections_live) / max(1, replies)
     return 1 - cost / end
 

@@ -260,6 +260,11 @@ class Trial(Frozen):
         return self.requests - self.errors.status
 
     @property
+    def sampled(self) -> int:
+        """The number of replies that the agent looked at."""
+        return self.replies.total if self.replies is not None else 0
+
+    @property
     def place(self) -> str:
         """Where it was in the plan, for people."""
         return f"{self.phase} {self.block}{f', track {self.track}' if self.track else ''}"
