@@ -1030,10 +1030,11 @@ def wait_until_warm(loads: Sequence[WarmLoad], least_s: float, most_s: float, *,
         if now - began >= most_s:
             return
         level = now >= judge_at and all(load.level for load in loads)
-        compiling = [load for load in loads if load.fallen_far] if rests else []
+        due = level or now >= reconnect_at
+        compiling = [load for load in loads if load.fallen_far] if rests and due else []
         if level and not compiling:
             return
-        worthwhile = (level or now >= reconnect_at) and now + UNJUDGED_S < began + most_s
+        worthwhile = due and now + UNJUDGED_S < began + most_s
         if worthwhile and all(load.leaves_little for load in loads):
             end_all(loads)
             if any(load.failed for load in loads):
