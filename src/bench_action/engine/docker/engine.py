@@ -26,7 +26,7 @@ from bench_action.engine.docker.limits import Limits
 from bench_action.engine.docker.networks import BRIDGE, NetworkForm, Swarm, read_swarm
 from bench_action.engine.docker.recipes import make_container_options
 from bench_action.engine.docker.registry import check_requested_platform, pull, require_platform
-from bench_action.engine.docker.sandboxes import Sandboxes, start_attached
+from bench_action.engine.docker.sandboxes import Sandboxes, attach
 from bench_action.engine.docker.session import DockerSession, run_program
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import (
@@ -190,7 +190,7 @@ class DockerEngine(OneMachine):
             aliases = [host, address, *spec.container.aliases]
             container = self._creations.make(partial(self._create, spec, host, aliases, limits, cpus))
             with removing_on_failure(container):
-                start_attached(container)
+                attach(container.start)
         handle = Handle(
             str(container.id),
             spec.name,
@@ -243,7 +243,7 @@ class DockerEngine(OneMachine):
     def restart(self, handle: Handle) -> None:
         """Start a stopped container."""
         with translate_errors(f"could not restart {handle.name}"):
-            self._client.api.start(handle.id)
+            attach(partial(self._client.api.start, handle.id))
         self._expected[handle.id] = handle
 
     def replace(self, handle: Handle, spec: ServiceSpec) -> Handle:

@@ -8,7 +8,7 @@ announced once.
 import re
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,8 +20,10 @@ from bench_action.engine.docker.creations import Creations, removing_on_failure
 from bench_action.engine.docker.recipes import SOCKETS
 
 _MEMORY = 64 * 2**20
-# a Swarm's host learns of its networks late, or has just forgotten one that no container was in
-_NOT_ATTACHED = re.compile(r"attaching to network failed|network [0-9a-z]{25} not found")
+# A Swarm's host learns of a network when a container is attached to it, and forgets it when the last one has left. If
+# both happen together, the engine does not find the network that it has just been given: it calls a network by its name
+# when a container is started for the first time, and by its id later (`findAndAttachNetwork` in moby's daemon).
+_NOT_ATTACHED = re.compile(r"attaching to network failed|network \S+ not found")
 _ATTEMPTS, _AGAIN_S = 5, 1.0
 
 
@@ -33,11 +35,16 @@ class _Placeholder:
     names: set[str]
 
 
-def start_attached(container: Container, again_s: float = _AGAIN_S) -> None:
-    """Start a container, again if a busy Swarm did not attach it to its network in time. Raises DockerException."""
+def attach(start: Callable[[], object], again_s: float = _AGAIN_S) -> None:
+    """Start or connect a container, again if a busy Swarm has not attached it to its network. Raises DockerException.
+
+    Args:
+        start: Calls the engine. It has changed nothing if it raises.
+        again_s: Seconds between two attempts.
+    """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            container.start()
+            start()
         except APIError as error:
             if attempt == _ATTEMPTS or not _NOT_ATTACHED.search(str(error.explanation)):
                 raise
@@ -80,13 +87,13 @@ class Sandboxes:
         if place.names != names:
             api = self._client.api
             api.disconnect_container_from_network(place.container, network)
-            api.connect_container_to_network(place.container, network, aliases=sorted(names))
+            attach(partial(api.connect_container_to_network, place.container, network, aliases=sorted(names)))
             place.names = names
 
     def _start(self, image: str, network: str, host: str, aliases: Sequence[str]) -> str:
         container = self._creations.make(partial(self._create, image, network, host, aliases))
         with removing_on_failure(container):
-            start_attached(container)
+            attach(container.start)
         return str(container.id)
 
     def _create(self, image: str, network: str, host: str, aliases: Sequence[str]) -> Container:
