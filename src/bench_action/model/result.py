@@ -453,7 +453,7 @@ class Estimate(Frozen):
 
     median: float
     mean: float
-    ci_low: float | None = Field(description="null with fewer than two blocks")
+    ci_low: float | None = Field(description="null with fewer than four blocks, unless all have the same value")
     ci_high: float | None
     unit: str
     better: Better

@@ -12,7 +12,9 @@ from statistics import fmean, stdev
 from bench_action.stats.distributions import LARGEST_LOG, beta_quantile, find_detectable_change, t_quantile
 
 CONFIDENCE = 0.99
-LEAST_BLOCKS = 4  # with fewer, the interval is wider than any change that matters: no size, no verdict
+# With fewer, there is no interval, no size and no verdict. With two, the quantile is 63.7: blocks that differ by 8 %
+# would have an interval of a factor of 100, and of a factor of 10^24 if they differ by a factor of 2.4.
+LEAST_BLOCKS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +29,9 @@ class Interval:
 class Ratio:
     """The geometric mean of head ÷ base over blocks, with its interval.
 
-    `base` and `head` are geometric means, in the metric's unit. `interval` is None with one block.
-    `smallest_detectable` is the change, as a fraction (0.016 = 1.6 %), that 95 of 100 such runs would find significant;
-    None with fewer than `LEAST_BLOCKS` blocks.
+    `base` and `head` are geometric means, in the metric's unit. `smallest_detectable` is the change, as a fraction
+    (0.016 = 1.6 %), that 95 of 100 such runs would find significant. It and `interval` are None with fewer than
+    `LEAST_BLOCKS` blocks.
     """
 
     base: float
@@ -40,7 +42,9 @@ class Ratio:
 
 
 def estimate_mean(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
-    """Compute the interval of the typical value of `values`, one for each block; None with fewer than two.
+    """Compute the interval of the typical value of `values`, one for each block; None with fewer than `LEAST_BLOCKS`.
+
+    Two equal values or more are an interval without width, as counts are exact.
 
     m ± t(n − 1) · s ÷ √n. If all values are positive, m and s are the mean and the standard deviation of their
     logarithms, and the bounds are exponentiated; else they are those of the values, and the lower bound is at least 0,
@@ -50,6 +54,8 @@ def estimate_mean(values: Sequence[float], confidence: float = CONFIDENCE) -> In
         return None
     if min(values) == max(values):
         return Interval(values[0], values[0])
+    if len(values) < LEAST_BLOCKS:
+        return None
     if min(values) > 0:
         logs = [math.log(value) for value in values]
         return _exponentiate(fmean(logs), t_quantile((1 + confidence) / 2, len(logs) - 1) * _standard_error(logs))
@@ -79,10 +85,10 @@ def estimate_ratio(base: Sequence[float], head: Sequence[float], confidence: flo
     logs = [math.log(h) - math.log(b) for b, h in zip(base, head, strict=True)]
     base_value, head_value = _geometric_mean(base), _geometric_mean(head)
     middle = fmean(logs)
-    if len(logs) < 2:
+    if len(logs) < LEAST_BLOCKS:
         return Ratio(base_value, head_value, math.exp(middle), None, None)
     error, critical = _standard_error(logs), t_quantile((1 + confidence) / 2, len(logs) - 1)
-    smallest = find_detectable_change(error, len(logs) - 1, critical) if len(logs) >= LEAST_BLOCKS else None
+    smallest = find_detectable_change(error, len(logs) - 1, critical)
     return Ratio(base_value, head_value, math.exp(middle), _exponentiate(middle, critical * error), smallest)
 
 
@@ -101,7 +107,7 @@ def estimate_unpaired_ratio(
     before, after = ([math.log(value) for value in values] for values in (base, head))
     middle = fmean(after) - fmean(before)
     values = _geometric_mean(base), _geometric_mean(head), math.exp(middle)
-    if len(base) < 2 or len(head) < 2:
+    if min(len(base), len(head)) < LEAST_BLOCKS:
         return Ratio(*values, None, None)
     parts = [stdev(logs) ** 2 / len(logs) for logs in (before, after)]
     error = math.sqrt(sum(parts))
@@ -109,7 +115,7 @@ def estimate_unpaired_ratio(
         return Ratio(*values, Interval(values[2], values[2]), 0.0)
     degrees = error**4 / sum(part**2 / (len(logs) - 1) for part, logs in zip(parts, (before, after), strict=True))
     critical = t_quantile((1 + confidence) / 2, degrees)
-    smallest = find_detectable_change(error, degrees, critical) if min(len(base), len(head)) >= LEAST_BLOCKS else None
+    smallest = find_detectable_change(error, degrees, critical)
     return Ratio(*values, _exponentiate(middle, critical * error), smallest)
 
 

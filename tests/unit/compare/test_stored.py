@@ -71,10 +71,10 @@ def test_estimate_unpaired_ratio__interval_has_its_confidence() -> None:
     assert 0.985 <= inside / 3000 <= 0.996
 
 
-def test_estimate_unpaired_ratio__needs_two_blocks_for_an_interval_and_positive_values() -> None:
-    one = estimate_unpaired_ratio([1.0], [2.0, 2.1])
-    assert one is not None
-    assert one.ratio == pytest.approx(2.05, abs=0.01)
-    assert one.interval is None
+def test_estimate_unpaired_ratio__needs_four_blocks_for_an_interval_and_positive_values() -> None:
+    few = estimate_unpaired_ratio([1.0, 1.0, 1.0], [2.0, 2.1, 2.0, 2.1])
+    assert few is not None
+    assert few.ratio == pytest.approx(2.05, abs=0.01)
+    assert few.interval is None
     assert estimate_unpaired_ratio([0.0], [1.0]) is None
     assert estimate_unpaired_ratio([], [1.0]) is None

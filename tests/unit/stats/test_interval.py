@@ -18,7 +18,7 @@ pytestmark = pytest.mark.unit
 RUNS = 1500
 SD = 0.0134  # of a block's log-ratio (docs/how-it-decides.md)
 speeds = st.floats(min_value=1e-3, max_value=1e6)
-pairs = st.lists(st.tuples(speeds, speeds), min_size=2, max_size=20)
+pairs = st.lists(st.tuples(speeds, speeds), min_size=LEAST_BLOCKS, max_size=20)
 
 
 def samples(seed: int, blocks: int, mean: float = 0.0, sd: float = SD) -> NDArray[np.float64]:
@@ -67,7 +67,7 @@ def test_estimate_mean__contains_the_typical_value_in_99_of_100_runs(blocks: int
     assert_share(missed, 0.01)
 
 
-@pytest.mark.parametrize("blocks", [2, 5, 11])
+@pytest.mark.parametrize("blocks", [4, 5, 11])
 def test_estimate_ratio__raises_a_false_alarm_in_1_of_100_runs_of_the_same_code(blocks: int) -> None:
     assert_share(sum(is_significant(ratio) for ratio in compared(samples(2, blocks))), 0.01)
 
@@ -111,7 +111,7 @@ def _log(value: float) -> float:
 
 
 @given(
-    st.lists(st.tuples(st.floats(1, 100), st.floats(1, 100)), min_size=2, max_size=20),
+    st.lists(st.tuples(st.floats(1, 100), st.floats(1, 100)), min_size=LEAST_BLOCKS, max_size=20),
     st.floats(min_value=1e-3, max_value=1e3),
 )
 def test_estimate_ratio__does_not_depend_on_the_unit(drawn: list[tuple[float, float]], scale: float) -> None:
@@ -121,7 +121,6 @@ def test_estimate_ratio__does_not_depend_on_the_unit(drawn: list[tuple[float, fl
     assert scaled is not None
     assert scaled.ratio == pytest.approx(one.ratio)
     assert scaled.base == pytest.approx(scale * one.base)
-    assert (scaled.smallest_detectable is None) == (one.smallest_detectable is None) == (len(drawn) < LEAST_BLOCKS)
     assert scaled.interval is not None
     assert one.interval is not None
     assert (math.log(scaled.interval.low), math.log(scaled.interval.high)) == pytest.approx(
@@ -157,8 +156,9 @@ def test_estimate_ratio__stays_finite_if_blocks_vary_by_orders_of_magnitude() ->
     assert math.isfinite(found.smallest_detectable)
 
 
-def test_estimate_ratio__one_pair_has_no_interval() -> None:
-    found = estimate_ratio([100.0], [110.0])
+@pytest.mark.parametrize("blocks", [1, 2, 3])
+def test_estimate_ratio__of_few_blocks_has_no_interval(blocks: int) -> None:
+    found = estimate_ratio([100.0, 80.0, 90.0][:blocks], [110.0, 88.0, 99.0][:blocks])
     assert found is not None
     assert found.ratio == pytest.approx(1.1)
     assert found.interval is None
@@ -172,9 +172,9 @@ def test_estimate_ratio__is_none_without_pairs_or_positive_values(base: list[flo
     assert estimate_ratio(base, head) is None
 
 
-def test_estimate_mean__needs_two_blocks() -> None:
-    assert estimate_mean([]) is None
-    assert estimate_mean([5.0]) is None
+@pytest.mark.parametrize("values", [[], [5.0], [5.0, 12.0], [5.0, 12.0, 0.0]])
+def test_estimate_mean__needs_four_blocks(values: list[float]) -> None:
+    assert estimate_mean(values) is None
 
 
 def test_estimate_mean__of_equal_values_has_no_width() -> None:
@@ -201,7 +201,7 @@ def test_estimate_mean__is_symmetric_on_the_logarithmic_scale() -> None:
 
 
 def test_estimate_mean__is_wider_for_more_confidence() -> None:
-    narrow, wide = estimate_mean([1.0, 2.0, 3.0], 0.9), estimate_mean([1.0, 2.0, 3.0], 0.99)
+    narrow, wide = estimate_mean([1.0, 2.0, 3.0, 2.0], 0.9), estimate_mean([1.0, 2.0, 3.0, 2.0], 0.99)
     assert narrow is not None
     assert wide is not None
     assert wide.low < narrow.low < narrow.high < wide.high
